@@ -1,0 +1,52 @@
+"""The command `imindex`: a lazy click group."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+__version__ = "0.1.0"
+
+COMMANDS = {
+    "build": ("indexer.cli", "Encode pictures into an index, each once."),
+    "info": ("indexer.cli", "Say what an index holds and how it came to be."),
+    "remove": ("indexer.cli", "Take pictures out of an index for good."),
+    "export": ("indexer.cli", "Write an index as NumPy and Parquet files."),
+    "query": ("retrieval.cli", "Find the nearest pictures and artists."),
+    "classify": ("retrieval.cli", "Name the artist of each imitation, zero-shot."),
+    "match": ("retrieval.cli", "Rank the imitations by every work, exactly."),
+    "demo": ("retrieval.cli", "Try it all on pictures that this command draws."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are named in `COMMANDS`; `imindex --help` imports none of their modules."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+
+@click.command(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with: imindex demo DIR. Then: imindex build SOURCE...; imindex match.",
+)
+@click.version_option(__version__, prog_name="imindex")
+def main() -> None:
+    """Measure how well a generative image model imitates named artists, and say how sure one may be."""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,325 @@
+"""The build loop: read -> decode -> encode -> commit, then one new index in place of the old.
+
+Pictures are known by the SHA-256 of their bytes: what is in the index or in the parts of a stopped build is
+not encoded again. Batches are cut by the order of the sources alone, so that a build that was stopped and
+went on gives the same vectors, bit for bit, as one that ran through.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from indexer import ann
+from indexer.contents import EncoderInfo
+from indexer.encoder import Encoder, require_same
+from indexer.errors import ImindexError
+from indexer.files import clear_leftovers
+from indexer.images import Preprocess
+from indexer.merge import Found, Merged, merge
+from indexer.parts import Batch, Parts
+from indexer.provenance import entry
+from indexer.reader import NO_DIGEST, Read, read_all
+from indexer.sources import Item
+from indexer.store import Index, write
+
+COMMIT_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What a build did. Counts are pictures.
+
+    Attributes
+    ----------
+    rows : int
+        In the index now.
+    encoded : int
+        Went through the encoder in this run.
+    resumed : int
+        Were committed by an earlier run that was stopped.
+    unchanged, moved, replaced, added : int
+        Rows as they were; with a new path; whose bytes had changed; new ones.
+    rejected : int
+        Could not be read, of the pictures that were given.
+    already_rejected : int
+        Of these, how many had been rejected before and were not tried again.
+    waiting : int
+        Encoded by a stopped build of other sources; still kept in the parts.
+    root_digest : str
+    seconds : float
+        Wall-clock time.
+    """
+
+    rows: int
+    encoded: int
+    resumed: int
+    unchanged: int
+    moved: int
+    replaced: int
+    added: int
+    rejected: int
+    already_rejected: int
+    waiting: int
+    root_digest: str
+    seconds: float
+
+
+class Stopped(ImindexError):
+    """The build was interrupted; what is committed waits in the parts."""
+
+
+class LazyEncoder:
+    """An encoder that is loaded when the first new picture asks for it.
+
+    Parameters
+    ----------
+    load : callable
+        Returns the Encoder.
+    batch_size : int
+        Pictures to a batch; batches are cut by it before the encoder is there.
+    info : EncoderInfo, optional
+        What it has to be: that of the index to which pictures are added.
+    """
+
+    def __init__(self, load: Callable[[], Encoder], batch_size: int, info: EncoderInfo | None = None):
+        self._load = load
+        self.batch_size = batch_size
+        self._encoder: Encoder | None = None
+        self._info = info
+
+    def get(self) -> Encoder:
+        if self._encoder is None:
+            self._encoder = self._load()
+            if self._info is not None:
+                require_same(self._info, self._encoder.info)
+        return self._encoder
+
+    @property
+    def info(self) -> EncoderInfo:
+        return self._info or self.get().info
+
+
+def build(
+    items: Sequence[Item],
+    path: str | os.PathLike[str],
+    encoder: LazyEncoder,
+    *,
+    strict: bool = False,
+    retry_rejects: bool = False,
+    command: str = "",
+    progress: Callable[[int, int], None] = lambda done, encoded: None,
+) -> BuildReport:
+    """Encode pictures, each once, and put a new index in place.
+
+    Parameters
+    ----------
+    items : sequence of Item
+        The pictures, in the order of their rows.
+    path : path-like
+        The index: created, or added to.
+    encoder : LazyEncoder
+        Of an existing index the same encoder.
+    strict : bool
+        Unreadable pictures are an error, and the index is not written.
+    retry_rejects : bool
+        Try pictures again that were rejected before.
+    command : str
+        The command line, for the log.
+    progress : callable
+        Is told, after each picture, how many are done and how many were encoded so far.
+
+    Returns
+    -------
+    BuildReport
+
+    Raises
+    ------
+    Stopped
+        After Ctrl-C. The same call goes on where this one stopped.
+    ImindexError
+        Another encoder or another builder; with `strict`, unreadable pictures.
+    """
+    started = time.monotonic()
+    path = Path(path)
+    with contextlib.ExitStack() as stack:
+        old = stack.enter_context(Index(path)) if path.exists() else None
+        if old is not None:
+            require_same(old.encoder, encoder.info)
+        parts = stack.enter_context(Parts(path, encoder.info))
+        known = _Known(old, parts, retry_rejects)
+        loop = _Loop(encoder, parts, known, progress)
+        try:
+            found = loop.run(items)
+        except KeyboardInterrupt:
+            raise Stopped(_how_to_go_on(path, len(parts.numbers), len(items))) from None
+        clear_leftovers(path)
+        merged = merge(old, found, encoder.info, parts, path.parent)
+        if strict and merged.rejected:
+            raise ImindexError(_strict_message(merged, parts))
+        root = _write(path, old, merged, parts, command)
+        waiting = parts.forget({bytes(digest) for digest in merged.contents.items["sha256"]})
+    return BuildReport(
+        rows=merged.contents.n,
+        encoded=loop.encoded,
+        resumed=loop.resumed,
+        unchanged=merged.unchanged,
+        moved=merged.moved,
+        replaced=merged.replaced,
+        added=merged.added,
+        rejected=len(merged.rejected),
+        already_rejected=loop.already_rejected,
+        waiting=waiting,
+        root_digest=root,
+        seconds=time.monotonic() - started,
+    )
+
+
+class _Known:
+    """The pictures that need no encoding, by digest: in the index, or committed in parts."""
+
+    def __init__(self, old: Index | None, parts: Parts, retry_rejects: bool):
+        self.rejected: dict[bytes, str] = {}
+        self.in_index: set[bytes] = set()
+        self.parts = parts
+        if old is not None:
+            self.in_index = {bytes(digest) for digest in old.column("sha256")}
+            if not retry_rejects:
+                rejects = old.rejects()
+                self.rejected = {
+                    bytes(digest): reason
+                    for digest, reason in zip(rejects["sha256"], rejects["reason"], strict=True)
+                    if digest.any()
+                }
+
+    def __contains__(self, digest: object) -> bool:
+        return (
+            digest in self.in_index
+            or digest in self.parts.numbers
+            or digest in self.rejected
+            or digest in self.parts.rejected
+        )
+
+
+class _Loop:
+    """Reads in worker threads, encodes in this one, commits at the end of a batch every few seconds."""
+
+    def __init__(
+        self, encoder: LazyEncoder, parts: Parts, known: _Known, progress: Callable[[int, int], None]
+    ):
+        self._encoder = encoder
+        self._batch_size = encoder.batch_size
+        self._parts = parts
+        self._known = known
+        self._progress = progress
+        self._claimed: set[bytes] = set()
+        self._slots = 0
+        self._new: list[Read] = []
+        self._ready = Batch()
+        self._committed_at = time.monotonic()
+        self.encoded = 0
+        self.resumed = 0
+        self.already_rejected = 0
+
+    def run(self, items: Sequence[Item]) -> list[Found]:
+        found: list[Found] = []
+        preprocess = Preprocess.from_open_clip(self._encoder.info.preprocess)
+        try:
+            for done, read in enumerate(read_all(items, self._known, preprocess), 1):
+                found.append(self._take(read))
+                self._progress(done, self.encoded)
+            self._encode()
+        finally:  # also after Ctrl-C or an error: whole batches only
+            self._parts.append(self._ready)
+            self._ready = Batch()
+        return found
+
+    def _take(self, read: Read) -> Found:
+        """Note a picture; give it a place in the current batch if it is new to the index."""
+        digest = read.digest
+        if read.reason and digest == NO_DIGEST:
+            return Found(read.item, digest, read.reason)
+        if digest in self._known.rejected:
+            self.already_rejected += 1
+            return Found(read.item, digest, self._known.rejected[digest])
+        if digest not in self._known.in_index and digest not in self._claimed:
+            self._claimed.add(digest)
+            if digest in self._parts.numbers:
+                self.resumed += 1
+            elif digest in self._parts.rejected:
+                self.already_rejected += 1
+            elif read.picture is not None:
+                self._new.append(read)
+            else:
+                self._ready.rejected[digest] = read.reason
+            self._slots += 1
+            if self._slots == self._batch_size:
+                self._encode()
+        return Found(read.item, digest)
+
+    def _encode(self) -> None:
+        if self._new:
+            pixels = torch.stack([read.picture.pixels for read in self._new if read.picture])
+            vectors = self._encoder.get().encode_images(pixels)
+            for read, vector in zip(self._new, vectors, strict=True):
+                assert read.picture is not None
+                if np.isfinite(vector).all():
+                    self._ready.digests.append(read.digest)
+                    self._ready.vectors.append(vector)
+                    self._ready.sizes.append((read.picture.width, read.picture.height))
+                else:
+                    self._ready.rejected[read.digest] = (
+                        f"the encoder gave no finite vector at {self._encoder.info.precision}"
+                    )
+            self.encoded += len(self._new)
+        self._new, self._slots = [], 0
+        if time.monotonic() - self._committed_at >= COMMIT_SECONDS:
+            self._parts.append(self._ready)
+            self._ready = Batch()
+            self._committed_at = time.monotonic()
+
+
+def _write(path: Path, old: Index | None, merged: Merged, parts: Parts, command: str) -> str:
+    if old is not None and not merged.changed:
+        return old.root_digest
+    contents = merged.contents
+    summary = (
+        f"build: {merged.added} added, {merged.replaced} replaced, {merged.moved} moved, "
+        f"{merged.unchanged} unchanged, {len(merged.rejected)} rejected"
+    )
+    return write(
+        path,
+        contents,
+        merged.vectors(old, parts),
+        ann=ann.describe(contents.n, contents.encoder.dim),
+        ann_data=ann.exact_header(contents.n, contents.encoder.dim),
+        entry=entry(command, summary, old.root_digest if old else ""),
+    )
+
+
+def _how_to_go_on(path: Path, committed: int, total: int) -> str:
+    return (
+        f"Stopped. {committed} encoded pictures are kept in {path}.parts (of {total} given); "
+        f"{path.name} is as it was. Run the same command again to go on from there."
+    )
+
+
+def _strict_message(merged: Merged, parts: Parts) -> str:
+    listed = [f"  {found.item.path}: {found.reason}" for found in merged.rejected[:10]]
+    if len(merged.rejected) > 10:
+        listed.append(f"  and {len(merged.rejected) - 10} more")
+    return "\n".join(
+        [
+            f"{len(merged.rejected)} pictures cannot be read:",
+            *listed,
+            "The index was not written (--strict). Mend or remove them, or build without --strict to record "
+            f"them. What was encoded is kept in {parts.folder}.",
+        ]
+    )

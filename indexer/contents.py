@@ -1,0 +1,237 @@
+"""What an index holds: the encoder, artists, collections, columns of rows, and the digests over them.
+
+Plain data and pure functions; `store.py` puts them into HDF5.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FORMAT = "imindex"
+FORMAT_VERSION = "1.0"
+KINDS = ("works", "imitations", "control", "background")
+BLOCK_ROWS = 65_536
+"""Rows of /vectors under one digest."""
+NO_SEED = -1
+NOBODY = -1
+"""`items/artist` of a picture that has no artist (a control picture)."""
+
+ITEM_DTYPES: dict[str, Any] = {
+    "artist": "<i4",
+    "collection": "<i4",
+    "sha256": "u1",
+    "path": object,
+    "width": "<i4",
+    "height": "<i4",
+    "prompt": object,
+    "seed": "<i8",
+    "caption": object,
+}
+REJECT_DTYPES: dict[str, Any] = {
+    "artist": "<i4",
+    "collection": "<i4",
+    "sha256": "u1",
+    "path": object,
+    "reason": object,
+}
+
+Columns = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class EncoderInfo:
+    """How the vectors of an index were made.
+
+    Attributes
+    ----------
+    model : str
+        What `--model` was given: an open_clip name, `local-dir:`, `hf-hub:`, a JSON file, or `demo`.
+    pretrained : str
+        What `--pretrained` was given, a path made absolute; it is not part of the identity.
+    weights_sha256 : str
+        Digest of the loaded weights (`encoder.weights_digest`).
+    config : dict
+        The open_clip model configuration.
+    preprocess : dict
+        Size, mean, std, interpolation, resize_mode, fill_color.
+    dim : int
+        Length of a vector.
+    precision : str
+        fp16, bf16 or fp32: the arithmetic of the forward pass.
+    """
+
+    model: str
+    pretrained: str
+    weights_sha256: str
+    config: Mapping[str, Any]
+    preprocess: Mapping[str, Any]
+    dim: int
+    precision: str
+
+    def identity(self) -> dict[str, Any]:
+        """Return the part that the root digest covers: what the vectors depend on, and no local path."""
+        return {
+            "config": dict(self.config),
+            "weights-sha256": self.weights_sha256,
+            "preprocess": dict(self.preprocess),
+            "dim": self.dim,
+            "precision": self.precision,
+        }
+
+    def mismatch(self, other: EncoderInfo) -> list[str]:
+        """Name what makes vectors of `other` incomparable with these; an empty list if nothing does."""
+        pairs = {
+            "weights": (self.weights_sha256[:12], other.weights_sha256[:12]),
+            "preprocessing": (dict(self.preprocess), dict(other.preprocess)),
+            "activation": (bool(self.config.get("quick_gelu")), bool(other.config.get("quick_gelu"))),
+            "precision": (self.precision, other.precision),
+        }
+        return [f"{what} {mine} against {theirs}" for what, (mine, theirs) in pairs.items() if mine != theirs]
+
+    def name(self) -> str:
+        """Return a short name for messages, such as `ViT-B-32/openai at bf16`."""
+        pretrained = f"/{self.pretrained}" if self.pretrained else ""
+        return f"{self.model}{pretrained} at {self.precision}"
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A named set of pictures of one kind: the works, one release's imitations, the controls."""
+
+    name: str
+    kind: str
+    generator: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """All that an index holds, but for the vectors, which are streamed.
+
+    `items` and `rejects` are columns of equal length, as FORMAT.md names them.
+    """
+
+    encoder: EncoderInfo
+    artists: Sequence[str]
+    collections: Sequence[Collection]
+    items: Columns
+    rejects: Columns
+    log: Sequence[Mapping[str, str]] = ()
+    created_at: str = ""
+    created_by: str = ""
+
+    @property
+    def n(self) -> int:
+        return len(self.items["artist"])
+
+
+def columns(dtypes: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> Columns:
+    """Turn rows (dicts) into columns of the given dtypes; `sha256` becomes (n, 32) bytes."""
+    listed = list(rows)
+    made: Columns = {}
+    for name, dtype in dtypes.items():
+        values = [row[name] for row in listed]
+        if name == "sha256":
+            made[name] = np.frombuffer(b"".join(values), np.uint8).reshape(-1, 32)
+        else:
+            made[name] = np.array(values, dtype=dtype)
+    return made
+
+
+def item_columns(rows: Iterable[Mapping[str, Any]]) -> Columns:
+    """Columns of /items from dicts that have its keys."""
+    return columns(ITEM_DTYPES, rows)
+
+
+def reject_columns(rows: Iterable[Mapping[str, Any]]) -> Columns:
+    """Columns of /rejects from dicts that have its keys."""
+    return columns(REJECT_DTYPES, rows)
+
+
+class BlockHasher:
+    """SHA-256 over vectors, one digest for every `BLOCK_ROWS` rows, however they arrive."""
+
+    def __init__(self) -> None:
+        self._done: list[bytes] = []
+        self._hash = hashlib.sha256()
+        self._room = BLOCK_ROWS
+
+    def update(self, block: npt.NDArray[np.float16]) -> None:
+        while len(block):
+            piece, block = block[: self._room], block[self._room :]
+            self._hash.update(np.ascontiguousarray(piece, dtype="<f2").data)
+            self._room -= len(piece)
+            if not self._room:
+                self._close_block()
+
+    def _close_block(self) -> None:
+        self._done.append(self._hash.digest())
+        self._hash = hashlib.sha256()
+        self._room = BLOCK_ROWS
+
+    def finish(self) -> tuple[str, npt.NDArray[np.uint8]]:
+        """Return the digest over all block digests, and those as (blocks, 32) bytes."""
+        if self._room < BLOCK_ROWS:
+            self._close_block()
+        joined = b"".join(self._done)
+        return hashlib.sha256(joined).hexdigest(), np.frombuffer(joined, np.uint8).reshape(-1, 32)
+
+
+def column_digest(values: npt.NDArray[Any]) -> str:
+    """SHA-256 of a column: numbers as their little-endian bytes, text as length (u64) + UTF-8 each."""
+    if values.dtype != object:
+        little = values.astype(values.dtype.newbyteorder("<"), copy=False)
+        return hashlib.sha256(np.ascontiguousarray(little).tobytes()).hexdigest()
+    digest = hashlib.sha256()
+    for value in values:
+        raw = encode_text(value)
+        digest.update(len(raw).to_bytes(8, "little"))
+        digest.update(raw)
+    return digest.hexdigest()
+
+
+def root_digest(encoder: EncoderInfo, digests: Mapping[str, str]) -> str:
+    """SHA-256 over the encoder's identity and every column's digest (FORMAT.md, "Root digest")."""
+    named = {"format": FORMAT_VERSION, "encoder": encoder.identity(), "digests": dict(digests)}
+    return hashlib.sha256(canonical_json(named).encode()).hexdigest()
+
+
+def without_rows(
+    contents: Contents, keep: npt.NDArray[np.bool_], keep_rejects: npt.NDArray[np.bool_]
+) -> Contents:
+    """Return the contents of the kept rows; artists and collections that nothing refers to are gone."""
+    items = {name: values[keep] for name, values in contents.items.items()}
+    rejects = {name: values[keep_rejects] for name, values in contents.rejects.items()}
+    artists, items["artist"], rejects["artist"] = _renumber(
+        contents.artists, items["artist"], rejects["artist"]
+    )
+    collections, items["collection"], rejects["collection"] = _renumber(
+        contents.collections, items["collection"], rejects["collection"]
+    )
+    return replace(contents, items=items, rejects=rejects, artists=artists, collections=collections)
+
+
+def _renumber(
+    names: Sequence[Any], first: npt.NDArray[np.int32], second: npt.NDArray[np.int32]
+) -> tuple[list[Any], npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    used = np.zeros(len(names) + 1, dtype=bool)
+    used[first] = used[second] = True  # -1, nobody, marks the last place
+    used[-1] = False
+    new = np.where(used, np.cumsum(used) - 1, -1).astype(np.int32)
+    return [name for name, keep in zip(names, used, strict=False) if keep], new[first], new[second]
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces: the same value is the same text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def encode_text(text: str) -> bytes:
+    """UTF-8, with the bytes of a file name that is not UTF-8 kept as they are."""
+    return text.encode("utf-8", "surrogateescape")

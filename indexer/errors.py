@@ -1,0 +1,7 @@
+"""The one exception that a user is meant to read."""
+
+from __future__ import annotations
+
+
+class ImindexError(Exception):
+    """Something the user can act on; the message names the thing, the cause and the remedy."""

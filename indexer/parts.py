@@ -1,0 +1,180 @@
+"""What a running build has committed: part files beside the index, each complete once it has its name.
+
+A part holds vectors by the SHA-256 of their pictures, and the pictures found unreadable. A build that was
+stopped finds them again and encodes only the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock, Timeout
+
+from indexer.contents import EncoderInfo, canonical_json
+from indexer.errors import ImindexError
+from indexer.files import put_in_place
+
+
+@dataclass
+class Batch:
+    """Results to be committed together.
+
+    `vectors` is a list of (dim,) float16 arrays, one for each of `digests` (32 bytes) and `sizes`
+    (width, height); `rejected` maps the digests of unreadable pictures to the reason.
+    """
+
+    digests: list[bytes] = field(default_factory=list)
+    vectors: list[npt.NDArray[np.float16]] = field(default_factory=list)
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    rejected: dict[bytes, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.digests) + len(self.rejected)
+
+
+class Parts:
+    """The part files of one index, locked for one builder at a time. Use as a context manager.
+
+    Attributes
+    ----------
+    numbers : dict of bytes to int
+        The committed pictures by digest; a number counts through the parts in order.
+    rejected : dict of bytes to str
+        The pictures found unreadable, with the reason.
+
+    Raises
+    ------
+    ImindexError
+        Another build of this index is running, or a stopped one used another encoder.
+    """
+
+    def __init__(self, index: Path, encoder: EncoderInfo):
+        self.folder = index.with_name(index.name + ".parts")
+        self._index = index
+        self._encoder = encoder
+        self.numbers: dict[bytes, int] = {}
+        self.rejected: dict[bytes, str] = {}
+        self._files: list[Path] = []
+        self._starts = [0]
+        """The first number of each part, and the next free one."""
+
+    def __enter__(self) -> Parts:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(self.folder / "lock")
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise ImindexError(
+                f"{self._index} is being built by another process. Wait for it to end, or stop it."
+            ) from None
+        try:
+            files = sorted(self.folder.glob("part-*.npz"))
+            self._check_encoder(fresh=not files)
+            for path in files:
+                self._read(path)
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if not self._files:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self._lock.release()
+
+    def _check_encoder(self, fresh: bool) -> None:
+        path = self.folder / "encoder.json"
+        mine = canonical_json(self._encoder.identity())
+        if fresh or not path.exists():
+            with put_in_place(path) as temporary:
+                temporary.write_text(mine, encoding="utf-8")
+        elif path.read_text(encoding="utf-8") != mine:
+            raise ImindexError(
+                f"{self.folder} holds the work of a stopped build with another encoder than "
+                f"{self._encoder.name()}. Finish that build first, or delete the folder to give it up."
+            )
+
+    def _read(self, path: Path) -> None:
+        try:
+            with np.load(path, allow_pickle=False) as part:
+                digests = part["digests"].tobytes()
+                rejected: dict[str, str] = json.loads(part["rejected"].tobytes())
+        except Exception as error:
+            raise ImindexError(
+                f"{path} is damaged: {error}. Delete it; its pictures are then encoded again."
+            ) from error
+        self._add(
+            path,
+            [digests[start : start + 32] for start in range(0, len(digests), 32)],
+            {bytes.fromhex(digest): reason for digest, reason in rejected.items()},
+        )
+
+    def _add(self, path: Path, digests: Sequence[bytes], rejected: dict[bytes, str]) -> None:
+        start = self._starts[-1]
+        self.numbers.update((digest, start + row) for row, digest in enumerate(digests))
+        self.rejected.update(rejected)
+        self._files.append(path)
+        self._starts.append(start + len(digests))
+
+    def append(self, batch: Batch) -> None:
+        """Commit a batch: after this it survives a crash of the process or the machine."""
+        if not len(batch):
+            return
+        path = self.folder / f"part-{self._next():08d}.npz"
+        rejected = canonical_json({digest.hex(): reason for digest, reason in batch.rejected.items()})
+        with put_in_place(path) as temporary, temporary.open("wb") as file:
+            np.savez(
+                file,
+                digests=np.frombuffer(b"".join(batch.digests), np.uint8),
+                vectors=np.array(batch.vectors, dtype="<f2").reshape(len(batch.digests), self._encoder.dim),
+                sizes=np.array(batch.sizes, dtype="<i4").reshape(-1, 2),
+                rejected=np.frombuffer(rejected.encode(), np.uint8),
+            )
+        self._add(path, batch.digests, batch.rejected)
+
+    def _next(self) -> int:
+        return 1 + max((int(path.stem.partition("-")[2]) for path in self._files), default=0)
+
+    def collect(self, wanted: Sequence[bytes]) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.int32]]:
+        """Return vectors and sizes of committed pictures, in the order asked for.
+
+        Parameters
+        ----------
+        wanted : sequence of bytes
+            Digests, all of them in `numbers`.
+
+        Returns
+        -------
+        vectors : (len(wanted), dim) float16
+        sizes : (len(wanted), 2) int32
+            Width and height, pixels.
+        """
+        numbers = np.array([self.numbers[digest] for digest in wanted], dtype=np.int64)
+        vectors = np.empty((len(wanted), self._encoder.dim), np.float16)
+        sizes = np.empty((len(wanted), 2), np.int32)
+        parts = np.searchsorted(self._starts, numbers, side="right") - 1
+        for part in np.unique(parts):
+            here = np.flatnonzero(parts == part)
+            rows = numbers[here] - self._starts[part]
+            with np.load(self._files[part], allow_pickle=False) as stored:
+                vectors[here] = stored["vectors"][rows]
+                sizes[here] = stored["sizes"][rows]
+        return vectors, sizes
+
+    def forget(self, used: set[bytes]) -> int:
+        """Delete the parts whose pictures are all in `used`; return how many pictures wait in the others."""
+        waiting = np.array(
+            [number for digest, number in self.numbers.items() if digest not in used], np.int64
+        )
+        kept = set((np.searchsorted(self._starts, waiting, side="right") - 1).tolist())
+        for number, path in enumerate(self._files):
+            if number not in kept:
+                path.unlink()
+        self._files = [path for number, path in enumerate(self._files) if number in kept]
+        return len(waiting)

@@ -1,0 +1,310 @@
+"""Where pictures come from: folders and manifests -> a stream of items, in a fixed order."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from indexer.contents import KINDS, NO_SEED
+from indexer.errors import ImindexError
+
+MANIFEST_SUFFIXES = (".csv", ".jsonl", ".parquet")
+_TEXT_KEYS = ("artist", "kind", "collection", "prompt", "caption")
+_SEED_MAX = 2**63 - 1
+_LAYOUT = "works/<artist>/*, imitations/<release>/<artist>/*, control/*, background/<artist>/*"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One picture to be indexed, and what is said of it.
+
+    Attributes
+    ----------
+    path : str
+        Where the file is.
+    artist : str
+        Empty for a picture that is nobody's (kind control).
+    kind : str
+        works, imitations, control or background.
+    collection : str
+        The set it belongs to: `works`, or a release's name.
+    prompt, caption : str
+        Empty when unknown.
+    seed : int
+        -1 when unknown.
+    """
+
+    path: str
+    artist: str
+    kind: str
+    collection: str
+    prompt: str = ""
+    seed: int = NO_SEED
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the user said on the command line of every picture of a source."""
+
+    kind: str | None = None
+    collection: str | None = None
+    artist: str | None = None
+
+
+def find(
+    sources: Sequence[str | os.PathLike[str]],
+    *,
+    kind: str | None = None,
+    collection: str | None = None,
+    artist: str | None = None,
+    note: Callable[[str], None] = lambda _: None,
+) -> Iterator[Item]:
+    """Yield the pictures of folders and manifests, in a fixed order.
+
+    Parameters
+    ----------
+    sources : sequence of path-like
+        Folders laid out as `works/<artist>/*`, `imitations/<release>/<artist>/*`, `control/*` and
+        `background/<artist>/*` (or one of these); any other folder, as `<artist>/*`, with `kind`; manifests
+        (CSV, JSONL, Parquet) with the columns path, artist, kind, collection, prompt, seed, caption, of
+        which only path must be there, relative to the manifest.
+    kind, collection, artist : str, optional
+        For folders without the layout, and for what a manifest leaves out.
+    note : callable
+        Is told what was passed over.
+
+    Raises
+    ------
+    ImindexError
+        A source that does not exist or whose layout or rows are not understood.
+    """
+    given = Given(kind, collection, artist)
+    for source in sources:
+        path = Path(source)
+        if path.is_dir():
+            yield from _folder(path, given, note)
+        elif path.suffix.lower() in MANIFEST_SUFFIXES and path.is_file():
+            yield from _manifest(path, given, note)
+        elif path.exists():
+            raise ImindexError(
+                f"{path} is neither a folder nor a manifest ({', '.join(MANIFEST_SUFFIXES)}). "
+                "Put the picture in a folder, or name it in a manifest."
+            )
+        else:
+            raise ImindexError(f"{path} does not exist. Give a folder of pictures or a manifest.")
+
+
+# Folders
+
+
+def _folder(path: Path, given: Given, note: Callable[[str], None]) -> Iterator[Item]:
+    if given.kind is not None:
+        yield from _by_artist(path, given.kind, _collection(given, path.resolve().name), given.artist)
+        return
+    named = path.name or path.resolve().name
+    if named in KINDS:
+        yield from _kind_folder(path, named, given)
+        return
+    if path.parent.name == "imitations":
+        yield from _by_artist(path, "imitations", given.collection or named, given.artist)
+        return
+    kinds = [kind for kind in KINDS if (path / kind).is_dir()]
+    if not kinds:
+        raise ImindexError(
+            f"{path} holds none of the folders {', '.join(KINDS)} ({_LAYOUT}). "
+            "Say what its pictures are with --kind works (or imitations, control, background)."
+        )
+    for child in _entries(path):
+        if child.name not in KINDS:
+            note(f"{child.path} is not one of {', '.join(KINDS)}: passed over.")
+    for kind in kinds:
+        yield from _kind_folder(path / kind, kind, given)
+
+
+def _kind_folder(path: Path, kind: str, given: Given) -> Iterator[Item]:
+    if kind in ("works", "background"):
+        yield from _by_artist(path, kind, given.collection or kind, given.artist)
+    elif kind == "control":
+        for child in _entries(path):
+            collection = given.collection or (child.name if child.is_dir() else kind)
+            for file in _files(child):
+                yield Item(file, "", kind, _clean(collection))
+    else:
+        for child in _entries(path):
+            if not child.is_dir():
+                raise ImindexError(
+                    f"{child.path} lies directly in {path}, but imitations are laid out as "
+                    "imitations/<release>/<artist>/*. Move it into the folder of its release and artist."
+                )
+            yield from _by_artist(Path(child.path), kind, given.collection or child.name, given.artist)
+
+
+def _by_artist(path: Path, kind: str, collection: str, artist: str | None) -> Iterator[Item]:
+    if kind == "control":
+        for file in _files(path):
+            yield Item(file, "", kind, _clean(collection))
+        return
+    for child in _entries(path):
+        if artist is None and not child.is_dir():
+            raise ImindexError(
+                f"{child.path} lies directly in {path}, so its artist is not known. "
+                "Put it in a folder with the artist's name, or name the artist with --artist."
+            )
+        for file in _files(child):
+            yield Item(file, _clean(artist or child.name), kind, _clean(collection))
+
+
+def _entries(path: Path | str) -> list[os.DirEntry[str]]:
+    """The children of a folder, sorted by name; hidden ones are left out."""
+    try:
+        with os.scandir(path) as entries:
+            return sorted(
+                (e for e in entries if not e.name.startswith(".")), key=lambda e: os.fsencode(e.name)
+            )
+    except OSError as error:
+        raise ImindexError(f"{path} cannot be listed: {error.strerror}. Check its permissions.") from error
+
+
+def _files(entry: os.DirEntry[str] | Path, seen: frozenset[tuple[int, int]] = frozenset()) -> Iterator[str]:
+    """Every file below, in order; links are followed, loops are not."""
+    path = os.fspath(entry)
+    if not entry.is_dir():
+        yield path
+        return
+    status = Path(path).stat()
+    here = (status.st_dev, status.st_ino)
+    if here not in seen:
+        for child in _entries(path):
+            yield from _files(child, seen | {here})
+
+
+def _collection(given: Given, default: str) -> str:
+    if given.collection is None and given.kind in ("works", "background"):
+        return str(given.kind)
+    return given.collection or default
+
+
+def _clean(name: str) -> str:
+    """One spelling for one name: macOS hands out decomposed accents."""
+    return unicodedata.normalize("NFC", name.strip())
+
+
+# Manifests
+
+
+def _manifest(path: Path, given: Given, note: Callable[[str], None]) -> Iterator[Item]:
+    reader = {".csv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}[path.suffix.lower()]
+    unknown: set[str] = set()
+    for where, row in reader(path):
+        unknown |= set(row) - {"path", "seed", *_TEXT_KEYS}
+        yield _item(path, where, row, given)
+    if unknown:
+        note(f"{path}: the columns {', '.join(sorted(unknown))} are not used.")
+
+
+def _item(manifest: Path, where: str, row: Mapping[str, Any], given: Given) -> Item:
+    name = row.get("path")
+    if not isinstance(name, str) or not name:
+        raise ImindexError(f"{where}: no path. Every row names its picture in the column `path`.")
+    text = {key: _text(where, key, row.get(key)) for key in _TEXT_KEYS}
+    kind = text["kind"] or given.kind
+    if kind not in KINDS:
+        said = f"kind {kind!r} is unknown" if kind else "no kind"
+        raise ImindexError(f"{where}: {said}. Write one of {', '.join(KINDS)}, or pass --kind.")
+    artist = _clean(text["artist"] or given.artist or "")
+    if kind == "control":
+        artist = ""
+    elif not artist:
+        raise ImindexError(f"{where}: no artist. Fill in the column `artist`, or pass --artist.")
+    collection = text["collection"] or given.collection or (kind if kind != "imitations" else "")
+    if not collection:
+        raise ImindexError(
+            f"{where}: imitations of which release? Fill in `collection`, or pass --collection."
+        )
+    return Item(
+        path=_inside(manifest, where, name),
+        artist=artist,
+        kind=kind,
+        collection=_clean(collection),
+        prompt=text["prompt"],
+        seed=_seed(where, row.get("seed")),
+        caption=text["caption"],
+    )
+
+
+def _inside(manifest: Path, where: str, name: str) -> str:
+    folder = manifest.parent
+    full = os.path.normpath(folder / name)
+    if Path(name).is_absolute() or Path(os.path.relpath(full, folder)).parts[:1] == (os.pardir,):
+        raise ImindexError(
+            f"{where}: {name} leads out of the manifest's folder. Paths are relative to the manifest: "
+            "put it beside the pictures."
+        )
+    return full
+
+
+def _text(where: str, key: str, value: Any) -> str:
+    if value is None or value != value:  # NaN: an empty cell of a Parquet file
+        return ""
+    text = str(value)
+    if "\0" in text:
+        raise ImindexError(f"{where}: `{key}` holds a NUL character. Remove it.")
+    return text
+
+
+def _seed(where: str, value: Any) -> int:
+    if value is None or value == "" or value != value:
+        return NO_SEED
+    try:
+        seed = int(value)
+        if seed != float(value) or not 0 <= seed <= _SEED_MAX:
+            raise ValueError
+    except (TypeError, ValueError):
+        raise ImindexError(f"{where}: seed {value!r} is not a whole number from 0 to {_SEED_MAX}.") from None
+    return seed
+
+
+def _read_csv(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        if "path" not in (reader.fieldnames or ()):
+            raise ImindexError(f"{path}: no column `path` in its first line. Add a header line.")
+        for row in reader:
+            where = f"{path}, line {reader.line_num}"
+            if row.pop(None, None) is not None:
+                raise ImindexError(f"{where}: more cells than columns. Quote cells that hold commas.")
+            yield where, row
+
+
+def _read_jsonl(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            where = f"{path}, line {number}"
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise ImindexError(f"{where}: not JSON: {error}. Write one object a line.") from error
+            if not isinstance(row, dict):
+                raise ImindexError(f"{where}: not a JSON object. Write one object a line.")
+            yield where, row
+
+
+def _read_parquet(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    import pyarrow.parquet
+
+    try:
+        batches: Iterable[Any] = pyarrow.parquet.ParquetFile(path).iter_batches()
+        rows = (row for batch in batches for row in batch.to_pylist())
+        for number, row in enumerate(rows, 1):
+            yield f"{path}, row {number}", row
+    except pyarrow.ArrowException as error:
+        raise ImindexError(f"{path}: not readable as Parquet: {error}.") from error

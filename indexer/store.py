@@ -1,0 +1,340 @@
+"""The index file: one HDF5 file, written whole, renamed into place, never changed (FORMAT.md).
+
+This is the only module that imports h5py.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from indexer.contents import (
+    BLOCK_ROWS,
+    FORMAT,
+    FORMAT_VERSION,
+    ITEM_DTYPES,
+    REJECT_DTYPES,
+    BlockHasher,
+    Collection,
+    Columns,
+    Contents,
+    EncoderInfo,
+    canonical_json,
+    column_digest,
+    encode_text,
+    root_digest,
+)
+from indexer.errors import ImindexError
+from indexer.files import put_in_place
+
+_TEXT = h5py.string_dtype("utf-8")
+
+
+class Index:
+    """An index file opened for reading. Columns are read when asked for; vectors are mapped in place.
+
+    Use as a context manager. A reader keeps the file it opened, also when a build replaces it meanwhile.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Raises
+    ------
+    ImindexError
+        No such file, not an index, or an unknown format version.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = Path(path)
+        if not self.path.exists():
+            raise ImindexError(
+                f"{self.path} does not exist. Build it with `imindex build SOURCE... -i {self.path}`, "
+                "or name another index with -i or $IMINDEX_INDEX."
+            )
+        try:
+            self._file = h5py.File(self.path, "r", locking=False)
+        except OSError as error:
+            raise ImindexError(f"{self.path} cannot be opened as an HDF5 file: {error}.") from error
+        try:
+            self._check_version()
+            attributes = self._file.attrs
+            self.n = int(attributes["n"])
+            self.root_digest = str(attributes["root-digest"])
+            self.created_at = str(attributes["created-at"])
+            self.created_by = str(attributes["created-by"])
+            self.encoder = _read_encoder(self._file["encoder"].attrs)
+            self.artists = tuple(self._text("artists/name"))
+            self.collections = tuple(
+                Collection(name, kind, json.loads(generator))
+                for name, kind, generator in zip(
+                    self._text("collections/name"),
+                    self._text("collections/kind"),
+                    self._text("collections/generator"),
+                    strict=True,
+                )
+            )
+            self.vectors = self._map_vectors()
+        except (KeyError, ValueError) as error:
+            self._file.close()
+            raise ImindexError(
+                f"{self.path} is damaged: {error}. Restore it from a copy, or build it anew."
+            ) from error
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _check_version(self) -> None:
+        kind = self._file.attrs.get("encoding-type")
+        version = self._file.attrs.get("encoding-version")
+        if kind != FORMAT:
+            raise ImindexError(f"{self.path} is an HDF5 file but not an imindex index.")
+        if version != FORMAT_VERSION:
+            raise ImindexError(
+                f"{self.path} has format version {version}; this imindex reads {FORMAT_VERSION}. "
+                "Install the imindex that wrote it (attribute created-by), or build a new index."
+            )
+
+    def _map_vectors(self) -> npt.NDArray[np.float16]:
+        dataset = self._file["vectors"]
+        shape = (self.n, self.encoder.dim)
+        if dataset.shape != shape or dataset.dtype != np.dtype("<f2"):
+            raise ImindexError(
+                f"{self.path}: /vectors is {dataset.dtype} {dataset.shape}, expected float16 {shape}. "
+                "The file is damaged: restore it from a copy, or build it anew."
+            )
+        offset = dataset.id.get_offset()
+        if not self.n:
+            return np.empty(shape, np.float16)
+        if offset is None:
+            raise ImindexError(f"{self.path}: /vectors is not contiguous. Build the index anew.")
+        return np.memmap(self.path, dtype="<f2", mode="r", offset=offset, shape=shape)
+
+    def _text(self, name: str) -> list[str]:
+        return [raw.decode("utf-8", "surrogateescape") for raw in self._file[name][:]]
+
+    def column(self, name: str, group: str = "items") -> npt.NDArray[Any]:
+        """Return one column of /items (or another group); text as an object array of str."""
+        dataset = self._file[f"{group}/{name}"]
+        if h5py.check_string_dtype(dataset.dtype):
+            return np.array(self._text(f"{group}/{name}"), dtype=object)
+        values: npt.NDArray[Any] = dataset[:]
+        return values
+
+    def items(self) -> Columns:
+        """Return all columns of /items."""
+        return {name: self.column(name) for name in ITEM_DTYPES}
+
+    def rejects(self) -> Columns:
+        """Return all columns of /rejects: pictures that could not be read, each with its reason."""
+        return {name: self.column(name, "rejects") for name in REJECT_DTYPES}
+
+    def log(self) -> list[dict[str, str]]:
+        """Return the changes made to this index, oldest first."""
+        names = list(self._file["log"])
+        return [
+            dict(zip(names, row, strict=True))
+            for row in zip(*(self._text(f"log/{name}") for name in names), strict=True)
+        ]
+
+    def ann(self) -> dict[str, Any]:
+        """Return the attributes of /ann: the kind of FAISS index and how it was made."""
+        return {name: _plain(value) for name, value in self._file["ann"].attrs.items()}
+
+    def contents(self) -> Contents:
+        """Return everything but the vectors, ready for `write`."""
+        return Contents(
+            encoder=self.encoder,
+            artists=self.artists,
+            collections=self.collections,
+            items=self.items(),
+            rejects=self.rejects(),
+            log=self.log(),
+            created_at=self.created_at,
+            created_by=self.created_by,
+        )
+
+    def blocks(self, rows: npt.NDArray[np.intp] | None = None) -> Iterator[npt.NDArray[np.float16]]:
+        """Yield the vectors (of the given rows) in blocks."""
+        chosen = np.arange(self.n) if rows is None else rows
+        for start in range(0, len(chosen), BLOCK_ROWS):
+            yield np.asarray(self.vectors[chosen[start : start + BLOCK_ROWS]])
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def write(
+    path: str | os.PathLike[str],
+    contents: Contents,
+    vectors: Iterable[npt.NDArray[np.float16]],
+    *,
+    ann: Mapping[str, Any],
+    ann_data: bytes,
+    entry: Mapping[str, str],
+) -> str:
+    """Write an index next to `path` and put it in place with one atomic rename.
+
+    Parameters
+    ----------
+    path : path-like
+        Where the index is to lie. An index already there stays whole until the rename.
+    contents : Contents
+    vectors : iterable of (b, dim) float16 arrays
+        In row order, `contents.n` rows in all, unit norm.
+    ann : mapping
+        Attributes of /ann.
+    ann_data : bytes
+        The FAISS index (for the exact kind its header; FORMAT.md).
+    entry : mapping of str
+        The new line of /log; `digest-after` is filled in here.
+
+    Returns
+    -------
+    str
+        The root digest, 64 hexadecimal digits.
+
+    Raises
+    ------
+    ValueError
+        The vectors are not `contents.n` rows of `dim` columns.
+    OSError
+        The disk is full, or the folder cannot be written; the old index is untouched.
+    """
+    path = Path(path)
+    with put_in_place(path) as temporary, h5py.File(temporary, "w", libver=("v110", "v110")) as file:
+        digests = _write_tables(file, contents)
+        digests["vectors"], blocks = _write_vectors(file, contents, vectors)
+        root = root_digest(contents.encoder, digests)
+        file.attrs.update(
+            {
+                "encoding-type": FORMAT,
+                "encoding-version": FORMAT_VERSION,
+                "created-by": contents.created_by,
+                "created-at": contents.created_at,
+                "n": contents.n,
+                "root-digest": root,
+            }
+        )
+        group = file.create_group("digests")
+        group.attrs.update(digests)
+        group.create_dataset("vectors", data=blocks)
+        group = file.create_group("ann")
+        group.attrs.update(ann)
+        group.create_dataset("data", data=np.frombuffer(ann_data, np.uint8))
+        _write_log(file, [*contents.log, {**entry, "digest-after": root}])
+    return root
+
+
+def _write_tables(file: h5py.File, contents: Contents) -> dict[str, str]:
+    encoder = file.create_group("encoder")
+    for name, value in asdict(contents.encoder).items():
+        key = name.replace("_", "-")
+        encoder.attrs[key] = canonical_json(value) if isinstance(value, Mapping) else value
+    tables: dict[str, Columns] = {
+        "artists": {"name": np.array(contents.artists, dtype=object)},
+        "collections": {
+            "name": np.array([c.name for c in contents.collections], dtype=object),
+            "kind": np.array([c.kind for c in contents.collections], dtype=object),
+            "generator": np.array([canonical_json(c.generator) for c in contents.collections], dtype=object),
+        },
+        "items": contents.items,
+        "rejects": contents.rejects,
+    }
+    digests = {}
+    for table, its_columns in tables.items():
+        group = file.create_group(table)
+        for name, values in its_columns.items():
+            if values.dtype == object:
+                raw = np.array([encode_text(value) for value in values], dtype=object)
+                group.create_dataset(name, shape=(len(raw),), dtype=_TEXT, data=raw if len(raw) else None)
+            else:
+                group.create_dataset(name, data=values)
+            digests[f"{table}/{name}"] = column_digest(values)
+    return digests
+
+
+def _write_vectors(
+    file: h5py.File, contents: Contents, vectors: Iterable[npt.NDArray[np.float16]]
+) -> tuple[str, npt.NDArray[np.uint8]]:
+    shape = (contents.n, contents.encoder.dim)
+    # Early allocation puts the rows in one piece from the start, so that readers can map them.
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_layout(h5py.h5d.CONTIGUOUS)
+    properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    space = h5py.h5s.create_simple(shape)
+    kind = h5py.h5t.py_create(np.dtype("<f2"), logical=True)
+    dataset = h5py.Dataset(h5py.h5d.create(file.id, b"vectors", kind, space, dcpl=properties))
+    row = 0
+    hasher = BlockHasher()
+    for block in vectors:
+        if block.dtype != np.float16 or block.ndim != 2 or block.shape[1] != shape[1]:
+            raise ValueError(
+                f"a block of vectors is {block.dtype} {block.shape}, expected float16 (b, {shape[1]})"
+            )
+        if row + len(block) > shape[0]:
+            raise ValueError(f"more vectors than the {shape[0]} rows")
+        if len(block):
+            dataset[row : row + len(block)] = block
+            hasher.update(block)
+        row += len(block)
+    if row != shape[0]:
+        raise ValueError(f"{row} vectors for {shape[0]} rows")
+    return hasher.finish()
+
+
+def _write_log(file: h5py.File, lines: Sequence[Mapping[str, str]]) -> None:
+    group = file.create_group("log")
+    for name in ("when", "command", "summary", "versions", "digest-before", "digest-after"):
+        values = np.array([encode_text(line.get(name, "")) for line in lines], dtype=object)
+        group.create_dataset(name, shape=(len(lines),), dtype=_TEXT, data=values)
+
+
+def recompute_root_digest(index: Index) -> str:
+    """Read every column and vector of an open index and return the root digest they have now."""
+    contents = index.contents()
+    digests = {
+        "artists/name": column_digest(np.array(contents.artists, dtype=object)),
+        **{
+            f"collections/{name}": column_digest(index.column(name, "collections"))
+            for name in ("name", "kind", "generator")
+        },
+        **{f"items/{name}": column_digest(values) for name, values in contents.items.items()},
+        **{f"rejects/{name}": column_digest(values) for name, values in contents.rejects.items()},
+    }
+    hasher = BlockHasher()
+    for block in index.blocks():
+        hasher.update(block)
+    digests["vectors"] = hasher.finish()[0]
+    return root_digest(contents.encoder, digests)
+
+
+def _read_encoder(attributes: h5py.AttributeManager) -> EncoderInfo:
+    return EncoderInfo(
+        model=str(attributes["model"]),
+        pretrained=str(attributes["pretrained"]),
+        weights_sha256=str(attributes["weights-sha256"]),
+        config=json.loads(attributes["config"]),
+        preprocess=json.loads(attributes["preprocess"]),
+        dim=int(attributes["dim"]),
+        precision=str(attributes["precision"]),
+    )
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
