@@ -29,7 +29,7 @@ def exact_header(n: int, dim: int) -> bytes:
     return empty[:-8] + (n * dim * 2).to_bytes(8, "little")
 
 
-def describe(n: int, dim: int) -> dict[str, Any]:
+def describe() -> dict[str, Any]:
     """Return the attributes of /ann for the exact kind."""
     return {"kind": EXACT, "metric": "inner-product", "faiss-version": faiss.__version__, "recall": 1.0}
 

@@ -150,10 +150,10 @@ def build(
     started = time.monotonic()
     path = Path(path)
     with contextlib.ExitStack() as stack:
+        parts = stack.enter_context(Parts(path, encoder.info))
         old = stack.enter_context(Index(path)) if path.exists() else None
         if old is not None:
             require_same(old.encoder, encoder.info)
-        parts = stack.enter_context(Parts(path, encoder.info))
         known = _Known(old, parts, retry_rejects)
         loop = _Loop(encoder, parts, known, progress)
         try:
@@ -298,7 +298,7 @@ def _write(path: Path, old: Index | None, merged: Merged, parts: Parts, command:
         path,
         contents,
         merged.vectors(old, parts),
-        ann=ann.describe(contents.n, contents.encoder.dim),
+        ann=ann.describe(),
         ann_data=ann.exact_header(contents.n, contents.encoder.dim),
         entry=entry(command, summary, old.root_digest if old else ""),
     )

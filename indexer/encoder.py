@@ -34,6 +34,11 @@ PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float
 _BATCH = {"cpu": 32, "cuda": 256}
 
 
+def default_batch_size(device: str) -> int:
+    """Pictures in one forward pass unless the user says: 32 on a CPU, 256 on CUDA."""
+    return _BATCH[_device(device).type]
+
+
 class Encoder:
     """Pictures and texts -> unit float16 vectors, with the arithmetic and device that were asked for.
 

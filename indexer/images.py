@@ -1,7 +1,9 @@
 """Bytes -> RGB pixels at the encoder's size, or the reason why not.
 
-The fast way for plain JPEG is torchvision; Pillow opens everything else. Resizing works on uint8 and stays
-within one grey level of open_clip's own transform. Colour profiles are ignored, as open_clip ignores them.
+The fast way for plain JPEG is torchvision; Pillow opens everything else. Every picture becomes 8-bit RGB first and
+is resized after (open_clip's transform does it the other way round, and so takes palette pictures by nearest
+neighbour). Resizing works on uint8 and stays within one grey level of open_clip's own transform of the RGB picture,
+but for isolated pixels. Colour profiles are ignored, as open_clip ignores them.
 """
 
 from __future__ import annotations

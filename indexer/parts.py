@@ -127,6 +127,10 @@ class Parts:
         if not len(batch):
             return
         path = self.folder / f"part-{self._next():08d}.npz"
+        self._store(path, batch)
+        self._add(path, batch.digests, batch.rejected)
+
+    def _store(self, path: Path, batch: Batch) -> None:
         rejected = canonical_json({digest.hex(): reason for digest, reason in batch.rejected.items()})
         with put_in_place(path) as temporary, temporary.open("wb") as file:
             np.savez(
@@ -136,7 +140,6 @@ class Parts:
                 sizes=np.array(batch.sizes, dtype="<i4").reshape(-1, 2),
                 rejected=np.frombuffer(rejected.encode(), np.uint8),
             )
-        self._add(path, batch.digests, batch.rejected)
 
     def _next(self) -> int:
         return 1 + max((int(path.stem.partition("-")[2]) for path in self._files), default=0)
@@ -166,6 +169,25 @@ class Parts:
                 vectors[here] = stored["vectors"][rows]
                 sizes[here] = stored["sizes"][rows]
         return vectors, sizes
+
+    def drop(self, digests: set[bytes]) -> None:
+        """Take pictures out of the parts for good. The parts are not to be used after it."""
+        for path in self._files:
+            with np.load(path, allow_pickle=False) as stored:
+                part = {name: stored[name] for name in stored.files}
+            here = [bytes(digest) for digest in part["digests"].reshape(-1, 32)]
+            keep = [row for row, digest in enumerate(here) if digest not in digests]
+            if len(keep) < len(here):
+                rejected: dict[str, str] = json.loads(part["rejected"].tobytes())
+                self._store(
+                    path,
+                    Batch(
+                        [here[row] for row in keep],
+                        list(part["vectors"][keep]),
+                        [(int(w), int(h)) for w, h in part["sizes"][keep]],
+                        {bytes.fromhex(digest): reason for digest, reason in rejected.items()},
+                    ),
+                )
 
     def forget(self, used: set[bytes]) -> int:
         """Delete the parts whose pictures are all in `used`; return how many pictures wait in the others."""

@@ -49,7 +49,7 @@ def read_all(items: Sequence[Item], known: Container[bytes], preprocess: Preproc
 
 def _read(item: Item, known: Container[bytes], preprocess: Preprocess) -> Read:
     try:
-        data = _bytes(item.path)
+        data = read_bytes(item.path)
     except BadPicture as error:
         return Read(item, NO_DIGEST, reason=str(error))
     except OSError as error:
@@ -63,7 +63,7 @@ def _read(item: Item, known: Container[bytes], preprocess: Preprocess) -> Read:
         return Read(item, digest, reason=str(error))
 
 
-def _bytes(path: str) -> bytes:
+def read_bytes(path: str) -> bytes:
     status = Path(path).stat()
     if not stat.S_ISREG(status.st_mode):
         raise BadPicture("not a regular file")

@@ -1,0 +1,176 @@
+"""What the commands share: JSON and tables to stdout, notes and progress to stderr, errors for people."""
+
+from __future__ import annotations
+
+import functools
+import json
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from indexer.errors import ImindexError
+
+F = TypeVar("F", bound=Callable[..., Any])
+DEFAULT_INDEX = "imindex.h5"
+
+index_option = click.option(
+    "-i",
+    "--index",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=DEFAULT_INDEX,
+    envvar="IMINDEX_INDEX",
+    show_default=True,
+    show_envvar=True,
+    help="The index file.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, all of it, to stdout.")
+device_option = click.option(
+    "--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N", help="Where to compute."
+)
+
+
+def model_options(command: F) -> F:
+    """Add --model and --pretrained for a command that reads an index: where its encoder lies now."""
+    for option in (
+        click.option("--pretrained", help="Where the weights of the index's encoder are now, if they moved."),
+        click.option("--model", help="Where the index's encoder is now, if it moved."),
+    ):
+        command = option(command)
+    return command
+
+
+def errors_for_people(command: F) -> F:
+    """Turn what the user can act on into `Error: ...` and exit code 1."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except ImindexError as error:
+            raise click.ClickException(clean(str(error))) from error
+        except OSError as error:
+            raise click.ClickException(_os_error(error)) from error
+        except BrokenPipeError:  # pragma: no cover - the reader went away
+            sys.exit(1)
+
+    return run  # type: ignore[return-value]
+
+
+def _os_error(error: OSError) -> str:
+    what = f"{clean(str(error.filename))}: " if error.filename else ""
+    return f"{what}{error.strerror or error}. Free space or mend the permissions, and run the command again."
+
+
+def fail(message: str) -> NoReturn:
+    """End with exit code 1."""
+    raise ImindexError(message)
+
+
+def say(message: str) -> None:
+    """Write a note to stderr."""
+    click.echo(clean(message), err=True)
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """Write a result to stdout as JSON; NaN becomes null."""
+    click.echo(json.dumps(_plain(value), ensure_ascii=True, indent=2, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):  # NumPy
+        return _plain(value.tolist())
+    if isinstance(value, float) and not (float("-inf") < value < float("inf")):
+        return None
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def clean(text: str) -> str:
+    """Make a name safe for a terminal: control characters and stray bytes are shown, not obeyed."""
+    return "".join(
+        c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" if ord(c) < 256 else f"\\u{ord(c):04x}"
+        for c in text
+    )
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Format a figure for a table; a dash where there is none."""
+    return "-" if value != value else f"{value:.{digits}f}"
+
+
+def percent(value: float) -> str:
+    """Format a share for a table, in per cent."""
+    return "-" if value != value else f"{100 * value:.1f} %"
+
+
+def print_table(
+    title: str, header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, note: str = ""
+) -> None:
+    """Write a table to stdout; the first `left` columns hold text, the others figures."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        title=Text(title, "bold"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        caption_justify="left",
+    )
+    for position, name in enumerate(header):
+        table.add_column(Text(name), justify="left" if position < left else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(clean(cell)) for cell in row))
+    if note:
+        table.caption = Text(note, "dim")
+    _stdout().print(table)
+
+
+def _stdout() -> Any:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=140)
+
+
+@contextmanager
+def progress_bar(total: int, what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on stderr; yields the function to call with (done, encoded)."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+    )
+    with bar:
+        task = bar.add_task(what, total=total, rate="")
+
+        def advance(done: int, encoded: int) -> None:
+            elapsed = bar.tasks[0].elapsed or 0.0
+            rate = f"{encoded / elapsed:.0f} pictures/s" if encoded and elapsed else ""
+            bar.update(task, completed=done, rate=rate)
+
+        yield advance
+
+
+def command_line() -> str:
+    """The command line as the log keeps it."""
+    return shlex.join(["imindex", *sys.argv[1:]])

@@ -1,0 +1,279 @@
+"""A release in an index -> classification and matching, as plain data (what `--json` prints)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from indexer.errors import ImindexError
+from indexer.store import Index
+from retrieval.classify import (
+    Classification,
+    average_templates,
+    classify,
+    knn_scores,
+    label_scores_by_name,
+    prototype_scores,
+)
+from retrieval.load import Pictures, pictures, release
+from retrieval.match import discrimination_gap, match
+from retrieval.similarity import Int64
+
+
+def classify_release(
+    path: Path,
+    collection: str | None = None,
+    *,
+    by: str = "name",
+    labels: Sequence[str] = (),
+    templates: Sequence[str] = ("Artwork from {artist}",),
+    k: int = 15,
+    encoder: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Name the artist of each picture of a collection.
+
+    Parameters
+    ----------
+    path : Path
+        The index.
+    collection : str, optional
+        Imitations, or works (classified by works, each is left out of its own prototype). The only release
+        there is, unless given.
+    by : str
+        `name` (zero-shot by text) or `works` (prototype, and vote of the k nearest).
+    labels : sequence of str
+        Generic labels, by name only.
+    templates : sequence of str
+        Prompt templates with `{artist}`; several are averaged.
+    k : int
+        Works that vote.
+    encoder : mapping, optional
+        model, pretrained, device: where the index's encoder is, and computes, now.
+
+    Returns
+    -------
+    dict
+        JSON-ready; `methods` has one entry by name, two by works.
+
+    Raises
+    ------
+    ImindexError
+        No such collection, no works, a template without `{artist}`, the encoder is not there.
+    """
+    with Index(path) as index:
+        name, kind = release(index, collection, ("imitations", "works"))
+        chosen = pictures(index, kind=kind, collections=[name])
+        if by == "name":
+            scored = {
+                f"by name, {_listed(templates)}": _by_name(index, chosen, labels, templates, encoder or {})
+            }
+        else:
+            labels = ()
+            scored = _by_works(index, chosen, kind, k)
+        return {
+            "collection": name,
+            "kind": kind,
+            "root-digest": index.root_digest,
+            "encoder": index.encoder.name(),
+            "by": by,
+            "templates": list(templates) if by == "name" else [],
+            "generic_labels": list(labels),
+            "n": len(chosen.rows),
+            "methods": [
+                _classification(
+                    index,
+                    method,
+                    classify(scores, [*index.artists, *labels], chosen.artist, n_generic=len(labels)),
+                )
+                for method, scores in scored.items()
+            ],
+        }
+
+
+def _listed(templates: Sequence[str]) -> str:
+    return " and ".join(f'"{template}"' for template in templates)
+
+
+def _by_name(
+    index: Index,
+    chosen: Pictures,
+    labels: Sequence[str],
+    templates: Sequence[str],
+    encoder: Mapping[str, Any],
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    wrong = [template for template in templates if "{artist}" not in template]
+    if wrong:
+        raise ImindexError(f'The template "{wrong[0]}" has no {{artist}}. Write it where the name goes.')
+    clash = sorted(set(labels) & set(index.artists))
+    if clash or len(set(labels)) < len(labels):
+        raise ImindexError(
+            f"The generic label {clash[0] if clash else 'list'} is also an artist or given twice. "
+            "Pass other ones with --label."
+        )
+    from indexer.encoder import load_as
+
+    loaded = load_as(index.encoder, **encoder)
+    by_template = [
+        loaded.encode_texts([template.replace("{artist}", artist) for artist in index.artists])
+        for template in templates
+    ]
+    texts = average_templates(np.stack(by_template))
+    generic = loaded.encode_texts(list(labels)) if labels else np.empty((0, loaded.dim), np.float16)
+    return label_scores_by_name(chosen.vectors, np.concatenate([texts, generic])[None])
+
+
+def _by_works(index: Index, chosen: Pictures, kind: str, k: int) -> dict[str, Any]:
+    works = pictures(index, kind="works")
+    # A work must not be found by itself, nor by a copy of its bytes.
+    exclude = _same_bytes(index, chosen.rows, works.rows) if kind == "works" else None
+    arguments = (chosen.vectors, works.vectors, works.artist, len(index.artists))
+    return {
+        "by works, prototype": prototype_scores(*arguments, exclude=exclude),
+        f"by works, vote of the {k} nearest": knn_scores(*arguments, k=k, exclude=exclude),
+    }
+
+
+def _same_bytes(index: Index, left: Int64, right: Int64) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    digests = np.ascontiguousarray(index.column("sha256")).view("V32").ravel()
+    _, group = np.unique(digests, return_inverse=True)
+    same: np.ndarray[Any, np.dtype[np.bool_]] = group[left][:, None] == group[right][None, :]
+    return same
+
+
+def _classification(index: Index, method: str, result: Classification) -> dict[str, Any]:
+    artists = np.flatnonzero(result.n_images)
+    others = result.confusion.copy()
+    np.fill_diagonal(others, 0)
+    return {
+        "method": method,
+        "n_labels": len(result.labels),
+        "n_generic": result.n_generic,
+        "top1": result.topk[1],
+        "top5": result.topk[5],
+        "macro_top1": result.macro_topk[1],
+        "macro_top5": result.macro_topk[5],
+        "chance_top1": result.chance[1],
+        "chance_top5": result.chance[5],
+        "mrr": result.mrr,
+        "macro_mrr": result.macro_mrr,
+        "generic_share": result.generic_share,
+        "n_unscored": int(result.n_unscored.sum()),
+        "n_tied": int(result.tied.sum()),
+        "artists": [
+            {
+                "artist": index.artists[artist],
+                "n": int(result.n_images[artist]),
+                "top1": float(result.artist_topk[1][artist]),
+                "top5": float(result.artist_topk[5][artist]),
+                "mrr": float(result.artist_mrr[artist]),
+                "confused_with": result.labels[others[artist].argmax()] if others[artist].any() else "",
+            }
+            for artist in artists
+        ],
+        "labels": list(result.labels),
+        "confusion": {
+            "rows": [index.artists[a] for a in artists],
+            "counts": result.confusion[artists].tolist(),
+        },
+    }
+
+
+def match_release(
+    path: Path,
+    collection: str | None = None,
+    *,
+    csls_k: int | None = None,
+    recall_at: Sequence[int] = (1, 5, 10, 50),
+    ranks_file: Path | None = None,
+) -> dict[str, Any]:
+    """Rank the imitations of a release by every work.
+
+    Parameters
+    ----------
+    path : Path
+        The index.
+    collection : str, optional
+        The release; the only one there is, unless given.
+    csls_k : int, optional
+        Correct for hubs with CSLS.
+    recall_at : sequence of int
+    ranks_file : Path, optional
+        Write `ranks` (works x imitations, int32), and the rows `works` and `imitations`, as .npz.
+
+    Returns
+    -------
+    dict
+        JSON-ready.
+
+    Raises
+    ------
+    ImindexError
+        No such release, or no works.
+    """
+    with Index(path) as index:
+        name, _ = release(index, collection)
+        works = pictures(index, kind="works")
+        imitations = pictures(index, kind="imitations", collections=[name])
+        n_artists = len(index.artists)
+        found = match(
+            works.vectors,
+            works.artist,
+            imitations.vectors,
+            imitations.artist,
+            n_artists,
+            csls_k=csls_k,
+            recall_at=recall_at,
+            keep_ranks=ranks_file is not None,
+        )
+        gaps = discrimination_gap(works.vectors, works.artist, n_artists)
+        if ranks_file is not None and found.ranks is not None:
+            _save_ranks(ranks_file, found.ranks, works.rows, imitations.rows)
+        figures, macro = asdict(found.artists), asdict(found.macro)
+        concerned = np.flatnonzero((found.n_works > 0) | (found.n_imitations > 0))
+        return {
+            "collection": name,
+            "root-digest": index.root_digest,
+            "encoder": index.encoder.name(),
+            "csls_k": found.csls_k,
+            "recall_at": list(recall_at),
+            "n_works": len(works.rows),
+            "n_imitations": len(imitations.rows),
+            "n_artists": sum(status == "ok" for status in found.status),
+            "macro": _at(macro, ()),
+            "artists": [
+                {
+                    "artist": index.artists[a],
+                    "n_works": int(found.n_works[a]),
+                    "n_imitations": int(found.n_imitations[a]),
+                    "status": found.status[a],
+                    **_at(figures, a),
+                    "gap": float(gaps.gap[a]),
+                    "gap_nearest": index.artists[gaps.nearest[a]] if gaps.nearest[a] >= 0 else "",
+                    "gap_status": gaps.status[a],
+                }
+                for a in concerned
+            ],
+            "auc_matrix": {
+                "artists": [index.artists[a] for a in concerned],
+                "values": found.auc_matrix[np.ix_(concerned, concerned)].tolist(),
+            },
+        }
+
+
+def _at(figures: Mapping[str, Any], place: Any) -> dict[str, Any]:
+    """The figures of one artist (or the only ones there are), nested as they are."""
+    return {
+        key: _at(value, place) if isinstance(value, Mapping) else float(value[place])
+        for key, value in figures.items()
+    }
+
+
+def _save_ranks(path: Path, ranks: Any, works: Int64, imitations: Int64) -> None:
+    from indexer.files import put_in_place
+
+    with put_in_place(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, ranks=ranks, works=works, imitations=imitations)

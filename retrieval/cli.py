@@ -1,0 +1,306 @@
+"""The commands that ask an index: query, classify, match, demo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from indexer.console import (
+    clean,
+    device_option,
+    errors_for_people,
+    fail,
+    index_option,
+    json_option,
+    model_options,
+    number,
+    percent,
+    print_json,
+    print_table,
+    say,
+)
+
+GENERIC_LABELS = ("Artwork", "Digital artwork", "Artwork from the public domain")
+TEMPLATE = "Artwork from {artist}"
+TOP = 20
+"""Rows of a table on the screen; --all prints the rest, --json has everything."""
+
+
+@click.command(short_help="Find the nearest pictures and artists.")
+@click.argument("pictures", nargs=-1, type=click.Path(path_type=Path), metavar="PICTURE...")
+@index_option
+@click.option("-k", default=10, show_default=True, type=click.IntRange(1), help="Neighbours of each kind.")
+@click.option("--text", "texts", multiple=True, help="Query by a text instead. May be repeated.")
+@click.option(
+    "--collection", "collections", multiple=True, help="Search this collection only. May be repeated."
+)
+@click.option("--artist", "artists", multiple=True, help="Search this artist only. May be repeated.")
+@model_options
+@device_option
+@json_option
+@errors_for_people
+def query(
+    pictures: tuple[Path, ...], texts: tuple[str, ...], index: Path, k: int, as_json: bool, **options: Any
+) -> None:
+    """Find the nearest pictures and artists, of works and imitations apart.
+
+    The query is encoded as the index was. Scores are cosines; artists are ordered by how many of the k nearest
+    pictures are theirs. Similarity is a lead, not proof that a picture was made after another.
+
+    \b
+    imindex query artist.png
+    imindex query --text "Artwork from Ada Example" -k 5 --json
+    """
+    if not pictures and not texts:
+        raise click.UsageError("Name a picture, or pass --text.")
+    from retrieval.query import ask
+
+    answers, rejected = ask(
+        index,
+        pictures,
+        texts,
+        k=k,
+        collections=options["collections"],
+        artists=options["artists"],
+        encoder={name: options[name] for name in ("model", "pretrained", "device")},
+    )
+    if as_json:
+        print_json({"index": index, "k": k, "queries": answers, "rejects": rejected})
+    else:
+        for answer in answers:
+            _print_answer(answer)
+        click.echo(f"Searched {clean(str(index))} for {len(answers)} queries, exactly.")
+    if rejected:
+        fail("\n".join(f"{path} cannot be used as a query: {reason}." for path, reason in rejected.items()))
+
+
+def _print_answer(answer: dict[str, Any]) -> None:
+    for kind, found in answer["kinds"].items():
+        print_table(
+            f"{answer['query']}: nearest {kind}",
+            ["artist", "collection", "picture", "rank", "cosine"],
+            [
+                [
+                    n["artist"] or "(nobody)",
+                    n["collection"],
+                    n["path"],
+                    str(n["rank"]),
+                    number(n["cosine"], 4),
+                ]
+                for n in found["pictures"]
+            ],
+            left=3,
+        )
+        print_table(
+            f"{answer['query']}: artists of these {kind}",
+            ["artist", "of the nearest", "best cosine"],
+            [
+                [a["artist"], f"{a['votes']} of {len(found['pictures'])}", number(a["best"], 4)]
+                for a in found["artists"]
+            ],
+        )
+
+
+@click.command(short_help="Name the artist of each imitation, zero-shot.")
+@index_option
+@click.option("--collection", help="The release to classify; may be left out if there is only one.")
+@click.option(
+    "--by", type=click.Choice(("name", "works")), default="name", show_default=True,
+    help="Compare with the text of each artist's name, or with each artist's works.",
+)  # fmt: skip
+@click.option("--label", "labels", multiple=True, help="Generic labels, in place of the defaults.")
+@click.option("--template", "templates", multiple=True, help=f"Prompt templates. [default: {TEMPLATE}]")
+@click.option("--knn", "k", default=15, show_default=True, type=click.IntRange(1), help="Works that vote.")
+@click.option("--all", "show_all", is_flag=True, help="Print every artist.")
+@model_options
+@device_option
+@json_option
+@errors_for_people
+def classify(index: Path, as_json: bool, show_all: bool, **options: Any) -> None:
+    """Name the artist of each imitation, zero-shot, among all artists of the index and some generic labels.
+
+    By name, each picture is compared with the texts "Artwork from ARTIST" and the generic labels; by works, with
+    each artist's prototype (mean of the works) and by a vote of the nearest works.
+
+    \b
+    imindex classify --collection sd-2.1
+    imindex classify --by works --json
+    """
+    from retrieval.attribution import classify_release
+
+    results = classify_release(
+        index,
+        options["collection"],
+        by=options["by"],
+        labels=options["labels"] or GENERIC_LABELS,
+        templates=options["templates"] or (TEMPLATE,),
+        k=options["k"],
+        encoder={name: options[name] for name in ("model", "pretrained", "device")},
+    )
+    if as_json:
+        print_json({"index": index, **results})
+        return
+    for method in results["methods"]:
+        _print_classification(results, method, show_all)
+    best = results["methods"][0]
+    click.echo(
+        f"Classified {results['n']} pictures of {clean(results['collection'])} among {best['n_labels']} labels: "
+        f"the artist is named in {percent(best['top1'])} (chance {percent(best['chance_top1'])})."
+    )
+
+
+def _print_classification(results: dict[str, Any], method: dict[str, Any], show_all: bool) -> None:
+    print_table(
+        f"{results['collection']}, {method['method']}",
+        ["", "top-1", "top-5"],
+        [
+            ["all pictures", percent(method["top1"]), percent(method["top5"])],
+            ["mean over artists", percent(method["macro_top1"]), percent(method["macro_top5"])],
+            ["chance", percent(method["chance_top1"]), percent(method["chance_top5"])],
+        ],
+        note=_classification_note(results, method),
+    )
+    artists = sorted(method["artists"], key=lambda a: (a["top1"], a["artist"]))
+    shown = artists if show_all else artists[:TOP]
+    print_table(
+        "By artist, the least recognised first" + _of(shown, artists),
+        ["artist", "most often taken for", "n", "top-1", "top-5", "mean reciprocal rank"],
+        [
+            [
+                a["artist"],
+                a["confused_with"] or "-",
+                str(a["n"]),
+                percent(a["top1"]),
+                percent(a["top5"]),
+                number(a["mrr"]),
+            ]
+            for a in shown
+        ],
+        left=2,
+    )
+
+
+def _classification_note(results: dict[str, Any], method: dict[str, Any]) -> str:
+    notes = [f"{results['n']} pictures, {method['n_labels']} labels, encoder {results['encoder']}"]
+    if method["n_generic"]:
+        notes.append(f"{percent(method['generic_share'])} named generic")
+    if method["n_unscored"]:
+        notes.append(f"{method['n_unscored']} pictures of artists without works count as wrong")
+    return "; ".join(notes)
+
+
+@click.command(short_help="Rank the imitations by every work, exactly.")
+@index_option
+@click.option("--collection", help="The release to match; may be left out if there is only one.")
+@click.option("--csls", is_flag=True, help="Correct for hubs: order by CSLS instead of the cosine.")
+@click.option(
+    "--csls-k", default=15, show_default=True, type=click.IntRange(1, 10_000), help="Neighbours in CSLS."
+)
+@click.option(
+    "--ranks", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.npz",
+    help="Write the rank of every imitation for every work.",
+)  # fmt: skip
+@click.option("--all", "show_all", is_flag=True, help="Print every artist.")
+@json_option
+@errors_for_people
+def match(
+    index: Path,
+    collection: str | None,
+    csls: bool,
+    csls_k: int,
+    ranks: Path | None,
+    show_all: bool,
+    as_json: bool,
+) -> None:
+    """Rank all imitations of a release by every work, exactly, and sum up where the artist's own stand.
+
+    AUC is the probability that an own imitation is nearer to a work than another artist's: 0.5 is chance. The
+    gap says whether this encoder tells the artist's works apart at all: at or below 0 it does not.
+
+    \b
+    imindex match --collection sd-2.1
+    imindex match --csls --json
+    """
+    from retrieval.attribution import match_release
+
+    result = match_release(index, collection, csls_k=csls_k if csls else None, ranks_file=ranks)
+    if as_json:
+        print_json({"index": index, **result})
+        return
+    _print_match(result, show_all)
+    if ranks:
+        say(f"Ranks are in {ranks}: ranks[w, m] of the rows works[w] and imitations[m].")
+    macro = result["macro"]
+    click.echo(
+        f"Ranked {result['n_imitations']} imitations of {clean(result['collection'])} by {result['n_works']} works, "
+        f"exactly: mean AUC {number(macro['auc'])} over {result['n_artists']} artists (chance 0.500)."
+    )
+
+
+def _print_match(result: dict[str, Any], show_all: bool) -> None:
+    recall = list(result["recall_at"])
+    header = ["artist", "works", "imitations", "AUC", "rank percentile", "MRR", "mAP"]
+    header += [f"recall@{k}" for k in recall] + ["gap"]
+
+    def cells(figures: dict[str, Any]) -> list[str]:
+        some = [
+            number(figures[key]) for key in ("auc", "rank_percentile", "reciprocal_rank", "average_precision")
+        ]
+        return some + [number(figures["recall"][k]) for k in recall]
+
+    ranked = sorted(
+        (a for a in result["artists"] if a["status"] == "ok"), key=lambda a: (-a["auc"], a["artist"])
+    )
+    shown = ranked if show_all else ranked[:TOP]
+    rows = [
+        [a["artist"], str(a["n_works"]), str(a["n_imitations"]), *cells(a), number(a["gap"])] for a in shown
+    ]
+    rows.append(["mean over artists", "", "", *cells(result["macro"]), ""])
+    order = f"CSLS, k = {result['csls_k']}" if result["csls_k"] else "cosine"
+    print_table(
+        f"{result['collection']}, ranked by {order}" + _of(shown, ranked),
+        header,
+        rows,
+        note=f"Encoder {result['encoder']}. A gap at or below 0: this encoder cannot tell the artist apart.",
+    )
+    left_out = [[a["artist"], a["status"]] for a in result["artists"] if a["status"] != "ok"]
+    if left_out:
+        print_table("Artists without figures", ["artist", "why"], left_out, left=2)
+
+
+def _of(shown: Sequence[Any], everything: Sequence[Any]) -> str:
+    return (
+        f" ({len(shown)} of {len(everything)}; --all prints the rest)" if len(shown) < len(everything) else ""
+    )
+
+
+@click.command(short_help="Try it all on pictures that this command draws.")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--works", "n_works", default=12, show_default=True, type=click.IntRange(2), help="Works an artist."
+)
+@click.option(
+    "--imitations",
+    "n_imitations",
+    default=8,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Imitations an artist.",
+)
+@device_option
+@errors_for_people
+def demo(folder: Path, n_works: int, n_imitations: int, device: str) -> None:
+    """Try it all on pictures that this command draws: 24 invented artists, and a stand-in for a release.
+
+    The stand-in imitates 16 of the artists, and answers the other 8 names with pictures in no one's manner. No
+    diffusion model is involved; it shows what the commands print when the truth is known.
+
+    \b
+    imindex demo try-imindex
+    """
+    from retrieval.demo import run
+
+    run(folder, n_works=n_works, n_imitations=n_imitations, device=device)

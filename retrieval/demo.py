@@ -1,0 +1,131 @@
+"""`imindex demo`: draw works and a stand-in release, and run the real commands on them, one after the other."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import click
+
+from indexer.console import clean, progress_bar
+from indexer.demo.artists import NAMES, draw, technique
+from indexer.errors import ImindexError
+
+IMITATED = NAMES[:16]
+"""The artists whose manner the stand-in release has; the other names it answers in no one's."""
+RELEASE = "stand-in"
+SIZE = 256
+_IMITATION_SEED = 500
+"""Works have the seeds from 0, imitations from here: other pictures, all unseen by the demo encoder."""
+
+
+def run(folder: Path, *, n_works: int = 12, n_imitations: int = 8, device: str = "auto") -> None:
+    """Draw, build, query, classify and match in `folder`, with the commands that a user would type.
+
+    Parameters
+    ----------
+    folder : Path
+        Gets works/, imitations/stand-in/, demo.h5, contact-sheet.png, classify.json and match.json. Pictures
+        that are there already are not drawn again.
+    n_works, n_imitations : int
+        For each of the 24 artists; at most 500 works.
+    device : str
+    """
+    if n_works > _IMITATION_SEED:
+        raise ImindexError(
+            f"--works is at most {_IMITATION_SEED}: their seeds must not be those of imitations."
+        )
+    pictures = [*_works(folder, n_works), *_imitations(folder, n_imitations)]
+    with progress_bar(len(pictures), "Drawing") as progress:
+        for done, (path, paint) in enumerate(pictures, 1):
+            if not path.exists():
+                paint(path)
+            progress(done, done)
+    _contact_sheet(folder)
+    click.echo(
+        f"24 invented artists with {n_works} works each, and a stand-in for a release that imitates 16 of them and "
+        f"answers the other 8 names\nwith pictures in no one's manner. See {folder / 'contact-sheet.png'}.\n"
+    )
+    index = folder / "demo.h5"
+    art = [folder / "works", folder / "imitations"]
+    _command("build", *art, "-i", index, "--model", "demo", "--device", device)
+    _command("info", "-i", index)
+    _command("query", _first(folder / "imitations" / RELEASE / NAMES[0]), "-i", index, "-k", 5)
+    _command("classify", "-i", index, "--all")
+    _command("match", "-i", index, "--all")
+    for name in ("classify", "match"):
+        _save(name, index, folder / f"{name}.json")
+    click.echo(
+        f"Done. In {folder}: demo.h5 (the index), contact-sheet.png, classify.json, match.json. The truth: the "
+        f"first 16 artists ({IMITATED[0]} to {IMITATED[-1]}) are imitated,\n"
+        f"the last 8 ({NAMES[16]} to {NAMES[-1]}) are not. "
+        "Next: your own pictures, `imindex build SOURCE...`."
+    )
+
+
+def _works(folder: Path, n: int) -> Iterator[tuple[Path, Callable[[Path], None]]]:
+    for artist in NAMES:
+        for seed in range(n):
+            yield folder / "works" / artist / f"{seed:03d}.png", _painter(artist, seed)
+
+
+def _imitations(folder: Path, n: int) -> Iterator[tuple[Path, Callable[[Path], None]]]:
+    for artist in NAMES:
+        for number in range(n):
+            path = folder / "imitations" / RELEASE / artist / f"{number:03d}.png"
+            hand = artist if artist in IMITATED else None
+            yield path, _painter(hand, _IMITATION_SEED + n * NAMES.index(artist) + number)
+
+
+def _painter(artist: str | None, seed: int) -> Callable[[Path], None]:
+    def paint(path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draw(artist, seed=seed, size=SIZE).save(path)
+
+    return paint
+
+
+def _first(folder: Path) -> Path:
+    return sorted(folder.iterdir())[0]
+
+
+def _command(*words: object) -> None:
+    """Show a command and run it."""
+    import imindex
+
+    line = [str(word) for word in words]
+    click.secho(f"$ {clean(shlex.join(['imindex', *line]))}", bold=True)
+    imindex.main(line, standalone_mode=False)
+    click.echo()
+
+
+def _save(name: str, index: Path, path: Path) -> None:
+    import imindex
+
+    out = StringIO()
+    with redirect_stdout(out):
+        imindex.main([name, "-i", str(index), "--json"], standalone_mode=False)
+    path.write_text(out.getvalue(), encoding="utf-8")
+
+
+def _contact_sheet(folder: Path, thumb: int = 96, gap: int = 8) -> None:
+    """Four works (left) and four imitations (right) of each artist, two artists a line."""
+    from PIL import Image, ImageDraw
+
+    line, half = thumb + 3 * gap + 12, 8 * thumb + 10 * gap
+    sheet = Image.new("RGB", (2 * half + 3 * gap, (len(NAMES) + 1) // 2 * line + gap), "white")
+    pen = ImageDraw.Draw(sheet)
+    for number, artist in enumerate(NAMES):
+        left, top = gap + number // 12 * (half + gap), gap + number % 12 * line
+        verdict = "imitated" if artist in IMITATED else "not imitated"
+        pen.text((left, top), f"{artist}: {technique(artist)} ({verdict})", fill="black")
+        folders = (folder / "works" / artist, folder / "imitations" / RELEASE / artist)
+        for side, pictures in enumerate(folders):
+            for place, path in enumerate(sorted(pictures.iterdir())[:4]):
+                x = left + side * (4 * thumb + 4 * gap) + place * (thumb + gap // 2)
+                with Image.open(path) as picture:
+                    sheet.paste(picture.resize((thumb, thumb), Image.Resampling.LANCZOS), (x, top + 14))
+    sheet.save(folder / "contact-sheet.png")

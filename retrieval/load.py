@@ -1,0 +1,94 @@
+"""An open index -> the arrays that classification and matching take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from indexer.errors import ImindexError
+from indexer.store import Index
+from retrieval.similarity import Float16, Int64
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """Some rows of an index, in the order of the rows.
+
+    Attributes
+    ----------
+    rows : ndarray, shape (n,), int64
+    vectors : ndarray, shape (n, d), float16
+    artist : ndarray, shape (n,), int64
+        Number in `Index.artists`; -1 for nobody.
+    """
+
+    rows: Int64
+    vectors: Float16
+    artist: Int64
+
+
+def pictures(index: Index, *, kind: str, collections: Sequence[str] = ()) -> Pictures:
+    """Return the pictures of a kind; with `collections`, of these only.
+
+    Raises
+    ------
+    ImindexError
+        There are none.
+    """
+    numbers = [
+        number
+        for number, c in enumerate(index.collections)
+        if c.kind == kind and (not collections or c.name in collections)
+    ]
+    rows = np.flatnonzero(np.isin(index.column("collection"), numbers))
+    if not len(rows):
+        raise ImindexError(
+            f"{index.path} holds no {kind}{' of ' + ', '.join(collections) if collections else ''}. "
+            f"Add some: `imindex build {kind}/ -i {index.path}`."
+        )
+    return Pictures(rows, np.asarray(index.vectors[rows]), index.column("artist")[rows].astype(np.int64))
+
+
+def release(index: Index, name: str | None, kinds: Sequence[str] = ("imitations",)) -> tuple[str, str]:
+    """Return name and kind of the collection that was meant: the one named, or the only release there is.
+
+    Raises
+    ------
+    ImindexError
+        No such collection, or several releases and none named.
+    """
+    names = [(c.name, c.kind) for c in index.collections if c.kind in kinds]
+    listed = ", ".join(sorted(c for c, _ in names)) or "none"
+    if name is not None:
+        for found in names:
+            if found[0] == name:
+                return found
+        raise ImindexError(f"{index.path} has no collection {name} of {' or '.join(kinds)}. It has {listed}.")
+    releases = [found for found in names if found[1] == "imitations"]
+    if len(releases) == 1:
+        return releases[0]
+    if not releases:
+        raise ImindexError(
+            f"{index.path} holds no imitations. Add a release: `imindex build imitations/ -i {index.path}`."
+        )
+    raise ImindexError(f"{index.path} holds several releases: {listed}. Choose one with --collection.")
+
+
+def artist_mask(index: Index, names: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Mark the rows of these artists.
+
+    Raises
+    ------
+    ImindexError
+        An artist whom the index does not have.
+    """
+    missing = [name for name in names if name not in index.artists]
+    if missing:
+        raise ImindexError(
+            f"{index.path} has no artist {', '.join(missing)}. See `imindex info --artists -i {index.path}`."
+        )
+    wanted = [number for number, artist in enumerate(index.artists) if artist in names]
+    return np.isin(index.column("artist"), wanted)

@@ -1,0 +1,144 @@
+"""A picture or a text -> its nearest pictures and artists in an index."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from indexer.contents import KINDS
+from indexer.errors import ImindexError
+from indexer.store import Index
+from retrieval.load import artist_mask
+from retrieval.search import nearest, vote
+
+
+def ask(
+    path: Path,
+    pictures: Sequence[Path],
+    texts: Sequence[str],
+    *,
+    k: int = 10,
+    collections: Sequence[str] = (),
+    artists: Sequence[str] = (),
+    encoder: Mapping[str, Any] | None = None,
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Encode pictures and texts as the index was, and find their neighbours of each kind.
+
+    Parameters
+    ----------
+    path : Path
+        The index.
+    pictures : sequence of Path
+    texts : sequence of str
+    k : int
+        Neighbours of each kind.
+    collections, artists : sequence of str
+        Search these only.
+    encoder : mapping, optional
+        model, pretrained, device: where the index's encoder is, and computes, now.
+
+    Returns
+    -------
+    answers : list of dict
+        One for each query, with its neighbours and artists by kind (JSON-ready).
+    rejected : dict
+        Pictures that could not be read, with the reason.
+
+    Raises
+    ------
+    ImindexError
+        No such index, collection or artist; the encoder is not there, or not that of the index.
+    """
+    from indexer.ann import ExactSearcher
+    from indexer.encoder import load_as
+
+    with Index(path) as index:
+        masks = _masks(index, collections, artists)
+        loaded = load_as(index.encoder, **(encoder or {}))
+        queries, vectors, rejected = _encode(loaded, pictures, texts)
+        answers: list[dict[str, Any]] = [{"query": name, "kinds": {}} for name in queries]
+        if not queries:
+            return answers, rejected
+        searcher = ExactSearcher(index.vectors, str(loaded.device))
+        columns = {name: index.column(name) for name in ("artist", "collection", "path", "prompt")}
+        for kind, among in masks.items():
+            found = nearest(searcher, index.vectors, vectors, k=k, among=among)
+            for answer, rows, scores, votes in zip(
+                answers, found.rows, found.scores, vote(found, columns["artist"]), strict=True
+            ):
+                answer["kinds"][kind] = {
+                    "pictures": [
+                        _neighbour(index, columns, rank, int(row), float(score))
+                        for rank, (row, score) in enumerate(zip(rows, scores, strict=True), 1)
+                    ],
+                    "artists": [
+                        {"artist": index.artists[v.artist], "votes": v.votes, "best": v.best} for v in votes
+                    ],
+                }
+        return answers, rejected
+
+
+def _masks(
+    index: Index, collections: Sequence[str], artists: Sequence[str]
+) -> dict[str, np.ndarray[Any, Any]]:
+    """For each kind that is left to search, which rows."""
+    names = {c.name for c in index.collections}
+    missing = [name for name in collections if name not in names]
+    if missing:
+        raise ImindexError(
+            f"{index.path} has no collection {', '.join(missing)}. It has {', '.join(sorted(names))}."
+        )
+    allowed = np.array([not collections or c.name in collections for c in index.collections], dtype=np.bool_)
+    kinds = np.array([KINDS.index(c.kind) for c in index.collections], dtype=np.int64)
+    collection = index.column("collection")
+    chosen = allowed[collection] if index.n else np.zeros(0, np.bool_)
+    if artists:
+        chosen &= artist_mask(index, artists)
+    masks = (
+        {kind: chosen & (kinds[collection] == number) for number, kind in enumerate(KINDS)} if index.n else {}
+    )
+    masks = {kind: mask for kind, mask in masks.items() if mask.any()}
+    if not masks:
+        raise ImindexError(f"{index.path} has no pictures that meet --collection and --artist together.")
+    return masks
+
+
+def _encode(
+    encoder: Any, pictures: Sequence[Path], texts: Sequence[str]
+) -> tuple[list[str], np.ndarray[Any, np.dtype[np.float16]], dict[str, str]]:
+    import torch
+
+    from indexer.images import BadPicture, decode
+    from indexer.reader import read_bytes
+
+    names: list[str] = []
+    pixels = []
+    rejected: dict[str, str] = {}
+    for picture in pictures:
+        try:
+            pixels.append(decode(read_bytes(str(picture)), encoder.preprocess).pixels)
+            names.append(str(picture))
+        except BadPicture as error:
+            rejected[str(picture)] = str(error)
+        except OSError as error:
+            rejected[str(picture)] = error.strerror or str(error)
+    vectors = [encoder.encode_images(torch.stack(pixels))] if pixels else []
+    vectors += [encoder.encode_texts(texts)] if texts else []
+    stacked = np.concatenate(vectors) if vectors else np.empty((0, encoder.dim), np.float16)
+    return [*names, *(f'"{text}"' for text in texts)], stacked, rejected
+
+
+def _neighbour(index: Index, columns: Mapping[str, Any], rank: int, row: int, score: float) -> dict[str, Any]:
+    artist, collection = int(columns["artist"][row]), index.collections[columns["collection"][row]]
+    return {
+        "rank": rank,
+        "row": row,
+        "cosine": score,
+        "artist": index.artists[artist] if artist >= 0 else "",
+        "collection": collection.name,
+        "path": columns["path"][row],
+        "prompt": columns["prompt"][row],
+    }

@@ -1,0 +1,314 @@
+"""Build: each picture is encoded once, rows follow the files, and a killed build loses nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import picture, save_model
+
+from indexer import build as build_module
+from indexer.build import LazyEncoder, Stopped, build
+from indexer.encoder import Encoder, load
+from indexer.errors import ImindexError
+from indexer.sources import find
+from indexer.store import Index, recompute_root_digest
+
+TREE = {"works/ada": 7, "works/bo": 5, "imitations/r1/ada": 6, "imitations/r1/bo": 6, "control": 3}
+
+
+class Counting(LazyEncoder):
+    """Hands out an encoder and counts the pictures that go through it."""
+
+    def __init__(self, encoder: Encoder, batch_size: int = 4):
+        super().__init__(lambda: self, batch_size, encoder.info)  # type: ignore[arg-type,return-value]
+        self._real = encoder
+        self.count = 0
+
+    def get(self) -> Counting:  # type: ignore[override]
+        return self
+
+    def encode_images(self, pixels: torch.Tensor) -> np.ndarray:
+        self.count += len(pixels)
+        return self._real.encode_images(pixels)
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> float:
+    a, b = a.astype(float), b.astype(float)
+    return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+def digest(path: Path) -> str:
+    with Index(path) as index:
+        assert recompute_root_digest(index) == index.root_digest
+        return index.root_digest
+
+
+def test_every_picture_is_a_row_with_its_own_vector(
+    works: Callable, tiny_encoder: Encoder, tmp_path: Path
+) -> None:
+    root = works(TREE)
+    items = list(find([root]))
+    report = build(items, tmp_path / "i.h5", Counting(tiny_encoder))
+    assert (report.rows, report.encoded, report.added, report.rejected) == (27, 27, 27, 0)
+    with Index(tmp_path / "i.h5") as index:
+        assert index.artists == ("ada", "bo")
+        assert [(c.name, c.kind) for c in index.collections] == [
+            ("works", "works"), ("r1", "imitations"), ("control", "control"),
+        ]  # fmt: skip
+        paths = index.column("path")
+        assert [tmp_path / path for path in paths] == [Path(item.path) for item in items]
+        for row, path in enumerate(paths):
+            data = (tmp_path / path).read_bytes()
+            assert bytes(index.column("sha256")[row]) == hashlib.sha256(data).digest()
+            alone = tiny_encoder.encode_images(prepared(data, tiny_encoder))
+            assert cosine(index.vectors[row], alone[0]) > 0.9999
+        assert index.column("artist")[-3:].tolist() == [-1, -1, -1]
+        assert set(index.column("width")) == {48}
+        assert not list(tmp_path.glob("*.parts"))
+
+
+def prepared(data: bytes, encoder: Encoder) -> torch.Tensor:
+    from indexer.images import decode
+
+    return decode(data, encoder.preprocess).pixels[None]
+
+
+def test_a_second_build_encodes_nothing_and_leaves_the_file(
+    works: Callable, tiny_encoder: Encoder, tmp_path: Path
+) -> None:
+    root, path = works(TREE), tmp_path / "i.h5"
+    build(list(find([root])), path, Counting(tiny_encoder))
+    before = path.stat()
+    encoder = Counting(tiny_encoder)
+    report = build(list(find([root])), path, encoder)
+    assert (encoder.count, report.unchanged, report.added) == (0, 27, 0)
+    assert path.stat().st_ino == before.st_ino
+
+
+def test_adding_moving_replacing_and_sharing(works: Callable, tiny_encoder: Encoder, tmp_path: Path) -> None:
+    root, path = works(TREE), tmp_path / "i.h5"
+    build(list(find([root])), path, Counting(tiny_encoder))
+    ada = root / "works/ada"
+    (ada / "000.png").rename(ada / "renamed.png")  # moved: same row, new path
+    picture(900).save(ada / "001.png")  # replaced: other bytes
+    shutil.copy(
+        ada / "002.png", root / "works/bo/borrowed.png"
+    )  # shared between artists: two rows, one vector
+    picture(901).save(ada / "new.png")
+    encoder = Counting(tiny_encoder)
+    report = build(list(find([root])), path, encoder)
+    assert (report.moved, report.replaced, report.added, report.unchanged) == (1, 1, 2, 25)
+    assert encoder.count == 2
+    with Index(path) as index:
+        assert index.n == 29
+        paths = [str(p) for p in index.column("path")]
+        assert "art/works/ada/000.png" not in paths and len(set(paths)) == 29
+        row = paths.index("art/works/ada/renamed.png")
+        assert row == 0
+        ours, theirs = paths.index("art/works/ada/002.png"), paths.index("art/works/bo/borrowed.png")
+        assert (index.vectors[ours] == index.vectors[theirs]).all()
+        assert [index.artists[a] for a in index.column("artist")[[ours, theirs]]] == ["ada", "bo"]
+        replaced = paths.index("art/works/ada/001.png")
+        assert (
+            bytes(index.column("sha256")[replaced]) == hashlib.sha256((ada / "001.png").read_bytes()).digest()
+        )
+        for r, p in enumerate(paths):
+            alone = tiny_encoder.encode_images(prepared((tmp_path / p).read_bytes(), tiny_encoder))
+            assert cosine(index.vectors[r], alone[0]) > 0.9999
+    digest(path)
+
+
+def test_unreadable_pictures_are_recorded_and_tried_again_only_when_they_change(
+    works: Callable, tiny_encoder: Encoder, tmp_path: Path
+) -> None:
+    root, path = works({"works/ada": 3}), tmp_path / "i.h5"
+    bad = root / "works/ada/bad.png"
+    bad.write_bytes(b"not a picture")
+    (root / "works/ada/empty.png").touch()
+    (root / "works/ada/dangling.png").symlink_to("nowhere")
+    os.mkfifo(root / "works/ada/pipe")
+    report = build(list(find([root])), path, Counting(tiny_encoder))
+    assert (report.rows, report.rejected) == (3, 4)
+    with Index(path) as index:
+        reasons = dict(zip(index.rejects()["path"], index.rejects()["reason"], strict=True))
+    assert reasons["art/works/ada/bad.png"] == "not a picture in any format that Pillow opens"
+    assert reasons["art/works/ada/empty.png"] == "empty file"
+    assert "No such file" in reasons["art/works/ada/dangling.png"]
+    assert reasons["art/works/ada/pipe"] == "not a regular file"
+    report = build(list(find([root])), path, Counting(tiny_encoder))
+    assert (report.rejected, report.already_rejected, report.encoded) == (4, 2, 0)
+    picture(77).save(bad)
+    report = build(list(find([root])), path, Counting(tiny_encoder))
+    assert (report.rows, report.encoded, report.rejected) == (4, 1, 3)
+    with Index(path) as index:
+        assert "art/works/ada/bad.png" not in index.rejects()["path"]
+
+
+def test_strict_writes_no_index_and_names_the_pictures(
+    works: Callable, tiny_encoder: Encoder, tmp_path: Path
+) -> None:
+    root, path = works({"works/ada": 3}), tmp_path / "i.h5"
+    (root / "works/ada/bad.png").write_bytes(b"x")
+    with pytest.raises(ImindexError, match=r"bad\.png: not a picture"):
+        build(list(find([root])), path, Counting(tiny_encoder), strict=True)
+    assert not path.exists()
+    (root / "works/ada/bad.png").unlink()
+    encoder = Counting(tiny_encoder)
+    assert build(list(find([root])), path, encoder, strict=True).resumed == 3
+    assert encoder.count == 0
+
+
+def test_vectors_that_are_not_finite_are_rejected(
+    works: Callable, tiny_encoder: Encoder, tmp_path: Path
+) -> None:
+    class Broken(Counting):
+        def encode_images(self, pixels: torch.Tensor) -> np.ndarray:
+            vectors = super().encode_images(pixels)
+            vectors[0] = np.nan
+            return vectors
+
+    report = build(list(find([works({"works/ada": 4})])), tmp_path / "i.h5", Broken(tiny_encoder))
+    assert (report.rows, report.rejected) == (3, 1)
+    with Index(tmp_path / "i.h5") as index:
+        assert index.rejects()["reason"].tolist() == ["the encoder gave no finite vector at fp32"]
+
+
+def test_ctrl_c_keeps_whole_batches_and_the_next_run_goes_on(
+    works: Callable, tiny_encoder: Encoder, tmp_path: Path
+) -> None:
+    items = list(find([works(TREE)]))
+    build(items, tmp_path / "straight.h5", Counting(tiny_encoder))
+
+    def interrupt(done: int, encoded: int) -> None:
+        if encoded >= 12:
+            raise KeyboardInterrupt
+
+    with pytest.raises(Stopped, match="12 encoded pictures are kept"):
+        build(items, tmp_path / "i.h5", Counting(tiny_encoder), progress=interrupt)
+    assert not (tmp_path / "i.h5").exists()
+    encoder = Counting(tiny_encoder)
+    report = build(items, tmp_path / "i.h5", encoder)
+    assert (report.resumed, encoder.count, report.rows) == (12, 15, 27)
+    assert digest(tmp_path / "i.h5") == digest(tmp_path / "straight.h5")
+    assert not (tmp_path / "i.h5.parts").exists()
+
+
+def test_parts_of_other_sources_are_kept(works: Callable, tiny_encoder: Encoder, tmp_path: Path) -> None:
+    root = works(TREE)
+
+    def interrupt(done: int, encoded: int) -> None:
+        if encoded:
+            raise KeyboardInterrupt
+
+    with pytest.raises(Stopped):
+        build(list(find([root])), tmp_path / "i.h5", Counting(tiny_encoder), progress=interrupt)
+    report = build(list(find([root / "control"])), tmp_path / "i.h5", Counting(tiny_encoder))
+    assert (report.rows, report.waiting) == (3, 4)
+    encoder = Counting(tiny_encoder)
+    report = build(list(find([root])), tmp_path / "i.h5", encoder)
+    assert (report.rows, report.resumed, encoder.count, report.waiting) == (27, 4, 20, 0)
+
+
+def test_another_encoder_is_refused(works: Callable, tiny_encoder: Encoder, tmp_path: Path) -> None:
+    items = list(find([works({"works/ada": 3})]))
+    build(items, tmp_path / "i.h5", Counting(tiny_encoder))
+    other = load(f"local-dir:{save_model(tmp_path / 'other', seed=1)}", device="cpu", precision="fp32")
+    with pytest.raises(ImindexError, match="was encoded with .*weights"):
+        build(items, tmp_path / "i.h5", Counting(other))
+
+
+def test_two_builders_at_once_are_refused(works: Callable, tiny_encoder: Encoder, tmp_path: Path) -> None:
+    items = list(find([works({"works/ada": 3})]))
+
+    def intrude(done: int, encoded: int) -> None:
+        with pytest.raises(ImindexError, match="being built by another process"):
+            build(items, tmp_path / "i.h5", Counting(tiny_encoder))
+
+    build(items, tmp_path / "i.h5", Counting(tiny_encoder), progress=intrude)
+
+
+KILLED = """
+    import sys, time
+    sys.path[:0] = [{tests!r}]
+    from pathlib import Path
+    from indexer import build as module
+    from indexer.build import LazyEncoder, build
+    from indexer.encoder import load
+    from indexer.sources import find
+    module.COMMIT_SECONDS = 0.0
+    encoder = load({model!r}, device="cpu", precision="fp32")
+    slow = encoder.encode_images
+    encoder.encode_images = lambda pixels: (time.sleep(0.02), slow(pixels))[1]
+    print("ready", flush=True)
+    build(list(find([{root!r}])), {index!r}, LazyEncoder(lambda: encoder, 2, encoder.info))
+"""
+
+
+def test_sigkill_at_any_moment_loses_no_committed_batch(
+    works: Callable, tiny_encoder: Encoder, tiny_model: str, tmp_path: Path
+) -> None:
+    root = works(TREE)
+    straight = tmp_path / "straight.h5"
+    build(list(find([root])), straight, Counting(tiny_encoder, 2))
+    rng = np.random.default_rng(5)
+    path = tmp_path / "i.h5"
+    build(list(find([root / "control"])), path, Counting(tiny_encoder, 2))
+    old = digest(path)
+    build(list(find([root])), path, Counting(tiny_encoder, 2))
+    expected = digest(path)
+    path.unlink()
+    build(list(find([root / "control"])), path, Counting(tiny_encoder, 2))
+    code = textwrap.dedent(KILLED).format(
+        tests=str(Path(__file__).parent), model=tiny_model, root=str(root), index=str(path)
+    )
+    kills = 0
+    for _ in range(6):
+        child = subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=Path(__file__).parents[1]
+        )
+        assert child.stdout is not None
+        child.stdout.readline()
+        time.sleep(float(rng.uniform(0, 0.35)))
+        committed = len(list((tmp_path / "i.h5.parts").glob("part-*.npz")))
+        child.send_signal(signal.SIGKILL)
+        kills += child.wait() == -signal.SIGKILL
+        assert digest(path) in (old, expected)
+        if digest(path) == old:
+            assert len(list((tmp_path / "i.h5.parts").glob("part-*.npz"))) >= committed
+    assert kills
+    encoder = Counting(tiny_encoder, 2)
+    build(list(find([root])), path, encoder)
+    assert digest(path) == expected
+    assert not (tmp_path / "i.h5.parts").exists() and not list(tmp_path.glob(".*.new"))
+
+
+def test_a_failed_write_leaves_the_old_index_and_the_parts(
+    works: Callable, tiny_encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, path = works(TREE), tmp_path / "i.h5"
+    build(list(find([root / "control"])), path, Counting(tiny_encoder))
+    before = digest(path)
+
+    def full(*_: object, **__: object) -> str:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(build_module, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        build(list(find([root])), path, Counting(tiny_encoder))
+    assert digest(path) == before
+    monkeypatch.undo()
+    encoder = Counting(tiny_encoder)
+    assert build(list(find([root])), path, encoder).resumed == 24
+    assert encoder.count == 0
