@@ -12,6 +12,7 @@ import click
 from indexer.console import (
     clean,
     command_line,
+    count,
     device_option,
     errors_for_people,
     fail,
@@ -75,8 +76,8 @@ def build(sources: tuple[Path, ...], index: Path, as_json: bool, **options: Any)
         say(line)
     unchanged = report.unchanged + report.moved
     click.echo(
-        f"Encoded {_count(report.encoded, 'picture')} ({unchanged} unchanged, {report.rejected} rejected) "
-        f"into {clean(str(index))}: {_count(report.rows, 'row')}, {report.seconds:.1f} s."
+        f"Encoded {count(report.encoded, 'picture')} ({unchanged} unchanged, {report.rejected} rejected) "
+        f"into {clean(str(index))}: {count(report.rows, 'row')}, {report.seconds:.1f} s."
     )
 
 
@@ -143,18 +144,18 @@ def _batch_size(said: str) -> int | None:
 
 def _build_notes(report: Any, index: Path) -> Iterator[str]:
     if report.resumed:
-        yield f"{_count(report.resumed, 'picture')} had been encoded by a run that was stopped."
+        yield f"{count(report.resumed, 'picture')} had been encoded by a run that was stopped."
     if report.moved:
-        yield f"{_count(report.moved, 'picture')} had moved: new path, same vector."
+        yield f"{count(report.moved, 'picture')} had moved: new path, same vector."
     if report.replaced:
-        yield f"{_count(report.replaced, 'picture')} had changed bytes: the old rows are replaced."
+        yield f"{count(report.replaced, 'picture')} had changed bytes: the old rows are replaced."
     if report.rejected:
         yield (
-            f"{_count(report.rejected, 'picture')} could not be read: see `imindex info --rejects -i {index}`."
+            f"{count(report.rejected, 'picture')} could not be read: see `imindex info --rejects -i {index}`."
         )
     if report.waiting:
         yield (
-            f"{_count(report.waiting, 'picture')} of other sources, encoded by a stopped build, "
+            f"{count(report.waiting, 'picture')} of other sources, encoded by a stopped build, "
             f"wait in {index}.parts."
         )
 
@@ -195,7 +196,7 @@ def info(index: Path, show_artists: bool, show_rejects: bool, show_duplicates: b
         ["rejects", str(len(said["rejects"]))],
         ["same bytes", said["duplicates-summary"]],
     ]
-    print_table(str(index), ["", ""], rows, left=2)
+    print_table(str(index), [], rows, left=2)
     print_table(
         "Collections",
         ["collection", "kind", "artists", "pictures", "rejected"],
@@ -221,7 +222,7 @@ def info(index: Path, show_artists: bool, show_rejects: bool, show_duplicates: b
             "Pictures with the same bytes", ["sha256", "artist", "collection", "path"], same_bytes, left=4
         )
     click.echo(
-        f"{clean(str(index))} holds {_count(said['n'], 'picture')} by {_count(len(said['artists']), 'artist')}."
+        f"{clean(str(index))} holds {count(said['n'], 'picture')} by {count(len(said['artists']), 'artist')}."
     )
 
 
@@ -262,8 +263,8 @@ def remove(
         return
     verb = "Would remove" if dry_run else "Removed"
     click.echo(
-        f"{verb} {_count(report.removed, 'picture')} and {_count(report.rejects, 'reject')} "
-        f"from {clean(str(index))}: {_count(report.rows, 'row')} {'would be' if dry_run else 'are'} left."
+        f"{verb} {count(report.removed, 'picture')} and {count(report.rejects, 'reject')} "
+        f"from {clean(str(index))}: {count(report.rows, 'row')} {'would be' if dry_run else 'are'} left."
     )
 
 
@@ -290,8 +291,4 @@ def export(folder: Path, index: Path, force: bool, as_json: bool) -> None:
     if as_json:
         print_json({"index": index, "rows": n, "files": files})
         return
-    click.echo(f"Exported {_count(n, 'row')} of {clean(str(index))} to {clean(str(folder))}.")
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+    click.echo(f"Exported {count(n, 'row')} of {clean(str(index))} to {clean(str(folder))}.")

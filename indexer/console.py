@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import importlib
+import inspect
 import json
 import shlex
 import sys
@@ -32,6 +34,28 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 device_option = click.option(
     "--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N", help="Where to compute."
 )
+
+
+class FromSignature(click.Option):
+    """An option whose default is that of a function's parameter; the function is imported when it is asked for.
+
+    Parameters
+    ----------
+    of : str
+        `module:function`.
+    parameter : str, optional
+        Unless it is called as the option is.
+    """
+
+    def __init__(self, *args: Any, of: str, parameter: str = "", **kwargs: Any):
+        kwargs["show_default"] = True
+        super().__init__(*args, **kwargs)
+        self._module, _, self._function = of.partition(":")
+        self._parameter = parameter or str(self.name)
+
+    def get_default(self, ctx: click.Context, call: bool = True) -> Any:
+        function = getattr(importlib.import_module(self._module), self._function)
+        return inspect.signature(function).parameters[self._parameter].default
 
 
 def model_options(command: F) -> F:
@@ -116,25 +140,22 @@ def percent(value: float) -> str:
 def print_table(
     title: str, header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, note: str = ""
 ) -> None:
-    """Write a table to stdout; the first `left` columns hold text, the others figures."""
+    """Write a table to stdout; the first `left` columns hold text, the others figures. No header: names and values."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(
-        title=Text(title, "bold"),
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        caption_justify="left",
-    )
-    for position, name in enumerate(header):
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=bool(header), show_edge=False)
+    for position, name in enumerate(header or [""] * len(rows[0])):
         table.add_column(Text(name), justify="left" if position < left else "right", overflow="fold")
     for row in rows:
         table.add_row(*(Text(clean(cell)) for cell in row))
+    console = _stdout()
+    console.print(Text(clean(title), "bold"))
+    console.print(table)
     if note:
-        table.caption = Text(note, "dim")
-    _stdout().print(table)
+        console.print(Text(clean(note), "dim"))
+    console.print()
 
 
 def _stdout() -> Any:
@@ -169,6 +190,11 @@ def progress_bar(total: int, what: str) -> Iterator[Callable[[int, int], None]]:
             bar.update(task, completed=done, rate=rate)
 
         yield advance
+
+
+def count(n: int, noun: str, plural: str = "") -> str:
+    """Write a number with its noun: `1 picture`, `2,000 pictures`."""
+    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 
 
 def command_line() -> str:

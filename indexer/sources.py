@@ -122,8 +122,8 @@ def _folder(path: Path, given: Given, note: Callable[[str], None]) -> Iterator[I
             "Say what its pictures are with --kind works (or imitations, control, background)."
         )
     for child in _entries(path):
-        if child.name not in KINDS:
-            note(f"{child.path} is not one of {', '.join(KINDS)}: passed over.")
+        if child.name not in KINDS and child.is_dir():
+            note(f"{child.path} is not one of the folders {', '.join(KINDS)}: passed over.")
     for kind in kinds:
         yield from _kind_folder(path / kind, kind, given)
 

@@ -116,7 +116,9 @@ class Index:
             return np.empty(shape, np.float16)
         if offset is None:
             raise ImindexError(f"{self.path}: /vectors is not contiguous. Build the index anew.")
-        return np.memmap(self.path, dtype="<f2", mode="r", offset=offset, shape=shape)
+        # By descriptor, not by name: a build may have put another file under the name meanwhile.
+        with os.fdopen(os.dup(self._file.id.get_vfd_handle()), "rb") as same_file:
+            return np.memmap(same_file, dtype="<f2", mode="r", offset=offset, shape=shape)
 
     def _text(self, name: str) -> list[str]:
         return [raw.decode("utf-8", "surrogateescape") for raw in self._file[name][:]]

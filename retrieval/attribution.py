@@ -29,7 +29,7 @@ def classify_release(
     collection: str | None = None,
     *,
     by: str = "name",
-    labels: Sequence[str] = (),
+    labels: Sequence[str] = ("Artwork", "Digital artwork", "Artwork from the public domain"),
     templates: Sequence[str] = ("Artwork from {artist}",),
     k: int = 15,
     encoder: Mapping[str, Any] | None = None,
@@ -186,7 +186,8 @@ def match_release(
     path: Path,
     collection: str | None = None,
     *,
-    csls_k: int | None = None,
+    csls: bool = False,
+    csls_k: int = 15,
     recall_at: Sequence[int] = (1, 5, 10, 50),
     ranks_file: Path | None = None,
 ) -> dict[str, Any]:
@@ -198,8 +199,8 @@ def match_release(
         The index.
     collection : str, optional
         The release; the only one there is, unless given.
-    csls_k : int, optional
-        Correct for hubs with CSLS.
+    csls : bool
+        Correct for hubs with CSLS, over `csls_k` neighbours.
     recall_at : sequence of int
     ranks_file : Path, optional
         Write `ranks` (works x imitations, int32), and the rows `works` and `imitations`, as .npz.
@@ -225,7 +226,7 @@ def match_release(
             imitations.vectors,
             imitations.artist,
             n_artists,
-            csls_k=csls_k,
+            csls_k=csls_k if csls else None,
             recall_at=recall_at,
             keep_ranks=ranks_file is not None,
         )

@@ -9,7 +9,9 @@ from typing import Any
 import click
 
 from indexer.console import (
+    FromSignature,
     clean,
+    count,
     device_option,
     errors_for_people,
     fail,
@@ -23,8 +25,9 @@ from indexer.console import (
     say,
 )
 
-GENERIC_LABELS = ("Artwork", "Digital artwork", "Artwork from the public domain")
-TEMPLATE = "Artwork from {artist}"
+CLASSIFY = "retrieval.attribution:classify_release"
+MATCH = "retrieval.attribution:match_release"
+DEMO = "retrieval.demo:run"
 TOP = 20
 """Rows of a table on the screen; --all prints the rest, --json has everything."""
 
@@ -32,7 +35,9 @@ TOP = 20
 @click.command(short_help="Find the nearest pictures and artists.")
 @click.argument("pictures", nargs=-1, type=click.Path(path_type=Path), metavar="PICTURE...")
 @index_option
-@click.option("-k", default=10, show_default=True, type=click.IntRange(1), help="Neighbours of each kind.")
+@click.option(
+    "-k", cls=FromSignature, of="retrieval.query:ask", type=click.IntRange(1), help="Neighbours of each kind."
+)
 @click.option("--text", "texts", multiple=True, help="Query by a text instead. May be repeated.")
 @click.option(
     "--collection", "collections", multiple=True, help="Search this collection only. May be repeated."
@@ -72,7 +77,7 @@ def query(
     else:
         for answer in answers:
             _print_answer(answer)
-        click.echo(f"Searched {clean(str(index))} for {len(answers)} queries, exactly.")
+        click.echo(f"Searched {clean(str(index))} for {count(len(answers), 'query', 'queries')}, exactly.")
     if rejected:
         fail("\n".join(f"{path} cannot be used as a query: {reason}." for path, reason in rejected.items()))
 
@@ -88,17 +93,17 @@ def _print_answer(answer: dict[str, Any]) -> None:
                     n["collection"],
                     n["path"],
                     str(n["rank"]),
-                    number(n["cosine"], 4),
+                    number(min(n["cosine"], 1.0), 4),
                 ]
                 for n in found["pictures"]
             ],
             left=3,
         )
         print_table(
-            f"{answer['query']}: artists of these {kind}",
+            f"{answer['query']}: their artists",
             ["artist", "of the nearest", "best cosine"],
             [
-                [a["artist"], f"{a['votes']} of {len(found['pictures'])}", number(a["best"], 4)]
+                [a["artist"], f"{a['votes']} of {len(found['pictures'])}", number(min(a["best"], 1.0), 4)]
                 for a in found["artists"]
             ],
         )
@@ -108,12 +113,14 @@ def _print_answer(answer: dict[str, Any]) -> None:
 @index_option
 @click.option("--collection", help="The release to classify; may be left out if there is only one.")
 @click.option(
-    "--by", type=click.Choice(("name", "works")), default="name", show_default=True,
+    "--by", cls=FromSignature, of=CLASSIFY, type=click.Choice(("name", "works")),
     help="Compare with the text of each artist's name, or with each artist's works.",
 )  # fmt: skip
-@click.option("--label", "labels", multiple=True, help="Generic labels, in place of the defaults.")
-@click.option("--template", "templates", multiple=True, help=f"Prompt templates. [default: {TEMPLATE}]")
-@click.option("--knn", "k", default=15, show_default=True, type=click.IntRange(1), help="Works that vote.")
+@click.option("--label", "labels", cls=FromSignature, of=CLASSIFY, multiple=True, help="Generic labels.")
+@click.option(
+    "--template", "templates", cls=FromSignature, of=CLASSIFY, multiple=True, help="Prompt templates."
+)
+@click.option("--knn", "k", cls=FromSignature, of=CLASSIFY, type=click.IntRange(1), help="Works that vote.")
 @click.option("--all", "show_all", is_flag=True, help="Print every artist.")
 @model_options
 @device_option
@@ -135,8 +142,8 @@ def classify(index: Path, as_json: bool, show_all: bool, **options: Any) -> None
         index,
         options["collection"],
         by=options["by"],
-        labels=options["labels"] or GENERIC_LABELS,
-        templates=options["templates"] or (TEMPLATE,),
+        labels=options["labels"],
+        templates=options["templates"],
         k=options["k"],
         encoder={name: options[name] for name in ("model", "pretrained", "device")},
     )
@@ -197,7 +204,7 @@ def _classification_note(results: dict[str, Any], method: dict[str, Any]) -> str
 @click.option("--collection", help="The release to match; may be left out if there is only one.")
 @click.option("--csls", is_flag=True, help="Correct for hubs: order by CSLS instead of the cosine.")
 @click.option(
-    "--csls-k", default=15, show_default=True, type=click.IntRange(1, 10_000), help="Neighbours in CSLS."
+    "--csls-k", cls=FromSignature, of=MATCH, type=click.IntRange(1, 10_000), help="Neighbours in CSLS."
 )
 @click.option(
     "--ranks", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.npz",
@@ -226,7 +233,7 @@ def match(
     """
     from retrieval.attribution import match_release
 
-    result = match_release(index, collection, csls_k=csls_k if csls else None, ranks_file=ranks)
+    result = match_release(index, collection, csls=csls, csls_k=csls_k, ranks_file=ranks)
     if as_json:
         print_json({"index": index, **result})
         return
@@ -280,16 +287,11 @@ def _of(shown: Sequence[Any], everything: Sequence[Any]) -> str:
 @click.command(short_help="Try it all on pictures that this command draws.")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.option(
-    "--works", "n_works", default=12, show_default=True, type=click.IntRange(2), help="Works an artist."
+    "--works", "n_works", cls=FromSignature, of=DEMO, type=click.IntRange(2), help="Works an artist."
 )
 @click.option(
-    "--imitations",
-    "n_imitations",
-    default=8,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Imitations an artist.",
-)
+    "--imitations", "n_imitations", cls=FromSignature, of=DEMO, type=click.IntRange(1), help="Imitations an artist."
+)  # fmt: skip
 @device_option
 @errors_for_people
 def demo(folder: Path, n_works: int, n_imitations: int, device: str) -> None:

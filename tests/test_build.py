@@ -225,7 +225,7 @@ def test_another_encoder_is_refused(works: Callable, tiny_encoder: Encoder, tmp_
     items = list(find([works({"works/ada": 3})]))
     build(items, tmp_path / "i.h5", Counting(tiny_encoder))
     other = load(f"local-dir:{save_model(tmp_path / 'other', seed=1)}", device="cpu", precision="fp32")
-    with pytest.raises(ImindexError, match="was encoded with .*weights"):
+    with pytest.raises(ImindexError, match=r"was encoded with .*weights"):
         build(items, tmp_path / "i.h5", Counting(other))
 
 
