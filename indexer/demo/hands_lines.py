@@ -103,7 +103,7 @@ def contour_map(plate: Plate) -> Floats:
 
 
 def looping_scribble(plate: Plate) -> Floats:
-    """One pen line that never lifts, looping small in the light and wide in the dark."""
+    """A pen line that never lifts, gone over in a second ink: small loops in the light, wide in the dark."""
     rng = plate.rng
     inks = choose_inks(plate)
     rows, steps = int(rng.integers(12, 14)), 900
@@ -142,7 +142,7 @@ def single_spiral(plate: Plate) -> Floats:
 
 
 def linocut(plate: Plate) -> Floats:
-    """A two-colour block print: solid blacks, gouge marks that follow every edge."""
+    """A block print over a tinted ground: gouge marks run alongside every edge, like ripples."""
     rng, side = plate.rng, plate.side
     inks = choose_inks(plate, contrast=1.5)
     distance = edge_distance(plate.labels)

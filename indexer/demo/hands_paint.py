@@ -155,7 +155,7 @@ def living_pattern(plate: Plate) -> Floats:
 
 
 def falling_capsules(plate: Plate) -> Floats:
-    """Columns of upright rounded bars, each taking the colour where it begins."""
+    """Columns of upright rounded bars, each taking the colour at its middle."""
     rng = plate.rng
     columns = int(rng.integers(19, 23))
     inks = choose_inks(plate)
