@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 EXACT = "exact-fp16"
 _GPU_BLOCK = 262_144
+_GPU_MAX_K = 2048
+"""FAISS finds no more than this on a GPU."""
 
 
 def exact_header(n: int, dim: int) -> bytes:
@@ -48,7 +50,8 @@ class ExactSearcher:
     def __init__(self, vectors: npt.NDArray[np.float16], device: str = "cpu"):
         self.n, self.dim = vectors.shape
         self._vectors = vectors  # FAISS holds a bare pointer into it
-        self._index = _on_gpu(vectors, device) if device.startswith("cuda") else _in_place(vectors)
+        self._device = device if device.startswith("cuda") else ""
+        self._index = _on_gpu(vectors, device) if self._device else _in_place(vectors)
 
     def search(
         self, queries: npt.NDArray[np.float32], k: int, *, among: npt.NDArray[np.bool_] | None = None
@@ -69,6 +72,12 @@ class ExactSearcher:
             Descending; rounding may swap near ties.
         rows : (m, k) int64
         """
+        if self._device and k > _GPU_MAX_K:
+            return ExactSearcher(self._vectors).search(queries, k, among=among)
+        if self._device and among is not None:  # FAISS passes over a selector on a GPU, in silence
+            chosen = np.flatnonzero(among)
+            scores, rows = ExactSearcher(self._vectors[chosen], self._device).search(queries, k)
+            return scores, chosen[rows]
         parameters = None
         if among is not None:
             bits = np.packbits(among, bitorder="little")

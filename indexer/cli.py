@@ -135,7 +135,7 @@ def _build(items: list[Any], index: Path, options: dict[str, Any]) -> Any:
 def _batch_size(said: str) -> int | None:
     if said == "auto":
         return None
-    if not said.isdigit() or int(said) < 1:
+    if not said.isdecimal() or int(said) < 1:
         raise click.BadParameter(
             f"{said} is neither auto nor a whole number above 0.", param_hint="--batch-size"
         )

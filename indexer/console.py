@@ -76,11 +76,11 @@ def errors_for_people(command: F) -> F:
         try:
             return command(*args, **kwargs)
         except ImindexError as error:
-            raise click.ClickException(clean(str(error))) from error
+            raise click.ClickException(clean(str(error), keep="\n")) from error
+        except BrokenPipeError:  # the reader went away; click ends quietly
+            raise
         except OSError as error:
             raise click.ClickException(_os_error(error)) from error
-        except BrokenPipeError:  # pragma: no cover - the reader went away
-            sys.exit(1)
 
     return run  # type: ignore[return-value]
 
@@ -119,10 +119,10 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def clean(text: str) -> str:
+def clean(text: str, keep: str = "") -> str:
     """Make a name safe for a terminal: control characters and stray bytes are shown, not obeyed."""
     return "".join(
-        c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" if ord(c) < 256 else f"\\u{ord(c):04x}"
+        c if c.isprintable() or c in keep else f"\\x{ord(c):02x}" if ord(c) < 256 else f"\\u{ord(c):04x}"
         for c in text
     )
 

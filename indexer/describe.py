@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -160,14 +161,21 @@ def _parquet_columns(index: Index, table: Columns) -> dict[str, Any]:
     columns: dict[str, Any] = {"row": np.arange(len(table["artist"]))}
     for name, values in table.items():
         if name == "artist":
-            columns["artist"] = artists[values].tolist()  # -1, nobody, is the last
+            columns["artist"] = _strings(artists[values])  # -1, nobody, is the last
         elif name == "collection":
-            columns["collection"] = names[values].tolist() if len(values) else []
-            columns["kind"] = kinds[values].tolist() if len(values) else []
+            columns["collection"] = _strings(names[values] if len(values) else ())
+            columns["kind"] = _strings(kinds[values] if len(values) else ())
         elif name == "sha256":
-            columns["sha256"] = [bytes(digest).hex() for digest in values]
+            columns["sha256"] = _strings(bytes(digest).hex() for digest in values)
         elif values.dtype == object:
-            columns[name] = [text.encode("utf-8", "replace").decode() for text in values]
+            columns[name] = _strings(values)
         else:
             columns[name] = values
     return columns
+
+
+def _strings(texts: Iterable[str]) -> Any:
+    """A column of text, also of no rows; bytes that are not UTF-8 become question marks."""
+    import pyarrow
+
+    return pyarrow.array([text.encode("utf-8", "replace").decode() for text in texts], pyarrow.string())

@@ -186,6 +186,12 @@ def load(
         precision = "fp16" if place.type == "cuda" else ("bf16" if _cpu_computes_bf16() else "fp32")
     if pretrained is None and model == DEFAULT_MODEL:
         pretrained = DEFAULT_PRETRAINED
+    model = _absolute(model)
+    if pretrained and model != DEMO and ":" in model and not model.endswith(".json"):
+        raise ImindexError(
+            f"--pretrained {pretrained} has no place beside --model {model}, which brings its weights. "
+            "Leave it away, or give the model as a JSON configuration."
+        )
     if pretrained and Path(pretrained).is_file():
         pretrained = str(Path(pretrained).resolve())
     with _as_open_clip_name(model, pretrained) as (name, tag), _quiet():
@@ -203,6 +209,13 @@ def load(
         precision=precision,
     )
     return Encoder(network, tokenizer, info, device=place, batch_size=batch_size)
+
+
+def _absolute(model: str) -> str:
+    """A folder or file that is named relative to here is found from anywhere."""
+    if model.startswith("local-dir:"):
+        return f"local-dir:{Path(model.removeprefix('local-dir:')).absolute()}"
+    return str(Path(model).absolute()) if model.endswith(".json") else model
 
 
 def load_as(
@@ -325,9 +338,15 @@ def _local_dir(config: Path, pretrained: str | None, folder: Path) -> None:
         raise ImindexError(f"{config} cannot be read as a model configuration: {error}.") from error
     if not pretrained or not Path(pretrained).is_file():
         raise ImindexError(f"{config} is a model configuration: pass its weights with --pretrained FILE.")
+    if not isinstance(said, dict):
+        raise ImindexError(
+            f"{config} is not a model configuration: it holds no JSON object. See open_clip's."
+        )
     said = said if "model_cfg" in said else {"model_cfg": said}
     (folder / "open_clip_config.json").write_text(json.dumps(said), encoding="utf-8")
-    weights = folder / f"open_clip_model{Path(pretrained).suffix}"
+    # open_clip looks for these endings only; .pt is read as .bin is.
+    suffix = ".safetensors" if pretrained.endswith(".safetensors") else ".bin"
+    weights = folder / f"open_clip_model{suffix}"
     try:
         weights.symlink_to(Path(pretrained).resolve())
     except OSError:

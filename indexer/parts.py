@@ -177,15 +177,16 @@ class Parts:
                 part = {name: stored[name] for name in stored.files}
             here = [bytes(digest) for digest in part["digests"].reshape(-1, 32)]
             keep = [row for row, digest in enumerate(here) if digest not in digests]
-            if len(keep) < len(here):
-                rejected: dict[str, str] = json.loads(part["rejected"].tobytes())
+            listed: dict[str, str] = json.loads(part["rejected"].tobytes())
+            rejected = {bytes.fromhex(digest): reason for digest, reason in listed.items()}
+            if len(keep) < len(here) or digests & set(rejected):
                 self._store(
                     path,
                     Batch(
                         [here[row] for row in keep],
                         list(part["vectors"][keep]),
                         [(int(w), int(h)) for w, h in part["sizes"][keep]],
-                        {bytes.fromhex(digest): reason for digest, reason in rejected.items()},
+                        {digest: reason for digest, reason in rejected.items() if digest not in digests},
                     ),
                 )
 

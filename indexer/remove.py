@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -61,6 +63,7 @@ def remove(
     ImindexError
         A name or digest that the index does not have; another builder at work.
     """
+    artists, collections = [_nfc(name) for name in artists], [_nfc(name) for name in collections]
     with Index(path) as index:
         encoder = index.encoder
     with Parts(path, encoder) as parts, Index(path) as index:
@@ -74,7 +77,6 @@ def remove(
         if dry_run or not removed + rejects:
             return RemoveReport(removed, rejects, left.n, index.root_digest)
         clear_leftovers(path)
-        parts.drop({bytes(digest) for digest in contents.items["sha256"][gone]})
         command, summary = (
             _command(artists, collections, digests),
             f"remove: {removed} pictures, {rejects} rejects",
@@ -87,6 +89,8 @@ def remove(
             ann_data=ann.exact_header(left.n, encoder.dim),
             entry=entry(command, summary, index.root_digest),
         )
+        tables = (contents.items["sha256"][gone], contents.rejects["sha256"][gone_rejects])
+        parts.drop({bytes(digest) for digests_gone in tables for digest in digests_gone})
     return RemoveReport(removed, rejects, left.n, root)
 
 
@@ -148,8 +152,18 @@ def _command(artists: Sequence[str], collections: Sequence[str], digests: Sequen
 
 
 def _erase(line: Mapping[str, str], artists: Sequence[str]) -> dict[str, str]:
-    """Take the artists' names out of an earlier command line."""
-    command = line["command"]
+    """Take the artists' names out of an earlier command line: out of its words, as the shell saw them."""
+    if not line["command"]:
+        return dict(line)
+    words = [_nfc(word) for word in shlex.split(line["command"])]
     for name in artists:
-        command = command.replace(name, ERASED)
-    return {**line, "command": command}
+        alone = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
+        for place, word in enumerate(words[2:], 2):
+            option = re.match(r"(--?[\w-]+(=|$))?", word)
+            start = option.end() if option else 0
+            words[place] = word[:start] + alone.sub(ERASED, word[start:])
+    return {**line, "command": shlex.join(words)}
+
+
+def _nfc(name: str) -> str:
+    return unicodedata.normalize("NFC", name)

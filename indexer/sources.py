@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from indexer.errors import ImindexError
 MANIFEST_SUFFIXES = (".csv", ".jsonl", ".parquet")
 _TEXT_KEYS = ("artist", "kind", "collection", "prompt", "caption")
 _SEED_MAX = 2**63 - 1
+_STRAY = re.compile("[\ud800-\udfff]")
+_NOT_PICTURES = (".h5", ".h5.parts")
 _LAYOUT = "works/<artist>/*, imitations/<release>/<artist>/*, control/*, background/<artist>/*"
 
 
@@ -105,14 +108,22 @@ def find(
 
 
 def _folder(path: Path, given: Given, note: Callable[[str], None]) -> Iterator[Item]:
+    named = path.resolve().name if path.name in ("", "..") else path.name
     if given.kind is not None:
+        if named != given.kind and (held := [kind for kind in KINDS if (path / kind).is_dir()]):
+            raise ImindexError(
+                f"{path} holds the folders {', '.join(held)}, which say themselves what they are. "
+                "Leave --kind away, or give the folder of the artists."
+            )
+        if named == given.kind == "imitations":
+            yield from _kind_folder(path, named, given)
+            return
         yield from _by_artist(path, given.kind, _collection(given, path.resolve().name), given.artist)
         return
-    named = path.name or path.resolve().name
     if named in KINDS:
         yield from _kind_folder(path, named, given)
         return
-    if path.parent.name == "imitations":
+    if path.absolute().parent.name == "imitations":
         yield from _by_artist(path, "imitations", given.collection or named, given.artist)
         return
     kinds = [kind for kind in KINDS if (path / kind).is_dir()]
@@ -151,22 +162,25 @@ def _by_artist(path: Path, kind: str, collection: str, artist: str | None) -> It
         for file in _files(path):
             yield Item(file, "", kind, _clean(collection))
         return
+    # A link out of an artist's folder to one above would make others' pictures this artist's.
+    above = frozenset(_identity(folder) for folder in (path, *path.resolve().parents))
     for child in _entries(path):
-        if artist is None and not child.is_dir():
+        if artist is None and not _is_dir(child):
             raise ImindexError(
                 f"{child.path} lies directly in {path}, so its artist is not known. "
                 "Put it in a folder with the artist's name, or name the artist with --artist."
             )
-        for file in _files(child):
+        for file in _files(child, above):
             yield Item(file, _clean(artist or child.name), kind, _clean(collection))
 
 
 def _entries(path: Path | str) -> list[os.DirEntry[str]]:
-    """The children of a folder, sorted by name; hidden ones are left out."""
+    """The children of a folder, sorted by name; hidden ones are left out, and so are indexes and their parts."""
     try:
         with os.scandir(path) as entries:
             return sorted(
-                (e for e in entries if not e.name.startswith(".")), key=lambda e: os.fsencode(e.name)
+                (e for e in entries if not e.name.startswith(".") and not e.name.endswith(_NOT_PICTURES)),
+                key=lambda e: os.fsencode(e.name),
             )
     except OSError as error:
         raise ImindexError(f"{path} cannot be listed: {error.strerror}. Check its permissions.") from error
@@ -175,14 +189,25 @@ def _entries(path: Path | str) -> list[os.DirEntry[str]]:
 def _files(entry: os.DirEntry[str] | Path, seen: frozenset[tuple[int, int]] = frozenset()) -> Iterator[str]:
     """Every file below, in order; links are followed, loops are not."""
     path = os.fspath(entry)
-    if not entry.is_dir():
+    if not _is_dir(entry):
         yield path
         return
-    status = Path(path).stat()
-    here = (status.st_dev, status.st_ino)
+    here = _identity(Path(path))
     if here not in seen:
         for child in _entries(path):
             yield from _files(child, seen | {here})
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def _is_dir(entry: os.DirEntry[str] | Path) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself: reading it will say so
+        return False
 
 
 def _collection(given: Given, default: str) -> str:
@@ -202,16 +227,21 @@ def _clean(name: str) -> str:
 def _manifest(path: Path, given: Given, note: Callable[[str], None]) -> Iterator[Item]:
     reader = {".csv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}[path.suffix.lower()]
     unknown: set[str] = set()
-    for where, row in reader(path):
-        unknown |= set(row) - {"path", "seed", *_TEXT_KEYS}
-        yield _item(path, where, row, given)
+    try:
+        for where, row in reader(path):
+            unknown |= set(row) - {"path", "seed", *_TEXT_KEYS}
+            yield _item(path, where, row, given)
+    except UnicodeDecodeError as error:
+        raise ImindexError(f"{path} is not UTF-8: {error}. Save it as UTF-8.") from error
+    except csv.Error as error:
+        raise ImindexError(f"{path} is not readable as CSV: {error}. Check its quotes.") from error
     if unknown:
         note(f"{path}: the columns {', '.join(sorted(unknown))} are not used.")
 
 
 def _item(manifest: Path, where: str, row: Mapping[str, Any], given: Given) -> Item:
     name = row.get("path")
-    if not isinstance(name, str) or not name:
+    if not isinstance(name, str) or not _text(where, "path", name):
         raise ImindexError(f"{where}: no path. Every row names its picture in the column `path`.")
     text = {key: _text(where, key, row.get(key)) for key in _TEXT_KEYS}
     kind = text["kind"] or given.kind
@@ -223,7 +253,7 @@ def _item(manifest: Path, where: str, row: Mapping[str, Any], given: Given) -> I
         artist = ""
     elif not artist:
         raise ImindexError(f"{where}: no artist. Fill in the column `artist`, or pass --artist.")
-    collection = text["collection"] or given.collection or (kind if kind != "imitations" else "")
+    collection = _clean(text["collection"] or given.collection or (kind if kind != "imitations" else ""))
     if not collection:
         raise ImindexError(
             f"{where}: imitations of which release? Fill in `collection`, or pass --collection."
@@ -232,7 +262,7 @@ def _item(manifest: Path, where: str, row: Mapping[str, Any], given: Given) -> I
         path=_inside(manifest, where, name),
         artist=artist,
         kind=kind,
-        collection=_clean(collection),
+        collection=collection,
         prompt=text["prompt"],
         seed=_seed(where, row.get("seed")),
         caption=text["caption"],
@@ -253,21 +283,28 @@ def _inside(manifest: Path, where: str, name: str) -> str:
 def _text(where: str, key: str, value: Any) -> str:
     if value is None or value != value:  # NaN: an empty cell of a Parquet file
         return ""
+    if isinstance(value, (dict, list, bytes)):
+        raise ImindexError(f"{where}: `{key}` is not a text. Write it as one, in quotes.")
     text = str(value)
     if "\0" in text:
         raise ImindexError(f"{where}: `{key}` holds a NUL character. Remove it.")
+    if _STRAY.search(text):
+        raise ImindexError(f"{where}: `{key}` holds half of a character (a lone surrogate). Remove it.")
     return text
 
 
 def _seed(where: str, value: Any) -> int:
     if value is None or value == "" or value != value:
         return NO_SEED
+    if isinstance(value, str):  # pandas writes 12.0 where a cell of the column is empty
+        value = re.sub(r"\.0*$", "", value.strip())
     try:
         seed = int(value)
-        if seed != float(value) or not 0 <= seed <= _SEED_MAX:
+        if (not isinstance(value, str) and seed != value) or not 0 <= seed <= _SEED_MAX:
             raise ValueError
-    except (TypeError, ValueError):
-        raise ImindexError(f"{where}: seed {value!r} is not a whole number from 0 to {_SEED_MAX}.") from None
+    except (TypeError, ValueError, OverflowError):
+        said = repr(value)[:40]
+        raise ImindexError(f"{where}: seed {said} is not a whole number from 0 to {_SEED_MAX}.") from None
     return seed
 
 
@@ -284,7 +321,7 @@ def _read_csv(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _read_jsonl(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8-sig") as file:
         for number, line in enumerate(file, 1):
             where = f"{path}, line {number}"
             if not line.strip():

@@ -63,7 +63,10 @@ class Index:
         try:
             self._file = h5py.File(self.path, "r", locking=False)
         except OSError as error:
-            raise ImindexError(f"{self.path} cannot be opened as an HDF5 file: {error}.") from error
+            raise ImindexError(
+                f"{self.path} cannot be opened as an HDF5 file: {error}. "
+                "Name another index with -i, restore it from a copy, or build it anew."
+            ) from error
         try:
             self._check_version()
             attributes = self._file.attrs
@@ -96,7 +99,9 @@ class Index:
         kind = self._file.attrs.get("encoding-type")
         version = self._file.attrs.get("encoding-version")
         if kind != FORMAT:
-            raise ImindexError(f"{self.path} is an HDF5 file but not an imindex index.")
+            raise ImindexError(
+                f"{self.path} is an HDF5 file but not an imindex index. Name another with -i or $IMINDEX_INDEX."
+            )
         if version != FORMAT_VERSION:
             raise ImindexError(
                 f"{self.path} has format version {version}; this imindex reads {FORMAT_VERSION}. "

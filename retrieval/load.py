@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -74,6 +75,7 @@ def release(index: Index, name: str | None, kinds: Sequence[str] = ("imitations"
         raise ImindexError(
             f"{index.path} holds no imitations. Add a release: `imindex build imitations/ -i {index.path}`."
         )
+    listed = ", ".join(sorted(c for c, _ in releases))
     raise ImindexError(f"{index.path} holds several releases: {listed}. Choose one with --collection.")
 
 
@@ -85,6 +87,7 @@ def artist_mask(index: Index, names: Sequence[str]) -> npt.NDArray[np.bool_]:
     ImindexError
         An artist whom the index does not have.
     """
+    names = [unicodedata.normalize("NFC", name) for name in names]
     missing = [name for name in names if name not in index.artists]
     if missing:
         raise ImindexError(

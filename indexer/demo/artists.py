@@ -17,7 +17,7 @@ from PIL import Image
 
 from indexer.demo import hands_cells, hands_lines, hands_paint
 from indexer.demo.canvas import Floats, Plate, make_plate, to_bytes
-from indexer.demo.hands_subjects import PALETTES, SUBJECTS, compose
+from indexer.demo.subjects import PALETTES, SUBJECTS, compose
 
 __all__ = ["GENERIC", "NAMES", "PALETTES", "SUBJECTS", "Sitting", "draw", "sitting", "technique"]
 

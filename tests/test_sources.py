@@ -1,0 +1,320 @@
+"""Sources: folders and manifests become items, in a fixed order; what is not understood is said."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from indexer.contents import NO_SEED
+from indexer.errors import ImindexError
+from indexer.sources import Item, find
+
+Tree = Callable[..., Path]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    """Return a function that makes empty files below the test's folder."""
+
+    def make(*files: str, root: str = "art") -> Path:
+        for file in files:
+            path = tmp_path / root / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        return tmp_path / root
+
+    return make
+
+
+def summary(items: Sequence[Item], root: Path) -> list[tuple[str, str, str, str]]:
+    return [(os.path.relpath(i.path, root), i.artist, i.kind, i.collection) for i in items]
+
+
+# Folders
+
+
+def test_a_tree_is_read_by_its_folders_in_the_order_of_kinds_and_names(tree: Tree) -> None:
+    root = tree(
+        "works/bo/b.png", "works/bo/a.png", "works/ada/deep/er/x.png", "imitations/r2/bo/1.png",
+        "imitations/r1/ada/10.png", "imitations/r1/ada/9.png", "control/c.png", "control/set/d.png",
+        "background/Zoë/z.png",
+    )  # fmt: skip
+    notes: list[str] = []
+    tree("notes/readme.txt")
+    assert summary(list(find([root], note=notes.append)), root) == [
+        ("works/ada/deep/er/x.png", "ada", "works", "works"),
+        ("works/bo/a.png", "bo", "works", "works"),
+        ("works/bo/b.png", "bo", "works", "works"),
+        ("imitations/r1/ada/10.png", "ada", "imitations", "r1"),
+        ("imitations/r1/ada/9.png", "ada", "imitations", "r1"),
+        ("imitations/r2/bo/1.png", "bo", "imitations", "r2"),
+        ("control/c.png", "", "control", "control"),
+        ("control/set/d.png", "", "control", "set"),
+        ("background/Zoë/z.png", "Zoë", "background", "background"),
+    ]
+    assert len(notes) == 1 and "notes" in notes[0] and "passed over" in notes[0]
+
+
+def test_one_folder_of_the_layout_alone_reads_as_it_does_in_the_tree(tree: Tree) -> None:
+    root = tree("works/ada/a.png", "imitations/r1/ada/1.png", "imitations/r2/bo/2.png", "control/c.png")
+    whole = list(find([root]))
+    assert list(find([root / "works", root / "imitations", root / "control"])) == whole
+    assert list(find([root / "imitations/r1", root / "imitations/r2"])) == whole[1:3]
+
+
+@pytest.mark.parametrize("where", ["works", "imitations/r1"])
+def test_the_working_directory_is_a_source_like_any_other(
+    tree: Tree, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tree("works/ada/a.png", "imitations/r1/ada/1.png")
+    monkeypatch.chdir(root / where)
+    expected = [(i.artist, i.kind, i.collection) for i in find([root / where])]
+    assert [(i.artist, i.kind, i.collection) for i in find(["."])] == expected
+
+
+def test_any_other_folder_needs_a_kind(tree: Tree) -> None:
+    root = tree("ada/a.png", "bo/b.png", root="pile")
+    with pytest.raises(ImindexError, match=r"pile holds none of the folders works.*--kind works"):
+        list(find([root]))
+    assert {(i.artist, i.kind, i.collection) for i in find([root], kind="works")} == {
+        ("ada", "works", "works"), ("bo", "works", "works"),
+    }  # fmt: skip
+    assert {i.collection for i in find([root], kind="imitations")} == {"pile"}
+    assert {i.collection for i in find([root], kind="imitations", collection="sd-1.5")} == {"sd-1.5"}
+    assert {i.artist for i in find([root], kind="works", artist="Cy")} == {"Cy"}
+    assert {(i.artist, i.kind) for i in find([root], kind="control")} == {("", "control")}
+
+
+def test_a_picture_whose_artist_or_release_is_not_known_is_refused(tree: Tree) -> None:
+    root = tree("works/a.png", "imitations/b.png")
+    with pytest.raises(ImindexError, match=r"a\.png lies directly in .*artist is not known.*--artist"):
+        list(find([root / "works"]))
+    with pytest.raises(ImindexError, match=r"b\.png lies directly in .*Move it into the folder"):
+        list(find([root / "imitations"]))
+    assert [i.artist for i in find([root / "works"], artist="Ada")] == ["Ada"]
+
+
+def test_the_layout_is_not_read_as_artists_when_a_kind_is_given_too(tree: Tree) -> None:
+    """`--kind imitations imitations/` must not make artists of the releases, nor `--kind works art/` of kinds."""
+    root = tree("works/ada/a.png", "imitations/r1/ada/1.png")
+    for source, kind in ((root / "imitations", "imitations"), (root, "works")):
+        try:
+            artists = {item.artist for item in find([source], kind=kind)}
+        except ImindexError:
+            continue
+        assert artists == {"ada"}
+
+
+def test_hidden_files_are_passed_over_and_links_are_followed_but_not_in_circles(
+    tree: Tree, tmp_path: Path
+) -> None:
+    root = tree("works/ada/a.png", "works/ada/.DS_Store", "works/ada/.thumbs/t.png", "works/.trash/x/y.png")
+    tree("elsewhere/e.png", root="far")
+    (root / "works/ada/away").symlink_to(tmp_path / "far/elsewhere")
+    (root / "works/ada/circle").symlink_to(root / "works/ada")
+    (root / "works/ada/gone.png").symlink_to("nowhere")
+    found = [os.path.relpath(i.path, root / "works") for i in find([root])]
+    assert found == ["ada/a.png", "ada/away/e.png", "ada/gone.png"]
+
+
+def test_a_link_to_itself_is_a_picture_that_cannot_be_read_not_a_crash(tree: Tree) -> None:
+    root = tree("works/ada/a.png")
+    (root / "works/ada/self.png").symlink_to("self.png")
+    assert [Path(i.path).name for i in find([root])] == ["a.png", "self.png"]
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS keeps one spelling only")
+def test_names_have_one_spelling_and_paths_keep_theirs(tree: Tree) -> None:
+    composed, decomposed = "Zo\u00eb", "Zoe\u0308"
+    root = tree(f"works/{decomposed}/a.png", f"works/{composed}/b.png")
+    items = list(find([root]))
+    assert {i.artist for i in items} == {composed}
+    assert all(Path(i.path).exists() for i in items)
+    assert {Path(i.path).parent.name for i in items} == {composed, decomposed}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are text elsewhere")
+def test_names_that_are_not_utf8_are_kept(tree: Tree) -> None:
+    root = tree("works/ada/a.png")
+    raw = os.fsencode(root / "works/ada") + b"/caf\xe9.png"
+    Path(os.fsdecode(raw)).touch()
+    assert [os.fsencode(i.path) for i in find([root])][1] == raw
+
+
+def test_sources_that_are_nothing_of_the_kind(tree: Tree) -> None:
+    root = tree("works/ada/a.png")
+    with pytest.raises(ImindexError, match=r"nowhere does not exist\. Give a folder"):
+        list(find([root / "nowhere"]))
+    with pytest.raises(
+        ImindexError, match=r"a\.png is neither a folder nor a manifest .* name it in a manifest"
+    ):
+        list(find([root / "works/ada/a.png"]))
+
+
+# Manifests
+
+ROWS = [
+    {
+        "path": "a.png",
+        "artist": "Ada, Countess",
+        "kind": "works",
+        "seed": None,
+        "caption": 'a "big" one\nlow',
+    },
+    {
+        "path": "i/1.png",
+        "artist": "Bo",
+        "kind": "imitations",
+        "collection": "r1",
+        "prompt": "by Bo",
+        "seed": 7,
+    },
+    {"path": "c.png", "artist": None, "kind": "control", "seed": 0},
+]
+COLUMNS = ["path", "artist", "kind", "collection", "prompt", "seed", "caption"]
+
+
+def write_manifest(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = COLUMNS) -> Path:
+    import csv
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".csv":
+        with path.open("w", encoding="utf-8-sig", newline="") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows({key: "" if value is None else value for key, value in r.items()} for r in rows)
+    elif path.suffix == ".jsonl":
+        path.write_text("\n\n".join(json.dumps(row) for row in rows) + "\n", encoding="utf-8")
+    else:
+        table = pyarrow.table({name: [row.get(name) for row in rows] for name in columns})
+        pyarrow.parquet.write_table(table, path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet", ".CSV"])
+def test_the_three_kinds_of_manifest_say_the_same(tmp_path: Path, suffix: str) -> None:
+    path = write_manifest(tmp_path / f"m{suffix.lower()}", ROWS).rename(tmp_path / f"n{suffix}")
+    assert list(find([path])) == [
+        Item(str(tmp_path / "a.png"), "Ada, Countess", "works", "works", caption='a "big" one\nlow'),
+        Item(str(tmp_path / "i/1.png"), "Bo", "imitations", "r1", "by Bo", 7),
+        Item(str(tmp_path / "c.png"), "", "control", "control", seed=0),
+    ]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path, suffix: str) -> None:
+    path = write_manifest(tmp_path / f"m.{suffix}", ROWS)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
+    assert len(list(find([path]))) == 3
+
+
+def test_only_the_path_must_be_there_and_what_is_left_out_may_be_given(tmp_path: Path) -> None:
+    path = write_manifest(tmp_path / "m.csv", [{"path": "a.png"}], ["path"])
+    (item,) = find([path], kind="imitations", collection="r9", artist="Ada")
+    assert (item.artist, item.kind, item.collection, item.seed) == ("Ada", "imitations", "r9", NO_SEED)
+    for given, message in (
+        ({}, "no kind"),
+        ({"kind": "works"}, "no artist"),
+        ({"kind": "imitations", "artist": "Ada"}, "imitations of which release"),
+    ):
+        with pytest.raises(ImindexError, match=rf"m\.csv, line 2: {message}.*pass --"):
+            list(find([path], **given))
+
+
+def test_unknown_columns_are_told_and_nan_is_an_empty_cell(tmp_path: Path) -> None:
+    table = pyarrow.table(
+        {
+            "path": ["a.png", "b.png"], "artist": ["Ada", "Bo"], "kind": ["works"] * 2,
+            "prompt": [float("nan")] * 2, "seed": [float("nan"), 3.0], "likes": [1, 2],
+        }
+    )  # fmt: skip
+    pyarrow.parquet.write_table(table, tmp_path / "m.parquet")
+    notes: list[str] = []
+    items = list(find([tmp_path / "m.parquet"], note=notes.append))
+    assert [(i.prompt, i.seed) for i in items] == [("", NO_SEED), ("", 3)]
+    assert notes == [f"{tmp_path / 'm.parquet'}: the columns likes are not used."]
+
+
+@pytest.mark.parametrize(
+    "seed", [0, 1, 2**32, 2**53 + 1, 2**62 + 12345, 2**63 - 1], ids=lambda seed: f"2**{seed.bit_length()}"
+)
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_every_seed_of_63_bits_is_kept_to_the_last_bit(tmp_path: Path, seed: int, suffix: str) -> None:
+    rows = [{"path": "a.png", "artist": "Ada", "kind": "works", "seed": seed}]
+    (item,) = find([write_manifest(tmp_path / f"m.{suffix}", rows)])
+    assert item.seed == seed
+
+
+@pytest.mark.parametrize(
+    "seed", ["-1", "1.5", '"x"', "[1]", "9223372036854775808", "1e400", "1" * 400, '"inf"', "{}"]
+)
+def test_a_seed_that_is_none_is_refused(tmp_path: Path, seed: str) -> None:
+    path = tmp_path / "m.jsonl"
+    path.write_text(f'{{"path": "a.png", "artist": "Ada", "kind": "works", "seed": {seed}}}\n')
+    with pytest.raises(ImindexError, match=r"m\.jsonl, line 1: seed .* is not a whole number from 0 to"):
+        list(find([path]))
+
+
+def test_a_seed_that_pandas_wrote_as_a_float_is_taken(tmp_path: Path) -> None:
+    """A column of whole numbers with one empty cell is written by pandas as 12.0."""
+    path = tmp_path / "m.csv"
+    path.write_text("path,artist,kind,seed\na.png,Ada,works,12.0\nb.png,Ada,works,\n")
+    assert [i.seed for i in find([path])] == [12, NO_SEED]
+
+
+@pytest.mark.parametrize("name", ["../x.png", "a/../../x.png", "/etc/passwd", ".."])
+def test_paths_stay_inside_the_manifests_folder(tmp_path: Path, name: str) -> None:
+    path = write_manifest(tmp_path / "in/m.jsonl", [{"path": name, "artist": "Ada", "kind": "works"}])
+    with pytest.raises(ImindexError, match=r"line 1: .* leads out of the manifest's folder.*put it beside"):
+        list(find([path]))
+
+
+def test_paths_may_turn_back_inside_the_folder_and_begin_with_dots(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"path": name, "artist": "Ada", "kind": "works"} for name in ("a/../b.png", "..b.png", "./c.png")]
+    write_manifest(tmp_path / "m.jsonl", rows)
+    monkeypatch.chdir(tmp_path)
+    assert [i.path for i in find(["m.jsonl"])] == ["b.png", "..b.png", "c.png"]
+
+
+ADA = '"path": "a.png", "artist": "Ada", "kind": "works"'
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("m.csv", b"", r"m\.csv: no column `path`.*Add a header"),
+        ("m.csv", b"file,artist\na.png,Ada\n", r"m\.csv: no column `path`.*Add a header"),
+        ("m.csv", b"path,kind\na.png,works,x\n", r"line 2: more cells than columns\. Quote cells"),
+        ("m.csv", b"path,kind,artist\n,works,Ada\n", r"line 2: no path"),
+        ("m.csv", b"path,kind,artist\na.png,Works,Ada\n", r"line 2: kind 'Works' is unknown\. Write one of works"),
+        ("m.csv", b"path,kind,artist\na.png,works,Caf\xe9\n", r"m\.csv.*UTF-8"),
+        ("m.csv", b'path,kind,artist\n"' + b"x" * 200_000 + b'",works,Ada\n', r"m\.csv"),
+        ("m.jsonl", b'{"path": "a.png"\n', r"line 1: not JSON: .*Write one object a line"),
+        ("m.jsonl", b"[1]\n", r"line 1: not a JSON object"),
+        ("m.jsonl", b'{"artist": "caf\xe9"}\n', r"m\.jsonl.*UTF-8"),
+        ("m.jsonl", b'{"path": 3, "artist": "Ada", "kind": "works"}\n', r"line 1: no path"),
+        ("m.jsonl", f'{{{ADA}, "prompt": "a\\u0000b"}}\n'.encode(), r"line 1: `prompt` holds a NUL.*Remove it"),
+        ("m.jsonl", f'{{{ADA}, "prompt": "cut \\ud83d"}}\n'.encode(), r"line 1: `prompt` holds"),
+        ("m.jsonl", ADA.join("{}").replace("a.png", "a\\u0000.png").encode(), r"line 1: `path` holds a NUL"),
+        ("m.jsonl", ADA.join("{}").replace('"Ada"', '["Ada"]').encode(), r"line 1: .*artist"),
+        ("m.jsonl", f'{{{ADA}, "collection": "  "}}\n'.replace("works", "imitations").encode(), r"which release"),
+        ("m.parquet", b"PAR1 but not really", r"m\.parquet: not readable as Parquet"),
+    ],
+)  # fmt: skip
+def test_each_fault_of_a_manifest_names_the_line_and_the_remedy(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ImindexError, match=message) as raised:
+        list(find([tmp_path / name]))
+    assert str(raised.value).endswith(".")
