@@ -305,9 +305,10 @@ def _write(path: Path, old: Index | None, merged: Merged, parts: Parts, command:
 
 
 def _how_to_go_on(path: Path, committed: int, total: int) -> str:
+    state = "is as it was" if path.exists() else "is not written yet"
     return (
-        f"Stopped. {committed} encoded pictures are kept in {path}.parts (of {total} given); "
-        f"{path.name} is as it was. Run the same command again to go on from there."
+        f"Stopped. Of {total} pictures given, {committed} are encoded and kept in {path}.parts; {path} {state}. "
+        "Run the same command again to go on from there."
     )
 
 

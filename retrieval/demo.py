@@ -13,6 +13,7 @@ import click
 from indexer.console import clean, progress_bar
 from indexer.demo.artists import NAMES, draw, technique
 from indexer.errors import ImindexError
+from indexer.files import put_in_place
 
 IMITATED = NAMES[:16]
 """The artists whose manner the stand-in release has; the other names it answers in no one's."""
@@ -83,7 +84,8 @@ def _imitations(folder: Path, n: int) -> Iterator[tuple[Path, Callable[[Path], N
 def _painter(artist: str | None, seed: int) -> Callable[[Path], None]:
     def paint(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        draw(artist, seed=seed, size=SIZE).save(path)
+        with put_in_place(path) as temporary:
+            draw(artist, seed=seed, size=SIZE).save(temporary, "PNG")
 
     return paint
 
