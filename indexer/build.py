@@ -21,7 +21,7 @@ from indexer import ann
 from indexer.contents import EncoderInfo
 from indexer.encoder import Encoder, require_same
 from indexer.errors import ImindexError
-from indexer.files import clear_leftovers
+from indexer.files import clear_leftovers, real_file
 from indexer.images import Preprocess
 from indexer.merge import Found, Merged, merge
 from indexer.parts import Batch, Parts
@@ -47,6 +47,8 @@ class BuildReport:
         Were committed by an earlier run that was stopped.
     unchanged, moved, replaced, added : int
         Rows as they were; with a new path; whose bytes had changed; new ones.
+    repeated : int
+        Were given more than once; the first mention counts.
     rejected : int
         Could not be read, of the pictures that were given.
     already_rejected : int
@@ -62,6 +64,7 @@ class BuildReport:
     encoded: int
     resumed: int
     unchanged: int
+    repeated: int
     moved: int
     replaced: int
     added: int
@@ -148,18 +151,20 @@ def build(
         Another encoder or another builder; with `strict`, unreadable pictures.
     """
     started = time.monotonic()
-    path = Path(path)
+    path = real_file(Path(path))
     with contextlib.ExitStack() as stack:
         parts = stack.enter_context(Parts(path, encoder.info))
         old = stack.enter_context(Index(path)) if path.exists() else None
         if old is not None:
             require_same(old.encoder, encoder.info)
+        if retry_rejects:
+            parts.rejected.clear()
         known = _Known(old, parts, retry_rejects)
         loop = _Loop(encoder, parts, known, progress)
         try:
             found = loop.run(items)
         except KeyboardInterrupt:
-            raise Stopped(_how_to_go_on(path, len(parts.numbers), len(items))) from None
+            raise Stopped(_how_to_go_on(path, len(parts.numbers))) from None
         clear_leftovers(path)
         merged = merge(old, found, encoder.info, parts, path.parent)
         if strict and merged.rejected:
@@ -171,6 +176,7 @@ def build(
         encoded=loop.encoded,
         resumed=loop.resumed,
         unchanged=merged.unchanged,
+        repeated=merged.repeated,
         moved=merged.moved,
         replaced=merged.replaced,
         added=merged.added,
@@ -197,6 +203,8 @@ class _Known:
                     bytes(digest): reason
                     for digest, reason in zip(rejects["sha256"], rejects["reason"], strict=True)
                     if digest.any()
+                    and bytes(digest) not in self.in_index
+                    and bytes(digest) not in parts.numbers
                 }
 
     def __contains__(self, digest: object) -> bool:
@@ -268,16 +276,17 @@ class _Loop:
         if self._new:
             pixels = torch.stack([read.picture.pixels for read in self._new if read.picture])
             vectors = self._encoder.get().encode_images(pixels)
+            ready = self._ready.copy()
             for read, vector in zip(self._new, vectors, strict=True):
                 assert read.picture is not None
                 if np.isfinite(vector).all():
-                    self._ready.digests.append(read.digest)
-                    self._ready.vectors.append(vector)
-                    self._ready.sizes.append((read.picture.width, read.picture.height))
+                    ready.digests.append(read.digest)
+                    ready.vectors.append(vector)
+                    ready.sizes.append((read.picture.width, read.picture.height))
                 else:
-                    self._ready.rejected[read.digest] = (
-                        f"the encoder gave no finite vector at {self._encoder.info.precision}"
-                    )
+                    precision = self._encoder.info.precision
+                    ready.rejected[read.digest] = f"the encoder gave no finite vector at {precision}"
+            self._ready = ready  # at once: Ctrl-C in the loop leaves no half of a batch
             self.encoded += len(self._new)
         self._new, self._slots = [], 0
         if time.monotonic() - self._committed_at >= COMMIT_SECONDS:
@@ -304,10 +313,10 @@ def _write(path: Path, old: Index | None, merged: Merged, parts: Parts, command:
     )
 
 
-def _how_to_go_on(path: Path, committed: int, total: int) -> str:
+def _how_to_go_on(path: Path, committed: int) -> str:
     state = "is as it was" if path.exists() else "is not written yet"
     return (
-        f"Stopped. Of {total} pictures given, {committed} are encoded and kept in {path}.parts; {path} {state}. "
+        f"Stopped. {committed} encoded pictures are kept in {path}.parts; {path} {state}. "
         "Run the same command again to go on from there."
     )
 

@@ -149,6 +149,8 @@ def _build_notes(report: Any, index: Path) -> Iterator[str]:
         yield f"{count(report.moved, 'picture')} had moved: new path, same vector."
     if report.replaced:
         yield f"{count(report.replaced, 'picture')} had changed bytes: the old rows are replaced."
+    if report.repeated:
+        yield f"{count(report.repeated, 'picture')} given more than once: the first mention counts."
     if report.rejected:
         yield (
             f"{count(report.rejected, 'picture')} could not be read: see `imindex info --rejects -i {index}`."

@@ -91,6 +91,7 @@ class EncoderInfo:
             "weights": (self.weights_sha256[:12], other.weights_sha256[:12]),
             "preprocessing": (dict(self.preprocess), dict(other.preprocess)),
             "activation": (bool(self.config.get("quick_gelu")), bool(other.config.get("quick_gelu"))),
+            "architecture": (_towers(self.config), _towers(other.config)),
             "precision": (self.precision, other.precision),
         }
         return [f"{what} {mine} against {theirs}" for what, (mine, theirs) in pairs.items() if mine != theirs]
@@ -129,6 +130,12 @@ class Contents:
     @property
     def n(self) -> int:
         return len(self.items["artist"])
+
+
+def _towers(config: Mapping[str, Any]) -> str:
+    """What the weights alone do not say of the two towers (heads, for one), as a short digest."""
+    towers = canonical_json({key: config.get(key) for key in ("vision_cfg", "text_cfg")})
+    return hashlib.sha256(towers.encode()).hexdigest()[:12]
 
 
 def columns(dtypes: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> Columns:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,10 +27,18 @@ def put_in_place(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def real_file(path: Path) -> Path:
+    """Follow a link to an index, so that a new one takes the place of the file and not of the link."""
+    return path.resolve() if path.is_symlink() else path
+
+
 def clear_leftovers(path: Path) -> None:
     """Delete what killed processes left half-written beside `path`. Call it under the builders' lock."""
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.new"):
-        leftover.unlink(missing_ok=True)
+        if re.fullmatch(
+            rf"\.{re.escape(path.name)}\.\d+\.new", leftover.name
+        ):  # not those of audit.h5 for audit
+            leftover.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

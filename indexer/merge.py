@@ -28,6 +28,7 @@ from indexer.contents import (
 )
 from indexer.parts import Parts
 from indexer.provenance import now, program
+from indexer.reader import NO_DIGEST
 from indexer.sources import Item
 from indexer.store import Index
 
@@ -193,10 +194,13 @@ class _Merge:
             merged.unchanged += 1
             self._describe(row, one.item)
             return
+        moved = self._moved_from(key, one.digest)
         if row is not None:
             self._keep[row] = False
             merged.replaced += 1
-        elif (moved := self._moved_from(key, one.digest)) is not None:
+            if moved is not None:  # renamed over it: one file, one row
+                self._keep[moved] = False
+        elif moved is not None:
             self._items["path"][moved] = key[2]
             self._row_of[key] = moved
             self._describe(moved, one.item)
@@ -212,7 +216,9 @@ class _Merge:
         for row in self._rows_of_bytes.get(digest, ()):
             artist, collection, path = (self._items[name][row] for name in ("artist", "collection", "path"))
             there = (int(artist), int(collection), path)
-            if there[:2] == key[:2] and there not in self._found_keys and not (self._folder / path).exists():
+            if there[:2] != key[:2] or there in self._found_keys or not self._keep[row]:
+                continue
+            if not os.path.exists(os.path.normpath(self._folder.absolute() / path)):  # noqa: PTH110 - as stored_path
                 return row
         return None
 
@@ -226,7 +232,7 @@ class _Merge:
     def _reject(self, key: _Key, one: Found) -> None:
         self._merged.rejected.append(one)
         row, reject = self._row_of.get(key), self._reject_of.get(key)
-        if row is not None:
+        if row is not None and one.digest != NO_DIGEST:  # bytes that were not read have not changed
             self._keep[row] = False
         if reject is not None:
             same = bytes(self._base.rejects["sha256"][reject]) == one.digest

@@ -34,6 +34,9 @@ class Batch:
     sizes: list[tuple[int, int]] = field(default_factory=list)
     rejected: dict[bytes, str] = field(default_factory=dict)
 
+    def copy(self) -> Batch:
+        return Batch([*self.digests], [*self.vectors], [*self.sizes], dict(self.rejected))
+
     def __len__(self) -> int:
         return len(self.digests) + len(self.rejected)
 
@@ -84,7 +87,8 @@ class Parts:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if not self._files:
+        # Asked of the disk: Ctrl-C may fall between the rename of a part and the note of it.
+        if not any(self.folder.glob("part-*.npz")):
             shutil.rmtree(self.folder, ignore_errors=True)
         self._lock.release()
 
@@ -105,6 +109,9 @@ class Parts:
             with np.load(path, allow_pickle=False) as part:
                 digests = part["digests"].tobytes()
                 rejected: dict[str, str] = json.loads(part["rejected"].tobytes())
+                rows = len(digests) // 32
+                if part["sizes"].shape != (rows, 2) or part["vectors"].shape != (rows, self._encoder.dim):
+                    raise ValueError("its columns differ in length")
         except Exception as error:
             raise ImindexError(
                 f"{path} is damaged: {error}. Delete it; its pictures are then encoded again."
@@ -119,6 +126,8 @@ class Parts:
         start = self._starts[-1]
         self.numbers.update((digest, start + row) for row, digest in enumerate(digests))
         self.rejected.update(rejected)
+        for digest in digests:  # tried again since, and read
+            self.rejected.pop(digest, None)
         self._files.append(path)
         self._starts.append(start + len(digests))
 

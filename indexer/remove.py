@@ -15,7 +15,7 @@ import numpy.typing as npt
 from indexer import ann
 from indexer.contents import Columns, Contents, without_rows
 from indexer.errors import ImindexError
-from indexer.files import clear_leftovers
+from indexer.files import clear_leftovers, real_file
 from indexer.parts import Parts
 from indexer.provenance import entry
 from indexer.store import Index, write
@@ -64,6 +64,7 @@ def remove(
         A name or digest that the index does not have; another builder at work.
     """
     artists, collections = [_nfc(name) for name in artists], [_nfc(name) for name in collections]
+    path = real_file(path)
     with Index(path) as index:
         encoder = index.encoder
     with Parts(path, encoder) as parts, Index(path) as index:
@@ -77,6 +78,9 @@ def remove(
         if dry_run or not removed + rejects:
             return RemoveReport(removed, rejects, left.n, index.root_digest)
         clear_leftovers(path)
+        # First the parts: after a crash in between, the same command still finds the artist and goes on.
+        tables = (contents.items["sha256"][gone], contents.rejects["sha256"][gone_rejects])
+        parts.drop({bytes(digest) for digests_gone in tables for digest in digests_gone})
         command, summary = (
             _command(artists, collections, digests),
             f"remove: {removed} pictures, {rejects} rejects",
@@ -89,8 +93,6 @@ def remove(
             ann_data=ann.exact_header(left.n, encoder.dim),
             entry=entry(command, summary, index.root_digest),
         )
-        tables = (contents.items["sha256"][gone], contents.rejects["sha256"][gone_rejects])
-        parts.drop({bytes(digest) for digests_gone in tables for digest in digests_gone})
     return RemoveReport(removed, rejects, left.n, root)
 
 

@@ -12,7 +12,6 @@ import numpy as np
 from indexer.errors import ImindexError
 from indexer.store import Index
 from retrieval.classify import (
-    Classification,
     average_templates,
     classify,
     knn_scores,
@@ -21,7 +20,7 @@ from retrieval.classify import (
 )
 from retrieval.load import Pictures, pictures, release
 from retrieval.match import discrimination_gap, match
-from retrieval.similarity import Int64
+from retrieval.similarity import Float64, Int64
 
 
 def classify_release(
@@ -66,7 +65,7 @@ def classify_release(
     """
     with Index(path) as index:
         name, kind = release(index, collection, ("imitations", "works"))
-        chosen = pictures(index, kind=kind, collections=[name])
+        chosen = pictures(index, kind, collections=[name])
         if by == "name":
             scored = {
                 f"by name, {_listed(templates)}": _by_name(index, chosen, labels, templates, encoder or {})
@@ -84,11 +83,7 @@ def classify_release(
             "generic_labels": list(labels),
             "n": len(chosen.rows),
             "methods": [
-                _classification(
-                    index,
-                    method,
-                    classify(scores, [*index.artists, *labels], chosen.artist, n_generic=len(labels)),
-                )
+                _classification(index, method, scores, [*index.artists, *labels], chosen.artist)
                 for method, scores in scored.items()
             ],
         }
@@ -104,7 +99,7 @@ def _by_name(
     labels: Sequence[str],
     templates: Sequence[str],
     encoder: Mapping[str, Any],
-) -> np.ndarray[Any, np.dtype[np.float64]]:
+) -> Float64:
     wrong = [template for template in templates if "{artist}" not in template]
     if wrong:
         raise ImindexError(f'The template "{wrong[0]}" has no {{artist}}. Write it where the name goes.')
@@ -123,18 +118,27 @@ def _by_name(
     ]
     texts = average_templates(np.stack(by_template))
     generic = loaded.encode_texts(list(labels)) if labels else np.empty((0, loaded.dim), np.float16)
-    return label_scores_by_name(chosen.vectors, np.concatenate([texts, generic])[None])
+    scores = label_scores_by_name(chosen.vectors, np.concatenate([texts, generic])[None])
+    # An artist of whom no picture could be read is no candidate.
+    scores[:, np.setdiff1d(np.arange(len(index.artists)), index.column("artist"))] = -np.inf
+    return scores
 
 
 def _by_works(index: Index, chosen: Pictures, kind: str, k: int) -> dict[str, Any]:
-    works = pictures(index, kind="works")
+    works = pictures(index, "works", "background")
     # A work must not be found by itself, nor by a copy of its bytes.
     exclude = _same_bytes(index, chosen.rows, works.rows) if kind == "works" else None
     arguments = (chosen.vectors, works.vectors, works.artist, len(index.artists))
-    return {
+    k = min(k, len(works.rows))
+    scored = {
         "by works, prototype": prototype_scores(*arguments, exclude=exclude),
         f"by works, vote of the {k} nearest": knn_scores(*arguments, k=k, exclude=exclude),
     }
+    if not all(np.isfinite(scores).any(axis=1).all() for scores in scored.values()):
+        raise ImindexError(
+            f"{index.path}: a picture has no other work to be compared with. Add works, or classify --by name."
+        )
+    return scored
 
 
 def _same_bytes(index: Index, left: Int64, right: Int64) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -144,13 +148,20 @@ def _same_bytes(index: Index, left: Int64, right: Int64) -> np.ndarray[Any, np.d
     return same
 
 
-def _classification(index: Index, method: str, result: Classification) -> dict[str, Any]:
+def _classification(
+    index: Index,
+    method: str,
+    scores: Float64,
+    labels: Sequence[str],
+    truth: Int64,
+) -> dict[str, Any]:
+    result = classify(scores, labels, truth, n_generic=len(labels) - len(index.artists))
     artists = np.flatnonzero(result.n_images)
     others = result.confusion.copy()
     np.fill_diagonal(others, 0)
     return {
         "method": method,
-        "n_labels": len(result.labels),
+        "n_labels": int(np.isfinite(scores).any(axis=0).sum()),
         "n_generic": result.n_generic,
         "top1": result.topk[1],
         "top5": result.topk[5],
@@ -158,6 +169,8 @@ def _classification(index: Index, method: str, result: Classification) -> dict[s
         "macro_top5": result.macro_topk[5],
         "chance_top1": result.chance[1],
         "chance_top5": result.chance[5],
+        "macro_chance_top1": result.macro_chance[1],
+        "macro_chance_top5": result.macro_chance[5],
         "mrr": result.mrr,
         "macro_mrr": result.macro_mrr,
         "generic_share": result.generic_share,
@@ -217,8 +230,8 @@ def match_release(
     """
     with Index(path) as index:
         name, _ = release(index, collection)
-        works = pictures(index, kind="works")
-        imitations = pictures(index, kind="imitations", collections=[name])
+        works = pictures(index, "works")
+        imitations = pictures(index, "imitations", collections=[name])
         n_artists = len(index.artists)
         found = match(
             works.vectors,

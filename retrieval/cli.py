@@ -166,7 +166,7 @@ def _print_classification(results: dict[str, Any], method: dict[str, Any], show_
         [
             ["all pictures", percent(method["top1"]), percent(method["top5"])],
             ["mean over artists", percent(method["macro_top1"]), percent(method["macro_top5"])],
-            ["chance", percent(method["chance_top1"]), percent(method["chance_top5"])],
+            *_chance_rows(method),
         ],
         note=_classification_note(results, method),
     )
@@ -190,12 +190,23 @@ def _print_classification(results: dict[str, Any], method: dict[str, Any], show_
     )
 
 
+def _chance_rows(method: dict[str, Any]) -> list[list[str]]:
+    over_pictures = ["chance", percent(method["chance_top1"]), percent(method["chance_top5"])]
+    over_artists = ["chance", percent(method["macro_chance_top1"]), percent(method["macro_chance_top5"])]
+    if over_pictures == over_artists:
+        return [over_pictures]
+    over_pictures[0], over_artists[0] = "chance, all pictures", "chance, mean over artists"
+    return [over_pictures, over_artists]
+
+
 def _classification_note(results: dict[str, Any], method: dict[str, Any]) -> str:
     notes = [f"{results['n']} pictures, {method['n_labels']} labels, encoder {results['encoder']}"]
     if method["n_generic"]:
         notes.append(f"{percent(method['generic_share'])} named generic")
     if method["n_unscored"]:
-        notes.append(f"{method['n_unscored']} pictures of artists without works count as wrong")
+        notes.append(
+            f"{method['n_unscored']} pictures whose artist has no other works to compare with count as wrong"
+        )
     return "; ".join(notes)
 
 
@@ -241,6 +252,11 @@ def match(
     if ranks:
         say(f"Ranks are in {ranks}: ranks[w, m] of the rows works[w] and imitations[m].")
     macro = result["macro"]
+    if not result["n_artists"]:
+        click.echo(
+            "No figures: no artist has works, own imitations, and imitations of others to be told from."
+        )
+        return
     click.echo(
         f"Ranked {result['n_imitations']} imitations of {clean(result['collection'])} by {result['n_works']} works, "
         f"exactly: mean AUC {number(macro['auc'])} over {result['n_artists']} artists (chance 0.500)."

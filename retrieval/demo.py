@@ -21,6 +21,8 @@ RELEASE = "stand-in"
 SIZE = 256
 _IMITATION_SEED = 500
 """Works have the seeds from 0, imitations from here: other pictures, all unseen by the demo encoder."""
+_MOST = 10_000
+"""Imitations an artist; the demo encoder was trained on seeds from 1,000,000."""
 
 
 def run(folder: Path, *, n_works: int = 12, n_imitations: int = 8, device: str = "auto") -> None:
@@ -35,11 +37,12 @@ def run(folder: Path, *, n_works: int = 12, n_imitations: int = 8, device: str =
         For each of the 24 artists; at most 500 works.
     device : str
     """
-    if n_works > _IMITATION_SEED:
+    if n_works > _IMITATION_SEED or n_imitations > _MOST:
         raise ImindexError(
-            f"--works is at most {_IMITATION_SEED}: their seeds must not be those of imitations."
+            f"--works is at most {_IMITATION_SEED} and --imitations {_MOST}: the seeds end there."
         )
     pictures = [*_works(folder, n_works), *_imitations(folder, n_imitations)]
+    _refuse_others(folder, {path for path, _ in pictures})
     with progress_bar(len(pictures), "Drawing") as progress:
         for done, (path, paint) in enumerate(pictures, 1):
             if not path.exists():
@@ -54,8 +57,10 @@ def run(folder: Path, *, n_works: int = 12, n_imitations: int = 8, device: str =
     art = [folder / "works", folder / "imitations"]
     _command("build", *art, "-i", index, "--model", "demo", "--device", device)
     _command("info", "-i", index)
-    _command("query", _first(folder / "imitations" / RELEASE / NAMES[0]), "-i", index, "-k", 5)
-    _command("classify", "-i", index, "--all")
+    _command(
+        "query", _first(folder / "imitations" / RELEASE / NAMES[0]), "-i", index, "-k", 5, "--device", device
+    )
+    _command("classify", "-i", index, "--all", "--device", device)
     _command("match", "-i", index, "--all")
     for name in ("classify", "match"):
         _save(name, index, folder / f"{name}.json")
@@ -65,6 +70,14 @@ def run(folder: Path, *, n_works: int = 12, n_imitations: int = 8, device: str =
         f"the last 8 ({NAMES[16]} to {NAMES[-1]}) are not. "
         "Next: your own pictures, `imindex build SOURCE...`."
     )
+
+
+def _refuse_others(folder: Path, ours: set[Path]) -> None:
+    """Stop before a user's own pictures, or those of a demo of another size, get into this one."""
+    there = [p for kind in ("works", "imitations") for p in (folder / kind).rglob("*") if p.is_file()]
+    others = sorted(path for path in there if path not in ours and not path.name.startswith("."))
+    if others:
+        raise ImindexError(f"{others[0]} is not of this demo. Name an empty folder.")
 
 
 def _works(folder: Path, n: int) -> Iterator[tuple[Path, Callable[[Path], None]]]:
@@ -78,7 +91,7 @@ def _imitations(folder: Path, n: int) -> Iterator[tuple[Path, Callable[[Path], N
         for number in range(n):
             path = folder / "imitations" / RELEASE / artist / f"{number:03d}.png"
             hand = artist if artist in IMITATED else None
-            yield path, _painter(hand, _IMITATION_SEED + n * NAMES.index(artist) + number)
+            yield path, _painter(hand, _IMITATION_SEED + _MOST * NAMES.index(artist) + number)
 
 
 def _painter(artist: str | None, seed: int) -> Callable[[Path], None]:

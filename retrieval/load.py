@@ -31,8 +31,8 @@ class Pictures:
     artist: Int64
 
 
-def pictures(index: Index, *, kind: str, collections: Sequence[str] = ()) -> Pictures:
-    """Return the pictures of a kind; with `collections`, of these only.
+def pictures(index: Index, *kinds: str, collections: Sequence[str] = ()) -> Pictures:
+    """Return the pictures of some kinds; with `collections`, of these only.
 
     Raises
     ------
@@ -42,13 +42,13 @@ def pictures(index: Index, *, kind: str, collections: Sequence[str] = ()) -> Pic
     numbers = [
         number
         for number, c in enumerate(index.collections)
-        if c.kind == kind and (not collections or c.name in collections)
+        if c.kind in kinds and (not collections or c.name in collections)
     ]
     rows = np.flatnonzero(np.isin(index.column("collection"), numbers))
     if not len(rows):
         raise ImindexError(
-            f"{index.path} holds no {kind}{' of ' + ', '.join(collections) if collections else ''}. "
-            f"Add some: `imindex build {kind}/ -i {index.path}`."
+            f"{index.path} holds no {kinds[0]}{' of ' + ', '.join(collections) if collections else ''}. "
+            f"Add some: `imindex build {kinds[0]}/ -i {index.path}`."
         )
     return Pictures(rows, np.asarray(index.vectors[rows]), index.column("artist")[rows].astype(np.int64))
 
@@ -64,9 +64,9 @@ def release(index: Index, name: str | None, kinds: Sequence[str] = ("imitations"
     names = [(c.name, c.kind) for c in index.collections if c.kind in kinds]
     listed = ", ".join(sorted(c for c, _ in names)) or "none"
     if name is not None:
-        for found in names:
-            if found[0] == name:
-                return found
+        for kind in kinds:  # a name may stand for collections of several kinds: the first kind is meant
+            if (name, kind) in names:
+                return name, kind
         raise ImindexError(f"{index.path} has no collection {name} of {' or '.join(kinds)}. It has {listed}.")
     releases = [found for found in names if found[1] == "imitations"]
     if len(releases) == 1:

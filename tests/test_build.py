@@ -195,7 +195,7 @@ def test_ctrl_c_keeps_whole_batches_and_the_next_run_goes_on(
         if encoded >= 12:
             raise KeyboardInterrupt
 
-    with pytest.raises(Stopped, match="12 are encoded and kept"):
+    with pytest.raises(Stopped, match="12 encoded pictures are kept"):
         build(items, tmp_path / "i.h5", Counting(tiny_encoder), progress=interrupt)
     assert not (tmp_path / "i.h5").exists()
     encoder = Counting(tiny_encoder)

@@ -1,0 +1,79 @@
+"""Classification of a release: who is a candidate, and what chance is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from test_build import Counting
+
+from indexer.build import build
+from indexer.encoder import Encoder
+from indexer.errors import ImindexError
+from indexer.sources import find
+from retrieval.attribution import classify_release, match_release
+
+
+@pytest.fixture
+def index(works: Callable, tiny_encoder: Encoder, tmp_path: Path) -> Path:
+    root = works(
+        {
+            "works/ada": 3,
+            "works/bo": 3,
+            "background/cy": 2,
+            "imitations/r1/ada": 2,
+            "imitations/r1/dee": 2,
+            "control": 1,
+        }
+    )
+    broken = root / "works/eve"
+    broken.mkdir()
+    (broken / "broken.png").write_bytes(b"x")
+    build(list(find([root])), tmp_path / "i.h5", Counting(tiny_encoder))
+    return tmp_path / "i.h5"
+
+
+def test_artists_without_a_picture_are_no_candidates_by_name(index: Path) -> None:
+    method = classify_release(index, by="name", encoder={"device": "cpu"})["methods"][0]
+    assert method["n_labels"] == 4 + 3  # ada, bo, cy, dee and the generic labels, not eve
+    assert method["chance_top1"] == pytest.approx(1 / 7)
+
+
+def test_by_works_background_artists_are_candidates_and_chance_counts_them(index: Path) -> None:
+    for method in classify_release(index, by="works")["methods"]:
+        assert method["n_labels"] == 3  # ada, bo, cy
+        assert method["n_unscored"] == 2  # those of dee, who has no works
+        assert method["chance_top1"] == pytest.approx(1 / 3 * 2 / 4)
+        assert method["macro_chance_top1"] == pytest.approx((1 / 3 + 0) / 2)
+        assert method["top5"] <= 0.5
+
+
+def test_works_are_not_found_by_themselves(index: Path) -> None:
+    alone = classify_release(index, "works", by="works")
+    assert alone["n"] == 6
+    assert "vote of the 8 nearest" in alone["methods"][1]["method"]
+
+
+def test_a_lone_work_cannot_be_classified_by_works(
+    works: Callable, tiny_encoder: Encoder, tmp_path: Path
+) -> None:
+    build(list(find([works({"works/ada": 1})])), tmp_path / "i.h5", Counting(tiny_encoder))
+    with pytest.raises(ImindexError, match="no other work"):
+        classify_release(tmp_path / "i.h5", "works", by="works")
+
+
+def test_a_name_of_two_kinds_means_the_imitations(
+    works: Callable, tiny_encoder: Encoder, tmp_path: Path
+) -> None:
+    root = works({"works/ada": 2, "works/bo": 2, "imitations/works/ada": 1, "imitations/works/bo": 2})
+    build(list(find([root])), tmp_path / "i.h5", Counting(tiny_encoder))
+    assert classify_release(tmp_path / "i.h5", "works", by="works")["kind"] == "imitations"
+    assert match_release(tmp_path / "i.h5", "works")["n_imitations"] == 3
+
+
+def test_templates_need_a_place_for_the_name_and_labels_must_not_be_artists(index: Path) -> None:
+    with pytest.raises(ImindexError, match=r"has no \{artist\}"):
+        classify_release(index, templates=["Artwork"])
+    with pytest.raises(ImindexError, match="generic label ada"):
+        classify_release(index, labels=["ada"])
