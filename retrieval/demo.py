@@ -67,7 +67,8 @@ def run(folder: Path, *, n_works: int = 12, n_imitations: int = 8, device: str =
     click.echo(
         f"Done. In {folder}: demo.h5 (the index), contact-sheet.png, classify.json, match.json. The truth: the "
         f"first 16 artists ({IMITATED[0]} to {IMITATED[-1]}) are imitated,\n"
-        f"the last 8 ({NAMES[16]} to {NAMES[-1]}) are not. "
+        f"the last 8 ({NAMES[16]} to {NAMES[-1]}) are not. One of those may be named all the same: pictures in no\n"
+        "one's manner must be nearest to somebody. Ask for an AUC beside the accuracy, and for controls. "
         "Next: your own pictures, `imindex build SOURCE...`."
     )
 
@@ -130,11 +131,14 @@ def _contact_sheet(folder: Path, thumb: int = 96, gap: int = 8) -> None:
     """Four works (left) and four imitations (right) of each artist, two artists a line."""
     from PIL import Image, ImageDraw
 
-    line, half = thumb + 3 * gap + 12, 8 * thumb + 10 * gap
-    sheet = Image.new("RGB", (2 * half + 3 * gap, (len(NAMES) + 1) // 2 * line + gap), "white")
+    line, half, head = thumb + 3 * gap + 12, 8 * thumb + 10 * gap, 24
+    sheet = Image.new("RGB", (2 * half + 3 * gap, head + (len(NAMES) + 1) // 2 * line + gap), "white")
     pen = ImageDraw.Draw(sheet)
+    pen.text(
+        (gap, gap), "Left: four works of the artist. Right: what the stand-in made of the name.", fill="black"
+    )
     for number, artist in enumerate(NAMES):
-        left, top = gap + number // 12 * (half + gap), gap + number % 12 * line
+        left, top = gap + number // 12 * (half + gap), head + gap + number % 12 * line
         verdict = "imitated" if artist in IMITATED else "not imitated"
         pen.text((left, top), f"{artist}: {technique(artist)} ({verdict})", fill="black")
         folders = (folder / "works" / artist, folder / "imitations" / RELEASE / artist)

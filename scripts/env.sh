@@ -15,7 +15,7 @@ fi
 wanted="$(cat setup.cfg pyproject.toml) $PWD"
 if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$wanted" ]; then
     echo "Installing imindex and what it needs (about 2 minutes, 6 GB with PyTorch)" >&2
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable ".$extra"
+    PYTHONWARNINGS=ignore "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable ".$extra"
     printf '%s' "$wanted" > "$stamp"
 fi
 export PATH="$venv/bin:$PATH"
