@@ -13,6 +13,7 @@ import re
 import shutil
 import sys
 import tempfile
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -295,7 +296,8 @@ def _create(
 
 
 def _cannot_load(model: str, pretrained: str | None, name: str, error: Exception) -> str:
-    reason = " ".join(str(error).split())[:300]
+    reason = textwrap.shorten(str(error), 300, placeholder=" ...")
+    reason += "" if reason.endswith(".") else "."
     if ":" in name:
         return (
             f"{model} cannot be loaded: {reason} Check the folder or repository; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,10 +50,19 @@ def test_by_works_background_artists_are_candidates_and_chance_counts_them(index
         assert method["top5"] <= 0.5
 
 
-def test_works_are_not_found_by_themselves(index: Path) -> None:
-    alone = classify_release(index, "works", by="works")
-    assert alone["n"] == 6
-    assert "vote of the 8 nearest" in alone["methods"][1]["method"]
+def test_works_are_not_found_by_themselves_nor_by_their_copies(
+    works: Callable, tiny_encoder: Encoder, tmp_path: Path
+) -> None:
+    root = works({"works/ada": 3, "works/bo": 3, "works/solo": 1})
+    shutil.copy(root / "works/solo/000.png", root / "works/solo/copy.png")
+    build(list(find([root])), tmp_path / "i.h5", Counting(tiny_encoder))
+    for method in classify_release(tmp_path / "i.h5", "works", by="works")["methods"]:
+        assert method["n_unscored"] == 2  # nothing of solo's is left to find them by
+        assert {a["artist"]: a["top5"] for a in method["artists"]}["solo"] == 0.0
+
+
+def test_no_more_works_vote_than_there_are(index: Path) -> None:
+    assert "vote of the 8 nearest" in classify_release(index, by="works")["methods"][1]["method"]
 
 
 def test_a_lone_work_cannot_be_classified_by_works(
