@@ -1,0 +1,216 @@
+"""From ranks of imitations to what the tests compare: exact sums over sets of imitations.
+
+Every picture that a release made of one name is one *set*: of a tested artist, of a background artist, or of a
+placebo name. Artists and sets share one numbering: set ``a`` is what was made of the name of artist ``a``.
+A placebo is a number that has a set and no works.
+
+Ranks come in blocks, so that the matrix of works by imitations need never be held. They come as whole numbers,
+twice the midrank from below, and are added up as whole numbers: equal sets tie exactly, whatever the order of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+Rng = np.random.Generator | int | None
+
+SHARE_OF_SETS = 0.9
+"""Sets are compared at the largest size that this share of them has."""
+
+
+@dataclass(frozen=True, eq=False)
+class SetScores:
+    """How near each set of imitations is to each artist's works. W works, A artists (and as many sets).
+
+    Attributes
+    ----------
+    own : tuple of A ndarrays, shape (n_works, n_imitations), float64
+        For each work of the artist and each own imitation: the share of the others' imitations that are further
+        from the work, ties one half. Its mean is the artist's AUC. Empty without works, imitations or others.
+    per_work : ndarray, shape (W, A), float64
+        Mean rank percentile (1 the nearest, 0 the furthest) of each whole set, for each work. NaN: no such set.
+    sizes : ndarray, shape (A,), int64
+        How many imitations the artist's own set is compared at; 0 without works or imitations.
+    sums : mapping from size to ndarray, shape (A, A), int64
+        Row a, column s: sum over the works of a, and over that many imitations of set s (drawn at random, the
+        same for all rows), of twice the midrank from below. -1 where the set is smaller or a has no works.
+    n_works, n_imitations : ndarray, shape (A,), int64
+    work_artist : ndarray, shape (W,), int64
+    n_ranked : int
+        Imitations in all.
+    """
+
+    own: tuple[Float64, ...]
+    per_work: Float64
+    sizes: Int64
+    sums: dict[int, Int64]
+    n_works: Int64
+    n_imitations: Int64
+    work_artist: Int64
+    n_ranked: int
+
+    @property
+    def auc(self) -> Float64:
+        """Each artist's AUC, shape (A,); NaN where `own` is empty."""
+        return np.array([cell.mean() if cell.size else np.nan for cell in self.own])
+
+    def percentiles(self, size: int) -> Float64:
+        """`sums` of that size as mean rank percentiles, shape (A, A); NaN where there are none."""
+        sums = self.sums[size]
+        pairs = np.maximum(self.n_works[:, None] * size, 1)
+        return np.where(sums >= 0, (sums / pairs - 1) / (2 * self.n_ranked), np.nan)
+
+
+def twice_midranks(similarity: npt.ArrayLike) -> Int64:
+    """Rank the columns of each row, as `collect` takes them.
+
+    Parameters
+    ----------
+    similarity : array_like, shape (W, M)
+        Higher is nearer. Any monotone transform gives the same.
+
+    Returns
+    -------
+    ndarray, shape (W, M), int64
+        Twice the rank from below: 2 is the furthest, 2 M the nearest, ties at their mean.
+
+    Raises
+    ------
+    ValueError
+        Not a matrix, or a value is NaN.
+
+    Examples
+    --------
+    >>> twice_midranks([[0.1, 0.9, 0.1]]).tolist()
+    [[3, 6, 3]]
+    """
+    array = np.asarray(similarity)
+    if array.ndim != 2:
+        raise ValueError(f"similarity: expected works x imitations, not the shape {array.shape}.")
+    if array.dtype.kind == "f" and np.isnan(array).any():
+        raise ValueError("similarity: a value is NaN. Encode the picture again, or leave it out.")
+    ranks: Float64 = stats.rankdata(array, axis=1)
+    return np.rint(2 * ranks).astype(np.int64)
+
+
+def collect(
+    blocks: Iterable[tuple[Any, npt.NDArray[Any]]],
+    work_artist: npt.ArrayLike,
+    imitation_artist: npt.ArrayLike,
+    n_artists: int,
+    *,
+    rng: Rng = None,
+) -> SetScores:
+    """Sum up ranks over sets.
+
+    Parameters
+    ----------
+    blocks : iterable of (rows, ranks)
+        `rows` are works (a slice or their numbers); `ranks`, shape (rows, M), integers: twice the midrank from
+        below of each imitation among all (see `twice_midranks`). Each work comes once.
+    work_artist : array_like, shape (W,), integers below n_artists
+    imitation_artist : array_like, shape (M,), integers below n_artists
+        The artist, or placebo name, that was in the prompt.
+    n_artists : int
+    rng : Generator or int, optional
+        Chooses which imitations stand for a set that is larger than it is compared at.
+
+    Returns
+    -------
+    SetScores
+
+    Raises
+    ------
+    ValueError
+        No works or no imitations; numbers out of range; works that are missing from the blocks.
+
+    Notes
+    -----
+    Sets are exchangeable at equal size only: a mean over 5 imitations varies more than one over 50. So all are
+    compared at the largest size that nine of ten sets have; larger sets are subsampled, smaller ones are no
+    reference; and an artist with a smaller own set is compared at that size, with everybody subsampled to it.
+
+    Examples
+    --------
+    >>> ranks = twice_midranks([[0.9, 0.8, 0.1, 0.2], [0.1, 0.3, 0.8, 0.7]])
+    >>> found = collect([(slice(0, 2), ranks)], [0, 1], [0, 0, 1, 1], 2, rng=1)
+    >>> found.auc.tolist(), found.sums[2].tolist()
+    ([1.0, 1.0], [[14, 6], [6, 14]])
+    """
+    maker = _labels(work_artist, n_artists, "works")
+    imitated = _labels(imitation_artist, n_artists, "imitations")
+    n_works, n_imitations = (np.bincount(labels, minlength=n_artists) for labels in (maker, imitated))
+    m = len(imitated)
+    # Columns in the order of their sets, within a set at random: the first so many are the subsample.
+    order = np.lexsort((np.random.default_rng(rng).permutation(m), imitated))
+    present = np.flatnonzero(n_imitations)
+    starts = np.concatenate([[0], np.cumsum(n_imitations[present])[:-1]])
+    tested = (n_works > 0) & (n_imitations > 0)
+    sizes = np.where(tested, np.minimum(n_imitations, common_size(n_imitations)), 0)
+    bounds = {
+        int(size): _bounds(starts, n_imitations[present], int(size)) for size in np.unique(sizes[tested])
+    }
+    sums = {size: np.zeros((n_artists, n_artists), np.int64) for size in bounds}
+    per_work = np.full((len(maker), n_artists), np.nan)
+    own = [np.empty((n, k if 0 < k < m else 0)) for n, k in zip(n_works, n_imitations, strict=True)]
+    filled = np.zeros(n_artists, np.int64)
+    seen = np.zeros(len(maker), np.bool_)
+    for rows, ranks in blocks:
+        block = np.asarray(ranks)[:, order]
+        numbers = np.arange(len(maker))[rows]
+        seen[numbers] = True
+        totals = np.add.reduceat(block, starts, axis=1, dtype=np.int64)
+        per_work[numbers[:, None], present] = (totals / n_imitations[present] - 1) / (2 * m)
+        for artist in np.unique(maker[numbers]):
+            here = block[maker[numbers] == artist]
+            columns = here.sum(axis=0, dtype=np.int64)
+            for size, (enough, places) in bounds.items():
+                sums[size][artist, present[enough]] += np.add.reduceat(columns, places)[::2]
+            if own[artist].size:
+                start = starts[np.searchsorted(present, artist)]
+                cell = here[:, start : start + n_imitations[artist]].astype(np.int64)
+                among_own = np.rint(2 * stats.rankdata(cell, axis=1))
+                upto = filled[artist] + len(cell)
+                own[artist][filled[artist] : upto] = (cell - among_own) / (2 * (m - n_imitations[artist]))
+                filled[artist] = upto
+    if not seen.all():
+        raise ValueError(f"blocks: {np.count_nonzero(~seen)} works have no ranks. Pass every work once.")
+    for size, matrix in sums.items():
+        matrix[(n_works == 0)[:, None] | (n_imitations < size)[None, :]] = -1
+    return SetScores(tuple(own), per_work, sizes, sums, n_works, n_imitations, maker, m)
+
+
+def common_size(n_imitations: Int64) -> int:
+    """The largest size that nine of ten of the sets have; 0 where there are none.
+
+    Examples
+    --------
+    >>> common_size(np.array([100, 100, 20, 0]))
+    20
+    """
+    sizes = np.sort(n_imitations[n_imitations > 0])
+    return int(sizes[int(np.floor((1 - SHARE_OF_SETS) * len(sizes) + 1e-9))]) if len(sizes) else 0
+
+
+def _bounds(starts: Int64, counts: Int64, size: int) -> tuple[Int64, Int64]:
+    """Sets that have as many, and begin and end of the subsample of each, as `reduceat` takes them."""
+    enough = np.flatnonzero(counts >= size)
+    places = np.stack([starts[enough], starts[enough] + size], axis=1).ravel()
+    return enough, places[:-1] if places[-1] >= counts.sum() else places
+
+
+def _labels(labels: npt.ArrayLike, n_artists: int, what: str) -> Int64:
+    array = np.asarray(labels)
+    if array.ndim != 1 or not len(array):
+        raise ValueError(f"{what}: none given, so there is nothing to test. Add {what} to the index.")
+    if array.dtype.kind not in "iu" or array.min() < 0 or array.max() >= n_artists:
+        raise ValueError(f"{what}: the artists' numbers must be integers from 0 to {n_artists - 1}.")
+    return array.astype(np.int64)

@@ -1,0 +1,437 @@
+"""Bootstrap of mean AUCs: works and imitations are drawn anew, as small matrix products.
+
+An artist's AUC is the mean of a matrix (works x own imitations) of rank percentiles. Drawing works and imitations
+with replacement weights its rows and columns by how often each was drawn, so B resamples are
+``((R @ X) * C).sum(1) / (R.sum(1) * C.sum(1))`` with R (B x works) and C (B x imitations).
+
+The other artists' imitations, among which the percentiles are taken, are held fixed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special, stats
+
+from stats.ranks import Float64, Int64, Rng, SetScores
+
+METHODS = ("percentile", "basic", "BCa")
+_BLOCK = 2**22
+
+
+@dataclass(frozen=True, eq=False)
+class Interval:
+    """Lower and upper end."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class Bootstrap:
+    """A bootstrapped figure.
+
+    Attributes
+    ----------
+    estimate : float
+    standard_error : float
+        Standard deviation of the distribution.
+    percentile, basic, bca : Interval
+        NaN where they are not defined: BCa when all resamples lie on one side of the estimate, all where there is
+        one unit only.
+    pvalue : float
+        One-sided, of "not above `null`": (1 + resamples at or below null) / (1 + B). NaN with one unit only.
+    distribution : ndarray, shape (B,), float64
+    n : tuple of int
+        Units drawn at each level: works and imitations (or prompts); artists.
+    confidence_level : float
+    """
+
+    estimate: float
+    standard_error: float
+    percentile: Interval
+    basic: Interval
+    bca: Interval
+    pvalue: float
+    distribution: Float64
+    n: tuple[int, ...]
+    confidence_level: float
+
+
+def draw_weights(
+    n: int, n_resamples: int, rng: Rng = None, *, cluster: npt.ArrayLike | None = None
+) -> Float64:
+    """How often each of n units is drawn in each resample.
+
+    Parameters
+    ----------
+    n : int
+    n_resamples : int
+    rng : Generator or int, optional
+    cluster : array_like, shape (n,), optional
+        Draw clusters (prompts) with replacement, then as many members (seeds) as it has from each that was drawn.
+
+    Returns
+    -------
+    ndarray, shape (n_resamples, n), float64
+        Rows sum to n, or with clusters of unequal size about to n.
+
+    Examples
+    --------
+    >>> draw_weights(3, 2, rng=1).sum(axis=1).tolist()
+    [3.0, 3.0]
+    """
+    if n < 1:
+        raise ValueError("There is nothing to draw from.")
+    random = np.random.default_rng(rng)
+    out = np.empty((n_resamples, n))
+    members = None if cluster is None else _members(cluster, n)
+    step = max(1, _BLOCK // n)
+    for start in range(0, n_resamples, step):
+        some = min(step, n_resamples - start)
+        if members is None:
+            out[start : start + some] = _counts(random.integers(0, n, (some, n)), n)
+            continue
+        drawn = _counts(random.integers(0, len(members), (some, len(members))), len(members)).astype(np.int64)
+        for place, rows in enumerate(members):
+            times = drawn[:, place] * len(rows)  # members to draw from this cluster, resample by resample
+            owner = np.repeat(np.arange(some), times)
+            picked = owner * len(rows) + random.integers(0, len(rows), len(owner))
+            out[start : start + some, rows] = np.bincount(picked, minlength=some * len(rows)).reshape(
+                some, -1
+            )
+    return out
+
+
+def _counts(drawn: Int64, n: int) -> Float64:
+    flat = (drawn + n * np.arange(len(drawn))[:, None]).ravel()
+    return np.bincount(flat, minlength=n * len(drawn)).reshape(len(drawn), n).astype(np.float64)
+
+
+def _members(cluster: npt.ArrayLike, n: int) -> list[Int64]:
+    labels = np.asarray(cluster)
+    if labels.shape != (n,):
+        raise ValueError(f"cluster: expected {n} labels, one a unit, not the shape {labels.shape}.")
+    _, number = np.unique(labels, return_inverse=True)
+    return [np.flatnonzero(number == one) for one in range(number.max() + 1)]
+
+
+def crossed_bootstrap(
+    values: npt.ArrayLike,
+    *,
+    cluster: npt.ArrayLike | None = None,
+    null: float = 0.5,
+    confidence_level: float = 0.95,
+    small_sample: bool = False,
+    n_resamples: int = 9999,
+    rng: Rng = None,
+) -> Bootstrap:
+    """Bootstrap the mean of a matrix over its rows and its columns.
+
+    Parameters
+    ----------
+    values : array_like, shape (n, m)
+        Works x imitations, such as a cell of `SetScores.own`.
+    cluster : array_like, shape (m,), optional
+        The prompt of each imitation: prompts are drawn, then imitations within them.
+    null : float
+        For the p-value.
+    confidence_level : float
+    small_sample : bool
+        Widen the intervals as Student's t is wider than the normal, see Notes.
+    n_resamples : int
+    rng : Generator or int, optional
+
+    Returns
+    -------
+    Bootstrap
+
+    Raises
+    ------
+    ValueError
+        Not a matrix, empty, or a value is not finite.
+
+    Notes
+    -----
+    Rows and columns are drawn independently (pigeonhole bootstrap, Owen 2007, doi:10.1214/07-AOAS122). Intervals:
+    Efron & Tibshirani 1993, chapters 13 and 14; the acceleration of BCa is that of several samples, as in
+    `scipy.stats.bootstrap`. `small_sample` takes Phi(sqrt(n / (n - 1)) t_{n-1}) for the level of each end, with n
+    the fewer of works and prompts (Hesterberg 2015, doi:10.1080/00031305.2015.1089789, "expanded percentile").
+
+    Assumed: works are drawn from all works of the artist, imitations from all that the release could make. The
+    p-value is of that artist's mean AUC, under that sampling; it knows nothing of how other names would fare.
+
+    Examples
+    --------
+    >>> found = crossed_bootstrap(np.linspace(0.4, 0.9, 200).reshape(10, 20), rng=1)
+    >>> round(found.estimate, 3), found.percentile.low < 0.65 < found.percentile.high
+    (0.65, True)
+    """
+    cell = _check(values)
+    n, m = cell.shape
+    random = np.random.default_rng(rng)
+    rows, columns = (
+        draw_weights(n, n_resamples, random),
+        draw_weights(m, n_resamples, random, cluster=cluster),
+    )
+    groups = [np.array([j]) for j in range(m)] if cluster is None else _members(cluster, m)
+    return _finish(
+        float(cell.mean()),
+        _crossed(cell, rows, columns),
+        (_without_rows(cell), _without_columns(cell, groups)),
+        null,
+        confidence_level,
+        small_sample,
+    )
+
+
+def bootstrap_artists(
+    cells: Sequence[Float64],
+    *,
+    clusters: Sequence[npt.ArrayLike] | None = None,
+    null: float = 0.5,
+    confidence_level: float = 0.95,
+    small_sample: bool = True,
+    n_resamples: int = 9999,
+    rng: Rng = None,
+) -> tuple[Bootstrap | None, ...]:
+    """`crossed_bootstrap` of every artist; None where the cell is empty.
+
+    Artists with as many works share the draws of works, and likewise of imitations: each artist's interval is as
+    it would be alone. `macro_bootstrap` mixes the resamples, so that artists are independent there.
+
+    Parameters
+    ----------
+    cells : sequence of ndarray, shape (n, m)
+        As `SetScores.own`.
+    clusters : sequence of array_like, optional
+        The prompts of each artist's imitations.
+    null, confidence_level, small_sample, n_resamples, rng
+        As `crossed_bootstrap`.
+    """
+    random = np.random.default_rng(rng)
+    drawn: dict[tuple[str, int], Float64] = {}
+
+    def shared(kind: str, n: int) -> Float64:
+        if (kind, n) not in drawn:
+            drawn[kind, n] = draw_weights(n, n_resamples, random)
+        return drawn[kind, n]
+
+    found: list[Bootstrap | None] = []
+    for number, values in enumerate(cells):
+        if not values.size:
+            found.append(None)
+            continue
+        cell = _check(values)
+        n, m = cell.shape
+        groups = [np.array([j]) for j in range(m)] if clusters is None else _members(clusters[number], m)
+        columns = (
+            shared("imitations", m)
+            if len(groups) == m
+            else draw_weights(m, n_resamples, random, cluster=(clusters or ())[number])
+        )
+        found.append(
+            _finish(
+                float(cell.mean()),
+                _crossed(cell, shared("works", n), columns),
+                (_without_rows(cell), _without_columns(cell, groups)),
+                null,
+                confidence_level,
+                small_sample,
+            )
+        )
+    return tuple(found)
+
+
+def macro_bootstrap(
+    artists: Sequence[Bootstrap | None],
+    *,
+    null: float = 0.5,
+    confidence_level: float = 0.95,
+    small_sample: bool = True,
+    n_resamples: int = 9999,
+    rng: Rng = None,
+) -> Bootstrap:
+    """Bootstrap the mean over artists: artists are drawn, then works and imitations within each.
+
+    Parameters
+    ----------
+    artists : sequence of Bootstrap or None
+        Of each artist, as `bootstrap_artists` gives them; None is left out.
+    null, confidence_level, small_sample, n_resamples, rng
+        As `crossed_bootstrap`.
+
+    Returns
+    -------
+    Bootstrap
+
+    Raises
+    ------
+    ValueError
+        No artist has a figure.
+
+    Notes
+    -----
+    Hierarchical (Davison & Hinkley 1997, section 3.8): each artist that is drawn brings a resample of its own, so
+    an artist drawn twice is resampled twice. The spread within artists is counted beside that which the artists'
+    figures already contain, so intervals are a little wide where works are few.
+
+    Examples
+    --------
+    >>> cells = [np.full((3, 4), share) for share in (0.4, 0.6, 0.8)]
+    >>> round(macro_bootstrap(bootstrap_artists(cells, n_resamples=99, rng=1), rng=1).estimate, 3)
+    0.6
+    """
+    known = [artist for artist in artists if artist is not None]
+    if not known:
+        raise ValueError(
+            "No artist has works, imitations and others' imitations, so there is no mean over artists."
+        )
+    random = np.random.default_rng(rng)
+    table = np.stack([artist.distribution for artist in known])
+    estimates = np.array([artist.estimate for artist in known])
+    distribution = np.empty(n_resamples)
+    step = max(1, _BLOCK // len(known))
+    for start in range(0, n_resamples, step):
+        shape = (min(step, n_resamples - start), len(known))
+        chosen = random.integers(0, len(known), shape)
+        distribution[start : start + shape[0]] = table[
+            chosen, random.integers(0, table.shape[1], shape)
+        ].mean(axis=1)
+    left_out = _without_rows(estimates[:, None])
+    return _finish(float(estimates.mean()), distribution, (left_out,), null, confidence_level, small_sample)
+
+
+@dataclass(frozen=True, eq=False)
+class WorkTest:
+    """What `work_test` found: one-sided p of each artist, shape (A,), NaN where there is none."""
+
+    statistic: Float64
+    pvalue: Float64
+    n_resamples: int
+
+
+def work_test(scores: SetScores, *, n_resamples: int = 9999, rng: Rng = None) -> WorkTest:
+    """Test with the work as the unit: are the artist's works nearer to the set than works drawn from all are?
+
+    Parameters
+    ----------
+    scores : SetScores
+    n_resamples : int
+    rng : Generator or int, optional
+
+    Returns
+    -------
+    WorkTest
+
+    Notes
+    -----
+    **Anti-conservative for real works.** The null draws each of the artist's n works from the pooled works of all
+    artists, as if works by one hand were no more alike than works by different hands. They are, and the set
+    needs only to lie on their side by accident: at a nominal 5 % some 20 % of artists whom nobody imitates are
+    called. It is offered because published practice uses it; `references.name_test` is the test to report.
+    """
+    random = np.random.default_rng(rng)
+    tested = np.flatnonzero(scores.sizes > 0)
+    statistic, p = np.full(len(scores.sizes), np.nan), np.full(len(scores.sizes), np.nan)
+    total = len(scores.work_artist)
+    for n in np.unique(scores.n_works[tested]).tolist():
+        drawn = random.integers(0, total, (n_resamples, n))
+        for artist in tested[scores.n_works[tested] == n].tolist():
+            near = scores.per_work[:, artist]
+            statistic[artist] = near[scores.work_artist == artist].mean()
+            null = near[drawn].mean(axis=1)
+            p[artist] = (1 + np.count_nonzero(null >= statistic[artist] - 1e-12)) / (1 + n_resamples)
+    return WorkTest(statistic, p, n_resamples)
+
+
+def _check(values: npt.ArrayLike) -> Float64:
+    cell = np.asarray(values, dtype=np.float64)
+    if cell.ndim != 2 or not cell.size:
+        raise ValueError(f"values: expected works x imitations, not empty, and not the shape {cell.shape}.")
+    if not np.isfinite(cell).all():
+        raise ValueError("values: not all are finite. Leave out works and imitations without ranks.")
+    return cell
+
+
+def _crossed(cell: Float64, rows: Float64, columns: Float64) -> Float64:
+    sums = np.einsum("bm,bm->b", rows @ cell, columns)
+    return np.asarray(sums / (cell.shape[0] * columns.sum(axis=1)))
+
+
+def _without_rows(cell: Float64) -> Float64:
+    """The mean without each row in turn; empty for one row."""
+    means = cell.mean(axis=1)
+    n = len(means)
+    return (means.sum() - means) / (n - 1) if n > 1 else np.empty(0)
+
+
+def _without_columns(cell: Float64, groups: list[Int64]) -> Float64:
+    if len(groups) < 2:
+        return np.empty(0)
+    means, m = cell.mean(axis=0), cell.shape[1]
+    if len(groups) == m:
+        without: Float64 = (means.sum() - means) / (m - 1)
+        return without
+    return np.array([(means.sum() - means[rows].sum()) / (m - len(rows)) for rows in groups])
+
+
+def _finish(
+    estimate: float,
+    distribution: Float64,
+    jackknives: Sequence[Float64],
+    null: float,
+    confidence_level: float,
+    small_sample: bool,
+) -> Bootstrap:
+    """Intervals and p-value from the distribution and the jackknife values of each level that was drawn."""
+    if not 0 < confidence_level < 1:
+        raise ValueError(f"confidence_level is {confidence_level}. It must lie between 0 and 1.")
+    sizes = tuple(max(1, len(values)) for values in jackknives)
+    nothing = Interval(np.nan, np.nan)
+    if min(sizes) < 2:
+        return Bootstrap(
+            estimate, np.nan, nothing, nothing, nothing, np.nan, distribution, sizes, confidence_level
+        )
+    tail = (1 - confidence_level) / 2
+    if small_sample:
+        n = min(sizes)
+        tail = float(special.ndtr(np.sqrt(n / (n - 1)) * stats.t.ppf(tail, n - 1)))
+    low, high = np.quantile(distribution, [tail, 1 - tail])
+    return Bootstrap(
+        estimate=estimate,
+        standard_error=float(distribution.std(ddof=1)),
+        percentile=Interval(float(low), float(high)),
+        basic=Interval(float(2 * estimate - high), float(2 * estimate - low)),
+        bca=_bca(estimate, distribution, jackknives, tail),
+        pvalue=float((1 + np.count_nonzero(distribution <= null + 1e-12)) / (1 + len(distribution))),
+        distribution=distribution,
+        n=sizes,
+        confidence_level=confidence_level,
+    )
+
+
+def _bca(estimate: float, distribution: Float64, jackknives: Sequence[Float64], tail: float) -> Interval:
+    ties = distribution[np.abs(distribution - estimate) <= 1e-12]
+    if len(ties) == len(distribution):
+        return Interval(estimate, estimate)
+    below = np.count_nonzero(distribution < estimate - 1e-12) + len(ties) / 2
+    z0 = special.ndtri(below / len(distribution))
+    if not np.isfinite(z0):
+        return Interval(np.nan, np.nan)
+    top = bottom = 0.0
+    for values in jackknives:
+        n = len(values)
+        influence = (n - 1) * (values.mean() - values)
+        top += float((influence**3).sum()) / n**3
+        bottom += float((influence**2).sum()) / n**2
+    acceleration = top / (6 * bottom**1.5) if bottom > 0 else 0.0
+    ends = []
+    for level in (tail, 1 - tail):
+        z = z0 + special.ndtri(level)
+        ends.append(float(special.ndtr(z0 + z / (1 - acceleration * z))))
+    low, high = np.quantile(distribution, ends)
+    return Interval(float(low), float(high))

@@ -1,0 +1,152 @@
+"""The bootstrap against scipy, brute force and theory."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+
+from stats.ranks import collect, twice_midranks
+from stats.resampling import (
+    bootstrap_artists,
+    crossed_bootstrap,
+    draw_weights,
+    macro_bootstrap,
+    work_test,
+)
+
+
+def cell(n: int = 12, m: int = 15, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return np.clip(rng.beta(5, 2, (n, m)) + rng.gamma(1, 0.1, (n, 1)) - rng.gamma(1, 0.1, (1, m)), 0, 1)
+
+
+@pytest.mark.parametrize("method", ["percentile", "basic", "BCa"])
+def test_intervals_equal_scipy(method: str) -> None:
+    values = cell()
+
+    def mean(rows: np.ndarray, columns: np.ndarray, axis: int = -1) -> np.ndarray:
+        return values[rows[..., :, None], columns[..., None, :]].mean(axis=(-1, -2))
+
+    theirs = scipy_stats.bootstrap(
+        tuple(np.arange(n) for n in values.shape), mean, vectorized=True, method=method,
+        n_resamples=20_000, batch=1000, random_state=np.random.default_rng(1),
+    )  # fmt: skip
+    ours = crossed_bootstrap(values, n_resamples=20_000, rng=2)
+    interval = getattr(ours, method.lower())
+    width = theirs.confidence_interval.high - theirs.confidence_interval.low
+    assert interval.low == pytest.approx(theirs.confidence_interval.low, abs=0.02 * width)
+    assert interval.high == pytest.approx(theirs.confidence_interval.high, abs=0.02 * width)
+    assert ours.standard_error == pytest.approx(theirs.standard_error, rel=0.03)
+
+
+def test_distribution_equals_drawing_rows_and_columns() -> None:
+    values = cell(3, 4)
+    rows, columns = draw_weights(3, 50, 7), draw_weights(4, 50, 8)
+    from stats.resampling import _crossed
+
+    for place, mean in enumerate(_crossed(values, rows, columns)):
+        picked_rows = np.repeat(np.arange(3), rows[place].astype(int))
+        picked_columns = np.repeat(np.arange(4), columns[place].astype(int))
+        assert mean == pytest.approx(values[np.ix_(picked_rows, picked_columns)].mean())
+
+
+def test_weights_are_multinomial() -> None:
+    weights = draw_weights(5, 40_000, 1)
+    assert (weights.sum(axis=1) == 5).all()
+    assert weights.mean(axis=0) == pytest.approx(np.ones(5), abs=0.03)
+    assert weights.var(axis=0) == pytest.approx(np.full(5, 4 / 5), abs=0.05)
+
+
+def test_clusters_are_drawn_whole() -> None:
+    cluster = np.array(["a", "a", "b", "b", "b", "c"])
+    weights = draw_weights(6, 20_000, 1, cluster=cluster)
+    sizes = {name: weights[:, cluster == name].sum(axis=1) for name in "abc"}
+    for name, n in zip("abc", (2, 3, 1), strict=True):
+        assert set(np.unique(sizes[name] / n)) <= {0.0, 1.0, 2.0, 3.0}
+        assert sizes[name].mean() == pytest.approx(n, rel=0.03)
+        assert sizes[name].var() == pytest.approx(n**2 * 2 / 3, rel=0.05)
+    both = weights[sizes["a"] == 2][:, :2]  # within a cluster the members are drawn anew: not always one each
+    assert 0.4 < np.mean(both[:, 0] == 1) < 0.6
+    with pytest.raises(ValueError, match="6 labels"):
+        draw_weights(6, 5, cluster=["a"])
+
+
+def test_prompts_that_differ_widen_the_interval() -> None:
+    rng = np.random.default_rng(3)
+    prompts = np.repeat(np.arange(6), 10)
+    values = np.clip(0.6 + 0.15 * rng.normal(size=6)[prompts] + 0.05 * rng.normal(size=(10, 60)), 0, 1)
+    plain, by_prompt = crossed_bootstrap(values, rng=1), crossed_bootstrap(values, cluster=prompts, rng=1)
+    assert by_prompt.standard_error > 2 * plain.standard_error
+    assert by_prompt.n == (10, 6) and plain.n == (10, 60)
+
+
+def test_standard_error_is_that_of_means() -> None:
+    rows = np.random.default_rng(4).normal(0.6, 0.1, (40, 1)) * np.ones((1, 30))
+    found = crossed_bootstrap(rows, n_resamples=20_000, rng=1)
+    assert found.standard_error == pytest.approx(rows[:, 0].std() / np.sqrt(40), rel=0.03)
+
+
+def test_small_sample_widens_by_students_t() -> None:
+    values = cell(10, 400)
+    plain = crossed_bootstrap(values, n_resamples=20_000, rng=1).percentile
+    wide = crossed_bootstrap(values, n_resamples=20_000, rng=1, small_sample=True).percentile
+    expected = scipy_stats.t.ppf(0.975, 9) / scipy_stats.norm.ppf(0.975) * np.sqrt(10 / 9)
+    assert (wide.high - wide.low) / (plain.high - plain.low) == pytest.approx(expected, rel=0.05)
+
+
+def test_artists_together_are_as_each_alone_and_p_is_never_0() -> None:
+    cells = [cell(12, 15, seed) for seed in range(3)] + [np.empty((4, 0))]
+    together = bootstrap_artists(cells, rng=1)
+    assert together[3] is None
+    for values, one in zip(cells, together[:3], strict=False):
+        alone = crossed_bootstrap(values, rng=5, small_sample=True)
+        assert one is not None and one.estimate == alone.estimate
+        assert one.bca.low == pytest.approx(alone.bca.low, abs=0.01)
+        assert 1 / 10_000 <= one.pvalue < 0.01
+    prompts = [np.arange(15) // 3] * 3 + [np.empty(0)]
+    assert bootstrap_artists(cells, clusters=prompts, rng=1)[0].n == (12, 5)
+
+
+def test_macro_interval_counts_artists() -> None:
+    rng = np.random.default_rng(5)
+    cells = [np.full((5, 6), share) for share in rng.normal(0.6, 0.1, 40)]  # no spread within
+    found = macro_bootstrap(bootstrap_artists(cells, rng=1), n_resamples=20_000, rng=1)
+    means = np.array([values[0, 0] for values in cells])
+    assert found.estimate == pytest.approx(means.mean())
+    assert found.standard_error == pytest.approx(means.std() / np.sqrt(40), rel=0.03)
+    assert found.n == (40,)
+    with pytest.raises(ValueError, match="No artist"):
+        macro_bootstrap([None])
+
+
+def test_degenerate_input() -> None:
+    one_work = crossed_bootstrap(cell(1, 9), rng=1)
+    assert np.isnan([one_work.percentile.low, one_work.pvalue, one_work.standard_error]).all()
+    assert one_work.estimate == pytest.approx(cell(1, 9).mean())
+    flat = crossed_bootstrap(np.ones((4, 5)), rng=1)
+    assert (flat.bca.low, flat.percentile.high, flat.pvalue) == (1.0, 1.0, 1 / 10_000)
+    assert crossed_bootstrap(np.full((4, 5), 0.5), rng=1).pvalue == 1.0
+    with pytest.raises(ValueError, match="not empty"):
+        crossed_bootstrap(np.empty((0, 3)))
+    with pytest.raises(ValueError, match="finite"):
+        crossed_bootstrap([[np.nan, 1.0]])
+    with pytest.raises(ValueError, match="confidence_level"):
+        crossed_bootstrap(cell(), confidence_level=1.0)
+    with pytest.raises(ValueError, match="nothing to draw"):
+        draw_weights(0, 3)
+
+
+def test_work_test_draws_from_pooled_works() -> None:
+    rng = np.random.default_rng(6)
+    works, imitations = np.repeat(np.arange(4), 3), np.repeat(np.arange(4), 5)
+    similarity = rng.normal(size=(12, 20)) + 1.0 * (works[:, None] == imitations[None])
+    scores = collect([(slice(None), twice_midranks(similarity))], works, imitations, 4, rng=0)
+    found = work_test(scores, n_resamples=20_000, rng=1)
+    for artist in range(4):
+        near = scores.per_work[:, artist]
+        from itertools import product
+
+        null = np.array([np.mean(drawn) for drawn in product(near, repeat=3)])
+        exact = np.mean(null >= near[works == artist].mean() - 1e-12)
+        assert found.pvalue[artist] == pytest.approx(exact, abs=4 * np.sqrt(exact / 20_000) + 1e-4)
