@@ -400,6 +400,7 @@ def _finish(
     if small_sample:
         n = min(sizes)
         tail = float(special.ndtr(np.sqrt(n / (n - 1)) * stats.t.ppf(tail, n - 1)))
+        tail = max(tail, 1 / (1 + len(distribution)))  # of 2 or 3 units it asks for more than was drawn
     low, high = np.quantile(distribution, [tail, 1 - tail])
     return Bootstrap(
         estimate=estimate,
@@ -432,6 +433,10 @@ def _bca(estimate: float, distribution: Float64, jackknives: Sequence[Float64], 
     ends = []
     for level in (tail, 1 - tail):
         z = z0 + special.ndtri(level)
+        if acceleration * z >= 1:  # beyond where the correction means anything
+            return Interval(np.nan, np.nan)
+        if acceleration * z >= 1:  # beyond where the correction means anything
+            return Interval(np.nan, np.nan)
         ends.append(float(special.ndtr(z0 + z / (1 - acceleration * z))))
     low, high = np.quantile(distribution, ends)
     return Interval(float(low), float(high))

@@ -150,3 +150,9 @@ def test_work_test_draws_from_pooled_works() -> None:
         null = np.array([np.mean(drawn) for drawn in product(near, repeat=3)])
         exact = np.mean(null >= near[works == artist].mean() - 1e-12)
         assert found.pvalue[artist] == pytest.approx(exact, abs=4 * np.sqrt(exact / 20_000) + 1e-4)
+
+
+def test_two_works_have_an_interval_about_as_wide_as_what_was_drawn() -> None:
+    found = crossed_bootstrap(cell(2, 9), rng=1, small_sample=True)
+    assert found.percentile.low == np.quantile(found.distribution, 1 / 10_000)
+    assert found.percentile.high == np.quantile(found.distribution, 1 - 1 / 10_000)
