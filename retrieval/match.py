@@ -109,6 +109,7 @@ def match(  # noqa: PLR0913
     csls_k: int | None = None,
     recall_at: Sequence[int] = (1, 5, 10, 50),
     keep_ranks: bool = False,
+    observe: Callable[[Int64, Int32], None] | None = None,
 ) -> Match:
     """Rank all imitations for each work, exactly, and sum up where the own ones stand.
 
@@ -128,6 +129,9 @@ def match(  # noqa: PLR0913
         The k of recall and hit.
     keep_ranks : bool
         Keep the rank of every imitation for every work: 4 W M bytes.
+    observe : callable, optional
+        Called block by block with the rows of works, and twice the midrank from below of every imitation for
+        each (rows, M), as `stats.ranks.Collector.add` takes them.
 
     Returns
     -------
@@ -173,6 +177,7 @@ def match(  # noqa: PLR0913
 
     # Rows and columns are put in the order of their artists, so that each artist's are a slice.
     row_order, column_order = np.argsort(artist_of, kind="stable"), np.argsort(imitated, kind="stable")
+    places = np.argsort(column_order)
     left, right = left[row_order], right[column_order]
     present, starts = np.unique(imitated[column_order], return_index=True)
     ends = np.cumsum(n_imitations)
@@ -188,6 +193,8 @@ def match(  # noqa: PLR0913
         rows = row_order[some]
         if ranks is not None:
             ranks[rows[:, None], column_order] = rank
+        if observe is not None:
+            observe(rows, midrank[:, places])
         u = np.add.reduceat(midrank, starts, axis=1, dtype=np.int64) - least
         for artist in np.unique(artist_of[rows]):
             here = artist_of[rows] == artist

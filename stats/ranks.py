@@ -46,6 +46,8 @@ class SetScores:
     work_artist : ndarray, shape (W,), int64
     n_ranked : int
         Imitations in all.
+    order : ndarray, shape (M,), int64
+        The imitations in the order of the sets; the columns of `own` are those of each set in this order.
     """
 
     own: tuple[Float64, ...]
@@ -56,6 +58,7 @@ class SetScores:
     n_imitations: Int64
     work_artist: Int64
     n_ranked: int
+    order: Int64
 
     @property
     def auc(self) -> Float64:
@@ -101,6 +104,107 @@ def twice_midranks(similarity: npt.ArrayLike) -> Int64:
     return np.rint(2 * ranks).astype(np.int64)
 
 
+class Collector:
+    """Sums up ranks over sets, block by block; `collect` does it for blocks that are there already.
+
+    Parameters
+    ----------
+    work_artist : array_like, shape (W,), integers below n_artists
+    imitation_artist : array_like, shape (M,), integers below n_artists
+        The artist, or placebo name, that was in the prompt.
+    n_artists : int
+    rng : Generator or int, optional
+        Chooses which imitations stand for a set that is larger than it is compared at.
+
+    Raises
+    ------
+    ValueError
+        No works or no imitations; numbers out of range.
+
+    Notes
+    -----
+    Sets are exchangeable at equal size only: a mean over 5 imitations varies more than one over 50. So all are
+    compared at the largest size that nine of ten sets have; larger sets are subsampled, smaller ones are no
+    reference; and an artist with a smaller own set is compared at that size, with everybody subsampled to it.
+    """
+
+    def __init__(
+        self, work_artist: npt.ArrayLike, imitation_artist: npt.ArrayLike, n_artists: int, *, rng: Rng = None
+    ) -> None:
+        self._maker = _labels(work_artist, n_artists, "works")
+        imitated = _labels(imitation_artist, n_artists, "imitations")
+        self._n_works, self._n_imitations = (
+            np.bincount(labels, minlength=n_artists) for labels in (self._maker, imitated)
+        )
+        self._m = m = len(imitated)
+        # Columns in the order of their sets, within a set at random: the first so many are the subsample.
+        self.order = np.lexsort((np.random.default_rng(rng).permutation(m), imitated))
+        self._present = np.flatnonzero(self._n_imitations)
+        sizes_here = self._n_imitations[self._present]
+        self._starts = np.concatenate([[0], np.cumsum(sizes_here)[:-1]])
+        tested = (self._n_works > 0) & (self._n_imitations > 0)
+        self._sizes = np.where(tested, np.minimum(self._n_imitations, common_size(self._n_imitations)), 0)
+        self._bounds = {
+            int(size): _bounds(self._starts, sizes_here, int(size)) for size in np.unique(self._sizes[tested])
+        }
+        self._sums = {size: np.zeros((n_artists, n_artists), np.int64) for size in self._bounds}
+        self._per_work = np.full((len(self._maker), n_artists), np.nan)
+        counts = zip(self._n_works, self._n_imitations, strict=True)
+        self._own = [np.empty((n, k if 0 < k < m else 0)) for n, k in counts]
+        self._filled = np.zeros(n_artists, np.int64)
+
+    def add(self, rows: Any, ranks: npt.NDArray[Any]) -> None:
+        """Add the ranks of some works.
+
+        Parameters
+        ----------
+        rows : slice or array_like of int
+            Which works; each comes once.
+        ranks : array_like, shape (rows, M), integers
+            Twice the midrank from below of each imitation among all (see `twice_midranks`).
+        """
+        block = np.asarray(ranks)[:, self.order]
+        numbers = np.arange(len(self._maker))[rows]
+        totals = np.add.reduceat(block, self._starts, axis=1, dtype=np.int64)
+        means = totals / self._n_imitations[self._present]
+        self._per_work[numbers[:, None], self._present] = (means - 1) / (2 * self._m)
+        for artist in np.unique(self._maker[numbers]).tolist():
+            here = block[self._maker[numbers] == artist]
+            columns = here.sum(axis=0, dtype=np.int64)
+            for size, (enough, places) in self._bounds.items():
+                self._sums[size][artist, self._present[enough]] += np.add.reduceat(columns, places)[::2]
+            self._add_own(artist, here)
+
+    def _add_own(self, artist: int, here: npt.NDArray[Any]) -> None:
+        n = self._n_imitations[artist]
+        upto = self._filled[artist] + len(here)
+        if self._own[artist].size:
+            start = self._starts[np.searchsorted(self._present, artist)]
+            cell = here[:, start : start + n].astype(np.int64)
+            further = cell - np.rint(2 * stats.rankdata(cell, axis=1))
+            self._own[artist][self._filled[artist] : upto] = further / (2 * (self._m - n))
+        self._filled[artist] = upto
+
+    def finish(self) -> SetScores:
+        """Return what was summed up.
+
+        Raises
+        ------
+        ValueError
+            Works are missing, or came twice.
+        """
+        wrong = np.flatnonzero(self._filled != self._n_works)
+        if len(wrong):
+            got, wanted = self._filled.sum(), self._n_works.sum()
+            raise ValueError(f"ranks of {got} works were added, and there are {wanted}. Add every work once.")
+        for size, matrix in self._sums.items():
+            matrix[(self._n_works == 0)[:, None] | (self._n_imitations < size)[None, :]] = -1
+        return SetScores(
+            tuple(self._own), self._per_work, self._sizes, self._sums,
+            self._n_works, self._n_imitations, self._maker, self._m, self.order,
+        )  # fmt: skip
+
+
 def collect(
     blocks: Iterable[tuple[Any, npt.NDArray[Any]]],
     work_artist: npt.ArrayLike,
@@ -114,14 +218,9 @@ def collect(
     Parameters
     ----------
     blocks : iterable of (rows, ranks)
-        `rows` are works (a slice or their numbers); `ranks`, shape (rows, M), integers: twice the midrank from
-        below of each imitation among all (see `twice_midranks`). Each work comes once.
-    work_artist : array_like, shape (W,), integers below n_artists
-    imitation_artist : array_like, shape (M,), integers below n_artists
-        The artist, or placebo name, that was in the prompt.
-    n_artists : int
-    rng : Generator or int, optional
-        Chooses which imitations stand for a set that is larger than it is compared at.
+        As `Collector.add` takes them.
+    work_artist, imitation_artist, n_artists, rng
+        As `Collector`.
 
     Returns
     -------
@@ -132,12 +231,6 @@ def collect(
     ValueError
         No works or no imitations; numbers out of range; works that are missing from the blocks.
 
-    Notes
-    -----
-    Sets are exchangeable at equal size only: a mean over 5 imitations varies more than one over 50. So all are
-    compared at the largest size that nine of ten sets have; larger sets are subsampled, smaller ones are no
-    reference; and an artist with a smaller own set is compared at that size, with everybody subsampled to it.
-
     Examples
     --------
     >>> ranks = twice_midranks([[0.9, 0.8, 0.1, 0.2], [0.1, 0.3, 0.8, 0.7]])
@@ -145,47 +238,10 @@ def collect(
     >>> found.auc.tolist(), found.sums[2].tolist()
     ([1.0, 1.0], [[14, 6], [6, 14]])
     """
-    maker = _labels(work_artist, n_artists, "works")
-    imitated = _labels(imitation_artist, n_artists, "imitations")
-    n_works, n_imitations = (np.bincount(labels, minlength=n_artists) for labels in (maker, imitated))
-    m = len(imitated)
-    # Columns in the order of their sets, within a set at random: the first so many are the subsample.
-    order = np.lexsort((np.random.default_rng(rng).permutation(m), imitated))
-    present = np.flatnonzero(n_imitations)
-    starts = np.concatenate([[0], np.cumsum(n_imitations[present])[:-1]])
-    tested = (n_works > 0) & (n_imitations > 0)
-    sizes = np.where(tested, np.minimum(n_imitations, common_size(n_imitations)), 0)
-    bounds = {
-        int(size): _bounds(starts, n_imitations[present], int(size)) for size in np.unique(sizes[tested])
-    }
-    sums = {size: np.zeros((n_artists, n_artists), np.int64) for size in bounds}
-    per_work = np.full((len(maker), n_artists), np.nan)
-    own = [np.empty((n, k if 0 < k < m else 0)) for n, k in zip(n_works, n_imitations, strict=True)]
-    filled = np.zeros(n_artists, np.int64)
-    seen = np.zeros(len(maker), np.bool_)
+    collector = Collector(work_artist, imitation_artist, n_artists, rng=rng)
     for rows, ranks in blocks:
-        block = np.asarray(ranks)[:, order]
-        numbers = np.arange(len(maker))[rows]
-        seen[numbers] = True
-        totals = np.add.reduceat(block, starts, axis=1, dtype=np.int64)
-        per_work[numbers[:, None], present] = (totals / n_imitations[present] - 1) / (2 * m)
-        for artist in np.unique(maker[numbers]):
-            here = block[maker[numbers] == artist]
-            columns = here.sum(axis=0, dtype=np.int64)
-            for size, (enough, places) in bounds.items():
-                sums[size][artist, present[enough]] += np.add.reduceat(columns, places)[::2]
-            if own[artist].size:
-                start = starts[np.searchsorted(present, artist)]
-                cell = here[:, start : start + n_imitations[artist]].astype(np.int64)
-                among_own = np.rint(2 * stats.rankdata(cell, axis=1))
-                upto = filled[artist] + len(cell)
-                own[artist][filled[artist] : upto] = (cell - among_own) / (2 * (m - n_imitations[artist]))
-                filled[artist] = upto
-    if not seen.all():
-        raise ValueError(f"blocks: {np.count_nonzero(~seen)} works have no ranks. Pass every work once.")
-    for size, matrix in sums.items():
-        matrix[(n_works == 0)[:, None] | (n_imitations < size)[None, :]] = -1
-    return SetScores(tuple(own), per_work, sizes, sums, n_works, n_imitations, maker, m)
+        collector.add(rows, ranks)
+    return collector.finish()
 
 
 def common_size(n_imitations: Int64) -> int:
