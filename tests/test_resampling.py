@@ -156,3 +156,10 @@ def test_two_works_have_an_interval_about_as_wide_as_what_was_drawn() -> None:
     found = crossed_bootstrap(cell(2, 9), rng=1, small_sample=True)
     assert found.percentile.low == np.quantile(found.distribution, 1 / 10_000)
     assert found.percentile.high == np.quantile(found.distribution, 1 - 1 / 10_000)
+
+
+def test_macro_interval_does_not_count_the_spread_within_twice() -> None:
+    rng = np.random.default_rng(8)
+    cells = [0.6 + 0.2 * rng.normal(size=(20, 1)) + 0.0 * rng.normal(size=(20, 30)) for _ in range(60)]
+    found = macro_bootstrap(bootstrap_artists(cells, rng=1), n_resamples=20_000, rng=1)
+    assert found.standard_error == pytest.approx(0.2 / np.sqrt(20 * 60), rel=0.2)  # and not 1.4 times that

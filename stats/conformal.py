@@ -1,0 +1,187 @@
+"""Attribution of one picture: which artists' works it would not stand out among."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from stats.ranks import Float64, Int64
+
+_TIE = 1e-12
+_ASYMMETRY = 1e-5
+
+
+@dataclass(frozen=True, eq=False)
+class ConformalAttribution:
+    """What `conformal_attribution` found, of A artists.
+
+    Attributes
+    ----------
+    pvalue : ndarray, shape (A,), float64
+        Share of the artist's works, the query counted as one of them, that fit no better than the query does.
+        NaN without works; always 1 with one work.
+    prediction_set : ndarray of int64
+        The artists whose p is above 1 - confidence_level, in the order of their numbers. Empty: the query looks
+        like none of the artists that have works.
+    excludable : ndarray, shape (A,), bool
+        Whether the artist has enough works to be left out of the set at this level: n_works + 1 >= 1 / (1 - level).
+        An artist with fewer, but at least one, is always in the set. False without works.
+    resolution : ndarray, shape (A,), float64
+        1 / (n_works + 1), the smallest p there can be. NaN without works.
+    score : ndarray, shape (A,), float64
+        Mean similarity of the query to its k nearest works of the artist. NaN without works.
+    n_works : ndarray, shape (A,), int64
+    k : int
+    confidence_level : float
+    """
+
+    pvalue: Float64
+    prediction_set: Int64
+    excludable: npt.NDArray[np.bool_]
+    resolution: Float64
+    score: Float64
+    n_works: Int64
+    k: int
+    confidence_level: float
+
+
+def conformal_attribution(
+    query_similarity: npt.ArrayLike,
+    work_similarity: npt.ArrayLike,
+    work_artist: npt.ArrayLike,
+    n_artists: int,
+    *,
+    k: int = 5,
+    confidence_level: float = 0.95,
+) -> ConformalAttribution:
+    """Tell which artists a picture may be by, with a stated confidence: none, one or several.
+
+    Parameters
+    ----------
+    query_similarity : array_like, shape (W,)
+        Similarity of the picture to each work, higher is nearer.
+    work_similarity : array_like, shape (W, W)
+        Symmetric. Only pairs of different works by one artist are read.
+    work_artist : array_like, shape (W,), integers
+    n_artists : int
+    k : int
+        A picture's fit is the mean similarity to its k nearest others; to all others where there are fewer.
+    confidence_level : float
+
+    Returns
+    -------
+    ConformalAttribution
+
+    Raises
+    ------
+    ValueError
+        No works; shapes or artist numbers that do not go together; a similarity that is read is not finite or
+        not symmetric; k below 1; a level outside 0 to 1.
+
+    Notes
+    -----
+    Full, class-conditional (Mondrian) conformal prediction (Vovk, Gammerman & Shafer 2005, *Algorithmic Learning in
+    a Random World*, sections 2.2 and 4.5). For each artist the query is put among the n works, every one of the
+    n + 1 is scored by its mean similarity to its k nearest others, and p is the share whose score is at or below
+    the query's. Ties are counted, so they keep an artist in the set.
+
+    If the query and the artist's works are exchangeable, P(p <= a) <= a for every a, whatever the similarity, the
+    number of works or k; so the set holds the true artist with a chance of at least the level. This is so for each
+    artist by itself, and needs no correction for how many artists there are.
+
+    What it does not say: an artist in the set is not excluded, which with few works is no evidence at all (see
+    `excludable`). A picture by nobody in the index may well resemble somebody. A picture that was made after the
+    works, such as an imitation, is not exchangeable with them by design: its p says how it would fare if it were.
+    A copy of a work fits well and is never excluded. Works in series, or the same work twice, break exchangeability.
+
+    Examples
+    --------
+    >>> angle = np.array([0.0, 0.1, 0.2, 1.5, 1.6, 1.7])
+    >>> works = np.cos(angle[:, None] - angle)
+    >>> found = conformal_attribution(np.cos(angle - 0.1), works, [0, 0, 0, 1, 1, 1], 2, confidence_level=0.7)
+    >>> found.pvalue.tolist(), found.prediction_set.tolist(), found.resolution.tolist()
+    ([1.0, 0.25], [0], [0.25, 0.25])
+    """
+    query, works, artist_of = _check(query_similarity, work_similarity, work_artist, n_artists)
+    if k < 1:
+        raise ValueError(f"k is {k}. Pass at least 1 neighbour; 5 is usual.")
+    if not 0 < confidence_level < 1:
+        raise ValueError(f"confidence_level is {confidence_level}. It must lie between 0 and 1.")
+    n_works = np.bincount(artist_of, minlength=n_artists)
+    fits_no_better = np.zeros(n_artists, np.int64)
+    score = np.full(n_artists, np.nan)
+    for artist in np.flatnonzero(n_works).tolist():
+        rows = np.flatnonzero(artist_of == artist)
+        scores = _bag_scores(query[rows], _within(works, rows, artist), k)
+        score[artist] = scores[-1]
+        tie = _TIE * max(1.0, float(np.abs(scores).max()))
+        fits_no_better[artist] = np.count_nonzero(scores <= scores[-1] + tie)
+    # In whole works, so that the level is met exactly: 1 - 0.9 is less than 1 / 10 in floating point.
+    allowed = (1 - confidence_level) * (n_works + 1) * (1 + 1e-12)
+    with np.errstate(divide="ignore"):
+        resolution = np.where(n_works > 0, 1.0 / (n_works + 1), np.nan)
+        pvalue = np.where(n_works > 0, fits_no_better / (n_works + 1), np.nan)
+    return ConformalAttribution(
+        pvalue=pvalue,
+        prediction_set=np.flatnonzero((n_works > 0) & (fits_no_better > allowed)),
+        excludable=(n_works > 0) & (allowed >= 1),
+        resolution=resolution,
+        score=score,
+        n_works=n_works,
+        k=k,
+        confidence_level=confidence_level,
+    )
+
+
+def _bag_scores(query: Float64, works: Float64, k: int) -> Float64:
+    """Score the works and, last, the query: the mean similarity of each to its k nearest others."""
+    n = len(query)
+    bag = np.empty((n + 1, n + 1))
+    bag[:n, :n], bag[n, :n], bag[:n, n] = works, query, query
+    np.fill_diagonal(bag, -np.inf)
+    k = min(k, n)
+    nearest = np.partition(bag, n + 1 - k, axis=1)[:, n + 1 - k :]
+    nearest.sort(axis=1)
+    return np.asarray(nearest.mean(axis=1))
+
+
+def _within(works: npt.NDArray[np.generic], rows: Int64, artist: int) -> Float64:
+    block = works[np.ix_(rows, rows)].astype(np.float64)
+    np.fill_diagonal(block, 0.0)
+    if not np.isfinite(block).all():
+        raise ValueError(f"work_similarity: a value among the works of artist {artist} is not finite.")
+    if not np.allclose(block, block.T, rtol=_ASYMMETRY, atol=_ASYMMETRY):
+        raise ValueError(
+            f"work_similarity: not symmetric among the works of artist {artist}. Pass S[i, j] = S[j, i]."
+        )
+    return block
+
+
+def _check(
+    query_similarity: npt.ArrayLike,
+    work_similarity: npt.ArrayLike,
+    work_artist: npt.ArrayLike,
+    n_artists: int,
+) -> tuple[Float64, npt.NDArray[np.generic], Int64]:
+    query = np.asarray(query_similarity, dtype=np.float64)
+    works, artist_of = np.asarray(work_similarity), np.asarray(work_artist)
+    if query.ndim != 1:
+        raise ValueError(f"query_similarity: expected one picture's vector, not the shape {query.shape}.")
+    n = len(query)
+    if not n:
+        raise ValueError(
+            "query_similarity: no works, so there is nobody to attribute to. Add works to the index."
+        )
+    if works.shape != (n, n):
+        raise ValueError(
+            f"work_similarity: expected {n} x {n}, as query_similarity has {n}, not {works.shape}."
+        )
+    if artist_of.shape != (n,) or artist_of.dtype.kind not in "iu":
+        raise ValueError(f"work_artist: expected {n} whole numbers, one a work.")
+    if artist_of.min() < 0 or artist_of.max() >= n_artists:
+        raise ValueError(f"work_artist: a number is not between 0 and {n_artists - 1}.")
+    if not np.isfinite(query).all():
+        raise ValueError("query_similarity: a value is not finite. Leave out works without a vector.")
+    return query, works, artist_of.astype(np.int64)

@@ -1,0 +1,179 @@
+"""Many tests at once: p-values adjusted for how many were made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from stats.ranks import Float64
+
+Method = Literal["holm", "bh", "by"]
+
+_ROUNDING = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Adjusted:
+    """P-values of one family, raw and adjusted, each of shape (n,). NaN where there was no test.
+
+    Attributes
+    ----------
+    raw : ndarray of float64
+    holm : ndarray of float64
+        Calling those at or below a level keeps the chance of any false call at or below it.
+    bh : ndarray of float64
+        Benjamini-Hochberg: keeps the expected share of false calls among the calls at or below the level, where
+        the tests are independent or positively dependent.
+    by : ndarray of float64
+        Benjamini-Yekutieli: the same under any dependence.
+    n_tests : int
+        Tests counted in the family: those that are not NaN.
+    """
+
+    raw: Float64
+    holm: Float64
+    bh: Float64
+    by: Float64
+    n_tests: int
+
+
+def adjust(p: npt.ArrayLike, *, method: Method = "holm") -> Float64:
+    """Adjust the p-values of one family of tests.
+
+    Parameters
+    ----------
+    p : array_like, shape (n,)
+        Between 0 and 1. NaN is a test that was not made: it stays NaN and is not counted.
+    method : {"holm", "bh", "by"}
+        Holm, Benjamini-Hochberg or Benjamini-Yekutieli; see `Adjusted` for what each keeps.
+
+    Returns
+    -------
+    ndarray, shape (n,), float64
+        Compare with the level by `called`. Empty where p is empty.
+
+    Raises
+    ------
+    ValueError
+        Not a vector, a value outside 0 to 1, or an unknown method.
+
+    Notes
+    -----
+    With the p-values in order, p(1) <= ... <= p(n), and c = 1 + 1/2 + ... + 1/n, the adjusted i-th is
+
+    - holm: the largest of (n - j + 1) p(j) over j <= i (Holm 1979, Scand. J. Statist. 6:65);
+    - bh: the smallest of n p(j) / j over j >= i (Benjamini & Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x);
+    - by: the same times c (Benjamini & Yekutieli 2001, doi:10.1214/aos/1013699998);
+
+    and at most 1. A p-value from B resamples cannot be below 1 / (B + 1), nor one from K placebos below
+    1 / (K + 1): with n tests Holm needs n / level or more of either, see `stats.power`.
+
+    Examples
+    --------
+    >>> adjust([0.01, 0.04, np.nan, 0.03]).round(4).tolist()
+    [0.03, 0.06, nan, 0.06]
+    >>> adjust([0.01, 0.04, np.nan, 0.03], method="bh").round(4).tolist()
+    [0.03, 0.04, nan, 0.04]
+    """
+    raw = _check(p)
+    if method not in get_args(Method):
+        raise ValueError(f"method is {method!r}. Choose one of {', '.join(get_args(Method))}.")
+    tested = ~np.isnan(raw)
+    out = np.full(len(raw), np.nan)
+    if tested.any():
+        known = raw[tested]
+        out[tested] = (
+            _holm(known) if method == "holm" else stats.false_discovery_control(known, method=method)
+        )
+    return out
+
+
+def adjust_all(p: npt.ArrayLike) -> Adjusted:
+    """Adjust the p-values of one family by every method, side by side.
+
+    Parameters
+    ----------
+    p : array_like, shape (n,)
+        As `adjust`.
+
+    Returns
+    -------
+    Adjusted
+
+    Raises
+    ------
+    ValueError
+        As `adjust`.
+
+    Notes
+    -----
+    Choose the method before the p-values are seen. The smallest of the three is not a p-value.
+
+    Examples
+    --------
+    >>> found = adjust_all([0.01, 0.02, 0.5])
+    >>> found.holm.round(4).tolist(), found.bh.round(4).tolist(), found.n_tests
+    ([0.03, 0.04, 0.5], [0.03, 0.03, 0.5], 3)
+    """
+    raw = _check(p).copy()
+    return Adjusted(
+        raw=raw,
+        holm=adjust(raw, method="holm"),
+        bh=adjust(raw, method="bh"),
+        by=adjust(raw, method="by"),
+        n_tests=int(np.count_nonzero(~np.isnan(raw))),
+    )
+
+
+def called(adjusted: npt.ArrayLike, *, level: float = 0.05) -> npt.NDArray[np.bool_]:
+    """Which tests are called at a level: those whose adjusted p is at or below it.
+
+    Parameters
+    ----------
+    adjusted : array_like, shape (n,)
+        NaN is not called.
+    level : float
+        Between 0 and 1.
+
+    Returns
+    -------
+    ndarray, shape (n,), bool
+
+    Raises
+    ------
+    ValueError
+        The level is not between 0 and 1.
+
+    Notes
+    -----
+    A p at the level but for rounding (a relative 1e-12) counts as at the level. With 25 tests, the 17th of which
+    has p = 17 / 500, Benjamini-Hochberg comes to 0.05, which floating point puts above 0.05.
+
+    Examples
+    --------
+    >>> called([0.02, 0.05, 0.2, np.nan]).tolist()
+    [True, True, False, False]
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level is {level}. It must lie between 0 and 1; 0.05 is usual.")
+    return np.asarray(np.asarray(adjusted, dtype=np.float64) <= level * (1 + _ROUNDING))
+
+
+def _check(p: npt.ArrayLike) -> Float64:
+    raw = np.asarray(p, dtype=np.float64)
+    if raw.ndim != 1:
+        raise ValueError(f"p: expected the p-values of one family as a vector, not the shape {raw.shape}.")
+    if ((raw < 0) | (raw > 1)).any():
+        raise ValueError("p: a value is not between 0 and 1. Pass p-values, with NaN where there is none.")
+    return raw
+
+
+def _holm(p: Float64) -> Float64:
+    n, order = len(p), np.argsort(p, kind="stable")
+    out = np.empty(n)
+    out[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * np.arange(n, 0, -1)))
+    return out
