@@ -16,6 +16,7 @@ COMMANDS = {
     "query": ("retrieval.cli", "Find the nearest pictures and artists."),
     "classify": ("retrieval.cli", "Name the artist of each imitation, zero-shot."),
     "match": ("retrieval.cli", "Rank the imitations by every work, exactly."),
+    "power": ("retrieval.power_cli", "Say how many works, imitations and placebo names an audit needs."),
     "demo": ("retrieval.cli", "Try it all on pictures that this command draws."),
 }
 

@@ -138,7 +138,12 @@ def percent(value: float) -> str:
 
 
 def print_table(
-    title: str, header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, note: str = ""
+    title: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    left: int = 1,
+    note: str | Sequence[str] = "",
 ) -> None:
     """Write a table to stdout; the first `left` columns hold text, the others figures. No header: names and values."""
     from rich import box
@@ -153,8 +158,9 @@ def print_table(
     console = _stdout()
     console.print(Text(clean(title), "bold"))
     console.print(table)
-    if note:
-        console.print(Text(clean(note), "dim"))
+    for line in [note] if isinstance(note, str) else note:
+        if line:
+            console.print(Text(clean(line), "dim"))
     console.print()
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from indexer.errors import ImindexError
 from indexer.store import Index
+from retrieval.classification_evidence import classification_evidence
 from retrieval.classify import (
     average_templates,
     classify,
@@ -18,12 +19,14 @@ from retrieval.classify import (
     label_scores_by_name,
     prototype_scores,
 )
+from retrieval.evidence import Testing, match_evidence, placebo_numbers
 from retrieval.load import Pictures, pictures, release
 from retrieval.match import discrimination_gap, match
 from retrieval.similarity import Float64, Int64
+from stats.ranks import Collector
 
 
-def classify_release(
+def classify_release(  # noqa: PLR0913
     path: Path,
     collection: str | None = None,
     *,
@@ -32,8 +35,9 @@ def classify_release(
     templates: Sequence[str] = ("Artwork from {artist}",),
     k: int = 15,
     encoder: Mapping[str, Any] | None = None,
+    testing: Testing | None = None,
 ) -> dict[str, Any]:
-    """Name the artist of each picture of a collection.
+    """Name the artist of each picture of a collection, and say how sure the figures are.
 
     Parameters
     ----------
@@ -52,11 +56,14 @@ def classify_release(
         Works that vote.
     encoder : mapping, optional
         model, pretrained, device: where the index's encoder is, and computes, now.
+    testing : Testing, optional
+        How to test; unless given, nothing is tested.
 
     Returns
     -------
     dict
-        JSON-ready; `methods` has one entry by name, two by works.
+        JSON-ready; `methods` has one entry by name, two by works. With several templates `templates_top1` has the
+        accuracy of each alone.
 
     Raises
     ------
@@ -66,10 +73,17 @@ def classify_release(
     with Index(path) as index:
         name, kind = release(index, collection, ("imitations", "works"))
         chosen = pictures(index, kind, collections=[name])
+        placebos = placebo_numbers(index, testing.placebos, chosen) if testing else []
+        chosen = chosen.without(placebos)
+        alone: dict[str, float] = {}
         if by == "name":
-            scored = {
-                f"by name, {_listed(templates)}": _by_name(index, chosen, labels, templates, encoder or {})
-            }
+            by_template, together = _by_name(index, chosen, labels, templates, encoder or {}, placebos)
+            scored = {f"by name, {_listed(templates)}": together}
+            if len(templates) > 1:
+                alone = {
+                    template: _top1(scores, chosen.artist)
+                    for template, scores in zip(templates, by_template, strict=True)
+                }
         else:
             labels = ()
             scored = _by_works(index, chosen, kind, k)
@@ -80,10 +94,13 @@ def classify_release(
             "encoder": index.encoder.name(),
             "by": by,
             "templates": list(templates) if by == "name" else [],
+            "templates_top1": alone,
+            "testing": asdict(testing) if testing else None,
+            "placebos": [index.artists[a] for a in placebos],
             "generic_labels": list(labels),
             "n": len(chosen.rows),
             "methods": [
-                _classification(index, method, scores, [*index.artists, *labels], chosen.artist)
+                _classification(index, method, scores, [*index.artists, *labels], chosen, testing)
                 for method, scores in scored.items()
             ],
         }
@@ -99,7 +116,9 @@ def _by_name(
     labels: Sequence[str],
     templates: Sequence[str],
     encoder: Mapping[str, Any],
-) -> Float64:
+    placebos: Sequence[int],
+) -> tuple[list[Float64], Float64]:
+    """Scores by each template alone, and by their mean."""
     wrong = [template for template in templates if "{artist}" not in template]
     if wrong:
         raise ImindexError(f'The template "{wrong[0]}" has no {{artist}}. Write it where the name goes.')
@@ -116,12 +135,24 @@ def _by_name(
         loaded.encode_texts([template.replace("{artist}", artist) for artist in index.artists])
         for template in templates
     ]
-    texts = average_templates(np.stack(by_template))
     generic = loaded.encode_texts(list(labels)) if labels else np.empty((0, loaded.dim), np.float16)
-    scores = label_scores_by_name(chosen.vectors, np.concatenate([texts, generic])[None])
-    # An artist of whom no picture could be read is no candidate.
-    scores[:, np.setdiff1d(np.arange(len(index.artists)), index.column("artist"))] = -np.inf
-    return scores
+    # A placebo name is no candidate, nor is an artist of whom no picture could be read.
+    absent = np.setdiff1d(np.arange(len(index.artists)), index.column("artist"))
+    absent = np.union1d(absent, np.array(placebos, dtype=np.int64))
+
+    def scores(texts: Any) -> Float64:
+        found = label_scores_by_name(chosen.vectors, np.concatenate([texts, generic])[None])
+        found[:, absent] = -np.inf
+        return found
+
+    alone = [scores(texts) for texts in by_template] if len(templates) > 1 else []
+    return alone, scores(average_templates(np.stack(by_template)))
+
+
+def _top1(scores: Float64, truth: Int64) -> float:
+    """Share of pictures whose artist scores above every other label: ties count against."""
+    own = scores[np.arange(len(truth)), truth]
+    return float(((scores >= own[:, None]).sum(axis=1) == 1).mean())
 
 
 def _by_works(index: Index, chosen: Pictures, kind: str, k: int) -> dict[str, Any]:
@@ -153,12 +184,14 @@ def _classification(
     method: str,
     scores: Float64,
     labels: Sequence[str],
-    truth: Int64,
+    chosen: Pictures,
+    testing: Testing | None,
 ) -> dict[str, Any]:
-    result = classify(scores, labels, truth, n_generic=len(labels) - len(index.artists))
+    result = classify(scores, labels, chosen.artist, n_generic=len(labels) - len(index.artists))
     artists = np.flatnonzero(result.n_images)
     others = result.confusion.copy()
     np.fill_diagonal(others, 0)
+    evidence = classification_evidence(index, scores, result, chosen, testing) if testing else None
     return {
         "method": method,
         "n_labels": int(np.isfinite(scores).any(axis=0).sum()),
@@ -184,9 +217,11 @@ def _classification(
                 "top5": float(result.artist_topk[5][artist]),
                 "mrr": float(result.artist_mrr[artist]),
                 "confused_with": result.labels[others[artist].argmax()] if others[artist].any() else "",
+                **(evidence["artists"][artist] if evidence else {}),
             }
             for artist in artists
         ],
+        "evidence": {key: value for key, value in evidence.items() if key != "artists"} if evidence else None,
         "labels": list(result.labels),
         "confusion": {
             "rows": [index.artists[a] for a in artists],
@@ -203,8 +238,9 @@ def match_release(
     csls_k: int = 15,
     recall_at: Sequence[int] = (1, 5, 10, 50),
     ranks_file: Path | None = None,
+    testing: Testing | None = None,
 ) -> dict[str, Any]:
-    """Rank the imitations of a release by every work.
+    """Rank the imitations of a release by every work, and test what was found.
 
     Parameters
     ----------
@@ -217,22 +253,29 @@ def match_release(
     recall_at : sequence of int
     ranks_file : Path, optional
         Write `ranks` (works x imitations, int32), and the rows `works` and `imitations`, as .npz.
+    testing : Testing, optional
+        How to test; unless given, nothing is tested.
 
     Returns
     -------
     dict
-        JSON-ready.
+        JSON-ready; `evidence` is None where nothing was tested.
 
     Raises
     ------
     ImindexError
-        No such release, or no works.
+        No such release, no works, or a placebo name that is none.
     """
     with Index(path) as index:
         name, _ = release(index, collection)
         works = pictures(index, "works")
         imitations = pictures(index, "imitations", collections=[name])
         n_artists = len(index.artists)
+        if testing is not None:
+            placebo_numbers(index, testing.placebos, imitations)  # before the long part
+        collector = Collector(
+            works.artist, imitations.artist, n_artists, rng=testing.seed if testing else None
+        )
         found = match(
             works.vectors,
             works.artist,
@@ -242,7 +285,9 @@ def match_release(
             csls_k=csls_k if csls else None,
             recall_at=recall_at,
             keep_ranks=ranks_file is not None,
+            observe=collector.add if testing else None,
         )
+        evidence = match_evidence(index, collector.finish(), works, imitations, testing) if testing else None
         gaps = discrimination_gap(works.vectors, works.artist, n_artists)
         if ranks_file is not None and found.ranks is not None:
             _save_ranks(ranks_file, found.ranks, works.rows, imitations.rows)
@@ -268,9 +313,13 @@ def match_release(
                     "gap": float(gaps.gap[a]),
                     "gap_nearest": index.artists[gaps.nearest[a]] if gaps.nearest[a] >= 0 else "",
                     "gap_status": gaps.status[a],
+                    **(evidence["artists"].get(a, {}) if evidence else {}),
                 }
                 for a in concerned
             ],
+            "evidence": {key: value for key, value in evidence.items() if key != "artists"}
+            if evidence
+            else None,
             "auc_matrix": {
                 "artists": [index.artists[a] for a in concerned],
                 "values": found.auc_matrix[np.ix_(concerned, concerned)].tolist(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,18 @@ from indexer.console import (
     print_table,
     say,
 )
+from retrieval.evidence_cli import (
+    ACCURACY,
+    TESTING,
+    accuracy_cells,
+    accuracy_header,
+    accuracy_note,
+    accuracy_options,
+    p_value,
+    print_evidence,
+    summary,
+    testing_options,
+)
 
 CLASSIFY = "retrieval.attribution:classify_release"
 MATCH = "retrieval.attribution:match_release"
@@ -43,6 +56,11 @@ TOP = 20
     "--collection", "collections", multiple=True, help="Search this collection only. May be repeated."
 )
 @click.option("--artist", "artists", multiple=True, help="Search this artist only. May be repeated.")
+@click.option(
+    "--confidence", "confidence_level", cls=FromSignature, of="retrieval.query:ask",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Of the set of artists whose works the picture does not stand out among.",
+)  # fmt: skip
 @model_options
 @device_option
 @json_option
@@ -54,6 +72,9 @@ def query(
 
     The query is encoded as the index was. Scores are cosines; artists are ordered by how many of the k nearest
     pictures are theirs. Similarity is a lead, not proof that a picture was made after another.
+
+    Of each artist with works a conformal p-value says whether the picture would stand out among them; the artists it
+    does not stand out among hold the true one with the stated confidence, if it is by one of them.
 
     \b
     imindex query artist.png
@@ -70,6 +91,7 @@ def query(
         k=k,
         collections=options["collections"],
         artists=options["artists"],
+        confidence_level=options["confidence_level"],
         encoder={name: options[name] for name in ("model", "pretrained", "device")},
     )
     if as_json:
@@ -107,6 +129,36 @@ def _print_answer(answer: dict[str, Any]) -> None:
                 for a in found["artists"]
             ],
         )
+    if "attribution" in answer:
+        _print_attribution(answer["query"], answer["attribution"])
+
+
+def _print_attribution(query: str, found: dict[str, Any]) -> None:
+    level = f"{100 * found['confidence_level']:g} %"
+    able = [a for a in found["artists"] if a["excludable"]]
+    rows = [
+        [a["artist"], p_value(a["p"]), str(a["n_works"]), "yes" if a["in_set"] else "no"]
+        for a in found["artists"]
+        if a["in_set"] and a["excludable"]
+    ]
+    unable = len(found["artists"]) - len(able)
+    least = math.ceil(1 / (1 - found["confidence_level"]) - 1e-9) - 1
+    note = f"At {level} confidence, of {count(len(able), 'artist')} with enough works to be excluded."
+    if unable:
+        note += f" {count(unable, 'artist')} with fewer than {least} works cannot be excluded, whatever the picture."
+    if found["n_itself"]:
+        note += (
+            f" The picture is itself in the index ({count(found['n_itself'], 'row')}), which was left out."
+        )
+    if rows:
+        title = f"{query}: does not stand out among the works of"
+        print_table(title, ["artist", "p", "works", "in the set"], rows, note=note)
+    elif able:
+        click.echo(f"{clean(query)} looks like none of the artists. {clean(note)}\n")
+    else:
+        click.echo(
+            f"Not attributed: at {level} confidence it takes {least} works to exclude an artist; none has as many.\n"
+        )
 
 
 @click.command(short_help="Name the artist of each imitation, zero-shot.")
@@ -121,6 +173,7 @@ def _print_answer(answer: dict[str, Any]) -> None:
     "--template", "templates", cls=FromSignature, of=CLASSIFY, multiple=True, help="Prompt templates."
 )
 @click.option("--knn", "k", cls=FromSignature, of=CLASSIFY, type=click.IntRange(1), help="Works that vote.")
+@accuracy_options
 @click.option("--all", "show_all", is_flag=True, help="Print every artist.")
 @model_options
 @device_option
@@ -137,7 +190,9 @@ def classify(index: Path, as_json: bool, show_all: bool, **options: Any) -> None
     imindex classify --by works --json
     """
     from retrieval.attribution import classify_release
+    from retrieval.evidence import Testing
 
+    testing = Testing(**{name: options[name] for name in ACCURACY})
     results = classify_release(
         index,
         options["collection"],
@@ -146,6 +201,7 @@ def classify(index: Path, as_json: bool, show_all: bool, **options: Any) -> None
         templates=options["templates"],
         k=options["k"],
         encoder={name: options[name] for name in ("model", "pretrained", "device")},
+        testing=None if options["no_tests"] else testing,
     )
     if as_json:
         print_json({"index": index, **results})
@@ -172,21 +228,24 @@ def _print_classification(results: dict[str, Any], method: dict[str, Any], show_
     )
     artists = sorted(method["artists"], key=lambda a: (a["top1"], a["artist"]))
     shown = artists if show_all else artists[:TOP]
+    header = accuracy_header(results)
     print_table(
         "By artist, the least recognised first" + _of(shown, artists),
-        ["artist", "most often taken for", "n", "top-1", "top-5", "mean reciprocal rank"],
+        ["artist", "most often taken for", "n", "top-1", *header, "top-5", "mean reciprocal rank"],
         [
             [
                 a["artist"],
                 a["confused_with"] or "-",
                 str(a["n"]),
                 percent(a["top1"]),
+                *accuracy_cells(results, a),
                 percent(a["top5"]),
                 number(a["mrr"]),
             ]
             for a in shown
         ],
         left=2,
+        note=accuracy_note(results, method),
     )
 
 
@@ -221,34 +280,42 @@ def _classification_note(results: dict[str, Any], method: dict[str, Any]) -> str
     "--ranks", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.npz",
     help="Write the rank of every imitation for every work.",
 )  # fmt: skip
+@testing_options
 @click.option("--all", "show_all", is_flag=True, help="Print every artist.")
 @json_option
 @errors_for_people
-def match(
-    index: Path,
-    collection: str | None,
-    csls: bool,
-    csls_k: int,
-    ranks: Path | None,
-    show_all: bool,
-    as_json: bool,
-) -> None:
+def match(index: Path, collection: str | None, show_all: bool, as_json: bool, **options: Any) -> None:
     """Rank all imitations of a release by every work, exactly, and sum up where the artist's own stand.
 
     AUC is the probability that an own imitation is nearer to a work than another artist's: 0.5 is chance. The
     gap says whether this encoder tells the artist's works apart at all: at or below 0 it does not.
 
+    Each artist is tested: are the own imitations nearer than those of invented names (--placebo: does the name
+    matter?) and than those of the other artists (is it this one?). stats/METHODS.md explains every test.
+
     \b
-    imindex match --collection sd-2.1
+    imindex match --collection sd-2.1 --placebo "placebo *"
     imindex match --csls --json
     """
     from retrieval.attribution import match_release
+    from retrieval.evidence import Testing
 
-    result = match_release(index, collection, csls=csls, csls_k=csls_k, ranks_file=ranks)
+    testing = Testing(**{name: options[name] for name in TESTING})
+    ranks = options["ranks"]
+    result = match_release(
+        index,
+        collection,
+        csls=options["csls"],
+        csls_k=options["csls_k"],
+        ranks_file=ranks,
+        testing=None if options["no_tests"] else testing,
+    )
     if as_json:
         print_json({"index": index, **result})
         return
     _print_match(result, show_all)
+    if result["evidence"]:
+        print_evidence(result, show_all)
     if ranks:
         say(f"Ranks are in {ranks}: ranks[w, m] of the rows works[w] and imitations[m].")
     macro = result["macro"]
@@ -261,6 +328,8 @@ def match(
         f"Ranked {result['n_imitations']} imitations of {clean(result['collection'])} by {result['n_works']} works, "
         f"exactly: mean AUC {number(macro['auc'])} over {result['n_artists']} artists (chance 0.500)."
     )
+    if result["evidence"]:
+        click.echo(summary(result))
 
 
 def _print_match(result: dict[str, Any], show_all: bool) -> None:
@@ -289,7 +358,12 @@ def _print_match(result: dict[str, Any], show_all: bool) -> None:
         rows,
         note=f"Encoder {result['encoder']}. A gap at or below 0: this encoder cannot tell the artist apart.",
     )
-    left_out = [[a["artist"], a["status"]] for a in result["artists"] if a["status"] != "ok"]
+    placebos = set(result["evidence"]["placebos"]) if result["evidence"] else set()
+    left_out = [
+        [a["artist"], a["status"]]
+        for a in result["artists"]
+        if a["status"] != "ok" and a["artist"] not in placebos
+    ]
     if left_out:
         print_table("Artists without figures", ["artist", "why"], left_out, left=2)
 

@@ -19,6 +19,8 @@ IMITATED = NAMES[:16]
 """The artists whose manner the stand-in release has; the other names it answers in no one's."""
 RELEASE = "stand-in"
 SIZE = 256
+PLACEBOS = tuple(f"placebo {number:02d}" for number in range(1, 40))
+"""Invented names: the stand-in knows none of them, and answers as it answers the last 8 artists."""
 _IMITATION_SEED = 500
 """Works have the seeds from 0, imitations from here: other pictures, all unseen by the demo encoder."""
 _MOST = 10_000
@@ -51,7 +53,8 @@ def run(folder: Path, *, n_works: int = 12, n_imitations: int = 8, device: str =
     _contact_sheet(folder)
     click.echo(
         f"24 invented artists with {n_works} works each, and a stand-in for a release that imitates 16 of them and "
-        f"answers the other 8 names\nwith pictures in no one's manner. See {folder / 'contact-sheet.png'}.\n"
+        f"answers the other 8 names,\nand {len(PLACEBOS)} placebo names, with pictures in no one's manner. "
+        f"See {folder / 'contact-sheet.png'}.\n"
     )
     index = folder / "demo.h5"
     art = [folder / "works", folder / "imitations"]
@@ -60,15 +63,16 @@ def run(folder: Path, *, n_works: int = 12, n_imitations: int = 8, device: str =
     _command(
         "query", _first(folder / "imitations" / RELEASE / NAMES[0]), "-i", index, "-k", 5, "--device", device
     )
-    _command("classify", "-i", index, "--all", "--device", device)
-    _command("match", "-i", index, "--all")
-    for name in ("classify", "match"):
-        _save(name, index, folder / f"{name}.json")
+    tests = ["--placebo", "placebo *", "--adjust", "bh"]
+    _command("classify", "-i", index, "--all", "--device", device, *tests)
+    _command("match", "-i", index, "--all", *tests)
+    _save("classify", index, folder / "classify.json", *tests)
+    _save("match", index, folder / "match.json", *tests)
     click.echo(
         f"Done. In {folder}: demo.h5 (the index), contact-sheet.png, classify.json, match.json. The truth: the "
         f"first 16 artists ({IMITATED[0]} to {IMITATED[-1]}) are imitated,\n"
-        f"the last 8 ({NAMES[16]} to {NAMES[-1]}) are not. One of those may be named all the same: pictures in no\n"
-        "one's manner must be nearest to somebody. Ask for an AUC beside the accuracy, and for controls. "
+        f"the last 8 ({NAMES[16]} to {NAMES[-1]}) are not. `classify` may name one of those all the same:\n"
+        "pictures in no one's manner must be nearest to somebody. That is why `match` asks whether the name matters. "
         "Next: your own pictures, `imindex build SOURCE...`."
     )
 
@@ -88,11 +92,11 @@ def _works(folder: Path, n: int) -> Iterator[tuple[Path, Callable[[Path], None]]
 
 
 def _imitations(folder: Path, n: int) -> Iterator[tuple[Path, Callable[[Path], None]]]:
-    for artist in NAMES:
+    for place, artist in enumerate((*NAMES, *PLACEBOS)):
         for number in range(n):
             path = folder / "imitations" / RELEASE / artist / f"{number:03d}.png"
             hand = artist if artist in IMITATED else None
-            yield path, _painter(hand, _IMITATION_SEED + _MOST * NAMES.index(artist) + number)
+            yield path, _painter(hand, _IMITATION_SEED + _MOST * place + number)
 
 
 def _painter(artist: str | None, seed: int) -> Callable[[Path], None]:
@@ -118,12 +122,12 @@ def _command(*words: object) -> None:
     click.echo()
 
 
-def _save(name: str, index: Path, path: Path) -> None:
+def _save(name: str, index: Path, path: Path, *words: str) -> None:
     import imindex
 
     out = StringIO()
     with redirect_stdout(out):
-        imindex.main([name, "-i", str(index), "--json"], standalone_mode=False)
+        imindex.main([name, "-i", str(index), "--json", *words], standalone_mode=False)
     path.write_text(out.getvalue(), encoding="utf-8")
 
 

@@ -30,6 +30,11 @@ class Pictures:
     vectors: Float16
     artist: Int64
 
+    def without(self, artists: Sequence[int]) -> Pictures:
+        """Those by nobody of `artists`."""
+        kept = ~np.isin(self.artist, artists)
+        return Pictures(self.rows[kept], self.vectors[kept], self.artist[kept])
+
 
 def pictures(index: Index, *kinds: str, collections: Sequence[str] = ()) -> Pictures:
     """Return the pictures of some kinds; with `collections`, of these only.

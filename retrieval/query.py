@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from indexer.errors import ImindexError
 from indexer.store import Index
 from retrieval.load import artist_mask
 from retrieval.search import nearest, vote
+from retrieval.similarity import Float16, similarities
+from stats.conformal import conformal_attribution
 
 
-def ask(
+def ask(  # noqa: PLR0913
     path: Path,
     pictures: Sequence[Path],
     texts: Sequence[str],
@@ -23,6 +26,7 @@ def ask(
     k: int = 10,
     collections: Sequence[str] = (),
     artists: Sequence[str] = (),
+    confidence_level: float = 0.95,
     encoder: Mapping[str, Any] | None = None,
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Encode pictures and texts as the index was, and find their neighbours of each kind.
@@ -37,6 +41,8 @@ def ask(
         Neighbours of each kind.
     collections, artists : sequence of str
         Search these only.
+    confidence_level : float
+        Of the set of artists whose works a picture does not stand out among.
     encoder : mapping, optional
         model, pretrained, device: where the index's encoder is, and computes, now.
 
@@ -58,10 +64,13 @@ def ask(
     with Index(path) as index:
         masks = _masks(index, collections, artists)
         loaded = load_as(index.encoder, **(encoder or {}))
-        queries, vectors, rejected = _encode(loaded, pictures, texts)
+        queries, vectors, digests, rejected = _encode(loaded, pictures, texts)
         answers: list[dict[str, Any]] = [{"query": name, "kinds": {}} for name in queries]
         if not queries:
             return answers, rejected
+        if "works" in masks:
+            for answer, vector, digest in zip(answers, vectors, digests, strict=False):  # pictures come first
+                answer["attribution"] = attribute(index, vector, digest, masks["works"], confidence_level)
         searcher = ExactSearcher(index.vectors, str(loaded.device))
         columns = {name: index.column(name) for name in ("artist", "collection", "path", "prompt")}
         for kind, among in masks.items():
@@ -79,6 +88,59 @@ def ask(
                     ],
                 }
         return answers, rejected
+
+
+def attribute(
+    index: Index, vector: Float16, digest: bytes, works: np.ndarray[Any, Any], confidence_level: float = 0.95
+) -> dict[str, Any]:
+    """Tell which artists a picture does not stand out among, by conformal prediction.
+
+    Parameters
+    ----------
+    index : Index
+    vector : ndarray, shape (d,), float16
+    digest : bytes
+        SHA-256 of the picture: works with these bytes are the picture itself, and left out.
+    works : ndarray, shape (n,), bool
+        Rows that count as works.
+    confidence_level : float
+
+    Returns
+    -------
+    dict
+        `set`, the artists with p above 1 - level, best fit first, and all `artists`.
+    """
+    itself = (index.column("sha256") == np.frombuffer(digest, np.uint8)).all(axis=1)
+    artist_of = index.column("artist")
+    rows = np.flatnonzero(works & ~itself & (artist_of >= 0))
+    found = []
+    for artist in np.unique(artist_of[rows]).tolist():
+        own = np.asarray(index.vectors[rows[artist_of[rows] == artist]])
+        one = conformal_attribution(
+            similarities(vector[None], own)[0],
+            similarities(own, own),
+            np.zeros(len(own), np.int64),
+            1,
+            confidence_level=confidence_level,
+        )
+        found.append(
+            {
+                "artist": index.artists[artist],
+                "p": float(one.pvalue[0]),
+                "n_works": len(own),
+                "smallest_p": float(one.resolution[0]),
+                "excludable": bool(one.excludable[0]),
+                "in_set": bool(len(one.prediction_set)),
+                "score": float(one.score[0]),
+            }
+        )
+    found.sort(key=lambda one: (-float(one["p"]), -float(one["score"]), one["artist"]))
+    return {
+        "confidence_level": confidence_level,
+        "n_itself": int(np.count_nonzero(works & itself)),
+        "set": [one["artist"] for one in found if one["in_set"]],
+        "artists": found,
+    }
 
 
 def _masks(
@@ -108,7 +170,7 @@ def _masks(
 
 def _encode(
     encoder: Any, pictures: Sequence[Path], texts: Sequence[str]
-) -> tuple[list[str], np.ndarray[Any, np.dtype[np.float16]], dict[str, str]]:
+) -> tuple[list[str], Float16, list[bytes], dict[str, str]]:
     import torch
 
     from indexer.images import BadPicture, decode
@@ -116,10 +178,13 @@ def _encode(
 
     names: list[str] = []
     pixels = []
+    digests = []
     rejected: dict[str, str] = {}
     for picture in pictures:
         try:
-            pixels.append(decode(read_bytes(str(picture)), encoder.preprocess).pixels)
+            data = read_bytes(str(picture))
+            pixels.append(decode(data, encoder.preprocess).pixels)
+            digests.append(hashlib.sha256(data).digest())
             names.append(str(picture))
         except BadPicture as error:
             rejected[str(picture)] = str(error)
@@ -128,7 +193,7 @@ def _encode(
     vectors = [encoder.encode_images(torch.stack(pixels))] if pixels else []
     vectors += [encoder.encode_texts(texts)] if texts else []
     stacked = np.concatenate(vectors) if vectors else np.empty((0, encoder.dim), np.float16)
-    return [*names, *(f'"{text}"' for text in texts)], stacked, rejected
+    return [*names, *(f'"{text}"' for text in texts)], stacked, digests, rejected
 
 
 def _neighbour(index: Index, columns: Mapping[str, Any], rank: int, row: int, score: float) -> dict[str, Any]:

@@ -1,0 +1,110 @@
+"""A classified release -> intervals and tests of the accuracy, as plain data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from indexer.store import Index
+from retrieval.classify import Classification
+from retrieval.evidence import ADJUSTMENTS, MIN_PROMPTS, Testing
+from retrieval.load import Pictures
+from retrieval.similarity import Float64, Int64
+from stats.accuracy import Accuracy, accuracy_interval, chance_test, generic_test, macro_interval
+from stats.label_count import accuracy_by_label_count
+from stats.multiple import adjust_all
+from stats.permutation import assignment_test
+
+
+def classification_evidence(
+    index: Index, scores: Float64, result: Classification, chosen: Pictures, testing: Testing
+) -> dict[str, Any]:
+    """Say how sure a classification is.
+
+    Parameters
+    ----------
+    index : Index
+    scores : ndarray, shape (n, L), float64
+        What was classified, -inf where a label is no candidate.
+    result : Classification
+        Of these scores.
+    chosen : Pictures
+    testing : Testing
+
+    Returns
+    -------
+    dict
+        `artists` (by number in the index): interval, p against chance raw and adjusted, p against the generic
+        labels; and over all: interval of the mean over artists, p of the assignment, accuracy by number of candidates.
+    """
+    random = np.random.default_rng([testing.seed, 2])
+    how: dict[str, Any] = {
+        "confidence_level": testing.confidence_level, "n_resamples": testing.n_resamples, "rng": random
+    }  # fmt: skip
+    n_artists = len(index.artists)
+    artists = np.flatnonzero(result.n_images)
+    right = result.scored & (result.rank == 1)
+    prompts = _prompts(index, chosen)
+    counts = np.bincount(chosen.artist[right], minlength=n_artists)
+    chance = chance_test(counts[artists], result.n_images[artists], result.chance[1])
+    adjusted = adjust_all(chance.pvalue)
+    found = {}
+    for place, artist in enumerate(artists.tolist()):
+        mine = chosen.artist == artist
+        generic = int(result.confusion[artist, n_artists:].sum())
+        found[artist] = {
+            **_interval(accuracy_interval(right[mine], cluster=_enough(prompts[mine]), **how)),
+            "p_chance": float(chance.pvalue[place]),
+            **{f"p_chance_{method}": float(getattr(adjusted, method)[place]) for method in ADJUSTMENTS},
+            "p_generic": generic_test(int(counts[artist]), generic).pvalue if result.n_generic else np.nan,
+            "n_generic": generic,
+        }
+    curve = (
+        accuracy_by_label_count(scores, chosen.artist, n_generic=result.n_generic) if n_artists > 1 else None
+    )
+    return {
+        "artists": found,
+        "macro": _interval(macro_interval(right, chosen.artist, **how)),
+        "p_assignment": _assignment(result, artists, testing, random),
+        "assumes": chance.assumes,
+        "by_label_count": {
+            "counts": curve.counts.tolist(),
+            "top1": curve.accuracy.tolist(),
+            "macro_top1": curve.macro.tolist(),
+            "chance": curve.chance.tolist(),
+        }
+        if curve
+        else None,
+    }
+
+
+def _prompts(index: Index, chosen: Pictures) -> Int64:
+    column = index.column("prompt")
+    texts = np.array([column[row] or f"\0{row}" for row in chosen.rows.tolist()])  # no prompt: one of its own
+    return np.unique(texts, return_inverse=True)[1].astype(np.int64)
+
+
+def _enough(prompts: Int64) -> Int64 | None:
+    """The prompts as clusters, or None where there are too few to say anything of prompts in general."""
+    return prompts if MIN_PROMPTS <= len(np.unique(prompts)) < len(prompts) else None
+
+
+def _interval(found: Accuracy) -> dict[str, Any]:
+    return {
+        "top1_low": found.interval.low,
+        "top1_high": found.interval.high,
+        "interval": found.method,
+        "interval_note": found.note,
+        "n_units": found.n_units,
+    }
+
+
+def _assignment(
+    result: Classification, artists: Int64, testing: Testing, random: np.random.Generator
+) -> float:
+    """p of the macro accuracy under random assignments of sets to artists; NaN with one artist."""
+    if len(artists) < 2:
+        return float("nan")
+    shares = result.confusion[np.ix_(artists, artists)] / result.n_images[artists][:, None]
+    return assignment_test(shares.T, n_resamples=testing.n_resamples, rng=random).pvalue

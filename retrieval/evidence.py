@@ -1,0 +1,274 @@
+"""Ranks of a release -> tests, intervals and a finding for each artist, as plain data."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from indexer.errors import ImindexError
+from indexer.store import Index
+from retrieval.load import Pictures
+from retrieval.similarity import Float64, similarities
+from stats.multiple import Adjusted, adjust_all, called
+from stats.permutation import assignment_test
+from stats.ranks import SetScores
+from stats.references import ReferenceTest, name_test, references_needed, rival_test
+from stats.resampling import Bootstrap, bootstrap_artists, macro_bootstrap, work_test
+from stats.validity import ceiling, gap_bootstrap
+
+ADJUSTMENTS = ("holm", "bh", "by")
+UNITS = ("artist", "work")
+MIN_PROMPTS = 5
+"""With fewer prompts than this they are held fixed: nothing can be said of prompts in general."""
+CANNOT_TELL = "this encoder cannot tell"
+IMITATED = "imitated"
+NAME_MATTERS = "the name matters"
+NEARER = "nearer than other artists"
+NOT_SHOWN = "not shown"
+NOT_TESTED = "not tested"
+
+
+@dataclass(frozen=True)
+class Testing:
+    """How to test.
+
+    Attributes
+    ----------
+    placebos : sequence of str
+        Placebo names, or patterns of them such as ``placebo *``.
+    level : float
+        Of the whole family of artists, after `adjust`.
+    adjust : str
+        `holm` (no false finding at all but for `level`), `bh` or `by` (share of false findings).
+    unit : str
+        `artist`, or `work` for the work-level null, which calls too often.
+    approximate : bool
+        Find by the studentised p-values, which go below 1 / (1 + references) where these scores are normal.
+    n_resamples : int
+    confidence_level : float
+    seed : int
+    """
+
+    placebos: Sequence[str] = ()
+    level: float = 0.05
+    adjust: str = "holm"
+    unit: str = "artist"
+    approximate: bool = False
+    n_resamples: int = 9999
+    confidence_level: float = 0.95
+    seed: int = 0
+
+
+def placebo_numbers(index: Index, patterns: Sequence[str], imitations: Pictures) -> list[int]:
+    """Return the numbers of the placebo names among the artists of the imitations.
+
+    Raises
+    ------
+    ImindexError
+        A pattern that fits nobody with imitations, or somebody with works.
+    """
+    kinds = [c.kind in ("works", "background") for c in index.collections]
+    is_work = np.array(kinds, dtype=np.bool_)[index.column("collection")]
+    with_works = set(index.column("artist")[is_work].tolist())
+    with_set = set(imitations.artist.tolist())
+    found: set[int] = set()
+    for pattern in patterns:
+        fits = {n for n, name in enumerate(index.artists) if fnmatch.fnmatchcase(name, pattern)} & with_set
+        if not fits:
+            raise ImindexError(
+                f'No imitations were made of a name like "{pattern}". '
+                f"See `imindex info --artists -i {index.path}` for the names."
+            )
+        real = sorted(index.artists[n] for n in fits & with_works)
+        if real:
+            raise ImindexError(
+                f"{real[0]} has works, and so is no placebo name. Narrow --placebo: placebo names are invented."
+            )
+        found |= fits
+    return sorted(found)
+
+
+def match_evidence(
+    index: Index, scores: SetScores, works: Pictures, imitations: Pictures, testing: Testing = Testing()
+) -> dict[str, Any]:
+    """Test every artist, and all together.
+
+    Parameters
+    ----------
+    index : Index
+    scores : SetScores
+    works, imitations : Pictures
+    testing : Testing
+
+    Returns
+    -------
+    dict
+        `artists` (by number in the index), `overall`, and how it was done; JSON-ready.
+    """
+    random = np.random.default_rng([testing.seed, 1])
+    placebos = placebo_numbers(index, testing.placebos, imitations)
+    n_artists = len(index.artists)
+    how: dict[str, Any] = {"n_resamples": testing.n_resamples, "confidence_level": testing.confidence_level}
+    prompts = _prompts(index, scores, imitations)
+    boots = bootstrap_artists(scores.own, clusters=prompts, rng=random, **how)
+    name, rival = name_test(scores, placebos), rival_test(scores, placebos)
+    by_work = work_test(scores, n_resamples=testing.n_resamples, rng=random)
+    within = similarities(works.vectors, works.vectors, names=("works", "works"))
+    gaps = gap_bootstrap(
+        within, works.artist, n_artists, confidence_level=testing.confidence_level, rng=random
+    )
+    best = ceiling(within, works.artist, n_artists)
+    tells = np.array([label == "robust positive" for label in gaps.status])
+    p_name, p_rival = (name.pvalue_t, rival.pvalue_t) if testing.approximate else (name.pvalue, rival.pvalue)
+    p = np.maximum(p_name, p_rival) if placebos else p_rival
+    p = by_work.pvalue if testing.unit == "work" else p
+    # The gap rests on works only, so to choose by it does not bend the tests.
+    adjusted, names = adjust_all(np.where(tells, p, np.nan)), adjust_all(np.where(tells, p_name, np.nan))
+    family = adjusted.n_tests
+    findings = _findings(tells, adjusted, names, testing, bool(placebos))
+    tested = [a for a in range(n_artists) if scores.sizes[a] > 0]
+    found = {
+        a: {
+            **_interval(boots[a]),
+            **_reference("name", name, a),
+            **_reference("rival", rival, a),
+            "p_work": by_work.pvalue[a],
+            "p": p[a],
+            **{f"p_{method}": getattr(adjusted, method)[a] for method in ADJUSTMENTS},
+            **{f"p_name_{method}": getattr(names, method)[a] for method in ADJUSTMENTS},
+            "gap_class": gaps.status[a],
+            "gap_low": gaps.low[a],
+            "gap_high": gaps.high[a],
+            "ceiling_auc": best.auc[a],
+            "finding": findings[a],
+        }
+        for a in tested
+    }
+    return {
+        "placebos": [index.artists[a] for a in placebos],
+        "question": _question(testing.unit, bool(placebos)),
+        "unit": testing.unit,
+        "approximate": testing.approximate,
+        "level": testing.level,
+        "adjust": testing.adjust,
+        "family": family,
+        "references_needed": references_needed(testing.level, max(1, family)),
+        "seed": testing.seed,
+        **how,
+        "artists": found,
+        "overall": {
+            **_overall(scores, boots, tested, testing, random),
+            "n_tested": family,
+            "findings": {
+                label: sum(one["finding"] == label for one in found.values())
+                for label in (IMITATED, NAME_MATTERS, NEARER, NOT_SHOWN, CANNOT_TELL, NOT_TESTED)
+            },
+            "n_name_matters_and_rival_below_level": sum(
+                one["finding"] == NAME_MATTERS and one["p_rival"] <= testing.level for one in found.values()
+            ),
+        },
+    }
+
+
+def _prompts(index: Index, scores: SetScores, imitations: Pictures) -> list[np.ndarray[Any, Any]]:
+    """A label for each own imitation of every artist: its prompt, or itself where there are few prompts."""
+    column = index.column("prompt")
+    texts = np.array([column[row] or "" for row in imitations.rows.tolist()], dtype=object)[scores.order]
+    ends = np.cumsum(scores.n_imitations)
+    labels = []
+    for artist, cell in enumerate(scores.own):
+        own = texts[ends[artist] - scores.n_imitations[artist] : ends[artist]][: cell.shape[1]]
+        numbers = np.unique(own.astype(str), return_inverse=True)[1] if len(own) else np.arange(0)
+        enough = len(numbers) and MIN_PROMPTS <= numbers.max() + 1 < len(own)
+        labels.append(numbers if enough else np.arange(len(own)))
+    return labels
+
+
+def _interval(boot: Bootstrap | None) -> dict[str, Any]:
+    if boot is None:
+        return {"auc_low": np.nan, "auc_high": np.nan, "auc_standard_error": np.nan, "p_bootstrap": np.nan}
+    return {
+        "auc_low": boot.percentile.low,
+        "auc_high": boot.percentile.high,
+        "auc_bca": [boot.bca.low, boot.bca.high],
+        "auc_basic": [boot.basic.low, boot.basic.high],
+        "auc_standard_error": boot.standard_error,
+        "p_bootstrap": boot.pvalue,
+        "n_prompts_or_imitations": boot.n[-1],
+    }
+
+
+def _reference(label: str, test: ReferenceTest, artist: int) -> dict[str, Any]:
+    return {
+        f"p_{label}": test.pvalue[artist],
+        f"p_{label}_approximate": test.pvalue_t[artist],
+        f"z_{label}": test.z[artist],
+        f"n_{label}_references": int(test.n_reference[artist]),
+        f"n_{label}_at_least_as_near": int(test.n_at_least[artist]),
+        f"n_{label}_left_out": int(test.n_left_out[artist]),
+        f"resolution_{label}": test.resolution[artist],
+        f"status_{label}": test.status[artist],
+        "set_size": int(test.set_size[artist]),
+    }
+
+
+def _findings(
+    tells: np.ndarray[Any, Any], both: Adjusted, name: Adjusted, testing: Testing, with_placebos: bool
+) -> list[str]:
+    """Each artist's finding, after correction: of both tests, else of the name alone, else none."""
+    p: Float64 = getattr(both, testing.adjust)
+    passed = called(p, level=testing.level)
+    by_name = called(getattr(name, testing.adjust), level=testing.level)
+    named = testing.unit == "artist" and with_placebos
+    best = IMITATED if named or testing.unit == "work" else NEARER
+    return [
+        CANNOT_TELL
+        if not tells[a]
+        else NOT_TESTED
+        if np.isnan(p[a])
+        else best
+        if passed[a]
+        else NAME_MATTERS
+        if named and by_name[a]
+        else NOT_SHOWN
+        for a in range(len(p))
+    ]
+
+
+def _question(unit: str, with_placebos: bool) -> str:
+    if unit == "work":
+        return "are the artist's works nearer to the own imitations than works drawn from all artists are"
+    if with_placebos:
+        return "does the name matter, and is it this artist rather than another"
+    return "is it this artist rather than another (whether the name matters is not tested: no placebo names)"
+
+
+def _overall(
+    scores: SetScores,
+    boots: Sequence[Bootstrap | None],
+    tested: Sequence[int],
+    testing: Testing,
+    random: np.random.Generator,
+) -> dict[str, Any]:
+    known = [boots[a] for a in tested if boots[a] is not None]
+    if not known:
+        return {"auc": np.nan, "auc_low": np.nan, "auc_high": np.nan, "p_assignment": np.nan}
+    macro = macro_bootstrap(
+        known, n_resamples=testing.n_resamples, confidence_level=testing.confidence_level, rng=random
+    )
+    table = scores.percentiles(min(scores.sums))[np.ix_(tested, tested)]
+    p = np.nan
+    if len(tested) > 1 and np.isfinite(table).all():
+        p = assignment_test(table, n_resamples=testing.n_resamples, rng=random).pvalue
+    return {
+        "auc": macro.estimate,
+        "auc_low": macro.percentile.low,
+        "auc_high": macro.percentile.high,
+        "auc_bca": [macro.bca.low, macro.bca.high],
+        "p_assignment": p,
+        "n_artists": len(known),
+    }

@@ -1,0 +1,398 @@
+"""How often imitations are named rightly, and how sure that figure is.
+
+Pictures made of one prompt resemble each other, so where prompts are given they are the unit, not the pictures.
+`stats.label_count` has the accuracy that fewer candidates would have given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from stats.label_count import LabelCountCurve as LabelCountCurve
+from stats.label_count import accuracy_by_label_count as accuracy_by_label_count
+from stats.ranks import Float64, Int64, Rng
+from stats.resampling import Interval, draw_weights
+
+FEW = 10  # with fewer clusters or artists, bootstrap intervals get a note that they are too narrow
+_BLOCK = 2**22
+_TIE = 1e-12
+_ON_UNITS = "Clopper-Pearson on units"
+
+
+@dataclass(frozen=True, eq=False)
+class Accuracy:
+    """What `accuracy_interval` or `macro_interval` found.
+
+    Attributes
+    ----------
+    estimate : float
+        Share of pictures named rightly; of `macro_interval`, the mean of the artists' shares.
+    interval : Interval
+        NaN with one unit.
+    n, n_right : int
+        Pictures, and those named rightly.
+    n_units : int
+        What was drawn: pictures, clusters (prompts) or artists.
+    method : str
+        "Clopper-Pearson", "cluster bootstrap", "hierarchical bootstrap", "Clopper-Pearson on units" or "none".
+    note : str
+        What a reader must know about the interval, or empty.
+    confidence_level : float
+    """
+
+    estimate: float
+    interval: Interval
+    n: int
+    n_right: int
+    n_units: int
+    method: str
+    note: str
+    confidence_level: float
+
+
+def accuracy_interval(
+    correct: npt.ArrayLike,
+    *,
+    cluster: npt.ArrayLike | None = None,
+    confidence_level: float = 0.95,
+    n_resamples: int = 9999,
+    rng: Rng = None,
+) -> Accuracy:
+    """Estimate the share of pictures that are named rightly, with an interval.
+
+    Parameters
+    ----------
+    correct : array_like, shape (n,), bool
+    cluster : array_like, shape (n,), optional
+        The prompt of each picture.
+    confidence_level : float
+    n_resamples : int
+        Of the bootstrap, where there are clusters.
+    rng : Generator or int, optional
+
+    Returns
+    -------
+    Accuracy
+
+    Raises
+    ------
+    ValueError
+        No pictures, values other than 0 and 1, or not one cluster label a picture.
+
+    Notes
+    -----
+    Without clusters, or with one picture in each: Clopper & Pearson 1934, exact if pictures are independent
+    (`scipy.stats.binomtest`). With clusters: they are drawn with replacement, and the figure is right pictures over
+    pictures of those drawn; percentile interval. Where all clusters have the same share, such as all right, the
+    bootstrap would give no width: then Clopper-Pearson as if each cluster were one picture. One cluster says
+    nothing of how other prompts would fare: no interval.
+
+    Examples
+    --------
+    >>> found = accuracy_interval([1, 1, 1, 0, 1, 0, 1, 1], cluster=[0, 0, 1, 1, 2, 2, 3, 3], rng=1)
+    >>> found.estimate, found.interval.low, found.interval.high, found.n_units
+    (0.75, 0.5, 1.0, 4)
+    """
+    right = _right(correct)
+    _check(confidence_level, n_resamples)
+    sums, sizes = _by_cluster(right, cluster, np.arange(len(right)))
+    n, n_right, units = len(right), int(right.sum()), len(sums)
+    estimate = n_right / n
+    if units == n:
+        method, note, interval = "Clopper-Pearson", "", clopper_pearson(n_right, n, confidence_level)
+    elif units == 1:
+        method, interval = "none", Interval(np.nan, np.nan)
+        note = "one cluster only: no interval. Generate imitations from more prompts."
+    elif np.ptp(sums / sizes) <= _TIE:
+        method, interval = _ON_UNITS, clopper_pearson(estimate * units, units, confidence_level)
+        note = (
+            f"all clusters have the same share: interval as if each of the {units} clusters were one picture."
+        )
+    else:
+        distribution = _ratios(sums, sizes, n_resamples, np.random.default_rng(rng))
+        method, interval = "cluster bootstrap", _percentile(distribution, confidence_level)
+        note = _few(units, "clusters")
+    return Accuracy(estimate, interval, n, n_right, units, method, note, confidence_level)
+
+
+def macro_interval(
+    correct: npt.ArrayLike,
+    artist: npt.ArrayLike,
+    *,
+    cluster: npt.ArrayLike | None = None,
+    confidence_level: float = 0.95,
+    n_resamples: int = 9999,
+    rng: Rng = None,
+) -> Accuracy:
+    """Estimate the mean over artists of the share that is named rightly, with an interval.
+
+    Parameters
+    ----------
+    correct : array_like, shape (n,), bool
+    artist : array_like, shape (n,)
+        The artist whose name was in the prompt.
+    cluster : array_like, shape (n,), optional
+        The prompt of each picture. Artists may share labels.
+    confidence_level : float
+    n_resamples : int
+    rng : Generator or int, optional
+
+    Returns
+    -------
+    Accuracy
+
+    Raises
+    ------
+    ValueError
+        No pictures, values other than 0 and 1, or not one label a picture.
+
+    Notes
+    -----
+    Hierarchical bootstrap (Davison & Hinkley 1997, section 3.8): artists are drawn, then each one's clusters (or
+    pictures, without clusters); an artist drawn twice is resampled twice. Percentile interval. The spread within
+    artists is counted beside that which the artists' shares already contain, so intervals are a little wide. Where
+    all resamples are alike: Clopper-Pearson as if each artist were one picture.
+    Assumed: artists are independent. Prompts that all artists share are drawn anew for each of them.
+
+    Examples
+    --------
+    >>> found = macro_interval([1, 1, 0, 1, 0, 0, 1, 0], [0, 0, 0, 0, 1, 1, 2, 2], rng=1)
+    >>> round(found.estimate, 4), found.n_units, found.method
+    (0.4167, 3, 'hierarchical bootstrap')
+    """
+    right = _right(correct)
+    _check(confidence_level, n_resamples)
+    number = _numbers(artist, len(right), "artist")
+    labels = np.arange(len(right)) if cluster is None else _numbers(cluster, len(right), "cluster")
+    rows = [np.flatnonzero(number == a) for a in range(number.max() + 1)]
+    units, shares = len(rows), np.array([right[some].mean() for some in rows])
+    estimate = float(shares.mean())
+    if units == 1:
+        method, interval = "none", Interval(np.nan, np.nan)
+        note = "one artist only: no interval over artists. See accuracy_interval."
+    else:
+        random = np.random.default_rng(rng)
+        drawn = np.array([_ratios(*_by_cluster(right[s], labels[s], s), n_resamples, random) for s in rows])
+        distribution = np.zeros(n_resamples)
+        for _ in range(units):
+            who = random.integers(0, units, n_resamples)
+            distribution += drawn[who, random.integers(0, n_resamples, n_resamples)]
+        distribution /= units
+        method, interval = "hierarchical bootstrap", _percentile(distribution, confidence_level)
+        note = _few(units, "artists")
+        if np.ptp(distribution) <= _TIE:
+            method, interval = _ON_UNITS, clopper_pearson(estimate * units, units, confidence_level)
+            note = f"all resamples are alike: interval as if each of the {units} artists were one picture."
+    return Accuracy(estimate, interval, len(right), int(right.sum()), units, method, note, confidence_level)
+
+
+def clopper_pearson(n_right: float, n: float, confidence_level: float) -> Interval:
+    """Exact interval of a binomial proportion; whole numbers are not required.
+
+    Examples
+    --------
+    >>> clopper_pearson(0, 10, 0.95).low, round(clopper_pearson(0, 10, 0.95).high, 4)
+    (0.0, 0.3085)
+    """
+    tail, wrong = (1 - confidence_level) / 2, n - n_right
+    low = 0.0 if n_right <= 0 else float(stats.beta.ppf(tail, n_right, wrong + 1))
+    high = 1.0 if wrong <= 0 else float(stats.beta.isf(tail, n_right + 1, wrong))
+    return Interval(low, high)
+
+
+@dataclass(frozen=True, eq=False)
+class ChanceTest:
+    """What `chance_test` found, of A artists.
+
+    Attributes
+    ----------
+    pvalue : ndarray, shape (A,), float64
+        Not corrected for the number of artists. 1 without pictures.
+    n_right, n : ndarray, shape (A,), int64
+    chance : ndarray, shape (A,), float64
+    assumes : str
+        To be printed beside the p-values.
+    """
+
+    pvalue: Float64
+    n_right: Int64
+    n: Int64
+    chance: Float64
+    assumes: str = "pictures independent"
+
+
+def chance_test(
+    correct_by_artist_counts: npt.ArrayLike, n: npt.ArrayLike, chance: npt.ArrayLike
+) -> ChanceTest:
+    """Test, artist by artist, whether more pictures are named rightly than by guessing.
+
+    Parameters
+    ----------
+    correct_by_artist_counts : array_like, shape (A,), integers
+        Pictures of each artist's set that are named rightly.
+    n : array_like, shape (A,) or (), integers
+        Pictures in each set.
+    chance : array_like, shape (A,) or (), float
+        The share that guessing would name rightly, such as 1 / labels.
+
+    Returns
+    -------
+    ChanceTest
+
+    Raises
+    ------
+    ValueError
+        Counts below 0 or above n, or a chance outside 0 to 1.
+
+    Notes
+    -----
+    One-sided exact binomial test. Assumed: pictures are independent. They are not where several were made of one
+    prompt, nor do labels have equal chances where one attracts many pictures: read it beside `name_test`.
+
+    Examples
+    --------
+    >>> chance_test([3, 0], 3, 0.5).pvalue.tolist()
+    [0.125, 1.0]
+    """
+    counts, sizes, rate = np.broadcast_arrays(
+        np.asarray(correct_by_artist_counts), np.asarray(n), np.asarray(chance, dtype=np.float64)
+    )
+    whole = (counts == np.round(counts)) & (sizes == np.round(sizes))
+    if not (whole & (counts >= 0) & (counts <= sizes)).all():
+        raise ValueError("correct_by_artist_counts: expected whole numbers from 0 to n.")
+    if not ((rate >= 0) & (rate <= 1)).all():
+        raise ValueError("chance: expected shares from 0 to 1, such as 1 / labels.")
+    p = np.where(counts == 0, 1.0, stats.binom.sf(counts - 1, sizes, rate))
+    return ChanceTest(p, counts.astype(np.int64), sizes.astype(np.int64), rate.copy())
+
+
+@dataclass(frozen=True)
+class GenericTest:
+    """What `generic_test` found.
+
+    Attributes
+    ----------
+    share : float
+        Right among those named rightly or generic. NaN without any.
+    pvalue : float
+    n_right, n_generic : int
+    alternative : str
+    """
+
+    share: float
+    pvalue: float
+    n_right: int
+    n_generic: int
+    alternative: str
+
+
+def generic_test(n_right: int, n_generic: int, *, alternative: str = "greater") -> GenericTest:
+    """Test whether pictures are named as the artist more often than as generic.
+
+    Parameters
+    ----------
+    n_right, n_generic : int
+        Pictures named rightly, and pictures that got a generic label. All others are left out.
+    alternative : {"two-sided", "less", "greater"}
+        "greater": more often as the artist.
+
+    Returns
+    -------
+    GenericTest
+        p is 1 where no picture got either name.
+
+    Notes
+    -----
+    Sign test: exact binomial with 1/2 (Dixon & Mood 1946). Assumed: pictures are independent, as in `chance_test`.
+
+    Examples
+    --------
+    >>> generic_test(5, 0).pvalue, generic_test(0, 0).pvalue
+    (0.03125, 1.0)
+    """
+    if min(n_right, n_generic) < 0:
+        raise ValueError(f"n_right is {n_right} and n_generic {n_generic}. Counts are 0 or above.")
+    if alternative not in ("two-sided", "less", "greater"):
+        raise ValueError(f"alternative is {alternative!r}. Pass one of two-sided, less, greater.")
+    n = n_right + n_generic
+    p = float(stats.binomtest(n_right, n, 0.5, alternative=alternative).pvalue) if n else 1.0
+    return GenericTest(n_right / n if n else np.nan, p, n_right, n_generic, alternative)
+
+
+@dataclass(frozen=True)
+class TemplateSpread:
+    """Accuracy over prompt templates: `low`, `high`, `range` (high - low) and `mean`."""
+
+    low: float
+    high: float
+    range: float
+    mean: float
+
+
+def between_templates(accuracies: npt.ArrayLike) -> TemplateSpread:
+    """Sum up the accuracies found with different prompt templates, shape (n,).
+
+    Examples
+    --------
+    >>> between_templates([0.25, 0.5, 0.75])
+    TemplateSpread(low=0.25, high=0.75, range=0.5, mean=0.5)
+    """
+    values = np.asarray(accuracies, dtype=np.float64)
+    if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
+        raise ValueError("accuracies: expected one finite accuracy a template, and at least one.")
+    low, high = float(values.min()), float(values.max())
+    return TemplateSpread(low, high, high - low, float(values.mean()))
+
+
+def _right(correct: npt.ArrayLike) -> Float64:
+    right = np.asarray(correct)
+    if right.ndim != 1 or not len(right):
+        raise ValueError(
+            f"correct: expected one value a picture, and at least one, not the shape {right.shape}."
+        )
+    if not np.isin(right, (0, 1)).all():
+        raise ValueError("correct: expected True or False only. Leave out pictures that were not classified.")
+    return right.astype(np.float64)
+
+
+def _numbers(labels: npt.ArrayLike, n: int, name: str) -> Int64:
+    values = np.asarray(labels)
+    if values.shape != (n,):
+        raise ValueError(f"{name}: expected {n} labels, one a picture, not the shape {values.shape}.")
+    return np.unique(values, return_inverse=True)[1].astype(np.int64)
+
+
+def _by_cluster(right: Float64, cluster: npt.ArrayLike | None, alone: Int64) -> tuple[Float64, Float64]:
+    """Right pictures and pictures of each cluster; each picture is one without clusters."""
+    number = _numbers(alone if cluster is None else cluster, len(right), "cluster")
+    return np.bincount(number, right).astype(np.float64), np.bincount(number).astype(np.float64)
+
+
+def _ratios(sums: Float64, sizes: Float64, n_resamples: int, random: np.random.Generator) -> Float64:
+    n, out = len(sums), np.empty(n_resamples)
+    step = max(1, _BLOCK // n)
+    for start in range(0, n_resamples, step):
+        weights = draw_weights(n, min(step, n_resamples - start), random)
+        out[start : start + step] = (weights @ sums) / (weights @ sizes)
+    return out
+
+
+def _percentile(distribution: Float64, confidence_level: float) -> Interval:
+    tail = (1 - confidence_level) / 2
+    low, high = np.quantile(distribution, [tail, 1 - tail])
+    return Interval(float(low), float(high))
+
+
+def _few(units: int, name: str) -> str:
+    return f"{units} {name} only: the interval is too narrow." if units < FEW else ""
+
+
+def _check(confidence_level: float, n_resamples: int) -> None:
+    if not 0 < confidence_level < 1:
+        raise ValueError(f"confidence_level is {confidence_level}. It must lie between 0 and 1.")
+    if n_resamples < 1:
+        raise ValueError(f"n_resamples is {n_resamples}. Draw at least one.")
