@@ -324,12 +324,12 @@ def match(index: Path, collection: str | None, show_all: bool, as_json: bool, **
             "No figures: no artist has works, own imitations, and imitations of others to be told from."
         )
         return
+    if result["evidence"]:
+        click.echo(summary(result))
     click.echo(
         f"Ranked {result['n_imitations']} imitations of {clean(result['collection'])} by {result['n_works']} works, "
         f"exactly: mean AUC {number(macro['auc'])} over {result['n_artists']} artists (chance 0.500)."
     )
-    if result["evidence"]:
-        click.echo(summary(result))
 
 
 def _print_match(result: dict[str, Any], show_all: bool) -> None:

@@ -13,17 +13,20 @@ from indexer.errors import ImindexError
 from indexer.store import Index
 from retrieval.load import Pictures
 from retrieval.similarity import Float64, similarities
+from stats.intervals import Bootstrap
+from stats.mmd import mmd_test, rbf_kernel_from_similarity
 from stats.multiple import Adjusted, adjust_all, called
 from stats.permutation import assignment_test
 from stats.ranks import SetScores
 from stats.references import ReferenceTest, name_test, references_needed, rival_test
-from stats.resampling import Bootstrap, bootstrap_artists, macro_bootstrap, work_test
+from stats.resampling import bootstrap_artists, macro_bootstrap, work_test
 from stats.validity import ceiling, gap_bootstrap
 
 ADJUSTMENTS = ("holm", "bh", "by")
 UNITS = ("artist", "work")
 MIN_PROMPTS = 5
 """With fewer prompts than this they are held fixed: nothing can be said of prompts in general."""
+MMD_RESAMPLES = 999
 CANNOT_TELL = "this encoder cannot tell"
 IMITATED = "imitated"
 NAME_MATTERS = "the name matters"
@@ -144,6 +147,7 @@ def match_evidence(
             "gap_low": gaps.low[a],
             "gap_high": gaps.high[a],
             "ceiling_auc": best.auc[a],
+            "p_differs": _differs(works, imitations, a, testing.n_resamples, random),
             "finding": findings[a],
         }
         for a in tested
@@ -214,6 +218,18 @@ def _reference(label: str, test: ReferenceTest, artist: int) -> dict[str, Any]:
         f"status_{label}": test.status[artist],
         "set_size": int(test.set_size[artist]),
     }
+
+
+def _differs(
+    works: Pictures, imitations: Pictures, artist: int, n: int, random: np.random.Generator
+) -> float:
+    """p of works and own imitations having one distribution (MMD); NaN with fewer than two of either."""
+    own, made = works.vectors[works.artist == artist], imitations.vectors[imitations.artist == artist]
+    if min(len(own), len(made)) < 2:
+        return float("nan")
+    both = np.concatenate([own, made])
+    kernel = rbf_kernel_from_similarity(similarities(both, both, names=("pictures", "pictures")))
+    return mmd_test(kernel, len(own), n_resamples=min(n, MMD_RESAMPLES), rng=random).pvalue
 
 
 def _findings(

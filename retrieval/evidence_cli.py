@@ -70,6 +70,9 @@ def _add(command: F, *options: Callable[[F], F]) -> F:
     return command
 
 
+WORDS = {"this encoder cannot tell": "cannot tell"}
+
+
 def p_value(p: float) -> str:
     """Format a p-value: three digits, and never 0."""
     if p != p:
@@ -99,16 +102,14 @@ def print_evidence(result: dict[str, Any], show_all: bool) -> None:
         ]
         for a in shown
     ]
-    header = [
-        "artist",
-        "finding",
-        "AUC",
-        f"{percent(evidence['confidence_level'])} interval",
-        "p name",
-        "p rival",
-    ]
-    header += ["p work"] if evidence["unit"] == "work" else []
-    header += [f"p {ADJUSTED[method]}", "ceiling", "gap"]
+    header = ["artist", "finding", "AUC", f"{100 * evidence['confidence_level']:g} % interval"]
+    header += ["p name", ADJUSTED[method]] if named else []
+    header += ["p rival"]
+    if evidence["unit"] == "work":
+        header += ["p work", ADJUSTED[method]]
+    else:
+        header += [f"both, {ADJUSTED[method]}" if named else ADJUSTED[method]]
+    header += ["ceiling", "gap"]
     more = f" ({len(shown)} of {len(tested)}; --all prints the rest)" if len(shown) < len(tested) else ""
     print_table(
         f"{result['collection']}: is each artist imitated?{more}", header, rows, left=2, note=_basis(result)
@@ -159,11 +160,11 @@ def summary(result: dict[str, Any]) -> str:
     """One or two sentences over all artists."""
     evidence, overall = result["evidence"], result["evidence"]["overall"]
     found = overall["findings"]
-    parts = [f"{n} {label}" for label, n in found.items() if n]
+    parts = [f"{WORDS.get(label, label)} {n}" for label, n in found.items() if n]
     text = f"Tested {count(overall['n_tested'], 'artist')} at level {evidence['level']:g}: {', '.join(parts)}"
     if found["the name matters"]:
         beside = overall["n_name_matters_and_rival_below_level"]
-        text += f" (of these {beside} nearer than the other artists, uncorrected)"
+        text += f". Of the {found['the name matters']} whose name matters, p rival is below the level for {beside}"
     text += "."
     if overall["auc"] == overall["auc"]:
         interval = f"{number(overall['auc_low'])} to {number(overall['auc_high'])}"

@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from stats.intervals import Interval, shrinkage
 from stats.label_count import LabelCountCurve as LabelCountCurve
 from stats.label_count import accuracy_by_label_count as accuracy_by_label_count
 from stats.ranks import Float64, Int64, Rng
-from stats.resampling import Interval, draw_weights
+from stats.resampling import draw_weights
 
 FEW = 10  # with fewer clusters or artists, bootstrap intervals get a note that they are too narrow
 _BLOCK = 2**22
@@ -153,8 +154,8 @@ def macro_interval(
     Notes
     -----
     Hierarchical bootstrap (Davison & Hinkley 1997, section 3.8): artists are drawn, then each one's clusters (or
-    pictures, without clusters); an artist drawn twice is resampled twice. Percentile interval. The spread within
-    artists is counted beside that which the artists' shares already contain, so intervals are a little wide. Where
+    pictures, without clusters); an artist drawn twice is resampled twice. Percentile interval. So that the spread
+    within artists is not counted twice, shares are first drawn towards their mean (`stats.resampling.shrinkage`). Where
     all resamples are alike: Clopper-Pearson as if each artist were one picture.
     Assumed: artists are independent. Prompts that all artists share are drawn anew for each of them.
 
@@ -177,6 +178,7 @@ def macro_interval(
     else:
         random = np.random.default_rng(rng)
         drawn = np.array([_ratios(*_by_cluster(right[s], labels[s], s), n_resamples, random) for s in rows])
+        drawn -= (1 - shrinkage(shares, drawn.var(axis=1))) * (shares - estimate)[:, None]
         distribution = np.zeros(n_resamples)
         for _ in range(units):
             who = random.integers(0, units, n_resamples)

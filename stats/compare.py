@@ -18,8 +18,9 @@ from stats.equivalence import TIE, check_level, finite
 from stats.equivalence import MarginTest as MarginTest
 from stats.equivalence import non_inferior as non_inferior
 from stats.equivalence import tost as tost
+from stats.intervals import Interval, bca_interval
 from stats.ranks import Float64, Rng
-from stats.resampling import Interval, _bca, draw_weights
+from stats.resampling import draw_weights
 
 ALTERNATIVES = ("two-sided", "less", "greater")
 _BLOCK = 2**22
@@ -213,7 +214,7 @@ def paired_difference(
         means /= n
         without = (values.sum() - values) / (n - 1)
         error = float(means.std(ddof=1)) if n_resamples > 1 else np.nan
-        interval = _bca(estimate, means, (without,), (1 - confidence_level) / 2)
+        interval = bca_interval(estimate, means, (without,), (1 - confidence_level) / 2)
     return PairedDifference(
         estimate=estimate,
         standard_error=error,

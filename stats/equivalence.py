@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from stats.intervals import Interval
 from stats.ranks import Float64
-from stats.resampling import Interval
 
 TIE = 100 * float(np.finfo(np.float64).eps)
 """How much smaller than what is summed a difference may be and still be a tie, as in `scipy.stats.permutation_test`."""

@@ -14,51 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special, stats
 
+from stats.intervals import Bootstrap, finish, shrinkage
 from stats.ranks import Float64, Int64, Rng, SetScores
 
-METHODS = ("percentile", "basic", "BCa")
 _BLOCK = 2**22
-
-
-@dataclass(frozen=True, eq=False)
-class Interval:
-    """Lower and upper end."""
-
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, eq=False)
-class Bootstrap:
-    """A bootstrapped figure.
-
-    Attributes
-    ----------
-    estimate : float
-    standard_error : float
-        Standard deviation of the distribution.
-    percentile, basic, bca : Interval
-        NaN where they are not defined: BCa when all resamples lie on one side of the estimate, all where there is
-        one unit only.
-    pvalue : float
-        One-sided, of "not above `null`": (1 + resamples at or below null) / (1 + B). NaN with one unit only.
-    distribution : ndarray, shape (B,), float64
-    n : tuple of int
-        Units drawn at each level: works and imitations (or prompts); artists.
-    confidence_level : float
-    """
-
-    estimate: float
-    standard_error: float
-    percentile: Interval
-    basic: Interval
-    bca: Interval
-    pvalue: float
-    distribution: Float64
-    n: tuple[int, ...]
-    confidence_level: float
 
 
 def draw_weights(
@@ -178,7 +138,7 @@ def crossed_bootstrap(
         draw_weights(m, n_resamples, random, cluster=cluster),
     )
     groups = [np.array([j]) for j in range(m)] if cluster is None else _members(cluster, m)
-    return _finish(
+    return finish(
         float(cell.mean()),
         _crossed(cell, rows, columns),
         (_without_rows(cell), _without_columns(cell, groups)),
@@ -234,7 +194,7 @@ def bootstrap_artists(
             else draw_weights(m, n_resamples, random, cluster=(clusters or ())[number])
         )
         found.append(
-            _finish(
+            finish(
                 float(cell.mean()),
                 _crossed(cell, shared("works", n), columns),
                 (_without_rows(cell), _without_columns(cell, groups)),
@@ -293,9 +253,10 @@ def macro_bootstrap(
         )
     random = np.random.default_rng(rng)
     estimates = np.array([artist.estimate for artist in known])
+    own_share = shrinkage(estimates, [float(artist.distribution.var()) for artist in known])
     table = (
         np.stack([artist.distribution for artist in known])
-        - (1 - _shrinkage(known)) * (estimates - estimates.mean())[:, None]
+        - (1 - own_share) * (estimates - estimates.mean())[:, None]
     )
     distribution = np.empty(n_resamples)
     step = max(1, _BLOCK // len(known))
@@ -306,16 +267,7 @@ def macro_bootstrap(
             chosen, random.integers(0, table.shape[1], shape)
         ].mean(axis=1)
     left_out = _without_rows(estimates[:, None])
-    return _finish(float(estimates.mean()), distribution, (left_out,), null, confidence_level, small_sample)
-
-
-def _shrinkage(artists: Sequence[Bootstrap]) -> float:
-    """How much of the spread of the artists' figures is the artists' own, as a ratio of standard deviations."""
-    if len(artists) < 2:
-        return 1.0
-    total = float(np.var([artist.estimate for artist in artists], ddof=1))
-    within = float(np.mean([artist.distribution.var() for artist in artists]))
-    return float(np.sqrt(max(0.0, 1 - within / total))) if total > 0 else 1.0
+    return finish(float(estimates.mean()), distribution, (left_out,), null, confidence_level, small_sample)
 
 
 @dataclass(frozen=True, eq=False)
@@ -390,66 +342,3 @@ def _without_columns(cell: Float64, groups: list[Int64]) -> Float64:
         without: Float64 = (means.sum() - means) / (m - 1)
         return without
     return np.array([(means.sum() - means[rows].sum()) / (m - len(rows)) for rows in groups])
-
-
-def _finish(
-    estimate: float,
-    distribution: Float64,
-    jackknives: Sequence[Float64],
-    null: float,
-    confidence_level: float,
-    small_sample: bool,
-) -> Bootstrap:
-    """Intervals and p-value from the distribution and the jackknife values of each level that was drawn."""
-    if not 0 < confidence_level < 1:
-        raise ValueError(f"confidence_level is {confidence_level}. It must lie between 0 and 1.")
-    sizes = tuple(max(1, len(values)) for values in jackknives)
-    nothing = Interval(np.nan, np.nan)
-    if min(sizes) < 2:
-        return Bootstrap(
-            estimate, np.nan, nothing, nothing, nothing, np.nan, distribution, sizes, confidence_level
-        )
-    tail = (1 - confidence_level) / 2
-    if small_sample:
-        n = min(sizes)
-        tail = float(special.ndtr(np.sqrt(n / (n - 1)) * stats.t.ppf(tail, n - 1)))
-        tail = max(tail, 1 / (1 + len(distribution)))  # of 2 or 3 units it asks for more than was drawn
-    low, high = np.quantile(distribution, [tail, 1 - tail])
-    return Bootstrap(
-        estimate=estimate,
-        standard_error=float(distribution.std(ddof=1)),
-        percentile=Interval(float(low), float(high)),
-        basic=Interval(float(2 * estimate - high), float(2 * estimate - low)),
-        bca=_bca(estimate, distribution, jackknives, tail),
-        pvalue=float((1 + np.count_nonzero(distribution <= null + 1e-12)) / (1 + len(distribution))),
-        distribution=distribution,
-        n=sizes,
-        confidence_level=confidence_level,
-    )
-
-
-def _bca(estimate: float, distribution: Float64, jackknives: Sequence[Float64], tail: float) -> Interval:
-    ties = distribution[np.abs(distribution - estimate) <= 1e-12]
-    if len(ties) == len(distribution):
-        return Interval(estimate, estimate)
-    below = np.count_nonzero(distribution < estimate - 1e-12) + len(ties) / 2
-    z0 = special.ndtri(below / len(distribution))
-    if not np.isfinite(z0):
-        return Interval(np.nan, np.nan)
-    top = bottom = 0.0
-    for values in jackknives:
-        n = len(values)
-        influence = (n - 1) * (values.mean() - values)
-        top += float((influence**3).sum()) / n**3
-        bottom += float((influence**2).sum()) / n**2
-    acceleration = top / (6 * bottom**1.5) if bottom > 0 else 0.0
-    ends = []
-    for level in (tail, 1 - tail):
-        z = z0 + special.ndtri(level)
-        if acceleration * z >= 1:  # beyond where the correction means anything
-            return Interval(np.nan, np.nan)
-        if acceleration * z >= 1:  # beyond where the correction means anything
-            return Interval(np.nan, np.nan)
-        ends.append(float(special.ndtr(z0 + z / (1 - acceleration * z))))
-    low, high = np.quantile(distribution, ends)
-    return Interval(float(low), float(high))

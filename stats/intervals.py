@@ -1,0 +1,139 @@
+"""Intervals and p-values from bootstrap distributions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special, stats
+
+from stats.ranks import Float64
+
+
+@dataclass(frozen=True, eq=False)
+class Interval:
+    """Lower and upper end."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class Bootstrap:
+    """A bootstrapped figure.
+
+    Attributes
+    ----------
+    estimate : float
+    standard_error : float
+        Standard deviation of the distribution.
+    percentile, basic, bca : Interval
+        NaN where they are not defined: BCa when all resamples lie on one side of the estimate, all where there is
+        one unit only.
+    pvalue : float
+        One-sided, of "not above `null`": (1 + resamples at or below null) / (1 + B). NaN with one unit only.
+    distribution : ndarray, shape (B,), float64
+    n : tuple of int
+        Units drawn at each level: works and imitations (or prompts); artists.
+    confidence_level : float
+    """
+
+    estimate: float
+    standard_error: float
+    percentile: Interval
+    basic: Interval
+    bca: Interval
+    pvalue: float
+    distribution: Float64
+    n: tuple[int, ...]
+    confidence_level: float
+
+
+def finish(
+    estimate: float,
+    distribution: Float64,
+    jackknives: Sequence[Float64],
+    null: float,
+    confidence_level: float,
+    small_sample: bool,
+) -> Bootstrap:
+    """Intervals and p-value from the distribution and the jackknife values of each level that was drawn."""
+    if not 0 < confidence_level < 1:
+        raise ValueError(f"confidence_level is {confidence_level}. It must lie between 0 and 1.")
+    sizes = tuple(max(1, len(values)) for values in jackknives)
+    nothing = Interval(np.nan, np.nan)
+    if min(sizes) < 2:
+        return Bootstrap(
+            estimate, np.nan, nothing, nothing, nothing, np.nan, distribution, sizes, confidence_level
+        )
+    tail = (1 - confidence_level) / 2
+    if small_sample:
+        n = min(sizes)
+        tail = float(special.ndtr(np.sqrt(n / (n - 1)) * stats.t.ppf(tail, n - 1)))
+        tail = max(tail, 1 / (1 + len(distribution)))  # of 2 or 3 units it asks for more than was drawn
+    low, high = np.quantile(distribution, [tail, 1 - tail])
+    return Bootstrap(
+        estimate=estimate,
+        standard_error=float(distribution.std(ddof=1)),
+        percentile=Interval(float(low), float(high)),
+        basic=Interval(float(2 * estimate - high), float(2 * estimate - low)),
+        bca=bca_interval(estimate, distribution, jackknives, tail),
+        pvalue=float((1 + np.count_nonzero(distribution <= null + 1e-12)) / (1 + len(distribution))),
+        distribution=distribution,
+        n=sizes,
+        confidence_level=confidence_level,
+    )
+
+
+def bca_interval(
+    estimate: float, distribution: Float64, jackknives: Sequence[Float64], tail: float
+) -> Interval:
+    """The BCa interval from the distribution and the jackknife values of each sample that was drawn.
+
+    Source: Efron & Tibshirani 1993, section 14.3; several samples as in `scipy.stats.bootstrap`. NaN where all
+    resamples lie on one side of the estimate.
+    """
+    ties = distribution[np.abs(distribution - estimate) <= 1e-12]
+    if len(ties) == len(distribution):
+        return Interval(estimate, estimate)
+    below = np.count_nonzero(distribution < estimate - 1e-12) + len(ties) / 2
+    z0 = special.ndtri(below / len(distribution))
+    if not np.isfinite(z0):
+        return Interval(np.nan, np.nan)
+    top = bottom = 0.0
+    for values in jackknives:
+        n = len(values)
+        influence = (n - 1) * (values.mean() - values)
+        top += float((influence**3).sum()) / n**3
+        bottom += float((influence**2).sum()) / n**2
+    acceleration = top / (6 * bottom**1.5) if bottom > 0 else 0.0
+    ends = []
+    for level in (tail, 1 - tail):
+        z = z0 + special.ndtri(level)
+        if acceleration * z >= 1:  # beyond where the correction means anything
+            return Interval(np.nan, np.nan)
+        ends.append(float(special.ndtr(z0 + z / (1 - acceleration * z))))
+    low, high = np.quantile(distribution, ends)
+    return Interval(float(low), float(high))
+
+
+def shrinkage(estimates: Float64, within: npt.ArrayLike) -> float:
+    """How much of the spread of the artists' figures is the artists' own, as a ratio of standard deviations.
+
+    Parameters
+    ----------
+    estimates : ndarray, shape (A,)
+    within : array_like, shape (A,)
+        The variance of each figure about its artist's true one, as its bootstrap gives it.
+
+    Examples
+    --------
+    >>> round(shrinkage(np.array([0.4, 0.6, 0.8]), [0.01, 0.02, 0.03]), 4)
+    0.7071
+    """
+    if len(estimates) < 2:
+        return 1.0
+    total = float(np.var(estimates, ddof=1))
+    return float(np.sqrt(max(0.0, 1 - float(np.asarray(within).mean()) / total))) if total > 0 else 1.0
