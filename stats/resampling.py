@@ -137,10 +137,10 @@ def crossed_bootstrap(
         draw_weights(n, n_resamples, random),
         draw_weights(m, n_resamples, random, cluster=cluster),
     )
-    groups = [np.array([j]) for j in range(m)] if cluster is None else _members(cluster, m)
+    groups = None if cluster is None else _members(cluster, m)
     return finish(
         float(cell.mean()),
-        _crossed(cell, rows, columns),
+        _crossed(cell, rows, columns, whole=cluster is None),
         (_without_rows(cell), _without_columns(cell, groups)),
         null,
         confidence_level,
@@ -187,16 +187,15 @@ def bootstrap_artists(
             continue
         cell = _check(values)
         n, m = cell.shape
-        groups = [np.array([j]) for j in range(m)] if clusters is None else _members(clusters[number], m)
-        columns = (
-            shared("imitations", m)
-            if len(groups) == m
-            else draw_weights(m, n_resamples, random, cluster=(clusters or ())[number])
-        )
+        groups = None if clusters is None else _members(clusters[number], m)
+        if groups is None or clusters is None or len(groups) == m:
+            groups, columns = None, shared("imitations", m)
+        else:
+            columns = draw_weights(m, n_resamples, random, cluster=clusters[number])
         found.append(
             finish(
                 float(cell.mean()),
-                _crossed(cell, shared("works", n), columns),
+                _crossed(cell, shared("works", n), columns, whole=groups is None),
                 (_without_rows(cell), _without_columns(cell, groups)),
                 null,
                 confidence_level,
@@ -322,9 +321,15 @@ def _check(values: npt.ArrayLike) -> Float64:
     return cell
 
 
-def _crossed(cell: Float64, rows: Float64, columns: Float64) -> Float64:
-    sums = np.einsum("bm,bm->b", rows @ cell, columns)
-    return np.asarray(sums / (cell.shape[0] * columns.sum(axis=1)))
+def _crossed(cell: Float64, rows: Float64, columns: Float64, *, whole: bool = False) -> Float64:
+    """The weighted means; `whole` where each resample has as many columns as there are."""
+    # The longer side is summed over in the matrix product, where it costs least.
+    sums = (
+        np.einsum("bn,bn->b", columns @ cell.T, rows)
+        if len(cell) < cell.shape[1]
+        else np.einsum("bm,bm->b", rows @ cell, columns)
+    )
+    return np.asarray(sums / (cell.shape[0] * (cell.shape[1] if whole else columns.sum(axis=1))))
 
 
 def _without_rows(cell: Float64) -> Float64:
@@ -334,11 +339,11 @@ def _without_rows(cell: Float64) -> Float64:
     return (means.sum() - means) / (n - 1) if n > 1 else np.empty(0)
 
 
-def _without_columns(cell: Float64, groups: list[Int64]) -> Float64:
+def _without_columns(cell: Float64, groups: list[Int64] | None) -> Float64:
+    """The mean without each column, or each group of columns, in turn; empty for one."""
+    means, m = cell.mean(axis=0), cell.shape[1]
+    if groups is None or len(groups) == m:
+        return (means.sum() - means) / (m - 1) if m > 1 else np.empty(0)
     if len(groups) < 2:
         return np.empty(0)
-    means, m = cell.mean(axis=0), cell.shape[1]
-    if len(groups) == m:
-        without: Float64 = (means.sum() - means) / (m - 1)
-        return without
     return np.array([(means.sum() - means[rows].sum()) / (m - len(rows)) for rows in groups])
