@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from stats.intervals import Interval, shrinkage
+from stats.intervals import Interval, shrinkage, tail_level
 from stats.label_count import LabelCountCurve as LabelCountCurve
 from stats.label_count import accuracy_by_label_count as accuracy_by_label_count
 from stats.ranks import Float64, Int64, Rng
@@ -115,7 +115,7 @@ def accuracy_interval(
         )
     else:
         distribution = _ratios(sums, sizes, n_resamples, np.random.default_rng(rng))
-        method, interval = "cluster bootstrap", _percentile(distribution, confidence_level)
+        method, interval = "cluster bootstrap", _percentile(distribution, confidence_level, units)
         note = _few(units, "clusters")
     return Accuracy(estimate, interval, n, n_right, units, method, note, confidence_level)
 
@@ -154,8 +154,8 @@ def macro_interval(
     Notes
     -----
     Hierarchical bootstrap (Davison & Hinkley 1997, section 3.8): artists are drawn, then each one's clusters (or
-    pictures, without clusters); an artist drawn twice is resampled twice. Percentile interval. So that the spread
-    within artists is not counted twice, shares are first drawn towards their mean (`stats.resampling.shrinkage`). Where
+    pictures, without clusters); an artist drawn twice is resampled twice. Widened percentile interval. So that the
+    spread within artists is not counted twice, shares are first drawn towards their mean (`shrinkage`). Where
     all resamples are alike: Clopper-Pearson as if each artist were one picture.
     Assumed: artists are independent. Prompts that all artists share are drawn anew for each of them.
 
@@ -184,7 +184,7 @@ def macro_interval(
             who = random.integers(0, units, n_resamples)
             distribution += drawn[who, random.integers(0, n_resamples, n_resamples)]
         distribution /= units
-        method, interval = "hierarchical bootstrap", _percentile(distribution, confidence_level)
+        method, interval = "hierarchical bootstrap", _percentile(distribution, confidence_level, units)
         note = _few(units, "artists")
         if np.ptp(distribution) <= _TIE:
             method, interval = _ON_UNITS, clopper_pearson(estimate * units, units, confidence_level)
@@ -383,8 +383,8 @@ def _ratios(sums: Float64, sizes: Float64, n_resamples: int, random: np.random.G
     return out
 
 
-def _percentile(distribution: Float64, confidence_level: float) -> Interval:
-    tail = (1 - confidence_level) / 2
+def _percentile(distribution: Float64, confidence_level: float, units: int) -> Interval:
+    tail = tail_level(confidence_level, units, len(distribution))
     low, high = np.quantile(distribution, [tail, 1 - tail])
     return Interval(float(low), float(high))
 

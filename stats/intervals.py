@@ -68,11 +68,7 @@ def finish(
         return Bootstrap(
             estimate, np.nan, nothing, nothing, nothing, np.nan, distribution, sizes, confidence_level
         )
-    tail = (1 - confidence_level) / 2
-    if small_sample:
-        n = min(sizes)
-        tail = float(special.ndtr(np.sqrt(n / (n - 1)) * stats.t.ppf(tail, n - 1)))
-        tail = max(tail, 1 / (1 + len(distribution)))  # of 2 or 3 units it asks for more than was drawn
+    tail = tail_level(confidence_level, min(sizes) if small_sample else None, len(distribution))
     low, high = np.quantile(distribution, [tail, 1 - tail])
     return Bootstrap(
         estimate=estimate,
@@ -137,3 +133,21 @@ def shrinkage(estimates: Float64, within: npt.ArrayLike) -> float:
         return 1.0
     total = float(np.var(estimates, ddof=1))
     return float(np.sqrt(max(0.0, 1 - float(np.asarray(within).mean()) / total))) if total > 0 else 1.0
+
+
+def tail_level(confidence_level: float, n: int | None, n_resamples: int) -> float:
+    """The level of each end of a percentile interval; wider for n units, as Student's t is than the normal.
+
+    Source: Hesterberg 2015, doi:10.1080/00031305.2015.1089789, "expanded percentile". With 2 or 3 units it asks for
+    more than was drawn: then the ends are the outermost of `n_resamples`.
+
+    Examples
+    --------
+    >>> round(tail_level(0.95, None, 999), 4), round(tail_level(0.95, 20, 999), 4)
+    (0.025, 0.0159)
+    """
+    tail = (1 - confidence_level) / 2
+    if n is None:
+        return tail
+    tail = float(special.ndtr(np.sqrt(n / (n - 1)) * stats.t.ppf(tail, n - 1)))
+    return max(tail, 1 / (1 + n_resamples))

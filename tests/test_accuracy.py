@@ -14,6 +14,7 @@ from stats.accuracy import (
     generic_test,
     macro_interval,
 )
+from stats.intervals import tail_level
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 1), (1, 1), (0, 9), (9, 9), (3, 10), (50, 120)])
@@ -35,7 +36,9 @@ def test_cluster_interval_equals_scipy() -> None:
     sums, sizes = np.bincount(cluster, correct), np.bincount(cluster)
     theirs = scipy_stats.bootstrap(
         (sums, sizes), lambda s, n, axis: s.sum(axis=axis) / n.sum(axis=axis), paired=True, vectorized=True,
-        method="percentile", n_resamples=30_000, batch=2000, random_state=np.random.default_rng(2),
+        method="percentile", confidence_level=1 - 2 * tail_level(0.95, 25, 30_000),
+        n_resamples=30_000, batch=2000,
+        random_state=np.random.default_rng(2),
     ).confidence_interval  # fmt: skip
     order = random.permutation(len(cluster))
     ours = accuracy_interval(correct[order], cluster=cluster[order], n_resamples=30_000, rng=3)
@@ -85,20 +88,12 @@ def test_refusals() -> None:
         macro_interval([1, 0], [1])
 
 
-def slow_hierarchical(
-    correct: np.ndarray, artist: np.ndarray, cluster: np.ndarray, random, n: int
-) -> list[float]:
-    """Draw artists, then clusters of each, in so many words."""
-    names, means = np.unique(artist), []
-    for _ in range(n):
-        shares = []
-        for name in random.choice(names, len(names)):
-            own = artist == name
-            labels = np.unique(cluster[own])
-            picked = [correct[own & (cluster == label)] for label in random.choice(labels, len(labels))]
-            shares.append(np.concatenate(picked).mean())
-        means.append(np.mean(shares))
-    return means
+def slow_share(correct: np.ndarray, cluster: np.ndarray, random: np.random.Generator) -> float:
+    """Draw clusters of one artist, in so many words."""
+    labels = np.unique(cluster)
+    return float(
+        np.concatenate([correct[cluster == label] for label in random.choice(labels, len(labels))]).mean()
+    )
 
 
 def test_macro_equals_brute_force() -> None:
@@ -106,10 +101,19 @@ def test_macro_equals_brute_force() -> None:
     artist = np.repeat(np.arange(8), random.integers(6, 15, 8))
     cluster = random.integers(0, 4, len(artist))
     correct = random.random(len(artist)) < random.beta(2, 2, 8)[artist]
-    slow = slow_hierarchical(correct, artist, cluster, random, 4000)
+    parts = [(correct[artist == a], cluster[artist == a]) for a in range(8)]
+    shares = np.array([right.mean() for right, _ in parts])
+    within = np.mean([np.var([slow_share(*part, random) for _ in range(1000)]) for part in parts])
+    kept = np.sqrt(max(0, 1 - within / shares.var(ddof=1)))  # of the spread between artists
+    moved = shares.mean() + kept * (shares - shares.mean()) - shares
+    slow = [
+        np.mean([slow_share(*parts[a], random) + moved[a] for a in random.integers(0, 8, 8)])
+        for _ in range(4000)
+    ]
+    tail = tail_level(0.95, 8, 30_000)
+    low, high = np.quantile(slow, [tail, 1 - tail])
     ours = macro_interval(correct, artist, cluster=cluster, n_resamples=30_000, rng=5)
-    low, high = np.quantile(slow, [0.025, 0.975])
-    assert ours.estimate == pytest.approx(np.mean([correct[artist == a].mean() for a in range(8)]))
+    assert ours.estimate == pytest.approx(shares.mean())
     assert ours.interval.low == pytest.approx(low, abs=0.06 * (high - low))
     assert ours.interval.high == pytest.approx(high, abs=0.06 * (high - low))
     assert (ours.n_units, ours.method) == (8, "hierarchical bootstrap") and "too narrow" in ours.note
