@@ -19,7 +19,7 @@ from retrieval.classify import (
     label_scores_by_name,
     prototype_scores,
 )
-from retrieval.evidence import Testing, match_evidence, placebo_numbers
+from retrieval.evidence import Testing, match_evidence, placebo_numbers, prompt_labels
 from retrieval.load import Pictures, pictures, release
 from retrieval.match import discrimination_gap, match
 from retrieval.similarity import Float64, Int64
@@ -274,7 +274,11 @@ def match_release(
         if testing is not None:
             placebo_numbers(index, testing.placebos, imitations)  # before the long part
         collector = Collector(
-            works.artist, imitations.artist, n_artists, rng=testing.seed if testing else None
+            works.artist,
+            imitations.artist,
+            n_artists,
+            prompt=prompt_labels(index, imitations),
+            rng=testing.seed if testing else None,
         )
         found = match(
             works.vectors,

@@ -12,7 +12,7 @@ import numpy as np
 from indexer.errors import ImindexError
 from indexer.store import Index
 from retrieval.load import Pictures
-from retrieval.similarity import Float64, similarities, similarity_blocks
+from retrieval.similarity import Float64, Int64, similarities, similarity_blocks
 from stats.intervals import Bootstrap
 from stats.mmd import mmd_test, rbf_kernel_from_similarity
 from stats.multiple import Adjusted, adjust_all, called
@@ -178,17 +178,22 @@ def match_evidence(
     }
 
 
-def _prompts(index: Index, scores: SetScores, imitations: Pictures) -> list[np.ndarray[Any, Any]]:
-    """A label for each own imitation of every artist: its prompt, or itself where there are few prompts."""
+def prompt_labels(index: Index, chosen: Pictures) -> Int64:
+    """A number for each picture's prompt; a picture without one has a number of its own."""
     column = index.column("prompt")
-    texts = np.array([column[row] or "" for row in imitations.rows.tolist()], dtype=object)[scores.order]
+    texts = np.array([column[row] or f"\0{row}" for row in chosen.rows.tolist()])
+    return np.unique(texts, return_inverse=True)[1].astype(np.int64)
+
+
+def _prompts(index: Index, scores: SetScores, imitations: Pictures) -> list[Int64]:
+    """A label for each own imitation of every artist: its prompt, or itself where there are few prompts."""
+    numbers = prompt_labels(index, imitations)[scores.order]
     ends = np.cumsum(scores.n_imitations)
     labels = []
     for artist, cell in enumerate(scores.own):
-        own = texts[ends[artist] - scores.n_imitations[artist] : ends[artist]][: cell.shape[1]]
-        numbers = np.unique(own.astype(str), return_inverse=True)[1] if len(own) else np.arange(0)
-        enough = len(numbers) and MIN_PROMPTS <= numbers.max() + 1 < len(own)
-        labels.append(numbers if enough else np.arange(len(own)))
+        own = numbers[ends[artist] - scores.n_imitations[artist] : ends[artist]][: cell.shape[1]]
+        enough = MIN_PROMPTS <= len(np.unique(own)) < len(own)
+        labels.append(own if enough else np.arange(len(own)))
     return labels
 
 

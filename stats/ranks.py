@@ -113,6 +113,8 @@ class Collector:
     imitation_artist : array_like, shape (M,), integers below n_artists
         The artist, or placebo name, that was in the prompt.
     n_artists : int
+    prompt : array_like, shape (M,), optional
+        The prompt of each imitation: a set is subsampled by whole prompts, as far as that goes.
     rng : Generator or int, optional
         Chooses which imitations stand for a set that is larger than it is compared at.
 
@@ -126,10 +128,19 @@ class Collector:
     Sets are exchangeable at equal size only: a mean over 5 imitations varies more than one over 50. So all are
     compared at the largest size that nine of ten sets have; larger sets are subsampled, smaller ones are no
     reference; and an artist with a smaller own set is compared at that size, with everybody subsampled to it.
+
+    Pictures of one prompt are alike, so 20 pictures of 4 prompts vary more than 20 of 20: hence whole prompts. Where
+    sets differ in size and also in pictures a prompt, no subsample makes them exchangeable.
     """
 
     def __init__(
-        self, work_artist: npt.ArrayLike, imitation_artist: npt.ArrayLike, n_artists: int, *, rng: Rng = None
+        self,
+        work_artist: npt.ArrayLike,
+        imitation_artist: npt.ArrayLike,
+        n_artists: int,
+        *,
+        prompt: npt.ArrayLike | None = None,
+        rng: Rng = None,
     ) -> None:
         self._maker = _labels(work_artist, n_artists, "works")
         imitated = _labels(imitation_artist, n_artists, "imitations")
@@ -138,7 +149,7 @@ class Collector:
         )
         self._m = m = len(imitated)
         # Columns in the order of their sets, within a set at random: the first so many are the subsample.
-        self.order = np.lexsort((np.random.default_rng(rng).permutation(m), imitated))
+        self.order = _shuffled(imitated, prompt, np.random.default_rng(rng))
         self._present = np.flatnonzero(self._n_imitations)
         sizes_here = self._n_imitations[self._present]
         self._starts = np.concatenate([[0], np.cumsum(sizes_here)[:-1]])
@@ -205,12 +216,28 @@ class Collector:
         )  # fmt: skip
 
 
+def _shuffled(imitated: Int64, prompt: npt.ArrayLike | None, random: np.random.Generator) -> Int64:
+    """The columns by set; within a set the prompts in random order, and the pictures of each likewise."""
+    if prompt is None:
+        return np.lexsort((random.permutation(len(imitated)), imitated))
+    labels = np.asarray(prompt)
+    if labels.shape != imitated.shape:
+        raise ValueError(
+            f"prompt: expected {len(imitated)} labels, one an imitation, not the shape {labels.shape}."
+        )
+    number = np.unique(labels, return_inverse=True)[1]
+    cluster = np.unique(number * (int(imitated.max()) + 1) + imitated, return_inverse=True)[1]
+    place = random.permutation(int(cluster.max()) + 1)[cluster]
+    return np.lexsort((random.permutation(len(imitated)), place, imitated))
+
+
 def collect(
     blocks: Iterable[tuple[Any, npt.NDArray[Any]]],
     work_artist: npt.ArrayLike,
     imitation_artist: npt.ArrayLike,
     n_artists: int,
     *,
+    prompt: npt.ArrayLike | None = None,
     rng: Rng = None,
 ) -> SetScores:
     """Sum up ranks over sets.
@@ -219,7 +246,7 @@ def collect(
     ----------
     blocks : iterable of (rows, ranks)
         As `Collector.add` takes them.
-    work_artist, imitation_artist, n_artists, rng
+    work_artist, imitation_artist, n_artists, prompt, rng
         As `Collector`.
 
     Returns
@@ -238,7 +265,7 @@ def collect(
     >>> found.auc.tolist(), found.sums[2].tolist()
     ([1.0, 1.0], [[14, 6], [6, 14]])
     """
-    collector = Collector(work_artist, imitation_artist, n_artists, rng=rng)
+    collector = Collector(work_artist, imitation_artist, n_artists, prompt=prompt, rng=rng)
     for rows, ranks in blocks:
         collector.add(rows, ranks)
     return collector.finish()

@@ -199,11 +199,17 @@ def test_small_indexes_have_answers(works: Callable, tiny_model: str, tmp_path: 
             {"works/ada": 1, "imitations/r1/ada": 1},
             {"works/ada": 1, "works/bo": 1, "imitations/r1/ada": 1},
             {"works/ada": 2, "imitations/r1/bo": 2},
+            {"works/ada": 4, "imitations/r1/ada": 2, "imitations/r1/placebo": 2},
             {"works/ada": 3, "works/bo": 1, "imitations/r1/ada": 2, "imitations/r1/bo": 1},
         )
     ):
         root, path = works(layout), tmp_path / f"{place}.h5"
         run("build", root, "-i", path, "--model", tiny_model, "--device", "cpu")
-        for words in (["match"], ["classify", "--device", "cpu"], ["classify", "--by", "works"]):
+        placebo = ["--placebo", "placebo"] if "imitations/r1/placebo" in layout else []
+        for words in (
+            ["match", *placebo],
+            ["classify", "--device", "cpu", *placebo],
+            ["classify", "--by", "works"],
+        ):
             run(*words, "-i", path)
             json.loads(run(*words, "-i", path, "--json").stdout)

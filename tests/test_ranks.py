@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from stats.ranks import collect, common_size, twice_midranks
+from stats.ranks import Collector, collect, common_size, twice_midranks
+from stats.references import name_test
 
 N_ARTISTS = 6
 
@@ -110,3 +111,29 @@ def test_one_artist_alone_has_no_auc_and_one_of_each_is_enough() -> None:
     assert np.isnan(alone.auc).all() and alone.sums[2].tolist() == [[6]]
     pair = collect([(slice(None), twice_midranks([[0.3, 0.4]]))], [1], [0, 1], 2)
     assert pair.auc[1] == 1.0
+
+
+def test_sets_are_subsampled_by_whole_prompts() -> None:
+    imitations = np.repeat([0, 1, 2], [4, 12, 12])
+    prompts = np.concatenate([np.arange(4) // 2, np.arange(12) // 2, np.arange(12) // 2])
+    collector = Collector(np.zeros(2, int), imitations, 3, prompt=prompts, rng=1)
+    for start in (4, 16):
+        first = collector.order[start : start + 4]
+        assert len(np.unique(prompts[first])) == 2
+    with pytest.raises(ValueError, match="28 labels"):
+        Collector([0], imitations, 3, prompt=[1])
+
+
+def test_name_test_keeps_its_level_with_larger_placebo_sets_and_prompts() -> None:
+    rng = np.random.default_rng(11)
+    sizes = [10] + [40] * 19
+    names = np.repeat(np.arange(20), sizes)
+    prompts = np.concatenate([np.arange(size) // 5 for size in sizes])  # five pictures a prompt in every set
+    called = []
+    for _ in range(600):
+        effects = rng.normal(size=(20, 8))[names, prompts]
+        similarity = effects[None] + 0.3 * rng.normal(size=(5, len(names)))
+        ranks = twice_midranks(similarity)
+        scores = collect([(slice(None), ranks)], np.zeros(5, int), names, 20, prompt=prompts, rng=rng)
+        called.append(name_test(scores, range(1, 20)).pvalue[0] <= 0.1 + 1e-12)
+    assert np.mean(called) <= 0.1 + 3 * np.sqrt(0.09 / 600)  # by single pictures: about 0.2
