@@ -11,7 +11,7 @@ import numpy as np
 
 from indexer.errors import ImindexError
 from indexer.store import Index
-from retrieval.load import Pictures
+from retrieval.load import Pictures, pictures
 from retrieval.similarity import Float64, Int64, similarities, similarity_blocks
 from stats.intervals import Bootstrap
 from stats.mmd import mmd_test, rbf_kernel_from_similarity
@@ -27,6 +27,8 @@ UNITS = ("artist", "work")
 MIN_PROMPTS = 5
 """With fewer prompts than this they are held fixed: nothing can be said of prompts in general."""
 MMD_RESAMPLES = 999
+ROBUST = "robust positive"
+GAP_CLASSES = (ROBUST, "ambiguous", "robust negative")
 CANNOT_TELL = "this encoder cannot tell"
 IMITATED = "imitated"
 NAME_MATTERS = "the name matters"
@@ -120,19 +122,20 @@ def match_evidence(
     boots = bootstrap_artists(scores.own, clusters=prompts, rng=random, **how)
     name, rival = name_test(scores, placebos), rival_test(scores, placebos)
     by_work = work_test(scores, n_resamples=testing.n_resamples, rng=random)
-    within = _among_works(works)
+    known = pictures(index, "works", "background")  # an artist in the background is one to be told from
+    within = _among_works(known)
     gaps = gap_bootstrap(
-        within, works.artist, n_artists, confidence_level=testing.confidence_level, rng=random
+        within, known.artist, n_artists, confidence_level=testing.confidence_level, rng=random
     )
-    best = ceiling(within, works.artist, n_artists)
-    tells = np.array([label == "robust positive" for label in gaps.status])
+    best = ceiling(within, known.artist, n_artists)
+    tells = np.array([label == ROBUST for label in gaps.status])
     p_name, p_rival = (name.pvalue_t, rival.pvalue_t) if testing.approximate else (name.pvalue, rival.pvalue)
     p = np.maximum(p_name, p_rival) if placebos else p_rival
     p = by_work.pvalue if testing.unit == "work" else p
     # The gap rests on works only, so to choose by it does not bend the tests.
     adjusted, names = adjust_all(np.where(tells, p, np.nan)), adjust_all(np.where(tells, p_name, np.nan))
-    family = adjusted.n_tests
-    findings = _findings(tells, adjusted, names, testing, bool(placebos))
+    family = max(adjusted.n_tests, names.n_tests)
+    findings = _findings(gaps.status, adjusted, names, testing, bool(placebos))
     tested = [a for a in range(n_artists) if scores.sizes[a] > 0]
     found = {
         a: {
@@ -246,26 +249,28 @@ def _differs(
 
 
 def _findings(
-    tells: np.ndarray[Any, Any], both: Adjusted, name: Adjusted, testing: Testing, with_placebos: bool
+    gap_status: Sequence[str], both: Adjusted, name: Adjusted, testing: Testing, with_placebos: bool
 ) -> list[str]:
     """Each artist's finding, after correction: of both tests, else of the name alone, else none."""
     p: Float64 = getattr(both, testing.adjust)
     passed = called(p, level=testing.level)
-    by_name = called(getattr(name, testing.adjust), level=testing.level)
+    by_name: Float64 = getattr(name, testing.adjust)
+    name_passed = called(by_name, level=testing.level)
     named = testing.unit == "artist" and with_placebos
     best = IMITATED if named or testing.unit == "work" else NEARER
-    return [
-        CANNOT_TELL
-        if not tells[a]
-        else NOT_TESTED
-        if np.isnan(p[a])
-        else best
-        if passed[a]
-        else NAME_MATTERS
-        if named and by_name[a]
-        else NOT_SHOWN
-        for a in range(len(p))
-    ]
+    findings = []
+    for artist, status in enumerate(gap_status):
+        if status not in GAP_CLASSES or (
+            np.isnan(p[artist]) and not (named and np.isfinite(by_name[artist]))
+        ):
+            findings.append(NOT_TESTED)
+        elif status != ROBUST:
+            findings.append(CANNOT_TELL)
+        elif passed[artist]:
+            findings.append(best)
+        else:
+            findings.append(NAME_MATTERS if named and name_passed[artist] else NOT_SHOWN)
+    return findings
 
 
 def _question(unit: str, with_placebos: bool) -> str:

@@ -80,6 +80,10 @@ def p_value(p: float) -> str:
     return f"{p:.3f}" if p >= 0.001 else f"{p:.1e}"
 
 
+def _span(low: float, high: float) -> str:
+    return "-" if low != low else f"{number(low)} to {number(high)}"
+
+
 def print_evidence(result: dict[str, Any], show_all: bool) -> None:
     """Print the findings, one artist a line, the smallest p first; and what they rest on."""
     evidence = result["evidence"]
@@ -92,7 +96,7 @@ def print_evidence(result: dict[str, Any], show_all: bool) -> None:
             a["artist"],
             a["finding"],
             number(a["auc"]),
-            f"{number(a['auc_low'])} to {number(a['auc_high'])}",
+            _span(a["auc_low"], a["auc_high"]),
             *([p_value(a["p_name"]), p_value(a[f"p_name_{method}"])] if named else []),
             p_value(a["p_rival"]),
             *([p_value(a["p_work"])] if evidence["unit"] == "work" else []),
@@ -140,7 +144,7 @@ def _basis(result: dict[str, Any]) -> list[str]:
             lines.append(
                 "Approximate: found by studentised p-values, which take the references' scores for normal."
             )
-        elif evidence["adjust"] == "holm" and few:
+        elif evidence["adjust"] == "holm" and few and evidence["family"]:
             lines.append(
                 f"Holm's correction can find an artist from {needed:,} {' and '.join(few)} on. Names are cheap: ask "
                 "the release for more of them, or see --adjust bh and --approximate."
@@ -149,6 +153,11 @@ def _basis(result: dict[str, Any]) -> list[str]:
             '"Imitated": both after correction. "The name matters": that alone; read p rival beside it.'
             if evidence["placebos"]
             else "Without placebo names nothing is said of whether the name matters: pass --placebo."
+        )
+    if evidence["overall"]["findings"]["not tested"]:
+        lines.append(
+            "Not tested: there is no other artist's work to judge this encoder by, or no reference. Works of "
+            "further artists go into background/."
         )
     cannot = evidence["overall"]["findings"]["this encoder cannot tell"]
     if cannot:
@@ -167,7 +176,7 @@ def summary(result: dict[str, Any]) -> str:
         text += f". Of the {found['the name matters']} whose name matters, p rival is below the level for {beside}"
     text += "."
     if overall["auc"] == overall["auc"]:
-        interval = f"{number(overall['auc_low'])} to {number(overall['auc_high'])}"
+        interval = _span(overall["auc_low"], overall["auc_high"])
         text += (
             f"\nMean AUC {number(overall['auc'])} ({100 * evidence['confidence_level']:g} % interval {interval}); "
             f"p of the assignment over all {p_value(overall['p_assignment'])}."

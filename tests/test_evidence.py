@@ -213,3 +213,27 @@ def test_small_indexes_have_answers(works: Callable, tiny_model: str, tmp_path: 
         ):
             run(*words, "-i", path)
             json.loads(run(*words, "-i", path, "--json").stdout)
+
+
+def test_one_artist_with_placebos_and_a_background_is_found(tiny_model: str, tmp_path: Path) -> None:
+    art, index = tmp_path / "art", tmp_path / "i.h5"
+    for n in range(12):
+        paint(art / "works" / "ada" / f"{n}.png", (200, 30, 30), n)
+        paint(art / "background" / "bo" / f"{n}.png", (30, 60, 200), 100 + n)
+    for n in range(3):
+        paint(art / "imitations" / "r1" / "ada" / f"{n}.png", (200, 30, 30), 200 + n)
+        for name in range(19):
+            paint(
+                art / "imitations" / "r1" / f"placebo {name}" / f"{n}.png",
+                (128, 128, 128),
+                300 + 9 * name + n,
+            )
+    run("build", art, "-i", index, "--model", tiny_model, "--device", "cpu")
+    found = by_artist(asked(index, "match", "--placebo", "placebo *"))["ada"]
+    assert (found["finding"], found["p_name"], found["p_rival"]) == ("the name matters", 0.05, None)
+    run("remove", "--collection", "background", "-i", index)
+    alone = by_artist(asked(index, "match", "--placebo", "placebo *"))["ada"]
+    assert (alone["finding"], alone["p_name"]) == ("not tested", 0.05)
+    assert "go into background/" in " ".join(
+        run("match", "--placebo", "placebo *", "-i", index).stdout.split()
+    )
