@@ -122,6 +122,10 @@ def match_evidence(
     boots = bootstrap_artists(scores.own, clusters=prompts, rng=random, **how)
     name, rival = name_test(scores, placebos), rival_test(scores, placebos)
     by_work = work_test(scores, n_resamples=testing.n_resamples, rng=random)
+    floors = {
+        "placebo": _placebo_floor(scores, placebos),
+        "control": _control_floor(index, works, imitations),
+    }
     known = pictures(index, "works", "background")  # an artist in the background is one to be told from
     within = _among_works(known)
     gaps = gap_bootstrap(
@@ -150,6 +154,8 @@ def match_evidence(
             "gap_low": gaps.low[a],
             "gap_high": gaps.high[a],
             "ceiling_auc": best.auc[a],
+            "floor_placebo": floors["placebo"][a],
+            "floor_control": floors["control"][a],
             "p_differs": _differs(works, imitations, a, testing.n_resamples, random),
             "finding": findings[a],
         }
@@ -234,6 +240,37 @@ def _among_works(works: Pictures) -> np.ndarray[Any, np.dtype[np.float32]]:
     for rows, block in similarity_blocks(works.vectors, works.vectors):
         table[rows] = block
     return table
+
+
+def _placebo_floor(scores: SetScores, placebos: Sequence[int]) -> Float64:
+    """Mean rank percentile of all placebo names' imitations, to each artist's works, shape (A,)."""
+    floor = np.full(len(scores.sizes), np.nan)
+    if len(placebos):
+        counts = scores.n_imitations[list(placebos)]
+        near = scores.per_work[:, list(placebos)] @ counts / counts.sum()
+        for artist in np.flatnonzero(scores.n_works).tolist():
+            floor[artist] = near[scores.work_artist == artist].mean()
+    return floor
+
+
+def _control_floor(index: Index, works: Pictures, imitations: Pictures) -> Float64:
+    """Mean rank percentile that control pictures would have among the imitations, to each artist's works."""
+    floor = np.full(len(index.artists), np.nan)
+    if not any(c.kind == "control" and index.n for c in index.collections):
+        return floor
+    control = pictures(index, "control")
+    near = np.empty(len(works.rows))
+    for rows, block in similarity_blocks(works.vectors, imitations.vectors):
+        ordered = np.sort(block, axis=1)
+        asked = similarities(works.vectors[rows], control.vectors)
+        places = [
+            np.searchsorted(line, values, "left") + np.searchsorted(line, values, "right")
+            for line, values in zip(ordered, asked, strict=True)
+        ]
+        near[rows] = np.array(places).mean(axis=1) / (2 * block.shape[1])
+    for artist in np.unique(works.artist).tolist():
+        floor[artist] = near[works.artist == artist].mean()
+    return floor
 
 
 def _differs(

@@ -91,6 +91,11 @@ def print_evidence(result: dict[str, Any], show_all: bool) -> None:
     tested.sort(key=lambda a: (a["p"] if a["p"] == a["p"] else 2.0, -a["auc"], a["artist"]))
     shown = tested if show_all else tested[:TOP]
     method, named = evidence["adjust"], bool(evidence["placebos"])
+    floors = [
+        kind
+        for kind in ("placebo", "control")
+        if any(a[f"floor_{kind}"] == a[f"floor_{kind}"] for a in tested)
+    ]
     rows = [
         [
             a["artist"],
@@ -101,6 +106,7 @@ def print_evidence(result: dict[str, Any], show_all: bool) -> None:
             p_value(a["p_rival"]),
             *([p_value(a["p_work"])] if evidence["unit"] == "work" else []),
             p_value(a[f"p_{method}"]),
+            *(number(a[f"floor_{kind}"]) for kind in floors),
             number(a["ceiling_auc"]),
             a["gap_class"],
         ]
@@ -113,7 +119,7 @@ def print_evidence(result: dict[str, Any], show_all: bool) -> None:
         header += ["p work", ADJUSTED[method]]
     else:
         header += [f"both, {ADJUSTED[method]}" if named else ADJUSTED[method]]
-    header += ["ceiling", "gap"]
+    header += [*({"placebo": "floor", "control": "controls"}[kind] for kind in floors), "ceiling", "gap"]
     more = f" ({len(shown)} of {len(tested)}; --all prints the rest)" if len(shown) < len(tested) else ""
     print_table(
         f"{result['collection']}: is each artist imitated?{more}", header, rows, left=2, note=_basis(result)

@@ -231,6 +231,22 @@ def test_one_artist_with_placebos_and_a_background_is_found(tiny_model: str, tmp
     run("build", art, "-i", index, "--model", tiny_model, "--device", "cpu")
     found = by_artist(asked(index, "match", "--placebo", "placebo *"))["ada"]
     assert (found["finding"], found["p_name"], found["p_rival"]) == ("the name matters", 0.05, None)
+    assert 0 < found["floor_placebo"] < found["auc"] and found["floor_control"] is None
+    for n in range(2):
+        paint(art / "control" / f"{n}.png", (128, 128, 128), 900 + n)
+    run("build", art, "-i", index, "--device", "cpu")
+    with_control = by_artist(asked(index, "match", "--placebo", "placebo *"))["ada"]
+    assert with_control["p_name"] == 0.05
+    with Index(index) as opened:
+        kind = np.array([c.kind for c in opened.collections])[opened.column("collection")]
+        vectors, names = np.asarray(opened.vectors).astype(np.float64), opened.artists
+        own = (kind == "works") & (opened.column("artist") == names.index("ada"))
+    made, control = (
+        vectors[own] @ vectors[kind == "imitations"].T,
+        vectors[own] @ vectors[kind == "control"].T,
+    )
+    further = (made[:, None, :] < control[:, :, None]) + (made[:, None, :] == control[:, :, None]) / 2
+    assert with_control["floor_control"] == pytest.approx(further.mean())
     run("remove", "--collection", "background", "-i", index)
     alone = by_artist(asked(index, "match", "--placebo", "placebo *"))["ada"]
     assert (alone["finding"], alone["p_name"]) == ("not tested", 0.05)
