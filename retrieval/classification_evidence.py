@@ -60,9 +60,11 @@ def classification_evidence(
             "p_generic": generic_test(int(counts[artist]), generic).pvalue if result.n_generic else np.nan,
             "n_generic": generic,
         }
-    curve = (
-        accuracy_by_label_count(scores, chosen.artist, n_generic=result.n_generic) if n_artists > 1 else None
-    )
+    own = np.isfinite(scores[np.arange(len(chosen.artist)), chosen.artist])
+    several = np.isfinite(scores[:, :n_artists]).sum(axis=1) > 1
+    curve = None
+    if (own & several).any():
+        curve = accuracy_by_label_count(scores, chosen.artist, n_generic=result.n_generic)
     return {
         "artists": found,
         "macro": _interval(macro_interval(right, chosen.artist, **how)),
