@@ -203,14 +203,17 @@ def _missing(scores: SetScores, artist: int) -> str:
 
 
 def _centres(table: Float64) -> Float64:
-    """Row a, column s: the mean of column s over the artists with works other than a and s; 0 where there are none."""
+    """Row a, column s: the mean of column s over artists with works other than a and s; 0 if any has none."""
     known = ~np.isnan(table)
     values = np.where(known, table, 0.0)
     diagonal = np.eye(len(table), dtype=np.bool_)
     kept, counted = np.where(diagonal, 0.0, values), known & ~diagonal
     n = counted.sum(axis=0) - counted
     total = kept.sum(axis=0) - kept
-    return np.where(n > 0, total / np.maximum(n, 1), 0.0)
+    whole = ((n > 0) | ~known).all(
+        axis=1
+    )  # all sets of a row are corrected, or none: they must stay comparable
+    return np.where(whole[:, None], total / np.maximum(n, 1), 0.0)
 
 
 def _studentised(own: float, references: Float64) -> tuple[float, float]:

@@ -126,3 +126,11 @@ def test_references_needed() -> None:
     assert 1 / references_needed(0.01, 24) > 0.01 / 24
     with pytest.raises(ValueError, match="level"):
         references_needed(0.0)
+
+
+def test_with_two_artists_nothing_is_taken_off_either() -> None:
+    rng = np.random.default_rng(7)
+    works, imitations = np.repeat(np.arange(2), 4), np.repeat(np.arange(12), 5)
+    similarity = rng.normal(size=(8, 60)) + 3.0 * (works[:, None] == imitations[None])
+    found = rival_test(scores_of(similarity, works, imitations, 12))
+    assert found.pvalue[:2].tolist() == [1 / 12, 1 / 12]
