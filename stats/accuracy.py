@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from stats.intervals import Interval, shrinkage, tail_level
+from stats.intervals import LEAST, TIE, Interval, clopper_pearson, shrinkage, tail_level
 from stats.label_count import LabelCountCurve as LabelCountCurve
 from stats.label_count import accuracy_by_label_count as accuracy_by_label_count
 from stats.ranks import Float64, Int64, Rng
@@ -20,7 +20,6 @@ from stats.resampling import draw_weights
 
 FEW = 10  # with fewer clusters or artists, bootstrap intervals get a note that they are too narrow
 _BLOCK = 2**22
-_TIE = 1e-12
 _ON_UNITS = "Clopper-Pearson on units"
 
 
@@ -108,7 +107,7 @@ def accuracy_interval(
     elif units == 1:
         method, interval = "none", Interval(np.nan, np.nan)
         note = "one cluster only: no interval. Generate imitations from more prompts."
-    elif np.ptp(sums / sizes) <= _TIE:
+    elif np.ptp(sums / sizes) <= TIE:
         method, interval = _ON_UNITS, clopper_pearson(estimate * units, units, confidence_level)
         note = (
             f"all clusters have the same share: interval as if each of the {units} clusters were one picture."
@@ -186,24 +185,10 @@ def macro_interval(
         distribution /= units
         method, interval = "hierarchical bootstrap", _percentile(distribution, confidence_level, units)
         note = _few(units, "artists")
-        if np.ptp(distribution) <= _TIE:
+        if np.ptp(distribution) <= TIE:
             method, interval = _ON_UNITS, clopper_pearson(estimate * units, units, confidence_level)
             note = f"all resamples are alike: interval as if each of the {units} artists were one picture."
     return Accuracy(estimate, interval, len(right), int(right.sum()), units, method, note, confidence_level)
-
-
-def clopper_pearson(n_right: float, n: float, confidence_level: float) -> Interval:
-    """Exact interval of a binomial proportion; whole numbers are not required.
-
-    Examples
-    --------
-    >>> clopper_pearson(0, 10, 0.95).low, round(clopper_pearson(0, 10, 0.95).high, 4)
-    (0.0, 0.3085)
-    """
-    tail, wrong = (1 - confidence_level) / 2, n - n_right
-    low = 0.0 if n_right <= 0 else float(stats.beta.ppf(tail, n_right, wrong + 1))
-    high = 1.0 if wrong <= 0 else float(stats.beta.isf(tail, n_right + 1, wrong))
-    return Interval(low, high)
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,7 +253,7 @@ def chance_test(
         raise ValueError("correct_by_artist_counts: expected whole numbers from 0 to n.")
     if not ((rate >= 0) & (rate <= 1)).all():
         raise ValueError("chance: expected shares from 0 to 1, such as 1 / labels.")
-    p = np.where(counts == 0, 1.0, stats.binom.sf(counts - 1, sizes, rate))
+    p = np.where(counts == 0, 1.0, np.maximum(stats.binom.sf(counts - 1, sizes, rate), LEAST))
     return ChanceTest(p, counts.astype(np.int64), sizes.astype(np.int64), rate.copy())
 
 

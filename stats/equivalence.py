@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from stats.intervals import Interval
+from stats.intervals import LEAST, Interval
 from stats.ranks import Float64
 
 TIE = 100 * float(np.finfo(np.float64).eps)
@@ -143,6 +143,7 @@ def _margin_test(
     else:
         lower = float(stats.t.sf((mean + margin) / error, n - 1))
         upper = float(stats.t.cdf((mean - margin) / error, n - 1))
+    lower, upper = max(lower, LEAST), max(upper, LEAST)
     p = max(lower, upper) if both else upper
     half = float(stats.t.ppf(confidence_level, n - 1)) * error
     return MarginTest(

@@ -11,6 +11,11 @@ from scipy import special, stats
 
 from stats.ranks import Float64
 
+TIE = 1e-12
+"""Resamples that differ by no more are taken for equal."""
+LEAST = float(np.finfo(np.float64).tiny)
+"""What a p-value is at least, where a formula would round to 0."""
+
 
 @dataclass(frozen=True, eq=False)
 class Interval:
@@ -31,7 +36,7 @@ class Bootstrap:
         Standard deviation of the distribution.
     percentile, basic, bca : Interval
         NaN where they are not defined: BCa when all resamples lie on one side of the estimate, all where there is
-        one unit only.
+        one unit only. Where all resamples are alike, and the figure is a share: Clopper-Pearson with the fewest units.
     pvalue : float
         One-sided, of "not above `null`": (1 + resamples at or below null) / (1 + B). NaN with one unit only.
     distribution : ndarray, shape (B,), float64
@@ -69,14 +74,21 @@ def finish(
             estimate, np.nan, nothing, nothing, nothing, np.nan, distribution, sizes, confidence_level
         )
     tail = tail_level(confidence_level, min(sizes) if small_sample else None, len(distribution))
-    low, high = np.quantile(distribution, [tail, 1 - tail])
+    if np.ptp(distribution) <= TIE and 0 <= estimate <= 1:
+        # No spread among so few does not mean that there is none: a bound, as if each unit were right or wrong.
+        percentile = basic = bca = clopper_pearson(estimate * min(sizes), min(sizes), confidence_level)
+    else:
+        low, high = np.quantile(distribution, [tail, 1 - tail])
+        percentile = Interval(float(low), float(high))
+        basic = Interval(float(2 * estimate - high), float(2 * estimate - low))
+        bca = bca_interval(estimate, distribution, jackknives, tail)
     return Bootstrap(
         estimate=estimate,
         standard_error=float(distribution.std(ddof=1)),
-        percentile=Interval(float(low), float(high)),
-        basic=Interval(float(2 * estimate - high), float(2 * estimate - low)),
-        bca=bca_interval(estimate, distribution, jackknives, tail),
-        pvalue=float((1 + np.count_nonzero(distribution <= null + 1e-12)) / (1 + len(distribution))),
+        percentile=percentile,
+        basic=basic,
+        bca=bca,
+        pvalue=float((1 + np.count_nonzero(distribution <= null + TIE)) / (1 + len(distribution))),
         distribution=distribution,
         n=sizes,
         confidence_level=confidence_level,
@@ -91,10 +103,10 @@ def bca_interval(
     Source: Efron & Tibshirani 1993, section 14.3; several samples as in `scipy.stats.bootstrap`. NaN where all
     resamples lie on one side of the estimate.
     """
-    ties = distribution[np.abs(distribution - estimate) <= 1e-12]
+    ties = distribution[np.abs(distribution - estimate) <= TIE]
     if len(ties) == len(distribution):
         return Interval(estimate, estimate)
-    below = np.count_nonzero(distribution < estimate - 1e-12) + len(ties) / 2
+    below = np.count_nonzero(distribution < estimate - TIE) + len(ties) / 2
     z0 = special.ndtri(below / len(distribution))
     if not np.isfinite(z0):
         return Interval(np.nan, np.nan)
@@ -151,3 +163,17 @@ def tail_level(confidence_level: float, n: int | None, n_resamples: int) -> floa
         return tail
     tail = float(special.ndtr(np.sqrt(n / (n - 1)) * stats.t.ppf(tail, n - 1)))
     return max(tail, 1 / (1 + n_resamples))
+
+
+def clopper_pearson(n_right: float, n: float, confidence_level: float) -> Interval:
+    """Exact interval of a binomial proportion; whole numbers are not required.
+
+    Examples
+    --------
+    >>> clopper_pearson(0, 10, 0.95).low, round(clopper_pearson(0, 10, 0.95).high, 4)
+    (0.0, 0.3085)
+    """
+    tail, wrong = (1 - confidence_level) / 2, n - n_right
+    low = 0.0 if n_right <= 0 else float(stats.beta.ppf(tail, n_right, wrong + 1))
+    high = 1.0 if wrong <= 0 else float(stats.beta.isf(tail, n_right + 1, wrong))
+    return Interval(low, high)

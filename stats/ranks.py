@@ -42,6 +42,9 @@ class SetScores:
     sums : mapping from size to ndarray, shape (A, A), int64
         Row a, column s: sum over the works of a, and over that many imitations of set s (drawn at random, the
         same for all rows), of twice the midrank from below. -1 where the set is smaller or a has no works.
+    designs : mapping from size to ndarray, shape (A,), int64
+        Sets with one number have, in what is compared of them, as many prompts and as many pictures of each. -1
+        where the set is smaller. Only such sets can be exchangeable.
     n_works, n_imitations : ndarray, shape (A,), int64
     work_artist : ndarray, shape (W,), int64
     n_ranked : int
@@ -54,6 +57,7 @@ class SetScores:
     per_work: Float64
     sizes: Int64
     sums: dict[int, Int64]
+    designs: dict[int, Int64]
     n_works: Int64
     n_imitations: Int64
     work_artist: Int64
@@ -129,8 +133,8 @@ class Collector:
     compared at the largest size that nine of ten sets have; larger sets are subsampled, smaller ones are no
     reference; and an artist with a smaller own set is compared at that size, with everybody subsampled to it.
 
-    Pictures of one prompt are alike, so 20 pictures of 4 prompts vary more than 20 of 20: hence whole prompts. Where
-    sets differ in size and also in pictures a prompt, no subsample makes them exchangeable.
+    Pictures of one prompt are alike, so 20 pictures of 4 prompts vary more than 20 of 20: hence whole prompts. Sets
+    that then still differ in how many pictures each prompt has are told apart by `SetScores.designs`.
     """
 
     def __init__(
@@ -149,7 +153,7 @@ class Collector:
         )
         self._m = m = len(imitated)
         # Columns in the order of their sets, within a set at random: the first so many are the subsample.
-        self.order = _shuffled(imitated, prompt, np.random.default_rng(rng))
+        self.order, self._cluster = _shuffled(imitated, prompt, np.random.default_rng(rng))
         self._present = np.flatnonzero(self._n_imitations)
         sizes_here = self._n_imitations[self._present]
         self._starts = np.concatenate([[0], np.cumsum(sizes_here)[:-1]])
@@ -196,6 +200,16 @@ class Collector:
             self._own[artist][self._filled[artist] : upto] = further / (2 * (self._m - n))
         self._filled[artist] = upto
 
+    def _designs(self, size: int) -> Int64:
+        """Number the ways in which that many pictures of a set are spread over prompts."""
+        found: dict[tuple[int, ...], int] = {}
+        out = np.full(len(self._n_works), -1)
+        for name, start in zip(self._present.tolist(), self._starts.tolist(), strict=True):
+            if self._n_imitations[name] >= size:
+                _, pictures = np.unique(self._cluster[start : start + size], return_counts=True)
+                out[name] = found.setdefault(tuple(sorted(pictures.tolist())), len(found))
+        return out
+
     def finish(self) -> SetScores:
         """Return what was summed up.
 
@@ -212,14 +226,17 @@ class Collector:
             matrix[(self._n_works == 0)[:, None] | (self._n_imitations < size)[None, :]] = -1
         return SetScores(
             tuple(self._own), self._per_work, self._sizes, self._sums,
+            {size: self._designs(size) for size in self._sums},
             self._n_works, self._n_imitations, self._maker, self._m, self.order,
         )  # fmt: skip
 
 
-def _shuffled(imitated: Int64, prompt: npt.ArrayLike | None, random: np.random.Generator) -> Int64:
-    """The columns by set; within a set the prompts in random order, and the pictures of each likewise."""
+def _shuffled(
+    imitated: Int64, prompt: npt.ArrayLike | None, random: np.random.Generator
+) -> tuple[Int64, Int64]:
+    """The columns by set, within a set the prompts in random order, and the pictures of each; and their prompts."""
     if prompt is None:
-        return np.lexsort((random.permutation(len(imitated)), imitated))
+        return np.lexsort((random.permutation(len(imitated)), imitated)), np.arange(len(imitated))
     labels = np.asarray(prompt)
     if labels.shape != imitated.shape:
         raise ValueError(
@@ -228,7 +245,8 @@ def _shuffled(imitated: Int64, prompt: npt.ArrayLike | None, random: np.random.G
     number = np.unique(labels, return_inverse=True)[1]
     cluster = np.unique(number * (int(imitated.max()) + 1) + imitated, return_inverse=True)[1]
     place = random.permutation(int(cluster.max()) + 1)[cluster]
-    return np.lexsort((random.permutation(len(imitated)), place, imitated))
+    order = np.lexsort((random.permutation(len(imitated)), place, imitated))
+    return order, cluster[order]
 
 
 def collect(

@@ -18,9 +18,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from stats.intervals import LEAST
 from stats.ranks import Float64, Int64, SetScores
 
 OK = "ok"
+UNLIKE = "of this size and as many pictures a prompt"
 TIE = 1e-9
 """Scores of the rival test, percentiles, that differ by no more are taken for equal."""
 
@@ -45,7 +47,7 @@ class ReferenceTest:
     n_reference, n_at_least : ndarray, shape (A,), int64
         Sets compared with, and those of them at least as near as the own one.
     n_left_out : ndarray, shape (A,), int64
-        Reference sets that are too small to be compared.
+        Reference sets that are too small to be compared, or whose pictures are spread otherwise over prompts.
     set_size : ndarray, shape (A,), int64
         Imitations of each set that are compared.
     status : tuple of str, length A
@@ -87,7 +89,8 @@ def name_test(scores: SetScores, placebos: npt.ArrayLike) -> ReferenceTest:
     -----
     Assumed: if the name makes no difference to the model, the own set and the placebo sets are exchangeable.
     Then the rank of the own set among them is uniform and P(p <= alpha) <= alpha, for every number of works and
-    imitations, under clustering, hubs and ties, and whether or not other artists are imitated. The p-value is
+    imitations, under clustering, hubs and ties, and whether or not other artists are imitated. Sets of another
+    design (`SetScores.designs`) cannot be exchangeable, and are left out. The p-value is
     that of a Monte-Carlo test (Davison & Hinkley 1997, section 4.2; Phipson & Smyth 2010); ties count against.
 
     Not covered: a name that is real but says something else to the model ("Rose", "Marble") is no placebo.
@@ -137,12 +140,13 @@ def rival_test(
     return _against(scores, chosen, "other artists", corrected=hub_corrected)
 
 
-def imitated(name: ReferenceTest, rival: ReferenceTest) -> Float64:
+def imitated(name: ReferenceTest, rival: ReferenceTest, *, approximate: bool = False) -> Float64:
     """Does the name matter, and is it this artist? The larger of the two p-values, shape (A,).
 
-    An intersection-union test (Berger 1982): of level alpha if each of the two is. NaN where either is.
+    An intersection-union test (Berger 1982): of level alpha if each of the two is. NaN where either is. Of the
+    studentised p-values, if `approximate`.
     """
-    return np.maximum(name.pvalue, rival.pvalue)
+    return np.maximum(name.pvalue_t, rival.pvalue_t) if approximate else np.maximum(name.pvalue, rival.pvalue)
 
 
 def references_needed(level: float, n_tests: int = 1) -> int:
@@ -180,12 +184,13 @@ def _against(
         for artist in np.flatnonzero(scores.sizes == size).tolist():
             others = chosen.copy()
             others[artist] = False
-            usable = others & (scores.n_imitations >= size)
+            designs = scores.designs[size]
+            usable = others & (designs == designs[artist])
             n = n_reference[artist] = np.count_nonzero(usable)
             n_left_out[artist] = np.count_nonzero(others) - n
             own[artist] = table[artist, artist]
             if not n:
-                statuses[artist] = f"no {reference}"
+                statuses[artist] = f"no {reference}" + (f" {UNLIKE}" if others.any() else "")
                 continue
             slack = TIE if corrected else 0
             n_at_least[artist] = np.count_nonzero(exact[artist, usable] >= exact[artist, artist] - slack)
@@ -210,9 +215,8 @@ def _centres(table: Float64) -> Float64:
     kept, counted = np.where(diagonal, 0.0, values), known & ~diagonal
     n = counted.sum(axis=0) - counted
     total = kept.sum(axis=0) - kept
-    whole = ((n > 0) | ~known).all(
-        axis=1
-    )  # all sets of a row are corrected, or none: they must stay comparable
+    # All sets of a row are corrected or none, so that they stay comparable.
+    whole = ((n > 0) | ~known).all(axis=1)
     return np.where(whole[:, None], total / np.maximum(n, 1), 0.0)
 
 
@@ -222,4 +226,4 @@ def _studentised(own: float, references: Float64) -> tuple[float, float]:
     if n < 3 or not spread > 0:
         return np.nan, np.nan
     z = float((own - references.mean()) / (spread * np.sqrt(1 + 1 / n)))
-    return z, float(stats.t.sf(z, n - 1))
+    return z, max(float(stats.t.sf(z, n - 1)), LEAST)

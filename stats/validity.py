@@ -11,9 +11,10 @@ from stats.ranks import Float64, Int64, Rng
 from stats.resampling import draw_weights
 
 POSITIVE, NEGATIVE, AMBIGUOUS = "robust positive", "robust negative", "ambiguous"
+TOO_FEW = "too few works"
 
 FEWEST = 5
-"""With fewer works than this nothing is called robust: of artists with 3 works that an encoder cannot tell apart
+"""With fewer works than this the gap has no class: of artists with 3 works that an encoder cannot tell apart
 at all, simulated, 35 % came out "robust negative"; with 5 works 12 %, with 20 works 8 %."""
 
 _BLOCK = 2**17  # numbers; two such arrays of float32 stay in the cache
@@ -39,8 +40,8 @@ class GapBootstrap:
     n_works : ndarray, shape (A,), int64
     status : tuple of str, length A
         "robust positive" (low > 0): the encoder tells this artist apart. "robust negative" (high < 0): it does not.
-        "ambiguous": anything else, and always with fewer than `FEWEST` works. Or why there is no gap:
-        "no works", "one work", "no other artist".
+        "ambiguous": anything else. "too few works": fewer than `FEWEST`. Or why there is no gap: "no works",
+        "one work", "no other artist".
     confidence_level : float
     """
 
@@ -258,7 +259,7 @@ def _missing(n_works: int, alone: bool) -> str:
 
 def _class(n_works: int, low: float, high: float) -> str:
     if n_works < FEWEST:
-        return AMBIGUOUS
+        return TOO_FEW
     return POSITIVE if low > 0 else NEGATIVE if high < 0 else AMBIGUOUS
 
 

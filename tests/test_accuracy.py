@@ -10,11 +10,10 @@ from stats.accuracy import (
     accuracy_interval,
     between_templates,
     chance_test,
-    clopper_pearson,
     generic_test,
     macro_interval,
 )
-from stats.intervals import tail_level
+from stats.intervals import clopper_pearson, tail_level
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 1), (1, 1), (0, 9), (9, 9), (3, 10), (50, 120)])

@@ -44,8 +44,8 @@ def test_levels_at_the_margin() -> None:
 
 
 def test_without_spread_the_limit_is_taken() -> None:
-    assert tost(np.zeros(5), margin=0.1).pvalue == 0
-    assert tost([0.1] * 3, margin=0.2).pvalue == 0
+    assert 0 < tost(np.zeros(5), margin=0.1).pvalue < 1e-300
+    assert 0 < tost([0.1] * 3, margin=0.2).pvalue < 1e-300
     assert tost([0.1] * 3, margin=0.1).pvalue == 1
     assert tost([0.7] * 7, margin=0.7).pvalue == 1
     assert non_inferior([-0.5] * 3, margin=0).within and not non_inferior([0.0] * 3, margin=0).within

@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
+from stats.accuracy import chance_test
+from stats.equivalence import tost
 from stats.ranks import SetScores, collect, twice_midranks
-from stats.references import imitated, name_test, references_needed, rival_test
+from stats.references import ReferenceTest, imitated, name_test, references_needed, rival_test
 
 
 def scores_of(similarity: np.ndarray, works: np.ndarray, imitations: np.ndarray, n: int) -> SetScores:
@@ -134,3 +136,26 @@ def test_with_two_artists_nothing_is_taken_off_either() -> None:
     similarity = rng.normal(size=(8, 60)) + 3.0 * (works[:, None] == imitations[None])
     found = rival_test(scores_of(similarity, works, imitations, 12))
     assert found.pvalue[:2].tolist() == [1 / 12, 1 / 12]
+
+
+def test_sets_with_other_pictures_a_prompt_are_no_reference() -> None:
+    rng = np.random.default_rng(8)
+    names = np.repeat(np.arange(20), 20)
+    four, twenty = np.arange(20) // 5, np.arange(20)  # 4 prompts x 5, 20 prompts x 1
+    ranks = twice_midranks(rng.normal(size=(5, 400)))
+
+    def test(*prompts: np.ndarray) -> ReferenceTest:
+        labels = np.concatenate(prompts)
+        scores = collect([(slice(None), ranks)], np.zeros(5, int), names, 20, prompt=labels, rng=1)
+        return name_test(scores, range(1, 20))
+
+    unlike = test(four, *[twenty] * 19)
+    assert np.isnan(unlike.pvalue[0]) and (unlike.n_reference[0], unlike.n_left_out[0]) == (0, 19)
+    assert unlike.status[0] == "no placebo names of this size and as many pictures a prompt"
+    assert test(four, *[four] * 12, *[twenty] * 7).n_reference[0] == 12
+    assert test(four, *[four] * 19).n_reference[0] == 19
+
+
+def test_p_is_never_0_where_a_formula_would_round_to_it() -> None:
+    assert 0 < chance_test([200], [200], [1 / 70]).pvalue[0] < 1e-300
+    assert tost([0.0, 0.0, 0.0], margin=0.1).pvalue > 0
