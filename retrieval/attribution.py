@@ -81,7 +81,7 @@ def classify_release(  # noqa: PLR0913
             scored = {f"by name, {_listed(templates)}": together}
             if len(templates) > 1:
                 alone = {
-                    template: _top1(scores, chosen.artist)
+                    template: _top1(index, scores, labels, chosen.artist)
                     for template, scores in zip(templates, by_template, strict=True)
                 }
         else:
@@ -149,10 +149,8 @@ def _by_name(
     return alone, scores(average_templates(np.stack(by_template)))
 
 
-def _top1(scores: Float64, truth: Int64) -> float:
-    """Share of pictures whose artist scores above every other label: ties count against."""
-    own = scores[np.arange(len(truth)), truth]
-    return float(((scores >= own[:, None]).sum(axis=1) == 1).mean())
+def _top1(index: Index, scores: Float64, labels: Sequence[str], truth: Int64) -> float:
+    return classify(scores, [*index.artists, *labels], truth, n_generic=len(labels)).topk[1]
 
 
 def _by_works(index: Index, chosen: Pictures, kind: str, k: int) -> dict[str, Any]:
@@ -292,7 +290,8 @@ def match_release(
             observe=collector.add if testing else None,
         )
         evidence = match_evidence(index, collector.finish(), works, imitations, testing) if testing else None
-        gaps = discrimination_gap(works.vectors, works.artist, n_artists)
+        known = pictures(index, "works", "background")  # an artist in the background is one to be told from
+        gaps = discrimination_gap(known.vectors, known.artist, n_artists)
         if ranks_file is not None and found.ranks is not None:
             _save_ranks(ranks_file, found.ranks, works.rows, imitations.rows)
         figures, macro = asdict(found.artists), asdict(found.macro)

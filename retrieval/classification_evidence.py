@@ -8,7 +8,7 @@ import numpy as np
 
 from indexer.store import Index
 from retrieval.classify import Classification
-from retrieval.evidence import ADJUSTMENTS, MIN_PROMPTS, Testing
+from retrieval.evidence import ADJUSTMENTS, Testing, enough_prompts, prompt_labels
 from retrieval.load import Pictures
 from retrieval.similarity import Float64, Int64
 from stats.accuracy import Accuracy, accuracy_interval, chance_test, generic_test, macro_interval
@@ -45,7 +45,7 @@ def classification_evidence(
     n_artists = len(index.artists)
     artists = np.flatnonzero(result.n_images)
     right = result.scored & (result.rank == 1)
-    prompts = _prompts(index, chosen)
+    prompts = prompt_labels(index, chosen)
     counts = np.bincount(chosen.artist[right], minlength=n_artists)
     chance = chance_test(counts[artists], result.n_images[artists], result.chance[1])
     adjusted = adjust_all(chance.pvalue)
@@ -53,8 +53,10 @@ def classification_evidence(
     for place, artist in enumerate(artists.tolist()):
         mine = chosen.artist == artist
         generic = int(result.confusion[artist, n_artists:].sum())
+        clusters, few = enough_prompts(prompts[mine])
         found[artist] = {
-            **_interval(accuracy_interval(right[mine], cluster=_enough(prompts[mine]), **how)),
+            **_interval(accuracy_interval(right[mine], cluster=clusters, **how)),
+            "prompts_held_fixed": few,
             "p_chance": float(chance.pvalue[place]),
             **{f"p_chance_{method}": float(getattr(adjusted, method)[place]) for method in ADJUSTMENTS},
             "p_generic": generic_test(int(counts[artist]), generic).pvalue if result.n_generic else np.nan,
@@ -79,17 +81,6 @@ def classification_evidence(
         if curve
         else None,
     }
-
-
-def _prompts(index: Index, chosen: Pictures) -> Int64:
-    column = index.column("prompt")
-    texts = np.array([column[row] or f"\0{row}" for row in chosen.rows.tolist()])  # no prompt: one of its own
-    return np.unique(texts, return_inverse=True)[1].astype(np.int64)
-
-
-def _enough(prompts: Int64) -> Int64 | None:
-    """The prompts as clusters, or None where there are too few to say anything of prompts in general."""
-    return prompts if MIN_PROMPTS <= len(np.unique(prompts)) < len(prompts) else None
 
 
 def _interval(found: Accuracy) -> dict[str, Any]:

@@ -18,14 +18,13 @@ from stats.mmd import mmd_test, rbf_kernel_from_similarity
 from stats.multiple import Adjusted, adjust_all, called
 from stats.permutation import assignment_test
 from stats.ranks import SetScores
-from stats.references import ReferenceTest, name_test, references_needed, rival_test
+from stats.references import ReferenceTest, imitated, name_test, references_needed, rival_test
 from stats.resampling import bootstrap_artists, macro_bootstrap, work_test
 from stats.validity import ceiling, gap_bootstrap
 
 ADJUSTMENTS = ("holm", "bh", "by")
-UNITS = ("artist", "work")
 MIN_PROMPTS = 5
-"""With fewer prompts than this they are held fixed: nothing can be said of prompts in general."""
+"""With fewer prompts than this they are held fixed: intervals are for these prompts, and the output says so."""
 MMD_RESAMPLES = 999
 ROBUST = "robust positive"
 GAP_CLASSES = (ROBUST, "ambiguous", "robust negative")
@@ -33,6 +32,7 @@ CANNOT_TELL = "this encoder cannot tell"
 IMITATED = "imitated"
 NAME_MATTERS = "the name matters"
 NEARER = "nearer than other artists"
+BY_WORK = "nearer than pooled works"
 NOT_SHOWN = "not shown"
 NOT_TESTED = "not tested"
 
@@ -118,7 +118,7 @@ def match_evidence(
     placebos = placebo_numbers(index, testing.placebos, imitations)
     n_artists = len(index.artists)
     how: dict[str, Any] = {"n_resamples": testing.n_resamples, "confidence_level": testing.confidence_level}
-    prompts = _prompts(index, scores, imitations)
+    prompts, fixed = _prompts(index, scores, imitations)
     boots = bootstrap_artists(scores.own, clusters=prompts, rng=random, **how)
     name, rival = name_test(scores, placebos), rival_test(scores, placebos)
     by_work = work_test(scores, n_resamples=testing.n_resamples, rng=random)
@@ -126,7 +126,7 @@ def match_evidence(
         "placebo": _placebo_floor(scores, placebos),
         "control": _control_floor(index, works, imitations),
     }
-    known = pictures(index, "works", "background")  # an artist in the background is one to be told from
+    known = pictures(index, "works", "background")
     within = _among_works(known)
     gaps = gap_bootstrap(
         within, known.artist, n_artists, confidence_level=testing.confidence_level, rng=random
@@ -134,7 +134,7 @@ def match_evidence(
     best = ceiling(within, known.artist, n_artists)
     tells = np.array([label == ROBUST for label in gaps.status])
     p_name, p_rival = (name.pvalue_t, rival.pvalue_t) if testing.approximate else (name.pvalue, rival.pvalue)
-    p = np.maximum(p_name, p_rival) if placebos else p_rival
+    p = imitated(name, rival, approximate=testing.approximate) if placebos else p_rival
     p = by_work.pvalue if testing.unit == "work" else p
     # The gap rests on works only, so to choose by it does not bend the tests.
     adjusted, names = adjust_all(np.where(tells, p, np.nan)), adjust_all(np.where(tells, p_name, np.nan))
@@ -144,6 +144,7 @@ def match_evidence(
     found = {
         a: {
             **_interval(boots[a]),
+            "prompts_held_fixed": bool(fixed[a]),
             **_reference("name", name, a),
             **_reference("rival", rival, a),
             "p_work": by_work.pvalue[a],
@@ -178,7 +179,7 @@ def match_evidence(
             "n_tested": family,
             "findings": {
                 label: sum(one["finding"] == label for one in found.values())
-                for label in (IMITATED, NAME_MATTERS, NEARER, NOT_SHOWN, CANNOT_TELL, NOT_TESTED)
+                for label in (IMITATED, NAME_MATTERS, NEARER, BY_WORK, NOT_SHOWN, CANNOT_TELL, NOT_TESTED)
             },
             "n_name_matters_and_rival_below_level": sum(
                 one["finding"] == NAME_MATTERS and one["p_rival"] <= testing.level for one in found.values()
@@ -194,16 +195,24 @@ def prompt_labels(index: Index, chosen: Pictures) -> Int64:
     return np.unique(texts, return_inverse=True)[1].astype(np.int64)
 
 
-def _prompts(index: Index, scores: SetScores, imitations: Pictures) -> list[Int64]:
-    """A label for each own imitation of every artist: its prompt, or itself where there are few prompts."""
+def enough_prompts(prompts: Int64) -> tuple[Int64 | None, bool]:
+    """The prompts of a set as clusters, or None; and whether None is for want of prompts, not of repetition."""
+    n = len(np.unique(prompts))
+    repeated = n < len(prompts)
+    return (prompts if repeated and n >= MIN_PROMPTS else None), repeated and n < MIN_PROMPTS
+
+
+def _prompts(index: Index, scores: SetScores, imitations: Pictures) -> tuple[list[Int64], list[bool]]:
+    """Of every artist: a label for each own imitation, its prompt or itself; and whether prompts are held fixed."""
     numbers = prompt_labels(index, imitations)[scores.order]
     ends = np.cumsum(scores.n_imitations)
-    labels = []
+    labels, fixed = [], []
     for artist, cell in enumerate(scores.own):
         own = numbers[ends[artist] - scores.n_imitations[artist] : ends[artist]][: cell.shape[1]]
-        enough = MIN_PROMPTS <= len(np.unique(own)) < len(own)
-        labels.append(own if enough else np.arange(len(own)))
-    return labels
+        clusters, few = enough_prompts(own)
+        labels.append(np.arange(len(own)) if clusters is None else clusters)
+        fixed.append(few)
+    return labels, fixed
 
 
 def _interval(boot: Bootstrap | None) -> dict[str, Any]:
@@ -294,7 +303,7 @@ def _findings(
     by_name: Float64 = getattr(name, testing.adjust)
     name_passed = called(by_name, level=testing.level)
     named = testing.unit == "artist" and with_placebos
-    best = IMITATED if named or testing.unit == "work" else NEARER
+    best = BY_WORK if testing.unit == "work" else IMITATED if named else NEARER
     findings = []
     for artist, status in enumerate(gap_status):
         if status not in GAP_CLASSES or (

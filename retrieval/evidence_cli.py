@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -77,6 +77,8 @@ def p_value(p: float) -> str:
     """Format a p-value: three digits, and never 0."""
     if p != p:
         return "-"
+    if p < 1e-300:
+        return "< 1e-300"
     return f"{p:.3f}" if p >= 0.001 else f"{p:.1e}"
 
 
@@ -131,24 +133,21 @@ def print_evidence(result: dict[str, Any], show_all: bool) -> None:
 def _basis(result: dict[str, Any]) -> list[str]:
     evidence = result["evidence"]
     artists = [a for a in result["artists"] if "finding" in a]
-    name, rival = (max((a[f"n_{kind}_references"] for a in artists), default=0) for kind in ("name", "rival"))
+    name, rival = (min((a[f"n_{kind}_references"] for a in artists), default=0) for kind in ("name", "rival"))
     lines = [
         f"Question: {evidence['question']}? Level {evidence['level']:g} for "
         f"{count(evidence['family'], 'artist')} together; {evidence['n_resamples']:,} resamples, "
         f"seed {evidence['seed']}."
     ]
     if evidence["unit"] == "artist":
-        against = [f"p rival: against {count(rival, 'other artist')}, none below {p_value(1 / (1 + rival))}"]
-        if evidence["placebos"]:
-            against.insert(
-                0, f"p name: against {count(name, 'placebo name')}, none below {p_value(1 / (1 + name))}"
-            )
-        lines.append("; ".join(against) + ".")
+        against = [_against(artists, "name", "placebo name")] if evidence["placebos"] else []
+        lines.append("; ".join([*against, _against(artists, "rival", "other artist")]) + ".")
         needed = evidence["references_needed"]
         few = [what for n, what in ((name, "placebo names"), (rival, "rivals")) if n < needed]
         if evidence["approximate"]:
             lines.append(
-                "Approximate: found by studentised p-values, which take the references' scores for normal."
+                "Approximate: by studentised p-values, which take the references' scores for normal. They fail in the "
+                "tail, where a correction for many artists looks (stats/METHODS.md): no evidence by themselves."
             )
         elif evidence["adjust"] == "holm" and few and evidence["family"]:
             lines.append(
@@ -162,13 +161,35 @@ def _basis(result: dict[str, Any]) -> list[str]:
         )
     if evidence["overall"]["findings"]["not tested"]:
         lines.append(
-            "Not tested: there is no other artist's work to judge this encoder by, or no reference. Works of "
-            "further artists go into background/."
+            "Not tested: fewer than 5 works, no other artist's works to judge this encoder by (they go into "
+            "background/), or no reference of the same design."
         )
+    lines += _fixed_prompts(artists)
     cannot = evidence["overall"]["findings"]["this encoder cannot tell"]
     if cannot:
         lines.append('Gap not robustly positive: "this encoder cannot tell", whatever the p.')
     return lines
+
+
+def _against(artists: Sequence[dict[str, Any]], kind: str, noun: str) -> str:
+    """What p-values of a kind rest on: how many references, the smallest possible p, and what was left out."""
+    sizes = [a[f"n_{kind}_references"] for a in artists] or [0]
+    few, many = min(sizes), max(sizes)
+    shown = count(many, noun) if few == many else f"{few:,} to {count(many, noun)}"
+    least = f"none below {p_value(1 / (1 + many))}" if many else "no p"
+    left_out = max((a[f"n_{kind}_left_out"] for a in artists), default=0)
+    return f"p {kind}: against {shown}, {least}" + (
+        f" (up to {left_out:,} left out: fewer imitations, or other pictures a prompt)" if left_out else ""
+    )
+
+
+def _fixed_prompts(artists: Sequence[dict[str, Any]]) -> list[str]:
+    n = sum(a["prompts_held_fixed"] for a in artists)
+    if not n:
+        return []
+    return [
+        f"Intervals of {count(n, 'artist')} are for the few prompts that were used, not for prompts in general."
+    ]
 
 
 def summary(result: dict[str, Any]) -> str:
@@ -179,7 +200,7 @@ def summary(result: dict[str, Any]) -> str:
     text = f"Tested {count(overall['n_tested'], 'artist')} at level {evidence['level']:g}: {', '.join(parts)}"
     if found["the name matters"]:
         beside = overall["n_name_matters_and_rival_below_level"]
-        text += f". Of the {found['the name matters']} whose name matters, p rival is below the level for {beside}"
+        text += f". Of the {found['the name matters']} whose name matters, {beside} have p rival below the level, uncorrected"
     text += "."
     if overall["auc"] == overall["auc"]:
         interval = _span(overall["auc_low"], overall["auc_high"])
@@ -230,6 +251,12 @@ def accuracy_note(results: dict[str, Any], method: dict[str, Any]) -> list[str]:
         )
         some = ", ".join(f"{curve['counts'][i]} {percent(curve['top1'][i])}" for i in places)
         lines.append(f"Top-1 by number of candidate artists, over all choices of them: {some}.")
+    lines += _fixed_prompts(method["artists"])
+    narrow = sum("too narrow" in a["interval_note"] for a in method["artists"])
+    if narrow:
+        lines.append(
+            f"Intervals of {count(narrow, 'artist')} rest on fewer than 10 prompts, and are a little narrow."
+        )
     if results["templates_top1"]:
         each = ", ".join(f'"{name}" {percent(share)}' for name, share in results["templates_top1"].items())
         lines.append(f"Each template alone: {each}.")

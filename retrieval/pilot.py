@@ -11,6 +11,7 @@ import numpy as np
 
 from indexer.errors import ImindexError
 from indexer.store import Index
+from retrieval.evidence import placebo_numbers
 from retrieval.load import pictures, release
 from retrieval.similarity import Float64, Int64, ranks_in_rows, similarity_blocks
 from stats.power import Family, Power, Variances, designs, required, variance_components
@@ -105,7 +106,7 @@ def _row(found: Power, artists: int) -> dict[str, Any]:
     }
 
 
-def from_index(path: Path, collection: str | None = None) -> Pilot:
+def from_index(path: Path, collection: str | None = None, placebos: Sequence[str] = ()) -> Pilot:
     """Estimate variances and effect from a release in an index.
 
     Parameters
@@ -113,6 +114,9 @@ def from_index(path: Path, collection: str | None = None) -> Pilot:
     path : Path
     collection : str, optional
         The release; the only one there is, unless given.
+    placebos : sequence of str
+        Placebo names, or patterns of them: what an artist's own set is compared with. Unless given, all other
+        names, of which those that are imitated widen the spread.
 
     Returns
     -------
@@ -127,12 +131,13 @@ def from_index(path: Path, collection: str | None = None) -> Pilot:
         name, _ = release(index, collection)
         works = pictures(index, "works")
         imitations = pictures(index, "imitations", collections=[name])
+        chosen = placebo_numbers(index, placebos, imitations)
     scores: dict[int, list[Float64]] = {}
     for rows, block in similarity_blocks(works.vectors, imitations.vectors):
         percentiles = (ranks_in_rows(block)[1] - 1) / (2 * block.shape[1])
         for artist in np.unique(works.artist[rows]).tolist():
             scores.setdefault(artist, []).append(percentiles[works.artist[rows] == artist])
-    parts = [_components(np.concatenate(scores[a]), imitations.artist, a) for a in sorted(scores)]
+    parts = [_components(np.concatenate(scores[a]), imitations.artist, a, chosen) for a in sorted(scores)]
     known = [part for part in parts if part is not None]
     if not known:
         raise ImindexError(
@@ -143,10 +148,11 @@ def from_index(path: Path, collection: str | None = None) -> Pilot:
     return Pilot(Variances(*middle[:-1].tolist()), float(middle[-1]), len(known))
 
 
-def _components(scores: Float64, names: Int64, artist: int) -> Pilot | None:
+def _components(scores: Float64, names: Int64, artist: int, placebos: Sequence[int]) -> Pilot | None:
     own = names == artist
-    others, sizes = np.unique(names[~own], return_counts=True)
+    among = np.isin(names, placebos) if placebos else ~own
+    others, sizes = np.unique(names[among], return_counts=True)
     if len(scores) < 2 or not own.any() or len(others) < 2 or sizes.max() < 2:
         return None
-    effect = float(scores[:, own].mean() - scores[:, ~own].mean())
-    return Pilot(variance_components(scores[:, ~own], names[~own]), effect, 1)
+    effect = float(scores[:, own].mean() - scores[:, among].mean())
+    return Pilot(variance_components(scores[:, among], names[among]), effect, 1)

@@ -18,6 +18,7 @@ from indexer.console import (
     percent,
     print_json,
     print_table,
+    say,
 )
 
 PLAN = "retrieval.pilot:plan"
@@ -30,6 +31,10 @@ STATED = ("between_sets", "within_set", "work_by_set", "residual")
     help=f"A pilot index to take variances and effect from, such as {DEFAULT_INDEX}.",
 )  # fmt: skip
 @click.option("--collection", help="The pilot's release; may be left out if there is only one.")
+@click.option(
+    "--placebo", "names", multiple=True, metavar="NAME",
+    help='The pilot\'s placebo names, such as "placebo *"; unless given, all other names are compared with.',
+)  # fmt: skip
 @click.option(
     "--effect", type=float,
     help="How much nearer own imitations stand than placebos, as a rank percentile: AUC - 0.5, about. From the pilot, "
@@ -71,7 +76,12 @@ STATED = ("between_sets", "within_set", "work_by_set", "residual")
 @json_option
 @errors_for_people
 def power(
-    index: Path | None, collection: str | None, effect: float | None, as_json: bool, **options: Any
+    index: Path | None,
+    collection: str | None,
+    names: tuple[str, ...],
+    effect: float | None,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Say how many works, imitations and placebo names make an imitation found, by simulation.
 
@@ -79,7 +89,7 @@ def power(
     index, or are stated, as standard deviations of rank percentiles (0 to 1).
 
     \b
-    imindex power -i pilot.h5 --artists 24
+    imindex power -i pilot.h5 --placebo "placebo *" --artists 24
     imindex power --effect 0.1 --between-sets 0.05 --within-set 0.2 --work-by-set 0.1 --artists 70
     """
     from retrieval.pilot import Pilot, from_index, plan
@@ -88,7 +98,7 @@ def power(
     stated = {name: options.pop(name) for name in STATED}
     given = {name: value for name, value in stated.items() if value is not None}
     if index is not None:
-        pilot = from_index(index, collection)
+        pilot = from_index(index, collection, names)
         if given:
             fail("Variances come from the pilot or are stated, not both. Leave out -i, or the variances.")
         if effect is not None:
@@ -134,6 +144,11 @@ def _print_plan(result: dict[str, Any]) -> None:
         f"residual {number(sd['residual'])} ({source}). {result['n_resamples']:,} simulated audits, "
         f"seed {result['seed']}.",
     )
+    if result["pilot_artists"] and not sd["between_sets"]:
+        say(
+            "Warning: the pilot shows no spread between names, which sets the limit to power. It is too small to show "
+            "it: take at least 10 other names, or state --between-sets."
+        )
     small = result["smallest"]
     if small is None:
         click.echo(

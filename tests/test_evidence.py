@@ -253,3 +253,37 @@ def test_one_artist_with_placebos_and_a_background_is_found(tiny_model: str, tmp
     assert "go into background/" in " ".join(
         run("match", "--placebo", "placebo *", "-i", index).stdout.split()
     )
+
+
+def test_few_works_are_not_tested_and_few_prompts_are_held_fixed(tiny_model: str, tmp_path: Path) -> None:
+    art, index = tmp_path / "art", tmp_path / "i.h5"
+    lines = ["path,artist,kind,collection,prompt"]
+    for n in range(6):
+        paint(art / f"a{n}.png", (200, 30, 30), n)
+        lines.append(f"a{n}.png,ada,works,works,")
+    for n in range(4):
+        paint(art / f"b{n}.png", (30, 60, 200), 50 + n)
+        lines.append(f"b{n}.png,bo,works,works,")
+    for place, name in enumerate(["ada", "bo", *(f"placebo {k}" for k in range(5))]):
+        for n in range(6):
+            paint(art / f"m{place}-{n}.png", (128, 128, 128), 100 + 10 * place + n)
+            prompt = n if name == "placebo 4" else n // 3  # another design: one picture a prompt
+            lines.append(f"m{place}-{n}.png,{name},imitations,r1,{name} prompt {prompt}")
+    (art / "m.csv").write_text("\n".join(lines))
+    run("build", art / "m.csv", "-i", index, "--model", tiny_model, "--device", "cpu")
+    found = by_artist(asked(index, "match", "--placebo", "placebo *"))
+    assert (found["bo"]["finding"], found["bo"]["gap_class"]) == ("not tested", "too few works")
+    assert found["ada"]["prompts_held_fixed"] is True
+    assert (found["ada"]["n_name_references"], found["ada"]["n_name_left_out"]) == (4, 1)
+    shown = " ".join(run("match", "--placebo", "placebo *", "-i", index).stdout.split())
+    assert "are for the few prompts that were used" in shown
+    assert "up to 1 left out: fewer imitations, or other pictures a prompt" in shown
+    shown = " ".join(run("classify", "--placebo", "placebo *", "--by", "works", "-i", index).stdout.split())
+    assert "are for the few prompts that were used" in shown
+
+
+def test_unit_work_and_approximate_do_not_speak_of_imitation_as_the_exact_test_does(index: Path) -> None:
+    by_work = by_artist(asked(index, "match", "--placebo", "placebo *", "--unit", "work"))
+    assert by_work["ada"]["finding"] == "nearer than pooled works"
+    shown = " ".join(run("match", "--placebo", "placebo *", "--approximate", "-i", index).stdout.split())
+    assert "no evidence by themselves" in shown
