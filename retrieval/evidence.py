@@ -306,12 +306,10 @@ def _findings(
     best = BY_WORK if testing.unit == "work" else IMITATED if named else NEARER
     findings = []
     for artist, status in enumerate(gap_status):
-        if status not in GAP_CLASSES or (
-            np.isnan(p[artist]) and not (named and np.isfinite(by_name[artist]))
-        ):
-            findings.append(NOT_TESTED)
-        elif status != ROBUST:
+        if status in GAP_CLASSES and status != ROBUST:
             findings.append(CANNOT_TELL)
+        elif np.isnan(p[artist]) and not (named and np.isfinite(by_name[artist])):
+            findings.append(NOT_TESTED)
         elif passed[artist]:
             findings.append(best)
         else:

@@ -101,7 +101,7 @@ def print_evidence(result: dict[str, Any], show_all: bool) -> None:
     rows = [
         [
             a["artist"],
-            a["finding"],
+            WORDS.get(a["finding"], a["finding"]),
             number(a["auc"]),
             _span(a["auc_low"], a["auc_high"]),
             *([p_value(a["p_name"]), p_value(a[f"p_name_{method}"])] if named else []),
@@ -200,7 +200,7 @@ def summary(result: dict[str, Any]) -> str:
     text = f"Tested {count(overall['n_tested'], 'artist')} at level {evidence['level']:g}: {', '.join(parts)}"
     if found["the name matters"]:
         beside = overall["n_name_matters_and_rival_below_level"]
-        text += f". Of the {found['the name matters']} whose name matters, {beside} have p rival below the level, uncorrected"
+        text += f". Of those whose name matters, {beside} have p rival at or below the level, uncorrected"
     text += "."
     if overall["auc"] == overall["auc"]:
         interval = _span(overall["auc_low"], overall["auc_high"])

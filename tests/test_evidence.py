@@ -282,6 +282,26 @@ def test_few_works_are_not_tested_and_few_prompts_are_held_fixed(tiny_model: str
     assert "are for the few prompts that were used" in shown
 
 
+def test_an_artist_whom_the_encoder_does_not_tell_apart_has_no_finding(
+    tiny_model: str, tmp_path: Path
+) -> None:
+    art, index = tmp_path / "art", tmp_path / "i.h5"
+    for n in range(8):
+        for place, artist in enumerate(("ada", "bo")):  # one hand under two names
+            paint(art / "works" / artist / f"{n}.png", (200, 30, 30), 50 * place + n)
+    for place, name in enumerate(["ada", "bo", *(f"placebo {k}" for k in range(4))]):
+        for n in range(3):
+            paint(art / "imitations" / "r1" / name / f"{n}.png", (128, 128, 128), 500 + 9 * place + n)
+    run("build", art, "-i", index, "--model", tiny_model, "--device", "cpu")
+    result = asked(index, "match", "--placebo", "placebo *")
+    for one in by_artist(result).values():
+        if "finding" in one:
+            assert one["gap_class"] in ("ambiguous", "robust negative")
+            assert one["finding"] == "this encoder cannot tell" and one["p_holm"] is None
+    assert result["evidence"]["overall"]["findings"]["this encoder cannot tell"] == 2
+    assert "whatever the p" in run("match", "--placebo", "placebo *", "-i", index).stdout
+
+
 def test_unit_work_and_approximate_do_not_speak_of_imitation_as_the_exact_test_does(index: Path) -> None:
     by_work = by_artist(asked(index, "match", "--placebo", "placebo *", "--unit", "work"))
     assert by_work["ada"]["finding"] == "nearer than pooled works"
