@@ -49,6 +49,8 @@ class BuildReport:
         Rows as they were; with a new path; whose bytes had changed; new ones.
     repeated : int
         Were given more than once; the first mention counts.
+    pruned : int
+        Rows taken out, with `prune`: their pictures were not given.
     rejected : int
         Could not be read, of the pictures that were given.
     already_rejected : int
@@ -68,6 +70,7 @@ class BuildReport:
     moved: int
     replaced: int
     added: int
+    pruned: int
     rejected: int
     already_rejected: int
     waiting: int
@@ -110,13 +113,14 @@ class LazyEncoder:
         return self._info or self.get().info
 
 
-def build(
+def build(  # noqa: PLR0913
     items: Sequence[Item],
     path: str | os.PathLike[str],
     encoder: LazyEncoder,
     *,
     strict: bool = False,
     retry_rejects: bool = False,
+    prune: bool = False,
     command: str = "",
     progress: Callable[[int, int], None] = lambda done, encoded: None,
 ) -> BuildReport:
@@ -134,6 +138,8 @@ def build(
         Unreadable pictures are an error, and the index is not written.
     retry_rejects : bool
         Try pictures again that were rejected before.
+    prune : bool
+        Take out the rows of pictures that are not among `items`: the index then holds these and no others.
     command : str
         The command line, for the log.
     progress : callable
@@ -166,7 +172,7 @@ def build(
         except KeyboardInterrupt:
             raise Stopped(_how_to_go_on(path, len(parts.numbers))) from None
         clear_leftovers(path)
-        merged = merge(old, found, encoder.info, parts, path.parent)
+        merged = merge(old, found, encoder.info, parts, path.parent, prune=prune)
         if strict and merged.rejected:
             raise ImindexError(_strict_message(merged, parts))
         root = _write(path, old, merged, parts, command)
@@ -180,6 +186,7 @@ def build(
         moved=merged.moved,
         replaced=merged.replaced,
         added=merged.added,
+        pruned=merged.pruned,
         rejected=len(merged.rejected),
         already_rejected=loop.already_rejected,
         waiting=waiting,
@@ -301,7 +308,7 @@ def _write(path: Path, old: Index | None, merged: Merged, parts: Parts, command:
     contents = merged.contents
     summary = (
         f"build: {merged.added} added, {merged.replaced} replaced, {merged.moved} moved, "
-        f"{merged.unchanged} unchanged, {len(merged.rejected)} rejected"
+        f"{merged.unchanged} unchanged, {merged.pruned} pruned, {len(merged.rejected)} rejected"
     )
     return write(
         path,

@@ -44,6 +44,7 @@ KIND_CHOICES = ("works", "imitations", "control", "background")
 )  # fmt: skip
 @click.option("--batch-size", default="auto", show_default=True, metavar="auto|N", help="Pictures a batch.")
 @click.option("--strict", is_flag=True, help="Fail if a picture cannot be read; the index is not written.")
+@click.option("--prune", is_flag=True, help="Take out the rows of pictures that SOURCE does not hold.")
 @click.option("--retry-rejects", is_flag=True, help="Try pictures again that could not be read before.")
 @json_option
 @errors_for_people
@@ -127,6 +128,7 @@ def _build(items: list[Any], index: Path, options: dict[str, Any]) -> Any:
             lazy,
             strict=options["strict"],
             retry_rejects=options["retry_rejects"],
+            prune=options["prune"],
             command=command_line(),
             progress=progress,
         )
@@ -147,6 +149,8 @@ def _build_notes(report: Any, index: Path) -> Iterator[str]:
         yield f"{count(report.resumed, 'picture')} had been encoded by a run that was stopped."
     if report.moved:
         yield f"{count(report.moved, 'picture')} had moved: new path, same vector."
+    if report.pruned:
+        yield f"{count(report.pruned, 'picture')} were not given, and taken out of {index}."
     if report.replaced:
         yield f"{count(report.replaced, 'picture')} had changed bytes: the old rows are replaced."
     if report.repeated:

@@ -57,8 +57,8 @@ class Merged:
     new_digests : list of bytes
         The pictures of the rows that follow.
     rejected : list of Found
-    unchanged, moved, replaced, added, repeated : int
-        `repeated` pictures were given more than once.
+    unchanged, moved, replaced, added, repeated, pruned : int
+        `repeated` pictures were given more than once; `pruned` rows were not given, and go.
     changed : bool
         Whether the new index differs from the old one at all.
     """
@@ -72,6 +72,7 @@ class Merged:
     replaced: int = 0
     added: int = 0
     repeated: int = 0
+    pruned: int = 0
     changed: bool = False
 
     def vectors(self, old: Index | None, parts: Parts) -> Iterator[npt.NDArray[np.float16]]:
@@ -97,7 +98,13 @@ class Merged:
 
 
 def merge(
-    old: Index | None, found: Sequence[Found], encoder: EncoderInfo, parts: Parts, folder: Path
+    old: Index | None,
+    found: Sequence[Found],
+    encoder: EncoderInfo,
+    parts: Parts,
+    folder: Path,
+    *,
+    prune: bool = False,
 ) -> Merged:
     """Work out the rows of the new index.
 
@@ -110,8 +117,10 @@ def merge(
     parts : Parts
     folder : Path
         Of the index; paths are stored relative to it.
+    prune : bool
+        Take out the rows and rejects that are not among `found`.
     """
-    return _Merge(old, encoder, parts, folder).run(found)
+    return _Merge(old, encoder, parts, folder).run(found, prune)
 
 
 def stored_path(path: str, folder: Path) -> str:
@@ -165,7 +174,7 @@ class _Merge:
         self._described = False
         self._merged = Merged(self._base, np.empty(0, np.intp), [], [])
 
-    def run(self, found: Sequence[Found]) -> Merged:
+    def run(self, found: Sequence[Found], prune: bool) -> Merged:
         merged = self._merged
         keys = [self._key(one.item) for one in found]
         self._found_keys = set(keys)
@@ -179,7 +188,18 @@ class _Merge:
                 self._reject(key, replace(one, reason=reason))
             else:
                 self._accept(key, one)
+        if prune:
+            self._prune()
         return self._finish()
+
+    def _prune(self) -> None:
+        for key, row in self._row_of.items():
+            if key not in self._found_keys and self._items["path"][row] == key[2] and self._keep[row]:
+                self._keep[row] = False
+                self._merged.pruned += 1
+        for key, reject in self._reject_of.items():
+            if key not in self._found_keys:
+                self._keep_rejects[reject] = False
 
     def _key(self, item: Item) -> _Key:
         artist = self._artists.number(item.artist) if item.artist else NOBODY

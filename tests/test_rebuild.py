@@ -195,3 +195,20 @@ def test_leftovers_of_another_index_are_left_alone(
         [Item(str(tmp_path / "x.png"), "ada", "works", "works")], tmp_path / "audit", Counting(tiny_encoder)
     )
     assert theirs.exists() and not ours.exists()
+
+
+def test_prune_leaves_what_was_given_and_nothing_else(
+    works: Callable, tiny_encoder: Encoder, tmp_path: Path
+) -> None:
+    root, path = works({"works/ada": 2, "works/bo": 2}), tmp_path / "i.h5"
+    (root / "works/bo/broken.png").write_text("no picture")
+    build(list(find([root])), path, Counting(tiny_encoder))
+    (root / "works/ada/000.png").rename(root / "works/ada/moved.png")
+    items = [item for item in find([root]) if item.artist == "ada"]
+    encoder = Counting(tiny_encoder)
+    report = build(items, path, encoder, prune=True)
+    assert (report.pruned, report.moved, report.unchanged, encoder.count) == (2, 1, 1, 0)
+    assert set(rows(path)) == {"art/works/ada/moved.png", "art/works/ada/001.png"}
+    with Index(path) as index:
+        assert list(index.artists) == ["ada"] and not len(index.rejects()["path"])
+    assert build(items, path, encoder, prune=True).root_digest == report.root_digest
