@@ -13,13 +13,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from indexer import ann
 from indexer.contents import EncoderInfo
-from indexer.encoder import Encoder, require_same
+from indexer.encoder import DEFAULT_MODEL, Encoder, default_batch_size, load, load_as, require_same
 from indexer.errors import ImindexError
 from indexer.files import clear_leftovers, real_file
 from indexer.images import Preprocess
@@ -111,6 +112,55 @@ class LazyEncoder:
     @property
     def info(self) -> EncoderInfo:
         return self._info or self.get().info
+
+
+def encoder_for(
+    path: Path,
+    *,
+    model: str | None = None,
+    pretrained: str | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    batch_size: int | None = None,
+    note: Callable[[str], None] = lambda _: None,
+) -> LazyEncoder:
+    """The encoder that an index was built with, or for a new index the one that is named.
+
+    Parameters
+    ----------
+    path : Path
+        The index.
+    model, pretrained, device, precision
+        As `indexer.encoder.load`. Of an existing index, model and pretrained say where its encoder is now.
+    batch_size : int, optional
+        Pictures a batch; unless given, what suits the device.
+    note : callable
+        Is told that a new index is begun.
+
+    Raises
+    ------
+    ImindexError
+        The encoder cannot be loaded, or is not that of the index.
+    """
+    batch_size = batch_size or default_batch_size(device)
+    how: dict[str, Any] = {"device": device, "batch_size": batch_size}
+    if not path.exists():
+        note(f"{path} is new: loading the encoder {model or DEFAULT_MODEL}.")
+        named = model or DEFAULT_MODEL
+        lazy = LazyEncoder(lambda: load(named, pretrained, precision=precision, **how), batch_size)
+        lazy.get()
+        return lazy
+    with Index(path) as index:
+        info = index.encoder
+    if precision not in ("auto", info.precision):
+        raise ImindexError(
+            f"{path} was encoded at {info.precision}, not {precision}. "
+            f"Leave --precision away, or build a new index with -i."
+        )
+    lazy = LazyEncoder(lambda: load_as(info, model=model, pretrained=pretrained, **how), batch_size, info)
+    if model is not None or pretrained is not None:
+        lazy.get()
+    return lazy
 
 
 def build(  # noqa: PLR0913

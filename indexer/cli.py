@@ -83,44 +83,14 @@ def build(sources: tuple[Path, ...], index: Path, as_json: bool, **options: Any)
 
 
 def _build(items: list[Any], index: Path, options: dict[str, Any]) -> Any:
-    from indexer import encoder
-    from indexer.build import LazyEncoder, build
-    from indexer.store import Index
+    from indexer.build import build, encoder_for
 
-    device, precision = options["device"], options["precision"]
-    batch_size = _batch_size(options["batch_size"]) or encoder.default_batch_size(device)
-    model, pretrained = options["model"], options["pretrained"]
-    if index.exists():
-        with Index(index) as opened:
-            info = opened.encoder
-        same = model is None and pretrained is None
-        if precision not in ("auto", info.precision):
-            fail(
-                f"{index} was encoded at {info.precision}, not {precision}. "
-                f"Leave --precision away, or build a new index with -i."
-            )
-
-        def load() -> encoder.Encoder:
-            return encoder.load_as(
-                info, model=model, pretrained=pretrained, device=device, batch_size=batch_size
-            )
-
-        lazy = LazyEncoder(load, batch_size, info)
-        if not same:
-            lazy.get()
-    else:
-        say(f"{index} is new: loading the encoder {model or encoder.DEFAULT_MODEL}.")
-        lazy = LazyEncoder(
-            lambda: encoder.load(
-                model or encoder.DEFAULT_MODEL,
-                pretrained,
-                device=device,
-                precision=precision,
-                batch_size=batch_size,
-            ),
-            batch_size,
-        )
-        lazy.get()
+    lazy = encoder_for(
+        index,
+        **{name: options[name] for name in ("model", "pretrained", "device", "precision")},
+        batch_size=_batch_size(options["batch_size"]),
+        note=say,
+    )
     with progress_bar(len(items), "Encoding") as progress:
         return build(
             items,

@@ -102,16 +102,16 @@ def say(message: str) -> None:
 
 def print_json(value: Mapping[str, Any]) -> None:
     """Write a result to stdout as JSON; NaN becomes null."""
-    click.echo(json.dumps(_plain(value), ensure_ascii=True, indent=2, allow_nan=False))
+    click.echo(json.dumps(json_ready(value), ensure_ascii=True, indent=2, allow_nan=False))
 
 
-def _plain(value: Any) -> Any:
+def json_ready(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): json_ready(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [json_ready(item) for item in value]
     if hasattr(value, "tolist"):  # NumPy
-        return _plain(value.tolist())
+        return json_ready(value.tolist())
     if isinstance(value, float) and not (float("-inf") < value < float("inf")):
         return None
     if isinstance(value, Path):

@@ -136,9 +136,11 @@ def _by_name(
         for template in templates
     ]
     generic = loaded.encode_texts(list(labels)) if labels else np.empty((0, loaded.dim), np.float16)
-    # A placebo name is no candidate, nor is an artist of whom no picture could be read.
-    absent = np.setdiff1d(np.arange(len(index.artists)), index.column("artist"))
-    absent = np.union1d(absent, np.array(placebos, dtype=np.int64))
+    # No candidates: placebo names, names that only other releases were asked for, artists without readable pictures.
+    known = np.union1d(_with_works(index), chosen.artist)
+    absent = np.setdiff1d(
+        np.arange(len(index.artists)), np.setdiff1d(known, np.array(placebos, dtype=np.int64))
+    )
 
     def scores(texts: Any) -> Float64:
         found = label_scores_by_name(chosen.vectors, np.concatenate([texts, generic])[None])
@@ -147,6 +149,11 @@ def _by_name(
 
     alone = [scores(texts) for texts in by_template] if len(templates) > 1 else []
     return alone, scores(average_templates(np.stack(by_template)))
+
+
+def _with_works(index: Index) -> Int64:
+    is_work = np.array([c.kind in ("works", "background") for c in index.collections], np.bool_)
+    return np.unique(index.column("artist")[is_work[index.column("collection")]]).astype(np.int64)
 
 
 def _top1(index: Index, scores: Float64, labels: Sequence[str], truth: Int64) -> float:

@@ -265,9 +265,10 @@ def _placebo_floor(scores: SetScores, placebos: Sequence[int]) -> Float64:
 def _control_floor(index: Index, works: Pictures, imitations: Pictures) -> Float64:
     """Mean rank percentile that control pictures would have among the imitations, to each artist's works."""
     floor = np.full(len(index.artists), np.nan)
-    if not any(c.kind == "control" and index.n for c in index.collections):
+    chosen = _controls_of(index, imitations)
+    if not chosen:
         return floor
-    control = pictures(index, "control")
+    control = pictures(index, "control", collections=chosen)
     near = np.empty(len(works.rows))
     for rows, block in similarity_blocks(works.vectors, imitations.vectors):
         ordered = np.sort(block, axis=1)
@@ -280,6 +281,14 @@ def _control_floor(index: Index, works: Pictures, imitations: Pictures) -> Float
     for artist in np.unique(works.artist).tolist():
         floor[artist] = near[works.artist == artist].mean()
     return floor
+
+
+def _controls_of(index: Index, imitations: Pictures) -> list[str]:
+    """The release's own control pictures (a collection of its name); without any, those that are no release's."""
+    listed = [c.name for c in index.collections if c.kind == "control"]
+    releases = {c.name for c in index.collections if c.kind == "imitations"}
+    own = index.collections[int(index.column("collection")[imitations.rows[0]])].name
+    return [own] if own in listed else [name for name in listed if name not in releases]
 
 
 def _differs(

@@ -13,6 +13,7 @@ from indexer.build import build
 from indexer.encoder import Encoder
 from indexer.errors import ImindexError
 from indexer.sources import find
+from retrieval import evidence
 from retrieval.attribution import classify_release, match_release
 
 
@@ -87,3 +88,24 @@ def test_templates_need_a_place_for_the_name_and_labels_must_not_be_artists(inde
         classify_release(index, templates=["Artwork"])
     with pytest.raises(ImindexError, match="generic label ada"):
         classify_release(index, labels=["ada"])
+
+
+def test_a_second_release_changes_neither_the_candidates_nor_the_floor_of_the_first(
+    works: Callable, tiny_encoder: Encoder, tmp_path: Path
+) -> None:
+    first = {
+        "works/ada": 5, "works/bo": 5, "imitations/r1/ada": 3, "imitations/r1/bo": 3, "imitations/r1/inv": 3,
+    }  # fmt: skip
+    root = works({**first, "control/r1": 4})
+    items, path = list(find([root])), tmp_path / "i.h5"
+    build(items, path, Counting(tiny_encoder))
+    how = {"encoder": {"device": "cpu"}, "testing": evidence.Testing(placebos=("inv",), n_resamples=99)}
+    named, matched = classify_release(path, "r1", **how), match_release(path, "r1", testing=how["testing"])
+    more = works({"imitations/r2/ada": 2, "imitations/r2/other": 2, "control/r2": 4}, first_seed=500)
+    build(list(find([more])), path, Counting(tiny_encoder))
+    again = classify_release(path, "r1", **how), match_release(path, "r1", testing=how["testing"])
+    assert again[0]["methods"][0]["n_labels"] == named["methods"][0]["n_labels"] == 2 + 3
+    floors = [{a["artist"]: a.get("floor_control") for a in one["artists"]} for one in (matched, again[1])]
+    assert floors[0]["ada"] == floors[1]["ada"]
+    other = match_release(path, "r2", testing=evidence.Testing(n_resamples=99))
+    assert {a["artist"]: a for a in other["artists"]}["ada"]["floor_control"] != floors[0]["ada"]
