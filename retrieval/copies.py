@@ -1,0 +1,176 @@
+"""Near-copies: imitations that repeat one work, which is another finding than having an artist's style."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from indexer.images import BadPicture, Preprocess, decode
+from indexer.reader import read_bytes
+from indexer.store import Index
+from retrieval.load import Pictures, pictures
+from retrieval.similarity import Float16, Float64, Int64, similarities, similarity_blocks
+
+SIDE = 32
+COMPOSITION = 0.8
+"""From this correlation of the pixels on a candidate may have the work's composition."""
+SERIES = 50
+"""Other works of the artist that the work is compared with, the nearest first."""
+MOST = 200
+"""Candidates of a release that are looked at closely, the nearest first; the number of all is stated."""
+_LOOK = Preprocess(size=(SIDE, SIDE), mean=(0.0,) * 3, std=(1.0,) * 3, resize_mode="squash")
+
+
+def nearest_works(imitations: Float16, works: Float16) -> tuple[Int64, Float64]:
+    """The nearest work of each imitation, and the cosine.
+
+    Parameters
+    ----------
+    imitations : ndarray, shape (m, d), float16, unit norm
+    works : ndarray, shape (w, d), float16, unit norm
+
+    Returns
+    -------
+    work : ndarray, shape (m,), int64
+        Of equal ones the first.
+    cosine : ndarray, shape (m,), float64
+    """
+    work, cosine = np.empty(len(imitations), np.int64), np.empty(len(imitations))
+    for rows, block in similarity_blocks(imitations, works, names=("imitations", "works")):
+        work[rows] = block.argmax(axis=1)
+        cosine[rows] = block.max(axis=1)
+    return work, cosine
+
+
+def composition(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> float:
+    """How alike two small pictures are pixel by pixel: Pearson's correlation, mirrored or not.
+
+    A style leaves this near 0, a copy makes it near 1; cropped or redrawn copies may escape it.
+
+    Parameters
+    ----------
+    a, b : ndarray, shape (3, h, w), uint8
+
+    Returns
+    -------
+    float
+        From -1 to 1; 1 for two pictures of one same colour each, 0 if only one is.
+
+    Examples
+    --------
+    >>> a = np.arange(12, dtype=np.uint8).reshape(3, 2, 2)
+    >>> composition(a, a), composition(a, a[:, :, ::-1]), composition(a, np.zeros_like(a))
+    (1.0, 1.0, 0.0)
+    """
+    return max(_correlation(a, b), _correlation(a, b[:, :, ::-1]))
+
+
+def _correlation(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> float:
+    x, y = (pixels.astype(np.float64).ravel() for pixels in (a, b))
+    x, y = x - x.mean(), y - y.mean()
+    sizes = float(x @ x), float(y @ y)
+    if not all(sizes):
+        return float(not any(sizes))
+    return round(float(x @ y) / float(np.sqrt(sizes[0] * sizes[1])), 12)
+
+
+def copies(index: Index, collection: str, threshold: float) -> dict[str, Any]:
+    """List the imitations of a release that come very near one work, of whomever it is.
+
+    Parameters
+    ----------
+    index : Index
+        The pictures lie where it says.
+    collection : str
+        The release.
+    threshold : float
+        Cosine from which a pair of an imitation and its nearest work is a candidate.
+
+    Returns
+    -------
+    dict
+        `pairs`, the nearest first: the candidates. One is a near-copy (`copy`) if it has the work's bytes; or if its
+        pixels correlate with the work's at `COMPOSITION` or more, and more than those of any other work of that artist
+        do (`series`): an artist who always paints one composition is not copied by a picture that has it too.
+        JSON-ready.
+    """
+    made = pictures(index, "imitations", collections=[collection])
+    works = pictures(index, "works", "background")
+    nearest, cosine = nearest_works(made.vectors, works.vectors)
+    near = np.flatnonzero(cosine >= threshold)
+    near = near[np.lexsort((near, -cosine[near]))]
+    looks = _Looks(index, works)
+    pairs = [
+        {
+            "artist": index.artists[made.artist[place]],
+            "work_artist": index.artists[works.artist[nearest[place]]],
+            "cosine": min(float(cosine[place]), 1.0),
+            **looks.compare(int(made.rows[place]), int(nearest[place])),
+        }
+        for place in near[:MOST].tolist()
+    ]
+    return {
+        "threshold": threshold,
+        "composition_threshold": COMPOSITION,
+        "n_candidates": len(near),
+        "n_looked_at": len(pairs),
+        "pairs": pairs,
+    }
+
+
+class _Looks:
+    """Small versions of the pictures of an index, each read once."""
+
+    def __init__(self, index: Index, works: Pictures):
+        self._works = works
+        self._folder = index.path.parent
+        self._columns = {name: index.column(name) for name in ("path", "prompt", "seed", "sha256")}
+        self._seen: dict[int, npt.NDArray[np.uint8] | None] = {}
+        self._series: dict[int, float] = {}
+
+    def compare(self, imitation: int, work: int) -> dict[str, Any]:
+        """An imitation (row) beside a work (position among the works)."""
+        row = int(self._works.rows[work])
+        path, digest = self._columns["path"], self._columns["sha256"]
+        same = bytes(digest[imitation]) == bytes(digest[row])
+        alike, series = self._alike(imitation, row), self._among_own(work)
+        return {
+            "imitation": path[imitation],
+            "prompt": self._columns["prompt"][imitation],
+            "seed": int(self._columns["seed"][imitation]),
+            "work": path[row],
+            "composition": alike,
+            "series": series,
+            "same_bytes": same,
+            "copy": same or (alike >= COMPOSITION and not alike <= series),
+        }
+
+    def _among_own(self, work: int) -> float:
+        """The highest correlation of a work with the artist's other works; NaN if there are none to be read."""
+        if work not in self._series:
+            vectors, rows = self._works.vectors, self._works.rows
+            digests = self._columns["sha256"][rows]
+            other = (self._works.artist == self._works.artist[work]) & (digests != digests[work]).any(axis=1)
+            places = np.flatnonzero(other)
+            if len(places):
+                near = similarities(vectors[[work]], vectors[places], names=("works", "works"))[0]
+                places = places[np.argsort(-near, kind="stable")[:SERIES]]
+            alike = [self._alike(int(rows[place]), int(rows[work])) for place in places]
+            known = [value for value in alike if value == value]
+            self._series[work] = max(known, default=float("nan"))
+        return self._series[work]
+
+    def _alike(self, a: int, b: int) -> float:
+        left, right = self._look(a), self._look(b)
+        return float("nan") if left is None or right is None else composition(left, right)
+
+    def _look(self, row: int) -> npt.NDArray[np.uint8] | None:
+        if row not in self._seen:
+            try:
+                data = read_bytes(str(self._folder / self._columns["path"][row]))
+                self._seen[row] = decode(data, _LOOK).pixels.numpy()
+            except (OSError, BadPicture):
+                self._seen[row] = None  # gone or moved since: what the vectors say stands
+        return self._seen[row]
