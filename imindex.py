@@ -13,9 +13,12 @@ COMMANDS = {
     "info": ("indexer.cli", "Say what an index holds and how it came to be."),
     "remove": ("indexer.cli", "Take pictures out of an index for good."),
     "export": ("indexer.cli", "Write an index as NumPy and Parquet files."),
+    "generate": ("indexer.generate_cli", "Ask a diffusion model for pictures in artists' names."),
     "query": ("retrieval.cli", "Find the nearest pictures and artists."),
     "classify": ("retrieval.cli", "Name the artist of each imitation, zero-shot."),
     "match": ("retrieval.cli", "Rank the imitations by every work, exactly."),
+    "compare": ("retrieval.compare_cli", "Compare two releases, artist by artist, and fail on a condition."),
+    "audit": ("retrieval.audit_cli", "Audit releases by a written plan, from prompts to report."),
     "power": ("retrieval.power_cli", "Say how many works, imitations and placebo names an audit needs."),
     "demo": ("retrieval.cli", "Try it all on pictures that this command draws."),
 }

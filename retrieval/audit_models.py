@@ -1,0 +1,190 @@
+"""The models of an audit: the pipelines that are asked, the encoders that judge; checked before hours go by."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from indexer.contents import canonical_json
+from indexer.errors import ImindexError
+from indexer.prompts import Shot, safe_name, shots
+from indexer.sources import Item, find
+from retrieval.audit_inputs import Inputs
+from retrieval.plan import EncoderSpec, Plan, Release
+
+if TYPE_CHECKING:
+    from indexer.generate import ModelSettings
+    from retrieval.audit import Run
+
+
+@dataclass(frozen=True)
+class Made:
+    """The pictures of a release, and how they came to be.
+
+    Attributes
+    ----------
+    release : Release
+    items : tuple of Item
+        Imitations of every name, and control pictures; blocked ones are left out.
+    revision : str
+        Of the model; empty for pictures made elsewhere.
+    digest : str
+        SHA-256 of the manifest, or over names and bytes of pictures made elsewhere.
+    settings : mapping
+    text_encoders : tuple of str
+        Of the pipeline.
+    blocked : tuple of dict
+        Pictures that a safety filter took away: path, prompt, reason.
+    """
+
+    release: Release
+    items: tuple[Item, ...]
+    revision: str
+    digest: str
+    settings: Mapping[str, Any]
+    text_encoders: tuple[str, ...]
+    blocked: tuple[dict[str, str], ...]
+
+
+def encoder_arguments(plan: Plan, encoder: EncoderSpec, *, paths_only: bool = False) -> dict[str, Any]:
+    """model, pretrained and precision of an encoder, its paths found from the plan's folder.
+
+    `paths_only` leaves them out where they are names, which the index knows already.
+    """
+    model, pretrained = encoder.model, encoder.pretrained
+    if model.startswith("local-dir:"):
+        model = f"local-dir:{plan.at(model.removeprefix('local-dir:'))}"
+    elif model.endswith(".json"):
+        model = str(plan.at(model))
+    if pretrained and plan.at(pretrained).is_file():
+        pretrained = str(plan.at(pretrained))
+    if paths_only:
+        moved = (model, pretrained) != (encoder.model, encoder.pretrained)
+        return {"model": model, "pretrained": pretrained} if moved else {}
+    return {"model": model, "pretrained": pretrained, "precision": encoder.precision}
+
+
+def order(plan: Plan, release: Release, inputs: Inputs) -> list[Shot]:
+    """What a release is asked: every name, every template, every control."""
+    prompts = plan.prompts
+    return shots(
+        plan.tested,
+        placebos=inputs.placebos[release.name],
+        templates=prompts.templates,
+        per_artist=prompts.per_artist,
+        nameless=prompts.nameless,
+        generic=prompts.generic,
+        per_generic=prompts.per_generic,
+        seed=plan.seed,
+    )
+
+
+def folder_of(run: Run, release: Release) -> Path:
+    """Where the pictures of a generated release lie."""
+    return run.folder / "imitations" / safe_name(release.name)
+
+
+def model_settings(run: Run, release: Release) -> ModelSettings:
+    """The release's model and how it is asked; a folder is found from the plan."""
+    from indexer.generate import ModelSettings
+
+    model = release.model
+    if run.plan.at(model).is_dir():
+        model = str(run.plan.at(model))
+    settings = dict(release.settings)
+    if "lora" in settings and run.plan.at(settings["lora"]).exists():
+        settings["lora"] = str(run.plan.at(settings["lora"]))
+    return ModelSettings(model=model, device=run.device, **settings)
+
+
+def check_models(run: Run, inputs: Inputs) -> None:
+    """Load every encoder, and look at every pipeline that is still needed, before the long part begins.
+
+    Raises
+    ------
+    ImindexError
+        One that cannot be loaded.
+    """
+    asked = [release for release in run.plan.releases if release.model]
+    if not asked:
+        return  # encoding comes next anyway
+    from indexer.encoder import load
+    from indexer.generate import missing
+    from retrieval.audit import index_path
+
+    to_make = [one for one in asked if missing(order(run.plan, one, inputs), folder_of(run, one))]
+    if not to_make:
+        return
+    with run.stage("check the models", len(run.plan.encoders) + len(to_make)) as progress:
+        done = 0
+        for encoder in run.plan.encoders:
+            if not index_path(run.folder, encoder).exists():
+                load(**encoder_arguments(run.plan, encoder), device=run.device)
+            progress(done := done + 1, 0)
+        for release in to_make:
+            check_pipeline(run, release)
+            progress(done := done + 1, 0)
+
+
+def check_pipeline(run: Run, release: Release) -> None:
+    from indexer.generate import check
+
+    try:
+        check(model_settings(run, release))
+    except ImindexError as error:
+        raise ImindexError(f"{run.plan.path}: {release.name}: {error}") from error
+
+
+def make(run: Run, release: Release, inputs: Inputs) -> Made:
+    """Ask the model for what is missing; of pictures made elsewhere, say what they are.
+
+    Raises
+    ------
+    ImindexError
+        The model cannot be loaded; the folder holds pictures of another model or of other settings.
+    """
+    if not release.model:
+        items = inputs.made[release.name]
+        return Made(release, items, "", inputs.digests[release.name], {}, (), ())
+    from indexer.generate import generate
+
+    folder, wanted = folder_of(run, release), order(run.plan, release, inputs)
+    with run.stage(f"generate {release.name}", len(wanted)) as progress:
+        generate(
+            wanted,
+            folder,
+            model_settings(run, release),
+            release=release.name,
+            batch_size=run.generate_batch,
+            progress=progress,
+        )
+    return _made(release, folder, {shot.path for shot in wanted})
+
+
+def _made(release: Release, folder: Path, wanted: set[str]) -> Made:
+    manifest = folder / "manifest.jsonl"
+    rows = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
+    blocked = {row["path"]: row for row in rows if row["blocked"] and row["path"] in wanted}
+    paths = {str(folder / path) for path in wanted - blocked.keys()}
+    items = tuple(replace(item, collection=release.name) for item in find([manifest]) if item.path in paths)
+    about = json.loads((folder / "release.json").read_text(encoding="utf-8"))
+    return Made(
+        release=release,
+        items=items,
+        revision=about["revision"],
+        digest=pictures_digest({row["path"]: row["sha256"] for row in rows if row["path"] in wanted}),
+        settings=about["settings"],
+        text_encoders=tuple(about["text_encoders"]),
+        blocked=tuple(
+            {"path": path, "prompt": row["prompt"], "reason": row["blocked"]} for path, row in blocked.items()
+        ),
+    )
+
+
+def pictures_digest(pictures: Mapping[str, str]) -> str:
+    """SHA-256 over paths and digests of pictures."""
+    return hashlib.sha256(canonical_json(dict(pictures)).encode()).hexdigest()

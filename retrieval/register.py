@@ -1,0 +1,104 @@
+"""The register of an audit: what was asked, written down before the first picture is made, and never rewritten."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from indexer.contents import canonical_json
+from indexer.errors import ImindexError
+from indexer.files import put_in_place
+from indexer.provenance import now, versions
+from retrieval.plan import Plan
+
+NAME = "register.jsonl"
+
+
+def register(plan: Plan, inputs: Mapping[str, str], folder: Path, *, amend: str = "") -> list[dict[str, Any]]:
+    """Write the plan's digest down, or find that it stands there already.
+
+    Parameters
+    ----------
+    plan : Plan
+    inputs : mapping
+        Digests of the pictures that were there before.
+    folder : Path
+        Of the audit.
+    amend : str
+        Why plan or pictures have changed since; empty: they must not have.
+
+    Returns
+    -------
+    list of dict
+        All entries, the first first. Each holds the SHA-256 of the line before it, so that a line cannot be changed
+        or taken out without a trace to whoever noted a later one.
+
+    Raises
+    ------
+    ImindexError
+        Plan or pictures differ from what was registered, and there is no `amend`; or the register was altered.
+    """
+    path = folder / NAME
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    entries = _checked(path, lines)
+    if entries and _same(entries[-1], plan, inputs):
+        return entries
+    if entries and not amend:
+        raise ImindexError(_refusal(path, entries[-1], plan, inputs))
+    entry = {
+        "event": "amended" if entries else "registered",
+        "when": now(),
+        "plan": plan.digest,
+        "inputs": dict(inputs),
+        "why": amend if entries else "",
+        "text": plan.text,
+        "versions": versions(),
+        "previous": _digest(lines[-1]) if lines else "",
+    }
+    with put_in_place(path) as temporary:
+        temporary.write_text("\n".join([*lines, canonical_json(entry), ""]), encoding="utf-8")
+    return [*entries, entry]
+
+
+def _same(entry: Mapping[str, Any], plan: Plan, inputs: Mapping[str, str]) -> bool:
+    return bool(entry["plan"] == plan.digest and entry["inputs"] == dict(inputs))
+
+
+def _digest(line: str) -> str:
+    return hashlib.sha256(line.encode()).hexdigest()
+
+
+def _checked(path: Path, lines: Sequence[str]) -> list[dict[str, Any]]:
+    entries = []
+    for number, line in enumerate(lines, 1):
+        try:
+            entry = json.loads(line)
+            right = entry["previous"] == (_digest(lines[number - 2]) if number > 1 else "")
+        except (ValueError, TypeError, KeyError):
+            right = False
+        if not right:
+            raise ImindexError(
+                f"{path}, line {number} is not as it was written: the register was altered. Audit into another folder "
+                "with --out; keep this one as it is if it is evidence."
+            )
+        entries.append(entry)
+    return entries
+
+
+def _refusal(path: Path, entry: Mapping[str, Any], plan: Plan, inputs: Mapping[str, str]) -> str:
+    changed = []
+    if entry["plan"] != plan.digest:
+        changed.append(f"the plan (now {plan.digest[:12]}, registered {entry['plan'][:12]})")
+    before = entry["inputs"]
+    changed += [
+        "the works" if name == "works" else f"the pictures of {name}"
+        for name in sorted({*before, *inputs})
+        if before.get(name) != inputs.get(name)
+    ]
+    return (
+        f"{plan.path}: {' and '.join(changed)} changed after the plan was registered on {entry['when']} ({path}). "
+        'Change it back, audit into another folder with --out, or record why with --amend "the reason".'
+    )

@@ -1,0 +1,248 @@
+"""The gate: conditions are read by a grammar, never run, and what cannot be checked does not pass."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from indexer.errors import ImindexError
+from retrieval.gate import (
+    COUNTS,
+    METRICS,
+    check,
+    comparison_figures,
+    parse,
+    release_figures,
+    verdicts,
+)
+
+OPERATORS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
+
+
+@pytest.mark.parametrize(
+    ("text", "metric", "op", "base", "offset"),
+    [
+        ("accuracy > base + 0.05", "accuracy", ">", "accuracy", 0.05),
+        ("accuracy>base+5%", "accuracy", ">", "accuracy", 0.05),
+        (" auc  >=  0.7 ", "auc", ">=", "", 0.7),
+        ("auc >= 70 %", "auc", ">=", "", 0.7),
+        ("auc.low > base", "auc.low", ">", "auc", 0.0),
+        ("auc.low > base.high", "auc.low", ">", "auc.high", 0.0),
+        ("auc < base - 0.1", "auc", "<", "auc", -0.1),
+        ("auc.change.low > 0", "auc.change.low", ">", "", 0.0),
+        ("auc.change < -0.1", "auc.change", "<", "", -0.1),
+        ("accuracy.change.p <= 0.05", "accuracy.change.p", "<=", "", 0.05),
+        ("significant > base", "significant", ">", "significant", 0.0),
+        ("imitated > base + 2", "imitated", ">", "imitated", 2.0),
+        ("copies > 0", "copies", ">", "", 0.0),
+        ("risen > 0", "risen", ">", "", 0.0),
+    ],
+)
+def test_conditions_are_read(text: str, metric: str, op: str, base: str, offset: float) -> None:
+    found = parse(text)
+    assert (found.text, found.metric, found.op, found.base) == (text, metric, op, base)
+    assert found.offset == pytest.approx(offset, abs=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is no condition"),
+        ("accuracy", "is no condition"),
+        ("accuracy > ", "is no condition"),
+        ("accuracy = 0.5", "is no condition"),
+        ("accuracy > base + base", "is no condition"),
+        ("accuracy > 2 * base", "is no condition"),
+        ("accuracy > base + -0.05", "is no condition"),
+        ("accuracy > 0.5 and auc > 0.5", "is no condition"),
+        ("accuracy > __import__('os')", "is no condition"),
+        ("accuracy > 1e3", "is no condition"),
+        ("accuracy > nan", "is no condition"),
+        ("accuracy > ٣", "is no condition"),
+        ("acuracy > 0.5", "there is no metric acuracy. There are accuracy, accuracy.low"),
+        ("base > 0.5", "there is no metric base"),
+        ("significant.low > 1", "there is no metric significant.low"),
+        ("significant > base + 5 %", "Leave out the %"),
+        ("significant > base.low", "has no interval"),
+        ("auc.change > base", "already compares with base"),
+        ("risen > base", "already compares with base"),
+    ],
+)
+def test_what_is_no_condition_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ImindexError) as error:
+        parse(text)
+    assert message in str(error.value)
+
+
+def test_an_unknown_metric_lists_all() -> None:
+    with pytest.raises(ImindexError) as error:
+        parse("style > 1")
+    assert all(name in str(error.value) for name in METRICS)
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_a_condition_or_an_error_for_people(text: str) -> None:
+    try:
+        found = parse(text)
+    except ImindexError as error:
+        assert text in str(error)
+    else:
+        assert found.metric in METRICS and found.op in OPERATORS and math.isfinite(found.offset)
+
+
+@given(
+    st.sampled_from([name for name in METRICS if "." not in name and name not in ("risen", "fallen")]),
+    st.sampled_from(sorted(OPERATORS)),
+    st.booleans(),
+    st.sampled_from("+-"),
+    st.integers(0, 999),
+    st.sampled_from(["", " ", "  ", "\t"]),
+    st.integers(-400, 400),
+    st.integers(-400, 400),
+)
+def test_verdicts_are_those_of_whole_numbers(
+    metric: str, op: str, based: bool, sign: str, offset: int, space: str, value: int, base: int
+) -> None:
+    """In thousandths everything is a whole number, so comparison has no rounding; nor may the gate have any."""
+    limit = f"base{space}{sign}{space}{offset / 1000:.3f}" if based else f"{offset / 1000:.3f}"
+    found = check(
+        parse(f"{space}{metric}{space}{op}{space}{limit}{space}"),
+        {metric: base / 1000},
+        {metric: value / 1000},
+    )
+    wanted = (base + (offset if sign == "+" else -offset)) if based else offset
+    assert found.failed is OPERATORS[op](value, wanted)
+    assert found.reason.endswith("fails." if found.failed else "passes.")
+    assert found.limit == pytest.approx(wanted / 1000, abs=1e-12)
+
+
+@given(st.integers(0, 10_000), st.integers(0, 10_000))
+def test_per_cent_are_hundredths(n: int, value: int) -> None:
+    whole = check(parse(f"auc > {n / 100:.2f} %"), None, {"auc": value / 10_000})
+    assert whole.failed is (value > n)
+
+
+@pytest.mark.parametrize(
+    ("text", "base", "new", "reason"),
+    [
+        ("accuracy > base + 0.05", {"accuracy": 0.7}, {"accuracy": 0.81},
+         "accuracy 0.81 > base 0.70 + 0.05 = 0.75: fails."),
+        ("accuracy > base + 5 %", {"accuracy": 0.7}, {"accuracy": 0.75},
+         "accuracy 0.75 is not > base 0.70 + 0.05 = 0.75: passes."),
+        ("significant > base", {"significant": 3.0}, {"significant": 5.0}, "significant 5 > base 3: fails."),
+        ("imitated > 0", None, {"imitated": 0.0}, "imitated 0 is not > 0: passes."),
+        ("auc.low > base.high", {"auc.high": 0.61}, {"auc.low": 0.655}, "auc.low 0.655 > base.high 0.610: fails."),
+        ("auc.low > base", {"auc": 0.61}, {"auc.low": 0.655}, "auc.low 0.655 > base 0.610: fails."),
+        ("auc >= 0.7", None, {"auc": 0.70001}, "auc 0.700010 >= 0.700000: fails."),
+        ("auc < base - 0.1", {"auc": 0.9}, {"auc": 0.7}, "auc 0.70 < base 0.90 - 0.10 = 0.80: fails."),
+    ],
+)  # fmt: skip
+def test_the_reason_shows_the_sum(
+    text: str, base: dict[str, float] | None, new: dict[str, float], reason: str
+) -> None:
+    assert check(parse(text), base, new).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("base", "new", "said"),
+    [
+        ({"auc": 0.5}, {}, "auc is not known"),
+        ({"auc": 0.5}, {"auc": math.nan}, "auc is not known"),
+        ({}, {"auc": 0.5}, "base's auc is not known"),
+        ({"auc": math.nan}, {"auc": 0.5}, "base's auc is not known"),
+        (None, {"auc": 0.5}, "base's auc is not known"),
+        (None, {}, "auc and base's auc are not known"),
+    ],
+)
+@pytest.mark.parametrize("op", sorted(OPERATORS))
+def test_what_cannot_be_checked_fails(base: Any, new: dict[str, float], said: str, op: str) -> None:
+    found = check(parse(f"auc {op} base"), base, new)
+    assert found.failed and found.reason.startswith(said) and found.reason.endswith("fails.")
+
+
+def test_a_count_against_a_number_counts_all_artists() -> None:
+    new = {"imitated": 1.0, "imitated.all": 3.0}
+    assert check(parse("imitated > 2"), {}, new).failed
+    assert not check(parse("imitated > base + 1"), {"imitated": 0.0}, new).failed
+
+
+def matching(auc: float, imitated: int, named: int) -> dict[str, Any]:
+    findings = {
+        "imitated": imitated,
+        "the name matters": named,
+        "nearer than other artists": 0,
+        "not shown": 4,
+    }
+    overall = {"auc": auc, "auc_low": auc - 0.1, "auc_high": auc + 0.1, "findings": findings}
+    return {"macro": {"auc": auc}, "evidence": {"overall": overall}}
+
+
+def comparison(base: float, new: float, p: float | None) -> dict[str, Any]:
+    figure = {
+        "base": base, "base_low": base - 0.1, "base_high": base + 0.1, "new": new, "new_low": new - 0.1,
+        "new_high": new + 0.1, "change": new - base, "low": new - base - 0.02, "high": new - base + 0.02, "p": 0.01,
+    }  # fmt: skip
+    return {
+        "base": {"release": "old"},
+        "new": {"release": "next"},
+        "encoder": "e",
+        "figures": {"auc": figure, "accuracy": dict.fromkeys(figure)},
+        "counts": {
+            "significant": {"base": 1, "new": 2},
+            "findings": {"base": {"imitated": 1}, "new": {"imitated": 1, "the name matters": 1}},
+            "all": {
+                "base": {"n": 2, "significant": 1, "findings": {"imitated": 1}},
+                "new": {"n": 3, "significant": 3, "findings": {"imitated": 2, "the name matters": 1}},
+            },
+        },
+        "shifts": {"risen": ["ada"], "fallen": []},
+        "artists": [{"artist": "ada", "p_auc": p}],
+    }
+
+
+def test_figures_of_a_comparison() -> None:
+    base, new = comparison_figures(comparison(0.6, 0.7, 0.01))
+    assert (
+        base["auc"] == 0.6 and new["auc.low"] == pytest.approx(0.6) and base["auc.high"] == pytest.approx(0.7)
+    )
+    assert new["auc.change"] == pytest.approx(0.1) and new["auc.change.p"] == 0.01
+    assert (base["significant"], new["significant"], new["significant.all"]) == (1, 2, 3)
+    assert (new["imitated"], new["imitated.all"], new["named"]) == (1, 2, 1)
+    assert new["risen"] == 1 and new["fallen"] == 0
+    assert math.isnan(new["accuracy"]) and "copies" not in new
+    _, unknown = comparison_figures(comparison(0.6, 0.7, None))
+    assert math.isnan(unknown["risen"])
+    assert set(new) - {f"{name}.all" for name in COUNTS} == set(METRICS) - {"copies"}
+
+
+def test_figures_of_one_release() -> None:
+    named = {"methods": [{"macro_top1": 0.4, "evidence": {"macro": {"top1_low": 0.3, "top1_high": 0.5}}}]}
+    found = release_figures(matching(0.7, 1, 2), named, 5)
+    assert found["significant"] == 3 and found["copies"] == 5 and found["accuracy.low"] == 0.3
+    untested = {"macro": {"auc": 0.7}, "evidence": None}
+    assert check(parse("significant > 0"), None, release_figures(untested)).failed
+    assert check(parse("accuracy > 0.9"), None, release_figures(untested)).failed
+
+
+def test_verdicts_of_an_audit() -> None:
+    results = [
+        {"release": "old", "encoder": "e", "matching": matching(0.6, 0, 1), "copies": {"pairs": []}},
+        {"release": "next", "encoder": "e", "matching": matching(0.7, 2, 1),
+         "copies": {"pairs": [{"copy": True}, {"copy": False}]}},
+    ]  # fmt: skip
+    found = verdicts(
+        ["auc > base + 0.05", "imitated > 1", "copies > base", "copies > 1", "accuracy > base"],
+        "old", results, [comparison(0.6, 0.7, 0.01)],
+    )  # fmt: skip
+    assert [(one["release"], one["encoder"]) for one in found] == [("next", "e")] * 5
+    assert [one["failed"] for one in found] == [True, True, True, False, True]
+    assert set(found[0]) == {"condition", "release", "encoder", "value", "limit", "failed", "reason"}
+    alone = verdicts(["auc > 0.65"], "", results, [])
+    assert [(one["release"], one["failed"]) for one in alone] == [("old", False), ("next", True)]
+    missing = verdicts(["auc > base"], "old", results, [])
+    assert missing[0]["failed"] and "not known" in missing[0]["reason"]
