@@ -30,6 +30,7 @@ def classify_release(  # noqa: PLR0913
     path: Path,
     collection: str | None = None,
     *,
+    artists: Sequence[str] | None = None,
     by: str = "name",
     labels: Sequence[str] = ("Artwork", "Digital artwork", "Artwork from the public domain"),
     templates: Sequence[str] = ("Artwork from {artist}",),
@@ -46,6 +47,8 @@ def classify_release(  # noqa: PLR0913
     collection : str, optional
         Imitations, or works (classified by works, each is left out of its own prototype). The only release
         there is, unless given.
+    artists : sequence of str, optional
+        Classify the pictures made of these names only; everybody stays a candidate.
     by : str
         `name` (zero-shot by text) or `works` (prototype, and vote of the k nearest).
     labels : sequence of str
@@ -75,6 +78,8 @@ def classify_release(  # noqa: PLR0913
         chosen = pictures(index, kind, collections=[name])
         placebos = placebo_numbers(index, testing.placebos, chosen) if testing else []
         chosen = chosen.without(placebos)
+        if artists is not None:
+            chosen = chosen.of([n for n, one in enumerate(index.artists) if one in set(artists)])
         alone: dict[str, float] = {}
         if by == "name":
             by_template, together = _by_name(index, chosen, labels, templates, encoder or {}, placebos)

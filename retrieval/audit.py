@@ -214,8 +214,9 @@ def _result(run: Run, encoder: EncoderSpec, path: Path, release: Release, inputs
     moved = {**encoder_arguments(plan, encoder, paths_only=True), "device": run.device}
 
     def compute() -> dict[str, Any]:
-        named = classify_release(path, release.name, testing=testing, encoder=moved, **how)
-        by_works = classify_release(path, release.name, by="works", testing=testing)
+        who: dict[str, Any] = {"artists": plan.tested, "testing": testing}
+        named = classify_release(path, release.name, **who, encoder=moved, **how)
+        by_works = classify_release(path, release.name, **who, by="works")
         matching = match_release(path, release.name, testing=testing)
         with Index(path) as index:
             shown = gallery(index, release.name, plan.tested)

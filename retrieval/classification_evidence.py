@@ -69,7 +69,9 @@ def classification_evidence(
         curve = accuracy_by_label_count(scores, chosen.artist, n_generic=result.n_generic)
     return {
         "artists": found,
-        "macro": _interval(macro_interval(right, chosen.artist, **how)),
+        "macro": _interval(
+            macro_interval(right, chosen.artist, cluster=_clusters(prompts, chosen.artist), **how)
+        ),
         "p_assignment": _assignment(result, artists, testing, random),
         "assumes": chance.assumes,
         "by_label_count": {
@@ -81,6 +83,16 @@ def classification_evidence(
         if curve
         else None,
     }
+
+
+def _clusters(prompts: Int64, artist: Int64) -> Int64:
+    """What is drawn of each artist: prompts where there are enough of them, else pictures, with a number each."""
+    clusters = np.arange(len(prompts)) + prompts.max(initial=0) + 1
+    for one in np.unique(artist):
+        mine = artist == one
+        if enough_prompts(prompts[mine])[0] is not None:
+            clusters[mine] = prompts[mine]
+    return clusters
 
 
 def _interval(found: Accuracy) -> dict[str, Any]:

@@ -19,7 +19,7 @@ COMPOSITION = 0.8
 SERIES = 50
 """Other works of the artist that the work is compared with, the nearest first."""
 MOST = 200
-"""Candidates of a release that are looked at closely, the nearest first; the number of all is stated."""
+"""Pairs of a release that are listed: every near-copy, then the nearest other candidates; all are looked at."""
 _LOOK = Preprocess(size=(SIDE, SIDE), mean=(0.0,) * 3, std=(1.0,) * 3, resize_mode="squash")
 
 
@@ -47,7 +47,8 @@ def nearest_works(imitations: Float16, works: Float16) -> tuple[Int64, Float64]:
 def composition(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> float:
     """How alike two small pictures are pixel by pixel: Pearson's correlation, mirrored or not.
 
-    A style leaves this near 0, a copy makes it near 1; cropped or redrawn copies may escape it.
+    Each channel is centred by itself, so that a common colour counts for nothing. A style leaves this near 0, a copy
+    makes it near 1; cropped or redrawn copies may escape it.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ def composition(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> float:
     Returns
     -------
     float
-        From -1 to 1; 1 for two pictures of one same colour each, 0 if only one is.
+        From -1 to 1; 0 if either picture is of one colour.
 
     Examples
     --------
@@ -68,11 +69,11 @@ def composition(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> float:
 
 
 def _correlation(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> float:
-    x, y = (pixels.astype(np.float64).ravel() for pixels in (a, b))
-    x, y = x - x.mean(), y - y.mean()
+    wide = [pixels.astype(np.float64) for pixels in (a, b)]
+    x, y = ((pixels - pixels.mean(axis=(1, 2), keepdims=True)).ravel() for pixels in wide)
     sizes = float(x @ x), float(y @ y)
     if not all(sizes):
-        return float(not any(sizes))
+        return 0.0
     return round(float(x @ y) / float(np.sqrt(sizes[0] * sizes[1])), 12)
 
 
@@ -92,9 +93,9 @@ def copies(index: Index, collection: str, threshold: float) -> dict[str, Any]:
     -------
     dict
         `pairs`, the nearest first: the candidates. One is a near-copy (`copy`) if it has the work's bytes; or if its
-        pixels correlate with the work's at `COMPOSITION` or more, and more than those of any other work of that artist
-        do (`series`): an artist who always paints one composition is not copied by a picture that has it too.
-        JSON-ready.
+        pixels correlate with the work's at `COMPOSITION` or more, and stand at most half as far from 1 as those of any
+        other work of that artist do (`series`): an artist who always paints one composition is not copied by a picture
+        that has it too. JSON-ready.
     """
     made = pictures(index, "imitations", collections=[collection])
     works = pictures(index, "works", "background")
@@ -109,14 +110,16 @@ def copies(index: Index, collection: str, threshold: float) -> dict[str, Any]:
             "cosine": min(float(cosine[place]), 1.0),
             **looks.compare(int(made.rows[place]), int(nearest[place])),
         }
-        for place in near[:MOST].tolist()
+        for place in near.tolist()
     ]
+    listed = sorted(range(len(pairs)), key=lambda place: not pairs[place]["copy"])
+    listed = sorted(listed[: max(MOST, sum(pair["copy"] for pair in pairs))])
     return {
         "threshold": threshold,
         "composition_threshold": COMPOSITION,
         "n_candidates": len(near),
         "n_looked_at": len(pairs),
-        "pairs": pairs,
+        "pairs": [pairs[place] for place in listed],
     }
 
 
@@ -144,7 +147,7 @@ class _Looks:
             "composition": alike,
             "series": series,
             "same_bytes": same,
-            "copy": same or (alike >= COMPOSITION and not alike <= series),
+            "copy": same or (alike >= COMPOSITION and not 1 - alike > (1 - series) / 2),
         }
 
     def _among_own(self, work: int) -> float:

@@ -30,9 +30,15 @@ class Pictures:
     vectors: Float16
     artist: Int64
 
+    def of(self, artists: Sequence[int]) -> Pictures:
+        """Those by one of `artists`."""
+        return self._at(np.isin(self.artist, artists))
+
     def without(self, artists: Sequence[int]) -> Pictures:
         """Those by nobody of `artists`."""
-        kept = ~np.isin(self.artist, artists)
+        return self._at(~np.isin(self.artist, artists))
+
+    def _at(self, kept: npt.NDArray[np.bool_]) -> Pictures:
         return Pictures(self.rows[kept], self.vectors[kept], self.artist[kept])
 
 

@@ -22,10 +22,14 @@ from retrieval.copies import composition, copies, nearest_works
 def test_composition_is_pearsons_correlation_mirrored_or_not() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.integers(0, 256, (2, 3, 8, 8), dtype=np.uint8)
-    expected = max(np.corrcoef(a.ravel(), x.ravel())[0, 1] for x in (b, b[:, :, ::-1]))
+    centred = [x - x.mean(axis=(1, 2), keepdims=True) for x in (a, b, b[:, :, ::-1])]
+    expected = max(np.corrcoef(centred[0].ravel(), x.ravel())[0, 1] for x in centred[1:])
     assert composition(a, b) == pytest.approx(expected)
+    red = np.array([200, 30, 30]).reshape(3, 1, 1)
+    noisy = [(red + rng.normal(0, 18, (3, 32, 32))).clip(0, 255).astype(np.uint8) for _ in range(2)]
+    assert abs(composition(*noisy)) < 0.1  # a common colour is no composition
     assert composition(a, 255 - a) < 0.5 and composition(a, a // 2) > 0.99
-    assert composition(np.zeros_like(a), np.zeros_like(a)) == 1
+    assert composition(np.zeros_like(a), np.zeros_like(a)) == 0
 
 
 def test_nearest_works_are_those_of_the_whole_table() -> None:
