@@ -3,8 +3,6 @@
 This is the only module that imports diffusers.
 """
 
-# ruff: noqa: TID251
-
 from __future__ import annotations
 
 import contextlib
@@ -199,16 +197,16 @@ def _scheduler(model: ModelSettings, folder: Path, index: Mapping[str, Any]) -> 
         )
     config = own.load_config(folder / "scheduler")
     wanted = model.scheduler or name
-    kind = getattr(diffusers, wanted, None)
-    if not _is_a(kind, diffusers.SchedulerMixin):
-        known = [one for one in dir(diffusers) if one.endswith("Scheduler")]
-        near = difflib.get_close_matches(wanted, known, 3, 0.4) or ["DDIMScheduler"]
-        raise ImindexError(f"diffusers has no scheduler {wanted}. Did you mean {' or '.join(near)}?")
     if wanted in _NOT_BY_SEED:
         raise ImindexError(
             f"The noise of {wanted} does not come from a picture's seed, so that pictures would not repeat. "
             "Pass another --scheduler, such as DPMSolverMultistepScheduler."
         )
+    kind = getattr(diffusers, wanted, None)
+    if not _is_a(kind, diffusers.SchedulerMixin):
+        known = [one for one in dir(diffusers) if one.endswith("Scheduler")]
+        near = difflib.get_close_matches(wanted, known, 3, 0.4) or ["DDIMScheduler"]
+        raise ImindexError(f"diffusers has no scheduler {wanted}. Did you mean {' or '.join(near)}?")
     try:
         return kind.from_config(config)  # type: ignore[union-attr]
     except Exception as error:

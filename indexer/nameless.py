@@ -18,7 +18,7 @@ _NAME_AND_WORDS = re.compile(
             # {artist}'s style, {artist}-style, in {artist} style
             rf"(?:\bin )?{_NAME}[ -](?:own |art )?{_MANNER}\b(?! of\b)",
             # in the late style of the painter {artist}, drawn by the artist {artist}
-            rf"(?:(?:\b(?:in|with|after|of|following) )?(?:\b(?:the|an?) )?(?:[\w-]+ )??\b{_MANNER} of"
+            rf"(?:(?:\b(?:in|with|after|following) (?:(?:the|an?) )?(?:[\w-]+ )??)?(?:\bof )?(?:\bthe )?\b{_MANNER} of"
             rf"|(?:\b{_MADE} )?\b(?:by|from|after)|\b(?:of|like)|\b{_ABROAD})"
             rf" (?:the )?(?:(?:famous|great|renowned|well-known) )?(?:{_TITLE} )?{_NAME}",
             _NAME,

@@ -77,7 +77,7 @@ def find(
         Folders laid out as `works/<artist>/*`, `imitations/<release>/<artist>/*`, `control/*` and
         `background/<artist>/*` (or one of these); any other folder, as `<artist>/*`, with `kind`; manifests
         (CSV, JSONL, Parquet) with the columns path, artist, kind, collection, prompt, seed, caption, of
-        which only path must be there, relative to the manifest.
+        which only path must be there, relative to the manifest; rows with anything in `blocked` are left out.
     kind, collection, artist : str, optional
         For folders without the layout, and for what a manifest leaves out.
     note : callable
@@ -227,15 +227,23 @@ def _clean(name: str) -> str:
 def _manifest(path: Path, given: Given, note: Callable[[str], None]) -> Iterator[Item]:
     reader = {".csv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}[path.suffix.lower()]
     unknown: set[str] = set()
+    n_blocked = 0
     try:
         for where, row in reader(path):
-            unknown |= set(row) - {"path", "seed", *_TEXT_KEYS}
-            yield _item(path, where, row, given)
+            unknown |= set(row) - {"path", "seed", "blocked", *_TEXT_KEYS}
+            if row.get("blocked"):  # a safety filter took the picture away, and left a black one
+                n_blocked += 1
+            else:
+                yield _item(path, where, row, given)
     except UnicodeDecodeError as error:
         raise ImindexError(f"{path} is not UTF-8: {error}. Save it as UTF-8.") from error
     except csv.Error as error:
         raise ImindexError(f"{path} is not readable as CSV: {error}. Check its quotes.") from error
-    if unknown:
+    if n_blocked:
+        note(f"{path}: {n_blocked} pictures are marked as blocked, and left out.")
+    if (
+        unknown and not (path.parent / "release.json").exists()
+    ):  # what `imindex generate` wrote says more than we need
         note(f"{path}: the columns {', '.join(sorted(unknown))} are not used.")
 
 

@@ -82,7 +82,7 @@ def classify_release(  # noqa: PLR0913
             chosen = chosen.of([n for n, one in enumerate(index.artists) if one in set(artists)])
         alone: dict[str, float] = {}
         if by == "name":
-            by_template, together = _by_name(index, chosen, labels, templates, encoder or {}, placebos)
+            by_template, together = scores_by_name(index, chosen, labels, templates, encoder or {}, placebos)
             scored = {f"by name, {_listed(templates)}": together}
             if len(templates) > 1:
                 alone = {
@@ -115,7 +115,7 @@ def _listed(templates: Sequence[str]) -> str:
     return " and ".join(f'"{template}"' for template in templates)
 
 
-def _by_name(
+def scores_by_name(
     index: Index,
     chosen: Pictures,
     labels: Sequence[str],

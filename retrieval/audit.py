@@ -298,6 +298,7 @@ def _kept(
 
 
 def _asked(plan: Plan, inputs: Inputs, entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    asks = any(one.model for one in plan.releases)
     return {
         "digest": plan.digest,
         "text": plan.text,
@@ -309,8 +310,9 @@ def _asked(plan: Plan, inputs: Inputs, entries: Sequence[Mapping[str, Any]]) -> 
         ],
         "artists": list(plan.tested),
         "background": list(inputs.background),
-        "templates": list(plan.prompts.templates),
-        "per_artist": plan.prompts.per_artist if any(one.model for one in plan.releases) else None,
+        "templates": list(plan.prompts.templates) if asks else [],
+        "label_templates": list(plan.label_templates),
+        "per_artist": plan.prompts.per_artist if asks else None,
         "tests": {
             "level": plan.tests.level,
             "adjust": plan.tests.adjust,

@@ -53,9 +53,11 @@ def audit() -> None:
     """Audit model releases by a written plan: generate, encode, classify, match, test, compare, report.
 
     \b
-    imindex audit init plan.toml             write a commented plan
-    imindex audit plan.toml --dry-run        what it will make, and how long it will take
-    imindex audit plan.toml                  do it; run again to go on after Ctrl-C or a crash
+    imindex audit init plan.toml           # write a commented plan
+    imindex audit plan.toml --dry-run      # what it will make, and how long it will take
+    imindex audit plan.toml                # do it; run again to go on after Ctrl-C or a crash
+
+    For its options see: imindex audit run --help.
     """
 
 
@@ -64,7 +66,11 @@ def audit() -> None:
 @click.option("--force", is_flag=True, help="Overwrite a plan that is there.")
 @errors_for_people
 def init(plan: Path, force: bool) -> None:
-    """Write a commented plan with every key; the artists are those of works/ beside it, if there are any."""
+    """Write a commented plan with every key; the artists are those of works/ beside it, if there are any.
+
+    \b
+    imindex audit init plan.toml
+    """
     from indexer.files import put_in_place
     from retrieval.audit_inputs import works_of
     from retrieval.plan_template import template
@@ -106,6 +112,10 @@ def run(plan: Path, out: Path | None, as_json: bool, **options: Any) -> None:
     """Run a plan: what is done already is not done again.
 
     Exits with 1 if a condition of the plan's [gate] fails; the report is written all the same.
+
+    \b
+    imindex audit plan.toml --dry-run
+    imindex audit plan.toml --amend "an artist withdrew two works"
     """
     from retrieval.audit import Run, audit
     from retrieval.plan import read_plan

@@ -87,7 +87,7 @@ def classification_evidence(
 
 def _clusters(prompts: Int64, artist: Int64) -> Int64:
     """What is drawn of each artist: prompts where there are enough of them, else pictures, with a number each."""
-    clusters = np.arange(len(prompts)) + prompts.max(initial=0) + 1
+    clusters: Int64 = np.arange(len(prompts), dtype=np.int64) + prompts.max(initial=0) + 1
     for one in np.unique(artist):
         mine = artist == one
         if enough_prompts(prompts[mine])[0] is not None:

@@ -68,6 +68,8 @@ def assemble(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 def _answer(release: str, results: Sequence[Report], agreed: Sequence[Report] | None) -> str:
     own = [one for one in results if one["release"] == release]
+    if not own:
+        return f"{release}: there is no result."
     return answer(release, own, next((one for one in agreed or () if one["release"] == release), None))
 
 

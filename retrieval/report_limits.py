@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from retrieval.evidence import CANNOT_TELL, NOT_TESTED
-from retrieval.report_text import ADJUSTED, count, listed, percent
+from retrieval.report_text import ADJUSTED, count, listed
 
 Report = Mapping[str, Any]
 SHARED = (
@@ -44,6 +44,7 @@ def limits(report: Report) -> list[dict[str, str]]:
         *_encoders(report),
         *_lost(report),
         *_amended(report),
+        *_made_elsewhere(report),
         *_prompts(report),
         *_family(report),
         *_always(),
@@ -77,10 +78,10 @@ def _text_encoders(report: Report) -> Iterator[tuple[str, str]]:
             if same:
                 yield (
                     "Generator and encoder share a text encoder",
-                    f"{release['name']} reads its prompts with {listed(same)}, and {encoder['name']} judges with the same "
-                    "model. A name that this model knows well is both drawn and recognised more easily: high accuracy by "
-                    "name may be agreement of one model with itself. Nearness to works (AUC) uses no text; an encoder of "
-                    "other weights would tell more.",
+                    f"{release['name']} reads its prompts with {listed(same)}, and {encoder['name']} judges "
+                    "with the same model. A name that this model knows well is both drawn and recognised more "
+                    "easily: high accuracy by name may be agreement of one model with itself. Nearness to "
+                    "works (AUC) uses no text; an encoder of other weights would tell more.",
                 )
         if not names:
             unknown.append(release["name"])
@@ -118,8 +119,8 @@ def _not_tested(report: Report) -> Iterator[tuple[str, str]]:
             seen.add(names)
             yield (
                 "Artists that could not be tested",
-                f"{result['release']} by {result['encoder']}: {listed([_short(name) for name in names])}. They have too "
-                "few works (fewer than 5) or no imitations, or there is nothing to compare them with.",
+                f"{result['release']} by {result['encoder']}: {listed([_short(name) for name in names])}. They "
+                "have too few works (fewer than 5) or no imitations, or there is nothing to compare them with.",
             )
 
 
@@ -131,20 +132,24 @@ def _few_references(report: Report) -> Iterator[tuple[str, str]]:
             continue
         for kind, what in (("name", "placebo names"), ("rival", "other artists")):
             least = [row[f"resolution_{kind}"] for row in result["artists"] if row[f"resolution_{kind}"]]
-            bound = summary["level"] / (summary["family"] if summary["adjust"] == "holm" else 1)
+            bound = _largest_p_called(summary)
             if least and min(least) > bound:
+                enough = f"; {summary['references_needed']:,} would do" if summary["adjust"] == "holm" else ""
                 yield (
                     "Too few names to compare with",
-                    f"{result['release']} by {result['encoder']}: with {round(1 / min(least)) - 1} {what} no p of the {kind} "
-                    f"test can be below {min(least):.2g}, and {ADJUSTED[summary['adjust']]} over "
-                    f"{count(summary['family'], 'artist')} asks for {bound:.2g} at level {percent(summary['level'])}. So "
-                    "this test could not have called a single artist alone, however strong the imitation"
-                    + (
-                        f"; {summary['references_needed']:,} would do."
-                        if summary["references_needed"]
-                        else "."
-                    ),
+                    f"{result['release']} by {result['encoder']}: with {round(1 / min(least)) - 1} {what} no p of the "
+                    f"{kind} test can be below {min(least):.2g}, while {ADJUSTED[summary['adjust']]} over "
+                    f"{count(summary['family'], 'artist')} calls nobody unless some p is {bound:.2g} or less. So this "
+                    f"test could have called nobody, however strong the imitation{enough}.",
                 )
+
+
+def _largest_p_called(summary: Report) -> float:
+    """Nobody is called unless some p is at most this."""
+    level, n = float(summary["level"]), int(summary["family"])
+    if summary["adjust"] == "holm":
+        return level / n
+    return level if summary["adjust"] == "bh" else level / sum(1 / k for k in range(1, n + 1))
 
 
 def _no_placebos(report: Report) -> Iterator[tuple[str, str]]:
@@ -152,9 +157,9 @@ def _no_placebos(report: Report) -> Iterator[tuple[str, str]]:
     if without:
         yield (
             "No invented names",
-            f"{listed(without)} was not asked for invented names. So it is not known how near pictures come without any "
-            "real name, and whether the name makes a difference is not tested: only whether the pictures are nearer to "
-            "this artist than those for other artists are.",
+            f"{listed(without)} was not asked for invented names. So it is not known how near pictures come "
+            "without any real name, and whether the name makes a difference is not tested: only whether the "
+            "pictures are nearer to this artist than those for other artists are.",
         )
 
 
@@ -195,6 +200,17 @@ def _amended(report: Report) -> Iterator[tuple[str, str]]:
         )
 
 
+def _made_elsewhere(report: Report) -> Iterator[tuple[str, str]]:
+    names = [one["name"] for one in report["releases"] if one["source"] == "pictures"]
+    if names:
+        yield (
+            "Pictures made elsewhere",
+            f"The pictures of {listed(names)} were there before the plan was registered. That they are all that was "
+            "made, made as is said, and not chosen by what they show, only their maker can say. The register holds a "
+            "digest of them.",
+        )
+
+
 def _prompts(report: Report) -> Iterator[tuple[str, str]]:
     plan = report["plan"]
     templates = plan["templates"]
@@ -202,9 +218,9 @@ def _prompts(report: Report) -> Iterator[tuple[str, str]]:
         quoted = listed([f"“{text}”" for text in templates])
         yield (
             "These prompts, this seed",
-            f"Pictures were asked for with {quoted}, and their seeds come from the one plan seed {plan['seed']}. Intervals "
-            "are for prompts and seeds such as these; with few prompts they are for these prompts only. Other prompts may "
-            "imitate more, or less.",
+            f"Pictures were asked for with {quoted}, and their seeds come from the one plan seed "
+            f"{plan['seed']}. Intervals are for prompts and seeds such as these; with few prompts they are for "
+            "these prompts only. Other prompts may imitate more, or less.",
         )
 
 
@@ -212,8 +228,8 @@ def _family(report: Report) -> Iterator[tuple[str, str]]:
     if len(report["results"]) > 1:
         yield (
             "Corrected for artists, not for releases or encoders",
-            f"p-values are adjusted over the artists of one release by one encoder. There are {len(report['results'])} such "
-            "results here: who picks the strongest of them picks chance as well.",
+            "p-values are adjusted over the artists of one release by one encoder. There are "
+            f"{len(report['results'])} such results here: who picks the strongest of them picks chance as well.",
         )
 
 
@@ -221,8 +237,9 @@ def _always() -> Sequence[tuple[str, str]]:
     return (
         (
             "What a p-value is not",
-            "It is not the probability that there is no imitation, and it does not say how strong an imitation is: AUC and "
-            "accuracy do, with their intervals. A p above the level is no evidence of absence.",
+            "It is not the probability that there is no imitation, and it does not say how strong an "
+            "imitation is: AUC and accuracy do, with their intervals. A p above the level is no evidence of "
+            "absence.",
         ),
         (
             "“Not shown” is not “not imitated”",
@@ -230,9 +247,9 @@ def _always() -> Sequence[tuple[str, str]]:
         ),
         (
             "Nearness to works is not the use of works",
-            "The figures say how near pictures come to works, not how they came to be so: nothing here says whether the "
-            "works were in any training data, nor what the law makes of it. Style and copying are different findings and "
-            "are reported apart.",
+            "The figures say how near pictures come to works, not how they came to be so: nothing here says "
+            "whether the works were in any training data, nor what the law makes of it. Style and copying are "
+            "different findings and are reported apart.",
         ),
     )
 

@@ -52,6 +52,8 @@ def page(report: Report, base: Path | None) -> str:
         name=lambda text: Markup("<bdi>{}</bdi>").format(shown(text)),
         percent=report_text.percent,
         number=report_text.number,
+        signed=report_text.signed,
+        points=report_text.points,
         p=report_text.p_value,
         count=report_text.count,
         icon=lambda finding: Markup(icon(finding)),
@@ -125,7 +127,7 @@ def _copies(found: Report) -> dict[str, Any]:
 
 
 def _n_pictures(report: Report) -> int:
-    first = {}
+    first: dict[str, Report] = {}
     for one in report["results"]:
         first.setdefault(one["release"], one)
     neighbours = [pair for one in first.values() for row in one["artists"] for pair in row["neighbours"]]

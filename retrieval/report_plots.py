@@ -161,8 +161,9 @@ def label_curve(identity: str, result: Report) -> Figure | None:
             "circle", inside, cx=plot.x(math.log(n)), cy=plot.y(value), r=2.6, class_="mark full"
         )
     reading = (
-        f"With {counts[0]} artists to choose from {percent(values[0])} of the imitations would be named rightly, with all "
-        f"{counts[-1]} of them {percent(values[-1])}: accuracies among different numbers of artists are not comparable."
+        f"With {counts[0]} artists to choose from {percent(values[0])} of the imitations would be named "
+        f"rightly, with all {counts[-1]} of them {percent(values[-1])}: accuracies among different numbers of "
+        "artists are not comparable."
     )
     title = "Accuracy by number of names to choose from"
     keys = (("key-thick", "mean over artists"), ("key-chance", "guessing"))
@@ -201,8 +202,9 @@ def confusion(identity: str, rows: Sequence[Row], table: Report) -> Figure | Non
 
     for number, column in enumerate(columns):
         name = table["columns"][column]
-        turned = f"translate({x(number) + cell / 2 + size * 0.35:.1f},{top - 6:.1f}) rotate(-60)"
-        inside = escape(fit(shown(name), 112, size)) + tag("title", escape(name))
+        angle = -60 if cell >= 14 else -90
+        turned = f"translate({x(number) + cell / 2 + size * 0.35:.1f},{top - 6:.1f}) rotate({angle})"
+        inside = escape(fit(shown(name), top - 8, size)) + tag("title", escape(name))
         drawing.add("text", inside, transform=turned, class_="label", **letters)
     for line, name in enumerate(order):
         y = top + line * cell

@@ -26,7 +26,10 @@ _MATCHED = (
     "floor_placebo", "floor_control", "p_differs", "prompts_held_fixed",
 )  # fmt: skip
 _NAMED = ("top1", "top1_low", "top1_high", "top5", "p_chance", "p_generic", "confused_with")
-_PAIR = ("artist", "imitation", "prompt", "seed", "work", "work_artist", "cosine", "composition", "series", "same_bytes", "copy")  # fmt: skip
+_PAIR = (
+    "artist", "imitation", "prompt", "seed", "work", "work_artist", "cosine", "composition", "series", "same_bytes",
+    "copy",
+)  # fmt: skip
 _NEIGHBOUR = ("work", "imitation", "prompt", "seed", "rank", "cosine")
 Row = dict[str, Any]
 Result = Mapping[str, Any]
@@ -126,7 +129,7 @@ def _summary(raw: Result, rows: Sequence[Row]) -> dict[str, Any]:
         "confidence_level": tested.get("confidence_level"),
         "family": tested.get("family"),
         "references_needed": tested.get("references_needed"),
-        "n_copies": sum(row["copies"] for row in rows),
+        "n_copies": sum(bool(pair.get("copy", True)) for pair in raw["copies"]["pairs"]),
     }
 
 
@@ -184,15 +187,15 @@ def agreement(results: Sequence[Result], releases: Sequence[str]) -> list[dict[s
             judged = not any(finding in NO_JUDGEMENT for finding in found)
             agree = len(set(found)) == 1 if judged else None
             artists.append({"artist": rows[0]["artist"], "findings": found, "agree": agree})
-        judged = sum(one["agree"] is not None for one in artists)
+        n_judged = sum(one["agree"] is not None for one in artists)
         same = sum(bool(one["agree"]) for one in artists)
         listed.append(
             {
                 "release": release,
                 "encoders": [one["encoder"] for one in own],
-                "n_judged": judged,
+                "n_judged": n_judged,
                 "n_agree": same,
-                "share": same / judged if judged else None,
+                "share": same / n_judged if n_judged else None,
                 "artists": artists,
             }
         )

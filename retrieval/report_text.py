@@ -11,8 +11,8 @@ ADJUSTED = {"holm": "Holm", "bh": "Benjamini-Hochberg", "by": "Benjamini-Yekutie
 DASH = "–"
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MEANING = {
-    IMITATED: "Asked for by name, the release makes pictures nearer to this artist's works than for invented names, and "
-    "nearer to them than what other names give; both after correction for the number of artists.",
+    IMITATED: "Asked for by name, the release makes pictures nearer to this artist's works than for invented names, "
+    "and nearer than those it makes for other artists' names; both after correction for the number of artists.",
     NAME_MATTERS: "The name brings the pictures nearer to this artist's works than invented names do; that it is this "
     "artist rather than another is not shown.",
     NEARER: "The pictures are nearer to this artist's works than those for other names; without invented names as a "
@@ -39,11 +39,21 @@ def percent(value: float | None, digits: int = 0) -> str:
     if value < 0:
         return f"−{percent(-value, digits)}"
     shown, least = 100 * value, 10.0**-digits
-    if 0 < shown < least / 2:
+    if 0 < shown <= least / 2:
         return f"< {least:g} %"
-    if 100 - least / 2 < shown < 100:
+    if 100 - least / 2 <= shown < 100:
         return f"> {100 - least:g} %"
     return f"{shown:.{digits}f} %"
+
+
+def signed(value: float | None, digits: int = 3) -> str:
+    """A change, with its sign."""
+    return DASH if value is None else f"{value:+.{digits}f}".replace("-", "−")
+
+
+def points(value: float | None) -> str:
+    """A change of a share, in percentage points."""
+    return DASH if value is None else f"{signed(100 * value, 1)} points"
 
 
 def p_value(p: float | None) -> str:

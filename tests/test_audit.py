@@ -9,11 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
+import torch
 from conftest import picture
 from pipelines import save_pipeline
 from test_cli import run
 
+import retrieval.report
 from indexer.errors import ImindexError
 from retrieval.audit import Outcome, Run, Show, audit
 from retrieval.plan import read_plan
@@ -48,6 +51,15 @@ adjust = "bh"
 [compare]
 base = "one"
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Several threads on such small tensors wait for each other most of the time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def draw(folder: Path, n: int, first: int) -> None:
@@ -127,7 +139,10 @@ def test_the_whole_way_and_once_more(finished: tuple[Path, Outcome], copied: Pat
         assert all(row["n_works"] == 5 and row["n_imitations"] == 2 for row in result["artists"])
     assert report["plan"]["background"] == ["Cy Background"]
     assert {path.suffix for path in outcome.files} == {".html", ".json", ".csv"}
-    assert json.loads((root / "audit/report.json").read_text())["digest"] == report["digest"]
+    written = json.loads((root / "audit/report.json").read_text())
+    assert written["digest"] == report["digest"]
+    schema = json.loads((Path(retrieval.report.__file__).parent / "report.schema.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(written)
     assert identity(run_plan(copied)) == identity(outcome)  # elsewhere, from the start
 
 

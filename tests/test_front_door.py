@@ -137,8 +137,11 @@ def check_line(line: str) -> None:
     words = shlex.split(line, comments=True)
     command = main.get_command(click.Context(main), words[1])  # type: ignore[attr-defined]
     assert command is not None, f"no such command: {line}"
-    click.Context(command)
-    command.make_context(words[1], words[2:])  # raises on an unknown option
+    rest = words[2:]
+    if isinstance(command, click.Group):
+        _, command, rest = command.resolve_command(click.Context(command), rest)
+        assert command is not None, line
+    command.make_context(words[1], rest)  # raises on an unknown option
 
 
 def test_every_command_in_the_readme_exists() -> None:
@@ -156,6 +159,8 @@ def test_every_command_in_the_readme_exists() -> None:
         except click.MissingParameter:
             assert line not in "\n".join(blocks), line
     said: dict[str, Any] = {name: main.get_command(click.Context(main), name) for name in COMMANDS}  # type: ignore[attr-defined]
-    options = {word for command in said.values() for p in command.params for word in getattr(p, "opts", [])}
+    within = [one for command in said.values() for one in getattr(command, "commands", {}).values()]
+    every = [*said.values(), *within]
+    options = {word for command in every for p in command.params for word in getattr(p, "opts", [])}
     for word in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", text):
         assert word in options | {"--help", "--version"} or f"scripts/{word}" in text, word

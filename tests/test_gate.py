@@ -244,5 +244,7 @@ def test_verdicts_of_an_audit() -> None:
     assert set(found[0]) == {"condition", "release", "encoder", "value", "limit", "failed", "reason"}
     alone = verdicts(["auc > 0.65"], "", results, [])
     assert [(one["release"], one["failed"]) for one in alone] == [("old", False), ("next", True)]
+    changed = verdicts(["auc.change > 0.5", "risen > 1"], "old", results, [comparison(0.6, 0.7, 0.01)])
+    assert [one["failed"] for one in changed] == [False, False]
     missing = verdicts(["auc > base"], "old", results, [])
     assert missing[0]["failed"] and "not known" in missing[0]["reason"]

@@ -74,9 +74,7 @@ def test_none_has_the_surname_of_a_famous_artist() -> None:
 
 
 def test_too_many_names_are_refused() -> None:
-    with pytest.raises(ImindexError, match="Only 0 of 5 placebo names"):
+    with pytest.raises(ImindexError, match=r"Only 0 of 5 placebo names.*--placebo-names"):
         placebo_names(5, avoid=SURNAMES)
     some = placebo_names(100, avoid=SURNAMES[1:])  # one surname left
     assert {part for name in some for part in name.split() if part in SURNAMES} == {SURNAMES[0]}
-    with pytest.raises(ImindexError, match="--placebo-names"):
-        placebo_names(6000, avoid=SURNAMES[1:])

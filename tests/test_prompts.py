@@ -17,8 +17,11 @@ from indexer.nameless import without_name
 from indexer.prompts import names_of, picture_seed, read_artists, safe_name, shots, slug
 
 HOSTILE = [
-    'Ada "Quote" O\'Neil', "<script>alert(1)</script>", "a/b/../../etc/passwd", "..", ".hidden", "C:\\con", "CON", "nul.txt",
-    "🎨🖌️", "محمد الفنان", "‮evil", "=HYPERLINK(1)", "x" * 300, "Ada", "ada", "ADA", "Å", "{artist}", "{0}%s", "name.", "e\u0301",
+    'Ada "Quote" O\'Neil', "<script>alert(1)</script>", "a/b/../../etc/passwd", "..", ".hidden", "C:\\con",
+    "CON", "nul.txt",
+    "🎨🖌️", "محمد الفنان", "‮evil", "=HYPERLINK(1)", "x" * 300, "Ada", "ada", "ADA", "Å",
+    "{artist}", "{0}%s", "name.",
+    "e\u0301",
     "-rf", "~", "$(rm -rf)", "a" * 41, "a" * 42, "張大千",
 ]  # fmt: skip
 
@@ -180,7 +183,7 @@ def test_the_name_goes_with_the_words_that_lead_up_to_it(template: str) -> None:
 
 @given(
     st.lists(
-        st.sampled_from(["{artist}", "by", "(", ")", ",", "cat", "style", "in", "of", "'s", "-", "."]),
+        st.sampled_from(["{artist}", "by", "(", ")", ",", "cat", "style", "of", "'s", "-", "."]),
         max_size=12,
     )
 )

@@ -30,6 +30,7 @@ from retrieval.compare_sets import (
     design_of,
     square_and_add,
 )
+from retrieval.comparison import adjusted, shifts
 from stats.compare import exchange_test, paired_difference
 from stats.intervals import Interval, clopper_pearson
 from stats.multiple import adjust
@@ -60,6 +61,7 @@ def made(scores: Any, prompt: Any, seed: Any, right: Any = None, works: int = 5)
             True,
         ),  # unknown seeds are not the same
         (([0, 0, 1], [1, 1, 3]), ([0, 0, 1], [1, 1, 3]), WITHIN, True),  # a seed twice is no pair
+        (([0, 0, 1], [-1, 1, 3]), ([0, 0, 1], [-1, 1, 3]), WITHIN, True),
         (([0, 0, 1], [1, 2, 3]), ([0, 1], [1, 3]), WITHIN, True),
         (([0, 0, 1], [1, 2, 3]), ([0, 0, 2], [1, 2, 3]), PROMPTS, True),
         (([0, 1, 2], [1, 2, 3]), ([3, 4, 5], [1, 2, 3]), PICTURES, False),
@@ -106,6 +108,10 @@ def test_exchange_within_prompts_approaches_all_exchanges(alternative: str) -> N
     random = np.random.default_rng(7)
     base, new = random.normal(0.5, 0.1, 6).round(2), random.normal(0.57, 0.1, 5).round(2)
     prompt = (np.array([0, 0, 0, 1, 1, 1]), np.array([0, 0, 1, 1, 1]))
+    base, new = (
+        base + 0.4 * prompt[0],
+        new + 0.4 * prompt[1],
+    )  # far apart: what is exchanged across them shows
     found = compare_sets(
         made(base, prompt[0], [-1] * 6), made(new, prompt[1], [-1] * 5), alternative=alternative, rng=1
     )
@@ -221,6 +227,26 @@ def test_level_power_and_coverage(design: str, n_prompts: int, n_seeds: int) -> 
     assert np.median([one.auc.high - one.auc.low for one in found[0.15]]) < 0.4
 
 
+def test_who_has_risen_and_who_has_fallen() -> None:
+    changes = {
+        "up": (0.3, 0.001),
+        "down": (-0.3, 0.001),
+        "unsure": (0.3, 0.04),
+        "same": (0.0, 1.0),
+        "bare": (0.3, np.nan),
+    }
+    rows = adjusted(
+        [
+            {"artist": name, "auc_shared_change": change, "p_auc": p, "p_accuracy": np.nan}
+            for name, (change, p) in changes.items()
+        ]
+    )
+    assert [row["p_auc_holm"] for row in rows] == pytest.approx([0.004, 0.004, 0.08, 1, np.nan], nan_ok=True)
+    assert shifts(rows, evidence.Testing()) == {"risen": ["up"], "fallen": ["down"]}
+    found = shifts(rows, evidence.Testing(level=0.1))
+    assert found == {"risen": ["up", "unsure"], "fallen": ["down"]}
+
+
 # Indexes
 
 COLORS = {
@@ -233,6 +259,10 @@ COLORS = {
 N_WORKS, N_IMITATIONS, N_PLACEBOS = 6, 5, 12
 RELEASES: dict[str, tuple[str, ...]] = {"r1": ("ada",), "r2": ("ada", "bo", "di")}
 TESTING = evidence.Testing(placebos=("placebo *",), adjust="bh", n_resamples=199)
+
+
+NAMING: dict[str, Any] = {"labels": (), "templates": ("{artist} {artist}",)}
+"""By these texts the tiny model, with its random weights, names some pictures rightly and some not."""
 
 
 def draw(root: Path) -> None:
@@ -272,7 +302,11 @@ def root(tmp_path_factory: pytest.TempPathFactory, tiny_model: str) -> Path:
 @pytest.fixture(scope="module")
 def result(root: Path) -> dict[str, Any]:
     return compare(
-        Side(root / "i.h5", "r1"), Side(root / "i.h5", "r2"), testing=TESTING, encoder={"device": "cpu"}
+        Side(root / "i.h5", "r1"),
+        Side(root / "i.h5", "r2"),
+        testing=TESTING,
+        encoder={"device": "cpu"},
+        **NAMING,
     )
 
 
@@ -286,7 +320,7 @@ def test_figures_are_those_of_match_and_classify(root: Path, result: dict[str, A
     assert result["left_out"] == [{"artist": "ed", "why": "no imitations in r1"}]
     for side, release in (("base", "r1"), ("new", "r2")):
         matched = by_artist(match_release(root / "i.h5", release, testing=TESTING))
-        named = classify_release(root / "i.h5", release, testing=TESTING, encoder={"device": "cpu"})
+        named = classify_release(root / "i.h5", release, testing=TESTING, encoder={"device": "cpu"}, **NAMING)
         top1 = {one["artist"]: one["top1"] for one in named["methods"][0]["artists"]}
         for artist, row in rows.items():
             assert row[f"auc_{side}"] == pytest.approx(matched[artist]["auc"], abs=1e-12)
@@ -329,6 +363,9 @@ def test_p_values_are_those_of_the_stored_vectors(root: Path, result: dict[str, 
     for method in ("holm", "bh", "by"):
         column = [one[f"p_auc_{method}"] for one in result["artists"]]
         assert column == pytest.approx(adjust(p, method=method).tolist())
+        named = [one["p_accuracy"] for one in result["artists"]]
+        column = [one[f"p_accuracy_{method}"] for one in result["artists"]]
+        assert column == pytest.approx(adjust(named, method=method).tolist()) and named != p
 
 
 def test_over_all_artists(result: dict[str, Any]) -> None:
@@ -356,7 +393,7 @@ def test_two_indexes_give_what_one_gives(root: Path, tiny_model: str, result: di
         Side(built(root, f"{r}.h5", root / "works", root / f"{r}.jsonl", model=tiny_model), r)
         for r in RELEASES
     ]
-    found = compare(*sides, testing=TESTING, encoder={"device": "cpu"})
+    found = compare(*sides, testing=TESTING, encoder={"device": "cpu"}, **NAMING)
     assert [a["artist"] for a in found["artists"]] == [a["artist"] for a in result["artists"]]
     for one, other in zip(found["artists"], result["artists"], strict=True):
         for key in (
@@ -370,6 +407,28 @@ def test_two_indexes_give_what_one_gives(root: Path, tiny_model: str, result: di
         ):
             assert one[key] == pytest.approx(other[key], abs=1e-9), key
     assert found["base"]["root_digest"] != found["new"]["root_digest"]
+
+
+def test_names_that_are_candidates_in_one_index_only_are_left_out(
+    root: Path, tiny_model: str, result: dict[str, Any]
+) -> None:
+    for name in ("zed", "ada lovelace", "the moon", "old harry", "kappa", "q q"):
+        paint(root / "more" / "works" / name / "0.png", (128, 128, 128), 4242)
+    sources = (root / "works", root / "more" / "works", root / "r2.jsonl")
+    path = built(root, "more.h5", *sources, model=tiny_model)
+    sides = Side(root / "i.h5", "r1"), Side(path, "r2")
+    found = compare(*sides, testing=TESTING, encoder={"device": "cpu"}, **NAMING)
+    alone = classify_release(path, "r2", testing=TESTING, encoder={"device": "cpu"}, **NAMING)
+    top1 = {one["artist"]: one["top1"] for one in alone["methods"][0]["artists"]}
+    assert by_artist(found)["cy"]["accuracy_new"] > top1["cy"]  # more candidates take some away
+    for one, other in zip(found["artists"], result["artists"], strict=True):
+        assert (one["accuracy_base"], one["accuracy_new"]) == (other["accuracy_base"], other["accuracy_new"])
+    n = len(COLORS)
+    said = (
+        f"named among the {n} labels that are candidates under both releases ({n} and {n + 6} are under one)"
+    )
+    assert any(said in note for note in found["notes"])
+    assert not any("under both releases" in note for note in result["notes"])
 
 
 def test_works_that_one_index_lacks_are_left_out(root: Path, tiny_model: str) -> None:

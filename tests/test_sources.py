@@ -318,3 +318,21 @@ def test_each_fault_of_a_manifest_names_the_line_and_the_remedy(
     with pytest.raises(ImindexError, match=message) as raised:
         list(find([tmp_path / name]))
     assert str(raised.value).endswith(".")
+
+
+def test_blocked_pictures_of_a_manifest_are_left_out_and_counted(tmp_path: Path) -> None:
+    rows = [
+        {"path": "a.png", "artist": "ada", "kind": "imitations", "collection": "r", "blocked": None},
+        {
+            "path": "b.png",
+            "artist": "ada",
+            "kind": "imitations",
+            "collection": "r",
+            "blocked": "safety filter",
+        },
+    ]
+    manifest = tmp_path / "manifest.jsonl"
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    notes: list[str] = []
+    assert [Path(item.path).name for item in find([manifest], note=notes.append)] == ["a.png"]
+    assert notes == [f"{manifest}: 1 pictures are marked as blocked, and left out."]
