@@ -78,11 +78,14 @@ def classify_release(  # noqa: PLR0913
         chosen = pictures(index, kind, collections=[name])
         placebos = placebo_numbers(index, testing.placebos, chosen) if testing else []
         chosen = chosen.without(placebos)
+        candidates = candidate_numbers(index, chosen)
         if artists is not None:
             chosen = chosen.of([n for n, one in enumerate(index.artists) if one in set(artists)])
         alone: dict[str, float] = {}
         if by == "name":
-            by_template, together = scores_by_name(index, chosen, labels, templates, encoder or {}, placebos)
+            by_template, together = scores_by_name(
+                index, chosen, labels, templates, encoder or {}, candidates
+            )
             scored = {f"by name, {_listed(templates)}": together}
             if len(templates) > 1:
                 alone = {
@@ -121,7 +124,7 @@ def scores_by_name(
     labels: Sequence[str],
     templates: Sequence[str],
     encoder: Mapping[str, Any],
-    placebos: Sequence[int],
+    candidates: Int64,
 ) -> tuple[list[Float64], Float64]:
     """Scores by each template alone, and by their mean."""
     wrong = [template for template in templates if "{artist}" not in template]
@@ -141,11 +144,7 @@ def scores_by_name(
         for template in templates
     ]
     generic = loaded.encode_texts(list(labels)) if labels else np.empty((0, loaded.dim), np.float16)
-    # No candidates: placebo names, names that only other releases were asked for, artists without readable pictures.
-    known = np.union1d(_with_works(index), chosen.artist)
-    absent = np.setdiff1d(
-        np.arange(len(index.artists)), np.setdiff1d(known, np.array(placebos, dtype=np.int64))
-    )
+    absent = np.setdiff1d(np.arange(len(index.artists)), candidates)
 
     def scores(texts: Any) -> Float64:
         found = label_scores_by_name(chosen.vectors, np.concatenate([texts, generic])[None])
@@ -156,9 +155,14 @@ def scores_by_name(
     return alone, scores(average_templates(np.stack(by_template)))
 
 
-def _with_works(index: Index) -> Int64:
+def candidate_numbers(index: Index, asked: Pictures) -> Int64:
+    """The artists among whom a release is named: those with works, and those it was asked for (no placebo names).
+
+    Names that only other releases were asked for are none, nor are artists of whom no picture could be read.
+    """
     is_work = np.array([c.kind in ("works", "background") for c in index.collections], np.bool_)
-    return np.unique(index.column("artist")[is_work[index.column("collection")]]).astype(np.int64)
+    with_works = index.column("artist")[is_work[index.column("collection")]]
+    return np.union1d(with_works, asked.artist).astype(np.int64)
 
 
 def _top1(index: Index, scores: Float64, labels: Sequence[str], truth: Int64) -> float:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from indexer.contents import EncoderInfo
 from indexer.errors import ImindexError
 from indexer.store import Index
-from retrieval.attribution import match_release, scores_by_name
+from retrieval.attribution import candidate_numbers, match_release, scores_by_name
 from retrieval.compare_reports import compare_reports as compare_reports
 from retrieval.compare_sets import ReleaseSet, SetComparison, compare_sets
 from retrieval.comparison import DEFAULTS, Findings, Row, common_notes, conclude, finding
@@ -260,7 +260,9 @@ def _named(
     for one in sides:
         chosen = one.imitations.without(one.placebos)
         with Index(one.side.index) as index:
-            _, scores = scores_by_name(index, chosen, labels, templates, encoder, one.placebos)
+            _, scores = scores_by_name(
+                index, chosen, labels, templates, encoder, candidate_numbers(index, chosen)
+            )
         tables.append(scores)
         names = [*one.names, *labels]
         candidates.append({names[c] for c in np.flatnonzero(np.isfinite(scores).any(axis=0)).tolist()})

@@ -1,11 +1,9 @@
-"""Comparisons of two releases, gates and artists.csv, computed again; see `recompute`."""
+"""Comparisons of two releases, computed again; see `recompute`."""
 
 from __future__ import annotations
 
-import csv
 import itertools
 import math
-import re
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from recompute import FEWEST_PROMPTS, METHODS, Row, Seen, label_scores, read_export
 from recompute_draws import (
+    DRAWN,
     Array,
     Check,
     clopper_pearson,
@@ -25,12 +23,12 @@ from recompute_draws import (
     widened,
     window,
 )
+from recompute_naming import label_scores
+from recompute_world import FEWEST_PROMPTS, METHODS, SIGNIFICANT, Row, Seen, read_export
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 Pair = tuple[Any, Any]
-SIGNIFICANT = ("imitated", "the name matters", "nearer than other artists")
-DRAWN = 20
 
 
 def check_comparisons(
@@ -38,8 +36,6 @@ def check_comparisons(
     exports: Mapping[str, Path],
     models: Mapping[str, Path],
     placebos: Mapping[str, Sequence[str]],
-    *,
-    templates: Sequence[str] = (),
 ) -> list[str]:
     """Compute every figure of the comparisons again; arguments as `recompute.check`."""
     done, plan = Check(), report["plan"]
@@ -47,7 +43,7 @@ def check_comparisons(
         read = read_export(exports[one["encoder"]])
         sides = [
             Side(Seen(read, one[side]["release"], placebos[one[side]["release"]], models[one["encoder"]],
-                      plan, templates or plan["templates"]))
+                      plan, plan["label_templates"]))
             for side in ("base", "new")
         ]  # fmt: skip
         here = done.at(f"{one['new']['release']} against {one['base']['release']}/{one['encoder']}")
@@ -65,7 +61,7 @@ class Side:
 
     def __init__(self, seen: Seen):
         self.seen = seen
-        scores, asked, labels, _ = label_scores(seen)
+        scores, asked, labels, _ = label_scores(seen, set(seen.asked) - set(seen.placebos))
         self.scores, self.labels = scores, labels
         self.named = ~np.isin(seen.asked, seen.placebos)
         self.own = scores[np.arange(len(asked)), [labels.index(name) for name in asked]]
@@ -93,7 +89,7 @@ def _comparison(here: Check, said: Row, sides: Sequence[Side], findings: Sequenc
         raw = [row[f"p_{figure}"] for row in said["artists"]]
         for method, name in METHODS.items():
             for row, p in zip(said["artists"], multipletests(raw, method=name)[1], strict=True):
-                here.same(f"{row['artist']}.p_{figure}_{method}", row[f"p_{figure}_{method}"], p)
+                here.at(row["artist"]).same(f"p_{figure}_{method}", row[f"p_{figure}_{method}"], p)
         table = np.array([[row[f"{figure}_{s}"] for s in ("base", "new")] for row in said["artists"]])
         _overall(here.at(f"figures.{figure}"), said["figures"][figure], table, tests)
     for way, sign in (("risen", 1), ("fallen", -1)):
@@ -102,15 +98,20 @@ def _comparison(here: Check, said: Row, sides: Sequence[Side], findings: Sequenc
         here.same(f"shifts.{way}", said["shifts"][way], called)
     counts = said["counts"]
     for side, found in zip(("base", "new"), findings, strict=True):
-        compared = [found[name] for name in names]
-        for place, listed in ((counts, compared), (counts["all"], list(found.values()))):
-            one = {key: place[key][side] for key in ("significant", "findings")} if place is counts else place[side]
-            here.same(f"counts.significant.{side}", one["significant"], sum(f in SIGNIFICANT for f in listed))
-            here.same(f"counts.findings.{side}", one["findings"], dict(Counter(listed)))
-        here.same(f"counts.all.{side}.n", counts["all"][side]["n"], len(found))
+        compared, everybody = [found[name] for name in names], counts["all"][side]
+        for key, listed in (("", compared), ("all.", list(found.values()))):
+            one = everybody if key else {what: counts[what][side] for what in ("significant", "findings")}
+            here.same(
+                f"counts.{key}significant.{side}", one["significant"], sum(f in SIGNIFICANT for f in listed)
+            )
+            here.same(f"counts.{key}findings.{side}", one["findings"], dict(Counter(listed)))
+        n_tested = sum(finding != "not tested" for finding in found.values())
+        here.same(f"counts.all.n.{side}", counts["all"][side]["n"], n_tested)
     changed = [{"artist": n, "from": findings[0][n], "to": findings[1][n]} for n in names
                if findings[0][n] != findings[1][n]]  # fmt: skip
     here.same("counts.changed", counts["changed"], changed)
+    only_new = sorted(n for n, finding in findings[1].items() if n not in names and finding != "not tested")
+    here.same("counts.not_compared", counts["not_compared"], only_new)
 
 
 # One artist
@@ -120,7 +121,9 @@ class Design:
     """What prompts and seeds of two sets allow to exchange and to draw; in the order of both."""
 
     def __init__(self, prompts: Pair, seeds: Pair):
-        self.order = [sorted(range(len(p)), key=lambda k: (p[k], s[k])) for p, s in zip(prompts, seeds, strict=True)]
+        self.order = [
+            sorted(range(len(p)), key=lambda k: (p[k], s[k])) for p, s in zip(prompts, seeds, strict=True)
+        ]
         self.prompts = [[p[k] for k in order] for p, order in zip(prompts, self.order, strict=True)]
         ordered = [[s[k] for k in order] for s, order in zip(seeds, self.order, strict=True)]
         kinds = [sorted(set(p)) for p in self.prompts]
@@ -179,7 +182,9 @@ def _exchanged(base: Array, new: Array, strata: Sequence[Array], n_resamples: in
     observed = new.mean() - base.mean()
     tie = 1e-13 * max(1e-300, np.abs(values).max())
     if exact and math.comb(len(values), len(new)) <= n_resamples + 1:
-        labels = [np.isin(np.arange(len(values)), c) for c in itertools.combinations(range(len(values)), len(new))]
+        labels = [
+            np.isin(np.arange(len(values)), c) for c in itertools.combinations(range(len(values)), len(new))
+        ]
     else:
         random, n_drawn = np.random.default_rng(9), 20_000
         labels = np.empty((n_drawn, len(values)), bool)
@@ -196,15 +201,21 @@ def _exchanged(base: Array, new: Array, strata: Sequence[Array], n_resamples: in
     return min(1.0, 2 * low), min(1.0, 2 * high)
 
 
-def _artist(here: Check, row: Row, sides: Sequence[Side], common: set[str], findings: Sequence[Row], tests: Row) -> None:
+def _artist(
+    here: Check, row: Row, sides: Sequence[Side], common: set[str], findings: Sequence[Row], tests: Row
+) -> None:
     name = row["artist"]
     owns = [side.seen.made[side.seen.asked == name] for side in sides]
     cells = [side.seen.cell(name) for side in sides]
     seeds = [side.seen.export.columns["seed"][rows].tolist() for side, rows in zip(sides, owns, strict=True)]
-    design = Design(tuple(side.seen.prompts(rows) for side, rows in zip(sides, owns, strict=True)), tuple(seeds))
+    design = Design(
+        tuple(side.seen.prompts(rows) for side, rows in zip(sides, owns, strict=True)), tuple(seeds)
+    )
     cells = [cell[:, order] for cell, order in zip(cells, design.order, strict=True)]
     shared = [values[order] for values, order in zip(_shared(sides, name), design.order, strict=True)]
-    right = [side.right(name, common)[order].astype(float) for side, order in zip(sides, design.order, strict=True)]
+    right = [
+        side.right(name, common)[order].astype(float) for side, order in zip(sides, design.order, strict=True)
+    ]
     auc, share = [cell.mean() for cell in cells], [values.mean() for values in right]
     for key, wanted in (
         ("n_works", len(cells[0])), ("n_base", cells[0].shape[1]), ("n_new", cells[1].shape[1]),
@@ -228,7 +239,9 @@ def _shared(sides: Sequence[Side], name: str) -> list[Array]:
     """The own imitations' scores among both releases' imitations of other names, mean over works."""
     tables = [side.seen.similarity[side.seen.work_artist == name] for side in sides]
     own = [side.seen.asked == name for side in sides]
-    others = np.concatenate([table[:, ~mine] for table, mine in zip(tables, own, strict=True)], axis=1)[:, None, :]
+    others = np.concatenate([table[:, ~mine] for table, mine in zip(tables, own, strict=True)], axis=1)[
+        :, None, :
+    ]
     mine = [table[:, some][:, :, None] for table, some in zip(tables, own, strict=True)]
     return [((m > others).mean(axis=2) + (m == others).mean(axis=2) / 2).mean(axis=0) for m in mine]
 
@@ -294,7 +307,9 @@ def squares(estimates: Sequence[float], own: Sequence[Pair], phi: float) -> Pair
     change = estimates[1] - estimates[0]
     (base_low, base_high), (new_low, new_high) = own
     low = [change - reach(estimates[1] - n, b - estimates[0]) for n in each(new_low) for b in each(base_high)]
-    high = [change + reach(n - estimates[1], estimates[0] - b) for n in each(new_high) for b in each(base_low)]
+    high = [
+        change + reach(n - estimates[1], estimates[0] - b) for n in each(new_high) for b in each(base_low)
+    ]
     return (max(-1.0, min(low)), max(-1.0, max(low))), (min(1.0, min(high)), min(1.0, max(high)))
 
 
@@ -343,92 +358,8 @@ def _bca(values: Array, tests: Row) -> Pair:
             windows.append(math.nan)
             continue
         levels = [float((drawn <= value).mean()) for value in reached]
-        around = [window(drawn, min(max(level, 1e-3), 1 - 1e-3), many) for level in (min(levels), max(levels))]
+        around = [
+            window(drawn, min(max(level, 1e-3), 1 - 1e-3), many) for level in (min(levels), max(levels))
+        ]
         windows.append((min(around[0][0], min(reached)), max(around[1][1], max(reached))))
     return windows[0], windows[1]
-
-
-# Gate and table
-
-
-def check_gate(report: Mapping[str, Any], conditions: Sequence[str], base: str) -> list[str]:
-    """Judge every condition again on the report's own figures (which `check` and `check_comparisons` verify)."""
-    done = Check()
-    releases = [(r["release"], r["encoder"]) for r in report["results"] if r["release"] != base]
-    asked = [(condition, *one) for one in releases for condition in conditions]
-    done.same("gate", [(v["condition"], v["release"], v["encoder"]) for v in report["gate"]], asked)
-    for verdict in report["gate"]:
-        _verdict(done.at(f"gate.{verdict['condition']}"), verdict, report, base)
-    return done.problems
-
-
-def _verdict(here: Check, said: Row, report: Mapping[str, Any], base: str) -> None:
-    metric, operator, relative, sign, number, percent = re.fullmatch(
-        r"([a-z.]+) *(>=|<=|>|<) *(base[a-z.]*)? *([+-]?) *([\d.]*) *(%?)", said["condition"]
-    ).groups()  # type: ignore[union-attr]
-    offset = float(number or 0) / (100 if percent else 1) * (-1 if sign == "-" else 1)
-    against = bool(relative) or ".change" in metric or metric in ("risen", "fallen")
-    value = _metric(report, metric, said, "new", against)
-    limit = offset
-    if relative:
-        limit += _metric(report, metric.partition(".")[0] + relative.removeprefix("base"), said, "base", True,
-                         release=base)  # fmt: skip
-    room = 1e-12
-    wanted = {">": value > limit + room, ">=": value >= limit - room, "<": value < limit - room, "<=": value <= limit + room}
-    here.same("value", said["value"], value)
-    here.same("limit", said["limit"], limit)
-    here.same("failed", said["failed"], bool(wanted[operator]))
-    here.same("reason", said["reason"].rpartition(": ")[2], "fails." if wanted[operator] else "passes.")
-
-
-def _metric(report: Mapping[str, Any], metric: str, said: Row, side: str, against: bool, release: str = "") -> float:
-    """The figure that a condition means: of the comparison, or of the release alone."""
-    release = release or said["release"]
-    result = next(r for r in report["results"] if (r["release"], r["encoder"]) == (release, said["encoder"]))
-    if metric == "copies":
-        return sum(pair["copy"] for pair in result["copies"]["pairs"])
-    name, _, end = metric.partition(".")
-    if name in ("auc", "accuracy"):
-        if not against:
-            return float(result["summary"][f"{name}_{end}" if end else name])
-        compared = _compared(report, said)["figures"][name]
-        if end.startswith("change"):
-            return float(compared[end.partition(".")[2] or "change"])
-        return float(compared[f"{side}_{end}" if end else side])
-    if name in ("risen", "fallen"):
-        return len(_compared(report, said)["shifts"][name])
-    found = [row["finding"] for row in result["artists"]]
-    if against:
-        found = [row[f"finding_{side}"] for row in _compared(report, said)["artists"]]
-    labels = {"imitated": SIGNIFICANT[:1], "named": SIGNIFICANT[1:2], "nearer": SIGNIFICANT[2:]}.get(name, SIGNIFICANT)
-    return sum(finding in labels for finding in found)
-
-
-def _compared(report: Mapping[str, Any], said: Row) -> Row:
-    return next(c for c in report["comparisons"]
-                if (c["new"]["release"], c["encoder"]) == (said["release"], said["encoder"]))  # fmt: skip
-
-
-def check_table(report: Mapping[str, Any], file: Path) -> list[str]:
-    """artists.csv says what report.json says."""
-    done = Check()
-    with file.open(encoding="utf-8-sig", newline="") as opened:
-        lines = list(csv.DictReader(opened))
-    rows = [
-        {"release": result["release"], "encoder": result["encoder"], **row}
-        for result in report["results"] for row in result["artists"]
-    ]  # fmt: skip
-    done.same("artists.csv, lines", len(lines), len(rows))
-    for line, row in zip(lines, rows, strict=False):
-        row = {key: value for key, value in row.items() if key not in ("rank_histogram", "neighbours")}
-        at = f"artists.csv.{row['release']}.{row['artist']}"
-        done.same(f"{at}, columns", list(line), list(row))
-        for key, value in row.items():
-            said: Any = line.get(key)
-            if isinstance(value, str):
-                wanted: Any = f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
-            else:
-                wanted = "" if value is None else str(value).lower() if isinstance(value, bool) else float(value)
-                said = float(said) if isinstance(wanted, float) and said else said
-            done.same(f"{at}.{key}", said, wanted)
-    return done.problems

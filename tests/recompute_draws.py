@@ -1,0 +1,166 @@
+"""Random draws for `recompute`, and where a figure that rests on such draws must lie."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+Array = np.ndarray[Any, Any]
+RARE = 1e-6
+DRAWN = 8
+"""How many times the draws of the report we make."""
+SHRINKAGE = 2e-3
+"""How far figures may be off that are drawn towards their mean by a variance that was itself drawn."""
+_random = np.random.default_rng(20_261_124)
+
+
+class Check:
+    """Collects what differs, each with its place."""
+
+    def __init__(self, problems: list[str] | None = None, place: str = ""):
+        self.problems = [] if problems is None else problems
+        self._place = place
+
+    def at(self, place: str) -> Check:
+        """The same list, further in."""
+        return Check(self.problems, f"{self._place}{place}: ")
+
+    def same(self, where: str, said: Any, wanted: Any, room: float = 1e-9) -> None:
+        """Equal; numbers but for rounding (p-values relative to their size); no figure where none is wanted."""
+        if isinstance(wanted, float | np.floating) and math.isnan(wanted):
+            wanted = None
+        number = isinstance(wanted, int | float | np.number) and not isinstance(wanted, bool | np.bool_)
+        if number and isinstance(said, int | float) and not isinstance(said, bool):
+            near = abs(said - wanted) <= room and (room > 1e-9 or abs(wanted) > 1e-3)
+            right = near or math.isclose(said, wanted, rel_tol=1e-9, abs_tol=1e-15)
+        else:
+            right = said == wanted
+        if not right:
+            self.problems.append(
+                f"{self._place}{where}: the report says {said!r}, computed again it is {wanted!r}"
+            )
+
+    def within(self, where: str, said: Any, wanted: Any) -> None:
+        """Within a window (low, high); equal where a number is wanted."""
+        if not isinstance(wanted, tuple):
+            self.same(where, said, wanted)
+        elif said is None or not wanted[0] - 1e-7 <= said <= wanted[1] + 1e-7:
+            self.problems.append(
+                f"{self._place}{where}: the report says {said!r}, drawn again it is in {wanted}"
+            )
+
+
+# Draws
+
+
+def unit_counts(n: int, n_resamples: int) -> Array:
+    """How often each of n units is drawn, with replacement."""
+    return _random.multinomial(n, np.full(n, 1 / n), n_resamples).astype(float)
+
+
+def cluster_counts(clusters: Sequence[int], n_resamples: int) -> Array:
+    """Clusters are drawn, then from each as many members as it has."""
+    labels = np.array(clusters)
+    groups = [np.flatnonzero(labels == c) for c in sorted(set(clusters))]
+    times = unit_counts(len(groups), n_resamples).astype(int)
+    out = np.zeros((n_resamples, len(labels)))
+    for place, rows in enumerate(groups):
+        out[:, rows] = _random.multinomial(times[:, place] * len(rows), np.full(len(rows), 1 / len(rows)))
+    return out
+
+
+def crossed(cell: Array, clusters: Sequence[int] | None, n_resamples: int) -> Array:
+    """The mean of works x imitations in resamples of both (Owen 2007)."""
+    rows = unit_counts(len(cell), n_resamples)
+    columns = (
+        unit_counts(cell.shape[1], n_resamples) if clusters is None else cluster_counts(clusters, n_resamples)
+    )
+    return weighted_means(cell, rows, columns)
+
+
+def weighted_means(cell: Array, rows: Array, columns: Array) -> Array:
+    """The mean of a matrix by how often each row and each column was drawn."""
+    return np.asarray(((rows @ cell) * columns).sum(axis=1) / (rows.sum(axis=1) * columns.sum(axis=1)))
+
+
+def shrunk(figures: Array, drawn: Array) -> Array:
+    """The mean over artists: artists are drawn, each with a resample of its own, figures first drawn to their mean."""
+    spread = figures.var(ddof=1)
+    share = math.sqrt(max(0.0, 1 - drawn.var(axis=1).mean() / spread)) if spread > 0 else 1.0
+    table = drawn - (1 - share) * (figures - figures.mean())[:, None]
+    n, many = drawn.shape
+    who = _random.integers(0, n, (many, n))
+    return np.asarray(table[who, _random.integers(0, many, (many, n))].mean(axis=1))
+
+
+# Windows
+
+
+def clopper_pearson(n_right: float, n: float, confidence_level: float) -> tuple[float, float]:
+    """The exact interval of a share; also of a number that is not whole."""
+    tail, wrong = (1 - confidence_level) / 2, n - n_right
+    low = float(stats.beta.ppf(tail, n_right, wrong + 1)) if n_right > 1e-12 else 0.0
+    high = float(stats.beta.ppf(1 - tail, n_right + 1, wrong)) if wrong > 1e-12 else 1.0
+    return low, high
+
+
+def widened(tests: Mapping[str, Any], n: int) -> float:
+    """The level of each end of a percentile interval, widened for n units (Hesterberg 2015)."""
+    if n < 2:
+        return math.nan
+    tail = (1 - tests["confidence_level"]) / 2
+    tail = float(stats.norm.cdf(math.sqrt(n / (n - 1)) * stats.t.ppf(tail, n - 1)))
+    return max(tail, 1 / (1 + tests["n_resamples"]))
+
+
+def ends(drawn: Array, tail: float, n_resamples: float, slack: float = 0.0) -> tuple[Any, Any]:
+    """Windows for both ends of a percentile interval of so many resamples; NaN where there is no interval."""
+    if math.isnan(tail):
+        return math.nan, math.nan
+    return window(drawn, tail, n_resamples, slack), window(drawn, 1 - tail, n_resamples, slack)
+
+
+def window(drawn: Array, level: float, n_resamples: float, slack: float = 0.0) -> tuple[float, float]:
+    """Where the quantile of n_resamples draws falls, but for two in a million cases; it may lie beyond all of ours."""
+    levels = _levels(level, n_resamples, len(drawn))
+    low, high = np.quantile(drawn, levels)
+    room = high - low
+    return float(low - slack - room * (levels[0] == 0)), float(high + slack + room * (levels[1] == 1))
+
+
+def _levels(level: float, n_resamples: float, n_drawn: float) -> tuple[float, float]:
+    """The true levels at which so many draws can show this level (Clopper-Pearson), given how often we drew."""
+    n = 1 / (1 / n_resamples + 1 / n_drawn)
+    below, upto = math.floor(level * (n - 1)), math.ceil(level * (n - 1))
+    low = float(stats.beta.ppf(RARE, below, n - below + 1)) if below > 0 else 0.0
+    return low, float(stats.beta.ppf(1 - RARE, upto + 1, n - upto)) if upto < n else 1.0
+
+
+def permutation_p(drawn: Array, observed: float, n_resamples: int) -> tuple[float, float]:
+    """Where (b + 1) / (B + 1) falls, given draws of one's own."""
+    p = float((drawn >= observed - 1e-12).mean())
+    return p_window(p, len(drawn), n_resamples)
+
+
+def p_window(p: float, n_drawn: int, n_resamples: int) -> tuple[float, float]:
+    """Where (b + 1) / (B + 1) of n_resamples draws falls, if n_drawn draws gave p."""
+    low, high = _levels(p, n_resamples, n_drawn)
+    return max(1 / (n_resamples + 1), low), min(1.0, high + 1 / (n_resamples + 1))
+
+
+def assignment(table: Array, n_resamples: int) -> Any:
+    """p of the mean of the diagonal among all assignments of sets to artists, or among drawn ones."""
+    n, observed = len(table), np.trace(table) / len(table)
+    if n < 2:
+        return math.nan
+    if n <= 20 and math.factorial(n) <= n_resamples:
+        orders = np.array(list(itertools.permutations(range(n))))
+        return float((table[np.arange(n), orders].mean(axis=1) >= observed - 1e-12).mean())
+    random = np.random.default_rng(6)
+    orders = random.permuted(np.repeat(np.arange(n)[None], 20_000, axis=0), axis=1)
+    return permutation_p(table[np.arange(n), orders].mean(axis=1), observed, n_resamples)

@@ -1,0 +1,105 @@
+"""What `recompute` starts from: what `imindex export` wrote, and texts by open_clip; a release as arrays."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import pyarrow.parquet
+import torch
+from scipy import stats
+
+Array = np.ndarray[Any, Any]
+Row = dict[str, Any]
+METHODS = {"holm": "holm", "bh": "fdr_bh", "by": "fdr_by"}
+FEWEST_PROMPTS = 5
+SIGNIFICANT = ("imitated", "the name matters", "nearer than other artists")
+
+
+@dataclass(frozen=True, eq=False)
+class Export:
+    """What `imindex export` wrote: a row a picture."""
+
+    folder: Path
+    vectors: Array
+    names: list[str]
+    columns: dict[str, Array]
+
+    def where(self, *kinds: str, collection: str | None = None) -> Array:
+        chosen = np.isin(self.columns["kind"], kinds)
+        if collection is not None:
+            chosen &= self.columns["collection"] == collection
+        return np.flatnonzero(chosen)
+
+
+def read_export(folder: Path) -> Export:
+    """Read vectors and rows."""
+    table = pyarrow.parquet.read_table(folder / "items.parquet").to_pydict()
+    about = json.loads((folder / "index.json").read_text())
+    return Export(
+        folder,
+        np.load(folder / "vectors.npy").astype(np.float64),
+        [one["name"] for one in about["artists"]],
+        {key: np.array(values, dtype=object if values and isinstance(values[0], str) else None)
+         for key, values in table.items()},
+    )  # fmt: skip
+
+
+@functools.cache
+@torch.inference_mode()
+def text_vectors(model: Path, texts: tuple[str, ...]) -> Array:
+    """Unit vectors of texts, by open_clip from the encoder's folder, rounded to float16 as they are stored."""
+    network = open_clip.create_model(f"local-dir:{model}").eval()
+    features = network.encode_text(open_clip.get_tokenizer(f"local-dir:{model}")(list(texts)))
+    return (features / features.norm(dim=-1, keepdim=True)).half().numpy().astype(np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """One release by one encoder, as arrays: works of the tested artists against all imitations of the release."""
+
+    export: Export
+    release: str
+    placebos: Sequence[str]
+    model: Path
+    plan: Mapping[str, Any]
+    templates: Sequence[str]
+
+    def __post_init__(self) -> None:
+        columns = self.export.columns
+        works, made = self.export.where("works"), self.export.where("imitations", collection=self.release)
+        similarity = self.export.vectors[works] @ self.export.vectors[made].T
+        found = {
+            "works": works, "made": made, "similarity": similarity,
+            "work_artist": columns["artist"][works], "asked": columns["artist"][made],
+            "twice": np.rint(2 * stats.rankdata(similarity, axis=1)).astype(np.int64),
+        }  # fmt: skip
+        for name, value in found.items():
+            object.__setattr__(self, name, value)
+
+    def prompts(self, rows: Array) -> list[str]:
+        """The prompt of each picture; one without has one of its own."""
+        return [self.export.columns["prompt"][row] or f"\0{row}" for row in rows.tolist()]
+
+    def cell(self, artist: str) -> Array:
+        """For each work and own imitation: the share of others' imitations that are further, ties one half."""
+        table, own = self.similarity[self.work_artist == artist], self.asked == artist
+        if not len(table) or not own.any() or own.all():
+            return np.empty((0, 0))
+        mine, others = table[:, own][:, :, None], table[:, ~own][:, None, :]
+        return (mine > others).mean(axis=2) + (mine == others).mean(axis=2) / 2
+
+
+def prompt_clusters(prompts: Sequence[str]) -> tuple[list[int] | None, bool]:
+    """The number of each picture's prompt where prompts are drawn, and whether they repeat but are too few."""
+    known = sorted(set(prompts))
+    repeated = len(known) < len(prompts)
+    if repeated and len(known) >= FEWEST_PROMPTS:
+        return [known.index(prompt) for prompt in prompts], False
+    return None, repeated
