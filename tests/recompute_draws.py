@@ -129,8 +129,9 @@ def window(drawn: Array, level: float, n_resamples: float, slack: float = 0.0) -
     """Where the quantile of n_resamples draws falls, but for two in a million cases; it may lie beyond all of ours."""
     levels = _levels(level, n_resamples, len(drawn))
     low, high = np.quantile(drawn, levels)
-    room = high - low
-    return float(low - slack - room * (levels[0] == 0)), float(high + slack + room * (levels[1] == 1))
+    room, finest = high - low, 1 / len(drawn)  # beyond the finest level we have no draw
+    below, above = levels[0] < finest, levels[1] > 1 - finest
+    return float(low - slack - room * below), float(high + slack + room * above)
 
 
 def _levels(level: float, n_resamples: float, n_drawn: float) -> tuple[float, float]:
