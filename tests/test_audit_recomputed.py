@@ -209,13 +209,13 @@ def test_few_prompts_and_no_placebo_names(tmp_path: Path, tiny_model: str) -> No
 
 
 def altered(value: Any) -> Any:
-    """Another value of that kind; shares move by 0.3 towards the middle."""
+    """Another value of that kind; shares move by 0.5, over the middle."""
     if isinstance(value, bool):
         return not value
     if isinstance(value, int):
         return value + 1
     if isinstance(value, float):
-        return value - 0.3 if value > 0.5 else value + 0.3
+        return value - 0.5 if value > 0.5 else value + 0.5
     return f"{value}x" if isinstance(value, str) else 0.123
 
 
