@@ -20,7 +20,7 @@ from retrieval.classify import (
     prototype_scores,
 )
 from retrieval.evidence import Testing, match_evidence, placebo_numbers, prompt_labels
-from retrieval.load import Pictures, pictures, release
+from retrieval.load import Pictures, distinct, pictures, release
 from retrieval.match import discrimination_gap, match
 from retrieval.similarity import Float64, Int64
 from stats.ranks import Collector
@@ -75,7 +75,7 @@ def classify_release(  # noqa: PLR0913
     """
     with Index(path) as index:
         name, kind = release(index, collection, ("imitations", "works"))
-        chosen = pictures(index, kind, collections=[name])
+        chosen, n_repeated = distinct(pictures(index, kind, collections=[name]))
         placebos = placebo_numbers(index, testing.placebos, chosen) if testing else []
         chosen = chosen.without(placebos)
         candidates = candidate_numbers(index, chosen)
@@ -107,6 +107,7 @@ def classify_release(  # noqa: PLR0913
             "placebos": [index.artists[a] for a in placebos],
             "generic_labels": list(labels),
             "n": len(chosen.rows),
+            "n_repeated": n_repeated,
             "methods": [
                 _classification(index, method, scores, [*index.artists, *labels], chosen, testing)
                 for method, scores in scored.items()
@@ -170,7 +171,7 @@ def _top1(index: Index, scores: Float64, labels: Sequence[str], truth: Int64) ->
 
 
 def _by_works(index: Index, chosen: Pictures, kind: str, k: int) -> dict[str, Any]:
-    works = pictures(index, "works", "background")
+    works, _ = distinct(pictures(index, "works", "background"))
     # A work must not be found by itself, nor by a copy of its bytes.
     exclude = _same_bytes(index, chosen.rows, works.rows) if kind == "works" else None
     arguments = (chosen.vectors, works.vectors, works.artist, len(index.artists))
@@ -282,8 +283,8 @@ def match_release(
     """
     with Index(path) as index:
         name, _ = release(index, collection)
-        works = pictures(index, "works")
-        imitations = pictures(index, "imitations", collections=[name])
+        works, works_repeated = distinct(pictures(index, "works"))
+        imitations, imitations_repeated = distinct(pictures(index, "imitations", collections=[name]))
         n_artists = len(index.artists)
         if testing is not None:
             placebo_numbers(index, testing.placebos, imitations)  # before the long part
@@ -306,7 +307,9 @@ def match_release(
             observe=collector.add if testing else None,
         )
         evidence = match_evidence(index, collector.finish(), works, imitations, testing) if testing else None
-        known = pictures(index, "works", "background")  # an artist in the background is one to be told from
+        known, _ = distinct(
+            pictures(index, "works", "background")
+        )  # an artist in the background is one to be told from
         gaps = discrimination_gap(known.vectors, known.artist, n_artists)
         if ranks_file is not None and found.ranks is not None:
             _save_ranks(ranks_file, found.ranks, works.rows, imitations.rows)
@@ -320,6 +323,8 @@ def match_release(
             "recall_at": list(recall_at),
             "n_works": len(works.rows),
             "n_imitations": len(imitations.rows),
+            "n_repeated_works": works_repeated,
+            "n_repeated_imitations": imitations_repeated,
             "n_artists": sum(status == "ok" for status in found.status),
             "macro": _at(macro, ()),
             "artists": [

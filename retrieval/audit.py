@@ -120,8 +120,10 @@ def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
             inputs = gather(plan, run.show.note)
         for note in inputs.notes:
             run.show.note(note)
-        entries = register(plan, inputs.digests, run.folder, amend=amend)
         check_models(run, inputs)
+        entries = register(plan, inputs.digests, run.folder, amend=amend)
+        if amend and entries[-1]["why"] != amend:
+            run.show.note("Neither plan nor pictures have changed: no amendment was recorded.")
         made = [make(run, release, inputs) for release in plan.releases]
         built = [_build(run, encoder, inputs, made) for encoder in plan.encoders]
         results = [
@@ -303,6 +305,8 @@ def _asked(plan: Plan, inputs: Inputs, entries: Sequence[Mapping[str, Any]]) -> 
         "digest": plan.digest,
         "text": plan.text,
         "registered": entries[0]["when"],
+        "first_digest": entries[0]["plan"],
+        "registered_late": entries[0]["event"] != "registered",
         "inputs": dict(inputs.digests),
         "amendments": [
             {"when": after["when"], "why": after["why"], "from": before["plan"], "to": after["plan"]}

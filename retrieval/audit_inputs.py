@@ -185,7 +185,8 @@ def _placebos(
             raise ImindexError(
                 f'{plan.path}: {release.name}.placebos: no pictures were made of a name like "{pattern}".'
             )
-        real = sorted(fits & known)
+        folded = {name.casefold() for name in {*known, *plan.tested}}
+        real = sorted(name for name in fits if name.casefold() in folded)
         if real:
             raise ImindexError(
                 f"{plan.path}: {release.name}.placebos: {real[0]} has works, and so is no placebo name. Narrow "

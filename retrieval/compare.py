@@ -19,7 +19,7 @@ from retrieval.compare_reports import compare_reports as compare_reports
 from retrieval.compare_sets import ReleaseSet, SetComparison, compare_sets
 from retrieval.comparison import DEFAULTS, Findings, Row, common_notes, conclude, finding
 from retrieval.evidence import Testing, placebo_numbers
-from retrieval.load import Pictures, pictures, release
+from retrieval.load import Pictures, distinct, pictures, release
 from retrieval.similarity import Int64, ranks_in_rows, similarity_blocks
 from stats.ranks import SetScores, collect
 
@@ -159,7 +159,8 @@ def _about(loaded: _Loaded) -> dict[str, str]:
 def _load(side: Side, placebos: Sequence[str]) -> _Loaded:
     with Index(side.index) as index:
         name, _ = release(index, side.release)
-        works, imitations = pictures(index, "works"), pictures(index, "imitations", collections=[name])
+        works, _ = distinct(pictures(index, "works"))
+        imitations, _ = distinct(pictures(index, "imitations", collections=[name]))
         digests, seen = index.column("sha256"), Counter[tuple[str, bytes]]()
         keys = []
         for row, artist in zip(works.rows.tolist(), works.artist.tolist(), strict=True):

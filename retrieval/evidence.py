@@ -11,7 +11,7 @@ import numpy as np
 
 from indexer.errors import ImindexError
 from indexer.store import Index
-from retrieval.load import Pictures, pictures
+from retrieval.load import Pictures, distinct, pictures
 from retrieval.similarity import Float64, Int64, similarities, similarity_blocks
 from stats.intervals import Bootstrap
 from stats.mmd import mmd_test, rbf_kernel_from_similarity
@@ -126,7 +126,7 @@ def match_evidence(
         "placebo": _placebo_floor(scores, placebos),
         "control": _control_floor(index, works, imitations),
     }
-    known = pictures(index, "works", "background")
+    known, _ = distinct(pictures(index, "works", "background"))
     within = _among_works(known)
     gaps = gap_bootstrap(
         within, known.artist, n_artists, confidence_level=testing.confidence_level, rng=random

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from indexer.store import Index
-from retrieval.load import pictures
+from retrieval.load import distinct, pictures
 from retrieval.similarity import Float16, Int64, similarities
 
 BINS = 20
@@ -89,7 +89,8 @@ def gallery(index: Index, collection: str, artists: Sequence[str], n_works: int 
     dict
         By artist: `rank_histogram` and `neighbours`; JSON-ready. Paths are relative to the folder of the index.
     """
-    works, made = pictures(index, "works"), pictures(index, "imitations", collections=[collection])
+    works, _ = distinct(pictures(index, "works"))
+    made, _ = distinct(pictures(index, "imitations", collections=[collection]))
     paths, prompts, seeds = (index.column(name) for name in ("path", "prompt", "seed"))
     numbers = {name: number for number, name in enumerate(index.artists)}
     found: dict[str, Any] = {}

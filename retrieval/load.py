@@ -42,6 +42,26 @@ class Pictures:
         return Pictures(self.rows[kept], self.vectors[kept], self.artist[kept])
 
 
+def distinct(chosen: Pictures) -> tuple[Pictures, int]:
+    """Leave each picture in once for each artist, and count the repetitions.
+
+    The same bytes, and nearly always the same pixels, have the same vector. A picture that lies there twenty times is
+    one picture: taken for twenty it would make a set, or an artist's works, look as if they agreed.
+    """
+    if not len(chosen.rows):
+        return chosen, 0
+    keyed = np.concatenate(
+        [
+            chosen.artist.astype("<i8")[:, None].view(np.uint8),
+            np.ascontiguousarray(chosen.vectors).view(np.uint8),
+        ],
+        axis=1,
+    )
+    first = np.sort(np.unique(keyed, axis=0, return_index=True)[1])
+    kept = Pictures(chosen.rows[first], chosen.vectors[first], chosen.artist[first])
+    return kept, len(chosen.rows) - len(first)
+
+
 def pictures(index: Index, *kinds: str, collections: Sequence[str] = ()) -> Pictures:
     """Return the pictures of some kinds; with `collections`, of these only.
 

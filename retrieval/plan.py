@@ -214,11 +214,12 @@ def _tested(path: Path, artists: Table) -> tuple[str, ...]:
             'file = "artists.csv", and not both.'
         )
     if file:
-        return tuple(read_artists(path.parent / file))
-    try:
-        names = names_of(listed)
-    except ImindexError as error:
-        raise ImindexError(f"{path}: artists.tested: {error}") from error
+        names = read_artists(path.parent / file)
+    else:
+        try:
+            names = names_of(listed)
+        except ImindexError as error:
+            raise ImindexError(f"{path}: artists.tested: {error}") from error
     _check_names(path, "artists.tested", names)
     return tuple(names)
 

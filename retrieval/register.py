@@ -33,13 +33,14 @@ def register(plan: Plan, inputs: Mapping[str, str], folder: Path, *, amend: str 
     Returns
     -------
     list of dict
-        All entries, the first first. Each holds the SHA-256 of the line before it, so that a line cannot be changed
-        or taken out without a trace to whoever noted a later one.
+        All entries, the first first. Each holds a SHA-256 of itself and of the line before it, so that a line cannot be
+        changed or taken out without a trace to whoever noted a later one.
 
     Raises
     ------
     ImindexError
-        Plan or pictures differ from what was registered, and there is no `amend`; or the register was altered.
+        Plan or pictures differ from what was registered, and there is no `amend`; the register was altered; or there is
+        none, but pictures or results are there.
     """
     path = folder / NAME
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
@@ -48,16 +49,23 @@ def register(plan: Plan, inputs: Mapping[str, str], folder: Path, *, amend: str 
         return entries
     if entries and not amend:
         raise ImindexError(_refusal(path, entries[-1], plan, inputs))
+    late = not entries and _begun(folder)
+    if late and not amend:
+        raise ImindexError(
+            f"{folder} holds {late} but no {NAME}: nothing says what was asked before they were made. Audit into "
+            'another folder with --out, or record why with --amend "the reason".'
+        )
     entry = {
-        "event": "amended" if entries else "registered",
+        "event": "registered late" if late else "amended" if entries else "registered",
         "when": now(),
         "plan": plan.digest,
         "inputs": dict(inputs),
-        "why": amend if entries else "",
+        "why": amend if entries or late else "",
         "text": plan.text,
         "versions": versions(),
         "previous": _digest(lines[-1]) if lines else "",
     }
+    entry["digest"] = _digest(canonical_json(entry))
     with put_in_place(path) as temporary:
         temporary.write_text("\n".join([*lines, canonical_json(entry), ""]), encoding="utf-8")
     return [*entries, entry]
@@ -65,6 +73,14 @@ def register(plan: Plan, inputs: Mapping[str, str], folder: Path, *, amend: str 
 
 def _same(entry: Mapping[str, Any], plan: Plan, inputs: Mapping[str, str]) -> bool:
     return bool(entry["plan"] == plan.digest and entry["inputs"] == dict(inputs))
+
+
+def _begun(folder: Path) -> str:
+    """What an earlier run left in the folder, in a word; empty if it left nothing."""
+    for pattern, what in (("imitations/*", "imitations"), ("*.h5", "an index"), ("results/*", "results")):
+        if next(folder.glob(pattern), None):
+            return what
+    return ""
 
 
 def _digest(line: str) -> str:
@@ -76,7 +92,9 @@ def _checked(path: Path, lines: Sequence[str]) -> list[dict[str, Any]]:
     for number, line in enumerate(lines, 1):
         try:
             entry = json.loads(line)
+            own = canonical_json({key: value for key, value in entry.items() if key != "digest"})
             right = entry["previous"] == (_digest(lines[number - 2]) if number > 1 else "")
+            right = right and entry["digest"] == _digest(own)
         except (ValueError, TypeError, KeyError):
             right = False
         if not right:

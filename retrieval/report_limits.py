@@ -188,6 +188,13 @@ def _lost(report: Report) -> Iterator[tuple[str, str]]:
             f"{count(n, 'picture')} could not be read and {'is' if n == 1 else 'are'} in no figure; the list is at the "
             "end.",
         )
+    repeated = max((one["summary"].get("n_repeated") or 0 for one in report["results"]), default=0)
+    if repeated:
+        yield (
+            "Repeated pictures",
+            f"{count(repeated, 'repetition')} of a picture under one name {'is' if repeated == 1 else 'are'} left out: "
+            "what lies there many times is one picture.",
+        )
 
 
 def _amended(report: Report) -> Iterator[tuple[str, str]]:

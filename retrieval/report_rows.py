@@ -106,6 +106,7 @@ def _summary(raw: Result, rows: Sequence[Row]) -> dict[str, Any]:
         "n_tested": overall.get("n_tested"),
         "n_works": matching["n_works"],
         "n_ranked": matching["n_imitations"],
+        "n_repeated": matching.get("n_repeated_works", 0) + matching.get("n_repeated_imitations", 0),
         "n_classified": raw["classification"]["n"],
         "n_labels": named["n_labels"],
         "n_placebo_names": len(tested.get("placebos", ())),

@@ -34,6 +34,7 @@ def matching(here: Check, seen: Seen, gaps: Gaps, result: Row, rows: Mapping[str
     summary, tests = result["summary"], seen.plan["tests"]
     here.same("summary.n_works", summary["n_works"], len(seen.works))
     here.same("summary.n_ranked", summary["n_ranked"], len(seen.made))
+    here.same("summary.n_repeated", summary["n_repeated"], seen.repeated)
     sets = Sets(seen)
     found: dict[str, Row] = {}
     drawn: dict[str, Array] = {}

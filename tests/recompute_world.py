@@ -74,6 +74,9 @@ class Seen:
     def __post_init__(self) -> None:
         columns = self.export.columns
         works, made = self.export.where("works"), self.export.where("imitations", collection=self.release)
+        every = len(works) + len(made)
+        works, made = (self._once(rows) for rows in (works, made))
+        object.__setattr__(self, "repeated", every - len(works) - len(made))
         similarity = self.export.vectors[works] @ self.export.vectors[made].T
         found = {
             "works": works, "made": made, "similarity": similarity,
@@ -82,6 +85,17 @@ class Seen:
         }  # fmt: skip
         for name, value in found.items():
             object.__setattr__(self, name, value)
+
+    def _once(self, rows: Array) -> Array:
+        """The rows but for later ones by the same artist with the same vector."""
+        seen: set[tuple[str, bytes]] = set()
+        kept = []
+        for row in rows.tolist():
+            key = (self.export.columns["artist"][row], self.export.vectors[row].tobytes())
+            if key not in seen:
+                seen.add(key)
+                kept.append(row)
+        return np.array(kept, dtype=np.int64)
 
     def prompts(self, rows: Array) -> list[str]:
         """The prompt of each picture; one without has one of its own."""

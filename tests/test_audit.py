@@ -250,9 +250,18 @@ def test_changed_works_are_refused_and_an_altered_register_too(
     report = run_plan(root, amend="withdrawn by the artist").report
     assert {row["artist"]: row["n_works"] for row in report["results"][0]["artists"]}["Ada Example"] == 4
     register = root / "audit/register.jsonl"
-    register.write_text(register.read_text().replace("2", "3", 1))
-    with pytest.raises(ImindexError, match="register was altered"):
+    whole = register.read_text()
+    for line in (0, -1):  # the last one too
+        lines = whole.splitlines()
+        lines[line] = lines[line].replace("a", "b", 1)
+        register.write_text("\n".join(lines))
+        with pytest.raises(ImindexError, match="register was altered"):
+            run_plan(root)
+    register.unlink()
+    with pytest.raises(ImindexError, match=r"holds imitations but no register"):
         run_plan(root)
+    late = run_plan(root, amend="the register was lost").report
+    assert late["plan"]["registered_late"] and not report["plan"]["registered_late"]
 
 
 def test_the_plan_stands_in_the_register_before_the_first_picture(copied: Path) -> None:
@@ -289,6 +298,7 @@ def test_what_is_missing_is_said_before_anything_is_made(
     prepare(copied)
     with pytest.raises(ImindexError, match=message):
         run_plan(copied)
+    assert not (copied / "audit/register.jsonl").exists()  # a plan that cannot run is not registered
     assert not pictures_in(copied / "audit") if (copied / "audit").exists() else True
 
 
@@ -340,6 +350,16 @@ def test_pictures_made_elsewhere_are_audited_with_the_placebos_that_are_named(co
     rows = next(r for r in report["results"] if r["release"] == "two")["artists"]
     assert [row["artist"] for row in rows] == ["Ada Example", "Bo Sample"]
     assert all(row["n_name_references"] == 2 for row in rows)
+
+
+def test_a_placebo_name_is_no_artist_in_other_letters(copied: Path) -> None:
+    for place, name in enumerate(("Ada Example", "Bo Sample", "ADA EXAMPLE")):
+        draw(copied / "made" / name, 2, 700 + 10 * place)
+    change(
+        copied, 'model = "models/two"\nsteps = 2\nsize = "32x32"', 'pictures = "made"\nplacebos = ["ADA*"]'
+    )
+    with pytest.raises(ImindexError, match="ADA EXAMPLE has works"):
+        run_plan(copied)
 
 
 def test_two_audits_in_one_folder_do_not_meet(copied: Path) -> None:

@@ -307,3 +307,25 @@ def test_unit_work_and_approximate_do_not_speak_of_imitation_as_the_exact_test_d
     assert by_work["ada"]["finding"] == "nearer than pooled works"
     shown = " ".join(run("match", "--placebo", "placebo *", "--approximate", "-i", index).stdout.split())
     assert "no evidence by themselves" in shown
+
+
+def test_a_picture_that_lies_there_many_times_is_one_picture(tmp_path: Path, tiny_model: str) -> None:
+    """One work five times over is no five works, and one imitation ten times over no set of ten."""
+    for name, color in (("ada", (200, 30, 30)), ("bo", (30, 60, 200))):
+        for n in range(6):
+            paint(tmp_path / "works" / name / f"{n}.png", color, n if name == "bo" else 0)
+        for n in range(10):
+            paint(tmp_path / "imitations/r1" / name / f"{n}.png", color, 99 if name == "ada" else 100 + n)
+    for place in range(20):
+        for n in range(10):
+            paint(tmp_path / f"imitations/r1/placebo {place}" / f"{n}.png", (128, 128, 128), 1000 * place + n)
+    run("build", tmp_path, "-i", tmp_path / "i.h5", "--model", tiny_model, "--device", "cpu")
+    result = asked(
+        tmp_path / "i.h5", "match", "--placebo", "placebo *", "--adjust", "bh", "--resamples", "99"
+    )
+    found = by_artist(result)
+    assert (found["ada"]["n_works"], found["ada"]["n_imitations"]) == (1, 1)
+    assert (found["bo"]["n_works"], found["bo"]["n_imitations"]) == (6, 10)
+    assert found["ada"]["finding"] == "not tested"
+    assert (result["n_repeated_works"], result["n_repeated_imitations"]) == (5, 9)
+    assert "14 repetitions of a picture" in run("match", "-i", tmp_path / "i.h5", "--resamples", "99").stderr
