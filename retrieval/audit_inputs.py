@@ -149,7 +149,7 @@ def _made(plan: Plan, release: Release, note: Callable[[str], None]) -> tuple[It
     return tuple(items)
 
 
-def require_imitations(plan: Plan, release: str, items: Iterable[Item]) -> None:
+def require_imitations(plan: Plan, release: str, items: Iterable[Item], *, blocked: int = 0) -> None:
     """Refuse a release that leaves a tested artist without imitations.
 
     Raises
@@ -160,6 +160,11 @@ def require_imitations(plan: Plan, release: str, items: Iterable[Item]) -> None:
     missing = [name for name in plan.tested if name not in asked]
     if missing:
         who = "any tested artist" if len(missing) == len(plan.tested) else ", ".join(missing[:3])
+        if blocked:
+            raise ImindexError(
+                f"{plan.path}: {release} has no imitations of {who}: {blocked} pictures were blocked, by a safety "
+                "filter or as all of one colour. See its manifest.jsonl; another model or other settings may do."
+            )
         more = f" and {len(missing) - 3} more" if who != "any tested artist" and len(missing) > 3 else ""
         raise ImindexError(
             f"{plan.path}: {release} has no imitations of {who}{more}. Add pictures in folders of these names, or take "

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from indexer.contents import canonical_json
 from indexer.errors import ImindexError
+from indexer.files import put_in_place
 from indexer.prompts import Shot, safe_name, shots
 from indexer.sources import Item, find
-from retrieval.audit_inputs import Inputs
+from retrieval.audit_inputs import Inputs, require_imitations
 from retrieval.plan import EncoderSpec, Plan, Release
 
 if TYPE_CHECKING:
@@ -150,33 +152,57 @@ def make(run: Run, release: Release, inputs: Inputs) -> Made:
     if not release.model:
         items = inputs.made[release.name]
         return Made(release, items, "", inputs.digests[release.name], {}, (), ())
-    from indexer.generate import generate
-
     folder, wanted = folder_of(run, release), order(run.plan, release, inputs)
     with run.stage(f"generate {release.name}", len(wanted)) as progress:
-        generate(
-            wanted,
-            folder,
-            model_settings(run, release),
-            release=release.name,
-            batch_size=run.generate_batch,
-            progress=progress,
+        _generate(run, release, folder, wanted, progress)
+    made = _made(release, folder, {shot.path for shot in wanted})
+    if made.blocked:
+        run.show.note(
+            f"{release.name}: {len(made.blocked)} of {len(wanted)} pictures were blocked; the report lists them."
         )
-    return _made(release, folder, {shot.path for shot in wanted})
+    require_imitations(run.plan, release.name, made.items, blocked=len(made.blocked))
+    return made
+
+
+def _generate(
+    run: Run, release: Release, folder: Path, wanted: list[Shot], progress: Callable[[int, int], None]
+) -> None:
+    """Ask for what is missing. Where nothing is, and the same was asked, the model need not be there any more."""
+    from indexer.generate import generate, missing
+
+    asked = canonical_json({"model": release.model, **release.settings})
+    noted = folder / "asked.json"
+    if noted.exists() and noted.read_text(encoding="utf-8") == asked and not missing(wanted, folder):
+        progress(len(wanted), 0)
+        return
+    settings = model_settings(run, release)
+    generate(wanted, folder, settings, release=release.name, batch_size=run.generate_batch, progress=progress)
+    with put_in_place(noted) as temporary:
+        temporary.write_text(asked, encoding="utf-8")
 
 
 def _made(release: Release, folder: Path, wanted: set[str]) -> Made:
     manifest = folder / "manifest.jsonl"
     rows = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
-    blocked = {row["path"]: row for row in rows if row["blocked"] and row["path"] in wanted}
-    paths = {str(folder / path) for path in wanted - blocked.keys()}
-    items = tuple(replace(item, collection=release.name) for item in find([manifest]) if item.path in paths)
+    rows = [row for row in rows if row["path"] in wanted]
+    blocked = {row["path"]: row for row in rows if row["blocked"]}
+    paths = {os.path.normpath(folder / path) for path in wanted - blocked.keys()}
+    items = tuple(
+        replace(item, collection=release.name)
+        for item in find([manifest])
+        if os.path.normpath(item.path) in paths
+    )
+    if len(items) != len(paths):
+        raise ImindexError(
+            f"{manifest} names {len(items)} of the {len(paths)} pictures that were made. Something has changed it; "
+            "delete it and run the audit again."
+        )
     about = json.loads((folder / "release.json").read_text(encoding="utf-8"))
     return Made(
         release=release,
         items=items,
         revision=about["revision"],
-        digest=pictures_digest({row["path"]: row["sha256"] for row in rows if row["path"] in wanted}),
+        digest=pictures_digest({row["path"]: row["sha256"] for row in rows}),
         settings=about["settings"],
         text_encoders=tuple(about["text_encoders"]),
         blocked=tuple(

@@ -120,7 +120,8 @@ def _not_tested(report: Report) -> Iterator[tuple[str, str]]:
             yield (
                 "Artists that could not be tested",
                 f"{result['release']} by {result['encoder']}: {listed([_short(name) for name in names])}. They "
-                "have too few works (fewer than 5) or no imitations, or there is nothing to compare them with.",
+                "have too few works (fewer than 5) or no imitations, or no set of the same design (as many pictures "
+                "of each prompt, which blocked pictures can undo) to compare them with.",
             )
 
 

@@ -22,7 +22,8 @@ MEANING = {
     NOT_SHOWN: "The data do not show imitation. That is not a finding that there is none.",
     CANNOT_TELL: "This encoder does not reliably tell the artist's works from those of others, so by it nothing can be "
     "said, whatever the figures.",
-    NOT_TESTED: "Too few works or imitations, or nothing to compare them with.",
+    NOT_TESTED: "Too few works or imitations, or no set of the same design (as many pictures of each prompt) to "
+    "compare them with.",
 }
 """What each finding says, in the report's own words."""
 

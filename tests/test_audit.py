@@ -362,6 +362,31 @@ def test_a_placebo_name_is_no_artist_in_other_letters(copied: Path) -> None:
         run_plan(copied)
 
 
+def test_a_path_with_dots_in_it_and_a_model_that_is_gone(copied: Path) -> None:
+    (copied / "x").mkdir()
+    plan = read_plan(copied / "x" / ".." / "plan.toml")
+    first = audit(Run(plan, copied / "x" / ".." / "audit", device="cpu"))
+    (copied / "models").unlink()
+    assert identity(run_plan(copied)) == identity(first)  # nothing is missing, so the models are not needed
+    pictures_in(copied / "audit/imitations")[0].unlink()
+    with pytest.raises(ImindexError, match="models/one"):
+        run_plan(copied)
+
+
+def test_blocked_pictures_are_listed_and_too_many_are_said(copied: Path) -> None:
+    save_pipeline(copied / "checked", kind="sd-checked")
+    change(copied, 'model = "models/two"', 'model = "checked"')
+    recorder = Recorder()
+    try:
+        report = run_plan(copied, recorder).report
+    except ImindexError as error:  # which pictures it blocks is chance: all of one artist's, perhaps
+        assert "pictures were blocked" in str(error)
+    else:
+        two = next(one for one in report["releases"] if one["name"] == "two")
+        assert two["n_imitations"] + two["n_controls"] + len(two["blocked"]) == 12
+    assert any("of 12 pictures were blocked" in note for note in recorder.notes)
+
+
 def test_two_audits_in_one_folder_do_not_meet(copied: Path) -> None:
     from filelock import FileLock
 

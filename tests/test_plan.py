@@ -53,6 +53,7 @@ def test_the_smallest_plan_has_the_documented_defaults(tmp_path: Path) -> None:
         (("[[encoders]]", '[prompts]\ntemplates = ["by nobody"]\n[[encoders]]'), r"prompts\.templates: .*\{artist\}"),
         (("[[encoders]]", "[prompts]\nplacebos = -1\n[[encoders]]"), r"prompts\.placebos is -1"),
         (("[[encoders]]", '[prompts]\nplacebos = "many"\n[[encoders]]'), r"prompts\.placebos is 'many'"),
+        (('model = "models/one"', 'model = "m"\nguidance = inf'), r"releases\[1\]\.guidance is inf"),
         (("[[encoders]]", "[tests]\nlevel = 5\n[[encoders]]"), r"tests\.level is 5"),
         (("[[encoders]]", '[tests]\nadjust = "none"\n[[encoders]]'), r"tests\.adjust is 'none'.*holm"),
         (("[[encoders]]", '[compare]\nbase = "r0"\n[[encoders]]'), r"compare\.base is 'r0'.*r1"),
