@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import hashlib
 import itertools
 import json
 import time
@@ -34,7 +35,7 @@ from retrieval.copies import copies
 from retrieval.evidence import Testing
 from retrieval.gallery import gallery
 from retrieval.plan import EncoderSpec, Plan, Release
-from retrieval.register import register
+from retrieval.register import changed, register
 
 Progress = Callable[[int, int], None]
 
@@ -283,17 +284,23 @@ def _kept(
     for path in indexes:
         with Index(path) as index:
             roots.append(index.root_digest)
-    key = json_ready({"roots": roots, "asked": asked, "program": program()})
+    key = json_ready({"roots": roots, "asked": asked, "program": program(), "versions": versions()})
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         kept = json.loads(file.read_text(encoding="utf-8"))
-        if kept["key"] == key:
+        if kept["key"] == key and kept["digest"] == _digest(kept["result"]):
             result: dict[str, Any] = kept["result"]
             return result
     result = json_ready(compute())
     file.parent.mkdir(parents=True, exist_ok=True)
     with put_in_place(file) as temporary:
-        temporary.write_text(json.dumps({"key": key, "result": result}, indent=1), encoding="utf-8")
+        temporary.write_text(
+            json.dumps({"key": key, "digest": _digest(result), "result": result}, indent=1), encoding="utf-8"
+        )
     return result
+
+
+def _digest(result: Any) -> str:
+    return hashlib.sha256(canonical_json(result).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 # Report
@@ -309,7 +316,13 @@ def _asked(plan: Plan, inputs: Inputs, entries: Sequence[Mapping[str, Any]]) -> 
         "registered_late": entries[0]["event"] != "registered",
         "inputs": dict(inputs.digests),
         "amendments": [
-            {"when": after["when"], "why": after["why"], "from": before["plan"], "to": after["plan"]}
+            {
+                "when": after["when"],
+                "why": after["why"],
+                "from": before["plan"],
+                "to": after["plan"],
+                "inputs": changed(before["inputs"], after["inputs"]),
+            }
             for before, after in itertools.pairwise(entries)
         ],
         "artists": list(plan.tested),

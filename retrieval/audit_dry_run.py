@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from indexer.errors import ImindexError
 from indexer.sources import Item
 from retrieval.audit_inputs import Inputs, gather, needed_placebos
-from retrieval.audit_models import encoder_arguments, folder_of, model_settings, order
+from retrieval.audit_models import encoder_arguments, folder_of, model_settings, of_release, order
 from retrieval.plan import EncoderSpec, Release
 
 if TYPE_CHECKING:
@@ -67,11 +66,8 @@ def _generation(run: Run, release: Release, inputs: Inputs) -> dict[str, Any]:
     left = missing(wanted, folder_of(run, release))
     seconds: float | None = 0.0
     if left:
-        with run.show.stage(f"measure {release.name}", 0):
-            try:
-                each = measure(left, model_settings(run, release), batch_size=run.generate_batch)
-            except ImindexError as error:
-                raise ImindexError(f"{run.plan.path}: {release.name}: {error}") from error
+        with run.show.stage(f"measure {release.name}", 0), of_release(run.plan, release):
+            each = measure(left, model_settings(run, release), batch_size=run.generate_batch)
         seconds = each * len(left)
     return _stage(f"generate {release.name}", len(wanted), len(left), seconds)
 

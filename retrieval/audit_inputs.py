@@ -214,10 +214,11 @@ def _notes(plan: Plan, works: Sequence[Item], placebos: Mapping[str, Sequence[st
     needed = needed_placebos(plan)
     for release, names in placebos.items():
         if len(names) < needed:
-            rule = "one artist" if plan.tests.adjust == "holm" else "a tenth of the artists"
+            together = 1 if plan.tests.adjust == "holm" else -(-len(plan.tested) // FOUND_IN_TEN)
             yield (
-                f"{release}: {len(names)} placebo names; for {rule} to be found among {len(plan.tested)} at level "
-                f"{plan.tests.level:g} with {plan.tests.adjust} it takes {needed:,}."
+                f"{release}: {len(names)} placebo names; if {together} of {len(plan.tested)} artists "
+                f"{'is' if together == 1 else 'are'} imitated, to find that at level "
+                f"{plan.tests.level:g} with {plan.tests.adjust} takes {needed:,}."
             )
 
 

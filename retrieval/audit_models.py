@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,16 +74,17 @@ def encoder_arguments(plan: Plan, encoder: EncoderSpec, *, paths_only: bool = Fa
 def order(plan: Plan, release: Release, inputs: Inputs) -> list[Shot]:
     """What a release is asked: every name, every template, every control."""
     prompts = plan.prompts
-    return shots(
-        plan.tested,
-        placebos=inputs.placebos[release.name],
-        templates=prompts.templates,
-        per_artist=prompts.per_artist,
-        nameless=prompts.nameless,
-        generic=prompts.generic,
-        per_generic=prompts.per_generic,
-        seed=plan.seed,
-    )
+    with of_release(plan, release):
+        return shots(
+            plan.tested,
+            placebos=inputs.placebos[release.name],
+            templates=prompts.templates,
+            per_artist=prompts.per_artist,
+            nameless=prompts.nameless,
+            generic=prompts.generic,
+            per_generic=prompts.per_generic,
+            seed=plan.seed,
+        )
 
 
 def folder_of(run: Run, release: Release) -> Path:
@@ -135,10 +137,17 @@ def check_models(run: Run, inputs: Inputs) -> None:
 def check_pipeline(run: Run, release: Release) -> None:
     from indexer.generate import check
 
-    try:
+    with of_release(run.plan, release):
         check(model_settings(run, release))
+
+
+@contextlib.contextmanager
+def of_release(plan: Plan, release: Release) -> Iterator[None]:
+    """Let errors name the plan and the release."""
+    try:
+        yield
     except ImindexError as error:
-        raise ImindexError(f"{run.plan.path}: {release.name}: {error}") from error
+        raise ImindexError(f"{plan.path}: {release.name}: {error}") from error
 
 
 def make(run: Run, release: Release, inputs: Inputs) -> Made:

@@ -16,6 +16,10 @@ from retrieval.similarity import Float16, Float64, Int64, similarities, similari
 SIDE = 32
 COMPOSITION = 0.8
 """From this correlation of the pixels on a candidate may have the work's composition."""
+SAME_WORK = 0.98
+"""Works that correlate as much are one work twice (two scans, two encodings), and say nothing of a series."""
+NEAREST = 5
+"""Works that each imitation is compared with, from the threshold on."""
 SERIES = 50
 """Other works of the artist that the work is compared with, the nearest first."""
 MOST = 200
@@ -23,8 +27,8 @@ MOST = 200
 _LOOK = Preprocess(size=(SIDE, SIDE), mean=(0.0,) * 3, std=(1.0,) * 3, resize_mode="squash")
 
 
-def nearest_works(imitations: Float16, works: Float16) -> tuple[Int64, Float64]:
-    """The nearest work of each imitation, and the cosine.
+def nearest_works(imitations: Float16, works: Float16, k: int = NEAREST) -> tuple[Int64, Float64]:
+    """The k nearest works of each imitation, and the cosines.
 
     Parameters
     ----------
@@ -33,14 +37,15 @@ def nearest_works(imitations: Float16, works: Float16) -> tuple[Int64, Float64]:
 
     Returns
     -------
-    work : ndarray, shape (m,), int64
-        Of equal ones the first.
-    cosine : ndarray, shape (m,), float64
+    work : ndarray, shape (m, min(k, w)), int64
+        The nearest first; of equal ones the first.
+    cosine : ndarray, of that shape, float64
     """
-    work, cosine = np.empty(len(imitations), np.int64), np.empty(len(imitations))
+    k = min(k, len(works))
+    work, cosine = np.empty((len(imitations), k), np.int64), np.empty((len(imitations), k))
     for rows, block in similarity_blocks(imitations, works, names=("imitations", "works")):
-        work[rows] = block.argmax(axis=1)
-        cosine[rows] = block.max(axis=1)
+        work[rows] = np.argsort(-block, axis=1, kind="stable")[:, :k]
+        cosine[rows] = np.take_along_axis(block, work[rows], axis=1)
     return work, cosine
 
 
@@ -95,23 +100,29 @@ def copies(index: Index, collection: str, threshold: float) -> dict[str, Any]:
         `pairs`, the nearest first: the candidates. One is a near-copy (`copy`) if it has the work's bytes; or if its
         pixels correlate with the work's at `COMPOSITION` or more, and stand at most half as far from 1 as those of any
         other work of that artist do (`series`): an artist who always paints one composition is not copied by a picture
-        that has it too. JSON-ready.
+        that has it too. The `NEAREST` works from the threshold on are looked at, and the one that is copied is named.
+        JSON-ready.
     """
     made = pictures(index, "imitations", collections=[collection])
     works = pictures(index, "works", "background")
     nearest, cosine = nearest_works(made.vectors, works.vectors)
-    near = np.flatnonzero(cosine >= threshold)
-    near = near[np.lexsort((near, -cosine[near]))]
+    near = np.flatnonzero(cosine[:, 0] >= threshold)
+    near = near[np.lexsort((near, -cosine[near, 0]))]
     looks = _Looks(index, works)
-    pairs = [
-        {
-            "artist": index.artists[made.artist[place]],
-            "work_artist": index.artists[works.artist[nearest[place]]],
-            "cosine": min(float(cosine[place]), 1.0),
-            **looks.compare(int(made.rows[place]), int(nearest[place])),
-        }
-        for place in near.tolist()
-    ]
+    pairs = []
+    for place in near.tolist():
+        among = nearest[place][cosine[place] >= threshold].tolist()
+        found = [looks.compare(int(made.rows[place]), work) for work in among]
+        # Of the works that come near enough the one that is copied, else the nearest.
+        best = max(range(len(among)), key=lambda n: (found[n]["same_bytes"], found[n]["copy"], -n))
+        pairs.append(
+            {
+                "artist": index.artists[made.artist[place]],
+                "work_artist": index.artists[works.artist[among[best]]],
+                "cosine": min(float(cosine[place, best]), 1.0),
+                **found[best],
+            }
+        )
     listed = sorted(range(len(pairs)), key=lambda place: not pairs[place]["copy"])
     listed = sorted(listed[: max(MOST, sum(pair["copy"] for pair in pairs))])
     return {
@@ -161,7 +172,7 @@ class _Looks:
                 near = similarities(vectors[[work]], vectors[places], names=("works", "works"))[0]
                 places = places[np.argsort(-near, kind="stable")[:SERIES]]
             alike = [self._alike(int(rows[place]), int(rows[work])) for place in places]
-            known = [value for value in alike if value == value]
+            known = [value for value in alike if value < SAME_WORK]
             self._series[work] = max(known, default=float("nan"))
         return self._series[work]
 

@@ -43,6 +43,8 @@ CHANGES = (".change", ".change.low", ".change.high", ".change.p")
 METRICS = (*(name + end for name in SHARES for end in ("", *ENDS, *CHANGES)), *COUNTS)
 """Every metric that a condition can be on; `.low` and `.high` are the ends of its interval."""
 ONLY_NEW = ("risen", "fallen")
+UNJUDGED = ("this encoder cannot tell", "not tested")
+"""Findings that are none. A count over artists of whom none could be judged is not known."""
 ROUNDING = 1e-12
 _CONDITION = re.compile(
     r"\s*(?P<metric>[a-z_.]+)\s*(?P<op>>=|<=|>|<)\s*"
@@ -232,10 +234,10 @@ def comparison_figures(comparison: Mapping[str, Any]) -> tuple[dict[str, float],
         new |= {f"{name}.change.{end}": _number(found[end]) for end in ("low", "high", "p")}
     counts = comparison["counts"]
     for figures, side in ((base, "base"), (new, "new")):
-        figures["significant"] = counts["significant"][side]
+        figures["significant"] = _judged(counts["significant"][side], counts["findings"][side])
         figures |= _findings(counts["findings"][side])
         everybody = counts["all"][side]
-        figures["significant.all"] = everybody["significant"]
+        figures["significant.all"] = _judged(everybody["significant"], everybody["findings"])
         figures |= {f"{name}.all": n for name, n in _findings(everybody["findings"]).items()}
     tested = any(_number(row["p_auc"]) == _number(row["p_auc"]) for row in comparison["artists"])
     for name in ONLY_NEW:
@@ -337,7 +339,12 @@ def _n_copies(result: Mapping[str, Any]) -> int | None:
 
 def _findings(counted: Mapping[str, int]) -> dict[str, float]:
     labels = {"imitated": "imitated", "named": "the name matters", "nearer": "nearer than other artists"}
-    return {name: float(counted.get(label, 0)) for name, label in labels.items()}
+    return {name: _judged(counted.get(label, 0), counted) for name, label in labels.items()}
+
+
+def _judged(n: int, counted: Mapping[str, int]) -> float:
+    """A number of findings; NaN where no artist could be judged, for then 0 says nothing."""
+    return float(n) if sum(counted.values()) > sum(counted.get(label, 0) for label in UNJUDGED) else math.nan
 
 
 def _number(value: Any) -> float:

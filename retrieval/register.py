@@ -75,6 +75,15 @@ def _same(entry: Mapping[str, Any], plan: Plan, inputs: Mapping[str, str]) -> bo
     return bool(entry["plan"] == plan.digest and entry["inputs"] == dict(inputs))
 
 
+def changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """Which of the pictures that were there before have changed, in words."""
+    return [
+        "the works" if name == "works" else f"the pictures of {name}"
+        for name in sorted({*before, *after})
+        if before.get(name) != after.get(name)
+    ]
+
+
 def _begun(folder: Path) -> str:
     """What an earlier run left in the folder, in a word; empty if it left nothing."""
     for pattern, what in (("imitations/*", "imitations"), ("*.h5", "an index"), ("results/*", "results")):
@@ -107,16 +116,10 @@ def _checked(path: Path, lines: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _refusal(path: Path, entry: Mapping[str, Any], plan: Plan, inputs: Mapping[str, str]) -> str:
-    changed = []
+    what = changed(entry["inputs"], inputs)
     if entry["plan"] != plan.digest:
-        changed.append(f"the plan (now {plan.digest[:12]}, registered {entry['plan'][:12]})")
-    before = entry["inputs"]
-    changed += [
-        "the works" if name == "works" else f"the pictures of {name}"
-        for name in sorted({*before, *inputs})
-        if before.get(name) != inputs.get(name)
-    ]
+        what.insert(0, f"the plan (now {plan.digest[:12]}, registered {entry['plan'][:12]})")
     return (
-        f"{plan.path}: {' and '.join(changed)} changed after the plan was registered on {entry['when']} ({path}). "
+        f"{plan.path}: {' and '.join(what)} changed after the plan was registered on {entry['when']} ({path}). "
         'Change it back, audit into another folder with --out, or record why with --amend "the reason".'
     )

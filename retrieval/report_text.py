@@ -129,7 +129,9 @@ def answer(release: str, results: Sequence[Mapping[str, Any]], agreement: Mappin
             "an own imitation is nearer to a work than one made for another name with probability "
             f"{number(one['auc'])} ({'; '.join(text for text in inside if text)})"
         )
-    second = f"On average over artists, {', and '.join(parts)}" if parts else ""
+    unjudged = any(one["findings"].get(label) for label in (CANNOT_TELL, NOT_TESTED))
+    whom = "all artists, those included who could not be judged" if unjudged else "artists"
+    second = f"On average over {whom}, {', and '.join(parts)}" if parts else ""
     if agreement and agreement["n_judged"] and parts:
         second += (
             f"; the {len(agreement['encoders'])} encoders agree on {agreement['n_agree']} of the "
