@@ -24,7 +24,7 @@ from indexer.console import json_ready
 from indexer.contents import canonical_json
 from indexer.errors import ImindexError
 from indexer.files import put_in_place
-from indexer.prompts import safe_name
+from indexer.prompts import safe_name, slug
 from indexer.provenance import now, program, versions
 from indexer.sources import Item
 from indexer.store import Index
@@ -235,7 +235,7 @@ def _result(run: Run, encoder: EncoderSpec, path: Path, release: Release, inputs
             "copies": copied,
         }
 
-    file = run.folder / "results" / path.stem / f"{safe_name(release.name)}.json"
+    file = run.folder / "results" / path.stem / f"{slug(release.name)}.json"
     with run.stage(f"test {release.name} by {encoder.name}", 0):
         return _kept(file, [path], asked, compute)
 
@@ -269,9 +269,7 @@ def _comparison(
             found[one]["index"] = path.name
         return found
 
-    file = (
-        run.folder / "results" / path.stem / f"{safe_name(release.name)}-against-{safe_name(plan.base)}.json"
-    )
+    file = run.folder / "results" / path.stem / f"{slug(release.name)}-against-{slug(plan.base)}.json"
     with run.stage(f"compare {release.name} with {plan.base} by {encoder.name}", 0):
         return {**_kept(file, [path], asked, compute), "encoder": encoder.name}
 

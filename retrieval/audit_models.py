@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from indexer.contents import canonical_json
 from indexer.errors import ImindexError
 from indexer.files import put_in_place
-from indexer.prompts import Shot, safe_name, shots
+from indexer.prompts import Shot, shots, slug
 from indexer.sources import Item, find
 from retrieval.audit_inputs import Inputs, require_imitations
 from retrieval.plan import EncoderSpec, Plan, Release
@@ -89,7 +89,7 @@ def order(plan: Plan, release: Release, inputs: Inputs) -> list[Shot]:
 
 def folder_of(run: Run, release: Release) -> Path:
     """Where the pictures of a generated release lie."""
-    return run.folder / "imitations" / safe_name(release.name)
+    return run.folder / "imitations" / slug(release.name)
 
 
 def model_settings(run: Run, release: Release) -> ModelSettings:

@@ -1,115 +1,184 @@
-"""`imindex demo`: draw works and a stand-in release, and run the real commands on them, one after the other."""
+"""`imindex demo`: a world where the truth is known, and the whole audit of two releases on it.
+
+The works are drawn by 24 invented artists. Two small diffusion models, shipped with the package, were trained on the
+works of 16 of them: an early checkpoint and the final one. The other 8 names they have never seen.
+"""
 
 from __future__ import annotations
 
+import json
 import shlex
-from collections.abc import Callable, Iterator
-from contextlib import redirect_stdout
-from io import StringIO
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
 from indexer.console import clean, progress_bar
 from indexer.demo.artists import NAMES, draw, technique
+from indexer.demo.diffusion import diffusion_folder
 from indexer.errors import ImindexError
 from indexer.files import put_in_place
 
-IMITATED = NAMES[:16]
-"""The artists whose manner the stand-in release has; the other names it answers in no one's."""
-RELEASE = "stand-in"
+RELEASES = ("early", "final")
+BASE = "early"
+TRAINED = NAMES[:16]
+"""Whose works the releases have learned; the other 8 names they have never seen."""
 SIZE = 256
-PLACEBOS = tuple(f"placebo {number:02d}" for number in range(1, 40))
-"""Invented names: the stand-in knows none of them, and answers as it answers the last 8 artists."""
-_IMITATION_SEED = 500
-"""Works have the seeds from 0, imitations from here: other pictures, all unseen by the demo encoder."""
-_MOST = 10_000
-"""Imitations an artist; the demo encoder was trained on seeds from 1,000,000."""
+_MOST_WORKS = 500
+_PLAN = """\
+# The demo's plan: two releases of a small model that learned the works of 16 of these 24 artists.
+title = "Which of 24 invented artists do two small models imitate?"
+seed = {seed}
+
+[artists]
+tested = {tested}
+
+{releases}
+[prompts]
+templates = ["Artwork from {{artist}}"]
+per_artist = {per_artist}
+placebos = {placebos}
+nameless = {per_artist}
+
+[[encoders]]
+name = "demo"
+model = "demo"
+
+[tests]
+adjust = "bh"
+
+[compare]
+base = "{base}"
+"""
+_RELEASE = """\
+[[releases]]
+name = "{name}"
+model = "{models}/{name}"
+steps = {steps}
+guidance = 2.5
+"""
 
 
-def run(folder: Path, *, n_works: int = 12, n_imitations: int = 8, device: str = "auto") -> None:
-    """Draw, build, query, classify and match in `folder`, with the commands that a user would type.
+def run(
+    folder: Path, *, n_works: int = 12, n_imitations: int = 8, placebos: int = 39, steps: int = 12,
+    device: str = "auto",
+) -> None:  # fmt: skip
+    """Draw the works, write a plan, and run the audit with the command that a user would type.
 
     Parameters
     ----------
     folder : Path
-        Gets works/, imitations/stand-in/, demo.h5, contact-sheet.png, classify.json and match.json. Pictures
-        that are there already are not drawn again.
+        Gets works/, models/, plan.toml, plan-audit/ and contact-sheet.png. What is there already is not made again.
     n_works, n_imitations : int
         For each of the 24 artists; at most 500 works.
+    placebos : int
+        Invented names.
+    steps : int
+        Of denoising.
     device : str
     """
-    if n_works > _IMITATION_SEED or n_imitations > _MOST:
-        raise ImindexError(
-            f"--works is at most {_IMITATION_SEED} and --imitations {_MOST}: the seeds end there."
-        )
-    pictures = [*_works(folder, n_works), *_imitations(folder, n_imitations)]
-    _refuse_others(folder, {path for path, _ in pictures})
-    with progress_bar(len(pictures), "Drawing") as progress:
-        for done, (path, paint) in enumerate(pictures, 1):
+    if n_works > _MOST_WORKS:
+        raise ImindexError(f"--works is at most {_MOST_WORKS}: the seeds end there.")
+    prepare(folder, n_works=n_works)
+    plan = folder / "plan.toml"
+    write_plan(plan, per_artist=n_imitations, placebos=placebos, steps=steps)
+    click.echo(
+        f"24 invented artists with {n_works} works each. Two releases of a small model have learned 16 of them: "
+        f"{' and '.join(RELEASES)}.\nEach is asked for pictures in all 24 names, and in {placebos} that nobody has.\n"
+    )
+    _command("audit", plan, "--device", device)
+    audit = folder / "plan-audit"
+    report = json.loads((audit / "report.json").read_text(encoding="utf-8"))
+    index = audit / report["encoders"][0]["index"]
+    strongest = report["results"][-1]["artists"][0]
+    _command(
+        "query", audit / strongest["neighbours"][0]["imitation"], "-i", index, "-k", 5, "--device", device
+    )
+    contact_sheet(report, audit, folder / "contact-sheet.png")
+    for line in truth(report):
+        click.echo(line)
+    click.echo(
+        f"The report: {clean(str(audit / 'report.html'))}; works above imitations: "
+        f"{clean(str(folder / 'contact-sheet.png'))}. Next: a plan of your own, `imindex audit init`."
+    )
+
+
+def prepare(folder: Path, *, n_works: int, first_seed: int = 0, models: Path | None = None) -> None:
+    """Draw works/ and put the models together (in models/, unless given), where they are not there yet."""
+    works = list(_works(folder / "works", n_works, first_seed))
+    _refuse_others(folder / "works", {path for path, _ in works})
+    with progress_bar(len(works), "Drawing") as progress:
+        for done, (path, paint) in enumerate(works, 1):
             if not path.exists():
                 paint(path)
             progress(done, done)
-    _contact_sheet(folder)
-    click.echo(
-        f"24 invented artists with {n_works} works each, and a stand-in for a release that imitates 16 of them and "
-        f"answers the other 8 names,\nand {len(PLACEBOS)} placebo names, with pictures in no one's manner. "
-        f"See {folder / 'contact-sheet.png'}.\n"
+    for name in RELEASES:
+        target = (models or folder / "models") / name
+        if not (target / "model_index.json").exists():
+            with tempfile.TemporaryDirectory(dir=_made(target.parent), prefix=".part-") as part:
+                diffusion_folder(name, Path(part) / name).replace(target)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def write_plan(
+    path: Path, *, per_artist: int, placebos: int, steps: int, seed: int = 0, models: str = "models"
+) -> None:
+    """Write the demo's plan; `models` is where the releases lie, from the plan."""
+    releases = "\n".join(_RELEASE.format(name=name, steps=steps, models=models) for name in RELEASES)
+    text = _PLAN.format(
+        seed=seed,
+        tested=json.dumps(list(NAMES)),
+        releases=releases,
+        per_artist=per_artist,
+        placebos=placebos,
+        base=BASE,
     )
-    index = folder / "demo.h5"
-    art = [folder / "works", folder / "imitations"]
-    _command("build", *art, "-i", index, "--model", "demo", "--device", device)
-    _command("info", "-i", index)
-    _command(
-        "query", _first(folder / "imitations" / RELEASE / NAMES[0]), "-i", index, "-k", 5, "--device", device
-    )
-    tests = ["--placebo", "placebo *", "--adjust", "bh"]
-    _command("classify", "-i", index, "--all", "--device", device, *tests)
-    _command("match", "-i", index, "--all", *tests)
-    _save("classify", index, folder / "classify.json", *tests)
-    _save("match", index, folder / "match.json", *tests)
-    click.echo(
-        f"Done. In {folder}: demo.h5 (the index), contact-sheet.png, classify.json, match.json. The truth: the "
-        f"first 16 artists ({IMITATED[0]} to {IMITATED[-1]}) are imitated,\n"
-        f"the last 8 ({NAMES[16]} to {NAMES[-1]}) are not. `classify` may name one of those all the same:\n"
-        "pictures in no one's manner must be nearest to somebody. That is why `match` asks whether the name matters. "
-        "Next: your own pictures, `imindex build SOURCE...`."
-    )
+    with put_in_place(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def truth(report: Mapping[str, Any]) -> Iterator[str]:
+    """What the audit found beside what is so, a line a release."""
+    from retrieval.comparison import SIGNIFICANT
+
+    for result in report["results"]:
+        called = {row["artist"] for row in result["artists"] if row["finding"] in SIGNIFICANT}
+        found, wrong = called & set(TRAINED), called - set(TRAINED)
+        yield (
+            f"{result['release']}: {len(found)} of the {len(TRAINED)} artists whom the model has learned are found, "
+            f"and {len(wrong)} of the {len(NAMES) - len(TRAINED)} whom it has never seen"
+            + (f" ({', '.join(sorted(wrong))})." if wrong else ".")
+        )
 
 
 def _refuse_others(folder: Path, ours: set[Path]) -> None:
     """Stop before a user's own pictures, or those of a demo of another size, get into this one."""
-    there = [p for kind in ("works", "imitations") for p in (folder / kind).rglob("*") if p.is_file()]
-    others = sorted(path for path in there if path not in ours and not path.name.startswith("."))
+    others = sorted(
+        p for p in folder.rglob("*") if p.is_file() and p not in ours and not p.name.startswith(".")
+    )
     if others:
         raise ImindexError(f"{others[0]} is not of this demo. Name an empty folder.")
 
 
-def _works(folder: Path, n: int) -> Iterator[tuple[Path, Callable[[Path], None]]]:
+def _works(folder: Path, n: int, first_seed: int) -> Iterator[tuple[Path, Callable[[Path], None]]]:
     for artist in NAMES:
-        for seed in range(n):
-            yield folder / "works" / artist / f"{seed:03d}.png", _painter(artist, seed)
+        for seed in range(first_seed, first_seed + n):
+            yield folder / artist / f"{seed:03d}.png", _painter(artist, seed)
 
 
-def _imitations(folder: Path, n: int) -> Iterator[tuple[Path, Callable[[Path], None]]]:
-    for place, artist in enumerate((*NAMES, *PLACEBOS)):
-        for number in range(n):
-            path = folder / "imitations" / RELEASE / artist / f"{number:03d}.png"
-            hand = artist if artist in IMITATED else None
-            yield path, _painter(hand, _IMITATION_SEED + _MOST * place + number)
-
-
-def _painter(artist: str | None, seed: int) -> Callable[[Path], None]:
+def _painter(artist: str, seed: int) -> Callable[[Path], None]:
     def paint(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with put_in_place(path) as temporary:
             draw(artist, seed=seed, size=SIZE).save(temporary, "PNG")
 
     return paint
-
-
-def _first(folder: Path) -> Path:
-    return sorted(folder.iterdir())[0]
 
 
 def _command(*words: object) -> None:
@@ -122,33 +191,32 @@ def _command(*words: object) -> None:
     click.echo()
 
 
-def _save(name: str, index: Path, path: Path, *words: str) -> None:
-    import imindex
-
-    out = StringIO()
-    with redirect_stdout(out):
-        imindex.main([name, "-i", str(index), "--json", *words], standalone_mode=False)
-    path.write_text(out.getvalue(), encoding="utf-8")
-
-
-def _contact_sheet(folder: Path, thumb: int = 96, gap: int = 8) -> None:
-    """Four works (left) and four imitations (right) of each artist, two artists a line."""
+def contact_sheet(report: Mapping[str, Any], base: Path, path: Path, thumb: int = 72, gap: int = 6) -> None:
+    """Of each artist four works, and below them four imitations by each release; three artists a line."""
     from PIL import Image, ImageDraw
 
-    line, half, head = thumb + 3 * gap + 12, 8 * thumb + 10 * gap, 24
-    sheet = Image.new("RGB", (2 * half + 3 * gap, head + (len(NAMES) + 1) // 2 * line + gap), "white")
+    results = report["results"]
+    n_rows = 1 + len(results)
+    wide, high = 4 * thumb + 7 * gap + 64, n_rows * (thumb + gap) + 34
+    columns = 3
+    sheet = Image.new("RGB", (columns * wide + gap, -(-len(NAMES) // columns) * high + 2 * gap), "white")
     pen = ImageDraw.Draw(sheet)
-    pen.text(
-        (gap, gap), "Left: four works of the artist. Right: what the stand-in made of the name.", fill="black"
-    )
     for number, artist in enumerate(NAMES):
-        left, top = gap + number // 12 * (half + gap), head + gap + number % 12 * line
-        verdict = "imitated" if artist in IMITATED else "not imitated"
-        pen.text((left, top), f"{artist}: {technique(artist)} ({verdict})", fill="black")
-        folders = (folder / "works" / artist, folder / "imitations" / RELEASE / artist)
-        for side, pictures in enumerate(folders):
-            for place, path in enumerate(sorted(pictures.iterdir())[:4]):
-                x = left + side * (4 * thumb + 4 * gap) + place * (thumb + gap // 2)
-                with Image.open(path) as picture:
-                    sheet.paste(picture.resize((thumb, thumb), Image.Resampling.LANCZOS), (x, top + 14))
-    sheet.save(folder / "contact-sheet.png")
+        left, top = gap + number % columns * wide, gap + number // columns * high
+        learned = "learned" if artist in TRAINED else "never seen"
+        pen.text((left, top), f"{artist}: {technique(artist)} ({learned})", fill="black")
+        rows = [next(row for row in result["artists"] if row["artist"] == artist) for result in results]
+        lines: list[tuple[str, list[Any]]] = [("works", [one["work"] for one in rows[0]["neighbours"]])]
+        lines += [
+            (result["release"], sorted((base / row["neighbours"][0]["imitation"]).parent.glob("*.png")))
+            for result, row in zip(results, rows, strict=True)
+            if row["neighbours"]
+        ]
+        for line, (label, pictures) in enumerate(lines):
+            y = top + 16 + line * (thumb + gap)
+            pen.text((left, y + thumb // 2), label, fill="grey")
+            for place, picture in enumerate(pictures[:4]):
+                with Image.open(base / picture) as opened:
+                    small = opened.convert("RGB").resize((thumb, thumb), Image.Resampling.LANCZOS)
+                sheet.paste(small, (left + 64 + place * (thumb + gap), y))
+    sheet.save(path)
