@@ -216,9 +216,9 @@ def _notes(plan: Plan, works: Sequence[Item], placebos: Mapping[str, Sequence[st
         if len(names) < needed:
             together = 1 if plan.tests.adjust == "holm" else -(-len(plan.tested) // FOUND_IN_TEN)
             yield (
-                f"{release}: {len(names)} placebo names; if {together} of {len(plan.tested)} artists "
-                f"{'is' if together == 1 else 'are'} imitated, to find that at level "
-                f"{plan.tests.level:g} with {plan.tests.adjust} takes {needed:,}."
+                f"{release}: {len(names)} placebo names; finding {together} of {len(plan.tested)} artists at level "
+                f"{plan.tests.level:g} with {plan.tests.adjust}, if no more of them "
+                f"are imitated, takes {needed:,}."
             )
 
 

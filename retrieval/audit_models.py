@@ -162,6 +162,8 @@ def make(run: Run, release: Release, inputs: Inputs) -> Made:
         items = inputs.made[release.name]
         return Made(release, items, "", inputs.digests[release.name], {}, (), ())
     folder, wanted = folder_of(run, release), order(run.plan, release, inputs)
+    n_names = len(run.plan.tested) + len(inputs.placebos[release.name])
+    run.show.note(f"{release.name}: {len(wanted):,} pictures, of {n_names:,} names and control prompts.")
     with run.stage(f"generate {release.name}", len(wanted)) as progress:
         _generate(run, release, folder, wanted, progress)
     made = _made(release, folder, {shot.path for shot in wanted})
