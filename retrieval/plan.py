@@ -109,7 +109,7 @@ class Tests:
     confidence_level: float = 0.95
     labels: tuple[str, ...] = GENERIC_LABELS
     templates: tuple[str, ...] = ()
-    copies: float = 0.95
+    copies: float = 0.85
 
 
 @dataclass(frozen=True)
