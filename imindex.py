@@ -20,7 +20,7 @@ COMMANDS = {
     "compare": ("retrieval.compare_cli", "Compare two releases, artist by artist, and fail on a condition."),
     "audit": ("retrieval.audit_cli", "Audit releases by a written plan, from prompts to report."),
     "power": ("retrieval.power_cli", "Say how many works, imitations and placebo names an audit needs."),
-    "demo": ("retrieval.cli", "Try it all on pictures that this command draws."),
+    "demo": ("retrieval.demo_cli", "Try it all on pictures that this command draws."),
 }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from indexer.console import (
+    batch_size_of,
     clean,
     command_line,
     count,
@@ -88,7 +89,7 @@ def _build(items: list[Any], index: Path, options: dict[str, Any]) -> Any:
     lazy = encoder_for(
         index,
         **{name: options[name] for name in ("model", "pretrained", "device", "precision")},
-        batch_size=_batch_size(options["batch_size"]),
+        batch_size=batch_size_of(options["batch_size"]),
         note=say,
     )
     with progress_bar(len(items), "Encoding") as progress:
@@ -102,16 +103,6 @@ def _build(items: list[Any], index: Path, options: dict[str, Any]) -> Any:
             command=command_line(),
             progress=progress,
         )
-
-
-def _batch_size(said: str) -> int | None:
-    if said == "auto":
-        return None
-    if not said.isdecimal() or int(said) < 1:
-        raise click.BadParameter(
-            f"{said} is neither auto nor a whole number above 0.", param_hint="--batch-size"
-        )
-    return int(said)
 
 
 def _build_notes(report: Any, index: Path) -> Iterator[str]:

@@ -58,14 +58,31 @@ class FromSignature(click.Option):
         return inspect.signature(function).parameters[self._parameter].default
 
 
-def model_options(command: F) -> F:
-    """Add --model and --pretrained for a command that reads an index: where its encoder lies now."""
-    for option in (
-        click.option("--pretrained", help="Where the weights of the index's encoder are now, if they moved."),
-        click.option("--model", help="Where the index's encoder is now, if it moved."),
-    ):
+def add_options(command: F, *options: Callable[[F], F]) -> F:
+    """Add options to a command, listed in this order in its help."""
+    for option in reversed(options):
         command = option(command)
     return command
+
+
+def batch_size_of(said: str) -> int | None:
+    """What `--batch-size auto|N` says; None for auto."""
+    if said == "auto":
+        return None
+    if not said.isdecimal() or int(said) < 1:
+        raise click.BadParameter(
+            f"{said} is neither auto nor a whole number above 0.", param_hint="--batch-size"
+        )
+    return int(said)
+
+
+def model_options(command: F) -> F:
+    """Add --model and --pretrained for a command that reads an index: where its encoder lies now."""
+    return add_options(
+        command,
+        click.option("--model", help="Where the index's encoder is now, if it moved."),
+        click.option("--pretrained", help="Where the weights of the index's encoder are now, if they moved."),
+    )
 
 
 def errors_for_people(command: F) -> F:

@@ -206,7 +206,7 @@ def column_digest(values: npt.NDArray[Any]) -> str:
 def root_digest(encoder: EncoderInfo, digests: Mapping[str, str]) -> str:
     """SHA-256 over the encoder's identity and every column's digest (FORMAT.md, "Root digest")."""
     named = {"format": FORMAT_VERSION, "encoder": encoder.identity(), "digests": dict(digests)}
-    return hashlib.sha256(canonical_json(named).encode()).hexdigest()
+    return json_digest(named)
 
 
 def without_rows(
@@ -237,6 +237,11 @@ def _renumber(
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no spaces: the same value is the same text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def json_digest(value: Any) -> str:
+    """SHA-256 of a value as canonical JSON."""
+    return hashlib.sha256(encode_text(canonical_json(value))).hexdigest()
 
 
 def encode_text(text: str) -> bytes:

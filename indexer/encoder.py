@@ -24,6 +24,7 @@ import open_clip
 import torch
 
 from indexer.contents import EncoderInfo
+from indexer.device import torch_device
 from indexer.errors import ImindexError
 from indexer.images import Preprocess
 
@@ -37,7 +38,7 @@ _BATCH = {"cpu": 32, "cuda": 256}
 
 def default_batch_size(device: str) -> int:
     """Pictures in one forward pass unless the user says: 32 on a CPU, 256 on CUDA."""
-    return _BATCH[_device(device).type]
+    return _BATCH[torch_device(device).type]
 
 
 class Encoder:
@@ -182,7 +183,7 @@ def load(
     ImindexError
         Unknown model, weights not found or not downloadable, no such device.
     """
-    place = _device(device)
+    place = torch_device(device)
     if precision == "auto":
         precision = "fp16" if place.type == "cuda" else ("bf16" if _cpu_computes_bf16() else "fp32")
     if pretrained is None and model == DEFAULT_MODEL:
@@ -364,21 +365,6 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logging.disable(before)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
-        raise ImindexError(f"--device {name} is unknown. Use auto, cpu, cuda or cuda:N.")
-    device = torch.device(name)
-    if device.type == "cuda":
-        count = torch.cuda.device_count()
-        if (device.index or 0) >= count:
-            raise ImindexError(
-                f"--device {name}: this machine has {count or 'no'} CUDA devices. Use --device cpu."
-            )
-    return device
 
 
 def _cpu_computes_bf16() -> bool:

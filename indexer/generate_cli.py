@@ -11,6 +11,8 @@ import click
 
 from indexer.console import (
     FromSignature,
+    add_options,
+    batch_size_of,
     clean,
     count,
     device_option,
@@ -23,6 +25,7 @@ from indexer.console import (
     say,
 )
 from indexer.errors import ImindexError
+from indexer.generate_model import DTYPES, OFFLOADS
 
 if TYPE_CHECKING:
     from indexer.generate import Report
@@ -31,8 +34,6 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 SHOTS = "indexer.prompts:shots"
 MODEL = "indexer.generate_model:ModelSettings"
-DTYPES = ("auto", "fp16", "bf16", "fp32")
-OFFLOADS = ("none", "model", "sequential")
 ARMS = {
     "artist": "artists",
     "placebo": "placebo names",
@@ -43,7 +44,7 @@ ARMS = {
 
 def _what(command: F) -> F:
     """Add the options that say what is asked for."""
-    return _add(
+    return add_options(
         command,
         click.option(
             "--artists", "artists_file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
@@ -82,7 +83,7 @@ def _what(command: F) -> F:
 
 def _how(command: F) -> F:
     """Add the options that say how the model is asked; unless given, the pipeline's own defaults hold."""
-    return _add(
+    return add_options(
         command,
         click.option("--revision", default="", help="Branch, tag or commit on the hub."),
         click.option("--lora", default="", metavar="FILE", help="LoRA weights (safetensors), or a hub id."),
@@ -104,12 +105,6 @@ def _how(command: F) -> F:
             "--batch-size", default="auto", show_default=True, metavar="auto|N", help="Pictures a pass."
         ),
     )  # fmt: skip
-
-
-def _add(command: F, *options: Callable[[F], F]) -> F:
-    for option in reversed(options):
-        command = option(command)
-    return command
 
 
 @click.command(short_help="Ask a diffusion model for pictures in artists' names.")
@@ -187,7 +182,7 @@ def _names(options: dict[str, Any]) -> tuple[list[str], list[str]]:
 def _generate(wanted: list[Shot], out: Path, release: str, settings: Any, batch_size: str) -> Report:
     from indexer.generate import generate, missing
 
-    size = _batch_size(batch_size)
+    size = batch_size_of(batch_size)
     say(f"Looking at {settings.model}.")
     try:
         with progress_bar(len(wanted), "Generating") as progress:
@@ -198,16 +193,6 @@ def _generate(wanted: list[Shot], out: Path, release: str, settings: Any, batch_
             f"Stopped. {len(wanted) - left:,} of {count(len(wanted), 'picture')} are in {out} and kept: run the same "
             "command again to go on."
         ) from None
-
-
-def _batch_size(said: str) -> int | None:
-    if said == "auto":
-        return None
-    if not said.isdecimal() or int(said) < 1:
-        raise click.BadParameter(
-            f"{said!r} is neither auto nor a whole number from 1 on.", param_hint="--batch-size"
-        )
-    return int(said)
 
 
 def _print_plan(wanted: list[Shot], out: Path, release: str, as_json: bool) -> None:

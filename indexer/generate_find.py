@@ -84,7 +84,9 @@ def find(model: ModelSettings) -> Found:
     ImindexError
         No such model, not a text-to-image pipeline, code of its own, or a setting that it does not take.
     """
-    device = _device(model.device)
+    from indexer.device import torch_device
+
+    device = torch_device(model.device)
     if model.offload != "none" and device.type != "cuda":
         raise ImindexError(f"offload {model.offload} is for GPUs, and this runs on the CPU. Leave it out.")
     with quiet():
@@ -253,22 +255,6 @@ def _refuse_what_it_does_not_take(
 def _default(parameters: Mapping[str, inspect.Parameter], name: str) -> Any:
     value = parameters[name].default if name in parameters else None
     return value if isinstance(value, (int, float)) else None
-
-
-def _device(name: str) -> torch.device:
-    import torch
-
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
-        raise ImindexError(f"--device {name} is unknown. Use auto, cpu, cuda or cuda:N.")
-    device = torch.device(name)
-    count = torch.cuda.device_count()
-    if device.type == "cuda" and (device.index or 0) >= count:
-        raise ImindexError(
-            f"--device {name}: this machine has {count or 'no'} CUDA devices. Use --device cpu."
-        )
-    return device
 
 
 def _dtype(model: ModelSettings, device: torch.device, index: Mapping[str, Any]) -> str:

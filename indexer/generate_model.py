@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from indexer.contents import canonical_json
+from indexer.contents import canonical_json, json_digest
 from indexer.errors import ImindexError
 
 DTYPES = ("auto", "fp16", "bf16", "fp32")
@@ -261,7 +261,7 @@ def lora_file(folder: Path) -> Path:
 def scheduler_digest(config: dict[str, Any]) -> str:
     """SHA-256 of a scheduler's configuration, without notes of diffusers' own."""
     said = {key: _plain(value) for key, value in config.items() if not key.startswith("_")}
-    return hashlib.sha256(canonical_json(said).encode()).hexdigest()
+    return json_digest(said)
 
 
 def _plain(value: Any) -> Any:

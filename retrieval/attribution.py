@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from indexer.errors import ImindexError
+from indexer.prompts import DEFAULT_TEMPLATE
 from indexer.store import Index
 from retrieval.classification_evidence import classification_evidence
 from retrieval.classify import (
@@ -25,6 +26,9 @@ from retrieval.match import discrimination_gap, match
 from retrieval.similarity import Float64, Int64
 from stats.ranks import Collector
 
+GENERIC_LABELS = ("Artwork", "Digital artwork", "Artwork from the public domain")
+"""Labels that name nobody, beside the artists."""
+
 
 def classify_release(  # noqa: PLR0913
     path: Path,
@@ -32,8 +36,8 @@ def classify_release(  # noqa: PLR0913
     *,
     artists: Sequence[str] | None = None,
     by: str = "name",
-    labels: Sequence[str] = ("Artwork", "Digital artwork", "Artwork from the public domain"),
-    templates: Sequence[str] = ("Artwork from {artist}",),
+    labels: Sequence[str] = GENERIC_LABELS,
+    templates: Sequence[str] = (DEFAULT_TEMPLATE,),
     k: int = 15,
     encoder: Mapping[str, Any] | None = None,
     testing: Testing | None = None,

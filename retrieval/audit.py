@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import hashlib
-import itertools
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from indexer.build import BuildReport, build, encoder_for
 from indexer.console import json_ready
-from indexer.contents import canonical_json
+from indexer.contents import canonical_json, json_digest
 from indexer.errors import ImindexError
 from indexer.files import put_in_place
 from indexer.prompts import safe_name, slug
@@ -31,11 +29,12 @@ from indexer.store import Index
 from retrieval.attribution import classify_release, match_release
 from retrieval.audit_inputs import Inputs, gather
 from retrieval.audit_models import Made, check_models, encoder_arguments, make
+from retrieval.audit_record import asked, encoder_of, rejects, release_of
 from retrieval.copies import copies
 from retrieval.evidence import Testing
 from retrieval.gallery import gallery
 from retrieval.plan import EncoderSpec, Plan, Release
-from retrieval.register import changed, register
+from retrieval.register import register
 
 Progress = Callable[[int, int], None]
 
@@ -140,13 +139,13 @@ def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
         ]
         raw = {
             "title": plan.title,
-            "plan": _asked(plan, inputs, entries),
-            "encoders": [_encoder(e, path) for e, path in zip(plan.encoders, built, strict=True)],
-            "releases": [_described(run, one, inputs) for one in made],
+            "plan": asked(plan, inputs, entries),
+            "encoders": [encoder_of(e, path) for e, path in zip(plan.encoders, built, strict=True)],
+            "releases": [release_of(one, inputs) for one in made],
             "results": results,
             "comparisons": comparisons,
             "gate": _gate(plan, results, comparisons),
-            "rejects": _rejects(built),
+            "rejects": rejects(built),
             "provenance": {
                 "command": run.command,
                 "program": program(),
@@ -285,102 +284,20 @@ def _kept(
     key = json_ready({"roots": roots, "asked": asked, "program": program(), "versions": versions()})
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         kept = json.loads(file.read_text(encoding="utf-8"))
-        if kept["key"] == key and kept["digest"] == _digest(kept["result"]):
+        if kept["key"] == key and kept["digest"] == json_digest(kept["result"]):
             result: dict[str, Any] = kept["result"]
             return result
     result = json_ready(compute())
     file.parent.mkdir(parents=True, exist_ok=True)
     with put_in_place(file) as temporary:
         temporary.write_text(
-            json.dumps({"key": key, "digest": _digest(result), "result": result}, indent=1), encoding="utf-8"
+            json.dumps({"key": key, "digest": json_digest(result), "result": result}, indent=1),
+            encoding="utf-8",
         )
     return result
 
 
-def _digest(result: Any) -> str:
-    return hashlib.sha256(canonical_json(result).encode("utf-8", "surrogatepass")).hexdigest()
-
-
 # Report
-
-
-def _asked(plan: Plan, inputs: Inputs, entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    asks = any(one.model for one in plan.releases)
-    return {
-        "digest": plan.digest,
-        "text": plan.text,
-        "registered": entries[0]["when"],
-        "first_digest": entries[0]["plan"],
-        "registered_late": entries[0]["event"] != "registered",
-        "inputs": dict(inputs.digests),
-        "amendments": [
-            {
-                "when": after["when"],
-                "why": after["why"],
-                "from": before["plan"],
-                "to": after["plan"],
-                "inputs": changed(before["inputs"], after["inputs"]),
-            }
-            for before, after in itertools.pairwise(entries)
-        ],
-        "artists": list(plan.tested),
-        "background": list(inputs.background),
-        "templates": list(plan.prompts.templates) if asks else [],
-        "label_templates": list(plan.label_templates),
-        "per_artist": plan.prompts.per_artist if asks else None,
-        "tests": {
-            "level": plan.tests.level,
-            "adjust": plan.tests.adjust,
-            "n_resamples": plan.tests.n_resamples,
-            "confidence_level": plan.tests.confidence_level,
-            "seed": plan.seed,
-        },
-        "seed": plan.seed,
-        "labels": list(plan.tests.labels),
-        "copy_threshold": plan.tests.copies,
-    }
-
-
-def _encoder(encoder: EncoderSpec, path: Path) -> dict[str, Any]:
-    with Index(path) as index:
-        info, root = index.encoder, index.root_digest
-    return {
-        "name": encoder.name,
-        "model": f"{encoder.model}{'/' + encoder.pretrained if encoder.pretrained else ''}",
-        "precision": info.precision,
-        "weights_sha256": info.weights_sha256,
-        "root_digest": root,
-        "index": path.name,
-    }
-
-
-def _described(run: Run, made: Made, inputs: Inputs) -> dict[str, Any]:
-    placebos = set(inputs.placebos[made.release.name])
-    kinds = [item.kind for item in made.items]
-    return {
-        "name": made.release.name,
-        "source": "generated" if made.release.model else "pictures",
-        "model": made.release.model or made.release.pictures,
-        "revision": made.revision,
-        "digest": made.digest,
-        "settings": made.settings,
-        "text_encoders": made.text_encoders,
-        "n_imitations": kinds.count("imitations"),
-        "n_placebo_names": len(placebos),
-        "n_placebo_pictures": sum(item.artist in placebos for item in made.items),
-        "n_controls": kinds.count("control"),
-        "blocked": made.blocked,
-    }
-
-
-def _rejects(built: Sequence[Path]) -> list[dict[str, str]]:
-    """Pictures that could not be read; the same ones for every encoder."""
-    with Index(built[0]) as index:
-        rejects = index.rejects()
-        return [
-            {"path": path, "reason": reason}
-            for path, reason in zip(rejects["path"], rejects["reason"], strict=True)
-        ]
 
 
 def _gate(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from indexer.contents import canonical_json
+from indexer.contents import canonical_json, json_digest
 from indexer.errors import ImindexError
 from indexer.files import put_in_place
 from indexer.prompts import Shot, shots, slug
@@ -213,15 +212,10 @@ def _made(release: Release, folder: Path, wanted: set[str]) -> Made:
         release=release,
         items=items,
         revision=about["revision"],
-        digest=pictures_digest({row["path"]: row["sha256"] for row in rows}),
+        digest=json_digest({row["path"]: row["sha256"] for row in rows}),
         settings=about["settings"],
         text_encoders=tuple(about["text_encoders"]),
         blocked=tuple(
             {"path": path, "prompt": row["prompt"], "reason": row["blocked"]} for path, row in blocked.items()
         ),
     )
-
-
-def pictures_digest(pictures: Mapping[str, str]) -> str:
-    """SHA-256 over paths and digests of pictures."""
-    return hashlib.sha256(canonical_json(dict(pictures)).encode()).hexdigest()

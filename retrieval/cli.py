@@ -40,7 +40,6 @@ from retrieval.evidence_cli import (
 
 CLASSIFY = "retrieval.attribution:classify_release"
 MATCH = "retrieval.attribution:match_release"
-DEMO = "retrieval.demo:run"
 TOP = 20
 """Rows of a table on the screen; --all prints the rest, --json has everything."""
 
@@ -377,29 +376,3 @@ def _of(shown: Sequence[Any], everything: Sequence[Any]) -> str:
     return (
         f" ({len(shown)} of {len(everything)}; --all prints the rest)" if len(shown) < len(everything) else ""
     )
-
-
-@click.command(short_help="Try it all on pictures that this command draws.")
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@click.option(
-    "--works", "n_works", cls=FromSignature, of=DEMO, type=click.IntRange(2), help="Works an artist."
-)
-@click.option("--placebos", cls=FromSignature, of=DEMO, type=click.IntRange(1), help="Names that nobody has.")
-@click.option("--steps", cls=FromSignature, of=DEMO, type=click.IntRange(1), help="Of denoising.")
-@click.option(
-    "--imitations", "n_imitations", cls=FromSignature, of=DEMO, type=click.IntRange(1), help="Imitations an artist."
-)  # fmt: skip
-@device_option
-@errors_for_people
-def demo(folder: Path, n_works: int, n_imitations: int, **options: Any) -> None:
-    """Try it all where the truth is known: 24 invented artists, and two releases that learned the works of 16.
-
-    Draws the works, writes a plan, and audits an early checkpoint and the final one of a small diffusion model that
-    comes with the package: generate, encode, classify, match, test, compare, report. About 5 minutes on 2 cores.
-
-    \b
-    imindex demo try-imindex
-    """
-    from retrieval.demo import run
-
-    run(folder, n_works=n_works, n_imitations=n_imitations, **options)

@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from indexer.contents import EncoderInfo
 from indexer.errors import ImindexError
+from indexer.prompts import DEFAULT_TEMPLATE
 from indexer.store import Index
-from retrieval.attribution import candidate_numbers, match_release, scores_by_name
+from retrieval.attribution import GENERIC_LABELS, candidate_numbers, match_release, scores_by_name
 from retrieval.compare_reports import compare_reports as compare_reports
 from retrieval.compare_sets import ReleaseSet, SetComparison, compare_sets
 from retrieval.comparison import DEFAULTS, Findings, Row, common_notes, conclude, finding
@@ -79,8 +80,8 @@ def compare(  # noqa: PLR0913
     encoder: Mapping[str, Any] | None = None,
     alternative: str = "two-sided",
     by_name: bool = True,
-    labels: Sequence[str] = ("Artwork", "Digital artwork", "Artwork from the public domain"),
-    templates: Sequence[str] = ("Artwork from {artist}",),
+    labels: Sequence[str] = GENERIC_LABELS,
+    templates: Sequence[str] = (DEFAULT_TEMPLATE,),
 ) -> dict[str, Any]:
     """Compare two releases on the artists that have works, and imitations under both.
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from indexer.console import FromSignature, count, number, percent, print_table, say
+from indexer.console import FromSignature, add_options, count, number, percent, print_table, say
 
 F = TypeVar("F", bound=Callable[..., Any])
 OF = "retrieval.evidence:Testing"
@@ -45,7 +45,7 @@ _COMMON = (
 
 def testing_options(command: F) -> F:
     """Add the options of `retrieval.evidence.Testing`, and --no-tests."""
-    return _add(
+    return add_options(
         command,
         _PLACEBO,
         _option("--level", type=_SHARE, help="Of all artists together."),
@@ -61,13 +61,7 @@ def testing_options(command: F) -> F:
 
 def accuracy_options(command: F) -> F:
     """Add those that tests of the accuracy take."""
-    return _add(command, _PLACEBO, _ADJUST, *_COMMON)
-
-
-def _add(command: F, *options: Callable[[F], F]) -> F:
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return add_options(command, _PLACEBO, _ADJUST, *_COMMON)
 
 
 WORDS = {"this encoder cannot tell": "cannot tell"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -10,20 +9,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from indexer.contents import canonical_json
+from indexer.contents import json_digest
 from indexer.errors import ImindexError
-from indexer.prompts import names_of, read_artists
-from retrieval.evidence import ADJUSTMENTS
+from indexer.generate_model import DTYPES, OFFLOADS
+from indexer.prompts import DEFAULT_TEMPLATE, names_of, read_artists
+from retrieval.attribution import GENERIC_LABELS
+from retrieval.evidence import ADJUSTMENTS, Testing
 from retrieval.plan_table import Table
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
-
-GENERIC_LABELS = ("Artwork", "Digital artwork", "Artwork from the public domain")
-DTYPES = ("auto", "fp16", "bf16", "fp32")
-OFFLOADS = ("none", "model", "sequential")
 
 
 @dataclass(frozen=True)
@@ -80,7 +77,7 @@ class Prompts:
         Pictures of each.
     """
 
-    templates: tuple[str, ...] = ("Artwork from {artist}",)
+    templates: tuple[str, ...] = (DEFAULT_TEMPLATE,)
     per_artist: int = 20
     placebos: int | str = "auto"
     nameless: int = 20
@@ -103,10 +100,10 @@ class Tests:
         A pair of imitation and work is a candidate copy from this cosine on.
     """
 
-    level: float = 0.05
-    adjust: str = "holm"
-    n_resamples: int = 9999
-    confidence_level: float = 0.95
+    level: float = Testing.level
+    adjust: str = Testing.adjust
+    n_resamples: int = Testing.n_resamples
+    confidence_level: float = Testing.confidence_level
     labels: tuple[str, ...] = GENERIC_LABELS
     templates: tuple[str, ...] = ()
     copies: float = 0.85
@@ -140,7 +137,7 @@ class Plan:
     def digest(self) -> str:
         """SHA-256 of what the plan says, as canonical JSON: comments and layout do not count, every value does."""
         said = {key: value for key, value in asdict(self).items() if key not in ("path", "text")}
-        return hashlib.sha256(canonical_json(said).encode()).hexdigest()
+        return json_digest(said)
 
     def at(self, path: str) -> Path:
         """A path of the plan, from where we are."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from indexer.contents import canonical_json
+from indexer.contents import canonical_json, json_digest
 from indexer.errors import ImindexError
 from indexer.files import put_in_place
 from indexer.provenance import now, versions
@@ -65,7 +65,7 @@ def register(plan: Plan, inputs: Mapping[str, str], folder: Path, *, amend: str 
         "versions": versions(),
         "previous": _digest(lines[-1]) if lines else "",
     }
-    entry["digest"] = _digest(canonical_json(entry))
+    entry["digest"] = json_digest(entry)
     with put_in_place(path) as temporary:
         temporary.write_text("\n".join([*lines, canonical_json(entry), ""]), encoding="utf-8")
     return [*entries, entry]
@@ -101,9 +101,9 @@ def _checked(path: Path, lines: Sequence[str]) -> list[dict[str, Any]]:
     for number, line in enumerate(lines, 1):
         try:
             entry = json.loads(line)
-            own = canonical_json({key: value for key, value in entry.items() if key != "digest"})
+            own = {key: value for key, value in entry.items() if key != "digest"}
             right = entry["previous"] == (_digest(lines[number - 2]) if number > 1 else "")
-            right = right and entry["digest"] == _digest(own)
+            right = right and entry["digest"] == json_digest(own)
         except (ValueError, TypeError, KeyError):
             right = False
         if not right:

@@ -7,7 +7,6 @@ that content and nothing else.
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from indexer.console import json_ready
-from indexer.contents import canonical_json, encode_text
+from indexer.contents import json_digest
 from indexer.files import put_in_place
 from retrieval.report_limits import limits
 from retrieval.report_rows import agreement, result_of
@@ -89,7 +88,7 @@ def digest(report: Report) -> str:
     plan["amendments"] = [
         {key: value for key, value in one.items() if key != "when"} for one in plan.get("amendments", ())
     ]
-    return hashlib.sha256(encode_text(canonical_json({**covered, "plan": plan}))).hexdigest()
+    return json_digest({**covered, "plan": plan})
 
 
 def write(report: Report, folder: Path, *, base: Path, pictures: bool = True) -> list[Path]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -42,6 +43,40 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="session")
 def tiny_encoder(tiny_model: str) -> Encoder:
     return load(tiny_model, device="cpu", precision="fp32")
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Two threads wait for each other more than they compute on tiny models, above all on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep pipelines from one run to the next; nothing but the time of the tests depends on it."""
+    from generating import load_once
+
+    load_once(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return a function that gives the folder of a pipeline of a kind, made once."""
+    from pipelines import save_pipeline
+
+    folder = tmp_path_factory.mktemp("models")
+    return lambda kind: folder / kind if (folder / kind).exists() else save_pipeline(folder / kind, kind=kind)
+
+
+@pytest.fixture
+def make(model: Callable[[str], Path], tmp_path: Path) -> Callable[..., Any]:
+    """Return a function that generates into a folder of the test's, two steps a picture, on the CPU."""
+    from generating import maker
+
+    return maker(model, tmp_path)
 
 
 def picture(seed: int, size: tuple[int, int] = (48, 40)) -> Image.Image:

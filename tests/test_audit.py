@@ -11,7 +11,6 @@ from typing import Any
 
 import jsonschema
 import pytest
-import torch
 from conftest import picture
 from pipelines import save_pipeline
 from test_cli import run
@@ -53,13 +52,7 @@ base = "one"
 """
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Several threads on such small tensors wait for each other most of the time."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def draw(folder: Path, n: int, first: int) -> None:
