@@ -206,7 +206,9 @@ def contact_sheet(report: Mapping[str, Any], base: Path, path: Path, thumb: int 
         learned = "learned" if artist in TRAINED else "never seen"
         pen.text((left, top), f"{artist}: {technique(artist)} ({learned})", fill="black")
         rows = [next(row for row in result["artists"] if row["artist"] == artist) for result in results]
-        lines: list[tuple[str, list[Any]]] = [("works", [one["work"] for one in rows[0]["neighbours"]])]
+        lines: list[tuple[str, list[Path]]] = [
+            ("works", [base / one["work"] for one in rows[0]["neighbours"]])
+        ]
         lines += [
             (result["release"], sorted((base / row["neighbours"][0]["imitation"]).parent.glob("*.png")))
             for result, row in zip(results, rows, strict=True)
@@ -216,7 +218,7 @@ def contact_sheet(report: Mapping[str, Any], base: Path, path: Path, thumb: int 
             y = top + 16 + line * (thumb + gap)
             pen.text((left, y + thumb // 2), label, fill="grey")
             for place, picture in enumerate(pictures[:4]):
-                with Image.open(base / picture) as opened:
+                with Image.open(picture) as opened:
                     small = opened.convert("RGB").resize((thumb, thumb), Image.Resampling.LANCZOS)
                 sheet.paste(small, (left + 64 + place * (thumb + gap), y))
     sheet.save(path)
