@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,6 +26,9 @@ from retrieval.load import Pictures, distinct, pictures, release
 from retrieval.match import discrimination_gap, match
 from retrieval.similarity import Float64, Int64
 from stats.ranks import Collector
+
+if TYPE_CHECKING:
+    from indexer.encoder import Encoder
 
 GENERIC_LABELS = ("Artwork", "Digital artwork", "Artwork from the public domain")
 """Labels that name nobody, beside the artists."""
@@ -87,9 +91,10 @@ def classify_release(  # noqa: PLR0913
             chosen = chosen.of([n for n, one in enumerate(index.artists) if one in set(artists)])
         alone: dict[str, float] = {}
         if by == "name":
-            by_template, together = scores_by_name(
-                index, chosen, labels, templates, encoder or {}, candidates
-            )
+            from indexer.encoder import load_as
+
+            load = functools.partial(load_as, index.encoder, **(encoder or {}))
+            by_template, together = scores_by_name(index, chosen, labels, templates, load, candidates)
             scored = {f"by name, {_listed(templates)}": together}
             if len(templates) > 1:
                 alone = {
@@ -128,10 +133,32 @@ def scores_by_name(
     chosen: Pictures,
     labels: Sequence[str],
     templates: Sequence[str],
-    encoder: Mapping[str, Any],
+    load: Callable[[], Encoder],
     candidates: Int64,
 ) -> tuple[list[Float64], Float64]:
-    """Scores by each template alone, and by their mean."""
+    """Scores by each template alone (empty if there is one only), and by their mean.
+
+    Parameters
+    ----------
+    index : Index
+    chosen : Pictures
+        n pictures.
+    labels, templates : sequence of str
+    load : callable
+        Returns the index's encoder; called once, after labels and templates are checked.
+    candidates : ndarray, int64
+        Numbers of the artists to choose among.
+
+    Returns
+    -------
+    by_template, mean
+        Arrays of shape (n, artists + labels), float64, -inf where an artist is no candidate.
+
+    Raises
+    ------
+    ImindexError
+        A template without `{artist}`, a label that is an artist's name, or what `load` raises.
+    """
     wrong = [template for template in templates if "{artist}" not in template]
     if wrong:
         raise ImindexError(f'The template "{wrong[0]}" has no {{artist}}. Write it where the name goes.')
@@ -141,9 +168,7 @@ def scores_by_name(
             f"The generic label {clash[0] if clash else 'list'} is also an artist or given twice. "
             "Pass other ones with --label."
         )
-    from indexer.encoder import load_as
-
-    loaded = load_as(index.encoder, **encoder)
+    loaded = load()
     by_template = [
         loaded.encode_texts([template.replace("{artist}", artist) for artist in index.artists])
         for template in templates

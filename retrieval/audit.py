@@ -120,11 +120,11 @@ def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
             inputs = gather(plan, run.show.note)
         for note in inputs.notes:
             run.show.note(note)
-        check_models(run, inputs)
+        incomplete = check_models(run, inputs)
         entries = register(plan, inputs.digests, run.folder, amend=amend)
         if amend and entries[-1]["why"] != amend:
             run.show.note("Neither plan nor pictures have changed: no amendment was recorded.")
-        made = [make(run, release, inputs) for release in plan.releases]
+        made = [make(run, one, inputs, whole=one.name not in incomplete) for one in plan.releases]
         built = [_build(run, encoder, inputs, made) for encoder in plan.encoders]
         results = [
             _result(run, encoder, path, release, inputs)

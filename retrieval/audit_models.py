@@ -104,8 +104,13 @@ def model_settings(run: Run, release: Release) -> ModelSettings:
     return ModelSettings(model=model, device=run.device, **settings)
 
 
-def check_models(run: Run, inputs: Inputs) -> None:
+def check_models(run: Run, inputs: Inputs) -> set[str]:
     """Load every encoder, and look at every pipeline that is still needed, before the long part begins.
+
+    Returns
+    -------
+    set of str
+        The releases of which pictures are missing.
 
     Raises
     ------
@@ -114,14 +119,14 @@ def check_models(run: Run, inputs: Inputs) -> None:
     """
     asked = [release for release in run.plan.releases if release.model]
     if not asked:
-        return  # encoding comes next anyway
+        return set()  # encoding comes next anyway
     from indexer.encoder import load
     from indexer.generate import missing
     from retrieval.audit import index_path
 
     to_make = [one for one in asked if missing(order(run.plan, one, inputs), folder_of(run, one))]
     if not to_make:
-        return
+        return set()
     with run.stage("check the models", len(run.plan.encoders) + len(to_make)) as progress:
         done = 0
         for encoder in run.plan.encoders:
@@ -131,6 +136,7 @@ def check_models(run: Run, inputs: Inputs) -> None:
         for release in to_make:
             check_pipeline(run, release)
             progress(done := done + 1, 0)
+    return {release.name for release in to_make}
 
 
 def check_pipeline(run: Run, release: Release) -> None:
@@ -149,8 +155,10 @@ def of_release(plan: Plan, release: Release) -> Iterator[None]:
         raise ImindexError(f"{plan.path}: {release.name}: {error}") from error
 
 
-def make(run: Run, release: Release, inputs: Inputs) -> Made:
+def make(run: Run, release: Release, inputs: Inputs, *, whole: bool = False) -> Made:
     """Ask the model for what is missing; of pictures made elsewhere, say what they are.
+
+    `whole` says that no picture is missing. If the same was asked for then, the model need not be there any more.
 
     Raises
     ------
@@ -164,7 +172,7 @@ def make(run: Run, release: Release, inputs: Inputs) -> Made:
     n_names = len(run.plan.tested) + len(inputs.placebos[release.name])
     run.show.note(f"{release.name}: {len(wanted):,} pictures, of {n_names:,} names and control prompts.")
     with run.stage(f"generate {release.name}", len(wanted)) as progress:
-        _generate(run, release, folder, wanted, progress)
+        _generate(run, release, wanted, progress, whole=whole)
     made = _made(release, folder, {shot.path for shot in wanted})
     if made.blocked:
         run.show.note(
@@ -175,14 +183,14 @@ def make(run: Run, release: Release, inputs: Inputs) -> Made:
 
 
 def _generate(
-    run: Run, release: Release, folder: Path, wanted: list[Shot], progress: Callable[[int, int], None]
+    run: Run, release: Release, wanted: list[Shot], progress: Callable[[int, int], None], *, whole: bool
 ) -> None:
-    """Ask for what is missing. Where nothing is, and the same was asked, the model need not be there any more."""
-    from indexer.generate import generate, missing
+    from indexer.generate import generate
 
+    folder = folder_of(run, release)
     asked = canonical_json({"model": release.model, **release.settings})
     noted = folder / "asked.json"
-    if noted.exists() and noted.read_text(encoding="utf-8") == asked and not missing(wanted, folder):
+    if whole and noted.exists() and noted.read_text(encoding="utf-8") == asked:
         progress(len(wanted), 0)
         return
     settings = model_settings(run, release)

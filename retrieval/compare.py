@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -258,12 +259,15 @@ def _named(
     sides: Sequence[_Loaded], encoder: Mapping[str, Any], labels: Sequence[str], templates: Sequence[str]
 ) -> tuple[list[Right | None], list[str]]:
     """Whether each imitation is named rightly, among the candidates that both releases have."""
+    from indexer.encoder import load_as
+
+    load = functools.cache(functools.partial(load_as, sides[0].encoder, **encoder))  # both have the same
     tables, candidates = [], []
     for one in sides:
         chosen = one.imitations.without(one.placebos)
         with Index(one.side.index) as index:
             _, scores = scores_by_name(
-                index, chosen, labels, templates, encoder, candidate_numbers(index, chosen)
+                index, chosen, labels, templates, load, candidate_numbers(index, chosen)
             )
         tables.append(scores)
         names = [*one.names, *labels]
