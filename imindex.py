@@ -12,6 +12,7 @@ COMMANDS = {
     "build": ("indexer.cli", "Encode pictures into an index, each once."),
     "info": ("indexer.cli", "Say what an index holds and how it came to be."),
     "remove": ("indexer.cli", "Take pictures out of an index for good."),
+    "optimize": ("indexer.optimize_cli", "Make queries of a large index quicker, at a stated recall."),
     "export": ("indexer.cli", "Write an index as NumPy and Parquet files."),
     "generate": ("indexer.generate_cli", "Ask a diffusion model for pictures in artists' names."),
     "query": ("retrieval.cli", "Find the nearest pictures and artists."),
@@ -20,6 +21,7 @@ COMMANDS = {
     "compare": ("retrieval.compare_cli", "Compare two releases, artist by artist, and fail on a condition."),
     "audit": ("retrieval.audit_cli", "Audit releases by a written plan, from prompts to report."),
     "power": ("retrieval.power_cli", "Say how many works, imitations and placebo names an audit needs."),
+    "doctor": ("indexer.doctor_cli", "Check this machine, its GPUs and an index, with remedies."),
     "demo": ("retrieval.demo_cli", "Try it all on pictures that this command draws."),
 }
 

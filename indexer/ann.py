@@ -13,6 +13,8 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
+from indexer import exact_blocks
+
 EXACT = "exact-fp16"
 _GPU_BLOCK = 262_144
 _GPU_MAX_K = 2048
@@ -34,6 +36,11 @@ def exact_header(n: int, dim: int) -> bytes:
 def describe() -> dict[str, Any]:
     """Return the attributes of /ann for the exact kind."""
     return {"kind": EXACT, "metric": "inner-product", "faiss-version": faiss.__version__, "recall": 1.0}
+
+
+def n_gpus() -> int:
+    """How many GPUs this FAISS sees."""
+    return int(faiss.get_num_gpus())
 
 
 class ExactSearcher:
@@ -78,6 +85,9 @@ class ExactSearcher:
             chosen = np.flatnonzero(among)
             scores, rows = ExactSearcher(self._vectors[chosen], self._device).search(queries, k)
             return scores, chosen[rows]
+        n_rows = self.n if among is None else int(np.count_nonzero(among))
+        if not self._device and len(queries) >= exact_blocks.FROM_QUERIES and k <= n_rows:
+            return exact_blocks.search_blocks(self._vectors, queries, k, among=among)
         parameters = None
         if among is not None:
             bits = np.packbits(among, bitorder="little")

@@ -13,21 +13,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 
-from indexer import ann
-from indexer.contents import EncoderInfo
-from indexer.encoder import DEFAULT_MODEL, Encoder, default_batch_size, load, load_as, require_same
+from indexer.contents import require_same
 from indexer.errors import ImindexError
 from indexer.files import clear_leftovers, real_file
-from indexer.images import Preprocess
+from indexer.lazy_encoder import LazyEncoder
 from indexer.merge import Found, Merged, merge
 from indexer.parts import Batch, Parts
 from indexer.provenance import entry
 from indexer.reader import NO_DIGEST, Read, read_all
+from indexer.seen import Known, Seen
 from indexer.sources import Item
 from indexer.store import Index, write
 
@@ -61,6 +58,8 @@ class BuildReport:
     root_digest : str
     seconds : float
         Wall-clock time.
+    notes : tuple of str
+        What became of an approximate index: trained anew, exact again.
     """
 
     rows: int
@@ -77,90 +76,11 @@ class BuildReport:
     waiting: int
     root_digest: str
     seconds: float
+    notes: tuple[str, ...] = ()
 
 
 class Stopped(ImindexError):
     """The build was interrupted; what is committed waits in the parts."""
-
-
-class LazyEncoder:
-    """An encoder that is loaded when the first new picture asks for it.
-
-    Parameters
-    ----------
-    load : callable
-        Returns the Encoder.
-    batch_size : int
-        Pictures to a batch; batches are cut by it before the encoder is there.
-    info : EncoderInfo, optional
-        What it has to be: that of the index to which pictures are added.
-    """
-
-    def __init__(self, load: Callable[[], Encoder], batch_size: int, info: EncoderInfo | None = None):
-        self._load = load
-        self.batch_size = batch_size
-        self._encoder: Encoder | None = None
-        self._info = info
-
-    def get(self) -> Encoder:
-        if self._encoder is None:
-            self._encoder = self._load()
-            if self._info is not None:
-                require_same(self._info, self._encoder.info)
-        return self._encoder
-
-    @property
-    def info(self) -> EncoderInfo:
-        return self._info or self.get().info
-
-
-def encoder_for(
-    path: Path,
-    *,
-    model: str | None = None,
-    pretrained: str | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    batch_size: int | None = None,
-    note: Callable[[str], None] = lambda _: None,
-) -> LazyEncoder:
-    """The encoder that an index was built with, or for a new index the one that is named.
-
-    Parameters
-    ----------
-    path : Path
-        The index.
-    model, pretrained, device, precision
-        As `indexer.encoder.load`. Of an existing index, model and pretrained say where its encoder is now.
-    batch_size : int, optional
-        Pictures a batch; unless given, what suits the device.
-    note : callable
-        Is told that a new index is begun.
-
-    Raises
-    ------
-    ImindexError
-        The encoder cannot be loaded, or is not that of the index.
-    """
-    batch_size = batch_size or default_batch_size(device)
-    how: dict[str, Any] = {"device": device, "batch_size": batch_size}
-    if not path.exists():
-        note(f"{path} is new: loading the encoder {model or DEFAULT_MODEL}.")
-        named = model or DEFAULT_MODEL
-        lazy = LazyEncoder(lambda: load(named, pretrained, precision=precision, **how), batch_size)
-        lazy.get()
-        return lazy
-    with Index(path) as index:
-        info = index.encoder
-    if precision not in ("auto", info.precision):
-        raise ImindexError(
-            f"{path} was encoded at {info.precision}, not {precision}. "
-            f"Leave --precision away, or build a new index with -i."
-        )
-    lazy = LazyEncoder(lambda: load_as(info, model=model, pretrained=pretrained, **how), batch_size, info)
-    if model is not None or pretrained is not None:
-        lazy.get()
-    return lazy
 
 
 def build(  # noqa: PLR0913
@@ -171,6 +91,7 @@ def build(  # noqa: PLR0913
     strict: bool = False,
     retry_rejects: bool = False,
     prune: bool = False,
+    rehash: bool = False,
     command: str = "",
     progress: Callable[[int, int], None] = lambda done, encoded: None,
 ) -> BuildReport:
@@ -190,6 +111,8 @@ def build(  # noqa: PLR0913
         Try pictures again that were rejected before.
     prune : bool
         Take out the rows of pictures that are not among `items`: the index then holds these and no others.
+    rehash : bool
+        Read every file, also those whose size, time of change and inode are as they were.
     command : str
         The command line, for the log.
     progress : callable
@@ -215,17 +138,18 @@ def build(  # noqa: PLR0913
             require_same(old.encoder, encoder.info)
         if retry_rejects:
             parts.rejected.clear()
-        known = _Known(old, parts, retry_rejects)
+        known = Known.of(old, parts, retry_rejects)
+        seen = Seen(None if rehash else old, path.parent, known)
         loop = _Loop(encoder, parts, known, progress)
         try:
-            found = loop.run(items)
+            found = loop.run(items, seen)
         except KeyboardInterrupt:
             raise Stopped(_how_to_go_on(path, len(parts.numbers))) from None
         clear_leftovers(path)
         merged = merge(old, found, encoder.info, parts, path.parent, prune=prune)
         if strict and merged.rejected:
             raise ImindexError(_strict_message(merged, parts))
-        root = _write(path, old, merged, parts, command)
+        root, notes = _write(path, old, merged, parts, command)
         waiting = parts.forget({bytes(digest) for digest in merged.contents.items["sha256"]})
     return BuildReport(
         rows=merged.contents.n,
@@ -241,46 +165,18 @@ def build(  # noqa: PLR0913
         already_rejected=loop.already_rejected,
         waiting=waiting,
         root_digest=root,
+        notes=notes,
         seconds=time.monotonic() - started,
     )
-
-
-class _Known:
-    """The pictures that need no encoding, by digest: in the index, or committed in parts."""
-
-    def __init__(self, old: Index | None, parts: Parts, retry_rejects: bool):
-        self.rejected: dict[bytes, str] = {}
-        self.in_index: set[bytes] = set()
-        self.parts = parts
-        if old is not None:
-            self.in_index = {bytes(digest) for digest in old.column("sha256")}
-            if not retry_rejects:
-                rejects = old.rejects()
-                self.rejected = {
-                    bytes(digest): reason
-                    for digest, reason in zip(rejects["sha256"], rejects["reason"], strict=True)
-                    if digest.any()
-                    and bytes(digest) not in self.in_index
-                    and bytes(digest) not in parts.numbers
-                }
-
-    def __contains__(self, digest: object) -> bool:
-        return (
-            digest in self.in_index
-            or digest in self.parts.numbers
-            or digest in self.rejected
-            or digest in self.parts.rejected
-        )
 
 
 class _Loop:
     """Reads in worker threads, encodes in this one, commits at the end of a batch every few seconds."""
 
     def __init__(
-        self, encoder: LazyEncoder, parts: Parts, known: _Known, progress: Callable[[int, int], None]
+        self, encoder: LazyEncoder, parts: Parts, known: Known, progress: Callable[[int, int], None]
     ):
         self._encoder = encoder
-        self._batch_size = encoder.batch_size
         self._parts = parts
         self._known = known
         self._progress = progress
@@ -293,11 +189,11 @@ class _Loop:
         self.resumed = 0
         self.already_rejected = 0
 
-    def run(self, items: Sequence[Item]) -> list[Found]:
+    def run(self, items: Sequence[Item], seen: Seen) -> list[Found]:
         found: list[Found] = []
-        preprocess = Preprocess.from_open_clip(self._encoder.info.preprocess)
+        preprocess = self._encoder.info.preprocess
         try:
-            for done, read in enumerate(read_all(items, self._known, preprocess), 1):
+            for done, read in enumerate(read_all(items, self._known, preprocess, seen), 1):
                 found.append(self._take(read))
                 self._progress(done, self.encoded)
             self._encode()
@@ -313,7 +209,7 @@ class _Loop:
             return Found(read.item, digest, read.reason)
         if digest in self._known.rejected:
             self.already_rejected += 1
-            return Found(read.item, digest, self._known.rejected[digest])
+            return Found(read.item, digest, self._known.rejected[digest], read.stamp)
         if digest not in self._known.in_index and digest not in self._claimed:
             self._claimed.add(digest)
             if digest in self._parts.numbers:
@@ -325,12 +221,14 @@ class _Loop:
             else:
                 self._ready.rejected[digest] = read.reason
             self._slots += 1
-            if self._slots == self._batch_size:
+            if self._slots == self._encoder.batch_size:
                 self._encode()
-        return Found(read.item, digest)
+        return Found(read.item, digest, stamp=read.stamp)
 
     def _encode(self) -> None:
         if self._new:
+            import torch
+
             pixels = torch.stack([read.picture.pixels for read in self._new if read.picture])
             vectors = self._encoder.get().encode_images(pixels)
             ready = self._ready.copy()
@@ -352,22 +250,30 @@ class _Loop:
             self._committed_at = time.monotonic()
 
 
-def _write(path: Path, old: Index | None, merged: Merged, parts: Parts, command: str) -> str:
-    if old is not None and not merged.changed:
-        return old.root_digest
+def _write(
+    path: Path, old: Index | None, merged: Merged, parts: Parts, command: str
+) -> tuple[str, tuple[str, ...]]:
+    if old is not None and not merged.changed and merged.restamped <= path.stat().st_size:
+        return (
+            old.root_digest,
+            (),
+        )  # stamps alone are written when that is less than what was read for want of them
+    from indexer.ann_carry import ann_after
+
     contents = merged.contents
     summary = (
         f"build: {merged.added} added, {merged.replaced} replaced, {merged.moved} moved, "
         f"{merged.unchanged} unchanged, {merged.pruned} pruned, {len(merged.rejected)} rejected"
     )
-    return write(
+    how = ann_after(old, merged.old_rows, contents.n, contents.encoder.dim)
+    root = write(
         path,
         contents,
         merged.vectors(old, parts),
-        ann=ann.describe(),
-        ann_data=ann.exact_header(contents.n, contents.encoder.dim),
         entry=entry(command, summary, old.root_digest if old else ""),
+        **how,
     )
+    return root, tuple(how["carry"].notes if how["carry"] else ())
 
 
 def _how_to_go_on(path: Path, committed: int) -> str:

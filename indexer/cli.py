@@ -46,6 +46,9 @@ KIND_CHOICES = ("works", "imitations", "control", "background")
 @click.option("--batch-size", default="auto", show_default=True, metavar="auto|N", help="Pictures a batch.")
 @click.option("--strict", is_flag=True, help="Fail if a picture cannot be read; the index is not written.")
 @click.option("--prune", is_flag=True, help="Take out the rows of pictures that SOURCE does not hold.")
+@click.option(
+    "--rehash", is_flag=True, help="Read every file, also those of the same size, time of change and inode."
+)
 @click.option("--retry-rejects", is_flag=True, help="Try pictures again that could not be read before.")
 @json_option
 @errors_for_people
@@ -84,7 +87,8 @@ def build(sources: tuple[Path, ...], index: Path, as_json: bool, **options: Any)
 
 
 def _build(items: list[Any], index: Path, options: dict[str, Any]) -> Any:
-    from indexer.build import build, encoder_for
+    from indexer.build import build
+    from indexer.lazy_encoder import encoder_for
 
     lazy = encoder_for(
         index,
@@ -100,6 +104,7 @@ def _build(items: list[Any], index: Path, options: dict[str, Any]) -> Any:
             strict=options["strict"],
             retry_rejects=options["retry_rejects"],
             prune=options["prune"],
+            rehash=options["rehash"],
             command=command_line(),
             progress=progress,
         )
@@ -120,6 +125,7 @@ def _build_notes(report: Any, index: Path) -> Iterator[str]:
         yield (
             f"{count(report.rejected, 'picture')} could not be read: see `imindex info --rejects -i {index}`."
         )
+    yield from report.notes
     if report.waiting:
         yield (
             f"{count(report.waiting, 'picture')} of other sources, encoded by a stopped build, "
@@ -143,7 +149,7 @@ def info(index: Path, show_artists: bool, show_rejects: bool, show_duplicates: b
     imindex info
     imindex info -i audit.h5 --rejects
     """
-    from indexer.describe import describe
+    from indexer.describe import describe, search_in_words
     from indexer.store import Index
 
     with Index(index) as opened:
@@ -157,7 +163,7 @@ def info(index: Path, show_artists: bool, show_rejects: bool, show_duplicates: b
         ["root digest", said["root-digest"]],
         ["encoder", f"{encoder['name']}, {encoder['dim']} dimensions"],
         ["weights", encoder["weights-sha256"]],
-        ["search", f"{said['ann']['kind']} ({said['ann']['metric']}), FAISS {said['ann']['faiss-version']}"],
+        ["search", search_in_words(said["ann"])],
         ["created", f"{said['created-at']} by {said['created-by']}"],
         ["last change", said["log"][-1]["when"] + ", " + said["log"][-1]["summary"]],
         ["rejects", str(len(said["rejects"]))],
@@ -228,6 +234,8 @@ def remove(
     if as_json:
         print_json({"index": index, "dry-run": dry_run, **asdict(report)})
         return
+    for line in report.notes:
+        say(line)
     verb = "Would remove" if dry_run else "Removed"
     click.echo(
         f"{verb} {count(report.removed, 'picture')} and {count(report.rejects, 'reject')} "

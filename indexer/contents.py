@@ -14,11 +14,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from indexer.errors import ImindexError
+
 FORMAT = "imindex"
 FORMAT_VERSION = "1.0"
 KINDS = ("works", "imitations", "control", "background")
 BLOCK_ROWS = 65_536
 """Rows of /vectors under one digest."""
+STREAM_ROWS = 8_192
+"""Rows of vectors that are held at a time where an index is copied: memory must not grow with it."""
 NO_SEED = -1
 NOBODY = -1
 """`items/artist` of a picture that has no artist (a control picture)."""
@@ -43,6 +47,11 @@ REJECT_DTYPES: dict[str, Any] = {
 }
 
 Columns = dict[str, npt.NDArray[Any]]
+Stamp = tuple[int, int, int]
+"""Of a file: size in bytes, time of the last change in nanoseconds since 1970, inode."""
+NO_STAMP: Stamp = (0, 0, 0)
+"""Nothing is known: the file has to be read again to be known again."""
+Stamps = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -102,6 +111,17 @@ class EncoderInfo:
         return f"{self.model}{pretrained} at {self.precision}"
 
 
+def require_same(index: EncoderInfo, other: EncoderInfo) -> None:
+    """Refuse an encoder whose vectors are not comparable with those of the index."""
+    differences = index.mismatch(other)
+    if differences:
+        raise ImindexError(
+            f"The index was encoded with {index.name()}, not {other.name()} "
+            f"(index against this: {'; '.join(differences)}). "
+            "Name that encoder with --model and --pretrained, or build a new index."
+        )
+
+
 @dataclass(frozen=True)
 class Collection:
     """A named set of pictures of one kind: the works, one release's imitations, the controls."""
@@ -115,7 +135,8 @@ class Collection:
 class Contents:
     """All that an index holds, but for the vectors, which are streamed.
 
-    `items` and `rejects` are columns of equal length, as FORMAT.md names them.
+    `items` and `rejects` are columns of equal length, as FORMAT.md names them; `item_stamps` and `reject_stamps`
+    (n, 3) int64 tell their files by size, time of change and inode.
     """
 
     encoder: EncoderInfo
@@ -126,10 +147,29 @@ class Contents:
     log: Sequence[Mapping[str, str]] = ()
     created_at: str = ""
     created_by: str = ""
+    item_stamps: Stamps | None = None
+    reject_stamps: Stamps | None = None
 
     @property
     def n(self) -> int:
         return len(self.items["artist"])
+
+    def stamps(self) -> tuple[Stamps, Stamps]:
+        """Return the stamps of the files of /items and of /rejects, (n, 3) int64 each, zeros where unknown."""
+        return (
+            stamps_or_none_known(self.item_stamps, self.n),
+            stamps_or_none_known(self.reject_stamps, len(self.rejects["artist"])),
+        )
+
+
+def stamps_or_none_known(stamps: Stamps | None, n: int) -> Stamps:
+    """Return them as they are, or n rows of zeros."""
+    return np.zeros((n, 3), np.int64) if stamps is None else stamps
+
+
+def stamp_rows(stamps: Iterable[Stamp]) -> Stamps:
+    """Stamps -> (n, 3) int64."""
+    return np.array(list(stamps), np.int64).reshape(-1, 3)
 
 
 def _towers(config: Mapping[str, Any]) -> str:
@@ -140,14 +180,16 @@ def _towers(config: Mapping[str, Any]) -> str:
 
 def columns(dtypes: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> Columns:
     """Turn rows (dicts) into columns of the given dtypes; `sha256` becomes (n, 32) bytes."""
-    listed = list(rows)
+    listed: dict[str, list[Any]] = {name: [] for name in dtypes}
+    for row in rows:  # no more than one of them is held
+        for name, values in listed.items():
+            values.append(row[name])
     made: Columns = {}
     for name, dtype in dtypes.items():
-        values = [row[name] for row in listed]
         if name == "sha256":
-            made[name] = np.frombuffer(b"".join(values), np.uint8).reshape(-1, 32)
+            made[name] = np.frombuffer(b"".join(listed.pop(name)), np.uint8).reshape(-1, 32)
         else:
-            made[name] = np.array(values, dtype=dtype)
+            made[name] = np.array(listed.pop(name), dtype=dtype)
     return made
 
 
@@ -221,7 +263,16 @@ def without_rows(
     collections, items["collection"], rejects["collection"] = _renumber(
         contents.collections, items["collection"], rejects["collection"]
     )
-    return replace(contents, items=items, rejects=rejects, artists=artists, collections=collections)
+    item_stamps, reject_stamps = contents.stamps()
+    return replace(
+        contents,
+        items=items,
+        rejects=rejects,
+        artists=artists,
+        collections=collections,
+        item_stamps=item_stamps[keep],
+        reject_stamps=reject_stamps[keep_rejects],
+    )
 
 
 def _renumber(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from indexer.ann_record import Record, is_approximate
 from indexer.contents import KINDS, NOBODY, Columns
 from indexer.errors import ImindexError
 from indexer.files import put_in_place
@@ -39,7 +40,7 @@ def describe(index: Index) -> dict[str, Any]:
             "pretrained": index.encoder.pretrained,
             **index.encoder.identity(),
         },
-        "ann": index.ann(),
+        "ann": index.ann() | {"bytes": len(index.ann_data())},
         "collections": [
             {
                 "name": c.name,
@@ -60,6 +61,19 @@ def describe(index: Index) -> dict[str, Any]:
         "duplicates-summary": summary,
         "log": index.log(),
     }
+
+
+def search_in_words(ann: Mapping[str, Any]) -> str:
+    """The attributes of /ann (and its size) -> a line: kind, measured recall, parameters, size."""
+    version = f"FAISS {ann['faiss-version']}"
+    if not is_approximate(ann):
+        return f"{ann['kind']} ({ann['metric']}), {version}"
+    record = Record.read(ann)
+    parameters = ", ".join(f"{name} {value}" for name, value in record.parameters.items())
+    said = f"{record.words()} ({record.target:g} asked for), {parameters}, {ann['bytes'] / 1e6:.1f} MB, {version}"
+    if record.rows_changed:
+        said += f"; {record.rows_changed} rows changed since it was measured"
+    return said
 
 
 def _duplicates(

@@ -6,13 +6,11 @@ This is the only module that imports open_clip.
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
-import json
 import logging
 import re
-import shutil
 import sys
-import tempfile
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -23,13 +21,12 @@ import numpy.typing as npt
 import open_clip
 import torch
 
-from indexer.contents import EncoderInfo
-from indexer.device import torch_device
+from indexer.contents import EncoderInfo, require_same
+from indexer.device import torch_devices
+from indexer.encoder_names import DEMO, absolute, as_open_clip_name
 from indexer.errors import ImindexError
 from indexer.images import Preprocess
 
-DEMO = "demo"
-"""The small encoder that comes with the package (`--model demo`)."""
 DEFAULT_MODEL = "ViT-B-32"
 DEFAULT_PRETRAINED = "laion2b_s34b_b79k"
 PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
@@ -37,8 +34,15 @@ _BATCH = {"cpu": 32, "cuda": 256}
 
 
 def default_batch_size(device: str) -> int:
-    """Pictures in one forward pass unless the user says: 32 on a CPU, 256 on CUDA."""
-    return _BATCH[torch_device(device).type]
+    """Pictures to a batch unless the user says: 32 on a CPU, 256 for each CUDA device."""
+    return sum(_BATCH[place.type] for place in torch_devices(device))
+
+
+def default_precision(place: torch.device) -> str:
+    """What `--precision auto` means: fp16 on CUDA; on a CPU bf16 where the processor computes in it, else fp32."""
+    if place.type == "cuda":
+        return "fp16"
+    return "bf16" if _cpu_computes_bf16() else "fp32"
 
 
 class Encoder:
@@ -75,6 +79,9 @@ class Encoder:
         shape = (1, 3, 1, 1)
         self._mean = torch.tensor(self.preprocess.mean, device=device).reshape(shape)
         self._std = torch.tensor(self.preprocess.std, device=device).reshape(shape)
+        self._in_fp16 = device.type == "cuda" and self._dtype == torch.float16
+        self._scale = (1 / (255 * self._std)).to(self._dtype)
+        self._shift = (-self._mean / self._std).to(self._dtype)
 
     @property
     def dim(self) -> int:
@@ -118,13 +125,41 @@ class Encoder:
                 start += size
         return vectors
 
-    @torch.inference_mode()
     def _forward(self, pixels: torch.Tensor) -> npt.NDArray[np.float16]:
+        with self.computing():
+            return _unit(self.features(self.prepare(pixels)))
+
+    @contextlib.contextmanager
+    def computing(self) -> Iterator[None]:
+        """No gradients are kept, and this encoder's device is the current one."""
+        current = torch.cuda.device(self.device) if self.device.type == "cuda" else contextlib.nullcontext()
+        with torch.inference_mode(), current:
+            yield
+
+    def prepare(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Bring pictures to the device, as the model takes them; call it within `computing`.
+
+        Parameters
+        ----------
+        pixels : uint8 tensor, (n, 3, height, width)
+
+        Returns
+        -------
+        (n, 3, height, width) tensor
+            Normalised, in the model's arithmetic. On CUDA bytes travel, from pinned memory, and channels come last.
+        """
         if self.device.type == "cuda":
             pixels = pixels.pin_memory().to(self.device, non_blocking=True)
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
+        if self._in_fp16:  # in one kernel, which computes in fp32 and rounds once; a byte is exact in fp16
+            return torch.addcmul(self._shift, pixels.to(torch.float16), self._scale)
         scaled = (pixels.to(torch.float32) / 255 - self._mean) / self._std
-        features: torch.Tensor = self._model.encode_image(scaled.to(self._dtype))  # type: ignore[operator]
-        return _unit(features)
+        return scaled.to(self._dtype)
+
+    def features(self, prepared: torch.Tensor) -> torch.Tensor:
+        """The bare forward pass: what `prepare` gave -> (n, dim) features, not yet of unit length."""
+        features: torch.Tensor = self._model.encode_image(prepared)  # type: ignore[operator]
+        return features
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> npt.NDArray[np.float16]:
@@ -173,22 +208,23 @@ def load(
     pretrained : str, optional
         A tag that open_clip knows for the model, or a file of weights.
     device : str
-        auto (CUDA where there is one), cpu, cuda or cuda:N.
+        auto (CUDA where there is one), cpu, cuda, cuda:N, or several that share the pictures: cuda:0,cuda:1.
     precision : str
         fp16, bf16, fp32 or auto: fp16 on CUDA; on a CPU bf16 where the processor computes in it, else fp32.
     batch_size : int, optional
+        Pictures to a batch, in all; several devices share it.
 
     Raises
     ------
     ImindexError
         Unknown model, weights not found or not downloadable, no such device.
     """
-    place = torch_device(device)
+    places = torch_devices(device)
     if precision == "auto":
-        precision = "fp16" if place.type == "cuda" else ("bf16" if _cpu_computes_bf16() else "fp32")
+        precision = default_precision(places[0])
     if pretrained is None and model == DEFAULT_MODEL:
         pretrained = DEFAULT_PRETRAINED
-    model = _absolute(model)
+    model = absolute(model)
     if pretrained and model != DEMO and ":" in model and not model.endswith(".json"):
         raise ImindexError(
             f"--pretrained {pretrained} has no place beside --model {model}, which brings its weights. "
@@ -196,11 +232,10 @@ def load(
         )
     if pretrained and Path(pretrained).is_file():
         pretrained = str(Path(pretrained).resolve())
-    with _as_open_clip_name(model, pretrained) as (name, tag), _quiet():
+    with as_open_clip_name(model, pretrained) as (name, tag), _quiet():
         network, tokenizer, config = _create(model, pretrained, name, tag)
     preprocess = Preprocess.from_open_clip(network.visual.preprocess_cfg)  # type: ignore[union-attr, arg-type]
     digest = weights_digest(network)
-    network.to(device=place, dtype=PRECISIONS[precision]).eval()
     info = EncoderInfo(
         model=model,
         pretrained=pretrained or "",
@@ -210,14 +245,31 @@ def load(
         dim=int(config["embed_dim"]),
         precision=precision,
     )
-    return Encoder(network, tokenizer, info, device=place, batch_size=batch_size)
+    network.to(dtype=PRECISIONS[precision]).eval()
+    if len(places) == 1:
+        return Encoder(_put(network, places[0]), tokenizer, info, device=places[0], batch_size=batch_size)
+    from indexer.encoder_many import ManyEncoders
+
+    share = None if batch_size is None else max(1, -(-batch_size // len(places)))
+    return ManyEncoders(
+        [
+            Encoder(_put(copy.deepcopy(network), place), tokenizer, info, device=place, batch_size=share)
+            for place in places
+        ]
+    )
 
 
-def _absolute(model: str) -> str:
-    """A folder or file that is named relative to here is found from anywhere."""
-    if model.startswith("local-dir:"):
-        return f"local-dir:{Path(model.removeprefix('local-dir:')).absolute()}"
-    return str(Path(model).absolute()) if model.endswith(".json") else model
+def _put(network: torch.nn.Module, place: torch.device) -> torch.nn.Module:
+    """Bring a model to its device; on CUDA convolutions are quickest with the channels last."""
+    if place.type == "cpu":
+        return network
+    try:
+        return network.to(place).to(memory_format=torch.channels_last)
+    except torch.cuda.OutOfMemoryError as error:
+        raise ImindexError(
+            f"{place} has not enough memory for the weights. Free it (nvidia-smi shows who uses it), "
+            "or use --device cpu or a smaller --model."
+        ) from error
 
 
 def load_as(
@@ -251,17 +303,6 @@ def load_as(
     )
     require_same(info, encoder.info)
     return encoder
-
-
-def require_same(index: EncoderInfo, other: EncoderInfo) -> None:
-    """Refuse an encoder whose vectors are not comparable with those of the index."""
-    differences = index.mismatch(other)
-    if differences:
-        raise ImindexError(
-            f"The index was encoded with {index.name()}, not {other.name()} "
-            f"(index against this: {'; '.join(differences)}). "
-            "Name that encoder with --model and --pretrained, or build a new index."
-        )
 
 
 def weights_digest(model: torch.nn.Module) -> str:
@@ -317,43 +358,6 @@ def _cannot_load(model: str, pretrained: str | None, name: str, error: Exception
         f"--model {model} --pretrained /path/to/weights.safetensors (or --model local-dir:FOLDER); "
         "--model demo needs no download."
     )
-
-
-@contextlib.contextmanager
-def _as_open_clip_name(model: str, pretrained: str | None) -> Iterator[tuple[str, str | None]]:
-    """Translate what the user said to what open_clip takes; a JSON file becomes a temporary local-dir."""
-    if model == DEMO:
-        yield f"local-dir:{Path(__file__).parent / 'demo' / 'clip'}", None
-    elif model.endswith(".json"):
-        with tempfile.TemporaryDirectory(prefix="imindex-") as folder:
-            _local_dir(Path(model), pretrained, Path(folder))
-            yield f"local-dir:{folder}", None
-    elif ":" in model:
-        yield model, None
-    else:
-        yield model, pretrained
-
-
-def _local_dir(config: Path, pretrained: str | None, folder: Path) -> None:
-    try:
-        said = json.loads(config.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ImindexError(f"{config} cannot be read as a model configuration: {error}.") from error
-    if not pretrained or not Path(pretrained).is_file():
-        raise ImindexError(f"{config} is a model configuration: pass its weights with --pretrained FILE.")
-    if not isinstance(said, dict):
-        raise ImindexError(
-            f"{config} is not a model configuration: it holds no JSON object. See open_clip's."
-        )
-    said = said if "model_cfg" in said else {"model_cfg": said}
-    (folder / "open_clip_config.json").write_text(json.dumps(said), encoding="utf-8")
-    # open_clip looks for these endings only; .pt is read as .bin is.
-    suffix = ".safetensors" if pretrained.endswith(".safetensors") else ".bin"
-    weights = folder / f"open_clip_model{suffix}"
-    try:
-        weights.symlink_to(Path(pretrained).resolve())
-    except OSError:
-        shutil.copyfile(pretrained, weights)
 
 
 @contextlib.contextmanager

@@ -22,16 +22,14 @@ from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
+from indexer.errors import BadPicture
+
 MAX_PIXELS = 178_956_970
 """Pictures with more pixels are rejected (Pillow's own limit against decompression bombs)."""
 
 _ORIENTATION = 0x0112
 _LONG = 8
 """A picture more elongated than this is cropped before it is resized, to bound the memory."""
-
-
-class BadPicture(Exception):
-    """A picture that cannot be used; the message is the reason that /rejects records."""
 
 
 @dataclass(frozen=True)

@@ -16,19 +16,23 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.contents import (
-    BLOCK_ROWS,
+    NO_STAMP,
     NOBODY,
+    STREAM_ROWS,
     Collection,
     Columns,
     Contents,
     EncoderInfo,
+    Stamp,
     item_columns,
     reject_columns,
+    stamp_rows,
     without_rows,
 )
 from indexer.parts import Parts
 from indexer.provenance import now, program
 from indexer.reader import NO_DIGEST
+from indexer.seen import StoredPaths
 from indexer.sources import Item
 from indexer.store import Index
 
@@ -36,13 +40,14 @@ _Key = tuple[int, int, str]
 """Artist, collection, path: what makes a picture a row."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Found:
-    """A picture of the sources, the digest of its bytes, and why it was rejected, if it was."""
+    """A picture of the sources, the digest of its bytes, why it was rejected, if it was, and its file's stamp."""
 
     item: Item
     digest: bytes
     reason: str = ""
+    stamp: Stamp = NO_STAMP
 
 
 @dataclass
@@ -60,7 +65,9 @@ class Merged:
     unchanged, moved, replaced, added, repeated, pruned : int
         `repeated` pictures were given more than once; `pruned` rows were not given, and go.
     changed : bool
-        Whether the new index differs from the old one at all.
+        Whether the new index differs from the old one at all, but for stamps.
+    restamped : int
+        Bytes of the files that are as they were, but had to be read, and have a stamp now.
     """
 
     contents: Contents
@@ -74,6 +81,7 @@ class Merged:
     repeated: int = 0
     pruned: int = 0
     changed: bool = False
+    restamped: int = 0
 
     def vectors(self, old: Index | None, parts: Parts) -> Iterator[npt.NDArray[np.float16]]:
         """Yield the vectors of the new index in blocks, in the order of its rows."""
@@ -85,8 +93,8 @@ class Merged:
             for row, digest in enumerate(old.column("sha256")):
                 if bytes(digest) in wanted:
                     shared.setdefault(bytes(digest), row)
-        for start in range(0, len(self.new_digests), BLOCK_ROWS):
-            digests = self.new_digests[start : start + BLOCK_ROWS]
+        for start in range(0, len(self.new_digests), STREAM_ROWS):
+            digests = self.new_digests[start : start + STREAM_ROWS]
             block = np.empty((len(digests), self.contents.encoder.dim), np.float16)
             from_parts = [i for i, digest in enumerate(digests) if digest not in wanted]
             block[from_parts] = parts.collect([digests[i] for i in from_parts])[0]
@@ -123,15 +131,6 @@ def merge(
     return _Merge(old, encoder, parts, folder).run(found, prune)
 
 
-def stored_path(path: str, folder: Path) -> str:
-    """Return a path as /items has it: relative to the folder of the index, with forward slashes."""
-    full = os.path.abspath(path)  # noqa: PTH100 - resolve() would follow links
-    try:
-        return os.path.relpath(full, folder.absolute()).replace(os.sep, "/")
-    except ValueError:  # another drive
-        return full.replace(os.sep, "/")
-
-
 @dataclass
 class _Names:
     """Names numbered in the order of their first appearance."""
@@ -154,12 +153,14 @@ class _Merge:
         self._encoder = encoder
         self._parts = parts
         self._folder = folder
+        self._path = StoredPaths(folder)
         self._old = old
         self._base = old.contents() if old else _nothing(encoder)
         self._artists = _Names(list(self._base.artists))
         self._collections = _Names([(c.name, c.kind) for c in self._base.collections])
         items, rejects = self._base.items, self._base.rejects
         self._items: Columns = {name: values.copy() for name, values in items.items()}
+        self._stamps, self._reject_stamps = (stamps.copy() for stamps in self._base.stamps())
         self._keep = np.ones(len(items["path"]), bool)
         self._keep_rejects = np.ones(len(rejects["path"]), bool)
         self._row_of = _rows_by_key(items)
@@ -169,8 +170,8 @@ class _Merge:
             self._rows_of_bytes.setdefault(bytes(digest), []).append(row)
         self._seen: set[_Key] = set()
         self._found_keys: set[_Key] = set()
-        self._new: list[dict[str, Any]] = []
-        self._new_rejects: list[dict[str, Any]] = []
+        self._new: list[tuple[_Key, Found]] = []
+        self._new_rejects: list[tuple[_Key, Found]] = []
         self._described = False
         self._merged = Merged(self._base, np.empty(0, np.intp), [], [])
 
@@ -204,7 +205,7 @@ class _Merge:
     def _key(self, item: Item) -> _Key:
         artist = self._artists.number(item.artist) if item.artist else NOBODY
         collection = self._collections.number((item.collection, item.kind))
-        return artist, collection, stored_path(item.path, self._folder)
+        return artist, collection, self._path(item.path)
 
     def _accept(self, key: _Key, one: Found) -> None:
         merged, row = self._merged, self._row_of.get(key)
@@ -213,6 +214,7 @@ class _Merge:
         if row is not None and bytes(self._items["sha256"][row]) == one.digest:
             merged.unchanged += 1
             self._describe(row, one.item)
+            self._restamp(self._stamps, row, one.stamp)
             return
         moved = self._moved_from(key, one.digest)
         if row is not None:
@@ -224,11 +226,12 @@ class _Merge:
             self._items["path"][moved] = key[2]
             self._row_of[key] = moved
             self._describe(moved, one.item)
+            self._stamps[moved] = one.stamp
             merged.moved += 1
             return
         else:
             merged.added += 1
-        self._new.append(self._row(key, one.digest) | _said_of(one.item) | {"width": 0, "height": 0})
+        self._new.append((key, one))
         merged.new_digests.append(one.digest)
 
     def _moved_from(self, key: _Key, digest: bytes) -> int | None:
@@ -257,18 +260,23 @@ class _Merge:
         if reject is not None:
             same = bytes(self._base.rejects["sha256"][reject]) == one.digest
             if same and self._base.rejects["reason"][reject] == one.reason:
+                self._restamp(self._reject_stamps, reject, one.stamp)
                 return
             self._keep_rejects[reject] = False
-        self._new_rejects.append(self._row(key, one.digest) | {"reason": one.reason})
+        self._new_rejects.append((key, one))
 
-    @staticmethod
-    def _row(key: _Key, digest: bytes) -> dict[str, Any]:
-        return {"artist": key[0], "collection": key[1], "path": key[2], "sha256": digest}
+    def _restamp(self, stamps: npt.NDArray[np.int64], row: int, stamp: Stamp) -> None:
+        if stamp != NO_STAMP and stamp != tuple(stamps[row].tolist()):
+            stamps[row] = stamp
+            self._merged.restamped += stamp[0]
 
     def _finish(self) -> Merged:
         merged = self._merged
-        new = item_columns(self._new)
+        new = item_columns(_row(key, one) | _said_of(one.item) | _NO_SIZE for key, one in self._new)
         new["width"], new["height"] = self._sizes(merged.new_digests).T
+        new_rejects = reject_columns(
+            _row(key, one) | {"reason": one.reason} for key, one in self._new_rejects
+        )
         generators = {(c.name, c.kind): c.generator for c in self._base.collections}
         contents = Contents(
             encoder=self._encoder,
@@ -278,10 +286,14 @@ class _Merge:
                 for name, kind in self._collections.listed
             ],
             items=_stack(self._items, new),
-            rejects=_stack(self._base.rejects, reject_columns(self._new_rejects)),
+            rejects=_stack(self._base.rejects, new_rejects),
             log=self._base.log,
             created_at=self._base.created_at,
             created_by=self._base.created_by,
+            item_stamps=np.concatenate([self._stamps, stamp_rows(one.stamp for _, one in self._new)]),
+            reject_stamps=np.concatenate(
+                [self._reject_stamps, stamp_rows(one.stamp for _, one in self._new_rejects)]
+            ),
         )
         merged.contents = without_rows(
             contents,
@@ -302,14 +314,21 @@ class _Merge:
     def _sizes(self, digests: Sequence[bytes]) -> npt.NDArray[np.int32]:
         sizes = np.zeros((len(digests), 2), np.int32)
         from_parts = [i for i, digest in enumerate(digests) if digest in self._parts.numbers]
-        for start in range(0, len(from_parts), BLOCK_ROWS):
-            block = from_parts[start : start + BLOCK_ROWS]
+        for start in range(0, len(from_parts), STREAM_ROWS):
+            block = from_parts[start : start + STREAM_ROWS]
             sizes[block] = self._parts.collect([digests[i] for i in block])[1]
         for i, digest in enumerate(digests):
             if digest not in self._parts.numbers:
                 row = self._rows_of_bytes[digest][0]
                 sizes[i] = self._items["width"][row], self._items["height"][row]
         return sizes
+
+
+_NO_SIZE = {"width": 0, "height": 0}
+
+
+def _row(key: _Key, one: Found) -> dict[str, Any]:
+    return {"artist": key[0], "collection": key[1], "path": key[2], "sha256": one.digest}
 
 
 def _said_of(item: Item) -> dict[str, Any]:

@@ -6,13 +6,19 @@ import hashlib
 import os
 import stat
 from collections import deque
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from indexer.images import BadPicture, Picture, Preprocess, decode
+from indexer.contents import NO_STAMP, Stamp
+from indexer.errors import BadPicture
+from indexer.seen import stamp_of
 from indexer.sources import Item
+
+if TYPE_CHECKING:
+    from indexer.images import Picture
 
 MAX_BYTES = 2**30
 """Files larger than this are no pictures that anyone meant."""
@@ -20,7 +26,7 @@ NO_DIGEST = bytes(32)
 """Stands for the SHA-256 of a file that could not be read at all."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Read:
     """A picture as it came from the disk; `picture` only if it has to be encoded."""
 
@@ -28,45 +34,94 @@ class Read:
     digest: bytes
     picture: Picture | None = None
     reason: str = ""
+    stamp: Stamp = NO_STAMP
 
 
-def read_all(items: Sequence[Item], known: Container[bytes], preprocess: Preprocess) -> Iterator[Read]:
-    """Read, digest and, where new, decode in threads; yield in order, never far ahead of the encoder."""
+def read_all(
+    items: Sequence[Item],
+    known: Container[bytes],
+    preprocess: Mapping[str, Any],
+    seen: Callable[[Item], tuple[bytes, Stamp] | None] = lambda _: None,
+) -> Iterator[Read]:
+    """Read, digest and, where new, decode in threads; yield in order, never far ahead of the encoder.
+
+    Parameters
+    ----------
+    items : sequence of Item
+    known : container of bytes
+        Digests of pictures that need no decoding.
+    preprocess : mapping
+        open_clip's preprocessing configuration, as an index has it.
+    seen : callable
+        Gives digest and stamp of a file that need not even be read; None for all others.
+    """
     workers = os.cpu_count() or 1
     window = 32 * workers
-    waiting: deque[Future[Read]] = deque()
+    waiting: deque[Future[Read] | Read] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
         try:
             for item in items:
-                waiting.append(pool.submit(_read, item, known, preprocess))
+                there = seen(item)
+                if there is not None:
+                    waiting.append(Read(item, there[0], stamp=there[1]))
+                else:
+                    waiting.append(pool.submit(_read, item, known, preprocess))
                 if len(waiting) >= window:
-                    yield waiting.popleft().result()
+                    yield _result(waiting.popleft())
             while waiting:
-                yield waiting.popleft().result()
+                yield _result(waiting.popleft())
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _read(item: Item, known: Container[bytes], preprocess: Preprocess) -> Read:
+def _result(read: Future[Read] | Read) -> Read:
+    return read if isinstance(read, Read) else read.result()
+
+
+def _read(item: Item, known: Container[bytes], preprocess: Mapping[str, Any]) -> Read:
     try:
-        data = read_bytes(item.path)
+        data, stamp = _read_file(item.path)
     except BadPicture as error:
         return Read(item, NO_DIGEST, reason=str(error))
     except OSError as error:
         return Read(item, NO_DIGEST, reason=f"cannot be read: {error.strerror or error}")
     digest = hashlib.sha256(data).digest()
     if digest in known:
-        return Read(item, digest)
+        return Read(item, digest, stamp=stamp)
     try:
-        return Read(item, digest, decode(data, preprocess))
+        return Read(item, digest, decode(data, preprocess), stamp=stamp)
     except BadPicture as error:
-        return Read(item, digest, reason=str(error))
+        return Read(item, digest, reason=str(error), stamp=stamp)
+
+
+def decode(data: bytes, preprocess: Mapping[str, Any]) -> Picture:
+    """Decode a picture and bring it to the encoder's size: `indexer.images.decode`, loaded when first needed."""
+    from indexer import images
+
+    return images.decode(data, images.Preprocess.from_open_clip(preprocess))
 
 
 def read_bytes(path: str) -> bytes:
-    status = Path(path).stat()
-    if not stat.S_ISREG(status.st_mode):
+    """Return a file's bytes.
+
+    Raises
+    ------
+    BadPicture
+        Not a regular file, or larger than `MAX_BYTES`.
+    OSError
+    """
+    return _read_file(path)[0]
+
+
+def _read_file(path: str) -> tuple[bytes, Stamp]:
+    """A file's bytes, and its stamp if it was the same before and after reading."""
+    before = Path(path).stat()
+    if not stat.S_ISREG(before.st_mode):
         raise BadPicture("not a regular file")
-    if status.st_size > MAX_BYTES:
-        raise BadPicture(f"{status.st_size} bytes are more than the limit of {MAX_BYTES}")
-    return Path(path).read_bytes()
+    if before.st_size > MAX_BYTES:
+        raise BadPicture(f"{before.st_size} bytes are more than the limit of {MAX_BYTES}")
+    with Path(path).open("rb") as file:
+        data = file.read()
+        after = os.fstat(file.fileno())
+    stamp = stamp_of(before)
+    return data, stamp if stamp == stamp_of(after) and len(data) == before.st_size else NO_STAMP

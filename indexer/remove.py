@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from indexer import ann
+from indexer.ann_carry import ann_after
 from indexer.contents import Columns, Contents, without_rows
 from indexer.errors import ImindexError
 from indexer.files import clear_leftovers, real_file
@@ -25,12 +25,16 @@ ERASED = "(erased)"
 
 @dataclass(frozen=True)
 class RemoveReport:
-    """What went: pictures and rejects; `rows` are left. `root_digest` is that of the index now."""
+    """What went: pictures and rejects; `rows` are left. `root_digest` is that of the index now.
+
+    `notes` say what became of an approximate index.
+    """
 
     removed: int
     rejects: int
     rows: int
     root_digest: str
+    notes: tuple[str, ...] = ()
 
 
 def remove(
@@ -85,15 +89,15 @@ def remove(
             _command(artists, collections, digests),
             f"remove: {removed} pictures, {rejects} rejects",
         )
+        how = ann_after(index, np.flatnonzero(~gone), left.n, encoder.dim)
         root = write(
             path,
             replace(left, log=[_erase(line, artists) for line in contents.log]),
             index.blocks(np.flatnonzero(~gone)),
-            ann=ann.describe(),
-            ann_data=ann.exact_header(left.n, encoder.dim),
             entry=entry(command, summary, index.root_digest),
+            **how,
         )
-    return RemoveReport(removed, rejects, left.n, root)
+    return RemoveReport(removed, rejects, left.n, root, tuple(how["carry"].notes if how["carry"] else ()))
 
 
 def _meets(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,25 +17,29 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.contents import (
-    BLOCK_ROWS,
     FORMAT,
     FORMAT_VERSION,
     ITEM_DTYPES,
     REJECT_DTYPES,
+    STREAM_ROWS,
     BlockHasher,
     Collection,
     Columns,
     Contents,
     EncoderInfo,
+    Stamps,
     canonical_json,
     column_digest,
     encode_text,
     root_digest,
+    stamps_or_none_known,
 )
 from indexer.errors import ImindexError
 from indexer.files import put_in_place
 
 _TEXT = h5py.string_dtype("utf-8")
+AnnParts = tuple[Mapping[str, Any], bytes | npt.NDArray[np.uint8]]
+"""Attributes and data of /ann."""
 
 
 class Index:
@@ -121,9 +125,7 @@ class Index:
             return np.empty(shape, np.float16)
         if offset is None:
             raise ImindexError(f"{self.path}: /vectors is not contiguous. Build the index anew.")
-        # By descriptor, not by name: a build may have put another file under the name meanwhile.
-        with os.fdopen(os.dup(self._file.id.get_vfd_handle()), "rb") as same_file:
-            return np.memmap(same_file, dtype="<f2", mode="r", offset=offset, shape=shape)
+        return _map(self._file, dataset)
 
     def _text(self, name: str) -> list[str]:
         return [raw.decode("utf-8", "surrogateescape") for raw in self._file[name][:]]
@@ -136,6 +138,14 @@ class Index:
         values: npt.NDArray[Any] = dataset[:]
         return values
 
+    def text_at(self, name: str, rows: npt.NDArray[np.int64]) -> list[str]:
+        """Return a text column of /items at some rows, in their order; the others are not read."""
+        wanted, places = np.unique(rows, return_inverse=True)
+        if not len(wanted):
+            return []
+        raw = self._file[f"items/{name}"][wanted]
+        return [raw[place].decode("utf-8", "surrogateescape") for place in places]
+
     def items(self) -> Columns:
         """Return all columns of /items."""
         return {name: self.column(name) for name in ITEM_DTYPES}
@@ -143,6 +153,18 @@ class Index:
     def rejects(self) -> Columns:
         """Return all columns of /rejects: pictures that could not be read, each with its reason."""
         return {name: self.column(name, "rejects") for name in REJECT_DTYPES}
+
+    def stamps(self) -> tuple[Stamps, Stamps]:
+        """Return the stamps of the files of /items and /rejects, (n, 3) int64 each; zeros where unknown."""
+        n_rejects = len(self._file["rejects/artist"])
+        return self._stamps("stamps/items", self.n), self._stamps("stamps/rejects", n_rejects)
+
+    def _stamps(self, name: str, n: int) -> Stamps:
+        dataset = self._file.get(name)
+        if dataset is None or dataset.shape != (n, 3) or dataset.dtype != np.dtype("<i8"):
+            return stamps_or_none_known(None, n)
+        stamps: Stamps = dataset[:]
+        return stamps
 
     def log(self) -> list[dict[str, str]]:
         """Return the changes made to this index, oldest first."""
@@ -156,8 +178,18 @@ class Index:
         """Return the attributes of /ann: the kind of FAISS index and how it was made."""
         return {name: _plain(value) for name, value in self._file["ann"].attrs.items()}
 
+    def ann_data(self) -> npt.NDArray[np.uint8]:
+        """Return /ann/data, (bytes,) uint8, mapped in place."""
+        dataset = self._file["ann/data"]
+        if dataset.dtype != np.uint8 or dataset.ndim != 1 or dataset.id.get_offset() is None:
+            raise ImindexError(
+                f"{self.path}: /ann/data is not one piece of bytes. Write it anew with `imindex optimize`."
+            )
+        return _map(self._file, dataset)
+
     def contents(self) -> Contents:
         """Return everything but the vectors, ready for `write`."""
+        item_stamps, reject_stamps = self.stamps()
         return Contents(
             encoder=self.encoder,
             artists=self.artists,
@@ -167,13 +199,15 @@ class Index:
             log=self.log(),
             created_at=self.created_at,
             created_by=self.created_by,
+            item_stamps=item_stamps,
+            reject_stamps=reject_stamps,
         )
 
     def blocks(self, rows: npt.NDArray[np.intp] | None = None) -> Iterator[npt.NDArray[np.float16]]:
         """Yield the vectors (of the given rows) in blocks."""
         chosen = np.arange(self.n) if rows is None else rows
-        for start in range(0, len(chosen), BLOCK_ROWS):
-            yield np.asarray(self.vectors[chosen[start : start + BLOCK_ROWS]])
+        for start in range(0, len(chosen), STREAM_ROWS):
+            yield np.asarray(self.vectors[chosen[start : start + STREAM_ROWS]])
 
     def close(self) -> None:
         self._file.close()
@@ -191,8 +225,9 @@ def write(
     vectors: Iterable[npt.NDArray[np.float16]],
     *,
     ann: Mapping[str, Any],
-    ann_data: bytes,
+    ann_data: bytes | npt.NDArray[np.uint8],
     entry: Mapping[str, str],
+    carry: Callable[[npt.NDArray[np.float16]], AnnParts] | None = None,
 ) -> str:
     """Write an index next to `path` and put it in place with one atomic rename.
 
@@ -209,6 +244,8 @@ def write(
         The FAISS index (for the exact kind its header; FORMAT.md).
     entry : mapping of str
         The new line of /log; `digest-after` is filled in here.
+    carry : callable, optional
+        Is given the vectors of the new file, mapped, and returns what to write instead of `ann` and `ann_data`.
 
     Returns
     -------
@@ -240,11 +277,28 @@ def write(
         group = file.create_group("digests")
         group.attrs.update(digests)
         group.create_dataset("vectors", data=blocks)
+        group = file.create_group("stamps")
+        for name, stamps in zip(("items", "rejects"), contents.stamps(), strict=True):
+            group.create_dataset(name, data=stamps.astype("<i8", copy=False))
+        if carry is not None:
+            file.flush()
+            ann, ann_data = carry(_map(file, file["vectors"]))
         group = file.create_group("ann")
         group.attrs.update(ann)
         group.create_dataset("data", data=np.frombuffer(ann_data, np.uint8))
         _write_log(file, [*contents.log, {**entry, "digest-after": root}])
     return root
+
+
+def _map(file: h5py.File, dataset: h5py.Dataset) -> npt.NDArray[Any]:
+    """A contiguous dataset where it lies in the file. Of no rows there is nothing to map."""
+    if not dataset.size:
+        return np.empty(dataset.shape, dataset.dtype)
+    # By descriptor, not by name: a build may have put another file under the name meanwhile.
+    with os.fdopen(os.dup(file.id.get_vfd_handle()), "rb") as same_file:
+        return np.memmap(
+            same_file, dtype=dataset.dtype, mode="r", offset=dataset.id.get_offset(), shape=dataset.shape
+        )
 
 
 def _write_tables(file: h5py.File, contents: Contents) -> dict[str, str]:

@@ -17,11 +17,12 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from indexer.build import BuildReport, build, encoder_for
+from indexer.build import BuildReport, build
 from indexer.console import json_ready
 from indexer.contents import canonical_json, json_digest
 from indexer.errors import ImindexError
 from indexer.files import put_in_place
+from indexer.lazy_encoder import encoder_for
 from indexer.prompts import safe_name, slug
 from indexer.provenance import now, program, versions
 from indexer.sources import Item

@@ -98,7 +98,8 @@ def _seconds_each(encoder: Any, items: Sequence[Item]) -> float | None:
     """Reading, decoding and encoding, the first picture left out; None if none can be read."""
     import torch
 
-    from indexer.images import BadPicture, decode
+    from indexer.errors import BadPicture
+    from indexer.images import decode
 
     pixels = []
     started = time.monotonic()

@@ -11,8 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from indexer.errors import ImindexError
-from indexer.images import BadPicture
+from indexer.errors import BadPicture, ImindexError
 from indexer.reader import read_bytes
 from indexer.sources import Item, find
 from retrieval.plan import Plan, Release

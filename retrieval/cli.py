@@ -60,6 +60,7 @@ TOP = 20
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     help="Of the set of artists whose works the picture does not stand out among.",
 )  # fmt: skip
+@click.option("--exact", is_flag=True, help="Find all the nearest, also in an optimized index.")
 @model_options
 @device_option
 @json_option
@@ -92,13 +93,22 @@ def query(
         artists=options["artists"],
         confidence_level=options["confidence_level"],
         encoder={name: options[name] for name in ("model", "pretrained", "device")},
+        exact=options["exact"],
     )
+    rough = [found["approximate"] for a in answers for found in a["kinds"].values() if "approximate" in found]
+    if rough:
+        say(
+            f"Neighbours are approximate ({rough[0]['kind']}): of the ten nearest about "
+            f"{percent(rough[0]['recall'])} are found, measured on {rough[0]['recall_queries']} pictures. "
+            "--exact finds all."
+        )
     if as_json:
         print_json({"index": index, "k": k, "queries": answers, "rejects": rejected})
     else:
         for answer in answers:
             _print_answer(answer)
-        click.echo(f"Searched {clean(str(index))} for {count(len(answers), 'query', 'queries')}, exactly.")
+        how = "approximately" if rough else "exactly"
+        click.echo(f"Searched {clean(str(index))} for {count(len(answers), 'query', 'queries')}, {how}.")
     if rejected:
         fail("\n".join(f"{path} cannot be used as a query: {reason}." for path, reason in rejected.items()))
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from indexer.images import BadPicture, Preprocess, decode
+from indexer.errors import BadPicture
+from indexer.images import Preprocess, decode
 from indexer.reader import read_bytes
 from indexer.store import Index
 from retrieval.load import Pictures, pictures

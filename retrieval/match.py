@@ -6,25 +6,22 @@ An artist whose name made no difference would find the own imitations anywhere i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from retrieval.counted import counted_ranks
+from retrieval.ranks import Part, Sides, csls_penalties, every_rank, label_bits, sorted_ranks
 from retrieval.similarity import (
-    BLOCK_BYTES,
-    Float16,
     Float64,
     Int32,
     Int64,
     check_artists,
     check_pair,
     check_vectors,
-    exact_integers,
     mean,
-    ranks_in_rows,
-    similarity_blocks,
 )
 
 OK = "ok"
@@ -81,7 +78,7 @@ class Match:
     auc_matrix : ndarray, shape (A, A), float64
         Row a, column b: AUC of the imitations of b against all other imitations, mean over the works of a.
         Its diagonal is ``artists.auc``. NaN in rows without works, and in columns without imitations or
-        with all of them.
+        with all of them; off the diagonal also where it was not asked for.
     csls_k : int or None
         How many works a hubness correction was taken over; None where there was none.
     ranks : ndarray, shape (W, M), int32, or None
@@ -108,6 +105,7 @@ def match(  # noqa: PLR0913
     *,
     csls_k: int | None = None,
     recall_at: Sequence[int] = (1, 5, 10, 50),
+    matrix: bool = True,
     keep_ranks: bool = False,
     observe: Callable[[Int64, Int32], None] | None = None,
 ) -> Match:
@@ -127,6 +125,9 @@ def match(  # noqa: PLR0913
         in place of cos(x, y), see Notes. 15 is usual.
     recall_at : sequence of int
         The k of recall and hit.
+    matrix : bool
+        Whether to fill `auc_matrix`. Without it only its diagonal is found, the rest is NaN, and nothing else
+        changes: own imitations are then counted, not sorted, for a fraction of the time of the product.
     keep_ranks : bool
         Keep the rank of every imitation for every work: 4 W M bytes.
     observe : callable, optional
@@ -173,39 +174,26 @@ def match(  # noqa: PLR0913
     m = len(right)
     n_works = np.bincount(artist_of, minlength=n_artists)
     n_imitations = np.bincount(imitated, minlength=n_artists)
+    csls_k, penalties = csls_penalties(left, right, csls_k)
+    sides = Sides(left, artist_of, right, imitated, n_artists, csls_k, penalties)
     ranks = np.empty((len(left), m), np.int32) if keep_ranks else None
-
-    # Rows and columns are put in the order of their artists, so that each artist's are a slice.
-    row_order, column_order = np.argsort(artist_of, kind="stable"), np.argsort(imitated, kind="stable")
-    places = np.argsort(column_order)
-    left, right = left[row_order], right[column_order]
-    present, starts = np.unique(imitated[column_order], return_index=True)
-    ends = np.cumsum(n_imitations)
-    csls_k, penalties = _csls_penalties(left, right, csls_k)
+    whole = keep_ranks or observe is not None
+    found = every_rank(sides, ranks, observe) if whole else _quickest(sides, matrix)
 
     per_work = _unfilled(len(left), recall_at)
     wins = np.zeros((n_artists, n_artists), np.int64)  # twice the Mann-Whitney U, summed over works
-    least = (n_imitations * (n_imitations + 1))[present]
-    for some, block in similarity_blocks(left, right, limit_bytes=BLOCK_BYTES):
-        rank, midrank = ranks_in_rows(
-            block if csls_k is None else 2 * csls_k * exact_integers(block) - penalties
-        )
-        rows = row_order[some]
-        if ranks is not None:
-            ranks[rows[:, None], column_order] = rank
-        if observe is not None:
-            observe(rows, midrank[:, places])
-        u = np.add.reduceat(midrank, starts, axis=1, dtype=np.int64) - least
-        for artist in np.unique(artist_of[rows]):
-            here = artist_of[rows] == artist
-            wins[artist, present] += u[here].sum(axis=0)
-            n_own = n_imitations[artist]
-            if 0 < n_own < m:
-                own = rank[here, ends[artist] - n_own : ends[artist]]
-                _fill(per_work, rows[here], own, u[here, np.searchsorted(present, artist)], m)
+    for part in found:
+        if matrix and part.every_u is not None:
+            wins[part.artist] += part.every_u.sum(axis=0)
+        else:
+            wins[part.artist, part.artist] += part.u.sum()
+        if 0 < part.own.shape[1] < m:
+            _fill(per_work, part.rows, part.own, part.u, m)
 
     pairs = n_imitations * (m - n_imitations)
     auc_matrix = _ratio(wins, 2 * pairs[None, :] * n_works[:, None])
+    if not matrix:
+        auc_matrix[~np.eye(n_artists, dtype=np.bool_)] = np.nan
     by_artist = [np.flatnonzero(artist_of == artist) for artist in range(n_artists)]
     artists = _each(per_work, lambda values: np.array([mean(values[rows]) for rows in by_artist]))
     artists = replace(artists, auc=np.diagonal(auc_matrix).copy())
@@ -223,18 +211,12 @@ def match(  # noqa: PLR0913
     )
 
 
-def _csls_penalties(works: Float16, imitations: Float16, k: int | None) -> tuple[int | None, Int64]:
-    """Return the k in effect, and k r_k(y) of each imitation in units of 2**-48."""
-    if k is None:
-        return None, np.zeros(len(imitations), np.int64)
-    if not 1 <= k <= 10_000:  # 3 k times a cosine must fit in 63 bits
-        raise ValueError(f"csls_k is {k}. Pass 1 to 10,000 neighbours; 15 is usual.")
-    k = min(k, len(works))
-    sums = np.empty(len(imitations), np.int64)
-    for some, block in similarity_blocks(imitations, works, limit_bytes=BLOCK_BYTES):
-        highest = np.partition(block, len(works) - k, axis=1)[:, len(works) - k :]
-        sums[some] = exact_integers(highest).sum(axis=1)
-    return k, sums
+def _quickest(sides: Sides, matrix: bool) -> Iterator[Part]:
+    """Where the own imitations stand, and with the matrix those of all artists, by the quickest way that can tell."""
+    most = int(sides.n_imitations.max())
+    if not matrix and most <= 8192 and 16 * most <= len(sides.imitations):
+        return counted_ranks(sides)
+    return every_rank(sides) if label_bits(sides) is None else sorted_ranks(sides)
 
 
 def _unfilled(n: int, ks: Sequence[int]) -> Figures:

@@ -13,8 +13,8 @@ from indexer.contents import KINDS
 from indexer.errors import ImindexError
 from indexer.store import Index
 from retrieval.load import artist_mask
-from retrieval.search import nearest, vote
-from retrieval.similarity import Float16, similarities
+from retrieval.search import Neighbours, nearest, vote
+from retrieval.similarity import Float16, Float64, Int64, similarities
 from stats.conformal import conformal_attribution
 
 
@@ -28,6 +28,7 @@ def ask(  # noqa: PLR0913
     artists: Sequence[str] = (),
     confidence_level: float = 0.95,
     encoder: Mapping[str, Any] | None = None,
+    exact: bool = False,
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Encode pictures and texts as the index was, and find their neighbours of each kind.
 
@@ -45,11 +46,15 @@ def ask(  # noqa: PLR0913
         Of the set of artists whose works a picture does not stand out among.
     encoder : mapping, optional
         model, pretrained, device: where the index's encoder is, and computes, now.
+    exact : bool
+        Search exactly, also where the index has an approximate one (`imindex optimize`). Texts always are: recall
+        is measured on pictures, and texts lie elsewhere.
 
     Returns
     -------
     answers : list of dict
-        One for each query, with its neighbours and artists by kind (JSON-ready).
+        One for each query, with its neighbours and artists by kind (JSON-ready). Where some of the neighbours may be
+        missing, `approximate` has the kind of index and the recall@10 that was measured.
     rejected : dict
         Pictures that could not be read, with the reason.
 
@@ -58,7 +63,6 @@ def ask(  # noqa: PLR0913
     ImindexError
         No such index, collection or artist; the encoder is not there, or not that of the index.
     """
-    from indexer.ann import ExactSearcher
     from indexer.encoder import load_as
 
     with Index(path) as index:
@@ -71,23 +75,51 @@ def ask(  # noqa: PLR0913
         if "works" in masks:
             for answer, vector, digest in zip(answers, vectors, digests, strict=False):  # pictures come first
                 answer["attribution"] = attribute(index, vector, digest, masks["works"], confidence_level)
-        searcher = ExactSearcher(index.vectors, str(loaded.device))
-        columns = {name: index.column(name) for name in ("artist", "collection", "path", "prompt")}
+        search = _Search(index, len(digests), str(loaded.device), exact)
+        columns = {name: index.column(name) for name in ("artist", "collection")}
         for kind, among in masks.items():
-            found = nearest(searcher, index.vectors, vectors, k=k, among=among)
-            for answer, rows, scores, votes in zip(
-                answers, found.rows, found.scores, vote(found, columns["artist"]), strict=True
+            found, said = search.nearest(vectors, k, among)
+            for answer, rows, scores, votes, how in zip(
+                answers, found.rows, found.scores, vote(found, columns["artist"]), said, strict=True
             ):
-                answer["kinds"][kind] = {
-                    "pictures": [
-                        _neighbour(index, columns, rank, int(row), float(score))
-                        for rank, (row, score) in enumerate(zip(rows, scores, strict=True), 1)
-                    ],
+                answer["kinds"][kind] = how | {
+                    "pictures": _neighbours(index, columns, rows, scores),
                     "artists": [
                         {"artist": index.artists[v.artist], "votes": v.votes, "best": v.best} for v in votes
                     ],
                 }
         return answers, rejected
+
+
+class _Search:
+    """Exact for texts, and for pictures where the index has nothing quicker or the user wants it."""
+
+    def __init__(self, index: Index, n_pictures: int, device: str, exact: bool):
+        from indexer.ann import ExactSearcher
+        from indexer.ann_search import stored
+
+        self._vectors, self._n_pictures = index.vectors, n_pictures
+        self._quick = None if exact or not n_pictures else stored(index)
+        self._exact = ExactSearcher(index.vectors, device)
+
+    def nearest(
+        self, queries: Float16, k: int, among: np.ndarray[Any, Any]
+    ) -> tuple[Neighbours, list[dict[str, Any]]]:
+        """The neighbours, and for each query what is to be said of a search that was not exact."""
+        if self._quick is None:
+            return nearest(self._exact, self._vectors, queries, k=k, among=among), [{} for _ in queries]
+        searcher, record = self._quick
+        before = searcher.approximate_queries
+        first = nearest(searcher, self._vectors, queries[: self._n_pictures], k=k, among=among)
+        last = nearest(self._exact, self._vectors, queries[self._n_pictures :], k=k, among=among)
+        found = Neighbours(
+            np.concatenate([first.rows, last.rows]), np.concatenate([first.scores, last.scores])
+        )
+        said: list[dict[str, Any]] = [{} for _ in queries]
+        if searcher.approximate_queries > before:
+            how = {"kind": record.kind, "recall": record.recall, "recall_queries": record.n_queries}
+            said[: self._n_pictures] = [{"approximate": how} for _ in range(self._n_pictures)]
+        return found, said
 
 
 def attribute(
@@ -173,7 +205,8 @@ def _encode(
 ) -> tuple[list[str], Float16, list[bytes], dict[str, str]]:
     import torch
 
-    from indexer.images import BadPicture, decode
+    from indexer.errors import BadPicture
+    from indexer.images import decode
     from indexer.reader import read_bytes
 
     names: list[str] = []
@@ -196,14 +229,20 @@ def _encode(
     return [*names, *(f'"{text}"' for text in texts)], stacked, digests, rejected
 
 
-def _neighbour(index: Index, columns: Mapping[str, Any], rank: int, row: int, score: float) -> dict[str, Any]:
-    artist, collection = int(columns["artist"][row]), index.collections[columns["collection"][row]]
-    return {
-        "rank": rank,
-        "row": row,
-        "cosine": score,
-        "artist": index.artists[artist] if artist >= 0 else "",
-        "collection": collection.name,
-        "path": columns["path"][row],
-        "prompt": columns["prompt"][row],
-    }
+def _neighbours(
+    index: Index, columns: Mapping[str, Any], rows: Int64, scores: Float64
+) -> list[dict[str, Any]]:
+    artists, collections = columns["artist"][rows].tolist(), columns["collection"][rows].tolist()
+    paths, prompts = (index.text_at(name, rows) for name in ("path", "prompt"))
+    return [
+        {
+            "rank": place + 1,
+            "row": int(rows[place]),
+            "cosine": float(scores[place]),
+            "artist": index.artists[artists[place]] if artists[place] >= 0 else "",
+            "collection": index.collections[collections[place]].name,
+            "path": paths[place],
+            "prompt": prompts[place],
+        }
+        for place in range(len(rows))
+    ]

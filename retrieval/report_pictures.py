@@ -6,8 +6,8 @@ import base64
 import io
 from pathlib import Path
 
-from indexer.errors import ImindexError
-from indexer.images import BadPicture, Preprocess, decode
+from indexer.errors import BadPicture, ImindexError
+from indexer.images import Preprocess, decode
 from indexer.reader import read_bytes
 
 SIDES = ((0, 144), (1500, 112), (4000, 80))

@@ -218,15 +218,18 @@ def _product_blocks(left: Float16, right: Float16, limit_bytes: int) -> Iterator
     m, d = right.shape
     tiles = list(blocks(m, d, LIMIT_BYTES))
     wide = right.astype(np.float64) if len(tiles) == 1 else None
-    for rows in blocks(len(left), m, limit_bytes):
-        top = left[rows].astype(np.float64)
-        if wide is not None:
-            yield rows, top @ wide.T
-            continue
+    if wide is not None:
+        for rows in blocks(len(left), m, limit_bytes):
+            yield rows, left[rows].astype(np.float64) @ wide.T
+        return
+    # Widening takes longer than the products of a few rows: it is shared by as many as fit in LIMIT_BYTES.
+    for group in blocks(len(left), m, max(limit_bytes, LIMIT_BYTES)):
+        top = left[group].astype(np.float64)
         block = np.empty((len(top), m))
         for columns in tiles:
             block[:, columns] = top @ right[columns].astype(np.float64).T
-        yield rows, block
+        for rows in blocks(len(top), m, limit_bytes):
+            yield slice(group.start + rows.start, group.start + rows.stop), block[rows]
 
 
 def similarities(a: npt.ArrayLike, b: npt.ArrayLike, *, names: tuple[str, str] = ("a", "b")) -> Float64:

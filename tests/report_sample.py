@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from indexer.build import build, encoder_for
+from indexer.build import build
 from indexer.console import json_ready
 from indexer.demo.artists import NAMES, draw
+from indexer.lazy_encoder import encoder_for
 from indexer.sources import Item
 from indexer.store import Index
 from retrieval.attribution import classify_release, match_release

@@ -19,9 +19,10 @@ import torch
 from conftest import picture, save_model
 
 from indexer import build as build_module
-from indexer.build import LazyEncoder, Stopped, build
+from indexer.build import Stopped, build
 from indexer.encoder import Encoder, load
 from indexer.errors import ImindexError
+from indexer.lazy_encoder import LazyEncoder
 from indexer.sources import find
 from indexer.store import Index, recompute_root_digest
 
@@ -244,7 +245,8 @@ KILLED = """
     sys.path[:0] = [{tests!r}]
     from pathlib import Path
     from indexer import build as module
-    from indexer.build import LazyEncoder, build
+    from indexer.build import build
+    from indexer.lazy_encoder import LazyEncoder
     from indexer.encoder import load
     from indexer.sources import find
     module.COMMIT_SECONDS = 0.0

@@ -18,7 +18,8 @@ import torch
 from conftest import TINY, picture, save_model
 
 from indexer import encoder as module
-from indexer.encoder import Encoder, default_batch_size, load, load_as, require_same, weights_digest
+from indexer.contents import require_same
+from indexer.encoder import Encoder, default_batch_size, load, load_as, weights_digest
 from indexer.errors import ImindexError
 
 

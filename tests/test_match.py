@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from retrieval import match as module
+from retrieval import ranks as module
 from retrieval.match import Figures, discrimination_gap, match
 
 SEEDS = st.integers(0, 2**32 - 1)

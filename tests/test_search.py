@@ -101,10 +101,10 @@ def test_the_index_in_the_file_is_the_one_that_is_searched(tmp_path: Path) -> No
     save(tmp_path / "i.h5", example(items=item_columns([row(i, 0, 0) for i in range(50)])), vectors)
     with h5py.File(tmp_path / "i.h5") as file:
         whole = np.concatenate([file["ann/data"][:], file["vectors"][:].reshape(-1).view(np.uint8)])
-    stored = faiss.deserialize_index(whole).search(vectors.astype(np.float32), 5)
+    stored = faiss.deserialize_index(whole).search(vectors[:9].astype(np.float32), 5)
     with Index(tmp_path / "i.h5") as index:
         assert index.ann() == ann.describe()
-        mine = ExactSearcher(index.vectors).search(vectors.astype(np.float32), 5)
+        mine = ExactSearcher(index.vectors).search(vectors[:9].astype(np.float32), 5)
         found = nearest(ExactSearcher(index.vectors), index.vectors, vectors, k=5)
     assert (stored[1] == mine[1]).all() and (stored[0] == mine[0]).all()
     assert found.rows.tolist() == brute(vectors, vectors, 5)[0].tolist()

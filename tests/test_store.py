@@ -162,7 +162,7 @@ def test_many_rows_in_many_blocks_are_the_same_however_they_arrive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(contents, "BLOCK_ROWS", 10)
-    monkeypatch.setattr(store, "BLOCK_ROWS", 7)
+    monkeypatch.setattr(store, "STREAM_ROWS", 7)
     what = example(items=item_columns([row(i, i % 3, 0) for i in range(33)]))
     table = vectors(33)
     roots = set()

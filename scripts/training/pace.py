@@ -46,7 +46,7 @@ class Threads:
         begun = time.perf_counter()
         loss = work()
         spent = time.perf_counter() - begun
-        self.spent[threads] = spent if turn % 8 < 2 else self.spent[threads] + spent
+        self.spent[threads] = spent if turn % 8 < 2 else self.spent.get(threads, 0.0) + spent
         if turn == 15:
             torch.set_num_threads(min(self.spent, key=lambda n: self.spent[n]))
         return loss

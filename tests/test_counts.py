@@ -1,0 +1,263 @@
+"""The hot paths do no more work than they must: counts of files, bytes, decodings and searches, never times."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from indexer import ann, images
+from indexer.build import build
+from indexer.encoder import Encoder
+from indexer.lazy_encoder import LazyEncoder
+from indexer.sources import find
+from indexer.store import Index
+from retrieval import query
+
+N_WORKS, N_IMITATIONS = 14, 9
+TREE = {"works/ada": 8, "works/bo": 6, "imitations/r1/ada": N_IMITATIONS}
+N = N_WORKS + N_IMITATIONS
+
+
+class Counts:
+    """What was done since `watching` began.
+
+    Attributes
+    ----------
+    opened : Counter
+        Picture files below the watched folder, by name, however they were opened.
+    decoded, batches, encoded, loaded : int
+        Decodings; calls of the encoder and pictures in them; encoders that were loaded.
+    searches : list of int
+        Queries in each call of FAISS.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = os.fspath(folder) + os.sep
+        self.opened: Counter[str] = Counter()
+        self.decoded = self.batches = self.encoded = self.loaded = 0
+        self.searches: list[int] = []
+        self.lock = threading.Lock()
+
+    @property
+    def bytes_opened(self) -> int:
+        return sum(Path(path).stat().st_size * times for path, times in self.opened.items())
+
+
+_watched: list[Counts] = []
+
+
+def _audit(event: str, arguments: tuple[object, ...]) -> None:
+    if event == "open" and _watched and isinstance(arguments[0], (str, bytes, os.PathLike)):
+        path = os.fsdecode(arguments[0])
+        for counts in _watched:
+            if path.startswith(counts.folder):
+                with counts.lock:
+                    counts.opened[path] += 1
+
+
+sys.addaudithook(_audit)  # hooks cannot be taken off again; without anybody watching this one does nothing
+
+
+@contextmanager
+def watching(counts: Counts) -> Iterator[Counts]:
+    _watched.append(counts)
+    try:
+        yield counts
+    finally:
+        _watched.remove(counts)
+
+
+@pytest.fixture
+def counts(works: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Counts:
+    """Counts over a tree of pictures that have lain there for an hour, no two of them the same."""
+    root = works(TREE)
+    long_ago = time.time() - 3600
+    for path in root.rglob("*.png"):
+        os.utime(path, (long_ago, long_ago))
+    made = Counts(root)
+    decode, search = images.decode, ann.faiss.IndexScalarQuantizer.search
+
+    def count_decoding(*arguments: object, **options: object) -> images.Picture:
+        with made.lock:
+            made.decoded += 1
+        return decode(*arguments, **options)  # type: ignore[arg-type]
+
+    def count_search(index: object, queries: np.ndarray, *arguments: object, **options: object) -> object:
+        made.searches.append(len(queries))
+        return search(index, queries, *arguments, **options)
+
+    monkeypatch.setattr(images, "decode", count_decoding)
+    monkeypatch.setattr(ann.faiss.IndexScalarQuantizer, "search", count_search)
+    return made
+
+
+@pytest.fixture
+def encoder(tiny_encoder: Encoder, counts: Counts, monkeypatch: pytest.MonkeyPatch) -> LazyEncoder:
+    """The tiny encoder, counted; five pictures to a batch."""
+    encode = tiny_encoder.encode_images
+
+    def count_encoding(pixels: torch.Tensor) -> np.ndarray:
+        counts.batches += 1
+        counts.encoded += len(pixels)
+        return encode(pixels)
+
+    def load() -> Encoder:
+        counts.loaded += 1
+        return tiny_encoder
+
+    monkeypatch.setattr(tiny_encoder, "encode_images", count_encoding)
+    return LazyEncoder(load, 5, tiny_encoder.info)
+
+
+def test_a_first_build_opens_decodes_and_encodes_every_picture_once(
+    counts: Counts, encoder: LazyEncoder, tmp_path: Path
+) -> None:
+    root = Path(counts.folder)
+    with watching(counts):
+        build(list(find([root])), tmp_path / "i.h5", encoder)
+    files = sorted(map(str, root.rglob("*.png")))
+    assert len(files) == N and counts.opened == dict.fromkeys(files, 1)
+    assert (counts.decoded, counts.encoded, counts.batches, counts.loaded) == (N, N, -(-N // 5), 1)
+    assert counts.bytes_opened == sum(Path(path).stat().st_size for path in files)
+    assert not counts.searches
+
+
+def test_an_unchanged_rebuild_opens_no_picture_and_reads_no_byte_of_one(
+    counts: Counts, encoder: LazyEncoder, tmp_path: Path
+) -> None:
+    root, path = Path(counts.folder), tmp_path / "i.h5"
+    before = build(list(find([root])), path, encoder).root_digest
+    inode = path.stat().st_ino
+    counts.decoded = counts.encoded = counts.batches = counts.loaded = 0
+    with watching(counts):
+        report = build(list(find([root])), path, encoder)
+    assert (report.unchanged, report.root_digest) == (N, before)
+    assert counts.opened == {} and counts.bytes_opened == 0
+    assert (counts.decoded, counts.encoded, counts.batches, counts.loaded) == (0, 0, 0, 0)
+    assert path.stat().st_ino == inode  # nothing was written either
+
+
+def test_only_what_is_new_or_changed_is_opened(counts: Counts, encoder: LazyEncoder, tmp_path: Path) -> None:
+    root, path = Path(counts.folder), tmp_path / "i.h5"
+    build(list(find([root])), path, encoder)
+    changed, touched = root / "works/ada/000.png", root / "works/ada/001.png"
+    changed.write_bytes((root / "works/bo/000.png").read_bytes())
+    touched.touch()
+    new = root / "works/bo/new.png"
+    images.Image.new("RGB", (40, 40), "teal").save(new)
+    counts.decoded = counts.encoded = 0
+    with watching(counts):
+        report = build(list(find([root])), path, encoder)
+    assert counts.opened == dict.fromkeys(map(str, (changed, touched, new)), 1)
+    assert (counts.decoded, counts.encoded, report.replaced, report.added) == (1, 1, 1, 1)
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="counts by the system's own books")
+def test_an_unchanged_rebuild_reads_about_the_tables_of_the_index(
+    counts: Counts, encoder: LazyEncoder, tmp_path: Path
+) -> None:
+    root, path = Path(counts.folder), tmp_path / "i.h5"
+    for number, file in enumerate(sorted(root.rglob("*.png"))):  # large enough to stand out
+        noise = np.random.default_rng(number).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+        images.Image.fromarray(noise).save(file)
+        os.utime(file, (time.time() - 3600,) * 2)
+    items = list(find([root]))
+    pictures = sum(file.stat().st_size for file in root.rglob("*.png"))
+    assert pictures > 4_000_000
+    first = bytes_read(lambda: build(items, path, encoder))
+    again = bytes_read(lambda: build(items, path, encoder))
+    assert pictures <= first  # the books count what they should
+    assert again < path.stat().st_size + 200_000 < pictures / 4
+
+
+def bytes_read(do: Callable[[], object]) -> int:
+    """What this process has read meanwhile, from files of any kind."""
+    before = system_books()
+    do()
+    return system_books() - before
+
+
+def system_books() -> int:
+    lines = Path("/proc/self/io").read_text().splitlines()
+    return int(dict(line.split(": ") for line in lines)["rchar"])
+
+
+def test_a_query_decodes_and_encodes_its_pictures_and_searches_once_a_kind(
+    counts: Counts,
+    encoder: LazyEncoder,
+    tiny_encoder: Encoder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root, path = Path(counts.folder), tmp_path / "i.h5"
+    build(list(find([root])), path, encoder)
+    monkeypatch.setattr("indexer.encoder.load_as", lambda *_, **__: tiny_encoder)
+    asked = [root / "works/ada/000.png", root / "imitations/r1/ada/003.png"]
+    for pictures in (asked[:1], asked):
+        counts.decoded = counts.encoded = counts.batches = 0
+        counts.searches.clear()
+        counts.opened.clear()
+        with watching(counts):
+            answers, rejected = query.ask(path, pictures, [], k=3)
+        assert not rejected and [set(answer["kinds"]) for answer in answers] == [
+            {"works", "imitations"}
+        ] * len(pictures)
+        assert counts.opened == dict.fromkeys(map(str, pictures), 1)
+        assert (counts.decoded, counts.encoded, counts.batches) == (len(pictures), len(pictures), 1)
+        # One call a kind, whatever the number of queries; a second one only where near ties ask for it.
+        assert counts.searches == [len(pictures)] * 2
+
+
+def test_a_query_reads_the_text_of_the_rows_that_it_shows_only(
+    counts: Counts,
+    encoder: LazyEncoder,
+    tiny_encoder: Encoder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root, path = Path(counts.folder), tmp_path / "i.h5"
+    build(list(find([root])), path, encoder)
+    monkeypatch.setattr("indexer.encoder.load_as", lambda *_, **__: tiny_encoder)
+    taken: Counter[str] = Counter()
+    real = h5py.Dataset.__getitem__
+
+    def counted(dataset: h5py.Dataset, selection: object, *rest: object) -> object:
+        values = real(dataset, selection, *rest)
+        if dataset.name.startswith("/items/"):
+            taken[dataset.name] += len(values) if isinstance(values, np.ndarray) else 1
+        return values
+
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", counted)
+    query.ask(path, [], ["a text"], k=2)
+    assert taken["/items/artist"] and taken["/items/collection"]  # the count counts
+    assert taken["/items/path"] <= 4 and taken["/items/prompt"] <= 4  # two rows of two kinds
+    assert not taken["/items/caption"] and not taken["/items/sha256"]
+
+
+def test_opening_an_index_reads_no_column_and_no_vector(
+    counts: Counts, encoder: LazyEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "i.h5"
+    build(list(find([Path(counts.folder)])), path, encoder)
+    taken: list[str] = []
+    real = h5py.Dataset.__getitem__
+
+    def listed(dataset: h5py.Dataset, *selection: object) -> object:
+        taken.append(dataset.name)
+        return real(dataset, *selection)
+
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", listed)
+    with Index(path) as index:
+        assert isinstance(index.vectors, np.memmap)
+    assert {name.split("/")[1] for name in taken} == {"artists", "collections"}

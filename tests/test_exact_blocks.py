@@ -1,0 +1,64 @@
+"""Many queries at once: the product of matrices finds what brute force finds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from indexer import exact_blocks
+from indexer.ann import ExactSearcher
+from retrieval.search import nearest
+from retrieval.similarity import similarities
+
+RNG = np.random.default_rng(7)
+
+
+def unit(n: int, dim: int) -> np.ndarray:
+    drawn = RNG.standard_normal((n, dim))
+    return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float16)
+
+
+def brute(queries: np.ndarray, table: np.ndarray, k: int, among: np.ndarray | None) -> np.ndarray:
+    scores = similarities(queries, table)
+    if among is not None:
+        scores[:, ~among] = -np.inf
+    return np.argsort(-scores, axis=1, kind="stable")[:, :k]
+
+
+@pytest.mark.parametrize("rows", [1, 7, 64, 5000])
+@pytest.mark.parametrize("k", [1, 10, 40])
+@pytest.mark.parametrize("share", [None, 0.5, 0.05])
+def test_it_finds_what_brute_force_finds(
+    monkeypatch: pytest.MonkeyPatch, rows: int, k: int, share: float | None
+) -> None:
+    monkeypatch.setattr(exact_blocks, "ROWS", rows)
+    monkeypatch.setattr(exact_blocks, "QUERIES", 13)
+    table, queries = unit(900, 24), unit(30, 24)
+    table[100:130] = table[:30]  # ties, further down
+    among = None if share is None else RNG.random(900) < share
+    scores, found = exact_blocks.search_blocks(table, queries.astype(np.float32), k, among=among)
+    exact = similarities(queries, table)
+    assert np.allclose(scores, np.take_along_axis(exact, found, 1), atol=1e-6)
+    wanted = np.take_along_axis(exact, brute(queries, table, k, among), 1)
+    assert np.allclose(scores, wanted, atol=1e-6)  # near ties may swap; the scores may not differ
+    assert all(len(set(row)) == k for row in found.tolist())
+    assert among is None or among[found].all()
+
+
+@pytest.mark.parametrize("n_queries", [exact_blocks.FROM_QUERIES - 1, exact_blocks.FROM_QUERIES, 40])
+@pytest.mark.parametrize("share", [None, 0.3])
+def test_nearest_rows_are_exact_and_tie_by_row_however_many_queries(
+    n_queries: int, share: float | None
+) -> None:
+    table = unit(600, 16)
+    table[300:] = table[:300]  # every row ties with another
+    queries = table[RNG.integers(0, 600, n_queries)]
+    among = None if share is None else RNG.random(600) < share
+    found = nearest(ExactSearcher(table), table, queries, k=12, among=among)
+    assert np.array_equal(found.rows, brute(queries, table, 12, among))
+
+
+def test_a_searcher_of_few_rows_gives_them_all() -> None:
+    table = unit(5, 8)
+    found = nearest(ExactSearcher(table), table, unit(20, 8), k=10)
+    assert found.rows.shape == (20, 5)
