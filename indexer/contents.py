@@ -157,12 +157,12 @@ class Contents:
     def stamps(self) -> tuple[Stamps, Stamps]:
         """Return the stamps of the files of /items and of /rejects, (n, 3) int64 each, zeros where unknown."""
         return (
-            stamps_or_none_known(self.item_stamps, self.n),
-            stamps_or_none_known(self.reject_stamps, len(self.rejects["artist"])),
+            stamps_or_zeros(self.item_stamps, self.n),
+            stamps_or_zeros(self.reject_stamps, len(self.rejects["artist"])),
         )
 
 
-def stamps_or_none_known(stamps: Stamps | None, n: int) -> Stamps:
+def stamps_or_zeros(stamps: Stamps | None, n: int) -> Stamps:
     """Return them as they are, or n rows of zeros."""
     return np.zeros((n, 3), np.int64) if stamps is None else stamps
 

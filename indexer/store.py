@@ -32,7 +32,7 @@ from indexer.contents import (
     column_digest,
     encode_text,
     root_digest,
-    stamps_or_none_known,
+    stamps_or_zeros,
 )
 from indexer.errors import ImindexError
 from indexer.files import put_in_place
@@ -162,7 +162,7 @@ class Index:
     def _stamps(self, name: str, n: int) -> Stamps:
         dataset = self._file.get(name)
         if dataset is None or dataset.shape != (n, 3) or dataset.dtype != np.dtype("<i8"):
-            return stamps_or_none_known(None, n)
+            return stamps_or_zeros(None, n)
         stamps: Stamps = dataset[:]
         return stamps
 
