@@ -53,13 +53,20 @@ def search_blocks(
 def _search(
     vectors: Float16, queries: Float32, k: int, among: npt.NDArray[np.bool_] | None
 ) -> tuple[Float32, Int64]:
+    import torch  # widens float16 some ten times as fast as NumPy
+
     best = _Best(len(queries), k)
-    wide = np.empty((ROWS, vectors.shape[1]), np.float32)
+    narrow, wide = (
+        np.empty((ROWS, vectors.shape[1]), np.float16),
+        np.empty((ROWS, vectors.shape[1]), np.float32),
+    )
+    source, target = torch.from_numpy(narrow), torch.from_numpy(wide)
     table = np.empty((ROWS, len(queries)), np.float32)
     asked = np.ascontiguousarray(queries.T, np.float32)
     for first, chosen, block in _blocks(vectors, among, k):
         n = len(block)
-        np.copyto(wide[:n], block)
+        narrow[:n] = block
+        target[:n] = source[:n]
         np.matmul(wide[:n], asked, out=table[:n])
         found = np.flatnonzero(table[:n] > best.floor)
         row, query = np.divmod(found, len(queries))
