@@ -13,7 +13,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from indexer import exact_blocks
+from indexer import ann_blocks
 
 EXACT = "exact-fp16"
 _GPU_BLOCK = 262_144
@@ -86,8 +86,8 @@ class ExactSearcher:
             scores, rows = ExactSearcher(self._vectors[chosen], self._device).search(queries, k)
             return scores, chosen[rows]
         n_rows = self.n if among is None else int(np.count_nonzero(among))
-        if not self._device and len(queries) >= exact_blocks.FROM_QUERIES and k <= n_rows:
-            return exact_blocks.search_blocks(self._vectors, queries, k, among=among)
+        if not self._device and len(queries) >= ann_blocks.FROM_QUERIES and k <= n_rows:
+            return ann_blocks.search_blocks(self._vectors, queries, k, among=among)
         parameters = None
         if among is not None:
             bits = np.packbits(among, bitorder="little")

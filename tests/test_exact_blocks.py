@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from indexer import exact_blocks
+from indexer import ann_blocks
 from indexer.ann import ExactSearcher
 from retrieval.search import nearest
 from retrieval.similarity import similarities
@@ -31,12 +31,11 @@ def brute(queries: np.ndarray, table: np.ndarray, k: int, among: np.ndarray | No
 def test_it_finds_what_brute_force_finds(
     monkeypatch: pytest.MonkeyPatch, rows: int, k: int, share: float | None
 ) -> None:
-    monkeypatch.setattr(exact_blocks, "ROWS", rows)
-    monkeypatch.setattr(exact_blocks, "QUERIES", 13)
+    monkeypatch.setattr(ann_blocks, "ROWS", rows)
     table, queries = unit(900, 24), unit(30, 24)
     table[100:130] = table[:30]  # ties, further down
     among = None if share is None else RNG.random(900) < share
-    scores, found = exact_blocks.search_blocks(table, queries.astype(np.float32), k, among=among)
+    scores, found = ann_blocks.search_blocks(table, queries.astype(np.float32), k, among=among)
     exact = similarities(queries, table)
     assert np.allclose(scores, np.take_along_axis(exact, found, 1), atol=1e-6)
     wanted = np.take_along_axis(exact, brute(queries, table, k, among), 1)
@@ -45,7 +44,7 @@ def test_it_finds_what_brute_force_finds(
     assert among is None or among[found].all()
 
 
-@pytest.mark.parametrize("n_queries", [exact_blocks.FROM_QUERIES - 1, exact_blocks.FROM_QUERIES, 40])
+@pytest.mark.parametrize("n_queries", [ann_blocks.FROM_QUERIES - 1, ann_blocks.FROM_QUERIES, 40])
 @pytest.mark.parametrize("share", [None, 0.3])
 def test_nearest_rows_are_exact_and_tie_by_row_however_many_queries(
     n_queries: int, share: float | None
