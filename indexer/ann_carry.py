@@ -63,6 +63,7 @@ def make(kind: str, vectors: Float16, target: float, *, seed: int, memory: int =
         kind=kind,
         target=target,
         recall=tuned.recall,
+        recall_among=tuned.recall_among,
         n_queries=tuned.n_queries,
         held_out=True,
         parameters=tuned.parameters,
@@ -161,8 +162,12 @@ def carry(old: Index | None, old_rows: npt.NDArray[np.intp]) -> Carry | None:
     return Carry(old, old_rows)
 
 
-def ann_after(old: Index | None, old_rows: npt.NDArray[np.intp], n: int, dim: int) -> dict[str, Any]:
-    """What `store.write` is to write to /ann of a changed index: `ann`, `ann_data` and `carry`.
+def ann_after(
+    old: Index | None, old_rows: npt.NDArray[np.intp], n: int, dim: int
+) -> tuple[dict[str, Any], list[str]]:
+    """What `store.write` is to write to /ann of a changed index: `ann`, `ann_data` and `carry`; and notes.
+
+    The notes come while it writes: what the user should know of an approximate index.
 
     Parameters
     ----------
@@ -173,11 +178,9 @@ def ann_after(old: Index | None, old_rows: npt.NDArray[np.intp], n: int, dim: in
     n, dim : int
         Rows of the new file, and numbers of a vector.
     """
-    return {
-        "ann": ann.describe(),
-        "ann_data": ann.exact_header(n, dim),
-        "carry": carry(old, old_rows),
-    }
+    carried = carry(old, old_rows)
+    how = {"ann": ann.describe(), "ann_data": ann.exact_header(n, dim), "carry": carried}
+    return how, carried.notes if carried else []
 
 
 def _drawn(vectors: Float16, seed: int) -> Queries:
@@ -191,6 +194,7 @@ def _measured(record: Record, tuned: Tuned) -> Record:
     return replace(
         record,
         recall=tuned.recall,
+        recall_among=tuned.recall_among,
         n_queries=tuned.n_queries,
         held_out=False,
         parameters=tuned.parameters,

@@ -15,10 +15,11 @@ import numpy.typing as npt
 
 from indexer import ann_kinds
 from indexer.ann import ExactSearcher
-from indexer.ann_record import HNSW, IVF, IVF_PQ, NEIGHBOURS
+from indexer.ann_record import AMONG, HNSW, IVF, IVF_PQ, NEIGHBOURS, SHARE, effort_of
 from indexer.ann_search import ApproximateSearcher
 
 Float16 = npt.NDArray[np.float16]
+Chosen = npt.NDArray[np.bool_]
 Parameters = dict[str, int]
 
 _ROUNDING = 2e-6
@@ -42,35 +43,41 @@ class Queries:
     vectors : ndarray, shape (q, dim), float32
     least : ndarray, shape (q,), float32
         Cosine of the tenth-nearest other row: a row at least as near is one of the ten.
+    among : ndarray, shape (n,), bool, optional
+        The rows that are searched; all, if None.
     """
 
     rows: npt.NDArray[np.int64]
     vectors: npt.NDArray[np.float32]
     least: npt.NDArray[np.float32]
+    among: Chosen | None = None
 
     def half(self, which: int) -> Queries:
         """Every second one, from the first (0) or the second (1) on."""
-        return Queries(self.rows[which::2], self.vectors[which::2], self.least[which::2])
+        return Queries(self.rows[which::2], self.vectors[which::2], self.least[which::2], self.among)
 
 
-def queries(vectors: Float16, rows: npt.NDArray[np.int64]) -> Queries:
+def queries(vectors: Float16, rows: npt.NDArray[np.int64], among: Chosen | None = None) -> Queries:
     """Search rows exactly, each without itself.
 
     Parameters
     ----------
     vectors : ndarray, shape (n, dim), float16; n above 10
     rows : ndarray, shape (q,), int
+    among : ndarray, shape (n,), bool, optional
+        Search these rows only.
     """
     asked = np.asarray(vectors[rows], np.float32)
-    scores, found = ExactSearcher(vectors).search(asked, NEIGHBOURS + 1)
+    scores, found = ExactSearcher(vectors).search(asked, NEIGHBOURS + 1, among=among)
     itself = found == rows[:, None]
     itself[~itself.any(axis=1), -1] = True  # so many rows are the same that it is not among them
-    return Queries(np.asarray(rows, np.int64), asked, scores[~itself].reshape(-1, NEIGHBOURS).min(axis=1))
+    least = scores[~itself].reshape(-1, NEIGHBOURS).min(axis=1)
+    return Queries(np.asarray(rows, np.int64), asked, least, among)
 
 
 def recalls(searcher: ApproximateSearcher, vectors: Float16, asked: Queries) -> npt.NDArray[np.float64]:
     """The share of each query's ten nearest that a search finds, (q,)."""
-    rows = searcher.search(asked.vectors, NEIGHBOURS + 1)[1]
+    rows = searcher.search(asked.vectors, NEIGHBOURS + 1, among=asked.among)[1]
     others = rows != asked.rows[:, None]
     counted = others & (np.cumsum(others, axis=1) <= NEIGHBOURS)
     cosines = np.einsum("qd,qkd->qk", asked.vectors, np.asarray(vectors[rows], np.float32))
@@ -104,11 +111,12 @@ def reaches(found: npt.NDArray[np.float64], target: float) -> bool:
 
 @dataclass(frozen=True)
 class Tuned:
-    """Search parameters, their work, and the recall on queries that did not choose them."""
+    """Search parameters, their work, and the recalls on queries that did not choose them."""
 
     parameters: Parameters
     work: int
     recall: float
+    recall_among: float
     n_queries: int
 
 
@@ -135,19 +143,30 @@ def tune(
     floats : int
         As in `ann_kinds.train`.
     """
-    choosing, telling = asked.half(0), asked.half(1)
     n, dim = vectors.shape
+    tenth = np.zeros(n, np.bool_)
+    tenth[np.random.default_rng(n).choice(n, int(np.ceil(n * SHARE)), replace=False)] = True
+    choosing, telling = asked.half(0), asked.half(1)
+    choosing_among, telling_among = (queries(vectors, some.rows, tenth) for some in (choosing, telling))
+    effort = effort_of(kind)
     lists = 0 if kind == HNSW else int(index.nlist)
     searcher = ApproximateSearcher.over(index, kind, vectors, {})
 
     def measured(parameters: Parameters, some: Queries) -> npt.NDArray[np.float64]:
-        searcher.parameters = parameters
+        searcher.parameters = {effort + AMONG: parameters[effort]} | parameters
         return recalls(searcher, vectors, some)
 
-    def enough(parameters: Parameters) -> bool:
-        return reaches(measured(parameters, choosing), target)
+    def enough(parameters: Parameters, some: Queries = choosing) -> bool:
+        return reaches(measured(parameters, some), target)
+
+    def among_tenth(plan: Parameters) -> Parameters | None:
+        """The plan, and the least effort that reaches the target among a tenth of the rows."""
+        wholes = [plan | {effort + AMONG: value} for value in efforts if value >= plan[effort]]
+        first = bisect.bisect_left(wholes, True, key=lambda whole: enough(whole, choosing_among))
+        return wholes[first] if first < len(wholes) else None
 
     plans = _plans(kind, lists)
+    efforts = sorted({plan[effort] for plan in plans})
     if kind != HNSW:  # lists that do not hold the neighbours: no re-ranking helps
         probes = sorted({plan["nprobe"] for plan in plans})
         most = max(plan["refine"] for plan in plans)
@@ -157,12 +176,14 @@ def tune(
     for plan in sorted(plans, key=lambda plan: cost[id(plan)]):
         if enough(plan):
             told = float(measured(plan, telling).mean())
-            if told >= target:
-                return Tuned(plan, cost[id(plan)], told, len(telling.rows))
+            if told >= target and (whole := among_tenth(plan)) is not None:
+                told_among = float(measured(whole, telling_among).mean())
+                return Tuned(whole, cost[id(plan)], told, told_among, len(telling.rows))
     return None
 
 
 def _plans(kind: str, lists: int) -> list[Parameters]:
+    """Candidates; among all the rows the effort for a tenth of them has no say."""
     if kind == HNSW:
         return [{"ef-search": 2**power} for power in range(4, 13)]
     probes = sorted({min(int(2 ** (half / 2)), lists) for half in range(2 * lists.bit_length() + 1)})

@@ -16,6 +16,10 @@ NEIGHBOURS = 10
 """Recall is that of the ten nearest."""
 EXACT_ROWS = 100_000
 """Up to here an exact search takes milliseconds, and nothing else is worth its while."""
+SHARE = 0.1
+"""Of the rows: the smallest choice of them that is searched other than exactly."""
+AMONG = "-among-tenth"
+"""Ends the name of a search parameter for that choice."""
 LEAST_ROWS = 1_000
 """Of fewer rows no approximate index is made, whoever asks for it."""
 
@@ -30,12 +34,15 @@ class Record:
         One of `APPROXIMATE`.
     target, recall : float
         Recall@10 that was asked for, and the one that was measured.
+    recall_among : float
+        The same among a tenth of the rows, drawn at random.
     n_queries : int
-        Rows that `recall` was measured on, none of which chose the search parameters.
+        Rows that the recalls were measured on, none of which chose the search parameters.
     held_out : bool
         Whether these rows took no part in training either.
     parameters : mapping of str to int
-        `nprobe` and `refine` of the IVF kinds, `ef-search` of HNSW.
+        `nprobe` and `refine` of the IVF kinds, `ef-search` of HNSW; `nprobe` and `ef-search` also with `AMONG`
+        behind: what takes their place among a tenth of the rows.
     work : int
         What a search with the parameters chosen in training costs (`indexer.ann_measure.work`).
     rows_trained : int
@@ -53,6 +60,7 @@ class Record:
     kind: str
     target: float
     recall: float
+    recall_among: float
     n_queries: int
     held_out: bool
     parameters: Mapping[str, int]
@@ -72,6 +80,7 @@ class Record:
             "faiss-version": self.faiss_version,
             "recall": self.recall,
             "recall-target": self.target,
+            "recall-among-tenth": self.recall_among,
             "recall-queries": self.n_queries,
             "recall-held-out": self.held_out,
             "parameters": canonical_json(dict(self.parameters)),
@@ -98,6 +107,7 @@ class Record:
                 kind=str(attributes["kind"]),
                 target=float(attributes["recall-target"]),
                 recall=float(attributes["recall"]),
+                recall_among=float(attributes["recall-among-tenth"]),
                 n_queries=int(attributes["recall-queries"]),
                 held_out=bool(attributes["recall-held-out"]),
                 parameters={str(name): int(value) for name, value in parameters.items()},
@@ -111,12 +121,18 @@ class Record:
             )
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise damaged(f"its attributes cannot be read: {error!r}") from error
-        wanted = {"ef-search"} if record.kind == HNSW else {"nprobe", "refine"}
+        effort = effort_of(record.kind)
+        wanted = {effort, effort + AMONG} | ({"refine"} if record.kind != HNSW else set())
         if record.kind not in APPROXIMATE or attributes.get("metric") != "inner-product":
             raise damaged(f"kind {record.kind}, metric {attributes.get('metric')} are not known")
         if set(record.parameters) != wanted or not all(1 <= v <= 2**20 for v in record.parameters.values()):
             raise damaged(f"search parameters {record.parameters}")
-        if not (0 <= record.recall <= 1 and 0 < record.target <= 1 and record.work > 0):
+        if not (
+            0 <= record.recall <= 1
+            and 0 <= record.recall_among <= 1
+            and 0 < record.target <= 1
+            and record.work > 0
+        ):
             raise damaged(f"recall {record.recall} of {record.target}, work {record.work}")
         return record
 
@@ -124,6 +140,11 @@ class Record:
         """Kind and recall in words, such as `ivf-pq, recall@10 0.962 on 1000 held-out queries`."""
         queries = "held-out queries" if self.held_out else "queries"
         return f"{self.kind}, recall@{NEIGHBOURS} {self.recall:.3f} on {self.n_queries} {queries}"
+
+
+def effort_of(kind: str) -> str:
+    """The search parameter by which a kind trades time for recall."""
+    return "ef-search" if kind == HNSW else "nprobe"
 
 
 def damaged(what: str) -> ImindexError:

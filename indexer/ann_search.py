@@ -10,14 +10,23 @@ import numpy.typing as npt
 
 from indexer import ann_kinds
 from indexer.ann import ExactSearcher, _in_place
-from indexer.ann_record import EXACT_ROWS, HNSW, IVF_PQ, NEIGHBOURS, Record, damaged, is_approximate
+from indexer.ann_record import (
+    AMONG,
+    EXACT_ROWS,
+    HNSW,
+    IVF_PQ,
+    NEIGHBOURS,
+    SHARE,
+    Record,
+    damaged,
+    effort_of,
+    is_approximate,
+)
 from indexer.store import Index
 
 faiss: Any = _faiss
 """Its stubs do not know half of what is used here."""
 _QUERIES = 2_048
-_MAX_K = 1_024
-_LEAST_SHARE = 0.1
 _MARGIN = 16
 """What a search for ten may ask for beyond them, to break ties, before more lists are looked at."""
 
@@ -76,17 +85,22 @@ class ApproximateSearcher:
         self._start(vectors, ann_kinds.read(record.kind, data, vectors), record.kind, record.parameters)
         self._data = data
         self._exact_rows = EXACT_ROWS if exact_rows is None else exact_rows
-        if record.kind != HNSW and record.parameters["nprobe"] > self._index.nlist:
-            raise damaged(f"nprobe {record.parameters['nprobe']} of {self._index.nlist} lists")
+        if record.kind != HNSW and max(record.parameters["nprobe"], record.parameters["nprobe" + AMONG]) > (
+            self._index.nlist
+        ):
+            raise damaged(f"search parameters {record.parameters} of {self._index.nlist} lists")
 
     @classmethod
     def over(
         cls, index: Any, kind: str, vectors: npt.NDArray[np.float16], parameters: Any
     ) -> ApproximateSearcher:
-        """A searcher of a FAISS index that is in memory: to measure it before it is written."""
+        """A searcher of a FAISS index that is in memory, to measure it before it is written.
+
+        However few the rows to choose from, down to a tenth, it does not search exactly.
+        """
         made = cls.__new__(cls)
         made._start(vectors, index, kind, parameters)
-        made._exact_rows = EXACT_ROWS
+        made._exact_rows = 0
         return made
 
     def _start(self, vectors: npt.NDArray[np.float16], index: Any, kind: str, parameters: Any) -> None:
@@ -109,7 +123,8 @@ class ApproximateSearcher:
         k : int
             At most the number of rows searched.
         among : (n,) bool, optional
-            Search these rows only. The fewer they are, the more lists are looked at.
+            Search these rows only. More lists are looked at then: the nearest ten of a tenth are about the nearest
+            hundred of all. Below a tenth the search is exact, and so it is of more neighbours than that.
 
         Returns
         -------
@@ -121,17 +136,20 @@ class ApproximateSearcher:
         allowed = self.n if among is None else int(np.count_nonzero(among))
         if allowed == self.n:
             among = None
-        few = among is not None and (allowed <= self._exact_rows or allowed < _LEAST_SHARE * self.n)
-        if not len(queries) or few or k > min(_MAX_K, allowed // 4):
+        deeper = (
+            self.n / max(allowed, 1) * max(1.0, (k - _MARGIN) / NEIGHBOURS)
+        )  # ten of a tenth are a hundred of all
+        few = among is not None and allowed <= self._exact_rows
+        if not len(queries) or few or deeper * SHARE > 1 + 1e-9 or k > allowed // 4:
             return self._exact.search(queries, k, among=among)
         bits = None if among is None else np.packbits(among, bitorder="little")
         selector = None if bits is None else faiss.IDSelectorBitmap(self.n, faiss.swig_ptr(bits))
-        widen = self.n / allowed * max(1.0, k / (NEIGHBOURS + _MARGIN))
+        effort = self.parameters[effort_of(self._kind) + (AMONG if deeper > 1 else "")]
         scores = np.empty((len(queries), k), np.float32)
         rows = np.empty((len(queries), k), np.int64)
         for start in range(0, len(queries), _QUERIES):
             some = slice(start, start + _QUERIES)
-            scores[some], rows[some] = self._find(queries[some], k, widen, selector)
+            scores[some], rows[some] = self._find(queries[some], k, effort, selector)
         short = np.flatnonzero(rows[:, -1] < 0)
         self.approximate_queries += len(queries) - len(short)
         if len(short):
@@ -139,15 +157,14 @@ class ApproximateSearcher:
         return scores, rows
 
     def _find(
-        self, queries: npt.NDArray[np.float32], k: int, widen: float, selector: Any
+        self, queries: npt.NDArray[np.float32], k: int, effort: int, selector: Any
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
         chosen: dict[str, Any] = {} if selector is None else {"sel": selector}
         if self._kind == HNSW:
-            ef = max(int(self.parameters["ef-search"] * widen), k)
-            found = self._index.search(queries, k, params=faiss.SearchParametersHNSW(efSearch=ef, **chosen))
+            entries = faiss.SearchParametersHNSW(efSearch=max(effort, k), **chosen)
+            found = self._index.search(queries, k, params=entries)
         else:
-            nprobe = min(int(np.ceil(self.parameters["nprobe"] * widen)), self._index.nlist)
-            lists = faiss.SearchParametersIVF(nprobe=nprobe, **chosen)
+            lists = faiss.SearchParametersIVF(nprobe=effort, **chosen)
             if self._refined is None:
                 found = self._index.search(queries, k, params=lists)
             else:

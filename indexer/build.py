@@ -182,6 +182,7 @@ class _Loop:
         self._progress = progress
         self._claimed: set[bytes] = set()
         self._slots = 0
+        self._ahead = 0
         self._new: list[Read] = []
         self._ready = Batch()
         self._committed_at = time.monotonic()
@@ -193,7 +194,8 @@ class _Loop:
         found: list[Found] = []
         preprocess = self._encoder.info.preprocess
         try:
-            for done, read in enumerate(read_all(items, self._known, preprocess, seen), 1):
+            reads = read_all(items, self._known, preprocess, seen, lambda: self._ahead)
+            for done, read in enumerate(reads, 1):
                 found.append(self._take(read))
                 self._progress(done, self.encoded)
             self._encode()
@@ -218,6 +220,7 @@ class _Loop:
                 self.already_rejected += 1
             elif read.picture is not None:
                 self._new.append(read)
+                self._ahead = 2 * self._encoder.batch_size
             else:
                 self._ready.rejected[digest] = read.reason
             self._slots += 1
@@ -227,7 +230,7 @@ class _Loop:
 
     def _encode(self) -> None:
         if self._new:
-            import torch
+            import torch  # not at all, where nothing is new
 
             pixels = torch.stack([read.picture.pixels for read in self._new if read.picture])
             vectors = self._encoder.get().encode_images(pixels)
@@ -253,19 +256,17 @@ class _Loop:
 def _write(
     path: Path, old: Index | None, merged: Merged, parts: Parts, command: str
 ) -> tuple[str, tuple[str, ...]]:
+    # Stamps alone are written only where that is less than what was read for want of them.
     if old is not None and not merged.changed and merged.restamped <= path.stat().st_size:
-        return (
-            old.root_digest,
-            (),
-        )  # stamps alone are written when that is less than what was read for want of them
-    from indexer.ann_carry import ann_after
+        return old.root_digest, ()
+    from indexer.ann_carry import ann_after  # imports faiss
 
     contents = merged.contents
     summary = (
         f"build: {merged.added} added, {merged.replaced} replaced, {merged.moved} moved, "
         f"{merged.unchanged} unchanged, {merged.pruned} pruned, {len(merged.rejected)} rejected"
     )
-    how = ann_after(old, merged.old_rows, contents.n, contents.encoder.dim)
+    how, notes = ann_after(old, merged.old_rows, contents.n, contents.encoder.dim)
     root = write(
         path,
         contents,
@@ -273,7 +274,7 @@ def _write(
         entry=entry(command, summary, old.root_digest if old else ""),
         **how,
     )
-    return root, tuple(how["carry"].notes if how["carry"] else ())
+    return root, tuple(notes)
 
 
 def _how_to_go_on(path: Path, committed: int) -> str:

@@ -1,7 +1,7 @@
 """Is this machine fit for imindex? Checks of its packages, device, folder and index, one finding each.
 
-What concerns the encoder is in `indexer.doctor_encoder`. An index is
-examined in `indexer.doctor_index`. A check never ends the others: what it stumbles over is its finding.
+The encoder is examined in `indexer.doctor_encoder`, an index in `indexer.doctor_index`. A check never ends the
+others: what it stumbles over is its finding.
 """
 
 from __future__ import annotations

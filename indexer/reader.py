@@ -42,6 +42,7 @@ def read_all(
     known: Container[bytes],
     preprocess: Mapping[str, Any],
     seen: Callable[[Item], tuple[bytes, Stamp] | None] = lambda _: None,
+    ahead: Callable[[], int] = lambda: 0,
 ) -> Iterator[Read]:
     """Read, digest and, where new, decode in threads; yield in order, never far ahead of the encoder.
 
@@ -54,6 +55,9 @@ def read_all(
         open_clip's preprocessing configuration, as an index has it.
     seen : callable
         Gives digest and stamp of a file that need not even be read; None for all others.
+    ahead : callable
+        How many pictures to read and decode ahead, if more than 32 for each processor: two batches, so that the next
+        one is ready when one is encoded.
     """
     workers = os.cpu_count() or 1
     window = 32 * workers
@@ -66,7 +70,7 @@ def read_all(
                     waiting.append(Read(item, there[0], stamp=there[1]))
                 else:
                     waiting.append(pool.submit(_read, item, known, preprocess))
-                if len(waiting) >= window:
+                if len(waiting) >= max(window, ahead()):
                     yield _result(waiting.popleft())
             while waiting:
                 yield _result(waiting.popleft())

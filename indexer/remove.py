@@ -89,7 +89,7 @@ def remove(
             _command(artists, collections, digests),
             f"remove: {removed} pictures, {rejects} rejects",
         )
-        how = ann_after(index, np.flatnonzero(~gone), left.n, encoder.dim)
+        how, notes = ann_after(index, np.flatnonzero(~gone), left.n, encoder.dim)
         root = write(
             path,
             replace(left, log=[_erase(line, artists) for line in contents.log]),
@@ -97,7 +97,7 @@ def remove(
             entry=entry(command, summary, index.root_digest),
             **how,
         )
-    return RemoveReport(removed, rejects, left.n, root, tuple(how["carry"].notes if how["carry"] else ()))
+    return RemoveReport(removed, rejects, left.n, root, tuple(notes))
 
 
 def _meets(

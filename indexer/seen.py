@@ -23,9 +23,11 @@ _FolderName = Callable[[str], str]
 
 
 def stamp_of(status: os.stat_result) -> Stamp:
-    """Size in bytes, time of change in nanoseconds, inode; `NO_STAMP` of a file that changed a moment ago."""
-    if abs(time.time() - status.st_mtime) < AT_REST or status.st_mtime > time.time():
-        return NO_STAMP
+    """Size in bytes, time of change in nanoseconds, inode; `NO_STAMP` of a file that changed a moment ago, or will."""
+    return _stamp(status) if time.time() - status.st_mtime >= AT_REST else NO_STAMP
+
+
+def _stamp(status: os.stat_result) -> Stamp:
     return status.st_size, status.st_mtime_ns, status.st_ino
 
 
@@ -129,8 +131,7 @@ class Seen:
             status = os.stat(item.path)  # noqa: PTH116 - many
         except OSError:
             return None
-        same = there[0] == (status.st_size, status.st_mtime_ns, status.st_ino)
-        return (there[1], there[0]) if same else None
+        return (there[1], there[0]) if there[0] == _stamp(status) else None
 
 
 def _digests(column: object) -> list[bytes]:

@@ -163,8 +163,7 @@ class Index:
         dataset = self._file.get(name)
         if dataset is None or dataset.shape != (n, 3) or dataset.dtype != np.dtype("<i8"):
             return stamps_or_zeros(None, n)
-        stamps: Stamps = dataset[:]
-        return stamps
+        return np.asarray(dataset[:])
 
     def log(self) -> list[dict[str, str]]:
         """Return the changes made to this index, oldest first."""

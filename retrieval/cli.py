@@ -130,6 +130,8 @@ def _print_answer(answer: dict[str, Any]) -> None:
             ],
             left=3,
         )
+        if not found["artists"]:  # control pictures are nobody's
+            continue
         print_table(
             f"{answer['query']}: their artists",
             ["artist", "of the nearest", "best cosine"],

@@ -54,7 +54,8 @@ def ask(  # noqa: PLR0913
     -------
     answers : list of dict
         One for each query, with its neighbours and artists by kind (JSON-ready). Where some of the neighbours may be
-        missing, `approximate` has the kind of index and the recall@10 that was measured.
+        missing, `approximate` has the kind of index and the recall@10 that was measured: of searches in all rows, or
+        the lower one of that and of searches in a tenth of them.
     rejected : dict
         Pictures that could not be read, with the reason.
 
@@ -117,7 +118,8 @@ class _Search:
         )
         said: list[dict[str, Any]] = [{} for _ in queries]
         if searcher.approximate_queries > before:
-            how = {"kind": record.kind, "recall": record.recall, "recall_queries": record.n_queries}
+            recall = record.recall if among.all() else min(record.recall, record.recall_among)
+            how = {"kind": record.kind, "recall": recall, "recall_queries": record.n_queries}
             said[: self._n_pictures] = [{"approximate": how} for _ in range(self._n_pictures)]
         return found, said
 

@@ -102,3 +102,11 @@ def works(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path / root
 
     return draw
+
+
+@pytest.fixture(scope="session")
+def optimized(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """An index file of each kind, approximate and exact, over the same vectors; not to be changed."""
+    from approximate import one_of_each
+
+    return one_of_each(tmp_path_factory.mktemp("optimized"))

@@ -14,7 +14,6 @@ from approximate import (
     N,
     clustered,
     copy,
-    one_of_each,
     run,
     searcher,
     shared,
@@ -30,23 +29,17 @@ from indexer.store import Index, recompute_root_digest
 from retrieval.search import nearest
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """One file of each kind; not to be changed."""
-    return one_of_each(tmp_path_factory.mktemp("made"))
-
-
 @pytest.fixture
-def path(made: dict[str, Path], tmp_path: Path) -> Path:
-    return copy(made["ivf-pq"], tmp_path)
+def path(optimized: dict[str, Path], tmp_path: Path) -> Path:
+    return copy(optimized["ivf-pq"], tmp_path)
 
 
 # Recall
 
 
 @pytest.mark.parametrize("kind", APPROXIMATE)
-def test_the_recall_that_is_stored_is_the_recall_that_there_is(made: dict[str, Path], kind: str) -> None:
-    with Index(made[kind]) as index:
+def test_the_recall_that_is_stored_is_the_recall_that_there_is(optimized: dict[str, Path], kind: str) -> None:
+    with Index(optimized[kind]) as index:
         record = Record.read(index.ann())
         fresh = clustered(1_000, seed=7)
         found = searcher(index).search(fresh.astype(np.float32), 10)[1]
@@ -68,7 +61,10 @@ def test_recall_is_counted_without_the_query_itself_and_by_brute_force() -> None
     class Half:
         """Finds every second of the nearest, the query itself among them."""
 
-        def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        def search(
+            self, queries: np.ndarray, k: int, *, among: np.ndarray | None = None
+        ) -> tuple[np.ndarray, np.ndarray]:
+            assert among is None
             return queries, truth(table, table[rows], 2 * k)[:, ::2]
 
     found = ann_measure.recalls(Half(), table, asked)  # type: ignore[arg-type]
@@ -111,8 +107,10 @@ def test_held_out_rows_leave_no_trace_in_what_is_trained() -> None:
 
 
 @pytest.mark.parametrize("kind", APPROXIMATE)
-def test_every_kind_comes_back_bit_for_bit_and_is_opened_in_place(made: dict[str, Path], kind: str) -> None:
-    with Index(made[kind]) as index, h5py.File(made[kind], locking=False) as file:
+def test_every_kind_comes_back_bit_for_bit_and_is_opened_in_place(
+    optimized: dict[str, Path], kind: str
+) -> None:
+    with Index(optimized[kind]) as index, h5py.File(optimized[kind], locking=False) as file:
         data = index.ann_data()
         opened = ann_kinds.read(kind, data, index.vectors)
         assert isinstance(data, np.memmap) and (data == file["ann/data"][:]).all()
@@ -129,8 +127,8 @@ def test_every_kind_comes_back_bit_for_bit_and_is_opened_in_place(made: dict[str
         assert recompute_root_digest(index) == index.root_digest
 
 
-def test_an_optimized_file_is_the_same_but_for_ann_and_the_log(made: dict[str, Path]) -> None:
-    with Index(made["exact"]) as before, Index(made["ivf-pq"]) as after:
+def test_an_optimized_file_is_the_same_but_for_ann_and_the_log(optimized: dict[str, Path]) -> None:
+    with Index(optimized["exact"]) as before, Index(optimized["ivf-pq"]) as after:
         assert before.root_digest == after.root_digest and (before.vectors == after.vectors).all()
         assert [line["summary"].split(":")[0] for line in after.log()] == ["build", "optimize"]
         line = after.log()[-1]
@@ -140,9 +138,9 @@ def test_an_optimized_file_is_the_same_but_for_ann_and_the_log(made: dict[str, P
         assert (one[0] == other[0]).all() and (one[1] == other[1]).all()
 
 
-def test_exact_takes_it_back(path: Path, made: dict[str, Path]) -> None:
+def test_exact_takes_it_back(path: Path, optimized: dict[str, Path]) -> None:
     assert "is exact again" in run("optimize", "-i", path, "--kind", "exact").stdout
-    with Index(path) as index, Index(made["exact"]) as before:
+    with Index(path) as index, Index(optimized["exact"]) as before:
         assert index.ann() == before.ann() and (index.ann_data() == before.ann_data()).all()
         assert stored(index) is None and index.root_digest == before.root_digest
     written = path.read_bytes()
@@ -155,10 +153,10 @@ def test_exact_takes_it_back(path: Path, made: dict[str, Path]) -> None:
 
 @pytest.mark.parametrize("kind", APPROXIMATE)
 def test_scores_are_those_of_the_vectors_and_some_rows_alone_are_searched(
-    made: dict[str, Path], kind: str
+    optimized: dict[str, Path], kind: str
 ) -> None:
     fresh = clustered(50, seed=2)
-    with Index(made[kind]) as index:
+    with Index(optimized[kind]) as index:
         table = np.asarray(index.vectors)
         among = np.arange(N) % 3 == 0
         quick = searcher(index, exact_rows=10)
@@ -167,20 +165,40 @@ def test_scores_are_those_of_the_vectors_and_some_rows_alone_are_searched(
         cosines = np.einsum("qd,qkd->qk", fresh.astype(np.float64), table[rows].astype(np.float64))
         assert np.abs(scores - cosines).max() < 1e-5
         wanted = np.flatnonzero(among)[truth(table[among], fresh)]
-        assert shared(rows, wanted) > 0.8  # HNSW is built by threads: its graph varies
+        assert shared(rows, wanted) > 0.9
 
 
-def test_what_it_cannot_answer_well_is_searched_exactly(made: dict[str, Path]) -> None:
+@pytest.mark.parametrize("kind", APPROXIMATE)
+@pytest.mark.parametrize("one_in", [1, 2, 3, 5, 9])
+def test_the_recall_asked_for_is_reached_also_among_some_rows(
+    optimized: dict[str, Path], kind: str, one_in: int
+) -> None:
+    """The nearest ten of a third are about the nearest thirty of all: that takes more than thrice the lists."""
+    fresh = clustered(600, seed=2)
+    with Index(optimized[kind]) as index:
+        record, table = Record.read(index.ann()), np.asarray(index.vectors)
+        among = np.random.default_rng(4).random(N) < 1 / one_in
+        rows = searcher(index, exact_rows=10).search(fresh.astype(np.float32), 10, among=among)[1]
+        wanted = np.flatnonzero(among)[truth(table[among], fresh)]
+        assert record.recall_among > 0.94
+        assert shared(rows, wanted) > record.target - 0.015  # three standard errors
+
+
+def test_what_it_cannot_answer_well_is_searched_exactly(optimized: dict[str, Path]) -> None:
     fresh = clustered(30, seed=2)
     few = np.arange(N) % 20 == 0
-    with Index(made["ivf-pq"]) as index:
+    with Index(optimized["ivf-pq"]) as index:
         table, quick = np.asarray(index.vectors), searcher(index)
         for k, among in ((10, few), (10, np.arange(N) < N // 2), (N // 2, None), (2_000, None)):
             rows = np.flatnonzero(among) if among is not None else np.arange(N)
             found = nearest(quick, table, fresh, k=k, among=among)
             assert (found.rows == rows[truth(table[rows], fresh, k)]).all()
         assert not quick.approximate_queries
-        quick.parameters = {"nprobe": 1, "refine": 2}  # a list has fewer rows than are asked for
+        quick.parameters = {
+            "nprobe": 1,
+            "nprobe-among-tenth": 2,
+            "refine": 2,
+        }  # a list has fewer rows than are asked for
         found = quick.search(fresh.astype(np.float32), 40)[1]
         exact = (found == truth(table, fresh, 40)).all(axis=1)
         assert (found >= 0).all() and 0 < quick.approximate_queries < len(fresh)
@@ -210,8 +228,10 @@ def damage(path: Path, name: str, value: Any) -> None:
         ("kind", "ivf"),
         ("kind", "hnsw"),
         ("parameters", "{}"),
-        ("parameters", '{"nprobe": 0, "refine": 2}'),
-        ("parameters", '{"nprobe": 999999, "refine": 2}'),
+        ("parameters", '{"nprobe": 0, "nprobe-among-tenth": 1, "refine": 2}'),
+        ("parameters", '{"nprobe": 1, "nprobe-among-tenth": 999999, "refine": 2}'),
+        ("parameters", '{"nprobe": 1, "refine": 2}'),
+        ("recall-among-tenth", -1.0),
         ("parameters", "no JSON"),
         ("metric", "l2"),
         ("recall", 2.0),
@@ -225,8 +245,8 @@ def test_attributes_that_lie_are_refused(path: Path, name: str, value: Any) -> N
 
 
 @pytest.mark.parametrize("kind", APPROXIMATE)
-def test_an_index_over_other_rows_is_refused(made: dict[str, Path], kind: str) -> None:
-    with Index(made[kind]) as index:
+def test_an_index_over_other_rows_is_refused(optimized: dict[str, Path], kind: str) -> None:
+    with Index(optimized[kind]) as index:
         data, table = index.ann_data(), np.asarray(index.vectors)
         for other in (table[:-1], table[:, :16].copy(), np.concatenate([table, table[:1]])):
             with pytest.raises(ImindexError, match="damaged"):
@@ -240,8 +260,8 @@ def test_an_index_over_other_rows_is_refused(made: dict[str, Path], kind: str) -
             ann_kinds.read(kind, faiss.serialize_index(flat), table)
 
 
-def test_rows_and_links_outside_the_file_are_refused(made: dict[str, Path]) -> None:
-    with Index(made["ivf"]) as index:
+def test_rows_and_links_outside_the_file_are_refused(optimized: dict[str, Path]) -> None:
+    with Index(optimized["ivf"]) as index:
         data, table = np.array(index.ann_data()), np.asarray(index.vectors)
         opened = ann_kinds.read("ivf", data, table)
         lists = [(rows.copy(), codes) for rows, codes in ann_kinds.take_apart(opened)]
@@ -252,7 +272,7 @@ def test_rows_and_links_outside_the_file_are_refused(made: dict[str, Path]) -> N
             bad = ann_kinds.to_bytes(ann_kinds.put_together(opened, ann_kinds.centroids_of(opened), changed))
             with pytest.raises(ImindexError, match=said):
                 ann_kinds.read("ivf", bad, table)
-    with Index(made["hnsw"]) as index:
+    with Index(optimized["hnsw"]) as index:
         data, table = np.array(index.ann_data()), np.asarray(index.vectors)
         links = faiss.vector_to_array(ann_kinds.read("hnsw", data, table).hnsw.neighbors)[:64].tobytes()
         place = data.tobytes().index(links)

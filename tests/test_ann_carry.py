@@ -13,7 +13,6 @@ from approximate import (
     clustered,
     contents,
     copy,
-    one_of_each,
     searcher,
     shared,
     truth,
@@ -27,38 +26,32 @@ from indexer.remove import remove
 from indexer.store import Index, write
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """One file of each kind; not to be changed."""
-    return one_of_each(tmp_path_factory.mktemp("made"))
-
-
 @pytest.fixture
-def path(made: dict[str, Path], tmp_path: Path) -> Path:
-    return copy(made["ivf-pq"], tmp_path)
+def path(optimized: dict[str, Path], tmp_path: Path) -> Path:
+    return copy(optimized["ivf-pq"], tmp_path)
 
 
 # Rows come and go
 
 
-def grown(path: Path, extra: np.ndarray, keep: np.ndarray | None = None) -> ann_carry.Carry:
-    """Write the index at `path` anew with some rows kept and others added."""
+def grown(path: Path, extra: np.ndarray, keep: np.ndarray | None = None) -> list[str]:
+    """Write the index at `path` anew with some rows kept and others added; return the notes."""
     with Index(path) as old:
         keep = np.ones(old.n, bool) if keep is None else keep
         table = np.concatenate([np.asarray(old.vectors)[keep], extra])
-        how = ann_after(old, np.flatnonzero(keep), len(table), DIM)
+        how, notes = ann_after(old, np.flatnonzero(keep), len(table), DIM)
         write(path, contents(len(table)), [table], entry=entry("", "test", ""), **how)
     assert how["carry"] is not None
-    return how["carry"]
+    return notes
 
 
 @pytest.mark.parametrize("kind", APPROXIMATE)
-def test_added_rows_are_found_without_training(made: dict[str, Path], tmp_path: Path, kind: str) -> None:
-    path = copy(made[kind], tmp_path)
+def test_added_rows_are_found_without_training(optimized: dict[str, Path], tmp_path: Path, kind: str) -> None:
+    path = copy(optimized[kind], tmp_path)
     with Index(path) as index:
         before = Record.read(index.ann())
     extra = clustered(700, seed=5)
-    assert grown(path, extra).notes == []
+    assert grown(path, extra) == []
     with Index(path) as index:
         after, table = Record.read(index.ann()), np.asarray(index.vectors)
         assert index.n == N + 700 and after.rows_trained == N
@@ -75,13 +68,13 @@ def test_added_rows_are_found_without_training(made: dict[str, Path], tmp_path: 
 
 @pytest.mark.parametrize("kind", ["ivf-pq", "ivf"])
 def test_carrying_over_is_what_filling_anew_would_give(
-    made: dict[str, Path], tmp_path: Path, kind: str
+    optimized: dict[str, Path], tmp_path: Path, kind: str
 ) -> None:
     """Codes and lists of kept and added rows are those that the quantiser gives the vectors themselves."""
-    path = copy(made[kind], tmp_path)
+    path = copy(optimized[kind], tmp_path)
     keep = np.arange(N) % 7 != 0
     grown(path, clustered(300, seed=6), keep)
-    with Index(made[kind]) as old, Index(path) as index:
+    with Index(optimized[kind]) as old, Index(path) as index:
         first = ann_kinds.read(kind, old.ann_data(), old.vectors)
         opened = ann_kinds.read(kind, index.ann_data(), index.vectors)
         table = np.asarray(index.vectors, np.float32)
@@ -97,8 +90,10 @@ def test_carrying_over_is_what_filling_anew_would_give(
 
 
 @pytest.mark.parametrize("kind", APPROXIMATE)
-def test_an_artist_who_is_removed_is_in_no_list(made: dict[str, Path], tmp_path: Path, kind: str) -> None:
-    path = copy(made[kind], tmp_path)
+def test_an_artist_who_is_removed_is_in_no_list(
+    optimized: dict[str, Path], tmp_path: Path, kind: str
+) -> None:
+    path = copy(optimized[kind], tmp_path)
     with Index(path) as index:
         gone = index.column("artist") == 3
         old_table = np.asarray(index.vectors)
@@ -153,7 +148,7 @@ def test_it_is_trained_anew_when_it_has_grown_out_of_its_training(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ann_carry, "_GROWTH", 1.1)
-    notes = grown(path, clustered(600, seed=5)).notes
+    notes = grown(path, clustered(600, seed=5))
     assert len(notes) == 1 and "trained anew: it was trained on 5000 rows, of 5600 now" in notes[0]
     with Index(path) as index:
         record = Record.read(index.ann())
@@ -169,7 +164,7 @@ def test_it_is_trained_anew_when_what_comes_is_of_another_kind(
     other = middle[rng.integers(0, 200, 6_000)] + 0.3 * rng.normal(size=(6_000, DIM))
     other = (other / np.linalg.norm(other, axis=1, keepdims=True)).astype(np.float16)
     monkeypatch.setattr(ann_carry, "_GROWTH", 2.5)
-    notes = grown(path, other).notes
+    notes = grown(path, other)
     assert len(notes) == 1 and "trained anew" in notes[0] and "times the work" in notes[0]
     with Index(path) as index:
         assert Record.read(index.ann()).rows_trained == N + 6_000
@@ -177,10 +172,10 @@ def test_it_is_trained_anew_when_what_comes_is_of_another_kind(
 
 def test_too_few_rows_left_or_a_damaged_index_is_exact_again(path: Path, tmp_path: Path) -> None:
     few = copy(path, tmp_path / "few") if (tmp_path / "few").mkdir() is None else path
-    assert "too few" in grown(few, clustered(1), np.arange(N) < 900).notes[0]
+    assert "too few" in grown(few, clustered(1), np.arange(N) < 900)[0]
     with h5py.File(path, "r+") as file:
         file["ann/data"][:40] = 0
-    assert "damaged" in grown(path, clustered(1)).notes[0]
+    assert "damaged" in grown(path, clustered(1))[0]
     for each in (few, path):
         with Index(each) as index:
             assert index.ann() == ann.describe()

@@ -164,3 +164,24 @@ def test_every_command_in_the_readme_exists() -> None:
     options = {word for command in every for p in command.params for word in getattr(p, "opts", [])}
     for word in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", text):
         assert word in options | {"--help", "--version"} or f"scripts/{word}" in text, word
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the scripts are for bash")
+@pytest.mark.parametrize(("words", "asked"), [((), "demo runs/demo"), (("a folder",), "demo a folder")])
+def test_the_demo_script_installs_imindex_and_runs_it_in_the_folder_named(
+    tmp_path: Path, words: tuple[str, ...], asked: str
+) -> None:
+    """With stand-ins for python and imindex that write down what they are asked for."""
+    programs = tmp_path / "venv" / "bin"
+    programs.mkdir(parents=True)
+    for name in ("python", "imindex"):
+        (programs / name).write_text(f'#!/bin/sh\necho "{name} $*" >> "{tmp_path}/asked"\n')
+        (programs / name).chmod(0o755)
+    subprocess.run(
+        [ROOT / "scripts" / "demo", *words],
+        check=True,
+        env={**os.environ, "IMINDEX_VENV": str(tmp_path / "venv")},
+    )
+    install, run = (tmp_path / "asked").read_text().splitlines()
+    assert install.startswith("python -m pip install ") and install.endswith("--editable .")
+    assert run == f"imindex {asked}"

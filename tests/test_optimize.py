@@ -16,7 +16,6 @@ from approximate import (
     clustered,
     contents,
     copy,
-    one_of_each,
     run,
     save,
 )
@@ -34,22 +33,16 @@ from indexer.optimize import optimize
 from indexer.store import Index
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """One file of each kind; not to be changed."""
-    return one_of_each(tmp_path_factory.mktemp("made"))
-
-
 @pytest.fixture
-def path(made: dict[str, Path], tmp_path: Path) -> Path:
-    return copy(made["ivf-pq"], tmp_path)
+def path(optimized: dict[str, Path], tmp_path: Path) -> Path:
+    return copy(optimized["ivf-pq"], tmp_path)
 
 
 # Choosing
 
 
-def test_a_small_index_stays_exact_and_says_why(made: dict[str, Path], tmp_path: Path) -> None:
-    path = copy(made["exact"], tmp_path)
+def test_a_small_index_stays_exact_and_says_why(optimized: dict[str, Path], tmp_path: Path) -> None:
+    path = copy(optimized["exact"], tmp_path)
     before = path.read_bytes()
     result = run("optimize", "-i", path)
     assert "stays exact: an exact search of fewer than 100,000 rows takes milliseconds." in result.stdout
@@ -59,10 +52,10 @@ def test_a_small_index_stays_exact_and_says_why(made: dict[str, Path], tmp_path:
 
 
 def test_auto_takes_what_fits_and_is_worth_it(
-    made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    optimized: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "EXACT_ROWS", N)
-    path = copy(made["exact"], tmp_path)
+    path = copy(optimized["exact"], tmp_path)
     assert "hardly quicker" in optimize(path).reason  # of 5,000 rows of 32 numbers
     monkeypatch.setattr(module, "_WORTH", 1e-3)
     assert "more than the 10,000 allowed" in optimize(path, memory=10_000).reason
@@ -84,9 +77,9 @@ def test_auto_takes_what_fits_and_is_worth_it(
     ],
 )
 def test_what_cannot_be_is_refused_and_changes_nothing(
-    made: dict[str, Path], tmp_path: Path, options: dict[str, Any], said: str
+    optimized: dict[str, Path], tmp_path: Path, options: dict[str, Any], said: str
 ) -> None:
-    path = copy(made["exact"], tmp_path)
+    path = copy(optimized["exact"], tmp_path)
     before = path.read_bytes()
     with pytest.raises(ImindexError, match=said):
         optimize(path, **options)
@@ -94,12 +87,12 @@ def test_what_cannot_be_is_refused_and_changes_nothing(
 
 
 def test_a_named_kind_needs_rows_and_the_recall(
-    made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    optimized: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for n in (0, 999):
         with pytest.raises(ImindexError, match="needs 1000"):
             optimize(save(tmp_path / f"{n}.h5", clustered(n)), kind="ivf-pq")
-    path = copy(made["exact"], tmp_path)
+    path = copy(optimized["exact"], tmp_path)
     before = path.read_bytes()
     monkeypatch.setattr(ann_measure, "reaches", lambda *_: False)
     with pytest.raises(ImindexError, match="does not reach"):
@@ -138,8 +131,8 @@ KILLED = """
 
 
 @pytest.mark.parametrize("place", ["train", "write", "rename"])
-def test_sigkill_leaves_the_old_file(made: dict[str, Path], tmp_path: Path, place: str) -> None:
-    path = copy(made["exact"], tmp_path)
+def test_sigkill_leaves_the_old_file(optimized: dict[str, Path], tmp_path: Path, place: str) -> None:
+    path = copy(optimized["exact"], tmp_path)
     before = path.read_bytes()
     child = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(KILLED), str(path), place],
@@ -154,13 +147,13 @@ def test_sigkill_leaves_the_old_file(made: dict[str, Path], tmp_path: Path, plac
 # Commands
 
 
-def test_info_says_kind_recall_parameters_and_size(made: dict[str, Path]) -> None:
-    shown = " ".join(run("info", "-i", made["ivf-pq"]).stdout.split())
-    with Index(made["ivf-pq"]) as index:
+def test_info_says_kind_recall_parameters_and_size(optimized: dict[str, Path]) -> None:
+    shown = " ".join(run("info", "-i", optimized["ivf-pq"]).stdout.split())
+    with Index(optimized["ivf-pq"]) as index:
         record, size = Record.read(index.ann()), len(index.ann_data())
     assert f"ivf-pq, recall@10 {record.recall:.3f} on 250 held-out queries (0.95 asked for)" in shown
     assert f"nprobe {record.parameters['nprobe']}" in shown and f"{size / 1e6:.1f} MB" in shown
-    said = json.loads(run("info", "-i", made["ivf-pq"], "--json").stdout)["ann"]
+    said = json.loads(run("info", "-i", optimized["ivf-pq"], "--json").stdout)["ann"]
     assert said["recall"] == record.recall and said["bytes"] == size and said["rows-trained"] == N
 
 
