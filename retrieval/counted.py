@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -73,7 +73,8 @@ class _Count:
     def add(self, scores: npt.NDArray[Any], out: Int64, flags: npt.NDArray[np.bool_]) -> None:
         """Count some more scores; `out` and `flags` are room to work in, as long as they."""
         cell = self.cell(scores, out)
-        np.clip(cell, 0, len(self.cells) - 1, out=cell)
+        np.maximum(cell, 0, out=cell)  # np.clip asks for the limits of the type, at each call
+        np.minimum(cell, len(self.cells) - 1, out=cell)
         np.add.at(self.cells, cell, _ONE)
         self.hot.take(cell, out=flags, mode="clip")
         near = scores.compress(flags)
@@ -133,16 +134,37 @@ def counted_ranks(
     n_cells = 2 ** min(16, max(10, (16 * most - 1).bit_length()))
     # Cells and flags, and for each own score itself, its place, two counts and those that are pending.
     step = max(1, state_bytes // (5 * n_cells + (32 + 8 * 8) * most + 4 * PIECE))
+    room = _Room.of(min(step, len(order)), sides.imitations, limit_bytes)
     with ThreadPoolExecutor(threads or processors()) as pool:
         for start in range(0, len(order), step):
             rows = order[start : start + step]
-            yield from _count_works(sides, rows, by_artist, (n_cells, limit_bytes), pool)
+            yield from _count_works(sides, rows, by_artist, (n_cells, limit_bytes), room, pool)
+
+
+class _Room(NamedTuple):
+    """Memory for a tile of imitations and its products: the same pages, again and again."""
+
+    wide: Float64
+    product: Float64
+
+    @classmethod
+    def of(cls, n_works: int, imitations: Float16, limit_bytes: int) -> _Room:
+        m, d = imitations.shape
+        width = max(1, min(m, 4 * PIECE, 2 * limit_bytes // (8 * d)))
+        return cls(
+            np.empty((width, d)), np.empty(min(n_works, max(1, limit_bytes // (8 * width))) * width)
+        )
 
 
 def _count_works(
-    sides: Sides, rows: Int64, by_artist: list[Int64], sizes: tuple[int, int], pool: ThreadPoolExecutor
+    sides: Sides,
+    rows: Int64,
+    by_artist: list[Int64],
+    sizes: tuple[int, int],
+    room: _Room,
+    pool: ThreadPoolExecutor,
 ) -> Iterator[Part]:
-    m, d = sides.imitations.shape
+    m = len(sides.imitations)
     n_cells, limit_bytes = sizes
     artist = sides.work_artist[rows]
     left = sides.works[rows].astype(np.float64)
@@ -152,17 +174,13 @@ def _count_works(
     for here in runs(artist):
         own = _own_scores(sides, left[here], by_artist[artist[here.start]], limit_bytes)
         counts += [_Count(own[i - here.start], cells[i], hot[i]) for i in range(here.start, here.stop)]
-    width = max(1, min(m, 4 * PIECE, 2 * limit_bytes // (8 * d)))
-    room = np.empty(
-        min(len(rows), max(1, limit_bytes // (8 * width))) * width
-    )  # the same pages, again and again
-    n_workers = pool._max_workers
+    width, n_workers = len(room.wide), pool._max_workers
     for start in range(0, m, width):
         columns = slice(start, min(m, start + width))
-        wide = _widen(sides.imitations[columns], pool)
+        wide = _widen(sides.imitations[columns], room.wide, pool)
         for some in blocks(len(rows), width, limit_bytes):
             part = left[some]
-            product = room[: len(part) * len(wide)].reshape(len(part), len(wide))
+            product = room.product[: len(part) * len(wide)].reshape(len(part), len(wide))
             np.matmul(part, wide.T, out=product)
             count = partial(_count_rows, sides, counts[some], product, start)
             for _ in pool.map(count, [slice(i, None, n_workers) for i in range(n_workers)]):
@@ -183,8 +201,8 @@ def _own_scores(sides: Sides, works: Float64, columns: Int64, limit_bytes: int) 
     return scores
 
 
-def _widen(vectors: Float16, pool: ThreadPoolExecutor) -> Float64:
-    wide = np.empty(vectors.shape)
+def _widen(vectors: Float16, room: Float64, pool: ThreadPoolExecutor) -> Float64:
+    wide = room[: len(vectors)]
     cuts = [slice(start, start + 1024) for start in range(0, len(vectors), 1024)]
     for _ in pool.map(lambda some: np.copyto(wide[some], vectors[some]), cuts):
         pass
