@@ -59,7 +59,7 @@ class BuildReport:
     seconds : float
         Wall-clock time.
     notes : tuple of str
-        What became of an approximate index: trained anew, exact again.
+        That an earlier run was killed; what became of an approximate index: trained anew, exact again.
     """
 
     rows: int
@@ -132,7 +132,7 @@ def build(  # noqa: PLR0913
     started = time.monotonic()
     path = real_file(Path(path))
     with contextlib.ExitStack() as stack:
-        parts = stack.enter_context(Parts(path, encoder.info))
+        parts = stack.enter_context(Parts(path, encoder.info, command))
         old = stack.enter_context(Index(path)) if path.exists() else None
         if old is not None:
             require_same(old.encoder, encoder.info)
@@ -165,7 +165,7 @@ def build(  # noqa: PLR0913
         already_rejected=loop.already_rejected,
         waiting=waiting,
         root_digest=root,
-        notes=notes,
+        notes=(*parts.notes, *notes),
         seconds=time.monotonic() - started,
     )
 

@@ -24,16 +24,18 @@ import numpy.typing as npt
 
 from indexer.errors import ImindexError
 from indexer.files import put_in_place
+from indexer.locks import alone
 
 OK, WARNING, FAULT = "ok", "warning", "fault"
 FAISS_PACKAGES = ("faiss", "faiss-cpu", "faiss-gpu", "faiss-gpu-cu11", "faiss-gpu-cu12", "faiss-gpu-cu13")
 GIB = 2**30
 _LOCKED_ELSEWHERE = """
 import sys
-from filelock import FileLock, Timeout
+from pathlib import Path
+from indexer.locks import Held, Lock
 try:
-    FileLock(sys.argv[1]).acquire(timeout=0)
-except Timeout:
+    Lock(Path(sys.argv[1])).acquire()
+except Held:
     sys.exit(3)
 """
 
@@ -272,9 +274,7 @@ def file_system(folder: Path) -> Check:
 
 def _locks_others_out(path: Path) -> bool:
     """By another process, for locks of network file systems may hold between processes only."""
-    from filelock import FileLock
-
-    with FileLock(path):
+    with alone(path, "{by}"):
         other = subprocess.run(
             [sys.executable, "-c", _LOCKED_ELSEWHERE, path], capture_output=True, check=False
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,10 +22,28 @@ def put_in_place(path: Path) -> Iterator[Path]:
         yield temporary
         _sync(temporary)
         temporary.replace(path)
-        if os.name == "posix":
-            _sync(path.parent)
+        flush_folder(path.parent)
+    except OSError as error:
+        if error.filename is None or str(error.filename) == str(temporary):  # NumPy and HDF5 do not say
+            error.filename = str(path)
+            error.strerror = os.strerror(error.errno) if error.errno else str(error)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, so that a power cut does not take them again."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in reversed(missing):
+        flush_folder(folder.parent)
+
+
+def flush_folder(path: Path) -> None:
+    """Bring to the disk which names a folder holds: what was made, renamed and deleted in it."""
+    if os.name == "posix":
+        _sync(path)
 
 
 def real_file(path: Path) -> Path:
@@ -41,9 +60,22 @@ def clear_leftovers(path: Path) -> None:
             leftover.unlink(missing_ok=True)
 
 
+def flush(descriptor: int) -> None:
+    """Bring an open file to the disk; on macOS, beyond the disk's own memory too."""
+    if sys.platform == "darwin":
+        import fcntl
+
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+            return
+        except OSError:  # not on this file system
+            pass
+    os.fsync(descriptor)
+
+
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() or os.name == "posix" else os.O_RDWR)
     try:
-        os.fsync(descriptor)
+        flush(descriptor)
     finally:
         os.close(descriptor)

@@ -59,6 +59,7 @@ def generate(
     *,
     release: str = "",
     batch_size: int | None = None,
+    command: str = "",
     progress: Callable[[int, int], None] = lambda done, made: None,
 ) -> Report:
     """Make pictures, each from its own seed; what is there already is not made again.
@@ -80,6 +81,8 @@ def generate(
     batch_size : int, optional
         Pictures in one pass. Unless given it goes by their size: 512 x 512 by 8 on CUDA and singly on a CPU. Halved
         when memory runs out.
+    command : str
+        The command line, for whoever finds the folder in use.
     progress : callable
         Is told, after each batch, how many pictures are done and how many were made so far.
 
@@ -96,15 +99,15 @@ def generate(
     out = Path(out)
     release = release or out.resolve().name
     found = find(model)
-    with locked(out):
+    with locked(out, command) as killed:
         folder = Folder(out, release, found.line())
         folder.refuse_other({"release": release, **found.about})
         done = folder.done(shots)
         left = [shot for shot in shots if shot.path not in done]
-        started, size, notes = time.monotonic(), 0, []
+        started, size, notes = time.monotonic(), 0, [killed]
         if left:
             pipeline = Pipeline(found, model, batch_size)
-            notes = [check_space(out, len(left), pipeline.width * pipeline.height), pipeline.too_long(left)]
+            notes += [check_space(out, len(left), pipeline.width * pipeline.height), pipeline.too_long(left)]
             started = time.monotonic()
             made = 0
             progress(len(done), made)

@@ -14,6 +14,7 @@ from indexer.console import (
     add_options,
     batch_size_of,
     clean,
+    command_line,
     count,
     device_option,
     errors_for_people,
@@ -186,7 +187,15 @@ def _generate(wanted: list[Shot], out: Path, release: str, settings: Any, batch_
     say(f"Looking at {settings.model}.")
     try:
         with progress_bar(len(wanted), "Generating") as progress:
-            return generate(wanted, out, settings, release=release, batch_size=size, progress=progress)
+            return generate(
+                wanted,
+                out,
+                settings,
+                release=release,
+                batch_size=size,
+                command=command_line(),
+                progress=progress,
+            )
     except KeyboardInterrupt:
         left = len(missing(wanted, out))
         raise ImindexError(

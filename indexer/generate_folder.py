@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from indexer.errors import ImindexError
-from indexer.files import put_in_place
+from indexer.files import flush, flush_folder, make_folder, put_in_place
+from indexer.locks import alone
 from indexer.prompts import Shot
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Folder:
         """
         file = self.path / shot.path
         with errors_of_the_disk(self.path):
-            file.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(file.parent)
             with put_in_place(file) as temporary:
                 image.save(temporary, format="PNG", pnginfo=self._chunks(shot))
                 digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
@@ -113,7 +113,7 @@ class Folder:
                 self._manifest = _open_to_append(self.path / MANIFEST)
             self._manifest.write(_json(line))
             self._manifest.flush()
-            os.fsync(self._manifest.fileno())
+            flush(self._manifest.fileno())
         self._lines[shot.path] = line
 
     def finish(self, shots: Sequence[Shot]) -> list[Line]:
@@ -205,31 +205,23 @@ def _is_done(folder: Path, shot: Shot, line: Line | None) -> bool:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, command: str = "") -> Iterator[str]:
     """Create the folder and keep other processes out of it; clear what killed ones left half-written.
+
+    Yields a note on a process that was killed; mostly empty.
 
     Raises
     ------
     ImindexError
         Another process generates into it.
     """
-    from filelock import FileLock, Timeout
-
     with errors_of_the_disk(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ImindexError(
-            f"Another process generates into {folder}. Wait for it, or choose another folder."
-        ) from None
-    try:
+        make_folder(folder)
+    refusal = f"{folder} is being generated into by {{by}}. Wait for it to end, or choose another folder."
+    with alone(folder / ".lock", refusal, command) as note:
         for leftover in folder.rglob(".*.new"):
             leftover.unlink(missing_ok=True)
-        yield
-    finally:
-        lock.release()
+        yield note
 
 
 def check_space(folder: Path, n: int, pixels: int) -> str:
@@ -283,6 +275,7 @@ def errors_of_the_disk(folder: Path) -> Iterator[None]:
 def _open_to_append(manifest: Path) -> Any:
     """Open the manifest; a last line that was cut off is taken away first."""
     opened = manifest.open("ab")
+    flush_folder(manifest.parent)
     content = manifest.read_bytes()
     if content and not content.endswith(b"\n"):
         opened.truncate(content.rfind(b"\n") + 1)

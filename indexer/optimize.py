@@ -111,7 +111,9 @@ def optimize(
     path = real_file(path)
     with Index(path) as index:
         encoder = index.encoder
-    with Parts(path, encoder), Index(path) as index:
+    with Parts(path, encoder, command) as parts, Index(path) as index:
+        for line in parts.notes:
+            note(line)
         made, reason = _choose(index, recall, memory, kind, seed, note)
         done: dict[str, Any] = {"target": recall, "rows": index.n, "reason": reason}
         if made is None and not is_approximate(index.ann()):

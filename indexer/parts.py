@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock, Timeout
 
 from indexer.contents import EncoderInfo, canonical_json
 from indexer.errors import ImindexError
-from indexer.files import put_in_place
+from indexer.files import flush_folder, make_folder, put_in_place
+from indexer.locks import Held, Lock
 
 
 @dataclass
@@ -50,6 +50,8 @@ class Parts:
         The committed pictures by digest; a number counts through the parts in order.
     rejected : dict of bytes to str
         The pictures found unreadable, with the reason.
+    notes : list of str
+        That a builder before this one was killed.
 
     Raises
     ------
@@ -57,26 +59,33 @@ class Parts:
         Another build of this index is running, or a stopped one used another encoder.
     """
 
-    def __init__(self, index: Path, encoder: EncoderInfo):
+    def __init__(self, index: Path, encoder: EncoderInfo, command: str = ""):
         self.folder = index.with_name(index.name + ".parts")
         self._index = index
         self._encoder = encoder
         self.numbers: dict[bytes, int] = {}
         self.rejected: dict[bytes, str] = {}
         self._files: list[Path] = []
+        self._lock = Lock(self.folder / "lock", command)
+        self.notes: list[str] = []
         self._starts = [0]
         """The first number of each part, and the next free one."""
 
     def __enter__(self) -> Parts:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(self.folder / "lock")
+        make_folder(self.folder.parent)
         try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
+            self._lock.acquire()
+        except Held as held:
             raise ImindexError(
-                f"{self._index} is being built by another process. Wait for it to end, or stop it."
+                f"{self._index} is being built by {held.by}. Wait for it to end, or stop it."
             ) from None
+        self.notes = [self._lock.note] if self._lock.note else []
         try:
+            flush_folder(
+                self.folder.parent
+            )  # else a power cut may take the folder, with all that is put into it
+            for leftover in self.folder.glob(".*.new"):
+                leftover.unlink(missing_ok=True)
             files = sorted(self.folder.glob("part-*.npz"))
             self._check_encoder(fresh=not files)
             for path in files:
@@ -95,9 +104,14 @@ class Parts:
     def _check_encoder(self, fresh: bool) -> None:
         path = self.folder / "encoder.json"
         mine = canonical_json(self._encoder.identity())
-        if fresh or not path.exists():
+        if fresh:
             with put_in_place(path) as temporary:
                 temporary.write_text(mine, encoding="utf-8")
+        elif not path.exists():
+            raise ImindexError(
+                f"{path} is missing: nothing says which encoder the vectors in {self.folder} come from. "
+                "Delete the folder; its pictures are then encoded again."
+            )
         elif path.read_text(encoding="utf-8") != mine:
             raise ImindexError(
                 f"{self.folder} holds the work of a stopped build with another encoder than "
@@ -208,5 +222,7 @@ class Parts:
         for number, path in enumerate(self._files):
             if number not in kept:
                 path.unlink()
+        # Before encoder.json goes: vectors that a power cut brings back must not pass for another encoder's.
+        flush_folder(self.folder)
         self._files = [path for number, path in enumerate(self._files) if number in kept]
         return len(waiting)

@@ -71,7 +71,7 @@ def remove(
     path = real_file(path)
     with Index(path) as index:
         encoder = index.encoder
-    with Parts(path, encoder) as parts, Index(path) as index:
+    with Parts(path, encoder, "imindex remove") as parts, Index(path) as index:
         contents = index.contents()
         raw = _digests(digests)
         gone = _meets(contents, contents.items, artists, collections, raw)
@@ -80,7 +80,7 @@ def remove(
         left = without_rows(contents, ~gone, ~gone_rejects)
         removed, rejects = int(gone.sum()), int(gone_rejects.sum())
         if dry_run or not removed + rejects:
-            return RemoveReport(removed, rejects, left.n, index.root_digest)
+            return RemoveReport(removed, rejects, left.n, index.root_digest, tuple(parts.notes))
         clear_leftovers(path)
         # First the parts: after a crash in between, the same command still finds the artist and goes on.
         tables = (contents.items["sha256"][gone], contents.rejects["sha256"][gone_rejects])
@@ -97,7 +97,7 @@ def remove(
             entry=entry(command, summary, index.root_digest),
             **how,
         )
-    return RemoveReport(removed, rejects, left.n, root, tuple(notes))
+    return RemoveReport(removed, rejects, left.n, root, (*parts.notes, *notes))
 
 
 def _meets(

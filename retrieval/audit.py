@@ -15,14 +15,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from indexer.build import BuildReport, build
 from indexer.console import json_ready
 from indexer.contents import canonical_json, json_digest
-from indexer.errors import ImindexError
-from indexer.files import put_in_place
+from indexer.files import make_folder, put_in_place
 from indexer.lazy_encoder import encoder_for
+from indexer.locks import alone
 from indexer.prompts import safe_name, slug
 from indexer.provenance import now, program, versions
 from indexer.sources import Item
@@ -116,7 +114,13 @@ def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
         What the plan names is not there, or not what was registered; another audit is at work in this folder.
     """
     plan, started = run.plan, now()
-    with _alone(run.folder):
+    make_folder(run.folder)
+    refusal = (
+        f"{run.folder} is being audited into by {{by}}. Wait for it to end, or audit into another with --out."
+    )
+    with alone(run.folder / ".lock", refusal, run.command) as killed:
+        if killed:
+            run.show.note(killed)
         with run.stage("check", 0):
             inputs = gather(plan, run.show.note)
         for note in inputs.notes:
@@ -157,18 +161,6 @@ def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
             },
         }
         return _report(run, json_ready(raw), pictures)
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / ".lock", timeout=0):
-            yield
-    except Timeout:
-        raise ImindexError(
-            f"Another audit is at work in {folder}. Wait for it, or audit into another folder with --out."
-        ) from None
 
 
 # Build
@@ -289,7 +281,7 @@ def _kept(
             result: dict[str, Any] = kept["result"]
             return result
     result = json_ready(compute())
-    file.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(file.parent)
     with put_in_place(file) as temporary:
         temporary.write_text(
             json.dumps({"key": key, "digest": json_digest(result), "result": result}, indent=1),

@@ -194,7 +194,10 @@ def _generate(
         progress(len(wanted), 0)
         return
     settings = model_settings(run, release)
-    generate(wanted, folder, settings, release=release.name, batch_size=run.generate_batch, progress=progress)
+    generate(
+        wanted, folder, settings,
+        release=release.name, batch_size=run.generate_batch, command=run.command, progress=progress,
+    )  # fmt: skip
     with put_in_place(noted) as temporary:
         temporary.write_text(asked, encoding="utf-8")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from test_cli import run
 
 import retrieval.report
 from indexer.errors import ImindexError
+from indexer.locks import alone
 from retrieval.audit import Outcome, Run, Show, audit
 from retrieval.plan import read_plan
 
@@ -381,10 +383,11 @@ def test_blocked_pictures_are_listed_and_too_many_are_said(copied: Path) -> None
 
 
 def test_two_audits_in_one_folder_do_not_meet(copied: Path) -> None:
-    from filelock import FileLock
-
-    (copied / "audit").mkdir()
-    with FileLock(copied / "audit/.lock"), pytest.raises(ImindexError, match="Another audit is at work"):
+    said = rf"audited into by process {os.getpid()} on .*: `imindex audit other\.toml`\)\. Wait"
+    with (
+        alone(copied / "audit/.lock", "", "imindex audit other.toml"),
+        pytest.raises(ImindexError, match=said),
+    ):
         run_plan(copied)
 
 

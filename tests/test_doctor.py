@@ -184,8 +184,7 @@ def test_a_file_system_that_does_not_lock_or_cannot_be_written(
     with monkeypatch.context() as patch:
         patch.setattr(doctor.tempfile, "TemporaryDirectory", refuse)
         assert doctor.file_system(tmp_path).status == WARNING
-    monkeypatch.setattr("filelock.FileLock.__enter__", lambda self: self)
-    monkeypatch.setattr("filelock.FileLock.__exit__", lambda *_: None)
+    monkeypatch.setattr("indexer.locks.Lock.acquire", lambda self: None)
     check = doctor.file_system(tmp_path)  # nobody holds the lock, so the other process gets it
     assert check.status == FAULT and "does not keep other processes out" in check.said
 
