@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import importlib
 import inspect
@@ -103,13 +104,31 @@ def errors_for_people(command: F) -> F:
             raise
         except OSError as error:
             raise click.ClickException(_os_error(error)) from error
+        except (MemoryError, RuntimeError) as error:
+            if not isinstance(error, MemoryError) and "allocate memory" not in str(
+                error
+            ):  # PyTorch's word for it
+                raise
+            raise click.ClickException(_NO_MEMORY) from error
 
     return run  # type: ignore[return-value]
 
 
+_NO_MEMORY = (
+    "The memory of this machine, or what this process may have of it, is used up. What was committed is kept: free "
+    "memory or pass a smaller --batch-size, and run the command again."
+)
+_REMEDIES = {
+    errno.ENOSPC: "Free space",
+    errno.EFBIG: "Raise the limit on the size of files (`ulimit -f`), or write to another file system",
+    errno.EROFS: "Mount it for writing, or write elsewhere",
+}
+
+
 def _os_error(error: OSError) -> str:
     what = f"{clean(str(error.filename))}: " if error.filename else ""
-    return f"{what}{error.strerror or error}. Free space or mend the permissions, and run the command again."
+    remedy = _REMEDIES.get(error.errno or 0, "Free space or mend the permissions")
+    return f"{what}{error.strerror or error}. {remedy}, and run the command again."
 
 
 def fail(message: str) -> NoReturn:

@@ -53,7 +53,9 @@ def _answer(request: dict[str, Any]) -> None:
     pid = os.fork()
     if not pid:
         _child(request)
-    killer = threading.Timer(request["seconds"], os.kill, (pid, signal.SIGKILL)) if "seconds" in request else None
+    killer = (
+        threading.Timer(request["seconds"], os.kill, (pid, signal.SIGKILL)) if "seconds" in request else None
+    )
     started = time.monotonic()
     if killer:
         killer.start()
@@ -103,7 +105,9 @@ def _limit(request: dict[str, Any]) -> None:
 
         real, most = encoder.Encoder.encode_images, request["memory-bytes"]
 
-        def encode_images(self: Any, pixels: Any) -> Any:  # from the first batch on; loading the model is not in it
+        def encode_images(
+            self: Any, pixels: Any
+        ) -> Any:  # from the first batch on; loading the model is not in it
             have = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
             resource.setrlimit(resource.RLIMIT_AS, (have + most, have + most))
             return real(self, pixels)
@@ -153,7 +157,11 @@ def _count_steps(fatal: int | None, committed: str) -> list[int]:
         real = getattr(owner, name)
 
         def run(self: Any, first: Any, *more: Any, real: Any = real) -> Any:
-            names = [first.path] if hasattr(first, "path") else [one.hex() for one in [*first.digests, *first.rejected]]
+            names = (
+                [first.path]
+                if hasattr(first, "path")
+                else [one.hex() for one in [*first.digests, *first.rejected]]
+            )
             result = real(self, first, *more)
             os.write(noted, "".join(f"{one}\n" for one in names).encode())
             return result
@@ -174,7 +182,11 @@ class Server:
     def __enter__(self) -> Server:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
         self._process = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
         )
         return self
 
@@ -299,9 +311,9 @@ def kill_once(server: Server, workload: Workload, **when: Any) -> Ended:
 def _wrong_after_kill(workload: Workload, place: Path, ended: Ended) -> Iterable[str]:
     if ended.code not in (0, -signal.SIGKILL):
         yield f"ended with {ended.code}: {ended.said[-500:]}"
-    if workload.name not in ("audit",) and identity(workload.name, place) not in (workload.before, workload.after):
-        if workload.name != "generate":
-            yield "the index is neither the old nor the new one"
+    one_file = workload.name not in ("audit", "generate")
+    if one_file and identity(workload.name, place) not in (workload.before, workload.after):
+        yield "the index is neither the old nor the new one"
     for index in place.rglob("*.h5"):
         yield from _wrong_rows(index)
     there = _kept(place)
@@ -353,7 +365,9 @@ def identity(name: str, place: Path) -> str:
         report = place / "audit/report.json"
         return json.loads(report.read_text())["digest"] if report.exists() else ""
     if name == "generate":
-        files = sorted(path for path in (place / "out").rglob("*") if path.suffix in (".png", ".jsonl", ".json"))
+        files = sorted(
+            path for path in (place / "out").rglob("*") if path.suffix in (".png", ".jsonl", ".json")
+        )
         return hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in files)).hexdigest()
     if not (place / "i.h5").exists():
         return ""

@@ -36,7 +36,7 @@ class Log:
         self.operations.append(("mark", what))
 
     def inside(self, path: object, dir_fd: int | None = None) -> str | None:
-        folder = Path(os.readlink(f"/proc/self/fd/{dir_fd}")) if dir_fd is not None else Path.cwd()
+        folder = Path(f"/proc/self/fd/{dir_fd}").readlink() if dir_fd is not None else Path.cwd()
         whole = os.path.normpath(folder / os.fsdecode(path))  # type: ignore[type-var]
         return os.path.relpath(whole, self.root) if Path(whole).is_relative_to(self.root) else None
 
@@ -62,13 +62,15 @@ class Log:
 
 @contextmanager
 def recorded(root: Path) -> Iterator[Log]:
-    """Log what this process does to the files below a folder. What HDF5 writes is seen at the fsync or rename after it."""
+    """Log what this process does to the files below a folder. What HDF5 writes is seen at the next fsync or rename."""
     log = Log(root)
     with pytest.MonkeyPatch.context() as patch:
-        real = {name: getattr(os, name) for name in ("fsync", "replace", "rename", "unlink", "mkdir", "rmdir")}
+        real = {
+            name: getattr(os, name) for name in ("fsync", "replace", "rename", "unlink", "mkdir", "rmdir")
+        }
 
         def fsync(descriptor: int) -> None:
-            name = log.inside(os.readlink(f"/proc/self/fd/{descriptor}"))
+            name = log.inside(Path(f"/proc/self/fd/{descriptor}").readlink())
             if name is not None:
                 log.content(name)
                 for path in (root / name).iterdir() if (root / name).is_dir() else ():

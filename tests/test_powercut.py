@@ -69,9 +69,7 @@ def unflushed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def disk(
-    works: Callable, tiny_encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Disk:
+def disk(works: Callable, tiny_encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
     monkeypatch.setattr(build_module, "COMMIT_SECONDS", 0.0)
     root = works({"works/ada": 3, "works/bo": 3, "control": 2})
     (root / "works/bo/broken.png").write_bytes(b"no picture")
@@ -200,9 +198,7 @@ def test_a_generated_folder(tmp_path: Path) -> None:
         assert generate() == whole
 
 
-def test_the_model_finds_a_build_that_does_not_flush(
-    disk: Disk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_model_finds_a_build_that_does_not_flush(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests above would fail: without the flush of files a part is torn, without that of folders it is lost."""
     for what in ("flush", "flush_folder"):
         lay(disk.root, {})
@@ -211,7 +207,9 @@ def test_the_model_finds_a_build_that_does_not_flush(
             patch.setattr(files, "_sync", lambda path, kind=kind: None if kind(path) else sync(path))
             mark_commits(patch, log)
             final = disk.build()
-        with pytest.raises((ImindexError, AssertionError)):  # a torn part; a part without encoder.json, or none
+        with pytest.raises(
+            (ImindexError, AssertionError)
+        ):  # a torn part; a part without encoder.json, or none
             replay(disk, log, {final}, disk.build, final)
 
 

@@ -1,0 +1,63 @@
+"""The lock file is whole and within the bounds of setup.cfg; the lowest versions are those that setup.cfg names."""
+
+from __future__ import annotations
+
+import configparser
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from packaging.markers import default_environment
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[1]
+LOCK = ROOT / "scripts/lock/linux-x86_64-py311.txt"
+LINUX = {
+    **default_environment(),
+    "sys_platform": "linux", "platform_system": "Linux", "platform_machine": "x86_64", "python_version": "3.11",
+}  # fmt: skip
+
+
+def wanted() -> list[Requirement]:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    extras = dict(config["options.extras_require"])
+    del extras["lora"]  # not in the lock
+    lines = [config["options"]["install_requires"], *extras.values()]
+    return [Requirement(line) for text in lines for line in text.splitlines() if line]
+
+
+def named(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def locked() -> dict[str, str]:
+    lines = LOCK.read_text(encoding="ascii").splitlines()
+    pinned = {}
+    for line in lines:
+        name, equals, version = line.partition("==")
+        assert equals and version and "@" not in line, line
+        assert named(name) not in pinned
+        pinned[named(name)] = version
+    return pinned
+
+
+def test_the_lock_satisfies_setup_cfg() -> None:
+    pinned = locked()
+    asked = [one for one in wanted() if one.marker is None or one.marker.evaluate(LINUX)]
+    assert len(asked) > 20
+    for requirement in asked:
+        assert requirement.specifier.contains(pinned[named(requirement.name)]), requirement
+
+
+def test_every_requirement_has_a_lower_bound_and_the_check_takes_it() -> None:
+    said = subprocess.run(
+        [sys.executable, ROOT / "scripts/check_bounds", "--print"], capture_output=True, text=True, check=True
+    )
+    lowest = {named(one.name): one for one in map(Requirement, said.stdout.splitlines())}
+    for requirement in wanted():
+        bounds = [one.version for one in requirement.specifier if one.operator == ">="]
+        assert len(bounds) == 1, requirement
+        if requirement.name not in ("mypy", "ruff", "skia-python"):
+            assert str(lowest[named(requirement.name)].specifier) == f"=={bounds[0]}"
