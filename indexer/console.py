@@ -118,6 +118,8 @@ _NO_MEMORY = (
     "The memory of this machine, or what this process may have of it, is used up. What was committed is kept: free "
     "memory or pass a smaller --batch-size, and run the command again."
 )
+_TORCH_NO_MEMORY = ("allocate memory", "could not create a primitive", "could not create a memory")
+"""How PyTorch and oneDNN say so on a CPU."""
 _REMEDIES = {
     errno.ENOSPC: "Free space",
     errno.EFBIG: "Raise the limit on the size of files (`ulimit -f`), or write to another file system",

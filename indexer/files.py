@@ -23,11 +23,13 @@ def put_in_place(path: Path) -> Iterator[Path]:
         _sync(temporary)
         temporary.replace(path)
         flush_folder(path.parent)
-    except OSError as error:
-        if error.filename is None or str(error.filename) == str(temporary):  # NumPy and HDF5 do not say
-            error.filename = str(path)
-            error.strerror = os.strerror(error.errno) if error.errno else str(error)
-        raise
+    except (OSError, RuntimeError) as error:  # HDF5 raises either when the disk refuses
+        found = re.search(r"\berrno = (\d+)", str(error))
+        number = error.errno if isinstance(error, OSError) and error.errno else int(found[1]) if found else 0
+        names_another = isinstance(error, OSError) and error.filename not in (None, str(temporary), temporary)
+        if names_another or not number:
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -44,6 +46,21 @@ def flush_folder(path: Path) -> None:
     """Bring to the disk which names a folder holds: what was made, renamed and deleted in it."""
     if os.name == "posix":
         _sync(path)
+
+
+def check_room(path: Path, size: int) -> None:
+    """See that a file of a size can be written at a path, by taking the room and leaving it to whoever writes there.
+
+    HDF5 crashes the process where the disk refuses a write, so it must not come to that.
+
+    Raises
+    ------
+    OSError
+        No space, or a limit on the size of files.
+    """
+    if hasattr(os, "posix_fallocate"):
+        with path.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
 
 
 def real_file(path: Path) -> Path:

@@ -35,8 +35,10 @@ from indexer.contents import (
     stamps_or_zeros,
 )
 from indexer.errors import ImindexError
-from indexer.files import put_in_place
+from indexer.files import check_room, put_in_place
 
+_OVERHEAD = 2**17
+"""Bytes of an index beside its tables, vectors and ANN data: an empty one has less than half of it."""
 _TEXT = h5py.string_dtype("utf-8")
 AnnParts = tuple[Mapping[str, Any], bytes | npt.NDArray[np.uint8]]
 """Attributes and data of /ann."""
@@ -259,7 +261,7 @@ def write(
         The disk is full, or the folder cannot be written; the old index is untouched.
     """
     path = Path(path)
-    with put_in_place(path) as temporary, h5py.File(temporary, "w", libver=("v110", "v110")) as file:
+    with put_in_place(path) as temporary, _new_file(temporary, contents, len(ann_data)) as file:
         digests = _write_tables(file, contents)
         digests["vectors"], blocks = _write_vectors(file, contents, vectors)
         root = root_digest(contents.encoder, digests)
@@ -287,6 +289,19 @@ def write(
         group.create_dataset("data", data=np.frombuffer(ann_data, np.uint8))
         _write_log(file, [*contents.log, {**entry, "digest-after": root}])
     return root
+
+
+def _new_file(path: Path, contents: Contents, ann_bytes: int) -> h5py.File:
+    tables = [*contents.items.values(), *contents.rejects.values()]
+    numbers = sum(values.nbytes for values in tables)
+    texts = sum(
+        len(encode_text(value)) + 32 for values in tables if values.dtype == object for value in values
+    )
+    stamps = 24 * (contents.n + len(contents.rejects["artist"]))
+    log = sum(len(encode_text(value)) + 32 for line in contents.log for value in line.values())
+    vectors = 2 * contents.n * contents.encoder.dim
+    check_room(path, vectors + numbers + texts + stamps + log + ann_bytes + _OVERHEAD)
+    return h5py.File(path, "w", libver=("v110", "v110"))
 
 
 def _map(file: h5py.File, dataset: h5py.Dataset) -> npt.NDArray[Any]:
