@@ -17,7 +17,11 @@ import numpy.typing as npt
 from indexer.errors import ImindexError
 
 FORMAT = "imindex"
-FORMAT_VERSION = "1.0"
+FORMAT_VERSION = "1.1"
+"""What is written."""
+FORMATS_READ = ("1.0", "1.1")
+DIGEST_SCHEME = "1.0"
+"""Of the root digest: people have written root digests down, so the format may change and this must not."""
 KINDS = ("works", "imitations", "control", "background")
 BLOCK_ROWS = 65_536
 """Rows of /vectors under one digest."""
@@ -45,6 +49,8 @@ REJECT_DTYPES: dict[str, Any] = {
     "path": object,
     "reason": object,
 }
+
+LOG_COLUMNS = ("when", "who", "command", "summary", "versions", "digest-before", "digest-after")
 
 Columns = dict[str, npt.NDArray[Any]]
 Stamp = tuple[int, int, int]
@@ -232,22 +238,38 @@ class BlockHasher:
         return hashlib.sha256(joined).hexdigest(), np.frombuffer(joined, np.uint8).reshape(-1, 32)
 
 
+class ColumnHasher:
+    """SHA-256 of a column that arrives in blocks: numbers as their little-endian bytes, text as length (u64) + UTF-8."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def update(self, values: npt.NDArray[Any]) -> None:
+        """Take the next rows; of text, `str` or the bytes as they are stored."""
+        if values.dtype != object:
+            little = values.astype(values.dtype.newbyteorder("<"), copy=False)
+            self._hash.update(np.ascontiguousarray(little).reshape(-1).view(np.uint8).data)
+            return
+        raw = [value if isinstance(value, bytes) else encode_text(value) for value in values]
+        lengths = np.fromiter(map(len, raw), "<u8", len(raw)).tobytes()
+        self._hash.update(
+            b"".join(piece for place, value in enumerate(raw) for piece in (lengths[8 * place : 8 * place + 8], value))
+        )
+
+    def finish(self) -> str:
+        return self._hash.hexdigest()
+
+
 def column_digest(values: npt.NDArray[Any]) -> str:
-    """SHA-256 of a column: numbers as their little-endian bytes, text as length (u64) + UTF-8 each."""
-    if values.dtype != object:
-        little = values.astype(values.dtype.newbyteorder("<"), copy=False)
-        return hashlib.sha256(np.ascontiguousarray(little).tobytes()).hexdigest()
-    digest = hashlib.sha256()
-    for value in values:
-        raw = encode_text(value)
-        digest.update(len(raw).to_bytes(8, "little"))
-        digest.update(raw)
-    return digest.hexdigest()
+    """SHA-256 of a column that is there as a whole."""
+    hasher = ColumnHasher()
+    hasher.update(values)
+    return hasher.finish()
 
 
 def root_digest(encoder: EncoderInfo, digests: Mapping[str, str]) -> str:
     """SHA-256 over the encoder's identity and every column's digest (FORMAT.md, "Root digest")."""
-    named = {"format": FORMAT_VERSION, "encoder": encoder.identity(), "digests": dict(digests)}
+    named = {"format": DIGEST_SCHEME, "encoder": encoder.identity(), "digests": dict(digests)}
     return json_digest(named)
 
 

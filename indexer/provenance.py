@@ -1,13 +1,16 @@
-"""When, by which command and with which versions: the lines of /log."""
+"""Who changed an index, when, by which command and with which versions: the lines of /log."""
 
 from __future__ import annotations
 
 import datetime
+import getpass
+import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
 from indexer.contents import canonical_json
 
+WHO = "IMINDEX_WHO"
 _PACKAGES = ("imindex", "torch", "torchvision", "open_clip_torch", "faiss-gpu", "faiss-cpu", "h5py", "numpy")
 
 
@@ -25,11 +28,24 @@ def entry(command: str, summary: str, digest_before: str) -> dict[str, str]:
     """
     return {
         "when": now(),
+        "who": who(),
         "command": command,
         "summary": summary,
         "versions": canonical_json(versions()),
         "digest-before": digest_before,
     }
+
+
+def who() -> str:
+    """Who makes a change: what $IMINDEX_WHO says, also if that is nothing; else `user@host`."""
+    said = os.environ.get(WHO)
+    if said is not None:
+        return said.strip()
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a container's user may have no name
+        user = ""
+    return f"{user}@{platform.node()}".strip("@")
 
 
 def now() -> str:

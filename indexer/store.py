@@ -19,7 +19,9 @@ import numpy.typing as npt
 from indexer.contents import (
     FORMAT,
     FORMAT_VERSION,
+    FORMATS_READ,
     ITEM_DTYPES,
+    LOG_COLUMNS,
     REJECT_DTYPES,
     STREAM_ROWS,
     BlockHasher,
@@ -34,8 +36,10 @@ from indexer.contents import (
     root_digest,
     stamps_or_zeros,
 )
+from indexer.digests import column_digests, digests_of_the_rest
 from indexer.errors import ImindexError
 from indexer.files import check_room, put_in_place
+from indexer.store_raw import Raw
 
 _OVERHEAD = 2**17
 """Bytes of an index beside its tables, vectors and ANN data: an empty one has less than half of it."""
@@ -76,6 +80,7 @@ class Index:
         try:
             self._check_version()
             attributes = self._file.attrs
+            self.version = str(attributes["encoding-version"])
             self.n = int(attributes["n"])
             self.root_digest = str(attributes["root-digest"])
             self.created_at = str(attributes["created-at"])
@@ -108,9 +113,9 @@ class Index:
             raise ImindexError(
                 f"{self.path} is an HDF5 file but not an imindex index. Name another with -i or $IMINDEX_INDEX."
             )
-        if version != FORMAT_VERSION:
+        if version not in FORMATS_READ:
             raise ImindexError(
-                f"{self.path} has format version {version}; this imindex reads {FORMAT_VERSION}. "
+                f"{self.path} has format version {version}; this imindex reads {' and '.join(FORMATS_READ)}. "
                 "Install the imindex that wrote it (attribute created-by), or build a new index."
             )
 
@@ -188,6 +193,10 @@ class Index:
             )
         return _map(self._file, dataset)
 
+    def raw(self) -> Raw:
+        """Return the file as it lies on the disk, to be read a block at a time."""
+        return Raw(self._file)
+
     def contents(self) -> Contents:
         """Return everything but the vectors, ready for `write`."""
         item_stamps, reject_stamps = self.stamps()
@@ -244,7 +253,7 @@ def write(
     ann_data : bytes
         The FAISS index (for the exact kind its header; FORMAT.md).
     entry : mapping of str
-        The new line of /log; `digest-after` is filled in here.
+        The new line of /log. If it has `digest-after`, the root digest must come to that; else it is filled in here.
     carry : callable, optional
         Is given the vectors of the new file, mapped, and returns what to write instead of `ann` and `ann_data`.
 
@@ -257,6 +266,8 @@ def write(
     ------
     ValueError
         The vectors are not `contents.n` rows of `dim` columns.
+    ImindexError
+        Another root digest than the one that was expected; the old index is untouched.
     OSError
         The disk is full, or the folder cannot be written; the old index is untouched.
     """
@@ -265,6 +276,11 @@ def write(
         digests = _write_tables(file, contents)
         digests["vectors"], blocks = _write_vectors(file, contents, vectors)
         root = root_digest(contents.encoder, digests)
+        if root != entry.get("digest-after", root):
+            raise ImindexError(
+                f"The new {path} would have the root digest {root}, not {entry['digest-after']}. It was not written: "
+                "see `imindex verify`."
+            )
         file.attrs.update(
             {
                 "encoding-type": FORMAT,
@@ -275,9 +291,6 @@ def write(
                 "root-digest": root,
             }
         )
-        group = file.create_group("digests")
-        group.attrs.update(digests)
-        group.create_dataset("vectors", data=blocks)
         group = file.create_group("stamps")
         for name, stamps in zip(("items", "rejects"), contents.stamps(), strict=True):
             group.create_dataset(name, data=stamps.astype("<i8", copy=False))
@@ -288,6 +301,9 @@ def write(
         group.attrs.update(ann)
         group.create_dataset("data", data=np.frombuffer(ann_data, np.uint8))
         _write_log(file, [*contents.log, {**entry, "digest-after": root}])
+        group = file.create_group("digests")
+        group.attrs.update(digests | digests_of_the_rest(Raw(file)))
+        group.create_dataset("vectors", data=blocks)
     return root
 
 
@@ -375,28 +391,17 @@ def _write_vectors(
 
 def _write_log(file: h5py.File, lines: Sequence[Mapping[str, str]]) -> None:
     group = file.create_group("log")
-    for name in ("when", "command", "summary", "versions", "digest-before", "digest-after"):
+    for name in LOG_COLUMNS:
         values = np.array([encode_text(line.get(name, "")) for line in lines], dtype=object)
         group.create_dataset(name, shape=(len(lines),), dtype=_TEXT, data=values)
 
 
 def recompute_root_digest(index: Index) -> str:
     """Read every column and vector of an open index and return the root digest they have now."""
-    contents = index.contents()
-    digests = {
-        "artists/name": column_digest(np.array(contents.artists, dtype=object)),
-        **{
-            f"collections/{name}": column_digest(index.column(name, "collections"))
-            for name in ("name", "kind", "generator")
-        },
-        **{f"items/{name}": column_digest(values) for name, values in contents.items.items()},
-        **{f"rejects/{name}": column_digest(values) for name, values in contents.rejects.items()},
-    }
     hasher = BlockHasher()
-    for block in index.blocks():
+    for block in index.raw().blocks("vectors"):
         hasher.update(block)
-    digests["vectors"] = hasher.finish()[0]
-    return root_digest(contents.encoder, digests)
+    return root_digest(index.encoder, {**column_digests(index.raw()), "vectors": hasher.finish()[0]})
 
 
 def _read_encoder(attributes: h5py.AttributeManager) -> EncoderInfo:

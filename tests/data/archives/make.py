@@ -1,0 +1,103 @@
+"""Write the archived indexes of the format version that the imindex on the path writes.
+
+    cd tests/data/archives && PYTHONPATH=../../.. python make.py VERSION
+
+It was run once for each version, with the code of that version; its files are not to be made again, for they stand for
+what people have. `known.json` holds what plain h5py and brute force find in them. The pictures in art/ are the same for
+all versions.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from PIL import Image
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[2]
+TREE = {"works/Ada Example": 4, "works/Bo Sample": 4, "imitations/r1/Ada Example": 2, "control": 1}
+
+
+def draw() -> None:
+    """Eleven small pictures by two artists, one of them twice, and one that cannot be read."""
+    art, number = HERE / "art", 0
+    for folder, count in TREE.items():
+        (art / folder).mkdir(parents=True, exist_ok=True)
+        for place in range(count):
+            blocks = np.random.default_rng(number).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+            Image.fromarray(blocks.repeat(6, 0).repeat(6, 1)).save(art / folder / f"{place}.png")
+            number += 1
+    (art / "works/Bo Sample/again.png").write_bytes((art / "works/Ada Example/0.png").read_bytes())
+    (art / "works/Ada Example/broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+
+
+def imindex(folder: Path, *words: str) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "imindex", *words],
+        cwd=folder,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "IMINDEX_WHO": ""},
+    )
+
+
+def known(path: Path) -> dict[str, Any]:
+    with h5py.File(path) as file:
+        vectors = file["vectors"][:].astype(np.float64)
+        scores = vectors @ vectors.T
+        order = np.argsort(-scores, axis=1, kind="stable")
+        text = {
+            name: [value.decode() for value in file[name][:]]
+            for name in ("artists/name", "collections/name", "items/path", "rejects/path", "rejects/reason", "log/command")
+        }
+        return {
+            "version": file.attrs["encoding-version"],
+            "root-digest": file.attrs["root-digest"],
+            "weights-sha256": file["encoder"].attrs["weights-sha256"],
+            "kind": file["ann"].attrs["kind"],
+            "n": len(vectors),
+            **({name: values[:20] for name, values in text.items()}),
+            "items/artist": file["items/artist"][:20].tolist(),
+            "items/sha256": [bytes(value).hex() for value in file["items/sha256"][:20]],
+            "vectors-sha256": hashlib.sha256(file["vectors"][:].tobytes()).hexdigest(),
+            "nearest-of-row-5": order[5, :5].tolist(),
+            "scores-of-row-5": scores[5, order[5, :5]].tolist(),
+        }
+
+
+def main() -> None:
+    version = sys.argv[1]
+    folder = HERE / version
+    folder.mkdir()
+    if not (HERE / "art").exists():
+        draw()
+    time.sleep(3)  # a file has a stamp when it has been at rest
+    imindex(folder, "build", "../art/works", "-i", "index.h5", "--kind", "works", "--model", "demo",
+            "--precision", "fp32", "--device", "cpu", "--batch-size", "4")  # fmt: skip
+    imindex(folder, "build", "../art", "-i", "index.h5", "--device", "cpu", "--batch-size", "4")
+    sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+    import approximate
+
+    approximate.DIM = 8
+    approximate.INFO = approximate.EncoderInfo("demo", "", "ab" * 32, {"embed_dim": 8}, {"size": 32}, 8, "fp32")
+    table = approximate.clustered(1_000)
+    approximate.save(folder / "approximate.h5", table, approximate.contents(1_000, approximate.INFO))
+    imindex(folder, "optimize", "-i", "approximate.h5", "--kind", "ivf-pq", "--memory", "1MB")
+    found = {name: known(folder / f"{name}.h5") for name in ("index", "approximate")}
+    packed = folder / "approximate.h5.gz"
+    packed.write_bytes(gzip.compress((folder / "approximate.h5").read_bytes(), 9, mtime=0))
+    (folder / "approximate.h5").unlink()
+    (folder / "known.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
