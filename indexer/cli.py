@@ -140,16 +140,29 @@ def _build_notes(report: Any, index: Path) -> Iterator[str]:
 )
 @click.option("--rejects", "show_rejects", is_flag=True, help="List the pictures that could not be read.")
 @click.option("--duplicates", "show_duplicates", is_flag=True, help="List pictures with the same bytes.")
+@click.option(
+    "--provenance", "show_provenance", is_flag=True, help="List every change: who, what, when, and digests."
+)
 @json_option
 @errors_for_people
-def info(index: Path, show_artists: bool, show_rejects: bool, show_duplicates: bool, as_json: bool) -> None:
+def info(
+    index: Path,
+    show_artists: bool,
+    show_rejects: bool,
+    show_duplicates: bool,
+    show_provenance: bool,
+    as_json: bool,
+) -> None:
     """Say what an index holds and how it came to be.
+
+    Who made a change is user@host as it was then, or what $IMINDEX_WHO said, if anything.
 
     \b
     imindex info
     imindex info -i audit.h5 --rejects
+    imindex info -i audit.h5 --provenance
     """
-    from indexer.describe import describe, search_in_words
+    from indexer.describe import describe, provenance_rows, search_in_words
     from indexer.store import Index
 
     with Index(index) as opened:
@@ -161,6 +174,7 @@ def info(index: Path, show_artists: bool, show_rejects: bool, show_duplicates: b
     rows = [
         ["rows", str(said["n"])],
         ["root digest", said["root-digest"]],
+        ["format", said["format"]],
         ["encoder", f"{encoder['name']}, {encoder['dim']} dimensions"],
         ["weights", encoder["weights-sha256"]],
         ["search", search_in_words(said["ann"])],
@@ -194,6 +208,9 @@ def info(index: Path, show_artists: bool, show_rejects: bool, show_duplicates: b
         print_table(
             "Pictures with the same bytes", ["sha256", "artist", "collection", "path"], same_bytes, left=4
         )
+    if show_provenance:
+        for number, line in enumerate(said["log"], 1):
+            print_table(f"Change {number}", [], provenance_rows(line), left=2)
     click.echo(
         f"{clean(str(index))} holds {count(said['n'], 'picture')} by {count(len(said['artists']), 'artist')}."
     )

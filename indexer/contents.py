@@ -239,7 +239,7 @@ class BlockHasher:
 
 
 class ColumnHasher:
-    """SHA-256 of a column that arrives in blocks: numbers as their little-endian bytes, text as length (u64) + UTF-8."""
+    """SHA-256 of a column that arrives in blocks: numbers as little-endian bytes, text as length (u64) + UTF-8."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
@@ -251,10 +251,11 @@ class ColumnHasher:
             self._hash.update(np.ascontiguousarray(little).reshape(-1).view(np.uint8).data)
             return
         raw = [value if isinstance(value, bytes) else encode_text(value) for value in values]
-        lengths = np.fromiter(map(len, raw), "<u8", len(raw)).tobytes()
-        self._hash.update(
-            b"".join(piece for place, value in enumerate(raw) for piece in (lengths[8 * place : 8 * place + 8], value))
-        )
+        lengths = list(map(len, raw))
+        spelt = {length: length.to_bytes(8, "little") for length in set(lengths)}
+        pieces = [b""] * (2 * len(raw))
+        pieces[::2], pieces[1::2] = map(spelt.__getitem__, lengths), raw
+        self._hash.update(b"".join(pieces))
 
     def finish(self) -> str:
         return self._hash.hexdigest()

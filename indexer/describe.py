@@ -32,6 +32,7 @@ def describe(index: Index) -> dict[str, Any]:
         "index": str(index.path),
         "n": index.n,
         "root-digest": index.root_digest,
+        "format": index.version,
         "created-at": index.created_at,
         "created-by": index.created_by,
         "encoder": {
@@ -74,6 +75,24 @@ def search_in_words(ann: Mapping[str, Any]) -> str:
     if record.rows_changed:
         said += f"; {record.rows_changed} rows changed since it was measured"
     return said
+
+
+def provenance_rows(line: Mapping[str, str]) -> list[list[str]]:
+    """A line of /log as names and values for people."""
+    try:
+        versions = ", ".join(f"{name} {value}" for name, value in json.loads(line["versions"]).items())
+    except (ValueError, AttributeError):
+        versions = line["versions"]
+    rows = {
+        "when": line["when"],
+        "who": line.get("who") or "not noted",
+        "command": line["command"] or "a call from Python",
+        "what": line["summary"],
+        "versions": versions,
+        "digest before": line["digest-before"] or "none: a new index",
+        "digest after": line["digest-after"],
+    }
+    return [[name, value] for name, value in rows.items()]
 
 
 def _duplicates(

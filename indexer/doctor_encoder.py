@@ -22,13 +22,15 @@ from indexer import encoder as encoders
 from indexer.contents import EncoderInfo
 from indexer.demo import artists
 from indexer.doctor import FAULT, OK, WARNING, Check, tried
-from indexer.doctor_index import UNIT, search
+from indexer.doctor_index import search
 from indexer.encoder import Encoder
 from indexer.encoder_many import ManyEncoders
 from indexer.encoder_names import DEMO
 from indexer.errors import BadPicture, ImindexError
 from indexer.images import decode
 from indexer.reader import read_bytes
+from indexer.verify import UNIT
+from indexer.verify_pictures import cosines
 
 Vectors = npt.NDArray[np.float16]
 
@@ -302,14 +304,6 @@ def recall(first: Vectors, second: Vectors, table: Vectors, k: int) -> float:
     return float(
         np.mean([len(set(a) & set(b)) / k for a, b in zip(*(n.tolist() for n in nearest), strict=True)])
     )
-
-
-def cosines(first: Vectors, second: Vectors) -> npt.NDArray[np.float64]:
-    """Of each row with the same row; -1 where there is no direction."""
-    a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
-    return np.where(np.isfinite(found), found, -1.0)
 
 
 def _replicas(encoder: Encoder) -> tuple[Encoder, ...]:

@@ -1,6 +1,6 @@
 """The index file: one HDF5 file, written whole, renamed into place, never changed (FORMAT.md).
 
-This is the only module that imports h5py.
+This and `store_raw.py` are the only modules that import h5py.
 """
 
 from __future__ import annotations

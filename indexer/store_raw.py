@@ -37,6 +37,11 @@ class Raw:
         """Rows of a dataset."""
         return int(self._file[name].shape[0])
 
+    def part(self, name: str, rows: slice | npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        """Some rows of a dataset: a slice, or numbers that rise; text as an object array of bytes."""
+        values: npt.NDArray[Any] = self._file[name][rows]
+        return values
+
     def blocks(self, name: str) -> Iterator[npt.NDArray[Any]]:
         """Yield a dataset in blocks of some megabytes; text as an object array of bytes."""
         dataset = self._file[name]

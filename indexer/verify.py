@@ -168,7 +168,7 @@ def _digests(index: Index, found: Verification, progress: Progress) -> None:
     if {*COLUMNS, "vectors"} <= now.keys():
         found.root = root_digest(index.encoder, {name: now[name] for name in (*COLUMNS, "vectors")})
         if found.root != index.root_digest:
-            said = f"the content is not that of its root digest: it comes to {found.root[:12]}, not {index.root_digest[:12]}"
+            said = f"{index.root_digest[:12]} is not that of the content, which is {found.root[:12]}"
             found.fault("root-digest", said)
 
 

@@ -73,7 +73,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of an audit: the plan, where it lies, and how it computes."""
+    """One run of an audit: the plan, where it lies, and how it computes.
+
+    A run that `keeps` takes the results that it finds in the folder, and leaves its own there; one that does not
+    computes all of them, and writes nothing.
+    """
 
     plan: Plan
     folder: Path
@@ -83,6 +87,7 @@ class Run:
     command: str = ""
     show: Show = field(default_factory=Show)
     seconds: dict[str, float] = field(default_factory=dict)
+    keeps: bool = True
 
     @contextlib.contextmanager
     def stage(self, name: str, total: int) -> Iterator[Progress]:
@@ -131,36 +136,60 @@ def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
             run.show.note("Neither plan nor pictures have changed: no amendment was recorded.")
         made = [make(run, one, inputs, whole=one.name not in incomplete) for one in plan.releases]
         built = [_build(run, encoder, inputs, made) for encoder in plan.encoders]
-        results = [
-            _result(run, encoder, path, release, inputs)
-            for encoder, path in zip(plan.encoders, built, strict=True)
-            for release in plan.releases
-        ]
-        comparisons = [
-            _comparison(run, encoder, path, release, inputs, results)
-            for encoder, path in zip(plan.encoders, built, strict=True)
-            for release in plan.releases
-            if plan.base and release.name != plan.base
-        ]
-        raw = {
-            "title": plan.title,
-            "plan": asked(plan, inputs, entries),
-            "encoders": [encoder_of(e, path) for e, path in zip(plan.encoders, built, strict=True)],
-            "releases": [release_of(one, inputs) for one in made],
-            "results": results,
-            "comparisons": comparisons,
-            "gate": _gate(plan, results, comparisons),
-            "rejects": rejects(built),
-            "provenance": {
-                "command": run.command,
-                "program": program(),
-                "started": started,
-                "finished": now(),
-                "versions": versions(),
-                "seconds": {name: round(s, 2) for name, s in run.seconds.items()},
-            },
+        raw = assess(run, inputs, entries, made, built)
+        raw["provenance"] = {
+            "command": run.command,
+            "program": program(),
+            "started": started,
+            "finished": now(),
+            "versions": versions(),
+            "seconds": {name: round(s, 2) for name, s in run.seconds.items()},
         }
         return _report(run, json_ready(raw), pictures)
+
+
+def assess(
+    run: Run,
+    inputs: Inputs,
+    entries: Sequence[Mapping[str, Any]],
+    made: Sequence[Made],
+    built: Sequence[Path],
+) -> dict[str, Any]:
+    """What pictures and indexes come to: all that a report is made of, but for its provenance.
+
+    Parameters
+    ----------
+    run : Run
+    inputs : Inputs
+    entries : sequence of mapping
+        Of the register.
+    made : sequence of Made
+        The releases, in the plan's order.
+    built : sequence of Path
+        The encoders' indexes, likewise.
+    """
+    plan = run.plan
+    results = [
+        _result(run, encoder, path, release, inputs)
+        for encoder, path in zip(plan.encoders, built, strict=True)
+        for release in plan.releases
+    ]
+    comparisons = [
+        _comparison(run, encoder, path, release, inputs, results)
+        for encoder, path in zip(plan.encoders, built, strict=True)
+        for release in plan.releases
+        if plan.base and release.name != plan.base
+    ]
+    return {
+        "title": plan.title,
+        "plan": asked(plan, inputs, entries),
+        "encoders": [encoder_of(e, path) for e, path in zip(plan.encoders, built, strict=True)],
+        "releases": [release_of(one, inputs) for one in made],
+        "results": results,
+        "comparisons": comparisons,
+        "gate": _gate(plan, results, comparisons),
+        "rejects": rejects(built),
+    }
 
 
 # Build
@@ -227,9 +256,9 @@ def _result(run: Run, encoder: EncoderSpec, path: Path, release: Release, inputs
             "copies": copied,
         }
 
-    file = run.folder / "results" / path.stem / f"{slug(release.name)}.json"
+    file = results_file(run.folder, path, release.name)
     with run.stage(f"test {release.name} by {encoder.name}", 0):
-        return _kept(file, [path], asked, compute)
+        return _kept(run, file, path, asked, compute)
 
 
 def _comparison(
@@ -261,19 +290,26 @@ def _comparison(
             found[one]["index"] = path.name
         return found
 
-    file = run.folder / "results" / path.stem / f"{slug(release.name)}-against-{slug(plan.base)}.json"
+    file = results_file(run.folder, path, release.name, plan.base)
     with run.stage(f"compare {release.name} with {plan.base} by {encoder.name}", 0):
-        return {**_kept(file, [path], asked, compute), "encoder": encoder.name}
+        return {**_kept(run, file, path, asked, compute), "encoder": encoder.name}
+
+
+def results_file(folder: Path, index: Path, release: str, base: str = "") -> Path:
+    """Where the results of a release by an index are kept, or its comparison with a base."""
+    against = f"-against-{slug(base)}" if base else ""
+    return folder / "results" / index.stem / f"{slug(release)}{against}.json"
 
 
 def _kept(
-    file: Path, indexes: Sequence[Path], asked: Mapping[str, Any], compute: Callable[[], dict[str, Any]]
+    run: Run, file: Path, path: Path, asked: Mapping[str, Any], compute: Callable[[], dict[str, Any]]
 ) -> dict[str, Any]:
-    """The result in `file` if it came from these indexes and this question; else compute and keep it."""
-    roots = []
-    for path in indexes:
-        with Index(path) as index:
-            roots.append(index.root_digest)
+    """The result in `file` if it came from this index and this question; else compute and keep it."""
+    if not run.keeps:
+        fresh: dict[str, Any] = json_ready(compute())
+        return fresh
+    with Index(path) as index:
+        roots = [index.root_digest]
     key = json_ready({"roots": roots, "asked": asked, "program": program(), "versions": versions()})
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         kept = json.loads(file.read_text(encoding="utf-8"))

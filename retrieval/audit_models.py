@@ -182,6 +182,28 @@ def make(run: Run, release: Release, inputs: Inputs, *, whole: bool = False) -> 
     return made
 
 
+def made_before(run: Run, release: Release, inputs: Inputs) -> Made:
+    """The pictures of a release as an audit made them; no model is asked.
+
+    Raises
+    ------
+    ImindexError
+        Some are missing.
+    """
+    if release.model:
+        from indexer.generate_folder import missing_shots
+
+        folder, wanted = folder_of(run, release), order(run.plan, release, inputs)
+        gone = missing_shots(wanted, folder)
+        if gone:
+            raise ImindexError(
+                f"{folder} lacks {len(gone)} of the {len(wanted)} pictures of {release.name}. Restore them, or run the "
+                "audit again."
+            )
+        return _made(release, folder, {shot.path for shot in wanted})
+    return make(run, release, inputs)
+
+
 def _generate(
     run: Run, release: Release, wanted: list[Shot], progress: Callable[[int, int], None], *, whole: bool
 ) -> None:

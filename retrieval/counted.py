@@ -151,9 +151,7 @@ class _Room(NamedTuple):
     def of(cls, n_works: int, imitations: Float16, limit_bytes: int) -> _Room:
         m, d = imitations.shape
         width = max(1, min(m, 4 * PIECE, 2 * limit_bytes // (8 * d)))
-        return cls(
-            np.empty((width, d)), np.empty(min(n_works, max(1, limit_bytes // (8 * width))) * width)
-        )
+        return cls(np.empty((width, d)), np.empty(min(n_works, max(1, limit_bytes // (8 * width))) * width))
 
 
 def _count_works(

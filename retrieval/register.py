@@ -43,7 +43,7 @@ def register(plan: Plan, inputs: Mapping[str, str], folder: Path, *, amend: str 
         none, but pictures or results are there.
     """
     path = folder / NAME
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    lines = _lines(path)
     entries = _checked(path, lines)
     if entries and _same(entries[-1], plan, inputs):
         return entries
@@ -69,6 +69,27 @@ def register(plan: Plan, inputs: Mapping[str, str], folder: Path, *, amend: str 
     with put_in_place(path) as temporary:
         temporary.write_text("\n".join([*lines, canonical_json(entry), ""]), encoding="utf-8")
     return [*entries, entry]
+
+
+def read_register(folder: Path) -> list[dict[str, Any]]:
+    """All entries of an audit's register, checked; nothing is written.
+
+    Raises
+    ------
+    ImindexError
+        There is none, or it was altered.
+    """
+    path = folder / NAME
+    entries = _checked(path, _lines(path))
+    if not entries:
+        raise ImindexError(
+            f"{folder} has no {NAME}: it is not the folder of an audit. Name one with a register."
+        )
+    return entries
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
 
 def _same(entry: Mapping[str, Any], plan: Plan, inputs: Mapping[str, str]) -> bool:

@@ -80,15 +80,20 @@ def _comparison(found: Report) -> dict[str, Any]:
     return {**found, **sides}
 
 
-def digest(report: Report) -> str:
-    """SHA-256 of what was asked and found: all of a report but its digest, its times and its provenance."""
-    covered = {key: value for key, value in report.items() if key not in ("digest", "provenance")}
-    plan = dict(covered["plan"])
+def covered(report: Report) -> dict[str, Any]:
+    """What was asked and found: all of a report but its digest, its times and its provenance."""
+    kept = {key: value for key, value in report.items() if key not in ("digest", "provenance")}
+    plan = dict(kept["plan"])
     plan.pop("registered", None)
     plan["amendments"] = [
         {key: value for key, value in one.items() if key != "when"} for one in plan.get("amendments", ())
     ]
-    return json_digest({**covered, "plan": plan})
+    return {**kept, "plan": plan}
+
+
+def digest(report: Report) -> str:
+    """SHA-256 of what a report covers."""
+    return json_digest(covered(report))
 
 
 def write(report: Report, folder: Path, *, base: Path, pictures: bool = True) -> list[Path]:

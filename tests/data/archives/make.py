@@ -57,7 +57,14 @@ def known(path: Path) -> dict[str, Any]:
         order = np.argsort(-scores, axis=1, kind="stable")
         text = {
             name: [value.decode() for value in file[name][:]]
-            for name in ("artists/name", "collections/name", "items/path", "rejects/path", "rejects/reason", "log/command")
+            for name in (
+                "artists/name",
+                "collections/name",
+                "items/path",
+                "rejects/path",
+                "rejects/reason",
+                "log/command",
+            )
         }
         return {
             "version": file.attrs["encoding-version"],
@@ -88,7 +95,9 @@ def main() -> None:
     import approximate
 
     approximate.DIM = 8
-    approximate.INFO = approximate.EncoderInfo("demo", "", "ab" * 32, {"embed_dim": 8}, {"size": 32}, 8, "fp32")
+    approximate.INFO = approximate.EncoderInfo(
+        "demo", "", "ab" * 32, {"embed_dim": 8}, {"size": 32}, 8, "fp32"
+    )
     table = approximate.clustered(1_000)
     approximate.save(folder / "approximate.h5", table, approximate.contents(1_000, approximate.INFO))
     imindex(folder, "optimize", "-i", "approximate.h5", "--kind", "ivf-pq", "--memory", "1MB")
@@ -96,7 +105,9 @@ def main() -> None:
     packed = folder / "approximate.h5.gz"
     packed.write_bytes(gzip.compress((folder / "approximate.h5").read_bytes(), 9, mtime=0))
     (folder / "approximate.h5").unlink()
-    (folder / "known.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / "known.json").write_text(
+        json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":
