@@ -25,6 +25,10 @@ class Raw:
     def __init__(self, file: h5py.File):
         self._file = file
 
+    def visit(self) -> None:
+        """Look at every group and dataset, and so at metadata that no value needs; raises where one is damaged."""
+        self._file.visititems(lambda name, thing: None)
+
     def names(self, group: str) -> list[str]:
         """What a group holds; nothing if it is not there."""
         return list(self._file[group]) if group in self._file else []

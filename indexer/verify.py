@@ -124,6 +124,7 @@ def verify_index(index: Index, progress: Progress = lambda done: None) -> Verifi
     found.bytes_read = index.path.stat().st_size
     _guarded(found, "digests", lambda: _digests(index, found, progress))
     for where, check in (
+        ("structure", index.raw().visit),
         ("items", lambda: _tables(index, found)),
         ("items/sha256", lambda: _equal_pictures(index, found)),
         ("log", lambda: _log(index, found)),

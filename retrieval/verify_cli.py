@@ -87,7 +87,7 @@ def verify(ctx: click.Context, /, index: Path, as_json: bool, **options: Any) ->
         click.echo(clean(line))
     what = clean(str(options["results"] or index))
     if faults:
-        click.echo(f"{what} is not what was written: {count(len(faults), 'fault')}.")
+        click.echo(f"Found {count(len(faults), 'fault')} in {what}.")
     else:
         click.echo(f"Verified {what}: no fault.")
     ctx.exit(1 if faults else 0)
