@@ -155,9 +155,8 @@ def _compare_kept(found: Recomputed, plan: Plan, built: list[Path], raw: Mapping
     for result in raw["results"]:
         _compare_one(found, results_file(found.folder, index[result["encoder"]], result["release"]), result)
     for result in raw["comparisons"]:
-        own = {key: value for key, value in result.items() if key != "encoder"}
-        release = result["new"]["release"]
-        _compare_one(found, results_file(found.folder, index[result["encoder"]], release, plan.base), own)
+        file = results_file(found.folder, index[result["encoder"]], result["new"]["release"], plan.base)
+        _compare_one(found, file, result)
 
 
 def _compare_one(found: Recomputed, file: Path, result: Mapping[str, Any]) -> None:
@@ -167,7 +166,10 @@ def _compare_one(found: Recomputed, file: Path, result: Mapping[str, Any]) -> No
     try:
         kept = json.loads(file.read_text(encoding="utf-8"))
         same = kept["digest"] == json_digest(kept["result"])
-        stored = kept["result"]
+        stored = {
+            **kept["result"],
+            "encoder": result["encoder"],
+        }  # by the plan's name; what is kept may have the model's
     except (ValueError, KeyError, TypeError) as error:
         found.faults.append(Fault(name, f"cannot be read: {error}"))
         return

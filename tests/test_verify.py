@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import struct
 import sys
 from collections import Counter
@@ -38,6 +39,12 @@ COLUMNS = [
 def path(tmp_path: Path) -> Path:
     save(tmp_path / "i.h5")
     return tmp_path / "i.h5"
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """An index with the exact /ann, and one with an approximate one; not to be changed."""
+    return write_both(tmp_path_factory.mktemp("both"))
 
 
 def where(found: Verification) -> set[str]:
@@ -275,14 +282,14 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     import tracemalloc
 
     peaks = []
-    for n in (20_000, 80_000):
+    for n in (10_000, 40_000):
         save(tmp_path / f"{n}.h5", n)
         tracemalloc.start()
         assert not verify(tmp_path / f"{n}.h5").faults
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     grown = peaks[1] - peaks[0]
-    assert grown < 60_000 * 120, peaks  # digests (32 bytes) are held and sorted; no text, no vectors
+    assert grown < 30_000 * 120, peaks  # digests (32 bytes) are held and sorted; no text, no vectors
 
 
 # Any bit
@@ -292,21 +299,21 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     sys.platform != "linux", reason="flips may want more memory than there is: the limit is Linux's"
 )
 @pytest.mark.parametrize("kind", ["exact", "approximate"])
-def test_no_bit_can_be_turned_over_unseen(tmp_path: Path, kind: str) -> None:
+def test_no_bit_can_be_turned_over_unseen(tmp_path: Path, both: dict[str, Path], kind: str) -> None:
     """`scripts/bench/flips` does ten thousand."""
-    path = write_both(tmp_path)[kind]
-    found = list(flipping.tried(path, seed=5, first=0, end=150))
-    assert [one["number"] for one in found] == list(range(150))
+    path = Path(shutil.copy(both[kind], tmp_path))
+    found = list(flipping.tried(path, seed=5, first=0, end=100))
+    assert [one["number"] for one in found] == list(range(100))
     wrong = [one for one in found if one["status"] not in (*flipping.FOUND, flipping.NOTHING)]
     assert not wrong, wrong
     counts = Counter(one["status"] for one in found)
-    assert sum(counts[name] for name in flipping.FOUND) >= 75 and counts[flipping.NOTHING] >= 1
+    assert sum(counts[name] for name in flipping.FOUND) >= 50 and counts[flipping.NOTHING] >= 1
 
 
 @pytest.mark.parametrize("kind", ["exact", "approximate"])
-def test_every_value_has_a_bit_that_is_found(tmp_path: Path, kind: str) -> None:
+def test_every_value_has_a_bit_that_is_found(tmp_path: Path, both: dict[str, Path], kind: str) -> None:
     """Bits within vectors, numbers, texts and /ann itself, where nothing else guards them."""
-    path = write_both(tmp_path)[kind]
+    path = Path(shutil.copy(both[kind], tmp_path))
     before, raw = flipping.everything(path), path.read_bytes()
     with h5py.File(path) as file:
         rng, places = np.random.default_rng(2), []
