@@ -62,9 +62,9 @@ def holds(path: Path, known: dict[str, Any]) -> None:
         assert [line["command"] for line in index.log()][: len(known["log/command"])] == known["log/command"]
         assert hashlib.sha256(index.vectors.tobytes()).hexdigest() == known["vectors-sha256"]
         asked = np.array(index.vectors[[5]])
-        scores, rows = nearest(ExactSearcher(index.vectors), index.vectors, asked, k=5)
-        assert rows[0].tolist() == known["nearest-of-row-5"]
-        assert scores[0] == pytest.approx(known["scores-of-row-5"], abs=1e-6)
+        found = nearest(ExactSearcher(index.vectors), index.vectors, asked, k=5)
+        assert found.rows[0].tolist() == known["nearest-of-row-5"]
+        assert found.scores[0] == pytest.approx(known["scores-of-row-5"], abs=1e-6)
 
 
 def test_every_version_is_archived_and_every_archive_is_of_its_version() -> None:
