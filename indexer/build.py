@@ -20,6 +20,7 @@ from indexer.contents import require_same
 from indexer.errors import ImindexError
 from indexer.files import clear_leftovers, real_file
 from indexer.lazy_encoder import LazyEncoder
+from indexer.limits import Limits
 from indexer.merge import Found, Merged, merge
 from indexer.parts import Batch, Parts
 from indexer.provenance import entry
@@ -92,6 +93,7 @@ def build(  # noqa: PLR0913
     retry_rejects: bool = False,
     prune: bool = False,
     rehash: bool = False,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
     command: str = "",
     progress: Callable[[int, int], None] = lambda done, encoded: None,
 ) -> BuildReport:
@@ -113,6 +115,8 @@ def build(  # noqa: PLR0913
         Take out the rows of pictures that are not among `items`: the index then holds these and no others.
     rehash : bool
         Read every file, also those whose size, time of change and inode are as they were.
+    limits : Limits
+        What a picture may ask for. Pictures that were rejected by a lower limit are tried again.
     command : str
         The command line, for the log.
     progress : callable
@@ -136,11 +140,11 @@ def build(  # noqa: PLR0913
         old = stack.enter_context(Index(path)) if path.exists() else None
         if old is not None:
             require_same(old.encoder, encoder.info)
-        if retry_rejects:
-            parts.rejected.clear()
-        known = Known.of(old, parts, retry_rejects)
+        again = (lambda _: True) if retry_rejects else limits.outgrown
+        parts.rejected = {digest: why for digest, why in parts.rejected.items() if not again(why)}
+        known = Known.of(old, parts, again)
         seen = Seen(None if rehash else old, path.parent, known)
-        loop = _Loop(encoder, parts, known, progress)
+        loop = _Loop(encoder, parts, known, limits, progress)
         try:
             found = loop.run(items, seen)
         except KeyboardInterrupt:
@@ -171,14 +175,20 @@ def build(  # noqa: PLR0913
 
 
 class _Loop:
-    """Reads in worker threads, encodes in this one, commits at the end of a batch every few seconds."""
+    """Reads in threads, encodes in this one, commits at the end of a batch every few seconds."""
 
     def __init__(
-        self, encoder: LazyEncoder, parts: Parts, known: Known, progress: Callable[[int, int], None]
+        self,
+        encoder: LazyEncoder,
+        parts: Parts,
+        known: Known,
+        limits: Limits,
+        progress: Callable[[int, int], None],
     ):
         self._encoder = encoder
         self._parts = parts
         self._known = known
+        self._limits = limits
         self._progress = progress
         self._claimed: set[bytes] = set()
         self._slots = 0
@@ -193,11 +203,12 @@ class _Loop:
     def run(self, items: Sequence[Item], seen: Seen) -> list[Found]:
         found: list[Found] = []
         preprocess = self._encoder.info.preprocess
+        reads = read_all(items, self._known, preprocess, seen, lambda: self._ahead, self._limits)
         try:
-            reads = read_all(items, self._known, preprocess, seen, lambda: self._ahead)
-            for done, read in enumerate(reads, 1):
-                found.append(self._take(read))
-                self._progress(done, self.encoded)
+            with contextlib.closing(reads):
+                for done, read in enumerate(reads, 1):
+                    found.append(self._take(read))
+                    self._progress(done, self.encoded)
             self._encode()
         finally:  # also after Ctrl-C or an error: whole batches only
             self._parts.append(self._ready)

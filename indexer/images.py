@@ -1,33 +1,30 @@
 """Bytes -> RGB pixels at the encoder's size, or the reason why not.
 
-The fast way for plain JPEG is torchvision; Pillow opens everything else. Every picture becomes 8-bit RGB first and
-is resized after (open_clip's transform does it the other way round, and so takes palette pictures by nearest
-neighbour). Resizing works on uint8 and stays within one grey level of open_clip's own transform of the RGB picture,
-but for isolated pixels. Colour profiles are ignored, as open_clip ignores them.
+The fast way for plain JPEG is torchvision, in the thread that asks; Pillow opens everything else, in a build in
+processes of its own (`indexer.decoders`). Every picture becomes 8-bit RGB first and is resized after (open_clip's
+transform does it the other way round, and so takes palette pictures by nearest neighbour). Resizing works on uint8 and
+stays within one grey level of open_clip's own transform of the RGB picture, but for isolated pixels. Colour profiles
+are ignored, as open_clip ignores them.
 """
 
 from __future__ import annotations
 
-import io
-import math
-import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
 from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-from indexer.errors import BadPicture
+from indexer import rgb
+from indexer.limits import Limits
 
-MAX_PIXELS = 178_956_970
-"""Pictures with more pixels are rejected (Pillow's own limit against decompression bombs)."""
-
-_ORIENTATION = 0x0112
+_HEADER = 2**20
+"""Bytes in which a plain JPEG's header ends."""
 _LONG = 8
 """A picture more elongated than this is cropped before it is resized, to bound the memory."""
 
@@ -87,7 +84,13 @@ class Picture:
     height: int
 
 
-def decode(data: bytes, preprocess: Preprocess, *, max_pixels: int = MAX_PIXELS) -> Picture:
+def decode(
+    data: bytes,
+    preprocess: Preprocess,
+    *,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    elsewhere: Callable[[bytes], npt.NDArray[np.uint8]] | None = None,
+) -> Picture:
     """Decode a picture and bring it to the encoder's size.
 
     EXIF rotation is applied, transparency laid over white, 16-bit scaled to 8, of animations the first
@@ -96,10 +99,13 @@ def decode(data: bytes, preprocess: Preprocess, *, max_pixels: int = MAX_PIXELS)
     Parameters
     ----------
     data : bytes
-        The file's content, in any format that Pillow opens.
+        The file's content, in any format that Pillow decodes by itself (see `indexer.rgb.NOT_OPENED`).
     preprocess : Preprocess
-    max_pixels : int
-        Larger pictures are refused before they are decoded.
+    limits : Limits
+        Larger pictures are refused before they are decoded. The time limit is that of `elsewhere`.
+    elsewhere : callable, optional
+        Bytes -> (height, width, 3) uint8, as `indexer.rgb.read` in another process: an
+        `indexer.decoders.Decoders`. Decodes what is no plain JPEG; by default this process does.
 
     Returns
     -------
@@ -111,70 +117,50 @@ def decode(data: bytes, preprocess: Preprocess, *, max_pixels: int = MAX_PIXELS)
     BadPicture
         With the reason, in words fit for the user.
     """
-    pixels = _decode(data, max_pixels)
+    pixels = _plain_jpeg(data, limits) if is_plain_jpeg(data) else None
+    if pixels is None:
+        values = elsewhere(data) if elsewhere else np.array(rgb.read(data, limits))
+        pixels = torch.from_numpy(values).permute(2, 0, 1)
     height, width = pixels.shape[-2:]
     return Picture(resize(pixels, preprocess), width, height)
 
 
-def _decode(data: bytes, max_pixels: int) -> torch.Tensor:
-    if not data:
-        raise BadPicture("empty file")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd metadata; what matters raises
-            image = Image.open(io.BytesIO(data))
-            width, height = image.size
-            if width * height > max_pixels:
-                raise BadPicture(f"{width} x {height} pixels are more than the limit of {max_pixels}")
-            if image.format == "JPEG" and image.mode in ("RGB", "L") and _upright(image):
-                raw = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-                pixels: torch.Tensor = decode_jpeg(raw, mode=ImageReadMode.RGB)
-                return pixels
-            return torch.from_numpy(np.array(_to_rgb(image))).permute(2, 0, 1)
-    except BadPicture:
-        raise
-    except UnidentifiedImageError as error:
-        raise BadPicture("not a picture in any format that Pillow opens") from error
-    except (Image.DecompressionBombError, MemoryError) as error:
-        raise BadPicture(f"too large to decode: {_first_line(error)}") from error
-    except Exception as error:  # decoders raise anything on broken input; the reason is kept, nothing is lost
-        raise BadPicture(f"cannot be decoded: {_first_line(error)}") from error
+def _plain_jpeg(data: bytes, limits: Limits) -> torch.Tensor | None:
+    """Decode the quick way; None if the picture turns out to need the other."""
+    with rgb.reasons(limits):
+        image = rgb.identify(data, limits, ("JPEG",))
+        if image.format != "JPEG" or image.mode not in ("RGB", "L") or not rgb.is_upright(image):
+            return None
+        raw = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+        pixels: torch.Tensor = decode_jpeg(raw, mode=ImageReadMode.RGB)
+        return pixels
 
 
-def _upright(image: Image.Image) -> bool:
-    try:
-        return bool(image.getexif().get(_ORIENTATION, 1) == 1)
-    except Exception:  # broken EXIF says nothing about the rotation
-        return True
+def is_plain_jpeg(data: bytes) -> bool:
+    """Whether a file is a JPEG of the kind that costs no more than its pixels, whatever it holds.
 
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    image.seek(0)
-    image.load()
-    if not _upright(image):
-        image = ImageOps.exif_transpose(image)
-    if image.mode.startswith(("I", "F")):
-        return _from_high_depth(image)
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB")
-
-
-def _from_high_depth(image: Image.Image) -> Image.Image:
-    """Scale 16-bit grey (and 32-bit files that hold 16 bits, or floats in [0, 1] or [0, 255]) to 8 bits."""
-    values = np.asarray(image, dtype=np.float64)
-    low, high = float(values.min()), float(values.max())
-    if image.mode.startswith("F"):
-        if not math.isfinite(low) or not math.isfinite(high) or low < 0 or high > 255:
-            raise BadPicture("floating-point pixels outside [0, 255]: convert it to 8 or 16 bits")
-        scale = 255.0 if high <= 1 else 1.0
-    else:
-        if low < 0 or high > 65535:
-            raise BadPicture("32-bit pixels outside [0, 65535]: convert it to 8 or 16 bits")
-        scale = 255.0 / 65535.0
-    return Image.fromarray(np.rint(values * scale).astype(np.uint8)).convert("RGB")
+    That is: a short and well-formed header, Huffman coding, 8 bits, 1 or 3 channels, and all of them in the first scan,
+    after which a decoder stops. Each of many scans, as of a progressive picture, costs as much as the whole picture.
+    """
+    if data[:2] != b"\xff\xd8":
+        return False
+    at, channels, n_exif = 2, 0, 0
+    while at + 4 <= min(len(data), _HEADER):
+        if data[at] != 0xFF or not 0xC0 <= (kind := data[at + 1]) <= 0xFE:
+            return False
+        length = int.from_bytes(data[at + 2 : at + 4], "big")
+        body = data[at + 4 : at + 2 + length]
+        if kind == 0xDA:
+            return channels in (1, 3) and body[:1] == bytes([channels])
+        if kind in (0xC0, 0xC1):
+            if channels or len(body) < 6 or body[0] != 8:
+                return False
+            channels = body[5]
+        n_exif += body.startswith(b"Exif")
+        if length < 2 or n_exif > 1 or (0xC2 <= kind < 0xDA and kind != 0xC4):
+            return False
+        at += 2 + length
+    return False
 
 
 def resize(pixels: torch.Tensor, preprocess: Preprocess) -> torch.Tensor:
@@ -233,8 +219,3 @@ def _middle(pixels: torch.Tensor) -> torch.Tensor:
     length += (long - length) % 2  # the same middle
     start = (long - length) // 2
     return pixels[:, start : start + length] if h > w else pixels[:, :, start : start + length]
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__

@@ -1,4 +1,8 @@
-"""Files -> digests and, where they are new, decoded pictures; in threads, in order, a bounded way ahead."""
+"""Files -> digests and, where they are new, decoded pictures; in threads, in order, a bounded way ahead.
+
+Threads read and digest, and decode plain JPEGs; decoders of other formats, which a made-up file can crash or keep busy
+for ever, run in processes of their own (`indexer.decoders`).
+"""
 
 from __future__ import annotations
 
@@ -6,22 +10,23 @@ import hashlib
 import os
 import stat
 from collections import deque
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from indexer.contents import NO_STAMP, Stamp
+from indexer.decoders import Decoders
 from indexer.errors import BadPicture
+from indexer.limits import MAX_BYTES, Limits
 from indexer.seen import stamp_of
 from indexer.sources import Item
 
 if TYPE_CHECKING:
     from indexer.images import Picture
 
-MAX_BYTES = 2**30
-"""Files larger than this are no pictures that anyone meant."""
+_CHUNK = 2**20
 NO_DIGEST = bytes(32)
 """Stands for the SHA-256 of a file that could not be read at all."""
 
@@ -43,7 +48,8 @@ def read_all(
     preprocess: Mapping[str, Any],
     seen: Callable[[Item], tuple[bytes, Stamp] | None] = lambda _: None,
     ahead: Callable[[], int] = lambda: 0,
-) -> Iterator[Read]:
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+) -> Generator[Read]:
     """Read, digest and, where new, decode in threads; yield in order, never far ahead of the encoder.
 
     Parameters
@@ -58,51 +64,58 @@ def read_all(
     ahead : callable
         How many pictures to read and decode ahead, if more than 32 for each processor: two batches, so that the next
         one is ready when one is encoded.
+    limits : Limits
+        A picture that asks for more is given with the reason, and without pixels.
     """
     workers = os.cpu_count() or 1
     window = 32 * workers
     waiting: deque[Future[Read] | Read] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
+    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool, Decoders(limits) as decoders:
         try:
             for item in items:
                 there = seen(item)
                 if there is not None:
                     waiting.append(Read(item, there[0], stamp=there[1]))
                 else:
-                    waiting.append(pool.submit(_read, item, known, preprocess))
+                    waiting.append(pool.submit(_read, item, known, preprocess, decoders))
                 if len(waiting) >= max(window, ahead()):
                     yield _result(waiting.popleft())
             while waiting:
                 yield _result(waiting.popleft())
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(
+                wait=False, cancel_futures=True
+            )  # first the decoders end, then the threads that wait for them
 
 
 def _result(read: Future[Read] | Read) -> Read:
     return read if isinstance(read, Read) else read.result()
 
 
-def _read(item: Item, known: Container[bytes], preprocess: Mapping[str, Any]) -> Read:
+def _read(item: Item, known: Container[bytes], preprocess: Mapping[str, Any], decoders: Decoders) -> Read:
     try:
         data, stamp = _read_file(item.path)
     except BadPicture as error:
         return Read(item, NO_DIGEST, reason=str(error))
     except OSError as error:
         return Read(item, NO_DIGEST, reason=f"cannot be read: {error.strerror or error}")
+    except MemoryError:
+        return Read(item, NO_DIGEST, reason="cannot be read: memory ran out")
     digest = hashlib.sha256(data).digest()
     if digest in known:
         return Read(item, digest, stamp=stamp)
     try:
-        return Read(item, digest, decode(data, preprocess), stamp=stamp)
+        return Read(item, digest, decode(data, preprocess, decoders), stamp=stamp)
     except BadPicture as error:
         return Read(item, digest, reason=str(error), stamp=stamp)
 
 
-def decode(data: bytes, preprocess: Mapping[str, Any]) -> Picture:
+def decode(data: bytes, preprocess: Mapping[str, Any], decoders: Decoders) -> Picture:
     """Decode a picture and bring it to the encoder's size: `indexer.images.decode`, loaded when first needed."""
     from indexer import images
 
-    return images.decode(data, images.Preprocess.from_open_clip(preprocess))
+    settings = images.Preprocess.from_open_clip(preprocess)
+    return images.decode(data, settings, limits=decoders.limits, elsewhere=decoders)
 
 
 def read_bytes(path: str) -> bytes:
@@ -118,14 +131,36 @@ def read_bytes(path: str) -> bytes:
 
 
 def _read_file(path: str) -> tuple[bytes, Stamp]:
-    """A file's bytes, and its stamp if it was the same before and after reading."""
-    before = Path(path).stat()
-    if not stat.S_ISREG(before.st_mode):
-        raise BadPicture("not a regular file")
-    if before.st_size > MAX_BYTES:
-        raise BadPicture(f"{before.st_size} bytes are more than the limit of {MAX_BYTES}")
-    with Path(path).open("rb") as file:
-        data = file.read()
+    """A file's bytes, and its stamp if it was the same before and after reading.
+
+    What is no regular file is not opened, for opening a device may do something; nor does opening wait, should the file
+    have become a pipe since it was looked at.
+    """
+    _refuse_others(path, Path(path).stat())
+    flags = os.O_RDONLY | sum(
+        getattr(os, name, 0) for name in ("O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY")
+    )
+    with os.fdopen(os.open(path, flags), "rb", buffering=0) as file:
+        before = os.fstat(file.fileno())
+        _refuse_others(path, before)
+        data = file.read(before.st_size) if before.st_size else b""
+        while chunk := file.read(_CHUNK):  # a short read, or it grows
+            data += chunk
+            _refuse_larger(len(data))
         after = os.fstat(file.fileno())
     stamp = stamp_of(before)
     return data, stamp if stamp == stamp_of(after) and len(data) == before.st_size else NO_STAMP
+
+
+def _refuse_others(path: str, status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        os.scandir(path).close()  # a folder that cannot be listed stands in for the files in it
+        raise BadPicture("a folder, not a file")
+    if not stat.S_ISREG(status.st_mode):
+        raise BadPicture("not a regular file")
+    _refuse_larger(status.st_size)
+
+
+def _refuse_larger(size: int) -> None:
+    if size > MAX_BYTES:
+        raise BadPicture(f"{size} bytes are more than the limit of {MAX_BYTES}")

@@ -75,17 +75,20 @@ class Known:
     rejected: dict[bytes, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, old: Index | None, parts: Parts, retry_rejects: bool) -> Known:
+    def of(cls, old: Index | None, parts: Parts, again: Callable[[str], bool]) -> Known:
+        """What an index and its parts know; `again` tells, by the reason, which rejects to try again."""
         known = cls(parts)
         if old is not None:
             known.in_index = set(_digests(old.column("sha256")))
-            if not retry_rejects:
-                rejects = old.rejects()
-                known.rejected = {
-                    digest: reason
-                    for digest, reason in zip(_digests(rejects["sha256"]), rejects["reason"], strict=True)
-                    if any(digest) and digest not in known.in_index and digest not in parts.numbers
-                }
+            rejects = old.rejects()
+            known.rejected = {
+                digest: reason
+                for digest, reason in zip(_digests(rejects["sha256"]), rejects["reason"], strict=True)
+                if any(digest)
+                and digest not in known.in_index
+                and digest not in parts.numbers
+                and not again(reason)
+            }
         return known
 
     def __contains__(self, digest: object) -> bool:

@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from indexer import ann, images
 from indexer.build import build
@@ -155,7 +156,7 @@ def test_only_what_is_new_or_changed_is_opened(counts: Counts, encoder: LazyEnco
     changed.write_bytes((root / "works/bo/000.png").read_bytes())
     touched.touch()
     new = root / "works/bo/new.png"
-    images.Image.new("RGB", (40, 40), "teal").save(new)
+    Image.new("RGB", (40, 40), "teal").save(new)
     counts.decoded = counts.encoded = 0
     with watching(counts):
         report = build(list(find([root])), path, encoder)
@@ -170,7 +171,7 @@ def test_an_unchanged_rebuild_reads_about_the_tables_of_the_index(
     root, path = Path(counts.folder), tmp_path / "i.h5"
     for number, file in enumerate(sorted(root.rglob("*.png"))):  # large enough to stand out
         noise = np.random.default_rng(number).integers(0, 256, (256, 256, 3), dtype=np.uint8)
-        images.Image.fromarray(noise).save(file)
+        Image.fromarray(noise).save(file)
         os.utime(file, (time.time() - 3600,) * 2)
     items = list(find([root]))
     pictures = sum(file.stat().st_size for file in root.rglob("*.png"))

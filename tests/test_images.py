@@ -16,7 +16,9 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
 from indexer.encoder import Encoder
-from indexer.images import BadPicture, Preprocess, decode, resize
+from indexer.errors import BadPicture
+from indexer.images import Preprocess, decode, resize
+from indexer.limits import Limits
 
 PREPROCESS = Preprocess((224, 224), (0.5,) * 3, (0.5,) * 3)
 
@@ -187,7 +189,7 @@ def test_bad_pictures_give_a_reason(name: str) -> None:
 def test_large_pictures_are_refused_before_they_are_decoded() -> None:
     data = encoded(Image.new("1", (4000, 4000)), "PNG")
     with pytest.raises(BadPicture, match="4000 x 4000 pixels are more than the limit of 1000000"):
-        decode(data, PREPROCESS, max_pixels=1_000_000)
+        decode(data, PREPROCESS, limits=Limits(max_pixels=1_000_000))
 
 
 def test_open_clip_still_clips_16_bit_grey() -> None:

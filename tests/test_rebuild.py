@@ -15,6 +15,7 @@ from test_build import TREE, Counting, digest
 from indexer import images, reader
 from indexer.build import Stopped, build
 from indexer.encoder import Encoder
+from indexer.errors import BadPicture
 from indexer.parts import Batch, Parts
 from indexer.sources import Item, find
 from indexer.store import Index
@@ -118,7 +119,7 @@ def test_rejects_are_retried_when_asked_also_after_a_stopped_build(
     shutil.copy(root / "works/ada/000.png", root / "works/bo/same.png")
 
     def refuse(*_: object, **__: object) -> images.Picture:
-        raise images.BadPicture("no decoder")
+        raise BadPicture("no decoder")
 
     monkeypatch.setattr(reader, "decode", refuse)
     report = build(list(find([root])), path, Counting(tiny_encoder))
@@ -139,7 +140,7 @@ def test_strict_rejects_are_retried(
 
     def refuse(data: bytes, *arguments: object, **options: object) -> images.Picture:
         if data == Path(items[0].path).read_bytes():
-            raise images.BadPicture("no decoder")
+            raise BadPicture("no decoder")
         return real(data, *arguments, **options)
 
     monkeypatch.setattr(reader, "decode", refuse)

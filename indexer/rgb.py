@@ -1,0 +1,136 @@
+"""Bytes -> an upright 8-bit RGB picture, by Pillow alone: what a decoder process runs, so it imports neither torch nor,
+unless a picture has more than 8 bits, NumPy.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import re
+import warnings
+from collections.abc import Iterator
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from indexer.errors import BadPicture
+from indexer.limits import Limits
+
+NOT_OPENED = frozenset({"EPS", "IPTC", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"})
+"""Formats of Pillow's that are left out: EPS is a program for Ghostscript; IPTC opens what it holds in any format, so
+also EPS; WMF is drawn by Windows; the others Pillow knows but cannot decode."""
+
+_COMMON = ("JPEG", "PNG", "GIF", "BMP", "PPM")
+"""These come without loading Pillow's other plug-ins."""
+_POSTSCRIPT = (b"%!PS", b"\xc5\xd0\xd3\xc6")
+_ORIENTATION = 0x0112
+
+
+def read(data: bytes, limits: Limits) -> Image.Image:
+    """Decode a picture in any format but those in `NOT_OPENED`.
+
+    EXIF rotation is applied, transparency laid over white, 16-bit scaled to 8, of animations the first
+    frame taken.
+
+    Returns
+    -------
+    PIL.Image.Image
+        Of mode RGB.
+
+    Raises
+    ------
+    BadPicture
+        With the reason, in words fit for the user.
+    """
+    with reasons(limits):
+        image = identify(data, limits)
+        return _to_rgb(image)
+
+
+def identify(data: bytes, limits: Limits, formats: tuple[str, ...] = ()) -> Image.Image:
+    """Open a picture without decoding it, and refuse one that is too large. Call it within `reasons`."""
+    if not data:
+        raise BadPicture("empty file")
+    Image.MAX_IMAGE_PIXELS = -(
+        -limits.max_pixels // 2
+    )  # Pillow refuses twice as many, in parts of a file too
+    image = _open(data, formats)
+    width, height = image.size
+    if width * height > limits.max_pixels:
+        raise BadPicture(limits.too_large(f"{width} x {height}"))
+    return image
+
+
+def _open(data: bytes, formats: tuple[str, ...]) -> Image.Image:
+    if formats:
+        return Image.open(io.BytesIO(data), formats=formats)
+    if data.startswith(_POSTSCRIPT):
+        raise BadPicture("PostScript is a program, and is not run: convert it to PNG")
+    with contextlib.suppress(UnidentifiedImageError):
+        return Image.open(io.BytesIO(data), formats=_COMMON)
+    Image.init()
+    return Image.open(io.BytesIO(data), formats=[name for name in Image.ID if name not in NOT_OPENED])
+
+
+@contextlib.contextmanager
+def reasons(limits: Limits) -> Iterator[None]:
+    """Turn whatever a decoder raises on broken input into BadPicture with the reason; nothing is lost."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd metadata; what matters raises
+            yield
+    except BadPicture:
+        raise
+    except UnidentifiedImageError as error:
+        raise BadPicture("not a picture in any format that Pillow opens") from error
+    except Image.DecompressionBombError as error:
+        pixels = re.search(r"\((\d+) pixels\)", str(error))
+        raise BadPicture(limits.too_large(pixels[1] if pixels else "its")) from error
+    except MemoryError as error:
+        raise BadPicture(f"too large to decode: {_first_line(error)}") from error
+    except Exception as error:
+        raise BadPicture(f"cannot be decoded: {_first_line(error)}") from error
+
+
+def is_upright(image: Image.Image) -> bool:
+    """Whether EXIF says nothing of a rotation."""
+    try:
+        return bool(image.getexif().get(_ORIENTATION, 1) == 1)
+    except Exception:  # broken EXIF says nothing about the rotation
+        return True
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    image.seek(0)
+    image.load()
+    if not is_upright(image):
+        image = ImageOps.exif_transpose(image)
+    if image.mode.startswith(("I", "F")):
+        return _from_high_depth(image)
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def _from_high_depth(image: Image.Image) -> Image.Image:
+    """Scale 16-bit grey (and 32-bit files that hold 16 bits, or floats in [0, 1] or [0, 255]) to 8 bits."""
+    import numpy as np
+
+    values = np.asarray(image, dtype=np.float64)
+    low, high = float(values.min()), float(values.max())
+    if image.mode.startswith("F"):
+        if not math.isfinite(low) or not math.isfinite(high) or low < 0 or high > 255:
+            raise BadPicture("floating-point pixels outside [0, 255]: convert it to 8 or 16 bits")
+        scale = 255.0 if high <= 1 else 1.0
+    else:
+        if low < 0 or high > 65535:
+            raise BadPicture("32-bit pixels outside [0, 65535]: convert it to 8 or 16 bits")
+        scale = 255.0 / 65535.0
+    return Image.fromarray(np.rint(values * scale).astype(np.uint8)).convert("RGB")
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
