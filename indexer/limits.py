@@ -27,8 +27,8 @@ class Limits:
     max_pixels: int = 178_956_970
     decode_timeout: float = 60.0
 
-    def too_large(self, pixels: str) -> str:
-        """The reason to reject a picture of more pixels; `pixels` says how many."""
+    def too_large(self, pixels: int) -> str:
+        """The reason to reject a picture of so many pixels."""
         return f"{pixels} pixels are more than the limit of {self.max_pixels}"
 
     @property

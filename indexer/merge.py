@@ -31,7 +31,7 @@ from indexer.contents import (
 )
 from indexer.parts import Parts
 from indexer.provenance import now, program
-from indexer.reader import NO_DIGEST
+from indexer.reader import NO_DIGEST, UNLISTED
 from indexer.seen import StoredPaths
 from indexer.sources import Item
 from indexer.store import Index
@@ -194,12 +194,20 @@ class _Merge:
         return self._finish()
 
     def _prune(self) -> None:
+        rejected = self._merged.rejected
+        unlisted = tuple(
+            f"{self._path(one.item.path)}/" for one in rejected if one.reason.startswith(UNLISTED)
+        )
+
+        def left_out(key: _Key) -> bool:  # nobody knows of what lies in a folder that cannot be listed
+            return key not in self._found_keys and not key[2].startswith(unlisted)
+
         for key, row in self._row_of.items():
-            if key not in self._found_keys and self._items["path"][row] == key[2] and self._keep[row]:
+            if left_out(key) and self._items["path"][row] == key[2] and self._keep[row]:
                 self._keep[row] = False
                 self._merged.pruned += 1
         for key, reject in self._reject_of.items():
-            if key not in self._found_keys:
+            if left_out(key):
                 self._keep_rejects[reject] = False
 
     def _key(self, item: Item) -> _Key:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from indexer.images import Picture
 
 _CHUNK = 2**20
+UNLISTED = "a folder that cannot be listed"
 NO_DIGEST = bytes(32)
 """Stands for the SHA-256 of a file that could not be read at all."""
 
@@ -154,7 +155,10 @@ def _read_file(path: str) -> tuple[bytes, Stamp]:
 
 def _refuse_others(path: str, status: os.stat_result) -> None:
     if stat.S_ISDIR(status.st_mode):
-        os.scandir(path).close()  # a folder that cannot be listed stands in for the files in it
+        try:
+            os.scandir(path).close()
+        except OSError as error:
+            raise BadPicture(f"{UNLISTED}: {error.strerror}") from error
         raise BadPicture("a folder, not a file")
     if not stat.S_ISREG(status.st_mode):
         raise BadPicture("not a regular file")

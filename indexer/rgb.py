@@ -57,7 +57,7 @@ def identify(data: bytes, limits: Limits, formats: tuple[str, ...] = ()) -> Imag
     image = _open(data, formats)
     width, height = image.size
     if width * height > limits.max_pixels:
-        raise BadPicture(limits.too_large(f"{width} x {height}"))
+        raise BadPicture(limits.too_large(width * height))
     return image
 
 
@@ -85,7 +85,7 @@ def reasons(limits: Limits) -> Iterator[None]:
         raise BadPicture("not a picture in any format that Pillow opens") from error
     except Image.DecompressionBombError as error:
         pixels = re.search(r"\((\d+) pixels\)", str(error))
-        raise BadPicture(limits.too_large(pixels[1] if pixels else "its")) from error
+        raise BadPicture(limits.too_large(int(pixels[1]) if pixels else 2 * limits.max_pixels)) from error
     except MemoryError as error:
         raise BadPicture(f"too large to decode: {_first_line(error)}") from error
     except Exception as error:

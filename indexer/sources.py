@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -187,15 +188,20 @@ def _entries(path: Path | str) -> list[os.DirEntry[str]]:
 
 
 def _files(entry: os.DirEntry[str] | Path, seen: frozenset[tuple[int, int]] = frozenset()) -> Iterator[str]:
-    """Every file below, in order; links are followed, loops are not."""
+    """Every file below, in order; links are followed, loops are not. A folder that cannot be listed comes as a file."""
     path = os.fspath(entry)
-    if not _is_dir(entry):
+    children: list[os.DirEntry[str]] | None = None
+    if _is_dir(entry):
+        with contextlib.suppress(OSError, ImindexError):
+            here = _identity(Path(path))
+            if here in seen:
+                return
+            children = _entries(path)
+    if children is None:  # the reader will say why
         yield path
         return
-    here = _identity(Path(path))
-    if here not in seen:
-        for child in _entries(path):
-            yield from _files(child, seen | {here})
+    for child in children:
+        yield from _files(child, seen | {here})
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from indexer.sources import Item
@@ -100,12 +99,13 @@ def _seconds_each(encoder: Any, items: Sequence[Item]) -> float | None:
 
     from indexer.errors import BadPicture
     from indexer.images import decode
+    from indexer.reader import read_bytes
 
     pixels = []
     started = time.monotonic()
     for item in items:
         try:
-            pixels.append(decode(Path(item.path).read_bytes(), encoder.preprocess).pixels)
+            pixels.append(decode(read_bytes(item.path), encoder.preprocess).pixels)
         except (OSError, BadPicture):
             continue
     decoding = time.monotonic() - started

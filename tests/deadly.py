@@ -1,0 +1,25 @@
+"""What a hostile file may do to its decoder: a decoder process calls `before` with each picture's bytes."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import time
+from pathlib import Path
+
+
+def before(data: bytes) -> None:
+    """Obey the word that a test has put behind a picture's own bytes."""
+    if data.endswith(b"CRASH"):
+        ctypes.string_at(0)
+    elif data.endswith(b"HANG"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        ctypes.pythonapi.usleep(600_000_000) if hasattr(ctypes.pythonapi, "usleep") else time.sleep(600)
+    elif data.endswith(b"HUNGRY"):
+        bytearray(3 * 2**30)
+    elif data.endswith(b"ONCE"):  # as if an earlier picture had spoilt the memory
+        mark = Path(os.environ["IMINDEX_TEST_MARK"])
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
