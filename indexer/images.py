@@ -23,8 +23,6 @@ from torchvision.transforms.v2 import functional as F
 from indexer import rgb
 from indexer.limits import Limits
 
-_HEADER = 2**20
-"""Bytes in which a plain JPEG's header ends."""
 _LONG = 8
 """A picture more elongated than this is cropped before it is resized, to bound the memory."""
 
@@ -117,7 +115,7 @@ def decode(
     BadPicture
         With the reason, in words fit for the user.
     """
-    pixels = _plain_jpeg(data, limits) if is_plain_jpeg(data) else None
+    pixels = _plain_jpeg(data, limits) if rgb.is_plain_jpeg(data) else None
     if pixels is None:
         values = elsewhere(data) if elsewhere else np.array(rgb.read(data, limits))
         pixels = torch.from_numpy(values).permute(2, 0, 1)
@@ -134,33 +132,6 @@ def _plain_jpeg(data: bytes, limits: Limits) -> torch.Tensor | None:
         raw = torch.frombuffer(bytearray(data), dtype=torch.uint8)
         pixels: torch.Tensor = decode_jpeg(raw, mode=ImageReadMode.RGB)
         return pixels
-
-
-def is_plain_jpeg(data: bytes) -> bool:
-    """Whether a file is a JPEG of the kind that costs no more than its pixels, whatever it holds.
-
-    That is: a short and well-formed header, Huffman coding, 8 bits, 1 or 3 channels, and all of them in the first scan,
-    after which a decoder stops. Each of many scans, as of a progressive picture, costs as much as the whole picture.
-    """
-    if data[:2] != b"\xff\xd8":
-        return False
-    at, channels, n_exif = 2, 0, 0
-    while at + 4 <= min(len(data), _HEADER):
-        if data[at] != 0xFF or not 0xC0 <= (kind := data[at + 1]) <= 0xFE:
-            return False
-        length = int.from_bytes(data[at + 2 : at + 4], "big")
-        body = data[at + 4 : at + 2 + length]
-        if kind == 0xDA:
-            return channels in (1, 3) and body[:1] == bytes([channels])
-        if kind in (0xC0, 0xC1):
-            if channels or len(body) < 6 or body[0] != 8:
-                return False
-            channels = body[5]
-        n_exif += body.startswith(b"Exif")
-        if length < 2 or n_exif > 1 or (0xC2 <= kind < 0xDA and kind != 0xC4):
-            return False
-        at += 2 + length
-    return False
 
 
 def resize(pixels: torch.Tensor, preprocess: Preprocess) -> torch.Tensor:

@@ -24,6 +24,8 @@ _COMMON = ("JPEG", "PNG", "GIF", "BMP", "PPM")
 """These come without loading Pillow's other plug-ins."""
 _POSTSCRIPT = (b"%!PS", b"\xc5\xd0\xd3\xc6")
 _ORIENTATION = 0x0112
+_HEADER = 2**20
+"""Bytes in which a plain JPEG's header ends."""
 
 
 def read(data: bytes, limits: Limits) -> Image.Image:
@@ -70,6 +72,33 @@ def _open(data: bytes, formats: tuple[str, ...]) -> Image.Image:
         return Image.open(io.BytesIO(data), formats=_COMMON)
     Image.init()
     return Image.open(io.BytesIO(data), formats=[name for name in Image.ID if name not in NOT_OPENED])
+
+
+def is_plain_jpeg(data: bytes) -> bool:
+    """Whether a file is a JPEG of the kind that costs no more than its pixels, whatever it holds.
+
+    That is: a short and well-formed header, Huffman coding, 8 bits, 1 or 3 channels, and all of them in the first scan,
+    after which a decoder stops. Each of many scans, as of a progressive picture, costs as much as the whole picture.
+    """
+    if data[:2] != b"\xff\xd8":
+        return False
+    at, channels, n_exif = 2, 0, 0
+    while at + 4 <= min(len(data), _HEADER):
+        if data[at] != 0xFF or not 0xC0 <= (kind := data[at + 1]) <= 0xFE:
+            return False
+        length = int.from_bytes(data[at + 2 : at + 4], "big")
+        body = data[at + 4 : at + 2 + length]
+        if kind == 0xDA:
+            return channels in (1, 3) and body[:1] == bytes([channels])
+        if kind in (0xC0, 0xC1):
+            if channels or len(body) < 6 or body[0] != 8:
+                return False
+            channels = body[5]
+        n_exif += body.startswith(b"Exif")
+        if length < 2 or n_exif > 1 or (0xC2 <= kind < 0xDA and kind != 0xC4):
+            return False
+        at += 2 + length
+    return False
 
 
 @contextlib.contextmanager

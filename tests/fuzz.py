@@ -25,14 +25,16 @@ HANG = 30
 
 
 def main(seed: int, seconds: float, count: int, folder: Path, jpeg: bool) -> None:
-    from indexer.images import Preprocess, decode, is_plain_jpeg
+    limits = Limits(max_pixels=20_000_000)
+    if jpeg:
+        from indexer.images import Preprocess, decode
 
-    preprocess, limits = Preprocess((32, 32), (0.5,) * 3, (0.5,) * 3), Limits(max_pixels=20_000_000)
+        preprocess = Preprocess((32, 32), (0.5,) * 3, (0.5,) * 3)
     until, done, fine, slowest = time.monotonic() + seconds, 0, 0, 0.0
     for number, (name, data) in enumerate(mutations(seed)):
         if done == count or time.monotonic() > until:
             break
-        if is_plain_jpeg(data) != jpeg:
+        if rgb.is_plain_jpeg(data) != jpeg:
             continue
         (folder / "now").write_bytes(data)
         (folder / "name").write_text(f"{name}, seed {seed}, number {number}")

@@ -5,6 +5,7 @@ A few hundred here; `scripts/bench/fuzz_pictures` goes on for as long as one lik
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -15,7 +16,6 @@ from mutations import mutations, seeds
 from PIL import Image
 
 from indexer import rgb
-from indexer.images import is_plain_jpeg
 from indexer.limits import Limits
 
 FUZZ = Path(__file__).with_name("fuzz.py")
@@ -40,12 +40,10 @@ def test_the_seeds_are_pictures() -> None:
     for name, data in made.items():
         if name not in ("eps", "fli"):
             assert rgb.read(data, Limits()).width >= 16, name
-    assert {name for name, data in made.items() if is_plain_jpeg(data)} == {
+    assert {name for name, data in made.items() if rgb.is_plain_jpeg(data)} == {
         "jpeg", "jpeg 4:4:4", "jpeg grey", "jpeg restarts", "jpeg exif",
     }  # fmt: skip
-    formats = {
-        Image.open(__import__("io").BytesIO(data)).format for name, data in made.items() if name != "fli"
-    }
+    formats = {Image.open(io.BytesIO(data)).format for name, data in made.items() if name != "fli"}
     assert len(formats) > 20
     first = [data for _, data in zip(range(50), (broken for _, broken in mutations(1)), strict=False)]
     assert len(set(first)) == 50
