@@ -5,11 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import textwrap
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -238,62 +233,6 @@ def test_two_builders_at_once_are_refused(works: Callable, tiny_encoder: Encoder
             build(items, tmp_path / "i.h5", Counting(tiny_encoder))
 
     build(items, tmp_path / "i.h5", Counting(tiny_encoder), progress=intrude)
-
-
-KILLED = """
-    import sys, time
-    sys.path[:0] = [{tests!r}]
-    from pathlib import Path
-    from indexer import build as module
-    from indexer.build import build
-    from indexer.lazy_encoder import LazyEncoder
-    from indexer.encoder import load
-    from indexer.sources import find
-    module.COMMIT_SECONDS = 0.0
-    encoder = load({model!r}, device="cpu", precision="fp32")
-    slow = encoder.encode_images
-    encoder.encode_images = lambda pixels: (time.sleep(0.02), slow(pixels))[1]
-    print("ready", flush=True)
-    build(list(find([{root!r}])), {index!r}, LazyEncoder(lambda: encoder, 2, encoder.info))
-"""
-
-
-def test_sigkill_at_any_moment_loses_no_committed_batch(
-    works: Callable, tiny_encoder: Encoder, tiny_model: str, tmp_path: Path
-) -> None:
-    root = works(TREE)
-    straight = tmp_path / "straight.h5"
-    build(list(find([root])), straight, Counting(tiny_encoder, 2))
-    rng = np.random.default_rng(5)
-    path = tmp_path / "i.h5"
-    build(list(find([root / "control"])), path, Counting(tiny_encoder, 2))
-    old = digest(path)
-    build(list(find([root])), path, Counting(tiny_encoder, 2))
-    expected = digest(path)
-    path.unlink()
-    build(list(find([root / "control"])), path, Counting(tiny_encoder, 2))
-    code = textwrap.dedent(KILLED).format(
-        tests=str(Path(__file__).parent), model=tiny_model, root=str(root), index=str(path)
-    )
-    kills = 0
-    for _ in range(6):
-        child = subprocess.Popen(
-            [sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=Path(__file__).parents[1]
-        )
-        assert child.stdout is not None
-        child.stdout.readline()
-        time.sleep(float(rng.uniform(0, 0.35)))
-        committed = len(list((tmp_path / "i.h5.parts").glob("part-*.npz")))
-        child.send_signal(signal.SIGKILL)
-        kills += child.wait() == -signal.SIGKILL
-        assert digest(path) in (old, expected)
-        if digest(path) == old:
-            assert len(list((tmp_path / "i.h5.parts").glob("part-*.npz"))) >= committed
-    assert kills
-    encoder = Counting(tiny_encoder, 2)
-    build(list(find([root])), path, encoder)
-    assert digest(path) == expected
-    assert not (tmp_path / "i.h5.parts").exists() and not list(tmp_path.glob(".*.new"))
 
 
 def test_a_failed_write_leaves_the_old_index_and_the_parts(
