@@ -105,9 +105,8 @@ def errors_for_people(command: F) -> F:
         except OSError as error:
             raise click.ClickException(_os_error(error)) from error
         except (MemoryError, RuntimeError) as error:
-            if not isinstance(error, MemoryError) and "allocate memory" not in str(
-                error
-            ):  # PyTorch's word for it
+            said = str(error)
+            if not isinstance(error, MemoryError) and not any(word in said for word in _TORCH_NO_MEMORY):
                 raise
             raise click.ClickException(_NO_MEMORY) from error
 
