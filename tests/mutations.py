@@ -6,10 +6,11 @@ import io
 import random
 from collections.abc import Iterator
 
-from conftest import picture
 from PIL import Image, features
 
-_SMALL = picture(1, (40, 32))
+_SMALL = Image.merge(
+    "RGB", [Image.radial_gradient("L").resize((40, 32)).rotate(turn) for turn in (0, 60, 200)]
+)
 
 
 def seeds() -> dict[str, bytes]:
