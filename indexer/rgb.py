@@ -130,7 +130,6 @@ def is_upright(image: Image.Image) -> bool:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    image.seek(0)
     image.load()
     if not is_upright(image):
         image = ImageOps.exif_transpose(image)
