@@ -13,7 +13,8 @@ from indexer import ann, ann_kinds
 from indexer.ann_measure import Queries, Tuned, queries, tune
 from indexer.ann_record import HNSW, IVF_PQ, LEAST_ROWS, NEIGHBOURS, Record, is_approximate
 from indexer.errors import ImindexError
-from indexer.store import AnnParts, Index
+from indexer.store import Index
+from indexer.store_write import AnnParts
 
 faiss: Any = _faiss
 """Its stubs do not know half of what is used here."""

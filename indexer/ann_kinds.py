@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.ann import _in_place
+from indexer.ann_format import check_bytes
 from indexer.ann_record import HNSW, IVF, IVF_PQ, damaged
 
 faiss: Any = _faiss
@@ -35,7 +36,6 @@ _ONE_LEVEL = 256
 _PQ_SAMPLE = 16_384
 _LINKS = 32
 _EF_CONSTRUCTION = 80
-_FOURCC = {IVF_PQ: b"IwPf", IVF: b"IwSq", HNSW: b"IHNs"}
 
 
 def n_lists(n: int) -> int:
@@ -308,8 +308,7 @@ def read(kind: str, data: npt.NDArray[np.uint8], vectors: Float16) -> Any:
     ImindexError
         It is not; a search could have read outside the memory.
     """
-    if bytes(data[:4]) != _FOURCC[kind]:
-        raise damaged(f"/ann/data is not of the kind {kind}")
+    check_bytes(kind, data, *vectors.shape)
     flags = faiss.IO_FLAG_READ_ONLY | faiss.IO_FLAG_SKIP_STORAGE
     reader = faiss.ZeroCopyIOReader(faiss.swig_ptr(data), data.size)
     try:

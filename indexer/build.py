@@ -27,7 +27,8 @@ from indexer.provenance import entry
 from indexer.reader import NO_DIGEST, Read, read_all
 from indexer.seen import Known, Seen
 from indexer.sources import Item
-from indexer.store import Index, write
+from indexer.store import Index
+from indexer.store_write import write
 
 COMMIT_SECONDS = 5.0
 

@@ -11,7 +11,7 @@ from indexer.errors import ImindexError
 from indexer.files import clear_leftovers, real_file
 from indexer.parts import Parts
 from indexer.provenance import entry
-from indexer.store import write
+from indexer.store_write import write
 from indexer.verify import opened, verify_index
 
 

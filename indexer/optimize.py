@@ -20,7 +20,8 @@ from indexer.errors import ImindexError
 from indexer.files import clear_leftovers, real_file
 from indexer.parts import Parts
 from indexer.provenance import entry
-from indexer.store import Index, write
+from indexer.store import Index
+from indexer.store_write import write
 
 _WORTH = 4
 """An approximate search that is not so many times quicker than an exact one is not worth its errors."""

@@ -291,6 +291,11 @@ def _inside(manifest: Path, where: str, name: str) -> str:
             f"{where}: {name} leads out of the manifest's folder. Paths are relative to the manifest: "
             "put it beside the pictures."
         )
+    if not Path(os.path.realpath(full)).is_relative_to(os.path.realpath(folder)):
+        raise ImindexError(
+            f"{where}: {name} is, or lies behind, a symbolic link out of the manifest's folder. "
+            "Put the picture itself there, or give its folder instead of a manifest."
+        )
     return full
 
 

@@ -16,7 +16,8 @@ from indexer.ann_search import ApproximateSearcher
 from indexer.contents import Collection, Contents, EncoderInfo, item_columns, reject_columns
 from indexer.optimize import optimize
 from indexer.provenance import entry
-from indexer.store import Index, write
+from indexer.store import Index
+from indexer.store_write import write
 
 N, DIM = 5_000, 32
 INFO = EncoderInfo("demo", "", "ab" * 32, {"embed_dim": DIM}, {"size": 32}, DIM, "fp32")

@@ -23,7 +23,8 @@ from indexer.ann_carry import ann_after
 from indexer.ann_record import APPROXIMATE, Record
 from indexer.provenance import entry
 from indexer.remove import remove
-from indexer.store import Index, write
+from indexer.store import Index
+from indexer.store_write import write
 
 
 @pytest.fixture

@@ -22,7 +22,8 @@ from indexer.doctor import FAULT, OK, WARNING
 from indexer.encoder import Encoder, load
 from indexer.encoder_many import ManyEncoders
 from indexer.errors import ImindexError
-from indexer.store import Index, write
+from indexer.store import Index
+from indexer.store_write import write
 
 built = test_cli.built  # the fixture
 drawn_once = functools.cache(doctor_encoder._drawn)

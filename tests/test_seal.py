@@ -15,7 +15,8 @@ from whole_index import DIM, save, whole
 
 from indexer import ann
 from indexer.provenance import entry
-from indexer.store import Index, write
+from indexer.store import Index
+from indexer.store_write import write
 
 
 @pytest.fixture

@@ -23,7 +23,8 @@ from indexer.describe import describe, export
 from indexer.errors import ImindexError
 from indexer.provenance import entry
 from indexer.remove import remove
-from indexer.store import Index, recompute_root_digest, write
+from indexer.store import Index, recompute_root_digest
+from indexer.store_write import write
 
 DIM = 8
 ENCODER = EncoderInfo(

@@ -12,7 +12,8 @@ from indexer import ann
 from indexer.contents import Collection, Contents, EncoderInfo, item_columns, reject_columns
 from indexer.optimize import optimize
 from indexer.provenance import entry
-from indexer.store import Index, write
+from indexer.store import Index
+from indexer.store_write import write
 
 DIM = 8
 ENCODER = EncoderInfo("demo", "a/weights.pt", "ab" * 32, {"embed_dim": DIM}, {"size": 32}, DIM, "fp32")

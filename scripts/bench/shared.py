@@ -62,7 +62,7 @@ def write_index(path: Path, n: int, dim: int) -> float:
     from indexer import ann
     from indexer.contents import REJECT_DTYPES, Collection, Contents, EncoderInfo, columns
     from indexer.provenance import now, program
-    from indexer.store import write
+    from indexer.store_write import write
 
     rows = np.arange(n)
     text = np.array(["Artwork from somebody"], dtype=object)
