@@ -42,7 +42,7 @@ _LISTED = 20
     help="Draws the pictures of --replay.",
 )  # fmt: skip
 @click.option(
-    "--results", type=click.Path(path_type=Path, file_okay=False, exists=True), metavar="FOLDER",
+    "--results", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
     help="Compute the audit in FOLDER again, and compare; checks its indexes in place of -i.",
 )  # fmt: skip
 @click.option(

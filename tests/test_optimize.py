@@ -116,14 +116,14 @@ def test_sizes(said: str, size: int) -> None:
 KILLED = """
     import os, signal, sys
     from pathlib import Path
-    from indexer import optimize as module, store
+    from indexer import optimize as module, store_write
     place = sys.argv[2]
     def kill(*_, **__):
         os.kill(os.getpid(), signal.SIGKILL)
     if place == "train":
         module.make = kill
     if place == "write":
-        store._write_log = kill
+        store_write._write_log = kill
     if place == "rename":
         Path.replace = kill
     module.optimize(Path(sys.argv[1]), kind="ivf-pq")
