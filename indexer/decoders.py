@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from indexer.decode_worker import ANSWER, DONE, READY, REQUEST, write_all
 from indexer.errors import BadPicture, ImindexError
-from indexer.limits import Limits
+from indexer.limits import NO_MEMORY, Limits
 
 _START_SECONDS = 120.0
 _CODE = (
@@ -85,6 +85,8 @@ class Decoders:
         try:
             return self._decode(data, fresh=True)
         except _Crashed as crash:
+            if str(crash) == "SIGKILL":  # not by us: the system kills so when memory is short
+                raise BadPicture(f"{NO_MEMORY}, or somebody else killed the decoder ({crash})") from None
             raise BadPicture(f"the decoder crashed ({crash})") from None
 
     def _decode(self, data: bytes, fresh: bool = False) -> npt.NDArray[np.uint8]:

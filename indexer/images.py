@@ -21,7 +21,8 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from indexer import rgb
-from indexer.limits import Limits
+from indexer.errors import BadPicture
+from indexer.limits import NO_MEMORY, Limits
 
 _LONG = 8
 """A picture more elongated than this is cropped before it is resized, to bound the memory."""
@@ -129,8 +130,13 @@ def _plain_jpeg(data: bytes, limits: Limits) -> torch.Tensor | None:
         image = rgb.identify(data, limits, ("JPEG",))
         if image.format != "JPEG" or image.mode not in ("RGB", "L") or not rgb.is_upright(image):
             return None
-        raw = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-        pixels: torch.Tensor = decode_jpeg(raw, mode=ImageReadMode.RGB)
+        try:
+            raw = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+            pixels: torch.Tensor = decode_jpeg(raw, mode=ImageReadMode.RGB)
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, MemoryError) or "allocate memory" in str(error):  # PyTorch's own words
+                raise BadPicture(f"{NO_MEMORY} while it was decoded") from error
+            raise
         return pixels
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 MAX_BYTES = 2**30
 """Files larger than this are no pictures that anyone meant."""
+NO_MEMORY = "memory ran out"
+"""How the reason begins where the machine, and not the picture, was at fault."""
 _PIXELS = re.compile(r"pixels are more than the limit of (\d+)$")
 _SECONDS = re.compile(r"took longer than ([\d.]+) s to decode$")
 
@@ -37,9 +39,10 @@ class Limits:
         return f"took longer than {self.decode_timeout:g} s to decode"
 
     def outgrown(self, reason: str) -> bool:
-        """Whether a picture was rejected by a lower limit than this one, and so is to be tried again."""
+        """Whether a picture was rejected by a lower limit than this one, or for want of memory: it is tried again."""
         pixels, seconds = _PIXELS.search(reason), _SECONDS.search(reason)
         return bool(
-            (pixels and int(pixels[1]) < self.max_pixels)
+            reason.startswith(NO_MEMORY)
+            or (pixels and int(pixels[1]) < self.max_pixels)
             or (seconds and float(seconds[1]) < self.decode_timeout)
         )

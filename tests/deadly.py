@@ -23,3 +23,5 @@ def before(data: bytes) -> None:
         if not mark.exists():
             mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
+    elif data.endswith(b"KILLED"):  # as the system does when memory is short
+        os.kill(os.getpid(), signal.SIGKILL)

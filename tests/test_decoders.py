@@ -101,6 +101,22 @@ def test_a_hang_ends_at_the_time_limit(pool: Decoders) -> None:
 
 @linux
 @pytest.mark.usefixtures("deadly")
+def test_a_picture_that_memory_was_too_short_for_is_tried_again(
+    works: Callable, tiny_encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, path = works({"works/ada": 2}), tmp_path / "i.h5"
+    (root / "works/ada/0005.png").write_bytes(png(50, b"KILLED"))
+    report = build(list(find([root])), path, Counting(tiny_encoder))
+    assert (report.rows, report.rejected) == (2, 1)
+    with Index(path) as index:
+        assert index.rejects()["reason"][0].startswith("memory ran out")
+    monkeypatch.setattr("indexer.decoders.HOOK", "")  # there is memory again
+    again = build(list(find([root])), path, Counting(tiny_encoder))
+    assert (again.rows, again.rejected, again.already_rejected) == (3, 0, 0)
+
+
+@linux
+@pytest.mark.usefixtures("deadly")
 def test_memory_is_bounded() -> None:
     with (
         Decoders(Limits(max_pixels=10_000)) as pool,

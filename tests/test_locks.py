@@ -22,11 +22,12 @@ from indexer.store import Index, recompute_root_digest
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and reads /proc")
 FORK = multiprocessing.get_context("fork") if sys.platform == "linux" else None
+SPAWN = multiprocessing.get_context("spawn")
+"""For what computes in several threads: these do not outlive a fork."""
 
 
-def in_child(what: Any, *args: Any) -> Any:
-    assert FORK is not None
-    child = FORK.Process(target=what, args=args)
+def in_child(what: Any, *args: Any, context: Any = FORK) -> Any:
+    child = context.Process(target=what, args=args, daemon=True)
     child.start()
     return child
 
@@ -184,13 +185,12 @@ def change(path: Path, out: Any) -> None:
 
 
 def test_readers_while_builders_work_see_committed_states_only(tmp_path: Path) -> None:
-    assert FORK is not None
     path = save(tmp_path / "i.h5", clustered(1_400))
     with Index(path) as index:
         first = (index.root_digest, index.ann()["kind"], len(index.log()))
-    end, out, done = FORK.Event(), FORK.Queue(), FORK.Queue()
-    readers = [in_child(read_on, path, end, out) for _ in range(2)]
-    writer = in_child(change, path, done)
+    end, out, done = SPAWN.Event(), SPAWN.Queue(), SPAWN.Queue()
+    readers = [in_child(read_on, path, end, out, context=SPAWN) for _ in range(2)]
+    writer = in_child(change, path, done, context=SPAWN)
     committed = {first, *done.get(timeout=120)}
     end.set()
     seen = [out.get(timeout=60) for _ in readers]
