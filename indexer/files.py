@@ -77,6 +77,13 @@ def clear_leftovers(path: Path) -> None:
             leftover.unlink(missing_ok=True)
 
 
+def clear_folder(folder: Path) -> None:
+    """Delete what killed processes left half-written in a folder, but for indexes. Call it under the folder's lock."""
+    for leftover in folder.glob(".*.new"):
+        if re.fullmatch(r"\..+(?<!\.h5)\.\d+\.new", leftover.name):
+            leftover.unlink(missing_ok=True)
+
+
 def flush(descriptor: int) -> None:
     """Bring an open file to the disk; on macOS, beyond the disk's own memory too."""
     if sys.platform == "darwin":

@@ -234,13 +234,14 @@ def _manifest(path: Path, given: Given, note: Callable[[str], None]) -> Iterator
     reader = {".csv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}[path.suffix.lower()]
     unknown: set[str] = set()
     n_blocked = 0
+    inside = _Inside(path)
     try:
         for where, row in reader(path):
             unknown |= set(row) - {"path", "seed", "blocked", *_TEXT_KEYS}
             if row.get("blocked"):  # a safety filter took the picture away, and left a black one
                 n_blocked += 1
             else:
-                yield _item(path, where, row, given)
+                yield _item(inside, where, row, given)
     except UnicodeDecodeError as error:
         raise ImindexError(f"{path} is not UTF-8: {error}. Save it as UTF-8.") from error
     except csv.Error as error:
@@ -253,7 +254,7 @@ def _manifest(path: Path, given: Given, note: Callable[[str], None]) -> Iterator
         note(f"{path}: the columns {', '.join(sorted(unknown))} are not used.")
 
 
-def _item(manifest: Path, where: str, row: Mapping[str, Any], given: Given) -> Item:
+def _item(inside: _Inside, where: str, row: Mapping[str, Any], given: Given) -> Item:
     name = row.get("path")
     if not isinstance(name, str) or not _text(where, "path", name):
         raise ImindexError(f"{where}: no path. Every row names its picture in the column `path`.")
@@ -273,7 +274,7 @@ def _item(manifest: Path, where: str, row: Mapping[str, Any], given: Given) -> I
             f"{where}: imitations of which release? Fill in `collection`, or pass --collection."
         )
     return Item(
-        path=_inside(manifest, where, name),
+        path=inside(where, name),
         artist=artist,
         kind=kind,
         collection=collection,
@@ -283,20 +284,32 @@ def _item(manifest: Path, where: str, row: Mapping[str, Any], given: Given) -> I
     )
 
 
-def _inside(manifest: Path, where: str, name: str) -> str:
-    folder = manifest.parent
-    full = os.path.normpath(folder / name)
-    if Path(name).is_absolute() or Path(os.path.relpath(full, folder)).parts[:1] == (os.pardir,):
-        raise ImindexError(
-            f"{where}: {name} leads out of the manifest's folder. Paths are relative to the manifest: "
-            "put it beside the pictures."
-        )
-    if not Path(os.path.realpath(full)).is_relative_to(os.path.realpath(folder)):
-        raise ImindexError(
-            f"{where}: {name} is, or lies behind, a symbolic link out of the manifest's folder. "
-            "Put the picture itself there, or give its folder instead of a manifest."
-        )
-    return full
+class _Inside:
+    """Paths as a manifest names them -> paths of files inside its folder; links are followed once a folder."""
+
+    def __init__(self, manifest: Path):
+        self._folder = manifest.parent
+        self._real = os.path.realpath(self._folder)
+        self._lies_inside: dict[str, bool] = {}
+
+    def __call__(self, where: str, name: str) -> str:
+        full = os.path.normpath(self._folder / name)
+        if Path(name).is_absolute() or Path(os.path.relpath(full, self._folder)).parts[:1] == (os.pardir,):
+            raise ImindexError(
+                f"{where}: {name} leads out of the manifest's folder. Paths are relative to the manifest: "
+                "put it beside the pictures."
+            )
+        if not self._inside(os.path.dirname(full)) or (os.path.islink(full) and not self._inside(full)):  # noqa: PTH114, PTH120 - many
+            raise ImindexError(
+                f"{where}: {name} is, or lies behind, a symbolic link out of the manifest's folder. "
+                "Put the picture itself there, or give its folder instead of a manifest."
+            )
+        return full
+
+    def _inside(self, path: str) -> bool:
+        if path not in self._lies_inside:
+            self._lies_inside[path] = Path(os.path.realpath(path)).is_relative_to(self._real)
+        return self._lies_inside[path]
 
 
 def _text(where: str, key: str, value: Any) -> str:

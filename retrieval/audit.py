@@ -18,7 +18,7 @@ from typing import Any
 from indexer.build import BuildReport, build
 from indexer.console import json_ready
 from indexer.contents import canonical_json, json_digest
-from indexer.files import make_folder, put_in_place
+from indexer.files import clear_folder, make_folder, put_in_place
 from indexer.lazy_encoder import encoder_for
 from indexer.locks import alone
 from indexer.prompts import safe_name, slug
@@ -126,6 +126,8 @@ def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
     with alone(run.folder / ".lock", refusal, run.command) as killed:
         if killed:
             run.show.note(killed)
+        for folder in (run.folder, *run.folder.glob("results/*")):
+            clear_folder(folder)
         with run.stage("check", 0):
             inputs = gather(plan, run.show.note)
         for note in inputs.notes:

@@ -17,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
-from indexer import ann, images
+from indexer import ann, images, store
 from indexer.build import build
 from indexer.encoder import Encoder
 from indexer.lazy_encoder import LazyEncoder
@@ -220,45 +220,57 @@ def test_a_query_decodes_and_encodes_its_pictures_and_searches_once_a_kind(
         assert counts.searches == [len(pictures)] * 2
 
 
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Counts what is read of an index: rows of each column, by its name."""
+    counted: Counter[str] = Counter()
+    texts, numbers, values = store.read_texts, Index.column, h5py.Dataset.__getitem__
+
+    def count_texts(guard: object, descriptors: np.ndarray, key: str) -> list[bytes]:
+        counted[key] += len(descriptors)
+        return texts(guard, descriptors, key)
+
+    def count_column(index: Index, name: str, group: str = "items") -> np.ndarray:
+        column = numbers(index, name, group)
+        if column.dtype != object:
+            counted[f"{group}/{name}"] += len(column)
+        return column
+
+    def count_values(dataset: h5py.Dataset, *selection: object) -> object:
+        counted[dataset.name] += 1
+        return values(dataset, *selection)
+
+    monkeypatch.setattr(store, "read_texts", count_texts)
+    monkeypatch.setattr(Index, "column", count_column)
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", count_values)
+    return counted
+
+
 def test_a_query_reads_the_text_of_the_rows_that_it_shows_only(
     counts: Counts,
     encoder: LazyEncoder,
     tiny_encoder: Encoder,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    taken: Counter[str],
 ) -> None:
     root, path = Path(counts.folder), tmp_path / "i.h5"
     build(list(find([root])), path, encoder)
     monkeypatch.setattr("indexer.encoder.load_as", lambda *_, **__: tiny_encoder)
-    taken: Counter[str] = Counter()
-    real = h5py.Dataset.__getitem__
-
-    def counted(dataset: h5py.Dataset, selection: object, *rest: object) -> object:
-        values = real(dataset, selection, *rest)
-        if dataset.name.startswith("/items/"):
-            taken[dataset.name] += len(values) if isinstance(values, np.ndarray) else 1
-        return values
-
-    monkeypatch.setattr(h5py.Dataset, "__getitem__", counted)
+    taken.clear()
     query.ask(path, [], ["a text"], k=2)
-    assert taken["/items/artist"] and taken["/items/collection"]  # the count counts
-    assert taken["/items/path"] <= 4 and taken["/items/prompt"] <= 4  # two rows of two kinds
-    assert not taken["/items/caption"] and not taken["/items/sha256"]
+    assert taken["items/artist"] and taken["items/collection"] and taken["artists/name"]  # the count counts
+    assert taken["items/path"] <= 4 and taken["items/prompt"] <= 4  # two rows of two kinds
+    assert not taken["items/caption"] and not taken["items/sha256"]
+    assert not any(name.startswith("/") for name in taken)  # nothing by h5py
 
 
 def test_opening_an_index_reads_no_column_and_no_vector(
-    counts: Counts, encoder: LazyEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    counts: Counts, encoder: LazyEncoder, tmp_path: Path, taken: Counter[str]
 ) -> None:
     path = tmp_path / "i.h5"
     build(list(find([Path(counts.folder)])), path, encoder)
-    taken: list[str] = []
-    real = h5py.Dataset.__getitem__
-
-    def listed(dataset: h5py.Dataset, *selection: object) -> object:
-        taken.append(dataset.name)
-        return real(dataset, *selection)
-
-    monkeypatch.setattr(h5py.Dataset, "__getitem__", listed)
+    taken.clear()
     with Index(path) as index:
         assert isinstance(index.vectors, np.memmap)
-    assert {name.split("/")[1] for name in taken} == {"artists", "collections"}
+    assert {name.split("/")[0] for name in taken} == {"artists", "collections"}
