@@ -139,6 +139,49 @@ def _in_child(path: Path, told: int) -> None:
         os._exit(code)
 
 
+def sound_files(folder: Path) -> list[Path]:
+    """Write small sound index files: of each kind of /ann, and in older layouts of HDF5, which have no checksums."""
+    import h5py
+    import whole_index
+    from approximate import clustered, contents, save
+
+    from indexer import store_write
+    from indexer.ann_record import APPROXIMATE
+    from indexer.optimize import optimize
+
+    whole_index.save(folder / "exact.h5")
+    table = clustered(600)
+    for kind in APPROXIMATE:
+        optimize(save(folder / f"{kind}.h5", table, contents(600)), kind=kind, memory=10**9)
+    new_file = store_write._new_file
+    store_write._new_file = lambda path, *_: h5py.File(path, "w", libver="earliest")  # type: ignore[assignment]
+    try:
+        whole_index.save(folder / "old-exact.h5")
+        save(folder / "old-more.h5", table, contents(600))
+    finally:
+        store_write._new_file = new_file
+    return sorted(folder.glob("*.h5"))
+
+
+def ann_of(path: Path) -> tuple[int, int]:
+    """Where the bytes of an approximate /ann/data begin and end; an empty piece of an exact one."""
+    import h5py
+
+    with h5py.File(path, "r", locking=False) as file:
+        data = file["ann/data"]
+        start = data.id.get_offset()
+        return (start, start + data.size) if file["ann"].attrs["kind"] != "exact-fp16" else (0, 0)
+
+
+def mutant(data: bytes, ann: tuple[int, int], number: int) -> bytes:
+    """Mutant `number` of a file; every other one of an approximate index has only its FAISS data changed."""
+    start, end = ann
+    if start == end or number % 2:
+        return mutate(data, number)
+    piece = mutate(data[start:end], number)[: end - start].ljust(end - start, b"\0")
+    return data[:start] + piece + data[end:]
+
+
 def fuzz(
     files: list[Path], numbers: Iterator[int], keep: Path | None, seconds: float
 ) -> tuple[Counter[str], list[dict[str, Any]]]:
@@ -147,19 +190,19 @@ def fuzz(
         importlib.import_module(f"indexer.{module}")
 
     began, counts, finds = time.monotonic(), Counter[str](), []
-    data = [file.read_bytes() for file in files]
+    data = [(file.read_bytes(), ann_of(file)) for file in files]
     scratch = Path(os.environ.get("TMPDIR", "/tmp")) / f"imindex-mutant-{os.getpid()}.h5"
     try:
         for number in numbers:
             if time.monotonic() - began > seconds:
                 break
-            made = mutate(data[number % len(data)], number)
+            made = mutant(*data[number // 2 % len(data)], number)
             scratch.write_bytes(made)
             how, said = outcome(scratch)
             counts[how] += 1
             if how not in ("read", "refused"):
                 finds.append(
-                    {"number": number, "file": files[number % len(data)].name, "how": how, "said": said}
+                    {"number": number, "file": files[number // 2 % len(data)].name, "how": how, "said": said}
                 )
                 if keep is not None:
                     keep.mkdir(parents=True, exist_ok=True)

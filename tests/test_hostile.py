@@ -13,6 +13,7 @@ from typing import Any
 
 import faiss
 import h5py
+import hostile
 import numpy as np
 import pytest
 from approximate import clustered
@@ -202,8 +203,8 @@ def test_a_serialised_index_that_is_cut_or_continued_never_reaches_faiss(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="fork and /proc")
-def test_mutated_files_are_read_or_refused(tmp_path: Path, serialised: Any) -> None:
-    save(tmp_path / "exact.h5")
+def test_mutated_files_are_read_or_refused(tmp_path: Path) -> None:
+    hostile.sound_files(tmp_path)
     done = subprocess.run(
         [sys.executable, Path(__file__).with_name("hostile.py"), tmp_path, "--count", "150", "--seconds", "15"],
         capture_output=True, text=True, check=True, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1"},
