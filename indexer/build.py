@@ -144,10 +144,9 @@ def build(  # noqa: PLR0913
         again = (lambda _: True) if retry_rejects else limits.outgrown
         parts.rejected = {digest: why for digest, why in parts.rejected.items() if not again(why)}
         known = Known.of(old, parts, again)
-        seen = Seen(None if rehash else old, path.parent, known)
         loop = _Loop(encoder, parts, known, limits, progress)
-        try:
-            found = loop.run(items, seen)
+        try:  # what was seen is not held any longer than it is needed
+            found = loop.run(items, Seen(None if rehash else old, path.parent, known))
         except KeyboardInterrupt:
             raise Stopped(_how_to_go_on(path, len(parts.numbers))) from None
         clear_leftovers(path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -165,25 +166,30 @@ class _Merge:
         self._keep_rejects = np.ones(len(rejects["path"]), bool)
         self._row_of = _rows_by_key(items)
         self._reject_of = _rows_by_key(rejects)
-        self._rows_of_bytes: dict[bytes, list[int]] = {}
-        for row, digest in enumerate(items["sha256"]):
-            self._rows_of_bytes.setdefault(bytes(digest), []).append(row)
-        self._seen: set[_Key] = set()
-        self._found_keys: set[_Key] = set()
+        self._found_keys: dict[_Key, bool] = {}
+        """Of all that was found, whether its turn has come."""
         self._new: list[tuple[_Key, Found]] = []
         self._new_rejects: list[tuple[_Key, Found]] = []
         self._described = False
         self._merged = Merged(self._base, np.empty(0, np.intp), [], [])
 
+    @cached_property
+    def _rows_of_bytes(self) -> dict[bytes, list[int]]:
+        """Rows by the digest of their bytes; where nothing is new, nobody asks."""
+        rows: dict[bytes, list[int]] = {}
+        for row, digest in enumerate(self._base.items["sha256"]):
+            rows.setdefault(bytes(digest), []).append(row)
+        return rows
+
     def run(self, found: Sequence[Found], prune: bool) -> Merged:
         merged = self._merged
         keys = [self._key(one.item) for one in found]
-        self._found_keys = set(keys)
+        self._found_keys = dict.fromkeys(keys, False)
         for key, one in zip(keys, found, strict=True):
-            if key in self._seen:
+            if self._found_keys[key]:
                 merged.repeated += 1
                 continue
-            self._seen.add(key)
+            self._found_keys[key] = True
             reason = one.reason or self._parts.rejected.get(one.digest, "")
             if reason:
                 self._reject(key, replace(one, reason=reason))

@@ -16,6 +16,7 @@ from indexer.contents import (
     FORMAT,
     FORMAT_VERSION,
     LOG_COLUMNS,
+    STREAM_ROWS,
     BlockHasher,
     Columns,
     Contents,
@@ -148,8 +149,10 @@ def _write_tables(file: h5py.File, contents: Contents) -> dict[str, str]:
         group = file.create_group(table)
         for name, values in its_columns.items():
             if values.dtype == object:
-                raw = np.array([encode_text(value) for value in values], dtype=object)
-                group.create_dataset(name, shape=(len(raw),), dtype=_TEXT, data=raw if len(raw) else None)
+                dataset = group.create_dataset(name, shape=(len(values),), dtype=_TEXT)
+                for start in range(0, len(values), STREAM_ROWS):
+                    some = [encode_text(value) for value in values[start : start + STREAM_ROWS]]
+                    dataset[start : start + len(some)] = np.array(some, dtype=object)
             else:
                 group.create_dataset(name, data=values)
             digests[f"{table}/{name}"] = column_digest(values)

@@ -150,14 +150,14 @@ def sound_files(folder: Path) -> list[Path]:
     from indexer.optimize import optimize
 
     whole_index.save(folder / "exact.h5")
-    table = clustered(600)
+    table = clustered(1_100)
     for kind in APPROXIMATE:
-        optimize(save(folder / f"{kind}.h5", table, contents(600)), kind=kind, memory=10**9)
+        optimize(save(folder / f"{kind}.h5", table, contents(1_100)), kind=kind, memory=10**9)
     new_file = store_write._new_file
     store_write._new_file = lambda path, *_: h5py.File(path, "w", libver="earliest")  # type: ignore[assignment]
     try:
         whole_index.save(folder / "old-exact.h5")
-        save(folder / "old-more.h5", table, contents(600))
+        save(folder / "old-more.h5", table, contents(1_100))
     finally:
         store_write._new_file = new_file
     return sorted(folder.glob("*.h5"))

@@ -99,6 +99,10 @@ def galleries(here: Check, seen: Seen, rows: Mapping[str, Row]) -> None:
                 here.same(f"{name}.neighbours.{place}.{key}", said[key], value)
 
 
+SAME_WORK = 0.98
+"""Works that are as much alike are one work twice (AUDITS.md), and no series."""
+
+
 def near_copies(here: Check, seen: Seen, result: Row, rows: Mapping[str, Row]) -> None:
     """Imitations very near one work; how alike the pixels are, by Pillow."""
     said, export, threshold = result["copies"], seen.export, seen.plan["copy_threshold"]
@@ -127,7 +131,8 @@ def near_copies(here: Check, seen: Seen, result: Row, rows: Mapping[str, Row]) -
         mine = known[(columns["artist"][known] == columns["artist"][work])
                      & (columns["sha256"][known] != columns["sha256"][work])]  # fmt: skip
         mine = mine[np.argsort(-(export.vectors[mine] @ export.vectors[work]), kind="stable")[:50]]
-        series = max((look(int(one), int(work)) for one in mine), default=None)
+        alike = [look(int(one), int(work)) for one in mine]
+        series = max((value for value in alike if value < SAME_WORK), default=None)
         here.same(f"{at}.same_bytes", pair["same_bytes"], bool(same))
         here.same(f"{at}.composition", pair["composition"], look(int(made), int(work)), room=0.03)
         here.same(f"{at}.series", pair["series"], series, room=0.03)
