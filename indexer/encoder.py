@@ -321,6 +321,7 @@ def _create(
     model: str, pretrained: str | None, name: str, tag: str | None
 ) -> tuple[torch.nn.Module, Any, dict[str, Any]]:
     known = open_clip.get_pretrained_cfg(name, tag) if tag and ":" not in name else None
+    _trust_no_code()
     try:
         config = open_clip.get_model_config(name)
         network = open_clip.create_model(
@@ -335,6 +336,14 @@ def _create(
         raise ImindexError(_cannot_load(model, pretrained, name, error)) from error
     config = {**config, **({"quick_gelu": True} if known and known.get("quick_gelu") else {})}
     return network, tokenizer, config
+
+
+def _trust_no_code() -> None:
+    """Let transformers refuse a tokenizer or text tower that brings code, where it would ask whether to run it."""
+    with contextlib.suppress(ImportError):
+        from transformers import dynamic_module_utils
+
+        dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
 
 
 def _cannot_load(model: str, pretrained: str | None, name: str, error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import shutil
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import TINY, save_model
 
 from indexer.encoder import load
 from indexer.errors import ImindexError
@@ -66,6 +68,34 @@ def test_an_encoder(
     with pytest.raises(ImindexError):
         load(f"local-dir:{tmp_path / 'model'}", device="cpu")
     assert not mark.exists()
+
+
+@pytest.mark.parametrize("trusting", [False, True])
+def test_a_text_tower_that_brings_its_own_code(
+    mark: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trusting: bool
+) -> None:
+    """transformers would ask whether to run it, and here whoever is asked says yes: so nobody is."""
+    folder = tmp_path / "tower"
+    folder.mkdir()
+    code = f"from pathlib import Path\nPath({str(mark)!r}).touch()\nclass Evil:\n    pass\n"
+    (folder / "evil.py").write_text(code)
+    (folder / "config.json").write_text(
+        json.dumps({"model_type": "evil", "auto_map": {"AutoConfig": "evil.Evil"}})
+    )
+    tower = {"hf_model_name": str(folder), "hf_tokenizer_name": str(folder), "hf_model_pretrained": False}
+    text = {**tower, "hf_proj_type": "mlp", "hf_pooler_type": "mean_pooler"}
+    model = save_model(tmp_path / "model")
+    (model / "open_clip_config.json").write_text(
+        json.dumps({"model_cfg": {**TINY, "text_cfg": text}, "preprocess_cfg": {}})
+    )
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
+    if trusting:  # the trap works
+        monkeypatch.setattr("indexer.encoder._trust_no_code", lambda: None)
+        monkeypatch.setattr("transformers.dynamic_module_utils.TIME_OUT_REMOTE_CODE", 15)
+    with pytest.raises(ImindexError):
+        load(f"local-dir:{model}", device="cpu")
+    assert mark.exists() == trusting
 
 
 @pytest.mark.parametrize("save", SAVE)
