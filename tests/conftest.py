@@ -12,6 +12,7 @@ import open_clip
 import pytest
 import safetensors.torch
 import torch
+import transformers
 from PIL import Image
 
 from indexer.encoder import Encoder, load
@@ -68,7 +69,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     from pipelines import save_pipeline
 
     folder = tmp_path_factory.mktemp("models")
-    return lambda kind: folder / kind if (folder / kind).exists() else save_pipeline(folder / kind, kind=kind)
+
+    def made(kind: str) -> Path:
+        if kind == "sd3" and int(transformers.__version__.partition(".")[0]) < 5:
+            pytest.skip("the tokenizer of this tiny pipeline is made with transformers 5")
+        return folder / kind if (folder / kind).exists() else save_pipeline(folder / kind, kind=kind)
+
+    return made
 
 
 @pytest.fixture
