@@ -55,9 +55,8 @@ def search_blocks(
     rows = np.full((len(asked), k), np.iinfo(np.int64).max)
     for start in range(0, n, ROWS):
         here = np.arange(start, min(n, start + ROWS)) if chosen is None else chosen[start : start + ROWS]
-        for first in range(
-            0, len(here), PIECE
-        ):  # PyTorch wants memory that may be written, as a mapped file's may not
+        for first in range(0, len(here), PIECE):
+            # By way of `narrow`: PyTorch wants memory that may be written, and a mapped file's may not.
             some = here[first : first + PIECE]
             narrow[: len(some)] = vectors[some[0] : some[-1] + 1] if chosen is None else vectors[some]
             target[first : first + len(some)] = source[: len(some)]
