@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,9 +20,10 @@ import numpy as np
 from indexer.contents import require_same
 from indexer.errors import ImindexError
 from indexer.files import clear_leftovers, real_file
+from indexer.found import Finds, Found
 from indexer.lazy_encoder import LazyEncoder
 from indexer.limits import Limits
-from indexer.merge import Found, Merged, merge
+from indexer.merge import Merged, merge
 from indexer.parts import Batch, Parts
 from indexer.provenance import entry
 from indexer.reader import NO_DIGEST, Read, read_all
@@ -143,7 +145,7 @@ def build(  # noqa: PLR0913
             require_same(old.encoder, encoder.info)
         again = (lambda _: True) if retry_rejects else limits.outgrown
         parts.rejected = {digest: why for digest, why in parts.rejected.items() if not again(why)}
-        known = Known.of(old, parts, again)
+        known = Known(old, parts, again)
         loop = _Loop(encoder, parts, known, limits, progress)
         try:  # what was seen is not held any longer than it is needed
             found = loop.run(items, Seen(None if rehash else old, path.parent, known))
@@ -154,7 +156,7 @@ def build(  # noqa: PLR0913
         if strict and merged.rejected:
             raise ImindexError(_strict_message(merged, parts))
         root, notes = _write(path, old, merged, parts, command)
-        waiting = parts.forget({bytes(digest) for digest in merged.contents.items["sha256"]})
+        waiting = parts.forget(merged.contents.items["sha256"])
     return BuildReport(
         rows=merged.contents.n,
         encoded=loop.encoded,
@@ -175,7 +177,11 @@ def build(  # noqa: PLR0913
 
 
 class _Loop:
-    """Reads in threads, encodes in this one, commits at the end of a batch every few seconds."""
+    """Reads in threads, encodes in this one, commits at the end of a batch every few seconds.
+
+    An encoder that computes on all processors takes turns with the decoding: threads of both that fight for a
+    processor keep each other waiting, for a forward pass is as quick as its slowest thread.
+    """
 
     def __init__(
         self,
@@ -191,8 +197,12 @@ class _Loop:
         self._limits = limits
         self._progress = progress
         self._claimed: set[bytes] = set()
+        """Pictures that have had their turn, but for those that this run has committed: these come after `_before`."""
+        self._before = len(parts)
         self._slots = 0
         self._ahead = 0
+        self._turn = threading.Event()
+        self._turn.set()
         self._new: list[Read] = []
         self._ready = Batch()
         self._committed_at = time.monotonic()
@@ -200,10 +210,10 @@ class _Loop:
         self.resumed = 0
         self.already_rejected = 0
 
-    def run(self, items: Sequence[Item], seen: Seen) -> list[Found]:
-        found: list[Found] = []
+    def run(self, items: Sequence[Item], seen: Seen) -> Finds:
+        found = Finds()
         preprocess = self._encoder.info.preprocess
-        reads = read_all(items, self._known, preprocess, seen, lambda: self._ahead, self._limits)
+        reads = read_all(items, self._known, preprocess, seen, lambda: self._ahead, self._limits, self._turn)
         try:
             with contextlib.closing(reads):
                 for done, read in enumerate(reads, 1):
@@ -211,8 +221,7 @@ class _Loop:
                     self._progress(done, self.encoded)
             self._encode()
         finally:  # also after Ctrl-C or an error: whole batches only
-            self._parts.append(self._ready)
-            self._ready = Batch()
+            self._commit()
         return found
 
     def _take(self, read: Read) -> Found:
@@ -223,7 +232,7 @@ class _Loop:
         if digest in self._known.rejected:
             self.already_rejected += 1
             return Found(read.item, digest, self._known.rejected[digest], read.stamp)
-        if digest not in self._known.in_index and digest not in self._claimed:
+        if not (read.seen or digest in self._known.in_index or self._has_had_its_turn(digest)):
             self._claimed.add(digest)
             if digest in self._parts.numbers:
                 self.resumed += 1
@@ -239,12 +248,27 @@ class _Loop:
                 self._encode()
         return Found(read.item, digest, stamp=read.stamp)
 
+    def _has_had_its_turn(self, digest: bytes) -> bool:
+        return digest in self._claimed or self._parts.numbers.get(digest, -1) >= self._before
+
+    def _commit(self) -> None:
+        """Put what is ready into the parts."""
+        self._parts.append(self._ready)
+        self._claimed.difference_update(self._ready.digests)
+        self._ready = Batch()
+
     def _encode(self) -> None:
         if self._new:
             import torch  # not at all, where nothing is new
 
             pixels = torch.stack([read.picture.pixels for read in self._new if read.picture])
-            vectors = self._encoder.get().encode_images(pixels)
+            encoder = self._encoder.get()
+            if encoder.takes_all_processors:
+                self._turn.clear()
+            try:
+                vectors = encoder.encode_images(pixels)
+            finally:
+                self._turn.set()
             ready = self._ready.copy()
             for read, vector in zip(self._new, vectors, strict=True):
                 assert read.picture is not None
@@ -259,8 +283,7 @@ class _Loop:
             self.encoded += len(self._new)
         self._new, self._slots = [], 0
         if time.monotonic() - self._committed_at >= COMMIT_SECONDS:
-            self._parts.append(self._ready)
-            self._ready = Batch()
+            self._commit()
             self._committed_at = time.monotonic()
 
 

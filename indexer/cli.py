@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from indexer.console import (
-    FromSignature,
     batch_size_of,
     clean,
     command_line,
@@ -20,13 +19,14 @@ from indexer.console import (
     fail,
     index_option,
     json_option,
+    limit_options,
+    limits_of,
     print_json,
     print_table,
     progress_bar,
     say,
 )
 
-_LIMITS = "indexer.limits:Limits"
 KIND_CHOICES = ("works", "imitations", "control", "background")
 
 
@@ -52,14 +52,7 @@ KIND_CHOICES = ("works", "imitations", "control", "background")
     "--rehash", is_flag=True, help="Read every file, also those of the same size, time of change and inode."
 )
 @click.option("--retry-rejects", is_flag=True, help="Try pictures again that could not be read before.")
-@click.option(
-    "--max-pixels", cls=FromSignature, of=_LIMITS, type=click.IntRange(1), metavar="N",
-    help="Reject larger pictures (width x height). Raise it, and those rejected by it are tried again.",
-)  # fmt: skip
-@click.option(
-    "--decode-timeout", cls=FromSignature, of=_LIMITS, type=click.FloatRange(0, min_open=True), metavar="SECONDS",
-    help="Reject pictures that take longer to decode; the same holds.",
-)  # fmt: skip
+@limit_options
 @json_option
 @errors_for_people
 def build(sources: tuple[Path, ...], index: Path, as_json: bool, **options: Any) -> None:
@@ -99,7 +92,6 @@ def build(sources: tuple[Path, ...], index: Path, as_json: bool, **options: Any)
 def _build(items: list[Any], index: Path, options: dict[str, Any]) -> Any:
     from indexer.build import build
     from indexer.lazy_encoder import encoder_for
-    from indexer.limits import Limits
 
     lazy = encoder_for(
         index,
@@ -116,7 +108,7 @@ def _build(items: list[Any], index: Path, options: dict[str, Any]) -> Any:
             retry_rejects=options["retry_rejects"],
             prune=options["prune"],
             rehash=options["rehash"],
-            limits=Limits(options["max_pixels"], options["decode_timeout"]),
+            limits=limits_of(options),
             command=command_line(),
             progress=progress,
         )

@@ -18,6 +18,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from indexer.errors import ImindexError
+from indexer.limits import Limits
 
 F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_INDEX = "imindex.h5"
@@ -80,6 +81,27 @@ def batch_size_of(said: str) -> int | None:
             f"{said} is neither auto nor a whole number above 0.", param_hint="--batch-size"
         )
     return int(said)
+
+
+def limit_options(command: F) -> F:
+    """Add --max-pixels and --decode-timeout for a command that decodes pictures; `limits_of` takes them."""
+    limits = "indexer.limits:Limits"
+    return add_options(
+        command,
+        click.option(
+            "--max-pixels", cls=FromSignature, of=limits, type=click.IntRange(1), metavar="N",
+            help="Reject larger pictures (width x height). Raise it, and those rejected by it are tried again.",
+        ),
+        click.option(
+            "--decode-timeout", cls=FromSignature, of=limits, type=click.FloatRange(0, min_open=True),
+            metavar="SECONDS", help="Reject pictures that take longer to decode; the same holds.",
+        ),
+    )  # fmt: skip
+
+
+def limits_of(options: Mapping[str, Any]) -> Limits:
+    """What --max-pixels and --decode-timeout say."""
+    return Limits(options["max_pixels"], options["decode_timeout"])
 
 
 def model_options(command: F) -> F:

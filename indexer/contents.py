@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -209,6 +209,12 @@ def reject_columns(rows: Iterable[Mapping[str, Any]]) -> Columns:
     return columns(REJECT_DTYPES, rows)
 
 
+def digests_of(column: npt.NDArray[np.uint8]) -> Iterator[bytes]:
+    """A column of SHA-256, (n, 32) uint8, as bytes of 32 each."""
+    raw = column.tobytes()
+    return (raw[start : start + 32] for start in range(0, len(raw), 32))
+
+
 class BlockHasher:
     """SHA-256 over vectors, one digest for every `BLOCK_ROWS` rows, however they arrive."""
 
@@ -264,7 +270,8 @@ class ColumnHasher:
 def column_digest(values: npt.NDArray[Any]) -> str:
     """SHA-256 of a column that is there as a whole."""
     hasher = ColumnHasher()
-    hasher.update(values)
+    for start in range(0, len(values), STREAM_ROWS):
+        hasher.update(values[start : start + STREAM_ROWS])
     return hasher.finish()
 
 
@@ -278,8 +285,7 @@ def without_rows(
     contents: Contents, keep: npt.NDArray[np.bool_], keep_rejects: npt.NDArray[np.bool_]
 ) -> Contents:
     """Return the contents of the kept rows; artists and collections that nothing refers to are gone."""
-    items = {name: values[keep] for name, values in contents.items.items()}
-    rejects = {name: values[keep_rejects] for name, values in contents.rejects.items()}
+    items, rejects = _kept(contents.items, keep), _kept(contents.rejects, keep_rejects)
     artists, items["artist"], rejects["artist"] = _renumber(
         contents.artists, items["artist"], rejects["artist"]
     )
@@ -296,6 +302,10 @@ def without_rows(
         item_stamps=item_stamps[keep],
         reject_stamps=reject_stamps[keep_rejects],
     )
+
+
+def _kept(table: Columns, keep: npt.NDArray[np.bool_]) -> Columns:
+    return dict(table) if keep.all() else {name: values[keep] for name, values in table.items()}
 
 
 def _renumber(

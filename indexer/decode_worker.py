@@ -30,7 +30,7 @@ def main(hook: str = "") -> None:
     hook : str
         `module:function` to call with the bytes of each picture before it is decoded. Tests crash and hang there.
     """
-    answers = _keep_to_oneself()
+    answers = keep_to_oneself()
     from indexer import rgb  # Pillow, in about 0.1 s
     from indexer.errors import BadPicture
     from indexer.limits import Limits
@@ -43,8 +43,8 @@ def main(hook: str = "") -> None:
         data = _exactly(requests, length)
         if data is None:
             return
-        _limit_memory(max_pixels, length)
-        with _ends_with_parent():
+        limit_memory(_MEMORY + _MEMORY_A_PIXEL * max_pixels + 2 * length)
+        with ends_with_parent():
             before(data)
             limits = Limits(max_pixels=max_pixels)
             try:
@@ -87,7 +87,7 @@ def _function(name: str) -> Callable[[bytearray], object]:
     return getattr(__import__(module), function)  # type: ignore[no-any-return]
 
 
-def _keep_to_oneself() -> BinaryIO:
+def keep_to_oneself() -> BinaryIO:
     """Return the pipe of answers; what libraries print goes nowhere, a crash leaves no core, Ctrl-C is the parent's."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform != "win32":
@@ -105,18 +105,18 @@ def _keep_to_oneself() -> BinaryIO:
     return answers
 
 
-def _limit_memory(max_pixels: int, length: int) -> None:
+def limit_memory(most: int) -> None:
+    """Let no more than so many bytes of address space be taken, where the system can see to it."""
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
         hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-        most = _MEMORY + _MEMORY_A_PIXEL * max_pixels + 2 * length
         if hard == resource.RLIM_INFINITY or most < hard:
             resource.setrlimit(resource.RLIMIT_AS, (most, hard))
 
 
 @contextlib.contextmanager
-def _ends_with_parent() -> Iterator[None]:
+def ends_with_parent() -> Iterator[None]:
     """While a decoder runs, which may never come back, the end of stdin is a signal that ends the process."""
     if sys.platform == "win32":
         yield

@@ -7,28 +7,22 @@ when the build ends, and gone when it is killed.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
-import json
-import os
-import signal
-import subprocess
+import functools
 import sys
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from indexer.children import how_it_ended, start
 from indexer.decode_worker import ANSWER, DONE, READY, REQUEST, write_all
 from indexer.errors import BadPicture, ImindexError
 from indexer.limits import NO_MEMORY, Limits
 
 _START_SECONDS = 120.0
-_CODE = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from indexer.decode_worker import main; main(sys.argv[2])"
-)
 _PIPE_BYTES = 2**20
 HOOK = ""
 """For tests: `module:function` that each process calls with a picture's bytes before it decodes them."""
@@ -133,26 +127,23 @@ class Decoders:
                 process.kill_if_overdue()
 
 
+@functools.cache
+def shared(limits: Limits) -> Decoders:
+    """Decoder processes for all who decode a picture now and then; they end with this process."""
+    decoders = Decoders(limits)
+    atexit.register(decoders.__exit__)
+    return decoders
+
+
 class _Crashed(Exception):
     """The process ended; the message says how."""
 
 
 class _Process:
     def __init__(self) -> None:
-        package = str(Path(__file__).parents[1])
-        # The paths of this process and no others: not the current folder, which may be a stranger's.
-        paths = [package, *(path for path in sys.path if path not in ("", package))]
-        words = [sys.executable, "-I", "-S", "-c", _CODE, json.dumps(paths), HOOK]
+        alone = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         try:
-            self._process = subprocess.Popen(
-                words,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                bufsize=0,
-                start_new_session=True,  # Ctrl-C is the parent's
-                env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-            )
+            self._process = start("indexer.decode_worker:main", HOOK, environment=alone)
         except OSError as error:
             raise ImindexError(
                 f"No decoder process can be started: {error}. Close other programs."
@@ -183,7 +174,7 @@ class _Process:
         except OSError as error:  # the pipe broke
             if self._overdue:
                 raise BadPicture(limits.too_slow) from error
-            raise _Crashed(self._how_it_ended() or str(error)) from error
+            raise _Crashed(how_it_ended(self._process) or str(error)) from error
         finally:
             self._give_until(None)
         return pixels
@@ -194,8 +185,8 @@ class _Process:
             self._exactly(bytearray(len(READY)))
         except OSError as error:
             raise ImindexError(
-                f"A decoder process did not start ({self._how_it_ended()}). Check that `{sys.executable} -m PIL` "
-                "works, and that memory and processes are left."
+                f"A decoder process did not start ({how_it_ended(self._process)}). "
+                f"Check that `{sys.executable} -m PIL` works, and that memory and processes are left."
             ) from error
         finally:
             self._give_until(None)
@@ -219,17 +210,6 @@ class _Process:
             if self._due is not None and time.monotonic() > self._due:
                 self._overdue = True
                 self.kill()
-
-    def _how_it_ended(self) -> str:
-        try:
-            code = self._process.wait(1)
-        except subprocess.TimeoutExpired:
-            return ""
-        if code >= 0:
-            return f"exit code {code}"
-        with contextlib.suppress(ValueError):
-            return signal.Signals(-code).name
-        return f"signal {-code}"
 
     def kill(self) -> None:
         self.alive = False

@@ -66,9 +66,9 @@ def describe(index: Index) -> dict[str, Any]:
 
 def search_in_words(ann: Mapping[str, Any]) -> str:
     """The attributes of /ann (and its size) -> a line: kind, measured recall, parameters, size."""
-    version = f"FAISS {ann['faiss-version']}"
+    version = f"FAISS {ann.get('faiss-version', 'of an unknown version')}"
     if not is_approximate(ann):
-        return f"{ann['kind']} ({ann['metric']}), {version}"
+        return f"{ann.get('kind')} ({ann.get('metric')}), {version}"
     record = Record.read(ann)
     parameters = ", ".join(f"{name} {value}" for name, value in record.parameters.items())
     said = f"{record.words()} ({record.target:g} asked for), {parameters}, {ann['bytes'] / 1e6:.1f} MB, {version}"

@@ -26,6 +26,7 @@ from indexer.device import torch_devices
 from indexer.encoder_names import DEMO, absolute, as_open_clip_name
 from indexer.errors import ImindexError
 from indexer.images import Preprocess
+from indexer.processors import processors
 
 DEFAULT_MODEL = "ViT-B-32"
 DEFAULT_PRETRAINED = "laion2b_s34b_b79k"
@@ -86,6 +87,11 @@ class Encoder:
     @property
     def dim(self) -> int:
         return self.info.dim
+
+    @property
+    def takes_all_processors(self) -> bool:
+        """Whether a forward pass leaves no processor to anybody else."""
+        return self.device.type == "cpu" and torch.get_num_threads() >= processors()
 
     def encode_images(self, pixels: torch.Tensor) -> npt.NDArray[np.float16]:
         """Encode pictures that `images.decode` prepared.

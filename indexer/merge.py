@@ -7,8 +7,8 @@ the row), change (a new row in place of the old), or be shared with other rows (
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.contents import (
+    ITEM_DTYPES,
     NO_STAMP,
     NOBODY,
     STREAM_ROWS,
@@ -25,30 +26,20 @@ from indexer.contents import (
     Contents,
     EncoderInfo,
     Stamp,
+    digests_of,
     item_columns,
     reject_columns,
     stamp_rows,
     without_rows,
 )
+from indexer.found import Finds, Found
+from indexer.keys import Key, Names, Paths
 from indexer.parts import Parts
 from indexer.provenance import now, program
 from indexer.reader import NO_DIGEST, UNLISTED
 from indexer.seen import StoredPaths
 from indexer.sources import Item
 from indexer.store import Index
-
-_Key = tuple[int, int, str]
-"""Artist, collection, path: what makes a picture a row."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A picture of the sources, the digest of its bytes, why it was rejected, if it was, and its file's stamp."""
-
-    item: Item
-    digest: bytes
-    reason: str = ""
-    stamp: Stamp = NO_STAMP
 
 
 @dataclass
@@ -60,8 +51,6 @@ class Merged:
     contents : Contents
     old_rows : (k,) int
         The rows of the old index that are kept; the new index begins with them.
-    new_digests : list of bytes
-        The pictures of the rows that follow.
     rejected : list of Found
     unchanged, moved, replaced, added, repeated, pruned : int
         `repeated` pictures were given more than once; `pruned` rows were not given, and go.
@@ -73,7 +62,6 @@ class Merged:
 
     contents: Contents
     old_rows: npt.NDArray[np.intp]
-    new_digests: list[bytes]
     rejected: list[Found]
     unchanged: int = 0
     moved: int = 0
@@ -88,14 +76,15 @@ class Merged:
         """Yield the vectors of the new index in blocks, in the order of its rows."""
         if old is not None:
             yield from old.blocks(self.old_rows)
-        wanted = {digest for digest in self.new_digests if digest not in parts.numbers}
+        new = self.contents.items["sha256"][len(self.old_rows) :]
+        wanted = {digest for digest in digests_of(new) if digest not in parts.numbers}
         shared: dict[bytes, int] = {}
         if wanted and old is not None:
-            for row, digest in enumerate(old.column("sha256")):
-                if bytes(digest) in wanted:
-                    shared.setdefault(bytes(digest), row)
-        for start in range(0, len(self.new_digests), STREAM_ROWS):
-            digests = self.new_digests[start : start + STREAM_ROWS]
+            for row, digest in enumerate(digests_of(old.column("sha256"))):
+                if digest in wanted:
+                    shared.setdefault(digest, row)
+        for start in range(0, len(new), STREAM_ROWS):
+            digests = list(digests_of(new[start : start + STREAM_ROWS]))
             block = np.empty((len(digests), self.contents.encoder.dim), np.float16)
             from_parts = [i for i, digest in enumerate(digests) if digest not in wanted]
             block[from_parts] = parts.collect([digests[i] for i in from_parts])[0]
@@ -108,7 +97,7 @@ class Merged:
 
 def merge(
     old: Index | None,
-    found: Sequence[Found],
+    found: Finds,
     encoder: EncoderInfo,
     parts: Parts,
     folder: Path,
@@ -120,7 +109,7 @@ def merge(
     Parameters
     ----------
     old : Index, optional
-    found : sequence of Found
+    found : Finds
         In the order of the sources; rejections that `parts` knows are looked up there.
     encoder : EncoderInfo
     parts : Parts
@@ -129,72 +118,57 @@ def merge(
     prune : bool
         Take out the rows and rejects that are not among `found`.
     """
-    return _Merge(old, encoder, parts, folder).run(found, prune)
-
-
-@dataclass
-class _Names:
-    """Names numbered in the order of their first appearance."""
-
-    listed: list[Any]
-    numbers: dict[Any, int] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.numbers = {name: number for number, name in enumerate(self.listed)}
-
-    def number(self, name: Any) -> int:
-        if name not in self.numbers:
-            self.numbers[name] = len(self.listed)
-            self.listed.append(name)
-        return self.numbers[name]
+    return _Merge(old, found, encoder, parts, folder).run(prune)
 
 
 class _Merge:
-    def __init__(self, old: Index | None, encoder: EncoderInfo, parts: Parts, folder: Path):
+    def __init__(self, old: Index | None, found: Finds, encoder: EncoderInfo, parts: Parts, folder: Path):
         self._encoder = encoder
         self._parts = parts
         self._folder = folder
         self._path = StoredPaths(folder)
-        self._old = old
         self._base = old.contents() if old else _nothing(encoder)
-        self._artists = _Names(list(self._base.artists))
-        self._collections = _Names([(c.name, c.kind) for c in self._base.collections])
+        self._artists = Names(list(self._base.artists))
+        self._collections = Names([(c.name, c.kind) for c in self._base.collections])
         items, rejects = self._base.items, self._base.rejects
-        self._items: Columns = {name: values.copy() for name, values in items.items()}
+        self._items = dict(items)
         self._stamps, self._reject_stamps = (stamps.copy() for stamps in self._base.stamps())
         self._keep = np.ones(len(items["path"]), bool)
         self._keep_rejects = np.ones(len(rejects["path"]), bool)
-        self._row_of = _rows_by_key(items)
-        self._reject_of = _rows_by_key(rejects)
-        self._found_keys: dict[_Key, bool] = {}
-        """Of all that was found, whether its turn has come."""
-        self._new: list[tuple[_Key, Found]] = []
-        self._new_rejects: list[tuple[_Key, Found]] = []
+        self._row_of = Paths.of(items)
+        self._reject_of = Paths.of(rejects)
+        self._found = found
+        self._found_paths = [self._path(item.path) for item in found.items]
+        self._first_place = Paths()
+        """Of all that was found, where it was found first."""
+        self._new: list[int] = []
+        """Places of what was found and has no row yet."""
+        self._new_rejects: list[tuple[Key, Found]] = []
         self._described = False
-        self._merged = Merged(self._base, np.empty(0, np.intp), [], [])
+        self._merged = Merged(self._base, np.empty(0, np.intp), [])
 
     @cached_property
     def _rows_of_bytes(self) -> dict[bytes, list[int]]:
         """Rows by the digest of their bytes; where nothing is new, nobody asks."""
         rows: dict[bytes, list[int]] = {}
-        for row, digest in enumerate(self._base.items["sha256"]):
-            rows.setdefault(bytes(digest), []).append(row)
+        for row, digest in enumerate(digests_of(self._base.items["sha256"])):
+            rows.setdefault(digest, []).append(row)
         return rows
 
-    def run(self, found: Sequence[Found], prune: bool) -> Merged:
+    def run(self, prune: bool) -> Merged:
         merged = self._merged
-        keys = [self._key(one.item) for one in found]
-        self._found_keys = dict.fromkeys(keys, False)
-        for key, one in zip(keys, found, strict=True):
-            if self._found_keys[key]:
+        for place in range(len(self._found)):
+            self._first_place.first(self._key(place), place)
+        for place, one in enumerate(self._found):
+            key = self._key(place)
+            if self._first_place.get(key) != place:
                 merged.repeated += 1
                 continue
-            self._found_keys[key] = True
             reason = one.reason or self._parts.rejected.get(one.digest, "")
             if reason:
                 self._reject(key, replace(one, reason=reason))
             else:
-                self._accept(key, one)
+                self._accept(key, place, one)
         if prune:
             self._prune()
         return self._finish()
@@ -205,26 +179,27 @@ class _Merge:
             f"{self._path(one.item.path)}/" for one in rejected if one.reason.startswith(UNLISTED)
         )
 
-        def left_out(key: _Key) -> bool:  # nobody knows of what lies in a folder that cannot be listed
-            return key not in self._found_keys and not key[2].startswith(unlisted)
+        def left_out(key: Key) -> bool:  # nobody knows of what lies in a folder that cannot be listed
+            return key not in self._first_place and not key[2].startswith(unlisted)
 
-        for key, row in self._row_of.items():
+        for key, row in self._row_of:
             if left_out(key) and self._items["path"][row] == key[2] and self._keep[row]:
                 self._keep[row] = False
                 self._merged.pruned += 1
-        for key, reject in self._reject_of.items():
+        for key, reject in self._reject_of:
             if left_out(key):
                 self._keep_rejects[reject] = False
 
-    def _key(self, item: Item) -> _Key:
+    def _key(self, place: int) -> Key:
+        item = self._found.items[place]
         artist = self._artists.number(item.artist) if item.artist else NOBODY
         collection = self._collections.number((item.collection, item.kind))
-        return artist, collection, self._path(item.path)
+        return artist, collection, self._found_paths[place]
 
-    def _accept(self, key: _Key, one: Found) -> None:
-        merged, row = self._merged, self._row_of.get(key)
-        if key in self._reject_of:
-            self._keep_rejects[self._reject_of[key]] = False
+    def _accept(self, key: Key, place: int, one: Found) -> None:
+        merged, row, reject = self._merged, self._row_of.get(key), self._reject_of.get(key)
+        if reject is not None:
+            self._keep_rejects[reject] = False
         if row is not None and bytes(self._items["sha256"][row]) == one.digest:
             merged.unchanged += 1
             self._describe(row, one.item)
@@ -237,23 +212,22 @@ class _Merge:
             if moved is not None:  # renamed over it: one file, one row
                 self._keep[moved] = False
         elif moved is not None:
-            self._items["path"][moved] = key[2]
-            self._row_of[key] = moved
+            self._set("path", moved, key[2])
+            self._row_of.put(key, moved)
             self._describe(moved, one.item)
             self._stamps[moved] = one.stamp
             merged.moved += 1
             return
         else:
             merged.added += 1
-        self._new.append((key, one))
-        merged.new_digests.append(one.digest)
+        self._new.append(place)
 
-    def _moved_from(self, key: _Key, digest: bytes) -> int | None:
+    def _moved_from(self, key: Key, digest: bytes) -> int | None:
         """Return the row of the same bytes, artist and collection whose own file is gone."""
         for row in self._rows_of_bytes.get(digest, ()):
             artist, collection, path = (self._items[name][row] for name in ("artist", "collection", "path"))
             there = (int(artist), int(collection), path)
-            if there[:2] != key[:2] or there in self._found_keys or not self._keep[row]:
+            if there[:2] != key[:2] or there in self._first_place or not self._keep[row]:
                 continue
             if not os.path.exists(os.path.normpath(self._folder.absolute() / path)):  # noqa: PTH110 - as stored_path
                 return row
@@ -263,10 +237,15 @@ class _Merge:
         """Take over what a manifest now says of an unchanged picture; silence changes nothing."""
         for name, value in _said_of(item).items():
             if value not in ("", -1) and self._items[name][row] != value:
-                self._items[name][row] = value
+                self._set(name, row, value)
                 self._described = True
 
-    def _reject(self, key: _Key, one: Found) -> None:
+    def _set(self, name: str, row: int, value: Any) -> None:
+        if self._items[name] is self._base.items[name]:
+            self._items[name] = self._items[name].copy()
+        self._items[name][row] = value
+
+    def _reject(self, key: Key, one: Found) -> None:
         self._merged.rejected.append(one)
         row, reject = self._row_of.get(key), self._reject_of.get(key)
         if row is not None and one.digest != NO_DIGEST:  # bytes that were not read have not changed
@@ -286,34 +265,6 @@ class _Merge:
 
     def _finish(self) -> Merged:
         merged = self._merged
-        new = item_columns(_row(key, one) | _said_of(one.item) | _NO_SIZE for key, one in self._new)
-        new["width"], new["height"] = self._sizes(merged.new_digests).T
-        new_rejects = reject_columns(
-            _row(key, one) | {"reason": one.reason} for key, one in self._new_rejects
-        )
-        generators = {(c.name, c.kind): c.generator for c in self._base.collections}
-        contents = Contents(
-            encoder=self._encoder,
-            artists=self._artists.listed,
-            collections=[
-                Collection(name, kind, generators.get((name, kind), {}))
-                for name, kind in self._collections.listed
-            ],
-            items=_stack(self._items, new),
-            rejects=_stack(self._base.rejects, new_rejects),
-            log=self._base.log,
-            created_at=self._base.created_at,
-            created_by=self._base.created_by,
-            item_stamps=np.concatenate([self._stamps, stamp_rows(one.stamp for _, one in self._new)]),
-            reject_stamps=np.concatenate(
-                [self._reject_stamps, stamp_rows(one.stamp for _, one in self._new_rejects)]
-            ),
-        )
-        merged.contents = without_rows(
-            contents,
-            np.concatenate([self._keep, np.ones(len(self._new), bool)]),
-            np.concatenate([self._keep_rejects, np.ones(len(self._new_rejects), bool)]),
-        )
         merged.old_rows = np.flatnonzero(self._keep)
         merged.changed = bool(
             merged.moved
@@ -323,35 +274,85 @@ class _Merge:
             or not self._keep.all()
             or not self._keep_rejects.all()
         )
+        if not merged.changed:
+            merged.contents = replace(
+                self._base,
+                encoder=self._encoder,
+                item_stamps=self._stamps,
+                reject_stamps=self._reject_stamps,
+            )
+            return merged
+        new_rejects = reject_columns(
+            {
+                "artist": key[0],
+                "collection": key[1],
+                "path": key[2],
+                "sha256": one.digest,
+                "reason": one.reason,
+            }
+            for key, one in self._new_rejects
+        )
+        generators = {(c.name, c.kind): c.generator for c in self._base.collections}
+        contents = Contents(
+            encoder=self._encoder,
+            artists=self._artists.listed,
+            collections=[
+                Collection(name, kind, generators.get((name, kind), {}))
+                for name, kind in self._collections.listed
+            ],
+            items=_stack(self._items, self._new_items()),
+            rejects=_stack(self._base.rejects, new_rejects),
+            log=self._base.log,
+            created_at=self._base.created_at,
+            created_by=self._base.created_by,
+            item_stamps=np.concatenate([self._stamps, self._found.stamps(self._new)]),
+            reject_stamps=np.concatenate(
+                [self._reject_stamps, stamp_rows(one.stamp for _, one in self._new_rejects)]
+            ),
+        )
+        merged.contents = without_rows(
+            contents,
+            np.concatenate([self._keep, np.ones(len(self._new), bool)]),
+            np.concatenate([self._keep_rejects, np.ones(len(self._new_rejects), bool)]),
+        )
         return merged
 
-    def _sizes(self, digests: Sequence[bytes]) -> npt.NDArray[np.int32]:
-        sizes = np.zeros((len(digests), 2), np.int32)
-        from_parts = [i for i, digest in enumerate(digests) if digest in self._parts.numbers]
-        for start in range(0, len(from_parts), STREAM_ROWS):
-            block = from_parts[start : start + STREAM_ROWS]
-            sizes[block] = self._parts.collect([digests[i] for i in block])[1]
-        for i, digest in enumerate(digests):
-            if digest not in self._parts.numbers:
-                row = self._rows_of_bytes[digest][0]
-                sizes[i] = self._items["width"][row], self._items["height"][row]
+    def _new_items(self) -> Columns:
+        """Columns of the new rows."""
+        digests = self._found.digests(self._new)
+        width, height = self._sizes(digests).T
+        items = [self._found.items[place] for place in self._new]
+        keys = np.array([self._key(place)[:2] for place in self._new], np.int32).reshape(-1, 2)
+        given = {
+            "artist": keys[:, 0],
+            "collection": keys[:, 1],
+            "sha256": digests,
+            "path": [self._found_paths[place] for place in self._new],
+            "width": width,
+            "height": height,
+            "prompt": [item.prompt for item in items],
+            "seed": [item.seed for item in items],
+            "caption": [item.caption for item in items],
+        }
+        return {name: np.array(given[name], dtype) for name, dtype in ITEM_DTYPES.items()}
+
+    def _sizes(self, packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
+        sizes = np.zeros((len(packed), 2), np.int32)
+        for start in range(0, len(packed), STREAM_ROWS):
+            digests = list(digests_of(packed[start : start + STREAM_ROWS]))
+            from_parts = [i for i, digest in enumerate(digests) if digest in self._parts.numbers]
+            sizes[np.array(from_parts, np.intp) + start] = self._parts.collect(
+                [digests[i] for i in from_parts]
+            )[1]
+            for i, digest in enumerate(digests):
+                if digest not in self._parts.numbers:
+                    row = self._rows_of_bytes[digest][0]
+                    sizes[start + i] = self._items["width"][row], self._items["height"][row]
         return sizes
-
-
-_NO_SIZE = {"width": 0, "height": 0}
-
-
-def _row(key: _Key, one: Found) -> dict[str, Any]:
-    return {"artist": key[0], "collection": key[1], "path": key[2], "sha256": one.digest}
 
 
 def _said_of(item: Item) -> dict[str, Any]:
     return {"prompt": item.prompt, "seed": item.seed, "caption": item.caption}
-
-
-def _rows_by_key(table: Columns) -> dict[_Key, int]:
-    keys = zip(table["artist"].tolist(), table["collection"].tolist(), table["path"], strict=True)
-    return {key: row for row, key in enumerate(keys)}
 
 
 def _stack(first: Columns, second: Columns) -> Columns:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -120,7 +122,7 @@ class Parts:
 
     def _read(self, path: Path) -> None:
         try:
-            with np.load(path, allow_pickle=False) as part:
+            with _opened(path) as part:
                 digests = part["digests"].tobytes()
                 rejected: dict[str, str] = json.loads(part["rejected"].tobytes())
                 rows = len(digests) // 32
@@ -144,6 +146,10 @@ class Parts:
             self.rejected.pop(digest, None)
         self._files.append(path)
         self._starts.append(start + len(digests))
+
+    def __len__(self) -> int:
+        """How many pictures are committed: the number of the next one."""
+        return self._starts[-1]
 
     def append(self, batch: Batch) -> None:
         """Commit a batch: after this it survives a crash of the process or the machine."""
@@ -188,7 +194,7 @@ class Parts:
         for part in np.unique(parts):
             here = np.flatnonzero(parts == part)
             rows = numbers[here] - self._starts[part]
-            with np.load(self._files[part], allow_pickle=False) as stored:
+            with _opened(self._files[part]) as stored:
                 vectors[here] = stored["vectors"][rows]
                 sizes[here] = stored["sizes"][rows]
         return vectors, sizes
@@ -196,7 +202,7 @@ class Parts:
     def drop(self, digests: set[bytes]) -> None:
         """Take pictures out of the parts for good. The parts are not to be used after it."""
         for path in self._files:
-            with np.load(path, allow_pickle=False) as stored:
+            with _opened(path) as stored:
                 part = {name: stored[name] for name in stored.files}
             here = [bytes(digest) for digest in part["digests"].reshape(-1, 32)]
             keep = [row for row, digest in enumerate(here) if digest not in digests]
@@ -213,11 +219,17 @@ class Parts:
                     ),
                 )
 
-    def forget(self, used: set[bytes]) -> int:
-        """Delete the parts whose pictures are all in `used`; return how many pictures wait in the others."""
-        waiting = np.array(
-            [number for digest, number in self.numbers.items() if digest not in used], np.int64
-        )
+    def forget(self, used: npt.NDArray[np.uint8]) -> int:
+        """Delete the parts whose pictures are all in `used`; return how many pictures wait in the others.
+
+        Parameters
+        ----------
+        used : (n, 32) uint8
+            Digests.
+        """
+        mine = np.frombuffer(b"".join(self.numbers), "S32")
+        numbers = np.fromiter(self.numbers.values(), np.int64, len(self.numbers))
+        waiting = numbers[~np.isin(mine, np.ascontiguousarray(used).reshape(-1).view("S32"))]
         kept = set((np.searchsorted(self._starts, waiting, side="right") - 1).tolist())
         for number, path in enumerate(self._files):
             if number not in kept:
@@ -226,3 +238,14 @@ class Parts:
         flush_folder(self.folder)
         self._files = [path for number, path in enumerate(self._files) if number in kept]
         return len(waiting)
+
+
+def _opened(path: Path) -> Any:
+    """A part, to be closed; none that is packed, for what that would take when unpacked is not known before."""
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise ValueError("its columns are compressed, which no build does")
+    if sum(member.file_size for member in members) > path.stat().st_size:
+        raise ValueError("its columns are longer than itself")
+    return np.load(path, allow_pickle=False)

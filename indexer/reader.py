@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import threading
 from collections import deque
 from collections.abc import Callable, Container, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,14 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from indexer.contents import NO_STAMP, Stamp
-from indexer.decoders import Decoders
+from indexer.decoders import Decoders, shared
 from indexer.errors import BadPicture
 from indexer.limits import MAX_BYTES, Limits
+from indexer.processors import processors
 from indexer.seen import stamp_of
 from indexer.sources import Item
 
 if TYPE_CHECKING:
-    from indexer.images import Picture
+    from indexer.images import Picture, Preprocess
 
 _CHUNK = 2**20
 UNLISTED = "a folder that cannot be listed"
@@ -34,22 +36,27 @@ NO_DIGEST = bytes(32)
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A picture as it came from the disk; `picture` only if it has to be encoded."""
+    """A picture as it came from the disk; `picture` only if it has to be encoded.
+
+    `seen` tells that it is a row of the index whose file is as it was, and that it was not even read.
+    """
 
     item: Item
     digest: bytes
     picture: Picture | None = None
     reason: str = ""
     stamp: Stamp = NO_STAMP
+    seen: bool = False
 
 
 def read_all(
     items: Sequence[Item],
     known: Container[bytes],
     preprocess: Mapping[str, Any],
-    seen: Callable[[Item], tuple[bytes, Stamp] | None] = lambda _: None,
+    seen: Callable[[Item], tuple[bytes, Stamp, bool] | None] = lambda _: None,
     ahead: Callable[[], int] = lambda: 0,
     limits: Limits = Limits(),  # noqa: B008 - frozen
+    turn: threading.Event | None = None,
 ) -> Generator[Read]:
     """Read, digest and, where new, decode in threads; yield in order, never far ahead of the encoder.
 
@@ -61,14 +68,17 @@ def read_all(
     preprocess : mapping
         open_clip's preprocessing configuration, as an index has it.
     seen : callable
-        Gives digest and stamp of a file that need not even be read; None for all others.
+        Gives digest and stamp of a file that need not even be read, and whether it is a row; None for all others.
     ahead : callable
         How many pictures to read and decode ahead, if more than 32 for each processor: two batches, so that the next
         one is ready when one is encoded.
     limits : Limits
         A picture that asks for more is given with the reason, and without pixels.
+    turn : threading.Event, optional
+        Files are read at any time, but none is decoded while it is cleared: the processors are the encoder's then.
     """
-    workers = os.cpu_count() or 1
+    turn = turn or _always()
+    workers = processors()
     window = 32 * workers
     waiting: deque[Future[Read] | Read] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool, Decoders(limits) as decoders:
@@ -76,24 +86,37 @@ def read_all(
             for item in items:
                 there = seen(item)
                 if there is not None:
-                    waiting.append(Read(item, there[0], stamp=there[1]))
+                    waiting.append(Read(item, there[0], stamp=there[1], seen=there[2]))
                 else:
-                    waiting.append(pool.submit(_read, item, known, preprocess, decoders))
+                    waiting.append(pool.submit(_read, item, known, preprocess, decoders, turn))
                 if len(waiting) >= max(window, ahead()):
                     yield _result(waiting.popleft())
             while waiting:
                 yield _result(waiting.popleft())
         finally:
+            turn.set()
             pool.shutdown(
                 wait=False, cancel_futures=True
             )  # first the decoders end, then the threads that wait for them
+
+
+def _always() -> threading.Event:
+    turn = threading.Event()
+    turn.set()
+    return turn
 
 
 def _result(read: Future[Read] | Read) -> Read:
     return read if isinstance(read, Read) else read.result()
 
 
-def _read(item: Item, known: Container[bytes], preprocess: Mapping[str, Any], decoders: Decoders) -> Read:
+def _read(
+    item: Item,
+    known: Container[bytes],
+    preprocess: Mapping[str, Any],
+    decoders: Decoders,
+    turn: threading.Event,
+) -> Read:
     try:
         data, stamp = _read_file(item.path)
     except BadPicture as error:
@@ -105,6 +128,7 @@ def _read(item: Item, known: Container[bytes], preprocess: Mapping[str, Any], de
     digest = hashlib.sha256(data).digest()
     if digest in known:
         return Read(item, digest, stamp=stamp)
+    turn.wait()
     try:
         return Read(item, digest, decode(data, preprocess, decoders), stamp=stamp)
     except BadPicture as error:
@@ -117,6 +141,19 @@ def decode(data: bytes, preprocess: Mapping[str, Any], decoders: Decoders) -> Pi
 
     settings = images.Preprocess.from_open_clip(preprocess)
     return images.decode(data, settings, limits=decoders.limits, elsewhere=decoders)
+
+
+def picture_of(data: bytes, preprocess: Preprocess, limits: Limits = Limits()) -> Picture:  # noqa: B008 - frozen
+    """Decode a single picture as a build does: what is no plain JPEG in another process, which it may take down.
+
+    Raises
+    ------
+    BadPicture
+        With the reason.
+    """
+    from indexer import images
+
+    return images.decode(data, preprocess, limits=limits, elsewhere=shared(limits))
 
 
 def read_bytes(path: str) -> bytes:

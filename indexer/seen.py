@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Container
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
-from indexer.contents import NO_STAMP, Stamp
+import numpy as np
+import numpy.typing as npt
+
+from indexer.contents import NO_STAMP, NOBODY, Stamp, Stamps, digests_of
 from indexer.parts import Parts
 from indexer.sources import Item
 from indexer.store import Index
 
 AT_REST = 2.0
 """Seconds since its last change before a file's stamp is to be trusted."""
-_FolderName = Callable[[str], str]
+_2_63 = 2**63
 
 
 def stamp_of(status: os.stat_result) -> Stamp:
@@ -28,7 +31,10 @@ def stamp_of(status: os.stat_result) -> Stamp:
 
 
 def _stamp(status: os.stat_result) -> Stamp:
-    return status.st_size, status.st_mtime_ns, status.st_ino
+    """No stamp of a time beyond the year 2262; the inode is a signed number, as some file systems use all 64 bits."""
+    inode = (status.st_ino + _2_63) % 2**64 - _2_63
+    in_range = -_2_63 <= status.st_mtime_ns < _2_63
+    return (status.st_size, status.st_mtime_ns, inode) if in_range else NO_STAMP
 
 
 def stored_path(path: str, folder: Path) -> str:
@@ -58,85 +64,98 @@ class StoredPaths:
         return inside + name
 
 
-@dataclass
 class Known:
     """The pictures that need no encoding, by the digest of their bytes: in the index, or committed in parts.
 
+    Parameters
+    ----------
+    old : Index or None
+    parts : Parts
+    again : callable
+        Tells, by the reason, which rejects to try again.
+
     Attributes
     ----------
-    in_index : set of bytes
     rejected : dict of bytes to str
         Pictures that the index has as unreadable, with the reason.
-    parts : Parts
     """
 
-    parts: Parts
-    in_index: set[bytes] = field(default_factory=set)
-    rejected: dict[bytes, str] = field(default_factory=dict)
+    def __init__(self, old: Index | None, parts: Parts, again: Callable[[str], bool]):
+        self._old = old
+        self._parts = parts
+        self.rejected: dict[bytes, str] = {}
+        if old is None:
+            return
+        digests, reasons = old.column("sha256", "rejects"), old.column("reason", "rejects")
+        rows = np.isin(_sortable(digests), _sortable(old.column("sha256")))
+        for digest, reason, is_row in zip(digests_of(digests), reasons, rows, strict=True):
+            if any(digest) and not is_row and digest not in parts.numbers and not again(reason):
+                self.rejected[digest] = reason
 
-    @classmethod
-    def of(cls, old: Index | None, parts: Parts, again: Callable[[str], bool]) -> Known:
-        """What an index and its parts know; `again` tells, by the reason, which rejects to try again."""
-        known = cls(parts)
-        if old is not None:
-            known.in_index = set(_digests(old.column("sha256")))
-            rejects = old.rejects()
-            known.rejected = {
-                digest: reason
-                for digest, reason in zip(_digests(rejects["sha256"]), rejects["reason"], strict=True)
-                if any(digest)
-                and digest not in known.in_index
-                and digest not in parts.numbers
-                and not again(reason)
-            }
-        return known
+    @cached_property
+    def in_index(self) -> set[bytes]:
+        """Pictures of the rows of the index. Where all files are as they were, nobody asks."""
+        return set(digests_of(self._old.column("sha256"))) if self._old else set()
 
     def __contains__(self, digest: object) -> bool:
         return (
-            digest in self.in_index
-            or digest in self.parts.numbers
+            digest in self._parts.numbers
             or digest in self.rejected
-            or digest in self.parts.rejected
+            or digest in self._parts.rejected
+            or digest in self.in_index
         )
 
 
 class Seen:
     """The digest of a file's bytes, where the index has it under this artist, collection, path and stamp."""
 
-    def __init__(self, old: Index | None, folder: Path, known: Container[bytes]):
+    def __init__(self, old: Index | None, folder: Path, known: Known):
         self._path = StoredPaths(folder)
         self._known = known
-        self._files: dict[tuple[str, str, str, str], tuple[Stamp, bytes]] = {}
-        if old is None:
-            return
-        artists = [*old.artists, ""]  # the last place is that of -1, nobody
-        sets = [(c.name, c.kind) for c in old.collections]
-        item_stamps, reject_stamps = old.stamps()
-        for stamps, table in ((reject_stamps, old.rejects()), (item_stamps, old.items())):
-            for artist, number, path, digest, stamp in zip(
-                table["artist"].tolist(),
-                table["collection"].tolist(),
-                table["path"],
-                _digests(table["sha256"]),
-                map(tuple, stamps.tolist()),
-                strict=True,
-            ):
-                if stamp != NO_STAMP:
-                    collection, kind = sets[number]
-                    self._files[(artists[artist], collection, kind, path)] = (stamp, digest)
+        self._tables: list[_Table] = []
+        if old is not None:
+            items, rejects = old.stamps()
+            self._tables = [_Table(old, "items", items), _Table(old, "rejects", rejects)]
+            self._artists = {name: number for number, name in enumerate((*old.artists, ""))}
+            self._artists[""] = NOBODY
+            self._sets = {(c.name, c.kind): number for number, c in enumerate(old.collections)}
 
-    def __call__(self, item: Item) -> tuple[bytes, Stamp] | None:
-        """Digest and stamp of a file that is as it was; None where it has to be read."""
-        there = self._files.get((item.artist, item.collection, item.kind, self._path(item.path)))
-        if there is None or there[1] not in self._known:
-            return None
-        try:
-            status = os.stat(item.path)  # noqa: PTH116 - many
-        except OSError:
-            return None
-        return (there[1], there[0]) if there[0] == _stamp(status) else None
+    def __call__(self, item: Item) -> tuple[bytes, Stamp, bool] | None:
+        """Digest and stamp of a file that is as it was, and whether it is a row; None where it has to be read."""
+        for table in self._tables:
+            key = self._artists.get(item.artist), self._sets.get((item.collection, item.kind))
+            row = table.rows.get(key, {}).get(self._path(item.path))
+            if row is None:
+                continue
+            digest = table.digests[row].tobytes()
+            if table.rejects and digest not in self._known:
+                return None
+            try:
+                stamp = _stamp(os.stat(item.path))  # noqa: PTH116 - many
+            except OSError:
+                return None
+            there = tuple(table.stamps[row].tolist())
+            return (digest, stamp, not table.rejects) if stamp == there != NO_STAMP else None
+        return None
 
 
-def _digests(column: object) -> list[bytes]:
-    raw = column.tobytes()  # type: ignore[attr-defined]
-    return [raw[start : start + 32] for start in range(0, len(raw), 32)]
+class _Table:
+    """The files of /items or /rejects: their rows by artist and collection, and path."""
+
+    def __init__(self, old: Index, name: str, stamps: Stamps):
+        self.rejects = name == "rejects"
+        self.stamps = stamps
+        self.digests = old.column("sha256", name)
+        self.rows: dict[tuple[int | None, int | None], dict[str, int]] = {}
+        keys = zip(
+            old.column("artist", name).tolist(),
+            old.column("collection", name).tolist(),
+            old.column("path", name),
+            strict=True,
+        )
+        for row, (artist, collection, path) in enumerate(keys):
+            self.rows.setdefault((artist, collection), {})[path] = row
+
+
+def _sortable(digests: npt.NDArray[np.uint8]) -> npt.NDArray[np.bytes_]:
+    return np.ascontiguousarray(digests).reshape(-1).view("S32")

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import json
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from indexer import manifests
 from indexer.contents import KINDS, NO_SEED
 from indexer.errors import ImindexError
 
-MANIFEST_SUFFIXES = (".csv", ".jsonl", ".parquet")
 _TEXT_KEYS = ("artist", "kind", "collection", "prompt", "caption")
 _SEED_MAX = 2**63 - 1
 _STRAY = re.compile("[\ud800-\udfff]")
@@ -94,11 +92,11 @@ def find(
         path = Path(source)
         if path.is_dir():
             yield from _folder(path, given, note)
-        elif path.suffix.lower() in MANIFEST_SUFFIXES and path.is_file():
+        elif path.suffix.lower() in manifests.SUFFIXES and path.is_file():
             yield from _manifest(path, given, note)
         elif path.exists():
             raise ImindexError(
-                f"{path} is neither a folder nor a manifest ({', '.join(MANIFEST_SUFFIXES)}). "
+                f"{path} is neither a folder nor a manifest ({', '.join(manifests.SUFFIXES)}). "
                 "Put the picture in a folder, or name it in a manifest."
             )
         else:
@@ -231,21 +229,15 @@ def _clean(name: str) -> str:
 
 
 def _manifest(path: Path, given: Given, note: Callable[[str], None]) -> Iterator[Item]:
-    reader = {".csv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}[path.suffix.lower()]
     unknown: set[str] = set()
     n_blocked = 0
     inside = _Inside(path)
-    try:
-        for where, row in reader(path):
-            unknown |= set(row) - {"path", "seed", "blocked", *_TEXT_KEYS}
-            if row.get("blocked"):  # a safety filter took the picture away, and left a black one
-                n_blocked += 1
-            else:
-                yield _item(inside, where, row, given)
-    except UnicodeDecodeError as error:
-        raise ImindexError(f"{path} is not UTF-8: {error}. Save it as UTF-8.") from error
-    except csv.Error as error:
-        raise ImindexError(f"{path} is not readable as CSV: {error}. Check its quotes.") from error
+    for where, row in manifests.rows(path):
+        unknown |= set(row) - {"path", "seed", "blocked", *_TEXT_KEYS}
+        if row.get("blocked"):  # a safety filter took the picture away, and left a black one
+            n_blocked += 1
+        else:
+            yield _item(inside, where, row, given)
     if n_blocked:
         note(f"{path}: {n_blocked} pictures are marked as blocked, and left out.")
     if (
@@ -338,42 +330,3 @@ def _seed(where: str, value: Any) -> int:
         said = repr(value)[:40]
         raise ImindexError(f"{where}: seed {said} is not a whole number from 0 to {_SEED_MAX}.") from None
     return seed
-
-
-def _read_csv(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        if "path" not in (reader.fieldnames or ()):
-            raise ImindexError(f"{path}: no column `path` in its first line. Add a header line.")
-        for row in reader:
-            where = f"{path}, line {reader.line_num}"
-            if row.pop(None, None) is not None:
-                raise ImindexError(f"{where}: more cells than columns. Quote cells that hold commas.")
-            yield where, row
-
-
-def _read_jsonl(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, 1):
-            where = f"{path}, line {number}"
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise ImindexError(f"{where}: not JSON: {error}. Write one object a line.") from error
-            if not isinstance(row, dict):
-                raise ImindexError(f"{where}: not a JSON object. Write one object a line.")
-            yield where, row
-
-
-def _read_parquet(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    import pyarrow.parquet
-
-    try:
-        batches: Iterable[Any] = pyarrow.parquet.ParquetFile(path).iter_batches()
-        rows = (row for batch in batches for row in batch.to_pylist())
-        for number, row in enumerate(rows, 1):
-            yield f"{path}, row {number}", row
-    except pyarrow.ArrowException as error:
-        raise ImindexError(f"{path}: not readable as Parquet: {error}.") from error

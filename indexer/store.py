@@ -6,6 +6,7 @@ Only indexer/store*.py import h5py. What a file from a stranger must be, before 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -223,7 +224,8 @@ class Index:
 
 
 def _close(file: h5py.File, guard: GuardedFile) -> None:
-    file.close()
+    with contextlib.suppress(RuntimeError, OSError):  # of a broken file libhdf5 may not let go
+        file.close()
     guard.close()
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.errors import ImindexError
+from indexer.store_blocks import wrong_with
 
 LONGEST_TEXT = 16 << 20
 """Bytes of one text."""
@@ -132,6 +133,8 @@ class GuardedFile(io.RawIOBase):
             except Damage as error:
                 raise self._refusal(str(error)) from error
             self._sound.add(place)
+        elif wrong := wrong_with(read, self.size):
+            raise self._refusal(wrong)
         elif length <= 1 << 16 and len(self.blocks) < _KEPT:
             self.blocks[place] = read if len(read) > len(self.blocks.get(place, b"")) else self.blocks[place]
         view[:] = read

@@ -20,6 +20,7 @@ from indexer.console import json_ready
 from indexer.contents import canonical_json, json_digest
 from indexer.files import clear_folder, make_folder, put_in_place
 from indexer.lazy_encoder import encoder_for
+from indexer.limits import Limits
 from indexer.locks import alone
 from indexer.prompts import safe_name, slug
 from indexer.provenance import now, program, versions
@@ -84,6 +85,7 @@ class Run:
     device: str = "auto"
     batch_size: int | None = None
     generate_batch: int | None = None
+    limits: Limits = field(default_factory=Limits)
     command: str = ""
     show: Show = field(default_factory=Show)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -209,7 +211,9 @@ def _build(run: Run, encoder: EncoderSpec, inputs: Inputs, made: Sequence[Made])
     named = {} if path.exists() else encoder_arguments(run.plan, encoder)
     with run.stage(f"encode with {encoder.name}", len(items)) as progress:
         lazy = encoder_for(path, **named, device=run.device, batch_size=run.batch_size)
-        report: BuildReport = build(items, path, lazy, prune=True, command=run.command, progress=progress)
+        report: BuildReport = build(
+            items, path, lazy, prune=True, limits=run.limits, command=run.command, progress=progress
+        )
     if report.rejected:
         run.show.note(f"{report.rejected} pictures could not be read; the report lists them.")
     return path

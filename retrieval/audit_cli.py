@@ -19,6 +19,8 @@ from indexer.console import (
     errors_for_people,
     fail,
     json_option,
+    limit_options,
+    limits_of,
     print_json,
     print_table,
     say,
@@ -106,6 +108,7 @@ def init(plan: Path, force: bool) -> None:
     "--generate-batch", type=click.IntRange(1), help="Pictures generated at a time. [default: likewise]"
 )
 @device_option
+@limit_options
 @json_option
 @errors_for_people
 def run(plan: Path, out: Path | None, as_json: bool, **options: Any) -> None:
@@ -128,6 +131,7 @@ def run(plan: Path, out: Path | None, as_json: bool, **options: Any) -> None:
         device=options["device"],
         batch_size=options["batch_size"],
         generate_batch=options["generate_batch"],
+        limits=limits_of(options),
         command=command_line(),
         show=screen,
     )

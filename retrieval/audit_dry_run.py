@@ -98,14 +98,13 @@ def _seconds_each(encoder: Any, items: Sequence[Item]) -> float | None:
     import torch
 
     from indexer.errors import BadPicture
-    from indexer.images import decode
-    from indexer.reader import read_bytes
+    from indexer.reader import picture_of, read_bytes
 
     pixels = []
     started = time.monotonic()
     for item in items:
         try:
-            pixels.append(decode(read_bytes(item.path), encoder.preprocess).pixels)
+            pixels.append(picture_of(read_bytes(item.path), encoder.preprocess).pixels)
         except (OSError, BadPicture):
             continue
     decoding = time.monotonic() - started

@@ -18,6 +18,8 @@ from indexer.console import (
     fail,
     index_option,
     json_option,
+    limit_options,
+    limits_of,
     model_options,
     number,
     percent,
@@ -63,6 +65,7 @@ TOP = 20
 @click.option("--exact", is_flag=True, help="Find all the nearest, also in an optimized index.")
 @model_options
 @device_option
+@limit_options
 @json_option
 @errors_for_people
 def query(
@@ -94,6 +97,7 @@ def query(
         confidence_level=options["confidence_level"],
         encoder={name: options[name] for name in ("model", "pretrained", "device")},
         exact=options["exact"],
+        limits=limits_of(options),
     )
     rough = [found["approximate"] for a in answers for found in a["kinds"].values() if "approximate" in found]
     if rough:

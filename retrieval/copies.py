@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.errors import BadPicture
-from indexer.images import Preprocess, decode
-from indexer.reader import read_bytes
+from indexer.images import Preprocess
+from indexer.reader import picture_of, read_bytes
 from indexer.store import Index
 from retrieval.load import Pictures, pictures
 from retrieval.similarity import Float16, Float64, Int64, similarities, similarity_blocks
@@ -185,7 +185,7 @@ class _Looks:
         if row not in self._seen:
             try:
                 data = read_bytes(str(self._folder / self._columns["path"][row]))
-                self._seen[row] = decode(data, _LOOK).pixels.numpy()
+                self._seen[row] = picture_of(data, _LOOK).pixels.numpy()
             except (OSError, BadPicture):
                 self._seen[row] = None  # gone or moved since: what the vectors say stands
         return self._seen[row]

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from retrieval.ranks import PIECE, PRODUCT_BYTES, Part, Sides, processors, runs
+from indexer.processors import processors
+from retrieval.ranks import PIECE, PRODUCT_BYTES, Part, Sides, runs
 from retrieval.similarity import Float16, Float64, Int32, Int64, blocks
 
 STATE_BYTES = 2**30

@@ -11,6 +11,7 @@ import numpy as np
 
 from indexer.contents import KINDS
 from indexer.errors import ImindexError
+from indexer.limits import Limits
 from indexer.store import Index
 from retrieval.load import artist_mask
 from retrieval.search import Neighbours, nearest, vote
@@ -29,6 +30,7 @@ def ask(  # noqa: PLR0913
     confidence_level: float = 0.95,
     encoder: Mapping[str, Any] | None = None,
     exact: bool = False,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Encode pictures and texts as the index was, and find their neighbours of each kind.
 
@@ -49,6 +51,8 @@ def ask(  # noqa: PLR0913
     exact : bool
         Search exactly, also where the index has an approximate one (`imindex optimize`). Texts always are: recall
         is measured on pictures, and texts lie elsewhere.
+    limits : Limits
+        Pictures that ask for more are rejected.
 
     Returns
     -------
@@ -69,7 +73,7 @@ def ask(  # noqa: PLR0913
     with Index(path) as index:
         masks = _masks(index, collections, artists)
         loaded = load_as(index.encoder, **(encoder or {}))
-        queries, vectors, digests, rejected = _encode(loaded, pictures, texts)
+        queries, vectors, digests, rejected = _encode(loaded, pictures, texts, limits)
         answers: list[dict[str, Any]] = [{"query": name, "kinds": {}} for name in queries]
         if not queries:
             return answers, rejected
@@ -203,13 +207,12 @@ def _masks(
 
 
 def _encode(
-    encoder: Any, pictures: Sequence[Path], texts: Sequence[str]
+    encoder: Any, pictures: Sequence[Path], texts: Sequence[str], limits: Limits
 ) -> tuple[list[str], Float16, list[bytes], dict[str, str]]:
     import torch
 
     from indexer.errors import BadPicture
-    from indexer.images import decode
-    from indexer.reader import read_bytes
+    from indexer.reader import picture_of, read_bytes
 
     names: list[str] = []
     pixels = []
@@ -218,7 +221,7 @@ def _encode(
     for picture in pictures:
         try:
             data = read_bytes(str(picture))
-            pixels.append(decode(data, encoder.preprocess).pixels)
+            pixels.append(picture_of(data, encoder.preprocess, limits).pixels)
             digests.append(hashlib.sha256(data).digest())
             names.append(str(picture))
         except BadPicture as error:

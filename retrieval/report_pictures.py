@@ -7,8 +7,8 @@ import io
 from pathlib import Path
 
 from indexer.errors import BadPicture, ImindexError
-from indexer.images import Preprocess, decode
-from indexer.reader import read_bytes
+from indexer.images import Preprocess
+from indexer.reader import picture_of, read_bytes
 
 SIDES = ((0, 144), (1500, 112), (4000, 80))
 """From this many pictures on, the longer side in pixels: a page of any audit stays below about 15 MB."""
@@ -45,7 +45,7 @@ class Thumbnails:
         side = self._side
         look = Preprocess((side, side), (0.0,) * 3, (1.0,) * 3, resize_mode="longest", fill_color=255)
         try:
-            found = decode(read_bytes(str(self._base / path)), look)
+            found = picture_of(read_bytes(str(self._base / path)), look)
         except (OSError, BadPicture, ImindexError, ValueError):
             return None
         scale = side / max(found.width, found.height)

@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import checksums
 import numpy as np
 
 LIMIT = 10
@@ -173,13 +174,30 @@ def ann_of(path: Path) -> tuple[int, int]:
         return (start, start + data.size) if file["ann"].attrs["kind"] != "exact-fp16" else (0, 0)
 
 
-def mutant(data: bytes, ann: tuple[int, int], number: int) -> bytes:
-    """Mutant `number` of a file; every other one of an approximate index has only its FAISS data changed."""
+def mutant(data: bytes, ann: tuple[int, int], metadata: list[checksums.Block], number: int) -> bytes:
+    """Mutant `number` of a file.
+
+    A third has only metadata changed, under right checksums, where the layout has checksums; of an approximate index
+    every other one of the rest has only its FAISS data changed.
+    """
     start, end = ann
+    if metadata and number % 3 == 2:
+        return forged(data, metadata, number)
     if start == end or number % 2:
         return mutate(data, number)
     piece = mutate(data[start:end], number)[: end - start].ljust(end - start, b"\0")
     return data[:start] + piece + data[end:]
+
+
+def forged(data: bytes, metadata: list[checksums.Block], number: int) -> bytes:
+    """Change one to three blocks of metadata, and make their checksums right."""
+    rng, made = np.random.default_rng(number), bytearray(data)
+    for place in rng.choice(len(metadata), min(len(metadata), int(rng.integers(1, 4))), replace=False):
+        start, end = metadata[place]
+        piece = mutate(data[start:end], number + 1, 4)[: end - start]  # the signature stays
+        made[start : start + len(piece)] = piece
+        checksums.mend(made, (start, end))
+    return bytes(made)
 
 
 def fuzz(
@@ -190,7 +208,7 @@ def fuzz(
         importlib.import_module(f"indexer.{module}")
 
     began, counts, finds = time.monotonic(), Counter[str](), []
-    data = [(file.read_bytes(), ann_of(file)) for file in files]
+    data = [(whole := file.read_bytes(), ann_of(file), checksums.blocks(whole)) for file in files]
     scratch = Path(os.environ.get("TMPDIR", "/tmp")) / f"imindex-mutant-{os.getpid()}.h5"
     try:
         for number in numbers:

@@ -32,10 +32,14 @@ def test_it_finds_what_brute_force_finds(
     monkeypatch: pytest.MonkeyPatch, rows: int, k: int, share: float | None
 ) -> None:
     monkeypatch.setattr(ann_blocks, "ROWS", rows)
+    monkeypatch.setattr(ann_blocks, "_ALONE", 24 * 10)
     table, queries = unit(900, 24), unit(30, 24)
     table[100:130] = table[:30]  # ties, further down
     among = None if share is None else RNG.random(900) < share
     scores, found = ann_blocks.search_blocks(table, queries.astype(np.float32), k, among=among)
+    for threads in (1, 3):
+        again = ann_blocks.search_blocks(table, queries.astype(np.float32), k, among=among, threads=threads)
+        assert np.allclose(again[0], scores, atol=1e-6)
     exact = similarities(queries, table)
     assert np.allclose(scores, np.take_along_axis(exact, found, 1), atol=1e-6)
     wanted = np.take_along_axis(exact, brute(queries, table, k, among), 1)

@@ -26,7 +26,9 @@ TREE = {"works/ada": 7, "works/bo": 5, "imitations/r1/ada": 6, "imitations/r1/bo
 
 
 class Counting(LazyEncoder):
-    """Hands out an encoder and counts the pictures that go through it."""
+    """Hands out an encoder, on turns with the decoding, and counts the pictures that go through it."""
+
+    takes_all_processors = True
 
     def __init__(self, encoder: Encoder, batch_size: int = 4):
         super().__init__(lambda: self, batch_size, encoder.info)  # type: ignore[arg-type,return-value]

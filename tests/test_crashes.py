@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from crashing import Server, kill_once, prepare
+from crashing import Server
+from workloads import kill_once, prepare
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks after importing torch")
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crashing import Server, Workload, identity, kill_once, prepare  # noqa: F401
+from crashing import Server
 from test_crashes import server  # noqa: F401
+from workloads import Workload, identity, kill_once, prepare  # noqa: F401
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="mounts, and limits of Linux")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import checksums
 import faiss
 import h5py
 import hostile
@@ -27,6 +29,7 @@ from indexer.store import Index
 
 TEXT = h5py.string_dtype("utf-8")
 ROWS = 60
+ROOT = Path(__file__).parents[1]
 
 
 def put(file: h5py.File, name: str, **how: Any) -> h5py.Dataset:
@@ -104,6 +107,11 @@ CRAFTED: list[tuple[str, Callable[[h5py.File], None], str]] = [
     ("n as text", set_attribute("/", "n", "6"), "attribute n is not a whole number"),
     ("deep JSON", set_attribute("encoder", "config", "[" * 50_000 + "]" * 50_000), "nested 50000 deep"),
     ("JSON list", set_attribute("encoder", "config", "[]"), "not a JSON object"),
+    (
+        "huge attribute",
+        set_attribute("encoder", "config", np.zeros(20_000)),
+        "/encoder's config is not a text",
+    ),
     ("float64", lambda file: put(file, "items/width", dtype="<f8"), "/items/width does not hold int32"),
 ]
 
@@ -122,6 +130,46 @@ def test_a_crafted_file_is_refused_with_its_reason(
     with pytest.raises(ImindexError, match=said) as refused:
         Index(path)
     assert "Restore it from a copy" in str(refused.value)
+
+
+PLUGIN = """
+#include <stdio.h>
+__attribute__((constructor)) static void ran(void) { FILE *mark = fopen("MARK", "w"); if (mark) fclose(mark); }
+"""
+READERS = {
+    "h5py": "import sys, h5py; print(h5py.File(sys.argv[1])['items/width'][:])",
+    "imindex": "import sys; from indexer.store import Index; Index(sys.argv[1])",
+}
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler, to make a plugin of HDF5")
+def test_a_filter_from_a_plugin_is_not_loaded(tmp_path: Path) -> None:
+    """h5py alone loads the shared library, so that the test could fail."""
+    path, mark, plugins = tmp_path / "i.h5", tmp_path / "MARK", tmp_path / "plugins"
+    save(path)
+    plugins.mkdir()
+    source = tmp_path / "plugin.c"
+    source.write_text(PLUGIN.replace("MARK", str(mark)))
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", plugins / "libplugin.so", source], check=True)
+    with h5py.File(path, "r+", libver=("v110", "v110")) as file:
+        del file["items/width"]
+        made = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        made.set_chunk((6,))
+        made.set_filter(40_000, h5py.h5z.FLAG_OPTIONAL, ())
+        space = h5py.h5s.create_simple((6,))
+        h5py.h5d.create(file["items"].id, b"width", h5py.h5t.STD_I32LE, space, dcpl=made)
+        file["items/width"].id.write_direct_chunk((0,), bytes(24))
+    ran = {}
+    for name, code in READERS.items():
+        mark.unlink(missing_ok=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code, path], capture_output=True, text=True, check=False, cwd=ROOT,
+            env={**os.environ, "HDF5_PLUGIN_PATH": str(plugins)},
+        )  # fmt: skip
+        assert done.returncode
+        ran[name] = mark.exists()
+    assert "goes through a filter" in done.stderr
+    assert ran == {"h5py": True, "imindex": False}
 
 
 def test_numbers_of_artists_that_there_are_not_are_refused(tmp_path: Path) -> None:
@@ -158,6 +206,45 @@ def test_a_heap_that_would_send_libhdf5_round_in_circles_is_refused(tmp_path: Pa
     data[heap + 16 : heap + 32] = bytes(16)  # a free object of no size
     path.write_bytes(data)
     with pytest.raises(ImindexError, match=r"heap of texts at byte [\d,]+ is broken"):
+        Index(path)
+
+
+FORGED = {
+    "width of the doubling table": (
+        b"FRHP",
+        110,
+        "<H",
+        0,
+        "heap",
+    ),  # libhdf5 2.0 crashed: found by forging at random
+    "size of the first block": (b"FRHP", 112, "<Q", 3, "heap"),
+    "size of the largest block": (b"FRHP", 120, "<Q", 2**40, "heap"),
+    "bits of the heap": (b"FRHP", 128, "<H", 65, "heap"),
+    "address of the root": (b"FRHP", 132, "<Q", 2**40, "heap"),
+    "rows of the root": (b"FRHP", 140, "<H", 2**15, "heap"),
+    "address of the free space": (b"FRHP", 46, "<Q", 2**63, "heap"),
+    "number of objects": (b"FRHP", 78, "<Q", 2**60, "heap"),
+    "type of the tree": (b"BTHD", 5, "<B", 11, "tree"),
+    "size of a node": (b"BTHD", 6, "<I", 2**31, "tree"),
+    "size of a record": (b"BTHD", 10, "<H", 0, "tree"),
+    "depth of the tree": (b"BTHD", 12, "<H", 2**15, "tree"),
+    "records in the root": (b"BTHD", 24, "<H", 2**15, "tree"),
+}
+
+
+@pytest.mark.parametrize("what", FORGED)
+def test_forged_metadata_under_right_checksums_is_refused(tmp_path: Path, what: str) -> None:
+    signature, at, form, value, named = FORGED[what]
+    path = tmp_path / "i.h5"
+    save(path)
+    data = bytearray(path.read_bytes())
+    blocks = [one for one in checksums.blocks(bytes(data)) if data[one[0] :].startswith(signature)]
+    assert len(blocks) >= 2
+    for block in blocks:
+        struct.pack_into(form, data, block[0] + at, value)
+        checksums.mend(data, block)
+    path.write_bytes(data)
+    with pytest.raises(ImindexError, match=f"damaged: a {named} of attributes is not as libhdf5 makes one"):
         Index(path)
 
 

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from indexer.prompts import shots
 from indexer.remove import remove
 from indexer.sources import find
 from indexer.store import Index
+from retrieval.register import NAME, read_register, register
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
@@ -196,6 +198,34 @@ def test_a_generated_folder(tmp_path: Path) -> None:
         lay(root, tree)
         assert {shot.path for shot in missing_shots(asked, root / "out")}.isdisjoint(marks)
         assert generate() == whole
+
+
+def test_the_register_of_an_audit(tmp_path: Path) -> None:
+    """What was registered stays, an entry is there whole or not at all, and the same call goes on from any state."""
+    root = tmp_path / "disk"
+    root.mkdir()
+
+    def plan(text: str) -> Any:
+        return SimpleNamespace(digest=text * 8, text=text, path="plan.toml")
+
+    def run(log: Any = None) -> list[str]:
+        entries: list[dict[str, Any]] = []
+        for text, why in (("asked", ""), ("asked otherwise", "an artist withdrew"), ("asked again", "typo")):
+            if (root / NAME).exists() and text in [e["text"] for e in read_register(root)]:
+                continue
+            entries = register(plan(text), {"works": "0" * 64}, root, amend=why)
+            if log is not None:
+                log.mark(text)
+        return [entry["text"] for entry in entries or read_register(root)]
+
+    with recorded(root) as log:
+        whole = run(log)
+    assert len(whole) == 3
+    for tree, marks in states(log):
+        lay(root, tree)
+        there = [entry["text"] for entry in read_register(root)] if (root / NAME).exists() else []
+        assert there == whole[: len(there)] and len(there) >= len(marks)
+        assert run() == whole
 
 
 def test_the_model_finds_a_build_that_does_not_flush(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -95,3 +101,36 @@ def test_an_edited_seal_is_refused(path: Path, seal: Path) -> None:
     seal.unlink()
     assert "does not exist" in run("verify", "-i", path, "--seal", seal, code=1).stderr
     assert last_line(run("seal", "-i", path, "-o", seal)).startswith(f"Sealed {path} (12 rows, root digest ")
+
+
+@pytest.fixture
+def gpg() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """Runs gpg with a key made for the occasion."""
+    home = Path(tempfile.mkdtemp())  # its sockets need a short path
+    home.chmod(0o700)
+    environment = {**os.environ, "GNUPGHOME": str(home)}
+
+    def call(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["gpg", "--batch", *words], env=environment, capture_output=True, text=True, check=False
+        )
+
+    try:
+        made = call("--passphrase", "", "--quick-gen-key", "test@example.org", "default", "default")
+        assert made.returncode == 0, made.stderr
+        yield call
+    finally:
+        subprocess.run(["gpgconf", "--kill", "all"], env=environment, check=False)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.mark.skipif(shutil.which("gpg") is None, reason="needs gpg")
+def test_the_signature_that_custody_md_shows(path: Path, seal: Path, gpg: Callable[..., Any]) -> None:
+    text = (Path(__file__).parents[1] / "indexer/CUSTODY.md").read_text(encoding="utf-8")
+    shown = [line.partition("#")[0] for line in text.splitlines() if line.startswith("gpg ")]
+    sign, check = (line.replace("audit.h5.seal.json", str(seal)).split()[1:] for line in shown)
+    assert gpg(*sign).returncode == 0
+    assert "Good signature" in gpg(*check).stderr
+    assert matches(path, seal)["content"] == "identical"
+    seal.write_text(seal.read_text().replace('"rows":12', '"rows":13'))
+    assert "BAD signature" in gpg(*check).stderr

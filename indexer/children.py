@@ -1,0 +1,121 @@
+"""Processes that read for this one what may crash, hang or swell whoever reads it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+_CODE = """
+import json, sys
+sys.path[:] = json.loads(sys.argv[1])
+module, _, function = sys.argv[2].partition(":")
+getattr(__import__(module, fromlist=["_"]), function)(*sys.argv[3:])
+"""
+_PIECE = 2**16
+
+
+class Crashed(Exception):
+    """The process ended before it had said all, or was ended; the message says how."""
+
+
+def start(
+    function: str, *arguments: str, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a Python process that calls a function, with pipes to its stdin and from its stdout.
+
+    Parameters
+    ----------
+    function : str
+        `module:function`, given the arguments.
+    environment : mapping, optional
+        Variables beside those of this process.
+
+    Raises
+    ------
+    OSError
+        It cannot be started.
+    """
+    package = str(Path(__file__).parents[1])
+    # The paths of this process and no others: not the current folder, which may be a stranger's.
+    paths = [package, *(path for path in sys.path if path not in ("", package))]
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _CODE, json.dumps(paths), function, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        bufsize=0,
+        start_new_session=True,  # Ctrl-C is the parent's
+        env={**os.environ, **(environment or {})},
+    )
+
+
+@contextlib.contextmanager
+def python(function: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Start such a process, and end it at the end of the block at the latest."""
+    with start(function, *arguments) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def how_it_ended(process: subprocess.Popen[bytes]) -> str:
+    """In a word or two: a signal's name, or the exit code; empty if it runs on."""
+    try:
+        code = process.wait(1)
+    except subprocess.TimeoutExpired:
+        return ""
+    if code >= 0:
+        return f"exit code {code}"
+    with contextlib.suppress(ValueError):
+        return signal.Signals(-code).name
+    return f"signal {-code}"
+
+
+class Lines:
+    """The lines that a process writes, each in time and of bounded length. An empty line says that it is done.
+
+    Raises
+    ------
+    Crashed
+        The process ended before, took too long for a line, or wrote one that is too long.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], seconds: float, longest: int):
+        assert process.stdout is not None
+        self._process, self._out = process, process.stdout
+        self._seconds, self._longest = seconds, longest
+
+    def __iter__(self) -> Iterator[bytes]:
+        rest = b""
+        due = time.monotonic() + self._seconds
+        while True:
+            *lines, rest = (rest + self._piece(due)).split(b"\n")
+            for line in lines:
+                if not line:
+                    return
+                yield line
+            if lines:
+                due = time.monotonic() + self._seconds
+            if len(rest) > self._longest:
+                raise Crashed(f"a row of more than {self._longest:,} bytes")
+
+    def _piece(self, due: float) -> bytes:
+        if hasattr(select, "poll") and sys.platform != "win32":
+            ready: Any = select.poll()
+            ready.register(self._out, select.POLLIN)
+            if not ready.poll(max(0.0, due - time.monotonic()) * 1000):
+                raise Crashed(f"took longer than {self._seconds:g} s")
+        piece = self._out.read(_PIECE)
+        if not piece:
+            raise Crashed(f"its reader ended ({how_it_ended(self._process)})")
+        return piece
