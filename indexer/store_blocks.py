@@ -1,9 +1,9 @@
 """Blocks of HDF5's metadata that libhdf5 believes more than it should: looked at before it sees them.
 
 A fractal heap and a B-tree hold the attributes or links of a group that has more than a few. Their headers say how
-large what they refer to is; libhdf5 divides by it, or allocates as much, or crashes. All that imindex and h5py write has
-the parameters that are compiled into libhdf5, so nothing else is let through. Layout: HDF5 file format specification
-3.0, III.A.2 and III.G.
+large what they refer to is; libhdf5 divides by it, or allocates as much, or crashes. All that imindex and h5py write
+has the parameters that are compiled into libhdf5, so nothing else is let through. Layout: HDF5 file format
+specification 3.0, III.A.2 and III.G.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _DEEPEST = 8
 
 
 def wrong_with(block: bytes, size: int) -> str:
-    """What is wrong with a block of metadata in a file of so many bytes; empty if nothing is, or it is not looked at."""
+    """What is wrong with a block of metadata in a file of so many bytes; empty if nothing is that is looked at."""
     check = _CHECKS.get(block[:4])
     return check(block, size) if check else ""
 
