@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.errors import ImindexError
-from indexer.store_blocks import wrong_with
+from indexer.store_blocks import Blocks
 
 LONGEST_TEXT = 16 << 20
 """Bytes of one text."""
@@ -90,6 +90,7 @@ class GuardedFile(io.RawIOBase):
         self.blocks: dict[int, bytes] = {}
         self._place = 0
         self._sound: set[int] = set()
+        self._blocks = Blocks(self.size)
         self.renew()
 
     def renew(self) -> None:
@@ -133,7 +134,7 @@ class GuardedFile(io.RawIOBase):
             except Damage as error:
                 raise self._refusal(str(error)) from error
             self._sound.add(place)
-        elif wrong := wrong_with(read, self.size):
+        elif wrong := self._blocks.wrong_with(place, read):
             raise self._refusal(wrong)
         elif length <= 1 << 16 and len(self.blocks) < _KEPT:
             self.blocks[place] = read if len(read) > len(self.blocks.get(place, b"")) else self.blocks[place]

@@ -6,7 +6,6 @@ the same. Only that is counted, while exact similarities stream by tile by tile.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -30,15 +29,16 @@ _ONE = np.int32(1)
 class _Count:
     """The count of one work: `own` are the scores of its own imitations, in order.
 
-    The scores are cut into cells of equal width, from the lowest own score to the highest. Whatever falls into
-    a cell that holds no own score is above or below each of them by the number of its cell alone, for the
-    number of the cell never falls as the score rises. Only what falls into one of the others is compared.
+    Scores are cut into cells of equal width. Whatever falls into a cell that holds no own score is above or below each
+    of them by the number of its cell alone, for the number of the cell never falls as the score rises. Only what falls
+    into one of the others is compared.
+
+    Cosines have cells from -2 to 2, so that none of them has to be clipped; the whole numbers of CSLS have cells from
+    the lowest own score to the highest, and the first and the last take what is beyond.
     """
 
     own: npt.NDArray[Any]
-    cells: (
-        Int32  # how many scores fell into each cell; the first and the last take what is beyond all of `own`
-    )
+    cells: Int32  # how many scores fell into each cell; their number is a power of two
     hot: npt.NDArray[np.bool_]  # whether an own score is in the cell
     magic: np.float64 | int = field(init=False)
     base: int = field(init=False)
@@ -46,36 +46,35 @@ class _Count:
     n_pending: int = 0
 
     def __post_init__(self) -> None:
-        low, high = self.own[0], self.own[-1]
-        span, room = high - low, len(self.cells) - 4
+        n = len(self.cells)
+        self.base = n - 1
         if self.own.dtype == np.float64:
-            # Added to a score, this number leaves the score's multiples of 2**-k in its last bits.
-            k = 48 if span == 0 else min(48, math.frexp(room / span)[1] - 1)
-            self.magic = np.float64(1.5 * 2.0 ** (52 - k))
+            # Added to a score, this number leaves 2**k times the score, counted from -2, in its last bits.
+            k = n.bit_length() - 3
+            self.magic = np.float64(1.5 * 2.0 ** (52 - k) + 2)
         else:
-            self.magic = max(0, (int(span) // room).bit_length())  # how many bits to shift away
-        self.base = 0
-        self.base = int(self.cell(self.own[:1])[0]) - 1
+            span = int(self.own[-1]) - int(self.own[0])
+            self.magic = (span // (n - 4)).bit_length()  # how many bits to shift away
+            self.base = (int(self.own[0]) >> self.magic) - 1
         self.places = self.cell(self.own)
         self.hot[self.places] = True
         self.below, self.equal = np.zeros((2, len(self.own)), np.int64)
 
     def cell(self, scores: npt.NDArray[Any], out: Int64 | None = None) -> Int64:
-        """Numbers of the cells, before they are clipped."""
+        """Numbers of the cells."""
         if out is None:
             out = np.empty(len(scores), np.int64)
         if scores.dtype == np.float64:
             np.add(scores, self.magic, out=out.view(np.float64))
-        else:
-            np.right_shift(scores, self.magic, out=out)
+            return np.bitwise_and(out, self.base, out=out)
+        np.right_shift(scores, self.magic, out=out)
         np.subtract(out, self.base, out=out)
-        return out
+        np.maximum(out, 0, out=out)  # np.clip asks for the limits of the type, at each call
+        return np.minimum(out, len(self.cells) - 1, out=out)
 
     def add(self, scores: npt.NDArray[Any], out: Int64, flags: npt.NDArray[np.bool_]) -> None:
         """Count some more scores; `out` and `flags` are room to work in, as long as they."""
         cell = self.cell(scores, out)
-        np.maximum(cell, 0, out=cell)  # np.clip asks for the limits of the type, at each call
-        np.minimum(cell, len(self.cells) - 1, out=cell)
         np.add.at(self.cells, cell, _ONE)
         self.hot.take(cell, out=flags, mode="clip")
         near = scores.compress(flags)
@@ -132,7 +131,10 @@ def counted_ranks(
         return
     by_artist = np.split(np.argsort(sides.imitation_artist, kind="stable"), np.cumsum(n)[:-1])
     most = int(n[np.unique(sides.work_artist[order])].max())
-    n_cells = 2 ** min(16, max(10, (16 * most - 1).bit_length()))
+    bits = min(16, max(10, (16 * most - 1).bit_length()))
+    if sides.csls_k is None:
+        bits = min(17, bits + 3)  # cosines take up some eighth of the range from -2 to 2
+    n_cells = 2**bits
     # Cells and flags, and for each own score itself, its place, two counts and those that are pending.
     step = max(1, state_bytes // (5 * n_cells + (32 + 8 * 8) * most + 4 * PIECE))
     room = _Room.of(min(step, len(order)), sides.imitations, limit_bytes)

@@ -72,11 +72,12 @@ def mutate(data: bytes, number: int, start: int = 0) -> bytes:
 
 
 def read_all(path: Path) -> None:
-    """Read everything there is in an index file, and search it."""
+    """Read everything there is in an index file, search it, and verify it."""
     from indexer.ann import ExactSearcher
     from indexer.ann_search import stored
     from indexer.describe import describe, search_in_words
     from indexer.store import Index
+    from indexer.verify import verify
 
     with Index(path) as index:
         index.contents()
@@ -95,6 +96,7 @@ def read_all(path: Path) -> None:
         made = stored(index)
         if made is not None:
             sound(made[0].search(query, k), index.n)
+    verify(path)
 
 
 def sound(found: tuple[np.ndarray, np.ndarray], n: int) -> None:
@@ -204,7 +206,7 @@ def fuzz(
     files: list[Path], numbers: Iterator[int], keep: Path | None, seconds: float
 ) -> tuple[Counter[str], list[dict[str, Any]]]:
     """Read mutants of the files in turn until the numbers or the time are used up."""
-    for module in ("ann", "ann_search", "describe", "store"):  # before the forks
+    for module in ("ann", "ann_search", "describe", "store", "verify"):  # before the forks
         importlib.import_module(f"indexer.{module}")
 
     began, counts, finds = time.monotonic(), Counter[str](), []

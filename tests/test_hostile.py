@@ -224,6 +224,7 @@ FORGED = {
     "rows of the root": (b"FRHP", 140, "<H", 2**15, "heap"),
     "address of the free space": (b"FRHP", 46, "<Q", 2**63, "heap"),
     "number of objects": (b"FRHP", 78, "<Q", 2**60, "heap"),
+    "flags of an attribute": (b"BTLF", 6 + 8, "<B", 2, "attribute"),  # the same
     "type of the tree": (b"BTHD", 5, "<B", 11, "tree"),
     "size of a node": (b"BTHD", 6, "<I", 2**31, "tree"),
     "size of a record": (b"BTHD", 10, "<H", 0, "tree"),
@@ -239,13 +240,18 @@ def test_forged_metadata_under_right_checksums_is_refused(tmp_path: Path, what: 
     save(path)
     data = bytearray(path.read_bytes())
     blocks = [one for one in checksums.blocks(bytes(data)) if data[one[0] :].startswith(signature)]
-    assert len(blocks) >= 2
+    blocks = [one for one in blocks if signature != b"BTLF" or data[one[0] + 5] == 8]
+    assert blocks
     for block in blocks:
         struct.pack_into(form, data, block[0] + at, value)
         checksums.mend(data, block)
     path.write_bytes(data)
-    with pytest.raises(ImindexError, match=f"damaged: a {named} of attributes is not as libhdf5 makes one"):
-        Index(path)
+    with pytest.raises(
+        ImindexError,
+        match=f"damaged: an? {named} (of attributes is not as libhdf5 makes|is said to lie in another)",
+    ):
+        with Index(path) as index:
+            index.raw().attributes("digests")
 
 
 def test_what_lies_beside_is_not_touched(tmp_path: Path) -> None:
