@@ -246,12 +246,14 @@ def test_forged_metadata_under_right_checksums_is_refused(tmp_path: Path, what: 
         struct.pack_into(form, data, block[0] + at, value)
         checksums.mend(data, block)
     path.write_bytes(data)
-    with pytest.raises(
-        ImindexError,
-        match=f"damaged: an? {named} (of attributes is not as libhdf5 makes|is said to lie in another)",
+    with (
+        pytest.raises(
+            ImindexError,
+            match=f"damaged: an? {named} (of attributes is not as libhdf5 makes|is said to lie in another)",
+        ),
+        Index(path) as index,
     ):
-        with Index(path) as index:
-            index.raw().attributes("digests")
+        index.raw().attributes("digests")
 
 
 def test_what_lies_beside_is_not_touched(tmp_path: Path) -> None:
