@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +17,12 @@ import torch
 from conftest import picture, save_model
 
 from indexer import build as build_module
+from indexer import images, reader
 from indexer.build import Stopped, build
 from indexer.encoder import Encoder, load
 from indexer.errors import ImindexError
 from indexer.lazy_encoder import LazyEncoder
+from indexer.parts import Batch, Parts
 from indexer.sources import find
 from indexer.store import Index, recompute_root_digest
 
@@ -259,3 +263,49 @@ def test_a_failed_write_leaves_the_old_index_and_the_parts(
     encoder = Counting(tiny_encoder)
     assert build(list(find([root])), path, encoder).resumed == 24
     assert encoder.count == 0
+
+
+def test_an_encoder_that_takes_all_processors_has_them_to_itself(
+    works: Callable, tiny_encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files are read at any time, but no decoding begins while it encodes; with any other encoder some does."""
+    items = list(find([works({"works/ada": 40})]))
+    encoding, begun = threading.Event(), []
+    real = images.decode
+
+    def decode(*given: Any, **how: Any) -> images.Picture:
+        begun.append(encoding.is_set())
+        return real(*given, **how)
+
+    class Slow(Counting):
+        def encode_images(self, pixels: torch.Tensor) -> np.ndarray:
+            encoding.set()
+            time.sleep(0.1)  # the decoding that had begun before ends here
+            vectors = super().encode_images(pixels)
+            encoding.clear()
+            return vectors
+
+    monkeypatch.setattr(images, "decode", decode)
+    monkeypatch.setattr(reader, "processors", lambda: 2)
+    shares = {}
+    for alone in (True, False):
+        monkeypatch.setattr(Slow, "takes_all_processors", alone)
+        begun.clear()
+        assert build(items, tmp_path / f"{alone}.h5", Slow(tiny_encoder, 20)).encoded == 40 == len(begun)
+        shares[alone] = sum(begun)
+    assert shares[True] == 0 < shares[False]
+    assert digest(tmp_path / "True.h5") == digest(tmp_path / "False.h5")
+
+
+def test_a_part_that_would_swell_is_refused(works: Callable, tiny_encoder: Encoder, tmp_path: Path) -> None:
+    path, items = tmp_path / "i.h5", list(find([works({"works/ada": 2})]))
+    with Parts(path, tiny_encoder.info) as parts:
+        parts.append(Batch([b"x" * 32], [np.ones(tiny_encoder.dim, np.float16)], [(1, 1)]))
+        (part,) = parts.folder.glob("part-*.npz")
+    with np.load(part) as stored:
+        columns = dict(stored)
+    np.savez_compressed(part, **columns)
+    with pytest.raises(
+        ImindexError, match=r"part-\d+\.npz is damaged: its columns are compressed.* Delete it"
+    ):
+        build(items, path, Counting(tiny_encoder))

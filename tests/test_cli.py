@@ -247,6 +247,12 @@ def test_a_picture_that_cannot_be_asked_about_is_named_and_the_others_are_answer
     assert "no.png cannot be used as a query: No such file" in result.stderr
 
 
+def test_a_query_larger_than_its_limit_is_rejected(built: Path) -> None:
+    asked = ["query", built.parent / "art/control/0.png", "-i", built, "--device", "cpu"]
+    assert "pixels are more than the limit of 10." in run(*asked, "--max-pixels", 10, code=1).stderr
+    run(*asked, "--max-pixels", 10**6)
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -15,7 +15,8 @@ from indexer import reader, seen
 from indexer.build import build
 from indexer.contents import NO_STAMP
 from indexer.encoder import Encoder
-from indexer.sources import find
+from indexer.found import Finds, Found
+from indexer.sources import Item, find
 from indexer.store import Index
 
 
@@ -175,3 +176,36 @@ def test_an_index_without_stamps_is_read_as_before(
 def test_stored_paths_are_the_same_one_by_one(path: str, tmp_path: Path) -> None:
     many = seen.StoredPaths(tmp_path)
     assert many(path) == many(path) == seen.stored_path(path, tmp_path)
+
+
+def test_inodes_of_64_bits_and_times_beyond_all_measure(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"x")
+    status = list((tmp_path / "x").stat())
+
+    def stamp(inode: int, nanoseconds: int) -> tuple[int, int, int]:
+        status[1] = inode
+        return seen._stamp(
+            os.stat_result([*status, 0.0, 0.0, 0.0, 0, nanoseconds, 0][: os.stat_result.n_fields])
+        )
+
+    assert stamp(2**64 - 1, 5)[2] == -1 and stamp(7, 5)[2] == 7
+    assert len({stamp(inode, 5) for inode in (1, 2**63, 2**63 + 1, 2**64 - 1)}) == 4
+    assert stamp(7, 2**63) == NO_STAMP
+
+
+def test_what_was_found_is_kept_in_columns_as_it_was(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    listed = [
+        Found(
+            Item(f"{n}.png", "Ada", "works", "works"), rng.bytes(32), "" if n % 3 else f"reason {n}",
+            (n, 2**62 + n, -n),
+        )
+        for n in range(10)
+    ]  # fmt: skip
+    finds = Finds()
+    for one in listed:
+        finds.append(one)
+    assert list(finds) == listed and len(finds) == 10
+    assert finds.digests([7, 2]).tobytes() == listed[7].digest + listed[2].digest
+    assert finds.stamps([9]).tolist() == [[9, 2**62 + 9, -9]]
+    assert finds.digests([]).shape == (0, 32) and Finds().stamps([]).shape == (0, 3)
