@@ -16,13 +16,18 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.processors import processors
-from retrieval.ranks import PIECE, PRODUCT_BYTES, Part, Sides, runs
+from retrieval.ranks import Part, Sides, runs
 from retrieval.similarity import Float16, Float64, Int32, Int64, blocks
 
-STATE_BYTES = 2**30
+PIECE = 2**16
+"""Similarities that a thread counts at a time. The threads wait for each other at the end of each operation on them."""
+PRODUCT_BYTES = 2**29
+"""Bytes of similarities that are computed at a time. After a product its threads linger for a while, in the way."""
+STATE_BYTES = 3 * 2**29
 """Most bytes kept of the works in hand. The fewer works at a time, the more often imitations are widened."""
 
 _ONE = np.int32(1)
+_PENDING = 2**13
 
 
 @dataclass(eq=False)
@@ -80,7 +85,7 @@ class _Count:
         near = scores.compress(flags)
         self.pending.append(near)
         self.n_pending += len(near)
-        if self.n_pending > 8 * len(self.own) + PIECE // 2:
+        if self.n_pending > 8 * len(self.own) + _PENDING:
             self.compare()
 
     def compare(self) -> None:
@@ -133,10 +138,10 @@ def counted_ranks(
     most = int(n[np.unique(sides.work_artist[order])].max())
     bits = min(16, max(10, (16 * most - 1).bit_length()))
     if sides.csls_k is None:
-        bits = min(17, bits + 3)  # cosines take up some eighth of the range from -2 to 2
+        bits = min(16, bits + 3)  # cosines take up some eighth of the range from -2 to 2
     n_cells = 2**bits
     # Cells and flags, and for each own score itself, its place, two counts and those that are pending.
-    step = max(1, state_bytes // (5 * n_cells + (32 + 8 * 8) * most + 4 * PIECE))
+    step = max(1, state_bytes // (5 * n_cells + (32 + 8 * 8) * most + 16 * _PENDING))
     room = _Room.of(min(step, len(order)), sides.imitations, limit_bytes)
     with ThreadPoolExecutor(threads or processors()) as pool:
         for start in range(0, len(order), step):
@@ -153,7 +158,7 @@ class _Room(NamedTuple):
     @classmethod
     def of(cls, n_works: int, imitations: Float16, limit_bytes: int) -> _Room:
         m, d = imitations.shape
-        width = max(1, min(m, 4 * PIECE, 2 * limit_bytes // (8 * d)))
+        width = max(1, min(m, PIECE, 2 * limit_bytes // (8 * d)))
         return cls(np.empty((width, d)), np.empty(min(n_works, max(1, limit_bytes // (8 * width))) * width))
 
 

@@ -171,7 +171,8 @@ def test_a_higher_limit_tries_again_what_the_lower_one_rejected(
 
 
 PARENT = """
-    import sys, threading
+    import signal, sys, threading
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run in the background
     sys.path[:0] = [{tests!r}]
     from indexer import decoders
     from indexer.limits import Limits
