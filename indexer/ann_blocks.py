@@ -7,7 +7,8 @@ to stay in its cache, and computes alone: nobody waits for anybody before the en
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ import numpy.typing as npt
 
 from indexer.processors import processors
 
-FROM_QUERIES = 16
+FROM_QUERIES = 8
 """With fewer queries FAISS is as quick."""
 ROWS = 8_192
 """Most rows in one block."""
@@ -65,12 +66,26 @@ def search_blocks(
     size = max(1, min(ROWS, BLOCK_BYTES // (4 * vectors.shape[1] * threads), -(-n // threads)))
     starts = range(0, n, size)
     given = _Given(vectors, asked, k, chosen, size)
-    with ThreadPoolExecutor(min(threads, len(starts))) as pool:
+    with _by_products_of_matrices(), ThreadPoolExecutor(min(threads, len(starts))) as pool:
         found = list(pool.map(given.search, [starts[first::threads] for first in range(pool._max_workers)]))
     best = found[0]
     for other in found[1:]:
         best.add(other.scores, other.rows)
     return best.scores, best.rows
+
+
+@contextlib.contextmanager
+def _by_products_of_matrices() -> Iterator[None]:
+    """Let FAISS multiply matrices however few queries there are: seven times as fast for 64 of them.
+
+    Left to itself FAISS 1.15 begins at 128,000 numbers, which are 250 queries.
+    """
+    before = faiss.cvar.distance_compute_blas_threshold
+    faiss.cvar.distance_compute_blas_threshold = 1
+    try:
+        yield
+    finally:
+        faiss.cvar.distance_compute_blas_threshold = before
 
 
 class _Best:
