@@ -13,11 +13,13 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from retrieval.similarity import Float16, Float64, Int64, check_pair, similarities
+from retrieval.similarity import Float16, Float64, Int64, blocks, check_pair
 
 Bool = npt.NDArray[np.bool_]
 
 _MARGIN = 16
+_BEST_BYTES = 2**26
+"""Of candidates that are scored exactly at a time."""
 _ROUNDING = 1e-4
 """More than the scores of a searcher in fp32, or of fp16 vectors on a GPU, can be off."""
 
@@ -108,18 +110,26 @@ def nearest(
         fetch = min(fetch, n_allowed)
         rough, candidates = searcher.search(asked[pending].astype(np.float32), fetch, among=among)
         settled = (fetch == n_allowed) | (rough[:, -1] < rough[:, k - 1] - _ROUNDING)
-        for query, found in zip(pending[settled], candidates[settled], strict=True):
-            rows[query], scores[query] = _best(table, asked[query], found, k)
+        for some in blocks(int(settled.sum()), fetch * asked.shape[1], _BEST_BYTES):
+            those = pending[settled][some]
+            rows[those], scores[those] = _best(table, asked[those], candidates[settled][some], k)
         pending = pending[~settled]
         fetch *= 4
     return Neighbours(rows, scores)
 
 
-def _best(table: Float16, query: Float16, candidates: Int64, k: int) -> tuple[Int64, Float64]:
-    ordered = np.sort(candidates)
-    exact = similarities(query[None], np.asarray(table[ordered]), names=("queries", "vectors"))[0]
-    first = np.argsort(-exact, kind="stable")[:k]
-    return ordered[first], exact[first]
+def _best(table: Float16, queries: Float16, candidates: Int64, k: int) -> tuple[Int64, Float64]:
+    """Rows and exact scores of the k best of each query's candidates, (q, k) each.
+
+    Any product in float64 is exact, see `similarities`.
+    """
+    ordered = np.sort(candidates, axis=1)
+    wanted, place = np.unique(ordered, return_inverse=True)
+    asked, near = check_pair(queries, table[wanted], ("queries", "vectors"))
+    wide = near.astype(np.float64)[place.reshape(ordered.shape)]
+    exact = np.matmul(wide, asked.astype(np.float64)[:, :, None])[:, :, 0]
+    first = np.argsort(-exact, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(ordered, first, 1), np.take_along_axis(exact, first, 1)
 
 
 @dataclass(frozen=True)
