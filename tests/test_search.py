@@ -17,6 +17,7 @@ from test_store import DIM, example, row, save
 
 from indexer import ann
 from indexer.ann import ExactSearcher
+from indexer.ann_blocks import FROM_QUERIES
 from indexer.contents import item_columns
 from indexer.store import Index
 from retrieval.search import ArtistVotes, Neighbours, nearest, vote
@@ -91,7 +92,7 @@ def test_header_and_vectors_are_a_faiss_file(n: int, dim: int) -> None:
     assert (index.ntotal, index.d, index.metric_type) == (n, dim, faiss.METRIC_INNER_PRODUCT)
     assert faiss.serialize_index(index).tobytes() == whole
     if n:
-        queries, k = table(9, dim, seed=1).astype(np.float32), min(n, 10)
+        queries, k = table(FROM_QUERIES - 1, dim, seed=1).astype(np.float32), min(n, 10)
         there, here = index.search(queries, k), ExactSearcher(vectors).search(queries, k)
         assert (there[0] == here[0]).all() and (there[1] == here[1]).all()
 
@@ -101,10 +102,10 @@ def test_the_index_in_the_file_is_the_one_that_is_searched(tmp_path: Path) -> No
     save(tmp_path / "i.h5", example(items=item_columns([row(i, 0, 0) for i in range(50)])), vectors)
     with h5py.File(tmp_path / "i.h5") as file:
         whole = np.concatenate([file["ann/data"][:], file["vectors"][:].reshape(-1).view(np.uint8)])
-    stored = faiss.deserialize_index(whole).search(vectors[:9].astype(np.float32), 5)
+    stored = faiss.deserialize_index(whole).search(vectors[: FROM_QUERIES - 1].astype(np.float32), 5)
     with Index(tmp_path / "i.h5") as index:
         assert index.ann() == ann.describe()
-        mine = ExactSearcher(index.vectors).search(vectors[:9].astype(np.float32), 5)
+        mine = ExactSearcher(index.vectors).search(vectors[: FROM_QUERIES - 1].astype(np.float32), 5)
         found = nearest(ExactSearcher(index.vectors), index.vectors, vectors, k=5)
     assert (stored[1] == mine[1]).all() and (stored[0] == mine[0]).all()
     assert found.rows.tolist() == brute(vectors, vectors, 5)[0].tolist()
