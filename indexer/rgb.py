@@ -8,6 +8,7 @@ import contextlib
 import io
 import math
 import re
+import threading
 import warnings
 from collections.abc import Iterator
 
@@ -53,9 +54,6 @@ def identify(data: bytes, limits: Limits, formats: tuple[str, ...] = ()) -> Imag
     """Open a picture without decoding it, and refuse one that is too large. Call it within `reasons`."""
     if not data:
         raise BadPicture("empty file")
-    Image.MAX_IMAGE_PIXELS = -(
-        -limits.max_pixels // 2
-    )  # Pillow refuses twice as many, in parts of a file too
     image = _open(data, formats)
     width, height = image.size
     if width * height > limits.max_pixels:
@@ -105,7 +103,7 @@ def is_plain_jpeg(data: bytes) -> bool:
 def reasons(limits: Limits) -> Iterator[None]:
     """Turn whatever a decoder raises on broken input into BadPicture with the reason; nothing is lost."""
     try:
-        with warnings.catch_warnings():
+        with _PILLOW.at_least(limits.max_pixels), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd metadata; what matters raises
             yield
     except BadPicture:
@@ -119,6 +117,40 @@ def reasons(limits: Limits) -> Iterator[None]:
         raise BadPicture(f"too large to decode: {_first_line(error)}") from error
     except Exception as error:
         raise BadPicture(f"cannot be decoded: {_first_line(error)}") from error
+
+
+class _PillowsLimit:
+    """Pillow's own limit of pixels, which holds for parts of a file too: the highest that any thread asks for just now.
+
+    When nobody is left, it is again what it was before: it belongs to the whole process, and others use Pillow, too.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._asked_for: list[int] = []
+        self._before: int | None = None
+
+    @contextlib.contextmanager
+    def at_least(self, pixels: int) -> Iterator[None]:
+        with self._lock:
+            if not self._asked_for:
+                self._before = Image.MAX_IMAGE_PIXELS
+            self._asked_for.append(pixels)
+            self._set()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._asked_for.remove(pixels)
+                self._set()
+
+    def _set(self) -> None:
+        highest = max(self._asked_for, default=None)
+        # It refuses twice as many.
+        Image.MAX_IMAGE_PIXELS = self._before if highest is None else -(-highest // 2)
+
+
+_PILLOW = _PillowsLimit()
 
 
 def is_upright(image: Image.Image) -> bool:

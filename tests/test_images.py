@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import open_clip
@@ -197,3 +198,22 @@ def test_open_clip_still_clips_16_bit_grey() -> None:
     assert open_clip.__version__
     image = Image.open(io.BytesIO(png16(np.full((4, 4), 0x4000, np.uint16))))
     assert np.asarray(image.convert("RGB")).min() == 255
+
+
+def test_pillows_own_limit_is_left_as_it_was() -> None:
+    """Also when threads with other limits decode at the same time: it belongs to the whole process."""
+    before, data = Image.MAX_IMAGE_PIXELS, picture_bytes()
+    limits = [Limits(max_pixels=n) for n in (8_100, 10**6, 10**9)]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in pool.map(lambda n: decode(data, PREPROCESS, limits=limits[n % 3]), range(300)):
+            pass
+    assert before == Image.MAX_IMAGE_PIXELS
+    with pytest.raises(BadPicture, match="3072 pixels are more than the limit of 3000"):
+        decode(data, PREPROCESS, limits=Limits(max_pixels=3000))
+    assert before == Image.MAX_IMAGE_PIXELS
+
+
+def picture_bytes() -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (64, 48), "red").save(out, "JPEG")
+    return out.getvalue()
