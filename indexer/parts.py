@@ -6,6 +6,7 @@ stopped finds them again and encodes only the rest.
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import zipfile
@@ -161,14 +162,18 @@ class Parts:
 
     def _store(self, path: Path, batch: Batch) -> None:
         rejected = canonical_json({digest.hex(): reason for digest, reason in batch.rejected.items()})
+        whole = (
+            io.BytesIO()
+        )  # a zip file that is open when the disk is full complains once more when it is forgotten
+        np.savez(
+            whole,
+            digests=np.frombuffer(b"".join(batch.digests), np.uint8),
+            vectors=np.array(batch.vectors, dtype="<f2").reshape(len(batch.digests), self._encoder.dim),
+            sizes=np.array(batch.sizes, dtype="<i4").reshape(-1, 2),
+            rejected=np.frombuffer(rejected.encode(), np.uint8),
+        )
         with put_in_place(path) as temporary, temporary.open("wb") as file:
-            np.savez(
-                file,
-                digests=np.frombuffer(b"".join(batch.digests), np.uint8),
-                vectors=np.array(batch.vectors, dtype="<f2").reshape(len(batch.digests), self._encoder.dim),
-                sizes=np.array(batch.sizes, dtype="<i4").reshape(-1, 2),
-                rejected=np.frombuffer(rejected.encode(), np.uint8),
-            )
+            file.write(whole.getbuffer())
 
     def _next(self) -> int:
         return 1 + max((int(path.stem.partition("-")[2]) for path in self._files), default=0)
