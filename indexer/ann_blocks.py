@@ -66,7 +66,7 @@ def search_blocks(
     size = max(1, min(ROWS, BLOCK_BYTES // (4 * vectors.shape[1] * threads), -(-n // threads)))
     starts = range(0, n, size)
     given = _Given(vectors, asked, k, chosen, size)
-    with _by_products_of_matrices(), ThreadPoolExecutor(min(threads, len(starts))) as pool:
+    with _by_products_of_matrices(), ThreadPoolExecutor(max(1, min(threads, len(starts)))) as pool:
         found = list(pool.map(given.search, [starts[first::threads] for first in range(pool._max_workers)]))
     best = found[0]
     for other in found[1:]:

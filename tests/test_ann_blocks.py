@@ -65,3 +65,8 @@ def test_a_searcher_of_few_rows_gives_them_all() -> None:
     table = unit(5, 8)
     found = nearest(ExactSearcher(table), table, unit(20, 8), k=10)
     assert found.rows.shape == (20, 5)
+
+
+def test_an_index_without_rows_has_no_neighbours() -> None:
+    scores, rows = ann_blocks.search_blocks(unit(0, 8), unit(20, 8).astype(np.float32), 0)
+    assert scores.shape == rows.shape == (20, 0)
