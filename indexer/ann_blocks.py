@@ -1,22 +1,21 @@
-"""Exact inner-product search for many queries at once: blocks of float16 rows, widened, and searched by FAISS in fp32.
+"""Exact inner-product search for many queries at once: blocks of float16 rows, widened, and multiplied in fp32.
 
 FAISS widens every row anew for each query of a scalar quantiser; with many queries products of matrices are quicker,
 and need no second copy of the vectors in fp32 as `IndexFlat` does. Each processor takes blocks of its own, small enough
-to stay in its cache, and computes alone: nobody waits for anybody before the end.
+that their scores stay in its cache, and computes alone: nobody waits for anybody before the end. Of the scores all are
+compared with the worst that a query has kept so far; the few that are better are merged.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-import faiss
 import numpy as np
 import numpy.typing as npt
 
-from indexer.processors import processors
+from indexer.processors import processors, products_alone
 
 FROM_QUERIES = 8
 """With fewer queries FAISS is as quick."""
@@ -24,6 +23,12 @@ ROWS = 8_192
 """Most rows in one block."""
 BLOCK_BYTES = 2**27
 """Of the blocks of all processors together, in fp32."""
+QUERIES = 1_024
+"""Most queries that are multiplied with a block at a time."""
+SCORES = 2**22
+"""Most scores at a time, of each processor."""
+_FEW = 16
+_NONE = np.iinfo(np.int64).max
 _ALONE = 2**15
 """PyTorch goes about a copy of fewer numbers without calling for its other threads."""
 
@@ -63,29 +68,20 @@ def search_blocks(
     chosen = None if among is None else np.flatnonzero(among)
     n = len(vectors) if chosen is None else len(chosen)
     threads = threads or processors()
-    size = max(1, min(ROWS, BLOCK_BYTES // (4 * vectors.shape[1] * threads), -(-n // threads)))
-    starts = range(0, n, size)
-    given = _Given(vectors, asked, k, chosen, size)
-    with _by_products_of_matrices(), ThreadPoolExecutor(max(1, min(threads, len(starts)))) as pool:
+    size = min(
+        ROWS,
+        SCORES // max(1, min(QUERIES, len(asked))),
+        BLOCK_BYTES // (4 * vectors.shape[1] * threads),
+        -(-n // threads),
+    )
+    given = _Given(vectors, asked, k, chosen, max(1, size))
+    starts = range(0, n, given.size)
+    with products_alone(), ThreadPoolExecutor(max(1, min(threads, len(starts)))) as pool:
         found = list(pool.map(given.search, [starts[first::threads] for first in range(pool._max_workers)]))
     best = found[0]
     for other in found[1:]:
-        best.add(other.scores, other.rows)
+        best.merge(np.arange(len(asked)), other.scores, other.rows)
     return best.scores, best.rows
-
-
-@contextlib.contextmanager
-def _by_products_of_matrices() -> Iterator[None]:
-    """Let FAISS multiply matrices however few queries there are: seven times as fast for 64 of them.
-
-    Left to itself FAISS 1.15 begins at 128,000 numbers, which are 250 queries.
-    """
-    before = faiss.cvar.distance_compute_blas_threshold
-    faiss.cvar.distance_compute_blas_threshold = 1
-    try:
-        yield
-    finally:
-        faiss.cvar.distance_compute_blas_threshold = before
 
 
 class _Best:
@@ -93,20 +89,42 @@ class _Best:
 
     def __init__(self, m: int, k: int):
         self.scores = np.full((m, k), -np.inf, np.float32)
-        self.rows = np.full((m, k), np.iinfo(np.int64).max)
+        self.rows = np.full((m, k), _NONE)
 
-    def add(self, scores: Float32, rows: Int64) -> None:
-        """Take others among them, (m, any number), the highest score of each query first."""
+    def add(self, first: int, scores: Float32, rows: Int64, better: npt.NDArray[np.bool_]) -> None:
+        """Take what is best of a block's `scores`, those of queries from `first` on; `rows` ascend from call to call.
+
+        `better` is room to work in, of the shape of the scores.
+        """
         k = self.scores.shape[1]
-        better = np.flatnonzero(scores[:, 0] >= self.scores[:, -1])
-        if len(better):
-            both = (
-                np.hstack([self.scores[better], scores[better]]),
-                np.hstack([self.rows[better], rows[better]]),
-            )
-            order = np.lexsort((both[1], -both[0]), axis=1)[:, :k]
-            self.scores[better] = np.take_along_axis(both[0], order, 1)
-            self.rows[better] = np.take_along_axis(both[1], order, 1)
+        if not k:
+            return
+        n = len(scores)
+        np.greater(scores, self.scores[first : first + n, -1, None], out=better)
+        if np.count_nonzero(better) > n * (2 * k + _FEW):
+            # As in the first block. Of each query the k-th is found, so that less is listed and sorted.
+            last = max(0, scores.shape[1] - k)
+            better &= scores >= np.partition(scores, last, axis=1)[:, last, None]
+        # The few, query by query, the rows of each from the left of a table.
+        query, place = np.divmod(np.flatnonzero(better), scores.shape[1])
+        if not len(query):
+            return
+        n_better = np.bincount(query, minlength=n)
+        among = np.flatnonzero(n_better)
+        line = np.repeat(np.arange(len(among)), n_better[among])
+        column = np.arange(len(query)) - np.repeat(np.cumsum(n_better) - n_better, n_better)
+        new_scores = np.full((len(among), n_better.max()), -np.inf, np.float32)
+        new_rows = np.full(new_scores.shape, _NONE)
+        new_scores[line, column] = scores[query, place]
+        new_rows[line, column] = rows[place]
+        self.merge(first + among, new_scores, new_rows)
+
+    def merge(self, queries: Int64, scores: Float32, rows: Int64) -> None:
+        """Take others among the best of these queries, any number of each."""
+        both = np.hstack([self.scores[queries], scores]), np.hstack([self.rows[queries], rows])
+        order = np.lexsort((both[1], -both[0]), axis=1)[:, : self.scores.shape[1]]
+        self.scores[queries] = np.take_along_axis(both[0], order, 1)
+        self.rows[queries] = np.take_along_axis(both[1], order, 1)
 
 
 class _Given(NamedTuple):
@@ -119,16 +137,18 @@ class _Given(NamedTuple):
     size: int
 
     def search(self, starts: Iterable[int]) -> _Best:
-        """Search the blocks that begin there, on this thread."""
-        faiss.omp_set_num_threads(1)  # of this thread
-        best = _Best(len(self.queries), self.k)
-        wide = np.empty((self.size, self.vectors.shape[1]), np.float32)
+        """Search the blocks that begin there, which ascend, on this thread."""
+        m, n = len(self.queries), self.size
+        best = _Best(m, self.k)
+        wide = np.empty((n, self.vectors.shape[1]), np.float32)
+        scores, better = np.empty((min(m, QUERIES), n), np.float32), np.empty((min(m, QUERIES), n), np.bool_)
         for start in starts:
             rows = self._widen(start, wide)
-            found, places = faiss.knn(
-                self.queries, wide[: len(rows)], min(self.k, len(rows)), metric=faiss.METRIC_INNER_PRODUCT
-            )
-            best.add(found, rows[places])
+            block = wide[: len(rows)].T
+            for first in range(0, m, QUERIES):
+                asked = self.queries[first : first + QUERIES]
+                here = slice(len(asked)), slice(len(rows))
+                best.add(first, np.matmul(asked, block, out=scores[here]), rows, better[here])
         return best
 
     def _widen(self, start: int, wide: Float32) -> Int64:

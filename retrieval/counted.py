@@ -6,6 +6,7 @@ the same. Only that is counted, while exact similarities stream by tile by tile.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,19 +16,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from indexer.processors import processors
+from indexer.processors import processors, products_alone
 from retrieval.ranks import Part, Sides, runs
 from retrieval.similarity import Float16, Float64, Int32, Int64, blocks
 
 PIECE = 2**16
-"""Similarities that a thread counts at a time. The threads wait for each other at the end of each operation on them."""
-PRODUCT_BYTES = 2**29
-"""Bytes of similarities that are computed at a time. After a product its threads linger for a while, in the way."""
+"""Most similarities of a work that are counted at a time."""
+PRODUCT_BYTES = 2**28
+"""Bytes of similarities that all threads together compute at a time."""
+_BLOCK_ROWS = 64
+"""Of fewer works at a time the product is slow; tiles are narrower then."""
 STATE_BYTES = 3 * 2**29
 """Most bytes kept of the works in hand. The fewer works at a time, the more often imitations are widened."""
 
 _ONE = np.int32(1)
-_PENDING = 2**13
+_PENDING, _OWN = 2**13, 32
 
 
 @dataclass(eq=False)
@@ -38,8 +41,8 @@ class _Count:
     of them by the number of its cell alone, for the number of the cell never falls as the score rises. Only what falls
     into one of the others is compared.
 
-    Cosines have cells from -2 to 2, so that none of them has to be clipped; the whole numbers of CSLS have cells from
-    the lowest own score to the highest, and the first and the last take what is beyond.
+    Cosines have cells from 1/2 below the middle of the own scores to 1/2 above it, the whole numbers of CSLS from the
+    lowest own score to the highest. The first cell and the last take what is beyond.
     """
 
     own: npt.NDArray[Any]
@@ -47,6 +50,8 @@ class _Count:
     hot: npt.NDArray[np.bool_]  # whether an own score is in the cell
     magic: np.float64 | int = field(init=False)
     base: int = field(init=False)
+    low: float = field(init=False)
+    high: float = field(init=False)
     pending: list[npt.NDArray[Any]] = field(default_factory=list)
     n_pending: int = 0
 
@@ -54,9 +59,11 @@ class _Count:
         n = len(self.cells)
         self.base = n - 1
         if self.own.dtype == np.float64:
-            # Added to a score, this number leaves 2**k times the score, counted from -2, in its last bits.
-            k = n.bit_length() - 3
-            self.magic = np.float64(1.5 * 2.0 ** (52 - k) + 2)
+            # Added to a score, `magic` leaves 2**k times the score, counted from `low`, in its last bits.
+            k = n.bit_length() - 1
+            self.low = round(((self.own[0] + self.own[-1]) / 2 - 0.5) * n) / n
+            self.high = self.low + 1 - 2 / n
+            self.magic = np.float64(1.5 * 2.0 ** (52 - k) - self.low)
         else:
             span = int(self.own[-1]) - int(self.own[0])
             self.magic = (span // (n - 4)).bit_length()  # how many bits to shift away
@@ -70,7 +77,10 @@ class _Count:
         if out is None:
             out = np.empty(len(scores), np.int64)
         if scores.dtype == np.float64:
-            np.add(scores, self.magic, out=out.view(np.float64))
+            moved = out.view(np.float64)
+            if scores.min() < self.low or scores.max() > self.high:
+                scores = np.clip(scores, self.low, self.high, out=moved)
+            np.add(scores, self.magic, out=moved)
             return np.bitwise_and(out, self.base, out=out)
         np.right_shift(scores, self.magic, out=out)
         np.subtract(out, self.base, out=out)
@@ -85,7 +95,7 @@ class _Count:
         near = scores.compress(flags)
         self.pending.append(near)
         self.n_pending += len(near)
-        if self.n_pending > 8 * len(self.own) + _PENDING:
+        if self.n_pending > _OWN * len(self.own) + _PENDING:
             self.compare()
 
     def compare(self) -> None:
@@ -138,28 +148,31 @@ def counted_ranks(
     most = int(n[np.unique(sides.work_artist[order])].max())
     bits = min(16, max(10, (16 * most - 1).bit_length()))
     if sides.csls_k is None:
-        bits = min(16, bits + 3)  # cosines take up some eighth of the range from -2 to 2
+        bits = min(16, bits + 1)  # own cosines take up some part of the range
     n_cells = 2**bits
     # Cells and flags, and for each own score itself, its place, two counts and those that are pending.
-    step = max(1, state_bytes // (5 * n_cells + (32 + 8 * 8) * most + 16 * _PENDING))
-    room = _Room.of(min(step, len(order)), sides.imitations, limit_bytes)
-    with ThreadPoolExecutor(threads or processors()) as pool:
+    step = max(1, state_bytes // (5 * n_cells + (32 + 8 * _OWN) * most + 16 * _PENDING))
+    threads = threads or processors()
+    room = _Room.of(min(step, len(order)), sides.imitations, limit_bytes, threads)
+    with ThreadPoolExecutor(threads) as pool:
         for start in range(0, len(order), step):
             rows = order[start : start + step]
             yield from _count_works(sides, rows, by_artist, (n_cells, limit_bytes), room, pool)
 
 
 class _Room(NamedTuple):
-    """Memory for a tile of imitations and its products: the same pages, again and again."""
+    """Memory for a tile of imitations, and for the products of each thread: the same pages, again and again."""
 
     wide: Float64
-    product: Float64
+    products: list[Float64]
 
     @classmethod
-    def of(cls, n_works: int, imitations: Float16, limit_bytes: int) -> _Room:
+    def of(cls, n_works: int, imitations: Float16, limit_bytes: int, threads: int) -> _Room:
         m, d = imitations.shape
-        width = max(1, min(m, PIECE, 2 * limit_bytes // (8 * d)))
-        return cls(np.empty((width, d)), np.empty(min(n_works, max(1, limit_bytes // (8 * width))) * width))
+        here = limit_bytes // (8 * threads)
+        width = max(1, min(m, PIECE, here // _BLOCK_ROWS, 2 * limit_bytes // (8 * d)))
+        size = width * max(1, min(-(-n_works // threads), here // width))
+        return cls(np.empty((width, d)), [np.empty(size) for _ in range(threads)])
 
 
 def _count_works(
@@ -180,16 +193,15 @@ def _count_works(
     for here in runs(artist):
         own = _own_scores(sides, left[here], by_artist[artist[here.start]], limit_bytes)
         counts += [_Count(own[i - here.start], cells[i], hot[i]) for i in range(here.start, here.stop)]
-    width, n_workers = len(room.wide), pool._max_workers
-    for start in range(0, m, width):
-        columns = slice(start, min(m, start + width))
-        wide = _widen(sides.imitations[columns], room.wide, pool)
-        for some in blocks(len(rows), width, limit_bytes):
-            part = left[some]
-            product = room.product[: len(part) * len(wide)].reshape(len(part), len(wide))
-            np.matmul(part, wide.T, out=product)
-            count = partial(_count_rows, sides, counts[some], product, start)
-            for _ in pool.map(count, [slice(i, None, n_workers) for i in range(n_workers)]):
+    width, n_threads = len(room.wide), len(room.products)
+    cuts = [len(rows) * i // n_threads for i in range(n_threads + 1)]
+    shares = [slice(*cut) for cut in itertools.pairwise(cuts)]
+    with products_alone():
+        for start in range(0, m, width):
+            columns = slice(start, min(m, start + width))
+            wide = _widen(sides.imitations[columns], room.wide, pool)
+            count = partial(_count_share, sides, left, counts, wide, start)
+            for _ in pool.map(count, shares, room.products):
                 pass
     for here in runs(artist):
         done = [count.finish(m) for count in counts[here]]
@@ -215,10 +227,18 @@ def _widen(vectors: Float16, room: Float64, pool: ThreadPoolExecutor) -> Float64
     return wide
 
 
-def _count_rows(sides: Sides, counts: list[_Count], product: Float64, start: int, some: slice) -> None:
-    out, flags = np.empty(PIECE, np.int64), np.empty(PIECE, np.bool_)
-    for count, row in zip(counts[some], product[some], strict=True):
-        for i in range(0, len(row), PIECE):
-            similarity = row[i : i + PIECE]
-            k = len(similarity)
-            count.add(sides.scores(similarity, slice(start + i, start + i + k)), out[:k], flags[:k])
+def _count_share(
+    sides: Sides, left: Float64, counts: list[_Count], wide: Float64, start: int, share: slice, room: Float64
+) -> None:
+    """Multiply a share of the works with a tile of imitations, which begins at `start`, and count; on one thread.
+
+    While one thread counts, which is up to the memory, another multiplies, which is up to the processor.
+    """
+    n = len(wide)
+    out, flags = np.empty(n, np.int64), np.empty(n, np.bool_)
+    for some in blocks(share.stop - share.start, n, room.nbytes):
+        part = left[share][some]
+        product = room[: len(part) * n].reshape(len(part), n)
+        np.matmul(part, wide.T, out=product)
+        for count, similarity in zip(counts[share][some], product, strict=True):
+            count.add(sides.scores(similarity, slice(start, start + n)), out, flags)

@@ -109,10 +109,12 @@ def nearest(
     while len(pending):
         fetch = min(fetch, n_allowed)
         rough, candidates = searcher.search(asked[pending].astype(np.float32), fetch, among=among)
-        settled = (fetch == n_allowed) | (rough[:, -1] < rough[:, k - 1] - _ROUNDING)
+        in_question = rough >= rough[:, k - 1, None] - _ROUNDING
+        settled = (fetch == n_allowed) | ~in_question[:, -1]
         for some in blocks(int(settled.sum()), fetch * asked.shape[1], _BEST_BYTES):
             those = pending[settled][some]
-            rows[those], scores[those] = _best(table, asked[those], candidates[settled][some], k)
+            n = int(np.count_nonzero(in_question[settled][some].any(axis=0)))
+            rows[those], scores[those] = _best(table, asked[those], candidates[settled][some, :n], k)
         pending = pending[~settled]
         fetch *= 4
     return Neighbours(rows, scores)

@@ -166,7 +166,10 @@ def test_cells_never_fall_as_the_score_rises() -> None:
         cosines = _Count(own, np.zeros(1024, np.int32), np.zeros(1024, np.bool_))
         cell = cosines.cell(scores)
         assert (np.diff(cell) >= 0).all()
-        assert np.abs(cell - (scores + 2) * 256).max() <= 0.5  # of -2 to 2, the nearest
+        middle = (own[0] + own[-1]) / 2
+        place = (scores - middle + 0.5) * 1024
+        # The nearest, of those within 1/2 of the middle of the own scores; they begin at a multiple of their width.
+        assert np.abs(cell - place.clip(0, 1022)).max() <= 1
         whole, mine = (scores * 2**48).astype(np.int64), (own * 2**48).astype(np.int64)
         count = _Count(mine, np.zeros(1024, np.int32), np.zeros(1024, np.bool_))
         assert (np.diff(count.cell(whole)) >= 0).all()

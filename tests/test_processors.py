@@ -1,0 +1,62 @@
+"""Products that keep to one processor, and what comes back after them."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import threadpoolctl
+
+from indexer import ann_blocks
+from indexer.processors import processors, products_alone
+from retrieval.counted import counted_ranks
+from retrieval.ranks import Sides
+
+
+def of_blas() -> list[int]:
+    """Threads of NumPy's own BLAS; others, such as SciPy's, may be loaded after the first limit, and are of no concern."""
+    return [
+        one["num_threads"]
+        for one in threadpoolctl.threadpool_info()
+        if one["user_api"] == "blas" and "numpy" in one["filepath"]
+    ]
+
+
+pytestmark = pytest.mark.skipif(
+    not of_blas() or max(of_blas()) == 1, reason="one processor, or a BLAS that did not come with NumPy"
+)
+
+
+def test_while_it_lasts_a_product_has_one_thread_and_then_as_many_as_before() -> None:
+    before = of_blas()
+    with pytest.raises(ZeroDivisionError), products_alone():
+        assert set(of_blas()) == {1}
+        raise ZeroDivisionError
+    assert of_blas() == before
+
+
+def test_the_last_to_leave_puts_back_what_the_first_found() -> None:
+    before = of_blas()
+    first, second = products_alone(), products_alone()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert set(of_blas()) == {1}
+    second.__exit__(None, None, None)
+    assert of_blas() == before
+
+
+def test_searches_and_ranks_in_many_threads_leave_it_as_it_was() -> None:
+    before = of_blas()
+    table = np.eye(64, dtype=np.float16)
+    half = np.arange(64) % 2
+
+    def work(_: int) -> None:
+        ann_blocks.search_blocks(table, table[:20].astype(np.float32), 3, threads=processors())
+        parts = counted_ranks(Sides(table[:8], half[:8], table, half, 2, None, np.zeros(64, np.int64)))
+        next(parts)  # one that is never finished
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(list(pool.map(work, range(40)))) == 40
+    assert of_blas() == before
