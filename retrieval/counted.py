@@ -20,17 +20,17 @@ from indexer.processors import processors, products_alone
 from retrieval.ranks import Part, Sides, runs
 from retrieval.similarity import Float16, Float64, Int32, Int64, blocks
 
-PIECE = 2**16
+PIECE = 2**17
 """Most similarities of a work that are counted at a time."""
-PRODUCT_BYTES = 2**28
+PRODUCT_BYTES = 2**29
 """Bytes of similarities that all threads together compute at a time."""
 _BLOCK_ROWS = 64
 """Of fewer works at a time the product is slow; tiles are narrower then."""
-STATE_BYTES = 3 * 2**29
+STATE_BYTES = 5 * 2**28
 """Most bytes kept of the works in hand. The fewer works at a time, the more often imitations are widened."""
 
 _ONE = np.int32(1)
-_PENDING, _OWN = 2**13, 32
+_PENDING, _OWN = 2**13, 16
 
 
 @dataclass(eq=False)
@@ -189,24 +189,29 @@ def _count_works(
     left = sides.works[rows].astype(np.float64)
     cells = np.zeros((len(rows), n_cells), np.int32)
     hot = np.zeros((len(rows), n_cells), np.bool_)
-    counts: list[_Count] = []
-    for here in runs(artist):
-        own = _own_scores(sides, left[here], by_artist[artist[here.start]], limit_bytes)
-        counts += [_Count(own[i - here.start], cells[i], hot[i]) for i in range(here.start, here.stop)]
     width, n_threads = len(room.wide), len(room.products)
     cuts = [len(rows) * i // n_threads for i in range(n_threads + 1)]
     shares = [slice(*cut) for cut in itertools.pairwise(cuts)]
+
+    def begin(here: slice) -> list[_Count]:
+        own = _own_scores(sides, left[here], by_artist[artist[here.start]], limit_bytes // n_threads)
+        return [_Count(own[i - here.start], cells[i], hot[i]) for i in range(here.start, here.stop)]
+
+    def finish(share: slice) -> list[tuple[Int64, int]]:
+        return [count.finish(m) for count in counts[share]]
+
     with products_alone():
+        counts = list(itertools.chain.from_iterable(pool.map(begin, runs(artist))))
         for start in range(0, m, width):
             columns = slice(start, min(m, start + width))
             wide = _widen(sides.imitations[columns], room.wide, pool)
             count = partial(_count_share, sides, left, counts, wide, start)
             for _ in pool.map(count, shares, room.products):
                 pass
+    done = list(itertools.chain.from_iterable(pool.map(finish, shares)))
     for here in runs(artist):
-        done = [count.finish(m) for count in counts[here]]
-        own = np.array([rank for rank, _ in done], np.int32)
-        u = np.array([value for _, value in done], np.int64)
+        own = np.array([rank for rank, _ in done[here]], np.int32)
+        u = np.array([value for _, value in done[here]], np.int64)
         yield Part(int(artist[here.start]), rows[here], own, u, None)
 
 

@@ -15,7 +15,7 @@ from retrieval.ranks import Sides
 
 
 def of_blas() -> list[int]:
-    """Threads of NumPy's own BLAS; others, such as SciPy's, may be loaded after the first limit, and are of no concern."""
+    """Threads of the BLAS of NumPy; others, such as that of SciPy, may be loaded after the first limit."""
     return [
         one["num_threads"]
         for one in threadpoolctl.threadpool_info()
