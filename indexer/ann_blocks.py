@@ -63,6 +63,7 @@ def search_blocks(
     scores : (m, k) float32
         Descending, of equal ones the first row first; products in fp32.
     rows : (m, k) int64
+        -1 where there are too few rows whose product is a number, as FAISS has it.
     """
     asked = np.ascontiguousarray(queries, np.float32)
     chosen = None if among is None else np.flatnonzero(among)
@@ -81,6 +82,7 @@ def search_blocks(
     best = found[0]
     for other in found[1:]:
         best.merge(np.arange(len(asked)), other.scores, other.rows)
+    best.rows[best.rows == _NONE] = -1
     return best.scores, best.rows
 
 

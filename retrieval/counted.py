@@ -31,6 +31,7 @@ STATE_BYTES = 5 * 2**28
 
 _ONE = np.int32(1)
 _PENDING, _OWN = 2**13, 16
+"""A work's scores wait to be compared until there are so many, and so many for each own score."""
 
 
 @dataclass(eq=False)

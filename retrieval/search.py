@@ -76,7 +76,7 @@ def nearest(
     Raises
     ------
     ValueError
-        Not float16 unit vectors of one dimension; k below 1.
+        Not float16 unit vectors of one dimension; vectors that are not finite, where that is noticed; k below 1.
 
     Notes
     -----
@@ -109,6 +109,11 @@ def nearest(
     while len(pending):
         fetch = min(fetch, n_allowed)
         rough, candidates = searcher.search(asked[pending].astype(np.float32), fetch, among=among)
+        if candidates.min(initial=0) < 0:
+            raise ValueError(
+                "Some of the vectors are not finite, so they have no neighbours. `imindex verify` checks the index; "
+                "encode their pictures again."
+            )
         in_question = rough >= rough[:, k - 1, None] - _ROUNDING
         settled = (fetch == n_allowed) | ~in_question[:, -1]
         for some in blocks(int(settled.sum()), fetch * asked.shape[1], _BEST_BYTES):

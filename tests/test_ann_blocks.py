@@ -70,3 +70,33 @@ def test_a_searcher_of_few_rows_gives_them_all() -> None:
 def test_an_index_without_rows_has_no_neighbours() -> None:
     scores, rows = ann_blocks.search_blocks(unit(0, 8), unit(20, 8).astype(np.float32), 0)
     assert scores.shape == rows.shape == (20, 0)
+
+
+@pytest.mark.parametrize("n_queries", [1, ann_blocks.FROM_QUERIES + 2])
+def test_vectors_that_are_not_finite_are_told(n_queries: int) -> None:
+    table = unit(40, 8)
+    table[5] = np.nan
+    with pytest.raises(ValueError, match="not finite"):
+        nearest(ExactSearcher(table), table, unit(n_queries, 8), k=40)
+
+
+def test_rows_that_come_nearer_and_nearer() -> None:
+    # Each block is better than all before it, and all that it holds is equal: the first rows of the last block.
+    table = np.repeat(unit(1, 8), 20_000, axis=0)
+    table[:10_000] = -table[0]
+    query = table[-1:].repeat(ann_blocks.FROM_QUERIES, axis=0)
+    found = nearest(ExactSearcher(table), table, query, k=5)
+    assert found.rows.tolist() == [[10_000, 10_001, 10_002, 10_003, 10_004]] * len(query)
+    slope = np.linspace(0, 1, 20_000)
+    table = np.stack([slope, np.sqrt(1 - slope**2)], axis=1).astype(np.float16)
+    query = np.array([[1, 0]] * 20, np.float16)
+    found = nearest(ExactSearcher(table), table, query, k=3)
+    assert np.array_equal(found.rows, brute(query, table, 3, None))
+
+
+def test_more_queries_than_are_multiplied_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ann_blocks, "QUERIES", 7)
+    monkeypatch.setattr(ann_blocks, "SCORES", 7 * 50)
+    table, queries = unit(333, 16), unit(23, 16)
+    found = nearest(ExactSearcher(table), table, queries, k=9)
+    assert np.array_equal(found.rows, brute(queries, table, 9, None))
