@@ -105,8 +105,9 @@ class _Best:
         np.greater(scores, self.scores[first : first + n, -1, None], out=better)
         if np.count_nonzero(better) > n * (2 * k + _FEW):
             # As in the first block. Of each query the k-th is found, so that less is listed and sorted.
+            # What is not a number is better than nothing, and comes last here.
             last = max(0, scores.shape[1] - k)
-            better &= scores >= np.partition(scores, last, axis=1)[:, last, None]
+            better &= scores >= np.partition(np.where(better, scores, -np.inf), last, axis=1)[:, last, None]
         # The few, query by query, the rows of each from the left of a table.
         query, place = np.divmod(np.flatnonzero(better), scores.shape[1])
         if not len(query):

@@ -52,7 +52,11 @@ class _Held:
                 self._done.clear()
                 self._keeper = threading.Thread(target=self._keep, daemon=True)
                 self._keeper.start()
-                self._told.wait()
+                try:
+                    self._told.wait()
+                except BaseException:  # Ctrl-C: nobody will come to leave
+                    self._done.set()
+                    raise
             self._inside += 1
 
     def leave(self) -> None:

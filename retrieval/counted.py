@@ -84,9 +84,10 @@ class _Count:
             np.add(scores, self.magic, out=moved)
             return np.bitwise_and(out, self.base, out=out)
         np.right_shift(scores, self.magic, out=out)
-        np.subtract(out, self.base, out=out)
-        np.maximum(out, 0, out=out)  # np.clip asks for the limits of the type, at each call
-        return np.minimum(out, len(self.cells) - 1, out=out)
+        # Clipped first: the difference of two scores may need more than 64 bits. (np.clip takes longer.)
+        np.maximum(out, self.base, out=out)
+        np.minimum(out, self.base + len(self.cells) - 1, out=out)
+        return np.subtract(out, self.base, out=out)
 
     def add(self, scores: npt.NDArray[Any], out: Int64, flags: npt.NDArray[np.bool_]) -> None:
         """Count some more scores; `out` and `flags` are room to work in, as long as they."""

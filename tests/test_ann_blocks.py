@@ -100,3 +100,13 @@ def test_more_queries_than_are_multiplied_at_a_time(monkeypatch: pytest.MonkeyPa
     table, queries = unit(333, 16), unit(23, 16)
     found = nearest(ExactSearcher(table), table, queries, k=9)
     assert np.array_equal(found.rows, brute(queries, table, 9, None))
+
+
+def test_rows_that_are_not_finite_hide_no_others() -> None:
+    table = unit(40_000, 16)
+    table[5:35] = np.nan
+    for n_queries in (4, 16):
+        found = nearest(ExactSearcher(table), table, table[1000 : 1000 + n_queries], k=1)
+        assert np.array_equal(
+            found.scores[:, 0], np.diag(similarities(*2 * [table[1000 : 1000 + n_queries]]))
+        )

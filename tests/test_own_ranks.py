@@ -179,6 +179,20 @@ def test_cells_never_fall_as_the_score_rises() -> None:
             assert count.cell(mine).max() > 400  # and the cells are made use of
 
 
+def test_scores_of_csls_may_lie_further_apart_than_64_bits_tell() -> None:
+    works = np.tile(np.array([[-1, 0]], np.float16), (6000, 1))
+    works[0] = [1, 0]
+    imitations = np.array([[1, 0], [-1, 0], [0, 1]], np.float16)
+    artist = np.ones(6000, np.int64)
+    artist[0] = 0
+    k, penalties = csls_penalties(works, imitations, 6000)
+    assert k > 5300
+    given_ = Sides(works, artist, imitations, np.array([0, 1, 1]), 2, k, penalties)
+    assert by_row(counted_ranks(given_)) == {
+        row: (*found[:2], None) for row, found in by_row(every_rank(given_)).items()
+    }
+
+
 def figures(result: Match) -> list[np.ndarray]:
     return [
         value
