@@ -274,7 +274,7 @@ def _classification(
     }
 
 
-def match_release(
+def match_release(  # noqa: PLR0913
     path: Path,
     collection: str | None = None,
     *,
@@ -283,6 +283,7 @@ def match_release(
     recall_at: Sequence[int] = (1, 5, 10, 50),
     ranks_file: Path | None = None,
     testing: Testing | None = None,
+    matrix: bool = True,
 ) -> dict[str, Any]:
     """Rank the imitations of a release by every work, and test what was found.
 
@@ -299,11 +300,14 @@ def match_release(
         Write `ranks` (works x imitations, int32), and the rows `works` and `imitations`, as .npz.
     testing : Testing, optional
         How to test; unless given, nothing is tested.
+    matrix : bool
+        Whether to find the AUC of each artist's imitations for every other artist's works as well. Where nothing is
+        tested and no ranks are kept, it is much quicker without, and takes less memory.
 
     Returns
     -------
     dict
-        JSON-ready; `evidence` is None where nothing was tested.
+        JSON-ready; `evidence` is None where nothing was tested, `auc_matrix` where it was not wanted.
 
     Raises
     ------
@@ -334,6 +338,7 @@ def match_release(
             recall_at=recall_at,
             keep_ranks=ranks_file is not None,
             observe=collector.add if testing else None,
+            matrix=matrix,
         )
         evidence = match_evidence(index, collector.finish(), works, imitations, testing) if testing else None
         known, _ = distinct(
@@ -376,7 +381,9 @@ def match_release(
             "auc_matrix": {
                 "artists": [index.artists[a] for a in concerned],
                 "values": found.auc_matrix[np.ix_(concerned, concerned)].tolist(),
-            },
+            }
+            if matrix
+            else None,
         }
 
 

@@ -324,6 +324,7 @@ def match(index: Path, collection: str | None, show_all: bool, as_json: bool, **
         csls_k=options["csls_k"],
         ranks_file=ranks,
         testing=None if options["no_tests"] else testing,
+        matrix=as_json,  # nobody sees it otherwise
     )
     if as_json:
         print_json({"index": index, **result})

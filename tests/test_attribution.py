@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -83,6 +84,13 @@ def test_a_name_of_two_kinds_means_the_imitations(
     build(list(find([root])), tmp_path / "i.h5", Counting(tiny_encoder))
     assert classify_release(tmp_path / "i.h5", "works", by="works")["kind"] == "imitations"
     assert match_release(tmp_path / "i.h5", "works")["n_imitations"] == 3
+
+
+@pytest.mark.parametrize("csls", [False, True])
+def test_without_the_matrix_the_figures_are_the_same(index: Path, csls: bool) -> None:
+    whole, quick = (match_release(index, csls=csls, csls_k=2, matrix=matrix) for matrix in (True, False))
+    assert whole.pop("auc_matrix")["values"] and quick.pop("auc_matrix") is None
+    assert json.dumps(whole) == json.dumps(quick)  # bit for bit; NaN is NaN
 
 
 def test_templates_need_a_place_for_the_name_and_labels_must_not_be_artists(index: Path) -> None:
