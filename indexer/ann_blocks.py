@@ -28,6 +28,7 @@ QUERIES = 1_024
 SCORES = 2**22
 """Most scores at a time, of each processor."""
 _FEW = 16
+"""Of each query so many scores, and twice k, are merged without finding the k-th first."""
 _NONE = np.iinfo(np.int64).max
 _ALONE = 2**15
 """PyTorch goes about a copy of fewer numbers without calling for its other threads."""

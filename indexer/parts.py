@@ -162,9 +162,8 @@ class Parts:
 
     def _store(self, path: Path, batch: Batch) -> None:
         rejected = canonical_json({digest.hex(): reason for digest, reason in batch.rejected.items()})
-        whole = (
-            io.BytesIO()
-        )  # a zip file that is open when the disk is full complains once more when it is forgotten
+        # In memory first: a zip file that is open when the disk is full complains once more when it is forgotten.
+        whole = io.BytesIO()
         np.savez(
             whole,
             digests=np.frombuffer(b"".join(batch.digests), np.uint8),

@@ -23,7 +23,8 @@ def products_alone() -> Iterator[None]:
     For code with threads of its own, one a processor. Otherwise BLAS shares out each product among threads that wait
     for each other, and that go on waiting, at the expense of everybody, for some hundredths of a second after it.
     It holds for the whole process. Several may be inside at once; the last to leave puts back what the first found.
-    A BLAS that cannot be told, such as Apple's, does as it likes, which is slower and not wrong.
+    A BLAS that cannot be told, such as Apple's, does as it likes, and so does one that another thread of the caller's
+    holds to its own limit by threadpoolctl: that is slower and not wrong.
     """
     _HELD.enter()
     try:
