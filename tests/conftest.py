@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import open_clip
 import pytest
-import safetensors.torch
 import torch
 import transformers
-from PIL import Image
 
 from indexer.encoder import Encoder, load
-
-TINY = {
-    "embed_dim": 32,
-    "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "head_width": 32, "patch_size": 8},
-    "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
-}
-
-
-def save_model(folder: Path, seed: int = 0, config: dict = TINY) -> Path:
-    """Write an open_clip `local-dir` with random weights."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
-    torch.manual_seed(seed)
-    model = open_clip.CLIP(**config)
-    weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    safetensors.torch.save_file(weights, folder / "open_clip_model.safetensors")
-    return folder
+from tests.support.commands import run
+from tests.support.models import save_model
+from tests.support.pictures import picture
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +39,7 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture
 def loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep pipelines from one run to the next; nothing but the time of the tests depends on it."""
-    from generating import load_once
+    from tests.support.generating import load_once
 
     load_once(monkeypatch)
 
@@ -66,7 +47,7 @@ def loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Return a function that gives the folder of a pipeline of a kind, made once."""
-    from pipelines import save_pipeline
+    from tests.support.pipelines import save_pipeline
 
     folder = tmp_path_factory.mktemp("models")
 
@@ -81,18 +62,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 @pytest.fixture
 def make(model: Callable[[str], Path], tmp_path: Path) -> Callable[..., Any]:
     """Return a function that generates into a folder of the test's, two steps a picture, on the CPU."""
-    from generating import maker
+    from tests.support.generating import maker
 
     return maker(model, tmp_path)
-
-
-def picture(seed: int, size: tuple[int, int] = (48, 40)) -> Image.Image:
-    """A picture with structure: random coarse blocks under noise."""
-    rng = np.random.default_rng(seed)
-    width, height = size
-    coarse = rng.integers(0, 256, (4, 4, 3)).repeat(-(-height // 4), 0).repeat(-(-width // 4), 1)
-    noise = rng.integers(-20, 21, (height, width, 3))
-    return Image.fromarray((coarse[:height, :width] + noise).clip(0, 255).astype(np.uint8))
 
 
 @pytest.fixture
@@ -114,6 +86,33 @@ def works(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def optimized(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """An index file of each kind, approximate and exact, over the same vectors; not to be changed."""
-    from approximate import one_of_each
+    from tests.support.approximate import one_of_each
 
     return one_of_each(tmp_path_factory.mktemp("optimized"))
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory, tiny_model: str) -> Path:
+    """An index of a small tree of pictures; not to be changed."""
+    folder = tmp_path_factory.mktemp("built")
+    layout = {"works/ada": 3, "works/bo": 3, "imitations/r1/ada": 3, "imitations/r1/bo": 3, "control": 2}
+    seed = 0
+    for name, count in layout.items():
+        (folder / "art" / name).mkdir(parents=True)
+        for number in range(count):
+            picture(seed).save(folder / "art" / name / f"{number}.png")
+            seed += 1
+    words = ("--model", tiny_model, "--precision", "fp32", "--device", "cpu")
+    run("build", folder / "art", "-i", folder / "i.h5", *words)
+    return folder / "i.h5"
+
+
+@pytest.fixture(scope="session")
+def two_releases(tmp_path_factory: pytest.TempPathFactory, tiny_model: str) -> Path:
+    """A folder with the pictures of `tests.support.two_releases` and their index, i.h5, not to be changed."""
+    from tests.support.two_releases import build_index, draw
+
+    folder = tmp_path_factory.mktemp("compare")
+    draw(folder)
+    build_index(folder, "i.h5", folder / "works", folder / "both.jsonl", model=tiny_model)
+    return folder

@@ -1,0 +1,240 @@
+"""`imindex compare`: what BASE and NEW may be, what is printed, and how a gate ends."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from indexer.store import Index
+from retrieval.gate import METRICS
+from tests.support.commands import last_line, run
+from tests.support.places import ROOT
+from tests.support.two_releases import COLORS
+
+
+@pytest.fixture(scope="module")
+def root(two_releases: Path) -> Path:
+    return two_releases
+
+
+FAST = ("--resamples", "99", "--adjust", "bh")
+NAMED = ("--device", "cpu")
+
+
+@pytest.fixture(scope="module")
+def audits(root: Path) -> Callable[..., Path]:
+    """Return a function that makes an audit's folder: an index and its report, of one release or of both."""
+
+    def make(name: str, *releases: str, with_index: bool = True) -> Path:
+        folder = root / name
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir()
+        source = root / "i.h5"
+        if with_index:
+            shutil.copy(source, folder / "tiny.h5")
+        with Index(source) as index:
+            info, digest = index.encoder, index.root_digest
+        encoder = {
+            "name": "tiny", "model": info.model, "precision": info.precision, "weights_sha256": info.weights_sha256,
+            "root_digest": digest, "index": "tiny.h5",
+        }  # fmt: skip
+        results = []
+        for release in releases:
+            matched = json.loads(
+                run(
+                    "match", "-i", source, "--collection", release, "--placebo", "placebo *", *FAST, "--json"
+                ).stdout
+            )
+            rows = [
+                {"artist": a["artist"], "auc": a["auc"], "top1": 0.5, "finding": a["finding"]}
+                for a in matched["artists"] if "finding" in a
+            ]  # fmt: skip
+            copies = {"pairs": [{"copy": True}] * (2 if release == "r2" else 1)}
+            results.append({"release": release, "encoder": "tiny", "artists": rows, "copies": copies})
+        report = {
+            "plan": {
+                "artists": sorted(COLORS), "background": [], "labels": ["Artwork"],
+                "templates": ["Artwork from {artist}"],
+                "tests": {"level": 0.1, "adjust": "by", "n_resamples": 199, "confidence_level": 0.9, "seed": 3},
+            },
+            "encoders": [encoder],
+            "releases": [{"name": release} for release in releases],
+            "results": results,
+        }  # fmt: skip
+        (folder / "report.json").write_text(json.dumps(report))
+        return folder
+
+    return make
+
+
+def answer(*words: object, code: int = 0) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(run("compare", *words, "--json", code=code).stdout)
+    return found
+
+
+def test_collections_of_an_index(root: Path) -> None:
+    words = ("r1", "r2", "-i", root / "i.h5", "--placebo", "placebo *", *FAST)
+    found = answer(*words, *NAMED)
+    plain = run("compare", *words, *NAMED)
+    assert found["n_artists"] == 4 and found["gate"] == [] and found["testing"]["adjust"] == "bh"
+    assert found["figures"]["accuracy"]["n_artists"] == 4
+    text = plain.stdout
+    for row in found["artists"]:
+        base, new, change = (row[f"auc_{name}"] for name in ("base", "new", "change"))
+        assert re.search(re.escape(f"{base:.3f} {new:.3f} {change:+.3f}"), " ".join(text.split()))
+    changes = [abs(float(found)) for found in re.findall(r"[\d.]{5} +[\d.]{5} +([+-][\d.]{5}) ", text)][:4]
+    assert len(changes) == 4 and changes == sorted(changes, reverse=True)
+    assert last_line(plain).startswith("Compared r2 with r1 on 4 artists: mean AUC ")
+    assert "ed" in text and "no imitations in r1" in text
+    assert not plain.stderr
+
+
+def test_without_names_no_encoder_is_loaded(root: Path) -> None:
+    found = answer("r1", "r2", "-i", root / "i.h5", "--no-names", "--model", "no-such-model", *FAST)
+    assert found["figures"]["accuracy"]["new"] is None and found["artists"][0]["accuracy_new"] is None
+    plain = run("compare", "r1", "r2", "-i", root / "i.h5", "--no-names", *FAST)
+    assert "top-1" not in plain.stdout and "Accuracy by name was not asked for." in plain.stdout
+
+
+@pytest.mark.parametrize(
+    ("conditions", "failed"),
+    [
+        (["auc > base + 0.9"], []),
+        (["auc > base"], ["auc > base"]),
+        (["auc > base + 90 %", "auc >= 0", "auc < base"], ["auc >= 0"]),
+        (["accuracy > 1"], ["accuracy > 1"]),  # not known without names
+        (["copies > 100"], ["copies > 100"]),
+    ],
+)
+def test_the_gate(root: Path, conditions: list[str], failed: list[str]) -> None:
+    words = ["r1", "r2", "-i", root / "i.h5", "--no-names", *FAST]
+    words += [word for condition in conditions for word in ("--fail-if", condition)]
+    plain = run("compare", *words, code=1 if failed else 0)
+    assert ("The gate fails" in plain.stderr) is bool(failed)
+    assert plain.stdout.count(": passes.") == len(conditions) - len(failed)
+    assert last_line(plain).startswith("Compared r2 with r1")
+    gate = answer(*words, code=1 if failed else 0)["gate"]
+    assert [one["condition"] for one in gate] == conditions
+    assert [one["condition"] for one in gate if one["failed"]] == failed
+    assert set(gate[0]) == {"condition", "release", "encoder", "value", "limit", "failed", "reason"}
+    assert all(one["reason"] in plain.stdout for one in gate)
+
+
+def test_a_condition_that_cannot_be_read_is_a_mistake_in_usage(tmp_path: Path) -> None:
+    found = run("compare", "a", "b", "-i", tmp_path / "none.h5", "--fail-if", "acuracy > 0", code=2)
+    assert all(name in " ".join(found.stderr.split()) for name in METRICS)
+    evil = run("compare", "a", "b", "--fail-if", "\x1b[31m", code=2)
+    assert "\x1b" not in evil.stderr
+
+
+def test_two_audits_with_their_indexes(root: Path, audits: Callable[..., Path]) -> None:
+    old, new = audits("old", "r1"), audits("new", "r1", "r2")
+    found = answer(old, f"{new}:r2", *NAMED, "--fail-if", "copies > base", code=1)
+    assert found["encoder"] == "tiny" and found["base"]["index"] == str(old / "tiny.h5")
+    assert [found["testing"][key] for key in ("level", "adjust", "confidence_level", "seed")] == [
+        0.1,
+        "by",
+        0.9,
+        3,
+    ]
+    assert found["gate"][0]["value"] == 2 and found["gate"][0]["limit"] == 1
+    same = answer(
+        "r1", "r2", "-i", root / "i.h5", "--placebo", "placebo *", "--label", "Artwork", "--level", "0.1", "--adjust",
+        "by", "--resamples", "199", "--confidence", "0.9", "--seed", "3", *NAMED,
+    )  # fmt: skip
+    for one, other in zip(found["artists"], same["artists"], strict=True):
+        apart = {"finding_base", "finding_new"}  # those of the reports
+        assert {k: v for k, v in one.items() if k not in apart} == {
+            k: v for k, v in other.items() if k not in apart
+        }
+    report = json.loads((new / "report.json").read_text())
+    said = {a["artist"]: a["finding"] for a in report["results"][1]["artists"]}
+    assert all(a["finding_new"] == said[a["artist"]] for a in found["artists"])
+    chosen = answer(old / "report.json", f"{new / 'report.json'}:r2", "--no-names", "--adjust", "holm")
+    assert chosen["testing"]["adjust"] == "holm" and chosen["testing"]["level"] == 0.1
+
+
+def test_findings_are_the_reports_unless_asked_for_otherwise(audits: Callable[..., Path]) -> None:
+    both = audits("said", "r1", "r2")
+    report = json.loads((both / "report.json").read_text())
+    for row in report["results"][1]["artists"]:
+        row["finding"] = "imitated"
+    (both / "report.json").write_text(json.dumps(report))
+    words = (f"{both}:r1", f"{both}:r2", "--no-names", "--resamples", "99")
+    assert answer(*words)["counts"]["findings"]["new"] == {"imitated": 4}
+    assert "imitated" not in answer(*words, "--level", "0.01")["counts"]["findings"]["new"]
+
+
+def test_two_releases_of_one_audit_and_a_collection(root: Path, audits: Callable[..., Path]) -> None:
+    both = audits("both", "r1", "r2")
+    found = answer(f"{both}:r1", f"{both}:r2", "--no-names", *FAST)
+    assert found["n_artists"] == 4 and found["artists"][0]["p_auc"] is not None
+    mixed = answer(f"{both}:r1", "r2", "-i", root / "i.h5", "--placebo", "placebo *", "--no-names", *FAST)
+    assert [a["auc_new"] for a in mixed["artists"]] == [a["auc_new"] for a in found["artists"]]
+    several = run("compare", both, f"{both}:r2", code=1)
+    assert "several releases: r1, r2. Choose one" in several.stderr
+
+
+def test_without_an_index_or_with_another_one_figures_are_compared(
+    root: Path, audits: Callable[..., Path]
+) -> None:
+    old, new = audits("bare", "r1", with_index=False), audits("changed", "r2")
+    shutil.copy(root / "i.h5", new / "tiny.h5")
+    report = json.loads((new / "report.json").read_text())
+    report["encoders"][0]["root_digest"] = "0" * 64
+    (new / "report.json").write_text(json.dumps(report))
+    plain = run("compare", old, new)
+    said = " ".join(plain.stderr.split())
+    assert "tiny.h5 is not there: comparing the figures" in said and "has changed since the report" in said
+    found = answer(old, new, "--fail-if", "auc > base + 0.9", "--fail-if", "auc.low < 0")
+    assert found["artists"][0]["p_auc"] is None and found["figures"]["auc"]["p"] is not None
+    assert found["figures"]["auc"]["low"] is not None
+    unknown = answer(old, new, "--fail-if", "risen > 100", code=1)["gate"][0]
+    assert unknown["failed"] and unknown["value"] is None
+    mixed = run("compare", old, "r2", "-i", root / "i.h5", code=1)
+    assert "cannot be compared with figures" in mixed.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{", "cannot be read as JSON"), ("[]", "is no report of an audit"), ("{}", "it has no encoders")],
+)
+def test_what_is_no_report(root: Path, tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "report.json").write_text(text)
+    assert message in " ".join(run("compare", tmp_path, "r2", "-i", root / "i.h5", code=1).stderr.split())
+
+
+def test_other_mistakes_say_what_to_do(root: Path, tmp_path: Path) -> None:
+    assert (
+        "run the audit to its end" in run("compare", tmp_path, "r2", "-i", tmp_path / "no.h5", code=1).stderr
+    )
+    assert "It has r1, r2" in run("compare", "r1", "r7", "-i", root / "i.h5", *FAST, code=1).stderr
+    assert "leave it out" in run("compare", "r1", "r2", "--encoder", "x", "-i", root / "i.h5", code=1).stderr
+    assert run("compare", "r1", code=2).exit_code == 2
+
+
+def test_the_page_on_releases_holds() -> None:
+    """Every condition and command on the page is one that is taken."""
+    from retrieval.gate import parse
+    from tests.support.commands import check_line
+
+    page = (ROOT / "retrieval" / "RELEASES.md").read_text(encoding="utf-8")
+    joined = re.sub(r"\\\n\s*", "", page)
+    lines = re.findall(r"(?m)^\s*(?:run: )?(imindex compare .*)$", joined)
+    assert len(lines) >= 2
+    for line in lines:
+        check_line(line)
+    conditions = re.findall(r'--fail-if "([^"]*)"', page) + re.findall(
+        r"(?m)^\| `([^`]+ [<>]=? [^`]+)` \|", page
+    )
+    assert len(conditions) >= 8
+    for condition in conditions:
+        parse(condition)
+    assert all(f"`{name}`" in page for name in METRICS if "." not in name)

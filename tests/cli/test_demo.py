@@ -1,0 +1,46 @@
+"""`imindex demo`, small: the command runs the whole way, and once more without making anything again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from indexer.demo.artists import NAMES
+from retrieval.demo import RELEASES, TRAINED, truth
+from tests.support.commands import last_line, run
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+SMALL = ("--works", 5, "--imitations", 1, "--placebos", 2, "--steps", 2, "--device", "cpu")
+
+
+def test_the_demo_runs_in_a_folder_named_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = run("demo", "here/demo", *SMALL)
+    made = tmp_path / "here/demo"
+    assert "here/demo/plan-audit/report.html" in last_line(first)
+    assert (made / "contact-sheet.png").stat().st_size > 10_000
+    report = json.loads((made / "plan-audit/report.json").read_text())
+    assert [one["name"] for one in report["releases"]] == list(RELEASES)
+    assert report["plan"]["artists"] == list(NAMES)
+    assert all(one["n_imitations"] == len(NAMES) + 2 for one in report["releases"])
+    times = {path: path.stat().st_mtime_ns for path in made.rglob("names/**/*.png")}
+    again = run("demo", "here/demo", *SMALL)
+    assert last_line(again) == last_line(first)
+    assert times == {path: path.stat().st_mtime_ns for path in made.rglob("names/**/*.png")}
+    (made / "works/mine.png").write_bytes(b"x")
+    assert "is not of this demo" in run("demo", "here/demo", *SMALL, code=1).stderr
+
+
+def test_the_truth_is_told_by_name() -> None:
+    def row(name: str, finding: str) -> dict[str, str]:
+        return {"artist": name, "finding": finding}
+
+    rows = [row(name, "the name matters") for name in (TRAINED[0], NAMES[-1])]
+    rows += [row(name, "not shown") for name in NAMES[1:-1]]
+    (line,) = truth({"results": [{"release": "early", "artists": rows}]})
+    assert line == (
+        f"early: 1 of the 16 artists whom the model has learned are found, and 1 of the 8 whom it has never seen "
+        f"({NAMES[-1]})."
+    )

@@ -1,0 +1,29 @@
+"""SIGKILL at many moments of every command that writes, in short; scripts/bench/crash does it in long."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support.crashing import Server
+from tests.support.workloads import kill_once, prepare
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks after importing torch")
+
+KILLS = {"build": 5, "add": 4, "remove": 3, "optimise": 2, "generate": 2, "audit": 2}
+"""At steps spread over the whole run, a random one of every stretch."""
+
+
+def test_a_killed_command_loses_nothing_and_the_same_command_finishes(server: Server, tmp_path: Path) -> None:
+    rng = np.random.default_rng(11)
+    killed = 0
+    for workload in prepare(tmp_path / "killed", server, KILLS):
+        for stretch in np.array_split(np.arange(1, workload.steps + 1), KILLS[workload.name]):
+            ended = kill_once(server, workload, step=int(rng.choice(stretch)))
+            killed += ended.code == -signal.SIGKILL
+        assert not workload.faults, "\n".join(workload.faults)
+    assert killed == sum(KILLS.values())

@@ -1,0 +1,246 @@
+"""A power cut at any moment: the index is the old or the new one, and what was committed is there."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from indexer import build as build_module
+from indexer import files
+from indexer.build import build
+from indexer.encoder import Encoder
+from indexer.errors import ImindexError
+from indexer.optimize import optimize
+from indexer.parts import Batch, Parts
+from indexer.prompts import shots
+from indexer.remove import remove
+from indexer.sources import find
+from indexer.store import Index
+from retrieval.register import NAME, read_register, register
+from tests.support.approximate import clustered, save
+from tests.support.builds import Counting, digest
+from tests.support.pictures import picture
+from tests.support.powercut import lay, read_tree, recorded, states
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
+    pytest.mark.usefixtures("one_thread"),
+]
+
+
+class Disk:
+    """A folder with an index, pictures elsewhere, and a builder that commits after every batch."""
+
+    def __init__(self, folder: Path, pictures: Path, encoder: Encoder):
+        self.root = folder / "disk"
+        self.root.mkdir()
+        self.path = self.root / "i.h5"
+        self.pictures, self.encoder = pictures, encoder
+
+    def build(self, below: str = "", **options: Any) -> str:
+        items = list(find([self.pictures / below]))
+        return build(items, self.path, Counting(self.encoder), **options).root_digest
+
+    def committed(self) -> set[bytes]:
+        """The pictures that are in the index or in the parts; both must open."""
+        found: set[bytes] = set()
+        if self.path.exists():
+            digest(self.path)
+            with Index(self.path) as index:
+                rows = [bytes(one) for one in index.column("sha256")]
+                keys = list(zip(index.column("artist"), index.column("path"), strict=True))
+                assert len(keys) == len(set(keys))
+                found |= {*rows, *(bytes(one) for one in index.rejects()["sha256"])}
+        with Parts(self.path, self.encoder.info) as parts:
+            for vector in parts.collect(list(parts.numbers))[0]:
+                assert np.isfinite(vector).all()
+            return found | parts.numbers.keys() | parts.rejected.keys()
+
+
+@pytest.fixture(autouse=True)
+def unflushed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log counts, not the disk of the machine that runs the tests: real flushes take most of the time."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+@pytest.fixture
+def disk(works: Callable, tiny_encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
+    monkeypatch.setattr(build_module, "COMMIT_SECONDS", 0.0)
+    root = works({"works/ada": 3, "works/bo": 3, "control": 2})
+    (root / "works/bo/broken.png").write_bytes(b"no picture")
+    return Disk(tmp_path, root, tiny_encoder)
+
+
+def mark_commits(monkeypatch: pytest.MonkeyPatch, log: Any) -> None:
+    append = Parts.append
+
+    def marked(self: Parts, batch: Batch) -> None:
+        pictures = {*batch.digests, *batch.rejected}
+        append(self, batch)
+        log.mark(pictures)
+
+    monkeypatch.setattr(Parts, "append", marked)
+
+
+def replay(disk: Disk, log: Any, roots: set[str], again: Callable[[], Any], final: str) -> int:
+    """Go through every state; return how many there were."""
+    old = "i.h5" in log.before
+    done = set()
+    count = 0
+    for tree, marks in states(log):
+        lay(disk.root, tree)
+        assert disk.path.exists() or not old
+        if disk.path.exists():
+            assert digest(disk.path) in ({final} if "returned" in marks else roots)
+        lost = set().union(*(one for one in marks if one != "returned")) - disk.committed()
+        assert not lost
+        count += 1
+        if (here := tuple(sorted(tree.items(), key=lambda pair: pair[0]))) in done:
+            continue
+        done.add(here)
+        lay(disk.root, tree)  # as it was before it was looked at
+        again()
+        assert digest(disk.path) == final
+        assert [path.name for path in disk.root.iterdir()] == ["i.h5"]
+    return count
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["new", "add"])
+def test_a_build(disk: Disk, old: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    roots = {disk.build("control")} if old else set()
+    with recorded(disk.root) as log, monkeypatch.context() as patch:
+        mark_commits(patch, log)
+        final = disk.build()
+        log.mark("returned")
+    assert sum(operation[0] == "rename" for operation in log.operations) >= 4  # encoder.json, parts, index
+    assert replay(disk, log, {*roots, final}, disk.build, final) > 30
+
+
+def test_a_removal_with_parts_waiting(disk: Disk) -> None:
+    old = disk.build()
+    with Parts(disk.path, disk.encoder.info) as parts, Index(disk.path) as index:
+        gone = [bytes(one) for one in index.column("sha256")[index.column("artist") == 1]]
+        vector = np.full(index.encoder.dim, 0.25, np.float16)
+        parts.append(Batch([gone[0], b"w" * 32], [vector, vector], [(1, 1), (2, 2)]))
+    with recorded(disk.root) as log:
+        final = remove(disk.path, artists=["bo"]).root_digest
+    for tree, _ in states(log):
+        lay(disk.root, tree)
+        assert digest(disk.path) in (old, final)
+        if digest(disk.path) == old:
+            remove(disk.path, artists=["bo"])
+        assert digest(disk.path) == final
+        with Parts(disk.path, disk.encoder.info) as parts:
+            assert set(parts.numbers) == {b"w" * 32}  # of a picture that is gone nothing comes back
+
+
+def test_an_optimisation(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    path = save(tmp_path / "disk/i.h5", clustered(2_000))
+    root = digest(path)
+    with recorded(path.parent) as log:
+        optimize(path, kind="ivf", recall=0.5, memory=10**8)
+        log.mark("returned")
+    kinds = set()
+    for tree, marks in states(log):
+        lay(path.parent, tree)
+        assert digest(path) == root
+        with Index(path) as index:
+            kinds.add(index.ann()["kind"])
+            assert index.ann()["kind"] == "ivf" or not marks
+    assert kinds == {"exact-fp16", "ivf"}
+
+
+def test_vectors_of_another_encoder_are_never_taken_for_ones_own(disk: Disk) -> None:
+    """Deleted parts may come back, but only with the note of what encoder made them."""
+    with recorded(disk.root) as log:
+        disk.build()
+    for tree, _ in states(log):
+        if any("/part-" in name for name in tree):
+            assert "i.h5.parts/encoder.json" in tree
+    lay(disk.root, {"i.h5.parts": None, "i.h5.parts/part-00000001.npz": b""})
+    with pytest.raises(ImindexError, match=r"encoder\.json is missing: .* Delete the folder"):
+        disk.build()
+
+
+def test_a_generated_folder(tmp_path: Path) -> None:
+    """Every picture that was made is there with its line after the cut, or is made again; nothing stands in the way."""
+    from indexer.generate_folder import Folder, locked, missing_shots
+
+    asked = shots(["Ada", "Bo"], per_artist=2)
+    common = {"model": "m", "revision": "r", "versions": {"imindex": "0"}}
+    root = tmp_path / "disk"
+    root.mkdir()
+
+    def generate(log: Any = None) -> dict[str, bytes]:
+        with locked(root / "out"):
+            folder = Folder(root / "out", "out", common)
+            folder.refuse_other({"model": "m"})
+            done = folder.done(asked)
+            for number, shot in enumerate(asked):
+                if shot.path not in done:
+                    folder.add(shot, picture(number, (8, 8)), None)
+                    if log is not None:
+                        log.mark(shot.path)
+            folder.finish(asked)
+        return {name: data for name, data in read_tree(root).items() if data and not name.endswith(".lock")}
+
+    with recorded(root) as log:
+        whole = generate(log)
+    for tree, marks in states(log):
+        lay(root, tree)
+        assert {shot.path for shot in missing_shots(asked, root / "out")}.isdisjoint(marks)
+        assert generate() == whole
+
+
+def test_the_register_of_an_audit(tmp_path: Path) -> None:
+    """What was registered stays, an entry is there whole or not at all, and the same call goes on from any state."""
+    root = tmp_path / "disk"
+    root.mkdir()
+
+    def plan(text: str) -> Any:
+        return SimpleNamespace(digest=text * 8, text=text, path="plan.toml")
+
+    def run(log: Any = None) -> list[str]:
+        entries: list[dict[str, Any]] = []
+        for text, why in (("asked", ""), ("asked otherwise", "an artist withdrew"), ("asked again", "typo")):
+            if (root / NAME).exists() and text in [e["text"] for e in read_register(root)]:
+                continue
+            entries = register(plan(text), {"works": "0" * 64}, root, amend=why)
+            if log is not None:
+                log.mark(text)
+        return [entry["text"] for entry in entries or read_register(root)]
+
+    with recorded(root) as log:
+        whole = run(log)
+    assert len(whole) == 3
+    for tree, marks in states(log):
+        lay(root, tree)
+        there = [entry["text"] for entry in read_register(root)] if (root / NAME).exists() else []
+        assert there == whole[: len(there)] and len(there) >= len(marks)
+        assert run() == whole
+
+
+def test_the_model_finds_a_build_that_does_not_flush(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests above would fail: without the flush of files a part is torn, without that of folders it is lost."""
+    for what in ("flush", "flush_folder"):
+        lay(disk.root, {})
+        with recorded(disk.root) as log, monkeypatch.context() as patch:
+            kind = Path.is_file if what == "flush" else Path.is_dir
+            patch.setattr(files, "_sync", lambda path, kind=kind: None if kind(path) else sync(path))
+            mark_commits(patch, log)
+            final = disk.build()
+        with pytest.raises(
+            (ImindexError, AssertionError)
+        ):  # a torn part; a part without encoder.json, or none
+            replay(disk, log, {final}, disk.build, final)
+
+
+sync = files._sync

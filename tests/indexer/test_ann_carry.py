@@ -1,0 +1,191 @@
+"""Rows of an optimized index come and go: the added are found, of the removed nothing is left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from indexer import ann, ann_carry, ann_kinds
+from indexer.ann_carry import ann_after
+from indexer.ann_record import APPROXIMATE, Record
+from indexer.provenance import entry
+from indexer.remove import remove
+from indexer.store import Index
+from indexer.store_write import write
+from tests.support.approximate import (
+    DIM,
+    N,
+    clustered,
+    contents,
+    copy,
+    searcher,
+    shared,
+    truth,
+)
+
+
+@pytest.fixture
+def path(optimized: dict[str, Path], tmp_path: Path) -> Path:
+    return copy(optimized["ivf-pq"], tmp_path)
+
+
+# Rows come and go
+
+
+def grown(path: Path, extra: np.ndarray, keep: np.ndarray | None = None) -> list[str]:
+    """Write the index at `path` anew with some rows kept and others added; return the notes."""
+    with Index(path) as old:
+        keep = np.ones(old.n, bool) if keep is None else keep
+        table = np.concatenate([np.asarray(old.vectors)[keep], extra])
+        how, notes = ann_after(old, np.flatnonzero(keep), len(table), DIM)
+        write(path, contents(len(table)), [table], entry=entry("", "test", ""), **how)
+    assert how["carry"] is not None
+    return notes
+
+
+@pytest.mark.parametrize("kind", APPROXIMATE)
+def test_added_rows_are_found_without_training(optimized: dict[str, Path], tmp_path: Path, kind: str) -> None:
+    path = copy(optimized[kind], tmp_path)
+    with Index(path) as index:
+        before = Record.read(index.ann())
+    extra = clustered(700, seed=5)
+    assert grown(path, extra) == []
+    with Index(path) as index:
+        after, table = Record.read(index.ann()), np.asarray(index.vectors)
+        assert index.n == N + 700 and after.rows_trained == N
+        assert after.rows_changed == 0 and not after.held_out and after.recall >= 0.95  # measured again
+        if kind != "hnsw":
+            assert after.trained_sha256 == before.trained_sha256
+            opened = ann_kinds.read(kind, index.ann_data(), index.vectors)
+            rows = np.concatenate([rows for rows, _ in ann_kinds.take_apart(opened)])
+            assert sorted(rows.tolist()) == list(range(N + 700))
+        found = searcher(index).search(extra.astype(np.float32), 10)[1]
+        assert np.mean(found[:, 0] == np.arange(N, N + 700)) > 0.97
+        assert shared(found, truth(table, extra)) > 0.93
+
+
+@pytest.mark.parametrize("kind", ["ivf-pq", "ivf"])
+def test_carrying_over_is_what_filling_anew_would_give(
+    optimized: dict[str, Path], tmp_path: Path, kind: str
+) -> None:
+    """Codes and lists of kept and added rows are those that the quantiser gives the vectors themselves."""
+    path = copy(optimized[kind], tmp_path)
+    keep = np.arange(N) % 7 != 0
+    grown(path, clustered(300, seed=6), keep)
+    with Index(optimized[kind]) as old, Index(path) as index:
+        first = ann_kinds.read(kind, old.ann_data(), old.vectors)
+        opened = ann_kinds.read(kind, index.ann_data(), index.vectors)
+        table = np.asarray(index.vectors, np.float32)
+        lists = first.quantizer.search(np.asarray(old.vectors, np.float32), 1)[1][:, 0]
+        kept = lists[keep]
+        for number, (rows, codes) in enumerate(ann_kinds.take_apart(opened)):
+            old_ones = rows < keep.sum()
+            assert (kept[rows[old_ones]] == number).all() and (np.sort(rows) == rows).all()
+            if len(rows) and kind == "ivf-pq":
+                assert (first.pq.compute_codes(table[rows]) == codes).all()
+            if len(rows) and kind == "ivf":
+                assert (codes.view(np.float16) == index.vectors[rows]).all()
+
+
+@pytest.mark.parametrize("kind", APPROXIMATE)
+def test_an_artist_who_is_removed_is_in_no_list(
+    optimized: dict[str, Path], tmp_path: Path, kind: str
+) -> None:
+    path = copy(optimized[kind], tmp_path)
+    with Index(path) as index:
+        gone = index.column("artist") == 3
+        old_table = np.asarray(index.vectors)
+        codes = (
+            ann_kinds.take_apart(ann_kinds.read(kind, index.ann_data(), old_table)) if kind == "ivf" else []
+        )
+    report = remove(path, artists=["artist 3"])
+    assert report.removed == gone.sum() == N // 10
+    trained = [note for note in report.notes if "trained anew" in note]
+    assert len(trained) == (kind == "hnsw")
+    with Index(path) as index:
+        assert index.ann()["kind"] == kind and index.n == N - N // 10
+        table = np.asarray(index.vectors)
+        opened = ann_kinds.read(kind, index.ann_data(), index.vectors)
+        assert opened.ntotal == index.n
+        found = searcher(index).search(old_table[gone].astype(np.float32), 10)[1]
+        assert found.max() < index.n and shared(found, truth(table, old_table[gone])) > 0.9
+        if kind == "ivf":  # neither in the lists nor as a list's centroid
+            raw = index.ann_data().tobytes()
+            assert not any(code.tobytes() in raw for rows, its in codes for code in its[gone[rows]])
+
+
+def test_a_centroid_that_is_one_vector_does_not_outlive_it(tmp_path: Path) -> None:
+    table = clustered(2_000, spread=0.3)
+    lonely = np.zeros(DIM)
+    lonely[:2] = 0.6, -0.8
+    table[7] = lonely
+    index = ann_kinds.train("ivf-pq", table, np.arange(2_000), seed=0)
+    centroids = ann_kinds.centroids_of(index)
+    centroids[11] = table[7]
+    index = ann_kinds.put_together(index, centroids, [])
+    ann_kinds.add(index, table)
+    keep = np.delete(np.arange(2_000), 7)
+    moved = ann_carry._moved("ivf-pq", index, keep, 2_000, table[keep])
+    left = ann_kinds.centroids_of(moved)
+    assert (centroids @ lonely).max() > 0.999 and (left @ lonely).max() < 0.95
+    assert table[7].astype(np.float32).tobytes() not in ann_kinds.to_bytes(moved).tobytes()
+
+
+def test_small_changes_are_added_up_until_the_recall_is_measured_again(path: Path) -> None:
+    with Index(path) as index:
+        first = Record.read(index.ann())
+    for number, changed in ((1, 30), (2, 0)):  # 30 and 60 of 5,000: the second is above one in a hundred
+        grown(path, clustered(30, seed=10 + number))
+        with Index(path) as index:
+            record = Record.read(index.ann())
+        assert record.rows_changed == changed and record.held_out == bool(changed)
+    assert record.recall != first.recall or record.n_queries != first.n_queries
+
+
+def test_it_is_trained_anew_when_it_has_grown_out_of_its_training(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ann_carry, "_GROWTH", 1.1)
+    notes = grown(path, clustered(600, seed=5))
+    assert len(notes) == 1 and "trained anew: it was trained on 5000 rows, of 5600 now" in notes[0]
+    with Index(path) as index:
+        record = Record.read(index.ann())
+        assert record.rows_trained == 5_600 and record.held_out and record.recall >= 0.95
+
+
+def test_it_is_trained_anew_when_what_comes_is_of_another_kind(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that all fall into one list make the lists useless; the work then says so."""
+    rng = np.random.default_rng(4)
+    middle = 3 * rng.normal(size=DIM) + rng.normal(size=(200, DIM))
+    other = middle[rng.integers(0, 200, 6_000)] + 0.3 * rng.normal(size=(6_000, DIM))
+    other = (other / np.linalg.norm(other, axis=1, keepdims=True)).astype(np.float16)
+    monkeypatch.setattr(ann_carry, "_GROWTH", 2.5)
+    notes = grown(path, other)
+    assert len(notes) == 1 and "trained anew" in notes[0] and "times the work" in notes[0]
+    with Index(path) as index:
+        assert Record.read(index.ann()).rows_trained == N + 6_000
+
+
+def test_too_few_rows_left_or_a_damaged_index_is_exact_again(path: Path, tmp_path: Path) -> None:
+    few = copy(path, tmp_path / "few") if (tmp_path / "few").mkdir() is None else path
+    assert "too few" in grown(few, clustered(1), np.arange(N) < 900)[0]
+    with h5py.File(path, "r+") as file:
+        file["ann/data"][:40] = 0
+    assert "damaged" in grown(path, clustered(1))[0]
+    for each in (few, path):
+        with Index(each) as index:
+            assert index.ann() == ann.describe()
+            assert index.ann_data().tobytes() == ann.exact_header(index.n, DIM)
+
+
+def test_rows_that_only_moved_leave_it_as_it_was(path: Path) -> None:
+    with Index(path) as index:
+        before, data = index.ann(), index.ann_data().tobytes()
+    grown(path, clustered(0))
+    with Index(path) as index:
+        assert index.ann() == before and index.ann_data().tobytes() == data

@@ -1,0 +1,151 @@
+"""Old files: an index of every format version opens, holds what is known of it, verifies, is searched, and migrates."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from indexer.contents import FORMAT_VERSION, FORMATS_READ
+from indexer.errors import ImindexError
+from indexer.migrate import migrate
+from indexer.store import Index
+from indexer.verify import verify
+from retrieval.search import nearest
+from tests.support.commands import last_line, run
+from tests.support.places import DATA
+
+ARCHIVES = DATA / "archives"
+VERSIONS = sorted(path.name for path in ARCHIVES.iterdir() if (path / "known.json").exists())
+FILES = [
+    (version, name)
+    for version in VERSIONS
+    for name in json.loads((ARCHIVES / version / "known.json").read_text(encoding="utf-8"))
+]
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    """A copy of the archives, to be worked on."""
+    return Path(shutil.copytree(ARCHIVES, tmp_path / "archives"))
+
+
+def unpacked(archive: Path, version: str, name: str) -> tuple[Path, dict[str, Any]]:
+    path = archive / version / f"{name}.h5"
+    if not path.exists():
+        path.write_bytes(gzip.decompress(path.with_suffix(".h5.gz").read_bytes()))
+    return path, json.loads((archive / version / "known.json").read_text(encoding="utf-8"))[name]
+
+
+def holds(path: Path, known: dict[str, Any]) -> None:
+    """What an index holds is what plain h5py found in it when it was archived."""
+    from indexer.ann import ExactSearcher
+
+    with Index(path) as index:
+        assert (index.n, index.root_digest) == (known["n"], known["root-digest"])
+        assert index.encoder.weights_sha256 == known["weights-sha256"]
+        assert index.ann()["kind"] == known["kind"]
+        assert list(index.artists) == known["artists/name"]
+        assert [one.name for one in index.collections] == known["collections/name"]
+        assert index.column("path")[:20].tolist() == known["items/path"]
+        assert index.column("artist")[:20].tolist() == known["items/artist"]
+        assert [bytes(one).hex() for one in index.column("sha256")[:20]] == known["items/sha256"]
+        rejects = index.rejects()
+        assert rejects["path"].tolist() == known["rejects/path"]
+        assert rejects["reason"].tolist() == known["rejects/reason"]
+        assert [line["command"] for line in index.log()][: len(known["log/command"])] == known["log/command"]
+        assert hashlib.sha256(index.vectors.tobytes()).hexdigest() == known["vectors-sha256"]
+        asked = np.array(index.vectors[[5]])
+        found = nearest(ExactSearcher(index.vectors), index.vectors, asked, k=5)
+        assert found.rows[0].tolist() == known["nearest-of-row-5"]
+        assert found.scores[0] == pytest.approx(known["scores-of-row-5"], abs=1e-6)
+
+
+def test_every_version_is_archived_and_every_archive_is_of_its_version() -> None:
+    assert tuple(VERSIONS) == FORMATS_READ and FORMATS_READ[-1] == FORMAT_VERSION
+    assert ("1.0", "index") in FILES and ("1.0", "approximate") in FILES
+    for version in VERSIONS:
+        with h5py.File(ARCHIVES / version / "index.h5") as file:
+            assert file.attrs["encoding-version"] == version
+    assert sum(path.stat().st_size for path in ARCHIVES.rglob("*") if path.is_file()) < 200_000
+
+
+@pytest.mark.parametrize(("version", "name"), FILES)
+def test_an_archived_index_opens_verifies_and_migrates(archive: Path, version: str, name: str) -> None:
+    path, known = unpacked(archive, version, name)
+    assert known["version"] == version
+    holds(path, known)
+    before = verify(path)
+    assert before.faults == [] and before.version == version
+    assert bool(before.uncovered) == (version == "1.0")
+    with Index(path) as index:
+        stamps, log, ann, data = index.stamps(), index.log(), index.ann(), index.ann_data().tobytes()
+    report = migrate(path, command="imindex migrate")
+    assert (report.before, report.after, report.root_digest) == (
+        version,
+        FORMAT_VERSION,
+        known["root-digest"],
+    )
+    assert report.changed == (version != FORMAT_VERSION)
+    holds(path, known)
+    after = verify(path)
+    assert after.faults == [] and after.version == FORMAT_VERSION and after.uncovered == ()
+    with Index(path) as index:
+        assert [one.tolist() for one in index.stamps()] == [one.tolist() for one in stamps]
+        assert index.ann() == ann and index.ann_data().tobytes() == data
+        kept, new = index.log()[: len(log)], index.log()[len(log) :]
+    assert [{key: line[key] for key in old} for line, old in zip(kept, log, strict=True)] == log
+    assert [line["summary"] for line in new] == [
+        f"migrate: format {version} to {FORMAT_VERSION}"
+    ] * report.changed
+    assert not migrate(path).changed
+    assert sorted(one.name for one in path.parent.iterdir() if one.name.startswith(".")) == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_an_archived_index_has_its_pictures_and_is_added_to(archive: Path, version: str) -> None:
+    path, known = unpacked(archive, version, "index")
+    result = run("verify", "-i", path, "--pictures", "--replay", 4, "--device", "cpu")
+    assert "12 are what was read, 0 changed" in result.stdout and "4 were encoded again" in result.stdout
+    (archive / "art/works/Bo Sample/3.png").unlink()
+    run("build", archive / "art", "-i", path, "--prune", "--device", "cpu")
+    with Index(path) as index:
+        assert (index.n, index.version) == (known["n"] - 1, FORMAT_VERSION)
+        assert index.log()[-1]["digest-before"] == known["root-digest"]
+    assert verify(path).faults == []
+
+
+def test_a_file_with_a_fault_is_not_migrated(archive: Path) -> None:
+    path, _ = unpacked(archive, "1.0", "index")
+    with h5py.File(path, "r+") as file:
+        file["items/width"][2] = 25
+    data = path.read_bytes()
+    with pytest.raises(ImindexError, match=r"items/width: .* was not migrated"):
+        migrate(path)
+    assert path.read_bytes() == data
+
+
+def test_the_commands_say_what_there_is_to_do(archive: Path) -> None:
+    path, known = unpacked(archive, "1.0", "index")
+    assert "imindex migrate" in run("verify", "-i", path).stdout
+    text = run("info", "-i", path, "--provenance").stdout
+    assert "not noted" in text and known["root-digest"] in text
+    digest = known["root-digest"][:12]
+    said = last_line(run("migrate", "-i", path))
+    assert said == f"Migrated {path} from format 1.0 to 1.1: 12 rows, root digest {digest} as before."
+    assert (
+        last_line(run("migrate", "-i", path)) == f"{path} is in format 1.1 already: there is nothing to do."
+    )
+    assert json.loads(run("migrate", "-i", path, "--json").stdout)["changed"] is False
+    with h5py.File(path, "r+") as file:
+        file.attrs["encoding-version"] = "1.2"
+    assert (
+        "has format version 1.2; this imindex reads 1.0 and 1.1" in run("migrate", "-i", path, code=1).stderr
+    )

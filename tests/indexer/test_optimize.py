@@ -1,0 +1,220 @@
+"""`imindex optimize`: what it chooses and refuses, crashes, and the commands that use or never use it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from imindex import main
+from indexer import ann, ann_measure
+from indexer import optimize as module
+from indexer.ann_record import Record
+from indexer.ann_search import ApproximateSearcher
+from indexer.encoder import Encoder
+from indexer.errors import ImindexError
+from indexer.optimize import optimize
+from indexer.store import Index
+from tests.support.approximate import (
+    N,
+    clustered,
+    contents,
+    copy,
+    run,
+    save,
+)
+from tests.support.pictures import picture
+from tests.support.places import ROOT
+
+
+@pytest.fixture
+def path(optimized: dict[str, Path], tmp_path: Path) -> Path:
+    return copy(optimized["ivf-pq"], tmp_path)
+
+
+# Choosing
+
+
+def test_a_small_index_stays_exact_and_says_why(optimized: dict[str, Path], tmp_path: Path) -> None:
+    path = copy(optimized["exact"], tmp_path)
+    before = path.read_bytes()
+    result = run("optimize", "-i", path)
+    assert "stays exact: an exact search of fewer than 100,000 rows takes milliseconds." in result.stdout
+    said = json.loads(run("optimize", "-i", path, "--json").stdout)
+    assert said["kind"] == "exact-fp16" and said["changed"] is False and said["recall"] == 1
+    assert path.read_bytes() == before
+
+
+def test_auto_takes_what_fits_and_is_worth_it(
+    optimized: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "EXACT_ROWS", N)
+    path = copy(optimized["exact"], tmp_path)
+    assert "hardly quicker" in optimize(path).reason  # of 5,000 rows of 32 numbers
+    monkeypatch.setattr(module, "_WORTH", 1e-3)
+    assert "more than the 10,000 allowed" in optimize(path, memory=10_000).reason
+    assert optimize(path, memory=10**6).kind == "ivf-pq"
+    assert optimize(path, memory=10_000).changed  # asked again, with less: it is taken back
+    with Index(path) as index:
+        assert index.ann() == ann.describe()
+    monkeypatch.setattr(module, "make", lambda *_, **__: None)
+    assert "does not reach recall@10 0.95" in optimize(path).reason
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"kind": "ivf"}, "Allow more with --memory"),
+        ({"kind": "hnsw", "memory": 1000}, "Allow more with --memory"),
+        ({"recall": 0.0}, "is not above 0"),
+        ({"recall": 1.5}, "at most 1"),
+    ],
+)
+def test_what_cannot_be_is_refused_and_changes_nothing(
+    optimized: dict[str, Path], tmp_path: Path, options: dict[str, Any], said: str
+) -> None:
+    path = copy(optimized["exact"], tmp_path)
+    before = path.read_bytes()
+    with pytest.raises(ImindexError, match=said):
+        optimize(path, **options)
+    assert path.read_bytes() == before
+
+
+def test_a_named_kind_needs_rows_and_the_recall(
+    optimized: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in (0, 999):
+        with pytest.raises(ImindexError, match="needs 1000"):
+            optimize(save(tmp_path / f"{n}.h5", clustered(n)), kind="ivf-pq")
+    path = copy(optimized["exact"], tmp_path)
+    before = path.read_bytes()
+    monkeypatch.setattr(ann_measure, "reaches", lambda *_: False)
+    with pytest.raises(ImindexError, match="does not reach"):
+        optimize(path, kind="ivf-pq")
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("said", "size"), [("500MB", 5 * 10**8), ("1.5GiB", 3 * 2**29), ("2 gb", 2 * 10**9), ("7", 7)]
+)
+def test_sizes(said: str, size: int) -> None:
+    from indexer.optimize_cli import Size
+
+    assert Size().convert(said, None, None) == size
+    for wrong in ("", "GB", "1XB", "-1", "0", "1IB"):
+        assert "Usage" in run("optimize", "--memory", wrong, code=2).output
+
+
+# Crashes
+
+KILLED = """
+    import os, signal, sys
+    from pathlib import Path
+    from indexer import optimize as module, store_write
+    place = sys.argv[2]
+    def kill(*_, **__):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if place == "train":
+        module.make = kill
+    if place == "write":
+        store_write._write_log = kill
+    if place == "rename":
+        Path.replace = kill
+    module.optimize(Path(sys.argv[1]), kind="ivf-pq")
+"""
+
+
+@pytest.mark.parametrize("place", ["train", "write", "rename"])
+def test_sigkill_leaves_the_old_file(optimized: dict[str, Path], tmp_path: Path, place: str) -> None:
+    path = copy(optimized["exact"], tmp_path)
+    before = path.read_bytes()
+    child = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(KILLED), str(path), place],
+        cwd=ROOT, capture_output=True, check=False,
+    )  # fmt: skip
+    assert child.returncode == -signal.SIGKILL, child.stderr
+    assert path.read_bytes() == before
+    assert optimize(path, kind="ivf-pq").changed
+    assert not list(tmp_path.glob(".*.new"))
+
+
+# Commands
+
+
+def test_info_says_kind_recall_parameters_and_size(optimized: dict[str, Path]) -> None:
+    shown = " ".join(run("info", "-i", optimized["ivf-pq"]).stdout.split())
+    with Index(optimized["ivf-pq"]) as index:
+        record, size = Record.read(index.ann()), len(index.ann_data())
+    assert f"ivf-pq, recall@10 {record.recall:.3f} on 250 held-out queries (0.95 asked for)" in shown
+    assert f"nprobe {record.parameters['nprobe']}" in shown and f"{size / 1e6:.1f} MB" in shown
+    said = json.loads(run("info", "-i", optimized["ivf-pq"], "--json").stdout)["ann"]
+    assert said["recall"] == record.recall and said["bytes"] == size and said["rows-trained"] == N
+
+
+@pytest.fixture
+def asked(tiny_encoder: Encoder, tmp_path: Path) -> Path:
+    """An optimized index of the tiny encoder, and a picture in it and on the disk."""
+    import torch
+
+    from indexer.images import decode
+
+    picture(1).save(tmp_path / "one.png")
+    shown = decode((tmp_path / "one.png").read_bytes(), tiny_encoder.preprocess).pixels
+    table = clustered(3_000)
+    table[17] = tiny_encoder.encode_images(torch.stack([shown]))[0]
+    path = save(tmp_path / "i.h5", table, contents(3_000, tiny_encoder.info))
+    optimize(path, kind="ivf-pq")
+    return path
+
+
+def test_a_query_uses_it_unless_told_otherwise(asked: Path) -> None:
+    one = asked.parent / "one.png"
+    quick = run("query", one, "-i", asked)
+    assert "Neighbours are approximate (ivf-pq)" in quick.stderr and quick.stdout.rstrip().endswith(
+        "approximately."
+    )
+    said = json.loads(run("query", one, "-i", asked, "--json").stdout)["queries"][0]["kinds"]["works"]
+    assert said["approximate"]["kind"] == "ivf-pq" and said["approximate"]["recall"] >= 0.95
+    assert said["pictures"][0]["row"] == 17
+    exact = run("query", one, "-i", asked, "--exact")
+    assert "pproximate" not in exact.output and exact.stdout.rstrip().endswith("exactly.")
+    wanted = json.loads(run("query", one, "-i", asked, "--exact", "--json").stdout)
+    text = run("query", "--text", "a picture", "-i", asked)
+    assert text.stdout.rstrip().endswith("exactly.")
+    optimize(asked, kind="exact")
+    assert json.loads(run("query", one, "-i", asked, "--json").stdout) == wanted
+    assert run("query", "--text", "a picture", "-i", asked).stdout == text.stdout
+
+
+def test_ranks_and_p_values_never_come_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_encoder: Encoder, asked: Path
+) -> None:
+    path = tmp_path / "both.h5"
+    save(path, clustered(1_200), contents(1_200, tiny_encoder.info, imitations=800))
+    few = ("--n-resamples", "99") if "--n-resamples" in run("match", "--help").stdout else ()
+    commands = [("match", "-i", path, "--json", *few), ("classify", "-i", path, "--json", *few)]
+    before = [run(*command).stdout for command in commands]
+    attribution = query_attribution(asked)
+    assert optimize(path, kind="ivf-pq", recall=0.5).changed
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("an approximate index was asked for ranks")
+
+    monkeypatch.setattr(ApproximateSearcher, "_start", never)
+    for command, wanted in zip(commands, before, strict=True):
+        assert run(*command).stdout == wanted
+    assert query_attribution(asked, "--exact") == attribution
+    caught = CliRunner().invoke(main, ["query", str(asked.parent / "one.png"), "-i", str(asked)])
+    assert "asked for ranks" in str(caught.exception)  # the trap works
+
+
+def query_attribution(index: Path, *options: str) -> Any:
+    said = json.loads(run("query", index.parent / "one.png", "-i", index, "--json", *options).stdout)
+    return said["queries"][0]["attribution"]

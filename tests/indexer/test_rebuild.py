@@ -1,0 +1,215 @@
+"""Building again: what moved, changed, broke or was mended between two builds, and Ctrl-C at awkward moments."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from indexer import images, reader
+from indexer.build import Stopped, build
+from indexer.encoder import Encoder
+from indexer.errors import BadPicture
+from indexer.parts import Batch, Parts
+from indexer.sources import Item, find
+from indexer.store import Index
+from tests.support.builds import TREE, Counting, digest
+from tests.support.pictures import picture
+
+
+def rows(path: Path) -> dict[str, str]:
+    """Path -> artist of every row."""
+    with Index(path) as index:
+        names = [index.artists[a] if a >= 0 else "" for a in index.column("artist")]
+        return dict(zip(index.column("path"), names, strict=True))
+
+
+def test_two_files_that_swap_their_names_keep_their_vectors(
+    works: Callable, tiny_encoder: Encoder, tmp_path: Path
+) -> None:
+    root, path = works({"works/ada": 2, "works/bo": 1}), tmp_path / "i.h5"
+    build(list(find([root])), path, Counting(tiny_encoder))
+    a, b, c = root / "works/ada/000.png", root / "works/ada/001.png", tmp_path / "swap"
+    a.rename(c), b.rename(a), c.rename(b)
+    encoder = Counting(tiny_encoder)
+    report = build(list(find([root])), path, encoder)
+    assert (report.rows, encoder.count) == (3, 0)
+    with Index(path) as index:
+        for row, stored in enumerate(index.column("path")):
+            pixels = images.decode((tmp_path / stored).read_bytes(), tiny_encoder.preprocess).pixels[None]
+            assert np.abs(index.vectors[row] - tiny_encoder.encode_images(pixels)[0]).max() < 1e-2
+
+
+def test_a_file_renamed_over_another_is_one_row(
+    works: Callable, tiny_encoder: Encoder, tmp_path: Path
+) -> None:
+    root, path = works({"works/ada": 3}), tmp_path / "i.h5"
+    build(list(find([root])), path, Counting(tiny_encoder))
+    (root / "works/ada/001.png").rename(root / "works/ada/000.png")
+    assert build(list(find([root])), path, Counting(tiny_encoder)).rows == 2
+    assert set(rows(path)) == {"art/works/ada/000.png", "art/works/ada/002.png"}
+
+
+def test_a_copy_beside_an_index_behind_a_link_is_a_second_row(
+    works: Callable, tiny_encoder: Encoder, tmp_path: Path
+) -> None:
+    root = works({"works/ada": 1})
+    (tmp_path / "deep/x/y").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("deep/x/y")
+    path = tmp_path / "link/i.h5"
+    build(list(find([root])), path, Counting(tiny_encoder))
+    (tmp_path / "art2/works/ada").mkdir(parents=True)
+    shutil.copy(root / "works/ada/000.png", tmp_path / "art2/works/ada/copy.png")
+    report = build(list(find([tmp_path / "art2"])), path, Counting(tiny_encoder))
+    assert (report.rows, report.moved, report.added) == (2, 0, 1)
+
+
+def test_a_link_to_an_index_stays_a_link(works: Callable, tiny_encoder: Encoder, tmp_path: Path) -> None:
+    root = works({"works/ada": 1, "works/bo": 1})
+    build(
+        list(find([root / "works/ada"], kind="works", artist="ada")),
+        tmp_path / "real.h5",
+        Counting(tiny_encoder),
+    )
+    (tmp_path / "link.h5").symlink_to("real.h5")
+    build(list(find([root])), tmp_path / "link.h5", Counting(tiny_encoder))
+    assert (tmp_path / "link.h5").is_symlink()
+    assert len(rows(tmp_path / "real.h5")) == 2
+
+
+def test_a_file_that_cannot_be_read_for_a_moment_keeps_its_row(
+    works: Callable, tiny_encoder: Encoder, tmp_path: Path
+) -> None:
+    root, path = works({"works/ada": 2}), tmp_path / "i.h5"
+    items = list(find([root]))
+    build(items, path, Counting(tiny_encoder))
+    away = root / "works/ada/000.png"
+    data = away.read_bytes()
+    away.unlink()
+    report = build(items, path, Counting(tiny_encoder))
+    assert (report.rows, report.rejected) == (2, 1)
+    away.write_bytes(data)
+    encoder = Counting(tiny_encoder)
+    report = build(items, path, encoder)
+    assert (report.rows, report.rejected, encoder.count) == (2, 0, 0)
+    with Index(path) as index:
+        assert not len(index.rejects()["path"])
+
+
+def test_a_picture_given_twice_is_one_row_and_counted(
+    works: Callable, tiny_encoder: Encoder, tmp_path: Path
+) -> None:
+    root = works({"works/ada": 1})
+    path = str(root / "works/ada/000.png")
+    items = [Item(path, "ada", "works", "works", seed=seed) for seed in (1, 2)]
+    report = build(items, tmp_path / "i.h5", Counting(tiny_encoder))
+    assert (report.rows, report.repeated) == (1, 1)
+
+
+def test_rejects_are_retried_when_asked_also_after_a_stopped_build(
+    works: Callable, tiny_encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A decoder that comes later: A and B hold the same bytes, which cannot be read at first."""
+    root, path = works({"works/ada": 1}), tmp_path / "i.h5"
+    (root / "works/bo").mkdir()
+    shutil.copy(root / "works/ada/000.png", root / "works/bo/same.png")
+
+    def refuse(*_: object, **__: object) -> images.Picture:
+        raise BadPicture("no decoder")
+
+    monkeypatch.setattr(reader, "decode", refuse)
+    report = build(list(find([root])), path, Counting(tiny_encoder))
+    assert (report.rows, report.rejected) == (0, 2)
+    monkeypatch.undo()
+    assert build(list(find([root])), path, Counting(tiny_encoder)).rows == 0
+    only_ada = list(find([root / "works/ada"], kind="works", artist="ada"))
+    assert build(only_ada, path, Counting(tiny_encoder), retry_rejects=True).rows == 1
+    report = build(list(find([root])), path, Counting(tiny_encoder))
+    assert (report.rows, report.rejected) == (2, 0)
+
+
+def test_strict_rejects_are_retried(
+    works: Callable, tiny_encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items, path = list(find([works({"works/ada": 2})])), tmp_path / "i.h5"
+    real = reader.decode
+
+    def refuse(data: bytes, *arguments: object, **options: object) -> images.Picture:
+        if data == Path(items[0].path).read_bytes():
+            raise BadPicture("no decoder")
+        return real(data, *arguments, **options)
+
+    monkeypatch.setattr(reader, "decode", refuse)
+    with pytest.raises(Exception, match="no decoder"):
+        build(items, path, Counting(tiny_encoder), strict=True)
+    monkeypatch.undo()
+    assert build(items, path, Counting(tiny_encoder), strict=True, retry_rejects=True).rows == 2
+
+
+def test_ctrl_c_while_results_are_noted_leaves_no_half_of_a_batch(
+    works: Callable, tiny_encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items, path = list(find([works(TREE)])), tmp_path / "i.h5"
+    build(items, tmp_path / "straight.h5", Counting(tiny_encoder))
+
+    class Impatient(Counting):
+        def encode_images(self, pixels: torch.Tensor) -> np.ndarray:
+            vectors = super().encode_images(pixels)
+            if self.count < 8:
+                return vectors
+
+            def interrupted() -> object:
+                yield from vectors[:2]
+                raise KeyboardInterrupt
+
+            return interrupted()  # type: ignore[return-value]
+
+    with pytest.raises(Stopped, match="4 encoded pictures are kept"):
+        build(items, path, Impatient(tiny_encoder))
+    build(items, path, Counting(tiny_encoder))
+    assert digest(path) == digest(tmp_path / "straight.h5")
+
+
+def test_a_part_that_was_renamed_but_not_noted_is_kept(tiny_encoder: Encoder, tmp_path: Path) -> None:
+    class Interrupted(Parts):
+        def _add(self, *_: object) -> None:
+            raise KeyboardInterrupt
+
+    batch = Batch([bytes(range(32))], [np.zeros(32, np.float16)], [(1, 1)])
+    with pytest.raises(KeyboardInterrupt), Interrupted(tmp_path / "i.h5", tiny_encoder.info) as parts:
+        parts.append(batch)
+    with Parts(tmp_path / "i.h5", tiny_encoder.info) as parts:
+        assert len(parts.numbers) == 1
+
+
+def test_leftovers_of_another_index_are_left_alone(
+    works: Callable, tiny_encoder: Encoder, tmp_path: Path
+) -> None:
+    theirs, ours = tmp_path / ".audit.h5.123.new", tmp_path / ".audit.123.new"
+    theirs.touch(), ours.touch()
+    picture(1).save(tmp_path / "x.png")
+    build(
+        [Item(str(tmp_path / "x.png"), "ada", "works", "works")], tmp_path / "audit", Counting(tiny_encoder)
+    )
+    assert theirs.exists() and not ours.exists()
+
+
+def test_prune_leaves_what_was_given_and_nothing_else(
+    works: Callable, tiny_encoder: Encoder, tmp_path: Path
+) -> None:
+    root, path = works({"works/ada": 2, "works/bo": 2}), tmp_path / "i.h5"
+    (root / "works/bo/broken.png").write_text("no picture")
+    build(list(find([root])), path, Counting(tiny_encoder))
+    (root / "works/ada/000.png").rename(root / "works/ada/moved.png")
+    items = [item for item in find([root]) if item.artist == "ada"]
+    encoder = Counting(tiny_encoder)
+    report = build(items, path, encoder, prune=True)
+    assert (report.pruned, report.moved, report.unchanged, encoder.count) == (2, 1, 1, 0)
+    assert set(rows(path)) == {"art/works/ada/moved.png", "art/works/ada/001.png"}
+    with Index(path) as index:
+        assert list(index.artists) == ["ada"] and not len(index.rejects()["path"])
+    assert build(items, path, encoder, prune=True).root_digest == report.root_digest

@@ -1,0 +1,211 @@
+"""Building again without reading: what is told by size, time of change and inode, and what is not."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from indexer import reader, seen
+from indexer.build import build
+from indexer.contents import NO_STAMP
+from indexer.encoder import Encoder
+from indexer.found import Finds, Found
+from indexer.sources import Item, find
+from indexer.store import Index
+from tests.support.builds import TREE, Counting
+
+
+def age(folder: Path, seconds: float = 60) -> None:
+    """Let every file below have been changed some time ago."""
+    then = time.time() - seconds
+    for path in folder.rglob("*"):
+        if path.is_file():
+            os.utime(path, (then, then))
+
+
+@pytest.fixture
+def files_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files whose bytes a build reads."""
+    listed: list[str] = []
+    real = reader._read_file
+
+    def noting(path: str) -> object:
+        listed.append(Path(path).name)
+        return real(path)
+
+    monkeypatch.setattr(reader, "_read_file", noting)
+    return listed
+
+
+def test_unchanged_files_are_not_read_again(
+    works: Callable, tiny_encoder: Encoder, tmp_path: Path, files_read: list[str]
+) -> None:
+    root, path = works(TREE), tmp_path / "i.h5"
+    (root / "works/ada/broken.png").write_bytes(b"no picture")
+    age(root)
+    first = build(list(find([root])), path, Counting(tiny_encoder))
+    assert len(files_read) == first.rows + first.rejected == 28
+    files_read.clear()
+    before = path.read_bytes()
+    report = build(list(find([root])), path, Counting(tiny_encoder))
+    assert files_read == [] and path.read_bytes() == before
+    assert (report.unchanged, report.rejected, report.already_rejected) == (27, 1, 1)
+    build(list(find([root])), path, Counting(tiny_encoder), rehash=True)
+    assert len(files_read) == 28
+
+
+@pytest.mark.parametrize("how", ["bytes", "same size and time", "touched", "another inode"])
+def test_a_changed_file_is_read(
+    works: Callable, tiny_encoder: Encoder, tmp_path: Path, files_read: list[str], how: str
+) -> None:
+    root, path = works({"works/ada": 3}), tmp_path / "i.h5"
+    age(root)
+    build(list(find([root])), path, Counting(tiny_encoder))
+    files_read.clear()
+    one, other = root / "works/ada/000.png", root / "works/ada/001.png"
+    if how == "bytes":
+        one.write_bytes(other.read_bytes())
+    elif how == "same size and time":  # swapped by renaming: only the inode tells
+        status = one.stat()
+        one.rename(tmp_path / "away")
+        one.write_bytes(other.read_bytes().ljust(status.st_size, b"\0")[: status.st_size])
+        os.utime(one, ns=(status.st_atime_ns, status.st_mtime_ns))
+    elif how == "touched":
+        os.utime(one, (time.time() - 30, time.time() - 30))
+    else:
+        data, status = one.read_bytes(), one.stat()
+        one.rename(tmp_path / "away")
+        one.write_bytes(data)
+        os.utime(one, ns=(status.st_atime_ns, status.st_mtime_ns))
+    report = build(list(find([root])), path, Counting(tiny_encoder))
+    assert files_read == ["000.png"]
+    assert report.unchanged == (3 if how in ("touched", "another inode") else 2)
+
+
+def test_a_file_that_changed_a_moment_ago_is_read_until_it_rests(
+    works: Callable, tiny_encoder: Encoder, tmp_path: Path, files_read: list[str]
+) -> None:
+    """Within the clock's grain a file can change and keep its stamp."""
+    root, path = works({"works/ada": 2}), tmp_path / "i.h5"
+    age(root / "works/ada")
+    fresh = root / "works/ada/001.png"
+    os.utime(fresh)
+    build(list(find([root])), path, Counting(tiny_encoder))
+    with Index(path) as index:
+        assert [tuple(row) == NO_STAMP for row in index.stamps()[0].tolist()] == [False, True]
+    files_read.clear()
+    build(list(find([root])), path, Counting(tiny_encoder))
+    assert files_read == ["001.png"]
+
+
+def test_stamps_are_written_anew_when_that_saves_more_reading_than_it_costs(
+    works: Callable, tiny_encoder: Encoder, tmp_path: Path, files_read: list[str]
+) -> None:
+    root, path = works({"works/ada": 2}), tmp_path / "i.h5"
+    big = root / "works/ada/big.png"
+    big.write_bytes((root / "works/ada/000.png").read_bytes() + bytes(200_000))
+    age(root)
+    build(list(find([root])), path, Counting(tiny_encoder))
+    size = path.stat().st_size
+    assert size < 200_000
+    with Index(path) as index:
+        digest, changes = index.root_digest, len(index.log())
+    age(root, 50)  # another time of change, the same bytes
+    report = build(list(find([root])), path, Counting(tiny_encoder))
+    assert (report.unchanged, report.root_digest) == (3, digest)
+    with Index(path) as index:
+        assert len(index.log()) == changes + 1
+    files_read.clear()
+    build(list(find([root])), path, Counting(tiny_encoder))
+    assert files_read == []
+
+
+def test_rejects_are_tried_again_when_asked(
+    works: Callable, tiny_encoder: Encoder, tmp_path: Path, files_read: list[str]
+) -> None:
+    root, path = works({"works/ada": 1}), tmp_path / "i.h5"
+    (root / "works/ada/broken.png").write_bytes(b"no picture")
+    age(root)
+    build(list(find([root])), path, Counting(tiny_encoder))
+    files_read.clear()
+    report = build(list(find([root])), path, Counting(tiny_encoder), retry_rejects=True)
+    assert files_read == ["broken.png"] and report.rejected == 1
+
+
+def test_stamps_follow_rows_that_are_moved_and_pruned(
+    works: Callable, tiny_encoder: Encoder, tmp_path: Path, files_read: list[str]
+) -> None:
+    root, path = works({"works/ada": 3, "works/bo": 2}), tmp_path / "i.h5"
+    age(root)
+    build(list(find([root])), path, Counting(tiny_encoder))
+    (root / "works/ada/000.png").rename(root / "works/ada/zzz.png")
+    (root / "works/ada/001.png").unlink()
+    build(list(find([root])), path, Counting(tiny_encoder), prune=True)
+    with Index(path) as index:
+        stamps, paths = index.stamps()[0], index.column("path")
+        sizes = [(tmp_path / stored).stat().st_size for stored in paths]
+        assert stamps[:, 0].tolist() == sizes and np.all(stamps > 0)
+    files_read.clear()
+    build(list(find([root])), path, Counting(tiny_encoder))
+    assert files_read == []
+
+
+def test_an_index_without_stamps_is_read_as_before(
+    works: Callable, tiny_encoder: Encoder, tmp_path: Path, files_read: list[str]
+) -> None:
+    import h5py
+
+    root, path = works({"works/ada": 2}), tmp_path / "i.h5"
+    age(root)
+    digest = build(list(find([root])), path, Counting(tiny_encoder)).root_digest
+    with h5py.File(path, "a") as file:
+        del file["stamps"]
+    files_read.clear()
+    report = build(list(find([root])), path, Counting(tiny_encoder))
+    assert len(files_read) == 2 and (report.unchanged, report.root_digest) == (2, digest)
+
+
+@pytest.mark.parametrize(
+    "path", ["a/b/c.png", "/x/y.png", "c.png", "a/../b/d.png", "./e.png", "a//f.png", "../g.png", "a/.", "/h"]
+)
+def test_stored_paths_are_the_same_one_by_one(path: str, tmp_path: Path) -> None:
+    many = seen.StoredPaths(tmp_path)
+    assert many(path) == many(path) == seen.stored_path(path, tmp_path)
+
+
+def test_inodes_of_64_bits_and_times_beyond_all_measure(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"x")
+    status = list((tmp_path / "x").stat())
+
+    def stamp(inode: int, nanoseconds: int) -> tuple[int, int, int]:
+        status[1] = inode
+        return seen._stamp(
+            os.stat_result([*status, 0.0, 0.0, 0.0, 0, nanoseconds, 0][: os.stat_result.n_fields])
+        )
+
+    assert stamp(2**64 - 1, 5)[2] == -1 and stamp(7, 5)[2] == 7
+    assert len({stamp(inode, 5) for inode in (1, 2**63, 2**63 + 1, 2**64 - 1)}) == 4
+    assert stamp(7, 2**63) == NO_STAMP
+
+
+def test_what_was_found_is_kept_in_columns_as_it_was(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    listed = [
+        Found(
+            Item(f"{n}.png", "Ada", "works", "works"), rng.bytes(32), "" if n % 3 else f"reason {n}",
+            (n, 2**62 + n, -n),
+        )
+        for n in range(10)
+    ]  # fmt: skip
+    finds = Finds()
+    for one in listed:
+        finds.append(one)
+    assert list(finds) == listed and len(finds) == 10
+    assert finds.digests([7, 2]).tobytes() == listed[7].digest + listed[2].digest
+    assert finds.stamps([9]).tolist() == [[9, 2**62 + 9, -9]]
+    assert finds.digests([]).shape == (0, 32) and Finds().stamps([]).shape == (0, 3)

@@ -1,0 +1,293 @@
+"""Two releases in indexes and in reports: against their stored vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from indexer.errors import ImindexError
+from indexer.store import Index
+from retrieval import evidence
+from retrieval.attribution import classify_release, match_release
+from retrieval.compare import Side, compare, compare_reports
+from retrieval.compare_sets import (
+    PAIRS,
+)
+from stats.compare import exchange_test, paired_difference
+from stats.multiple import adjust
+from stats.ranks import twice_midranks
+from tests.support.models import save_model
+from tests.support.pictures import paint
+from tests.support.two_releases import COLORS, N_WORKS, RELEASES
+from tests.support.two_releases import build_index as built
+
+TESTING = evidence.Testing(placebos=("placebo *",), adjust="bh", n_resamples=199)
+
+
+NAMING: dict[str, Any] = {"labels": (), "templates": ("{artist} {artist}",)}
+"""By these texts the tiny model, with its random weights, names some pictures rightly and some not."""
+
+
+@pytest.fixture(scope="module")
+def root(two_releases: Path) -> Path:
+    return two_releases
+
+
+@pytest.fixture(scope="module")
+def result(root: Path) -> dict[str, Any]:
+    return compare(
+        Side(root / "i.h5", "r1"),
+        Side(root / "i.h5", "r2"),
+        testing=TESTING,
+        encoder={"device": "cpu"},
+        **NAMING,
+    )
+
+
+def by_artist(result: Mapping[str, Any]) -> dict[str, Any]:
+    return {one["artist"]: one for one in result["artists"]}
+
+
+def test_figures_are_those_of_match_and_classify(root: Path, result: dict[str, Any]) -> None:
+    rows = by_artist(result)
+    assert list(rows) == ["ada", "bo", "cy", "di"] and result["n_artists"] == 4
+    assert result["left_out"] == [{"artist": "ed", "why": "no imitations in r1"}]
+    for side, release in (("base", "r1"), ("new", "r2")):
+        matched = by_artist(match_release(root / "i.h5", release, testing=TESTING))
+        named = classify_release(root / "i.h5", release, testing=TESTING, encoder={"device": "cpu"}, **NAMING)
+        top1 = {one["artist"]: one["top1"] for one in named["methods"][0]["artists"]}
+        for artist, row in rows.items():
+            assert row[f"auc_{side}"] == pytest.approx(matched[artist]["auc"], abs=1e-12)
+            assert row[f"finding_{side}"] == matched[artist]["finding"]
+            if release == "r1" or artist != "ed":
+                assert row[f"accuracy_{side}"] == pytest.approx(top1[artist], abs=1e-12)
+        assert result[side]["release"] == release and result[side]["root_digest"] == named["root-digest"]
+    for row in rows.values():
+        assert row["auc_change"] == row["auc_new"] - row["auc_base"]
+        assert row["auc_low"] <= row["auc_change"] <= row["auc_high"]
+        assert row["design"] == PAIRS and row["prompts_held_fixed"]
+    assert rows["bo"]["auc_change"] > 0.3 and rows["di"]["auc_change"] > 0.3 > abs(rows["ada"]["auc_change"])
+
+
+def test_p_values_are_those_of_the_stored_vectors(root: Path, result: dict[str, Any]) -> None:
+    with Index(root / "i.h5") as index:
+        names = [c.name if c.kind == "imitations" else "" for c in index.collections]
+        release = np.array(names, dtype=object)[index.column("collection")]
+        vectors, artist = np.asarray(index.vectors).astype(np.float64), index.column("artist")
+        seeds, artists = index.column("seed"), index.artists
+    is_made = release != ""
+    p = []
+    for name in ("ada", "bo", "cy", "di"):
+        mine = artist == artists.index(name)
+        works, others = np.flatnonzero(mine & ~is_made), np.flatnonzero(is_made & ~mine)
+        scores = {}
+        for r in RELEASES:
+            own = np.flatnonzero(mine & (release == r))
+            own = own[np.argsort(seeds[own])]
+            near = []
+            for picture in own:  # each alone among the others: the rank is the share that is further
+                ranks = twice_midranks(vectors[works] @ vectors[[picture, *others]].T)[:, 0]
+                near.append(((ranks - 2) / (2 * len(others))).mean())
+            scores[r] = np.array(near)
+        wanted = exchange_test(scores["r1"], scores["r2"], pairs=True).pvalue
+        found = by_artist(result)[name]
+        assert found["p_auc"] == wanted
+        assert found["auc_shared_change"] == pytest.approx((scores["r2"] - scores["r1"]).mean(), abs=1e-12)
+        p.append(wanted)
+    for method in ("holm", "bh", "by"):
+        column = [one[f"p_auc_{method}"] for one in result["artists"]]
+        assert column == pytest.approx(adjust(p, method=method).tolist())
+        named = [one["p_accuracy"] for one in result["artists"]]
+        column = [one[f"p_accuracy_{method}"] for one in result["artists"]]
+        assert column == pytest.approx(adjust(named, method=method).tolist()) and named != p
+
+
+def test_over_all_artists(result: dict[str, Any]) -> None:
+    for name in ("auc", "accuracy"):
+        base, new = (
+            np.array([one[f"{name}_{side}"] for one in result["artists"]]) for side in ("base", "new")
+        )
+        found, wanted = result["figures"][name], paired_difference(base, new)
+        assert (found["base"], found["new"]) == pytest.approx((base.mean(), new.mean()))
+        assert (found["change"], found["p"], found["n_artists"]) == (wanted.estimate, wanted.pvalue, 4)
+        assert found["base_low"] <= found["base"] <= found["base_high"]
+        if wanted.differences.any():
+            assert found["low"] <= found["change"] <= found["high"]
+    counts = result["counts"]
+    assert sum(counts["findings"]["base"].values()) == sum(counts["findings"]["new"].values()) == 4
+    assert counts["significant"]["new"] >= counts["significant"]["base"]
+    assert counts["all"]["new"]["n"] == 5 and counts["all"]["base"]["n"] == 4
+    assert any("Tested in NEW and not compared: ed." in note for note in result["notes"])
+    changed = {one["artist"] for one in counts["changed"]}
+    assert changed == {a["artist"] for a in result["artists"] if a["finding_base"] != a["finding_new"]}
+
+
+def test_two_indexes_give_what_one_gives(root: Path, tiny_model: str, result: dict[str, Any]) -> None:
+    sides = [
+        Side(built(root, f"{r}.h5", root / "works", root / f"{r}.jsonl", model=tiny_model), r)
+        for r in RELEASES
+    ]
+    found = compare(*sides, testing=TESTING, encoder={"device": "cpu"}, **NAMING)
+    assert [a["artist"] for a in found["artists"]] == [a["artist"] for a in result["artists"]]
+    for one, other in zip(found["artists"], result["artists"], strict=True):
+        for key in (
+            "auc_base",
+            "auc_new",
+            "p_auc",
+            "auc_shared_change",
+            "accuracy_base",
+            "accuracy_new",
+            "n_works",
+        ):
+            assert one[key] == pytest.approx(other[key], abs=1e-9), key
+    assert found["base"]["root_digest"] != found["new"]["root_digest"]
+
+
+def test_names_that_are_candidates_in_one_index_only_are_left_out(
+    root: Path, tiny_model: str, result: dict[str, Any]
+) -> None:
+    for name in ("zed", "ada lovelace", "the moon", "old harry", "kappa", "q q"):
+        paint(root / "more" / "works" / name / "0.png", (128, 128, 128), 4242)
+    sources = (root / "works", root / "more" / "works", root / "r2.jsonl")
+    path = built(root, "more.h5", *sources, model=tiny_model)
+    sides = Side(root / "i.h5", "r1"), Side(path, "r2")
+    found = compare(*sides, testing=TESTING, encoder={"device": "cpu"}, **NAMING)
+    alone = classify_release(path, "r2", testing=TESTING, encoder={"device": "cpu"}, **NAMING)
+    top1 = {one["artist"]: one["top1"] for one in alone["methods"][0]["artists"]}
+    assert by_artist(found)["cy"]["accuracy_new"] > top1["cy"]  # more candidates take some away
+    for one, other in zip(found["artists"], result["artists"], strict=True):
+        assert (one["accuracy_base"], one["accuracy_new"]) == (other["accuracy_base"], other["accuracy_new"])
+    n = len(COLORS)
+    said = (
+        f"named among the {n} labels that are candidates under both releases ({n} and {n + 6} are under one)"
+    )
+    assert any(said in note for note in found["notes"])
+    assert not any("under both releases" in note for note in result["notes"])
+
+
+def test_works_that_one_index_lacks_are_left_out(root: Path, tiny_model: str) -> None:
+    for name in COLORS:
+        for n in range(1, N_WORKS):  # one work is missing, another one is new
+            color, seed = COLORS[name], 77 if n == 1 else 1000 * list(COLORS).index(name) + n
+            if name != "di":
+                paint(root / "fewer" / name / f"{n}.png", color, seed)
+    paint(root / "fewer" / "di" / "0.png", COLORS["di"], 99)
+    sources = (root / "fewer", root / "r2.jsonl")
+    for old, new in (("fewer", "works"),):
+        (root / "other").mkdir()
+        (root / old).rename(root / "other" / new)
+    path = built(root, "fewer.h5", root / "other" / "works", sources[1], model=tiny_model)
+    base = Side(root / "i.h5", "r1")
+    found = compare(base, Side(path, "r2"), testing=TESTING, by_name=False)
+    assert {a["artist"]: a["n_works"] for a in found["artists"]} == dict.fromkeys(
+        ("ada", "bo", "cy"), N_WORKS - 2
+    )
+    assert {"artist": "di", "why": "no works that both indexes hold"} in found["left_out"]
+    assert any(
+        "Compared by the 12 works that both indexes hold, of 24 and 16" in note for note in found["notes"]
+    )
+    assert found["figures"]["accuracy"]["n_artists"] == 0
+
+
+def test_what_cannot_be_compared_is_refused(root: Path, tmp_path: Path) -> None:
+    index = root / "i.h5"
+    with pytest.raises(ImindexError, match="BASE and NEW are both r1"):
+        compare(Side(index, "r1"), Side(index, "r1"), testing=TESTING)
+    with pytest.raises(ImindexError, match="no collection r3"):
+        compare(Side(index, "r1"), Side(index, "r3"), testing=TESTING)
+    model = f"local-dir:{save_model(tmp_path / 'model', seed=1)}"
+    other = built(tmp_path, "o.h5", root / "works", root / "r2.jsonl", model=model)
+    with pytest.raises(ImindexError, match=r"(?s)weights .* against .*Build one of them anew"):
+        compare(Side(index, "r1"), Side(other, "r2"), testing=TESTING)
+    paint(tmp_path / "works" / "zoe" / "0.png", (1, 2, 3), 5)
+    (tmp_path / "imitations" / "r2" / "zoe").mkdir(parents=True)
+    paint(tmp_path / "imitations" / "r2" / "zoe" / "0.png", (1, 2, 3), 6)
+    with Index(index) as opened:
+        model = opened.encoder.model
+    alone = built(tmp_path, "z.h5", tmp_path / "works", tmp_path / "imitations", model=model)
+    with pytest.raises(ImindexError, match="No artist has works, and imitations in both r1 and r2"):
+        compare(Side(index, "r1"), Side(alone, "r2"))
+
+
+def test_known_findings_are_taken(root: Path) -> None:
+    said = {"ada": "imitated", "bo": "imitated", "ed": "not shown"}
+    found = compare(
+        Side(root / "i.h5", "r1", {}, ["placebo 1*"]),
+        Side(root / "i.h5", "r2", said),
+        testing=TESTING,
+        by_name=False,
+    )
+    assert found["counts"]["significant"] == {"base": 0, "new": 2}
+    assert found["counts"]["all"]["new"]["n"] == 3
+    assert {one["artist"]: one["to"] for one in found["counts"]["changed"]} == {
+        "ada": "imitated",
+        "bo": "imitated",
+    }
+
+
+# Reports
+
+
+def report_of(result: Mapping[str, Any], side: str, release: str) -> dict[str, Any]:
+    rows = [
+        {
+            "artist": a["artist"],
+            "auc": a[f"auc_{side}"],
+            "top1": a[f"accuracy_{side}"],
+            "finding": a[f"finding_{side}"],
+        }
+        for a in result["artists"]
+    ]
+    encoder = {
+        "name": "tiny",
+        "weights_sha256": "ab",
+        "precision": "fp32",
+        "index": "i.h5",
+        "root_digest": "cd",
+    }
+    return {
+        "encoders": [encoder],
+        "releases": [{"name": release}],
+        "results": [{"release": release, "encoder": "tiny", "artists": rows}],
+    }
+
+
+def test_reports_give_the_overall_figures(result: dict[str, Any]) -> None:
+    base, new = report_of(result, "base", "r1"), report_of(result, "new", "r2")
+    new["results"][0]["artists"] += [
+        {"artist": "ed", "auc": 0.5, "top1": None, "finding": "imitated"},
+        {"artist": "flo", "auc": None, "top1": None, "finding": None},
+    ]
+    found = compare_reports(base, new, testing=TESTING)
+    for name in ("auc", "accuracy"):
+        assert found["figures"][name] == pytest.approx(result["figures"][name], nan_ok=True)
+    assert found["counts"]["significant"] == result["counts"]["significant"]
+    assert set(found) == set(result) and set(found["figures"]) == set(result["figures"])
+    for one, other in zip(found["artists"], result["artists"], strict=True):
+        assert one["auc_change"] == other["auc_change"] and np.isnan(one["p_auc"])
+        assert set(other) - set(one) == {"n_works", "n_base", "n_new"}
+    assert {one["artist"]: one["why"] for one in found["left_out"]} == {
+        "ed": "no figures in r1", "flo": "no figures in r1, no figures in r2",
+    }  # fmt: skip
+    assert found["counts"]["all"]["new"]["findings"]["imitated"] >= 1
+    assert found["shifts"] == {"risen": [], "fallen": []}
+
+
+def test_reports_that_cannot_be_compared(result: dict[str, Any]) -> None:
+    base, new = report_of(result, "base", "r1"), report_of(result, "new", "r2")
+    with pytest.raises(ImindexError, match=r"no release r9\. It has r2"):
+        compare_reports(base, new, "r1", "r9")
+    with pytest.raises(ImindexError, match="several releases: r2, r3"):
+        compare_reports(base, {**new, "releases": [{"name": "r2"}, {"name": "r3"}]})
+    other = {**new, "encoders": [{**new["encoders"][0], "weights_sha256": "ff"}]}
+    with pytest.raises(ImindexError, match="weights_sha256 ab against ff"):
+        compare_reports(base, other)
+    with pytest.raises(ImindexError, match="no encoder in common: they have tiny and big"):
+        compare_reports(base, {**new, "encoders": [{**new["encoders"][0], "name": "big"}]})
+    nobody = {**new, "results": [{**new["results"][0], "artists": []}]}
+    with pytest.raises(ImindexError, match="No artist has figures under both"):
+        compare_reports(base, nobody)

@@ -1,0 +1,196 @@
+"""The report in a headless Chromium: quiet, alone, sortable, and legible on a phone and in the dark."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from retrieval.report import assemble, write
+from retrieval.report_svg import shown
+from tests.support.report_sample import HOSTILE, shared_raw
+
+selenium = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER),
+    reason="no chromium and chromedriver here: apt-get install chromium chromium-driver",
+)
+OPTIONS = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
+)  # fmt: skip
+SORTED = """
+const th = document.querySelectorAll('table.artists')[0].tHead.rows[1].cells;
+const head = [...th].find(one => one.textContent.trim() === arguments[0]);
+head.querySelector('button').click();
+const skipped = [...th].slice(0, head.cellIndex).reduce((sum, one) => sum + one.colSpan, 0);
+const rows = [...document.querySelectorAll('table.artists')[0].tBodies[0].rows];
+return [head.getAttribute('aria-sort'), rows.map(row => row.cells[skipped].dataset.v)];
+"""
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    raw, base = shared_raw()
+    return write(assemble(raw), tmp_path_factory.mktemp("page"), base=base)[0].as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    from selenium.webdriver.chrome.service import Service
+
+    options = selenium.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for option in (*OPTIONS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(option)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = selenium.Chrome(options=options, service=Service(DRIVER))
+    yield driver
+    driver.quit()
+
+
+def open_page(browser: Any, url: str, width: int = 1280, scheme: str = "light") -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500},
+    )
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    browser.get("about:blank")  # or the driver may take the page that is there already for the new one
+    browser.get(url)
+    WebDriverWait(browser, 30).until(lambda b: b.execute_script("return document.readyState") == "complete")
+
+
+def test_console_is_empty_and_no_request_leaves_the_file(browser: Any, url: str) -> None:
+    browser.get_log("browser")
+    browser.get_log("performance")
+    open_page(browser, url)
+    browser.execute_script("document.querySelectorAll('details').forEach(one => one.open = true)")
+    assert browser.get_log("browser") == []
+    asked = [
+        line["message"] for line in browser.get_log("performance") if "requestWillBeSent" in line["message"]
+    ]
+    assert asked and not any('"url":"http' in message for message in asked)
+    names = browser.execute_script("return performance.getEntriesByType('resource').map(one => one.name)")
+    assert all(name.startswith("data:") for name in names)
+    broken = "return [...document.images].filter(one => one.complete && !one.naturalWidth).length"
+    assert (
+        browser.execute_script(broken) == 0 and browser.execute_script("return document.images.length") > 50
+    )
+
+
+def test_other_scripts_are_forbidden(browser: Any, url: str) -> None:
+    open_page(browser, url)
+    browser.execute_script(
+        "const s = document.createElement('script'); s.textContent = 'window.hacked = 1'; document.body.append(s);"
+    )
+    assert browser.execute_script("return window.hacked") is None
+    browser.get_log("browser")
+
+
+@pytest.mark.parametrize("column", ["AUC", "name adj.", "Accuracy", "Works"])
+def test_numbers_sort_both_ways_and_gaps_come_last(browser: Any, url: str, column: str) -> None:
+    open_page(browser, url)
+    rising, first = browser.execute_script(SORTED, column)
+    falling, second = browser.execute_script(SORTED, column)
+    assert (rising, falling) == ("ascending", "descending")
+    known = [float(value) for value in first if value]
+    assert known == sorted(known)
+    assert [float(value) for value in second if value] == sorted(known, reverse=True)
+    for values in (first, second):
+        assert all(values[: len(known)]) and not any(values[len(known) :])
+
+
+def test_names_sort_and_all_rows_stay(browser: Any, url: str) -> None:
+    open_page(browser, url)
+    before = browser.execute_script(SORTED, "Finding")[1]
+    _, rising = browser.execute_script(SORTED, "Artist")
+    _, falling = browser.execute_script(SORTED, "Artist")
+    assert falling == rising[::-1] and len(rising) == len(before) == 13
+    plain = [name for name in rising if name[0].isascii() and name[0].isalpha()]
+    assert plain == sorted(plain, key=str.lower)
+    selector = "table.artists [aria-sort=ascending], table.artists [aria-sort=descending]"
+    first = f"document.querySelector('table.artists').querySelectorAll('{selector}').length"
+    marked = browser.execute_script(f"return {first}")
+    assert marked == 1
+
+
+def test_a_header_sorts_by_keyboard(browser: Any, url: str) -> None:
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    open_page(browser, url)
+    button = browser.find_elements(By.CSS_SELECTOR, "table.artists th button")[0]
+    browser.execute_script("arguments[0].focus()", button)
+    browser.switch_to.active_element.send_keys(Keys.ENTER)
+    assert button.find_element(By.XPATH, "..").get_attribute("aria-sort") == "ascending"
+
+
+def test_names_that_mean_harm_do_nothing(browser: Any, url: str) -> None:
+    from selenium.common.exceptions import NoAlertPresentException
+
+    open_page(browser, url)
+    with pytest.raises(NoAlertPresentException):
+        browser.switch_to.alert.accept()
+    cells = "return [...document.querySelectorAll('table.artists')[0].tBodies[0].rows].map(r => r.cells[0].textContent)"
+    names = browser.execute_script(cells)
+    assert {shown(name) for name in HOSTILE} <= set(names)
+    assert browser.execute_script("return document.scripts.length") == 1
+
+
+def test_a_link_to_an_artist_opens_the_pictures(browser: Any, url: str) -> None:
+    open_page(browser, url)
+    link = "document.querySelectorAll('table.artists tbody th a')[3]"
+    browser.execute_script(f"{link}.click()")
+    opened = f"return document.getElementById({link}.hash.slice(1)).open"
+    assert browser.execute_async_script(
+        f"const done = arguments[0]; setTimeout(() => {{ done((() => {{ {opened} }})()); }}, 50)"
+    )
+
+
+@pytest.mark.parametrize("width", [390, 768, 1280, 1800])
+def test_the_page_never_scrolls_sideways(browser: Any, url: str, width: int) -> None:
+    open_page(browser, url, width)
+    browser.execute_script("document.querySelectorAll('details').forEach(one => one.open = true)")
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+
+
+def test_dark_is_dark_and_legible(browser: Any, url: str) -> None:
+    seen = {}
+    for scheme in ("light", "dark"):
+        open_page(browser, url, scheme=scheme)
+        colours = browser.execute_script(
+            "const s = getComputedStyle(document.body), t = getComputedStyle(document.querySelector('svg text'));"
+            "return [s.backgroundColor, s.color, t.fill, getComputedStyle(document.querySelector('.note')).color]"
+        )
+        paper, *inks = (_luminance(colour) for colour in colours)
+        seen[scheme] = paper
+        for ink in inks:
+            assert (max(paper, ink) + 0.05) / (min(paper, ink) + 0.05) >= 4.5  # WCAG AA
+    assert seen["dark"] < 0.05 < 0.8 < seen["light"]
+
+
+def _luminance(colour: str) -> float:
+    channels = [float(part) / 255 for part in colour[colour.index("(") + 1 : -1].split(",")[:3]]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_it_prints_with_everything_open(browser: Any, url: str, tmp_path: Path) -> None:
+    open_page(browser, url)
+    shut = "return document.querySelectorAll('details:not([open])').length"
+    before = browser.execute_script(shut)
+    printed = browser.execute_cdp_cmd("Page.printToPDF", {"printBackground": True, "preferCSSPageSize": True})
+    data = base64.b64decode(printed["data"])
+    pages = data.count(b"/Type /Page\n") + data.count(b"/Type /Page ")
+    assert data.startswith(b"%PDF") and pages > 10
+    assert data.count(b"/Subtype /Image") > 50
+    assert browser.execute_script(shut) == before > 20

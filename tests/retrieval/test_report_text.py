@@ -1,0 +1,140 @@
+"""The report's sentences and figures: never more than was found."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retrieval.evidence import CANNOT_TELL, IMITATED, NAME_MATTERS, NOT_SHOWN
+from retrieval.report import assemble
+from retrieval.report_figures import figures
+from retrieval.report_limits import limits, shares_text_encoder
+from retrieval.report_svg import fit
+from retrieval.report_text import answer, p_value, percent
+from tests.support.report_sample import STRONG, WEAK, enlarged, shared_raw
+
+
+@pytest.fixture
+def raw() -> dict[str, Any]:
+    return shared_raw()[0]
+
+
+@pytest.fixture(scope="module")
+def report() -> dict[str, Any]:
+    return assemble(shared_raw()[0])
+
+
+def result_of(report: dict[str, Any], release: str) -> dict[str, Any]:
+    """By the first encoder."""
+    return next(one for one in report["results"] if one["release"] == release)
+
+
+def test_answer_is_two_sentences_that_say_how_sure(report: dict[str, Any]) -> None:
+    for text, release in zip(report["answer"], (WEAK, STRONG), strict=True):
+        summary = result_of(report, release)["summary"]
+        assert text.startswith(f"{release}: of 13 artists, ")
+        assert len(re.findall(r"\.(?= [A-Z]|$)", text)) == 2
+        assert percent(summary["accuracy"], 1) in text and "95 % interval" in text
+        for label, words in (
+            (NAME_MATTERS, "for {} the name matters"),
+            (NOT_SHOWN, "for {} no imitation is shown"),
+        ):
+            n = summary["findings"][label]
+            assert (words.format(n) in text) == (n > 0)
+        n = summary["findings"][IMITATED]
+        assert f"{n or 'none'} {'is' if n <= 1 else 'are'} found imitated" in text
+        assert "not imitated" not in text
+
+
+def test_answer_speaks_of_imitation_only_where_names_were_compared(report: dict[str, Any]) -> None:
+    result = json.loads(json.dumps(result_of(report, STRONG)))
+    counts = dict.fromkeys(result["summary"]["findings"], 0)
+    result["summary"]["findings"] = {**counts, "nearer than other artists": 3, "not shown": 1}
+    text = answer("r", [result], None)
+    assert "for 3 the pictures are nearer than for other artists" in text and "found imitated" not in text
+    result["summary"]["findings"] = {**counts, IMITATED: 1, "not shown": 4}
+    assert "1 is found imitated and for 4 no imitation is shown" in answer("r", [result], None)
+    result["summary"]["findings"] = {**counts, CANNOT_TELL: 5}
+    assert "of 13 artists, 5 cannot be judged" in answer("r", [result], None)
+
+
+@given(st.floats(0, 1, exclude_min=True))
+def test_p_is_never_0(p: float) -> None:
+    text = p_value(p)
+    assert not re.fullmatch(r"[0.]+( × .*)?", text)
+    if "×" not in text and "<" not in text:
+        assert float(text) == pytest.approx(p, abs=0.00051)
+
+
+@given(st.floats(-1, 1), st.integers(0, 1))
+def test_percent_says_none_or_all_only_of_none_or_all(share: float, digits: int) -> None:
+    text = percent(share, digits)
+    assert (float(re.sub(r"[^0-9.]", "", text)) == 0) <= (share == 0)
+    assert text.lstrip("−") not in ("100 %", "100.0 %") or abs(share) == 1
+    assert text.startswith("−") == (share < 0)
+
+
+@pytest.mark.parametrize(
+    ("model", "text_encoder", "same"),
+    [
+        ("ViT-L-14/openai", "CLIPTextModel openai/clip-vit-large-patch14", True),
+        ("ViT-L-14-quickgelu/openai", "openai/clip-vit-large-patch14", True),
+        ("ViT-L-14-336/openai", "CLIPTextModel openai/clip-vit-large-patch14", False),
+        ("ViT-L-14/laion2b_s32b_b82k", "CLIPTextModel openai/clip-vit-large-patch14", False),
+        ("ViT-bigG-14/laion2b_s39b_b160k", "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k", True),
+        ("ViT-H-14/laion2b_s32b_b79k", "laion/CLIP-ViT-H-14-laion2B-s32B-b79K", True),
+        ("ViT-B-32/openai", "T5EncoderModel google/t5-v1_1-xxl", False),
+        ("", "CLIPTextModel", False),
+    ],
+)
+def test_shared_text_encoders_are_recognised(model: str, text_encoder: str, same: bool) -> None:
+    assert shares_text_encoder(model, text_encoder) is same
+
+
+def test_limits_are_those_of_this_audit(report: dict[str, Any]) -> None:
+    titles = [one["title"] for one in report["limits"]]
+    text = " ".join(one["text"] for one in report["limits"])
+    assert "Generator and encoder share a text encoder" in titles
+    assert "Text encoder not known" in titles
+    assert "Artists that second cannot tell apart" in titles
+    assert "Blocked pictures" in titles and "Pictures that could not be read" in titles
+    assert "The plan was changed after it was registered" in titles
+    assert "What a p-value is not" in titles and "“Not shown” is not “not imitated”" in titles
+    assert "Nobody Inparticular" in text and "One encoder" not in titles and "No invented names" not in titles
+    clean = json.loads(json.dumps(report))
+    clean["rejects"], clean["plan"]["amendments"], clean["encoders"] = [], [], clean["encoders"][:1]
+    clean["releases"] = [{**one, "blocked": [], "text_encoders": ["T5"]} for one in clean["releases"]]
+    clean["results"] = clean["results"][:1]
+    clean["results"][0]["summary"].update(adjust="holm", level=0.05, family=11, n_placebo_names=0)
+    titles = [one["title"] for one in limits(clean)]
+    assert {"One encoder", "No invented names", "Too few names to compare with"} <= set(titles)
+    gone = ("share a text", "Blocked", "could not be read", "was changed", "not known", "not for releases")
+    assert not any(part in title for part in gone for title in titles)
+
+
+def test_figures_are_well_formed_and_say_what_they_show(report: dict[str, Any], raw: dict[str, Any]) -> None:
+    for one in (result_of(report, STRONG), assemble(enlarged(raw, 70))["results"][0]):
+        made = figures("x", one)
+        assert len(made) == 6
+        for figure in made:
+            root = ElementTree.fromstring(figure.svg)
+            said = {element.tag: element.text for element in root if element.tag in ("title", "desc")}
+            assert said["title"] == figure.title and said["desc"] == figure.reading
+            assert figure.reading.endswith(".")
+            width = float(root.attrib["width"])
+            for element in root.iter():
+                assert not {"None", "nan"} & set(re.split(r"[ ,(]", " ".join(element.attrib.values())))
+                for key in ("x", "x1", "x2", "cx"):
+                    assert -1 <= float(element.attrib.get(key, 0)) <= width + 1
+    drawn = ElementTree.fromstring(made[0].svg)
+    assert len([e for e in drawn.iter() if e.attrib.get("class") == "label"]) == 70
+
+
+def test_names_are_cut_to_the_room_there_is() -> None:
+    assert fit("Ada", 100) == "Ada" and fit("W" * 300, 100).endswith("…") and len(fit("W" * 300, 100)) < 12

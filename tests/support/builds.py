@@ -1,0 +1,38 @@
+"""What tests that build an index share: a tree of pictures, an encoder that counts, a checked digest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from indexer.encoder import Encoder
+from indexer.lazy_encoder import LazyEncoder
+from indexer.store import Index, recompute_root_digest
+
+TREE = {"works/ada": 7, "works/bo": 5, "imitations/r1/ada": 6, "imitations/r1/bo": 6, "control": 3}
+
+
+class Counting(LazyEncoder):
+    """Hands out an encoder, on turns with the decoding, and counts the pictures that go through it."""
+
+    takes_all_processors = True
+
+    def __init__(self, encoder: Encoder, batch_size: int = 4):
+        super().__init__(lambda: self, batch_size, encoder.info)  # type: ignore[arg-type,return-value]
+        self._real = encoder
+        self.count = 0
+
+    def get(self) -> Counting:  # type: ignore[override]
+        return self
+
+    def encode_images(self, pixels: torch.Tensor) -> np.ndarray:
+        self.count += len(pixels)
+        return self._real.encode_images(pixels)
+
+
+def digest(path: Path) -> str:
+    with Index(path) as index:
+        assert recompute_root_digest(index) == index.root_digest
+        return index.root_digest

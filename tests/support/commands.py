@@ -1,0 +1,48 @@
+"""Run commands in this process, and look at how they are written in documents."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+
+import click
+from click.testing import CliRunner, Result
+
+from imindex import main
+from tests.support.places import ROOT
+
+
+def run(*words: object, code: int = 0) -> Result:
+    result = CliRunner().invoke(main, [str(word) for word in words])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == code, result.output
+    assert code == 0 or "Traceback" not in result.output
+    return result
+
+
+def last_line(result: Result) -> str:
+    return result.stdout.rstrip().splitlines()[-1]
+
+
+def imported_by(*words: str) -> set[str]:
+    code = "import json, sys\nfrom imindex import main\ntry:\n main(sys.argv[1:])\nexcept SystemExit: pass\n"
+    code += "print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def check_line(line: str) -> None:
+    """A command line, as written in README or help, is one that the command would take."""
+    words = shlex.split(line, comments=True)
+    command = main.get_command(click.Context(main), words[1])  # type: ignore[attr-defined]
+    assert command is not None, f"no such command: {line}"
+    rest = words[2:]
+    if isinstance(command, click.Group):
+        _, command, rest = command.resolve_command(click.Context(command), rest)
+        assert command is not None, line
+    command.make_context(words[1], rest)  # raises on an unknown option

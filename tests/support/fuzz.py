@@ -1,0 +1,61 @@
+"""Decode broken pictures as a build does, in this process: it is to be run in one that may die.
+
+    python -m tests.support.fuzz SEED SECONDS COUNT FOLDER [jpeg]
+
+What is being decoded lies in FOLDER/now while it is, so that it is there after a crash. Anything but BadPicture ends
+it.
+With `jpeg`, only what a build decodes in its own process; else only what it leaves to decoder processes.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+
+from indexer import rgb
+from indexer.errors import BadPicture
+from indexer.limits import Limits
+from tests.support.mutations import mutations
+
+HANG = 30
+
+
+def main(seed: int, seconds: float, count: int, folder: Path, jpeg: bool) -> None:
+    limits = Limits(max_pixels=20_000_000)
+    if jpeg:
+        from indexer.images import Preprocess, decode
+
+        preprocess = Preprocess((32, 32), (0.5,) * 3, (0.5,) * 3)
+    until, done, fine, slowest = time.monotonic() + seconds, 0, 0, 0.0
+    for number, (name, data) in enumerate(mutations(seed)):
+        if done == count or time.monotonic() > until:
+            break
+        if rgb.is_plain_jpeg(data) != jpeg:
+            continue
+        (folder / "now").write_bytes(data)
+        (folder / "name").write_text(f"{name}, seed {seed}, number {number}")
+        signal.alarm(HANG)
+        started = time.monotonic()
+        try:
+            if jpeg:
+                fine += decode(data, preprocess, limits=limits, elsewhere=_no_picture).width > 0
+            else:
+                fine += rgb.read(data, limits).mode == "RGB"
+        except BadPicture as error:
+            assert str(error)
+        finally:
+            signal.alarm(0)
+        slowest = max(slowest, time.monotonic() - started)
+        done += 1
+    print(json.dumps({"decoded": done, "fine": fine, "slowest": slowest}))
+
+
+def _no_picture(_: bytes) -> None:
+    raise BadPicture("a plain JPEG whose mode or rotation is for Pillow, which the other run is about")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]), sys.argv[5:] == ["jpeg"])

@@ -1,0 +1,202 @@
+"""The figures of an audit's report, computed again by other means: NumPy, SciPy, scikit-learn, statsmodels, Pillow.
+
+Nothing here comes from `retrieval` or `stats`. It starts from what anyone has: report.json, the folder that
+`imindex export` writes, the pictures, and the encoder's folder (for the texts, by open_clip itself). Definitions are
+those of stats/METHODS.md and the docstrings. Figures that rest on random draws are drawn again, and must lie where such
+draws fall; all others must be equal to 1e-9. `check` returns what differs, each with its place in the report.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from tests.support.recompute_draws import Check
+from tests.support.recompute_matching import Gaps, matching
+from tests.support.recompute_naming import classification
+from tests.support.recompute_world import Array, Export, Row, Seen, read_export
+
+MOST_LISTED = 200
+
+
+def check(
+    report: Mapping[str, Any],
+    exports: Mapping[str, Path],
+    models: Mapping[str, Path],
+    tested: Sequence[str],
+    placebos: Mapping[str, Sequence[str]],
+) -> list[str]:
+    """Compute every figure of the results again; return what differs.
+
+    Parameters
+    ----------
+    report : mapping
+        report.json.
+    exports, models : mapping of encoder to Path
+        What `imindex export` wrote; the folder that open_clip loads.
+    tested : sequence of str
+    placebos : mapping of release to names
+    """
+    done, plan = Check(), report["plan"]
+    done.same("plan.artists", plan["artists"], list(tested))
+    read = {name: read_export(folder) for name, folder in exports.items()}
+    gaps = {name: Gaps(export) for name, export in read.items()}
+    for result in report["results"]:
+        release, encoder = result["release"], result["encoder"]
+        seen = Seen(read[encoder], release, placebos[release], models[encoder], plan,
+                    plan["label_templates"])  # fmt: skip
+        here = done.at(f"{release}/{encoder}")
+        rows = {row["artist"]: row for row in result["artists"]}
+        here.same("artists", list(rows), list(tested))
+        classification(here, seen, result, rows)
+        matching(here, seen, gaps[encoder], result, rows)
+        galleries(here, seen, rows)
+        near_copies(here, seen, result, rows)
+    for one in report["releases"]:
+        _release(done.at(f"releases.{one['name']}"), one, next(iter(read.values())), placebos[one["name"]])
+    for release, text in zip(report["releases"], report["answer"], strict=True):
+        first = next(r["summary"] for r in report["results"] if r["release"] == release["name"])
+        for figure in (f"{100 * first['accuracy']:.1f} %", f"{first['auc']:.2f}"):
+            done.same(f"answer.{release['name']}: {figure}", figure in text, True)
+    _agreement(done.at("agreement"), report)
+    return done.problems
+
+
+# What is shown
+
+
+def galleries(here: Check, seen: Seen, rows: Mapping[str, Row]) -> None:
+    """Histograms of ranks, and works beside their nearest own imitation."""
+    paths, prompts, seeds = (seen.export.columns[key] for key in ("path", "prompt", "seed"))
+    for name, row in rows.items():
+        mine, own = np.flatnonzero(seen.work_artist == name), seen.asked == name
+        table = seen.similarity[mine]
+        nearer = 1 - seen.cell(name)
+        n = int((~own).sum())
+        bins = np.minimum(np.rint(nearer * 2 * n).astype(int) * 20 // (2 * n), 19)
+        here.same(
+            f"{name}.rank_histogram", row["rank_histogram"], np.bincount(bins.ravel(), minlength=20).tolist()
+        )
+        best = np.where(own, table, -np.inf).argmax(axis=1)
+        cosine = table[np.arange(len(mine)), best]
+        rank = (table[:, ~own] >= cosine[:, None]).sum(axis=1) + 1
+        order = sorted(range(len(mine)), key=lambda w: (rank[w], -cosine[w], w))
+        some = min(6, len(order))
+        chosen = [order[round(k * (len(order) - 1) / max(1, some - 1))] for k in range(some)]
+        here.same(f"{name}.neighbours, number", len(row["neighbours"]), some)
+        for place, (said, work) in enumerate(zip(row["neighbours"], chosen, strict=False)):
+            made = seen.made[best[work]]
+            wanted = {
+                "work": paths[seen.works[mine[work]]], "imitation": paths[made], "prompt": prompts[made],
+                "seed": int(seeds[made]), "rank": int(rank[work]), "cosine": min(float(cosine[work]), 1.0),
+            }  # fmt: skip
+            for key, value in wanted.items():
+                here.same(f"{name}.neighbours.{place}.{key}", said[key], value)
+
+
+SAME_WORK = 0.98
+"""Works that are as much alike are one work twice (AUDITS.md), and no series."""
+
+
+def near_copies(here: Check, seen: Seen, result: Row, rows: Mapping[str, Row]) -> None:
+    """Imitations very near one work; how alike the pixels are, by Pillow."""
+    said, export, threshold = result["copies"], seen.export, seen.plan["copy_threshold"]
+    known, columns = export.where("works", "background"), export.columns
+    table = export.vectors[seen.made] @ export.vectors[known].T
+    nearest, cosine = table.argmax(axis=1), table.max(axis=1)
+    near = sorted(np.flatnonzero(cosine >= threshold), key=lambda k: (-cosine[k], k))
+    look = _looks(export)
+    here.same("copies.threshold", said["threshold"], threshold)
+    here.same("copies.composition_threshold", said["composition_threshold"], 0.8)
+    here.same("copies.n_candidates", said["n_candidates"], len(near))
+    here.same("copies.n_looked_at", said["n_looked_at"], len(near))
+    here.same("copies.pairs, number", len(said["pairs"]), len(near))
+    if len(near) > MOST_LISTED:
+        raise ValueError("More candidates than are listed: which ones are is not computed again.")
+    for place, (pair, k) in enumerate(zip(said["pairs"], near, strict=False)):
+        made, work = seen.made[k], known[nearest[k]]
+        at = f"copies.{place}"
+        for key, column, row in (
+            ("artist", "artist", made), ("imitation", "path", made), ("prompt", "prompt", made),
+            ("seed", "seed", made), ("work", "path", work), ("work_artist", "artist", work),
+        ):  # fmt: skip
+            here.same(f"{at}.{key}", pair[key], columns[column][row])
+        here.same(f"{at}.cosine", pair["cosine"], min(1.0, float(cosine[k])))
+        same = columns["sha256"][made] == columns["sha256"][work]
+        mine = known[(columns["artist"][known] == columns["artist"][work])
+                     & (columns["sha256"][known] != columns["sha256"][work])]  # fmt: skip
+        mine = mine[np.argsort(-(export.vectors[mine] @ export.vectors[work]), kind="stable")[:50]]
+        alike = [look(int(one), int(work)) for one in mine]
+        series = max((value for value in alike if value < SAME_WORK), default=None)
+        here.same(f"{at}.same_bytes", pair["same_bytes"], bool(same))
+        here.same(f"{at}.composition", pair["composition"], look(int(made), int(work)), room=0.03)
+        here.same(f"{at}.series", pair["series"], series, room=0.03)
+        near_enough = pair["series"] is None or 1 - pair["composition"] <= (1 - pair["series"]) / 2
+        here.same(f"{at}.copy", pair["copy"], bool(same or (pair["composition"] >= 0.8 and near_enough)))
+    counted = Counter(pair["artist"] for pair in said["pairs"] if pair["copy"])
+    for name, row in rows.items():
+        here.same(f"{name}.copies", row["copies"], counted[name])
+    here.same("summary.n_copies", result["summary"]["n_copies"], sum(counted.values()))
+
+
+def _looks(export: Export) -> Callable[[int, int], float]:
+    """Pearson's correlation of two pictures at 32 x 32 pixels, mirrored or not."""
+    seen: dict[int, Array] = {}
+    folder = export.folder.parent / json.loads((export.folder / "index.json").read_text())["index"]
+
+    def small(row: int) -> Array:
+        if row not in seen:
+            with Image.open(folder.parent / export.columns["path"][row]) as image:
+                pixels = image.convert("RGB").resize((32, 32), Image.Resampling.BICUBIC)
+            seen[row] = np.asarray(pixels, np.float64)
+        return seen[row]
+
+    def alike(a: int, b: int) -> float:
+        one, two = small(a), small(b)
+        if min(np.ptp(pixels, axis=(0, 1)).max() for pixels in (one, two)) == 0:
+            return 0.0
+        one, two = (pixels - pixels.mean(axis=(0, 1)) for pixels in (one, two))
+        return max(float(np.corrcoef(one.ravel(), other.ravel())[0, 1]) for other in (two, two[:, ::-1]))
+
+    return alike
+
+
+def _release(here: Check, said: Row, export: Export, placebos: Sequence[str]) -> None:
+    made = export.where("imitations", collection=said["name"])
+    asked = export.columns["artist"][made]
+    for key, wanted in (
+        ("n_imitations", len(made)), ("n_placebo_names", len(placebos)),
+        ("n_placebo_pictures", int(np.isin(asked, placebos).sum())),
+        ("n_controls", len(export.where("control", collection=said["name"]))),
+    ):  # fmt: skip
+        here.same(key, said[key], wanted)
+
+
+def _agreement(here: Check, report: Mapping[str, Any]) -> None:
+    """Of the artists whom every encoder can judge, how many have one finding."""
+    encoders = [one["name"] for one in report["encoders"]]
+    if len(encoders) < 2:
+        here.same("", report["agreement"], None)
+        return
+    here.same(
+        "releases", [a["release"] for a in report["agreement"]], [r["name"] for r in report["releases"]]
+    )
+    for said in report["agreement"]:
+        own = [r for r in report["results"] if r["release"] == said["release"]]
+        found = list(zip(*([row["finding"] for row in r["artists"]] for r in own), strict=True))
+        judged = [not {"this encoder cannot tell", "not tested"} & set(one) for one in found]
+        agree = [len(set(one)) == 1 for one in found]
+        n, same = sum(judged), sum(j and a for j, a in zip(judged, agree, strict=True))
+        for key, wanted in (
+            ("encoders", encoders), ("n_judged", n), ("n_agree", same), ("share", same / n if n else None),
+        ):  # fmt: skip
+            here.same(f"{said['release']}.{key}", said[key], wanted)
+        for one, findings, j, a in zip(said["artists"], found, judged, agree, strict=True):
+            here.same(f"{said['release']}.{one['artist']}", [one["findings"], one["agree"]],
+                      [list(findings), a if j else None])  # fmt: skip

@@ -1,0 +1,366 @@
+"""Comparisons of two releases, computed again; see `recompute`."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from tests.support.recompute_draws import (
+    DRAWN,
+    Array,
+    Check,
+    clopper_pearson,
+    ends,
+    p_window,
+    unit_counts,
+    weighted_means,
+    widened,
+    window,
+)
+from tests.support.recompute_naming import label_scores
+from tests.support.recompute_world import FEWEST_PROMPTS, METHODS, SIGNIFICANT, Row, Seen, read_export
+
+Pair = tuple[Any, Any]
+
+
+def check_comparisons(
+    report: Mapping[str, Any],
+    exports: Mapping[str, Path],
+    models: Mapping[str, Path],
+    placebos: Mapping[str, Sequence[str]],
+) -> list[str]:
+    """Compute every figure of the comparisons again; arguments as `recompute.check`."""
+    done, plan = Check(), report["plan"]
+    for one in report["comparisons"]:
+        read = read_export(exports[one["encoder"]])
+        sides = [
+            Side(Seen(read, one[side]["release"], placebos[one[side]["release"]], models[one["encoder"]],
+                      plan, plan["label_templates"]))
+            for side in ("base", "new")
+        ]  # fmt: skip
+        here = done.at(f"{one['new']['release']} against {one['base']['release']}/{one['encoder']}")
+        findings = [
+            next({row["artist"]: row["finding"] for row in r["artists"]}
+                 for r in report["results"] if (r["release"], r["encoder"]) == (one[s]["release"], one["encoder"]))
+            for s in ("base", "new")
+        ]  # fmt: skip
+        _comparison(here, one, sides, findings, plan["tests"])
+    return done.problems
+
+
+class Side:
+    """One release of a comparison, and whether each of its pictures is named rightly."""
+
+    def __init__(self, seen: Seen):
+        self.seen = seen
+        scores, asked, labels, _ = label_scores(seen, set(seen.asked) - set(seen.placebos))
+        self.scores, self.labels = scores, labels
+        self.named = ~np.isin(seen.asked, seen.placebos)
+        self.own = scores[np.arange(len(asked)), [labels.index(name) for name in asked]]
+        self.candidates = {labels[c] for c in np.flatnonzero(np.isfinite(scores[0]))}
+
+    def right(self, artist: str, common: set[str]) -> Array:
+        """Whether each own imitation is named rightly among the labels that both releases have."""
+        columns = [c for c, name in enumerate(self.labels) if name in common]
+        right = (self.scores[:, columns] >= self.own[:, None]).sum(axis=1) == 1
+        return right[self.seen.asked[self.named] == artist]
+
+
+def _comparison(here: Check, said: Row, sides: Sequence[Side], findings: Sequence[Row], tests: Row) -> None:
+    asked = [set(side.seen.asked) - set(side.seen.placebos) for side in sides]
+    works = set(sides[0].seen.work_artist)
+    names = sorted(asked[0] & asked[1] & works)
+    here.same("artists", [row["artist"] for row in said["artists"]], names)
+    here.same("left_out", sorted(one["artist"] for one in said["left_out"]),
+              sorted((asked[0] | asked[1] | works) - set(names)))  # fmt: skip
+    here.same("n_artists", said["n_artists"], len(names))
+    common = sides[0].candidates & sides[1].candidates
+    for row in said["artists"]:
+        _artist(here.at(row["artist"]), row, sides, common, findings, tests)
+    for figure in ("auc", "accuracy"):
+        raw = [row[f"p_{figure}"] for row in said["artists"]]
+        for method, name in METHODS.items():
+            for row, p in zip(said["artists"], multipletests(raw, method=name)[1], strict=True):
+                here.at(row["artist"]).same(f"p_{figure}_{method}", row[f"p_{figure}_{method}"], p)
+        table = np.array([[row[f"{figure}_{s}"] for s in ("base", "new")] for row in said["artists"]])
+        _overall(here.at(f"figures.{figure}"), said["figures"][figure], table, tests)
+    for way, sign in (("risen", 1), ("fallen", -1)):
+        called = [row["artist"] for row in said["artists"] if row["auc_shared_change"] * sign > 0
+                  and row[f"p_auc_{tests['adjust']}"] <= tests["level"] * (1 + 1e-12)]  # fmt: skip
+        here.same(f"shifts.{way}", said["shifts"][way], called)
+    counts = said["counts"]
+    for side, found in zip(("base", "new"), findings, strict=True):
+        compared, everybody = [found[name] for name in names], counts["all"][side]
+        for key, listed in (("", compared), ("all.", list(found.values()))):
+            one = everybody if key else {what: counts[what][side] for what in ("significant", "findings")}
+            here.same(
+                f"counts.{key}significant.{side}", one["significant"], sum(f in SIGNIFICANT for f in listed)
+            )
+            here.same(f"counts.{key}findings.{side}", one["findings"], dict(Counter(listed)))
+        n_tested = sum(finding != "not tested" for finding in found.values())
+        here.same(f"counts.all.n.{side}", counts["all"][side]["n"], n_tested)
+    changed = [{"artist": n, "from": findings[0][n], "to": findings[1][n]} for n in names
+               if findings[0][n] != findings[1][n]]  # fmt: skip
+    here.same("counts.changed", counts["changed"], changed)
+    only_new = sorted(n for n, finding in findings[1].items() if n not in names and finding != "not tested")
+    here.same("counts.not_compared", counts["not_compared"], only_new)
+
+
+# One artist
+
+
+class Design:
+    """What prompts and seeds of two sets allow to exchange and to draw; in the order of both."""
+
+    def __init__(self, prompts: Pair, seeds: Pair):
+        self.order = [
+            sorted(range(len(p)), key=lambda k: (p[k], s[k])) for p, s in zip(prompts, seeds, strict=True)
+        ]
+        self.prompts = [[p[k] for k in order] for p, order in zip(prompts, self.order, strict=True)]
+        ordered = [[s[k] for k in order] for s, order in zip(seeds, self.order, strict=True)]
+        kinds = [sorted(set(p)) for p in self.prompts]
+        sizes = [len(p) for p in self.prompts]
+        repeated = any(len(k) < n for k, n in zip(kinds, sizes, strict=True))
+        enough = min(map(len, kinds)) >= FEWEST_PROMPTS
+        keys = list(zip(self.prompts[0], ordered[0], strict=True))
+        matched = ordered[0] == ordered[1] and min(ordered[0]) >= 0 and len(set(keys)) == len(keys)
+        self.held_fixed, self.approximate = repeated and not enough, False
+        by_prompt = [[k.index(one) for one in p] for k, p in zip(kinds, self.prompts, strict=True)]
+        by_picture = [list(range(n)) for n in sizes]
+        if self.prompts[0] == self.prompts[1] and (not repeated or matched):
+            self.name, self.joint = "pairs", True
+            self.units = by_prompt if repeated and enough else by_picture
+        elif kinds[0] == kinds[1]:
+            self.name, self.joint = "pictures within prompts", enough
+            self.units = by_prompt if enough else by_picture
+        else:
+            self.name, self.joint = "prompts" if repeated else "pictures", False
+            self.units = by_prompt if enough else by_picture
+            times = {n for p in self.prompts for n in Counter(p).values()}
+            self.approximate = repeated and len(times) > 1
+        self.n_units = [len(set(units)) for units in self.units]
+
+    def p(self, base: Array, new: Array, n_resamples: int) -> Any:
+        """p of the exchange, two-sided: a number if it can go through all, else where it falls."""
+        if self.name == "pairs":
+            return _flips(new - base, n_resamples)
+        strata = [np.unique(p, return_inverse=True)[1] for p in self.prompts]
+        if self.name == "prompts":
+            base, new = (
+                np.array([values[s == k].mean() for k in range(s.max() + 1)])
+                for values, s in zip((base, new), strata, strict=True)
+            )
+        if self.name != "pictures within prompts" or strata[0].max() == 0:
+            strata = [np.zeros(len(base), int), np.zeros(len(new), int)]
+        return _exchanged(base, new, strata, n_resamples, exact=self.name != "pictures within prompts"
+                          or len(set(self.prompts[0])) == 1)  # fmt: skip
+
+
+def _flips(differences: Array, n_resamples: int) -> Any:
+    """Both signs of every difference; those as large as the true mean, or larger."""
+    n, observed = len(differences), abs(differences.mean())
+    tie = 1e-13 * np.abs(differences).mean()
+    if 2**n <= n_resamples + 1:
+        signs = np.array(list(itertools.product((1, -1), repeat=n)))
+        return float((np.abs(signs @ differences / n) >= observed - tie).mean())
+    drawn = np.random.default_rng(8).choice((-1, 1), (20_000, n)) @ differences / n
+    return p_window(float((np.abs(drawn) >= observed - tie).mean()), len(drawn), n_resamples)
+
+
+def _exchanged(base: Array, new: Array, strata: Sequence[Array], n_resamples: int, *, exact: bool) -> Any:
+    """Labels exchanged within strata; twice the smaller side."""
+    values, where = np.concatenate([base, new]), np.concatenate(strata)
+    is_new = np.arange(len(values)) >= len(base)
+    observed = new.mean() - base.mean()
+    tie = 1e-13 * max(1e-300, np.abs(values).max())
+    if exact and math.comb(len(values), len(new)) <= n_resamples + 1:
+        labels = [
+            np.isin(np.arange(len(values)), c) for c in itertools.combinations(range(len(values)), len(new))
+        ]
+    else:
+        random, n_drawn = np.random.default_rng(9), 20_000
+        labels = np.empty((n_drawn, len(values)), bool)
+        for stratum in np.unique(where):
+            mine = np.flatnonzero(where == stratum)
+            labels[:, mine] = random.permuted(np.repeat(is_new[mine][None], n_drawn, axis=0), axis=1)
+        exact = False
+    labels = np.array(labels, float)
+    null = labels @ values / len(new) - (1 - labels) @ values / len(base)
+    smaller = min((null >= observed - tie).mean(), (null <= observed + tie).mean())
+    if exact:
+        return min(1.0, 2 * float(smaller))
+    low, high = p_window(float(smaller), len(null), n_resamples)
+    return min(1.0, 2 * low), min(1.0, 2 * high)
+
+
+def _artist(
+    here: Check, row: Row, sides: Sequence[Side], common: set[str], findings: Sequence[Row], tests: Row
+) -> None:
+    name = row["artist"]
+    owns = [side.seen.made[side.seen.asked == name] for side in sides]
+    cells = [side.seen.cell(name) for side in sides]
+    seeds = [side.seen.export.columns["seed"][rows].tolist() for side, rows in zip(sides, owns, strict=True)]
+    design = Design(
+        tuple(side.seen.prompts(rows) for side, rows in zip(sides, owns, strict=True)), tuple(seeds)
+    )
+    cells = [cell[:, order] for cell, order in zip(cells, design.order, strict=True)]
+    shared = [values[order] for values, order in zip(_shared(sides, name), design.order, strict=True)]
+    right = [
+        side.right(name, common)[order].astype(float) for side, order in zip(sides, design.order, strict=True)
+    ]
+    auc, share = [cell.mean() for cell in cells], [values.mean() for values in right]
+    for key, wanted in (
+        ("n_works", len(cells[0])), ("n_base", cells[0].shape[1]), ("n_new", cells[1].shape[1]),
+        ("auc_base", auc[0]), ("auc_new", auc[1]), ("auc_change", auc[1] - auc[0]),
+        ("auc_shared_change", shared[1].mean() - shared[0].mean()),
+        ("accuracy_base", share[0]), ("accuracy_new", share[1]), ("accuracy_change", share[1] - share[0]),
+        ("finding_base", findings[0][name]), ("finding_new", findings[1][name]), ("design", design.name),
+        ("prompts_held_fixed", design.held_fixed), ("approximate", design.approximate),
+    ):  # fmt: skip
+        here.same(key, row[key], wanted)
+    here.within("p_auc", row["p_auc"], design.p(*shared, tests["n_resamples"]))
+    here.within("p_accuracy", row["p_accuracy"], design.p(*right, tests["n_resamples"]))
+    for figure, (low, high) in (
+        ("auc", _auc_ends(cells, design, tests)), ("accuracy", _share_ends(right, design, tests)),
+    ):  # fmt: skip
+        here.within(f"{figure}_low", row[f"{figure}_low"], low)
+        here.within(f"{figure}_high", row[f"{figure}_high"], high)
+
+
+def _shared(sides: Sequence[Side], name: str) -> list[Array]:
+    """The own imitations' scores among both releases' imitations of other names, mean over works."""
+    tables = [side.seen.similarity[side.seen.work_artist == name] for side in sides]
+    own = [side.seen.asked == name for side in sides]
+    others = np.concatenate([table[:, ~mine] for table, mine in zip(tables, own, strict=True)], axis=1)[
+        :, None, :
+    ]
+    mine = [table[:, some][:, :, None] for table, some in zip(tables, own, strict=True)]
+    return [((m > others).mean(axis=2) + (m == others).mean(axis=2) / 2).mean(axis=0) for m in mine]
+
+
+def _auc_ends(cells: Sequence[Array], design: Design, tests: Row) -> Pair:
+    """Works are drawn once for both releases, and common prompts or pairs too."""
+    n_works, least = len(cells[0]), min(design.n_units)
+    if min(n_works, least) < 2:
+        return math.nan, math.nan
+    many = DRAWN * tests["n_resamples"]
+    rows, first = unit_counts(n_works, many), unit_counts(design.n_units[0], many)
+    second = first if design.joint else unit_counts(design.n_units[1], many)
+    drawn = [
+        weighted_means(cell, rows, counts[:, units])
+        for cell, counts, units in zip(cells, (first, second), design.units, strict=True)
+    ]
+    tail = widened(tests, min(n_works, least))
+    if min(np.ptp(one) for one in drawn) > 1e-12:
+        return ends(drawn[1] - drawn[0], tail, tests["n_resamples"])
+    own = [
+        ends(one, tail, tests["n_resamples"]) if np.ptp(one) > 1e-12
+        else clopper_pearson(cell.mean() * min(n_works, n), min(n_works, n), tests["confidence_level"])
+        for one, cell, n in zip(drawn, cells, design.n_units, strict=True)
+    ]  # fmt: skip
+    return squares([cell.mean() for cell in cells], own, 0.0)
+
+
+def _share_ends(right: Sequence[Array], design: Design, tests: Row) -> Pair:
+    """The releases' own intervals added as squares (Newcombe 1998), with the correlation of what is paired."""
+    own = []
+    for values, units, n in zip(right, design.units, design.n_units, strict=True):
+        sums = np.bincount(units, values)
+        sizes = np.bincount(units)
+        if n == len(values):
+            own.append(clopper_pearson(values.sum(), n, tests["confidence_level"]))
+        elif n == 1:
+            return math.nan, math.nan
+        elif np.ptp(sums / sizes) < 1e-12:
+            own.append(clopper_pearson(values.mean() * n, n, tests["confidence_level"]))
+        else:
+            drawn = unit_counts(n, DRAWN * tests["n_resamples"])
+            own.append(ends(drawn @ sums / (drawn @ sizes), widened(tests, n), tests["n_resamples"]))
+    phi = 0.0
+    if design.joint:
+        a, b = (np.bincount(u, v) / np.bincount(u) for v, u in zip(right, design.units, strict=True))
+        spread = a.std() * b.std()
+        if spread > 1e-12:
+            covariance = np.cov(a, b, bias=True)[0, 1]
+            covariance = max(0.0, covariance - 1 / (2 * len(a))) if covariance > 0 else covariance
+            phi = float(np.clip(covariance / spread, -1, 1))
+    return squares([values.mean() for values in right], own, phi)
+
+
+def squares(estimates: Sequence[float], own: Sequence[Pair], phi: float) -> Pair:
+    """Newcombe's interval of a difference; a window where an end of the two intervals is one."""
+
+    def each(end: Any) -> tuple[float, ...]:
+        return end if isinstance(end, tuple) else (end,)
+
+    def reach(a: float, b: float) -> float:
+        return math.sqrt(max(0.0, a * a + b * b - 2 * phi * a * b))
+
+    change = estimates[1] - estimates[0]
+    (base_low, base_high), (new_low, new_high) = own
+    low = [change - reach(estimates[1] - n, b - estimates[0]) for n in each(new_low) for b in each(base_high)]
+    high = [
+        change + reach(n - estimates[1], estimates[0] - b) for n in each(new_high) for b in each(base_low)
+    ]
+    return (max(-1.0, min(low)), max(-1.0, max(low))), (min(1.0, min(high)), min(1.0, max(high)))
+
+
+# Over artists
+
+
+def _overall(here: Check, said: Row, table: Array, tests: Row) -> None:
+    base, new = table.T
+    change, n = new - base, len(table)
+    for key, wanted in (
+        ("base", base.mean()), ("new", new.mean()), ("change", change.mean()), ("n_artists", n),
+    ):  # fmt: skip
+        here.same(key, said[key], wanted)
+    here.within("p", said["p"], _flips(change, tests["n_resamples"]))
+    for side, values in (("base", base), ("new", new)):
+        drawn = unit_counts(n, DRAWN * tests["n_resamples"]) @ values / n
+        if np.ptp(drawn) < 1e-12:
+            low, high = clopper_pearson(values.mean() * n, n, tests["confidence_level"])
+        else:
+            low, high = ends(drawn, widened(tests, n), tests["n_resamples"])
+        here.within(f"{side}_low", said[f"{side}_low"], low)
+        here.within(f"{side}_high", said[f"{side}_high"], high)
+    if np.ptp(change) < 1e-12:
+        low = high = change.mean()
+    else:
+        low, high = _bca(change, tests)
+    here.within("low", said["low"], low)
+    here.within("high", said["high"], high)
+
+
+def _bca(values: Array, tests: Row) -> Pair:
+    """Where SciPy's BCa intervals fall, drawn several times with as many resamples, and the percentiles between."""
+    n, many = len(values), tests["n_resamples"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = [
+            stats.bootstrap((values,), np.mean, n_resamples=many, confidence_level=tests["confidence_level"],
+                            method="BCa", rng=np.random.default_rng(seed)).confidence_interval
+            for seed in range(12)
+        ]  # fmt: skip
+    drawn = unit_counts(n, DRAWN * many) @ values / n
+    windows = []
+    for side in ("low", "high"):
+        reached = [getattr(one, side) for one in found]
+        if np.isnan(reached).any():
+            windows.append(math.nan)
+            continue
+        levels = [float((drawn <= value).mean()) for value in reached]
+        around = [
+            window(drawn, min(max(level, 1e-3), 1 - 1e-3), many) for level in (min(levels), max(levels))
+        ]
+        windows.append((min(around[0][0], min(reached)), max(around[1][1], max(reached))))
+    return windows[0], windows[1]

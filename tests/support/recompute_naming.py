@@ -1,0 +1,196 @@
+"""Classification, computed again: who is named for whose imitations, and how sure that is; see `recompute`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+from sklearn.metrics import confusion_matrix
+from statsmodels.stats.multitest import multipletests
+
+from tests.support.recompute_draws import (
+    DRAWN,
+    SHRINKAGE,
+    Check,
+    assignment,
+    clopper_pearson,
+    ends,
+    shrunk,
+    unit_counts,
+    widened,
+)
+from tests.support.recompute_world import METHODS, Array, Row, Seen, prompt_clusters, text_vectors
+
+
+def label_scores(
+    seen: Seen, names_asked: Collection[str]
+) -> tuple[Array, Array, list[str], dict[str, Array]]:
+    """Scores of the pictures made of these names, the names, the labels, and the scores by each template alone.
+
+    Candidates are all artists with works, and all names that the release was asked for but placebo names.
+    """
+    made = seen.made[np.isin(seen.asked, list(names_asked))]
+    export, generic = seen.export, list(seen.plan["labels"])
+    asked, names = export.columns["artist"][made], export.names
+    texts = [template.replace("{artist}", name) for template in seen.templates for name in names]
+    vectors = text_vectors(seen.model, (*texts, *generic))
+    parts = vectors[: len(texts)].reshape(len(seen.templates), len(names), -1)
+    mean = parts[0]
+    if len(parts) > 1:
+        mean = parts.sum(axis=0)
+        mean = (mean / np.linalg.norm(mean, axis=1, keepdims=True)).astype(np.float16).astype(np.float64)
+    with_works = set(export.columns["artist"][export.where("works", "background")])
+    candidate = [name in (with_works | set(seen.asked)) - set(seen.placebos) for name in names]
+    candidate += [True] * len(generic)
+
+    def scored(by_name: Array) -> Array:
+        table = export.vectors[made] @ np.concatenate([by_name, vectors[len(texts) :]]).T
+        return np.where(candidate, table, -np.inf)
+
+    alone = {template: scored(part) for template, part in zip(seen.templates, parts, strict=True)}
+    return scored(mean), asked, [*names, *generic], alone
+
+
+def classification(here: Check, seen: Seen, result: Row, rows: Mapping[str, Row]) -> None:
+    """Who is named for whose imitations, and how sure that is."""
+    scores, asked, labels, alone = label_scores(seen, rows)
+    truth = np.array([labels.index(name) for name in asked])
+    summary, tests, n_generic = result["summary"], seen.plan["tests"], len(seen.plan["labels"])
+    own = scores[np.arange(len(truth)), truth]
+    rank, n_labels = (scores >= own[:, None]).sum(axis=1), int(np.isfinite(scores[0]).sum())
+    right, predicted, chance = rank == 1, scores.argmax(axis=1), 1 / n_labels
+    names = sorted(set(asked), key=labels.index)
+    counts = confusion_matrix(truth, predicted, labels=np.arange(len(labels)))
+    here.same("summary.n_classified", summary["n_classified"], len(asked))
+    here.same("summary.n_labels", summary["n_labels"], n_labels)
+    shares = {k: np.array([(rank[asked == name] <= k).mean() for name in names]) for k in (1, 5)}
+    for key, wanted in (
+        ("accuracy", shares[1].mean()), ("accuracy_top5", shares[5].mean()), ("accuracy_chance", chance),
+        ("accuracy_top5_chance", min(1, 5 * chance)),
+        ("generic_share", (predicted >= len(labels) - n_generic).mean()),
+    ):  # fmt: skip
+        here.same(f"summary.{key}", summary[key], wanted)
+    several = alone if len(alone) > 1 else {}
+    here.same("summary.templates_top1", set(summary["templates_top1"]), set(several))
+    for template, table in several.items():
+        wanted = (table >= table[np.arange(len(truth)), truth][:, None]).sum(axis=1) == 1
+        here.same(f"summary.templates_top1.{template}", summary["templates_top1"][template], wanted.mean())
+    p_chance = [stats.binomtest(int(right[asked == n].sum()), int((asked == n).sum()), chance, "greater").pvalue
+                for n in names]  # fmt: skip
+    adjusted = multipletests(p_chance, method=METHODS[tests["adjust"]])[1]
+    by_works = prototypes(seen, names)
+    here.same("summary.accuracy_by_works", summary["accuracy_by_works"], by_works.mean())
+    for name, row in rows.items():
+        mine, line = asked == name, counts[labels.index(name)].copy()
+        generic = int(line[len(labels) - n_generic :].sum())
+        line[labels.index(name)] = 0
+        place = names.index(name)
+        n_right = int(right[mine].sum())
+        wanted = {
+            "top1": shares[1][place], "top5": shares[5][place], "p_chance": p_chance[place],
+            "p_chance_adjusted": adjusted[place], "top1_by_works": by_works[place],
+            "confused_with": labels[line.argmax()] if line.any() else "",
+            "p_generic": stats.binomtest(n_right, n_right + generic, 0.5, "greater").pvalue
+            if n_right + generic else 1.0,
+        }  # fmt: skip
+        for key, value in wanted.items():
+            here.same(f"{name}.{key}", row[key], value)
+        clusters = prompt_clusters(seen.prompts(seen.made[seen.asked == name]))[0]
+        low, high = share_ends(right[mine], clusters, tests)
+        here.within(f"{name}.top1_low", row["top1_low"], low)
+        here.within(f"{name}.top1_high", row["top1_high"], high)
+    _confusion(here.at("confusion"), result["confusion"], counts, labels, n_generic, list(rows))
+    _label_curve(here.at("label_curve"), result["label_curve"], scores, truth, asked, n_generic)
+    prompts = {name: prompt_clusters(seen.prompts(seen.made[seen.asked == name]))[0] for name in names}
+    low, high = macro_share_ends({name: right[asked == name] for name in names}, prompts, tests)
+    here.within("summary.accuracy_low", summary["accuracy_low"], low)
+    here.within("summary.accuracy_high", summary["accuracy_high"], high)
+    places = [labels.index(name) for name in names]
+    table = counts[np.ix_(places, places)] / counts[places].sum(axis=1, keepdims=True)
+    here.within("summary.p_accuracy", summary["p_accuracy"], assignment(table.T, tests["n_resamples"]))
+
+
+def prototypes(seen: Seen, names: Sequence[str]) -> Array:
+    """The share of each name's pictures whose nearest mean of works is the name's own (nobody, without works)."""
+    export, known = seen.export, seen.export.where("works", "background")
+    maker = export.columns["artist"][known]
+    artists = sorted(set(maker))
+    means = []
+    for name in artists:
+        some = export.vectors[known[maker == name]]
+        mean = some.sum(axis=0)
+        means.append(some[0] if len(some) == 1 else (mean / np.linalg.norm(mean)).astype(np.float16))
+    scores = export.vectors[seen.made] @ np.array(means, np.float64).T
+    shares = np.zeros(len(names))
+    for place, name in enumerate(names):
+        if name in artists:
+            table = scores[seen.asked == name]
+            shares[place] = ((table >= table[:, [artists.index(name)]]).sum(axis=1) == 1).mean()
+    return shares
+
+
+def share_ends(right: Array, clusters: list[int] | None, tests: Row) -> tuple[Any, Any]:
+    """Where the ends of an accuracy's interval lie: Clopper-Pearson, or the bootstrap over prompts."""
+    n = len(right)
+    if clusters is None or len(set(clusters)) == n:
+        return clopper_pearson(right.sum(), n, tests["confidence_level"])
+    groups = [right[np.array(clusters) == c] for c in sorted(set(clusters))]
+    shares = [group.mean() for group in groups]
+    if np.ptp(shares) < 1e-12:
+        return clopper_pearson(shares[0] * len(groups), len(groups), tests["confidence_level"])
+    drawn = unit_counts(len(groups), DRAWN * tests["n_resamples"])
+    sums = drawn @ [group.sum() for group in groups] / (drawn @ [len(group) for group in groups])
+    return ends(sums, widened(tests, len(groups)), tests["n_resamples"])
+
+
+def macro_share_ends(
+    pictures: Mapping[str, Array], prompts: Mapping[str, list[int] | None], tests: Row
+) -> tuple[Any, Any]:
+    """The interval of the mean over artists: artists are drawn, then the prompts or pictures of each."""
+    shares, n = np.array([some.mean() for some in pictures.values()]), len(pictures)
+    if n == 1:
+        return (math.nan, math.nan)
+    drawn = []
+    for name, right in pictures.items():
+        units = np.arange(len(right)) if prompts[name] is None else np.array(prompts[name])
+        counts = unit_counts(units.max() + 1, DRAWN * tests["n_resamples"])
+        drawn.append(counts @ np.bincount(units, right) / (counts @ np.bincount(units)))
+    means = shrunk(shares, np.array(drawn))
+    if np.ptp(means) < 1e-12:
+        return clopper_pearson(shares.mean() * n, n, tests["confidence_level"])
+    return ends(means, widened(tests, n), tests["n_resamples"], SHRINKAGE)
+
+
+def _confusion(
+    here: Check, said: Row, counts: Array, labels: list[str], n_generic: int, rows: list[str]
+) -> None:
+    first = len(labels) - n_generic
+    table = counts[[labels.index(name) for name in rows]]
+    others = [labels[c] for c in range(first) if labels[c] not in rows and table[:, c].any()]
+    columns = [*rows, *others, *labels[first:]]
+    for key, wanted in (
+        ("rows", rows), ("columns", columns), ("n_generic", n_generic),
+        ("counts", table[:, [labels.index(name) for name in columns]].tolist()),
+    ):  # fmt: skip
+        here.same(key, said[key], wanted)
+
+
+def _label_curve(here: Check, said: Row, scores: Array, truth: Array, asked: Array, n_generic: int) -> None:
+    """Among c candidates, the true one and c - 1 others, none of which scores as high: hypergeometric."""
+    n_names = scores.shape[1] - n_generic
+    own = scores[np.arange(len(truth)), truth][:, None]
+    above = (scores[:, :n_names] >= own).sum(axis=1) - 1
+    others = int(np.isfinite(scores[0, :n_names]).sum()) - 1
+    blocked = (scores[:, n_names:] >= own).any(axis=1)
+    here.same("counts, ends", [said["counts"][0], said["counts"][-1]], [2, others + 1])
+    if others < 21:
+        here.same("counts", said["counts"], list(range(2, others + 2)))
+    for place, count in enumerate(said["counts"]):
+        none = np.where(blocked, 0.0, stats.hypergeom.pmf(0, others, above, count - 1))
+        macro = np.mean([none[asked == name].mean() for name in sorted(set(asked))])
+        here.same(f"top1.{count}", said["top1"][place], none.mean())
+        here.same(f"macro_top1.{count}", said["macro_top1"][place], macro)
+        here.same(f"chance.{count}", said["chance"][place], 1 / (count + n_generic))

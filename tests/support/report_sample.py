@@ -1,0 +1,256 @@
+"""A small audit with real figures: drawn works, two releases, placebo names, and artists' names that mean harm."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from indexer.build import build
+from indexer.console import json_ready
+from indexer.demo.artists import NAMES, draw
+from indexer.lazy_encoder import encoder_for
+from indexer.sources import Item
+from indexer.store import Index
+from retrieval.attribution import classify_release, match_release
+from retrieval.compare import Side, compare
+from retrieval.copies import copies
+from retrieval.evidence import Testing
+from retrieval.gallery import gallery
+
+HOSTILE = (
+    "<script>alert(1)</script>\"'>",
+    "=cmd|' /C calc'!A0",
+    "🎨👩‍🎨 Émile",
+    "\u202eליאת אמן",
+    "N" * 300,
+    "../up",
+)
+NAMED = (*NAMES[:5], *HOSTILE, NAMES[11])
+PLACEBOS = tuple(f"placebo {number:02d}" for number in range(40))
+STRONG, WEAK = "stand-in 2", "stand-in 1"
+IMITATED = {STRONG: 8, WEAK: 3}
+LABELS = ("Artwork", "Digital artwork")
+TEMPLATES = ("Artwork from {artist}",)
+TESTING = Testing(("placebo *",), level=0.35, adjust="bh", n_resamples=499, seed=7)
+
+
+_KEPT: list[tempfile.TemporaryDirectory] = []
+"""Folders that live as long as the tests do."""
+
+
+@functools.cache
+def _shared() -> tuple[dict[str, Any], Path]:
+    from tests.support.models import save_model
+
+    kept = tempfile.TemporaryDirectory(prefix="imindex-report-")
+    _KEPT.append(kept)
+    folder = Path(kept.name)
+    return sample_raw(folder, second=f"local-dir:{save_model(folder / 'model')}")
+
+
+def shared_raw() -> tuple[dict[str, Any], Path]:
+    """The sample by two encoders, made once for all tests; the raw is a copy of its own."""
+    raw, base = _shared()
+    return copy.deepcopy(raw), base
+
+
+def enlarged(raw: dict[str, Any], n: int) -> dict[str, Any]:
+    """A raw with `n` artists: those of the sample again and again, under other names; the first encoder only."""
+    out = copy.deepcopy(raw)
+    source = raw["plan"]["artists"][:-1]
+    names = [f"{source[k % len(source)][:40]} {k}" for k in range(n)]
+    out["plan"]["artists"] = names
+    out["encoders"] = raw["encoders"][:1]
+    out["results"] = [_enlarged(one, source, names) for one in raw["results"] if one["encoder"] == "demo"]
+    rows = {row["artist"]: row for row in raw["comparisons"][0]["artists"]}
+    out["comparisons"][0]["artists"] = [
+        {**rows[source[k % len(source)]], "artist": name} for k, name in enumerate(names)
+    ]
+    return out
+
+
+def _enlarged(result: dict[str, Any], source: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+    out = copy.deepcopy(result)
+    pairs = [(name, source[k % len(source)]) for k, name in enumerate(names)]
+    method, matching = out["classification"]["methods"][0], out["matching"]
+    for part in (method, matching):
+        rows = {row["artist"]: row for row in part["artists"]}
+        part["artists"] = [{**rows[old], "artist": name} for name, old in pairs]
+    table, generic = method["confusion"], method["n_generic"]
+    random = np.random.default_rng(0)
+    counts = np.zeros((len(names), len(names) + generic), int)
+    for row, (_, old) in enumerate(pairs):
+        before = table["counts"][table["rows"].index(old)]
+        own = before[method["labels"].index(old)]
+        counts[row, row], counts[row, len(names) :] = own, before[len(before) - generic :]
+        for _ in range(sum(before) - own - sum(before[len(before) - generic :])):
+            counts[row, random.integers(len(names))] += 1
+    method["labels"] = [*names, *method["labels"][len(method["labels"]) - generic :]]
+    method["confusion"] = {"rows": list(names), "counts": counts.tolist()}
+    for key in ("rank_histogram", "neighbours"):
+        out[key] = {name: result[key][old] for name, old in pairs}
+    return out
+
+
+def sample_raw(
+    folder: Path,
+    *,
+    named: Sequence[str] = NAMED,
+    n_works: int = 5,
+    n_imitations: int = 4,
+    size: int = 48,
+    second: str | None = None,
+    testing: Testing = TESTING,
+) -> tuple[dict[str, Any], Path]:
+    """Draw, build, classify, match and compare below `folder`; return what an audit hands to the report, and its base.
+
+    `second` names another encoder, such as `local-dir:...`.
+    """
+    items = list(_items(folder, named, n_works, n_imitations, size))
+    encoders = {"demo": "demo", **({"second": second} if second else {})}
+    indexes = {name: folder / f"{name}.h5" for name in encoders}
+    for name, model in encoders.items():
+        build(items, indexes[name], encoder_for(indexes[name], model=model, device="cpu"), command="a test")
+    results = [
+        _result(indexes[encoder], encoder, release, named, testing)
+        for encoder in encoders
+        for release in (WEAK, STRONG)
+    ]
+    comparison = compare(
+        Side(indexes["demo"], WEAK), Side(indexes["demo"], STRONG), testing=testing, labels=LABELS,
+        encoder={"device": "cpu"},
+    )  # fmt: skip
+    with Index(indexes["demo"]) as index:
+        rejects = index.rejects()
+    raw = {
+        "title": "Do the stand-ins imitate <artists> & others?",
+        "plan": {
+            "digest": "5f" * 32,
+            "text": '# the plan\ntitle = "a & b"\n[artists]\nworks = "works/<artist>"\n',
+            "registered": "2026-01-02T03:04:05+00:00",
+            "amendments": [
+                {"when": "2026-01-03T03:04:05+00:00", "why": "a name was misspelt", "from": "4e" * 32, "to": "5f" * 32}
+            ],
+            "artists": [*named, "Nobody Inparticular"],
+            "background": [],
+            "templates": list(TEMPLATES),
+            "per_artist": n_imitations,
+            "tests": {
+                key: getattr(testing, key)
+                for key in ("level", "adjust", "n_resamples", "confidence_level", "seed")
+            },
+            "seed": testing.seed,
+            "labels": list(LABELS),
+            "copy_threshold": 0.9,
+        },
+        "encoders": [_encoder(name, path) for name, path in indexes.items()],
+        "releases": [
+            {
+                "name": release, "source": source, "model": f"models/{release}", "revision": "", "digest": "7a" * 32,
+                "settings": {"steps": 20, "guidance": 7.5}, "text_encoders": text_encoders,
+                "n_imitations": (len(named) + len(PLACEBOS)) * n_imitations, "n_placebo_names": len(PLACEBOS),
+                "n_placebo_pictures": len(PLACEBOS) * n_imitations, "n_controls": 4, "blocked": blocked,
+            }
+            for release, source, text_encoders, blocked in (
+                (WEAK, "pictures", [], []),
+                (STRONG, "generated", ["demo"], [{"path": "b.png", "prompt": "<b>", "reason": "all of one colour"}]),
+            )
+        ],
+        "results": results,
+        "comparisons": [{**comparison, "encoder": "demo"}],
+        "gate": [
+            {"condition": "auc > base + 0.05", "release": STRONG, "encoder": "demo", "value": 0.9, "limit": 0.7,
+             "failed": True, "reason": "auc 0.90 > base 0.65 + 0.05 = 0.70: fails."},
+            {"condition": "copies > 0", "release": STRONG, "encoder": "demo", "value": 0.0, "limit": 0.0,
+             "failed": False, "reason": "copies 0 > 0: passes."},
+        ],
+        "rejects": [
+            {"path": path, "reason": reason}
+            for path, reason in zip(rejects["path"], rejects["reason"], strict=True)
+        ],
+        "provenance": {
+            "command": "imindex audit 'plan.toml'", "program": "imindex 0", "started": "2026-01-02T03:04:05+00:00",
+            "finished": "2026-01-02T03:14:05+00:00", "versions": {"python": "3", "torch": "2"},
+            "seconds": {"encode": 3.5}, "machine": "Linux x86_64",
+        },
+    }  # fmt: skip
+    return json_ready(raw), folder
+
+
+def _items(folder: Path, named: Sequence[str], n_works: int, n_imitations: int, size: int) -> Iterator[Item]:
+    """Works, imitations and controls; the names are in no path, but one."""
+    for place, name in enumerate(named):
+        for seed in range(n_works):
+            path = _draw(folder / f"works/{place}/{seed}.png", NAMES[place], seed, size)
+            yield Item(path, name, "works", "works")
+    pool = [_draw(folder / f"pool/{seed}.png", None, 9_000 + seed, size) for seed in range(24)]
+    random = np.random.default_rng(1)
+    for release, imitated in IMITATED.items():
+        own = [(name, place) for place, name in enumerate(named)]
+        for name, place in [*own, *((placebo, -1) for placebo in PLACEBOS)]:
+            drawn = random.choice(len(pool), n_imitations, replace=False)
+            for number in range(n_imitations):
+                path = folder / f"imitations/{release}/{place if place >= 0 else name}/{number}.png"
+                if 0 <= place < imitated * len(named) // 12:
+                    _draw(path, NAMES[place], 500 + 10 * len(release) + number, size)
+                else:
+                    _copy(Path(pool[drawn[number]]), path)
+                yield Item(str(path), name, "imitations", release, f"Artwork from {name}", number)
+        for number in range(4):
+            path = folder / f"imitations/{release}/control/{number}.png"
+            _copy(Path(pool[number]), path)
+            yield Item(str(path), "", "control", release, "Artwork", number)
+    copied = folder / f"imitations/{STRONG}/0/copy.png"
+    _copy(folder / "works/0/0.png", copied)
+    yield Item(str(copied), named[0], "imitations", STRONG, f"Artwork from {named[0]}", 99)
+    broken = folder / "works/0/<broken>.png"
+    broken.write_bytes(b"no picture")
+    yield Item(str(broken), named[0], "works", "works")
+
+
+def _draw(path: Path, artist: str | None, seed: int, size: int) -> str:
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draw(artist, seed=seed, size=size).save(path)
+    return str(path)
+
+
+def _copy(source: Path, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(source, path)
+
+
+def _encoder(name: str, path: Path) -> dict[str, Any]:
+    with Index(path) as index:
+        return {
+            "name": name, "model": index.encoder.model, "precision": index.encoder.precision,
+            "weights_sha256": index.encoder.weights_sha256, "root_digest": index.root_digest, "index": path.name,
+        }  # fmt: skip
+
+
+def _result(path: Path, encoder: str, release: str, named: Sequence[str], testing: Testing) -> dict[str, Any]:
+    by_name = classify_release(
+        path, release, labels=LABELS, templates=TEMPLATES, testing=testing, encoder={"device": "cpu"}
+    )
+    by_works = classify_release(path, release, by="works", testing=testing)
+    with Index(path) as index:
+        shown, copied = gallery(index, release, named), copies(index, release, 0.9)
+    return {
+        "release": release,
+        "encoder": encoder,
+        "classification": by_name,
+        "by_works": by_works,
+        "matching": match_release(path, release, testing=testing),
+        "rank_histogram": {artist: one["rank_histogram"] for artist, one in shown.items()},
+        "neighbours": {artist: one["neighbours"] for artist, one in shown.items()},
+        "copies": copied,
+        "testing": asdict(testing),
+    }
