@@ -14,14 +14,28 @@ import safetensors.torch
 import torch
 import transformers
 from PIL import Image
+from precision import CHOICES, VARIABLE, force
 
-from indexer.encoder import Encoder, load
+from indexer.encoder import Encoder, default_precision, load
 
 TINY = {
     "embed_dim": 32,
     "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "head_width": 32, "patch_size": 8},
     "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
 }
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    text = f"What --precision auto resolves to on the CPU, whatever the processor is (default: ${VARIABLE})."
+    parser.addoption("--precision-auto", choices=CHOICES, help=text)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    force(config.getoption("--precision-auto"))
+
+
+def pytest_report_header() -> str:
+    return f"precision auto on the CPU: {default_precision(torch.device('cpu'))}"
 
 
 def save_model(folder: Path, seed: int = 0, config: dict = TINY) -> Path:

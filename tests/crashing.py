@@ -34,9 +34,12 @@ def serve() -> None:
     import torch
 
     torch.set_num_threads(1)
+    import precision
+
     import imindex
     from indexer import ann, build, encoder, generate_find, optimize, remove  # noqa: F401
 
+    precision.force()
     for name in imindex.COMMANDS:
         imindex.main.get_command(None, name)  # type: ignore[attr-defined]
     build.COMMIT_SECONDS = 0.0  # a part for every batch
