@@ -10,10 +10,24 @@ import pytest
 import torch
 import transformers
 
-from indexer.encoder import Encoder, load
+from indexer.encoder import Encoder, default_precision, load
 from tests.support.commands import run
 from tests.support.models import save_model
 from tests.support.pictures import picture
+from tests.support.precision import CHOICES, VARIABLE, force
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    text = f"What --precision auto resolves to on the CPU, whatever the processor is (default: ${VARIABLE})."
+    parser.addoption("--precision-auto", choices=CHOICES, help=text)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    force(config.getoption("--precision-auto"))
+
+
+def pytest_report_header() -> str:
+    return f"precision auto on the CPU: {default_precision(torch.device('cpu'))}"
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from sklearn.neighbors import KNeighborsClassifier
 import imindex
 from tests.support.places import ROOT
 
+FP32 = ("--precision", "fp32")
 DESIGNERS = Path(os.environ.get("IMINDEX_DESIGNERS", ROOT / "data" / "designers"))
 pytestmark = pytest.mark.skipif(
     not (DESIGNERS / "held-out.jsonl").exists(),
@@ -36,7 +37,9 @@ def command(*words: object) -> dict:
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("designers") / "designers.h5"
-    built = command("build", DESIGNERS / "held-out.jsonl", "-i", path, "--model", "demo", "--device", "cpu")
+    built = command(
+        "build", DESIGNERS / "held-out.jsonl", "-i", path, "--model", "demo", "--device", "cpu", *FP32
+    )
     lines = (DESIGNERS / "held-out.jsonl").read_text().splitlines()
     assert built["rows"] == len(lines) and built["rejected"] == 0
     return path
@@ -65,7 +68,9 @@ def test_classify_by_name(index: Path, raw: dict) -> None:
 
     result = command("classify", "-i", index)["methods"][0]
     names, generic = raw["names"], ["Artwork", "Digital artwork", "Artwork from the public domain"]
-    texts = load("demo", device="cpu").encode_texts([*(f"Artwork from {name}" for name in names), *generic])
+    texts = load("demo", device="cpu", precision="fp32").encode_texts(
+        [*(f"Artwork from {name}" for name in names), *generic]
+    )
     scores = raw["imitations"] @ texts.astype(np.float64).T
     truth = np.array([names.index(name) for name in raw["imitation_artist"]])
     labels = np.arange(len(names) + 3)

@@ -18,6 +18,7 @@ from stats.references import name_test, rival_test
 from tests.support.commands import run
 from tests.support.pictures import paint
 
+FP32 = ("--precision", "fp32")  # findings must not depend on what the processor computes in
 N_WORKS, N_IMITATIONS, N_PLACEBOS = 20, 6, 40
 ARTISTS = ("ada", "bo", "cy")
 
@@ -35,7 +36,7 @@ def index(tmp_path_factory: pytest.TempPathFactory, tiny_model: str) -> Path:
             color = colors[name] if name in ("ada", "bo") else (128, 128, 128)
             paint(root / "imitations" / "r1" / name / f"{n}.png", color, 500_000 + 1000 * place + n)
     path = root / "i.h5"
-    run("build", root, "-i", path, "--model", tiny_model, "--device", "cpu")
+    run("build", root, "-i", path, "--model", tiny_model, "--device", "cpu", *FP32)
     return path
 
 
@@ -183,7 +184,7 @@ class TestPower:
     def test_what_is_missing_is_named(self, works: Callable, tiny_model: str, tmp_path: Path) -> None:
         assert "Pass a pilot" in run("power", code=2).stderr
         root, path = works({"works/ada": 1, "imitations/r1/ada": 1}), tmp_path / "small.h5"
-        run("build", root, "-i", path, "--model", tiny_model, "--device", "cpu")
+        run("build", root, "-i", path, "--model", tiny_model, "--device", "cpu", *FP32)
         assert "too small a pilot" in run("power", "-i", path, code=1).stderr
 
 
@@ -198,7 +199,7 @@ def test_small_indexes_have_answers(works: Callable, tiny_model: str, tmp_path: 
         )
     ):
         root, path = works(layout), tmp_path / f"{place}.h5"
-        run("build", root, "-i", path, "--model", tiny_model, "--device", "cpu")
+        run("build", root, "-i", path, "--model", tiny_model, "--device", "cpu", *FP32)
         placebo = ["--placebo", "placebo"] if "imitations/r1/placebo" in layout else []
         for words in (
             ["match", *placebo],
@@ -222,7 +223,7 @@ def test_one_artist_with_placebos_and_a_background_is_found(tiny_model: str, tmp
                 (128, 128, 128),
                 300 + 9 * name + n,
             )
-    run("build", art, "-i", index, "--model", tiny_model, "--device", "cpu")
+    run("build", art, "-i", index, "--model", tiny_model, "--device", "cpu", *FP32)
     found = by_artist(asked(index, "match", "--placebo", "placebo *"))["ada"]
     assert (found["finding"], found["p_name"], found["p_rival"]) == ("the name matters", 0.05, None)
     assert 0 < found["floor_placebo"] < found["auc"] and found["floor_control"] is None
@@ -264,7 +265,7 @@ def test_few_works_are_not_tested_and_few_prompts_are_held_fixed(tiny_model: str
             prompt = n if name == "placebo 4" else n // 3  # another design: one picture a prompt
             lines.append(f"m{place}-{n}.png,{name},imitations,r1,{name} prompt {prompt}")
     (art / "m.csv").write_text("\n".join(lines))
-    run("build", art / "m.csv", "-i", index, "--model", tiny_model, "--device", "cpu")
+    run("build", art / "m.csv", "-i", index, "--model", tiny_model, "--device", "cpu", *FP32)
     found = by_artist(asked(index, "match", "--placebo", "placebo *"))
     assert (found["bo"]["finding"], found["bo"]["gap_class"]) == ("not tested", "too few works")
     assert found["ada"]["prompts_held_fixed"] is True
@@ -286,7 +287,7 @@ def test_an_artist_whom_the_encoder_does_not_tell_apart_has_no_finding(
     for place, name in enumerate(["ada", "bo", *(f"placebo {k}" for k in range(4))]):
         for n in range(3):
             paint(art / "imitations" / "r1" / name / f"{n}.png", (128, 128, 128), 500 + 9 * place + n)
-    run("build", art, "-i", index, "--model", tiny_model, "--device", "cpu")
+    run("build", art, "-i", index, "--model", tiny_model, "--device", "cpu", *FP32)
     result = asked(index, "match", "--placebo", "placebo *")
     for one in by_artist(result).values():
         if "finding" in one:
@@ -313,7 +314,7 @@ def test_a_picture_that_lies_there_many_times_is_one_picture(tmp_path: Path, tin
     for place in range(20):
         for n in range(10):
             paint(tmp_path / f"imitations/r1/placebo {place}" / f"{n}.png", (128, 128, 128), 1000 * place + n)
-    run("build", tmp_path, "-i", tmp_path / "i.h5", "--model", tiny_model, "--device", "cpu")
+    run("build", tmp_path, "-i", tmp_path / "i.h5", "--model", tiny_model, "--device", "cpu", *FP32)
     result = asked(
         tmp_path / "i.h5", "match", "--placebo", "placebo *", "--adjust", "bh", "--resamples", "99"
     )

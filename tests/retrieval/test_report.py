@@ -17,7 +17,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from indexer.encoder import load
+from indexer.encoder import load_as
 from indexer.store import Index
 from retrieval import report_page
 from retrieval.evidence import CANNOT_TELL, NOT_TESTED
@@ -156,8 +156,8 @@ def test_accuracy_and_confusion_are_those_of_the_vectors(report: dict[str, Any],
     found = result_of(report, STRONG)
     labels = [*NAMED, *report["plan"]["labels"]]
     texts = [TEMPLATES[0].replace("{artist}", name) for name in NAMED] + report["plan"]["labels"]
-    encoded = load("demo", device="cpu", precision="fp32").encode_texts(texts).astype(np.float64)
     with Index(base / "demo.h5") as index:
+        encoded = load_as(index.encoder, device="cpu").encode_texts(texts).astype(np.float64)
         collections = index.collections
         chosen = [
             row

@@ -34,7 +34,9 @@ def serve() -> None:
     torch.set_num_threads(1)
     import imindex
     from indexer import ann, build, encoder, generate_find, optimize, remove  # noqa: F401
+    from tests.support import precision
 
+    precision.force()
     for name in imindex.COMMANDS:
         imindex.main.get_command(None, name)  # type: ignore[attr-defined]
     build.COMMIT_SECONDS = 0.0  # a part for every batch

@@ -118,7 +118,8 @@ def sample_raw(
     encoders = {"demo": "demo", **({"second": second} if second else {})}
     indexes = {name: folder / f"{name}.h5" for name in encoders}
     for name, model in encoders.items():
-        build(items, indexes[name], encoder_for(indexes[name], model=model, device="cpu"), command="a test")
+        encoder = encoder_for(indexes[name], model=model, device="cpu", precision="fp32")
+        build(items, indexes[name], encoder, command="a test")
     results = [
         _result(indexes[encoder], encoder, release, named, testing)
         for encoder in encoders

@@ -1,0 +1,45 @@
+"""Force what `--precision auto` resolves to on the CPU, so that the tests can run as on another processor.
+
+    pytest --precision-auto bf16
+    IMINDEX_PRECISION_AUTO=fp32 scripts/test
+
+Processors with bf16 instructions resolve `auto` to bf16, others to fp32. Both precisions run everywhere; only their
+speed differs. Only the tests read the environment variable: imindex itself does not know it.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+
+from indexer import encoder
+
+VARIABLE = "IMINDEX_PRECISION_AUTO"
+CHOICES = ("bf16", "fp32")
+
+
+def force(precision: str | None = None) -> None:
+    """Resolve `auto` to this precision in this process, and in child processes that call `force()`.
+
+    Parameters
+    ----------
+    precision : str, optional
+        bf16 or fp32; by default what the environment variable says, and without it nothing is forced.
+
+    Raises
+    ------
+    ValueError
+        Another precision.
+    """
+    precision = precision or os.environ.get(VARIABLE)
+    if not precision:
+        return
+    if precision not in CHOICES:
+        raise ValueError(f"{VARIABLE} is {precision!r}. Use one of {', '.join(CHOICES)}.")
+    os.environ[VARIABLE] = precision
+
+    @functools.wraps(encoder._cpu_computes_bf16)  # inspect.unwrap() finds the real one
+    def computes_bf16() -> bool:
+        return precision == "bf16"
+
+    encoder._cpu_computes_bf16 = computes_bf16
