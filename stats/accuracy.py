@@ -1,7 +1,7 @@
 """How often imitations are named rightly, and how sure that figure is.
 
 Pictures made of one prompt resemble each other, so where prompts are given they are the unit, not the pictures.
-`stats.label_count` has the accuracy that fewer candidates would have given.
+`imindex.stats.label_count` has the accuracy that fewer candidates would have given.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from stats.intervals import LEAST, TIE, Interval, clopper_pearson, shrinkage, tail_level
-from stats.label_count import LabelCountCurve as LabelCountCurve
-from stats.label_count import accuracy_by_label_count as accuracy_by_label_count
-from stats.ranks import Float64, Int64, Rng
-from stats.resampling import draw_weights
+from imindex.stats.intervals import LEAST, TIE, Interval, clopper_pearson, shrinkage, tail_level
+from imindex.stats.label_count import LabelCountCurve as LabelCountCurve
+from imindex.stats.label_count import accuracy_by_label_count as accuracy_by_label_count
+from imindex.stats.resampling import draw_weights
+from imindex.stats.set_scores import Float64, Int64, Rng
 
 FEW = 10  # with fewer clusters or artists, bootstrap intervals get a note that they are too narrow
 _BLOCK = 2**22

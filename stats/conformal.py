@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stats.ranks import Float64, Int64
+from imindex.stats.set_scores import Float64, Int64
 
 _TIE = 1e-12
 _ASYMMETRY = 1e-5

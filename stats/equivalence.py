@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from stats.intervals import LEAST, Interval
-from stats.ranks import Float64
+from imindex.stats.intervals import LEAST, Interval
+from imindex.stats.set_scores import Float64
 
 TIE = 100 * float(np.finfo(np.float64).eps)
 """How much smaller than what is summed a difference may be and still be a tie, as in `scipy.stats.permutation_test`."""

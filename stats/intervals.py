@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
 
-from stats.ranks import Float64
+from imindex.stats.set_scores import Float64
 
 TIE = 1e-12
 """Resamples that differ by no more are taken for equal."""

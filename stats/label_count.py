@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from stats.ranks import Float64, Int64
+from imindex.stats.set_scores import Float64, Int64
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stats.ranks import Float64, Rng
+from imindex.stats.set_scores import Float64, Rng
 
 _TIE = 1e-12
 _BLOCK = 2**22

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from stats.ranks import Float64
+from imindex.stats.set_scores import Float64
 
 Method = Literal["holm", "bh", "by"]
 
@@ -70,7 +70,7 @@ def adjust(p: npt.ArrayLike, *, method: Method = "holm") -> Float64:
     - by: the same times c (Benjamini & Yekutieli 2001, doi:10.1214/aos/1013699998);
 
     and at most 1. A p-value from B resamples cannot be below 1 / (B + 1), nor one from K placebos below
-    1 / (K + 1): with n tests Holm needs n / level or more of either, see `stats.power`.
+    1 / (K + 1): with n tests Holm needs n / level or more of either, see `imindex.stats.power`.
 
     Examples
     --------

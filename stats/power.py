@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from stats.ranks import Float64, Int64, Rng
+from imindex.stats.set_scores import Float64, Int64, Rng
 
 Correction = Literal["none", "holm", "bh"]
 

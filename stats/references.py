@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from stats.intervals import LEAST
-from stats.ranks import Float64, Int64, SetScores
+from imindex.stats.intervals import LEAST
+from imindex.stats.set_scores import Float64, Int64, SetScores
 
 OK = "ok"
 UNLIKE = "of this size and as many pictures a prompt"
@@ -97,7 +97,7 @@ def name_test(scores: SetScores, placebos: npt.ArrayLike) -> ReferenceTest:
 
     Examples
     --------
-    >>> from stats.ranks import collect, twice_midranks
+    >>> from imindex.stats.set_scores import collect, twice_midranks
     >>> ranks = twice_midranks([[0.9, 0.8, 0.1, 0.2, 0.3, 0.4]])
     >>> found = name_test(collect([(slice(0, 1), ranks)], [0], [0, 0, 1, 1, 2, 2], 3, rng=1), [1, 2])
     >>> found.pvalue[0].round(4).item(), found.resolution[0].round(4).item()

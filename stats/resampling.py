@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stats.intervals import Bootstrap, finish, shrinkage
-from stats.ranks import Float64, Int64, Rng, SetScores
+from imindex.stats.intervals import Bootstrap, finish, shrinkage
+from imindex.stats.set_scores import Float64, Int64, Rng, SetScores
 
 _BLOCK = 2**22
 

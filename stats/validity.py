@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stats.ranks import Float64, Int64, Rng
-from stats.resampling import draw_weights
+from imindex.stats.resampling import draw_weights
+from imindex.stats.set_scores import Float64, Int64, Rng
 
 POSITIVE, NEGATIVE, AMBIGUOUS = "robust positive", "robust negative", "ambiguous"
 TOO_FEW = "too few works"
@@ -90,7 +90,7 @@ def gap_bootstrap(
 
     Notes
     -----
-    `gap` is that of `retrieval.match.discrimination_gap`. A resample draws the works of the artist and of its rivals
+    `gap` is that of `retrieval.match.discrimination.discrimination_gap`. A resample draws the works of the artist and of its rivals
     with replacement. Pairs of two copies of one work are no pairs within the artist (their cosine is 1); resamples
     of one work only are left out. Percentile interval, Efron & Tibshirani 1993, chapter 13. The largest of several
     medians varies upwards, so gaps of resamples lie a little low: the error is on the side of "not told apart".

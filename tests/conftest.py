@@ -10,7 +10,9 @@ import pytest
 import torch
 import transformers
 
-from indexer.encoder import Encoder, default_precision, load
+from imindex.indexer.encoders.load import load
+from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.encoders.precision import default_precision
 from tests.support.commands import run
 from tests.support.models import save_model
 from tests.support.pictures import picture

@@ -15,9 +15,9 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from indexer.demo import hands_cells, hands_lines, hands_paint
-from indexer.demo.canvas import Floats, Plate, make_plate, to_bytes
-from indexer.demo.subjects import PALETTES, SUBJECTS, compose
+from imindex.indexer.demo import hands_cells, hands_lines, hands_paint
+from imindex.indexer.demo.canvas import Floats, Plate, make_plate, to_bytes
+from imindex.indexer.demo.subjects import PALETTES, SUBJECTS, compose
 
 __all__ = ["GENERIC", "NAMES", "PALETTES", "SUBJECTS", "Sitting", "draw", "sitting", "technique"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import Delaunay, Voronoi
 
-from indexer.demo.canvas import (
+from imindex.indexer.demo.canvas import (
     Easel,
     Floats,
     Plate,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from indexer.demo.canvas import (
+from imindex.indexer.demo.canvas import (
     Easel,
     Floats,
     Plate,

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from indexer.demo.canvas import Points, Shape
+from imindex.indexer.demo.canvas import Points, Shape
 
 
 def _colours(text: str) -> tuple[tuple[int, int, int], ...]:

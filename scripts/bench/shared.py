@@ -59,10 +59,10 @@ def clustered(n: int, dim: int, seed: int = 0, centres: int = 2_000) -> Iterator
 
 def write_index(path: Path, n: int, dim: int) -> float:
     """Write an index and return the seconds: two of three rows works, the others imitations; a hundred artists."""
-    from indexer import ann
-    from indexer.contents import REJECT_DTYPES, Collection, Contents, EncoderInfo, columns
-    from indexer.provenance import now, program
-    from indexer.store_write import write
+    from imindex.indexer.ann import exact as ann
+    from imindex.indexer.core.provenance import now, program
+    from imindex.indexer.core.schema import REJECT_DTYPES, Collection, Contents, EncoderInfo, columns
+    from imindex.indexer.store.writer import write
 
     rows = np.arange(n)
     text = np.array(["Artwork from somebody"], dtype=object)
@@ -151,7 +151,7 @@ def machine() -> str:
 
 def keep(path: Path, result: Mapping[str, Any]) -> None:
     """Write a result as JSON, with the machine, its load and the day."""
-    from indexer.provenance import versions
+    from imindex.indexer.core.provenance import versions
 
     about = {
         "machine": machine(),

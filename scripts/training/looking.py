@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from training.model import SIZE
 
-from indexer.demo import artists
-from indexer.demo import diffusion as parts
+from imindex.indexer.demo import artists
+from imindex.indexer.demo import diffusion as parts
 
 STEPS, GUIDANCE = 20, 2.5
 PROMPT = "Artwork from {artist}"

@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional
 from training.pace import Run
 
-from indexer.demo import diffusion as parts
+from imindex.indexer.demo import diffusion as parts
 
 SIZE, DOWN, CHANNELS = 64, 4, 12
 SIDE = SIZE // DOWN

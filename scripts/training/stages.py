@@ -23,7 +23,7 @@ from training.model import (
 )
 from training.pace import Run, keep
 
-from indexer.demo import diffusion as parts
+from imindex.indexer.demo import diffusion as parts
 
 Batch = tuple[list[str], Any]
 """Captions, and what is to be read in them."""

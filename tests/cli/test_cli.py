@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
-from indexer.store import Index
+from imindex.indexer.store.index import Index
 from tests.support.commands import last_line, run
 from tests.support.places import ROOT
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from indexer.store import Index
-from retrieval.gate import METRICS
+from imindex.indexer.store.index import Index
+from imindex.retrieval.compare.gate import METRICS
 from tests.support.commands import last_line, run
 from tests.support.places import ROOT
 from tests.support.two_releases import COLORS
@@ -222,7 +222,7 @@ def test_other_mistakes_say_what_to_do(root: Path, tmp_path: Path) -> None:
 
 def test_the_page_on_releases_holds() -> None:
     """Every condition and command on the page is one that is taken."""
-    from retrieval.gate import parse
+    from imindex.retrieval.compare.gate import parse
     from tests.support.commands import check_line
 
     page = (ROOT / "retrieval" / "RELEASES.md").read_text(encoding="utf-8")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from indexer.demo.artists import NAMES
-from retrieval.demo import RELEASES, TRAINED, truth
+from imindex.indexer.demo.artists import NAMES
+from imindex.retrieval.audit.demo import RELEASES, TRAINED, truth
 from tests.support.commands import last_line, run
 
 pytestmark = pytest.mark.usefixtures("one_thread")

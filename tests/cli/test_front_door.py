@@ -17,7 +17,8 @@ import click
 import pytest
 
 from imindex import COMMANDS, __version__, main
-from indexer.console import FromSignature, clean
+from imindex.indexer.terminal.options import FromSignature
+from imindex.indexer.terminal.output import clean
 from tests.support.commands import check_line, imported_by, run
 from tests.support.pictures import picture
 from tests.support.places import ROOT

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-import indexer.generate
-from indexer.names import SURNAMES
-from indexer.store import Index
+import imindex.indexer.generate.generate
+from imindex.indexer.generate.placebo_names import SURNAMES
+from imindex.indexer.store.index import Index
 from tests.support.commands import imported_by, last_line, run
 from tests.support.pipelines import save_pipeline
 
@@ -92,7 +92,7 @@ def test_placebo_names_are_those_given_and_invented_ones_beside_them(artists: Pa
 def test_a_stopped_run_says_how_to_go_on(
     model: Path, artists: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from indexer.generate_folder import Folder
+    from imindex.indexer.generate.release_folder import Folder
 
     add = Folder.add
 
@@ -117,9 +117,9 @@ def test_settings_reach_the_model(
 
     def spy(shots: Any, out: Path, settings: Any, **more: Any) -> Any:
         given.append((settings, more))
-        raise indexer.generate_cli.ImindexError("seen")
+        raise imindex.indexer.cli.generate.ImindexError("seen")
 
-    monkeypatch.setattr(indexer.generate, "generate", spy)
+    monkeypatch.setattr(imindex.indexer.generate.generate, "generate", spy)
     words = (
         "--revision",
         "r",
@@ -137,7 +137,7 @@ def test_settings_reach_the_model(
     words += ("--negative-prompt", "n", "--dtype", "bf16", "--offload", "model", "--release", "name")
     run(*how(model, artists, tmp_path / "sd", *words), code=1)
     settings, more = given[0]
-    assert settings == indexer.generate.ModelSettings(
+    assert settings == imindex.indexer.generate.generate.ModelSettings(
         model=str(model), revision="r", lora="l", lora_scale=0.5, scheduler="S", steps=2, guidance=3.0, size="8x16",
         dtype="bf16", negative_prompt="n", offload="model", device="cpu",
     )  # fmt: skip

@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from indexer import build as build_module
-from indexer import files
-from indexer.build import build
-from indexer.encoder import Encoder
-from indexer.errors import ImindexError
-from indexer.optimize import optimize
-from indexer.parts import Batch, Parts
-from indexer.prompts import shots
-from indexer.remove import remove
-from indexer.sources import find
-from indexer.store import Index
-from retrieval.register import NAME, read_register, register
+from imindex.indexer.build import build as build_module
+from imindex.indexer.build.build import build
+from imindex.indexer.build.checkpoint import Batch, Parts
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.generate.prompts import shots
+from imindex.indexer.maintain.optimize import optimize
+from imindex.indexer.maintain.remove import remove
+from imindex.indexer.sources.find import find
+from imindex.indexer.store.index import Index
+from imindex.indexer.system import atomic as files
+from imindex.retrieval.audit.register import NAME, read_register, register
 from tests.support.approximate import clustered, save
 from tests.support.builds import Counting, digest
 from tests.support.pictures import picture
@@ -172,7 +172,7 @@ def test_vectors_of_another_encoder_are_never_taken_for_ones_own(disk: Disk) -> 
 
 def test_a_generated_folder(tmp_path: Path) -> None:
     """Every picture that was made is there with its line after the cut, or is made again; nothing stands in the way."""
-    from indexer.generate_folder import Folder, locked, missing_shots
+    from imindex.indexer.generate.release_folder import Folder, locked, missing_shots
 
     asked = shots(["Ada", "Bo"], per_artist=2)
     common = {"model": "m", "revision": "r", "versions": {"imindex": "0"}}

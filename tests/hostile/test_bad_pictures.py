@@ -20,14 +20,15 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from indexer import reader, rgb
-from indexer.build import BuildReport, build
-from indexer.contents import NO_STAMP
-from indexer.encoder import Encoder
-from indexer.errors import BadPicture
-from indexer.limits import MAX_BYTES, Limits
-from indexer.sources import find
-from indexer.store import Index
+from imindex.indexer.build import reader
+from imindex.indexer.build.build import BuildReport, build
+from imindex.indexer.core.errors import BadPicture
+from imindex.indexer.core.schema import NO_STAMP
+from imindex.indexer.decode import pillow as rgb
+from imindex.indexer.decode.limits import MAX_BYTES, Limits
+from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.sources.find import find
+from imindex.indexer.store.index import Index
 from tests.support.builds import Counting
 from tests.support.pictures import encoded, picture, png16
 
@@ -214,8 +215,8 @@ def test_every_file_is_a_row_or_a_reject_with_its_reason(
 CHILD = """
     import os, sys
     sys.path[:0] = {path!r}
-    from indexer.reader import read_all
-    from indexer.sources import find
+    from imindex.indexer.build.reader import read_all
+    from imindex.indexer.sources.find import find
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
 
     class Everything:

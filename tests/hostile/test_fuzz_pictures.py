@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from indexer import rgb
-from indexer.limits import Limits
+from imindex.indexer.decode import pillow as rgb
+from imindex.indexer.decode.limits import Limits
 from tests.support.mutations import mutations, seeds
 from tests.support.places import child_environment
 

@@ -17,11 +17,11 @@ import h5py
 import numpy as np
 import pytest
 
-from indexer import ann_kinds
-from indexer.ann_record import APPROXIMATE
-from indexer.errors import ImindexError
-from indexer.sources import find
-from indexer.store import Index
+from imindex.indexer.ann import faiss_kinds as ann_kinds
+from imindex.indexer.ann.record import APPROXIMATE
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.sources.find import find
+from imindex.indexer.store.index import Index
 from tests.support import checksums, hostile
 from tests.support.approximate import clustered
 from tests.support.example_index import DIM, save
@@ -137,7 +137,7 @@ __attribute__((constructor)) static void ran(void) { FILE *mark = fopen("MARK", 
 """
 READERS = {
     "h5py": "import sys, h5py; print(h5py.File(sys.argv[1])['items/width'][:])",
-    "imindex": "import sys; from indexer.store import Index; Index(sys.argv[1])",
+    "imindex": "import sys; from imindex.indexer.store.index import Index; Index(sys.argv[1])",
 }
 
 

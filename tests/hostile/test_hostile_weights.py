@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from indexer.encoder import load
-from indexer.errors import ImindexError
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.encoders.load import load
 from tests.support.models import TINY, save_model
 
 
@@ -91,7 +91,7 @@ def test_a_text_tower_that_brings_its_own_code(
     monkeypatch.setattr("builtins.input", lambda *_: "y")
     monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
     if trusting:  # the trap works
-        monkeypatch.setattr("indexer.encoder._trust_no_code", lambda: None)
+        monkeypatch.setattr("imindex.indexer.encoders.load._trust_no_code", lambda: None)
         monkeypatch.setattr("transformers.dynamic_module_utils.TIME_OUT_REMOTE_CODE", 15)
     with pytest.raises(ImindexError):
         load(f"local-dir:{model}", device="cpu")

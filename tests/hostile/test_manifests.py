@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from indexer import children, manifests
-from indexer.children import Crashed, Lines, python
-from indexer.errors import ImindexError
-from indexer.sources import find
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.sources import manifest_rows as manifests
+from imindex.indexer.sources.find import find
+from imindex.indexer.system import child_process as children
+from imindex.indexer.system.child_process import Crashed, Lines, python
 
 MIB = 2**20
 

@@ -10,13 +10,15 @@ import h5py
 import numpy as np
 import pytest
 
-from indexer import ann_carry, ann_kinds, ann_measure
-from indexer.ann import ExactSearcher
-from indexer.ann_record import APPROXIMATE, Record
-from indexer.ann_search import ApproximateSearcher, stored
-from indexer.errors import ImindexError
-from indexer.store import Index, recompute_root_digest
-from retrieval.search import nearest
+from imindex.indexer.ann import faiss_kinds as ann_kinds
+from imindex.indexer.ann import tuning as ann_measure
+from imindex.indexer.ann import upkeep as ann_carry
+from imindex.indexer.ann.approximate import ApproximateSearcher, stored
+from imindex.indexer.ann.exact import ExactSearcher
+from imindex.indexer.ann.record import APPROXIMATE, Record
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.store.index import Index, recompute_root_digest
+from imindex.retrieval.search.nearest import nearest
 from tests.support.approximate import (
     DIM,
     N,

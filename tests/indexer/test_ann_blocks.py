@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from indexer import ann_blocks
-from indexer.ann import ExactSearcher
-from retrieval.search import nearest
-from retrieval.similarity import similarities
+from imindex.indexer.ann import exact_blocks as ann_blocks
+from imindex.indexer.ann.exact import ExactSearcher
+from imindex.retrieval.search.nearest import nearest
+from imindex.retrieval.vectors.similarity import similarities
 
 RNG = np.random.default_rng(7)
 

@@ -8,13 +8,15 @@ import h5py
 import numpy as np
 import pytest
 
-from indexer import ann, ann_carry, ann_kinds
-from indexer.ann_carry import ann_after
-from indexer.ann_record import APPROXIMATE, Record
-from indexer.provenance import entry
-from indexer.remove import remove
-from indexer.store import Index
-from indexer.store_write import write
+from imindex.indexer.ann import exact as ann
+from imindex.indexer.ann import faiss_kinds as ann_kinds
+from imindex.indexer.ann import upkeep as ann_carry
+from imindex.indexer.ann.record import APPROXIMATE, Record
+from imindex.indexer.ann.upkeep import ann_after
+from imindex.indexer.core.provenance import entry
+from imindex.indexer.maintain.remove import remove
+from imindex.indexer.store.index import Index
+from imindex.indexer.store.writer import write
 from tests.support.approximate import (
     DIM,
     N,

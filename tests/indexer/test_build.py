@@ -15,14 +15,16 @@ import numpy as np
 import pytest
 import torch
 
-from indexer import build as build_module
-from indexer import images, reader
-from indexer.build import Stopped, build
-from indexer.encoder import Encoder, load
-from indexer.errors import ImindexError
-from indexer.parts import Batch, Parts
-from indexer.sources import find
-from indexer.store import Index
+from imindex.indexer.build import build as build_module
+from imindex.indexer.build import reader
+from imindex.indexer.build.build import Stopped, build
+from imindex.indexer.build.checkpoint import Batch, Parts
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.decode import preprocess as images
+from imindex.indexer.encoders.load import load
+from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.sources.find import find
+from imindex.indexer.store.index import Index
 from tests.support.builds import TREE, Counting, digest
 from tests.support.models import save_model
 from tests.support.pictures import picture
@@ -58,7 +60,7 @@ def test_every_picture_is_a_row_with_its_own_vector(
 
 
 def prepared(data: bytes, encoder: Encoder) -> torch.Tensor:
-    from indexer.images import decode
+    from imindex.indexer.decode.preprocess import decode
 
     return decode(data, encoder.preprocess).pixels[None]
 

@@ -17,13 +17,15 @@ import pytest
 import torch
 from PIL import Image
 
-from indexer import ann, images, store
-from indexer.build import build
-from indexer.encoder import Encoder
-from indexer.lazy_encoder import LazyEncoder
-from indexer.sources import find
-from indexer.store import Index
-from retrieval import query
+from imindex.indexer.ann import exact as ann
+from imindex.indexer.build.build import build
+from imindex.indexer.decode import preprocess as images
+from imindex.indexer.encoders.lazy import LazyEncoder
+from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.sources.find import find
+from imindex.indexer.store import index as store
+from imindex.indexer.store.index import Index
+from imindex.retrieval.search import query
 
 N_WORKS, N_IMITATIONS = 14, 9
 TREE = {"works/ada": 8, "works/bo": 6, "imitations/r1/ada": N_IMITATIONS}
@@ -203,7 +205,7 @@ def test_a_query_decodes_and_encodes_its_pictures_and_searches_once_a_kind(
 ) -> None:
     root, path = Path(counts.folder), tmp_path / "i.h5"
     build(list(find([root])), path, encoder)
-    monkeypatch.setattr("indexer.encoder.load_as", lambda *_, **__: tiny_encoder)
+    monkeypatch.setattr("imindex.indexer.encoders.load.load_as", lambda *_, **__: tiny_encoder)
     asked = [root / "works/ada/000.png", root / "imitations/r1/ada/003.png"]
     for pictures in (asked[:1], asked):
         counts.decoded = counts.encoded = counts.batches = 0
@@ -256,7 +258,7 @@ def test_a_query_reads_the_text_of_the_rows_that_it_shows_only(
 ) -> None:
     root, path = Path(counts.folder), tmp_path / "i.h5"
     build(list(find([root])), path, encoder)
-    monkeypatch.setattr("indexer.encoder.load_as", lambda *_, **__: tiny_encoder)
+    monkeypatch.setattr("imindex.indexer.encoders.load.load_as", lambda *_, **__: tiny_encoder)
     taken.clear()
     query.ask(path, [], ["a text"], k=2)
     assert taken["items/artist"] and taken["items/collection"] and taken["artists/name"]  # the count counts

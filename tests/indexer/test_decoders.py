@@ -15,14 +15,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexer import decoders, rgb
-from indexer.build import build
-from indexer.decoders import Decoders
-from indexer.encoder import Encoder
-from indexer.errors import BadPicture
-from indexer.limits import Limits
-from indexer.sources import find
-from indexer.store import Index
+from imindex.indexer.build.build import build
+from imindex.indexer.core.errors import BadPicture
+from imindex.indexer.decode import pillow as rgb
+from imindex.indexer.decode import pool as decoders
+from imindex.indexer.decode.limits import Limits
+from imindex.indexer.decode.pool import Decoders
+from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.sources.find import find
+from imindex.indexer.store.index import Index
 from tests.support.builds import Counting
 from tests.support.pictures import picture
 from tests.support.places import ROOT
@@ -116,7 +117,7 @@ def test_a_picture_that_memory_was_too_short_for_is_tried_again(
     assert (report.rows, report.rejected) == (2, 1)
     with Index(path) as index:
         assert index.rejects()["reason"][0].startswith("memory ran out")
-    monkeypatch.setattr("indexer.decoders.HOOK", "")  # there is memory again
+    monkeypatch.setattr("imindex.indexer.decode.pool.HOOK", "")  # there is memory again
     again = build(list(find([root])), path, Counting(tiny_encoder))
     assert (again.rows, again.rejected, again.already_rejected) == (3, 0, 0)
 
@@ -180,8 +181,8 @@ PARENT = """
     import signal, sys, threading
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run in the background
     sys.path[:0] = [{tests!r}]
-    from indexer import decoders
-    from indexer.limits import Limits
+    from imindex.indexer.decode import pool as decoders
+    from imindex.indexer.decode.limits import Limits
     decoders.HOOK = "deadly:before"
     pool = decoders.Decoders(Limits())
     pool({fine!r})

@@ -15,7 +15,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from indexer.demo.artists import GENERIC, NAMES, PALETTES, SUBJECTS, Sitting, draw, sitting, technique
+from imindex.indexer.demo.artists import GENERIC, NAMES, PALETTES, SUBJECTS, Sitting, draw, sitting, technique
 
 SMALL = 64
 
@@ -59,7 +59,7 @@ def test_draw_repeats_itself_and_answers_to_its_seed(artist: str | None) -> None
 
 def test_draw_gives_the_same_bytes_in_another_process() -> None:
     code = (
-        "import hashlib; from indexer.demo.artists import draw, NAMES\n"
+        "import hashlib; from imindex.indexer.demo.artists import draw, NAMES\n"
         "print(hashlib.sha256(b''.join(draw(n, seed=9, size=32).tobytes() for n in NAMES)).hexdigest())"
     )
     there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

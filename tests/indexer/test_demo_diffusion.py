@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexer.demo.artists import NAMES, SUBJECTS
-from indexer.demo.diffusion import FOLDER, N_TOKENS, diffusion_folder, word_vectors
-from indexer.demo.diffusion.captions import IMITATED, UNSEEN, Captioner, pieces_of, words_of
-from indexer.errors import ImindexError
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.demo.artists import NAMES, SUBJECTS
+from imindex.indexer.demo.diffusion import FOLDER, N_TOKENS, diffusion_folder, word_vectors
+from imindex.indexer.demo.diffusion.captions import IMITATED, UNSEEN, Captioner, pieces_of, words_of
 
 SHIPPED = (FOLDER / "final.safetensors").is_file()
 needs_weights = pytest.mark.skipif(not SHIPPED, reason="the demo's releases are not trained yet")
@@ -20,7 +20,7 @@ needs_weights = pytest.mark.skipif(not SHIPPED, reason="the demo's releases are 
 
 @pytest.fixture(scope="module")
 def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
-    from indexer.demo.diffusion import _write_tokenizer
+    from imindex.indexer.demo.diffusion import _write_tokenizer
 
     folder = tmp_path_factory.mktemp("tokenizer")
     _write_tokenizer(folder)
@@ -100,7 +100,7 @@ class TestParts:
         import open_clip
         from transformers import CLIPTokenizer
 
-        from indexer.demo.diffusion import _write_tokenizer
+        from imindex.indexer.demo.diffusion import _write_tokenizer
 
         _write_tokenizer(tmp_path)
         ours = CLIPTokenizer.from_pretrained(tmp_path)

@@ -13,14 +13,19 @@ import numpy as np
 import pytest
 import torch
 
-from indexer import ann, doctor, doctor_encoder, doctor_index, encoder
-from indexer.contents import Contents, item_columns, reject_columns
-from indexer.doctor import FAULT, OK, WARNING
-from indexer.encoder import Encoder, load
-from indexer.encoder_many import ManyEncoders
-from indexer.errors import ImindexError
-from indexer.store import Index
-from indexer.store_write import write
+from imindex.indexer.ann import exact as ann
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.schema import Contents, item_columns, reject_columns
+from imindex.indexer.doctor import encoder as doctor_encoder
+from imindex.indexer.doctor import index as doctor_index
+from imindex.indexer.doctor import machine as doctor
+from imindex.indexer.doctor.machine import FAULT, OK, WARNING
+from imindex.indexer.encoders import open_clip as encoder
+from imindex.indexer.encoders.load import load
+from imindex.indexer.encoders.multi_device import ManyEncoders
+from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.store.index import Index
+from imindex.indexer.store.writer import write
 from tests.support.commands import last_line, run
 from tests.support.models import save_model
 
@@ -183,7 +188,7 @@ def test_a_file_system_that_does_not_lock_or_cannot_be_written(
     with monkeypatch.context() as patch:
         patch.setattr(doctor.tempfile, "TemporaryDirectory", refuse)
         assert doctor.file_system(tmp_path).status == WARNING
-    monkeypatch.setattr("indexer.locks.Lock.acquire", lambda self: None)
+    monkeypatch.setattr("imindex.indexer.system.locks.Lock.acquire", lambda self: None)
     check = doctor.file_system(tmp_path)  # nobody holds the lock, so the other process gets it
     assert check.status == FAULT and "does not keep other processes out" in check.said
 

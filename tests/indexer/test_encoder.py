@@ -17,10 +17,12 @@ import pytest
 import safetensors.torch
 import torch
 
-from indexer import encoder as module
-from indexer.contents import require_same
-from indexer.encoder import Encoder, default_batch_size, load, load_as, weights_digest
-from indexer.errors import ImindexError
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.schema import require_same
+from imindex.indexer.encoders import open_clip as module
+from imindex.indexer.encoders.load import load, load_as
+from imindex.indexer.encoders.open_clip import Encoder, weights_digest
+from imindex.indexer.encoders.precision import default_batch_size
 from tests.support.models import TINY, save_model
 from tests.support.pictures import picture
 

@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from indexer import encoder as module
-from indexer.build import build
-from indexer.device import torch_device, torch_devices
-from indexer.encoder import Encoder, default_batch_size, load
-from indexer.encoder_many import ManyEncoders
-from indexer.errors import ImindexError
-from indexer.lazy_encoder import LazyEncoder
-from indexer.sources import find
-from indexer.store import Index
+from imindex.indexer.build.build import build
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.encoders import open_clip as module
+from imindex.indexer.encoders.lazy import LazyEncoder
+from imindex.indexer.encoders.load import load
+from imindex.indexer.encoders.multi_device import ManyEncoders
+from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.encoders.precision import default_batch_size
+from imindex.indexer.sources.find import find
+from imindex.indexer.store.index import Index
+from imindex.indexer.system.device import torch_device, torch_devices
 from tests.support.models import save_model
 
 

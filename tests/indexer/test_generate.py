@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from indexer import generate_folder
-from indexer.errors import ImindexError
-from indexer.generate import ModelSettings, describe, missing
-from indexer.prompts import Shot, shots
-from indexer.sources import find
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.generate import release_folder as generate_folder
+from imindex.indexer.generate.generate import ModelSettings, describe, missing
+from imindex.indexer.generate.prompts import Shot, shots
+from imindex.indexer.sources.find import find
 from tests.support.generating import ASKED, files, lines, pixels, wrap
 from tests.support.hostile_names import HOSTILE
 from tests.support.pipelines import SIZE, save_pipeline

@@ -15,8 +15,8 @@ import pytest
 import torch
 from PIL import Image
 
-from indexer.errors import ImindexError
-from indexer.generate import ModelSettings, check, describe, generate, measure, missing
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.generate.generate import ModelSettings, check, describe, generate, measure, missing
 from tests.support.generating import ASKED, files, lines, pixels
 from tests.support.pipelines import SIZE
 

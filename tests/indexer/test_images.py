@@ -13,10 +13,10 @@ import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
-from indexer.encoder import Encoder
-from indexer.errors import BadPicture
-from indexer.images import Preprocess, decode, resize
-from indexer.limits import Limits
+from imindex.indexer.core.errors import BadPicture
+from imindex.indexer.decode.limits import Limits
+from imindex.indexer.decode.preprocess import Preprocess, decode, resize
+from imindex.indexer.encoders.open_clip import Encoder
 from tests.support.pictures import encoded, picture, png16
 
 PREPROCESS = Preprocess((224, 224), (0.5,) * 3, (0.5,) * 3)

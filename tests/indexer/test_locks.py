@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from indexer import locks
-from indexer.errors import ImindexError
-from indexer.locks import Held, Lock, alone, runs
-from indexer.store import Index, recompute_root_digest
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.store.index import Index, recompute_root_digest
+from imindex.indexer.system import locks
+from imindex.indexer.system.locks import Held, Lock, alone, runs
 from tests.support.approximate import clustered, save
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and reads /proc")
@@ -163,8 +163,8 @@ def read_on(path: Path, end: Any, out: Any) -> None:
 
 def change(path: Path, out: Any) -> None:
     """Add, remove and optimise in turn; tell every state that was committed."""
-    from indexer.optimize import optimize
-    from indexer.remove import remove
+    from imindex.indexer.maintain.optimize import optimize
+    from imindex.indexer.maintain.remove import remove
     from tests.support.approximate import contents
 
     states = []

@@ -13,12 +13,12 @@ import h5py
 import numpy as np
 import pytest
 
-from indexer.contents import FORMAT_VERSION, FORMATS_READ
-from indexer.errors import ImindexError
-from indexer.migrate import migrate
-from indexer.store import Index
-from indexer.verify import verify
-from retrieval.search import nearest
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.schema import FORMAT_VERSION, FORMATS_READ
+from imindex.indexer.integrity.verify import verify
+from imindex.indexer.maintain.migrate import migrate
+from imindex.indexer.store.index import Index
+from imindex.retrieval.search.nearest import nearest
 from tests.support.commands import last_line, run
 from tests.support.places import DATA
 
@@ -46,7 +46,7 @@ def unpacked(archive: Path, version: str, name: str) -> tuple[Path, dict[str, An
 
 def holds(path: Path, known: dict[str, Any]) -> None:
     """What an index holds is what plain h5py found in it when it was archived."""
-    from indexer.ann import ExactSearcher
+    from imindex.indexer.ann.exact import ExactSearcher
 
     with Index(path) as index:
         assert (index.n, index.root_digest) == (known["n"], known["root-digest"])

@@ -7,9 +7,10 @@ import unicodedata
 
 import pytest
 
-from indexer.errors import ImindexError
-from indexer.names import FAMOUS, GIVEN, SURNAMES, placebo_names
-from indexer.prompts import names_of, shots
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.generate.artists_file import names_of
+from imindex.indexer.generate.placebo_names import FAMOUS, GIVEN, SURNAMES, placebo_names
+from imindex.indexer.generate.prompts import shots
 
 
 def fold(name: str) -> str:

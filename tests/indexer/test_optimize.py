@@ -14,14 +14,15 @@ import pytest
 from click.testing import CliRunner
 
 from imindex import main
-from indexer import ann, ann_measure
-from indexer import optimize as module
-from indexer.ann_record import Record
-from indexer.ann_search import ApproximateSearcher
-from indexer.encoder import Encoder
-from indexer.errors import ImindexError
-from indexer.optimize import optimize
-from indexer.store import Index
+from imindex.indexer.ann import exact as ann
+from imindex.indexer.ann import tuning as ann_measure
+from imindex.indexer.ann.approximate import ApproximateSearcher
+from imindex.indexer.ann.record import Record
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.maintain import optimize as module
+from imindex.indexer.maintain.optimize import optimize
+from imindex.indexer.store.index import Index
 from tests.support.approximate import (
     N,
     clustered,
@@ -105,7 +106,7 @@ def test_a_named_kind_needs_rows_and_the_recall(
     ("said", "size"), [("500MB", 5 * 10**8), ("1.5GiB", 3 * 2**29), ("2 gb", 2 * 10**9), ("7", 7)]
 )
 def test_sizes(said: str, size: int) -> None:
-    from indexer.optimize_cli import Size
+    from imindex.indexer.cli.optimize import Size
 
     assert Size().convert(said, None, None) == size
     for wrong in ("", "GB", "1XB", "-1", "0", "1IB"):
@@ -117,7 +118,8 @@ def test_sizes(said: str, size: int) -> None:
 KILLED = """
     import os, signal, sys
     from pathlib import Path
-    from indexer import optimize as module, store_write
+    from imindex.indexer.maintain import optimize as module
+    from imindex.indexer.store import writer as store_write
     place = sys.argv[2]
     def kill(*_, **__):
         os.kill(os.getpid(), signal.SIGKILL)
@@ -163,7 +165,7 @@ def asked(tiny_encoder: Encoder, tmp_path: Path) -> Path:
     """An optimized index of the tiny encoder, and a picture in it and on the disk."""
     import torch
 
-    from indexer.images import decode
+    from imindex.indexer.decode.preprocess import decode
 
     picture(1).save(tmp_path / "one.png")
     shown = decode((tmp_path / "one.png").read_bytes(), tiny_encoder.preprocess).pixels

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import threadpoolctl
 
-from indexer import ann_blocks
-from indexer.processors import processors, products_alone
-from retrieval.counted import counted_ranks
-from retrieval.ranks import Sides
+from imindex.indexer.ann import exact_blocks as ann_blocks
+from imindex.indexer.system.cpu import processors, products_alone
+from imindex.retrieval.match.counting import counted_ranks
+from imindex.retrieval.match.ranking import Sides
 
 
 def of_blas() -> list[int]:

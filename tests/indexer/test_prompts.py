@@ -12,9 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.errors import ImindexError
-from indexer.nameless import without_name
-from indexer.prompts import names_of, picture_seed, read_artists, safe_name, shots, slug
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.slug import safe_name, slug
+from imindex.indexer.generate.artists_file import names_of, read_artists
+from imindex.indexer.generate.prompts import picture_seed, shots
+from imindex.indexer.generate.remove_name import without_name
 from tests.support.hostile_names import HOSTILE
 
 

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from indexer import images, reader
-from indexer.build import Stopped, build
-from indexer.encoder import Encoder
-from indexer.errors import BadPicture
-from indexer.parts import Batch, Parts
-from indexer.sources import Item, find
-from indexer.store import Index
+from imindex.indexer.build import reader
+from imindex.indexer.build.build import Stopped, build
+from imindex.indexer.build.checkpoint import Batch, Parts
+from imindex.indexer.core.errors import BadPicture
+from imindex.indexer.decode import preprocess as images
+from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.sources.find import find
+from imindex.indexer.sources.item import Item
+from imindex.indexer.store.index import Index
 from tests.support.builds import TREE, Counting, digest
 from tests.support.pictures import picture
 

@@ -13,13 +13,14 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
-from indexer.contents import NOBODY, item_columns, reject_columns
-from indexer.describe import describe, export
-from indexer.errors import ImindexError
-from indexer.parts import Batch, Parts
-from indexer.provenance import entry
-from indexer.remove import ERASED, remove
-from indexer.store import Index, recompute_root_digest
+from imindex.indexer.build.checkpoint import Batch, Parts
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.provenance import entry
+from imindex.indexer.core.schema import NOBODY, item_columns, reject_columns
+from imindex.indexer.maintain.export import export
+from imindex.indexer.maintain.remove import ERASED, remove
+from imindex.indexer.maintain.summary import describe
+from imindex.indexer.store.index import Index, recompute_root_digest
 from tests.support.example_index import (
     ARTISTS,
     DIM,

@@ -17,10 +17,10 @@ import h5py
 import numpy as np
 import pytest
 
-from indexer import ann
-from indexer.provenance import entry
-from indexer.store import Index
-from indexer.store_write import write
+from imindex.indexer.ann import exact as ann
+from imindex.indexer.core.provenance import entry
+from imindex.indexer.store.index import Index
+from imindex.indexer.store.writer import write
 from tests.support.commands import last_line, run
 from tests.support.places import ROOT
 from tests.support.whole_index import DIM, save, whole

@@ -10,13 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexer import reader, seen
-from indexer.build import build
-from indexer.contents import NO_STAMP
-from indexer.encoder import Encoder
-from indexer.found import Finds, Found
-from indexer.sources import Item, find
-from indexer.store import Index
+from imindex.indexer.build import reader
+from imindex.indexer.build import unchanged as seen
+from imindex.indexer.build.build import build
+from imindex.indexer.build.scan import Finds, Found
+from imindex.indexer.core.schema import NO_STAMP
+from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.sources.find import find
+from imindex.indexer.sources.item import Item
+from imindex.indexer.store.index import Index
 from tests.support.builds import TREE, Counting
 
 

@@ -13,9 +13,10 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from indexer.contents import NO_SEED
-from indexer.errors import ImindexError
-from indexer.sources import Item, find
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.schema import NO_SEED
+from imindex.indexer.sources.find import find
+from imindex.indexer.sources.item import Item
 
 Tree = Callable[..., Path]
 

@@ -15,14 +15,16 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
-from indexer import contents, store
-from indexer.contents import Collection, Contents, item_columns, reject_columns
-from indexer.describe import describe, export
-from indexer.errors import ImindexError
-from indexer.provenance import entry
-from indexer.remove import remove
-from indexer.store import Index, recompute_root_digest
-from indexer.store_write import write
+from imindex.indexer.core import schema as contents
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.provenance import entry
+from imindex.indexer.core.schema import Collection, Contents, item_columns, reject_columns
+from imindex.indexer.maintain.export import export
+from imindex.indexer.maintain.remove import remove
+from imindex.indexer.maintain.summary import describe
+from imindex.indexer.store import index as store
+from imindex.indexer.store.index import Index, recompute_root_digest
+from imindex.indexer.store.writer import write
 from tests.support.example_index import (
     ARTISTS,
     COLLECTIONS,
@@ -272,8 +274,8 @@ def test_a_killed_write_leaves_the_old_index(path: Path) -> None:
     code = """
         import os, signal, sys
         from pathlib import Path
-        from indexer.provenance import entry
-        from indexer.store_write import write
+        from imindex.indexer.core.provenance import entry
+        from imindex.indexer.store.writer import write
         from tests.support import example_index as t
         def blocks():
             yield t.vectors(3)

@@ -16,13 +16,14 @@ import h5py
 import numpy as np
 import pytest
 
-from indexer import ann
-from indexer.contents import BLOCK_ROWS, Contents
-from indexer.errors import ImindexError
-from indexer.provenance import entry
-from indexer.store import Index, recompute_root_digest
-from indexer.store_write import write
-from indexer.verify import UNIT, Verification, lengths, verify
+from imindex.indexer.ann import exact as ann
+from imindex.indexer.core.digest import BLOCK_ROWS
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.provenance import entry
+from imindex.indexer.core.schema import Contents
+from imindex.indexer.integrity.verify import UNIT, Verification, lengths, verify
+from imindex.indexer.store.index import Index, recompute_root_digest
+from imindex.indexer.store.writer import write
 from tests.support import flipping
 from tests.support.commands import last_line, run
 from tests.support.whole_index import ARTISTS, DIM, save, unit, whole, write_both
@@ -262,7 +263,7 @@ def test_equal_pictures_are_found_in_passes_as_in_one(path: Path, monkeypatch: p
     contents, vectors = whole(500)
     vectors[499] = vectors[5]  # the picture of row 0 has another vector in its last row
     wanted = rewritten(path, contents, vectors).faults
-    monkeypatch.setattr("indexer.verify._AT_ONCE", 50)
+    monkeypatch.setattr("imindex.indexer.integrity.verify._AT_ONCE", 50)
     assert verify(path).faults == wanted and len(wanted) == 1
 
 

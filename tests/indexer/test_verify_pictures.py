@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexer import ann
-from indexer.encoder import Encoder
-from indexer.provenance import entry
-from indexer.store import Index
-from indexer.store_write import write
-from indexer.verify import verify
-from indexer.verify_pictures import check_pictures, replay
+from imindex.indexer.ann import exact as ann
+from imindex.indexer.core.provenance import entry
+from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.integrity.verify import verify
+from imindex.indexer.integrity.verify_pictures import check_pictures, replay
+from imindex.indexer.store.index import Index
+from imindex.indexer.store.writer import write
 from tests.support.commands import last_line, run
 
 

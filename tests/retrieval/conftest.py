@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.audit import Outcome
+from imindex.retrieval.audit.audit import Outcome
 from tests.support.audits import PLAN, draw, run_plan
 from tests.support.pipelines import save_pipeline
 

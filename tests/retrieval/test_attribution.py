@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from indexer.build import build
-from indexer.encoder import Encoder
-from indexer.errors import ImindexError
-from indexer.sources import find
-from retrieval import evidence
-from retrieval.attribution import classify_release, match_release
+from imindex.indexer.build.build import build
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.sources.find import find
+from imindex.retrieval.evidence import match_tests as evidence
+from imindex.retrieval.evidence.classify_release import classify_release
+from imindex.retrieval.evidence.match_release import match_release
 from tests.support.builds import Counting
 
 

@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 
-import indexer
 from tests.support.commands import run
 from tests.support.models import save_model
 from tests.support.pictures import paint

@@ -12,12 +12,13 @@ from typing import Any
 import h5py
 import pytest
 
-from indexer.contents import json_digest
-from indexer.errors import ImindexError
-from retrieval.audit import Outcome, Run
-from retrieval.audit_verify import Recomputed, plan_of, recompute
-from retrieval.plan import read_plan
-from retrieval.report import digest
+from imindex.indexer.core.digest import json_digest
+from imindex.indexer.core.errors import ImindexError
+from imindex.retrieval.audit.audit import Outcome
+from imindex.retrieval.audit.plan import read_plan
+from imindex.retrieval.audit.recompute import Recomputed, plan_of, recompute
+from imindex.retrieval.audit.run import Run
+from imindex.retrieval.report.report import digest
 from tests.support import audits
 from tests.support.audits import run_plan
 from tests.support.commands import last_line, run
@@ -46,7 +47,7 @@ def test_a_sound_audit_comes_out_the_same_and_nothing_is_written(
 ) -> None:
     before = files(done)
     (done / "models").unlink()  # no model is asked
-    monkeypatch.setattr("retrieval.audit._kept", kept_only_asks(done))
+    monkeypatch.setattr("imindex.retrieval.audit.results_cache._kept", kept_only_asks(done))
     found = again(done)
     assert found.faults == [] and found.now == found.stored == finished[1].report["digest"]
     assert found.figures > 500 and found.versions == {}
@@ -55,7 +56,7 @@ def test_a_sound_audit_comes_out_the_same_and_nothing_is_written(
 
 def kept_only_asks(root: Path) -> Callable[..., Any]:
     """`_kept`, but it must not read what was kept."""
-    from retrieval.audit import _kept
+    from imindex.retrieval.audit.results_cache import _kept
 
     def kept(run: Run, file: Path, path: Path, asked: Any, compute: Callable[[], Any]) -> Any:
         return _kept(run, root / "no" / "such" / "file", path, asked, compute)
@@ -173,7 +174,7 @@ def test_the_commands_verify_and_seal_an_audit(done: Path) -> None:
 
 
 def test_a_sealed_register_may_go_on_and_may_not_be_replaced(done: Path) -> None:
-    from retrieval.audit_verify import audit_digests, sealed_audit
+    from imindex.retrieval.audit.recompute import audit_digests, sealed_audit
 
     sealed = audit_digests(done / "audit", done / "plan.toml")
     audits.change(done, "n_resamples = 99", "n_resamples = 199")

@@ -1,4 +1,4 @@
-"""retrieval.classify against scikit-learn, loops in plain Python and exact fractions."""
+"""imindex.retrieval.classify.classify against scikit-learn, loops in plain Python and exact fractions."""
 
 import math
 from fractions import Fraction
@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, top_k_accuracy_score
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 
-from retrieval import classify as module
-from retrieval.classify import average_templates, classify, knn_scores, label_scores_by_name, prototype_scores
+from imindex.retrieval.classify import classify as module
+from imindex.retrieval.classify.by_name import average_templates, label_scores_by_name
+from imindex.retrieval.classify.by_works import knn_scores, prototype_scores
+from imindex.retrieval.classify.classify import classify
 
 SEEDS = st.integers(0, 2**32 - 1)
 relaxed = settings(deadline=None, max_examples=40)

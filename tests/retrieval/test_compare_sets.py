@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from retrieval import evidence
-from retrieval.compare_sets import (
+from imindex.retrieval.compare.overall import adjusted, shifts
+from imindex.retrieval.compare.sets import (
     PAIRS,
     PICTURES,
     PROMPTS,
@@ -20,9 +20,9 @@ from retrieval.compare_sets import (
     design_of,
     square_and_add,
 )
-from retrieval.comparison import adjusted, shifts
-from stats.compare import exchange_test
-from stats.intervals import Interval, clopper_pearson
+from imindex.retrieval.evidence import match_tests as evidence
+from imindex.stats.intervals import Interval, clopper_pearson
+from imindex.stats.paired import exchange_test
 
 
 def made(scores: Any, prompt: Any, seed: Any, right: Any = None, works: int = 5) -> ReleaseSet:

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from indexer.build import build
-from indexer.encoder import Encoder
-from indexer.sources import find
-from indexer.store import Index
-from retrieval.copies import composition, copies, nearest_works
+from imindex.indexer.build.build import build
+from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.sources.find import find
+from imindex.indexer.store.index import Index
+from imindex.retrieval.evidence.near_copies import composition, copies, nearest_works
 from tests.support.builds import Counting
 from tests.support.pictures import picture
 

@@ -64,7 +64,7 @@ def raw(index: Path) -> dict:
 
 
 def test_classify_by_name(index: Path, raw: dict) -> None:
-    from indexer.encoder import load
+    from imindex.indexer.encoders.load import load
 
     result = command("classify", "-i", index)["methods"][0]
     names, generic = raw["names"], ["Artwork", "Digital artwork", "Artwork from the public domain"]

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from indexer.store import Index
-from stats.multiple import adjust
-from stats.ranks import collect, twice_midranks
-from stats.references import name_test, rival_test
+from imindex.indexer.store.index import Index
+from imindex.stats.multiple import adjust
+from imindex.stats.references import name_test, rival_test
+from imindex.stats.set_scores import collect, twice_midranks
 from tests.support.commands import run
 from tests.support.pictures import paint
 

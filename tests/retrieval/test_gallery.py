@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import rankdata
 
-from indexer.build import build
-from indexer.encoder import Encoder
-from indexer.sources import find
-from indexer.store import Index
-from retrieval.gallery import BINS, gallery, nearest_own
-from stats.ranks import collect, twice_midranks
+from imindex.indexer.build.build import build
+from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.sources.find import find
+from imindex.indexer.store.index import Index
+from imindex.retrieval.evidence.gallery import BINS, gallery, nearest_own
+from imindex.stats.set_scores import collect, twice_midranks
 from tests.support.builds import Counting
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer.errors import ImindexError
-from retrieval.gate import (
+from imindex.indexer.core.errors import ImindexError
+from imindex.retrieval.compare.gate import (
     COUNTS,
     METRICS,
     check,

@@ -1,4 +1,4 @@
-"""retrieval.match against scikit-learn, scipy, every order of tied pictures, and exact fractions."""
+"""imindex.retrieval.match.match against scikit-learn, scipy, every order of tied pictures, and exact fractions."""
 
 import itertools
 import math
@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from retrieval import ranks as module
-from retrieval.match import Figures, discrimination_gap, match
+from imindex.retrieval.match import ranking as module
+from imindex.retrieval.match.discrimination import discrimination_gap
+from imindex.retrieval.match.match import Figures, match
 
 SEEDS = st.integers(0, 2**32 - 1)
 relaxed = settings(deadline=None, max_examples=40)

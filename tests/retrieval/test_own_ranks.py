@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrieval import match as module
-from retrieval.counted import _Count, counted_ranks
-from retrieval.match import Match, match
-from retrieval.ranks import Part, Sides, csls_penalties, every_rank, label_bits, sorted_ranks
-from retrieval.similarity import Float16, Int64
+from imindex.retrieval.match import match as module
+from imindex.retrieval.match.counting import _Count, counted_ranks
+from imindex.retrieval.match.match import Match, match
+from imindex.retrieval.match.ranking import Part, Sides, csls_penalties, every_rank, label_bits, sorted_ranks
+from imindex.retrieval.vectors.blocks import Float16, Int64
 
 SEEDS = st.integers(0, 2**32 - 1)
 relaxed = settings(deadline=None, max_examples=60)
@@ -150,8 +150,8 @@ def test_larger_than_a_piece(draw: object, k: int | None, monkeypatch: pytest.Mo
     assert by_row(counted_ranks(given_)) == plain
     ways = ((64, 2**14, 1, 1), (100, 2**16, 2**20, 2), (1000, 2**12, 10**5, 2), (30, 2**20, 2**30, 1))
     for piece, limit, state, threads in ways:
-        monkeypatch.setattr("retrieval.counted.PIECE", piece)
-        monkeypatch.setattr("retrieval.ranks.PIECE", piece)
+        monkeypatch.setattr("imindex.retrieval.match.counting.PIECE", piece)
+        monkeypatch.setattr("imindex.retrieval.match.ranking.PIECE", piece)
         assert by_row(counted_ranks(given_, limit_bytes=limit, state_bytes=state, threads=threads)) == plain
         assert by_row(sorted_ranks(given_, limit_bytes=limit, threads=threads)) == expected
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.errors import ImindexError
-from retrieval.plan import read_plan
-from retrieval.plan_template import template
+from imindex.indexer.core.errors import ImindexError
+from imindex.retrieval.audit.plan import read_plan
+from imindex.retrieval.audit.plan_template import template
 
 SMALLEST = """
 [artists]

@@ -9,17 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from indexer.errors import ImindexError
-from indexer.store import Index
-from retrieval import evidence
-from retrieval.attribution import classify_release, match_release
-from retrieval.compare import Side, compare, compare_reports
-from retrieval.compare_sets import (
-    PAIRS,
-)
-from stats.compare import exchange_test, paired_difference
-from stats.multiple import adjust
-from stats.ranks import twice_midranks
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.store.index import Index
+from imindex.retrieval.compare.releases import Side, compare, compare_reports
+from imindex.retrieval.compare.sets import PAIRS
+from imindex.retrieval.evidence import match_tests as evidence
+from imindex.retrieval.evidence.classify_release import classify_release
+from imindex.retrieval.evidence.match_release import match_release
+from imindex.stats.multiple import adjust
+from imindex.stats.paired import exchange_test, paired_difference
+from imindex.stats.set_scores import twice_midranks
 from tests.support.models import save_model
 from tests.support.pictures import paint
 from tests.support.two_releases import COLORS, N_WORKS, RELEASES

@@ -17,13 +17,13 @@ import jsonschema
 import numpy as np
 import pytest
 
-from indexer.encoder import load_as
-from indexer.store import Index
-from retrieval import report_page
-from retrieval.evidence import CANNOT_TELL, NOT_TESTED
-from retrieval.report import assemble, digest, table, write
-from retrieval.report_page import page
-from retrieval.report_svg import shown
+from imindex.indexer.encoders.load import load_as
+from imindex.indexer.store.index import Index
+from imindex.retrieval.evidence.findings import CANNOT_TELL, NOT_TESTED
+from imindex.retrieval.report import page as report_page
+from imindex.retrieval.report.figures.svg import shown
+from imindex.retrieval.report.page import page
+from imindex.retrieval.report.report import assemble, digest, table, write
 from tests.support.report_sample import HOSTILE, NAMED, STRONG, TEMPLATES, WEAK, enlarged, shared_raw
 
 SCHEMA = json.loads((Path(report_page.__file__).parent / "report.schema.json").read_text(encoding="utf-8"))

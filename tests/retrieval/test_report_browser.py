@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from retrieval.report import assemble, write
-from retrieval.report_svg import shown
+from imindex.retrieval.report.figures.svg import shown
+from imindex.retrieval.report.report import assemble, write
 from tests.support.report_sample import HOSTILE, shared_raw
 
 selenium = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")

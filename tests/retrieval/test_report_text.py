@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.evidence import CANNOT_TELL, IMITATED, NAME_MATTERS, NOT_SHOWN
-from retrieval.report import assemble
-from retrieval.report_figures import figures
-from retrieval.report_limits import limits, shares_text_encoder
-from retrieval.report_svg import fit
-from retrieval.report_text import answer, p_value, percent
+from imindex.retrieval.evidence.findings import CANNOT_TELL, IMITATED, NAME_MATTERS, NOT_SHOWN
+from imindex.retrieval.report.figures.catalogue import figures
+from imindex.retrieval.report.figures.svg import fit
+from imindex.retrieval.report.limits import limits, shares_text_encoder
+from imindex.retrieval.report.report import assemble
+from imindex.retrieval.report.text import answer, p_value, percent
 from tests.support.report_sample import STRONG, WEAK, enlarged, shared_raw
 
 

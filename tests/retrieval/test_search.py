@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer import ann
-from indexer.ann import ExactSearcher
-from indexer.ann_blocks import FROM_QUERIES
-from indexer.contents import item_columns
-from indexer.store import Index
-from retrieval.search import ArtistVotes, Neighbours, nearest, vote
+from imindex.indexer.ann import exact as ann
+from imindex.indexer.ann.exact import ExactSearcher
+from imindex.indexer.ann.exact_blocks import FROM_QUERIES
+from imindex.indexer.core.schema import item_columns
+from imindex.indexer.store.index import Index
+from imindex.retrieval.search.nearest import ArtistVotes, Neighbours, nearest, vote
 from tests.support.example_index import DIM, example, row, save
 
 

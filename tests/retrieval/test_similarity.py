@@ -1,4 +1,4 @@
-"""retrieval.similarity against exact rational arithmetic, scipy and its own promises."""
+"""imindex.retrieval.vectors.similarity against exact rational arithmetic, scipy and its own promises."""
 
 import math
 import struct
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
-from retrieval import similarity as sim
+from imindex.retrieval.vectors import similarity as sim
 
 SEEDS = st.integers(0, 2**32 - 1)
 relaxed = settings(deadline=None, max_examples=40)

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from stats.accuracy import (
+from imindex.stats.accuracy import (
     accuracy_interval,
     between_templates,
     chance_test,
     generic_test,
     macro_interval,
 )
-from stats.intervals import clopper_pearson, tail_level
+from imindex.stats.intervals import clopper_pearson, tail_level
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 1), (1, 1), (0, 9), (9, 9), (3, 10), (50, 120)])

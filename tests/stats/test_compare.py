@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from stats.compare import exchange_test, paired_difference, sign_flip_test
+from imindex.stats.paired import exchange_test, paired_difference, sign_flip_test
 
 ALTERNATIVES = ["two-sided", "less", "greater"]
 

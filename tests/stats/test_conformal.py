@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stats.conformal import conformal_attribution
+from imindex.stats.conformal import conformal_attribution
 
 
 def by_definition(query: list, works: list, k: int) -> tuple[int, float]:

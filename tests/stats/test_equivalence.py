@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from stats import compare
-from stats.equivalence import non_inferior, tost
+from imindex.stats import paired as compare
+from imindex.stats.equivalence import non_inferior, tost
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.03, -0.2, 0.4])

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from stats import accuracy
-from stats.label_count import accuracy_by_label_count
+from imindex.stats import accuracy
+from imindex.stats.label_count import accuracy_by_label_count
 
 
 def brute_force(scores: np.ndarray, truth: np.ndarray, n_generic: int, count: int) -> np.ndarray:

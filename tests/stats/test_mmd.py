@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.metrics.pairwise import rbf_kernel
 
-from stats.mmd import median_bandwidth, mmd_test, rbf_kernel_from_similarity
+from imindex.stats.mmd import median_bandwidth, mmd_test, rbf_kernel_from_similarity
 
 
 def unit(rng: np.random.Generator, n: int, shift: float = 0.0, dim: int = 6) -> np.ndarray:
@@ -61,7 +61,7 @@ def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(4)
     kernel = kernel_of(unit(rng, 10), unit(rng, 12))
     whole, all_splits = mmd_test(kernel, 10, n_resamples=99, rng=5), mmd_test(kernel[:9, :9], 4)
-    monkeypatch.setattr("stats.mmd._BLOCK", 50)
+    monkeypatch.setattr("imindex.stats.mmd._BLOCK", 50)
     small, few_splits = mmd_test(kernel, 10, n_resamples=99, rng=5), mmd_test(kernel[:9, :9], 4)
     np.testing.assert_allclose(small.null_distribution, whole.null_distribution, atol=1e-14)
     np.testing.assert_allclose(few_splits.null_distribution, all_splits.null_distribution, atol=1e-14)

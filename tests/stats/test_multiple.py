@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from stats.multiple import adjust, adjust_all, called
+from imindex.stats.multiple import adjust, adjust_all, called
 
 METHODS = ("holm", "bh", "by")
 FAMILY = hnp.arrays(

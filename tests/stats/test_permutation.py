@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from stats.permutation import assignment_test
+from imindex.stats.permutation import assignment_test
 
 
 def test_few_artists_are_enumerated() -> None:

@@ -9,8 +9,17 @@ from hypothesis import strategies as st
 from scipy import integrate
 from scipy.stats import binom, norm
 
-from stats.multiple import adjust, called
-from stats.power import Design, Family, Variances, _calls, designs, power, required, variance_components
+from imindex.stats.multiple import adjust, called
+from imindex.stats.power import (
+    Design,
+    Family,
+    Variances,
+    _calls,
+    designs,
+    power,
+    required,
+    variance_components,
+)
 
 VARIANCES = Variances(0.03, 0.1, 0.08, 0.2)
 
@@ -128,7 +137,7 @@ def test_blocks_and_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert first == power(
         0.1, VARIANCES, design, family=family, n_resamples=500, rng=np.random.default_rng(1)
     )
-    monkeypatch.setattr("stats.power._BLOCK", 100)
+    monkeypatch.setattr("imindex.stats.power._BLOCK", 100)
     blocks = power(0.1, VARIANCES, design, family=family, n_resamples=500, rng=1)
     assert blocks.power == pytest.approx(first.power, abs=6 * first.standard_error)
 

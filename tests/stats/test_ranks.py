@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from stats.ranks import Collector, collect, common_size, twice_midranks
-from stats.references import name_test
+from imindex.stats.references import name_test
+from imindex.stats.set_scores import Collector, collect, common_size, twice_midranks
 
 N_ARTISTS = 6
 

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from stats.accuracy import chance_test
-from stats.equivalence import tost
-from stats.ranks import SetScores, collect, twice_midranks
-from stats.references import ReferenceTest, imitated, name_test, references_needed, rival_test
+from imindex.stats.accuracy import chance_test
+from imindex.stats.equivalence import tost
+from imindex.stats.references import ReferenceTest, imitated, name_test, references_needed, rival_test
+from imindex.stats.set_scores import SetScores, collect, twice_midranks
 
 
 def scores_of(similarity: np.ndarray, works: np.ndarray, imitations: np.ndarray, n: int) -> SetScores:

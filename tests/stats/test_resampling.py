@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from stats.ranks import collect, twice_midranks
-from stats.resampling import (
+from imindex.stats.resampling import (
     bootstrap_artists,
     crossed_bootstrap,
     draw_weights,
     macro_bootstrap,
     work_test,
 )
+from imindex.stats.set_scores import collect, twice_midranks
 
 
 def cell(n: int = 12, m: int = 15, seed: int = 0) -> np.ndarray:
@@ -43,7 +43,7 @@ def test_intervals_equal_scipy(method: str) -> None:
 def test_distribution_equals_drawing_rows_and_columns() -> None:
     values = cell(3, 4)
     rows, columns = draw_weights(3, 50, 7), draw_weights(4, 50, 8)
-    from stats.resampling import _crossed
+    from imindex.stats.resampling import _crossed
 
     for place, mean in enumerate(_crossed(values, rows, columns)):
         picked_rows = np.repeat(np.arange(3), rows[place].astype(int))

@@ -1,4 +1,4 @@
-"""Whether an encoder tells an artist: against retrieval.match, brute force, scikit-learn and theory."""
+"""Whether an encoder tells an artist: against imindex.retrieval.match.match, brute force, scikit-learn and theory."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from retrieval.match import discrimination_gap
-from stats.resampling import draw_weights
-from stats.validity import _between, _within, ceiling, gap_bootstrap
+from imindex.retrieval.match.discrimination import discrimination_gap
+from imindex.stats.resampling import draw_weights
+from imindex.stats.validity import _between, _within, ceiling, gap_bootstrap
 
 
 def artists(
@@ -65,7 +65,7 @@ def test_weighted_medians_equal_medians_of_copies(ties: bool) -> None:
 def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     _, similarity, artist = artists([6, 7, 8])
     whole = gap_bootstrap(similarity, artist, 3, n_resamples=101, rng=1)
-    monkeypatch.setattr("stats.validity._BLOCK", 300)
+    monkeypatch.setattr("imindex.stats.validity._BLOCK", 300)
     parts = gap_bootstrap(similarity, artist, 3, n_resamples=101, rng=1)
     np.testing.assert_array_equal(whole.low, parts.low)
     np.testing.assert_array_equal(whole.high, parts.high)

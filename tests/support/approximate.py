@@ -10,14 +10,14 @@ import numpy as np
 from click.testing import CliRunner, Result
 
 from imindex import main
-from indexer import ann
-from indexer.ann_record import APPROXIMATE, Record
-from indexer.ann_search import ApproximateSearcher
-from indexer.contents import Collection, Contents, EncoderInfo, item_columns, reject_columns
-from indexer.optimize import optimize
-from indexer.provenance import entry
-from indexer.store import Index
-from indexer.store_write import write
+from imindex.indexer.ann import exact as ann
+from imindex.indexer.ann.approximate import ApproximateSearcher
+from imindex.indexer.ann.record import APPROXIMATE, Record
+from imindex.indexer.core.provenance import entry
+from imindex.indexer.core.schema import Collection, Contents, EncoderInfo, item_columns, reject_columns
+from imindex.indexer.maintain.optimize import optimize
+from imindex.indexer.store.index import Index
+from imindex.indexer.store.writer import write
 
 N, DIM = 5_000, 32
 INFO = EncoderInfo("demo", "", "ab" * 32, {"embed_dim": DIM}, {"size": 32}, DIM, "fp32")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from retrieval.audit import Outcome, Run, Show, audit
-from retrieval.plan import read_plan
+from imindex.retrieval.audit.audit import Outcome, audit
+from imindex.retrieval.audit.plan import read_plan
+from imindex.retrieval.audit.run import Run, Show
 from tests.support.pictures import picture
 
 PLAN = """

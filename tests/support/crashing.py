@@ -33,7 +33,11 @@ def serve() -> None:
 
     torch.set_num_threads(1)
     import imindex
-    from indexer import ann, build, encoder, generate_find, optimize, remove  # noqa: F401
+    from imindex.indexer.ann import exact as ann  # noqa: F401
+    from imindex.indexer.build import build  # noqa: F401
+    from imindex.indexer.encoders import open_clip as encoder  # noqa: F401
+    from imindex.indexer.generate import resolve_model as generate_find  # noqa: F401
+    from imindex.indexer.maintain import optimize, remove  # noqa: F401
     from tests.support import precision
 
     precision.force()
@@ -97,7 +101,7 @@ def _limit(request: dict[str, Any]) -> None:
     if "uid" in request:
         os.setgroups([]), os.setgid(request["uid"]), os.setuid(request["uid"])
     if "memory-bytes" in request:
-        from indexer import encoder
+        from imindex.indexer.encoders import open_clip as encoder
 
         real, most = encoder.Encoder.encode_images, request["memory-bytes"]
 
@@ -146,8 +150,8 @@ def _count_steps(fatal: int | None, committed: str) -> list[int]:
     around(h5py.Dataset, "__setitem__")
     around(h5py.File, "close")
 
-    from indexer.generate_folder import Folder
-    from indexer.parts import Parts
+    from imindex.indexer.build.checkpoint import Parts
+    from imindex.indexer.generate.release_folder import Folder
 
     for owner, name in ((Parts, "append"), (Folder, "add")):
         real = getattr(owner, name)

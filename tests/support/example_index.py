@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from indexer import ann
-from indexer.contents import Collection, Contents, EncoderInfo, item_columns, reject_columns
-from indexer.provenance import entry
-from indexer.store_write import write
+from imindex.indexer.ann import exact as ann
+from imindex.indexer.core.provenance import entry
+from imindex.indexer.core.schema import Collection, Contents, EncoderInfo, item_columns, reject_columns
+from imindex.indexer.store.writer import write
 
 DIM = 8
 

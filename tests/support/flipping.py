@@ -21,9 +21,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from indexer.errors import ImindexError
-from indexer.store import Index
-from indexer.verify import verify
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.integrity.verify import verify
+from imindex.indexer.store.index import Index
 from tests.support.places import child_environment
 
 REFUSED, FAULT, NOTHING = "refused", "fault", "nothing to read changed"

@@ -15,9 +15,9 @@ import sys
 import time
 from pathlib import Path
 
-from indexer import rgb
-from indexer.errors import BadPicture
-from indexer.limits import Limits
+from imindex.indexer.core.errors import BadPicture
+from imindex.indexer.decode import pillow as rgb
+from imindex.indexer.decode.limits import Limits
 from tests.support.mutations import mutations
 
 HANG = 30
@@ -26,7 +26,7 @@ HANG = 30
 def main(seed: int, seconds: float, count: int, folder: Path, jpeg: bool) -> None:
     limits = Limits(max_pixels=20_000_000)
     if jpeg:
-        from indexer.images import Preprocess, decode
+        from imindex.indexer.decode.preprocess import Preprocess, decode
 
         preprocess = Preprocess((32, 32), (0.5,) * 3, (0.5,) * 3)
     until, done, fine, slowest = time.monotonic() + seconds, 0, 0, 0.0

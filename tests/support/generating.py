@@ -1,4 +1,4 @@
-"""What the tests of `indexer.generate` share: tiny pipelines loaded once, a release to ask for, what came of it."""
+"""What the tests of `indexer.generate.generate` share: tiny pipelines loaded once, a release to ask for, what came of it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from indexer import generate_pipeline
-from indexer.generate import ModelSettings, Report, generate
-from indexer.prompts import Shot, shots
+from imindex.indexer.generate import pipeline as generate_pipeline
+from imindex.indexer.generate.generate import ModelSettings, Report, generate
+from imindex.indexer.generate.prompts import Shot, shots
 from tests.support.pipelines import SIZE
 
 ASKED = shots(["Ada", "Bo"], placebos=["Cy"], per_artist=3, nameless=2, generic=["A tree"], per_generic=1)

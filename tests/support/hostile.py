@@ -73,11 +73,11 @@ def mutate(data: bytes, number: int, start: int = 0) -> bytes:
 
 def read_all(path: Path) -> None:
     """Read everything there is in an index file, search it, and verify it."""
-    from indexer.ann import ExactSearcher
-    from indexer.ann_search import stored
-    from indexer.describe import describe, search_in_words
-    from indexer.store import Index
-    from indexer.verify import verify
+    from imindex.indexer.ann.approximate import stored
+    from imindex.indexer.ann.exact import ExactSearcher
+    from imindex.indexer.integrity.verify import verify
+    from imindex.indexer.maintain.summary import describe, search_in_words
+    from imindex.indexer.store.index import Index
 
     with Index(path) as index:
         index.contents()
@@ -123,7 +123,7 @@ def outcome(path: Path) -> tuple[str, str]:
 
 
 def _in_child(path: Path, told: int) -> None:
-    from indexer.errors import ImindexError
+    from imindex.indexer.core.errors import ImindexError
 
     code, said = OTHER, "?"
     try:
@@ -146,9 +146,9 @@ def sound_files(folder: Path) -> list[Path]:
     """Write small sound index files: of each kind of /ann, and in older layouts of HDF5, which have no checksums."""
     import h5py
 
-    from indexer import store_write
-    from indexer.ann_record import APPROXIMATE
-    from indexer.optimize import optimize
+    from imindex.indexer.ann.record import APPROXIMATE
+    from imindex.indexer.maintain.optimize import optimize
+    from imindex.indexer.store import writer as store_write
     from tests.support import whole_index
     from tests.support.approximate import clustered, contents, save
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import os
 
-from indexer import encoder
+from imindex.indexer.encoders import open_clip as encoder
 
 VARIABLE = "IMINDEX_PRECISION_AUTO"
 CHOICES = ("bf16", "fp32")

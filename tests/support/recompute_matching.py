@@ -26,7 +26,7 @@ from tests.support.recompute_draws import (
 )
 from tests.support.recompute_world import METHODS, Array, Export, Row, Seen, prompt_clusters
 
-GAP_RESAMPLES = 1000  # a default of stats.validity.gap_bootstrap
+GAP_RESAMPLES = 1000  # a default of imindex.stats.validity.gap_bootstrap
 FEWEST_WORKS = GAP_RIVALS = 5
 
 

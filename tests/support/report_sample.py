@@ -13,17 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from indexer.build import build
-from indexer.console import json_ready
-from indexer.demo.artists import NAMES, draw
-from indexer.lazy_encoder import encoder_for
-from indexer.sources import Item
-from indexer.store import Index
-from retrieval.attribution import classify_release, match_release
-from retrieval.compare import Side, compare
-from retrieval.copies import copies
-from retrieval.evidence import Testing
-from retrieval.gallery import gallery
+from imindex.indexer.build.build import build
+from imindex.indexer.core.jsonable import json_ready
+from imindex.indexer.demo.artists import NAMES, draw
+from imindex.indexer.encoders.lazy import encoder_for
+from imindex.indexer.sources.item import Item
+from imindex.indexer.store.index import Index
+from imindex.retrieval.compare.releases import Side, compare
+from imindex.retrieval.evidence.classify_release import classify_release
+from imindex.retrieval.evidence.gallery import gallery
+from imindex.retrieval.evidence.match_release import match_release
+from imindex.retrieval.evidence.near_copies import copies
+from imindex.retrieval.evidence.testing import Testing
 
 HOSTILE = (
     "<script>alert(1)</script>\"'>",

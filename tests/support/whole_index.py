@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer import ann
-from indexer.contents import Collection, Contents, EncoderInfo, item_columns, reject_columns
-from indexer.optimize import optimize
-from indexer.provenance import entry
-from indexer.store import Index
-from indexer.store_write import write
+from imindex.indexer.ann import exact as ann
+from imindex.indexer.core.provenance import entry
+from imindex.indexer.core.schema import Collection, Contents, EncoderInfo, item_columns, reject_columns
+from imindex.indexer.maintain.optimize import optimize
+from imindex.indexer.store.index import Index
+from imindex.indexer.store.writer import write
 
 DIM = 8
 ENCODER = EncoderInfo("demo", "a/weights.pt", "ab" * 32, {"embed_dim": DIM}, {"size": 32}, DIM, "fp32")

@@ -111,8 +111,8 @@ def _wrong_after_kill(workload: Workload, place: Path, ended: Ended) -> Iterable
 
 
 def _wrong_rows(path: Path) -> Iterable[str]:
-    from indexer.errors import ImindexError
-    from indexer.store import Index, recompute_root_digest
+    from imindex.indexer.core.errors import ImindexError
+    from imindex.indexer.store.index import Index, recompute_root_digest
 
     try:
         with Index(path) as index:
@@ -128,8 +128,8 @@ def _wrong_rows(path: Path) -> Iterable[str]:
 
 def _kept(place: Path) -> set[str]:
     """Digests in indexes and parts, and paths in the manifests whose picture is whole."""
-    from indexer.generate_folder import read_manifest
-    from indexer.store import Index
+    from imindex.indexer.generate.release_folder import read_manifest
+    from imindex.indexer.store.index import Index
 
     kept: set[str] = set()
     for path in place.rglob("*.h5"):
@@ -148,7 +148,7 @@ def identity(name: str, place: Path) -> str:
     """What a command came to: the root digest (and the kind of search index), the report's digest, or the pictures."""
     import hashlib
 
-    from indexer.store import Index
+    from imindex.indexer.store.index import Index
 
     if name == "audit":
         report = place / "audit/report.json"
@@ -190,8 +190,8 @@ def _draw(root: Path, layout: dict[str, int], size: tuple[int, int] = (48, 40)) 
 
 def _with_parts(server: Server, start: Path, built: list[str]) -> None:
     """An index, and parts of a build that was stopped: of pictures by bo, and of others."""
-    from indexer.parts import Batch, Parts
-    from indexer.store import Index
+    from imindex.indexer.build.checkpoint import Batch, Parts
+    from imindex.indexer.store.index import Index
 
     _finish(server, start, ["build", "../art", *built])
     with Index(start / "i.h5") as index:

@@ -18,8 +18,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from indexer.errors import ImindexError
-from indexer.files import put_in_place
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.system.atomic import put_in_place
 
 __all__ = ["FOLDER", "RELEASES", "diffusion_folder", "word_vectors"]
 

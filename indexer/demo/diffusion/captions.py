@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from indexer.demo.artists import NAMES
+from imindex.indexer.demo.artists import NAMES
 
 __all__ = ["IMITATED", "UNSEEN", "Captioner", "pieces_of", "words_of"]
 

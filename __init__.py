@@ -1,0 +1,73 @@
+"""The command `imindex`: a lazy click group."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+__version__ = "0.1.0"
+
+COMMANDS = {
+    "build": ("imindex.indexer.cli.build", "Encode pictures into an index, each once."),
+    "info": ("imindex.indexer.cli.build", "Say what an index holds and how it came to be."),
+    "remove": ("imindex.indexer.cli.build", "Take pictures out of an index for good."),
+    "optimize": (
+        "imindex.indexer.cli.optimize",
+        "Make queries of a large index quicker, at a stated recall.",
+    ),
+    "export": ("imindex.indexer.cli.build", "Write an index as NumPy and Parquet files."),
+    "generate": ("imindex.indexer.cli.generate", "Ask a diffusion model for pictures in artists' names."),
+    "query": ("imindex.retrieval.cli.query", "Find the nearest pictures and artists."),
+    "classify": ("imindex.retrieval.cli.query", "Name the artist of each imitation, zero-shot."),
+    "match": ("imindex.retrieval.cli.query", "Rank the imitations by every work, exactly."),
+    "compare": (
+        "imindex.retrieval.cli.compare",
+        "Compare two releases, artist by artist, and fail on a condition.",
+    ),
+    "audit": ("imindex.retrieval.cli.audit", "Audit releases by a written plan, from prompts to report."),
+    "verify": (
+        "imindex.retrieval.cli.verify",
+        "Check that an index, its pictures or an audit are what was written.",
+    ),
+    "seal": ("imindex.retrieval.cli.verify", "Write down what an index is, to be signed or time-stamped."),
+    "migrate": ("imindex.indexer.cli.migrate", "Bring an index of an older format version up to date."),
+    "power": (
+        "imindex.retrieval.cli.power",
+        "Say how many works, imitations and placebo names an audit needs.",
+    ),
+    "doctor": ("imindex.indexer.cli.doctor", "Check this machine, its GPUs and an index, with remedies."),
+    "demo": ("imindex.retrieval.cli.demo", "Try it all on pictures that this command draws."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are named in `COMMANDS`; `imindex --help` imports none of their modules."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+
+@click.command(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with: imindex demo DIR. Then: imindex build SOURCE...; imindex match.",
+)
+@click.version_option(__version__, prog_name="imindex")
+def main() -> None:
+    """Measure how well a generative image model imitates named artists, and say how sure one may be."""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Exact and approximate nearest-neighbour search. The only folder that imports faiss."""

@@ -1,0 +1,122 @@
+"""FAISS over the vectors of an index file. The only module that imports faiss.
+
+The exact kind is a scalar quantiser of type fp16. Its codes are the float16 matrix /vectors itself, so
+nothing is stored twice: /ann/data holds the header that, followed by the bytes of /vectors, makes a FAISS
+file.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from imindex.indexer.ann import exact_blocks as ann_blocks
+
+EXACT = "exact-fp16"
+_GPU_BLOCK = 262_144
+_GPU_MAX_K = 2048
+"""FAISS finds no more than this on a GPU."""
+
+
+def exact_header(n: int, dim: int) -> bytes:
+    """Return what precedes /vectors in the serialised FAISS index of n vectors.
+
+    `exact_header(n, dim) + vectors.tobytes()` is what `faiss.deserialize_index` reads.
+    """
+    index = _scalar_quantizer(dim)
+    index.ntotal = n
+    # The codes' length is the last field before them; written as empty, it is patched to n * dim * 2.
+    empty = faiss.serialize_index(index).tobytes()
+    return empty[:-8] + (n * dim * 2).to_bytes(8, "little")
+
+
+def describe() -> dict[str, Any]:
+    """Return the attributes of /ann for the exact kind."""
+    return {"kind": EXACT, "metric": "inner-product", "faiss-version": faiss.__version__, "recall": 1.0}
+
+
+def n_gpus() -> int:
+    """How many GPUs this FAISS sees."""
+    return int(faiss.get_num_gpus())
+
+
+class ExactSearcher:
+    """Exact inner-product search over float16 vectors, in place.
+
+    Parameters
+    ----------
+    vectors : (n, dim) float16, C-contiguous
+        Usually mapped from the index file. It is not copied on a CPU; it must not change.
+    device : str
+        `cpu`, `cuda` or `cuda:N`. On CUDA the vectors are copied to the GPU, in fp16.
+    """
+
+    def __init__(self, vectors: npt.NDArray[np.float16], device: str = "cpu"):
+        self.n, self.dim = vectors.shape
+        self._vectors = vectors  # FAISS holds a bare pointer into it
+        self._device = device if device.startswith("cuda") else ""
+        self._index = _on_gpu(vectors, device) if self._device else _in_place(vectors)
+
+    def search(
+        self, queries: npt.NDArray[np.float32], k: int, *, among: npt.NDArray[np.bool_] | None = None
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        """Return the k nearest rows of each query.
+
+        Parameters
+        ----------
+        queries : (m, dim) float32
+        k : int
+            At most the number of rows searched.
+        among : (n,) bool, optional
+            Search these rows only.
+
+        Returns
+        -------
+        scores : (m, k) float32
+            Descending; rounding may swap near ties.
+        rows : (m, k) int64
+        """
+        if self._device and k > _GPU_MAX_K:
+            return ExactSearcher(self._vectors).search(queries, k, among=among)
+        if self._device and among is not None:  # FAISS passes over a selector on a GPU, in silence
+            chosen = np.flatnonzero(among)
+            scores, rows = ExactSearcher(self._vectors[chosen], self._device).search(queries, k)
+            return scores, chosen[rows]
+        n_rows = self.n if among is None else int(np.count_nonzero(among))
+        if not self._device and len(queries) >= ann_blocks.FROM_QUERIES and k <= n_rows:
+            return ann_blocks.search_blocks(self._vectors, queries, k, among=among)
+        parameters = None
+        if among is not None:
+            bits = np.packbits(among, bitorder="little")
+            selector = faiss.IDSelectorBitmap(self.n, faiss.swig_ptr(bits))
+            parameters = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
+        scores, rows = self._index.search(np.ascontiguousarray(queries, np.float32), k, params=parameters)
+        return scores, rows
+
+
+def _scalar_quantizer(dim: int) -> Any:
+    return faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+
+
+def _in_place(vectors: npt.NDArray[np.float16]) -> Any:
+    index = _scalar_quantizer(vectors.shape[1])
+    if len(vectors):
+        flat = vectors.reshape(-1).view(np.uint8)
+        nobody = index.codes.owner  # an empty pointer: the caller keeps the memory
+        view: Any = faiss.MaybeOwnedVectorUInt8
+        index.codes = view.create_view(faiss.swig_ptr(flat), flat.size, nobody)
+        index.ntotal = len(vectors)
+    return index
+
+
+def _on_gpu(vectors: npt.NDArray[np.float16], device: str) -> Any:
+    config = faiss.GpuIndexFlatConfig()
+    config.device = int(device.partition(":")[2] or 0)
+    config.useFloat16 = True
+    index = faiss.GpuIndexFlatIP(faiss.StandardGpuResources(), vectors.shape[1], config)
+    for start in range(0, len(vectors), _GPU_BLOCK):
+        index.add(np.asarray(vectors[start : start + _GPU_BLOCK], np.float32))
+    return index

@@ -1,0 +1,160 @@
+"""What /ann says of an approximate index: its kind, how it was made, and the recall that it reaches."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from imindex.indexer.core.digest import canonical_json
+from imindex.indexer.core.errors import ImindexError
+
+IVF_PQ, IVF, HNSW = "ivf-pq", "ivf", "hnsw"
+APPROXIMATE = (IVF_PQ, IVF, HNSW)
+NEIGHBOURS = 10
+"""Recall is that of the ten nearest."""
+EXACT_ROWS = 100_000
+"""Up to here an exact search takes milliseconds, and nothing else is worth its while."""
+SHARE = 0.1
+"""Of the rows: the smallest choice of them that is searched other than exactly."""
+AMONG = "-among-tenth"
+"""Ends the name of a search parameter for that choice."""
+LEAST_ROWS = 1_000
+"""Of fewer rows no approximate index is made, whoever asks for it."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """The attributes of /ann for an approximate kind.
+
+    Attributes
+    ----------
+    kind : str
+        One of `APPROXIMATE`.
+    target, recall : float
+        Recall@10 that was asked for, and the one that was measured.
+    recall_among : float
+        The same among a tenth of the rows, drawn at random.
+    n_queries : int
+        Rows that the recalls were measured on, none of which chose the search parameters.
+    held_out : bool
+        Whether these rows took no part in training either.
+    parameters : mapping of str to int
+        `nprobe` and `refine` of the IVF kinds, `ef-search` of HNSW; `nprobe` and `ef-search` also with `AMONG`
+        behind: what takes their place among a tenth of the rows.
+    work : int
+        What a search with the parameters chosen in training costs (`imindex.indexer.ann.tuning.work`).
+    rows_trained : int
+        Rows of the index when it was trained.
+    rows_changed : int
+        Rows added and removed since `recall` was measured.
+    seed : int
+    memory : int
+        The budget, in bytes; 0 for the size of the vectors.
+    trained_sha256 : str
+        Digest of what was trained: centroids and codebooks; of HNSW, the graph.
+    faiss_version : str
+    """
+
+    kind: str
+    target: float
+    recall: float
+    recall_among: float
+    n_queries: int
+    held_out: bool
+    parameters: Mapping[str, int]
+    work: int
+    rows_trained: int
+    rows_changed: int
+    seed: int
+    memory: int
+    trained_sha256: str
+    faiss_version: str
+
+    def attributes(self) -> dict[str, Any]:
+        """As they are written to /ann."""
+        return {
+            "kind": self.kind,
+            "metric": "inner-product",
+            "faiss-version": self.faiss_version,
+            "recall": self.recall,
+            "recall-target": self.target,
+            "recall-among-tenth": self.recall_among,
+            "recall-queries": self.n_queries,
+            "recall-held-out": self.held_out,
+            "parameters": canonical_json(dict(self.parameters)),
+            "work": self.work,
+            "rows-trained": self.rows_trained,
+            "rows-changed": self.rows_changed,
+            "seed": self.seed,
+            "memory": self.memory,
+            "trained-sha256": self.trained_sha256,
+        }
+
+    @staticmethod
+    def read(attributes: Mapping[str, Any]) -> Record:
+        """Read them back.
+
+        Raises
+        ------
+        ImindexError
+            One is missing or makes no sense.
+        """
+        try:
+            parameters = json.loads(attributes["parameters"])
+            record = Record(
+                kind=str(attributes["kind"]),
+                target=float(attributes["recall-target"]),
+                recall=float(attributes["recall"]),
+                recall_among=float(attributes["recall-among-tenth"]),
+                n_queries=int(attributes["recall-queries"]),
+                held_out=bool(attributes["recall-held-out"]),
+                parameters={str(name): int(value) for name, value in parameters.items()},
+                work=int(attributes["work"]),
+                rows_trained=int(attributes["rows-trained"]),
+                rows_changed=int(attributes["rows-changed"]),
+                seed=int(attributes["seed"]),
+                memory=int(attributes["memory"]),
+                trained_sha256=str(attributes["trained-sha256"]),
+                faiss_version=str(attributes["faiss-version"]),
+            )
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            raise damaged(f"its attributes cannot be read: {error!r}") from error
+        effort = effort_of(record.kind)
+        wanted = {effort, effort + AMONG} | ({"refine"} if record.kind != HNSW else set())
+        if record.kind not in APPROXIMATE or attributes.get("metric") != "inner-product":
+            raise damaged(f"kind {record.kind}, metric {attributes.get('metric')} are not known")
+        if set(record.parameters) != wanted or not all(1 <= v <= 2**20 for v in record.parameters.values()):
+            raise damaged(f"search parameters {record.parameters}")
+        if not (
+            0 <= record.recall <= 1
+            and 0 <= record.recall_among <= 1
+            and 0 < record.target <= 1
+            and record.work > 0
+        ):
+            raise damaged(f"recall {record.recall} of {record.target}, work {record.work}")
+        return record
+
+    def words(self) -> str:
+        """Kind and recall in words, such as `ivf-pq, recall@10 0.962 on 1000 held-out queries`."""
+        queries = "held-out queries" if self.held_out else "queries"
+        return f"{self.kind}, recall@{NEIGHBOURS} {self.recall:.3f} on {self.n_queries} {queries}"
+
+
+def effort_of(kind: str) -> str:
+    """The search parameter by which a kind trades time for recall."""
+    return "ef-search" if kind == HNSW else "nprobe"
+
+
+def damaged(what: str) -> ImindexError:
+    """The error of an approximate index that is not what it says it is."""
+    return ImindexError(
+        f"The approximate index in the file is damaged: {what}. The vectors are beside it: search them with "
+        "--exact, or write it anew with `imindex optimize`."
+    )
+
+
+def is_approximate(attributes: Mapping[str, Any]) -> bool:
+    """Whether /ann holds a kind other than the exact one that this imindex knows how to search."""
+    return attributes.get("kind") in APPROXIMATE

@@ -1,0 +1,1 @@
+"""Read, decode, encode, checkpoint, merge: many pictures become one new index file."""

@@ -1,0 +1,360 @@
+"""The rows of the new index: those of the old one, and what was found in the sources.
+
+A row is a picture file of an artist in a collection, known by its path. Its bytes may move (a new path for
+the row), change (a new row in place of the old), or be shared with other rows (one vector, several rows).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from imindex.indexer.core.schema import ITEM_DTYPES, NO_STAMP, NOBODY, Collection, Columns, Contents, EncoderInfo, Stamp, digests_of, item_columns, reject_columns, stamp_rows, without_rows
+from imindex.indexer.core.digest import STREAM_ROWS
+from imindex.indexer.build.scan import Finds, Found
+from imindex.indexer.build.row_keys import Key, Names, Paths
+from imindex.indexer.build.checkpoint import Parts
+from imindex.indexer.core.provenance import now, program
+from imindex.indexer.build.reader import NO_DIGEST
+from imindex.indexer.sources.local import UNLISTED
+from imindex.indexer.core.paths import StoredPaths
+from imindex.indexer.sources.item import Item
+from imindex.indexer.store.index import Index
+
+
+@dataclass
+class Merged:
+    """The new index, but for its vectors, and what became of the pictures that were found.
+
+    Attributes
+    ----------
+    contents : Contents
+    old_rows : (k,) int
+        The rows of the old index that are kept; the new index begins with them.
+    rejected : list of Found
+    unchanged, moved, replaced, added, repeated, pruned : int
+        `repeated` pictures were given more than once; `pruned` rows were not given, and go.
+    changed : bool
+        Whether the new index differs from the old one at all, but for stamps.
+    restamped : int
+        Bytes of the files that are as they were, but had to be read, and have a stamp now.
+    """
+
+    contents: Contents
+    old_rows: npt.NDArray[np.intp]
+    rejected: list[Found]
+    unchanged: int = 0
+    moved: int = 0
+    replaced: int = 0
+    added: int = 0
+    repeated: int = 0
+    pruned: int = 0
+    changed: bool = False
+    restamped: int = 0
+
+    def vectors(self, old: Index | None, parts: Parts) -> Iterator[npt.NDArray[np.float16]]:
+        """Yield the vectors of the new index in blocks, in the order of its rows."""
+        if old is not None:
+            yield from old.blocks(self.old_rows)
+        new = self.contents.items["sha256"][len(self.old_rows) :]
+        wanted = {digest for digest in digests_of(new) if digest not in parts.numbers}
+        shared: dict[bytes, int] = {}
+        if wanted and old is not None:
+            for row, digest in enumerate(digests_of(old.column("sha256"))):
+                if digest in wanted:
+                    shared.setdefault(digest, row)
+        for start in range(0, len(new), STREAM_ROWS):
+            digests = list(digests_of(new[start : start + STREAM_ROWS]))
+            block = np.empty((len(digests), self.contents.encoder.dim), np.float16)
+            from_parts = [i for i, digest in enumerate(digests) if digest not in wanted]
+            block[from_parts] = parts.collect([digests[i] for i in from_parts])[0]
+            for i, digest in enumerate(digests):
+                if digest in wanted:
+                    assert old is not None
+                    block[i] = old.vectors[shared[digest]]
+            yield block
+
+
+def merge(
+    old: Index | None,
+    found: Finds,
+    encoder: EncoderInfo,
+    parts: Parts,
+    folder: Path,
+    *,
+    prune: bool = False,
+) -> Merged:
+    """Work out the rows of the new index.
+
+    Parameters
+    ----------
+    old : Index, optional
+    found : Finds
+        In the order of the sources; rejections that `parts` knows are looked up there.
+    encoder : EncoderInfo
+    parts : Parts
+    folder : Path
+        Of the index; paths are stored relative to it.
+    prune : bool
+        Take out the rows and rejects that are not among `found`.
+    """
+    return _Merge(old, found, encoder, parts, folder).run(prune)
+
+
+class _Merge:
+    def __init__(self, old: Index | None, found: Finds, encoder: EncoderInfo, parts: Parts, folder: Path):
+        self._encoder = encoder
+        self._parts = parts
+        self._folder = folder
+        self._path = StoredPaths(folder)
+        self._base = old.contents() if old else _nothing(encoder)
+        self._artists = Names(list(self._base.artists))
+        self._collections = Names([(c.name, c.kind) for c in self._base.collections])
+        items, rejects = self._base.items, self._base.rejects
+        self._items = dict(items)
+        self._stamps, self._reject_stamps = (stamps.copy() for stamps in self._base.stamps())
+        self._keep = np.ones(len(items["path"]), bool)
+        self._keep_rejects = np.ones(len(rejects["path"]), bool)
+        self._row_of = Paths.of(items)
+        self._reject_of = Paths.of(rejects)
+        self._found = found
+        self._found_paths = [self._path(item.path) for item in found.items]
+        self._first_place = Paths()
+        """Of all that was found, where it was found first."""
+        self._new: list[int] = []
+        """Places of what was found and has no row yet."""
+        self._new_rejects: list[tuple[Key, Found]] = []
+        self._described = False
+        self._merged = Merged(self._base, np.empty(0, np.intp), [])
+
+    @cached_property
+    def _rows_of_bytes(self) -> dict[bytes, list[int]]:
+        """Rows by the digest of their bytes; where nothing is new, nobody asks."""
+        rows: dict[bytes, list[int]] = {}
+        for row, digest in enumerate(digests_of(self._base.items["sha256"])):
+            rows.setdefault(digest, []).append(row)
+        return rows
+
+    def run(self, prune: bool) -> Merged:
+        merged = self._merged
+        for place in range(len(self._found)):
+            self._first_place.first(self._key(place), place)
+        for place, one in enumerate(self._found):
+            key = self._key(place)
+            if self._first_place.get(key) != place:
+                merged.repeated += 1
+                continue
+            reason = one.reason or self._parts.rejected.get(one.digest, "")
+            if reason:
+                self._reject(key, replace(one, reason=reason))
+            else:
+                self._accept(key, place, one)
+        if prune:
+            self._prune()
+        return self._finish()
+
+    def _prune(self) -> None:
+        rejected = self._merged.rejected
+        unlisted = tuple(
+            f"{self._path(one.item.path)}/" for one in rejected if one.reason.startswith(UNLISTED)
+        )
+
+        def left_out(key: Key) -> bool:  # nobody knows of what lies in a folder that cannot be listed
+            return key not in self._first_place and not key[2].startswith(unlisted)
+
+        for key, row in self._row_of:
+            if left_out(key) and self._items["path"][row] == key[2] and self._keep[row]:
+                self._keep[row] = False
+                self._merged.pruned += 1
+        for key, reject in self._reject_of:
+            if left_out(key):
+                self._keep_rejects[reject] = False
+
+    def _key(self, place: int) -> Key:
+        item = self._found.items[place]
+        artist = self._artists.number(item.artist) if item.artist else NOBODY
+        collection = self._collections.number((item.collection, item.kind))
+        return artist, collection, self._found_paths[place]
+
+    def _accept(self, key: Key, place: int, one: Found) -> None:
+        merged, row, reject = self._merged, self._row_of.get(key), self._reject_of.get(key)
+        if reject is not None:
+            self._keep_rejects[reject] = False
+        if row is not None and bytes(self._items["sha256"][row]) == one.digest:
+            merged.unchanged += 1
+            self._describe(row, one.item)
+            self._restamp(self._stamps, row, one.stamp)
+            return
+        moved = self._moved_from(key, one.digest)
+        if row is not None:
+            self._keep[row] = False
+            merged.replaced += 1
+            if moved is not None:  # renamed over it: one file, one row
+                self._keep[moved] = False
+        elif moved is not None:
+            self._set("path", moved, key[2])
+            self._row_of.put(key, moved)
+            self._describe(moved, one.item)
+            self._stamps[moved] = one.stamp
+            merged.moved += 1
+            return
+        else:
+            merged.added += 1
+        self._new.append(place)
+
+    def _moved_from(self, key: Key, digest: bytes) -> int | None:
+        """Return the row of the same bytes, artist and collection whose own file is gone."""
+        for row in self._rows_of_bytes.get(digest, ()):
+            artist, collection, path = (self._items[name][row] for name in ("artist", "collection", "path"))
+            there = (int(artist), int(collection), path)
+            if there[:2] != key[:2] or there in self._first_place or not self._keep[row]:
+                continue
+            if not os.path.exists(os.path.normpath(self._folder.absolute() / path)):  # noqa: PTH110 - as stored_path
+                return row
+        return None
+
+    def _describe(self, row: int, item: Item) -> None:
+        """Take over what a manifest now says of an unchanged picture; silence changes nothing."""
+        for name, value in _said_of(item).items():
+            if value not in ("", -1) and self._items[name][row] != value:
+                self._set(name, row, value)
+                self._described = True
+
+    def _set(self, name: str, row: int, value: Any) -> None:
+        if self._items[name] is self._base.items[name]:
+            self._items[name] = self._items[name].copy()
+        self._items[name][row] = value
+
+    def _reject(self, key: Key, one: Found) -> None:
+        self._merged.rejected.append(one)
+        row, reject = self._row_of.get(key), self._reject_of.get(key)
+        if row is not None and one.digest != NO_DIGEST:  # bytes that were not read have not changed
+            self._keep[row] = False
+        if reject is not None:
+            same = bytes(self._base.rejects["sha256"][reject]) == one.digest
+            if same and self._base.rejects["reason"][reject] == one.reason:
+                self._restamp(self._reject_stamps, reject, one.stamp)
+                return
+            self._keep_rejects[reject] = False
+        self._new_rejects.append((key, one))
+
+    def _restamp(self, stamps: npt.NDArray[np.int64], row: int, stamp: Stamp) -> None:
+        if stamp != NO_STAMP and stamp != tuple(stamps[row].tolist()):
+            stamps[row] = stamp
+            self._merged.restamped += stamp[0]
+
+    def _finish(self) -> Merged:
+        merged = self._merged
+        merged.old_rows = np.flatnonzero(self._keep)
+        merged.changed = bool(
+            merged.moved
+            or self._new
+            or self._new_rejects
+            or self._described
+            or not self._keep.all()
+            or not self._keep_rejects.all()
+        )
+        if not merged.changed:
+            merged.contents = replace(
+                self._base,
+                encoder=self._encoder,
+                item_stamps=self._stamps,
+                reject_stamps=self._reject_stamps,
+            )
+            return merged
+        new_rejects = reject_columns(
+            {
+                "artist": key[0],
+                "collection": key[1],
+                "path": key[2],
+                "sha256": one.digest,
+                "reason": one.reason,
+            }
+            for key, one in self._new_rejects
+        )
+        generators = {(c.name, c.kind): c.generator for c in self._base.collections}
+        contents = Contents(
+            encoder=self._encoder,
+            artists=self._artists.listed,
+            collections=[
+                Collection(name, kind, generators.get((name, kind), {}))
+                for name, kind in self._collections.listed
+            ],
+            items=_stack(self._items, self._new_items()),
+            rejects=_stack(self._base.rejects, new_rejects),
+            log=self._base.log,
+            created_at=self._base.created_at,
+            created_by=self._base.created_by,
+            item_stamps=np.concatenate([self._stamps, self._found.stamps(self._new)]),
+            reject_stamps=np.concatenate(
+                [self._reject_stamps, stamp_rows(one.stamp for _, one in self._new_rejects)]
+            ),
+        )
+        merged.contents = without_rows(
+            contents,
+            np.concatenate([self._keep, np.ones(len(self._new), bool)]),
+            np.concatenate([self._keep_rejects, np.ones(len(self._new_rejects), bool)]),
+        )
+        return merged
+
+    def _new_items(self) -> Columns:
+        """Columns of the new rows."""
+        digests = self._found.digests(self._new)
+        width, height = self._sizes(digests).T
+        items = [self._found.items[place] for place in self._new]
+        keys = np.array([self._key(place)[:2] for place in self._new], np.int32).reshape(-1, 2)
+        given = {
+            "artist": keys[:, 0],
+            "collection": keys[:, 1],
+            "sha256": digests,
+            "path": [self._found_paths[place] for place in self._new],
+            "width": width,
+            "height": height,
+            "prompt": [item.prompt for item in items],
+            "seed": [item.seed for item in items],
+            "caption": [item.caption for item in items],
+        }
+        return {name: np.array(given[name], dtype) for name, dtype in ITEM_DTYPES.items()}
+
+    def _sizes(self, packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
+        sizes = np.zeros((len(packed), 2), np.int32)
+        for start in range(0, len(packed), STREAM_ROWS):
+            digests = list(digests_of(packed[start : start + STREAM_ROWS]))
+            from_parts = [i for i, digest in enumerate(digests) if digest in self._parts.numbers]
+            sizes[np.array(from_parts, np.intp) + start] = self._parts.collect(
+                [digests[i] for i in from_parts]
+            )[1]
+            for i, digest in enumerate(digests):
+                if digest not in self._parts.numbers:
+                    row = self._rows_of_bytes[digest][0]
+                    sizes[start + i] = self._items["width"][row], self._items["height"][row]
+        return sizes
+
+
+def _said_of(item: Item) -> dict[str, Any]:
+    return {"prompt": item.prompt, "seed": item.seed, "caption": item.caption}
+
+
+def _stack(first: Columns, second: Columns) -> Columns:
+    return {
+        name: np.concatenate([values, second[name].astype(values.dtype)]) for name, values in first.items()
+    }
+
+
+def _nothing(encoder: EncoderInfo) -> Contents:
+    return Contents(
+        encoder=encoder,
+        artists=(),
+        collections=(),
+        items=item_columns(()),
+        rejects=reject_columns(()),
+        created_at=now(),
+        created_by=program(),
+    )

@@ -1,0 +1,129 @@
+"""Files that an index has met before: told by size, time of change and inode, so that they need not be read again.
+
+A stamp is noted only for a file that had been at rest for a while when it was read: within the clock's grain a file
+can change and keep its stamp. What has no stamp, or another one, is read.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from imindex.indexer.core.schema import NO_STAMP, NOBODY, Stamp, Stamps, digests_of
+from imindex.indexer.build.checkpoint import Parts
+from imindex.indexer.sources.item import Item
+from imindex.indexer.store.index import Index
+from imindex.indexer.core.paths import StoredPaths
+from imindex.indexer.sources.local import _stamp
+
+
+
+
+
+
+
+
+
+
+
+class Known:
+    """The pictures that need no encoding, by the digest of their bytes: in the index, or committed in parts.
+
+    Parameters
+    ----------
+    old : Index or None
+    parts : Parts
+    again : callable
+        Tells, by the reason, which rejects to try again.
+
+    Attributes
+    ----------
+    rejected : dict of bytes to str
+        Pictures that the index has as unreadable, with the reason.
+    """
+
+    def __init__(self, old: Index | None, parts: Parts, again: Callable[[str], bool]):
+        self._old = old
+        self._parts = parts
+        self.rejected: dict[bytes, str] = {}
+        if old is None:
+            return
+        digests, reasons = old.column("sha256", "rejects"), old.column("reason", "rejects")
+        rows = np.isin(_sortable(digests), _sortable(old.column("sha256")))
+        for digest, reason, is_row in zip(digests_of(digests), reasons, rows, strict=True):
+            if any(digest) and not is_row and digest not in parts.numbers and not again(reason):
+                self.rejected[digest] = reason
+
+    @cached_property
+    def in_index(self) -> set[bytes]:
+        """Pictures of the rows of the index. Where all files are as they were, nobody asks."""
+        return set(digests_of(self._old.column("sha256"))) if self._old else set()
+
+    def __contains__(self, digest: object) -> bool:
+        return (
+            digest in self._parts.numbers
+            or digest in self.rejected
+            or digest in self._parts.rejected
+            or digest in self.in_index
+        )
+
+
+class Seen:
+    """The digest of a file's bytes, where the index has it under this artist, collection, path and stamp."""
+
+    def __init__(self, old: Index | None, folder: Path, known: Known):
+        self._path = StoredPaths(folder)
+        self._known = known
+        self._tables: list[_Table] = []
+        if old is not None:
+            items, rejects = old.stamps()
+            self._tables = [_Table(old, "items", items), _Table(old, "rejects", rejects)]
+            self._artists = {name: number for number, name in enumerate((*old.artists, ""))}
+            self._artists[""] = NOBODY
+            self._sets = {(c.name, c.kind): number for number, c in enumerate(old.collections)}
+
+    def __call__(self, item: Item) -> tuple[bytes, Stamp, bool] | None:
+        """Digest and stamp of a file that is as it was, and whether it is a row; None where it has to be read."""
+        for table in self._tables:
+            key = self._artists.get(item.artist), self._sets.get((item.collection, item.kind))
+            row = table.rows.get(key, {}).get(self._path(item.path))
+            if row is None:
+                continue
+            digest = table.digests[row].tobytes()
+            if table.rejects and digest not in self._known:
+                return None
+            try:
+                stamp = _stamp(os.stat(item.path))  # noqa: PTH116 - many
+            except OSError:
+                return None
+            there = tuple(table.stamps[row].tolist())
+            return (digest, stamp, not table.rejects) if stamp == there != NO_STAMP else None
+        return None
+
+
+class _Table:
+    """The files of /items or /rejects: their rows by artist and collection, and path."""
+
+    def __init__(self, old: Index, name: str, stamps: Stamps):
+        self.rejects = name == "rejects"
+        self.stamps = stamps
+        self.digests = old.column("sha256", name)
+        self.rows: dict[tuple[int | None, int | None], dict[str, int]] = {}
+        keys = zip(
+            old.column("artist", name).tolist(),
+            old.column("collection", name).tolist(),
+            old.column("path", name),
+            strict=True,
+        )
+        for row, (artist, collection, path) in enumerate(keys):
+            self.rows.setdefault((artist, collection), {})[path] = row
+
+
+def _sortable(digests: npt.NDArray[np.uint8]) -> npt.NDArray[np.bytes_]:
+    return np.ascontiguousarray(digests).reshape(-1).view("S32")

@@ -1,0 +1,98 @@
+"""`imindex info`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from imindex.indexer.cli.build import KIND_CHOICES
+from imindex.indexer.terminal.errors import errors_for_people
+from imindex.indexer.terminal.options import (
+    index_option,
+    json_option,
+)
+from imindex.indexer.terminal.output import clean, count, print_json, print_table
+
+
+@click.command(short_help="Say what an index holds and how it came to be.")
+@index_option
+@click.option(
+    "--artists", "show_artists", is_flag=True, help="List the artists with their numbers of pictures."
+)
+@click.option("--rejects", "show_rejects", is_flag=True, help="List the pictures that could not be read.")
+@click.option("--duplicates", "show_duplicates", is_flag=True, help="List pictures with the same bytes.")
+@click.option(
+    "--provenance", "show_provenance", is_flag=True, help="List every change: who, what, when, and digests."
+)
+@json_option
+@errors_for_people
+def info(
+    index: Path,
+    show_artists: bool,
+    show_rejects: bool,
+    show_duplicates: bool,
+    show_provenance: bool,
+    as_json: bool,
+) -> None:
+    """Say what an index holds and how it came to be.
+
+    Who made a change is user@host as it was then, or what $IMINDEX_WHO said, if anything.
+
+    \b
+    imindex info
+    imindex info -i audit.h5 --rejects
+    imindex info -i audit.h5 --provenance
+    """
+    from imindex.indexer.maintain.summary import describe, provenance_rows, search_in_words
+    from imindex.indexer.store.index import Index
+
+    with Index(index) as opened:
+        said = describe(opened)
+    if as_json:
+        print_json(said)
+        return
+    encoder = said["encoder"]
+    rows = [
+        ["rows", str(said["n"])],
+        ["root digest", said["root-digest"]],
+        ["format", said["format"]],
+        ["encoder", f"{encoder['name']}, {encoder['dim']} dimensions"],
+        ["weights", encoder["weights-sha256"]],
+        ["search", search_in_words(said["ann"])],
+        ["created", f"{said['created-at']} by {said['created-by']}"],
+        ["last change", said["log"][-1]["when"] + ", " + said["log"][-1]["summary"]],
+        ["rejects", str(len(said["rejects"]))],
+        ["same bytes", said["duplicates-summary"]],
+    ]
+    print_table(str(index), [], rows, left=2)
+    print_table(
+        "Collections",
+        ["collection", "kind", "artists", "pictures", "rejected"],
+        [
+            [c["name"], c["kind"], str(c["artists"]), str(c["pictures"]), str(c["rejected"])]
+            for c in said["collections"]
+        ],
+        left=2,
+    )
+    if show_artists:
+        kinds = [kind for kind in KIND_CHOICES if kind != "control"]
+        print_table(
+            "Artists",
+            ["artist", *kinds],
+            [[a["name"], *(str(a[kind]) for kind in kinds)] for a in said["artists"]],
+        )
+    if show_rejects and said["rejects"]:
+        rejected = [[r["path"], r["reason"]] for r in said["rejects"]]
+        print_table("Pictures that could not be read", ["path", "reason"], rejected, left=2)
+    if show_duplicates and said["duplicates"]:
+        same_bytes = [[d["sha256"][:12], d["artist"], d["collection"], d["path"]] for d in said["duplicates"]]
+        print_table(
+            "Pictures with the same bytes", ["sha256", "artist", "collection", "path"], same_bytes, left=4
+        )
+    if show_provenance:
+        for number, line in enumerate(said["log"], 1):
+            print_table(f"Change {number}", [], provenance_rows(line), left=2)
+    click.echo(
+        f"{clean(str(index))} holds {count(said['n'], 'picture')} by {count(len(said['artists']), 'artist')}."
+    )

@@ -1,0 +1,1 @@
+"""What an index is, as plain data. Imports nothing of imindex."""

@@ -1,0 +1,33 @@
+"""The path under which a picture is stored in an index: relative to the folder of the index where possible."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def stored_path(path: str, folder: Path) -> str:
+    """Return a path as /items has it: relative to the folder of the index, with forward slashes."""
+    full = os.path.abspath(path)  # noqa: PTH100 - resolve() would follow links
+    try:
+        return os.path.relpath(full, folder.absolute()).replace(os.sep, "/")
+    except ValueError:  # another drive
+        return full.replace(os.sep, "/")
+
+
+class StoredPaths:
+    """`stored_path` for many files: the work is done once a folder."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._known: dict[str, str] = {}
+
+    def __call__(self, path: str) -> str:
+        head, _, name = path.rpartition(os.sep)
+        inside = self._known.get(head)
+        if inside is None or name in ("", ".", ".."):
+            if not head or name in ("", ".", ".."):
+                return stored_path(path, self._folder)
+            inside = stored_path(head, self._folder)
+            inside = self._known[head] = "" if inside == "." else inside.rstrip("/") + "/"
+        return inside + name

@@ -1,0 +1,252 @@
+"""What an index holds: the encoder, artists, collections, columns of rows, and the digests over them.
+
+Plain data and pure functions; `store.py` puts them into HDF5.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from imindex.indexer.core.digest import DIGEST_SCHEME, canonical_json, json_digest
+from imindex.indexer.core.errors import ImindexError
+
+FORMAT = "imindex"
+FORMAT_VERSION = "1.1"
+"""What is written."""
+FORMATS_READ = ("1.0", "1.1")
+KINDS = ("works", "imitations", "control", "background")
+NO_SEED = -1
+NOBODY = -1
+"""`items/artist` of a picture that has no artist (a control picture)."""
+
+ITEM_DTYPES: dict[str, Any] = {
+    "artist": "<i4",
+    "collection": "<i4",
+    "sha256": "u1",
+    "path": object,
+    "width": "<i4",
+    "height": "<i4",
+    "prompt": object,
+    "seed": "<i8",
+    "caption": object,
+}
+REJECT_DTYPES: dict[str, Any] = {
+    "artist": "<i4",
+    "collection": "<i4",
+    "sha256": "u1",
+    "path": object,
+    "reason": object,
+}
+
+LOG_COLUMNS = ("when", "who", "command", "summary", "versions", "digest-before", "digest-after")
+
+Columns = dict[str, npt.NDArray[Any]]
+Stamp = tuple[int, int, int]
+"""Of a file: size in bytes, time of the last change in nanoseconds since 1970, inode."""
+NO_STAMP: Stamp = (0, 0, 0)
+"""Nothing is known: the file has to be read again to be known again."""
+Stamps = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class EncoderInfo:
+    """How the vectors of an index were made.
+
+    Attributes
+    ----------
+    model : str
+        What `--model` was given: an open_clip name, `local-dir:`, `hf-hub:`, a JSON file, or `demo`.
+    pretrained : str
+        What `--pretrained` was given, a path made absolute; it is not part of the identity.
+    weights_sha256 : str
+        Digest of the loaded weights (`encoder.weights_digest`).
+    config : dict
+        The open_clip model configuration.
+    preprocess : dict
+        Size, mean, std, interpolation, resize_mode, fill_color.
+    dim : int
+        Length of a vector.
+    precision : str
+        fp16, bf16 or fp32: the arithmetic of the forward pass.
+    """
+
+    model: str
+    pretrained: str
+    weights_sha256: str
+    config: Mapping[str, Any]
+    preprocess: Mapping[str, Any]
+    dim: int
+    precision: str
+
+    def identity(self) -> dict[str, Any]:
+        """Return the part that the root digest covers: what the vectors depend on, and no local path."""
+        return {
+            "config": dict(self.config),
+            "weights-sha256": self.weights_sha256,
+            "preprocess": dict(self.preprocess),
+            "dim": self.dim,
+            "precision": self.precision,
+        }
+
+    def mismatch(self, other: EncoderInfo) -> list[str]:
+        """Name what makes vectors of `other` incomparable with these; an empty list if nothing does."""
+        pairs = {
+            "weights": (self.weights_sha256[:12], other.weights_sha256[:12]),
+            "preprocessing": (dict(self.preprocess), dict(other.preprocess)),
+            "activation": (bool(self.config.get("quick_gelu")), bool(other.config.get("quick_gelu"))),
+            "architecture": (_towers(self.config), _towers(other.config)),
+            "precision": (self.precision, other.precision),
+        }
+        return [f"{what} {mine} against {theirs}" for what, (mine, theirs) in pairs.items() if mine != theirs]
+
+    def name(self) -> str:
+        """Return a short name for messages, such as `ViT-B-32/openai at bf16`."""
+        pretrained = f"/{self.pretrained}" if self.pretrained else ""
+        return f"{self.model}{pretrained} at {self.precision}"
+
+
+def require_same(index: EncoderInfo, other: EncoderInfo) -> None:
+    """Refuse an encoder whose vectors are not comparable with those of the index."""
+    differences = index.mismatch(other)
+    if differences:
+        raise ImindexError(
+            f"The index was encoded with {index.name()}, not {other.name()} "
+            f"(index against this: {'; '.join(differences)}). "
+            "Name that encoder with --model and --pretrained, or build a new index."
+        )
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A named set of pictures of one kind: the works, one release's imitations, the controls."""
+
+    name: str
+    kind: str
+    generator: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """All that an index holds, but for the vectors, which are streamed.
+
+    `items` and `rejects` are columns of equal length, as FORMAT.md names them; `item_stamps` and `reject_stamps`
+    (n, 3) int64 tell their files by size, time of change and inode.
+    """
+
+    encoder: EncoderInfo
+    artists: Sequence[str]
+    collections: Sequence[Collection]
+    items: Columns
+    rejects: Columns
+    log: Sequence[Mapping[str, str]] = ()
+    created_at: str = ""
+    created_by: str = ""
+    item_stamps: Stamps | None = None
+    reject_stamps: Stamps | None = None
+
+    @property
+    def n(self) -> int:
+        return len(self.items["artist"])
+
+    def stamps(self) -> tuple[Stamps, Stamps]:
+        """Return the stamps of the files of /items and of /rejects, (n, 3) int64 each, zeros where unknown."""
+        return (
+            stamps_or_zeros(self.item_stamps, self.n),
+            stamps_or_zeros(self.reject_stamps, len(self.rejects["artist"])),
+        )
+
+
+def stamps_or_zeros(stamps: Stamps | None, n: int) -> Stamps:
+    """Return them as they are, or n rows of zeros."""
+    return np.zeros((n, 3), np.int64) if stamps is None else stamps
+
+
+def stamp_rows(stamps: Iterable[Stamp]) -> Stamps:
+    """Stamps -> (n, 3) int64."""
+    return np.array(list(stamps), np.int64).reshape(-1, 3)
+
+
+def _towers(config: Mapping[str, Any]) -> str:
+    """What the weights alone do not say of the two towers (heads, for one), as a short digest."""
+    towers = canonical_json({key: config.get(key) for key in ("vision_cfg", "text_cfg")})
+    return hashlib.sha256(towers.encode()).hexdigest()[:12]
+
+
+def columns(dtypes: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> Columns:
+    """Turn rows (dicts) into columns of the given dtypes; `sha256` becomes (n, 32) bytes."""
+    listed: dict[str, list[Any]] = {name: [] for name in dtypes}
+    for row in rows:  # no more than one of them is held
+        for name, values in listed.items():
+            values.append(row[name])
+    made: Columns = {}
+    for name, dtype in dtypes.items():
+        if name == "sha256":
+            made[name] = np.frombuffer(b"".join(listed.pop(name)), np.uint8).reshape(-1, 32)
+        else:
+            made[name] = np.array(listed.pop(name), dtype=dtype)
+    return made
+
+
+def item_columns(rows: Iterable[Mapping[str, Any]]) -> Columns:
+    """Columns of /items from dicts that have its keys."""
+    return columns(ITEM_DTYPES, rows)
+
+
+def reject_columns(rows: Iterable[Mapping[str, Any]]) -> Columns:
+    """Columns of /rejects from dicts that have its keys."""
+    return columns(REJECT_DTYPES, rows)
+
+
+def digests_of(column: npt.NDArray[np.uint8]) -> Iterator[bytes]:
+    """A column of SHA-256, (n, 32) uint8, as bytes of 32 each."""
+    raw = column.tobytes()
+    return (raw[start : start + 32] for start in range(0, len(raw), 32))
+
+
+def root_digest(encoder: EncoderInfo, digests: Mapping[str, str]) -> str:
+    """SHA-256 over the encoder's identity and every column's digest (FORMAT.md, "Root digest")."""
+    named = {"format": DIGEST_SCHEME, "encoder": encoder.identity(), "digests": dict(digests)}
+    return json_digest(named)
+
+
+def without_rows(
+    contents: Contents, keep: npt.NDArray[np.bool_], keep_rejects: npt.NDArray[np.bool_]
+) -> Contents:
+    """Return the contents of the kept rows; artists and collections that nothing refers to are gone."""
+    items, rejects = _kept(contents.items, keep), _kept(contents.rejects, keep_rejects)
+    artists, items["artist"], rejects["artist"] = _renumber(
+        contents.artists, items["artist"], rejects["artist"]
+    )
+    collections, items["collection"], rejects["collection"] = _renumber(
+        contents.collections, items["collection"], rejects["collection"]
+    )
+    item_stamps, reject_stamps = contents.stamps()
+    return replace(
+        contents,
+        items=items,
+        rejects=rejects,
+        artists=artists,
+        collections=collections,
+        item_stamps=item_stamps[keep],
+        reject_stamps=reject_stamps[keep_rejects],
+    )
+
+
+def _kept(table: Columns, keep: npt.NDArray[np.bool_]) -> Columns:
+    return dict(table) if keep.all() else {name: values[keep] for name, values in table.items()}
+
+
+def _renumber(
+    names: Sequence[Any], first: npt.NDArray[np.int32], second: npt.NDArray[np.int32]
+) -> tuple[list[Any], npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    used = np.zeros(len(names) + 1, dtype=bool)
+    used[first] = used[second] = True  # -1, nobody, marks the last place
+    used[-1] = False
+    new = np.where(used, np.cumsum(used) - 1, -1).astype(np.int32)
+    return [name for name, keep in zip(names, used, strict=False) if keep], new[first], new[second]

@@ -1,0 +1,1 @@
+"""Bytes to RGB pixels to a tensor, or the reason why not."""

@@ -1,0 +1,1 @@
+"""Is this machine fit for imindex, and an index in order?"""

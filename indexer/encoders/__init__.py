@@ -1,0 +1,1 @@
+"""Pictures, and texts where the encoder has a text side, to unit vectors."""

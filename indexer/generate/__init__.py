@@ -1,0 +1,1 @@
+"""Names and prompt templates to pictures and a manifest. The only folder that imports diffusers."""

@@ -1,0 +1,206 @@
+"""A loaded pipeline: batches of one shape, a generator for each picture, back-off when memory runs out."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.generate.model_settings import ModelSettings
+from imindex.indexer.generate.prompts import Shot
+from imindex.indexer.generate.release_folder import ONE_COLOUR, SAFETY
+from imindex.indexer.generate.resolve_model import Found, quiet, reason
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_BATCH_PIXELS = {"cpu": 512 * 512, "cuda": 8 * 512 * 512}
+_MOST = {"cpu": 16, "cuda": 32}
+
+
+class Pipeline:
+    """A loaded text-to-image pipeline.
+
+    Parameters
+    ----------
+    found : Found
+    model : ModelSettings
+    batch_size : int, optional
+        Unless given it goes by the size of the pictures.
+
+    Attributes
+    ----------
+    batch_size : int
+        Halved when memory runs out.
+    width, height : int
+        Of the pictures, as far as it can be known before they are made.
+    """
+
+    def __init__(self, found: Found, model: ModelSettings, batch_size: int | None):
+        self._name, self._device = model.model, found.device
+        with quiet():
+            self._pipe = _load(found, model)
+        settings, parameters = found.about["settings"], inspect.signature(found.kind.__call__).parameters
+        asked = {
+            "num_inference_steps": settings["steps"],
+            "guidance_scale": settings["guidance"],
+            **dict(zip(("width", "height"), model.width_height(), strict=False)),
+        }
+        self._options = {
+            key: value for key, value in asked.items() if value is not None and key in parameters
+        }
+        self._negative = model.negative_prompt
+        self.width, self.height = model.width_height() or (_side(self._pipe),) * 2
+        kind = found.device.type
+        self.batch_size = batch_size or max(
+            1, min(_MOST[kind], _BATCH_PIXELS[kind] // (self.width * self.height))
+        )
+
+    def ask(self, shots: Sequence[Shot]) -> Iterator[tuple[Shot, Image, str | None]]:
+        """Make pictures; yield each with its shot and, if it is blocked, why.
+
+        Raises
+        ------
+        ImindexError
+            The pipeline refuses its settings, or memory does not suffice for a single picture.
+        """
+        start = 0
+        while start < len(shots):
+            batch = shots[start : start + self.batch_size]
+            try:
+                images, unsafe = self._forward(batch)
+            except (RuntimeError, MemoryError) as error:
+                if not _out_of_memory(error):
+                    raise
+                self._halve(error)
+                continue
+            except (ValueError, TypeError) as error:
+                raise ImindexError(
+                    f"{self._name} refuses what it is asked: {reason(error)} Change the settings."
+                ) from error
+            for shot, image, taken in zip(batch, images, unsafe, strict=True):
+                yield shot, image, SAFETY if taken else ONE_COLOUR if _one_colour(image) else None
+            start += len(batch)
+
+    def _forward(self, batch: Sequence[Shot]) -> tuple[list[Image], list[bool]]:
+        import torch
+
+        filled = [*batch, *[batch[-1]] * (self.batch_size - len(batch))]
+        more: dict[str, Any] = {"negative_prompt": [self._negative] * len(filled)} if self._negative else {}
+        with quiet(), torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+            output = self._pipe(
+                prompt=[shot.prompt for shot in filled],
+                generator=[torch.Generator("cpu").manual_seed(shot.seed) for shot in filled],
+                **self._options,
+                **more,
+            )
+        images = getattr(output, "images", None)
+        if images is None or len(images) != len(filled) or not hasattr(images[0], "getextrema"):
+            raise ImindexError(
+                f"{self._name} did not give one picture a prompt. Give a text-to-image pipeline."
+            )
+        unsafe = getattr(output, "nsfw_content_detected", None) or [False] * len(filled)
+        return [image.convert("RGB") for image in images[: len(batch)]], [
+            bool(one) for one in unsafe[: len(batch)]
+        ]
+
+    def _halve(self, error: BaseException) -> None:
+        import torch
+
+        if self.batch_size == 1:
+            raise ImindexError(
+                f"{self._device} has not enough memory for a single picture of {self._name}. Free memory, or use "
+                "--offload model (or sequential), --dtype fp16 or a smaller --size."
+            ) from error
+        self.batch_size //= 2
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def too_long(self, shots: Sequence[Shot]) -> str:
+        """Say how many prompts are longer than every tokenizer reads, or nothing."""
+        readers = [
+            part
+            for name, part in self._pipe.components.items()
+            if name.startswith("tokenizer")
+            and callable(part)
+            and getattr(part, "model_max_length", 1e9) < 1e6
+        ]
+        if not readers:
+            return ""
+        reader = max(readers, key=lambda part: int(part.model_max_length))
+        prompts = sorted({shot.prompt for shot in shots})
+        with quiet():
+            lengths = map(len, reader(prompts)["input_ids"])
+            n = sum(length > reader.model_max_length for length in lengths)
+        if not n:
+            return ""
+        return (
+            f"{n:,} of {len(prompts):,} prompts are longer than the {reader.model_max_length} tokens that the model "
+            "reads: their end has no effect."
+        )
+
+
+def _load(found: Found, model: ModelSettings) -> Any:
+    import torch
+
+    dtype = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}[
+        found.about["settings"]["dtype"]
+    ]
+    more: dict[str, Any] = {} if found.scheduler is None else {"scheduler": found.scheduler}
+    if "add_watermarker" in inspect.signature(found.kind.__init__).parameters:
+        more["add_watermarker"] = False  # it depends on what else is installed
+    try:
+        pipe = found.kind.from_pretrained(
+            found.folder,
+            torch_dtype=dtype,
+            variant=found.variant,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            **more,
+        )
+        if found.lora is not None:
+            pipe.load_lora_weights(found.lora.parent, weight_name=found.lora.name, adapter_name="imindex")
+            pipe.set_adapters(["imindex"], [model.lora_scale])
+        if model.offload == "model":
+            pipe.enable_model_cpu_offload(device=found.device)
+        elif model.offload == "sequential":
+            pipe.enable_sequential_cpu_offload(device=found.device)
+        else:
+            pipe.to(found.device)
+    except Exception as error:
+        if _out_of_memory(error):
+            raise ImindexError(
+                f"{model.model} does not fit into the memory of {found.device}. Use --offload model (or sequential), "
+                "--dtype fp16, or --device cpu."
+            ) from error
+        lora = f" with the LoRA {model.lora}" if model.lora else ""
+        raise ImindexError(
+            f"{model.model}{lora} cannot be loaded: {reason(error)} Check its files."
+        ) from error
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def _side(pipe: Any) -> int:
+    """Width and height by default: what the network was trained at."""
+    size = getattr(pipe, "default_sample_size", None)
+    network = getattr(pipe, "unet", None) or getattr(pipe, "transformer", None)
+    if not isinstance(size, int):
+        size = getattr(getattr(network, "config", None), "sample_size", None)
+    return size * getattr(pipe, "vae_scale_factor", 8) if isinstance(size, int) else 512
+
+
+def _one_colour(image: Image) -> bool:
+    extrema: Any = image.getextrema()
+    return all(low == high for low, high in extrema)
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    import torch
+
+    return isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)) or bool(
+        re.search(r"out of memory|can't allocate memory|not enough memory", str(error))
+    )

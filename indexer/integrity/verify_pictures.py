@@ -1,0 +1,178 @@
+"""The pictures behind an index: are they still what was read, and does the encoder give the vectors that are stored?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from imindex.indexer.build.reader import NO_DIGEST, Read, read_all
+from imindex.indexer.core.digest import STREAM_ROWS
+from imindex.indexer.sources.item import Item
+from imindex.indexer.store.index import Index
+
+if TYPE_CHECKING:
+    from imindex.indexer.encoders.open_clip import Encoder
+
+SAME = 0.9999
+"""Cosine of a picture's stored vector and the one that its encoder gives it now, at least."""
+_LISTED = 1_000
+Progress = Callable[[int], None]
+
+
+@dataclass
+class Originals:
+    """What became of the files of all rows. The four counts add up to the rows.
+
+    Attributes
+    ----------
+    same, changed, missing, unreadable : int
+        Files with the bytes that the index noted; with others; not there; there, but not to be read.
+    listed : list of (state, path)
+        The first thousand that are not the same.
+    """
+
+    same: int = 0
+    changed: int = 0
+    missing: int = 0
+    unreadable: int = 0
+    listed: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What encoding some pictures again came to.
+
+    Attributes
+    ----------
+    asked, compared : int
+        Pictures drawn, and those that were still what they were and were encoded.
+    identical : int
+        Whose vectors are the stored ones, bit for bit.
+    least : float
+        The least cosine; NaN if none was compared.
+    differing : tuple of str
+        Paths of pictures with a cosine below `SAME`.
+    """
+
+    asked: int
+    compared: int
+    identical: int
+    least: float
+    differing: tuple[str, ...]
+
+
+class _Everything:
+    """Knows every digest: what is read is digested and not decoded."""
+
+    def __contains__(self, digest: object) -> bool:
+        return True
+
+
+def check_pictures(index: Index, progress: Progress = lambda done: None) -> Originals:
+    """Read the file of every row, and compare its SHA-256 with the one in the index.
+
+    Parameters
+    ----------
+    index : Index
+    progress : callable
+        Is told how many files are done.
+    """
+    found, done = Originals(), 0
+    for start in range(0, index.n, STREAM_ROWS):
+        paths, digests = _rows(index, slice(start, start + STREAM_ROWS))
+        reads = read_all(_items(index, paths), _Everything(), index.encoder.preprocess)
+        for path, digest, read in zip(paths, digests, reads, strict=True):
+            state = _state(read, digest)
+            setattr(found, state, getattr(found, state) + 1)
+            if state != "same" and len(found.listed) < _LISTED:
+                found.listed.append((state, path))
+            progress(done := done + 1)
+    return found
+
+
+def replay(
+    index: Index, n: int, encoder: Encoder, *, seed: int = 0, progress: Progress = lambda done: None
+) -> Replay:
+    """Encode pictures of the index again, drawn at random, and compare the vectors with the stored ones.
+
+    Parameters
+    ----------
+    index : Index
+    n : int
+        How many rows to draw; all, if there are fewer.
+    encoder : Encoder
+        The index's own.
+    seed : int
+        Draws the rows.
+    progress : callable
+        Is told how many are done.
+    """
+    import torch
+
+    n = min(n, index.n)
+    rows = (
+        np.sort(np.random.default_rng(seed).choice(index.n, n, replace=False)) if n else np.empty(0, np.int64)
+    )
+    compared, identical, least, differing, done = 0, 0, float("inf"), [], 0
+    for start in range(0, n, encoder.batch_size):
+        some = rows[start : start + encoder.batch_size]
+        paths, digests = _rows(index, some)
+        reads = list(read_all(_items(index, paths), (), index.encoder.preprocess))
+        places = [place for place, read in enumerate(reads) if read.picture and read.digest == digests[place]]
+        if places:
+            pixels = torch.stack([read.picture.pixels for read in (reads[p] for p in places) if read.picture])
+            here, stored = encoder.encode_images(pixels), np.asarray(index.vectors[some[places]])
+            near = cosines(here, stored)
+            identical += int((here.view(np.uint16) == stored.view(np.uint16)).all(axis=1).sum())
+            least = min(least, float(near.min()))
+            differing += [paths[places[at]] for at in np.flatnonzero(near < SAME)]
+            compared += len(places)
+        progress(done := done + len(some))
+    return Replay(n, compared, identical, least if compared else float("nan"), tuple(differing))
+
+
+def own_encoder(index: Index, where: Mapping[str, Any]) -> Encoder:
+    """Load the encoder of an index; `where` may say model, pretrained and device.
+
+    Raises
+    ------
+    ImindexError
+        It cannot be loaded, or is another one by now.
+    """
+    from imindex.indexer.encoders.load import load_as
+
+    return load_as(index.encoder, **where)
+
+
+def _rows(index: Index, rows: slice | npt.NDArray[np.int64]) -> tuple[list[str], list[bytes]]:
+    """Paths and digests of some rows."""
+    raw = index.raw()
+    paths = [path.decode("utf-8", "surrogateescape") for path in raw.part("items/path", rows)]
+    return paths, [bytes(digest) for digest in raw.part("items/sha256", rows)]
+
+
+def _items(index: Index, paths: Sequence[str]) -> list[Item]:
+    folder = Path(index.path).absolute().parent
+    return [Item(os.path.normpath(folder / path), "", "", "") for path in paths]
+
+
+def _state(read: Read, digest: bytes) -> str:
+    if read.digest == digest:
+        return "same"
+    if read.digest != NO_DIGEST:
+        return "changed"
+    return "unreadable" if os.path.lexists(read.item.path) else "missing"
+
+
+def cosines(first: npt.NDArray[np.float16], second: npt.NDArray[np.float16]) -> npt.NDArray[np.float64]:
+    """Of each row with the same row; -1 where there is no direction."""
+    a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+    return np.where(np.isfinite(found), found, -1.0)

@@ -1,0 +1,1 @@
+"""Rewrite an index (remove, optimize, migrate) or write it out (export, summary)."""

@@ -1,0 +1,84 @@
+"""An open index -> what is in it, as plain data, and as NumPy and Parquet files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.schema import Columns
+from imindex.indexer.maintain.summary import describe
+from imindex.indexer.store.index import Index
+from imindex.indexer.system.atomic import put_in_place
+
+_FILES = ("vectors.npy", "items.parquet", "rejects.parquet", "index.json")
+
+
+def export(index: Index, folder: Path, *, force: bool = False) -> list[str]:
+    """Write vectors.npy (float16), items.parquet, rejects.parquet and index.json; return their paths.
+
+    Raises
+    ------
+    ImindexError
+        The folder holds files of an earlier export, and `force` is not set.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    there = [name for name in _FILES if (folder / name).exists()]
+    if there and not force:
+        raise ImindexError(
+            f"{folder} holds {', '.join(there)}. Pass --force to overwrite, or name another folder."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    with put_in_place(folder / "vectors.npy") as temporary:
+        shape = (index.n, index.encoder.dim)
+        if index.n:
+            out = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
+            row = 0
+            for block in index.blocks():
+                out[row : row + len(block)] = block
+                row += len(block)
+            out.flush()
+        else:
+            with temporary.open("wb") as file:
+                np.save(file, np.empty(shape, np.float16))
+    for name, table in (("items", index.items()), ("rejects", index.rejects())):
+        columns = _parquet_columns(index, table)
+        with put_in_place(folder / f"{name}.parquet") as temporary:
+            pyarrow.parquet.write_table(pyarrow.table(columns), temporary)
+    about = {key: value for key, value in describe(index).items() if key not in ("rejects", "duplicates")}
+    with put_in_place(folder / "index.json") as temporary:
+        temporary.write_text(json.dumps(about, indent=2), encoding="utf-8")
+    return [str(folder / name) for name in _FILES]
+
+
+def _parquet_columns(index: Index, table: Columns) -> dict[str, Any]:
+    artists = np.array([*index.artists, ""], dtype=object)
+    names = np.array([c.name for c in index.collections], dtype=object)
+    kinds = np.array([c.kind for c in index.collections], dtype=object)
+    columns: dict[str, Any] = {"row": np.arange(len(table["artist"]))}
+    for name, values in table.items():
+        if name == "artist":
+            columns["artist"] = _strings(artists[values])  # -1, nobody, is the last
+        elif name == "collection":
+            columns["collection"] = _strings(names[values] if len(values) else ())
+            columns["kind"] = _strings(kinds[values] if len(values) else ())
+        elif name == "sha256":
+            columns["sha256"] = _strings(bytes(digest).hex() for digest in values)
+        elif values.dtype == object:
+            columns[name] = _strings(values)
+        else:
+            columns[name] = values
+    return columns
+
+
+def _strings(texts: Iterable[str]) -> Any:
+    """A column of text, also of no rows; bytes that are not UTF-8 become question marks."""
+    import pyarrow
+
+    return pyarrow.array([text.encode("utf-8", "replace").decode() for text in texts], pyarrow.string())

@@ -1,0 +1,176 @@
+"""Taking pictures out of an index: gone from vectors, rows, rejects, names and waiting parts."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from imindex.indexer.ann.upkeep import ann_after
+from imindex.indexer.build.checkpoint import Parts
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.provenance import entry
+from imindex.indexer.core.schema import Columns, Contents, without_rows
+from imindex.indexer.store.index import Index
+from imindex.indexer.store.writer import write
+from imindex.indexer.system.atomic import clear_leftovers, real_file
+
+ERASED = "(erased)"
+
+
+@dataclass(frozen=True)
+class RemoveReport:
+    """What went: pictures and rejects; `rows` are left. `root_digest` is that of the index now.
+
+    `notes` say what became of an approximate index.
+    """
+
+    removed: int
+    rejects: int
+    rows: int
+    root_digest: str
+    notes: tuple[str, ...] = ()
+
+
+def remove(
+    path: Path,
+    *,
+    artists: Sequence[str] = (),
+    collections: Sequence[str] = (),
+    digests: Sequence[str] = (),
+    dry_run: bool = False,
+) -> RemoveReport:
+    """Write the index anew without the pictures that meet all the conditions given.
+
+    Parameters
+    ----------
+    path : Path
+        The index.
+    artists, collections : sequence of str
+        Names; a picture meets the condition if it is of any of them.
+    digests : sequence of str
+        SHA-256 in hexadecimal.
+    dry_run : bool
+        Count, and leave the index as it is.
+
+    Returns
+    -------
+    RemoveReport
+
+    Raises
+    ------
+    ImindexError
+        A name or digest that the index does not have; another builder at work.
+    """
+    artists, collections = [_nfc(name) for name in artists], [_nfc(name) for name in collections]
+    path = real_file(path)
+    with Index(path) as index:
+        encoder = index.encoder
+    with Parts(path, encoder, "imindex remove") as parts, Index(path) as index:
+        contents = index.contents()
+        raw = _digests(digests)
+        gone = _meets(contents, contents.items, artists, collections, raw)
+        gone_rejects = _meets(contents, contents.rejects, artists, collections, raw)
+        _all_known(index, artists, collections, raw)
+        left = without_rows(contents, ~gone, ~gone_rejects)
+        removed, rejects = int(gone.sum()), int(gone_rejects.sum())
+        if dry_run or not removed + rejects:
+            return RemoveReport(removed, rejects, left.n, index.root_digest, tuple(parts.notes))
+        clear_leftovers(path)
+        # First the parts: after a crash in between, the same command still finds the artist and goes on.
+        tables = (contents.items["sha256"][gone], contents.rejects["sha256"][gone_rejects])
+        parts.drop({bytes(digest) for digests_gone in tables for digest in digests_gone})
+        command, summary = (
+            _command(artists, collections, digests),
+            f"remove: {removed} pictures, {rejects} rejects",
+        )
+        how, notes = ann_after(index, np.flatnonzero(~gone), left.n, encoder.dim)
+        root = write(
+            path,
+            replace(left, log=[_erase(line, artists) for line in contents.log]),
+            index.blocks(np.flatnonzero(~gone)),
+            entry=entry(command, summary, index.root_digest),
+            **how,
+        )
+    return RemoveReport(removed, rejects, left.n, root, (*parts.notes, *notes))
+
+
+def _meets(
+    contents: Contents,
+    table: Columns,
+    artists: Sequence[str],
+    collections: Sequence[str],
+    digests: Sequence[bytes],
+) -> npt.NDArray[np.bool_]:
+    rows = np.ones(len(table["artist"]), bool)
+    if artists:
+        rows &= np.isin(table["artist"], [n for n, name in enumerate(contents.artists) if name in artists])
+    if collections:
+        numbers = [n for n, collection in enumerate(contents.collections) if collection.name in collections]
+        rows &= np.isin(table["collection"], numbers)
+    if digests:
+        rows &= np.array([bytes(digest) in digests for digest in table["sha256"]], bool)
+    return rows
+
+
+def _all_known(
+    index: Index, artists: Sequence[str], collections: Sequence[str], digests: Sequence[bytes]
+) -> None:
+    for what, asked, has in (
+        ("artist", artists, set(index.artists)),
+        ("collection", collections, {c.name for c in index.collections}),
+    ):
+        missing = [name for name in asked if name not in has]
+        if missing:
+            raise ImindexError(
+                f"{index.path} has no {what} {', '.join(missing)}. See `imindex info --artists -i {index.path}`."
+            )
+    if digests:
+        has_digests = {bytes(d) for d in index.column("sha256")} | {
+            bytes(d) for d in index.rejects()["sha256"]
+        }
+        unknown = [digest.hex() for digest in digests if digest not in has_digests]
+        if unknown:
+            raise ImindexError(f"{index.path} has no picture with the SHA-256 {', '.join(unknown)}.")
+
+
+def _digests(texts: Sequence[str]) -> list[bytes]:
+    try:
+        raw = [bytes.fromhex(text) for text in texts]
+    except ValueError:
+        raw = [b""]
+    if any(len(digest) != 32 for digest in raw):
+        raise ImindexError("--sha256 takes 64 hexadecimal digits. `imindex export` lists them.")
+    return raw
+
+
+def _command(artists: Sequence[str], collections: Sequence[str], digests: Sequence[str]) -> str:
+    """The command line for the log: it says that an artist was removed, not which."""
+    words = ["imindex", "remove", *(word for _ in artists for word in ("--artist", ERASED))]
+    words += [word for name in collections for word in ("--collection", name)]
+    words += [word for _ in digests for word in ("--sha256", ERASED)]
+    return shlex.join(words)
+
+
+def _erase(line: Mapping[str, str], artists: Sequence[str]) -> dict[str, str]:
+    """Take the artists' names out of an earlier command line: out of its words, as the shell saw them."""
+    if not line["command"]:
+        return dict(line)
+    words = [_nfc(word) for word in shlex.split(line["command"])]
+    for name in artists:
+        alone = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
+        for place, word in enumerate(words[2:], 2):
+            option = re.match(r"(--?[\w-]+(=|$))?", word)
+            start = option.end() if option else 0
+            words[place] = word[:start] + alone.sub(ERASED, word[start:])
+    return {**line, "command": shlex.join(words)}
+
+
+def _nfc(name: str) -> str:
+    return unicodedata.normalize("NFC", name)

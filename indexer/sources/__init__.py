@@ -1,0 +1,1 @@
+"""A folder, a manifest or a list of files to a stream of items."""

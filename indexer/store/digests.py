@@ -1,0 +1,103 @@
+"""Digests of what an index file holds now, read a block at a time (FORMAT.md, "Digests")."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from imindex.indexer.core.digest import ColumnHasher, json_digest
+from imindex.indexer.core.schema import ITEM_DTYPES, REJECT_DTYPES
+
+COLUMNS = (
+    "artists/name",
+    *(f"collections/{name}" for name in ("name", "kind", "generator")),
+    *(f"items/{name}" for name in ITEM_DTYPES),
+    *(f"rejects/{name}" for name in REJECT_DTYPES),
+)
+"""What the root digest covers beside the encoder and the vectors."""
+
+
+class Source(Protocol):
+    """A file that can be read by name: `imindex.indexer.store.raw.Raw`."""
+
+    def names(self, group: str) -> list[str]: ...
+
+    def attributes(self, group: str) -> dict[str, Any]: ...
+
+    def blocks(self, name: str) -> Iterator[npt.NDArray[Any]]: ...
+
+
+def digest_of(source: Source, name: str) -> str:
+    """The digest of one column."""
+    hasher = ColumnHasher()
+    for block in source.blocks(name):
+        hasher.update(block)
+    return hasher.finish()
+
+
+def column_digests(source: Source) -> dict[str, str]:
+    """The digest of every column that the root digest covers, by its name."""
+    return {name: digest_of(source, name) for name in COLUMNS}
+
+
+def tagged(value: Any) -> list[Any]:
+    """An attribute's value with its kind, so that no two values of two kinds are the same JSON.
+
+    Raises
+    ------
+    ValueError
+        A kind that no attribute of an index has.
+    """
+    if isinstance(value, (bool, np.bool_)):
+        return ["boolean", bool(value)]
+    if isinstance(value, (int, np.integer)):
+        return ["integer", int(value)]
+    if isinstance(value, (float, np.floating)):
+        return ["number", struct.pack(">d", float(value)).hex()]
+    if isinstance(value, str):
+        return ["text", value]
+    raise ValueError(f"an attribute is a {type(value).__name__}")
+
+
+def _attributes(source: Source, group: str, without: str = "") -> dict[str, list[Any]]:
+    return {name: tagged(value) for name, value in source.attributes(group).items() if name != without}
+
+
+def _of_attributes(source: Source) -> str:
+    groups: Mapping[str, Any] = {
+        "/": _attributes(source, "/", without="root-digest"),
+        "/encoder": _attributes(source, "encoder"),
+    }
+    return json_digest(groups)
+
+
+def _of_ann(source: Source) -> str:
+    data = hashlib.sha256()
+    for block in source.blocks("ann/data"):
+        data.update(block.tobytes())
+    return json_digest({"attributes": _attributes(source, "ann"), "data": data.hexdigest()})
+
+
+def _of_columns(group: str) -> Callable[[Source], str]:
+    return lambda source: json_digest(
+        {name: digest_of(source, f"{group}/{name}") for name in source.names(group)}
+    )
+
+
+THE_REST: Mapping[str, Callable[[Source], str]] = {
+    "attributes": _of_attributes,
+    "ann": _of_ann,
+    "stamps": _of_columns("stamps"),
+    "log": _of_columns("log"),
+}
+"""What the root digest does not cover, and how the digest of each is found."""
+
+
+def digests_of_the_rest(source: Source) -> dict[str, str]:
+    """The digests of `THE_REST`, by their names."""
+    return {name: find(source) for name, find in THE_REST.items()}

@@ -1,0 +1,256 @@
+"""The index file: one HDF5 file, written whole, renamed into place, never changed (FORMAT.md).
+
+Only indexer/store*.py import h5py. What a file from a stranger must be, before anything of it is read, says
+`store_check`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from imindex.indexer.core.digest import STREAM_ROWS, BlockHasher
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.schema import (
+    FORMAT,
+    FORMATS_READ,
+    ITEM_DTYPES,
+    NOBODY,
+    REJECT_DTYPES,
+    Collection,
+    Columns,
+    Contents,
+    EncoderInfo,
+    Stamps,
+    root_digest,
+    stamps_or_zeros,
+)
+from imindex.indexer.store.digests import column_digests
+from imindex.indexer.store.guard import (
+    DESCRIPTOR,
+    Damage,
+    GuardedFile,
+    mapped,
+    open_file,
+    read_texts,
+    reading,
+)
+from imindex.indexer.store.raw import Raw
+from imindex.indexer.store.structure import (
+    Attribute,
+    check_dataset,
+    check_kind,
+    check_range,
+    check_structure,
+    json_object,
+    log_columns,
+    member_group,
+    number_of,
+    read_attributes,
+    text_of,
+)
+
+
+class Index:
+    """An index file opened for reading. Columns are read when asked for; vectors are mapped in place.
+
+    Use as a context manager. A reader keeps the file it opened, also when a build replaces it meanwhile.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Raises
+    ------
+    ImindexError
+        No such file, not an index, or an unknown format version.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = Path(path)
+        if not self.path.exists():
+            raise ImindexError(
+                f"{self.path} does not exist. Build it with `imindex build SOURCE... -i {self.path}`, "
+                "or name another index with -i or $IMINDEX_INDEX."
+            )
+        try:
+            self._file, self._guard = open_file(self.path)
+        except (OSError, RuntimeError, ValueError, MemoryError) as error:
+            raise ImindexError(
+                f"{self.path} cannot be opened as an HDF5 file: {error}. "
+                "Name another index with -i, restore it from a copy, or build it anew."
+            ) from error
+        # libhdf5 must not call back into an interpreter that has ended.
+        self.close: Callable[[], None] = weakref.finalize(self, _close, self._file, self._guard)
+        try:
+            with reading(self.path, self._guard):
+                self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self) -> None:
+        root = self._file.id
+        attributes = read_attributes(h5py.h5g.open(root, b"/"), self._guard, "")
+        self.version = self._check_version(attributes)
+        self.n = number_of(attributes, "n")
+        self.root_digest = text_of(attributes, "root-digest", digest=True)
+        self.created_at, self.created_by = (
+            text_of(attributes, "created-at"),
+            text_of(attributes, "created-by"),
+        )
+        self.encoder = _read_encoder(read_attributes(member_group(root, "encoder"), self._guard, "encoder"))
+        self._counts = check_structure(
+            self._file, self._guard, self.n, self.encoder.dim, version=self.version
+        )
+        self.artists = tuple(self._text("artists/name"))
+        self.collections = tuple(
+            Collection(name, check_kind(kind), json_object(generator, "/collections/generator"))
+            for name, kind, generator in zip(
+                *(self._text(f"collections/{column}") for column in ("name", "kind", "generator")),
+                strict=True,
+            )
+        )
+        self.vectors: npt.NDArray[np.float16] = mapped(self._guard.fileno(), self._file["vectors"])
+
+    def _check_version(self, attributes: Mapping[str, Attribute]) -> str:
+        if attributes.get("encoding-type") != FORMAT:
+            raise ImindexError(
+                f"{self.path} is an HDF5 file but not an imindex index. Name another with -i or $IMINDEX_INDEX."
+            )
+        version = attributes.get("encoding-version")
+        if version not in FORMATS_READ:
+            raise ImindexError(
+                f"{self.path} has format version {version}; this imindex reads {' and '.join(FORMATS_READ)}. "
+                "Install the imindex that wrote it (attribute created-by), or build a new index."
+            )
+        return str(version)
+
+    def _text(self, name: str, rows: npt.NDArray[np.int64] | None = None) -> list[str]:
+        descriptors = mapped(self._guard.fileno(), self._file[name], DESCRIPTOR)
+        raw = read_texts(self._guard, descriptors if rows is None else descriptors[rows], name)
+        return [text.decode("utf-8", "surrogateescape") for text in raw]
+
+    def column(self, name: str, group: str = "items") -> npt.NDArray[Any]:
+        """Return one column of /items (or another group); text as an object array of str."""
+        key = f"{group}/{name}"
+        with reading(self.path, self._guard):
+            dataset = self._file[key]
+            if h5py.check_string_dtype(dataset.dtype):
+                return np.array(self._text(key), dtype=object)
+            values = np.array(mapped(self._guard.fileno(), dataset))
+            if name == "artist":
+                check_range(values, NOBODY, self._counts.artists, key)
+            if name == "collection":
+                check_range(values, 0, self._counts.collections, key)
+            return values
+
+    def text_at(self, name: str, rows: npt.NDArray[np.int64]) -> list[str]:
+        """Return a text column of /items at some rows, in their order; the others are not read."""
+        with reading(self.path, self._guard):
+            return self._text(f"items/{name}", rows)
+
+    def items(self) -> Columns:
+        """Return all columns of /items."""
+        return {name: self.column(name) for name in ITEM_DTYPES}
+
+    def rejects(self) -> Columns:
+        """Return all columns of /rejects: pictures that could not be read, each with its reason."""
+        return {name: self.column(name, "rejects") for name in REJECT_DTYPES}
+
+    def stamps(self) -> tuple[Stamps, Stamps]:
+        """Return the stamps of the files of /items and /rejects, (n, 3) int64 each; zeros where unknown."""
+        with reading(self.path, self._guard):
+            return self._stamps("items", self.n), self._stamps("rejects", self._counts.rejects)
+
+    def _stamps(self, name: str, n: int) -> Stamps:
+        try:
+            group = member_group(self._file.id, "stamps")
+            if check_dataset(group, name, "<i8", self._guard, f"stamps/{name}") != (n, 3):
+                return stamps_or_zeros(None, n)
+        except Damage:
+            return stamps_or_zeros(None, n)
+        return np.array(mapped(self._guard.fileno(), self._file[f"stamps/{name}"]))
+
+    def log(self) -> list[dict[str, str]]:
+        """Return the changes made to this index, oldest first."""
+        with reading(self.path, self._guard):
+            names = log_columns(self.version)
+            columns = [self._text(f"log/{name}") for name in names]
+        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+    def ann(self) -> dict[str, Any]:
+        """Return the attributes of /ann: the kind of FAISS index and how it was made."""
+        with reading(self.path, self._guard):
+            return dict(read_attributes(member_group(self._file.id, "ann"), self._guard, "ann"))
+
+    def ann_data(self) -> npt.NDArray[np.uint8]:
+        """Return /ann/data, (bytes,) uint8, mapped in place."""
+        with reading(self.path, self._guard):
+            return mapped(self._guard.fileno(), self._file["ann/data"])
+
+    def raw(self) -> Raw:
+        """Return the file as it lies on the disk, to be read a block at a time."""
+        return Raw(self._file, self._guard, self.path)
+
+    def contents(self) -> Contents:
+        """Return everything but the vectors, ready for `write`."""
+        item_stamps, reject_stamps = self.stamps()
+        return Contents(
+            encoder=self.encoder,
+            artists=self.artists,
+            collections=self.collections,
+            items=self.items(),
+            rejects=self.rejects(),
+            log=self.log(),
+            created_at=self.created_at,
+            created_by=self.created_by,
+            item_stamps=item_stamps,
+            reject_stamps=reject_stamps,
+        )
+
+    def blocks(self, rows: npt.NDArray[np.intp] | None = None) -> Iterator[npt.NDArray[np.float16]]:
+        """Yield the vectors (of the given rows) in blocks."""
+        chosen = np.arange(self.n) if rows is None else rows
+        for start in range(0, len(chosen), STREAM_ROWS):
+            yield np.asarray(self.vectors[chosen[start : start + STREAM_ROWS]])
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _close(file: h5py.File, guard: GuardedFile) -> None:
+    with contextlib.suppress(RuntimeError, OSError):  # of a broken file libhdf5 may not let go
+        file.close()
+    guard.close()
+
+
+def recompute_root_digest(index: Index) -> str:
+    """Read every column and vector of an open index and return the root digest they have now."""
+    hasher = BlockHasher()
+    for block in index.raw().blocks("vectors"):
+        hasher.update(block)
+    return root_digest(index.encoder, {**column_digests(index.raw()), "vectors": hasher.finish()[0]})
+
+
+def _read_encoder(attributes: Mapping[str, Attribute]) -> EncoderInfo:
+    return EncoderInfo(
+        model=text_of(attributes, "model"),
+        pretrained=text_of(attributes, "pretrained"),
+        weights_sha256=text_of(attributes, "weights-sha256", digest=True),
+        config=json_object(attributes.get("config"), "/encoder's config"),
+        preprocess=json_object(attributes.get("preprocess"), "/encoder's preprocess"),
+        dim=number_of(attributes, "dim"),
+        precision=text_of(attributes, "precision"),
+    )

@@ -1,0 +1,185 @@
+"""A new index file: written whole beside the old one, and renamed into place (FORMAT.md)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from imindex.indexer.core.digest import STREAM_ROWS, BlockHasher, canonical_json, column_digest, encode_text
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.schema import FORMAT, FORMAT_VERSION, LOG_COLUMNS, Columns, Contents, root_digest
+from imindex.indexer.store.digests import digests_of_the_rest
+from imindex.indexer.store.guard import mapped
+from imindex.indexer.store.raw import Written
+from imindex.indexer.system.atomic import check_room, put_in_place
+
+_OVERHEAD = 2**17
+"""Bytes of an index beside its tables, vectors and ANN data: an empty one has less than half of it."""
+_TEXT = h5py.string_dtype("utf-8")
+AnnParts = tuple[Mapping[str, Any], bytes | npt.NDArray[np.uint8]]
+"""Attributes and data of /ann."""
+
+
+def write(
+    path: str | os.PathLike[str],
+    contents: Contents,
+    vectors: Iterable[npt.NDArray[np.float16]],
+    *,
+    ann: Mapping[str, Any],
+    ann_data: bytes | npt.NDArray[np.uint8],
+    entry: Mapping[str, str],
+    carry: Callable[[npt.NDArray[np.float16]], AnnParts] | None = None,
+) -> str:
+    """Write an index next to `path` and put it in place with one atomic rename.
+
+    Parameters
+    ----------
+    path : path-like
+        Where the index is to lie. An index already there stays whole until the rename.
+    contents : Contents
+    vectors : iterable of (b, dim) float16 arrays
+        In row order, `contents.n` rows in all, unit norm.
+    ann : mapping
+        Attributes of /ann.
+    ann_data : bytes
+        The FAISS index (for the exact kind its header; FORMAT.md).
+    entry : mapping of str
+        The new line of /log. If it has `digest-after`, the root digest must come to that; else it is filled in here.
+    carry : callable, optional
+        Is given the vectors of the new file, mapped, and returns what to write instead of `ann` and `ann_data`.
+
+    Returns
+    -------
+    str
+        The root digest, 64 hexadecimal digits.
+
+    Raises
+    ------
+    ValueError
+        The vectors are not `contents.n` rows of `dim` columns.
+    ImindexError
+        Another root digest than the one that was expected; the old index is untouched.
+    OSError
+        The disk is full, or the folder cannot be written; the old index is untouched.
+    """
+    path = Path(path)
+    with put_in_place(path) as temporary, _new_file(temporary, contents, len(ann_data)) as file:
+        digests = _write_tables(file, contents)
+        digests["vectors"], blocks = _write_vectors(file, contents, vectors)
+        root = root_digest(contents.encoder, digests)
+        if root != entry.get("digest-after", root):
+            raise ImindexError(
+                f"The new {path} would have the root digest {root}, not {entry['digest-after']}. It was not written: "
+                "see `imindex verify`."
+            )
+        file.attrs.update(
+            {
+                "encoding-type": FORMAT,
+                "encoding-version": FORMAT_VERSION,
+                "created-by": contents.created_by,
+                "created-at": contents.created_at,
+                "n": contents.n,
+                "root-digest": root,
+            }
+        )
+        group = file.create_group("stamps")
+        for name, stamps in zip(("items", "rejects"), contents.stamps(), strict=True):
+            group.create_dataset(name, data=stamps.astype("<i8", copy=False))
+        if carry is not None:
+            file.flush()
+            ann, ann_data = carry(mapped(file.id.get_vfd_handle(), file["vectors"]))
+        group = file.create_group("ann")
+        group.attrs.update(ann)
+        group.create_dataset("data", data=np.frombuffer(ann_data, np.uint8))
+        _write_log(file, [*contents.log, {**entry, "digest-after": root}])
+        group = file.create_group("digests")
+        group.attrs.update(digests | digests_of_the_rest(Written(file)))
+        group.create_dataset("vectors", data=blocks)
+    return root
+
+
+def _new_file(path: Path, contents: Contents, ann_bytes: int) -> h5py.File:
+    tables = [*contents.items.values(), *contents.rejects.values()]
+    numbers = sum(values.nbytes for values in tables)
+    texts = sum(
+        len(encode_text(value)) + 32 for values in tables if values.dtype == object for value in values
+    )
+    stamps = 24 * (contents.n + len(contents.rejects["artist"]))
+    log = sum(len(encode_text(value)) + 32 for line in contents.log for value in line.values())
+    vectors = 2 * contents.n * contents.encoder.dim
+    check_room(path, vectors + numbers + texts + stamps + log + ann_bytes + _OVERHEAD)
+    return h5py.File(path, "w", libver=("v110", "v110"))
+
+
+def _write_tables(file: h5py.File, contents: Contents) -> dict[str, str]:
+    encoder = file.create_group("encoder")
+    for name, value in asdict(contents.encoder).items():
+        key = name.replace("_", "-")
+        encoder.attrs[key] = canonical_json(value) if isinstance(value, Mapping) else value
+    tables: dict[str, Columns] = {
+        "artists": {"name": np.array(contents.artists, dtype=object)},
+        "collections": {
+            "name": np.array([c.name for c in contents.collections], dtype=object),
+            "kind": np.array([c.kind for c in contents.collections], dtype=object),
+            "generator": np.array([canonical_json(c.generator) for c in contents.collections], dtype=object),
+        },
+        "items": contents.items,
+        "rejects": contents.rejects,
+    }
+    digests = {}
+    for table, its_columns in tables.items():
+        group = file.create_group(table)
+        for name, values in its_columns.items():
+            if values.dtype == object:
+                dataset = group.create_dataset(name, shape=(len(values),), dtype=_TEXT)
+                for start in range(0, len(values), STREAM_ROWS):
+                    some = [encode_text(value) for value in values[start : start + STREAM_ROWS]]
+                    dataset[start : start + len(some)] = np.array(some, dtype=object)
+            else:
+                group.create_dataset(name, data=values)
+            digests[f"{table}/{name}"] = column_digest(values)
+    return digests
+
+
+def _write_vectors(
+    file: h5py.File, contents: Contents, vectors: Iterable[npt.NDArray[np.float16]]
+) -> tuple[str, npt.NDArray[np.uint8]]:
+    shape = (contents.n, contents.encoder.dim)
+    # Early allocation puts the rows in one piece from the start, so that readers can map them.
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_layout(h5py.h5d.CONTIGUOUS)
+    properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    space = h5py.h5s.create_simple(shape)
+    kind = h5py.h5t.py_create(np.dtype("<f2"), logical=True)
+    dataset = h5py.Dataset(h5py.h5d.create(file.id, b"vectors", kind, space, dcpl=properties))
+    row = 0
+    hasher = BlockHasher()
+    for block in vectors:
+        if block.dtype != np.float16 or block.ndim != 2 or block.shape[1] != shape[1]:
+            raise ValueError(
+                f"a block of vectors is {block.dtype} {block.shape}, expected float16 (b, {shape[1]})"
+            )
+        if row + len(block) > shape[0]:
+            raise ValueError(f"more vectors than the {shape[0]} rows")
+        if len(block):
+            dataset[row : row + len(block)] = block
+            hasher.update(block)
+        row += len(block)
+    if row != shape[0]:
+        raise ValueError(f"{row} vectors for {shape[0]} rows")
+    return hasher.finish()
+
+
+def _write_log(file: h5py.File, lines: Sequence[Mapping[str, str]]) -> None:
+    group = file.create_group("log")
+    for name in LOG_COLUMNS:
+        values = np.array([encode_text(line.get(name, "")) for line in lines], dtype=object)
+        group.create_dataset(name, shape=(len(lines),), dtype=_TEXT, data=values)

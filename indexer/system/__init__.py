@@ -1,0 +1,1 @@
+"""The operating system: atomic files, locks, processors, devices, child processes with limits."""

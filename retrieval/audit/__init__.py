@@ -1,0 +1,1 @@
+"""Plan to report, resumable. `audit.py` tells the whole story."""

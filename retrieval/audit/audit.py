@@ -1,0 +1,133 @@
+"""`imindex audit`: a written plan -> generate -> build -> classify -> match -> compare -> report.
+
+Read from top to bottom, `audit` is the whole story. Every stage leaves its result in the audit's folder and is not done
+again while what it came from is the same, so a run that was stopped goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from imindex.indexer.build.build import BuildReport, build
+from imindex.indexer.core.jsonable import json_ready
+from imindex.indexer.core.provenance import now, program, versions
+from imindex.indexer.encoders.lazy import encoder_for
+from imindex.indexer.sources.item import Item
+from imindex.indexer.system.atomic import clear_folder, make_folder
+from imindex.indexer.system.locks import alone
+from imindex.retrieval.audit.assess import assess
+from imindex.retrieval.audit.inputs import Inputs, gather
+from imindex.retrieval.audit.made import Made
+from imindex.retrieval.audit.models import check_models, encoder_arguments, make
+from imindex.retrieval.audit.plan import EncoderSpec
+from imindex.retrieval.audit.register import register
+from imindex.retrieval.audit.run import Run, index_path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an audit came to.
+
+    Attributes
+    ----------
+    folder : Path
+    report : dict
+        The content of report.json.
+    files : list of Path
+        What was written for readers.
+    failed : list of str
+        The gate's conditions that failed, with the reason.
+    """
+
+    folder: Path
+    report: dict[str, Any]
+    files: list[Path]
+    failed: list[str]
+
+
+def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
+    """Take a plan and its releases to a finished report.
+
+    Parameters
+    ----------
+    run : Run
+    amend : str
+        Why the plan, or the pictures that were there before, have changed since they were registered.
+    pictures : bool
+        Whether the report shows pictures.
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    ImindexError
+        What the plan names is not there, or not what was registered; another audit is at work in this folder.
+    """
+    plan, started = run.plan, now()
+    make_folder(run.folder)
+    refusal = (
+        f"{run.folder} is being audited into by {{by}}. Wait for it to end, or audit into another with --out."
+    )
+    with alone(run.folder / ".lock", refusal, run.command) as killed:
+        if killed:
+            run.show.note(killed)
+        for folder in (run.folder, *run.folder.glob("results/*")):
+            clear_folder(folder)
+        with run.stage("check", 0):
+            inputs = gather(plan, run.show.note)
+        for note in inputs.notes:
+            run.show.note(note)
+        incomplete = check_models(run, inputs)
+        entries = register(plan, inputs.digests, run.folder, amend=amend)
+        if amend and entries[-1]["why"] != amend:
+            run.show.note("Neither plan nor pictures have changed: no amendment was recorded.")
+        made = [make(run, one, inputs, whole=one.name not in incomplete) for one in plan.releases]
+        built = [_build(run, encoder, inputs, made) for encoder in plan.encoders]
+        raw = assess(run, inputs, entries, made, built)
+        raw["provenance"] = {
+            "command": run.command,
+            "program": program(),
+            "started": started,
+            "finished": now(),
+            "versions": versions(),
+            "seconds": {name: round(s, 2) for name, s in run.seconds.items()},
+        }
+        return _report(run, json_ready(raw), pictures)
+
+
+# Build
+
+
+def _build(run: Run, encoder: EncoderSpec, inputs: Inputs, made: Sequence[Made]) -> Path:
+    items: list[Item] = [*inputs.works, *(item for one in made for item in one.items)]
+    path = index_path(run.folder, encoder)
+    named = {} if path.exists() else encoder_arguments(run.plan, encoder)
+    with run.stage(f"encode with {encoder.name}", len(items)) as progress:
+        lazy = encoder_for(path, **named, device=run.device, batch_size=run.batch_size)
+        report: BuildReport = build(
+            items, path, lazy, prune=True, limits=run.limits, command=run.command, progress=progress
+        )
+    if report.rejected:
+        run.show.note(f"{report.rejected} pictures could not be read; the report lists them.")
+    return path
+
+
+# Classify, match
+
+
+# Report
+
+
+def _report(run: Run, raw: Mapping[str, Any], pictures: bool) -> Outcome:
+    from imindex.retrieval.report.report import assemble, write
+
+    with run.stage("report", 0):
+        report = assemble(raw)
+        files = write(report, run.folder, base=run.folder, pictures=pictures)
+    failed = [one["reason"] for one in raw["gate"] if one["failed"]]
+    return Outcome(run.folder, report, list(files), failed)

@@ -1,0 +1,225 @@
+"""`imindex demo`: a world where the truth is known, and the whole audit of two releases on it.
+
+The works are drawn by 24 invented artists. Two small diffusion models, shipped with the package, were trained on the
+works of 16 of them: an early checkpoint and the final one. The other 8 names they have never seen.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.demo.artists import NAMES, draw, technique
+from imindex.indexer.demo.diffusion import diffusion_folder
+from imindex.indexer.system.atomic import put_in_place
+from imindex.indexer.terminal.output import clean
+from imindex.indexer.terminal.progress import progress_bar
+
+RELEASES = ("early", "final")
+BASE = "early"
+TRAINED = NAMES[:16]
+"""Whose works the releases have learned; the other 8 names they have never seen."""
+SIZE = 256
+_MOST_WORKS = 500
+_PLAN = """\
+# The demo's plan: two releases of a small model that learned the works of 16 of these 24 artists.
+title = "Which of 24 invented artists do two small models imitate?"
+seed = {seed}
+
+[artists]
+tested = {tested}
+
+{releases}
+[prompts]
+templates = ["Artwork from {{artist}}"]
+per_artist = {per_artist}
+placebos = {placebos}
+nameless = {per_artist}
+
+[[encoders]]
+name = "demo"
+model = "demo"
+
+[tests]
+adjust = "bh"
+
+[compare]
+base = "{base}"
+"""
+_RELEASE = """\
+[[releases]]
+name = "{name}"
+model = "{models}/{name}"
+steps = {steps}
+guidance = 2.5
+"""
+
+
+def run(
+    folder: Path, *, n_works: int = 12, n_imitations: int = 8, placebos: int = 39, steps: int = 12,
+    device: str = "auto",
+) -> None:  # fmt: skip
+    """Draw the works, write a plan, and run the audit with the command that a user would type.
+
+    Parameters
+    ----------
+    folder : Path
+        Gets works/, models/, plan.toml, plan-audit/ and contact-sheet.png. What is there already is not made again.
+    n_works, n_imitations : int
+        For each of the 24 artists; at most 500 works.
+    placebos : int
+        Invented names.
+    steps : int
+        Of denoising.
+    device : str
+    """
+    if n_works > _MOST_WORKS:
+        raise ImindexError(f"--works is at most {_MOST_WORKS}: the seeds end there.")
+    prepare(folder, n_works=n_works)
+    plan = folder / "plan.toml"
+    write_plan(plan, per_artist=n_imitations, placebos=placebos, steps=steps)
+    click.echo(
+        f"24 invented artists with {n_works} works each. Two releases of a small model have learned 16 of them: "
+        f"{' and '.join(RELEASES)}.\nEach is asked for pictures in all 24 names, and in {placebos} that nobody has.\n"
+    )
+    _command("audit", plan, "--device", device)
+    audit = folder / "plan-audit"
+    report = json.loads((audit / "report.json").read_text(encoding="utf-8"))
+    index = audit / report["encoders"][0]["index"]
+    strongest = report["results"][-1]["artists"][0]
+    _command(
+        "query", audit / strongest["neighbours"][0]["imitation"], "-i", index, "-k", 5, "--device", device
+    )
+    contact_sheet(report, audit, folder / "contact-sheet.png")
+    for line in truth(report):
+        click.echo(line)
+    click.echo(
+        f"The report: {clean(str(audit / 'report.html'))}; works above imitations: "
+        f"{clean(str(folder / 'contact-sheet.png'))}. Next: a plan of your own, `imindex audit init`."
+    )
+
+
+def prepare(folder: Path, *, n_works: int, first_seed: int = 0, models: Path | None = None) -> None:
+    """Draw works/ and put the models together (in models/, unless given), where they are not there yet."""
+    works = list(_works(folder / "works", n_works, first_seed))
+    _refuse_others(folder / "works", {path for path, _ in works})
+    with progress_bar(len(works), "Drawing") as progress:
+        for done, (path, paint) in enumerate(works, 1):
+            if not path.exists():
+                paint(path)
+            progress(done, done)
+    for name in RELEASES:
+        target = (models or folder / "models") / name
+        if not (target / "model_index.json").exists():
+            with tempfile.TemporaryDirectory(dir=_made(target.parent), prefix=".part-") as part:
+                diffusion_folder(name, Path(part) / name).replace(target)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def write_plan(
+    path: Path, *, per_artist: int, placebos: int, steps: int, seed: int = 0, models: str = "models"
+) -> None:
+    """Write the demo's plan; `models` is where the releases lie, from the plan."""
+    releases = "\n".join(_RELEASE.format(name=name, steps=steps, models=models) for name in RELEASES)
+    text = _PLAN.format(
+        seed=seed,
+        tested=json.dumps(list(NAMES)),
+        releases=releases,
+        per_artist=per_artist,
+        placebos=placebos,
+        base=BASE,
+    )
+    with put_in_place(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def truth(report: Mapping[str, Any]) -> Iterator[str]:
+    """What the audit found beside what is so, a line a release."""
+    from imindex.retrieval.compare.overall import SIGNIFICANT
+
+    for result in report["results"]:
+        called = {row["artist"] for row in result["artists"] if row["finding"] in SIGNIFICANT}
+        found, wrong = called & set(TRAINED), called - set(TRAINED)
+        yield (
+            f"{result['release']}: {len(found)} of the {len(TRAINED)} artists whom the model has learned are found, "
+            f"and {len(wrong)} of the {len(NAMES) - len(TRAINED)} whom it has never seen"
+            + (f" ({', '.join(sorted(wrong))})." if wrong else ".")
+        )
+
+
+def _refuse_others(folder: Path, ours: set[Path]) -> None:
+    """Stop before a user's own pictures, or those of a demo of another size, get into this one."""
+    others = sorted(
+        p for p in folder.rglob("*") if p.is_file() and p not in ours and not p.name.startswith(".")
+    )
+    if others:
+        raise ImindexError(f"{others[0]} is not of this demo. Name an empty folder.")
+
+
+def _works(folder: Path, n: int, first_seed: int) -> Iterator[tuple[Path, Callable[[Path], None]]]:
+    for artist in NAMES:
+        for seed in range(first_seed, first_seed + n):
+            yield folder / artist / f"{seed:03d}.png", _painter(artist, seed)
+
+
+def _painter(artist: str, seed: int) -> Callable[[Path], None]:
+    def paint(path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with put_in_place(path) as temporary:
+            draw(artist, seed=seed, size=SIZE).save(temporary, "PNG")
+
+    return paint
+
+
+def _command(*words: object) -> None:
+    """Show a command and run it."""
+    import imindex
+
+    line = [str(word) for word in words]
+    click.secho(f"$ {clean(shlex.join(['imindex', *line]))}", bold=True)
+    imindex.main(line, standalone_mode=False)
+    click.echo()
+
+
+def contact_sheet(report: Mapping[str, Any], base: Path, path: Path, thumb: int = 72, gap: int = 6) -> None:
+    """Of each artist four works, and below them four imitations by each release; three artists a line."""
+    from PIL import Image, ImageDraw
+
+    results = report["results"]
+    n_rows = 1 + len(results)
+    wide, high = 4 * thumb + 7 * gap + 64, n_rows * (thumb + gap) + 34
+    columns = 3
+    sheet = Image.new("RGB", (columns * wide + gap, -(-len(NAMES) // columns) * high + 2 * gap), "white")
+    pen = ImageDraw.Draw(sheet)
+    for number, artist in enumerate(NAMES):
+        left, top = gap + number % columns * wide, gap + number // columns * high
+        learned = "learned" if artist in TRAINED else "never seen"
+        pen.text((left, top), f"{artist}: {technique(artist)} ({learned})", fill="black")
+        rows = [next(row for row in result["artists"] if row["artist"] == artist) for result in results]
+        lines: list[tuple[str, list[Path]]] = [
+            ("works", [base / one["work"] for one in rows[0]["neighbours"]])
+        ]
+        lines += [
+            (result["release"], sorted((base / row["neighbours"][0]["imitation"]).parent.glob("*.png")))
+            for result, row in zip(results, rows, strict=True)
+            if row["neighbours"]
+        ]
+        for line, (label, pictures) in enumerate(lines):
+            y = top + 16 + line * (thumb + gap)
+            pen.text((left, y + thumb // 2), label, fill="grey")
+            for place, picture in enumerate(pictures[:4]):
+                with Image.open(picture) as opened:
+                    small = opened.convert("RGB").resize((thumb, thumb), Image.Resampling.LANCZOS)
+                sheet.paste(small, (left + 64 + place * (thumb + gap), y))
+    sheet.save(path)

@@ -1,0 +1,122 @@
+"""`imindex audit --dry-run`: what an audit will make, and how long it will take, measured on a few pictures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from imindex.indexer.sources.item import Item
+from imindex.retrieval.audit.inputs import Inputs, gather, needed_placebos
+from imindex.retrieval.audit.models import encoder_arguments, folder_of, model_settings, of_release, order
+from imindex.retrieval.audit.plan import EncoderSpec, Release
+
+if TYPE_CHECKING:
+    from imindex.retrieval.audit.run import Run
+
+PILOT = 32
+"""Works that are encoded to see how long it takes; none of it is kept."""
+
+
+def dry_run(run: Run) -> dict[str, Any]:
+    """Look at everything an audit needs, measure, and make nothing.
+
+    Parameters
+    ----------
+    run : imindex.retrieval.audit.run.Run
+
+    Returns
+    -------
+    dict
+        JSON-ready: title, folder, digest, stages (what, total, there, to_do, seconds: None where it was not measured)
+        and notes.
+
+    Raises
+    ------
+    ImindexError
+        As the audit itself would: something that the plan names is not there.
+    """
+    plan = run.plan
+    inputs = gather(plan, run.show.note)
+    stages = [_generation(run, release, inputs) for release in plan.releases if release.model]
+    made = sum(len(items) for items in inputs.made.values()) + sum(one["total"] for one in stages)
+    stages += [_encoding(run, encoder, inputs, made) for encoder in plan.encoders]
+    names = len(plan.tested), sum(item.kind == "works" for item in inputs.works)
+    return {
+        "title": plan.title,
+        "folder": str(run.folder),
+        "digest": plan.digest,
+        "stages": stages,
+        "notes": [
+            f"{names[0]} artists with {names[1]:,} works, {len(inputs.background)} in the background; "
+            f"{needed_placebos(plan):,} placebo names are asked for by level {plan.tests.level:g} with "
+            f"{plan.tests.adjust}.",
+            *inputs.notes,
+            "Times are measured on a few pictures. Tests are not in them: seconds for tens of artists, minutes for a "
+            "thousand.",
+        ],
+    }
+
+
+def _generation(run: Run, release: Release, inputs: Inputs) -> dict[str, Any]:
+    from imindex.indexer.generate.generate import measure, missing
+
+    wanted = order(run.plan, release, inputs)
+    left = missing(wanted, folder_of(run, release))
+    seconds: float | None = 0.0
+    if left:
+        with run.show.stage(f"measure {release.name}", 0), of_release(run.plan, release):
+            each = measure(left, model_settings(run, release), batch_size=run.generate_batch)
+        seconds = each * len(left)
+    return _stage(f"generate {release.name}", len(wanted), len(left), seconds)
+
+
+def _encoding(run: Run, encoder: EncoderSpec, inputs: Inputs, made: int) -> dict[str, Any]:
+    from imindex.indexer.encoders.load import load
+    from imindex.indexer.encoders.precision import default_batch_size
+    from imindex.indexer.store.index import Index
+    from imindex.retrieval.audit.run import index_path
+
+    total, path, there = len(inputs.works) + made, index_path(run.folder, encoder), 0
+    if path.exists():
+        with Index(path) as index:
+            there = min(index.n, total)
+    seconds: float | None = 0.0
+    if there < total:
+        with run.show.stage(f"measure {encoder.name}", 0):
+            loaded = load(
+                **encoder_arguments(run.plan, encoder),
+                device=run.device,
+                batch_size=run.batch_size or default_batch_size(run.device),
+            )
+            each = _seconds_each(loaded, inputs.works[:PILOT])
+        seconds = None if each is None else each * (total - there)
+    return _stage(f"encode with {encoder.name}", total, total - there, seconds)
+
+
+def _seconds_each(encoder: Any, items: Sequence[Item]) -> float | None:
+    """Reading, decoding and encoding, the first picture left out; None if none can be read."""
+    import torch
+
+    from imindex.indexer.core.errors import BadPicture
+    from imindex.indexer.decode.pool import picture_of
+    from imindex.indexer.sources.local import read_bytes
+
+    pixels = []
+    started = time.monotonic()
+    for item in items:
+        try:
+            pixels.append(picture_of(read_bytes(item.path), encoder.preprocess).pixels)
+        except (OSError, BadPicture):
+            continue
+    decoding = time.monotonic() - started
+    if not pixels:
+        return None
+    encoder.encode_images(torch.stack(pixels[:1]))  # warm
+    started = time.monotonic()
+    encoder.encode_images(torch.stack(pixels))
+    return (decoding + time.monotonic() - started) / len(pixels)
+
+
+def _stage(what: str, total: int, to_do: int, seconds: float | None) -> dict[str, Any]:
+    return {"what": what, "total": total, "there": total - to_do, "to_do": to_do, "seconds": seconds}

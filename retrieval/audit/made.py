@@ -1,0 +1,42 @@
+"""What a release made for an audit: its pictures, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from imindex.indexer.sources.item import Item
+from imindex.retrieval.audit.plan import Release
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True)
+class Made:
+    """The pictures of a release, and how they came to be.
+
+    Attributes
+    ----------
+    release : Release
+    items : tuple of Item
+        Imitations of every name, and control pictures; blocked ones are left out.
+    revision : str
+        Of the model; empty for pictures made elsewhere.
+    digest : str
+        SHA-256 of the manifest, or over names and bytes of pictures made elsewhere.
+    settings : mapping
+    text_encoders : tuple of str
+        Of the pipeline.
+    blocked : tuple of dict
+        Pictures that a safety filter took away: path, prompt, reason.
+    """
+
+    release: Release
+    items: tuple[Item, ...]
+    revision: str
+    digest: str
+    settings: Mapping[str, Any]
+    text_encoders: tuple[str, ...]
+    blocked: tuple[dict[str, str], ...]

@@ -1,0 +1,227 @@
+"""The models of an audit: the pipelines that are asked, the encoders that judge; checked before hours go by."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imindex.indexer.core.digest import canonical_json, json_digest
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.slug import slug
+from imindex.indexer.generate.prompts import Shot, shots
+from imindex.indexer.sources.find import find
+from imindex.indexer.system.atomic import put_in_place
+from imindex.retrieval.audit.inputs import Inputs, require_imitations
+from imindex.retrieval.audit.made import Made
+from imindex.retrieval.audit.plan import EncoderSpec, Plan, Release
+
+if TYPE_CHECKING:
+    from imindex.indexer.generate.generate import ModelSettings
+    from imindex.retrieval.audit.run import Run
+
+
+def encoder_arguments(plan: Plan, encoder: EncoderSpec, *, paths_only: bool = False) -> dict[str, Any]:
+    """model, pretrained and precision of an encoder, its paths found from the plan's folder.
+
+    `paths_only` leaves them out where they are names, which the index knows already.
+    """
+    model, pretrained = encoder.model, encoder.pretrained
+    if model.startswith("local-dir:"):
+        model = f"local-dir:{plan.at(model.removeprefix('local-dir:'))}"
+    elif model.endswith(".json"):
+        model = str(plan.at(model))
+    if pretrained and plan.at(pretrained).is_file():
+        pretrained = str(plan.at(pretrained))
+    if paths_only:
+        moved = (model, pretrained) != (encoder.model, encoder.pretrained)
+        return {"model": model, "pretrained": pretrained} if moved else {}
+    return {"model": model, "pretrained": pretrained, "precision": encoder.precision}
+
+
+def order(plan: Plan, release: Release, inputs: Inputs) -> list[Shot]:
+    """What a release is asked: every name, every template, every control."""
+    prompts = plan.prompts
+    with of_release(plan, release):
+        return shots(
+            plan.tested,
+            placebos=inputs.placebos[release.name],
+            templates=prompts.templates,
+            per_artist=prompts.per_artist,
+            nameless=prompts.nameless,
+            generic=prompts.generic,
+            per_generic=prompts.per_generic,
+            seed=plan.seed,
+        )
+
+
+def folder_of(run: Run, release: Release) -> Path:
+    """Where the pictures of a generated release lie."""
+    return run.folder / "imitations" / slug(release.name)
+
+
+def model_settings(run: Run, release: Release) -> ModelSettings:
+    """The release's model and how it is asked; a folder is found from the plan."""
+    from imindex.indexer.generate.generate import ModelSettings
+
+    model = release.model
+    if run.plan.at(model).is_dir():
+        model = str(run.plan.at(model))
+    settings = dict(release.settings)
+    if "lora" in settings and run.plan.at(settings["lora"]).exists():
+        settings["lora"] = str(run.plan.at(settings["lora"]))
+    return ModelSettings(model=model, device=run.device, **settings)
+
+
+def check_models(run: Run, inputs: Inputs) -> set[str]:
+    """Load every encoder, and look at every pipeline that is still needed, before the long part begins.
+
+    Returns
+    -------
+    set of str
+        The releases of which pictures are missing.
+
+    Raises
+    ------
+    ImindexError
+        One that cannot be loaded.
+    """
+    asked = [release for release in run.plan.releases if release.model]
+    if not asked:
+        return set()  # encoding comes next anyway
+    from imindex.indexer.encoders.load import load
+    from imindex.indexer.generate.generate import missing
+    from imindex.retrieval.audit.run import index_path
+
+    to_make = [one for one in asked if missing(order(run.plan, one, inputs), folder_of(run, one))]
+    if not to_make:
+        return set()
+    with run.stage("check the models", len(run.plan.encoders) + len(to_make)) as progress:
+        done = 0
+        for encoder in run.plan.encoders:
+            if not index_path(run.folder, encoder).exists():
+                load(**encoder_arguments(run.plan, encoder), device=run.device)
+            progress(done := done + 1, 0)
+        for release in to_make:
+            check_pipeline(run, release)
+            progress(done := done + 1, 0)
+    return {release.name for release in to_make}
+
+
+def check_pipeline(run: Run, release: Release) -> None:
+    from imindex.indexer.generate.generate import check
+
+    with of_release(run.plan, release):
+        check(model_settings(run, release))
+
+
+@contextlib.contextmanager
+def of_release(plan: Plan, release: Release) -> Iterator[None]:
+    """Let errors name the plan and the release."""
+    try:
+        yield
+    except ImindexError as error:
+        raise ImindexError(f"{plan.path}: {release.name}: {error}") from error
+
+
+def make(run: Run, release: Release, inputs: Inputs, *, whole: bool = False) -> Made:
+    """Ask the model for what is missing; of pictures made elsewhere, say what they are.
+
+    `whole` says that no picture is missing. If the same was asked for then, the model need not be there any more.
+
+    Raises
+    ------
+    ImindexError
+        The model cannot be loaded; the folder holds pictures of another model or of other settings.
+    """
+    if not release.model:
+        items = inputs.made[release.name]
+        return Made(release, items, "", inputs.digests[release.name], {}, (), ())
+    folder, wanted = folder_of(run, release), order(run.plan, release, inputs)
+    n_names = len(run.plan.tested) + len(inputs.placebos[release.name])
+    run.show.note(f"{release.name}: {len(wanted):,} pictures, of {n_names:,} names and control prompts.")
+    with run.stage(f"generate {release.name}", len(wanted)) as progress:
+        _generate(run, release, wanted, progress, whole=whole)
+    made = _made(release, folder, {shot.path for shot in wanted})
+    if made.blocked:
+        run.show.note(
+            f"{release.name}: {len(made.blocked)} of {len(wanted)} pictures were blocked; the report lists them."
+        )
+    require_imitations(run.plan, release.name, made.items, blocked=len(made.blocked))
+    return made
+
+
+def made_before(run: Run, release: Release, inputs: Inputs) -> Made:
+    """The pictures of a release as an audit made them; no model is asked.
+
+    Raises
+    ------
+    ImindexError
+        Some are missing.
+    """
+    if release.model:
+        from imindex.indexer.generate.release_folder import missing_shots
+
+        folder, wanted = folder_of(run, release), order(run.plan, release, inputs)
+        gone = missing_shots(wanted, folder)
+        if gone:
+            raise ImindexError(
+                f"{folder} lacks {len(gone)} of the {len(wanted)} pictures of {release.name}. Restore them, or run the "
+                "audit again."
+            )
+        return _made(release, folder, {shot.path for shot in wanted})
+    return make(run, release, inputs)
+
+
+def _generate(
+    run: Run, release: Release, wanted: list[Shot], progress: Callable[[int, int], None], *, whole: bool
+) -> None:
+    from imindex.indexer.generate.generate import generate
+
+    folder = folder_of(run, release)
+    asked = canonical_json({"model": release.model, **release.settings})
+    noted = folder / "asked.json"
+    if whole and noted.exists() and noted.read_text(encoding="utf-8") == asked:
+        progress(len(wanted), 0)
+        return
+    settings = model_settings(run, release)
+    generate(
+        wanted, folder, settings,
+        release=release.name, batch_size=run.generate_batch, command=run.command, progress=progress,
+    )  # fmt: skip
+    with put_in_place(noted) as temporary:
+        temporary.write_text(asked, encoding="utf-8")
+
+
+def _made(release: Release, folder: Path, wanted: set[str]) -> Made:
+    manifest = folder / "manifest.jsonl"
+    rows = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
+    rows = [row for row in rows if row["path"] in wanted]
+    blocked = {row["path"]: row for row in rows if row["blocked"]}
+    paths = {os.path.normpath(folder / path) for path in wanted - blocked.keys()}
+    items = tuple(
+        replace(item, collection=release.name)
+        for item in find([manifest])
+        if os.path.normpath(item.path) in paths
+    )
+    if len(items) != len(paths):
+        raise ImindexError(
+            f"{manifest} names {len(items)} of the {len(paths)} pictures that were made. Something has changed it; "
+            "delete it and run the audit again."
+        )
+    about = json.loads((folder / "release.json").read_text(encoding="utf-8"))
+    return Made(
+        release=release,
+        items=items,
+        revision=about["revision"],
+        digest=json_digest({row["path"]: row["sha256"] for row in rows}),
+        settings=about["settings"],
+        text_encoders=tuple(about["text_encoders"]),
+        blocked=tuple(
+            {"path": path, "prompt": row["prompt"], "reason": row["blocked"]} for path, row in blocked.items()
+        ),
+    )

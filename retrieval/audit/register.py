@@ -1,0 +1,146 @@
+"""The register of an audit: what was asked, written down before the first picture is made, and never rewritten."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from imindex.indexer.core.digest import canonical_json, json_digest
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.provenance import now, versions
+from imindex.indexer.system.atomic import put_in_place
+from imindex.retrieval.audit.plan import Plan
+
+NAME = "register.jsonl"
+
+
+def register(plan: Plan, inputs: Mapping[str, str], folder: Path, *, amend: str = "") -> list[dict[str, Any]]:
+    """Write the plan's digest down, or find that it stands there already.
+
+    Parameters
+    ----------
+    plan : Plan
+    inputs : mapping
+        Digests of the pictures that were there before.
+    folder : Path
+        Of the audit.
+    amend : str
+        Why plan or pictures have changed since; empty: they must not have.
+
+    Returns
+    -------
+    list of dict
+        All entries, the first first. Each holds a SHA-256 of itself and of the line before it, so that a line cannot be
+        changed or taken out without a trace to whoever noted a later one.
+
+    Raises
+    ------
+    ImindexError
+        Plan or pictures differ from what was registered, and there is no `amend`; the register was altered; or there is
+        none, but pictures or results are there.
+    """
+    path = folder / NAME
+    lines = _lines(path)
+    entries = _checked(path, lines)
+    if entries and _same(entries[-1], plan, inputs):
+        return entries
+    if entries and not amend:
+        raise ImindexError(_refusal(path, entries[-1], plan, inputs))
+    late = not entries and _begun(folder)
+    if late and not amend:
+        raise ImindexError(
+            f"{folder} holds {late} but no {NAME}: nothing says what was asked before they were made. Audit into "
+            'another folder with --out, or record why with --amend "the reason".'
+        )
+    entry = {
+        "event": "registered late" if late else "amended" if entries else "registered",
+        "when": now(),
+        "plan": plan.digest,
+        "inputs": dict(inputs),
+        "why": amend if entries or late else "",
+        "text": plan.text,
+        "versions": versions(),
+        "previous": _digest(lines[-1]) if lines else "",
+    }
+    entry["digest"] = json_digest(entry)
+    with put_in_place(path) as temporary:
+        temporary.write_text("\n".join([*lines, canonical_json(entry), ""]), encoding="utf-8")
+    return [*entries, entry]
+
+
+def read_register(folder: Path) -> list[dict[str, Any]]:
+    """All entries of an audit's register, checked; nothing is written.
+
+    Raises
+    ------
+    ImindexError
+        There is none, or it was altered.
+    """
+    path = folder / NAME
+    entries = _checked(path, _lines(path))
+    if not entries:
+        raise ImindexError(
+            f"{folder} has no {NAME}: it is not the folder of an audit. Name one with a register."
+        )
+    return entries
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+
+def _same(entry: Mapping[str, Any], plan: Plan, inputs: Mapping[str, str]) -> bool:
+    return bool(entry["plan"] == plan.digest and entry["inputs"] == dict(inputs))
+
+
+def changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """Which of the pictures that were there before have changed, in words."""
+    return [
+        "the works" if name == "works" else f"the pictures of {name}"
+        for name in sorted({*before, *after})
+        if before.get(name) != after.get(name)
+    ]
+
+
+def _begun(folder: Path) -> str:
+    """What an earlier run left in the folder, in a word; empty if it left nothing."""
+    for pattern, what in (("imitations/*", "imitations"), ("*.h5", "an index"), ("results/*", "results")):
+        if next(folder.glob(pattern), None):
+            return what
+    return ""
+
+
+def _digest(line: str) -> str:
+    return hashlib.sha256(line.encode()).hexdigest()
+
+
+def _checked(path: Path, lines: Sequence[str]) -> list[dict[str, Any]]:
+    entries = []
+    for number, line in enumerate(lines, 1):
+        try:
+            entry = json.loads(line)
+            own = {key: value for key, value in entry.items() if key != "digest"}
+            right = entry["previous"] == (_digest(lines[number - 2]) if number > 1 else "")
+            right = right and entry["digest"] == json_digest(own)
+        except (ValueError, TypeError, KeyError):
+            right = False
+        if not right:
+            raise ImindexError(
+                f"{path}, line {number} is not as it was written: the register was altered. Audit into another folder "
+                "with --out; keep this one as it is if it is evidence."
+            )
+        entries.append(entry)
+    return entries
+
+
+def _refusal(path: Path, entry: Mapping[str, Any], plan: Plan, inputs: Mapping[str, str]) -> str:
+    what = changed(entry["inputs"], inputs)
+    if entry["plan"] != plan.digest:
+        what.insert(0, f"the plan (now {plan.digest[:12]}, registered {entry['plan'][:12]})")
+    return (
+        f"{plan.path}: {' and '.join(what)} changed after the plan was registered on {entry['when']} ({path}). "
+        'Change it back, audit into another folder with --out, or record why with --amend "the reason".'
+    )

@@ -1,0 +1,1 @@
+"""Which artist a picture looks like, by name or by works."""

@@ -1,0 +1,239 @@
+"""The command `imindex audit`: its options, its progress display, its last words."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from imindex.indexer.terminal.errors import errors_for_people
+from imindex.indexer.terminal.options import (
+    command_line,
+    device_option,
+    json_option,
+    limit_options,
+    limits_of,
+)
+from imindex.indexer.terminal.output import clean, count, fail, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from imindex.retrieval.audit.audit import Outcome
+
+
+class PlanOrCommand(click.Group):
+    """A group whose first argument may be a plan: `imindex audit plan.toml` is `imindex audit run plan.toml`."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.commands:
+            args = ["run", *args]
+        return super().resolve_command(ctx, args)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # Options before the plan (`audit --dry-run plan.toml`) belong to `run` as well.
+        if args and args[0] not in self.commands and args[0] not in ("-h", "--help"):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(
+    cls=PlanOrCommand, short_help="Audit releases by a written plan, from prompts to report.",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)  # fmt: skip
+def audit() -> None:
+    """Audit model releases by a written plan: generate, encode, classify, match, test, compare, report.
+
+    \b
+    imindex audit init plan.toml           # write a commented plan
+    imindex audit plan.toml --dry-run      # what it will make, and how long it will take
+    imindex audit plan.toml                # do it; run again to go on after Ctrl-C or a crash
+
+    For its options see: imindex audit run --help.
+    """
+
+
+@audit.command(short_help="Write a commented plan.")
+@click.argument("plan", type=click.Path(path_type=Path, dir_okay=False), default="plan.toml")
+@click.option("--force", is_flag=True, help="Overwrite a plan that is there.")
+@errors_for_people
+def init(plan: Path, force: bool) -> None:
+    """Write a commented plan with every key; the artists are those of works/ beside it, if there are any.
+
+    \b
+    imindex audit init plan.toml
+    """
+    from imindex.indexer.system.atomic import put_in_place
+    from imindex.retrieval.audit.inputs import works_of
+    from imindex.retrieval.audit.plan_template import template
+
+    if plan.exists() and not force:
+        fail(f"{plan} is there already. Name another file, or pass --force.")
+    artists = works_of(plan.parent / "works")
+    with put_in_place(plan) as temporary:
+        temporary.write_text(template(plan.name, artists), encoding="utf-8")
+    click.echo(
+        f"Wrote {clean(str(plan))}" + (f" with {count(len(artists), 'artist')} of works/." if artists else ".")
+        + f" Edit it, then: imindex audit {clean(str(plan))} --dry-run"
+    )  # fmt: skip
+
+
+@audit.command(short_help="Run a plan.")
+@click.argument("plan", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
+    help="The audit's folder. [default: PLAN without its ending and -audit, beside it]",
+)  # fmt: skip
+@click.option("--amend", default="", metavar="REASON", help="Record why the registered plan has changed.")
+@click.option(
+    "--dry-run", is_flag=True, help="Say what will be made and how long it will take; make nothing."
+)
+@click.option("--no-pictures", is_flag=True, help="Leave all pictures out of the report.")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1),
+    help="Pictures encoded at a time. [default: what suits the device]",
+)
+@click.option(
+    "--generate-batch", type=click.IntRange(1), help="Pictures generated at a time. [default: likewise]"
+)
+@device_option
+@limit_options
+@json_option
+@errors_for_people
+def run(plan: Path, out: Path | None, as_json: bool, **options: Any) -> None:
+    """Run a plan: what is done already is not done again.
+
+    Exits with 1 if a condition of the plan's [gate] fails; the report is written all the same.
+
+    \b
+    imindex audit plan.toml --dry-run
+    imindex audit plan.toml --amend "an artist withdrew two works"
+    """
+    from imindex.retrieval.audit.audit import audit
+    from imindex.retrieval.audit.plan import read_plan
+    from imindex.retrieval.audit.run import Run
+
+    checked, screen = read_plan(plan), screen_of_stages()
+    folder = out or plan.with_name(f"{plan.stem}-audit")
+    one = Run(
+        checked,
+        folder,
+        device=options["device"],
+        batch_size=options["batch_size"],
+        generate_batch=options["generate_batch"],
+        limits=limits_of(options),
+        command=command_line(),
+        show=screen,
+    )
+    if options["dry_run"]:
+        from imindex.retrieval.audit.dry_run import dry_run
+
+        with screen:
+            forecast = dry_run(one)
+        if as_json:
+            print_json(forecast)
+        else:
+            _print_forecast(forecast)
+        return
+    with screen:
+        outcome = audit(one, amend=options["amend"], pictures=not options["no_pictures"])
+    if as_json:
+        print_json(outcome.report)
+    else:
+        _print_outcome(outcome)
+    if outcome.failed:
+        fail("\n".join(["The gate fails:", *(f"  {reason}" for reason in outcome.failed)]))
+
+
+def _print_outcome(outcome: Outcome) -> None:
+    for sentence in outcome.report["answer"]:
+        click.echo(clean(sentence))
+    page = next(path for path in outcome.files if path.suffix == ".html")
+    click.echo(
+        f"Audited {count(len(outcome.report['releases']), 'release')} by plan "
+        f"{outcome.report['plan']['digest'][:12]}: {clean(str(page))}"
+    )
+
+
+def _print_forecast(forecast: dict[str, Any]) -> None:
+    print_table(
+        f"{forecast['title']}: what will be made in {forecast['folder']}",
+        ["", "in all", "there already", "to do", "about"],
+        [
+            [
+                one["what"],
+                f"{one['total']:,}",
+                f"{one['there']:,}",
+                f"{one['to_do']:,}",
+                duration(one["seconds"]),
+            ]
+            for one in forecast["stages"]
+        ],
+        note=forecast["notes"],
+    )
+    known = [one["seconds"] for one in forecast["stages"] if one["seconds"] is not None]
+    click.echo(
+        f"Plan {forecast['digest'][:12]} would take about {duration(sum(known))} on this machine; nothing was made."
+    )
+
+
+def duration(seconds: float | None) -> str:
+    """A time for people: `40 s`, `12 min`, `3 h 20 min`."""
+    if seconds is None:
+        return "not measured"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def screen_of_stages() -> Any:
+    """One display of all stages on stderr: those done as lines, the one at work as a bar."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from imindex.retrieval.audit.run import Show
+
+    live = sys.stderr.isatty()
+
+    class Screen(Show, contextlib.AbstractContextManager["Screen"]):
+        def __init__(self) -> None:
+            self._bar = Progress(
+                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
+                TimeRemainingColumn(), console=Console(stderr=True), disable=not live, transient=True,
+            )  # fmt: skip
+
+        def __enter__(self) -> Screen:
+            self._bar.start()
+            return self
+
+        def __exit__(self, *exception: object) -> None:
+            self._bar.stop()
+
+        @contextlib.contextmanager
+        def stage(self, name: str, total: int) -> Iterator[Callable[[int, int], None]]:
+            started, task = time.monotonic(), self._bar.add_task(clean(name), total=total or None, rate="")
+
+            def advance(done: int, new: int) -> None:
+                elapsed = time.monotonic() - started
+                self._bar.update(
+                    task, completed=done, rate=f"{new / elapsed:.1f}/s" if new and elapsed else ""
+                )
+
+            yield advance
+            self._bar.remove_task(task)
+            self.note(f"{name}: {duration(time.monotonic() - started)}")
+
+        def note(self, text: str) -> None:
+            if live:
+                self._bar.console.print(clean(text), markup=False, highlight=False)
+            else:
+                say(text)
+
+    return Screen()

@@ -1,0 +1,137 @@
+"""`imindex classify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from imindex.indexer.terminal.errors import errors_for_people
+from imindex.indexer.terminal.options import (
+    FromSignature,
+    device_option,
+    index_option,
+    json_option,
+    model_options,
+)
+from imindex.indexer.terminal.output import clean, number, percent, print_json, print_table
+from imindex.retrieval.cli._evidence import (
+    ACCURACY,
+    TOP,
+    _of,
+    accuracy_cells,
+    accuracy_header,
+    accuracy_note,
+    accuracy_options,
+)
+
+CLASSIFY = "imindex.retrieval.evidence.classify_release:classify_release"
+
+
+@click.command(short_help="Name the artist of each imitation, zero-shot.")
+@index_option
+@click.option("--collection", help="The release to classify; may be left out if there is only one.")
+@click.option(
+    "--by", cls=FromSignature, of=CLASSIFY, type=click.Choice(("name", "works")),
+    help="Compare with the text of each artist's name, or with each artist's works.",
+)  # fmt: skip
+@click.option("--label", "labels", cls=FromSignature, of=CLASSIFY, multiple=True, help="Generic labels.")
+@click.option(
+    "--template", "templates", cls=FromSignature, of=CLASSIFY, multiple=True, help="Prompt templates."
+)
+@click.option("--knn", "k", cls=FromSignature, of=CLASSIFY, type=click.IntRange(1), help="Works that vote.")
+@accuracy_options
+@click.option("--all", "show_all", is_flag=True, help="Print every artist.")
+@model_options
+@device_option
+@json_option
+@errors_for_people
+def classify(index: Path, as_json: bool, show_all: bool, **options: Any) -> None:
+    """Name the artist of each imitation, zero-shot, among all artists of the index and some generic labels.
+
+    By name, each picture is compared with the texts "Artwork from ARTIST" and the generic labels; by works, with
+    each artist's prototype (mean of the works) and by a vote of the nearest works.
+
+    \b
+    imindex classify --collection sd-2.1
+    imindex classify --by works --json
+    """
+    from imindex.retrieval.evidence.classify_release import classify_release
+    from imindex.retrieval.evidence.testing import Testing
+
+    testing = Testing(**{name: options[name] for name in ACCURACY})
+    results = classify_release(
+        index,
+        options["collection"],
+        by=options["by"],
+        labels=options["labels"],
+        templates=options["templates"],
+        k=options["k"],
+        encoder={name: options[name] for name in ("model", "pretrained", "device")},
+        testing=None if options["no_tests"] else testing,
+    )
+    if as_json:
+        print_json({"index": index, **results})
+        return
+    for method in results["methods"]:
+        _print_classification(results, method, show_all)
+    best = results["methods"][0]
+    click.echo(
+        f"Classified {results['n']} pictures of {clean(results['collection'])} among {best['n_labels']} labels: "
+        f"the artist is named in {percent(best['top1'])} (chance {percent(best['chance_top1'])})."
+    )
+
+
+def _print_classification(results: dict[str, Any], method: dict[str, Any], show_all: bool) -> None:
+    print_table(
+        f"{results['collection']}, {method['method']}",
+        ["", "top-1", "top-5"],
+        [
+            ["all pictures", percent(method["top1"]), percent(method["top5"])],
+            ["mean over artists", percent(method["macro_top1"]), percent(method["macro_top5"])],
+            *_chance_rows(method),
+        ],
+        note=_classification_note(results, method),
+    )
+    artists = sorted(method["artists"], key=lambda a: (a["top1"], a["artist"]))
+    shown = artists if show_all else artists[:TOP]
+    header = accuracy_header(results)
+    print_table(
+        "By artist, the least recognised first" + _of(shown, artists),
+        ["artist", "most often taken for", "n", "top-1", *header, "top-5", "mean reciprocal rank"],
+        [
+            [
+                a["artist"],
+                a["confused_with"] or "-",
+                str(a["n"]),
+                percent(a["top1"]),
+                *accuracy_cells(results, a),
+                percent(a["top5"]),
+                number(a["mrr"]),
+            ]
+            for a in shown
+        ],
+        left=2,
+        note=accuracy_note(results, method),
+    )
+
+
+def _chance_rows(method: dict[str, Any]) -> list[list[str]]:
+    over_pictures = ["chance", percent(method["chance_top1"]), percent(method["chance_top5"])]
+    over_artists = ["chance", percent(method["macro_chance_top1"]), percent(method["macro_chance_top5"])]
+    if over_pictures == over_artists:
+        return [over_pictures]
+    over_pictures[0], over_artists[0] = "chance, all pictures", "chance, mean over artists"
+    return [over_pictures, over_artists]
+
+
+def _classification_note(results: dict[str, Any], method: dict[str, Any]) -> str:
+    notes = [f"{results['n']} pictures, {method['n_labels']} labels, encoder {results['encoder']}"]
+    if method["n_generic"]:
+        notes.append(f"{percent(method['generic_share'])} named generic")
+    if method["n_unscored"]:
+        notes.append(
+            f"{method['n_unscored']} pictures whose artist has no other works to compare with count as wrong"
+        )
+    return "; ".join(notes)

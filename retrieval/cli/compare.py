@@ -1,0 +1,247 @@
+"""The command that compares releases: compare."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from imindex.indexer.terminal.errors import errors_for_people
+from imindex.indexer.terminal.options import (
+    DEFAULT_INDEX,
+    FromSignature,
+    device_option,
+    json_option,
+    model_options,
+)
+from imindex.indexer.terminal.output import clean, count, fail, number, print_json, print_table, say
+from imindex.retrieval.cli._evidence import ADJUSTED, TOP, WORDS, p_value
+from imindex.retrieval.compare.gate import Condition
+
+COMPARE = "imindex.retrieval.compare.releases:compare"
+OF = "imindex.retrieval.evidence.testing:Testing"
+_SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
+
+
+class ConditionType(click.ParamType):  # type: ignore[type-arg]
+    """A condition of `imindex.retrieval.compare.gate`; what cannot be read is a mistake in usage."""
+
+    name = "condition"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Condition:
+        from imindex.indexer.core.errors import ImindexError
+        from imindex.retrieval.compare.gate import parse
+
+        try:
+            return value if isinstance(value, Condition) else parse(value)
+        except ImindexError as error:
+            self.fail(clean(str(error)), param, ctx)
+
+
+@click.command(short_help="Compare two releases, artist by artist, and fail on a condition.")
+@click.argument("base")
+@click.argument("new")
+@click.option(
+    "-i", "--index", type=click.Path(path_type=Path, dir_okay=False), default=DEFAULT_INDEX, envvar="IMINDEX_INDEX",
+    show_default=True, show_envvar=True, help="The index file, where BASE or NEW is a collection.",
+)  # fmt: skip
+@click.option(
+    "--fail-if", "conditions", type=ConditionType(), multiple=True, metavar="CONDITION",
+    help='Exit with 1 if this is true, such as "accuracy > base + 0.05" or "imitated > 0". May be repeated.',
+)  # fmt: skip
+@click.option(
+    "--encoder", help="Of audits with several: the encoder to compare by. Unless given, the first in common."
+)
+@click.option("--no-names", is_flag=True, help="Leave out the accuracy by name: needs no encoder.")
+@click.option("--label", "labels", cls=FromSignature, of=COMPARE, multiple=True, help="Generic labels.")
+@click.option(
+    "--template", "templates", cls=FromSignature, of=COMPARE, multiple=True, help="Prompt templates."
+)
+@click.option(
+    "--placebo", "placebos", cls=FromSignature, of=OF, multiple=True, metavar="NAME",
+    help='A placebo name, or a pattern such as "placebo *". May be repeated. Audits know theirs.',
+)  # fmt: skip
+@click.option("--level", cls=FromSignature, of=OF, type=_SHARE, help="Of all artists together.")
+@click.option(
+    "--adjust", cls=FromSignature, of=OF, type=click.Choice(("holm", "bh", "by")),
+    help="For testing many artists: Holm, Benjamini-Hochberg or Benjamini-Yekutieli.",
+)  # fmt: skip
+@click.option(
+    "--alternative", cls=FromSignature, of=COMPARE, type=click.Choice(("two-sided", "greater", "less")),
+    help='Of p-values: "greater" is that the new release imitates more.',
+)  # fmt: skip
+@click.option(
+    "--resamples", "n_resamples", cls=FromSignature, of=OF, type=click.IntRange(99), help="Resamples."
+)  # fmt: skip
+@click.option("--confidence", "confidence_level", cls=FromSignature, of=OF, type=_SHARE, help="Of intervals.")
+@click.option("--seed", cls=FromSignature, of=OF, type=click.IntRange(0), help="Of the random numbers.")
+@click.option("--all", "show_all", is_flag=True, help="Print every artist.")
+@model_options
+@device_option
+@json_option
+@click.pass_context
+@errors_for_people
+def compare(
+    context: click.Context,
+    /,
+    base: str,
+    new: str,
+    conditions: Sequence[Condition],
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Compare two releases on the same artists: the change of each, and of their mean, with intervals and p-values.
+
+    BASE and NEW are collections of the index; or finished audits: a report.json or an audit's folder, with :RELEASE
+    where it has several. The audits' index files are used where they are there and unchanged, else their figures.
+
+    With --fail-if the command is a gate for a release pipeline (retrieval/RELEASES.md).
+
+    \b
+    imindex compare sd-2.0 sd-2.1 --placebo "placebo *"
+    imindex compare old-audit new-audit --fail-if "accuracy > base + 5 %" --fail-if "risen > 0"
+    """
+    from imindex.retrieval.compare.gate import check, comparison_figures
+    from imindex.retrieval.compare.sources import resolve
+
+    given = {
+        name
+        for name in options
+        if context.get_parameter_source(name) not in (None, click.core.ParameterSource.DEFAULT)
+    }
+    question = resolve(base, new, options, given)
+    for note in question.notes:
+        say(note)
+    result = question.answer()
+    figures = comparison_figures(result)
+    for side, known in zip(figures, question.copies, strict=True):
+        if known is not None:
+            side["copies"] = float(known)
+    verdicts = [check(condition, *figures) for condition in conditions]
+    if as_json:
+        gate = [
+            {**vars(one), "release": result["new"]["release"], "encoder": result["encoder"]}
+            for one in verdicts
+        ]
+        print_json({**result, "notes": [*question.notes, *result["notes"]], "gate": gate})
+    else:
+        _print_artists(result, options["show_all"])
+        _print_overall(result)
+        for one in verdicts:
+            click.echo(clean(one.reason))
+        click.echo(clean(summary(result)))
+    failed = [one.reason for one in verdicts if one.failed]
+    if failed:
+        fail("The gate fails:\n" + "\n".join(f"  {reason}" for reason in failed))
+
+
+def _span(low: float, high: float) -> str:
+    return "-" if low != low else f"{low:+.3f} to {high:+.3f}"
+
+
+def _signed(value: float) -> str:
+    return "-" if value != value else f"{value:+.3f}"
+
+
+def _print_artists(result: Mapping[str, Any], show_all: bool) -> None:
+    before, after = result["base"]["release"], result["new"]["release"]
+    for figure, title in (("auc", "AUC"), ("accuracy", "top-1 by name")):
+        known = [a for a in result["artists"] if a[f"{figure}_change"] == a[f"{figure}_change"]]
+        if known:
+            _print_figure(result, figure, f"{before} -> {after}: {title}", len(known) if show_all else TOP)
+    if result["left_out"]:
+        rows = [[one["artist"], one["why"]] for one in result["left_out"]]
+        print_table("Artists not compared", ["artist", "why"], rows, left=2)
+
+
+def _print_figure(result: Mapping[str, Any], figure: str, title: str, most: int) -> None:
+    change, method = f"{figure}_change", result["testing"]["adjust"]
+    rows = sorted(
+        (a for a in result["artists"] if a[change] == a[change]), key=lambda a: (-abs(a[change]), a["artist"])
+    )
+    shown = rows[:most]
+    more = f" ({len(shown)} of {len(rows)}; --all prints the rest)" if len(shown) < len(rows) else ""
+    print_table(
+        f"{title}, the largest change first{more}",
+        ["artist", "finding", "base", "new", "change", _level(result), "p", ADJUSTED[method]],
+        [
+            [
+                a["artist"],
+                _finding(a),
+                number(a[f"{figure}_base"]),
+                number(a[f"{figure}_new"]),
+                _signed(a[change]),
+                _span(a[f"{figure}_low"], a[f"{figure}_high"]),
+                p_value(a[f"p_{figure}"]),
+                p_value(a[f"p_{figure}_{method}"]),
+            ]
+            for a in shown
+        ],
+        left=2,
+    )
+
+
+def _level(result: Mapping[str, Any]) -> str:
+    return f"{100 * result['testing']['confidence_level']:g} % interval"
+
+
+def _finding(artist: Mapping[str, Any]) -> str:
+    before, after = (
+        WORDS.get(artist[f"finding_{side}"], artist[f"finding_{side}"]) for side in ("base", "new")
+    )
+    return after if before == after else f"{before} -> {after}"
+
+
+def _print_overall(result: Mapping[str, Any]) -> None:
+    rows = []
+    for name, title in (("auc", "mean AUC"), ("accuracy", "mean top-1")):
+        found = result["figures"][name]
+        if found["n_artists"]:
+            rows.append(
+                [
+                    title,
+                    number(found["base"]),
+                    number(found["new"]),
+                    _signed(found["change"]),
+                    _span(found["low"], found["high"]),
+                    p_value(found["p"]),
+                    str(found["n_artists"]),
+                ]
+            )
+    counted = result["counts"]
+    significant = counted["significant"]
+    rows.append(
+        ["artists with a finding", str(significant["base"]), str(significant["new"]),
+         f"{significant['new'] - significant['base']:+d}", "", "", str(result["n_artists"])]
+    )  # fmt: skip
+    changed = [f"{one['artist']}: {one['from']} -> {one['to']}" for one in counted["changed"]]
+    print_table(
+        "Over all artists",
+        ["", "base", "new", "change", _level(result), "p", "artists"],
+        rows,
+        note=[
+            f"Encoder {result['encoder']}.",
+            f"Another finding: {'; '.join(changed)}. That is no test of a change: see p."
+            if changed
+            else "Every artist has the same finding.",
+            *result["notes"],
+        ],
+    )
+
+
+def summary(result: Mapping[str, Any]) -> str:
+    """What changed over all artists, in one sentence."""
+    found, shifts = result["figures"]["auc"], result["shifts"]
+    text = (
+        f"Compared {result['new']['release']} with {result['base']['release']} on "
+        f"{count(result['n_artists'], 'artist')}: mean AUC {number(found['base'])} -> {number(found['new'])} "
+        f"(change {_signed(found['change'])}, interval {_span(found['low'], found['high'])}, p {p_value(found['p'])})"
+    )
+    if any(a["p_auc"] == a["p_auc"] for a in result["artists"]):
+        text += (
+            f"; at level {result['testing']['level']:g}, {count(len(shifts['risen']), 'artist')} rose and "
+            f"{len(shifts['fallen']):,} fell"
+        )
+    return text + "."

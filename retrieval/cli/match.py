@@ -1,0 +1,131 @@
+"""`imindex match`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from imindex.indexer.terminal.errors import errors_for_people
+from imindex.indexer.terminal.options import (
+    FromSignature,
+    index_option,
+    json_option,
+)
+from imindex.indexer.terminal.output import clean, count, number, print_json, print_table, say
+from imindex.retrieval.cli._evidence import (
+    TESTING,
+    TOP,
+    _of,
+    print_evidence,
+    summary,
+    testing_options,
+)
+
+MATCH = "imindex.retrieval.evidence.match_release:match_release"
+
+
+@click.command(short_help="Rank the imitations by every work, exactly.")
+@index_option
+@click.option("--collection", help="The release to match; may be left out if there is only one.")
+@click.option("--csls", is_flag=True, help="Correct for hubs: order by CSLS instead of the cosine.")
+@click.option(
+    "--csls-k", cls=FromSignature, of=MATCH, type=click.IntRange(1, 10_000), help="Neighbours in CSLS."
+)
+@click.option(
+    "--ranks", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.npz",
+    help="Write the rank of every imitation for every work.",
+)  # fmt: skip
+@testing_options
+@click.option("--all", "show_all", is_flag=True, help="Print every artist.")
+@json_option
+@errors_for_people
+def match(index: Path, collection: str | None, show_all: bool, as_json: bool, **options: Any) -> None:
+    """Rank all imitations of a release by every work, exactly, and sum up where the artist's own stand.
+
+    AUC is the probability that an own imitation is nearer to a work than another artist's: 0.5 is chance. The
+    gap says whether this encoder tells the artist's works apart at all: at or below 0 it does not.
+
+    Each artist is tested: are the own imitations nearer than those of invented names (--placebo: does the name
+    matter?) and than those of the other artists (is it this one?). stats/METHODS.md explains every test.
+
+    \b
+    imindex match --collection sd-2.1 --placebo "placebo *"
+    imindex match --csls --json
+    """
+    from imindex.retrieval.evidence.match_release import match_release
+    from imindex.retrieval.evidence.testing import Testing
+
+    testing = Testing(**{name: options[name] for name in TESTING})
+    ranks = options["ranks"]
+    result = match_release(
+        index,
+        collection,
+        csls=options["csls"],
+        csls_k=options["csls_k"],
+        ranks_file=ranks,
+        testing=None if options["no_tests"] else testing,
+        matrix=as_json,  # nobody sees it otherwise
+    )
+    if as_json:
+        print_json({"index": index, **result})
+        return
+    _print_match(result, show_all)
+    repeated = result["n_repeated_works"] + result["n_repeated_imitations"]
+    if repeated:
+        say(
+            f"{count(repeated, 'repetition')} of a picture under one name {'is' if repeated == 1 else 'are'} left out."
+        )
+    if result["evidence"]:
+        print_evidence(result, show_all)
+    if ranks:
+        say(f"Ranks are in {ranks}: ranks[w, m] of the rows works[w] and imitations[m].")
+    macro = result["macro"]
+    if not result["n_artists"]:
+        click.echo(
+            "No figures: no artist has works, own imitations, and imitations of others to be told from."
+        )
+        return
+    if result["evidence"]:
+        click.echo(summary(result))
+    click.echo(
+        f"Ranked {result['n_imitations']} imitations of {clean(result['collection'])} by {result['n_works']} works, "
+        f"exactly: mean AUC {number(macro['auc'])} over {result['n_artists']} artists (chance 0.500)."
+    )
+
+
+def _print_match(result: dict[str, Any], show_all: bool) -> None:
+    recall = list(result["recall_at"])
+    header = ["artist", "works", "imitations", "AUC", "rank percentile", "MRR", "mAP"]
+    header += [f"recall@{k}" for k in recall] + ["gap"]
+
+    def cells(figures: dict[str, Any]) -> list[str]:
+        some = [
+            number(figures[key]) for key in ("auc", "rank_percentile", "reciprocal_rank", "average_precision")
+        ]
+        return some + [number(figures["recall"][k]) for k in recall]
+
+    ranked = sorted(
+        (a for a in result["artists"] if a["status"] == "ok"), key=lambda a: (-a["auc"], a["artist"])
+    )
+    shown = ranked if show_all else ranked[:TOP]
+    rows = [
+        [a["artist"], str(a["n_works"]), str(a["n_imitations"]), *cells(a), number(a["gap"])] for a in shown
+    ]
+    rows.append(["mean over artists", "", "", *cells(result["macro"]), ""])
+    order = f"CSLS, k = {result['csls_k']}" if result["csls_k"] else "cosine"
+    print_table(
+        f"{result['collection']}, ranked by {order}" + _of(shown, ranked),
+        header,
+        rows,
+        note=f"Encoder {result['encoder']}. A gap at or below 0: this encoder cannot tell the artist apart.",
+    )
+    placebos = set(result["evidence"]["placebos"]) if result["evidence"] else set()
+    left_out = [
+        [a["artist"], a["status"]]
+        for a in result["artists"]
+        if a["status"] != "ok" and a["artist"] not in placebos
+    ]
+    if left_out:
+        print_table("Artists without figures", ["artist", "why"], left_out, left=2)

@@ -1,0 +1,351 @@
+"""Conditions on which a release fails, such as `accuracy > base + 0.05`: parsed and checked, never evaluated as code.
+
+The grammar (spaces are free, one condition a string)::
+
+    condition := metric op limit
+    op        := ">" | ">=" | "<" | "<="
+    limit     := ["-"] number | base [("+" | "-") number]
+    base      := "base" | "base.low" | "base.high"
+    number    := digits ["." digits] ["%"]
+
+A condition that is true fails the release; so does one that cannot be checked. `METRICS` says which metrics there are.
+`base` is the base release's figure of the same name: for `auc.low > base` its AUC, for `auc.low > base.high` the upper
+end of its interval. Per cent are points of a share: `5 %` is 0.05.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from imindex.indexer.core.errors import ImindexError
+
+Figures = Mapping[str, float]
+
+SHARES = {
+    "accuracy": "mean over artists of the share of imitations named as the artist",
+    "auc": "mean over artists of the AUC",
+}
+COUNTS = {
+    "significant": "artists with a finding at the level",
+    "imitated": 'artists found "imitated"',
+    "named": 'artists found "the name matters"',
+    "nearer": 'artists found "nearer than other artists"',
+    "risen": "artists whose AUC has risen from base, at the level after correction",
+    "fallen": "artists whose AUC has fallen from base, at the level after correction",
+    "copies": "near-copies of works",
+}
+ENDS = (".low", ".high")
+CHANGES = (".change", ".change.low", ".change.high", ".change.p")
+METRICS = (*(name + end for name in SHARES for end in ("", *ENDS, *CHANGES)), *COUNTS)
+"""Every metric that a condition can be on; `.low` and `.high` are the ends of its interval."""
+ONLY_NEW = ("risen", "fallen")
+UNJUDGED = ("this encoder cannot tell", "not tested")
+"""Findings that are none. A count over artists of whom none could be judged is not known."""
+ROUNDING = 1e-12
+_CONDITION = re.compile(
+    r"\s*(?P<metric>[a-z_.]+)\s*(?P<op>>=|<=|>|<)\s*"
+    r"(?:(?P<base>base(?:\.low|\.high)?)(?:\s*(?P<sign>[+-])\s*(?P<offset>\d+(?:\.\d+)?)\s*(?P<offset_percent>%)?)?"
+    r"|(?P<minus>-)?\s*(?P<number>\d+(?:\.\d+)?)\s*(?P<number_percent>%)?)\s*",
+    re.ASCII,
+)
+_OPERATORS = {
+    ">": lambda value, limit, room: value > limit + room,
+    ">=": lambda value, limit, room: value >= limit - room,
+    "<": lambda value, limit, room: value < limit - room,
+    "<=": lambda value, limit, room: value <= limit + room,
+}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A condition on which a release fails.
+
+    Attributes
+    ----------
+    text : str
+        As it was written.
+    metric : str
+        One of `METRICS`.
+    op : str
+    base : str
+        Which figure of the base release the limit starts from; empty for a plain number.
+    offset : float
+        The number, or what is added to the base's figure.
+    """
+
+    text: str
+    metric: str
+    op: str
+    base: str
+    offset: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a condition came to.
+
+    Attributes
+    ----------
+    condition : str
+    value, limit : float
+        NaN where there is none.
+    failed : bool
+    reason : str
+        One sentence.
+    """
+
+    condition: str
+    value: float
+    limit: float
+    failed: bool
+    reason: str
+
+
+def parse(text: str) -> Condition:
+    """Read a condition.
+
+    Raises
+    ------
+    ImindexError
+        No condition of this grammar, an unknown metric, or a comparison that has no meaning.
+
+    Examples
+    --------
+    >>> parse("accuracy > base + 5 %")
+    Condition(text='accuracy > base + 5 %', metric='accuracy', op='>', base='accuracy', offset=0.05)
+    >>> parse("auc.low > base.high").base
+    'auc.high'
+    """
+    found = _CONDITION.fullmatch(text)
+    if found is None:
+        raise ImindexError(
+            f'"{text}" is no condition. Write METRIC > LIMIT, such as "accuracy > base + 0.05", "auc.low >= 0.7" or '
+            '"significant > base"; the signs are > >= < <=.'
+        )
+    metric, base = found["metric"], found["base"] or ""
+    if metric not in METRICS:
+        raise ImindexError(f'"{text}": there is no metric {metric}. There are {", ".join(METRICS)}.')
+    if found["offset_percent"] or found["number_percent"]:
+        if metric in COUNTS:
+            raise ImindexError(f'"{text}": {metric} is a number of artists or pictures. Leave out the %.')
+        scale = 100.0
+    else:
+        scale = 1.0
+    offset = float(found["offset"] or found["number"] or 0) / scale
+    if found["sign"] == "-" or found["minus"]:
+        offset = -offset
+    return Condition(text, metric, found["op"], _of_base(text, metric, base), offset)
+
+
+def _of_base(text: str, metric: str, base: str) -> str:
+    """The base's figure that `base`, `base.low` or `base.high` stands for."""
+    if not base:
+        return ""
+    stem, _, end = base.partition(".")
+    if ".change" in metric or metric in ONLY_NEW:
+        raise ImindexError(f'"{text}": {metric} already compares with base. Give it a number as its limit.')
+    if metric in COUNTS and end:
+        raise ImindexError(f'"{text}": {metric} has no interval. Write {stem} without .{end}.')
+    name = metric.partition(".")[0]
+    return f"{name}.{end}" if end else name
+
+
+def check(condition: Condition, base: Figures | None, new: Figures) -> Verdict:
+    """Check a condition against the figures.
+
+    Parameters
+    ----------
+    condition : Condition
+    base : mapping of str to float, or None
+        The base release's figures by metric; None where there is no base.
+    new : mapping of str to float
+        The new release's. `NAME.all`, where there is one, is a count over all its artists, and stands for NAME where
+        the limit is a number; against base the artists that both have are counted.
+
+    Returns
+    -------
+    Verdict
+        Failed where the condition is true, and where a figure is missing or NaN.
+
+    Examples
+    --------
+    >>> print(check(parse("accuracy > base + 0.05"), {"accuracy": 0.70}, {"accuracy": 0.81}).reason)
+    accuracy 0.81 > base 0.70 + 0.05 = 0.75: fails.
+    >>> print(check(parse("copies > 0"), None, {}).reason)
+    copies is not known, and a gate that cannot be checked does not pass: fails.
+    """
+    names = [condition.metric] if condition.base else [f"{condition.metric}.all", condition.metric]
+    value = next((float(new[name]) for name in names if name in new), math.nan)
+    start = 0.0 if not condition.base else float((base or {}).get(condition.base, math.nan))
+    limit = start + condition.offset
+    missing = [condition.metric] if math.isnan(value) else []
+    missing += [f"base's {condition.base}"] if math.isnan(start) else []
+    if missing:
+        verb = "is" if len(missing) == 1 else "are"
+        reason = f"{' and '.join(missing)} {verb} not known, and a gate that cannot be checked does not pass: fails."
+        return Verdict(condition.text, value, limit, True, reason)
+    room = ROUNDING * max(1.0, abs(value), abs(limit))
+    failed = _OPERATORS[condition.op](value, limit, room)
+    return Verdict(condition.text, value, limit, failed, _reason(condition, value, start, limit, failed))
+
+
+def _reason(condition: Condition, value: float, start: float, limit: float, failed: bool) -> str:
+    offset = abs(condition.offset)
+    numbers = [value, start, offset, limit]
+    digits = _digits(numbers, condition.metric in COUNTS)
+    said = [f"{number:.{digits}f}" for number in numbers]
+    right = said[3]
+    if condition.base:
+        name = condition.base if "." not in condition.base else f"base.{condition.base.partition('.')[2]}"
+        right = f"{name if '.' in name else 'base'} {said[1]}"
+        right += f" {'-' if condition.offset < 0 else '+'} {said[2]} = {said[3]}" if offset else ""
+    if failed:
+        return f"{condition.metric} {said[0]} {condition.op} {right}: fails."
+    return f"{condition.metric} {said[0]} is not {condition.op} {right}: passes."
+
+
+def _digits(numbers: list[float], count: bool) -> int:
+    """Decimals that show these numbers as they are, or at least value and limit apart."""
+    for digits in (0,) * count + (2, 3, 4):
+        if all(abs(round(number, digits) - number) < 1e-9 for number in numbers):
+            return digits
+    value, limit = numbers[0], numbers[3]
+    apart = (d for d in (4, 6, 9, 12) if f"{value:.{d}f}" != f"{limit:.{d}f}")
+    return next(apart, 4)
+
+
+def comparison_figures(comparison: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
+    """The figures of base and new, by metric, from what `imindex.retrieval.compare.releases` found.
+
+    Copies are not among them: add `copies` from the audit's results.
+    """
+    base: dict[str, float] = {}
+    new: dict[str, float] = {}
+    for name in SHARES:
+        found = comparison["figures"][name]
+        for figures, side in ((base, "base"), (new, "new")):
+            figures[name] = _number(found[side])
+            figures |= {f"{name}.{end}": _number(found[f"{side}_{end}"]) for end in ("low", "high")}
+        new[f"{name}.change"] = _number(found["change"])
+        new |= {f"{name}.change.{end}": _number(found[end]) for end in ("low", "high", "p")}
+    counts = comparison["counts"]
+    for figures, side in ((base, "base"), (new, "new")):
+        figures["significant"] = _judged(counts["significant"][side], counts["findings"][side])
+        figures |= _findings(counts["findings"][side])
+        everybody = counts["all"][side]
+        figures["significant.all"] = _judged(everybody["significant"], everybody["findings"])
+        figures |= {f"{name}.all": n for name, n in _findings(everybody["findings"]).items()}
+    tested = any(_number(row["p_auc"]) == _number(row["p_auc"]) for row in comparison["artists"])
+    for name in ONLY_NEW:
+        new[name] = float(len(comparison["shifts"][name])) if tested else math.nan
+    return base, new
+
+
+def release_figures(
+    matching: Mapping[str, Any], classification: Mapping[str, Any] | None = None, copies: int | None = None
+) -> dict[str, float]:
+    """The figures of one release, by metric, for a gate without a base.
+
+    Parameters
+    ----------
+    matching : mapping
+        What `imindex.retrieval.evidence.match_release.match_release` found, tested.
+    classification : mapping, optional
+        What `classify_release` found by name.
+    copies : int, optional
+        Near-copies.
+    """
+    overall = matching["evidence"]["overall"] if matching["evidence"] else {}
+    figures = {
+        "auc": _number(overall.get("auc", matching["macro"]["auc"])),
+        "auc.low": _number(overall.get("auc_low")),
+        "auc.high": _number(overall.get("auc_high")),
+    }
+    if overall:
+        figures |= _findings(overall["findings"])
+        figures["significant"] = figures["imitated"] + figures["named"] + figures["nearer"]
+    if classification:
+        method = classification["methods"][0]
+        macro = (method["evidence"] or {}).get("macro", {})
+        figures["accuracy"] = _number(method["macro_top1"])
+        figures |= {f"accuracy.{end}": _number(macro.get(f"top1_{end}")) for end in ("low", "high")}
+    if copies is not None:
+        figures["copies"] = float(copies)
+    return figures
+
+
+def verdicts(
+    conditions: Sequence[str],
+    base: str | None,
+    results: Sequence[Mapping[str, Any]],
+    comparisons: Sequence[Mapping[str, Any]],
+) -> list[dict[str, Any]]:
+    """Check every condition for every release of an audit but the base, and by every encoder.
+
+    Parameters
+    ----------
+    conditions : sequence of str
+    base : str or None
+        The release that the others are compared with; empty or None where there is none.
+    results : sequence of mapping
+        Of each release and encoder: release, encoder, matching, classification, copies.
+    comparisons : sequence of mapping
+        What `imindex.retrieval.compare.releases.compare` found, `encoder` named as in the results.
+
+    Returns
+    -------
+    list of dict
+        condition, release, encoder, value, limit, failed, reason. Conditions that compare with base are of the artists
+        that both releases have, the others of all artists of the release.
+
+    Raises
+    ------
+    ImindexError
+        A condition that cannot be read.
+    """
+    parsed = [parse(text) for text in conditions]
+    compared = {(one["new"]["release"], one["encoder"]): one for one in comparisons}
+    copied = {(one["release"], one["encoder"]): _n_copies(one) for one in results}
+    out = []
+    for result in results:
+        release, encoder = result["release"], result["encoder"]
+        if base and release == base:
+            continue
+        alone = release_figures(result["matching"], result.get("classification"), copied[release, encoder])
+        comparison = compared.get((release, encoder))
+        old, new = comparison_figures(comparison) if comparison else ({}, {})
+        for figures, name in ((old, base), (new, release)):
+            if name is not None and copied.get((name, encoder)) is not None:
+                figures["copies"] = float(copied[name, encoder] or 0)
+        for condition in parsed:
+            verdict = check(condition, old, new if compares(condition) else alone)
+            out.append({**asdict(verdict), "release": release, "encoder": encoder})
+    return out
+
+
+def compares(condition: Condition) -> bool:
+    """Whether a condition compares with a base release."""
+    return bool(condition.base) or ".change" in condition.metric or condition.metric in ONLY_NEW
+
+
+def _n_copies(result: Mapping[str, Any]) -> int | None:
+    found = result.get("copies")
+    return None if found is None else sum(bool(pair.get("copy", True)) for pair in found["pairs"])
+
+
+def _findings(counted: Mapping[str, int]) -> dict[str, float]:
+    labels = {"imitated": "imitated", "named": "the name matters", "nearer": "nearer than other artists"}
+    return {name: _judged(counted.get(label, 0), counted) for name, label in labels.items()}
+
+
+def _judged(n: int, counted: Mapping[str, int]) -> float:
+    """A number of findings; NaN where no artist could be judged, for then 0 says nothing."""
+    return float(n) if sum(counted.values()) > sum(counted.get(label, 0) for label in UNJUDGED) else math.nan
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None else float(value)

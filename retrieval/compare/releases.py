@@ -1,0 +1,395 @@
+"""Two releases on the same artists -> what changed, artist by artist and over all, as plain data."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.schema import EncoderInfo
+from imindex.indexer.generate.prompts import DEFAULT_TEMPLATE
+from imindex.indexer.store.index import Index
+from imindex.retrieval.compare.overall import DEFAULTS, Findings, Row, common_notes, conclude, finding
+from imindex.retrieval.compare.reports import compare_reports as compare_reports
+from imindex.retrieval.compare.sets import ReleaseSet, SetComparison, compare_sets
+from imindex.retrieval.evidence.classify_release import GENERIC_LABELS, candidate_numbers, scores_by_name
+from imindex.retrieval.evidence.match_release import match_release
+from imindex.retrieval.evidence.testing import Testing, placebo_numbers
+from imindex.retrieval.vectors.blocks import Int64
+from imindex.retrieval.vectors.row_ranks import ranks_in_rows
+from imindex.retrieval.vectors.select import Pictures, distinct, pictures, release
+from imindex.retrieval.vectors.similarity import similarity_blocks
+from imindex.stats.set_scores import SetScores, collect
+
+Right = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Side:
+    """A release in an index.
+
+    Attributes
+    ----------
+    index : Path
+    release : str
+        The name of its collection of imitations.
+    findings : mapping of str to str, optional
+        The finding of each artist, where the release was matched before; unless given, it is matched now.
+    placebos : sequence of str, optional
+        Placebo names of this release, or patterns of them; unless given, those of the testing.
+    """
+
+    index: Path
+    release: str
+    findings: Findings | None = None
+    placebos: Sequence[str] | None = None
+
+    def tested(self, testing: Testing) -> Testing:
+        """The testing, with this release's placebo names."""
+        return testing if self.placebos is None else replace(testing, placebos=tuple(self.placebos))
+
+
+@dataclass(frozen=True, eq=False)
+class _Loaded:
+    """What is compared of one side; `work_key` is the digest of each work's bytes."""
+
+    side: Side
+    called: str
+    root_digest: str
+    encoder: EncoderInfo
+    names: tuple[str, ...]
+    placebos: list[int]
+    works: Pictures
+    work_key: list[tuple[str, bytes, int]]
+    imitations: Pictures
+    prompt: list[str]
+    seed: Int64
+
+    def artists_of(self, chosen: Pictures) -> set[str]:
+        return {self.names[a] for a in np.unique(chosen.artist).tolist()}
+
+
+def compare(  # noqa: PLR0913
+    base: Side,
+    new: Side,
+    *,
+    testing: Testing = DEFAULTS,
+    encoder: Mapping[str, Any] | None = None,
+    alternative: str = "two-sided",
+    by_name: bool = True,
+    labels: Sequence[str] = GENERIC_LABELS,
+    templates: Sequence[str] = (DEFAULT_TEMPLATE,),
+) -> dict[str, Any]:
+    """Compare two releases on the artists that have works, and imitations under both.
+
+    Parameters
+    ----------
+    base, new : Side
+        In one index, or in two of the same encoder.
+    testing : Testing
+    encoder : mapping, optional
+        model, pretrained, device: where the index's encoder is, and computes, now. For `by_name` only.
+    alternative : {"two-sided", "less", "greater"}
+        "greater": the new release imitates more.
+    by_name : bool
+        Also compare how often imitations are named by the text of the artist's name.
+    labels, templates : sequence of str
+        As `imindex.retrieval.evidence.classify_release.classify_release`.
+
+    Returns
+    -------
+    dict
+        JSON-ready: base, new, encoder, n_artists, left_out, figures, counts, shifts, artists, testing, alternative,
+        notes. What is not known is NaN.
+
+    Raises
+    ------
+    ImindexError
+        No such release, two encoders, the same release twice, or no artist to compare.
+    """
+    sides = [_load(side, side.tested(testing).placebos) for side in (base, new)]
+    _check_sides(sides)
+    artists, left_out = _who(sides)
+    artists, works, notes = _same_works(sides, artists, left_out)
+    if not artists:
+        why = Counter(one["why"] for one in left_out).most_common(1)
+        raise ImindexError(
+            f"No artist has works, and imitations in both {sides[0].called} and {sides[1].called}"
+            f"{f' ({why[0][0]})' if why else ''}. Build both releases into the index under the same artists' names."
+        )
+    findings = [_findings(side, testing) for side in (base, new)]
+    rights: list[Right | None] = [None, None]
+    if by_name:
+        rights, said = _named(sides, encoder or {}, labels, templates)
+        notes += said
+    else:
+        notes.append("Accuracy by name was not asked for.")
+    random = np.random.default_rng([testing.seed, 3])
+    rows = []
+    for artist, sets in zip(artists, _sets(sides, artists, works, rights), strict=True):
+        found = compare_sets(
+            *sets,
+            alternative=alternative,
+            confidence_level=testing.confidence_level,
+            n_resamples=testing.n_resamples,
+            rng=random,
+        )
+        rows.append(_row(artist, sets, found, findings))
+    result = conclude(rows, base=findings[0], new=findings[1], testing=testing, alternative=alternative)
+    return {
+        "base": _about(sides[0]),
+        "new": _about(sides[1]),
+        "encoder": sides[0].encoder.name(),
+        "left_out": left_out,
+        **result,
+        "notes": [*_notes(rows), *notes, *common_notes(result)],
+    }
+
+
+def _about(loaded: _Loaded) -> dict[str, str]:
+    return {
+        "release": loaded.side.release,
+        "index": str(loaded.side.index),
+        "root_digest": loaded.root_digest,
+    }
+
+
+def _load(side: Side, placebos: Sequence[str]) -> _Loaded:
+    with Index(side.index) as index:
+        name, _ = release(index, side.release)
+        works, _ = distinct(pictures(index, "works"))
+        imitations, _ = distinct(pictures(index, "imitations", collections=[name]))
+        digests, seen = index.column("sha256"), Counter[tuple[str, bytes]]()
+        keys = []
+        for row, artist in zip(works.rows.tolist(), works.artist.tolist(), strict=True):
+            key = (index.artists[artist], digests[row].tobytes())
+            keys.append((*key, seen[key]))
+            seen[key] += 1
+        prompts = index.column("prompt")
+        return _Loaded(
+            side,
+            name,
+            index.root_digest,
+            index.encoder,
+            index.artists,
+            placebo_numbers(index, placebos, imitations),
+            works,
+            keys,
+            imitations,
+            [prompts[row] for row in imitations.rows.tolist()],
+            index.column("seed")[imitations.rows].astype(np.int64),
+        )
+
+
+def _check_sides(sides: list[_Loaded]) -> None:
+    base, new = sides
+    wrong = base.encoder.mismatch(new.encoder)
+    if wrong:
+        raise ImindexError(
+            f"{base.side.index} was encoded with {base.encoder.name()} and {new.side.index} with {new.encoder.name()}: "
+            f"{'; '.join(wrong)}. Build one of them anew with the other's --model, --pretrained and --precision."
+        )
+    same_index = base.root_digest == new.root_digest
+    if base.called == new.called and same_index:
+        raise ImindexError(
+            f"BASE and NEW are both {base.called} of {base.side.index}. Name another release, or another index."
+        )
+    if base.called == new.called:
+        sides[:] = [replace(one, called=f"{one.called} of {one.side.index}") for one in sides]
+
+
+def _who(sides: Sequence[_Loaded]) -> tuple[list[str], list[dict[str, str]]]:
+    """The artists to compare, and why others are not."""
+    works = [one.artists_of(one.works) for one in sides]
+    asked = [one.artists_of(one.imitations) for one in sides]
+    placebos = {one.names[a] for one in sides for a in one.placebos}
+    artists, left_out = [], []
+    for name in sorted(set().union(*works, *asked) - placebos):
+        why = [
+            f"no imitations in {s.called}" for s, names in zip(sides, asked, strict=True) if name not in names
+        ]
+        if not all(name in names for names in works):
+            why.append("no works" if not any(name in names for names in works) else "works in one index only")
+        why += [
+            f"no imitations by others in {side.called}"
+            for side, names in zip(sides, asked, strict=True)
+            if names == {name}
+        ]
+        if why:
+            left_out.append({"artist": name, "why": ", ".join(why)})
+        else:
+            artists.append(name)
+    return artists, left_out
+
+
+def _same_works(
+    sides: Sequence[_Loaded], artists: list[str], left_out: list[dict[str, str]]
+) -> tuple[list[str], list[Int64], list[str]]:
+    """The artists with works that both indexes hold, and the places of these works in each, in one order."""
+    wanted = set(artists)
+    places = [{key: place for place, key in enumerate(one.work_key) if key[0] in wanted} for one in sides]
+    common = sorted(places[0].keys() & places[1].keys())
+    kept = {key[0] for key in common}
+    left_out += [
+        {"artist": name, "why": "no works that both indexes hold"} for name in artists if name not in kept
+    ]
+    notes = []
+    counts = [len(one) for one in places]
+    if max(counts) > len(common):
+        notes.append(
+            f"Compared by the {len(common):,} works that both indexes hold, of {counts[0]:,} and {counts[1]:,}; the "
+            "findings are by all works of each."
+        )
+    works = [np.array([one[key] for key in common], dtype=np.int64) for one in places]
+    return [name for name in artists if name in kept], works, notes
+
+
+def _findings(side: Side, testing: Testing) -> Findings:
+    if side.findings is not None:
+        return side.findings
+    matched = match_release(side.index, side.release, testing=side.tested(testing))
+    return {one["artist"]: one["finding"] for one in matched["artists"] if "finding" in one}
+
+
+def _named(
+    sides: Sequence[_Loaded], encoder: Mapping[str, Any], labels: Sequence[str], templates: Sequence[str]
+) -> tuple[list[Right | None], list[str]]:
+    """Whether each imitation is named rightly, among the candidates that both releases have."""
+    from imindex.indexer.encoders.load import load_as
+
+    load = functools.cache(functools.partial(load_as, sides[0].encoder, **encoder))  # both have the same
+    tables, candidates = [], []
+    for one in sides:
+        chosen = one.imitations.without(one.placebos)
+        with Index(one.side.index) as index:
+            _, scores = scores_by_name(
+                index, chosen, labels, templates, load, candidate_numbers(index, chosen)
+            )
+        tables.append(scores)
+        names = [*one.names, *labels]
+        candidates.append({names[c] for c in np.flatnonzero(np.isfinite(scores).any(axis=0)).tolist()})
+    common = candidates[0] & candidates[1]
+    rights: list[Right | None] = []
+    for one, scores in zip(sides, tables, strict=True):
+        columns = [c for c, name in enumerate([*one.names, *labels]) if name in common]
+        kept = ~np.isin(one.imitations.artist, one.placebos)
+        own = scores[np.arange(len(scores)), one.imitations.artist[kept]]
+        right = np.zeros(len(kept), np.bool_)
+        right[kept] = (scores[:, columns] >= own[:, None]).sum(axis=1) == 1
+        rights.append(right)
+    notes = []
+    if candidates[0] != candidates[1]:
+        notes.append(
+            f"Pictures are named among the {len(common)} labels that are candidates under both releases "
+            f"({len(candidates[0])} and {len(candidates[1])} are under one)."
+        )
+    return rights, notes
+
+
+def _sets(
+    sides: Sequence[_Loaded], artists: Sequence[str], works: Sequence[Int64], rights: Sequence[Right | None]
+) -> list[tuple[ReleaseSet, ReleaseSet]]:
+    """What both releases made of each artist's name, ranked by the same works."""
+    numbers = {name: number for number, name in enumerate(sorted({n for one in sides for n in one.names}))}
+    work_artist = np.array([numbers[sides[0].work_key[place][0]] for place in works[0].tolist()])
+    asked = [
+        np.array([numbers[one.names[a]] for a in one.imitations.artist.tolist()], np.int64) for one in sides
+    ]
+    own = [
+        _scores(one.works.vectors[kept], work_artist, one.imitations.vectors, made, len(numbers))
+        for one, kept, made in zip(sides, works, asked, strict=True)
+    ]
+    both = _scores(
+        sides[0].works.vectors[works[0]],
+        work_artist,
+        np.concatenate([one.imitations.vectors for one in sides]),
+        np.concatenate(asked),
+        len(numbers),
+    )
+    prompts = _prompt_numbers(sides)
+    n_base = len(asked[0])
+    found = []
+    for artist in (numbers[name] for name in artists):
+        shared = np.empty(both.n_ranked)
+        shared[_columns(both, artist)] = both.own[artist].mean(axis=0)
+        pair = []
+        for scores, start, seed, right in zip(
+            own, (0, n_base), (one.seed for one in sides), rights, strict=True
+        ):
+            columns = _columns(scores, artist)
+            pair.append(
+                ReleaseSet(
+                    scores.own[artist],
+                    shared[start + columns],
+                    prompts[start + columns],
+                    seed[columns],
+                    None if right is None else right[columns],
+                )
+            )
+        found.append((pair[0], pair[1]))
+    return found
+
+
+def _scores(works: Any, work_artist: Int64, imitations: Any, imitation_artist: Int64, n: int) -> SetScores:
+    ranks = ((rows, ranks_in_rows(block)[1]) for rows, block in similarity_blocks(works, imitations))
+    return collect(ranks, work_artist, imitation_artist, n, rng=0)
+
+
+def _columns(scores: SetScores, artist: int) -> Int64:
+    """Which imitations the columns of an artist's own scores are."""
+    end = int(scores.n_imitations[: artist + 1].sum())
+    return scores.order[end - int(scores.n_imitations[artist]) : end]
+
+
+def _prompt_numbers(sides: Sequence[_Loaded]) -> Int64:
+    """A number for each prompt, over both releases; a picture without one has a number of its own."""
+    texts = [text for one in sides for text in one.prompt]
+    labels = np.array([text or f"\0{place}" for place, text in enumerate(texts)])
+    return np.unique(labels, return_inverse=True)[1].astype(np.int64)
+
+
+def _row(
+    artist: str, sets: tuple[ReleaseSet, ReleaseSet], found: SetComparison, findings: Sequence[Findings]
+) -> Row:
+    row: Row = {
+        "artist": artist,
+        "n_works": len(sets[0].own),
+        "n_base": sets[0].own.shape[1],
+        "n_new": sets[1].own.shape[1],
+        "auc_shared_change": found.shared_change,
+    }
+    for figure, change in (("auc", found.auc), ("accuracy", found.accuracy)):
+        for name in ("base", "new", "change", "low", "high"):
+            row[f"{figure}_{name}"] = float("nan") if change is None else getattr(change, name)
+        row[f"p_{figure}"] = float("nan") if change is None else change.pvalue
+    return {
+        **row,
+        "finding_base": finding(findings[0], artist),
+        "finding_new": finding(findings[1], artist),
+        "design": found.design.name,
+        "prompts_held_fixed": found.design.prompts_held_fixed,
+        "approximate": found.design.uneven,
+    }
+
+
+def _notes(rows: Sequence[Row]) -> list[str]:
+    designs = Counter(row["design"] for row in rows)
+    notes = [
+        "p of an artist exchanges imitations between the releases, each scored among the same other imitations, those "
+        "of both releases; AUCs and intervals are among each release's own. So the two can differ a little.",
+        "What was exchanged: " + ", ".join(f"{name} for {n}" for name, n in designs.most_common()) + ".",
+    ]
+    fixed = sum(row["prompts_held_fixed"] for row in rows)
+    if fixed:
+        notes.append(f"For {fixed} artist(s) prompts are few and held fixed: figures are for these prompts.")
+    uneven = sum(row["approximate"] for row in rows)
+    if uneven:
+        notes.append(f"For {uneven} artist(s) prompts have different numbers of pictures: p is approximate.")
+    return notes

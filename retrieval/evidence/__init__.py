@@ -1,0 +1,1 @@
+"""One release to figures, tests and findings."""

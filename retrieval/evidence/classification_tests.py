@@ -1,0 +1,115 @@
+"""A classified release -> intervals and tests of the accuracy, as plain data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from imindex.indexer.store.index import Index
+from imindex.retrieval.classify.classify import Classification
+from imindex.retrieval.evidence.testing import ADJUSTMENTS, Testing, enough_prompts, prompt_labels
+from imindex.retrieval.vectors.blocks import Float64, Int64
+from imindex.retrieval.vectors.select import Pictures
+from imindex.stats.accuracy import Accuracy, accuracy_interval, chance_test, generic_test, macro_interval
+from imindex.stats.label_count import accuracy_by_label_count
+from imindex.stats.multiple import adjust_all
+from imindex.stats.permutation import assignment_test
+
+
+def classification_evidence(
+    index: Index, scores: Float64, result: Classification, chosen: Pictures, testing: Testing
+) -> dict[str, Any]:
+    """Say how sure a classification is.
+
+    Parameters
+    ----------
+    index : Index
+    scores : ndarray, shape (n, L), float64
+        What was classified, -inf where a label is no candidate.
+    result : Classification
+        Of these scores.
+    chosen : Pictures
+    testing : Testing
+
+    Returns
+    -------
+    dict
+        `artists` (by number in the index): interval, p against chance raw and adjusted, p against the generic
+        labels; and over all: interval of the mean over artists, p of the assignment, accuracy by number of candidates.
+    """
+    random = np.random.default_rng([testing.seed, 2])
+    how: dict[str, Any] = {
+        "confidence_level": testing.confidence_level, "n_resamples": testing.n_resamples, "rng": random
+    }  # fmt: skip
+    n_artists = len(index.artists)
+    artists = np.flatnonzero(result.n_images)
+    right = result.scored & (result.rank == 1)
+    prompts = prompt_labels(index, chosen)
+    counts = np.bincount(chosen.artist[right], minlength=n_artists)
+    chance = chance_test(counts[artists], result.n_images[artists], result.chance[1])
+    adjusted = adjust_all(chance.pvalue)
+    found = {}
+    for place, artist in enumerate(artists.tolist()):
+        mine = chosen.artist == artist
+        generic = int(result.confusion[artist, n_artists:].sum())
+        clusters, few = enough_prompts(prompts[mine])
+        found[artist] = {
+            **_interval(accuracy_interval(right[mine], cluster=clusters, **how)),
+            "prompts_held_fixed": few,
+            "p_chance": float(chance.pvalue[place]),
+            **{f"p_chance_{method}": float(getattr(adjusted, method)[place]) for method in ADJUSTMENTS},
+            "p_generic": generic_test(int(counts[artist]), generic).pvalue if result.n_generic else np.nan,
+            "n_generic": generic,
+        }
+    own = np.isfinite(scores[np.arange(len(chosen.artist)), chosen.artist])
+    several = np.isfinite(scores[:, :n_artists]).sum(axis=1) > 1
+    curve = None
+    if (own & several).any():
+        curve = accuracy_by_label_count(scores, chosen.artist, n_generic=result.n_generic)
+    return {
+        "artists": found,
+        "macro": _interval(
+            macro_interval(right, chosen.artist, cluster=_clusters(prompts, chosen.artist), **how)
+        ),
+        "p_assignment": _assignment(result, artists, testing, random),
+        "assumes": chance.assumes,
+        "by_label_count": {
+            "counts": curve.counts.tolist(),
+            "top1": curve.accuracy.tolist(),
+            "macro_top1": curve.macro.tolist(),
+            "chance": curve.chance.tolist(),
+        }
+        if curve
+        else None,
+    }
+
+
+def _clusters(prompts: Int64, artist: Int64) -> Int64:
+    """What is drawn of each artist: prompts where there are enough of them, else pictures, with a number each."""
+    clusters: Int64 = np.arange(len(prompts), dtype=np.int64) + prompts.max(initial=0) + 1
+    for one in np.unique(artist):
+        mine = artist == one
+        if enough_prompts(prompts[mine])[0] is not None:
+            clusters[mine] = prompts[mine]
+    return clusters
+
+
+def _interval(found: Accuracy) -> dict[str, Any]:
+    return {
+        "top1_low": found.interval.low,
+        "top1_high": found.interval.high,
+        "interval": found.method,
+        "interval_note": found.note,
+        "n_units": found.n_units,
+    }
+
+
+def _assignment(
+    result: Classification, artists: Int64, testing: Testing, random: np.random.Generator
+) -> float:
+    """p of the macro accuracy under random assignments of sets to artists; NaN with one artist."""
+    if len(artists) < 2:
+        return float("nan")
+    shares = result.confusion[np.ix_(artists, artists)] / result.n_images[artists][:, None]
+    return assignment_test(shares.T, n_resamples=testing.n_resamples, rng=random).pvalue

@@ -1,0 +1,268 @@
+"""A release in an index -> classification and matching, as plain data (what `--json` prints)."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.generate.prompts import DEFAULT_TEMPLATE
+from imindex.indexer.store.index import Index
+from imindex.retrieval.classify.by_name import average_templates, label_scores_by_name
+from imindex.retrieval.classify.by_works import knn_scores, prototype_scores
+from imindex.retrieval.classify.classify import classify
+from imindex.retrieval.evidence.classification_tests import classification_evidence
+from imindex.retrieval.evidence.testing import Testing, placebo_numbers
+from imindex.retrieval.vectors.blocks import Float64, Int64
+from imindex.retrieval.vectors.select import Pictures, distinct, pictures, release
+
+if TYPE_CHECKING:
+    from imindex.indexer.encoders.open_clip import Encoder
+
+GENERIC_LABELS = ("Artwork", "Digital artwork", "Artwork from the public domain")
+"""Labels that name nobody, beside the artists."""
+
+
+def classify_release(  # noqa: PLR0913
+    path: Path,
+    collection: str | None = None,
+    *,
+    artists: Sequence[str] | None = None,
+    by: str = "name",
+    labels: Sequence[str] = GENERIC_LABELS,
+    templates: Sequence[str] = (DEFAULT_TEMPLATE,),
+    k: int = 15,
+    encoder: Mapping[str, Any] | None = None,
+    testing: Testing | None = None,
+) -> dict[str, Any]:
+    """Name the artist of each picture of a collection, and say how sure the figures are.
+
+    Parameters
+    ----------
+    path : Path
+        The index.
+    collection : str, optional
+        Imitations, or works (classified by works, each is left out of its own prototype). The only release
+        there is, unless given.
+    artists : sequence of str, optional
+        Classify the pictures made of these names only; everybody stays a candidate.
+    by : str
+        `name` (zero-shot by text) or `works` (prototype, and vote of the k nearest).
+    labels : sequence of str
+        Generic labels, by name only.
+    templates : sequence of str
+        Prompt templates with `{artist}`; several are averaged.
+    k : int
+        Works that vote.
+    encoder : mapping, optional
+        model, pretrained, device: where the index's encoder is, and computes, now.
+    testing : Testing, optional
+        How to test; unless given, nothing is tested.
+
+    Returns
+    -------
+    dict
+        JSON-ready; `methods` has one entry by name, two by works. With several templates `templates_top1` has the
+        accuracy of each alone.
+
+    Raises
+    ------
+    ImindexError
+        No such collection, no works, a template without `{artist}`, the encoder is not there.
+    """
+    with Index(path) as index:
+        name, kind = release(index, collection, ("imitations", "works"))
+        chosen, n_repeated = distinct(pictures(index, kind, collections=[name]))
+        placebos = placebo_numbers(index, testing.placebos, chosen) if testing else []
+        chosen = chosen.without(placebos)
+        candidates = candidate_numbers(index, chosen)
+        if artists is not None:
+            chosen = chosen.of([n for n, one in enumerate(index.artists) if one in set(artists)])
+        alone: dict[str, float] = {}
+        if by == "name":
+            from imindex.indexer.encoders.load import load_as
+
+            load = functools.partial(load_as, index.encoder, **(encoder or {}))
+            by_template, together = scores_by_name(index, chosen, labels, templates, load, candidates)
+            scored = {f"by name, {_listed(templates)}": together}
+            if len(templates) > 1:
+                alone = {
+                    template: _top1(index, scores, labels, chosen.artist)
+                    for template, scores in zip(templates, by_template, strict=True)
+                }
+        else:
+            labels = ()
+            scored = _by_works(index, chosen, kind, k)
+        return {
+            "collection": name,
+            "kind": kind,
+            "root-digest": index.root_digest,
+            "encoder": index.encoder.name(),
+            "by": by,
+            "templates": list(templates) if by == "name" else [],
+            "templates_top1": alone,
+            "testing": asdict(testing) if testing else None,
+            "placebos": [index.artists[a] for a in placebos],
+            "generic_labels": list(labels),
+            "n": len(chosen.rows),
+            "n_repeated": n_repeated,
+            "methods": [
+                _classification(index, method, scores, [*index.artists, *labels], chosen, testing)
+                for method, scores in scored.items()
+            ],
+        }
+
+
+def _listed(templates: Sequence[str]) -> str:
+    return " and ".join(f'"{template}"' for template in templates)
+
+
+def scores_by_name(
+    index: Index,
+    chosen: Pictures,
+    labels: Sequence[str],
+    templates: Sequence[str],
+    load: Callable[[], Encoder],
+    candidates: Int64,
+) -> tuple[list[Float64], Float64]:
+    """Scores by each template alone (empty if there is one only), and by their mean.
+
+    Parameters
+    ----------
+    index : Index
+    chosen : Pictures
+        n pictures.
+    labels, templates : sequence of str
+    load : callable
+        Returns the index's encoder; called once, after labels and templates are checked.
+    candidates : ndarray, int64
+        Numbers of the artists to choose among.
+
+    Returns
+    -------
+    by_template, mean
+        Arrays of shape (n, artists + labels), float64, -inf where an artist is no candidate.
+
+    Raises
+    ------
+    ImindexError
+        A template without `{artist}`, a label that is an artist's name, or what `load` raises.
+    """
+    wrong = [template for template in templates if "{artist}" not in template]
+    if wrong:
+        raise ImindexError(f'The template "{wrong[0]}" has no {{artist}}. Write it where the name goes.')
+    clash = sorted(set(labels) & set(index.artists))
+    if clash or len(set(labels)) < len(labels):
+        raise ImindexError(
+            f"The generic label {clash[0] if clash else 'list'} is also an artist or given twice. "
+            "Pass other ones with --label."
+        )
+    loaded = load()
+    by_template = [
+        loaded.encode_texts([template.replace("{artist}", artist) for artist in index.artists])
+        for template in templates
+    ]
+    generic = loaded.encode_texts(list(labels)) if labels else np.empty((0, loaded.dim), np.float16)
+    absent = np.setdiff1d(np.arange(len(index.artists)), candidates)
+
+    def scores(texts: Any) -> Float64:
+        found = label_scores_by_name(chosen.vectors, np.concatenate([texts, generic])[None])
+        found[:, absent] = -np.inf
+        return found
+
+    alone = [scores(texts) for texts in by_template] if len(templates) > 1 else []
+    return alone, scores(average_templates(np.stack(by_template)))
+
+
+def candidate_numbers(index: Index, asked: Pictures) -> Int64:
+    """The artists among whom a release is named: those with works, and those it was asked for (no placebo names).
+
+    Names that only other releases were asked for are none, nor are artists of whom no picture could be read.
+    """
+    is_work = np.array([c.kind in ("works", "background") for c in index.collections], np.bool_)
+    with_works = index.column("artist")[is_work[index.column("collection")]]
+    return np.union1d(with_works, asked.artist).astype(np.int64)
+
+
+def _top1(index: Index, scores: Float64, labels: Sequence[str], truth: Int64) -> float:
+    return classify(scores, [*index.artists, *labels], truth, n_generic=len(labels)).topk[1]
+
+
+def _by_works(index: Index, chosen: Pictures, kind: str, k: int) -> dict[str, Any]:
+    works, _ = distinct(pictures(index, "works", "background"))
+    # A work must not be found by itself, nor by a copy of its bytes.
+    exclude = _same_bytes(index, chosen.rows, works.rows) if kind == "works" else None
+    arguments = (chosen.vectors, works.vectors, works.artist, len(index.artists))
+    k = min(k, len(works.rows))
+    scored = {
+        "by works, prototype": prototype_scores(*arguments, exclude=exclude),
+        f"by works, vote of the {k} nearest": knn_scores(*arguments, k=k, exclude=exclude),
+    }
+    if not all(np.isfinite(scores).any(axis=1).all() for scores in scored.values()):
+        raise ImindexError(
+            f"{index.path}: a picture has no other work to be compared with. Add works, or classify --by name."
+        )
+    return scored
+
+
+def _same_bytes(index: Index, left: Int64, right: Int64) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    digests = np.ascontiguousarray(index.column("sha256")).view("V32").ravel()
+    _, group = np.unique(digests, return_inverse=True)
+    same: np.ndarray[Any, np.dtype[np.bool_]] = group[left][:, None] == group[right][None, :]
+    return same
+
+
+def _classification(
+    index: Index,
+    method: str,
+    scores: Float64,
+    labels: Sequence[str],
+    chosen: Pictures,
+    testing: Testing | None,
+) -> dict[str, Any]:
+    result = classify(scores, labels, chosen.artist, n_generic=len(labels) - len(index.artists))
+    artists = np.flatnonzero(result.n_images)
+    others = result.confusion.copy()
+    np.fill_diagonal(others, 0)
+    evidence = classification_evidence(index, scores, result, chosen, testing) if testing else None
+    return {
+        "method": method,
+        "n_labels": int(np.isfinite(scores).any(axis=0).sum()),
+        "n_generic": result.n_generic,
+        "top1": result.topk[1],
+        "top5": result.topk[5],
+        "macro_top1": result.macro_topk[1],
+        "macro_top5": result.macro_topk[5],
+        "chance_top1": result.chance[1],
+        "chance_top5": result.chance[5],
+        "macro_chance_top1": result.macro_chance[1],
+        "macro_chance_top5": result.macro_chance[5],
+        "mrr": result.mrr,
+        "macro_mrr": result.macro_mrr,
+        "generic_share": result.generic_share,
+        "n_unscored": int(result.n_unscored.sum()),
+        "n_tied": int(result.tied.sum()),
+        "artists": [
+            {
+                "artist": index.artists[artist],
+                "n": int(result.n_images[artist]),
+                "top1": float(result.artist_topk[1][artist]),
+                "top5": float(result.artist_topk[5][artist]),
+                "mrr": float(result.artist_mrr[artist]),
+                "confused_with": result.labels[others[artist].argmax()] if others[artist].any() else "",
+                **(evidence["artists"][artist] if evidence else {}),
+            }
+            for artist in artists
+        ],
+        "evidence": {key: value for key, value in evidence.items() if key != "artists"} if evidence else None,
+        "labels": list(result.labels),
+        "confusion": {
+            "rows": [index.artists[a] for a in artists],
+            "counts": result.confusion[artists].tolist(),
+        },
+    }

@@ -1,0 +1,150 @@
+"""Match the imitations of one release with the works, and test each artist."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from imindex.indexer.store.index import Index
+from imindex.retrieval.evidence.match_tests import match_evidence
+from imindex.retrieval.evidence.testing import Testing, placebo_numbers, prompt_labels
+from imindex.retrieval.match.discrimination import discrimination_gap
+from imindex.retrieval.match.match import match
+from imindex.retrieval.vectors.blocks import Int64
+from imindex.retrieval.vectors.select import distinct, pictures, release
+from imindex.stats.set_scores import Collector
+
+if TYPE_CHECKING:
+    pass
+
+
+def match_release(  # noqa: PLR0913
+    path: Path,
+    collection: str | None = None,
+    *,
+    csls: bool = False,
+    csls_k: int = 15,
+    recall_at: Sequence[int] = (1, 5, 10, 50),
+    ranks_file: Path | None = None,
+    testing: Testing | None = None,
+    matrix: bool = True,
+) -> dict[str, Any]:
+    """Rank the imitations of a release by every work, and test what was found.
+
+    Parameters
+    ----------
+    path : Path
+        The index.
+    collection : str, optional
+        The release; the only one there is, unless given.
+    csls : bool
+        Correct for hubs with CSLS, over `csls_k` neighbours.
+    recall_at : sequence of int
+    ranks_file : Path, optional
+        Write `ranks` (works x imitations, int32), and the rows `works` and `imitations`, as .npz.
+    testing : Testing, optional
+        How to test; unless given, nothing is tested.
+    matrix : bool
+        Whether to find the AUC of each artist's imitations for every other artist's works as well. Where nothing is
+        tested and no ranks are kept, it is much quicker without, and takes less memory.
+
+    Returns
+    -------
+    dict
+        JSON-ready; `evidence` is None where nothing was tested, `auc_matrix` where it was not wanted.
+
+    Raises
+    ------
+    ImindexError
+        No such release, no works, or a placebo name that is none.
+    """
+    with Index(path) as index:
+        name, _ = release(index, collection)
+        works, works_repeated = distinct(pictures(index, "works"))
+        imitations, imitations_repeated = distinct(pictures(index, "imitations", collections=[name]))
+        n_artists = len(index.artists)
+        if testing is not None:
+            placebo_numbers(index, testing.placebos, imitations)  # before the long part
+        collector = Collector(
+            works.artist,
+            imitations.artist,
+            n_artists,
+            prompt=prompt_labels(index, imitations),
+            rng=testing.seed if testing else None,
+        )
+        found = match(
+            works.vectors,
+            works.artist,
+            imitations.vectors,
+            imitations.artist,
+            n_artists,
+            csls_k=csls_k if csls else None,
+            recall_at=recall_at,
+            keep_ranks=ranks_file is not None,
+            observe=collector.add if testing else None,
+            matrix=matrix,
+        )
+        evidence = match_evidence(index, collector.finish(), works, imitations, testing) if testing else None
+        known, _ = distinct(
+            pictures(index, "works", "background")
+        )  # an artist in the background is one to be told from
+        gaps = discrimination_gap(known.vectors, known.artist, n_artists)
+        if ranks_file is not None and found.ranks is not None:
+            _save_ranks(ranks_file, found.ranks, works.rows, imitations.rows)
+        figures, macro = asdict(found.artists), asdict(found.macro)
+        concerned = np.flatnonzero((found.n_works > 0) | (found.n_imitations > 0))
+        return {
+            "collection": name,
+            "root-digest": index.root_digest,
+            "encoder": index.encoder.name(),
+            "csls_k": found.csls_k,
+            "recall_at": list(recall_at),
+            "n_works": len(works.rows),
+            "n_imitations": len(imitations.rows),
+            "n_repeated_works": works_repeated,
+            "n_repeated_imitations": imitations_repeated,
+            "n_artists": sum(status == "ok" for status in found.status),
+            "macro": _at(macro, ()),
+            "artists": [
+                {
+                    "artist": index.artists[a],
+                    "n_works": int(found.n_works[a]),
+                    "n_imitations": int(found.n_imitations[a]),
+                    "status": found.status[a],
+                    **_at(figures, a),
+                    "gap": float(gaps.gap[a]),
+                    "gap_nearest": index.artists[gaps.nearest[a]] if gaps.nearest[a] >= 0 else "",
+                    "gap_status": gaps.status[a],
+                    **(evidence["artists"].get(a, {}) if evidence else {}),
+                }
+                for a in concerned
+            ],
+            "evidence": {key: value for key, value in evidence.items() if key != "artists"}
+            if evidence
+            else None,
+            "auc_matrix": {
+                "artists": [index.artists[a] for a in concerned],
+                "values": found.auc_matrix[np.ix_(concerned, concerned)].tolist(),
+            }
+            if matrix
+            else None,
+        }
+
+
+def _at(figures: Mapping[str, Any], place: Any) -> dict[str, Any]:
+    """The figures of one artist (or the only ones there are), nested as they are."""
+    return {
+        key: _at(value, place) if isinstance(value, Mapping) else float(value[place])
+        for key, value in figures.items()
+    }
+
+
+def _save_ranks(path: Path, ranks: Any, works: Int64, imitations: Int64) -> None:
+    from imindex.indexer.system.atomic import put_in_place
+
+    with put_in_place(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, ranks=ranks, works=works, imitations=imitations)

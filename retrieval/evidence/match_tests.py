@@ -1,0 +1,291 @@
+"""Ranks of a release -> tests, intervals and a finding for each artist, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from imindex.indexer.store.index import Index
+from imindex.retrieval.evidence.findings import (
+    BY_WORK,
+    CANNOT_TELL,
+    GAP_CLASSES,
+    IMITATED,
+    NAME_MATTERS,
+    NEARER,
+    NOT_SHOWN,
+    NOT_TESTED,
+    ROBUST,
+)
+from imindex.retrieval.evidence.testing import (
+    ADJUSTMENTS,
+    Testing,
+    enough_prompts,
+    placebo_numbers,
+    prompt_labels,
+)
+from imindex.retrieval.vectors.blocks import Float64, Int64
+from imindex.retrieval.vectors.select import Pictures, distinct, pictures
+from imindex.retrieval.vectors.similarity import similarities, similarity_blocks
+from imindex.stats.intervals import Bootstrap
+from imindex.stats.mmd import mmd_test, rbf_kernel_from_similarity
+from imindex.stats.multiple import Adjusted, adjust_all, called
+from imindex.stats.permutation import assignment_test
+from imindex.stats.references import ReferenceTest, imitated, name_test, references_needed, rival_test
+from imindex.stats.resampling import bootstrap_artists, macro_bootstrap, work_test
+from imindex.stats.set_scores import SetScores
+from imindex.stats.validity import ceiling, gap_bootstrap
+
+MMD_RESAMPLES = 999
+
+
+def match_evidence(
+    index: Index, scores: SetScores, works: Pictures, imitations: Pictures, testing: Testing = Testing()
+) -> dict[str, Any]:
+    """Test every artist, and all together.
+
+    Parameters
+    ----------
+    index : Index
+    scores : SetScores
+    works, imitations : Pictures
+    testing : Testing
+
+    Returns
+    -------
+    dict
+        `artists` (by number in the index), `overall`, and how it was done; JSON-ready.
+    """
+    random = np.random.default_rng([testing.seed, 1])
+    placebos = placebo_numbers(index, testing.placebos, imitations)
+    n_artists = len(index.artists)
+    how: dict[str, Any] = {"n_resamples": testing.n_resamples, "confidence_level": testing.confidence_level}
+    prompts, fixed = _prompts(index, scores, imitations)
+    boots = bootstrap_artists(scores.own, clusters=prompts, rng=random, **how)
+    name, rival = name_test(scores, placebos), rival_test(scores, placebos)
+    by_work = work_test(scores, n_resamples=testing.n_resamples, rng=random)
+    floors = {
+        "placebo": _placebo_floor(scores, placebos),
+        "control": _control_floor(index, works, imitations),
+    }
+    known, _ = distinct(pictures(index, "works", "background"))
+    within = _among_works(known)
+    gaps = gap_bootstrap(
+        within, known.artist, n_artists, confidence_level=testing.confidence_level, rng=random
+    )
+    best = ceiling(within, known.artist, n_artists)
+    tells = np.array([label == ROBUST for label in gaps.status])
+    p_name, p_rival = (name.pvalue_t, rival.pvalue_t) if testing.approximate else (name.pvalue, rival.pvalue)
+    p = imitated(name, rival, approximate=testing.approximate) if placebos else p_rival
+    p = by_work.pvalue if testing.unit == "work" else p
+    # The gap rests on works only, so to choose by it does not bend the tests.
+    adjusted, names = adjust_all(np.where(tells, p, np.nan)), adjust_all(np.where(tells, p_name, np.nan))
+    family = max(adjusted.n_tests, names.n_tests)
+    findings = _findings(gaps.status, adjusted, names, testing, bool(placebos))
+    tested = [a for a in range(n_artists) if scores.sizes[a] > 0]
+    found = {
+        a: {
+            **_interval(boots[a]),
+            "prompts_held_fixed": bool(fixed[a]),
+            **_reference("name", name, a),
+            **_reference("rival", rival, a),
+            "p_work": by_work.pvalue[a],
+            "p": p[a],
+            **{f"p_{method}": getattr(adjusted, method)[a] for method in ADJUSTMENTS},
+            **{f"p_name_{method}": getattr(names, method)[a] for method in ADJUSTMENTS},
+            "gap_class": gaps.status[a],
+            "gap_low": gaps.low[a],
+            "gap_high": gaps.high[a],
+            "ceiling_auc": best.auc[a],
+            "floor_placebo": floors["placebo"][a],
+            "floor_control": floors["control"][a],
+            "p_differs": _differs(works, imitations, a, testing.n_resamples, random),
+            "finding": findings[a],
+        }
+        for a in tested
+    }
+    return {
+        "placebos": [index.artists[a] for a in placebos],
+        "question": _question(testing.unit, bool(placebos)),
+        "unit": testing.unit,
+        "approximate": testing.approximate,
+        "level": testing.level,
+        "adjust": testing.adjust,
+        "family": family,
+        "references_needed": references_needed(testing.level, max(1, family)),
+        "seed": testing.seed,
+        **how,
+        "artists": found,
+        "overall": {
+            **_overall(scores, boots, tested, testing, random),
+            "n_tested": family,
+            "findings": {
+                label: sum(one["finding"] == label for one in found.values())
+                for label in (IMITATED, NAME_MATTERS, NEARER, BY_WORK, NOT_SHOWN, CANNOT_TELL, NOT_TESTED)
+            },
+            "n_name_matters_and_rival_below_level": sum(
+                one["finding"] == NAME_MATTERS and one["p_rival"] <= testing.level for one in found.values()
+            ),
+        },
+    }
+
+
+def _prompts(index: Index, scores: SetScores, imitations: Pictures) -> tuple[list[Int64], list[bool]]:
+    """Of every artist: a label for each own imitation, its prompt or itself; and whether prompts are held fixed."""
+    numbers = prompt_labels(index, imitations)[scores.order]
+    ends = np.cumsum(scores.n_imitations)
+    labels, fixed = [], []
+    for artist, cell in enumerate(scores.own):
+        own = numbers[ends[artist] - scores.n_imitations[artist] : ends[artist]][: cell.shape[1]]
+        clusters, few = enough_prompts(own)
+        labels.append(np.arange(len(own)) if clusters is None else clusters)
+        fixed.append(few)
+    return labels, fixed
+
+
+def _interval(boot: Bootstrap | None) -> dict[str, Any]:
+    if boot is None:
+        return {"auc_low": np.nan, "auc_high": np.nan, "auc_standard_error": np.nan, "p_bootstrap": np.nan}
+    return {
+        "auc_low": boot.percentile.low,
+        "auc_high": boot.percentile.high,
+        "auc_bca": [boot.bca.low, boot.bca.high],
+        "auc_basic": [boot.basic.low, boot.basic.high],
+        "auc_standard_error": boot.standard_error,
+        "p_bootstrap": boot.pvalue,
+        "n_prompts_or_imitations": boot.n[-1],
+    }
+
+
+def _reference(label: str, test: ReferenceTest, artist: int) -> dict[str, Any]:
+    return {
+        f"p_{label}": test.pvalue[artist],
+        f"p_{label}_approximate": test.pvalue_t[artist],
+        f"z_{label}": test.z[artist],
+        f"n_{label}_references": int(test.n_reference[artist]),
+        f"n_{label}_at_least_as_near": int(test.n_at_least[artist]),
+        f"n_{label}_left_out": int(test.n_left_out[artist]),
+        f"resolution_{label}": test.resolution[artist],
+        f"status_{label}": test.status[artist],
+        "set_size": int(test.set_size[artist]),
+    }
+
+
+def _among_works(works: Pictures) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Similarities of all works, 4 bytes each: of 20,000 works 1.6 GB."""
+    table = np.empty((len(works.rows), len(works.rows)), np.float32)
+    for rows, block in similarity_blocks(works.vectors, works.vectors):
+        table[rows] = block
+    return table
+
+
+def _placebo_floor(scores: SetScores, placebos: Sequence[int]) -> Float64:
+    """Mean rank percentile of all placebo names' imitations, to each artist's works, shape (A,)."""
+    floor = np.full(len(scores.sizes), np.nan)
+    if len(placebos):
+        counts = scores.n_imitations[list(placebos)]
+        near = scores.per_work[:, list(placebos)] @ counts / counts.sum()
+        for artist in np.flatnonzero(scores.n_works).tolist():
+            floor[artist] = near[scores.work_artist == artist].mean()
+    return floor
+
+
+def _control_floor(index: Index, works: Pictures, imitations: Pictures) -> Float64:
+    """Mean rank percentile that control pictures would have among the imitations, to each artist's works."""
+    floor = np.full(len(index.artists), np.nan)
+    chosen = _controls_of(index, imitations)
+    if not chosen:
+        return floor
+    control = pictures(index, "control", collections=chosen)
+    near = np.empty(len(works.rows))
+    for rows, block in similarity_blocks(works.vectors, imitations.vectors):
+        ordered = np.sort(block, axis=1)
+        asked = similarities(works.vectors[rows], control.vectors)
+        places = [
+            np.searchsorted(line, values, "left") + np.searchsorted(line, values, "right")
+            for line, values in zip(ordered, asked, strict=True)
+        ]
+        near[rows] = np.array(places).mean(axis=1) / (2 * block.shape[1])
+    for artist in np.unique(works.artist).tolist():
+        floor[artist] = near[works.artist == artist].mean()
+    return floor
+
+
+def _controls_of(index: Index, imitations: Pictures) -> list[str]:
+    """The release's own control pictures (a collection of its name); without any, those that are no release's."""
+    listed = [c.name for c in index.collections if c.kind == "control"]
+    releases = {c.name for c in index.collections if c.kind == "imitations"}
+    own = index.collections[int(index.column("collection")[imitations.rows[0]])].name
+    return [own] if own in listed else [name for name in listed if name not in releases]
+
+
+def _differs(
+    works: Pictures, imitations: Pictures, artist: int, n: int, random: np.random.Generator
+) -> float:
+    """p of works and own imitations having one distribution (MMD); NaN with fewer than two of either."""
+    own, made = works.vectors[works.artist == artist], imitations.vectors[imitations.artist == artist]
+    if min(len(own), len(made)) < 2:
+        return float("nan")
+    both = np.concatenate([own, made])
+    kernel = rbf_kernel_from_similarity(similarities(both, both, names=("pictures", "pictures")))
+    return mmd_test(kernel, len(own), n_resamples=min(n, MMD_RESAMPLES), rng=random).pvalue
+
+
+def _findings(
+    gap_status: Sequence[str], both: Adjusted, name: Adjusted, testing: Testing, with_placebos: bool
+) -> list[str]:
+    """Each artist's finding, after correction: of both tests, else of the name alone, else none."""
+    p: Float64 = getattr(both, testing.adjust)
+    passed = called(p, level=testing.level)
+    by_name: Float64 = getattr(name, testing.adjust)
+    name_passed = called(by_name, level=testing.level)
+    named = testing.unit == "artist" and with_placebos
+    best = BY_WORK if testing.unit == "work" else IMITATED if named else NEARER
+    findings = []
+    for artist, status in enumerate(gap_status):
+        if status in GAP_CLASSES and status != ROBUST:
+            findings.append(CANNOT_TELL)
+        elif np.isnan(p[artist]) and not (named and np.isfinite(by_name[artist])):
+            findings.append(NOT_TESTED)
+        elif passed[artist]:
+            findings.append(best)
+        else:
+            findings.append(NAME_MATTERS if named and name_passed[artist] else NOT_SHOWN)
+    return findings
+
+
+def _question(unit: str, with_placebos: bool) -> str:
+    if unit == "work":
+        return "are the artist's works nearer to the own imitations than works drawn from all artists are"
+    if with_placebos:
+        return "does the name matter, and is it this artist rather than another"
+    return "is it this artist rather than another (whether the name matters is not tested: no placebo names)"
+
+
+def _overall(
+    scores: SetScores,
+    boots: Sequence[Bootstrap | None],
+    tested: Sequence[int],
+    testing: Testing,
+    random: np.random.Generator,
+) -> dict[str, Any]:
+    known = [boots[a] for a in tested if boots[a] is not None]
+    if not known:
+        return {"auc": np.nan, "auc_low": np.nan, "auc_high": np.nan, "p_assignment": np.nan}
+    macro = macro_bootstrap(
+        known, n_resamples=testing.n_resamples, confidence_level=testing.confidence_level, rng=random
+    )
+    table = scores.percentiles(min(scores.sums))[np.ix_(tested, tested)]
+    p = np.nan
+    if len(tested) > 1 and np.isfinite(table).all():
+        p = assignment_test(table, n_resamples=testing.n_resamples, rng=random).pvalue
+    return {
+        "auc": macro.estimate,
+        "auc_low": macro.percentile.low,
+        "auc_high": macro.percentile.high,
+        "auc_bca": [macro.bca.low, macro.bca.high],
+        "p_assignment": p,
+        "n_artists": len(known),
+    }

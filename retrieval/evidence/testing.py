@@ -1,0 +1,92 @@
+"""How a release is tested: reference names, level, correction, resamples."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.store.index import Index
+from imindex.retrieval.vectors.blocks import Int64
+from imindex.retrieval.vectors.select import Pictures
+
+ADJUSTMENTS = ("holm", "bh", "by")
+MIN_PROMPTS = 5
+"""With fewer prompts than this they are held fixed: intervals are for these prompts, and the output says so."""
+
+
+@dataclass(frozen=True)
+class Testing:
+    """How to test.
+
+    Attributes
+    ----------
+    placebos : sequence of str
+        Placebo names, or patterns of them such as ``placebo *``.
+    level : float
+        Of the whole family of artists, after `adjust`.
+    adjust : str
+        `holm` (no false finding at all but for `level`), `bh` or `by` (share of false findings).
+    unit : str
+        `artist`, or `work` for the work-level null, which calls too often.
+    approximate : bool
+        Find by the studentised p-values, which go below 1 / (1 + references) where these scores are normal.
+    n_resamples : int
+    confidence_level : float
+    seed : int
+    """
+
+    placebos: Sequence[str] = ()
+    level: float = 0.05
+    adjust: str = "holm"
+    unit: str = "artist"
+    approximate: bool = False
+    n_resamples: int = 9999
+    confidence_level: float = 0.95
+    seed: int = 0
+
+
+def placebo_numbers(index: Index, patterns: Sequence[str], imitations: Pictures) -> list[int]:
+    """Return the numbers of the placebo names among the artists of the imitations.
+
+    Raises
+    ------
+    ImindexError
+        A pattern that fits nobody with imitations, or somebody with works.
+    """
+    kinds = [c.kind in ("works", "background") for c in index.collections]
+    is_work = np.array(kinds, dtype=np.bool_)[index.column("collection")]
+    with_works = set(index.column("artist")[is_work].tolist())
+    with_set = set(imitations.artist.tolist())
+    found: set[int] = set()
+    for pattern in patterns:
+        fits = {n for n, name in enumerate(index.artists) if fnmatch.fnmatchcase(name, pattern)} & with_set
+        if not fits:
+            raise ImindexError(
+                f'No imitations were made of a name like "{pattern}". '
+                f"See `imindex info --artists -i {index.path}` for the names."
+            )
+        real = sorted(index.artists[n] for n in fits & with_works)
+        if real:
+            raise ImindexError(
+                f"{real[0]} has works, and so is no placebo name. Narrow --placebo: placebo names are invented."
+            )
+        found |= fits
+    return sorted(found)
+
+
+def prompt_labels(index: Index, chosen: Pictures) -> Int64:
+    """A number for each picture's prompt; a picture without one has a number of its own."""
+    column = index.column("prompt")
+    texts = np.array([column[row] or f"\0{row}" for row in chosen.rows.tolist()])
+    return np.unique(texts, return_inverse=True)[1].astype(np.int64)
+
+
+def enough_prompts(prompts: Int64) -> tuple[Int64 | None, bool]:
+    """The prompts of a set as clusters, or None; and whether None is for want of prompts, not of repetition."""
+    n = len(np.unique(prompts))
+    repeated = n < len(prompts)
+    return (prompts if repeated and n >= MIN_PROMPTS else None), repeated and n < MIN_PROMPTS

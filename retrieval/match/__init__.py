@@ -1,0 +1,1 @@
+"""Works against imitations: exact ranks."""

@@ -1,0 +1,263 @@
+"""Where each work's own imitations stand among all of them: three ways to the same whole numbers.
+
+`every_rank` finds the rank of every imitation: for those who ask for them. `sorted_ranks` sorts, for each work,
+numbers that carry the similarity in their high bits and the artist in their low bits: one sort, and places are
+ranks. `retrieval.match.counting.counted_ranks` sorts almost nothing: it only counts, for each own imitation, how many
+score lower and how many the same. All three give the same figures, to the last bit; they differ in time, and in
+what they can tell.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from imindex.indexer.system.cpu import processors
+from imindex.retrieval.vectors.blocks import BLOCK_BYTES, LIMIT_BYTES, Float16, Float64, Int32, Int64
+from imindex.retrieval.vectors.row_ranks import ranks_in_rows
+from imindex.retrieval.vectors.similarity import exact_integers, similarity_blocks
+
+PRODUCT_BYTES = 128 * 2**20
+"""Bytes of similarities that are computed at a time here. Larger than `BLOCK_BYTES`: a product is not gone over
+as a whole, but in pieces that stay in the processor's cache."""
+
+WIDE_ROWS_BYTES = 2**30
+"""The same for `sorted_ranks`, which needs whole rows, where the imitations are too many to be widened once."""
+
+PIECE = 2**14  # similarities that a thread works on at a time
+_UNITS_BITS = 48  # a similarity is a whole number of 2**-48
+
+
+@dataclass(frozen=True, eq=False)
+class Sides:
+    """What is ranked for whom: W works, M imitations, A artists; checked by the caller.
+
+    Attributes
+    ----------
+    works, imitations : ndarray, shape (W, d) and (M, d), float16, unit norm
+    work_artist, imitation_artist : ndarray, shape (W,) and (M,), int64
+    n_artists : int
+    csls_k : int or None
+        The order is that of ``2 csls_k cos - penalty`` in whole numbers of 2**-48; of the cosine, if None.
+    penalties : ndarray, shape (M,), int64
+    """
+
+    works: Float16
+    work_artist: Int64
+    imitations: Float16
+    imitation_artist: Int64
+    n_artists: int
+    csls_k: int | None
+    penalties: Int64
+
+    @property
+    def n_imitations(self) -> Int64:
+        """Imitations of each artist, shape (A,)."""
+        return np.bincount(self.imitation_artist, minlength=self.n_artists)
+
+    def scores(self, similarity: Float64, columns: slice | Int64 = slice(None)) -> npt.NDArray[Any]:
+        """What decides the order: the exact cosines, or the exact whole numbers of CSLS."""
+        if self.csls_k is None:
+            return similarity
+        return 2 * self.csls_k * exact_integers(similarity) - self.penalties[columns]
+
+
+class Part(NamedTuple):
+    """Some works of one artist with n own imitations.
+
+    Attributes
+    ----------
+    artist : int
+    rows : ndarray, shape (r,), int64
+        Which works.
+    own : ndarray, shape (r, n), int32
+        Ranks of the own imitations, in any order: how many of all score at least as high.
+    u : ndarray, shape (r,), int64
+        Twice the Mann-Whitney U of the own imitations against all others.
+    every_u : ndarray, shape (r, A), int64, or None
+        The same for the imitations of every artist.
+    """
+
+    artist: int
+    rows: Int64
+    own: Int32
+    u: Int64
+    every_u: Int64 | None
+
+
+def csls_penalties(works: Float16, imitations: Float16, k: int | None) -> tuple[int | None, Int64]:
+    """Return the k in effect, and k r_k(y) of each imitation in units of 2**-48.
+
+    Raises
+    ------
+    ValueError
+        k is below 1 or above 10,000.
+    """
+    if k is None:
+        return None, np.zeros(len(imitations), np.int64)
+    if not 1 <= k <= 10_000:  # 3 k times a cosine must fit in 63 bits
+        raise ValueError(f"csls_k is {k}. Pass 1 to 10,000 neighbours; 15 is usual.")
+    k = min(k, len(works))
+    sums = np.empty(len(imitations), np.int64)
+    for some, block in similarity_blocks(imitations, works, limit_bytes=BLOCK_BYTES):
+        highest = np.partition(block, len(works) - k, axis=1)[:, len(works) - k :]
+        sums[some] = exact_integers(highest).sum(axis=1)
+    return k, sums
+
+
+def every_rank(
+    sides: Sides, ranks: Int32 | None = None, observe: Callable[[Int64, Int32], None] | None = None
+) -> Iterator[Part]:
+    """Rank every imitation for every work.
+
+    Parameters
+    ----------
+    sides : Sides
+    ranks : ndarray, shape (W, M), int32, optional
+        Filled with the rank of every imitation for every work.
+    observe : callable, optional
+        As `imindex.retrieval.match.match.match` has it.
+    """
+    # Rows and columns are put in the order of their artists, so that each artist's are a slice.
+    rows_in_order = np.argsort(sides.work_artist, kind="stable")
+    column_order = np.argsort(sides.imitation_artist, kind="stable")
+    places = np.argsort(column_order)
+    n = sides.n_imitations
+    ends = np.cumsum(n)
+    present = np.flatnonzero(n)
+    right, penalties = sides.imitations[column_order], sides.penalties[column_order]
+    ordered = Sides(
+        sides.works,
+        sides.work_artist,
+        right,
+        sides.imitation_artist,
+        sides.n_artists,
+        sides.csls_k,
+        penalties,
+    )
+    for some, block in similarity_blocks(sides.works[rows_in_order], right, limit_bytes=BLOCK_BYTES):
+        rank, midrank = ranks_in_rows(ordered.scores(block))
+        rows = rows_in_order[some]
+        if ranks is not None:
+            ranks[rows[:, None], column_order] = rank
+        if observe is not None:
+            observe(rows, midrank[:, places])
+        u = np.zeros((len(rows), sides.n_artists), np.int64)
+        u[:, present] = np.add.reduceat(midrank, (ends - n)[present], axis=1, dtype=np.int64)
+        u -= n * (n + 1)
+        for artist in np.unique(sides.work_artist[rows]).tolist():
+            here = sides.work_artist[rows] == artist
+            own = rank[here, ends[artist] - n[artist] : ends[artist]]
+            yield Part(artist, rows[here], own, u[here, artist], u[here])
+
+
+def label_bits(sides: Sides) -> int | None:
+    """How many low bits `sorted_ranks` takes for the artist; None where score and artist need over 64 bits."""
+    bits = max(1, (sides.n_artists - 1).bit_length())
+    # No cosine is larger than 1.01**2; a score of CSLS is at most three times that, times k.
+    highest = math.ceil(1.03 * 2**_UNITS_BITS * (1 if sides.csls_k is None else 3 * sides.csls_k))
+    return bits if bits <= 13 and (highest + 1) << bits < 2**63 else None
+
+
+def sorted_ranks(
+    sides: Sides, *, limit_bytes: int | None = None, threads: int | None = None
+) -> Iterator[Part]:
+    """Rank by one sort of whole numbers for each work: the score in the high bits, the artist in the low ones.
+
+    Parameters
+    ----------
+    sides : Sides
+        Few enough artists: `label_bits` is not None.
+    limit_bytes : int, optional
+        Most bytes of similarities at a time; chosen by the size, unless given. A row is held whole.
+    threads : int, optional
+        As many as there are processors, unless given.
+    """
+    bits = label_bits(sides)
+    if bits is None:
+        raise ValueError(f"{sides.n_artists} artists do not fit beside the scores. Use every_rank.")
+    order = np.argsort(sides.work_artist, kind="stable")
+    n, m = sides.n_imitations, len(sides.imitations)
+    if limit_bytes is None:
+        fits = sides.imitations.size * 8 <= LIMIT_BYTES
+        limit_bytes = PRODUCT_BYTES if fits else WIDE_ROWS_BYTES
+    with ThreadPoolExecutor(threads or processors()) as pool:
+        for some, block in similarity_blocks(sides.works[order], sides.imitations, limit_bytes=limit_bytes):
+            artist = sides.work_artist[order[some]]
+            step = max(1, 4 * PIECE // max(m, sides.n_artists))
+            pieces = [slice(start, start + step) for start in range(0, len(block), step)]
+            sort = partial(_sort, sides, bits, block, artist)
+            found = list(pool.map(sort, pieces))
+            u = np.concatenate([sums for sums, _ in found]) - n * (n + 1)
+            own = np.concatenate([ranks for _, ranks in found])
+            ends = np.cumsum(n[artist])
+            for here in runs(artist):
+                a = int(artist[here.start])
+                mine = own[ends[here.start] - n[a] : ends[here.stop - 1]].reshape(
+                    here.stop - here.start, n[a]
+                )
+                yield Part(a, order[some][here], mine, u[here, a], u[here])
+            del block, found
+
+
+def _sort(sides: Sides, bits: int, block: Float64, artist: Int64, some: slice) -> tuple[Int64, Int32]:
+    """Twice the sums of midranks by artist (rows, A), and the ranks of the own imitations, row after row."""
+    part, artist = block[some], artist[some]
+    n_rows, m = part.shape
+    if sides.csls_k is None:
+        packed = (part * 2.0 ** (_UNITS_BITS + bits)).astype(np.int64)
+    else:
+        packed = sides.scores(part)
+        packed <<= bits
+    packed |= sides.imitation_artist
+    packed.sort(axis=1)
+    # Two neighbours tie where they differ in nothing but the label.
+    tied = np.bitwise_xor(packed[:, 1:], packed[:, :-1]).view(np.uint64) < np.uint64(1 << bits)
+    packed &= (1 << bits) - 1
+    label = packed
+    own_row, own_place = np.nonzero(label == artist[:, None])
+    label += np.arange(n_rows)[:, None] * sides.n_artists
+    keys, size = label.ravel(), n_rows * sides.n_artists
+    places = np.broadcast_to(np.arange(m, dtype=np.float64), part.shape).ravel()
+    # Sums of places are whole numbers below 2**53, so float64 holds them.
+    sums = np.bincount(keys, weights=places, minlength=size)
+    first = own_place
+    if tied.any():
+        at, begins, ends = _ties(tied)
+        flat = keys[at]
+        sums += np.bincount(flat, weights=(begins + ends) / 2 - at % m, minlength=size)
+        where = np.searchsorted(at, own_row * m + own_place)
+        where[where == len(at)] = 0
+        is_tied = at[where] == own_row * m + own_place
+        first = np.where(is_tied, begins[where], own_place)
+    twice = 2 * sums + 2 * np.bincount(keys, minlength=size)
+    return twice.astype(np.int64).reshape(n_rows, -1), (m - first).astype(np.int32)
+
+
+def _ties(tied: npt.NDArray[np.bool_]) -> tuple[Int64, Int64, Int64]:
+    """Flat places of a (rows, m) matrix that tie, and the first and last column of the tie of each.
+
+    `tied` has m - 1 columns: whether a place ties with the next one.
+    """
+    n_rows, m = tied.shape[0], tied.shape[1] + 1
+    edge = np.zeros((n_rows, m + 1), np.int8)
+    edge[:, 1:-1] = tied
+    change = np.diff(edge, axis=1).ravel()  # 1 where a tie begins, -1 where it ends
+    starts, stops = np.flatnonzero(change == 1), np.flatnonzero(change == -1)
+    length = stops - starts + 1
+    at = np.arange(length.sum()) + np.repeat(starts - (np.cumsum(length) - length), length)
+    return at, np.repeat(starts % m, length), np.repeat(stops % m, length)
+
+
+def runs(values: Int64) -> list[slice]:
+    """Slices of equal neighbours."""
+    cuts = [0, *(np.flatnonzero(values[1:] != values[:-1]) + 1).tolist(), len(values)]
+    return [slice(a, b) for a, b in itertools.pairwise(cuts)]

@@ -1,0 +1,1 @@
+"""Results to HTML, JSON and CSV."""

@@ -1,0 +1,266 @@
+"""Figures that are over all artists: ranks, p-values, number of labels, and who is taken for whom."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from imindex.retrieval.report.figures.axes import Figure, Scale
+from imindex.retrieval.report.figures.svg import Drawing, escape, fit, shorten, shown, tag
+from imindex.retrieval.report.rows import Row
+from imindex.retrieval.report.text import count, percent
+
+WIDTH, HEIGHT = 470.0, 300.0
+LEFT, RIGHT, TOP, BOTTOM = 66.0, 24.0, 14.0, 44.0
+Report = Mapping[str, Any]
+
+
+class Plot:
+    """Two axes."""
+
+    def __init__(self, x: tuple[float, float], y: tuple[float, float]):
+        self.drawing = Drawing(WIDTH, HEIGHT)
+        self.x = Scale(*x, LEFT, WIDTH - RIGHT)
+        self.y = Scale(*y, HEIGHT - BOTTOM, TOP)
+
+    def axes(
+        self, x: Sequence[tuple[float, str]], y: Sequence[tuple[float, str]], x_label: str, y_label: str
+    ) -> None:
+        """Draw ticks and what the axes are."""
+        for value, label in y:
+            self.drawing.line(LEFT, self.y(value), WIDTH - RIGHT, self.y(value), "grid")
+            self.drawing.text(LEFT - 8, self.y(value) + 3.8, label, "tick", "end")
+        self.drawing.line(LEFT, self.y(self.y.low), WIDTH - RIGHT, self.y(self.y.low), "axis")
+        for value, label in x:
+            self.drawing.line(self.x(value), HEIGHT - BOTTOM, self.x(value), HEIGHT - BOTTOM + 4, "axis")
+            self.drawing.text(self.x(value), HEIGHT - BOTTOM + 17, label, "tick", "middle")
+        self.drawing.text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, x_label, "tick", "middle")
+        middle = coordinate_pair(12, (TOP + HEIGHT - BOTTOM) / 2)
+        self.drawing.parts.append(
+            tag(
+                "text",
+                shown(y_label),
+                transform=f"translate({middle}) rotate(-90)",
+                class_="tick",
+                text_anchor="middle",
+            )
+        )
+
+
+def coordinate_pair(x: float, y: float) -> str:
+    """For `translate`."""
+    return f"{x:.1f},{y:.1f}"
+
+
+def ranks(identity: str, rows: Sequence[Row]) -> Figure | None:
+    """Where the own imitations stand among all: the share within the nearest part, an artist a line."""
+    known = [row for row in rows if row["rank_histogram"] and sum(row["rank_histogram"])]
+    if not known:
+        return None
+    plot = Plot((0, 1), (0, 1))
+    shares = [(value / 4, f"{25 * value} %") for value in range(5)]
+    plot.axes(
+        shares, shares, "nearest part of all imitations, as ranked by a work", "own imitations within it"
+    )
+    plot.drawing.line(plot.x(0), plot.y(0), plot.x(1), plot.y(1), "chance")
+    curves = [_cumulative(row["rank_histogram"]) for row in known]
+    for row, curve in zip(known, curves, strict=True):
+        points = [(plot.x(place / (len(curve) - 1)), plot.y(value)) for place, value in enumerate(curve)]
+        moves = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        inside = tag("title", escape(row["artist"]))
+        plot.drawing.parts.append(tag("polyline", inside, points=moves, class_="thin"))
+    mean = [sum(values) / len(values) for values in zip(*curves, strict=True)]
+    plot.drawing.path(
+        [(plot.x(place / (len(mean) - 1)), plot.y(value)) for place, value in enumerate(mean)], "thick"
+    )
+    tenth = mean[round((len(mean) - 1) / 10)]
+    reading = (
+        f"On average the nearest tenth of the ranking holds {percent(tenth)} of an artist's own imitations; without "
+        "imitation it would hold 10 %."
+    )
+    keys = (("key-thick", "mean over artists"), ("key-thin", "one artist"), ("key-chance", "no imitation"))
+    title = "Where own imitations stand in the ranking"
+    return Figure(title, plot.drawing.finish(identity, title, reading), reading, keys)
+
+
+def _cumulative(counts: Sequence[int]) -> list[float]:
+    total, running, out = sum(counts), 0, [0.0]
+    for value in counts:
+        running += value
+        out.append(running / total)
+    return out
+
+
+def p_values(identity: str, rows: Sequence[Row], summary: Report) -> Figure | None:
+    """How the raw p-values lie; without imitation about evenly."""
+    key = "p_name" if any(row["p_name"] is not None for row in rows) else "p_rival"
+    p = [row[key] for row in rows if row[key] is not None]
+    if not p:
+        return None
+    bins = 20
+    counts = [0] * bins
+    for value in p:
+        counts[min(math.ceil(value * bins - 1e-9), bins) - 1 if value > 0 else 0] += 1
+    most = max(*counts, 2)
+    plot = Plot((0, 1), (0, most))
+    step = max(1, math.ceil(most / 4))
+    plot.axes(
+        [(value / 5, f"{value / 5:g}") for value in range(6)],
+        [(value, str(value)) for value in range(0, most + 1, step)],
+        f"p of the {'name' if key == 'p_name' else 'rival'} test, not adjusted",
+        "artists",
+    )
+    for place, value in enumerate(counts):
+        if value:
+            left, right = plot.x(place / bins), plot.x((place + 1) / bins)
+            said = f"p from {place / bins:.2f} to {(place + 1) / bins:.2f}: {value}"
+            plot.drawing.add(
+                "rect", tag("title", escape(said)), x=left + 0.75, y=plot.y(value), width=right - left - 1.5,
+                height=plot.y(0) - plot.y(value), class_="bar",
+            )  # fmt: skip
+    plot.drawing.line(plot.x(0), plot.y(len(p) / bins), plot.x(1), plot.y(len(p) / bins), "chance")
+    reading = (
+        f"{counts[0]} of {count(len(p), 'p-value')} {'is' if counts[0] == 1 else 'are'} at most 0.05, where "
+        f"{len(p) / bins:.1f} would be expected if nobody were imitated."
+    )
+    least = min((row[f"resolution_{key[2:]}"] or 1.0 for row in rows if row[key] is not None), default=1.0)
+    reading += f" None can be below {least:.2g}, for want of more names to compare with."
+    title = "How the p-values lie"
+    return Figure(
+        title,
+        plot.drawing.finish(identity, title, reading),
+        reading,
+        (("key-chance", "if nobody were imitated"),),
+    )
+
+
+def label_curve(identity: str, result: Report) -> Figure | None:
+    """Accuracy by the number of candidate artists."""
+    curve = result["label_curve"]
+    if not curve or len(curve["counts"]) < 2:
+        return None
+    counts, values, chance = curve["counts"], curve["macro_top1"], curve["chance"]
+    plot = Plot((math.log(counts[0]), math.log(counts[-1])), (0, 1))
+    chosen = _spread(counts)
+    plot.axes(
+        [(math.log(value), str(value)) for value in chosen],
+        [(value / 4, f"{25 * value} %") for value in range(5)],
+        "artists to choose from (logarithmic)",
+        "named rightly",
+    )
+    plot.drawing.path(
+        [(plot.x(math.log(n)), plot.y(v)) for n, v in zip(counts, chance, strict=True)], "chance"
+    )
+    plot.drawing.path(
+        [(plot.x(math.log(n)), plot.y(v)) for n, v in zip(counts, values, strict=True)], "thick"
+    )
+    for n, value in zip(counts, values, strict=True):
+        inside = tag("title", f"{n}: {percent(value, 1)}")
+        plot.drawing.add(
+            "circle", inside, cx=plot.x(math.log(n)), cy=plot.y(value), r=2.6, class_="mark full"
+        )
+    reading = (
+        f"With {counts[0]} artists to choose from {percent(values[0])} of the imitations would be named "
+        f"rightly, with all {counts[-1]} of them {percent(values[-1])}: accuracies among different numbers of "
+        "artists are not comparable."
+    )
+    title = "Accuracy by number of names to choose from"
+    keys = (("key-thick", "mean over artists"), ("key-chance", "guessing"))
+    return Figure(title, plot.drawing.finish(identity, title, reading), reading, keys)
+
+
+def _spread(counts: Sequence[int]) -> list[int]:
+    """Of many numbers some that leave room for their labels, on a logarithmic axis."""
+    kept = [counts[0]]
+    for value in counts[1:]:
+        if value / kept[-1] >= (counts[-1] / counts[0]) ** 0.12:
+            kept.append(value)
+    if kept[-1] != counts[-1]:
+        kept[-1] = counts[-1]
+    return kept
+
+
+def confusion(identity: str, rows: Sequence[Row], table: Report) -> Figure | None:
+    """Who was named for whose imitations; the darker, the more of them."""
+    order = [row["artist"] for row in rows if row["artist"] in set(table["rows"])]
+    if not order:
+        return None
+    place = {name: number for number, name in enumerate(table["rows"])}
+    n_rows = len(table["rows"])
+    columns = [*(place[name] for name in order), *range(n_rows, len(table["columns"]))]
+    cell = min(22.0, max(9.0, 760 / len(columns)))
+    left, top = 158.0, 118.0
+    size = min(11.0, cell * 0.98)
+    gap = 8.0 if table["n_generic"] else 0.0
+    first_generic = len(columns) - table["n_generic"]
+    drawing = Drawing(left + cell * len(columns) + gap + 40, top + cell * len(order) + 8)
+    letters = {"style": f"font-size:{size:.1f}px"}
+
+    def x(number: int) -> float:
+        return left + number * cell + (gap if number >= first_generic else 0.0)
+
+    for number, column in enumerate(columns):
+        name = table["columns"][column]
+        angle = -60 if cell >= 14 else -90
+        turned = f"translate({x(number) + cell / 2 + size * 0.35:.1f},{top - 6:.1f}) rotate({angle})"
+        inside = escape(fit(shown(name), top - 8, size)) + tag("title", escape(name))
+        drawing.add("text", inside, transform=turned, class_="label", **letters)
+    for line, name in enumerate(order):
+        y = top + line * cell
+        inside = escape(fit(shown(name), left - 12, size)) + tag("title", escape(name))
+        drawing.add(
+            "text",
+            inside,
+            x=left - 8,
+            y=y + cell / 2 + size * 0.35,
+            class_="label",
+            text_anchor="end",
+            **letters,
+        )
+        counts = table["counts"][place[name]]
+        total = max(sum(counts), 1)
+        for number, column in enumerate(columns):
+            if counts[column] or number == line:
+                _cell(drawing, x(number), y, cell, counts[column], total, (name, table["columns"][column]))
+    title = "Who is named for whose imitations"
+    reading = _confusion_reading(table, n_rows)
+    return Figure(title, drawing.finish(identity, title, reading, fixed=True), reading, wide=True)
+
+
+def _cell(
+    drawing: Drawing, x: float, y: float, size: float, n: int, total: int, names: tuple[str, str]
+) -> None:
+    share = n / total
+    said = f"{shown(names[0])} named as {shown(names[1])}: {n} of {total}"
+    drawing.add(
+        "rect", tag("title", escape(said)), x=x + 0.5, y=y + 0.5, width=size - 1, height=size - 1,
+        class_="cell own" if names[0] == names[1] else "cell",
+        fill_opacity=f"{0.1 + 0.9 * share:.2f}" if n else "0",
+    )  # fmt: skip
+    if n and size >= 15:
+        class_ = "count strong" if share > 0.5 else "count"
+        drawing.text(x + size / 2, y + size / 2 + 3.4, n, class_, "middle")
+
+
+def _confusion_reading(table: Report, n_rows: int) -> str:
+    pairs = sorted(
+        (
+            (-counts[column], table["rows"][row], table["columns"][column])
+            for row, counts in enumerate(table["counts"])
+            for column in range(len(counts))
+            if column != row and counts[column]
+        ),
+    )
+    total = sum(map(sum, table["counts"]))
+    right = sum(counts[row] for row, counts in enumerate(table["counts"]))
+    generic = sum(
+        sum(counts[len(counts) - table["n_generic"] :]) for counts in table["counts"] if table["n_generic"]
+    )
+    reading = f"{right} of {count(total, 'imitation')} are on the diagonal, named as the artist asked for"
+    if generic:
+        reading += f"; {generic} are nearest to a generic label"
+    if pairs:
+        n, row, column = pairs[0]
+        reading += f"; most often {shorten(shown(row), 40)} was named {shorten(shown(column), 40)} ({-n})"
+    return f"{reading}."

@@ -1,0 +1,193 @@
+"""A report -> one HTML page that needs nothing else: no request leaves it, and no name in it becomes markup."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from imindex.retrieval.report import text as report_text
+from imindex.retrieval.report.figures.axes import Scale
+from imindex.retrieval.report.figures.catalogue import figures, findings_of
+from imindex.retrieval.report.figures.changes import change_figures
+from imindex.retrieval.report.figures.svg import Drawing, icon, shown
+from imindex.retrieval.report.rows import FINDINGS
+from imindex.retrieval.report.thumbnails import Thumbnails
+
+TEMPLATES = Path(__file__).parent / "templates"
+COPIES_SHOWN = 48
+"""Near-copies that the page shows as pictures; the others are in report.json."""
+Report = Mapping[str, Any]
+
+
+def page(report: Report, base: Path | None) -> str:
+    """Render a report as HTML.
+
+    Parameters
+    ----------
+    report : mapping
+        What `imindex.retrieval.report.report.assemble` made.
+    base : Path or None
+        The paths of pictures are relative to it; None leaves all pictures out.
+
+    Returns
+    -------
+    str
+        The whole page. Scripts but its own are forbidden by its content policy, and so is every request.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        shown=shown,
+        shown_lines=lambda text: "\n".join(shown(line) for line in text.splitlines()),
+        name=lambda text: Markup("<bdi>{}</bdi>").format(shown(text)),
+        percent=report_text.percent,
+        number=report_text.number,
+        signed=report_text.signed,
+        points=report_text.points,
+        p=report_text.p_value,
+        count=report_text.count,
+        icon=lambda finding: Markup(icon(finding)),
+        svg=Markup,
+        capitalise=lambda text: text[:1].upper() + text[1:],
+        sortable=_sortable,
+        when=_when,
+    )
+    style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
+    thumbnails = None if base is None else Thumbnails(base, _n_pictures(report))
+    view = {
+        "report": report,
+        "releases": [_release(place, one, report) for place, one in enumerate(report["releases"])],
+        "comparisons": [
+            {"id": f"c{place}", "found": one, "figures": change_figures(f"c{place}", one)}
+            for place, one in enumerate(report["comparisons"])
+        ],
+        "meaning": [(label, report_text.MEANING[label]) for label in FINDINGS if _occurs(report, label)],
+        "adjusted": report_text.ADJUSTED,
+        "span": report_text.span,
+        "percent_span": report_text.percent_span,
+        "interval_bar": lambda row: Markup(_interval_bar(row)),
+        "bars": lambda counts: Markup(_bars(counts)),
+        "rank_of": {label: place for place, label in enumerate(FINDINGS)},
+        "thumbnail": thumbnails.get if thumbnails else None,
+        "style": Markup(style),
+        "script": Markup(script),
+        "script_digest": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    }
+    return environment.get_template("report.html").render(view)
+
+
+def _release(place: int, release: Report, report: Report) -> dict[str, Any]:
+    """A release with its results, the first encoder's first."""
+    own = [one for one in report["results"] if one["release"] == release["name"]]
+    agreed = [one for one in report["agreement"] or () if one["release"] == release["name"]]
+    answered = report["answer"][place] if place < len(report["answer"]) else ""
+    return {
+        "id": f"r{place}",
+        "about": release,
+        "answer": answered.removeprefix(f"{release['name']}: "),
+        "results": [
+            {
+                "id": f"r{place}e{number}",
+                "encoder": one["encoder"],
+                "summary": one["summary"],
+                "rows": sorted(one["artists"], key=_strongest_first),
+                "findings": findings_of(one["artists"]),
+                "figures": figures(f"r{place}e{number}", one),
+            }
+            for number, one in enumerate(own)
+        ],
+        "agreement": agreed[0] if agreed else None,
+        "copies": _copies(own[0]["copies"]) if own else None,
+        "has_copies": bool(own),
+    }
+
+
+def _strongest_first(row: Report) -> tuple[int, bool, float]:
+    return FINDINGS.index(row["finding"]), row["auc"] is None, -(row["auc"] or 0.0)
+
+
+def _copies(found: Report) -> dict[str, Any]:
+    confirmed = [pair for pair in found["pairs"] if pair["copy"]]
+    return {
+        **found,
+        "confirmed": confirmed,
+        "pictured": confirmed[:COPIES_SHOWN],
+        "others": [pair for pair in found["pairs"] if not pair["copy"]],
+    }
+
+
+def _n_pictures(report: Report) -> int:
+    first: dict[str, Report] = {}
+    for one in report["results"]:
+        first.setdefault(one["release"], one)
+    neighbours = [pair for one in first.values() for row in one["artists"] for pair in row["neighbours"]]
+    return len({pair["work"] for pair in neighbours} | {pair["imitation"] for pair in neighbours})
+
+
+def _occurs(report: Report, label: str) -> bool:
+    return any(row["finding"] == label for one in report["results"] for row in one["artists"])
+
+
+def _sortable(value: Any) -> str:
+    """What a column is sorted by; empty where there is nothing, which comes last."""
+    return "" if value is None else f"{value:.17g}" if isinstance(value, float) else str(value)
+
+
+def _when(text: str) -> str:
+    """A time for people."""
+    return text.replace("T", " ").replace("+00:00", " UTC")
+
+
+def _interval_bar(row: Report) -> str:
+    """The AUC and its interval on a line from 0 to 1, with a stroke at 0.5."""
+    drawing, scale = Drawing(68, 14), Scale(0, 1, 2, 66)
+    drawing.line(2, 12.5, 66, 12.5, "grid")
+    drawing.line(34, 1, 34, 13, "chance")
+    if row["auc"] is not None:
+        if row["auc_low"] is not None and row["auc_high"] is not None:
+            drawing.line(scale(row["auc_low"]), 7, scale(row["auc_high"]), 7, "interval")
+        drawing.mark(row["finding"], scale(row["auc"]), 7, 3.4)
+    return _inline(drawing, "bar-interval")
+
+
+def _bars(counts: Sequence[int] | None) -> str:
+    """The ranks of an artist's own imitations as 20 bars, the nearest at the left."""
+    if not counts or not sum(counts):
+        return ""
+    total, most = sum(counts), max(counts)
+    drawing = Drawing(200, 56)
+    step = 200 / len(counts)
+    level = 50 - 46 * (total / len(counts)) / most
+    for place, value in enumerate(counts):
+        height = 46 * value / most
+        drawing.add(
+            "rect", x=place * step + 0.75, y=50 - height, width=step - 1.5, height=height, class_="bar"
+        )
+    drawing.line(0, 50, 200, 50, "axis")
+    drawing.line(0, level, 200, level, "chance")
+    return _inline(drawing, "bars")
+
+
+def _inline(drawing: Drawing, class_: str) -> str:
+    from imindex.retrieval.report.figures.svg import coordinate, tag
+
+    return tag(
+        "svg",
+        "".join(drawing.parts),
+        viewBox=f"0 0 {coordinate(drawing.width)} {coordinate(drawing.height)}",
+        width=float(drawing.width),
+        height=float(drawing.height),
+        class_=class_,
+        aria_hidden="true",
+    )

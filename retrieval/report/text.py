@@ -1,0 +1,173 @@
+"""The sentences of a report: the answer, what a figure shows, and what limits it; plain, and no more than was found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from imindex.retrieval.evidence.findings import (
+    BY_WORK,
+    CANNOT_TELL,
+    IMITATED,
+    NAME_MATTERS,
+    NEARER,
+    NOT_SHOWN,
+    NOT_TESTED,
+)
+
+ADJUSTED = {"holm": "Holm", "bh": "Benjamini-Hochberg", "by": "Benjamini-Yekutieli"}
+DASH = "–"
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+MEANING = {
+    IMITATED: "Asked for by name, the release makes pictures nearer to this artist's works than for invented names, "
+    "and nearer than those it makes for other artists' names; both after correction for the number of artists.",
+    NAME_MATTERS: "The name brings the pictures nearer to this artist's works than invented names do; that it is this "
+    "artist rather than another is not shown.",
+    NEARER: "The pictures are nearer to this artist's works than those for other names; without invented names as a "
+    "reference it is not known whether the name itself makes the difference.",
+    BY_WORK: "Nearer than works drawn from all artists: a test that calls too often, because works of one hand are "
+    "alike.",
+    NOT_SHOWN: "The data do not show imitation. That is not a finding that there is none.",
+    CANNOT_TELL: "This encoder does not reliably tell the artist's works from those of others, so by it nothing can be "
+    "said, whatever the figures.",
+    NOT_TESTED: "Too few works or imitations, or no set of the same design (as many pictures of each prompt) to "
+    "compare them with.",
+}
+"""What each finding says, in the report's own words."""
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A figure, or a dash where there is none."""
+    return DASH if value is None else f"{value:.{digits}f}".replace("-", "−")
+
+
+def percent(value: float | None, digits: int = 0) -> str:
+    """A share in per cent; what is neither none nor all is never rounded to 0 or 100 %."""
+    if value is None:
+        return DASH
+    if value < 0:
+        return f"−{percent(-value, digits)}"
+    shown, least = 100 * value, 10.0**-digits
+    if 0 < shown <= least / 2:
+        return f"< {least:g} %"
+    if 100 - least / 2 <= shown < 100:
+        return f"> {100 - least:g} %"
+    return f"{shown:.{digits}f} %"
+
+
+def signed(value: float | None, digits: int = 3) -> str:
+    """A change, with its sign."""
+    return DASH if value is None else f"{value:+.{digits}f}".replace("-", "−")
+
+
+def points(value: float | None) -> str:
+    """A change of a share, in percentage points."""
+    return DASH if value is None else f"{signed(100 * value, 1)} points"
+
+
+def p_value(p: float | None) -> str:
+    """Three digits after the point, else a power of ten; never 0."""
+    if p is None:
+        return DASH
+    if p < 1e-300:
+        return "< 10⁻³⁰⁰"
+    if p >= 0.001:
+        return f"{p:.3f}"
+    digits, _, power = f"{p:.1e}".partition("e")
+    return f"{digits} × 10{str(int(power)).translate(_SUPERSCRIPT)}"
+
+
+def span(low: float | None, high: float | None, digits: int = 2) -> str:
+    """An interval."""
+    return DASH if low is None or high is None else f"{number(low, digits)} to {number(high, digits)}"
+
+
+def percent_span(low: float | None, high: float | None, digits: int = 0) -> str:
+    """An interval of shares."""
+    if low is None or high is None:
+        return DASH
+    first, last = percent(low, digits), percent(high, digits)
+    return f"{first.removesuffix(' %')} to {last}"
+
+
+def count(n: int, noun: str, plural: str = "") -> str:
+    """A number and what is counted."""
+    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
+
+
+def listed(words: Sequence[str], most: int = 12, separator: str = ", ") -> str:
+    """Words in a sentence; of many only the first, and how many more."""
+    shown = list(words[:most])
+    if len(words) > most:
+        return f"{separator.join(shown)} and {len(words) - most} more"
+    return " and ".join([separator.join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+
+
+def answer(release: str, results: Sequence[Mapping[str, Any]], agreement: Mapping[str, Any] | None) -> str:
+    """Two sentences on a release: what was found of how many artists, and how large and sure it is.
+
+    Parameters
+    ----------
+    release : str
+    results : sequence of mapping
+        Of this release, an entry for each encoder; the first one answers.
+    agreement : mapping or None
+        Of this release.
+    """
+    one = results[0]["summary"]
+    if one["level"] is None:
+        tested = "nothing was tested"
+    else:
+        tested = f"level {percent(one['level'])} after {ADJUSTED[one['adjust']]}"
+    first = (
+        f"{release}: of {count(one['n_artists'], 'artist')}, {_findings(one['findings'])} "
+        f"(encoder {results[0]['encoder']}, {tested})."
+    )
+    parts = []
+    if one["accuracy"] is not None:
+        inside = [_interval(percent_span(one["accuracy_low"], one["accuracy_high"], 1), one)]
+        inside.append(f"guessing {percent(one['accuracy_chance'], 1)}")
+        parts.append(
+            f"{percent(one['accuracy'], 1)} of an artist's imitations are named as that artist "
+            f"({'; '.join(text for text in inside if text)})"
+        )
+    if one["auc"] is not None:
+        inside = [_interval(span(one["auc_low"], one["auc_high"]), one), "0.50 without imitation"]
+        parts.append(
+            "an own imitation is nearer to a work than one made for another name with probability "
+            f"{number(one['auc'])} ({'; '.join(text for text in inside if text)})"
+        )
+    unjudged = any(one["findings"].get(label) for label in (CANNOT_TELL, NOT_TESTED))
+    whom = "all artists, those included who could not be judged" if unjudged else "artists"
+    second = f"On average over {whom}, {', and '.join(parts)}" if parts else ""
+    if agreement and agreement["n_judged"] and parts:
+        second += (
+            f"; the {len(agreement['encoders'])} encoders agree on {agreement['n_agree']} of the "
+            f"{count(agreement['n_judged'], 'artist')} that all of them can judge"
+        )
+    return f"{first} {second}." if second else first
+
+
+def _interval(text: str, summary: Mapping[str, Any]) -> str:
+    level = summary["confidence_level"]
+    return "" if text == DASH or level is None else f"{percent(level)} interval {text}"
+
+
+def _findings(found: Mapping[str, int]) -> str:
+    def said(label: str, one: str, many: str = "") -> str:
+        n = found.get(label, 0)
+        return "" if not n else (one if n == 1 else many or one).format(n=n)
+
+    judged = sum(found.get(label, 0) for label in (IMITATED, NAME_MATTERS, NEARER, BY_WORK, NOT_SHOWN))
+    named = not (found.get(NEARER) or found.get(BY_WORK))
+    parts = [
+        said(IMITATED, "{n} is found imitated", "{n} are found imitated")
+        or ("none is found imitated" if judged and named else ""),
+        said(NEARER, "for {n} the pictures are nearer than for other artists"),
+        said(BY_WORK, "for {n} the pictures are nearer than to pooled works"),
+        said(NAME_MATTERS, "for {n} the name matters, though not this artist rather than another"),
+        said(NOT_SHOWN, "for {n} no imitation is shown"),
+        said(CANNOT_TELL, "{n} cannot be judged by this encoder"),
+        said(NOT_TESTED, "{n} could not be tested"),
+    ]
+    return listed([part for part in parts if part], separator="; ")

@@ -1,0 +1,181 @@
+"""Nearest neighbours of a query, exact, over arrays.
+
+FAISS finds the candidates; their scores are then computed without rounding (`retrieval.vectors.similarity`), so that
+the order is exact and ties break by row number, whatever machine or device found them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from imindex.retrieval.vectors.blocks import Float16, Float64, Int64, blocks
+from imindex.retrieval.vectors.checks import check_pair
+
+Bool = npt.NDArray[np.bool_]
+
+_MARGIN = 16
+_BEST_BYTES = 2**26
+"""Of candidates that are scored exactly at a time."""
+_ROUNDING = 1e-4
+"""More than the scores of a searcher in fp32, or of fp16 vectors on a GPU, can be off."""
+
+
+class Searcher(Protocol):
+    """What finds candidates, such as `imindex.indexer.ann.exact.ExactSearcher`."""
+
+    def search(
+        self, queries: npt.NDArray[np.float32], k: int, *, among: Bool | None = None
+    ) -> tuple[npt.NDArray[np.float32], Int64]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """The nearest rows of Q queries, nearest first; `k` may be less than asked for, where fewer rows are.
+
+    Attributes
+    ----------
+    rows : ndarray, shape (Q, k), int64
+    scores : ndarray, shape (Q, k), float64
+        Exact cosines.
+    """
+
+    rows: Int64
+    scores: Float64
+
+
+def nearest(
+    searcher: Searcher,
+    vectors: npt.ArrayLike,
+    queries: npt.ArrayLike,
+    *,
+    k: int = 10,
+    among: Bool | None = None,
+) -> Neighbours:
+    """Find the k nearest rows of each query.
+
+    Parameters
+    ----------
+    searcher : Searcher
+        Over all of `vectors`.
+    vectors : array_like, shape (n, d), float16, unit norm
+    queries : array_like, shape (Q, d), float16, unit norm
+    k : int
+        At least 1.
+    among : ndarray, shape (n,), bool, optional
+        Search these rows only.
+
+    Returns
+    -------
+    Neighbours
+        Equal scores in the order of the rows.
+
+    Raises
+    ------
+    ValueError
+        Not float16 unit vectors of one dimension; vectors that are not finite, where that is noticed; k below 1.
+
+    Notes
+    -----
+    A searcher's scores are rounded, and it breaks ties as it likes. So more than k candidates are fetched, and
+    more again until the last of them is further than the k-th by more than the rounding.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> class Brute:
+    ...     def search(self, queries, k, *, among=None):
+    ...         scores = queries @ table.T.astype(np.float32)
+    ...         rows = np.argsort(-scores, axis=1)[:, :k]
+    ...         return np.take_along_axis(scores, rows, 1), rows
+    >>> table = np.array([[1, 0], [0, 1], [0.6, 0.8], [0, 1]], np.float16)
+    >>> found = nearest(Brute(), table, table[1:2], k=3)
+    >>> found.rows.tolist(), found.scores.round(2).tolist()
+    ([[1, 3, 2]], [[1.0, 1.0, 0.8]])
+    """
+    table = np.asarray(vectors)
+    asked, _ = check_pair(queries, table[:0], ("queries", "vectors"))
+    if k < 1:
+        raise ValueError(f"k is {k}. Ask for at least one neighbour.")
+    n_allowed = len(table) if among is None else int(np.count_nonzero(among))
+    k = min(k, n_allowed)
+    rows = np.empty((len(asked), k), np.int64)
+    scores = np.empty((len(asked), k))
+    pending = np.arange(len(asked)) if k else np.arange(0)
+    fetch = k + _MARGIN
+    while len(pending):
+        fetch = min(fetch, n_allowed)
+        rough, candidates = searcher.search(asked[pending].astype(np.float32), fetch, among=among)
+        if candidates.min(initial=0) < 0:
+            raise ValueError(
+                "Some of the vectors are not finite, so they have no neighbours. `imindex verify` checks the index; "
+                "encode their pictures again."
+            )
+        in_question = rough >= rough[:, k - 1, None] - _ROUNDING
+        settled = (fetch == n_allowed) | ~in_question[:, -1]
+        for some in blocks(int(settled.sum()), fetch * asked.shape[1], _BEST_BYTES):
+            those = pending[settled][some]
+            n = int(np.count_nonzero(in_question[settled][some].any(axis=0)))
+            rows[those], scores[those] = _best(table, asked[those], candidates[settled][some, :n], k)
+        pending = pending[~settled]
+        fetch *= 4
+    return Neighbours(rows, scores)
+
+
+def _best(table: Float16, queries: Float16, candidates: Int64, k: int) -> tuple[Int64, Float64]:
+    """Rows and exact scores of the k best of each query's candidates, (q, k) each.
+
+    Any product in float64 is exact, see `similarities`.
+    """
+    ordered = np.sort(candidates, axis=1)
+    wanted, place = np.unique(ordered, return_inverse=True)
+    asked, near = check_pair(queries, table[wanted], ("queries", "vectors"))
+    wide = near.astype(np.float64)[place.reshape(ordered.shape)]
+    exact = np.matmul(wide, asked.astype(np.float64)[:, :, None])[:, :, 0]
+    first = np.argsort(-exact, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(ordered, first, 1), np.take_along_axis(exact, first, 1)
+
+
+@dataclass(frozen=True)
+class ArtistVotes:
+    """An artist among a query's neighbours: how many of them, and the nearest one's cosine."""
+
+    artist: int
+    votes: int
+    best: float
+
+
+def vote(neighbours: Neighbours, artist_of: npt.NDArray[np.int32]) -> list[list[ArtistVotes]]:
+    """Sum up each query's neighbours by artist: most votes first, then the nearest, then the artist's number.
+
+    Parameters
+    ----------
+    neighbours : Neighbours
+    artist_of : ndarray, shape (n,), integers
+        The artist of every row; -1 for none, which has no vote.
+
+    Returns
+    -------
+    list, for each query, of ArtistVotes
+    """
+    return [
+        _votes(artist_of[rows].tolist(), scores.tolist())
+        for rows, scores in zip(neighbours.rows, neighbours.scores, strict=True)
+    ]
+
+
+def _votes(artists: Sequence[int], scores: Sequence[float]) -> list[ArtistVotes]:
+    named = [(artist, score) for artist, score in zip(artists, scores, strict=True) if artist >= 0]
+    votes = [
+        ArtistVotes(
+            artist,
+            sum(other == artist for other, _ in named),
+            max(score for other, score in named if other == artist),
+        )
+        for artist in {artist for artist, _ in named}
+    ]
+    return sorted(votes, key=lambda v: (-v.votes, -v.best, v.artist))

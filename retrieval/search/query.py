@@ -1,0 +1,201 @@
+"""A picture or a text -> its nearest pictures and artists in an index."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.schema import KINDS
+from imindex.indexer.decode.limits import Limits
+from imindex.indexer.store.index import Index
+from imindex.retrieval.search.attribution import attribute
+from imindex.retrieval.search.nearest import Neighbours, nearest, vote
+from imindex.retrieval.vectors.blocks import Float16, Float64, Int64
+from imindex.retrieval.vectors.select import artist_mask
+
+
+def ask(  # noqa: PLR0913
+    path: Path,
+    pictures: Sequence[Path],
+    texts: Sequence[str],
+    *,
+    k: int = 10,
+    collections: Sequence[str] = (),
+    artists: Sequence[str] = (),
+    confidence_level: float = 0.95,
+    encoder: Mapping[str, Any] | None = None,
+    exact: bool = False,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Encode pictures and texts as the index was, and find their neighbours of each kind.
+
+    Parameters
+    ----------
+    path : Path
+        The index.
+    pictures : sequence of Path
+    texts : sequence of str
+    k : int
+        Neighbours of each kind.
+    collections, artists : sequence of str
+        Search these only.
+    confidence_level : float
+        Of the set of artists whose works a picture does not stand out among.
+    encoder : mapping, optional
+        model, pretrained, device: where the index's encoder is, and computes, now.
+    exact : bool
+        Search exactly, also where the index has an approximate one (`imindex optimize`). Texts always are: recall
+        is measured on pictures, and texts lie elsewhere.
+    limits : Limits
+        Pictures that ask for more are rejected.
+
+    Returns
+    -------
+    answers : list of dict
+        One for each query, with its neighbours and artists by kind (JSON-ready). Where some of the neighbours may be
+        missing, `approximate` has the kind of index and the recall@10 that was measured: of searches in all rows, or
+        the lower one of that and of searches in a tenth of them.
+    rejected : dict
+        Pictures that could not be read, with the reason.
+
+    Raises
+    ------
+    ImindexError
+        No such index, collection or artist; the encoder is not there, or not that of the index.
+    """
+    from imindex.indexer.encoders.load import load_as
+
+    with Index(path) as index:
+        masks = _masks(index, collections, artists)
+        loaded = load_as(index.encoder, **(encoder or {}))
+        queries, vectors, digests, rejected = _encode(loaded, pictures, texts, limits)
+        answers: list[dict[str, Any]] = [{"query": name, "kinds": {}} for name in queries]
+        if not queries:
+            return answers, rejected
+        if "works" in masks:
+            for answer, vector, digest in zip(answers, vectors, digests, strict=False):  # pictures come first
+                answer["attribution"] = attribute(index, vector, digest, masks["works"], confidence_level)
+        search = _Search(index, len(digests), str(loaded.device), exact)
+        columns = {name: index.column(name) for name in ("artist", "collection")}
+        for kind, among in masks.items():
+            found, said = search.nearest(vectors, k, among)
+            for answer, rows, scores, votes, how in zip(
+                answers, found.rows, found.scores, vote(found, columns["artist"]), said, strict=True
+            ):
+                answer["kinds"][kind] = how | {
+                    "pictures": _neighbours(index, columns, rows, scores),
+                    "artists": [
+                        {"artist": index.artists[v.artist], "votes": v.votes, "best": v.best} for v in votes
+                    ],
+                }
+        return answers, rejected
+
+
+class _Search:
+    """Exact for texts, and for pictures where the index has nothing quicker or the user wants it."""
+
+    def __init__(self, index: Index, n_pictures: int, device: str, exact: bool):
+        from imindex.indexer.ann.approximate import stored
+        from imindex.indexer.ann.exact import ExactSearcher
+
+        self._vectors, self._n_pictures = index.vectors, n_pictures
+        self._quick = None if exact or not n_pictures else stored(index)
+        self._exact = ExactSearcher(index.vectors, device)
+
+    def nearest(
+        self, queries: Float16, k: int, among: np.ndarray[Any, Any]
+    ) -> tuple[Neighbours, list[dict[str, Any]]]:
+        """The neighbours, and for each query what is to be said of a search that was not exact."""
+        if self._quick is None:
+            return nearest(self._exact, self._vectors, queries, k=k, among=among), [{} for _ in queries]
+        searcher, record = self._quick
+        before = searcher.approximate_queries
+        first = nearest(searcher, self._vectors, queries[: self._n_pictures], k=k, among=among)
+        last = nearest(self._exact, self._vectors, queries[self._n_pictures :], k=k, among=among)
+        found = Neighbours(
+            np.concatenate([first.rows, last.rows]), np.concatenate([first.scores, last.scores])
+        )
+        said: list[dict[str, Any]] = [{} for _ in queries]
+        if searcher.approximate_queries > before:
+            recall = record.recall if among.all() else min(record.recall, record.recall_among)
+            how = {"kind": record.kind, "recall": recall, "recall_queries": record.n_queries}
+            said[: self._n_pictures] = [{"approximate": how} for _ in range(self._n_pictures)]
+        return found, said
+
+
+def _masks(
+    index: Index, collections: Sequence[str], artists: Sequence[str]
+) -> dict[str, np.ndarray[Any, Any]]:
+    """For each kind that is left to search, which rows."""
+    names = {c.name for c in index.collections}
+    missing = [name for name in collections if name not in names]
+    if missing:
+        raise ImindexError(
+            f"{index.path} has no collection {', '.join(missing)}. It has {', '.join(sorted(names))}."
+        )
+    allowed = np.array([not collections or c.name in collections for c in index.collections], dtype=np.bool_)
+    kinds = np.array([KINDS.index(c.kind) for c in index.collections], dtype=np.int64)
+    collection = index.column("collection")
+    chosen = allowed[collection] if index.n else np.zeros(0, np.bool_)
+    if artists:
+        chosen &= artist_mask(index, artists)
+    masks = (
+        {kind: chosen & (kinds[collection] == number) for number, kind in enumerate(KINDS)} if index.n else {}
+    )
+    masks = {kind: mask for kind, mask in masks.items() if mask.any()}
+    if not masks:
+        raise ImindexError(f"{index.path} has no pictures that meet --collection and --artist together.")
+    return masks
+
+
+def _encode(
+    encoder: Any, pictures: Sequence[Path], texts: Sequence[str], limits: Limits
+) -> tuple[list[str], Float16, list[bytes], dict[str, str]]:
+    import torch
+
+    from imindex.indexer.core.errors import BadPicture
+    from imindex.indexer.decode.pool import picture_of
+    from imindex.indexer.sources.local import read_bytes
+
+    names: list[str] = []
+    pixels = []
+    digests = []
+    rejected: dict[str, str] = {}
+    for picture in pictures:
+        try:
+            data = read_bytes(str(picture))
+            pixels.append(picture_of(data, encoder.preprocess, limits).pixels)
+            digests.append(hashlib.sha256(data).digest())
+            names.append(str(picture))
+        except BadPicture as error:
+            rejected[str(picture)] = str(error)
+        except OSError as error:
+            rejected[str(picture)] = error.strerror or str(error)
+    vectors = [encoder.encode_images(torch.stack(pixels))] if pixels else []
+    vectors += [encoder.encode_texts(texts)] if texts else []
+    stacked = np.concatenate(vectors) if vectors else np.empty((0, encoder.dim), np.float16)
+    return [*names, *(f'"{text}"' for text in texts)], stacked, digests, rejected
+
+
+def _neighbours(
+    index: Index, columns: Mapping[str, Any], rows: Int64, scores: Float64
+) -> list[dict[str, Any]]:
+    artists, collections = columns["artist"][rows].tolist(), columns["collection"][rows].tolist()
+    paths, prompts = (index.text_at(name, rows) for name in ("path", "prompt"))
+    return [
+        {
+            "rank": place + 1,
+            "row": int(rows[place]),
+            "cosine": float(scores[place]),
+            "artist": index.artists[artists[place]] if artists[place] >= 0 else "",
+            "collection": index.collections[collections[place]].name,
+            "path": paths[place],
+            "prompt": prompts[place],
+        }
+        for place in range(len(rows))
+    ]

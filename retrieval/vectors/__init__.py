@@ -1,0 +1,1 @@
+"""Exact arithmetic over arrays of unit vectors."""

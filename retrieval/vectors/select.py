@@ -1,0 +1,128 @@
+"""An open index -> the arrays that classification and matching take."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.store.index import Index
+from imindex.retrieval.vectors.blocks import Float16, Int64
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """Some rows of an index, in the order of the rows.
+
+    Attributes
+    ----------
+    rows : ndarray, shape (n,), int64
+    vectors : ndarray, shape (n, d), float16
+    artist : ndarray, shape (n,), int64
+        Number in `Index.artists`; -1 for nobody.
+    """
+
+    rows: Int64
+    vectors: Float16
+    artist: Int64
+
+    def of(self, artists: Sequence[int]) -> Pictures:
+        """Those by one of `artists`."""
+        return self._at(np.isin(self.artist, artists))
+
+    def without(self, artists: Sequence[int]) -> Pictures:
+        """Those by nobody of `artists`."""
+        return self._at(~np.isin(self.artist, artists))
+
+    def _at(self, kept: npt.NDArray[np.bool_]) -> Pictures:
+        return Pictures(self.rows[kept], self.vectors[kept], self.artist[kept])
+
+
+def distinct(chosen: Pictures) -> tuple[Pictures, int]:
+    """Leave each picture in once for each artist, and count the repetitions.
+
+    The same bytes, and nearly always the same pixels, have the same vector. A picture that lies there twenty times is
+    one picture: taken for twenty it would make a set, or an artist's works, look as if they agreed.
+    """
+    if not len(chosen.rows):
+        return chosen, 0
+    keyed = np.concatenate(
+        [
+            chosen.artist.astype("<i8")[:, None].view(np.uint8),
+            np.ascontiguousarray(chosen.vectors).view(np.uint8),
+        ],
+        axis=1,
+    )
+    first = np.sort(np.unique(keyed, axis=0, return_index=True)[1])
+    kept = Pictures(chosen.rows[first], chosen.vectors[first], chosen.artist[first])
+    return kept, len(chosen.rows) - len(first)
+
+
+def pictures(index: Index, *kinds: str, collections: Sequence[str] = ()) -> Pictures:
+    """Return the pictures of some kinds; with `collections`, of these only.
+
+    Raises
+    ------
+    ImindexError
+        There are none.
+    """
+    numbers = [
+        number
+        for number, c in enumerate(index.collections)
+        if c.kind in kinds and (not collections or c.name in collections)
+    ]
+    rows = np.flatnonzero(np.isin(index.column("collection"), numbers))
+    if not len(rows):
+        raise ImindexError(
+            f"{index.path} holds no {kinds[0]}{' of ' + ', '.join(collections) if collections else ''}. "
+            f"Add some: `imindex build {kinds[0]}/ -i {index.path}`."
+        )
+    return Pictures(rows, np.asarray(index.vectors[rows]), index.column("artist")[rows].astype(np.int64))
+
+
+def release(index: Index, name: str | None, kinds: Sequence[str] = ("imitations",)) -> tuple[str, str]:
+    """Return name and kind of the collection that was meant: the one named, or the only release there is.
+
+    Raises
+    ------
+    ImindexError
+        No such collection, or several releases and none named.
+    """
+    names = [(c.name, c.kind) for c in index.collections if c.kind in kinds]
+    listed = ", ".join(sorted(c for c, _ in names)) or "none"
+    if name is not None:
+        for kind in kinds:  # a name may stand for collections of several kinds: the first kind is meant
+            if (name, kind) in names:
+                return name, kind
+        raise ImindexError(f"{index.path} has no collection {name} of {' or '.join(kinds)}. It has {listed}.")
+    releases = [found for found in names if found[1] == "imitations"]
+    if len(releases) == 1:
+        return releases[0]
+    if not releases:
+        raise ImindexError(
+            f"{index.path} holds no imitations. Add a release: `imindex build imitations/ -i {index.path}`."
+        )
+    listed = ", ".join(sorted(c for c, _ in releases))
+    raise ImindexError(f"{index.path} holds several releases: {listed}. Choose one with --collection.")
+
+
+def artist_mask(index: Index, names: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Mark the rows of these artists.
+
+    Raises
+    ------
+    ImindexError
+        An artist whom the index does not have.
+    """
+    names = [unicodedata.normalize("NFC", name) for name in names]
+    missing = [name for name in names if name not in index.artists]
+    if missing:
+        raise ImindexError(
+            f"{index.path} has no artist {', '.join(missing)}. See `imindex info --artists -i {index.path}`."
+        )
+    wanted = [number for number, artist in enumerate(index.artists) if artist in names]
+    return np.isin(index.column("artist"), wanted)

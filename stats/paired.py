@@ -1,0 +1,358 @@
+"""Two releases on the same artists: did the figures change, and by how much at most?
+
+Over artists the unit is the artist: one paired difference each, new release minus base. Within one artist the unit
+is the imitation, or the pair of imitations that share prompt and seed. Higher figures mean more imitation.
+`imindex.stats.equivalence` has the tests that two releases are alike.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from imindex.stats.equivalence import TIE, check_level, finite
+from imindex.stats.equivalence import MarginTest as MarginTest
+from imindex.stats.equivalence import non_inferior as non_inferior
+from imindex.stats.equivalence import tost as tost
+from imindex.stats.intervals import Interval, bca_interval
+from imindex.stats.resampling import draw_weights
+from imindex.stats.set_scores import Float64, Rng
+
+ALTERNATIVES = ("two-sided", "less", "greater")
+_BLOCK = 2**22
+
+
+@dataclass(frozen=True, eq=False)
+class SignFlipTest:
+    """What `sign_flip_test` found.
+
+    Attributes
+    ----------
+    statistic : float
+        Mean of the differences.
+    pvalue : float
+    null_distribution : ndarray, shape (n_resamples,)
+        The mean under random signs; under all sign vectors, the true one included, where `exact`.
+    exact : bool
+    n : int
+        Differences.
+    alternative : str
+    """
+
+    statistic: float
+    pvalue: float
+    null_distribution: Float64
+    exact: bool
+    n: int
+    alternative: str
+
+
+def sign_flip_test(
+    differences: npt.ArrayLike, *, alternative: str = "two-sided", n_resamples: int = 9999, rng: Rng = None
+) -> SignFlipTest:
+    """Test whether paired differences lie to one side of 0, by flipping their signs.
+
+    Parameters
+    ----------
+    differences : array_like, shape (A,)
+        New minus base, one for each artist.
+    alternative : {"two-sided", "less", "greater"}
+        "greater": the new release imitates more.
+    n_resamples : int
+        Random sign vectors. All 2**A are gone through where they are no more than n_resamples + 1.
+    rng : Generator or int, optional
+
+    Returns
+    -------
+    SignFlipTest
+
+    Raises
+    ------
+    ValueError
+        No differences, or one that is not finite.
+
+    Notes
+    -----
+    Fisher 1935, The Design of Experiments, section 21. Assumed: if the releases do not differ, each artist's
+    difference is as likely with the other sign, independently of the other artists'. Exact p: count / 2**A, the true
+    signs included, so never below 1 / 2**A, or 2 / 2**A if two-sided. Else (b + 1) / (B + 1) (Phipson & Smyth 2010).
+    Ties, up to rounding, count against the finding.
+
+    Examples
+    --------
+    >>> found = sign_flip_test([0.1, 0.3, 0.2, 0.4])
+    >>> found.statistic, found.pvalue * 2**4, found.exact
+    (0.25, 2.0, True)
+    """
+    values = finite(differences, "differences")
+    _check(alternative, n_resamples)
+    n = len(values)
+    exact = 2**n <= n_resamples + 1
+    if exact:
+        sums = np.zeros(1)
+        for value in values:
+            sums = np.concatenate([sums + value, sums - value])
+    else:
+        random = np.random.default_rng(rng)
+        sums = np.empty(n_resamples)
+        for some in _blocks(n_resamples, n):
+            kept = random.integers(0, 2, (some.stop - some.start, n), dtype=np.int8)
+            sums[some] = 2 * (kept @ values) - values.sum()
+    null, observed, tie = sums / n, float(values.mean()), TIE * float(np.abs(values).mean())
+    # The null is symmetric, so for two sides sizes are compared.
+    p = (
+        _pvalue(np.abs(null), abs(observed), tie, "greater", exact)
+        if alternative == "two-sided"
+        else _pvalue(null, observed, tie, alternative, exact)
+    )
+    return SignFlipTest(observed, p, null, exact, n, alternative)
+
+
+@dataclass(frozen=True, eq=False)
+class PairedDifference:
+    """What `paired_difference` found.
+
+    Attributes
+    ----------
+    estimate : float
+        Mean over artists of new minus base.
+    standard_error : float
+        Standard deviation of the resampled means. NaN with one artist.
+    interval : Interval
+        BCa. NaN with one artist; of no width where all differences are equal.
+    pvalue : float
+        Of the sign-flip test.
+    exact : bool
+        Whether the test went through all sign vectors.
+    n_artists : int
+    n_left_out : int
+        Artists with NaN under either release.
+    differences : ndarray, shape (n_artists,), float64
+    alternative : str
+        Of the test; the interval always has two sides.
+    confidence_level : float
+    """
+
+    estimate: float
+    standard_error: float
+    interval: Interval
+    pvalue: float
+    exact: bool
+    n_artists: int
+    n_left_out: int
+    differences: Float64
+    alternative: str
+    confidence_level: float
+
+
+def paired_difference(
+    base: npt.ArrayLike,
+    new: npt.ArrayLike,
+    *,
+    alternative: str = "two-sided",
+    confidence_level: float = 0.95,
+    n_resamples: int = 9999,
+    rng: Rng = None,
+) -> PairedDifference:
+    """Estimate and test the mean difference between two releases over the same artists.
+
+    Parameters
+    ----------
+    base, new : array_like, shape (A,)
+        A figure of each artist under each release, such as its AUC. Artists with NaN in either are left out.
+    alternative : {"two-sided", "less", "greater"}
+    confidence_level : float
+    n_resamples : int
+        For the interval and for the test.
+    rng : Generator or int, optional
+
+    Returns
+    -------
+    PairedDifference
+
+    Raises
+    ------
+    ValueError
+        Shapes differ, no artist has a figure under both releases, or a figure is infinite.
+
+    Notes
+    -----
+    Artists are drawn with replacement; BCa as Efron & Tibshirani 1993, chapter 14 (`scipy.stats.bootstrap`).
+    Assumed: these artists stand for all artists that might have been asked about. With fewer than about 10 the
+    interval is too narrow. The p-value is that of `sign_flip_test`.
+
+    Examples
+    --------
+    >>> base = np.array([0.5, 0.6, 0.7, np.nan, 0.5])
+    >>> found = paired_difference(base, base + [0.1, 0.2, 0.1, 0.1, 0.2], rng=1)
+    >>> round(found.estimate, 3), found.n_artists, found.n_left_out, found.pvalue
+    (0.15, 4, 1, 0.125)
+    """
+    old, changed = np.asarray(base, dtype=np.float64), np.asarray(new, dtype=np.float64)
+    if old.ndim != 1 or old.shape != changed.shape:
+        raise ValueError(
+            f"base and new: expected one figure an artist, the same artists in both, not the shapes {old.shape} "
+            f"and {changed.shape}."
+        )
+    kept = ~(np.isnan(old) | np.isnan(changed))
+    if not kept.any():
+        raise ValueError("No artist has a figure under both releases. Audit both on the same artists.")
+    finite(np.concatenate([old[kept], changed[kept]]), "base and new")
+    check_level(confidence_level)
+    values = changed[kept] - old[kept]
+    random, n, estimate = np.random.default_rng(rng), len(values), float(values.mean())
+    test = sign_flip_test(values, alternative=alternative, n_resamples=n_resamples, rng=random)
+    error, interval = np.nan, Interval(np.nan, np.nan)
+    if n > 1:
+        means = np.concatenate(
+            [draw_weights(n, b.stop - b.start, random) @ values for b in _blocks(n_resamples, n)]
+        )
+        means /= n
+        without = (values.sum() - values) / (n - 1)
+        error = float(means.std(ddof=1)) if n_resamples > 1 else np.nan
+        interval = bca_interval(estimate, means, (without,), (1 - confidence_level) / 2)
+    return PairedDifference(
+        estimate=estimate,
+        standard_error=error,
+        interval=interval,
+        pvalue=test.pvalue,
+        exact=test.exact,
+        n_artists=n,
+        n_left_out=len(kept) - n,
+        differences=values,
+        alternative=alternative,
+        confidence_level=confidence_level,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class ExchangeTest:
+    """What `exchange_test` found.
+
+    Attributes
+    ----------
+    statistic : float
+        Mean of new minus mean of base.
+    pvalue : float
+    null_distribution : ndarray, shape (n_resamples,)
+        The statistic under other labels; under all of them, the true ones included, where `exact`.
+    exact : bool
+    n_base, n_new : int
+    paired : bool
+    alternative : str
+    """
+
+    statistic: float
+    pvalue: float
+    null_distribution: Float64
+    exact: bool
+    n_base: int
+    n_new: int
+    paired: bool
+    alternative: str
+
+
+def exchange_test(
+    base: npt.ArrayLike,
+    new: npt.ArrayLike,
+    *,
+    alternative: str = "two-sided",
+    pairs: bool = False,
+    n_resamples: int = 9999,
+    rng: Rng = None,
+) -> ExchangeTest:
+    """Test, for one artist, whether the imitations of two releases score alike.
+
+    Parameters
+    ----------
+    base : array_like, shape (n,)
+        Score of each imitation under the base release: its mean rank percentile over the artist's works, 1 nearest.
+    new : array_like, shape (m,)
+        The same under the new release, ranked among the same other imitations.
+    alternative : {"two-sided", "less", "greater"}
+        "greater": the new release imitates this artist more.
+    pairs : bool
+        Imitation i of both releases has the same prompt and seed: releases are exchanged within pairs only.
+    n_resamples : int
+        Random labels. All are gone through where they are no more than n_resamples + 1.
+    rng : Generator or int, optional
+
+    Returns
+    -------
+    ExchangeTest
+
+    Raises
+    ------
+    ValueError
+        A release without imitations, a score that is not finite, or pairs of unequal number.
+
+    Notes
+    -----
+    Assumed: if the releases do not differ for this artist, an imitation is as likely from either, independently of
+    the others. Imitations of one prompt resemble each other: without `pairs`, average the seeds of each prompt
+    first. p is exact, or (b + 1) / (B + 1); two-sided it is twice the smaller of both sides, as in
+    `scipy.stats.permutation_test`. Ties, up to rounding, count against the finding.
+
+    Examples
+    --------
+    >>> found = exchange_test([0.1, 0.2, 0.3], [0.7, 0.8, 0.9], alternative="greater")
+    >>> round(found.statistic, 3), found.pvalue * 20
+    (0.6, 1.0)
+    """
+    old, changed = finite(base, "base"), finite(new, "new")
+    _check(alternative, n_resamples)
+    n, m = len(old), len(changed)
+    if pairs:
+        if n != m:
+            raise ValueError(
+                f"pairs: base has {n} imitations and new {m}. Pass those with prompt and seed in both."
+            )
+        flip = sign_flip_test(changed - old, alternative=alternative, n_resamples=n_resamples, rng=rng)
+        return ExchangeTest(
+            flip.statistic, flip.pvalue, flip.null_distribution, flip.exact, n, m, True, alternative
+        )
+    pooled = np.concatenate([old, changed])
+    pooled -= pooled.mean()  # then the sums of both releases are opposite
+    total, n_labels = pooled.sum(), math.comb(n + m, m)
+    exact = n_labels <= n_resamples + 1
+    sums = np.empty(n_labels if exact else n_resamples)
+    if exact:
+        labels = itertools.combinations(range(n + m), m)
+        for some in _blocks(n_labels, m):
+            picked = list(itertools.islice(labels, some.stop - some.start))
+            sums[some] = pooled[np.array(picked)].sum(axis=1)
+    else:
+        random = np.random.default_rng(rng)
+        is_new = np.repeat([0.0, 1.0], [n, m])
+        for some in _blocks(n_resamples, n + m):
+            drawn = random.permuted(np.broadcast_to(is_new, (some.stop - some.start, n + m)), axis=1)
+            sums[some] = drawn @ pooled
+    null = sums / m - (total - sums) / n
+    observed = float(changed.mean() - old.mean())
+    tie = TIE * max(float(np.abs(old).max()), float(np.abs(changed).max()))
+    p = _pvalue(null, observed, tie, alternative, exact)
+    return ExchangeTest(observed, p, null, exact, n, m, False, alternative)
+
+
+def _pvalue(null: Float64, observed: float, tie: float, alternative: str, exact: bool) -> float:
+    greater = int(np.count_nonzero(null >= observed - tie))
+    less = int(np.count_nonzero(null <= observed + tie))
+    both = min(2 * min(greater, less), len(null)) if exact else 2 * min(greater, less) + 1
+    reached = {"greater": greater, "less": less, "two-sided": both}[alternative]
+    return reached / len(null) if exact else min(1.0, (reached + 1) / (len(null) + 1))
+
+
+def _blocks(n_resamples: int, width: int) -> list[slice]:
+    step = max(1, _BLOCK // width)
+    return [slice(start, min(start + step, n_resamples)) for start in range(0, n_resamples, step)]
+
+
+def _check(alternative: str, n_resamples: int) -> None:
+    if alternative not in ALTERNATIVES:
+        raise ValueError(f"alternative is {alternative!r}. Pass one of {', '.join(ALTERNATIVES)}.")
+    if n_resamples < 1:
+        raise ValueError(f"n_resamples is {n_resamples}. Draw at least one.")
