@@ -10,27 +10,27 @@ __version__ = "0.1.0"
 
 COMMANDS = {
     "build": ("imindex.indexer.cli.build", "Encode pictures into an index, each once."),
-    "info": ("imindex.indexer.cli.build", "Say what an index holds and how it came to be."),
-    "remove": ("imindex.indexer.cli.build", "Take pictures out of an index for good."),
+    "info": ("imindex.indexer.cli.info", "Say what an index holds and how it came to be."),
+    "remove": ("imindex.indexer.cli.remove", "Take pictures out of an index for good."),
     "optimize": (
         "imindex.indexer.cli.optimize",
         "Make queries of a large index quicker, at a stated recall.",
     ),
-    "export": ("imindex.indexer.cli.build", "Write an index as NumPy and Parquet files."),
+    "export": ("imindex.indexer.cli.export", "Write an index as NumPy and Parquet files."),
     "generate": ("imindex.indexer.cli.generate", "Ask a diffusion model for pictures in artists' names."),
     "query": ("imindex.retrieval.cli.query", "Find the nearest pictures and artists."),
-    "classify": ("imindex.retrieval.cli.query", "Name the artist of each imitation, zero-shot."),
-    "match": ("imindex.retrieval.cli.query", "Rank the imitations by every work, exactly."),
+    "classify": ("imindex.retrieval.cli.classify", "Name the artist of each imitation, zero-shot."),
+    "match": ("imindex.retrieval.cli.match", "Rank the imitations by every work, exactly."),
     "compare": (
         "imindex.retrieval.cli.compare",
-        "Compare two releases, artist by artist, and fail on a condition.",
+        "Compare two releases artist by artist; fail on a condition.",
     ),
     "audit": ("imindex.retrieval.cli.audit", "Audit releases by a written plan, from prompts to report."),
     "verify": (
         "imindex.retrieval.cli.verify",
-        "Check that an index, its pictures or an audit are what was written.",
+        "Check that an index, its pictures or an audit are unchanged.",
     ),
-    "seal": ("imindex.retrieval.cli.verify", "Write down what an index is, to be signed or time-stamped."),
+    "seal": ("imindex.retrieval.cli.seal", "Write a manifest of an index, to be signed or time-stamped."),
     "migrate": ("imindex.indexer.cli.migrate", "Bring an index of an older format version up to date."),
     "power": (
         "imindex.retrieval.cli.power",
@@ -67,7 +67,3 @@ class LazyGroup(click.Group):
 @click.version_option(__version__, prog_name="imindex")
 def main() -> None:
     """Measure how well a generative image model imitates named artists, and say how sure one may be."""
-
-
-if __name__ == "__main__":
-    main()

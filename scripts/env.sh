@@ -24,4 +24,7 @@ if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$wanted" ]; then
         ${lock[@]+"${lock[@]}"} --editable ".$extra"
     printf '%s' "$wanted" > "$stamp"
 fi
-export PATH="$venv/bin:$PATH"
+# The checkout under the name of the package, whatever its folder is called: mypy looks there.
+mkdir -p "$venv/src"
+ln -sfn "$PWD" "$venv/src/imindex"
+export MYPYPATH="$venv/src" PATH="$venv/bin:$PATH"

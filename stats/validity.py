@@ -90,10 +90,10 @@ def gap_bootstrap(
 
     Notes
     -----
-    `gap` is that of `retrieval.match.discrimination.discrimination_gap`. A resample draws the works of the artist and of its rivals
-    with replacement. Pairs of two copies of one work are no pairs within the artist (their cosine is 1); resamples
-    of one work only are left out. Percentile interval, Efron & Tibshirani 1993, chapter 13. The largest of several
-    medians varies upwards, so gaps of resamples lie a little low: the error is on the side of "not told apart".
+    `gap` is that of `retrieval.match.discrimination.discrimination_gap`. A resample draws the works of the artist and
+    of its rivals with replacement. Pairs of two copies of one work are no pairs within the artist (their cosine is 1);
+    resamples of one work only are left out. Percentile interval, Efron & Tibshirani 1993, chapter 13. The largest of
+    several medians varies upwards, so gaps of resamples lie a little low: the error is on the side of "not told apart".
 
     Medians are weighted: similarities are sorted once, and the weight of a pair is the product of how often either
     work was drawn. Each artist's draws are shared by all gaps in which it has a part.

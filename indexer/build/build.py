@@ -17,20 +17,20 @@ from pathlib import Path
 
 import numpy as np
 
-from imindex.indexer.core.schema import require_same
-from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.system.atomic import clear_leftovers, real_file
-from imindex.indexer.build.scan import Finds, Found
-from imindex.indexer.encoders.lazy import LazyEncoder
-from imindex.indexer.decode.limits import Limits
-from imindex.indexer.build.merge import Merged, merge
 from imindex.indexer.build.checkpoint import Batch, Parts
-from imindex.indexer.core.provenance import entry
+from imindex.indexer.build.merge import Merged, merge
 from imindex.indexer.build.reader import NO_DIGEST, Read, read_all
+from imindex.indexer.build.scan import Finds, Found
 from imindex.indexer.build.unchanged import Known, Seen
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.provenance import entry
+from imindex.indexer.core.schema import require_same
+from imindex.indexer.decode.limits import Limits
+from imindex.indexer.encoders.lazy import LazyEncoder
 from imindex.indexer.sources.item import Item
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.writer import write
+from imindex.indexer.system.atomic import clear_leftovers, real_file
 
 COMMIT_SECONDS = 5.0
 

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.core.digest import canonical_json
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.system.atomic import flush_folder, make_folder, put_in_place
 from imindex.indexer.system.locks import Held, Lock
 

@@ -16,16 +16,30 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from imindex.indexer.core.schema import ITEM_DTYPES, NO_STAMP, NOBODY, Collection, Columns, Contents, EncoderInfo, Stamp, digests_of, item_columns, reject_columns, stamp_rows, without_rows
-from imindex.indexer.core.digest import STREAM_ROWS
-from imindex.indexer.build.scan import Finds, Found
-from imindex.indexer.build.row_keys import Key, Names, Paths
 from imindex.indexer.build.checkpoint import Parts
-from imindex.indexer.core.provenance import now, program
 from imindex.indexer.build.reader import NO_DIGEST
-from imindex.indexer.sources.local import UNLISTED
+from imindex.indexer.build.row_keys import Key, Names, Paths
+from imindex.indexer.build.scan import Finds, Found
+from imindex.indexer.core.digest import STREAM_ROWS
 from imindex.indexer.core.paths import StoredPaths
+from imindex.indexer.core.provenance import now, program
+from imindex.indexer.core.schema import (
+    ITEM_DTYPES,
+    NO_STAMP,
+    NOBODY,
+    Collection,
+    Columns,
+    Contents,
+    EncoderInfo,
+    Stamp,
+    digests_of,
+    item_columns,
+    reject_columns,
+    stamp_rows,
+    without_rows,
+)
 from imindex.indexer.sources.item import Item
+from imindex.indexer.sources.local import UNLISTED
 from imindex.indexer.store.index import Index
 
 

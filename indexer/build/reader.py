@@ -7,27 +7,23 @@ for ever, run in processes of their own (`imindex.indexer.decode.pool`).
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
 import threading
 from collections import deque
 from collections.abc import Callable, Container, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imindex.indexer.core.schema import NO_STAMP, Stamp
-from imindex.indexer.decode.pool import Decoders, shared
 from imindex.indexer.core.errors import BadPicture
-from imindex.indexer.decode.limits import MAX_BYTES, Limits
-from imindex.indexer.system.cpu import processors
-from imindex.indexer.sources.local import stamp_of
+from imindex.indexer.core.schema import NO_STAMP, Stamp
+from imindex.indexer.decode.limits import Limits
+from imindex.indexer.decode.pool import Decoders
 from imindex.indexer.sources.item import Item
 from imindex.indexer.sources.local import _read_file
+from imindex.indexer.system.cpu import processors
 
 if TYPE_CHECKING:
-    from imindex.indexer.decode.preprocess import Picture, Preprocess
+    from imindex.indexer.decode.preprocess import Picture
 
 NO_DIGEST = bytes(32)
 """Stands for the SHA-256 of a file that could not be read at all."""
@@ -135,18 +131,8 @@ def _read(
 
 
 def decode(data: bytes, preprocess: Mapping[str, Any], decoders: Decoders) -> Picture:
-    """Decode a picture and bring it to the encoder's size: `indexer.decode.preprocess.decode`, loaded when first needed."""
+    """Decode a picture and bring it to the encoder's size: `preprocess.decode`, loaded at the first call."""
     from imindex.indexer.decode import preprocess as images
 
     settings = images.Preprocess.from_open_clip(preprocess)
     return images.decode(data, settings, limits=decoders.limits, elsewhere=decoders)
-
-
-
-
-
-
-
-
-
-

@@ -7,7 +7,6 @@ can change and keep its stamp. What has no stamp, or another one, is read.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -15,21 +14,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from imindex.indexer.core.schema import NO_STAMP, NOBODY, Stamp, Stamps, digests_of
 from imindex.indexer.build.checkpoint import Parts
-from imindex.indexer.sources.item import Item
-from imindex.indexer.store.index import Index
 from imindex.indexer.core.paths import StoredPaths
+from imindex.indexer.core.schema import NO_STAMP, NOBODY, Stamp, Stamps, digests_of
+from imindex.indexer.sources.item import Item
 from imindex.indexer.sources.local import _stamp
-
-
-
-
-
-
-
-
-
+from imindex.indexer.store.index import Index
 
 
 class Known:

@@ -73,8 +73,8 @@ class Decoders:
         Raises
         ------
         BadPicture
-            With the reason: of `indexer.decode.pillow.read`, or that the decoder crashed, twice and in a process of its own, or
-            took too long.
+            With the reason: that of `pillow.read`, or that the decoder crashed twice (once in a process of its
+            own), or that it took too long.
         ImindexError
             No process can be started.
         """

@@ -24,7 +24,7 @@ from imindex.indexer.decode.preprocess import decode
 from imindex.indexer.demo import artists
 from imindex.indexer.doctor.index import search
 from imindex.indexer.doctor.machine import FAULT, OK, WARNING, Check, tried
-from imindex.indexer.encoders import open_clip as encoders
+from imindex.indexer.encoders import load as encoders
 from imindex.indexer.encoders.model_names import DEMO
 from imindex.indexer.encoders.multi_device import ManyEncoders
 from imindex.indexer.encoders.open_clip import Encoder

@@ -10,7 +10,6 @@ import importlib.metadata
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,20 +23,13 @@ import numpy.typing as npt
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.system.atomic import put_in_place
-from imindex.indexer.system.locks import alone
+from imindex.indexer.system.child_process import python
+from imindex.indexer.system.locks import Held, Lock, alone
 
 OK, WARNING, FAULT = "ok", "warning", "fault"
 FAISS_PACKAGES = ("faiss", "faiss-cpu", "faiss-gpu", "faiss-gpu-cu11", "faiss-gpu-cu12", "faiss-gpu-cu13")
 GIB = 2**30
-_LOCKED_ELSEWHERE = """
-import sys
-from pathlib import Path
-from imindex.indexer.system.locks import Held, Lock
-try:
-    Lock(Path(sys.argv[1])).acquire()
-except Held:
-    sys.exit(3)
-"""
+_LOCKED = 3
 
 
 @dataclass(frozen=True)
@@ -274,11 +266,16 @@ def file_system(folder: Path) -> Check:
 
 def _locks_others_out(path: Path) -> bool:
     """By another process, for locks of network file systems may hold between processes only."""
-    with alone(path, "{by}"):
-        other = subprocess.run(
-            [sys.executable, "-c", _LOCKED_ELSEWHERE, path], capture_output=True, check=False
-        )
-    return other.returncode == 3
+    with alone(path, "{by}"), python("imindex.indexer.doctor.machine:try_lock", str(path)) as other:
+        return other.wait() == _LOCKED
+
+
+def try_lock(path: str) -> None:
+    """Exit with status 3 if another process holds the lock at `path`."""
+    try:
+        Lock(Path(path)).acquire()
+    except Held:
+        sys.exit(_LOCKED)
 
 
 def _installed(names: Iterable[str]) -> dict[str, str]:

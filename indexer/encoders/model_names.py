@@ -26,7 +26,7 @@ def absolute(model: str) -> str:
 def as_open_clip_name(model: str, pretrained: str | None) -> Iterator[tuple[str, str | None]]:
     """Translate what the user said to what open_clip takes; a JSON file becomes a temporary local-dir."""
     if model == DEMO:
-        yield f"local-dir:{Path(__file__).parent / 'demo' / 'clip'}", None
+        yield f"local-dir:{Path(__file__).parents[1] / 'demo' / 'clip'}", None
     elif model.endswith(".json"):
         with tempfile.TemporaryDirectory(prefix="imindex-") as folder:
             _local_dir(Path(model), pretrained, Path(folder))

@@ -272,10 +272,8 @@ def _plain(value: Any) -> Any:
 
 def versions() -> dict[str, str]:
     """Of what makes the pictures."""
-    from imindex import __version__
-
-    found = {"imindex": __version__}
-    for name in ("diffusers", "torch", "transformers"):
+    found = {}
+    for name in ("imindex", "diffusers", "torch", "transformers"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

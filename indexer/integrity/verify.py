@@ -1,6 +1,6 @@
 """Is an index what was written? Every digest anew, a block at a time, and whether its parts agree with each other.
 
-Memory does not grow with the file. What is found is a list of faults; `indexer.integrity.verify_pictures` asks the pictures.
+Memory does not grow with the file. The result is a list of faults. `verify_pictures` reads the pictures themselves.
 """
 
 from __future__ import annotations

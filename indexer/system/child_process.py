@@ -15,11 +15,15 @@ from pathlib import Path
 from typing import Any
 
 _CODE = """
-import json, sys
+import json, sys, types
 sys.path[:] = json.loads(sys.argv[1])
-module, _, function = sys.argv[2].partition(":")
-getattr(__import__(module, fromlist=["_"]), function)(*sys.argv[3:])
+sys.modules["imindex"] = package = types.ModuleType("imindex")
+package.__path__ = [sys.argv[2]]
+module, _, function = sys.argv[3].partition(":")
+getattr(__import__(module, fromlist=["_"]), function)(*sys.argv[4:])
 """
+# The package is handed over by its folder: a checkout may have any name, and an editable install is on no path.
+# Its `__init__`, which imports the command line, is not run.
 _PIECE = 2**16
 
 
@@ -44,11 +48,11 @@ def start(
     OSError
         It cannot be started.
     """
-    package = str(Path(__file__).parents[1])
+    package = str(Path(__file__).parents[2])
     # The paths of this process and no others: not the current folder, which may be a stranger's.
-    paths = [package, *(path for path in sys.path if path not in ("", package))]
+    paths = [path for path in sys.path if path]
     return subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _CODE, json.dumps(paths), function, *arguments],
+        [sys.executable, "-I", "-S", "-c", _CODE, json.dumps(paths), package, function, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

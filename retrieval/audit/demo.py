@@ -184,11 +184,10 @@ def _painter(artist: str, seed: int) -> Callable[[Path], None]:
 
 def _command(*words: object) -> None:
     """Show a command and run it."""
-    import imindex
-
     line = [str(word) for word in words]
     click.secho(f"$ {clean(shlex.join(['imindex', *line]))}", bold=True)
-    imindex.main(line, standalone_mode=False)
+    imindex = click.get_current_context().find_root().command
+    imindex.main(line, "imindex", standalone_mode=False)
     click.echo()
 
 

@@ -39,8 +39,8 @@ def compare_reports(
     Returns
     -------
     dict
-        As `retrieval.compare.releases.compare`; artists have figures and changes, but neither intervals nor p, which need the
-        index. Figures over all artists are complete: their unit is the artist.
+        As `releases.compare`, but artists have neither intervals nor p-values: those need the index. Figures
+        over all artists are complete: their unit is the artist.
 
     Raises
     ------

@@ -42,7 +42,7 @@ MMD_RESAMPLES = 999
 
 
 def match_evidence(
-    index: Index, scores: SetScores, works: Pictures, imitations: Pictures, testing: Testing = Testing()
+    index: Index, scores: SetScores, works: Pictures, imitations: Pictures, testing: Testing
 ) -> dict[str, Any]:
     """Test every artist, and all together.
 

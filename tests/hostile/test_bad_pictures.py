@@ -20,14 +20,15 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from imindex.indexer.build import reader
 from imindex.indexer.build.build import BuildReport, build
 from imindex.indexer.core.errors import BadPicture
 from imindex.indexer.core.schema import NO_STAMP
 from imindex.indexer.decode import pillow as rgb
 from imindex.indexer.decode.limits import MAX_BYTES, Limits
 from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.sources import local
 from imindex.indexer.sources.find import find
+from imindex.indexer.sources.local import read_bytes
 from imindex.indexer.store.index import Index
 from tests.support.builds import Counting
 from tests.support.pictures import encoded, picture, png16
@@ -300,7 +301,7 @@ def test_a_pipe_that_takes_the_place_of_a_file_is_not_waited_for(
     monkeypatch.setattr(Path, "stat", lambda *_, **__: looked)  # what was there a moment ago
     began = time.monotonic()
     with pytest.raises(BadPicture, match="not a regular file"):
-        reader.read_bytes(str(pipe))
+        read_bytes(str(pipe))
     assert time.monotonic() - began < 5
 
 
@@ -310,20 +311,20 @@ def test_a_file_that_grows_is_read_to_a_bound_and_has_no_stamp(
     path = tmp_path / "a.png"
     path.write_bytes(PNG)
     os.utime(path, (time.time() - 3600,) * 2)
-    assert reader._read_file(str(path)) == (PNG, (len(PNG), path.stat().st_mtime_ns, path.stat().st_ino))
-    real = reader._refuse_others
+    assert local._read_file(str(path)) == (PNG, (len(PNG), path.stat().st_mtime_ns, path.stat().st_ino))
+    real = local._refuse_others
 
     def grow(name: str, status: os.stat_result) -> None:
         real(name, status)
         with path.open("ab") as file:
             file.write(b"more")
 
-    monkeypatch.setattr(reader, "_refuse_others", grow)
-    data, stamp = reader._read_file(str(path))
+    monkeypatch.setattr(local, "_refuse_others", grow)
+    data, stamp = local._read_file(str(path))
     assert data == PNG + b"more" * 2 and stamp == NO_STAMP
-    monkeypatch.setattr(reader, "MAX_BYTES", len(data) + 9)
+    monkeypatch.setattr(local, "MAX_BYTES", len(data) + 9)
     with pytest.raises(BadPicture, match="bytes are more than the limit"):
-        reader._read_file(str(path)), reader._read_file(str(path))
+        local._read_file(str(path)), local._read_file(str(path))
 
 
 def test_a_folder_where_a_manifest_names_a_file(

@@ -20,7 +20,7 @@ from imindex.indexer.doctor import encoder as doctor_encoder
 from imindex.indexer.doctor import index as doctor_index
 from imindex.indexer.doctor import machine as doctor
 from imindex.indexer.doctor.machine import FAULT, OK, WARNING
-from imindex.indexer.encoders import open_clip as encoder
+from imindex.indexer.encoders import precision as precisions
 from imindex.indexer.encoders.load import load
 from imindex.indexer.encoders.multi_device import ManyEncoders
 from imindex.indexer.encoders.open_clip import Encoder
@@ -146,7 +146,7 @@ def test_two_distributions_of_faiss_are_a_fault(monkeypatch: pytest.MonkeyPatch)
 def test_what_auto_means_is_said_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for computes, precision in ((True, "bf16"), (False, "fp32")):
-        monkeypatch.setattr(encoder, "_cpu_computes_bf16", lambda computes=computes: computes)
+        monkeypatch.setattr(precisions, "_cpu_computes_bf16", lambda computes=computes: computes)
         check = doctor.device_meant("auto")
         assert f"precision auto is {precision}" in check.said and check.figures["precision"] == precision
     monkeypatch.setattr(doctor, "_driver_there", lambda: True)

@@ -19,10 +19,10 @@ import torch
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import require_same
-from imindex.indexer.encoders import open_clip as module
+from imindex.indexer.encoders import precision as precisions
 from imindex.indexer.encoders.load import load, load_as
 from imindex.indexer.encoders.open_clip import Encoder, weights_digest
-from imindex.indexer.encoders.precision import default_batch_size
+from imindex.indexer.encoders.precision import _cpu_computes_bf16, default_batch_size
 from tests.support.models import TINY, save_model
 from tests.support.pictures import picture
 
@@ -338,7 +338,7 @@ def test_devices_and_precisions_by_name(folder: Path, monkeypatch: pytest.Monkey
             quick(f"local-dir:{folder}", device=name)
     assert default_batch_size("auto") == default_batch_size("cpu") == 32
     for computes, expected in ((True, "bf16"), (False, "fp32")):
-        monkeypatch.setattr(module, "_cpu_computes_bf16", lambda computes=computes: computes)
+        monkeypatch.setattr(precisions, "_cpu_computes_bf16", lambda computes=computes: computes)
         assert quick(f"local-dir:{folder}", device="auto", precision="auto").info.precision == expected
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(ImindexError, match=r"--device cuda:2: this machine has 2 CUDA devices"):
@@ -347,7 +347,7 @@ def test_devices_and_precisions_by_name(folder: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/cpuinfo")
 def test_whether_a_cpu_computes_in_bf16_is_read_from_its_flags(monkeypatch: pytest.MonkeyPatch) -> None:
-    computes_bf16 = inspect.unwrap(module._cpu_computes_bf16)  # also where the tests force an answer
+    computes_bf16 = inspect.unwrap(_cpu_computes_bf16)  # also where the tests force an answer
     for flags in ("flags : sse avx512_bf16 fma", "amx_bf16", "Features : asimd bf16"):
         monkeypatch.setattr(Path, "read_text", lambda *_, flags=flags, **__: flags)
         assert computes_bf16()

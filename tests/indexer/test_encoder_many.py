@@ -11,9 +11,10 @@ import torch
 
 from imindex.indexer.build.build import build
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.encoders import load as loading
 from imindex.indexer.encoders import open_clip as module
 from imindex.indexer.encoders.lazy import LazyEncoder
-from imindex.indexer.encoders.load import load
+from imindex.indexer.encoders.load import _put, load
 from imindex.indexer.encoders.multi_device import ManyEncoders
 from imindex.indexer.encoders.open_clip import Encoder
 from imindex.indexer.encoders.precision import default_batch_size
@@ -126,7 +127,7 @@ def test_names_of_several_devices(tiny_model: str, monkeypatch: pytest.MonkeyPat
 
 
 def test_load_puts_a_replica_on_each_device(tiny_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "torch_devices", lambda _: [torch.device("cpu"), torch.device("cpu")])
+    monkeypatch.setattr(loading, "torch_devices", lambda _: [torch.device("cpu"), torch.device("cpu")])
     many = load(tiny_model, device="two", precision="fp32", batch_size=9)
     assert isinstance(many, ManyEncoders) and [r.batch_size for r in many.replicas] == [5, 5]
     first, second = (replica._model for replica in many.replicas)
@@ -168,4 +169,4 @@ def test_channels_come_last_and_a_full_device_is_told(
 
     monkeypatch.setattr(torch.nn.Module, "to", full)
     with pytest.raises(ImindexError, match=r"cuda:1 has not enough memory for the weights\. Free it"):
-        module._put(torch.nn.Linear(1, 1), torch.device("cuda:1"))
+        _put(torch.nn.Linear(1, 1), torch.device("cuda:1"))

@@ -14,6 +14,7 @@ from imindex.indexer.build import reader
 from imindex.indexer.build import unchanged as seen
 from imindex.indexer.build.build import build
 from imindex.indexer.build.scan import Finds, Found
+from imindex.indexer.core.paths import stored_path
 from imindex.indexer.core.schema import NO_STAMP
 from imindex.indexer.encoders.open_clip import Encoder
 from imindex.indexer.sources.find import find
@@ -177,7 +178,7 @@ def test_an_index_without_stamps_is_read_as_before(
 )
 def test_stored_paths_are_the_same_one_by_one(path: str, tmp_path: Path) -> None:
     many = seen.StoredPaths(tmp_path)
-    assert many(path) == many(path) == seen.stored_path(path, tmp_path)
+    assert many(path) == many(path) == stored_path(path, tmp_path)
 
 
 def test_inodes_of_64_bits_and_times_beyond_all_measure(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
-from imindex.indexer.core import schema as contents
+from imindex.indexer.core import digest
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.provenance import entry
 from imindex.indexer.core.schema import Collection, Contents, item_columns, reject_columns
@@ -109,7 +109,7 @@ def test_vectors_lie_in_one_piece_and_are_mapped_in_place(path: Path) -> None:
 def test_many_rows_in_many_blocks_are_the_same_however_they_arrive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(contents, "BLOCK_ROWS", 10)
+    monkeypatch.setattr(digest, "BLOCK_ROWS", 10)
     monkeypatch.setattr(store, "STREAM_ROWS", 7)
     what = example(items=item_columns([row(i, i % 3, 0) for i in range(33)]))
     table = vectors(33)

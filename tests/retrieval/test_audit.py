@@ -13,7 +13,6 @@ from typing import Any
 import jsonschema
 import pytest
 
-import imindex.retrieval.report.report
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.system.locks import alone
 from imindex.retrieval.audit.audit import Outcome, audit
@@ -22,6 +21,7 @@ from imindex.retrieval.audit.run import Run, Show
 from tests.support.audits import change, draw, run_plan
 from tests.support.commands import run
 from tests.support.pipelines import save_pipeline
+from tests.support.places import ROOT
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -65,9 +65,7 @@ def test_the_whole_way_and_once_more(finished: tuple[Path, Outcome], copied: Pat
     assert {path.suffix for path in outcome.files} == {".html", ".json", ".csv"}
     written = json.loads((root / "audit/report.json").read_text())
     assert written["digest"] == report["digest"]
-    schema = json.loads(
-        (Path(imindex.retrieval.report.report.__file__).parent / "report.schema.json").read_text()
-    )
+    schema = json.loads((ROOT / "retrieval" / "report.schema.json").read_text())
     jsonschema.Draft202012Validator(schema).validate(written)
     assert identity(run_plan(copied)) == identity(outcome)  # elsewhere, from the start
 
@@ -139,7 +137,7 @@ def test_what_is_done_is_not_done_again(finished: tuple[Path, Outcome], monkeypa
         raise AssertionError("computed again")
 
     for name in ("classify_release", "match_release", "gallery", "copies"):
-        monkeypatch.setattr(f"imindex.retrieval.audit.audit.{name}", never)
+        monkeypatch.setattr(f"imindex.retrieval.audit.assess.{name}", never)
     recorder = Recorder()
     assert identity(run_plan(root, recorder)) == identity(outcome)
     assert not any(recorder.new.values())

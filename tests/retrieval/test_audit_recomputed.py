@@ -336,7 +336,7 @@ def test_on_seventy_designers(tmp_path: Path) -> None:
     write(tmp_path, "held-out", [{"path": path, "artist": asked[name], "prompt": f"{k}", "seed": k}
                                  for name in made for k, path in enumerate(made[name][:N_MADE])])  # fmt: skip
     found = audited(
-        tmp_path, {"demo": Path(indexer.__file__).parent / "demo" / "clip"},
+        tmp_path, {"demo": ROOT / "indexer" / "demo" / "clip"},
         {"held-out": sorted(set(asked.values()) - set(made))}, tested,
         tests='level = 0.05\nadjust = "holm"', works="works.jsonl", fail_if=("accuracy > 0.2", "significant > 46"),
     )  # fmt: skip

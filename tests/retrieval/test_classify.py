@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, top_k_accuracy_score
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 
-from imindex.retrieval.classify import classify as module
+from imindex.retrieval.classify import by_works
 from imindex.retrieval.classify.by_name import average_templates, label_scores_by_name
 from imindex.retrieval.classify.by_works import knn_scores, prototype_scores
 from imindex.retrieval.classify.classify import classify
@@ -354,7 +354,7 @@ def test_blocks_change_no_bit(seed, limit):
     )
     expected = knn_scores(images, works, artist, 4, exclude=exclude)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "BLOCK_BYTES", limit)
+        patch.setattr(by_works, "BLOCK_BYTES", limit)
         assert (knn_scores(images, works, artist, 4, exclude=exclude) == expected).all()
 
 

@@ -24,9 +24,10 @@ from imindex.retrieval.report import page as report_page
 from imindex.retrieval.report.figures.svg import shown
 from imindex.retrieval.report.page import page
 from imindex.retrieval.report.report import assemble, digest, table, write
+from tests.support.places import ROOT
 from tests.support.report_sample import HOSTILE, NAMED, STRONG, TEMPLATES, WEAK, enlarged, shared_raw
 
-SCHEMA = json.loads((Path(report_page.__file__).parent / "report.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads((ROOT / "retrieval" / "report.schema.json").read_text(encoding="utf-8"))
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 

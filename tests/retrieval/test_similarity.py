@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata
 
 from imindex.retrieval.vectors import similarity as sim
+from imindex.retrieval.vectors.checks import check_artists, check_vectors
+from imindex.retrieval.vectors.exact_sums import mean, unit_means
+from imindex.retrieval.vectors.row_ranks import nearest_in_rows, ranks_in_rows
 
 SEEDS = st.integers(0, 2**32 - 1)
 relaxed = settings(deadline=None, max_examples=40)
@@ -116,10 +119,10 @@ def test_norms_are_checked_within_a_hundredth():
     for norm, fine in ((0.9912, True), (1.0088, True), (0.989, False), (1.011, False)):
         x = np.array([[norm, 0]], np.float16)
         if fine:
-            sim.check_vectors(x, "x")
+            check_vectors(x, "x")
         else:
             with pytest.raises(ValueError, match="x: row 0 has norm"):
-                sim.check_vectors(x, "x")
+                check_vectors(x, "x")
 
 
 def test_refuses_vectors_of_two_encoders():
@@ -141,7 +144,7 @@ def test_refuses_vectors_of_two_encoders():
 )
 def test_artist_numbers_are_checked(artists, n_artists, message):
     with pytest.raises(ValueError, match=message):
-        sim.check_artists(artists, 3, n_artists, "work_artist")
+        check_artists(artists, 3, n_artists, "work_artist")
 
 
 @relaxed
@@ -164,7 +167,7 @@ def test_unit_means_are_the_nearest_float16_of_the_true_direction():
     getcontext().prec = 50
     rng = np.random.default_rng(4)
     vectors = unit(rng, 7, 200, 6.0).astype(float)
-    got = sim.unit_means(vectors.sum(axis=0, keepdims=True), np.array([7]), str)
+    got = unit_means(vectors.sum(axis=0, keepdims=True), np.array([7]), str)
     sums = [sum((Decimal(x) for x in column), Decimal(0)) for column in vectors.T.tolist()]
     norm = sum((x * x for x in sums), Decimal(0)).sqrt()
     # struct rounds to float16 by itself; nothing here is within 1e-16 of a tie between two float16.
@@ -174,12 +177,12 @@ def test_unit_means_are_the_nearest_float16_of_the_true_direction():
 
 def test_the_mean_of_one_vector_is_that_vector():
     x = unit(np.random.default_rng(5), 50, 64) * np.float16(1.005)  # not to be normalised once more
-    assert (sim.unit_means(x.astype(float), np.ones(50, int), str) == x).all()
+    assert (unit_means(x.astype(float), np.ones(50, int), str) == x).all()
 
 
 def test_vectors_that_cancel_out_have_no_mean():
     with pytest.raises(ValueError, match=r"artist 1: the 2 vectors cancel out.*this encoder"):
-        sim.unit_means(np.array([[1.0, 0.0], [0.0, 0.0]]), np.array([2, 2]), "artist {}".format)
+        unit_means(np.array([[1.0, 0.0], [0.0, 0.0]]), np.array([2, 2]), "artist {}".format)
 
 
 @relaxed
@@ -187,8 +190,8 @@ def test_vectors_that_cancel_out_have_no_mean():
 def test_mean_is_the_rounded_mean_in_any_order(values, seed):
     array = np.array(values)
     exact = sum(map(Fraction, values), Fraction(0)) / len(values)
-    assert sim.mean(array) == pytest.approx(float(exact), rel=1e-15, abs=1e-300)
-    assert sim.mean(np.random.default_rng(seed).permutation(array)) == sim.mean(array)
+    assert mean(array) == pytest.approx(float(exact), rel=1e-15, abs=1e-300)
+    assert mean(np.random.default_rng(seed).permutation(array)) == mean(array)
 
 
 @relaxed
@@ -197,15 +200,15 @@ def test_mean_is_the_rounded_mean_in_any_order(values, seed):
 )
 def test_ranks_are_those_of_scipy(seed, n, m, values, dtype):
     scores = np.random.default_rng(seed).integers(-values, values, (n, m)).astype(dtype)
-    rank, midrank = sim.ranks_in_rows(scores)
+    rank, midrank = ranks_in_rows(scores)
     assert (rank == rankdata(-scores, "max", axis=1)).all()
     assert (midrank == 2 * rankdata(scores, "average", axis=1)).all()
 
 
 def test_ranks_without_any_tie_and_with_minus_infinity():
     scores = np.random.default_rng(6).permuted(np.arange(300.0).reshape(3, 100), axis=1)
-    assert (sim.ranks_in_rows(scores)[0] == rankdata(-scores, axis=1)).all()
-    assert sim.ranks_in_rows(np.array([[-np.inf, 0.0, -np.inf, -0.0]]))[0].tolist() == [[4, 2, 4, 2]]
+    assert (ranks_in_rows(scores)[0] == rankdata(-scores, axis=1)).all()
+    assert ranks_in_rows(np.array([[-np.inf, 0.0, -np.inf, -0.0]]))[0].tolist() == [[4, 2, 4, 2]]
 
 
 @relaxed
@@ -214,6 +217,6 @@ def test_nearest_are_the_first_of_a_stable_sort(seed, m, k):
     scores = np.random.default_rng(seed).integers(0, 5, (4, m)).astype(float)
     scores[scores == 0] = -np.inf
     k = min(k, m)
-    for row, marked in zip(scores.tolist(), sim.nearest_in_rows(scores, k), strict=True):
+    for row, marked in zip(scores.tolist(), nearest_in_rows(scores, k), strict=True):
         first = sorted(range(m), key=lambda i, row=row: -row[i])[:k]
         assert np.flatnonzero(marked).tolist() == sorted(i for i in first if row[i] > -math.inf)

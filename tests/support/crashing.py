@@ -33,8 +33,8 @@ def serve() -> None:
 
     torch.set_num_threads(1)
     import imindex
-    from imindex.indexer.ann import exact as ann  # noqa: F401
-    from imindex.indexer.build import build  # noqa: F401
+    from imindex.indexer.ann import exact  # noqa: F401
+    from imindex.indexer.build import build
     from imindex.indexer.encoders import open_clip as encoder  # noqa: F401
     from imindex.indexer.generate import resolve_model as generate_find  # noqa: F401
     from imindex.indexer.maintain import optimize, remove  # noqa: F401

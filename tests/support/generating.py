@@ -1,4 +1,4 @@
-"""What the tests of `indexer.generate.generate` share: tiny pipelines loaded once, a release to ask for, what came of it."""
+"""Helpers for tests of `indexer.generate`: tiny pipelines loaded once, a release to ask for, and what it made."""
 
 from __future__ import annotations
 

@@ -206,8 +206,8 @@ def fuzz(
     files: list[Path], numbers: Iterator[int], keep: Path | None, seconds: float
 ) -> tuple[Counter[str], list[dict[str, Any]]]:
     """Read mutants of the files in turn until the numbers or the time are used up."""
-    for module in ("ann", "ann_search", "describe", "store", "verify"):  # before the forks
-        importlib.import_module(f"indexer.{module}")
+    for module in ("ann.exact", "ann.approximate", "maintain.summary", "store.index", "integrity.verify"):
+        importlib.import_module(f"imindex.indexer.{module}")  # before the forks
 
     began, counts, finds = time.monotonic(), Counter[str](), []
     data = [(whole := file.read_bytes(), ann_of(file), checksums.blocks(whole)) for file in files]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import os
 
-from imindex.indexer.encoders import open_clip as encoder
+from imindex.indexer.encoders import precision as precisions
 
 VARIABLE = "IMINDEX_PRECISION_AUTO"
 CHOICES = ("bf16", "fp32")
@@ -38,8 +38,8 @@ def force(precision: str | None = None) -> None:
         raise ValueError(f"{VARIABLE} is {precision!r}. Use one of {', '.join(CHOICES)}.")
     os.environ[VARIABLE] = precision
 
-    @functools.wraps(encoder._cpu_computes_bf16)  # inspect.unwrap() finds the real one
+    @functools.wraps(precisions._cpu_computes_bf16)  # inspect.unwrap() finds the real one
     def computes_bf16() -> bool:
         return precision == "bf16"
 
-    encoder._cpu_computes_bf16 = computes_bf16
+    precisions._cpu_computes_bf16 = computes_bf16

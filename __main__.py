@@ -1,0 +1,5 @@
+"""`python -m imindex`."""
+
+from imindex import main
+
+main(prog_name="imindex")
