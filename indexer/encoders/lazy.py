@@ -84,7 +84,7 @@ def encoder_for(
     ImindexError
         The encoder cannot be loaded, or is not that of the index.
     """
-    size = batch_size or (lambda: _encoders().default_batch_size(device))
+    size = batch_size or (lambda: _precision().default_batch_size(device))
     how: dict[str, Any] = {"device": device, "batch_size": batch_size}
     if not path.exists():
         named = model or _encoders().DEFAULT_MODEL
@@ -109,6 +109,13 @@ def encoder_for(
 
 def _encoders() -> Any:
     """The module that imports torch and open_clip."""
-    from imindex.indexer.encoders import open_clip as encoder
+    from imindex.indexer.encoders import load
 
-    return encoder
+    return load
+
+
+def _precision() -> Any:
+    """The module of defaults, which imports torch."""
+    from imindex.indexer.encoders import precision
+
+    return precision

@@ -40,7 +40,7 @@ class ConditionType(click.ParamType):  # type: ignore[type-arg]
             self.fail(clean(str(error)), param, ctx)
 
 
-@click.command(short_help="Compare two releases, artist by artist, and fail on a condition.")
+@click.command(short_help="Compare two releases artist by artist; fail on a condition.")
 @click.argument("base")
 @click.argument("new")
 @click.option(

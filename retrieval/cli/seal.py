@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 from imindex.retrieval.cli.verify import _bar
 
 
-@click.command(short_help="Write down what an index is, to be signed or time-stamped.")
+@click.command(short_help="Write a manifest of an index, to be signed or time-stamped.")
 @index_option
 @click.option(
     "--plan", type=click.Path(path_type=Path, dir_okay=False),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _LISTED = 20
 
 
-@click.command(short_help="Check that an index, its pictures or an audit are what was written.")
+@click.command(short_help="Check that an index, its pictures or an audit are unchanged.")
 @index_option
 @click.option("--pictures", is_flag=True, help="Read every original, and compare its SHA-256.")
 @click.option(
