@@ -59,7 +59,7 @@ def describe(index: Index) -> dict[str, Any]:
     }
 
 
-def search_in_words(ann: Mapping[str, Any]) -> str:
+def describe_search(ann: Mapping[str, Any]) -> str:
     """The attributes of /ann (and its size) -> a line: kind, measured recall, parameters, size."""
     version = f"FAISS {ann.get('faiss-version', 'of an unknown version')}"
     if not is_approximate(ann):
