@@ -19,7 +19,7 @@ from imindex.indexer.core.schema import NO_STAMP, Stamp
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.decode.pool import Decoders
 from imindex.indexer.sources.item import Item
-from imindex.indexer.sources.local import _read_file
+from imindex.indexer.sources.local import read_file
 from imindex.indexer.system.cpu import processors
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _read(
     turn: threading.Event,
 ) -> Read:
     try:
-        data, stamp = _read_file(item.path)
+        data, stamp = read_file(item.path)
     except BadPicture as error:
         return Read(item, NO_DIGEST, reason=str(error))
     except OSError as error:

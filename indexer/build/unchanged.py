@@ -18,7 +18,7 @@ from imindex.indexer.build.checkpoint import Parts
 from imindex.indexer.core.paths import StoredPaths
 from imindex.indexer.core.schema import NO_STAMP, NOBODY, Stamp, Stamps, digests_of
 from imindex.indexer.sources.item import Item
-from imindex.indexer.sources.local import _stamp
+from imindex.indexer.sources.local import raw_stamp
 from imindex.indexer.store.index import Index
 
 
@@ -89,7 +89,7 @@ class Seen:
             if table.rejects and digest not in self._known:
                 return None
             try:
-                stamp = _stamp(os.stat(item.path))  # noqa: PTH116 - many
+                stamp = raw_stamp(os.stat(item.path))  # noqa: PTH116 - many
             except OSError:
                 return None
             there = tuple(table.stamps[row].tolist())

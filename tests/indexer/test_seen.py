@@ -35,13 +35,13 @@ def age(folder: Path, seconds: float = 60) -> None:
 def files_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The files whose bytes a build reads."""
     listed: list[str] = []
-    real = reader._read_file
+    real = reader.read_file
 
     def noting(path: str) -> object:
         listed.append(Path(path).name)
         return real(path)
 
-    monkeypatch.setattr(reader, "_read_file", noting)
+    monkeypatch.setattr(reader, "read_file", noting)
     return listed
 
 
@@ -187,7 +187,7 @@ def test_inodes_of_64_bits_and_times_beyond_all_measure(tmp_path: Path) -> None:
 
     def stamp(inode: int, nanoseconds: int) -> tuple[int, int, int]:
         status[1] = inode
-        return seen._stamp(
+        return seen.raw_stamp(
             os.stat_result([*status, 0.0, 0.0, 0.0, 0, nanoseconds, 0][: os.stat_result.n_fields])
         )
 
