@@ -154,7 +154,7 @@ def test_info_says_kind_recall_parameters_and_size(optimized: dict[str, Path]) -
     shown = " ".join(run("info", "-i", optimized["ivf-pq"]).stdout.split())
     with Index(optimized["ivf-pq"]) as index:
         record, size = Record.read(index.ann()), len(index.ann_data())
-    assert f"ivf-pq, recall@10 {record.recall:.3f} on 250 held-out queries (0.95 asked for)" in shown
+    assert f"ivf-pq, recall@10 {record.recall:.3f} on 250 held-out queries (target 0.95)" in shown
     assert f"nprobe {record.parameters['nprobe']}" in shown and f"{size / 1e6:.1f} MB" in shown
     said = json.loads(run("info", "-i", optimized["ivf-pq"], "--json").stdout)["ann"]
     assert said["recall"] == record.recall and said["bytes"] == size and said["rows-trained"] == N

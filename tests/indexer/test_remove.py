@@ -251,4 +251,4 @@ def test_duplicates_are_listed_and_told_apart(tmp_path: Path) -> None:
     with Index(tmp_path / "i.h5") as index:
         said = describe(index)
     assert sorted(d["row"] for d in said["duplicates"]) == [0, 1, 2, 3]
-    assert said["duplicates-summary"].startswith("4 rows share 2 pictures, 1 of these between artists")
+    assert said["duplicates-summary"].startswith("4 rows share 2 pictures, 1 of them across artists")
