@@ -60,7 +60,7 @@ def doctor(
 def _examine(
     path: Path, index_given: bool, model: str | None, pretrained: str | None, device: str
 ) -> Iterator[Check]:
-    from imindex.indexer.doctor.index import examine_index, room
+    from imindex.indexer.doctor.index import disk_space, examine_index
     from imindex.indexer.doctor.machine import FAULT, OK, Check, examine_machine, tried
 
     folder = path.absolute().parent
@@ -71,7 +71,7 @@ def _examine(
         yield check
     opened = path.exists()
     if folder.is_dir():
-        yield tried("disk", lambda: room(folder, path))
+        yield tried("disk", lambda: disk_space(folder, path))
     if opened:
         for check in examine_index(path):
             opened = opened and not (check.name == "index" and check.status == FAULT)
