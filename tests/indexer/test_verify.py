@@ -263,7 +263,7 @@ def test_equal_pictures_are_found_in_passes_as_in_one(path: Path, monkeypatch: p
     contents, vectors = whole(500)
     vectors[499] = vectors[5]  # the picture of row 0 has another vector in its last row
     wanted = rewritten(path, contents, vectors).faults
-    monkeypatch.setattr("imindex.indexer.integrity.verify._AT_ONCE", 50)
+    monkeypatch.setattr("imindex.indexer.integrity.verify._DIGESTS_PER_PASS", 50)
     assert verify(path).faults == wanted and len(wanted) == 1
 
 
