@@ -184,7 +184,7 @@ def _vectors(index: Index, found: Verification, progress: Progress) -> str:
             hashed.result()
             progress(row)
     if wrong:
-        found.fault("vectors", f"{wrong} of {index.n} are not of unit length, the first in row {first}")
+        found.fault("vectors", f"{wrong} of {index.n} are not of unit length; row {first} is the first")
     digest, blocks = hasher.finish()
     found.blocks = len(blocks)
     found.n_digests += len(blocks)
