@@ -122,7 +122,7 @@ def test_names_of_several_devices(tiny_model: str, monkeypatch: pytest.MonkeyPat
     ):
         with pytest.raises(ImindexError, match=rf"--device {name}.*{message}"):
             torch_devices(name)
-    with pytest.raises(ImindexError, match=r"names 2 devices, and this runs on one\. Use --device cuda:0"):
+    with pytest.raises(ImindexError, match=r"names 2 devices, but this runs on one\. Use --device cuda:0"):
         torch_device("cuda:0,cuda:1")
 
 
