@@ -10,7 +10,7 @@ twice the midrank from below, and are added up as whole numbers: equal sets tie 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +18,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from imindex.stats.keyed import Rng as Rng
+from imindex.stats.keyed import Rngs, one_each
+
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
-Rng = np.random.Generator | int | None
 
 SHARE_OF_SETS = 0.9
 """Sets are compared at the largest size that this share of them has."""
@@ -119,8 +121,9 @@ class Collector:
     n_artists : int
     prompt : array_like, shape (M,), optional
         The prompt of each imitation: a set is subsampled by whole prompts, as far as that goes.
-    rng : Generator or int, optional
-        Chooses which imitations stand for a set that is larger than it is compared at.
+    rng : sequence of n_artists generators, generator or int, optional
+        Chooses which imitations stand for a set that is larger than it is compared at. Set ``s`` is shuffled by
+        ``rng[s]`` alone, so other sets do not change its order; one generator or seed is spawned per set.
 
     Raises
     ------
@@ -144,7 +147,7 @@ class Collector:
         n_artists: int,
         *,
         prompt: npt.ArrayLike | None = None,
-        rng: Rng = None,
+        rng: Rngs = None,
     ) -> None:
         self._maker = _labels(work_artist, n_artists, "works")
         imitated = _labels(imitation_artist, n_artists, "imitations")
@@ -153,7 +156,7 @@ class Collector:
         )
         self._m = m = len(imitated)
         # Columns in the order of their sets, within a set at random: the first so many are the subsample.
-        self.order, self._cluster = _shuffled(imitated, prompt, np.random.default_rng(rng))
+        self.order, self._cluster = _shuffled(imitated, prompt, one_each(rng, n_artists))
         self._present = np.flatnonzero(self._n_imitations)
         sizes_here = self._n_imitations[self._present]
         self._starts = np.concatenate([[0], np.cumsum(sizes_here)[:-1]])
@@ -232,21 +235,31 @@ class Collector:
 
 
 def _shuffled(
-    imitated: Int64, prompt: npt.ArrayLike | None, random: np.random.Generator
+    imitated: Int64, prompt: npt.ArrayLike | None, rngs: Sequence[np.random.Generator]
 ) -> tuple[Int64, Int64]:
-    """The columns by set, within a set the prompts in random order, and the pictures of each; and their prompts."""
-    if prompt is None:
-        return np.lexsort((random.permutation(len(imitated)), imitated)), np.arange(len(imitated))
-    labels = np.asarray(prompt)
+    """The columns set by set, each set shuffled by its own generator, and a number for the prompt of each column.
+
+    Within a set the prompts are shuffled, and the pictures of each prompt. Numbers are of one set only.
+    """
+    labels = np.arange(len(imitated)) if prompt is None else np.asarray(prompt)
     if labels.shape != imitated.shape:
         raise ValueError(
             f"prompt: expected {len(imitated)} labels, one an imitation, not the shape {labels.shape}."
         )
-    number = np.unique(labels, return_inverse=True)[1]
-    cluster = np.unique(number * (int(imitated.max()) + 1) + imitated, return_inverse=True)[1]
-    place = random.permutation(int(cluster.max()) + 1)[cluster]
-    order = np.lexsort((random.permutation(len(imitated)), place, imitated))
-    return order, cluster[order]
+    by_set = np.argsort(imitated, kind="stable")
+    ends = np.cumsum(np.bincount(imitated))
+    order, clusters = np.empty_like(by_set), np.empty_like(by_set)
+    for name in np.unique(imitated).tolist():
+        here = slice(ends[name - 1] if name else 0, ends[name])
+        rows, random = by_set[here], rngs[name]
+        if prompt is None:
+            places, cluster = random.permutation(len(rows)), np.arange(len(rows))
+        else:
+            cluster = np.unique(labels[rows], return_inverse=True)[1]
+            place = random.permutation(int(cluster.max()) + 1)[cluster]
+            places = np.lexsort((random.permutation(len(rows)), place))
+        order[here], clusters[here] = rows[places], cluster[places]
+    return order, clusters
 
 
 def collect(
@@ -256,7 +269,7 @@ def collect(
     n_artists: int,
     *,
     prompt: npt.ArrayLike | None = None,
-    rng: Rng = None,
+    rng: Rngs = None,
 ) -> SetScores:
     """Sum up ranks over sets.
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from imindex.stats.keyed import Rngs, one_each
 from imindex.stats.resampling import draw_weights
-from imindex.stats.set_scores import Float64, Int64, Rng
+from imindex.stats.set_scores import Float64, Int64
 
 POSITIVE, NEGATIVE, AMBIGUOUS = "robust positive", "robust negative", "ambiguous"
 TOO_FEW = "too few works"
@@ -62,7 +63,7 @@ def gap_bootstrap(
     n_rivals: int = 5,
     confidence_level: float = 0.95,
     n_resamples: int = 1000,
-    rng: Rng = None,
+    rng: Rngs = None,
 ) -> GapBootstrap:
     """Bootstrap how well this encoder tells each artist's works from those of the others.
 
@@ -77,7 +78,9 @@ def gap_bootstrap(
         How many other artists, those with the largest median cosines, are resampled.
     confidence_level : float
     n_resamples : int
-    rng : Generator or int, optional
+    rng : sequence of n_artists generators, generator or int, optional
+        The works of artist ``a`` are drawn by ``rng[a]``; one generator or seed is spawned per artist. So a gap
+        depends on the draws of the artist and of its rivals only.
 
     Returns
     -------
@@ -120,9 +123,9 @@ def gap_bootstrap(
     alone = np.isneginf(highest)
     gap = np.diagonal(medians) - np.where(alone, np.nan, highest)
 
-    random = np.random.default_rng(rng)
     weights = [
-        draw_weights(len(some), n_resamples, random).T if len(some) else np.empty((0, 0)) for some in rows
+        draw_weights(len(some), n_resamples, random).T if len(some) else np.empty((0, 0))
+        for some, random in zip(rows, one_each(rng, n_artists), strict=True)
     ]
     low, high = np.full(n_artists, np.nan), np.full(n_artists, np.nan)
     tail, known = (1 - confidence_level) / 2, dict[tuple[int, int], Float64]()

@@ -12,6 +12,7 @@ import numpy as np
 from imindex.retrieval.evidence.findings import IMITATED, NAME_MATTERS, NEARER, NOT_TESTED
 from imindex.retrieval.evidence.testing import ADJUSTMENTS, Testing
 from imindex.stats.intervals import Interval, finish
+from imindex.stats.keyed import generator
 from imindex.stats.multiple import adjust_all, called
 from imindex.stats.paired import paired_difference
 from imindex.stats.resampling import draw_weights
@@ -44,7 +45,7 @@ def figures(rows: Sequence[Row], testing: Testing, alternative: str) -> dict[str
     Parameters
     ----------
     rows : sequence of dict
-        With `auc_base`, `auc_new`, `accuracy_base` and `accuracy_new`; NaN where there is none.
+        With `artist`, `auc_base`, `auc_new`, `accuracy_base` and `accuracy_new`; NaN where there is none.
     testing : Testing
     alternative : {"two-sided", "less", "greater"}
         "greater": the new release has higher figures.
@@ -55,21 +56,23 @@ def figures(rows: Sequence[Row], testing: Testing, alternative: str) -> dict[str
         For `auc` and `accuracy`: base, base_low, base_high, new, new_low, new_high, change, low, high, p, n_artists.
         NaN where no artist has both figures.
     """
-    random = np.random.default_rng([testing.seed, 4])
-    return {figure: _figure(rows, figure, testing, alternative, random) for figure in FIGURES}
+    by_name = sorted(rows, key=lambda row: str(row["artist"]))
+    return {figure: _figure(by_name, figure, testing, alternative) for figure in FIGURES}
 
 
-def _figure(
-    rows: Sequence[Row], figure: str, testing: Testing, alternative: str, random: np.random.Generator
-) -> dict[str, Any]:
+def _figure(rows: Sequence[Row], figure: str, testing: Testing, alternative: str) -> dict[str, Any]:
     table = np.array([[row[f"{figure}_{side}"] for side in ("base", "new")] for row in rows]).reshape(-1, 2)
     both = table[np.isfinite(table).all(axis=1)]
     if not len(both):
         names = ("base", "base_low", "base_high", "new", "new_low", "new_high", "change", "low", "high", "p")
         return {**dict.fromkeys(names, NOT_KNOWN), "n_artists": 0}
     how: dict[str, Any] = {"n_resamples": testing.n_resamples, "confidence_level": testing.confidence_level}
-    found = paired_difference(both[:, 0], both[:, 1], alternative=alternative, rng=random, **how)
-    before, after = (_over_artists(both[:, side], testing, random) for side in (0, 1))
+    change = generator(testing.seed, "mean change", figure)
+    found = paired_difference(both[:, 0], both[:, 1], alternative=alternative, rng=change, **how)
+    before, after = (
+        _over_artists(both[:, side], testing, generator(testing.seed, "mean of a release", figure, name))
+        for side, name in enumerate(("base", "new"))
+    )
     return {
         "base": float(both[:, 0].mean()),
         "base_low": before.low,

@@ -26,6 +26,7 @@ from imindex.retrieval.vectors.blocks import Int64
 from imindex.retrieval.vectors.row_ranks import ranks_in_rows
 from imindex.retrieval.vectors.select import Pictures, distinct, pictures, release
 from imindex.retrieval.vectors.similarity import similarity_blocks
+from imindex.stats.keyed import generator, generators
 from imindex.stats.set_scores import SetScores, collect
 
 Right = npt.NDArray[np.bool_]
@@ -131,7 +132,6 @@ def compare(  # noqa: PLR0913
         notes += said
     else:
         notes.append("Accuracy by name was not asked for.")
-    random = np.random.default_rng([testing.seed, 3])
     rows = []
     for artist, sets in zip(artists, _sets(sides, artists, works, rights), strict=True):
         found = compare_sets(
@@ -139,7 +139,7 @@ def compare(  # noqa: PLR0913
             alternative=alternative,
             confidence_level=testing.confidence_level,
             n_resamples=testing.n_resamples,
-            rng=random,
+            rng=generator(testing.seed, "comparison", artist),
         )
         rows.append(_row(artist, sets, found, findings))
     result = conclude(rows, base=findings[0], new=findings[1], testing=testing, alternative=alternative)
@@ -303,7 +303,7 @@ def _sets(
         np.array([numbers[one.names[a]] for a in one.imitations.artist.tolist()], np.int64) for one in sides
     ]
     own = [
-        _scores(one.works.vectors[kept], work_artist, one.imitations.vectors, made, len(numbers))
+        _scores(one.works.vectors[kept], work_artist, one.imitations.vectors, made, list(numbers))
         for one, kept, made in zip(sides, works, asked, strict=True)
     ]
     both = _scores(
@@ -311,7 +311,7 @@ def _sets(
         work_artist,
         np.concatenate([one.imitations.vectors for one in sides]),
         np.concatenate(asked),
-        len(numbers),
+        list(numbers),
     )
     prompts = _prompt_numbers(sides)
     n_base = len(asked[0])
@@ -337,9 +337,13 @@ def _sets(
     return found
 
 
-def _scores(works: Any, work_artist: Int64, imitations: Any, imitation_artist: Int64, n: int) -> SetScores:
+def _scores(
+    works: Any, work_artist: Int64, imitations: Any, imitation_artist: Int64, names: Sequence[str]
+) -> SetScores:
+    """Scores of whole sets. The order of a set's columns rests on its name only, as it does on no seed."""
     ranks = ((rows, ranks_in_rows(block)[1]) for rows, block in similarity_blocks(works, imitations))
-    return collect(ranks, work_artist, imitation_artist, n, rng=0)
+    order = generators(0, "column order", names)
+    return collect(ranks, work_artist, imitation_artist, len(names), rng=order)
 
 
 def _columns(scores: SetScores, artist: int) -> Int64:
@@ -351,7 +355,7 @@ def _columns(scores: SetScores, artist: int) -> Int64:
 def _prompt_numbers(sides: Sequence[_Loaded]) -> Int64:
     """A number for each prompt, over both releases; a picture without one has a number of its own."""
     texts = [text for one in sides for text in one.prompt]
-    labels = np.array([text or f"\0{place}" for place, text in enumerate(texts)])
+    labels = np.array([text or f"\0{place:020d}" for place, text in enumerate(texts)])
     return np.unique(labels, return_inverse=True)[1].astype(np.int64)
 
 

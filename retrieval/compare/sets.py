@@ -230,15 +230,19 @@ def compare_sets(
             f"base and new: expected the same works and some imitations, not the shapes {base.own.shape} "
             f"and {new.own.shape}."
         )
-    design, random = design_of(base, new), np.random.default_rng(rng)
+    design = design_of(base, new)
     base, new = base.at(design.base_order), new.at(design.new_order)
-    how = _How(alternative, confidence_level, n_resamples, random)
-    p = _exchange(base.shared, new.shared, base.prompt, new.prompt, design, how)
+    # A stream for each part, so that none depends on whether another had to draw.
+    auc_test, auc_interval, accuracy_test, shares = (
+        _How(alternative, confidence_level, n_resamples, random)
+        for random in np.random.default_rng(rng).spawn(4)
+    )
+    p = _exchange(base.shared, new.shared, base.prompt, new.prompt, design, auc_test)
     before, after = float(base.own.mean()), float(new.own.mean())
-    interval = _auc_interval(base, new, design, how)
+    interval = _auc_interval(base, new, design, auc_interval)
     accuracy = None
     if base.right is not None and new.right is not None:
-        accuracy = _accuracy(base, new, design, how)
+        accuracy = _accuracy(base, new, design, accuracy_test, shares)
     return SetComparison(
         Change(before, after, after - before, interval.low, interval.high, p),
         accuracy,
@@ -340,10 +344,10 @@ def _quantiles(distribution: Float64, tail: float) -> Interval:
     return Interval(float(low), float(high))
 
 
-def _accuracy(base: ReleaseSet, new: ReleaseSet, design: Design, how: _How) -> Change:
+def _accuracy(base: ReleaseSet, new: ReleaseSet, design: Design, test: _How, how: _How) -> Change:
     assert base.right is not None and new.right is not None
     old, changed = base.right.astype(np.float64), new.right.astype(np.float64)
-    p = _exchange(old, changed, base.prompt, new.prompt, design, how)
+    p = _exchange(old, changed, base.prompt, new.prompt, design, test)
     found = [
         accuracy_interval(
             right,

@@ -12,6 +12,7 @@ from imindex.retrieval.evidence.testing import ADJUSTMENTS, Testing, enough_prom
 from imindex.retrieval.vectors.blocks import Float64, Int64
 from imindex.retrieval.vectors.select import Pictures
 from imindex.stats.accuracy import Accuracy, accuracy_interval, chance_test, generic_test, macro_interval
+from imindex.stats.keyed import generator
 from imindex.stats.label_count import accuracy_by_label_count
 from imindex.stats.multiple import adjust_all
 from imindex.stats.permutation import assignment_test
@@ -38,10 +39,7 @@ def classification_evidence(
         `artists` (by number in the index): interval, p against chance raw and adjusted, p against the generic
         labels; and over all: interval of the mean over artists, p of the assignment, accuracy by number of candidates.
     """
-    random = np.random.default_rng([testing.seed, 2])
-    how: dict[str, Any] = {
-        "confidence_level": testing.confidence_level, "n_resamples": testing.n_resamples, "rng": random
-    }  # fmt: skip
+    how: dict[str, Any] = {"confidence_level": testing.confidence_level, "n_resamples": testing.n_resamples}
     n_artists = len(index.artists)
     artists = np.flatnonzero(result.n_images)
     right = result.scored & (result.rank == 1)
@@ -54,8 +52,9 @@ def classification_evidence(
         mine = chosen.artist == artist
         generic = int(result.confusion[artist, n_artists:].sum())
         clusters, few = enough_prompts(prompts[mine])
+        random = generator(testing.seed, "accuracy interval", index.artists[artist])
         found[artist] = {
-            **_interval(accuracy_interval(right[mine], cluster=clusters, **how)),
+            **_interval(accuracy_interval(right[mine], cluster=clusters, rng=random, **how)),
             "prompts_held_fixed": few,
             "p_chance": float(chance.pvalue[place]),
             **{f"p_chance_{method}": float(getattr(adjusted, method)[place]) for method in ADJUSTMENTS},
@@ -67,12 +66,19 @@ def classification_evidence(
     curve = None
     if (own & several).any():
         curve = accuracy_by_label_count(scores, chosen.artist, n_generic=result.n_generic)
+    # Figures over all artists draw them jointly, in the order of their names, whatever their numbers are.
+    by_name = np.array(sorted(range(n_artists), key=lambda a: index.artists[a]), dtype=np.int64)
+    macro = macro_interval(
+        right,
+        np.argsort(by_name)[chosen.artist],
+        cluster=_clusters(prompts, chosen.artist),
+        rng=generator(testing.seed, "mean accuracy interval"),
+        **how,
+    )
     return {
         "artists": found,
-        "macro": _interval(
-            macro_interval(right, chosen.artist, cluster=_clusters(prompts, chosen.artist), **how)
-        ),
-        "p_assignment": _assignment(result, artists, testing, random),
+        "macro": _interval(macro),
+        "p_assignment": _assignment(result, by_name[np.isin(by_name, artists)], testing),
         "assumes": chance.assumes,
         "by_label_count": {
             "counts": curve.counts.tolist(),
@@ -105,11 +111,10 @@ def _interval(found: Accuracy) -> dict[str, Any]:
     }
 
 
-def _assignment(
-    result: Classification, artists: Int64, testing: Testing, random: np.random.Generator
-) -> float:
+def _assignment(result: Classification, artists: Int64, testing: Testing) -> float:
     """p of the macro accuracy under random assignments of sets to artists; NaN with one artist."""
     if len(artists) < 2:
         return float("nan")
     shares = result.confusion[np.ix_(artists, artists)] / result.n_images[artists][:, None]
+    random = generator(testing.seed, "accuracy assignment")
     return assignment_test(shares.T, n_resamples=testing.n_resamples, rng=random).pvalue

@@ -16,6 +16,7 @@ from imindex.retrieval.match.discrimination import discrimination_gap
 from imindex.retrieval.match.match import match
 from imindex.retrieval.vectors.blocks import Int64
 from imindex.retrieval.vectors.select import distinct, pictures, release
+from imindex.stats.keyed import generators
 from imindex.stats.set_scores import Collector
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def match_release(  # noqa: PLR0913
             imitations.artist,
             n_artists,
             prompt=prompt_labels(index, imitations),
-            rng=testing.seed if testing else None,
+            rng=generators(testing.seed, "subsample", index.artists) if testing else None,
         )
         found = match(
             works.vectors,

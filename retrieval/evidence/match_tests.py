@@ -30,6 +30,7 @@ from imindex.retrieval.vectors.blocks import Float64, Int64
 from imindex.retrieval.vectors.select import Pictures, distinct, pictures
 from imindex.retrieval.vectors.similarity import similarities, similarity_blocks
 from imindex.stats.intervals import Bootstrap
+from imindex.stats.keyed import generator, generators
 from imindex.stats.mmd import mmd_test, rbf_kernel_from_similarity
 from imindex.stats.multiple import Adjusted, adjust_all, called
 from imindex.stats.permutation import assignment_test
@@ -58,14 +59,17 @@ def match_evidence(
     dict
         `artists` (by number in the index), `overall`, and how it was done; JSON-ready.
     """
-    random = np.random.default_rng([testing.seed, 1])
     placebos = placebo_numbers(index, testing.placebos, imitations)
     n_artists = len(index.artists)
     how: dict[str, Any] = {"n_resamples": testing.n_resamples, "confidence_level": testing.confidence_level}
     prompts, fixed = _prompts(index, scores, imitations)
-    boots = bootstrap_artists(scores.own, clusters=prompts, rng=random, **how)
+    boots = bootstrap_artists(
+        scores.own, clusters=prompts, rng=generators(testing.seed, "AUC interval", index.artists), **how
+    )
     name, rival = name_test(scores, placebos), rival_test(scores, placebos)
-    by_work = work_test(scores, n_resamples=testing.n_resamples, rng=random)
+    by_work = work_test(
+        scores, n_resamples=testing.n_resamples, rng=generators(testing.seed, "work test", index.artists)
+    )
     floors = {
         "placebo": _placebo_floor(scores, placebos),
         "control": _control_floor(index, works, imitations),
@@ -73,8 +77,9 @@ def match_evidence(
     known, _ = distinct(pictures(index, "works", "background"))
     within = _among_works(known)
     gaps = gap_bootstrap(
-        within, known.artist, n_artists, confidence_level=testing.confidence_level, rng=random
-    )
+        within, known.artist, n_artists, confidence_level=testing.confidence_level,
+        rng=generators(testing.seed, "gap", index.artists),
+    )  # fmt: skip
     best = ceiling(within, known.artist, n_artists)
     tells = np.array([label == ROBUST for label in gaps.status])
     p_name, p_rival = (name.pvalue_t, rival.pvalue_t) if testing.approximate else (name.pvalue, rival.pvalue)
@@ -85,6 +90,7 @@ def match_evidence(
     family = max(adjusted.n_tests, names.n_tests)
     findings = _findings(gaps.status, adjusted, names, testing, bool(placebos))
     tested = [a for a in range(n_artists) if scores.sizes[a] > 0]
+    by_name = sorted(tested, key=lambda a: index.artists[a])
     found = {
         a: {
             **_interval(boots[a]),
@@ -101,7 +107,9 @@ def match_evidence(
             "ceiling_auc": best.auc[a],
             "floor_placebo": floors["placebo"][a],
             "floor_control": floors["control"][a],
-            "p_differs": _differs(works, imitations, a, testing.n_resamples, random),
+            "p_differs": _differs(
+                works, imitations, a, testing.n_resamples, generator(testing.seed, "MMD", index.artists[a])
+            ),
             "finding": findings[a],
         }
         for a in tested
@@ -119,7 +127,7 @@ def match_evidence(
         **how,
         "artists": found,
         "overall": {
-            **_overall(scores, boots, tested, testing, random),
+            **_overall(scores, boots, by_name, testing),
             "n_tested": family,
             "findings": {
                 label: sum(one["finding"] == label for one in found.values())
@@ -269,17 +277,19 @@ def _overall(
     boots: Sequence[Bootstrap | None],
     tested: Sequence[int],
     testing: Testing,
-    random: np.random.Generator,
 ) -> dict[str, Any]:
+    """Figures over all artists, in an order that does not depend on the index. Their draws are joint."""
     known = [boots[a] for a in tested if boots[a] is not None]
     if not known:
         return {"auc": np.nan, "auc_low": np.nan, "auc_high": np.nan, "p_assignment": np.nan}
     macro = macro_bootstrap(
-        known, n_resamples=testing.n_resamples, confidence_level=testing.confidence_level, rng=random
-    )
+        known, n_resamples=testing.n_resamples, confidence_level=testing.confidence_level,
+        rng=generator(testing.seed, "mean AUC interval"),
+    )  # fmt: skip
     table = scores.percentiles(min(scores.sums))[np.ix_(tested, tested)]
     p = np.nan
     if len(tested) > 1 and np.isfinite(table).all():
+        random = generator(testing.seed, "AUC assignment")
         p = assignment_test(table, n_resamples=testing.n_resamples, rng=random).pvalue
     return {
         "auc": macro.estimate,

@@ -16,6 +16,7 @@ from imindex.retrieval.vectors.blocks import Float64, Int64
 from imindex.retrieval.vectors.row_ranks import ranks_in_rows
 from imindex.retrieval.vectors.select import pictures, release
 from imindex.retrieval.vectors.similarity import similarity_blocks
+from imindex.stats.keyed import generator
 from imindex.stats.power import Family, Power, Variances, designs, required, variance_components
 from imindex.stats.references import references_needed
 
@@ -79,7 +80,7 @@ def plan(  # noqa: PLR0913
         family=Family(artists, None, correction, level),
         target=target,
         n_resamples=n_resamples,
-        rng=seed,
+        rng=generator(seed, "power"),
     )
     return {
         "effect": pilot.effect,

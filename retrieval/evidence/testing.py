@@ -37,6 +37,8 @@ class Testing:
     n_resamples : int
     confidence_level : float
     seed : int
+        Every test of every artist draws from a stream of its own, keyed by the seed, the test and the artist's name
+        (`imindex.stats.keyed.generator`). Releases and encoders share these streams.
     """
 
     placebos: Sequence[str] = ()
@@ -81,7 +83,8 @@ def placebo_numbers(index: Index, patterns: Sequence[str], imitations: Pictures)
 def prompt_labels(index: Index, chosen: Pictures) -> Int64:
     """A number for each picture's prompt; a picture without one has a number of its own."""
     column = index.column("prompt")
-    texts = np.array([column[row] or f"\0{row}" for row in chosen.rows.tolist()])
+    # Digits enough that texts sort as rows do: the order within an artist is then the same in any index.
+    texts = np.array([column[row] or f"\0{row:020d}" for row in chosen.rows.tolist()])
     return np.unique(texts, return_inverse=True)[1].astype(np.int64)
 
 

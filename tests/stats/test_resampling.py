@@ -40,14 +40,22 @@ def test_intervals_equal_scipy(method: str) -> None:
     assert ours.standard_error == pytest.approx(theirs.standard_error, rel=0.03)
 
 
-def test_distribution_equals_drawing_rows_and_columns() -> None:
-    values = cell(3, 4)
-    rows, columns = draw_weights(3, 50, 7), draw_weights(4, 50, 8)
-    from imindex.stats.resampling import _crossed
+@pytest.mark.parametrize("shape", [(3, 4), (4, 3)])
+def test_distribution_equals_drawing_rows_and_columns(shape: tuple[int, int]) -> None:
+    values, random = cell(*shape), np.random.default_rng(7)
+    found = crossed_bootstrap(values, n_resamples=50, rng=7).distribution
+    rows, columns = (random.integers(0, n, (50, n), dtype=np.uint16) for n in shape)  # all rows first
+    for mean, picked_rows, picked_columns in zip(found, rows, columns, strict=True):
+        assert mean == pytest.approx(values[np.ix_(picked_rows, picked_columns)].mean())
 
-    for place, mean in enumerate(_crossed(values, rows, columns)):
-        picked_rows = np.repeat(np.arange(3), rows[place].astype(int))
-        picked_columns = np.repeat(np.arange(4), columns[place].astype(int))
+
+def test_distribution_equals_drawing_rows_and_prompts() -> None:
+    values, prompts, random = cell(3, 5), np.array([0, 0, 1, 2, 2]), np.random.default_rng(7)
+    found = crossed_bootstrap(values, cluster=prompts, n_resamples=50, rng=7).distribution
+    weights = draw_weights(3, 50, random), draw_weights(5, 50, random, cluster=prompts)
+    for mean, rows, columns in zip(found, *weights, strict=True):
+        picked_rows = np.repeat(np.arange(3), rows.astype(int))
+        picked_columns = np.repeat(np.arange(5), columns.astype(int))
         assert mean == pytest.approx(values[np.ix_(picked_rows, picked_columns)].mean())
 
 
