@@ -21,6 +21,7 @@ from imindex.retrieval.evidence.gallery import gallery
 from imindex.retrieval.evidence.match_release import match_release
 from imindex.retrieval.evidence.near_copies import copies
 from imindex.retrieval.evidence.testing import Testing
+from imindex.retrieval.results import to_dict
 
 
 def assess(
@@ -99,9 +100,9 @@ def _result(run: Run, encoder: EncoderSpec, path: Path, release: Release, inputs
         return {
             "release": release.name,
             "encoder": encoder.name,
-            "classification": named,
-            "by_works": by_works,
-            "matching": matching,
+            "classification": to_dict(named),
+            "by_works": to_dict(by_works),
+            "matching": to_dict(matching),
             "rank_histogram": {artist: one["rank_histogram"] for artist, one in shown.items()},
             "neighbours": {artist: one["neighbours"] for artist, one in shown.items()},
             "copies": copied,

@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.retrieval.findings import UNJUDGED, Finding
 
 Figures = Mapping[str, float]
 
@@ -31,9 +32,9 @@ SHARES = {
 }
 COUNTS = {
     "significant": "artists with a finding at the level",
-    "imitated": 'artists found "imitated"',
-    "named": 'artists found "the name matters"',
-    "nearer": 'artists found "nearer than other artists"',
+    "imitated": f'artists found "{Finding.IMITATED}"',
+    "named": f'artists found "{Finding.NAME_MATTERS}"',
+    "nearer": f'artists found "{Finding.NEARER}"',
     "risen": "artists whose AUC has risen from base, at the level after correction",
     "fallen": "artists whose AUC has fallen from base, at the level after correction",
     "copies": "near-copies of works",
@@ -43,8 +44,6 @@ CHANGES = (".change", ".change.low", ".change.high", ".change.p")
 METRICS = (*(name + end for name in SHARES for end in ("", *ENDS, *CHANGES)), *COUNTS)
 """Every metric that a condition can be on; `.low` and `.high` are the ends of its interval."""
 ONLY_NEW = ("risen", "fallen")
-UNJUDGED = ("this encoder cannot tell", "not tested")
-"""Findings that are none. A count over artists of whom none could be judged is not known."""
 ROUNDING = 1e-12
 _CONDITION = re.compile(
     r"\s*(?P<metric>[a-z_.]+)\s*(?P<op>>=|<=|>|<)\s*"
@@ -338,7 +337,7 @@ def _n_copies(result: Mapping[str, Any]) -> int | None:
 
 
 def _findings(counted: Mapping[str, int]) -> dict[str, float]:
-    labels = {"imitated": "imitated", "named": "the name matters", "nearer": "nearer than other artists"}
+    labels = {"imitated": Finding.IMITATED, "named": Finding.NAME_MATTERS, "nearer": Finding.NEARER}
     return {name: _judged(counted.get(label, 0), counted) for name, label in labels.items()}
 
 

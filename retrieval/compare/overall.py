@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from imindex.retrieval.evidence.findings import IMITATED, NAME_MATTERS, NEARER, NOT_TESTED
 from imindex.retrieval.evidence.testing import ADJUSTMENTS, Testing
+from imindex.retrieval.findings import SIGNIFICANT, Finding
 from imindex.stats.intervals import Interval, finish
 from imindex.stats.keyed import generator
 from imindex.stats.multiple import adjust_all, called
@@ -18,8 +18,6 @@ from imindex.stats.paired import paired_difference
 from imindex.stats.resampling import draw_weights
 from imindex.stats.set_scores import Float64
 
-SIGNIFICANT = (IMITATED, NAME_MATTERS, NEARER)
-"""Findings that are called at the level."""
 FEW_ARTISTS = 10
 DEFAULTS = Testing()
 FIGURES = ("auc", "accuracy")
@@ -124,11 +122,11 @@ def counts(rows: Sequence[Row], base: Findings, new: Findings) -> dict[str, Any]
             if row["finding_base"] != row["finding_new"]
         ],
         "not_compared": sorted(
-            name for name, said in new.items() if said != NOT_TESTED and name not in compared
+            name for name, said in new.items() if said != Finding.NOT_TESTED and name not in compared
         ),
         "all": {
             side: {
-                "n": len(found) - list(found.values()).count(NOT_TESTED),
+                "n": len(found) - list(found.values()).count(Finding.NOT_TESTED),
                 "significant": _significant(list(found.values())),
                 "findings": dict(Counter(found.values())),
             }
@@ -159,7 +157,7 @@ def shifts(rows: Sequence[Row], testing: Testing) -> dict[str, list[str]]:
 
 def finding(findings: Findings, artist: str) -> str:
     """An artist's finding; `not tested` where there is none."""
-    return findings.get(artist, NOT_TESTED)
+    return findings.get(artist, Finding.NOT_TESTED)
 
 
 def conclude(

@@ -255,7 +255,7 @@ def _findings(side: Side, testing: Testing) -> Findings:
     if side.findings is not None:
         return side.findings
     matched = match_release(side.index, side.release, testing=side.tested(testing))
-    return {one["artist"]: one["finding"] for one in matched["artists"] if "finding" in one}
+    return {one.artist: one.finding for one in matched.artists if one.finding is not None}
 
 
 def _named(

@@ -16,6 +16,7 @@ from imindex.retrieval.compare.sets import PAIRS
 from imindex.retrieval.evidence import match_tests as evidence
 from imindex.retrieval.evidence.classify_release import classify_release
 from imindex.retrieval.evidence.match_release import match_release
+from imindex.retrieval.results import to_dict
 from imindex.stats.multiple import adjust
 from imindex.stats.paired import exchange_test, paired_difference
 from imindex.stats.set_scores import twice_midranks
@@ -56,15 +57,15 @@ def test_figures_are_those_of_match_and_classify(root: Path, result: dict[str, A
     assert list(rows) == ["ada", "bo", "cy", "di"] and result["n_artists"] == 4
     assert result["left_out"] == [{"artist": "ed", "why": "no imitations in r1"}]
     for side, release in (("base", "r1"), ("new", "r2")):
-        matched = by_artist(match_release(root / "i.h5", release, testing=TESTING))
+        matched = by_artist(to_dict(match_release(root / "i.h5", release, testing=TESTING)))
         named = classify_release(root / "i.h5", release, testing=TESTING, encoder={"device": "cpu"}, **NAMING)
-        top1 = {one["artist"]: one["top1"] for one in named["methods"][0]["artists"]}
+        top1 = {one.artist: one.top1 for one in named.methods[0].artists}
         for artist, row in rows.items():
             assert row[f"auc_{side}"] == pytest.approx(matched[artist]["auc"], abs=1e-12)
             assert row[f"finding_{side}"] == matched[artist]["finding"]
             if release == "r1" or artist != "ed":
                 assert row[f"accuracy_{side}"] == pytest.approx(top1[artist], abs=1e-12)
-        assert result[side]["release"] == release and result[side]["root_digest"] == named["root-digest"]
+        assert result[side]["release"] == release and result[side]["root_digest"] == named.root_digest
     for row in rows.values():
         assert row["auc_change"] == row["auc_new"] - row["auc_base"]
         assert row["auc_low"] <= row["auc_change"] <= row["auc_high"]
@@ -156,7 +157,7 @@ def test_names_that_are_candidates_in_one_index_only_are_left_out(
     sides = Side(root / "i.h5", "r1"), Side(path, "r2")
     found = compare(*sides, testing=TESTING, encoder={"device": "cpu"}, **NAMING)
     alone = classify_release(path, "r2", testing=TESTING, encoder={"device": "cpu"}, **NAMING)
-    top1 = {one["artist"]: one["top1"] for one in alone["methods"][0]["artists"]}
+    top1 = {one.artist: one.top1 for one in alone.methods[0].artists}
     assert by_artist(found)["cy"]["accuracy_new"] > top1["cy"]  # more candidates take some away
     for one, other in zip(found["artists"], result["artists"], strict=True):
         assert (one["accuracy_base"], one["accuracy_new"]) == (other["accuracy_base"], other["accuracy_new"])

@@ -25,6 +25,7 @@ from imindex.retrieval.evidence.gallery import gallery
 from imindex.retrieval.evidence.match_release import match_release
 from imindex.retrieval.evidence.near_copies import copies
 from imindex.retrieval.evidence.testing import Testing
+from imindex.retrieval.results import to_dict
 
 HOSTILE = (
     "<script>alert(1)</script>\"'>",
@@ -248,9 +249,9 @@ def _result(path: Path, encoder: str, release: str, named: Sequence[str], testin
     return {
         "release": release,
         "encoder": encoder,
-        "classification": by_name,
-        "by_works": by_works,
-        "matching": match_release(path, release, testing=testing),
+        "classification": to_dict(by_name),
+        "by_works": to_dict(by_works),
+        "matching": to_dict(match_release(path, release, testing=testing)),
         "rank_histogram": {artist: one["rank_histogram"] for artist, one in shown.items()},
         "neighbours": {artist: one["neighbours"] for artist, one in shown.items()},
         "copies": copied,
