@@ -132,7 +132,7 @@ def _comparison(
     def side(name: str) -> Side:
         result = next(r for r in results if (r["release"], r["encoder"]) == (name, encoder.name))
         rows = result["matching"]["artists"]
-        findings = {row["artist"]: row["finding"] for row in rows if "finding" in row}
+        findings = {row["artist"]: row["finding"] for row in rows if row.get("finding")}
         return Side(path, name, findings, [glob.escape(one) for one in inputs.placebos[name]])
 
     def compute() -> dict[str, Any]:
