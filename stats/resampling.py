@@ -22,6 +22,7 @@ from imindex.stats.set_scores import Float64, Int64, SetScores
 
 _BLOCK = 2**22
 _CACHE = 2**17  # numbers drawn at a time: they stay in the cache
+_GATHER = 2**15  # numbers picked from a table at a time, likewise
 
 
 def draw_weights(
@@ -338,7 +339,7 @@ def _crossed_means(cell: Float64, n_resamples: int, random: np.random.Generator)
     if cell.shape[0] > cell.shape[1]:
         cell, drawn = cell.T, drawn[::-1]
     n, m = cell.shape
-    out, step = np.empty(n_resamples), max(1, _CACHE // m)
+    out, step = np.empty(n_resamples), max(1, _GATHER // m)
     starts = m * np.arange(step)[:, None]
     for start in range(0, n_resamples, step):
         few, many = (indices[start : start + step] for indices in drawn)

@@ -15,6 +15,7 @@ from imindex.indexer.core.slug import slug
 from imindex.indexer.store.index import Index
 from imindex.indexer.system.atomic import make_folder, put_in_place
 from imindex.retrieval.audit.run import Run
+from imindex.stats.keyed import STREAMS
 
 
 def results_file(folder: Path, index: Path, release: str, base: str = "") -> Path:
@@ -32,7 +33,8 @@ def _kept(
         return fresh
     with Index(path) as index:
         roots = [index.root_digest]
-    key = json_ready({"roots": roots, "asked": asked, "program": program(), "versions": versions()})
+    how = {"program": program(), "versions": versions(), "streams": STREAMS}
+    key = json_ready({"roots": roots, "asked": asked, **how})
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         kept = json.loads(file.read_text(encoding="utf-8"))
         if kept["key"] == key and kept["digest"] == json_digest(kept["result"]):
