@@ -26,7 +26,7 @@ import msgspec
 from msgspec import Meta, field
 
 from imindex.indexer.core.errors import ImindexError
-from imindex.retrieval.evidence.findings import Finding
+from imindex.retrieval.findings import Finding
 
 T = TypeVar("T")
 
@@ -1312,6 +1312,11 @@ class Copies(Result, kw_only=True, frozen=True):
     n_candidates: Count
     n_looked_at: Count
     pairs: tuple[CopyPair, ...]
+
+    @property
+    def n_copies(self) -> int:
+        """How many pairs are called near-copies."""
+        return sum(pair.copy for pair in self.pairs)
 
 
 class AuditResult(Result, kw_only=True, frozen=True):

@@ -13,7 +13,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from imindex.retrieval.evidence.findings import Finding
+from imindex.retrieval.findings import Finding
 from imindex.retrieval.results import Report, Result, to_dict
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

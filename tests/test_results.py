@@ -12,7 +12,7 @@ import pytest
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.retrieval import results
-from imindex.retrieval.evidence.findings import Finding
+from imindex.retrieval.findings import Finding
 from imindex.retrieval.results import (
     ArtistTests,
     ClassifiedArtist,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from imindex.indexer.build.build import BuildReport, build
 from imindex.indexer.core.jsonable import json_ready
@@ -25,6 +25,9 @@ from imindex.retrieval.audit.models import check_models, encoder_arguments, make
 from imindex.retrieval.audit.plan import EncoderSpec
 from imindex.retrieval.audit.register import register
 from imindex.retrieval.audit.run import Run, index_path
+from imindex.retrieval.results import Result
+
+R = TypeVar("R", bound=Result)
 
 
 @dataclass(frozen=True)

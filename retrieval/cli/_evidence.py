@@ -12,7 +12,7 @@ from imindex.indexer.terminal.options import (
     add_options,
 )
 from imindex.indexer.terminal.output import count, number, percent, print_table, say
-from imindex.retrieval.evidence.findings import Finding
+from imindex.retrieval.findings import Finding
 from imindex.retrieval.results import (
     AccuracyTests,
     ArtistTests,

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from imindex.indexer.store.index import Index
-from imindex.retrieval.evidence.findings import GAP_CLASSES, ROBUST, Finding
 from imindex.retrieval.evidence.testing import (
     ADJUSTMENTS,
     Testing,
@@ -16,6 +15,7 @@ from imindex.retrieval.evidence.testing import (
     placebo_numbers,
     prompt_labels,
 )
+from imindex.retrieval.findings import GAP_CLASSES, ROBUST, Finding
 from imindex.retrieval.results import ArtistTests, MatchEvidence, OverallTests
 from imindex.retrieval.vectors.blocks import Float64, Int64
 from imindex.retrieval.vectors.select import Pictures, distinct, pictures

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from imindex.retrieval.evidence.findings import Finding
+from imindex.retrieval.findings import Finding
 from imindex.retrieval.report.text import ADJUSTED, count, listed
 
 Report = Mapping[str, Any]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from imindex.retrieval.evidence.findings import Finding
+from imindex.retrieval.findings import Finding
 from imindex.retrieval.report import text as report_text
 from imindex.retrieval.report.figures.axes import Scale
 from imindex.retrieval.report.figures.catalogue import figures, findings_of

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from imindex.retrieval.evidence.findings import UNJUDGED, Finding
+from imindex.retrieval.findings import UNJUDGED, Finding
 
 NOT_MATCHED = "not in the index"
 _MATCHED = (

@@ -19,7 +19,7 @@ import pytest
 
 from imindex.indexer.encoders.load import load_as
 from imindex.indexer.store.index import Index
-from imindex.retrieval.evidence.findings import Finding
+from imindex.retrieval.findings import Finding
 from imindex.retrieval.report import page as report_page
 from imindex.retrieval.report.figures.svg import shown
 from imindex.retrieval.report.page import page

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imindex.retrieval.evidence.findings import Finding
+from imindex.retrieval.findings import Finding
 from imindex.retrieval.report.figures.catalogue import figures
 from imindex.retrieval.report.figures.svg import fit
 from imindex.retrieval.report.limits import limits, shares_text_encoder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from imindex.retrieval.evidence.findings import Finding
+from imindex.retrieval.findings import Finding
 from imindex.retrieval.report.figures.axes import Figure
 from imindex.retrieval.report.figures.per_artist import Report, accuracy, auc
 from imindex.retrieval.report.rows import Row

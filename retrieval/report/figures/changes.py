@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from imindex.retrieval.evidence.findings import Finding
+from imindex.retrieval.findings import Finding
 from imindex.retrieval.report.figures.axes import Figure, Forest, Scale
 from imindex.retrieval.report.figures.svg import shown
 from imindex.retrieval.report.rows import Row

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from imindex.retrieval.evidence.findings import Finding
+from imindex.retrieval.findings import Finding
 
 _BIDI = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}
 _WIDTHS = {"narrow": 0.36, "wide": 0.88, "other": 0.63}
