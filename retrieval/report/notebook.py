@@ -37,9 +37,9 @@ color:inherit;max-width:62rem}
 .imindex h4{font-size:1.05em;margin:1em 0 .3em}.imindex h4:first-child{margin-top:0}
 .imindex p{margin:.2em 0 .6em}.imindex .soft{opacity:.68;font-size:.9em}
 .imindex table{border-collapse:collapse;font-size:.9em;font-variant-numeric:tabular-nums;margin:.4em 0 .8em}
-.imindex th,.imindex td{padding:3px 10px;border:0;border-bottom:1px solid rgba(128,128,128,.22);text-align:left;
+.imindex .wide th,.imindex .wide td{padding:3px 10px;border:0;border-bottom:1px solid rgba(128,128,128,.22);text-align:left;
 background:none;white-space:nowrap}
-.imindex th{font-weight:600;opacity:.75}.imindex .n{text-align:right}
+.imindex .wide th{font-weight:600;opacity:.75}.imindex .wide .n{text-align:right}
 .imindex .wide{overflow-x:auto}
 .imindex .strip{display:flex;flex-wrap:wrap;gap:12px;margin:.3em 0 .9em}
 .imindex figure{margin:0;width:118px;font-size:.8em;line-height:1.3}
@@ -177,7 +177,7 @@ def _classification(result: Classification) -> str:
     parts = [f"<h4>{escape(result.collection)}: is the artist named from the imitation?</h4>"]
     for method in result.methods:
         parts.append(
-            f"<p>By {escape(method.method)}: {percent(method.top1)} of {result.n:,} pictures are given their artist, "
+            f"<p>{escape(method.method.capitalize())}: {percent(method.top1)} of {result.n:,} pictures are given their artist, "
             f"among {method.n_labels} labels (chance {percent(method.chance_top1)}).</p>"
         )
         rows = [
