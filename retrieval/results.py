@@ -1489,6 +1489,11 @@ class Copies(Result, kw_only=True, frozen=True):
     n_looked_at: Count
     pairs: tuple[CopyPair, ...]
 
+    @property
+    def n_copies(self) -> int:
+        """How many pairs are called near-copies."""
+        return sum(pair.copy for pair in self.pairs)
+
 
 class AuditResult(Result, kw_only=True, frozen=True):
     """All that an audit found of one release by one encoder; stored for the next run.
