@@ -61,7 +61,7 @@ def read_all(
     known : container of bytes
         Digests of pictures that need no decoding.
     preprocess : mapping
-        open_clip's preprocessing configuration, as an index has it.
+        The encoder's preprocessing, as an index stores it.
     seen : callable
         Gives digest and stamp of a file that need not even be read, and whether it is a row; None for all others.
     ahead : callable
@@ -134,5 +134,5 @@ def decode(data: bytes, preprocess: Mapping[str, Any], decoders: Decoders) -> Pi
     """Decode a picture and bring it to the encoder's size: `preprocess.decode`, loaded at the first call."""
     from imindex.indexer.decode import preprocess as images
 
-    settings = images.Preprocess.from_open_clip(preprocess)
+    settings = images.Preprocess.from_dict(preprocess)
     return images.decode(data, settings, limits=decoders.limits, elsewhere=decoders)
