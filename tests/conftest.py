@@ -22,6 +22,7 @@ from tests.support.precision import CHOICES, VARIABLE, force
 def pytest_addoption(parser: pytest.Parser) -> None:
     text = f"What --precision auto resolves to on the CPU, whatever the processor is (default: ${VARIABLE})."
     parser.addoption("--precision-auto", choices=CHOICES, help=text)
+    parser.addoption("--all", action="store_true", help="run the tests marked slow as well")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -30,6 +31,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header() -> str:
     return f"precision auto on the CPU: {default_precision(torch.device('cpu'))}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests marked slow, except with --all."""
+    if config.getoption("--all"):
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if not item.get_closest_marker("slow")]
 
 
 @pytest.fixture(scope="session")

@@ -35,14 +35,14 @@ def clean(text: str, keep: str = "") -> str:
     )
 
 
-def number(value: float, digits: int = 3) -> str:
+def number(value: float | None, digits: int = 3) -> str:
     """Format a figure for a table; a dash where there is none."""
-    return "-" if value != value else f"{value:.{digits}f}"
+    return "-" if value is None or value != value else f"{value:.{digits}f}"
 
 
-def percent(value: float) -> str:
+def percent(value: float | None) -> str:
     """Format a share for a table, in per cent."""
-    return "-" if value != value else f"{100 * value:.1f} %"
+    return "-" if value is None or value != value else f"{100 * value:.1f} %"
 
 
 def print_table(

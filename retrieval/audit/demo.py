@@ -146,7 +146,7 @@ def write_plan(
 
 def truth(report: Mapping[str, Any]) -> Iterator[str]:
     """What the audit found beside what is so, a line a release."""
-    from imindex.retrieval.compare.overall import SIGNIFICANT
+    from imindex.retrieval.findings import SIGNIFICANT
 
     for result in report["results"]:
         called = {row["artist"] for row in result["artists"] if row["finding"] in SIGNIFICANT}
