@@ -20,7 +20,7 @@ from imindex.retrieval.compare.gate import (
     release_figures,
     verdicts,
 )
-from imindex.retrieval.evidence.testing import Testing
+from imindex.retrieval.evidence import match_tests as evidence
 from imindex.retrieval.findings import Finding
 from imindex.retrieval.results import (
     AccuracyInterval,
@@ -278,7 +278,7 @@ def comparison(base: float, new: float, p: float | None) -> Comparison:
                     "finding_base": "imitated", "finding_new": "imitated",
                 }
             ],
-            "testing": to_dict(Testing().record()),
+            "testing": to_dict(evidence.Testing().record()),
             "alternative": "two-sided",
             "notes": [],
         },

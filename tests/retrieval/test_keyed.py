@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from recompute_draws import keyed
+from tests.support.recompute_draws import keyed
 from test_cli import run
 from test_evidence import FP32, paint
 
