@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from imindex.indexer.core.errors import ImindexError
-from imindex.retrieval.archived_report import ArchivedReport, ArchivedResult
+from imindex.retrieval.compare.archived_report import ArchivedReport, ArchivedResult
 from imindex.retrieval.compare.overall import DEFAULTS, conclude, finding
 from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.results import Alternative, ArtistChange, Comparison, LeftOut, ReleaseSide

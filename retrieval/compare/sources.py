@@ -12,7 +12,7 @@ from msgspec.structs import replace as replace_field
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.store.index import Index
-from imindex.retrieval.archived_report import (
+from imindex.retrieval.compare.archived_report import (
     REPORT,
     ArchivedPlan,
     ArchivedReport,

@@ -11,7 +11,7 @@ import pytest
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.store.index import Index
-from imindex.retrieval.archived_report import ArchivedReport
+from imindex.retrieval.compare.archived_report import ArchivedReport
 from imindex.retrieval.compare.releases import Side, compare, compare_reports
 from imindex.retrieval.compare.sets import PAIRS
 from imindex.retrieval.evidence import match_tests as evidence
