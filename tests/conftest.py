@@ -10,8 +10,8 @@ import pytest
 import torch
 import transformers
 
+from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.encoders.load import load
-from imindex.indexer.encoders.open_clip import Encoder
 from imindex.indexer.encoders.precision import default_precision
 from tests.support.commands import run
 from tests.support.models import save_model

@@ -21,7 +21,7 @@ from imindex.indexer.decode import pillow as rgb
 from imindex.indexer.decode import pool as decoders
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.decode.pool import Decoders
-from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.sources.find import find
 from imindex.indexer.store.index import Index
 from tests.support.builds import Counting
