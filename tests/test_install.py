@@ -105,7 +105,7 @@ def test_the_tests_run_from_the_sdist(sdist: Path, tmp_path: Path) -> None:
     env = environment(under_its_name(sdist, tmp_path / "path"))
     where = finished([sys.executable, "-c", "import imindex; print(imindex.__file__)"], tmp_path, env)
     assert Path(where.strip()).resolve() == sdist / "__init__.py"
-    quick = "test_multiple.py or test_requirements.py or test_migrate.py"  # all others are collected
+    quick = "test_accuracy.py or test_requirements.py or test_migrate.py"  # all others are collected
     words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-k", quick]
     assert "passed" in finished(words, sdist, env)
 

@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 from tests.support.places import ROOT
@@ -113,7 +112,7 @@ def environment(*first: Path, **variables: str) -> dict[str, str]:
 
 def editable_path(unpacked: Path) -> str:
     """Return code that installs an editable wheel in front of the environment's packages, for `python -S`."""
-    packages = sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
+    packages = [path for path in sys.path if path and not (Path(path) / "imindex").exists()]
     return f"import site, sys; site.addsitedir({str(unpacked)!r}); sys.path += {packages!r}\n"
 
 
