@@ -1,12 +1,26 @@
-"""The command `imindex`: a lazy click group."""
+"""Measure how well a generative image model imitates named artists, and how sure one may be.
+
+>>> import imindex
+>>> imindex.open("audit.h5").query("picture.png")  # doctest: +SKIP
+
+`open`, `build`, `compare`, `audit`, `Encoder`, `Testing` and the types that they return are loaded when first used
+(docs/python.md). `main` is the command line, a click group.
+"""
 
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 import click
 
 __version__ = "0.1.0"
+
+DOOR = (
+    "BuildReport", "Encoder", "ImindexError", "Items", "Limits", "OpenIndex", "Testing",
+    "audit", "build", "compare", "forecast", "open",
+)  # fmt: skip
+"""Names of `imindex.retrieval.api` that are names of this package too."""
 
 COMMANDS = {
     "build": ("imindex.indexer.cli.build", "Encode pictures into an index, each once."),
@@ -42,6 +56,16 @@ COMMANDS = {
     "doctor": ("imindex.indexer.cli.doctor", "Check this machine, its GPUs and an index; suggest fixes."),
     "demo": ("imindex.retrieval.cli.demo", "Try it all on pictures that this command draws."),
 }
+
+
+def __getattr__(name: str) -> Any:
+    if name in DOOR:
+        return getattr(importlib.import_module("imindex.retrieval.api"), name)
+    raise AttributeError(f"module 'imindex' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *DOOR})
 
 
 class LazyGroup(click.Group):

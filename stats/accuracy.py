@@ -184,6 +184,8 @@ def macro_interval(
             distribution += drawn[who, random.integers(0, n_resamples, n_resamples)]
         distribution /= units
         method, interval = "hierarchical bootstrap", _percentile(distribution, confidence_level, units)
+        # Shares drawn towards their mean may leave [0, 1]; the mean of shares cannot.
+        interval = Interval(max(interval.low, 0.0), min(interval.high, 1.0))
         note = _few(units, "artists")
         if np.ptp(distribution) <= TIE:
             method, interval = _ON_UNITS, clopper_pearson(estimate * units, units, confidence_level)

@@ -17,6 +17,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+STREAMS = 1
+"""Version of all that decides which numbers are drawn. Kept results name it; results of another are computed again."""
+
 Rng = np.random.Generator | int | None
 """As scipy's `rng`: a generator, a seed, or None for fresh entropy."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.abc
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,8 @@ import pytest
 import torch
 import transformers
 
+from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.encoders.load import load
-from imindex.indexer.encoders.open_clip import Encoder
 from imindex.indexer.encoders.precision import default_precision
 from tests.support.commands import run
 from tests.support.models import save_model
@@ -19,9 +21,21 @@ from tests.support.pictures import picture
 from tests.support.precision import CHOICES, VARIABLE, force
 
 
+class TopLevelNames(importlib.abc.MetaPathFinder):
+    """Refuse `import indexer`: with the root on the path it would load a second copy, which no test patches."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name in ("indexer", "retrieval", "stats"):
+            raise ImportError(f"import imindex.{name} instead")
+
+
+sys.meta_path.insert(0, TopLevelNames())
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     text = f"What --precision auto resolves to on the CPU, whatever the processor is (default: ${VARIABLE})."
     parser.addoption("--precision-auto", choices=CHOICES, help=text)
+    parser.addoption("--all", action="store_true", help="run the tests marked slow as well")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -30,6 +44,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header() -> str:
     return f"precision auto on the CPU: {default_precision(torch.device('cpu'))}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests marked slow, except with --all."""
+    if config.getoption("--all"):
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if not item.get_closest_marker("slow")]
 
 
 @pytest.fixture(scope="session")

@@ -24,9 +24,9 @@ from imindex.indexer.build.scan import Scan, Scanned
 from imindex.indexer.build.unchanged import Known, UnchangedFiles
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.provenance import entry
-from imindex.indexer.core.schema import require_same
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.encoders.lazy import LazyEncoder
+from imindex.indexer.encoders.registry import require_same
 from imindex.indexer.sources.item import Item
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.writer import write

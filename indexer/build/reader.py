@@ -72,7 +72,7 @@ def read_all(
     known : container of bytes
         Digests of pictures that need no decoding.
     preprocess : mapping
-        open_clip's preprocessing configuration, as stored in an index.
+        The encoder's preprocessing, as an index stores it.
     unchanged : callable
         Returns digest and stamp of a file that need not be read, and whether it is a row; None for all other files.
     ahead : callable
@@ -144,5 +144,5 @@ def decode(data: bytes, preprocess: Mapping[str, Any], decoders: Decoders) -> Pi
     """Decode a picture and resize it for the encoder: `preprocess.decode`, imported at the first call."""
     from imindex.indexer.decode import preprocess as images
 
-    settings = images.Preprocess.from_open_clip(preprocess)
+    settings = images.Preprocess.from_dict(preprocess)
     return images.decode(data, settings, limits=decoders.limits, elsewhere=decoders)

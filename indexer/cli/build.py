@@ -19,10 +19,14 @@ from imindex.indexer.terminal.options import (
     limit_options,
     limits_of,
 )
-from imindex.indexer.terminal.output import clean, count, fail, print_json, say
+from imindex.indexer.terminal.output import clean, count, print_json, say
 from imindex.indexer.terminal.progress import progress_bar
 
 KIND_CHOICES = ("works", "imitations", "control", "background")
+PASSED_ON = (
+    "kind", "collection", "artist", "model", "pretrained", "device", "precision", "strict", "prune", "rehash",
+    "retry_rejects",
+)  # fmt: skip
 
 
 @click.command(short_help="Encode pictures into an index, each once.")
@@ -66,20 +70,18 @@ def build(sources: tuple[Path, ...], index: Path, as_json: bool, **options: Any)
     imindex build art/ --model demo
     imindex build works/ imitations/sd-2.1 -i audit.h5 --model ViT-L-14 --pretrained openai
     """
-    from imindex.indexer.sources.find import find
+    from imindex.indexer.build.from_sources import build_from_sources
 
-    items = list(
-        find(
-            sources,
-            kind=options["kind"],
-            collection=options["collection"],
-            artist=options["artist"],
-            note=say,
-        )
+    report = build_from_sources(
+        sources,
+        index,
+        **{name: options[name] for name in PASSED_ON},
+        batch_size=batch_size_of(options["batch_size"]),
+        limits=limits_of(options),
+        command=command_line(),
+        note=say,
+        progress=lambda total: progress_bar(total, "Encoding"),
     )
-    if not items:
-        fail(f"No pictures in {', '.join(map(str, sources))}. Check the folder, or see imindex build --help.")
-    report = _build(items, index, options)
     if as_json:
         print_json({"index": index, **asdict(report)})
         return
@@ -90,31 +92,6 @@ def build(sources: tuple[Path, ...], index: Path, as_json: bool, **options: Any)
         f"Encoded {count(report.encoded, 'picture')} ({unchanged} unchanged, {report.rejected} rejected) "
         f"into {clean(str(index))}: {count(report.rows, 'row')}, {report.seconds:.1f} s."
     )
-
-
-def _build(items: list[Any], index: Path, options: dict[str, Any]) -> Any:
-    from imindex.indexer.build.build import build
-    from imindex.indexer.encoders.lazy import encoder_for
-
-    lazy = encoder_for(
-        index,
-        **{name: options[name] for name in ("model", "pretrained", "device", "precision")},
-        batch_size=batch_size_of(options["batch_size"]),
-        note=say,
-    )
-    with progress_bar(len(items), "Encoding") as progress:
-        return build(
-            items,
-            index,
-            lazy,
-            strict=options["strict"],
-            retry_rejects=options["retry_rejects"],
-            prune=options["prune"],
-            rehash=options["rehash"],
-            limits=limits_of(options),
-            command=command_line(),
-            progress=progress,
-        )
 
 
 def _build_notes(report: Any, index: Path) -> Iterator[str]:

@@ -30,7 +30,7 @@ _LONG = 8
 
 @dataclass(frozen=True)
 class Preprocess:
-    """Preprocessing of pictures for an encoder (open_clip's `PreprocessCfg`).
+    """Preprocessing of pictures for an encoder; the fields are those of open_clip's `PreprocessCfg`.
 
     Attributes
     ----------
@@ -54,8 +54,8 @@ class Preprocess:
     fill_color: int = 0
 
     @classmethod
-    def from_open_clip(cls, config: Mapping[str, Any]) -> Preprocess:
-        """Read open_clip's preprocessing configuration (or one stored in an index)."""
+    def from_dict(cls, config: Mapping[str, Any]) -> Preprocess:
+        """Read what `as_dict` returns and an index stores, or open_clip's preprocessing configuration."""
         size = config["size"]
         height, width = (size, size) if isinstance(size, int) else (int(size[0]), int(size[-1]))
         return cls(

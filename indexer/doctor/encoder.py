@@ -24,10 +24,11 @@ from imindex.indexer.decode.preprocess import decode
 from imindex.indexer.demo import artists
 from imindex.indexer.doctor.index import search
 from imindex.indexer.doctor.machine import FAULT, OK, WARNING, Check, tried
-from imindex.indexer.encoders import load as encoders
-from imindex.indexer.encoders.model_names import DEMO
-from imindex.indexer.encoders.multi_device import ManyEncoders
-from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.encoders.base import Encoder
+from imindex.indexer.encoders.load import load, load_as
+from imindex.indexer.encoders.multi_device import MultiDeviceEncoder
+from imindex.indexer.encoders.registry import DEMO_MODEL
+from imindex.indexer.encoders.torch_encoder import TorchEncoder
 from imindex.indexer.integrity.verify import UNIT
 from imindex.indexer.integrity.verify_pictures import cosines
 from imindex.indexer.sources.local import read_bytes
@@ -83,9 +84,9 @@ def examine_encoder(
     started = time.perf_counter()
     try:
         if info is not None:
-            loaded = encoders.load_as(info, model=model, pretrained=pretrained, device=device)
+            loaded = load_as(info, model=model, pretrained=pretrained, device=device)
         else:
-            loaded = encoders.load(model or DEMO, pretrained, device=device)
+            loaded = load(model or DEMO_MODEL, pretrained, device=device)
     except ImindexError as error:
         yield Check("encoder", FAULT, str(error))
         return
@@ -106,9 +107,7 @@ def examine_encoder(
 def examine_gpus(loaded: Encoder, pixels: torch.Tensor, stored: Vectors | None) -> Iterator[Check]:
     """Each GPU's vectors and neighbours against the CPU's, and FAISS there."""
     try:
-        on_cpu = encoders.load(
-            loaded.info.model, loaded.info.pretrained or None, device="cpu", precision="fp32"
-        )
+        on_cpu = load(loaded.info.model, loaded.info.pretrained or None, device="cpu", precision="fp32")
     except ImindexError as error:
         yield Check("gpu", FAULT, str(error))
         return
@@ -157,9 +156,10 @@ def _drawn(number: int) -> bytes:
 
 
 def vectors_are_unit(encoder: Encoder, pixels: torch.Tensor) -> Check:
-    """Whether pictures and a text get finite vectors of unit length, and different pictures different ones."""
+    """Whether pictures, and a text, get finite vectors of unit length, and different pictures different ones."""
     images = encoder.encode_images(pixels).astype(np.float64)
-    lengths = np.linalg.norm(np.concatenate([images, encoder.encode_texts(["a picture"])]), axis=1)
+    texts = encoder.encode_texts(["a picture"]) if encoder.has_text else images[:0]
+    lengths = np.linalg.norm(np.concatenate([images, texts]), axis=1)
     good = np.isfinite(lengths) & (np.abs(lengths - 1) < UNIT)
     remedy = "Try --precision fp32 in a new index, or other weights."
     if not good.all():
@@ -168,7 +168,8 @@ def vectors_are_unit(encoder: Encoder, pixels: torch.Tensor) -> Check:
         )
     if len(images) > 1 and np.allclose(images, images[0], atol=1e-4):
         return Check("vectors", FAULT, f"{len(images)} different pictures get the same vector.", remedy)
-    return Check("vectors", OK, f"{len(images)} pictures and a text get vectors of unit length.")
+    encoded = f"{len(images)} pictures{' and a text' if encoder.has_text else ''}"
+    return Check("vectors", OK, f"{encoded} get vectors of unit length.")
 
 
 def batches_agree(encoder: Encoder, pixels: torch.Tensor) -> Check:
@@ -207,34 +208,42 @@ def as_stored(encoder: Encoder, pixels: torch.Tensor, sample: Sample, index: Any
 
 
 def throughput(encoder: Encoder, pixels: torch.Tensor, data: Sequence[bytes]) -> Check:
-    """Reading and decoding against encoding, and encoding against the bare forward pass."""
+    """Reading and decoding against encoding, and of a PyTorch model encoding against the bare forward pass."""
     first = _replicas(encoder)[0]
     batch = pixels.repeat(-(-first.batch_size // len(pixels)), 1, 1, 1)[: first.batch_size]
-    with first.computing():
-        prepared = first.prepare(batch)
-
-    def forward() -> None:
-        with first.computing():
-            first.features(prepared)
-            _wait(first.device)
-
-    encoding, bare = rates_in_turns(len(batch), lambda: first.encode_images(batch), forward)
+    encoding, bare = _rates(first, batch)
     workers = os.cpu_count() or 1
     decoding = _rate_of_decoding(data, encoder, workers)
     n = len(_replicas(encoder))
     limit = "decoding" if decoding < n * encoding else "the encoder"
-    ratio = encoding / bare
+    ratio = None if bare is None else encoding / bare
     figures = {
         "decode-per-s": decoding, "encode-per-s": encoding, "forward-per-s": bare, "ratio": ratio, "limit": SHARE,
         "batch": len(batch), "devices": n,
     }  # fmt: skip
     said = (
-        f"Encoding {encoding:.1f} pictures/s{' a device' if n > 1 else ''}, {ratio:.2f} of the bare forward pass "
-        f"({bare:.1f}); decoding {decoding:.0f} with {workers} threads: {limit} is the limit of a build."
+        f"Encoding {encoding:.1f} pictures/s{' a device' if n > 1 else ''}"
+        f"{'' if ratio is None else f', {ratio:.2f} of the bare forward pass ({bare:.1f})'}"
+        f"; decoding {decoding:.0f} with {workers} threads: {limit} is the limit of a build."
     )
-    if ratio >= SHARE:
+    if ratio is None or ratio >= SHARE:
         return Check("throughput", OK, said, figures=figures)
     return Check("throughput", WARNING, said, "Close other programs and run it again.", figures)
+
+
+def _rates(encoder: Encoder, batch: torch.Tensor) -> tuple[float, float | None]:
+    """Pictures a second of `encode_images`, and of the bare forward pass (None unless it is a PyTorch model)."""
+    if not isinstance(encoder, TorchEncoder):
+        return rates_in_turns(len(batch), lambda: encoder.encode_images(batch), lambda: None)[0], None
+    with encoder.computing():
+        prepared = encoder.prepare(batch)
+
+    def forward() -> None:
+        with encoder.computing():
+            encoder.features(prepared)
+            _wait(encoder.device)
+
+    return rates_in_turns(len(batch), lambda: encoder.encode_images(batch), forward)
 
 
 def rates_in_turns(
@@ -307,7 +316,7 @@ def recall(first: Vectors, second: Vectors, table: Vectors, k: int) -> float:
 
 
 def _replicas(encoder: Encoder) -> tuple[Encoder, ...]:
-    return encoder.replicas if isinstance(encoder, ManyEncoders) else (encoder,)
+    return encoder.replicas if isinstance(encoder, MultiDeviceEncoder) else (encoder,)
 
 
 def _places(encoder: Encoder) -> str:

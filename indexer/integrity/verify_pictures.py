@@ -17,7 +17,7 @@ from imindex.indexer.sources.item import Item
 from imindex.indexer.store.index import Index
 
 if TYPE_CHECKING:
-    from imindex.indexer.encoders.open_clip import Encoder
+    from imindex.indexer.encoders.base import Encoder
 
 SAME = 0.9999
 """Minimum cosine between the stored vector of a picture and a newly encoded one."""

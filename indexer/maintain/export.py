@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from imindex.indexer.core.schema import Columns
 from imindex.indexer.maintain.summary import describe
 from imindex.indexer.store.index import Index
 from imindex.indexer.system.atomic import put_in_place
+
+if TYPE_CHECKING:
+    import pyarrow
 
 _FILES = ("vectors.npy", "items.parquet", "rejects.parquet", "index.json")
 
@@ -26,7 +29,6 @@ def export(index: Index, folder: Path, *, force: bool = False) -> list[str]:
     ImindexError
         If the folder holds files from an earlier export, and `force` is not set.
     """
-    import pyarrow
     import pyarrow.parquet
 
     existing = [name for name in _FILES if (folder / name).exists()]
@@ -47,17 +49,27 @@ def export(index: Index, folder: Path, *, force: bool = False) -> list[str]:
         else:
             with temporary.open("wb") as file:
                 np.save(file, np.empty(shape, np.float16))
-    for name, table in (("items", index.items()), ("rejects", index.rejects())):
-        columns = _parquet_columns(index, table)
+    for name, table in (("items", item_table(index)), ("rejects", _arrow(index, index.rejects()))):
         with put_in_place(folder / f"{name}.parquet") as temporary:
-            pyarrow.parquet.write_table(pyarrow.table(columns), temporary)
+            pyarrow.parquet.write_table(table, temporary)
     about = {key: value for key, value in describe(index).items() if key not in ("rejects", "duplicates")}
     with put_in_place(folder / "index.json") as temporary:
         temporary.write_text(json.dumps(about, indent=2), encoding="utf-8")
     return [str(folder / name) for name in _FILES]
 
 
-def _parquet_columns(index: Index, table: Columns) -> dict[str, Any]:
+def item_table(index: Index) -> pyarrow.Table:
+    """Return the pictures of an index as an Arrow table, a row each, in the order of its vectors.
+
+    Columns are row, artist, kind, collection, sha256 (of the file's bytes), path, width, height, prompt, seed and
+    caption. Bytes of a text that are not UTF-8 become question marks.
+    """
+    return _arrow(index, index.items())
+
+
+def _arrow(index: Index, table: Columns) -> pyarrow.Table:
+    import pyarrow
+
     artists = np.array([*index.artists, ""], dtype=object)
     names = np.array([c.name for c in index.collections], dtype=object)
     kinds = np.array([c.kind for c in index.collections], dtype=object)
@@ -74,7 +86,7 @@ def _parquet_columns(index: Index, table: Columns) -> dict[str, Any]:
             columns[name] = _strings(values)
         else:
             columns[name] = values
-    return columns
+    return pyarrow.table(columns)
 
 
 def _strings(texts: Iterable[str]) -> Any:

@@ -230,6 +230,22 @@ class Index:
         self.close()
 
 
+@contextlib.contextmanager
+def opened(index: Index | str | os.PathLike[str]) -> Iterator[Index]:
+    """Open an index for the length of a block. An index that is open already is passed through and stays open.
+
+    Raises
+    ------
+    ImindexError
+        As `Index`.
+    """
+    if isinstance(index, Index):
+        yield index
+        return
+    with Index(index) as file:
+        yield file
+
+
 def _close(file: h5py.File, guard: GuardedFile) -> None:
     with contextlib.suppress(RuntimeError, OSError):  # libhdf5 may fail to close a damaged file
         file.close()

@@ -35,14 +35,14 @@ def clean(text: str, keep: str = "") -> str:
     )
 
 
-def number(value: float, digits: int = 3) -> str:
-    """Format a number for a table; NaN becomes a dash."""
-    return "-" if value != value else f"{value:.{digits}f}"
+def number(value: float | None, digits: int = 3) -> str:
+    """Format a number for a table; None and NaN become a dash."""
+    return "-" if value is None or value != value else f"{value:.{digits}f}"
 
 
-def percent(value: float) -> str:
-    """Format a fraction as a percentage; NaN becomes a dash."""
-    return "-" if value != value else f"{100 * value:.1f} %"
+def percent(value: float | None) -> str:
+    """Format a fraction as a percentage; None and NaN become a dash."""
+    return "-" if value is None or value != value else f"{100 * value:.1f} %"
 
 
 def print_table(

@@ -5,23 +5,33 @@ from __future__ import annotations
 import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from imindex.indexer.core.digest import json_digest
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.generate.artists_file import names_of, read_artists
-from imindex.indexer.generate.model_settings import DTYPES, OFFLOADS
-from imindex.indexer.generate.prompts import DEFAULT_TEMPLATE
-from imindex.retrieval.audit.plan_table import Table
-from imindex.retrieval.evidence.classify_release import GENERIC_LABELS
-from imindex.retrieval.evidence.testing import ADJUSTMENTS, Testing
+from imindex.retrieval.audit.plan_table import (
+    ArtistsTable,
+    EncoderTable,
+    Prompts,
+    ReleaseTable,
+    Tests,
+    decode,
+)
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+SETTINGS = (
+    "revision", "lora", "lora_scale", "scheduler", "steps", "guidance", "size", "dtype", "negative_prompt", "offload",
+)  # fmt: skip
+"""The keys of a release that are settings of its model."""
 
 
 @dataclass(frozen=True)
@@ -60,57 +70,6 @@ class EncoderSpec:
 
 
 @dataclass(frozen=True)
-class Prompts:
-    """What generated releases are asked.
-
-    Attributes
-    ----------
-    templates : tuple of str
-    per_artist : int
-        Pictures of every name.
-    placebos : int or "auto"
-        Invented names; auto: as many as the level and the correction ask for (`needed_placebos`).
-    nameless : int
-        Control pictures of the templates with the name removed.
-    generic : tuple of str
-        Prompts that name nobody.
-    per_generic : int
-        Pictures of each.
-    """
-
-    templates: tuple[str, ...] = (DEFAULT_TEMPLATE,)
-    per_artist: int = 20
-    placebos: int | str = "auto"
-    nameless: int = 20
-    generic: tuple[str, ...] = ()
-    per_generic: int = 20
-
-
-@dataclass(frozen=True)
-class Tests:
-    """How it is tested; see `imindex.retrieval.evidence.testing.Testing`.
-
-    Attributes
-    ----------
-    level, adjust, n_resamples, confidence_level
-    labels : tuple of str
-        Generic labels among which, beside the artists, an imitation is classified.
-    templates : tuple of str
-        By which artists are named in classification; those of the prompts, unless given.
-    copies : float
-        A pair of imitation and work is a candidate copy from this cosine on.
-    """
-
-    level: float = Testing.level
-    adjust: str = Testing.adjust
-    n_resamples: int = Testing.n_resamples
-    confidence_level: float = Testing.confidence_level
-    labels: tuple[str, ...] = GENERIC_LABELS
-    templates: tuple[str, ...] = ()
-    copies: float = 0.85
-
-
-@dataclass(frozen=True)
 class Plan:
     """A checked plan. Paths are as written, relative to `folder`."""
 
@@ -137,8 +96,8 @@ class Plan:
     @property
     def digest(self) -> str:
         """SHA-256 of what the plan says, as canonical JSON: comments and layout do not count, every value does."""
-        said = {key: value for key, value in asdict(self).items() if key not in ("path", "text")}
-        return json_digest(said)
+        said = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in ("path", "text")}
+        return json_digest(msgspec.to_builtins(said))
 
     def at(self, path: str) -> Path:
         """A path of the plan, from where we are."""
@@ -170,28 +129,33 @@ def read_plan(path: Path) -> Plan:
         raise ImindexError(
             f"{path} is not TOML: {error}. See `imindex audit init` for one that is."
         ) from error
-    return _plan(path, text, Table(path, "", said))
+    return _plan(path, text, said)
 
 
-def _plan(path: Path, text: str, top: Table) -> Plan:
-    artists, works = top.table("artists"), top.table("works")
+def _plan(path: Path, text: str, said: dict[str, Any]) -> Plan:
+    file = decode(path, said)
+    _check_prompts(path, file.prompts)
     plan = Plan(
         path=path,
         text=text,
-        title=top.text("title", default=path.stem),
-        seed=top.whole("seed", default=0, least=0),
-        tested=_tested(path, artists),
-        works=works.text("tested", default="works"),
-        background=works.text("background", default=""),
-        control=works.text("control", default=""),
-        releases=tuple(_release(one) for one in top.tables("releases")),
-        prompts=_prompts(top.table("prompts")),
-        encoders=tuple(_encoder(one) for one in top.tables("encoders")),
-        tests=_tests(top.table("tests")),
-        base=top.table("compare").text("base", default=""),
-        fail_if=top.table("gate").texts("fail_if", default=()),
+        title=path.stem if file.title is None else file.title,
+        seed=file.seed,
+        tested=_tested(path, file.artists),
+        works=file.works.tested,
+        background=file.works.background,
+        control=file.works.control,
+        releases=tuple(
+            _release(path, f"releases[{place}]", table, written)
+            for place, (table, written) in enumerate(
+                zip(file.releases, said.get("releases", ()), strict=True), 1
+            )
+        ),
+        prompts=file.prompts,
+        encoders=tuple(_encoder(one) for one in file.encoders),
+        tests=file.tests,
+        base=file.compare.base,
+        fail_if=file.gate.fail_if,
     )
-    top.finish()
     _check_names(path, "releases", [one.name for one in plan.releases])
     _check_names(path, "encoders", [one.name for one in plan.encoders])
     if plan.base and plan.base not in {one.name for one in plan.releases}:
@@ -203,100 +167,61 @@ def _plan(path: Path, text: str, top: Table) -> Plan:
     return plan
 
 
-def _tested(path: Path, artists: Table) -> tuple[str, ...]:
-    listed = artists.texts("tested", default=())
-    file = artists.text("file", default="")
-    if bool(listed) == bool(file):
+def _tested(path: Path, artists: ArtistsTable) -> tuple[str, ...]:
+    if bool(artists.tested) == bool(artists.file):
         raise ImindexError(
             f'{path}: artists.tested or artists.file: name the artists to be tested, as tested = ["Ada Example"] or as '
             'file = "artists.csv", and not both.'
         )
-    if file:
-        names = read_artists(path.parent / file)
+    if artists.file:
+        names = read_artists(path.parent / artists.file)
     else:
         try:
-            names = names_of(listed)
+            names = names_of(artists.tested)
         except ImindexError as error:
             raise ImindexError(f"{path}: artists.tested: {error}") from error
     _check_names(path, "artists.tested", names)
     return tuple(names)
 
 
-def _release(said: Table) -> Release:
-    model, pictures = said.text("model", default=""), said.text("pictures", default="")
-    if bool(model) == bool(pictures):
+def _release(path: Path, name: str, table: ReleaseTable, written: Mapping[str, Any]) -> Release:
+    """A release; its settings are those that were written, as they were written."""
+    if bool(table.model) == bool(table.pictures):
         raise ImindexError(
-            f"{said.path}: {said.name}: give either model (a diffusers pipeline to be asked) or pictures (a folder or "
+            f"{path}: {name}: give either model (a diffusers pipeline to be asked) or pictures (a folder or "
             "manifest of what was made elsewhere)."
         )
-    asked = {
-        "revision": said.text("revision", default=""),
-        "lora": said.text("lora", default=""),
-        "lora_scale": said.number("lora_scale", default=1.0),
-        "scheduler": said.text("scheduler", default=""),
-        "steps": said.whole("steps", default=0, least=0),
-        "guidance": said.number("guidance", default=None),
-        "size": said.text("size", default=""),
-        "dtype": said.choice("dtype", DTYPES, default="auto"),
-        "negative_prompt": said.text("negative_prompt", default=""),
-        "offload": said.choice("offload", OFFLOADS, default="none"),
-    }
-    settings = {key: value for key, value in asked.items() if said.given(key)}
-    if pictures and settings:
+    settings = {key: written[key] for key in SETTINGS if key in written}
+    if table.pictures and settings:
         raise ImindexError(
-            f"{said.path}: {said.name}.{next(iter(settings))}: settings are of a model; this release has pictures."
+            f"{path}: {name}.{next(iter(settings))}: settings are of a model; this release has pictures."
         )
-    placebos = said.texts("placebos", default=())
-    if model and placebos:
+    if table.model and table.placebos:
         raise ImindexError(
-            f"{said.path}: {said.name}.placebos are named for pictures only; for a model see prompts.placebos."
+            f"{path}: {name}.placebos are named for pictures only; for a model see prompts.placebos."
         )
-    return Release(said.text("name"), model, pictures, placebos, settings)
+    return Release(table.name, table.model, table.pictures, table.placebos, settings)
 
 
-def _prompts(said: Table) -> Prompts:
-    default = Prompts()
-    templates = said.texts("templates", default=default.templates)
-    for template in templates:
+def _check_prompts(path: Path, prompts: Prompts) -> None:
+    for template in prompts.templates:
         if "{artist}" not in template:
             raise ImindexError(
-                f"{said.path}: prompts.templates: {template!r} has no {{artist}}. Write it where the name goes."
+                f"{path}: prompts.templates: {template!r} has no {{artist}}. Write it where the name goes."
             )
-    placebos: int | str = "auto"
-    if said.get("placebos") != "auto":
-        placebos = said.whole("placebos", default=-1, least=0)
-    return Prompts(
-        templates=templates,
-        per_artist=said.whole("per_artist", default=default.per_artist, least=1),
-        placebos="auto" if placebos == -1 else placebos,
-        nameless=said.whole("nameless", default=default.nameless, least=0),
-        generic=said.texts("generic", default=()),
-        per_generic=said.whole("per_generic", default=default.per_generic, least=1),
-    )
+    placebos = prompts.placebos
+    if placebos != "auto" and (isinstance(placebos, str) or placebos < 0):
+        raise ImindexError(
+            f'{path}: prompts.placebos is {placebos!r}. Write a whole number from 0 on, or "auto".'
+        )
 
 
-def _encoder(said: Table) -> EncoderSpec:
-    model = said.text("model")
-    pretrained = said.text("pretrained", default="") or None
+def _encoder(table: EncoderTable) -> EncoderSpec:
     return EncoderSpec(
-        name=said.text("name", default=model.rpartition("/")[2] or model),
-        model=model,
-        pretrained=pretrained,
-        precision=said.choice("precision", DTYPES, default="auto"),
-    )
-
-
-def _tests(said: Table) -> Tests:
-    default = Tests()
-    templates = said.texts("templates", default=())
-    return Tests(
-        level=said.share("level", default=default.level),
-        adjust=said.choice("adjust", ADJUSTMENTS, default=default.adjust),
-        n_resamples=said.whole("n_resamples", default=default.n_resamples, least=99),
-        confidence_level=said.share("confidence_level", default=default.confidence_level),
-        labels=said.texts("labels", default=default.labels),
-        templates=templates,
-        copies=said.share("copies", default=default.copies),
+        name=table.name or table.model.rpartition("/")[2] or table.model,
+        model=table.model,
+        pretrained=table.pretrained or None,
+        precision=table.precision,
     )
 
 

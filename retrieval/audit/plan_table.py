@@ -1,111 +1,248 @@
-"""A table of a plan: hands out checked values, names keys in its errors, refuses keys that nobody asked for."""
+"""The tables of a plan as types, and the decoder that names a wrong key, its value and the remedy.
+
+The description of each type is the remedy that a message gives.
+"""
 
 from __future__ import annotations
 
 import difflib
-import math
-from collections.abc import Mapping, Sequence
+import inspect
+import re
+import types
+import typing
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.generate.model_settings import DTYPES, OFFLOADS
+from imindex.indexer.generate.prompts import DEFAULT_TEMPLATE
+from imindex.retrieval import results
+from imindex.retrieval.evidence.classify_release import GENERIC_LABELS
+from imindex.retrieval.evidence.testing import ADJUSTMENTS, Testing
+
+_CONTROL = r"\x00-\x1f\x7f"
+_FINITE = 1.7976931348623157e308
 
 
-class Table:
-    """A table of the plan that knows its name, hands out checked values and refuses keys that nobody asked for."""
+def _whole(least: int) -> Meta:
+    return Meta(ge=least, description=f"Write a whole number from {least} on.")
 
-    def __init__(self, path: Path, name: str, said: Mapping[str, Any]):
-        self.path, self.name = path, name
-        self._said = said
-        self._asked: set[str] = set()
-        self._children: list[Table] = []
 
-    def get(self, key: str) -> Any:
-        """The value as it stands there, or None."""
-        self._asked.add(key)
-        return self._said.get(key)
+def _one_of(words: tuple[str, ...]) -> Meta:
+    return Meta(pattern=rf"\A({'|'.join(words)})\Z", description=f"Write one of {', '.join(words)}.")
 
-    def given(self, key: str) -> bool:
-        return key in self._said
 
-    def where(self, key: str) -> str:
-        """How messages name a key."""
-        return f"{self.path}: {self.name}.{key}" if self.name else f"{self.path}: {key}"
+_TEXT = "Write a text in quotes."
+Text = Annotated[str, Meta(pattern=rf"\A[^{_CONTROL}]*\Z", description=_TEXT)]
+Given = Annotated[str, Meta(pattern=rf"\A(?=.*\S)[^{_CONTROL}]+\Z", description=_TEXT)]
+Texts = Annotated[
+    tuple[Annotated[str, Meta(pattern=r"\S", description=_TEXT)], ...],
+    Meta(description='Write a list of texts: ["one", "two"].'),
+]
+Natural = Annotated[int, _whole(0)]
+Positive = Annotated[int, _whole(1)]
+Resamples = Annotated[int, _whole(99)]
+Real = Annotated[float, Meta(ge=-_FINITE, le=_FINITE, description="Write a number.")]
+Between = Annotated[float, Meta(gt=0, lt=1, description="Write a number between 0 and 1.")]
+DType = Annotated[str, _one_of(DTYPES)]
+Offload = Annotated[str, _one_of(OFFLOADS)]
+Adjust = Annotated[results.Adjust, Meta(description=f"Write one of {', '.join(ADJUSTMENTS)}.")]
+Placebos = Annotated[int | str, Meta(description='Write a whole number from 0 on, or "auto".')]
 
-    def table(self, key: str) -> Table:
-        """A table within; empty if it is not there."""
-        value = self.get(key)
-        if value is not None and not isinstance(value, dict):
-            raise ImindexError(f"{self.where(key)} is not a table. Write [{key}] and its keys below.")
-        child = Table(self.path, f"{self.name}.{key}".lstrip("."), value or {})
-        self._children.append(child)
-        return child
 
-    def tables(self, key: str) -> list[Table]:
-        """An array of tables within."""
-        value = self.get(key) or []
-        if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
-            raise ImindexError(f"{self.where(key)} is not a list of tables. Begin each with [[{key}]].")
-        children = [Table(self.path, f"{key}[{place}]", one) for place, one in enumerate(value, 1)]
-        self._children += children
-        return children
+class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of a plan; unknown keys are refused."""
 
-    def text(self, key: str, *, default: str | None = None) -> str:
-        value = self._or_default(key, default)
-        if not isinstance(value, str) or (default is None and not value.strip()):
-            raise ImindexError(f"{self.where(key)} is {value!r}. Write a text in quotes.")
-        if any(ord(c) < 32 or ord(c) == 127 for c in value):
-            raise ImindexError(f"{self.where(key)} holds a control character. Remove it.")
-        return value
 
-    def texts(self, key: str, *, default: Sequence[str]) -> tuple[str, ...]:
-        value = self._or_default(key, list(default))
-        if not isinstance(value, list) or not all(isinstance(one, str) and one.strip() for one in value):
-            raise ImindexError(f'{self.where(key)} is {value!r}. Write a list of texts: ["one", "two"].')
-        return tuple(value)
+class Prompts(Table, frozen=True, kw_only=True):
+    """What generated releases are asked.
 
-    def whole(self, key: str, *, default: int, least: int) -> int:
-        value = self._or_default(key, default)
-        if isinstance(value, bool) or not isinstance(value, int) or (self.given(key) and value < least):
-            raise ImindexError(f"{self.where(key)} is {value!r}. Write a whole number from {least} on.")
-        return value
+    Attributes
+    ----------
+    templates : tuple of str
+    per_artist : int
+        Pictures of every name.
+    placebos : int or "auto"
+        Invented names; auto: as many as the level and the correction ask for (`needed_placebos`).
+    nameless : int
+        Control pictures of the templates with the name removed.
+    generic : tuple of str
+        Prompts that name nobody.
+    per_generic : int
+        Pictures of each.
+    """
 
-    def number(self, key: str, *, default: float | None) -> float | None:
-        value = self._or_default(key, default, may_be_none=True)
-        if value is not None and (
-            isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value)
-        ):
-            raise ImindexError(f"{self.where(key)} is {value!r}. Write a number.")
-        return value
+    templates: Texts = (DEFAULT_TEMPLATE,)
+    per_artist: Positive = 20
+    placebos: Placebos = "auto"
+    nameless: Natural = 20
+    generic: Texts = ()
+    per_generic: Positive = 20
 
-    def share(self, key: str, *, default: float) -> float:
-        value = self.number(key, default=default)
-        if value is None or not 0 < value < 1:
-            raise ImindexError(f"{self.where(key)} is {value!r}. Write a number between 0 and 1.")
-        return float(value)
 
-    def choice(self, key: str, among: Sequence[str], *, default: str) -> str:
-        value = self._or_default(key, default)
-        if value not in among:
-            raise ImindexError(f"{self.where(key)} is {value!r}. Write one of {', '.join(among)}.")
-        return str(value)
+class Tests(Table, frozen=True, kw_only=True):
+    """How it is tested; see `imindex.retrieval.evidence.testing.Testing`.
 
-    def _or_default(self, key: str, default: Any, *, may_be_none: bool = False) -> Any:
-        value = self.get(key)
-        if value is not None:
-            return value
-        if default is None and not may_be_none:
-            raise ImindexError(f"{self.where(key)} is missing. See `imindex audit init` for every key.")
-        return default
+    Attributes
+    ----------
+    level, adjust, n_resamples, confidence_level
+    labels : tuple of str
+        Generic labels among which, beside the artists, an imitation is classified.
+    templates : tuple of str
+        By which artists are named in classification; by default those of the prompts.
+    copies : float
+        A pair of imitation and work is a candidate copy from this cosine on.
+    """
 
-    def finish(self) -> None:
-        """Refuse keys that nobody asked for, here and in the tables within."""
-        for key in self._said:
-            if key not in self._asked:
-                near = difflib.get_close_matches(key, self._asked, 1)
-                hint = (
-                    f"Did you mean {near[0]}?" if near else f"Known here: {', '.join(sorted(self._asked))}."
-                )
-                raise ImindexError(f"{self.where(key)} is no key of a plan. {hint}")
-        for child in self._children:
-            child.finish()
+    level: Between = Testing.level
+    adjust: Adjust = Testing.adjust
+    n_resamples: Resamples = Testing.n_resamples
+    confidence_level: Between = Testing.confidence_level
+    labels: Texts = GENERIC_LABELS
+    templates: Texts = ()
+    copies: Between = 0.85
+
+
+class ArtistsTable(Table, frozen=True, kw_only=True):
+    """Who is tested: names, or a file of names."""
+
+    tested: Texts = ()
+    file: Text = ""
+
+
+class WorksTable(Table, frozen=True, kw_only=True):
+    """Where pictures are."""
+
+    tested: Text = "works"
+    background: Text = ""
+    control: Text = ""
+
+
+class ReleaseTable(Table, frozen=True, kw_only=True):
+    """A release: a model with its settings, or pictures."""
+
+    name: Given
+    model: Text = ""
+    pictures: Text = ""
+    placebos: Texts = ()
+    revision: Text = ""
+    lora: Text = ""
+    lora_scale: Real = 1.0
+    scheduler: Text = ""
+    steps: Natural = 0
+    guidance: Real | None = None
+    size: Text = ""
+    dtype: DType = "auto"
+    negative_prompt: Text = ""
+    offload: Offload = "none"
+
+
+class EncoderTable(Table, frozen=True, kw_only=True):
+    """An encoder, as `imindex build` takes it."""
+
+    model: Given
+    name: Given | None = None
+    pretrained: Text = ""
+    precision: DType = "auto"
+
+
+class CompareTable(Table, frozen=True, kw_only=True):
+    """The release that others are compared with."""
+
+    base: Text = ""
+
+
+class GateTable(Table, frozen=True, kw_only=True):
+    """Conditions on which a release fails."""
+
+    fail_if: Texts = ()
+
+
+class PlanFile(Table, frozen=True, kw_only=True):
+    """A whole plan file."""
+
+    title: Text | None = None
+    seed: Natural = 0
+    artists: ArtistsTable = ArtistsTable()
+    works: WorksTable = WorksTable()
+    releases: tuple[ReleaseTable, ...] = ()
+    prompts: Prompts = Prompts()
+    encoders: tuple[EncoderTable, ...] = ()
+    tests: Tests = Tests()
+    compare: CompareTable = CompareTable()
+    gate: GateTable = GateTable()
+
+
+def decode(path: Path, said: Mapping[str, Any]) -> PlanFile:
+    """Decode a parsed plan.
+
+    Parameters
+    ----------
+    path : Path
+        Of the plan, for messages.
+    said : mapping
+        What the TOML says.
+
+    Raises
+    ------
+    ImindexError
+        A key is unknown, missing or has a wrong value; the message names the key, the value and the remedy.
+    """
+    try:
+        return msgspec.convert(said, PlanFile)
+    except msgspec.ValidationError as error:
+        raise ImindexError(f"{path}: {_explain(str(error), said)}") from error
+    except UnicodeError as error:
+        raise ImindexError(f"{path}: a key is not a text: {error}. Remove it.") from error
+
+
+def _explain(message: str, said: Mapping[str, Any]) -> str:
+    text, _, place = message.partition(" - at `")
+    steps = re.findall(r"\w+", place.rstrip("`").removeprefix("$"))
+    value: Any = said
+    hint: Any = PlanFile
+    where = ""
+    for step in steps:
+        value = value[int(step) if isinstance(value, list) else step]
+        hint = _within(hint, step)
+        where += f"[{int(step) + 1}]" if step.isdigit() else f"{'.' if where else ''}{step}"
+    if named := re.fullmatch(r"Object contains unknown field `(.*)`", text, re.DOTALL):
+        known = list(hint.__struct_fields__)
+        near = difflib.get_close_matches(named[1], known, 1)
+        remedy = f"Did you mean {near[0]}?" if near else f"Known here: {', '.join(sorted(known))}."
+        return f"{_key(where, named[1])} is no key of a plan. {remedy}"
+    if named := re.fullmatch(r"Object missing required field `(.*)`", text):
+        return f"{_key(where, named[1])} is missing. See `imindex audit init` for every key."
+    if inspect.isclass(hint) and issubclass(hint, Table):
+        if where.endswith("]"):
+            where = where.partition("[")[0]
+            return f"{where} is not a list of tables. Begin each with [[{where}]]."
+        return f"{where} is not a table. Write [{where}] and its keys below."
+    if hint is not None and typing.get_origin(hint) is tuple:
+        return f"{where} is not a list of tables. Begin each with [[{where}]]."
+    if isinstance(value, str) and re.search(f"[{_CONTROL}]", value):
+        return f"{where} holds a control character. Remove it."
+    return f"{where} is {value!r}. {_remedy(hint)}"
+
+
+def _key(where: str, key: str) -> str:
+    return f"{where}.{key}" if where else key
+
+
+def _within(hint: Any, step: str) -> Any:
+    """The type of a field of a table, or of an item of a list."""
+    while typing.get_origin(hint) is Annotated:
+        hint = typing.get_args(hint)[0]
+    if inspect.isclass(hint) and issubclass(hint, Table):
+        return typing.get_type_hints(hint, include_extras=True)[step]
+    return typing.get_args(hint)[0]
+
+
+def _remedy(hint: Any) -> str:
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
+        return _remedy(typing.get_args(hint)[0])
+    return next((str(one.description) for one in getattr(hint, "__metadata__", ()) if one.description), "")

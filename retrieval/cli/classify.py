@@ -25,6 +25,10 @@ from imindex.retrieval.cli._evidence import (
     accuracy_note,
     accuracy_options,
 )
+from imindex.retrieval.results import (
+    Classification,
+    ClassificationMethod,
+)
 
 CLASSIFY = "imindex.retrieval.evidence.classify_release:classify_release"
 
@@ -57,44 +61,40 @@ def classify(index: Path, as_json: bool, show_all: bool, **options: Any) -> None
     imindex classify --collection sd-2.1
     imindex classify --by works --json
     """
-    from imindex.retrieval.evidence.classify_release import classify_release
-    from imindex.retrieval.evidence.testing import Testing
+    from imindex.retrieval import api
 
-    testing = Testing(**{name: options[name] for name in ACCURACY})
-    results = classify_release(
-        index,
-        options["collection"],
-        by=options["by"],
-        labels=options["labels"],
-        templates=options["templates"],
-        k=options["k"],
-        encoder={name: options[name] for name in ("model", "pretrained", "device")},
-        testing=None if options["no_tests"] else testing,
-    )
+    testing = api.Testing(**{name: options[name] for name in ACCURACY})
+    with api.open(index) as opened:
+        results = opened.classify(
+            options["collection"],
+            **{name: options[name] for name in ("by", "labels", "templates", "k")},
+            encoder={name: options[name] for name in ("model", "pretrained", "device")},
+            testing=None if options["no_tests"] else testing,
+        )
     if as_json:
-        print_json({"index": index, **results})
+        print_json({"index": index, **results.to_dict()})
         return
-    for method in results["methods"]:
+    for method in results.methods:
         _print_classification(results, method, show_all)
-    best = results["methods"][0]
+    best = results.methods[0]
     click.echo(
-        f"Classified {results['n']} pictures of {clean(results['collection'])} among {best['n_labels']} labels: "
-        f"the artist is named in {percent(best['top1'])} (chance {percent(best['chance_top1'])})."
+        f"Classified {results.n} pictures of {clean(results.collection)} among {best.n_labels} labels: "
+        f"the artist is named in {percent(best.top1)} (chance {percent(best.chance_top1)})."
     )
 
 
-def _print_classification(results: dict[str, Any], method: dict[str, Any], show_all: bool) -> None:
+def _print_classification(results: Classification, method: ClassificationMethod, show_all: bool) -> None:
     print_table(
-        f"{results['collection']}, {method['method']}",
+        f"{results.collection}, {method.method}",
         ["", "top-1", "top-5"],
         [
-            ["all pictures", percent(method["top1"]), percent(method["top5"])],
-            ["mean over artists", percent(method["macro_top1"]), percent(method["macro_top5"])],
+            ["all pictures", percent(method.top1), percent(method.top5)],
+            ["mean over artists", percent(method.macro_top1), percent(method.macro_top5)],
             *_chance_rows(method),
         ],
         note=_classification_note(results, method),
     )
-    artists = sorted(method["artists"], key=lambda a: (a["top1"], a["artist"]))
+    artists = sorted(method.artists, key=lambda a: (a.top1 or 0.0, a.artist))
     shown = artists if show_all else artists[:TOP]
     header = accuracy_header(results)
     print_table(
@@ -102,13 +102,13 @@ def _print_classification(results: dict[str, Any], method: dict[str, Any], show_
         ["artist", "most often taken for", "n", "top-1", *header, "top-5", "mean reciprocal rank"],
         [
             [
-                a["artist"],
-                a["confused_with"] or "-",
-                str(a["n"]),
-                percent(a["top1"]),
+                a.artist,
+                a.confused_with or "-",
+                str(a.n),
+                percent(a.top1),
                 *accuracy_cells(results, a),
-                percent(a["top5"]),
-                number(a["mrr"]),
+                percent(a.top5),
+                number(a.mrr),
             ]
             for a in shown
         ],
@@ -117,21 +117,21 @@ def _print_classification(results: dict[str, Any], method: dict[str, Any], show_
     )
 
 
-def _chance_rows(method: dict[str, Any]) -> list[list[str]]:
-    over_pictures = ["chance", percent(method["chance_top1"]), percent(method["chance_top5"])]
-    over_artists = ["chance", percent(method["macro_chance_top1"]), percent(method["macro_chance_top5"])]
+def _chance_rows(method: ClassificationMethod) -> list[list[str]]:
+    over_pictures = ["chance", percent(method.chance_top1), percent(method.chance_top5)]
+    over_artists = ["chance", percent(method.macro_chance_top1), percent(method.macro_chance_top5)]
     if over_pictures == over_artists:
         return [over_pictures]
     over_pictures[0], over_artists[0] = "chance, all pictures", "chance, mean over artists"
     return [over_pictures, over_artists]
 
 
-def _classification_note(results: dict[str, Any], method: dict[str, Any]) -> str:
-    notes = [f"{results['n']} pictures, {method['n_labels']} labels, encoder {results['encoder']}"]
-    if method["n_generic"]:
-        notes.append(f"{percent(method['generic_share'])} named generic")
-    if method["n_unscored"]:
+def _classification_note(results: Classification, method: ClassificationMethod) -> str:
+    notes = [f"{results.n} pictures, {method.n_labels} labels, encoder {results.encoder}"]
+    if method.n_generic:
+        notes.append(f"{percent(method.generic_share)} named generic")
+    if method.n_unscored:
         notes.append(
-            f"{method['n_unscored']} pictures whose artist has no other works to compare with count as wrong"
+            f"{method.n_unscored} pictures whose artist has no other works to compare with count as wrong"
         )
     return "; ".join(notes)

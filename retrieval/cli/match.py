@@ -22,6 +22,11 @@ from imindex.retrieval.cli._evidence import (
     summary,
     testing_options,
 )
+from imindex.retrieval.results import (
+    MatchedArtist,
+    Matching,
+    RankFigures,
+)
 
 MATCH = "imindex.retrieval.evidence.match_release:match_release"
 
@@ -54,78 +59,69 @@ def match(index: Path, collection: str | None, show_all: bool, as_json: bool, **
     imindex match --collection sd-2.1 --placebo "placebo *"
     imindex match --csls --json
     """
-    from imindex.retrieval.evidence.match_release import match_release
-    from imindex.retrieval.evidence.testing import Testing
+    from imindex.retrieval import api
 
-    testing = Testing(**{name: options[name] for name in TESTING})
+    testing = api.Testing(**{name: options[name] for name in TESTING})
     ranks = options["ranks"]
-    result = match_release(
-        index,
-        collection,
-        csls=options["csls"],
-        csls_k=options["csls_k"],
-        ranks_file=ranks,
-        testing=None if options["no_tests"] else testing,
-        matrix=as_json,  # nobody sees it otherwise
-    )
+    with api.open(index) as opened:
+        result = opened.match(
+            collection,
+            csls=options["csls"],
+            csls_k=options["csls_k"],
+            ranks_file=ranks,
+            testing=None if options["no_tests"] else testing,
+            matrix=as_json,  # only JSON shows it
+        )
     if as_json:
-        print_json({"index": index, **result})
+        print_json({"index": index, **result.to_dict()})
         return
     _print_match(result, show_all)
-    repeated = result["n_repeated_works"] + result["n_repeated_imitations"]
+    repeated = result.n_repeated_works + result.n_repeated_imitations
     if repeated:
         say(
             f"{count(repeated, 'repetition')} of a picture under one name {'is' if repeated == 1 else 'are'} left out."
         )
-    if result["evidence"]:
+    if result.evidence:
         print_evidence(result, show_all)
     if ranks:
         say(f"Ranks are in {ranks}: ranks[w, m] of the rows works[w] and imitations[m].")
-    macro = result["macro"]
-    if not result["n_artists"]:
+    macro = result.macro
+    if not result.n_artists:
         click.echo(
             "No figures: no artist has works, own imitations, and imitations of others to be told from."
         )
         return
-    if result["evidence"]:
-        click.echo(summary(result))
+    if result.evidence:
+        click.echo(summary(result.evidence))
     click.echo(
-        f"Ranked {result['n_imitations']} imitations of {clean(result['collection'])} by {result['n_works']} works, "
-        f"exactly: mean AUC {number(macro['auc'])} over {result['n_artists']} artists (chance 0.500)."
+        f"Ranked {result.n_imitations} imitations of {clean(result.collection)} by {result.n_works} works, "
+        f"exactly: mean AUC {number(macro.auc)} over {result.n_artists} artists (chance 0.500)."
     )
 
 
-def _print_match(result: dict[str, Any], show_all: bool) -> None:
-    recall = list(result["recall_at"])
+def _print_match(result: Matching, show_all: bool) -> None:
+    recall = list(result.recall_at)
     header = ["artist", "works", "imitations", "AUC", "rank percentile", "MRR", "mAP"]
     header += [f"recall@{k}" for k in recall] + ["gap"]
 
-    def cells(figures: dict[str, Any]) -> list[str]:
-        some = [
-            number(figures[key]) for key in ("auc", "rank_percentile", "reciprocal_rank", "average_precision")
-        ]
-        return some + [number(figures["recall"][k]) for k in recall]
+    def cells(figures: MatchedArtist | RankFigures) -> list[str]:
+        some = [figures.auc, figures.rank_percentile, figures.reciprocal_rank, figures.average_precision]
+        return [number(value) for value in [*some, *(figures.recall[k] for k in recall)]]
 
     ranked = sorted(
-        (a for a in result["artists"] if a["status"] == "ok"), key=lambda a: (-a["auc"], a["artist"])
+        (a for a in result.artists if a.status == "ok"), key=lambda a: (-(a.auc or 0.0), a.artist)
     )
     shown = ranked if show_all else ranked[:TOP]
-    rows = [
-        [a["artist"], str(a["n_works"]), str(a["n_imitations"]), *cells(a), number(a["gap"])] for a in shown
-    ]
-    rows.append(["mean over artists", "", "", *cells(result["macro"]), ""])
-    order = f"CSLS, k = {result['csls_k']}" if result["csls_k"] else "cosine"
+    rows = [[a.artist, str(a.n_works), str(a.n_imitations), *cells(a), number(a.gap)] for a in shown]
+    rows.append(["mean over artists", "", "", *cells(result.macro), ""])
+    order = f"CSLS, k = {result.csls_k}" if result.csls_k else "cosine"
     print_table(
-        f"{result['collection']}, ranked by {order}" + _of(shown, ranked),
+        f"{result.collection}, ranked by {order}" + _of(shown, ranked),
         header,
         rows,
-        note=f"Encoder {result['encoder']}. A gap at or below 0: this encoder cannot tell the artist apart.",
+        note=f"Encoder {result.encoder}. A gap at or below 0: this encoder cannot tell the artist apart.",
     )
-    placebos = set(result["evidence"]["placebos"]) if result["evidence"] else set()
-    left_out = [
-        [a["artist"], a["status"]]
-        for a in result["artists"]
-        if a["status"] != "ok" and a["artist"] not in placebos
-    ]
+    placebos = set(result.evidence.placebos) if result.evidence else set()
+    left_out = [[a.artist, a.status] for a in result.artists if a.status != "ok" and a.artist not in placebos]
     if left_out:
         print_table("Artists without figures", ["artist", "why"], left_out, left=2)

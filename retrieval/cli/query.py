@@ -22,6 +22,10 @@ from imindex.indexer.terminal.output import clean, count, fail, number, percent,
 from imindex.retrieval.cli._evidence import (
     p_value,
 )
+from imindex.retrieval.results import (
+    Attribution,
+    QueryAnswer,
+)
 
 
 @click.command(short_help="Find the nearest pictures and artists.")
@@ -67,86 +71,84 @@ def query(
     """
     if not pictures and not texts:
         raise click.UsageError("Name a picture, or pass --text.")
-    from imindex.retrieval.search.query import ask
+    from imindex.retrieval import api
 
-    answers, rejected = ask(
-        index,
-        pictures,
-        texts,
-        k=k,
-        collections=options["collections"],
-        artists=options["artists"],
-        confidence_level=options["confidence_level"],
-        encoder={name: options[name] for name in ("model", "pretrained", "device")},
-        exact=options["exact"],
-        limits=limits_of(options),
-    )
-    rough = [found["approximate"] for a in answers for found in a["kinds"].values() if "approximate" in found]
+    with api.open(index) as opened:
+        result = opened.query(
+            *pictures,
+            texts=texts,
+            k=k,
+            **{name: options[name] for name in ("collections", "artists", "confidence_level", "exact")},
+            encoder={name: options[name] for name in ("model", "pretrained", "device")},
+            limits=limits_of(options),
+        )
+    rough = [how.approximate for one in result.queries for how in one.kinds.values() if how.approximate]
     if rough:
         say(
-            f"Neighbours are approximate ({rough[0]['kind']}): of the ten nearest about "
-            f"{percent(rough[0]['recall'])} are found, measured on {rough[0]['recall_queries']} pictures. "
+            f"Neighbours are approximate ({rough[0].kind}): of the ten nearest about "
+            f"{percent(rough[0].recall)} are found, measured on {rough[0].recall_queries} pictures. "
             "--exact finds all."
         )
     if as_json:
-        print_json({"index": index, "k": k, "queries": answers, "rejects": rejected})
+        print_json(result.to_dict())
     else:
-        for answer in answers:
+        for answer in result.queries:
             _print_answer(answer)
         how = "approximately" if rough else "exactly"
-        click.echo(f"Searched {clean(str(index))} for {count(len(answers), 'query', 'queries')}, {how}.")
-    if rejected:
-        fail("\n".join(f"{path} cannot be used as a query: {reason}." for path, reason in rejected.items()))
+        click.echo(
+            f"Searched {clean(str(index))} for {count(len(result.queries), 'query', 'queries')}, {how}."
+        )
+    if result.rejects:
+        said = (f"{path} cannot be used as a query: {reason}." for path, reason in result.rejects.items())
+        fail("\n".join(said))
 
 
-def _print_answer(answer: dict[str, Any]) -> None:
-    for kind, found in answer["kinds"].items():
+def _print_answer(answer: QueryAnswer) -> None:
+    for kind, found in answer.kinds.items():
         print_table(
-            f"{answer['query']}: nearest {kind}",
+            f"{answer.query}: nearest {kind}",
             ["artist", "collection", "picture", "rank", "cosine"],
             [
                 [
-                    n["artist"] or "(nobody)",
-                    n["collection"],
-                    n["path"],
-                    str(n["rank"]),
-                    number(min(n["cosine"], 1.0), 4),
+                    n.artist or "(nobody)",
+                    n.collection,
+                    n.path,
+                    str(n.rank),
+                    number(min(n.cosine, 1.0), 4),
                 ]
-                for n in found["pictures"]
+                for n in found.pictures
             ],
             left=3,
         )
-        if not found["artists"]:  # control pictures are nobody's
+        if not found.artists:  # control pictures are nobody's
             continue
         print_table(
-            f"{answer['query']}: their artists",
+            f"{answer.query}: their artists",
             ["artist", "of the nearest", "best cosine"],
             [
-                [a["artist"], f"{a['votes']} of {len(found['pictures'])}", number(min(a["best"], 1.0), 4)]
-                for a in found["artists"]
+                [a.artist, f"{a.votes} of {len(found.pictures)}", number(min(a.best, 1.0), 4)]
+                for a in found.artists
             ],
         )
-    if "attribution" in answer:
-        _print_attribution(answer["query"], answer["attribution"])
+    if answer.attribution:
+        _print_attribution(answer.query, answer.attribution)
 
 
-def _print_attribution(query: str, found: dict[str, Any]) -> None:
-    level = f"{100 * found['confidence_level']:g} %"
-    able = [a for a in found["artists"] if a["excludable"]]
+def _print_attribution(query: str, found: Attribution) -> None:
+    level = f"{100 * found.confidence_level:g} %"
+    able = [a for a in found.artists if a.excludable]
     rows = [
-        [a["artist"], p_value(a["p"]), str(a["n_works"]), "yes" if a["in_set"] else "no"]
-        for a in found["artists"]
-        if a["in_set"] and a["excludable"]
+        [a.artist, p_value(a.p), str(a.n_works), "yes" if a.in_set else "no"]
+        for a in found.artists
+        if a.in_set and a.excludable
     ]
-    unable = len(found["artists"]) - len(able)
-    least = math.ceil(1 / (1 - found["confidence_level"]) - 1e-9) - 1
+    unable = len(found.artists) - len(able)
+    least = math.ceil(1 / (1 - found.confidence_level) - 1e-9) - 1
     note = f"At {level} confidence, of {count(len(able), 'artist')} with enough works to be excluded."
     if unable:
         note += f" {count(unable, 'artist')} with fewer than {least} works cannot be excluded, whatever the picture."
-    if found["n_itself"]:
-        note += (
-            f" The picture is itself in the index ({count(found['n_itself'], 'row')}), which was left out."
-        )
+    if found.n_itself:
+        note += f" The picture is itself in the index ({count(found.n_itself, 'row')}), which was left out."
     if rows:
         title = f"{query}: does not stand out among the works of"
         print_table(title, ["artist", "p", "works", "in the set"], rows, note=note)

@@ -1,4 +1,4 @@
-"""A classified release -> intervals and tests of the accuracy, as plain data."""
+"""A classified release -> intervals and tests of the accuracy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ import numpy as np
 
 from imindex.indexer.store.index import Index
 from imindex.retrieval.classify.classify import Classification
-from imindex.retrieval.evidence.testing import ADJUSTMENTS, Testing, enough_prompts, prompt_labels
+from imindex.retrieval.evidence.testing import Testing, enough_prompts, prompt_labels
+from imindex.retrieval.results import (
+    AccuracyInterval,
+    AccuracyTests,
+    ClassificationEvidence,
+    LabelCurve,
+    fields_of,
+)
 from imindex.retrieval.vectors.blocks import Float64, Int64
 from imindex.retrieval.vectors.select import Pictures
 from imindex.stats.accuracy import Accuracy, accuracy_interval, chance_test, generic_test, macro_interval
@@ -20,7 +27,7 @@ from imindex.stats.permutation import assignment_test
 
 def classification_evidence(
     index: Index, scores: Float64, result: Classification, chosen: Pictures, testing: Testing
-) -> dict[str, Any]:
+) -> tuple[dict[int, AccuracyTests], ClassificationEvidence]:
     """Say how sure a classification is.
 
     Parameters
@@ -35,9 +42,10 @@ def classification_evidence(
 
     Returns
     -------
-    dict
-        `artists` (by number in the index): interval, p against chance raw and adjusted, p against the generic
-        labels; and over all: interval of the mean over artists, p of the assignment, accuracy by number of candidates.
+    artists : dict of int to AccuracyTests
+        By number in the index.
+    evidence : ClassificationEvidence
+        Over all artists.
     """
     how: dict[str, Any] = {"confidence_level": testing.confidence_level, "n_resamples": testing.n_resamples}
     n_artists = len(index.artists)
@@ -53,14 +61,17 @@ def classification_evidence(
         generic = int(result.confusion[artist, n_artists:].sum())
         clusters, few = enough_prompts(prompts[mine])
         random = generator(testing.seed, "accuracy interval", index.artists[artist])
-        found[artist] = {
-            **_interval(accuracy_interval(right[mine], cluster=clusters, rng=random, **how)),
-            "prompts_held_fixed": few,
-            "p_chance": float(chance.pvalue[place]),
-            **{f"p_chance_{method}": float(getattr(adjusted, method)[place]) for method in ADJUSTMENTS},
-            "p_generic": generic_test(int(counts[artist]), generic).pvalue if result.n_generic else np.nan,
-            "n_generic": generic,
-        }
+        found[artist] = AccuracyTests(
+            artist=index.artists[artist],
+            **fields_of(_interval(accuracy_interval(right[mine], cluster=clusters, rng=random, **how))),
+            prompts_held_fixed=few,
+            p_chance=chance.pvalue[place],
+            p_chance_holm=adjusted.holm[place],
+            p_chance_bh=adjusted.bh[place],
+            p_chance_by=adjusted.by[place],
+            p_generic=generic_test(int(counts[artist]), generic).pvalue if result.n_generic else None,
+            n_generic=generic,
+        )
     own = np.isfinite(scores[np.arange(len(chosen.artist)), chosen.artist])
     several = np.isfinite(scores[:, :n_artists]).sum(axis=1) > 1
     curve = None
@@ -75,20 +86,19 @@ def classification_evidence(
         rng=generator(testing.seed, "mean accuracy interval"),
         **how,
     )
-    return {
-        "artists": found,
-        "macro": _interval(macro),
-        "p_assignment": _assignment(result, by_name[np.isin(by_name, artists)], testing),
-        "assumes": chance.assumes,
-        "by_label_count": {
-            "counts": curve.counts.tolist(),
-            "top1": curve.accuracy.tolist(),
-            "macro_top1": curve.macro.tolist(),
-            "chance": curve.chance.tolist(),
-        }
+    return found, ClassificationEvidence(
+        macro=_interval(macro),
+        p_assignment=_assignment(result, by_name[np.isin(by_name, artists)], testing),
+        assumes=chance.assumes,
+        by_label_count=LabelCurve(
+            counts=tuple(curve.counts.tolist()),
+            top1=tuple(curve.accuracy.tolist()),
+            macro_top1=tuple(curve.macro.tolist()),
+            chance=tuple(curve.chance.tolist()),
+        )
         if curve
         else None,
-    }
+    )
 
 
 def _clusters(prompts: Int64, artist: Int64) -> Int64:
@@ -101,14 +111,14 @@ def _clusters(prompts: Int64, artist: Int64) -> Int64:
     return clusters
 
 
-def _interval(found: Accuracy) -> dict[str, Any]:
-    return {
-        "top1_low": found.interval.low,
-        "top1_high": found.interval.high,
-        "interval": found.method,
-        "interval_note": found.note,
-        "n_units": found.n_units,
-    }
+def _interval(found: Accuracy) -> AccuracyInterval:
+    return AccuracyInterval(
+        top1_low=found.interval.low,
+        top1_high=found.interval.high,
+        interval=found.method,
+        interval_note=found.note,
+        n_units=found.n_units,
+    )
 
 
 def _assignment(result: Classification, artists: Int64, testing: Testing) -> float:

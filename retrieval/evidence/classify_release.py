@@ -1,10 +1,9 @@
-"""A release in an index -> classification and matching, as plain data (what `--json` prints)."""
+"""A release in an index -> classification and matching."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,24 +11,32 @@ import numpy as np
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.generate.prompts import DEFAULT_TEMPLATE
-from imindex.indexer.store.index import Index
+from imindex.indexer.store.index import Index, opened
 from imindex.retrieval.classify.by_name import average_templates, label_scores_by_name
 from imindex.retrieval.classify.by_works import knn_scores, prototype_scores
 from imindex.retrieval.classify.classify import classify
 from imindex.retrieval.evidence.classification_tests import classification_evidence
 from imindex.retrieval.evidence.testing import Testing, placebo_numbers
+from imindex.retrieval.results import (
+    AccuracyTests,
+    Classification,
+    ClassificationMethod,
+    ClassifiedArtist,
+    NamedCounts,
+    fields_of,
+)
 from imindex.retrieval.vectors.blocks import Float64, Int64
 from imindex.retrieval.vectors.select import Pictures, distinct, pictures, release
 
 if TYPE_CHECKING:
-    from imindex.indexer.encoders.open_clip import Encoder
+    from imindex.indexer.encoders.base import Encoder
 
 GENERIC_LABELS = ("Artwork", "Digital artwork", "Artwork from the public domain")
 """Labels that name nobody, beside the artists."""
 
 
 def classify_release(  # noqa: PLR0913
-    path: Path,
+    path: Path | Index,
     collection: str | None = None,
     *,
     artists: Sequence[str] | None = None,
@@ -39,13 +46,13 @@ def classify_release(  # noqa: PLR0913
     k: int = 15,
     encoder: Mapping[str, Any] | None = None,
     testing: Testing | None = None,
-) -> dict[str, Any]:
+) -> Classification:
     """Name the artist of each picture of a collection, and say how sure the figures are.
 
     Parameters
     ----------
-    path : Path
-        The index.
+    path : Path or Index
+        The index, or one that is open already.
     collection : str, optional
         Imitations, or works (classified by works, each is left out of its own prototype). The only release
         there is, unless given.
@@ -66,16 +73,16 @@ def classify_release(  # noqa: PLR0913
 
     Returns
     -------
-    dict
-        JSON-ready; `methods` has one entry by name, two by works. With several templates `templates_top1` has the
-        accuracy of each alone.
+    Classification
+        `methods` has one entry by name, two by works. With several templates `templates_top1` has the accuracy of each
+        alone.
 
     Raises
     ------
     ImindexError
         No such collection, no works, a template without `{artist}`, the encoder is not there.
     """
-    with Index(path) as index:
+    with opened(path) as index:
         name, kind = release(index, collection, ("imitations", "works"))
         chosen, n_repeated = distinct(pictures(index, kind, collections=[name]))
         placebos = placebo_numbers(index, testing.placebos, chosen) if testing else []
@@ -98,24 +105,24 @@ def classify_release(  # noqa: PLR0913
         else:
             labels = ()
             scored = _by_works(index, chosen, kind, k)
-        return {
-            "collection": name,
-            "kind": kind,
-            "root-digest": index.root_digest,
-            "encoder": index.encoder.name(),
-            "by": by,
-            "templates": list(templates) if by == "name" else [],
-            "templates_top1": alone,
-            "testing": asdict(testing) if testing else None,
-            "placebos": [index.artists[a] for a in placebos],
-            "generic_labels": list(labels),
-            "n": len(chosen.rows),
-            "n_repeated": n_repeated,
-            "methods": [
+        return Classification(
+            collection=name,
+            kind=kind,
+            root_digest=index.root_digest,
+            encoder=index.encoder.name(),
+            by=by,
+            templates=tuple(templates) if by == "name" else (),
+            templates_top1=alone,
+            testing=testing.record() if testing else None,
+            placebos=tuple(index.artists[a] for a in placebos),
+            generic_labels=tuple(labels),
+            n=len(chosen.rows),
+            n_repeated=n_repeated,
+            methods=tuple(
                 _classification(index, method, scores, [*index.artists, *labels], chosen, testing)
                 for method, scores in scored.items()
-            ],
-        }
+            ),
+        )
 
 
 def _listed(templates: Sequence[str]) -> str:
@@ -224,45 +231,47 @@ def _classification(
     labels: Sequence[str],
     chosen: Pictures,
     testing: Testing | None,
-) -> dict[str, Any]:
+) -> ClassificationMethod:
     result = classify(scores, labels, chosen.artist, n_generic=len(labels) - len(index.artists))
     artists = np.flatnonzero(result.n_images)
     others = result.confusion.copy()
     np.fill_diagonal(others, 0)
-    evidence = classification_evidence(index, scores, result, chosen, testing) if testing else None
-    return {
-        "method": method,
-        "n_labels": int(np.isfinite(scores).any(axis=0).sum()),
-        "n_generic": result.n_generic,
-        "top1": result.topk[1],
-        "top5": result.topk[5],
-        "macro_top1": result.macro_topk[1],
-        "macro_top5": result.macro_topk[5],
-        "chance_top1": result.chance[1],
-        "chance_top5": result.chance[5],
-        "macro_chance_top1": result.macro_chance[1],
-        "macro_chance_top5": result.macro_chance[5],
-        "mrr": result.mrr,
-        "macro_mrr": result.macro_mrr,
-        "generic_share": result.generic_share,
-        "n_unscored": int(result.n_unscored.sum()),
-        "n_tied": int(result.tied.sum()),
-        "artists": [
-            {
-                "artist": index.artists[artist],
-                "n": int(result.n_images[artist]),
-                "top1": float(result.artist_topk[1][artist]),
-                "top5": float(result.artist_topk[5][artist]),
-                "mrr": float(result.artist_mrr[artist]),
-                "confused_with": result.labels[others[artist].argmax()] if others[artist].any() else "",
-                **(evidence["artists"][artist] if evidence else {}),
-            }
-            for artist in artists
-        ],
-        "evidence": {key: value for key, value in evidence.items() if key != "artists"} if evidence else None,
-        "labels": list(result.labels),
-        "confusion": {
-            "rows": [index.artists[a] for a in artists],
-            "counts": result.confusion[artists].tolist(),
-        },
-    }
+    tests: Mapping[int, AccuracyTests] = {}
+    evidence = None
+    if testing:
+        tests, evidence = classification_evidence(index, scores, result, chosen, testing)
+    return ClassificationMethod(
+        method=method,
+        n_labels=int(np.isfinite(scores).any(axis=0).sum()),
+        n_generic=result.n_generic,
+        top1=result.topk[1],
+        top5=result.topk[5],
+        macro_top1=result.macro_topk[1],
+        macro_top5=result.macro_topk[5],
+        chance_top1=result.chance[1],
+        chance_top5=result.chance[5],
+        macro_chance_top1=result.macro_chance[1],
+        macro_chance_top5=result.macro_chance[5],
+        mrr=result.mrr,
+        macro_mrr=result.macro_mrr,
+        generic_share=result.generic_share,
+        n_unscored=int(result.n_unscored.sum()),
+        n_tied=int(result.tied.sum()),
+        artists=tuple(
+            ClassifiedArtist(
+                **fields_of(tests.get(artist) or AccuracyTests(artist=index.artists[artist])),
+                n=int(result.n_images[artist]),
+                top1=result.artist_topk[1][artist],
+                top5=result.artist_topk[5][artist],
+                mrr=result.artist_mrr[artist],
+                confused_with=result.labels[others[artist].argmax()] if others[artist].any() else "",
+            )
+            for artist in artists.tolist()
+        ),
+        evidence=evidence,
+        labels=tuple(result.labels),
+        confusion=NamedCounts(
+            rows=tuple(index.artists[a] for a in artists),
+            counts=tuple(map(tuple, result.confusion[artists].tolist())),
+        ),
+    )

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imindex.indexer.store.index import Index
+from imindex.indexer.store.index import Index, opened
 from imindex.retrieval.evidence.match_tests import match_evidence
 from imindex.retrieval.evidence.testing import Testing, placebo_numbers, prompt_labels
 from imindex.retrieval.match.discrimination import discrimination_gap
-from imindex.retrieval.match.match import match
+from imindex.retrieval.match.match import Figures, match
+from imindex.retrieval.results import (
+    ArtistTests,
+    AucMatrix,
+    MatchedArtist,
+    Matching,
+    RankFigures,
+    fields_of,
+)
 from imindex.retrieval.vectors.blocks import Int64
 from imindex.retrieval.vectors.select import distinct, pictures, release
 from imindex.stats.keyed import generators
@@ -24,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def match_release(  # noqa: PLR0913
-    path: Path,
+    path: Path | Index,
     collection: str | None = None,
     *,
     csls: bool = False,
@@ -33,13 +40,13 @@ def match_release(  # noqa: PLR0913
     ranks_file: Path | None = None,
     testing: Testing | None = None,
     matrix: bool = True,
-) -> dict[str, Any]:
+) -> Matching:
     """Rank the imitations of a release by every work, and test what was found.
 
     Parameters
     ----------
-    path : Path
-        The index.
+    path : Path or Index
+        The index, or one that is open already.
     collection : str, optional
         The release; the only one there is, unless given.
     csls : bool
@@ -55,15 +62,15 @@ def match_release(  # noqa: PLR0913
 
     Returns
     -------
-    dict
-        JSON-ready; `evidence` is None where nothing was tested, `auc_matrix` where it was not wanted.
+    Matching
+        `evidence` is None where nothing was tested, `auc_matrix` where it was not wanted.
 
     Raises
     ------
     ImindexError
         No such release, no works, or a placebo name that is none.
     """
-    with Index(path) as index:
+    with opened(path) as index:
         name, _ = release(index, collection)
         works, works_repeated = distinct(pictures(index, "works"))
         imitations, imitations_repeated = distinct(pictures(index, "imitations", collections=[name]))
@@ -89,59 +96,62 @@ def match_release(  # noqa: PLR0913
             observe=collector.add if testing else None,
             matrix=matrix,
         )
-        evidence = match_evidence(index, collector.finish(), works, imitations, testing) if testing else None
+        tests: Mapping[int, ArtistTests] = {}
+        evidence = None
+        if testing:
+            tests, evidence = match_evidence(index, collector.finish(), works, imitations, testing)
         known, _ = distinct(
             pictures(index, "works", "background")
         )  # an artist in the background is one to be told from
         gaps = discrimination_gap(known.vectors, known.artist, n_artists)
         if ranks_file is not None and found.ranks is not None:
             _save_ranks(ranks_file, found.ranks, works.rows, imitations.rows)
-        figures, macro = asdict(found.artists), asdict(found.macro)
         concerned = np.flatnonzero((found.n_works > 0) | (found.n_imitations > 0))
-        return {
-            "collection": name,
-            "root-digest": index.root_digest,
-            "encoder": index.encoder.name(),
-            "csls_k": found.csls_k,
-            "recall_at": list(recall_at),
-            "n_works": len(works.rows),
-            "n_imitations": len(imitations.rows),
-            "n_repeated_works": works_repeated,
-            "n_repeated_imitations": imitations_repeated,
-            "n_artists": sum(status == "ok" for status in found.status),
-            "macro": _at(macro, ()),
-            "artists": [
-                {
-                    "artist": index.artists[a],
-                    "n_works": int(found.n_works[a]),
-                    "n_imitations": int(found.n_imitations[a]),
-                    "status": found.status[a],
-                    **_at(figures, a),
-                    "gap": float(gaps.gap[a]),
-                    "gap_nearest": index.artists[gaps.nearest[a]] if gaps.nearest[a] >= 0 else "",
-                    "gap_status": gaps.status[a],
-                    **(evidence["artists"].get(a, {}) if evidence else {}),
-                }
-                for a in concerned
-            ],
-            "evidence": {key: value for key, value in evidence.items() if key != "artists"}
-            if evidence
-            else None,
-            "auc_matrix": {
-                "artists": [index.artists[a] for a in concerned],
-                "values": found.auc_matrix[np.ix_(concerned, concerned)].tolist(),
-            }
+        return Matching(
+            collection=name,
+            root_digest=index.root_digest,
+            encoder=index.encoder.name(),
+            csls_k=found.csls_k,
+            recall_at=tuple(recall_at),
+            n_works=len(works.rows),
+            n_imitations=len(imitations.rows),
+            n_repeated_works=works_repeated,
+            n_repeated_imitations=imitations_repeated,
+            n_artists=sum(status == "ok" for status in found.status),
+            macro=_at(found.macro, ()),
+            artists=tuple(
+                MatchedArtist(
+                    **fields_of(tests.get(a) or ArtistTests(artist=index.artists[a])),
+                    **fields_of(_at(found.artists, a)),
+                    n_works=int(found.n_works[a]),
+                    n_imitations=int(found.n_imitations[a]),
+                    status=found.status[a],
+                    gap=gaps.gap[a],
+                    gap_nearest=index.artists[gaps.nearest[a]] if gaps.nearest[a] >= 0 else "",
+                    gap_status=gaps.status[a],
+                )
+                for a in concerned.tolist()
+            ),
+            evidence=evidence,
+            auc_matrix=AucMatrix(
+                artists=tuple(index.artists[a] for a in concerned),
+                values=tuple(map(tuple, found.auc_matrix[np.ix_(concerned, concerned)].tolist())),
+            )
             if matrix
             else None,
-        }
+        )
 
 
-def _at(figures: Mapping[str, Any], place: Any) -> dict[str, Any]:
-    """The figures of one artist (or the only ones there are), nested as they are."""
-    return {
-        key: _at(value, place) if isinstance(value, Mapping) else float(value[place])
-        for key, value in figures.items()
-    }
+def _at(figures: Figures, place: Any) -> RankFigures:
+    """The figures of one artist, or with ``()`` the only ones there are."""
+    return RankFigures(
+        auc=figures.auc[place],
+        rank_percentile=figures.rank_percentile[place],
+        reciprocal_rank=figures.reciprocal_rank[place],
+        average_precision=figures.average_precision[place],
+        recall={k: values[place] for k, values in figures.recall.items()},
+        hit={k: values[place] for k, values in figures.hit.items()},
+    )
 
 
 def _save_ranks(path: Path, ranks: Any, works: Int64, imitations: Int64) -> None:

@@ -1,24 +1,13 @@
-"""Ranks of a release -> tests, intervals and a finding for each artist, as plain data."""
+"""Ranks of a release -> tests, intervals and a finding for each artist."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from imindex.indexer.store.index import Index
-from imindex.retrieval.evidence.findings import (
-    BY_WORK,
-    CANNOT_TELL,
-    GAP_CLASSES,
-    IMITATED,
-    NAME_MATTERS,
-    NEARER,
-    NOT_SHOWN,
-    NOT_TESTED,
-    ROBUST,
-)
 from imindex.retrieval.evidence.testing import (
     ADJUSTMENTS,
     Testing,
@@ -26,6 +15,8 @@ from imindex.retrieval.evidence.testing import (
     placebo_numbers,
     prompt_labels,
 )
+from imindex.retrieval.findings import GAP_CLASSES, ROBUST, Finding
+from imindex.retrieval.results import ArtistTests, MatchEvidence, OverallTests
 from imindex.retrieval.vectors.blocks import Float64, Int64
 from imindex.retrieval.vectors.select import Pictures, distinct, pictures
 from imindex.retrieval.vectors.similarity import similarities, similarity_blocks
@@ -44,7 +35,7 @@ MMD_RESAMPLES = 999
 
 def match_evidence(
     index: Index, scores: SetScores, works: Pictures, imitations: Pictures, testing: Testing
-) -> dict[str, Any]:
+) -> tuple[dict[int, ArtistTests], MatchEvidence]:
     """Test every artist, and all together.
 
     Parameters
@@ -56,8 +47,10 @@ def match_evidence(
 
     Returns
     -------
-    dict
-        `artists` (by number in the index), `overall`, and how it was done; JSON-ready.
+    artists : dict of int to ArtistTests
+        By number in the index; those with works and imitations.
+    evidence : MatchEvidence
+        How it was done, and the tests over all artists.
     """
     placebos = placebo_numbers(index, testing.placebos, imitations)
     n_artists = len(index.artists)
@@ -92,52 +85,44 @@ def match_evidence(
     tested = [a for a in range(n_artists) if scores.sizes[a] > 0]
     by_name = sorted(tested, key=lambda a: index.artists[a])
     found = {
-        a: {
+        a: ArtistTests(
+            artist=index.artists[a],
+            finding=findings[a],
             **_interval(boots[a]),
-            "prompts_held_fixed": bool(fixed[a]),
+            prompts_held_fixed=bool(fixed[a]),
             **_reference("name", name, a),
             **_reference("rival", rival, a),
-            "p_work": by_work.pvalue[a],
-            "p": p[a],
+            set_size=int(rival.set_size[a]),
+            p_work=by_work.pvalue[a],
+            p=p[a],
             **{f"p_{method}": getattr(adjusted, method)[a] for method in ADJUSTMENTS},
             **{f"p_name_{method}": getattr(names, method)[a] for method in ADJUSTMENTS},
-            "gap_class": gaps.status[a],
-            "gap_low": gaps.low[a],
-            "gap_high": gaps.high[a],
-            "ceiling_auc": best.auc[a],
-            "floor_placebo": floors["placebo"][a],
-            "floor_control": floors["control"][a],
-            "p_differs": _differs(
+            gap_class=gaps.status[a],
+            gap_low=gaps.low[a],
+            gap_high=gaps.high[a],
+            ceiling_auc=best.auc[a],
+            floor_placebo=floors["placebo"][a],
+            floor_control=floors["control"][a],
+            p_differs=_differs(
                 works, imitations, a, testing.n_resamples, generator(testing.seed, "MMD", index.artists[a])
             ),
-            "finding": findings[a],
-        }
+        )
         for a in tested
     }
-    return {
-        "placebos": [index.artists[a] for a in placebos],
-        "question": _question(testing.unit, bool(placebos)),
-        "unit": testing.unit,
-        "approximate": testing.approximate,
-        "level": testing.level,
-        "adjust": testing.adjust,
-        "family": family,
-        "references_needed": references_needed(testing.level, max(1, family)),
-        "seed": testing.seed,
-        **how,
-        "artists": found,
-        "overall": {
-            **_overall(scores, boots, by_name, testing),
-            "n_tested": family,
-            "findings": {
-                label: sum(one["finding"] == label for one in found.values())
-                for label in (IMITATED, NAME_MATTERS, NEARER, BY_WORK, NOT_SHOWN, CANNOT_TELL, NOT_TESTED)
-            },
-            "n_name_matters_and_rival_below_level": sum(
-                one["finding"] == NAME_MATTERS and one["p_rival"] <= testing.level for one in found.values()
-            ),
-        },
-    }
+    return found, MatchEvidence(
+        placebos=tuple(index.artists[a] for a in placebos),
+        question=_question(testing.unit, bool(placebos)),
+        unit=testing.unit,
+        approximate=testing.approximate,
+        level=testing.level,
+        adjust=testing.adjust,
+        family=family,
+        references_needed=references_needed(testing.level, max(1, family)),
+        seed=testing.seed,
+        n_resamples=testing.n_resamples,
+        confidence_level=testing.confidence_level,
+        overall=_overall(scores, boots, by_name, found, family, testing),
+    )
 
 
 def _prompts(index: Index, scores: SetScores, imitations: Pictures) -> tuple[list[Int64], list[bool]]:
@@ -155,12 +140,12 @@ def _prompts(index: Index, scores: SetScores, imitations: Pictures) -> tuple[lis
 
 def _interval(boot: Bootstrap | None) -> dict[str, Any]:
     if boot is None:
-        return {"auc_low": np.nan, "auc_high": np.nan, "auc_standard_error": np.nan, "p_bootstrap": np.nan}
+        return {}
     return {
         "auc_low": boot.percentile.low,
         "auc_high": boot.percentile.high,
-        "auc_bca": [boot.bca.low, boot.bca.high],
-        "auc_basic": [boot.basic.low, boot.basic.high],
+        "auc_bca": (boot.bca.low, boot.bca.high),
+        "auc_basic": (boot.basic.low, boot.basic.high),
         "auc_standard_error": boot.standard_error,
         "p_bootstrap": boot.pvalue,
         "n_prompts_or_imitations": boot.n[-1],
@@ -177,7 +162,6 @@ def _reference(label: str, test: ReferenceTest, artist: int) -> dict[str, Any]:
         f"n_{label}_left_out": int(test.n_left_out[artist]),
         f"resolution_{label}": test.resolution[artist],
         f"status_{label}": test.status[artist],
-        "set_size": int(test.set_size[artist]),
     }
 
 
@@ -243,24 +227,24 @@ def _differs(
 
 def _findings(
     gap_status: Sequence[str], both: Adjusted, name: Adjusted, testing: Testing, with_placebos: bool
-) -> list[str]:
+) -> list[Finding]:
     """Each artist's finding, after correction: of both tests, else of the name alone, else none."""
     p: Float64 = getattr(both, testing.adjust)
     passed = called(p, level=testing.level)
     by_name: Float64 = getattr(name, testing.adjust)
     name_passed = called(by_name, level=testing.level)
     named = testing.unit == "artist" and with_placebos
-    best = BY_WORK if testing.unit == "work" else IMITATED if named else NEARER
+    best = Finding.BY_WORK if testing.unit == "work" else Finding.IMITATED if named else Finding.NEARER
     findings = []
     for artist, status in enumerate(gap_status):
         if status in GAP_CLASSES and status != ROBUST:
-            findings.append(CANNOT_TELL)
+            findings.append(Finding.CANNOT_TELL)
         elif np.isnan(p[artist]) and not (named and np.isfinite(by_name[artist])):
-            findings.append(NOT_TESTED)
+            findings.append(Finding.NOT_TESTED)
         elif passed[artist]:
             findings.append(best)
         else:
-            findings.append(NAME_MATTERS if named and name_passed[artist] else NOT_SHOWN)
+            findings.append(Finding.NAME_MATTERS if named and name_passed[artist] else Finding.NOT_SHOWN)
     return findings
 
 
@@ -276,26 +260,33 @@ def _overall(
     scores: SetScores,
     boots: Sequence[Bootstrap | None],
     tested: Sequence[int],
+    artists: Mapping[int, ArtistTests],
+    family: int,
     testing: Testing,
-) -> dict[str, Any]:
+) -> OverallTests:
     """Figures over all artists, in an order that does not depend on the index. Their draws are joint."""
-    known = [boots[a] for a in tested if boots[a] is not None]
-    if not known:
-        return {"auc": np.nan, "auc_low": np.nan, "auc_high": np.nan, "p_assignment": np.nan}
-    macro = macro_bootstrap(
-        known, n_resamples=testing.n_resamples, confidence_level=testing.confidence_level,
-        rng=generator(testing.seed, "mean AUC interval"),
-    )  # fmt: skip
-    table = scores.percentiles(min(scores.sums))[np.ix_(tested, tested)]
-    p = np.nan
-    if len(tested) > 1 and np.isfinite(table).all():
-        random = generator(testing.seed, "AUC assignment")
-        p = assignment_test(table, n_resamples=testing.n_resamples, rng=random).pvalue
-    return {
-        "auc": macro.estimate,
-        "auc_low": macro.percentile.low,
-        "auc_high": macro.percentile.high,
-        "auc_bca": [macro.bca.low, macro.bca.high],
-        "p_assignment": p,
-        "n_artists": len(known),
-    }
+    known = [boot for boot in (boots[a] for a in tested) if boot is not None]
+    macro, p = None, np.nan
+    if known:
+        macro = macro_bootstrap(
+            known, n_resamples=testing.n_resamples, confidence_level=testing.confidence_level,
+            rng=generator(testing.seed, "mean AUC interval"),
+        )  # fmt: skip
+        table = scores.percentiles(min(scores.sums))[np.ix_(tested, tested)]
+        if len(tested) > 1 and np.isfinite(table).all():
+            random = generator(testing.seed, "AUC assignment")
+            p = assignment_test(table, n_resamples=testing.n_resamples, rng=random).pvalue
+    matters = [one for one in artists.values() if one.finding == Finding.NAME_MATTERS]
+    return OverallTests(
+        auc=macro.estimate if macro else None,
+        auc_low=macro.percentile.low if macro else None,
+        auc_high=macro.percentile.high if macro else None,
+        auc_bca=(macro.bca.low, macro.bca.high) if macro else None,
+        p_assignment=p,
+        n_artists=len(known),
+        n_tested=family,
+        findings={label: sum(one.finding == label for one in artists.values()) for label in Finding},
+        n_name_matters_and_rival_below_level=sum(
+            one.p_rival is not None and one.p_rival <= testing.level for one in matters
+        ),
+    )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.store.index import Index
+from imindex.retrieval.results import Adjust, HowTested
 from imindex.retrieval.vectors.blocks import Int64
 from imindex.retrieval.vectors.select import Pictures
 
@@ -43,12 +44,16 @@ class Testing:
 
     placebos: Sequence[str] = ()
     level: float = 0.05
-    adjust: str = "holm"
+    adjust: Adjust = "holm"
     unit: str = "artist"
     approximate: bool = False
     n_resamples: int = 9999
     confidence_level: float = 0.95
     seed: int = 0
+
+    def record(self) -> HowTested:
+        """The same as a result type."""
+        return HowTested(**{**asdict(self), "placebos": tuple(self.placebos)})
 
 
 def placebo_numbers(index: Index, patterns: Sequence[str], imitations: Pictures) -> list[int]:

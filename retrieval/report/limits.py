@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from imindex.retrieval.evidence.findings import CANNOT_TELL, NOT_TESTED
+from imindex.retrieval.findings import Finding
 from imindex.retrieval.report.text import ADJUSTED, count, listed
 
 Report = Mapping[str, Any]
@@ -100,7 +100,7 @@ def _with(result: Report, finding: str) -> list[str]:
 def _cannot_tell(report: Report) -> Iterator[tuple[str, str]]:
     seen = set()
     for result in report["results"]:
-        names = tuple(_with(result, CANNOT_TELL))
+        names = tuple(_with(result, Finding.CANNOT_TELL))
         if names and (result["encoder"], names) not in seen:
             seen.add((result["encoder"], names))
             yield (
@@ -114,7 +114,7 @@ def _cannot_tell(report: Report) -> Iterator[tuple[str, str]]:
 def _not_tested(report: Report) -> Iterator[tuple[str, str]]:
     seen = set()
     for result in report["results"]:
-        names = tuple(_with(result, NOT_TESTED))
+        names = tuple(_with(result, Finding.NOT_TESTED))
         if names and names not in seen:
             seen.add(names)
             yield (

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from imindex.retrieval.findings import Finding
 from imindex.retrieval.report import text as report_text
 from imindex.retrieval.report.figures.axes import Scale
 from imindex.retrieval.report.figures.catalogue import figures, findings_of
 from imindex.retrieval.report.figures.changes import change_figures
 from imindex.retrieval.report.figures.svg import Drawing, icon, shown
-from imindex.retrieval.report.rows import FINDINGS
 from imindex.retrieval.report.thumbnails import Thumbnails
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -72,13 +72,13 @@ def page(report: Report, base: Path | None) -> str:
             {"id": f"c{place}", "found": one, "figures": change_figures(f"c{place}", one)}
             for place, one in enumerate(report["comparisons"])
         ],
-        "meaning": [(label, report_text.MEANING[label]) for label in FINDINGS if _occurs(report, label)],
+        "meaning": [(label, report_text.MEANING[label]) for label in Finding if _occurs(report, label)],
         "adjusted": report_text.ADJUSTED,
         "span": report_text.span,
         "percent_span": report_text.percent_span,
         "interval_bar": lambda row: Markup(_interval_bar(row)),
         "bars": lambda counts: Markup(_bars(counts)),
-        "rank_of": {label: place for place, label in enumerate(FINDINGS)},
+        "rank_of": {label: place for place, label in enumerate(Finding)},
         "thumbnail": thumbnails.get if thumbnails else None,
         "style": Markup(style),
         "script": Markup(script),
@@ -114,7 +114,7 @@ def _release(place: int, release: Report, report: Report) -> dict[str, Any]:
 
 
 def _strongest_first(row: Report) -> tuple[int, bool, float]:
-    return FINDINGS.index(row["finding"]), row["auc"] is None, -(row["auc"] or 0.0)
+    return list(Finding).index(Finding(row["finding"])), row["auc"] is None, -(row["auc"] or 0.0)
 
 
 def _copies(found: Report) -> dict[str, Any]:

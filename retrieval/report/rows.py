@@ -6,19 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from imindex.retrieval.evidence.findings import (
-    BY_WORK,
-    CANNOT_TELL,
-    IMITATED,
-    NAME_MATTERS,
-    NEARER,
-    NOT_SHOWN,
-    NOT_TESTED,
-)
+from imindex.retrieval.findings import UNJUDGED, Finding
 
-FINDINGS = (IMITATED, NAME_MATTERS, NEARER, BY_WORK, NOT_SHOWN, CANNOT_TELL, NOT_TESTED)
-"""From the strongest to what is no finding at all."""
-NO_JUDGEMENT = (CANNOT_TELL, NOT_TESTED)
 NOT_MATCHED = "not in the index"
 _MATCHED = (
     "auc", "auc_low", "auc_high", "p_name", "p_rival", "p", "n_name_references", "n_rival_references",
@@ -73,7 +62,7 @@ def _row(raw: Result, artist: str) -> Row:
     copied = [pair for pair in raw["copies"]["pairs"] if pair["artist"] == artist]
     return {
         "artist": artist,
-        "finding": matched.get("finding", NOT_TESTED),
+        "finding": matched.get("finding", Finding.NOT_TESTED),
         "status": matched.get("status", NOT_MATCHED),
         "n_works": matched.get("n_works", 0),
         "n_imitations": matched.get("n_imitations", 0),
@@ -110,7 +99,7 @@ def _summary(raw: Result, rows: Sequence[Row]) -> dict[str, Any]:
         "n_classified": raw["classification"]["n"],
         "n_labels": named["n_labels"],
         "n_placebo_names": len(tested.get("placebos", ())),
-        "findings": {label: found[label] for label in FINDINGS},
+        "findings": {label: found[label] for label in Finding},
         "accuracy": named["macro_top1"],
         "accuracy_low": macro.get("top1_low"),
         "accuracy_high": macro.get("top1_high"),
@@ -185,7 +174,7 @@ def agreement(results: Sequence[Result], releases: Sequence[str]) -> list[dict[s
         artists = []
         for rows in zip(*(one["artists"] for one in own), strict=True):
             found = [row["finding"] for row in rows]
-            judged = not any(finding in NO_JUDGEMENT for finding in found)
+            judged = not any(finding in UNJUDGED for finding in found)
             agree = len(set(found)) == 1 if judged else None
             artists.append({"artist": rows[0]["artist"], "findings": found, "agree": agree})
         n_judged = sum(one["agree"] is not None for one in artists)

@@ -5,33 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from imindex.retrieval.evidence.findings import (
-    BY_WORK,
-    CANNOT_TELL,
-    IMITATED,
-    NAME_MATTERS,
-    NEARER,
-    NOT_SHOWN,
-    NOT_TESTED,
-)
+from imindex.retrieval.findings import Finding
 
 ADJUSTED = {"holm": "Holm", "bh": "Benjamini-Hochberg", "by": "Benjamini-Yekutieli"}
 DASH = "–"
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MEANING = {
-    IMITATED: "Asked for by name, the release makes pictures nearer to this artist's works than for invented names, "
-    "and nearer than those it makes for other artists' names; both after correction for the number of artists.",
-    NAME_MATTERS: "The name brings the pictures nearer to this artist's works than invented names do; that it is this "
-    "artist rather than another is not shown.",
-    NEARER: "The pictures are nearer to this artist's works than those for other names; without invented names as a "
-    "reference it is not known whether the name itself makes the difference.",
-    BY_WORK: "Nearer than works drawn from all artists: a test that calls too often, because works of one hand are "
-    "alike.",
-    NOT_SHOWN: "The data do not show imitation. That is not a finding that there is none.",
-    CANNOT_TELL: "This encoder does not reliably tell the artist's works from those of others, so by it nothing can be "
-    "said, whatever the figures.",
-    NOT_TESTED: "Too few works or imitations, or no set of the same design (as many pictures of each prompt) to "
-    "compare them with.",
+    Finding.IMITATED: "Asked for by name, the release makes pictures nearer to this artist's works than for invented "
+    "names, and nearer than those it makes for other artists' names; both after correction for the number of artists.",
+    Finding.NAME_MATTERS: "The name brings the pictures nearer to this artist's works than invented names do; that it "
+    "is this artist rather than another is not shown.",
+    Finding.NEARER: "The pictures are nearer to this artist's works than those for other names; without invented names "
+    "as a reference it is not known whether the name itself makes the difference.",
+    Finding.BY_WORK: "Nearer than works drawn from all artists: a test that calls too often, because works of one hand "
+    "are alike.",
+    Finding.NOT_SHOWN: "The data do not show imitation. That is not a finding that there is none.",
+    Finding.CANNOT_TELL: "This encoder does not reliably tell the artist's works from those of others, so by it "
+    "nothing can be said, whatever the figures.",
+    Finding.NOT_TESTED: "Too few works or imitations, or no set of the same design (as many pictures of each prompt) "
+    "to compare them with.",
 }
 """What each finding says, in the report's own words."""
 
@@ -137,7 +129,7 @@ def answer(release: str, results: Sequence[Mapping[str, Any]], agreement: Mappin
             "an own imitation is nearer to a work than one made for another name with probability "
             f"{number(one['auc'])} ({'; '.join(text for text in inside if text)})"
         )
-    unjudged = any(one["findings"].get(label) for label in (CANNOT_TELL, NOT_TESTED))
+    unjudged = any(one["findings"].get(label) for label in (Finding.CANNOT_TELL, Finding.NOT_TESTED))
     whom = "all artists, those included who could not be judged" if unjudged else "artists"
     second = f"On average over {whom}, {', and '.join(parts)}" if parts else ""
     if agreement and agreement["n_judged"] and parts:
@@ -158,16 +150,25 @@ def _findings(found: Mapping[str, int]) -> str:
         n = found.get(label, 0)
         return "" if not n else (one if n == 1 else many or one).format(n=n)
 
-    judged = sum(found.get(label, 0) for label in (IMITATED, NAME_MATTERS, NEARER, BY_WORK, NOT_SHOWN))
-    named = not (found.get(NEARER) or found.get(BY_WORK))
+    judged = sum(
+        found.get(label, 0)
+        for label in (
+            Finding.IMITATED,
+            Finding.NAME_MATTERS,
+            Finding.NEARER,
+            Finding.BY_WORK,
+            Finding.NOT_SHOWN,
+        )
+    )
+    named = not (found.get(Finding.NEARER) or found.get(Finding.BY_WORK))
     parts = [
-        said(IMITATED, "{n} is found imitated", "{n} are found imitated")
+        said(Finding.IMITATED, "{n} is found imitated", "{n} are found imitated")
         or ("none is found imitated" if judged and named else ""),
-        said(NEARER, "for {n} the pictures are nearer than for other artists"),
-        said(BY_WORK, "for {n} the pictures are nearer than to pooled works"),
-        said(NAME_MATTERS, "for {n} the name matters, though not this artist rather than another"),
-        said(NOT_SHOWN, "for {n} no imitation is shown"),
-        said(CANNOT_TELL, "{n} cannot be judged by this encoder"),
-        said(NOT_TESTED, "{n} could not be tested"),
+        said(Finding.NEARER, "for {n} the pictures are nearer than for other artists"),
+        said(Finding.BY_WORK, "for {n} the pictures are nearer than to pooled works"),
+        said(Finding.NAME_MATTERS, "for {n} the name matters, though not this artist rather than another"),
+        said(Finding.NOT_SHOWN, "for {n} no imitation is shown"),
+        said(Finding.CANNOT_TELL, "{n} cannot be judged by this encoder"),
+        said(Finding.NOT_TESTED, "{n} could not be tested"),
     ]
     return listed([part for part in parts if part], separator="; ")

@@ -7,6 +7,10 @@ from typing import Any
 import numpy as np
 
 from imindex.indexer.store.index import Index
+from imindex.retrieval.results import (
+    AttributedArtist,
+    Attribution,
+)
 from imindex.retrieval.vectors.blocks import Float16
 from imindex.retrieval.vectors.similarity import similarities
 from imindex.stats.conformal import conformal_attribution
@@ -14,7 +18,7 @@ from imindex.stats.conformal import conformal_attribution
 
 def attribute(
     index: Index, vector: Float16, digest: bytes, works: np.ndarray[Any, Any], confidence_level: float = 0.95
-) -> dict[str, Any]:
+) -> Attribution:
     """Tell which artists a picture does not stand out among, by conformal prediction.
 
     Parameters
@@ -29,8 +33,8 @@ def attribute(
 
     Returns
     -------
-    dict
-        `set`, the artists with p above 1 - level, best fit first, and all `artists`.
+    Attribution
+        `set` has the artists with p above 1 - level, the best fit first.
     """
     itself = (index.column("sha256") == np.frombuffer(digest, np.uint8)).all(axis=1)
     artist_of = index.column("artist")
@@ -46,20 +50,20 @@ def attribute(
             confidence_level=confidence_level,
         )
         found.append(
-            {
-                "artist": index.artists[artist],
-                "p": float(one.pvalue[0]),
-                "n_works": len(own),
-                "smallest_p": float(one.resolution[0]),
-                "excludable": bool(one.excludable[0]),
-                "in_set": bool(len(one.prediction_set)),
-                "score": float(one.score[0]),
-            }
+            AttributedArtist(
+                artist=index.artists[artist],
+                p=one.pvalue[0],
+                n_works=len(own),
+                smallest_p=one.resolution[0],
+                excludable=bool(one.excludable[0]),
+                in_set=bool(len(one.prediction_set)),
+                score=one.score[0],
+            )
         )
-    found.sort(key=lambda one: (-float(one["p"]), -float(one["score"]), one["artist"]))
-    return {
-        "confidence_level": confidence_level,
-        "n_itself": int(np.count_nonzero(works & itself)),
-        "set": [one["artist"] for one in found if one["in_set"]],
-        "artists": found,
-    }
+    found.sort(key=lambda one: (-(one.p or 0.0), -(one.score or 0.0), one.artist))
+    return Attribution(
+        confidence_level=confidence_level,
+        n_itself=int(np.count_nonzero(works & itself)),
+        set=tuple(one.artist for one in found if one.in_set),
+        artists=tuple(found),
+    )

@@ -12,7 +12,16 @@ import numpy as np
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import KINDS
 from imindex.indexer.decode.limits import Limits
-from imindex.indexer.store.index import Index
+from imindex.indexer.store.index import Index, opened
+from imindex.retrieval.results import (
+    Approximate,
+    Attribution,
+    KindNeighbours,
+    QueryAnswer,
+    QueryArtist,
+    QueryNeighbour,
+    QueryResult,
+)
 from imindex.retrieval.search.attribution import attribute
 from imindex.retrieval.search.nearest import Neighbours, nearest, vote
 from imindex.retrieval.vectors.blocks import Float16, Float64, Int64
@@ -20,7 +29,7 @@ from imindex.retrieval.vectors.select import artist_mask
 
 
 def ask(  # noqa: PLR0913
-    path: Path,
+    path: Path | Index,
     pictures: Sequence[Path],
     texts: Sequence[str],
     *,
@@ -31,13 +40,13 @@ def ask(  # noqa: PLR0913
     encoder: Mapping[str, Any] | None = None,
     exact: bool = False,
     limits: Limits = Limits(),  # noqa: B008 - frozen
-) -> tuple[list[dict[str, Any]], dict[str, str]]:
+) -> QueryResult:
     """Encode pictures and texts as the index was, and find their neighbours of each kind.
 
     Parameters
     ----------
-    path : Path
-        The index.
+    path : Path or Index
+        The index, or one that is open already.
     pictures : sequence of Path
     texts : sequence of str
     k : int
@@ -56,12 +65,10 @@ def ask(  # noqa: PLR0913
 
     Returns
     -------
-    answers : list of dict
-        One for each query, with its neighbours and artists by kind (JSON-ready). Where some of the neighbours may be
-        missing, `approximate` has the kind of index and the recall@10 that was measured: of searches in all rows, or
-        the lower one of that and of searches in a tenth of them.
-    rejected : dict
-        Pictures that could not be read, with the reason.
+    QueryResult
+        An answer for each query, and the pictures that could not be read. Where some of the neighbours may be missing,
+        `approximate` has the kind of index and the measured recall@10: of searches in all rows, or the lower one of
+        that and of searches in a tenth of them.
 
     Raises
     ------
@@ -70,30 +77,41 @@ def ask(  # noqa: PLR0913
     """
     from imindex.indexer.encoders.load import load_as
 
-    with Index(path) as index:
+    with opened(path) as index:
         masks = _masks(index, collections, artists)
         loaded = load_as(index.encoder, **(encoder or {}))
         queries, vectors, digests, rejected = _encode(loaded, pictures, texts, limits)
-        answers: list[dict[str, Any]] = [{"query": name, "kinds": {}} for name in queries]
-        if not queries:
-            return answers, rejected
-        if "works" in masks:
-            for answer, vector, digest in zip(answers, vectors, digests, strict=False):  # pictures come first
-                answer["attribution"] = attribute(index, vector, digest, masks["works"], confidence_level)
-        search = _Search(index, len(digests), str(loaded.device), exact)
-        columns = {name: index.column(name) for name in ("artist", "collection")}
-        for kind, among in masks.items():
-            found, said = search.nearest(vectors, k, among)
-            for answer, rows, scores, votes, how in zip(
-                answers, found.rows, found.scores, vote(found, columns["artist"]), said, strict=True
-            ):
-                answer["kinds"][kind] = how | {
-                    "pictures": _neighbours(index, columns, rows, scores),
-                    "artists": [
-                        {"artist": index.artists[v.artist], "votes": v.votes, "best": v.best} for v in votes
-                    ],
-                }
-        return answers, rejected
+        attributions: list[Attribution | None] = [None] * len(queries)
+        kinds: list[dict[str, KindNeighbours]] = [{} for _ in queries]
+        if queries:
+            if "works" in masks:
+                for place, digest in enumerate(digests):  # pictures come first
+                    attributions[place] = attribute(
+                        index, vectors[place], digest, masks["works"], confidence_level
+                    )
+            search = _Search(index, len(digests), str(loaded.device), exact)
+            columns = {name: index.column(name) for name in ("artist", "collection")}
+            for kind, among in masks.items():
+                found, approximate = search.nearest(vectors, k, among)
+                for place, votes in enumerate(vote(found, columns["artist"])):
+                    kinds[place][kind] = KindNeighbours(
+                        approximate=approximate if place < len(digests) else None,
+                        pictures=_neighbours(index, columns, found.rows[place], found.scores[place]),
+                        artists=tuple(
+                            QueryArtist(artist=index.artists[v.artist], votes=v.votes, best=v.best)
+                            for v in votes
+                        ),
+                    )
+        answers = zip(queries, kinds, attributions, strict=True)
+        return QueryResult(
+            index=str(index.path),
+            k=k,
+            queries=tuple(
+                QueryAnswer(query=name, kinds=found, attribution=attribution)
+                for name, found, attribution in answers
+            ),
+            rejects=rejected,
+        )
 
 
 class _Search:
@@ -109,10 +127,10 @@ class _Search:
 
     def nearest(
         self, queries: Float16, k: int, among: np.ndarray[Any, Any]
-    ) -> tuple[Neighbours, list[dict[str, Any]]]:
-        """The neighbours, and for each query what is to be said of a search that was not exact."""
+    ) -> tuple[Neighbours, Approximate | None]:
+        """The neighbours, and how the search for pictures was approximate, if it was."""
         if self._quick is None:
-            return nearest(self._exact, self._vectors, queries, k=k, among=among), [{} for _ in queries]
+            return nearest(self._exact, self._vectors, queries, k=k, among=among), None
         searcher, record = self._quick
         before = searcher.approximate_queries
         first = nearest(searcher, self._vectors, queries[: self._n_pictures], k=k, among=among)
@@ -120,12 +138,10 @@ class _Search:
         found = Neighbours(
             np.concatenate([first.rows, last.rows]), np.concatenate([first.scores, last.scores])
         )
-        said: list[dict[str, Any]] = [{} for _ in queries]
-        if searcher.approximate_queries > before:
-            recall = record.recall if among.all() else min(record.recall, record.recall_among)
-            how = {"kind": record.kind, "recall": recall, "recall_queries": record.n_queries}
-            said[: self._n_pictures] = [{"approximate": how} for _ in range(self._n_pictures)]
-        return found, said
+        if searcher.approximate_queries == before:
+            return found, None
+        recall = record.recall if among.all() else min(record.recall, record.recall_among)
+        return found, Approximate(kind=record.kind, recall=recall, recall_queries=record.n_queries)
 
 
 def _masks(
@@ -160,8 +176,11 @@ def _encode(
 
     from imindex.indexer.core.errors import BadPicture
     from imindex.indexer.decode.pool import picture_of
+    from imindex.indexer.encoders.base import require_text_side
     from imindex.indexer.sources.local import read_bytes
 
+    if texts:
+        require_text_side(encoder)
     names: list[str] = []
     pixels = []
     digests = []
@@ -184,18 +203,18 @@ def _encode(
 
 def _neighbours(
     index: Index, columns: Mapping[str, Any], rows: Int64, scores: Float64
-) -> list[dict[str, Any]]:
+) -> tuple[QueryNeighbour, ...]:
     artists, collections = columns["artist"][rows].tolist(), columns["collection"][rows].tolist()
     paths, prompts = (index.text_at(name, rows) for name in ("path", "prompt"))
-    return [
-        {
-            "rank": place + 1,
-            "row": int(rows[place]),
-            "cosine": float(scores[place]),
-            "artist": index.artists[artists[place]] if artists[place] >= 0 else "",
-            "collection": index.collections[collections[place]].name,
-            "path": paths[place],
-            "prompt": prompts[place],
-        }
+    return tuple(
+        QueryNeighbour(
+            rank=place + 1,
+            row=int(rows[place]),
+            cosine=float(scores[place]),
+            artist=index.artists[artists[place]] if artists[place] >= 0 else "",
+            collection=index.collections[collections[place]].name,
+            path=paths[place],
+            prompt=prompts[place],
+        )
         for place in range(len(rows))
-    ]
+    )

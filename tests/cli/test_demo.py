@@ -15,6 +15,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = ("--works", 5, "--imitations", 1, "--placebos", 2, "--steps", 2, "--device", "cpu")
 
 
+@pytest.mark.slow
 def test_the_demo_runs_in_a_folder_named_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     first = run("demo", "here/demo", *SMALL)

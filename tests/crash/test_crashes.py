@@ -18,12 +18,17 @@ KILLS = {"build": 5, "add": 4, "remove": 3, "optimise": 2, "generate": 2, "audit
 """At steps spread over the whole run, a random one of every stretch."""
 
 
-def test_a_killed_command_loses_nothing_and_the_same_command_finishes(server: Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "command", [name if name == "build" else pytest.param(name, marks=pytest.mark.slow) for name in KILLS]
+)
+def test_a_killed_command_loses_nothing_and_the_same_command_finishes(
+    server: Server, tmp_path: Path, command: str
+) -> None:
     rng = np.random.default_rng(11)
     killed = 0
-    for workload in prepare(tmp_path / "killed", server, KILLS):
-        for stretch in np.array_split(np.arange(1, workload.steps + 1), KILLS[workload.name]):
-            ended = kill_once(server, workload, step=int(rng.choice(stretch)))
-            killed += ended.code == -signal.SIGKILL
-        assert not workload.faults, "\n".join(workload.faults)
-    assert killed == sum(KILLS.values())
+    (workload,) = prepare(tmp_path / "killed", server, [command])
+    for stretch in np.array_split(np.arange(1, workload.steps + 1), KILLS[command]):
+        ended = kill_once(server, workload, step=int(rng.choice(stretch)))
+        killed += ended.code == -signal.SIGKILL
+    assert not workload.faults, "\n".join(workload.faults)
+    assert killed == KILLS[command]

@@ -16,7 +16,7 @@ from imindex.indexer.build import build as build_module
 from imindex.indexer.build.build import build
 from imindex.indexer.build.checkpoint import Batch, Parts
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.generate.prompts import shots
 from imindex.indexer.maintain.optimize import optimize
 from imindex.indexer.maintain.remove import remove
@@ -112,7 +112,7 @@ def replay(disk: Disk, log: Any, roots: set[str], again: Callable[[], Any], fina
     return count
 
 
-@pytest.mark.parametrize("old", [False, True], ids=["new", "add"])
+@pytest.mark.parametrize("old", [pytest.param(False, marks=pytest.mark.slow), True], ids=["new", "add"])
 def test_a_build(disk: Disk, old: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     roots = {disk.build("control")} if old else set()
     with recorded(disk.root) as log, monkeypatch.context() as patch:
@@ -228,6 +228,7 @@ def test_the_register_of_an_audit(tmp_path: Path) -> None:
         assert run() == whole
 
 
+@pytest.mark.slow
 def test_the_model_finds_a_build_that_does_not_flush(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests above would fail: without the flush of files a part is torn, without that of folders it is lost."""
     for what in ("flush", "flush_folder"):

@@ -25,7 +25,7 @@ from imindex.indexer.core.errors import BadPicture
 from imindex.indexer.core.schema import NO_STAMP
 from imindex.indexer.decode import pillow as rgb
 from imindex.indexer.decode.limits import MAX_BYTES, Limits
-from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.sources import local
 from imindex.indexer.sources.find import find
 from imindex.indexer.sources.local import read_bytes

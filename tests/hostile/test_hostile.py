@@ -300,6 +300,7 @@ def test_a_serialised_index_that_is_cut_or_continued_never_reaches_faiss(
             ann_kinds.read(kind, np.ascontiguousarray(some), table)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="fork and /proc")
 def test_mutated_files_are_read_or_refused(tmp_path: Path) -> None:
     hostile.sound_files(tmp_path)

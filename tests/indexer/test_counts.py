@@ -20,8 +20,8 @@ from PIL import Image
 from imindex.indexer.ann import exact as ann
 from imindex.indexer.build.build import build
 from imindex.indexer.decode import preprocess as images
+from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.encoders.lazy import LazyEncoder
-from imindex.indexer.encoders.open_clip import Encoder
 from imindex.indexer.sources.find import find
 from imindex.indexer.store import index as store
 from imindex.indexer.store.index import Index
@@ -212,8 +212,8 @@ def test_a_query_decodes_and_encodes_its_pictures_and_searches_once_a_kind(
         counts.searches.clear()
         counts.opened.clear()
         with watching(counts):
-            answers, rejected = query.ask(path, pictures, [], k=3)
-        assert not rejected and [set(answer["kinds"]) for answer in answers] == [
+            found = query.ask(path, pictures, [], k=3)
+        assert not found.rejects and [set(answer.kinds) for answer in found.queries] == [
             {"works", "imitations"}
         ] * len(pictures)
         assert counts.opened == dict.fromkeys(map(str, pictures), 1)

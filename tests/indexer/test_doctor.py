@@ -21,9 +21,9 @@ from imindex.indexer.doctor import index as doctor_index
 from imindex.indexer.doctor import machine as doctor
 from imindex.indexer.doctor.machine import FAULT, OK, WARNING
 from imindex.indexer.encoders import precision as precisions
+from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.encoders.load import load
-from imindex.indexer.encoders.multi_device import ManyEncoders
-from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.encoders.multi_device import MultiDeviceEncoder
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.writer import write
 from tests.support.commands import last_line, run
@@ -253,7 +253,7 @@ def test_vectors_that_are_none_or_all_the_same_or_hang_on_the_batch(
 
 def test_throughput_is_measured_and_judged(tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
     data = doctor_encoder.pictures(None, 2).data
-    for both in (tiny_encoder, ManyEncoders([tiny_encoder, tiny_encoder])):
+    for both in (tiny_encoder, MultiDeviceEncoder([tiny_encoder, tiny_encoder])):
         check = doctor_encoder.throughput(both, noise(4), data)
         assert min(check.figures[f"{what}-per-s"] for what in ("decode", "encode", "forward")) > 0
         ratio = check.figures["encode-per-s"] / check.figures["forward-per-s"]

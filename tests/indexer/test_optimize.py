@@ -19,7 +19,7 @@ from imindex.indexer.ann import tuning as ann_measure
 from imindex.indexer.ann.approximate import ApproximateSearcher
 from imindex.indexer.ann.record import Record
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.maintain import optimize as module
 from imindex.indexer.maintain.optimize import optimize
 from imindex.indexer.store.index import Index

@@ -15,7 +15,7 @@ from imindex.indexer.build.build import build
 from imindex.indexer.build.scan import Scan, Scanned
 from imindex.indexer.core.paths import stored_path
 from imindex.indexer.core.schema import NO_STAMP
-from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.sources.find import find
 from imindex.indexer.sources.item import Item
 from imindex.indexer.store.index import Index

@@ -279,6 +279,7 @@ def test_lengths_are_those_that_numpy_finds() -> None:
     assert not (np.abs(lengths(bad) - 1) < UNIT).any()
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     import tracemalloc
 
@@ -299,7 +300,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
 @pytest.mark.skipif(
     sys.platform != "linux", reason="flips may want more memory than there is: the limit is Linux's"
 )
-@pytest.mark.parametrize("kind", ["exact", "approximate"])
+@pytest.mark.parametrize("kind", ["exact", pytest.param("approximate", marks=pytest.mark.slow)])
 def test_no_bit_can_be_turned_over_unseen(tmp_path: Path, both: dict[str, Path], kind: str) -> None:
     """`scripts/bench/flips` does ten thousand."""
     path = Path(shutil.copy(both[kind], tmp_path))
@@ -311,7 +312,7 @@ def test_no_bit_can_be_turned_over_unseen(tmp_path: Path, both: dict[str, Path],
     assert sum(counts[name] for name in flipping.FOUND) >= 50 and counts[flipping.NOTHING] >= 1
 
 
-@pytest.mark.parametrize("kind", ["exact", "approximate"])
+@pytest.mark.parametrize("kind", ["exact", pytest.param("approximate", marks=pytest.mark.slow)])
 def test_every_value_has_a_bit_that_is_found(tmp_path: Path, both: dict[str, Path], kind: str) -> None:
     """Bits within vectors, numbers, texts and /ann itself, where nothing else guards them."""
     path = Path(shutil.copy(both[kind], tmp_path))

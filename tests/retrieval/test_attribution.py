@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from imindex.indexer.build.build import build
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.sources.find import find
 from imindex.retrieval.evidence import match_tests as evidence
 from imindex.retrieval.evidence.classify_release import classify_release
@@ -39,18 +39,18 @@ def index(works: Callable, tiny_encoder: Encoder, tmp_path: Path) -> Path:
 
 
 def test_artists_without_a_picture_are_no_candidates_by_name(index: Path) -> None:
-    method = classify_release(index, by="name", encoder={"device": "cpu"})["methods"][0]
-    assert method["n_labels"] == 4 + 3  # ada, bo, cy, dee and the generic labels, not eve
-    assert method["chance_top1"] == pytest.approx(1 / 7)
+    method = classify_release(index, by="name", encoder={"device": "cpu"}).methods[0]
+    assert method.n_labels == 4 + 3  # ada, bo, cy, dee and the generic labels, not eve
+    assert method.chance_top1 == pytest.approx(1 / 7)
 
 
 def test_by_works_background_artists_are_candidates_and_chance_counts_them(index: Path) -> None:
-    for method in classify_release(index, by="works")["methods"]:
-        assert method["n_labels"] == 3  # ada, bo, cy
-        assert method["n_unscored"] == 2  # those of dee, who has no works
-        assert method["chance_top1"] == pytest.approx(1 / 3 * 2 / 4)
-        assert method["macro_chance_top1"] == pytest.approx((1 / 3 + 0) / 2)
-        assert method["top5"] <= 0.5
+    for method in classify_release(index, by="works").methods:
+        assert method.n_labels == 3  # ada, bo, cy
+        assert method.n_unscored == 2  # those of dee, who has no works
+        assert method.chance_top1 == pytest.approx(1 / 3 * 2 / 4)
+        assert method.macro_chance_top1 == pytest.approx((1 / 3 + 0) / 2)
+        assert method.top5 <= 0.5
 
 
 def test_works_are_not_found_by_themselves_nor_by_their_copies(
@@ -59,15 +59,13 @@ def test_works_are_not_found_by_themselves_nor_by_their_copies(
     root = works({"works/ada": 3, "works/bo": 3, "works/solo": 1})
     shutil.copy(root / "works/solo/000.png", root / "works/solo/copy.png")
     build(list(find([root])), tmp_path / "i.h5", Counting(tiny_encoder))
-    for method in classify_release(tmp_path / "i.h5", "works", by="works")["methods"]:
-        assert (
-            method["n_unscored"] == 1
-        )  # the copy is counted once; nothing of solo's is left to find them by
-        assert {a["artist"]: a["top5"] for a in method["artists"]}["solo"] == 0.0
+    for method in classify_release(tmp_path / "i.h5", "works", by="works").methods:
+        assert method.n_unscored == 1  # the copy is counted once; nothing of solo's is left to find them by
+        assert {a.artist: a.top5 for a in method.artists}["solo"] == 0.0
 
 
 def test_no_more_works_vote_than_there_are(index: Path) -> None:
-    assert "vote of the 8 nearest" in classify_release(index, by="works")["methods"][1]["method"]
+    assert "vote of the 8 nearest" in classify_release(index, by="works").methods[1].method
 
 
 def test_a_lone_work_cannot_be_classified_by_works(
@@ -83,15 +81,15 @@ def test_a_name_of_two_kinds_means_the_imitations(
 ) -> None:
     root = works({"works/ada": 2, "works/bo": 2, "imitations/works/ada": 1, "imitations/works/bo": 2})
     build(list(find([root])), tmp_path / "i.h5", Counting(tiny_encoder))
-    assert classify_release(tmp_path / "i.h5", "works", by="works")["kind"] == "imitations"
-    assert match_release(tmp_path / "i.h5", "works")["n_imitations"] == 3
+    assert classify_release(tmp_path / "i.h5", "works", by="works").kind == "imitations"
+    assert match_release(tmp_path / "i.h5", "works").n_imitations == 3
 
 
 @pytest.mark.parametrize("csls", [False, True])
 def test_without_the_matrix_the_figures_are_the_same(index: Path, csls: bool) -> None:
     whole, quick = (match_release(index, csls=csls, csls_k=2, matrix=matrix) for matrix in (True, False))
-    assert whole.pop("auc_matrix")["values"] and quick.pop("auc_matrix") is None
-    assert json.dumps(whole) == json.dumps(quick)  # bit for bit; NaN is NaN
+    assert whole.auc_matrix is not None and whole.auc_matrix.values and quick.auc_matrix is None
+    assert replace(whole, auc_matrix=None) == quick  # bit for bit
 
 
 def test_templates_need_a_place_for_the_name_and_labels_must_not_be_artists(index: Path) -> None:
@@ -115,8 +113,8 @@ def test_a_second_release_changes_neither_the_candidates_nor_the_floor_of_the_fi
     more = works({"imitations/r2/ada": 2, "imitations/r2/other": 2, "control/r2": 4}, first_seed=500)
     build(list(find([more])), path, Counting(tiny_encoder))
     again = classify_release(path, "r1", **how), match_release(path, "r1", testing=how["testing"])
-    assert again[0]["methods"][0]["n_labels"] == named["methods"][0]["n_labels"] == 2 + 3
-    floors = [{a["artist"]: a.get("floor_control") for a in one["artists"]} for one in (matched, again[1])]
+    assert again[0].methods[0].n_labels == named.methods[0].n_labels == 2 + 3
+    floors = [{a.artist: a.floor_control for a in one.artists} for one in (matched, again[1])]
     assert floors[0]["ada"] == floors[1]["ada"]
     other = match_release(path, "r2", testing=evidence.Testing(n_resamples=99))
-    assert {a["artist"]: a for a in other["artists"]}["ada"]["floor_control"] != floors[0]["ada"]
+    assert {a.artist: a for a in other.artists}["ada"].floor_control != floors[0]["ada"]

@@ -58,8 +58,8 @@ def kept_only_asks(root: Path) -> Callable[..., Any]:
     """`_kept`, but it must not read what was kept."""
     from imindex.retrieval.audit.results_cache import _kept
 
-    def kept(run: Run, file: Path, path: Path, asked: Any, compute: Callable[[], Any]) -> Any:
-        return _kept(run, root / "no" / "such" / "file", path, asked, compute)
+    def kept(run: Run, file: Path, *how: Any) -> Any:
+        return _kept(run, root / "no" / "such" / "file", *how)
 
     return kept
 

@@ -19,7 +19,7 @@ import pytest
 
 from imindex.indexer.encoders.load import load_as
 from imindex.indexer.store.index import Index
-from imindex.retrieval.evidence.findings import CANNOT_TELL, NOT_TESTED
+from imindex.retrieval.findings import Finding
 from imindex.retrieval.report import page as report_page
 from imindex.retrieval.report.figures.svg import shown
 from imindex.retrieval.report.page import page
@@ -187,7 +187,7 @@ def test_every_tested_artist_has_a_row_also_one_that_is_not_in_the_index(report:
         assert [row["artist"] for row in result["artists"]] == report["plan"]["artists"]
         last = result["artists"][-1]
         assert (last["finding"], last["n_works"], last["auc"], last["neighbours"]) == (
-            NOT_TESTED,
+            Finding.NOT_TESTED,
             0,
             None,
             [],
@@ -212,7 +212,7 @@ def test_agreement_counts_artists_whom_all_encoders_judge(
                 strict=True,
             )
         )
-        judged = [pair for pair in both if not {CANNOT_TELL, NOT_TESTED} & set(pair)]
+        judged = [pair for pair in both if not {Finding.CANNOT_TELL, Finding.NOT_TESTED} & set(pair)]
         assert (one["n_judged"], one["n_agree"]) == (len(judged), sum(a == b for a, b in judged))
         assert one["share"] == (sum(a == b for a, b in judged) / len(judged) if judged else None)
     raw["encoders"] = raw["encoders"][:1]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imindex.retrieval.evidence.findings import CANNOT_TELL, IMITATED, NAME_MATTERS, NOT_SHOWN
+from imindex.retrieval.findings import Finding
 from imindex.retrieval.report.figures.catalogue import figures
 from imindex.retrieval.report.figures.svg import fit
 from imindex.retrieval.report.limits import limits, shares_text_encoder
@@ -42,12 +42,12 @@ def test_answer_is_two_sentences_that_say_how_sure(report: dict[str, Any]) -> No
         assert len(re.findall(r"\.(?= [A-Z]|$)", text)) == 2
         assert percent(summary["accuracy"], 1) in text and "95 % interval" in text
         for label, words in (
-            (NAME_MATTERS, "for {} the name matters"),
-            (NOT_SHOWN, "for {} no imitation is shown"),
+            (Finding.NAME_MATTERS, "for {} the name matters"),
+            (Finding.NOT_SHOWN, "for {} no imitation is shown"),
         ):
             n = summary["findings"][label]
             assert (words.format(n) in text) == (n > 0)
-        n = summary["findings"][IMITATED]
+        n = summary["findings"][Finding.IMITATED]
         assert f"{n or 'none'} {'is' if n <= 1 else 'are'} found imitated" in text
         assert "not imitated" not in text
 
@@ -58,9 +58,9 @@ def test_answer_speaks_of_imitation_only_where_names_were_compared(report: dict[
     result["summary"]["findings"] = {**counts, "nearer than other artists": 3, "not shown": 1}
     text = answer("r", [result], None)
     assert "for 3 the pictures are nearer than for other artists" in text and "found imitated" not in text
-    result["summary"]["findings"] = {**counts, IMITATED: 1, "not shown": 4}
+    result["summary"]["findings"] = {**counts, Finding.IMITATED: 1, "not shown": 4}
     assert "1 is found imitated and for 4 no imitation is shown" in answer("r", [result], None)
-    result["summary"]["findings"] = {**counts, CANNOT_TELL: 5}
+    result["summary"]["findings"] = {**counts, Finding.CANNOT_TELL: 5}
     assert "of 13 artists, 5 cannot be judged" in answer("r", [result], None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,8 @@ DRAWN = 8
 """How many times the draws of the report we make."""
 SHRINKAGE = 2e-3
 """How far figures may be off that are drawn towards their mean by a variance that was itself drawn."""
+LEAST_CACHE = 2**17
+"""Up to so many numbers the report draws the units of a bootstrap at once (stats/METHODS.md)."""
 _random = np.random.default_rng(20_261_124)
 
 
@@ -56,6 +59,29 @@ class Check:
 
 
 # Draws
+
+
+def keyed(seed: int, *key: str) -> np.random.Generator:
+    """The stream of a seed and a key, as stats/METHODS.md states it; written without `imindex.stats.keyed`."""
+    text = "[" + ",".join([str(seed), *map(_quoted, key)]) + "]"
+    number = int(hashlib.sha256(text.encode()).hexdigest(), 16)
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(number)))
+
+
+def _quoted(text: str) -> str:
+    """JSON of a text, in ASCII; control characters do not occur in names here."""
+    out = []
+    for unit in memoryview(text.encode("utf-16-le", "surrogatepass")).cast("H"):
+        plain = 32 <= unit < 127 and chr(unit) not in '"\\'
+        out.append(chr(unit) if plain else f"\\{chr(unit)}" if 32 <= unit < 127 else f"\\u{unit:04x}")
+    return '"' + "".join(out) + '"'
+
+
+def same_units(random: np.random.Generator, n: int, n_resamples: int) -> Array:
+    """Which of n units the report drew in each resample, shape (n_resamples, n)."""
+    if n * n_resamples > LEAST_CACHE:
+        raise ValueError("Drawn in several blocks: not repeated here.")
+    return random.integers(0, n, (n_resamples, n), dtype=np.uint16).astype(np.int64)
 
 
 def unit_counts(n: int, n_resamples: int) -> Array:

@@ -25,6 +25,7 @@ from imindex.retrieval.evidence.gallery import gallery
 from imindex.retrieval.evidence.match_release import match_release
 from imindex.retrieval.evidence.near_copies import copies
 from imindex.retrieval.evidence.testing import Testing
+from imindex.retrieval.results import to_dict
 
 HOSTILE = (
     "<script>alert(1)</script>\"'>",
@@ -167,7 +168,7 @@ def sample_raw(
             )
         ],
         "results": results,
-        "comparisons": [{**comparison, "encoder": "demo"}],
+        "comparisons": [{**to_dict(comparison), "encoder": "demo"}],
         "gate": [
             {"condition": "auc > base + 0.05", "release": STRONG, "encoder": "demo", "value": 0.9, "limit": 0.7,
              "failed": True, "reason": "auc 0.90 > base 0.65 + 0.05 = 0.70: fails."},
@@ -248,11 +249,11 @@ def _result(path: Path, encoder: str, release: str, named: Sequence[str], testin
     return {
         "release": release,
         "encoder": encoder,
-        "classification": by_name,
-        "by_works": by_works,
-        "matching": match_release(path, release, testing=testing),
-        "rank_histogram": {artist: one["rank_histogram"] for artist, one in shown.items()},
-        "neighbours": {artist: one["neighbours"] for artist, one in shown.items()},
-        "copies": copied,
+        "classification": to_dict(by_name),
+        "by_works": to_dict(by_works),
+        "matching": to_dict(match_release(path, release, testing=testing)),
+        "rank_histogram": to_dict({artist: one.rank_histogram for artist, one in shown.items()}),
+        "neighbours": to_dict({artist: one.neighbours for artist, one in shown.items()}),
+        "copies": to_dict(copied),
         "testing": asdict(testing),
     }

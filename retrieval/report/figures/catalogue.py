@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from imindex.retrieval.findings import Finding
 from imindex.retrieval.report.figures.axes import Figure
 from imindex.retrieval.report.figures.per_artist import Report, accuracy, auc
-from imindex.retrieval.report.rows import FINDINGS, Row
+from imindex.retrieval.report.rows import Row
 
 
 def figures(identity: str, result: Report) -> list[Figure]:
@@ -32,5 +33,5 @@ def in_order(rows: Sequence[Row]) -> list[Row]:
 
 def findings_of(rows: Sequence[Row]) -> list[tuple[str, list[str]]]:
     """The artists of each finding, from the strongest; findings that nobody has are left out."""
-    found = [(label, [row["artist"] for row in rows if row["finding"] == label]) for label in FINDINGS]
+    found = [(label, [row["artist"] for row in rows if row["finding"] == label]) for label in Finding]
     return [(label, names) for label, names in found if names]

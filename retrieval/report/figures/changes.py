@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from imindex.retrieval.findings import Finding
 from imindex.retrieval.report.figures.axes import Figure, Forest, Scale
 from imindex.retrieval.report.figures.svg import shown
 from imindex.retrieval.report.rows import Row
@@ -31,8 +32,8 @@ def _both(identity: str, rows: Sequence[Row], comparison: Report) -> Figure:
         forest.name(place, row["artist"])
         drawing.line(scale(before), y, scale(after), y, "shift")
         said = f"{shown(row['artist'])}: {number(before)}, then {number(after)}"
-        drawing.mark("not shown", scale(before), y, 3.6, said)
-        drawing.mark("imitated", scale(after), y, 3.6, said)
+        drawing.mark(Finding.NOT_SHOWN, scale(before), y, 3.6, said)
+        drawing.mark(Finding.IMITATED, scale(after), y, 3.6, said)
     base, new = shown(comparison["base"]["release"]), shown(comparison["new"]["release"])
     risen = sum(row["auc_change"] > 0 for row in rows)
     reading = f"The AUC of {risen} of {count(len(rows), 'artist')} is higher under {new} than under {base}."
@@ -60,7 +61,7 @@ def _change(identity: str, rows: Sequence[Row], comparison: Report) -> Figure:
         forest.name(place, row["artist"])
         forest.interval(place, row["auc_low"], row["auc_high"])
         said = f"{shown(row['artist'])}: {number(row['auc_change'])}, adjusted p {p_value(p)}"
-        finding = "imitated" if called else "not shown"
+        finding = Finding.IMITATED if called else Finding.NOT_SHOWN
         forest.drawing.mark(finding, forest.scale(row["auc_change"]), forest.y(place), 3.6, said)
     overall = comparison["figures"]["auc"]
     between = span(overall["low"], overall["high"])

@@ -7,14 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from imindex.retrieval.evidence.findings import (
-    BY_WORK,
-    CANNOT_TELL,
-    IMITATED,
-    NAME_MATTERS,
-    NEARER,
-    NOT_SHOWN,
-)
+from imindex.retrieval.findings import Finding
 
 _BIDI = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}
 _WIDTHS = {"narrow": 0.36, "wide": 0.88, "other": 0.63}
@@ -125,23 +118,23 @@ class Drawing:
 def mark(finding: str, x: float, y: float, r: float = 4.0, title: str = "") -> str:
     """The mark of a finding: told apart by form, not by colour alone."""
     inside = tag("title", escape(title)) if title else ""
-    if finding == IMITATED:
+    if finding == Finding.IMITATED:
         return tag("circle", inside, cx=float(x), cy=float(y), r=float(r), class_="mark full")
-    if finding == NAME_MATTERS:
+    if finding == Finding.NAME_MATTERS:
         half = (
             f"M{coordinate(x)} {coordinate(y - r)}A{coordinate(r)} {coordinate(r)} 0 0 0 "
             f"{coordinate(x)} {coordinate(y + r)}Z"
         )
         ring = tag("circle", cx=float(x), cy=float(y), r=float(r), class_="mark half")
         return tag("g", inside + ring + tag("path", d=half, class_="mark full"))
-    if finding in (NEARER, BY_WORK):
+    if finding in (Finding.NEARER, Finding.BY_WORK):
         d = r * 1.25
         points = [(x, y - d), (x + d, y), (x, y + d), (x - d, y)]
         corners = " ".join(f"{coordinate(a)},{coordinate(b)}" for a, b in points)
         return tag("polygon", inside, points=corners, class_="mark full")
-    if finding == NOT_SHOWN:
+    if finding == Finding.NOT_SHOWN:
         return tag("circle", inside, cx=float(x), cy=float(y), r=float(r), class_="mark empty")
-    if finding == CANNOT_TELL:
+    if finding == Finding.CANNOT_TELL:
         d = r * 0.8
         cross = f"M{coordinate(x - d)} {coordinate(y - d)}l{coordinate(2 * d)} {coordinate(2 * d)}" + (
             f"m0 {coordinate(-2 * d)}l{coordinate(-2 * d)} {coordinate(2 * d)}"

@@ -83,8 +83,8 @@ def known(path: Path) -> dict[str, Any]:
 
 def approximate_index(folder: Path) -> dict[str, Any]:
     """A thousand clustered vectors with an approximate index, compressed."""
-    sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-    import approximate
+    sys.path.insert(0, str(ROOT))
+    from tests.support import approximate
 
     approximate.DIM = 8
     info = approximate.EncoderInfo("demo", "", "ab" * 32, {"embed_dim": 8}, {"size": 32}, 8, "fp32")
