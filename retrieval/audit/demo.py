@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import shlex
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -21,6 +20,8 @@ from imindex.indexer.demo.diffusion import diffusion_folder
 from imindex.indexer.system.atomic import put_in_place
 from imindex.indexer.terminal.output import clean
 from imindex.indexer.terminal.progress import progress_bar
+from imindex.retrieval.findings import SIGNIFICANT, Finding
+from imindex.retrieval.results import Report, ReportResult, from_json
 
 RELEASES = ("early", "final")
 BASE = "early"
@@ -91,15 +92,13 @@ def run(
     )
     _command("audit", plan, "--device", device)
     audit = folder / "plan-audit"
-    report = json.loads((audit / "report.json").read_text(encoding="utf-8"))
-    index = audit / report["encoders"][0]["index"]
-    strongest = report["results"][-1]["artists"][0]
-    _command(
-        "query", audit / strongest["neighbours"][0]["imitation"], "-i", index, "-k", 5, "--device", device
-    )
-    contact_sheet(report, audit, folder / "contact-sheet.png")
-    for line in truth(report):
-        click.echo(line)
+    report = from_json(Report, (audit / "report.json").read_bytes(), str(audit / "report.json"))
+    index = audit / report.encoders[0].index
+    imitation = report.results[-1].artists[0].neighbours[0].imitation
+    _command("query", audit / imitation, "-i", index, "-k", 5, "--device", device)
+    contact_sheet(report.results, audit, folder / "contact-sheet.png")
+    for result in report.results:
+        click.echo(truth(result.release, {row.artist: row.finding for row in result.artists}))
     click.echo(
         f"The report: {clean(str(audit / 'report.html'))}; works above imitations: "
         f"{clean(str(folder / 'contact-sheet.png'))}. Next: a plan of your own, `imindex audit init`."
@@ -144,18 +143,15 @@ def write_plan(
         temporary.write_text(text, encoding="utf-8")
 
 
-def truth(report: Mapping[str, Any]) -> Iterator[str]:
-    """What the audit found beside what is so, a line a release."""
-    from imindex.retrieval.findings import SIGNIFICANT
-
-    for result in report["results"]:
-        called = {row["artist"] for row in result["artists"] if row["finding"] in SIGNIFICANT}
-        found, wrong = called & set(TRAINED), called - set(TRAINED)
-        yield (
-            f"{result['release']}: {len(found)} of the {len(TRAINED)} artists whom the model has learned are found, "
-            f"and {len(wrong)} of the {len(NAMES) - len(TRAINED)} whom it has never seen"
-            + (f" ({', '.join(sorted(wrong))})." if wrong else ".")
-        )
+def truth(release: str, findings: Mapping[str, Finding]) -> str:
+    """Compare the findings on a release, by artist, with what its model has learned, in a sentence."""
+    called = {artist for artist, finding in findings.items() if finding in SIGNIFICANT}
+    right, wrong = called & set(TRAINED), called - set(TRAINED)
+    return (
+        f"{release}: {len(right)} of the {len(TRAINED)} artists whom the model has learned are found, "
+        f"and {len(wrong)} of the {len(NAMES) - len(TRAINED)} whom it has never seen"
+        + (f" ({', '.join(sorted(wrong))})." if wrong else ".")
+    )
 
 
 def _refuse_others(folder: Path, ours: set[Path]) -> None:
@@ -191,11 +187,12 @@ def _command(*words: object) -> None:
     click.echo()
 
 
-def contact_sheet(report: Mapping[str, Any], base: Path, path: Path, thumb: int = 72, gap: int = 6) -> None:
+def contact_sheet(
+    results: Sequence[ReportResult], base: Path, path: Path, thumb: int = 72, gap: int = 6
+) -> None:
     """Of each artist four works, and below them four imitations by each release; three artists a line."""
     from PIL import Image, ImageDraw
 
-    results = report["results"]
     n_rows = 1 + len(results)
     wide, high = 4 * thumb + 7 * gap + 64, n_rows * (thumb + gap) + 34
     columns = 3
@@ -205,14 +202,12 @@ def contact_sheet(report: Mapping[str, Any], base: Path, path: Path, thumb: int 
         left, top = gap + number % columns * wide, gap + number // columns * high
         learned = "learned" if artist in TRAINED else "never seen"
         pen.text((left, top), f"{artist}: {technique(artist)} ({learned})", fill="black")
-        rows = [next(row for row in result["artists"] if row["artist"] == artist) for result in results]
-        lines: list[tuple[str, list[Path]]] = [
-            ("works", [base / one["work"] for one in rows[0]["neighbours"]])
-        ]
+        rows = [next(row for row in result.artists if row.artist == artist) for result in results]
+        lines: list[tuple[str, list[Path]]] = [("works", [base / pair.work for pair in rows[0].neighbours])]
         lines += [
-            (result["release"], sorted((base / row["neighbours"][0]["imitation"]).parent.glob("*.png")))
+            (result.release, sorted((base / row.neighbours[0].imitation).parent.glob("*.png")))
             for result, row in zip(results, rows, strict=True)
-            if row["neighbours"]
+            if row.neighbours
         ]
         for line, (label, pictures) in enumerate(lines):
             y = top + 16 + line * (thumb + gap)
