@@ -8,8 +8,8 @@ import faiss as _faiss
 import numpy as np
 import numpy.typing as npt
 
-from imindex.indexer.ann import faiss_kinds as ann_kinds
-from imindex.indexer.ann.exact import ExactSearcher, _in_place
+from imindex.indexer.ann import faiss_kinds
+from imindex.indexer.ann.exact import ExactSearcher, in_place
 from imindex.indexer.ann.record import (
     AMONG,
     EXACT_ROWS,
@@ -82,7 +82,7 @@ class ApproximateSearcher:
         *,
         exact_rows: int | None = None,
     ):
-        self._start(vectors, ann_kinds.read(record.kind, data, vectors), record.kind, record.parameters)
+        self._start(vectors, faiss_kinds.read(record.kind, data, vectors), record.kind, record.parameters)
         self._data = data
         self._exact_rows = EXACT_ROWS if exact_rows is None else exact_rows
         if record.kind != HNSW and max(record.parameters["nprobe"], record.parameters["nprobe" + AMONG]) > (
@@ -108,7 +108,7 @@ class ApproximateSearcher:
         self.approximate_queries = 0
         self.parameters = dict(parameters)
         self._vectors, self._index, self._kind = vectors, index, kind
-        self._table = _in_place(vectors)
+        self._table = in_place(vectors)
         self._refined = faiss.IndexRefine(index, self._table) if kind == IVF_PQ else None
         self._exact = ExactSearcher(vectors)
 

@@ -1,4 +1,4 @@
-"""FAISS over the vectors of an index file. The only module that imports faiss.
+"""Exact search with FAISS over the vectors of an index file, in place.
 
 The exact kind is a scalar quantiser of type fp16. Its codes are the float16 matrix /vectors itself, so
 nothing is stored twice: /ann/data holds the header that, followed by the bytes of /vectors, makes a FAISS
@@ -13,7 +13,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from imindex.indexer.ann import exact_blocks as ann_blocks
+from imindex.indexer.ann import exact_blocks
 
 EXACT = "exact-fp16"
 _GPU_BLOCK = 262_144
@@ -58,7 +58,7 @@ class ExactSearcher:
         self.n, self.dim = vectors.shape
         self._vectors = vectors  # FAISS holds a bare pointer into it
         self._device = device if device.startswith("cuda") else ""
-        self._index = _on_gpu(vectors, device) if self._device else _in_place(vectors)
+        self._index = _on_gpu(vectors, device) if self._device else in_place(vectors)
 
     def search(
         self, queries: npt.NDArray[np.float32], k: int, *, among: npt.NDArray[np.bool_] | None = None
@@ -86,8 +86,8 @@ class ExactSearcher:
             scores, rows = ExactSearcher(self._vectors[chosen], self._device).search(queries, k)
             return scores, chosen[rows]
         n_rows = self.n if among is None else int(np.count_nonzero(among))
-        if not self._device and len(queries) >= ann_blocks.FROM_QUERIES and k <= n_rows:
-            return ann_blocks.search_blocks(self._vectors, queries, k, among=among)
+        if not self._device and len(queries) >= exact_blocks.FROM_QUERIES and k <= n_rows:
+            return exact_blocks.search_blocks(self._vectors, queries, k, among=among)
         parameters = None
         if among is not None:
             bits = np.packbits(among, bitorder="little")
@@ -101,7 +101,18 @@ def _scalar_quantizer(dim: int) -> Any:
     return faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
 
 
-def _in_place(vectors: npt.NDArray[np.float16]) -> Any:
+def in_place(vectors: npt.NDArray[np.float16]) -> Any:
+    """Return a FAISS index whose codes are the vectors themselves.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (n, dim), float16, C-contiguous
+        Not copied: it must stay alive and unchanged as long as the index is used.
+
+    Returns
+    -------
+    faiss.IndexScalarQuantizer
+    """
     index = _scalar_quantizer(vectors.shape[1])
     if len(vectors):
         flat = vectors.reshape(-1).view(np.uint8)

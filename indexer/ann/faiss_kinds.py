@@ -17,7 +17,7 @@ import faiss as _faiss
 import numpy as np
 import numpy.typing as npt
 
-from imindex.indexer.ann.exact import _in_place
+from imindex.indexer.ann.exact import in_place
 from imindex.indexer.ann.faiss_bytes import check_bytes
 from imindex.indexer.ann.record import HNSW, IVF, IVF_PQ, damaged
 
@@ -327,7 +327,7 @@ def read(kind: str, data: npt.NDArray[np.uint8], vectors: Float16) -> Any:
     if wrong:
         raise damaged(wrong)
     if kind == HNSW:
-        _with_storage(index, _in_place(vectors))
+        _with_storage(index, in_place(vectors))
     index.referenced_objects = [*getattr(index, "referenced_objects", []), data, vectors]
     return index
 

@@ -9,8 +9,7 @@ import faiss as _faiss
 import numpy as np
 import numpy.typing as npt
 
-from imindex.indexer.ann import exact as ann
-from imindex.indexer.ann import faiss_kinds as ann_kinds
+from imindex.indexer.ann import exact, faiss_kinds
 from imindex.indexer.ann.record import HNSW, IVF_PQ, LEAST_ROWS, NEIGHBOURS, Record, is_approximate
 from imindex.indexer.ann.tuning import Queries, Tuned, queries, tune
 from imindex.indexer.core.errors import ImindexError
@@ -51,13 +50,13 @@ def make(kind: str, vectors: Float16, target: float, *, seed: int, memory: int =
         The budget in bytes; 0 for the vectors' own size.
     """
     n = len(vectors)
-    floats = ann_kinds.floats_within(kind, n, vectors.shape[1], memory)
+    floats = faiss_kinds.floats_within(kind, n, vectors.shape[1], memory)
     if floats is None:
         return None
     drawn = np.random.default_rng(seed).permutation(n)
     held = min(MAX_QUERIES, n // 10)
-    index = ann_kinds.train(kind, vectors, np.sort(drawn[held:]), seed=seed, floats=floats)
-    ann_kinds.add(index, vectors)
+    index = faiss_kinds.train(kind, vectors, np.sort(drawn[held:]), seed=seed, floats=floats)
+    faiss_kinds.add(index, vectors)
     tuned = tune(index, kind, vectors, queries(vectors, np.sort(drawn[:held])), target, floats=floats)
     if tuned is None:
         return None
@@ -74,15 +73,15 @@ def make(kind: str, vectors: Float16, target: float, *, seed: int, memory: int =
         rows_changed=0,
         seed=seed,
         memory=memory,
-        trained_sha256=ann_kinds.trained_sha256(index),
+        trained_sha256=faiss_kinds.trained_sha256(index),
         faiss_version=faiss.__version__,
     )
-    return Made(record, ann_kinds.to_bytes(index))
+    return Made(record, faiss_kinds.to_bytes(index))
 
 
 @dataclass
 class Carry:
-    """Makes /ann for the rows that a change leaves; `store.write` calls it with the vectors.
+    """Makes /ann for the rows that a change leaves; `imindex.indexer.store.writer.write` calls it with the vectors.
 
     Parameters
     ----------
@@ -109,7 +108,7 @@ class Carry:
             self.notes.append(str(error))
             made = None
         if made is None:
-            return ann.describe(), ann.exact_header(*vectors.shape)
+            return exact.describe(), exact.exact_header(*vectors.shape)
         return made.record.attributes(), made.data
 
     def _made(self, vectors: Float16) -> Made | None:
@@ -126,18 +125,18 @@ class Carry:
         if record.kind == HNSW and not kept.all():
             return self._anew(record, vectors, "rows were removed, which a graph cannot do")
         data = self.old.ann_data()
-        old_index = ann_kinds.read(record.kind, data, self.old.vectors)
+        old_index = faiss_kinds.read(record.kind, data, self.old.vectors)
         index = _moved(record.kind, old_index, self.old_rows, n_old, vectors)
-        ann_kinds.add(index, vectors, len(self.old_rows))
+        faiss_kinds.add(index, vectors, len(self.old_rows))
         changed = record.rows_changed + int((~kept).sum()) + n - len(self.old_rows)
         record = replace(
             record,
             rows_changed=changed,
-            trained_sha256=ann_kinds.trained_sha256(index),
+            trained_sha256=faiss_kinds.trained_sha256(index),
             faiss_version=faiss.__version__,
         )
         if changed <= _MEASURE_AGAIN * n:
-            return Made(record, ann_kinds.to_bytes(index))
+            return Made(record, faiss_kinds.to_bytes(index))
         floats = vectors.shape[1] // index.pq.M if record.kind == IVF_PQ else 1
         tuned = tune(
             index, record.kind, vectors, _drawn(vectors, record.seed + n), record.target, floats=floats
@@ -145,7 +144,7 @@ class Carry:
         if tuned is None or tuned.work > _GROWTH * record.work:
             reason = f"recall@{NEIGHBOURS} {record.target:g} takes more than {_GROWTH} times the work"
             return self._anew(record, vectors, reason)
-        return Made(_measured(record, tuned), ann_kinds.to_bytes(index))
+        return Made(_measured(record, tuned), faiss_kinds.to_bytes(index))
 
     def _anew(self, record: Record, vectors: Float16, reason: str) -> Made | None:
         self.notes.append(f"The approximate index ({record.kind}) is trained anew: {reason}.")
@@ -167,9 +166,9 @@ def carry(old: Index | None, old_rows: npt.NDArray[np.intp]) -> Carry | None:
 def ann_after(
     old: Index | None, old_rows: npt.NDArray[np.intp], n: int, dim: int
 ) -> tuple[dict[str, Any], list[str]]:
-    """What `store.write` is to write to /ann of a changed index: `ann`, `ann_data` and `carry`; and notes.
+    """Return what `imindex.indexer.store.writer.write` is to write to /ann of a changed index, and notes.
 
-    The notes come while it writes: what the user should know of an approximate index.
+    The notes fill while it writes: what the user should know of an approximate index.
 
     Parameters
     ----------
@@ -181,7 +180,7 @@ def ann_after(
         Rows of the new file, and numbers of a vector.
     """
     carried = carry(old, old_rows)
-    how = {"ann": ann.describe(), "ann_data": ann.exact_header(n, dim), "carry": carried}
+    how = {"ann": exact.describe(), "ann_data": exact.exact_header(n, dim), "carry": carried}
     return how, carried.notes if carried else []
 
 
@@ -207,17 +206,17 @@ def _measured(record: Record, tuned: Tuned) -> Record:
 def _moved(kind: str, index: Any, old_rows: npt.NDArray[np.intp], n_old: int, vectors: Float16) -> Any:
     """The index over the kept rows under their new numbers; nothing is left of those that are not kept."""
     if kind == HNSW:
-        return ann_kinds.growing(index, vectors[: len(old_rows)])
+        return faiss_kinds.growing(index, vectors[: len(old_rows)])
     new_rows = np.full(n_old, -1, np.int64)
     new_rows[old_rows] = np.arange(len(old_rows))
-    centroids = ann_kinds.centroids_of(index)
+    centroids = faiss_kinds.centroids_of(index)
     lists = []
-    for number, (rows, codes) in enumerate(ann_kinds.take_apart(index)):
+    for number, (rows, codes) in enumerate(faiss_kinds.take_apart(index)):
         there = new_rows[rows] >= 0
         lists.append((new_rows[rows][there], codes[there]))
         if not there.all():
             centroids[number] = _middle(vectors, lists[-1][0], centroids.shape[1])
-    return ann_kinds.put_together(index, centroids, lists)
+    return faiss_kinds.put_together(index, centroids, lists)
 
 
 def _middle(vectors: Float16, rows: npt.NDArray[np.int64], dim: int) -> npt.NDArray[np.float32]:
