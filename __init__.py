@@ -3,8 +3,8 @@
 >>> import imindex
 >>> imindex.open("audit.h5").query("picture.png")  # doctest: +SKIP
 
-The names below are loaded when first used: `open`, `build`, `Encoder`, `Testing` and the types that they return
-(`docs/python.md`). `main` is the command line, a click group.
+`open`, `build`, `compare`, `audit`, `Encoder`, `Testing` and the types that they return are loaded when first used
+(docs/python.md). `main` is the command line, a click group.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ import click
 
 __version__ = "0.1.0"
 
-DOOR = ("BuildReport", "Encoder", "ImindexError", "Limits", "OpenIndex", "Testing", "build", "open")
+DOOR = (
+    "BuildReport", "Encoder", "ImindexError", "Items", "Limits", "OpenIndex", "Testing",
+    "audit", "build", "compare", "forecast", "open",
+)  # fmt: skip
 """Names of `imindex.retrieval.api` that are names of this package too."""
 
 COMMANDS = {

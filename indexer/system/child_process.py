@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -24,6 +25,7 @@ getattr(__import__(module, fromlist=["_"]), function)(*sys.argv[4:])
 """
 # The package is handed over by its folder: a checkout may have any name, and an editable install is on no path.
 # Its `__init__`, which imports the command line, is not run.
+_PACKAGE = Path(__file__).parents[2]
 _PIECE = 2**16
 
 
@@ -48,11 +50,9 @@ def start(
     OSError
         It cannot be started.
     """
-    package = str(Path(__file__).parents[2])
-    # The paths of this process and no others: not the current folder, which may be a stranger's.
-    paths = [path for path in sys.path if path]
+    words = [json.dumps(_paths()), str(_PACKAGE), function, *arguments]
     return subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _CODE, json.dumps(paths), package, function, *arguments],
+        [sys.executable, "-I", "-S", "-c", _CODE, *words],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -60,6 +60,17 @@ def start(
         start_new_session=True,  # Ctrl-C is the parent's
         env={**os.environ, **(environment or {})},
     )
+
+
+def _paths() -> list[str]:
+    """Return the import path of this process without the current folder, which may hold a stranger's modules.
+
+    `python -m`, `python -c` and notebooks put the current folder first. It stays only if imindex itself, or Python's
+    own packages, are installed there.
+    """
+    own = {os.path.realpath(path) for path in (str(_PACKAGE.parent), *sysconfig.get_paths().values())}
+    left_out = {os.path.realpath(os.curdir)} - own
+    return [path for path in sys.path if path and os.path.realpath(path) not in left_out]
 
 
 @contextlib.contextmanager
