@@ -82,20 +82,6 @@ READS_FILES = {"retrieval/search/query.py": {"pathlib"}}
 """Not pure yet: `ask` opens the index and reads the pictures."""
 
 PRIVATE_YET = {
-    "indexer/ann/approximate.py": {"imindex.indexer.ann.exact._in_place"},
-    "indexer/ann/faiss_kinds.py": {"imindex.indexer.ann.exact._in_place"},
-    "indexer/build/reader.py": {"imindex.indexer.sources.local._read_file"},
-    "indexer/build/unchanged.py": {"imindex.indexer.sources.local._stamp"},
-    "indexer/generate/prompts.py": {
-        "imindex.indexer.generate.artists_file._refuse_twice",
-        "imindex.indexer.generate.artists_file._spelled",
-    },
-    "indexer/sources/find.py": {
-        "imindex.indexer.sources.folder._folder",
-        "imindex.indexer.sources.manifest._manifest",
-    },
-    "indexer/sources/folder.py": {"imindex.indexer.sources.item._clean"},
-    "indexer/sources/manifest.py": {"imindex.indexer.sources.item._clean"},
     "retrieval/audit/assess.py": {"imindex.retrieval.audit.results_cache._kept"},
     "retrieval/cli/classify.py": {"imindex.retrieval.cli._evidence._of"},
     "retrieval/cli/match.py": {"imindex.retrieval.cli._evidence._of"},
