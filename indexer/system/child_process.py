@@ -68,7 +68,7 @@ def _paths() -> list[str]:
     `python -m`, `python -c` and notebooks put the current folder first. It stays only if imindex itself, or Python's
     own packages, are installed there.
     """
-    own = {os.path.realpath(path) for path in (_PACKAGE.parent, *sysconfig.get_paths().values())}
+    own = {os.path.realpath(path) for path in (str(_PACKAGE.parent), *sysconfig.get_paths().values())}
     left_out = {os.path.realpath(os.curdir)} - own
     return [path for path in sys.path if path and os.path.realpath(path) not in left_out]
 
