@@ -15,7 +15,7 @@ from imindex.indexer.ann import exact as ann
 from imindex.indexer.ann.faiss_kinds import FLOATS, expected_bytes, floats_within
 from imindex.indexer.ann.record import EXACT_ROWS, IVF_PQ, LEAST_ROWS, NEIGHBOURS, Record, is_approximate
 from imindex.indexer.ann.tuning import exact_work
-from imindex.indexer.ann.upkeep import Made, make
+from imindex.indexer.ann.upkeep import ApproximateIndex, make
 from imindex.indexer.build.checkpoint import Parts
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.provenance import entry
@@ -115,24 +115,24 @@ def optimize(
     with Parts(path, encoder, command) as parts, Index(path) as index:
         for line in parts.notes:
             note(line)
-        made, reason = _choose(index, recall, memory, kind, seed, note)
+        approximate, reason = _choose(index, recall, memory, kind, seed, note)
         common: dict[str, Any] = {"target": recall, "rows": index.n, "reason": reason}
-        if made is None and not is_approximate(index.ann()):
+        if approximate is None and not is_approximate(index.ann()):
             return OptimizeReport(
                 ann.EXACT, changed=False, root_digest=index.root_digest,
                 seconds=time.monotonic() - started, **common,
             )  # fmt: skip
         clear_leftovers(path)
-        record = made.record if made else None
+        record = approximate.record if approximate else None
         root = write(
             path,
             index.contents(),
             index.blocks(),
             ann=record.attributes() if record else ann.describe(),
-            ann_data=made.data if made else ann.exact_header(index.n, encoder.dim),
+            ann_data=approximate.data if approximate else ann.exact_header(index.n, encoder.dim),
             entry=entry(command, f"optimize: {record.words() if record else ann.EXACT}", index.root_digest),
         )
-    if made is None or record is None:
+    if approximate is None or record is None:
         return OptimizeReport(
             ann.EXACT, changed=True, root_digest=root, seconds=time.monotonic() - started, **common
         )
@@ -143,7 +143,7 @@ def optimize(
         recall=record.recall,
         n_queries=record.n_queries,
         parameters=dict(record.parameters),
-        size=len(made.data),
+        size=len(approximate.data),
         seconds=time.monotonic() - started,
         **common,
     )
@@ -151,7 +151,7 @@ def optimize(
 
 def _choose(
     index: Index, recall: float, memory: int, kind: str, seed: int, note: Callable[[str], None]
-) -> tuple[Made | None, str]:
+) -> tuple[ApproximateIndex | None, str]:
     """Return the approximate index (None for the exact kind) and the reason for the choice."""
     if kind == "exact":
         return None, "exact search was requested"
@@ -173,23 +173,23 @@ def _choose(
             raise ImindexError(f"{reason}. Raise the limit with --memory, or choose another --kind.")
         return None, reason
     note(f"Training {chosen} on {index.n} rows, and measuring its recall on held-out queries.")
-    made = make(chosen, index.vectors, recall, seed=seed, memory=memory)
-    if made is not None and kind == "auto" and not _is_worthwhile(made.record, index):
+    approximate = make(chosen, index.vectors, recall, seed=seed, memory=memory)
+    if approximate is not None and kind == "auto" and not _is_worthwhile(approximate.record, index):
         return None, f"at recall@{NEIGHBOURS} {recall:g}, {chosen} is hardly faster than an exact search"
-    if made is None:
+    if approximate is None:
         reason = f"{chosen} does not reach recall@{NEIGHBOURS} {recall:g} on held-out queries of {index.path}"
         if kind != "auto":
             raise ImindexError(f"{reason}. Lower --recall, or keep the index exact. The index is unchanged.")
         return None, reason
-    if len(made.data) > budget:
+    if len(approximate.data) > budget:
         raise ImindexError(
-            f"{chosen} takes {len(made.data):,} bytes, more than the limit of {budget:,}. "
+            f"{chosen} takes {len(approximate.data):,} bytes, more than the limit of {budget:,}. "
             "Raise the limit with --memory, or choose another --kind. The index is unchanged."
         )
     reason = (
         "it was requested" if kind != "auto" else "the fastest kind that reaches the recall within the limit"
     )
-    return made, reason
+    return approximate, reason
 
 
 def _is_worthwhile(record: Record, index: Index) -> bool:

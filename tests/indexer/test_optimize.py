@@ -59,8 +59,8 @@ def test_auto_takes_what_fits_and_is_worth_it(
     monkeypatch.setattr(module, "EXACT_ROWS", N)
     path = copy(optimized["exact"], tmp_path)
     assert "hardly faster" in optimize(path).reason  # of 5,000 rows of 32 numbers
-    monkeypatch.setattr(module, "_WORTH", 1e-3)
-    assert "more than the 10,000 allowed" in optimize(path, memory=10_000).reason
+    monkeypatch.setattr(module, "_MIN_SPEEDUP", 1e-3)
+    assert "more than the limit of 10,000" in optimize(path, memory=10_000).reason
     assert optimize(path, memory=10**6).kind == "ivf-pq"
     assert optimize(path, memory=10_000).changed  # asked again, with less: it is taken back
     with Index(path) as index:
@@ -209,7 +209,7 @@ def test_ranks_and_p_values_never_come_from_it(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("an approximate index was asked for ranks")
 
-    monkeypatch.setattr(ApproximateSearcher, "_start", never)
+    monkeypatch.setattr(ApproximateSearcher, "_initialize", never)
     for command, wanted in zip(commands, before, strict=True):
         assert run(*command).stdout == wanted
     assert query_attribution(asked, "--exact") == attribution

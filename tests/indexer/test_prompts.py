@@ -131,7 +131,7 @@ def test_names_that_cannot_be_asked_for_are_refused(names: list[str], said: str)
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"artists": ["Ada"], "placebos": ["Ada"]}, "tested artist and a placebo"),
+        ({"artists": ["Ada"], "placebos": ["Ada"]}, "tested artist and also a placebo"),
         ({"artists": ["Ada"], "templates": ["Artwork"]}, "no {artist}"),
         ({"artists": ["Ada"], "templates": []}, "No template"),
         ({"artists": ["Ada"], "templates": ["{artist}"] * 2}, "twice"),
