@@ -27,7 +27,8 @@ True
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,15 +43,30 @@ from imindex.indexer.decode.limits import Limits
 from imindex.indexer.maintain.export import item_table
 from imindex.indexer.store.index import Index
 from imindex.retrieval import results
+from imindex.retrieval.audit.plan import read_plan
+from imindex.retrieval.audit.run import Run, Show
+from imindex.retrieval.compare.gate import Condition, parse
+from imindex.retrieval.compare.sources import resolve
 from imindex.retrieval.evidence.classify_release import GENERIC_LABELS, classify_release
 from imindex.retrieval.evidence.match_release import match_release
 from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.report import notebook
-from imindex.retrieval.results import Classification, Matching, QueryResult, to_frame
+from imindex.retrieval.results import (
+    Adjust,
+    Alternative,
+    Classification,
+    GatedComparison,
+    Matching,
+    QueryResult,
+    fields_of,
+    to_frame,
+)
 from imindex.retrieval.search.query import ask
 
 if TYPE_CHECKING:
     import pyarrow
+
+    from imindex.retrieval.audit.audit import Outcome
 
 __all__ = [
     "BuildReport",
@@ -60,10 +76,14 @@ __all__ = [
     "Limits",
     "OpenIndex",
     "Testing",
+    "audit",
     "build",
+    "compare",
+    "forecast",
     "open",
 ]
 
+DEFAULT_INDEX = "imindex.h5"
 DEFAULT_TEMPLATES = ("Artwork from {artist}",)
 results.draw_with(notebook.render)
 
@@ -85,6 +105,185 @@ def open(path: str | os.PathLike[str]) -> OpenIndex:
         There is no such file, or it is not an index that this version reads.
     """
     return OpenIndex(path)
+
+
+def compare(  # noqa: PLR0913
+    base: str | os.PathLike[str],
+    new: str | os.PathLike[str],
+    *,
+    index: str | os.PathLike[str] = DEFAULT_INDEX,
+    fail_if: Sequence[str | Condition] = (),
+    encoder: str | None = None,
+    no_names: bool = False,
+    labels: Sequence[str] | None = None,
+    templates: Sequence[str] | None = None,
+    placebos: Sequence[str] | None = None,
+    level: float | None = None,
+    adjust: Adjust | None = None,
+    alternative: Alternative = "two-sided",
+    n_resamples: int | None = None,
+    confidence_level: float | None = None,
+    seed: int | None = None,
+    model: str | None = None,
+    pretrained: str | None = None,
+    device: str = "auto",
+    note: Callable[[str], None] = lambda _: None,
+) -> GatedComparison:
+    """Compare two releases on the same artists, and check conditions on the change.
+
+    Parameters
+    ----------
+    base, new : str or path-like
+        Collections of `index`; or finished audits: a report.json or the folder of an audit, followed by ``:RELEASE``
+        where it has several.
+    index : path-like
+        The index that holds the collections.
+    fail_if : sequence of str
+        Conditions such as ``"accuracy > base + 5 %"``. Their verdicts are in `gate` of the result.
+    encoder : str, optional
+        For audits with several encoders: the one to compare by; by default the first in common.
+    no_names : bool
+        Leave out the accuracy by name, which needs the encoder.
+    labels, templates : sequence of str, optional
+        Generic labels and prompt templates.
+    placebos, level, adjust, n_resamples, confidence_level, seed : optional
+        As in `Testing`. What is None comes from the plan of the audits, or for collections from the defaults of
+        `Testing`.
+    alternative : {"two-sided", "greater", "less"}
+        "greater" asks whether the new release imitates more.
+    model, pretrained, device : str
+        Where the index's encoder is now, and where it computes.
+    note : callable
+        Receives messages about what is compared.
+
+    Returns
+    -------
+    GatedComparison
+
+    Raises
+    ------
+    ImindexError
+        No such collection, report or release; a condition that cannot be read.
+    """
+    given = {
+        name: value
+        for name, value in (
+            ("labels", labels), ("templates", templates), ("placebos", placebos), ("level", level), ("adjust", adjust),
+            ("n_resamples", n_resamples), ("confidence_level", confidence_level), ("seed", seed),
+        )
+        if value is not None
+    }  # fmt: skip
+    options = {
+        **asdict(Testing()),
+        "labels": GENERIC_LABELS,
+        "templates": DEFAULT_TEMPLATES,
+        **given,
+        "index": Path(index),
+        "encoder": encoder,
+        "no_names": no_names,
+        "alternative": alternative,
+        "model": model,
+        "pretrained": pretrained,
+        "device": device,
+    }
+    conditions = [parse(one) if isinstance(one, str) else one for one in fail_if]
+    question = resolve(os.fspath(base), os.fspath(new), options, set(given))
+    for text in question.notes:
+        note(text)
+    result = question.answer()
+    verdicts = question.verdicts(result, conditions)
+    noted = {**fields_of(result), "notes": (*question.notes, *result.notes)}
+    return GatedComparison(**noted, gate=verdicts)
+
+
+def audit(  # noqa: PLR0913
+    plan: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
+    *,
+    amend: str = "",
+    device: str = "auto",
+    batch_size: int | None = None,
+    generate_batch: int | None = None,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    pictures: bool = True,
+    command: str = "",
+    show: Show | None = None,
+) -> Outcome:
+    """Run the plan of an audit, from prompts to report. A plan that was interrupted is resumed.
+
+    Parameters
+    ----------
+    plan : path-like
+        A TOML file, see retrieval/AUDITS.md.
+    out : path-like, optional
+        The folder of the audit; by default PLAN without its suffix and with ``-audit``, next to the plan.
+    amend : str
+        Why the registered plan, or the pictures, have changed.
+    device : str
+    batch_size, generate_batch : int, optional
+        Pictures that are encoded, and generated, at a time.
+    limits : Limits
+        Reject pictures that need more.
+    pictures : bool
+        Show pictures in the report.
+    command : str
+        The command line, for the log.
+    show : Show, optional
+        Receives the progress of each stage.
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    ImindexError
+        The plan is not valid, differs from the registered one, or names what does not exist; another audit is at work
+        in this folder.
+    """
+    from imindex.retrieval.audit.audit import audit as run_audit  # imports torch
+
+    run = _run(plan, out, device, batch_size, generate_batch, limits, command, show)
+    return run_audit(run, amend=amend, pictures=pictures)
+
+
+def forecast(
+    plan: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
+    *,
+    device: str = "auto",
+    batch_size: int | None = None,
+    generate_batch: int | None = None,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    show: Show | None = None,
+) -> Any:
+    """Measure on a few pictures how long an audit will take, and make nothing. The parameters are those of `audit`."""
+    from imindex.retrieval.audit.dry_run import dry_run
+
+    return dry_run(_run(plan, out, device, batch_size, generate_batch, limits, "", show))
+
+
+def _run(  # noqa: PLR0913
+    plan: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None,
+    device: str,
+    batch_size: int | None,
+    generate_batch: int | None,
+    limits: Limits,
+    command: str,
+    show: Show | None,
+) -> Run:
+    path = Path(plan)
+    return Run(
+        read_plan(path),
+        path.with_name(f"{path.stem}-audit") if out is None else Path(out),
+        device=device,
+        batch_size=batch_size,
+        generate_batch=generate_batch,
+        limits=limits,
+        command=command,
+        show=show or Show(),
+    )
 
 
 class Items:
@@ -318,6 +517,10 @@ class OpenIndex:
             testing=testing,
             matrix=matrix,
         )
+
+    def compare(self, base: str, new: str, **options: Any) -> GatedComparison:
+        """Compare two releases of this index. The options are those of `imindex.compare`."""
+        return compare(base, new, index=self.path, **options)
 
     def close(self) -> None:
         """Close the file. Arrays taken from `vectors` stay valid."""

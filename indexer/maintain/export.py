@@ -1,4 +1,4 @@
-"""An open index -> what is in it, as plain data, and as NumPy and Parquet files."""
+"""Export an open index as NumPy, Parquet and JSON files."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def export(index: Index, folder: Path, *, force: bool = False) -> list[str]:
     Raises
     ------
     ImindexError
-        The folder holds files of an earlier export, and `force` is not set.
+        If the folder holds files from an earlier export, and `force` is not set.
     """
     import pyarrow.parquet
 
-    there = [name for name in _FILES if (folder / name).exists()]
-    if there and not force:
+    existing = [name for name in _FILES if (folder / name).exists()]
+    if existing and not force:
         raise ImindexError(
-            f"{folder} holds {', '.join(there)}. Pass --force to overwrite, or name another folder."
+            f"{folder} already holds {', '.join(existing)}. Pass --force to overwrite, or name another folder."
         )
     folder.mkdir(parents=True, exist_ok=True)
     with put_in_place(folder / "vectors.npy") as temporary:
@@ -59,10 +59,10 @@ def export(index: Index, folder: Path, *, force: bool = False) -> list[str]:
 
 
 def item_table(index: Index) -> pyarrow.Table:
-    """Return the pictures of an index as an Arrow table, a row each, in the order of its vectors.
+    """Return the pictures of an index as an Arrow table, one row per picture, in the order of its vectors.
 
-    Columns are row, artist, kind, collection, sha256 (of the file's bytes), path, width, height, prompt, seed and
-    caption. Bytes of a text that are not UTF-8 become question marks.
+    The columns are row, artist, kind, collection, sha256 (of the file), path, width, height, prompt, seed and caption.
+    Bytes of text that are not UTF-8 become question marks.
     """
     return _arrow(index, index.items())
 
@@ -76,7 +76,7 @@ def _arrow(index: Index, table: Columns) -> pyarrow.Table:
     columns: dict[str, Any] = {"row": np.arange(len(table["artist"]))}
     for name, values in table.items():
         if name == "artist":
-            columns["artist"] = _strings(artists[values])  # -1, nobody, is the last
+            columns["artist"] = _strings(artists[values])  # -1 (no artist) selects the last one, ""
         elif name == "collection":
             columns["collection"] = _strings(names[values] if len(values) else ())
             columns["kind"] = _strings(kinds[values] if len(values) else ())
@@ -90,7 +90,7 @@ def _arrow(index: Index, table: Columns) -> pyarrow.Table:
 
 
 def _strings(texts: Iterable[str]) -> Any:
-    """A column of text, also of no rows; bytes that are not UTF-8 become question marks."""
+    """Return a column of text, possibly empty; bytes that are not UTF-8 become question marks."""
     import pyarrow
 
     return pyarrow.array([text.encode("utf-8", "replace").decode() for text in texts], pyarrow.string())

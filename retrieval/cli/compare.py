@@ -19,7 +19,7 @@ from imindex.indexer.terminal.options import (
 from imindex.indexer.terminal.output import clean, count, fail, number, print_json, print_table, say
 from imindex.retrieval.cli._evidence import ADJUSTED, TOP, WORDS, p_value
 from imindex.retrieval.compare.gate import Condition
-from imindex.retrieval.results import ArtistChange, Comparison, GatedComparison, fields_of, to_dict
+from imindex.retrieval.results import ArtistChange, Comparison
 
 COMPARE = "imindex.retrieval.compare.releases:compare"
 OF = "imindex.retrieval.evidence.testing:Testing"
@@ -104,36 +104,24 @@ def compare(
     imindex compare sd-2.0 sd-2.1 --placebo "placebo *"
     imindex compare old-audit new-audit --fail-if "accuracy > base + 5 %" --fail-if "risen > 0"
     """
-    from imindex.retrieval.compare.gate import check, comparison_figures
-    from imindex.retrieval.compare.sources import resolve
+    from imindex.retrieval import api
 
+    show_all = options.pop("show_all")
     given = {
-        name
-        for name in options
+        name: value
+        for name, value in options.items()
         if context.get_parameter_source(name) not in (None, click.core.ParameterSource.DEFAULT)
     }
-    question = resolve(base, new, options, given)
-    for note in question.notes:
-        say(note)
-    result = question.answer()
-    figures = comparison_figures(result)
-    for side, known in zip(figures, question.copies, strict=True):
-        if known is not None:
-            side["copies"] = float(known)
-    verdicts = [
-        check(condition, *figures, release=result.new.release, encoder=result.encoder)
-        for condition in conditions
-    ]
+    result = api.compare(base, new, fail_if=conditions, note=say, **{**given, "index": options["index"]})
     if as_json:
-        noted = {**fields_of(result), "notes": (*question.notes, *result.notes)}
-        print_json(to_dict(GatedComparison(**noted, gate=tuple(verdicts))))
+        print_json(result.to_dict())
     else:
-        _print_artists(result, options["show_all"])
+        _print_artists(result, show_all)
         _print_overall(result)
-        for one in verdicts:
-            click.echo(clean(one.reason))
+        for verdict in result.gate:
+            click.echo(clean(verdict.reason))
         click.echo(clean(summary(result)))
-    failed = [one.reason for one in verdicts if one.failed]
+    failed = [verdict.reason for verdict in result.gate if verdict.failed]
     if failed:
         fail("The gate fails:\n" + "\n".join(f"  {reason}" for reason in failed))
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import EncoderInfo
+from imindex.indexer.encoders.registry import differences
 from imindex.indexer.generate.prompts import DEFAULT_TEMPLATE
 from imindex.indexer.store.index import Index
 from imindex.retrieval.compare.overall import DEFAULTS, Findings, conclude, finding
@@ -189,7 +190,7 @@ def _load(side: Side, placebos: Sequence[str]) -> _Loaded:
 
 def _check_sides(sides: list[_Loaded]) -> None:
     base, new = sides
-    wrong = base.encoder.mismatch(new.encoder)
+    wrong = differences(base.encoder, new.encoder)
     if wrong:
         raise ImindexError(
             f"{base.side.index} was encoded with {base.encoder.name()} and {new.side.index} with {new.encoder.name()}: "

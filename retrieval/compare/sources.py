@@ -19,10 +19,11 @@ from imindex.retrieval.compare.archived_report import (
     ArchivedTests,
     read_archived,
 )
+from imindex.retrieval.compare.gate import Condition, check, comparison_figures
 from imindex.retrieval.compare.releases import Side, compare
 from imindex.retrieval.compare.reports import common_encoder, compare_reports, only_release
 from imindex.retrieval.evidence.testing import Testing
-from imindex.retrieval.results import Comparison
+from imindex.retrieval.results import Comparison, Verdict
 
 TESTING = ("placebos", "level", "adjust", "n_resamples", "confidence_level", "seed")
 OF_PLAN = ("level", "adjust", "n_resamples", "confidence_level", "seed")
@@ -97,6 +98,17 @@ class Question:
             templates=self.options["templates"],
         )
         return replace_field(result, encoder=self.encoder) if self.encoder else result
+
+    def verdicts(self, result: Comparison, conditions: Sequence[Condition]) -> tuple[Verdict, ...]:
+        """Check the conditions of a gate on the figures of both releases."""
+        figures = comparison_figures(result)
+        for side, known in zip(figures, self.copies, strict=True):
+            if known is not None:
+                side["copies"] = float(known)
+        return tuple(
+            check(condition, *figures, release=result.new.release, encoder=result.encoder)
+            for condition in conditions
+        )
 
 
 def read_source(word: str) -> Source:

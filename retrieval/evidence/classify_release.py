@@ -29,7 +29,7 @@ from imindex.retrieval.vectors.blocks import Float64, Int64
 from imindex.retrieval.vectors.select import Pictures, distinct, pictures, release
 
 if TYPE_CHECKING:
-    from imindex.indexer.encoders.open_clip import Encoder
+    from imindex.indexer.encoders.base import Encoder
 
 GENERIC_LABELS = ("Artwork", "Digital artwork", "Artwork from the public domain")
 """Labels that name nobody, beside the artists."""

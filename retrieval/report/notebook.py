@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from imindex.indexer.store.index import Index
 from imindex.retrieval.report.figures.svg import escape, icon, shorten, shown
 from imindex.retrieval.report.text import number, p_value, percent, signed, span
-from imindex.retrieval.report.thumbnails import Thumbnails
 from imindex.retrieval.results import (
     Classification,
     Comparison,
@@ -27,6 +26,8 @@ from imindex.retrieval.results import (
 if TYPE_CHECKING:
     import pyarrow
 
+    from imindex.retrieval.report.thumbnails import Thumbnails
+
 ROWS = 20
 """Rows of a table that are shown; `to_pandas` has them all."""
 PICTURES = 6
@@ -37,8 +38,8 @@ color:inherit;max-width:62rem}
 .imindex h4{font-size:1.05em;margin:1em 0 .3em}.imindex h4:first-child{margin-top:0}
 .imindex p{margin:.2em 0 .6em}.imindex .soft{opacity:.68;font-size:.9em}
 .imindex table{border-collapse:collapse;font-size:.9em;font-variant-numeric:tabular-nums;margin:.4em 0 .8em}
-.imindex .wide th,.imindex .wide td{padding:3px 10px;border:0;border-bottom:1px solid rgba(128,128,128,.22);text-align:left;
-background:none;white-space:nowrap}
+.imindex .wide th,.imindex .wide td{padding:3px 10px;border:0;border-bottom:1px solid rgba(128,128,128,.22);
+text-align:left;background:none;white-space:nowrap}
 .imindex .wide th{font-weight:600;opacity:.75}.imindex .wide .n{text-align:right}
 .imindex .wide{overflow-x:auto}
 .imindex .strip{display:flex;flex-wrap:wrap;gap:12px;margin:.3em 0 .9em}
@@ -107,6 +108,8 @@ def items(table: pyarrow.Table) -> str:
 
 
 def _query(result: QueryResult) -> str:
+    from imindex.retrieval.report.thumbnails import Thumbnails  # imports torch
+
     folder = Path(result.index).parent
     thumbnails = Thumbnails(folder, PICTURES * len(result.queries))
     return "".join(_answer(answer, thumbnails) for answer in result.queries) + "".join(
@@ -177,8 +180,8 @@ def _classification(result: Classification) -> str:
     parts = [f"<h4>{escape(result.collection)}: is the artist named from the imitation?</h4>"]
     for method in result.methods:
         parts.append(
-            f"<p>{escape(method.method.capitalize())}: {percent(method.top1)} of {result.n:,} pictures are given their artist, "
-            f"among {method.n_labels} labels (chance {percent(method.chance_top1)}).</p>"
+            f"<p>{escape(method.method.capitalize())}: {percent(method.top1)} of {result.n:,} pictures are given their "
+            f"artist, among {method.n_labels} labels (chance {percent(method.chance_top1)}).</p>"
         )
         rows = [
             [

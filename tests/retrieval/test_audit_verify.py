@@ -109,7 +109,7 @@ def test_what_was_changed_is_named(done: Path) -> None:
         r"results/.*two\.json\.matching\.artists\[Bo Sample\]\.auc: is .* now, 0\.123 stored",
         r"two-against-one\.json: .*edited",
         r"two-against-one\.json\.n_artists: is 2 now, 3 stored",
-        r"tiny.*\.h5: items/seed: is not what was written",
+        r"tiny.*\.h5: items/seed: has changed since it was written",
         r"inputs: the works changed",
         r"\.h5: lacks 1 pictures",
     ):

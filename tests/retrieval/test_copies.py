@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
 from imindex.indexer.build.build import build
-from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.sources.find import find
 from imindex.indexer.store.index import Index
 from imindex.retrieval.evidence.near_copies import composition, copies, nearest_works

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from imindex.indexer.build.build import build
-from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.sources.find import find
 from imindex.indexer.store.index import Index
 from imindex.retrieval.evidence.gallery import BINS, gallery, nearest_own
