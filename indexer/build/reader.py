@@ -72,7 +72,7 @@ def read_all(
     known : container of bytes
         Digests of pictures that need no decoding.
     preprocess : mapping
-        The encoder's preprocessing, as an index stores it.
+        The preprocessing of the encoder, as stored in an index.
     unchanged : callable
         Returns digest and stamp of a file that need not be read, and whether it is a row; None for all other files.
     ahead : callable

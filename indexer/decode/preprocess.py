@@ -55,7 +55,7 @@ class Preprocess:
 
     @classmethod
     def from_dict(cls, config: Mapping[str, Any]) -> Preprocess:
-        """Read what `as_dict` returns and an index stores, or open_clip's preprocessing configuration."""
+        """Create settings from the result of `as_dict`, or from open_clip's preprocessing configuration."""
         size = config["size"]
         height, width = (size, size) if isinstance(size, int) else (int(size[0]), int(size[-1]))
         return cls(
