@@ -408,6 +408,10 @@ class AccuracyTests(Result, kw_only=True, frozen=True):
     p_generic: P = None
     n_generic: Count | None = None
 
+    def p_chance_adjusted(self, adjust: Adjust) -> float | None:
+        """Return `p_chance` after a correction over artists."""
+        return {"holm": self.p_chance_holm, "bh": self.p_chance_bh, "by": self.p_chance_by}[adjust]
+
 
 class ClassifiedArtist(AccuracyTests, kw_only=True, frozen=True):
     """How often the pictures of one artist were named rightly, and how sure that is.
@@ -702,6 +706,14 @@ class ArtistTests(Result, kw_only=True, frozen=True):
     floor_placebo: Share = None
     floor_control: Share = None
     p_differs: P = None
+
+    def p_adjusted(self, adjust: Adjust) -> float | None:
+        """Return `p` after a correction over artists."""
+        return {"holm": self.p_holm, "bh": self.p_bh, "by": self.p_by}[adjust]
+
+    def p_name_adjusted(self, adjust: Adjust) -> float | None:
+        """Return `p_name` after a correction over artists."""
+        return {"holm": self.p_name_holm, "bh": self.p_name_bh, "by": self.p_name_by}[adjust]
 
 
 class RankFigures(Result, kw_only=True, frozen=True):
@@ -1313,6 +1325,14 @@ class ArtistChange(Result, kw_only=True, frozen=True):
     p_accuracy_holm: P = None
     p_accuracy_bh: P = None
     p_accuracy_by: P = None
+
+    def p_auc_adjusted(self, adjust: Adjust) -> float | None:
+        """Return `p_auc` after a correction over artists."""
+        return {"holm": self.p_auc_holm, "bh": self.p_auc_bh, "by": self.p_auc_by}[adjust]
+
+    def p_accuracy_adjusted(self, adjust: Adjust) -> float | None:
+        """Return `p_accuracy` after a correction over artists."""
+        return {"holm": self.p_accuracy_holm, "bh": self.p_accuracy_bh, "by": self.p_accuracy_by}[adjust]
 
 
 class Comparison(Result, kw_only=True, frozen=True):

@@ -13,10 +13,9 @@ import numpy.typing as npt
 from scipy import stats
 
 from imindex.stats.intervals import LEAST, TIE, Interval, clopper_pearson, shrinkage, tail_level
-from imindex.stats.label_count import LabelCountCurve as LabelCountCurve
-from imindex.stats.label_count import accuracy_by_label_count as accuracy_by_label_count
+from imindex.stats.keyed import Rng
 from imindex.stats.resampling import draw_weights
-from imindex.stats.set_scores import Float64, Int64, Rng
+from imindex.stats.set_scores import Float64, Int64
 
 FEW = 10  # with fewer clusters or artists, bootstrap intervals carry a note that they are too narrow
 _BLOCK = 2**22

@@ -30,7 +30,7 @@ def main(hook: str = "") -> None:
     """
     replies = isolate_output()
     from imindex.indexer.core.errors import BadPicture
-    from imindex.indexer.decode import pillow as rgb  # Pillow, in about 0.1 s
+    from imindex.indexer.decode import pillow  # Pillow, in about 0.1 s
     from imindex.indexer.decode.limits import Limits
 
     before_decoding = _function(hook)
@@ -46,8 +46,8 @@ def main(hook: str = "") -> None:
             before_decoding(data)
             limits = Limits(max_pixels=max_pixels)
             try:
-                with rgb.reasons(limits):
-                    image = rgb.read(bytes(data), limits)
+                with pillow.reasons(limits):
+                    image = pillow.read(bytes(data), limits)
                     reply, content = REPLY.pack(DONE, *image.size), image.tobytes()
                     del image
             except BadPicture as error:
