@@ -111,7 +111,7 @@ def test_order_and_other_artists_do_not_matter() -> None:
     np.testing.assert_array_equal(conformal_attribution(query, unread, artist, 3).pvalue, found.pvalue)
 
 
-def test_what_does_not_fit_is_refused() -> None:
+def test_inconsistent_arguments_are_refused() -> None:
     works, artist = np.eye(3), [0, 0, 1]
     for arguments, message in (
         (([], np.empty((0, 0)), [], 2), "no works"),
