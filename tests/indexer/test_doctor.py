@@ -37,7 +37,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rates are not what these tests are about."""
     monkeypatch.setattr(doctor_encoder, "_SECONDS", 0.01)
     monkeypatch.setattr(doctor_encoder, "SHARE", 0.0)
-    monkeypatch.setattr(doctor_encoder, "_drawn", drawn_once)
+    monkeypatch.setattr(doctor_encoder, "_synthetic_jpeg", drawn_once)
 
 
 def unit(n: int, dim: int, seed: int = 0) -> np.ndarray:
