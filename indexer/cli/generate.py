@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +12,7 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.generate.model_settings import DTYPES, OFFLOADS
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
+    Command,
     FromSignature,
     add_options,
     batch_size_of,
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from imindex.indexer.generate.generate import Report
     from imindex.indexer.generate.prompts import Shot
 
-F = TypeVar("F", bound=Callable[..., Any])
 SHOTS = "imindex.indexer.generate.prompts:shots"
 MODEL = "imindex.indexer.generate.model_settings:ModelSettings"
 ARMS = {
@@ -38,7 +37,7 @@ ARMS = {
 }
 
 
-def _prompt_options(command: F) -> F:
+def _prompt_options(command: Command) -> Command:
     """Add the options that define the names and prompts."""
     return add_options(
         command,
@@ -79,7 +78,7 @@ def _prompt_options(command: F) -> F:
     )  # fmt: skip
 
 
-def _model_options(command: F) -> F:
+def _model_options(command: Command) -> Command:
     """Add the options that configure the model; the pipeline's own defaults apply to those left out."""
     return add_options(
         command,

@@ -1,6 +1,6 @@
 """What an index holds: the encoder, artists, collections, columns of rows, and the digests over them.
 
-Plain data and pure functions; `store.py` puts them into HDF5.
+Plain data and pure functions; `imindex.indexer.store` puts them into HDF5.
 """
 
 from __future__ import annotations

@@ -132,9 +132,9 @@ def faiss_installed(distributions: Mapping[str, str]) -> Check:
             f"Run pip uninstall --yes {' '.join(distributions)}, then pip install {keep}.",
             dict(distributions),
         )
-    from imindex.indexer.ann import exact as ann
+    from imindex.indexer.ann import exact
 
-    version, gpus = ann.describe()["faiss-version"], ann.n_gpus()
+    version, gpus = exact.describe()["faiss-version"], exact.n_gpus()
     name = next(iter(distributions), "not from pip")
     torch_gpus = _cuda_devices()
     figures = {"version": version, "distribution": name, "gpus": gpus}

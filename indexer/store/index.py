@@ -232,12 +232,12 @@ class Index:
 
 @contextlib.contextmanager
 def opened(index: Index | str | os.PathLike[str]) -> Iterator[Index]:
-    """Open an index for the length of a block. An index that is open already is passed through and stays open.
+    """Open an index for the duration of a block. An index that is already open is passed through and stays open.
 
     Raises
     ------
     ImindexError
-        As `Index`.
+        As in `Index`.
     """
     if isinstance(index, Index):
         yield index
