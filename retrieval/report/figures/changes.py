@@ -69,7 +69,7 @@ def _change(identity: str, rows: Sequence[Change], comparison: Comparison) -> Fi
     forest.reference(0)
     testing = comparison.testing
     for place, row in enumerate(rows):
-        artist, p = row.artist, row.artist.p_auc_adjusted(testing.adjust)
+        artist, p = row.artist, row.artist.auc.p_adjusted(testing.adjust)
         called = p is not None and p <= testing.level
         forest.name(place, artist.artist)
         forest.interval(place, artist.auc_low, artist.auc_high)
