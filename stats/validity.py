@@ -105,8 +105,8 @@ def gap_bootstrap(
     Examples
     --------
     >>> similarity = np.kron(np.eye(2), np.full((5, 5), 0.5)) + 0.25
-    >>> found = gap_bootstrap(similarity, np.repeat([0, 1], 5), 2, rng=1)
-    >>> found.gap.tolist(), found.status
+    >>> result = gap_bootstrap(similarity, np.repeat([0, 1], 5), 2, rng=1)
+    >>> result.gap.tolist(), result.status
     ([0.5, 0.5], ('robust positive', 'robust positive'))
     """
     table, artist_of = _check(work_similarity, work_artist, n_artists)
