@@ -218,10 +218,10 @@ def power(
         own = shift + sd * random.standard_normal((some.stop - start, family.n_tests))
         # Without any spread all placebos score 0; one that ties is at or above.
         above = special.ndtr(-own / sd) if sd > 0 else (own <= 0).astype(np.float64)
-        calls = _calls(random.binomial(design.n_placebos, above), design.n_placebos, family)
-        found[some] = calls[:, : family.imitated].mean(axis=1)
+        called = calls(random.binomial(design.n_placebos, above), design.n_placebos, family)
+        found[some] = called[:, : family.imitated].mean(axis=1)
         if family.imitated < family.n_tests:
-            false[some] = calls[:, family.imitated :].mean(axis=1)
+            false[some] = called[:, family.imitated :].mean(axis=1)
     return Power(
         design=design,
         power=float(found.mean()),
@@ -361,8 +361,22 @@ def _set_sd(v: Variances, design: Design) -> float:
     )
 
 
-def _calls(placebos_above: Int64, n_placebos: int, family: Family) -> npt.NDArray[np.bool_]:
-    """Which tests of each family are called: (B, T). Compared in whole placebos, so that the level is met exactly."""
+def calls(placebos_above: Int64, n_placebos: int, family: Family) -> npt.NDArray[np.bool_]:
+    """Return which tests of each family are significant after correction.
+
+    P-values are compared in whole placebos, so that the level is met exactly.
+
+    Parameters
+    ----------
+    placebos_above : ndarray, shape (B, T), int
+        For each of B families and T tests, the number of placebo names that score at least as high as the artist.
+    n_placebos : int
+    family : Family
+
+    Returns
+    -------
+    ndarray, shape (B, T), bool
+    """
     reached, n = placebos_above + 1, family.n_tests
     level = family.level * (n_placebos + 1)
     if family.correction == "none":

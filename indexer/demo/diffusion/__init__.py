@@ -79,7 +79,7 @@ def diffusion_folder(release: str, target: Path, *, parts: Path = FOLDER) -> Pat
     for name in _CONFIGS:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(parts / name, target / name)
-    _write_tokenizer(target / "tokenizer")
+    write_tokenizer(target / "tokenizer")
     release_weights = load_file(weights)
     text = {
         f"text_model.{key}": value for key, value in _with_prefix("text_encoder.", release_weights).items()
@@ -142,7 +142,7 @@ def _merges() -> list[str]:
     )
 
 
-def _write_tokenizer(folder: Path) -> None:
+def write_tokenizer(folder: Path) -> None:
     """Write CLIP's tokenizer as files that transformers opens."""
     folder.mkdir(parents=True, exist_ok=True)
     merges, letters = _merges(), _byte_letters()
