@@ -62,7 +62,7 @@ LAYERS = (
 Those on one line do not import each other. One that does not exist is planned.
 """
 DOORS = {"indexer/__init__", "retrieval/__init__"}
-"""Empty, and so in no layer."""
+"""They import nothing, and so are in no layer."""
 
 LIBRARIES = {
     "h5py": ("indexer/store/",),
@@ -92,7 +92,7 @@ PRIVATE_YET = {
 }
 """Private names that are taken from another module. Make them public; add none."""
 
-MOST_UNTYPED = 112
+MOST_UNTYPED = 87
 """Occurrences of `dict[str, Any]` in the package. Lower it when you remove some; never raise it. The aim is 40."""
 
 
