@@ -1,4 +1,4 @@
-"""Can this encoder tell this artist at all? If not, a test of imitation by it says nothing of the artist."""
+"""Can an encoder distinguish an artist at all? If not, its tests of imitation say nothing about that artist."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ POSITIVE, NEGATIVE, AMBIGUOUS = "robust positive", "robust negative", "ambiguous
 TOO_FEW = "too few works"
 
 FEWEST = 5
-"""With fewer works than this the gap has no class: of artists with 3 works that an encoder cannot tell apart
-at all, simulated, 35 % came out "robust negative"; with 5 works 12 %, with 20 works 8 %."""
+"""With fewer works, the gap is not classified. In a simulation of artists that an encoder cannot distinguish at all,
+35 % of those with 3 works were classified as "robust negative"; with 5 works 12 %, with 20 works 8 %."""
 
-_BLOCK = 2**17  # numbers; two such arrays of float32 stay in the cache
+_BLOCK = 2**17  # values; two such float32 arrays fit in the cache
 _ASYMMETRY = 1e-5
 
 AnyFloat = npt.NDArray[np.floating]
@@ -27,22 +27,21 @@ Counts = npt.NDArray[np.float32] | Float64
 
 @dataclass(frozen=True, eq=False)
 class GapBootstrap:
-    """What `gap_bootstrap` found, of A artists.
+    """Result of `gap_bootstrap` for A artists.
 
     Attributes
     ----------
     gap : ndarray, shape (A,), float64
-        Median cosine within the artist, minus the largest median cosine to another artist. NaN where either is
-        missing.
+        Median cosine within the artist, minus the largest median cosine to another artist. NaN if either is missing.
     low, high : ndarray, shape (A,), float64
-        Ends of the percentile interval. NaN where there is no gap.
+        Ends of the percentile interval. NaN if there is no gap.
     nearest : ndarray, shape (A,), int64
-        The other artist with that largest median, of equal ones the lowest number; -1 where there is none.
+        The other artist with the largest median, ties resolved by the lowest number; -1 if there is none.
     n_works : ndarray, shape (A,), int64
     status : tuple of str, length A
-        "robust positive" (low > 0): the encoder tells this artist apart. "robust negative" (high < 0): it does not.
-        "ambiguous": anything else. "too few works": fewer than `FEWEST`. Or why there is no gap: "no works",
-        "one work", "no other artist".
+        "robust positive" (low > 0): the encoder distinguishes this artist. "robust negative" (high < 0): it does not.
+        "ambiguous": neither. "too few works": fewer than `FEWEST`. Otherwise the reason for a missing gap: "no works",
+        "one work" or "no other artist".
     confidence_level : float
     """
 
@@ -65,7 +64,7 @@ def gap_bootstrap(
     n_resamples: int = 1000,
     rng: Rngs = None,
 ) -> GapBootstrap:
-    """Bootstrap how well this encoder tells each artist's works from those of the others.
+    """Bootstrap how well an encoder distinguishes each artist's works from those of other artists.
 
     Parameters
     ----------
@@ -75,12 +74,12 @@ def gap_bootstrap(
     n_artists : int
         Artists without works are allowed, and get a status.
     n_rivals : int
-        How many other artists, those with the largest median cosines, are resampled.
+        Number of other artists to resample, those with the largest median cosines.
     confidence_level : float
     n_resamples : int
     rng : sequence of n_artists generators, generator or int, optional
-        The works of artist ``a`` are drawn by ``rng[a]``; one generator or seed is spawned per artist. So a gap
-        depends on the draws of the artist and of its rivals only.
+        The works of artist ``a`` are drawn by ``rng[a]``; a single generator or seed is spawned per artist. A gap
+        therefore depends only on the draws of the artist and of its rivals.
 
     Returns
     -------
@@ -89,30 +88,32 @@ def gap_bootstrap(
     Raises
     ------
     ValueError
-        No works at all; similarities not square, not symmetric or not finite; artist numbers out of range.
+        If there are no works, the similarities are not square, symmetric and finite, or artist numbers are out of
+        range.
 
     Notes
     -----
-    `gap` is that of `retrieval.match.discrimination.discrimination_gap`. A resample draws the works of the artist and
-    of its rivals with replacement. Pairs of two copies of one work are no pairs within the artist (their cosine is 1);
-    resamples of one work only are left out. Percentile interval, Efron & Tibshirani 1993, chapter 13. The largest of
-    several medians varies upwards, so gaps of resamples lie a little low: the error is on the side of "not told apart".
+    `gap` equals `imindex.retrieval.match.discrimination.discrimination_gap`. A resample draws the works of the artist
+    and of its rivals with replacement. Two copies of the same work do not count as a pair within the artist (their
+    cosine is 1), and resamples of a single work are excluded. The interval is the percentile interval (Efron &
+    Tibshirani 1993, chapter 13). The maximum of several medians is biased upwards, so the gaps of resamples are
+    slightly too small; the error is towards "not distinguished".
 
-    Medians are weighted: similarities are sorted once, and the weight of a pair is the product of how often either
-    work was drawn. Each artist's draws are shared by all gaps in which it has a part.
+    Medians are weighted: similarities are sorted once, and the weight of a pair is the product of how often each of its
+    works was drawn. The draws of an artist are shared by all gaps that involve it.
 
     Examples
     --------
     >>> similarity = np.kron(np.eye(2), np.full((5, 5), 0.5)) + 0.25
-    >>> found = gap_bootstrap(similarity, np.repeat([0, 1], 5), 2, rng=1)
-    >>> found.gap.tolist(), found.status
+    >>> result = gap_bootstrap(similarity, np.repeat([0, 1], 5), 2, rng=1)
+    >>> result.gap.tolist(), result.status
     ([0.5, 0.5], ('robust positive', 'robust positive'))
     """
     table, artist_of = _check(work_similarity, work_artist, n_artists)
     if n_rivals < 1 or n_resamples < 1:
         raise ValueError(f"n_rivals is {n_rivals} and n_resamples {n_resamples}. Pass at least 1 of each.")
     if not 0 < confidence_level < 1:
-        raise ValueError(f"confidence_level is {confidence_level}. It must lie between 0 and 1.")
+        raise ValueError(f"confidence_level is {confidence_level}. It must be between 0 and 1.")
     rows = [np.flatnonzero(artist_of == a) for a in range(n_artists)]
     n_works = np.array([len(some) for some in rows], dtype=np.int64)
     medians = _medians(table, rows)
@@ -159,18 +160,19 @@ def gap_bootstrap(
 
 @dataclass(frozen=True, eq=False)
 class Ceiling:
-    """What `ceiling` found, of W works and A artists.
+    """Result of `ceiling` for W works and A artists.
 
     Attributes
     ----------
     auc : ndarray, shape (A,), float64
-        Mean over the artist's works. Chance 0.5. NaN where it has fewer than 2 works, or nobody else has any.
+        Mean over the artist's works; 0.5 is chance. NaN if the artist has fewer than 2 works, or no other artist has
+        any.
     work_auc : ndarray, shape (W,), float64
     macro : float
-        Mean over the artists that have one. NaN without any.
+        Mean over the artists with an AUC. NaN without any.
     n_works : ndarray, shape (A,), int64
     status : tuple of str, length A
-        "ok", or why there is no AUC: "no works", "one work", "no other artist".
+        "ok", or the reason for a missing AUC: "no works", "one work" or "no other artist".
     """
 
     auc: Float64
@@ -181,7 +183,7 @@ class Ceiling:
 
 
 def ceiling(work_similarity: npt.ArrayLike, work_artist: npt.ArrayLike, n_artists: int) -> Ceiling:
-    """Tell what AUC an imitation could reach that is as near to the artist's works as they are to each other.
+    """Compute the AUC of an imitation that is as near to the artist's works as these are to each other.
 
     Parameters
     ----------
@@ -197,13 +199,13 @@ def ceiling(work_similarity: npt.ArrayLike, work_artist: npt.ArrayLike, n_artist
     Raises
     ------
     ValueError
-        As `gap_bootstrap`.
+        As in `gap_bootstrap`.
 
     Notes
     -----
-    Leave one out: each work ranks all other works; its AUC is the probability that one of the same artist is nearer
-    than one of another artist, ties counted one half (Mann & Whitney 1947). The others are works and not
-    imitations, so an AUC among imitations may lie above it. Copies of one picture among the works raise it.
+    Leave-one-out: each work ranks all other works, and its AUC is the probability that a work of the same artist is
+    nearer than one of another artist, with ties counting one half (Mann & Whitney 1947). Since the ranked pictures are
+    works and not imitations, an AUC among imitations can exceed it. Duplicates among the works raise it.
 
     Examples
     --------
@@ -243,14 +245,14 @@ def _check(
         raise ValueError(f"work_similarity: expected works x works, not the shape {table.shape}.")
     if not len(table):
         raise ValueError(
-            "work_similarity: no works, so there is nothing to tell apart. Add works to the index."
+            "work_similarity: no works, so there is nothing to distinguish. Add works to the index."
         )
     if not np.isfinite(table).all():
         raise ValueError("work_similarity: a value is NaN or infinite. Leave out works without a vector.")
     if max(np.abs(row - column).max() for row, column in zip(table, table.T, strict=True)) > _ASYMMETRY:
-        raise ValueError("work_similarity: not symmetric. Pass the similarity of every work to every work.")
+        raise ValueError("work_similarity: not symmetric. Pass the similarities between all pairs of works.")
     if artist_of.shape != (len(table),) or artist_of.dtype.kind not in "iu":
-        raise ValueError(f"work_artist: expected {len(table)} whole numbers, one a work.")
+        raise ValueError(f"work_artist: expected {len(table)} integers, one per work.")
     if artist_of.min() < 0 or artist_of.max() >= n_artists:
         raise ValueError(f"work_artist: a number is not within 0 to {n_artists - 1}.")
     return table, artist_of.astype(np.int64)
@@ -267,16 +269,18 @@ def _class(n_works: int, low: float, high: float) -> str:
 
 
 def _medians(table: AnyFloat, rows: list[Int64]) -> Float64:
-    """Median similarities of all pairs of artists, within an artist of different works; NaN without a pair."""
+    """Return the median similarity of each pair of artists (within one artist, of different works), or NaN."""
     n_artists = len(rows)
     medians = np.full((n_artists, n_artists), np.nan)
     for a, own in enumerate(rows):
-        mine = table[own]
+        own_rows = table[own]
         if len(own) > 1:
-            medians[a, a] = np.median(mine[:, own][np.tri(len(own), k=-1, dtype=np.bool_)].astype(np.float64))
+            medians[a, a] = np.median(
+                own_rows[:, own][np.tri(len(own), k=-1, dtype=np.bool_)].astype(np.float64)
+            )
         for b in range(a + 1, n_artists):
             if len(own) and len(rows[b]):
-                medians[a, b] = medians[b, a] = np.median(mine[:, rows[b]].astype(np.float64))
+                medians[a, b] = medians[b, a] = np.median(own_rows[:, rows[b]].astype(np.float64))
     return medians
 
 
@@ -286,12 +290,12 @@ def medians_between(block: AnyFloat, left: Float64, right: Float64) -> Float64:
     Parameters
     ----------
     block : ndarray, shape (n, m)
-    left, right : ndarray, shapes (n, B) and (m, B)
+    left, right : ndarray, shapes (n, B) and (m, B), float64
         How often each resample draws each row, and each column.
 
     Returns
     -------
-    ndarray, shape (B,)
+    ndarray, shape (B,), float64
     """
     i, j = np.indices(block.shape).reshape(2, -1)
     return _weighted_medians(block.ravel(), (left, i), (right, j))
@@ -303,37 +307,37 @@ def medians_within(block: AnyFloat, weights: Float64) -> Float64:
     Parameters
     ----------
     block : ndarray, shape (n, n)
-        Symmetric; only the pairs below the diagonal are used.
-    weights : ndarray, shape (n, B)
+        Symmetric.
+    weights : ndarray, shape (n, B), float64
         How often each resample draws each work.
 
     Returns
     -------
-    ndarray, shape (B,)
-        NaN where a resample holds one work only.
+    ndarray, shape (B,), float64
+        NaN in resamples of a single work.
     """
     i, j = np.tril_indices(len(block), -1)
     return _weighted_medians(block[i, j], (weights, i), (weights, j))
 
 
 def _weighted_medians(values: AnyFloat, left: tuple[Float64, Int64], right: tuple[Float64, Int64]) -> Float64:
-    """Medians in each of B resamples of values with multiplicities ``left[0][left[1]] * right[0][right[1]]``."""
+    """Return the median in each of B resamples of values with weights ``left[0][left[1]] * right[0][right[1]]``."""
     order = np.argsort(values, kind="stable")
     ordered = np.append(values[order], np.nan).astype(np.float64)
     n_resamples = left[0].shape[1]
-    # Counts are whole numbers: float32 holds them exactly while their sum is below 2**24.
+    # Counts are integers, which float32 represents exactly as long as their sum is below 2**24.
     small = len(left[0]) * len(right[0]) < 2**24
     a, b = (weights.astype(np.float32 if small else np.float64) for weights, _ in (left, right))
     i, j = left[1][order], right[1][order]
     out, step = np.empty(n_resamples), max(1, _BLOCK // len(values))
     for start in range(0, n_resamples, step):
-        some = slice(start, start + step)
-        upto: Counts = a[:, some][i]
-        upto *= b[:, some][j]
-        np.cumsum(upto, axis=0, out=upto)
-        total = upto[-1]
-        # The middle two of `total` values, counted from 0.
-        low = (upto <= np.floor((total - 1) / 2)).sum(axis=0)
-        high = (upto <= np.floor(total / 2)).sum(axis=0)
-        out[some] = (ordered[low] + ordered[high]) / 2
+        block = slice(start, start + step)
+        cumulative: Counts = a[:, block][i]
+        cumulative *= b[:, block][j]
+        np.cumsum(cumulative, axis=0, out=cumulative)
+        total = cumulative[-1]
+        # The two middle values out of `total`, counted from 0.
+        low = (cumulative <= np.floor((total - 1) / 2)).sum(axis=0)
+        high = (cumulative <= np.floor(total / 2)).sum(axis=0)
+        out[block] = (ordered[low] + ordered[high]) / 2
     return out

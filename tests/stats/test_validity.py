@@ -158,8 +158,8 @@ def test_refusals(function) -> None:
         (np.ones((2, 3)), [0, 1], 2, "works x works"),
         (np.where(good == 1, np.nan, good), [0, 0, 1], 2, "NaN"),
         (good + np.arange(3), [0, 0, 1], 2, "not symmetric"),
-        (good, [0, 0], 2, "3 whole numbers"),
-        (good, [0.0, 0, 1], 2, "whole numbers"),
+        (good, [0, 0], 2, "3 integers"),
+        (good, [0.0, 0, 1], 2, "integers"),
         (good, [0, 0, 2], 2, "within 0 to 1"),
         (good, [0, 0, -1], 2, "within 0 to 1"),
     ]:
