@@ -61,7 +61,7 @@ LAYERS = (
 Those on one line do not import each other. One that does not exist is planned.
 """
 DOORS = {"indexer/__init__", "retrieval/__init__"}
-"""Empty, and so in no layer."""
+"""They import nothing, and so are in no layer."""
 
 LIBRARIES = {
     "h5py": ("indexer/store/",),
@@ -86,8 +86,8 @@ READS_FILES = {"retrieval/search/query.py": {"pathlib"}}
 PRIVATE_YET: dict[str, set[str]] = {}
 """Private names that are taken from another module. Make them public; add none."""
 
-MOST_UNTYPED = 61
-"""Occurrences of `dict[str, Any]` in the package. Lower it when you remove some; never raise it. The aim is 40."""
+MOST_UNTYPED = 35
+"""Occurrences of `dict[str, Any]` in the package. Lower it when you remove some; never raise it."""
 
 
 @cache
