@@ -92,7 +92,7 @@ PRIVATE_YET = {
 }
 """Private names that are taken from another module. Make them public; add none."""
 
-MOST_UNTYPED = 87
+MOST_UNTYPED = 62
 """Occurrences of `dict[str, Any]` in the package. Lower it when you remove some; never raise it. The aim is 40."""
 
 
