@@ -86,8 +86,8 @@ READS_FILES = {"retrieval/search/query.py": {"pathlib"}}
 PRIVATE_YET: dict[str, set[str]] = {}
 """Private names that are taken from another module. Make them public; add none."""
 
-MOST_UNTYPED = 36
-"""Occurrences of `dict[str, Any]` in the package. Lower it when some go; never raise it: each is at a JSON edge."""
+MOST_UNTYPED = 35
+"""Occurrences of `dict[str, Any]` in the package, each at a JSON edge. Lower it when you can; never raise it."""
 
 
 @cache
