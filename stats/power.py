@@ -226,7 +226,7 @@ def power(
         own = shift + sd * random.standard_normal((block.stop - start, family.n_tests))
         # Without any spread all placebos score 0, and a tie counts as at or above.
         above = special.ndtr(-own / sd) if sd > 0 else (own <= 0).astype(np.float64)
-        calls = _calls(random.binomial(design.n_placebos, above), design.n_placebos, family)
+        calls = significant_tests(random.binomial(design.n_placebos, above), design.n_placebos, family)
         detected[block] = calls[:, : family.imitated].mean(axis=1)
         if family.imitated < family.n_tests:
             false_calls[block] = calls[:, family.imitated :].mean(axis=1)
@@ -372,10 +372,21 @@ def _set_sd(v: Variances, design: Design) -> float:
     )
 
 
-def _calls(placebos_above: Int64, n_placebos: int, family: Family) -> npt.NDArray[np.bool_]:
-    """Return which tests of each family are significant, (B, T).
+def significant_tests(placebos_above: Int64, n_placebos: int, family: Family) -> npt.NDArray[np.bool_]:
+    """Return which tests of each family are significant after correction.
 
     Numbers of placebos are compared instead of p-values, so that the level is exact.
+
+    Parameters
+    ----------
+    placebos_above : ndarray, shape (B, T), int64
+        For each of B families and T tests, the number of placebo names that score at least as high as the artist.
+    n_placebos : int
+    family : Family
+
+    Returns
+    -------
+    ndarray, shape (B, T), bool
     """
     reached, n = placebos_above + 1, family.n_tests
     level = family.level * (n_placebos + 1)

@@ -23,7 +23,7 @@ NO_SEED = -1
 NOBODY = -1
 """`items/artist` of a picture that has no artist (a control picture)."""
 
-ITEM_DTYPES: dict[str, Any] = {
+ITEM_DTYPES: dict[str, npt.DTypeLike] = {
     "artist": "<i4",
     "collection": "<i4",
     "sha256": "u1",
@@ -34,7 +34,7 @@ ITEM_DTYPES: dict[str, Any] = {
     "seed": "<i8",
     "caption": object,
 }
-REJECT_DTYPES: dict[str, Any] = {
+REJECT_DTYPES: dict[str, npt.DTypeLike] = {
     "artist": "<i4",
     "collection": "<i4",
     "sha256": "u1",
@@ -44,6 +44,8 @@ REJECT_DTYPES: dict[str, Any] = {
 
 LOG_COLUMNS = ("when", "who", "command", "summary", "versions", "digest-before", "digest-after")
 
+Attribute = str | int | float | bool
+"""The value of an attribute in the file."""
 Columns = dict[str, npt.NDArray[Any]]
 Stamp = tuple[int, int, int]
 """Stamp of a file: size in bytes, modification time in nanoseconds since 1970, inode."""

@@ -130,7 +130,7 @@ def test_a_centroid_equal_to_a_vector_is_removed_with_it(tmp_path: Path) -> None
     index = ann_kinds.from_lists(index, centroids, [])
     ann_kinds.add(index, table)
     keep = np.delete(np.arange(2_000), 7)
-    moved = ann_carry._renumbered("ivf-pq", index, keep, 2_000, table[keep])
+    moved = ann_carry.renumbered("ivf-pq", index, keep, 2_000, table[keep])
     left = ann_kinds.centroids_of(moved)
     assert (centroids @ lonely).max() > 0.999 and (left @ lonely).max() < 0.95
     assert table[7].astype(np.float32).tobytes() not in ann_kinds.to_bytes(moved).tobytes()

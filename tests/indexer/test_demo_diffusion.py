@@ -20,10 +20,10 @@ needs_weights = pytest.mark.skipif(not SHIPPED, reason="the demo's releases are 
 
 @pytest.fixture(scope="module")
 def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
-    from imindex.indexer.demo.diffusion import _write_tokenizer
+    from imindex.indexer.demo.diffusion import write_tokenizer
 
     folder = tmp_path_factory.mktemp("tokenizer")
-    _write_tokenizer(folder)
+    write_tokenizer(folder)
     found: dict[str, int] = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
     return found
 
@@ -102,9 +102,9 @@ class TestParts:
         import open_clip
         from transformers import CLIPTokenizer
 
-        from imindex.indexer.demo.diffusion import _write_tokenizer
+        from imindex.indexer.demo.diffusion import write_tokenizer
 
-        _write_tokenizer(tmp_path)
+        write_tokenizer(tmp_path)
         ours = CLIPTokenizer.from_pretrained(tmp_path)
         assert ours.model_max_length == N_TOKENS
         theirs = open_clip.get_tokenizer("ViT-B-32", context_length=N_TOKENS)

@@ -29,7 +29,7 @@ from imindex.indexer.store.writer import write
 from tests.support.commands import last_line, run
 from tests.support.models import save_model
 
-drawn_once = functools.cache(doctor_encoder._synthetic_jpeg)
+drawn_once = functools.cache(doctor_encoder.synthetic_jpeg)
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rates are not what these tests are about."""
     monkeypatch.setattr(doctor_encoder, "_SECONDS", 0.01)
     monkeypatch.setattr(doctor_encoder, "SHARE", 0.0)
-    monkeypatch.setattr(doctor_encoder, "_synthetic_jpeg", drawn_once)
+    monkeypatch.setattr(doctor_encoder, "synthetic_jpeg", drawn_once)
 
 
 def unit(n: int, dim: int, seed: int = 0) -> np.ndarray:

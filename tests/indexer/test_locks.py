@@ -98,7 +98,7 @@ def test_children_of_a_killed_holder_are_waited_for(held: Any, monkeypatch: pyte
 
 
 def test_a_process_with_the_same_number_is_not_the_holder() -> None:
-    mine = json.loads(locks._record(""))
+    mine = json.loads(locks.holder_record(""))
     assert runs(mine) is True
     assert runs({**mine, "boot": "before"}) is False
     assert runs({**mine, "started": "1"}) is False
@@ -130,7 +130,7 @@ def test_file_systems_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         with pytest.raises(Held, match=f"process {os.getpid()} .*delete {beside}"):
             Lock(path).acquire()
     assert not beside.exists()
-    mine = json.loads(locks._record("imindex build art"))
+    mine = json.loads(locks.holder_record("imindex build art"))
     for change, note in (
         ({"boot": "before"}, True),
         ({"started": "1"}, True),
