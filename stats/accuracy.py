@@ -94,8 +94,8 @@ def accuracy_interval(
 
     Examples
     --------
-    >>> found = accuracy_interval([1, 1, 1, 0, 1, 0, 1, 1], cluster=[0, 0, 1, 1, 2, 2, 3, 3], rng=1)
-    >>> found.estimate, found.interval.low, found.interval.high, found.n_units
+    >>> result = accuracy_interval([1, 1, 1, 0, 1, 0, 1, 1], cluster=[0, 0, 1, 1, 2, 2, 3, 3], rng=1)
+    >>> result.estimate, result.interval.low, result.interval.high, result.n_units
     (0.75, 0.5, 1.0, 4)
     """
     right = _right(correct)
@@ -164,8 +164,8 @@ def macro_interval(
 
     Examples
     --------
-    >>> found = macro_interval([1, 1, 0, 1, 0, 0, 1, 0], [0, 0, 0, 0, 1, 1, 2, 2], rng=1)
-    >>> round(found.estimate, 4), found.n_units, found.method
+    >>> result = macro_interval([1, 1, 0, 1, 0, 0, 1, 0], [0, 0, 0, 0, 1, 1, 2, 2], rng=1)
+    >>> round(result.estimate, 4), result.n_units, result.method
     (0.4167, 3, 'hierarchical bootstrap')
     """
     right = _right(correct)

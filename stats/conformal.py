@@ -101,8 +101,8 @@ def conformal_attribution(
     --------
     >>> angle = np.array([0.0, 0.1, 0.2, 1.5, 1.6, 1.7])
     >>> works = np.cos(angle[:, None] - angle)
-    >>> found = conformal_attribution(np.cos(angle - 0.1), works, [0, 0, 0, 1, 1, 1], 2, confidence_level=0.7)
-    >>> found.pvalue.tolist(), found.prediction_set.tolist(), found.resolution.tolist()
+    >>> result = conformal_attribution(np.cos(angle - 0.1), works, [0, 0, 0, 1, 1, 1], 2, confidence_level=0.7)
+    >>> result.pvalue.tolist(), result.prediction_set.tolist(), result.resolution.tolist()
     ([1.0, 0.25], [0], [0.25, 0.25])
     """
     query, works, artist_of = _check(query_similarity, work_similarity, work_artist, n_artists)

@@ -83,8 +83,8 @@ def tost(differences: npt.ArrayLike, *, margin: float, confidence_level: float =
 
     Examples
     --------
-    >>> found = tost([0.01, -0.02, 0.0, 0.01, -0.01], margin=0.05)
-    >>> round(found.pvalue, 4), found.within
+    >>> result = tost([0.01, -0.02, 0.0, 0.01, -0.01], margin=0.05)
+    >>> round(result.pvalue, 4), result.within
     (0.0006, True)
     """
     if not (margin > 0 and math.isfinite(margin)):

@@ -73,8 +73,8 @@ def accuracy_by_label_count(
     Examples
     --------
     >>> scores = [[0.9, 0.1, 0.2], [0.5, 0.4, 0.6]]
-    >>> found = accuracy_by_label_count(scores, [0, 1])
-    >>> found.counts.tolist(), found.accuracy.tolist()
+    >>> result = accuracy_by_label_count(scores, [0, 1])
+    >>> result.counts.tolist(), result.accuracy.tolist()
     ([2, 3], [0.5, 0.5])
     """
     table, own_label = np.asarray(scores, dtype=np.float64), np.asarray(truth)

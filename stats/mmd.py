@@ -85,8 +85,8 @@ def mmd_test(kernel: npt.ArrayLike, n_x: int, *, n_resamples: int = 9999, rng: R
     Examples
     --------
     >>> points = np.r_[np.zeros(5), np.ones(5)]
-    >>> found = mmd_test(np.exp(-np.subtract.outer(points, points) ** 2), 5)
-    >>> found.exact, round(found.pvalue * math.comb(10, 5)), round(found.statistic, 3)
+    >>> result = mmd_test(np.exp(-np.subtract.outer(points, points) ** 2), 5)
+    >>> result.exact, round(result.pvalue * math.comb(10, 5)), round(result.statistic, 3)
     (True, 2, 1.264)
     """
     table = np.asarray(kernel, dtype=np.float64)

@@ -115,8 +115,8 @@ def adjust_all(p: npt.ArrayLike) -> Adjusted:
 
     Examples
     --------
-    >>> found = adjust_all([0.01, 0.02, 0.5])
-    >>> found.holm.round(4).tolist(), found.bh.round(4).tolist(), found.n_tests
+    >>> result = adjust_all([0.01, 0.02, 0.5])
+    >>> result.holm.round(4).tolist(), result.bh.round(4).tolist(), result.n_tests
     ([0.03, 0.04, 0.5], [0.03, 0.03, 0.5], 3)
     """
     raw = _check(p).copy()

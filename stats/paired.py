@@ -82,8 +82,8 @@ def sign_flip_test(
 
     Examples
     --------
-    >>> found = sign_flip_test([0.1, 0.3, 0.2, 0.4])
-    >>> found.statistic, found.pvalue * 2**4, found.exact
+    >>> result = sign_flip_test([0.1, 0.3, 0.2, 0.4])
+    >>> result.statistic, result.pvalue * 2**4, result.exact
     (0.25, 2.0, True)
     """
     values = finite(differences, "differences")
@@ -186,8 +186,8 @@ def paired_difference(
     Examples
     --------
     >>> base = np.array([0.5, 0.6, 0.7, np.nan, 0.5])
-    >>> found = paired_difference(base, base + [0.1, 0.2, 0.1, 0.1, 0.2], rng=1)
-    >>> round(found.estimate, 3), found.n_artists, found.n_left_out, found.pvalue
+    >>> result = paired_difference(base, base + [0.1, 0.2, 0.1, 0.1, 0.2], rng=1)
+    >>> round(result.estimate, 3), result.n_artists, result.n_left_out, result.pvalue
     (0.15, 4, 1, 0.125)
     """
     old, changed = np.asarray(base, dtype=np.float64), np.asarray(new, dtype=np.float64)
@@ -297,8 +297,8 @@ def exchange_test(
 
     Examples
     --------
-    >>> found = exchange_test([0.1, 0.2, 0.3], [0.7, 0.8, 0.9], alternative="greater")
-    >>> round(found.statistic, 3), found.pvalue * 20
+    >>> result = exchange_test([0.1, 0.2, 0.3], [0.7, 0.8, 0.9], alternative="greater")
+    >>> round(result.statistic, 3), result.pvalue * 20
     (0.6, 1.0)
     """
     old, changed = finite(base, "base"), finite(new, "new")

@@ -68,8 +68,8 @@ def assignment_test(matrix: npt.ArrayLike, *, n_resamples: int = 9999, rng: Rng 
 
     Examples
     --------
-    >>> found = assignment_test(np.eye(4), rng=1)
-    >>> found.statistic, round(found.pvalue * 24), found.exact
+    >>> result = assignment_test(np.eye(4), rng=1)
+    >>> result.statistic, round(result.pvalue * 24), result.exact
     (1.0, 1, True)
     """
     table = np.asarray(matrix, dtype=np.float64)

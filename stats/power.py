@@ -209,8 +209,8 @@ def power(
 
     Examples
     --------
-    >>> found = power(0.1, Variances(0.02, 0.05, 0.05), Design(20, 12, 60), rng=1)
-    >>> found.power > 0.95, found.min_placebos, round(found.resolution, 4)
+    >>> result = power(0.1, Variances(0.02, 0.05, 0.05), Design(20, 12, 60), rng=1)
+    >>> result.power > 0.95, result.min_placebos, round(result.resolution, 4)
     (True, 19, 0.0164)
     """
     if not math.isfinite(effect):
@@ -226,7 +226,7 @@ def power(
         own = shift + sd * random.standard_normal((block.stop - start, family.n_tests))
         # Without any spread all placebos score 0, and a tie counts as at or above.
         above = special.ndtr(-own / sd) if sd > 0 else (own <= 0).astype(np.float64)
-        calls = _calls(random.binomial(design.n_placebos, above), design.n_placebos, family)
+        calls = significant_tests(random.binomial(design.n_placebos, above), design.n_placebos, family)
         detected[block] = calls[:, : family.imitated].mean(axis=1)
         if family.imitated < family.n_tests:
             false_calls[block] = calls[:, family.imitated :].mean(axis=1)
@@ -288,8 +288,8 @@ def required(
 
     Examples
     --------
-    >>> found = required(0.2, Variances(0.04, 0.1, 0.1), designs([10], [1, 4, 12], [10, 60, 200]), rng=1)
-    >>> found.smallest.design
+    >>> result = required(0.2, Variances(0.04, 0.1, 0.1), designs([10], [1, 4, 12], [10, 60, 200]), rng=1)
+    >>> result.smallest.design
     Design(n_works=10, n_imitations=4, n_placebos=60)
     """
     if not 0 < target < 1:
@@ -339,8 +339,8 @@ def variance_components(scores: npt.ArrayLike, set_of_column: npt.ArrayLike) -> 
     --------
     >>> rng = np.random.default_rng(1)
     >>> pilot = np.repeat(rng.normal(scale=2, size=50), 8) + rng.normal(size=(10, 1)) + rng.normal(size=400)
-    >>> found = variance_components(pilot, np.repeat(np.arange(50), 8))
-    >>> round(found.between_sets), round(found.within_set), round(found.work_by_set, 6)
+    >>> result = variance_components(pilot, np.repeat(np.arange(50), 8))
+    >>> round(result.between_sets), round(result.within_set), round(result.work_by_set, 6)
     (2, 1, 0.0)
     """
     table, number = _check_pilot(scores, set_of_column)
@@ -372,10 +372,21 @@ def _set_sd(v: Variances, design: Design) -> float:
     )
 
 
-def _calls(placebos_above: Int64, n_placebos: int, family: Family) -> npt.NDArray[np.bool_]:
-    """Return which tests of each family are significant, (B, T).
+def significant_tests(placebos_above: Int64, n_placebos: int, family: Family) -> npt.NDArray[np.bool_]:
+    """Return which tests of each family are significant after correction.
 
     Numbers of placebos are compared instead of p-values, so that the level is exact.
+
+    Parameters
+    ----------
+    placebos_above : ndarray, shape (B, T), int64
+        For each of B families and T tests, the number of placebo names that score at least as high as the artist.
+    n_placebos : int
+    family : Family
+
+    Returns
+    -------
+    ndarray, shape (B, T), bool
     """
     reached, n = placebos_above + 1, family.n_tests
     level = family.level * (n_placebos + 1)

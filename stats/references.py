@@ -101,8 +101,8 @@ def name_test(scores: SetScores, placebos: npt.ArrayLike) -> ReferenceTest:
     --------
     >>> from imindex.stats.set_scores import collect, twice_midranks
     >>> ranks = twice_midranks([[0.9, 0.8, 0.1, 0.2, 0.3, 0.4]])
-    >>> found = name_test(collect([(slice(0, 1), ranks)], [0], [0, 0, 1, 1, 2, 2], 3, rng=1), [1, 2])
-    >>> found.pvalue[0].round(4).item(), found.resolution[0].round(4).item()
+    >>> result = name_test(collect([(slice(0, 1), ranks)], [0], [0, 0, 1, 1, 2, 2], 3, rng=1), [1, 2])
+    >>> result.pvalue[0].round(4).item(), result.resolution[0].round(4).item()
     (0.3333, 0.3333)
     """
     chosen = np.zeros(len(scores.sizes), np.bool_)

@@ -148,8 +148,8 @@ def crossed_bootstrap(
 
     Examples
     --------
-    >>> found = crossed_bootstrap(np.linspace(0.4, 0.9, 200).reshape(10, 20), rng=1)
-    >>> round(found.estimate, 3), found.percentile.low < 0.65 < found.percentile.high
+    >>> result = crossed_bootstrap(np.linspace(0.4, 0.9, 200).reshape(10, 20), rng=1)
+    >>> round(result.estimate, 3), result.percentile.low < 0.65 < result.percentile.high
     (0.65, True)
     """
     cell = _check(values)

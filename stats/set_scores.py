@@ -296,8 +296,8 @@ def collect(
     Examples
     --------
     >>> ranks = twice_midranks([[0.9, 0.8, 0.1, 0.2], [0.1, 0.3, 0.8, 0.7]])
-    >>> found = collect([(slice(0, 2), ranks)], [0, 1], [0, 0, 1, 1], 2, rng=1)
-    >>> found.auc.tolist(), found.sums[2].tolist()
+    >>> result = collect([(slice(0, 2), ranks)], [0, 1], [0, 0, 1, 1], 2, rng=1)
+    >>> result.auc.tolist(), result.sums[2].tolist()
     ([1.0, 1.0], [[14, 6], [6, 14]])
     """
     collector = Collector(work_artist, imitation_artist, n_artists, prompt=prompt, rng=rng)

@@ -105,8 +105,8 @@ def gap_bootstrap(
     Examples
     --------
     >>> similarity = np.kron(np.eye(2), np.full((5, 5), 0.5)) + 0.25
-    >>> found = gap_bootstrap(similarity, np.repeat([0, 1], 5), 2, rng=1)
-    >>> found.gap.tolist(), found.status
+    >>> result = gap_bootstrap(similarity, np.repeat([0, 1], 5), 2, rng=1)
+    >>> result.gap.tolist(), result.status
     ([0.5, 0.5], ('robust positive', 'robust positive'))
     """
     table, artist_of = _check(work_similarity, work_artist, n_artists)
@@ -136,9 +136,9 @@ def gap_bootstrap(
             pair = (min(a, b), max(a, b))
             if pair not in known:
                 i, j = pair
-                known[pair] = _between(table[np.ix_(rows[i], rows[j])], weights[i], weights[j])
+                known[pair] = medians_between(table[np.ix_(rows[i], rows[j])], weights[i], weights[j])
             np.maximum(rival, known[pair], out=rival)
-        gaps = _within(table[np.ix_(rows[a], rows[a])], weights[a]) - rival
+        gaps = medians_within(table[np.ix_(rows[a], rows[a])], weights[a]) - rival
         gaps = gaps[np.isfinite(gaps)]
         if len(gaps):
             low[a], high[a] = np.quantile(gaps, [tail, 1 - tail])
@@ -284,14 +284,38 @@ def _medians(table: AnyFloat, rows: list[Int64]) -> Float64:
     return medians
 
 
-def _between(block: AnyFloat, left: Float64, right: Float64) -> Float64:
-    """Return the median of a block (n, m) in each of B resamples, with row weights (n, B) and column weights (m, B)."""
+def medians_between(block: AnyFloat, left: Float64, right: Float64) -> Float64:
+    """Return the median of a block in each of B resamples of its rows and columns.
+
+    Parameters
+    ----------
+    block : ndarray, shape (n, m)
+    left, right : ndarray, shapes (n, B) and (m, B), float64
+        How often each resample draws each row, and each column.
+
+    Returns
+    -------
+    ndarray, shape (B,), float64
+    """
     i, j = np.indices(block.shape).reshape(2, -1)
     return _weighted_medians(block.ravel(), (left, i), (right, j))
 
 
-def _within(block: AnyFloat, weights: Float64) -> Float64:
-    """Return the median over pairs of different works; NaN in resamples of a single work."""
+def medians_within(block: AnyFloat, weights: Float64) -> Float64:
+    """Return the median over pairs of different works in each of B resamples.
+
+    Parameters
+    ----------
+    block : ndarray, shape (n, n)
+        Symmetric.
+    weights : ndarray, shape (n, B), float64
+        How often each resample draws each work.
+
+    Returns
+    -------
+    ndarray, shape (B,), float64
+        NaN in resamples of a single work.
+    """
     i, j = np.tril_indices(len(block), -1)
     return _weighted_medians(block[i, j], (weights, i), (weights, j))
 

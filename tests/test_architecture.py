@@ -37,7 +37,6 @@ LAYERS = (
     ("retrieval/evidence", "one release -> figures, tests, findings"),
     ("retrieval/match retrieval/classify retrieval/search", "vectors -> ranks, labels, neighbours"),
     ("retrieval/vectors", "exact arithmetic over arrays"),
-    ("retrieval/results_schema", "the JSON schema of the result types"),
     ("retrieval/results", "result types"),
     ("retrieval/findings", "the findings, as an enumeration"),
     ("indexer/doctor", "is this machine fit"),
@@ -62,7 +61,7 @@ LAYERS = (
 Those on one line do not import each other. One that does not exist is planned.
 """
 DOORS = {"indexer/__init__", "retrieval/__init__"}
-"""Empty, and so in no layer."""
+"""They import nothing, and so are in no layer."""
 
 LIBRARIES = {
     "h5py": ("indexer/store/",),
@@ -84,16 +83,11 @@ OUTSIDE = {
 READS_FILES = {"retrieval/search/query.py": {"pathlib"}}
 """Not pure yet: `ask` opens the index and reads the pictures."""
 
-PRIVATE_YET = {
-    "retrieval/audit/assess.py": {"imindex.retrieval.audit.results_cache._kept"},
-    "retrieval/cli/classify.py": {"imindex.retrieval.cli._evidence._of"},
-    "retrieval/cli/match.py": {"imindex.retrieval.cli._evidence._of"},
-    "retrieval/cli/seal.py": {"imindex.retrieval.cli.verify._bar"},
-}
+PRIVATE_YET: dict[str, set[str]] = {}
 """Private names that are taken from another module. Make them public; add none."""
 
-MOST_UNTYPED = 112
-"""Occurrences of `dict[str, Any]` in the package. Lower it when you remove some; never raise it. The aim is 40."""
+MOST_UNTYPED = 35
+"""Occurrences of `dict[str, Any]` in the package. Lower it when you remove some; never raise it. Each is at a JSON edge."""
 
 
 @cache

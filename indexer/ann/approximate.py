@@ -160,7 +160,7 @@ class ApproximateSearcher:
     def _search_batch(
         self, queries: npt.NDArray[np.float32], k: int, effort: int, selector: Any
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-        options: dict[str, Any] = {} if selector is None else {"sel": selector}
+        options = {} if selector is None else {"sel": selector}
         if self._kind == HNSW:
             parameters = faiss.SearchParametersHNSW(efSearch=max(effort, k), **options)
             result = self._index.search(queries, k, params=parameters)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imindex.indexer.ann import exact_blocks
+from imindex.indexer.core.schema import Attribute
 
 EXACT = "exact-fp16"
 _GPU_BLOCK = 262_144
@@ -32,7 +33,7 @@ def exact_header(n: int, dim: int) -> bytes:
     return empty[:-8] + (n * dim * 2).to_bytes(8, "little")
 
 
-def describe() -> dict[str, Any]:
+def describe() -> dict[str, Attribute]:
     """Return the attributes of /ann for the exact kind."""
     return {"kind": EXACT, "metric": "inner-product", "faiss-version": faiss.__version__, "recall": 1.0}
 

@@ -131,7 +131,7 @@ class Carry:
             return self._retrain(record, vectors, "rows cannot be removed from a graph")
         data = self.old.ann_data()
         old_index = faiss_kinds.read(record.kind, data, self.old.vectors)
-        index = _renumbered(record.kind, old_index, self.old_rows, n_old, vectors)
+        index = renumbered(record.kind, old_index, self.old_rows, n_old, vectors)
         faiss_kinds.add(index, vectors, len(self.old_rows))
         changed = record.rows_changed + int((~kept).sum()) + n - len(self.old_rows)
         record = replace(
@@ -209,7 +209,7 @@ def _measured(record: Record, tuned: Tuned) -> Record:
     )
 
 
-def _renumbered(kind: str, index: Any, old_rows: npt.NDArray[np.intp], n_old: int, vectors: Float16) -> Any:
+def renumbered(kind: str, index: Any, old_rows: npt.NDArray[np.intp], n_old: int, vectors: Float16) -> Any:
     """Return the index over the kept rows, with their new numbers and without any trace of the other rows."""
     if kind == HNSW:
         return faiss_kinds.growable_copy(index, vectors[: len(old_rows)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -175,7 +176,7 @@ def generate(model: str, out: Path, release: str, dry_run: bool, as_json: bool, 
     )
 
 
-def _names(options: dict[str, Any]) -> tuple[list[str], list[str]]:
+def _names(options: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     from imindex.indexer.generate.artists_file import names_of, read_artists
     from imindex.indexer.generate.placebo_names import placebo_names
 
@@ -213,8 +214,8 @@ def _print_plan(wanted: list[Shot], out: Path, release: str, as_json: bool) -> N
     from imindex.indexer.generate.generate import missing
 
     left = len(missing(wanted, out))
-    arms = {arm: _arm([shot for shot in wanted if shot.arm == arm]) for arm in ARMS}
-    arms = {arm: summary for arm, summary in arms.items() if summary["pictures"]}
+    arms = {arm: _Arm.of([shot for shot in wanted if shot.arm == arm]) for arm in ARMS}
+    arms = {arm: summary for arm, summary in arms.items() if summary.pictures}
     if as_json:
         print_json(
             {
@@ -223,7 +224,7 @@ def _print_plan(wanted: list[Shot], out: Path, release: str, as_json: bool) -> N
                 "pictures": len(wanted),
                 "there": len(wanted) - left,
                 "to_make": left,
-                "arms": arms,
+                "arms": {arm: dataclasses.asdict(summary) for arm, summary in arms.items()},
             }
         )
         return
@@ -233,10 +234,10 @@ def _print_plan(wanted: list[Shot], out: Path, release: str, as_json: bool) -> N
         [
             [
                 ARMS[arm],
-                summary["first_prompts"][0],
-                f"{summary['names']:,}",
-                f"{summary['prompts']:,}",
-                f"{summary['pictures']:,}",
+                summary.first_prompts[0],
+                f"{summary.names:,}",
+                f"{summary.prompts:,}",
+                f"{summary.pictures:,}",
             ]
             for arm, summary in arms.items()
         ],
@@ -247,14 +248,24 @@ def _print_plan(wanted: list[Shot], out: Path, release: str, as_json: bool) -> N
     )
 
 
-def _arm(shots: list[Shot]) -> dict[str, Any]:
-    prompts = list(dict.fromkeys(shot.prompt for shot in shots))
-    return {
-        "names": len({shot.artist for shot in shots if shot.artist}),
-        "pictures": len(shots),
-        "prompts": len(prompts),
-        "first_prompts": prompts[:3],
-    }
+@dataclasses.dataclass(frozen=True)
+class _Arm:
+    """What one arm of a release asks for."""
+
+    names: int
+    pictures: int
+    prompts: int
+    first_prompts: list[str]
+
+    @classmethod
+    def of(cls, shots: list[Shot]) -> _Arm:
+        prompts = list(dict.fromkeys(shot.prompt for shot in shots))
+        return cls(
+            names=len({shot.artist for shot in shots if shot.artist}),
+            pictures=len(shots),
+            prompts=len(prompts),
+            first_prompts=prompts[:3],
+        )
 
 
 def _notes(report: Report) -> list[str]:

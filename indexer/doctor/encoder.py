@@ -142,12 +142,12 @@ def pictures(index: Any = None, count: int = 24) -> Sample:
                 data.append(content)
                 rows.append(row)
     for number in range(len(data), count):
-        data.append(_synthetic_jpeg(number))
+        data.append(synthetic_jpeg(number))
         rows.append(-1)
     return Sample(data, rows)
 
 
-def _synthetic_jpeg(number: int) -> bytes:
+def synthetic_jpeg(number: int) -> bytes:
     """Return a JPEG of 512 px by one of the demo's artists, with photographic grain."""
     small = artists.draw(artists.NAMES[number % len(artists.NAMES)], seed=number, size=96)
     large = np.asarray(small.resize((512, 512), Image.Resampling.BICUBIC), np.int16)

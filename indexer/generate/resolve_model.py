@@ -54,7 +54,7 @@ class ResolvedModel:
     """
 
     folder: Path
-    index: dict[str, Any]
+    index: Mapping[str, Any]
     variant: str | None
     kind: Any
     scheduler: Any

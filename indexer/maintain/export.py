@@ -73,7 +73,7 @@ def _arrow(index: Index, table: Columns) -> pyarrow.Table:
     artists = np.array([*index.artists, ""], dtype=object)
     names = np.array([c.name for c in index.collections], dtype=object)
     kinds = np.array([c.kind for c in index.collections], dtype=object)
-    columns: dict[str, Any] = {"row": np.arange(len(table["artist"]))}
+    columns = {"row": np.arange(len(table["artist"]))}
     for name, values in table.items():
         if name == "artist":
             columns["artist"] = _strings(artists[values])  # -1 (no artist) selects the last one, ""

@@ -88,7 +88,7 @@ class Lock:
         if self._held_file is None:
             self._note(_read(self.path))
             os.truncate(self._descriptor, 0)
-            os.write(self._descriptor, _record(self._command))
+            os.write(self._descriptor, holder_record(self._command))
 
     def release(self) -> None:
         """Release the lock, even if its file was deleted in the meantime."""
@@ -161,7 +161,7 @@ class Lock:
                 self._note(holder)
             return self._hold_by_name()
         with os.fdopen(descriptor, "wb") as file:
-            file.write(_record(self._command))
+            file.write(holder_record(self._command))
         self._held_file = held
         return True
 
@@ -219,7 +219,14 @@ def runs(holder: Holder) -> bool | None:
     return True
 
 
-def _record(command: str) -> bytes:
+def holder_record(command: str) -> bytes:
+    """Return the JSON that this process writes into a lock file; `runs` reads it.
+
+    Parameters
+    ----------
+    command : str
+        The command line, for messages to other processes.
+    """
     try:
         user = getpass.getuser()
     except (OSError, KeyError, ImportError):  # an account without a name, as in some containers

@@ -6,7 +6,6 @@ import glob
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -16,7 +15,7 @@ from imindex.retrieval.audit.made import Made
 from imindex.retrieval.audit.models import encoder_arguments
 from imindex.retrieval.audit.plan import EncoderSpec, Plan, Release
 from imindex.retrieval.audit.record import encoder_record, plan_record, rejected_pictures, release_record
-from imindex.retrieval.audit.results_cache import _kept, results_file
+from imindex.retrieval.audit.results_cache import kept, results_file
 from imindex.retrieval.audit.run import Run
 from imindex.retrieval.evidence.classify_release import classify_release
 from imindex.retrieval.evidence.gallery import gallery
@@ -90,14 +89,24 @@ def _result(run: Run, encoder: EncoderSpec, path: Path, release: Release, inputs
     """Classification, matching, galleries and near-copies of one release by one encoder."""
     plan = run.plan
     testing = testing_of(plan, release, inputs)
-    how: dict[str, Any] = {"labels": plan.tests.labels, "templates": plan.label_templates}
-    asked = {"testing": asdict(testing), **how, "copies": plan.tests.copies, "tested": plan.tested}
+    labels, templates = plan.tests.labels, plan.label_templates
+    question = {
+        "testing": asdict(testing), "labels": labels, "templates": templates, "copies": plan.tests.copies,
+        "tested": plan.tested,
+    }  # fmt: skip
     moved = {**encoder_arguments(plan, encoder, paths_only=True), "device": run.device}
 
     def compute() -> AuditResult:
-        who: dict[str, Any] = {"artists": plan.tested, "testing": testing}
-        named = classify_release(path, release.name, **who, encoder=moved, **how)
-        by_works = classify_release(path, release.name, **who, by="works")
+        named = classify_release(
+            path,
+            release.name,
+            artists=plan.tested,
+            testing=testing,
+            encoder=moved,
+            labels=labels,
+            templates=templates,
+        )
+        by_works = classify_release(path, release.name, artists=plan.tested, testing=testing, by="works")
         matching = match_release(path, release.name, testing=testing)
         with Index(path) as index:
             shown = gallery(index, release.name, plan.tested)
@@ -115,7 +124,7 @@ def _result(run: Run, encoder: EncoderSpec, path: Path, release: Release, inputs
 
     file = results_file(run.folder, path, release.name)
     with run.stage(f"test {release.name} by {encoder.name}", 0):
-        return _kept(run, file, path, asked, AuditResult, compute)
+        return kept(run, file, path, question, AuditResult, compute)
 
 
 def _comparison(
@@ -131,8 +140,11 @@ def _comparison(
 
     plan = run.plan
     testing = testing_of(plan, release, inputs)
-    how: dict[str, Any] = {"labels": plan.tests.labels, "templates": plan.label_templates}
-    asked = {"testing": asdict(testing), "base_placebos": inputs.placebos[plan.base], **how}
+    labels, templates = plan.tests.labels, plan.label_templates
+    placebos = inputs.placebos[plan.base]
+    question = {
+        "testing": asdict(testing), "base_placebos": placebos, "labels": labels, "templates": templates,
+    }  # fmt: skip
 
     def side(name: str) -> Side:
         result = next(r for r in results if (r.release, r.encoder) == (name, encoder.name))
@@ -141,14 +153,21 @@ def _comparison(
 
     def compute() -> Comparison:
         moved = {**encoder_arguments(plan, encoder, paths_only=True), "device": run.device}
-        found = compare(side(plan.base), side(release.name), testing=testing, encoder=moved, **how)
+        found = compare(
+            side(plan.base),
+            side(release.name),
+            testing=testing,
+            encoder=moved,
+            labels=labels,
+            templates=templates,
+        )
         return replace(
             found, base=replace(found.base, index=path.name), new=replace(found.new, index=path.name)
         )
 
     file = results_file(run.folder, path, release.name, plan.base)
     with run.stage(f"compare {release.name} with {plan.base} by {encoder.name}", 0):
-        return replace(_kept(run, file, path, asked, Comparison, compute), encoder=encoder.name)
+        return replace(kept(run, file, path, question, Comparison, compute), encoder=encoder.name)
 
 
 def _gate(

@@ -15,7 +15,7 @@ from imindex.indexer.core.digest import json_digest
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.paths import StoredPaths
 from imindex.indexer.core.provenance import versions
-from imindex.indexer.integrity.seal import DIFFERS, IDENTICAL, REWRITTEN, UNCHECKED, Match
+from imindex.indexer.integrity.seal import DIFFERS, IDENTICAL, REWRITTEN, UNCHECKED, Match, SealedAudit
 from imindex.indexer.integrity.verify import Fault, opened, verify_index
 from imindex.retrieval.audit.assess import assess
 from imindex.retrieval.audit.inputs import Inputs, gather
@@ -29,6 +29,8 @@ from imindex.retrieval.report.report import assemble, covered, digest
 from imindex.retrieval.results import AuditFindings, Provenance, from_dict, to_dict
 from imindex.stats.keyed import STREAMS
 
+StoredReport = dict[str, Any]
+"""A report.json as it is in the file, perhaps of an older version or edited: it is compared, never decoded."""
 _LISTED = 20
 _NAMES = ("name", "artist", "release", "encoder")
 
@@ -116,9 +118,9 @@ def recompute(run: Run) -> Recomputed:
     return found
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> StoredReport:
     try:
-        stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        stored: StoredReport = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(stored["digest"], str) or not isinstance(stored["provenance"], dict):
             raise TypeError("no report")
     except FileNotFoundError:
@@ -128,7 +130,7 @@ def _read(path: Path) -> dict[str, Any]:
     return stored
 
 
-def _index_faults(path: Path, inputs: Inputs, made: list[Made], stored: Mapping[str, Any]) -> Iterator[Fault]:
+def _index_faults(path: Path, inputs: Inputs, made: list[Made], stored: StoredReport) -> Iterator[Fault]:
     """Whether an index is sound, the one that the report names, and of these pictures."""
     with opened(path) as index:
         for fault in verify_index(index).faults:
@@ -147,7 +149,7 @@ def _index_faults(path: Path, inputs: Inputs, made: list[Made], stored: Mapping[
             yield Fault(path.name, f"{which} {len(paths)} pictures, {min(paths)} among them")
 
 
-def _compare_report(found: Recomputed, stored: dict[str, Any], report: dict[str, Any]) -> None:
+def _compare_report(found: Recomputed, stored: StoredReport, report: StoredReport) -> None:
     found.stored, found.now = stored["digest"], report["digest"]
     if digest(stored) != stored["digest"]:
         found.faults.append(Fault("report.json", "its content is not that of its digest: it was edited"))
@@ -242,7 +244,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def audit_digests(folder: Path, plan: Path | None = None) -> dict[str, Any]:
+def audit_digests(folder: Path, plan: Path | None = None) -> SealedAudit:
     """What a seal says of an audit: digests of its plan, of the register's last line, and of the report.
 
     Raises
@@ -259,14 +261,14 @@ def audit_digests(folder: Path, plan: Path | None = None) -> dict[str, Any]:
                 "plan that was audited, or amend the audit first."
             )
     report = folder / "report.json"
-    return {
-        "plan": last.plan,
-        "register": last.digest,
-        "report": _read(report)["digest"] if report.exists() else "",
-    }
+    return SealedAudit(
+        plan=last.plan,
+        register=last.digest,
+        report=_read(report)["digest"] if report.exists() else "",
+    )
 
 
-def sealed_audit(sealed: Mapping[str, Any], folder: Path | None) -> list[Match]:
+def sealed_audit(sealed: SealedAudit, folder: Path | None) -> list[Match]:
     """What of a seal's audit still stands in its folder.
 
     A register may have gone on since; the sealed line must be in it.
@@ -275,16 +277,16 @@ def sealed_audit(sealed: Mapping[str, Any], folder: Path | None) -> list[Match]:
         return [Match("audit", UNCHECKED, "name its folder with --results to have it checked")]
     entries = read_register(folder)
     digests = [entry.digest for entry in entries]
-    if sealed["register"] not in digests:
-        return [Match("register", DIFFERS, f"has no line with the digest {str(sealed['register'])[:12]}")]
-    place = digests.index(sealed["register"])
+    if sealed.register not in digests:
+        return [Match("register", DIFFERS, f"has no line with the digest {sealed.register[:12]}")]
+    place = digests.index(sealed.register)
     later = len(entries) - place - 1
     matches = [Match("register", REWRITTEN, f"has {later} more lines since") if later else
                Match("register", IDENTICAL, f"last line {digests[-1][:12]}")]  # fmt: skip
-    pairs = [("plan", entries[place].plan)]
-    if sealed["report"]:
-        pairs.append(("report", _read(folder / "report.json")["digest"]))
-    for name, own in pairs:
-        status = IDENTICAL if own == sealed[name] else DIFFERS
-        matches.append(Match(name, status, f"digest {own[:12]}, sealed {str(sealed[name])[:12]}"))
+    digests_now = [("plan", entries[place].plan, sealed.plan)]
+    if sealed.report:
+        digests_now.append(("report", _read(folder / "report.json")["digest"], sealed.report))
+    for name, own, before in digests_now:
+        status = IDENTICAL if own == before else DIFFERS
+        matches.append(Match(name, status, f"digest {own[:12]}, sealed {before[:12]}"))
     return matches

@@ -28,7 +28,7 @@ def results_file(folder: Path, index: Path, release: str, base: str = "") -> Pat
     return folder / "results" / index.stem / f"{slug(release)}{against}.json"
 
 
-def _kept(
+def kept(
     run: Run, file: Path, path: Path, asked: Mapping[str, Any], type: type[R], compute: Callable[[], R]
 ) -> R:
     """The result in `file` if it came from this index and this question; else compute and keep it."""
@@ -39,9 +39,9 @@ def _kept(
     how = {"program": program(), "versions": versions(), "streams": STREAMS}
     key = json_ready({"roots": roots, "asked": asked, **how})
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, ImindexError):
-        kept = json.loads(file.read_text(encoding="utf-8"))
-        if kept["key"] == key and kept["digest"] == json_digest(kept["result"]):
-            return from_dict(type, kept["result"], str(file))
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        if stored["key"] == key and stored["digest"] == json_digest(stored["result"]):
+            return from_dict(type, stored["result"], str(file))
     result = compute()
     content = to_dict(result)
     make_folder(file.parent)

@@ -30,6 +30,7 @@ OF = "imindex.retrieval.evidence.testing:Testing"
 TESTING = ("placebos", "level", "adjust", "unit", "approximate", "n_resamples", "confidence_level", "seed")
 ACCURACY = ("placebos", "adjust", "n_resamples", "confidence_level", "seed")
 TOP = 20
+"""Rows of a table on the screen; --all prints the rest, --json has everything."""
 ADJUSTED = {"holm": "Holm", "bh": "BH", "by": "BY"}
 UNIT_WARNING = (
     'unit="work" takes works by one hand for independent. They are not: where nobody is imitated and works '
@@ -137,9 +138,8 @@ def print_evidence(result: Matching, show_all: bool) -> None:
         "ceiling",
         "gap",
     ]
-    more = f" ({len(shown)} of {len(tested)}; --all prints the rest)" if len(shown) < len(tested) else ""
     print_table(
-        f"{result.collection}: is each artist imitated?{more}",
+        f"{result.collection}: is each artist imitated?{shown_of(shown, tested)}",
         header,
         rows,
         left=2,
@@ -306,11 +306,8 @@ def accuracy_note(results: Classification, method: ClassificationMethod) -> list
     return lines
 
 
-TOP = 20
-"""Rows of a table on the screen; --all prints the rest, --json has everything."""
-
-
-def _of(shown: Sequence[Any], everything: Sequence[Any]) -> str:
+def shown_of(shown: Sequence[Any], everything: Sequence[Any]) -> str:
+    """Say how many rows are shown, where it is not all of them."""
     return (
         f" ({len(shown)} of {len(everything)}; --all prints the rest)" if len(shown) < len(everything) else ""
     )

@@ -17,7 +17,7 @@ from imindex.indexer.terminal.options import (
     model_options,
 )
 from imindex.indexer.terminal.output import clean, count, fail, number, print_json, print_table, say
-from imindex.retrieval.cli._evidence import ADJUSTED, TOP, WORDS, p_value
+from imindex.retrieval.cli._evidence import ADJUSTED, TOP, WORDS, p_value, shown_of
 from imindex.retrieval.compare.gate import Condition
 from imindex.retrieval.results import ArtistChange, Comparison, FigureName
 
@@ -149,10 +149,9 @@ def _print_figure(result: Comparison, name: FigureName, title: str, show_all: bo
     if not known:
         return
     shown = known if show_all else known[:TOP]
-    more = f" ({len(shown)} of {len(known)}; --all prints the rest)" if len(shown) < len(known) else ""
     adjust = result.testing.adjust
     print_table(
-        f"{title}, the largest change first{more}",
+        f"{title}, the largest change first{shown_of(shown, known)}",
         ["artist", "finding", "base", "new", "change", _level(result), "p", ADJUSTED[adjust]],
         [
             [

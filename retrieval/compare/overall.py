@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from msgspec.structs import replace
@@ -96,9 +95,14 @@ def _figure(
             base=None, base_low=None, base_high=None, new=None, new_low=None, new_high=None,
             change=None, low=None, high=None, p=None, n_artists=0,
         )  # fmt: skip
-    how: dict[str, Any] = {"n_resamples": testing.n_resamples, "confidence_level": testing.confidence_level}
-    change = generator(testing.seed, "mean change", name)
-    found = paired_difference(both[:, 0], both[:, 1], alternative=alternative, rng=change, **how)
+    found = paired_difference(
+        both[:, 0],
+        both[:, 1],
+        alternative=alternative,
+        n_resamples=testing.n_resamples,
+        confidence_level=testing.confidence_level,
+        rng=generator(testing.seed, "mean change", name),
+    )
     before, after = (
         _over_artists(both[:, side], testing, generator(testing.seed, "mean of a release", name, release))
         for side, release in enumerate(("base", "new"))

@@ -30,8 +30,8 @@ from imindex.retrieval.results import (
     to_dict,
     to_json,
 )
+from imindex.retrieval.results.tables import csv_cell
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _NOT_IN_CSV = ("rank_histogram", "neighbours")
 
 
@@ -146,13 +146,5 @@ def table(results: Sequence[ReportResult]) -> str:
         cells = {name: value for name, value in fields_of(artist).items() if name not in _NOT_IN_CSV}
         if not place:
             lines.writerow(["release", "encoder", *cells])
-        lines.writerow([_cell(value) for value in (result.release, result.encoder, *cells.values())])
+        lines.writerow([csv_cell(value) for value in (result.release, result.encoder, *cells.values())])
     return out.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return value

@@ -1,4 +1,4 @@
-"""A power cut at any moment: the index is the old or the new one, and what was committed is there."""
+"""A power cut at any moment leaves the old or the new index, with everything that was committed."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_an_optimisation(tmp_path: Path) -> None:
     assert kinds == {"exact-fp16", "ivf"}
 
 
-def test_vectors_of_another_encoder_are_never_taken_for_ones_own(disk: Disk) -> None:
+def test_vectors_of_another_encoder_are_never_reused(disk: Disk) -> None:
     """Deleted parts may come back, but only with the note of what encoder made them."""
     with recorded(disk.root) as log:
         disk.build()

@@ -1,4 +1,4 @@
-"""Several devices: the vectors of one, in order, for any number of pictures; and names that are refused."""
+"""Several devices: the same vectors as one device, in order, for any number of pictures; refused names."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_arithmetic_in_fp16_on_the_device_is_that_in_fp32(tiny_model: str) -> No
     assert len(encoder.encode_images(pixels(4))) == 4
 
 
-def test_channels_come_last_and_a_full_device_is_told(
+def test_channels_come_last_and_a_full_device_is_reported(
     tiny_model: str, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoder = load(tiny_model, device="cpu", precision="fp16")

@@ -92,7 +92,7 @@ def test_many_labels() -> None:
         ({"scores": [[0.5, -np.inf]], "truth": [0]}, "no picture has 2"),
         ({"truth": [2]}, "from 0 to 1"),
         ({"truth": [-1]}, "from 0 to 1"),
-        ({"truth": [0.0]}, "whole numbers"),
+        ({"truth": [0.0]}, "integers"),
         ({"truth": [0, 1]}, "shapes"),
         ({"counts": [3]}, "from 1 to 2"),
         ({"counts": [0]}, "from 1 to 2"),

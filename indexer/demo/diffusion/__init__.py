@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.system.atomic import put_in_place
 
 __all__ = ["FOLDER", "RELEASES", "diffusion_folder", "word_vectors"]
 
+Array = npt.NDArray[np.generic]
 FOLDER: Final = Path(__file__).resolve().parent
 RELEASES: Final[tuple[str, ...]] = ("early", "final", "copying")
 """A weak and a strong imitator from the same run, and the strong one after memorising five works."""
@@ -79,7 +81,7 @@ def diffusion_folder(release: str, target: Path, *, parts: Path = FOLDER) -> Pat
     for name in _CONFIGS:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(parts / name, target / name)
-    _write_tokenizer(target / "tokenizer")
+    write_tokenizer(target / "tokenizer")
     release_weights = load_file(weights)
     text = {
         f"text_model.{key}": value for key, value in _with_prefix("text_encoder.", release_weights).items()
@@ -111,11 +113,11 @@ def word_vectors() -> np.ndarray[Any, np.dtype[np.float16]]:
     return vectors
 
 
-def _with_prefix(prefix: str, weights: Mapping[str, Any]) -> dict[str, Any]:
+def _with_prefix(prefix: str, weights: Mapping[str, Array]) -> dict[str, Array]:
     return {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
 
 
-def _write_weights(weights: dict[str, Any], path: Path) -> None:
+def _write_weights(weights: Mapping[str, Array], path: Path) -> None:
     from safetensors.numpy import save_file
 
     with put_in_place(path) as temporary:
@@ -142,7 +144,7 @@ def _merges() -> list[str]:
     )
 
 
-def _write_tokenizer(folder: Path) -> None:
+def write_tokenizer(folder: Path) -> None:
     """Write CLIP's tokenizer as files that transformers opens."""
     folder.mkdir(parents=True, exist_ok=True)
     merges, letters = _merges(), _byte_letters()
