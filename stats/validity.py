@@ -161,7 +161,9 @@ class GapCollector:
         rng: Rngs = None,
     ) -> None:
         if n_rivals < 1 or n_resamples < 1:
-            raise ValueError(f"n_rivals is {n_rivals} and n_resamples {n_resamples}. Pass at least 1 of each.")
+            raise ValueError(
+                f"n_rivals is {n_rivals} and n_resamples {n_resamples}. Pass at least 1 of each."
+            )
         if not 0 < confidence_level < 1:
             raise ValueError(f"confidence_level is {confidence_level}. It must lie between 0 and 1.")
         self._n_rivals, self._confidence_level, self._n_resamples = n_rivals, confidence_level, n_resamples
@@ -489,7 +491,9 @@ def _spans(left: tuple[Counts, Int64], right: tuple[Counts, Int64]) -> Iterator[
     if n <= _SPAN:
         yield _Span(0, n, everybody, np.zeros(len(everybody), a.dtype), None)
         return
-    place = np.full((len(a), len(b)), n, np.int64)  # pairs that are not among the values stand after all of them
+    place = np.full(
+        (len(a), len(b)), n, np.int64
+    )  # pairs that are not among the values stand after all of them
     place[i, j] = np.arange(n)
 
     def before(stop: int, resamples: Int64) -> Counts:

@@ -173,7 +173,13 @@ def match(  # noqa: PLR0913
     imitated = check_artists(imitation_artist, len(right), n_artists, "imitation_artist")
     csls_k, penalties = csls_penalties(left, right, csls_k)
     ranking = Ranking(
-        artist_of, imitated, n_artists, csls_k=csls_k, recall_at=recall_at, matrix=matrix, keep_ranks=keep_ranks
+        artist_of,
+        imitated,
+        n_artists,
+        csls_k=csls_k,
+        recall_at=recall_at,
+        matrix=matrix,
+        keep_ranks=keep_ranks,
     )
     sides = Sides(left, artist_of, right, imitated, n_artists, csls_k, penalties)
     whole = keep_ranks or observe is not None
@@ -251,9 +257,7 @@ class Ranking:
         if not self._matrix:
             auc_matrix[~np.eye(self._n_artists, dtype=np.bool_)] = np.nan
         by_artist = [np.flatnonzero(self._artist_of == artist) for artist in range(self._n_artists)]
-        artists = _each(
-            self._per_work, lambda values: np.array([mean(values[rows]) for rows in by_artist])
-        )
+        artists = _each(self._per_work, lambda values: np.array([mean(values[rows]) for rows in by_artist]))
         artists = replace(artists, auc=np.diagonal(auc_matrix).copy())
         ok = np.flatnonzero((n_works > 0) & (pairs > 0))
         return Match(

@@ -91,18 +91,29 @@ class Widened:
 
     def __init__(self, vectors: Float16, limit_bytes: int = LIMIT_BYTES, *, keep: bool | None = None):
         self.vectors = vectors
-        m, d = vectors.shape
-        self._tiles = list(blocks(m, d, limit_bytes))
-        self.kept = len(self._tiles) <= 1 if keep is None else keep
+        self._limit_bytes = limit_bytes
+        self.kept = 8 * vectors.size <= limit_bytes if keep is None else keep
         self._wide = vectors.astype(np.float64) if self.kept else None
 
-    def product(self, left: Float64) -> Float64:
-        """Exact similarities, shape (n, m), of some float16 vectors that were cast to float64."""
+    def product(self, left: Float64, columns: slice = slice(None)) -> Float64:
+        """Exact similarities of some float16 vectors, cast to float64, to these vectors.
+
+        Parameters
+        ----------
+        left : ndarray, shape (n, d), float64
+        columns : slice
+            Of these vectors, those in a run that are wanted; all by default.
+
+        Returns
+        -------
+        ndarray, shape (n, columns), float64
+        """
         if self._wide is not None:
-            return left @ self._wide.T
-        block = np.empty((len(left), len(self.vectors)))
-        for columns in self._tiles:
-            block[:, columns] = left @ self.vectors[columns].astype(np.float64).T
+            return left @ self._wide[columns].T
+        wanted = self.vectors[columns]
+        block = np.empty((len(left), len(wanted)))
+        for tile in blocks(*wanted.shape, self._limit_bytes):
+            block[:, tile] = left @ wanted[tile].astype(np.float64).T
         return block
 
 
