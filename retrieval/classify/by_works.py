@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from imindex.retrieval.match.similarity_pass import Block
 from imindex.retrieval.vectors.blocks import BLOCK_BYTES, Float16, Float64, Int64, blocks
 from imindex.retrieval.vectors.checks import check_artists, check_pair
 from imindex.retrieval.vectors.exact_sums import unit_means
@@ -129,12 +130,75 @@ def knn_scores(
         here = (rows >= some.start) & (rows < some.stop)
         block[rows[here] - some.start, left_out[here]] = -np.inf
         image, neighbour = np.nonzero(nearest_in_rows(block, k))
-        size = len(block) * n_artists
-        votes = np.bincount(image * n_artists + artist[neighbour], minlength=size).reshape(-1, n_artists)
+        votes = _votes(image, artist[neighbour], len(block), n_artists)
         best = np.maximum.reduceat(block[:, by_artist], starts, axis=1)
-        place = len(present) - ranks_in_rows(best)[0]
-        scores[some, present] = np.where(np.isneginf(best), -np.inf, votes[:, present] * n_artists + place)
+        scores[some, present] = _by_votes(votes[:, present], best, n_artists)
     return scores
+
+
+class ArtistsNearest:
+    """Keeps each artist's nearest work for each image: an observer of `imindex.retrieval.match.similarity_pass`.
+
+    With the nearest works of each image (`imindex.retrieval.match.nearest_works.NearestWorks`) that is all that
+    `knn_scores` needs.
+
+    Parameters
+    ----------
+    columns : ndarray, shape (N,), int64
+        The columns of the blocks that are the images.
+    n_artists : int
+
+    Notes
+    -----
+    Memory: the table of scores, 8 N n_artists bytes.
+    """
+
+    def __init__(self, columns: Int64, n_artists: int):
+        self._columns = columns
+        self._best = np.full((len(columns), n_artists), -np.inf)
+
+    def add(self, rows: Int64, *seen: Block) -> None:
+        """See some works."""
+        (block,) = seen
+        for artist, here in block.runs:
+            best = block.similarity[here].max(axis=0)[self._columns]
+            np.maximum(self._best[:, artist], best, out=self._best[:, artist])
+
+    def knn_scores(self, nearest: Int64, work_artist: Int64) -> Float64:
+        """Return `knn_scores` of the images, given the works that vote.
+
+        Parameters
+        ----------
+        nearest : ndarray, shape (N, k), int64
+            The k nearest works of each image; -1 where there are fewer.
+        work_artist : ndarray, shape (W,), int64
+
+        Returns
+        -------
+        ndarray, shape (N, n_artists), float64
+            The table itself, so this can be called once.
+        """
+        scores, self._best = self._best, self._best[:0]
+        n_artists = scores.shape[1]
+        present = np.unique(work_artist)
+        for some in blocks(len(scores), n_artists):
+            image, place = np.nonzero(nearest[some] >= 0)
+            voters = work_artist[nearest[some][image, place]]
+            votes = _votes(image, voters, len(scores[some]), n_artists)
+            scores[some, present] = _by_votes(votes[:, present], scores[some, present], n_artists)
+        return scores
+
+
+def _votes(image: Int64, artist: Int64, n_images: int, n_artists: int) -> Int64:
+    """How many votes each artist has of each image, given a pair of both for each vote."""
+    size = n_images * n_artists
+    return np.bincount(image * n_artists + artist, minlength=size).reshape(-1, n_artists)
+
+
+def _by_votes(votes: Int64, best: Float64, n_artists: int) -> Float64:
+    """Scores by votes, then by the cosine of the nearest work; for artists with works only."""
+    place = best.shape[1] - ranks_in_rows(best)[0]
+    return np.where(np.isneginf(best), -np.inf, votes * n_artists + place)
 
 
 def _check_works(
