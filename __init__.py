@@ -1,23 +1,40 @@
-"""The command `imindex`: a lazy click group."""
+"""Measure how well a generative image model imitates named artists, and how sure one may be.
+
+>>> import imindex
+>>> imindex.open("audit.h5").query("picture.png")  # doctest: +SKIP
+
+`open`, `build`, `compare`, `audit`, `Encoder`, `Testing` and the types that they return are loaded when first used
+(docs/python.md). `main` is the command line, a click group.
+"""
 
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 import click
 
 __version__ = "0.1.0"
 
+DOOR = (
+    "BuildReport", "Encoder", "ImindexError", "Items", "Limits", "OpenIndex", "Testing",
+    "audit", "build", "compare", "forecast", "open",
+)  # fmt: skip
+"""Names of `imindex.retrieval.api` that are names of this package too."""
+
 COMMANDS = {
     "build": ("imindex.indexer.cli.build", "Encode pictures into an index, each once."),
-    "info": ("imindex.indexer.cli.info", "Say what an index holds and how it came to be."),
-    "remove": ("imindex.indexer.cli.remove", "Take pictures out of an index for good."),
+    "info": ("imindex.indexer.cli.info", "Show what an index holds and how it was made."),
+    "remove": ("imindex.indexer.cli.remove", "Remove pictures from an index permanently."),
     "optimize": (
         "imindex.indexer.cli.optimize",
-        "Make queries of a large index quicker, at a stated recall.",
+        "Speed up queries on a large index, at a stated recall.",
     ),
     "export": ("imindex.indexer.cli.export", "Write an index as NumPy and Parquet files."),
-    "generate": ("imindex.indexer.cli.generate", "Ask a diffusion model for pictures in artists' names."),
+    "generate": (
+        "imindex.indexer.cli.generate",
+        "Generate pictures from artists' names with a diffusion model.",
+    ),
     "query": ("imindex.retrieval.cli.query", "Find the nearest pictures and artists."),
     "classify": ("imindex.retrieval.cli.classify", "Name the artist of each imitation, zero-shot."),
     "match": ("imindex.retrieval.cli.match", "Rank the imitations by every work, exactly."),
@@ -31,14 +48,24 @@ COMMANDS = {
         "Check that an index, its pictures or an audit are unchanged.",
     ),
     "seal": ("imindex.retrieval.cli.seal", "Write a manifest of an index, to be signed or time-stamped."),
-    "migrate": ("imindex.indexer.cli.migrate", "Bring an index of an older format version up to date."),
+    "migrate": ("imindex.indexer.cli.migrate", "Upgrade an index from an older format version."),
     "power": (
         "imindex.retrieval.cli.power",
         "Say how many works, imitations and placebo names an audit needs.",
     ),
-    "doctor": ("imindex.indexer.cli.doctor", "Check this machine, its GPUs and an index, with remedies."),
+    "doctor": ("imindex.indexer.cli.doctor", "Check this machine, its GPUs and an index; suggest fixes."),
     "demo": ("imindex.retrieval.cli.demo", "Try it all on pictures that this command draws."),
 }
+
+
+def __getattr__(name: str) -> Any:
+    if name in DOOR:
+        return getattr(importlib.import_module("imindex.retrieval.api"), name)
+    raise AttributeError(f"module 'imindex' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *DOOR})
 
 
 class LazyGroup(click.Group):

@@ -17,16 +17,24 @@ This module imports nothing of imindex except errors and plain enumerations.
 
 from __future__ import annotations
 
+import csv
+import importlib
+import io
 import json
 import math
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, field
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.retrieval.findings import Finding
+
+if TYPE_CHECKING:
+    import pyarrow
 
 T = TypeVar("T")
 
@@ -48,7 +56,16 @@ Interval = tuple[Number, Number] | None
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of all result types; holds plain values only."""
+    """Base of all result types; holds plain values only.
+
+    Examples
+    --------
+    >>> left_out = LeftOut(artist="Ada Example", why="no works")
+    >>> left_out.to_dict()
+    {'artist': 'Ada Example', 'why': 'no works'}
+    >>> left_out.to_arrow().column_names
+    ['artist', 'why']
+    """
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
@@ -56,6 +73,148 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             plain = _plain(value)
             if plain is not value:
                 msgspec.structs.force_setattr(self, name, plain)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as dicts, lists, texts, numbers and None: what its JSON holds."""
+        values: dict[str, Any] = to_dict(self)
+        return values
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return the main table of the result as flat rows: an artist each, or a neighbour each.
+
+        Keys of nested figures are joined: ``recall@5`` is the recall within the first 5.
+        """
+        artists = getattr(self, "artists", None)
+        rows = artists if isinstance(artists, tuple) and artists else (self,)
+        return [_flat(to_dict(row)) for row in rows]
+
+    def to_arrow(self) -> pyarrow.Table:
+        """Return `records` as an Arrow table."""
+        import pyarrow
+
+        rows = self.records()
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        return pyarrow.table({name: [_utf8(row.get(name)) for row in rows] for name in names})
+
+    def to_pandas(self) -> Any:
+        """Return `records` as a pandas.DataFrame.
+
+        Raises
+        ------
+        ImindexError
+            pandas is not installed.
+        """
+        return to_frame(self.to_arrow(), "pandas")
+
+    def to_polars(self) -> Any:
+        """Return `records` as a polars.DataFrame.
+
+        Raises
+        ------
+        ImindexError
+            polars is not installed.
+        """
+        return to_frame(self.to_arrow(), "polars")
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the result to a file, replacing one of that name in a single step.
+
+        Parameters
+        ----------
+        path : path-like
+            ``.json`` writes everything; ``.csv`` and ``.parquet`` write `records`.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        ImindexError
+            Another suffix.
+        """
+        from imindex.indexer.system.atomic import put_in_place
+
+        file = Path(path)
+        if file.suffix not in (".json", ".csv", ".parquet"):
+            raise ImindexError(
+                f"{file} does not end in .json, .csv or .parquet. Choose one of these formats."
+            )
+        with put_in_place(file) as temporary:
+            if file.suffix == ".json":
+                temporary.write_bytes(to_json(self, indent=1))
+            elif file.suffix == ".csv":
+                temporary.write_text(_csv(self.records()), encoding="utf-8", errors="backslashreplace")
+            else:
+                import pyarrow.parquet
+
+                pyarrow.parquet.write_table(self.to_arrow(), temporary)
+        return file
+
+    def _repr_html_(self) -> str | None:
+        """Return HTML for a notebook, or None where nothing draws results."""
+        return _renderers[-1](self) if _renderers else None
+
+
+_renderers: list[Callable[[Result], str | None]] = []
+
+
+def draw_with(renderer: Callable[[Result], str | None]) -> None:
+    """Let `renderer` draw results in notebooks. It returns an HTML fragment, or None for a type it cannot draw."""
+    _renderers[:] = [renderer]
+
+
+def to_frame(table: pyarrow.Table, library: str) -> Any:
+    """Convert an Arrow table to a pandas or polars data frame.
+
+    Raises
+    ------
+    ImindexError
+        The library is not installed.
+    """
+    try:
+        if library == "pandas":
+            return table.to_pandas()
+        return importlib.import_module("polars").from_arrow(table)
+    except ImportError as error:
+        raise ImindexError(
+            f"{library} is not installed. Run `pip install {library}`, or use to_arrow()."
+        ) from error
+
+
+def _utf8(value: Any) -> Any:
+    """Text that UTF-8 can hold: bytes of file names that are not UTF-8 become escapes such as ``\\udcff``."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for key, item in value.items():
+        name = f"{prefix[:-1]}@{key}" if prefix and key.isdigit() else prefix + key
+        if isinstance(item, dict):
+            row.update(_flat(item, f"{name}."))
+        else:
+            row[name] = item
+    return row
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as CSV; lists are JSON. Spreadsheets take a cell that begins with = + - @ for a formula: texts get a '."""
+    out = io.StringIO()
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(names)
+    for row in rows:
+        writer.writerow([_cell(row.get(name)) for name in names])
+    return out.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return json.dumps(value)
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+        return f"'{value}"
+    return value
 
 
 def _plain(value: Any) -> Any:
@@ -429,6 +588,14 @@ class Classification(Result, kw_only=True, frozen=True):
     n: Count
     n_repeated: Count
     methods: tuple[ClassificationMethod, ...]
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a row for each method and artist."""
+        return [
+            {"method": method.method, **_flat(to_dict(artist))}
+            for method in self.methods
+            for artist in method.artists
+        ]
 
 
 # Matching
@@ -894,6 +1061,15 @@ class QueryResult(Result, kw_only=True, frozen=True):
     queries: tuple[QueryAnswer, ...]
     rejects: Mapping[str, str]
 
+    def records(self) -> list[dict[str, Any]]:
+        """Return a row for each neighbour of each query."""
+        return [
+            {"query": answer.query, "kind": kind, **to_dict(picture)}
+            for answer in self.queries
+            for kind, neighbours in answer.kinds.items()
+            for picture in neighbours.pictures
+        ]
+
 
 # Comparison
 
@@ -1312,6 +1488,11 @@ class Copies(Result, kw_only=True, frozen=True):
     n_candidates: Count
     n_looked_at: Count
     pairs: tuple[CopyPair, ...]
+
+    @property
+    def n_copies(self) -> int:
+        """How many pairs are called near-copies."""
+        return sum(pair.copy for pair in self.pairs)
 
 
 class AuditResult(Result, kw_only=True, frozen=True):

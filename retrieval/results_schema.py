@@ -46,7 +46,19 @@ def schema(type: type[Result]) -> dict[str, Any]:
     found: dict[str, Any] = to_dict(
         {"$schema": DIALECT, "$id": IDENTITY, **top, "$defs": dict(sorted(parts.items()))}
     )
+    _put_null_last(found)
     return found
+
+
+def _put_null_last(part: Any) -> None:
+    """Sort the alternatives of every ``X | None``: their order differs between versions of msgspec."""
+    if isinstance(part, dict):
+        if "anyOf" in part:
+            part["anyOf"].sort(key=lambda one: one.get("type") == "null")
+        part = list(part.values())
+    if isinstance(part, list):
+        for inner in part:
+            _put_null_last(inner)
 
 
 def _result_types(type: type[Result]) -> list[type[Result]]:

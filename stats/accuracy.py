@@ -13,10 +13,9 @@ import numpy.typing as npt
 from scipy import stats
 
 from imindex.stats.intervals import LEAST, TIE, Interval, clopper_pearson, shrinkage, tail_level
-from imindex.stats.label_count import LabelCountCurve as LabelCountCurve
-from imindex.stats.label_count import accuracy_by_label_count as accuracy_by_label_count
+from imindex.stats.keyed import Rng
 from imindex.stats.resampling import draw_weights
-from imindex.stats.set_scores import Float64, Int64, Rng
+from imindex.stats.set_scores import Float64, Int64
 
 FEW = 10  # with fewer clusters or artists, bootstrap intervals get a note that they are too narrow
 _BLOCK = 2**22
@@ -184,6 +183,8 @@ def macro_interval(
             distribution += drawn[who, random.integers(0, n_resamples, n_resamples)]
         distribution /= units
         method, interval = "hierarchical bootstrap", _percentile(distribution, confidence_level, units)
+        # Shares drawn towards their mean may leave [0, 1]; the mean of shares cannot.
+        interval = Interval(max(interval.low, 0.0), min(interval.high, 1.0))
         note = _few(units, "artists")
         if np.ptp(distribution) <= TIE:
             method, interval = _ON_UNITS, clopper_pearson(estimate * units, units, confidence_level)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from imindex.stats.set_scores import Float64, Rng
+from imindex.stats.keyed import Rng
+from imindex.stats.set_scores import Float64
 
 _TIE = 1e-12
 _BLOCK = 2**22

@@ -15,12 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from imindex.stats.equivalence import TIE, check_level, finite
-from imindex.stats.equivalence import MarginTest as MarginTest
-from imindex.stats.equivalence import non_inferior as non_inferior
-from imindex.stats.equivalence import tost as tost
 from imindex.stats.intervals import Interval, bca_interval
+from imindex.stats.keyed import Rng
 from imindex.stats.resampling import draw_weights
-from imindex.stats.set_scores import Float64, Rng
+from imindex.stats.set_scores import Float64
 
 ALTERNATIVES = ("two-sided", "less", "greater")
 _BLOCK = 2**22

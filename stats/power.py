@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from imindex.stats.set_scores import Float64, Int64, Rng
+from imindex.stats.keyed import Rng
+from imindex.stats.set_scores import Float64, Int64
 
 Correction = Literal["none", "holm", "bh"]
 

@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from imindex.stats.keyed import Rng as Rng
 from imindex.stats.keyed import Rngs, one_each
 
 Float64 = npt.NDArray[np.float64]

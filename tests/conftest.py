@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.abc
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,13 +12,24 @@ import pytest
 import torch
 import transformers
 
+from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.encoders.load import load
-from imindex.indexer.encoders.open_clip import Encoder
 from imindex.indexer.encoders.precision import default_precision
 from tests.support.commands import run
 from tests.support.models import save_model
 from tests.support.pictures import picture
 from tests.support.precision import CHOICES, VARIABLE, force
+
+
+class TopLevelNames(importlib.abc.MetaPathFinder):
+    """Refuse `import indexer`: with the root on the path it would load a second copy, which no test patches."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name in ("indexer", "retrieval", "stats"):
+            raise ImportError(f"import imindex.{name} instead")
+
+
+sys.meta_path.insert(0, TopLevelNames())
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

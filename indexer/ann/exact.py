@@ -1,8 +1,7 @@
-"""FAISS over the vectors of an index file. The only module that imports faiss.
+"""Exact search with FAISS over the vectors of an index file.
 
-The exact kind is a scalar quantiser of type fp16. Its codes are the float16 matrix /vectors itself, so
-nothing is stored twice: /ann/data holds the header that, followed by the bytes of /vectors, makes a FAISS
-file.
+The exact kind is a scalar quantiser of type fp16. Its codes are the float16 matrix /vectors itself, so nothing is
+stored twice: /ann/data holds only a header, which followed by the bytes of /vectors forms a FAISS file.
 """
 
 from __future__ import annotations
@@ -13,22 +12,22 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from imindex.indexer.ann import exact_blocks as ann_blocks
+from imindex.indexer.ann import exact_blocks
 
 EXACT = "exact-fp16"
 _GPU_BLOCK = 262_144
 _GPU_MAX_K = 2048
-"""FAISS finds no more than this on a GPU."""
+"""The largest k that FAISS supports on a GPU."""
 
 
 def exact_header(n: int, dim: int) -> bytes:
-    """Return what precedes /vectors in the serialised FAISS index of n vectors.
+    """Return the bytes that precede the vectors in a serialised FAISS index of n vectors.
 
-    `exact_header(n, dim) + vectors.tobytes()` is what `faiss.deserialize_index` reads.
+    `faiss.deserialize_index` reads `exact_header(n, dim) + vectors.tobytes()`.
     """
     index = _scalar_quantizer(dim)
     index.ntotal = n
-    # The codes' length is the last field before them; written as empty, it is patched to n * dim * 2.
+    # The last field before the codes is their length. It is written for no codes, then patched to n * dim * 2.
     empty = faiss.serialize_index(index).tobytes()
     return empty[:-8] + (n * dim * 2).to_bytes(8, "little")
 
@@ -39,7 +38,7 @@ def describe() -> dict[str, Any]:
 
 
 def n_gpus() -> int:
-    """How many GPUs this FAISS sees."""
+    """Return the number of GPUs that FAISS sees."""
     return int(faiss.get_num_gpus())
 
 
@@ -49,7 +48,7 @@ class ExactSearcher:
     Parameters
     ----------
     vectors : (n, dim) float16, C-contiguous
-        Usually mapped from the index file. It is not copied on a CPU; it must not change.
+        Usually mapped from the index file. On a CPU they are not copied; they must not change.
     device : str
         `cpu`, `cuda` or `cuda:N`. On CUDA the vectors are copied to the GPU, in fp16.
     """
@@ -58,7 +57,7 @@ class ExactSearcher:
         self.n, self.dim = vectors.shape
         self._vectors = vectors  # FAISS holds a bare pointer into it
         self._device = device if device.startswith("cuda") else ""
-        self._index = _on_gpu(vectors, device) if self._device else _in_place(vectors)
+        self._index = _on_gpu(vectors, device) if self._device else in_place(vectors)
 
     def search(
         self, queries: npt.NDArray[np.float32], k: int, *, among: npt.NDArray[np.bool_] | None = None
@@ -76,18 +75,18 @@ class ExactSearcher:
         Returns
         -------
         scores : (m, k) float32
-            Descending; rounding may swap near ties.
+            In descending order; rounding may swap near ties.
         rows : (m, k) int64
         """
         if self._device and k > _GPU_MAX_K:
             return ExactSearcher(self._vectors).search(queries, k, among=among)
-        if self._device and among is not None:  # FAISS passes over a selector on a GPU, in silence
+        if self._device and among is not None:  # on a GPU, FAISS silently ignores selectors
             chosen = np.flatnonzero(among)
             scores, rows = ExactSearcher(self._vectors[chosen], self._device).search(queries, k)
             return scores, chosen[rows]
         n_rows = self.n if among is None else int(np.count_nonzero(among))
-        if not self._device and len(queries) >= ann_blocks.FROM_QUERIES and k <= n_rows:
-            return ann_blocks.search_blocks(self._vectors, queries, k, among=among)
+        if not self._device and len(queries) >= exact_blocks.FROM_QUERIES and k <= n_rows:
+            return exact_blocks.search_blocks(self._vectors, queries, k, among=among)
         parameters = None
         if among is not None:
             bits = np.packbits(among, bitorder="little")
@@ -101,13 +100,24 @@ def _scalar_quantizer(dim: int) -> Any:
     return faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
 
 
-def _in_place(vectors: npt.NDArray[np.float16]) -> Any:
+def in_place(vectors: npt.NDArray[np.float16]) -> Any:
+    """Return a FAISS index whose codes are the given vectors, without copying them.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (n, dim), float16, C-contiguous
+        They must stay alive and unchanged as long as the index is used.
+
+    Returns
+    -------
+    faiss.IndexScalarQuantizer
+    """
     index = _scalar_quantizer(vectors.shape[1])
     if len(vectors):
         flat = vectors.reshape(-1).view(np.uint8)
-        nobody = index.codes.owner  # an empty pointer: the caller keeps the memory
+        no_owner = index.codes.owner  # an empty pointer: the caller keeps the memory alive
         view: Any = faiss.MaybeOwnedVectorUInt8
-        index.codes = view.create_view(faiss.swig_ptr(flat), flat.size, nobody)
+        index.codes = view.create_view(faiss.swig_ptr(flat), flat.size, no_owner)
         index.ntotal = len(vectors)
     return index
 

@@ -1,7 +1,7 @@
-"""The bytes of the three approximate kinds, checked field by field before FAISS reads any of them.
+"""Validate the bytes of the three approximate kinds field by field, before FAISS reads them.
 
-FAISS takes lengths, links and row numbers as they come. What this module lets pass is of the very form that imindex
-writes, over n rows of dim numbers, and nothing else: no other class inside, no list on disk, nothing before or after.
+FAISS trusts the lengths, links and row numbers in its input. This module accepts only the exact form that imindex
+writes, over n rows of dim numbers: no other class inside, no lists on disk, nothing before or after.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _PRESERVED = 1 << 20
 _INNER_PRODUCT = 0
 _FP16 = 4
 _BLOCK = 32
-_MOST_LINKS = 1 << 16
+_MAX_LINKS = 1 << 16
 
 
 def check_bytes(kind: str, data: npt.NDArray[np.uint8], n: int, dim: int) -> None:
@@ -27,51 +27,52 @@ def check_bytes(kind: str, data: npt.NDArray[np.uint8], n: int, dim: int) -> Non
     ----------
     kind : str
     data : ndarray of uint8, shape (bytes,)
-        Nothing is allocated beyond a few bytes a row.
+        The check allocates only a few bytes per row.
     n, dim : int
 
     Raises
     ------
     ImindexError
+        If a field does not have the expected value.
     """
     fields = _Fields(data)
     {IVF_PQ: _ivf_pq, IVF: _ivf, HNSW: _hnsw}[kind](fields, n, dim)
-    if fields.place != len(data):
-        raise damaged(f"{len(data) - fields.place:,} bytes too many")
+    if fields.offset != len(data):
+        raise damaged(f"{len(data) - fields.offset:,} bytes too many")
 
 
 class _Fields:
-    """Reads fields one after the other, none beyond the end."""
+    """Reads consecutive fields, never beyond the end."""
 
     def __init__(self, data: npt.NDArray[np.uint8]):
         self._data = data
-        self.place = 0
+        self.offset = 0
 
     def array(self, dtype: str, count: int, what: str) -> npt.NDArray[Any]:
         size = count * np.dtype(dtype).itemsize
-        if not 0 <= size <= len(self._data) - self.place:
+        if not 0 <= size <= len(self._data) - self.offset:
             raise damaged(
-                f"{what}: {size:,} bytes are said to follow byte {self.place:,} of {len(self._data):,}"
+                f"{what}: {size:,} bytes at byte {self.offset:,} exceed the size of {len(self._data):,} bytes"
             )
-        found = self._data[self.place : self.place + size].view(dtype)
-        self.place += size
-        return found
+        values = self._data[self.offset : self.offset + size].view(dtype)
+        self.offset += size
+        return values
 
     def number(self, dtype: str, what: str) -> int:
         return int(self.array(dtype, 1, what)[0])
 
     def expect(self, dtype: str, value: int, what: str) -> None:
-        found = self.number(dtype, what)
-        if found != value:
-            raise damaged(f"{what} is {found}, not {value}")
+        actual = self.number(dtype, what)
+        if actual != value:
+            raise damaged(f"{what} is {actual}, not {value}")
 
     def marker(self, value: bytes) -> None:
-        found = self.array("u1", 4, "a name").tobytes()
-        if found != value:
-            raise damaged(f"{found!r} where {value!r} was expected")
+        actual = self.array("u1", 4, "a name").tobytes()
+        if actual != value:
+            raise damaged(f"{actual!r} where {value!r} was expected")
 
     def vector(self, dtype: str, count: int, what: str) -> npt.NDArray[Any]:
-        """A vector of known length, which stands before it."""
+        """Read a vector that is preceded by its length, which must be `count`."""
         self.expect("<u8", count, f"the length of {what}")
         return self.array(dtype, count, what)
 
@@ -87,7 +88,7 @@ def _header(fields: _Fields, fourcc: bytes, n: int, dim: int) -> None:
 
 
 def _lists(fields: _Fields, fourcc: bytes, n: int, dim: int) -> int:
-    """What precedes the codes of both IVF kinds: the centroids; returns how many lists there are."""
+    """Check the fields before the codes, which both IVF kinds share; return the number of lists."""
     _header(fields, fourcc, n, dim)
     lists = fields.number("<u8", "the number of lists")
     if not 1 <= lists <= max(n, 1):
@@ -122,7 +123,7 @@ def _ivf_pq(fields: _Fields, n: int, dim: int) -> None:
     _finite(fields.vector("<f4", 16 * dim, "the codebooks"), "the codebooks")
     fields.marker(b"ilbl")
     fields.expect("<u8", lists, "the number of lists")
-    fields.number("<u8", "the size of a code in the lists")  # FAISS writes -1, and never reads it
+    fields.number("<u8", "the size of a code in the lists")  # FAISS writes -1 and never reads it
     fields.expect("<u8", _BLOCK, "the rows of a block")
     fields.expect("<u8", _BLOCK * padded // 2, "the size of a block")
     rows = []
@@ -136,7 +137,7 @@ def _ivf_pq(fields: _Fields, n: int, dim: int) -> None:
 def _ivf(fields: _Fields, n: int, dim: int) -> None:
     lists = _lists(fields, b"IwSq", n, dim)
     fields.expect("<i4", _FP16, "the type of the codes")
-    fields.array("u1", 8, "how ranges are trained")  # fp16 has none
+    fields.array("u1", 8, "the training of ranges")  # unused by fp16
     fields.expect("<u8", dim, "the dimension of the codes")
     fields.expect("<u8", 2 * dim, "the size of a code")
     fields.vector("<f4", 0, "what was trained")
@@ -145,20 +146,20 @@ def _ivf(fields: _Fields, n: int, dim: int) -> None:
     fields.marker(b"ilar")
     fields.expect("<u8", lists, "the number of lists")
     fields.expect("<u8", 2 * dim, "the size of a code in the lists")
-    how = fields.array("u1", 4, "a name").tobytes()
+    encoding = fields.array("u1", 4, "a name").tobytes()
     sizes = np.zeros(lists, np.uint64)
-    if how == b"full":
+    if encoding == b"full":
         sizes = fields.vector("<u8", lists, "the lengths of the lists")
-    elif how == b"sprs":
+    elif encoding == b"sprs":
         entries = fields.number("<u8", "the lengths of the lists")
         if entries % 2 or entries > 2 * lists:
             raise damaged(f"{entries:,} numbers for the lengths of {lists:,} lists")
         numbers, counts = fields.array("<u8", entries, "the lengths of the lists").reshape(-1, 2).T
         if len(numbers) and (numbers.max() >= lists or len(np.unique(numbers)) < len(numbers)):
-            raise damaged("the lengths are not those of the lists")
+            raise damaged("the lengths do not match the lists")
         sizes[numbers.astype(np.intp)] = counts
     else:
-        raise damaged(f"lists of the kind {how!r}")
+        raise damaged(f"lists of the kind {encoding!r}")
     rows = []
     for count in sizes.tolist():
         fields.array("u1", count * 2 * dim, "the codes of a list")
@@ -170,10 +171,10 @@ def _each_once(rows: list[npt.NDArray[Any]], n: int) -> None:
     if sum(map(len, rows)) != n:
         raise damaged(f"the lists hold {sum(map(len, rows)):,} rows of {n:,}")
     seen = np.zeros(n, np.bool_)
-    for some in rows:
-        if len(some) and not (some.min() >= 0 and some.max() < n):
+    for list_rows in rows:
+        if len(list_rows) and not (list_rows.min() >= 0 and list_rows.max() < n):
             raise damaged("the lists hold other rows than the file")
-        seen[some] = True
+        seen[list_rows] = True
     if not seen.all():
         raise damaged("a row is in two lists")
 
@@ -182,38 +183,38 @@ def _hnsw(fields: _Fields, n: int, dim: int) -> None:
     _header(fields, b"IHNs", n, dim)
     if not n:
         raise damaged("a graph of no rows")
-    most = fields.number("<u8", "the number of levels")
-    if not 1 <= most <= 64:
-        raise damaged(f"{most:,} levels")
-    _finite(fields.array("<f8", most, "the shares of the levels"), "the shares of the levels")
+    n_levels = fields.number("<u8", "the number of levels")
+    if not 1 <= n_levels <= 64:
+        raise damaged(f"{n_levels:,} levels")
+    _finite(fields.array("<f8", n_levels, "the shares of the levels"), "the shares of the levels")
     ends = fields.number("<u8", "the number of levels")
     if not 2 <= ends <= 65:
         raise damaged(f"links of {ends - 1:,} levels")
     cumulated = fields.array("<i4", ends, "the links of a level").astype(np.int64)
-    if cumulated[0] != 0 or (np.diff(cumulated) < 0).any() or cumulated[-1] > _MOST_LINKS:
-        raise damaged("the links of a level make no sense")
+    if cumulated[0] != 0 or (np.diff(cumulated) < 0).any() or cumulated[-1] > _MAX_LINKS:
+        raise damaged("the numbers of links per level are invalid")
     levels = fields.vector("<i4", n, "the levels of the rows").astype(np.int64)
     if levels.min() < 1 or levels.max() >= ends:
-        raise damaged("a row is on a level that there is not")
-    offsets = fields.vector("<u8", n + 1, "the places of the links")
-    wanted = np.concatenate([[0], np.cumsum(cumulated[levels])])
-    if not np.array_equal(offsets, wanted.astype(np.uint64)):
-        raise damaged("the links are not where they should be")
-    links = fields.vector("<i4", int(wanted[-1]), "the links")
+        raise damaged("a row is on a level that does not exist")
+    offsets = fields.vector("<u8", n + 1, "the offsets of the links")
+    expected = np.concatenate([[0], np.cumsum(cumulated[levels])])
+    if not np.array_equal(offsets, expected.astype(np.uint64)):
+        raise damaged("the offsets of the links are wrong")
+    links = fields.vector("<i4", int(expected[-1]), "the links")
     if len(links) and not (links.min() >= -1 and links.max() < n):
-        raise damaged("a link leads out of the graph")
-    for level in range(1, int(levels.max())):  # a link leads to a row that is on this level too
-        there = np.flatnonzero(levels > level)
+        raise damaged("a link points outside the graph")
+    for level in range(1, int(levels.max())):  # a link must point to a row on the same level
+        on_level = np.flatnonzero(levels > level)
         span = np.arange(cumulated[level], cumulated[level + 1])
-        to = links[wanted[there][:, None] + span]
-        if (levels[to[to >= 0]] <= level).any():
-            raise damaged("a link leads to a row that is not on its level")
+        targets = links[expected[on_level][:, None] + span]
+        if (levels[targets[targets >= 0]] <= level).any():
+            raise damaged("a link points to a row that is not on its level")
     entry = fields.number("<i4", "the entry point")
     fields.expect("<i4", int(levels.max()) - 1, "the highest level")
     if not 0 <= entry < n or levels[entry] != levels.max():
         raise damaged("the entry point is not on the highest level")
     for what in ("efConstruction", "efSearch"):
         if not 1 <= fields.number("<i4", what) <= 1 << 20:
-            raise damaged(f"{what} makes no sense")
+            raise damaged(f"{what} is out of range")
     fields.expect("<i4", 1, "the width of the beam")
     fields.marker(b"null")

@@ -1,9 +1,9 @@
-"""The approximate kinds as FAISS indexes: train, fill, take apart, write to bytes, read back checked.
+"""The approximate kinds as FAISS indexes: train, fill, split into lists, serialise, and read back with checks.
 
-ivf-pq  inverted lists of 4-bit product codes, scanned by shuffles in registers; candidates are re-ranked from
-        /vectors, so only dim / 16 bytes and a row number are stored for a vector
+ivf-pq  inverted lists of 4-bit product codes, scanned with in-register shuffles; candidates are re-ranked from
+        /vectors, so each vector takes only dim / 16 bytes and a row number
 ivf     inverted lists of fp16 codes: a second copy of the vectors
-hnsw    the graph alone; its vectors are /vectors
+hnsw    only the graph; its vectors are /vectors
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ import faiss as _faiss
 import numpy as np
 import numpy.typing as npt
 
-from imindex.indexer.ann.exact import _in_place
+from imindex.indexer.ann.exact import in_place
 from imindex.indexer.ann.faiss_bytes import check_bytes
 from imindex.indexer.ann.record import HNSW, IVF, IVF_PQ, damaged
 
 faiss: Any = _faiss
-"""Its stubs do not know half of what is used here."""
+"""Typed as Any, since FAISS's stubs lack much of what is used here."""
 Float16 = npt.NDArray[np.float16]
 Codes = tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]
-"""Rows (m,) and their codes (m, bytes): one inverted list."""
+"""One inverted list: rows (m,) and their codes (m, bytes)."""
 
 FLOATS = (4, 8, 16, 32)
-"""Numbers of a vector to one 4-bit code: the first finds most among equals, the last is the smallest."""
+"""Numbers of a vector per 4-bit code, from the most accurate to the smallest index."""
 _BLOCK = 32_768
 _PER_LIST = 40
 _ROUNDS, _LAST_ROUNDS = 10, 2
@@ -39,22 +39,22 @@ _EF_CONSTRUCTION = 80
 
 
 def n_lists(n: int) -> int:
-    """How many inverted lists suit n rows: about 8 times the root, a power of two, 16 rows each at least.
+    """Return the number of inverted lists for n rows: about 8 sqrt(n), a power of two, at least 16 rows per list.
 
-    Rows that lie in clusters are found in one list or two once there are half as many lists as clusters, and in
-    hundreds below: more lists cost training, once.
+    If there are at least half as many lists as clusters in the data, the neighbours of a query are in one or two lists;
+    with fewer lists they are spread over hundreds. More lists only make the training longer.
     """
-    wanted = 2 ** round(float(np.log2(8 * max(n, 16) ** 0.5)))
-    return int(max(1, min(wanted, n // 16)))
+    target = 2 ** round(float(np.log2(8 * max(n, 16) ** 0.5)))
+    return int(max(1, min(target, n // 16)))
 
 
 def n_codes(dim: int, floats: int = FLOATS[0]) -> int:
-    """How many 4-bit codes a vector has, each for at least `floats` of its numbers."""
+    """Return the number of 4-bit codes per vector, each of which covers at least `floats` of its numbers."""
     return max(m for m in range(1, dim + 1) if dim % m == 0 and (dim // m >= floats or m == 1))
 
 
 def expected_bytes(kind: str, n: int, dim: int, floats: int = FLOATS[0]) -> int:
-    """About what the index of n vectors takes."""
+    """Estimate the size in bytes of the index of n vectors."""
     if kind == HNSW:
         return n * (2 * _LINKS * 4 + 24)
     code = 2 * dim if kind == IVF else (n_codes(dim, floats) + 1) // 2
@@ -63,14 +63,14 @@ def expected_bytes(kind: str, n: int, dim: int, floats: int = FLOATS[0]) -> int:
 
 
 def floats_within(kind: str, n: int, dim: int, memory: int) -> int | None:
-    """The numbers of a vector to one code with which n rows fit a budget, the most accurate; None if nothing fits.
+    """Return the most accurate number of floats per code that fits a memory budget; None if none does.
 
     Parameters
     ----------
     kind : str
     n, dim : int
     memory : int
-        Bytes; 0 for as many as the vectors take.
+        The budget in bytes; 0 for the size of the vectors.
     """
     choices = [f for f in FLOATS if n_codes(dim, f) > 1] if kind == IVF_PQ else []
     for floats in choices or FLOATS[:1]:
@@ -82,7 +82,7 @@ def floats_within(kind: str, n: int, dim: int, memory: int) -> int | None:
 def train(
     kind: str, vectors: Float16, rows: npt.NDArray[np.int64], *, seed: int, floats: int = FLOATS[0]
 ) -> Any:
-    """Train an index without rows.
+    """Train an index, without adding rows.
 
     Parameters
     ----------
@@ -90,50 +90,50 @@ def train(
     vectors : ndarray, shape (n, dim), float16, unit norm
         All rows that the index is for.
     rows : ndarray, shape (m,), int
-        Those that may take part; others leave no trace.
+        The rows to train on; the others have no influence.
     seed : int
     floats : int
-        Numbers of a vector to one 4-bit code (ivf-pq).
+        Numbers of a vector per 4-bit code (ivf-pq).
     """
     dim = vectors.shape[1]
     if kind == HNSW:
         graph = faiss.IndexHNSWSQ(dim, faiss.ScalarQuantizer.QT_fp16, _LINKS, faiss.METRIC_INNER_PRODUCT)
         graph.hnsw.efConstruction = _EF_CONSTRUCTION
         graph.hnsw.rng = faiss.RandomGenerator(seed)
-        graph.is_trained = graph.storage.is_trained = True  # fp16 has nothing to learn
+        graph.is_trained = graph.storage.is_trained = True  # fp16 needs no training
         return graph
     lists = n_lists(len(vectors))
     rng = np.random.default_rng(seed)
     sample = np.sort(rng.permutation(rows)[: max(_PER_LIST * lists, _PQ_SAMPLE)])
-    taught = np.asarray(vectors[sample], np.float32)
-    centroids = _centroids(taught[rng.permutation(len(taught))[: _PER_LIST * lists]], lists, seed)
+    training = np.asarray(vectors[sample], np.float32)
+    centroids = _centroids(training[rng.permutation(len(training))[: _PER_LIST * lists]], lists, seed)
     if kind == IVF:
         return _empty_ivf(centroids)
     codes = faiss.ProductQuantizer(dim, n_codes(dim, floats), 4)
     codes.cp.seed, codes.cp.min_points_per_centroid, codes.cp.max_points_per_centroid = seed, 1, 1024
-    with _one_thread():  # many small clusterings: threads wait for each other more than they compute
-        codes.train(np.ascontiguousarray(taught[rng.permutation(len(taught))[:_PQ_SAMPLE]]))
+    with _one_thread():  # many small clusterings, for which multithreading costs more than it saves
+        codes.train(np.ascontiguousarray(training[rng.permutation(len(training))[:_PQ_SAMPLE]]))
     return _empty_pq(centroids, codes)
 
 
-def _centroids(taught: npt.NDArray[np.float32], lists: int, seed: int) -> npt.NDArray[np.float32]:
-    """Cluster in two levels, then a few rounds over all: as good as one level, in a fraction of the time."""
+def _centroids(training: npt.NDArray[np.float32], lists: int, seed: int) -> npt.NDArray[np.float32]:
+    """Cluster in two levels, then refine over all data: as good as a single level, in a fraction of the time."""
     top = round(lists**0.5)
     if lists <= _ONE_LEVEL:
-        return _clusters(taught, lists, seed, _ROUNDS)
-    nearest = faiss.IndexFlatIP(taught.shape[1])
-    nearest.add(_clusters(taught, top, seed, _ROUNDS))
-    part = nearest.search(taught, 1)[1][:, 0]
-    found = [
-        _clusters(taught[part == number], share, seed, _ROUNDS)
+        return _clusters(training, lists, seed, _ROUNDS)
+    nearest = faiss.IndexFlatIP(training.shape[1])
+    nearest.add(_clusters(training, top, seed, _ROUNDS))
+    part = nearest.search(training, 1)[1][:, 0]
+    centroids = [
+        _clusters(training[part == number], share, seed, _ROUNDS)
         for number, share in enumerate(_shares(np.bincount(part, minlength=top), lists))
         if share
     ]
-    return _clusters(taught, lists, seed, _LAST_ROUNDS, np.concatenate(found))
+    return _clusters(training, lists, seed, _LAST_ROUNDS, np.concatenate(centroids))
 
 
 def _shares(counts: npt.NDArray[np.int64], lists: int) -> list[int]:
-    """Divide the lists among parts as their rows are, by largest remainders."""
+    """Divide the lists among parts in proportion to their rows, by the largest-remainder method."""
     exact = counts / counts.sum() * lists
     shares = np.floor(exact).astype(np.int64)
     shares[np.argsort(shares - exact, kind="stable")[: lists - shares.sum()]] += 1
@@ -141,31 +141,31 @@ def _shares(counts: npt.NDArray[np.int64], lists: int) -> list[int]:
 
 
 def _clusters(
-    taught: npt.NDArray[np.float32],
+    training: npt.NDArray[np.float32],
     count: int,
     seed: int,
     rounds: int,
     start: npt.NDArray[np.float32] | None = None,
 ) -> npt.NDArray[np.float32]:
-    dim = taught.shape[1]
+    dim = training.shape[1]
     clustering = faiss.Clustering(dim, count)
     clustering.seed, clustering.niter, clustering.spherical = seed, rounds, True
     clustering.min_points_per_centroid, clustering.max_points_per_centroid = 1, 4 * _PER_LIST
     if start is not None:
         faiss.copy_array_to_vector(np.ascontiguousarray(start).reshape(-1), clustering.centroids)
-    clustering.train(np.ascontiguousarray(taught), faiss.IndexFlatIP(dim))
-    found: npt.NDArray[np.float32] = faiss.vector_to_array(clustering.centroids)
-    return found.reshape(count, dim)
+    clustering.train(np.ascontiguousarray(training), faiss.IndexFlatIP(dim))
+    centroids: npt.NDArray[np.float32] = faiss.vector_to_array(clustering.centroids)
+    return centroids.reshape(count, dim)
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    before = faiss.omp_get_max_threads()
+    previous = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
     try:
         yield
     finally:
-        faiss.omp_set_num_threads(before)
+        faiss.omp_set_num_threads(previous)
 
 
 def _coarse(centroids: npt.NDArray[np.float32]) -> Any:
@@ -184,7 +184,7 @@ def _empty_ivf(centroids: npt.NDArray[np.float32]) -> Any:
 
 
 def _empty_pq(centroids: npt.NDArray[np.float32], codes: Any) -> Any:
-    """An empty ivf-pq index; `IndexIVFPQFastScan` packs what an `IndexIVFPQ` holds."""
+    """Return an empty ivf-pq index: an `IndexIVFPQFastScan`, which packs the codes of an `IndexIVFPQ`."""
     return faiss.IndexIVFPQFastScan(_unpacked(centroids, codes))
 
 
@@ -198,7 +198,7 @@ def _unpacked(centroids: npt.NDArray[np.float32], codes: Any) -> Any:
 
 
 def add(index: Any, vectors: Float16, first: int = 0) -> None:
-    """Add the rows from `first` on, without training."""
+    """Add the rows from `first` on, without retraining."""
     if isinstance(index, faiss.IndexHNSWSQ):
         storage = faiss.downcast_index(index.storage)
         for start in range(first, len(vectors), _BLOCK):
@@ -210,8 +210,8 @@ def add(index: Any, vectors: Float16, first: int = 0) -> None:
         index.add_with_ids(block, np.arange(start, start + len(block), dtype=np.int64))
 
 
-def growing(graph: Any, vectors: Float16) -> Any:
-    """Return a copy of an opened graph with vectors of its own, to which rows can be added."""
+def growable_copy(graph: Any, vectors: Float16) -> Any:
+    """Return a copy of a graph that owns its vectors, so that rows can be added to it."""
     reader = faiss.VectorIOReader()
     faiss.copy_array_to_vector(to_bytes(graph), reader.data)
     copy = faiss.read_index(reader, faiss.IO_FLAG_SKIP_STORAGE)
@@ -225,18 +225,18 @@ def growing(graph: Any, vectors: Float16) -> Any:
 
 def _with_storage(graph: Any, storage: Any) -> Any:
     graph.storage, graph.own_fields = storage, False
-    graph.referenced_objects = [storage]  # SWIG keeps none of its own
+    graph.referenced_objects = [storage]  # SWIG keeps no reference itself
     return graph
 
 
 def centroids_of(index: Any) -> npt.NDArray[np.float32]:
-    """The centroids of an IVF kind, (lists, dim)."""
-    found: npt.NDArray[np.float32] = faiss.downcast_index(index.quantizer).reconstruct_n(0, index.nlist)
-    return found
+    """Return the centroids of an IVF kind, (lists, dim)."""
+    centroids: npt.NDArray[np.float32] = faiss.downcast_index(index.quantizer).reconstruct_n(0, index.nlist)
+    return centroids
 
 
-def take_apart(index: Any) -> list[Codes]:
-    """Return the inverted lists of an IVF kind: rows and codes, copied."""
+def split_lists(index: Any) -> list[Codes]:
+    """Return copies of the inverted lists of an IVF kind: rows and codes."""
     lists = faiss.downcast_InvertedLists(index.invlists)
     return [_one_list(index, lists, number) for number in range(index.nlist)]
 
@@ -260,20 +260,20 @@ def _one_list(index: Any, lists: Any, number: int) -> Codes:
     return rows, codes[:size]
 
 
-def put_together(index: Any, centroids: npt.NDArray[np.float32], lists: Sequence[Codes]) -> Any:
-    """Make an index of the same training from centroids and lists; nothing of the old lists is in it."""
+def from_lists(index: Any, centroids: npt.NDArray[np.float32], lists: Sequence[Codes]) -> Any:
+    """Create an index with the same codebooks from centroids and lists; it contains nothing of the old lists."""
     packed = isinstance(index, faiss.IndexIVFPQFastScan)
-    made = _unpacked(centroids, index.pq) if packed else _empty_ivf(centroids)
+    new = _unpacked(centroids, index.pq) if packed else _empty_ivf(centroids)
     for number, (rows, codes) in enumerate(lists):
         if len(rows):
             rows, codes = np.ascontiguousarray(rows), np.ascontiguousarray(codes)
-            made.invlists.add_entries(number, len(rows), faiss.swig_ptr(rows), faiss.swig_ptr(codes))
-            made.ntotal += len(rows)
-    return faiss.IndexIVFPQFastScan(made) if packed else made
+            new.invlists.add_entries(number, len(rows), faiss.swig_ptr(rows), faiss.swig_ptr(codes))
+            new.ntotal += len(rows)
+    return faiss.IndexIVFPQFastScan(new) if packed else new
 
 
 def to_bytes(index: Any) -> npt.NDArray[np.uint8]:
-    """Serialise; of HNSW the graph alone."""
+    """Serialise an index; for HNSW, only the graph."""
     writer = faiss.VectorIOWriter()
     faiss.write_index(index, writer, faiss.IO_FLAG_SKIP_STORAGE)
     data: npt.NDArray[np.uint8] = faiss.vector_to_array(writer.data)
@@ -281,7 +281,7 @@ def to_bytes(index: Any) -> npt.NDArray[np.uint8]:
 
 
 def trained_sha256(index: Any) -> str:
-    """Digest of what was trained: centroids and codebooks; of HNSW, the graph."""
+    """Return the SHA-256 of the trained parts: centroids and codebooks; for HNSW, the graph."""
     digest = hashlib.sha256()
     if isinstance(index, faiss.IndexHNSWSQ):
         digest.update(faiss.vector_to_array(index.hnsw.neighbors).data)
@@ -293,20 +293,20 @@ def trained_sha256(index: Any) -> str:
 
 
 def read(kind: str, data: npt.NDArray[np.uint8], vectors: Float16) -> Any:
-    """Read an index in place and check that it is what its kind says, over these very vectors.
+    """Open a serialised index in place, and check that it is a valid index of its kind over the given vectors.
 
     Parameters
     ----------
     kind : str
     data : ndarray of uint8, contiguous
-        /ann/data. The index points into it, and keeps it alive.
+        /ann/data. The index points into it and keeps it alive.
     vectors : ndarray, shape (n, dim), float16
-        HNSW searches them.
+        The vectors that HNSW searches.
 
     Raises
     ------
     ImindexError
-        It is not; a search could have read outside the memory.
+        If it is invalid, in which case a search could read outside its memory.
     """
     check_bytes(kind, data, *vectors.shape)
     flags = faiss.IO_FLAG_READ_ONLY | faiss.IO_FLAG_SKIP_STORAGE
@@ -315,7 +315,7 @@ def read(kind: str, data: npt.NDArray[np.uint8], vectors: Float16) -> Any:
         index = faiss.read_index(reader, flags)
     except (RuntimeError, MemoryError) as error:
         raise damaged(f"FAISS cannot read it: {str(error).splitlines()[0]}") from error
-    if reader.rp_ != data.size:  # FAISS lets a view reach a few bytes beyond the end
+    if reader.rp_ != data.size:  # FAISS allows a view to extend a few bytes beyond the end
         raise damaged(f"{data.size} bytes, where {reader.rp_} were expected")
     n, dim = vectors.shape
     if (index.ntotal, index.d, index.metric_type) != (n, dim, faiss.METRIC_INNER_PRODUCT):
@@ -327,7 +327,7 @@ def read(kind: str, data: npt.NDArray[np.uint8], vectors: Float16) -> Any:
     if wrong:
         raise damaged(wrong)
     if kind == HNSW:
-        _with_storage(index, _in_place(vectors))
+        _with_storage(index, in_place(vectors))
     index.referenced_objects = [*getattr(index, "referenced_objects", []), data, vectors]
     return index
 
@@ -338,7 +338,7 @@ def _wrong_ivf(index: Any, n: int, dim: int) -> str:
         return f"a {type(index).__name__}"
     coarse, lists = faiss.downcast_index(index.quantizer), faiss.downcast_InvertedLists(index.invlists)
     if type(coarse) is not faiss.IndexFlatIP or (coarse.ntotal, coarse.d) != (index.nlist, dim):
-        return "centroids and lists do not agree"
+        return "centroids and lists are inconsistent"
     if packed:
         m = index.pq.M
         sound = dim % m == 0 and index.pq.nbits == 4 and index.pq.centroids.size() == 16 * dim
@@ -348,7 +348,7 @@ def _wrong_ivf(index: Any, n: int, dim: int) -> str:
         sound = type(lists) is faiss.ArrayInvertedLists and index.code_size == lists.code_size == 2 * dim
         sound &= index.sq.qtype == faiss.ScalarQuantizer.QT_fp16
     if not sound or lists.nlist != index.nlist:
-        return "the codes are not those of the kind"
+        return "the codes do not match the kind"
     rows = [
         faiss.rev_swig_ptr(lists.get_ids(number), lists.list_size(number))
         for number in range(index.nlist)
@@ -365,7 +365,7 @@ def _wrong_ivf(index: Any, n: int, dim: int) -> str:
 def _wrong_graph(index: Any, n: int, _: int) -> str:
     if type(index) is not faiss.IndexHNSWSQ:
         return f"a {type(index).__name__}"
-    # That its links stay inside the graph FAISS has checked (validate_HNSW).
+    # FAISS has already checked that all links stay inside the graph (validate_HNSW).
     if len(faiss.vector_to_array(index.hnsw.levels)) != n:
-        return "the graph is of other rows than the file"
+        return "the graph has other rows than the file"
     return ""

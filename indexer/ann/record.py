@@ -1,4 +1,4 @@
-"""What /ann says of an approximate index: its kind, how it was made, and the recall that it reaches."""
+"""The attributes of /ann for an approximate index: its kind, how it was made, and its measured recall."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from imindex.indexer.core.errors import ImindexError
 IVF_PQ, IVF, HNSW = "ivf-pq", "ivf", "hnsw"
 APPROXIMATE = (IVF_PQ, IVF, HNSW)
 NEIGHBOURS = 10
-"""Recall is that of the ten nearest."""
+"""Recall is measured for the ten nearest neighbours."""
 EXACT_ROWS = 100_000
-"""Up to here an exact search takes milliseconds, and nothing else is worth its while."""
+"""Up to this many rows an exact search takes milliseconds, and an approximate index is not worthwhile."""
 SHARE = 0.1
-"""Of the rows: the smallest choice of them that is searched other than exactly."""
+"""Searches among a smaller fraction of the rows are exact."""
 AMONG = "-among-tenth"
-"""Ends the name of a search parameter for that choice."""
+"""Suffix of the search parameters for searches among that fraction."""
 LEAST_ROWS = 1_000
-"""Of fewer rows no approximate index is made, whoever asks for it."""
+"""Minimum number of rows of an approximate index."""
 
 
 @dataclass(frozen=True)
@@ -33,27 +33,27 @@ class Record:
     kind : str
         One of `APPROXIMATE`.
     target, recall : float
-        Recall@10 that was asked for, and the one that was measured.
+        Requested and measured recall@10.
     recall_among : float
-        The same among a tenth of the rows, drawn at random.
+        Measured recall@10 among a random tenth of the rows.
     n_queries : int
-        Rows that the recalls were measured on, none of which chose the search parameters.
+        Number of rows that the recalls were measured on; they were not used to choose the search parameters.
     held_out : bool
-        Whether these rows took no part in training either.
+        Whether these rows were also excluded from training.
     parameters : mapping of str to int
-        `nprobe` and `refine` of the IVF kinds, `ef-search` of HNSW; `nprobe` and `ef-search` also with `AMONG`
-        behind: what takes their place among a tenth of the rows.
+        `nprobe` and `refine` of the IVF kinds, `ef-search` of HNSW. `nprobe` and `ef-search` also occur with the suffix
+        `AMONG`, for searches among a tenth of the rows.
     work : int
-        What a search with the parameters chosen in training costs (`imindex.indexer.ann.tuning.work`).
+        Cost of a search with the parameters chosen in training (`imindex.indexer.ann.tuning.work`).
     rows_trained : int
-        Rows of the index when it was trained.
+        Rows of the index at training time.
     rows_changed : int
         Rows added and removed since `recall` was measured.
     seed : int
     memory : int
-        The budget, in bytes; 0 for the size of the vectors.
+        The size limit in bytes; 0 for the size of the vectors.
     trained_sha256 : str
-        Digest of what was trained: centroids and codebooks; of HNSW, the graph.
+        Digest of the trained parts: centroids and codebooks; for HNSW, the graph.
     faiss_version : str
     """
 
@@ -73,7 +73,7 @@ class Record:
     faiss_version: str
 
     def attributes(self) -> dict[str, Any]:
-        """As they are written to /ann."""
+        """Return the attributes as written to /ann."""
         return {
             "kind": self.kind,
             "metric": "inner-product",
@@ -94,12 +94,12 @@ class Record:
 
     @staticmethod
     def read(attributes: Mapping[str, Any]) -> Record:
-        """Read them back.
+        """Read the attributes of /ann.
 
         Raises
         ------
         ImindexError
-            One is missing or makes no sense.
+            If an attribute is missing or invalid.
         """
         try:
             parameters = json.loads(attributes["parameters"])
@@ -124,37 +124,37 @@ class Record:
         effort = effort_of(record.kind)
         wanted = {effort, effort + AMONG} | ({"refine"} if record.kind != HNSW else set())
         if record.kind not in APPROXIMATE or attributes.get("metric") != "inner-product":
-            raise damaged(f"kind {record.kind}, metric {attributes.get('metric')} are not known")
+            raise damaged(f"kind {record.kind} or metric {attributes.get('metric')} is unknown")
         if set(record.parameters) != wanted or not all(1 <= v <= 2**20 for v in record.parameters.values()):
-            raise damaged(f"search parameters {record.parameters}")
+            raise damaged(f"invalid search parameters {record.parameters}")
         if not (
             0 <= record.recall <= 1
             and 0 <= record.recall_among <= 1
             and 0 < record.target <= 1
             and record.work > 0
         ):
-            raise damaged(f"recall {record.recall} of {record.target}, work {record.work}")
+            raise damaged(f"invalid recall {record.recall}, target {record.target} or work {record.work}")
         return record
 
     def words(self) -> str:
-        """Kind and recall in words, such as `ivf-pq, recall@10 0.962 on 1000 held-out queries`."""
+        """Describe kind and recall, such as `ivf-pq, recall@10 0.962 on 1000 held-out queries`."""
         queries = "held-out queries" if self.held_out else "queries"
         return f"{self.kind}, recall@{NEIGHBOURS} {self.recall:.3f} on {self.n_queries} {queries}"
 
 
 def effort_of(kind: str) -> str:
-    """The search parameter by which a kind trades time for recall."""
+    """Return the name of the search parameter that trades time for recall."""
     return "ef-search" if kind == HNSW else "nprobe"
 
 
 def damaged(what: str) -> ImindexError:
-    """The error of an approximate index that is not what it says it is."""
+    """Return the error for a damaged approximate index."""
     return ImindexError(
-        f"The approximate index in the file is damaged: {what}. The vectors are beside it: search them with "
-        "--exact, or write it anew with `imindex optimize`."
+        f"The approximate index in the file is damaged: {what}. The vectors are not affected: search them with "
+        "--exact, or create the approximate index again with `imindex optimize`."
     )
 
 
 def is_approximate(attributes: Mapping[str, Any]) -> bool:
-    """Whether /ann holds a kind other than the exact one that this imindex knows how to search."""
+    """Return whether /ann holds an approximate kind that this version of imindex can search."""
     return attributes.get("kind") in APPROXIMATE

@@ -1,7 +1,7 @@
-"""The recall of an approximate index on held-out queries, and the least work that reaches the one asked for.
+"""Measure the recall of an approximate index on held-out queries, and find the cheapest parameters that reach a target.
 
-Truth is an exact search without the query itself. One half of the queries chooses the search parameters, the other half
-tells the recall, so that what is stored is not the best of many tries.
+The ground truth is an exact search that excludes the query itself. One half of the queries selects the search
+parameters, and the other half measures the recall, so that the stored recall is not biased by the selection.
 """
 
 from __future__ import annotations
@@ -13,52 +13,52 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from imindex.indexer.ann import faiss_kinds as ann_kinds
+from imindex.indexer.ann import faiss_kinds
 from imindex.indexer.ann.approximate import ApproximateSearcher
 from imindex.indexer.ann.exact import ExactSearcher
 from imindex.indexer.ann.record import AMONG, HNSW, IVF, IVF_PQ, NEIGHBOURS, SHARE, effort_of
 
 Float16 = npt.NDArray[np.float16]
-Chosen = npt.NDArray[np.bool_]
+Mask = npt.NDArray[np.bool_]
 Parameters = dict[str, int]
 
 _ROUNDING = 2e-6
-"""How far two fp32 sums of the same products may be apart."""
-_SURE = 1.645
-"""Standard errors above the target: a recall that reaches it by luck does so once in twenty times."""
+"""Maximum difference between two fp32 sums of the same products."""
+_STANDARD_ERRORS = 1.645
+"""The mean recall must exceed the target by this many standard errors (one-sided test at 5 %)."""
 _REFINE = (2, 4, 8, 16, 32, 64)
 _RANDOM_ROW = 40
-"""A re-ranked row is read from anywhere in the file: as dear as the scan of so many codes of 32 bytes."""
+"""Cost of reading one re-ranked row from a random position of the file, in scanned codes of 32 bytes."""
 _HOP = 60
-"""Rows that HNSW looks at for each entry of its list."""
+"""Number of rows that HNSW visits per entry of its candidate list."""
 
 
 @dataclass(frozen=True, eq=False)
 class Queries:
-    """Rows to measure with, and what their nearest are.
+    """Rows used as queries, with their ground truth.
 
     Attributes
     ----------
     rows : ndarray, shape (q,), int64
     vectors : ndarray, shape (q, dim), float32
     least : ndarray, shape (q,), float32
-        Cosine of the tenth-nearest other row: a row at least as near is one of the ten.
+        Cosine of the tenth-nearest other row. A row is one of the ten nearest if its cosine is at least this.
     among : ndarray, shape (n,), bool, optional
-        The rows that are searched; all, if None.
+        The rows that are searched; all of them if None.
     """
 
     rows: npt.NDArray[np.int64]
     vectors: npt.NDArray[np.float32]
     least: npt.NDArray[np.float32]
-    among: Chosen | None = None
+    among: Mask | None = None
 
     def half(self, which: int) -> Queries:
-        """Every second one, from the first (0) or the second (1) on."""
+        """Return every second query, starting with the first (0) or the second (1)."""
         return Queries(self.rows[which::2], self.vectors[which::2], self.least[which::2], self.among)
 
 
-def queries(vectors: Float16, rows: npt.NDArray[np.int64], among: Chosen | None = None) -> Queries:
-    """Search rows exactly, each without itself.
+def queries(vectors: Float16, rows: npt.NDArray[np.int64], among: Mask | None = None) -> Queries:
+    """Search for the nearest rows of given rows exactly, excluding each row itself.
 
     Parameters
     ----------
@@ -67,51 +67,53 @@ def queries(vectors: Float16, rows: npt.NDArray[np.int64], among: Chosen | None 
     among : ndarray, shape (n,), bool, optional
         Search these rows only.
     """
-    asked = np.asarray(vectors[rows], np.float32)
-    scores, found = ExactSearcher(vectors).search(asked, NEIGHBOURS + 1, among=among)
-    itself = found == rows[:, None]
-    itself[~itself.any(axis=1), -1] = True  # so many rows are the same that it is not among them
-    least = scores[~itself].reshape(-1, NEIGHBOURS).min(axis=1)
-    return Queries(np.asarray(rows, np.int64), asked, least, among)
+    query_vectors = np.asarray(vectors[rows], np.float32)
+    scores, neighbours = ExactSearcher(vectors).search(query_vectors, NEIGHBOURS + 1, among=among)
+    is_self = neighbours == rows[:, None]
+    is_self[~is_self.any(axis=1), -1] = (
+        True  # if too many rows are identical, the row itself may not be returned
+    )
+    least = scores[~is_self].reshape(-1, NEIGHBOURS).min(axis=1)
+    return Queries(np.asarray(rows, np.int64), query_vectors, least, among)
 
 
-def recalls(searcher: ApproximateSearcher, vectors: Float16, asked: Queries) -> npt.NDArray[np.float64]:
-    """The share of each query's ten nearest that a search finds, (q,)."""
-    rows = searcher.search(asked.vectors, NEIGHBOURS + 1, among=asked.among)[1]
-    others = rows != asked.rows[:, None]
+def recalls(searcher: ApproximateSearcher, vectors: Float16, held_out: Queries) -> npt.NDArray[np.float64]:
+    """Return the fraction of each query's ten nearest rows that a search finds, (q,)."""
+    rows = searcher.search(held_out.vectors, NEIGHBOURS + 1, among=held_out.among)[1]
+    others = rows != held_out.rows[:, None]
     counted = others & (np.cumsum(others, axis=1) <= NEIGHBOURS)
-    cosines = np.einsum("qd,qkd->qk", asked.vectors, np.asarray(vectors[rows], np.float32))
-    near = cosines >= asked.least[:, None] - _ROUNDING
+    cosines = np.einsum("qd,qkd->qk", held_out.vectors, np.asarray(vectors[rows], np.float32))
+    near = cosines >= held_out.least[:, None] - _ROUNDING
     hits: npt.NDArray[np.float64] = np.count_nonzero(counted & near, axis=1) / NEIGHBOURS
     return hits
 
 
 def work(
-    kind: str, parameters: Parameters, n: int, dim: int, lists: int, floats: int = ann_kinds.FLOATS[0]
+    kind: str, parameters: Parameters, n: int, dim: int, lists: int, floats: int = faiss_kinds.FLOATS[0]
 ) -> int:
-    """What a search costs, in codes of 32 bytes scanned; an exact one costs `exact_work`."""
+    """Estimate the cost of a search, in scanned codes of 32 bytes; that of an exact search is `exact_work`."""
     if kind == HNSW:
         return parameters["ef-search"] * _HOP * _RANDOM_ROW
-    size = 2 * dim if kind == IVF else ann_kinds.n_codes(dim, floats) / 2
+    size = 2 * dim if kind == IVF else faiss_kinds.n_codes(dim, floats) / 2
     scanned = parameters["nprobe"] * n / lists * max(size / 32, 0.1) + lists * dim * 4 / 32 / 8
-    again = parameters["refine"] * NEIGHBOURS * _RANDOM_ROW if kind == IVF_PQ else 0
-    return int(scanned + again)
+    refined = parameters["refine"] * NEIGHBOURS * _RANDOM_ROW if kind == IVF_PQ else 0
+    return int(scanned + refined)
 
 
 def exact_work(n: int, dim: int) -> int:
-    """What an exact search costs, in codes of 32 bytes."""
+    """Estimate the cost of an exact search, in scanned codes of 32 bytes."""
     return n * dim * 2 // 32
 
 
-def reaches(found: npt.NDArray[np.float64], target: float) -> bool:
-    """Whether recalls of single queries show that the mean is at least the target, beyond luck."""
-    error = float(found.std()) / max(len(found) - 1, 1) ** 0.5
-    return bool(found.mean() - _SURE * error >= target - 1e-9)
+def reaches(recall: npt.NDArray[np.float64], target: float) -> bool:
+    """Return whether the mean of the recalls of single queries is significantly at or above the target."""
+    error = float(recall.std()) / max(len(recall) - 1, 1) ** 0.5
+    return bool(recall.mean() - _STANDARD_ERRORS * error >= target - 1e-9)
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """Search parameters, their work, and the recalls on queries that did not choose them."""
+    """Search parameters, their cost, and the recalls on queries that were not used to choose them."""
 
     parameters: Parameters
     work: int
@@ -124,66 +126,70 @@ def tune(
     index: Any,
     kind: str,
     vectors: Float16,
-    asked: Queries,
+    held_out: Queries,
     target: float,
     *,
-    floats: int = ann_kinds.FLOATS[0],
+    floats: int = faiss_kinds.FLOATS[0],
 ) -> Tuned | None:
-    """Find the parameters of least work whose recall reaches the target; None if none does.
+    """Find the cheapest parameters whose recall reaches the target; None if there are none.
 
     Parameters
     ----------
     index : FAISS index over `vectors`
     kind : str
     vectors : ndarray, shape (n, dim), float16
-    asked : Queries
-        Every second one chooses, the others tell the recall. Should it turn out below the target with these, the next
-        parameters are taken: more work, never less.
+    held_out : Queries
+        Every second query is used to choose the parameters, the others to measure the recall. If the measured recall
+        is below the target, the next more expensive parameters are tried.
     target : float
     floats : int
-        As in `ann_kinds.train`.
+        As in `faiss_kinds.train`.
     """
     n, dim = vectors.shape
     tenth = np.zeros(n, np.bool_)
     tenth[np.random.default_rng(n).choice(n, int(np.ceil(n * SHARE)), replace=False)] = True
-    choosing, telling = asked.half(0), asked.half(1)
-    choosing_among, telling_among = (queries(vectors, some.rows, tenth) for some in (choosing, telling))
+    selection, validation = held_out.half(0), held_out.half(1)
+    selection_among, validation_among = (
+        queries(vectors, half.rows, tenth) for half in (selection, validation)
+    )
     effort = effort_of(kind)
     lists = 0 if kind == HNSW else int(index.nlist)
     searcher = ApproximateSearcher.over(index, kind, vectors, {})
 
-    def measured(parameters: Parameters, some: Queries) -> npt.NDArray[np.float64]:
+    def measure(parameters: Parameters, sample: Queries) -> npt.NDArray[np.float64]:
         searcher.parameters = {effort + AMONG: parameters[effort]} | parameters
-        return recalls(searcher, vectors, some)
+        return recalls(searcher, vectors, sample)
 
-    def enough(parameters: Parameters, some: Queries = choosing) -> bool:
-        return reaches(measured(parameters, some), target)
+    def is_enough(parameters: Parameters, sample: Queries = selection) -> bool:
+        return reaches(measure(parameters, sample), target)
 
-    def among_tenth(plan: Parameters) -> Parameters | None:
-        """The plan, and the least effort that reaches the target among a tenth of the rows."""
-        wholes = [plan | {effort + AMONG: value} for value in efforts if value >= plan[effort]]
-        first = bisect.bisect_left(wholes, True, key=lambda whole: enough(whole, choosing_among))
-        return wholes[first] if first < len(wholes) else None
+    def add_among(candidate: Parameters) -> Parameters | None:
+        """Add the smallest effort that reaches the target among a tenth of the rows."""
+        extended = [candidate | {effort + AMONG: value} for value in efforts if value >= candidate[effort]]
+        first = bisect.bisect_left(
+            extended, True, key=lambda parameters: is_enough(parameters, selection_among)
+        )
+        return extended[first] if first < len(extended) else None
 
-    plans = _plans(kind, lists)
-    efforts = sorted({plan[effort] for plan in plans})
-    if kind != HNSW:  # lists that do not hold the neighbours: no re-ranking helps
-        probes = sorted({plan["nprobe"] for plan in plans})
-        most = max(plan["refine"] for plan in plans)
-        first = bisect.bisect_left(probes, True, key=lambda p: enough({"nprobe": p, "refine": most}))
-        plans = [plan for plan in plans if plan["nprobe"] in probes[first:]]
-    cost = {id(plan): work(kind, plan, n, dim, lists, floats) for plan in plans}
-    for plan in sorted(plans, key=lambda plan: cost[id(plan)]):
-        if enough(plan):
-            told = float(measured(plan, telling).mean())
-            if told >= target and (whole := among_tenth(plan)) is not None:
-                told_among = float(measured(whole, telling_among).mean())
-                return Tuned(whole, cost[id(plan)], told, told_among, len(telling.rows))
+    candidates = _candidates(kind, lists)
+    efforts = sorted({candidate[effort] for candidate in candidates})
+    if kind != HNSW:  # if the probed lists do not contain the neighbours, re-ranking cannot help
+        probes = sorted({candidate["nprobe"] for candidate in candidates})
+        max_refine = max(candidate["refine"] for candidate in candidates)
+        first = bisect.bisect_left(probes, True, key=lambda p: is_enough({"nprobe": p, "refine": max_refine}))
+        candidates = [candidate for candidate in candidates if candidate["nprobe"] in probes[first:]]
+    cost = {id(candidate): work(kind, candidate, n, dim, lists, floats) for candidate in candidates}
+    for candidate in sorted(candidates, key=lambda candidate: cost[id(candidate)]):
+        if is_enough(candidate):
+            recall = float(measure(candidate, validation).mean())
+            if recall >= target and (parameters := add_among(candidate)) is not None:
+                recall_among = float(measure(parameters, validation_among).mean())
+                return Tuned(parameters, cost[id(candidate)], recall, recall_among, len(validation.rows))
     return None
 
 
-def _plans(kind: str, lists: int) -> list[Parameters]:
-    """Candidates; among all the rows the effort for a tenth of them has no say."""
+def _candidates(kind: str, lists: int) -> list[Parameters]:
+    """Return the candidate parameters for searches among all rows."""
     if kind == HNSW:
         return [{"ef-search": 2**power} for power in range(4, 13)]
     probes = sorted({min(int(2 ** (half / 2)), lists) for half in range(2 * lists.bit_length() + 1)})

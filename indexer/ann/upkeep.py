@@ -1,4 +1,4 @@
-"""An approximate index follows its rows: kept, added and removed ones, without training anew until drift says so."""
+"""Update an approximate index when rows are added or removed, and retrain it only when it has drifted."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import faiss as _faiss
 import numpy as np
 import numpy.typing as npt
 
-from imindex.indexer.ann import exact as ann
-from imindex.indexer.ann import faiss_kinds as ann_kinds
+from imindex.indexer.ann import exact, faiss_kinds
 from imindex.indexer.ann.record import HNSW, IVF_PQ, LEAST_ROWS, NEIGHBOURS, Record, is_approximate
 from imindex.indexer.ann.tuning import Queries, Tuned, queries, tune
 from imindex.indexer.core.errors import ImindexError
@@ -18,26 +17,28 @@ from imindex.indexer.store.index import Index
 from imindex.indexer.store.writer import AnnParts
 
 faiss: Any = _faiss
-"""Its stubs do not know half of what is used here."""
+"""Typed as Any, since FAISS's stubs lack much of what is used here."""
 Float16 = npt.NDArray[np.float16]
 
 MAX_QUERIES = 2_000
 _MEASURE_AGAIN = 0.01
-"""Share of rows that may change before the recall is measured again."""
+"""Fraction of rows that may change before the recall is measured again."""
 _GROWTH = 4
-"""Times as many rows as there were in training, or times the work: then it is trained anew."""
+"""The index is retrained when its rows or the work of a search exceed those at training by this factor."""
 
 
 @dataclass(frozen=True, eq=False)
-class Made:
-    """A trained and filled index, and what is known of it."""
+class ApproximateIndex:
+    """A trained and filled index: its attributes and its serialised data."""
 
     record: Record
     data: npt.NDArray[np.uint8]
 
 
-def make(kind: str, vectors: Float16, target: float, *, seed: int, memory: int = 0) -> Made | None:
-    """Train, fill and tune an index; None if it cannot reach the target, or not within the budget.
+def make(
+    kind: str, vectors: Float16, target: float, *, seed: int, memory: int = 0
+) -> ApproximateIndex | None:
+    """Train, fill and tune an index; return None if it cannot reach the target within the budget.
 
     Parameters
     ----------
@@ -46,19 +47,20 @@ def make(kind: str, vectors: Float16, target: float, *, seed: int, memory: int =
     target : float
         Recall@10.
     seed : int
-        Draws the held-out queries and the rows to train with.
+        Seed for drawing the held-out queries and the training rows.
     memory : int
-        The budget in bytes; 0 for the vectors' own size.
+        The budget in bytes; 0 for the size of the vectors.
     """
     n = len(vectors)
-    floats = ann_kinds.floats_within(kind, n, vectors.shape[1], memory)
+    floats = faiss_kinds.floats_within(kind, n, vectors.shape[1], memory)
     if floats is None:
         return None
-    drawn = np.random.default_rng(seed).permutation(n)
-    held = min(MAX_QUERIES, n // 10)
-    index = ann_kinds.train(kind, vectors, np.sort(drawn[held:]), seed=seed, floats=floats)
-    ann_kinds.add(index, vectors)
-    tuned = tune(index, kind, vectors, queries(vectors, np.sort(drawn[:held])), target, floats=floats)
+    permutation = np.random.default_rng(seed).permutation(n)
+    n_held_out = min(MAX_QUERIES, n // 10)
+    index = faiss_kinds.train(kind, vectors, np.sort(permutation[n_held_out:]), seed=seed, floats=floats)
+    faiss_kinds.add(index, vectors)
+    held_out = queries(vectors, np.sort(permutation[:n_held_out]))
+    tuned = tune(index, kind, vectors, held_out, target, floats=floats)
     if tuned is None:
         return None
     record = Record(
@@ -74,27 +76,27 @@ def make(kind: str, vectors: Float16, target: float, *, seed: int, memory: int =
         rows_changed=0,
         seed=seed,
         memory=memory,
-        trained_sha256=ann_kinds.trained_sha256(index),
+        trained_sha256=faiss_kinds.trained_sha256(index),
         faiss_version=faiss.__version__,
     )
-    return Made(record, ann_kinds.to_bytes(index))
+    return ApproximateIndex(record, faiss_kinds.to_bytes(index))
 
 
 @dataclass
 class Carry:
-    """Makes /ann for the rows that a change leaves; `store.write` calls it with the vectors.
+    """Creates /ann for the rows after a change; `imindex.indexer.store.writer.write` calls it with the new vectors.
 
     Parameters
     ----------
     old : Index
-        Open, with an approximate index.
+        The open old index, which has an approximate index.
     old_rows : (k,) int
         The rows that are kept; the new file begins with them.
 
     Attributes
     ----------
     notes : list of str
-        What the user should know: trained anew, or exact again.
+        Notes for the user if the index was retrained or replaced by the exact kind.
     """
 
     old: Index
@@ -104,15 +106,15 @@ class Carry:
     def __call__(self, vectors: Float16) -> AnnParts:
         """Return attributes and data of /ann over the new vectors, (n, dim) float16."""
         try:
-            made = self._made(vectors)
+            updated = self._update(vectors)
         except ImindexError as error:
             self.notes.append(str(error))
-            made = None
-        if made is None:
-            return ann.describe(), ann.exact_header(*vectors.shape)
-        return made.record.attributes(), made.data
+            updated = None
+        if updated is None:
+            return exact.describe(), exact.exact_header(*vectors.shape)
+        return updated.record.attributes(), updated.data
 
-    def _made(self, vectors: Float16) -> Made | None:
+    def _update(self, vectors: Float16) -> ApproximateIndex | None:
         record, n, n_old = Record.read(self.old.ann()), len(vectors), self.old.n
         kept = np.zeros(n_old, np.bool_)
         kept[self.old_rows] = True
@@ -120,45 +122,47 @@ class Carry:
             self.notes.append(f"{n} rows are too few for an approximate index: searches are exact.")
             return None
         if kept.all() and n == n_old and (self.old_rows == np.arange(n)).all():
-            return Made(record, self.old.ann_data())
+            return ApproximateIndex(record, self.old.ann_data())
         if n > _GROWTH * record.rows_trained:
-            return self._anew(record, vectors, f"it was trained on {record.rows_trained} rows, of {n} now")
+            return self._retrain(
+                record, vectors, f"it was trained on {record.rows_trained} rows and there are {n} now"
+            )
         if record.kind == HNSW and not kept.all():
-            return self._anew(record, vectors, "rows were removed, which a graph cannot do")
+            return self._retrain(record, vectors, "rows cannot be removed from a graph")
         data = self.old.ann_data()
-        old_index = ann_kinds.read(record.kind, data, self.old.vectors)
-        index = _moved(record.kind, old_index, self.old_rows, n_old, vectors)
-        ann_kinds.add(index, vectors, len(self.old_rows))
+        old_index = faiss_kinds.read(record.kind, data, self.old.vectors)
+        index = _renumbered(record.kind, old_index, self.old_rows, n_old, vectors)
+        faiss_kinds.add(index, vectors, len(self.old_rows))
         changed = record.rows_changed + int((~kept).sum()) + n - len(self.old_rows)
         record = replace(
             record,
             rows_changed=changed,
-            trained_sha256=ann_kinds.trained_sha256(index),
+            trained_sha256=faiss_kinds.trained_sha256(index),
             faiss_version=faiss.__version__,
         )
         if changed <= _MEASURE_AGAIN * n:
-            return Made(record, ann_kinds.to_bytes(index))
+            return ApproximateIndex(record, faiss_kinds.to_bytes(index))
         floats = vectors.shape[1] // index.pq.M if record.kind == IVF_PQ else 1
         tuned = tune(
             index, record.kind, vectors, _drawn(vectors, record.seed + n), record.target, floats=floats
         )
         if tuned is None or tuned.work > _GROWTH * record.work:
             reason = f"recall@{NEIGHBOURS} {record.target:g} takes more than {_GROWTH} times the work"
-            return self._anew(record, vectors, reason)
-        return Made(_measured(record, tuned), ann_kinds.to_bytes(index))
+            return self._retrain(record, vectors, reason)
+        return ApproximateIndex(_measured(record, tuned), faiss_kinds.to_bytes(index))
 
-    def _anew(self, record: Record, vectors: Float16, reason: str) -> Made | None:
-        self.notes.append(f"The approximate index ({record.kind}) is trained anew: {reason}.")
-        made = make(record.kind, vectors, record.target, seed=record.seed, memory=record.memory)
-        if made is None:
+    def _retrain(self, record: Record, vectors: Float16, reason: str) -> ApproximateIndex | None:
+        self.notes.append(f"The approximate index ({record.kind}) is retrained: {reason}.")
+        retrained = make(record.kind, vectors, record.target, seed=record.seed, memory=record.memory)
+        if retrained is None:
             self.notes.append(
-                f"Recall@{NEIGHBOURS} {record.target:g} cannot be reached by it within its budget: searches are exact."
+                f"It cannot reach recall@{NEIGHBOURS} {record.target:g} within its size limit: searches are exact."
             )
-        return made
+        return retrained
 
 
 def carry(old: Index | None, old_rows: npt.NDArray[np.intp]) -> Carry | None:
-    """What makes /ann of the next file from this one's; None where the exact kind will do."""
+    """Return the `Carry` for a changed index; None if it has no approximate index."""
     if old is None or not is_approximate(old.ann()):
         return None
     return Carry(old, old_rows)
@@ -167,32 +171,33 @@ def carry(old: Index | None, old_rows: npt.NDArray[np.intp]) -> Carry | None:
 def ann_after(
     old: Index | None, old_rows: npt.NDArray[np.intp], n: int, dim: int
 ) -> tuple[dict[str, Any], list[str]]:
-    """What `store.write` is to write to /ann of a changed index: `ann`, `ann_data` and `carry`; and notes.
+    """Return the /ann arguments of `imindex.indexer.store.writer.write` for a changed index, and a list of notes.
 
-    The notes come while it writes: what the user should know of an approximate index.
+    The arguments are `ann`, `ann_data` and `carry`. Notes about an approximate index are added to the list during the
+    write.
 
     Parameters
     ----------
     old : Index, optional
-        The index as it was, open until the new one is written; None for a first one.
+        The old index, which must stay open until the new one is written; None for a new index.
     old_rows : (k,) int
-        Its rows that are kept; the new file begins with them.
+        The rows of `old` that are kept; the new file begins with them.
     n, dim : int
-        Rows of the new file, and numbers of a vector.
+        Number of rows and of dimensions of the new file.
     """
     carried = carry(old, old_rows)
-    how = {"ann": ann.describe(), "ann_data": ann.exact_header(n, dim), "carry": carried}
-    return how, carried.notes if carried else []
+    arguments = {"ann": exact.describe(), "ann_data": exact.exact_header(n, dim), "carry": carried}
+    return arguments, carried.notes if carried else []
 
 
 def _drawn(vectors: Float16, seed: int) -> Queries:
     n = len(vectors)
-    drawn = np.random.default_rng(seed).choice(n, min(MAX_QUERIES // 2, n // 10), replace=False)
-    return queries(vectors, np.sort(drawn))
+    rows = np.random.default_rng(seed).choice(n, min(MAX_QUERIES // 2, n // 10), replace=False)
+    return queries(vectors, np.sort(rows))
 
 
 def _measured(record: Record, tuned: Tuned) -> Record:
-    """After growth: the work of the training stays, so that slow drift adds up."""
+    """Update a record with a new measurement. The work at training is kept, so that slow drift accumulates."""
     return replace(
         record,
         recall=tuned.recall,
@@ -204,26 +209,26 @@ def _measured(record: Record, tuned: Tuned) -> Record:
     )
 
 
-def _moved(kind: str, index: Any, old_rows: npt.NDArray[np.intp], n_old: int, vectors: Float16) -> Any:
-    """The index over the kept rows under their new numbers; nothing is left of those that are not kept."""
+def _renumbered(kind: str, index: Any, old_rows: npt.NDArray[np.intp], n_old: int, vectors: Float16) -> Any:
+    """Return the index over the kept rows, with their new numbers and without any trace of the other rows."""
     if kind == HNSW:
-        return ann_kinds.growing(index, vectors[: len(old_rows)])
+        return faiss_kinds.growable_copy(index, vectors[: len(old_rows)])
     new_rows = np.full(n_old, -1, np.int64)
     new_rows[old_rows] = np.arange(len(old_rows))
-    centroids = ann_kinds.centroids_of(index)
+    centroids = faiss_kinds.centroids_of(index)
     lists = []
-    for number, (rows, codes) in enumerate(ann_kinds.take_apart(index)):
-        there = new_rows[rows] >= 0
-        lists.append((new_rows[rows][there], codes[there]))
-        if not there.all():
-            centroids[number] = _middle(vectors, lists[-1][0], centroids.shape[1])
-    return ann_kinds.put_together(index, centroids, lists)
+    for number, (rows, codes) in enumerate(faiss_kinds.split_lists(index)):
+        kept = new_rows[rows] >= 0
+        lists.append((new_rows[rows][kept], codes[kept]))
+        if not kept.all():
+            centroids[number] = _centroid(vectors, lists[-1][0], centroids.shape[1])
+    return faiss_kinds.from_lists(index, centroids, lists)
 
 
-def _middle(vectors: Float16, rows: npt.NDArray[np.int64], dim: int) -> npt.NDArray[np.float32]:
-    """The centroid of a list without those who left it; of an empty list none, and zeros.
+def _centroid(vectors: Float16, rows: npt.NDArray[np.int64], dim: int) -> npt.NDArray[np.float32]:
+    """Recompute the centroid of a list from its remaining rows; zeros for an empty list.
 
-    A centroid of few rows is close to each of them: it must not outlive a row that was removed.
+    The centroid of a few rows is close to each of them, so it must not survive the removal of a row.
     """
     if not len(rows):
         return np.zeros(dim, np.float32)

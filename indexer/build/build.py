@@ -1,8 +1,8 @@
-"""The build loop: read -> decode -> encode -> commit, then one new index in place of the old.
+"""The build loop: read -> decode -> encode -> commit, then replace the index.
 
-Pictures are known by the SHA-256 of their bytes: what is in the index or in the parts of a stopped build is
-not encoded again. Batches are cut by the order of the sources alone, so that a build that was stopped and
-went on gives the same vectors, bit for bit, as one that ran through.
+Pictures are identified by the SHA-256 of their bytes. Those in the index, or in the part files of an interrupted
+build, are not encoded again. Batches depend only on the order of the sources, so a resumed build gives the same
+vectors, bit for bit, as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ import numpy as np
 from imindex.indexer.build.checkpoint import Batch, Parts
 from imindex.indexer.build.merge import Merged, merge
 from imindex.indexer.build.reader import NO_DIGEST, Read, read_all
-from imindex.indexer.build.scan import Finds, Found
-from imindex.indexer.build.unchanged import Known, Seen
+from imindex.indexer.build.scan import Scan, Scanned
+from imindex.indexer.build.unchanged import Known, UnchangedFiles
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.provenance import entry
-from imindex.indexer.core.schema import require_same
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.encoders.lazy import LazyEncoder
+from imindex.indexer.encoders.registry import require_same
 from imindex.indexer.sources.item import Item
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.writer import write
@@ -37,33 +37,33 @@ COMMIT_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What a build did. Counts are pictures.
+    """Result of a build. All counts are numbers of pictures.
 
     Attributes
     ----------
     rows : int
-        In the index now.
+        Rows of the new index.
     encoded : int
-        Went through the encoder in this run.
+        Pictures encoded in this run.
     resumed : int
-        Were committed by an earlier run that was stopped.
+        Pictures committed by an earlier, interrupted run.
     unchanged, moved, replaced, added : int
-        Rows as they were; with a new path; whose bytes had changed; new ones.
+        Rows that are unchanged, have a new path, have new bytes, or are new.
     repeated : int
-        Were given more than once; the first mention counts.
+        Pictures listed more than once; the first occurrence is used.
     pruned : int
-        Rows taken out, with `prune`: their pictures were not given.
+        Rows removed by `prune`, because their pictures are not in the sources.
     rejected : int
-        Could not be read, of the pictures that were given.
+        Pictures of the sources that could not be read.
     already_rejected : int
-        Of these, how many had been rejected before and were not tried again.
+        The part of `rejected` that an earlier build rejected and this one did not retry.
     waiting : int
-        Encoded by a stopped build of other sources; still kept in the parts.
+        Pictures of other sources, encoded by an interrupted build, that remain in the part files.
     root_digest : str
     seconds : float
         Wall-clock time.
     notes : tuple of str
-        That an earlier run was killed; what became of an approximate index: trained anew, exact again.
+        Whether an earlier run was killed, and whether an approximate index was retrained or replaced by the exact kind.
     """
 
     rows: int
@@ -84,7 +84,7 @@ class BuildReport:
 
 
 class Stopped(ImindexError):
-    """The build was interrupted; what is committed waits in the parts."""
+    """The build was interrupted; committed results are kept in the part files."""
 
 
 def build(  # noqa: PLR0913
@@ -100,30 +100,30 @@ def build(  # noqa: PLR0913
     command: str = "",
     progress: Callable[[int, int], None] = lambda done, encoded: None,
 ) -> BuildReport:
-    """Encode pictures, each once, and put a new index in place.
+    """Encode pictures, each one once, and write the new index.
 
     Parameters
     ----------
     items : sequence of Item
         The pictures, in the order of their rows.
     path : path-like
-        The index: created, or added to.
+        The index file. It is created if it does not exist, otherwise added to.
     encoder : LazyEncoder
-        Of an existing index the same encoder.
+        The encoder. For an existing index it must be the index's own.
     strict : bool
-        Unreadable pictures are an error, and the index is not written.
+        Raise an error for unreadable pictures, without writing the index.
     retry_rejects : bool
-        Try pictures again that were rejected before.
+        Retry pictures that were rejected before.
     prune : bool
-        Take out the rows of pictures that are not among `items`: the index then holds these and no others.
+        Remove the rows of pictures that are not in `items`.
     rehash : bool
-        Read every file, also those whose size, time of change and inode are as they were.
+        Read every file, even if its size, modification time and inode are unchanged.
     limits : Limits
-        What a picture may ask for. Pictures that were rejected by a lower limit are tried again.
+        Limits per picture. Pictures that were rejected by a lower limit are retried.
     command : str
         The command line, for the log.
     progress : callable
-        Is told, after each picture, how many are done and how many were encoded so far.
+        Called after each picture with the number of pictures done and the number encoded so far.
 
     Returns
     -------
@@ -132,9 +132,9 @@ def build(  # noqa: PLR0913
     Raises
     ------
     Stopped
-        After Ctrl-C. The same call goes on where this one stopped.
+        After Ctrl-C. The same call resumes the build.
     ImindexError
-        Another encoder or another builder; with `strict`, unreadable pictures.
+        If the encoder differs from the index's, another builder is running, or, with `strict`, pictures are unreadable.
     """
     started = time.monotonic()
     path = real_file(Path(path))
@@ -143,16 +143,16 @@ def build(  # noqa: PLR0913
         old = stack.enter_context(Index(path)) if path.exists() else None
         if old is not None:
             require_same(old.encoder, encoder.info)
-        again = (lambda _: True) if retry_rejects else limits.outgrown
-        parts.rejected = {digest: why for digest, why in parts.rejected.items() if not again(why)}
-        known = Known(old, parts, again)
+        retry = (lambda _: True) if retry_rejects else limits.outgrown
+        parts.rejected = {digest: reason for digest, reason in parts.rejected.items() if not retry(reason)}
+        known = Known(old, parts, retry)
         loop = _Loop(encoder, parts, known, limits, progress)
-        try:  # what was seen is not held any longer than it is needed
-            found = loop.run(items, Seen(None if rehash else old, path.parent, known))
+        try:  # the stamps are passed as a temporary, so that their memory is freed after the loop
+            scan = loop.run(items, UnchangedFiles(None if rehash else old, path.parent, known))
         except KeyboardInterrupt:
-            raise Stopped(_how_to_go_on(path, len(parts.numbers))) from None
+            raise Stopped(_stopped_message(path, len(parts.numbers))) from None
         clear_leftovers(path)
-        merged = merge(old, found, encoder.info, parts, path.parent, prune=prune)
+        merged = merge(old, scan, encoder.info, parts, path.parent, prune=prune)
         if strict and merged.rejected:
             raise ImindexError(_strict_message(merged, parts))
         root, notes = _write(path, old, merged, parts, command)
@@ -177,10 +177,10 @@ def build(  # noqa: PLR0913
 
 
 class _Loop:
-    """Reads in threads, encodes in this one, commits at the end of a batch every few seconds.
+    """Read in threads, encode in the calling thread, and commit whole batches every few seconds.
 
-    An encoder that computes on all processors takes turns with the decoding: threads of both that fight for a
-    processor keep each other waiting, for a forward pass is as quick as its slowest thread.
+    An encoder that uses all processors takes turns with the decoding threads. Otherwise they would compete for the
+    processors, and a forward pass is only as fast as its slowest thread.
     """
 
     def __init__(
@@ -197,12 +197,13 @@ class _Loop:
         self._limits = limits
         self._progress = progress
         self._claimed: set[bytes] = set()
-        """Pictures that have had their turn, but for those that this run has committed: these come after `_before`."""
-        self._before = len(parts)
+        """Pictures already handled in this run, except those it has committed: these are numbered from
+        `_n_before`."""
+        self._n_before = len(parts)
         self._slots = 0
         self._ahead = 0
-        self._turn = threading.Event()
-        self._turn.set()
+        self._may_decode = threading.Event()
+        self._may_decode.set()
         self._new: list[Read] = []
         self._ready = Batch()
         self._committed_at = time.monotonic()
@@ -210,29 +211,31 @@ class _Loop:
         self.resumed = 0
         self.already_rejected = 0
 
-    def run(self, items: Sequence[Item], seen: Seen) -> Finds:
-        found = Finds()
+    def run(self, items: Sequence[Item], unchanged: UnchangedFiles) -> Scan:
+        scan = Scan()
         preprocess = self._encoder.info.preprocess
-        reads = read_all(items, self._known, preprocess, seen, lambda: self._ahead, self._limits, self._turn)
+        reads = read_all(
+            items, self._known, preprocess, unchanged, lambda: self._ahead, self._limits, self._may_decode
+        )
         try:
             with contextlib.closing(reads):
                 for done, read in enumerate(reads, 1):
-                    found.append(self._take(read))
+                    scan.append(self._take(read))
                     self._progress(done, self.encoded)
             self._encode()
-        finally:  # also after Ctrl-C or an error: whole batches only
+        finally:  # commits whole batches only, even after Ctrl-C or an error
             self._commit()
-        return found
+        return scan
 
-    def _take(self, read: Read) -> Found:
-        """Note a picture; give it a place in the current batch if it is new to the index."""
+    def _take(self, read: Read) -> Scanned:
+        """Record a picture, and add it to the current batch if it is new to the index."""
         digest = read.digest
         if read.reason and digest == NO_DIGEST:
-            return Found(read.item, digest, read.reason)
+            return Scanned(read.item, digest, read.reason)
         if digest in self._known.rejected:
             self.already_rejected += 1
-            return Found(read.item, digest, self._known.rejected[digest], read.stamp)
-        if not (read.seen or digest in self._known.in_index or self._has_had_its_turn(digest)):
+            return Scanned(read.item, digest, self._known.rejected[digest], read.stamp)
+        if not (read.unchanged_row or digest in self._known.in_index or self._is_handled(digest)):
             self._claimed.add(digest)
             if digest in self._parts.numbers:
                 self.resumed += 1
@@ -246,29 +249,29 @@ class _Loop:
             self._slots += 1
             if self._slots == self._encoder.batch_size:
                 self._encode()
-        return Found(read.item, digest, stamp=read.stamp)
+        return Scanned(read.item, digest, stamp=read.stamp)
 
-    def _has_had_its_turn(self, digest: bytes) -> bool:
-        return digest in self._claimed or self._parts.numbers.get(digest, -1) >= self._before
+    def _is_handled(self, digest: bytes) -> bool:
+        return digest in self._claimed or self._parts.numbers.get(digest, -1) >= self._n_before
 
     def _commit(self) -> None:
-        """Put what is ready into the parts."""
+        """Write the finished batches to a part file."""
         self._parts.append(self._ready)
         self._claimed.difference_update(self._ready.digests)
         self._ready = Batch()
 
     def _encode(self) -> None:
         if self._new:
-            import torch  # not at all, where nothing is new
+            import torch  # imported only if there is something to encode
 
             pixels = torch.stack([read.picture.pixels for read in self._new if read.picture])
             encoder = self._encoder.get()
             if encoder.takes_all_processors:
-                self._turn.clear()
+                self._may_decode.clear()
             try:
                 vectors = encoder.encode_images(pixels)
             finally:
-                self._turn.set()
+                self._may_decode.set()
             ready = self._ready.copy()
             for read, vector in zip(self._new, vectors, strict=True):
                 assert read.picture is not None
@@ -279,7 +282,7 @@ class _Loop:
                 else:
                     precision = self._encoder.info.precision
                     ready.rejected[read.digest] = f"the encoder gave no finite vector at {precision}"
-            self._ready = ready  # at once: Ctrl-C in the loop leaves no half of a batch
+            self._ready = ready  # in one assignment, so that Ctrl-C in the loop leaves no partial batch
             self.encoded += len(self._new)
         self._new, self._slots = [], 0
         if time.monotonic() - self._committed_at >= COMMIT_SECONDS:
@@ -290,7 +293,7 @@ class _Loop:
 def _write(
     path: Path, old: Index | None, merged: Merged, parts: Parts, command: str
 ) -> tuple[str, tuple[str, ...]]:
-    # Stamps alone are written only where that is less than what was read for want of them.
+    # If only stamps are new, write them only if that costs less than reading those files again.
     if old is not None and not merged.changed and merged.restamped <= path.stat().st_size:
         return old.root_digest, ()
     from imindex.indexer.ann.upkeep import ann_after  # imports faiss
@@ -300,34 +303,34 @@ def _write(
         f"build: {merged.added} added, {merged.replaced} replaced, {merged.moved} moved, "
         f"{merged.unchanged} unchanged, {merged.pruned} pruned, {len(merged.rejected)} rejected"
     )
-    how, notes = ann_after(old, merged.old_rows, contents.n, contents.encoder.dim)
+    ann, notes = ann_after(old, merged.old_rows, contents.n, contents.encoder.dim)
     root = write(
         path,
         contents,
         merged.vectors(old, parts),
         entry=entry(command, summary, old.root_digest if old else ""),
-        **how,
+        **ann,
     )
     return root, tuple(notes)
 
 
-def _how_to_go_on(path: Path, committed: int) -> str:
-    state = "is as it was" if path.exists() else "is not written yet"
+def _stopped_message(path: Path, committed: int) -> str:
+    state = "is unchanged" if path.exists() else "is not written yet"
     return (
         f"Stopped. {committed} encoded pictures are kept in {path}.parts; {path} {state}. "
-        "Run the same command again to go on from there."
+        "Run the same command again to resume."
     )
 
 
 def _strict_message(merged: Merged, parts: Parts) -> str:
-    listed = [f"  {found.item.path}: {found.reason}" for found in merged.rejected[:10]]
+    listed = [f"  {rejected.item.path}: {rejected.reason}" for rejected in merged.rejected[:10]]
     if len(merged.rejected) > 10:
         listed.append(f"  and {len(merged.rejected) - 10} more")
     return "\n".join(
         [
             f"{len(merged.rejected)} pictures cannot be read:",
             *listed,
-            "The index was not written (--strict). Mend or remove them, or build without --strict to record "
-            f"them. What was encoded is kept in {parts.folder}.",
+            "The index was not written (--strict). Repair or remove them, or build without --strict to record "
+            f"them. The encoded pictures are kept in {parts.folder}.",
         ]
     )

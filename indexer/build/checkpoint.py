@@ -1,7 +1,7 @@
-"""What a running build has committed: part files beside the index, each complete once it has its name.
+"""Part files next to the index that hold the committed results of a running build.
 
-A part holds vectors by the SHA-256 of their pictures, and the pictures found unreadable. A build that was
-stopped finds them again and encodes only the rest.
+A part file holds vectors by the SHA-256 of their pictures, and the digests of unreadable pictures. It is complete
+once it has its final name. A resumed build reads the part files and encodes only the remaining pictures.
 """
 
 from __future__ import annotations
@@ -27,10 +27,17 @@ from imindex.indexer.system.locks import Held, Lock
 
 @dataclass
 class Batch:
-    """Results to be committed together.
+    """Results that are committed together.
 
-    `vectors` is a list of (dim,) float16 arrays, one for each of `digests` (32 bytes) and `sizes`
-    (width, height); `rejected` maps the digests of unreadable pictures to the reason.
+    Attributes
+    ----------
+    digests : list of bytes
+        SHA-256 of each picture, 32 bytes.
+    vectors : list of (dim,) float16
+    sizes : list of (int, int)
+        Width and height of each picture, in pixels.
+    rejected : dict of bytes to str
+        Digests of unreadable pictures, with the reason.
     """
 
     digests: list[bytes] = field(default_factory=list)
@@ -46,21 +53,21 @@ class Batch:
 
 
 class Parts:
-    """The part files of one index, locked for one builder at a time. Use as a context manager.
+    """The part files of one index, locked by one builder at a time. Use as a context manager.
 
     Attributes
     ----------
     numbers : dict of bytes to int
-        The committed pictures by digest; a number counts through the parts in order.
+        The committed pictures by digest, numbered consecutively over all part files.
     rejected : dict of bytes to str
-        The pictures found unreadable, with the reason.
+        Digests of unreadable pictures, with the reason.
     notes : list of str
-        That a builder before this one was killed.
+        A note if an earlier builder was killed.
 
     Raises
     ------
     ImindexError
-        Another build of this index is running, or a stopped one used another encoder.
+        If another build of this index is running, or an interrupted build used another encoder.
     """
 
     def __init__(self, index: Path, encoder: EncoderInfo, command: str = ""):
@@ -73,7 +80,7 @@ class Parts:
         self._lock = Lock(self.folder / "lock", command)
         self.notes: list[str] = []
         self._starts = [0]
-        """The first number of each part, and the next free one."""
+        """The first number of each part file, then the next free number."""
 
     def __enter__(self) -> Parts:
         make_folder(self.folder.parent)
@@ -85,9 +92,7 @@ class Parts:
             ) from None
         self.notes = [self._lock.note] if self._lock.note else []
         try:
-            flush_folder(
-                self.folder.parent
-            )  # else a power cut may take the folder, with all that is put into it
+            flush_folder(self.folder.parent)  # otherwise a power cut may lose the folder and its content
             for leftover in self.folder.glob(".*.new"):
                 leftover.unlink(missing_ok=True)
             files = sorted(self.folder.glob("part-*.npz"))
@@ -100,7 +105,7 @@ class Parts:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        # Asked of the disk: Ctrl-C may fall between the rename of a part and the note of it.
+        # Check the disk, since Ctrl-C may come between the rename of a part file and its entry in `_files`.
         if not any(self.folder.glob("part-*.npz")):
             shutil.rmtree(self.folder, ignore_errors=True)
         self._lock.release()
@@ -113,13 +118,13 @@ class Parts:
                 temporary.write_text(mine, encoding="utf-8")
         elif not path.exists():
             raise ImindexError(
-                f"{path} is missing: nothing says which encoder the vectors in {self.folder} come from. "
+                f"{path} is missing, so the encoder of the vectors in {self.folder} is unknown. "
                 "Delete the folder; its pictures are then encoded again."
             )
         elif path.read_text(encoding="utf-8") != mine:
             raise ImindexError(
-                f"{self.folder} holds the work of a stopped build with another encoder than "
-                f"{self._encoder.name()}. Finish that build first, or delete the folder to give it up."
+                f"{self.folder} holds the results of an interrupted build with another encoder than "
+                f"{self._encoder.name()}. Finish that build first, or delete the folder to discard it."
             )
 
     def _read(self, path: Path) -> None:
@@ -144,17 +149,17 @@ class Parts:
         start = self._starts[-1]
         self.numbers.update((digest, start + row) for row, digest in enumerate(digests))
         self.rejected.update(rejected)
-        for digest in digests:  # tried again since, and read
+        for digest in digests:  # rejected earlier, read successfully since
             self.rejected.pop(digest, None)
         self._files.append(path)
         self._starts.append(start + len(digests))
 
     def __len__(self) -> int:
-        """How many pictures are committed: the number of the next one."""
+        """Return the number of committed pictures, which is also the number of the next one."""
         return self._starts[-1]
 
     def append(self, batch: Batch) -> None:
-        """Commit a batch: after this it survives a crash of the process or the machine."""
+        """Commit a batch: it then survives a crash of the process or the machine."""
         if not len(batch):
             return
         path = self.folder / f"part-{self._next():08d}.npz"
@@ -163,23 +168,23 @@ class Parts:
 
     def _store(self, path: Path, batch: Batch) -> None:
         rejected = canonical_json({digest.hex(): reason for digest, reason in batch.rejected.items()})
-        # In memory first: a zip file that is open when the disk is full complains once more when it is forgotten.
-        whole = io.BytesIO()
+        # In memory first: a zip file left open by a full disk raises again when it is garbage-collected.
+        buffer = io.BytesIO()
         np.savez(
-            whole,
+            buffer,
             digests=np.frombuffer(b"".join(batch.digests), np.uint8),
             vectors=np.array(batch.vectors, dtype="<f2").reshape(len(batch.digests), self._encoder.dim),
             sizes=np.array(batch.sizes, dtype="<i4").reshape(-1, 2),
             rejected=np.frombuffer(rejected.encode(), np.uint8),
         )
         with put_in_place(path) as temporary, temporary.open("wb") as file:
-            file.write(whole.getbuffer())
+            file.write(buffer.getbuffer())
 
     def _next(self) -> int:
         return 1 + max((int(path.stem.partition("-")[2]) for path in self._files), default=0)
 
     def collect(self, wanted: Sequence[bytes]) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.int32]]:
-        """Return vectors and sizes of committed pictures, in the order asked for.
+        """Return the vectors and sizes of committed pictures, in the order of `wanted`.
 
         Parameters
         ----------
@@ -197,27 +202,27 @@ class Parts:
         sizes = np.empty((len(wanted), 2), np.int32)
         parts = np.searchsorted(self._starts, numbers, side="right") - 1
         for part in np.unique(parts):
-            here = np.flatnonzero(parts == part)
-            rows = numbers[here] - self._starts[part]
+            positions = np.flatnonzero(parts == part)
+            rows = numbers[positions] - self._starts[part]
             with _opened(self._files[part]) as stored:
-                vectors[here] = stored["vectors"][rows]
-                sizes[here] = stored["sizes"][rows]
+                vectors[positions] = stored["vectors"][rows]
+                sizes[positions] = stored["sizes"][rows]
         return vectors, sizes
 
     def drop(self, digests: set[bytes]) -> None:
-        """Take pictures out of the parts for good. The parts are not to be used after it."""
+        """Remove pictures from the part files permanently. Do not use this object afterwards."""
         for path in self._files:
             with _opened(path) as stored:
                 part = {name: stored[name] for name in stored.files}
-            here = [bytes(digest) for digest in part["digests"].reshape(-1, 32)]
-            keep = [row for row, digest in enumerate(here) if digest not in digests]
+            stored_digests = [bytes(digest) for digest in part["digests"].reshape(-1, 32)]
+            keep = [row for row, digest in enumerate(stored_digests) if digest not in digests]
             listed: dict[str, str] = json.loads(part["rejected"].tobytes())
             rejected = {bytes.fromhex(digest): reason for digest, reason in listed.items()}
-            if len(keep) < len(here) or digests & set(rejected):
+            if len(keep) < len(stored_digests) or digests & set(rejected):
                 self._store(
                     path,
                     Batch(
-                        [here[row] for row in keep],
+                        [stored_digests[row] for row in keep],
                         list(part["vectors"][keep]),
                         [(int(w), int(h)) for w, h in part["sizes"][keep]],
                         {digest: reason for digest, reason in rejected.items() if digest not in digests},
@@ -225,7 +230,7 @@ class Parts:
                 )
 
     def forget(self, used: npt.NDArray[np.uint8]) -> int:
-        """Delete the parts whose pictures are all in `used`; return how many pictures wait in the others.
+        """Delete the part files whose pictures are all in `used`; return how many pictures remain in the others.
 
         Parameters
         ----------
@@ -235,22 +240,25 @@ class Parts:
         mine = np.frombuffer(b"".join(self.numbers), "S32")
         numbers = np.fromiter(self.numbers.values(), np.int64, len(self.numbers))
         waiting = numbers[~np.isin(mine, np.ascontiguousarray(used).reshape(-1).view("S32"))]
-        kept = set((np.searchsorted(self._starts, waiting, side="right") - 1).tolist())
+        remaining = set((np.searchsorted(self._starts, waiting, side="right") - 1).tolist())
         for number, path in enumerate(self._files):
-            if number not in kept:
+            if number not in remaining:
                 path.unlink()
-        # Before encoder.json goes: vectors that a power cut brings back must not pass for another encoder's.
+        # Before encoder.json is deleted: a power cut may restore vectors, which must not pass for another encoder's.
         flush_folder(self.folder)
-        self._files = [path for number, path in enumerate(self._files) if number in kept]
+        self._files = [path for number, path in enumerate(self._files) if number in remaining]
         return len(waiting)
 
 
 def _opened(path: Path) -> Any:
-    """A part, to be closed; none that is packed, for what that would take when unpacked is not known before."""
+    """Open a part file for the caller to close.
+
+    Compressed files are refused, since their size is not known before decompression.
+    """
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise ValueError("its columns are compressed, which no build does")
     if sum(member.file_size for member in members) > path.stat().st_size:
-        raise ValueError("its columns are longer than itself")
+        raise ValueError("its columns are longer than the file")
     return np.load(path, allow_pickle=False)

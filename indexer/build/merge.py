@@ -1,7 +1,7 @@
-"""The rows of the new index: those of the old one, and what was found in the sources.
+"""Work out the rows of the new index from those of the old one and the pictures of the sources.
 
-A row is a picture file of an artist in a collection, known by its path. Its bytes may move (a new path for
-the row), change (a new row in place of the old), or be shared with other rows (one vector, several rows).
+A row is one picture file of an artist in a collection, identified by its path. Its bytes may move (the row gets a new
+path), change (a new row replaces the old one), or be shared with other rows (several rows, one vector).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from imindex.indexer.build.checkpoint import Parts
 from imindex.indexer.build.reader import NO_DIGEST
 from imindex.indexer.build.row_keys import Key, Names, Paths
-from imindex.indexer.build.scan import Finds, Found
+from imindex.indexer.build.scan import Scan, Scanned
 from imindex.indexer.core.digest import STREAM_ROWS
 from imindex.indexer.core.paths import StoredPaths
 from imindex.indexer.core.provenance import now, program
@@ -45,25 +45,25 @@ from imindex.indexer.store.index import Index
 
 @dataclass
 class Merged:
-    """The new index, but for its vectors, and what became of the pictures that were found.
+    """The new index without its vectors, and counts of what happened to each picture.
 
     Attributes
     ----------
     contents : Contents
     old_rows : (k,) int
         The rows of the old index that are kept; the new index begins with them.
-    rejected : list of Found
+    rejected : list of Scanned
     unchanged, moved, replaced, added, repeated, pruned : int
-        `repeated` pictures were given more than once; `pruned` rows were not given, and go.
+        `repeated` counts pictures listed more than once, `pruned` rows removed because they are not in the sources.
     changed : bool
-        Whether the new index differs from the old one at all, but for stamps.
+        Whether the new index differs from the old one in anything except stamps.
     restamped : int
-        Bytes of the files that are as they were, but had to be read, and have a stamp now.
+        Total size in bytes of unchanged files that had to be read and now have a stamp.
     """
 
     contents: Contents
     old_rows: npt.NDArray[np.intp]
-    rejected: list[Found]
+    rejected: list[Scanned]
     unchanged: int = 0
     moved: int = 0
     replaced: int = 0
@@ -78,27 +78,27 @@ class Merged:
         if old is not None:
             yield from old.blocks(self.old_rows)
         new = self.contents.items["sha256"][len(self.old_rows) :]
-        wanted = {digest for digest in digests_of(new) if digest not in parts.numbers}
-        shared: dict[bytes, int] = {}
-        if wanted and old is not None:
+        from_old = {digest for digest in digests_of(new) if digest not in parts.numbers}
+        old_row: dict[bytes, int] = {}
+        if from_old and old is not None:
             for row, digest in enumerate(digests_of(old.column("sha256"))):
-                if digest in wanted:
-                    shared.setdefault(digest, row)
+                if digest in from_old:
+                    old_row.setdefault(digest, row)
         for start in range(0, len(new), STREAM_ROWS):
             digests = list(digests_of(new[start : start + STREAM_ROWS]))
             block = np.empty((len(digests), self.contents.encoder.dim), np.float16)
-            from_parts = [i for i, digest in enumerate(digests) if digest not in wanted]
+            from_parts = [i for i, digest in enumerate(digests) if digest not in from_old]
             block[from_parts] = parts.collect([digests[i] for i in from_parts])[0]
             for i, digest in enumerate(digests):
-                if digest in wanted:
+                if digest in from_old:
                     assert old is not None
-                    block[i] = old.vectors[shared[digest]]
+                    block[i] = old.vectors[old_row[digest]]
             yield block
 
 
 def merge(
     old: Index | None,
-    found: Finds,
+    scan: Scan,
     encoder: EncoderInfo,
     parts: Parts,
     folder: Path,
@@ -110,25 +110,25 @@ def merge(
     Parameters
     ----------
     old : Index, optional
-    found : Finds
-        In the order of the sources; rejections that `parts` knows are looked up there.
+    scan : Scan
+        The pictures in the order of the sources. Reasons of rejections made in this run are looked up in `parts`.
     encoder : EncoderInfo
     parts : Parts
     folder : Path
-        Of the index; paths are stored relative to it.
+        Folder of the index; paths are stored relative to it.
     prune : bool
-        Take out the rows and rejects that are not among `found`.
+        Remove the rows and rejects that are not in `scan`.
     """
-    return _Merge(old, found, encoder, parts, folder).run(prune)
+    return _Merge(old, scan, encoder, parts, folder).run(prune)
 
 
 class _Merge:
-    def __init__(self, old: Index | None, found: Finds, encoder: EncoderInfo, parts: Parts, folder: Path):
+    def __init__(self, old: Index | None, scan: Scan, encoder: EncoderInfo, parts: Parts, folder: Path):
         self._encoder = encoder
         self._parts = parts
         self._folder = folder
         self._path = StoredPaths(folder)
-        self._base = old.contents() if old else _nothing(encoder)
+        self._base = old.contents() if old else _empty(encoder)
         self._artists = Names(list(self._base.artists))
         self._collections = Names([(c.name, c.kind) for c in self._base.collections])
         items, rejects = self._base.items, self._base.rejects
@@ -138,19 +138,19 @@ class _Merge:
         self._keep_rejects = np.ones(len(rejects["path"]), bool)
         self._row_of = Paths.of(items)
         self._reject_of = Paths.of(rejects)
-        self._found = found
-        self._found_paths = [self._path(item.path) for item in found.items]
-        self._first_place = Paths()
-        """Of all that was found, where it was found first."""
+        self._scan = scan
+        self._paths = [self._path(item.path) for item in scan.items]
+        self._first_position = Paths()
+        """The position of the first occurrence of each key in the scan."""
         self._new: list[int] = []
-        """Places of what was found and has no row yet."""
-        self._new_rejects: list[tuple[Key, Found]] = []
+        """Positions in the scan of pictures without a row."""
+        self._new_rejects: list[tuple[Key, Scanned]] = []
         self._described = False
         self._merged = Merged(self._base, np.empty(0, np.intp), [])
 
     @cached_property
     def _rows_of_bytes(self) -> dict[bytes, list[int]]:
-        """Rows by the digest of their bytes; where nothing is new, nobody asks."""
+        """Rows by the digest of their bytes. Not computed if nothing is new."""
         rows: dict[bytes, list[int]] = {}
         for row, digest in enumerate(digests_of(self._base.items["sha256"])):
             rows.setdefault(digest, []).append(row)
@@ -158,18 +158,18 @@ class _Merge:
 
     def run(self, prune: bool) -> Merged:
         merged = self._merged
-        for place in range(len(self._found)):
-            self._first_place.first(self._key(place), place)
-        for place, one in enumerate(self._found):
-            key = self._key(place)
-            if self._first_place.get(key) != place:
+        for position in range(len(self._scan)):
+            self._first_position.setdefault(self._key(position), position)
+        for position, scanned in enumerate(self._scan):
+            key = self._key(position)
+            if self._first_position.get(key) != position:
                 merged.repeated += 1
                 continue
-            reason = one.reason or self._parts.rejected.get(one.digest, "")
+            reason = scanned.reason or self._parts.rejected.get(scanned.digest, "")
             if reason:
-                self._reject(key, replace(one, reason=reason))
+                self._reject(key, replace(scanned, reason=reason))
             else:
-                self._accept(key, place, one)
+                self._accept(key, position, scanned)
         if prune:
             self._prune()
         return self._finish()
@@ -177,66 +177,66 @@ class _Merge:
     def _prune(self) -> None:
         rejected = self._merged.rejected
         unlisted = tuple(
-            f"{self._path(one.item.path)}/" for one in rejected if one.reason.startswith(UNLISTED)
+            f"{self._path(scanned.item.path)}/" for scanned in rejected if scanned.reason.startswith(UNLISTED)
         )
 
-        def left_out(key: Key) -> bool:  # nobody knows of what lies in a folder that cannot be listed
-            return key not in self._first_place and not key[2].startswith(unlisted)
+        def is_missing(key: Key) -> bool:  # files in a folder that cannot be listed may still exist
+            return key not in self._first_position and not key[2].startswith(unlisted)
 
         for key, row in self._row_of:
-            if left_out(key) and self._items["path"][row] == key[2] and self._keep[row]:
+            if is_missing(key) and self._items["path"][row] == key[2] and self._keep[row]:
                 self._keep[row] = False
                 self._merged.pruned += 1
         for key, reject in self._reject_of:
-            if left_out(key):
+            if is_missing(key):
                 self._keep_rejects[reject] = False
 
-    def _key(self, place: int) -> Key:
-        item = self._found.items[place]
+    def _key(self, position: int) -> Key:
+        item = self._scan.items[position]
         artist = self._artists.number(item.artist) if item.artist else NOBODY
         collection = self._collections.number((item.collection, item.kind))
-        return artist, collection, self._found_paths[place]
+        return artist, collection, self._paths[position]
 
-    def _accept(self, key: Key, place: int, one: Found) -> None:
+    def _accept(self, key: Key, position: int, scanned: Scanned) -> None:
         merged, row, reject = self._merged, self._row_of.get(key), self._reject_of.get(key)
         if reject is not None:
             self._keep_rejects[reject] = False
-        if row is not None and bytes(self._items["sha256"][row]) == one.digest:
+        if row is not None and bytes(self._items["sha256"][row]) == scanned.digest:
             merged.unchanged += 1
-            self._describe(row, one.item)
-            self._restamp(self._stamps, row, one.stamp)
+            self._describe(row, scanned.item)
+            self._restamp(self._stamps, row, scanned.stamp)
             return
-        moved = self._moved_from(key, one.digest)
+        moved = self._moved_from(key, scanned.digest)
         if row is not None:
             self._keep[row] = False
             merged.replaced += 1
-            if moved is not None:  # renamed over it: one file, one row
+            if moved is not None:  # another file was renamed over this path: keep one row for the one file
                 self._keep[moved] = False
         elif moved is not None:
             self._set("path", moved, key[2])
             self._row_of.put(key, moved)
-            self._describe(moved, one.item)
-            self._stamps[moved] = one.stamp
+            self._describe(moved, scanned.item)
+            self._stamps[moved] = scanned.stamp
             merged.moved += 1
             return
         else:
             merged.added += 1
-        self._new.append(place)
+        self._new.append(position)
 
     def _moved_from(self, key: Key, digest: bytes) -> int | None:
-        """Return the row of the same bytes, artist and collection whose own file is gone."""
+        """Return the row with the same bytes, artist and collection whose own file no longer exists."""
         for row in self._rows_of_bytes.get(digest, ()):
             artist, collection, path = (self._items[name][row] for name in ("artist", "collection", "path"))
-            there = (int(artist), int(collection), path)
-            if there[:2] != key[:2] or there in self._first_place or not self._keep[row]:
+            old_key = (int(artist), int(collection), path)
+            if old_key[:2] != key[:2] or old_key in self._first_position or not self._keep[row]:
                 continue
             if not os.path.exists(os.path.normpath(self._folder.absolute() / path)):  # noqa: PTH110 - as stored_path
                 return row
         return None
 
     def _describe(self, row: int, item: Item) -> None:
-        """Take over what a manifest now says of an unchanged picture; silence changes nothing."""
-        for name, value in _said_of(item).items():
+        """Update the metadata of an unchanged picture; empty values change nothing."""
+        for name, value in _metadata(item).items():
             if value not in ("", -1) and self._items[name][row] != value:
                 self._set(name, row, value)
                 self._described = True
@@ -246,18 +246,20 @@ class _Merge:
             self._items[name] = self._items[name].copy()
         self._items[name][row] = value
 
-    def _reject(self, key: Key, one: Found) -> None:
-        self._merged.rejected.append(one)
+    def _reject(self, key: Key, scanned: Scanned) -> None:
+        self._merged.rejected.append(scanned)
         row, reject = self._row_of.get(key), self._reject_of.get(key)
-        if row is not None and one.digest != NO_DIGEST:  # bytes that were not read have not changed
+        if (
+            row is not None and scanned.digest != NO_DIGEST
+        ):  # a file that could not be read counts as unchanged
             self._keep[row] = False
         if reject is not None:
-            same = bytes(self._base.rejects["sha256"][reject]) == one.digest
-            if same and self._base.rejects["reason"][reject] == one.reason:
-                self._restamp(self._reject_stamps, reject, one.stamp)
+            same = bytes(self._base.rejects["sha256"][reject]) == scanned.digest
+            if same and self._base.rejects["reason"][reject] == scanned.reason:
+                self._restamp(self._reject_stamps, reject, scanned.stamp)
                 return
             self._keep_rejects[reject] = False
-        self._new_rejects.append((key, one))
+        self._new_rejects.append((key, scanned))
 
     def _restamp(self, stamps: npt.NDArray[np.int64], row: int, stamp: Stamp) -> None:
         if stamp != NO_STAMP and stamp != tuple(stamps[row].tolist()):
@@ -288,27 +290,27 @@ class _Merge:
                 "artist": key[0],
                 "collection": key[1],
                 "path": key[2],
-                "sha256": one.digest,
-                "reason": one.reason,
+                "sha256": scanned.digest,
+                "reason": scanned.reason,
             }
-            for key, one in self._new_rejects
+            for key, scanned in self._new_rejects
         )
         generators = {(c.name, c.kind): c.generator for c in self._base.collections}
         contents = Contents(
             encoder=self._encoder,
-            artists=self._artists.listed,
+            artists=self._artists.names,
             collections=[
                 Collection(name, kind, generators.get((name, kind), {}))
-                for name, kind in self._collections.listed
+                for name, kind in self._collections.names
             ],
             items=_stack(self._items, self._new_items()),
             rejects=_stack(self._base.rejects, new_rejects),
             log=self._base.log,
             created_at=self._base.created_at,
             created_by=self._base.created_by,
-            item_stamps=np.concatenate([self._stamps, self._found.stamps(self._new)]),
+            item_stamps=np.concatenate([self._stamps, self._scan.stamps(self._new)]),
             reject_stamps=np.concatenate(
-                [self._reject_stamps, stamp_rows(one.stamp for _, one in self._new_rejects)]
+                [self._reject_stamps, stamp_rows(scanned.stamp for _, scanned in self._new_rejects)]
             ),
         )
         merged.contents = without_rows(
@@ -319,23 +321,23 @@ class _Merge:
         return merged
 
     def _new_items(self) -> Columns:
-        """Columns of the new rows."""
-        digests = self._found.digests(self._new)
+        """Return the columns of the new rows."""
+        digests = self._scan.digests(self._new)
         width, height = self._sizes(digests).T
-        items = [self._found.items[place] for place in self._new]
-        keys = np.array([self._key(place)[:2] for place in self._new], np.int32).reshape(-1, 2)
-        given = {
+        items = [self._scan.items[position] for position in self._new]
+        keys = np.array([self._key(position)[:2] for position in self._new], np.int32).reshape(-1, 2)
+        columns = {
             "artist": keys[:, 0],
             "collection": keys[:, 1],
             "sha256": digests,
-            "path": [self._found_paths[place] for place in self._new],
+            "path": [self._paths[position] for position in self._new],
             "width": width,
             "height": height,
             "prompt": [item.prompt for item in items],
             "seed": [item.seed for item in items],
             "caption": [item.caption for item in items],
         }
-        return {name: np.array(given[name], dtype) for name, dtype in ITEM_DTYPES.items()}
+        return {name: np.array(columns[name], dtype) for name, dtype in ITEM_DTYPES.items()}
 
     def _sizes(self, packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
         sizes = np.zeros((len(packed), 2), np.int32)
@@ -352,7 +354,7 @@ class _Merge:
         return sizes
 
 
-def _said_of(item: Item) -> dict[str, Any]:
+def _metadata(item: Item) -> dict[str, Any]:
     return {"prompt": item.prompt, "seed": item.seed, "caption": item.caption}
 
 
@@ -362,7 +364,7 @@ def _stack(first: Columns, second: Columns) -> Columns:
     }
 
 
-def _nothing(encoder: EncoderInfo) -> Contents:
+def _empty(encoder: EncoderInfo) -> Contents:
     return Contents(
         encoder=encoder,
         artists=(),

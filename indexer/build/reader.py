@@ -1,7 +1,7 @@
-"""Files -> digests and, where they are new, decoded pictures; in threads, in order, a bounded way ahead.
+"""Read and digest files, and decode those that are new: in threads, in order, with bounded read-ahead.
 
-Threads read and digest, and decode plain JPEGs; decoders of other formats, which a made-up file can crash or keep busy
-for ever, run in processes of their own (`imindex.indexer.decode.pool`).
+Threads read, digest and decode plain JPEGs. Decoders of other formats, which a crafted file can crash or hang, run in
+child processes (`imindex.indexer.decode.pool`).
 """
 
 from __future__ import annotations
@@ -19,21 +19,32 @@ from imindex.indexer.core.schema import NO_STAMP, Stamp
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.decode.pool import Decoders
 from imindex.indexer.sources.item import Item
-from imindex.indexer.sources.local import _read_file
+from imindex.indexer.sources.local import read_file
 from imindex.indexer.system.cpu import processors
 
 if TYPE_CHECKING:
     from imindex.indexer.decode.preprocess import Picture
 
 NO_DIGEST = bytes(32)
-"""Stands for the SHA-256 of a file that could not be read at all."""
+"""Placeholder for the SHA-256 of a file that could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A picture as it came from the disk; `picture` only if it has to be encoded.
+    """A file as read from disk.
 
-    `seen` tells that it is a row of the index whose file is as it was, and that it was not even read.
+    Attributes
+    ----------
+    item : Item
+    digest : bytes
+        SHA-256 of the file.
+    picture : Picture or None
+        The decoded picture, if it has to be encoded.
+    reason : str
+        Why the picture is rejected; empty otherwise.
+    stamp : Stamp
+    unchanged_row : bool
+        Whether the file is an unchanged row of the index; it was then not read at all.
     """
 
     item: Item
@@ -41,19 +52,19 @@ class Read:
     picture: Picture | None = None
     reason: str = ""
     stamp: Stamp = NO_STAMP
-    seen: bool = False
+    unchanged_row: bool = False
 
 
 def read_all(
     items: Sequence[Item],
     known: Container[bytes],
     preprocess: Mapping[str, Any],
-    seen: Callable[[Item], tuple[bytes, Stamp, bool] | None] = lambda _: None,
+    unchanged: Callable[[Item], tuple[bytes, Stamp, bool] | None] = lambda _: None,
     ahead: Callable[[], int] = lambda: 0,
     limits: Limits = Limits(),  # noqa: B008 - frozen
-    turn: threading.Event | None = None,
+    may_decode: threading.Event | None = None,
 ) -> Generator[Read]:
-    """Read, digest and, where new, decode in threads; yield in order, never far ahead of the encoder.
+    """Read and digest files, and decode those that are new, in threads; yield them in order, with bounded read-ahead.
 
     Parameters
     ----------
@@ -61,44 +72,43 @@ def read_all(
     known : container of bytes
         Digests of pictures that need no decoding.
     preprocess : mapping
-        open_clip's preprocessing configuration, as an index has it.
-    seen : callable
-        Gives digest and stamp of a file that need not even be read, and whether it is a row; None for all others.
+        The preprocessing of the encoder, as stored in an index.
+    unchanged : callable
+        Returns digest and stamp of a file that need not be read, and whether it is a row; None for all other files.
     ahead : callable
-        How many pictures to read and decode ahead, if more than 32 for each processor: two batches, so that the next
-        one is ready when one is encoded.
+        Returns the number of pictures to read ahead, if more than 32 per processor. Two batches keep the next batch
+        ready while one is encoded.
     limits : Limits
-        A picture that asks for more is given with the reason, and without pixels.
-    turn : threading.Event, optional
-        Files are read at any time, but none is decoded while it is cleared: the processors are the encoder's then.
+        A picture that exceeds them is yielded with a reason and without pixels.
+    may_decode : threading.Event, optional
+        While it is cleared, files are read but not decoded, which leaves the processors to the encoder.
     """
-    turn = turn or _always()
+    may_decode = may_decode or _set_event()
     workers = processors()
     window = 32 * workers
     waiting: deque[Future[Read] | Read] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool, Decoders(limits) as decoders:
         try:
             for item in items:
-                there = seen(item)
-                if there is not None:
-                    waiting.append(Read(item, there[0], stamp=there[1], seen=there[2]))
+                if (known_file := unchanged(item)) is not None:
+                    digest, stamp, is_row = known_file
+                    waiting.append(Read(item, digest, stamp=stamp, unchanged_row=is_row))
                 else:
-                    waiting.append(pool.submit(_read, item, known, preprocess, decoders, turn))
+                    waiting.append(pool.submit(_read, item, known, preprocess, decoders, may_decode))
                 if len(waiting) >= max(window, ahead()):
                     yield _result(waiting.popleft())
             while waiting:
                 yield _result(waiting.popleft())
         finally:
-            turn.set()
-            pool.shutdown(
-                wait=False, cancel_futures=True
-            )  # first the decoders end, then the threads that wait for them
+            may_decode.set()
+            # Without waiting: the decoders must end first, then the threads that wait for them.
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _always() -> threading.Event:
-    turn = threading.Event()
-    turn.set()
-    return turn
+def _set_event() -> threading.Event:
+    event = threading.Event()
+    event.set()
+    return event
 
 
 def _result(read: Future[Read] | Read) -> Read:
@@ -110,10 +120,10 @@ def _read(
     known: Container[bytes],
     preprocess: Mapping[str, Any],
     decoders: Decoders,
-    turn: threading.Event,
+    may_decode: threading.Event,
 ) -> Read:
     try:
-        data, stamp = _read_file(item.path)
+        data, stamp = read_file(item.path)
     except BadPicture as error:
         return Read(item, NO_DIGEST, reason=str(error))
     except OSError as error:
@@ -123,7 +133,7 @@ def _read(
     digest = hashlib.sha256(data).digest()
     if digest in known:
         return Read(item, digest, stamp=stamp)
-    turn.wait()
+    may_decode.wait()
     try:
         return Read(item, digest, decode(data, preprocess, decoders), stamp=stamp)
     except BadPicture as error:
@@ -131,8 +141,9 @@ def _read(
 
 
 def decode(data: bytes, preprocess: Mapping[str, Any], decoders: Decoders) -> Picture:
-    """Decode a picture and bring it to the encoder's size: `preprocess.decode`, loaded at the first call."""
-    from imindex.indexer.decode import preprocess as images
+    """Decode a picture and resize it for the encoder: `preprocess.decode`, imported at the first call."""
+    from imindex.indexer.decode.preprocess import Preprocess
+    from imindex.indexer.decode.preprocess import decode as decode_picture
 
-    settings = images.Preprocess.from_open_clip(preprocess)
-    return images.decode(data, settings, limits=decoders.limits, elsewhere=decoders)
+    settings = Preprocess.from_dict(preprocess)
+    return decode_picture(data, settings, limits=decoders.limits, elsewhere=decoders)

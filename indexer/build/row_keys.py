@@ -1,4 +1,4 @@
-"""What makes a picture a row of an index: artist, collection and path; by number, as the index has them."""
+"""The key of a row: artist number, collection number and path."""
 
 from __future__ import annotations
 
@@ -14,42 +14,45 @@ Key = tuple[int, int, str]
 
 @dataclass
 class Names:
-    """Names numbered in the order of their first appearance."""
+    """Names, numbered in order of first appearance."""
 
-    listed: list[Any]
+    names: list[Any]
     numbers: dict[Any, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.numbers = {name: number for number, name in enumerate(self.listed)}
+        self.numbers = {name: number for number, name in enumerate(self.names)}
 
     def number(self, name: Any) -> int:
         if name not in self.numbers:
-            self.numbers[name] = len(self.listed)
-            self.listed.append(name)
+            self.numbers[name] = len(self.names)
+            self.names.append(name)
         return self.numbers[name]
 
 
 class Paths:
-    """Places by artist, collection and path: a dict for each artist and collection, as keys of three take more room."""
+    """A mapping from row keys to positions.
+
+    It has one dict of paths per artist and collection, which takes less memory than a dict with tuples as keys.
+    """
 
     def __init__(self) -> None:
         self._sets: dict[tuple[int, int], dict[str, int]] = {}
 
     @classmethod
     def of(cls, table: Columns) -> Paths:
-        """The rows of a table of pictures."""
+        """Return the row numbers of a table of pictures."""
         paths = cls()
         keys = zip(table["artist"].tolist(), table["collection"].tolist(), table["path"], strict=True)
         for row, key in enumerate(keys):
             paths.put(key, row)
         return paths
 
-    def put(self, key: Key, place: int) -> None:
-        self._sets.setdefault(key[:2], {})[key[2]] = place
+    def put(self, key: Key, position: int) -> None:
+        self._sets.setdefault(key[:2], {})[key[2]] = position
 
-    def first(self, key: Key, place: int) -> int:
-        """Put it there if nothing is, and return what is."""
-        return self._sets.setdefault(key[:2], {}).setdefault(key[2], place)
+    def setdefault(self, key: Key, position: int) -> int:
+        """Return the position of a key; set it if the key is new."""
+        return self._sets.setdefault(key[:2], {}).setdefault(key[2], position)
 
     def get(self, key: Key) -> int | None:
         return self._sets.get(key[:2], {}).get(key[2])
@@ -59,5 +62,5 @@ class Paths:
 
     def __iter__(self) -> Iterator[tuple[Key, int]]:
         for (artist, collection), paths in self._sets.items():
-            for path, place in paths.items():
-                yield (artist, collection, path), place
+            for path, position in paths.items():
+                yield (artist, collection, path), position

@@ -1,4 +1,4 @@
-"""What a build found in its sources: one picture after the other, kept in columns, for there may be millions."""
+"""The pictures that a build found in its sources, in columns, since there may be millions."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from imindex.indexer.sources.item import Item
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A picture of the sources, the digest of its bytes, why it was rejected, if it was, and its file's stamp."""
+class Scanned:
+    """A picture of the sources: digest of its bytes, reason for its rejection if any, and stamp of its file."""
 
     item: Item
     digest: bytes
@@ -23,8 +23,8 @@ class Found:
     stamp: Stamp = NO_STAMP
 
 
-class Finds:
-    """A list of `Found` that can only grow: some 65 bytes each beside the item, where an object takes 300.
+class Scan:
+    """An append-only list of `Scanned`. It takes about 65 bytes per picture besides the item, an object about 300.
 
     Attributes
     ----------
@@ -37,34 +37,34 @@ class Finds:
         self._stamps = array("q")
         self._reasons: dict[int, str] = {}
 
-    def append(self, one: Found) -> None:
-        if one.reason:
-            self._reasons[len(self.items)] = one.reason
-        self.items.append(one.item)
-        self._digests += one.digest
-        self._stamps.extend(one.stamp)
+    def append(self, scanned: Scanned) -> None:
+        if scanned.reason:
+            self._reasons[len(self.items)] = scanned.reason
+        self.items.append(scanned.item)
+        self._digests += scanned.digest
+        self._stamps.extend(scanned.stamp)
 
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, place: int) -> Found:
-        size, changed, inode = self._stamps[3 * place : 3 * place + 3]
-        return Found(
-            self.items[place],
-            bytes(self._digests[32 * place : 32 * place + 32]),
-            self._reasons.get(place, ""),
-            (size, changed, inode),
+    def __getitem__(self, position: int) -> Scanned:
+        size, modified, inode = self._stamps[3 * position : 3 * position + 3]
+        return Scanned(
+            self.items[position],
+            bytes(self._digests[32 * position : 32 * position + 32]),
+            self._reasons.get(position, ""),
+            (size, modified, inode),
         )
 
-    def __iter__(self) -> Iterator[Found]:
+    def __iter__(self) -> Iterator[Scanned]:
         return map(self.__getitem__, range(len(self.items)))
 
-    def digests(self, places: list[int]) -> npt.NDArray[np.uint8]:
-        """SHA-256 of the bytes of the pictures at these places, (len(places), 32) uint8."""
-        rows: npt.NDArray[np.uint8] = np.frombuffer(self._digests, np.uint8).reshape(-1, 32)[places]
+    def digests(self, positions: list[int]) -> npt.NDArray[np.uint8]:
+        """Return the SHA-256 of the pictures at these positions, (len(positions), 32) uint8."""
+        rows: npt.NDArray[np.uint8] = np.frombuffer(self._digests, np.uint8).reshape(-1, 32)[positions]
         return rows
 
-    def stamps(self, places: list[int]) -> Stamps:
-        """Stamps of the pictures at these places, (len(places), 3) int64."""
-        rows: Stamps = np.frombuffer(self._stamps, np.int64).reshape(-1, 3)[places]
+    def stamps(self, positions: list[int]) -> Stamps:
+        """Return the stamps of the files at these positions, (len(positions), 3) int64."""
+        rows: Stamps = np.frombuffer(self._stamps, np.int64).reshape(-1, 3)[positions]
         return rows

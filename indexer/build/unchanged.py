@@ -1,7 +1,7 @@
-"""Files that an index has met before: told by size, time of change and inode, so that they need not be read again.
+"""Recognise unchanged files by size, modification time and inode, so that they need not be read again.
 
-A stamp is noted only for a file that had been at rest for a while when it was read: within the clock's grain a file
-can change and keep its stamp. What has no stamp, or another one, is read.
+A stamp is stored only for a file that had not changed for a while when it was read, since a file can change within the
+resolution of the clock and keep its stamp. A file without a stamp, or with another one, is read.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from imindex.indexer.build.checkpoint import Parts
 from imindex.indexer.core.paths import StoredPaths
 from imindex.indexer.core.schema import NO_STAMP, NOBODY, Stamp, Stamps, digests_of
 from imindex.indexer.sources.item import Item
-from imindex.indexer.sources.local import _stamp
+from imindex.indexer.sources.local import raw_stamp
 from imindex.indexer.store.index import Index
 
 
 class Known:
-    """The pictures that need no encoding, by the digest of their bytes: in the index, or committed in parts.
+    """The digests of pictures that need no encoding, since they are in the index or in part files.
 
     Parameters
     ----------
     old : Index or None
     parts : Parts
-    again : callable
-        Tells, by the reason, which rejects to try again.
+    retry : callable
+        Takes the reason of a rejection; returns whether to retry the picture.
 
     Attributes
     ----------
     rejected : dict of bytes to str
-        Pictures that the index has as unreadable, with the reason.
+        Digests of pictures that the index lists as unreadable, with the reason.
     """
 
-    def __init__(self, old: Index | None, parts: Parts, again: Callable[[str], bool]):
+    def __init__(self, old: Index | None, parts: Parts, retry: Callable[[str], bool]):
         self._old = old
         self._parts = parts
         self.rejected: dict[bytes, str] = {}
@@ -47,12 +47,12 @@ class Known:
         digests, reasons = old.column("sha256", "rejects"), old.column("reason", "rejects")
         rows = np.isin(_sortable(digests), _sortable(old.column("sha256")))
         for digest, reason, is_row in zip(digests_of(digests), reasons, rows, strict=True):
-            if any(digest) and not is_row and digest not in parts.numbers and not again(reason):
+            if any(digest) and not is_row and digest not in parts.numbers and not retry(reason):
                 self.rejected[digest] = reason
 
     @cached_property
     def in_index(self) -> set[bytes]:
-        """Pictures of the rows of the index. Where all files are as they were, nobody asks."""
+        """Digests of the rows of the index. Not computed if all files are unchanged."""
         return set(digests_of(self._old.column("sha256"))) if self._old else set()
 
     def __contains__(self, digest: object) -> bool:
@@ -64,8 +64,11 @@ class Known:
         )
 
 
-class Seen:
-    """The digest of a file's bytes, where the index has it under this artist, collection, path and stamp."""
+class UnchangedFiles:
+    """Look up the digests of unchanged files.
+
+    A file is unchanged if the index has a row with the same artist, collection, path and stamp.
+    """
 
     def __init__(self, old: Index | None, folder: Path, known: Known):
         self._path = StoredPaths(folder)
@@ -76,12 +79,12 @@ class Seen:
             self._tables = [_Table(old, "items", items), _Table(old, "rejects", rejects)]
             self._artists = {name: number for number, name in enumerate((*old.artists, ""))}
             self._artists[""] = NOBODY
-            self._sets = {(c.name, c.kind): number for number, c in enumerate(old.collections)}
+            self._collections = {(c.name, c.kind): number for number, c in enumerate(old.collections)}
 
     def __call__(self, item: Item) -> tuple[bytes, Stamp, bool] | None:
-        """Digest and stamp of a file that is as it was, and whether it is a row; None where it has to be read."""
+        """Return digest and stamp of an unchanged file, and whether it is a row; None if it has to be read."""
         for table in self._tables:
-            key = self._artists.get(item.artist), self._sets.get((item.collection, item.kind))
+            key = self._artists.get(item.artist), self._collections.get((item.collection, item.kind))
             row = table.rows.get(key, {}).get(self._path(item.path))
             if row is None:
                 continue
@@ -89,16 +92,16 @@ class Seen:
             if table.rejects and digest not in self._known:
                 return None
             try:
-                stamp = _stamp(os.stat(item.path))  # noqa: PTH116 - many
+                stamp = raw_stamp(os.stat(item.path))  # noqa: PTH116 - many
             except OSError:
                 return None
-            there = tuple(table.stamps[row].tolist())
-            return (digest, stamp, not table.rejects) if stamp == there != NO_STAMP else None
+            stored = tuple(table.stamps[row].tolist())
+            return (digest, stamp, not table.rejects) if stamp == stored != NO_STAMP else None
         return None
 
 
 class _Table:
-    """The files of /items or /rejects: their rows by artist and collection, and path."""
+    """The rows of /items or /rejects by artist and collection, then path."""
 
     def __init__(self, old: Index, name: str, stamps: Stamps):
         self.rejects = name == "rejects"

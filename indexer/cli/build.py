@@ -1,4 +1,4 @@
-"""The commands that make and keep an index: build, info, remove, export."""
+"""The command `imindex build`."""
 
 from __future__ import annotations
 
@@ -19,34 +19,41 @@ from imindex.indexer.terminal.options import (
     limit_options,
     limits_of,
 )
-from imindex.indexer.terminal.output import clean, count, fail, print_json, say
+from imindex.indexer.terminal.output import clean, count, print_json, say
 from imindex.indexer.terminal.progress import progress_bar
 
 KIND_CHOICES = ("works", "imitations", "control", "background")
+PASSED_ON = (
+    "kind", "collection", "artist", "model", "pretrained", "device", "precision", "strict", "prune", "rehash",
+    "retry_rejects",
+)  # fmt: skip
 
 
 @click.command(short_help="Encode pictures into an index, each once.")
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SOURCE...")
 @index_option
-@click.option("--kind", type=click.Choice(KIND_CHOICES), help="What the pictures of SOURCE are.")
-@click.option("--collection", help="The set they belong to, such as the release's name.")
-@click.option("--artist", help="The artist of all of them.")
+@click.option("--kind", type=click.Choice(KIND_CHOICES), help="The kind of all pictures in SOURCE.")
+@click.option("--collection", help="The set the pictures belong to, such as a release name.")
+@click.option("--artist", help="The artist of all pictures in SOURCE.")
 @click.option(
-    "--model", help="demo, an open_clip name, local-dir:FOLDER, hf-hub:ORG/REPO or a JSON configuration."
+    "--model",
+    help="demo, an open_clip model name, local-dir:FOLDER, hf-hub:ORG/REPO or a JSON configuration.",
 )
-@click.option("--pretrained", help="A tag that open_clip knows, or a file of weights.")
+@click.option("--pretrained", help="An open_clip pretrained tag, or a weights file.")
 @device_option
 @click.option(
     "--precision", type=click.Choice(("auto", "fp16", "bf16", "fp32")), default="auto", show_default=True,
-    help="auto: fp16 on CUDA; on a CPU bf16 where it computes in bf16, else fp32.",
+    help="auto: fp16 on CUDA; on a CPU, bf16 if it supports bf16 arithmetic, otherwise fp32.",
 )  # fmt: skip
-@click.option("--batch-size", default="auto", show_default=True, metavar="auto|N", help="Pictures a batch.")
-@click.option("--strict", is_flag=True, help="Fail if a picture cannot be read; the index is not written.")
-@click.option("--prune", is_flag=True, help="Take out the rows of pictures that SOURCE does not hold.")
+@click.option("--batch-size", default="auto", show_default=True, metavar="auto|N", help="Pictures per batch.")
+@click.option("--strict", is_flag=True, help="Fail if a picture cannot be read, without writing the index.")
+@click.option("--prune", is_flag=True, help="Remove the rows of pictures that are not in SOURCE.")
 @click.option(
-    "--rehash", is_flag=True, help="Read every file, also those of the same size, time of change and inode."
+    "--rehash",
+    is_flag=True,
+    help="Read every file, even if its size, modification time and inode are unchanged.",
 )
-@click.option("--retry-rejects", is_flag=True, help="Try pictures again that could not be read before.")
+@click.option("--retry-rejects", is_flag=True, help="Retry pictures that could not be read before.")
 @limit_options
 @json_option
 @errors_for_people
@@ -54,24 +61,27 @@ def build(sources: tuple[Path, ...], index: Path, as_json: bool, **options: Any)
     """Encode pictures into an index, each once.
 
     SOURCE is a folder laid out as works/ARTIST/*, imitations/RELEASE/ARTIST/*, control/*, background/ARTIST/*
-    (or one of these), any other folder of ARTIST/* with --kind, or a manifest (CSV, JSONL, Parquet) with the
-    columns path, artist, kind, collection, prompt, seed, caption.
+    (or one of these folders); any other folder of ARTIST/* with --kind; or a manifest (CSV, JSONL, Parquet) with
+    the columns path, artist, kind, collection, prompt, seed, caption.
 
-    The index is created, or added to. Run the same command again to go on after Ctrl-C or a crash.
+    The index is created if it does not exist. Run the same command again to resume after Ctrl-C or a crash.
 
     \b
     imindex build art/ --model demo
     imindex build works/ imitations/sd-2.1 -i audit.h5 --model ViT-L-14 --pretrained openai
     """
-    from imindex.indexer.sources.find import find
+    from imindex.indexer.build.from_sources import build_from_sources
 
-    found = find(
-        sources, kind=options["kind"], collection=options["collection"], artist=options["artist"], note=say
+    report = build_from_sources(
+        sources,
+        index,
+        **{name: options[name] for name in PASSED_ON},
+        batch_size=batch_size_of(options["batch_size"]),
+        limits=limits_of(options),
+        command=command_line(),
+        note=say,
+        progress=lambda total: progress_bar(total, "Encoding"),
     )
-    items = list(found)
-    if not items:
-        fail(f"No pictures in {', '.join(map(str, sources))}. Check the folder, or see imindex build --help.")
-    report = _build(items, index, options)
     if as_json:
         print_json({"index": index, **asdict(report)})
         return
@@ -84,42 +94,17 @@ def build(sources: tuple[Path, ...], index: Path, as_json: bool, **options: Any)
     )
 
 
-def _build(items: list[Any], index: Path, options: dict[str, Any]) -> Any:
-    from imindex.indexer.build.build import build
-    from imindex.indexer.encoders.lazy import encoder_for
-
-    lazy = encoder_for(
-        index,
-        **{name: options[name] for name in ("model", "pretrained", "device", "precision")},
-        batch_size=batch_size_of(options["batch_size"]),
-        note=say,
-    )
-    with progress_bar(len(items), "Encoding") as progress:
-        return build(
-            items,
-            index,
-            lazy,
-            strict=options["strict"],
-            retry_rejects=options["retry_rejects"],
-            prune=options["prune"],
-            rehash=options["rehash"],
-            limits=limits_of(options),
-            command=command_line(),
-            progress=progress,
-        )
-
-
 def _build_notes(report: Any, index: Path) -> Iterator[str]:
     if report.resumed:
-        yield f"{count(report.resumed, 'picture')} had been encoded by a run that was stopped."
+        yield f"{count(report.resumed, 'picture')} already encoded by an interrupted run."
     if report.moved:
-        yield f"{count(report.moved, 'picture')} had moved: new path, same vector."
+        yield f"{count(report.moved, 'picture')} moved: new path, same vector."
     if report.pruned:
-        yield f"{count(report.pruned, 'picture')} were not given, and taken out of {index}."
+        yield f"{count(report.pruned, 'picture')} not in the sources: removed from {index}."
     if report.replaced:
-        yield f"{count(report.replaced, 'picture')} had changed bytes: the old rows are replaced."
+        yield f"{count(report.replaced, 'picture')} with changed bytes: old rows replaced."
     if report.repeated:
-        yield f"{count(report.repeated, 'picture')} given more than once: the first mention counts."
+        yield f"{count(report.repeated, 'picture')} listed more than once: the first occurrence is used."
     if report.rejected:
         yield (
             f"{count(report.rejected, 'picture')} could not be read: see `imindex info --rejects -i {index}`."
@@ -127,6 +112,6 @@ def _build_notes(report: Any, index: Path) -> Iterator[str]:
     yield from report.notes
     if report.waiting:
         yield (
-            f"{count(report.waiting, 'picture')} of other sources, encoded by a stopped build, "
-            f"wait in {index}.parts."
+            f"{count(report.waiting, 'picture')} from other sources, encoded by an interrupted build, "
+            f"remain in {index}.parts."
         )

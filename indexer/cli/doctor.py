@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from imindex.indexer.doctor.machine import Check
 
 
-@click.command(short_help="Check this machine, its GPUs and an index, with remedies.")
+@click.command(short_help="Check this machine, its GPUs and an index; suggest fixes.")
 @index_option
-@click.option("--model", help="The encoder to examine; of an index, where its encoder is now.")
-@click.option("--pretrained", help="Its tag or file of weights.")
+@click.option("--model", help="The encoder to check; for an index, the current location of its encoder.")
+@click.option("--pretrained", help="The encoder's pretrained tag or weights file.")
 @device_option
 @json_option
 @click.pass_context
@@ -28,39 +28,39 @@ if TYPE_CHECKING:
 def doctor(
     ctx: click.Context, index: Path, model: str | None, pretrained: str | None, device: str, as_json: bool
 ) -> None:
-    """Check this machine, its GPUs and an index, with remedies.
+    """Check this machine, its GPUs and an index; suggest fixes.
 
-    One line a check: packages, FAISS, device, memory, disk and file system, the index, and its encoder (without an
-    index --model, or the demo's): its vectors, whether they depend on the batch, its speed against the bare forward
-    pass. On CUDA also: vectors and neighbours of each GPU against those of the CPU. Exit code 1 if there is a fault.
+    Prints one line per check: packages, FAISS, device, memory, disk and file system, the index, and its encoder
+    (without an index, the encoder given by --model, or the demo encoder). The encoder checks cover its vectors,
+    their independence of the batch size, and its speed relative to the bare forward pass. On CUDA, the vectors and
+    neighbours of each GPU are compared with those of the CPU. The exit code is 1 if any check finds a fault.
 
     \b
     imindex doctor
     imindex doctor -i audit.h5 --device cuda:0,cuda:1
     imindex doctor --model ViT-L-14 --pretrained openai --json
     """
-    asked = ctx.get_parameter_source("index") is not ParameterSource.DEFAULT
-    found = []
-    for check in _examine(index, asked, model, pretrained, device):
-        found.append(check)
+    index_given = ctx.get_parameter_source("index") is not ParameterSource.DEFAULT
+    checks = []
+    for check in _examine(index, index_given, model, pretrained, device):
+        checks.append(check)
         if not as_json:
             click.echo(clean(f"{check.status:<8}{check.name}: {check.said} {check.remedy}".rstrip()))
-    by_status = {status: sum(c.status == status for c in found) for status in ("ok", "warning", "fault")}
+    by_status = {status: sum(c.status == status for c in checks) for status in ("ok", "warning", "fault")}
     if as_json:
-        checks = [dict(vars(check)) for check in found]
-        print_json({"index": index, "checks": checks, "counts": by_status})
+        print_json({"index": index, "checks": [dict(vars(check)) for check in checks], "counts": by_status})
     else:
         click.echo(
-            f"{count(len(found), 'check')}: {by_status['ok']} ok, {count(by_status['warning'], 'warning')}, "
+            f"{count(len(checks), 'check')}: {by_status['ok']} ok, {count(by_status['warning'], 'warning')}, "
             f"{count(by_status['fault'], 'fault')}."
         )
     ctx.exit(1 if by_status["fault"] else 0)
 
 
 def _examine(
-    path: Path, asked: bool, model: str | None, pretrained: str | None, device: str
+    path: Path, index_given: bool, model: str | None, pretrained: str | None, device: str
 ) -> Iterator[Check]:
-    from imindex.indexer.doctor.index import examine_index, room
+    from imindex.indexer.doctor.index import disk_space, examine_index
     from imindex.indexer.doctor.machine import FAULT, OK, Check, examine_machine, tried
 
     folder = path.absolute().parent
@@ -71,12 +71,12 @@ def _examine(
         yield check
     opened = path.exists()
     if folder.is_dir():
-        yield tried("disk", lambda: room(folder, path))
+        yield tried("disk", lambda: disk_space(folder, path))
     if opened:
         for check in examine_index(path):
             opened = opened and not (check.name == "index" and check.status == FAULT)
             yield check
-    elif asked:
+    elif index_given:
         yield Check("index", FAULT, f"{path} does not exist.", "Build it, or name another index with -i.")
     else:
         yield Check("index", OK, f"{path} does not exist yet; name another index with -i.")
@@ -92,12 +92,12 @@ def _examine_encoder(
     from imindex.indexer.doctor.machine import FAULT, Check
     from imindex.indexer.store.index import Index
 
-    how: dict[str, Any] = {"model": model, "pretrained": pretrained, "device": device}
+    encoder_options: dict[str, Any] = {"model": model, "pretrained": pretrained, "device": device}
     try:
         from imindex.indexer.doctor.encoder import examine_encoder
 
         with contextlib.ExitStack() as stack:
             index = stack.enter_context(Index(path)) if path is not None else None
-            yield from examine_encoder(index.encoder if index else None, index=index, **how)
-    except Exception as error:  # of the examination itself; those of a check are its finding
+            yield from examine_encoder(index.encoder if index else None, index=index, **encoder_options)
+    except Exception as error:  # the examination itself failed; a failing check reports its own errors
         yield Check("encoder", FAULT, f"{type(error).__name__}: {error}"[:500], "See the checks above.")

@@ -1,4 +1,4 @@
-"""`imindex export`."""
+"""The command `imindex export`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from imindex.indexer.terminal.output import clean, count, print_json
 @click.command(short_help="Write an index as NumPy and Parquet files.")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @index_option
-@click.option("--force", is_flag=True, help="Overwrite the files of an earlier export.")
+@click.option("--force", is_flag=True, help="Overwrite files from an earlier export.")
 @json_option
 @errors_for_people
 def export(folder: Path, index: Path, force: bool, as_json: bool) -> None:
     """Write an index as FOLDER/vectors.npy, items.parquet, rejects.parquet and index.json.
 
-    Row i of vectors.npy (float16) is row i of items.parquet.
+    Row i of vectors.npy (float16) corresponds to row i of items.parquet.
 
     \b
     imindex export out/ -i audit.h5

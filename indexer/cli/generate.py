@@ -1,11 +1,10 @@
-"""The command that asks a model for pictures: generate."""
+"""The command `imindex generate`."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +12,7 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.generate.model_settings import DTYPES, OFFLOADS
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
+    Command,
     FromSignature,
     add_options,
     batch_size_of,
@@ -27,104 +27,113 @@ if TYPE_CHECKING:
     from imindex.indexer.generate.generate import Report
     from imindex.indexer.generate.prompts import Shot
 
-F = TypeVar("F", bound=Callable[..., Any])
 SHOTS = "imindex.indexer.generate.prompts:shots"
 MODEL = "imindex.indexer.generate.model_settings:ModelSettings"
 ARMS = {
     "artist": "artists",
     "placebo": "placebo names",
     "nameless": "the name removed",
-    "generic": "naming nobody",
+    "generic": "no artist named",
 }
 
 
-def _what(command: F) -> F:
-    """Add the options that say what is asked for."""
+def _prompt_options(command: Command) -> Command:
+    """Add the options that define the names and prompts."""
     return add_options(
         command,
         click.option(
             "--artists", "artists_file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-            help="CSV with a column `artist`, JSONL, or one name a line.",
+            help="CSV with a column `artist`, JSONL, or text with one name per line.",
         ),
-        click.option("--artist", "names", multiple=True, metavar="NAME", help="A name; may be repeated."),
+        click.option("--artist", "names", multiple=True, metavar="NAME", help="An artist's name. Repeatable."),
         click.option(
-            "--per-artist", cls=FromSignature, of=SHOTS, type=click.IntRange(1), help="Pictures of every name."
+            "--per-artist", cls=FromSignature, of=SHOTS, type=click.IntRange(1), help="Pictures per name."
         ),
         click.option(
             "--template", "templates", cls=FromSignature, of=SHOTS, multiple=True, metavar="TEXT",
-            help="A prompt with {artist} in it; may be repeated: every name has the same number of pictures by each.",
+            help="A prompt that contains {artist}. Repeatable; each name gets equally many pictures from each.",
         ),
-        click.option("--placebos", type=click.IntRange(0), default=0, show_default=True, help="Invented names."),
+        click.option(
+            "--placebos", type=click.IntRange(0), default=0, show_default=True, help="Number of invented names."
+        ),
         click.option(
             "--placebo-names", "placebo_file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-            help="Placebo names of your own.",
+            help="Your own placebo names.",
         ),
         click.option(
             "--nameless", cls=FromSignature, of=SHOTS, type=click.IntRange(0),
-            help="Control pictures by the templates with the name removed.",
+            help="Number of control pictures from the templates with the name removed.",
         ),
         click.option(
             "--generic", cls=FromSignature, of=SHOTS, multiple=True, metavar="TEXT",
-            help="A control prompt that names nobody; may be repeated.",
+            help="A control prompt that names no artist. Repeatable.",
         ),
         click.option(
-            "--per-generic", cls=FromSignature, of=SHOTS, type=click.IntRange(1), help="Pictures of each."
+            "--per-generic", cls=FromSignature, of=SHOTS, type=click.IntRange(1), help="Pictures per generic prompt."
         ),
         click.option(
             "--seed", cls=FromSignature, of=SHOTS, type=click.IntRange(0),
-            help="Of all pictures and of the invented names.",
+            help="Seed of all pictures and of the invented names.",
         ),
     )  # fmt: skip
 
 
-def _how(command: F) -> F:
-    """Add the options that say how the model is asked; unless given, the pipeline's own defaults hold."""
+def _model_options(command: Command) -> Command:
+    """Add the options that configure the model; the pipeline's own defaults apply to those left out."""
     return add_options(
         command,
         click.option("--revision", default="", help="Branch, tag or commit on the hub."),
         click.option("--lora", default="", metavar="FILE", help="LoRA weights (safetensors), or a hub id."),
-        click.option("--lora-scale", cls=FromSignature, of=MODEL, type=float, help="Their strength."),
+        click.option("--lora-scale", cls=FromSignature, of=MODEL, type=float, help="Strength of the LoRA weights."),
         click.option("--scheduler", default="", metavar="CLASS", help="Such as DPMSolverMultistepScheduler."),
         click.option(
-            "--steps", cls=FromSignature, of=MODEL, type=click.IntRange(0), help="Denoising steps; 0: its own number."
+            "--steps", cls=FromSignature, of=MODEL, type=click.IntRange(0),
+            help="Denoising steps; 0: the pipeline's default.",
         ),
         click.option("--guidance", type=float, help="Guidance scale."),
-        click.option("--size", default="", metavar="N|WxH", help="Of the pictures: 512, or 512x768."),
-        click.option("--negative-prompt", default="", metavar="TEXT", help="Of every picture."),
-        click.option("--dtype", cls=FromSignature, of=MODEL, type=click.Choice(DTYPES), help="Arithmetic."),
+        click.option("--size", default="", metavar="N|WxH", help="Picture size, such as 512 or 512x768."),
+        click.option("--negative-prompt", default="", metavar="TEXT", help="Negative prompt of every picture."),
+        click.option(
+            "--dtype", cls=FromSignature, of=MODEL, type=click.Choice(DTYPES), help="Floating-point type."
+        ),
         click.option(
             "--offload", cls=FromSignature, of=MODEL, type=click.Choice(OFFLOADS),
-            help="Keep on the CPU what a small GPU does not need just now.",
+            help="Keep idle parts of the model on the CPU, for a small GPU.",
         ),
         device_option,
         click.option(
-            "--batch-size", default="auto", show_default=True, metavar="auto|N", help="Pictures a pass."
+            "--batch-size", default="auto", show_default=True, metavar="auto|N", help="Pictures per forward pass."
         ),
     )  # fmt: skip
 
 
-@click.command(short_help="Ask a diffusion model for pictures in artists' names.")
+@click.command(short_help="Generate pictures from artists' names with a diffusion model.")
 @click.option(
     "--model",
     required=True,
     metavar="ID|FOLDER",
-    help="A diffusers text-to-image pipeline: folder, or hub id.",
+    help="A diffusers text-to-image pipeline: a folder or a hub id.",
 )
 @click.option(
-    "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="The release's folder."
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The folder of the release.",
 )
-@click.option("--release", default="", metavar="NAME", help="Its name; the folder's unless given.")
-@_what
-@_how
-@click.option("--dry-run", is_flag=True, help="Say what would be made; the model is not looked at.")
+@click.option(
+    "--release", default="", metavar="NAME", help="The name of the release.  [default: the folder's name]"
+)
+@_prompt_options
+@_model_options
+@click.option("--dry-run", is_flag=True, help="Print what would be made, without loading the model.")
 @json_option
 @errors_for_people
 def generate(model: str, out: Path, release: str, dry_run: bool, as_json: bool, **options: Any) -> None:
-    """Ask a diffusion model for pictures in artists' names, and in nobody's.
+    """Generate pictures from artists' names, and control pictures, with a diffusion model.
 
-    Every picture has a seed of its own, derived from --seed, name, template and number: a part of the names, another
-    order or batch size makes the same pictures, and the same command goes on after Ctrl-C or a crash. The folder's
-    manifest.jsonl is what `imindex build` takes.
+    Every picture has its own seed, derived from --seed, name, template and number. A subset of the names, another
+    order or another batch size therefore gives the same pictures. Run the same command again to resume after Ctrl-C
+    or a crash. Pass the folder's manifest.jsonl to `imindex build`.
 
     \b
     imindex generate --model models/sd-2.1 --artists artists.csv --placebos 1399 --out imitations/sd-2.1
@@ -144,7 +153,8 @@ def generate(model: str, out: Path, release: str, dry_run: bool, as_json: bool, 
     )
     if not wanted:
         fail(
-            "Nothing is asked for. Name artists with --artists or --artist, or give --placebos, --nameless, --generic."
+            "There is nothing to generate. Name artists with --artists or --artist, or pass --placebos, --nameless or "
+            "--generic."
         )
     if dry_run:
         _print_plan(wanted, out, release, as_json)
@@ -152,16 +162,16 @@ def generate(model: str, out: Path, release: str, dry_run: bool, as_json: bool, 
     from imindex.indexer.generate.model_settings import ModelSettings
 
     fields = [field.name for field in dataclasses.fields(ModelSettings)]
-    given = {key: options[key] for key in fields if key in options and options[key] is not None}
-    report = _generate(wanted, out, release, ModelSettings(model=model, **given), options["batch_size"])
+    settings = {key: options[key] for key in fields if key in options and options[key] is not None}
+    report = _generate(wanted, out, release, ModelSettings(model=model, **settings), options["batch_size"])
     if as_json:
         print_json(dataclasses.asdict(report))
         return
     for line in _notes(report):
         say(line)
     click.echo(
-        f"Made {count(report.made, 'picture')} ({report.there:,} there already, {len(report.blocked):,} blocked) of "
-        f"{count(report.names, 'name')} in {clean(str(out))}."
+        f"Made {count(report.made, 'picture')} ({report.there:,} already present, {len(report.blocked):,} blocked) "
+        f"of {count(report.names, 'name')} in {clean(str(out))}."
     )
 
 
@@ -169,17 +179,17 @@ def _names(options: dict[str, Any]) -> tuple[list[str], list[str]]:
     from imindex.indexer.generate.artists_file import names_of, read_artists
     from imindex.indexer.generate.placebo_names import placebo_names
 
-    file, own = options["artists_file"], options["placebo_file"]
-    artists = names_of([*(read_artists(file) if file else ()), *options["names"]])
-    given = read_artists(own) if own else []
-    return artists, given + placebo_names(options["placebos"], seed=options["seed"], avoid=[*artists, *given])
+    artists_file, placebo_file = options["artists_file"], options["placebo_file"]
+    artists = names_of([*(read_artists(artists_file) if artists_file else ()), *options["names"]])
+    own = read_artists(placebo_file) if placebo_file else []
+    return artists, own + placebo_names(options["placebos"], seed=options["seed"], avoid=[*artists, *own])
 
 
 def _generate(wanted: list[Shot], out: Path, release: str, settings: Any, batch_size: str) -> Report:
     from imindex.indexer.generate.generate import generate, missing
 
     size = batch_size_of(batch_size)
-    say(f"Looking at {settings.model}.")
+    say(f"Loading {settings.model}.")
     try:
         with progress_bar(len(wanted), "Generating") as progress:
             return generate(
@@ -194,8 +204,8 @@ def _generate(wanted: list[Shot], out: Path, release: str, settings: Any, batch_
     except KeyboardInterrupt:
         left = len(missing(wanted, out))
         raise ImindexError(
-            f"Stopped. {len(wanted) - left:,} of {count(len(wanted), 'picture')} are in {out} and kept: run the same "
-            "command again to go on."
+            f"Stopped. {len(wanted) - left:,} of {count(len(wanted), 'picture')} are in {out}. Run the same command "
+            "again to resume."
         ) from None
 
 
@@ -204,7 +214,7 @@ def _print_plan(wanted: list[Shot], out: Path, release: str, as_json: bool) -> N
 
     left = len(missing(wanted, out))
     arms = {arm: _arm([shot for shot in wanted if shot.arm == arm]) for arm in ARMS}
-    arms = {arm: one for arm, one in arms.items() if one["pictures"]}
+    arms = {arm: summary for arm, summary in arms.items() if summary["pictures"]}
     if as_json:
         print_json(
             {
@@ -219,30 +229,29 @@ def _print_plan(wanted: list[Shot], out: Path, release: str, as_json: bool) -> N
         return
     print_table(
         f"{release}: what would be made",
-        ["asked for", "such as", "names", "prompts", "pictures"],
+        ["prompts with", "example", "names", "prompts", "pictures"],
         [
             [
                 ARMS[arm],
-                one["first_prompts"][0],
-                f"{one['names']:,}",
-                f"{one['prompts']:,}",
-                f"{one['pictures']:,}",
+                summary["first_prompts"][0],
+                f"{summary['names']:,}",
+                f"{summary['prompts']:,}",
+                f"{summary['pictures']:,}",
             ]
-            for arm, one in arms.items()
+            for arm, summary in arms.items()
         ],
         left=2,
     )
     click.echo(
-        f"Would make {count(left, 'picture')} ({len(wanted) - left:,} there already) in {clean(str(out))}; nothing was "
-        "made."
+        f"Would make {count(left, 'picture')} ({len(wanted) - left:,} already present) in {clean(str(out))}; made none."
     )
 
 
-def _arm(asked: list[Shot]) -> dict[str, Any]:
-    prompts = list(dict.fromkeys(shot.prompt for shot in asked))
+def _arm(shots: list[Shot]) -> dict[str, Any]:
+    prompts = list(dict.fromkeys(shot.prompt for shot in shots))
     return {
-        "names": len({shot.artist for shot in asked if shot.artist}),
-        "pictures": len(asked),
+        "names": len({shot.artist for shot in shots if shot.artist}),
+        "pictures": len(shots),
         "prompts": len(prompts),
         "first_prompts": prompts[:3],
     }
@@ -251,17 +260,17 @@ def _arm(asked: list[Shot]) -> dict[str, Any]:
 def _notes(report: Report) -> list[str]:
     lines = list(report.notes)
     shown = report.blocked[:10]
-    lines += [f"Blocked ({one['reason']}): {one['path']}: {one['prompt']}" for one in shown]
+    lines += [f"Blocked ({blocked['reason']}): {blocked['path']}: {blocked['prompt']}" for blocked in shown]
     if len(shown) < len(report.blocked):
         lines.append(f"... and {len(report.blocked) - len(shown):,} more: see `blocked` in manifest.jsonl.")
-    plain = sum(one["reason"] == "one colour" for one in report.blocked)
+    plain = sum(blocked["reason"] == "one colour" for blocked in report.blocked)
     if plain > 0.1 * (report.made + report.there):
         lines.append(
-            f"{count(plain, 'picture')} of one colour: fp16 may be too narrow for this model. Try --dtype bf16 or fp32 "
-            "in another folder."
+            f"{count(plain, 'picture')} of a single colour: the range of fp16 may be too small for this model. Try "
+            "--dtype bf16 or fp32 with another folder."
         )
     if report.others:
         lines.append(
-            f"{report.folder} holds {count(report.others, 'picture')} of earlier runs besides; the manifest keeps them."
+            f"{report.folder} also holds {count(report.others, 'picture')} of earlier runs; the manifest keeps them."
         )
     return lines

@@ -1,4 +1,4 @@
-"""`imindex info`."""
+"""The command `imindex info`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,11 @@ from imindex.indexer.terminal.options import (
 from imindex.indexer.terminal.output import clean, count, print_json, print_table
 
 
-@click.command(short_help="Say what an index holds and how it came to be.")
+@click.command(short_help="Show what an index holds and how it was made.")
 @index_option
-@click.option(
-    "--artists", "show_artists", is_flag=True, help="List the artists with their numbers of pictures."
-)
+@click.option("--artists", "show_artists", is_flag=True, help="List the artists with their picture counts.")
 @click.option("--rejects", "show_rejects", is_flag=True, help="List the pictures that could not be read.")
-@click.option("--duplicates", "show_duplicates", is_flag=True, help="List pictures with the same bytes.")
+@click.option("--duplicates", "show_duplicates", is_flag=True, help="List pictures with identical bytes.")
 @click.option(
     "--provenance", "show_provenance", is_flag=True, help="List every change: who, what, when, and digests."
 )
@@ -35,35 +33,35 @@ def info(
     show_provenance: bool,
     as_json: bool,
 ) -> None:
-    """Say what an index holds and how it came to be.
+    """Show what an index holds and how it was made.
 
-    Who made a change is user@host as it was then, or what $IMINDEX_WHO said, if anything.
+    The author of a change is user@host at the time, or the value of $IMINDEX_WHO if it was set.
 
     \b
     imindex info
     imindex info -i audit.h5 --rejects
     imindex info -i audit.h5 --provenance
     """
-    from imindex.indexer.maintain.summary import describe, provenance_rows, search_in_words
+    from imindex.indexer.maintain.summary import describe, describe_search, provenance_rows
     from imindex.indexer.store.index import Index
 
     with Index(index) as opened:
-        said = describe(opened)
+        about = describe(opened)
     if as_json:
-        print_json(said)
+        print_json(about)
         return
-    encoder = said["encoder"]
+    encoder = about["encoder"]
     rows = [
-        ["rows", str(said["n"])],
-        ["root digest", said["root-digest"]],
-        ["format", said["format"]],
+        ["rows", str(about["n"])],
+        ["root digest", about["root-digest"]],
+        ["format", about["format"]],
         ["encoder", f"{encoder['name']}, {encoder['dim']} dimensions"],
         ["weights", encoder["weights-sha256"]],
-        ["search", search_in_words(said["ann"])],
-        ["created", f"{said['created-at']} by {said['created-by']}"],
-        ["last change", said["log"][-1]["when"] + ", " + said["log"][-1]["summary"]],
-        ["rejects", str(len(said["rejects"]))],
-        ["same bytes", said["duplicates-summary"]],
+        ["search", describe_search(about["ann"])],
+        ["created", f"{about['created-at']} by {about['created-by']}"],
+        ["last change", about["log"][-1]["when"] + ", " + about["log"][-1]["summary"]],
+        ["rejects", str(len(about["rejects"]))],
+        ["same bytes", about["duplicates-summary"]],
     ]
     print_table(str(index), [], rows, left=2)
     print_table(
@@ -71,7 +69,7 @@ def info(
         ["collection", "kind", "artists", "pictures", "rejected"],
         [
             [c["name"], c["kind"], str(c["artists"]), str(c["pictures"]), str(c["rejected"])]
-            for c in said["collections"]
+            for c in about["collections"]
         ],
         left=2,
     )
@@ -80,19 +78,21 @@ def info(
         print_table(
             "Artists",
             ["artist", *kinds],
-            [[a["name"], *(str(a[kind]) for kind in kinds)] for a in said["artists"]],
+            [[a["name"], *(str(a[kind]) for kind in kinds)] for a in about["artists"]],
         )
-    if show_rejects and said["rejects"]:
-        rejected = [[r["path"], r["reason"]] for r in said["rejects"]]
+    if show_rejects and about["rejects"]:
+        rejected = [[r["path"], r["reason"]] for r in about["rejects"]]
         print_table("Pictures that could not be read", ["path", "reason"], rejected, left=2)
-    if show_duplicates and said["duplicates"]:
-        same_bytes = [[d["sha256"][:12], d["artist"], d["collection"], d["path"]] for d in said["duplicates"]]
+    if show_duplicates and about["duplicates"]:
+        same_bytes = [
+            [d["sha256"][:12], d["artist"], d["collection"], d["path"]] for d in about["duplicates"]
+        ]
         print_table(
             "Pictures with the same bytes", ["sha256", "artist", "collection", "path"], same_bytes, left=4
         )
     if show_provenance:
-        for number, line in enumerate(said["log"], 1):
+        for number, line in enumerate(about["log"], 1):
             print_table(f"Change {number}", [], provenance_rows(line), left=2)
     click.echo(
-        f"{clean(str(index))} holds {count(said['n'], 'picture')} by {count(len(said['artists']), 'artist')}."
+        f"{clean(str(index))} holds {count(about['n'], 'picture')} by {count(len(about['artists']), 'artist')}."
     )

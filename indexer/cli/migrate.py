@@ -12,21 +12,21 @@ from imindex.indexer.terminal.options import command_line, index_option, json_op
 from imindex.indexer.terminal.output import clean, count, print_json
 
 
-@click.command(short_help="Bring an index of an older format version up to date.")
+@click.command(short_help="Upgrade an index from an older format version.")
 @index_option
 @json_option
 @errors_for_people
 def migrate(index: Path, as_json: bool) -> None:
-    """Bring an index of an older format version up to date. Its root digest stays the same.
+    """Upgrade an index from an older format version. Its root digest stays the same.
 
-    The old file is verified first, and replaced by the new one as a whole.
+    The old file is verified first, then replaced atomically by the new one.
 
     \b
     imindex migrate -i audit.h5
     """
-    from imindex.indexer.maintain.migrate import migrate as write_anew
+    from imindex.indexer.maintain.migrate import migrate as rewrite
 
-    report = write_anew(index, command=command_line())
+    report = rewrite(index, command=command_line())
     if as_json:
         print_json({"index": index, "changed": report.changed, **asdict(report)})
     elif report.changed:
@@ -35,4 +35,4 @@ def migrate(index: Path, as_json: bool) -> None:
             f"{count(report.rows, 'row')}, root digest {report.root_digest[:12]} as before."
         )
     else:
-        click.echo(f"{clean(str(index))} is in format {report.after} already: there is nothing to do.")
+        click.echo(f"{clean(str(index))} is already in format {report.after}: nothing to do.")

@@ -15,57 +15,59 @@ from imindex.indexer.terminal.options import FromSignature, command_line, index_
 from imindex.indexer.terminal.output import clean, count, print_json, say
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_OF = "imindex.indexer.maintain.optimize:optimize"
+_OPTIMIZE = "imindex.indexer.maintain.optimize:optimize"
 
 
 class Size(click.ParamType):  # type: ignore[type-arg]
-    """Bytes, such as 500MB or 1.5GiB."""
+    """A number of bytes, such as 500MB or 1.5GiB."""
 
     name = "SIZE"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
             return value
-        said = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(I?)B?", str(value).strip().upper())
-        if not said or (said[3] and not said[2]):
-            self.fail(f"{value} is no size. Write 500MB, 2GB or 1.5GiB.", param, ctx)
-        unit = _UNITS[said[2]]
-        if said[3]:
-            unit = 1024 ** ("KMGT".index(said[2]) + 1)
-        size = int(float(said[1]) * unit)
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(I?)B?", str(value).strip().upper())
+        if not match or (match[3] and not match[2]):
+            self.fail(f"{value} is not a size. Write 500MB, 2GB or 1.5GiB.", param, ctx)
+        unit = _UNITS[match[2]]
+        if match[3]:
+            unit = 1024 ** ("KMGT".index(match[2]) + 1)
+        size = int(float(match[1]) * unit)
         if size < 1:
-            self.fail("a size must be above 0.", param, ctx)
+            self.fail("The size must be positive.", param, ctx)
         return size
 
 
-def in_words(size: int) -> str:
-    """Bytes -> text, such as `72.3 MB`."""
+def format_size(size: int) -> str:
+    """Format a number of bytes, such as `72.3 MB`."""
     for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
         if size >= unit:
             return f"{size / unit:.1f} {name}"
     return f"{size} bytes"
 
 
-@click.command(short_help="Make queries of a large index quicker, at a stated recall.")
+@click.command(short_help="Speed up queries on a large index, at a stated recall.")
 @index_option
 @click.option(
-    "--recall", cls=FromSignature, of=_OF, type=click.FloatRange(0, 1, min_open=True),
-    help=f"Share of the {NEIGHBOURS} nearest that a query is to find.",
+    "--recall", cls=FromSignature, of=_OPTIMIZE, type=click.FloatRange(0, 1, min_open=True),
+    help=f"Fraction of the {NEIGHBOURS} nearest neighbours that a query must find.",
 )  # fmt: skip
-@click.option("--memory", type=Size(), help="What it may take, such as 2GB.  [default: as the vectors]")
+@click.option("--memory", type=Size(), help="Size limit, such as 2GB.  [default: the size of the vectors]")
 @click.option(
-    "--kind", cls=FromSignature, of=_OF, type=click.Choice(("auto", "exact", *APPROXIMATE)),
-    help="auto leaves small indexes exact; exact takes an approximate index back.",
+    "--kind", cls=FromSignature, of=_OPTIMIZE, type=click.Choice(("auto", "exact", *APPROXIMATE)),
+    help="auto keeps small indexes exact; exact removes an approximate index.",
 )  # fmt: skip
-@click.option("--seed", cls=FromSignature, of=_OF, type=click.IntRange(0), help="Of the held-out queries.")
+@click.option(
+    "--seed", cls=FromSignature, of=_OPTIMIZE, type=click.IntRange(0), help="Seed of the held-out queries."
+)
 @json_option
 @errors_for_people
 def optimize(index: Path, memory: int | None, as_json: bool, **options: Any) -> None:
-    """Make queries of a large index quicker, at a stated recall.
+    """Speed up queries on a large index, at a stated recall.
 
-    An approximate index is trained and stored beside the vectors. Its recall is measured against exact searches, on
-    pictures that took no part in training. New pictures are added to it by later builds. Only `imindex query` uses
-    it: ranks, attributions and p-values are always computed exactly.
+    Trains an approximate index and stores it next to the vectors. Its recall is measured against exact search, on
+    pictures excluded from training. Later builds add new pictures to it. Only `imindex query` uses it: ranks,
+    attributions and p-values are always exact.
 
     \b
     imindex optimize
@@ -79,12 +81,12 @@ def optimize(index: Path, memory: int | None, as_json: bool, **options: Any) -> 
         print_json({"index": index, **asdict(report)})
         return
     if not report.n_queries:
-        left = "is exact again" if report.changed else "stays exact"
-        click.echo(f"{clean(str(index))} {left}: {clean(report.reason)}.")
+        state = "is exact again" if report.changed else "stays exact"
+        click.echo(f"{clean(str(index))} {state}: {clean(report.reason)}.")
         return
     parameters = ", ".join(f"{name} {value}" for name, value in report.parameters.items())
     click.echo(
         f"Optimized {clean(str(index))} for queries: {report.kind} ({parameters}), recall@{NEIGHBOURS} "
         f"{report.recall:.3f} on {count(report.n_queries, 'held-out query', 'held-out queries')} "
-        f"({report.target:g} asked for), {in_words(report.size)} beside the vectors, {report.seconds:.1f} s."
+        f"(target {report.target:g}), {format_size(report.size)} in addition to the vectors, {report.seconds:.1f} s."
     )

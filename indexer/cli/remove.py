@@ -1,4 +1,4 @@
-"""`imindex remove`."""
+"""The command `imindex remove`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from imindex.indexer.terminal.options import (
 from imindex.indexer.terminal.output import clean, count, print_json, say
 
 
-@click.command(short_help="Take pictures out of an index for good.")
+@click.command(short_help="Remove pictures from an index permanently.")
 @index_option
-@click.option("--artist", "artists", multiple=True, help="All pictures of this artist. May be repeated.")
-@click.option("--collection", "collections", multiple=True, help="A whole collection. May be repeated.")
+@click.option("--artist", "artists", multiple=True, help="Remove all pictures of this artist. Repeatable.")
+@click.option("--collection", "collections", multiple=True, help="Remove this collection. Repeatable.")
 @click.option(
-    "--sha256", "digests", multiple=True, help="The pictures with these bytes (64 hexadecimal digits)."
+    "--sha256",
+    "digests",
+    multiple=True,
+    help="Remove pictures with this SHA-256 (64 hexadecimal digits). Repeatable.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would go, and leave the index as it is.")
+@click.option("--dry-run", is_flag=True, help="Print what would be removed, without changing the index.")
 @json_option
 @errors_for_people
 def remove(
@@ -33,17 +36,17 @@ def remove(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Take pictures out of an index for good: vectors, rows, rejects and names.
+    """Remove pictures from an index permanently: vectors, rows, rejects and names.
 
-    Several kinds of condition must all hold; without one nothing is removed. The pictures themselves are left
-    where they are, and come back with the next build that is given them.
+    A picture is removed if it matches every kind of option given; at least one option is required. The picture files
+    stay where they are; a later build that includes them adds them again.
 
     \b
     imindex remove --artist "Ada Example"
     imindex remove --collection sd-1.5 --dry-run
     """
     if not artists and not collections and not digests:
-        raise click.UsageError("Say what to remove: --artist, --collection or --sha256.")
+        raise click.UsageError("Specify what to remove: --artist, --collection or --sha256.")
     from imindex.indexer.maintain.remove import remove as remove_rows
 
     report = remove_rows(index, artists=artists, collections=collections, digests=digests, dry_run=dry_run)

@@ -1,12 +1,11 @@
 """What an index holds: the encoder, artists, collections, columns of rows, and the digests over them.
 
-Plain data and pure functions; `store.py` puts them into HDF5.
+Plain data and pure functions; `imindex.indexer.store` puts them into HDF5.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from imindex.indexer.core.digest import DIGEST_SCHEME, canonical_json, json_digest
-from imindex.indexer.core.errors import ImindexError
 
 FORMAT = "imindex"
 FORMAT_VERSION = "1.1"
@@ -61,15 +59,15 @@ class EncoderInfo:
     Attributes
     ----------
     model : str
-        What `--model` was given: an open_clip name, `local-dir:`, `hf-hub:`, a JSON file, or `demo`.
+        The encoder's name, as `--model` takes it; a path in it is absolute. Not part of the identity.
     pretrained : str
-        What `--pretrained` was given, a path made absolute; it is not part of the identity.
+        The weights' name, as `--pretrained` takes it; the path of a file is absolute. Not part of the identity.
     weights_sha256 : str
-        Digest of the loaded weights (`encoder.weights_digest`).
-    config : dict
-        The open_clip model configuration.
-    preprocess : dict
-        Size, mean, std, interpolation, resize_mode, fill_color.
+        Digest of the loaded weights (`imindex.indexer.encoders.torch_encoder.weights_digest`), 64 hexadecimal digits.
+    config : mapping
+        The back end's configuration of the model (JSON). `backend` names the back end; without it, that is open_clip.
+    preprocess : mapping
+        Size, mean, std, interpolation, resize_mode, fill_color: `imindex.indexer.decode.preprocess.Preprocess`.
     dim : int
         Length of a vector.
     precision : str
@@ -94,16 +92,41 @@ class EncoderInfo:
             "precision": self.precision,
         }
 
-    def mismatch(self, other: EncoderInfo) -> list[str]:
-        """Name what makes vectors of `other` incomparable with these; an empty list if nothing does."""
-        pairs = {
-            "weights": (self.weights_sha256[:12], other.weights_sha256[:12]),
-            "preprocessing": (dict(self.preprocess), dict(other.preprocess)),
-            "activation": (bool(self.config.get("quick_gelu")), bool(other.config.get("quick_gelu"))),
-            "architecture": (_towers(self.config), _towers(other.config)),
-            "precision": (self.precision, other.precision),
-        }
-        return [f"{what} {mine} against {theirs}" for what, (mine, theirs) in pairs.items() if mine != theirs]
+    def mismatch(
+        self,
+        other: EncoderInfo,
+        compared_config: Callable[[Mapping[str, Any]], Mapping[str, object]] | None = None,
+    ) -> list[str]:
+        """Name what makes vectors of `other` incomparable with these.
+
+        Parameters
+        ----------
+        other : EncoderInfo
+        compared_config : callable, optional
+            Takes a configuration and returns the parts of it that vectors depend on, by name. By default the whole
+            configuration counts.
+
+        Returns
+        -------
+        list of str
+            Such as `precision fp32 against bf16`; empty if the vectors are comparable.
+        """
+        parts = compared_config or _whole_config
+        mine, theirs = (
+            {
+                "weights": info.weights_sha256[:12],
+                "preprocessing": dict(info.preprocess),
+                **parts(info.config),
+                "dimensions": info.dim,
+                "precision": info.precision,
+            }
+            for info in (self, other)
+        )
+        return [
+            f"{what} {mine.get(what)} against {theirs.get(what)}"
+            for what in {**mine, **theirs}
+            if mine.get(what) != theirs.get(what)
+        ]
 
     def name(self) -> str:
         """Return a short name for messages, such as `ViT-B-32/openai at bf16`."""
@@ -111,15 +134,12 @@ class EncoderInfo:
         return f"{self.model}{pretrained} at {self.precision}"
 
 
-def require_same(index: EncoderInfo, other: EncoderInfo) -> None:
-    """Refuse an encoder whose vectors are not comparable with those of the index."""
-    differences = index.mismatch(other)
-    if differences:
-        raise ImindexError(
-            f"The index was encoded with {index.name()}, not {other.name()} "
-            f"(index against this: {'; '.join(differences)}). "
-            "Name that encoder with --model and --pretrained, or build a new index."
-        )
+def _whole_config(config: Mapping[str, Any]) -> dict[str, object]:
+    """Return each value of a configuration, long ones as a digest."""
+    return {
+        key: value if len(canonical_json(value)) <= 60 else json_digest(value)[:12]
+        for key, value in config.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -170,12 +190,6 @@ def stamps_or_zeros(stamps: Stamps | None, n: int) -> Stamps:
 def stamp_rows(stamps: Iterable[Stamp]) -> Stamps:
     """Stamps -> (n, 3) int64."""
     return np.array(list(stamps), np.int64).reshape(-1, 3)
-
-
-def _towers(config: Mapping[str, Any]) -> str:
-    """What the weights alone do not say of the two towers (heads, for one), as a short digest."""
-    towers = canonical_json({key: config.get(key) for key in ("vision_cfg", "text_cfg")})
-    return hashlib.sha256(towers.encode()).hexdigest()[:12]
 
 
 def columns(dtypes: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> Columns:

@@ -1,1 +1,1 @@
-"""Bytes to RGB pixels to a tensor, or the reason why not."""
+"""Decode files to RGB pixels and resize them for the encoder, or give the reason for a rejection."""

@@ -1,4 +1,4 @@
-"""How much a picture may ask for: pixels, and seconds of decoding. What asks for more is rejected."""
+"""Limits on the size of a picture and on its decoding time. Pictures beyond them are rejected."""
 
 from __future__ import annotations
 
@@ -6,40 +6,40 @@ import re
 from dataclasses import dataclass
 
 MAX_BYTES = 2**30
-"""Files larger than this are no pictures that anyone meant."""
+"""Larger files are rejected without being read."""
 NO_MEMORY = "memory ran out"
-"""How the reason begins where the machine, and not the picture, was at fault."""
+"""Start of the reason if the machine, not the picture, caused the rejection."""
 _PIXELS = re.compile(r"pixels are more than the limit of (\d+)$")
 _SECONDS = re.compile(r"took longer than ([\d.]+) s to decode$")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a picture may ask for.
+    """Limits per picture.
 
     Attributes
     ----------
     max_pixels : int
-        Width x height; a larger picture is refused before it is decoded. Pillow's own limit against
-        decompression bombs, unless given.
+        Maximum of width x height; a larger picture is rejected before it is decoded. The default is Pillow's own
+        limit for decompression bombs.
     decode_timeout : float
-        Seconds.
+        Maximum decoding time in seconds.
     """
 
     max_pixels: int = 178_956_970
     decode_timeout: float = 60.0
 
     def too_large(self, pixels: int) -> str:
-        """The reason to reject a picture of so many pixels."""
+        """Return the reason for rejecting a picture with this many pixels."""
         return f"{pixels} pixels are more than the limit of {self.max_pixels}"
 
     @property
     def too_slow(self) -> str:
-        """The reason to reject a picture that took too long."""
+        """The reason for rejecting a picture that took too long."""
         return f"took longer than {self.decode_timeout:g} s to decode"
 
     def outgrown(self, reason: str) -> bool:
-        """Whether a picture was rejected by a lower limit than this one, or for want of memory: it is tried again."""
+        """Return whether to retry a rejected picture: it exceeded a lower limit than this one, or memory ran out."""
         pixels, seconds = _PIXELS.search(reason), _SECONDS.search(reason)
         return bool(
             reason.startswith(NO_MEMORY)

@@ -1,5 +1,6 @@
-"""Bytes -> an upright 8-bit RGB picture, by Pillow alone: what a decoder process runs, so it imports neither torch nor,
-unless a picture has more than 8 bits, NumPy.
+"""Decode a file to an upright 8-bit RGB picture with Pillow alone.
+
+Decoder processes run this module, so it does not import torch, and imports NumPy only for pictures of more than 8 bits.
 """
 
 from __future__ import annotations
@@ -18,32 +19,32 @@ from imindex.indexer.core.errors import BadPicture
 from imindex.indexer.decode.limits import Limits
 
 NOT_OPENED = frozenset({"EPS", "IPTC", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"})
-"""Formats of Pillow's that are left out: EPS is a program for Ghostscript; IPTC opens what it holds in any format, so
-also EPS; WMF is drawn by Windows; the others Pillow knows but cannot decode."""
+"""Formats of Pillow that are never opened: EPS is a program for Ghostscript; IPTC can contain any format, including
+EPS; WMF is rendered by Windows; the others are identified by Pillow, but it cannot decode them."""
 
 _COMMON = ("JPEG", "PNG", "GIF", "BMP", "PPM")
-"""These come without loading Pillow's other plug-ins."""
+"""Formats available without loading Pillow's other plug-ins."""
 _POSTSCRIPT = (b"%!PS", b"\xc5\xd0\xd3\xc6")
 _ORIENTATION = 0x0112
 _HEADER = 2**20
-"""Bytes in which a plain JPEG's header ends."""
+"""Maximum size in bytes of the header of a plain JPEG."""
 
 
 def read(data: bytes, limits: Limits) -> Image.Image:
-    """Decode a picture in any format but those in `NOT_OPENED`.
+    """Decode a picture in any format except those in `NOT_OPENED`.
 
-    EXIF rotation is applied, transparency laid over white, 16-bit scaled to 8, of animations the first
-    frame taken.
+    EXIF rotation is applied, transparency is composited over white, 16-bit values are scaled to 8 bits, and only the
+    first frame of an animation is decoded.
 
     Returns
     -------
     PIL.Image.Image
-        Of mode RGB.
+        A picture of mode RGB.
 
     Raises
     ------
     BadPicture
-        With the reason, in words fit for the user.
+        With the reason for the user.
     """
     with reasons(limits):
         image = identify(data, limits)
@@ -51,7 +52,7 @@ def read(data: bytes, limits: Limits) -> Image.Image:
 
 
 def identify(data: bytes, limits: Limits, formats: tuple[str, ...] = ()) -> Image.Image:
-    """Open a picture without decoding it, and refuse one that is too large. Call it within `reasons`."""
+    """Open a picture without decoding it, and refuse one that is too large. Call it inside `reasons`."""
     if not data:
         raise BadPicture("empty file")
     image = _open(data, formats)
@@ -73,38 +74,39 @@ def _open(data: bytes, formats: tuple[str, ...]) -> Image.Image:
 
 
 def is_plain_jpeg(data: bytes) -> bool:
-    """Whether a file is a JPEG of the kind that costs no more than its pixels, whatever it holds.
+    """Return whether a file is a JPEG whose decoding cost is bounded by its number of pixels, whatever its content.
 
-    That is: a short and well-formed header, Huffman coding, 8 bits, 1 or 3 channels, and all of them in the first scan,
-    after which a decoder stops. Each of many scans, as of a progressive picture, costs as much as the whole picture.
+    Such a file has a short and well-formed header, Huffman coding, 8 bits, and 1 or 3 channels that are all in the
+    first scan, after which the decoder stops. In a progressive picture, each of many scans costs as much as the whole
+    picture.
     """
     if data[:2] != b"\xff\xd8":
         return False
-    at, channels, n_exif = 2, 0, 0
-    while at + 4 <= min(len(data), _HEADER):
-        if data[at] != 0xFF or not 0xC0 <= (kind := data[at + 1]) <= 0xFE:
+    offset, channels, n_exif = 2, 0, 0
+    while offset + 4 <= min(len(data), _HEADER):
+        if data[offset] != 0xFF or not 0xC0 <= (marker := data[offset + 1]) <= 0xFE:
             return False
-        length = int.from_bytes(data[at + 2 : at + 4], "big")
-        body = data[at + 4 : at + 2 + length]
-        if kind == 0xDA:
+        length = int.from_bytes(data[offset + 2 : offset + 4], "big")
+        body = data[offset + 4 : offset + 2 + length]
+        if marker == 0xDA:
             return channels in (1, 3) and body[:1] == bytes([channels])
-        if kind in (0xC0, 0xC1):
+        if marker in (0xC0, 0xC1):
             if channels or len(body) < 6 or body[0] != 8:
                 return False
             channels = body[5]
         n_exif += body.startswith(b"Exif")
-        if length < 2 or n_exif > 1 or (0xC2 <= kind < 0xDA and kind != 0xC4):
+        if length < 2 or n_exif > 1 or (0xC2 <= marker < 0xDA and marker != 0xC4):
             return False
-        at += 2 + length
+        offset += 2 + length
     return False
 
 
 @contextlib.contextmanager
 def reasons(limits: Limits) -> Iterator[None]:
-    """Turn whatever a decoder raises on broken input into BadPicture with the reason; nothing is lost."""
+    """Convert any exception that a decoder raises on broken input into BadPicture with the reason."""
     try:
         with _PILLOW.at_least(limits.max_pixels), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd metadata; what matters raises
+            warnings.simplefilter("ignore")  # about odd metadata; real problems raise
             yield
     except BadPicture:
         raise
@@ -120,44 +122,44 @@ def reasons(limits: Limits) -> Iterator[None]:
 
 
 class _PillowsLimit:
-    """Pillow's own limit of pixels, which holds for parts of a file too: the highest that any thread asks for just now.
+    """Sets Pillow's own pixel limit, which also applies to parts of a file, to the highest limit of any active thread.
 
-    When nobody is left, it is again what it was before: it belongs to the whole process, and others use Pillow, too.
+    The limit is global to the process, so the previous value is restored after the last thread has finished.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._asked_for: list[int] = []
-        self._before: int | None = None
+        self._limits: list[int] = []
+        self._previous: int | None = None
 
     @contextlib.contextmanager
     def at_least(self, pixels: int) -> Iterator[None]:
         with self._lock:
-            if not self._asked_for:
-                self._before = Image.MAX_IMAGE_PIXELS
-            self._asked_for.append(pixels)
+            if not self._limits:
+                self._previous = Image.MAX_IMAGE_PIXELS
+            self._limits.append(pixels)
             self._set()
         try:
             yield
         finally:
             with self._lock:
-                self._asked_for.remove(pixels)
+                self._limits.remove(pixels)
                 self._set()
 
     def _set(self) -> None:
-        highest = max(self._asked_for, default=None)
-        # It refuses twice as many.
-        Image.MAX_IMAGE_PIXELS = self._before if highest is None else -(-highest // 2)
+        highest = max(self._limits, default=None)
+        # Pillow raises an error at twice its threshold.
+        Image.MAX_IMAGE_PIXELS = self._previous if highest is None else -(-highest // 2)
 
 
 _PILLOW = _PillowsLimit()
 
 
 def is_upright(image: Image.Image) -> bool:
-    """Whether EXIF says nothing of a rotation."""
+    """Return whether EXIF specifies no rotation."""
     try:
         return bool(image.getexif().get(_ORIENTATION, 1) == 1)
-    except Exception:  # broken EXIF says nothing about the rotation
+    except Exception:  # broken EXIF specifies no rotation
         return True
 
 

@@ -1,8 +1,8 @@
-"""Decoder processes: a file that makes a decoder crash or hang takes one of them down, and not the build.
+"""A pool of decoder processes, so that a file that crashes or hangs a decoder does not affect the build.
 
-Each thread that decodes borrows a process of its own, so one picture at most is lost with it. They are plain
-children with a pipe in and a pipe out: started when first needed (Python and Pillow, no torch: about 0.1 s), killed
-when the build ends, and gone when it is killed.
+Each decoding thread borrows its own process, so a crash loses at most one picture. The processes are plain children
+with a pipe in each direction. They start on demand (Python and Pillow without torch, about 0.1 s), and end when the
+build ends or is killed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from imindex.indexer.core.errors import BadPicture, ImindexError
 from imindex.indexer.decode.limits import NO_MEMORY, Limits
-from imindex.indexer.decode.worker import ANSWER, DONE, READY, REQUEST
+from imindex.indexer.decode.worker import DONE, READY, REPLY, REQUEST
 from imindex.indexer.system.child_process import how_it_ended, start
 from imindex.indexer.system.sandbox import write_all
 
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 _START_SECONDS = 120.0
 _PIPE_BYTES = 2**20
 HOOK = ""
-"""For tests: `module:function` that each process calls with a picture's bytes before it decodes them."""
+"""For tests: `module:function` that each process calls with the bytes of a picture before decoding them."""
 
 
 class Decoders:
-    """Decoder processes, as many as there are threads that ask. Use as a context manager.
+    """A pool with one decoder process per calling thread. Use as a context manager.
 
     Parameters
     ----------
@@ -54,17 +54,17 @@ class Decoders:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """End all processes at once, also those at work: who waits for one gets BadPicture."""
+        """End all processes immediately, including busy ones, whose callers get BadPicture."""
         self._closed.set()
         with self._lock:
             busy, idle = self._all.difference(self._idle), self._idle
         for process in busy:
-            process.kill()  # its thread ends it
+            process.kill()  # its thread then cleans up
         for process in idle:
             process.end()
 
     def __call__(self, data: bytes) -> npt.NDArray[np.uint8]:
-        """Decode a picture as `imindex.indexer.decode.pillow.read` does, in another process.
+        """Decode a picture in another process, as `imindex.indexer.decode.pillow.read` does.
 
         Returns
         -------
@@ -73,19 +73,19 @@ class Decoders:
         Raises
         ------
         BadPicture
-            With the reason: that of `pillow.read`, or that the decoder crashed twice (once in a process of its
-            own), or that it took too long.
+            With the reason: that of `pillow.read`, a timeout, or a decoder that crashed twice (the second time in a
+            fresh process).
         ImindexError
-            No process can be started.
+            If no process can be started.
         """
         try:
             return self._decode(data)
-        except _Crashed:  # perhaps by what an earlier picture left behind, or because memory ran out
+        except _Crashed:  # the cause may be an earlier picture, or a lack of memory
             pass
         try:
             return self._decode(data, fresh=True)
         except _Crashed as crash:
-            if str(crash) == "SIGKILL":  # not by us: the system kills so when memory is short
+            if str(crash) == "SIGKILL":  # not sent by this process: the system kills when memory is short
                 raise BadPicture(f"{NO_MEMORY}, or somebody else killed the decoder ({crash})") from None
             raise BadPicture(f"the decoder crashed ({crash})") from None
 
@@ -125,7 +125,7 @@ class Decoders:
         process.end()
 
     def _watch(self) -> None:
-        """Kill what takes too long."""
+        """Kill processes that exceed the time limit."""
         while not self._closed.wait(min(0.25, self.limits.decode_timeout / 4)):
             with self._lock:
                 processes = list(self._all)
@@ -135,21 +135,21 @@ class Decoders:
 
 @functools.cache
 def shared(limits: Limits) -> Decoders:
-    """Decoder processes for all who decode a picture now and then; they end with this process."""
+    """Return a process-wide pool for occasional decoding; it ends with this process."""
     decoders = Decoders(limits)
     atexit.register(decoders.__exit__)
     return decoders
 
 
 class _Crashed(Exception):
-    """The process ended; the message says how."""
+    """The process ended; the message is the exit code or signal."""
 
 
 class _Process:
     def __init__(self) -> None:
-        alone = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        single_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         try:
-            self._process = start("imindex.indexer.decode.worker:main", HOOK, environment=alone)
+            self._process = start("imindex.indexer.decode.worker:main", HOOK, environment=single_thread)
         except OSError as error:
             raise ImindexError(
                 f"No decoder process can be started: {error}. Close other programs."
@@ -161,53 +161,53 @@ class _Process:
         self._due: float | None = None
         self._overdue = False
         self.alive = True
-        _widen(self._in.fileno(), self._out.fileno())
+        _enlarge_buffers(self._in.fileno(), self._out.fileno())
 
     def decode(self, data: bytes, limits: Limits) -> npt.NDArray[np.uint8]:
         if not self._started:
             self._start()
-        self._give_until(limits.decode_timeout)
+        self._set_deadline(limits.decode_timeout)
         try:
             write_all(self._in, REQUEST.pack(len(data), limits.max_pixels))  # type: ignore[arg-type]
             write_all(self._in, data)  # type: ignore[arg-type]
-            status, width, height = ANSWER.unpack(self._exactly(bytearray(ANSWER.size)))
+            status, width, height = REPLY.unpack(self._read_exactly(bytearray(REPLY.size)))
             if status != DONE:
-                raise BadPicture(self._exactly(bytearray(min(width, 10_000))).decode("utf-8", "replace"))
+                raise BadPicture(self._read_exactly(bytearray(min(width, 10_000))).decode("utf-8", "replace"))
             if not 0 < width * height <= limits.max_pixels:
-                raise OSError("its answer makes no sense")
+                raise OSError("its reply is invalid")
             pixels = np.empty((height, width, 3), np.uint8)
-            self._exactly(pixels.reshape(-1))
-        except OSError as error:  # the pipe broke
+            self._read_exactly(pixels.reshape(-1))
+        except OSError as error:  # the pipe is broken
             if self._overdue:
                 raise BadPicture(limits.too_slow) from error
             raise _Crashed(how_it_ended(self._process) or str(error)) from error
         finally:
-            self._give_until(None)
+            self._set_deadline(None)
         return pixels
 
     def _start(self) -> None:
-        self._give_until(_START_SECONDS)
+        self._set_deadline(_START_SECONDS)
         try:
-            self._exactly(bytearray(len(READY)))
+            self._read_exactly(bytearray(len(READY)))
         except OSError as error:
             raise ImindexError(
                 f"A decoder process did not start ({how_it_ended(self._process)}). "
-                f"Check that `{sys.executable} -m PIL` works, and that memory and processes are left."
+                f"Check that `{sys.executable} -m PIL` works, and that memory and process limits are not exhausted."
             ) from error
         finally:
-            self._give_until(None)
+            self._set_deadline(None)
         self._started = True
 
-    def _exactly(self, into: bytearray | npt.NDArray[np.uint8]) -> bytearray:
-        view = memoryview(into)  # type: ignore[arg-type]
+    def _read_exactly(self, buffer: bytearray | npt.NDArray[np.uint8]) -> bytearray:
+        view = memoryview(buffer)  # type: ignore[arg-type]
         while view:
-            got = self._out.readinto(view)  # type: ignore[attr-defined]
-            if not got:
+            n_read = self._out.readinto(view)  # type: ignore[attr-defined]
+            if not n_read:
                 raise BrokenPipeError("the process ended")
-            view = view[got:]
-        return into  # type: ignore[return-value]
+            view = view[n_read:]
+        return buffer  # type: ignore[return-value]
 
-    def _give_until(self, seconds: float | None) -> None:
+    def _set_deadline(self, seconds: float | None) -> None:
         with self._lock:
             self._due = None if seconds is None else time.monotonic() + seconds
 
@@ -228,8 +228,8 @@ class _Process:
         self._out.close()
 
 
-def _widen(*pipes: int) -> None:
-    """Let a picture through a pipe in few pieces, where the system lets one."""
+def _enlarge_buffers(*pipes: int) -> None:
+    """Enlarge the buffers of pipes, where the system allows it, so that a picture takes fewer writes."""
     with contextlib.suppress(ImportError, AttributeError, OSError):
         import fcntl
 
@@ -238,13 +238,13 @@ def _widen(*pipes: int) -> None:
 
 
 def picture_of(data: bytes, preprocess: Preprocess, limits: Limits = Limits()) -> Picture:  # noqa: B008 - frozen
-    """Decode a single picture as a build does: what is no plain JPEG in another process, which it may take down.
+    """Decode a single picture as a build does: anything but a plain JPEG in another process, in case it crashes.
 
     Raises
     ------
     BadPicture
         With the reason.
     """
-    from imindex.indexer.decode import preprocess as images
+    from imindex.indexer.decode.preprocess import decode
 
-    return images.decode(data, preprocess, limits=limits, elsewhere=shared(limits))
+    return decode(data, preprocess, limits=limits, elsewhere=shared(limits))

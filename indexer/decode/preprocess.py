@@ -1,10 +1,10 @@
-"""Bytes -> RGB pixels at the encoder's size, or the reason why not.
+"""Decode a file to RGB pixels at the input size of the encoder.
 
-The fast way for plain JPEG is torchvision, in the thread that asks; Pillow opens everything else, in a build in
-processes of its own (`indexer.decode.pool`). Every picture becomes 8-bit RGB first and is resized after (open_clip's
-transform does it the other way round, and so takes palette pictures by nearest neighbour). Resizing works on uint8 and
-stays within one grey level of open_clip's own transform of the RGB picture, but for isolated pixels. Colour profiles
-are ignored, as open_clip ignores them.
+Plain JPEGs are decoded by torchvision in the calling thread, which is fastest. Pillow decodes all other formats,
+during a build in child processes (`imindex.indexer.decode.pool`). Every picture is converted to 8-bit RGB before it
+is resized; open_clip's transform resizes first, and therefore uses nearest-neighbour sampling for palette pictures.
+Resizing works on uint8, and differs from open_clip's transform of the RGB picture by at most one grey level except at
+isolated pixels. Colour profiles are ignored, as in open_clip.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from imindex.indexer.core.errors import BadPicture
-from imindex.indexer.decode import pillow as rgb
+from imindex.indexer.decode import pillow
 from imindex.indexer.decode.limits import NO_MEMORY, Limits
 
 _LONG = 8
-"""A picture more elongated than this is cropped before it is resized, to bound the memory."""
+"""Pictures with a larger aspect ratio are cropped before they are resized, to bound the memory."""
 
 
 @dataclass(frozen=True)
 class Preprocess:
-    """How a picture becomes the encoder's input (open_clip's `PreprocessCfg`).
+    """Preprocessing of pictures for an encoder; the fields are those of open_clip's `PreprocessCfg`.
 
     Attributes
     ----------
     size : (int, int)
-        Height and width of the input, pixels.
+        Height and width of the input, in pixels.
     mean, std : (float, float, float)
-        Per channel, of values in [0, 1].
+        Mean and standard deviation per channel, for values in [0, 1].
     interpolation : str
         `bicubic` or `bilinear`.
     resize_mode : str
@@ -54,8 +54,8 @@ class Preprocess:
     fill_color: int = 0
 
     @classmethod
-    def from_open_clip(cls, config: Mapping[str, Any]) -> Preprocess:
-        """Read open_clip's preprocessing configuration (or one stored in an index)."""
+    def from_dict(cls, config: Mapping[str, Any]) -> Preprocess:
+        """Create settings from the result of `as_dict`, or from open_clip's preprocessing configuration."""
         size = config["size"]
         height, width = (size, size) if isinstance(size, int) else (int(size[0]), int(size[-1]))
         return cls(
@@ -68,7 +68,7 @@ class Preprocess:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON-ready values."""
+        """Return the settings as JSON-ready values."""
         return {
             key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()
         }
@@ -76,7 +76,15 @@ class Preprocess:
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded picture: `pixels` is (3, height, width) uint8 at the encoder's size."""
+    """A decoded picture.
+
+    Attributes
+    ----------
+    pixels : uint8 tensor, (3, height, width)
+        At the input size of the encoder.
+    width, height : int
+        Size of the original, in pixels.
+    """
 
     pixels: torch.Tensor
     width: int
@@ -90,58 +98,59 @@ def decode(
     limits: Limits = Limits(),  # noqa: B008 - frozen
     elsewhere: Callable[[bytes], npt.NDArray[np.uint8]] | None = None,
 ) -> Picture:
-    """Decode a picture and bring it to the encoder's size.
+    """Decode a picture and resize it to the input size of the encoder.
 
-    EXIF rotation is applied, transparency laid over white, 16-bit scaled to 8, of animations the first
-    frame taken.
+    EXIF rotation is applied, transparency is composited over white, 16-bit values are scaled to 8 bits, and only the
+    first frame of an animation is decoded.
 
     Parameters
     ----------
     data : bytes
-        The file's content, in any format that Pillow decodes by itself (see `indexer.decode.pillow.NOT_OPENED`).
+        The content of the file, in any format that Pillow decodes by itself (see
+        `imindex.indexer.decode.pillow.NOT_OPENED`).
     preprocess : Preprocess
     limits : Limits
-        Larger pictures are refused before they are decoded. The time limit is that of `elsewhere`.
+        Larger pictures are rejected before they are decoded. The time limit is enforced by `elsewhere`.
     elsewhere : callable, optional
-        Bytes -> (height, width, 3) uint8, as `imindex.indexer.decode.pillow.read` in another process: an
-        `imindex.indexer.decode.pool.Decoders`. Decodes what is no plain JPEG; by default this process does.
+        Maps bytes to (height, width, 3) uint8 in another process, such as an `imindex.indexer.decode.pool.Decoders`.
+        It decodes everything except plain JPEGs. By default, this process does.
 
     Returns
     -------
     Picture
-        `width` and `height` are those of the upright original, in pixels.
+        Its `width` and `height` are those of the upright original, in pixels.
 
     Raises
     ------
     BadPicture
-        With the reason, in words fit for the user.
+        With the reason for the user.
     """
-    pixels = _plain_jpeg(data, limits) if rgb.is_plain_jpeg(data) else None
+    pixels = _plain_jpeg(data, limits) if pillow.is_plain_jpeg(data) else None
     if pixels is None:
-        values = elsewhere(data) if elsewhere else np.array(rgb.read(data, limits))
+        values = elsewhere(data) if elsewhere else np.array(pillow.read(data, limits))
         pixels = torch.from_numpy(values).permute(2, 0, 1)
     height, width = pixels.shape[-2:]
     return Picture(resize(pixels, preprocess), width, height)
 
 
 def _plain_jpeg(data: bytes, limits: Limits) -> torch.Tensor | None:
-    """Decode the quick way; None if the picture turns out to need the other."""
-    with rgb.reasons(limits):
-        image = rgb.identify(data, limits, ("JPEG",))
-        if image.format != "JPEG" or image.mode not in ("RGB", "L") or not rgb.is_upright(image):
+    """Decode a plain JPEG with torchvision; return None if the picture needs Pillow after all."""
+    with pillow.reasons(limits):
+        image = pillow.identify(data, limits, ("JPEG",))
+        if image.format != "JPEG" or image.mode not in ("RGB", "L") or not pillow.is_upright(image):
             return None
         try:
             raw = torch.frombuffer(bytearray(data), dtype=torch.uint8)
             pixels: torch.Tensor = decode_jpeg(raw, mode=ImageReadMode.RGB)
         except (MemoryError, RuntimeError) as error:
-            if isinstance(error, MemoryError) or "allocate memory" in str(error):  # PyTorch's own words
+            if isinstance(error, MemoryError) or "allocate memory" in str(error):  # PyTorch's message
                 raise BadPicture(f"{NO_MEMORY} while it was decoded") from error
             raise
         return pixels
 
 
 def resize(pixels: torch.Tensor, preprocess: Preprocess) -> torch.Tensor:
-    """Bring (3, h, w) uint8 pixels to the encoder's size, as open_clip's transform does for a PIL image.
+    """Resize (3, h, w) uint8 pixels to the input size of the encoder, as open_clip's transform does for a PIL image.
 
     Parameters
     ----------
@@ -187,12 +196,12 @@ def _pad(pixels: torch.Tensor, preprocess: Preprocess) -> torch.Tensor:
 
 
 def _middle(pixels: torch.Tensor) -> torch.Tensor:
-    """Cut the ends off a very elongated picture; the centre crop would not have shown them."""
+    """Cut off the ends of a very elongated picture, which the centre crop would discard anyway."""
     h, w = pixels.shape[-2:]
     short, long = min(h, w), max(h, w)
     if long <= _LONG * short:
         return pixels
     length = _LONG * short
-    length += (long - length) % 2  # the same middle
+    length += (long - length) % 2  # keeps the centre
     start = (long - length) // 2
     return pixels[:, start : start + length] if h > w else pixels[:, :, start : start + length]

@@ -1,7 +1,7 @@
-"""What a decoder process does: pictures in by stdin, RGB pixels or the reason why not out by stdout, until stdin ends.
+"""The main loop of a decoder process. It reads pictures from stdin and writes RGB pixels, or a reason, to stdout.
 
-A request is the number of bytes and the limit of pixels, then the bytes. An answer is a status, width and height, then
-the pixels; or a status, the length of the reason and 0, then the reason.
+A request consists of the number of bytes, the pixel limit, and the bytes. A reply consists of a status, width, height
+and the pixels; or of a status, the length of the reason, 0 and the reason.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import struct
 from collections.abc import Callable
 from typing import BinaryIO
 
-from imindex.indexer.system.sandbox import ends_with_parent, keep_to_oneself, limit_memory, write_all
+from imindex.indexer.system.sandbox import ends_with_parent, isolate_output, limit_memory, write_all
 
 REQUEST = struct.Struct("<QQ")
-ANSWER = struct.Struct("<BQQ")
+REPLY = struct.Struct("<BQQ")
 READY, DONE, BAD = b"R", 0, 1
-_MEMORY, _MEMORY_A_PIXEL = 2 * 2**30, 32
-"""Bytes of address space beyond which decoding fails, whatever a file claims: 16-bit grey takes the most a pixel."""
+_MEMORY, _MEMORY_PER_PIXEL = 2 * 2**30, 32
+"""Limit of the address space in bytes, fixed and per pixel. 16-bit grey takes the most memory per pixel."""
 
 
 def main(hook: str = "") -> None:
@@ -26,48 +26,48 @@ def main(hook: str = "") -> None:
     Parameters
     ----------
     hook : str
-        `module:function` to call with the bytes of each picture before it is decoded. Tests crash and hang there.
+        `module:function` to call with the bytes of each picture before it is decoded. Tests use it to crash and hang.
     """
-    answers = keep_to_oneself()
+    replies = isolate_output()
     from imindex.indexer.core.errors import BadPicture
-    from imindex.indexer.decode import pillow as rgb  # Pillow, in about 0.1 s
+    from imindex.indexer.decode import pillow  # Pillow, in about 0.1 s
     from imindex.indexer.decode.limits import Limits
 
-    before = _function(hook)
+    before_decoding = _function(hook)
     requests = os.fdopen(0, "rb", buffering=0)
-    write_all(answers, READY)
-    while (header := _exactly(requests, REQUEST.size)) is not None:
+    write_all(replies, READY)
+    while (header := _read_exactly(requests, REQUEST.size)) is not None:
         length, max_pixels = REQUEST.unpack(header)
-        data = _exactly(requests, length)
+        data = _read_exactly(requests, length)
         if data is None:
             return
-        limit_memory(_MEMORY + _MEMORY_A_PIXEL * max_pixels + 2 * length)
+        limit_memory(_MEMORY + _MEMORY_PER_PIXEL * max_pixels + 2 * length)
         with ends_with_parent():
-            before(data)
+            before_decoding(data)
             limits = Limits(max_pixels=max_pixels)
             try:
-                with rgb.reasons(limits):
-                    image = rgb.read(bytes(data), limits)
-                    answer, content = ANSWER.pack(DONE, *image.size), image.tobytes()
+                with pillow.reasons(limits):
+                    image = pillow.read(bytes(data), limits)
+                    reply, content = REPLY.pack(DONE, *image.size), image.tobytes()
                     del image
             except BadPicture as error:
                 content = str(error).encode("utf-8", "replace")
-                answer = ANSWER.pack(BAD, len(content), 0)
+                reply = REPLY.pack(BAD, len(content), 0)
         del data
-        write_all(answers, answer)
-        write_all(answers, content)
+        write_all(replies, reply)
+        write_all(replies, content)
         del content
 
 
-def _exactly(file: BinaryIO, count: int) -> bytearray | None:
-    """So many bytes; None at the end of the pipe."""
+def _read_exactly(file: BinaryIO, count: int) -> bytearray | None:
+    """Read `count` bytes; return None at the end of the pipe."""
     data = bytearray(count)
     view = memoryview(data)
     while view:
-        got = file.readinto(view)  # type: ignore[attr-defined]
-        if not got:
+        n_read = file.readinto(view)  # type: ignore[attr-defined]
+        if not n_read:
             return None
-        view = view[got:]
+        view = view[n_read:]
     return data
 
 

@@ -1,7 +1,7 @@
-"""Is this machine fit for imindex? Checks of its packages, device, folder and index, one finding each.
+"""Check this machine: packages, FAISS, device, threads, memory and file system.
 
-The encoder is examined in `indexer.doctor.encoder`, an index in `imindex.indexer.doctor.index`. A check never ends the
-others: what it stumbles over is its finding.
+`imindex.indexer.doctor.encoder` checks an encoder, `imindex.indexer.doctor.index` an index. An exception in one check
+is reported as its result and does not stop the others.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ _LOCKED = 3
 
 @dataclass(frozen=True)
 class Check:
-    """One finding.
+    """Result of one check.
 
     Attributes
     ----------
     name : str
-        What was looked at.
+        What was checked.
     status : str
         ok, warning or fault.
     said : str
-        What was found, in a sentence.
+        The result, as one or more sentences.
     remedy : str
-        What to do about it; empty where nothing is to be done.
+        How to fix it; empty if there is nothing to fix.
     figures : mapping
-        The numbers behind it, for `--json`.
+        The numbers behind the result, for `--json`.
     """
 
     name: str
@@ -58,83 +58,91 @@ class Check:
 
 
 def tried(name: str, check: Callable[[], Check]) -> Check:
-    """Run a check; what it raises is a fault of its own."""
+    """Run a check, and report an exception as a fault."""
     try:
         return check()
     except ImindexError as error:
         return Check(name, FAULT, str(error))
-    except Exception as error:  # a doctor who falls ill helps nobody: whatever it is, it is told
-        said = f"{type(error).__name__}: {error}"
-        return Check(name, FAULT, said[:500], "Report it, with the output of `imindex doctor --json`.")
+    except Exception as error:  # a failing check must not stop the others
+        message = f"{type(error).__name__}: {error}"
+        return Check(name, FAULT, message[:500], "Report it, with the output of `imindex doctor --json`.")
 
 
 def examine_machine(folder: Path, device: str = "auto") -> Iterator[Check]:
-    """Packages, FAISS, the device, memory, the folder's file system and its room.
+    """Check packages, FAISS, device, threads, memory and the file system of a folder.
 
     Parameters
     ----------
     folder : Path
-        Where the index lies, or is to lie.
+        The folder of the index.
     device : str
-        As `--device` says.
+        The value of `--device`.
     """
     yield tried("packages", lambda: packages(importlib.metadata.requires("imindex") or ()))
     yield tried("faiss", lambda: faiss_installed(_installed(FAISS_PACKAGES)))
-    yield tried("device", lambda: device_meant(device))
+    yield tried("device", lambda: device_selected(device))
     yield tried("threads", threads)
     yield tried("memory", memory)
     yield tried("file system", lambda: file_system(folder))
 
 
-def packages(wanted: Iterable[str]) -> Check:
-    """Compare what is installed with what imindex requires (lines such as `torch>=2.6; marker`)."""
+def packages(requirements: Iterable[str]) -> Check:
+    """Compare the installed packages with the requirements of imindex (lines such as `torch>=2.6; marker`)."""
     from packaging.requirements import Requirement
 
-    wrong, found = [], {}
-    for line in wanted:
+    wrong, installed = [], {}
+    for line in requirements:
         requirement = Requirement(line)
         if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
             continue
-        have = _installed([requirement.name]).get(requirement.name)
-        found[requirement.name] = have
-        if have is None:
+        version = _installed([requirement.name]).get(requirement.name)
+        installed[requirement.name] = version
+        if version is None:
             wrong.append(f"{requirement.name} is missing")
-        elif not requirement.specifier.contains(have, prereleases=True):
-            wrong.append(f"{requirement.name} is {have}, not {requirement.specifier}")
+        elif not requirement.specifier.contains(version, prereleases=True):
+            wrong.append(f"{requirement.name} is {version}, not {requirement.specifier}")
     python = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
     if wrong:
         return Check(
-            "packages", FAULT, f"{'; '.join(wrong)} ({python}).", "Run pip install imindex again.", found
+            "packages", FAULT, f"{'; '.join(wrong)} ({python}).", "Run pip install imindex again.", installed
         )
     core = ", ".join(
-        f"{name} {found[name]}" for name in ("torch", "open_clip_torch", "h5py") if found.get(name)
+        f"{name} {installed[name]}" for name in ("torch", "open_clip_torch", "h5py") if installed.get(name)
     )
-    return Check("packages", OK, f"{len(found)} are as required ({core}; {python}).", figures=found)
+    return Check(
+        "packages", OK, f"all {len(installed)} meet the requirements ({core}; {python}).", figures=installed
+    )
 
 
-def faiss_installed(found: Mapping[str, str]) -> Check:
-    """Tell two distributions of FAISS that overwrite each other (name -> version of those that are installed)."""
-    if len(found) > 1:
-        named = " and ".join(f"{name} {version}" for name, version in found.items())
-        keep = "faiss-gpu" if "faiss-gpu" in found else min(found)
+def faiss_installed(distributions: Mapping[str, str]) -> Check:
+    """Check FAISS, in particular for two distributions that overwrite each other.
+
+    Parameters
+    ----------
+    distributions : mapping
+        Versions of the installed FAISS distributions by name.
+    """
+    if len(distributions) > 1:
+        listed = " and ".join(f"{name} {version}" for name, version in distributions.items())
+        keep = "faiss-gpu" if "faiss-gpu" in distributions else min(distributions)
         return Check(
             "faiss",
             FAULT,
-            f"{named} are installed, and overwrite each other's files.",
-            f"Run pip uninstall --yes {' '.join(found)}, then pip install {keep}.",
-            dict(found),
+            f"{listed} are both installed and overwrite each other's files.",
+            f"Run pip uninstall --yes {' '.join(distributions)}, then pip install {keep}.",
+            dict(distributions),
         )
-    from imindex.indexer.ann import exact as ann
+    from imindex.indexer.ann import exact
 
-    version, gpus = ann.describe()["faiss-version"], ann.n_gpus()
-    name = next(iter(found), "not from pip")
-    seen = _cuda_devices()
+    version, gpus = exact.describe()["faiss-version"], exact.n_gpus()
+    name = next(iter(distributions), "not from pip")
+    torch_gpus = _cuda_devices()
     figures = {"version": version, "distribution": name, "gpus": gpus}
-    if seen and not gpus:
+    if torch_gpus and not gpus:
         return Check(
             "faiss",
             WARNING,
-            f"FAISS {version} ({name}) sees no GPU, though torch sees {seen}: searches run on the CPU.",
+            f"FAISS {version} ({name}) sees no GPU, although torch sees {torch_gpus}: searches run on the CPU.",
             f"Run pip uninstall --yes {name}, then pip install faiss-gpu.",
             figures,
         )
@@ -143,8 +151,8 @@ def faiss_installed(found: Mapping[str, str]) -> Check:
     )
 
 
-def device_meant(name: str) -> Check:
-    """What `--device` and `--precision auto` come to here, and why."""
+def device_selected(name: str) -> Check:
+    """Report which device and precision `--device` and `--precision auto` select, and why."""
     import torch
 
     from imindex.indexer.encoders.precision import default_precision
@@ -158,55 +166,59 @@ def device_meant(name: str) -> Check:
     if places[0].type == "cuda":
         cards = [torch.cuda.get_device_properties(place) for place in places]
         figures["cards"] = [{"name": card.name, "bytes": card.total_memory} for card in cards]
-        named = ", ".join(f"{card.name}, {card.total_memory / GIB:.0f} GiB" for card in cards)
-        said = f"{name} is {', '.join(map(str, places))} ({named}; {built}); precision auto is {precision}."
-        return Check("device", OK, said, figures=figures)
-    why = "computes" if precision == "bf16" else "does not compute"
-    said = f"{name} is the CPU ({built}); precision auto is {precision}: the processor {why} in bf16."
-    if _driver_there() and not _cuda_devices():
+        listed = ", ".join(f"{card.name}, {card.total_memory / GIB:.0f} GiB" for card in cards)
+        message = (
+            f"{name} is {', '.join(map(str, places))} ({listed}; {built}); precision auto is {precision}."
+        )
+        return Check("device", OK, message, figures=figures)
+    support = "supports" if precision == "bf16" else "does not support"
+    message = (
+        f"{name} is the CPU ({built}); precision auto is {precision}: the CPU {support} bf16 arithmetic."
+    )
+    if _nvidia_driver_installed() and not _cuda_devices():
         return Check(
             "device",
             WARNING,
-            f"{said} An NVIDIA driver is there, but torch sees no GPU.",
-            "Install a torch for the CUDA version that nvidia-smi shows (pytorch.org), or free the GPU in "
+            f"{message} An NVIDIA driver is installed, but torch sees no GPU.",
+            "Install a torch build for the CUDA version shown by nvidia-smi (pytorch.org), or list the GPU in "
             "CUDA_VISIBLE_DEVICES.",
             figures,
         )
-    return Check("device", OK, said, figures=figures)
+    return Check("device", OK, message, figures=figures)
 
 
 def threads() -> Check:
-    """Whether torch uses the cores there are."""
+    """Check that torch uses all available cores."""
     import torch
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     used = torch.get_num_threads()
     figures = {"cores": cores, "threads": used}
-    physical = used * 2 >= cores  # torch leaves the second thread of a core aside
-    if physical and used <= cores:
-        return Check("threads", OK, f"torch computes with {used} threads on {cores} cores.", figures=figures)
+    # torch uses one thread per physical core, which may have two hardware threads.
+    if used * 2 >= cores and used <= cores:
+        return Check("threads", OK, f"torch uses {used} threads on {cores} cores.", figures=figures)
     return Check(
         "threads",
         WARNING,
-        f"torch computes with {used} threads on {cores} cores.",
+        f"torch uses {used} threads on {cores} cores.",
         f"Unset OMP_NUM_THREADS and MKL_NUM_THREADS, or set them to {cores}.",
         figures,
     )
 
 
 def memory() -> Check:
-    """Whether there is room for an encoder."""
+    """Check that there is enough memory for an encoder."""
     free = available_memory()
     if free is None:
-        return Check("memory", OK, "This system does not tell how much memory is free.")
+        return Check("memory", OK, "This system does not report how much memory is free.")
     status, remedy = (
         (OK, "") if free >= 2 * GIB else (WARNING, "Close other programs, or use a smaller --model.")
     )
-    return Check("memory", status, f"{free / GIB:.1f} GiB are free.", remedy, {"bytes": free})
+    return Check("memory", status, f"{free / GIB:.1f} GiB free.", remedy, {"bytes": free})
 
 
 def available_memory(proc: Path = Path("/proc/meminfo"), group: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Bytes that a new program may take, in this container too; None where the system does not tell."""
+    """Return the bytes of memory available to a new process, within the container's limit; None if unknown."""
     if not proc.exists():
         return None
     lines = dict(line.split(":", 1) for line in proc.read_text().splitlines() if ":" in line)
@@ -219,10 +231,10 @@ def available_memory(proc: Path = Path("/proc/meminfo"), group: Path = Path("/sy
 
 
 def file_system(folder: Path) -> Check:
-    """Whether the folder's file system renames over open files, flushes, maps and locks, as a build needs."""
+    """Check what a build needs of a file system: renaming over open files, flushing, memory mapping and locks."""
     if not folder.is_dir():
         return Check(
-            "file system", FAULT, f"{folder} is not a folder.", "Make it, or name another index with -i."
+            "file system", FAULT, f"{folder} is not a folder.", "Create it, or name another index with -i."
         )
     try:
         temporary = tempfile.TemporaryDirectory(prefix=".imindex-doctor-", dir=folder)
@@ -230,42 +242,42 @@ def file_system(folder: Path) -> Check:
         return Check(
             "file system",
             WARNING,
-            f"{folder} cannot be written ({error.strerror}): an index can be read here, not built.",
-            "Mend the permissions, or build elsewhere with -i.",
+            f"{folder} is not writable ({error.strerror}): an index can be read here, but not built.",
+            "Fix the permissions, or build elsewhere with -i.",
         )
     with temporary as inside:
         target, lock = Path(inside) / "file", Path(inside) / "lock"
         started = time.perf_counter()
         for content in (b"old", b"new"):
             reader = target.open("rb") if target.exists() else None
-            with put_in_place(target) as beside:
-                beside.write_bytes(content * 4096)
+            with put_in_place(target) as temporary_file:
+                temporary_file.write_bytes(content * 4096)
             if reader is not None:
                 with reader:
-                    kept = reader.read(3) == b"old"
+                    reader_kept = reader.read(3) == b"old"
         seconds = (time.perf_counter() - started) / 2
         mapped: npt.NDArray[np.uint8] = np.memmap(target, np.uint8, "r")
         renamed = bytes(mapped[:3]) == b"new"
         del mapped
-        locked = _locks_others_out(lock)
+        locked = _lock_excludes_others(lock)
     wrong = [
-        said
-        for fine, said in (
-            (kept, "a reader loses the file that it has open when another takes its name"),
-            (renamed, "a rename does not put the new file in place"),
-            (locked, "a lock does not keep other processes out: two builds of one index could mix"),
+        problem
+        for passed, problem in (
+            (reader_kept, "a reader loses its open file when another file is renamed over it"),
+            (renamed, "a rename does not replace the file"),
+            (locked, "a lock does not exclude other processes: two builds of one index could collide"),
         )
-        if not fine
+        if not passed
     ]
     if wrong:
-        remedy = "Keep the index on a local disk, or never build it from two processes at once."
+        remedy = "Keep the index on a local disk, or never build it from two processes at the same time."
         return Check("file system", FAULT, f"{folder}: {'; '.join(wrong)}.", remedy)
-    said = f"{folder}: rename, flush ({1000 * seconds:.1f} ms a file), mapping and locks work."
-    return Check("file system", OK, said, figures={"flush-s": seconds})
+    message = f"{folder}: rename, flush ({1000 * seconds:.1f} ms per file), memory mapping and locks work."
+    return Check("file system", OK, message, figures={"flush-s": seconds})
 
 
-def _locks_others_out(path: Path) -> bool:
-    """By another process, for locks of network file systems may hold between processes only."""
+def _lock_excludes_others(path: Path) -> bool:
+    """Test a lock from another process, since on network file systems locks may work between processes only."""
     with alone(path, "{by}"), python("imindex.indexer.doctor.machine:try_lock", str(path)) as other:
         return other.wait() == _LOCKED
 
@@ -279,13 +291,13 @@ def try_lock(path: str) -> None:
 
 
 def _installed(names: Iterable[str]) -> dict[str, str]:
-    found = {}
+    installed = {}
     for name in names:
         try:
-            found[name] = importlib.metadata.version(name)
+            installed[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def _cuda_devices() -> int:
@@ -294,5 +306,5 @@ def _cuda_devices() -> int:
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
-def _driver_there() -> bool:
+def _nvidia_driver_installed() -> bool:
     return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None

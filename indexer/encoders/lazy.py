@@ -1,30 +1,31 @@
-"""An encoder that is loaded when the first new picture asks for it: a build with nothing new needs no torch."""
+"""An encoder that is loaded when the first new picture needs it: a build with nothing new imports no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.core.schema import EncoderInfo, require_same
+from imindex.indexer.core.schema import EncoderInfo
+from imindex.indexer.encoders.registry import DEFAULT_MODEL, require_same
 from imindex.indexer.store.index import Index
 
 if TYPE_CHECKING:
-    from imindex.indexer.encoders.open_clip import Encoder
+    from imindex.indexer.encoders.base import Encoder
 
 
 class LazyEncoder:
-    """An encoder that is loaded when the first new picture asks for it.
+    """An encoder that is loaded when the first new picture needs it.
 
     Parameters
     ----------
     load : callable
         Returns the Encoder.
     batch_size : int or callable
-        Pictures to a batch, or what tells it; batches are cut by it before the encoder is there.
+        Pictures in one batch, or a function that returns it. Batches are formed before the encoder is loaded.
     info : EncoderInfo, optional
-        What it has to be: that of the index to which pictures are added.
+        What the encoder has to be: that of the index to which pictures are added.
     """
 
     def __init__(
@@ -40,11 +41,19 @@ class LazyEncoder:
 
     @property
     def batch_size(self) -> int:
+        """Pictures in one batch."""
         if not isinstance(self._batch_size, int):
             self._batch_size = self._batch_size()
         return self._batch_size
 
     def get(self) -> Encoder:
+        """Return the encoder; the first call loads it.
+
+        Raises
+        ------
+        ImindexError
+            It cannot be loaded, or is not what it has to be.
+        """
         if self._encoder is None:
             self._encoder = self._load()
             if self._info is not None:
@@ -53,6 +62,7 @@ class LazyEncoder:
 
     @property
     def info(self) -> EncoderInfo:
+        """What the encoder is, or has to be; loads it only if that is not known."""
         return self._info or self.get().info
 
 
@@ -66,16 +76,17 @@ def encoder_for(
     batch_size: int | None = None,
     note: Callable[[str], None] = lambda _: None,
 ) -> LazyEncoder:
-    """The encoder that an index was built with, or for a new index the one that is named.
+    """Return the encoder that made an index or, for a new index, the named one.
 
     Parameters
     ----------
     path : Path
         The index.
     model, pretrained, device, precision
-        As `indexer.encoders.load.load`. Of an existing index, model and pretrained say where its encoder is now.
+        See `imindex.indexer.encoders.load.load`. For an existing index, model and pretrained say where its encoder is
+        now.
     batch_size : int, optional
-        Pictures a batch; unless given, what suits the device.
+        Pictures in one batch; by default what suits the device.
     note : callable
         Is told that a new index is begun.
 
@@ -84,12 +95,26 @@ def encoder_for(
     ImindexError
         The encoder cannot be loaded, or is not that of the index.
     """
-    size = batch_size or (lambda: _precision().default_batch_size(device))
-    how: dict[str, Any] = {"device": device, "batch_size": batch_size}
+
+    def default_size() -> int:
+        from imindex.indexer.encoders.precision import default_batch_size
+
+        return default_batch_size(device)
+
+    def load_new() -> Encoder:
+        from imindex.indexer.encoders.load import load
+
+        return load(name, pretrained, device=device, precision=precision, batch_size=batch_size)
+
+    def load_own() -> Encoder:
+        from imindex.indexer.encoders.load import load_as
+
+        return load_as(info, model=model, pretrained=pretrained, device=device, batch_size=batch_size)
+
     if not path.exists():
-        named = model or _encoders().DEFAULT_MODEL
-        note(f"{path} is new: loading the encoder {named}.")
-        lazy = LazyEncoder(lambda: _encoders().load(named, pretrained, precision=precision, **how), size)
+        name = model or DEFAULT_MODEL
+        note(f"{path} is new: loading the encoder {name}.")
+        lazy = LazyEncoder(load_new, batch_size or default_size)
         lazy.get()
         return lazy
     with Index(path) as index:
@@ -97,25 +122,9 @@ def encoder_for(
     if precision not in ("auto", info.precision):
         raise ImindexError(
             f"{path} was encoded at {info.precision}, not {precision}. "
-            f"Leave --precision away, or build a new index with -i."
+            "Drop --precision, or build a new index with -i."
         )
-    lazy = LazyEncoder(
-        lambda: _encoders().load_as(info, model=model, pretrained=pretrained, **how), size, info
-    )
+    lazy = LazyEncoder(load_own, batch_size or default_size, info)
     if model is not None or pretrained is not None:
         lazy.get()
     return lazy
-
-
-def _encoders() -> Any:
-    """The module that imports torch and open_clip."""
-    from imindex.indexer.encoders import load
-
-    return load
-
-
-def _precision() -> Any:
-    """The module of defaults, which imports torch."""
-    from imindex.indexer.encoders import precision
-
-    return precision

@@ -1,28 +1,15 @@
-"""Load an encoder by name, file, folder or configuration."""
+"""Load an encoder by its name, or the encoder that made an index."""
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import logging
-import textwrap
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import open_clip
-import torch
 
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.core.schema import EncoderInfo, require_same
-from imindex.indexer.decode.preprocess import Preprocess
-from imindex.indexer.encoders.model_names import DEMO, absolute, as_open_clip_name
-from imindex.indexer.encoders.open_clip import Encoder, weights_digest
-from imindex.indexer.encoders.precision import PRECISIONS, default_precision
+from imindex.indexer.core.schema import EncoderInfo
+from imindex.indexer.encoders.base import Encoder
+from imindex.indexer.encoders.precision import default_precision
+from imindex.indexer.encoders.registry import DEFAULT_MODEL, backend, name_for, name_of, require_same
 from imindex.indexer.system.device import torch_devices
-
-DEFAULT_MODEL = "ViT-B-32"
-DEFAULT_PRETRAINED = "laion2b_s34b_b79k"
 
 
 def load(
@@ -33,78 +20,47 @@ def load(
     precision: str = "auto",
     batch_size: int | None = None,
 ) -> Encoder:
-    """Load an open_clip model.
+    """Load an encoder.
 
     Parameters
     ----------
     model : str
-        `demo`, a name that open_clip knows, `local-dir:FOLDER`, `hf-hub:ORG/REPO`, or a JSON file with a
-        model configuration (open_clip's own, or `{"model_cfg": ..., "preprocess_cfg": ...}`).
+        `NAME` or `NAME:MODEL`, where NAME is a back end of `imindex.indexer.encoders.registry.BACKENDS`. Everything
+        else names an open_clip model, see `imindex.indexer.encoders.open_clip.load`.
     pretrained : str, optional
-        A tag that open_clip knows for the model, or a file of weights.
+        The weights, where the model does not bring them: a tag of the back end, or a file.
     device : str
-        auto (CUDA where there is one), cpu, cuda, cuda:N, or several that share the pictures: cuda:0,cuda:1.
+        auto (the first CUDA device, or else the CPU), cpu, cuda, cuda:N, or several that share the pictures, such as
+        cuda:0,cuda:1.
     precision : str
-        fp16, bf16, fp32 or auto: fp16 on CUDA; on a CPU bf16 where the processor computes in it, else fp32.
+        fp16, bf16, fp32 or auto: fp16 on CUDA; on a CPU bf16 if the processor has bf16 instructions, else fp32.
     batch_size : int, optional
-        Pictures to a batch, in all; several devices share it.
+        Pictures in one forward pass, over all devices.
+
+    Returns
+    -------
+    Encoder
 
     Raises
     ------
     ImindexError
-        Unknown model, weights not found or not downloadable, no such device.
+        The model is unknown, its weights are not found or cannot be downloaded, or there is no such device.
     """
-    places = torch_devices(device)
+    devices = torch_devices(device)
     if precision == "auto":
-        precision = default_precision(places[0])
-    if pretrained is None and model == DEFAULT_MODEL:
-        pretrained = DEFAULT_PRETRAINED
-    model = absolute(model)
-    if pretrained and model != DEMO and ":" in model and not model.endswith(".json"):
-        raise ImindexError(
-            f"--pretrained {pretrained} has no place beside --model {model}, which brings its weights. "
-            "Leave it away, or give the model as a JSON configuration."
-        )
+        precision = default_precision(devices[0])
     if pretrained and Path(pretrained).is_file():
         pretrained = str(Path(pretrained).resolve())
-    with as_open_clip_name(model, pretrained) as (name, tag), _quiet():
-        network, tokenizer, config = _create(model, pretrained, name, tag)
-    preprocess = Preprocess.from_open_clip(network.visual.preprocess_cfg)  # type: ignore[union-attr, arg-type]
-    digest = weights_digest(network)
-    info = EncoderInfo(
-        model=model,
-        pretrained=pretrained or "",
-        weights_sha256=digest,
-        config=config,
-        preprocess=preprocess.as_dict(),
-        dim=int(config["embed_dim"]),
-        precision=precision,
+    name = name_for(model)
+    encoder = backend(name).load(
+        model, pretrained, devices=devices, precision=precision, batch_size=batch_size
     )
-    network.to(dtype=PRECISIONS[precision]).eval()
-    if len(places) == 1:
-        return Encoder(_put(network, places[0]), tokenizer, info, device=places[0], batch_size=batch_size)
-    from imindex.indexer.encoders.multi_device import ManyEncoders
-
-    share = None if batch_size is None else max(1, -(-batch_size // len(places)))
-    return ManyEncoders(
-        [
-            Encoder(_put(copy.deepcopy(network), place), tokenizer, info, device=place, batch_size=share)
-            for place in places
-        ]
-    )
-
-
-def _put(network: torch.nn.Module, place: torch.device) -> torch.nn.Module:
-    """Bring a model to its device; on CUDA convolutions are quickest with the channels last."""
-    if place.type == "cpu":
-        return network
-    try:
-        return network.to(place).to(memory_format=torch.channels_last)
-    except torch.cuda.OutOfMemoryError as error:
+    if name_of(encoder.info) != name:
         raise ImindexError(
-            f"{place} has not enough memory for the weights. Free it (nvidia-smi shows who uses it), "
-            "or use --device cpu or a smaller --model."
-        ) from error
+            f"The back end {name} made an encoder whose configuration names the back end {name_of(encoder.info)}. "
+            f'Set config={{"backend": "{name}", ...}} in its EncoderInfo.'
+        )
+    return encoder
 
 
 def load_as(
@@ -120,15 +76,22 @@ def load_as(
     Parameters
     ----------
     info : EncoderInfo
-        As the index has it.
+        The encoder that the index records.
     model, pretrained : str, optional
-        Where to find it now, should it have moved.
+        Where to find it now, if it has moved.
+    device, batch_size
+        See `load`.
+
+    Returns
+    -------
+    Encoder
 
     Raises
     ------
     ImindexError
         The encoder cannot be found, or it is not the one that made the index.
     """
+    backend(name_of(info))  # an unknown back end is refused before its model's name is tried
     encoder = load(
         model or info.model,
         pretrained or (None if model else info.pretrained or None),
@@ -138,66 +101,3 @@ def load_as(
     )
     require_same(info, encoder.info)
     return encoder
-
-
-def _create(
-    model: str, pretrained: str | None, name: str, tag: str | None
-) -> tuple[torch.nn.Module, Any, dict[str, Any]]:
-    known = open_clip.get_pretrained_cfg(name, tag) if tag and ":" not in name else None
-    _trust_no_code()
-    try:
-        config = open_clip.get_model_config(name)
-        network = open_clip.create_model(
-            name,
-            pretrained=tag,
-            require_pretrained=True,
-            # open_clip only warns when a tag was trained with the other activation; vectors would be wrong.
-            force_quick_gelu=bool(known and known.get("quick_gelu")),
-        )
-        tokenizer = open_clip.get_tokenizer(name)
-    except Exception as error:
-        raise ImindexError(_cannot_load(model, pretrained, name, error)) from error
-    config = {**config, **({"quick_gelu": True} if known and known.get("quick_gelu") else {})}
-    return network, tokenizer, config
-
-
-def _trust_no_code() -> None:
-    """Let transformers refuse a tokenizer or text tower that brings code, where it would ask whether to run it."""
-    with contextlib.suppress(ImportError):
-        from transformers import dynamic_module_utils
-
-        dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
-
-
-def _cannot_load(model: str, pretrained: str | None, name: str, error: Exception) -> str:
-    reason = textwrap.shorten(str(error), 300, placeholder=" ...")
-    reason += "" if reason.endswith(".") else "."
-    if ":" in name:
-        return (
-            f"{model} cannot be loaded: {reason} Check the folder or repository; "
-            "without a network give local-dir:FOLDER, or --model demo to try imindex."
-        )
-    if name not in open_clip.list_models():
-        return (
-            f"{model} is not a model that open_clip knows. See `python -c 'import open_clip; "
-            "print(open_clip.list_models())'`, or give local-dir:FOLDER, hf-hub:ORG/REPO or a JSON file."
-        )
-    if not pretrained:
-        tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "a file of weights"
-        return f"{model} needs weights: pass --pretrained with one of {tags}, or a path to a file of weights."
-    return (
-        f"The weights {pretrained} of {model} cannot be loaded: {reason} Without a network, give a file: "
-        f"--model {model} --pretrained /path/to/weights.safetensors (or --model local-dir:FOLDER); "
-        "--model demo needs no download."
-    )
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep open_clip's and the hub's notes off the screen; what matters comes as an exception."""
-    before = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        yield
-    finally:
-        logging.disable(before)

@@ -1,36 +1,64 @@
-"""Several encoders of one model, one for each device: a batch is shared out among them."""
+"""One encoder on several devices: a replica on each, and every batch shared out among them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from imindex.indexer.core.schema import require_same
-from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.encoders.base import Encoder
 
 
-class ManyEncoders(Encoder):
-    """Pictures and texts -> unit float16 vectors, by several devices at once.
+def on_devices(
+    make: Callable[[torch.device, int | None], Encoder],
+    devices: Sequence[torch.device],
+    batch_size: int | None,
+) -> Encoder:
+    """Make an encoder that uses all of the devices.
 
-    Each replica has a thread of its own, which is enough: what it starts on its device runs outside of Python.
-    Of n pictures the replicas get neighbouring shares that differ by one at most, so who encodes which picture does
-    not depend on time, and the vectors come back in order. A replica that runs out of memory halves its own batches.
+    Parameters
+    ----------
+    make : callable
+        Takes a device and a batch size (None: what suits the device), and returns an encoder on that device. For
+        several devices it is called once for each, and the encoders must not share a model.
+    devices : sequence of torch.device
+        At least one.
+    batch_size : int, optional
+        Pictures in one forward pass, over all devices.
+
+    Returns
+    -------
+    Encoder
+        With one device, what `make` returns; with several, a MultiDeviceEncoder.
+    """
+    if len(devices) == 1:
+        return make(devices[0], batch_size)
+    share = None if batch_size is None else max(1, -(-batch_size // len(devices)))
+    return MultiDeviceEncoder([make(device, share) for device in devices])
+
+
+class MultiDeviceEncoder(Encoder):
+    """Encodes on several devices at once.
+
+    Each replica has a thread, which is enough: what it starts on its device runs outside of Python. Of n pictures the
+    replicas get consecutive shares that differ by at most one, so which replica encodes a picture does not depend on
+    timing, and the vectors come back in order. A replica that runs out of memory halves its own batches.
 
     Parameters
     ----------
     replicas : sequence of Encoder
-        At least one; the same weights and arithmetic. Texts are encoded by the first.
+        At least one, with the same weights and arithmetic. The first encodes the texts.
 
     Raises
     ------
     ValueError
-        No replica.
+        There is no replica.
     ImindexError
-        They are not replicas of one encoder.
+        The replicas are not of one encoder.
     """
 
     def __init__(self, replicas: Sequence[Encoder]):
@@ -38,31 +66,26 @@ class ManyEncoders(Encoder):
             raise ValueError("no replica: several encoders are at least one")
         first = replicas[0]
         for other in replicas[1:]:
-            require_same(first.info, other.info)
+            found = first.info.mismatch(other.info)
+            if found:
+                raise ImindexError(
+                    f"{other.info.name()} on {other.device} is not a replica of {first.info.name()} on {first.device}: "
+                    f"{'; '.join(found)}. Load all replicas from the same weights."
+                )
         self.replicas = tuple(replicas)
         self.info = first.info
-        self.preprocess = first.preprocess
         self.device = first.device
+        self.has_text = first.has_text
         self.batch_size = sum(replica.batch_size for replica in replicas)
         self._pool = ThreadPoolExecutor(len(replicas), thread_name_prefix="encode")
 
+    @property
+    def takes_all_processors(self) -> bool:
+        """Whether one of the replicas keeps every processor busy."""
+        return any(replica.takes_all_processors for replica in self.replicas)
+
     def encode_images(self, pixels: torch.Tensor) -> npt.NDArray[np.float16]:
-        """Encode pictures that `images.decode` prepared, shared out among the replicas.
-
-        Parameters
-        ----------
-        pixels : uint8 tensor, (n, 3, height, width)
-
-        Returns
-        -------
-        (n, dim) float16
-            Unit vectors, in the order of the pictures; NaN as `Encoder.encode_images`.
-
-        Raises
-        ------
-        ImindexError
-            The memory of one of the devices does not suffice for a single picture.
-        """
+        """Encode decoded pictures, shared out among the replicas, see `Encoder.encode_images`."""
         waiting = [
             self._pool.submit(replica.encode_images, share)
             for replica, share in zip(self.replicas, _shares(pixels, len(self.replicas)), strict=True)
@@ -78,19 +101,11 @@ class ManyEncoders(Encoder):
         return np.concatenate(vectors) if vectors else np.empty((0, self.dim), np.float16)
 
     def encode_texts(self, texts: Sequence[str]) -> npt.NDArray[np.float16]:
-        """Encode texts on the first device: (n, dim) float16, unit vectors."""
+        """Encode texts on the first device, see `Encoder.encode_texts`."""
         return self.replicas[0].encode_texts(texts)
-
-    def prepare(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Bring pictures to the first device, as its model takes them."""
-        return self.replicas[0].prepare(pixels)
-
-    def features(self, prepared: torch.Tensor) -> torch.Tensor:
-        """The bare forward pass on the first device."""
-        return self.replicas[0].features(prepared)
 
 
 def _shares(pixels: torch.Tensor, n: int) -> list[torch.Tensor]:
-    """Cut into n neighbouring shares, the first ones longer by one where it does not come out even."""
+    """Cut pictures into n consecutive shares; the first ones get one more where n does not divide their number."""
     ends = np.cumsum([len(pixels) // n + (place < len(pixels) % n) for place in range(n)]).tolist()
     return [pixels[start:end] for start, end in zip([0, *ends], ends, strict=False)]

@@ -1,40 +1,52 @@
-"""An open_clip model as an Encoder: pictures and texts -> unit vectors.
+"""The back end for open_clip models: every way to name one, and pictures and texts through its two towers.
 
-This is the only module that imports open_clip.
+The only module that imports open_clip.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import re
-from collections.abc import Callable, Iterator, Sequence
+import copy
+import json
+import logging
+import shutil
+import tempfile
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+import open_clip
 import torch
 
+from imindex.indexer.core.digest import json_digest
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.decode.preprocess import Preprocess
-from imindex.indexer.encoders.precision import _BATCH, PRECISIONS
-from imindex.indexer.system.cpu import processors
+from imindex.indexer.encoders.base import Encoder
+from imindex.indexer.encoders.multi_device import on_devices
+from imindex.indexer.encoders.registry import DEMO_MODEL
+from imindex.indexer.encoders.torch_encoder import TorchEncoder, weights_digest
+
+DEFAULT_PRETRAINED = {"ViT-B-32": "laion2b_s34b_b79k"}
+"""The weights of a model that is named without any."""
+DEMO_FOLDER = Path(__file__).parents[1] / "demo" / "clip"
 
 
-class Encoder:
-    """Pictures and texts -> unit float16 vectors, with the arithmetic and device that were asked for.
+class OpenClipEncoder(TorchEncoder):
+    """Encodes pictures and texts with an open_clip model.
 
     Parameters
     ----------
     model : torch.nn.Module
-        An open_clip model (`encode_image`, `encode_text`), in evaluation mode, on the device.
+        An open_clip model, which has `encode_image` and `encode_text`.
     tokenizer : callable
-        Texts -> token tensor.
-    info : EncoderInfo
-    device : torch.device
-    batch_size : int, optional
-        Pictures in one forward pass: by default 32 on a CPU, 256 on CUDA. Halved when memory runs out.
+        Takes a list of texts and returns a tensor of tokens.
+    info, device, batch_size
+        See `TorchEncoder`.
     """
+
+    has_text = True
 
     def __init__(
         self,
@@ -45,139 +57,179 @@ class Encoder:
         device: torch.device,
         batch_size: int | None = None,
     ):
-        self.info = info
-        self.preprocess = Preprocess.from_open_clip(info.preprocess)
-        self.device = device
-        self.batch_size = batch_size or _BATCH[device.type]
-        self._model = model
+        super().__init__(model, info, device=device, batch_size=batch_size)
         self._tokenizer = tokenizer
-        self._dtype = PRECISIONS[info.precision]
-        shape = (1, 3, 1, 1)
-        self._mean = torch.tensor(self.preprocess.mean, device=device).reshape(shape)
-        self._std = torch.tensor(self.preprocess.std, device=device).reshape(shape)
-        self._in_fp16 = device.type == "cuda" and self._dtype == torch.float16
-        self._scale = (1 / (255 * self._std)).to(self._dtype)
-        self._shift = (-self._mean / self._std).to(self._dtype)
-
-    @property
-    def dim(self) -> int:
-        return self.info.dim
-
-    @property
-    def takes_all_processors(self) -> bool:
-        """Whether a forward pass leaves no processor to anybody else."""
-        return self.device.type == "cpu" and torch.get_num_threads() >= processors()
-
-    def encode_images(self, pixels: torch.Tensor) -> npt.NDArray[np.float16]:
-        """Encode pictures that `images.decode` prepared.
-
-        Parameters
-        ----------
-        pixels : uint8 tensor, (n, 3, height, width)
-
-        Returns
-        -------
-        (n, dim) float16
-            Unit vectors; a row is NaN where the model gave no finite, non-zero vector.
-
-        Raises
-        ------
-        ImindexError
-            Memory does not suffice for a single picture.
-        """
-        vectors = np.empty((len(pixels), self.dim), np.float16)
-        start = 0
-        while start < len(pixels):
-            size = min(self.batch_size, len(pixels) - start)
-            try:
-                vectors[start : start + size] = self._forward(pixels[start : start + size])
-            except (RuntimeError, MemoryError) as error:
-                if not _out_of_memory(error):
-                    raise
-                if size == 1:
-                    raise ImindexError(
-                        f"{self.device} has not enough memory for a single picture under {self.info.name()}. "
-                        "Free memory, or use --device cpu or a smaller --model."
-                    ) from error
-                self.batch_size = max(1, size // 2)
-                if self.device.type == "cuda":
-                    torch.cuda.empty_cache()
-            else:
-                start += size
-        return vectors
-
-    def _forward(self, pixels: torch.Tensor) -> npt.NDArray[np.float16]:
-        with self.computing():
-            return _unit(self.features(self.prepare(pixels)))
-
-    @contextlib.contextmanager
-    def computing(self) -> Iterator[None]:
-        """No gradients are kept, and this encoder's device is the current one."""
-        current = torch.cuda.device(self.device) if self.device.type == "cuda" else contextlib.nullcontext()
-        with torch.inference_mode(), current:
-            yield
-
-    def prepare(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Bring pictures to the device, as the model takes them; call it within `computing`.
-
-        Parameters
-        ----------
-        pixels : uint8 tensor, (n, 3, height, width)
-
-        Returns
-        -------
-        (n, 3, height, width) tensor
-            Normalised, in the model's arithmetic. On CUDA bytes travel, from pinned memory, and channels come last.
-        """
-        if self.device.type == "cuda":
-            pixels = pixels.pin_memory().to(self.device, non_blocking=True)
-            pixels = pixels.contiguous(memory_format=torch.channels_last)
-        if self._in_fp16:  # in one kernel, which computes in fp32 and rounds once; a byte is exact in fp16
-            return torch.addcmul(self._shift, pixels.to(torch.float16), self._scale)
-        scaled = (pixels.to(torch.float32) / 255 - self._mean) / self._std
-        return scaled.to(self._dtype)
 
     def features(self, prepared: torch.Tensor) -> torch.Tensor:
-        """The bare forward pass: what `prepare` gave -> (n, dim) features, not yet of unit length."""
-        features: torch.Tensor = self._model.encode_image(prepared)  # type: ignore[operator]
+        features: torch.Tensor = self.model.encode_image(prepared)
         return features
 
-    @torch.inference_mode()
-    def encode_texts(self, texts: Sequence[str]) -> npt.NDArray[np.float16]:
-        """Encode texts.
-
-        Returns
-        -------
-        (n, dim) float16
-            Unit vectors.
-        """
-        vectors = np.empty((len(texts), self.dim), np.float16)
-        for start in range(0, len(texts), 256):
-            tokens = self._tokenizer(list(texts[start : start + 256])).to(self.device)
-            vectors[start : start + 256] = _unit(self._model.encode_text(tokens))  # type: ignore[operator]
-        return vectors
+    def text_features(self, texts: list[str]) -> torch.Tensor:
+        features: torch.Tensor = self.model.encode_text(self._tokenizer(texts).to(self.device))
+        return features
 
 
-def _unit(features: torch.Tensor) -> npt.NDArray[np.float16]:
-    """Normalise in fp32, then round to fp16; NaN where there is no direction."""
-    features = features.float()
-    unit: npt.NDArray[np.float16] = (features / features.norm(dim=-1, keepdim=True)).half().cpu().numpy()
-    return unit
+def load(
+    model: str,
+    pretrained: str | None,
+    *,
+    devices: Sequence[torch.device],
+    precision: str,
+    batch_size: int | None,
+) -> Encoder:
+    """Load an open_clip model, see `imindex.indexer.encoders.base.Backend`.
+
+    Parameters
+    ----------
+    model : str
+        `demo`, a name that open_clip knows, `local-dir:FOLDER`, `hf-hub:ORG/REPO`, or a JSON file with a model
+        configuration (open_clip's own, or `{"model_cfg": ..., "preprocess_cfg": ...}`).
+    pretrained : str, optional
+        A tag that open_clip knows for the model, or a file of weights.
+    devices, precision, batch_size
+        See `imindex.indexer.encoders.base.Backend`.
+
+    Raises
+    ------
+    ImindexError
+        The model is unknown, or its weights are not found or cannot be downloaded.
+    """
+    model = _absolute(model.removeprefix("open_clip:"))
+    pretrained = pretrained or DEFAULT_PRETRAINED.get(model)
+    if pretrained and model != DEMO_MODEL and ":" in model and not model.endswith(".json"):
+        raise ImindexError(
+            f"--pretrained {pretrained} has no place beside --model {model}, which brings its weights. "
+            "Drop it, or give the model as a JSON configuration."
+        )
+    with _open_clip_name(model, pretrained) as (name, tag), _quiet():
+        network, tokenizer, config = _create(model, pretrained, name, tag)
+    preprocess = Preprocess.from_dict(network.visual.preprocess_cfg)  # type: ignore[union-attr, arg-type]
+    info = EncoderInfo(
+        model=model,
+        pretrained=pretrained or "",
+        weights_sha256=weights_digest(network),
+        config=config,
+        preprocess=preprocess.as_dict(),
+        dim=int(config["embed_dim"]),
+        precision=precision,
+    )
+
+    def make(device: torch.device, batch_size: int | None) -> Encoder:
+        own = network if len(devices) == 1 else copy.deepcopy(network)
+        return OpenClipEncoder(own, tokenizer, info, device=device, batch_size=batch_size)
+
+    return on_devices(make, devices, batch_size)
 
 
-def _out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)) or bool(
-        re.search(r"out of memory|can't allocate memory|not enough memory", str(error))
+def compared_config(config: Mapping[str, Any]) -> dict[str, object]:
+    """Return what vectors depend on, of a model configuration, that the weights do not tell.
+
+    That is the activation, and the shape of the two towers (such as the number of heads), as a short digest.
+    """
+    towers = {key: config.get(key) for key in ("vision_cfg", "text_cfg")}
+    return {"activation": bool(config.get("quick_gelu")), "architecture": json_digest(towers)[:12]}
+
+
+def _absolute(model: str) -> str:
+    """Make the path of a folder or file absolute, so that an index finds it from any working directory."""
+    if model.startswith("local-dir:"):
+        return f"local-dir:{Path(model.removeprefix('local-dir:')).absolute()}"
+    return str(Path(model).absolute()) if model.endswith(".json") else model
+
+
+@contextlib.contextmanager
+def _open_clip_name(model: str, pretrained: str | None) -> Iterator[tuple[str, str | None]]:
+    """Translate `--model` and `--pretrained` for open_clip. A JSON file becomes a temporary local-dir."""
+    if model == DEMO_MODEL:
+        yield f"local-dir:{DEMO_FOLDER}", None
+    elif model.endswith(".json"):
+        with tempfile.TemporaryDirectory(prefix="imindex-") as folder:
+            _write_local_dir(Path(model), pretrained, Path(folder))
+            yield f"local-dir:{folder}", None
+    elif ":" in model:
+        yield model, None
+    else:
+        yield model, pretrained
+
+
+def _write_local_dir(config: Path, pretrained: str | None, folder: Path) -> None:
+    try:
+        settings = json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ImindexError(f"{config} cannot be read as a model configuration: {error}.") from error
+    if not pretrained or not Path(pretrained).is_file():
+        raise ImindexError(f"{config} is a model configuration: pass its weights with --pretrained FILE.")
+    if not isinstance(settings, dict):
+        raise ImindexError(
+            f"{config} is not a model configuration: it is not a JSON object. See open_clip's configurations."
+        )
+    settings = settings if "model_cfg" in settings else {"model_cfg": settings}
+    (folder / "open_clip_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    # open_clip looks for these suffixes only, and reads .pt as it reads .bin.
+    suffix = ".safetensors" if pretrained.endswith(".safetensors") else ".bin"
+    weights = folder / f"open_clip_model{suffix}"
+    try:
+        weights.symlink_to(Path(pretrained).resolve())
+    except OSError:
+        shutil.copyfile(pretrained, weights)
+
+
+def _create(
+    model: str, pretrained: str | None, name: str, tag: str | None
+) -> tuple[torch.nn.Module, Any, dict[str, Any]]:
+    """Return the network, its tokenizer and its configuration."""
+    known = open_clip.get_pretrained_cfg(name, tag) if tag and ":" not in name else None
+    # open_clip only warns if a tag was trained with the other activation, and the vectors would be wrong.
+    quick_gelu = bool(known and known.get("quick_gelu"))
+    _trust_no_code()
+    try:
+        config = open_clip.get_model_config(name)
+        network = open_clip.create_model(
+            name, pretrained=tag, require_pretrained=True, force_quick_gelu=quick_gelu
+        )
+        tokenizer = open_clip.get_tokenizer(name)
+    except Exception as error:
+        raise ImindexError(_cannot_load(model, pretrained, name, error)) from error
+    return network, tokenizer, {**config, "quick_gelu": True} if quick_gelu else {**config}
+
+
+def _trust_no_code() -> None:
+    """Make transformers refuse a tokenizer or text tower that contains code, instead of asking whether to run it."""
+    with contextlib.suppress(ImportError):
+        from transformers import dynamic_module_utils
+
+        dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
+
+
+def _cannot_load(model: str, pretrained: str | None, name: str, error: Exception) -> str:
+    reason = textwrap.shorten(str(error), 300, placeholder=" ...")
+    reason += "" if reason.endswith(".") else "."
+    if ":" in name:
+        return (
+            f"{model} cannot be loaded: {reason} Check the folder or repository; "
+            "without a network give local-dir:FOLDER, or --model demo to try imindex."
+        )
+    if name not in open_clip.list_models():
+        return (
+            f"{model} is not a model that open_clip knows. See `python -c 'import open_clip; "
+            "print(open_clip.list_models())'`, or give local-dir:FOLDER, hf-hub:ORG/REPO or a JSON file."
+        )
+    if not pretrained:
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "a file of weights"
+        return f"{model} needs weights: pass --pretrained with one of {tags}, or a path to a file of weights."
+    return (
+        f"The weights {pretrained} of {model} cannot be loaded: {reason} Without a network, give a file: "
+        f"--model {model} --pretrained /path/to/weights.safetensors (or --model local-dir:FOLDER); "
+        "--model demo needs no download."
     )
 
 
-def weights_digest(model: torch.nn.Module) -> str:
-    """SHA-256 over a model's weights: name, type, shape and bytes of each tensor, sorted by name.
-
-    It does not depend on the file format they came from. Weights are digested as loaded, in fp32.
-    """
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the log messages of open_clip and the hub; what matters arrives as an exception."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.disable(before)

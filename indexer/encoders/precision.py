@@ -11,17 +11,29 @@ import torch
 from imindex.indexer.system.device import torch_devices
 
 PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
-_BATCH = {"cpu": 32, "cuda": 256}
+BATCH_SIZES = {"cpu": 32, "cuda": 256}
+"""Pictures in one forward pass, by the type of the device, unless the user sets a number."""
 
 
 def default_batch_size(device: str) -> int:
-    """Pictures to a batch unless the user says: 32 on a CPU, 256 for each CUDA device."""
-    return sum(_BATCH[place.type] for place in torch_devices(device))
+    """Return the default batch size over all devices: 32 on a CPU, 256 for each CUDA device.
+
+    Parameters
+    ----------
+    device : str
+        As `--device` takes it: auto, cpu, cuda, cuda:N, or several such as cuda:0,cuda:1.
+
+    Raises
+    ------
+    ImindexError
+        There is no such device.
+    """
+    return sum(BATCH_SIZES[place.type] for place in torch_devices(device))
 
 
-def default_precision(place: torch.device) -> str:
-    """What `--precision auto` means: fp16 on CUDA; on a CPU bf16 where the processor computes in it, else fp32."""
-    if place.type == "cuda":
+def default_precision(device: torch.device) -> str:
+    """Return what `--precision auto` means: fp16 on CUDA; on a CPU bf16 if it has bf16 instructions, else fp32."""
+    if device.type == "cuda":
         return "fp16"
     return "bf16" if _cpu_computes_bf16() else "fp32"
 

@@ -1,1 +1,1 @@
-"""Names and prompt templates to pictures and a manifest. The only folder that imports diffusers."""
+"""Generate pictures and a manifest from names and prompt templates. The only folder that imports diffusers."""

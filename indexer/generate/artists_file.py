@@ -14,34 +14,36 @@ from imindex.indexer.core.errors import ImindexError
 
 
 def names_of(names: Iterable[str]) -> list[str]:
-    """Bring names to one spelling (NFC, no space around) and refuse what cannot be asked for.
+    """Strip names, normalise them to NFC, and refuse invalid ones.
 
     Raises
     ------
     ImindexError
-        Empty, twice, or with control characters, line breaks or lone surrogates.
+        If a name is empty, listed twice, or contains control characters, line breaks or lone surrogates.
     """
-    spelled = [_spelled(name, "name") for name in names]
-    _refuse_twice(spelled, "name")
-    return spelled
+    listed = [normalized(name, "name") for name in names]
+    refuse_duplicates(listed, "name")
+    return listed
 
 
-def _spelled(text: str, what: str) -> str:
-    spelled = unicodedata.normalize("NFC", text.strip())
-    if not spelled:
-        raise ImindexError(f"A {what} is empty. Fill it in, or leave it out.")
-    strange = next((c for c in spelled if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")), "")
-    if strange:
-        kind = "half of a character" if unicodedata.category(strange) == "Cs" else "a control character"
-        raise ImindexError(f"The {what} {spelled!a} holds {kind} (U+{ord(strange):04X}). Remove it.")
-    return spelled
+def normalized(text: str, what: str) -> str:
+    """Strip a text, normalise it to NFC, and refuse it if it is empty or contains control characters."""
+    text = unicodedata.normalize("NFC", text.strip())
+    if not text:
+        raise ImindexError(f"A {what} is empty. Fill it in, or remove it.")
+    invalid = next((c for c in text if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")), "")
+    if invalid:
+        kind = "a lone surrogate" if unicodedata.category(invalid) == "Cs" else "a control character"
+        raise ImindexError(f"The {what} {text!a} contains {kind} (U+{ord(invalid):04X}). Remove it.")
+    return text
 
 
-def _refuse_twice(texts: Sequence[str], what: str) -> None:
+def refuse_duplicates(texts: Sequence[str], what: str) -> None:
+    """Raise an error if a text is listed twice."""
     seen: set[str] = set()
     for text in texts:
         if text in seen:
-            raise ImindexError(f"The {what} {text!r} stands there twice. Leave one out.")
+            raise ImindexError(f"The {what} {text!r} is listed twice. Remove one of them.")
         seen.add(text)
 
 
@@ -51,40 +53,41 @@ def read_artists(path: Path) -> list[str]:
     Parameters
     ----------
     path : Path
-        CSV with a column `artist`, or with one name a line; JSONL of objects with `artist`, or of strings; any other
-        file has one name a line. UTF-8, with or without a byte order mark; lines with nothing on them are passed over.
+        A CSV file with a column `artist` or with one name per line; a JSONL file of objects with the key `artist`, or
+        of strings; or any other file with one name per line. The encoding is UTF-8, with or without a byte order mark.
+        Blank lines are ignored.
 
     Returns
     -------
     list of str
-        In NFC and without space around, in the file's order.
+        The names in NFC, stripped, in the order of the file.
 
     Raises
     ------
     ImindexError
-        No such file, not UTF-8, no name in it, or a name that is empty, stands there twice or cannot be asked for.
+        If the file does not exist, is not UTF-8 or lists no name, or if a name is empty, listed twice or invalid.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise ImindexError(f"{path} does not exist. Give a file with one artist a line.") from None
+        raise ImindexError(f"{path} does not exist. Pass a file with one artist per line.") from None
     except UnicodeDecodeError as error:
         raise ImindexError(f"{path} is not UTF-8: {error}. Save it as UTF-8.") from error
     reader = {".csv": _csv_names, ".jsonl": _jsonl_names}.get(path.suffix.lower(), _lines)
-    first: dict[str, int] = {}
+    first_line: dict[str, int] = {}
     for line, name in reader(path, text):
         try:
-            spelled = _spelled(name, "name")
+            artist = normalized(name, "name")
         except ImindexError as error:
             raise ImindexError(f"{path}, line {line}: {error}") from error
-        if spelled in first:
+        if artist in first_line:
             raise ImindexError(
-                f"{path}, line {line}: {spelled!r} stands in line {first[spelled]} already. Leave one out."
+                f"{path}, line {line}: {artist!r} is already listed in line {first_line[artist]}. Remove one of them."
             )
-        first[spelled] = line
-    if not first:
-        raise ImindexError(f"{path} names nobody. Write one artist a line.")
-    return list(first)
+        first_line[artist] = line
+    if not first_line:
+        raise ImindexError(f"{path} lists no artists. Write one artist per line.")
+    return list(first_line)
 
 
 def _lines(path: Path, text: str) -> Iterator[tuple[int, str]]:
@@ -107,8 +110,8 @@ def _csv_names(path: Path, text: str) -> Iterator[tuple[int, str]]:
                     continue
             if column < 0 and len(row) > 1:
                 raise ImindexError(
-                    f"{path}, line {reader.line_num}: {len(row)} cells, and no column is called `artist`. Name "
-                    "it so in the first line, or put names with commas in quotes."
+                    f"{path}, line {reader.line_num}: {len(row)} cells, but no column is named `artist`. Name the "
+                    "column in the first line, or quote names that contain commas."
                 )
             yield reader.line_num, row[max(column, 0)] if max(column, 0) < len(row) else ""
     except csv.Error as error:
@@ -118,12 +121,12 @@ def _csv_names(path: Path, text: str) -> Iterator[tuple[int, str]]:
 def _jsonl_names(path: Path, text: str) -> Iterator[tuple[int, str]]:
     for number, line in _lines(path, text):
         try:
-            said: Any = json.loads(line)
+            value: Any = json.loads(line)
         except ValueError as error:
             raise ImindexError(
-                f"{path}, line {number}: not JSON: {error}. Write one object a line."
+                f"{path}, line {number}: not JSON: {error}. Write one object per line."
             ) from error
-        name = said.get("artist") if isinstance(said, dict) else said
+        name = value.get("artist") if isinstance(value, dict) else value
         if not isinstance(name, str):
             raise ImindexError(
                 f'{path}, line {number}: no name. Write {{"artist": "Ada Example"}} or "Ada Example".'

@@ -1,4 +1,4 @@
-"""A diffusers pipeline -> pictures and their manifest: what is missing is made, and what was made is kept."""
+"""Generate the missing pictures of a release with a diffusers pipeline, and write their manifest."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imindex.indexer.generate import model_settings as generate_model
+from imindex.indexer.generate import model_settings
 from imindex.indexer.generate.model_settings import ModelSettings
 from imindex.indexer.generate.pipeline import Pipeline
 from imindex.indexer.generate.prompts import Shot
 from imindex.indexer.generate.release_folder import Folder, check_space, locked, missing_shots
-from imindex.indexer.generate.resolve_model import find
+from imindex.indexer.generate.resolve_model import resolve
 
 __all__ = ["ModelSettings", "Report", "check", "describe", "generate", "measure", "missing"]
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a run did.
+    """Result of a run.
 
     Attributes
     ----------
     folder, release : str
     made, there : int
-        Pictures that were made, and that were there already.
+        Pictures made by this run, and pictures already present.
     names : int
-        Distinct names asked for.
+        Distinct names among the requested pictures.
     blocked : tuple of dict
-        Pictures that the safety filter took away or that are all one colour, of those asked for: path, prompt, reason.
+        Requested pictures that the safety filter removed or that have a single colour: path, prompt, reason.
     others : int
-        Pictures of earlier runs in the folder that this run did not ask for; the manifest keeps them.
+        Pictures of earlier runs in the folder that this run did not request; the manifest keeps them.
     batch_size : int
-        At the end: it is halved when memory runs out. 0 where nothing was made.
+        The final batch size; it is halved when memory runs out. 0 if nothing was made.
     seconds : float
-        Of making pictures; loading the model is not in it.
+        Time to make the pictures, without loading the model.
     notes : tuple of str
     """
 
@@ -62,29 +62,30 @@ def generate(
     command: str = "",
     progress: Callable[[int, int], None] = lambda done, made: None,
 ) -> Report:
-    """Make pictures, each from its own seed; what is there already is not made again.
+    """Generate the pictures that are missing in a folder, each from its own seed.
 
-    Every batch has the same shape, the last one filled up with repeats. At one batch size a picture is then the same
-    bit by bit whatever else is in its batch, so in any subset, order, or after any stop. Between batch sizes of 1 to 8
-    the pipelines of our tests differ by 1e-6 before rounding, by at most one of 255 grey levels after it. Other
-    devices, dtypes and versions of torch make slightly different pictures.
+    Every batch has the same shape; the last one is padded with repeats. For a given batch size a picture is therefore
+    identical bit for bit whatever else is in its batch: in any subset, in any order, and after any interruption.
+    Between batch sizes of 1 to 8, the pipelines of our tests differ by 1e-6 before rounding and by at most one of 255
+    grey levels after it. Other devices, dtypes and versions of torch give slightly different pictures.
 
     Parameters
     ----------
     shots : sequence of Shot
+        The pictures to generate.
     out : Path
-        The release's folder: pictures, `manifest.jsonl` (one line a picture, as `imindex build` reads it) and
-        `release.json`. A picture is there if its line is, and its bytes have the line's SHA-256.
+        The folder of the release: pictures, `manifest.jsonl` (one line per picture, read by `imindex build`) and
+        `release.json`. A picture is present if the manifest has its line and its bytes have the SHA-256 of that line.
     model : ModelSettings
     release : str
-        The collection of the pictures; the folder's name unless given.
+        The collection of the pictures, by default the name of the folder.
     batch_size : int, optional
-        Pictures in one pass. Unless given it goes by their size: 512 x 512 by 8 on CUDA and singly on a CPU. Halved
-        when memory runs out.
+        Pictures per forward pass. The default depends on their size: 8 pictures of 512 x 512 on CUDA, 1 on a CPU.
+        Halved when memory runs out.
     command : str
-        The command line, for whoever finds the folder in use.
+        The command line, shown to another process that finds the folder in use.
     progress : callable
-        Is told, after each batch, how many pictures are done and how many were made so far.
+        Called after each batch with the number of pictures done and the number made so far.
 
     Returns
     -------
@@ -93,26 +94,29 @@ def generate(
     Raises
     ------
     ImindexError
-        The model cannot be loaded or does not take a setting; the folder holds another release; no space; memory does
-        not suffice for a single picture.
+        If the model cannot be loaded or does not accept a setting, the folder holds another release, the disk is full,
+        or there is not enough memory for a single picture.
     """
     out = Path(out)
     release = release or out.resolve().name
-    found = find(model)
-    with locked(out, command) as killed:
-        folder = Folder(out, release, found.line())
-        folder.refuse_other({"release": release, **found.about})
+    resolved = resolve(model)
+    with locked(out, command) as lock_note:
+        folder = Folder(out, release, resolved.manifest_fields())
+        folder.refuse_other({"release": release, **resolved.about})
         done = folder.done(shots)
         left = [shot for shot in shots if shot.path not in done]
-        started, size, notes = time.monotonic(), 0, [killed]
+        started, size, notes = time.monotonic(), 0, [lock_note]
         if left:
-            pipeline = Pipeline(found, model, batch_size)
-            notes += [check_space(out, len(left), pipeline.width * pipeline.height), pipeline.too_long(left)]
+            pipeline = Pipeline(resolved, model, batch_size)
+            notes += [
+                check_space(out, len(left), pipeline.width * pipeline.height),
+                pipeline.note_on_long_prompts(left),
+            ]
             started = time.monotonic()
             made = 0
             progress(len(done), made)
             try:
-                for shot, image, blocked in pipeline.ask(left):
+                for shot, image, blocked in pipeline.generate(left):
                     folder.add(shot, image, blocked)
                     made += 1
                     progress(len(done) + made, made)
@@ -140,22 +144,23 @@ def generate(
 
 
 def missing(shots: Sequence[Shot], out: Path) -> list[Shot]:
-    """Those that `generate` would make: their picture is not there, whole, with its line in the manifest."""
+    """Return the shots that `generate` would make: those without a complete picture and its line in the manifest."""
     return missing_shots(shots, Path(out))
 
 
 def measure(shots: Sequence[Shot], model: ModelSettings, *, batch_size: int | None = None) -> float:
-    """Make one batch of pictures, write nothing, and say how many seconds a picture takes.
+    """Generate one batch without writing it, and return the seconds per picture.
 
-    A first batch warms up and is not counted, unless it takes more than 30 seconds. Loading the model is not in it.
+    A first batch warms up and is not counted, unless it takes more than 30 seconds. The time to load the model is
+    excluded.
     """
-    found = find(model)
-    pipeline = Pipeline(found, model, batch_size)
+    resolved = resolve(model)
+    pipeline = Pipeline(resolved, model, batch_size)
     seconds = 0.0
     for _ in range(2):
         batch = list(shots[: pipeline.batch_size])
         started = time.monotonic()
-        batch = [shot for shot, _, _ in pipeline.ask(batch)]
+        batch = [shot for shot, _, _ in pipeline.generate(batch)]
         seconds = (time.monotonic() - started) / max(1, len(batch))
         if seconds * len(batch) > 30:
             break
@@ -163,30 +168,31 @@ def measure(shots: Sequence[Shot], model: ModelSettings, *, batch_size: int | No
 
 
 def describe(model: ModelSettings) -> dict[str, Any]:
-    """Say what a model is and how it would be asked; its weights are digested, but not loaded.
+    """Describe a model and its settings. Its weights are digested, but not loaded.
 
-    A model of the hub is downloaded.
+    A model on the hub is downloaded.
 
     Returns
     -------
     dict
-        As in `release.json`: model, revision, pipeline, scheduler, lora, settings, text_encoders, versions.
+        The content of `release.json`: model, revision, pipeline, scheduler, lora, settings, text_encoders, versions.
 
     Raises
     ------
     ImindexError
-        As `generate` does.
+        As in `generate`.
     """
-    return find(model).about
+    return resolve(model).about
 
 
 def check(model: ModelSettings) -> dict[str, Any]:
-    """Do as `describe`, and see that every file of weights is there and whole.
+    """Describe a model as `describe` does, and check that every weights file exists and is complete.
 
     Raises
     ------
     ImindexError
+        If the model cannot be used, or a weights file is missing or truncated.
     """
-    found = find(model)
-    generate_model.check_weights(found.folder, found.index, found.variant)
-    return found.about
+    resolved = resolve(model)
+    model_settings.check_weights(resolved.folder, resolved.index, resolved.variant)
+    return resolved.about

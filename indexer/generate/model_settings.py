@@ -1,4 +1,4 @@
-"""A diffusers pipeline before it is loaded: how it is to be asked, what its folder says and whether that is whole."""
+"""The settings of a diffusers pipeline, and checks of its folder before it is loaded."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ _LORA_FILE = "pytorch_lora_weights.safetensors"
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """A model and how it is asked. What is left out is the pipeline's own default.
+    """A model and its settings. Settings left out take the pipeline's own defaults.
 
     Attributes
     ----------
     model : str
-        Folder of a diffusers pipeline, or its id on the Hugging Face hub.
+        The folder of a diffusers pipeline, or its id on the Hugging Face hub.
     revision : str
         Branch, tag or commit on the hub.
     lora : str
-        A file of LoRA weights (safetensors), a folder with one, or an id on the hub; `lora_scale` is its strength.
+        A LoRA weights file (safetensors), a folder with one, or an id on the hub; `lora_scale` is its strength.
     scheduler : str
-        Class in diffusers, made from the configuration of the pipeline's own.
+        A scheduler class of diffusers, created from the configuration of the pipeline's own scheduler.
     steps : int
-        0: the pipeline's own number.
+        Denoising steps; 0 for the pipeline's default.
     guidance : float, optional
     size : str
         `512`, or `512x768` as width x height.
     dtype : str
-        fp16, bf16, fp32, or auto: fp32 on a CPU; on CUDA bf16 for pipelines with a transformer where it computes in
-        it, else fp16.
+        fp16, bf16, fp32, or auto: fp32 on a CPU; on CUDA, bf16 for pipelines with a transformer if the device supports
+        it, otherwise fp16.
     negative_prompt : str
     offload : str
-        none; model or sequential keep on the CPU what the GPU does not need just now: less memory, slower, and slower
-        still. The pictures are the same.
+        none, or model or sequential, which keep idle parts of the model on the CPU. They use less GPU memory and are
+        slower, sequential the slowest. The pictures are the same.
     device : str
         auto, cpu, cuda or cuda:N.
 
     Raises
     ------
     ImindexError
-        A size, dtype, offload or number that means nothing.
+        If a size, dtype, offload mode or number of steps is invalid.
     """
 
     model: str
@@ -71,20 +71,20 @@ class ModelSettings:
     def __post_init__(self) -> None:
         if not self.model.strip():
             raise ImindexError(
-                "No model. Give the folder of a diffusers pipeline, or its id on the Hugging Face hub."
+                "No model. Pass the folder of a diffusers pipeline, or its id on the Hugging Face hub."
             )
         if self.size and not re.fullmatch(r"\d{1,5}(x\d{1,5})?", self.size):
-            raise ImindexError(f"size {self.size!r} is no size. Write 512, or 512x768 for width x height.")
+            raise ImindexError(f"size {self.size!r} is not a size. Write 512, or 512x768 for width x height.")
         if 0 in self.width_height():
             raise ImindexError(f"size {self.size!r} has no pixels. Write 512, or 512x768.")
         if self.steps < 0:
-            raise ImindexError(f"steps is {self.steps}. Write a whole number from 1 on, or leave it out.")
+            raise ImindexError(f"steps is {self.steps}. Write a positive integer, or leave it out.")
         for name, value, known in (("dtype", self.dtype, DTYPES), ("offload", self.offload, OFFLOADS)):
             if value not in known:
                 raise ImindexError(f"{name} {value!r} is unknown. Write one of {', '.join(known)}.")
 
     def width_height(self) -> tuple[int, ...]:
-        """What `size` says: width and height, or nothing."""
+        """Return width and height from `size`; empty if there is none."""
         sides = [int(side) for side in self.size.split("x") if side]
         return (sides[0], sides[-1]) if sides else ()
 
@@ -93,38 +93,40 @@ class ModelSettings:
 
 
 def read_index(folder: Path) -> dict[str, Any]:
-    """Read `model_index.json`, which says what a pipeline is made of.
+    """Read `model_index.json`, which lists the components of a pipeline.
 
     Raises
     ------
     ImindexError
-        Not there, not JSON, or a pipeline with code of its own.
+        If it does not exist, is not JSON, or describes a pipeline with its own code.
     """
     file = folder / "model_index.json"
     try:
-        said = json.loads(file.read_text(encoding="utf-8"))
+        index = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ImindexError(
-            f"{folder} is not the folder of a diffusers pipeline: it has no model_index.json. Give the folder that "
-            "save_pretrained wrote."
+            f"{folder} is not the folder of a diffusers pipeline: it has no model_index.json. Pass a folder written by "
+            "save_pretrained."
         ) from None
     except (OSError, ValueError) as error:
-        raise ImindexError(f"{file} cannot be read: {error}. Fetch the model again.") from error
-    if not isinstance(said, dict) or "_class_name" not in said:
-        raise ImindexError(f"{file} names no pipeline (_class_name). Fetch the model again.")
-    own = [
-        name for name, _ in components(said) if (folder / name).is_dir() and any((folder / name).glob("*.py"))
+        raise ImindexError(f"{file} cannot be read: {error}. Download the model again.") from error
+    if not isinstance(index, dict) or "_class_name" not in index:
+        raise ImindexError(f"{file} names no pipeline (_class_name). Download the model again.")
+    custom = [
+        name
+        for name, _ in components(index)
+        if (folder / name).is_dir() and any((folder / name).glob("*.py"))
     ]
-    if not isinstance(said["_class_name"], str) or own:
+    if not isinstance(index["_class_name"], str) or custom:
         raise ImindexError(
-            f"{folder} brings program code of its own{' for ' + own[0] if own else ''}, which imindex never runs. "
-            "Give a model of diffusers' own classes, or make the pictures elsewhere and audit the folder."
+            f"{folder} contains its own code{' for ' + custom[0] if custom else ''}, which imindex never runs. "
+            "Pass a model that uses diffusers' own classes, or generate the pictures elsewhere and audit the folder."
         )
-    return said
+    return index
 
 
 def components(index: dict[str, Any]) -> list[tuple[str, str]]:
-    """The parts of a pipeline that are there: name and class."""
+    """Return name and class of the components of a pipeline."""
     return [
         (name, str(value[1]))
         for name, value in index.items()
@@ -133,48 +135,50 @@ def components(index: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def text_encoders(folder: Path, index: dict[str, Any]) -> list[str]:
-    """Describe a pipeline's text encoders, so that one that the audit's encoder shares can be recognised.
+    """Describe a pipeline's text encoders, so that one shared with the audit's encoder can be recognised.
 
     Returns
     -------
     list of str
-        Such as `CLIPTextModel openai/clip-vit-large-patch14 (12 layers, width 768)`; the name where the file has it.
+        Such as `CLIPTextModel openai/clip-vit-large-patch14 (12 layers, width 768)`. The model name is included if the
+        configuration has it.
     """
-    found = []
+    descriptions = []
     for name, kind in components(index):
         if not name.startswith("text_encoder"):
             continue
-        said = _read_json(folder / name / "config.json")
-        said = {**said, **said.get("text_config", {})}
+        config = _read_json(folder / name / "config.json")
+        config = {**config, **config.get("text_config", {})}
         layers, width = (
-            said.get(one) or said.get(other)
-            for one, other in (("num_hidden_layers", "num_layers"), ("hidden_size", "d_model"))
+            config.get(key) or config.get(other_key)
+            for key, other_key in (("num_hidden_layers", "num_layers"), ("hidden_size", "d_model"))
         )
         shape = f" ({layers} layers, width {width})" if layers and width else ""
-        found.append(" ".join(part for part in (kind, str(said.get("_name_or_path") or "")) if part) + shape)
-    return found
+        model_name = str(config.get("_name_or_path") or "")
+        descriptions.append(" ".join(part for part in (kind, model_name) if part) + shape)
+    return descriptions
 
 
 def check_weights(folder: Path, index: dict[str, Any], variant: str | None) -> None:
-    """Open every file of weights without reading it: what is missing or cut off is found before hours go by.
+    """Open every weights file without reading it, to find missing or truncated files before a long run.
 
     Raises
     ------
     ImindexError
-        A part without configuration or weights in safetensors, or with a file that is not whole.
+        If a component has no configuration or no safetensors weights, or one of its files is truncated.
     """
     from safetensors import SafetensorError, safe_open
 
     for name, kind in components(index):
         part = folder / name
         if not part.is_dir() or not any(part.glob("*.json")):
-            raise ImindexError(f"{folder} has no {name} ({kind}). Fetch the model again.")
+            raise ImindexError(f"{folder} has no {name} ({kind}). Download the model again.")
         if not (part / "config.json").is_file():
             continue  # tokenizers, schedulers, feature extractors
         files = [file for file in part.glob("*.safetensors") if _variant_of(file) == variant] or [
             *part.glob("*.safetensors")
         ]
-        named = {
+        shards = {
             part / shard
             for listing in part.glob("*.safetensors.index*.json")
             for shard in _read_json(listing).get("weight_map", {}).values()
@@ -182,21 +186,21 @@ def check_weights(folder: Path, index: dict[str, Any], variant: str | None) -> N
         }
         if not files:
             raise ImindexError(
-                f"{part} has no weights in safetensors, and imindex reads no other kind, as others can run code. "
-                "Save the model with safe_serialization=True, or fetch such a revision."
+                f"{part} has no safetensors weights, and imindex reads no other format, since others can execute code. "
+                "Save the model with safe_serialization=True, or download a revision that has them."
             )
-        for file in sorted({*files, *named}):
+        for file in sorted({*files, *shards}):
             try:
                 with safe_open(file, framework="numpy"):
                     pass
             except (OSError, SafetensorError) as error:
                 raise ImindexError(
-                    f"{file} is missing or not whole: {error}. Fetch the model again."
+                    f"{file} is missing or truncated: {error}. Download the model again."
                 ) from error
 
 
 def variant(folder: Path, index: dict[str, Any]) -> str | None:
-    """`fp16` where the weights are there in that variant alone."""
+    """Return the variant, such as `fp16`, if the weights exist only as variants; None otherwise."""
     for name, _ in components(index):
         kinds = {_variant_of(file) for file in (folder / name).glob("*.safetensors")}
         if kinds and None not in kinds:
@@ -210,7 +214,13 @@ def _variant_of(file: Path) -> str | None:
 
 
 def revision(folder: Path) -> str:
-    """The commit of a folder in the hub's cache; of any other the SHA-256 over its weights and configurations."""
+    """Identify the content of a model's folder.
+
+    Returns
+    -------
+    str
+        The commit, for a folder in the hub's cache; otherwise the SHA-256 of its weights and configurations.
+    """
     if folder.parent.name == "snapshots" and re.fullmatch("[0-9a-f]{40}", folder.name):
         return folder.name
     files = sorted(
@@ -224,7 +234,7 @@ def revision(folder: Path) -> str:
 
 
 def sha256(file: Path) -> str:
-    """SHA-256 of a file; a file that did not change is read once."""
+    """Return the SHA-256 of a file. An unchanged file is read only once."""
     status = file.stat()
     return _sha256(file.resolve(), status.st_size, status.st_mtime_ns)
 
@@ -239,12 +249,12 @@ def _sha256(file: Path, size: int, changed: int) -> str:
 
 
 def lora_file(folder: Path) -> Path:
-    """The file of LoRA weights: `folder` itself, or the one in it.
+    """Return the LoRA weights file: `folder` itself, or the one inside it.
 
     Raises
     ------
     ImindexError
-        None there, or several of which none has the usual name.
+        If there is no such file, or several of which none has the usual name.
     """
     if folder.is_file():
         files = [folder]
@@ -253,37 +263,36 @@ def lora_file(folder: Path) -> Path:
         files = [file for file in files if file.name == _LORA_FILE] or files
     if len(files) != 1 or files[0].suffix != ".safetensors":
         raise ImindexError(
-            f"{folder}: {len(files) or 'no'} files of LoRA weights in safetensors. Name one file with --lora."
+            f"{folder} has {len(files) or 'no'} LoRA weights files (safetensors). Pass a single file with --lora."
         )
     return files[0]
 
 
 def scheduler_digest(config: dict[str, Any]) -> str:
-    """SHA-256 of a scheduler's configuration, without notes of diffusers' own."""
-    said = {key: _plain(value) for key, value in config.items() if not key.startswith("_")}
-    return json_digest(said)
+    """Return the SHA-256 of a scheduler's configuration, without the private keys of diffusers."""
+    return json_digest({key: _plain(value) for key, value in config.items() if not key.startswith("_")})
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
+        return [_plain(item) for item in value]
     return value if isinstance(value, (str, int, float, bool)) or value is None else str(value)
 
 
 def versions() -> dict[str, str]:
-    """Of what makes the pictures."""
-    found = {}
+    """Return the versions of the packages that generate the pictures."""
+    installed = {}
     for name in ("imindex", "diffusers", "torch", "transformers"):
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
-            found[name] = ""
-    return found
+            installed[name] = ""
+    return installed
 
 
 def _read_json(file: Path) -> dict[str, Any]:
     try:
-        said = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ImindexError(f"{file} cannot be read: {error}. Fetch the model again.") from error
-    return said if isinstance(said, dict) else {}
+        raise ImindexError(f"{file} cannot be read: {error}. Download the model again.") from error
+    return content if isinstance(content, dict) else {}

@@ -1,4 +1,4 @@
-"""A loaded pipeline: batches of one shape, a generator for each picture, back-off when memory runs out."""
+"""A loaded pipeline: batches of constant shape, a random generator per picture, back-off when memory runs out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.generate.model_settings import ModelSettings
 from imindex.indexer.generate.prompts import Shot
 from imindex.indexer.generate.release_folder import ONE_COLOUR, SAFETY
-from imindex.indexer.generate.resolve_model import Found, quiet, reason
+from imindex.indexer.generate.resolve_model import ResolvedModel, quiet, reason
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -25,46 +25,49 @@ class Pipeline:
 
     Parameters
     ----------
-    found : Found
+    resolved : ResolvedModel
     model : ModelSettings
     batch_size : int, optional
-        Unless given it goes by the size of the pictures.
+        The default depends on the size of the pictures.
 
     Attributes
     ----------
     batch_size : int
         Halved when memory runs out.
     width, height : int
-        Of the pictures, as far as it can be known before they are made.
+        Expected size of the pictures, in pixels.
     """
 
-    def __init__(self, found: Found, model: ModelSettings, batch_size: int | None):
-        self._name, self._device = model.model, found.device
+    def __init__(self, resolved: ResolvedModel, model: ModelSettings, batch_size: int | None):
+        self._name, self._device = model.model, resolved.device
         with quiet():
-            self._pipe = _load(found, model)
-        settings, parameters = found.about["settings"], inspect.signature(found.kind.__call__).parameters
-        asked = {
+            self._pipe = _load(resolved, model)
+        settings, parameters = (
+            resolved.about["settings"],
+            inspect.signature(resolved.kind.__call__).parameters,
+        )
+        options = {
             "num_inference_steps": settings["steps"],
             "guidance_scale": settings["guidance"],
             **dict(zip(("width", "height"), model.width_height(), strict=False)),
         }
         self._options = {
-            key: value for key, value in asked.items() if value is not None and key in parameters
+            key: value for key, value in options.items() if value is not None and key in parameters
         }
         self._negative = model.negative_prompt
         self.width, self.height = model.width_height() or (_side(self._pipe),) * 2
-        kind = found.device.type
+        kind = resolved.device.type
         self.batch_size = batch_size or max(
             1, min(_MOST[kind], _BATCH_PIXELS[kind] // (self.width * self.height))
         )
 
-    def ask(self, shots: Sequence[Shot]) -> Iterator[tuple[Shot, Image, str | None]]:
-        """Make pictures; yield each with its shot and, if it is blocked, why.
+    def generate(self, shots: Sequence[Shot]) -> Iterator[tuple[Shot, Image, str | None]]:
+        """Generate pictures; yield each with its shot and, if it is blocked, the reason.
 
         Raises
         ------
         ImindexError
-            The pipeline refuses its settings, or memory does not suffice for a single picture.
+            If the pipeline rejects its settings, or there is not enough memory for a single picture.
         """
         start = 0
         while start < len(shots):
@@ -78,32 +81,32 @@ class Pipeline:
                 continue
             except (ValueError, TypeError) as error:
                 raise ImindexError(
-                    f"{self._name} refuses what it is asked: {reason(error)} Change the settings."
+                    f"{self._name} rejects these settings: {reason(error)} Change them."
                 ) from error
-            for shot, image, taken in zip(batch, images, unsafe, strict=True):
-                yield shot, image, SAFETY if taken else ONE_COLOUR if _one_colour(image) else None
+            for shot, image, is_unsafe in zip(batch, images, unsafe, strict=True):
+                yield shot, image, SAFETY if is_unsafe else ONE_COLOUR if _one_colour(image) else None
             start += len(batch)
 
     def _forward(self, batch: Sequence[Shot]) -> tuple[list[Image], list[bool]]:
         import torch
 
-        filled = [*batch, *[batch[-1]] * (self.batch_size - len(batch))]
-        more: dict[str, Any] = {"negative_prompt": [self._negative] * len(filled)} if self._negative else {}
+        padded = [*batch, *[batch[-1]] * (self.batch_size - len(batch))]
+        more: dict[str, Any] = {"negative_prompt": [self._negative] * len(padded)} if self._negative else {}
         with quiet(), torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
             output = self._pipe(
-                prompt=[shot.prompt for shot in filled],
-                generator=[torch.Generator("cpu").manual_seed(shot.seed) for shot in filled],
+                prompt=[shot.prompt for shot in padded],
+                generator=[torch.Generator("cpu").manual_seed(shot.seed) for shot in padded],
                 **self._options,
                 **more,
             )
         images = getattr(output, "images", None)
-        if images is None or len(images) != len(filled) or not hasattr(images[0], "getextrema"):
+        if images is None or len(images) != len(padded) or not hasattr(images[0], "getextrema"):
             raise ImindexError(
-                f"{self._name} did not give one picture a prompt. Give a text-to-image pipeline."
+                f"{self._name} did not return one picture per prompt. Pass a text-to-image pipeline."
             )
-        unsafe = getattr(output, "nsfw_content_detected", None) or [False] * len(filled)
+        unsafe = getattr(output, "nsfw_content_detected", None) or [False] * len(padded)
         return [image.convert("RGB") for image in images[: len(batch)]], [
-            bool(one) for one in unsafe[: len(batch)]
+            bool(flag) for flag in unsafe[: len(batch)]
         ]
 
     def _halve(self, error: BaseException) -> None:
@@ -111,69 +114,71 @@ class Pipeline:
 
         if self.batch_size == 1:
             raise ImindexError(
-                f"{self._device} has not enough memory for a single picture of {self._name}. Free memory, or use "
+                f"{self._device} does not have enough memory for a single picture of {self._name}. Free memory, or use "
                 "--offload model (or sequential), --dtype fp16 or a smaller --size."
             ) from error
         self.batch_size //= 2
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def too_long(self, shots: Sequence[Shot]) -> str:
-        """Say how many prompts are longer than every tokenizer reads, or nothing."""
-        readers = [
+    def note_on_long_prompts(self, shots: Sequence[Shot]) -> str:
+        """Return a note on how many prompts exceed the limit of every tokenizer; empty if there are none."""
+        tokenizers = [
             part
             for name, part in self._pipe.components.items()
             if name.startswith("tokenizer")
             and callable(part)
             and getattr(part, "model_max_length", 1e9) < 1e6
         ]
-        if not readers:
+        if not tokenizers:
             return ""
-        reader = max(readers, key=lambda part: int(part.model_max_length))
+        tokenizer = max(tokenizers, key=lambda part: int(part.model_max_length))
         prompts = sorted({shot.prompt for shot in shots})
         with quiet():
-            lengths = map(len, reader(prompts)["input_ids"])
-            n = sum(length > reader.model_max_length for length in lengths)
+            lengths = map(len, tokenizer(prompts)["input_ids"])
+            n = sum(length > tokenizer.model_max_length for length in lengths)
         if not n:
             return ""
         return (
-            f"{n:,} of {len(prompts):,} prompts are longer than the {reader.model_max_length} tokens that the model "
-            "reads: their end has no effect."
+            f"{n:,} of {len(prompts):,} prompts are longer than the model's limit of {tokenizer.model_max_length} "
+            "tokens: their end is ignored."
         )
 
 
-def _load(found: Found, model: ModelSettings) -> Any:
+def _load(resolved: ResolvedModel, model: ModelSettings) -> Any:
     import torch
 
     dtype = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}[
-        found.about["settings"]["dtype"]
+        resolved.about["settings"]["dtype"]
     ]
-    more: dict[str, Any] = {} if found.scheduler is None else {"scheduler": found.scheduler}
-    if "add_watermarker" in inspect.signature(found.kind.__init__).parameters:
-        more["add_watermarker"] = False  # it depends on what else is installed
+    more: dict[str, Any] = {} if resolved.scheduler is None else {"scheduler": resolved.scheduler}
+    if "add_watermarker" in inspect.signature(resolved.kind.__init__).parameters:
+        more["add_watermarker"] = False  # its default depends on other installed packages
     try:
-        pipe = found.kind.from_pretrained(
-            found.folder,
+        pipe = resolved.kind.from_pretrained(
+            resolved.folder,
             torch_dtype=dtype,
-            variant=found.variant,
+            variant=resolved.variant,
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,
             **more,
         )
-        if found.lora is not None:
-            pipe.load_lora_weights(found.lora.parent, weight_name=found.lora.name, adapter_name="imindex")
+        if resolved.lora is not None:
+            pipe.load_lora_weights(
+                resolved.lora.parent, weight_name=resolved.lora.name, adapter_name="imindex"
+            )
             pipe.set_adapters(["imindex"], [model.lora_scale])
         if model.offload == "model":
-            pipe.enable_model_cpu_offload(device=found.device)
+            pipe.enable_model_cpu_offload(device=resolved.device)
         elif model.offload == "sequential":
-            pipe.enable_sequential_cpu_offload(device=found.device)
+            pipe.enable_sequential_cpu_offload(device=resolved.device)
         else:
-            pipe.to(found.device)
+            pipe.to(resolved.device)
     except Exception as error:
         if _out_of_memory(error):
             raise ImindexError(
-                f"{model.model} does not fit into the memory of {found.device}. Use --offload model (or sequential), "
+                f"{model.model} does not fit in the memory of {resolved.device}. Use --offload model (or sequential), "
                 "--dtype fp16, or --device cpu."
             ) from error
         lora = f" with the LoRA {model.lora}" if model.lora else ""
@@ -185,7 +190,7 @@ def _load(found: Found, model: ModelSettings) -> Any:
 
 
 def _side(pipe: Any) -> int:
-    """Width and height by default: what the network was trained at."""
+    """Return the default width and height: the size that the network was trained at."""
     size = getattr(pipe, "default_sample_size", None)
     network = getattr(pipe, "unet", None) or getattr(pipe, "transformer", None)
     if not isinstance(size, int):

@@ -1,4 +1,4 @@
-"""Placebo names: invented artists, drawn from a seeded list of given names and surnames, checked against real ones."""
+"""Placebo names: invented artists, drawn by seed from lists of given names and surnames, checked against real names."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 
 from imindex.indexer.core.errors import ImindexError
+
+_TRIES = 50
+_MAX_COMPARED_LENGTH = 60
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -121,40 +124,40 @@ FAMOUS = _words(
     Weiwei Westermann Weyden Whistler Wiley Wood Wright Wyeth Yayoi Yoshida Yoshitoshi Zhang Zorn Zurbaran
     """
 )
-"""Surnames that no placebo name has: artists whom an image model is likely to know."""
-_TRIES = 50
-_LONGEST = 60
+"""Surnames of artists that an image model is likely to know; placebo names never use them."""
 
 
 def placebo_names(n: int, *, seed: int = 0, avoid: Sequence[str] = ()) -> list[str]:
     """Invent names of artists.
 
-    Given name and surname are drawn independently of each other from many languages, so that the whole name is
-    nobody's; one name in seven has three parts.
+    Given name and surname are drawn independently from many languages, so that the full name belongs to no real person.
+    One name in seven has three parts.
 
     Parameters
     ----------
     n : int
-        How many.
+        Number of names.
     seed : int
-        Another seed draws other names. The first names of a longer list are those of a shorter one.
+        Another seed gives other names. A shorter list is a prefix of a longer one.
     avoid : sequence of str
-        Real names. No invented name has a surname that is a part of one of these, or is one letter from one (from six
-        letters on); none is within two letters of a whole one. Case and accents do not count.
+        Real names. No invented surname equals a part of one of these or, from six letters on, differs from it by one
+        letter; no invented name is within two letters of a full one. Case and accents are ignored.
 
     Returns
     -------
     list of str
-        Distinct, also where case and accents do not count.
+        Names that are distinct even when case and accents are ignored.
 
     Raises
     ------
     ImindexError
-        So many cannot be drawn beside those to avoid.
+        If the names to avoid leave fewer than `n` names.
     """
     surnames = _allowed_surnames(avoid)
     near = set(
-        itertools.chain.from_iterable(_shortened(_fold(name)) for name in avoid if len(name) <= _LONGEST)
+        itertools.chain.from_iterable(
+            _shortened(_fold(name)) for name in avoid if len(name) <= _MAX_COMPARED_LENGTH
+        )
     )
     names: dict[str, str] = {}
     for name in _drawn(seed, surnames, _TRIES * (n + 20)):
@@ -165,8 +168,8 @@ def placebo_names(n: int, *, seed: int = 0, avoid: Sequence[str] = ()) -> list[s
             names[folded] = name
     if len(names) < n:
         raise ImindexError(
-            f"Only {len(names):,} of {n:,} placebo names can be invented beside {len(avoid):,} names to avoid. "
-            "Ask for fewer, or give your own with --placebo-names."
+            f"Only {len(names):,} of {n:,} placebo names can be invented with {len(avoid):,} names to avoid. "
+            "Request fewer, or pass your own with --placebo-names."
         )
     return list(names.values())
 
@@ -174,7 +177,9 @@ def placebo_names(n: int, *, seed: int = 0, avoid: Sequence[str] = ()) -> list[s
 def _allowed_surnames(avoid: Sequence[str]) -> list[str]:
     taken = {part for name in (*avoid, *FAMOUS) for part in (*_parts(name), _fold(name))}
     near = set(
-        itertools.chain.from_iterable(_shortened(part, 1) for part in taken if 6 <= len(part) <= _LONGEST)
+        itertools.chain.from_iterable(
+            _shortened(part, 1) for part in taken if 6 <= len(part) <= _MAX_COMPARED_LENGTH
+        )
     )
     return [
         name
@@ -188,20 +193,20 @@ def _drawn(seed: int, surnames: Sequence[str], tries: int) -> Iterator[str]:
     if not surnames:
         return
     for i in range(tries):
-        # By a digest and not by random: its choices may differ from one version of Python to the next.
+        # From a digest rather than `random`, whose choices may differ between versions of Python.
         digest = hashlib.sha256(f"placebo {seed} {i}".encode()).digest()
-        one, two, three, form = (int.from_bytes(digest[8 * k : 8 * k + 8], "big") for k in range(4))
-        parts = [GIVEN[one % len(GIVEN)], surnames[two % len(surnames)]]
+        first, second, third, form = (int.from_bytes(digest[8 * k : 8 * k + 8], "big") for k in range(4))
+        parts = [GIVEN[first % len(GIVEN)], surnames[second % len(surnames)]]
         if form % 14 == 0:
-            parts.insert(1, GIVEN[three % len(GIVEN)])
+            parts.insert(1, GIVEN[third % len(GIVEN)])
         elif form % 14 == 1:
-            parts.append(surnames[three % len(surnames)])
+            parts.append(surnames[third % len(surnames)])
         if len(set(parts)) == len(parts):
             yield " ".join(parts)
 
 
 def _fold(name: str) -> str:
-    """Letters and figures alone, without case and accents."""
+    """Reduce a name to lower-case letters and digits without accents."""
     plain = unicodedata.normalize(
         "NFKD", name.replace("ø", "o").replace("Ø", "O").replace("ł", "l")
     ).casefold()
@@ -214,10 +219,13 @@ def _parts(name: str) -> set[str]:
 
 
 def _shortened(text: str, letters: int = 2) -> set[str]:
-    """The text with up to so many letters left out: two texts that share one are within about twice as many edits."""
-    found = {text}
-    last = found
+    """Return all variants of a text with up to `letters` letters deleted.
+
+    Two texts that share a variant are within about twice that many edits of each other.
+    """
+    variants = {text}
+    last = variants
     for _ in range(letters):
         last = {word[:i] + word[i + 1 :] for word in last for i in range(len(word))}
-        found |= last
-    return found
+        variants |= last
+    return variants

@@ -1,4 +1,4 @@
-"""The folder of a release: pictures and their manifest, whole or not there at all, so that a stopped run goes on."""
+"""The folder of a release: pictures and their manifest, written atomically, so that interrupted runs can be resumed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Line = dict[str, Any]
 
 
 class Folder:
-    """A release's folder, open for one process.
+    """The folder of a release, open for one process.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class Folder:
     release : str
         The collection of its pictures.
     common : mapping
-        What every line of the manifest says of model and settings.
+        Fields about model and settings that are common to all lines of the manifest.
     """
 
     def __init__(self, path: Path, release: str, common: Mapping[str, Any]):
@@ -47,12 +47,12 @@ class Folder:
         self._manifest: Any = None
 
     def refuse_other(self, about: Mapping[str, Any]) -> None:
-        """Refuse to put pictures of two models or settings into one folder; write release.json where there is none.
+        """Refuse to mix pictures of two models or settings in one folder; write release.json if it does not exist.
 
         Raises
         ------
         ImindexError
-            The folder holds another release; the message names the difference.
+            If the folder holds another release; the message names the differences.
         """
         file = self.path / ABOUT
         if not file.exists():
@@ -62,39 +62,39 @@ class Folder:
                 )
             return
         try:
-            there = json.loads(file.read_text(encoding="utf-8"))
+            stored = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ImindexError(f"{file} is not JSON: {error}. Generate into another folder.") from error
-        there, here = _flat(there), _flat(about)
-        differ = [key for key in sorted({*there, *here}) if there.get(key) != here.get(key)]
+        stored, current = _flat(stored), _flat(about)
+        differ = [key for key in sorted({*stored, *current}) if stored.get(key) != current.get(key)]
         differ = [key for key in differ if not key.startswith("versions")]
         if differ:
-            said = "; ".join(f"{key} {there.get(key)!r}, not {here.get(key)!r}" for key in differ[:5])
+            listed = "; ".join(f"{key} {stored.get(key)!r}, not {current.get(key)!r}" for key in differ[:5])
             raise ImindexError(
-                f"{self.path} holds pictures of another model or of other settings ({said}). "
-                "Generate into another folder, or ask as before."
+                f"{self.path} holds pictures of another model or with other settings ({listed}). "
+                "Generate into another folder, or use the same settings as before."
             )
 
     def done(self, shots: Sequence[Shot]) -> set[str]:
-        """The paths of pictures that are there, whole, with their line.
+        """Return the paths of complete pictures that have a line in the manifest.
 
         Raises
         ------
         ImindexError
-            A picture was made from another seed or prompt.
+            If a picture was made from another seed or prompt.
         """
         return {shot.path for shot in shots if _is_done(self.path, shot, self._lines.get(shot.path))}
 
     def add(self, shot: Shot, image: Image, blocked: str | None) -> None:
-        """Write a picture, then its line.
+        """Write a picture, then its line in the manifest.
 
         Raises
         ------
         ImindexError
-            The disk is full.
+            If the disk is full.
         """
         file = self.path / shot.path
-        with errors_of_the_disk(self.path):
+        with disk_full_errors(self.path):
             make_folder(file.parent)
             with put_in_place(file) as temporary:
                 image.save(temporary, format="PNG", pnginfo=self._chunks(shot))
@@ -117,14 +117,14 @@ class Folder:
         self._lines[shot.path] = line
 
     def finish(self, shots: Sequence[Shot]) -> list[Line]:
-        """Put the manifest into the order of the shots, and return their lines; those of other pictures follow."""
+        """Sort the manifest by the order of the shots, other pictures last, and return the lines of the shots."""
         self.close()
         ordered = {shot.path: self._line(shot, self._lines[shot.path]) for shot in shots}
         others = [line for path, line in self._lines.items() if path not in ordered]
         content = b"".join(map(_json, [*ordered.values(), *others]))
         manifest = self.path / MANIFEST
         if not manifest.exists() or manifest.read_bytes() != content:
-            with errors_of_the_disk(self.path), put_in_place(manifest) as temporary:
+            with disk_full_errors(self.path), put_in_place(manifest) as temporary:
                 temporary.write_bytes(content)
         return list(ordered.values())
 
@@ -135,36 +135,39 @@ class Folder:
             self._manifest = None
 
     def count(self) -> int:
-        """How many pictures have a line."""
+        """Return the number of pictures in the manifest."""
         return len(self._lines)
 
     def _line(self, shot: Shot, rest: Mapping[str, Any]) -> Line:
-        said = {key: getattr(shot, key) for key in _OF_SHOT if key != "collection"}
-        said["collection"] = self.release
-        return {**{key: said[key] for key in _OF_SHOT}, **{k: v for k, v in rest.items() if k not in said}}
+        fields = {key: getattr(shot, key) for key in _OF_SHOT if key != "collection"}
+        fields["collection"] = self.release
+        return {
+            **{key: fields[key] for key in _OF_SHOT},
+            **{k: v for k, v in rest.items() if k not in fields},
+        }
 
     def _chunks(self, shot: Shot) -> Any:
         from PIL.PngImagePlugin import PngInfo
 
         chunks = PngInfo()
-        said = {
+        texts = {
             "Software": f"imindex {self.common['versions']['imindex']}",
             "prompt": shot.prompt,
             "seed": str(shot.seed),
             "model": f"{self.common['model']} {self.common['revision']}",
         }
-        for key, value in said.items():
+        for key, value in texts.items():
             chunks.add_itxt(key, value)
         return chunks
 
 
 def read_manifest(folder: Path) -> dict[str, Line]:
-    """Read the lines of a release's manifest by path; a last line that was cut off is left out.
+    """Read the lines of a release's manifest by path, ignoring a truncated last line.
 
     Raises
     ------
     ImindexError
-        Another line is not what `imindex generate` writes.
+        If any other line was not written by `imindex generate`.
     """
     manifest = folder / MANIFEST
     if not manifest.exists():
@@ -178,13 +181,13 @@ def read_manifest(folder: Path) -> dict[str, Line]:
                 raise ValueError("not a line of imindex generate")
         except (ValueError, KeyError, TypeError) as error:
             raise ImindexError(
-                f"{manifest}, line {number} cannot be read: {error}. Delete the line: its picture is made again."
+                f"{manifest}, line {number} cannot be read: {error}. Delete the line; its picture is then made again."
             ) from error
     return lines
 
 
 def missing_shots(shots: Sequence[Shot], folder: Path) -> list[Shot]:
-    """Those whose picture is not there, whole, with its line."""
+    """Return the shots without a complete picture and its line in the manifest."""
     lines = read_manifest(folder)
     return [shot for shot in shots if not _is_done(folder, shot, lines.get(shot.path))]
 
@@ -206,18 +209,18 @@ def _is_done(folder: Path, shot: Shot, line: Line | None) -> bool:
 
 @contextmanager
 def locked(folder: Path, command: str = "") -> Iterator[str]:
-    """Create the folder and keep other processes out of it; clear what killed ones left half-written.
+    """Create the folder, lock it, and delete partial files left by killed processes.
 
-    Yields a note on a process that was killed; mostly empty.
+    Yields a note about an earlier process that was killed, usually empty.
 
     Raises
     ------
     ImindexError
-        Another process generates into it.
+        If another process is generating into the folder.
     """
-    with errors_of_the_disk(folder):
+    with disk_full_errors(folder):
         make_folder(folder)
-    refusal = f"{folder} is being generated into by {{by}}. Wait for it to end, or choose another folder."
+    refusal = f"{folder} is in use by {{by}}. Wait for it to end, or choose another folder."
     with alone(folder / ".lock", refusal, command) as note:
         for leftover in folder.rglob(".*.new"):
             leftover.unlink(missing_ok=True)
@@ -225,55 +228,55 @@ def locked(folder: Path, command: str = "") -> Iterator[str]:
 
 
 def check_space(folder: Path, n: int, pixels: int) -> str:
-    """See whether pictures will fit on the disk.
+    """Check that pictures will fit on the disk.
 
     Parameters
     ----------
     folder : Path
-        Where they go; it need not be there yet.
+        The folder of the pictures; it need not exist yet.
     n, pixels : int
-        Pictures, and pixels of each.
+        Number of pictures, and pixels per picture.
 
     Returns
     -------
     str
-        A warning, or nothing.
+        A warning, or an empty string.
 
     Raises
     ------
     ImindexError
-        They will not: PNGs of a byte a pixel would be more than is free.
+        If the pictures would not fit at one byte per pixel.
     """
-    there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
-    free = shutil.disk_usage(there).free
+    existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(existing).free
     if n * pixels > free:
         raise ImindexError(
-            f"{folder}: {n:,} pictures take about {2 * n * pixels / _GIB:.1f} GiB, and {free / _GIB:.1f} GiB are free. "
-            "Free space, ask for fewer pictures, or generate onto another disk."
+            f"{folder}: {n:,} pictures take about {2 * n * pixels / _GIB:.1f} GiB, but only {free / _GIB:.1f} GiB are "
+            "free. Free space, request fewer pictures, or use another disk."
         )
     if 3 * n * pixels > free:
         return (
-            f"{folder}: {n:,} pictures take about {2 * n * pixels / _GIB:.1f} GiB, and no more than "
+            f"{folder}: {n:,} pictures take about {2 * n * pixels / _GIB:.1f} GiB, and only "
             f"{free / _GIB:.1f} GiB are free."
         )
     return ""
 
 
 @contextmanager
-def errors_of_the_disk(folder: Path) -> Iterator[None]:
-    """Say what to do when the disk is full."""
+def disk_full_errors(folder: Path) -> Iterator[None]:
+    """Convert errors of a full disk into an error message with a remedy."""
     try:
         yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
             raise
         raise ImindexError(
-            f"The disk of {folder} is full. What was made is kept: free space, and run the same command again to go on."
+            f"The disk of {folder} is full. Finished pictures are kept: free space, then run the same command again."
         ) from error
 
 
 def _open_to_append(manifest: Path) -> Any:
-    """Open the manifest; a last line that was cut off is taken away first."""
+    """Open the manifest for appending, after removing a truncated last line."""
     opened = manifest.open("ab")
     flush_folder(manifest.parent)
     content = manifest.read_bytes()
@@ -289,4 +292,6 @@ def _json(line: Mapping[str, Any]) -> bytes:
 def _flat(value: Any, name: str = "") -> dict[str, Any]:
     if not isinstance(value, dict):
         return {name: value}
-    return {key: one for k, v in value.items() for key, one in _flat(v, f"{name}.{k}" if name else k).items()}
+    return {
+        key: leaf for k, v in value.items() for key, leaf in _flat(v, f"{name}.{k}" if name else k).items()
+    }

@@ -1,16 +1,16 @@
-"""A template without its name: what the nameless control pictures are asked for."""
+"""Remove the name from a template, for the prompts of the nameless control pictures."""
 
 from __future__ import annotations
 
 import re
 
-PLACE = "{artist}"
+PLACEHOLDER = "{artist}"
 NAMELESS = "Artwork"
-"""What is asked where nothing is left of a template, as of `in the style of {artist}`."""
+"""The prompt if nothing else is left of a template, such as `in the style of {artist}`."""
 _MANNER = "(?:styles?|manner|spirit|vein|fashion|aesthetic|technique|tradition|likeness|school|hand)"
 _TITLE = "(?:artist|painter|illustrator|photographer|designer|sculptor|printmaker|cartoonist)"
 _MADE = "(?:made|painted|drawn|created|done|illustrated|designed|photographed|sculpted|inspired|influenced)"
-_ABROAD = r"(?:[àa] la(?: mani[èe]re de)?|im stil von|dans le style de|nello stile di|al estilo de|von|par|de|di|por)"
+_FOREIGN = r"(?:[àa] la(?: mani[èe]re de)?|im stil von|dans le style de|nello stile di|al estilo de|von|par|de|di|por)"
 _NAME = r"""["'“‘«]?\{artist\}(?:['’]s\b)?["'”’»]?"""
 _NAME_AND_WORDS = re.compile(
     "|".join(
@@ -19,14 +19,14 @@ _NAME_AND_WORDS = re.compile(
             rf"(?:\bin )?{_NAME}[ -](?:own |art )?{_MANNER}\b(?! of\b)",
             # in the late style of the painter {artist}, drawn by the artist {artist}
             rf"(?:(?:\b(?:in|with|after|following) (?:(?:the|an?) )?(?:[\w-]+ )??)?(?:\bof )?(?:\bthe )?\b{_MANNER} of"
-            rf"|(?:\b{_MADE} )?\b(?:by|from|after)|\b(?:of|like)|\b{_ABROAD})"
+            rf"|(?:\b{_MADE} )?\b(?:by|from|after)|\b(?:of|like)|\b{_FOREIGN})"
             rf" (?:the )?(?:(?:famous|great|renowned|well-known) )?(?:{_TITLE} )?{_NAME}",
             _NAME,
         )
     ),
     re.IGNORECASE,
 )
-_LEFT_OVER = (
+_LEFTOVERS = (
     (r"\(\s*\)|\[\s*\]", " "),
     (r"\s+", " "),
     (r" ([,;:.!?)\]])", r"\1"),
@@ -38,20 +38,21 @@ _LEFT_OVER = (
 
 
 def without_name(template: str) -> str:
-    """Remove the name from a template, and the words that lead up to it.
+    """Remove the name from a template, together with the words that introduce it.
 
-    `by`, `from`, `in the style of`, `painted by the artist`, `{artist}'s` and the like go with the name; then empty
-    brackets, doubled commas and what is left over at either end. Where nothing is left it is `Artwork`.
+    Words such as `by`, `from`, `in the style of`, `painted by the artist` and `{artist}'s` are removed with the name,
+    then empty brackets, doubled commas, and leftover punctuation at either end. If nothing is left, the result is
+    `Artwork`.
 
     Parameters
     ----------
     template : str
-        With `{artist}`, on one line.
+        A single line with `{artist}`.
 
     Returns
     -------
     str
-        Without `{artist}`, and not empty.
+        A non-empty text without `{artist}`.
 
     Examples
     --------
@@ -61,6 +62,6 @@ def without_name(template: str) -> str:
     'a painting of a harbour, oil on canvas'
     """
     text = _NAME_AND_WORDS.sub(" ", re.sub(r"\s+", " ", template))
-    for pattern, by in _LEFT_OVER:
-        text = re.sub(pattern, by, text, flags=re.IGNORECASE)
+    for pattern, replacement in _LEFTOVERS:
+        text = re.sub(pattern, replacement, text, flags=re.IGNORECASE)
     return text.strip() or NAMELESS

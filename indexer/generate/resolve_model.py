@@ -1,4 +1,4 @@
-"""From a model's name to its folder, class and scheduler, before anything is loaded.
+"""Resolve a model's name to its folder, pipeline class and scheduler, before anything is loaded.
 
 This is the only module that imports diffusers.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.generate import model_settings as generate_model
+from imindex.indexer.generate import model_settings
 from imindex.indexer.generate.model_settings import ModelSettings
 
 if TYPE_CHECKING:
@@ -30,27 +30,27 @@ _ARGUMENTS = {
     "negative_prompt": "negative_prompt",
 }
 _NOT_BY_SEED = ("DPMSolverSDEScheduler", "CosineDPMSolverMultistepScheduler")
-"""Schedulers whose noise comes from torch's global state and not from the picture's generator."""
+"""Schedulers that draw their noise from torch's global state instead of the picture's generator."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """A pipeline on the disk.
+class ResolvedModel:
+    """A pipeline on disk.
 
     Attributes
     ----------
     folder : Path
     index : dict
-        Its model_index.json.
+        Content of model_index.json.
     variant : str or None
-        Of the files of its weights.
+        Variant of the weights files.
     kind : type
-        Its class.
+        Class of the pipeline.
     scheduler : object or None
     lora : Path or None
     device : torch.device
     about : dict
-        What release.json says.
+        Content of release.json.
     """
 
     folder: Path
@@ -62,8 +62,8 @@ class Found:
     device: torch.device
     about: dict[str, Any]
 
-    def line(self) -> dict[str, Any]:
-        """What every line of the manifest says."""
+    def manifest_fields(self) -> dict[str, Any]:
+        """Return the fields that are common to all lines of the manifest."""
         about = self.about
         return {
             **{key: about[key] for key in ("model", "revision", "pipeline", "scheduler")},
@@ -76,27 +76,28 @@ class Found:
         }
 
 
-def find(model: ModelSettings) -> Found:
-    """Find a model and settle how it is asked; its weights are digested, and not loaded.
+def resolve(model: ModelSettings) -> ResolvedModel:
+    """Find a model and resolve its settings. Its weights are digested, but not loaded.
 
     Raises
     ------
     ImindexError
-        No such model, not a text-to-image pipeline, code of its own, or a setting that it does not take.
+        If the model does not exist, is not a text-to-image pipeline, contains its own code, or does not accept a
+        setting.
     """
     from imindex.indexer.system.device import torch_device
 
     device = torch_device(model.device)
     if model.offload != "none" and device.type != "cuda":
-        raise ImindexError(f"offload {model.offload} is for GPUs, and this runs on the CPU. Leave it out.")
+        raise ImindexError(f"offload {model.offload} is for GPUs, but the device is the CPU. Drop it.")
     with quiet():
         folder = _folder(model)
-        index = generate_model.read_index(folder)
+        index = model_settings.read_index(folder)
         kind = _pipeline_class(folder, index)
         scheduler = _scheduler(model, folder, index)
         lora = _lora(model)
     parameters = inspect.signature(kind.__call__).parameters
-    _refuse_what_it_does_not_take(model, kind, parameters)
+    _refuse_unsupported_settings(model, kind, parameters)
     settings = {
         "steps": model.steps or _default(parameters, "num_inference_steps"),
         "guidance": _default(parameters, "guidance_scale") if model.guidance is None else model.guidance,
@@ -107,34 +108,36 @@ def find(model: ModelSettings) -> Found:
     config = dict(scheduler.config) if scheduler is not None else {}
     about = {
         "model": folder.resolve().name if Path(model.model).is_dir() else model.model,
-        "revision": generate_model.revision(folder),
+        "revision": model_settings.revision(folder),
         "pipeline": kind.__name__,
         "scheduler": {
             "class": type(scheduler).__name__ if scheduler is not None else "",
-            "config_sha256": generate_model.scheduler_digest(config),
+            "config_sha256": model_settings.scheduler_digest(config),
         },
-        "lora": {"file": lora.name, "sha256": generate_model.sha256(lora), "scale": model.lora_scale}
+        "lora": {"file": lora.name, "sha256": model_settings.sha256(lora), "scale": model.lora_scale}
         if lora
         else None,
         "settings": settings,
-        "text_encoders": generate_model.text_encoders(folder, index),
-        "versions": generate_model.versions(),
+        "text_encoders": model_settings.text_encoders(folder, index),
+        "versions": model_settings.versions(),
     }
-    return Found(folder, index, generate_model.variant(folder, index), kind, scheduler, lora, device, about)
+    return ResolvedModel(
+        folder, index, model_settings.variant(folder, index), kind, scheduler, lora, device, about
+    )
 
 
 def _folder(model: ModelSettings) -> Path:
-    given = Path(model.model).expanduser()
-    if given.is_dir():
+    path = Path(model.model).expanduser()
+    if path.is_dir():
         if model.revision:
-            raise ImindexError(f"{given} is a folder, and has no revisions. Leave --revision away.")
-        return given
-    if given.is_file():
+            raise ImindexError(f"{path} is a folder and has no revisions. Drop --revision.")
+        return path
+    if path.is_file():
         raise ImindexError(
-            f"{given} is a file. Give the folder of a diffusers pipeline: a single checkpoint becomes one with "
+            f"{path} is a file. Pass the folder of a diffusers pipeline; convert a single checkpoint with "
             "from_single_file(...).save_pretrained(FOLDER)."
         )
-    remedy = "Give the path of a folder that save_pretrained wrote, or an id such as org/name and a network."
+    remedy = "Pass the path of a folder written by save_pretrained, or a hub id such as org/name with network access."
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", model.model):
         raise ImindexError(f"The model {model.model} does not exist. {remedy}")
     import diffusers
@@ -148,8 +151,8 @@ def _folder(model: ModelSettings) -> Path:
     except Exception as error:
         where = f"{model.model}{' at revision ' + model.revision if model.revision else ''}"
         raise ImindexError(
-            f"The model {where} is no folder here, and cannot be fetched from the Hugging Face hub: {reason(error)} "
-            f"{remedy}"
+            f"The model {where} is not a local folder, and cannot be downloaded from the Hugging Face hub: "
+            f"{reason(error)} {remedy}"
         ) from error
 
 
@@ -161,20 +164,20 @@ def _pipeline_class(folder: Path, index: Mapping[str, Any]) -> Any:
     if not _is_a(kind, diffusers.DiffusionPipeline):
         raise ImindexError(
             f"{folder} is a {name}, which diffusers {diffusers.__version__} does not have. "
-            "Install the version that the model asks for, or make the pictures elsewhere and audit the folder."
+            "Install the version that the model requires, or generate the pictures elsewhere and audit the folder."
         )
     parameters = inspect.signature(kind.__call__).parameters
-    needed = [
+    required = [
         key
         for key, value in parameters.items()
         if value.default is value.empty and key not in ("self", "prompt", "args", "kwargs")
     ]
-    takes = {"image", "mask_image", "control_image", "num_frames"} & set(parameters)
-    if needed or takes or not {"prompt", "generator"} <= set(parameters):
-        what = ", ".join(sorted({*needed, *takes})) or "no prompt"
+    other_inputs = {"image", "mask_image", "control_image", "num_frames"} & set(parameters)
+    if required or other_inputs or not {"prompt", "generator"} <= set(parameters):
+        inputs = ", ".join(sorted({*required, *other_inputs})) or "no prompt"
         raise ImindexError(
-            f"{folder} is a {name}, which does not make a picture from a prompt alone (it takes {what}). "
-            "Give a text-to-image pipeline."
+            f"{folder} is a {name}, which does not generate a picture from a prompt alone (it takes {inputs}). "
+            "Pass a text-to-image pipeline."
         )
     return kind
 
@@ -184,72 +187,74 @@ def _is_a(kind: Any, base: Any) -> bool:
 
 
 def _scheduler(model: ModelSettings, folder: Path, index: Mapping[str, Any]) -> Any:
-    """The scheduler that will be used; None in a pipeline that has none."""
+    """Create the scheduler; None for a pipeline without one."""
     import diffusers
 
     if not isinstance(index.get("scheduler"), list):
         if model.scheduler:
-            raise ImindexError(f"{folder} has no scheduler. Leave --scheduler away.")
+            raise ImindexError(f"{folder} has no scheduler. Drop --scheduler.")
         return None
     name = index["scheduler"][1]
     own = getattr(diffusers, name, None)
     if own is None:
         raise ImindexError(
-            f"{folder} has the scheduler {name}, which diffusers {diffusers.__version__} lacks."
+            f"{folder} has the scheduler {name}, which diffusers {diffusers.__version__} does not have."
         )
     config = own.load_config(folder / "scheduler")
     wanted = model.scheduler or name
     if wanted in _NOT_BY_SEED:
         raise ImindexError(
-            f"The noise of {wanted} does not come from a picture's seed, so that pictures would not repeat. "
+            f"{wanted} does not draw its noise from a picture's seed, so pictures would not be reproducible. "
             "Pass another --scheduler, such as DPMSolverMultistepScheduler."
         )
     kind = getattr(diffusers, wanted, None)
     if not _is_a(kind, diffusers.SchedulerMixin):
-        known = [one for one in dir(diffusers) if one.endswith("Scheduler")]
+        known = [name for name in dir(diffusers) if name.endswith("Scheduler")]
         near = difflib.get_close_matches(wanted, known, 3, 0.4) or ["DDIMScheduler"]
         raise ImindexError(f"diffusers has no scheduler {wanted}. Did you mean {' or '.join(near)}?")
     try:
         return kind.from_config(config)  # type: ignore[union-attr]
     except Exception as error:
-        raise ImindexError(f"{wanted} cannot be made from the settings of {name}: {reason(error)}") from error
+        raise ImindexError(
+            f"{wanted} cannot be created from the settings of {name}: {reason(error)}"
+        ) from error
 
 
 def _lora(model: ModelSettings) -> Path | None:
     if not model.lora:
         return None
-    given = Path(model.lora).expanduser()
-    if given.exists():
-        return generate_model.lora_file(given)
+    path = Path(model.lora).expanduser()
+    if path.exists():
+        return model_settings.lora_file(path)
     import huggingface_hub
 
     try:
-        return generate_model.lora_file(
+        return model_settings.lora_file(
             Path(huggingface_hub.snapshot_download(model.lora, allow_patterns="*.safetensors"))
         )
     except ImindexError:
         raise
     except Exception as error:
         raise ImindexError(
-            f"The LoRA {model.lora} is no file here, and cannot be fetched from the Hugging Face hub: {reason(error)} "
-            "Give the path of its .safetensors file."
+            f"The LoRA {model.lora} is not a local file, and cannot be downloaded from the Hugging Face hub: "
+            f"{reason(error)} Pass the path of its .safetensors file."
         ) from error
 
 
-def _refuse_what_it_does_not_take(
+def _refuse_unsupported_settings(
     model: ModelSettings, kind: Any, parameters: Mapping[str, inspect.Parameter]
 ) -> None:
-    asked = {
+    given = {
         "steps": model.steps,
         "guidance": model.guidance is not None,
         "negative_prompt": model.negative_prompt,
     }
-    wanted = {_ARGUMENTS[name]: name for name, value in asked.items() if value}
+    arguments = {_ARGUMENTS[name]: name for name, value in given.items() if value}
     if model.size:
-        wanted |= {"width": "size", "height": "size"}
-    for argument, name in wanted.items():
+        arguments |= {"width": "size", "height": "size"}
+    for argument, name in arguments.items():
         if argument not in parameters:
-            raise ImindexError(f"{kind.__name__} takes no {argument}. Leave {name.replace('_', '-')} away.")
+            raise ImindexError(f"{kind.__name__} takes no {argument}. Drop {name.replace('_', '-')}.")
 
 
 def _default(parameters: Mapping[str, inspect.Parameter], name: str) -> Any:
@@ -268,14 +273,14 @@ def _dtype(model: ModelSettings, device: torch.device, index: Mapping[str, Any])
 
 
 def reason(error: BaseException) -> str:
-    """What an exception says, as a short sentence."""
-    said = textwrap.shorten(str(error) or type(error).__name__, 200, placeholder=" ...")
-    return said if said.endswith(".") else said + "."
+    """Return the message of an exception, shortened, as a sentence."""
+    message = textwrap.shorten(str(error) or type(error).__name__, 200, placeholder=" ...")
+    return message if message.endswith(".") else message + "."
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep diffusers' bars and notes off the screen; what matters comes as an exception or in the report."""
+    """Silence the progress bars, logs and warnings of diffusers and transformers."""
     import diffusers
     import transformers
 

@@ -1,1 +1,1 @@
-"""Check that an index and its pictures are what was written; seal an index."""
+"""Verify an index and its pictures, and seal an index."""

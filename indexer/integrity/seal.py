@@ -1,4 +1,4 @@
-"""A seal: a small manifest beside an index that says what it is now, to be signed or time-stamped by other tools."""
+"""A seal: a small manifest of the current state of an index, to be signed or time-stamped by other tools."""
 
 from __future__ import annotations
 
@@ -18,14 +18,24 @@ from imindex.indexer.system.atomic import put_in_place
 
 FORMAT, VERSION = "imindex-seal", "1.0"
 IDENTICAL, REWRITTEN, DIFFERS, UNCHECKED = "identical", "rewritten", "differs", "not checked"
-_AT_ONCE = 2**22
+_CHUNK = 2**22
 _KEYS = {"audit", "encoder", "format", "index", "program", "version", "versions", "when"}
 _INDEX_KEYS = {"bytes", "format", "name", "rejects", "root-digest", "rows", "sha256"}
 
 
 @dataclass(frozen=True)
 class Match:
-    """How one thing stands to a seal: `identical`, `rewritten`, `differs` or `not checked`, and a sentence."""
+    """Result of comparing one thing with a seal.
+
+    Attributes
+    ----------
+    what : str
+        file, content, encoder or audit.
+    status : str
+        `identical`, `rewritten`, `differs` or `not checked`.
+    said : str
+        An explanation.
+    """
 
     what: str
     status: str
@@ -33,24 +43,24 @@ class Match:
 
 
 def file_digest(path: Path, progress: Callable[[int], None] = lambda done: None) -> str:
-    """SHA-256 of a file's bytes, read a piece at a time."""
+    """Return the SHA-256 of a file, read in chunks."""
     digest, done = hashlib.sha256(), 0
     with path.open("rb") as file:
-        while piece := file.read(_AT_ONCE):
-            digest.update(piece)
-            progress(done := done + len(piece))
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+            progress(done := done + len(chunk))
     return digest.hexdigest()
 
 
 def seal(index: Index, audit: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What a seal says of an open index.
+    """Return the seal of an open index.
 
     Parameters
     ----------
     index : Index
-        Verified: a seal of a file with a fault would attest the fault.
+        A verified index; the seal of a faulty file would attest the fault.
     audit : mapping, optional
-        Digests of the plan, of the register's last line, and of the report.
+        Digests of the plan, the last line of the register, and the report.
     """
     encoder = index.encoder
     return {
@@ -78,7 +88,7 @@ def seal(index: Index, audit: Mapping[str, Any] | None = None) -> dict[str, Any]
 
 
 def write_seal(manifest: Mapping[str, Any], path: Path) -> None:
-    """Write a seal as canonical JSON, one line: the same content is the same bytes."""
+    """Write a seal as one line of canonical JSON, so that equal content gives equal bytes."""
     with put_in_place(path) as temporary:
         temporary.write_bytes(canonical_json(manifest).encode("utf-8", "surrogateescape") + b"\n")
 
@@ -89,7 +99,7 @@ def read_seal(path: Path) -> dict[str, Any]:
     Raises
     ------
     ImindexError
-        It is not there, is no seal, or not in the canonical form in which it was written.
+        If the file does not exist, is not a seal, or is not in canonical form.
     """
     try:
         data = path.read_bytes()
@@ -99,13 +109,13 @@ def read_seal(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ImindexError(f"{path} is not a seal: {error}. `imindex seal` writes one.") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise ImindexError(f"{path} is JSON, and not a seal of an index. `imindex seal` writes one.")
+        raise ImindexError(f"{path} is JSON, but not the seal of an index. `imindex seal` writes one.")
     if manifest.get("version") != VERSION:
         raise ImindexError(
             f"{path} is a seal of version {manifest.get('version')}; this imindex reads {VERSION}. Install the imindex "
-            "that wrote it (key program)."
+            "that wrote it (see its key `program`)."
         )
-    whole = (
+    valid = (
         manifest.keys() == _KEYS
         and isinstance(manifest["index"], dict)
         and isinstance(manifest["encoder"], dict)
@@ -113,41 +123,41 @@ def read_seal(path: Path) -> dict[str, Any]:
         and manifest["index"].keys() == _INDEX_KEYS
         and canonical_json(manifest).encode("utf-8", "surrogateescape") + b"\n" == data
     )
-    if not whole:
+    if not valid:
         raise ImindexError(
-            f"{path} is not as `imindex seal` wrote it: it was edited, or reformatted. Restore it from a copy."
+            f"{path} was edited or reformatted since `imindex seal` wrote it. Restore it from a backup."
         )
     return manifest
 
 
-def check_seal(manifest: Mapping[str, Any], index: Index, found: Verification) -> list[Match]:
-    """What of a seal an index still matches.
+def check_seal(manifest: Mapping[str, Any], index: Index, verification: Verification) -> list[Match]:
+    """Compare an index with a seal.
 
     Parameters
     ----------
     manifest : mapping
-        As `read_seal` returns it.
+        The seal, as returned by `read_seal`.
     index : Index
-        Open.
-    found : Verification
-        Of this index: content is what it holds now, and not what its root digest says it holds.
+        The open index.
+    verification : Verification
+        Verification of this index. Its root digest is that of the actual content, not the one stored in the file.
     """
-    said, encoder = manifest["index"], manifest["encoder"]
-    content = bool(found.root) and found.root == said["root-digest"]
+    sealed, encoder = manifest["index"], manifest["encoder"]
+    content = bool(verification.root) and verification.root == sealed["root-digest"]
     matches = []
-    if index.path.stat().st_size == said["bytes"] and file_digest(index.path) == said["sha256"]:
-        matches.append(Match("file", IDENTICAL, "byte for byte the file that was sealed"))
+    if index.path.stat().st_size == sealed["bytes"] and file_digest(index.path) == sealed["sha256"]:
+        matches.append(Match("file", IDENTICAL, "byte for byte the sealed file"))
     elif content:
         matches.append(
-            Match("file", REWRITTEN, "other bytes with the same content: the file was written anew since")
+            Match("file", REWRITTEN, "different bytes with the same content: the file was rewritten since")
         )
     else:
-        matches.append(Match("file", DIFFERS, "not the file that was sealed"))
+        matches.append(Match("file", DIFFERS, "not the sealed file"))
     if content:
-        matches.append(Match("content", IDENTICAL, f"root digest {found.root[:12]}, {index.n} rows"))
+        matches.append(Match("content", IDENTICAL, f"root digest {verification.root[:12]}, {index.n} rows"))
     else:
-        now_is = found.root[:12] or "none, for it cannot be read"
-        matches.append(Match("content", DIFFERS, f"root digest {now_is}, sealed {said['root-digest'][:12]}"))
+        root = verification.root[:12] or "unknown, since the content cannot be read"
+        matches.append(Match("content", DIFFERS, f"root digest {root}, sealed {sealed['root-digest'][:12]}"))
     weights = index.encoder.weights_sha256
     if weights == encoder["weights-sha256"]:
         matches.append(Match("encoder", IDENTICAL, f"weights {weights[:12]}"))

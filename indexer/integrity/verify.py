@@ -1,6 +1,7 @@
-"""Is an index what was written? Every digest anew, a block at a time, and whether its parts agree with each other.
+"""Verify an index: recompute every digest block by block, and check that its parts are consistent.
 
-Memory does not grow with the file. The result is a list of faults. `verify_pictures` reads the pictures themselves.
+Memory use does not depend on the size of the file. The result is a list of faults. `verify_pictures` checks the
+pictures themselves.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ from imindex.indexer.store.digests import COLUMNS, THE_REST, digest_of
 from imindex.indexer.store.index import Index
 
 UNIT = 2e-3
-"""The length of a unit vector in fp16 is 1 up to this."""
-_AT_ONCE = 2**20
-"""Rows whose digests are held at a time to find equal ones."""
-_IN_CACHE = 2**17
+"""Tolerance of the length of a unit vector in fp16."""
+_DIGESTS_PER_PASS = 2**20
+"""Approximate number of digests held in memory at a time to find equal ones."""
+_VALUES_IN_CACHE = 2**17
 Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that is not as it was written, or does not agree with the rest: where, and what."""
+    """Something that has changed since it was written, or is inconsistent: where, and what."""
 
     where: str
     said: str
@@ -39,19 +40,19 @@ class Fault:
 
 @dataclass
 class Verification:
-    """What a check of an index came to.
+    """Result of verifying an index.
 
     Attributes
     ----------
     path : Path
     version : str
-        Of the file's format.
+        Format version of the file.
     rows, blocks, n_digests : int
-        Rows, blocks of vectors, and digests compared, those of the blocks among them.
+        Numbers of rows, of blocks of vectors, and of digests compared, including those of the blocks.
     stored_root, root : str
-        The root digest in the file, and that of its content now; empty if it cannot be read.
+        The root digest stored in the file, and that of its current content; empty if it cannot be read.
     uncovered : tuple of str
-        What has no digest in a file of this format.
+        Parts without a digest in this format version.
     bytes_read : int
     faults : list of Fault
     """
@@ -72,23 +73,24 @@ class Verification:
 
 
 def verify(path: str | os.PathLike[str], progress: Progress = lambda done: None) -> Verification:
-    """Open an index and check all of it.
+    """Open an index and verify all of it.
 
     Raises
     ------
     ImindexError
-        It cannot be opened.
+        If it cannot be opened.
     """
     with opened(path) as index:
         return verify_index(index, progress)
 
 
 def opened(path: str | os.PathLike[str]) -> Index:
-    """Open an index; whatever a damaged file makes h5py raise is said to be that.
+    """Open an index, and report whatever h5py raises as damage of the file.
 
     Raises
     ------
     ImindexError
+        If the file cannot be opened or is damaged.
     """
     try:
         return Index(path)
@@ -96,18 +98,18 @@ def opened(path: str | os.PathLike[str]) -> Index:
         raise
     except Exception as error:
         raise ImindexError(
-            f"{path} is damaged: {type(error).__name__}: {error}. Restore it from a copy, or build it anew."
+            f"{path} is damaged: {type(error).__name__}: {error}. Restore it from a backup, or build it again."
         ) from error
 
 
 def verify_index(index: Index, progress: Progress = lambda done: None) -> Verification:
-    """Check an open index: digests, numbers in range, lengths, equal pictures, unit vectors, and the log.
+    """Verify an open index: digests, number ranges, column lengths, equal pictures, unit vectors, and the log.
 
     Parameters
     ----------
     index : Index
     progress : callable
-        Is told how many rows of vectors are done.
+        Called with the number of rows of vectors done so far.
 
     Returns
     -------
@@ -127,7 +129,7 @@ def verify_index(index: Index, progress: Progress = lambda done: None) -> Verifi
 
 
 def _guarded(found: Verification, where: str, check: Callable[[], None]) -> None:
-    """Run a check; of a damaged file h5py may raise anything, and that is a finding."""
+    """Run a check, and record any exception as a fault, since h5py can raise anything on a damaged file."""
     try:
         check()
     except Exception as error:
@@ -148,7 +150,9 @@ def _digests(index: Index, found: Verification, progress: Progress) -> None:
         if name not in stored:
             found.fault(name, "has no digest in the file")
         elif stored[name] != now[name]:
-            found.fault(name, f"is not what was written: digest {now[name][:12]}, not {stored[name][:12]}")
+            found.fault(
+                name, f"has changed since it was written: digest {now[name][:12]}, not {stored[name][:12]}"
+            )
 
     for name in COLUMNS:
         _guarded(found, name, lambda name=name: compare(name, lambda: digest_of(raw, name)))  # type: ignore[misc]
@@ -158,18 +162,19 @@ def _digests(index: Index, found: Verification, progress: Progress) -> None:
         _guarded(found, name, lambda name=name: compare(name, lambda: THE_REST[name](raw)))  # type: ignore[misc]
     found.uncovered = tuple(name for name in THE_REST if name not in covered)
     for name in sorted(stored.keys() - {*COLUMNS, "vectors", *THE_REST}):
-        found.fault(name, "has a digest in the file, and is nothing that an index has")
+        found.fault(name, "has a digest in the file, but is not part of an index")
     if {*COLUMNS, "vectors"} <= now.keys():
         found.root = root_digest(index.encoder, {name: now[name] for name in (*COLUMNS, "vectors")})
         if found.root != index.root_digest:
-            said = f"{index.root_digest[:12]} is not that of the content, which is {found.root[:12]}"
-            found.fault("root-digest", said)
+            found.fault(
+                "root-digest", f"{index.root_digest[:12]}, but that of the content is {found.root[:12]}"
+            )
 
 
 def _vectors(index: Index, found: Verification, progress: Progress) -> str:
-    """Digest the vectors and measure their lengths in one pass; compare block by block."""
+    """Digest the vectors and measure their lengths in one pass; compare the digests block by block."""
     hasher, row, wrong, first = BlockHasher(), 0, 0, -1
-    with ThreadPoolExecutor(1) as pool:  # SHA-256 and lengths side by side
+    with ThreadPoolExecutor(1) as pool:  # SHA-256 and lengths in parallel
         for block in index.raw().blocks("vectors"):
             hashed = pool.submit(hasher.update, block)
             bad = np.flatnonzero(~(np.abs(lengths(block) - 1) < UNIT))
@@ -179,7 +184,7 @@ def _vectors(index: Index, found: Verification, progress: Progress) -> str:
             hashed.result()
             progress(row)
     if wrong:
-        found.fault("vectors", f"{wrong} of {index.n} are not of unit length, row {first} the first")
+        found.fault("vectors", f"{wrong} of {index.n} are not of unit length; row {first} is the first")
     digest, blocks = hasher.finish()
     found.blocks = len(blocks)
     found.n_digests += len(blocks)
@@ -191,29 +196,30 @@ def _vectors(index: Index, found: Verification, progress: Progress) -> str:
         last = min((number + 1) * BLOCK_ROWS, index.n) - 1
         found.fault(
             f"vectors/{number}",
-            f"block {number} (rows {number * BLOCK_ROWS} to {last}) is not what was written",
+            f"block {number} (rows {number * BLOCK_ROWS} to {last}) has changed since it was written",
         )
     return digest
 
 
 def lengths(block: npt.NDArray[np.float16]) -> npt.NDArray[np.float32]:
-    """Euclidean lengths of the rows of a (b, dim) float16 array; large, and no number, where a value is not finite.
+    """Return the Euclidean lengths of the rows of a (b, dim) float16 array; huge or NaN where a value is not finite.
 
-    The bits of a half are those of a float of an exponent too small by 112: that is quicker than NumPy's conversion.
+    Shifting the bits of a half-precision number gives a single-precision number scaled by 2**-112. This is faster than
+    NumPy's conversion.
     """
-    found = np.empty(len(block), np.float32)
-    step = max(1, _IN_CACHE // max(1, block.shape[1]))
+    norms = np.empty(len(block), np.float32)
+    step = max(1, _VALUES_IN_CACHE // max(1, block.shape[1]))
     for start in range(0, len(block), step):
         bits = np.ascontiguousarray(block[start : start + step]).view(np.uint16) & np.uint16(0x7FFF)
         wide = bits.astype(np.uint32)
         wide <<= np.uint32(13)
         values = wide.view(np.float32)
         values *= np.float32(2.0**112)
-        found[start : start + step] = np.sqrt(np.einsum("ij,ij->i", values, values))
-    return found
+        norms[start : start + step] = np.sqrt(np.einsum("ij,ij->i", values, values))
+    return norms
 
 
-# Whether the parts agree
+# Consistency
 
 
 def _tables(index: Index, found: Verification) -> None:
@@ -240,31 +246,35 @@ def _in_range(index: Index, found: Verification, name: str, least: int, end: int
     for block in index.raw().blocks(name):
         wrong = np.flatnonzero((block < least) | (block >= end))
         if len(wrong):
-            at = row + int(wrong[0])
-            found.fault(name, f"row {at} has the number {block[wrong[0]]}, of {end} that there are")
+            bad_row = row + int(wrong[0])
+            found.fault(name, f"row {bad_row} has the number {block[wrong[0]]}, but there are only {end}")
             return
         row += len(block)
 
 
 def _equal_pictures(index: Index, found: Verification) -> None:
-    """Rows with the same bytes hold the same vector. Of a large index some digests at a time, by their last byte."""
-    passes = min(256, -(-index.n // _AT_ONCE))
+    """Check that rows with equal bytes have equal vectors.
+
+    The digests of a large index are compared in several passes, split by their last byte.
+    """
+    passes = min(256, -(-index.n // _DIGESTS_PER_PASS))
     for number in range(passes):
         rows, keys = _digests_of_pass(index, number, passes)
         order = np.argsort(keys, kind="stable")
         rows, keys = rows[order], keys[order]
         starts = np.flatnonzero(np.append(True, keys[1:] != keys[:-1]))
         first = np.repeat(rows[starts], np.diff(np.append(starts, len(rows))))
-        again = np.flatnonzero(rows != first)
-        for start in range(0, len(again), STREAM_ROWS):
-            some = again[start : start + STREAM_ROWS]
-            mine = np.asarray(index.vectors[rows[some]]).view(np.uint16)
-            others = np.asarray(index.vectors[first[some]]).view(np.uint16)
-            wrong = np.flatnonzero((mine != others).any(axis=1))
+        repeated = np.flatnonzero(rows != first)
+        for start in range(0, len(repeated), STREAM_ROWS):
+            chunk = repeated[start : start + STREAM_ROWS]
+            vectors = np.asarray(index.vectors[rows[chunk]]).view(np.uint16)
+            first_vectors = np.asarray(index.vectors[first[chunk]]).view(np.uint16)
+            wrong = np.flatnonzero((vectors != first_vectors).any(axis=1))
             if len(wrong):
-                pair = first[some[wrong[0]]], rows[some[wrong[0]]]
-                said = f"rows {pair[0]} and {pair[1]} have the same bytes and not the same vector"
-                found.fault("items/sha256", said)
+                pair = first[chunk[wrong[0]]], rows[chunk[wrong[0]]]
+                found.fault(
+                    "items/sha256", f"rows {pair[0]} and {pair[1]} have equal bytes but different vectors"
+                )
                 return
 
 
@@ -292,16 +302,18 @@ def _log(index: Index, found: Verification) -> None:
         if line["digest-before"] != digest:
             found.fault(
                 "log",
-                f"line {number} begins with the root digest {line['digest-before'][:12] or 'of nothing'}, "
-                f"not with {digest[:12] or 'nothing'}, with which the line before it ended",
+                f"line {number} starts from the root digest {line['digest-before'][:12] or '(none)'}, but the line "
+                f"before it ended with {digest[:12] or '(none)'}",
             )
     if lines[-1]["digest-after"] != index.root_digest:
-        said = f"its last line ends with the root digest {lines[-1]['digest-after'][:12]}, not {index.root_digest[:12]}"
-        found.fault("log", said)
+        last_digest = lines[-1]["digest-after"][:12]
+        found.fault(
+            "log", f"the last line ends with the root digest {last_digest}, not {index.root_digest[:12]}"
+        )
 
 
 def _chain(lines: list[dict[str, str]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Each line with the root digest that the one before it left; the first one with none."""
+    """Yield each line with the root digest after the previous line; an empty one for the first."""
     before = ""
     for line in lines:
         yield before, line

@@ -1,4 +1,4 @@
-"""The pictures behind an index: are they still what was read, and does the encoder give the vectors that are stored?"""
+"""Check the pictures of an index: are their bytes unchanged, and does the encoder reproduce their vectors?"""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from imindex.indexer.sources.item import Item
 from imindex.indexer.store.index import Index
 
 if TYPE_CHECKING:
-    from imindex.indexer.encoders.open_clip import Encoder
+    from imindex.indexer.encoders.base import Encoder
 
 SAME = 0.9999
-"""Cosine of a picture's stored vector and the one that its encoder gives it now, at least."""
-_LISTED = 1_000
+"""Minimum cosine between the stored vector of a picture and a newly encoded one."""
+_MAX_LISTED = 1_000
 Progress = Callable[[int], None]
 
 
 @dataclass
 class Originals:
-    """What became of the files of all rows. The four counts add up to the rows.
+    """State of the files of all rows. The four counts add up to the number of rows.
 
     Attributes
     ----------
     same, changed, missing, unreadable : int
-        Files with the bytes that the index noted; with others; not there; there, but not to be read.
+        Files with the bytes recorded in the index, with other bytes, that do not exist, and that cannot be read.
     listed : list of (state, path)
-        The first thousand that are not the same.
+        The first thousand files that are not the same.
     """
 
     same: int = 0
@@ -46,16 +46,16 @@ class Originals:
 
 @dataclass(frozen=True)
 class Replay:
-    """What encoding some pictures again came to.
+    """Result of encoding some pictures again.
 
     Attributes
     ----------
     asked, compared : int
-        Pictures drawn, and those that were still what they were and were encoded.
+        Number of pictures drawn, and of those whose bytes are unchanged and that were encoded.
     identical : int
-        Whose vectors are the stored ones, bit for bit.
+        Number of vectors that equal the stored ones bit for bit.
     least : float
-        The least cosine; NaN if none was compared.
+        The smallest cosine; NaN if none was compared.
     differing : tuple of str
         Paths of pictures with a cosine below `SAME`.
     """
@@ -68,7 +68,7 @@ class Replay:
 
 
 class _Everything:
-    """Knows every digest: what is read is digested and not decoded."""
+    """A container of all digests, so that pictures are digested but not decoded."""
 
     def __contains__(self, digest: object) -> bool:
         return True
@@ -81,7 +81,7 @@ def check_pictures(index: Index, progress: Progress = lambda done: None) -> Orig
     ----------
     index : Index
     progress : callable
-        Is told how many files are done.
+        Called with the number of files done so far.
     """
     found, done = Originals(), 0
     for start in range(0, index.n, STREAM_ROWS):
@@ -90,7 +90,7 @@ def check_pictures(index: Index, progress: Progress = lambda done: None) -> Orig
         for path, digest, read in zip(paths, digests, reads, strict=True):
             state = _state(read, digest)
             setattr(found, state, getattr(found, state) + 1)
-            if state != "same" and len(found.listed) < _LISTED:
+            if state != "same" and len(found.listed) < _MAX_LISTED:
                 found.listed.append((state, path))
             progress(done := done + 1)
     return found
@@ -99,19 +99,19 @@ def check_pictures(index: Index, progress: Progress = lambda done: None) -> Orig
 def replay(
     index: Index, n: int, encoder: Encoder, *, seed: int = 0, progress: Progress = lambda done: None
 ) -> Replay:
-    """Encode pictures of the index again, drawn at random, and compare the vectors with the stored ones.
+    """Encode randomly drawn pictures of the index again, and compare the vectors with the stored ones.
 
     Parameters
     ----------
     index : Index
     n : int
-        How many rows to draw; all, if there are fewer.
+        Number of rows to draw; all of them, if there are fewer.
     encoder : Encoder
-        The index's own.
+        The encoder of the index.
     seed : int
-        Draws the rows.
+        Seed for drawing the rows.
     progress : callable
-        Is told how many are done.
+        Called with the number of rows done so far.
     """
     import torch
 
@@ -121,29 +121,31 @@ def replay(
     )
     compared, identical, least, differing, done = 0, 0, float("inf"), [], 0
     for start in range(0, n, encoder.batch_size):
-        some = rows[start : start + encoder.batch_size]
-        paths, digests = _rows(index, some)
+        batch = rows[start : start + encoder.batch_size]
+        paths, digests = _rows(index, batch)
         reads = list(read_all(_items(index, paths), (), index.encoder.preprocess))
-        places = [place for place, read in enumerate(reads) if read.picture and read.digest == digests[place]]
-        if places:
-            pixels = torch.stack([read.picture.pixels for read in (reads[p] for p in places) if read.picture])
-            here, stored = encoder.encode_images(pixels), np.asarray(index.vectors[some[places]])
-            near = cosines(here, stored)
-            identical += int((here.view(np.uint16) == stored.view(np.uint16)).all(axis=1).sum())
-            least = min(least, float(near.min()))
-            differing += [paths[places[at]] for at in np.flatnonzero(near < SAME)]
-            compared += len(places)
-        progress(done := done + len(some))
+        unchanged = [i for i, read in enumerate(reads) if read.picture and read.digest == digests[i]]
+        if unchanged:
+            pixels = torch.stack(
+                [read.picture.pixels for read in (reads[i] for i in unchanged) if read.picture]
+            )
+            encoded, stored = encoder.encode_images(pixels), np.asarray(index.vectors[batch[unchanged]])
+            similarity = cosines(encoded, stored)
+            identical += int((encoded.view(np.uint16) == stored.view(np.uint16)).all(axis=1).sum())
+            least = min(least, float(similarity.min()))
+            differing += [paths[unchanged[i]] for i in np.flatnonzero(similarity < SAME)]
+            compared += len(unchanged)
+        progress(done := done + len(batch))
     return Replay(n, compared, identical, least if compared else float("nan"), tuple(differing))
 
 
 def own_encoder(index: Index, where: Mapping[str, Any]) -> Encoder:
-    """Load the encoder of an index; `where` may say model, pretrained and device.
+    """Load the encoder of an index; `where` may give model, pretrained and device.
 
     Raises
     ------
     ImindexError
-        It cannot be loaded, or is another one by now.
+        If it cannot be loaded, or is another encoder than that of the index.
     """
     from imindex.indexer.encoders.load import load_as
 
@@ -151,7 +153,7 @@ def own_encoder(index: Index, where: Mapping[str, Any]) -> Encoder:
 
 
 def _rows(index: Index, rows: slice | npt.NDArray[np.int64]) -> tuple[list[str], list[bytes]]:
-    """Paths and digests of some rows."""
+    """Return the paths and digests of some rows."""
     raw = index.raw()
     paths = [path.decode("utf-8", "surrogateescape") for path in raw.part("items/path", rows)]
     return paths, [bytes(digest) for digest in raw.part("items/sha256", rows)]
@@ -171,8 +173,8 @@ def _state(read: Read, digest: bytes) -> str:
 
 
 def cosines(first: npt.NDArray[np.float16], second: npt.NDArray[np.float16]) -> npt.NDArray[np.float64]:
-    """Of each row with the same row; -1 where there is no direction."""
+    """Return the cosine of each pair of corresponding rows; -1 where a row has no direction."""
     a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
-        found = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
-    return np.where(np.isfinite(found), found, -1.0)
+        values = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+    return np.where(np.isfinite(values), values, -1.0)

@@ -1,1 +1,1 @@
-"""Rewrite an index (remove, optimize, migrate) or write it out (export, summary)."""
+"""Rewrite an index (remove, optimize, migrate), export it (export) or describe it (summary)."""

@@ -1,11 +1,11 @@
-"""An open index -> what is in it, as plain data, and as NumPy and Parquet files."""
+"""Export an open index as NumPy, Parquet and JSON files."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from imindex.indexer.core.schema import Columns
 from imindex.indexer.maintain.summary import describe
 from imindex.indexer.store.index import Index
 from imindex.indexer.system.atomic import put_in_place
+
+if TYPE_CHECKING:
+    import pyarrow
 
 _FILES = ("vectors.npy", "items.parquet", "rejects.parquet", "index.json")
 
@@ -24,15 +27,14 @@ def export(index: Index, folder: Path, *, force: bool = False) -> list[str]:
     Raises
     ------
     ImindexError
-        The folder holds files of an earlier export, and `force` is not set.
+        If the folder holds files from an earlier export, and `force` is not set.
     """
-    import pyarrow
     import pyarrow.parquet
 
-    there = [name for name in _FILES if (folder / name).exists()]
-    if there and not force:
+    existing = [name for name in _FILES if (folder / name).exists()]
+    if existing and not force:
         raise ImindexError(
-            f"{folder} holds {', '.join(there)}. Pass --force to overwrite, or name another folder."
+            f"{folder} already holds {', '.join(existing)}. Pass --force to overwrite, or name another folder."
         )
     folder.mkdir(parents=True, exist_ok=True)
     with put_in_place(folder / "vectors.npy") as temporary:
@@ -47,24 +49,34 @@ def export(index: Index, folder: Path, *, force: bool = False) -> list[str]:
         else:
             with temporary.open("wb") as file:
                 np.save(file, np.empty(shape, np.float16))
-    for name, table in (("items", index.items()), ("rejects", index.rejects())):
-        columns = _parquet_columns(index, table)
+    for name, table in (("items", item_table(index)), ("rejects", _arrow(index, index.rejects()))):
         with put_in_place(folder / f"{name}.parquet") as temporary:
-            pyarrow.parquet.write_table(pyarrow.table(columns), temporary)
+            pyarrow.parquet.write_table(table, temporary)
     about = {key: value for key, value in describe(index).items() if key not in ("rejects", "duplicates")}
     with put_in_place(folder / "index.json") as temporary:
         temporary.write_text(json.dumps(about, indent=2), encoding="utf-8")
     return [str(folder / name) for name in _FILES]
 
 
-def _parquet_columns(index: Index, table: Columns) -> dict[str, Any]:
+def item_table(index: Index) -> pyarrow.Table:
+    """Return the pictures of an index as an Arrow table, one row per picture, in the order of its vectors.
+
+    The columns are row, artist, kind, collection, sha256 (of the file), path, width, height, prompt, seed and caption.
+    Bytes of text that are not UTF-8 become question marks.
+    """
+    return _arrow(index, index.items())
+
+
+def _arrow(index: Index, table: Columns) -> pyarrow.Table:
+    import pyarrow
+
     artists = np.array([*index.artists, ""], dtype=object)
     names = np.array([c.name for c in index.collections], dtype=object)
     kinds = np.array([c.kind for c in index.collections], dtype=object)
     columns: dict[str, Any] = {"row": np.arange(len(table["artist"]))}
     for name, values in table.items():
         if name == "artist":
-            columns["artist"] = _strings(artists[values])  # -1, nobody, is the last
+            columns["artist"] = _strings(artists[values])  # -1 (no artist) selects the last one, ""
         elif name == "collection":
             columns["collection"] = _strings(names[values] if len(values) else ())
             columns["kind"] = _strings(kinds[values] if len(values) else ())
@@ -74,11 +86,11 @@ def _parquet_columns(index: Index, table: Columns) -> dict[str, Any]:
             columns[name] = _strings(values)
         else:
             columns[name] = values
-    return columns
+    return pyarrow.table(columns)
 
 
 def _strings(texts: Iterable[str]) -> Any:
-    """A column of text, also of no rows; bytes that are not UTF-8 become question marks."""
+    """Return a column of text, possibly empty; bytes that are not UTF-8 become question marks."""
     import pyarrow
 
     return pyarrow.array([text.encode("utf-8", "replace").decode() for text in texts], pyarrow.string())

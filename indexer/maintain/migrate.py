@@ -1,4 +1,4 @@
-"""An index of an older format version -> the same index in today's, with the same root digest."""
+"""Upgrade an index to the current format version, with the same root digest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from imindex.indexer.system.atomic import clear_leftovers, real_file
 
 @dataclass(frozen=True)
 class MigrateReport:
-    """What a migration did: `before` and `after` are format versions, the same if there was nothing to do."""
+    """Result of a migration. `before` and `after` are format versions, equal if nothing was done."""
 
     before: str
     after: str
@@ -32,7 +32,7 @@ class MigrateReport:
 def migrate(
     path: Path, *, command: str = "", progress: Callable[[int], None] = lambda done: None
 ) -> MigrateReport:
-    """Write an index anew in the format that this imindex writes, if it is in an older one.
+    """Rewrite an index in the current format, if it is in an older one.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def migrate(
     command : str
         The command line, for the log.
     progress : callable
-        Is told how many rows have been verified.
+        Called with the number of rows verified so far.
 
     Returns
     -------
@@ -50,8 +50,8 @@ def migrate(
     Raises
     ------
     ImindexError
-        The file is not what was written: a fault is not to be given new digests. Another builder is at work. The index
-        is as it was.
+        If the file fails verification (a fault must not get new digests), or another builder is running. The index is
+        unchanged.
     """
     path = real_file(path)
     with opened(path) as index:
@@ -62,8 +62,8 @@ def migrate(
         faults = verify_index(index, progress).faults
         if faults:
             raise ImindexError(
-                f"{path} is not what was written ({faults[0].where}: {faults[0].said}), and was not migrated. See "
-                f"`imindex verify -i {path}`, and restore it from a copy."
+                f"{path} fails verification ({faults[0].where}: {faults[0].said}) and was not migrated. See "
+                f"`imindex verify -i {path}`, and restore it from a backup."
             )
         clear_leftovers(path)
         line = entry(command, f"migrate: format {index.version} to {FORMAT_VERSION}", index.root_digest)

@@ -1,6 +1,6 @@
-"""Choosing, training and storing an approximate index in an index file, or taking it back.
+"""Choose, train and store an approximate index in an index file, or remove it.
 
-The vectors stay as they are, and so do the root digest and everything computed from exact ranks.
+The vectors, the root digest and all results based on exact ranks stay the same.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from imindex.indexer.ann import exact as ann
+from imindex.indexer.ann import exact
 from imindex.indexer.ann.faiss_kinds import FLOATS, expected_bytes, floats_within
 from imindex.indexer.ann.record import EXACT_ROWS, IVF_PQ, LEAST_ROWS, NEIGHBOURS, Record, is_approximate
 from imindex.indexer.ann.tuning import exact_work
-from imindex.indexer.ann.upkeep import Made, make
+from imindex.indexer.ann.upkeep import ApproximateIndex, make
 from imindex.indexer.build.checkpoint import Parts
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.provenance import entry
@@ -23,35 +23,35 @@ from imindex.indexer.store.index import Index
 from imindex.indexer.store.writer import write
 from imindex.indexer.system.atomic import clear_leftovers, real_file
 
-_WORTH = 4
-"""An approximate search that is not so many times quicker than an exact one is not worth its errors."""
+_MIN_SPEEDUP = 4
+"""An approximate index is kept only if its search is at least this many times faster than an exact one."""
 
 
 @dataclass(frozen=True)
 class OptimizeReport:
-    """What was chosen, and what it reaches.
+    """The chosen index and its measured recall.
 
     Attributes
     ----------
     kind : str
         `exact-fp16`, `ivf-pq`, `ivf` or `hnsw`.
     reason : str
-        Why this kind, in a sentence.
+        Why this kind was chosen.
     changed : bool
         Whether a new file was written.
     rows : int
     target, recall : float
-        Recall@10 asked for, and measured; 1 where the search is exact.
+        Requested and measured recall@10; 1 if the search is exact.
     n_queries : int
-        Held-out queries that `recall` was measured on.
+        Number of held-out queries that `recall` was measured on.
     parameters : dict
-        Of the search.
+        Search parameters.
     size : int
-        Bytes of the index, beside the vectors.
+        Size of the approximate index in bytes, without the vectors.
     seconds : float
         Wall-clock time.
     root_digest : str
-        As before.
+        The root digest, which does not change.
     """
 
     kind: str
@@ -77,24 +77,24 @@ def optimize(
     command: str = "",
     note: Callable[[str], None] = lambda _: None,
 ) -> OptimizeReport:
-    """Write the index anew with an approximate index that reaches a recall.
+    """Rewrite the index with an approximate index that reaches the requested recall.
 
     Parameters
     ----------
     path : Path
         The index.
     recall : float
-        Recall@10 that searches are to reach, above 0 and at most 1.
+        Recall@10 that searches must reach, in (0, 1].
     memory : int
-        Bytes that the approximate index may take; 0 for no more than the vectors themselves.
+        Size limit of the approximate index in bytes; 0 for the size of the vectors.
     kind : str
-        `auto`, `exact` (take it back), `ivf-pq`, `ivf` or `hnsw`.
+        `auto`, `exact` (removes the approximate index), `ivf-pq`, `ivf` or `hnsw`.
     seed : int
-        Draws the held-out queries and the rows to train with.
+        Seed for drawing the held-out queries and the training rows.
     command : str
         The command line, for the log.
     note : callable
-        Is told what is being done.
+        Called with progress messages.
 
     Returns
     -------
@@ -103,11 +103,11 @@ def optimize(
     Raises
     ------
     ImindexError
-        A kind that was named does not fit the budget, has too few rows or does not reach the recall; another builder
-        is at work. The index is as it was.
+        If an explicitly chosen kind exceeds the memory budget, has too few rows or does not reach the recall, or if
+        another builder is running. The index is unchanged.
     """
     if not 0 < recall <= 1:
-        raise ImindexError(f"A recall of {recall:g} is not above 0 and at most 1. Ask for 0.95, for example.")
+        raise ImindexError(f"A recall of {recall:g} is not above 0 and at most 1. Pass 0.95, for example.")
     started = time.monotonic()
     path = real_file(path)
     with Index(path) as index:
@@ -115,26 +115,26 @@ def optimize(
     with Parts(path, encoder, command) as parts, Index(path) as index:
         for line in parts.notes:
             note(line)
-        made, reason = _choose(index, recall, memory, kind, seed, note)
-        done: dict[str, Any] = {"target": recall, "rows": index.n, "reason": reason}
-        if made is None and not is_approximate(index.ann()):
+        approximate, reason = _choose(index, recall, memory, kind, seed, note)
+        common: dict[str, Any] = {"target": recall, "rows": index.n, "reason": reason}
+        if approximate is None and not is_approximate(index.ann()):
             return OptimizeReport(
-                ann.EXACT, changed=False, root_digest=index.root_digest,
-                seconds=time.monotonic() - started, **done,
+                exact.EXACT, changed=False, root_digest=index.root_digest,
+                seconds=time.monotonic() - started, **common,
             )  # fmt: skip
         clear_leftovers(path)
-        record = made.record if made else None
+        record = approximate.record if approximate else None
         root = write(
             path,
             index.contents(),
             index.blocks(),
-            ann=record.attributes() if record else ann.describe(),
-            ann_data=made.data if made else ann.exact_header(index.n, encoder.dim),
-            entry=entry(command, f"optimize: {record.words() if record else ann.EXACT}", index.root_digest),
+            ann=record.attributes() if record else exact.describe(),
+            ann_data=approximate.data if approximate else exact.exact_header(index.n, encoder.dim),
+            entry=entry(command, f"optimize: {record.words() if record else exact.EXACT}", index.root_digest),
         )
-    if made is None or record is None:
+    if approximate is None or record is None:
         return OptimizeReport(
-            ann.EXACT, changed=True, root_digest=root, seconds=time.monotonic() - started, **done
+            exact.EXACT, changed=True, root_digest=root, seconds=time.monotonic() - started, **common
         )
     return OptimizeReport(
         record.kind,
@@ -143,49 +143,54 @@ def optimize(
         recall=record.recall,
         n_queries=record.n_queries,
         parameters=dict(record.parameters),
-        size=len(made.data),
+        size=len(approximate.data),
         seconds=time.monotonic() - started,
-        **done,
+        **common,
     )
 
 
 def _choose(
     index: Index, recall: float, memory: int, kind: str, seed: int, note: Callable[[str], None]
-) -> tuple[Made | None, str]:
-    """The index and why; None for the exact kind."""
+) -> tuple[ApproximateIndex | None, str]:
+    """Return the approximate index (None for the exact kind) and the reason for the choice."""
     if kind == "exact":
-        return None, "exact searches were asked for"
+        return None, "exact search was requested"
     if index.n < (EXACT_ROWS if kind == "auto" else LEAST_ROWS):
         if kind != "auto":
             raise ImindexError(
-                f"{index.path} has {index.n} rows; {kind} needs {LEAST_ROWS}. Leave it exact: that is quicker."
+                f"{index.path} has {index.n} rows; {kind} needs at least {LEAST_ROWS}. Keep the index exact, which is "
+                "faster."
             )
         return None, f"an exact search of fewer than {EXACT_ROWS:,} rows takes milliseconds"
     budget = memory or index.n * index.encoder.dim * 2
-    named = kind if kind != "auto" else IVF_PQ
-    if floats_within(named, index.n, index.encoder.dim, memory) is None:
-        least = expected_bytes(named, index.n, index.encoder.dim, FLOATS[-1])
-        what = f"{named} of {index.n} rows takes about {least:,} bytes, more than the {budget:,} allowed"
-        if kind != "auto":
-            raise ImindexError(f"{what}. Allow more with --memory, or choose another --kind.")
-        return None, what
-    note(f"Training {named} on {index.n} rows, and measuring it on held-out queries.")
-    made = make(named, index.vectors, recall, seed=seed, memory=memory)
-    if made is not None and kind == "auto" and not _worth(made.record, index):
-        return None, f"{named} reaches recall@{NEIGHBOURS} {recall:g} hardly quicker than an exact search"
-    if made is None:
-        what = f"{named} does not reach recall@{NEIGHBOURS} {recall:g} on held-out queries of {index.path}"
-        if kind != "auto":
-            raise ImindexError(f"{what}. Ask for less with --recall, or leave it exact. Nothing was changed.")
-        return None, what
-    if len(made.data) > budget:
-        raise ImindexError(
-            f"{named} takes {len(made.data):,} bytes, more than the {budget:,} allowed. "
-            "Allow more with --memory, or choose another --kind. Nothing was changed."
+    chosen = kind if kind != "auto" else IVF_PQ
+    if floats_within(chosen, index.n, index.encoder.dim, memory) is None:
+        smallest = expected_bytes(chosen, index.n, index.encoder.dim, FLOATS[-1])
+        reason = (
+            f"{chosen} of {index.n} rows takes about {smallest:,} bytes, more than the limit of {budget:,}"
         )
-    why = "it was asked for" if kind != "auto" else "the quickest at that recall that fits the budget"
-    return made, why
+        if kind != "auto":
+            raise ImindexError(f"{reason}. Raise the limit with --memory, or choose another --kind.")
+        return None, reason
+    note(f"Training {chosen} on {index.n} rows, and measuring its recall on held-out queries.")
+    approximate = make(chosen, index.vectors, recall, seed=seed, memory=memory)
+    if approximate is not None and kind == "auto" and not _is_worthwhile(approximate.record, index):
+        return None, f"at recall@{NEIGHBOURS} {recall:g}, {chosen} is hardly faster than an exact search"
+    if approximate is None:
+        reason = f"{chosen} does not reach recall@{NEIGHBOURS} {recall:g} on held-out queries of {index.path}"
+        if kind != "auto":
+            raise ImindexError(f"{reason}. Lower --recall, or keep the index exact. The index is unchanged.")
+        return None, reason
+    if len(approximate.data) > budget:
+        raise ImindexError(
+            f"{chosen} takes {len(approximate.data):,} bytes, more than the limit of {budget:,}. "
+            "Raise the limit with --memory, or choose another --kind. The index is unchanged."
+        )
+    reason = (
+        "it was requested" if kind != "auto" else "the fastest kind that reaches the recall within the limit"
+    )
+    return approximate, reason
 
 
-def _worth(record: Record, index: Index) -> bool:
-    return record.work * _WORTH <= exact_work(index.n, index.encoder.dim)
+def _is_worthwhile(record: Record, index: Index) -> bool:
+    return record.work * _MIN_SPEEDUP <= exact_work(index.n, index.encoder.dim)

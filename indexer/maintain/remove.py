@@ -1,4 +1,4 @@
-"""Taking pictures out of an index: gone from vectors, rows, rejects, names and waiting parts."""
+"""Remove pictures from an index: from vectors, rows, rejects, names and part files."""
 
 from __future__ import annotations
 
@@ -26,9 +26,18 @@ ERASED = "(erased)"
 
 @dataclass(frozen=True)
 class RemoveReport:
-    """What went: pictures and rejects; `rows` are left. `root_digest` is that of the index now.
+    """Result of a removal.
 
-    `notes` say what became of an approximate index.
+    Attributes
+    ----------
+    removed, rejects : int
+        Numbers of removed pictures and rejects.
+    rows : int
+        Rows that are left.
+    root_digest : str
+        Root digest of the index after the removal.
+    notes : tuple of str
+        What happened to an approximate index.
     """
 
     removed: int
@@ -46,18 +55,18 @@ def remove(
     digests: Sequence[str] = (),
     dry_run: bool = False,
 ) -> RemoveReport:
-    """Write the index anew without the pictures that meet all the conditions given.
+    """Rewrite the index without the pictures that match every kind of condition given.
 
     Parameters
     ----------
     path : Path
         The index.
     artists, collections : sequence of str
-        Names; a picture meets the condition if it is of any of them.
+        Names; a picture matches if it belongs to any of them.
     digests : sequence of str
-        SHA-256 in hexadecimal.
+        SHA-256 in hexadecimal; a picture matches if it has any of them.
     dry_run : bool
-        Count, and leave the index as it is.
+        Count only, without changing the index.
 
     Returns
     -------
@@ -66,7 +75,7 @@ def remove(
     Raises
     ------
     ImindexError
-        A name or digest that the index does not have; another builder at work.
+        If the index does not have a name or digest, or another builder is running.
     """
     artists, collections = [_nfc(name) for name in artists], [_nfc(name) for name in collections]
     path = real_file(path)
@@ -75,33 +84,33 @@ def remove(
     with Parts(path, encoder, "imindex remove") as parts, Index(path) as index:
         contents = index.contents()
         raw = _digests(digests)
-        gone = _meets(contents, contents.items, artists, collections, raw)
-        gone_rejects = _meets(contents, contents.rejects, artists, collections, raw)
-        _all_known(index, artists, collections, raw)
+        gone = _matches(contents, contents.items, artists, collections, raw)
+        gone_rejects = _matches(contents, contents.rejects, artists, collections, raw)
+        _check_known(index, artists, collections, raw)
         left = without_rows(contents, ~gone, ~gone_rejects)
         removed, rejects = int(gone.sum()), int(gone_rejects.sum())
         if dry_run or not removed + rejects:
             return RemoveReport(removed, rejects, left.n, index.root_digest, tuple(parts.notes))
         clear_leftovers(path)
-        # First the parts: after a crash in between, the same command still finds the artist and goes on.
+        # The part files first: if this crashes in between, the same command still finds the artist and completes.
         tables = (contents.items["sha256"][gone], contents.rejects["sha256"][gone_rejects])
         parts.drop({bytes(digest) for digests_gone in tables for digest in digests_gone})
         command, summary = (
             _command(artists, collections, digests),
             f"remove: {removed} pictures, {rejects} rejects",
         )
-        how, notes = ann_after(index, np.flatnonzero(~gone), left.n, encoder.dim)
+        ann, notes = ann_after(index, np.flatnonzero(~gone), left.n, encoder.dim)
         root = write(
             path,
             replace(left, log=[_erase(line, artists) for line in contents.log]),
             index.blocks(np.flatnonzero(~gone)),
             entry=entry(command, summary, index.root_digest),
-            **how,
+            **ann,
         )
     return RemoveReport(removed, rejects, left.n, root, (*parts.notes, *notes))
 
 
-def _meets(
+def _matches(
     contents: Contents,
     table: Columns,
     artists: Sequence[str],
@@ -119,23 +128,23 @@ def _meets(
     return rows
 
 
-def _all_known(
+def _check_known(
     index: Index, artists: Sequence[str], collections: Sequence[str], digests: Sequence[bytes]
 ) -> None:
-    for what, asked, has in (
+    for what, wanted, known in (
         ("artist", artists, set(index.artists)),
         ("collection", collections, {c.name for c in index.collections}),
     ):
-        missing = [name for name in asked if name not in has]
+        missing = [name for name in wanted if name not in known]
         if missing:
             raise ImindexError(
                 f"{index.path} has no {what} {', '.join(missing)}. See `imindex info --artists -i {index.path}`."
             )
     if digests:
-        has_digests = {bytes(d) for d in index.column("sha256")} | {
+        known_digests = {bytes(d) for d in index.column("sha256")} | {
             bytes(d) for d in index.rejects()["sha256"]
         }
-        unknown = [digest.hex() for digest in digests if digest not in has_digests]
+        unknown = [digest.hex() for digest in digests if digest not in known_digests]
         if unknown:
             raise ImindexError(f"{index.path} has no picture with the SHA-256 {', '.join(unknown)}.")
 
@@ -151,7 +160,7 @@ def _digests(texts: Sequence[str]) -> list[bytes]:
 
 
 def _command(artists: Sequence[str], collections: Sequence[str], digests: Sequence[str]) -> str:
-    """The command line for the log: it says that an artist was removed, not which."""
+    """Return the command line for the log, without the names and digests that were removed."""
     words = ["imindex", "remove", *(word for _ in artists for word in ("--artist", ERASED))]
     words += [word for name in collections for word in ("--collection", name)]
     words += [word for _ in digests for word in ("--sha256", ERASED)]
@@ -159,16 +168,16 @@ def _command(artists: Sequence[str], collections: Sequence[str], digests: Sequen
 
 
 def _erase(line: Mapping[str, str], artists: Sequence[str]) -> dict[str, str]:
-    """Take the artists' names out of an earlier command line: out of its words, as the shell saw them."""
+    """Erase the artists' names from an earlier command line, word by word as the shell split it."""
     if not line["command"]:
         return dict(line)
     words = [_nfc(word) for word in shlex.split(line["command"])]
     for name in artists:
-        alone = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
-        for place, word in enumerate(words[2:], 2):
+        whole_name = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
+        for position, word in enumerate(words[2:], 2):
             option = re.match(r"(--?[\w-]+(=|$))?", word)
             start = option.end() if option else 0
-            words[place] = word[:start] + alone.sub(ERASED, word[start:])
+            words[position] = word[:start] + whole_name.sub(ERASED, word[start:])
     return {**line, "command": shlex.join(words)}
 
 

@@ -1,4 +1,4 @@
-"""What `imindex info` says of an index."""
+"""Describe an index, for `imindex info`."""
 
 from __future__ import annotations
 
@@ -59,28 +59,30 @@ def describe(index: Index) -> dict[str, Any]:
     }
 
 
-def search_in_words(ann: Mapping[str, Any]) -> str:
-    """The attributes of /ann (and its size) -> a line: kind, measured recall, parameters, size."""
+def describe_search(ann: Mapping[str, Any]) -> str:
+    """Describe the attributes of /ann and its size in one line: kind, measured recall, parameters, size."""
     version = f"FAISS {ann.get('faiss-version', 'of an unknown version')}"
     if not is_approximate(ann):
         return f"{ann.get('kind')} ({ann.get('metric')}), {version}"
     record = Record.read(ann)
     parameters = ", ".join(f"{name} {value}" for name, value in record.parameters.items())
-    said = f"{record.words()} ({record.target:g} asked for), {parameters}, {ann['bytes'] / 1e6:.1f} MB, {version}"
+    text = (
+        f"{record.words()} (target {record.target:g}), {parameters}, {ann['bytes'] / 1e6:.1f} MB, {version}"
+    )
     if record.rows_changed:
-        said += f"; {record.rows_changed} rows changed since it was measured"
-    return said
+        text += f"; {record.rows_changed} rows changed since the measurement"
+    return text
 
 
 def provenance_rows(line: Mapping[str, str]) -> list[list[str]]:
-    """A line of /log as names and values for people."""
+    """Return a line of /log as rows of name and value, for display."""
     try:
         versions = ", ".join(f"{name} {value}" for name, value in json.loads(line["versions"]).items())
     except (ValueError, AttributeError):
         versions = line["versions"]
     rows = {
         "when": line["when"],
-        "who": line.get("who") or "not noted",
+        "who": line.get("who") or "not recorded",
         "command": line["command"] or "a call from Python",
         "what": line["summary"],
         "versions": versions,
@@ -93,7 +95,7 @@ def provenance_rows(line: Mapping[str, str]) -> list[list[str]]:
 def _duplicates(
     index: Index, artist: npt.NDArray[np.int32], collection: npt.NDArray[np.int32]
 ) -> tuple[list[dict[str, Any]], str]:
-    """List the rows that share their bytes with another, and sum them up in words."""
+    """List the rows that share their bytes with another row, and summarise them in a sentence."""
     digests = np.ascontiguousarray(index.column("sha256")).view("V32").ravel()
     _, group, counts = np.unique(digests, return_inverse=True, return_counts=True)
     rows = np.flatnonzero(counts[group] > 1)
@@ -103,7 +105,7 @@ def _duplicates(
     shared = {int(g): set(artist[rows[group[rows] == g]].tolist()) for g in np.unique(group[rows])}
     across = sum(len(artists) > 1 for artists in shared.values())
     paths = index.column("path")
-    listed = [
+    duplicates = [
         {
             "row": int(row),
             "sha256": bytes(digests[row]).hex(),
@@ -114,8 +116,8 @@ def _duplicates(
         for row in rows
     ]
     return (
-        listed,
-        f"{len(rows)} rows share {len(shared)} pictures, {across} of these between artists (--duplicates)",
+        duplicates,
+        f"{len(rows)} rows share {len(shared)} pictures, {across} of them across artists (--duplicates)",
     )
 
 
@@ -124,20 +126,20 @@ def _name(index: Index, artist: int) -> str:
 
 
 def _rows(index: Index, table: Columns) -> list[dict[str, Any]]:
-    """Columns -> rows in words: names for numbers, digests in hexadecimal."""
+    """Convert columns to rows, with names for numbers and digests in hexadecimal."""
     names = list(table)
     return [
-        _in_words(index, dict(zip(names, values, strict=True)))
+        _readable(index, dict(zip(names, values, strict=True)))
         for values in zip(*(column.tolist() for column in table.values()), strict=True)
     ]
 
 
-def _in_words(index: Index, row: dict[str, Any]) -> dict[str, Any]:
+def _readable(index: Index, row: dict[str, Any]) -> dict[str, Any]:
     collection = index.collections[row["collection"]]
-    words = {
+    readable = {
         "artist": _name(index, row["artist"]),
         "collection": collection.name,
         "kind": collection.kind,
         "sha256": bytes(row["sha256"]).hex(),
     }
-    return {**row, **words}
+    return {**row, **readable}

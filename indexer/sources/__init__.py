@@ -1,1 +1,1 @@
-"""A folder, a manifest or a list of files to a stream of items."""
+"""Turn folders and manifests into a stream of items, and read their files."""

@@ -1,4 +1,4 @@
-"""Where pictures come from: folders and manifests -> a stream of items, in a fixed order."""
+"""Find the pictures of folders and manifests, in a fixed order."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.sources import manifest_rows as manifests
-from imindex.indexer.sources.folder import _folder
-from imindex.indexer.sources.item import Given, Item
-from imindex.indexer.sources.manifest import _manifest
+from imindex.indexer.sources import manifest_rows
+from imindex.indexer.sources.folder import items_of_folder
+from imindex.indexer.sources.item import Item, SourceOptions
+from imindex.indexer.sources.manifest import items_of_manifest
 
 
 def find(
@@ -26,37 +26,35 @@ def find(
     Parameters
     ----------
     sources : sequence of path-like
-        Folders laid out as `works/<artist>/*`, `imitations/<release>/<artist>/*`, `control/*` and
-        `background/<artist>/*` (or one of these); any other folder, as `<artist>/*`, with `kind`; manifests
-        (CSV, JSONL, Parquet) with the columns path, artist, kind, collection, prompt, seed, caption, of
-        which only path must be there, relative to the manifest; rows with anything in `blocked` are left out.
+        Each source is one of:
+
+        - a folder laid out as `works/<artist>/*`, `imitations/<release>/<artist>/*`, `control/*` and
+          `background/<artist>/*`, or one of these folders;
+        - any other folder, laid out as `<artist>/*`, if `kind` is given;
+        - a manifest (CSV, JSONL, Parquet) with the columns path, artist, kind, collection, prompt, seed and
+          caption. Only path is required; it is relative to the manifest. Rows with a non-empty `blocked` are skipped.
     kind, collection, artist : str, optional
-        For folders without the layout, and for what a manifest leaves out.
+        Metadata of all pictures. For a folder it takes precedence over the names of its folders; for a manifest it
+        fills empty columns.
     note : callable
-        Is told what was passed over.
+        Called with a message about each thing that is skipped.
 
     Raises
     ------
     ImindexError
-        A source that does not exist or whose layout or rows are not understood.
+        If a source does not exist, or its layout or rows are invalid.
     """
-    given = Given(kind, collection, artist)
+    options = SourceOptions(kind, collection, artist)
     for source in sources:
         path = Path(source)
         if path.is_dir():
-            yield from _folder(path, given, note)
-        elif path.suffix.lower() in manifests.SUFFIXES and path.is_file():
-            yield from _manifest(path, given, note)
+            yield from items_of_folder(path, options, note)
+        elif path.suffix.lower() in manifest_rows.SUFFIXES and path.is_file():
+            yield from items_of_manifest(path, options, note)
         elif path.exists():
             raise ImindexError(
-                f"{path} is neither a folder nor a manifest ({', '.join(manifests.SUFFIXES)}). "
-                "Put the picture in a folder, or name it in a manifest."
+                f"{path} is neither a folder nor a manifest ({', '.join(manifest_rows.SUFFIXES)}). "
+                "Put the picture in a folder, or list it in a manifest."
             )
         else:
             raise ImindexError(f"{path} does not exist. Give a folder of pictures or a manifest.")
-
-
-# Folders
-
-
-# Manifests

@@ -1,4 +1,4 @@
-"""Find pictures in a folder tree."""
+"""Find the pictures of a folder tree."""
 
 from __future__ import annotations
 
@@ -9,81 +9,81 @@ from pathlib import Path
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import KINDS
-from imindex.indexer.sources.item import Given, Item, _clean
+from imindex.indexer.sources.item import Item, SourceOptions, clean_name
 
 _NOT_PICTURES = (".h5", ".h5.parts")
 _LAYOUT = "works/<artist>/*, imitations/<release>/<artist>/*, control/*, background/<artist>/*"
 
 
-def _folder(path: Path, given: Given, note: Callable[[str], None]) -> Iterator[Item]:
-    named = path.resolve().name if path.name in ("", "..") else path.name
-    if given.kind is not None:
-        if named != given.kind and (held := [kind for kind in KINDS if (path / kind).is_dir()]):
+def items_of_folder(path: Path, options: SourceOptions, note: Callable[[str], None]) -> Iterator[Item]:
+    folder_name = path.resolve().name if path.name in ("", "..") else path.name
+    if options.kind is not None:
+        if folder_name != options.kind and (present := [kind for kind in KINDS if (path / kind).is_dir()]):
             raise ImindexError(
-                f"{path} holds the folders {', '.join(held)}, which say themselves what they are. "
-                "Leave --kind away, or give the folder of the artists."
+                f"{path} holds the folders {', '.join(present)}, which define the kind of their pictures. "
+                "Drop --kind, or pass the folder that holds the artists."
             )
-        if named == given.kind == "imitations":
-            yield from _kind_folder(path, named, given)
+        if folder_name == options.kind == "imitations":
+            yield from _kind_folder(path, folder_name, options)
             return
-        yield from _by_artist(path, given.kind, _collection(given, path.resolve().name), given.artist)
+        yield from _by_artist(path, options.kind, _collection(options, path.resolve().name), options.artist)
         return
-    if named in KINDS:
-        yield from _kind_folder(path, named, given)
+    if folder_name in KINDS:
+        yield from _kind_folder(path, folder_name, options)
         return
     if path.absolute().parent.name == "imitations":
-        yield from _by_artist(path, "imitations", given.collection or named, given.artist)
+        yield from _by_artist(path, "imitations", options.collection or folder_name, options.artist)
         return
     kinds = [kind for kind in KINDS if (path / kind).is_dir()]
     if not kinds:
         raise ImindexError(
             f"{path} holds none of the folders {', '.join(KINDS)} ({_LAYOUT}). "
-            "Say what its pictures are with --kind works (or imitations, control, background)."
+            "Pass their kind with --kind works (or imitations, control, background)."
         )
     for child in _entries(path):
         if child.name not in KINDS and child.is_dir():
-            note(f"{child.path} is not one of the folders {', '.join(KINDS)}: passed over.")
+            note(f"{child.path} is not one of the folders {', '.join(KINDS)}: skipped.")
     for kind in kinds:
-        yield from _kind_folder(path / kind, kind, given)
+        yield from _kind_folder(path / kind, kind, options)
 
 
-def _kind_folder(path: Path, kind: str, given: Given) -> Iterator[Item]:
+def _kind_folder(path: Path, kind: str, options: SourceOptions) -> Iterator[Item]:
     if kind in ("works", "background"):
-        yield from _by_artist(path, kind, given.collection or kind, given.artist)
+        yield from _by_artist(path, kind, options.collection or kind, options.artist)
     elif kind == "control":
         for child in _entries(path):
-            collection = given.collection or (child.name if child.is_dir() else kind)
+            collection = options.collection or (child.name if child.is_dir() else kind)
             for file in _files(child):
-                yield Item(file, "", kind, _clean(collection))
+                yield Item(file, "", kind, clean_name(collection))
     else:
         for child in _entries(path):
             if not child.is_dir():
                 raise ImindexError(
-                    f"{child.path} lies directly in {path}, but imitations are laid out as "
+                    f"{child.path} is directly in {path}, but imitations are laid out as "
                     "imitations/<release>/<artist>/*. Move it into the folder of its release and artist."
                 )
-            yield from _by_artist(Path(child.path), kind, given.collection or child.name, given.artist)
+            yield from _by_artist(Path(child.path), kind, options.collection or child.name, options.artist)
 
 
 def _by_artist(path: Path, kind: str, collection: str, artist: str | None) -> Iterator[Item]:
     if kind == "control":
         for file in _files(path):
-            yield Item(file, "", kind, _clean(collection))
+            yield Item(file, "", kind, clean_name(collection))
         return
-    # A link out of an artist's folder to one above would make others' pictures this artist's.
+    # A symbolic link to a parent folder would assign other artists' pictures to this artist.
     above = frozenset(_identity(folder) for folder in (path, *path.resolve().parents))
     for child in _entries(path):
         if artist is None and not _is_dir(child):
             raise ImindexError(
-                f"{child.path} lies directly in {path}, so its artist is not known. "
-                "Put it in a folder with the artist's name, or name the artist with --artist."
+                f"{child.path} is directly in {path}, so its artist is unknown. "
+                "Move it into a folder with the artist's name, or pass --artist."
             )
         for file in _files(child, above):
-            yield Item(file, _clean(artist or child.name), kind, _clean(collection))
+            yield Item(file, clean_name(artist or child.name), kind, clean_name(collection))
 
 
 def _entries(path: Path | str) -> list[os.DirEntry[str]]:
-    """The children of a folder, sorted by name; hidden ones are left out, and so are indexes and their parts."""
+    """List a folder, sorted by name, without hidden files, indexes and their part files."""
     try:
         with os.scandir(path) as entries:
             return sorted(
@@ -95,7 +95,10 @@ def _entries(path: Path | str) -> list[os.DirEntry[str]]:
 
 
 def _files(entry: os.DirEntry[str] | Path, seen: frozenset[tuple[int, int]] = frozenset()) -> Iterator[str]:
-    """Every file below, in order; links are followed, loops are not. A folder that cannot be listed comes as a file."""
+    """Yield all files below an entry, in order.
+
+    Symbolic links are followed, except loops. A folder that cannot be listed is yielded like a file.
+    """
     path = os.fspath(entry)
     children: list[os.DirEntry[str]] | None = None
     if _is_dir(entry):
@@ -104,7 +107,7 @@ def _files(entry: os.DirEntry[str] | Path, seen: frozenset[tuple[int, int]] = fr
             if here in seen:
                 return
             children = _entries(path)
-    if children is None:  # the reader will say why
+    if children is None:  # a file, or a folder for which the reader will report the reason
         yield path
         return
     for child in children:
@@ -119,11 +122,11 @@ def _identity(path: Path) -> tuple[int, int]:
 def _is_dir(entry: os.DirEntry[str] | Path) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link to itself: reading it will say so
+    except OSError:  # such as a link to itself; the reader will report it
         return False
 
 
-def _collection(given: Given, default: str) -> str:
-    if given.collection is None and given.kind in ("works", "background"):
-        return str(given.kind)
-    return given.collection or default
+def _collection(options: SourceOptions, default: str) -> str:
+    if options.collection is None and options.kind in ("works", "background"):
+        return str(options.kind)
+    return options.collection or default

@@ -1,4 +1,4 @@
-"""One picture of a source: where it is and what the source says about it."""
+"""One picture of a source: its path and metadata."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from imindex.indexer.core.schema import NO_SEED
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One picture to be indexed, and what is said of it.
+    """One picture to be indexed, with its metadata.
 
     Attributes
     ----------
     path : str
-        Where the file is.
+        The path of the file.
     artist : str
-        Empty for a picture that is nobody's (kind control).
+        Empty for pictures without an artist (kind control).
     kind : str
         works, imitations, control or background.
     collection : str
-        The set it belongs to: `works`, or a release's name.
+        The set that the picture belongs to: `works`, or the name of a release.
     prompt, caption : str
-        Empty when unknown.
+        Empty if unknown.
     seed : int
-        -1 when unknown.
+        -1 if unknown.
     """
 
     path: str
@@ -38,14 +38,14 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Given:
-    """What the user said on the command line of every picture of a source."""
+class SourceOptions:
+    """Metadata passed by the caller for every picture of a source."""
 
     kind: str | None = None
     collection: str | None = None
     artist: str | None = None
 
 
-def _clean(name: str) -> str:
-    """One spelling for one name: macOS hands out decomposed accents."""
+def clean_name(name: str) -> str:
+    """Normalise the spelling of a name to NFC, since macOS returns decomposed accents."""
     return unicodedata.normalize("NFC", name.strip())

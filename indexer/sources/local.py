@@ -1,4 +1,4 @@
-"""Read the bytes of a local file, with its size, time of change and inode."""
+"""Read the bytes of a local file, and its stamp: size, modification time and inode."""
 
 from __future__ import annotations
 
@@ -6,54 +6,53 @@ import os
 import stat
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from imindex.indexer.core.errors import BadPicture
 from imindex.indexer.core.schema import NO_STAMP, Stamp
 from imindex.indexer.decode.limits import MAX_BYTES
 
-if TYPE_CHECKING:
-    pass
-
-
 AT_REST = 2.0
-"""Seconds since its last change before a file's stamp is to be trusted."""
+"""Seconds that must have passed since the last change of a file for its stamp to be trusted."""
+UNLISTED = "a folder that cannot be listed"
+_CHUNK = 2**20
 _2_63 = 2**63
 
 
 def stamp_of(status: os.stat_result) -> Stamp:
-    """Size in bytes, time of change in nanoseconds, inode; `NO_STAMP` of a file that changed a moment ago, or will."""
-    return _stamp(status) if time.time() - status.st_mtime >= AT_REST else NO_STAMP
+    """Return size in bytes, modification time in nanoseconds and inode.
+
+    Return `NO_STAMP` if the file changed within the last `AT_REST` seconds, or its modification time is in the future.
+    """
+    return raw_stamp(status) if time.time() - status.st_mtime >= AT_REST else NO_STAMP
 
 
-def _stamp(status: os.stat_result) -> Stamp:
-    """No stamp of a time beyond the year 2262; the inode is a signed number, as some file systems use all 64 bits."""
+def raw_stamp(status: os.stat_result) -> Stamp:
+    """Return the stamp of a file regardless of when it changed; `NO_STAMP` for times beyond the year 2262.
+
+    The inode is stored as a signed number, because some file systems use all 64 bits.
+    """
     inode = (status.st_ino + _2_63) % 2**64 - _2_63
     in_range = -_2_63 <= status.st_mtime_ns < _2_63
     return (status.st_size, status.st_mtime_ns, inode) if in_range else NO_STAMP
 
 
-_CHUNK = 2**20
-UNLISTED = "a folder that cannot be listed"
-
-
 def read_bytes(path: str) -> bytes:
-    """Return a file's bytes.
+    """Return the content of a file.
 
     Raises
     ------
     BadPicture
-        Not a regular file, or larger than `MAX_BYTES`.
+        If it is not a regular file, or larger than `MAX_BYTES`.
     OSError
     """
-    return _read_file(path)[0]
+    return read_file(path)[0]
 
 
-def _read_file(path: str) -> tuple[bytes, Stamp]:
-    """A file's bytes, and its stamp if it was the same before and after reading.
+def read_file(path: str) -> tuple[bytes, Stamp]:
+    """Return the content of a file, and its stamp if that did not change while reading.
 
-    What is no regular file is not opened, for opening a device may do something; nor does opening wait, should the file
-    have become a pipe since it was looked at.
+    Only regular files are opened, since opening a device can have side effects. The file is opened without blocking, in
+    case it was replaced by a pipe after the check.
     """
     _refuse_others(path, Path(path).stat())
     flags = os.O_RDONLY | sum(
@@ -63,7 +62,7 @@ def _read_file(path: str) -> tuple[bytes, Stamp]:
         before = os.fstat(file.fileno())
         _refuse_others(path, before)
         data = file.read(before.st_size) if before.st_size else b""
-        while chunk := file.read(_CHUNK):  # a short read, or it grows
+        while chunk := file.read(_CHUNK):  # after a short read, or if the file grows
             data += chunk
             _refuse_larger(len(data))
         after = os.fstat(file.fileno())

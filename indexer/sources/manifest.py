@@ -1,4 +1,4 @@
-"""Read the items that a manifest lists."""
+"""Read the items listed in a manifest."""
 
 from __future__ import annotations
 
@@ -10,53 +10,54 @@ from typing import Any
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import KINDS, NO_SEED
-from imindex.indexer.sources import manifest_rows as manifests
-from imindex.indexer.sources.item import Given, Item, _clean
+from imindex.indexer.sources import manifest_rows
+from imindex.indexer.sources.item import Item, SourceOptions, clean_name
 
 _TEXT_KEYS = ("artist", "kind", "collection", "prompt", "caption")
 _SEED_MAX = 2**63 - 1
-_STRAY = re.compile("[\ud800-\udfff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def _manifest(path: Path, given: Given, note: Callable[[str], None]) -> Iterator[Item]:
+def items_of_manifest(path: Path, options: SourceOptions, note: Callable[[str], None]) -> Iterator[Item]:
     unknown: set[str] = set()
     n_blocked = 0
-    inside = _Inside(path)
-    for where, row in manifests.rows(path):
+    resolve = _PathResolver(path)
+    for where, row in manifest_rows.rows(path):
         unknown |= set(row) - {"path", "seed", "blocked", *_TEXT_KEYS}
-        if row.get("blocked"):  # a safety filter took the picture away, and left a black one
+        if row.get("blocked"):  # a safety filter replaced the picture by a black one
             n_blocked += 1
         else:
-            yield _item(inside, where, row, given)
+            yield _item(resolve, where, row, options)
     if n_blocked:
-        note(f"{path}: {n_blocked} pictures are marked as blocked, and left out.")
-    if (
-        unknown and not (path.parent / "release.json").exists()
-    ):  # what `imindex generate` wrote says more than we need
+        note(f"{path}: {n_blocked} pictures are marked as blocked and skipped.")
+    # A manifest written by `imindex generate` has more columns than are used here.
+    if unknown and not (path.parent / "release.json").exists():
         note(f"{path}: the columns {', '.join(sorted(unknown))} are not used.")
 
 
-def _item(inside: _Inside, where: str, row: Mapping[str, Any], given: Given) -> Item:
+def _item(resolve: _PathResolver, where: str, row: Mapping[str, Any], options: SourceOptions) -> Item:
     name = row.get("path")
     if not isinstance(name, str) or not _text(where, "path", name):
-        raise ImindexError(f"{where}: no path. Every row names its picture in the column `path`.")
+        raise ImindexError(f"{where}: no path. Every row must name its picture in the column `path`.")
     text = {key: _text(where, key, row.get(key)) for key in _TEXT_KEYS}
-    kind = text["kind"] or given.kind
+    kind = text["kind"] or options.kind
     if kind not in KINDS:
-        said = f"kind {kind!r} is unknown" if kind else "no kind"
-        raise ImindexError(f"{where}: {said}. Write one of {', '.join(KINDS)}, or pass --kind.")
-    artist = _clean(text["artist"] or given.artist or "")
+        problem = f"kind {kind!r} is unknown" if kind else "no kind"
+        raise ImindexError(f"{where}: {problem}. Write one of {', '.join(KINDS)}, or pass --kind.")
+    artist = clean_name(text["artist"] or options.artist or "")
     if kind == "control":
         artist = ""
     elif not artist:
         raise ImindexError(f"{where}: no artist. Fill in the column `artist`, or pass --artist.")
-    collection = _clean(text["collection"] or given.collection or (kind if kind != "imitations" else ""))
+    collection = clean_name(
+        text["collection"] or options.collection or (kind if kind != "imitations" else "")
+    )
     if not collection:
         raise ImindexError(
-            f"{where}: imitations of which release? Fill in `collection`, or pass --collection."
+            f"{where}: no release for these imitations. Fill in the column `collection`, or pass --collection."
         )
     return Item(
-        path=inside(where, name),
+        path=resolve(where, name),
         artist=artist,
         kind=kind,
         collection=collection,
@@ -66,57 +67,57 @@ def _item(inside: _Inside, where: str, row: Mapping[str, Any], given: Given) -> 
     )
 
 
-class _Inside:
-    """Paths as a manifest names them -> paths of files inside its folder; links are followed once a folder."""
+class _PathResolver:
+    """Resolve the paths of a manifest and refuse those outside its folder; links are resolved once per folder."""
 
     def __init__(self, manifest: Path):
         self._folder = manifest.parent
         self._real = os.path.realpath(self._folder)
-        self._lies_inside: dict[str, bool] = {}
+        self._is_inside: dict[str, bool] = {}
 
     def __call__(self, where: str, name: str) -> str:
         full = os.path.normpath(self._folder / name)
         if Path(name).is_absolute() or Path(os.path.relpath(full, self._folder)).parts[:1] == (os.pardir,):
             raise ImindexError(
-                f"{where}: {name} leads out of the manifest's folder. Paths are relative to the manifest: "
-                "put it beside the pictures."
+                f"{where}: {name} is outside the folder of the manifest. Paths are relative to the manifest: move it "
+                "to the folder of the pictures."
             )
         if not self._inside(os.path.dirname(full)) or (os.path.islink(full) and not self._inside(full)):  # noqa: PTH114, PTH120 - many
             raise ImindexError(
-                f"{where}: {name} is, or lies behind, a symbolic link out of the manifest's folder. "
-                "Put the picture itself there, or give its folder instead of a manifest."
+                f"{where}: {name} is, or is reached through, a symbolic link to outside the folder of the manifest. "
+                "Copy the picture into that folder, or pass its own folder instead of a manifest."
             )
         return full
 
     def _inside(self, path: str) -> bool:
-        if path not in self._lies_inside:
-            self._lies_inside[path] = Path(os.path.realpath(path)).is_relative_to(self._real)
-        return self._lies_inside[path]
+        if path not in self._is_inside:
+            self._is_inside[path] = Path(os.path.realpath(path)).is_relative_to(self._real)
+        return self._is_inside[path]
 
 
 def _text(where: str, key: str, value: Any) -> str:
     if value is None or value != value:  # NaN: an empty cell of a Parquet file
         return ""
     if isinstance(value, (dict, list, bytes)):
-        raise ImindexError(f"{where}: `{key}` is not a text. Write it as one, in quotes.")
+        raise ImindexError(f"{where}: `{key}` is not text. Write it as a string, in quotes.")
     text = str(value)
     if "\0" in text:
-        raise ImindexError(f"{where}: `{key}` holds a NUL character. Remove it.")
-    if _STRAY.search(text):
-        raise ImindexError(f"{where}: `{key}` holds half of a character (a lone surrogate). Remove it.")
+        raise ImindexError(f"{where}: `{key}` contains a NUL character. Remove it.")
+    if _SURROGATE.search(text):
+        raise ImindexError(f"{where}: `{key}` contains a lone surrogate (half of a character). Remove it.")
     return text
 
 
 def _seed(where: str, value: Any) -> int:
     if value is None or value == "" or value != value:
         return NO_SEED
-    if isinstance(value, str):  # pandas writes 12.0 where a cell of the column is empty
+    if isinstance(value, str):  # pandas writes 12.0 if another cell of the column is empty
         value = re.sub(r"\.0*$", "", value.strip())
     try:
         seed = int(value)
         if (not isinstance(value, str) and seed != value) or not 0 <= seed <= _SEED_MAX:
             raise ValueError
     except (TypeError, ValueError, OverflowError):
-        said = repr(value)[:40]
-        raise ImindexError(f"{where}: seed {said} is not a whole number from 0 to {_SEED_MAX}.") from None
+        shown = repr(value)[:40]
+        raise ImindexError(f"{where}: seed {shown} is not an integer from 0 to {_SEED_MAX}.") from None
     return seed

@@ -1,7 +1,7 @@
-"""Manifests -> rows, one at a time and none larger than a row can be: they may come from strangers.
+"""Read the rows of a manifest one at a time, with a size limit per row, since manifests are untrusted input.
 
-CSV and JSON lines are read here. Parquet is read by a process of its own with limits of memory and time, for its pages
-are compressed, and what a few bytes claim to hold is known only when it is there.
+CSV and JSON lines are read in this process. Parquet is read in a child process with memory and time limits: its pages
+are compressed, and their size is known only after decompression.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from imindex.indexer.system.child_process import Crashed, Lines, python
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 MAX_ROWS = 20_000_000
 MAX_LINE = 2**20
-"""Characters of one row, with all that is said of its picture."""
+"""Maximum number of characters per row."""
 PARQUET_SECONDS = 60.0
-"""For a row, the first included."""
+"""Time limit per row, including the first one."""
 Row = Mapping[str, Any]
 
 
 def rows(path: Path) -> Iterator[tuple[str, Row]]:
-    """Yield the rows of a manifest, each with the place it has there, in words.
+    """Yield the rows of a manifest, each with a description of its position for error messages.
 
     Parameters
     ----------
     path : Path
-        Its suffix, one of `SUFFIXES`, says what it is.
+        Its suffix, one of `SUFFIXES`, determines the format.
 
     Raises
     ------
     ImindexError
-        It cannot be read, or holds more than `MAX_ROWS` rows or one of more than `MAX_LINE` characters.
+        If the manifest cannot be read, has more than `MAX_ROWS` rows, or a row of more than `MAX_LINE` characters.
     """
     reader = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}[path.suffix.lower()]
     try:
@@ -48,7 +48,7 @@ def rows(path: Path) -> Iterator[tuple[str, Row]]:
     except UnicodeDecodeError as error:
         raise ImindexError(f"{path} is not UTF-8: {error}. Save it as UTF-8.") from error
     except csv.Error as error:
-        raise ImindexError(f"{path} is not readable as CSV: {error}. Check its quotes.") from error
+        raise ImindexError(f"{path} is not valid CSV: {error}. Check its quotes.") from error
     except OSError as error:
         raise ImindexError(f"{path} cannot be read: {error.strerror}. Check its permissions.") from error
 
@@ -57,11 +57,11 @@ def _csv(path: Path) -> Iterator[tuple[str, Row]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(_lines(path, file))
         if "path" not in (reader.fieldnames or ()):
-            raise ImindexError(f"{path}: no column `path` in its first line. Add a header line.")
+            raise ImindexError(f"{path}: no column `path` in the first line. Add a header line.")
         for row in reader:
             where = f"{path}, line {reader.line_num}"
             if row.pop(None, None) is not None:
-                raise ImindexError(f"{where}: more cells than columns. Quote cells that hold commas.")
+                raise ImindexError(f"{where}: more cells than columns. Quote cells that contain commas.")
             yield where, row
 
 
@@ -74,33 +74,34 @@ def _jsonl(path: Path) -> Iterator[tuple[str, Row]]:
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError) as error:
-                raise ImindexError(f"{where}: not JSON: {error}. Write one object a line.") from error
+                raise ImindexError(f"{where}: not JSON: {error}. Write one object per line.") from error
             if not isinstance(row, dict):
-                raise ImindexError(f"{where}: not a JSON object. Write one object a line.")
+                raise ImindexError(f"{where}: not a JSON object. Write one object per line.")
             yield where, row
 
 
 def _lines(path: Path, file: TextIO) -> Iterator[str]:
-    """The lines of a text file, never more of it than `MAX_LINE` characters at a time."""
+    """Yield the lines of a text file, reading at most `MAX_LINE` characters at a time."""
     number = 0
     while line := file.readline(MAX_LINE + 1):
         number += 1
         if len(line) > MAX_LINE:
             raise ImindexError(
-                f"{path}, line {number}: longer than {MAX_LINE:,} characters. Is it a manifest? One row a line."
+                f"{path}, line {number}: longer than {MAX_LINE:,} characters. Check that this is a manifest with one "
+                "row per line."
             )
         yield line
 
 
 def _parquet(path: Path) -> Iterator[tuple[str, Row]]:
-    unreadable = f"{path}: not readable as Parquet: "
+    prefix = f"{path}: not valid Parquet: "
     with python("imindex.indexer.sources.parquet_worker:main", str(path)) as process:
         lines = Lines(process, PARQUET_SECONDS, MAX_LINE)
         try:
             for number, line in enumerate(lines, 1):
-                said = json.loads(line)
-                if "error" in said:
-                    raise ImindexError(unreadable + said["error"])
-                yield f"{path}, row {number}", said["row"]
+                reply = json.loads(line)
+                if "error" in reply:
+                    raise ImindexError(prefix + reply["error"])
+                yield f"{path}, row {number}", reply["row"]
         except Crashed as crash:
-            raise ImindexError(f"{unreadable}{crash}. Write it anew, or give it as CSV.") from None
+            raise ImindexError(f"{prefix}{crash}. Write the file again, or convert it to CSV.") from None

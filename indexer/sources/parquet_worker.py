@@ -1,24 +1,25 @@
-"""What a process does that reads a Parquet file for another: each row a line of JSON, and an empty line at the end."""
+"""A child process that reads a Parquet file. It writes each row as a line of JSON, then an empty line."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from imindex.indexer.system.sandbox import ends_with_parent, keep_to_oneself, limit_memory, write_all
+from imindex.indexer.system.sandbox import ends_with_parent, isolate_output, limit_memory, write_all
 
 _MEMORY = 4 * 2**30
-"""Bytes of address space; pyarrow's code takes 1 GiB of it."""
-_ROWS = 256
-"""Read at a time."""
+"""Limit of the address space in bytes, of which pyarrow's code takes 1 GiB."""
+_BATCH_ROWS = 256
+"""Rows read at a time."""
 
 
 def main(path: str) -> None:
     """Write the rows of a Parquet file to stdout.
 
-    A line is `{"row": {...}}`, or at last `{"error": "..."}`. A value that is no text, number or date is `{}`.
+    Each line is `{"row": {...}}`; on failure the last one is `{"error": "..."}`. A value that is neither text, number
+    nor date becomes `{}`.
     """
-    out = keep_to_oneself()
+    out = isolate_output()
     limit_memory(_MEMORY)
     try:
         import pyarrow as pa
@@ -26,11 +27,11 @@ def main(path: str) -> None:
 
         pa.set_memory_pool(pa.system_memory_pool())
         with ends_with_parent(), pyarrow.parquet.ParquetFile(path, pre_buffer=False) as file:
-            for batch in file.iter_batches(_ROWS, use_threads=False):
+            for batch in file.iter_batches(_BATCH_ROWS, use_threads=False):
                 rows = (json.dumps({"row": row}, default=_plain) for row in batch.to_pylist())
                 write_all(out, "".join(f"{row}\n" for row in rows).encode())
-    except MemoryError:  # ArrowMemoryError is one
-        write_all(out, _line("what it holds does not fit in memory. Is it a manifest?"))
+    except MemoryError:  # including ArrowMemoryError
+        write_all(out, _line("its content does not fit in memory. Check that this is a manifest."))
     except Exception as error:
         write_all(out, _line(f"{str(error)[:500]}."))
     write_all(out, b"\n")

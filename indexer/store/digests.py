@@ -1,4 +1,4 @@
-"""Digests of what an index file holds now, read a block at a time (FORMAT.md, "Digests")."""
+"""Compute the digests of the content of an index file block by block (FORMAT.md, "Digests")."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ COLUMNS = (
     *(f"items/{name}" for name in ITEM_DTYPES),
     *(f"rejects/{name}" for name in REJECT_DTYPES),
 )
-"""What the root digest covers beside the encoder and the vectors."""
+"""The columns covered by the root digest, in addition to the encoder and the vectors."""
 
 
 class Source(Protocol):
-    """A file that can be read by name: `imindex.indexer.store.raw.Raw`."""
+    """A file whose parts are read by name: `imindex.indexer.store.raw.Raw` or `Written`."""
 
     def names(self, group: str) -> list[str]: ...
 
@@ -33,7 +33,7 @@ class Source(Protocol):
 
 
 def digest_of(source: Source, name: str) -> str:
-    """The digest of one column."""
+    """Return the digest of one column."""
     hasher = ColumnHasher()
     for block in source.blocks(name):
         hasher.update(block)
@@ -41,17 +41,17 @@ def digest_of(source: Source, name: str) -> str:
 
 
 def column_digests(source: Source) -> dict[str, str]:
-    """The digest of every column that the root digest covers, by its name."""
+    """Return the digests of all columns covered by the root digest, by name."""
     return {name: digest_of(source, name) for name in COLUMNS}
 
 
 def tagged(value: Any) -> list[Any]:
-    """An attribute's value with its kind, so that no two values of two kinds are the same JSON.
+    """Return the value of an attribute with its type, so that values of different types never give the same JSON.
 
     Raises
     ------
     ValueError
-        A kind that no attribute of an index has.
+        If no attribute of an index has this type.
     """
     if isinstance(value, (bool, np.bool_)):
         return ["boolean", bool(value)]
@@ -95,9 +95,9 @@ THE_REST: Mapping[str, Callable[[Source], str]] = {
     "stamps": _of_columns("stamps"),
     "log": _of_columns("log"),
 }
-"""What the root digest does not cover, and how the digest of each is found."""
+"""The parts not covered by the root digest, with the function that computes the digest of each."""
 
 
 def digests_of_the_rest(source: Source) -> dict[str, str]:
-    """The digests of `THE_REST`, by their names."""
-    return {name: find(source) for name, find in THE_REST.items()}
+    """Return the digests of `THE_REST`, by name."""
+    return {name: compute(source) for name, compute in THE_REST.items()}

@@ -1,8 +1,8 @@
-"""Between libhdf5 and an index file from a stranger: every read passes here, and heaps of text are checked first.
+"""A guarded file object between libhdf5 and an untrusted index file, which checks heaps of text before they are read.
 
-libhdf5 checks most of what it reads, but not all: a heap whose sizes do not add up sends some versions into an endless
-loop, and the length of a text is believed before it is compared. So a file is opened through a Python object
-that looks at what it hands over, and texts of columns are read without libhdf5.
+libhdf5 validates most of what it reads, but not everything: a heap with inconsistent sizes sends some versions into
+an endless loop, and the length of a text is used before it is checked. The file is therefore opened through a Python
+object that inspects each read, and the texts of columns are read without libhdf5.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.store.metadata_blocks import Blocks
 
 LONGEST_TEXT = 16 << 20
-"""Bytes of one text."""
+"""Maximum number of bytes per text."""
 DESCRIPTOR = np.dtype([("length", "<u4"), ("address", "<u8"), ("number", "<u4")])
-"""How a file holds one text of a column: its length, and where it lies in which heap."""
+"""A text of a column as stored in the file: its length, the address of its heap, and its number in the heap."""
 _HEAP = b"GCOL"
 _HEAP_HEADER = 16
-_ROOM = 64 << 20
-_LEAST = 512
-_KEPT = 4096
-"""Of the blocks of metadata that were read, so many are kept."""
+_BASE_BUDGET = 64 << 20
+_MIN_READ = 512
+_MAX_BLOCKS = 4096
+"""Maximum number of metadata blocks kept in memory."""
 Objects = dict[int, tuple[int, int]]
 
 
 class Damage(Exception):
-    """What is wrong with a file; `reading` makes a message of it."""
+    """Describes what is wrong with a file; `reading` turns it into an error message."""
 
 
 @contextmanager
 def reading(path: Path, guard: GuardedFile | None = None) -> Iterator[None]:
-    """Whatever goes wrong in reading a file is told as damage of the file."""
+    """Report any error while reading a file as damage of the file."""
     if guard is not None:
         guard.renew()
     try:
@@ -58,14 +58,14 @@ def reading(path: Path, guard: GuardedFile | None = None) -> Iterator[None]:
         OverflowError,
         MemoryError,
     ) as error:
-        said = guard.wrong if guard is not None and guard.wrong else str(error) or type(error).__name__
+        problem = guard.wrong if guard is not None and guard.wrong else str(error) or type(error).__name__
         raise ImindexError(
-            f"{path} is damaged: {said.strip(chr(39)).rstrip('.')}. Restore it from a copy, or build it anew."
+            f"{path} is damaged: {problem.strip(chr(39)).rstrip('.')}. Restore it from a backup, or build it again."
         ) from error
 
 
 class GuardedFile(io.RawIOBase):
-    """A file opened for reading, as h5py's driver for Python objects takes it.
+    """A file opened for reading through h5py's driver for Python file objects.
 
     Parameters
     ----------
@@ -74,11 +74,11 @@ class GuardedFile(io.RawIOBase):
     Attributes
     ----------
     size : int
-        Bytes of the file when it was opened.
+        Size of the file in bytes when it was opened.
     wrong : str
-        Why the last read was refused; libhdf5 may hide it.
+        Why the last read was refused, which libhdf5 may hide.
     blocks : dict of int to bytes
-        Metadata that libhdf5 was given, by its place.
+        Metadata blocks passed to libhdf5, by address.
     """
 
     def __init__(self, path: Path):
@@ -88,15 +88,15 @@ class GuardedFile(io.RawIOBase):
         self.size = os.fstat(self._descriptor).st_size
         self.wrong = ""
         self.blocks: dict[int, bytes] = {}
-        self._place = 0
-        self._sound: set[int] = set()
+        self._position = 0
+        self._checked_heaps: set[int] = set()
         self._blocks = Blocks(self.size)
         self.renew()
 
     def renew(self) -> None:
-        """Begin an operation: it may read each byte a few times, and no more."""
+        """Start a new operation, which may read each byte only a few times."""
         self.wrong = ""
-        self._budget = _ROOM + 4 * self.size
+        self._budget = _BASE_BUDGET + 4 * self.size
 
     def fileno(self) -> int:
         return self._descriptor
@@ -108,11 +108,11 @@ class GuardedFile(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        return self._place
+        return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._place = (0, self._place, self.size)[whence] + offset
-        return self._place
+        self._position = (0, self._position, self.size)[whence] + offset
+        return self._position
 
     def close(self) -> None:
         if not self.closed:
@@ -121,79 +121,78 @@ class GuardedFile(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")
-        place, length = self._place, len(view)
-        self._budget -= max(length, _LEAST)
+        address, length = self._position, len(view)
+        self._budget -= max(length, _MIN_READ)
         if self._budget < 0:
-            raise self._refusal("its structure leads round in circles")
-        if place + length > self.size:
-            raise self._refusal(f"it ends at byte {self.size:,}, and refers to byte {place + length:,}")
-        read = self.at(place, length)
-        if read[:4] == _HEAP and place not in self._sound:
+            raise self._refusal("its structure is circular")
+        if address + length > self.size:
+            raise self._refusal(f"it ends at byte {self.size:,}, but refers to byte {address + length:,}")
+        data = self.at(address, length)
+        if data[:4] == _HEAP and address not in self._checked_heaps:
             try:
-                self.heap(place)
+                self.heap(address)
             except Damage as error:
                 raise self._refusal(str(error)) from error
-            self._sound.add(place)
-        elif wrong := self._blocks.wrong_with(place, read):
+            self._checked_heaps.add(address)
+        elif wrong := self._blocks.wrong_with(address, data):
             raise self._refusal(wrong)
-        elif length <= 1 << 16 and len(self.blocks) < _KEPT:
-            self.blocks[place] = read if len(read) > len(self.blocks.get(place, b"")) else self.blocks[place]
-        view[:] = read
-        self._place += length
+        elif length <= 1 << 16 and len(self.blocks) < _MAX_BLOCKS:
+            self.blocks[address] = max(self.blocks.get(address, b""), data, key=len)
+        view[:] = data
+        self._position += length
         return length
 
-    def _refusal(self, said: str) -> OSError:
-        self.wrong = said
-        return OSError(said)
+    def _refusal(self, problem: str) -> OSError:
+        self.wrong = problem
+        return OSError(problem)
 
-    def at(self, place: int, length: int) -> bytes:
-        """Return the bytes at a place that is known to lie in the file."""
+    def at(self, address: int, length: int) -> bytes:
+        """Return the bytes at an address that is known to be inside the file."""
         if hasattr(os, "pread"):
-            return os.pread(self._descriptor, length, place)
-        os.lseek(self._descriptor, place, os.SEEK_SET)
+            return os.pread(self._descriptor, length, address)
+        os.lseek(self._descriptor, address, os.SEEK_SET)
         return os.read(self._descriptor, length)
 
-    def heap(self, place: int) -> tuple[bytes, Objects]:
-        """Return a heap of texts and where each lies in it: number -> (start, bytes).
+    def heap(self, address: int) -> tuple[bytes, Objects]:
+        """Return a heap of texts, and the start and size of each text in it by number.
 
         Raises
         ------
         Damage
-            Its sizes do not add up.
+            If its sizes are inconsistent.
         """
-        header = self.at(place, _HEAP_HEADER) if 0 < place <= self.size - _HEAP_HEADER else b""
+        header = self.at(address, _HEAP_HEADER) if 0 < address <= self.size - _HEAP_HEADER else b""
         if len(header) < _HEAP_HEADER or header[:5] != _HEAP + b"\1":
-            raise Damage(f"no heap of texts lies at byte {place:,}")
+            raise Damage(f"there is no heap of texts at byte {address:,}")
         size = int.from_bytes(header[8:], "little")
-        if not 4096 <= size <= self.size - place or size > LONGEST_TEXT + 4096:
-            raise Damage(f"the heap of texts at byte {place:,} is said to have {size:,} bytes")
-        whole = self.at(place, size)
-        found: Objects = {}
+        if not 4096 <= size <= self.size - address or size > LONGEST_TEXT + 4096:
+            raise Damage(f"the heap of texts at byte {address:,} claims to have {size:,} bytes")
+        content = self.at(address, size)
+        objects: Objects = {}
         start = _HEAP_HEADER
         while start + 16 <= size:
-            number, length = struct.unpack_from("<H6xQ", whole, start)
-            room = (
-                length if not number else 16 + (length + 7) // 8 * 8
-            )  # number 0 is what is free, header and all
-            if room < 16 or start + room > size or number in found:
-                raise Damage(f"the heap of texts at byte {place:,} is broken after {start} bytes")
+            number, length = struct.unpack_from("<H6xQ", content, start)
+            # Number 0 is the free space; its length includes the header.
+            span = length if not number else 16 + (length + 7) // 8 * 8
+            if span < 16 or start + span > size or number in objects:
+                raise Damage(f"the heap of texts at byte {address:,} is broken after {start} bytes")
             if number:
-                found[number] = (start + 16, length)
-            start += room
-        return whole, found
+                objects[number] = (start + 16, length)
+            start += span
+        return content, objects
 
 
 def open_file(path: Path) -> tuple[h5py.File, GuardedFile]:
-    """Open an HDF5 file for reading; no shared library is loaded on its account.
+    """Open an HDF5 file for reading, without loading HDF5 plugins.
 
     Raises
     ------
     OSError
-        It cannot be opened.
+        If it cannot be opened.
     """
     for _ in range(
         h5py.h5pl.size()
-    ):  # filters from plugins: no column has a filter, and no file shall load code
+    ):  # plugins provide filters, which an index does not use, and would load code
         h5py.h5pl.remove(0)
     guard = GuardedFile(path)
     try:
@@ -204,15 +203,15 @@ def open_file(path: Path) -> tuple[h5py.File, GuardedFile]:
 
 
 def mapped(descriptor: int, dataset: h5py.Dataset, dtype: npt.DTypeLike | None = None) -> npt.NDArray[Any]:
-    """A contiguous dataset where it lies in the file. Of no rows there is nothing to map.
+    """Memory-map a contiguous dataset; an empty dataset gives an empty array.
 
     Parameters
     ----------
     descriptor : int
-        Of the open file, for a build may have put another file under the name meanwhile.
+        Descriptor of the open file, since a build may have replaced the file of that name in the meantime.
     dataset : h5py.Dataset
     dtype : dtype, optional
-        `DESCRIPTOR`, for a column of text.
+        `DESCRIPTOR` for a column of text.
     """
     dtype = dataset.dtype if dtype is None else np.dtype(dtype)
     if not dataset.size:
@@ -230,36 +229,34 @@ def read_texts(guard: GuardedFile, descriptors: npt.NDArray[Any], key: str) -> l
     ----------
     guard : GuardedFile
     descriptors : (n,) `DESCRIPTOR`
-        From the file; nothing of them is believed.
+        Untrusted values from the file.
     key : str
-        The column, for messages.
+        Name of the column, for error messages.
 
     Raises
     ------
     Damage
-        One is too long or does not lie where it is said to.
+        If a text is too long, or is not where its descriptor says.
     """
     lengths = descriptors["length"]
     total = int(lengths.sum(dtype=np.int64))
     if len(lengths) and (int(lengths.max()) > LONGEST_TEXT or total > guard.size):
-        raise Damage(
-            f"/{key} is said to hold texts of {total:,} bytes, the longest of {int(lengths.max()):,}"
-        )
-    found: list[bytes] = []
+        raise Damage(f"/{key} claims to hold texts of {total:,} bytes, the longest of {int(lengths.max()):,}")
+    texts: list[bytes] = []
     heaps: dict[int, tuple[bytes, Objects]] = {}
-    for length, place, number in zip(
+    for length, address, number in zip(
         lengths.tolist(), descriptors["address"].tolist(), descriptors["number"].tolist(), strict=True
     ):
-        if not length and not place and not number:  # as other writers may leave an empty text
-            found.append(b"")
+        if not length and not address and not number:  # an empty text, as written by some programs
+            texts.append(b"")
             continue
-        if place not in heaps:
-            if len(heaps) >= 64:  # a column lies in its heaps in order
+        if address not in heaps:
+            if len(heaps) >= 64:  # a column uses its heaps in order, so old ones are not needed again
                 heaps.clear()
-            heaps[place] = guard.heap(place)
-        whole, objects = heaps[place]
-        start, said = objects.get(number, (0, -1))
-        if said != length:
-            raise Damage(f"/{key}: a text of {length:,} bytes is not where it is said to lie")
-        found.append(whole[start : start + length])
-    return found
+            heaps[address] = guard.heap(address)
+        content, objects = heaps[address]
+        start, stored_length = objects.get(number, (0, -1))
+        if stored_length != length:
+            raise Damage(f"/{key}: a text of {length:,} bytes is not where its descriptor says")
+        texts.append(content[start : start + length])
+    return texts

@@ -1,7 +1,7 @@
-"""The index file: one HDF5 file, written whole, renamed into place, never changed (FORMAT.md).
+"""Read an index file: a single HDF5 file that is never changed in place (FORMAT.md).
 
-Only indexer/store*.py import h5py. What a file from a stranger must be, before anything of it is read, says
-`store_check`.
+Only this folder imports h5py. `imindex.indexer.store.structure` validates an untrusted file before anything else reads
+it.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ from imindex.indexer.store.structure import (
 
 
 class Index:
-    """An index file opened for reading. Columns are read when asked for; vectors are mapped in place.
+    """An index file opened for reading. Columns are read on demand; vectors are memory-mapped.
 
-    Use as a context manager. A reader keeps the file it opened, also when a build replaces it meanwhile.
+    Use as a context manager. A reader keeps the file it opened, even if a build replaces it in the meantime.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class Index:
     Raises
     ------
     ImindexError
-        No such file, not an index, or an unknown format version.
+        If the file does not exist, is not an index, or has an unknown format version.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
@@ -86,9 +86,9 @@ class Index:
         except (OSError, RuntimeError, ValueError, MemoryError) as error:
             raise ImindexError(
                 f"{self.path} cannot be opened as an HDF5 file: {error}. "
-                "Name another index with -i, restore it from a copy, or build it anew."
+                "Name another index with -i, restore it from a backup, or build it again."
             ) from error
-        # libhdf5 must not call back into an interpreter that has ended.
+        # Close before the interpreter exits, so that libhdf5 does not call back into it.
         self.close: Callable[[], None] = weakref.finalize(self, _close, self._file, self._guard)
         try:
             with reading(self.path, self._guard):
@@ -124,7 +124,7 @@ class Index:
     def _check_version(self, attributes: Mapping[str, Attribute]) -> str:
         if attributes.get("encoding-type") != FORMAT:
             raise ImindexError(
-                f"{self.path} is an HDF5 file but not an imindex index. Name another with -i or $IMINDEX_INDEX."
+                f"{self.path} is an HDF5 file but not an imindex index. Name another index with -i or $IMINDEX_INDEX."
             )
         version = attributes.get("encoding-version")
         if version not in FORMATS_READ:
@@ -140,7 +140,7 @@ class Index:
         return [text.decode("utf-8", "surrogateescape") for text in raw]
 
     def column(self, name: str, group: str = "items") -> npt.NDArray[Any]:
-        """Return one column of /items (or another group); text as an object array of str."""
+        """Return a column of /items (or another group); text is an object array of str."""
         key = f"{group}/{name}"
         with reading(self.path, self._guard):
             dataset = self._file[key]
@@ -154,7 +154,7 @@ class Index:
             return values
 
     def text_at(self, name: str, rows: npt.NDArray[np.int64]) -> list[str]:
-        """Return a text column of /items at some rows, in their order; the others are not read."""
+        """Return the values of a text column of /items for some rows, without reading the others."""
         with reading(self.path, self._guard):
             return self._text(f"items/{name}", rows)
 
@@ -163,11 +163,11 @@ class Index:
         return {name: self.column(name) for name in ITEM_DTYPES}
 
     def rejects(self) -> Columns:
-        """Return all columns of /rejects: pictures that could not be read, each with its reason."""
+        """Return all columns of /rejects: pictures that could not be read, with the reason."""
         return {name: self.column(name, "rejects") for name in REJECT_DTYPES}
 
     def stamps(self) -> tuple[Stamps, Stamps]:
-        """Return the stamps of the files of /items and /rejects, (n, 3) int64 each; zeros where unknown."""
+        """Return the stamps of the files of /items and /rejects, (n, 3) int64 each; zeros if unknown."""
         with reading(self.path, self._guard):
             return self._stamps("items", self.n), self._stamps("rejects", self._counts.rejects)
 
@@ -198,11 +198,11 @@ class Index:
             return mapped(self._guard.fileno(), self._file["ann/data"])
 
     def raw(self) -> Raw:
-        """Return the file as it lies on the disk, to be read a block at a time."""
+        """Return the file as stored, for reading it block by block."""
         return Raw(self._file, self._guard, self.path)
 
     def contents(self) -> Contents:
-        """Return everything but the vectors, ready for `write`."""
+        """Return everything except the vectors, as an argument for `imindex.indexer.store.writer.write`."""
         item_stamps, reject_stamps = self.stamps()
         return Contents(
             encoder=self.encoder,
@@ -218,7 +218,7 @@ class Index:
         )
 
     def blocks(self, rows: npt.NDArray[np.intp] | None = None) -> Iterator[npt.NDArray[np.float16]]:
-        """Yield the vectors (of the given rows) in blocks."""
+        """Yield the vectors, or those of the given rows, in blocks."""
         chosen = np.arange(self.n) if rows is None else rows
         for start in range(0, len(chosen), STREAM_ROWS):
             yield np.asarray(self.vectors[chosen[start : start + STREAM_ROWS]])
@@ -230,14 +230,30 @@ class Index:
         self.close()
 
 
+@contextlib.contextmanager
+def opened(index: Index | str | os.PathLike[str]) -> Iterator[Index]:
+    """Open an index for the duration of a block. An index that is already open is passed through and stays open.
+
+    Raises
+    ------
+    ImindexError
+        As in `Index`.
+    """
+    if isinstance(index, Index):
+        yield index
+        return
+    with Index(index) as file:
+        yield file
+
+
 def _close(file: h5py.File, guard: GuardedFile) -> None:
-    with contextlib.suppress(RuntimeError, OSError):  # of a broken file libhdf5 may not let go
+    with contextlib.suppress(RuntimeError, OSError):  # libhdf5 may fail to close a damaged file
         file.close()
     guard.close()
 
 
 def recompute_root_digest(index: Index) -> str:
-    """Read every column and vector of an open index and return the root digest they have now."""
+    """Read all columns and vectors of an open index, and return the root digest of their current content."""
     hasher = BlockHasher()
     for block in index.raw().blocks("vectors"):
         hasher.update(block)

@@ -1,4 +1,4 @@
-"""An index file as it lies on the disk: attributes and datasets by name, a block at a time, nothing interpreted."""
+"""Read the attributes and datasets of an index file by name, block by block, without interpreting them."""
 
 from __future__ import annotations
 
@@ -25,61 +25,61 @@ _BLOCK_BYTES = 2**22
 
 
 class Raw:
-    """An open index file, from whomever: what is asked for is checked, mapped, and copied a block at a time.
+    """An open, untrusted index file. Each dataset is checked, mapped, and copied block by block.
 
     Parameters
     ----------
     file : h5py.File
     guard : GuardedFile
-        Through which `file` reads.
+        The file object through which `file` reads.
     path : Path
-        For messages.
+        Used in error messages.
 
     Raises
     ------
     ImindexError
-        From every method: it is not there, or not as the format has it.
+        From every method, if a part is missing or does not conform to the format.
     """
 
     def __init__(self, file: h5py.File, guard: GuardedFile, path: Path):
         self._file, self._guard, self._path = file, guard, path
 
     def visit(self) -> None:
-        """Look at every group and dataset, and so at metadata that no value needs; raises where one is damaged."""
+        """Visit every group and dataset, including metadata that no value needs, to find damage."""
         with reading(self._path, self._guard):
-            self._file.visititems(lambda name, thing: None)
+            self._file.visititems(lambda name, item: None)
 
     def names(self, group: str) -> list[str]:
-        """What a group holds; nothing if it is not there."""
+        """Return the names in a group; empty if the group does not exist."""
         with reading(self._path, self._guard):
             return names_in(self._file.id, group)
 
     def attributes(self, group: str) -> dict[str, Attribute]:
-        """The plain attributes of a group; those of the file itself for "/"."""
+        """Return the scalar attributes of a group, or those of the file for "/"."""
         with reading(self._path, self._guard):
             root = h5py.h5g.open(self._file.id, b"/")
-            found = root if group == "/" else member_group(root, group)
-            return read_attributes(found, self._guard, group.strip("/"))
+            opened = root if group == "/" else member_group(root, group)
+            return read_attributes(opened, self._guard, group.strip("/"))
 
     def rows(self, name: str) -> int:
-        """Rows of a dataset."""
+        """Return the number of rows of a dataset."""
         with reading(self._path, self._guard):
             return len(self._mapped(name))
 
     def part(self, name: str, rows: slice | npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-        """Some rows of a dataset: a slice, or numbers; text as an object array of bytes."""
+        """Return some rows of a dataset, given as a slice or as row numbers; text is an object array of bytes."""
         with reading(self._path, self._guard):
             return self._copied(self._mapped(name), name, rows)
 
     def blocks(self, name: str) -> Iterator[npt.NDArray[Any]]:
-        """Yield a dataset in blocks of some megabytes; text as an object array of bytes."""
+        """Yield a dataset in blocks of a few megabytes; text is an object array of bytes."""
         with reading(self._path, self._guard):
-            whole = self._mapped(name)
-        text = whole.dtype == DESCRIPTOR
-        rows = STREAM_ROWS if text else max(1, _BLOCK_BYTES // max(1, whole[:1].nbytes))
-        for start in range(0, len(whole), rows):
+            dataset = self._mapped(name)
+        is_text = dataset.dtype == DESCRIPTOR
+        rows = STREAM_ROWS if is_text else max(1, _BLOCK_BYTES // max(1, dataset[:1].nbytes))
+        for start in range(0, len(dataset), rows):
             with reading(self._path, self._guard):
-                block = self._copied(whole, name, slice(start, start + rows))
+                block = self._copied(dataset, name, slice(start, start + rows))
             yield block
 
     def _mapped(self, name: str) -> npt.NDArray[Any]:
@@ -90,18 +90,18 @@ class Raw:
         return mapped(self._guard.fileno(), self._file[name], DESCRIPTOR if dtype == "text" else None)
 
     def _copied(
-        self, whole: npt.NDArray[Any], name: str, rows: slice | npt.NDArray[np.int64]
+        self, dataset: npt.NDArray[Any], name: str, rows: slice | npt.NDArray[np.int64]
     ) -> npt.NDArray[Any]:
-        some = whole[rows]
-        if whole.dtype != DESCRIPTOR:
-            return np.array(some)
-        found = np.empty(len(some), dtype=object)
-        found[:] = read_texts(self._guard, some, name)
-        return found
+        selected = dataset[rows]
+        if dataset.dtype != DESCRIPTOR:
+            return np.array(selected)
+        texts = np.empty(len(selected), dtype=object)
+        texts[:] = read_texts(self._guard, selected, name)
+        return texts
 
 
 class Written:
-    """A file of one's own that is being written; what `digests` asks of a file.
+    """A file that this process is writing, as a `Source` of digests.
 
     Parameters
     ----------
@@ -112,18 +112,18 @@ class Written:
         self._file = file
 
     def names(self, group: str) -> list[str]:
-        """What a group holds."""
+        """Return the names in a group."""
         return list(self._file[group])
 
     def attributes(self, group: str) -> dict[str, Any]:
-        """The attributes of a group."""
+        """Return the attributes of a group."""
         return dict(self._file[group].attrs.items())
 
     def blocks(self, name: str) -> Iterator[npt.NDArray[Any]]:
         """Yield a dataset in blocks."""
         dataset = self._file[name]
-        row = dataset.dtype.itemsize * int(np.prod(dataset.shape[1:]))
-        text = h5py.check_string_dtype(dataset.dtype) is not None
-        rows = STREAM_ROWS if text else max(1, _BLOCK_BYTES // max(1, row))
+        row_bytes = dataset.dtype.itemsize * int(np.prod(dataset.shape[1:]))
+        is_text = h5py.check_string_dtype(dataset.dtype) is not None
+        rows = STREAM_ROWS if is_text else max(1, _BLOCK_BYTES // max(1, row_bytes))
         for start in range(0, dataset.shape[0], rows):
             yield dataset[start : start + rows]

@@ -1,6 +1,6 @@
-"""Is a file from a stranger built as FORMAT.md says? Asked of its metadata, before anything is mapped or read in bulk.
+"""Validate the structure of an untrusted index file against FORMAT.md, before anything is mapped or read in bulk.
 
-What lies beside the named groups, columns and attributes is not looked at.
+Only metadata is read. Groups, columns and attributes that the format does not define are ignored.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from h5py import h5a, h5d, h5g, h5l, h5o, h5s, h5t
 from imindex.indexer.core.schema import FORMAT_VERSION, ITEM_DTYPES, KINDS, LOG_COLUMNS, REJECT_DTYPES
 from imindex.indexer.store.guard import DESCRIPTOR, LONGEST_TEXT, Damage, GuardedFile
 
-MOST_DIM = 1 << 16
-MOST_ROWS = 2**31 - 1
-_MOST_ATTRIBUTES = 256
-_DEEPEST = 64
+MAX_DIM = 1 << 16
+MAX_ROWS = 2**31 - 1
+_MAX_ATTRIBUTES = 256
+_MAX_DEPTH = 64
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _NUMBERS = {
     "<i4": (h5t.STD_I32LE, 4),
@@ -37,7 +37,7 @@ Attribute = str | int | float | bool
 
 @dataclass(frozen=True)
 class Counts:
-    """Rows of the tables of a file."""
+    """Numbers of rows of the tables of a file."""
 
     artists: int
     collections: int
@@ -46,17 +46,17 @@ class Counts:
 
 
 def log_columns(version: str) -> tuple[str, ...]:
-    """The columns of /log in a format."""
+    """Return the columns of /log in a format version."""
     return tuple(name for name in LOG_COLUMNS if name != "who" or version != "1.0")
 
 
 def dtype_of(name: str) -> str:
-    """What a dataset must hold: `text`, or a NumPy dtype.
+    """Return the required type of a dataset: `text`, or a NumPy dtype.
 
     Raises
     ------
     Damage
-        No index has a dataset of that name.
+        If the format has no dataset of that name.
     """
     group, _, column = name.rpartition("/")
     if name in _SINGLE:
@@ -65,33 +65,33 @@ def dtype_of(name: str) -> str:
         return _TEXT
     if group == "stamps":
         return "<i8"
-    found = {"items": ITEM_DTYPES, "rejects": REJECT_DTYPES}.get(group, {}).get(column)
-    if found is None:
-        raise Damage(f"/{name} is nothing that an index has")
-    return _TEXT if found is object else str(found)
+    dtype = {"items": ITEM_DTYPES, "rejects": REJECT_DTYPES}.get(group, {}).get(column)
+    if dtype is None:
+        raise Damage(f"/{name} is not part of an index")
+    return _TEXT if dtype is object else str(dtype)
 
 
 def check_structure(
     file: h5py.File, guard: GuardedFile, n: int, dim: int, *, version: str = FORMAT_VERSION
 ) -> Counts:
-    """Refuse a file whose groups and columns are not those of the format.
+    """Refuse a file whose groups and columns do not conform to the format.
 
     Parameters
     ----------
     file : h5py.File
     guard : GuardedFile
     n, dim : int
-        Rows and numbers of a vector, as its attributes say.
+        Numbers of rows and of dimensions, according to the attributes of the file.
     version : str
-        Of the format.
+        Format version.
 
     Raises
     ------
     Damage
-        Naming what is wrong.
+        With a description of the problem.
     """
-    if not 0 <= n <= MOST_ROWS or not 1 <= dim <= MOST_DIM:
-        raise Damage(f"it says to have {n:,} rows of {dim:,} numbers")
+    if not 0 <= n <= MAX_ROWS or not 1 <= dim <= MAX_DIM:
+        raise Damage(f"it claims to have {n:,} rows of {dim:,} numbers")
     root = file.id
 
     def table(name: str, columns: Mapping[str, Any], rows: int | None = None) -> int:
@@ -102,7 +102,7 @@ def check_structure(
             shape = check_dataset(group, column, _TEXT if dtype is object else dtype, guard, key)
             rows = shape[0] if rows is None and shape else rows
             if shape != (rows, *width):
-                raise Damage(f"/{key} has the shape {shape}, where {(rows, *width)} was expected")
+                raise Damage(f"/{key} has the shape {shape}, not {(rows, *width)}")
         return rows or 0
 
     counts = Counts(
@@ -114,7 +114,7 @@ def check_structure(
     table("log", dict.fromkeys(log_columns(version), object))
     shape = check_dataset(root, "vectors", "<f2", guard, "vectors")
     if shape != (n, dim):
-        raise Damage(f"/vectors has the shape {shape}, where {(n, dim)} was expected")
+        raise Damage(f"/vectors has the shape {shape}, not {(n, dim)}")
     shape = check_dataset(member_group(root, "ann"), "data", "u1", guard, "ann/data")
     if len(shape) != 1:
         raise Damage(f"/ann/data has {len(shape)} dimensions")
@@ -122,15 +122,15 @@ def check_structure(
 
 
 def member_group(group: h5g.GroupID, name: str) -> h5g.GroupID:
-    """Open a group inside another, by a hard link."""
-    found = _member(group, name, name)
-    if not isinstance(found, h5g.GroupID):
+    """Open a group inside another group, through a hard link."""
+    member = _member(group, name, name)
+    if not isinstance(member, h5g.GroupID):
         raise Damage(f"/{name} is not a group")
-    return found
+    return member
 
 
 def names_in(root: h5g.GroupID, name: str) -> list[str]:
-    """What a group holds; nothing if it is not there."""
+    """Return the names in a group; empty if the group does not exist."""
     if name.encode() not in root:
         return []
     return [raw.decode("utf-8", "backslashreplace") for raw in member_group(root, name)]
@@ -142,43 +142,43 @@ def _member(group: h5g.GroupID, name: str, key: str) -> Any:
         raise Damage(f"/{key} is missing")
     kind = group.links.get_info(raw).type
     if kind != h5l.TYPE_HARD:
-        said = {h5l.TYPE_SOFT: "a soft link", h5l.TYPE_EXTERNAL: "a link to another file"}.get(kind, "a link")
-        raise Damage(f"/{key} is {said}, and not in the file itself")
+        link = {h5l.TYPE_SOFT: "a soft link", h5l.TYPE_EXTERNAL: "a link to another file"}.get(kind, "a link")
+        raise Damage(f"/{key} is {link}, not part of the file itself")
     return h5o.open(group, raw)
 
 
 def check_dataset(group: h5g.GroupID, name: str, dtype: str, guard: GuardedFile, key: str) -> tuple[int, ...]:
-    """Refuse what is not one plain piece of the file; return its shape."""
+    """Refuse a dataset that is not one contiguous piece of the file; return its shape."""
     dataset = _member(group, name, key)
     if not isinstance(dataset, h5d.DatasetID):
         raise Damage(f"/{key} is not a dataset")
-    how = dataset.get_create_plist()
-    if how.get_layout() == h5d.VIRTUAL:
-        raise Damage(f"/{key} is a virtual dataset, made of others")
-    if how.get_external_count():
-        raise Damage(f"/{key} lies in another file")
-    if how.get_nfilters():
-        raise Damage(f"/{key} goes through a filter (compression or the like)")
-    if how.get_layout() != h5d.CONTIGUOUS:
+    properties = dataset.get_create_plist()
+    if properties.get_layout() == h5d.VIRTUAL:
+        raise Damage(f"/{key} is a virtual dataset, composed of others")
+    if properties.get_external_count():
+        raise Damage(f"/{key} is stored in another file")
+    if properties.get_nfilters():
+        raise Damage(f"/{key} uses a filter, such as compression")
+    if properties.get_layout() != h5d.CONTIGUOUS:
         raise Damage(f"/{key} is not contiguous")
     kind = dataset.get_type()
     if dtype == _TEXT:
-        itemsize, right = DESCRIPTOR.itemsize, _is_text(kind)
+        itemsize, type_matches = DESCRIPTOR.itemsize, _is_text(kind)
     else:
         expected, itemsize = _NUMBERS[dtype]
-        right = not kind.committed() and bool(kind.equal(expected))
-    if not right:
+        type_matches = not kind.committed() and bool(kind.equal(expected))
+    if not type_matches:
         raise Damage(f"/{key} does not hold {'text' if dtype == _TEXT else np.dtype(dtype).name}")
     space = dataset.get_space()
     if space.get_simple_extent_type() != h5s.SIMPLE:
         raise Damage(f"/{key} is not an array")
     shape = tuple(int(length) for length in space.get_simple_extent_dims())
-    wanted = math.prod(shape) * itemsize
-    if wanted:
+    size = math.prod(shape) * itemsize
+    if size:
         offset, stored = dataset.get_offset(), dataset.get_storage_size()
-        if offset is None or stored != wanted or not 0 < offset <= guard.size - wanted:
+        if offset is None or stored != size or not 0 < offset <= guard.size - size:
             raise Damage(
-                f"/{key} of {shape} takes {wanted:,} bytes, which the file of {guard.size:,} bytes does not hold"
+                f"/{key} of {shape} takes {size:,} bytes, which the file of {guard.size:,} bytes does not hold"
             )
     return shape
 
@@ -193,18 +193,18 @@ def _is_text(kind: h5t.TypeID) -> bool:
 
 
 def read_attributes(group: h5g.GroupID, guard: GuardedFile, key: str) -> dict[str, Attribute]:
-    """Return the plain attributes of a group: single texts, numbers and truth values. Others are not looked at.
+    """Return the scalar attributes of a group: texts, numbers and booleans. Other attributes are ignored.
 
     Raises
     ------
     Damage
-        There are very many, or a text is not where it is said to lie.
+        If there are too many attributes, or a text is not where its descriptor says.
     """
-    if h5a.get_num_attrs(group) > _MOST_ATTRIBUTES:
-        raise Damage(f"/{key} has more than {_MOST_ATTRIBUTES} attributes")
+    if h5a.get_num_attrs(group) > _MAX_ATTRIBUTES:
+        raise Damage(f"/{key} has more than {_MAX_ATTRIBUTES} attributes")
     names: list[bytes] = []
     h5a.iterate(group, lambda name, *_: names.append(name))
-    found: dict[str, Attribute] = {}
+    values: dict[str, Attribute] = {}
     value: Any
     for raw in names:
         attribute = h5a.open(group, raw)
@@ -217,68 +217,69 @@ def read_attributes(group: h5g.GroupID, guard: GuardedFile, key: str) -> dict[st
             value = np.empty((), attribute.dtype)
             attribute.read(value)
             text = value[()]
-            found[name] = text.decode("utf-8", "surrogateescape") if isinstance(text, bytes) else text
+            values[name] = text.decode("utf-8", "surrogateescape") if isinstance(text, bytes) else text
         elif isinstance(kind, (h5t.TypeIntegerID, h5t.TypeFloatID)) and kind.get_size() <= 8:
             value = np.empty((), kind.dtype)
             attribute.read(value)
-            found[name] = value.item()
+            values[name] = value.item()
         elif isinstance(kind, h5t.TypeEnumID) and kind.get_size() == 1 and kind.dtype == np.bool_:
             value = np.empty((), np.bool_)
             attribute.read(value)
-            found[name] = bool(value)
-    return found
+            values[name] = bool(value)
+    return values
 
 
 def _check_text_of(guard: GuardedFile, name: bytes, key: str) -> None:
-    """Before libhdf5 follows the text of an attribute: every message of that name refers to a sound text.
+    """Check that every message of an attribute refers to a valid text, before libhdf5 follows the reference.
 
-    libhdf5 does not tell where a text lies, but the messages it has read are among the guard's blocks: a header, the
-    name, its type and shape, and last length, place and number.
+    libhdf5 does not report where a text is stored, but the messages it has read are among the guard's blocks. A message
+    consists of a header, the name, type and shape, and finally the length, address and number of the text.
     """
-    marked = name + b"\0"
-    seen = False
+    terminated = name + b"\0"
+    checked = False
     for block in guard.blocks.values():
-        at = block.find(marked)
-        while at >= 0:
+        start = block.find(terminated)
+        while start >= 0:
             for version, header in ((3, 9), (2, 8), (1, 8)):
-                if at < header or block[at - header] != version:  # part of something else
+                if start < header or block[start - header] != version:  # not an attribute message
                     continue
-                sizes = [int.from_bytes(block[at - header + 2 + 2 * i :][:2], "little") for i in range(3)]
-                if sizes[0] != len(marked):
+                sizes = [int.from_bytes(block[start - header + 2 + 2 * i :][:2], "little") for i in range(3)]
+                if sizes[0] != len(terminated):
                     continue
-                place = at + sum(-(-size // 8) * 8 if version == 1 else size for size in sizes)
-                if place + 16 <= len(block):
-                    seen = True
-                    _check_descriptor(guard, block[place : place + 16], key)
-            at = block.find(marked, at + 1)
-    if not seen:
-        raise Damage(f"the attribute {key} is not written as imindex writes it")
+                end = start + sum(-(-size // 8) * 8 if version == 1 else size for size in sizes)
+                if end + 16 <= len(block):
+                    checked = True
+                    _check_descriptor(guard, block[end : end + 16], key)
+            start = block.find(terminated, start + 1)
+    if not checked:
+        raise Damage(f"the attribute {key} is not stored the way imindex stores it")
 
 
 def _check_descriptor(guard: GuardedFile, raw: bytes, key: str) -> None:
-    one = np.frombuffer(raw, DESCRIPTOR)[0]
-    length, place, number = int(one["length"]), int(one["address"]), int(one["number"])
+    descriptor = np.frombuffer(raw, DESCRIPTOR)[0]
+    length, address, number = (int(descriptor[field]) for field in ("length", "address", "number"))
     if length > LONGEST_TEXT:
-        raise Damage(f"the attribute {key} is said to hold {length:,} bytes")
-    if (length or place or number) and guard.heap(place)[1].get(number, (0, -1))[1] != length:
-        raise Damage(f"the attribute {key} is not where it is said to lie")
+        raise Damage(f"the attribute {key} claims to hold {length:,} bytes")
+    if (length or address or number) and guard.heap(address)[1].get(number, (0, -1))[1] != length:
+        raise Damage(f"the attribute {key} is not where its descriptor says")
 
 
 def json_object(text: Any, what: str) -> dict[str, Any]:
-    """Read a JSON object from a file, not too deep.
+    """Parse a JSON object from a file, with limits on its size and depth.
 
     Raises
     ------
     Damage
+        If it is not a JSON object, or exceeds a limit.
     """
     if not isinstance(text, str) or len(text) > LONGEST_TEXT:
-        raise Damage(f"{what} is not a text")
+        raise Damage(f"{what} is not text, or is too long")
     depth = deepest = 0
     for c in re.sub(r'"(?:[^"\\]|\\.)*"', "", text):
         depth += (c in "[{") - (c in "]}")
         deepest = max(deepest, depth)
-    if deepest > _DEEPEST:
-        raise Damage(f"{what} is nested {deepest} deep")
+    if deepest > _MAX_DEPTH:
+        raise Damage(f"{what} is nested {deepest} levels deep")
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -289,31 +290,31 @@ def json_object(text: Any, what: str) -> dict[str, Any]:
 
 
 def text_of(attributes: Mapping[str, Attribute], name: str, *, digest: bool = False) -> str:
-    """An attribute that must be a text."""
+    """Return an attribute that must be text."""
     value = attributes.get(name)
     if not isinstance(value, str):
-        raise Damage(f"the attribute {name} is {'missing' if value is None else 'not a text'}")
+        raise Damage(f"the attribute {name} is {'missing' if value is None else 'not text'}")
     if digest and not _DIGEST.fullmatch(value):
-        raise Damage(f"the attribute {name} is not a SHA-256 in hexadecimal digits")
+        raise Damage(f"the attribute {name} is not a hexadecimal SHA-256")
     return value
 
 
 def number_of(attributes: Mapping[str, Attribute], name: str) -> int:
-    """An attribute that must be a whole number."""
+    """Return an attribute that must be an integer."""
     value = attributes.get(name)
     if not isinstance(value, int) or isinstance(value, bool):
-        raise Damage(f"the attribute {name} is {'missing' if value is None else 'not a whole number'}")
+        raise Damage(f"the attribute {name} is {'missing' if value is None else 'not an integer'}")
     return value
 
 
 def check_kind(kind: str) -> str:
-    """The kind of a collection."""
+    """Return the kind of a collection, if it is valid."""
     if kind not in KINDS:
-        raise Damage(f"a collection is of the kind {kind[:40]!r}, which is none of {', '.join(KINDS)}")
+        raise Damage(f"a collection is of the kind {kind[:40]!r}, which is not one of {', '.join(KINDS)}")
     return kind
 
 
 def check_range(values: Any, first: int, end: int, key: str) -> None:
-    """Refuse numbers of artists and collections that there are not."""
+    """Refuse numbers of artists or collections that are out of range."""
     if len(values) and not (values.min() >= first and values.max() < end):
-        raise Damage(f"/{key} holds numbers from {values.min()} to {values.max()}, of {end}")
+        raise Damage(f"/{key} holds numbers from {values.min()} to {values.max()}, but there are only {end}")

@@ -1,4 +1,4 @@
-"""A new index file: written whole beside the old one, and renamed into place (FORMAT.md)."""
+"""Write a new index file next to the old one, and rename it into place (FORMAT.md)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from imindex.indexer.store.raw import Written
 from imindex.indexer.system.atomic import check_room, put_in_place
 
 _OVERHEAD = 2**17
-"""Bytes of an index beside its tables, vectors and ANN data: an empty one has less than half of it."""
+"""Bytes reserved for an index besides tables, vectors and ANN data; an empty index takes less than half of them."""
 _TEXT = h5py.string_dtype("utf-8")
 AnnParts = tuple[Mapping[str, Any], bytes | npt.NDArray[np.uint8]]
 """Attributes and data of /ann."""
@@ -42,18 +42,18 @@ def write(
     Parameters
     ----------
     path : path-like
-        Where the index is to lie. An index already there stays whole until the rename.
+        The path of the index. An existing index stays intact until the rename.
     contents : Contents
     vectors : iterable of (b, dim) float16 arrays
-        In row order, `contents.n` rows in all, unit norm.
+        In row order, `contents.n` rows in total, with unit norm.
     ann : mapping
         Attributes of /ann.
     ann_data : bytes
-        The FAISS index (for the exact kind its header; FORMAT.md).
+        The serialised FAISS index (for the exact kind, its header; FORMAT.md).
     entry : mapping of str
-        The new line of /log. If it has `digest-after`, the root digest must come to that; else it is filled in here.
+        The new line of /log. If it has `digest-after`, the root digest must equal it; otherwise it is filled in.
     carry : callable, optional
-        Is given the vectors of the new file, mapped, and returns what to write instead of `ann` and `ann_data`.
+        Called with the mapped vectors of the new file; returns the values to write instead of `ann` and `ann_data`.
 
     Returns
     -------
@@ -63,11 +63,11 @@ def write(
     Raises
     ------
     ValueError
-        The vectors are not `contents.n` rows of `dim` columns.
+        If the vectors are not `contents.n` rows of `dim` columns.
     ImindexError
-        Another root digest than the one that was expected; the old index is untouched.
+        If the root digest differs from the expected one. The old index is unchanged.
     OSError
-        The disk is full, or the folder cannot be written; the old index is untouched.
+        If the disk is full, or the folder is not writable. The old index is unchanged.
     """
     path = Path(path)
     with put_in_place(path) as temporary, _new_file(temporary, contents, len(ann_data)) as file:
@@ -134,14 +134,14 @@ def _write_tables(file: h5py.File, contents: Contents) -> dict[str, str]:
         "rejects": contents.rejects,
     }
     digests = {}
-    for table, its_columns in tables.items():
+    for table, columns in tables.items():
         group = file.create_group(table)
-        for name, values in its_columns.items():
+        for name, values in columns.items():
             if values.dtype == object:
                 dataset = group.create_dataset(name, shape=(len(values),), dtype=_TEXT)
                 for start in range(0, len(values), STREAM_ROWS):
-                    some = [encode_text(value) for value in values[start : start + STREAM_ROWS]]
-                    dataset[start : start + len(some)] = np.array(some, dtype=object)
+                    block = [encode_text(value) for value in values[start : start + STREAM_ROWS]]
+                    dataset[start : start + len(block)] = np.array(block, dtype=object)
             else:
                 group.create_dataset(name, data=values)
             digests[f"{table}/{name}"] = column_digest(values)
@@ -152,7 +152,7 @@ def _write_vectors(
     file: h5py.File, contents: Contents, vectors: Iterable[npt.NDArray[np.float16]]
 ) -> tuple[str, npt.NDArray[np.uint8]]:
     shape = (contents.n, contents.encoder.dim)
-    # Early allocation puts the rows in one piece from the start, so that readers can map them.
+    # Early allocation makes the rows contiguous from the start, so that readers can map them.
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     properties.set_layout(h5py.h5d.CONTIGUOUS)
     properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)

@@ -1,1 +1,1 @@
-"""What all commands share: options, output, progress, error messages."""
+"""Command-line helpers shared by all commands: options, output, progress, error messages."""

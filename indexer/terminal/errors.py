@@ -1,4 +1,4 @@
-"""Turn exceptions into messages with a remedy."""
+"""Convert exceptions into error messages with a remedy."""
 
 from __future__ import annotations
 
@@ -9,12 +9,24 @@ from typing import Any
 import click
 
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.terminal.options import F
+from imindex.indexer.terminal.options import Command
 from imindex.indexer.terminal.output import clean
 
+_NO_MEMORY = (
+    "Out of memory, or the memory limit of this process is reached. Committed results are kept. Free memory or pass a "
+    "smaller --batch-size, then run the command again."
+)
+_TORCH_NO_MEMORY = ("allocate memory", "could not create a primitive", "could not create a memory")
+"""Parts of the out-of-memory messages of PyTorch and oneDNN on a CPU."""
+_REMEDIES = {
+    errno.ENOSPC: "Free space",
+    errno.EFBIG: "Raise the file size limit (`ulimit -f`), or write to another file system",
+    errno.EROFS: "Mount the file system for writing, or write elsewhere",
+}
 
-def errors_for_people(command: F) -> F:
-    """Turn what the user can act on into `Error: ...` and exit code 1."""
+
+def errors_for_people(command: Command) -> Command:
+    """Convert errors that the user can act on into `Error: ...` and exit code 1."""
 
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -22,33 +34,20 @@ def errors_for_people(command: F) -> F:
             return command(*args, **kwargs)
         except ImindexError as error:
             raise click.ClickException(clean(str(error), keep="\n")) from error
-        except BrokenPipeError:  # the reader went away; click ends quietly
+        except BrokenPipeError:  # the reader closed the pipe; click exits silently
             raise
         except OSError as error:
             raise click.ClickException(_os_error(error)) from error
         except (MemoryError, RuntimeError) as error:
-            said = str(error)
-            if not isinstance(error, MemoryError) and not any(word in said for word in _TORCH_NO_MEMORY):
+            message = str(error)
+            if not isinstance(error, MemoryError) and not any(part in message for part in _TORCH_NO_MEMORY):
                 raise
             raise click.ClickException(_NO_MEMORY) from error
 
     return run  # type: ignore[return-value]
 
 
-_NO_MEMORY = (
-    "The memory of this machine, or what this process may have of it, is used up. What was committed is kept: free "
-    "memory or pass a smaller --batch-size, and run the command again."
-)
-_TORCH_NO_MEMORY = ("allocate memory", "could not create a primitive", "could not create a memory")
-"""How PyTorch and oneDNN say so on a CPU."""
-_REMEDIES = {
-    errno.ENOSPC: "Free space",
-    errno.EFBIG: "Raise the limit on the size of files (`ulimit -f`), or write to another file system",
-    errno.EROFS: "Mount it for writing, or write elsewhere",
-}
-
-
 def _os_error(error: OSError) -> str:
-    what = f"{clean(str(error.filename))}: " if error.filename else ""
-    remedy = _REMEDIES.get(error.errno or 0, "Free space or mend the permissions")
-    return f"{what}{error.strerror or error}. {remedy}, and run the command again."
+    file = f"{clean(str(error.filename))}: " if error.filename else ""
+    remedy = _REMEDIES.get(error.errno or 0, "Free space or fix the permissions")
+    return f"{file}{error.strerror or error}. {remedy}, then run the command again."

@@ -1,4 +1,4 @@
-"""What the commands share: JSON and tables to stdout, notes and progress to stderr, errors for people."""
+"""Options shared by several commands."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import click
 
 from imindex.indexer.decode.limits import Limits
 
-F = TypeVar("F", bound=Callable[..., Any])
+Command = TypeVar("Command", bound=Callable[..., Any])
 DEFAULT_INDEX = "imindex.h5"
 
 index_option = click.option(
@@ -27,25 +27,25 @@ index_option = click.option(
     show_envvar=True,
     help="The index file.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, all of it, to stdout.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the full result to stdout as JSON.")
 device_option = click.option(
     "--device",
     default="auto",
     show_default=True,
     metavar="auto|cpu|cuda|cuda:N[,...]",
-    help="Where to compute.",
+    help="Compute device.",
 )
 
 
 class FromSignature(click.Option):
-    """An option whose default is that of a function's parameter; the function is imported when it is asked for.
+    """An option that takes its default from a function's signature. The function is imported on demand.
 
     Parameters
     ----------
     of : str
         `module:function`.
     parameter : str, optional
-        Unless it is called as the option is.
+        The function's parameter, by default the name of the option.
     """
 
     def __init__(self, *args: Any, of: str, parameter: str = "", **kwargs: Any):
@@ -59,54 +59,55 @@ class FromSignature(click.Option):
         return inspect.signature(function).parameters[self._parameter].default
 
 
-def add_options(command: F, *options: Callable[[F], F]) -> F:
+def add_options(command: Command, *options: Callable[[Command], Command]) -> Command:
     """Add options to a command, listed in this order in its help."""
     for option in reversed(options):
         command = option(command)
     return command
 
 
-def batch_size_of(said: str) -> int | None:
-    """What `--batch-size auto|N` says; None for auto."""
-    if said == "auto":
+def batch_size_of(value: str) -> int | None:
+    """Parse `--batch-size auto|N`; return None for auto."""
+    if value == "auto":
         return None
-    if not said.isdecimal() or int(said) < 1:
+    if not value.isdecimal() or int(value) < 1:
         raise click.BadParameter(
-            f"{said} is neither auto nor a whole number above 0.", param_hint="--batch-size"
+            f"{value} is neither auto nor a positive integer.", param_hint="--batch-size"
         )
-    return int(said)
+    return int(value)
 
 
-def limit_options(command: F) -> F:
-    """Add --max-pixels and --decode-timeout for a command that decodes pictures; `limits_of` takes them."""
+def limit_options(command: Command) -> Command:
+    """Add --max-pixels and --decode-timeout to a command that decodes pictures; see `limits_of`."""
     limits = "imindex.indexer.decode.limits:Limits"
     return add_options(
         command,
         click.option(
             "--max-pixels", cls=FromSignature, of=limits, type=click.IntRange(1), metavar="N",
-            help="Reject larger pictures (width x height). Raise it, and those rejected by it are tried again.",
+            help="Reject larger pictures (width x height). Raising the limit retries those it rejected.",
         ),
         click.option(
             "--decode-timeout", cls=FromSignature, of=limits, type=click.FloatRange(0, min_open=True),
-            metavar="SECONDS", help="Reject pictures that take longer to decode; the same holds.",
+            metavar="SECONDS",
+            help="Reject pictures that take longer to decode. Raising the limit retries those it rejected.",
         ),
     )  # fmt: skip
 
 
 def limits_of(options: Mapping[str, Any]) -> Limits:
-    """What --max-pixels and --decode-timeout say."""
+    """Return the limits set by --max-pixels and --decode-timeout."""
     return Limits(options["max_pixels"], options["decode_timeout"])
 
 
-def model_options(command: F) -> F:
-    """Add --model and --pretrained for a command that reads an index: where its encoder lies now."""
+def model_options(command: Command) -> Command:
+    """Add --model and --pretrained to a command that reads an index, for an encoder that was moved."""
     return add_options(
         command,
-        click.option("--model", help="Where the index's encoder is now, if it moved."),
-        click.option("--pretrained", help="Where the weights of the index's encoder are now, if they moved."),
+        click.option("--model", help="New location of the index's encoder, if it was moved."),
+        click.option("--pretrained", help="New location of the encoder's weights, if they were moved."),
     )
 
 
 def command_line() -> str:
-    """The command line as the log keeps it."""
+    """Return the command line as recorded in the log."""
     return shlex.join(["imindex", *sys.argv[1:]])

@@ -13,7 +13,7 @@ from imindex.indexer.core.jsonable import json_ready
 
 
 def fail(message: str) -> NoReturn:
-    """End with exit code 1."""
+    """Exit with an error message and exit code 1."""
     raise ImindexError(message)
 
 
@@ -23,12 +23,12 @@ def say(message: str) -> None:
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    """Write a result to stdout as JSON; NaN becomes null."""
+    """Print a result to stdout as JSON; NaN becomes null."""
     click.echo(json.dumps(json_ready(value), ensure_ascii=True, indent=2, allow_nan=False))
 
 
 def clean(text: str, keep: str = "") -> str:
-    """Make a name safe for a terminal: control characters and stray bytes are shown, not obeyed."""
+    """Make a name safe for a terminal: control characters and stray bytes are escaped."""
     return "".join(
         c if c.isprintable() or c in keep else f"\\x{ord(c):02x}" if ord(c) < 256 else f"\\u{ord(c):04x}"
         for c in text
@@ -36,12 +36,12 @@ def clean(text: str, keep: str = "") -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Format a figure for a table; a dash where there is none."""
+    """Format a number for a table; None and NaN become a dash."""
     return "-" if value is None or value != value else f"{value:.{digits}f}"
 
 
 def percent(value: float | None) -> str:
-    """Format a share for a table, in per cent."""
+    """Format a fraction as a percentage; None and NaN become a dash."""
     return "-" if value is None or value != value else f"{100 * value:.1f} %"
 
 
@@ -53,7 +53,10 @@ def print_table(
     left: int = 1,
     note: str | Sequence[str] = "",
 ) -> None:
-    """Write a table to stdout; the first `left` columns hold text, the others figures. No header: names and values."""
+    """Print a table to stdout.
+
+    The first `left` columns are aligned left, the others right. An empty header gives a table of names and values.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -80,5 +83,5 @@ def _stdout() -> Any:
 
 
 def count(n: int, noun: str, plural: str = "") -> str:
-    """Write a number with its noun: `1 picture`, `2,000 pictures`."""
+    """Format a number with its noun: `1 picture`, `2,000 pictures`."""
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"

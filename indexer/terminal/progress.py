@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def progress_bar(total: int, what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on stderr; yields the function to call with (done, encoded)."""
+    """Show a progress bar on stderr; yield the function to call with (done, encoded)."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -30,7 +30,7 @@ def progress_bar(total: int, what: str) -> Iterator[Callable[[int, int], None]]:
 
         def advance(done: int, encoded: int) -> None:
             nonlocal due
-            if done != total and time.monotonic() < due:  # nobody sees more than this
+            if done != total and time.monotonic() < due:  # more updates per second would not be visible
                 return
             due = time.monotonic() + 0.05
             elapsed = bar.tasks[0].elapsed or 0.0

@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from imindex.indexer.store.index import Index
 from imindex.retrieval.audit.inputs import Inputs
 from imindex.retrieval.audit.made import Made
@@ -21,7 +23,7 @@ from imindex.retrieval.evidence.gallery import gallery
 from imindex.retrieval.evidence.match_release import match_release
 from imindex.retrieval.evidence.near_copies import copies
 from imindex.retrieval.evidence.testing import Testing
-from imindex.retrieval.results import to_dict
+from imindex.retrieval.results import AuditResult, Comparison, Verdict, to_dict
 
 
 def assess(
@@ -61,9 +63,9 @@ def assess(
         "plan": asked(plan, inputs, entries),
         "encoders": [encoder_of(e, path) for e, path in zip(plan.encoders, built, strict=True)],
         "releases": [release_of(one, inputs) for one in made],
-        "results": results,
-        "comparisons": comparisons,
-        "gate": _gate(plan, results, comparisons),
+        "results": to_dict(results),
+        "comparisons": to_dict(comparisons),
+        "gate": to_dict(_gate(plan, results, comparisons)),
         "rejects": rejects(built),
     }
 
@@ -81,7 +83,7 @@ def testing_of(plan: Plan, release: Release, inputs: Inputs) -> Testing:
     )
 
 
-def _result(run: Run, encoder: EncoderSpec, path: Path, release: Release, inputs: Inputs) -> dict[str, Any]:
+def _result(run: Run, encoder: EncoderSpec, path: Path, release: Release, inputs: Inputs) -> AuditResult:
     """Classification, matching, galleries and near-copies of one release by one encoder."""
     plan = run.plan
     testing = testing_of(plan, release, inputs)
@@ -89,7 +91,7 @@ def _result(run: Run, encoder: EncoderSpec, path: Path, release: Release, inputs
     asked = {"testing": asdict(testing), **how, "copies": plan.tests.copies, "tested": plan.tested}
     moved = {**encoder_arguments(plan, encoder, paths_only=True), "device": run.device}
 
-    def compute() -> dict[str, Any]:
+    def compute() -> AuditResult:
         who: dict[str, Any] = {"artists": plan.tested, "testing": testing}
         named = classify_release(path, release.name, **who, encoder=moved, **how)
         by_works = classify_release(path, release.name, **who, by="works")
@@ -97,20 +99,20 @@ def _result(run: Run, encoder: EncoderSpec, path: Path, release: Release, inputs
         with Index(path) as index:
             shown = gallery(index, release.name, plan.tested)
             copied = copies(index, release.name, plan.tests.copies)
-        return {
-            "release": release.name,
-            "encoder": encoder.name,
-            "classification": to_dict(named),
-            "by_works": to_dict(by_works),
-            "matching": to_dict(matching),
-            "rank_histogram": {artist: one["rank_histogram"] for artist, one in shown.items()},
-            "neighbours": {artist: one["neighbours"] for artist, one in shown.items()},
-            "copies": copied,
-        }
+        return AuditResult(
+            release=release.name,
+            encoder=encoder.name,
+            classification=named,
+            by_works=by_works,
+            matching=matching,
+            rank_histogram={artist: one.rank_histogram for artist, one in shown.items()},
+            neighbours={artist: one.neighbours for artist, one in shown.items()},
+            copies=copied,
+        )
 
     file = results_file(run.folder, path, release.name)
     with run.stage(f"test {release.name} by {encoder.name}", 0):
-        return _kept(run, file, path, asked, compute)
+        return _kept(run, file, path, asked, AuditResult, compute)
 
 
 def _comparison(
@@ -119,8 +121,8 @@ def _comparison(
     path: Path,
     release: Release,
     inputs: Inputs,
-    results: Sequence[Mapping[str, Any]],
-) -> dict[str, Any]:
+    results: Sequence[AuditResult],
+) -> Comparison:
     """What changed from the base release to this one, by one encoder."""
     from imindex.retrieval.compare.releases import Side, compare
 
@@ -130,28 +132,27 @@ def _comparison(
     asked = {"testing": asdict(testing), "base_placebos": inputs.placebos[plan.base], **how}
 
     def side(name: str) -> Side:
-        result = next(r for r in results if (r["release"], r["encoder"]) == (name, encoder.name))
-        rows = result["matching"]["artists"]
-        findings = {row["artist"]: row["finding"] for row in rows if row.get("finding")}
+        result = next(r for r in results if (r.release, r.encoder) == (name, encoder.name))
+        findings = {row.artist: row.finding for row in result.matching.artists if row.finding is not None}
         return Side(path, name, findings, [glob.escape(one) for one in inputs.placebos[name]])
 
-    def compute() -> dict[str, Any]:
+    def compute() -> Comparison:
         moved = {**encoder_arguments(plan, encoder, paths_only=True), "device": run.device}
         found = compare(side(plan.base), side(release.name), testing=testing, encoder=moved, **how)
-        for one in ("base", "new"):
-            found[one]["index"] = path.name
-        return found
+        return replace(
+            found, base=replace(found.base, index=path.name), new=replace(found.new, index=path.name)
+        )
 
     file = results_file(run.folder, path, release.name, plan.base)
     with run.stage(f"compare {release.name} with {plan.base} by {encoder.name}", 0):
-        return {**_kept(run, file, path, asked, compute), "encoder": encoder.name}
+        return replace(_kept(run, file, path, asked, Comparison, compute), encoder=encoder.name)
 
 
 def _gate(
-    plan: Plan, results: Sequence[Mapping[str, Any]], comparisons: Sequence[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
+    plan: Plan, results: Sequence[AuditResult], comparisons: Sequence[Comparison]
+) -> tuple[Verdict, ...]:
     from imindex.retrieval.compare.gate import verdicts
 
     if not plan.fail_if:
-        return []
+        return ()
     return verdicts(plan.fail_if, plan.base, results, comparisons)

@@ -14,6 +14,7 @@ from typing import Any
 from imindex.indexer.build.build import BuildReport, build
 from imindex.indexer.core.jsonable import json_ready
 from imindex.indexer.core.provenance import now, program, versions
+from imindex.indexer.encoders.base import require_text_side
 from imindex.indexer.encoders.lazy import encoder_for
 from imindex.indexer.sources.item import Item
 from imindex.indexer.system.atomic import clear_folder, make_folder
@@ -109,6 +110,8 @@ def _build(run: Run, encoder: EncoderSpec, inputs: Inputs, made: Sequence[Made])
     named = {} if path.exists() else encoder_arguments(run.plan, encoder)
     with run.stage(f"encode with {encoder.name}", len(items)) as progress:
         lazy = encoder_for(path, **named, device=run.device, batch_size=run.batch_size)
+        if named:  # a new index, so the encoder is loaded; an audit names artists by text
+            require_text_side(lazy.get())
         report: BuildReport = build(
             items, path, lazy, prune=True, limits=run.limits, command=run.command, progress=progress
         )

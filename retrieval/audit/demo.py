@@ -1,4 +1,4 @@
-"""`imindex demo`: a world where the truth is known, and the whole audit of two releases on it.
+"""What `imindex demo` audits: a world where the truth is known, and two releases to audit on it.
 
 The works are drawn by 24 invented artists. Two small diffusion models, shipped with the package, were trained on the
 works of 16 of them: an early checkpoint and the final one. The other 8 names they have never seen.
@@ -7,19 +7,15 @@ works of 16 of them: an early checkpoint and the final one. The other 8 names th
 from __future__ import annotations
 
 import json
-import shlex
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import click
-
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.demo.artists import NAMES, draw, technique
 from imindex.indexer.demo.diffusion import diffusion_folder
 from imindex.indexer.system.atomic import put_in_place
-from imindex.indexer.terminal.output import clean
 from imindex.indexer.terminal.progress import progress_bar
 
 RELEASES = ("early", "final")
@@ -27,7 +23,7 @@ BASE = "early"
 TRAINED = NAMES[:16]
 """Whose works the releases have learned; the other 8 names they have never seen."""
 SIZE = 256
-_MOST_WORKS = 500
+MOST_WORKS = 500
 _PLAN = """\
 # The demo's plan: two releases of a small model that learned the works of 16 of these 24 artists.
 title = "Which of 24 invented artists do two small models imitate?"
@@ -60,50 +56,6 @@ model = "{models}/{name}"
 steps = {steps}
 guidance = 2.5
 """
-
-
-def run(
-    folder: Path, *, n_works: int = 12, n_imitations: int = 8, placebos: int = 39, steps: int = 12,
-    device: str = "auto",
-) -> None:  # fmt: skip
-    """Draw the works, write a plan, and run the audit with the command that a user would type.
-
-    Parameters
-    ----------
-    folder : Path
-        Gets works/, models/, plan.toml, plan-audit/ and contact-sheet.png. What is there already is not made again.
-    n_works, n_imitations : int
-        For each of the 24 artists; at most 500 works.
-    placebos : int
-        Invented names.
-    steps : int
-        Of denoising.
-    device : str
-    """
-    if n_works > _MOST_WORKS:
-        raise ImindexError(f"--works is at most {_MOST_WORKS}: the seeds end there.")
-    prepare(folder, n_works=n_works)
-    plan = folder / "plan.toml"
-    write_plan(plan, per_artist=n_imitations, placebos=placebos, steps=steps)
-    click.echo(
-        f"24 invented artists with {n_works} works each. Two releases of a small model have learned 16 of them: "
-        f"{' and '.join(RELEASES)}.\nEach is asked for pictures in all 24 names, and in {placebos} that nobody has.\n"
-    )
-    _command("audit", plan, "--device", device)
-    audit = folder / "plan-audit"
-    report = json.loads((audit / "report.json").read_text(encoding="utf-8"))
-    index = audit / report["encoders"][0]["index"]
-    strongest = report["results"][-1]["artists"][0]
-    _command(
-        "query", audit / strongest["neighbours"][0]["imitation"], "-i", index, "-k", 5, "--device", device
-    )
-    contact_sheet(report, audit, folder / "contact-sheet.png")
-    for line in truth(report):
-        click.echo(line)
-    click.echo(
-        f"The report: {clean(str(audit / 'report.html'))}; works above imitations: "
-        f"{clean(str(folder / 'contact-sheet.png'))}. Next: a plan of your own, `imindex audit init`."
-    )
 
 
 def prepare(folder: Path, *, n_works: int, first_seed: int = 0, models: Path | None = None) -> None:
@@ -180,15 +132,6 @@ def _painter(artist: str, seed: int) -> Callable[[Path], None]:
             draw(artist, seed=seed, size=SIZE).save(temporary, "PNG")
 
     return paint
-
-
-def _command(*words: object) -> None:
-    """Show a command and run it."""
-    line = [str(word) for word in words]
-    click.secho(f"$ {clean(shlex.join(['imindex', *line]))}", bold=True)
-    imindex = click.get_current_context().find_root().command
-    imindex.main(line, "imindex", standalone_mode=False)
-    click.echo()
 
 
 def contact_sheet(report: Mapping[str, Any], base: Path, path: Path, thumb: int = 72, gap: int = 6) -> None:

@@ -93,6 +93,7 @@ def check_models(run: Run, inputs: Inputs) -> set[str]:
     asked = [release for release in run.plan.releases if release.model]
     if not asked:
         return set()  # encoding comes next anyway
+    from imindex.indexer.encoders.base import require_text_side
     from imindex.indexer.encoders.load import load
     from imindex.indexer.generate.generate import missing
     from imindex.retrieval.audit.run import index_path
@@ -104,7 +105,7 @@ def check_models(run: Run, inputs: Inputs) -> set[str]:
         done = 0
         for encoder in run.plan.encoders:
             if not index_path(run.folder, encoder).exists():
-                load(**encoder_arguments(run.plan, encoder), device=run.device)
+                require_text_side(load(**encoder_arguments(run.plan, encoder), device=run.device))
             progress(done := done + 1, 0)
         for release in to_make:
             check_pipeline(run, release)

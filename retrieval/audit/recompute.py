@@ -27,6 +27,7 @@ from imindex.retrieval.audit.register import changed, read_register
 from imindex.retrieval.audit.results_cache import results_file
 from imindex.retrieval.audit.run import Run, index_path
 from imindex.retrieval.report.report import assemble, covered, digest
+from imindex.stats.keyed import STREAMS
 
 _LISTED = 20
 _NAMES = ("name", "artist", "release", "encoder")
@@ -47,6 +48,9 @@ class Recomputed:
         Values that were compared.
     versions : dict
         Packages that are of another version than those that the stored report was made with: (then, now).
+    other_streams : bool
+        Whether the kept results were drawn from other random streams than those of this imindex. Bootstrap intervals
+        and Monte-Carlo p-values then differ within their Monte-Carlo error, and figures without a draw do not.
     faults : list of Fault
     """
 
@@ -56,6 +60,7 @@ class Recomputed:
     now: str = ""
     figures: int = 0
     versions: dict[str, tuple[str, str]] = field(default_factory=dict)
+    other_streams: bool = False
     faults: list[Fault] = field(default_factory=list)
 
 
@@ -169,6 +174,7 @@ def _compare_one(found: Recomputed, file: Path, result: Mapping[str, Any]) -> No
     try:
         kept = json.loads(file.read_text(encoding="utf-8"))
         same = kept["digest"] == json_digest(kept["result"])
+        found.other_streams |= kept["key"].get("streams") != STREAMS
         stored = {
             **kept["result"],
             "encoder": result["encoder"],
@@ -203,10 +209,16 @@ _NOTHING = _Nothing()
 
 
 def _pairs(path: str, before: Any, after: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Every value of two pieces of JSON with its place, side by side."""
+    """Every value of two pieces of JSON with its place, side by side.
+
+    A key that is missing and one that is null say the same: earlier versions left out what was not known.
+    """
     if isinstance(before, dict) and isinstance(after, dict):
         for key in [*before, *(key for key in after if key not in before)]:
-            yield from _pairs(f"{path}.{key}", before.get(key, _NOTHING), after.get(key, _NOTHING))
+            then, now = before.get(key, _NOTHING), after.get(key, _NOTHING)
+            if {id(then), id(now)} == {id(None), id(_NOTHING)}:
+                then = now = None
+            yield from _pairs(f"{path}.{key}", then, now)
     elif isinstance(before, list) and isinstance(after, list):
         for place in range(max(len(before), len(after))):
             pair = [one[place] if place < len(one) else _NOTHING for one in (before, after)]

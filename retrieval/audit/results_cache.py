@@ -6,16 +6,20 @@ import contextlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from imindex.indexer.core.digest import json_digest
+from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.jsonable import json_ready
 from imindex.indexer.core.provenance import program, versions
 from imindex.indexer.core.slug import slug
 from imindex.indexer.store.index import Index
 from imindex.indexer.system.atomic import make_folder, put_in_place
 from imindex.retrieval.audit.run import Run
+from imindex.retrieval.results import Result, from_dict, to_dict
 from imindex.stats.keyed import STREAMS
+
+R = TypeVar("R", bound=Result)
 
 
 def results_file(folder: Path, index: Path, release: str, base: str = "") -> Path:
@@ -25,26 +29,25 @@ def results_file(folder: Path, index: Path, release: str, base: str = "") -> Pat
 
 
 def _kept(
-    run: Run, file: Path, path: Path, asked: Mapping[str, Any], compute: Callable[[], dict[str, Any]]
-) -> dict[str, Any]:
+    run: Run, file: Path, path: Path, asked: Mapping[str, Any], type: type[R], compute: Callable[[], R]
+) -> R:
     """The result in `file` if it came from this index and this question; else compute and keep it."""
     if not run.keeps:
-        fresh: dict[str, Any] = json_ready(compute())
-        return fresh
+        return compute()
     with Index(path) as index:
         roots = [index.root_digest]
     how = {"program": program(), "versions": versions(), "streams": STREAMS}
     key = json_ready({"roots": roots, "asked": asked, **how})
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, ImindexError):
         kept = json.loads(file.read_text(encoding="utf-8"))
         if kept["key"] == key and kept["digest"] == json_digest(kept["result"]):
-            result: dict[str, Any] = kept["result"]
-            return result
-    result = json_ready(compute())
+            return from_dict(type, kept["result"], str(file))
+    result = compute()
+    content = to_dict(result)
     make_folder(file.parent)
     with put_in_place(file) as temporary:
         temporary.write_text(
-            json.dumps({"key": key, "digest": json_digest(result), "result": result}, indent=1),
+            json.dumps({"key": key, "digest": json_digest(content), "result": content}, indent=1),
             encoding="utf-8",
         )
     return result

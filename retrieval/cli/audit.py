@@ -115,34 +115,28 @@ def run(plan: Path, out: Path | None, as_json: bool, **options: Any) -> None:
     imindex audit plan.toml --dry-run
     imindex audit plan.toml --amend "an artist withdrew two works"
     """
-    from imindex.retrieval.audit.audit import audit
-    from imindex.retrieval.audit.plan import read_plan
-    from imindex.retrieval.audit.run import Run
+    from imindex.retrieval import api
 
-    checked, screen = read_plan(plan), screen_of_stages()
-    folder = out or plan.with_name(f"{plan.stem}-audit")
-    one = Run(
-        checked,
-        folder,
-        device=options["device"],
-        batch_size=options["batch_size"],
-        generate_batch=options["generate_batch"],
-        limits=limits_of(options),
-        command=command_line(),
-        show=screen,
-    )
+    screen = screen_of_stages()
+    how = {name: options[name] for name in ("device", "batch_size", "generate_batch")}
+    how.update(limits=limits_of(options), show=screen)
     if options["dry_run"]:
-        from imindex.retrieval.audit.dry_run import dry_run
-
         with screen:
-            forecast = dry_run(one)
+            forecast = api.forecast(plan, out, **how)
         if as_json:
             print_json(forecast)
         else:
             _print_forecast(forecast)
         return
     with screen:
-        outcome = audit(one, amend=options["amend"], pictures=not options["no_pictures"])
+        outcome = api.audit(
+            plan,
+            out,
+            amend=options["amend"],
+            pictures=not options["no_pictures"],
+            command=command_line(),
+            **how,
+        )
     if as_json:
         print_json(outcome.report)
     else:

@@ -28,7 +28,6 @@ from imindex.retrieval.cli._evidence import (
 from imindex.retrieval.results import (
     Classification,
     ClassificationMethod,
-    to_dict,
 )
 
 CLASSIFY = "imindex.retrieval.evidence.classify_release:classify_release"
@@ -62,22 +61,18 @@ def classify(index: Path, as_json: bool, show_all: bool, **options: Any) -> None
     imindex classify --collection sd-2.1
     imindex classify --by works --json
     """
-    from imindex.retrieval.evidence.classify_release import classify_release
-    from imindex.retrieval.evidence.testing import Testing
+    from imindex.retrieval import api
 
-    testing = Testing(**{name: options[name] for name in ACCURACY})
-    results = classify_release(
-        index,
-        options["collection"],
-        by=options["by"],
-        labels=options["labels"],
-        templates=options["templates"],
-        k=options["k"],
-        encoder={name: options[name] for name in ("model", "pretrained", "device")},
-        testing=None if options["no_tests"] else testing,
-    )
+    testing = api.Testing(**{name: options[name] for name in ACCURACY})
+    with api.open(index) as opened:
+        results = opened.classify(
+            options["collection"],
+            **{name: options[name] for name in ("by", "labels", "templates", "k")},
+            encoder={name: options[name] for name in ("model", "pretrained", "device")},
+            testing=None if options["no_tests"] else testing,
+        )
     if as_json:
-        print_json({"index": index, **to_dict(results)})
+        print_json({"index": index, **results.to_dict()})
         return
     for method in results.methods:
         _print_classification(results, method, show_all)

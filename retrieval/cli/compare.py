@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from imindex.indexer.terminal.options import (
 from imindex.indexer.terminal.output import clean, count, fail, number, print_json, print_table, say
 from imindex.retrieval.cli._evidence import ADJUSTED, TOP, WORDS, p_value
 from imindex.retrieval.compare.gate import Condition
+from imindex.retrieval.results import ArtistChange, Comparison
 
 COMPARE = "imindex.retrieval.compare.releases:compare"
 OF = "imindex.retrieval.evidence.testing:Testing"
@@ -103,79 +104,70 @@ def compare(
     imindex compare sd-2.0 sd-2.1 --placebo "placebo *"
     imindex compare old-audit new-audit --fail-if "accuracy > base + 5 %" --fail-if "risen > 0"
     """
-    from imindex.retrieval.compare.gate import check, comparison_figures
-    from imindex.retrieval.compare.sources import resolve
+    from imindex.retrieval import api
 
+    show_all = options.pop("show_all")
     given = {
-        name
-        for name in options
+        name: value
+        for name, value in options.items()
         if context.get_parameter_source(name) not in (None, click.core.ParameterSource.DEFAULT)
     }
-    question = resolve(base, new, options, given)
-    for note in question.notes:
-        say(note)
-    result = question.answer()
-    figures = comparison_figures(result)
-    for side, known in zip(figures, question.copies, strict=True):
-        if known is not None:
-            side["copies"] = float(known)
-    verdicts = [check(condition, *figures) for condition in conditions]
+    result = api.compare(base, new, fail_if=conditions, note=say, **{**given, "index": options["index"]})
     if as_json:
-        gate = [
-            {**vars(one), "release": result["new"]["release"], "encoder": result["encoder"]}
-            for one in verdicts
-        ]
-        print_json({**result, "notes": [*question.notes, *result["notes"]], "gate": gate})
+        print_json(result.to_dict())
     else:
-        _print_artists(result, options["show_all"])
+        _print_artists(result, show_all)
         _print_overall(result)
-        for one in verdicts:
-            click.echo(clean(one.reason))
+        for verdict in result.gate:
+            click.echo(clean(verdict.reason))
         click.echo(clean(summary(result)))
-    failed = [one.reason for one in verdicts if one.failed]
+    failed = [verdict.reason for verdict in result.gate if verdict.failed]
     if failed:
         fail("The gate fails:\n" + "\n".join(f"  {reason}" for reason in failed))
 
 
-def _span(low: float, high: float) -> str:
-    return "-" if low != low else f"{low:+.3f} to {high:+.3f}"
+def _span(low: float | None, high: float | None) -> str:
+    return "-" if low is None or high is None else f"{low:+.3f} to {high:+.3f}"
 
 
-def _signed(value: float) -> str:
-    return "-" if value != value else f"{value:+.3f}"
+def _signed(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.3f}"
 
 
-def _print_artists(result: Mapping[str, Any], show_all: bool) -> None:
-    before, after = result["base"]["release"], result["new"]["release"]
+def _print_artists(result: Comparison, show_all: bool) -> None:
+    before, after = result.base.release, result.new.release
     for figure, title in (("auc", "AUC"), ("accuracy", "top-1 by name")):
-        known = [a for a in result["artists"] if a[f"{figure}_change"] == a[f"{figure}_change"]]
-        if known:
-            _print_figure(result, figure, f"{before} -> {after}: {title}", len(known) if show_all else TOP)
-    if result["left_out"]:
-        rows = [[one["artist"], one["why"]] for one in result["left_out"]]
+        _print_figure(result, figure, f"{before} -> {after}: {title}", show_all)
+    if result.left_out:
+        rows = [[one.artist, one.why] for one in result.left_out]
         print_table("Artists not compared", ["artist", "why"], rows, left=2)
 
 
-def _print_figure(result: Mapping[str, Any], figure: str, title: str, most: int) -> None:
-    change, method = f"{figure}_change", result["testing"]["adjust"]
-    rows = sorted(
-        (a for a in result["artists"] if a[change] == a[change]), key=lambda a: (-abs(a[change]), a["artist"])
-    )
-    shown = rows[:most]
+def _print_figure(result: Comparison, figure: str, title: str, show_all: bool) -> None:
+    def of(artist: ArtistChange, name: str) -> float | None:
+        value: float | None = getattr(artist, name)
+        return value
+
+    changes = [(abs(change), a) for a in result.artists if (change := of(a, f"{figure}_change")) is not None]
+    rows = [a for _, a in sorted(changes, key=lambda one: (-one[0], one[1].artist))]
+    if not rows:
+        return
+    shown = rows if show_all else rows[:TOP]
     more = f" ({len(shown)} of {len(rows)}; --all prints the rest)" if len(shown) < len(rows) else ""
+    method = result.testing.adjust
     print_table(
         f"{title}, the largest change first{more}",
         ["artist", "finding", "base", "new", "change", _level(result), "p", ADJUSTED[method]],
         [
             [
-                a["artist"],
+                a.artist,
                 _finding(a),
-                number(a[f"{figure}_base"]),
-                number(a[f"{figure}_new"]),
-                _signed(a[change]),
-                _span(a[f"{figure}_low"], a[f"{figure}_high"]),
-                p_value(a[f"p_{figure}"]),
-                p_value(a[f"p_{figure}_{method}"]),
+                number(of(a, f"{figure}_base")),
+                number(of(a, f"{figure}_new")),
+                _signed(of(a, f"{figure}_change")),
+                _span(of(a, f"{figure}_low"), of(a, f"{figure}_high")),
+                p_value(of(a, f"p_{figure}")),
+                p_value(of(a, f"p_{figure}_{method}")),
             ]
             for a in shown
         ],
@@ -183,65 +175,60 @@ def _print_figure(result: Mapping[str, Any], figure: str, title: str, most: int)
     )
 
 
-def _level(result: Mapping[str, Any]) -> str:
-    return f"{100 * result['testing']['confidence_level']:g} % interval"
+def _level(result: Comparison) -> str:
+    return f"{100 * result.testing.confidence_level:g} % interval"
 
 
-def _finding(artist: Mapping[str, Any]) -> str:
-    before, after = (
-        WORDS.get(artist[f"finding_{side}"], artist[f"finding_{side}"]) for side in ("base", "new")
-    )
+def _finding(artist: ArtistChange) -> str:
+    before, after = (WORDS.get(one, str(one)) for one in (artist.finding_base, artist.finding_new))
     return after if before == after else f"{before} -> {after}"
 
 
-def _print_overall(result: Mapping[str, Any]) -> None:
-    rows = []
-    for name, title in (("auc", "mean AUC"), ("accuracy", "mean top-1")):
-        found = result["figures"][name]
-        if found["n_artists"]:
-            rows.append(
-                [
-                    title,
-                    number(found["base"]),
-                    number(found["new"]),
-                    _signed(found["change"]),
-                    _span(found["low"], found["high"]),
-                    p_value(found["p"]),
-                    str(found["n_artists"]),
-                ]
-            )
-    counted = result["counts"]
-    significant = counted["significant"]
+def _print_overall(result: Comparison) -> None:
+    rows = [
+        [
+            title,
+            number(found.base),
+            number(found.new),
+            _signed(found.change),
+            _span(found.low, found.high),
+            p_value(found.p),
+            str(found.n_artists),
+        ]
+        for found, title in ((result.figures.auc, "mean AUC"), (result.figures.accuracy, "mean top-1"))
+        if found.n_artists
+    ]
+    significant = result.counts.significant
     rows.append(
-        ["artists with a finding", str(significant["base"]), str(significant["new"]),
-         f"{significant['new'] - significant['base']:+d}", "", "", str(result["n_artists"])]
+        ["artists with a finding", str(significant.base), str(significant.new),
+         f"{significant.new - significant.base:+d}", "", "", str(result.n_artists)]
     )  # fmt: skip
-    changed = [f"{one['artist']}: {one['from']} -> {one['to']}" for one in counted["changed"]]
+    changed = [f"{one.artist}: {one.before} -> {one.to}" for one in result.counts.changed]
     print_table(
         "Over all artists",
         ["", "base", "new", "change", _level(result), "p", "artists"],
         rows,
         note=[
-            f"Encoder {result['encoder']}.",
+            f"Encoder {result.encoder}.",
             f"Another finding: {'; '.join(changed)}. That is no test of a change: see p."
             if changed
             else "Every artist has the same finding.",
-            *result["notes"],
+            *result.notes,
         ],
     )
 
 
-def summary(result: Mapping[str, Any]) -> str:
+def summary(result: Comparison) -> str:
     """What changed over all artists, in one sentence."""
-    found, shifts = result["figures"]["auc"], result["shifts"]
+    found, shifts = result.figures.auc, result.shifts
     text = (
-        f"Compared {result['new']['release']} with {result['base']['release']} on "
-        f"{count(result['n_artists'], 'artist')}: mean AUC {number(found['base'])} -> {number(found['new'])} "
-        f"(change {_signed(found['change'])}, interval {_span(found['low'], found['high'])}, p {p_value(found['p'])})"
+        f"Compared {result.new.release} with {result.base.release} on "
+        f"{count(result.n_artists, 'artist')}: mean AUC {number(found.base)} -> {number(found.new)} "
+        f"(change {_signed(found.change)}, interval {_span(found.low, found.high)}, p {p_value(found.p)})"
     )
-    if any(a["p_auc"] == a["p_auc"] for a in result["artists"]):
+    if any(a.p_auc is not None for a in result.artists):
         text += (
-            f"; at level {result['testing']['level']:g}, {count(len(shifts['risen']), 'artist')} rose and "
-            f"{len(shifts['fallen']):,} fell"
+            f"; at level {result.testing.level:g}, {count(len(shifts.risen), 'artist')} rose and "
+            f"{len(shifts.fallen):,} fell"
         )
     return text + "."

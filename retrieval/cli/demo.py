@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from pathlib import Path
 from typing import Any
 
 import click
 
+from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import FromSignature, device_option
+from imindex.indexer.terminal.output import clean
 
-DEMO = "imindex.retrieval.audit.demo:run"
+DEMO = "imindex.retrieval.cli.demo:run"
 
 
 @click.command(short_help="Try it all on pictures that this command draws.")
@@ -34,6 +38,60 @@ def demo(folder: Path, n_works: int, n_imitations: int, **options: Any) -> None:
     \b
     imindex demo try-imindex
     """
-    from imindex.retrieval.audit.demo import run
-
     run(folder, n_works=n_works, n_imitations=n_imitations, **options)
+
+
+def run(
+    folder: Path, *, n_works: int = 12, n_imitations: int = 8, placebos: int = 39, steps: int = 12,
+    device: str = "auto",
+) -> None:  # fmt: skip
+    """Draw the works, write a plan, and run the audit with the command that a user would type.
+
+    Parameters
+    ----------
+    folder : Path
+        Gets works/, models/, plan.toml, plan-audit/ and contact-sheet.png. What is there already is not made again.
+    n_works, n_imitations : int
+        For each of the 24 artists; at most 500 works.
+    placebos : int
+        Invented names.
+    steps : int
+        Of denoising.
+    device : str
+    """
+    from imindex.retrieval.audit import demo as world
+
+    if n_works > world.MOST_WORKS:
+        raise ImindexError(f"--works is at most {world.MOST_WORKS}: the seeds end there.")
+    world.prepare(folder, n_works=n_works)
+    plan = folder / "plan.toml"
+    world.write_plan(plan, per_artist=n_imitations, placebos=placebos, steps=steps)
+    click.echo(
+        f"24 invented artists with {n_works} works each. Two releases of a small model have learned 16 of them: "
+        f"{' and '.join(world.RELEASES)}.\n"
+        f"Each is asked for pictures in all 24 names, and in {placebos} that nobody has.\n"
+    )
+    _command("audit", plan, "--device", device)
+    audit = folder / "plan-audit"
+    report = json.loads((audit / "report.json").read_text(encoding="utf-8"))
+    index = audit / report["encoders"][0]["index"]
+    strongest = report["results"][-1]["artists"][0]
+    _command(
+        "query", audit / strongest["neighbours"][0]["imitation"], "-i", index, "-k", 5, "--device", device
+    )
+    world.contact_sheet(report, audit, folder / "contact-sheet.png")
+    for line in world.truth(report):
+        click.echo(line)
+    click.echo(
+        f"The report: {clean(str(audit / 'report.html'))}; works above imitations: "
+        f"{clean(str(folder / 'contact-sheet.png'))}. Next: a plan of your own, `imindex audit init`."
+    )
+
+
+def _command(*words: object) -> None:
+    """Show a command and run it."""
+    line = [str(word) for word in words]
+    click.secho(f"$ {clean(shlex.join(['imindex', *line]))}", bold=True)
+    imindex = click.get_current_context().find_root().command
+    imindex.main(line, "imindex", standalone_mode=False)
+    click.echo()

@@ -26,7 +26,6 @@ from imindex.retrieval.results import (
     MatchedArtist,
     Matching,
     RankFigures,
-    to_dict,
 )
 
 MATCH = "imindex.retrieval.evidence.match_release:match_release"
@@ -60,22 +59,21 @@ def match(index: Path, collection: str | None, show_all: bool, as_json: bool, **
     imindex match --collection sd-2.1 --placebo "placebo *"
     imindex match --csls --json
     """
-    from imindex.retrieval.evidence.match_release import match_release
-    from imindex.retrieval.evidence.testing import Testing
+    from imindex.retrieval import api
 
-    testing = Testing(**{name: options[name] for name in TESTING})
+    testing = api.Testing(**{name: options[name] for name in TESTING})
     ranks = options["ranks"]
-    result = match_release(
-        index,
-        collection,
-        csls=options["csls"],
-        csls_k=options["csls_k"],
-        ranks_file=ranks,
-        testing=None if options["no_tests"] else testing,
-        matrix=as_json,  # nobody sees it otherwise
-    )
+    with api.open(index) as opened:
+        result = opened.match(
+            collection,
+            csls=options["csls"],
+            csls_k=options["csls_k"],
+            ranks_file=ranks,
+            testing=None if options["no_tests"] else testing,
+            matrix=as_json,  # only JSON shows it
+        )
     if as_json:
-        print_json({"index": index, **to_dict(result)})
+        print_json({"index": index, **result.to_dict()})
         return
     _print_match(result, show_all)
     repeated = result.n_repeated_works + result.n_repeated_imitations

@@ -25,7 +25,6 @@ from imindex.retrieval.cli._evidence import (
 from imindex.retrieval.results import (
     Attribution,
     QueryAnswer,
-    to_dict,
 )
 
 
@@ -72,20 +71,17 @@ def query(
     """
     if not pictures and not texts:
         raise click.UsageError("Name a picture, or pass --text.")
-    from imindex.retrieval.search.query import ask
+    from imindex.retrieval import api
 
-    result = ask(
-        index,
-        pictures,
-        texts,
-        k=k,
-        collections=options["collections"],
-        artists=options["artists"],
-        confidence_level=options["confidence_level"],
-        encoder={name: options[name] for name in ("model", "pretrained", "device")},
-        exact=options["exact"],
-        limits=limits_of(options),
-    )
+    with api.open(index) as opened:
+        result = opened.query(
+            *pictures,
+            texts=texts,
+            k=k,
+            **{name: options[name] for name in ("collections", "artists", "confidence_level", "exact")},
+            encoder={name: options[name] for name in ("model", "pretrained", "device")},
+            limits=limits_of(options),
+        )
     rough = [how.approximate for one in result.queries for how in one.kinds.values() if how.approximate]
     if rough:
         say(
@@ -94,7 +90,7 @@ def query(
             "--exact finds all."
         )
     if as_json:
-        print_json(to_dict(result))
+        print_json(result.to_dict())
     else:
         for answer in result.queries:
             _print_answer(answer)

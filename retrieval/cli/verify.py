@@ -171,6 +171,11 @@ def _results(options: dict[str, Any], said: dict[str, Any], lines: list[str]) ->
         f"The audit by plan {found.plan[:12]} was computed again: {count(found.figures, 'value')} compared, "
         f"report {found.now[:12]}, stored {found.stored[:12]}."
     )
+    if found.other_streams:
+        lines.append(
+            "The audit drew from other random streams than this imindex: bootstrap intervals and Monte-Carlo p-values "
+            "differ within their Monte-Carlo error, and nothing else should."
+        )
     if found.versions:
         named = ", ".join(f"{name} {a or 'none'} -> {b}" for name, (a, b) in found.versions.items())
         say(f"Versions differ from those of the audit: {named}.")

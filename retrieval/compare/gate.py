@@ -18,11 +18,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.retrieval.findings import UNJUDGED, Finding
+from imindex.retrieval.results import AuditResult, Classification, Comparison, Matching, Verdict
 
 Figures = Mapping[str, float]
 
@@ -83,27 +83,6 @@ class Condition:
     offset: float
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What a condition came to.
-
-    Attributes
-    ----------
-    condition : str
-    value, limit : float
-        NaN where there is none.
-    failed : bool
-    reason : str
-        One sentence.
-    """
-
-    condition: str
-    value: float
-    limit: float
-    failed: bool
-    reason: str
-
-
 def parse(text: str) -> Condition:
     """Read a condition.
 
@@ -153,7 +132,9 @@ def _of_base(text: str, metric: str, base: str) -> str:
     return f"{name}.{end}" if end else name
 
 
-def check(condition: Condition, base: Figures | None, new: Figures) -> Verdict:
+def check(
+    condition: Condition, base: Figures | None, new: Figures, *, release: str = "", encoder: str = ""
+) -> Verdict:
     """Check a condition against the figures.
 
     Parameters
@@ -164,6 +145,8 @@ def check(condition: Condition, base: Figures | None, new: Figures) -> Verdict:
     new : mapping of str to float
         The new release's. `NAME.all`, where there is one, is a count over all its artists, and stands for NAME where
         the limit is a number; against base the artists that both have are counted.
+    release, encoder : str
+        What the figures are of; the verdict says so.
 
     Returns
     -------
@@ -186,10 +169,20 @@ def check(condition: Condition, base: Figures | None, new: Figures) -> Verdict:
     if missing:
         verb = "is" if len(missing) == 1 else "are"
         reason = f"{' and '.join(missing)} {verb} not known, and a gate that cannot be checked does not pass: fails."
-        return Verdict(condition.text, value, limit, True, reason)
-    room = ROUNDING * max(1.0, abs(value), abs(limit))
-    failed = _OPERATORS[condition.op](value, limit, room)
-    return Verdict(condition.text, value, limit, failed, _reason(condition, value, start, limit, failed))
+        failed = True
+    else:
+        room = ROUNDING * max(1.0, abs(value), abs(limit))
+        failed = _OPERATORS[condition.op](value, limit, room)
+        reason = _reason(condition, value, start, limit, failed)
+    return Verdict(
+        condition=condition.text,
+        value=value,
+        limit=limit,
+        failed=failed,
+        reason=reason,
+        release=release,
+        encoder=encoder,
+    )
 
 
 def _reason(condition: Condition, value: float, start: float, limit: float, failed: bool) -> str:
@@ -217,61 +210,66 @@ def _digits(numbers: list[float], count: bool) -> int:
     return next(apart, 4)
 
 
-def comparison_figures(comparison: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
+def comparison_figures(comparison: Comparison) -> tuple[dict[str, float], dict[str, float]]:
     """The figures of base and new, by metric, from what `imindex.retrieval.compare.releases` found.
 
     Copies are not among them: add `copies` from the audit's results.
     """
     base: dict[str, float] = {}
     new: dict[str, float] = {}
-    for name in SHARES:
-        found = comparison["figures"][name]
-        for figures, side in ((base, "base"), (new, "new")):
-            figures[name] = _number(found[side])
-            figures |= {f"{name}.{end}": _number(found[f"{side}_{end}"]) for end in ("low", "high")}
-        new[f"{name}.change"] = _number(found["change"])
-        new |= {f"{name}.change.{end}": _number(found[end]) for end in ("low", "high", "p")}
-    counts = comparison["counts"]
-    for figures, side in ((base, "base"), (new, "new")):
-        figures["significant"] = _judged(counts["significant"][side], counts["findings"][side])
-        figures |= _findings(counts["findings"][side])
-        everybody = counts["all"][side]
-        figures["significant.all"] = _judged(everybody["significant"], everybody["findings"])
-        figures |= {f"{name}.all": n for name, n in _findings(everybody["findings"]).items()}
-    tested = any(_number(row["p_auc"]) == _number(row["p_auc"]) for row in comparison["artists"])
-    for name in ONLY_NEW:
-        new[name] = float(len(comparison["shifts"][name])) if tested else math.nan
+    for name, found in (("auc", comparison.figures.auc), ("accuracy", comparison.figures.accuracy)):
+        base |= _with_ends(name, found.base, found.base_low, found.base_high)
+        new |= _with_ends(name, found.new, found.new_low, found.new_high)
+        new |= _with_ends(f"{name}.change", found.change, found.low, found.high)
+        new[f"{name}.change.p"] = _number(found.p)
+    counts = comparison.counts
+    for figures, significant, findings, everybody in (
+        (base, counts.significant.base, counts.findings.base, counts.all.base),
+        (new, counts.significant.new, counts.findings.new, counts.all.new),
+    ):
+        figures["significant"] = _judged(significant, findings)
+        figures |= _findings(findings)
+        figures["significant.all"] = _judged(everybody.significant, everybody.findings)
+        figures |= {f"{name}.all": n for name, n in _findings(everybody.findings).items()}
+    tested = any(row.p_auc is not None for row in comparison.artists)
+    for name, moved in (("risen", comparison.shifts.risen), ("fallen", comparison.shifts.fallen)):
+        new[name] = float(len(moved)) if tested else math.nan
     return base, new
 
 
+def _with_ends(name: str, value: float | None, low: float | None, high: float | None) -> dict[str, float]:
+    return {name: _number(value), f"{name}.low": _number(low), f"{name}.high": _number(high)}
+
+
 def release_figures(
-    matching: Mapping[str, Any], classification: Mapping[str, Any] | None = None, copies: int | None = None
+    matching: Matching, classification: Classification | None = None, copies: int | None = None
 ) -> dict[str, float]:
     """The figures of one release, by metric, for a gate without a base.
 
     Parameters
     ----------
-    matching : mapping
-        What `imindex.retrieval.evidence.match_release.match_release` found, tested.
-    classification : mapping, optional
-        What `classify_release` found by name.
+    matching : Matching
+    classification : Classification, optional
+        By name.
     copies : int, optional
         Near-copies.
     """
-    overall = matching["evidence"]["overall"] if matching["evidence"] else {}
-    figures = {
-        "auc": _number(overall.get("auc", matching["macro"]["auc"])),
-        "auc.low": _number(overall.get("auc_low")),
-        "auc.high": _number(overall.get("auc_high")),
-    }
-    if overall:
-        figures |= _findings(overall["findings"])
+    if matching.evidence:
+        overall = matching.evidence.overall
+        figures = _with_ends("auc", overall.auc, overall.auc_low, overall.auc_high)
+        figures |= _findings(overall.findings)
         figures["significant"] = figures["imitated"] + figures["named"] + figures["nearer"]
+    else:
+        figures = _with_ends("auc", matching.macro.auc, None, None)
     if classification:
-        method = classification["methods"][0]
-        macro = (method["evidence"] or {}).get("macro", {})
-        figures["accuracy"] = _number(method["macro_top1"])
-        figures |= {f"accuracy.{end}": _number(macro.get(f"top1_{end}")) for end in ("low", "high")}
+        method = classification.methods[0]
+        macro = method.evidence.macro if method.evidence else None
+        figures |= _with_ends(
+            "accuracy",
+            method.macro_top1,
+            macro.top1_low if macro else None,
+            macro.top1_high if macro else None,
+        )
     if copies is not None:
         figures["copies"] = float(copies)
     return figures
@@ -280,9 +278,9 @@ def release_figures(
 def verdicts(
     conditions: Sequence[str],
     base: str | None,
-    results: Sequence[Mapping[str, Any]],
-    comparisons: Sequence[Mapping[str, Any]],
-) -> list[dict[str, Any]]:
+    results: Sequence[AuditResult],
+    comparisons: Sequence[Comparison],
+) -> tuple[Verdict, ...]:
     """Check every condition for every release of an audit but the base, and by every encoder.
 
     Parameters
@@ -290,16 +288,16 @@ def verdicts(
     conditions : sequence of str
     base : str or None
         The release that the others are compared with; empty or None where there is none.
-    results : sequence of mapping
-        Of each release and encoder: release, encoder, matching, classification, copies.
-    comparisons : sequence of mapping
-        What `imindex.retrieval.compare.releases.compare` found, `encoder` named as in the results.
+    results : sequence of AuditResult
+        Of each release and encoder.
+    comparisons : sequence of Comparison
+        `encoder` named as in the results.
 
     Returns
     -------
-    list of dict
-        condition, release, encoder, value, limit, failed, reason. Conditions that compare with base are of the artists
-        that both releases have, the others of all artists of the release.
+    tuple of Verdict
+        Conditions that compare with base are of the artists that both releases have, the others of all artists of the
+        release.
 
     Raises
     ------
@@ -307,23 +305,24 @@ def verdicts(
         A condition that cannot be read.
     """
     parsed = [parse(text) for text in conditions]
-    compared = {(one["new"]["release"], one["encoder"]): one for one in comparisons}
-    copied = {(one["release"], one["encoder"]): _n_copies(one) for one in results}
+    compared = {(one.new.release, one.encoder): one for one in comparisons}
+    copied = {(one.release, one.encoder): one.copies.n_copies for one in results}
     out = []
     for result in results:
-        release, encoder = result["release"], result["encoder"]
+        release, encoder = result.release, result.encoder
         if base and release == base:
             continue
-        alone = release_figures(result["matching"], result.get("classification"), copied[release, encoder])
+        alone = release_figures(result.matching, result.classification, copied[release, encoder])
         comparison = compared.get((release, encoder))
         old, new = comparison_figures(comparison) if comparison else ({}, {})
         for figures, name in ((old, base), (new, release)):
-            if name is not None and copied.get((name, encoder)) is not None:
-                figures["copies"] = float(copied[name, encoder] or 0)
-        for condition in parsed:
-            verdict = check(condition, old, new if compares(condition) else alone)
-            out.append({**asdict(verdict), "release": release, "encoder": encoder})
-    return out
+            if (name, encoder) in copied:
+                figures["copies"] = float(copied[str(name), encoder])
+        out += [
+            check(one, old, new if compares(one) else alone, release=release, encoder=encoder)
+            for one in parsed
+        ]
+    return tuple(out)
 
 
 def compares(condition: Condition) -> bool:
@@ -331,20 +330,15 @@ def compares(condition: Condition) -> bool:
     return bool(condition.base) or ".change" in condition.metric or condition.metric in ONLY_NEW
 
 
-def _n_copies(result: Mapping[str, Any]) -> int | None:
-    found = result.get("copies")
-    return None if found is None else sum(bool(pair.get("copy", True)) for pair in found["pairs"])
-
-
-def _findings(counted: Mapping[str, int]) -> dict[str, float]:
+def _findings(counted: Mapping[Finding, int]) -> dict[str, float]:
     labels = {"imitated": Finding.IMITATED, "named": Finding.NAME_MATTERS, "nearer": Finding.NEARER}
     return {name: _judged(counted.get(label, 0), counted) for name, label in labels.items()}
 
 
-def _judged(n: int, counted: Mapping[str, int]) -> float:
+def _judged(n: int, counted: Mapping[Finding, int]) -> float:
     """A number of findings; NaN where no artist could be judged, for then 0 says nothing."""
     return float(n) if sum(counted.values()) > sum(counted.get(label, 0) for label in UNJUDGED) else math.nan
 
 
-def _number(value: Any) -> float:
-    return math.nan if value is None else float(value)
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value

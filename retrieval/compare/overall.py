@@ -1,16 +1,32 @@
-"""Figures of the same artists under two releases -> what changed over all of them, as plain data."""
+"""Figures of the same artists under two releases -> what changed over all of them."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
-from imindex.retrieval.evidence.testing import ADJUSTMENTS, Testing
+from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.findings import SIGNIFICANT, Finding
+from imindex.retrieval.results import (
+    Alternative,
+    ArtistChange,
+    Comparison,
+    FigureChange,
+    FigureChanges,
+    FindingChange,
+    FindingCounts,
+    LeftOut,
+    ReleaseFindings,
+    ReleaseSide,
+    Shifts,
+    SideCounts,
+    SideFindings,
+    SideReleaseFindings,
+)
 from imindex.stats.intervals import Interval, finish
 from imindex.stats.keyed import generator
 from imindex.stats.multiple import adjust_all, called
@@ -21,49 +37,59 @@ from imindex.stats.set_scores import Float64
 FEW_ARTISTS = 10
 DEFAULTS = Testing()
 FIGURES = ("auc", "accuracy")
-NOT_KNOWN = float("nan")
-Row = dict[str, Any]
-Findings = Mapping[str, str]
+Findings = Mapping[str, Finding]
 
 
-def adjusted(rows: Sequence[Row]) -> list[Row]:
+def adjusted(rows: Sequence[ArtistChange]) -> tuple[ArtistChange, ...]:
     """The artists' rows with `p_auc` and `p_accuracy` adjusted over all of them, by every method."""
-    out = [dict(row) for row in rows]
-    for figure in FIGURES:
-        found = adjust_all([row[f"p_{figure}"] for row in rows])
-        for place, row in enumerate(out):
-            for method in ADJUSTMENTS:
-                row[f"p_{figure}_{method}"] = float(getattr(found, method)[place])
-    return out
+    auc, accuracy = (adjust_all(_column(rows, f"p_{figure}")) for figure in FIGURES)
+    return tuple(
+        replace(
+            row,
+            p_auc_holm=auc.holm[place],
+            p_auc_bh=auc.bh[place],
+            p_auc_by=auc.by[place],
+            p_accuracy_holm=accuracy.holm[place],
+            p_accuracy_bh=accuracy.bh[place],
+            p_accuracy_by=accuracy.by[place],
+        )
+        for place, row in enumerate(rows)
+    )
 
 
-def figures(rows: Sequence[Row], testing: Testing, alternative: str) -> dict[str, dict[str, Any]]:
+def _column(rows: Sequence[ArtistChange], name: str) -> Float64:
+    """A figure of all rows; NaN where there is none."""
+    return np.array([getattr(row, name) for row in rows], dtype=np.float64)
+
+
+def figures(rows: Sequence[ArtistChange], testing: Testing, alternative: str) -> FigureChanges:
     """Means over artists under both releases and their paired change; the artist is the unit.
 
     Parameters
     ----------
-    rows : sequence of dict
-        With `artist`, `auc_base`, `auc_new`, `accuracy_base` and `accuracy_new`; NaN where there is none.
+    rows : sequence of ArtistChange
     testing : Testing
     alternative : {"two-sided", "less", "greater"}
         "greater": the new release has higher figures.
 
     Returns
     -------
-    dict
-        For `auc` and `accuracy`: base, base_low, base_high, new, new_low, new_high, change, low, high, p, n_artists.
-        NaN where no artist has both figures.
+    FigureChanges
+        None where no artist has both figures.
     """
-    by_name = sorted(rows, key=lambda row: str(row["artist"]))
-    return {figure: _figure(by_name, figure, testing, alternative) for figure in FIGURES}
+    by_name = sorted(rows, key=lambda row: row.artist)
+    auc, accuracy = (_figure(by_name, figure, testing, alternative) for figure in FIGURES)
+    return FigureChanges(auc=auc, accuracy=accuracy)
 
 
-def _figure(rows: Sequence[Row], figure: str, testing: Testing, alternative: str) -> dict[str, Any]:
-    table = np.array([[row[f"{figure}_{side}"] for side in ("base", "new")] for row in rows]).reshape(-1, 2)
+def _figure(rows: Sequence[ArtistChange], figure: str, testing: Testing, alternative: str) -> FigureChange:
+    table = np.stack([_column(rows, f"{figure}_{side}") for side in ("base", "new")], axis=1)
     both = table[np.isfinite(table).all(axis=1)]
     if not len(both):
-        names = ("base", "base_low", "base_high", "new", "new_low", "new_high", "change", "low", "high", "p")
-        return {**dict.fromkeys(names, NOT_KNOWN), "n_artists": 0}
+        return FigureChange(
+            base=None, base_low=None, base_high=None, new=None, new_low=None, new_high=None,
+            change=None, low=None, high=None, p=None, n_artists=0,
+        )  # fmt: skip
     how: dict[str, Any] = {"n_resamples": testing.n_resamples, "confidence_level": testing.confidence_level}
     change = generator(testing.seed, "mean change", figure)
     found = paired_difference(both[:, 0], both[:, 1], alternative=alternative, rng=change, **how)
@@ -71,19 +97,19 @@ def _figure(rows: Sequence[Row], figure: str, testing: Testing, alternative: str
         _over_artists(both[:, side], testing, generator(testing.seed, "mean of a release", figure, name))
         for side, name in enumerate(("base", "new"))
     )
-    return {
-        "base": float(both[:, 0].mean()),
-        "base_low": before.low,
-        "base_high": before.high,
-        "new": float(both[:, 1].mean()),
-        "new_low": after.low,
-        "new_high": after.high,
-        "change": found.estimate,
-        "low": found.interval.low,
-        "high": found.interval.high,
-        "p": found.pvalue,
-        "n_artists": found.n_artists,
-    }
+    return FigureChange(
+        base=both[:, 0].mean(),
+        base_low=before.low,
+        base_high=before.high,
+        new=both[:, 1].mean(),
+        new_low=after.low,
+        new_high=after.high,
+        change=found.estimate,
+        low=found.interval.low,
+        high=found.interval.high,
+        p=found.pvalue,
+        n_artists=found.n_artists,
+    )
 
 
 def _over_artists(values: Float64, testing: Testing, random: np.random.Generator) -> Interval:
@@ -94,102 +120,130 @@ def _over_artists(values: Float64, testing: Testing, random: np.random.Generator
     return finish(mean, drawn, (without,), 0.5, testing.confidence_level, True).percentile
 
 
-def counts(rows: Sequence[Row], base: Findings, new: Findings) -> dict[str, Any]:
+def counts(rows: Sequence[ArtistChange], base: Findings, new: Findings) -> FindingCounts:
     """How many artists have which finding.
 
     Parameters
     ----------
-    rows : sequence of dict
-        Of the artists compared, with `finding_base` and `finding_new`.
-    base, new : mapping of str to str
+    rows : sequence of ArtistChange
+        Of the artists compared.
+    base, new : mapping of str to Finding
         The finding of every artist under either release, also of those not compared.
 
     Returns
     -------
-    dict
-        `significant` and `findings` over the artists compared, each for base and new; `changed`, those whose finding
-        is another one; `not_compared`, those tested under the new release only; `all`, the same counts for each
-        release over all artists that were tested there.
+    FindingCounts
     """
-    compared = {row["artist"] for row in rows}
-    listed = {side: [row[f"finding_{side}"] for row in rows] for side in ("base", "new")}
-    return {
-        "significant": {side: _significant(found) for side, found in listed.items()},
-        "findings": {side: dict(Counter(found)) for side, found in listed.items()},
-        "changed": [
-            {"artist": row["artist"], "from": row["finding_base"], "to": row["finding_new"]}
+    compared = {row.artist for row in rows}
+    before, after = [row.finding_base for row in rows], [row.finding_new for row in rows]
+    return FindingCounts(
+        significant=SideCounts(base=_significant(before), new=_significant(after)),
+        findings=SideFindings(base=Counter(before), new=Counter(after)),
+        changed=tuple(
+            FindingChange(artist=row.artist, before=row.finding_base, to=row.finding_new)
             for row in rows
-            if row["finding_base"] != row["finding_new"]
-        ],
-        "not_compared": sorted(
-            name for name, said in new.items() if said != Finding.NOT_TESTED and name not in compared
+            if row.finding_base != row.finding_new
         ),
-        "all": {
-            side: {
-                "n": len(found) - list(found.values()).count(Finding.NOT_TESTED),
-                "significant": _significant(list(found.values())),
-                "findings": dict(Counter(found.values())),
-            }
-            for side, found in (("base", base), ("new", new))
-        },
-    }
+        not_compared=tuple(
+            sorted(name for name, one in new.items() if one != Finding.NOT_TESTED and name not in compared)
+        ),
+        all=SideReleaseFindings(base=_all(base), new=_all(new)),
+    )
 
 
-def _significant(found: Sequence[str]) -> int:
-    return sum(one in SIGNIFICANT for one in found)
+def _all(findings: Findings) -> ReleaseFindings:
+    listed = list(findings.values())
+    return ReleaseFindings(
+        n=len(listed) - listed.count(Finding.NOT_TESTED),
+        significant=_significant(listed),
+        findings=Counter(listed),
+    )
 
 
-def shifts(rows: Sequence[Row], testing: Testing) -> dict[str, list[str]]:
+def _significant(findings: Sequence[Finding]) -> int:
+    return sum(one in SIGNIFICANT for one in findings)
+
+
+def shifts(rows: Sequence[ArtistChange], testing: Testing) -> Shifts:
     """The artists whose AUC has risen, and those whose AUC has fallen, at the level after correction.
 
     The direction is that of the score among the same other imitations, which is what the p-value is of.
     """
-    passed = called([row[f"p_auc_{testing.adjust}"] for row in rows], level=testing.level)
-    return {
-        "risen": [
-            r["artist"] for r, one in zip(rows, passed, strict=True) if one and r["auc_shared_change"] > 0
-        ],
-        "fallen": [
-            r["artist"] for r, one in zip(rows, passed, strict=True) if one and r["auc_shared_change"] < 0
-        ],
-    }
+    passed = called(_column(rows, f"p_auc_{testing.adjust}"), level=testing.level)
+    moved = [(row.artist, row.auc_shared_change or 0.0) for row, one in zip(rows, passed, strict=True) if one]
+    return Shifts(
+        risen=tuple(name for name, change in moved if change > 0),
+        fallen=tuple(name for name, change in moved if change < 0),
+    )
 
 
-def finding(findings: Findings, artist: str) -> str:
+def finding(findings: Findings, artist: str) -> Finding:
     """An artist's finding; `not tested` where there is none."""
     return findings.get(artist, Finding.NOT_TESTED)
 
 
-def conclude(
-    rows: Sequence[Row], *, base: Findings, new: Findings, testing: Testing, alternative: str
-) -> dict[str, Any]:
-    """What a comparison says over all artists: `n_artists`, `figures`, `counts`, `shifts`, `artists` and `testing`."""
+def conclude(  # noqa: PLR0913
+    rows: Sequence[ArtistChange],
+    findings: tuple[Findings, Findings],
+    *,
+    base: ReleaseSide,
+    new: ReleaseSide,
+    encoder: str,
+    left_out: Sequence[LeftOut],
+    testing: Testing,
+    alternative: Alternative,
+    notes: Sequence[str],
+) -> Comparison:
+    """What a comparison says over all artists.
+
+    Parameters
+    ----------
+    rows : sequence of ArtistChange
+        Of the artists compared, not adjusted.
+    findings : pair of mapping of str to Finding
+        Of all artists under the base release and the new one.
+    base, new : ReleaseSide
+    encoder : str
+    left_out : sequence of LeftOut
+    testing : Testing
+    alternative : {"two-sided", "less", "greater"}
+    notes : sequence of str
+        Those on what the figures rest on are added.
+
+    Returns
+    -------
+    Comparison
+    """
     done = adjusted(rows)
-    return {
-        "n_artists": len(done),
-        "figures": figures(done, testing, alternative),
-        "counts": counts(done, base, new),
-        "shifts": shifts(done, testing) if done else {"risen": [], "fallen": []},
-        "artists": done,
-        "testing": asdict(testing),
-        "alternative": alternative,
-    }
+    overall, counted = figures(done, testing, alternative), counts(done, *findings)
+    return Comparison(
+        base=base,
+        new=new,
+        encoder=encoder,
+        left_out=tuple(left_out),
+        n_artists=len(done),
+        figures=overall,
+        counts=counted,
+        shifts=shifts(done, testing) if done else Shifts(risen=(), fallen=()),
+        artists=done,
+        testing=testing.record(),
+        alternative=alternative,
+        notes=(*notes, *_common_notes(overall.auc.n_artists, counted.not_compared, testing)),
+    )
 
 
-def common_notes(result: Mapping[str, Any]) -> list[str]:
+def _common_notes(n: int, not_compared: Sequence[str], testing: Testing) -> list[str]:
     """What the overall figures rest on, in sentences."""
-    n = result["figures"]["auc"]["n_artists"]
     notes = [
         "Over artists the unit is the artist: intervals and p are for artists such as these, asked in the same way."
     ]
     if n < FEW_ARTISTS:
         notes.append(f"With {n} artists the intervals over artists are too narrow.")
-    if n and 2.0 ** (1 - n) > result["testing"]["level"]:
+    if n and 2.0 ** (1 - n) > testing.level:
         notes.append(f"With {n} artists no two-sided p over artists can be below {2.0 ** (1 - n):.3g}.")
-    more = result["counts"]["not_compared"]
-    if more:
+    if not_compared:
         notes.append(
-            f"Tested in NEW and not compared: {', '.join(more)}. A gate on a count against a number counts them, one "
-            "against base does not."
+            f"Tested in NEW and not compared: {', '.join(not_compared)}. A gate on a count against a number counts "
+            "them, one against base does not."
         )
     return notes

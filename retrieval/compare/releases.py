@@ -1,4 +1,4 @@
-"""Two releases on the same artists -> what changed, artist by artist and over all, as plain data."""
+"""Two releases on the same artists -> what changed, artist by artist and over all."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ import numpy.typing as npt
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import EncoderInfo
+from imindex.indexer.encoders.registry import differences
 from imindex.indexer.generate.prompts import DEFAULT_TEMPLATE
 from imindex.indexer.store.index import Index
-from imindex.retrieval.compare.overall import DEFAULTS, Findings, Row, common_notes, conclude, finding
+from imindex.retrieval.compare.overall import DEFAULTS, Findings, conclude, finding
 from imindex.retrieval.compare.reports import compare_reports as compare_reports
 from imindex.retrieval.compare.sets import ReleaseSet, SetComparison, compare_sets
 from imindex.retrieval.evidence.classify_release import GENERIC_LABELS, candidate_numbers, scores_by_name
 from imindex.retrieval.evidence.match_release import match_release
 from imindex.retrieval.evidence.testing import Testing, placebo_numbers
+from imindex.retrieval.results import Alternative, ArtistChange, Comparison, LeftOut, ReleaseSide
 from imindex.retrieval.vectors.blocks import Int64
 from imindex.retrieval.vectors.row_ranks import ranks_in_rows
 from imindex.retrieval.vectors.select import Pictures, distinct, pictures, release
@@ -41,7 +43,7 @@ class Side:
     index : Path
     release : str
         The name of its collection of imitations.
-    findings : mapping of str to str, optional
+    findings : mapping of str to Finding, optional
         The finding of each artist, where the release was matched before; unless given, it is matched now.
     placebos : sequence of str, optional
         Placebo names of this release, or patterns of them; unless given, those of the testing.
@@ -83,11 +85,11 @@ def compare(  # noqa: PLR0913
     *,
     testing: Testing = DEFAULTS,
     encoder: Mapping[str, Any] | None = None,
-    alternative: str = "two-sided",
+    alternative: Alternative = "two-sided",
     by_name: bool = True,
     labels: Sequence[str] = GENERIC_LABELS,
     templates: Sequence[str] = (DEFAULT_TEMPLATE,),
-) -> dict[str, Any]:
+) -> Comparison:
     """Compare two releases on the artists that have works, and imitations under both.
 
     Parameters
@@ -106,9 +108,7 @@ def compare(  # noqa: PLR0913
 
     Returns
     -------
-    dict
-        JSON-ready: base, new, encoder, n_artists, left_out, figures, counts, shifts, artists, testing, alternative,
-        notes. What is not known is NaN.
+    Comparison
 
     Raises
     ------
@@ -120,12 +120,12 @@ def compare(  # noqa: PLR0913
     artists, left_out = _who(sides)
     artists, works, notes = _same_works(sides, artists, left_out)
     if not artists:
-        why = Counter(one["why"] for one in left_out).most_common(1)
+        why = Counter(one.why for one in left_out).most_common(1)
         raise ImindexError(
             f"No artist has works, and imitations in both {sides[0].called} and {sides[1].called}"
             f"{f' ({why[0][0]})' if why else ''}. Build both releases into the index under the same artists' names."
         )
-    findings = [_findings(side, testing) for side in (base, new)]
+    findings = _findings(base, testing), _findings(new, testing)
     rights: list[Right | None] = [None, None]
     if by_name:
         rights, said = _named(sides, encoder or {}, labels, templates)
@@ -142,23 +142,23 @@ def compare(  # noqa: PLR0913
             rng=generator(testing.seed, "comparison", artist),
         )
         rows.append(_row(artist, sets, found, findings))
-    result = conclude(rows, base=findings[0], new=findings[1], testing=testing, alternative=alternative)
-    return {
-        "base": _about(sides[0]),
-        "new": _about(sides[1]),
-        "encoder": sides[0].encoder.name(),
-        "left_out": left_out,
-        **result,
-        "notes": [*_notes(rows), *notes, *common_notes(result)],
-    }
+    return conclude(
+        rows,
+        findings,
+        base=_about(sides[0]),
+        new=_about(sides[1]),
+        encoder=sides[0].encoder.name(),
+        left_out=left_out,
+        testing=testing,
+        alternative=alternative,
+        notes=[*_notes(rows), *notes],
+    )
 
 
-def _about(loaded: _Loaded) -> dict[str, str]:
-    return {
-        "release": loaded.side.release,
-        "index": str(loaded.side.index),
-        "root_digest": loaded.root_digest,
-    }
+def _about(loaded: _Loaded) -> ReleaseSide:
+    return ReleaseSide(
+        release=loaded.side.release, index=str(loaded.side.index), root_digest=loaded.root_digest
+    )
 
 
 def _load(side: Side, placebos: Sequence[str]) -> _Loaded:
@@ -190,7 +190,7 @@ def _load(side: Side, placebos: Sequence[str]) -> _Loaded:
 
 def _check_sides(sides: list[_Loaded]) -> None:
     base, new = sides
-    wrong = base.encoder.mismatch(new.encoder)
+    wrong = differences(base.encoder, new.encoder)
     if wrong:
         raise ImindexError(
             f"{base.side.index} was encoded with {base.encoder.name()} and {new.side.index} with {new.encoder.name()}: "
@@ -205,7 +205,7 @@ def _check_sides(sides: list[_Loaded]) -> None:
         sides[:] = [replace(one, called=f"{one.called} of {one.side.index}") for one in sides]
 
 
-def _who(sides: Sequence[_Loaded]) -> tuple[list[str], list[dict[str, str]]]:
+def _who(sides: Sequence[_Loaded]) -> tuple[list[str], list[LeftOut]]:
     """The artists to compare, and why others are not."""
     works = [one.artists_of(one.works) for one in sides]
     asked = [one.artists_of(one.imitations) for one in sides]
@@ -223,14 +223,14 @@ def _who(sides: Sequence[_Loaded]) -> tuple[list[str], list[dict[str, str]]]:
             if names == {name}
         ]
         if why:
-            left_out.append({"artist": name, "why": ", ".join(why)})
+            left_out.append(LeftOut(artist=name, why=", ".join(why)))
         else:
             artists.append(name)
     return artists, left_out
 
 
 def _same_works(
-    sides: Sequence[_Loaded], artists: list[str], left_out: list[dict[str, str]]
+    sides: Sequence[_Loaded], artists: list[str], left_out: list[LeftOut]
 ) -> tuple[list[str], list[Int64], list[str]]:
     """The artists with works that both indexes hold, and the places of these works in each, in one order."""
     wanted = set(artists)
@@ -238,7 +238,7 @@ def _same_works(
     common = sorted(places[0].keys() & places[1].keys())
     kept = {key[0] for key in common}
     left_out += [
-        {"artist": name, "why": "no works that both indexes hold"} for name in artists if name not in kept
+        LeftOut(artist=name, why="no works that both indexes hold") for name in artists if name not in kept
     ]
     notes = []
     counts = [len(one) for one in places]
@@ -361,39 +361,45 @@ def _prompt_numbers(sides: Sequence[_Loaded]) -> Int64:
 
 def _row(
     artist: str, sets: tuple[ReleaseSet, ReleaseSet], found: SetComparison, findings: Sequence[Findings]
-) -> Row:
-    row: Row = {
-        "artist": artist,
-        "n_works": len(sets[0].own),
-        "n_base": sets[0].own.shape[1],
-        "n_new": sets[1].own.shape[1],
-        "auc_shared_change": found.shared_change,
-    }
-    for figure, change in (("auc", found.auc), ("accuracy", found.accuracy)):
-        for name in ("base", "new", "change", "low", "high"):
-            row[f"{figure}_{name}"] = float("nan") if change is None else getattr(change, name)
-        row[f"p_{figure}"] = float("nan") if change is None else change.pvalue
-    return {
-        **row,
-        "finding_base": finding(findings[0], artist),
-        "finding_new": finding(findings[1], artist),
-        "design": found.design.name,
-        "prompts_held_fixed": found.design.prompts_held_fixed,
-        "approximate": found.design.uneven,
-    }
+) -> ArtistChange:
+    auc, accuracy = found.auc, found.accuracy
+    return ArtistChange(
+        artist=artist,
+        n_works=len(sets[0].own),
+        n_base=sets[0].own.shape[1],
+        n_new=sets[1].own.shape[1],
+        auc_shared_change=found.shared_change,
+        auc_base=auc.base,
+        auc_new=auc.new,
+        auc_change=auc.change,
+        auc_low=auc.low,
+        auc_high=auc.high,
+        p_auc=auc.pvalue,
+        accuracy_base=accuracy.base if accuracy else None,
+        accuracy_new=accuracy.new if accuracy else None,
+        accuracy_change=accuracy.change if accuracy else None,
+        accuracy_low=accuracy.low if accuracy else None,
+        accuracy_high=accuracy.high if accuracy else None,
+        p_accuracy=accuracy.pvalue if accuracy else None,
+        finding_base=finding(findings[0], artist),
+        finding_new=finding(findings[1], artist),
+        design=found.design.name,
+        prompts_held_fixed=found.design.prompts_held_fixed,
+        approximate=found.design.uneven,
+    )
 
 
-def _notes(rows: Sequence[Row]) -> list[str]:
-    designs = Counter(row["design"] for row in rows)
+def _notes(rows: Sequence[ArtistChange]) -> list[str]:
+    designs = Counter(row.design for row in rows)
     notes = [
         "p of an artist exchanges imitations between the releases, each scored among the same other imitations, those "
         "of both releases; AUCs and intervals are among each release's own. So the two can differ a little.",
         "What was exchanged: " + ", ".join(f"{name} for {n}" for name, n in designs.most_common()) + ".",
     ]
-    fixed = sum(row["prompts_held_fixed"] for row in rows)
+    fixed = sum(row.prompts_held_fixed for row in rows)
     if fixed:
         notes.append(f"For {fixed} artist(s) prompts are few and held fixed: figures are for these prompts.")
-    uneven = sum(row["approximate"] for row in rows)
+    uneven = sum(row.approximate for row in rows)
     if uneven:
         notes.append(f"For {uneven} artist(s) prompts have different numbers of pictures: p is approximate.")
     return notes

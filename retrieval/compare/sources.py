@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import glob
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace as replace_field
+
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.store.index import Index
+from imindex.retrieval.compare.archived_report import (
+    REPORT,
+    ArchivedPlan,
+    ArchivedReport,
+    ArchivedTests,
+    read_archived,
+)
+from imindex.retrieval.compare.gate import Condition, check, comparison_figures
 from imindex.retrieval.compare.releases import Side, compare
 from imindex.retrieval.compare.reports import common_encoder, compare_reports, only_release
 from imindex.retrieval.evidence.testing import Testing
+from imindex.retrieval.results import Comparison, Verdict
 
-Report = Mapping[str, Any]
-REPORT = "report.json"
 TESTING = ("placebos", "level", "adjust", "n_resamples", "confidence_level", "seed")
 OF_PLAN = ("level", "adjust", "n_resamples", "confidence_level", "seed")
 
@@ -33,14 +41,14 @@ class Source:
         None: the only one of the report.
     folder : Path or None
         Of the report.
-    report : mapping or None
+    report : ArchivedReport or None
         None for a collection of the index.
     """
 
     word: str
     release: str | None
     folder: Path | None = None
-    report: Report | None = None
+    report: ArchivedReport | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,7 @@ class Question:
     copies: tuple[int | None, int | None]
     notes: Sequence[str]
 
-    def answer(self) -> dict[str, Any]:
+    def answer(self) -> Comparison:
         """Compare, see `imindex.retrieval.compare.releases`."""
         alternative = self.options["alternative"]
         if self.sides is None:
@@ -89,7 +97,18 @@ class Question:
             labels=self.options["labels"],
             templates=self.options["templates"],
         )
-        return {**result, "encoder": self.encoder} if self.encoder else result
+        return replace_field(result, encoder=self.encoder) if self.encoder else result
+
+    def verdicts(self, result: Comparison, conditions: Sequence[Condition]) -> tuple[Verdict, ...]:
+        """Check the conditions of a gate on the figures of both releases."""
+        figures = comparison_figures(result)
+        for side, known in zip(figures, self.copies, strict=True):
+            if known is not None:
+                side["copies"] = float(known)
+        return tuple(
+            check(condition, *figures, release=result.new.release, encoder=result.encoder)
+            for condition in conditions
+        )
 
 
 def read_source(word: str) -> Source:
@@ -103,27 +122,9 @@ def read_source(word: str) -> Source:
     for path, _, release in ((word, "", ""), word.rpartition(":")):
         file = Path(path) / REPORT if path and Path(path).is_dir() else Path(path)
         if path and file.suffix == ".json" and file.is_file():
-            report = _read(file)
+            report = read_archived(file)
             return Source(word, only_release(report, release or None), file.parent, report)
     return Source(word, word)
-
-
-def _read(file: Path) -> Report:
-    try:
-        report = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ImindexError(f"{file} cannot be read as JSON: {error}. Run the audit again.") from error
-    missing = [
-        key
-        for key in ("encoders", "releases", "results")
-        if not isinstance(report, dict) or key not in report
-    ]
-    if missing:
-        raise ImindexError(
-            f"{file} is no report of an audit: it has no {missing[0]}. Name an audit's {REPORT}."
-        )
-    found: Report = report
-    return found
 
 
 def resolve(base: str, new: str, options: Mapping[str, Any], given: set[str]) -> Question:
@@ -178,16 +179,16 @@ def resolve(base: str, new: str, options: Mapping[str, Any], given: set[str]) ->
     return Question(both, sources, options, testing, encoder, (copies[0], copies[1]), notes)
 
 
-def _planned(reports: Sequence[Report], given: set[str], notes: list[str]) -> dict[str, Any]:
+def _planned(reports: Sequence[ArchivedReport], given: set[str], notes: list[str]) -> dict[str, Any]:
     """The options that were not given, as the plan of the newer audit has them."""
-    plan = reports[-1].get("plan") or {}
-    tests = plan.get("tests") or {}
-    known = {name: tests[name] for name in OF_PLAN if tests.get(name) is not None}
-    for option, key in (("labels", "labels"), ("templates", "templates"), ("templates", "label_templates")):
-        if isinstance(plan.get(key), list) and (plan[key] or key == "labels"):
-            known[option] = tuple(plan[key])
-    other = reports[0].get("plan") or {}
-    if any(plan.get(key) != other.get(key) for key in ("labels", "templates", "label_templates")):
+    plan, other = (one.plan or ArchivedPlan() for one in (reports[-1], reports[0]))
+    tests = plan.tests or ArchivedTests()
+    known = {name: getattr(tests, name) for name in OF_PLAN if getattr(tests, name) is not None}
+    if plan.labels is not None:
+        known["labels"] = plan.labels
+    if plan.label_templates or plan.templates:
+        known["templates"] = plan.label_templates or plan.templates
+    if any(getattr(plan, key) != getattr(other, key) for key in ("labels", "templates", "label_templates")):
         notes.append(
             "The audits' plans differ in labels or templates: those of NEW are used for the accuracy."
         )
@@ -206,21 +207,22 @@ def _side(
                 f"{folder} holds no {REPORT}: run the audit to its end, or name two collections of an index with -i."
             )
         return Side(Path(options["index"]), release), ""
-    entry = next(one for one in source.report["encoders"] if one["name"] == encoder)
-    path = source.folder / str(entry.get("index") or "")
+    entry = next(one for one in source.report.encoders if one.name == encoder)
+    path = source.folder / (entry.index or "")
     if not path.is_file():
         return None, f"{path} is not there: comparing the figures of {source.word} only."
     with Index(path) as index:
-        if index.root_digest != entry.get("root_digest"):
+        if index.root_digest != entry.root_digest:
             return None, f"{path} has changed since the report: comparing the figures of {source.word} only."
         placebos = testing.placebos or _placebos(index, release, source.report)
-    return Side(path, release, _findings(source.report, release, str(encoder)), placebos), ""
+    result = source.report.result(release, entry.name)
+    return Side(path, release, result.findings if result else {}, placebos), ""
 
 
-def _placebos(index: Index, release: str, report: Report) -> list[str]:
+def _placebos(index: Index, release: str, report: ArchivedReport) -> list[str]:
     """The names that a release was asked for and that are no artist of the plan and have no works."""
-    plan = report.get("plan") or {}
-    known = {*(plan.get("artists") or ()), *(plan.get("background") or ())}
+    plan = report.plan or ArchivedPlan()
+    known = {*(plan.artists or ()), *(plan.background or ())}
     kind = [c.kind for c in index.collections]
     names: dict[str, set[str]] = {"works": set(), "imitations": set()}
     for artist, collection in set(
@@ -234,20 +236,9 @@ def _placebos(index: Index, release: str, report: Report) -> list[str]:
     return [glob.escape(name) for name in sorted(names["imitations"] - names["works"] - known)]
 
 
-def _result(report: Report, release: str, encoder: str | None) -> Mapping[str, Any]:
-    found = (one for one in report["results"] if one["release"] == release and one["encoder"] == encoder)
-    return next(found, {})
-
-
-def _findings(report: Report, release: str, encoder: str) -> dict[str, str]:
-    artists = _result(report, release, encoder).get("artists", [])
-    return {one["artist"]: one["finding"] for one in artists if one.get("finding")}
-
-
 def _copies(source: Source, encoder: str | None) -> int | None:
     """Near-copies that the report lists; None where it does not say."""
     if source.report is None:
         return None
-    found = _result(source.report, str(source.release), encoder).get("copies")
-    pairs = found.get("pairs") if isinstance(found, Mapping) else found
-    return None if not isinstance(pairs, list) else sum(bool(pair.get("copy", True)) for pair in pairs)
+    result = source.report.result(str(source.release), str(encoder))
+    return result.n_copies if result else None

@@ -11,7 +11,7 @@ import numpy as np
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.generate.prompts import DEFAULT_TEMPLATE
-from imindex.indexer.store.index import Index
+from imindex.indexer.store.index import Index, opened
 from imindex.retrieval.classify.by_name import average_templates, label_scores_by_name
 from imindex.retrieval.classify.by_works import knn_scores, prototype_scores
 from imindex.retrieval.classify.classify import classify
@@ -29,14 +29,14 @@ from imindex.retrieval.vectors.blocks import Float64, Int64
 from imindex.retrieval.vectors.select import Pictures, distinct, pictures, release
 
 if TYPE_CHECKING:
-    from imindex.indexer.encoders.open_clip import Encoder
+    from imindex.indexer.encoders.base import Encoder
 
 GENERIC_LABELS = ("Artwork", "Digital artwork", "Artwork from the public domain")
 """Labels that name nobody, beside the artists."""
 
 
 def classify_release(  # noqa: PLR0913
-    path: Path,
+    path: Path | Index,
     collection: str | None = None,
     *,
     artists: Sequence[str] | None = None,
@@ -51,8 +51,8 @@ def classify_release(  # noqa: PLR0913
 
     Parameters
     ----------
-    path : Path
-        The index.
+    path : Path or Index
+        The index, or one that is open already.
     collection : str, optional
         Imitations, or works (classified by works, each is left out of its own prototype). The only release
         there is, unless given.
@@ -82,7 +82,7 @@ def classify_release(  # noqa: PLR0913
     ImindexError
         No such collection, no works, a template without `{artist}`, the encoder is not there.
     """
-    with Index(path) as index:
+    with opened(path) as index:
         name, kind = release(index, collection, ("imitations", "works"))
         chosen, n_repeated = distinct(pictures(index, kind, collections=[name]))
         placebos = placebo_numbers(index, testing.placebos, chosen) if testing else []

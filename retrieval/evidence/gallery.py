@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from imindex.indexer.store.index import Index
+from imindex.retrieval.results import Gallery, Neighbours
 from imindex.retrieval.vectors.blocks import Float16, Int64
 from imindex.retrieval.vectors.select import distinct, pictures
 from imindex.retrieval.vectors.similarity import similarities
@@ -71,7 +72,7 @@ def nearest_own(works: Float16, imitations: Float16, own: np.ndarray[Any, np.dty
     return Nearest(best.astype(np.int64), nearer + 1, cosine, counts)
 
 
-def gallery(index: Index, collection: str, artists: Sequence[str], n_works: int = 6) -> dict[str, Any]:
+def gallery(index: Index, collection: str, artists: Sequence[str], n_works: int = 6) -> dict[str, Gallery]:
     """Of each artist the histogram, and works beside their nearest own imitation.
 
     Parameters
@@ -87,14 +88,14 @@ def gallery(index: Index, collection: str, artists: Sequence[str], n_works: int 
 
     Returns
     -------
-    dict
-        By artist: `rank_histogram` and `neighbours`; JSON-ready. Paths are relative to the folder of the index.
+    dict of str to Gallery
+        By artist. Paths are relative to the folder of the index.
     """
     works, _ = distinct(pictures(index, "works"))
     made, _ = distinct(pictures(index, "imitations", collections=[collection]))
     paths, prompts, seeds = (index.column(name) for name in ("path", "prompt", "seed"))
     numbers = {name: number for number, name in enumerate(index.artists)}
-    found: dict[str, Any] = {}
+    found: dict[str, Gallery] = {}
     for artist in artists:
         number = numbers.get(artist, -2)
         mine, own = np.flatnonzero(works.artist == number), made.artist == number
@@ -103,19 +104,19 @@ def gallery(index: Index, collection: str, artists: Sequence[str], n_works: int 
         nearest = nearest_own(works.vectors[mine], made.vectors, own)
         order = np.lexsort((mine, -nearest.cosine, nearest.rank))
         places = np.unique(np.linspace(0, len(order) - 1, min(n_works, len(order))).round().astype(int))
-        found[artist] = {
-            "rank_histogram": nearest.histogram.tolist(),
-            "neighbours": [
-                {
-                    "work": paths[works.rows[mine[place]]],
-                    "imitation": paths[row],
-                    "prompt": prompts[row],
-                    "seed": int(seeds[row]),
-                    "rank": int(nearest.rank[place]),
-                    "cosine": min(float(nearest.cosine[place]), 1.0),
-                }
+        found[artist] = Gallery(
+            rank_histogram=tuple(nearest.histogram.tolist()),
+            neighbours=tuple(
+                Neighbours(
+                    work=paths[works.rows[mine[place]]],
+                    imitation=paths[row],
+                    prompt=prompts[row],
+                    seed=int(seeds[row]),
+                    rank=int(nearest.rank[place]),
+                    cosine=min(float(nearest.cosine[place]), 1.0),
+                )
                 for place in order[places]
                 for row in [made.rows[nearest.imitation[place]]]
-            ],
-        }
+            ),
+        )
     return found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imindex.indexer.store.index import Index
+from imindex.indexer.store.index import Index, opened
 from imindex.retrieval.evidence.match_tests import match_evidence
 from imindex.retrieval.evidence.testing import Testing, placebo_numbers, prompt_labels
 from imindex.retrieval.match.discrimination import discrimination_gap
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def match_release(  # noqa: PLR0913
-    path: Path,
+    path: Path | Index,
     collection: str | None = None,
     *,
     csls: bool = False,
@@ -45,8 +45,8 @@ def match_release(  # noqa: PLR0913
 
     Parameters
     ----------
-    path : Path
-        The index.
+    path : Path or Index
+        The index, or one that is open already.
     collection : str, optional
         The release; the only one there is, unless given.
     csls : bool
@@ -70,7 +70,7 @@ def match_release(  # noqa: PLR0913
     ImindexError
         No such release, no works, or a placebo name that is none.
     """
-    with Index(path) as index:
+    with opened(path) as index:
         name, _ = release(index, collection)
         works, works_repeated = distinct(pictures(index, "works"))
         imitations, imitations_repeated = distinct(pictures(index, "imitations", collections=[name]))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -12,6 +10,7 @@ from imindex.indexer.decode.pool import picture_of
 from imindex.indexer.decode.preprocess import Preprocess
 from imindex.indexer.sources.local import read_bytes
 from imindex.indexer.store.index import Index
+from imindex.retrieval.results import Copies, CopyPair
 from imindex.retrieval.vectors.blocks import Float16, Float64, Int64
 from imindex.retrieval.vectors.select import Pictures, pictures
 from imindex.retrieval.vectors.similarity import similarities, similarity_blocks
@@ -85,7 +84,7 @@ def _correlation(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> float:
     return round(float(x @ y) / float(np.sqrt(sizes[0] * sizes[1])), 12)
 
 
-def copies(index: Index, collection: str, threshold: float) -> dict[str, Any]:
+def copies(index: Index, collection: str, threshold: float) -> Copies:
     """List the imitations of a release that come very near one work, of whomever it is.
 
     Parameters
@@ -99,12 +98,11 @@ def copies(index: Index, collection: str, threshold: float) -> dict[str, Any]:
 
     Returns
     -------
-    dict
+    Copies
         `pairs`, the nearest first: the candidates. One is a near-copy (`copy`) if it has the work's bytes; or if its
         pixels correlate with the work's at `COMPOSITION` or more, and stand at most half as far from 1 as those of any
         other work of that artist do (`series`): an artist who always paints one composition is not copied by a picture
         that has it too. The `NEAREST` works from the threshold on are looked at, and the one that is copied is named.
-        JSON-ready.
     """
     made = pictures(index, "imitations", collections=[collection])
     works = pictures(index, "works", "background")
@@ -115,26 +113,21 @@ def copies(index: Index, collection: str, threshold: float) -> dict[str, Any]:
     pairs = []
     for place in near.tolist():
         among = nearest[place][cosine[place] >= threshold].tolist()
-        found = [looks.compare(int(made.rows[place]), work) for work in among]
+        found = [
+            looks.compare(int(made.rows[place]), work, float(cosine[place, n]))
+            for n, work in enumerate(among)
+        ]
         # Of the works that come near enough the one that is copied, else the nearest.
-        best = max(range(len(among)), key=lambda n: (found[n]["same_bytes"], found[n]["copy"], -n))
-        pairs.append(
-            {
-                "artist": index.artists[made.artist[place]],
-                "work_artist": index.artists[works.artist[among[best]]],
-                "cosine": min(float(cosine[place, best]), 1.0),
-                **found[best],
-            }
-        )
-    listed = sorted(range(len(pairs)), key=lambda place: not pairs[place]["copy"])
-    listed = sorted(listed[: max(MOST, sum(pair["copy"] for pair in pairs))])
-    return {
-        "threshold": threshold,
-        "composition_threshold": COMPOSITION,
-        "n_candidates": len(near),
-        "n_looked_at": len(pairs),
-        "pairs": [pairs[place] for place in listed],
-    }
+        pairs.append(max(enumerate(found), key=lambda one: (one[1].same_bytes, one[1].copy, -one[0]))[1])
+    listed = sorted(range(len(pairs)), key=lambda place: not pairs[place].copy)
+    listed = sorted(listed[: max(MOST, sum(pair.copy for pair in pairs))])
+    return Copies(
+        threshold=threshold,
+        composition_threshold=COMPOSITION,
+        n_candidates=len(near),
+        n_looked_at=len(pairs),
+        pairs=tuple(pairs[place] for place in listed),
+    )
 
 
 class _Looks:
@@ -143,26 +136,30 @@ class _Looks:
     def __init__(self, index: Index, works: Pictures):
         self._works = works
         self._folder = index.path.parent
-        self._columns = {name: index.column(name) for name in ("path", "prompt", "seed", "sha256")}
+        self._columns = {name: index.column(name) for name in ("artist", "path", "prompt", "seed", "sha256")}
+        self._artists = index.artists
         self._seen: dict[int, npt.NDArray[np.uint8] | None] = {}
         self._series: dict[int, float] = {}
 
-    def compare(self, imitation: int, work: int) -> dict[str, Any]:
+    def compare(self, imitation: int, work: int, cosine: float) -> CopyPair:
         """An imitation (row) beside a work (position among the works)."""
         row = int(self._works.rows[work])
         path, digest = self._columns["path"], self._columns["sha256"]
         same = bytes(digest[imitation]) == bytes(digest[row])
         alike, series = self._alike(imitation, row), self._among_own(work)
-        return {
-            "imitation": path[imitation],
-            "prompt": self._columns["prompt"][imitation],
-            "seed": int(self._columns["seed"][imitation]),
-            "work": path[row],
-            "composition": alike,
-            "series": series,
-            "same_bytes": same,
-            "copy": same or (alike >= COMPOSITION and not 1 - alike > (1 - series) / 2),
-        }
+        return CopyPair(
+            artist=self._artists[self._columns["artist"][imitation]],
+            imitation=path[imitation],
+            prompt=self._columns["prompt"][imitation],
+            seed=int(self._columns["seed"][imitation]),
+            work=path[row],
+            work_artist=self._artists[self._columns["artist"][row]],
+            cosine=min(cosine, 1.0),
+            composition=alike,
+            series=series,
+            same_bytes=same,
+            copy=same or (alike >= COMPOSITION and not 1 - alike > (1 - series) / 2),
+        )
 
     def _among_own(self, work: int) -> float:
         """The highest correlation of a work with the artist's other works; NaN if there are none to be read."""

@@ -12,7 +12,7 @@ import numpy as np
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import KINDS
 from imindex.indexer.decode.limits import Limits
-from imindex.indexer.store.index import Index
+from imindex.indexer.store.index import Index, opened
 from imindex.retrieval.results import (
     Approximate,
     Attribution,
@@ -29,7 +29,7 @@ from imindex.retrieval.vectors.select import artist_mask
 
 
 def ask(  # noqa: PLR0913
-    path: Path,
+    path: Path | Index,
     pictures: Sequence[Path],
     texts: Sequence[str],
     *,
@@ -45,8 +45,8 @@ def ask(  # noqa: PLR0913
 
     Parameters
     ----------
-    path : Path
-        The index.
+    path : Path or Index
+        The index, or one that is open already.
     pictures : sequence of Path
     texts : sequence of str
     k : int
@@ -77,7 +77,7 @@ def ask(  # noqa: PLR0913
     """
     from imindex.indexer.encoders.load import load_as
 
-    with Index(path) as index:
+    with opened(path) as index:
         masks = _masks(index, collections, artists)
         loaded = load_as(index.encoder, **(encoder or {}))
         queries, vectors, digests, rejected = _encode(loaded, pictures, texts, limits)
@@ -104,7 +104,7 @@ def ask(  # noqa: PLR0913
                     )
         answers = zip(queries, kinds, attributions, strict=True)
         return QueryResult(
-            index=str(path),
+            index=str(index.path),
             k=k,
             queries=tuple(
                 QueryAnswer(query=name, kinds=found, attribution=attribution)
@@ -176,8 +176,11 @@ def _encode(
 
     from imindex.indexer.core.errors import BadPicture
     from imindex.indexer.decode.pool import picture_of
+    from imindex.indexer.encoders.base import require_text_side
     from imindex.indexer.sources.local import read_bytes
 
+    if texts:
+        require_text_side(encoder)
     names: list[str] = []
     pixels = []
     digests = []

@@ -54,7 +54,7 @@ def audits(root: Path) -> Callable[..., Path]:
             )
             rows = [
                 {"artist": a["artist"], "auc": a["auc"], "top1": 0.5, "finding": a["finding"]}
-                for a in matched["artists"] if "finding" in a
+                for a in matched["artists"] if a["finding"]
             ]  # fmt: skip
             copies = {"pairs": [{"copy": True}] * (2 if release == "r2" else 1)}
             results.append({"release": release, "encoder": "tiny", "artists": rows, "copies": copies})

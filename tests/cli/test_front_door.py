@@ -91,14 +91,18 @@ def test_help_and_info_import_no_more_than_they_need(built: Path) -> None:
 
 
 def test_help_takes_less_than_300_milliseconds() -> None:
-    seconds = []
+    wall, cpu = [], []
     for _ in range(5):
-        started = time.perf_counter()
+        started, before = time.perf_counter(), os.times()
         subprocess.run([sys.executable, "-m", "imindex", "--help"], cwd=ROOT, capture_output=True, check=True)
-        seconds.append(time.perf_counter() - started)
-    if min(seconds) >= 0.3 and os.getloadavg()[0] > (os.cpu_count() or 1):
-        pytest.skip(f"the machine is busy: {min(seconds):.2f} s at a load of {os.getloadavg()[0]:.1f}")
-    assert min(seconds) < 0.3
+        wall.append(time.perf_counter() - started)
+        after = os.times()
+        cpu.append(
+            after.children_user + after.children_system - before.children_user - before.children_system
+        )
+    busy = os.getloadavg()[0] >= (os.cpu_count() or 1)  # as it is while two workers run the tests
+    assert min(cpu) < 0.3
+    assert busy or min(wall) < 0.3
 
 
 def test_summaries_examples_and_defaults_hold() -> None:

@@ -41,7 +41,7 @@ def test_pictures_are_made_built_and_gone_on_with(
     out = tmp_path / "imitations" / "sd"
     made = run(*how(model, artists, out))
     assert re.fullmatch(
-        rf"Made 11 pictures \(0 there already, (\d+) blocked\) of 4 names in {re.escape(str(out))}\.",
+        rf"Made 11 pictures \(0 already present, (\d+) blocked\) of 4 names in {re.escape(str(out))}\.",
         last_line(made),
     )
     assert len(made.stdout.splitlines()) == 1
@@ -52,7 +52,7 @@ def test_pictures_are_made_built_and_gone_on_with(
     assert 0 < len(blocked) < 13
     third = run(*how(model, artists, out))
     assert (
-        last_line(third).startswith("Made 0 pictures (11 there already")
+        last_line(third).startswith("Made 0 pictures (11 already present")
         and "2 pictures of earlier runs" in third.stderr
     )
     listed = re.findall(r"Blocked \(safety filter\): (\S+):", third.stderr)
@@ -67,7 +67,7 @@ def test_a_dry_run_says_what_would_be_made_and_makes_nothing(artists: Path, tmp_
     out = tmp_path / "sd"
     words = how(Path("no/such/model"), artists, out, "--dry-run")
     result = run(*words)
-    assert last_line(result) == f"Would make 11 pictures (0 there already) in {out}; nothing was made."
+    assert last_line(result) == f"Would make 11 pictures (0 already present) in {out}; made none."
     assert re.search(r"artists +Artwork from Ada Example +2 +2 +4", result.stdout)
     said = json.loads(run(*words, "--json").stdout)
     assert (said["pictures"], said["to_make"]) == (11, 11)
@@ -104,10 +104,11 @@ def test_a_stopped_run_says_how_to_go_on(
     monkeypatch.setattr(Folder, "add", stop)
     result = run(*how(model, artists, tmp_path / "sd"), code=1)
     assert (
-        "Stopped. 3 of 11 pictures are in" in result.stderr and "same command again to go on" in result.stderr
+        "Stopped. 3 of 11 pictures are in" in result.stderr
+        and "same command again to resume" in result.stderr
     )
     monkeypatch.undo()
-    assert "Made 8 pictures (3 there already" in last_line(run(*how(model, artists, tmp_path / "sd")))
+    assert "Made 8 pictures (3 already present" in last_line(run(*how(model, artists, tmp_path / "sd")))
 
 
 def test_settings_reach_the_model(
@@ -148,11 +149,11 @@ def test_settings_reach_the_model(
     ("words", "said", "code"),
     [
         (["--out", "x", "--artist", "Ada"], "Missing option '--model'", 2),
-        (["--model", "m", "--out", "x"], "Nothing is asked for", 1),
+        (["--model", "m", "--out", "x"], "There is nothing to generate", 1),
         (["--model", "no/such/dir", "--out", "x", "--artist", "Ada"], "does not exist", 1),
         (["--model", "m", "--out", "x", "--artist", "Ada", "--batch-size", "many"], "neither auto nor", 2),
-        (["--model", "m", "--out", "x", "--artist", "Ada", "--size", "big"], "is no size", 1),
-        (["--model", "m", "--out", "x", "--artist", "Ada", "--artist", "Ada"], "stands there twice", 1),
+        (["--model", "m", "--out", "x", "--artist", "Ada", "--size", "big"], "is not a size", 1),
+        (["--model", "m", "--out", "x", "--artist", "Ada", "--artist", "Ada"], "is listed twice", 1),
         (["--model", "m", "--out", "x", "--artist", "Ada", "--template", "Artwork"], "has no {artist}", 1),
         (["--model", "m", "--out", "x", "--artists", "no.csv"], "no.csv does not exist", 1),
     ],

@@ -16,7 +16,7 @@ from imindex.indexer.build import build as build_module
 from imindex.indexer.build.build import build
 from imindex.indexer.build.checkpoint import Batch, Parts
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.generate.prompts import shots
 from imindex.indexer.maintain.optimize import optimize
 from imindex.indexer.maintain.remove import remove

@@ -25,7 +25,7 @@ from imindex.indexer.core.errors import BadPicture
 from imindex.indexer.core.schema import NO_STAMP
 from imindex.indexer.decode import pillow as rgb
 from imindex.indexer.decode.limits import MAX_BYTES, Limits
-from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.sources import local
 from imindex.indexer.sources.find import find
 from imindex.indexer.sources.local import read_bytes
@@ -311,7 +311,7 @@ def test_a_file_that_grows_is_read_to_a_bound_and_has_no_stamp(
     path = tmp_path / "a.png"
     path.write_bytes(PNG)
     os.utime(path, (time.time() - 3600,) * 2)
-    assert local._read_file(str(path)) == (PNG, (len(PNG), path.stat().st_mtime_ns, path.stat().st_ino))
+    assert local.read_file(str(path)) == (PNG, (len(PNG), path.stat().st_mtime_ns, path.stat().st_ino))
     real = local._refuse_others
 
     def grow(name: str, status: os.stat_result) -> None:
@@ -320,11 +320,11 @@ def test_a_file_that_grows_is_read_to_a_bound_and_has_no_stamp(
             file.write(b"more")
 
     monkeypatch.setattr(local, "_refuse_others", grow)
-    data, stamp = local._read_file(str(path))
+    data, stamp = local.read_file(str(path))
     assert data == PNG + b"more" * 2 and stamp == NO_STAMP
     monkeypatch.setattr(local, "MAX_BYTES", len(data) + 9)
     with pytest.raises(BadPicture, match="bytes are more than the limit"):
-        local._read_file(str(path)), local._read_file(str(path))
+        local.read_file(str(path)), local.read_file(str(path))
 
 
 def test_a_folder_where_a_manifest_names_a_file(

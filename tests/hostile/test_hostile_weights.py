@@ -91,7 +91,7 @@ def test_a_text_tower_that_brings_its_own_code(
     monkeypatch.setattr("builtins.input", lambda *_: "y")
     monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
     if trusting:  # the trap works
-        monkeypatch.setattr("imindex.indexer.encoders.load._trust_no_code", lambda: None)
+        monkeypatch.setattr("imindex.indexer.encoders.open_clip._trust_no_code", lambda: None)
         monkeypatch.setattr("transformers.dynamic_module_utils.TIME_OUT_REMOTE_CODE", 15)
     with pytest.raises(ImindexError):
         load(f"local-dir:{model}", device="cpu")

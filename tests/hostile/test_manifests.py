@@ -54,9 +54,7 @@ def test_a_parquet_bomb_is_refused_without_its_memory(tmp_path: Path) -> None:
     huge = pa.DictionaryArray.from_arrays(pa.array([0] * 100_000, pa.int32()), ["x" * (64 * MIB)])
     path = parquet(tmp_path / "m.parquet", path=huge)
     assert path.stat().st_size < MIB
-    with pytest.raises(
-        ImindexError, match=r"m\.parquet: not readable as Parquet: .*(memory|row of more|ended)"
-    ):
+    with pytest.raises(ImindexError, match=r"m\.parquet: not valid Parquet: .*(memory|row of more|ended)"):
         read(path)
 
 
@@ -80,7 +78,7 @@ def test_spoilt_parquet_files_are_read_or_refused_and_nothing_else(tmp_path: Pat
         try:
             read(spoilt)
         except ImindexError as error:
-            assert str(error).startswith(f"{spoilt}: not readable as Parquet: ")
+            assert str(error).startswith(f"{spoilt}: not valid Parquet: ")
             refused += 1
     assert refused >= 3
 

@@ -266,12 +266,12 @@ def test_rows_and_links_outside_the_file_are_refused(optimized: dict[str, Path])
     with Index(optimized["ivf"]) as index:
         data, table = np.array(index.ann_data()), np.asarray(index.vectors)
         opened = ann_kinds.read("ivf", data, table)
-        lists = [(rows.copy(), codes) for rows, codes in ann_kinds.take_apart(opened)]
+        lists = [(rows.copy(), codes) for rows, codes in ann_kinds.split_lists(opened)]
         full = next(number for number, (rows, _) in enumerate(lists) if len(rows) > 1)
         for wrong, said in ((N, "other rows"), (-1, "other rows"), (lists[full][0][1], "two lists")):
             changed = [(rows.copy(), codes) for rows, codes in lists]
             changed[full][0][0] = wrong
-            bad = ann_kinds.to_bytes(ann_kinds.put_together(opened, ann_kinds.centroids_of(opened), changed))
+            bad = ann_kinds.to_bytes(ann_kinds.from_lists(opened, ann_kinds.centroids_of(opened), changed))
             with pytest.raises(ImindexError, match=said):
                 ann_kinds.read("ivf", bad, table)
     with Index(optimized["hnsw"]) as index:
@@ -281,5 +281,5 @@ def test_rows_and_links_outside_the_file_are_refused(optimized: dict[str, Path])
         for wrong in (N, -2, 2**31 - 1):
             bad = data.copy()
             bad[place : place + 4] = np.frombuffer(np.int32(wrong).tobytes(), np.uint8)
-            with pytest.raises(ImindexError, match="a link leads out of the graph"):
+            with pytest.raises(ImindexError, match="a link points outside the graph"):
                 ann_kinds.read("hnsw", bad, table)

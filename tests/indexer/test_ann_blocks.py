@@ -32,7 +32,7 @@ def test_it_finds_what_brute_force_finds(
     monkeypatch: pytest.MonkeyPatch, rows: int, k: int, share: float | None
 ) -> None:
     monkeypatch.setattr(ann_blocks, "ROWS", rows)
-    monkeypatch.setattr(ann_blocks, "_ALONE", 24 * 10)
+    monkeypatch.setattr(ann_blocks, "_SINGLE_THREADED", 24 * 10)
     table, queries = unit(900, 24), unit(30, 24)
     table[100:130] = table[:30]  # ties, further down
     among = None if share is None else RNG.random(900) < share

@@ -62,7 +62,7 @@ def test_added_rows_are_found_without_training(optimized: dict[str, Path], tmp_p
         if kind != "hnsw":
             assert after.trained_sha256 == before.trained_sha256
             opened = ann_kinds.read(kind, index.ann_data(), index.vectors)
-            rows = np.concatenate([rows for rows, _ in ann_kinds.take_apart(opened)])
+            rows = np.concatenate([rows for rows, _ in ann_kinds.split_lists(opened)])
             assert sorted(rows.tolist()) == list(range(N + 700))
         found = searcher(index).search(extra.astype(np.float32), 10)[1]
         assert np.mean(found[:, 0] == np.arange(N, N + 700)) > 0.97
@@ -83,7 +83,7 @@ def test_carrying_over_is_what_filling_anew_would_give(
         table = np.asarray(index.vectors, np.float32)
         lists = first.quantizer.search(np.asarray(old.vectors, np.float32), 1)[1][:, 0]
         kept = lists[keep]
-        for number, (rows, codes) in enumerate(ann_kinds.take_apart(opened)):
+        for number, (rows, codes) in enumerate(ann_kinds.split_lists(opened)):
             old_ones = rows < keep.sum()
             assert (kept[rows[old_ones]] == number).all() and (np.sort(rows) == rows).all()
             if len(rows) and kind == "ivf-pq":
@@ -101,11 +101,11 @@ def test_an_artist_who_is_removed_is_in_no_list(
         gone = index.column("artist") == 3
         old_table = np.asarray(index.vectors)
         codes = (
-            ann_kinds.take_apart(ann_kinds.read(kind, index.ann_data(), old_table)) if kind == "ivf" else []
+            ann_kinds.split_lists(ann_kinds.read(kind, index.ann_data(), old_table)) if kind == "ivf" else []
         )
     report = remove(path, artists=["artist 3"])
     assert report.removed == gone.sum() == N // 10
-    trained = [note for note in report.notes if "trained anew" in note]
+    trained = [note for note in report.notes if "retrained" in note]
     assert len(trained) == (kind == "hnsw")
     with Index(path) as index:
         assert index.ann()["kind"] == kind and index.n == N - N // 10
@@ -127,10 +127,10 @@ def test_a_centroid_that_is_one_vector_does_not_outlive_it(tmp_path: Path) -> No
     index = ann_kinds.train("ivf-pq", table, np.arange(2_000), seed=0)
     centroids = ann_kinds.centroids_of(index)
     centroids[11] = table[7]
-    index = ann_kinds.put_together(index, centroids, [])
+    index = ann_kinds.from_lists(index, centroids, [])
     ann_kinds.add(index, table)
     keep = np.delete(np.arange(2_000), 7)
-    moved = ann_carry._moved("ivf-pq", index, keep, 2_000, table[keep])
+    moved = ann_carry._renumbered("ivf-pq", index, keep, 2_000, table[keep])
     left = ann_kinds.centroids_of(moved)
     assert (centroids @ lonely).max() > 0.999 and (left @ lonely).max() < 0.95
     assert table[7].astype(np.float32).tobytes() not in ann_kinds.to_bytes(moved).tobytes()
@@ -152,7 +152,7 @@ def test_it_is_trained_anew_when_it_has_grown_out_of_its_training(
 ) -> None:
     monkeypatch.setattr(ann_carry, "_GROWTH", 1.1)
     notes = grown(path, clustered(600, seed=5))
-    assert len(notes) == 1 and "trained anew: it was trained on 5000 rows, of 5600 now" in notes[0]
+    assert len(notes) == 1 and "retrained: it was trained on 5000 rows and there are 5600 now" in notes[0]
     with Index(path) as index:
         record = Record.read(index.ann())
         assert record.rows_trained == 5_600 and record.held_out and record.recall >= 0.95
@@ -168,7 +168,7 @@ def test_it_is_trained_anew_when_what_comes_is_of_another_kind(
     other = (other / np.linalg.norm(other, axis=1, keepdims=True)).astype(np.float16)
     monkeypatch.setattr(ann_carry, "_GROWTH", 2.5)
     notes = grown(path, other)
-    assert len(notes) == 1 and "trained anew" in notes[0] and "times the work" in notes[0]
+    assert len(notes) == 1 and "retrained" in notes[0] and "times the work" in notes[0]
     with Index(path) as index:
         assert Record.read(index.ann()).rows_trained == N + 6_000
 

@@ -21,8 +21,8 @@ from imindex.indexer.build.build import Stopped, build
 from imindex.indexer.build.checkpoint import Batch, Parts
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.decode import preprocess as images
+from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.encoders.load import load
-from imindex.indexer.encoders.open_clip import Encoder
 from imindex.indexer.sources.find import find
 from imindex.indexer.store.index import Index
 from tests.support.builds import TREE, Counting, digest

@@ -20,8 +20,8 @@ from PIL import Image
 from imindex.indexer.ann import exact as ann
 from imindex.indexer.build.build import build
 from imindex.indexer.decode import preprocess as images
+from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.encoders.lazy import LazyEncoder
-from imindex.indexer.encoders.open_clip import Encoder
 from imindex.indexer.sources.find import find
 from imindex.indexer.store import index as store
 from imindex.indexer.store.index import Index

@@ -21,7 +21,7 @@ from imindex.indexer.decode import pillow as rgb
 from imindex.indexer.decode import pool as decoders
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.decode.pool import Decoders
-from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.sources.find import find
 from imindex.indexer.store.index import Index
 from tests.support.builds import Counting
@@ -224,12 +224,13 @@ def test_no_process_outlives_its_parent(end: signal.Signals | None, tmp_path: Pa
     assert not any(map(alive, pids))
 
 
-def test_a_strangers_folder_runs_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A decoder process must not import from where the user happens to be."""
-    for name in ("PIL", "json", "contextlib", "indexer"):
+@pytest.mark.parametrize("first", ["", ".", "{folder}"], ids=["empty", "dot", "absolute"])
+def test_a_strangers_folder_runs_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str) -> None:
+    """A decoder process does not import from the current folder, however that stands on the path of its parent."""
+    for name in ("PIL", "json", "contextlib", "indexer", "imindex"):
         (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w'); raise SystemExit(1)")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    monkeypatch.setattr(sys, "path", [first.format(folder=tmp_path), *sys.path])
     with Decoders(Limits()) as pool:
         assert pool(png()).shape == (40, 48, 3)
     assert not (tmp_path / "ran").exists()

@@ -55,11 +55,11 @@ class TestCaptions:
         """With pieces that make little else, names with a forbidden word would be common."""
         captioner = Captioner(("zilver", "dal", "podam"))
         rng = np.random.default_rng(1)
-        names = [captioner.nobody(rng) for _ in range(3000)]
+        names = [captioner.invented_name(rng) for _ in range(3000)]
         assert not any({"zilverdal", "podam"} & words_of(name) for name in names)
         assert any("dal" in name.lower() for name in names)
         free = Captioner(("zilver", "dal", "podam"), avoided=())
-        assert any("podam" in words_of(free.nobody(rng)) for _ in range(3000))
+        assert any("podam" in words_of(free.invented_name(rng)) for _ in range(3000))
 
     def test_a_picture_in_no_ones_manner_names_no_known_artist(self, vocabulary: dict[str, int]) -> None:
         made = captions(Captioner(pieces_of(vocabulary)), None, 20_000)

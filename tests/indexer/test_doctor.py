@@ -21,9 +21,9 @@ from imindex.indexer.doctor import index as doctor_index
 from imindex.indexer.doctor import machine as doctor
 from imindex.indexer.doctor.machine import FAULT, OK, WARNING
 from imindex.indexer.encoders import precision as precisions
+from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.encoders.load import load
-from imindex.indexer.encoders.multi_device import ManyEncoders
-from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.encoders.multi_device import MultiDeviceEncoder
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.writer import write
 from tests.support.commands import last_line, run
@@ -100,7 +100,11 @@ def test_an_index_whose_bytes_have_changed_is_a_fault(built: Path, tmp_path: Pat
     other = tmp_path / "other.h5"
     other.write_bytes(raw)
     (check, *_) = doctor_index.examine_index(other)
-    assert check.status == FAULT and "(rows 0 to 13) is not what was written" in check.said and check.remedy
+    assert (
+        check.status == FAULT
+        and "(rows 0 to 13) has changed since it was written" in check.said
+        and check.remedy
+    )
     raw[place : place + 2] = np.float16(30).tobytes()
     other.write_bytes(raw)
     (check, *_) = doctor_index.examine_index(other)
@@ -140,18 +144,18 @@ def test_two_distributions_of_faiss_are_a_fault(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(ann, "n_gpus", lambda: 0)
     check = doctor.faiss_installed({"faiss-cpu": "1.15.1"})
-    assert check.status == WARNING and "sees no GPU, though torch sees 2" in check.said
+    assert check.status == WARNING and "sees no GPU, although torch sees 2" in check.said
 
 
 def test_what_auto_means_is_said_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for computes, precision in ((True, "bf16"), (False, "fp32")):
         monkeypatch.setattr(precisions, "_cpu_computes_bf16", lambda computes=computes: computes)
-        check = doctor.device_meant("auto")
+        check = doctor.device_selected("auto")
         assert f"precision auto is {precision}" in check.said and check.figures["precision"] == precision
-    monkeypatch.setattr(doctor, "_driver_there", lambda: True)
-    check = doctor.device_meant("auto")
-    assert check.status == WARNING and "driver is there, but torch sees no GPU" in check.said
+    monkeypatch.setattr(doctor, "_nvidia_driver_installed", lambda: True)
+    check = doctor.device_selected("auto")
+    assert check.status == WARNING and "driver is installed, but torch sees no GPU" in check.said
 
 
 def test_threads_that_do_not_suit_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,14 +194,14 @@ def test_a_file_system_that_does_not_lock_or_cannot_be_written(
         assert doctor.file_system(tmp_path).status == WARNING
     monkeypatch.setattr("imindex.indexer.system.locks.Lock.acquire", lambda self: None)
     check = doctor.file_system(tmp_path)  # nobody holds the lock, so the other process gets it
-    assert check.status == FAULT and "does not keep other processes out" in check.said
+    assert check.status == FAULT and "does not exclude other processes" in check.said
 
 
 def test_a_disk_without_room_for_the_next_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "i.h5").write_bytes(bytes(1000))
     for free, status in ((2**30 + 2000, OK), (2**30 + 1999, WARNING)):
         monkeypatch.setattr("shutil.disk_usage", lambda _, free=free: type("", (), {"free": free}))
-        assert doctor_index.room(tmp_path, tmp_path / "i.h5").status == status
+        assert doctor_index.disk_space(tmp_path, tmp_path / "i.h5").status == status
 
 
 def test_a_search_that_misses_a_neighbour_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,7 +253,7 @@ def test_vectors_that_are_none_or_all_the_same_or_hang_on_the_batch(
 
 def test_throughput_is_measured_and_judged(tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
     data = doctor_encoder.pictures(None, 2).data
-    for both in (tiny_encoder, ManyEncoders([tiny_encoder, tiny_encoder])):
+    for both in (tiny_encoder, MultiDeviceEncoder([tiny_encoder, tiny_encoder])):
         check = doctor_encoder.throughput(both, noise(4), data)
         assert min(check.figures[f"{what}-per-s"] for what in ("decode", "encode", "forward")) > 0
         ratio = check.figures["encode-per-s"] / check.figures["forward-per-s"]

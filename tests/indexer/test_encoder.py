@@ -18,11 +18,12 @@ import safetensors.torch
 import torch
 
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.core.schema import require_same
 from imindex.indexer.encoders import precision as precisions
+from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.encoders.load import load, load_as
-from imindex.indexer.encoders.open_clip import Encoder, weights_digest
 from imindex.indexer.encoders.precision import _cpu_computes_bf16, default_batch_size
+from imindex.indexer.encoders.registry import require_same
+from imindex.indexer.encoders.torch_encoder import weights_digest
 from tests.support.models import TINY, save_model
 from tests.support.pictures import picture
 
@@ -290,7 +291,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_nothing_is_lost(
 ) -> None:
     encoder = quick(f"local-dir:{folder}", batch_size=16)
     expected, sizes = encoder.encode_images(pixels(37)), []
-    real = encoder._model.encode_image
+    real = encoder.model.encode_image
 
     def small(batch: torch.Tensor) -> torch.Tensor:
         sizes.append(len(batch))
@@ -298,7 +299,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_nothing_is_lost(
             raise error
         return real(batch)
 
-    monkeypatch.setattr(encoder._model, "encode_image", small)
+    monkeypatch.setattr(encoder.model, "encode_image", small)
     assert cosines(encoder.encode_images(pixels(37)), expected).min() >= 0.9999
     assert encoder.batch_size == max(2**i for i in range(5) if 2**i <= limit)
     assert sum(size for size in sizes if size <= limit) == 37
@@ -319,7 +320,7 @@ def test_no_memory_for_one_picture_and_other_errors_are_told(
         def fail(batch: torch.Tensor, error: Exception = error) -> torch.Tensor:
             raise error
 
-        monkeypatch.setattr(encoder._model, "encode_image", fail)
+        monkeypatch.setattr(encoder.model, "encode_image", fail)
         with pytest.raises(kind, match=message):
             encoder.encode_images(pixels(9))
 

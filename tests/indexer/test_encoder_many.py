@@ -12,12 +12,12 @@ import torch
 from imindex.indexer.build.build import build
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.encoders import load as loading
-from imindex.indexer.encoders import open_clip as module
+from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.encoders.lazy import LazyEncoder
-from imindex.indexer.encoders.load import _put, load
-from imindex.indexer.encoders.multi_device import ManyEncoders
-from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.encoders.load import load
+from imindex.indexer.encoders.multi_device import MultiDeviceEncoder
 from imindex.indexer.encoders.precision import default_batch_size
+from imindex.indexer.encoders.torch_encoder import move_to, weights_digest
 from imindex.indexer.sources.find import find
 from imindex.indexer.store.index import Index
 from imindex.indexer.system.device import torch_device, torch_devices
@@ -39,7 +39,7 @@ def replicas(tiny_model: str) -> list[Encoder]:
 def test_the_vectors_are_those_of_one_device_in_order(
     replicas: list[Encoder], tiny_encoder: Encoder, n: int
 ) -> None:
-    many, shown = ManyEncoders(replicas), pixels(n)
+    many, shown = MultiDeviceEncoder(replicas), pixels(n)
     assert (many.dim, many.batch_size, many.info) == (32, 12, tiny_encoder.info)
     got = many.encode_images(shown)
     assert got.shape == (n, 32) and got.dtype == np.float16
@@ -61,26 +61,26 @@ def test_every_replica_gets_its_share_at_the_same_time(
             return real(shown)  # type: ignore[operator]
 
         monkeypatch.setattr(replica, "encode_images", wait)
-    ManyEncoders(replicas).encode_images(pixels(11))
+    MultiDeviceEncoder(replicas).encode_images(pixels(11))
     assert sizes == {0: 4, 1: 4, 2: 3}
 
 
 def test_a_replica_without_memory_halves_its_own_batches(
     replicas: list[Encoder], tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = replicas[1]._model.encode_image
+    real = replicas[1].model.encode_image
 
     def small(batch: torch.Tensor) -> torch.Tensor:
         if len(batch) > 1:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
         return real(batch)
 
-    monkeypatch.setattr(replicas[1]._model, "encode_image", small)
-    many = ManyEncoders(replicas)
+    monkeypatch.setattr(replicas[1].model, "encode_image", small)
+    many = MultiDeviceEncoder(replicas)
     got = many.encode_images(pixels(12))
     assert np.abs(got.astype(float) - tiny_encoder.encode_images(pixels(12)).astype(float)).max() < 2e-3
     assert [r.batch_size for r in replicas] == [4, 1, 4] and many.batch_size == 9
-    monkeypatch.setattr(replicas[1]._model, "encode_image", lambda _: (_ for _ in ()).throw(MemoryError()))
+    monkeypatch.setattr(replicas[1].model, "encode_image", lambda _: (_ for _ in ()).throw(MemoryError()))
     with pytest.raises(ImindexError, match="not enough memory for a single picture"):
         many.encode_images(pixels(12))
 
@@ -88,13 +88,13 @@ def test_a_replica_without_memory_halves_its_own_batches(
 def test_replicas_are_of_one_encoder(replicas: list[Encoder], tmp_path: Path) -> None:
     other = load(f"local-dir:{save_model(tmp_path / 'm', seed=5)}", device="cpu", precision="fp32")
     with pytest.raises(ImindexError, match="weights"):
-        ManyEncoders([replicas[0], other])
+        MultiDeviceEncoder([replicas[0], other])
     with pytest.raises(ValueError, match="no replica"):
-        ManyEncoders([])
+        MultiDeviceEncoder([])
 
 
 def test_a_build_by_several_devices(replicas: list[Encoder], works: object, tmp_path: Path) -> None:
-    root, many = works({"works/ada": 9, "works/bo": 8}), ManyEncoders(replicas)  # type: ignore[operator]
+    root, many = works({"works/ada": 9, "works/bo": 8}), MultiDeviceEncoder(replicas)  # type: ignore[operator]
     for name, encoder in (("many.h5", many), ("one.h5", replicas[0])):
         lazy = LazyEncoder(lambda encoder=encoder: encoder, encoder.batch_size)
         assert build(list(find([root])), tmp_path / name, lazy).encoded == 17
@@ -114,23 +114,23 @@ def test_names_of_several_devices(tiny_model: str, monkeypatch: pytest.MonkeyPat
     assert torch_devices("cuda:1,cuda:0") == [torch.device("cuda:1"), torch.device("cuda:0")]
     assert default_batch_size("cuda:0,cuda:1") == 512 and default_batch_size("cuda:1") == 256
     for name, message in (
-        ("cuda:0,cpu", r"only CUDA devices can share the work.*cpu is none"),
-        ("cuda,cuda:1", r"each named with its number, and cuda is none"),
-        ("cuda:0,", r"an empty name is none"),
+        ("cuda:0,cpu", r"only numbered CUDA devices can share the work, and cpu is not one"),
+        ("cuda,cuda:1", r"only numbered CUDA devices can share the work, and cuda is not one"),
+        ("cuda:0,", r"an empty name is not one"),
         ("cuda:0,cuda:0", r"names a device twice"),
-        ("cuda:0,cuda:2", r"this machine has 2 CUDA devices, and no cuda:2"),
+        ("cuda:0,cuda:2", r"this machine has 2 CUDA devices, but no cuda:2"),
     ):
         with pytest.raises(ImindexError, match=rf"--device {name}.*{message}"):
             torch_devices(name)
-    with pytest.raises(ImindexError, match=r"names 2 devices, and this runs on one\. Use --device cuda:0"):
+    with pytest.raises(ImindexError, match=r"names 2 devices, but this runs on one\. Use --device cuda:0"):
         torch_device("cuda:0,cuda:1")
 
 
 def test_load_puts_a_replica_on_each_device(tiny_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "torch_devices", lambda _: [torch.device("cpu"), torch.device("cpu")])
     many = load(tiny_model, device="two", precision="fp32", batch_size=9)
-    assert isinstance(many, ManyEncoders) and [r.batch_size for r in many.replicas] == [5, 5]
-    first, second = (replica._model for replica in many.replicas)
+    assert isinstance(many, MultiDeviceEncoder) and [r.batch_size for r in many.replicas] == [5, 5]
+    first, second = (replica.model for replica in many.replicas)
     assert first is not second
     alone = load(tiny_model, device="cpu", precision="fp32")
     assert many.info == alone.info
@@ -157,11 +157,11 @@ def test_channels_come_last_and_a_full_device_is_told(
     last = pixels(4).contiguous(memory_format=torch.channels_last)
     assert encoder.prepare(last).is_contiguous(memory_format=torch.channels_last)
     assert (encoder.prepare(last) == encoder.prepare(pixels(4))).all()
-    tiny_encoder._model.to(memory_format=torch.channels_last)  # convolutions only change their layout
+    tiny_encoder.model.to(memory_format=torch.channels_last)  # convolutions only change their layout
     try:
-        digest = module.weights_digest(tiny_encoder._model)
+        digest = weights_digest(tiny_encoder.model)
     finally:
-        tiny_encoder._model.to(memory_format=torch.contiguous_format)
+        tiny_encoder.model.to(memory_format=torch.contiguous_format)
     assert digest == tiny_encoder.info.weights_sha256
 
     def full(*_: object, **__: object) -> None:
@@ -169,4 +169,4 @@ def test_channels_come_last_and_a_full_device_is_told(
 
     monkeypatch.setattr(torch.nn.Module, "to", full)
     with pytest.raises(ImindexError, match=r"cuda:1 has not enough memory for the weights\. Free it"):
-        _put(torch.nn.Linear(1, 1), torch.device("cuda:1"))
+        move_to(torch.nn.Linear(1, 1), torch.device("cuda:1"))

@@ -169,7 +169,7 @@ def test_another_release_in_the_same_folder_is_refused(
 def test_two_processes_do_not_share_a_folder(make: Callable, tmp_path: Path) -> None:
     with (
         generate_folder.locked(tmp_path / "one"),
-        pytest.raises(ImindexError, match="is being generated into by process"),
+        pytest.raises(ImindexError, match="one is in use by process"),
     ):
         make("one")
 
@@ -274,7 +274,7 @@ def test_batches_are_halved_when_memory_runs_out(
     assert make("halved", batch_size=8).batch_size == 2
     assert files(tmp_path / "halved") == files(tmp_path / "by-two")
     wrap(monkeypatch, most=0, says=says)
-    with pytest.raises(ImindexError, match=r"not enough memory for a single picture.*--offload"):
+    with pytest.raises(ImindexError, match=r"not have enough memory for a single picture.*--offload"):
         make("none")
 
 
@@ -289,4 +289,6 @@ def test_what_goes_wrong_in_a_pass_is_not_taken_for_want_of_memory(
 def test_prompts_longer_than_the_model_reads_are_counted(make: Callable) -> None:
     assert make("short", ASKED[:1]).notes == ()
     asked = shots(["word " * 100, "Ada"], per_artist=1)
-    assert "1 of 2 prompts are longer than the 77 tokens" in " ".join(make("long", asked).notes)
+    assert "1 of 2 prompts are longer than the model's limit of 77 tokens" in " ".join(
+        make("long", asked).notes
+    )

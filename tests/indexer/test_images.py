@@ -16,7 +16,7 @@ from PIL import Image
 from imindex.indexer.core.errors import BadPicture
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.decode.preprocess import Preprocess, decode, resize
-from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.encoders.base import Encoder
 from tests.support.pictures import encoded, picture, png16
 
 PREPROCESS = Preprocess((224, 224), (0.5,) * 3, (0.5,) * 3)
@@ -27,7 +27,7 @@ def stock(image: Image.Image, encoder: Encoder) -> np.ndarray:
     config = PreprocessCfg(**{**encoder.info.preprocess, "size": tuple(encoder.preprocess.size)})
     transform = image_transform_v2(config, is_train=False)
     with torch.inference_mode():
-        features = encoder._model.encode_image(transform(image)[None])
+        features = encoder.model.encode_image(transform(image)[None])
         return torch.nn.functional.normalize(features, dim=-1)[0].numpy()
 
 
@@ -79,7 +79,7 @@ def test_resizing_is_within_a_grey_level_of_open_clips(
         interpolation=interpolation,
         fill_color=7,
     )
-    preprocess = Preprocess.from_open_clip(
+    preprocess = Preprocess.from_dict(
         {"size": target, "mean": [0] * 3, "std": [1] * 3, "resize_mode": mode, "interpolation": interpolation,
          "fill_color": 7}
     )  # fmt: skip

@@ -79,7 +79,7 @@ def test_a_killed_holder_is_followed_with_a_note_and_a_finished_one_without(held
     child.join()
     lock = Lock(path)
     lock.acquire()
-    assert f"did not end by itself: process {child.pid} on" in lock.note
+    assert f"was interrupted: process {child.pid} on" in lock.note
     lock.release()
     assert not path.read_bytes()
     with alone(path, "") as note:
@@ -91,7 +91,7 @@ def test_children_of_a_killed_holder_are_waited_for(held: Any, monkeypatch: pyte
     child.kill()
     child.join()
     monkeypatch.setattr(locks, "ORPHANS_SECONDS", 0.1)
-    with pytest.raises(Held, match="a child of it, for it has ended"):
+    with pytest.raises(Held, match="by one of its children, since the process itself has ended"):
         Lock(path).acquire()
     monkeypatch.setattr(locks, "ORPHANS_SECONDS", 60)
     Lock(path).acquire()
@@ -139,7 +139,7 @@ def test_where_the_file_system_has_no_locks(tmp_path: Path, monkeypatch: pytest.
         beside.write_text(json.dumps({**mine, **change}))
         if note:
             with alone(path, "") as said:
-                assert "did not end by itself" in said
+                assert "was interrupted" in said
         else:
             with pytest.raises(ImindexError, match="on elsewhere"), alone(path, "{by}"):
                 pass

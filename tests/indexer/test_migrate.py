@@ -136,13 +136,11 @@ def test_the_commands_say_what_there_is_to_do(archive: Path) -> None:
     path, known = unpacked(archive, "1.0", "index")
     assert "imindex migrate" in run("verify", "-i", path).stdout
     text = run("info", "-i", path, "--provenance").stdout
-    assert "not noted" in text and known["root-digest"] in text
+    assert "not recorded" in text and known["root-digest"] in text
     digest = known["root-digest"][:12]
     said = last_line(run("migrate", "-i", path))
     assert said == f"Migrated {path} from format 1.0 to 1.1: 12 rows, root digest {digest} as before."
-    assert (
-        last_line(run("migrate", "-i", path)) == f"{path} is in format 1.1 already: there is nothing to do."
-    )
+    assert last_line(run("migrate", "-i", path)) == f"{path} is already in format 1.1: nothing to do."
     assert json.loads(run("migrate", "-i", path, "--json").stdout)["changed"] is False
     with h5py.File(path, "r+") as file:
         file.attrs["encoding-version"] = "1.2"

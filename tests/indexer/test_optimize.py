@@ -19,7 +19,7 @@ from imindex.indexer.ann import tuning as ann_measure
 from imindex.indexer.ann.approximate import ApproximateSearcher
 from imindex.indexer.ann.record import Record
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.maintain import optimize as module
 from imindex.indexer.maintain.optimize import optimize
 from imindex.indexer.store.index import Index
@@ -58,9 +58,9 @@ def test_auto_takes_what_fits_and_is_worth_it(
 ) -> None:
     monkeypatch.setattr(module, "EXACT_ROWS", N)
     path = copy(optimized["exact"], tmp_path)
-    assert "hardly quicker" in optimize(path).reason  # of 5,000 rows of 32 numbers
-    monkeypatch.setattr(module, "_WORTH", 1e-3)
-    assert "more than the 10,000 allowed" in optimize(path, memory=10_000).reason
+    assert "hardly faster" in optimize(path).reason  # of 5,000 rows of 32 numbers
+    monkeypatch.setattr(module, "_MIN_SPEEDUP", 1e-3)
+    assert "more than the limit of 10,000" in optimize(path, memory=10_000).reason
     assert optimize(path, memory=10**6).kind == "ivf-pq"
     assert optimize(path, memory=10_000).changed  # asked again, with less: it is taken back
     with Index(path) as index:
@@ -72,8 +72,8 @@ def test_auto_takes_what_fits_and_is_worth_it(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"kind": "ivf"}, "Allow more with --memory"),
-        ({"kind": "hnsw", "memory": 1000}, "Allow more with --memory"),
+        ({"kind": "ivf"}, "Raise the limit with --memory"),
+        ({"kind": "hnsw", "memory": 1000}, "Raise the limit with --memory"),
         ({"recall": 0.0}, "is not above 0"),
         ({"recall": 1.5}, "at most 1"),
     ],
@@ -92,7 +92,7 @@ def test_a_named_kind_needs_rows_and_the_recall(
     optimized: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for n in (0, 999):
-        with pytest.raises(ImindexError, match="needs 1000"):
+        with pytest.raises(ImindexError, match="needs at least 1000"):
             optimize(save(tmp_path / f"{n}.h5", clustered(n)), kind="ivf-pq")
     path = copy(optimized["exact"], tmp_path)
     before = path.read_bytes()
@@ -154,7 +154,7 @@ def test_info_says_kind_recall_parameters_and_size(optimized: dict[str, Path]) -
     shown = " ".join(run("info", "-i", optimized["ivf-pq"]).stdout.split())
     with Index(optimized["ivf-pq"]) as index:
         record, size = Record.read(index.ann()), len(index.ann_data())
-    assert f"ivf-pq, recall@10 {record.recall:.3f} on 250 held-out queries (0.95 asked for)" in shown
+    assert f"ivf-pq, recall@10 {record.recall:.3f} on 250 held-out queries (target 0.95)" in shown
     assert f"nprobe {record.parameters['nprobe']}" in shown and f"{size / 1e6:.1f} MB" in shown
     said = json.loads(run("info", "-i", optimized["ivf-pq"], "--json").stdout)["ann"]
     assert said["recall"] == record.recall and said["bytes"] == size and said["rows-trained"] == N
@@ -209,7 +209,7 @@ def test_ranks_and_p_values_never_come_from_it(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("an approximate index was asked for ranks")
 
-    monkeypatch.setattr(ApproximateSearcher, "_start", never)
+    monkeypatch.setattr(ApproximateSearcher, "_initialize", never)
     for command, wanted in zip(commands, before, strict=True):
         assert run(*command).stdout == wanted
     assert query_attribution(asked, "--exact") == attribution

@@ -118,9 +118,9 @@ def test_a_slug_is_the_name_where_that_is_safe() -> None:
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        (["Ada", " "], "empty"), (["Ada", "Ada "], "stands there twice"), (["e\u0301", "\u00e9"], "stands there twice"),
+        (["Ada", " "], "empty"), (["Ada", "Ada "], "is listed twice"), (["e\u0301", "\u00e9"], "is listed twice"),
         (["a\nb"], "U\\+000A"), (["a\u2028b"], "U\\+2028"), (["a\x00"], "U\\+0000"),
-        (["\ud800"], "half of a character"),
+        (["\ud800"], "a lone surrogate"),
     ],
 )  # fmt: skip
 def test_names_that_cannot_be_asked_for_are_refused(names: list[str], said: str) -> None:
@@ -131,13 +131,13 @@ def test_names_that_cannot_be_asked_for_are_refused(names: list[str], said: str)
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"artists": ["Ada"], "placebos": ["Ada"]}, "tested artist and a placebo"),
+        ({"artists": ["Ada"], "placebos": ["Ada"]}, "tested artist and also a placebo"),
         ({"artists": ["Ada"], "templates": ["Artwork"]}, "no {artist}"),
         ({"artists": ["Ada"], "templates": []}, "No template"),
         ({"artists": ["Ada"], "templates": ["{artist}"] * 2}, "twice"),
         ({"artists": ["Ada"], "templates": ["{artist}", "by {artist}", "of {artist}"]}, "18 or 21"),
-        ({"artists": ["Ada"], "per_artist": 0}, "Ask for 1 "),
-        ({"artists": [], "generic": ["by {artist}"]}, "names nobody"),
+        ({"artists": ["Ada"], "per_artist": 0}, "Choose 1 "),
+        ({"artists": [], "generic": ["by {artist}"]}, "name no artist"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_made_is_refused(arguments: dict, said: str) -> None:
@@ -209,9 +209,9 @@ def test_names_are_read_from_every_kind_of_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "content", "said"),
     [
-        ("a.txt", b"", "names nobody"), ("a.txt", b"\xff", "UTF-8"),
-        ("a.txt", b"Ada\n\nAda\n", "line 3: 'Ada' stands in line 1"),
-        ("a.csv", b"artist,id\nAda,1\n,2\n", "line 3: A name is empty"), ("a.csv", b"Ada,1\n", "no column is called"),
+        ("a.txt", b"", "lists no artists"), ("a.txt", b"\xff", "UTF-8"),
+        ("a.txt", b"Ada\n\nAda\n", "line 3: 'Ada' is already listed in line 1"),
+        ("a.csv", b"artist,id\nAda,1\n,2\n", "line 3: A name is empty"), ("a.csv", b"Ada,1\n", "no column is named"),
         ("a.csv", b'id,artist\n1,Ada\n2\n', "line 3: A name is empty"), ("a.jsonl", b'{"name": "Ada"}', "no name"),
         ("a.jsonl", b"{", "not JSON"), ("a.csv", b'artist\n"Ada', "quotes"), ("a.txt", b"A\x07da", "U\\+0007"),
     ],

@@ -202,7 +202,9 @@ def test_an_export_equals_the_index(path: Path, tmp_path: Path) -> None:
         assert rejects["reason"] == index.rejects()["reason"].tolist()
         about = json.loads((tmp_path / "out/index.json").read_text(encoding="utf-8"))
         assert about["root-digest"] == index.root_digest and about["n"] == 6
-        with pytest.raises(ImindexError, match=r"out holds vectors\.npy, .*Pass --force to overwrite"):
+        with pytest.raises(
+            ImindexError, match=r"out already holds vectors\.npy, .*Pass --force to overwrite"
+        ):
             export(index, tmp_path / "out")
         (tmp_path / "out/vectors.npy").write_bytes(b"old")
         export(index, tmp_path / "out", force=True)
@@ -251,4 +253,4 @@ def test_duplicates_are_listed_and_told_apart(tmp_path: Path) -> None:
     with Index(tmp_path / "i.h5") as index:
         said = describe(index)
     assert sorted(d["row"] for d in said["duplicates"]) == [0, 1, 2, 3]
-    assert said["duplicates-summary"].startswith("4 rows share 2 pictures, 1 of these between artists")
+    assert said["duplicates-summary"].startswith("4 rows share 2 pictures, 1 of them across artists")

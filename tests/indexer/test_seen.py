@@ -10,13 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imindex.indexer.build import reader
-from imindex.indexer.build import unchanged as seen
+from imindex.indexer.build import reader, unchanged
 from imindex.indexer.build.build import build
-from imindex.indexer.build.scan import Finds, Found
+from imindex.indexer.build.scan import Scan, Scanned
 from imindex.indexer.core.paths import stored_path
 from imindex.indexer.core.schema import NO_STAMP
-from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.sources.find import find
 from imindex.indexer.sources.item import Item
 from imindex.indexer.store.index import Index
@@ -35,13 +34,13 @@ def age(folder: Path, seconds: float = 60) -> None:
 def files_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The files whose bytes a build reads."""
     listed: list[str] = []
-    real = reader._read_file
+    real = reader.read_file
 
     def noting(path: str) -> object:
         listed.append(Path(path).name)
         return real(path)
 
-    monkeypatch.setattr(reader, "_read_file", noting)
+    monkeypatch.setattr(reader, "read_file", noting)
     return listed
 
 
@@ -177,7 +176,7 @@ def test_an_index_without_stamps_is_read_as_before(
     "path", ["a/b/c.png", "/x/y.png", "c.png", "a/../b/d.png", "./e.png", "a//f.png", "../g.png", "a/.", "/h"]
 )
 def test_stored_paths_are_the_same_one_by_one(path: str, tmp_path: Path) -> None:
-    many = seen.StoredPaths(tmp_path)
+    many = unchanged.StoredPaths(tmp_path)
     assert many(path) == many(path) == stored_path(path, tmp_path)
 
 
@@ -187,7 +186,7 @@ def test_inodes_of_64_bits_and_times_beyond_all_measure(tmp_path: Path) -> None:
 
     def stamp(inode: int, nanoseconds: int) -> tuple[int, int, int]:
         status[1] = inode
-        return seen._stamp(
+        return unchanged.raw_stamp(
             os.stat_result([*status, 0.0, 0.0, 0.0, 0, nanoseconds, 0][: os.stat_result.n_fields])
         )
 
@@ -199,16 +198,16 @@ def test_inodes_of_64_bits_and_times_beyond_all_measure(tmp_path: Path) -> None:
 def test_what_was_found_is_kept_in_columns_as_it_was(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     listed = [
-        Found(
+        Scanned(
             Item(f"{n}.png", "Ada", "works", "works"), rng.bytes(32), "" if n % 3 else f"reason {n}",
             (n, 2**62 + n, -n),
         )
         for n in range(10)
     ]  # fmt: skip
-    finds = Finds()
+    scan = Scan()
     for one in listed:
-        finds.append(one)
-    assert list(finds) == listed and len(finds) == 10
-    assert finds.digests([7, 2]).tobytes() == listed[7].digest + listed[2].digest
-    assert finds.stamps([9]).tolist() == [[9, 2**62 + 9, -9]]
-    assert finds.digests([]).shape == (0, 32) and Finds().stamps([]).shape == (0, 3)
+        scan.append(one)
+    assert list(scan) == listed and len(scan) == 10
+    assert scan.digests([7, 2]).tobytes() == listed[7].digest + listed[2].digest
+    assert scan.stamps([9]).tolist() == [[9, 2**62 + 9, -9]]
+    assert scan.digests([]).shape == (0, 32) and Scan().stamps([]).shape == (0, 3)

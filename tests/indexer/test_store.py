@@ -180,7 +180,9 @@ def test_a_file_with_something_missing_is_called_damaged(path: Path, missing: st
             del file.attrs[missing.split()[1]]
         else:
             del file[missing]
-    with pytest.raises(ImindexError, match=r"i\.h5 is damaged: .*Restore it from a copy, or build it anew\."):
+    with pytest.raises(
+        ImindexError, match=r"i\.h5 is damaged: .*Restore it from a backup, or build it again\."
+    ):
         Index(path)
 
 

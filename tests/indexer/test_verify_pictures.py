@@ -11,7 +11,7 @@ import pytest
 
 from imindex.indexer.ann import exact as ann
 from imindex.indexer.core.provenance import entry
-from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.integrity.verify import verify
 from imindex.indexer.integrity.verify_pictures import check_pictures, replay
 from imindex.indexer.store.index import Index

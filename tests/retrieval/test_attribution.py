@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from imindex.indexer.build.build import build
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.sources.find import find
 from imindex.retrieval.evidence import match_tests as evidence
 from imindex.retrieval.evidence.classify_release import classify_release

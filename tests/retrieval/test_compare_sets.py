@@ -21,6 +21,8 @@ from imindex.retrieval.compare.sets import (
     square_and_add,
 )
 from imindex.retrieval.evidence import match_tests as evidence
+from imindex.retrieval.findings import Finding
+from imindex.retrieval.results import ArtistChange, Shifts
 from imindex.stats.intervals import Interval, clopper_pearson
 from imindex.stats.paired import exchange_test
 
@@ -223,11 +225,24 @@ def test_who_has_risen_and_who_has_fallen() -> None:
     }
     rows = adjusted(
         [
-            {"artist": name, "auc_shared_change": change, "p_auc": p, "p_accuracy": np.nan}
+            ArtistChange(
+                artist=name,
+                auc_shared_change=change,
+                p_auc=p,
+                auc_base=0.5,
+                auc_new=0.5,
+                auc_change=0.0,
+                accuracy_base=None,
+                accuracy_new=None,
+                accuracy_change=None,
+                design=PAIRS,
+                finding_base=Finding.NOT_SHOWN,
+                finding_new=Finding.NOT_SHOWN,
+            )
             for name, (change, p) in changes.items()
         ]
     )
-    assert [row["p_auc_holm"] for row in rows] == pytest.approx([0.004, 0.004, 0.08, 1, np.nan], nan_ok=True)
-    assert shifts(rows, evidence.Testing()) == {"risen": ["up"], "fallen": ["down"]}
+    assert [row.p_auc_holm for row in rows] == pytest.approx([0.004, 0.004, 0.08, 1, None])
+    assert shifts(rows, evidence.Testing()) == Shifts(risen=("up",), fallen=("down",))
     found = shifts(rows, evidence.Testing(level=0.1))
-    assert found == {"risen": ["up", "unsure"], "fallen": ["down"]}
+    assert found == Shifts(risen=("up", "unsure"), fallen=("down",))

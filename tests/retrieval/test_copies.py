@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
 from imindex.indexer.build.build import build
-from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.sources.find import find
 from imindex.indexer.store.index import Index
 from imindex.retrieval.evidence.near_copies import composition, copies, nearest_works
@@ -53,13 +53,13 @@ def test_copies_are_found_and_style_is_none(works: Callable, tiny_encoder: Encod
     build(list(find([root])), tmp_path / "i.h5", Counting(tiny_encoder))
     with Index(tmp_path / "i.h5") as index:
         found = copies(index, "r1", 0.5)  # the tiny model finds everything alike
-    assert found["n_candidates"] == found["n_looked_at"] == 8
-    called = {Path(one["imitation"]).name: one for one in found["pairs"] if one["copy"]}
+    assert found.n_candidates == found.n_looked_at == 8
+    called = {Path(one.imitation).name: one for one in found.pairs if one.copy}
     assert set(called) >= {"bytes.png", "recompressed.jpg"}
     assert not set(called) - {"bytes.png", "recompressed.jpg", "mirrored.png"}
-    assert called["bytes.png"]["same_bytes"] and not called["recompressed.jpg"]["same_bytes"]
-    assert {one["work_artist"] for one in called.values()} == {"bo"}
-    cosines = [one["cosine"] for one in found["pairs"]]
+    assert called["bytes.png"].same_bytes and not called["recompressed.jpg"].same_bytes
+    assert {one.work_artist for one in called.values()} == {"bo"}
+    cosines = [one.cosine for one in found.pairs]
     assert cosines == sorted(cosines, reverse=True)
 
 
@@ -76,8 +76,8 @@ def test_an_artist_of_one_composition_is_not_copied_by_it(
             Image.fromarray(pixels).save(root / folder / f"{number:03d}.png")
     build(list(find([root])), tmp_path / "i.h5", Counting(tiny_encoder))
     with Index(tmp_path / "i.h5") as index:
-        (pair,) = copies(index, "r1", 0.01)["pairs"]
-    assert pair["composition"] > 0.8 and pair["series"] > pair["composition"] and not pair["copy"]
+        (pair,) = copies(index, "r1", 0.01).pairs
+    assert pair.composition > 0.8 and pair.series > pair.composition and not pair.copy
 
 
 def test_a_second_scan_of_a_work_hides_no_copy(
@@ -92,8 +92,8 @@ def test_a_second_scan_of_a_work_hides_no_copy(
     Image.fromarray(pixels).save(root / "works/ada/second.png")
     build(list(find([root])), tmp_path / "i.h5", Counting(tiny_encoder))
     with Index(tmp_path / "i.h5") as index:
-        (pair,) = copies(index, "r1", 0.5)["pairs"]
-    assert pair["copy"] and Path(pair["work"]).name in ("000.png", "second.png")
+        (pair,) = copies(index, "r1", 0.5).pairs
+    assert pair.copy and Path(pair.work).name in ("000.png", "second.png")
 
 
 def test_pictures_that_are_gone_are_candidates_all_the_same(
@@ -104,4 +104,4 @@ def test_pictures_that_are_gone_are_candidates_all_the_same(
     shutil.rmtree(root)
     with Index(tmp_path / "i.h5") as index:
         found = copies(index, "r1", 0.01)
-    assert found["n_candidates"] == 2 and not any(one["copy"] for one in found["pairs"])
+    assert found.n_candidates == 2 and not any(one.copy for one in found.pairs)

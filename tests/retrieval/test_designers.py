@@ -19,8 +19,8 @@ from sklearn.neighbors import KNeighborsClassifier
 
 import imindex
 from tests.support.places import ROOT
+from tests.support.precision import FP32
 
-FP32 = ("--precision", "fp32")
 DESIGNERS = Path(os.environ.get("IMINDEX_DESIGNERS", ROOT / "data" / "designers"))
 pytestmark = pytest.mark.skipif(
     not (DESIGNERS / "held-out.jsonl").exists(),

@@ -17,8 +17,8 @@ from imindex.stats.references import name_test, rival_test
 from imindex.stats.set_scores import collect, twice_midranks
 from tests.support.commands import run
 from tests.support.pictures import paint
+from tests.support.precision import FP32
 
-FP32 = ("--precision", "fp32")  # findings must not depend on what the processor computes in
 N_WORKS, N_IMITATIONS, N_PLACEBOS = 20, 6, 40
 ARTISTS = ("ada", "bo", "cy")
 

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from imindex.indexer.build.build import build
-from imindex.indexer.encoders.open_clip import Encoder
+from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.sources.find import find
 from imindex.indexer.store.index import Index
 from imindex.retrieval.evidence.gallery import BINS, gallery, nearest_own
@@ -61,9 +61,9 @@ def test_works_are_shown_from_the_best_to_the_worst_and_paths_can_be_opened(
     with Index(tmp_path / "i.h5") as index:
         found = gallery(index, "r1", ["ada", "bo", "nobody"], n_works=4)
     assert list(found) == ["ada"]  # bo has no imitations
-    shown = found["ada"]["neighbours"]
-    assert len({one["work"] for one in shown}) == 4
-    assert [one["rank"] for one in shown] == sorted(one["rank"] for one in shown)
+    shown = found["ada"].neighbours
+    assert len({one.work for one in shown}) == 4
+    assert [one.rank for one in shown] == sorted(one.rank for one in shown)
     for one in shown:
-        assert (tmp_path / one["work"]).is_file() and (tmp_path / one["imitation"]).is_file()
-        assert "r1/ada/" in one["imitation"] and 1 <= one["rank"] <= 1 + 4
+        assert (tmp_path / one.work).is_file() and (tmp_path / one.imitation).is_file()
+        assert "r1/ada/" in one.imitation and 1 <= one.rank <= 1 + 4

@@ -20,6 +20,25 @@ from imindex.retrieval.compare.gate import (
     release_figures,
     verdicts,
 )
+from imindex.retrieval.evidence import match_tests as evidence
+from imindex.retrieval.findings import Finding
+from imindex.retrieval.results import (
+    AccuracyInterval,
+    AuditResult,
+    Classification,
+    ClassificationEvidence,
+    ClassificationMethod,
+    Comparison,
+    Copies,
+    CopyPair,
+    MatchEvidence,
+    Matching,
+    NamedCounts,
+    OverallTests,
+    RankFigures,
+    from_dict,
+    to_dict,
+)
 
 OPERATORS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 
@@ -171,38 +190,99 @@ def test_a_count_against_a_number_counts_all_artists() -> None:
     assert not check(parse("imitated > base + 1"), {"imitated": 0.0}, new).failed
 
 
-def matching(auc: float, imitated: int, named: int) -> dict[str, Any]:
-    findings = {
-        "imitated": imitated,
-        "the name matters": named,
-        "nearer than other artists": 0,
-        "not shown": 4,
-    }
-    overall = {"auc": auc, "auc_low": auc - 0.1, "auc_high": auc + 0.1, "findings": findings}
-    return {"macro": {"auc": auc}, "evidence": {"overall": overall}}
+def matching(auc: float, imitated: int = 0, named: int = 0, *, tested: bool = True) -> Matching:
+    findings = {**dict.fromkeys(Finding, 0), Finding.IMITATED: imitated, Finding.NAME_MATTERS: named}
+    overall = OverallTests(
+        auc=auc, auc_low=auc - 0.1, auc_high=auc + 0.1, auc_bca=None, p_assignment=None, n_artists=1, n_tested=1,
+        findings={**findings, Finding.NOT_SHOWN: 4}, n_name_matters_and_rival_below_level=0,
+    )  # fmt: skip
+    evidence = MatchEvidence(
+        placebos=(), question="", unit="artist", approximate=False, level=0.05, adjust="holm", family=1,
+        references_needed=19, seed=0, n_resamples=99, confidence_level=0.95, overall=overall,
+    )  # fmt: skip
+    macro = RankFigures(
+        auc=auc, rank_percentile=None, reciprocal_rank=None, average_precision=None, recall={}, hit={}
+    )
+    return Matching(
+        collection="r", root_digest="", encoder="e", csls_k=None, recall_at=(), n_works=1, n_imitations=1,
+        n_repeated_works=0, n_repeated_imitations=0, n_artists=1, macro=macro, artists=(),
+        evidence=evidence if tested else None, auc_matrix=None,
+    )  # fmt: skip
 
 
-def comparison(base: float, new: float, p: float | None) -> dict[str, Any]:
+def classification(accuracy: float | None, low: float | None, high: float | None) -> Classification:
+    macro = AccuracyInterval(top1_low=low, top1_high=high, interval="", interval_note="", n_units=1)
+    evidence = ClassificationEvidence(macro=macro, p_assignment=None, assumes="", by_label_count=None)
+    nothing = dict.fromkeys(
+        ("top1", "top5", "macro_top5", "chance_top1", "chance_top5", "macro_chance_top1", "macro_chance_top5", "mrr",
+         "macro_mrr", "generic_share")
+    )  # fmt: skip
+    method = ClassificationMethod(
+        method="by name", n_labels=2, n_generic=0, macro_top1=accuracy, n_unscored=0, n_tied=0, artists=(),
+        evidence=evidence, labels=(), confusion=NamedCounts(rows=(), counts=()), **nothing,
+    )  # fmt: skip
+    return Classification(
+        collection="r", kind="imitations", root_digest="", encoder="e", by="name", templates=(), templates_top1={},
+        testing=None, placebos=(), generic_labels=(), n=1, n_repeated=0, methods=(method,),
+    )  # fmt: skip
+
+
+def audited(release: str, matched: Matching, *copied: bool) -> AuditResult:
+    pairs = tuple(
+        CopyPair(
+            artist="a", imitation="i", prompt="", seed=0, work="w", work_artist="a", cosine=1.0, copy=one
+        )
+        for one in copied
+    )
+    return AuditResult(
+        release=release, encoder="e", classification=classification(None, None, None), by_works=None, matching=matched,
+        rank_histogram={}, neighbours={},
+        copies=Copies(
+            threshold=0.9, composition_threshold=0.8, n_candidates=len(pairs), n_looked_at=len(pairs), pairs=pairs
+        ),
+    )  # fmt: skip
+
+
+def comparison(base: float, new: float, p: float | None) -> Comparison:
     figure = {
         "base": base, "base_low": base - 0.1, "base_high": base + 0.1, "new": new, "new_low": new - 0.1,
         "new_high": new + 0.1, "change": new - base, "low": new - base - 0.02, "high": new - base + 0.02, "p": 0.01,
     }  # fmt: skip
-    return {
-        "base": {"release": "old"},
-        "new": {"release": "next"},
-        "encoder": "e",
-        "figures": {"auc": figure, "accuracy": dict.fromkeys(figure)},
-        "counts": {
-            "significant": {"base": 1, "new": 2},
-            "findings": {"base": {"imitated": 1}, "new": {"imitated": 1, "the name matters": 1}},
-            "all": {
-                "base": {"n": 2, "significant": 1, "findings": {"imitated": 1}},
-                "new": {"n": 3, "significant": 3, "findings": {"imitated": 2, "the name matters": 1}},
+    return from_dict(
+        Comparison,
+        {
+            "base": {"release": "old", "index": "", "root_digest": ""},
+            "new": {"release": "next", "index": "", "root_digest": ""},
+            "encoder": "e",
+            "left_out": [],
+            "n_artists": 1,
+            "figures": {
+                "auc": {**figure, "n_artists": 1},
+                "accuracy": {**dict.fromkeys(figure), "n_artists": 0},
             },
+            "counts": {
+                "significant": {"base": 1, "new": 2},
+                "findings": {"base": {"imitated": 1}, "new": {"imitated": 1, "the name matters": 1}},
+                "changed": [],
+                "not_compared": [],
+                "all": {
+                    "base": {"n": 2, "significant": 1, "findings": {"imitated": 1}},
+                    "new": {"n": 3, "significant": 3, "findings": {"imitated": 2, "the name matters": 1}},
+                },
+            },
+            "shifts": {"risen": ["ada"], "fallen": []},
+            "artists": [
+                {
+                    "artist": "ada", "p_auc": p, "auc_base": base, "auc_new": new, "auc_change": new - base,
+                    "accuracy_base": None, "accuracy_new": None, "accuracy_change": None, "design": "pairs",
+                    "finding_base": "imitated", "finding_new": "imitated",
+                }
+            ],
+            "testing": to_dict(evidence.Testing().record()),
+            "alternative": "two-sided",
+            "notes": [],
         },
-        "shifts": {"risen": ["ada"], "fallen": []},
-        "artists": [{"artist": "ada", "p_auc": p}],
-    }
+    )  # fmt: skip
 
 
 def test_figures_of_a_comparison() -> None:
@@ -221,30 +301,26 @@ def test_figures_of_a_comparison() -> None:
 
 
 def test_figures_of_one_release() -> None:
-    named = {"methods": [{"macro_top1": 0.4, "evidence": {"macro": {"top1_low": 0.3, "top1_high": 0.5}}}]}
-    found = release_figures(matching(0.7, 1, 2), named, 5)
+    found = release_figures(matching(0.7, 1, 2), classification(0.4, 0.3, 0.5), 5)
     assert found["significant"] == 3 and found["copies"] == 5 and found["accuracy.low"] == 0.3
-    untested = {"macro": {"auc": 0.7}, "evidence": None}
+    untested = matching(0.7, tested=False)
+    assert release_figures(untested)["auc"] == 0.7
     assert check(parse("significant > 0"), None, release_figures(untested)).failed
     assert check(parse("accuracy > 0.9"), None, release_figures(untested)).failed
 
 
 def test_verdicts_of_an_audit() -> None:
-    results = [
-        {"release": "old", "encoder": "e", "matching": matching(0.6, 0, 1), "copies": {"pairs": []}},
-        {"release": "next", "encoder": "e", "matching": matching(0.7, 2, 1),
-         "copies": {"pairs": [{"copy": True}, {"copy": False}]}},
-    ]  # fmt: skip
+    results = [audited("old", matching(0.6, 0, 1)), audited("next", matching(0.7, 2, 1), True, False)]
     found = verdicts(
         ["auc > base + 0.05", "imitated > 1", "copies > base", "copies > 1", "accuracy > base"],
         "old", results, [comparison(0.6, 0.7, 0.01)],
     )  # fmt: skip
-    assert [(one["release"], one["encoder"]) for one in found] == [("next", "e")] * 5
-    assert [one["failed"] for one in found] == [True, True, True, False, True]
-    assert set(found[0]) == {"condition", "release", "encoder", "value", "limit", "failed", "reason"}
+    assert [(one.release, one.encoder) for one in found] == [("next", "e")] * 5
+    assert [one.failed for one in found] == [True, True, True, False, True]
+    assert set(to_dict(found[0])) == {"condition", "release", "encoder", "value", "limit", "failed", "reason"}
     alone = verdicts(["auc > 0.65"], "", results, [])
-    assert [(one["release"], one["failed"]) for one in alone] == [("old", False), ("next", True)]
+    assert [(one.release, one.failed) for one in alone] == [("old", False), ("next", True)]
     changed = verdicts(["auc.change > 0.5", "risen > 1"], "old", results, [comparison(0.6, 0.7, 0.01)])
-    assert [one["failed"] for one in changed] == [False, False]
+    assert [one.failed for one in changed] == [False, False]
     missing = verdicts(["auc > base"], "old", results, [])
-    assert missing[0]["failed"] and "not known" in missing[0]["reason"]
+    assert missing[0].failed and "not known" in missing[0].reason

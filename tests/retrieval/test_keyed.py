@@ -10,23 +10,25 @@ from typing import Any
 
 import numpy as np
 import pytest
-from recompute_draws import keyed
-from test_cli import run
-from test_evidence import FP32, paint
 
 from imindex.retrieval.compare.releases import Side, compare
-from imindex.retrieval.evidence import match_tests as evidence
+from imindex.retrieval.evidence import testing
 from imindex.retrieval.evidence.classify_release import classify_release
 from imindex.retrieval.evidence.match_release import match_release
+from imindex.retrieval.results import ClassificationMethod, Comparison, Matching, Result, fields_of, to_json
 from imindex.stats.keyed import generator, generators, one_each
 from imindex.stats.resampling import bootstrap_artists, work_test
 from imindex.stats.set_scores import collect, twice_midranks
 from imindex.stats.validity import gap_bootstrap
+from tests.support.commands import run
+from tests.support.pictures import paint
+from tests.support.precision import FP32
+from tests.support.recompute_draws import keyed
 
 NAMES = ("Ada", 'É"\\a', "🎨", "\u202eliet", "\udcff", "")
 COLORS = {"ada": (200, 30, 30), "bo": (30, 60, 200), "cy": (40, 180, 60)}
 MORE = {"Zed": (180, 160, 40), "aaron": (120, 40, 160)}  # first and last by name
-TESTING = evidence.Testing(("placebo *",), adjust="bh", n_resamples=199, seed=5)
+TESTING = testing.Testing(("placebo *",), adjust="bh", n_resamples=199, seed=5)
 OF_MATCH = (
     "auc", "auc_low", "auc_high", "auc_bca", "auc_standard_error", "p_bootstrap", "p_name", "p_work", "gap", "gap_low",
     "gap_high", "p_differs",
@@ -179,74 +181,74 @@ def indexes(tmp_path_factory: pytest.TempPathFactory, tiny_model: str) -> dict[s
     return made
 
 
-def by_artist(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {row["artist"]: row for row in result["artists"]}
+def by_artist(result: Matching | ClassificationMethod) -> dict[str, Any]:
+    return {artist.artist: artist for artist in result.artists}
 
 
-def matched(path: Path) -> dict[str, dict[str, Any]]:
-    return by_artist(match_release(path, "r1", testing=TESTING))
+def matched(path: Path) -> Matching:
+    return match_release(path, "r1", testing=TESTING)
 
 
-def compared(path: Path) -> dict[str, Any]:
+def compared(path: Path) -> Comparison:
     return compare(Side(path, "r1"), Side(path, "r2"), testing=TESTING, encoder={"device": "cpu"})
 
 
-def named(path: Path) -> dict[str, Any]:
-    return classify_release(path, "r1", by="works", testing=TESTING)["methods"][0]
+def named(path: Path) -> ClassificationMethod:
+    return classify_release(path, "r1", by="works", testing=TESTING).methods[0]
 
 
 @pytest.mark.parametrize("other", ["many", "turned"])
 def test_matching(indexes: dict[str, Path], other: str) -> None:
-    few, more = matched(indexes["few"]), matched(indexes[other])
+    few, more = by_artist(matched(indexes["few"])), by_artist(matched(indexes[other]))
     assert set(COLORS) <= set(few)
     for artist in COLORS:
         # Every artist more is a rival of the gap here, where there are fewer than five others.
-        keys = [key for key in OF_MATCH if other == "turned" or not key.startswith(("gap", "p_work"))]
-        for key in [*keys, *(("p_rival", "p") if other == "turned" else ())]:
-            assert few[artist][key] == more[artist][key], (artist, key)
-        assert 0 < few[artist]["auc_low"] <= few[artist]["auc_high"]
+        names = [name for name in OF_MATCH if other == "turned" or not name.startswith(("gap", "p_work"))]
+        for name in [*names, *(("p_rival", "p") if other == "turned" else ())]:
+            assert getattr(few[artist], name) == getattr(more[artist], name), (artist, name)
+        assert 0 < few[artist].auc_low <= few[artist].auc_high
 
 
 @pytest.mark.parametrize("other", ["many", "turned"])
 def test_comparison(indexes: dict[str, Path], other: str) -> None:
     few, more = compared(indexes["few"]), compared(indexes[other])
-    assert [row["artist"] for row in few["artists"]] == list(COLORS)
-    keys = [key for key in few["artists"][0] if key.startswith(("auc", "p_auc", "n_"))]
-    keys += [key for key in few["artists"][0] if key.startswith("accuracy")] if other == "turned" else []
-    for one, two in zip(few["artists"], more["artists"], strict=True):
-        assert {key: one[key] for key in keys} == {key: two[key] for key in keys}
-    assert few["figures"]["auc"] == more["figures"]["auc"]
+    assert [artist.artist for artist in few.artists] == list(COLORS)
+    names = [name for name in fields_of(few.artists[0]) if name.startswith(("auc", "p_auc", "n_"))]
+    names += [name for name in fields_of(few.artists[0]) if name.startswith("accuracy") and other == "turned"]
+    for one, two in zip(few.artists, more.artists, strict=True):
+        assert [getattr(one, name) for name in names] == [getattr(two, name) for name in names]
+    assert few.figures.auc == more.figures.auc
 
 
 def test_classification_in_another_order(indexes: dict[str, Path]) -> None:
     few, turned = named(indexes["few"]), named(indexes["turned"])
-    rows = by_artist(few), by_artist(turned)
+    artists = by_artist(few), by_artist(turned)
     for artist in COLORS:
-        assert rows[0][artist] == rows[1][artist]
-    for key in ("macro", "p_assignment"):
-        assert few["evidence"][key] == turned["evidence"][key]
+        assert artists[0][artist] == artists[1][artist]
+    assert few.evidence and turned.evidence
+    assert few.evidence.macro == turned.evidence.macro
+    assert few.evidence.p_assignment == turned.evidence.p_assignment
 
 
 def test_figures_over_all_artists_in_another_order(indexes: dict[str, Path]) -> None:
-    first, second = (
-        match_release(indexes[which], "r1", testing=TESTING)["evidence"]["overall"]
-        for which in ("few", "turned")
-    )
-    assert first == second
+    few, turned = matched(indexes["few"]).evidence, matched(indexes["turned"]).evidence
+    assert few and turned
+    assert few.overall == turned.overall
 
 
 @pytest.mark.parametrize("compute", [matched, compared, named])
 def test_what_ran_before_makes_no_difference(
-    indexes: dict[str, Path], compute: Callable[[Path], Any]
+    indexes: dict[str, Path], compute: Callable[[Path], Result]
 ) -> None:
-    first = json.dumps(compute(indexes["few"]))
+    first = to_json(compute(indexes["few"]))
     for before in (named, compared, matched):
         before(indexes["many"])
         np.random.default_rng().random(7)
-    assert json.dumps(compute(indexes["few"])) == first
+    assert to_json(compute(indexes["few"])) == first
 
 
 def test_other_seeds_draw_otherwise(indexes: dict[str, Path]) -> None:
-    other = evidence.Testing(TESTING.placebos, n_resamples=199, seed=6)
+    other = testing.Testing(TESTING.placebos, n_resamples=199, seed=6)
     found = by_artist(match_release(indexes["few"], "r1", testing=other))
-    assert found["bo"]["auc_standard_error"] != matched(indexes["few"])["bo"]["auc_standard_error"]
+    same = by_artist(matched(indexes["few"]))
+    assert found["bo"].auc_standard_error != same["bo"].auc_standard_error

@@ -129,6 +129,15 @@ def test_macro_degenerate() -> None:
     assert halves.method == "Clopper-Pearson on units" and halves.interval.low < 0.2
 
 
+def test_macro_interval_stays_among_shares() -> None:
+    correct, artist = np.zeros(24, int), np.repeat(np.arange(4), 6)
+    correct[6] = 1  # shares drawn towards their mean go below 0 here
+    found = macro_interval(correct, artist, n_resamples=499, rng=1)
+    assert found.interval.low == 0.0 < found.estimate < found.interval.high
+    mirrored = macro_interval(1 - correct, artist, n_resamples=499, rng=1)
+    assert mirrored.interval.low < mirrored.estimate < mirrored.interval.high <= 1.0
+
+
 def test_chance_equals_binomtest() -> None:
     right, n, chance = [0, 3, 12, 5, 0], [12, 12, 12, 7, 0], [0.1, 0.1, 0.1, 0.5, 0.1]
     found = chance_test(right, n, chance)

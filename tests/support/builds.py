@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.encoders.lazy import LazyEncoder
-from imindex.indexer.encoders.open_clip import Encoder
 from imindex.indexer.store.index import Index, recompute_root_digest
 
 TREE = {"works/ada": 7, "works/bo": 5, "imitations/r1/ada": 6, "imitations/r1/bo": 6, "control": 3}

@@ -35,7 +35,7 @@ def serve() -> None:
     import imindex
     from imindex.indexer.ann import exact  # noqa: F401
     from imindex.indexer.build import build
-    from imindex.indexer.encoders import open_clip as encoder  # noqa: F401
+    from imindex.indexer.encoders import open_clip  # noqa: F401
     from imindex.indexer.generate import resolve_model as generate_find  # noqa: F401
     from imindex.indexer.maintain import optimize, remove  # noqa: F401
     from tests.support import precision
@@ -101,9 +101,9 @@ def _limit(request: dict[str, Any]) -> None:
     if "uid" in request:
         os.setgroups([]), os.setgid(request["uid"]), os.setuid(request["uid"])
     if "memory-bytes" in request:
-        from imindex.indexer.encoders import open_clip as encoder
+        from imindex.indexer.encoders.torch_encoder import TorchEncoder
 
-        real, most = encoder.Encoder.encode_images, request["memory-bytes"]
+        real, most = TorchEncoder.encode_images, request["memory-bytes"]
 
         def encode_images(
             self: Any, pixels: Any
@@ -112,7 +112,7 @@ def _limit(request: dict[str, Any]) -> None:
             resource.setrlimit(resource.RLIMIT_AS, (have + most, have + most))
             return real(self, pixels)
 
-        encoder.Encoder.encode_images = encode_images  # type: ignore[method-assign]
+        TorchEncoder.encode_images = encode_images  # type: ignore[method-assign]
 
 
 def _count_steps(fatal: int | None, committed: str) -> list[int]:

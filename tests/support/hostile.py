@@ -76,14 +76,14 @@ def read_all(path: Path) -> None:
     from imindex.indexer.ann.approximate import stored
     from imindex.indexer.ann.exact import ExactSearcher
     from imindex.indexer.integrity.verify import verify
-    from imindex.indexer.maintain.summary import describe, search_in_words
+    from imindex.indexer.maintain.summary import describe, describe_search
     from imindex.indexer.store.index import Index
 
     with Index(path) as index:
         index.contents()
         about = describe(index)
         json.dumps(about)
-        search_in_words(about["ann"])
+        describe_search(about["ann"])
         for _ in index.blocks():
             pass
         rows = np.arange(min(index.n, 3))

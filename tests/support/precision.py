@@ -16,6 +16,8 @@ from imindex.indexer.encoders import precision as precisions
 
 VARIABLE = "IMINDEX_PRECISION_AUTO"
 CHOICES = ("bf16", "fp32")
+FP32 = ("--precision", "fp32")
+"""Options for commands in tests whose expectations must not depend on what the processor computes in."""
 
 
 def force(precision: str | None = None) -> None:

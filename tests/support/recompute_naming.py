@@ -161,7 +161,13 @@ def macro_share_ends(
     means = shrunk(shares, np.array(drawn))
     if np.ptp(means) < 1e-12:
         return clopper_pearson(shares.mean() * n, n, tests["confidence_level"])
-    return ends(means, widened(tests, n), tests["n_resamples"], SHRINKAGE)
+    low, high = ends(means, widened(tests, n), tests["n_resamples"], SHRINKAGE)
+    return among_shares(low), among_shares(high)
+
+
+def among_shares(window: Any) -> Any:
+    """A mean of shares lies within 0 and 1, whatever shrunken draws give."""
+    return tuple(np.clip(window, 0.0, 1.0).tolist()) if isinstance(window, tuple) else window
 
 
 def _confusion(

@@ -168,7 +168,7 @@ def sample_raw(
             )
         ],
         "results": results,
-        "comparisons": [{**comparison, "encoder": "demo"}],
+        "comparisons": [{**to_dict(comparison), "encoder": "demo"}],
         "gate": [
             {"condition": "auc > base + 0.05", "release": STRONG, "encoder": "demo", "value": 0.9, "limit": 0.7,
              "failed": True, "reason": "auc 0.90 > base 0.65 + 0.05 = 0.70: fails."},
@@ -252,8 +252,8 @@ def _result(path: Path, encoder: str, release: str, named: Sequence[str], testin
         "classification": to_dict(by_name),
         "by_works": to_dict(by_works),
         "matching": to_dict(match_release(path, release, testing=testing)),
-        "rank_histogram": {artist: one["rank_histogram"] for artist, one in shown.items()},
-        "neighbours": {artist: one["neighbours"] for artist, one in shown.items()},
-        "copies": copied,
+        "rank_histogram": to_dict({artist: one.rank_histogram for artist, one in shown.items()}),
+        "neighbours": to_dict({artist: one.neighbours for artist, one in shown.items()}),
+        "copies": to_dict(copied),
         "testing": asdict(testing),
     }

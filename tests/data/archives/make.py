@@ -1,6 +1,6 @@
-"""Write the archived indexes of the format version that the imindex on the path writes.
+"""Write the archived indexes of the format version that the installed imindex writes.
 
-    cd tests/data/archives && PYTHONPATH=../../.. python make.py VERSION [--approximate]
+    cd tests/data/archives && ../../../.venv/bin/python make.py VERSION [--approximate]
 
 It was run once for each version, with the code of that version; its files are not to be made again, for they stand for
 what people have. `known.json` holds what plain h5py and brute force find in them. The pictures in art/ are the same for
@@ -46,7 +46,7 @@ def imindex(folder: Path, *words: str) -> None:
         [sys.executable, "-m", "imindex", *words],
         cwd=folder,
         check=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "IMINDEX_WHO": ""},
+        env={**os.environ, "IMINDEX_WHO": ""},
     )
 
 

@@ -1,0 +1,126 @@
+"""Build an index from folders and manifests: find pictures, load the encoder, and build. Used by `imindex build`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+from imindex.indexer.build.build import BuildReport, build
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.decode.limits import Limits
+from imindex.indexer.encoders.lazy import encoder_for
+from imindex.indexer.sources.find import find
+
+Progress = Callable[[int, int], None]
+
+
+def _ignore(done: int, encoded: int) -> None:
+    """Show no progress."""
+
+
+def build_from_sources(  # noqa: PLR0913
+    sources: Sequence[str | os.PathLike[str]] | str | os.PathLike[str],
+    index: str | os.PathLike[str],
+    *,
+    kind: str | None = None,
+    collection: str | None = None,
+    artist: str | None = None,
+    model: str | None = None,
+    pretrained: str | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    batch_size: int | None = None,
+    strict: bool = False,
+    prune: bool = False,
+    rehash: bool = False,
+    retry_rejects: bool = False,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    command: str = "",
+    note: Callable[[str], None] = lambda _: None,
+    progress: Callable[[int], AbstractContextManager[Progress]] = lambda total: nullcontext(_ignore),
+) -> BuildReport:
+    """Encode pictures into an index, each one once.
+
+    The index is created if it does not exist. After Ctrl-C or a crash, the same call resumes the build.
+
+    Parameters
+    ----------
+    sources : path-like, or sequence of path-like
+        A folder laid out as ``works/ARTIST/*``, ``imitations/RELEASE/ARTIST/*``, ``control/*`` and
+        ``background/ARTIST/*`` (or one of these folders); any other folder of ``ARTIST/*`` with `kind`; or a manifest
+        (CSV, JSONL or Parquet).
+    index : path-like
+    kind : {"works", "imitations", "control", "background"}, optional
+        The kind of the pictures, if the source does not specify it.
+    collection, artist : str, optional
+        The set that the pictures belong to, such as a release, and their artist.
+    model, pretrained : str, optional
+        The encoder, as in `imindex.indexer.encoders.load.load`. For an existing index, the current location of its
+        encoder.
+    device : str
+        auto, cpu, cuda, cuda:N, or several devices that share the pictures, such as cuda:0,cuda:1.
+    precision : {"auto", "fp16", "bf16", "fp32"}
+        auto is fp16 on CUDA; on a CPU, bf16 if it supports bf16 arithmetic, otherwise fp32.
+    batch_size : int, optional
+        Pictures per batch. The default depends on the device.
+    strict : bool
+        Raise an error for unreadable pictures, without writing the index.
+    prune : bool
+        Remove the rows of pictures that are not in `sources`.
+    rehash : bool
+        Read every file, even if its size, modification time and inode are unchanged.
+    retry_rejects : bool
+        Retry pictures that could not be read before.
+    limits : Limits
+        Limits per picture; pictures beyond them are rejected.
+    command : str
+        The command line, for the log.
+    note : callable
+        Called with messages about the sources and the encoder.
+    progress : callable
+        Takes the number of pictures and returns a context manager. That yields a function, which is called with the
+        numbers of pictures done and encoded so far.
+
+    Returns
+    -------
+    BuildReport
+
+    Raises
+    ------
+    ImindexError
+        If there are no pictures, the encoder cannot be loaded or is not that of the index, another builder is running,
+        or, with `strict`, a picture cannot be read.
+    Stopped
+        After Ctrl-C.
+    """
+    paths = (
+        [Path(sources)] if isinstance(sources, (str, os.PathLike)) else [Path(source) for source in sources]
+    )
+    items = list(find(paths, kind=kind, collection=collection, artist=artist, note=note))
+    if not items:
+        listed = ", ".join(map(str, paths)) or "the empty list of sources"
+        raise ImindexError(f"No pictures in {listed}. Check the folder, or see imindex build --help.")
+    encoder = encoder_for(
+        Path(index),
+        model=model,
+        pretrained=pretrained,
+        device=device,
+        precision=precision,
+        batch_size=batch_size,
+        note=note,
+    )
+    with progress(len(items)) as advance:
+        return build(
+            items,
+            index,
+            encoder,
+            strict=strict,
+            retry_rejects=retry_rejects,
+            prune=prune,
+            rehash=rehash,
+            limits=limits,
+            command=command,
+            progress=advance,
+        )

@@ -1,0 +1,638 @@
+"""The Python door: `imindex.open`, `build`, `compare` and `audit`. The commands call the same functions.
+
+Examples
+--------
+Draw a small world, encode it with the encoder that comes with imindex, and ask who was imitated:
+
+>>> import tempfile, imindex
+>>> from imindex.indexer.demo.artists import NAMES, draw
+>>> folder = Path(tempfile.mkdtemp())
+>>> for kind, first in (("works", 0), ("imitations/release-1", 50)):
+...     for name in NAMES[:3]:
+...         (folder / kind / name).mkdir(parents=True)
+...         for seed in range(first, first + 5):
+...             draw(name, seed=seed, size=64).save(folder / kind / name / f"{seed}.png")
+>>> report = imindex.build(folder, folder / "audit.h5", model="demo", device="cpu", precision="fp32")
+>>> report.rows
+30
+>>> with imindex.open(folder / "audit.h5") as index:
+...     result = index.match(testing=None)
+...     nearest = index.query(folder / "works" / NAMES[0] / "0.png", k=1)
+>>> result.n_artists, result.macro.auc > 0.9
+(3, True)
+>>> nearest.queries[0].kinds["imitations"].artists[0].artist == NAMES[0]
+True
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from imindex.indexer.build.build import BuildReport
+from imindex.indexer.build.from_sources import build_from_sources as build
+from imindex.indexer.core.errors import BadPicture, ImindexError
+from imindex.indexer.core.schema import Collection, EncoderInfo
+from imindex.indexer.decode.limits import Limits
+from imindex.indexer.maintain.export import item_table
+from imindex.indexer.store.index import Index
+from imindex.retrieval import results
+from imindex.retrieval.audit.plan import read_plan
+from imindex.retrieval.audit.run import Run, Show
+from imindex.retrieval.compare.gate import Condition, parse
+from imindex.retrieval.compare.sources import resolve
+from imindex.retrieval.evidence.classify_release import GENERIC_LABELS, classify_release
+from imindex.retrieval.evidence.match_release import match_release
+from imindex.retrieval.evidence.testing import Testing
+from imindex.retrieval.report import notebook
+from imindex.retrieval.results import (
+    Adjust,
+    Alternative,
+    Classification,
+    GatedComparison,
+    Matching,
+    QueryResult,
+    fields_of,
+    to_frame,
+)
+from imindex.retrieval.search.query import ask
+
+if TYPE_CHECKING:
+    import pyarrow
+
+    from imindex.retrieval.audit.audit import Outcome
+
+__all__ = [
+    "BuildReport",
+    "Encoder",
+    "ImindexError",
+    "Items",
+    "Limits",
+    "OpenIndex",
+    "Testing",
+    "audit",
+    "build",
+    "compare",
+    "forecast",
+    "open",
+]
+
+DEFAULT_INDEX = "imindex.h5"
+DEFAULT_TEMPLATES = ("Artwork from {artist}",)
+results.draw_with(notebook.render)
+
+
+def open(path: str | os.PathLike[str]) -> OpenIndex:
+    """Open an index for queries, classification and matching.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    OpenIndex
+
+    Raises
+    ------
+    ImindexError
+        There is no such file, or it is not an index that this version reads.
+    """
+    return OpenIndex(path)
+
+
+def compare(  # noqa: PLR0913
+    base: str | os.PathLike[str],
+    new: str | os.PathLike[str],
+    *,
+    index: str | os.PathLike[str] = DEFAULT_INDEX,
+    fail_if: Sequence[str | Condition] = (),
+    encoder: str | None = None,
+    no_names: bool = False,
+    labels: Sequence[str] | None = None,
+    templates: Sequence[str] | None = None,
+    placebos: Sequence[str] | None = None,
+    level: float | None = None,
+    adjust: Adjust | None = None,
+    alternative: Alternative = "two-sided",
+    n_resamples: int | None = None,
+    confidence_level: float | None = None,
+    seed: int | None = None,
+    model: str | None = None,
+    pretrained: str | None = None,
+    device: str = "auto",
+    note: Callable[[str], None] = lambda _: None,
+) -> GatedComparison:
+    """Compare two releases on the same artists, and check conditions on the change.
+
+    Parameters
+    ----------
+    base, new : str or path-like
+        Collections of `index`; or finished audits: a report.json or the folder of an audit, followed by ``:RELEASE``
+        where it has several.
+    index : path-like
+        The index that holds the collections.
+    fail_if : sequence of str
+        Conditions such as ``"accuracy > base + 5 %"``. Their verdicts are in `gate` of the result.
+    encoder : str, optional
+        For audits with several encoders: the one to compare by; by default the first in common.
+    no_names : bool
+        Leave out the accuracy by name, which needs the encoder.
+    labels, templates : sequence of str, optional
+        Generic labels and prompt templates.
+    placebos, level, adjust, n_resamples, confidence_level, seed : optional
+        As in `Testing`. What is None comes from the plan of the audits, or for collections from the defaults of
+        `Testing`.
+    alternative : {"two-sided", "greater", "less"}
+        "greater" asks whether the new release imitates more.
+    model, pretrained, device : str
+        Where the index's encoder is now, and where it computes.
+    note : callable
+        Receives messages about what is compared.
+
+    Returns
+    -------
+    GatedComparison
+
+    Raises
+    ------
+    ImindexError
+        No such collection, report or release; a condition that cannot be read.
+    """
+    given = {
+        name: value
+        for name, value in (
+            ("labels", labels), ("templates", templates), ("placebos", placebos), ("level", level), ("adjust", adjust),
+            ("n_resamples", n_resamples), ("confidence_level", confidence_level), ("seed", seed),
+        )
+        if value is not None
+    }  # fmt: skip
+    options = {
+        **asdict(Testing()),
+        "labels": GENERIC_LABELS,
+        "templates": DEFAULT_TEMPLATES,
+        **given,
+        "index": Path(index),
+        "encoder": encoder,
+        "no_names": no_names,
+        "alternative": alternative,
+        "model": model,
+        "pretrained": pretrained,
+        "device": device,
+    }
+    conditions = [parse(one) if isinstance(one, str) else one for one in fail_if]
+    question = resolve(os.fspath(base), os.fspath(new), options, set(given))
+    for text in question.notes:
+        note(text)
+    result = question.answer()
+    verdicts = question.verdicts(result, conditions)
+    noted = {**fields_of(result), "notes": (*question.notes, *result.notes)}
+    return GatedComparison(**noted, gate=verdicts)
+
+
+def audit(  # noqa: PLR0913
+    plan: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
+    *,
+    amend: str = "",
+    device: str = "auto",
+    batch_size: int | None = None,
+    generate_batch: int | None = None,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    pictures: bool = True,
+    command: str = "",
+    show: Show | None = None,
+) -> Outcome:
+    """Run the plan of an audit, from prompts to report. A plan that was interrupted is resumed.
+
+    Parameters
+    ----------
+    plan : path-like
+        A TOML file, see retrieval/AUDITS.md.
+    out : path-like, optional
+        The folder of the audit; by default PLAN without its suffix and with ``-audit``, next to the plan.
+    amend : str
+        Why the registered plan, or the pictures, have changed.
+    device : str
+    batch_size, generate_batch : int, optional
+        Pictures that are encoded, and generated, at a time.
+    limits : Limits
+        Reject pictures that need more.
+    pictures : bool
+        Show pictures in the report.
+    command : str
+        The command line, for the log.
+    show : Show, optional
+        Receives the progress of each stage.
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    ImindexError
+        The plan is not valid, differs from the registered one, or names what does not exist; another audit is at work
+        in this folder.
+    """
+    from imindex.retrieval.audit.audit import audit as run_audit  # imports torch
+
+    run = _run(plan, out, device, batch_size, generate_batch, limits, command, show)
+    return run_audit(run, amend=amend, pictures=pictures)
+
+
+def forecast(
+    plan: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
+    *,
+    device: str = "auto",
+    batch_size: int | None = None,
+    generate_batch: int | None = None,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    show: Show | None = None,
+) -> Any:
+    """Measure on a few pictures how long an audit will take, and make nothing. The parameters are those of `audit`."""
+    from imindex.retrieval.audit.dry_run import dry_run
+
+    return dry_run(_run(plan, out, device, batch_size, generate_batch, limits, "", show))
+
+
+def _run(  # noqa: PLR0913
+    plan: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None,
+    device: str,
+    batch_size: int | None,
+    generate_batch: int | None,
+    limits: Limits,
+    command: str,
+    show: Show | None,
+) -> Run:
+    path = Path(plan)
+    return Run(
+        read_plan(path),
+        path.with_name(f"{path.stem}-audit") if out is None else Path(out),
+        device=device,
+        batch_size=batch_size,
+        generate_batch=generate_batch,
+        limits=limits,
+        command=command,
+        show=show or Show(),
+    )
+
+
+class Items:
+    """The pictures of an index: one row each, in the order of `OpenIndex.vectors`.
+
+    Columns: ``row``, ``path``, ``artist``, ``kind``, ``collection``, ``prompt``, ``seed`` (-1 if unknown), ``caption``,
+    ``width``, ``height`` (pixels), ``sha256`` (of the file's bytes).
+    """
+
+    def __init__(self, table: pyarrow.Table):
+        self._table = table
+
+    def to_arrow(self) -> pyarrow.Table:
+        """Return an Arrow table."""
+        return self._table
+
+    def to_pandas(self) -> Any:
+        """Return a pandas.DataFrame; needs pandas."""
+        return to_frame(self._table, "pandas")
+
+    def to_polars(self) -> Any:
+        """Return a polars.DataFrame; needs polars."""
+        return to_frame(self._table, "polars")
+
+    def __len__(self) -> int:
+        return int(self._table.num_rows)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for batch in self._table.to_batches(1024):
+            yield from batch.to_pylist()
+
+    def __repr__(self) -> str:
+        return f"<Items: {len(self)} pictures; columns {', '.join(self._table.column_names)}>"
+
+    def _repr_html_(self) -> str:
+        return notebook.items(self._table)
+
+
+class OpenIndex:
+    """An index file, opened for reading. It stays on the file that it opened, even when a build replaces that file.
+
+    Use it as a context manager, or call `close`.
+
+    Parameters
+    ----------
+    path : path-like
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self._index = Index(path)
+
+    @property
+    def path(self) -> Path:
+        """Where the file is."""
+        return self._index.path
+
+    @property
+    def encoder(self) -> EncoderInfo:
+        """Which encoder made the vectors: model, weights, preprocessing, precision."""
+        return self._index.encoder
+
+    @property
+    def root_digest(self) -> str:
+        """SHA-256 over all that the index holds."""
+        return self._index.root_digest
+
+    @property
+    def artists(self) -> tuple[str, ...]:
+        """The names of all artists, placebo names included, in the order of their numbers."""
+        return self._index.artists
+
+    @property
+    def collections(self) -> tuple[Collection, ...]:
+        """The sets of pictures: name, kind (works, imitations, control, background), and what generated them."""
+        return self._index.collections
+
+    @property
+    def vectors(self) -> npt.NDArray[np.float16]:
+        """Unit vectors, shape (n, d), float16: a read-only memory map of the file."""
+        return self._index.vectors
+
+    @property
+    def items(self) -> Items:
+        """The pictures, row by row."""
+        return Items(item_table(self._index))
+
+    def __len__(self) -> int:
+        return self._index.n
+
+    def query(  # noqa: PLR0913
+        self,
+        *pictures: str | os.PathLike[str],
+        texts: Sequence[str] = (),
+        k: int = 10,
+        collections: Sequence[str] = (),
+        artists: Sequence[str] = (),
+        confidence_level: float = 0.95,
+        exact: bool = False,
+        encoder: Mapping[str, Any] | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+    ) -> QueryResult:
+        """Find the nearest pictures and artists of pictures and texts; see `imindex.retrieval.search.query.ask`.
+
+        Parameters
+        ----------
+        *pictures : path-like
+        texts : sequence of str
+        k : int
+            Neighbours of each kind.
+        collections, artists : sequence of str
+            Search only these.
+        confidence_level : float
+            Of the set of artists among whose works a picture does not stand out.
+        exact : bool
+            Search exactly, even where the index has an approximate index.
+        encoder : mapping, optional
+            ``model``, ``pretrained``, ``device``: where the index's encoder is now, and where it computes.
+        limits : Limits
+            Reject pictures that need more.
+
+        Returns
+        -------
+        QueryResult
+
+        Raises
+        ------
+        ImindexError
+            No such collection or artist; the encoder is missing or is not the index's.
+        """
+        return ask(
+            self._index,
+            [Path(one) for one in pictures],
+            texts,
+            k=k,
+            collections=collections,
+            artists=artists,
+            confidence_level=confidence_level,
+            encoder=encoder,
+            exact=exact,
+            limits=limits,
+        )
+
+    def classify(  # noqa: PLR0913
+        self,
+        release: str | None = None,
+        *,
+        by: str = "name",
+        artists: Sequence[str] | None = None,
+        labels: Sequence[str] = GENERIC_LABELS,
+        templates: Sequence[str] = DEFAULT_TEMPLATES,
+        k: int = 15,
+        testing: Testing | None = Testing(),  # noqa: B008 - frozen
+        encoder: Mapping[str, Any] | None = None,
+    ) -> Classification:
+        """Name the artist of each imitation of a release; see `imindex.retrieval.evidence.classify_release`.
+
+        Parameters
+        ----------
+        release : str, optional
+            A collection; needed where there are several releases.
+        by : {"name", "works"}
+            Compare with the text of each artist's name, or with each artist's works.
+        artists : sequence of str, optional
+            Score the pictures of these artists only.
+        labels : sequence of str
+            Generic labels, which compete with the artists.
+        templates : sequence of str
+            Prompt templates of the names; their text vectors are averaged.
+        k : int
+            Works that vote, with ``by="works"``.
+        testing : Testing or None
+            How to test; None computes no tests.
+        encoder : mapping, optional
+            As in `query`.
+
+        Returns
+        -------
+        Classification
+        """
+        return classify_release(
+            self._index,
+            release,
+            artists=artists,
+            by=by,
+            labels=labels,
+            templates=templates,
+            k=k,
+            encoder=encoder,
+            testing=testing,
+        )
+
+    def match(
+        self,
+        release: str | None = None,
+        *,
+        csls: bool = False,
+        csls_k: int = 15,
+        recall_at: Sequence[int] = (1, 5, 10, 50),
+        ranks_file: str | os.PathLike[str] | None = None,
+        matrix: bool = True,
+        testing: Testing | None = Testing(),  # noqa: B008 - frozen
+    ) -> Matching:
+        """Rank all imitations of a release for each work; see `imindex.retrieval.evidence.match_release`.
+
+        Parameters
+        ----------
+        release : str, optional
+            A collection; needed where there are several releases.
+        csls : bool
+            Correct for hubs with CSLS over `csls_k` neighbours.
+        recall_at : sequence of int
+            The k of recall@k.
+        ranks_file : path-like, optional
+            Write the rank of every imitation for every work to this .npz file.
+        matrix : bool
+            Compute the AUC of each artist's imitations for every other artist's works as well.
+        testing : Testing or None
+            How to test; None computes no tests.
+
+        Returns
+        -------
+        Matching
+        """
+        return match_release(
+            self._index,
+            release,
+            csls=csls,
+            csls_k=csls_k,
+            recall_at=recall_at,
+            ranks_file=None if ranks_file is None else Path(ranks_file),
+            testing=testing,
+            matrix=matrix,
+        )
+
+    def compare(self, base: str, new: str, **options: Any) -> GatedComparison:
+        """Compare two releases of this index. The options are those of `imindex.compare`."""
+        return compare(base, new, index=self.path, **options)
+
+    def close(self) -> None:
+        """Close the file. Arrays taken from `vectors` stay valid."""
+        self._index.close()
+
+    def __enter__(self) -> OpenIndex:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return (
+            f"<imindex index {self.path}: {len(self)} pictures, {len(self.artists)} artists, "
+            f"encoder {self.encoder.name()}>"
+        )
+
+    def _repr_html_(self) -> str:
+        return notebook.index(self._index)
+
+
+class Encoder:
+    """An encoder outside any index: pictures and texts to unit vectors.
+
+    Examples
+    --------
+    >>> encoder = Encoder.load("demo", device="cpu", precision="fp32")
+    >>> encoder.encode_texts(["Artwork from Ada Example"]).shape
+    (1, 256)
+    """
+
+    def __init__(self, encoder: Any):
+        self._encoder = encoder
+
+    @classmethod
+    def load(
+        cls,
+        model: str = "ViT-B-32",
+        pretrained: str | None = None,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        batch_size: int | None = None,
+    ) -> Encoder:
+        """Load an encoder; see `imindex.indexer.encoders.load.load` for the names.
+
+        Raises
+        ------
+        ImindexError
+            Unknown model, weights that cannot be found, or no such device.
+        """
+        from imindex.indexer.encoders.load import load
+
+        return cls(load(model, pretrained, device=device, precision=precision, batch_size=batch_size))
+
+    @property
+    def info(self) -> EncoderInfo:
+        """Model, digest of the weights, preprocessing and precision."""
+        info: EncoderInfo = self._encoder.info
+        return info
+
+    def encode_pictures(
+        self,
+        pictures: Sequence[str | os.PathLike[str]],
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+    ) -> npt.NDArray[np.float16]:
+        """Encode picture files.
+
+        Parameters
+        ----------
+        pictures : sequence of path-like
+        limits : Limits
+
+        Returns
+        -------
+        ndarray, shape (n, d), float16
+            Unit vectors, in the order of `pictures`.
+
+        Raises
+        ------
+        ImindexError
+            A picture cannot be read; the message names it.
+        """
+        import torch
+
+        from imindex.indexer.decode.pool import picture_of
+        from imindex.indexer.sources.local import read_bytes
+
+        vectors = []
+        for start in range(0, len(pictures), self._encoder.batch_size):
+            pixels = []
+            for picture in pictures[start : start + self._encoder.batch_size]:
+                try:
+                    data = read_bytes(os.fspath(picture))
+                    pixels.append(picture_of(data, self._encoder.preprocess, limits).pixels)
+                except BadPicture as error:
+                    raise ImindexError(f"{os.fspath(picture)} cannot be encoded: {error}.") from error
+            vectors.append(self._encoder.encode_images(torch.stack(pixels)))
+        if not vectors:
+            return np.empty((0, self._encoder.dim), np.float16)
+        return np.concatenate(vectors)
+
+    def encode_texts(self, texts: Sequence[str]) -> npt.NDArray[np.float16]:
+        """Encode texts.
+
+        Returns
+        -------
+        ndarray, shape (n, d), float16
+            Unit vectors.
+        """
+        vectors: npt.NDArray[np.float16] = self._encoder.encode_texts(list(texts))
+        return vectors
+
+    def __repr__(self) -> str:
+        return f"<imindex encoder {self.info.name()}>"

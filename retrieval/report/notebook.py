@@ -1,0 +1,273 @@
+"""Results as HTML fragments for notebooks: tables, thumbnails and the report's own figures.
+
+A fragment needs nothing else and loads nothing: pictures are `data:` addresses, styles apply inside the fragment only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imindex.indexer.store.index import Index
+from imindex.retrieval.report.figures.svg import escape, icon, shorten, shown
+from imindex.retrieval.report.text import number, p_value, percent, signed, span
+from imindex.retrieval.results import (
+    Classification,
+    Comparison,
+    KindNeighbours,
+    Matching,
+    QueryAnswer,
+    QueryResult,
+    Report,
+    Result,
+)
+
+if TYPE_CHECKING:
+    import pyarrow
+
+    from imindex.retrieval.report.thumbnails import Thumbnails
+
+ROWS = 20
+"""Rows of a table that are shown; `to_pandas` has them all."""
+PICTURES = 6
+"""Neighbours of each kind that are shown as pictures."""
+_STYLE = """
+.imindex{font:14px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Liberation Sans",sans-serif;
+color:inherit;max-width:62rem}
+.imindex h4{font-size:1.05em;margin:1em 0 .3em}.imindex h4:first-child{margin-top:0}
+.imindex p{margin:.2em 0 .6em}.imindex .soft{opacity:.68;font-size:.9em}
+.imindex table{border-collapse:collapse;font-size:.9em;font-variant-numeric:tabular-nums;margin:.4em 0 .8em}
+.imindex .wide th,.imindex .wide td{padding:3px 10px;border:0;border-bottom:1px solid rgba(128,128,128,.22);
+text-align:left;background:none;white-space:nowrap}
+.imindex .wide th{font-weight:600;opacity:.75}.imindex .wide .n{text-align:right}
+.imindex .wide{overflow-x:auto}
+.imindex .strip{display:flex;flex-wrap:wrap;gap:12px;margin:.3em 0 .9em}
+.imindex figure{margin:0;width:118px;font-size:.8em;line-height:1.3}
+.imindex figure.query{width:150px}
+.imindex img{display:block;max-width:118px;max-height:118px;border-radius:3px;margin:0 0 4px}
+.imindex .query img{max-width:150px;max-height:150px}
+.imindex .missing{width:112px;height:84px;border:1px dashed rgba(128,128,128,.6);border-radius:3px;margin-bottom:4px;
+display:flex;align-items:center;justify-content:center;opacity:.6}
+.imindex .icon{width:12px;height:12px;vertical-align:-1px;margin-right:5px}
+.imindex .mark{stroke:#0b5f8a;stroke-width:1.4;fill:none}.imindex .mark.full{fill:#0b5f8a}
+.imindex .mark.cross{stroke:#777}
+"""
+
+
+def render(result: Result) -> str | None:
+    """Draw a result.
+
+    Parameters
+    ----------
+    result : Result
+
+    Returns
+    -------
+    str or None
+        An HTML fragment; None for a type without a drawing of its own, which a notebook then prints.
+    """
+    if isinstance(result, QueryResult):
+        return _fragment(_query(result))
+    if isinstance(result, Matching):
+        return _fragment(_matching(result))
+    if isinstance(result, Classification):
+        return _fragment(_classification(result))
+    if isinstance(result, Comparison):
+        return _fragment(_comparison(result))
+    if isinstance(result, Report):
+        return _fragment(_report(result))
+    return None
+
+
+def index(opened: Index) -> str:
+    """Draw what an index holds: its collections, its artists, its encoder."""
+    sizes = [0] * len(opened.collections)
+    for place in opened.column("collection").tolist():
+        sizes[place] += 1
+    rows = [[one.name, one.kind, f"{size:,}"] for one, size in zip(opened.collections, sizes, strict=True)]
+    names = ", ".join(escape(name) for name in opened.artists[:8])
+    more = f" and {len(opened.artists) - 8} more" if len(opened.artists) > 8 else ""
+    return _fragment(
+        f"<h4>{escape(opened.path.name)}</h4>"
+        f"<p>{opened.n:,} pictures, {len(opened.artists):,} artists; encoder {escape(opened.encoder.name())}</p>"
+        + _table(["collection", "kind", "pictures"], rows)
+        + f'<p class="soft">{names}{more}</p>'
+    )
+
+
+def items(table: pyarrow.Table) -> str:
+    """Draw the first pictures of an index as a table."""
+    columns = ["path", "artist", "kind", "collection", "prompt"]
+    known = [name for name in columns if name in table.column_names]
+    rows = [[shorten(str(row[name]), 60) for name in known] for row in table.slice(0, ROWS).to_pylist()]
+    return _fragment(_table(known, rows, total=table.num_rows))
+
+
+# Results
+
+
+def _query(result: QueryResult) -> str:
+    from imindex.retrieval.report.thumbnails import Thumbnails  # imports torch
+
+    folder = Path(result.index).parent
+    thumbnails = Thumbnails(folder, PICTURES * len(result.queries))
+    return "".join(_answer(answer, thumbnails) for answer in result.queries) + "".join(
+        f"<p>{escape(path)} was not used: {escape(reason)}.</p>" for path, reason in result.rejects.items()
+    )
+
+
+def _answer(answer: QueryAnswer, thumbnails: Thumbnails) -> str:
+    is_text = answer.query.startswith('"')
+    head = f"<h4>{escape(answer.query)}</h4>"
+    if not is_text:
+        query = _picture(thumbnails, str(Path(answer.query).absolute()), ["query"], "query")
+        head = f'<div class="strip">{query}</div>'
+    return head + "".join(_neighbours(kind, found, thumbnails) for kind, found in answer.kinds.items())
+
+
+def _neighbours(kind: str, found: KindNeighbours, thumbnails: Thumbnails) -> str:
+    pictures = "".join(
+        _picture(
+            thumbnails, one.path,
+            [f"{one.rank}. {one.artist or 'no artist'}", f"cosine {number(min(one.cosine or 0.0, 1.0))}"],
+        )
+        for one in found.pictures[:PICTURES]
+    )  # fmt: skip
+    total = len(found.pictures)
+    votes = ", ".join(f"{escape(one.artist)} {one.votes} of {total}" for one in found.artists[:5])
+    note = f'<p class="soft">Artists of the {total} nearest: {votes}</p>' if votes else ""
+    return f'<h4>Nearest {escape(kind)}</h4><div class="strip">{pictures}</div>{note}'
+
+
+def _matching(result: Matching) -> str:
+    tested = result.evidence is not None
+    ranked = sorted(
+        (one for one in result.artists if one.status == "ok"), key=lambda one: (-(one.auc or 0.0), one.artist)
+    )
+    header = ["artist", "works", "imitations", "AUC", "mAP"]
+    header += ["95 % interval", "p name", "p rival", "finding"] if tested else ["gap"]
+    if result.evidence is not None:
+        header[5] = f"{100 * result.evidence.confidence_level:g} % interval"
+    rows = []
+    for one in ranked:
+        cells = [
+            one.artist,
+            str(one.n_works),
+            str(one.n_imitations),
+            number(one.auc),
+            number(one.average_precision),
+        ]
+        if tested:
+            finding = one.finding
+            cells += [
+                span(one.auc_low, one.auc_high), p_value(one.p_name), p_value(one.p_rival),
+                Markup(f"{icon(finding)}{escape(finding.value)}") if finding is not None else "",
+            ]  # fmt: skip
+        else:
+            cells.append(number(one.gap))
+        rows.append(cells)
+    return (
+        f"<h4>{escape(result.collection)}: how near the imitations are to the works</h4>"
+        f"<p>Mean AUC {number(result.macro.auc)} over {result.n_artists} artists (chance 0.500); "
+        f"{result.n_imitations:,} imitations ranked exactly for each of {result.n_works:,} works.</p>"
+        + _table(header, rows)
+        + f'<p class="soft">Encoder {escape(result.encoder)}</p>'
+    )
+
+
+def _classification(result: Classification) -> str:
+    parts = [f"<h4>{escape(result.collection)}: is the artist named from the imitation?</h4>"]
+    for method in result.methods:
+        parts.append(
+            f"<p>{escape(method.method.capitalize())}: {percent(method.top1)} of {result.n:,} pictures are given their "
+            f"artist, among {method.n_labels} labels (chance {percent(method.chance_top1)}).</p>"
+        )
+        rows = [
+            [
+                one.artist,
+                str(one.n),
+                percent(one.top1),
+                span(one.top1_low, one.top1_high),
+                one.confused_with or "",
+            ]
+            for one in sorted(method.artists, key=lambda one: (-(one.top1 or 0.0), one.artist))
+        ]
+        parts.append(_table(["artist", "pictures", "named", "interval", "most often taken for"], rows))
+    parts.append(f'<p class="soft">Encoder {escape(result.encoder)}</p>')
+    return "".join(parts)
+
+
+def _comparison(result: Comparison) -> str:
+    rows = [
+        [one.artist, number(one.auc_base), number(one.auc_new), signed(one.auc_change),
+         span(one.auc_low, one.auc_high), p_value(one.p_auc)]
+        for one in sorted(result.artists, key=lambda one: (-abs(one.auc_change or 0.0), one.artist))
+    ]  # fmt: skip
+    return (
+        f"<h4>{escape(result.base.release)} → {escape(result.new.release)}: change of the AUC</h4>"
+        + _table(["artist", "base", "new", "change", "interval", "p"], rows)
+        + "".join(f'<p class="soft">{escape(note)}</p>' for note in result.notes)
+    )
+
+
+def _report(result: Report) -> str:
+    parts = [f"<h4>{escape(result.title)}</h4>"]
+    parts += [f"<p>{escape(sentence)}</p>" for sentence in result.answer]
+    rows = [
+        [one.release, one.encoder, percent(one.summary.accuracy), number(one.summary.auc)]
+        for one in result.results
+    ]
+    parts.append(_table(["release", "encoder", "artist named", "mean AUC"], rows))
+    parts.append('<p class="soft">report.html holds the figures, the pictures and the limits.</p>')
+    return "".join(parts)
+
+
+# Parts
+
+
+class Markup(str):
+    """Text that is HTML already."""
+
+
+def _fragment(inside: str) -> str:
+    return f'<div class="imindex"><style>{_STYLE}</style>{inside}</div>'
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], *, total: int | None = None) -> str:
+    """Rows as a table, cut at `ROWS`; cells that look like numbers are set at the right."""
+    count = len(rows) if total is None else total
+    numeric = [
+        all(_is_number(row[place]) for row in rows[:ROWS]) and bool(rows) for place in range(len(header))
+    ]
+    classes = [' class="n"' if right else "" for right in numeric]
+    head = "".join(f"<th{c}>{escape(name)}</th>" for name, c in zip(header, classes, strict=True))
+    body = "".join(
+        "<tr>" + "".join(
+            f"<td{c}>{cell if isinstance(cell, Markup) else escape(cell)}</td>"
+            for cell, c in zip(row, classes, strict=True)
+        ) + "</tr>"
+        for row in rows[:ROWS]
+    )  # fmt: skip
+    more = f'<p class="soft">{ROWS} of {count:,} rows; to_pandas() has them all.</p>' if count > ROWS else ""
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{more}'
+
+
+def _is_number(cell: str) -> bool:
+    return (
+        not isinstance(cell, Markup)
+        and cell.strip("<≤ ").replace(",", "").replace("−", "-")[:1] in "-+0123456789"
+    )
+
+
+def _picture(thumbnails: Thumbnails, path: str, lines: Sequence[str], class_: str = "") -> str:
+    caption = "<br>".join(escape(shorten(line, 34)) for line in lines)
+    small = thumbnails.get(path)
+    if small is None:
+        picture = '<div class="missing">not there</div>'
+    else:
+        address, width, height = small
+        picture = (
+            f'<img src="{address}" width="{width}" height="{height}" alt="" title="{escape(shown(path))}">'
+        )
+    return f'<figure class="{class_}">{picture}{caption}</figure>'

@@ -1,0 +1,141 @@
+"""Audits made by earlier versions (tests/data/audits): they open, go on, are compared and are computed again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imindex.indexer.store.index import Index
+from imindex.retrieval.audit.plan import read_plan
+from tests.support.audits import change
+from tests.support.commands import last_line, run
+from tests.support.pictures import picture
+from tests.support.places import DATA
+
+ARCHIVES = DATA / "audits"
+VERSIONS = sorted(path.name for path in ARCHIVES.iterdir() if path.is_dir())
+COUNTED = ("artist", "n_works", "n_imitations", "copies", "work", "imitation", "rank")
+EXACT = (*COUNTED, "auc", "gap", "ceiling_auc", "floor_placebo", "cosine")
+"""Figures of an artist, and of its nearest pairs, that need no random number and no text encoder."""
+
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.parametrize("version", VERSIONS)]
+
+
+@pytest.fixture
+def old(version: str, tmp_path: Path) -> Path:
+    """A copy of an archived audit: plan, pictures and the audit's folder; the model that was asked is gone."""
+    return Path(shutil.copytree(ARCHIVES / version, tmp_path / "old"))
+
+
+def audit_again(root: Path, *words: str, code: int = 0) -> Any:
+    return run("audit", root / "plan.toml", "--device", "cpu", "--no-pictures", *words, code=code)
+
+
+def report_of(root: Path) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads((root / "plan-audit/report.json").read_text(encoding="utf-8"))
+    return report
+
+
+def index_of(root: Path) -> Path:
+    (path,) = (root / "plan-audit").glob("*.h5")
+    return path
+
+
+def exact(report: dict[str, Any]) -> list[Any]:
+    """The exact figures of each release and artist; sums may differ in the last bit between processors."""
+
+    def figures(row: dict[str, Any]) -> dict[str, Any]:
+        found = {key: row[key] for key in EXACT if key in row}
+        return {key: round(value, 9) if isinstance(value, float) else value for key, value in found.items()}
+
+    return [
+        (result["release"], figures(row), [figures(pair) for pair in row["neighbours"]])
+        for result in report["results"]
+        for row in result["artists"]
+    ]
+
+
+def test_an_old_audit_goes_on_as_it_was_registered(old: Path) -> None:
+    before = report_of(old)
+    register, pictures = (old / "plan-audit/register.jsonl").read_bytes(), sorted(old.rglob("*.png"))
+    audit_again(old)
+    after = report_of(old)
+    assert read_plan(old / "plan.toml").digest == after["plan"]["digest"] == before["plan"]["digest"]
+    assert (old / "plan-audit/register.jsonl").read_bytes() == register
+    assert sorted(old.rglob("*.png")) == pictures  # no picture is made again
+    assert after["releases"] == before["releases"]
+    assert after["encoders"] == before["encoders"]  # the index too is the same
+    assert after["plan"]["registered"] == before["plan"]["registered"]
+    assert len(exact(after)) == 6 and exact(after) == exact(before)
+
+
+def test_an_old_plan_that_was_changed_is_refused(old: Path) -> None:
+    change(old, "n_resamples = 99", "n_resamples = 199")
+    said = audit_again(old, code=1).stderr
+    assert "the plan (now" in said and "changed after the plan was registered on" in said
+    change(old, "n_resamples = 199", "n_resamples = 99")
+    picture(1).save(old / "works/Ada Example/more.png")
+    assert "the works changed after the plan was registered" in audit_again(old, code=1).stderr
+
+
+def test_an_old_audit_that_wants_more_pictures_says_that_the_model_is_gone(old: Path) -> None:
+    shutil.rmtree(old / "plan-audit/imitations/one/names")
+    said = audit_again(old, code=1).stderr
+    assert f"{old / 'plan.toml'}: one: " in said and "models/early" in said
+
+
+def test_an_old_audit_is_computed_again(old: Path) -> None:
+    result = run("verify", "--results", old / "plan-audit", "--device", "cpu", "--json", code=1)
+    found = json.loads(result.stdout)["results"]
+    assert found["other_streams"] and found["figures"] > 1_000
+    faults = json.loads(result.stdout)["faults"]
+    sources = ("plan", "inputs", "report.json", index_of(old).name)
+    assert [one for one in faults if one["where"].startswith(sources)] == []
+    assert [one for one in faults if one["where"].rpartition(".")[2] in COUNTED] == []
+    assert [one for one in faults if "nothing" in one["said"]] == []  # no key came or went
+    text = run("verify", "--results", old / "plan-audit", "--device", "cpu", code=1).stdout
+    assert "drew from other random streams" in text
+    audit_again(old)  # with the streams of today
+    again = run("verify", "--results", old / "plan-audit", "--device", "cpu")
+    assert "other random streams" not in again.stdout and last_line(again).endswith("no fault.")
+
+
+def test_an_old_report_is_compared_with_a_new_one(old: Path, tmp_path: Path) -> None:
+    new = Path(shutil.copytree(old, tmp_path / "new"))
+    audit_again(new)
+    sides = (f"{old / 'plan-audit'}:one", f"{new / 'plan-audit'}:two")
+    by_index = json.loads(run("compare", *sides, "--device", "cpu", "--json").stdout)
+    assert "figures of" not in " ".join(by_index["notes"])
+    index_of(old).unlink()
+    by_reports = json.loads(run("compare", *sides, "--json").stdout)
+    assert any("comparing the figures" in note for note in by_reports["notes"])
+    before = {row["artist"]: row["auc"] for row in report_of(old)["results"][0]["artists"]}
+    after = {row["artist"]: row["auc"] for row in report_of(new)["results"][1]["artists"]}
+    for compared in (by_index, by_reports):
+        rows = compared["artists"]
+        assert {row["artist"]: row["auc_base"] for row in rows} == pytest.approx(before, abs=1e-9)
+        assert {row["artist"]: row["auc_new"] for row in rows} == pytest.approx(after, abs=1e-9)
+
+
+def test_the_index_of_an_old_audit_serves_the_commands(old: Path) -> None:
+    path, report = index_of(old), report_of(old)
+    said = json.loads(run("info", "-i", path, "--json").stdout)
+    with Index(path) as index:
+        assert said["root-digest"] == index.root_digest == report["encoders"][0]["root_digest"]
+    assert run("verify", "-i", path, "--pictures").stdout.count("40 are what was read, 0 changed") == 1
+    words = ("--collection", "two", "--placebo", "placebo *", "--json")
+    matched = {
+        row["artist"]: row["auc"] for row in json.loads(run("match", "-i", path, *words).stdout)["artists"]
+    }
+    result = next(one for one in report["results"] if one["release"] == "two")
+    audited = {row["artist"]: row["auc"] for row in result["artists"]}
+    assert {name: matched[name] for name in audited} == pytest.approx(audited, abs=1e-9)
+    run("classify", "-i", path, "--collection", "two", "--by", "works")
+    nearest = result["artists"][0]["neighbours"][0]
+    asked = old / "plan-audit" / nearest["imitation"]
+    found = json.loads(run("query", asked, "-i", path, "--device", "cpu", "-k", 3, "--json").stdout)
+    assert nearest["work"] in json.dumps(found)
