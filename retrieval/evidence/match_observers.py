@@ -14,7 +14,9 @@ MMD_RESAMPLES = 999
 
 
 class ControlFloor:
-    """Where control pictures would stand among the imitations: an observer of `imindex.retrieval.match.similarity_pass`.
+    """Where control pictures would stand among the imitations.
+
+    An observer of `imindex.retrieval.match.similarity_pass`.
 
     Parameters
     ----------

@@ -209,6 +209,7 @@ def walk(
     releases: Sequence[Columns],
     watches: Sequence[Watch],
     *,
+    sequence: Int64 | None = None,
     product_bytes: int = PRODUCT_BYTES,
     block_bytes: int = BLOCK_BYTES,
     wide_bytes: int = LIMIT_BYTES,
@@ -222,6 +223,8 @@ def walk(
     releases : sequence of Columns
         Of the same dimension; checked by the caller, as the works are.
     watches : sequence of Watch
+    sequence : ndarray, shape (W,), int64, optional
+        Works of one artist come in ascending order of these numbers; by default in their own order.
     product_bytes, block_bytes, wide_bytes : int
         About how many bytes of similarities are multiplied and handed over at a time, and how many bytes of
         imitations are held as float64. They change no bit of any result.
@@ -241,7 +244,7 @@ def walk(
             watching = [watch for watch, sees in zip(watches, who, strict=True) if sees]
             needed = sorted({release for watch in watching for release in watch.releases})
             rows = np.flatnonzero(group.ravel() == number)
-            rows = rows[np.argsort(work_artist[rows], kind="stable")]
+            rows = rows[np.lexsort((rows if sequence is None else sequence[rows], work_artist[rows]))]
             for many in blocks(len(rows) if needed else 0, n_columns, max(product_bytes, block_bytes)):
                 top = works[rows[many]].astype(np.float64)
                 products = {release: wide[release].product(top) for release in needed}
