@@ -19,7 +19,7 @@ from imindex.retrieval.match.own_neighbours import OwnNeighbours
 from imindex.retrieval.match.paired_cells import PairedCells
 from imindex.retrieval.match.ranking import csls_penalties
 from imindex.retrieval.match.similarity_pass import Block, Columns, Observer, Watch, walk
-from imindex.retrieval.vectors.blocks import Int64
+from imindex.retrieval.vectors.blocks import Float64, Int64
 from imindex.retrieval.vectors.checks import check_artists, check_vectors
 from imindex.retrieval.vectors.select import Pictures, pictures, same_pictures
 from imindex.stats.keyed import generators
@@ -65,6 +65,8 @@ class Observed:
     shared : Shared
     rows : ndarray, shape (M,), int64
         The distinct imitations, ascending.
+    every_row : ndarray of int64
+        All imitations, repetitions too, ascending.
     columns : Columns
         The distinct imitations, in the order of their artists.
     imitations : Pictures
@@ -98,7 +100,7 @@ class Observed:
         order = self.columns.order
         self.imitations = Pictures(self.rows[order], self.columns.vectors, artist[order])
         self.n_repeated = len(group) - len(first)
-        self._every_rows, self._every_place = every.rows, group
+        self.every_row, self._every_place = every.rows, group
 
         self.ranking: Ranking | None = None
         self.control: ControlFloor | None = None
@@ -111,6 +113,7 @@ class Observed:
             self._watch_tests(wanted.testing)
         if wanted.classified is not None:
             chosen = np.flatnonzero(np.isin(artist, wanted.classified))
+            self._voted_rows = self.rows[chosen]
             self.votes = ArtistsNearest(self.columns.places()[chosen], n_artists)
         if wanted.nearest:
             k = min(wanted.nearest, len(shared.known.rows))
@@ -154,9 +157,25 @@ class Observed:
         assert self._collector is not None
         return self._collector.finish()
 
+    def knn_scores(self, rows: Int64, k: int) -> Float64:
+        """`imindex.retrieval.classify.by_works.knn_scores` of the imitations that are classified.
+
+        Parameters
+        ----------
+        rows : ndarray, shape (N,), int64
+            Theirs, ascending.
+        k : int
+            At most as many as `nearest` has.
+        """
+        assert self.votes is not None and self.nearest is not None
+        if not np.array_equal(rows, self._voted_rows):
+            raise ValueError("Other imitations are classified than were watched.")
+        nearest, _ = self.nearest.finish()
+        return self.votes.knn_scores(nearest[self.columns_of(rows), :k], self.shared.known.artist)
+
     def columns_of(self, rows: Int64) -> Int64:
         """The columns of imitations, repetitions too, by their rows in the index."""
-        return self.columns.places()[self._every_place[np.searchsorted(self._every_rows, rows)]]
+        return self.columns.places()[self._every_place[np.searchsorted(self.every_row, rows)]]
 
     def watches(self, place: int) -> list[Watch]:
         """What each observer is to be shown, where this release is the one at that place of the walk."""

@@ -9,11 +9,13 @@ from typing import Protocol
 import numpy as np
 
 from imindex.indexer.store.index import Index
+from imindex.retrieval.evidence.looks import Looks
 from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.match.among_works import AmongWorks, among_works
-from imindex.retrieval.vectors.blocks import Float16, Int64
+from imindex.retrieval.vectors.blocks import Float16, Float64, Int64
 from imindex.retrieval.vectors.checks import check_artists, check_vectors
 from imindex.retrieval.vectors.select import Pictures, pictures, same_pictures
+from imindex.retrieval.vectors.similarity import similarities
 from imindex.stats.keyed import generators
 from imindex.stats.validity import GapCollector
 
@@ -66,11 +68,25 @@ class Shared:
         Open as long as this is used.
     load : callable, optional
         Returns the index's encoder. Without it, texts cannot be asked for.
+    looks : Looks, optional
+        Pictures that were read before, for other indexes perhaps.
+
+    Attributes
+    ----------
+    series : dict of int to float
+        How alike a work (by its place in `every_work`) and the artist's other works are, where that was found.
     """
 
-    def __init__(self, index: Index, load: Callable[[], TextEncoder] | None = None):
+    def __init__(
+        self,
+        index: Index,
+        load: Callable[[], TextEncoder] | None = None,
+        looks: Looks | None = None,
+    ):
         self.index = index
         self.texts = None if load is None else Texts(load)
+        self.looks = Looks() if looks is None else looks
+        self.series: dict[int, float] = {}
         self._among: dict[tuple[float, int], AmongWorks] = {}
 
     @functools.cached_property
@@ -151,3 +167,14 @@ class Shared:
                 ),
             )
         return self._among[key]
+
+    def similarity_to(self, work: int, others: Int64) -> Float64:
+        """Exact similarities of a work to works of the same artist, all by their places in `every_work`."""
+        every = self.every_work
+        if not self._among:
+            return similarities(every.vectors[[work]], every.vectors[others], names=("works", "works"))[0]
+        among = next(iter(self._among.values()))
+        artist = int(every.artist[work])
+        rows = among.rows(artist)
+        line = among.within(artist)[np.searchsorted(rows, self.known_of[work])]
+        return line[np.searchsorted(rows, self.known_of[others])]

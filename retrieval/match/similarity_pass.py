@@ -30,8 +30,24 @@ from imindex.retrieval.vectors.blocks import BLOCK_BYTES, LIMIT_BYTES, Float16, 
 from imindex.retrieval.vectors.row_ranks import ranks_of_sorted, sorted_rows
 from imindex.retrieval.vectors.similarity import Widened, exact_integers
 
-PRODUCT_BYTES = 128 * 2**20
-"""Bytes of similarities that are multiplied at a time. Observers get them in pieces of `BLOCK_BYTES`."""
+
+@dataclass(frozen=True)
+class Limits:
+    """How much memory a walk takes. They change no bit of any result.
+
+    Attributes
+    ----------
+    product_bytes : int
+        Similarities that are multiplied at a time; at least one work's.
+    block_bytes : int
+        Similarities that are handed to the observers at a time; at least one work's.
+    wide_bytes : int
+        Imitations that are held as float64.
+    """
+
+    product_bytes: int = 128 * 2**20
+    block_bytes: int = BLOCK_BYTES
+    wide_bytes: int = LIMIT_BYTES
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,9 +226,7 @@ def walk(
     watches: Sequence[Watch],
     *,
     sequence: Int64 | None = None,
-    product_bytes: int = PRODUCT_BYTES,
-    block_bytes: int = BLOCK_BYTES,
-    wide_bytes: int = LIMIT_BYTES,
+    limits: Limits | None = None,
 ) -> None:
     """Compute the similarities of works to the imitations of some releases once, for all observers.
 
@@ -225,30 +239,30 @@ def walk(
     watches : sequence of Watch
     sequence : ndarray, shape (W,), int64, optional
         Works of one artist come in ascending order of these numbers; by default in their own order.
-    product_bytes, block_bytes, wide_bytes : int
-        About how many bytes of similarities are multiplied and handed over at a time, and how many bytes of
-        imitations are held as float64. They change no bit of any result.
+    limits : Limits, optional
 
     Notes
     -----
     Works that the same observers see come together, and among them works of one artist. A pair that nobody watches
     is not multiplied.
     """
+    limits = limits or Limits()
     seen = np.stack([watch.numbers >= 0 for watch in watches], axis=1)
     groups, group = np.unique(seen, axis=0, return_inverse=True)
     n_columns = sum(len(one.order) for one in releases)
-    fits = 8 * sum(one.vectors.size for one in releases) <= wide_bytes
-    wide = [Widened(one.vectors, wide_bytes, keep=fits) for one in releases]
+    fits = 8 * sum(one.vectors.size for one in releases) <= limits.wide_bytes
+    wide = [Widened(one.vectors, limits.wide_bytes, keep=fits) for one in releases]
     with ThreadPoolExecutor(processors()) as pool:
         for number, who in enumerate(groups):
             watching = [watch for watch, sees in zip(watches, who, strict=True) if sees]
             needed = sorted({release for watch in watching for release in watch.releases})
             rows = np.flatnonzero(group.ravel() == number)
             rows = rows[np.lexsort((rows if sequence is None else sequence[rows], work_artist[rows]))]
-            for many in blocks(len(rows) if needed else 0, n_columns, max(product_bytes, block_bytes)):
+            together = max(limits.product_bytes, limits.block_bytes)
+            for many in blocks(len(rows) if needed else 0, n_columns, together):
                 top = works[rows[many]].astype(np.float64)
                 products = {release: wide[release].product(top) for release in needed}
-                for few in blocks(len(top), n_columns, block_bytes):
+                for few in blocks(len(top), n_columns, limits.block_bytes):
                     here = rows[many][few]
                     shown = {
                         release: Block(work_artist[here], products[release][few], releases[release], pool)
