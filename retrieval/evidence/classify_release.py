@@ -102,7 +102,7 @@ def classify_release(  # noqa: PLR0913
         alone: dict[str, float] = {}
         if by == "name":
             if texts is None:
-                texts = Texts(functools.partial(_load, index.encoder, encoder or {}))
+                texts = Texts(functools.partial(load_encoder, index.encoder, encoder or {}))
             by_template, together = scores_by_name(index, chosen, labels, templates, texts, candidates)
             scored = iter([(f"by name, {_listed(templates)}", together)])
             if len(templates) > 1:
@@ -133,7 +133,14 @@ def classify_release(  # noqa: PLR0913
         )
 
 
-def _load(info: EncoderInfo, where: Mapping[str, Any]) -> Encoder:
+def load_encoder(info: EncoderInfo, where: Mapping[str, Any]) -> Encoder:
+    """Load the encoder of an index. `where` may say its model, pretrained and device now.
+
+    Raises
+    ------
+    ImindexError
+        As `imindex.indexer.encoders.load.load_as`.
+    """
     from imindex.indexer.encoders.load import load_as
 
     return load_as(info, **where)

@@ -168,6 +168,8 @@ class _Compared:
         self._columns = {name: index.column(name) for name in ("artist", "path", "prompt", "seed", "sha256")}
         self._artists = index.artists
         self._series = shared.series
+        self._digests = self._columns["sha256"][self._works.rows]
+        self._near: dict[int, list[int]] = {}
 
     def load(self, imitations: list[int], works: list[list[int]]) -> None:
         """Read all pictures that some comparisons need, several at a time."""
@@ -214,14 +216,14 @@ class _Compared:
 
     def _others(self, work: int) -> list[int]:
         """The artist's other works that are nearest, without copies of the bytes of this one."""
-        places = np.flatnonzero(self._works.artist == self._works.artist[work])
-        digests = self._columns["sha256"][self._works.rows]
-        places = places[(digests[places] != digests[work]).any(axis=1)]
-        if not len(places):
-            return []
-        near = self._shared.similarity_to(work, places)
-        others: list[int] = places[np.argsort(-near, kind="stable")[:SERIES]].tolist()
-        return others
+        if work not in self._near:
+            places = np.flatnonzero(self._works.artist == self._works.artist[work])
+            places = places[(self._digests[places] != self._digests[work]).any(axis=1)]
+            if len(places):
+                near = self._shared.similarity_to(work, places)
+                places = places[np.argsort(-near, kind="stable")[:SERIES]]
+            self._near[work] = places.tolist()
+        return self._near[work]
 
     def _path_of_work(self, work: int) -> str:
         return self._path(int(self._works.rows[work]))
