@@ -25,7 +25,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Meta, field
@@ -52,6 +52,7 @@ Seed = Annotated[int, Meta(description="-1 if unknown.")]
 Level = Annotated[float, Meta(gt=0, lt=1)]
 Adjust = Literal["holm", "bh", "by"]
 Alternative = Literal["two-sided", "less", "greater"]
+FigureName = Literal["auc", "accuracy"]
 Interval = tuple[Number, Number] | None
 
 
@@ -408,6 +409,10 @@ class AccuracyTests(Result, kw_only=True, frozen=True):
     p_generic: P = None
     n_generic: Count | None = None
 
+    def p_chance_adjusted(self, adjust: Adjust) -> float | None:
+        """Return `p_chance` after a correction over artists."""
+        return {"holm": self.p_chance_holm, "bh": self.p_chance_bh, "by": self.p_chance_by}[adjust]
+
 
 class ClassifiedArtist(AccuracyTests, kw_only=True, frozen=True):
     """How often the pictures of one artist were named rightly, and how sure that is.
@@ -702,6 +707,14 @@ class ArtistTests(Result, kw_only=True, frozen=True):
     floor_placebo: Share = None
     floor_control: Share = None
     p_differs: P = None
+
+    def p_adjusted(self, adjust: Adjust) -> float | None:
+        """Return `p` after a correction over artists."""
+        return {"holm": self.p_holm, "bh": self.p_bh, "by": self.p_by}[adjust]
+
+    def p_name_adjusted(self, adjust: Adjust) -> float | None:
+        """Return `p_name` after a correction over artists."""
+        return {"holm": self.p_name_holm, "bh": self.p_name_bh, "by": self.p_name_by}[adjust]
 
 
 class RankFigures(Result, kw_only=True, frozen=True):
@@ -1254,6 +1267,24 @@ class Shifts(Result, kw_only=True, frozen=True):
     fallen: tuple[str, ...]
 
 
+class ArtistFigure(NamedTuple):
+    """A figure of one artist under both releases, and its change: the fields of `ArtistChange` of one figure."""
+
+    base: float | None
+    new: float | None
+    change: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    p_holm: float | None
+    p_bh: float | None
+    p_by: float | None
+
+    def p_adjusted(self, adjust: Adjust) -> float | None:
+        """Return `p` after a correction over artists."""
+        return {"holm": self.p_holm, "bh": self.p_bh, "by": self.p_by}[adjust]
+
+
 class ArtistChange(Result, kw_only=True, frozen=True):
     """One artist under both releases.
 
@@ -1313,6 +1344,26 @@ class ArtistChange(Result, kw_only=True, frozen=True):
     p_accuracy_holm: P = None
     p_accuracy_bh: P = None
     p_accuracy_by: P = None
+
+    @property
+    def auc(self) -> ArtistFigure:
+        """The AUC under both releases."""
+        return ArtistFigure(
+            self.auc_base, self.auc_new, self.auc_change, self.auc_low, self.auc_high,
+            self.p_auc, self.p_auc_holm, self.p_auc_bh, self.p_auc_by,
+        )  # fmt: skip
+
+    @property
+    def accuracy(self) -> ArtistFigure:
+        """The accuracy under both releases."""
+        return ArtistFigure(
+            self.accuracy_base, self.accuracy_new, self.accuracy_change, self.accuracy_low, self.accuracy_high,
+            self.p_accuracy, self.p_accuracy_holm, self.p_accuracy_bh, self.p_accuracy_by,
+        )  # fmt: skip
+
+    def figure(self, name: FigureName) -> ArtistFigure:
+        """Return `auc` or `accuracy` by its name."""
+        return self.auc if name == "auc" else self.accuracy
 
 
 class Comparison(Result, kw_only=True, frozen=True):
@@ -1833,6 +1884,104 @@ class Forecast(Result, kw_only=True, frozen=True):
     digest: Sha256
     stages: tuple[ForecastStage, ...]
     notes: tuple[str, ...]
+
+
+# Power
+
+
+class SetVariances(Result, kw_only=True, frozen=True):
+    """Standard deviations of the parts of a rank percentile; see `imindex.stats.power.Variances`.
+
+    Attributes
+    ----------
+    between_sets : float
+        Between names.
+    within_set : float
+        Between the imitations of one name.
+    work_by_set : float
+        Between the works of an artist, in how near they are to one name's imitations.
+    residual : float
+        What is left.
+    """
+
+    between_sets: float
+    within_set: float
+    work_by_set: float
+    residual: float
+
+
+class DesignPower(Result, kw_only=True, frozen=True):
+    """The power of one design of an audit.
+
+    Attributes
+    ----------
+    n_works, n_imitations : int
+        For each artist, and of each name.
+    n_placebos : int
+        Placebo names.
+    pictures : int
+        Pictures to make, for all names.
+    power : float
+        Share of imitated artists who are found.
+    standard_error : float
+        Monte Carlo standard error of the power.
+    resolution : float
+        The smallest p that is possible.
+    """
+
+    n_works: Count
+    n_imitations: Count
+    n_placebos: Count
+    pictures: Count
+    power: Share
+    standard_error: Number
+    resolution: P
+
+
+class PowerPlan(Result, kw_only=True, frozen=True):
+    """How many works, imitations and placebo names an audit needs.
+
+    Attributes
+    ----------
+    effect : float
+        How much nearer own imitations are than placebos, as a difference of rank percentiles.
+    variances : SetVariances
+    pilot_artists : int
+        Artists of the pilot; 0 if the variances were stated.
+    artists : int
+        Tested together.
+    level : float
+    correction : str
+        none, holm or bh.
+    target : float
+        Power to reach.
+    n_resamples : int
+        Simulated audits.
+    seed : int
+    references_needed : int
+        Placebo names with which one artist alone could be called.
+    designs : tuple of DesignPower
+        The one with fewest pictures first.
+    smallest : DesignPower or None
+        The first that reaches the target; None if none does.
+    """
+
+    effect: float
+    variances: SetVariances
+    pilot_artists: Count
+    artists: Count
+    level: Level
+    correction: Literal["none", "holm", "bh"]
+    target: Level
+    n_resamples: Count
+    seed: int
+    references_needed: Count
+    designs: tuple[DesignPower, ...]
+    smallest: DesignPower | None
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a row for each design."""
+        return [to_dict(design) for design in self.designs]
 
 
 # Report

@@ -73,6 +73,9 @@ LIBRARIES = {
 }
 """Where each library may be imported: a folder, or one file. An encoder's library is imported in its back end only."""
 
+TOP_LEVEL = {"indexer", "retrieval", "stats"}
+"""Belong to anybody: ours are below `imindex`."""
+
 PURE = ("retrieval/vectors", "retrieval/search", "retrieval/classify", "retrieval/match", "stats")
 """Take and return arrays and plain data: no files, no terminal, no processes."""
 OUTSIDE = {
@@ -213,6 +216,10 @@ def test_every_folder_has_a_layer() -> None:
     assert {path for path in files() if layer_name(path) in DOORS and imports(path)} == set()
 
 
+def test_the_package_is_imported_by_its_name() -> None:
+    assert {path: names for path in files() if (names := libraries(path) & TOP_LEVEL)} == {}
+
+
 def test_imports_point_downwards() -> None:
     height = {name: -level for level, (names, _) in enumerate(LAYERS) for name in names.split()}
     upward = [
@@ -242,7 +249,7 @@ def test_a_library_is_imported_in_its_folder_only(library: str) -> None:
 def test_ruff_bans_the_same_libraries_in_the_same_folders() -> None:
     lint = tomllib.loads((ROOT / ".ruff.toml").read_text(encoding="utf-8"))["lint"]
     banned = lint["flake8-tidy-imports"]["banned-api"]
-    assert set(banned) == set(LIBRARIES)
+    assert set(banned) == {*LIBRARIES, *TOP_LEVEL}
     free = {pattern for pattern, codes in lint["per-file-ignores"].items() if "TID251" in codes}
     places = {
         place + "*.py" if place.endswith("/") else place for where in LIBRARIES.values() for place in where

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from imindex.retrieval.audit.inputs import Inputs
 from imindex.retrieval.audit.made import Made
 from imindex.retrieval.audit.models import encoder_arguments
 from imindex.retrieval.audit.plan import EncoderSpec, Plan, Release
-from imindex.retrieval.audit.record import asked, encoder_of, rejects, release_of
+from imindex.retrieval.audit.record import encoder_record, plan_record, rejected_pictures, release_record
 from imindex.retrieval.audit.results_cache import _kept, results_file
 from imindex.retrieval.audit.run import Run
 from imindex.retrieval.evidence.classify_release import classify_release
@@ -23,51 +23,54 @@ from imindex.retrieval.evidence.gallery import gallery
 from imindex.retrieval.evidence.match_release import match_release
 from imindex.retrieval.evidence.near_copies import copies
 from imindex.retrieval.evidence.testing import Testing
-from imindex.retrieval.results import AuditResult, Comparison, Verdict, to_dict
+from imindex.retrieval.results import AuditFindings, AuditResult, Comparison, RegisterEntry, Verdict
 
 
 def assess(
     run: Run,
     inputs: Inputs,
-    entries: Sequence[Mapping[str, Any]],
+    entries: Sequence[RegisterEntry],
     made: Sequence[Made],
     built: Sequence[Path],
-) -> dict[str, Any]:
-    """What pictures and indexes come to: all that a report is made of, but for its provenance.
+) -> AuditFindings:
+    """Classify, match, test and compare the releases by each encoder.
 
     Parameters
     ----------
     run : Run
     inputs : Inputs
-    entries : sequence of mapping
-        Of the register.
+    entries : sequence of RegisterEntry
     made : sequence of Made
         The releases, in the plan's order.
     built : sequence of Path
         The encoders' indexes, likewise.
+
+    Returns
+    -------
+    AuditFindings
     """
     plan = run.plan
-    results = [
+    results = tuple(
         _result(run, encoder, path, release, inputs)
         for encoder, path in zip(plan.encoders, built, strict=True)
         for release in plan.releases
-    ]
-    comparisons = [
+    )
+    comparisons = tuple(
         _comparison(run, encoder, path, release, inputs, results)
         for encoder, path in zip(plan.encoders, built, strict=True)
         for release in plan.releases
         if plan.base and release.name != plan.base
-    ]
-    return {
-        "title": plan.title,
-        "plan": asked(plan, inputs, entries),
-        "encoders": [encoder_of(e, path) for e, path in zip(plan.encoders, built, strict=True)],
-        "releases": [release_of(one, inputs) for one in made],
-        "results": to_dict(results),
-        "comparisons": to_dict(comparisons),
-        "gate": to_dict(_gate(plan, results, comparisons)),
-        "rejects": rejects(built),
-    }
+    )
+    return AuditFindings(
+        title=plan.title,
+        plan=plan_record(plan, inputs, entries),
+        encoders=tuple(encoder_record(e, path) for e, path in zip(plan.encoders, built, strict=True)),
+        releases=tuple(release_record(release, inputs) for release in made),
+        results=results,
+        comparisons=comparisons,
+        gate=_gate(plan, results, comparisons),
+        rejects=rejected_pictures(built),
+    )
 
 
 def testing_of(plan: Plan, release: Release, inputs: Inputs) -> Testing:

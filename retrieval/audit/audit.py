@@ -6,13 +6,11 @@ again while what it came from is the same, so a run that was stopped goes on whe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from imindex.indexer.build.build import BuildReport, build
-from imindex.indexer.core.jsonable import json_ready
 from imindex.indexer.core.provenance import now, program, versions
 from imindex.indexer.encoders.base import require_text_side
 from imindex.indexer.encoders.lazy import encoder_for
@@ -26,6 +24,7 @@ from imindex.retrieval.audit.models import check_models, encoder_arguments, make
 from imindex.retrieval.audit.plan import EncoderSpec
 from imindex.retrieval.audit.register import register
 from imindex.retrieval.audit.run import Run, index_path
+from imindex.retrieval.results import AuditFindings, Provenance, Report
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Outcome:
     Attributes
     ----------
     folder : Path
-    report : dict
+    report : Report
         The content of report.json.
     files : list of Path
         What was written for readers.
@@ -44,7 +43,7 @@ class Outcome:
     """
 
     folder: Path
-    report: dict[str, Any]
+    report: Report
     files: list[Path]
     failed: list[str]
 
@@ -85,20 +84,20 @@ def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
             run.show.note(note)
         incomplete = check_models(run, inputs)
         entries = register(plan, inputs.digests, run.folder, amend=amend)
-        if amend and entries[-1]["why"] != amend:
+        if amend and entries[-1].why != amend:
             run.show.note("Neither plan nor pictures have changed: no amendment was recorded.")
         made = [make(run, one, inputs, whole=one.name not in incomplete) for one in plan.releases]
         built = [_build(run, encoder, inputs, made) for encoder in plan.encoders]
-        raw = assess(run, inputs, entries, made, built)
-        raw["provenance"] = {
-            "command": run.command,
-            "program": program(),
-            "started": started,
-            "finished": now(),
-            "versions": versions(),
-            "seconds": {name: round(s, 2) for name, s in run.seconds.items()},
-        }
-        return _report(run, json_ready(raw), pictures)
+        findings = assess(run, inputs, entries, made, built)
+        provenance = Provenance(
+            command=run.command,
+            program=program(),
+            started=started,
+            finished=now(),
+            versions=versions(),
+            seconds={name: round(s, 2) for name, s in run.seconds.items()},
+        )
+        return _report(run, findings, provenance, pictures)
 
 
 # Build
@@ -120,17 +119,14 @@ def _build(run: Run, encoder: EncoderSpec, inputs: Inputs, made: Sequence[Made])
     return path
 
 
-# Classify, match
-
-
 # Report
 
 
-def _report(run: Run, raw: Mapping[str, Any], pictures: bool) -> Outcome:
+def _report(run: Run, findings: AuditFindings, provenance: Provenance, pictures: bool) -> Outcome:
     from imindex.retrieval.report.report import assemble, write
 
     with run.stage("report", 0):
-        report = assemble(raw)
+        report = assemble(findings, provenance)
         files = write(report, run.folder, base=run.folder, pictures=pictures)
-    failed = [one["reason"] for one in raw["gate"] if one["failed"]]
+    failed = [verdict.reason for verdict in findings.gate if verdict.failed]
     return Outcome(run.folder, report, list(files), failed)

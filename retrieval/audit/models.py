@@ -19,6 +19,7 @@ from imindex.indexer.system.atomic import put_in_place
 from imindex.retrieval.audit.inputs import Inputs, require_imitations
 from imindex.retrieval.audit.made import Made
 from imindex.retrieval.audit.plan import EncoderSpec, Plan, Release
+from imindex.retrieval.results import BlockedPicture
 
 if TYPE_CHECKING:
     from imindex.indexer.generate.generate import ModelSettings
@@ -223,6 +224,7 @@ def _made(release: Release, folder: Path, wanted: set[str]) -> Made:
         settings=about["settings"],
         text_encoders=tuple(about["text_encoders"]),
         blocked=tuple(
-            {"path": path, "prompt": row["prompt"], "reason": row["blocked"]} for path, row in blocked.items()
+            BlockedPicture(path=path, prompt=row["prompt"], reason=row["blocked"])
+            for path, row in blocked.items()
         ),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from imindex.retrieval.results import (
     Comparison,
     FigureChange,
     FigureChanges,
+    FigureName,
     FindingChange,
     FindingCounts,
     LeftOut,
@@ -36,13 +37,13 @@ from imindex.stats.set_scores import Float64
 
 FEW_ARTISTS = 10
 DEFAULTS = Testing()
-FIGURES = ("auc", "accuracy")
+FIGURES: tuple[FigureName, FigureName] = ("auc", "accuracy")
 Findings = Mapping[str, Finding]
 
 
 def adjusted(rows: Sequence[ArtistChange]) -> tuple[ArtistChange, ...]:
     """The artists' rows with `p_auc` and `p_accuracy` adjusted over all of them, by every method."""
-    auc, accuracy = (adjust_all(_column(rows, f"p_{figure}")) for figure in FIGURES)
+    auc, accuracy = (adjust_all(_column(row.figure(name).p for row in rows)) for name in FIGURES)
     return tuple(
         replace(
             row,
@@ -57,9 +58,9 @@ def adjusted(rows: Sequence[ArtistChange]) -> tuple[ArtistChange, ...]:
     )
 
 
-def _column(rows: Sequence[ArtistChange], name: str) -> Float64:
-    """A figure of all rows; NaN where there is none."""
-    return np.array([getattr(row, name) for row in rows], dtype=np.float64)
+def _column(values: Iterable[float | None]) -> Float64:
+    """Values as an array; NaN where there is none."""
+    return np.array(list(values), dtype=np.float64)
 
 
 def figures(rows: Sequence[ArtistChange], testing: Testing, alternative: str) -> FigureChanges:
@@ -78,12 +79,17 @@ def figures(rows: Sequence[ArtistChange], testing: Testing, alternative: str) ->
         None where no artist has both figures.
     """
     by_name = sorted(rows, key=lambda row: row.artist)
-    auc, accuracy = (_figure(by_name, figure, testing, alternative) for figure in FIGURES)
+    auc, accuracy = (_figure(by_name, name, testing, alternative) for name in FIGURES)
     return FigureChanges(auc=auc, accuracy=accuracy)
 
 
-def _figure(rows: Sequence[ArtistChange], figure: str, testing: Testing, alternative: str) -> FigureChange:
-    table = np.stack([_column(rows, f"{figure}_{side}") for side in ("base", "new")], axis=1)
+def _figure(
+    rows: Sequence[ArtistChange], name: FigureName, testing: Testing, alternative: str
+) -> FigureChange:
+    known = [row.figure(name) for row in rows]
+    table = np.stack(
+        [_column(figure.base for figure in known), _column(figure.new for figure in known)], axis=1
+    )
     both = table[np.isfinite(table).all(axis=1)]
     if not len(both):
         return FigureChange(
@@ -91,11 +97,11 @@ def _figure(rows: Sequence[ArtistChange], figure: str, testing: Testing, alterna
             change=None, low=None, high=None, p=None, n_artists=0,
         )  # fmt: skip
     how: dict[str, Any] = {"n_resamples": testing.n_resamples, "confidence_level": testing.confidence_level}
-    change = generator(testing.seed, "mean change", figure)
+    change = generator(testing.seed, "mean change", name)
     found = paired_difference(both[:, 0], both[:, 1], alternative=alternative, rng=change, **how)
     before, after = (
-        _over_artists(both[:, side], testing, generator(testing.seed, "mean of a release", figure, name))
-        for side, name in enumerate(("base", "new"))
+        _over_artists(both[:, side], testing, generator(testing.seed, "mean of a release", name, release))
+        for side, release in enumerate(("base", "new"))
     )
     return FigureChange(
         base=both[:, 0].mean(),
@@ -169,7 +175,7 @@ def shifts(rows: Sequence[ArtistChange], testing: Testing) -> Shifts:
 
     The direction is that of the score among the same other imitations, which is what the p-value is of.
     """
-    passed = called(_column(rows, f"p_auc_{testing.adjust}"), level=testing.level)
+    passed = called(_column(row.auc.p_adjusted(testing.adjust) for row in rows), level=testing.level)
     moved = [(row.artist, row.auc_shared_change or 0.0) for row, one in zip(rows, passed, strict=True) if one]
     return Shifts(
         risen=tuple(name for name, change in moved if change > 0),

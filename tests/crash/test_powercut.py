@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from imindex.indexer.sources.find import find
 from imindex.indexer.store.index import Index
 from imindex.indexer.system import atomic as files
 from imindex.retrieval.audit.register import NAME, read_register, register
+from imindex.retrieval.results import RegisterEntry
 from tests.support.approximate import clustered, save
 from tests.support.builds import Counting, digest
 from tests.support.pictures import picture
@@ -206,24 +208,24 @@ def test_the_register_of_an_audit(tmp_path: Path) -> None:
     root.mkdir()
 
     def plan(text: str) -> Any:
-        return SimpleNamespace(digest=text * 8, text=text, path="plan.toml")
+        return SimpleNamespace(digest=hashlib.sha256(text.encode()).hexdigest(), text=text, path="plan.toml")
 
     def run(log: Any = None) -> list[str]:
-        entries: list[dict[str, Any]] = []
+        entries: list[RegisterEntry] = []
         for text, why in (("asked", ""), ("asked otherwise", "an artist withdrew"), ("asked again", "typo")):
-            if (root / NAME).exists() and text in [e["text"] for e in read_register(root)]:
+            if (root / NAME).exists() and text in [entry.text for entry in read_register(root)]:
                 continue
             entries = register(plan(text), {"works": "0" * 64}, root, amend=why)
             if log is not None:
                 log.mark(text)
-        return [entry["text"] for entry in entries or read_register(root)]
+        return [entry.text for entry in entries or read_register(root)]
 
     with recorded(root) as log:
         whole = run(log)
     assert len(whole) == 3
     for tree, marks in states(log):
         lay(root, tree)
-        there = [entry["text"] for entry in read_register(root)] if (root / NAME).exists() else []
+        there = [entry.text for entry in read_register(root)] if (root / NAME).exists() else []
         assert there == whole[: len(there)] and len(there) >= len(marks)
         assert run() == whole
 

@@ -49,7 +49,7 @@ def test_a_sound_audit_comes_out_the_same_and_nothing_is_written(
     (done / "models").unlink()  # no model is asked
     monkeypatch.setattr("imindex.retrieval.audit.assess._kept", kept_only_asks(done))
     found = again(done)
-    assert found.faults == [] and found.now == found.stored == finished[1].report["digest"]
+    assert found.faults == [] and found.now == found.stored == finished[1].report.digest
     assert found.figures > 500 and found.versions == {}
     assert files(done) == before
 
