@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 GENERIC_LABELS = ("Artwork", "Digital artwork", "Artwork from the public domain")
 """Labels that name nobody, beside the artists."""
+VOTERS = 15
+"""Works that vote, by works."""
 
 
 def classify_release(  # noqa: PLR0913
@@ -46,7 +48,7 @@ def classify_release(  # noqa: PLR0913
     by: str = "name",
     labels: Sequence[str] = GENERIC_LABELS,
     templates: Sequence[str] = (DEFAULT_TEMPLATE,),
-    k: int = 15,
+    k: int = VOTERS,
     encoder: Mapping[str, Any] | None = None,
     testing: Testing | None = None,
     texts: TextEncoder | None = None,
@@ -190,11 +192,9 @@ def scores_by_name(
             f"The generic label {clash[0] if clash else 'list'} is also an artist or given twice. "
             "Pass other ones with --label."
         )
-    by_template = [
-        encoder.encode_texts([template.replace("{artist}", artist) for artist in index.artists])
-        for template in templates
-    ]
-    generic = encoder.encode_texts(list(labels)) if labels else np.empty((0, encoder.dim), np.float16)
+    named = label_texts(index.artists, labels, templates)
+    by_template = [encoder.encode_texts(texts) for texts in named[: len(templates)]]
+    generic = encoder.encode_texts(named[-1]) if labels else np.empty((0, encoder.dim), np.float16)
     absent = np.setdiff1d(np.arange(len(index.artists)), candidates)
 
     def scores(texts: Any) -> Float64:
@@ -204,6 +204,12 @@ def scores_by_name(
 
     alone = [scores(texts) for texts in by_template] if len(templates) > 1 else []
     return alone, scores(average_templates(np.stack(by_template)))
+
+
+def label_texts(artists: Sequence[str], labels: Sequence[str], templates: Sequence[str]) -> list[list[str]]:
+    """The lists of texts that `scores_by_name` encodes: artists in each template, then the labels, if any."""
+    named = [[template.replace("{artist}", artist) for artist in artists] for template in templates]
+    return [*named, list(labels)] if labels else named
 
 
 def candidate_numbers(index: Index, asked: Pictures) -> Int64:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -32,9 +32,9 @@ class TextEncoder(Protocol):
 
 
 class Texts:
-    """An encoder that encodes each list of texts once; it is loaded when the first is asked for.
+    """Text vectors of one encoder. Each list of texts is encoded once; the encoder is loaded when it is first needed.
 
-    Lists are encoded as they come, and not text by text: the rounding of a vector may depend on its batch.
+    Lists are encoded as a whole, not text by text: the rounding of a vector may depend on its batch.
 
     Parameters
     ----------
@@ -58,6 +58,11 @@ class Texts:
             self._vectors[key] = self._load().encode_texts(texts)
         return self._vectors[key]
 
+    def encode_with(self, encoder: TextEncoder, lists: Iterable[Sequence[str]]) -> None:
+        """Encode lists of texts with an encoder that happens to be loaded. It is not kept."""
+        for texts in lists:
+            self._vectors[tuple(texts)] = encoder.encode_texts(texts)
+
 
 class Shared:
     """What several results by one index have in common. Each part is computed when it is first asked for.
@@ -66,8 +71,6 @@ class Shared:
     ----------
     index : Index
         Open as long as this is used.
-    load : callable, optional
-        Returns the index's encoder. Without it, texts cannot be asked for.
     looks : Looks, optional
         Pictures that were read before, for other indexes perhaps.
 
@@ -77,14 +80,8 @@ class Shared:
         How alike a work (by its place in `every_work`) and the artist's other works are, where that was found.
     """
 
-    def __init__(
-        self,
-        index: Index,
-        load: Callable[[], TextEncoder] | None = None,
-        looks: Looks | None = None,
-    ):
+    def __init__(self, index: Index, looks: Looks | None = None):
         self.index = index
-        self.texts = None if load is None else Texts(load)
         self.looks = Looks() if looks is None else looks
         self.series: dict[int, float] = {}
         self._among: dict[tuple[float, int], AmongWorks] = {}
