@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -125,8 +126,12 @@ def gap_bootstrap(
     )
     rows = [np.flatnonzero(artist_of == a) for a in range(n_artists)]
     medians = _medians(table, rows)
+
+    def block(a: int, b: int) -> AnyFloat:
+        return table[np.ix_(rows[a], rows[b])]
+
     for a in np.unique(artist_of).tolist():
-        collector.add(a, medians[a], lambda b, own=rows[a]: table[np.ix_(own, rows[b])])
+        collector.add(a, medians[a], functools.partial(block, a))
     return collector.finish()
 
 
@@ -499,7 +504,7 @@ def _spans(left: tuple[Counts, Int64], right: tuple[Counts, Int64]) -> Iterator[
     position[i, j] = np.arange(n)
 
     def before(stop: int, resamples: Int64) -> Counts:
-        counts = (position < stop).astype(a.dtype) @ b[:, resamples]
+        counts: Counts = np.matmul((position < stop).astype(a.dtype), b[:, resamples])
         counts *= a[:, resamples]
         return counts.sum(axis=0)  # type: ignore[no-any-return]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from imindex.retrieval.match.similarity_pass import Block
 from imindex.retrieval.vectors.blocks import BLOCK_BYTES, Float16, Float64, Int64, blocks
 from imindex.retrieval.vectors.checks import check_artists, check_pair
 from imindex.retrieval.vectors.exact_sums import unit_means
@@ -136,57 +135,30 @@ def knn_scores(
     return scores
 
 
-class ArtistsNearest:
-    """Keeps each artist's nearest work for each image: an observer of `imindex.retrieval.match.similarity_pass`.
-
-    With the nearest works of each image (`imindex.retrieval.match.nearest_works.NearestWorks`) that is all that
-    `knn_scores` needs.
+def knn_scores_of(best: Float64, nearest: Int64, work_artist: Int64) -> Float64:
+    """`knn_scores`, given the nearest works of each image and the nearest work of each artist.
 
     Parameters
     ----------
-    columns : ndarray, shape (N,), int64
-        The columns of the blocks that are the images.
-    n_artists : int
+    best : ndarray, shape (N, n_artists), float64
+        Cosine of each artist's nearest work; -inf without works. It is overwritten by the scores.
+    nearest : ndarray, shape (N, k), int64
+        The k nearest works of each image, which vote; -1 where there are fewer.
+    work_artist : ndarray, shape (W,), int64
 
-    Notes
-    -----
-    Memory: the table of scores, 8 N n_artists bytes.
+    Returns
+    -------
+    ndarray, shape (N, n_artists), float64
+        `best`.
     """
-
-    def __init__(self, columns: Int64, n_artists: int):
-        self._columns = columns
-        self._best = np.full((len(columns), n_artists), -np.inf)
-
-    def add(self, rows: Int64, *seen: Block) -> None:
-        """See some works."""
-        (block,) = seen
-        for artist, here in block.runs:
-            best = block.similarity[here].max(axis=0)[self._columns]
-            np.maximum(self._best[:, artist], best, out=self._best[:, artist])
-
-    def knn_scores(self, nearest: Int64, work_artist: Int64) -> Float64:
-        """Return `knn_scores` of the images, given the works that vote.
-
-        Parameters
-        ----------
-        nearest : ndarray, shape (N, k), int64
-            The k nearest works of each image; -1 where there are fewer.
-        work_artist : ndarray, shape (W,), int64
-
-        Returns
-        -------
-        ndarray, shape (N, n_artists), float64
-            The table itself, so this can be called once.
-        """
-        scores, self._best = self._best, self._best[:0]
-        n_artists = scores.shape[1]
-        present = np.unique(work_artist)
-        for some in blocks(len(scores), n_artists):
-            image, place = np.nonzero(nearest[some] >= 0)
-            voters = work_artist[nearest[some][image, place]]
-            votes = _votes(image, voters, len(scores[some]), n_artists)
-            scores[some, present] = _by_votes(votes[:, present], scores[some, present], n_artists)
-        return scores
+    n_artists = best.shape[1]
+    present = np.unique(work_artist)
+    for some in blocks(len(best), n_artists):
+        image, place = np.nonzero(nearest[some] >= 0)
+        voters = work_artist[nearest[some][image, place]]
+        votes = _votes(image, voters, len(best[some]), n_artists)
+        best[some, present] = _by_votes(votes[:, present], best[some, present], n_artists)
+    return best
 
 
 def _votes(image: Int64, artist: Int64, n_images: int, n_artists: int) -> Int64:

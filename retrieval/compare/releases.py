@@ -427,7 +427,7 @@ def _walked(prepared: Prepared) -> Callable[[str], Cells]:
         return cells
 
     base = walked(vectors[0])
-    if np.array_equal(*vectors):
+    if np.array_equal(vectors[0], vectors[1]):
         return lambda artist: base.of(numbers[artist])
     # Two indexes may hold other bits of one work; each release is ranked by those of its own.
     new = walked(vectors[1])

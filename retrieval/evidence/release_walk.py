@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from imindex.indexer.store.index import Index
-from imindex.retrieval.classify.by_works import ArtistsNearest
+from imindex.retrieval.classify.by_works import knn_scores_of
 from imindex.retrieval.evidence.match_observers import ControlFloor, Differences
 from imindex.retrieval.evidence.shared import Shared
 from imindex.retrieval.evidence.testing import Testing, prompt_labels
 from imindex.retrieval.match.match import Ranking
-from imindex.retrieval.match.nearest_works import NearestWorks
+from imindex.retrieval.match.nearest_works import ArtistsNearest, NearestWorks
 from imindex.retrieval.match.own_neighbours import OwnNeighbours
 from imindex.retrieval.match.paired_cells import PairedCells
 from imindex.retrieval.match.ranking import csls_penalties
@@ -166,12 +166,17 @@ class Observed:
             Theirs, ascending.
         k : int
             At most as many as `nearest` has.
+
+        Notes
+        -----
+        The scores take the place of `votes`, so that there is one table only: call this once.
         """
         assert self.votes is not None and self.nearest is not None
         if not np.array_equal(rows, self._voted_rows):
             raise ValueError("Other imitations are classified than were watched.")
         nearest, _ = self.nearest.finish()
-        return self.votes.knn_scores(nearest[self.columns_of(rows), :k], self.shared.known.artist)
+        best, self.votes = self.votes.cosine, None
+        return knn_scores_of(best, nearest[self.columns_of(rows), :k], self.shared.known.artist)
 
     def columns_of(self, rows: Int64) -> Int64:
         """The columns of imitations, repetitions too, by their rows in the index."""
@@ -182,10 +187,16 @@ class Observed:
         (works, places), known = self.shared.works, np.arange(len(self.shared.known.rows))
         matched = np.full(len(known), -1)
         matched[places] = np.arange(len(works.rows))
-        ranked = [self.ranking, self.control, self.differences, self.neighbours]
-        ranked.append(None if self._collector is None else _Midranks(self._collector))
-        watching: list[tuple[Observer | None, Int64]] = [(one, matched) for one in ranked]
-        watching += [(one, known) for one in (self.votes, self.nearest)]
+        collected = None if self._collector is None else _Midranks(self._collector)
+        watching: list[tuple[Observer | None, Int64]] = [
+            (self.ranking, matched),
+            (collected, matched),
+            (self.control, matched),
+            (self.differences, matched),
+            (self.neighbours, matched),
+            (self.votes, known),
+            (self.nearest, known),
+        ]
         return [Watch(one, (place,), numbers) for one, numbers in watching if one is not None]
 
 

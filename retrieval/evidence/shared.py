@@ -169,9 +169,10 @@ class Shared:
         """Exact similarities of a work to works of the same artist, all by their places in `every_work`."""
         every = self.every_work
         if not self._among:
-            return similarities(every.vectors[[work]], every.vectors[others], names=("works", "works"))[0]
+            own, rest = every.vectors[[work]], every.vectors[others]
+            return np.ravel(similarities(own, rest, names=("works", "works")))
         among = next(iter(self._among.values()))
         artist = int(every.artist[work])
         rows = among.rows(artist)
         line = among.within(artist)[np.searchsorted(rows, self.known_of[work])]
-        return line[np.searchsorted(rows, self.known_of[others])]
+        return np.asarray(line[np.searchsorted(rows, self.known_of[others])])

@@ -224,8 +224,8 @@ def _find_medians(
         if b > artist:
             by_size.setdefault(columns.stop - columns.start, []).append(b)
     for size, others in by_size.items():
-        columns = np.array([places[b].start for b in others])[:, None] + np.arange(size)
-        each = mine[:, columns].transpose(1, 0, 2).reshape(len(others), -1)
+        chosen = np.array([places[b].start for b in others])[:, None] + np.arange(size)
+        each = mine[:, chosen].transpose(1, 0, 2).reshape(len(others), -1)
         _note(medians, rounded, artist, np.array(others), *_middle(each))
 
 

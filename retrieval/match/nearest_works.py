@@ -1,4 +1,4 @@
-"""The nearest works of each imitation, while the product streams by."""
+"""The nearest works of each imitation, and of each artist, while the product streams by."""
 
 from __future__ import annotations
 
@@ -64,3 +64,30 @@ class NearestWorks:
             -inf there.
         """
         return self._work, self._cosine
+
+
+class ArtistsNearest:
+    """Keeps each artist's nearest work for each imitation: an observer of `imindex.retrieval.match.similarity_pass`.
+
+    Parameters
+    ----------
+    columns : ndarray, shape (n,), int64
+        The columns of the blocks that are wanted.
+    n_artists : int
+
+    Attributes
+    ----------
+    cosine : ndarray, shape (n, n_artists), float64
+        Of the artist's nearest work so far; -inf without works. Memory: this table.
+    """
+
+    def __init__(self, columns: Int64, n_artists: int):
+        self._columns = columns
+        self.cosine = np.full((len(columns), n_artists), -np.inf)
+
+    def add(self, rows: Int64, *seen: Block) -> None:
+        """See some works."""
+        (block,) = seen
+        for artist, here in block.runs:
+            best = block.similarity[here].max(axis=0)[self._columns]
+            np.maximum(self.cosine[:, artist], best, out=self.cosine[:, artist])

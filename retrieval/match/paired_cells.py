@@ -56,8 +56,8 @@ class PairedCells:
                 [_in_both(base, new, artist, here), _in_both(new, base, artist, here)], axis=1
             )
             cells = base.further[artist], new.further[artist], twice - twice_midranks_in_rows(twice)
-            part = (rows[here], *(cell.astype(np.int32) for cell in cells))
-            self._parts.setdefault(artist, []).append(part)
+            first, second, both = (cell.astype(np.int32) for cell in cells)
+            self._parts.setdefault(artist, []).append((rows[here], first, second, both))
 
     def of(self, artist: int) -> Cells:
         """Return the cells of an artist with works, and imitations in both releases."""
@@ -78,7 +78,7 @@ def _in_both(own: Block, other: Block, artist: int, here: slice) -> Int64:
         line.searchsorted(values, "left") + line.searchsorted(values, "right")
         for line, values in zip(other.ordered[here], own.similarity[here, columns], strict=True)
     ]
-    return own.midrank[here, columns] + np.array(among_other)
+    return np.asarray(own.midrank[here, columns] + np.array(among_other))
 
 
 def _share(further: npt.NDArray[np.integer], n_others: int) -> Float64:

@@ -132,12 +132,12 @@ class Block:
         """Order, ordered scores, ranks and midranks; rows are shared out among threads."""
         scores = self.scores
 
-        def find(some: slice) -> tuple[Any, ...]:
+        def find(some: slice) -> tuple[Int64, npt.NDArray[Any], Int32, Int32]:
             order, ordered = sorted_rows(scores[some])
             return order, ordered, *ranks_of_sorted(order, ordered)
 
         if self._pool is None or len(scores) < 2 or scores.size < 2**16:
-            return find(slice(None))  # type: ignore[return-value]
+            return find(slice(None))
         n = min(len(scores), processors())
         cuts = [slice(len(scores) * i // n, len(scores) * (i + 1) // n) for i in range(n)]
         parts = zip(*self._pool.map(find, cuts), strict=True)
@@ -183,7 +183,8 @@ class Block:
 
 def twice_midranks_in_rows(scores: npt.NDArray[Any]) -> Int64:
     """Twice the midrank from below within each row."""
-    return np.rint(2 * stats.rankdata(scores, axis=1)).astype(np.int64)
+    twice: Float64 = np.rint(2 * stats.rankdata(scores, axis=1))
+    return twice.astype(np.int64)
 
 
 class Observer(Protocol):

@@ -109,10 +109,10 @@ class Widened:
         ndarray, shape (n, columns), float64
         """
         if self._wide is not None:
-            return left @ self._wide[columns].T
+            return np.asarray(left @ self._wide[columns].T)
         wanted = self.vectors[columns]
         block = np.empty((len(left), len(wanted)))
-        for tile in blocks(*wanted.shape, self._limit_bytes):
+        for tile in blocks(len(wanted), wanted.shape[1], self._limit_bytes):
             block[:, tile] = left @ wanted[tile].astype(np.float64).T
         return block
 
