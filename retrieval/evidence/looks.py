@@ -9,14 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from imindex.indexer.core.errors import BadPicture
-from imindex.indexer.decode.pool import picture_of
-from imindex.indexer.decode.preprocess import Preprocess
 from imindex.indexer.sources.local import read_bytes
 from imindex.indexer.system.cpu import processors
 from imindex.retrieval.vectors.blocks import Float64
 
 SIDE = 32
-_LOOK = Preprocess(size=(SIDE, SIDE), mean=(0.0,) * 3, std=(1.0,) * 3, resize_mode="squash")
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -54,8 +51,12 @@ class Looks:
 
 
 def _read(path: str) -> Pixels | None:
+    from imindex.indexer.decode.pool import picture_of
+    from imindex.indexer.decode.preprocess import Preprocess  # it imports torch
+
+    look = Preprocess(size=(SIDE, SIDE), mean=(0.0,) * 3, std=(1.0,) * 3, resize_mode="squash")
     try:
-        return picture_of(read_bytes(path), _LOOK).pixels.numpy()
+        return picture_of(read_bytes(path), look).pixels.numpy()
     except (OSError, BadPicture):
         return None
 

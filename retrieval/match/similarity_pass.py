@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from imindex.indexer.system.cpu import processors
+from imindex.indexer.system.cpu import processors, products_alone
 from imindex.retrieval.vectors.blocks import BLOCK_BYTES, LIMIT_BYTES, Float16, Float64, Int32, Int64, blocks
 from imindex.retrieval.vectors.row_ranks import ranks_of_sorted, sorted_rows
 from imindex.retrieval.vectors.similarity import Widened, exact_integers
@@ -253,7 +253,7 @@ def walk(
     n_columns = sum(len(one.order) for one in releases)
     fits = 8 * sum(one.vectors.size for one in releases) <= limits.wide_bytes
     wide = [Widened(one.vectors, limits.wide_bytes, keep=fits) for one in releases]
-    with ThreadPoolExecutor(processors()) as pool:
+    with products_alone(), ThreadPoolExecutor(processors()) as pool:
         for number, who in enumerate(groups):
             watching = [watch for watch, sees in zip(watches, who, strict=True) if sees]
             needed = sorted({release for watch in watching for release in watch.releases})
@@ -262,7 +262,7 @@ def walk(
             together = max(limits.product_bytes, limits.block_bytes)
             for many in blocks(len(rows) if needed else 0, n_columns, together):
                 top = works[rows[many]].astype(np.float64)
-                products = {release: wide[release].product(top) for release in needed}
+                products = {release: wide[release].product(top, pool=pool) for release in needed}
                 for few in blocks(len(top), n_columns, limits.block_bytes):
                     here = rows[many][few]
                     shown = {

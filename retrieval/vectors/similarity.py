@@ -20,10 +20,12 @@ break by row number; where a finding is counted, ties count against it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
 
+from imindex.indexer.system.cpu import processors
 from imindex.retrieval.vectors.blocks import BLOCK_BYTES, LIMIT_BYTES, Float16, Float64, Int64, blocks
 from imindex.retrieval.vectors.checks import check_pair
 
@@ -95,7 +97,9 @@ class Widened:
         self.kept = 8 * vectors.size <= limit_bytes if keep is None else keep
         self._wide = vectors.astype(np.float64) if self.kept else None
 
-    def product(self, left: Float64, columns: slice = slice(None)) -> Float64:
+    def product(
+        self, left: Float64, columns: slice = slice(None), *, pool: ThreadPoolExecutor | None = None
+    ) -> Float64:
         """Exact similarities of some float16 vectors, cast to float64, to these vectors.
 
         Parameters
@@ -103,17 +107,31 @@ class Widened:
         left : ndarray, shape (n, d), float64
         columns : slice
             Of these vectors, those in a run that are wanted; all by default.
+        pool : ThreadPoolExecutor, optional
+            Whose threads share the rows; each multiplies by itself, so BLAS should be held to one thread
+            (`imindex.indexer.system.cpu.products_alone`).
 
         Returns
         -------
         ndarray, shape (n, columns), float64
         """
-        if self._wide is not None:
-            return np.asarray(left @ self._wide[columns].T)
         wanted = self.vectors[columns]
         block = np.empty((len(left), len(wanted)))
-        for tile in blocks(len(wanted), wanted.shape[1], self._limit_bytes):
-            block[:, tile] = left @ wanted[tile].astype(np.float64).T
+        n = 1 if pool is None else min(len(left), processors())
+        shares = [slice(len(left) * i // n, len(left) * (i + 1) // n) for i in range(n)]
+        (m, d), kept = wanted.shape, self._wide is not None
+        tiles = [slice(None)] if kept else blocks(m, d, self._limit_bytes)
+        for tile in tiles:
+            wide = wanted[tile].astype(np.float64) if self._wide is None else self._wide[columns]
+
+            def multiply(rows: slice, tile: slice = tile, wide: Float64 = wide) -> None:
+                block[rows, tile] = left[rows] @ wide.T
+
+            if pool is None:
+                multiply(slice(None))
+            else:
+                for _ in pool.map(multiply, shares):
+                    pass
         return block
 
 
