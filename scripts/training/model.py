@@ -148,7 +148,7 @@ def tokenizer() -> Any:
     from transformers import CLIPTokenizer
 
     with TemporaryDirectory() as folder:
-        parts._write_tokenizer(Path(folder))
+        parts.write_tokenizer(Path(folder))
         return CLIPTokenizer.from_pretrained(folder)
 
 

@@ -98,17 +98,22 @@ def chatty() -> None:
 
 
 @pytest.mark.parametrize(
-    ("function", "said"),
+    ("function", "message"),
     [
         ("killed", r"ended \(SIGSEGV\)"),
         ("hung", "longer than 0.5 s"),
         ("chatty", "row of more than 4,096 bytes"),
     ],
 )
-def test_a_reader_that_crashes_hangs_or_never_ends_a_line(function: str, said: str) -> None:
+def test_a_reader_that_crashes_hangs_or_never_ends_a_line(
+    function: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(
+        tmp_path
+    )  # the child must import this module, and never imports from the current folder
     started = time.monotonic()
     with (
-        pytest.raises(Crashed, match=said),
+        pytest.raises(Crashed, match=message),
         python(f"{__name__}:{function}") as process,
     ):
         list(Lines(process, 0.5 if function == "hung" else 30, 4096))
