@@ -14,7 +14,7 @@ from imindex.indexer.ann.record import HNSW, IVF_PQ, LEAST_ROWS, NEIGHBOURS, Rec
 from imindex.indexer.ann.tuning import Queries, Tuned, queries, tune
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.store.index import Index
-from imindex.indexer.store.writer import AnnParts
+from imindex.indexer.store.writer import AnnArguments, AnnParts
 
 faiss: Any = _faiss
 """Typed as Any, since FAISS's stubs lack much of what is used here."""
@@ -170,7 +170,7 @@ def carry(old: Index | None, old_rows: npt.NDArray[np.intp]) -> Carry | None:
 
 def ann_after(
     old: Index | None, old_rows: npt.NDArray[np.intp], n: int, dim: int
-) -> tuple[dict[str, Any], list[str]]:
+) -> tuple[AnnArguments, list[str]]:
     """Return the /ann arguments of `imindex.indexer.store.writer.write` for a changed index, and a list of notes.
 
     The arguments are `ann`, `ann_data` and `carry`. Notes about an approximate index are added to the list during the
@@ -186,7 +186,11 @@ def ann_after(
         Number of rows and of dimensions of the new file.
     """
     carried = carry(old, old_rows)
-    arguments = {"ann": exact.describe(), "ann_data": exact.exact_header(n, dim), "carry": carried}
+    arguments: AnnArguments = {
+        "ann": exact.describe(),
+        "ann_data": exact.exact_header(n, dim),
+        "carry": carried,
+    }
     return arguments, carried.notes if carried else []
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
 import time
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from imindex.indexer.sources import manifest_rows as manifests
 from imindex.indexer.sources.find import find
 from imindex.indexer.system import child_process as children
 from imindex.indexer.system.child_process import Crashed, Lines, python
+from tests.support.places import ROOT
 
 MIB = 2**20
 
@@ -83,22 +83,8 @@ def test_corrupted_parquet_files_are_read_or_refused(tmp_path: Path) -> None:
     assert refused >= 3
 
 
-def killed() -> None:
-    os.write(1, b'{"row": 1}\n')
-    os.kill(os.getpid(), signal.SIGSEGV)
-
-
-def hung() -> None:
-    time.sleep(60)
-
-
-def chatty() -> None:
-    while True:
-        os.write(1, b"x" * MIB)
-
-
 @pytest.mark.parametrize(
-    ("function", "message"),
+    ("function", "said"),
     [
         ("killed", r"ended \(SIGSEGV\)"),
         ("hung", "longer than 0.5 s"),
@@ -106,15 +92,13 @@ def chatty() -> None:
     ],
 )
 def test_a_reader_that_crashes_hangs_or_never_ends_a_line(
-    function: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    function: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(
-        tmp_path
-    )  # the child must import this module, and never imports from the current folder
+    monkeypatch.syspath_prepend(ROOT / "tests" / "support")
     started = time.monotonic()
     with (
-        pytest.raises(Crashed, match=message),
-        python(f"{__name__}:{function}") as process,
+        pytest.raises(Crashed, match=said),
+        python(f"deadly:{function}") as process,
     ):
         list(Lines(process, 0.5 if function == "hung" else 30, 4096))
     assert process.poll() is not None  # it is gone
