@@ -168,7 +168,7 @@ def test_vectors_of_another_encoder_are_never_reused(disk: Disk) -> None:
         if any("/part-" in name for name in tree):
             assert "i.h5.parts/encoder.json" in tree
     lay(disk.root, {"i.h5.parts": None, "i.h5.parts/part-00000001.npz": b""})
-    with pytest.raises(ImindexError, match=r"encoder\.json is missing, .* Delete the folder"):
+    with pytest.raises(ImindexError, match=r"encoder\.json is missing, so .* Delete the folder"):
         disk.build()
 
 
