@@ -1,1 +1,1 @@
-"""Make, keep and check indexes: pictures become vectors in one HDF5 file."""
+"""Build, maintain and verify indexes: HDF5 files that hold a vector per picture."""

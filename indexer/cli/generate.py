@@ -250,7 +250,7 @@ def _print_plan(wanted: list[Shot], out: Path, release: str, as_json: bool) -> N
 
 @dataclasses.dataclass(frozen=True)
 class _Arm:
-    """What one arm of a release asks for."""
+    """The numbers of names, prompts and pictures in one arm of a release, and its first prompts."""
 
     names: int
     pictures: int

@@ -67,7 +67,7 @@ class SealedAudit(_Sealed, kw_only=True, frozen=True):
 
 
 class Seal(_Sealed, kw_only=True, frozen=True):
-    """What an index, and an audit, were at a time.
+    """The state of an index, and of an audit, at a point in time.
 
     Attributes
     ----------

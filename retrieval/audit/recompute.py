@@ -17,7 +17,7 @@ from imindex.indexer.core.paths import StoredPaths
 from imindex.indexer.core.provenance import versions
 from imindex.indexer.integrity.seal import DIFFERS, IDENTICAL, REWRITTEN, UNCHECKED, Match, SealedAudit
 from imindex.indexer.integrity.verify import Fault, opened, verify_index
-from imindex.retrieval.audit.assess import assess
+from imindex.retrieval.audit.assess import Built, assess, texts_of
 from imindex.retrieval.audit.inputs import Inputs, gather
 from imindex.retrieval.audit.made import Made
 from imindex.retrieval.audit.models import made_before
@@ -108,7 +108,11 @@ def recompute(run: Run) -> Recomputed:
     for path in built:
         found.faults += _index_faults(path, inputs, made, stored)
     provenance = from_dict(Provenance, stored["provenance"], f"{run.folder / 'report.json'}: provenance")
-    findings = assess(run, inputs, entries, made, built)
+    indexes = [
+        Built(path, texts_of(run, encoder, path))
+        for encoder, path in zip(run.plan.encoders, built, strict=True)
+    ]
+    findings = assess(run, inputs, entries, made, indexes)
     _compare_report(found, stored, to_dict(assemble(findings, provenance)))
     _compare_kept(found, run.plan, built, findings)
     then = provenance.versions
