@@ -19,7 +19,7 @@ from imindex.retrieval.audit.made import Made
 from imindex.retrieval.audit.models import encoder_arguments
 from imindex.retrieval.audit.plan import EncoderSpec, Plan, Release
 from imindex.retrieval.audit.record import encoder_record, plan_record, rejected_pictures, release_record
-from imindex.retrieval.audit.results_cache import kept, results_file, stored
+from imindex.retrieval.audit.results_cache import kept, stored
 from imindex.retrieval.audit.run import Run
 from imindex.retrieval.compare.releases import Prepared, Side, compare, prepare
 from imindex.retrieval.evidence.classify_release import VOTERS, classify_release, load_encoder
@@ -57,7 +57,7 @@ class Built:
 
 def texts_of(run: Run, encoder: EncoderSpec, path: Path) -> Texts:
     """The text vectors of the encoder of an index, which is loaded when the first is needed."""
-    where = {**encoder_arguments(run.plan, encoder, paths_only=True), "device": run.device}
+    where = {**encoder_arguments(run.plan, encoder, paths_only=True), "device": run.compute.device}
 
     def load() -> Encoder:
         with Index(path) as index:
@@ -211,14 +211,14 @@ class _Study:
         plan = self._run.plan
         testing = testing_of(plan, release, self._inputs)
         about = {"copies": plan.tests.copies, "tested": plan.tested}
-        file = results_file(self._run.folder, self._path, release.name)
+        file = self._run.workspace.results(self._path, release.name)
         return file, self._shared.index, {"testing": asdict(testing), **self._how, **about}, AuditResult
 
     def _comparison_kept(self, release: Release) -> tuple[Path, Index, dict[str, Any], type[Comparison]]:
         plan = self._run.plan
         testing = testing_of(plan, release, self._inputs)
         about = {"base_placebos": self._inputs.placebos[plan.base]}
-        file = results_file(self._run.folder, self._path, release.name, plan.base)
+        file = self._run.workspace.results(self._path, release.name, plan.base)
         return file, self._shared.index, {"testing": asdict(testing), **about, **self._how}, Comparison
 
     def _observe(self, release: Release) -> Observed:
