@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from imindex.indexer.cli.build import KIND_CHOICES
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     index_option,
@@ -48,51 +47,45 @@ def info(
     with Index(index) as opened:
         about = describe(opened)
     if as_json:
-        print_json(about)
+        print_json(about.to_dict())
         return
-    encoder = about["encoder"]
+    encoder = about.encoder
     rows = [
-        ["rows", str(about["n"])],
-        ["root digest", about["root-digest"]],
-        ["format", about["format"]],
+        ["rows", str(about.n)],
+        ["root digest", about.root_digest],
+        ["format", about.format],
         ["encoder", f"{encoder['name']}, {encoder['dim']} dimensions"],
         ["weights", encoder["weights-sha256"]],
-        ["search", describe_search(about["ann"])],
-        ["created", f"{about['created-at']} by {about['created-by']}"],
-        ["last change", about["log"][-1]["when"] + ", " + about["log"][-1]["summary"]],
-        ["rejects", str(len(about["rejects"]))],
-        ["same bytes", about["duplicates-summary"]],
+        ["search", describe_search(about.ann)],
+        ["created", f"{about.created_at} by {about.created_by}"],
+        ["last change", about.log[-1]["when"] + ", " + about.log[-1]["summary"]],
+        ["rejects", str(len(about.rejects))],
+        ["same bytes", about.duplicates_summary],
     ]
     print_table(str(index), [], rows, left=2)
     print_table(
         "Collections",
         ["collection", "kind", "artists", "pictures", "rejected"],
-        [
-            [c["name"], c["kind"], str(c["artists"]), str(c["pictures"]), str(c["rejected"])]
-            for c in about["collections"]
-        ],
+        [[c.name, c.kind, str(c.artists), str(c.pictures), str(c.rejected)] for c in about.collections],
         left=2,
     )
     if show_artists:
-        kinds = [kind for kind in KIND_CHOICES if kind != "control"]
         print_table(
             "Artists",
-            ["artist", *kinds],
-            [[a["name"], *(str(a[kind]) for kind in kinds)] for a in about["artists"]],
+            ["artist", "works", "imitations", "background"],
+            [[a.name, str(a.works), str(a.imitations), str(a.background)] for a in about.artists],
         )
-    if show_rejects and about["rejects"]:
-        rejected = [[r["path"], r["reason"]] for r in about["rejects"]]
+    if show_rejects and about.rejects:
+        rejected = [[r.path, r.reason] for r in about.rejects]
         print_table("Pictures that could not be read", ["path", "reason"], rejected, left=2)
-    if show_duplicates and about["duplicates"]:
-        same_bytes = [
-            [d["sha256"][:12], d["artist"], d["collection"], d["path"]] for d in about["duplicates"]
-        ]
+    if show_duplicates and about.duplicates:
+        same_bytes = [[d.sha256[:12], d.artist, d.collection, d.path] for d in about.duplicates]
         print_table(
             "Pictures with the same bytes", ["sha256", "artist", "collection", "path"], same_bytes, left=4
         )
     if show_provenance:
-        for number, line in enumerate(about["log"], 1):
+        for number, line in enumerate(about.log, 1):
             print_table(f"Change {number}", [], provenance_rows(line), left=2)
     click.echo(
-        f"{clean(str(index))} holds {count(about['n'], 'picture')} by {count(len(about['artists']), 'artist')}."
+        f"{clean(str(index))} holds {count(about.n, 'picture')} by {count(len(about.artists), 'artist')}."
     )

@@ -52,7 +52,9 @@ def export(index: Index, folder: Path, *, force: bool = False) -> list[str]:
     for name, table in (("items", item_table(index)), ("rejects", _arrow(index, index.rejects()))):
         with put_in_place(folder / f"{name}.parquet") as temporary:
             pyarrow.parquet.write_table(table, temporary)
-    about = {key: value for key, value in describe(index).items() if key not in ("rejects", "duplicates")}
+    about = {
+        key: value for key, value in describe(index).to_dict().items() if key not in ("rejects", "duplicates")
+    }
     with put_in_place(folder / "index.json") as temporary:
         temporary.write_text(json.dumps(about, indent=2), encoding="utf-8")
     return [str(folder / name) for name in _FILES]

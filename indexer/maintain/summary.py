@@ -6,57 +6,151 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from imindex.indexer.ann.record import Record, is_approximate
+from imindex.indexer.core.jsonable import json_ready
 from imindex.indexer.core.schema import KINDS, NOBODY, Columns
 from imindex.indexer.store.index import Index
 
 
-def describe(index: Index) -> dict[str, Any]:
-    """Return what `imindex info --json` prints: counts, encoder, collections, rejects, duplicates, log."""
+class _Described(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
+    """Base of the types below; JSON keys have hyphens."""
+
+
+class CollectionSummary(_Described, kw_only=True, frozen=True):
+    """A collection and its size: artists with pictures, pictures, and pictures that could not be read."""
+
+    name: str
+    kind: str
+    generator: Mapping[str, Any]
+    artists: int
+    pictures: int
+    rejected: int
+
+
+class ArtistSummary(_Described, kw_only=True, frozen=True):
+    """An artist, and the number of pictures of each kind."""
+
+    name: str
+    works: int
+    imitations: int
+    control: int
+    background: int
+
+
+class RejectSummary(_Described, kw_only=True, frozen=True):
+    """A picture that could not be read."""
+
+    artist: str
+    collection: str
+    kind: str
+    sha256: str
+    path: str
+    reason: str
+
+
+class DuplicateSummary(_Described, kw_only=True, frozen=True):
+    """A row that shares its bytes with another row."""
+
+    row: int
+    sha256: str
+    artist: str
+    collection: str
+    path: str
+
+
+class IndexSummary(_Described, kw_only=True, frozen=True):
+    """What `imindex info --json` prints.
+
+    Attributes
+    ----------
+    index : str
+        Path of the file.
+    n : int
+        Rows.
+    root_digest, format, created_at, created_by : str
+    encoder : mapping
+        Name, model, pretrained, and what the vectors depend on.
+    ann : mapping
+        Attributes of /ann, and its size in bytes.
+    collections : tuple of CollectionSummary
+    artists : tuple of ArtistSummary
+    rejects : tuple of RejectSummary
+    duplicates : tuple of DuplicateSummary
+        Rows with the same bytes follow each other.
+    duplicates_summary : str
+        The duplicates in a sentence.
+    log : tuple of dict
+        Changes of the index, oldest first.
+    """
+
+    index: str
+    n: int
+    root_digest: str
+    format: str
+    created_at: str
+    created_by: str
+    encoder: Mapping[str, Any]
+    ann: Mapping[str, Any]
+    collections: tuple[CollectionSummary, ...]
+    artists: tuple[ArtistSummary, ...]
+    rejects: tuple[RejectSummary, ...]
+    duplicates: tuple[DuplicateSummary, ...]
+    duplicates_summary: str
+    log: tuple[Mapping[str, str], ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the summary as it is written to JSON."""
+        values: dict[str, object] = msgspec.to_builtins(self)
+        return values
+
+
+def describe(index: Index) -> IndexSummary:
+    """Describe an index: counts, encoder, collections, rejects, duplicates, log."""
     artist, collection = index.column("artist"), index.column("collection")
     rejects = index.rejects()
     kind_of = np.array([KINDS.index(c.kind) for c in index.collections], dtype=np.int64)
     per_kind = np.zeros((len(index.artists), len(KINDS)), np.int64)
     named = artist != NOBODY
     np.add.at(per_kind, (artist[named], kind_of[collection[named]]), 1)
-    duplicates, summary = _duplicates(index, artist, collection)
-    return {
-        "index": str(index.path),
-        "n": index.n,
-        "root-digest": index.root_digest,
-        "format": index.version,
-        "created-at": index.created_at,
-        "created-by": index.created_by,
-        "encoder": {
+    duplicates, sentence = _duplicates(index, artist, collection)
+    return IndexSummary(
+        index=str(index.path),
+        n=index.n,
+        root_digest=index.root_digest,
+        format=index.version,
+        created_at=index.created_at,
+        created_by=index.created_by,
+        encoder={
             "name": index.encoder.name(),
             "model": index.encoder.model,
             "pretrained": index.encoder.pretrained,
             **index.encoder.identity(),
         },
-        "ann": index.ann() | {"bytes": len(index.ann_data())},
-        "collections": [
-            {
-                "name": c.name,
-                "kind": c.kind,
-                "generator": c.generator,
-                "artists": len(np.unique(artist[(collection == number) & named])),
-                "pictures": int(np.count_nonzero(collection == number)),
-                "rejected": int(np.count_nonzero(rejects["collection"] == number)),
-            }
+        ann=json_ready(index.ann() | {"bytes": len(index.ann_data())}),
+        collections=tuple(
+            CollectionSummary(
+                name=c.name,
+                kind=c.kind,
+                generator=c.generator,
+                artists=len(np.unique(artist[(collection == number) & named])),
+                pictures=int(np.count_nonzero(collection == number)),
+                rejected=int(np.count_nonzero(rejects["collection"] == number)),
+            )
             for number, c in enumerate(index.collections)
-        ],
-        "artists": [
-            {"name": name, **dict(zip(KINDS, counts, strict=True))}
+        ),
+        artists=tuple(
+            ArtistSummary(name=name, **dict(zip(KINDS, counts, strict=True)))
             for name, counts in zip(index.artists, per_kind.tolist(), strict=True)
-        ],
-        "rejects": _rows(index, rejects),
-        "duplicates": duplicates,
-        "duplicates-summary": summary,
-        "log": index.log(),
-    }
+        ),
+        rejects=_rejects(index, rejects),
+        duplicates=duplicates,
+        duplicates_summary=sentence,
+        log=tuple(index.log()),
+    )
 
 
 def describe_search(ann: Mapping[str, Any]) -> str:
@@ -94,27 +188,27 @@ def provenance_rows(line: Mapping[str, str]) -> list[list[str]]:
 
 def _duplicates(
     index: Index, artist: npt.NDArray[np.int32], collection: npt.NDArray[np.int32]
-) -> tuple[list[dict[str, Any]], str]:
+) -> tuple[tuple[DuplicateSummary, ...], str]:
     """List the rows that share their bytes with another row, and summarise them in a sentence."""
     digests = np.ascontiguousarray(index.column("sha256")).view("V32").ravel()
     _, group, counts = np.unique(digests, return_inverse=True, return_counts=True)
     rows = np.flatnonzero(counts[group] > 1)
     if not len(rows):
-        return [], "none"
+        return (), "none"
     rows = rows[np.argsort(group[rows], kind="stable")]
     shared = {int(g): set(artist[rows[group[rows] == g]].tolist()) for g in np.unique(group[rows])}
     across = sum(len(artists) > 1 for artists in shared.values())
     paths = index.column("path")
-    duplicates = [
-        {
-            "row": int(row),
-            "sha256": bytes(digests[row]).hex(),
-            "artist": _name(index, int(artist[row])),
-            "collection": index.collections[collection[row]].name,
-            "path": paths[row],
-        }
+    duplicates = tuple(
+        DuplicateSummary(
+            row=int(row),
+            sha256=bytes(digests[row]).hex(),
+            artist=_name(index, int(artist[row])),
+            collection=index.collections[collection[row]].name,
+            path=paths[row],
+        )
         for row in rows
-    ]
+    )
     return (
         duplicates,
         f"{len(rows)} rows share {len(shared)} pictures, {across} of them across artists (--duplicates)",
@@ -125,21 +219,23 @@ def _name(index: Index, artist: int) -> str:
     return index.artists[artist] if artist != NOBODY else ""
 
 
-def _rows(index: Index, table: Columns) -> list[dict[str, Any]]:
+def _rejects(index: Index, table: Columns) -> tuple[RejectSummary, ...]:
     """Convert columns to rows, with names for numbers and digests in hexadecimal."""
-    names = list(table)
-    return [
-        _readable(index, dict(zip(names, values, strict=True)))
-        for values in zip(*(column.tolist() for column in table.values()), strict=True)
-    ]
-
-
-def _readable(index: Index, row: dict[str, Any]) -> dict[str, Any]:
-    collection = index.collections[row["collection"]]
-    readable = {
-        "artist": _name(index, row["artist"]),
-        "collection": collection.name,
-        "kind": collection.kind,
-        "sha256": bytes(row["sha256"]).hex(),
-    }
-    return {**row, **readable}
+    return tuple(
+        RejectSummary(
+            artist=_name(index, artist),
+            collection=index.collections[collection].name,
+            kind=index.collections[collection].kind,
+            sha256=bytes(digest).hex(),
+            path=path,
+            reason=reason,
+        )
+        for artist, collection, digest, path, reason in zip(
+            table["artist"].tolist(),
+            table["collection"].tolist(),
+            table["sha256"],
+            table["path"],
+            table["reason"],
+            strict=True,
+        )
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
 
 import numpy as np
 
@@ -47,7 +47,9 @@ def classification_evidence(
     evidence : ClassificationEvidence
         Over all artists.
     """
-    how: dict[str, Any] = {"confidence_level": testing.confidence_level, "n_resamples": testing.n_resamples}
+    interval = functools.partial(
+        accuracy_interval, confidence_level=testing.confidence_level, n_resamples=testing.n_resamples
+    )
     n_artists = len(index.artists)
     artists = np.flatnonzero(result.n_images)
     right = result.scored & (result.rank == 1)
@@ -63,7 +65,7 @@ def classification_evidence(
         random = generator(testing.seed, "accuracy interval", index.artists[artist])
         found[artist] = AccuracyTests(
             artist=index.artists[artist],
-            **fields_of(_interval(accuracy_interval(right[mine], cluster=clusters, rng=random, **how))),
+            **fields_of(_interval(interval(right[mine], cluster=clusters, rng=random))),
             prompts_held_fixed=few,
             p_chance=chance.pvalue[place],
             p_chance_holm=adjusted.holm[place],
@@ -83,8 +85,9 @@ def classification_evidence(
         right,
         np.argsort(by_name)[chosen.artist],
         cluster=_clusters(prompts, chosen.artist),
+        confidence_level=testing.confidence_level,
+        n_resamples=testing.n_resamples,
         rng=generator(testing.seed, "mean accuracy interval"),
-        **how,
     )
     return found, ClassificationEvidence(
         macro=_interval(macro),

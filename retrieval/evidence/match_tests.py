@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
 from imindex.indexer.store.index import Index
 from imindex.retrieval.evidence.release_walk import Observed
 from imindex.retrieval.evidence.testing import (
-    ADJUSTMENTS,
     Testing,
     enough_prompts,
     placebo_numbers,
     prompt_labels,
 )
 from imindex.retrieval.findings import GAP_CLASSES, ROBUST, Finding
-from imindex.retrieval.results import ArtistTests, MatchEvidence, OverallTests
+from imindex.retrieval.results import Adjust, ArtistTests, MatchEvidence, OverallTests
 from imindex.retrieval.vectors.blocks import Float64, Int64
 from imindex.retrieval.vectors.select import Pictures
 from imindex.stats.intervals import Bootstrap
 from imindex.stats.keyed import generator, generators
 from imindex.stats.multiple import Adjusted, adjust_all, called
 from imindex.stats.permutation import assignment_test
-from imindex.stats.references import ReferenceTest, imitated, name_test, references_needed, rival_test
+from imindex.stats.references import imitated, name_test, references_needed, rival_test
 from imindex.stats.resampling import bootstrap_artists, macro_bootstrap, work_test
 from imindex.stats.set_scores import SetScores
 
@@ -48,20 +47,21 @@ def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, Arti
     index, scores, imitations = observed.shared.index, observed.scores, observed.imitations
     placebos = placebo_numbers(index, testing.placebos, imitations)
     n_artists = len(index.artists)
-    how: dict[str, Any] = {"n_resamples": testing.n_resamples, "confidence_level": testing.confidence_level}
     prompts, fixed = _prompts(index, scores, imitations)
     boots = bootstrap_artists(
-        scores.own, clusters=prompts, rng=generators(testing.seed, "AUC interval", index.artists), **how
+        scores.own,
+        clusters=prompts,
+        n_resamples=testing.n_resamples,
+        confidence_level=testing.confidence_level,
+        rng=generators(testing.seed, "AUC interval", index.artists),
     )
     name, rival = name_test(scores, placebos), rival_test(scores, placebos)
     by_work = work_test(
         scores, n_resamples=testing.n_resamples, rng=generators(testing.seed, "work test", index.artists)
     )
     nothing = np.full(n_artists, np.nan)
-    floors = {
-        "placebo": _placebo_floor(scores, placebos),
-        "control": nothing if observed.control is None else observed.control.finish(),
-    }
+    placebo_floor = _placebo_floor(scores, placebos)
+    control_floor = nothing if observed.control is None else observed.control.finish()
     differs = nothing if observed.differences is None else observed.differences.finish()
     among = observed.shared.among(testing)
     gaps, best = among.gaps, among.ceiling
@@ -82,19 +82,37 @@ def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, Arti
             finding=findings[a],
             **_interval(boots[a]),
             prompts_held_fixed=bool(fixed[a]),
-            **_reference("name", name, a),
-            **_reference("rival", rival, a),
-            set_size=int(rival.set_size[a]),
+            p_name=name.pvalue[a],
+            p_name_approximate=name.pvalue_t[a],
+            z_name=name.z[a],
+            n_name_references=name.n_reference[a],
+            n_name_at_least_as_near=name.n_at_least[a],
+            n_name_left_out=name.n_left_out[a],
+            resolution_name=name.resolution[a],
+            status_name=name.status[a],
+            p_rival=rival.pvalue[a],
+            p_rival_approximate=rival.pvalue_t[a],
+            z_rival=rival.z[a],
+            n_rival_references=rival.n_reference[a],
+            n_rival_at_least_as_near=rival.n_at_least[a],
+            n_rival_left_out=rival.n_left_out[a],
+            resolution_rival=rival.resolution[a],
+            status_rival=rival.status[a],
+            set_size=rival.set_size[a],
             p_work=by_work.pvalue[a],
             p=p[a],
-            **{f"p_{method}": getattr(adjusted, method)[a] for method in ADJUSTMENTS},
-            **{f"p_name_{method}": getattr(names, method)[a] for method in ADJUSTMENTS},
+            p_holm=adjusted.holm[a],
+            p_bh=adjusted.bh[a],
+            p_by=adjusted.by[a],
+            p_name_holm=names.holm[a],
+            p_name_bh=names.bh[a],
+            p_name_by=names.by[a],
             gap_class=gaps.status[a],
             gap_low=gaps.low[a],
             gap_high=gaps.high[a],
             ceiling_auc=best.auc[a],
-            floor_placebo=floors["placebo"][a],
-            floor_control=floors["control"][a],
+            floor_placebo=placebo_floor[a],
+            floor_control=control_floor[a],
             p_differs=differs[a],
         )
         for a in tested
@@ -128,31 +146,30 @@ def _prompts(index: Index, scores: SetScores, imitations: Pictures) -> tuple[lis
     return labels, fixed
 
 
-def _interval(boot: Bootstrap | None) -> dict[str, Any]:
+class _Interval(TypedDict, total=False):
+    """The fields of `ArtistTests` that the bootstrap gives."""
+
+    auc_low: float
+    auc_high: float
+    auc_bca: tuple[float, float]
+    auc_basic: tuple[float, float]
+    auc_standard_error: float
+    p_bootstrap: float
+    n_prompts_or_imitations: int
+
+
+def _interval(boot: Bootstrap | None) -> _Interval:
     if boot is None:
         return {}
-    return {
-        "auc_low": boot.percentile.low,
-        "auc_high": boot.percentile.high,
-        "auc_bca": (boot.bca.low, boot.bca.high),
-        "auc_basic": (boot.basic.low, boot.basic.high),
-        "auc_standard_error": boot.standard_error,
-        "p_bootstrap": boot.pvalue,
-        "n_prompts_or_imitations": boot.n[-1],
-    }
-
-
-def _reference(label: str, test: ReferenceTest, artist: int) -> dict[str, Any]:
-    return {
-        f"p_{label}": test.pvalue[artist],
-        f"p_{label}_approximate": test.pvalue_t[artist],
-        f"z_{label}": test.z[artist],
-        f"n_{label}_references": int(test.n_reference[artist]),
-        f"n_{label}_at_least_as_near": int(test.n_at_least[artist]),
-        f"n_{label}_left_out": int(test.n_left_out[artist]),
-        f"resolution_{label}": test.resolution[artist],
-        f"status_{label}": test.status[artist],
-    }
+    return _Interval(
+        auc_low=boot.percentile.low,
+        auc_high=boot.percentile.high,
+        auc_bca=(boot.bca.low, boot.bca.high),
+        auc_basic=(boot.basic.low, boot.basic.high),
+        auc_standard_error=boot.standard_error,
+        p_bootstrap=boot.pvalue,
+        n_prompts_or_imitations=boot.n[-1],
+    )
 
 
 def _placebo_floor(scores: SetScores, placebos: Sequence[int]) -> Float64:
@@ -170,9 +187,9 @@ def _findings(
     gap_status: Sequence[str], both: Adjusted, name: Adjusted, testing: Testing, with_placebos: bool
 ) -> list[Finding]:
     """Each artist's finding, after correction: of both tests, else of the name alone, else none."""
-    p: Float64 = getattr(both, testing.adjust)
+    p = _by_method(both, testing.adjust)
     passed = called(p, level=testing.level)
-    by_name: Float64 = getattr(name, testing.adjust)
+    by_name = _by_method(name, testing.adjust)
     name_passed = called(by_name, level=testing.level)
     named = testing.unit == "artist" and with_placebos
     best = Finding.BY_WORK if testing.unit == "work" else Finding.IMITATED if named else Finding.NEARER
@@ -187,6 +204,10 @@ def _findings(
         else:
             findings.append(Finding.NAME_MATTERS if named and name_passed[artist] else Finding.NOT_SHOWN)
     return findings
+
+
+def _by_method(adjusted: Adjusted, method: Adjust) -> Float64:
+    return {"holm": adjusted.holm, "bh": adjusted.bh, "by": adjusted.by}[method]
 
 
 def _question(unit: str, with_placebos: bool) -> str:

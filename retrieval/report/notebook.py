@@ -5,12 +5,18 @@ A fragment needs nothing else and loads nothing: pictures are `data:` addresses,
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imindex.indexer.store.index import Index
+from imindex.retrieval.report.figures.axes import Figure
+from imindex.retrieval.report.figures.catalogue import in_order
+from imindex.retrieval.report.figures.changes import change_figures
+from imindex.retrieval.report.figures.per_artist import accuracies, accuracy, auc
 from imindex.retrieval.report.figures.svg import escape, icon, shorten, shown
+from imindex.retrieval.report.style import fragment_style
 from imindex.retrieval.report.text import number, p_value, percent, signed, span
 from imindex.retrieval.results import (
     Classification,
@@ -21,6 +27,7 @@ from imindex.retrieval.results import (
     QueryResult,
     Report,
     Result,
+    to_json,
 )
 
 if TYPE_CHECKING:
@@ -30,6 +37,8 @@ if TYPE_CHECKING:
 
 ROWS = 20
 """Rows of a table that are shown; `to_pandas` has them all."""
+LINES = 80
+"""Figures with a line for each artist are drawn for at most this many artists."""
 PICTURES = 6
 """Neighbours of each kind that are shown as pictures."""
 _STYLE = """
@@ -49,9 +58,12 @@ text-align:left;background:none;white-space:nowrap}
 .imindex .query img{max-width:150px;max-height:150px}
 .imindex .missing{width:112px;height:84px;border:1px dashed rgba(128,128,128,.6);border-radius:3px;margin-bottom:4px;
 display:flex;align-items:center;justify-content:center;opacity:.6}
-.imindex .icon{width:12px;height:12px;vertical-align:-1px;margin-right:5px}
-.imindex .mark{stroke:#0b5f8a;stroke-width:1.4;fill:none}.imindex .mark.full{fill:#0b5f8a}
-.imindex .mark.cross{stroke:#777}
+.imindex .icon{margin-right:5px}
+.imindex .figures{display:flex;flex-wrap:wrap;gap:4px 32px;align-items:flex-start;margin:.6em 0 .8em}
+.imindex .figures figure{width:auto;flex:0 1 480px;min-width:min(100%,300px)}
+.imindex figcaption{font-weight:600;font-size:1.05em;margin-bottom:2px}
+.imindex .keys{font-size:1em}
+.imindex .reading{margin:4px 0 0;max-width:38rem;font-size:1.05em}
 """
 
 
@@ -171,6 +183,7 @@ def _matching(result: Matching) -> str:
         f"<h4>{escape(result.collection)}: how near the imitations are to the works</h4>"
         f"<p>Mean AUC {number(result.macro.auc)} over {result.n_artists} artists (chance 0.500); "
         f"{result.n_imitations:,} imitations ranked exactly for each of {result.n_works:,} works.</p>"
+        + (_figures([auc(_identity(result, "auc"), ranked)]) if len(ranked) <= LINES else "")
         + _table(header, rows)
         + f'<p class="soft">Encoder {escape(result.encoder)}</p>'
     )
@@ -178,11 +191,16 @@ def _matching(result: Matching) -> str:
 
 def _classification(result: Classification) -> str:
     parts = [f"<h4>{escape(result.collection)}: is the artist named from the imitation?</h4>"]
-    for method in result.methods:
+    for place, method in enumerate(result.methods):
+        artists = sorted(method.artists, key=lambda one: (-(one.top1 or 0.0), one.artist))
         parts.append(
             f"<p>{escape(method.method.capitalize())}: {percent(method.top1)} of {result.n:,} pictures are given their "
             f"artist, among {method.n_labels} labels (chance {percent(method.chance_top1)}).</p>"
         )
+        if len(artists) <= LINES:
+            identity = _identity(result, f"accuracy-{place}")
+            chance, mean = method.macro_chance_top1, method.macro_top1
+            parts.append(_figures([accuracy(identity, accuracies(artists), chance=chance, mean=mean)]))
         rows = [
             [
                 one.artist,
@@ -191,7 +209,7 @@ def _classification(result: Classification) -> str:
                 span(one.top1_low, one.top1_high),
                 one.confused_with or "",
             ]
-            for one in sorted(method.artists, key=lambda one: (-(one.top1 or 0.0), one.artist))
+            for one in artists
         ]
         parts.append(_table(["artist", "pictures", "named", "interval", "most often taken for"], rows))
     parts.append(f'<p class="soft">Encoder {escape(result.encoder)}</p>')
@@ -206,6 +224,7 @@ def _comparison(result: Comparison) -> str:
     ]  # fmt: skip
     return (
         f"<h4>{escape(result.base.release)} → {escape(result.new.release)}: change of the AUC</h4>"
+        + (_figures(change_figures(_identity(result, "change"), result)) if len(rows) <= LINES else "")
         + _table(["artist", "base", "new", "change", "interval", "p"], rows)
         + "".join(f'<p class="soft">{escape(note)}</p>' for note in result.notes)
     )
@@ -219,6 +238,11 @@ def _report(result: Report) -> str:
         for one in result.results
     ]
     parts.append(_table(["release", "encoder", "artist named", "mean AUC"], rows))
+    for place, first in enumerate({one.release: one for one in reversed(result.results)}.values()):
+        artists = in_order(first.artists)
+        if len(artists) <= LINES:
+            drawn = auc(_identity(result, f"auc-{place}"), artists)
+            parts.append(f"<p>{escape(first.release)} by {escape(first.encoder)}:</p>{_figures([drawn])}")
     parts.append('<p class="soft">report.html holds the figures, the pictures and the limits.</p>')
     return "".join(parts)
 
@@ -231,7 +255,26 @@ class Markup(str):
 
 
 def _fragment(inside: str) -> str:
-    return f'<div class="imindex"><style>{_STYLE}</style>{inside}</div>'
+    return f'<div class="imindex"><style>{fragment_style(".imindex")}{_STYLE}</style>{inside}</div>'
+
+
+def _identity(result: Result, what: str) -> str:
+    """An id for a figure: notebooks show many results on one page."""
+    return f"imindex-{hashlib.sha256(to_json(result)).hexdigest()[:10]}-{what}"
+
+
+def _figures(figures: Sequence[Figure | None]) -> str:
+    """Figures side by side, each with its keys and a sentence; those that have nothing to draw are left out."""
+    drawn = "".join(map(_figure, filter(None, figures)))
+    return f'<div class="figures">{drawn}</div>' if drawn else ""
+
+
+def _figure(figure: Figure) -> str:
+    keys = "".join(f'<span><i class="key {name}"></i>{escape(text)}</span>' for name, text in figure.keys)
+    return (
+        f'<figure><figcaption>{escape(figure.title)}</figcaption><p class="keys">{keys}</p>{figure.svg}'
+        f'<p class="reading">{escape(figure.reading)}</p></figure>'
+    )
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], *, total: int | None = None) -> str:

@@ -15,6 +15,7 @@ from imindex.retrieval.report.figures.axes import Figure, Scale
 from imindex.retrieval.report.figures.catalogue import figures, findings_of
 from imindex.retrieval.report.figures.changes import change_figures
 from imindex.retrieval.report.figures.svg import Drawing, icon, shown
+from imindex.retrieval.report.style import TEMPLATES, page_style
 from imindex.retrieval.report.thumbnails import Thumbnails
 from imindex.retrieval.results import (
     Agreement,
@@ -26,7 +27,6 @@ from imindex.retrieval.results import (
     Summary,
 )
 
-TEMPLATES = Path(__file__).parent / "templates"
 COPIES_SHOWN = 48
 """Near-copies that the page shows as pictures; the others are in report.json."""
 
@@ -105,7 +105,7 @@ def page(report: Report, base: Path | None) -> str:
         sortable=_sortable,
         when=_when,
     )
-    style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
+    script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     thumbnails = None if base is None else Thumbnails(base, _n_pictures(report))
     view = {
         "report": report,
@@ -124,7 +124,7 @@ def page(report: Report, base: Path | None) -> str:
         "bars": lambda counts: Markup(_bars(counts)),
         "rank_of": {finding: place for place, finding in enumerate(Finding)},
         "thumbnail": thumbnails.get if thumbnails else None,
-        "style": Markup(style),
+        "style": Markup(page_style()),
         "script": Markup(script),
         "script_digest": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     }

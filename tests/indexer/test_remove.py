@@ -237,14 +237,14 @@ def test_an_export_without_rejects_has_the_columns_of_one_with(path: Path, tmp_p
 def test_describe_counts_and_lists(path: Path) -> None:
     with Index(path) as index:
         said = describe(index)
-    assert json.loads(json.dumps(said)) == said
-    counts = [(c["name"], c["kind"], c["artists"], c["pictures"], c["rejected"]) for c in said["collections"]]
+    assert json.loads(json.dumps(said.to_dict()))["n"] == said.n == 6
+    counts = [(c.name, c.kind, c.artists, c.pictures, c.rejected) for c in said.collections]
     assert counts == [("works", "works", 2, 3, 1), ("r1", "imitations", 2, 3, 1)]
-    assert [(a["name"], a["works"], a["imitations"]) for a in said["artists"]] == [
+    assert [(a.name, a.works, a.imitations) for a in said.artists] == [
         ("Ada Lovelace", 1, 1), ("Bo O'Brien", 2, 0), ("Zoë", 0, 1),
     ]  # fmt: skip
-    assert [r["reason"] for r in said["rejects"]] == ["cannot be read", "empty file"]
-    assert said["encoder"]["weights-sha256"] == ENCODER.weights_sha256
+    assert [r.reason for r in said.rejects] == ["cannot be read", "empty file"]
+    assert said.encoder["weights-sha256"] == ENCODER.weights_sha256
 
 
 def test_duplicates_are_listed_and_distinguished(tmp_path: Path) -> None:
@@ -252,5 +252,5 @@ def test_duplicates_are_listed_and_distinguished(tmp_path: Path) -> None:
     save(tmp_path / "i.h5", example(items=item_columns(rows)))
     with Index(tmp_path / "i.h5") as index:
         said = describe(index)
-    assert sorted(d["row"] for d in said["duplicates"]) == [0, 1, 2, 3]
-    assert said["duplicates-summary"].startswith("4 rows share 2 pictures, 1 of them across artists")
+    assert sorted(d.row for d in said.duplicates) == [0, 1, 2, 3]
+    assert said.duplicates_summary.startswith("4 rows share 2 pictures, 1 of them across artists")
