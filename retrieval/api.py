@@ -61,6 +61,7 @@ from imindex.retrieval.results import (
     fields_of,
     to_frame,
 )
+from imindex.retrieval.results.tables import Row
 from imindex.retrieval.search.query import ask
 
 if TYPE_CHECKING:
@@ -311,7 +312,7 @@ class Items:
     def __len__(self) -> int:
         return int(self._table.num_rows)
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
+    def __iter__(self) -> Iterator[Row]:
         for batch in self._table.to_batches(1024):
             yield from batch.to_pylist()
 

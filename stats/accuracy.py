@@ -1,7 +1,7 @@
-"""How often imitations are named rightly, and how sure that figure is.
+"""Classification accuracy of imitations, with confidence intervals and tests.
 
-Pictures made of one prompt resemble each other, so where prompts are given they are the unit, not the pictures.
-`imindex.stats.label_count` has the accuracy that fewer candidates would have given.
+Pictures from one prompt resemble each other. Where prompts are given, the unit of analysis is therefore the prompt, not
+the picture. `imindex.stats.label_count` computes the accuracy that fewer candidates would give.
 """
 
 from __future__ import annotations
@@ -13,34 +13,33 @@ import numpy.typing as npt
 from scipy import stats
 
 from imindex.stats.intervals import LEAST, TIE, Interval, clopper_pearson, shrinkage, tail_level
-from imindex.stats.label_count import LabelCountCurve as LabelCountCurve
-from imindex.stats.label_count import accuracy_by_label_count as accuracy_by_label_count
+from imindex.stats.keyed import Rng
 from imindex.stats.resampling import draw_weights
-from imindex.stats.set_scores import Float64, Int64, Rng
+from imindex.stats.set_scores import Float64, Int64
 
-FEW = 10  # with fewer clusters or artists, bootstrap intervals get a note that they are too narrow
+FEW = 10  # with fewer clusters or artists, bootstrap intervals carry a note that they are too narrow
 _BLOCK = 2**22
 _ON_UNITS = "Clopper-Pearson on units"
 
 
 @dataclass(frozen=True, eq=False)
 class Accuracy:
-    """What `accuracy_interval` or `macro_interval` found.
+    """Result of `accuracy_interval` or `macro_interval`.
 
     Attributes
     ----------
     estimate : float
-        Share of pictures named rightly; of `macro_interval`, the mean of the artists' shares.
+        Fraction of pictures classified correctly; for `macro_interval`, the mean of the artists' fractions.
     interval : Interval
-        NaN with one unit.
+        NaN with a single unit.
     n, n_right : int
-        Pictures, and those named rightly.
+        Number of pictures, and of those classified correctly.
     n_units : int
-        What was drawn: pictures, clusters (prompts) or artists.
+        Number of resampling units: pictures, clusters (prompts) or artists.
     method : str
         "Clopper-Pearson", "cluster bootstrap", "hierarchical bootstrap", "Clopper-Pearson on units" or "none".
     note : str
-        What a reader must know about the interval, or empty.
+        A caveat about the interval, or empty.
     confidence_level : float
     """
 
@@ -62,7 +61,7 @@ def accuracy_interval(
     n_resamples: int = 9999,
     rng: Rng = None,
 ) -> Accuracy:
-    """Estimate the share of pictures that are named rightly, with an interval.
+    """Estimate the fraction of pictures that are classified correctly, with a confidence interval.
 
     Parameters
     ----------
@@ -71,7 +70,7 @@ def accuracy_interval(
         The prompt of each picture.
     confidence_level : float
     n_resamples : int
-        Of the bootstrap, where there are clusters.
+        Number of bootstrap resamples, used with clusters.
     rng : Generator or int, optional
 
     Returns
@@ -81,20 +80,22 @@ def accuracy_interval(
     Raises
     ------
     ValueError
-        No pictures, values other than 0 and 1, or not one cluster label a picture.
+        If there are no pictures, `correct` has values other than 0 and 1, or `cluster` does not have one label per
+        picture.
 
     Notes
     -----
-    Without clusters, or with one picture in each: Clopper & Pearson 1934, exact if pictures are independent
-    (`scipy.stats.binomtest`). With clusters: they are drawn with replacement, and the figure is right pictures over
-    pictures of those drawn; percentile interval. Where all clusters have the same share, such as all right, the
-    bootstrap would give no width: then Clopper-Pearson as if each cluster were one picture. One cluster says
-    nothing of how other prompts would fare: no interval.
+    Without clusters, or with one picture per cluster, the interval is that of Clopper & Pearson 1934, which is exact
+    if pictures are independent (`scipy.stats.binomtest`). With clusters, clusters are drawn with replacement, the
+    statistic is the number of correct pictures divided by the number of pictures in the clusters drawn, and the
+    interval is the percentile interval. If all clusters have the same fraction, such as 1, the bootstrap interval
+    would have no width; Clopper-Pearson is used instead, as if each cluster were one picture. A single cluster says
+    nothing about other prompts, and gives no interval.
 
     Examples
     --------
-    >>> found = accuracy_interval([1, 1, 1, 0, 1, 0, 1, 1], cluster=[0, 0, 1, 1, 2, 2, 3, 3], rng=1)
-    >>> found.estimate, found.interval.low, found.interval.high, found.n_units
+    >>> result = accuracy_interval([1, 1, 1, 0, 1, 0, 1, 1], cluster=[0, 0, 1, 1, 2, 2, 3, 3], rng=1)
+    >>> result.estimate, result.interval.low, result.interval.high, result.n_units
     (0.75, 0.5, 1.0, 4)
     """
     right = _right(correct)
@@ -128,13 +129,13 @@ def macro_interval(
     n_resamples: int = 9999,
     rng: Rng = None,
 ) -> Accuracy:
-    """Estimate the mean over artists of the share that is named rightly, with an interval.
+    """Estimate the mean over artists of the fraction classified correctly, with a confidence interval.
 
     Parameters
     ----------
     correct : array_like, shape (n,), bool
     artist : array_like, shape (n,)
-        The artist whose name was in the prompt.
+        The artist named in the prompt.
     cluster : array_like, shape (n,), optional
         The prompt of each picture. Artists may share labels.
     confidence_level : float
@@ -148,20 +149,23 @@ def macro_interval(
     Raises
     ------
     ValueError
-        No pictures, values other than 0 and 1, or not one label a picture.
+        If there are no pictures, `correct` has values other than 0 and 1, or a label array does not have one label per
+        picture.
 
     Notes
     -----
-    Hierarchical bootstrap (Davison & Hinkley 1997, section 3.8): artists are drawn, then each one's clusters (or
-    pictures, without clusters); an artist drawn twice is resampled twice. Widened percentile interval. So that the
-    spread within artists is not counted twice, shares are first drawn towards their mean (`shrinkage`). Where
-    all resamples are alike: Clopper-Pearson as if each artist were one picture.
-    Assumed: artists are independent. Prompts that all artists share are drawn anew for each of them.
+    Hierarchical bootstrap (Davison & Hinkley 1997, section 3.8): artists are drawn, then clusters (or, without
+    clusters, pictures) within each artist; an artist drawn twice is resampled twice. The interval is the widened
+    percentile interval. To avoid counting the variance within artists twice, the artists' fractions are first shrunk
+    towards their mean (`shrinkage`). If all resamples are equal, Clopper-Pearson is used, as if each artist were one
+    picture.
+
+    Assumption: artists are independent. Prompts shared by all artists are drawn separately for each artist.
 
     Examples
     --------
-    >>> found = macro_interval([1, 1, 0, 1, 0, 0, 1, 0], [0, 0, 0, 0, 1, 1, 2, 2], rng=1)
-    >>> round(found.estimate, 4), found.n_units, found.method
+    >>> result = macro_interval([1, 1, 0, 1, 0, 0, 1, 0], [0, 0, 0, 0, 1, 1, 2, 2], rng=1)
+    >>> round(result.estimate, 4), result.n_units, result.method
     (0.4167, 3, 'hierarchical bootstrap')
     """
     right = _right(correct)
@@ -180,11 +184,11 @@ def macro_interval(
         drawn -= (1 - shrinkage(shares, drawn.var(axis=1))) * (shares - estimate)[:, None]
         distribution = np.zeros(n_resamples)
         for _ in range(units):
-            who = random.integers(0, units, n_resamples)
-            distribution += drawn[who, random.integers(0, n_resamples, n_resamples)]
+            chosen = random.integers(0, units, n_resamples)
+            distribution += drawn[chosen, random.integers(0, n_resamples, n_resamples)]
         distribution /= units
         method, interval = "hierarchical bootstrap", _percentile(distribution, confidence_level, units)
-        # Shares drawn towards their mean may leave [0, 1]; the mean of shares cannot.
+        # Shrunken fractions may leave [0, 1], but their mean cannot.
         interval = Interval(max(interval.low, 0.0), min(interval.high, 1.0))
         note = _few(units, "artists")
         if np.ptp(distribution) <= TIE:
@@ -195,16 +199,16 @@ def macro_interval(
 
 @dataclass(frozen=True, eq=False)
 class ChanceTest:
-    """What `chance_test` found, of A artists.
+    """Result of `chance_test` for A artists.
 
     Attributes
     ----------
     pvalue : ndarray, shape (A,), float64
-        Not corrected for the number of artists. 1 without pictures.
+        Not corrected for the number of artists. 1 for an artist without pictures.
     n_right, n : ndarray, shape (A,), int64
     chance : ndarray, shape (A,), float64
     assumes : str
-        To be printed beside the p-values.
+        The assumption to print next to the p-values.
     """
 
     pvalue: Float64
@@ -217,16 +221,16 @@ class ChanceTest:
 def chance_test(
     correct_by_artist_counts: npt.ArrayLike, n: npt.ArrayLike, chance: npt.ArrayLike
 ) -> ChanceTest:
-    """Test, artist by artist, whether more pictures are named rightly than by guessing.
+    """Test for each artist whether more pictures are classified correctly than by guessing.
 
     Parameters
     ----------
     correct_by_artist_counts : array_like, shape (A,), integers
-        Pictures of each artist's set that are named rightly.
+        Number of pictures in each artist's set that are classified correctly.
     n : array_like, shape (A,) or (), integers
-        Pictures in each set.
+        Number of pictures in each set.
     chance : array_like, shape (A,) or (), float
-        The share that guessing would name rightly, such as 1 / labels.
+        The expected fraction of correct guesses, such as 1 / labels.
 
     Returns
     -------
@@ -235,12 +239,13 @@ def chance_test(
     Raises
     ------
     ValueError
-        Counts below 0 or above n, or a chance outside 0 to 1.
+        If a count is below 0 or above n, or a chance is outside [0, 1].
 
     Notes
     -----
-    One-sided exact binomial test. Assumed: pictures are independent. They are not where several were made of one
-    prompt, nor do labels have equal chances where one attracts many pictures: read it beside `name_test`.
+    One-sided exact binomial test. Assumption: pictures are independent. This does not hold if several pictures come
+    from one prompt, and labels do not have equal chances if one of them attracts many pictures. Interpret the result
+    together with `name_test`.
 
     Examples
     --------
@@ -250,23 +255,23 @@ def chance_test(
     counts, sizes, rate = np.broadcast_arrays(
         np.asarray(correct_by_artist_counts), np.asarray(n), np.asarray(chance, dtype=np.float64)
     )
-    whole = (counts == np.round(counts)) & (sizes == np.round(sizes))
-    if not (whole & (counts >= 0) & (counts <= sizes)).all():
-        raise ValueError("correct_by_artist_counts: expected whole numbers from 0 to n.")
+    integral = (counts == np.round(counts)) & (sizes == np.round(sizes))
+    if not (integral & (counts >= 0) & (counts <= sizes)).all():
+        raise ValueError("correct_by_artist_counts: expected integers from 0 to n.")
     if not ((rate >= 0) & (rate <= 1)).all():
-        raise ValueError("chance: expected shares from 0 to 1, such as 1 / labels.")
+        raise ValueError("chance: expected fractions from 0 to 1, such as 1 / labels.")
     p = np.where(counts == 0, 1.0, np.maximum(stats.binom.sf(counts - 1, sizes, rate), LEAST))
     return ChanceTest(p, counts.astype(np.int64), sizes.astype(np.int64), rate.copy())
 
 
 @dataclass(frozen=True)
 class GenericTest:
-    """What `generic_test` found.
+    """Result of `generic_test`.
 
     Attributes
     ----------
     share : float
-        Right among those named rightly or generic. NaN without any.
+        Fraction classified as the artist among pictures classified as the artist or as generic. NaN without any.
     pvalue : float
     n_right, n_generic : int
     alternative : str
@@ -280,23 +285,24 @@ class GenericTest:
 
 
 def generic_test(n_right: int, n_generic: int, *, alternative: str = "greater") -> GenericTest:
-    """Test whether pictures are named as the artist more often than as generic.
+    """Test whether pictures are classified as the artist more often than as generic.
 
     Parameters
     ----------
     n_right, n_generic : int
-        Pictures named rightly, and pictures that got a generic label. All others are left out.
+        Number of pictures classified as the artist, and with a generic label. Other pictures are ignored.
     alternative : {"two-sided", "less", "greater"}
         "greater": more often as the artist.
 
     Returns
     -------
     GenericTest
-        p is 1 where no picture got either name.
+        The p-value is 1 if both counts are 0.
 
     Notes
     -----
-    Sign test: exact binomial with 1/2 (Dixon & Mood 1946). Assumed: pictures are independent, as in `chance_test`.
+    Sign test: exact binomial test with probability 1/2 (Dixon & Mood 1946). Assumption: pictures are independent, as in
+    `chance_test`.
 
     Examples
     --------
@@ -304,7 +310,7 @@ def generic_test(n_right: int, n_generic: int, *, alternative: str = "greater") 
     (0.03125, 1.0)
     """
     if min(n_right, n_generic) < 0:
-        raise ValueError(f"n_right is {n_right} and n_generic {n_generic}. Counts are 0 or above.")
+        raise ValueError(f"n_right is {n_right} and n_generic is {n_generic}. Counts must not be negative.")
     if alternative not in ("two-sided", "less", "greater"):
         raise ValueError(f"alternative is {alternative!r}. Pass one of two-sided, less, greater.")
     n = n_right + n_generic
@@ -323,7 +329,7 @@ class TemplateSpread:
 
 
 def between_templates(accuracies: npt.ArrayLike) -> TemplateSpread:
-    """Sum up the accuracies found with different prompt templates, shape (n,).
+    """Summarise the accuracies of different prompt templates, shape (n,).
 
     Examples
     --------
@@ -332,7 +338,7 @@ def between_templates(accuracies: npt.ArrayLike) -> TemplateSpread:
     """
     values = np.asarray(accuracies, dtype=np.float64)
     if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
-        raise ValueError("accuracies: expected one finite accuracy a template, and at least one.")
+        raise ValueError("accuracies: expected at least one finite accuracy, one per template.")
     low, high = float(values.min()), float(values.max())
     return TemplateSpread(low, high, high - low, float(values.mean()))
 
@@ -341,23 +347,23 @@ def _right(correct: npt.ArrayLike) -> Float64:
     right = np.asarray(correct)
     if right.ndim != 1 or not len(right):
         raise ValueError(
-            f"correct: expected one value a picture, and at least one, not the shape {right.shape}."
+            f"correct: expected at least one value, one per picture, not the shape {right.shape}."
         )
     if not np.isin(right, (0, 1)).all():
-        raise ValueError("correct: expected True or False only. Leave out pictures that were not classified.")
+        raise ValueError("correct: expected only True or False. Leave out pictures that were not classified.")
     return right.astype(np.float64)
 
 
 def _numbers(labels: npt.ArrayLike, n: int, name: str) -> Int64:
     values = np.asarray(labels)
     if values.shape != (n,):
-        raise ValueError(f"{name}: expected {n} labels, one a picture, not the shape {values.shape}.")
+        raise ValueError(f"{name}: expected {n} labels, one per picture, not the shape {values.shape}.")
     return np.unique(values, return_inverse=True)[1].astype(np.int64)
 
 
-def _by_cluster(right: Float64, cluster: npt.ArrayLike | None, alone: Int64) -> tuple[Float64, Float64]:
-    """Right pictures and pictures of each cluster; each picture is one without clusters."""
-    number = _numbers(alone if cluster is None else cluster, len(right), "cluster")
+def _by_cluster(right: Float64, cluster: npt.ArrayLike | None, singletons: Int64) -> tuple[Float64, Float64]:
+    """Return the numbers of correct pictures and of pictures per cluster; without clusters, each picture is its own."""
+    number = _numbers(singletons if cluster is None else cluster, len(right), "cluster")
     return np.bincount(number, right).astype(np.float64), np.bincount(number).astype(np.float64)
 
 
@@ -382,6 +388,6 @@ def _few(units: int, name: str) -> str:
 
 def _check(confidence_level: float, n_resamples: int) -> None:
     if not 0 < confidence_level < 1:
-        raise ValueError(f"confidence_level is {confidence_level}. It must lie between 0 and 1.")
+        raise ValueError(f"confidence_level is {confidence_level}. It must be between 0 and 1.")
     if n_resamples < 1:
-        raise ValueError(f"n_resamples is {n_resamples}. Draw at least one.")
+        raise ValueError(f"n_resamples is {n_resamples}. It must be at least 1.")

@@ -1,4 +1,4 @@
-"""Attribution of one picture: which artists' works it would not stand out among."""
+"""Attribution of a single picture by conformal prediction."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ _ASYMMETRY = 1e-5
 
 @dataclass(frozen=True, eq=False)
 class ConformalAttribution:
-    """What `conformal_attribution` found, of A artists.
+    """Result of `conformal_attribution` for A artists.
 
     Attributes
     ----------
     pvalue : ndarray, shape (A,), float64
-        Share of the artist's works, the query counted as one of them, that fit no better than the query does.
-        NaN without works; always 1 with one work.
+        Fraction of the artist's works, counting the query as one of them, that fit no better than the query. NaN
+        without works; always 1 with one work.
     prediction_set : ndarray of int64
-        The artists whose p is above 1 - confidence_level, in the order of their numbers. Empty: the query looks
-        like none of the artists that have works.
+        The artists whose p-value is above 1 - confidence_level, in ascending order. If it is empty, the query resembles
+        none of the artists with works.
     excludable : ndarray, shape (A,), bool
-        Whether the artist has enough works to be left out of the set at this level: n_works + 1 >= 1 / (1 - level).
-        An artist with fewer, but at least one, is always in the set. False without works.
+        Whether the artist has enough works to be excluded at this level: n_works + 1 >= 1 / (1 - level). An artist with
+        fewer works, but at least one, is always in the set. False without works.
     resolution : ndarray, shape (A,), float64
-        1 / (n_works + 1), the smallest p there can be. NaN without works.
+        1 / (n_works + 1), the smallest possible p-value. NaN without works.
     score : ndarray, shape (A,), float64
         Mean similarity of the query to its k nearest works of the artist. NaN without works.
     n_works : ndarray, shape (A,), int64
@@ -56,18 +56,19 @@ def conformal_attribution(
     k: int = 5,
     confidence_level: float = 0.95,
 ) -> ConformalAttribution:
-    """Tell which artists a picture may be by, with a stated confidence: none, one or several.
+    """Compute the set of artists that a picture may be by, at a given confidence level.
 
     Parameters
     ----------
     query_similarity : array_like, shape (W,)
         Similarity of the picture to each work, higher is nearer.
     work_similarity : array_like, shape (W, W)
-        Symmetric. Only pairs of different works by one artist are read.
+        Symmetric similarity of the works. Only pairs of different works by one artist are used.
     work_artist : array_like, shape (W,), integers
     n_artists : int
     k : int
-        A picture's fit is the mean similarity to its k nearest others; to all others where there are fewer.
+        Number of neighbours. The fit of a picture is its mean similarity to its k nearest others, or to all others if
+        there are fewer.
     confidence_level : float
 
     Returns
@@ -77,38 +78,38 @@ def conformal_attribution(
     Raises
     ------
     ValueError
-        No works; shapes or artist numbers that do not go together; a similarity that is read is not finite or
-        not symmetric; k below 1; a level outside 0 to 1.
+        If there are no works, shapes or artist numbers are inconsistent, a similarity in use is not finite or not
+        symmetric, k is below 1, or the level is outside (0, 1).
 
     Notes
     -----
-    Full, class-conditional (Mondrian) conformal prediction (Vovk, Gammerman & Shafer 2005, *Algorithmic Learning in
-    a Random World*, sections 2.2 and 4.5). For each artist the query is put among the n works, every one of the
-    n + 1 is scored by its mean similarity to its k nearest others, and p is the share whose score is at or below
-    the query's. Ties are counted, so they keep an artist in the set.
+    Full, class-conditional (Mondrian) conformal prediction (Vovk, Gammerman & Shafer 2005, *Algorithmic Learning in a
+    Random World*, sections 2.2 and 4.5). For each artist, the query is added to the n works, each of the n + 1 pictures
+    is scored by its mean similarity to its k nearest others, and the p-value is the fraction of scores at or below that
+    of the query. Ties count, so they keep an artist in the set.
 
-    If the query and the artist's works are exchangeable, P(p <= a) <= a for every a, whatever the similarity, the
-    number of works or k; so the set holds the true artist with a chance of at least the level. This is so for each
-    artist by itself, and needs no correction for how many artists there are.
+    If the query and the artist's works are exchangeable, P(p <= a) <= a for every a, regardless of the similarity, the
+    number of works and k. The set therefore contains the true artist with a probability of at least the level. This
+    holds for each artist separately, and needs no correction for the number of artists.
 
-    What it does not say: an artist in the set is not excluded, which with few works is no evidence at all (see
-    `excludable`). A picture by nobody in the index may well resemble somebody. A picture that was made after the
-    works, such as an imitation, is not exchangeable with them by design: its p says how it would fare if it were.
-    A copy of a work fits well and is never excluded. Works in series, or the same work twice, break exchangeability.
+    Limitations. An artist in the set is merely not excluded, which with few works is no evidence at all (see
+    `excludable`). A picture by someone outside the index may resemble an artist in it. A picture made after the works,
+    such as an imitation, is not exchangeable with them by construction: its p-value shows how it would rank if it were.
+    A copy of a work fits well and is never excluded. Series of works and duplicates violate exchangeability.
 
     Examples
     --------
     >>> angle = np.array([0.0, 0.1, 0.2, 1.5, 1.6, 1.7])
     >>> works = np.cos(angle[:, None] - angle)
-    >>> found = conformal_attribution(np.cos(angle - 0.1), works, [0, 0, 0, 1, 1, 1], 2, confidence_level=0.7)
-    >>> found.pvalue.tolist(), found.prediction_set.tolist(), found.resolution.tolist()
+    >>> result = conformal_attribution(np.cos(angle - 0.1), works, [0, 0, 0, 1, 1, 1], 2, confidence_level=0.7)
+    >>> result.pvalue.tolist(), result.prediction_set.tolist(), result.resolution.tolist()
     ([1.0, 0.25], [0], [0.25, 0.25])
     """
     query, works, artist_of = _check(query_similarity, work_similarity, work_artist, n_artists)
     if k < 1:
         raise ValueError(f"k is {k}. Pass at least 1 neighbour; 5 is usual.")
     if not 0 < confidence_level < 1:
-        raise ValueError(f"confidence_level is {confidence_level}. It must lie between 0 and 1.")
+        raise ValueError(f"confidence_level is {confidence_level}. It must be between 0 and 1.")
     n_works = np.bincount(artist_of, minlength=n_artists)
     fits_no_better = np.zeros(n_artists, np.int64)
     score = np.full(n_artists, np.nan)
@@ -118,7 +119,7 @@ def conformal_attribution(
         score[artist] = scores[-1]
         tie = _TIE * max(1.0, float(np.abs(scores).max()))
         fits_no_better[artist] = np.count_nonzero(scores <= scores[-1] + tie)
-    # In whole works, so that the level is met exactly: 1 - 0.9 is less than 1 / 10 in floating point.
+    # Compare numbers of works, so that the level is exact: in floating point, 1 - 0.9 is less than 1 / 10.
     allowed = (1 - confidence_level) * (n_works + 1) * (1 + 1e-12)
     with np.errstate(divide="ignore"):
         resolution = np.where(n_works > 0, 1.0 / (n_works + 1), np.nan)
@@ -172,14 +173,14 @@ def _check(
     n = len(query)
     if not n:
         raise ValueError(
-            "query_similarity: no works, so there is nobody to attribute to. Add works to the index."
+            "query_similarity: no works, so there is no artist to attribute to. Add works to the index."
         )
     if works.shape != (n, n):
         raise ValueError(
-            f"work_similarity: expected {n} x {n}, as query_similarity has {n}, not {works.shape}."
+            f"work_similarity: expected {n} x {n}, since query_similarity has {n} values, not {works.shape}."
         )
     if artist_of.shape != (n,) or artist_of.dtype.kind not in "iu":
-        raise ValueError(f"work_artist: expected {n} whole numbers, one a work.")
+        raise ValueError(f"work_artist: expected {n} integers, one per work.")
     if artist_of.min() < 0 or artist_of.max() >= n_artists:
         raise ValueError(f"work_artist: a number is not between 0 and {n_artists - 1}.")
     if not np.isfinite(query).all():

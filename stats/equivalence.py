@@ -1,6 +1,7 @@
-"""Two releases that imitate alike: t-tests that the mean difference over artists is within a margin.
+"""Equivalence and non-inferiority of two releases: t-tests that the mean difference over artists is within a margin.
 
-A large p of a test for a difference does not show that there is none; these tests turn the burden around.
+A large p-value of a test for a difference does not show that there is no difference. These tests reverse the burden of
+proof.
 """
 
 from __future__ import annotations
@@ -16,24 +17,24 @@ from imindex.stats.intervals import LEAST, Interval
 from imindex.stats.set_scores import Float64
 
 TIE = 100 * float(np.finfo(np.float64).eps)
-"""How much smaller than what is summed a difference may be and still be a tie, as in `scipy.stats.permutation_test`."""
+"""Relative tolerance below which a difference counts as a tie, as in `scipy.stats.permutation_test`."""
 
 
 @dataclass(frozen=True, eq=False)
 class MarginTest:
-    """What `tost` or `non_inferior` found.
+    """Result of `tost` or `non_inferior`.
 
     Attributes
     ----------
     estimate, standard_error : float
-        Of the mean difference.
+        Estimate and standard error of the mean difference.
     pvalue : float
-        Small: the difference is within the margin.
+        A small value indicates that the difference is within the margin.
     pvalue_lower, pvalue_upper : float
-        Of "at or below -margin" and of "at or above margin". `pvalue_lower` is NaN for `non_inferior`.
+        P-values of "at or below -margin" and "at or above margin". `pvalue_lower` is NaN for `non_inferior`.
     interval : Interval
-        Student's t: with p < 1 - confidence_level exactly if it lies within the margins. For `tost` of level
-        1 - 2 (1 - confidence_level), for `non_inferior` from -inf.
+        Student's t interval. It is inside the margins if and only if p < 1 - confidence_level. For `tost` its level is
+        1 - 2 (1 - confidence_level); for `non_inferior` it starts at -inf.
     within : bool
         Whether p < 1 - confidence_level.
     margin : float
@@ -54,16 +55,16 @@ class MarginTest:
 
 
 def tost(differences: npt.ArrayLike, *, margin: float, confidence_level: float = 0.95) -> MarginTest:
-    """Test whether two releases imitate alike: equivalence, by two one-sided t-tests.
+    """Test whether two releases are equivalent, by two one-sided t-tests.
 
     Parameters
     ----------
     differences : array_like, shape (A,)
-        New minus base, one for each artist.
+        New minus base, one value per artist.
     margin : float
-        The largest mean difference that would not matter, above 0. Fix it before you see the data.
+        The largest irrelevant mean difference, above 0. Choose it before seeing the data.
     confidence_level : float
-        0.95 calls with p < 0.05, and gives the 90 % interval that goes with it.
+        With 0.95, equivalence is declared if p < 0.05, and the interval is the corresponding 90 % interval.
 
     Returns
     -------
@@ -72,49 +73,49 @@ def tost(differences: npt.ArrayLike, *, margin: float, confidence_level: float =
     Raises
     ------
     ValueError
-        Fewer than 2 differences, one that is not finite, or a margin not above 0.
+        If there are fewer than 2 differences, one of them is not finite, or the margin is not above 0.
 
     Notes
     -----
-    Schuirmann 1987, doi:10.1007/BF01068419: p is the larger of the p of "mean <= -margin" and of "mean >= margin".
-    Assumed: the mean difference is about normal, artists are independent. Differences without any spread get the
-    limit: p = 0 if they are within the margin, else 1.
+    Schuirmann 1987, doi:10.1007/BF01068419: the p-value is the larger of the p-values of "mean <= -margin" and
+    "mean >= margin". Assumptions: the mean difference is approximately normal, and artists are independent. Differences
+    without any spread get the limiting value: p = 0 if they are within the margin, otherwise 1.
 
     Examples
     --------
-    >>> found = tost([0.01, -0.02, 0.0, 0.01, -0.01], margin=0.05)
-    >>> round(found.pvalue, 4), found.within
+    >>> result = tost([0.01, -0.02, 0.0, 0.01, -0.01], margin=0.05)
+    >>> round(result.pvalue, 4), result.within
     (0.0006, True)
     """
     if not (margin > 0 and math.isfinite(margin)):
-        raise ValueError(f"margin is {margin}. Pass the largest difference that would not matter, above 0.")
+        raise ValueError(f"margin is {margin}. Pass the largest irrelevant difference, above 0.")
     return _margin_test(differences, margin, confidence_level, both=True)
 
 
 def non_inferior(differences: npt.ArrayLike, *, margin: float, confidence_level: float = 0.95) -> MarginTest:
-    """Test whether the new release imitates no more than the last, by more than a margin: one-sided t-test.
+    """Test whether the new release imitates no more than the base release plus a margin, by a one-sided t-test.
 
     Parameters
     ----------
     differences : array_like, shape (A,)
-        New minus base, one for each artist.
+        New minus base, one value per artist.
     margin : float
-        The largest increase that would not matter, 0 or above. Fix it before you see the data.
+        The largest irrelevant increase, at least 0. Choose it before seeing the data.
     confidence_level : float
 
     Returns
     -------
     MarginTest
-        A small p: the mean increase is below the margin. A large p shows nothing.
+        A small p-value indicates that the mean increase is below the margin. A large p-value shows nothing.
 
     Raises
     ------
     ValueError
-        Fewer than 2 differences, one that is not finite, or a negative margin.
+        If there are fewer than 2 differences, one of them is not finite, or the margin is negative.
 
     Notes
     -----
-    H0: mean >= margin. Assumed, and differences without spread: as `tost`.
+    H0: mean >= margin. Assumptions and differences without spread as in `tost`.
 
     Examples
     --------
@@ -122,7 +123,7 @@ def non_inferior(differences: npt.ArrayLike, *, margin: float, confidence_level:
     True
     """
     if not (margin >= 0 and math.isfinite(margin)):
-        raise ValueError(f"margin is {margin}. Pass the largest increase that would not matter, 0 or above.")
+        raise ValueError(f"margin is {margin}. Pass the largest irrelevant increase, at least 0.")
     return _margin_test(differences, margin, confidence_level, both=False)
 
 
@@ -137,9 +138,9 @@ def _margin_test(
             "differences: a t-test needs at least 2 artists. Audit both releases on more artists."
         )
     error = float(values.std(ddof=1)) / math.sqrt(n)
-    if error <= TIE * abs(mean):  # nothing but rounding
-        error, room = 0.0, TIE * max(abs(mean), margin)
-        lower, upper = float(mean + margin <= room), float(mean - margin >= -room)
+    if error <= TIE * abs(mean):  # only rounding error
+        error, tolerance = 0.0, TIE * max(abs(mean), margin)
+        lower, upper = float(mean + margin <= tolerance), float(mean - margin >= -tolerance)
     else:
         lower = float(stats.t.sf((mean + margin) / error, n - 1))
         upper = float(stats.t.cdf((mean - margin) / error, n - 1))
@@ -161,16 +162,16 @@ def _margin_test(
 
 
 def finite(values: npt.ArrayLike, name: str) -> Float64:
-    """Return a list of values as float64, or refuse what is empty, NaN or infinite."""
+    """Return a one-dimensional array as float64; refuse an empty array, and NaN or infinite values."""
     out = np.asarray(values, dtype=np.float64)
     if out.ndim != 1 or not len(out):
-        raise ValueError(f"{name}: expected a list of values, not empty, and not the shape {out.shape}.")
+        raise ValueError(f"{name}: expected a non-empty list of values, not the shape {out.shape}.")
     if not np.isfinite(out).all():
-        raise ValueError(f"{name}: a value is NaN or infinite. Leave out what has no figure.")
+        raise ValueError(f"{name}: a value is NaN or infinite. Leave out missing values.")
     return out
 
 
 def check_level(confidence_level: float) -> None:
     """Refuse a level that is not between 0 and 1."""
     if not 0 < confidence_level < 1:
-        raise ValueError(f"confidence_level is {confidence_level}. It must lie between 0 and 1.")
+        raise ValueError(f"confidence_level is {confidence_level}. It must be between 0 and 1.")

@@ -1,4 +1,4 @@
-"""Intervals and p-values from bootstrap distributions."""
+"""Confidence intervals and p-values from bootstrap distributions."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from scipy import special, stats
 from imindex.stats.set_scores import Float64
 
 TIE = 1e-12
-"""Resamples that differ by no more are taken for equal."""
+"""Resamples that differ by at most this are considered equal."""
 LEAST = float(np.finfo(np.float64).tiny)
-"""What a p-value is at least, where a formula would round to 0."""
+"""Smallest p-value, used where a formula would round to 0."""
 
 
 @dataclass(frozen=True, eq=False)
 class Interval:
-    """Lower and upper end."""
+    """Lower and upper end of an interval."""
 
     low: float
     high: float
@@ -27,7 +27,7 @@ class Interval:
 
 @dataclass(frozen=True, eq=False)
 class Bootstrap:
-    """A bootstrapped figure.
+    """A bootstrapped statistic.
 
     Attributes
     ----------
@@ -35,13 +35,13 @@ class Bootstrap:
     standard_error : float
         Standard deviation of the distribution.
     percentile, basic, bca : Interval
-        NaN where they are not defined: BCa when all resamples lie on one side of the estimate, all where there is
-        one unit only. Where all resamples are alike, and the figure is a share: Clopper-Pearson with the fewest units.
+        NaN if undefined: BCa if all resamples are on one side of the estimate, all of them with a single unit. If all
+        resamples are equal and the statistic is in [0, 1], Clopper-Pearson with the smallest number of units.
     pvalue : float
-        One-sided, of "not above `null`": (1 + resamples at or below null) / (1 + B). NaN with one unit only.
+        One-sided p-value of "not above `null`": (1 + resamples at or below null) / (1 + B). NaN with a single unit.
     distribution : ndarray, shape (B,), float64
     n : tuple of int
-        Units drawn at each level: works and imitations (or prompts); artists.
+        Number of units drawn at each level: works and imitations (or prompts), or artists.
     confidence_level : float
     """
 
@@ -64,18 +64,18 @@ def finish(
     confidence_level: float,
     small_sample: bool,
 ) -> Bootstrap:
-    """Intervals and p-value from the distribution and the jackknife values of each level that was drawn."""
+    """Compute intervals and p-value from the distribution and the jackknife values of each resampled level."""
     if not 0 < confidence_level < 1:
-        raise ValueError(f"confidence_level is {confidence_level}. It must lie between 0 and 1.")
+        raise ValueError(f"confidence_level is {confidence_level}. It must be between 0 and 1.")
     sizes = tuple(max(1, len(values)) for values in jackknives)
-    nothing = Interval(np.nan, np.nan)
+    undefined = Interval(np.nan, np.nan)
     if min(sizes) < 2:
         return Bootstrap(
-            estimate, np.nan, nothing, nothing, nothing, np.nan, distribution, sizes, confidence_level
+            estimate, np.nan, undefined, undefined, undefined, np.nan, distribution, sizes, confidence_level
         )
     tail = tail_level(confidence_level, min(sizes) if small_sample else None, len(distribution))
     if np.ptp(distribution) <= TIE and 0 <= estimate <= 1:
-        # No spread among so few does not mean that there is none: a bound, as if each unit were right or wrong.
+        # With few units, no spread among the resamples does not imply no spread: bound it as if each were binary.
         percentile = basic = bca = clopper_pearson(estimate * min(sizes), min(sizes), confidence_level)
     else:
         low, high = np.quantile(distribution, [tail, 1 - tail])
@@ -98,10 +98,10 @@ def finish(
 def bca_interval(
     estimate: float, distribution: Float64, jackknives: Sequence[Float64], tail: float
 ) -> Interval:
-    """The BCa interval from the distribution and the jackknife values of each sample that was drawn.
+    """Compute the BCa interval from the distribution and the jackknife values of each resampled sample.
 
-    Source: Efron & Tibshirani 1993, section 14.3; several samples as in `scipy.stats.bootstrap`. NaN where all
-    resamples lie on one side of the estimate.
+    Source: Efron & Tibshirani 1993, section 14.3; several samples as in `scipy.stats.bootstrap`. NaN if all resamples
+    are on one side of the estimate.
     """
     ties = distribution[np.abs(distribution - estimate) <= TIE]
     if len(ties) == len(distribution):
@@ -120,7 +120,7 @@ def bca_interval(
     ends = []
     for level in (tail, 1 - tail):
         z = z0 + special.ndtri(level)
-        if acceleration * z >= 1:  # beyond where the correction means anything
+        if acceleration * z >= 1:  # outside the range in which the correction is valid
             return Interval(np.nan, np.nan)
         ends.append(float(special.ndtr(z0 + z / (1 - acceleration * z))))
     low, high = np.quantile(distribution, ends)
@@ -128,13 +128,13 @@ def bca_interval(
 
 
 def shrinkage(estimates: Float64, within: npt.ArrayLike) -> float:
-    """How much of the spread of the artists' figures is the artists' own, as a ratio of standard deviations.
+    """Return the between-artist share of the spread of the artists' estimates, as a ratio of standard deviations.
 
     Parameters
     ----------
     estimates : ndarray, shape (A,)
     within : array_like, shape (A,)
-        The variance of each figure about its artist's true one, as its bootstrap gives it.
+        The variance of each estimate about the artist's true value, estimated by its bootstrap.
 
     Examples
     --------
@@ -148,10 +148,10 @@ def shrinkage(estimates: Float64, within: npt.ArrayLike) -> float:
 
 
 def tail_level(confidence_level: float, n: int | None, n_resamples: int) -> float:
-    """The level of each end of a percentile interval; wider for n units, as Student's t is than the normal.
+    """Return the tail level of a percentile interval, adjusted for n units as Student's t widens the normal.
 
-    Source: Hesterberg 2015, doi:10.1080/00031305.2015.1089789, "expanded percentile". With 2 or 3 units it asks for
-    more than was drawn: then the ends are the outermost of `n_resamples`.
+    Source: Hesterberg 2015, doi:10.1080/00031305.2015.1089789, "expanded percentile". With 2 or 3 units the adjusted
+    level may be beyond the resamples; the ends are then the extremes of `n_resamples`.
 
     Examples
     --------
@@ -166,7 +166,7 @@ def tail_level(confidence_level: float, n: int | None, n_resamples: int) -> floa
 
 
 def clopper_pearson(n_right: float, n: float, confidence_level: float) -> Interval:
-    """Exact interval of a binomial proportion; whole numbers are not required.
+    """Return the exact confidence interval of a binomial proportion. The counts need not be integers.
 
     Examples
     --------

@@ -1,12 +1,12 @@
-"""Random generators that are keyed by what they are for.
+"""Random generators keyed by their purpose.
 
-One stream that runs through all artists couples them: with one more artist, or with the tests in another order, every
-later artist gets other draws, and so other figures. Here each test of each artist has a stream of its own, derived
-from a seed and a key. An artist's draws depend on nothing else: not on the other artists, their order, the encoder,
-the number of workers or what was drawn before.
+A single stream for all artists would couple them: adding an artist, or reordering the tests, would change the draws,
+and so the results, of every later artist. Instead, each test of each artist has its own stream, derived from a seed
+and a key. The draws of an artist depend on nothing else: not on the other artists, their order, the encoder, the
+number of workers or earlier draws.
 
-Streams with different keys are independent in practice (they are seeded by SHA-256). One key always gives the same
-stream, so a caller that needs two independent streams uses two keys.
+Streams with different keys are independent in practice, since they are seeded by SHA-256. A key always gives the same
+stream, so a caller that needs two independent streams must use two keys.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 STREAMS = 1
-"""Version of all that decides which numbers are drawn. Kept results name it; results of another are computed again."""
+"""Version of everything that determines the random draws. Cached results with another version are recomputed."""
 
 Rng = np.random.Generator | int | None
-"""As scipy's `rng`: a generator, a seed, or None for fresh entropy."""
+"""As in scipy: a generator, a seed, or None for fresh entropy."""
 
 Rngs = Rng | Sequence[np.random.Generator]
-"""One generator per artist, or what they are spawned from; see `one_each`."""
+"""One generator per artist, or a generator or seed from which they are spawned; see `one_each`."""
 
 
 def generator(seed: int, *key: str | int) -> np.random.Generator:
@@ -33,10 +33,11 @@ def generator(seed: int, *key: str | int) -> np.random.Generator:
     Parameters
     ----------
     seed : int
-        Of the audit or command.
+        The seed of the audit or command.
     *key : str or int
-        What is drawn: the name of the test, then the artist's name, then whatever else tells draws apart. Figures
-        over all artists leave the artist out. The order matters, and ``1`` is another key than ``"1"``.
+        The purpose of the draws: the name of the test, then the name of the artist, then anything else that
+        distinguishes them. Statistics over all artists omit the artist. The order matters, and ``1`` and ``"1"`` are
+        different keys.
 
     Returns
     -------
@@ -45,19 +46,19 @@ def generator(seed: int, *key: str | int) -> np.random.Generator:
     Raises
     ------
     TypeError
-        A part of the key is neither a string nor an integer.
+        If a part of the key is neither a string nor an integer.
 
     Notes
     -----
-    The construction, so that others can repeat it:
+    To reproduce the generator in another program:
 
-    1. Write ``[seed, *key]`` as a JSON array without spaces, all but printable ASCII escaped: `json.dumps` with
-       ``separators=(",", ":")``. Names are taken as they are; an index stores them in Unicode NFC.
-    2. Take the SHA-256 digest of these bytes and read it as one big-endian integer.
+    1. Write ``[seed, *key]`` as a JSON array without spaces, with everything except printable ASCII escaped:
+       `json.dumps` with ``separators=(",", ":")``. Names are used unchanged; an index stores them in Unicode NFC.
+    2. Compute the SHA-256 digest of these bytes, and interpret it as a big-endian integer.
     3. Seed `numpy.random.PCG64` with it (through `numpy.random.SeedSequence`, as NumPy does for any integer).
 
-    The same on every platform and Python version, whatever the hash seed. NumPy keeps the bits of PCG64 stable; what
-    the methods of `Generator` make of them may change from one version of NumPy to another (NEP 19).
+    The result is the same on every platform and Python version, whatever the hash seed. NumPy keeps the bits of PCG64
+    stable; the methods of `Generator` may use them differently in another version of NumPy (NEP 19).
 
     Examples
     --------
@@ -82,18 +83,18 @@ def generators(seed: int, test: str, names: Iterable[str]) -> list[np.random.Gen
 
 
 def one_each(rng: Rngs, n: int) -> list[np.random.Generator]:
-    """Return n generators: those given, or n that are spawned from one.
+    """Return n generators: the given ones, or n generators spawned from a single one.
 
     Parameters
     ----------
     rng : sequence of n generators, generator, int or None
-        What is spawned is keyed by position: the first k of n are those of any other n.
+        Spawned generators are keyed by position: the first k are the same for every n >= k.
     n : int
 
     Raises
     ------
     ValueError
-        A sequence of another length.
+        If the sequence does not have length n.
 
     Examples
     --------
@@ -110,5 +111,5 @@ def one_each(rng: Rngs, n: int) -> list[np.random.Generator]:
 
 def _plain(part: str | int) -> str | int:
     if isinstance(part, bool | np.bool_) or not isinstance(part, str | int | np.integer):
-        raise TypeError(f"A key is made of strings and integers, not of {part!r}.")
+        raise TypeError(f"A key consists of strings and integers, not {part!r}.")
     return str(part) if isinstance(part, str) else int(part)

@@ -1,4 +1,4 @@
-"""Do two sets of pictures differ in distribution? The kernel two-sample test, on a matrix of similarities."""
+"""Kernel two-sample test of whether two sets of pictures differ in distribution, based on a similarity matrix."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from imindex.stats.set_scores import Float64, Rng
+from imindex.stats.keyed import Rng
+from imindex.stats.set_scores import Float64
 
 _TIE = 1e-12
 _BLOCK = 2**22
@@ -19,15 +20,15 @@ _BEYOND_1 = 5e-3
 
 @dataclass(frozen=True, eq=False)
 class MMDTest:
-    """What `mmd_test` found.
+    """Result of `mmd_test`.
 
     Attributes
     ----------
     statistic : float
-        Unbiased estimate of the squared maximum mean discrepancy. Around 0 under the null, and may be below it.
+        Unbiased estimate of the squared maximum mean discrepancy. Close to 0 under the null, possibly negative.
     pvalue : float
     null_distribution : ndarray, shape (n_resamples,), float64
-        The statistic under other splits; under all of them, the true one included, where `exact`.
+        The statistic under random splits or, if `exact`, under all of them, including the true one.
     exact : bool
     n_x, n_y : int
     """
@@ -46,12 +47,12 @@ def mmd_test(kernel: npt.ArrayLike, n_x: int, *, n_resamples: int = 9999, rng: R
     Parameters
     ----------
     kernel : array_like, shape (N, N)
-        Symmetric, positive definite kernel of the pooled sample: the n_x rows of X first, then those of Y. The
-        diagonal is not used. `rbf_kernel_from_similarity` makes one from cosines.
+        Symmetric, positive definite kernel of the pooled sample: the n_x rows of X first, then those of Y. The diagonal
+        is not used. `rbf_kernel_from_similarity` computes one from cosines.
     n_x : int
-        At least 2, and at most N - 2.
+        Number of pictures in X, from 2 to N - 2.
     n_resamples : int
-        Random splits. All of them are gone through where there are no more.
+        Number of random splits. If there are not more splits than this, all of them are evaluated.
     rng : Generator or int, optional
 
     Returns
@@ -61,30 +62,31 @@ def mmd_test(kernel: npt.ArrayLike, n_x: int, *, n_resamples: int = 9999, rng: R
     Raises
     ------
     ValueError
-        Not a symmetric finite matrix, fewer than 2 pictures on a side, or no resamples.
+        If the matrix is not symmetric or not finite, a set has fewer than 2 pictures, or n_resamples is below 1.
 
     Notes
     -----
-    **What p means.** A small p says that the two sets differ in distribution: in style, but as well in subject,
-    medium, format or how they were photographed. A large p says that no difference was found, with these numbers and
-    this kernel. It does not show that the sets are alike, and never that one imitates the other.
+    **Interpretation.** A small p-value indicates that the two sets differ in distribution: in style, but possibly also
+    in subject, medium, format or photography. A large p-value means that no difference was detected with these sample
+    sizes and this kernel. It does not show that the sets are alike, and never that one imitates the other.
 
-    Assumed: under the null all N pictures are exchangeable. Pictures that come in groups (works of several artists,
-    several seeds of one prompt) are not, and p is then too small.
+    Assumption: under the null, all N pictures are exchangeable. Grouped pictures (works of several artists, several
+    seeds of one prompt) are not exchangeable, and the p-value is then too small.
 
-    The statistic is MMD_u^2 of Gretton et al. 2012 (JMLR 13:723, equation 3): the mean kernel within X, plus that
-    within Y, without the diagonal, minus twice the mean between. p is (b + 1) / (B + 1) (Phipson & Smyth 2010),
-    ties against; where all splits are gone through it is their share that reaches the statistic. With a linear
-    kernel it compares means only; the Gaussian kernel is characteristic, it can tell any two distributions apart.
+    The statistic is MMD_u^2 of Gretton et al. 2012 (JMLR 13:723, equation 3): the mean kernel within X, plus the mean
+    kernel within Y, both without the diagonal, minus twice the mean kernel between them. The p-value is
+    (b + 1) / (B + 1) (Phipson & Smyth 2010), with ties counted against the finding; if all splits are evaluated, it is
+    the fraction of them that reach the statistic. A linear kernel compares only means; the Gaussian kernel is
+    characteristic and distinguishes any two distributions.
 
-    The resamples of a block are one product of matrices, of time n_resamples x N^2. About 100 MB are held beside
-    the kernel, and a copy of it where it is not float64.
+    The resamples of a block are one matrix product, which takes time n_resamples x N^2. Memory use is about 100 MB in
+    addition to the kernel, plus a copy of the kernel if it is not float64.
 
     Examples
     --------
     >>> points = np.r_[np.zeros(5), np.ones(5)]
-    >>> found = mmd_test(np.exp(-np.subtract.outer(points, points) ** 2), 5)
-    >>> found.exact, round(found.pvalue * math.comb(10, 5)), round(found.statistic, 3)
+    >>> result = mmd_test(np.exp(-np.subtract.outer(points, points) ** 2), 5)
+    >>> result.exact, round(result.pvalue * math.comb(10, 5)), round(result.statistic, 3)
     (True, 2, 1.264)
     """
     table = np.asarray(kernel, dtype=np.float64)
@@ -96,7 +98,7 @@ def mmd_test(kernel: npt.ArrayLike, n_x: int, *, n_resamples: int = 9999, rng: R
     if not 2 <= n_x <= total - 2:
         raise ValueError(f"n_x is {n_x} of {total} pictures. Each of the two sets needs at least 2.")
     if n_resamples < 1:
-        raise ValueError(f"n_resamples is {n_resamples}. Draw at least one.")
+        raise ValueError(f"n_resamples is {n_resamples}. It must be at least 1.")
     tie = _TIE * max(_check_symmetric(table), np.finfo(np.float64).tiny)
     step = max(1, _BLOCK // total)
     own = np.zeros((1, total))
@@ -112,7 +114,7 @@ def mmd_test(kernel: npt.ArrayLike, n_x: int, *, n_resamples: int = 9999, rng: R
 
 
 def median_bandwidth(similarity: npt.ArrayLike) -> float:
-    """Bandwidth of a Gaussian kernel by the median heuristic: the median distance between two pictures.
+    """Compute the bandwidth of a Gaussian kernel by the median heuristic: the median distance between two pictures.
 
     Parameters
     ----------
@@ -122,12 +124,12 @@ def median_bandwidth(similarity: npt.ArrayLike) -> float:
     Returns
     -------
     float
-        Where more than half of the distances are 0, the median of the others; 1 where all are 0.
+        If more than half of the distances are 0, the median of the others; 1 if all distances are 0.
 
     Raises
     ------
     ValueError
-        As `rbf_kernel_from_similarity`, or fewer than 2 pictures.
+        As in `rbf_kernel_from_similarity`, or if there are fewer than 2 pictures.
 
     Examples
     --------
@@ -146,15 +148,15 @@ def median_bandwidth(similarity: npt.ArrayLike) -> float:
 
 
 def rbf_kernel_from_similarity(similarity: npt.ArrayLike, *, bandwidth: float | None = None) -> Float64:
-    """Gaussian kernel of unit vectors, from their cosines.
+    """Compute the Gaussian kernel of unit vectors from their cosines.
 
     Parameters
     ----------
     similarity : array_like, shape (N, N)
         Cosines of the pooled sample, both sets together.
     bandwidth : float, optional
-        In units of distance. By default `median_bandwidth`, which does not know the sets, so that a permutation
-        test with it stays valid.
+        In units of distance. The default is `median_bandwidth`, which does not depend on the split into sets, so that a
+        permutation test remains valid.
 
     Returns
     -------
@@ -164,13 +166,13 @@ def rbf_kernel_from_similarity(similarity: npt.ArrayLike, *, bandwidth: float | 
     Raises
     ------
     ValueError
-        Not square, not finite, beyond -1 to 1 by more than rounding of float16 explains, or a bandwidth that is not
-        above 0.
+        If the matrix is not square or not finite, a value is outside [-1, 1] by more than float16 rounding, or the
+        bandwidth is not above 0.
 
     Notes
     -----
-    Median heuristic: Gretton et al. 2012 (JMLR 13:723), section 8. It is a choice of scale and not the most powerful
-    one. Cosines a little beyond 1 count as 1.
+    Median heuristic: Gretton et al. 2012 (JMLR 13:723), section 8. It is a convenient scale, not the most powerful one.
+    Cosines slightly above 1 are treated as 1.
 
     Examples
     --------
@@ -182,7 +184,7 @@ def rbf_kernel_from_similarity(similarity: npt.ArrayLike, *, bandwidth: float | 
         bandwidth = median_bandwidth(similarity) if len(squared) > 1 else 1.0
     if not bandwidth > 0 or not np.isfinite(bandwidth):
         raise ValueError(
-            f"bandwidth is {bandwidth}. It must be a distance above 0; leave it out for the median."
+            f"bandwidth is {bandwidth}. It must be a distance above 0; omit it to use the median."
         )
     squared *= -0.5 / bandwidth**2
     kernel = np.exp(squared, out=squared)
@@ -191,7 +193,7 @@ def rbf_kernel_from_similarity(similarity: npt.ArrayLike, *, bandwidth: float | 
 
 
 def _statistics(kernel: Float64, member: Float64) -> Float64:
-    """MMD_u^2 of splits (B, N): 1 in X, 0 in Y. All rows have the same number in X."""
+    """Return MMD_u^2 of splits (B, N), which are 1 in X and 0 in Y. All splits have the same number of ones."""
     n_x = int(member[0].sum())
     n_y = kernel.shape[0] - n_x
     diagonal = np.diagonal(kernel)
@@ -206,8 +208,8 @@ def _statistics(kernel: Float64, member: Float64) -> Float64:
 def _random_splits(own: Float64, n_resamples: int, step: int, rng: Rng) -> Iterator[Float64]:
     random, small = np.random.default_rng(rng), own.astype(np.int8)
     for start in range(0, n_resamples, step):
-        some = min(step, n_resamples - start)
-        yield random.permuted(np.broadcast_to(small, (some, len(own))), axis=1).astype(np.float64)
+        size = min(step, n_resamples - start)
+        yield random.permuted(np.broadcast_to(small, (size, len(own))), axis=1).astype(np.float64)
 
 
 def _all_splits(total: int, n_x: int, step: int) -> Iterator[Float64]:
@@ -219,7 +221,7 @@ def _all_splits(total: int, n_x: int, step: int) -> Iterator[Float64]:
 
 
 def _check_symmetric(table: Float64) -> float:
-    """Refuse what is not finite or not symmetric, block by block; return the largest absolute value."""
+    """Refuse a matrix that is not finite or not symmetric, block by block; return its largest absolute value."""
     step, largest = max(1, _BLOCK // len(table)), 0.0
     for start in range(0, len(table), step):
         rows = table[start : start + step]
@@ -235,10 +237,12 @@ def _squared_distances(similarity: npt.ArrayLike) -> Float64:
     cosines = np.asarray(similarity, dtype=np.float64)
     if cosines.ndim != 2 or cosines.shape[0] != cosines.shape[1] or not cosines.size:
         raise ValueError(
-            f"similarity: expected pictures x pictures, not empty, not the shape {cosines.shape}."
+            f"similarity: expected a non-empty matrix of pictures x pictures, not the shape {cosines.shape}."
         )
-    if not (np.abs(cosines) <= 1 + _BEYOND_1).all():  # NaN is not either
-        raise ValueError("similarity: a value is no cosine of unit vectors. Scale the vectors to length 1.")
+    if not (np.abs(cosines) <= 1 + _BEYOND_1).all():  # also catches NaN
+        raise ValueError(
+            "similarity: a value is not a cosine of unit vectors. Scale the vectors to length 1."
+        )
     squared: Float64 = np.maximum(2.0 - 2.0 * cosines, 0.0)
     np.fill_diagonal(squared, 0.0)
     return squared

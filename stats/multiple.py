@@ -1,4 +1,4 @@
-"""Many tests at once: p-values adjusted for how many were made."""
+"""Multiple testing: p-values adjusted for the number of tests."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True, eq=False)
 class Adjusted:
-    """P-values of one family, raw and adjusted, each of shape (n,). NaN where there was no test.
+    """Raw and adjusted p-values of a family of tests, each of shape (n,). NaN marks a test that was not made.
 
     Attributes
     ----------
     raw : ndarray of float64
     holm : ndarray of float64
-        Calling those at or below a level keeps the chance of any false call at or below it.
+        Rejecting those at or below a level keeps the probability of any false rejection at or below that level.
     bh : ndarray of float64
-        Benjamini-Hochberg: keeps the expected share of false calls among the calls at or below the level, where
-        the tests are independent or positively dependent.
+        Benjamini-Hochberg: keeps the expected fraction of false rejections among all rejections at or below the level,
+        if the tests are independent or positively dependent.
     by : ndarray of float64
         Benjamini-Yekutieli: the same under any dependence.
     n_tests : int
-        Tests counted in the family: those that are not NaN.
+        Number of tests in the family, not counting NaN.
     """
 
     raw: Float64
@@ -47,30 +47,30 @@ def adjust(p: npt.ArrayLike, *, method: Method = "holm") -> Float64:
     Parameters
     ----------
     p : array_like, shape (n,)
-        Between 0 and 1. NaN is a test that was not made: it stays NaN and is not counted.
+        Values between 0 and 1. NaN marks a test that was not made; it stays NaN and is not counted.
     method : {"holm", "bh", "by"}
-        Holm, Benjamini-Hochberg or Benjamini-Yekutieli; see `Adjusted` for what each keeps.
+        Holm, Benjamini-Hochberg or Benjamini-Yekutieli; see `Adjusted` for what each controls.
 
     Returns
     -------
     ndarray, shape (n,), float64
-        Compare with the level by `called`. Empty where p is empty.
+        Adjusted p-values, to be compared with the level by `called`. Empty if `p` is empty.
 
     Raises
     ------
     ValueError
-        Not a vector, a value outside 0 to 1, or an unknown method.
+        If `p` is not a vector, a value is outside [0, 1], or the method is unknown.
 
     Notes
     -----
-    With the p-values in order, p(1) <= ... <= p(n), and c = 1 + 1/2 + ... + 1/n, the adjusted i-th is
+    For sorted p-values p(1) <= ... <= p(n), with c = 1 + 1/2 + ... + 1/n, the i-th adjusted p-value is
 
     - holm: the largest of (n - j + 1) p(j) over j <= i (Holm 1979, Scand. J. Statist. 6:65);
     - bh: the smallest of n p(j) / j over j >= i (Benjamini & Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x);
     - by: the same times c (Benjamini & Yekutieli 2001, doi:10.1214/aos/1013699998);
 
-    and at most 1. A p-value from B resamples cannot be below 1 / (B + 1), nor one from K placebos below
-    1 / (K + 1): with n tests Holm needs n / level or more of either, see `imindex.stats.power`.
+    and at most 1. A p-value from B resamples cannot be below 1 / (B + 1), and one from K placebos not below 1 / (K +
+    1). With n tests, Holm therefore needs at least n / level of either; see `imindex.stats.power`.
 
     Examples
     --------
@@ -93,12 +93,12 @@ def adjust(p: npt.ArrayLike, *, method: Method = "holm") -> Float64:
 
 
 def adjust_all(p: npt.ArrayLike) -> Adjusted:
-    """Adjust the p-values of one family by every method, side by side.
+    """Adjust the p-values of one family of tests by all methods.
 
     Parameters
     ----------
     p : array_like, shape (n,)
-        As `adjust`.
+        As in `adjust`.
 
     Returns
     -------
@@ -107,16 +107,16 @@ def adjust_all(p: npt.ArrayLike) -> Adjusted:
     Raises
     ------
     ValueError
-        As `adjust`.
+        As in `adjust`.
 
     Notes
     -----
-    Choose the method before the p-values are seen. The smallest of the three is not a p-value.
+    Choose the method before seeing the p-values. The smallest of the three is not a p-value.
 
     Examples
     --------
-    >>> found = adjust_all([0.01, 0.02, 0.5])
-    >>> found.holm.round(4).tolist(), found.bh.round(4).tolist(), found.n_tests
+    >>> result = adjust_all([0.01, 0.02, 0.5])
+    >>> result.holm.round(4).tolist(), result.bh.round(4).tolist(), result.n_tests
     ([0.03, 0.04, 0.5], [0.03, 0.03, 0.5], 3)
     """
     raw = _check(p).copy()
@@ -130,12 +130,12 @@ def adjust_all(p: npt.ArrayLike) -> Adjusted:
 
 
 def called(adjusted: npt.ArrayLike, *, level: float = 0.05) -> npt.NDArray[np.bool_]:
-    """Which tests are called at a level: those whose adjusted p is at or below it.
+    """Return which tests are significant at a level: those whose adjusted p-value is at or below it.
 
     Parameters
     ----------
     adjusted : array_like, shape (n,)
-        NaN is not called.
+        Adjusted p-values. NaN is never significant.
     level : float
         Between 0 and 1.
 
@@ -146,12 +146,13 @@ def called(adjusted: npt.ArrayLike, *, level: float = 0.05) -> npt.NDArray[np.bo
     Raises
     ------
     ValueError
-        The level is not between 0 and 1.
+        If the level is not between 0 and 1.
 
     Notes
     -----
-    A p at the level but for rounding (a relative 1e-12) counts as at the level. With 25 tests, the 17th of which
-    has p = 17 / 500, Benjamini-Hochberg comes to 0.05, which floating point puts above 0.05.
+    A p-value that equals the level up to rounding (relative 1e-12) counts as at the level. For example, with 25 tests
+    of which the 17th has p = 17 / 500, the Benjamini-Hochberg value is 0.05, but floating point yields a value above
+    0.05.
 
     Examples
     --------
@@ -159,7 +160,7 @@ def called(adjusted: npt.ArrayLike, *, level: float = 0.05) -> npt.NDArray[np.bo
     [True, True, False, False]
     """
     if not 0 < level < 1:
-        raise ValueError(f"level is {level}. It must lie between 0 and 1; 0.05 is usual.")
+        raise ValueError(f"level is {level}. It must be between 0 and 1; 0.05 is usual.")
     return np.asarray(np.asarray(adjusted, dtype=np.float64) <= level * (1 + _ROUNDING))
 
 
@@ -168,7 +169,9 @@ def _check(p: npt.ArrayLike) -> Float64:
     if raw.ndim != 1:
         raise ValueError(f"p: expected the p-values of one family as a vector, not the shape {raw.shape}.")
     if ((raw < 0) | (raw > 1)).any():
-        raise ValueError("p: a value is not between 0 and 1. Pass p-values, with NaN where there is none.")
+        raise ValueError(
+            "p: a value is not between 0 and 1. Pass p-values, with NaN for tests that were not made."
+        )
     return raw
 
 

@@ -1,8 +1,8 @@
-"""Two releases on the same artists: did the figures change, and by how much at most?
+"""Comparison of two releases on the same artists: tests and intervals for the change.
 
-Over artists the unit is the artist: one paired difference each, new release minus base. Within one artist the unit
-is the imitation, or the pair of imitations that share prompt and seed. Higher figures mean more imitation.
-`imindex.stats.equivalence` has the tests that two releases are alike.
+Over artists, the unit of analysis is the artist, with one paired difference each: new release minus base release.
+Within one artist, it is the imitation, or the pair of imitations with the same prompt and seed. Higher values mean
+more imitation. `imindex.stats.equivalence` has tests of equivalence.
 """
 
 from __future__ import annotations
@@ -15,12 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from imindex.stats.equivalence import TIE, check_level, finite
-from imindex.stats.equivalence import MarginTest as MarginTest
-from imindex.stats.equivalence import non_inferior as non_inferior
-from imindex.stats.equivalence import tost as tost
 from imindex.stats.intervals import Interval, bca_interval
+from imindex.stats.keyed import Rng
 from imindex.stats.resampling import draw_weights
-from imindex.stats.set_scores import Float64, Rng
+from imindex.stats.set_scores import Float64
 
 ALTERNATIVES = ("two-sided", "less", "greater")
 _BLOCK = 2**22
@@ -28,7 +26,7 @@ _BLOCK = 2**22
 
 @dataclass(frozen=True, eq=False)
 class SignFlipTest:
-    """What `sign_flip_test` found.
+    """Result of `sign_flip_test`.
 
     Attributes
     ----------
@@ -36,10 +34,10 @@ class SignFlipTest:
         Mean of the differences.
     pvalue : float
     null_distribution : ndarray, shape (n_resamples,)
-        The mean under random signs; under all sign vectors, the true one included, where `exact`.
+        The mean under random signs or, if `exact`, under all sign vectors, including the true one.
     exact : bool
     n : int
-        Differences.
+        Number of differences.
     alternative : str
     """
 
@@ -54,16 +52,16 @@ class SignFlipTest:
 def sign_flip_test(
     differences: npt.ArrayLike, *, alternative: str = "two-sided", n_resamples: int = 9999, rng: Rng = None
 ) -> SignFlipTest:
-    """Test whether paired differences lie to one side of 0, by flipping their signs.
+    """Test whether paired differences are centred at 0, by flipping their signs at random.
 
     Parameters
     ----------
     differences : array_like, shape (A,)
-        New minus base, one for each artist.
+        New minus base, one value per artist.
     alternative : {"two-sided", "less", "greater"}
         "greater": the new release imitates more.
     n_resamples : int
-        Random sign vectors. All 2**A are gone through where they are no more than n_resamples + 1.
+        Number of random sign vectors. If 2**A is at most n_resamples + 1, all sign vectors are evaluated.
     rng : Generator or int, optional
 
     Returns
@@ -73,19 +71,19 @@ def sign_flip_test(
     Raises
     ------
     ValueError
-        No differences, or one that is not finite.
+        If there are no differences, or one of them is not finite.
 
     Notes
     -----
-    Fisher 1935, The Design of Experiments, section 21. Assumed: if the releases do not differ, each artist's
-    difference is as likely with the other sign, independently of the other artists'. Exact p: count / 2**A, the true
-    signs included, so never below 1 / 2**A, or 2 / 2**A if two-sided. Else (b + 1) / (B + 1) (Phipson & Smyth 2010).
-    Ties, up to rounding, count against the finding.
+    Fisher 1935, The Design of Experiments, section 21. Assumption: if the releases do not differ, both signs of each
+    artist's difference are equally likely, independently of the other artists. The exact p-value is count / 2**A,
+    including the true signs, so at least 1 / 2**A, or 2 / 2**A if two-sided. Otherwise it is (b + 1) / (B + 1)
+    (Phipson & Smyth 2010). Ties, up to rounding, count against the finding.
 
     Examples
     --------
-    >>> found = sign_flip_test([0.1, 0.3, 0.2, 0.4])
-    >>> found.statistic, found.pvalue * 2**4, found.exact
+    >>> result = sign_flip_test([0.1, 0.3, 0.2, 0.4])
+    >>> result.statistic, result.pvalue * 2**4, result.exact
     (0.25, 2.0, True)
     """
     values = finite(differences, "differences")
@@ -99,11 +97,11 @@ def sign_flip_test(
     else:
         random = np.random.default_rng(rng)
         sums = np.empty(n_resamples)
-        for some in _blocks(n_resamples, n):
-            kept = random.integers(0, 2, (some.stop - some.start, n), dtype=np.int8)
-            sums[some] = 2 * (kept @ values) - values.sum()
+        for block in _blocks(n_resamples, n):
+            positive = random.integers(0, 2, (block.stop - block.start, n), dtype=np.int8)
+            sums[block] = 2 * (positive @ values) - values.sum()
     null, observed, tie = sums / n, float(values.mean()), TIE * float(np.abs(values).mean())
-    # The null is symmetric, so for two sides sizes are compared.
+    # The null distribution is symmetric, so a two-sided test compares absolute values.
     p = (
         _pvalue(np.abs(null), abs(observed), tie, "greater", exact)
         if alternative == "two-sided"
@@ -114,7 +112,7 @@ def sign_flip_test(
 
 @dataclass(frozen=True, eq=False)
 class PairedDifference:
-    """What `paired_difference` found.
+    """Result of `paired_difference`.
 
     Attributes
     ----------
@@ -123,17 +121,17 @@ class PairedDifference:
     standard_error : float
         Standard deviation of the resampled means. NaN with one artist.
     interval : Interval
-        BCa. NaN with one artist; of no width where all differences are equal.
+        BCa interval. NaN with one artist; of zero width if all differences are equal.
     pvalue : float
-        Of the sign-flip test.
+        P-value of the sign-flip test.
     exact : bool
-        Whether the test went through all sign vectors.
+        Whether the test evaluated all sign vectors.
     n_artists : int
     n_left_out : int
-        Artists with NaN under either release.
+        Number of artists with NaN under either release.
     differences : ndarray, shape (n_artists,), float64
     alternative : str
-        Of the test; the interval always has two sides.
+        Alternative of the test. The interval is always two-sided.
     confidence_level : float
     """
 
@@ -163,11 +161,11 @@ def paired_difference(
     Parameters
     ----------
     base, new : array_like, shape (A,)
-        A figure of each artist under each release, such as its AUC. Artists with NaN in either are left out.
+        A statistic of each artist under each release, such as its AUC. Artists with NaN in either are excluded.
     alternative : {"two-sided", "less", "greater"}
     confidence_level : float
     n_resamples : int
-        For the interval and for the test.
+        Number of resamples, both for the interval and for the test.
     rng : Generator or int, optional
 
     Returns
@@ -177,30 +175,30 @@ def paired_difference(
     Raises
     ------
     ValueError
-        Shapes differ, no artist has a figure under both releases, or a figure is infinite.
+        If the shapes differ, no artist has a value under both releases, or a value is infinite.
 
     Notes
     -----
-    Artists are drawn with replacement; BCa as Efron & Tibshirani 1993, chapter 14 (`scipy.stats.bootstrap`).
-    Assumed: these artists stand for all artists that might have been asked about. With fewer than about 10 the
-    interval is too narrow. The p-value is that of `sign_flip_test`.
+    Artists are drawn with replacement; BCa as in Efron & Tibshirani 1993, chapter 14 (`scipy.stats.bootstrap`).
+    Assumption: these artists represent all artists of interest. With fewer than about 10 artists the interval is too
+    narrow. The p-value is that of `sign_flip_test`.
 
     Examples
     --------
     >>> base = np.array([0.5, 0.6, 0.7, np.nan, 0.5])
-    >>> found = paired_difference(base, base + [0.1, 0.2, 0.1, 0.1, 0.2], rng=1)
-    >>> round(found.estimate, 3), found.n_artists, found.n_left_out, found.pvalue
+    >>> result = paired_difference(base, base + [0.1, 0.2, 0.1, 0.1, 0.2], rng=1)
+    >>> round(result.estimate, 3), result.n_artists, result.n_left_out, result.pvalue
     (0.15, 4, 1, 0.125)
     """
     old, changed = np.asarray(base, dtype=np.float64), np.asarray(new, dtype=np.float64)
     if old.ndim != 1 or old.shape != changed.shape:
         raise ValueError(
-            f"base and new: expected one figure an artist, the same artists in both, not the shapes {old.shape} "
+            f"base and new: expected one value per artist, with the same artists in both, not the shapes {old.shape} "
             f"and {changed.shape}."
         )
     kept = ~(np.isnan(old) | np.isnan(changed))
     if not kept.any():
-        raise ValueError("No artist has a figure under both releases. Audit both on the same artists.")
+        raise ValueError("No artist has a value under both releases. Audit both on the same artists.")
     finite(np.concatenate([old[kept], changed[kept]]), "base and new")
     check_level(confidence_level)
     values = changed[kept] - old[kept]
@@ -231,15 +229,15 @@ def paired_difference(
 
 @dataclass(frozen=True, eq=False)
 class ExchangeTest:
-    """What `exchange_test` found.
+    """Result of `exchange_test`.
 
     Attributes
     ----------
     statistic : float
-        Mean of new minus mean of base.
+        Mean of `new` minus mean of `base`.
     pvalue : float
     null_distribution : ndarray, shape (n_resamples,)
-        The statistic under other labels; under all of them, the true ones included, where `exact`.
+        The statistic under random labels or, if `exact`, under all of them, including the true ones.
     exact : bool
     n_base, n_new : int
     paired : bool
@@ -265,20 +263,20 @@ def exchange_test(
     n_resamples: int = 9999,
     rng: Rng = None,
 ) -> ExchangeTest:
-    """Test, for one artist, whether the imitations of two releases score alike.
+    """Test for one artist whether the imitations of two releases have the same scores.
 
     Parameters
     ----------
     base : array_like, shape (n,)
-        Score of each imitation under the base release: its mean rank percentile over the artist's works, 1 nearest.
+        Score of each imitation of the base release: its mean rank percentile over the artist's works, 1 is nearest.
     new : array_like, shape (m,)
-        The same under the new release, ranked among the same other imitations.
+        The same for the new release, ranked among the same other imitations.
     alternative : {"two-sided", "less", "greater"}
         "greater": the new release imitates this artist more.
     pairs : bool
-        Imitation i of both releases has the same prompt and seed: releases are exchanged within pairs only.
+        Whether imitation i of both releases has the same prompt and seed. Labels are then exchanged only within pairs.
     n_resamples : int
-        Random labels. All are gone through where they are no more than n_resamples + 1.
+        Number of random labellings. If there are at most n_resamples + 1, all of them are evaluated.
     rng : Generator or int, optional
 
     Returns
@@ -288,19 +286,19 @@ def exchange_test(
     Raises
     ------
     ValueError
-        A release without imitations, a score that is not finite, or pairs of unequal number.
+        If a release has no imitations, a score is not finite, or `pairs` is set and the numbers differ.
 
     Notes
     -----
-    Assumed: if the releases do not differ for this artist, an imitation is as likely from either, independently of
-    the others. Imitations of one prompt resemble each other: without `pairs`, average the seeds of each prompt
-    first. p is exact, or (b + 1) / (B + 1); two-sided it is twice the smaller of both sides, as in
-    `scipy.stats.permutation_test`. Ties, up to rounding, count against the finding.
+    Assumption: if the releases do not differ for this artist, each imitation is equally likely to come from either,
+    independently of the others. Imitations from one prompt resemble each other: without `pairs`, average the seeds of
+    each prompt first. The p-value is exact, or (b + 1) / (B + 1). A two-sided p-value is twice the smaller one-sided
+    p-value, as in `scipy.stats.permutation_test`. Ties, up to rounding, count against the finding.
 
     Examples
     --------
-    >>> found = exchange_test([0.1, 0.2, 0.3], [0.7, 0.8, 0.9], alternative="greater")
-    >>> round(found.statistic, 3), found.pvalue * 20
+    >>> result = exchange_test([0.1, 0.2, 0.3], [0.7, 0.8, 0.9], alternative="greater")
+    >>> round(result.statistic, 3), result.pvalue * 20
     (0.6, 1.0)
     """
     old, changed = finite(base, "base"), finite(new, "new")
@@ -309,28 +307,28 @@ def exchange_test(
     if pairs:
         if n != m:
             raise ValueError(
-                f"pairs: base has {n} imitations and new {m}. Pass those with prompt and seed in both."
+                f"pairs: base has {n} imitations and new has {m}. Pass only those whose prompt and seed occur in both."
             )
         flip = sign_flip_test(changed - old, alternative=alternative, n_resamples=n_resamples, rng=rng)
         return ExchangeTest(
             flip.statistic, flip.pvalue, flip.null_distribution, flip.exact, n, m, True, alternative
         )
     pooled = np.concatenate([old, changed])
-    pooled -= pooled.mean()  # then the sums of both releases are opposite
+    pooled -= pooled.mean()  # so that the sums of the two releases are opposite
     total, n_labels = pooled.sum(), math.comb(n + m, m)
     exact = n_labels <= n_resamples + 1
     sums = np.empty(n_labels if exact else n_resamples)
     if exact:
         labels = itertools.combinations(range(n + m), m)
-        for some in _blocks(n_labels, m):
-            picked = list(itertools.islice(labels, some.stop - some.start))
-            sums[some] = pooled[np.array(picked)].sum(axis=1)
+        for block in _blocks(n_labels, m):
+            picked = list(itertools.islice(labels, block.stop - block.start))
+            sums[block] = pooled[np.array(picked)].sum(axis=1)
     else:
         random = np.random.default_rng(rng)
         is_new = np.repeat([0.0, 1.0], [n, m])
-        for some in _blocks(n_resamples, n + m):
-            drawn = random.permuted(np.broadcast_to(is_new, (some.stop - some.start, n + m)), axis=1)
-            sums[some] = drawn @ pooled
+        for block in _blocks(n_resamples, n + m):
+            drawn = random.permuted(np.broadcast_to(is_new, (block.stop - block.start, n + m)), axis=1)
+            sums[block] = drawn @ pooled
     null = sums / m - (total - sums) / n
     observed = float(changed.mean() - old.mean())
     tie = TIE * max(float(np.abs(old).max()), float(np.abs(changed).max()))
@@ -355,4 +353,4 @@ def _check(alternative: str, n_resamples: int) -> None:
     if alternative not in ALTERNATIVES:
         raise ValueError(f"alternative is {alternative!r}. Pass one of {', '.join(ALTERNATIVES)}.")
     if n_resamples < 1:
-        raise ValueError(f"n_resamples is {n_resamples}. Draw at least one.")
+        raise ValueError(f"n_resamples is {n_resamples}. It must be at least 1.")

@@ -1,4 +1,4 @@
-"""Over all artists: are the imitations with the right artists, beyond what a random assignment would give?"""
+"""Permutation test over all artists: do imitations match their artists better than under a random assignment?"""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from imindex.stats.set_scores import Float64, Rng
+from imindex.stats.keyed import Rng
+from imindex.stats.set_scores import Float64
 
 _TIE = 1e-12
 _BLOCK = 2**20
@@ -17,7 +18,7 @@ _BLOCK = 2**20
 
 @dataclass(frozen=True, eq=False)
 class AssignmentTest:
-    """What `assignment_test` found.
+    """Result of `assignment_test`.
 
     Attributes
     ----------
@@ -25,7 +26,7 @@ class AssignmentTest:
         Mean of the diagonal.
     pvalue : float
     null_distribution : ndarray, shape (n_resamples,)
-        The statistic under other assignments; under all of them, the true one included, where `exact`.
+        The statistic under random assignments or, if `exact`, under all of them, including the true one.
     exact : bool
     n_artists : int
     """
@@ -43,10 +44,10 @@ def assignment_test(matrix: npt.ArrayLike, *, n_resamples: int = 9999, rng: Rng 
     Parameters
     ----------
     matrix : array_like, shape (A, A)
-        Row a, column b: how near set b is to artist a, higher is nearer. With the AUC matrix the statistic is the
-        mean AUC over artists; with the share of set b that is named a, the macro accuracy.
+        Row a, column b: similarity of set b to artist a, higher is nearer. With the AUC matrix, the statistic is the
+        mean AUC over artists; with the fraction of set b classified as a, it is the macro accuracy.
     n_resamples : int
-        Random assignments. All A! are gone through where there are no more.
+        Number of random assignments. If A! is not larger, all assignments are evaluated.
     rng : Generator or int, optional
 
     Returns
@@ -56,18 +57,19 @@ def assignment_test(matrix: npt.ArrayLike, *, n_resamples: int = 9999, rng: Rng 
     Raises
     ------
     ValueError
-        Not a square matrix of at least 2 artists, or a value is NaN.
+        If the matrix is not square, has fewer than 2 artists, or contains NaN.
 
     Notes
     -----
-    Assumed: if the release imitates nobody in particular, every assignment of sets to artists is as likely. A
-    small p says that the sets as a whole are with the right artists; it names none of them. Statistic and
-    reference are those of a Mantel-type test; p is (b + 1) / (B + 1) (Phipson & Smyth 2010), ties against.
+    Assumption: if the release imitates no artist in particular, all assignments of sets to artists are equally
+    likely. A small p-value indicates that the sets as a whole match their artists; it does not identify any artist.
+    Statistic and reference distribution are those of a Mantel-type test; the p-value is (b + 1) / (B + 1) (Phipson &
+    Smyth 2010), with ties counted against the finding.
 
     Examples
     --------
-    >>> found = assignment_test(np.eye(4), rng=1)
-    >>> found.statistic, round(found.pvalue * 24), found.exact
+    >>> result = assignment_test(np.eye(4), rng=1)
+    >>> result.statistic, round(result.pvalue * 24), result.exact
     (1.0, 1, True)
     """
     table = np.asarray(matrix, dtype=np.float64)
@@ -76,7 +78,7 @@ def assignment_test(matrix: npt.ArrayLike, *, n_resamples: int = 9999, rng: Rng 
     if np.isnan(table).any():
         raise ValueError("matrix: a value is NaN. Leave out artists without works or without imitations.")
     if n_resamples < 1:
-        raise ValueError(f"n_resamples is {n_resamples}. Draw at least one.")
+        raise ValueError(f"n_resamples is {n_resamples}. It must be at least 1.")
     n, rows = len(table), np.arange(len(table))
     observed = float(np.diagonal(table).mean())
     exact = math.factorial(n) <= n_resamples if n <= 20 else False
@@ -87,9 +89,9 @@ def assignment_test(matrix: npt.ArrayLike, *, n_resamples: int = 9999, rng: Rng 
         null = np.empty(n_resamples)
         step = max(1, _BLOCK // n)
         for start in range(0, n_resamples, step):
-            some = min(step, n_resamples - start)
-            orders = random.permuted(np.broadcast_to(rows, (some, n)), axis=1)
-            null[start : start + some] = table[rows, orders].mean(axis=1)
+            size = min(step, n_resamples - start)
+            orders = random.permuted(np.broadcast_to(rows, (size, n)), axis=1)
+            null[start : start + size] = table[rows, orders].mean(axis=1)
     reached = np.count_nonzero(null >= observed - _TIE)
     p = reached / len(null) if exact else (reached + 1) / (n_resamples + 1)
     return AssignmentTest(observed, p, null, exact, n)

@@ -1,12 +1,13 @@
-"""Is a set of imitations nearer to the artist's works than a reference says it would be anyway?
+"""Tests of whether a set of imitations is nearer to an artist's works than reference sets are.
 
-The unit is the set: all that a release made of one name. Works of one artist resemble each other, and so do
-pictures made of one prompt; a test that takes them for independent finds imitation that is not there.
+The unit of analysis is the set: all pictures that a release generated from one name. Works of one artist resemble
+each other, and so do pictures from one prompt; a test that assumes that they are independent detects imitation where
+there is none.
 
-Two references answer two questions:
+Two kinds of reference sets answer two questions:
 
-- placebo names (`name_test`): does the name matter? If the model does not know the name, it is to the model one
-  more invented name, and the own set is exchangeable with the placebo sets, whatever else the model can do.
+- placebo names (`name_test`): does the name matter? A name that the model does not know is equivalent to an invented
+  one, so the artist's own set is then exchangeable with the placebo sets, whatever else the model can do.
 - other artists' sets (`rival_test`): is it this artist rather than another?
 """
 
@@ -24,32 +25,33 @@ from imindex.stats.set_scores import Float64, Int64, SetScores
 OK = "ok"
 UNLIKE = "of this size and as many pictures a prompt"
 TIE = 1e-9
-"""Scores of the rival test, percentiles, that differ by no more are taken for equal."""
+"""Scores of the rival test (percentiles) that differ by at most this are considered equal."""
 
 
 @dataclass(frozen=True, eq=False)
 class ReferenceTest:
-    """What `name_test` or `rival_test` found, of A artists.
+    """Result of `name_test` or `rival_test` for A artists.
 
     Attributes
     ----------
     reference : str
         "placebo names" or "other artists".
     statistic : ndarray, shape (A,), float64
-        The own set's score: mean rank percentile to the artist's works, less the hub correction if any.
+        Score of the own set: mean rank percentile with respect to the artist's works, minus the hub correction if any.
     pvalue : ndarray, shape (A,), float64
-        (1 + references at least as near) / (1 + references). NaN where there is no test.
+        (1 + references at least as near) / (1 + references). NaN if there is no test.
     pvalue_t : ndarray, shape (A,), float64
-        Approximate: studentised, Student's t with n_reference - 1 degrees of freedom. It takes the reference
-        scores for normal, and goes below the resolution on that assumption only.
+        Approximate, studentised p-value: Student's t with n_reference - 1 degrees of freedom. It assumes that reference
+        scores are normal, and only on that assumption can it go below the resolution.
     z : ndarray, shape (A,), float64
         (own - mean of the references) / (their standard deviation * sqrt(1 + 1 / n_reference)).
     n_reference, n_at_least : ndarray, shape (A,), int64
-        Sets compared with, and those of them at least as near as the own one.
+        Number of reference sets, and of those at least as near as the own set.
     n_left_out : ndarray, shape (A,), int64
-        Reference sets that are too small to be compared, or whose pictures are spread otherwise over prompts.
+        Number of reference sets excluded because they are too small, or distribute their pictures differently over
+        prompts.
     set_size : ndarray, shape (A,), int64
-        Imitations of each set that are compared.
+        Number of imitations compared per set.
     status : tuple of str, length A
         "ok", or what is missing.
     """
@@ -67,40 +69,40 @@ class ReferenceTest:
 
     @property
     def resolution(self) -> Float64:
-        """The smallest p that each artist could have had: 1 / (1 + n_reference). NaN without references."""
+        """Smallest possible p-value of each artist, 1 / (1 + n_reference). NaN without references."""
         return np.where(self.n_reference > 0, 1 / (1 + self.n_reference), np.nan)
 
 
 def name_test(scores: SetScores, placebos: npt.ArrayLike) -> ReferenceTest:
-    """Does the name matter? Compare each artist's own set with the sets of placebo names.
+    """Test whether the name matters: compare each artist's own set with the sets of placebo names.
 
     Parameters
     ----------
     scores : SetScores
     placebos : array_like of int
-        Numbers of the placebo names: invented artists, asked of the same model with the same prompts.
+        Numbers of the placebo names: invented artists, used with the same model and the same prompts.
 
     Returns
     -------
     ReferenceTest
-        For all artists that are no placebos.
+        For all artists that are not placebos.
 
     Notes
     -----
-    Assumed: if the name makes no difference to the model, the own set and the placebo sets are exchangeable.
-    Then the rank of the own set among them is uniform and P(p <= alpha) <= alpha, for every number of works and
-    imitations, under clustering, hubs and ties, and whether or not other artists are imitated. Sets of another
-    design (`SetScores.designs`) cannot be exchangeable, and are left out. The p-value is
-    that of a Monte-Carlo test (Davison & Hinkley 1997, section 4.2; Phipson & Smyth 2010); ties count against.
+    Assumption: if the name makes no difference to the model, the own set and the placebo sets are exchangeable. Then
+    the rank of the own set among them is uniform, and P(p <= alpha) <= alpha for any number of works and imitations,
+    with clustering, hubs and ties, and whether or not other artists are imitated. Sets with another design
+    (`SetScores.designs`) cannot be exchangeable and are excluded. The p-value is that of a Monte-Carlo test (Davison
+    & Hinkley 1997, section 4.2; Phipson & Smyth 2010), with ties counted against the finding.
 
-    Not covered: a name that is real but says something else to the model ("Rose", "Marble") is no placebo.
+    Not covered: a name whose words have a meaning for the model ("Rose", "Marble") is not a valid placebo.
 
     Examples
     --------
     >>> from imindex.stats.set_scores import collect, twice_midranks
     >>> ranks = twice_midranks([[0.9, 0.8, 0.1, 0.2, 0.3, 0.4]])
-    >>> found = name_test(collect([(slice(0, 1), ranks)], [0], [0, 0, 1, 1, 2, 2], 3, rng=1), [1, 2])
-    >>> found.pvalue[0].round(4).item(), found.resolution[0].round(4).item()
+    >>> result = name_test(collect([(slice(0, 1), ranks)], [0], [0, 0, 1, 1, 2, 2], 3, rng=1), [1, 2])
+    >>> result.pvalue[0].round(4).item(), result.resolution[0].round(4).item()
     (0.3333, 0.3333)
     """
     chosen = np.zeros(len(scores.sizes), np.bool_)
@@ -111,15 +113,15 @@ def name_test(scores: SetScores, placebos: npt.ArrayLike) -> ReferenceTest:
 def rival_test(
     scores: SetScores, placebos: npt.ArrayLike = (), *, hub_corrected: bool = True
 ) -> ReferenceTest:
-    """Is it this artist rather than another? Compare each artist's own set with the other artists' sets.
+    """Test whether it is this artist rather than another: compare each artist's own set with other artists' sets.
 
     Parameters
     ----------
     scores : SetScores
     placebos : array_like of int
-        Placebo names: they are no rivals.
+        Numbers of the placebo names, which are not rivals.
     hub_corrected : bool
-        Take from each set's score what it has for everybody's works, see Notes.
+        Subtract from each set's score its mean score for other artists' works, see Notes.
 
     Returns
     -------
@@ -127,13 +129,13 @@ def rival_test(
 
     Notes
     -----
-    A hub is a set that is near to everything. The score of set s for the works of artist a is T(a, s) less the
-    mean of T(i, s) over artists i other than a and s: neither the artist under test nor the cell of an artist
-    with the own set enters the centre. Without a third artist there is no centre, and nothing is taken off.
+    A hub is a set that is near to everything. The score of set s for the works of artist a is T(a, s) minus the mean of
+    T(i, s) over artists i other than a and s: this centre contains neither the artist under test nor the score of any
+    artist for its own set. Without a third artist there is no centre, and nothing is subtracted.
 
-    Assumed: the own set would be exchangeable with the others' sets if the release imitated this artist no more
-    specifically than any other. Where others are imitated and this artist's works look generic that fails: the
-    test then calls more than its level (METHODS.md has the figures). Use it beside `name_test`, as `imitated`.
+    Assumption: the own set would be exchangeable with the other sets if the release imitated this artist no more
+    specifically than any other. This fails if others are imitated and this artist's works look generic: the test then
+    exceeds its level (METHODS.md gives the rates). Use it together with `name_test`, as `imitated` does.
     """
     chosen = scores.n_imitations > 0
     chosen[np.asarray(placebos, dtype=np.int64)] = False
@@ -141,23 +143,23 @@ def rival_test(
 
 
 def imitated(name: ReferenceTest, rival: ReferenceTest, *, approximate: bool = False) -> Float64:
-    """Does the name matter, and is it this artist? The larger of the two p-values, shape (A,).
+    """Test both that the name matters and that it is this artist: the larger of the two p-values, shape (A,).
 
-    An intersection-union test (Berger 1982): of level alpha if each of the two is. NaN where either is. Of the
-    studentised p-values, if `approximate`.
+    This is an intersection-union test (Berger 1982), which has level alpha if both tests do. NaN if either p-value is.
+    With `approximate`, the studentised p-values are used.
     """
     return np.maximum(name.pvalue_t, rival.pvalue_t) if approximate else np.maximum(name.pvalue, rival.pvalue)
 
 
 def references_needed(level: float, n_tests: int = 1) -> int:
-    """How many reference sets there must be for any p to pass Bonferroni's or Holm's first step.
+    """Return the number of reference sets needed for any p-value to pass Bonferroni or the first step of Holm.
 
     Parameters
     ----------
     level : float
         Between 0 and 1.
     n_tests : int
-        Artists that are tested together.
+        Number of artists tested together.
 
     Examples
     --------
@@ -165,7 +167,7 @@ def references_needed(level: float, n_tests: int = 1) -> int:
     (19, 1399)
     """
     if not 0 < level < 1 or n_tests < 1:
-        raise ValueError("level must lie between 0 and 1, and there must be at least one test.")
+        raise ValueError("level must be between 0 and 1, and there must be at least one test.")
     return int(np.ceil(n_tests / level - 1e-9)) - 1
 
 
@@ -192,8 +194,8 @@ def _against(
             if not n:
                 statuses[artist] = f"no {reference}" + (f" {UNLIKE}" if others.any() else "")
                 continue
-            slack = TIE if corrected else 0
-            n_at_least[artist] = np.count_nonzero(exact[artist, usable] >= exact[artist, artist] - slack)
+            tolerance = TIE if corrected else 0
+            n_at_least[artist] = np.count_nonzero(exact[artist, usable] >= exact[artist, artist] - tolerance)
             p[artist] = (1 + n_at_least[artist]) / (1 + n)
             z[artist], p_t[artist] = _studentised(table[artist, artist], table[artist, usable])
     return ReferenceTest(
@@ -208,16 +210,19 @@ def _missing(scores: SetScores, artist: int) -> str:
 
 
 def _centres(table: Float64) -> Float64:
-    """Row a, column s: the mean of column s over artists with works other than a and s; 0 if any has none."""
+    """Return, in row a and column s, the mean of column s over artists with works other than a and s.
+
+    A row is 0 if any of its sets has no such mean.
+    """
     known = ~np.isnan(table)
     values = np.where(known, table, 0.0)
     diagonal = np.eye(len(table), dtype=np.bool_)
     kept, counted = np.where(diagonal, 0.0, values), known & ~diagonal
     n = counted.sum(axis=0) - counted
     total = kept.sum(axis=0) - kept
-    # All sets of a row are corrected or none, so that they stay comparable.
-    whole = ((n > 0) | ~known).all(axis=1)
-    return np.where(whole[:, None], total / np.maximum(n, 1), 0.0)
+    # Correct all sets of a row or none, so that they stay comparable.
+    complete = ((n > 0) | ~known).all(axis=1)
+    return np.where(complete[:, None], total / np.maximum(n, 1), 0.0)
 
 
 def _studentised(own: float, references: Float64) -> tuple[float, float]:

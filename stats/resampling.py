@@ -1,9 +1,9 @@
-"""Bootstrap of mean AUCs: works and imitations are drawn anew, as small matrix products.
+"""Bootstrap of mean AUCs, computed by small matrix products.
 
-An artist's AUC is the mean of a matrix (works x own imitations) of rank percentiles. Drawing works and imitations
-with replacement weights its rows and columns by how often each was drawn, so B resamples are
-``((R @ X) * C).sum(1) / (R.sum(1) * C.sum(1))`` with R (B x works) and C (B x imitations).
-Each artist draws from a generator of its own (`imindex.stats.keyed`).
+The AUC of an artist is the mean of a matrix (works x own imitations) of rank percentiles. Drawing works and
+imitations with replacement weights its rows and columns by how often each was drawn, so B resamples are ``((R @ X) *
+C).sum(1) / (R.sum(1) * C.sum(1))`` with R (B x works) and C (B x imitations). Each artist has its own random
+generator (`imindex.stats.keyed`).
 
 The other artists' imitations, among which the percentiles are taken, are held fixed.
 """
@@ -21,14 +21,14 @@ from imindex.stats.keyed import Rng, Rngs, one_each
 from imindex.stats.set_scores import Float64, Int64, SetScores
 
 _BLOCK = 2**22
-_CACHE = 2**17  # numbers drawn at a time: they stay in the cache
-_GATHER = 2**15  # numbers picked from a table at a time, likewise
+_CACHE = 2**17  # numbers drawn at a time, so that they fit in the cache
+_GATHER = 2**15  # numbers gathered from a table at a time, likewise
 
 
 def draw_weights(
     n: int, n_resamples: int, rng: Rng = None, *, cluster: npt.ArrayLike | None = None
 ) -> Float64:
-    """How often each of n units is drawn in each resample.
+    """Draw how often each of n units occurs in each resample.
 
     Parameters
     ----------
@@ -36,12 +36,12 @@ def draw_weights(
     n_resamples : int
     rng : Generator or int, optional
     cluster : array_like, shape (n,), optional
-        Draw clusters (prompts) with replacement, then as many members (seeds) as it has from each that was drawn.
+        Draw clusters (prompts) with replacement, then from each cluster drawn as many members (seeds) as it has.
 
     Returns
     -------
     ndarray, shape (n_resamples, n), float64
-        Rows sum to n, or with clusters of unequal size about to n.
+        Rows sum to n, or approximately to n with clusters of unequal size.
 
     Examples
     --------
@@ -55,18 +55,18 @@ def draw_weights(
     members = None if cluster is None else _members(cluster, n)
     step = max(1, _CACHE // n)
     for start in range(0, n_resamples, step):
-        some = min(step, n_resamples - start)
+        size = min(step, n_resamples - start)
         if members is None:
-            out[start : start + some] = _counts(_integers(random, n, (some, n)), n)
+            out[start : start + size] = _counts(_integers(random, n, (size, n)), n)
             continue
         k = len(members)
-        drawn = _counts(_integers(random, k, (some, k)), k)
-        for place, rows in enumerate(members):
-            times = drawn[:, place] * len(rows)  # members to draw from this cluster, resample by resample
-            owner = np.repeat(np.arange(some), times)
-            picked = owner * len(rows) + _integers(random, len(rows), (len(owner),))
-            out[start : start + some, rows] = np.bincount(picked, minlength=some * len(rows)).reshape(
-                some, -1
+        drawn = _counts(_integers(random, k, (size, k)), k)
+        for number, rows in enumerate(members):
+            n_draws = drawn[:, number] * len(rows)  # members to draw from this cluster in each resample
+            resample = np.repeat(np.arange(size), n_draws)
+            picked = resample * len(rows) + _integers(random, len(rows), (len(resample),))
+            out[start : start + size, rows] = np.bincount(picked, minlength=size * len(rows)).reshape(
+                size, -1
             )
     return out
 
@@ -74,7 +74,7 @@ def draw_weights(
 def _narrow_integers(
     random: np.random.Generator, n: int, shape: tuple[int, ...]
 ) -> npt.NDArray[np.uint16] | Int64:
-    """Integers below n; as 16 bits where they fit, which takes a quarter of the time and memory."""
+    """Draw integers below n, with 16 bits if possible, which takes a quarter of the time and memory."""
     if n <= 2**16:
         narrow: npt.NDArray[np.uint16] = random.integers(0, n, shape, dtype=np.uint16)
         return narrow
@@ -95,9 +95,9 @@ def _counts(drawn: npt.NDArray[np.uint16] | Int64, n: int) -> Int64:
 def _members(cluster: npt.ArrayLike, n: int) -> list[Int64]:
     labels = np.asarray(cluster)
     if labels.shape != (n,):
-        raise ValueError(f"cluster: expected {n} labels, one a unit, not the shape {labels.shape}.")
+        raise ValueError(f"cluster: expected {n} labels, one per unit, not the shape {labels.shape}.")
     _, number = np.unique(labels, return_inverse=True)
-    return [np.flatnonzero(number == one) for one in range(number.max() + 1)]
+    return [np.flatnonzero(number == label) for label in range(number.max() + 1)]
 
 
 def crossed_bootstrap(
@@ -110,19 +110,19 @@ def crossed_bootstrap(
     n_resamples: int = 9999,
     rng: Rng = None,
 ) -> Bootstrap:
-    """Bootstrap the mean of a matrix over its rows and its columns.
+    """Bootstrap the mean of a matrix over its rows and columns.
 
     Parameters
     ----------
     values : array_like, shape (n, m)
         Works x imitations, such as a cell of `SetScores.own`.
     cluster : array_like, shape (m,), optional
-        The prompt of each imitation: prompts are drawn, then imitations within them.
+        The prompt of each imitation. Prompts are drawn, then imitations within prompts.
     null : float
-        For the p-value.
+        Value under the null hypothesis, for the p-value.
     confidence_level : float
     small_sample : bool
-        Widen the intervals as Student's t is wider than the normal, see Notes.
+        Whether to widen the intervals as Student's t widens the normal, see Notes.
     n_resamples : int
     rng : Generator or int, optional
 
@@ -133,22 +133,23 @@ def crossed_bootstrap(
     Raises
     ------
     ValueError
-        Not a matrix, empty, or a value is not finite.
+        If `values` is not a matrix, is empty, or has a value that is not finite.
 
     Notes
     -----
     Rows and columns are drawn independently (pigeonhole bootstrap, Owen 2007, doi:10.1214/07-AOAS122). Intervals:
     Efron & Tibshirani 1993, chapters 13 and 14; the acceleration of BCa is that of several samples, as in
-    `scipy.stats.bootstrap`. `small_sample` takes Phi(sqrt(n / (n - 1)) t_{n-1}) for the level of each end, with n
-    the fewer of works and prompts (Hesterberg 2015, doi:10.1080/00031305.2015.1089789, "expanded percentile").
+    `scipy.stats.bootstrap`. With `small_sample`, the tail level is Phi(sqrt(n / (n - 1)) t_{n-1}), where n is the
+    smaller of the numbers of works and prompts (Hesterberg 2015, doi:10.1080/00031305.2015.1089789, "expanded
+    percentile").
 
-    Assumed: works are drawn from all works of the artist, imitations from all that the release could make. The
-    p-value is of that artist's mean AUC, under that sampling; it knows nothing of how other names would fare.
+    Assumption: works are sampled from all works of the artist, imitations from all that the release could generate. The
+    p-value refers to that artist's mean AUC under this sampling; it does not consider other names.
 
     Examples
     --------
-    >>> found = crossed_bootstrap(np.linspace(0.4, 0.9, 200).reshape(10, 20), rng=1)
-    >>> round(found.estimate, 3), found.percentile.low < 0.65 < found.percentile.high
+    >>> result = crossed_bootstrap(np.linspace(0.4, 0.9, 200).reshape(10, 20), rng=1)
+    >>> round(result.estimate, 3), result.percentile.low < 0.65 < result.percentile.high
     (0.65, True)
     """
     cell = _check(values)
@@ -180,30 +181,30 @@ def bootstrap_artists(
     n_resamples: int = 9999,
     rng: Rngs = None,
 ) -> tuple[Bootstrap | None, ...]:
-    """`crossed_bootstrap` of every artist; None where the cell is empty.
+    """Apply `crossed_bootstrap` to every artist; None for an empty cell.
 
-    Each artist has a generator of its own: its interval is the same whoever else is there.
+    Each artist has its own generator, so its interval does not depend on the other artists.
 
     Parameters
     ----------
     cells : sequence of ndarray, shape (n, m)
-        As `SetScores.own`.
+        Such as `SetScores.own`.
     clusters : sequence of array_like, optional
-        The prompts of each artist's imitations. Where each imitation has a prompt of its own, imitations are drawn.
+        The prompts of each artist's imitations. If each imitation has its own prompt, imitations are drawn.
     null, confidence_level, small_sample, n_resamples
-        As `crossed_bootstrap`.
+        As in `crossed_bootstrap`.
     rng : sequence of generators (one per cell), generator or int, optional
-        One generator or seed is spawned per cell.
+        A single generator or seed is spawned per cell.
     """
-    found: list[Bootstrap | None] = []
+    results: list[Bootstrap | None] = []
     for number, (values, random) in enumerate(zip(cells, one_each(rng, len(cells)), strict=True)):
         if not values.size:
-            found.append(None)
+            results.append(None)
             continue
         cluster = None if clusters is None else clusters[number]
         if cluster is not None and len(np.unique(cluster)) == values.shape[1] == len(np.asarray(cluster)):
             cluster = None
-        found.append(
+        results.append(
             crossed_bootstrap(
                 values,
                 cluster=cluster,
@@ -214,7 +215,7 @@ def bootstrap_artists(
                 rng=random,
             )
         )
-    return tuple(found)
+    return tuple(results)
 
 
 def macro_bootstrap(
@@ -226,15 +227,15 @@ def macro_bootstrap(
     n_resamples: int = 9999,
     rng: Rng = None,
 ) -> Bootstrap:
-    """Bootstrap the mean over artists: artists are drawn, then works and imitations within each.
+    """Bootstrap the mean over artists: artists are drawn, then works and imitations within each artist.
 
     Parameters
     ----------
     artists : sequence of Bootstrap or None
-        Of each artist, as `bootstrap_artists` gives them; None is left out. Their order matters to the draws.
+        The result of `bootstrap_artists`; None is ignored. The draws depend on the order.
     null, confidence_level, small_sample, n_resamples, rng
-        As `crossed_bootstrap`. Artists are drawn jointly, from one generator: with one more artist the figure
-        itself changes, and so do the draws.
+        As in `crossed_bootstrap`. Artists are drawn jointly from one generator: adding an artist changes the statistic
+        itself, and also the draws.
 
     Returns
     -------
@@ -243,14 +244,14 @@ def macro_bootstrap(
     Raises
     ------
     ValueError
-        No artist has a figure.
+        If all artists are None.
 
     Notes
     -----
-    Hierarchical (Davison & Hinkley 1997, section 3.8): each artist that is drawn brings a resample of its own, so
-    an artist drawn twice is resampled twice. The artists' figures already vary by the works and imitations that
-    happened to be drawn; to add that again would count it twice. So they are first drawn towards their mean, by
-    sqrt(1 - mean variance within / variance of the figures), 0 where the former is larger.
+    Hierarchical bootstrap (Davison & Hinkley 1997, section 3.8): each artist drawn contributes its own resample, so
+    an artist drawn twice is resampled twice. The artists' estimates already vary with the sampled works and
+    imitations, and resampling these again would count that variance twice. The estimates are therefore first shrunk
+    towards their mean, by sqrt(1 - mean variance within / variance of the estimates), or 0 if the former is larger.
 
     Examples
     --------
@@ -284,7 +285,7 @@ def macro_bootstrap(
 
 @dataclass(frozen=True, eq=False)
 class WorkTest:
-    """What `work_test` found: one-sided p of each artist, shape (A,), NaN where there is none."""
+    """Result of `work_test`: one-sided p-value of each artist, shape (A,), NaN if undefined."""
 
     statistic: Float64
     pvalue: Float64
@@ -292,14 +293,14 @@ class WorkTest:
 
 
 def work_test(scores: SetScores, *, n_resamples: int = 9999, rng: Rngs = None) -> WorkTest:
-    """Test with the work as the unit: are the artist's works nearer to the set than works drawn from all are?
+    """Test with the work as the unit of analysis: are the artist's works nearer to the set than random works are?
 
     Parameters
     ----------
     scores : SetScores
     n_resamples : int
     rng : sequence of A generators, generator or int, optional
-        One generator or seed is spawned per artist.
+        A single generator or seed is spawned per artist.
 
     Returns
     -------
@@ -308,9 +309,9 @@ def work_test(scores: SetScores, *, n_resamples: int = 9999, rng: Rngs = None) -
     Notes
     -----
     **Anti-conservative for real works.** The null draws each of the artist's n works from the pooled works of all
-    artists, as if works by one hand were no more alike than works by different hands. They are, and the set
-    needs only to lie on their side by accident: at a nominal 5 % some 20 % of artists whom nobody imitates are
-    called. It is offered because published practice uses it; `references.name_test` is the test to report.
+    artists, as if works by one artist were no more alike than works by different artists. In reality they are more
+    alike, so a set that is near to one of them by chance is near to all: at a nominal 5 %, about 20 % of artists that
+    are not imitated are detected. The test is provided because published studies use it; report `references.name_test`.
     """
     rngs = one_each(rng, len(scores.sizes))
     statistic, p = np.full(len(scores.sizes), np.nan), np.full(len(scores.sizes), np.nan)
@@ -319,7 +320,7 @@ def work_test(scores: SetScores, *, n_resamples: int = 9999, rng: Rngs = None) -
         near = scores.per_work[:, artist]
         statistic[artist] = near[scores.work_artist == artist].mean()
         drawn = _integers(rngs[artist], total, (n_resamples, int(scores.n_works[artist])))
-        null = np.sort(near)[drawn].mean(axis=1)  # sorted: the order of the works makes no difference
+        null = np.sort(near)[drawn].mean(axis=1)  # sorted, so that the order of the works does not matter
         p[artist] = (1 + np.count_nonzero(null >= statistic[artist] - 1e-12)) / (1 + n_resamples)
     return WorkTest(statistic, p, n_resamples)
 
@@ -327,14 +328,16 @@ def work_test(scores: SetScores, *, n_resamples: int = 9999, rng: Rngs = None) -
 def _check(values: npt.ArrayLike) -> Float64:
     cell = np.asarray(values, dtype=np.float64)
     if cell.ndim != 2 or not cell.size:
-        raise ValueError(f"values: expected works x imitations, not empty, and not the shape {cell.shape}.")
+        raise ValueError(
+            f"values: expected a non-empty matrix of works x imitations, not the shape {cell.shape}."
+        )
     if not np.isfinite(cell).all():
-        raise ValueError("values: not all are finite. Leave out works and imitations without ranks.")
+        raise ValueError("values: a value is not finite. Leave out works and imitations without ranks.")
     return cell
 
 
 def _crossed_means(cell: Float64, n_resamples: int, random: np.random.Generator) -> Float64:
-    """Means of resamples of rows and columns: all rows are drawn first, then all columns."""
+    """Return the means of resamples of rows and columns. All rows are drawn first, then all columns."""
     drawn = [_narrow_integers(random, k, (n_resamples, k)) for k in cell.shape]
     if cell.shape[0] > cell.shape[1]:
         cell, drawn = cell.T, drawn[::-1]
@@ -343,7 +346,7 @@ def _crossed_means(cell: Float64, n_resamples: int, random: np.random.Generator)
     starts = m * np.arange(step)[:, None]
     for start in range(0, n_resamples, step):
         few, many = (indices[start : start + step] for indices in drawn)
-        # Sum over the short side by counts, then pick the drawn entries of the long side.
+        # Sum over the short side with counts as weights, then gather the drawn entries of the long side.
         sums = (_counts(few, n).astype(np.float64) @ cell).ravel()
         out[start : start + step] = sums[many + starts[: len(many)]].sum(axis=1)
     out /= n * m
@@ -351,8 +354,8 @@ def _crossed_means(cell: Float64, n_resamples: int, random: np.random.Generator)
 
 
 def _weighted_means(cell: Float64, rows: Float64, columns: Float64) -> Float64:
-    """Means of a matrix whose rows and columns were drawn so many times."""
-    # The longer side is summed over in the matrix product, where it costs least.
+    """Return the means of a matrix with weighted rows and columns, for each resample."""
+    # Sum over the longer side in the matrix product, where it costs least.
     sums = (
         np.einsum("bn,bn->b", columns @ cell.T, rows)
         if len(cell) < cell.shape[1]
@@ -362,14 +365,14 @@ def _weighted_means(cell: Float64, rows: Float64, columns: Float64) -> Float64:
 
 
 def _without_rows(cell: Float64) -> Float64:
-    """The mean without each row in turn; empty for one row."""
+    """Return the mean without each row in turn; empty for a single row."""
     means = cell.mean(axis=1)
     n = len(means)
     return (means.sum() - means) / (n - 1) if n > 1 else np.empty(0)
 
 
 def _without_columns(cell: Float64, groups: list[Int64] | None) -> Float64:
-    """The mean without each column, or each group of columns, in turn; empty for one."""
+    """Return the mean without each column, or group of columns, in turn; empty for a single one."""
     means, m = cell.mean(axis=0), cell.shape[1]
     if groups is None or len(groups) == m:
         return (means.sum() - means) / (m - 1) if m > 1 else np.empty(0)

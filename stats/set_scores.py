@@ -1,11 +1,11 @@
-"""From ranks of imitations to what the tests compare: exact sums over sets of imitations.
+"""Exact sums of ranks over sets of imitations, the input of the tests.
 
-Every picture that a release made of one name is one *set*: of a tested artist, of a background artist, or of a
-placebo name. Artists and sets share one numbering: set ``a`` is what was made of the name of artist ``a``.
-A placebo is a number that has a set and no works.
+All pictures that a release generated from one name form one *set*: that of a tested artist, of a background artist,
+or of a placebo name. Artists and sets share one numbering: set ``a`` was generated from the name of artist ``a``. A
+placebo has a set but no works.
 
-Ranks come in blocks, so that the matrix of works by imitations need never be held. They come as whole numbers,
-twice the midrank from below, and are added up as whole numbers: equal sets tie exactly, whatever the order of rows.
+Ranks are processed in blocks, so that the works x imitations matrix is never held in memory. They are integers (twice
+the midrank from below) and are summed as integers, so that equal sets tie exactly, regardless of the order of rows.
 """
 
 from __future__ import annotations
@@ -18,41 +18,41 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from imindex.stats.keyed import Rng as Rng
 from imindex.stats.keyed import Rngs, one_each
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 
 SHARE_OF_SETS = 0.9
-"""Sets are compared at the largest size that this share of them has."""
+"""Sets are compared at the largest size that this fraction of them reaches."""
 
 
 @dataclass(frozen=True, eq=False)
 class SetScores:
-    """How near each set of imitations is to each artist's works. W works, A artists (and as many sets).
+    """Scores of each set of imitations for each artist's works, for W works and A artists (and A sets).
 
     Attributes
     ----------
     own : tuple of A ndarrays, shape (n_works, n_imitations), float64
-        For each work of the artist and each own imitation: the share of the others' imitations that are further
-        from the work, ties one half. Its mean is the artist's AUC. Empty without works, imitations or others.
+        For each work of the artist and each own imitation, the fraction of other artists' imitations that are further
+        from the work, ties counting one half. The mean is the artist's AUC. Empty without works, own imitations or
+        other imitations.
     per_work : ndarray, shape (W, A), float64
-        Mean rank percentile (1 the nearest, 0 the furthest) of each whole set, for each work. NaN: no such set.
+        Mean rank percentile (1 is nearest, 0 is furthest) of each complete set for each work. NaN without a set.
     sizes : ndarray, shape (A,), int64
-        How many imitations the artist's own set is compared at; 0 without works or imitations.
+        Number of imitations at which the artist's own set is compared; 0 without works or imitations.
     sums : mapping from size to ndarray, shape (A, A), int64
-        Row a, column s: sum over the works of a, and over that many imitations of set s (drawn at random, the
-        same for all rows), of twice the midrank from below. -1 where the set is smaller or a has no works.
+        Row a, column s: sum of twice the midrank from below, over the works of a and over `size` imitations of set s
+        (a random subset, the same for all rows). -1 if the set is smaller or a has no works.
     designs : mapping from size to ndarray, shape (A,), int64
-        Sets with one number have, in what is compared of them, as many prompts and as many pictures of each. -1
-        where the set is smaller. Only such sets can be exchangeable.
+        Number of the design of each set. The compared parts of sets with equal numbers have equally many prompts, with
+        equally many pictures each; only such sets can be exchangeable. -1 if the set is smaller.
     n_works, n_imitations : ndarray, shape (A,), int64
     work_artist : ndarray, shape (W,), int64
     n_ranked : int
-        Imitations in all.
+        Total number of imitations.
     order : ndarray, shape (M,), int64
-        The imitations in the order of the sets; the columns of `own` are those of each set in this order.
+        The imitations sorted by set. The columns of `own` are those of each set in this order.
     """
 
     own: tuple[Float64, ...]
@@ -68,33 +68,33 @@ class SetScores:
 
     @property
     def auc(self) -> Float64:
-        """Each artist's AUC, shape (A,); NaN where `own` is empty."""
+        """AUC of each artist, shape (A,); NaN if `own` is empty."""
         return np.array([cell.mean() if cell.size else np.nan for cell in self.own])
 
     def percentiles(self, size: int) -> Float64:
-        """`sums` of that size as mean rank percentiles, shape (A, A); NaN where there are none."""
+        """Return `sums` of a size as mean rank percentiles, shape (A, A); NaN where undefined."""
         sums = self.sums[size]
         pairs = np.maximum(self.n_works[:, None] * size, 1)
         return np.where(sums >= 0, (sums / pairs - 1) / (2 * self.n_ranked), np.nan)
 
 
 def twice_midranks(similarity: npt.ArrayLike) -> Int64:
-    """Rank the columns of each row, as `collect` takes them.
+    """Rank the columns of each row, in the format that `collect` expects.
 
     Parameters
     ----------
     similarity : array_like, shape (W, M)
-        Higher is nearer. Any monotone transform gives the same.
+        Higher is nearer. Monotone transforms do not change the result.
 
     Returns
     -------
     ndarray, shape (W, M), int64
-        Twice the rank from below: 2 is the furthest, 2 M the nearest, ties at their mean.
+        Twice the rank from below: 2 is furthest, 2 M is nearest, ties get their mean.
 
     Raises
     ------
     ValueError
-        Not a matrix, or a value is NaN.
+        If `similarity` is not a matrix, or a value is NaN.
 
     Examples
     --------
@@ -111,33 +111,35 @@ def twice_midranks(similarity: npt.ArrayLike) -> Int64:
 
 
 class Collector:
-    """Sums up ranks over sets, block by block; `collect` does it for blocks that are there already.
+    """Sums ranks over sets, block by block. `collect` does this for an iterable of blocks.
 
     Parameters
     ----------
     work_artist : array_like, shape (W,), integers below n_artists
     imitation_artist : array_like, shape (M,), integers below n_artists
-        The artist, or placebo name, that was in the prompt.
+        The artist, or placebo name, in the prompt.
     n_artists : int
     prompt : array_like, shape (M,), optional
-        The prompt of each imitation: a set is subsampled by whole prompts, as far as that goes.
+        The prompt of each imitation. Sets are subsampled by complete prompts as far as possible.
     rng : sequence of n_artists generators, generator or int, optional
-        Chooses which imitations stand for a set that is larger than it is compared at. Set ``s`` is shuffled by
-        ``rng[s]`` alone, so other sets do not change its order; one generator or seed is spawned per set.
+        Selects the imitations that represent a set larger than the size at which it is compared. Set ``s`` is shuffled
+        by ``rng[s]`` alone, so its order does not depend on other sets. A single generator or seed is spawned per set.
 
     Raises
     ------
     ValueError
-        No works or no imitations; numbers out of range.
+        If there are no works or no imitations, or numbers are out of range.
 
     Notes
     -----
-    Sets are exchangeable at equal size only: a mean over 5 imitations varies more than one over 50. So all are
-    compared at the largest size that nine of ten sets have; larger sets are subsampled, smaller ones are no
-    reference; and an artist with a smaller own set is compared at that size, with everybody subsampled to it.
+    Sets are exchangeable only at equal size, since a mean over 5 imitations varies more than one over 50. All sets are
+    therefore compared at the largest size that nine of ten sets reach: larger sets are subsampled, and smaller ones are
+    not used as references. An artist with a smaller own set is compared at that size, with all other sets subsampled to
+    it.
 
-    Pictures of one prompt are alike, so 20 pictures of 4 prompts vary more than 20 of 20: hence whole prompts. Sets
-    that then still differ in how many pictures each prompt has are told apart by `SetScores.designs`.
+    Pictures from one prompt resemble each other, so 20 pictures from 4 prompts vary more than 20 pictures from 20
+    prompts; this is why complete prompts are drawn. Sets that still differ in the number of pictures per prompt are
+    distinguished by `SetScores.designs`.
     """
 
     def __init__(
@@ -149,24 +151,24 @@ class Collector:
         prompt: npt.ArrayLike | None = None,
         rng: Rngs = None,
     ) -> None:
-        self._maker = _labels(work_artist, n_artists, "works")
+        self._work_artist = _labels(work_artist, n_artists, "works")
         imitated = _labels(imitation_artist, n_artists, "imitations")
         self._n_works, self._n_imitations = (
-            np.bincount(labels, minlength=n_artists) for labels in (self._maker, imitated)
+            np.bincount(labels, minlength=n_artists) for labels in (self._work_artist, imitated)
         )
         self._m = m = len(imitated)
-        # Columns in the order of their sets, within a set at random: the first so many are the subsample.
+        # Columns sorted by set, in random order within each set: the first ones form the subsample.
         self.order, self._cluster = _shuffled(imitated, prompt, one_each(rng, n_artists))
         self._present = np.flatnonzero(self._n_imitations)
-        sizes_here = self._n_imitations[self._present]
-        self._starts = np.concatenate([[0], np.cumsum(sizes_here)[:-1]])
+        set_sizes = self._n_imitations[self._present]
+        self._starts = np.concatenate([[0], np.cumsum(set_sizes)[:-1]])
         tested = (self._n_works > 0) & (self._n_imitations > 0)
         self._sizes = np.where(tested, np.minimum(self._n_imitations, common_size(self._n_imitations)), 0)
         self._bounds = {
-            int(size): _bounds(self._starts, sizes_here, int(size)) for size in np.unique(self._sizes[tested])
+            int(size): _bounds(self._starts, set_sizes, int(size)) for size in np.unique(self._sizes[tested])
         }
         self._sums = {size: np.zeros((n_artists, n_artists), np.int64) for size in self._bounds}
-        self._per_work = np.full((len(self._maker), n_artists), np.nan)
+        self._per_work = np.full((len(self._work_artist), n_artists), np.nan)
         counts = zip(self._n_works, self._n_imitations, strict=True)
         self._own = [np.empty((n, k if 0 < k < m else 0)) for n, k in counts]
         self._filled = np.zeros(n_artists, np.int64)
@@ -177,88 +179,90 @@ class Collector:
         Parameters
         ----------
         rows : slice or array_like of int
-            Which works; each comes once.
+            The works. Each work must be added exactly once.
         ranks : array_like, shape (rows, M), integers
-            Twice the midrank from below of each imitation among all (see `twice_midranks`).
+            Twice the midrank from below of each imitation among all imitations (see `twice_midranks`).
         """
         block = np.asarray(ranks)[:, self.order]
-        numbers = np.arange(len(self._maker))[rows]
+        numbers = np.arange(len(self._work_artist))[rows]
         totals = np.add.reduceat(block, self._starts, axis=1, dtype=np.int64)
         means = totals / self._n_imitations[self._present]
         self._per_work[numbers[:, None], self._present] = (means - 1) / (2 * self._m)
-        for artist in np.unique(self._maker[numbers]).tolist():
-            here = block[self._maker[numbers] == artist]
-            columns = here.sum(axis=0, dtype=np.int64)
-            for size, (enough, places) in self._bounds.items():
-                self._sums[size][artist, self._present[enough]] += np.add.reduceat(columns, places)[::2]
-            self._add_own(artist, here)
+        for artist in np.unique(self._work_artist[numbers]).tolist():
+            ranks_of_artist = block[self._work_artist[numbers] == artist]
+            columns = ranks_of_artist.sum(axis=0, dtype=np.int64)
+            for size, (sets, bounds) in self._bounds.items():
+                self._sums[size][artist, self._present[sets]] += np.add.reduceat(columns, bounds)[::2]
+            self._add_own(artist, ranks_of_artist)
 
-    def _add_own(self, artist: int, here: npt.NDArray[Any]) -> None:
+    def _add_own(self, artist: int, ranks: npt.NDArray[Any]) -> None:
         n = self._n_imitations[artist]
-        upto = self._filled[artist] + len(here)
+        stop = self._filled[artist] + len(ranks)
         if self._own[artist].size:
             start = self._starts[np.searchsorted(self._present, artist)]
-            cell = here[:, start : start + n].astype(np.int64)
+            cell = ranks[:, start : start + n].astype(np.int64)
             further = cell - np.rint(2 * stats.rankdata(cell, axis=1))
-            self._own[artist][self._filled[artist] : upto] = further / (2 * (self._m - n))
-        self._filled[artist] = upto
+            self._own[artist][self._filled[artist] : stop] = further / (2 * (self._m - n))
+        self._filled[artist] = stop
 
     def _designs(self, size: int) -> Int64:
-        """Number the ways in which that many pictures of a set are spread over prompts."""
-        found: dict[tuple[int, ...], int] = {}
+        """Number the ways in which `size` pictures of a set are distributed over prompts."""
+        designs: dict[tuple[int, ...], int] = {}
         out = np.full(len(self._n_works), -1)
         for name, start in zip(self._present.tolist(), self._starts.tolist(), strict=True):
             if self._n_imitations[name] >= size:
                 _, pictures = np.unique(self._cluster[start : start + size], return_counts=True)
-                out[name] = found.setdefault(tuple(sorted(pictures.tolist())), len(found))
+                out[name] = designs.setdefault(tuple(sorted(pictures.tolist())), len(designs))
         return out
 
     def finish(self) -> SetScores:
-        """Return what was summed up.
+        """Return the scores.
 
         Raises
         ------
         ValueError
-            Works are missing, or came twice.
+            If works are missing, or were added twice.
         """
         wrong = np.flatnonzero(self._filled != self._n_works)
         if len(wrong):
-            got, wanted = self._filled.sum(), self._n_works.sum()
-            raise ValueError(f"ranks of {got} works were added, and there are {wanted}. Add every work once.")
+            added, expected = self._filled.sum(), self._n_works.sum()
+            raise ValueError(
+                f"ranks of {added} works were added, but there are {expected}. Add every work once."
+            )
         for size, matrix in self._sums.items():
             matrix[(self._n_works == 0)[:, None] | (self._n_imitations < size)[None, :]] = -1
         return SetScores(
             tuple(self._own), self._per_work, self._sizes, self._sums,
             {size: self._designs(size) for size in self._sums},
-            self._n_works, self._n_imitations, self._maker, self._m, self.order,
+            self._n_works, self._n_imitations, self._work_artist, self._m, self.order,
         )  # fmt: skip
 
 
 def _shuffled(
     imitated: Int64, prompt: npt.ArrayLike | None, rngs: Sequence[np.random.Generator]
 ) -> tuple[Int64, Int64]:
-    """The columns set by set, each set shuffled by its own generator, and a number for the prompt of each column.
+    """Return the columns sorted by set, each set shuffled by its own generator, and the prompt number of each column.
 
-    Within a set the prompts are shuffled, and the pictures of each prompt. Numbers are of one set only.
+    Within a set, the prompts are shuffled, and so are the pictures of each prompt. Prompt numbers are local to a set.
     """
     labels = np.arange(len(imitated)) if prompt is None else np.asarray(prompt)
     if labels.shape != imitated.shape:
         raise ValueError(
-            f"prompt: expected {len(imitated)} labels, one an imitation, not the shape {labels.shape}."
+            f"prompt: expected {len(imitated)} labels, one per imitation, not the shape {labels.shape}."
         )
     by_set = np.argsort(imitated, kind="stable")
     ends = np.cumsum(np.bincount(imitated))
     order, clusters = np.empty_like(by_set), np.empty_like(by_set)
     for name in np.unique(imitated).tolist():
-        here = slice(ends[name - 1] if name else 0, ends[name])
-        rows, random = by_set[here], rngs[name]
+        columns = slice(ends[name - 1] if name else 0, ends[name])
+        rows, random = by_set[columns], rngs[name]
         if prompt is None:
-            places, cluster = random.permutation(len(rows)), np.arange(len(rows))
+            permutation, cluster = random.permutation(len(rows)), np.arange(len(rows))
         else:
             cluster = np.unique(labels[rows], return_inverse=True)[1]
-            place = random.permutation(int(cluster.max()) + 1)[cluster]
-            places = np.lexsort((random.permutation(len(rows)), place))
-        order[here], clusters[here] = rows[places], cluster[places]
+            position = random.permutation(int(cluster.max()) + 1)[cluster]
+            permutation = np.lexsort((random.permutation(len(rows)), position))
+        order[columns], clusters[columns] = rows[permutation], cluster[permutation]
     return order, clusters
 
 
@@ -271,14 +275,14 @@ def collect(
     prompt: npt.ArrayLike | None = None,
     rng: Rngs = None,
 ) -> SetScores:
-    """Sum up ranks over sets.
+    """Sum ranks over sets.
 
     Parameters
     ----------
     blocks : iterable of (rows, ranks)
-        As `Collector.add` takes them.
+        The arguments of `Collector.add`.
     work_artist, imitation_artist, n_artists, prompt, rng
-        As `Collector`.
+        As in `Collector`.
 
     Returns
     -------
@@ -287,13 +291,13 @@ def collect(
     Raises
     ------
     ValueError
-        No works or no imitations; numbers out of range; works that are missing from the blocks.
+        If there are no works or no imitations, numbers are out of range, or works are missing from the blocks.
 
     Examples
     --------
     >>> ranks = twice_midranks([[0.9, 0.8, 0.1, 0.2], [0.1, 0.3, 0.8, 0.7]])
-    >>> found = collect([(slice(0, 2), ranks)], [0, 1], [0, 0, 1, 1], 2, rng=1)
-    >>> found.auc.tolist(), found.sums[2].tolist()
+    >>> result = collect([(slice(0, 2), ranks)], [0, 1], [0, 0, 1, 1], 2, rng=1)
+    >>> result.auc.tolist(), result.sums[2].tolist()
     ([1.0, 1.0], [[14, 6], [6, 14]])
     """
     collector = Collector(work_artist, imitation_artist, n_artists, prompt=prompt, rng=rng)
@@ -303,7 +307,7 @@ def collect(
 
 
 def common_size(n_imitations: Int64) -> int:
-    """The largest size that nine of ten of the sets have; 0 where there are none.
+    """Return the largest size that nine of ten sets reach; 0 if there are no sets.
 
     Examples
     --------
@@ -315,10 +319,10 @@ def common_size(n_imitations: Int64) -> int:
 
 
 def _bounds(starts: Int64, counts: Int64, size: int) -> tuple[Int64, Int64]:
-    """Sets that have as many, and begin and end of the subsample of each, as `reduceat` takes them."""
-    enough = np.flatnonzero(counts >= size)
-    places = np.stack([starts[enough], starts[enough] + size], axis=1).ravel()
-    return enough, places[:-1] if places[-1] >= counts.sum() else places
+    """Return the sets with at least `size` pictures, and the bounds of their subsamples as `reduceat` indices."""
+    sets = np.flatnonzero(counts >= size)
+    bounds = np.stack([starts[sets], starts[sets] + size], axis=1).ravel()
+    return sets, bounds[:-1] if bounds[-1] >= counts.sum() else bounds
 
 
 def _labels(labels: npt.ArrayLike, n_artists: int, what: str) -> Int64:

@@ -8,7 +8,7 @@ import faiss as _faiss
 import numpy as np
 import numpy.typing as npt
 
-from imindex.indexer.ann import faiss_kinds as ann_kinds
+from imindex.indexer.ann import faiss_kinds
 from imindex.indexer.ann.exact import ExactSearcher, in_place
 from imindex.indexer.ann.record import (
     AMONG,
@@ -82,7 +82,9 @@ class ApproximateSearcher:
         *,
         exact_rows: int | None = None,
     ):
-        self._initialize(vectors, ann_kinds.read(record.kind, data, vectors), record.kind, record.parameters)
+        self._initialize(
+            vectors, faiss_kinds.read(record.kind, data, vectors), record.kind, record.parameters
+        )
         self._data = data
         self._exact_rows = EXACT_ROWS if exact_rows is None else exact_rows
         if record.kind != HNSW and max(record.parameters["nprobe"], record.parameters["nprobe" + AMONG]) > (
@@ -158,7 +160,7 @@ class ApproximateSearcher:
     def _search_batch(
         self, queries: npt.NDArray[np.float32], k: int, effort: int, selector: Any
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-        options: dict[str, Any] = {} if selector is None else {"sel": selector}
+        options = {} if selector is None else {"sel": selector}
         if self._kind == HNSW:
             parameters = faiss.SearchParametersHNSW(efSearch=max(effort, k), **options)
             result = self._index.search(queries, k, params=parameters)

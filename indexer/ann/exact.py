@@ -12,7 +12,8 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from imindex.indexer.ann import exact_blocks as ann_blocks
+from imindex.indexer.ann import exact_blocks
+from imindex.indexer.core.schema import Attribute
 
 EXACT = "exact-fp16"
 _GPU_BLOCK = 262_144
@@ -32,7 +33,7 @@ def exact_header(n: int, dim: int) -> bytes:
     return empty[:-8] + (n * dim * 2).to_bytes(8, "little")
 
 
-def describe() -> dict[str, Any]:
+def describe() -> dict[str, Attribute]:
     """Return the attributes of /ann for the exact kind."""
     return {"kind": EXACT, "metric": "inner-product", "faiss-version": faiss.__version__, "recall": 1.0}
 
@@ -85,8 +86,8 @@ class ExactSearcher:
             scores, rows = ExactSearcher(self._vectors[chosen], self._device).search(queries, k)
             return scores, chosen[rows]
         n_rows = self.n if among is None else int(np.count_nonzero(among))
-        if not self._device and len(queries) >= ann_blocks.FROM_QUERIES and k <= n_rows:
-            return ann_blocks.search_blocks(self._vectors, queries, k, among=among)
+        if not self._device and len(queries) >= exact_blocks.FROM_QUERIES and k <= n_rows:
+            return exact_blocks.search_blocks(self._vectors, queries, k, among=among)
         parameters = None
         if among is not None:
             bits = np.packbits(among, bitorder="little")
@@ -101,7 +102,17 @@ def _scalar_quantizer(dim: int) -> Any:
 
 
 def in_place(vectors: npt.NDArray[np.float16]) -> Any:
-    """Return a FAISS index whose codes are the given vectors, without copying them."""
+    """Return a FAISS index whose codes are the given vectors, without copying them.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (n, dim), float16, C-contiguous
+        They must stay alive and unchanged as long as the index is used.
+
+    Returns
+    -------
+    faiss.IndexScalarQuantizer
+    """
     index = _scalar_quantizer(vectors.shape[1])
     if len(vectors):
         flat = vectors.reshape(-1).view(np.uint8)

@@ -9,6 +9,7 @@ from typing import Any
 
 from imindex.indexer.core.digest import canonical_json
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.schema import Attribute
 
 IVF_PQ, IVF, HNSW = "ivf-pq", "ivf", "hnsw"
 APPROXIMATE = (IVF_PQ, IVF, HNSW)
@@ -72,7 +73,7 @@ class Record:
     trained_sha256: str
     faiss_version: str
 
-    def attributes(self) -> dict[str, Any]:
+    def attributes(self) -> dict[str, Attribute]:
         """Return the attributes as written to /ann."""
         return {
             "kind": self.kind,

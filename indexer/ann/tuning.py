@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from imindex.indexer.ann import faiss_kinds as ann_kinds
+from imindex.indexer.ann import faiss_kinds
 from imindex.indexer.ann.approximate import ApproximateSearcher
 from imindex.indexer.ann.exact import ExactSearcher
 from imindex.indexer.ann.record import AMONG, HNSW, IVF, IVF_PQ, NEIGHBOURS, SHARE, effort_of
@@ -89,12 +89,12 @@ def recalls(searcher: ApproximateSearcher, vectors: Float16, held_out: Queries) 
 
 
 def work(
-    kind: str, parameters: Parameters, n: int, dim: int, lists: int, floats: int = ann_kinds.FLOATS[0]
+    kind: str, parameters: Parameters, n: int, dim: int, lists: int, floats: int = faiss_kinds.FLOATS[0]
 ) -> int:
     """Estimate the cost of a search, in scanned codes of 32 bytes; that of an exact search is `exact_work`."""
     if kind == HNSW:
         return parameters["ef-search"] * _HOP * _RANDOM_ROW
-    size = 2 * dim if kind == IVF else ann_kinds.n_codes(dim, floats) / 2
+    size = 2 * dim if kind == IVF else faiss_kinds.n_codes(dim, floats) / 2
     scanned = parameters["nprobe"] * n / lists * max(size / 32, 0.1) + lists * dim * 4 / 32 / 8
     refined = parameters["refine"] * NEIGHBOURS * _RANDOM_ROW if kind == IVF_PQ else 0
     return int(scanned + refined)
@@ -129,7 +129,7 @@ def tune(
     held_out: Queries,
     target: float,
     *,
-    floats: int = ann_kinds.FLOATS[0],
+    floats: int = faiss_kinds.FLOATS[0],
 ) -> Tuned | None:
     """Find the cheapest parameters whose recall reaches the target; None if there are none.
 

@@ -9,13 +9,12 @@ import faiss as _faiss
 import numpy as np
 import numpy.typing as npt
 
-from imindex.indexer.ann import exact as ann
-from imindex.indexer.ann import faiss_kinds as ann_kinds
+from imindex.indexer.ann import exact, faiss_kinds
 from imindex.indexer.ann.record import HNSW, IVF_PQ, LEAST_ROWS, NEIGHBOURS, Record, is_approximate
 from imindex.indexer.ann.tuning import Queries, Tuned, queries, tune
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.store.index import Index
-from imindex.indexer.store.writer import AnnParts
+from imindex.indexer.store.writer import AnnArguments, AnnParts
 
 faiss: Any = _faiss
 """Typed as Any, since FAISS's stubs lack much of what is used here."""
@@ -53,13 +52,13 @@ def make(
         The budget in bytes; 0 for the size of the vectors.
     """
     n = len(vectors)
-    floats = ann_kinds.floats_within(kind, n, vectors.shape[1], memory)
+    floats = faiss_kinds.floats_within(kind, n, vectors.shape[1], memory)
     if floats is None:
         return None
     permutation = np.random.default_rng(seed).permutation(n)
     n_held_out = min(MAX_QUERIES, n // 10)
-    index = ann_kinds.train(kind, vectors, np.sort(permutation[n_held_out:]), seed=seed, floats=floats)
-    ann_kinds.add(index, vectors)
+    index = faiss_kinds.train(kind, vectors, np.sort(permutation[n_held_out:]), seed=seed, floats=floats)
+    faiss_kinds.add(index, vectors)
     held_out = queries(vectors, np.sort(permutation[:n_held_out]))
     tuned = tune(index, kind, vectors, held_out, target, floats=floats)
     if tuned is None:
@@ -77,10 +76,10 @@ def make(
         rows_changed=0,
         seed=seed,
         memory=memory,
-        trained_sha256=ann_kinds.trained_sha256(index),
+        trained_sha256=faiss_kinds.trained_sha256(index),
         faiss_version=faiss.__version__,
     )
-    return ApproximateIndex(record, ann_kinds.to_bytes(index))
+    return ApproximateIndex(record, faiss_kinds.to_bytes(index))
 
 
 @dataclass
@@ -112,7 +111,7 @@ class Carry:
             self.notes.append(str(error))
             updated = None
         if updated is None:
-            return ann.describe(), ann.exact_header(*vectors.shape)
+            return exact.describe(), exact.exact_header(*vectors.shape)
         return updated.record.attributes(), updated.data
 
     def _update(self, vectors: Float16) -> ApproximateIndex | None:
@@ -131,18 +130,18 @@ class Carry:
         if record.kind == HNSW and not kept.all():
             return self._retrain(record, vectors, "rows cannot be removed from a graph")
         data = self.old.ann_data()
-        old_index = ann_kinds.read(record.kind, data, self.old.vectors)
-        index = _renumbered(record.kind, old_index, self.old_rows, n_old, vectors)
-        ann_kinds.add(index, vectors, len(self.old_rows))
+        old_index = faiss_kinds.read(record.kind, data, self.old.vectors)
+        index = renumbered(record.kind, old_index, self.old_rows, n_old, vectors)
+        faiss_kinds.add(index, vectors, len(self.old_rows))
         changed = record.rows_changed + int((~kept).sum()) + n - len(self.old_rows)
         record = replace(
             record,
             rows_changed=changed,
-            trained_sha256=ann_kinds.trained_sha256(index),
+            trained_sha256=faiss_kinds.trained_sha256(index),
             faiss_version=faiss.__version__,
         )
         if changed <= _MEASURE_AGAIN * n:
-            return ApproximateIndex(record, ann_kinds.to_bytes(index))
+            return ApproximateIndex(record, faiss_kinds.to_bytes(index))
         floats = vectors.shape[1] // index.pq.M if record.kind == IVF_PQ else 1
         tuned = tune(
             index, record.kind, vectors, _drawn(vectors, record.seed + n), record.target, floats=floats
@@ -150,7 +149,7 @@ class Carry:
         if tuned is None or tuned.work > _GROWTH * record.work:
             reason = f"recall@{NEIGHBOURS} {record.target:g} takes more than {_GROWTH} times the work"
             return self._retrain(record, vectors, reason)
-        return ApproximateIndex(_measured(record, tuned), ann_kinds.to_bytes(index))
+        return ApproximateIndex(_measured(record, tuned), faiss_kinds.to_bytes(index))
 
     def _retrain(self, record: Record, vectors: Float16, reason: str) -> ApproximateIndex | None:
         self.notes.append(f"The approximate index ({record.kind}) is retrained: {reason}.")
@@ -171,7 +170,7 @@ def carry(old: Index | None, old_rows: npt.NDArray[np.intp]) -> Carry | None:
 
 def ann_after(
     old: Index | None, old_rows: npt.NDArray[np.intp], n: int, dim: int
-) -> tuple[dict[str, Any], list[str]]:
+) -> tuple[AnnArguments, list[str]]:
     """Return the /ann arguments of `imindex.indexer.store.writer.write` for a changed index, and a list of notes.
 
     The arguments are `ann`, `ann_data` and `carry`. Notes about an approximate index are added to the list during the
@@ -187,7 +186,11 @@ def ann_after(
         Number of rows and of dimensions of the new file.
     """
     carried = carry(old, old_rows)
-    arguments = {"ann": ann.describe(), "ann_data": ann.exact_header(n, dim), "carry": carried}
+    arguments: AnnArguments = {
+        "ann": exact.describe(),
+        "ann_data": exact.exact_header(n, dim),
+        "carry": carried,
+    }
     return arguments, carried.notes if carried else []
 
 
@@ -210,20 +213,20 @@ def _measured(record: Record, tuned: Tuned) -> Record:
     )
 
 
-def _renumbered(kind: str, index: Any, old_rows: npt.NDArray[np.intp], n_old: int, vectors: Float16) -> Any:
+def renumbered(kind: str, index: Any, old_rows: npt.NDArray[np.intp], n_old: int, vectors: Float16) -> Any:
     """Return the index over the kept rows, with their new numbers and without any trace of the other rows."""
     if kind == HNSW:
-        return ann_kinds.growable_copy(index, vectors[: len(old_rows)])
+        return faiss_kinds.growable_copy(index, vectors[: len(old_rows)])
     new_rows = np.full(n_old, -1, np.int64)
     new_rows[old_rows] = np.arange(len(old_rows))
-    centroids = ann_kinds.centroids_of(index)
+    centroids = faiss_kinds.centroids_of(index)
     lists = []
-    for number, (rows, codes) in enumerate(ann_kinds.split_lists(index)):
+    for number, (rows, codes) in enumerate(faiss_kinds.split_lists(index)):
         kept = new_rows[rows] >= 0
         lists.append((new_rows[rows][kept], codes[kept]))
         if not kept.all():
             centroids[number] = _centroid(vectors, lists[-1][0], centroids.shape[1])
-    return ann_kinds.from_lists(index, centroids, lists)
+    return faiss_kinds.from_lists(index, centroids, lists)
 
 
 def _centroid(vectors: Float16, rows: npt.NDArray[np.int64], dim: int) -> npt.NDArray[np.float32]:

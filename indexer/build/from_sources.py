@@ -1,4 +1,4 @@
-"""Find pictures in folders and manifests, load the encoder, and build: what `imindex build` does."""
+"""Build an index from folders and manifests: find pictures, load the encoder, and build. Used by `imindex build`."""
 
 from __future__ import annotations
 
@@ -41,46 +41,47 @@ def build_from_sources(  # noqa: PLR0913
     note: Callable[[str], None] = lambda _: None,
     progress: Callable[[int], AbstractContextManager[Progress]] = lambda total: nullcontext(_ignore),
 ) -> BuildReport:
-    """Encode pictures into an index, each once.
+    """Encode pictures into an index, each one once.
 
-    The index is created, or added to. After Ctrl-C or a crash, the same call resumes.
+    The index is created if it does not exist. After Ctrl-C or a crash, the same call resumes the build.
 
     Parameters
     ----------
     sources : path-like, or sequence of path-like
         A folder laid out as ``works/ARTIST/*``, ``imitations/RELEASE/ARTIST/*``, ``control/*`` and
-        ``background/ARTIST/*`` (or one of these); any other folder of ``ARTIST/*`` with `kind`; or a manifest (CSV,
-        JSONL or Parquet).
+        ``background/ARTIST/*`` (or one of these folders); any other folder of ``ARTIST/*`` with `kind`; or a manifest
+        (CSV, JSONL or Parquet).
     index : path-like
     kind : {"works", "imitations", "control", "background"}, optional
-        What the pictures are, where the source does not say.
+        The kind of the pictures, if the source does not specify it.
     collection, artist : str, optional
-        The set that they belong to, such as a release, and the artist of all of them.
+        The set that the pictures belong to, such as a release, and their artist.
     model, pretrained : str, optional
-        The encoder, as `imindex.indexer.encoders.load.load` takes it. For an existing index: where its encoder is now.
+        The encoder, as in `imindex.indexer.encoders.load.load`. For an existing index, the current location of its
+        encoder.
     device : str
-        auto, cpu, cuda, cuda:N, or several that share the pictures, such as cuda:0,cuda:1.
+        auto, cpu, cuda, cuda:N, or several devices that share the pictures, such as cuda:0,cuda:1.
     precision : {"auto", "fp16", "bf16", "fp32"}
-        auto is fp16 on CUDA; on a CPU bf16 where the processor computes in it, else fp32.
+        auto is fp16 on CUDA; on a CPU, bf16 if it supports bf16 arithmetic, otherwise fp32.
     batch_size : int, optional
-        Pictures in a batch; by default what suits the device.
+        Pictures per batch. The default depends on the device.
     strict : bool
-        Raise an error if a picture cannot be read; the index is then not written.
+        Raise an error for unreadable pictures, without writing the index.
     prune : bool
-        Remove the rows of pictures that `sources` do not hold.
+        Remove the rows of pictures that are not in `sources`.
     rehash : bool
-        Read every file, including those whose size, time of change and inode are unchanged.
+        Read every file, even if its size, modification time and inode are unchanged.
     retry_rejects : bool
-        Try pictures again that could not be read before.
+        Retry pictures that could not be read before.
     limits : Limits
-        Reject pictures that need more.
+        Limits per picture; pictures beyond them are rejected.
     command : str
         The command line, for the log.
     note : callable
-        Receives messages about what was found.
+        Called with messages about the sources and the encoder.
     progress : callable
-        Takes the number of pictures, returns a context manager that yields the function to call with (pictures done,
-        pictures encoded).
+        Takes the number of pictures and returns a context manager. That yields a function, which is called with the
+        numbers of pictures done and encoded so far.
 
     Returns
     -------
@@ -89,12 +90,14 @@ def build_from_sources(  # noqa: PLR0913
     Raises
     ------
     ImindexError
-        There are no pictures; the encoder cannot be loaded or is not the index's; another builder is at work; with
-        `strict`, a picture cannot be read.
+        If there are no pictures, the encoder cannot be loaded or is not that of the index, another builder is running,
+        or, with `strict`, a picture cannot be read.
     Stopped
         After Ctrl-C.
     """
-    paths = [Path(sources)] if isinstance(sources, (str, os.PathLike)) else [Path(one) for one in sources]
+    paths = (
+        [Path(sources)] if isinstance(sources, (str, os.PathLike)) else [Path(source) for source in sources]
+    )
     items = list(find(paths, kind=kind, collection=collection, artist=artist, note=note))
     if not items:
         listed = ", ".join(map(str, paths)) or "the empty list of sources"

@@ -354,7 +354,7 @@ class _Merge:
         return sizes
 
 
-def _metadata(item: Item) -> dict[str, Any]:
+def _metadata(item: Item) -> dict[str, str | int]:
     return {"prompt": item.prompt, "seed": item.seed, "caption": item.caption}
 
 

@@ -72,7 +72,7 @@ def read_all(
     known : container of bytes
         Digests of pictures that need no decoding.
     preprocess : mapping
-        The encoder's preprocessing, as an index stores it.
+        The preprocessing of the encoder, as stored in an index.
     unchanged : callable
         Returns digest and stamp of a file that need not be read, and whether it is a row; None for all other files.
     ahead : callable
@@ -142,7 +142,8 @@ def _read(
 
 def decode(data: bytes, preprocess: Mapping[str, Any], decoders: Decoders) -> Picture:
     """Decode a picture and resize it for the encoder: `preprocess.decode`, imported at the first call."""
-    from imindex.indexer.decode import preprocess as images
+    from imindex.indexer.decode.preprocess import Preprocess
+    from imindex.indexer.decode.preprocess import decode as decode_picture
 
-    settings = images.Preprocess.from_dict(preprocess)
-    return images.decode(data, settings, limits=decoders.limits, elsewhere=decoders)
+    settings = Preprocess.from_dict(preprocess)
+    return decode_picture(data, settings, limits=decoders.limits, elsewhere=decoders)

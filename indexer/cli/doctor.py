@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
@@ -92,12 +92,17 @@ def _examine_encoder(
     from imindex.indexer.doctor.machine import FAULT, Check
     from imindex.indexer.store.index import Index
 
-    encoder_options: dict[str, Any] = {"model": model, "pretrained": pretrained, "device": device}
     try:
         from imindex.indexer.doctor.encoder import examine_encoder
 
         with contextlib.ExitStack() as stack:
             index = stack.enter_context(Index(path)) if path is not None else None
-            yield from examine_encoder(index.encoder if index else None, index=index, **encoder_options)
+            yield from examine_encoder(
+                index.encoder if index else None,
+                model=model,
+                pretrained=pretrained,
+                device=device,
+                index=index,
+            )
     except Exception as error:  # the examination itself failed; a failing check reports its own errors
         yield Check("encoder", FAULT, f"{type(error).__name__}: {error}"[:500], "See the checks above.")

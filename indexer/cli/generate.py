@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,7 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.generate.model_settings import DTYPES, OFFLOADS
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
+    Command,
     FromSignature,
     add_options,
     batch_size_of,
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from imindex.indexer.generate.generate import Report
     from imindex.indexer.generate.prompts import Shot
 
-F = TypeVar("F", bound=Callable[..., Any])
 SHOTS = "imindex.indexer.generate.prompts:shots"
 MODEL = "imindex.indexer.generate.model_settings:ModelSettings"
 ARMS = {
@@ -38,7 +38,7 @@ ARMS = {
 }
 
 
-def _prompt_options(command: F) -> F:
+def _prompt_options(command: Command) -> Command:
     """Add the options that define the names and prompts."""
     return add_options(
         command,
@@ -79,7 +79,7 @@ def _prompt_options(command: F) -> F:
     )  # fmt: skip
 
 
-def _model_options(command: F) -> F:
+def _model_options(command: Command) -> Command:
     """Add the options that configure the model; the pipeline's own defaults apply to those left out."""
     return add_options(
         command,
@@ -176,7 +176,7 @@ def generate(model: str, out: Path, release: str, dry_run: bool, as_json: bool, 
     )
 
 
-def _names(options: dict[str, Any]) -> tuple[list[str], list[str]]:
+def _names(options: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     from imindex.indexer.generate.artists_file import names_of, read_artists
     from imindex.indexer.generate.placebo_names import placebo_names
 
@@ -214,8 +214,8 @@ def _print_plan(wanted: list[Shot], out: Path, release: str, as_json: bool) -> N
     from imindex.indexer.generate.generate import missing
 
     left = len(missing(wanted, out))
-    arms = {arm: _arm([shot for shot in wanted if shot.arm == arm]) for arm in ARMS}
-    arms = {arm: summary for arm, summary in arms.items() if summary["pictures"]}
+    arms = {arm: _Arm.of([shot for shot in wanted if shot.arm == arm]) for arm in ARMS}
+    arms = {arm: summary for arm, summary in arms.items() if summary.pictures}
     if as_json:
         print_json(
             {
@@ -224,7 +224,7 @@ def _print_plan(wanted: list[Shot], out: Path, release: str, as_json: bool) -> N
                 "pictures": len(wanted),
                 "there": len(wanted) - left,
                 "to_make": left,
-                "arms": arms,
+                "arms": {arm: dataclasses.asdict(summary) for arm, summary in arms.items()},
             }
         )
         return
@@ -234,10 +234,10 @@ def _print_plan(wanted: list[Shot], out: Path, release: str, as_json: bool) -> N
         [
             [
                 ARMS[arm],
-                summary["first_prompts"][0],
-                f"{summary['names']:,}",
-                f"{summary['prompts']:,}",
-                f"{summary['pictures']:,}",
+                summary.first_prompts[0],
+                f"{summary.names:,}",
+                f"{summary.prompts:,}",
+                f"{summary.pictures:,}",
             ]
             for arm, summary in arms.items()
         ],
@@ -248,14 +248,24 @@ def _print_plan(wanted: list[Shot], out: Path, release: str, as_json: bool) -> N
     )
 
 
-def _arm(shots: list[Shot]) -> dict[str, Any]:
-    prompts = list(dict.fromkeys(shot.prompt for shot in shots))
-    return {
-        "names": len({shot.artist for shot in shots if shot.artist}),
-        "pictures": len(shots),
-        "prompts": len(prompts),
-        "first_prompts": prompts[:3],
-    }
+@dataclasses.dataclass(frozen=True)
+class _Arm:
+    """The numbers of names, prompts and pictures in one arm of a release, and its first prompts."""
+
+    names: int
+    pictures: int
+    prompts: int
+    first_prompts: list[str]
+
+    @classmethod
+    def of(cls, shots: list[Shot]) -> _Arm:
+        prompts = list(dict.fromkeys(shot.prompt for shot in shots))
+        return cls(
+            names=len({shot.artist for shot in shots if shot.artist}),
+            pictures=len(shots),
+            prompts=len(prompts),
+            first_prompts=prompts[:3],
+        )
 
 
 def _notes(report: Report) -> list[str]:

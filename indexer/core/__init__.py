@@ -1,1 +1,1 @@
-"""What an index is, as plain data. Imports nothing of imindex."""
+"""The data model of an index, as plain data. Imports nothing else from imindex."""

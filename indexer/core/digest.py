@@ -10,67 +10,67 @@ import numpy as np
 import numpy.typing as npt
 
 DIGEST_SCHEME = "1.0"
-"""Of the root digest: people have written root digests down, so the format may change and this must not."""
+"""Version of the root digest. Users have recorded root digests, so it must not change when the format does."""
 BLOCK_ROWS = 65_536
-"""Rows of /vectors under one digest."""
+"""Rows of /vectors per block digest."""
 STREAM_ROWS = 8_192
-"""Rows of vectors that are held at a time where an index is copied: memory must not grow with it."""
+"""Rows of vectors held in memory while an index is copied, so that memory use does not depend on its size."""
 
 
 class BlockHasher:
-    """SHA-256 over vectors, one digest for every `BLOCK_ROWS` rows, however they arrive."""
+    """SHA-256 of vectors, one digest per `BLOCK_ROWS` rows, independent of how they are split into updates."""
 
     def __init__(self) -> None:
         self._done: list[bytes] = []
         self._hash = hashlib.sha256()
-        self._room = BLOCK_ROWS
+        self._rows_left = BLOCK_ROWS
 
     def update(self, block: npt.NDArray[np.float16]) -> None:
         while len(block):
-            piece, block = block[: self._room], block[self._room :]
-            self._hash.update(np.ascontiguousarray(piece, dtype="<f2").data)
-            self._room -= len(piece)
-            if not self._room:
+            chunk, block = block[: self._rows_left], block[self._rows_left :]
+            self._hash.update(np.ascontiguousarray(chunk, dtype="<f2").data)
+            self._rows_left -= len(chunk)
+            if not self._rows_left:
                 self._close_block()
 
     def _close_block(self) -> None:
         self._done.append(self._hash.digest())
         self._hash = hashlib.sha256()
-        self._room = BLOCK_ROWS
+        self._rows_left = BLOCK_ROWS
 
     def finish(self) -> tuple[str, npt.NDArray[np.uint8]]:
-        """Return the digest over all block digests, and those as (blocks, 32) bytes."""
-        if self._room < BLOCK_ROWS:
+        """Return the digest over all block digests, and the block digests as (blocks, 32) uint8."""
+        if self._rows_left < BLOCK_ROWS:
             self._close_block()
         joined = b"".join(self._done)
         return hashlib.sha256(joined).hexdigest(), np.frombuffer(joined, np.uint8).reshape(-1, 32)
 
 
 class ColumnHasher:
-    """SHA-256 of a column that arrives in blocks: numbers as little-endian bytes, text as length (u64) + UTF-8."""
+    """SHA-256 of a column, updated block by block: numbers as little-endian bytes, text as length (u64) + UTF-8."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
 
     def update(self, values: npt.NDArray[Any]) -> None:
-        """Take the next rows; of text, `str` or the bytes as they are stored."""
+        """Add the next rows; text is given as `str` or as stored bytes."""
         if values.dtype != object:
             little = values.astype(values.dtype.newbyteorder("<"), copy=False)
             self._hash.update(np.ascontiguousarray(little).reshape(-1).view(np.uint8).data)
             return
         raw = [value if isinstance(value, bytes) else encode_text(value) for value in values]
         lengths = list(map(len, raw))
-        spelt = {length: length.to_bytes(8, "little") for length in set(lengths)}
-        pieces = [b""] * (2 * len(raw))
-        pieces[::2], pieces[1::2] = map(spelt.__getitem__, lengths), raw
-        self._hash.update(b"".join(pieces))
+        encoded_lengths = {length: length.to_bytes(8, "little") for length in set(lengths)}
+        parts = [b""] * (2 * len(raw))
+        parts[::2], parts[1::2] = map(encoded_lengths.__getitem__, lengths), raw
+        self._hash.update(b"".join(parts))
 
     def finish(self) -> str:
         return self._hash.hexdigest()
 
 
 def column_digest(values: npt.NDArray[Any]) -> str:
-    """SHA-256 of a column that is there as a whole."""
+    """Return the SHA-256 of a complete column."""
     hasher = ColumnHasher()
     for start in range(0, len(values), STREAM_ROWS):
         hasher.update(values[start : start + STREAM_ROWS])
@@ -78,15 +78,15 @@ def column_digest(values: npt.NDArray[Any]) -> str:
 
 
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no spaces: the same value is the same text."""
+    """Return JSON with sorted keys and no spaces, so that equal values give equal text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def json_digest(value: Any) -> str:
-    """SHA-256 of a value as canonical JSON."""
+    """Return the SHA-256 of a value as canonical JSON."""
     return hashlib.sha256(encode_text(canonical_json(value))).hexdigest()
 
 
 def encode_text(text: str) -> bytes:
-    """UTF-8, with the bytes of a file name that is not UTF-8 kept as they are."""
+    """Encode text as UTF-8, keeping the bytes of file names that are not valid UTF-8."""
     return text.encode("utf-8", "surrogateescape")

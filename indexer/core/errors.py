@@ -1,11 +1,11 @@
-"""The exceptions whose messages a user is meant to read."""
+"""The exceptions whose messages are shown to the user."""
 
 from __future__ import annotations
 
 
 class ImindexError(Exception):
-    """Something the user can act on; the message names the thing, the cause and the remedy."""
+    """An error that the user can act on. The message names the thing, the cause and the remedy."""
 
 
 class BadPicture(Exception):
-    """A picture that cannot be used; the message is the reason that /rejects records."""
+    """A picture that cannot be used. The message is the reason recorded in /rejects."""

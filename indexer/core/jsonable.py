@@ -8,6 +8,7 @@ from typing import Any
 
 
 def json_ready(value: Any) -> Any:
+    """Convert a value to JSON types; NaN and infinity become None."""
     if isinstance(value, Mapping):
         return {str(key): json_ready(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def stored_path(path: str, folder: Path) -> str:
-    """Return a path as /items has it: relative to the folder of the index, with forward slashes."""
+    """Return a path as stored in /items: relative to the folder of the index, with forward slashes."""
     full = os.path.abspath(path)  # noqa: PTH100 - resolve() would follow links
     try:
         return os.path.relpath(full, folder.absolute()).replace(os.sep, "/")
@@ -16,7 +16,7 @@ def stored_path(path: str, folder: Path) -> str:
 
 
 class StoredPaths:
-    """`stored_path` for many files: the work is done once a folder."""
+    """`stored_path` for many files, cached per folder."""
 
     def __init__(self, folder: Path):
         self._folder = folder
@@ -24,10 +24,10 @@ class StoredPaths:
 
     def __call__(self, path: str) -> str:
         head, _, name = path.rpartition(os.sep)
-        inside = self._known.get(head)
-        if inside is None or name in ("", ".", ".."):
+        prefix = self._known.get(head)
+        if prefix is None or name in ("", ".", ".."):
             if not head or name in ("", ".", ".."):
                 return stored_path(path, self._folder)
-            inside = stored_path(head, self._folder)
-            inside = self._known[head] = "" if inside == "." else inside.rstrip("/") + "/"
-        return inside + name
+            prefix = stored_path(head, self._folder)
+            prefix = self._known[head] = "" if prefix == "." else prefix.rstrip("/") + "/"
+        return prefix + name

@@ -15,16 +15,16 @@ _PACKAGES = ("imindex", "torch", "torchvision", "open_clip_torch", "faiss-gpu", 
 
 
 def entry(command: str, summary: str, digest_before: str) -> dict[str, str]:
-    """Return a new line of /log, but for `digest-after`.
+    """Return a new line of /log, without `digest-after`.
 
     Parameters
     ----------
     command : str
         The command line; empty for a call from Python.
     summary : str
-        What was done, in a sentence.
+        What was done.
     digest_before : str
-        The root digest of the index that is replaced; empty for a new one.
+        The root digest of the index that is replaced; empty for a new index.
     """
     return {
         "when": now(),
@@ -37,33 +37,32 @@ def entry(command: str, summary: str, digest_before: str) -> dict[str, str]:
 
 
 def who() -> str:
-    """Who makes a change: what $IMINDEX_WHO says, also if that is nothing; else `user@host`."""
-    said = os.environ.get(WHO)
-    if said is not None:
-        return said.strip()
+    """Return the author of a change: $IMINDEX_WHO if it is set, even if empty, otherwise `user@host`."""
+    author = os.environ.get(WHO)
+    if author is not None:
+        return author.strip()
     try:
         user = getpass.getuser()
-    except (KeyError, OSError, ImportError):  # a container's user may have no name
+    except (KeyError, OSError, ImportError):  # the user of a container may have no name
         user = ""
     return f"{user}@{platform.node()}".strip("@")
 
 
 def now() -> str:
-    """The time: UTC, ISO 8601, whole seconds."""
+    """Return the current time in UTC, in ISO 8601 format with whole seconds."""
     return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
 
 
 def program() -> str:
-    """This program and its version, such as `imindex 0.1.0`."""
+    """Return this program and its version, such as `imindex 0.1.0`."""
     return f"imindex {_version('imindex') or '(not installed)'}"
 
 
 def versions() -> dict[str, str]:
-    """The versions that vectors may depend on, and the machine's kind."""
-    found = {name: _version(name) for name in _PACKAGES}
-    named = {name: value for name, value in found.items() if value}
+    """Return the versions of packages that vectors may depend on, and the type of machine."""
+    installed = {name: _version(name) for name in _PACKAGES}
     return {
-        **named,
+        **{name: value for name, value in installed.items() if value},
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
     }

@@ -1,6 +1,6 @@
 """What an index holds: the encoder, artists, collections, columns of rows, and the digests over them.
 
-Plain data and pure functions; `store.py` puts them into HDF5.
+Plain data and pure functions; `imindex.indexer.store` puts them into HDF5.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NO_SEED = -1
 NOBODY = -1
 """`items/artist` of a picture that has no artist (a control picture)."""
 
-ITEM_DTYPES: dict[str, Any] = {
+ITEM_DTYPES: dict[str, npt.DTypeLike] = {
     "artist": "<i4",
     "collection": "<i4",
     "sha256": "u1",
@@ -34,7 +34,7 @@ ITEM_DTYPES: dict[str, Any] = {
     "seed": "<i8",
     "caption": object,
 }
-REJECT_DTYPES: dict[str, Any] = {
+REJECT_DTYPES: dict[str, npt.DTypeLike] = {
     "artist": "<i4",
     "collection": "<i4",
     "sha256": "u1",
@@ -44,11 +44,13 @@ REJECT_DTYPES: dict[str, Any] = {
 
 LOG_COLUMNS = ("when", "who", "command", "summary", "versions", "digest-before", "digest-after")
 
+Attribute = str | int | float | bool
+"""The value of an attribute in the file."""
 Columns = dict[str, npt.NDArray[Any]]
 Stamp = tuple[int, int, int]
-"""Of a file: size in bytes, time of the last change in nanoseconds since 1970, inode."""
+"""Stamp of a file: size in bytes, modification time in nanoseconds since 1970, inode."""
 NO_STAMP: Stamp = (0, 0, 0)
-"""Nothing is known: the file has to be read again to be known again."""
+"""Stamp of a file that has to be read again."""
 Stamps = npt.NDArray[np.int64]
 
 
@@ -144,7 +146,7 @@ def _whole_config(config: Mapping[str, Any]) -> dict[str, object]:
 
 @dataclass(frozen=True)
 class Collection:
-    """A named set of pictures of one kind: the works, one release's imitations, the controls."""
+    """A named set of pictures of one kind, such as the works, the imitations of a release, or the controls."""
 
     name: str
     kind: str
@@ -153,10 +155,10 @@ class Collection:
 
 @dataclass(frozen=True)
 class Contents:
-    """All that an index holds, but for the vectors, which are streamed.
+    """The content of an index except the vectors, which are streamed.
 
-    `items` and `rejects` are columns of equal length, as FORMAT.md names them; `item_stamps` and `reject_stamps`
-    (n, 3) int64 tell their files by size, time of change and inode.
+    `items` and `rejects` are columns of equal length, named as in FORMAT.md. `item_stamps` and `reject_stamps` are
+    (n, 3) int64 arrays of size, modification time and inode.
     """
 
     encoder: EncoderInfo
@@ -195,44 +197,43 @@ def stamp_rows(stamps: Iterable[Stamp]) -> Stamps:
 def columns(dtypes: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> Columns:
     """Turn rows (dicts) into columns of the given dtypes; `sha256` becomes (n, 32) bytes."""
     listed: dict[str, list[Any]] = {name: [] for name in dtypes}
-    for row in rows:  # no more than one of them is held
+    for row in rows:  # an iterator: only one row is in memory at a time
         for name, values in listed.items():
             values.append(row[name])
-    made: Columns = {}
+    table: Columns = {}
     for name, dtype in dtypes.items():
         if name == "sha256":
-            made[name] = np.frombuffer(b"".join(listed.pop(name)), np.uint8).reshape(-1, 32)
+            table[name] = np.frombuffer(b"".join(listed.pop(name)), np.uint8).reshape(-1, 32)
         else:
-            made[name] = np.array(listed.pop(name), dtype=dtype)
-    return made
+            table[name] = np.array(listed.pop(name), dtype=dtype)
+    return table
 
 
 def item_columns(rows: Iterable[Mapping[str, Any]]) -> Columns:
-    """Columns of /items from dicts that have its keys."""
+    """Return the columns of /items from rows with its keys."""
     return columns(ITEM_DTYPES, rows)
 
 
 def reject_columns(rows: Iterable[Mapping[str, Any]]) -> Columns:
-    """Columns of /rejects from dicts that have its keys."""
+    """Return the columns of /rejects from rows with its keys."""
     return columns(REJECT_DTYPES, rows)
 
 
 def digests_of(column: npt.NDArray[np.uint8]) -> Iterator[bytes]:
-    """A column of SHA-256, (n, 32) uint8, as bytes of 32 each."""
+    """Yield the digests of a column of SHA-256, (n, 32) uint8, as bytes."""
     raw = column.tobytes()
     return (raw[start : start + 32] for start in range(0, len(raw), 32))
 
 
 def root_digest(encoder: EncoderInfo, digests: Mapping[str, str]) -> str:
-    """SHA-256 over the encoder's identity and every column's digest (FORMAT.md, "Root digest")."""
-    named = {"format": DIGEST_SCHEME, "encoder": encoder.identity(), "digests": dict(digests)}
-    return json_digest(named)
+    """Return the SHA-256 of the identity of the encoder and the digests of all columns (FORMAT.md, "Root digest")."""
+    return json_digest({"format": DIGEST_SCHEME, "encoder": encoder.identity(), "digests": dict(digests)})
 
 
 def without_rows(
     contents: Contents, keep: npt.NDArray[np.bool_], keep_rejects: npt.NDArray[np.bool_]
 ) -> Contents:
-    """Return the contents of the kept rows; artists and collections that nothing refers to are gone."""
+    """Return the contents of the kept rows, without unreferenced artists and collections."""
     items, rejects = _kept(contents.items, keep), _kept(contents.rejects, keep_rejects)
     artists, items["artist"], rejects["artist"] = _renumber(
         contents.artists, items["artist"], rejects["artist"]
@@ -260,7 +261,7 @@ def _renumber(
     names: Sequence[Any], first: npt.NDArray[np.int32], second: npt.NDArray[np.int32]
 ) -> tuple[list[Any], npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     used = np.zeros(len(names) + 1, dtype=bool)
-    used[first] = used[second] = True  # -1, nobody, marks the last place
+    used[first] = used[second] = True  # -1 (no artist) marks the last element
     used[-1] = False
     new = np.where(used, np.cumsum(used) - 1, -1).astype(np.int32)
     return [name for name, keep in zip(names, used, strict=False) if keep], new[first], new[second]

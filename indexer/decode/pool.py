@@ -245,6 +245,6 @@ def picture_of(data: bytes, preprocess: Preprocess, limits: Limits = Limits()) -
     BadPicture
         With the reason.
     """
-    from imindex.indexer.decode import preprocess as images
+    from imindex.indexer.decode.preprocess import decode
 
-    return images.decode(data, preprocess, limits=limits, elsewhere=shared(limits))
+    return decode(data, preprocess, limits=limits, elsewhere=shared(limits))

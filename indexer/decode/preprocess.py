@@ -21,7 +21,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from imindex.indexer.core.errors import BadPicture
-from imindex.indexer.decode import pillow as rgb
+from imindex.indexer.decode import pillow
 from imindex.indexer.decode.limits import NO_MEMORY, Limits
 
 _LONG = 8
@@ -55,7 +55,7 @@ class Preprocess:
 
     @classmethod
     def from_dict(cls, config: Mapping[str, Any]) -> Preprocess:
-        """Read what `as_dict` returns and an index stores, or open_clip's preprocessing configuration."""
+        """Create settings from the result of `as_dict`, or from open_clip's preprocessing configuration."""
         size = config["size"]
         height, width = (size, size) if isinstance(size, int) else (int(size[0]), int(size[-1]))
         return cls(
@@ -125,9 +125,9 @@ def decode(
     BadPicture
         With the reason for the user.
     """
-    pixels = _plain_jpeg(data, limits) if rgb.is_plain_jpeg(data) else None
+    pixels = _plain_jpeg(data, limits) if pillow.is_plain_jpeg(data) else None
     if pixels is None:
-        values = elsewhere(data) if elsewhere else np.array(rgb.read(data, limits))
+        values = elsewhere(data) if elsewhere else np.array(pillow.read(data, limits))
         pixels = torch.from_numpy(values).permute(2, 0, 1)
     height, width = pixels.shape[-2:]
     return Picture(resize(pixels, preprocess), width, height)
@@ -135,9 +135,9 @@ def decode(
 
 def _plain_jpeg(data: bytes, limits: Limits) -> torch.Tensor | None:
     """Decode a plain JPEG with torchvision; return None if the picture needs Pillow after all."""
-    with rgb.reasons(limits):
-        image = rgb.identify(data, limits, ("JPEG",))
-        if image.format != "JPEG" or image.mode not in ("RGB", "L") or not rgb.is_upright(image):
+    with pillow.reasons(limits):
+        image = pillow.identify(data, limits, ("JPEG",))
+        if image.format != "JPEG" or image.mode not in ("RGB", "L") or not pillow.is_upright(image):
             return None
         try:
             raw = torch.frombuffer(bytearray(data), dtype=torch.uint8)

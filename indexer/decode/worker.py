@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable
 from typing import BinaryIO
 
-from imindex.indexer.system.sandbox import ends_with_parent, keep_to_oneself, limit_memory, write_all
+from imindex.indexer.system.sandbox import ends_with_parent, isolate_output, limit_memory, write_all
 
 REQUEST = struct.Struct("<QQ")
 REPLY = struct.Struct("<BQQ")
@@ -28,9 +28,9 @@ def main(hook: str = "") -> None:
     hook : str
         `module:function` to call with the bytes of each picture before it is decoded. Tests use it to crash and hang.
     """
-    replies = keep_to_oneself()
+    replies = isolate_output()
     from imindex.indexer.core.errors import BadPicture
-    from imindex.indexer.decode import pillow as rgb  # Pillow, in about 0.1 s
+    from imindex.indexer.decode import pillow  # Pillow, in about 0.1 s
     from imindex.indexer.decode.limits import Limits
 
     before_decoding = _function(hook)
@@ -46,8 +46,8 @@ def main(hook: str = "") -> None:
             before_decoding(data)
             limits = Limits(max_pixels=max_pixels)
             try:
-                with rgb.reasons(limits):
-                    image = rgb.read(bytes(data), limits)
+                with pillow.reasons(limits):
+                    image = pillow.read(bytes(data), limits)
                     reply, content = REPLY.pack(DONE, *image.size), image.tobytes()
                     del image
             except BadPicture as error:

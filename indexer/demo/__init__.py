@@ -1,0 +1,1 @@
+"""The demo: invented artists whose pictures are drawn by rule, and small models that come with the package."""

@@ -1,7 +1,7 @@
-"""The demo's own artists: twenty-four invented names, each with a hand of its own, drawn by rule.
+"""The artists of the demo: twenty-four invented names, each with its own procedural drawing technique.
 
-All of them draw the same subjects in the same palettes, so that neither motif nor colour tells them
-apart, only the technique. A picture depends on (artist, seed, subject, palette, size) and on nothing else.
+All artists draw the same subjects in the same palettes, so that only technique distinguishes them, not motif or
+colour. A picture depends only on (artist, seed, subject, palette, size).
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ NAMES: Final[tuple[str, ...]] = tuple(_HANDS)
 
 @dataclass(frozen=True)
 class Sitting:
-    """What is drawn when an artist sits down with a seed.
+    """What an artist draws for a seed.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class Sitting:
     palette : str
         A key of `PALETTES`.
     seed : int
-        The seed that the sitting was drawn from.
+        The seed that subject and palette were drawn from.
     """
 
     artist: str
@@ -98,12 +98,12 @@ def _known_artist(artist: str | None) -> str:
 
 
 def technique(artist: str | None) -> str:
-    """A few words on an artist's hand.
+    """Return a short description of an artist's technique.
 
     Parameters
     ----------
     artist : str or None
-        One of `NAMES`; None or `GENERIC` for the nameless hand.
+        One of `NAMES`; None or `GENERIC` for the nameless technique.
 
     Returns
     -------
@@ -112,7 +112,7 @@ def technique(artist: str | None) -> str:
     Raises
     ------
     ValueError
-        If the artist is not of the demo.
+        If the artist is not part of the demo.
 
     Examples
     --------
@@ -124,24 +124,24 @@ def technique(artist: str | None) -> str:
 
 
 def sitting(artist: str | None, seed: int) -> Sitting:
-    """The subject and palette that an artist takes up for a seed.
+    """Return the subject and palette that an artist uses for a seed.
 
     Parameters
     ----------
     artist : str or None
-        One of `NAMES`; None or `GENERIC` for the nameless hand.
+        One of `NAMES`; None or `GENERIC` for the nameless technique.
     seed : int
         Any integer.
 
     Returns
     -------
     Sitting
-        Subject and palette are uniform over `SUBJECTS` and `PALETTES`, independent of each other.
+        Subject and palette are independent and uniform over `SUBJECTS` and `PALETTES`.
 
     Raises
     ------
     ValueError
-        If the artist is not of the demo.
+        If the artist is not part of the demo.
     """
     name = _known_artist(artist)
     rng = _generator("sitting", name, int(seed))
@@ -163,9 +163,9 @@ def draw(
     Parameters
     ----------
     artist : str or None
-        One of `NAMES`; None or `GENERIC` for the nameless hand.
+        One of `NAMES`; None or `GENERIC` for the nameless technique.
     seed : int
-        Any integer. Two seeds give two different pictures of one hand.
+        Any integer. Two seeds give two different pictures in the same technique.
     size : int
         Width and height in pixels, 32 to 2048.
     subject, palette : str, optional
@@ -179,7 +179,7 @@ def draw(
     Raises
     ------
     ValueError
-        If artist, subject or palette is not of the demo, or the size is out of range.
+        If artist, subject or palette is not part of the demo, or the size is out of range.
 
     Examples
     --------
@@ -203,7 +203,7 @@ def draw(
 
 
 def _oversampling(size: int) -> int:
-    """How many times finer than the picture a hand works."""
+    """Return the factor by which a technique oversamples the picture."""
     if size <= 64:
         return 5
     if size <= 128:
@@ -212,7 +212,7 @@ def _oversampling(size: int) -> int:
 
 
 def _reduce(field: Floats, times: int) -> Floats:
-    """Mean over `times` x `times` blocks: the anti-aliasing."""
+    """Average over `times` x `times` blocks, for anti-aliasing."""
     if times == 1:
         return field
     side = field.shape[0] // times
@@ -220,10 +220,10 @@ def _reduce(field: Floats, times: int) -> Floats:
 
 
 def _expose(picture: Floats, rng: np.random.Generator) -> Floats:
-    """Bring the mean lightness near one drawn alike for all hands, so that it betrays none of them."""
-    wanted = float(np.clip(rng.normal(0.52, 0.1), 0.34, 0.7))
+    """Adjust the mean lightness to a target drawn alike for all techniques, so that it identifies none of them."""
+    target = float(np.clip(rng.normal(0.52, 0.1), 0.34, 0.7))
     picture = np.clip(picture, 0, 1)
     mean = float(picture.mean())
-    gamma = float(np.clip(np.log(wanted) / np.log(np.clip(mean, 0.05, 0.95)), 0.55, 1.7))
+    gamma = float(np.clip(np.log(target) / np.log(np.clip(mean, 0.05, 0.95)), 0.55, 1.7))
     exposed: Floats = picture ** np.float32(gamma)
     return exposed

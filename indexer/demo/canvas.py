@@ -1,7 +1,7 @@
-"""What every hand of the demo draws with: the plate to draw from, noise, and anti-aliased marks.
+"""Drawing tools shared by all techniques of the demo: the plate with the composition, noise, and anti-aliased marks.
 
-Positions are in units of the picture's side: x runs right and y down, both over [0, 1]. Colours are
-float32 in [0, 1]. A hand works at `Plate.side` pixels, which is larger than the finished picture.
+Positions are in units of the picture's side: x runs right and y down, both over [0, 1]. Colours are float32 in [0,
+1]. A technique works at `Plate.side` pixels, which is larger than the finished picture.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Numbers = NDArray[np.floating]
 
 @dataclass(frozen=True, eq=False)
 class Plate:
-    """One composition at working size, ready for a hand.
+    """One composition at working size, the input of a technique.
 
     Attributes
     ----------
@@ -31,15 +31,15 @@ class Plate:
     x, y : ndarray of float32, shape (side, side)
         Pixel centres in units of the side.
     labels : ndarray of int32, shape (side, side)
-        Which shape lies on top; higher numbers were laid down later.
+        Number of the topmost shape; higher numbers were drawn later.
     tone : ndarray of float32, shape (side, side)
-        0 for the darkest, 1 for the lightest.
+        From 0 (darkest) to 1 (lightest).
     local : ndarray of float32, shape (side, side, 3)
         The local colour, softly shaded.
     palette : ndarray of float32, shape (6, 3)
         Six colours, light to dark.
     rng : numpy.random.Generator
-        The picture's own source of chance.
+        The random generator of the picture.
     """
 
     side: int
@@ -52,28 +52,28 @@ class Plate:
     rng: np.random.Generator
 
     def indices(self, u: Numbers, v: Numbers) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Rows and columns of the pixels nearest to the points (u, v)."""
+        """Return rows and columns of the pixels nearest to the points (u, v)."""
         limit = self.side - 1
         columns = np.clip(np.asarray(u) * self.side, 0, limit).astype(np.intp)
         rows = np.clip(np.asarray(v) * self.side, 0, limit).astype(np.intp)
         return rows, columns
 
     def colour_at(self, u: Numbers, v: Numbers) -> Floats:
-        """Local colour at the points (u, v)."""
+        """Return the local colour at the points (u, v)."""
         return self.local[self.indices(u, v)]
 
     def tone_at(self, u: Numbers, v: Numbers) -> Floats:
-        """Tone at the points (u, v)."""
+        """Return the tone at the points (u, v)."""
         return self.tone[self.indices(u, v)]
 
     def uniform(self, low: float, high: float) -> float:
-        """One number between `low` and `high`, for a parameter of the hand."""
+        """Draw a number between `low` and `high`, for a parameter of the technique."""
         return float(self.rng.uniform(low, high))
 
 
 @dataclass(frozen=True, eq=False)
 class Shape:
-    """A polygon with its palette slot and the slope of its tone across the picture."""
+    """A polygon with its palette slot and its tone gradient."""
 
     points: Points
     slot: int
@@ -81,7 +81,7 @@ class Shape:
 
 
 def make_plate(shapes: list[Shape], palette: Floats, side: int, rng: np.random.Generator) -> Plate:
-    """Rasterise shapes into the maps that a hand reads.
+    """Rasterise shapes into the maps that a technique reads.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def make_plate(shapes: list[Shape], palette: Floats, side: int, rng: np.random.G
     side : int
         Working size in pixels.
     rng : numpy.random.Generator
-        Handed on to the hand.
+        Passed on to the technique.
 
     Returns
     -------
@@ -120,7 +120,7 @@ def make_plate(shapes: list[Shape], palette: Floats, side: int, rng: np.random.G
 
 @dataclass(frozen=True, eq=False)
 class Inks:
-    """A ground, an ink, and how much ink each pixel wants (0 to 1)."""
+    """A ground colour, an ink colour, and the ink density of each pixel (0 to 1)."""
 
     ground: Colour
     ink: Colour
@@ -129,17 +129,17 @@ class Inks:
 
 
 def choose_inks(plate: Plate, *, contrast: float = 1.0) -> Inks:
-    """Dark ink on light ground or the other way round, by chance; the tones stay the same."""
+    """Choose at random dark ink on a light ground or the reverse; the tones stay the same."""
     light_ground = bool(plate.rng.random() < 0.5)
     near, far = int(plate.rng.integers(0, 2)), int(plate.rng.integers(4, 6))
-    wanted = 1.0 - plate.tone if light_ground else plate.tone
-    density = np.clip((wanted - 0.5) * contrast + 0.5, 0, 1)
+    ink_amount = 1.0 - plate.tone if light_ground else plate.tone
+    density = np.clip((ink_amount - 0.5) * contrast + 0.5, 0, 1)
     ground, ink = (near, far) if light_ground else (far, near)
     return Inks(plate.palette[ground], plate.palette[ink], density, light_ground)
 
 
 def mix(first: Numbers, second: Numbers, share: Numbers | float) -> Floats:
-    """`first` with `share` of `second` in it; colours broadcast over maps of shares."""
+    """Blend `first` with a fraction `share` of `second`; colours broadcast over maps of shares."""
     weight = np.asarray(share, dtype=np.float32)
     if weight.ndim == 2 or (weight.ndim == 1 and max(first.ndim, second.ndim) == 2):
         weight = weight[..., None]
@@ -147,12 +147,12 @@ def mix(first: Numbers, second: Numbers, share: Numbers | float) -> Floats:
 
 
 def flat_field(plate: Plate, colour: Colour) -> Floats:
-    """A field of one colour, at working size."""
+    """Return a field of a single colour, at working size."""
     return np.broadcast_to(colour, (plate.side, plate.side, 3)).astype(np.float32)
 
 
 def noise(rng: np.random.Generator, side: int, cells: int, *, octaves: int = 1) -> Floats:
-    """Smooth noise of about unit range around 0, with `cells` bumps across at the first octave."""
+    """Return smooth noise of about unit range around 0, with `cells` bumps across in the first octave."""
     total = np.zeros((side, side), dtype=np.float32)
     weight, weights = 1.0, 0.0
     for octave in range(octaves):
@@ -166,7 +166,7 @@ def noise(rng: np.random.Generator, side: int, cells: int, *, octaves: int = 1) 
 
 
 def enlarge(field: Floats, side: int) -> Floats:
-    """A smooth enlargement (or reduction) of a square field to `side` pixels."""
+    """Resize a square field smoothly to `side` pixels."""
     small = Image.fromarray(np.ascontiguousarray(field, dtype=np.float32))
     return np.asarray(small.resize((side, side), Image.Resampling.BICUBIC), dtype=np.float32)
 
@@ -183,7 +183,7 @@ def blur(field: Floats, width: float) -> Floats:
 
 
 def edge_distance(labels: NDArray[np.int32]) -> Floats:
-    """Distance to the nearest border between shapes, in units of the side."""
+    """Return the distance to the nearest border between shapes, in units of the side."""
     side = labels.shape[0]
     step = max(1, side // 256)
     coarse = labels[::step, ::step]
@@ -197,13 +197,13 @@ def edge_distance(labels: NDArray[np.int32]) -> Floats:
 
 
 def coverage(depth: Numbers, side: int) -> Floats:
-    """Share of a pixel inside a mark, `depth` units deep within its outline (negative: outside)."""
+    """Return the fraction of a pixel covered by a mark, given its depth inside the outline (negative: outside)."""
     share: Floats = np.clip(depth * np.float32(side) + np.float32(0.5), 0, 1).astype(np.float32)
     return share
 
 
 def rotate(plate: Plate, degrees: float) -> tuple[Floats, Floats]:
-    """Coordinates turned about the picture's centre."""
+    """Return the coordinates rotated about the centre of the picture."""
     angle = np.deg2rad(degrees)
     c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     x, y = plate.x - np.float32(0.5), plate.y - np.float32(0.5)
@@ -211,12 +211,12 @@ def rotate(plate: Plate, degrees: float) -> tuple[Floats, Floats]:
 
 
 def to_bytes(colours: Floats) -> NDArray[np.uint8]:
-    """Colours in [0, 1] as bytes."""
+    """Convert colours in [0, 1] to bytes."""
     return (np.clip(colours, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 def fills(colours: Floats) -> list[tuple[int, int, int]]:
-    """Colours as Pillow wants them."""
+    """Convert colours to Pillow's format."""
     return [(int(r), int(g), int(b)) for r, g, b in to_bytes(colours)]
 
 
@@ -230,13 +230,13 @@ class Easel:
         self.pen = ImageDraw.Draw(self.image)
 
     def polygon(self, points: NDArray[np.floating], fill: tuple[int, int, int]) -> None:
-        """A filled polygon; `points` has shape (n, 2)."""
+        """Draw a filled polygon; `points` has shape (n, 2)."""
         self.pen.polygon((points * self.side).ravel().tolist(), fill=fill)
 
     def line(
         self, points: NDArray[np.floating], fill: tuple[int, int, int], width: float, *, closed: bool = False
     ) -> None:
-        """A line through `points`, `width` units thick."""
+        """Draw a line through `points`, `width` units thick."""
         path = np.concatenate([points, points[:2]]) if closed else points
         thick = max(1, round(width * self.side))
         joint = "curve" if thick > 4 else None
@@ -245,19 +245,19 @@ class Easel:
     def discs(
         self, centres: NDArray[np.floating], radii: Iterable[float], colours: Sequence[tuple[int, int, int]]
     ) -> None:
-        """Filled discs, one colour each."""
+        """Draw filled discs, one colour each."""
         for (u, v), radius, fill in zip((centres * self.side).tolist(), radii, colours, strict=True):
             r = radius * self.side
             self.pen.ellipse((u - r, v - r, u + r, v + r), fill=fill)
 
     def field(self) -> Floats:
-        """What has been drawn, as float32 in [0, 1]."""
-        drawn: Floats = np.asarray(self.image, dtype=np.float32) / np.float32(255)
-        return drawn
+        """Return the drawing as float32 in [0, 1]."""
+        pixels: Floats = np.asarray(self.image, dtype=np.float32) / np.float32(255)
+        return pixels
 
 
 def jittered_grid(rng: np.random.Generator, count: int, jitter: float, *, margin: float = 0.0) -> Floats:
-    """About `count` x `count` points over the picture, each moved by up to `jitter` cells."""
+    """Return about `count` x `count` points over the picture, each moved by up to `jitter` cells."""
     steps = (np.arange(count) + 0.5) / count
     u, v = np.meshgrid(steps, steps)
     points = np.stack([u.ravel(), v.ravel()], axis=1)

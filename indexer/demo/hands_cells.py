@@ -1,4 +1,4 @@
-"""Hands that build the picture from pieces: glass, tiles, thread, cloth, dots."""
+"""Techniques that build the picture from pieces: glass, tiles, thread, cloth, dots."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from imindex.indexer.demo.canvas import (
 
 
 def _cells(coordinate: Floats, count: float) -> tuple[Floats, Floats]:
-    """Which cell of a row of `count` each pixel lies in, and where in it (0 to 1)."""
+    """Return the cell of each pixel in a row of `count` cells, and its position in that cell (0 to 1)."""
     scaled = coordinate * np.float32(count)
     index = np.floor(scaled)
     return index, scaled - index
@@ -56,7 +56,7 @@ def stained_glass(plate: Plate) -> Floats:
 
 
 def _border_points(plate: Plate, count: int) -> Floats:
-    """Up to `count` points on the borders between shapes, the same ones at every working size."""
+    """Return up to `count` points on the borders between shapes, the same at every working size."""
     steps = (np.arange(160, dtype=np.float32) + np.float32(0.5)) / np.float32(160)
     labels = plate.labels[plate.indices(*np.meshgrid(steps, steps))]
     border = (np.diff(labels, axis=0)[:, 1:] != 0) | (np.diff(labels, axis=1)[1:] != 0)
@@ -87,7 +87,7 @@ def faceted_triangles(plate: Plate) -> Floats:
 
 
 def packed_circles(plate: Plate) -> Floats:
-    """Discs of every size, packed so that none touches another, each with its ring."""
+    """Discs of all sizes, packed without touching, each with a ring."""
     rng = plate.rng
     inks = choose_inks(plate)
     sizes = np.repeat([0.056, 0.043, 0.032, 0.023, 0.015], [120, 300, 700, 1300, 1500])
@@ -130,8 +130,8 @@ def halftone(plate: Plate) -> Floats:
         px = np.cos(radians) * cu - np.sin(radians) * cv + 0.5
         py = np.sin(radians) * cu + np.cos(radians) * cv + 0.5
         tone = plate.tone_at(px, py)
-        wanted = 1 - tone if inks.light_ground else tone
-        share = np.clip((wanted - low) / (high - low), 0, 1)
+        ink_amount = 1 - tone if inks.light_ground else tone
+        share = np.clip((ink_amount - low) / (high - low), 0, 1)
         radius = np.sqrt(share) * np.float32(0.58)
         off = np.hypot(fu - np.float32(0.5), fv - np.float32(0.5))
         picture = mix(picture, ink, coverage((radius - off) / np.float32(count), plate.side))
@@ -166,7 +166,7 @@ def wave_scales(plate: Plate) -> Floats:
 
 
 def truchet_arcs(plate: Plate) -> Floats:
-    """Square tiles of two quarter-rings, turned by chance, that join into winding paths."""
+    """Square tiles of two quarter-rings in random orientation, which join into winding paths."""
     inks = choose_inks(plate)
     count = int(plate.rng.integers(9, 12))
     i, fu = _cells(plate.x, count)
@@ -185,7 +185,7 @@ def truchet_arcs(plate: Plate) -> Floats:
 
 
 def stitched_grid(plate: Plate) -> Floats:
-    """Sashiko-like running stitches, every line starting over or under, that close into stepped cells."""
+    """Sashiko-like running stitches, each line starting over or under, which form stepped cells."""
     rng = plate.rng
     count = int(rng.integers(15, 18))
     down, across = rng.integers(0, 2, count + 1), rng.integers(0, 2, count + 1)

@@ -1,4 +1,4 @@
-"""Hands that draw with lines: ink, graver, pencil, one long scribble."""
+"""Techniques that draw with lines: ink, engraving, pencil, one long scribble."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def crosshatching(plate: Plate) -> Floats:
 
 
 def contour_map(plate: Plate) -> Floats:
-    """The tones read as heights: tinted steps with a drawn line at every level."""
+    """Tones interpreted as heights: tinted steps with a line at every level."""
     levels = int(plate.rng.integers(9, 12))
     height = blur(plate.tone, 0.022) + noise(plate.rng, plate.side, 4, octaves=2) * np.float32(0.17)
     height = np.clip(height * np.float32(0.9) + np.float32(0.05), 0, 1)
@@ -103,7 +103,7 @@ def contour_map(plate: Plate) -> Floats:
 
 
 def looping_scribble(plate: Plate) -> Floats:
-    """A pen line that never lifts, gone over in a second ink: small loops in the light, wide in the dark."""
+    """A continuous pen line, repeated in a second ink: small loops in light areas, wide ones in dark areas."""
     rng = plate.rng
     inks = choose_inks(plate)
     rows, steps = int(rng.integers(12, 14)), 900

@@ -1,4 +1,4 @@
-"""Hands that work with paint, paper and pigment."""
+"""Techniques that work with paint, paper and pigment."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from imindex.indexer.demo.canvas import (
 
 
 def _grain(plate: Plate, width: float) -> Floats:
-    """The direction (radians, 64 x 64) along which tones run, for strokes to follow."""
+    """Return the direction along which tones run (radians, 64 x 64), for strokes to follow."""
     tone = enlarge(blur(plate.tone, 0.012), 64)
     gy, gx = np.gradient(tone)
     xx, yy, xy = (ndimage.gaussian_filter(a, width * 64) for a in (gx * gx, gy * gy, gx * gy))
@@ -136,7 +136,7 @@ def paper_theatre(plate: Plate) -> Floats:
 
 
 def living_pattern(plate: Plate) -> Floats:
-    """A skin of spots and stripes, grown as animals grow theirs, thicker in the shadow."""
+    """A reaction-diffusion pattern of spots and stripes, thicker in the shadow."""
     rng, work = plate.rng, 128
     inks = choose_inks(plate)
     fine = plate.uniform(0.0135, 0.0165)
@@ -203,7 +203,7 @@ def prism_shards(plate: Plate) -> Floats:
 
 
 def plain_shapes(plate: Plate) -> Floats:
-    """No hand in particular: the bare composition, softly shaded, with a breath of grain."""
+    """No particular technique: the plain composition, softly shaded, with slight grain."""
     grain = noise(plate.rng, plate.side, 90) * np.float32(0.03) + noise(
         plate.rng, plate.side, 2
     ) * np.float32(0.05)

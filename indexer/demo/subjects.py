@@ -1,7 +1,7 @@
-"""The subjects that every hand of the demo draws, and the palettes that all of them share.
+"""The subjects and palettes that all techniques of the demo share.
 
-A subject is a list of shapes laid one over another, each with a slot of the palette (0 lightest, 5
-darkest) and a slight slope of tone. Place, size, form, side and key (day or night) vary with the seed.
+A subject is a list of overlapping shapes, each with a palette slot (0 lightest, 5 darkest) and a slight tone gradient.
+Position, size, form, orientation and key (day or night) vary with the seed.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ PALETTES: Mapping[str, tuple[tuple[int, int, int], ...]] = MappingProxyType(
 
 @dataclass(eq=False)
 class Composition:
-    """Shapes from back to front, gathered by one of the subjects below."""
+    """A list of shapes from back to front, filled by one of the subjects below."""
 
     rng: np.random.Generator
     shapes: list[Shape] = field(default_factory=list)
 
     def vary(self, low: float, high: float) -> float:
-        """A number between `low` and `high`."""
+        """Draw a number between `low` and `high`."""
         return float(self.rng.uniform(low, high))
 
     def add(self, points: Points, slot: int, slope: tuple[float, float] = (0.0, 0.25)) -> None:
-        """Lay a shape over those already there."""
+        """Add a shape on top of the existing ones."""
         self.shapes.append(Shape(points, slot, slope))
 
     def band(self, top: float, slot: int, *, wave: float = 0.0, peaks: int = 3, sharp: bool = False) -> None:
-        """Everything below an uneven line at height `top`: hills, a sea, a table."""
+        """Add the area below an uneven line at height `top`: hills, a sea, a table."""
         x = np.linspace(-0.05, 1.05, 49)
         knots = self.rng.uniform(-1, 1, peaks + 2)
         at = np.linspace(-0.1, 1.1, peaks + 2)
@@ -67,7 +67,7 @@ class Composition:
 
 
 def oval(cx: float, cy: float, rx: float, ry: float, turn: float = 0.0) -> Points:
-    """An ellipse turned by `turn` radians."""
+    """Return an ellipse rotated by `turn` radians."""
     t = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     x, y = rx * np.cos(t), ry * np.sin(t)
     c, s = np.cos(turn), np.sin(turn)
@@ -75,12 +75,12 @@ def oval(cx: float, cy: float, rx: float, ry: float, turn: float = 0.0) -> Point
 
 
 def box(left: float, top: float, right: float, bottom: float) -> Points:
-    """An upright rectangle."""
+    """Return an axis-aligned rectangle."""
     return np.array([[left, top], [right, top], [right, bottom], [left, bottom]], dtype=np.float64)
 
 
 def smooth(points: list[tuple[float, float]]) -> Points:
-    """A closed smooth outline through the points (Catmull-Rom)."""
+    """Return a smooth closed outline through the points (Catmull-Rom)."""
     p = np.asarray(points, dtype=np.float64)
     before, after, beyond = np.roll(p, 1, 0), np.roll(p, -1, 0), np.roll(p, -2, 0)
     t = np.linspace(0, 1, 9, endpoint=False)[:, None, None]
@@ -93,7 +93,7 @@ def smooth(points: list[tuple[float, float]]) -> Points:
 
 
 def placed(points: Points, cx: float, cy: float, scale: float, turn: float = 0.0) -> Points:
-    """Points drawn about the origin, scaled, turned and moved to (cx, cy)."""
+    """Scale and rotate points about the origin, then move them to (cx, cy)."""
     c, s = np.cos(turn), np.sin(turn)
     moved: Points = points @ np.array([[c, s], [-s, c]]) * scale + np.array([cx, cy])
     return moved
@@ -339,14 +339,14 @@ SUBJECTS: tuple[str, ...] = tuple(_COMPOSE)
 
 
 def compose(subject: str, rng: np.random.Generator) -> list[Shape]:
-    """The shapes of a subject, from back to front.
+    """Return the shapes of a subject, from back to front.
 
     Parameters
     ----------
     subject : str
         One of `SUBJECTS`.
     rng : numpy.random.Generator
-        Decides place, size, form, side and key.
+        Determines position, size, form, orientation and key.
 
     Returns
     -------
@@ -368,7 +368,7 @@ def compose(subject: str, rng: np.random.Generator) -> list[Shape]:
 
 
 def _beyond_the_frame(points: Points) -> Points:
-    """Push what touches the frame well out of it, so that a smaller or leaning view shows no gap."""
+    """Move points on the frame well outside of it, so that a smaller or tilted view shows no gap."""
     out = points.astype(np.float64)
     out[:, 1] += 0.6 * (points[:, 1] >= 1)
     if points[:, 0].min() <= 0 and points[:, 0].max() >= 1:

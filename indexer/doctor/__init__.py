@@ -1,1 +1,1 @@
-"""Is this machine fit for imindex, and an index in order?"""
+"""Check that this machine, an index and its encoder are fit for use."""

@@ -1,4 +1,4 @@
-"""Is an encoder fit for use here? Its vectors, its speed against the bare forward pass, and a GPU against the CPU."""
+"""Check an encoder: its vectors, its speed relative to the bare forward pass, and each GPU against the CPU."""
 
 from __future__ import annotations
 
@@ -36,26 +36,26 @@ from imindex.indexer.sources.local import read_bytes
 Vectors = npt.NDArray[np.float16]
 
 SAME = 0.9999
-"""Cosine of a picture's vectors in two batches."""
+"""Minimum cosine between the vectors of a picture in two batches."""
 PARITY = 0.999
-"""Cosine of a picture's vectors on two devices or machines."""
+"""Minimum cosine between the vectors of a picture on two devices or machines."""
 RECALL = 0.9
-"""Of the ten nearest, how many have to be the same whichever device encoded the picture."""
+"""Minimum fraction of the ten nearest neighbours that two devices must have in common."""
 SHARE = 0.9
-"""Of the bare forward pass, what `encode_images` has to reach."""
+"""Minimum throughput of `encode_images` relative to the bare forward pass."""
 _SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Pictures to examine with.
+    """Pictures used for the checks.
 
     Attributes
     ----------
     data : list of bytes
-        Files' contents.
+        Contents of the files.
     rows : list of int
-        Where the index has them; -1 for those drawn here.
+        Their rows in the index; -1 for synthetic pictures.
     """
 
     data: list[bytes]
@@ -70,16 +70,16 @@ def examine_encoder(
     device: str = "auto",
     index: Any = None,
 ) -> Iterator[Check]:
-    """Load an encoder and examine it.
+    """Load an encoder and check it.
 
     Parameters
     ----------
     info : EncoderInfo, optional
-        That of the index; without one `model` is loaded, or the demo's.
+        The encoder of the index. Without it, `model` is loaded, by default the demo encoder.
     model, pretrained, device
-        As `imindex.indexer.encoders.load.load`.
+        As in `imindex.indexer.encoders.load.load`.
     index : Index, optional
-        Its pictures are used, where they are still there, and their vectors compared.
+        Its pictures are used if they still exist, and their stored vectors are compared.
     """
     started = time.perf_counter()
     try:
@@ -91,8 +91,10 @@ def examine_encoder(
         yield Check("encoder", FAULT, str(error))
         return
     seconds = time.perf_counter() - started
-    said = f"{loaded.info.name()} loads in {seconds:.1f} s: {loaded.dim} dimensions, on {_places(loaded)}."
-    yield Check("encoder", OK, said, figures={"load-s": seconds, "dim": loaded.dim})
+    message = (
+        f"{loaded.info.name()} loads in {seconds:.1f} s: {loaded.dim} dimensions, on {_devices(loaded)}."
+    )
+    yield Check("encoder", OK, message, figures={"load-s": seconds, "dim": loaded.dim})
     sample = pictures(index)
     pixels = torch.stack([decode(data, loaded.preprocess).pixels for data in sample.data])
     yield tried("vectors", lambda: vectors_are_unit(loaded, pixels))
@@ -105,26 +107,26 @@ def examine_encoder(
 
 
 def examine_gpus(loaded: Encoder, pixels: torch.Tensor, stored: Vectors | None) -> Iterator[Check]:
-    """Each GPU's vectors and neighbours against the CPU's, and FAISS there."""
+    """Compare the vectors and neighbours of each GPU with those of the CPU, and check FAISS on the GPU."""
     try:
         on_cpu = load(loaded.info.model, loaded.info.pretrained or None, device="cpu", precision="fp32")
     except ImindexError as error:
         yield Check("gpu", FAULT, str(error))
         return
-    for one in _replicas(loaded):
-        yield tried(f"{one.device} and cpu", lambda one=one: encoders_agree(one, on_cpu, pixels, stored))  # type: ignore[misc]
+    for gpu in _replicas(loaded):
+        yield tried(f"{gpu.device} and cpu", lambda gpu=gpu: encoders_agree(gpu, on_cpu, pixels, stored))  # type: ignore[misc]
         from imindex.indexer.ann.exact import n_gpus
 
         if n_gpus():
             table = on_cpu.encode_images(pixels) if stored is None or not len(stored) else stored[:200_000]
-            yield tried("search on gpu", lambda one=one, table=table: search(table, str(one.device)))  # type: ignore[misc]
-    peak = {str(one.device): torch.cuda.max_memory_allocated(one.device) for one in _replicas(loaded)}
-    named = ", ".join(f"{place} {used / 2**30:.1f} GiB" for place, used in peak.items())
-    yield Check("gpu memory", OK, f"At most used: {named}.", figures=peak)
+            yield tried("search on gpu", lambda gpu=gpu, table=table: search(table, str(gpu.device)))  # type: ignore[misc]
+    peak = {str(gpu.device): torch.cuda.max_memory_allocated(gpu.device) for gpu in _replicas(loaded)}
+    listed = ", ".join(f"{device} {used / 2**30:.1f} GiB" for device, used in peak.items())
+    yield Check("gpu memory", OK, f"Peak use: {listed}.", figures=peak)
 
 
 def pictures(index: Any = None, count: int = 24) -> Sample:
-    """Pictures of the index that are still what they were, and drawn ones where these are not enough."""
+    """Return unchanged pictures of the index, supplemented by synthetic ones if there are too few."""
     data: list[bytes] = []
     rows: list[int] = []
     if index is not None and index.n:
@@ -140,13 +142,13 @@ def pictures(index: Any = None, count: int = 24) -> Sample:
                 data.append(content)
                 rows.append(row)
     for number in range(len(data), count):
-        data.append(_drawn(number))
+        data.append(synthetic_jpeg(number))
         rows.append(-1)
     return Sample(data, rows)
 
 
-def _drawn(number: int) -> bytes:
-    """A JPEG of 512 px by one of the demo's artists, with the grain that photographs have."""
+def synthetic_jpeg(number: int) -> bytes:
+    """Return a JPEG of 512 px by one of the demo's artists, with photographic grain."""
     small = artists.draw(artists.NAMES[number % len(artists.NAMES)], seed=number, size=96)
     large = np.asarray(small.resize((512, 512), Image.Resampling.BICUBIC), np.int16)
     grain = np.random.default_rng(number).integers(-12, 13, large.shape)
@@ -156,15 +158,18 @@ def _drawn(number: int) -> bytes:
 
 
 def vectors_are_unit(encoder: Encoder, pixels: torch.Tensor) -> Check:
-    """Whether pictures, and a text, get finite vectors of unit length, and different pictures different ones."""
+    """Check that pictures, and a text, get finite unit vectors, and that different pictures get different ones."""
     images = encoder.encode_images(pixels).astype(np.float64)
     texts = encoder.encode_texts(["a picture"]) if encoder.has_text else images[:0]
     lengths = np.linalg.norm(np.concatenate([images, texts]), axis=1)
-    good = np.isfinite(lengths) & (np.abs(lengths - 1) < UNIT)
+    is_unit = np.isfinite(lengths) & (np.abs(lengths - 1) < UNIT)
     remedy = "Try --precision fp32 in a new index, or other weights."
-    if not good.all():
+    if not is_unit.all():
         return Check(
-            "vectors", FAULT, f"{int((~good).sum())} of {len(good)} vectors are not of unit length.", remedy
+            "vectors",
+            FAULT,
+            f"{int((~is_unit).sum())} of {len(is_unit)} vectors are not of unit length.",
+            remedy,
         )
     if len(images) > 1 and np.allclose(images, images[0], atol=1e-4):
         return Check("vectors", FAULT, f"{len(images)} different pictures get the same vector.", remedy)
@@ -173,47 +178,47 @@ def vectors_are_unit(encoder: Encoder, pixels: torch.Tensor) -> Check:
 
 
 def batches_agree(encoder: Encoder, pixels: torch.Tensor) -> Check:
-    """Whether a picture's vector depends on its batch."""
-    whole = encoder.encode_images(pixels)
-    alone = np.concatenate(
-        [encoder.encode_images(pixels[place : place + 1]) for place in range(min(4, len(pixels)))]
+    """Check that the vector of a picture does not depend on its batch."""
+    one_batch = encoder.encode_images(pixels)
+    single = np.concatenate([encoder.encode_images(pixels[i : i + 1]) for i in range(min(4, len(pixels)))])
+    split = np.concatenate([encoder.encode_images(pixels[:5]), encoder.encode_images(pixels[5:12])])
+    least = min(
+        cosines(one_batch[: len(single)], single).min(), cosines(one_batch[: len(split)], split).min()
     )
-    odd = np.concatenate([encoder.encode_images(pixels[:5]), encoder.encode_images(pixels[5:12])])
-    least = min(cosines(whole[: len(alone)], alone).min(), cosines(whole[: len(odd)], odd).min())
-    said = f"A picture has the same vector in any batch: cosine at least {least:.6f}."
     figures = {"cosine": float(least), "limit": SAME}
     if least >= SAME:
-        return Check("batches", OK, said, figures=figures)
-    said = f"A picture's vector depends on its batch: cosine {least:.6f}, below {SAME}."
-    return Check("batches", FAULT, said, "Use another --precision or --device, and report it.", figures)
+        message = f"A picture has the same vector in any batch: cosine at least {least:.6f}."
+        return Check("batches", OK, message, figures=figures)
+    message = f"The vector of a picture depends on its batch: cosine {least:.6f}, below {SAME}."
+    return Check("batches", FAULT, message, "Use another --precision or --device, and report it.", figures)
 
 
 def as_stored(encoder: Encoder, pixels: torch.Tensor, sample: Sample, index: Any) -> Check:
-    """Whether the pictures of an index get the vectors here that it has of them."""
-    places = [place for place, row in enumerate(sample.rows) if row >= 0]
-    if not places:
+    """Check that the encoder reproduces the stored vectors of an index."""
+    indexed = [i for i, row in enumerate(sample.rows) if row >= 0]
+    if not indexed:
         return Check(
-            "stored vectors", OK, "None of the index's pictures is where it was, so none was compared."
+            "stored vectors", OK, "No picture of the index is at its original path; none were compared."
         )
-    here = encoder.encode_images(pixels[places])
-    stored = np.asarray(index.vectors[[sample.rows[place] for place in places]])
-    least = float(cosines(here, stored).min())
-    figures = {"cosine": least, "limit": PARITY, "pictures": len(places)}
+    encoded = encoder.encode_images(pixels[indexed])
+    stored = np.asarray(index.vectors[[sample.rows[i] for i in indexed]])
+    least = float(cosines(encoded, stored).min())
+    figures = {"cosine": least, "limit": PARITY, "pictures": len(indexed)}
     if least >= PARITY:
-        said = f"{len(places)} pictures get the vectors that the index has: cosine at least {least:.6f}."
-        return Check("stored vectors", OK, said, figures=figures)
-    said = f"Pictures do not get the vectors that the index has: cosine {least:.6f}, below {PARITY}."
-    remedy = "Do not add to this index here: build it anew on one machine, or find the machine that errs."
-    return Check("stored vectors", FAULT, said, remedy, figures)
+        message = f"{len(indexed)} pictures reproduce their stored vectors: cosine at least {least:.6f}."
+        return Check("stored vectors", OK, message, figures=figures)
+    message = f"Pictures do not reproduce their stored vectors: cosine {least:.6f}, below {PARITY}."
+    remedy = "Do not add to this index on this machine: rebuild it on a single machine, or find the faulty machine."
+    return Check("stored vectors", FAULT, message, remedy, figures)
 
 
 def throughput(encoder: Encoder, pixels: torch.Tensor, data: Sequence[bytes]) -> Check:
-    """Reading and decoding against encoding, and of a PyTorch model encoding against the bare forward pass."""
+    """Measure decoding and encoding, and for a PyTorch model, encoding relative to the bare forward pass."""
     first = _replicas(encoder)[0]
     batch = pixels.repeat(-(-first.batch_size // len(pixels)), 1, 1, 1)[: first.batch_size]
     encoding, bare = _rates(first, batch)
     workers = os.cpu_count() or 1
-    decoding = _rate_of_decoding(data, encoder, workers)
+    decoding = _decoding_rate(data, encoder, workers)
     n = len(_replicas(encoder))
     limit = "decoding" if decoding < n * encoding else "the encoder"
     ratio = None if bare is None else encoding / bare
@@ -221,18 +226,18 @@ def throughput(encoder: Encoder, pixels: torch.Tensor, data: Sequence[bytes]) ->
         "decode-per-s": decoding, "encode-per-s": encoding, "forward-per-s": bare, "ratio": ratio, "limit": SHARE,
         "batch": len(batch), "devices": n,
     }  # fmt: skip
-    said = (
-        f"Encoding {encoding:.1f} pictures/s{' a device' if n > 1 else ''}"
+    message = (
+        f"Encoding {encoding:.1f} pictures/s{' per device' if n > 1 else ''}"
         f"{'' if ratio is None else f', {ratio:.2f} of the bare forward pass ({bare:.1f})'}"
-        f"; decoding {decoding:.0f} with {workers} threads: {limit} is the limit of a build."
+        f"; decoding {decoding:.0f} pictures/s with {workers} threads: {limit} limits the speed of a build."
     )
     if ratio is None or ratio >= SHARE:
-        return Check("throughput", OK, said, figures=figures)
-    return Check("throughput", WARNING, said, "Close other programs and run it again.", figures)
+        return Check("throughput", OK, message, figures=figures)
+    return Check("throughput", WARNING, message, "Close other programs and run it again.", figures)
 
 
 def _rates(encoder: Encoder, batch: torch.Tensor) -> tuple[float, float | None]:
-    """Pictures a second of `encode_images`, and of the bare forward pass (None unless it is a PyTorch model)."""
+    """Return pictures per second of `encode_images` and of the bare forward pass (None if not a PyTorch model)."""
     if not isinstance(encoder, TorchEncoder):
         return rates_in_turns(len(batch), lambda: encoder.encode_images(batch), lambda: None)[0], None
     with encoder.computing():
@@ -249,62 +254,66 @@ def _rates(encoder: Encoder, batch: torch.Tensor) -> tuple[float, float | None]:
 def rates_in_turns(
     n: int, first: Callable[[], object], second: Callable[[], object], seconds: float = _SECONDS
 ) -> tuple[float, float]:
-    """Pictures a second of two things that take n at once, timed in turns, so that both meet the same machine."""
+    """Return the pictures per second of two functions that process n pictures per call.
+
+    The calls are timed alternately, so that both see the same load on the machine.
+    """
     first(), second()
     times: tuple[list[float], list[float]] = ([], [])
     while sum(map(sum, times)) < 2 * seconds or len(times[0]) < 3:
-        for do, taken in zip((first, second), times, strict=True):
+        for function, durations in zip((first, second), times, strict=True):
             started = time.perf_counter()
-            do()
-            taken.append(time.perf_counter() - started)
+            function()
+            durations.append(time.perf_counter() - started)
     return n / statistics.median(times[0]), n / statistics.median(times[1])
 
 
-def _rate_of_decoding(data: Sequence[bytes], encoder: Encoder, workers: int) -> float:
+def _decoding_rate(data: Sequence[bytes], encoder: Encoder, workers: int) -> float:
     with ThreadPoolExecutor(workers) as pool:
         done, started = 0, time.perf_counter()
         while time.perf_counter() - started < _SECONDS / 2:
-            done += len(list(pool.map(lambda one: decode(one, encoder.preprocess), data)))
+            done += len(list(pool.map(lambda content: decode(content, encoder.preprocess), data)))
         return done / (time.perf_counter() - started)
 
 
 def encoders_agree(
-    one: Encoder, other: Encoder, pixels: torch.Tensor, stored: Vectors | None = None, k: int = 10
+    tested: Encoder, reference: Encoder, pixels: torch.Tensor, stored: Vectors | None = None, k: int = 10
 ) -> Check:
-    """Whether two encoders give the same vectors and, among those of an index, the same neighbours.
+    """Check that two encoders give the same vectors and the same neighbours.
 
     Parameters
     ----------
-    one, other : Encoder
-        The same weights; devices and arithmetic may differ.
+    tested, reference : Encoder
+        Encoders with the same weights; devices and precision may differ.
     pixels : uint8 tensor, (n, 3, height, width)
     stored : (m, dim) float16, optional
-        Vectors to search; without them (or with fewer than 2 k) those that `other` gives to the pictures.
+        The vectors to search, such as those of an index. Without them, or with fewer than 2 k, the vectors that
+        `reference` gives to the pictures are searched.
     k : int
-        Neighbours.
+        Number of neighbours.
     """
-    first, second = one.encode_images(pixels), other.encode_images(pixels)
+    first, second = tested.encode_images(pixels), reference.encode_images(pixels)
     least = float(cosines(first, second).min())
     table = second if stored is None or len(stored) < 2 * k else np.asarray(stored[:200_000])
     shared = recall(first, second, table, min(k, len(table)))
-    name = f"{one.device} and {other.device}"
+    name = f"{tested.device} and {reference.device}"
     figures = {"cosine": least, "recall@10": shared, "limits": {"cosine": PARITY, "recall@10": RECALL}}
-    said = (
-        f"{one.info.precision} on {one.device} and {other.info.precision} on {other.device}: "
+    message = (
+        f"{tested.info.precision} on {tested.device} and {reference.info.precision} on {reference.device}: "
         f"cosine at least {least:.6f}, {100 * shared:.1f} % of the {k} nearest are the same ({len(pixels)} pictures)."
     )
     if least < PARITY:
-        remedy = f"Do not mix them in one index: use --device {other.device}, or another --precision; and report it."
-        return Check(name, FAULT, said, remedy, figures)
+        remedy = f"Do not mix them in one index: use --device {reference.device} or another --precision, and report it."
+        return Check(name, FAULT, message, remedy, figures)
     if shared < RECALL:
         return Check(
-            name, WARNING, said, "Neighbours may be near ties; compare with --precision fp32.", figures
+            name, WARNING, message, "Neighbours may be near ties; compare with --precision fp32.", figures
         )
-    return Check(name, OK, said, figures=figures)
+    return Check(name, OK, message, figures=figures)
 
 
 def recall(first: Vectors, second: Vectors, table: Vectors, k: int) -> float:
-    """The share of the k nearest rows of the table that two encodings of the same pictures have in common."""
+    """Return the fraction of the k nearest rows of the table that two encodings of the same pictures have in common."""
     rows = np.asarray(table, np.float32)
     nearest = [
         np.argsort(-(np.asarray(v, np.float32) @ rows.T), axis=1, kind="stable")[:, :k]
@@ -319,8 +328,8 @@ def _replicas(encoder: Encoder) -> tuple[Encoder, ...]:
     return encoder.replicas if isinstance(encoder, MultiDeviceEncoder) else (encoder,)
 
 
-def _places(encoder: Encoder) -> str:
-    return ", ".join(str(one.device) for one in _replicas(encoder))
+def _devices(encoder: Encoder) -> str:
+    return ", ".join(str(replica.device) for replica in _replicas(encoder))
 
 
 def _wait(device: torch.device) -> None:

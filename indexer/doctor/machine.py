@@ -132,9 +132,9 @@ def faiss_installed(distributions: Mapping[str, str]) -> Check:
             f"Run pip uninstall --yes {' '.join(distributions)}, then pip install {keep}.",
             dict(distributions),
         )
-    from imindex.indexer.ann import exact as ann
+    from imindex.indexer.ann import exact
 
-    version, gpus = ann.describe()["faiss-version"], ann.n_gpus()
+    version, gpus = exact.describe()["faiss-version"], exact.n_gpus()
     name = next(iter(distributions), "not from pip")
     torch_gpus = _cuda_devices()
     figures = {"version": version, "distribution": name, "gpus": gpus}
@@ -162,7 +162,7 @@ def device_selected(name: str) -> Check:
     precision = default_precision(places[0])
     cuda = f"for CUDA {torch.version.cuda}" if torch.version.cuda else "without CUDA"
     built = f"torch {torch.__version__}, built {cuda}"
-    figures: dict[str, Any] = {"devices": [str(place) for place in places], "precision": precision}
+    figures: dict[str, object] = {"devices": [str(place) for place in places], "precision": precision}
     if places[0].type == "cuda":
         cards = [torch.cuda.get_device_properties(place) for place in places]
         figures["cards"] = [{"name": card.name, "bytes": card.total_memory} for card in cards]

@@ -1,1 +1,1 @@
-"""Pictures, and texts where the encoder has a text side, to unit vectors."""
+"""Encode pictures, and texts if the encoder has a text side, as unit vectors. ENCODERS.md shows how to add one."""

@@ -61,6 +61,11 @@ class LazyEncoder:
         return self._encoder
 
     @property
+    def loaded(self) -> bool:
+        """Whether it has been loaded."""
+        return self._encoder is not None
+
+    @property
     def info(self) -> EncoderInfo:
         """What the encoder is, or has to be; loads it only if that is not known."""
         return self._info or self.get().info

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imindex.indexer.generate import model_settings as generate_model
+from imindex.indexer.generate import model_settings
 from imindex.indexer.generate.model_settings import ModelSettings
 from imindex.indexer.generate.pipeline import Pipeline
 from imindex.indexer.generate.prompts import Shot
@@ -194,5 +194,5 @@ def check(model: ModelSettings) -> dict[str, Any]:
         If the model cannot be used, or a weights file is missing or truncated.
     """
     resolved = resolve(model)
-    generate_model.check_weights(resolved.folder, resolved.index, resolved.variant)
+    model_settings.check_weights(resolved.folder, resolved.index, resolved.variant)
     return resolved.about

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -125,7 +126,7 @@ def read_index(folder: Path) -> dict[str, Any]:
     return index
 
 
-def components(index: dict[str, Any]) -> list[tuple[str, str]]:
+def components(index: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return name and class of the components of a pipeline."""
     return [
         (name, str(value[1]))
@@ -134,7 +135,7 @@ def components(index: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def text_encoders(folder: Path, index: dict[str, Any]) -> list[str]:
+def text_encoders(folder: Path, index: Mapping[str, Any]) -> list[str]:
     """Describe a pipeline's text encoders, so that one shared with the audit's encoder can be recognised.
 
     Returns
@@ -159,7 +160,7 @@ def text_encoders(folder: Path, index: dict[str, Any]) -> list[str]:
     return descriptions
 
 
-def check_weights(folder: Path, index: dict[str, Any], variant: str | None) -> None:
+def check_weights(folder: Path, index: Mapping[str, Any], variant: str | None) -> None:
     """Open every weights file without reading it, to find missing or truncated files before a long run.
 
     Raises
@@ -199,7 +200,7 @@ def check_weights(folder: Path, index: dict[str, Any], variant: str | None) -> N
                 ) from error
 
 
-def variant(folder: Path, index: dict[str, Any]) -> str | None:
+def variant(folder: Path, index: Mapping[str, Any]) -> str | None:
     """Return the variant, such as `fp16`, if the weights exist only as variants; None otherwise."""
     for name, _ in components(index):
         kinds = {_variant_of(file) for file in (folder / name).glob("*.safetensors")}
@@ -268,7 +269,7 @@ def lora_file(folder: Path) -> Path:
     return files[0]
 
 
-def scheduler_digest(config: dict[str, Any]) -> str:
+def scheduler_digest(config: Mapping[str, Any]) -> str:
     """Return the SHA-256 of a scheduler's configuration, without the private keys of diffusers."""
     return json_digest({key: _plain(value) for key, value in config.items() if not key.startswith("_")})
 

@@ -91,7 +91,7 @@ class Pipeline:
         import torch
 
         padded = [*batch, *[batch[-1]] * (self.batch_size - len(batch))]
-        more: dict[str, Any] = {"negative_prompt": [self._negative] * len(padded)} if self._negative else {}
+        more = {"negative_prompt": [self._negative] * len(padded)} if self._negative else {}
         with quiet(), torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
             output = self._pipe(
                 prompt=[shot.prompt for shot in padded],
@@ -151,7 +151,7 @@ def _load(resolved: ResolvedModel, model: ModelSettings) -> Any:
     dtype = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}[
         resolved.about["settings"]["dtype"]
     ]
-    more: dict[str, Any] = {} if resolved.scheduler is None else {"scheduler": resolved.scheduler}
+    more = {} if resolved.scheduler is None else {"scheduler": resolved.scheduler}
     if "add_watermarker" in inspect.signature(resolved.kind.__init__).parameters:
         more["add_watermarker"] = False  # its default depends on other installed packages
     try:

@@ -9,6 +9,9 @@ from collections.abc import Iterator, Sequence
 
 from imindex.indexer.core.errors import ImindexError
 
+_TRIES = 50
+_MAX_COMPARED_LENGTH = 60
+
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
@@ -122,8 +125,6 @@ FAMOUS = _words(
     """
 )
 """Surnames of artists that an image model is likely to know; placebo names never use them."""
-_TRIES = 50
-_MAX_COMPARED_LENGTH = 60
 
 
 def placebo_names(n: int, *, seed: int = 0, avoid: Sequence[str] = ()) -> list[str]:

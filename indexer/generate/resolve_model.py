@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.generate import model_settings as generate_model
+from imindex.indexer.generate import model_settings
 from imindex.indexer.generate.model_settings import ModelSettings
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class ResolvedModel:
     """
 
     folder: Path
-    index: dict[str, Any]
+    index: Mapping[str, Any]
     variant: str | None
     kind: Any
     scheduler: Any
@@ -92,7 +92,7 @@ def resolve(model: ModelSettings) -> ResolvedModel:
         raise ImindexError(f"offload {model.offload} is for GPUs, but the device is the CPU. Drop it.")
     with quiet():
         folder = _folder(model)
-        index = generate_model.read_index(folder)
+        index = model_settings.read_index(folder)
         kind = _pipeline_class(folder, index)
         scheduler = _scheduler(model, folder, index)
         lora = _lora(model)
@@ -108,21 +108,21 @@ def resolve(model: ModelSettings) -> ResolvedModel:
     config = dict(scheduler.config) if scheduler is not None else {}
     about = {
         "model": folder.resolve().name if Path(model.model).is_dir() else model.model,
-        "revision": generate_model.revision(folder),
+        "revision": model_settings.revision(folder),
         "pipeline": kind.__name__,
         "scheduler": {
             "class": type(scheduler).__name__ if scheduler is not None else "",
-            "config_sha256": generate_model.scheduler_digest(config),
+            "config_sha256": model_settings.scheduler_digest(config),
         },
-        "lora": {"file": lora.name, "sha256": generate_model.sha256(lora), "scale": model.lora_scale}
+        "lora": {"file": lora.name, "sha256": model_settings.sha256(lora), "scale": model.lora_scale}
         if lora
         else None,
         "settings": settings,
-        "text_encoders": generate_model.text_encoders(folder, index),
-        "versions": generate_model.versions(),
+        "text_encoders": model_settings.text_encoders(folder, index),
+        "versions": model_settings.versions(),
     }
     return ResolvedModel(
-        folder, index, generate_model.variant(folder, index), kind, scheduler, lora, device, about
+        folder, index, model_settings.variant(folder, index), kind, scheduler, lora, device, about
     )
 
 
@@ -225,11 +225,11 @@ def _lora(model: ModelSettings) -> Path | None:
         return None
     path = Path(model.lora).expanduser()
     if path.exists():
-        return generate_model.lora_file(path)
+        return model_settings.lora_file(path)
     import huggingface_hub
 
     try:
-        return generate_model.lora_file(
+        return model_settings.lora_file(
             Path(huggingface_hub.snapshot_download(model.lora, allow_patterns="*.safetensors"))
         )
     except ImindexError:

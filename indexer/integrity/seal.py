@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from imindex.indexer.core.digest import canonical_json
 from imindex.indexer.core.errors import ImindexError
@@ -19,8 +20,83 @@ from imindex.indexer.system.atomic import put_in_place
 FORMAT, VERSION = "imindex-seal", "1.0"
 IDENTICAL, REWRITTEN, DIFFERS, UNCHECKED = "identical", "rewritten", "differs", "not checked"
 _CHUNK = 2**22
-_KEYS = {"audit", "encoder", "format", "index", "program", "version", "versions", "when"}
-_INDEX_KEYS = {"bytes", "format", "name", "rejects", "root-digest", "rows", "sha256"}
+
+
+class _Sealed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
+    """Base of the parts of a seal; JSON keys have hyphens."""
+
+
+class SealedIndex(_Sealed, kw_only=True, frozen=True):
+    """An index file.
+
+    Attributes
+    ----------
+    name : str
+    bytes : int
+    sha256 : str
+        Of the file.
+    format : str
+        Format version.
+    root_digest : str
+    rows, rejects : int
+    """
+
+    name: str
+    bytes: int
+    sha256: str
+    format: str
+    root_digest: str
+    rows: int
+    rejects: int
+
+
+class SealedEncoder(_Sealed, kw_only=True, frozen=True):
+    """The encoder of an index."""
+
+    dim: int
+    precision: str
+    weights_sha256: str
+
+
+class SealedAudit(_Sealed, kw_only=True, frozen=True):
+    """Digests of an audit's plan, of the last line of its register, and of its report; empty without a report."""
+
+    plan: str
+    register: str
+    report: str
+
+
+class Seal(_Sealed, kw_only=True, frozen=True):
+    """The state of an index, and of an audit, at a point in time.
+
+    Attributes
+    ----------
+    format, version : str
+        Of the seal.
+    when : str
+        ISO 8601, UTC.
+    program : str
+        Name and version.
+    versions : dict of str to str
+        By package.
+    index : SealedIndex
+    encoder : SealedEncoder
+    audit : SealedAudit or None
+    """
+
+    format: str
+    version: str
+    when: str
+    program: str
+    versions: dict[str, str]
+    index: SealedIndex
+    encoder: SealedEncoder
+    audit: SealedAudit | None
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the seal as it is written to JSON."""
+        values: dict[str, object] = msgspec.to_builtins(self)
+        return values
 
 
 @dataclass(frozen=True)
@@ -52,48 +128,49 @@ def file_digest(path: Path, progress: Callable[[int], None] = lambda done: None)
     return digest.hexdigest()
 
 
-def seal(index: Index, audit: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def seal(index: Index, audit: SealedAudit | None = None) -> Seal:
     """Return the seal of an open index.
 
     Parameters
     ----------
     index : Index
         A verified index; the seal of a faulty file would attest the fault.
-    audit : mapping, optional
-        Digests of the plan, the last line of the register, and the report.
+    audit : SealedAudit, optional
     """
     encoder = index.encoder
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "when": now(),
-        "program": program(),
-        "versions": versions(),
-        "index": {
-            "name": index.path.name,
-            "bytes": index.path.stat().st_size,
-            "sha256": file_digest(index.path),
-            "format": index.version,
-            "root-digest": index.root_digest,
-            "rows": index.n,
-            "rejects": index.raw().rows("rejects/artist"),
-        },
-        "encoder": {
-            "dim": encoder.dim,
-            "precision": encoder.precision,
-            "weights-sha256": encoder.weights_sha256,
-        },
-        "audit": None if audit is None else dict(audit),
-    }
+    return Seal(
+        format=FORMAT,
+        version=VERSION,
+        when=now(),
+        program=program(),
+        versions=versions(),
+        index=SealedIndex(
+            name=index.path.name,
+            bytes=index.path.stat().st_size,
+            sha256=file_digest(index.path),
+            format=index.version,
+            root_digest=index.root_digest,
+            rows=index.n,
+            rejects=index.raw().rows("rejects/artist"),
+        ),
+        encoder=SealedEncoder(
+            dim=encoder.dim, precision=encoder.precision, weights_sha256=encoder.weights_sha256
+        ),
+        audit=audit,
+    )
 
 
-def write_seal(manifest: Mapping[str, Any], path: Path) -> None:
+def write_seal(manifest: Seal, path: Path) -> None:
     """Write a seal as one line of canonical JSON, so that equal content gives equal bytes."""
     with put_in_place(path) as temporary:
-        temporary.write_bytes(canonical_json(manifest).encode("utf-8", "surrogateescape") + b"\n")
+        temporary.write_bytes(_line(manifest.to_dict()))
 
 
-def read_seal(path: Path) -> dict[str, Any]:
+def _line(manifest: dict[str, object]) -> bytes:
+    return canonical_json(manifest).encode("utf-8", "surrogateescape") + b"\n"
+
+
+def read_seal(path: Path) -> Seal:
     """Read a seal.
 
     Raises
@@ -115,37 +192,32 @@ def read_seal(path: Path) -> dict[str, Any]:
             f"{path} is a seal of version {manifest.get('version')}; this imindex reads {VERSION}. Install the imindex "
             "that wrote it (see its key `program`)."
         )
-    valid = (
-        manifest.keys() == _KEYS
-        and isinstance(manifest["index"], dict)
-        and isinstance(manifest["encoder"], dict)
-        and isinstance(manifest["audit"], (dict, type(None)))
-        and manifest["index"].keys() == _INDEX_KEYS
-        and canonical_json(manifest).encode("utf-8", "surrogateescape") + b"\n" == data
-    )
-    if not valid:
+    try:
+        read = msgspec.convert(manifest, Seal)
+    except (msgspec.ValidationError, UnicodeError):
+        read = None
+    if read is None or _line(manifest) != data:
         raise ImindexError(
             f"{path} was edited or reformatted since `imindex seal` wrote it. Restore it from a backup."
         )
-    return manifest
+    return read
 
 
-def check_seal(manifest: Mapping[str, Any], index: Index, verification: Verification) -> list[Match]:
+def check_seal(manifest: Seal, index: Index, verification: Verification) -> list[Match]:
     """Compare an index with a seal.
 
     Parameters
     ----------
-    manifest : mapping
-        The seal, as returned by `read_seal`.
+    manifest : Seal
     index : Index
         The open index.
     verification : Verification
         Verification of this index. Its root digest is that of the actual content, not the one stored in the file.
     """
-    sealed, encoder = manifest["index"], manifest["encoder"]
-    content = bool(verification.root) and verification.root == sealed["root-digest"]
+    sealed, encoder = manifest.index, manifest.encoder
+    content = bool(verification.root) and verification.root == sealed.root_digest
     matches = []
-    if index.path.stat().st_size == sealed["bytes"] and file_digest(index.path) == sealed["sha256"]:
+    if index.path.stat().st_size == sealed.bytes and file_digest(index.path) == sealed.sha256:
         matches.append(Match("file", IDENTICAL, "byte for byte the sealed file"))
     elif content:
         matches.append(
@@ -157,12 +229,12 @@ def check_seal(manifest: Mapping[str, Any], index: Index, verification: Verifica
         matches.append(Match("content", IDENTICAL, f"root digest {verification.root[:12]}, {index.n} rows"))
     else:
         root = verification.root[:12] or "unknown, since the content cannot be read"
-        matches.append(Match("content", DIFFERS, f"root digest {root}, sealed {sealed['root-digest'][:12]}"))
+        matches.append(Match("content", DIFFERS, f"root digest {root}, sealed {sealed.root_digest[:12]}"))
     weights = index.encoder.weights_sha256
-    if weights == encoder["weights-sha256"]:
+    if weights == encoder.weights_sha256:
         matches.append(Match("encoder", IDENTICAL, f"weights {weights[:12]}"))
     else:
         matches.append(
-            Match("encoder", DIFFERS, f"weights {weights[:12]}, sealed {encoder['weights-sha256'][:12]}")
+            Match("encoder", DIFFERS, f"weights {weights[:12]}, sealed {encoder.weights_sha256[:12]}")
         )
     return matches

@@ -115,63 +115,63 @@ def verify_index(index: Index, progress: Progress = lambda done: None) -> Verifi
     -------
     Verification
     """
-    found = Verification(index.path, index.version, index.n, index.root_digest)
-    found.bytes_read = index.path.stat().st_size
-    _guarded(found, "digests", lambda: _digests(index, found, progress))
+    result = Verification(index.path, index.version, index.n, index.root_digest)
+    result.bytes_read = index.path.stat().st_size
+    _guarded(result, "digests", lambda: _digests(index, result, progress))
     for where, check in (
         ("structure", index.raw().visit),
-        ("items", lambda: _tables(index, found)),
-        ("items/sha256", lambda: _equal_pictures(index, found)),
-        ("log", lambda: _log(index, found)),
+        ("items", lambda: _tables(index, result)),
+        ("items/sha256", lambda: _equal_pictures(index, result)),
+        ("log", lambda: _log(index, result)),
     ):
-        _guarded(found, where, check)
-    return found
+        _guarded(result, where, check)
+    return result
 
 
-def _guarded(found: Verification, where: str, check: Callable[[], None]) -> None:
+def _guarded(result: Verification, where: str, check: Callable[[], None]) -> None:
     """Run a check, and record any exception as a fault, since h5py can raise anything on a damaged file."""
     try:
         check()
     except Exception as error:
-        found.fault(where, f"cannot be read: {type(error).__name__}: {error}"[:500])
+        result.fault(where, f"cannot be read: {type(error).__name__}: {error}"[:500])
 
 
 # Digests
 
 
-def _digests(index: Index, found: Verification, progress: Progress) -> None:
+def _digests(index: Index, result: Verification, progress: Progress) -> None:
     raw = index.raw()
     stored = {name: str(value) for name, value in raw.attributes("digests").items()}
     now: dict[str, str] = {}
 
     def compare(name: str, find: Callable[[], str]) -> None:
         now[name] = find()
-        found.n_digests += 1
+        result.n_digests += 1
         if name not in stored:
-            found.fault(name, "has no digest in the file")
+            result.fault(name, "has no digest in the file")
         elif stored[name] != now[name]:
-            found.fault(
+            result.fault(
                 name, f"has changed since it was written: digest {now[name][:12]}, not {stored[name][:12]}"
             )
 
     for name in COLUMNS:
-        _guarded(found, name, lambda name=name: compare(name, lambda: digest_of(raw, name)))  # type: ignore[misc]
-    _guarded(found, "vectors", lambda: compare("vectors", lambda: _vectors(index, found, progress)))
+        _guarded(result, name, lambda name=name: compare(name, lambda: digest_of(raw, name)))  # type: ignore[misc]
+    _guarded(result, "vectors", lambda: compare("vectors", lambda: _vectors(index, result, progress)))
     covered = [name for name in THE_REST if index.version != "1.0" or name in stored]
     for name in covered:
-        _guarded(found, name, lambda name=name: compare(name, lambda: THE_REST[name](raw)))  # type: ignore[misc]
-    found.uncovered = tuple(name for name in THE_REST if name not in covered)
+        _guarded(result, name, lambda name=name: compare(name, lambda: THE_REST[name](raw)))  # type: ignore[misc]
+    result.uncovered = tuple(name for name in THE_REST if name not in covered)
     for name in sorted(stored.keys() - {*COLUMNS, "vectors", *THE_REST}):
-        found.fault(name, "has a digest in the file, but is not part of an index")
+        result.fault(name, "has a digest in the file, but is not part of an index")
     if {*COLUMNS, "vectors"} <= now.keys():
-        found.root = root_digest(index.encoder, {name: now[name] for name in (*COLUMNS, "vectors")})
-        if found.root != index.root_digest:
-            found.fault(
-                "root-digest", f"{index.root_digest[:12]}, but that of the content is {found.root[:12]}"
+        result.root = root_digest(index.encoder, {name: now[name] for name in (*COLUMNS, "vectors")})
+        if result.root != index.root_digest:
+            result.fault(
+                "root-digest", f"{index.root_digest[:12]}, but that of the content is {result.root[:12]}"
             )
 
 
-def _vectors(index: Index, found: Verification, progress: Progress) -> str:
+def _vectors(index: Index, result: Verification, progress: Progress) -> str:
     """Digest the vectors and measure their lengths in one pass; compare the digests block by block."""
     hasher, row, wrong, first = BlockHasher(), 0, 0, -1
     with ThreadPoolExecutor(1) as pool:  # SHA-256 and lengths in parallel
@@ -184,17 +184,17 @@ def _vectors(index: Index, found: Verification, progress: Progress) -> str:
             hashed.result()
             progress(row)
     if wrong:
-        found.fault("vectors", f"{wrong} of {index.n} are not of unit length; row {first} is the first")
+        result.fault("vectors", f"{wrong} of {index.n} are not of unit length; row {first} is the first")
     digest, blocks = hasher.finish()
-    found.blocks = len(blocks)
-    found.n_digests += len(blocks)
+    result.blocks = len(blocks)
+    result.n_digests += len(blocks)
     (stored,) = list(index.raw().blocks("digests/vectors")) or [np.empty((0, 32), np.uint8)]
     if stored.shape != blocks.shape or stored.dtype != blocks.dtype:
-        found.fault("digests/vectors", f"{stored.shape} digests for {len(blocks)} blocks of vectors")
+        result.fault("digests/vectors", f"{stored.shape} digests for {len(blocks)} blocks of vectors")
         return digest
     for number in np.flatnonzero((stored != blocks).any(axis=1)).tolist():
         last = min((number + 1) * BLOCK_ROWS, index.n) - 1
-        found.fault(
+        result.fault(
             f"vectors/{number}",
             f"block {number} (rows {number * BLOCK_ROWS} to {last}) has changed since it was written",
         )
@@ -222,7 +222,7 @@ def lengths(block: npt.NDArray[np.float16]) -> npt.NDArray[np.float32]:
 # Consistency
 
 
-def _tables(index: Index, found: Verification) -> None:
+def _tables(index: Index, result: Verification) -> None:
     raw = index.raw()
     for table, dtypes, rows in (
         ("items", ITEM_DTYPES, index.n),
@@ -230,29 +230,29 @@ def _tables(index: Index, found: Verification) -> None:
     ):
         for name in dtypes:
             if raw.rows(f"{table}/{name}") != rows:
-                found.fault(f"{table}/{name}", f"has {raw.rows(f'{table}/{name}')} rows, not {rows}")
+                result.fault(f"{table}/{name}", f"has {raw.rows(f'{table}/{name}')} rows, not {rows}")
         for name, least, end in (
             ("artist", -1, len(index.artists)),
             ("collection", 0, len(index.collections)),
         ):
-            _in_range(index, found, f"{table}/{name}", least, end)
+            _in_range(index, result, f"{table}/{name}", least, end)
         stamps = f"stamps/{table}"
         if table in raw.names("stamps") and raw.rows(stamps) != rows:
-            found.fault(stamps, f"has {raw.rows(stamps)} rows, not {rows}")
+            result.fault(stamps, f"has {raw.rows(stamps)} rows, not {rows}")
 
 
-def _in_range(index: Index, found: Verification, name: str, least: int, end: int) -> None:
+def _in_range(index: Index, result: Verification, name: str, least: int, end: int) -> None:
     row = 0
     for block in index.raw().blocks(name):
         wrong = np.flatnonzero((block < least) | (block >= end))
         if len(wrong):
             bad_row = row + int(wrong[0])
-            found.fault(name, f"row {bad_row} has the number {block[wrong[0]]}, but there are only {end}")
+            result.fault(name, f"row {bad_row} has the number {block[wrong[0]]}, but there are only {end}")
             return
         row += len(block)
 
 
-def _equal_pictures(index: Index, found: Verification) -> None:
+def _equal_pictures(index: Index, result: Verification) -> None:
     """Check that rows with equal bytes have equal vectors.
 
     The digests of a large index are compared in several passes, split by their last byte.
@@ -272,7 +272,7 @@ def _equal_pictures(index: Index, found: Verification) -> None:
             wrong = np.flatnonzero((vectors != first_vectors).any(axis=1))
             if len(wrong):
                 pair = first[chunk[wrong[0]]], rows[chunk[wrong[0]]]
-                found.fault(
+                result.fault(
                     "items/sha256", f"rows {pair[0]} and {pair[1]} have equal bytes but different vectors"
                 )
                 return
@@ -290,24 +290,24 @@ def _digests_of_pass(
     return np.concatenate(rows), np.ascontiguousarray(np.concatenate(keys)).view("V32").ravel()
 
 
-def _log(index: Index, found: Verification) -> None:
+def _log(index: Index, result: Verification) -> None:
     lines = index.log()
     missing = [name for name in LOG_COLUMNS if name not in index.raw().names("log")]
     if index.version == "1.0" and missing == ["who"]:
         missing = []
     if missing or not lines:
-        found.fault("log", f"has no {', '.join(missing) or 'lines'}")
+        result.fault("log", f"has no {', '.join(missing) or 'lines'}")
         return
     for number, (digest, line) in enumerate(_chain(lines), 1):
         if line["digest-before"] != digest:
-            found.fault(
+            result.fault(
                 "log",
                 f"line {number} starts from the root digest {line['digest-before'][:12] or '(none)'}, but the line "
                 f"before it ended with {digest[:12] or '(none)'}",
             )
     if lines[-1]["digest-after"] != index.root_digest:
         last_digest = lines[-1]["digest-after"][:12]
-        found.fault(
+        result.fault(
             "log", f"the last line ends with the root digest {last_digest}, not {index.root_digest[:12]}"
         )
 

@@ -83,17 +83,17 @@ def check_pictures(index: Index, progress: Progress = lambda done: None) -> Orig
     progress : callable
         Called with the number of files done so far.
     """
-    found, done = Originals(), 0
+    originals, done = Originals(), 0
     for start in range(0, index.n, STREAM_ROWS):
         paths, digests = _rows(index, slice(start, start + STREAM_ROWS))
         reads = read_all(_items(index, paths), _Everything(), index.encoder.preprocess)
         for path, digest, read in zip(paths, digests, reads, strict=True):
             state = _state(read, digest)
-            setattr(found, state, getattr(found, state) + 1)
-            if state != "same" and len(found.listed) < _MAX_LISTED:
-                found.listed.append((state, path))
+            setattr(originals, state, getattr(originals, state) + 1)
+            if state != "same" and len(originals.listed) < _MAX_LISTED:
+                originals.listed.append((state, path))
             progress(done := done + 1)
-    return found
+    return originals
 
 
 def replay(

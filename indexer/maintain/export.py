@@ -59,10 +59,10 @@ def export(index: Index, folder: Path, *, force: bool = False) -> list[str]:
 
 
 def item_table(index: Index) -> pyarrow.Table:
-    """Return the pictures of an index as an Arrow table, a row each, in the order of its vectors.
+    """Return the pictures of an index as an Arrow table, one row per picture, in the order of its vectors.
 
-    Columns are row, artist, kind, collection, sha256 (of the file's bytes), path, width, height, prompt, seed and
-    caption. Bytes of a text that are not UTF-8 become question marks.
+    The columns are row, artist, kind, collection, sha256 (of the file), path, width, height, prompt, seed and caption.
+    Bytes of text that are not UTF-8 become question marks.
     """
     return _arrow(index, index.items())
 
@@ -73,7 +73,7 @@ def _arrow(index: Index, table: Columns) -> pyarrow.Table:
     artists = np.array([*index.artists, ""], dtype=object)
     names = np.array([c.name for c in index.collections], dtype=object)
     kinds = np.array([c.kind for c in index.collections], dtype=object)
-    columns: dict[str, Any] = {"row": np.arange(len(table["artist"]))}
+    columns = {"row": np.arange(len(table["artist"]))}
     for name, values in table.items():
         if name == "artist":
             columns["artist"] = _strings(artists[values])  # -1 (no artist) selects the last one, ""

@@ -5,13 +5,13 @@ The vectors, the root digest and all results based on exact ranks stay the same.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from imindex.indexer.ann import exact as ann
+from imindex.indexer.ann import exact
 from imindex.indexer.ann.faiss_kinds import FLOATS, expected_bytes, floats_within
 from imindex.indexer.ann.record import EXACT_ROWS, IVF_PQ, LEAST_ROWS, NEIGHBOURS, Record, is_approximate
 from imindex.indexer.ann.tuning import exact_work
@@ -116,27 +116,24 @@ def optimize(
         for line in parts.notes:
             note(line)
         approximate, reason = _choose(index, recall, memory, kind, seed, note)
-        common: dict[str, Any] = {"target": recall, "rows": index.n, "reason": reason}
+        report = functools.partial(OptimizeReport, target=recall, rows=index.n, reason=reason)
         if approximate is None and not is_approximate(index.ann()):
-            return OptimizeReport(
-                ann.EXACT, changed=False, root_digest=index.root_digest,
-                seconds=time.monotonic() - started, **common,
-            )  # fmt: skip
+            return report(
+                exact.EXACT, changed=False, root_digest=index.root_digest, seconds=time.monotonic() - started
+            )
         clear_leftovers(path)
         record = approximate.record if approximate else None
         root = write(
             path,
             index.contents(),
             index.blocks(),
-            ann=record.attributes() if record else ann.describe(),
-            ann_data=approximate.data if approximate else ann.exact_header(index.n, encoder.dim),
-            entry=entry(command, f"optimize: {record.words() if record else ann.EXACT}", index.root_digest),
+            ann=record.attributes() if record else exact.describe(),
+            ann_data=approximate.data if approximate else exact.exact_header(index.n, encoder.dim),
+            entry=entry(command, f"optimize: {record.words() if record else exact.EXACT}", index.root_digest),
         )
     if approximate is None or record is None:
-        return OptimizeReport(
-            ann.EXACT, changed=True, root_digest=root, seconds=time.monotonic() - started, **common
-        )
-    return OptimizeReport(
+        return report(exact.EXACT, changed=True, root_digest=root, seconds=time.monotonic() - started)
+    return report(
         record.kind,
         changed=True,
         root_digest=root,
@@ -145,7 +142,6 @@ def optimize(
         parameters=dict(record.parameters),
         size=len(approximate.data),
         seconds=time.monotonic() - started,
-        **common,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.sources import manifest_rows as manifests
+from imindex.indexer.sources import manifest_rows
 from imindex.indexer.sources.folder import items_of_folder
 from imindex.indexer.sources.item import Item, SourceOptions
 from imindex.indexer.sources.manifest import items_of_manifest
@@ -49,11 +49,11 @@ def find(
         path = Path(source)
         if path.is_dir():
             yield from items_of_folder(path, options, note)
-        elif path.suffix.lower() in manifests.SUFFIXES and path.is_file():
+        elif path.suffix.lower() in manifest_rows.SUFFIXES and path.is_file():
             yield from items_of_manifest(path, options, note)
         elif path.exists():
             raise ImindexError(
-                f"{path} is neither a folder nor a manifest ({', '.join(manifests.SUFFIXES)}). "
+                f"{path} is neither a folder nor a manifest ({', '.join(manifest_rows.SUFFIXES)}). "
                 "Put the picture in a folder, or list it in a manifest."
             )
         else:

@@ -13,6 +13,8 @@ from imindex.indexer.decode.limits import MAX_BYTES
 
 AT_REST = 2.0
 """Seconds that must have passed since the last change of a file for its stamp to be trusted."""
+UNLISTED = "a folder that cannot be listed"
+_CHUNK = 2**20
 _2_63 = 2**63
 
 
@@ -32,10 +34,6 @@ def raw_stamp(status: os.stat_result) -> Stamp:
     inode = (status.st_ino + _2_63) % 2**64 - _2_63
     in_range = -_2_63 <= status.st_mtime_ns < _2_63
     return (status.st_size, status.st_mtime_ns, inode) if in_range else NO_STAMP
-
-
-_CHUNK = 2**20
-UNLISTED = "a folder that cannot be listed"
 
 
 def read_bytes(path: str) -> bytes:

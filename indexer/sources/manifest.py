@@ -10,7 +10,7 @@ from typing import Any
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import KINDS, NO_SEED
-from imindex.indexer.sources import manifest_rows as manifests
+from imindex.indexer.sources import manifest_rows
 from imindex.indexer.sources.item import Item, SourceOptions, clean_name
 
 _TEXT_KEYS = ("artist", "kind", "collection", "prompt", "caption")
@@ -22,7 +22,7 @@ def items_of_manifest(path: Path, options: SourceOptions, note: Callable[[str], 
     unknown: set[str] = set()
     n_blocked = 0
     resolve = _PathResolver(path)
-    for where, row in manifests.rows(path):
+    for where, row in manifest_rows.rows(path):
         unknown |= set(row) - {"path", "seed", "blocked", *_TEXT_KEYS}
         if row.get("blocked"):  # a safety filter replaced the picture by a black one
             n_blocked += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from imindex.indexer.system.sandbox import ends_with_parent, keep_to_oneself, limit_memory, write_all
+from imindex.indexer.system.sandbox import ends_with_parent, isolate_output, limit_memory, write_all
 
 _MEMORY = 4 * 2**30
 """Limit of the address space in bytes, of which pyarrow's code takes 1 GiB."""
@@ -19,7 +19,7 @@ def main(path: str) -> None:
     Each line is `{"row": {...}}`; on failure the last one is `{"error": "..."}`. A value that is neither text, number
     nor date becomes `{}`.
     """
-    out = keep_to_oneself()
+    out = isolate_output()
     limit_memory(_MEMORY)
     try:
         import pyarrow as pa

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imindex.indexer.core.digest import ColumnHasher, json_digest
-from imindex.indexer.core.schema import ITEM_DTYPES, REJECT_DTYPES
+from imindex.indexer.core.schema import ITEM_DTYPES, REJECT_DTYPES, Attribute
 
 COLUMNS = (
     "artists/name",
@@ -27,7 +27,7 @@ class Source(Protocol):
 
     def names(self, group: str) -> list[str]: ...
 
-    def attributes(self, group: str) -> dict[str, Any]: ...
+    def attributes(self, group: str) -> dict[str, Attribute]: ...
 
     def blocks(self, name: str) -> Iterator[npt.NDArray[Any]]: ...
 

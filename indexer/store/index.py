@@ -25,6 +25,7 @@ from imindex.indexer.core.schema import (
     ITEM_DTYPES,
     NOBODY,
     REJECT_DTYPES,
+    Attribute,
     Collection,
     Columns,
     Contents,
@@ -45,7 +46,6 @@ from imindex.indexer.store.guard import (
 )
 from imindex.indexer.store.raw import Raw
 from imindex.indexer.store.structure import (
-    Attribute,
     check_dataset,
     check_kind,
     check_range,
@@ -187,10 +187,10 @@ class Index:
             columns = [self._text(f"log/{name}") for name in names]
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
-    def ann(self) -> dict[str, Any]:
+    def ann(self) -> dict[str, Attribute]:
         """Return the attributes of /ann: the kind of FAISS index and how it was made."""
         with reading(self.path, self._guard):
-            return dict(read_attributes(member_group(self._file.id, "ann"), self._guard, "ann"))
+            return read_attributes(member_group(self._file.id, "ann"), self._guard, "ann")
 
     def ann_data(self) -> npt.NDArray[np.uint8]:
         """Return /ann/data, (bytes,) uint8, mapped in place."""
@@ -232,12 +232,12 @@ class Index:
 
 @contextlib.contextmanager
 def opened(index: Index | str | os.PathLike[str]) -> Iterator[Index]:
-    """Open an index for the length of a block. An index that is open already is passed through and stays open.
+    """Open an index for the duration of a block. An index that is already open is passed through and stays open.
 
     Raises
     ------
     ImindexError
-        As `Index`.
+        As in `Index`.
     """
     if isinstance(index, Index):
         yield index

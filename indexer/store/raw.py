@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from imindex.indexer.core.digest import STREAM_ROWS
+from imindex.indexer.core.schema import Attribute
 from imindex.indexer.store.guard import DESCRIPTOR, GuardedFile, mapped, read_texts, reading
 from imindex.indexer.store.structure import (
-    Attribute,
     check_dataset,
     dtype_of,
     member_group,
@@ -115,7 +115,7 @@ class Written:
         """Return the names in a group."""
         return list(self._file[group])
 
-    def attributes(self, group: str) -> dict[str, Any]:
+    def attributes(self, group: str) -> dict[str, Attribute]:
         """Return the attributes of a group."""
         return dict(self._file[group].attrs.items())
 

@@ -16,7 +16,14 @@ import h5py
 import numpy as np
 from h5py import h5a, h5d, h5g, h5l, h5o, h5s, h5t
 
-from imindex.indexer.core.schema import FORMAT_VERSION, ITEM_DTYPES, KINDS, LOG_COLUMNS, REJECT_DTYPES
+from imindex.indexer.core.schema import (
+    FORMAT_VERSION,
+    ITEM_DTYPES,
+    KINDS,
+    LOG_COLUMNS,
+    REJECT_DTYPES,
+    Attribute,
+)
 from imindex.indexer.store.guard import DESCRIPTOR, LONGEST_TEXT, Damage, GuardedFile
 
 MAX_DIM = 1 << 16
@@ -32,7 +39,6 @@ _NUMBERS = {
 }
 _TEXT = "text"
 _SINGLE = {"vectors": "<f2", "ann/data": "u1", "digests/vectors": "u1"}
-Attribute = str | int | float | bool
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import h5py
 import numpy as np
@@ -25,6 +25,16 @@ _OVERHEAD = 2**17
 _TEXT = h5py.string_dtype("utf-8")
 AnnParts = tuple[Mapping[str, Any], bytes | npt.NDArray[np.uint8]]
 """Attributes and data of /ann."""
+AnnFactory = Callable[[npt.NDArray[np.float16]], AnnParts]
+"""Takes the vectors of the new file, mapped, and returns its /ann."""
+
+
+class AnnArguments(TypedDict):
+    """The arguments of `write` that make /ann."""
+
+    ann: Mapping[str, Any]
+    ann_data: bytes | npt.NDArray[np.uint8]
+    carry: AnnFactory | None
 
 
 def write(
@@ -35,7 +45,7 @@ def write(
     ann: Mapping[str, Any],
     ann_data: bytes | npt.NDArray[np.uint8],
     entry: Mapping[str, str],
-    carry: Callable[[npt.NDArray[np.float16]], AnnParts] | None = None,
+    carry: AnnFactory | None = None,
 ) -> str:
     """Write an index next to `path` and put it in place with one atomic rename.
 

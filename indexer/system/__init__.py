@@ -1,1 +1,1 @@
-"""The operating system: atomic files, locks, processors, devices, child processes with limits."""
+"""Operating system services: atomic files, locks, processors, devices, child processes with limits."""

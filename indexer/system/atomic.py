@@ -1,4 +1,4 @@
-"""Files that are whole or not there at all: write beside, flush, rename, flush the folder."""
+"""Atomic files: write a temporary file next to the target, flush it, rename it, and flush the folder."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pathlib import Path
 
 @contextmanager
 def put_in_place(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; what was written there is on the disk under `path` afterwards.
+    """Yield a temporary path; at the end of the block, the file written there is flushed and renamed to `path`.
 
-    After an exception nothing is left of it, and what `path` held before is untouched.
+    After an exception the temporary file is deleted, and an existing file at `path` is unchanged.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
@@ -23,11 +23,11 @@ def put_in_place(path: Path) -> Iterator[Path]:
         _sync(temporary)
         temporary.replace(path)
         flush_folder(path.parent)
-    except (OSError, RuntimeError) as error:  # HDF5 raises either when the disk refuses
-        found = re.search(r"\berrno = (\d+)", str(error))
-        number = error.errno if isinstance(error, OSError) and error.errno else int(found[1]) if found else 0
-        names_another = isinstance(error, OSError) and error.filename not in (None, str(temporary), temporary)
-        if names_another or not number:
+    except (OSError, RuntimeError) as error:  # HDF5 raises either of them for a disk error
+        match = re.search(r"\berrno = (\d+)", str(error))
+        number = error.errno if isinstance(error, OSError) and error.errno else int(match[1]) if match else 0
+        other_file = isinstance(error, OSError) and error.filename not in (None, str(temporary), temporary)
+        if other_file or not number:
             raise
         raise OSError(number, os.strerror(number), str(path)) from error
     finally:
@@ -35,7 +35,7 @@ def put_in_place(path: Path) -> Iterator[Path]:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it, so that a power cut does not take them again."""
+    """Create a folder and its parents durably, so that they survive a power cut."""
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     path.mkdir(parents=True, exist_ok=True)
     for folder in reversed(missing):
@@ -43,20 +43,20 @@ def make_folder(path: Path) -> None:
 
 
 def flush_folder(path: Path) -> None:
-    """Bring to the disk which names a folder holds: what was made, renamed and deleted in it."""
+    """Flush the entries of a folder to disk: files created, renamed and deleted in it."""
     if os.name == "posix":
         _sync(path)
 
 
 def check_room(path: Path, size: int) -> None:
-    """See that a file of a size can be written at a path, by taking the room and leaving it to whoever writes there.
+    """Check that a file of the given size can be written, by allocating its space at `path`.
 
-    HDF5 crashes the process where the disk refuses a write, so it must not come to that.
+    Without this check, HDF5 crashes the process when the disk refuses a write.
 
     Raises
     ------
     OSError
-        No space, or a limit on the size of files.
+        If the disk is full, or a file size limit is exceeded.
     """
     if hasattr(os, "posix_fallocate"):
         with path.open("wb") as file:
@@ -64,35 +64,37 @@ def check_room(path: Path, size: int) -> None:
 
 
 def real_file(path: Path) -> Path:
-    """Follow a link to an index, so that a new one takes the place of the file and not of the link."""
+    """Resolve a symbolic link, so that a new index replaces the file and not the link."""
     return path.resolve() if path.is_symlink() else path
 
 
 def clear_leftovers(path: Path) -> None:
-    """Delete what killed processes left half-written beside `path`. Call it under the builders' lock."""
+    """Delete temporary files of `path` left by killed processes. The caller must hold the builders' lock."""
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.new"):
-        if re.fullmatch(
-            rf"\.{re.escape(path.name)}\.\d+\.new", leftover.name
-        ):  # not those of audit.h5 for audit
+        # For the name audit, do not match the temporary files of audit.h5.
+        if re.fullmatch(rf"\.{re.escape(path.name)}\.\d+\.new", leftover.name):
             leftover.unlink(missing_ok=True)
 
 
 def clear_folder(folder: Path) -> None:
-    """Delete what killed processes left half-written in a folder, but for indexes. Call it under the folder's lock."""
+    """Delete temporary files left by killed processes in a folder, except those of indexes.
+
+    The caller must hold the lock of the folder.
+    """
     for leftover in folder.glob(".*.new"):
         if re.fullmatch(r"\..+(?<!\.h5)\.\d+\.new", leftover.name):
             leftover.unlink(missing_ok=True)
 
 
 def flush(descriptor: int) -> None:
-    """Bring an open file to the disk; on macOS, beyond the disk's own memory too."""
+    """Flush an open file to disk; on macOS, including the cache of the disk itself."""
     if sys.platform == "darwin":
         import fcntl
 
         try:
             fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
             return
-        except OSError:  # not on this file system
+        except OSError:  # not supported by this file system
             pass
     os.fsync(descriptor)
 

@@ -1,4 +1,4 @@
-"""Processes that read for this one what may crash, hang or swell whoever reads it."""
+"""Child processes for reading files that may crash, hang or exhaust the memory of their reader."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ package.__path__ = [sys.argv[2]]
 module, _, function = sys.argv[3].partition(":")
 getattr(__import__(module, fromlist=["_"]), function)(*sys.argv[4:])
 """
-# The package is handed over by its folder: a checkout may have any name, and an editable install is on no path.
+# The package is passed as a folder, since a checkout may have any name and an editable install is not on the path.
 # Its `__init__`, which imports the command line, is not run.
 _PACKAGE = Path(__file__).parents[2]
-_PIECE = 2**16
+_CHUNK = 2**16
 
 
 class Crashed(Exception):
-    """The process ended before it had said all, or was ended; the message says how."""
+    """The process ended early or was killed; the message gives the reason."""
 
 
 def start(
@@ -41,14 +41,14 @@ def start(
     Parameters
     ----------
     function : str
-        `module:function`, given the arguments.
+        `module:function`, called with the arguments.
     environment : mapping, optional
-        Variables beside those of this process.
+        Environment variables in addition to those of this process.
 
     Raises
     ------
     OSError
-        It cannot be started.
+        If it cannot be started.
     """
     words = [json.dumps(_paths()), str(_PACKAGE), function, *arguments]
     return subprocess.Popen(
@@ -57,25 +57,25 @@ def start(
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         bufsize=0,
-        start_new_session=True,  # Ctrl-C is the parent's
+        start_new_session=True,  # Ctrl-C is handled by the parent
         env={**os.environ, **(environment or {})},
     )
 
 
 def _paths() -> list[str]:
-    """Return the import path of this process without the current folder, which may hold a stranger's modules.
+    """Return the import path of this process without the current folder, which may hold untrusted modules.
 
-    `python -m`, `python -c` and notebooks put the current folder first. It stays only if imindex itself, or Python's
+    `python -m`, `python -c` and notebooks put the current folder first. It is kept only if imindex itself, or Python's
     own packages, are installed there.
     """
     own = {os.path.realpath(path) for path in (str(_PACKAGE.parent), *sysconfig.get_paths().values())}
-    left_out = {os.path.realpath(os.curdir)} - own
-    return [path for path in sys.path if path and os.path.realpath(path) not in left_out]
+    excluded = {os.path.realpath(os.curdir)} - own
+    return [path for path in sys.path if path and os.path.realpath(path) not in excluded]
 
 
 @contextlib.contextmanager
 def python(function: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Start such a process, and end it at the end of the block at the latest."""
+    """Start a Python process as `start` does, and kill it at the end of the block."""
     with start(function, *arguments) as process:
         try:
             yield process
@@ -84,7 +84,7 @@ def python(function: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def how_it_ended(process: subprocess.Popen[bytes]) -> str:
-    """In a word or two: a signal's name, or the exit code; empty if it runs on."""
+    """Return the name of the signal or the exit code that ended a process; empty if it is still running."""
     try:
         code = process.wait(1)
     except subprocess.TimeoutExpired:
@@ -97,40 +97,40 @@ def how_it_ended(process: subprocess.Popen[bytes]) -> str:
 
 
 class Lines:
-    """The lines that a process writes, each in time and of bounded length. An empty line says that it is done.
+    """Iterate over the lines that a process writes, with limits on time and length. An empty line marks the end.
 
     Raises
     ------
     Crashed
-        The process ended before, took too long for a line, or wrote one that is too long.
+        If the process ends before the empty line, takes too long for a line, or writes one that is too long.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], seconds: float, longest: int):
+    def __init__(self, process: subprocess.Popen[bytes], seconds: float, max_length: int):
         assert process.stdout is not None
         self._process, self._out = process, process.stdout
-        self._seconds, self._longest = seconds, longest
+        self._seconds, self._max_length = seconds, max_length
 
     def __iter__(self) -> Iterator[bytes]:
         rest = b""
-        due = time.monotonic() + self._seconds
+        deadline = time.monotonic() + self._seconds
         while True:
-            *lines, rest = (rest + self._piece(due)).split(b"\n")
+            *lines, rest = (rest + self._read(deadline)).split(b"\n")
             for line in lines:
                 if not line:
                     return
                 yield line
             if lines:
-                due = time.monotonic() + self._seconds
-            if len(rest) > self._longest:
-                raise Crashed(f"a row of more than {self._longest:,} bytes")
+                deadline = time.monotonic() + self._seconds
+            if len(rest) > self._max_length:
+                raise Crashed(f"a row of more than {self._max_length:,} bytes")
 
-    def _piece(self, due: float) -> bytes:
+    def _read(self, deadline: float) -> bytes:
         if hasattr(select, "poll") and sys.platform != "win32":
             ready: Any = select.poll()
             ready.register(self._out, select.POLLIN)
-            if not ready.poll(max(0.0, due - time.monotonic()) * 1000):
+            if not ready.poll(max(0.0, deadline - time.monotonic()) * 1000):
                 raise Crashed(f"took longer than {self._seconds:g} s")
-        piece = self._out.read(_PIECE)
-        if not piece:
+        chunk = self._out.read(_CHUNK)
+        if not chunk:
             raise Crashed(f"its reader ended ({how_it_ended(self._process)})")
-        return piece
+        return chunk

@@ -1,4 +1,4 @@
-"""How many processors this process may use, and products of matrices that keep to one of them."""
+"""The number of available processors, and single-threaded matrix products."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import threadpoolctl
 
 
 def processors() -> int:
-    """How many processors this process may use: those that the machine has, unless it is held to some of them."""
+    """Return the number of processors available to this process, considering its CPU affinity."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextlib.contextmanager
 def products_alone() -> Iterator[None]:
-    """Let each product of NumPy's be computed by the thread that asks for it, while this lasts.
+    """Limit BLAS to one thread, so that each NumPy product is computed by its calling thread.
 
-    For code with threads of its own, one a processor. Otherwise BLAS shares out each product among threads that wait
-    for each other, and that go on waiting, at the expense of everybody, for some hundredths of a second after it.
-    It holds for the whole process. Several may be inside at once; the last to leave puts back what the first found.
-    A BLAS that cannot be told, such as Apple's, does as it likes, and so does one that another thread of the caller's
-    holds to its own limit by threadpoolctl: that is slower and not wrong.
+    Use it in code that runs its own thread on each processor. By default, BLAS splits each product among threads that
+    wait for each other, and that keep spinning for some hundredths of a second afterwards. The limit applies to the
+    whole process. Several blocks may be active at the same time; the last one to end restores the original limit.
+    A BLAS without such a limit, such as Apple's, ignores it, and another thread may override it with threadpoolctl.
+    The products are then slower, but still correct.
     """
     _HELD.enter()
     try:
@@ -34,46 +34,46 @@ def products_alone() -> Iterator[None]:
 
 
 class _Held:
-    """Who is inside of `products_alone`.
+    """Counts the active `products_alone` blocks.
 
-    A thread of its own, the keeper, tells BLAS, and tells it again at the end: threadpoolctl lets none but the thread
-    that set a limit lift it, and the first to come need not be the last to leave.
+    A separate thread, the keeper, sets the limit and restores it at the end: with threadpoolctl, only the thread that
+    set a limit can lift it, and the first block to begin need not be the last to end.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._inside = 0
+        self._n_active = 0
         self._keeper = threading.Thread()
-        self._told, self._done = threading.Event(), threading.Event()
+        self._limited, self._done = threading.Event(), threading.Event()
 
     def enter(self) -> None:
         with self._lock:
-            if not self._inside:
-                self._told.clear()
+            if not self._n_active:
+                self._limited.clear()
                 self._done.clear()
                 self._keeper = threading.Thread(target=self._keep, daemon=True)
                 self._keeper.start()
                 try:
-                    self._told.wait()
-                except BaseException:  # Ctrl-C: nobody will come to leave
+                    self._limited.wait()
+                except BaseException:  # after Ctrl-C, `leave` will not be called
                     self._done.set()
                     raise
-            self._inside += 1
+            self._n_active += 1
 
     def leave(self) -> None:
         with self._lock:
-            self._inside -= 1
-            if not self._inside:
+            self._n_active -= 1
+            if not self._n_active:
                 self._done.set()
                 self._keeper.join()
 
     def _keep(self) -> None:
         try:
             with _blas().limit(limits=1):
-                self._told.set()
+                self._limited.set()
                 self._done.wait()
         finally:
-            self._told.set()
+            self._limited.set()
 
 
 _HELD = _Held()
@@ -81,7 +81,7 @@ _HELD = _Held()
 
 @functools.cache
 def _blas() -> threadpoolctl.ThreadpoolController:
-    """What NumPy multiplies with. To find it takes some milliseconds: once a process."""
-    import numpy  # noqa: F401 - so that it is there to be found
+    """Return the controller of the BLAS that NumPy uses. Finding it takes a few milliseconds, so it is cached."""
+    import numpy  # noqa: F401 - loads the BLAS
 
     return threadpoolctl.ThreadpoolController().select(user_api="blas")

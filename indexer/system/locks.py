@@ -1,8 +1,8 @@
-"""A file that one process holds at a time, and that says who holds it.
+"""Lock files that one process holds at a time, and that identify their holder.
 
-The operating system's lock keeps others out, and goes with the process that had it. The file's content is for people:
-process, host, user, time and command line of the holder. It is emptied when the lock is let go, so content under a
-lock that is free is that of a process that was killed.
+The lock of the operating system excludes other processes, and ends with the process that holds it. The content of the
+file is informative: process, host, user, time and command line of the holder. It is erased when the lock is released,
+so the content of an unlocked file was left by a process that was killed.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 ORPHANS_SECONDS = 5.0
-"""How long to wait for the children of a holder that was killed; they have its lock until they notice."""
+"""How long to wait for the children of a killed holder, which keep its lock until they notice."""
 _UNSUPPORTED = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
-_ORPHANS = ", or rather by a child of it, for it has ended itself"
-_FAR = 2**30
-"""The byte that is locked on Windows, where what is locked cannot be read by others."""
+_ORPHANS = ", or by one of its children, since the process itself has ended"
+_LOCKED_BYTE = 2**30
+"""The byte that is locked on Windows, far from the content, since others cannot read locked bytes there."""
 
 Holder = dict[str, Any]
 
 
 class Held(Exception):
-    """Another process has the lock; `by` says which, as far as is known, for the middle of a sentence."""
+    """Another process holds the lock; `by` describes it as far as known, for use inside a sentence."""
 
     def __init__(self, by: str):
         super().__init__(by)
@@ -45,21 +45,21 @@ class Held(Exception):
 
 
 class Lock:
-    """A lock file; its folder is made if it is not there.
+    """A lock file. Its folder is created if it does not exist.
 
-    Where the file system has no locks, the file beside it with `.held` after its name is the lock: it is made
-    by the holder and deleted by it, and taken over from a holder that is known to have ended.
+    If the file system does not support locks, the file with the additional suffix `.held` is the lock: the holder
+    creates and deletes it, and it is taken over from a holder that is known to have ended.
 
     Parameters
     ----------
     path : Path
     command : str
-        The holder's command line, for whoever is refused.
+        The command line of the holder, shown to processes that are refused.
 
     Attributes
     ----------
     note : str
-        Once it is held: that an earlier holder did not let go, and who it was. Mostly empty.
+        After acquiring the lock, a note on an earlier holder that did not release it; usually empty.
     """
 
     def __init__(self, path: Path, command: str = ""):
@@ -70,27 +70,28 @@ class Lock:
         self._held_file: Path | None = None
 
     def acquire(self) -> None:
-        """Take the lock.
+        """Acquire the lock.
 
         Raises
         ------
         Held
+            If another process holds it.
         OSError
-            The file cannot be written.
+            If the file cannot be written.
         """
         deadline = time.monotonic() + ORPHANS_SECONDS
         while not self._try():
             holder = _read(self.path)
             if runs(holder) is not False or time.monotonic() > deadline:
-                raise Held(_named(holder) + _ORPHANS * (runs(holder) is False))
+                raise Held(_description(holder) + _ORPHANS * (runs(holder) is False))
             time.sleep(0.05)
         if self._held_file is None:
             self._note(_read(self.path))
             os.truncate(self._descriptor, 0)
-            os.write(self._descriptor, _record(self._command))
+            os.write(self._descriptor, holder_record(self._command))
 
     def release(self) -> None:
-        """Let go of the lock, also of one whose file was deleted meanwhile."""
+        """Release the lock, even if its file was deleted in the meantime."""
         if self._descriptor < 0:
             return
         if self._held_file is not None:
@@ -98,7 +99,7 @@ class Lock:
             self._held_file = None
         with suppress(OSError):
             os.truncate(self._descriptor, 0)
-        if fcntl is not None:  # at once, and not when the last child has closed its copy
+        if fcntl is not None:  # immediately, instead of when the last child closes its copy
             with suppress(OSError):
                 fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         os.close(self._descriptor)
@@ -108,12 +109,12 @@ class Lock:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
-        except FileNotFoundError:  # the last holder has just deleted the folder
+        except FileNotFoundError:  # the previous holder has just deleted the folder
             return False
         try:
             if not self._lock(descriptor):
                 return False
-            # A holder that ends may delete the file: then this is the lock of nothing.
+            # The previous holder may have deleted the file, in which case this lock protects nothing.
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(descriptor), self.path.stat()):
                     self._descriptor, descriptor = descriptor, -1
@@ -130,7 +131,7 @@ class Lock:
             else:
                 import msvcrt
 
-                os.lseek(descriptor, _FAR, os.SEEK_SET)
+                os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
                 msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
                 os.lseek(descriptor, 0, os.SEEK_SET)
         except OSError as error:
@@ -148,45 +149,45 @@ class Lock:
         except FileExistsError:
             holder = _read(held)
             if runs(holder) is not False:
-                raise Held(f"{_named(holder)} (if it has ended, delete {held})") from None
-            # Moved away first: of two that take over, one finds nothing to move.
-            away = held.with_name(f"{held.name}.{os.getpid()}")
+                raise Held(f"{_description(holder)} (if it has ended, delete {held})") from None
+            # Rename it first: if two processes try to take over, only one of them succeeds.
+            renamed = held.with_name(f"{held.name}.{os.getpid()}")
             with suppress(FileNotFoundError):
-                held.rename(away)
-                if _read(away) != holder:  # another took over meanwhile
-                    away.rename(held)
+                held.rename(renamed)
+                if _read(renamed) != holder:  # another process has taken over in the meantime
+                    renamed.rename(held)
                     return False
-                away.unlink()
+                renamed.unlink()
                 self._note(holder)
             return self._hold_by_name()
         with os.fdopen(descriptor, "wb") as file:
-            file.write(_record(self._command))
+            file.write(holder_record(self._command))
         self._held_file = held
         return True
 
     def _note(self, holder: Holder) -> None:
         if holder:
             self.note = (
-                f"An earlier run did not end by itself: {_named(holder)}. This one goes on from what it kept."
+                f"An earlier run was interrupted: {_description(holder)}. This run resumes from its results."
             )
 
 
 @contextmanager
 def alone(path: Path, refusal: str, command: str = "") -> Iterator[str]:
-    """Hold a lock; yields the note on an earlier holder that was killed.
+    """Hold a lock during the block; yield the note on an earlier holder that was killed.
 
     Parameters
     ----------
     path : Path
-        Of the lock file.
+        Path of the lock file.
     refusal : str
-        What to say when another process holds it; `{by}` stands for that process.
+        The error message if another process holds the lock; `{by}` is replaced by its description.
     command : str
 
     Raises
     ------
     ImindexError
-        Another process holds it.
+        If another process holds the lock.
     """
     lock = Lock(path, command)
     try:
@@ -200,7 +201,7 @@ def alone(path: Path, refusal: str, command: str = "") -> Iterator[str]:
 
 
 def runs(holder: Holder) -> bool | None:
-    """Whether the process that a lock names still runs; None where this machine cannot tell."""
+    """Return whether the process named in a lock is still running; None if this machine cannot tell."""
     if not holder or holder["host"] != socket.gethostname() or holder["namespace"] != _namespace():
         return None
     if holder["boot"] != _boot():
@@ -218,7 +219,14 @@ def runs(holder: Holder) -> bool | None:
     return True
 
 
-def _record(command: str) -> bytes:
+def holder_record(command: str) -> bytes:
+    """Return the JSON that this process writes into a lock file; `runs` reads it.
+
+    Parameters
+    ----------
+    command : str
+        The command line, for messages to other processes.
+    """
     try:
         user = getpass.getuser()
     except (OSError, KeyError, ImportError):  # an account without a name, as in some containers
@@ -239,7 +247,7 @@ def _record(command: str) -> bytes:
 
 
 def _read(path: Path) -> Holder:
-    """What a lock file says; nothing where it says nothing that can be understood."""
+    """Read the content of a lock file; empty if it is missing or invalid."""
     text = ("host", "user", "since", "command", "boot", "started", "namespace")
     try:
         holder = json.loads(path.read_bytes())
@@ -250,7 +258,7 @@ def _read(path: Path) -> Holder:
     return {}
 
 
-def _named(holder: Holder) -> str:
+def _description(holder: Holder) -> str:
     if not holder:
         return "another process"
     who = f"user {holder['user']}, " if holder["user"] else ""
@@ -259,21 +267,21 @@ def _named(holder: Holder) -> str:
 
 
 def _boot() -> str:
-    """Another one after every start of the machine."""
+    """Return an identifier that changes with every boot of the machine."""
     with suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     return ""
 
 
 def _namespace() -> str:
-    """Process numbers mean something within one of these only, that is within a container."""
+    """Return the PID namespace, such as that of a container; process numbers are unique only within it."""
     with suppress(OSError):
         return str(Path("/proc/self/ns/pid").readlink())
     return ""
 
 
 def _started(pid: int) -> str:
-    """When a process began, in ticks since boot: a number that was given to another process since is found out."""
+    """Return the start time of a process in ticks since boot, to detect a process number that was reused."""
     with suppress(OSError):
         return (
             Path(f"/proc/{pid}/stat")

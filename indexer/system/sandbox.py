@@ -1,4 +1,4 @@
-"""What a child process does to isolate itself: quiet pipes, a limit on memory, the end of its parent."""
+"""Isolation of child processes: private output, a memory limit, and exit with the parent."""
 
 from __future__ import annotations
 
@@ -12,32 +12,35 @@ from typing import BinaryIO
 
 
 def write_all(file: BinaryIO, data: bytes | memoryview) -> None:
-    """Write all of it to an unbuffered pipe."""
+    """Write all of the data to an unbuffered pipe."""
     view = memoryview(data)
     while view:
         view = view[file.write(view) :]
 
 
-def keep_to_oneself() -> BinaryIO:
-    """Return the pipe of answers; what libraries print goes nowhere, a crash leaves no core, Ctrl-C is the parent's."""
+def isolate_output() -> BinaryIO:
+    """Return stdout as the reply pipe, and detach everything else from it.
+
+    The output of libraries is discarded, a crash writes no core file, and Ctrl-C is left to the parent.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform != "win32":
         signal.signal(signal.SIGIO, signal.SIG_DFL)
-    answers = os.fdopen(os.dup(1), "wb", buffering=0)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
-    with contextlib.suppress(OSError):  # rather this process than the build, when memory runs out
+    replies = os.fdopen(os.dup(1), "wb", buffering=0)
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, 1)
+    os.dup2(devnull, 2)
+    with contextlib.suppress(OSError):  # when memory runs out, kill this process rather than the build
         Path("/proc/self/oom_score_adj").write_text("1000")
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-    return answers
+    return replies
 
 
 def limit_memory(most: int) -> None:
-    """Let no more than so many bytes of address space be taken, where the system can see to it."""
+    """Limit the address space to `most` bytes, where the system supports it."""
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
@@ -48,7 +51,7 @@ def limit_memory(most: int) -> None:
 
 @contextlib.contextmanager
 def ends_with_parent() -> Iterator[None]:
-    """While a decoder runs, which may never come back, the end of stdin is a signal that ends the process."""
+    """During the block, exit the process when stdin ends, even if a decoder hangs."""
     if sys.platform == "win32":
         yield
         return
@@ -60,7 +63,7 @@ def ends_with_parent() -> Iterator[None]:
     fcntl.fcntl(0, fcntl.F_SETFL, flags | os.O_ASYNC)  # SIGIO when the parent closes its end
     ended = select.poll()
     ended.register(0, 0)
-    if ended.poll(0):  # before that
+    if ended.poll(0):  # it has already ended
         raise SystemExit
     yield
     fcntl.fcntl(0, fcntl.F_SETFL, flags)

@@ -9,11 +9,23 @@ from typing import Any
 import click
 
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.terminal.options import F
+from imindex.indexer.terminal.options import Command
 from imindex.indexer.terminal.output import clean
 
+_NO_MEMORY = (
+    "Out of memory, or the memory limit of this process is reached. Committed results are kept. Free memory or pass a "
+    "smaller --batch-size, then run the command again."
+)
+_TORCH_NO_MEMORY = ("allocate memory", "could not create a primitive", "could not create a memory")
+"""Parts of the out-of-memory messages of PyTorch and oneDNN on a CPU."""
+_REMEDIES = {
+    errno.ENOSPC: "Free space",
+    errno.EFBIG: "Raise the file size limit (`ulimit -f`), or write to another file system",
+    errno.EROFS: "Mount the file system for writing, or write elsewhere",
+}
 
-def errors_for_people(command: F) -> F:
+
+def errors_for_people(command: Command) -> Command:
     """Convert errors that the user can act on into `Error: ...` and exit code 1."""
 
     @functools.wraps(command)
@@ -33,19 +45,6 @@ def errors_for_people(command: F) -> F:
             raise click.ClickException(_NO_MEMORY) from error
 
     return run  # type: ignore[return-value]
-
-
-_NO_MEMORY = (
-    "Out of memory, or the memory limit of this process is reached. Committed results are kept. Free memory or pass a "
-    "smaller --batch-size, then run the command again."
-)
-_TORCH_NO_MEMORY = ("allocate memory", "could not create a primitive", "could not create a memory")
-"""Parts of the out-of-memory messages of PyTorch and oneDNN on a CPU."""
-_REMEDIES = {
-    errno.ENOSPC: "Free space",
-    errno.EFBIG: "Raise the file size limit (`ulimit -f`), or write to another file system",
-    errno.EROFS: "Mount the file system for writing, or write elsewhere",
-}
 
 
 def _os_error(error: OSError) -> str:

@@ -14,7 +14,7 @@ import click
 
 from imindex.indexer.decode.limits import Limits
 
-F = TypeVar("F", bound=Callable[..., Any])
+Command = TypeVar("Command", bound=Callable[..., Any])
 DEFAULT_INDEX = "imindex.h5"
 
 index_option = click.option(
@@ -59,7 +59,7 @@ class FromSignature(click.Option):
         return inspect.signature(function).parameters[self._parameter].default
 
 
-def add_options(command: F, *options: Callable[[F], F]) -> F:
+def add_options(command: Command, *options: Callable[[Command], Command]) -> Command:
     """Add options to a command, listed in this order in its help."""
     for option in reversed(options):
         command = option(command)
@@ -77,7 +77,7 @@ def batch_size_of(value: str) -> int | None:
     return int(value)
 
 
-def limit_options(command: F) -> F:
+def limit_options(command: Command) -> Command:
     """Add --max-pixels and --decode-timeout to a command that decodes pictures; see `limits_of`."""
     limits = "imindex.indexer.decode.limits:Limits"
     return add_options(
@@ -99,7 +99,7 @@ def limits_of(options: Mapping[str, Any]) -> Limits:
     return Limits(options["max_pixels"], options["decode_timeout"])
 
 
-def model_options(command: F) -> F:
+def model_options(command: Command) -> Command:
     """Add --model and --pretrained to a command that reads an index, for an encoder that was moved."""
     return add_options(
         command,

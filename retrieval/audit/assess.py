@@ -2,72 +2,115 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from msgspec.structs import replace
+import numpy as np
+from msgspec.structs import replace as set_fields
 
+from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.store.index import Index
 from imindex.retrieval.audit.inputs import Inputs
 from imindex.retrieval.audit.made import Made
 from imindex.retrieval.audit.models import encoder_arguments
 from imindex.retrieval.audit.plan import EncoderSpec, Plan, Release
-from imindex.retrieval.audit.record import asked, encoder_of, rejects, release_of
-from imindex.retrieval.audit.results_cache import _kept, results_file
+from imindex.retrieval.audit.record import encoder_record, plan_record, rejected_pictures, release_record
+from imindex.retrieval.audit.results_cache import kept, results_file, stored
 from imindex.retrieval.audit.run import Run
-from imindex.retrieval.evidence.classify_release import classify_release
+from imindex.retrieval.compare.releases import Prepared, Side, compare, prepare
+from imindex.retrieval.evidence.classify_release import VOTERS, classify_release, load_encoder
 from imindex.retrieval.evidence.gallery import gallery
+from imindex.retrieval.evidence.looks import Looks
 from imindex.retrieval.evidence.match_release import match_release
-from imindex.retrieval.evidence.near_copies import copies
+from imindex.retrieval.evidence.near_copies import NEAREST, copies
+from imindex.retrieval.evidence.release_walk import Observed, Wanted, observe
+from imindex.retrieval.evidence.shared import Shared, Texts
 from imindex.retrieval.evidence.testing import Testing
-from imindex.retrieval.results import AuditResult, Comparison, Verdict, to_dict
+from imindex.retrieval.results import AuditFindings, AuditResult, Comparison, RegisterEntry, Verdict
+
+if TYPE_CHECKING:
+    from imindex.indexer.encoders.base import Encoder
+
+TOGETHER_BYTES = 2**29
+"""Releases are walked together as long as what is seen of them takes less memory than this."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """What one encoder of an audit made.
+
+    Attributes
+    ----------
+    path : Path
+        The index.
+    texts : Texts
+        The encoder's text vectors.
+    """
+
+    path: Path
+    texts: Texts
+
+
+def texts_of(run: Run, encoder: EncoderSpec, path: Path) -> Texts:
+    """The text vectors of the encoder of an index, which is loaded when the first is needed."""
+    where = {**encoder_arguments(run.plan, encoder, paths_only=True), "device": run.device}
+
+    def load() -> Encoder:
+        with Index(path) as index:
+            info = index.encoder
+        return load_encoder(info, where)
+
+    return Texts(load)
 
 
 def assess(
     run: Run,
     inputs: Inputs,
-    entries: Sequence[Mapping[str, Any]],
+    entries: Sequence[RegisterEntry],
     made: Sequence[Made],
-    built: Sequence[Path],
-) -> dict[str, Any]:
-    """What pictures and indexes come to: all that a report is made of, but for its provenance.
+    built: Sequence[Built],
+) -> AuditFindings:
+    """Classify, match, test and compare the releases by each encoder.
 
     Parameters
     ----------
     run : Run
     inputs : Inputs
-    entries : sequence of mapping
-        Of the register.
+    entries : sequence of RegisterEntry
     made : sequence of Made
         The releases, in the plan's order.
-    built : sequence of Path
+    built : sequence of Built
         The encoders' indexes, likewise.
+
+    Returns
+    -------
+    AuditFindings
     """
-    plan = run.plan
-    results = [
-        _result(run, encoder, path, release, inputs)
-        for encoder, path in zip(plan.encoders, built, strict=True)
-        for release in plan.releases
-    ]
-    comparisons = [
-        _comparison(run, encoder, path, release, inputs, results)
-        for encoder, path in zip(plan.encoders, built, strict=True)
-        for release in plan.releases
-        if plan.base and release.name != plan.base
-    ]
-    return {
-        "title": plan.title,
-        "plan": asked(plan, inputs, entries),
-        "encoders": [encoder_of(e, path) for e, path in zip(plan.encoders, built, strict=True)],
-        "releases": [release_of(one, inputs) for one in made],
-        "results": to_dict(results),
-        "comparisons": to_dict(comparisons),
-        "gate": to_dict(_gate(plan, results, comparisons)),
-        "rejects": rejects(built),
-    }
+    plan, looks = run.plan, Looks()
+    results: list[AuditResult] = []
+    comparisons: list[Comparison] = []
+    for encoder, one in zip(plan.encoders, built, strict=True):
+        with Index(one.path) as index:
+            study = _Study(run, inputs, encoder, one, Shared(index, looks))
+            results += [study.result(release) for release in plan.releases]
+            if plan.base:
+                others = [release for release in plan.releases if release.name != plan.base]
+                comparisons += [study.comparison(release, results) for release in others]
+    paths = [one.path for one in built]
+    return AuditFindings(
+        title=plan.title,
+        plan=plan_record(plan, inputs, entries),
+        encoders=tuple(encoder_record(e, path) for e, path in zip(plan.encoders, paths, strict=True)),
+        releases=tuple(release_record(release, inputs) for release in made),
+        results=tuple(results),
+        comparisons=tuple(comparisons),
+        gate=_gate(plan, results, comparisons),
+        rejects=rejected_pictures(paths),
+    )
 
 
 def testing_of(plan: Plan, release: Release, inputs: Inputs) -> Testing:
@@ -83,69 +126,149 @@ def testing_of(plan: Plan, release: Release, inputs: Inputs) -> Testing:
     )
 
 
-def _result(run: Run, encoder: EncoderSpec, path: Path, release: Release, inputs: Inputs) -> AuditResult:
-    """Classification, matching, galleries and near-copies of one release by one encoder."""
-    plan = run.plan
-    testing = testing_of(plan, release, inputs)
-    how: dict[str, Any] = {"labels": plan.tests.labels, "templates": plan.label_templates}
-    asked = {"testing": asdict(testing), **how, "copies": plan.tests.copies, "tested": plan.tested}
-    moved = {**encoder_arguments(plan, encoder, paths_only=True), "device": run.device}
+class _Study:
+    """The results of one encoder.
 
-    def compute() -> AuditResult:
-        who: dict[str, Any] = {"artists": plan.tested, "testing": testing}
-        named = classify_release(path, release.name, **who, encoder=moved, **how)
-        by_works = classify_release(path, release.name, **who, by="works")
-        matching = match_release(path, release.name, testing=testing)
-        with Index(path) as index:
-            shown = gallery(index, release.name, plan.tested)
-            copied = copies(index, release.name, plan.tests.copies)
-        return AuditResult(
-            release=release.name,
-            encoder=encoder.name,
-            classification=named,
-            by_works=by_works,
-            matching=matching,
-            rank_histogram={artist: one.rank_histogram for artist, one in shown.items()},
-            neighbours={artist: one.neighbours for artist, one in shown.items()},
-            copies=copied,
+    Works and imitations are walked when the first result that was not kept is computed: once for all results and
+    comparisons that are missing, or, where that would take too much memory, once for each release.
+    """
+
+    def __init__(self, run: Run, inputs: Inputs, encoder: EncoderSpec, built: Built, shared: Shared):
+        self._run, self._inputs, self._encoder = run, inputs, encoder
+        self._path, self._texts, self._shared = built.path, built.texts, shared
+        self._observed: dict[str, Observed] = {}
+        self._prepared: dict[str, Prepared] = {}
+
+    def result(self, release: Release) -> AuditResult:
+        """Classification, matching, galleries and near-copies of one release."""
+        run, plan, index = self._run, self._run.plan, self._shared.index
+        testing = testing_of(plan, release, self._inputs)
+
+        def compute() -> AuditResult:
+            observed = self._observe(release)
+            who: dict[str, Any] = {"artists": plan.tested, "testing": testing}
+            named = classify_release(index, release.name, **who, texts=self._texts, **self._how)
+            by_works = classify_release(index, release.name, **who, by="works", observed=observed)
+            matching = match_release(index, release.name, testing=testing, observed=observed)
+            shown = gallery(index, release.name, plan.tested, observed=observed)
+            copied = copies(index, release.name, plan.tests.copies, observed=observed)
+            del self._observed[release.name]
+            return AuditResult(
+                release=release.name,
+                encoder=self._encoder.name,
+                classification=named,
+                by_works=by_works,
+                matching=matching,
+                rank_histogram={artist: one.rank_histogram for artist, one in shown.items()},
+                neighbours={artist: one.neighbours for artist, one in shown.items()},
+                copies=copied,
+            )
+
+        with run.stage(f"test {release.name} by {self._encoder.name}", 0):
+            return kept(run, *self._result_kept(release), compute)
+
+    def comparison(self, release: Release, results: Sequence[AuditResult]) -> Comparison:
+        """What changed from the base release to this one."""
+        run, plan = self._run, self._run.plan
+        testing = testing_of(plan, release, self._inputs)
+
+        def side(name: str) -> Side:
+            result = next(r for r in results if (r.release, r.encoder) == (name, self._encoder.name))
+            findings = {row.artist: row.finding for row in result.matching.artists if row.finding is not None}
+            return replace(self._side(name), findings=findings)
+
+        def compute() -> Comparison:
+            if release.name not in self._prepared:
+                self._prepared[release.name] = prepare(
+                    self._side(plan.base), self._side(release.name), testing
+                )
+            found = compare(
+                side(plan.base),
+                side(release.name),
+                testing=testing,
+                texts=self._texts,
+                prepared=self._prepared.pop(release.name),
+                **self._how,
+            )
+            name = self._path.name
+            return set_fields(
+                found, base=set_fields(found.base, index=name), new=set_fields(found.new, index=name)
+            )
+
+        with run.stage(f"compare {release.name} with {plan.base} by {self._encoder.name}", 0):
+            found = kept(run, *self._comparison_kept(release), compute)
+            return set_fields(found, encoder=self._encoder.name)
+
+    @property
+    def _how(self) -> dict[str, Any]:
+        return {"labels": self._run.plan.tests.labels, "templates": self._run.plan.label_templates}
+
+    def _side(self, name: str) -> Side:
+        return Side(self._path, name, None, [glob.escape(one) for one in self._inputs.placebos[name]])
+
+    def _result_kept(self, release: Release) -> tuple[Path, Index, dict[str, Any], type[AuditResult]]:
+        """Where the result of a release is kept, and under what."""
+        plan = self._run.plan
+        testing = testing_of(plan, release, self._inputs)
+        about = {"copies": plan.tests.copies, "tested": plan.tested}
+        file = results_file(self._run.folder, self._path, release.name)
+        return file, self._shared.index, {"testing": asdict(testing), **self._how, **about}, AuditResult
+
+    def _comparison_kept(self, release: Release) -> tuple[Path, Index, dict[str, Any], type[Comparison]]:
+        plan = self._run.plan
+        testing = testing_of(plan, release, self._inputs)
+        about = {"base_placebos": self._inputs.placebos[plan.base]}
+        file = results_file(self._run.folder, self._path, release.name, plan.base)
+        return file, self._shared.index, {"testing": asdict(testing), **about, **self._how}, Comparison
+
+    def _observe(self, release: Release) -> Observed:
+        """What the walk has seen of a release whose result is missing."""
+        if release.name not in self._observed:
+            self._walk(release)
+        return self._observed[release.name]
+
+    def _walk(self, first: Release) -> None:
+        run, plan = self._run, self._run.plan
+        missing = [
+            release
+            for release in plan.releases
+            if release is first or stored(run, *self._result_kept(release)) is None
+        ]
+        if len(missing) > 1 and self._bytes(missing) > TOGETHER_BYTES:
+            missing = [first]
+        wanted = {release.name: self._wanted(release) for release in missing}
+        pairs = []
+        for release in plan.releases:
+            concerned = {plan.base, release.name}
+            if len(concerned) < 2 or not concerned <= wanted.keys():
+                continue
+            if stored(run, *self._comparison_kept(release)) is None:
+                with contextlib.suppress(ImindexError):  # the comparison says it in its turn
+                    testing = testing_of(plan, release, self._inputs)
+                    ready = prepare(self._side(plan.base), self._side(release.name), testing)
+                    self._prepared[release.name], pair = ready.watched()
+                    pairs.append(pair)
+        self._observed.update(observe(self._shared, list(wanted.values()), pairs))
+
+    def _wanted(self, release: Release) -> Wanted:
+        artists = self._shared.index.artists
+        return Wanted(
+            release.name,
+            testing_of(self._run.plan, release, self._inputs),
+            classified=[artists.index(name) for name in self._run.plan.tested if name in artists],
+            nearest=max(NEAREST, VOTERS),
+            neighbours=True,
         )
 
-    file = results_file(run.folder, path, release.name)
-    with run.stage(f"test {release.name} by {encoder.name}", 0):
-        return _kept(run, file, path, asked, AuditResult, compute)
-
-
-def _comparison(
-    run: Run,
-    encoder: EncoderSpec,
-    path: Path,
-    release: Release,
-    inputs: Inputs,
-    results: Sequence[AuditResult],
-) -> Comparison:
-    """What changed from the base release to this one, by one encoder."""
-    from imindex.retrieval.compare.releases import Side, compare
-
-    plan = run.plan
-    testing = testing_of(plan, release, inputs)
-    how: dict[str, Any] = {"labels": plan.tests.labels, "templates": plan.label_templates}
-    asked = {"testing": asdict(testing), "base_placebos": inputs.placebos[plan.base], **how}
-
-    def side(name: str) -> Side:
-        result = next(r for r in results if (r.release, r.encoder) == (name, encoder.name))
-        findings = {row.artist: row.finding for row in result.matching.artists if row.finding is not None}
-        return Side(path, name, findings, [glob.escape(one) for one in inputs.placebos[name]])
-
-    def compute() -> Comparison:
-        moved = {**encoder_arguments(plan, encoder, paths_only=True), "device": run.device}
-        found = compare(side(plan.base), side(release.name), testing=testing, encoder=moved, **how)
-        return replace(
-            found, base=replace(found.base, index=path.name), new=replace(found.new, index=path.name)
-        )
-
-    file = results_file(run.folder, path, release.name, plan.base)
-    with run.stage(f"compare {release.name} with {plan.base} by {encoder.name}", 0):
-        return replace(_kept(run, file, path, asked, Comparison, compute), encoder=encoder.name)
+    def _bytes(self, releases: Sequence[Release]) -> int:
+        """About how many bytes the observers of some releases take together."""
+        index, names = self._shared.index, {release.name for release in releases}
+        concerned = [n for n, c in enumerate(index.collections) if c.kind == "imitations" and c.name in names]
+        artist, made = index.column("artist"), np.isin(index.column("collection"), concerned)
+        n_artists, works = len(index.artists), self._shared.known.artist
+        pairs = np.bincount(works, minlength=n_artists) @ np.bincount(artist[made], minlength=n_artists)
+        tables = (int(made.sum()) + len(releases) * len(works)) * n_artists
+        return 8 * (tables + 2 * int(pairs))
 
 
 def _gate(

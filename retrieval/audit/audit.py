@@ -6,26 +6,26 @@ again while what it came from is the same, so a run that was stopped goes on whe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from imindex.indexer.build.build import BuildReport, build
-from imindex.indexer.core.jsonable import json_ready
 from imindex.indexer.core.provenance import now, program, versions
 from imindex.indexer.encoders.base import require_text_side
-from imindex.indexer.encoders.lazy import encoder_for
 from imindex.indexer.sources.item import Item
+from imindex.indexer.store.index import Index
 from imindex.indexer.system.atomic import clear_folder, make_folder
 from imindex.indexer.system.locks import alone
-from imindex.retrieval.audit.assess import assess
+from imindex.retrieval.audit.assess import Built, assess, texts_of
 from imindex.retrieval.audit.inputs import Inputs, gather
 from imindex.retrieval.audit.made import Made
-from imindex.retrieval.audit.models import check_models, encoder_arguments, make
+from imindex.retrieval.audit.models import Encoders, check_models, make
 from imindex.retrieval.audit.plan import EncoderSpec
 from imindex.retrieval.audit.register import register
 from imindex.retrieval.audit.run import Run, index_path
+from imindex.retrieval.evidence.classify_release import label_texts
+from imindex.retrieval.results import AuditFindings, Provenance, Report
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Outcome:
     Attributes
     ----------
     folder : Path
-    report : dict
+    report : Report
         The content of report.json.
     files : list of Path
         What was written for readers.
@@ -44,7 +44,7 @@ class Outcome:
     """
 
     folder: Path
-    report: dict[str, Any]
+    report: Report
     files: list[Path]
     failed: list[str]
 
@@ -83,54 +83,57 @@ def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
             inputs = gather(plan, run.show.note)
         for note in inputs.notes:
             run.show.note(note)
-        incomplete = check_models(run, inputs)
+        encoders = Encoders(run)
+        incomplete = check_models(run, inputs, encoders)
         entries = register(plan, inputs.digests, run.folder, amend=amend)
-        if amend and entries[-1]["why"] != amend:
+        if amend and entries[-1].why != amend:
             run.show.note("Neither plan nor pictures have changed: no amendment was recorded.")
         made = [make(run, one, inputs, whole=one.name not in incomplete) for one in plan.releases]
-        built = [_build(run, encoder, inputs, made) for encoder in plan.encoders]
-        raw = assess(run, inputs, entries, made, built)
-        raw["provenance"] = {
-            "command": run.command,
-            "program": program(),
-            "started": started,
-            "finished": now(),
-            "versions": versions(),
-            "seconds": {name: round(s, 2) for name, s in run.seconds.items()},
-        }
-        return _report(run, json_ready(raw), pictures)
+        built = [_build(run, encoder, inputs, made, encoders) for encoder in plan.encoders]
+        findings = assess(run, inputs, entries, made, built)
+        provenance = Provenance(
+            command=run.command,
+            program=program(),
+            started=started,
+            finished=now(),
+            versions=versions(),
+            seconds={name: round(s, 2) for name, s in run.seconds.items()},
+        )
+        return _report(run, findings, provenance, pictures)
 
 
 # Build
 
 
-def _build(run: Run, encoder: EncoderSpec, inputs: Inputs, made: Sequence[Made]) -> Path:
+def _build(run: Run, encoder: EncoderSpec, inputs: Inputs, made: Sequence[Made], encoders: Encoders) -> Built:
     items: list[Item] = [*inputs.works, *(item for one in made for item in one.items)]
     path = index_path(run.folder, encoder)
-    named = {} if path.exists() else encoder_arguments(run.plan, encoder)
+    new = not path.exists()
     with run.stage(f"encode with {encoder.name}", len(items)) as progress:
-        lazy = encoder_for(path, **named, device=run.device, batch_size=run.batch_size)
-        if named:  # a new index, so the encoder is loaded; an audit names artists by text
+        lazy = encoders.of(encoder, path)
+        if new:  # the encoder is loaded; an audit names artists by text
             require_text_side(lazy.get())
         report: BuildReport = build(
             items, path, lazy, prune=True, limits=run.limits, command=run.command, progress=progress
         )
+        built = Built(path, texts_of(run, encoder, path))
+        if lazy.loaded:
+            with Index(path) as index:
+                lists = label_texts(index.artists, run.plan.tests.labels, run.plan.label_templates)
+            built.texts.encode_with(lazy.get(), lists)
     if report.rejected:
         run.show.note(f"{report.rejected} pictures could not be read; the report lists them.")
-    return path
-
-
-# Classify, match
+    return built
 
 
 # Report
 
 
-def _report(run: Run, raw: Mapping[str, Any], pictures: bool) -> Outcome:
+def _report(run: Run, findings: AuditFindings, provenance: Provenance, pictures: bool) -> Outcome:
     from imindex.retrieval.report.report import assemble, write
 
     with run.stage("report", 0):
-        report = assemble(raw)
+        report = assemble(findings, provenance)
         files = write(report, run.folder, base=run.folder, pictures=pictures)
-    failed = [one["reason"] for one in raw["gate"] if one["failed"]]
+    failed = [verdict.reason for verdict in findings.gate if verdict.failed]
     return Outcome(run.folder, report, list(files), failed)

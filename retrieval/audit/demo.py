@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.demo.artists import NAMES, draw, technique
 from imindex.indexer.demo.diffusion import diffusion_folder
 from imindex.indexer.system.atomic import put_in_place
 from imindex.indexer.terminal.progress import progress_bar
+from imindex.retrieval.findings import SIGNIFICANT, Finding
+from imindex.retrieval.results import ReportResult
 
 RELEASES = ("early", "final")
 BASE = "early"
@@ -96,18 +97,15 @@ def write_plan(
         temporary.write_text(text, encoding="utf-8")
 
 
-def truth(report: Mapping[str, Any]) -> Iterator[str]:
-    """What the audit found beside what is so, a line a release."""
-    from imindex.retrieval.findings import SIGNIFICANT
-
-    for result in report["results"]:
-        called = {row["artist"] for row in result["artists"] if row["finding"] in SIGNIFICANT}
-        found, wrong = called & set(TRAINED), called - set(TRAINED)
-        yield (
-            f"{result['release']}: {len(found)} of the {len(TRAINED)} artists whom the model has learned are found, "
-            f"and {len(wrong)} of the {len(NAMES) - len(TRAINED)} whom it has never seen"
-            + (f" ({', '.join(sorted(wrong))})." if wrong else ".")
-        )
+def truth(release: str, findings: Mapping[str, Finding]) -> str:
+    """Compare the findings on a release, by artist, with what its model has learned, in a sentence."""
+    called = {artist for artist, finding in findings.items() if finding in SIGNIFICANT}
+    right, wrong = called & set(TRAINED), called - set(TRAINED)
+    return (
+        f"{release}: {len(right)} of the {len(TRAINED)} artists whom the model has learned are found, "
+        f"and {len(wrong)} of the {len(NAMES) - len(TRAINED)} whom it has never seen"
+        + (f" ({', '.join(sorted(wrong))})." if wrong else ".")
+    )
 
 
 def _refuse_others(folder: Path, ours: set[Path]) -> None:
@@ -134,11 +132,12 @@ def _painter(artist: str, seed: int) -> Callable[[Path], None]:
     return paint
 
 
-def contact_sheet(report: Mapping[str, Any], base: Path, path: Path, thumb: int = 72, gap: int = 6) -> None:
+def contact_sheet(
+    results: Sequence[ReportResult], base: Path, path: Path, thumb: int = 72, gap: int = 6
+) -> None:
     """Of each artist four works, and below them four imitations by each release; three artists a line."""
     from PIL import Image, ImageDraw
 
-    results = report["results"]
     n_rows = 1 + len(results)
     wide, high = 4 * thumb + 7 * gap + 64, n_rows * (thumb + gap) + 34
     columns = 3
@@ -148,14 +147,12 @@ def contact_sheet(report: Mapping[str, Any], base: Path, path: Path, thumb: int 
         left, top = gap + number % columns * wide, gap + number // columns * high
         learned = "learned" if artist in TRAINED else "never seen"
         pen.text((left, top), f"{artist}: {technique(artist)} ({learned})", fill="black")
-        rows = [next(row for row in result["artists"] if row["artist"] == artist) for result in results]
-        lines: list[tuple[str, list[Path]]] = [
-            ("works", [base / one["work"] for one in rows[0]["neighbours"]])
-        ]
+        rows = [next(row for row in result.artists if row.artist == artist) for result in results]
+        lines: list[tuple[str, list[Path]]] = [("works", [base / pair.work for pair in rows[0].neighbours])]
         lines += [
-            (result["release"], sorted((base / row["neighbours"][0]["imitation"]).parent.glob("*.png")))
+            (result.release, sorted((base / row.neighbours[0].imitation).parent.glob("*.png")))
             for result, row in zip(results, rows, strict=True)
-            if row["neighbours"]
+            if row.neighbours
         ]
         for line, (label, pictures) in enumerate(lines):
             y = top + 16 + line * (thumb + gap)

@@ -10,6 +10,7 @@ from imindex.indexer.sources.item import Item
 from imindex.retrieval.audit.inputs import Inputs, gather, needed_placebos
 from imindex.retrieval.audit.models import encoder_arguments, folder_of, model_settings, of_release, order
 from imindex.retrieval.audit.plan import EncoderSpec, Release
+from imindex.retrieval.results import Forecast, ForecastStage
 
 if TYPE_CHECKING:
     from imindex.retrieval.audit.run import Run
@@ -18,7 +19,7 @@ PILOT = 32
 """Works that are encoded to see how long it takes; none of it is kept."""
 
 
-def dry_run(run: Run) -> dict[str, Any]:
+def dry_run(run: Run) -> Forecast:
     """Look at everything an audit needs, measure, and make nothing.
 
     Parameters
@@ -27,9 +28,7 @@ def dry_run(run: Run) -> dict[str, Any]:
 
     Returns
     -------
-    dict
-        JSON-ready: title, folder, digest, stages (what, total, there, to_do, seconds: None where it was not measured)
-        and notes.
+    Forecast
 
     Raises
     ------
@@ -39,26 +38,23 @@ def dry_run(run: Run) -> dict[str, Any]:
     plan = run.plan
     inputs = gather(plan, run.show.note)
     stages = [_generation(run, release, inputs) for release in plan.releases if release.model]
-    made = sum(len(items) for items in inputs.made.values()) + sum(one["total"] for one in stages)
+    made = sum(len(items) for items in inputs.made.values()) + sum(stage.total for stage in stages)
     stages += [_encoding(run, encoder, inputs, made) for encoder in plan.encoders]
     names = len(plan.tested), sum(item.kind == "works" for item in inputs.works)
-    return {
-        "title": plan.title,
-        "folder": str(run.folder),
-        "digest": plan.digest,
-        "stages": stages,
-        "notes": [
-            f"{names[0]} artists with {names[1]:,} works, {len(inputs.background)} in the background; "
-            f"{needed_placebos(plan):,} placebo names are asked for by level {plan.tests.level:g} with "
-            f"{plan.tests.adjust}.",
-            *inputs.notes,
-            "Times are measured on a few pictures. Tests are not in them: seconds for tens of artists, minutes for a "
-            "thousand.",
-        ],
-    }
+    notes = (
+        f"{names[0]} artists with {names[1]:,} works, {len(inputs.background)} in the background; "
+        f"{needed_placebos(plan):,} placebo names are asked for by level {plan.tests.level:g} with "
+        f"{plan.tests.adjust}.",
+        *inputs.notes,
+        "Times are measured on a few pictures. Tests are not in them: seconds for tens of artists, minutes for a "
+        "thousand.",
+    )
+    return Forecast(
+        title=plan.title, folder=str(run.folder), digest=plan.digest, stages=tuple(stages), notes=notes
+    )
 
 
-def _generation(run: Run, release: Release, inputs: Inputs) -> dict[str, Any]:
+def _generation(run: Run, release: Release, inputs: Inputs) -> ForecastStage:
     from imindex.indexer.generate.generate import measure, missing
 
     wanted = order(run.plan, release, inputs)
@@ -71,7 +67,7 @@ def _generation(run: Run, release: Release, inputs: Inputs) -> dict[str, Any]:
     return _stage(f"generate {release.name}", len(wanted), len(left), seconds)
 
 
-def _encoding(run: Run, encoder: EncoderSpec, inputs: Inputs, made: int) -> dict[str, Any]:
+def _encoding(run: Run, encoder: EncoderSpec, inputs: Inputs, made: int) -> ForecastStage:
     from imindex.indexer.encoders.load import load
     from imindex.indexer.encoders.precision import default_batch_size
     from imindex.indexer.store.index import Index
@@ -118,5 +114,5 @@ def _seconds_each(encoder: Any, items: Sequence[Item]) -> float | None:
     return (decoding + time.monotonic() - started) / len(pixels)
 
 
-def _stage(what: str, total: int, to_do: int, seconds: float | None) -> dict[str, Any]:
-    return {"what": what, "total": total, "there": total - to_do, "to_do": to_do, "seconds": seconds}
+def _stage(what: str, total: int, to_do: int, seconds: float | None) -> ForecastStage:
+    return ForecastStage(what=what, total=total, there=total - to_do, to_do=to_do, seconds=seconds)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from imindex.indexer.sources.item import Item
 from imindex.retrieval.audit.plan import Release
-
-if TYPE_CHECKING:
-    pass
+from imindex.retrieval.results import BlockedPicture
 
 
 @dataclass(frozen=True)
@@ -29,8 +27,7 @@ class Made:
     settings : mapping
     text_encoders : tuple of str
         Of the pipeline.
-    blocked : tuple of dict
-        Pictures that a safety filter took away: path, prompt, reason.
+    blocked : tuple of BlockedPicture
     """
 
     release: Release
@@ -39,4 +36,4 @@ class Made:
     digest: str
     settings: Mapping[str, Any]
     text_encoders: tuple[str, ...]
-    blocked: tuple[dict[str, str], ...]
+    blocked: tuple[BlockedPicture, ...]

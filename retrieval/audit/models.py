@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -13,14 +14,19 @@ from typing import TYPE_CHECKING, Any
 from imindex.indexer.core.digest import canonical_json, json_digest
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.slug import slug
+from imindex.indexer.encoders.lazy import LazyEncoder, encoder_for
 from imindex.indexer.generate.prompts import Shot, shots
 from imindex.indexer.sources.find import find
+from imindex.indexer.store.index import Index
 from imindex.indexer.system.atomic import put_in_place
 from imindex.retrieval.audit.inputs import Inputs, require_imitations
 from imindex.retrieval.audit.made import Made
 from imindex.retrieval.audit.plan import EncoderSpec, Plan, Release
+from imindex.retrieval.evidence.classify_release import load_encoder
+from imindex.retrieval.results import BlockedPicture
 
 if TYPE_CHECKING:
+    from imindex.indexer.encoders.base import Encoder
     from imindex.indexer.generate.generate import ModelSettings
     from imindex.retrieval.audit.run import Run
 
@@ -77,7 +83,58 @@ def model_settings(run: Run, release: Release) -> ModelSettings:
     return ModelSettings(model=model, device=run.device, **settings)
 
 
-def check_models(run: Run, inputs: Inputs) -> set[str]:
+class Encoders:
+    """The encoders of an audit. Each is loaded once where its index is new, and not at all where nothing is to do.
+
+    Parameters
+    ----------
+    run : Run
+    """
+
+    def __init__(self, run: Run):
+        self._run = run
+        self._loaded: dict[str, Encoder] = {}
+
+    def check(self, spec: EncoderSpec) -> None:
+        """Load an encoder whose index is not there yet. It is kept for that index, unless it takes memory of a GPU.
+
+        Raises
+        ------
+        ImindexError
+            It cannot be loaded, or has no text side.
+        """
+        from imindex.indexer.encoders.base import require_text_side
+        from imindex.indexer.encoders.load import load
+
+        run = self._run
+        where = encoder_arguments(run.plan, spec)
+        encoder = load(**where, device=run.device, batch_size=run.batch_size)
+        require_text_side(encoder)
+        if encoder.device.type == "cpu":
+            self._loaded[spec.name] = encoder
+
+    def of(self, spec: EncoderSpec, path: Path) -> LazyEncoder:
+        """The encoder of an index, to be loaded when it is needed; of a new index it is loaded."""
+        run = self._run
+        if path.exists():
+            with Index(path) as index:
+                info = index.encoder
+            where = {**encoder_arguments(run.plan, spec, paths_only=True), "device": run.device}
+            load = functools.partial(load_encoder, info, {**where, "batch_size": run.batch_size})
+            return LazyEncoder(load, run.batch_size or self._default_size, info)
+        if spec.name in self._loaded:
+            encoder = self._loaded.pop(spec.name)
+            return LazyEncoder(lambda: encoder, run.batch_size or self._default_size, encoder.info)
+        named = encoder_arguments(run.plan, spec)
+        return encoder_for(path, **named, device=run.device, batch_size=run.batch_size)
+
+    def _default_size(self) -> int:
+        from imindex.indexer.encoders.precision import default_batch_size
+
+        return default_batch_size(self._run.device)
+
+
+def check_models(run: Run, inputs: Inputs, encoders: Encoders) -> set[str]:
     """Load every encoder, and look at every pipeline that is still needed, before the long part begins.
 
     Returns
@@ -93,8 +150,6 @@ def check_models(run: Run, inputs: Inputs) -> set[str]:
     asked = [release for release in run.plan.releases if release.model]
     if not asked:
         return set()  # encoding comes next anyway
-    from imindex.indexer.encoders.base import require_text_side
-    from imindex.indexer.encoders.load import load
     from imindex.indexer.generate.generate import missing
     from imindex.retrieval.audit.run import index_path
 
@@ -105,7 +160,7 @@ def check_models(run: Run, inputs: Inputs) -> set[str]:
         done = 0
         for encoder in run.plan.encoders:
             if not index_path(run.folder, encoder).exists():
-                require_text_side(load(**encoder_arguments(run.plan, encoder), device=run.device))
+                encoders.check(encoder)
             progress(done := done + 1, 0)
         for release in to_make:
             check_pipeline(run, release)
@@ -223,6 +278,7 @@ def _made(release: Release, folder: Path, wanted: set[str]) -> Made:
         settings=about["settings"],
         text_encoders=tuple(about["text_encoders"]),
         blocked=tuple(
-            {"path": path, "prompt": row["prompt"], "reason": row["blocked"]} for path, row in blocked.items()
+            BlockedPicture(path=path, prompt=row["prompt"], reason=row["blocked"])
+            for path, row in blocked.items()
         ),
     )

@@ -13,12 +13,11 @@ from typing import Any
 
 from imindex.indexer.core.digest import json_digest
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.core.jsonable import json_ready
 from imindex.indexer.core.paths import StoredPaths
 from imindex.indexer.core.provenance import versions
-from imindex.indexer.integrity.seal import DIFFERS, IDENTICAL, REWRITTEN, UNCHECKED, Match
+from imindex.indexer.integrity.seal import DIFFERS, IDENTICAL, REWRITTEN, UNCHECKED, Match, SealedAudit
 from imindex.indexer.integrity.verify import Fault, opened, verify_index
-from imindex.retrieval.audit.assess import assess
+from imindex.retrieval.audit.assess import Built, assess, texts_of
 from imindex.retrieval.audit.inputs import Inputs, gather
 from imindex.retrieval.audit.made import Made
 from imindex.retrieval.audit.models import made_before
@@ -27,8 +26,11 @@ from imindex.retrieval.audit.register import changed, read_register
 from imindex.retrieval.audit.results_cache import results_file
 from imindex.retrieval.audit.run import Run, index_path
 from imindex.retrieval.report.report import assemble, covered, digest
+from imindex.retrieval.results import AuditFindings, Provenance, from_dict, to_dict
 from imindex.stats.keyed import STREAMS
 
+StoredReport = dict[str, Any]
+"""A report.json as it is in the file, perhaps of an older version or edited: it is compared, never decoded."""
 _LISTED = 20
 _NAMES = ("name", "artist", "release", "encoder")
 
@@ -92,33 +94,37 @@ def recompute(run: Run) -> Recomputed:
         There is no audit in the folder, or pictures, an index or an encoder are gone.
     """
     entries = read_register(run.folder)
-    found = Recomputed(run.folder, entries[-1]["plan"])
+    found = Recomputed(run.folder, entries[-1].plan)
     stored = _read(run.folder / "report.json")
     with run.stage("check", 0):
         inputs = gather(run.plan, run.show.note)
-    if run.plan.digest != entries[-1]["plan"]:
-        said = f"digest {run.plan.digest[:12]}, registered {entries[-1]['plan'][:12]}"
+    if run.plan.digest != entries[-1].plan:
+        said = f"digest {run.plan.digest[:12]}, registered {entries[-1].plan[:12]}"
         found.faults.append(Fault("plan", f"{run.plan.path} is not the plan that was registered: {said}"))
-    for what in changed(entries[-1]["inputs"], inputs.digests):
+    for what in changed(entries[-1].inputs, inputs.digests):
         found.faults.append(Fault("inputs", f"{what} changed since the plan was registered"))
     made = [made_before(run, one, inputs) for one in run.plan.releases]
     built = [index_path(run.folder, encoder) for encoder in run.plan.encoders]
     for path in built:
         found.faults += _index_faults(path, inputs, made, stored)
-    raw = json_ready(assess(run, inputs, entries, made, built))
-    report = assemble({**raw, "provenance": stored["provenance"]})
-    _compare_report(found, stored, report)
-    _compare_kept(found, run.plan, built, raw)
-    then = stored["provenance"].get("versions", {})
+    provenance = from_dict(Provenance, stored["provenance"], f"{run.folder / 'report.json'}: provenance")
+    indexes = [
+        Built(path, texts_of(run, encoder, path))
+        for encoder, path in zip(run.plan.encoders, built, strict=True)
+    ]
+    findings = assess(run, inputs, entries, made, indexes)
+    _compare_report(found, stored, to_dict(assemble(findings, provenance)))
+    _compare_kept(found, run.plan, built, findings)
+    then = provenance.versions
     found.versions = {
         name: (then.get(name, ""), value) for name, value in versions().items() if then.get(name, "") != value
     }
     return found
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> StoredReport:
     try:
-        stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        stored: StoredReport = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(stored["digest"], str) or not isinstance(stored["provenance"], dict):
             raise TypeError("no report")
     except FileNotFoundError:
@@ -128,7 +134,7 @@ def _read(path: Path) -> dict[str, Any]:
     return stored
 
 
-def _index_faults(path: Path, inputs: Inputs, made: list[Made], stored: Mapping[str, Any]) -> Iterator[Fault]:
+def _index_faults(path: Path, inputs: Inputs, made: list[Made], stored: StoredReport) -> Iterator[Fault]:
     """Whether an index is sound, the one that the report names, and of these pictures."""
     with opened(path) as index:
         for fault in verify_index(index).faults:
@@ -147,7 +153,7 @@ def _index_faults(path: Path, inputs: Inputs, made: list[Made], stored: Mapping[
             yield Fault(path.name, f"{which} {len(paths)} pictures, {min(paths)} among them")
 
 
-def _compare_report(found: Recomputed, stored: dict[str, Any], report: dict[str, Any]) -> None:
+def _compare_report(found: Recomputed, stored: StoredReport, report: StoredReport) -> None:
     found.stored, found.now = stored["digest"], report["digest"]
     if digest(stored) != stored["digest"]:
         found.faults.append(Fault("report.json", "its content is not that of its digest: it was edited"))
@@ -157,14 +163,15 @@ def _compare_report(found: Recomputed, stored: dict[str, Any], report: dict[str,
         found.faults.append(Fault("report.json", said))
 
 
-def _compare_kept(found: Recomputed, plan: Plan, built: list[Path], raw: Mapping[str, Any]) -> None:
+def _compare_kept(found: Recomputed, plan: Plan, built: list[Path], findings: AuditFindings) -> None:
     """The results that the audit kept for its next run, where they are still there."""
     index = {encoder.name: path for encoder, path in zip(plan.encoders, built, strict=True)}
-    for result in raw["results"]:
-        _compare_one(found, results_file(found.folder, index[result["encoder"]], result["release"]), result)
-    for result in raw["comparisons"]:
-        file = results_file(found.folder, index[result["encoder"]], result["new"]["release"], plan.base)
-        _compare_one(found, file, result)
+    for result in findings.results:
+        file = results_file(found.folder, index[result.encoder], result.release)
+        _compare_one(found, file, to_dict(result))
+    for comparison in findings.comparisons:
+        file = results_file(found.folder, index[comparison.encoder], comparison.new.release, plan.base)
+        _compare_one(found, file, to_dict(comparison))
 
 
 def _compare_one(found: Recomputed, file: Path, result: Mapping[str, Any]) -> None:
@@ -241,7 +248,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def audit_digests(folder: Path, plan: Path | None = None) -> dict[str, Any]:
+def audit_digests(folder: Path, plan: Path | None = None) -> SealedAudit:
     """What a seal says of an audit: digests of its plan, of the register's last line, and of the report.
 
     Raises
@@ -252,20 +259,20 @@ def audit_digests(folder: Path, plan: Path | None = None) -> dict[str, Any]:
     last = read_register(folder)[-1]
     if plan is not None:
         own = read_plan(plan).digest
-        if own != last["plan"]:
+        if own != last.plan:
             raise ImindexError(
-                f"{plan} has the digest {own[:12]}, and {folder} was registered with {last['plan'][:12]}. Seal the "
+                f"{plan} has the digest {own[:12]}, and {folder} was registered with {last.plan[:12]}. Seal the "
                 "plan that was audited, or amend the audit first."
             )
     report = folder / "report.json"
-    return {
-        "plan": last["plan"],
-        "register": last["digest"],
-        "report": _read(report)["digest"] if report.exists() else "",
-    }
+    return SealedAudit(
+        plan=last.plan,
+        register=last.digest,
+        report=_read(report)["digest"] if report.exists() else "",
+    )
 
 
-def sealed_audit(sealed: Mapping[str, Any], folder: Path | None) -> list[Match]:
+def sealed_audit(sealed: SealedAudit, folder: Path | None) -> list[Match]:
     """What of a seal's audit still stands in its folder.
 
     A register may have gone on since; the sealed line must be in it.
@@ -273,17 +280,17 @@ def sealed_audit(sealed: Mapping[str, Any], folder: Path | None) -> list[Match]:
     if folder is None:
         return [Match("audit", UNCHECKED, "name its folder with --results to have it checked")]
     entries = read_register(folder)
-    digests = [entry["digest"] for entry in entries]
-    if sealed["register"] not in digests:
-        return [Match("register", DIFFERS, f"has no line with the digest {str(sealed['register'])[:12]}")]
-    place = digests.index(sealed["register"])
+    digests = [entry.digest for entry in entries]
+    if sealed.register not in digests:
+        return [Match("register", DIFFERS, f"has no line with the digest {sealed.register[:12]}")]
+    place = digests.index(sealed.register)
     later = len(entries) - place - 1
     matches = [Match("register", REWRITTEN, f"has {later} more lines since") if later else
                Match("register", IDENTICAL, f"last line {digests[-1][:12]}")]  # fmt: skip
-    pairs = [("plan", entries[place]["plan"])]
-    if sealed["report"]:
-        pairs.append(("report", _read(folder / "report.json")["digest"]))
-    for name, own in pairs:
-        status = IDENTICAL if own == sealed[name] else DIFFERS
-        matches.append(Match(name, status, f"digest {own[:12]}, sealed {str(sealed[name])[:12]}"))
+    digests_now = [("plan", entries[place].plan, sealed.plan)]
+    if sealed.report:
+        digests_now.append(("report", _read(folder / "report.json")["digest"], sealed.report))
+    for name, own, before in digests_now:
+        status = IDENTICAL if own == before else DIFFERS
+        matches.append(Match(name, status, f"digest {own[:12]}, sealed {before[:12]}"))
     return matches

@@ -6,18 +6,20 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+
+from msgspec.structs import replace
 
 from imindex.indexer.core.digest import canonical_json, json_digest
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.provenance import now, versions
 from imindex.indexer.system.atomic import put_in_place
 from imindex.retrieval.audit.plan import Plan
+from imindex.retrieval.results import RegisterEntry, from_dict, to_dict
 
 NAME = "register.jsonl"
 
 
-def register(plan: Plan, inputs: Mapping[str, str], folder: Path, *, amend: str = "") -> list[dict[str, Any]]:
+def register(plan: Plan, inputs: Mapping[str, str], folder: Path, *, amend: str = "") -> list[RegisterEntry]:
     """Write the plan's digest down, or find that it stands there already.
 
     Parameters
@@ -32,7 +34,7 @@ def register(plan: Plan, inputs: Mapping[str, str], folder: Path, *, amend: str 
 
     Returns
     -------
-    list of dict
+    list of RegisterEntry
         All entries, the first first. Each holds a SHA-256 of itself and of the line before it, so that a line cannot be
         changed or taken out without a trace to whoever noted a later one.
 
@@ -55,23 +57,23 @@ def register(plan: Plan, inputs: Mapping[str, str], folder: Path, *, amend: str 
             f"{folder} holds {late} but no {NAME}: nothing says what was asked before they were made. Audit into "
             'another folder with --out, or record why with --amend "the reason".'
         )
-    entry = {
-        "event": "registered late" if late else "amended" if entries else "registered",
-        "when": now(),
-        "plan": plan.digest,
-        "inputs": dict(inputs),
-        "why": amend if entries or late else "",
-        "text": plan.text,
-        "versions": versions(),
-        "previous": _digest(lines[-1]) if lines else "",
-    }
-    entry["digest"] = json_digest(entry)
+    entry = RegisterEntry(
+        event="registered late" if late else "amended" if entries else "registered",
+        when=now(),
+        plan=plan.digest,
+        inputs=dict(inputs),
+        why=amend if entries or late else "",
+        text=plan.text,
+        versions=versions(),
+        previous=_digest(lines[-1]) if lines else "",
+    )
+    entry = replace(entry, digest=_own_digest(to_dict(entry)))
     with put_in_place(path) as temporary:
-        temporary.write_text("\n".join([*lines, canonical_json(entry), ""]), encoding="utf-8")
+        temporary.write_text("\n".join([*lines, canonical_json(to_dict(entry)), ""]), encoding="utf-8")
     return [*entries, entry]
 
 
-def read_register(folder: Path) -> list[dict[str, Any]]:
+def read_register(folder: Path) -> list[RegisterEntry]:
     """All entries of an audit's register, checked; nothing is written.
 
     Raises
@@ -92,8 +94,8 @@ def _lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
 
-def _same(entry: Mapping[str, Any], plan: Plan, inputs: Mapping[str, str]) -> bool:
-    return bool(entry["plan"] == plan.digest and entry["inputs"] == dict(inputs))
+def _same(entry: RegisterEntry, plan: Plan, inputs: Mapping[str, str]) -> bool:
+    return entry.plan == plan.digest and entry.inputs == dict(inputs)
 
 
 def changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
@@ -117,30 +119,33 @@ def _digest(line: str) -> str:
     return hashlib.sha256(line.encode()).hexdigest()
 
 
-def _checked(path: Path, lines: Sequence[str]) -> list[dict[str, Any]]:
+def _own_digest(entry: Mapping[str, object]) -> str:
+    return json_digest({key: value for key, value in entry.items() if key != "digest"})
+
+
+def _checked(path: Path, lines: Sequence[str]) -> list[RegisterEntry]:
     entries = []
     for number, line in enumerate(lines, 1):
         try:
             entry = json.loads(line)
-            own = {key: value for key, value in entry.items() if key != "digest"}
             right = entry["previous"] == (_digest(lines[number - 2]) if number > 1 else "")
-            right = right and entry["digest"] == json_digest(own)
-        except (ValueError, TypeError, KeyError):
+            right = right and entry["digest"] == _own_digest(entry)
+        except (ValueError, TypeError, KeyError, AttributeError):
             right = False
         if not right:
             raise ImindexError(
                 f"{path}, line {number} is not as it was written: the register was altered. Audit into another folder "
                 "with --out; keep this one as it is if it is evidence."
             )
-        entries.append(entry)
+        entries.append(from_dict(RegisterEntry, entry, f"{path}, line {number}"))
     return entries
 
 
-def _refusal(path: Path, entry: Mapping[str, Any], plan: Plan, inputs: Mapping[str, str]) -> str:
-    what = changed(entry["inputs"], inputs)
-    if entry["plan"] != plan.digest:
-        what.insert(0, f"the plan (now {plan.digest[:12]}, registered {entry['plan'][:12]})")
+def _refusal(path: Path, entry: RegisterEntry, plan: Plan, inputs: Mapping[str, str]) -> str:
+    what = changed(entry.inputs, inputs)
+    if entry.plan != plan.digest:
+        what.insert(0, f"the plan (now {plan.digest[:12]}, registered {entry.plan[:12]})")
     return (
-        f"{plan.path}: {' and '.join(what)} changed after the plan was registered on {entry['when']} ({path}). "
+        f"{plan.path}: {' and '.join(what)} changed after the plan was registered on {entry.when} ({path}). "
         'Change it back, audit into another folder with --out, or record why with --amend "the reason".'
     )

@@ -13,7 +13,7 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.jsonable import json_ready
 from imindex.indexer.core.provenance import program, versions
 from imindex.indexer.core.slug import slug
-from imindex.indexer.store.index import Index
+from imindex.indexer.store.index import Index, opened
 from imindex.indexer.system.atomic import make_folder, put_in_place
 from imindex.retrieval.audit.run import Run
 from imindex.retrieval.results import Result, from_dict, to_dict
@@ -28,26 +28,46 @@ def results_file(folder: Path, index: Path, release: str, base: str = "") -> Pat
     return folder / "results" / index.stem / f"{slug(release)}{against}.json"
 
 
-def _kept(
-    run: Run, file: Path, path: Path, asked: Mapping[str, Any], type: type[R], compute: Callable[[], R]
+def stored(run: Run, file: Path, path: Path | Index, asked: Mapping[str, Any], type: type[R]) -> R | None:
+    """The result in `file`, if this run keeps results and it came from this index and this question."""
+    if not run.keeps:
+        return None
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, ImindexError):
+        entry = json.loads(file.read_text(encoding="utf-8"))
+        if entry["key"] == _key(path, asked) and entry["digest"] == json_digest(entry["result"]):
+            return from_dict(type, entry["result"], str(file))
+    return None
+
+
+def kept(
+    run: Run,
+    file: Path,
+    path: Path | Index,
+    asked: Mapping[str, Any],
+    type: type[R],
+    compute: Callable[[], R],
 ) -> R:
     """The result in `file` if it came from this index and this question; else compute and keep it."""
-    if not run.keeps:
-        return compute()
-    with Index(path) as index:
-        roots = [index.root_digest]
-    how = {"program": program(), "versions": versions(), "streams": STREAMS}
-    key = json_ready({"roots": roots, "asked": asked, **how})
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, ImindexError):
-        kept = json.loads(file.read_text(encoding="utf-8"))
-        if kept["key"] == key and kept["digest"] == json_digest(kept["result"]):
-            return from_dict(type, kept["result"], str(file))
+    before = stored(run, file, path, asked, type)
+    if before is not None:
+        return before
     result = compute()
+    if not run.keeps:
+        return result
     content = to_dict(result)
     make_folder(file.parent)
     with put_in_place(file) as temporary:
         temporary.write_text(
-            json.dumps({"key": key, "digest": json_digest(content), "result": content}, indent=1),
+            json.dumps(
+                {"key": _key(path, asked), "digest": json_digest(content), "result": content}, indent=1
+            ),
             encoding="utf-8",
         )
     return result
+
+
+def _key(path: Path | Index, asked: Mapping[str, Any]) -> Any:
+    with opened(path) as index:
+        roots = [index.root_digest]
+    how = {"program": program(), "versions": versions(), "streams": STREAMS}
+    return json_ready({"roots": roots, "asked": asked, **how})

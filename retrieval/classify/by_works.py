@@ -129,12 +129,48 @@ def knn_scores(
         here = (rows >= some.start) & (rows < some.stop)
         block[rows[here] - some.start, left_out[here]] = -np.inf
         image, neighbour = np.nonzero(nearest_in_rows(block, k))
-        size = len(block) * n_artists
-        votes = np.bincount(image * n_artists + artist[neighbour], minlength=size).reshape(-1, n_artists)
+        votes = _votes(image, artist[neighbour], len(block), n_artists)
         best = np.maximum.reduceat(block[:, by_artist], starts, axis=1)
-        place = len(present) - ranks_in_rows(best)[0]
-        scores[some, present] = np.where(np.isneginf(best), -np.inf, votes[:, present] * n_artists + place)
+        scores[some, present] = _by_votes(votes[:, present], best, n_artists)
     return scores
+
+
+def knn_scores_of(best: Float64, nearest: Int64, work_artist: Int64) -> Float64:
+    """`knn_scores`, given the nearest works of each image and the nearest work of each artist.
+
+    Parameters
+    ----------
+    best : ndarray, shape (N, n_artists), float64
+        Cosine of each artist's nearest work; -inf without works. It is overwritten by the scores.
+    nearest : ndarray, shape (N, k), int64
+        The k nearest works of each image, which vote; -1 where there are fewer.
+    work_artist : ndarray, shape (W,), int64
+
+    Returns
+    -------
+    ndarray, shape (N, n_artists), float64
+        `best`.
+    """
+    n_artists = best.shape[1]
+    present = np.unique(work_artist)
+    for some in blocks(len(best), n_artists):
+        image, place = np.nonzero(nearest[some] >= 0)
+        voters = work_artist[nearest[some][image, place]]
+        votes = _votes(image, voters, len(best[some]), n_artists)
+        best[some, present] = _by_votes(votes[:, present], best[some, present], n_artists)
+    return best
+
+
+def _votes(image: Int64, artist: Int64, n_images: int, n_artists: int) -> Int64:
+    """How many votes each artist has of each image, given a pair of both for each vote."""
+    size = n_images * n_artists
+    return np.bincount(image * n_artists + artist, minlength=size).reshape(-1, n_artists)
+
+
+def _by_votes(votes: Int64, best: Float64, n_artists: int) -> Float64:
+    """Scores by votes, then by the cosine of the nearest work; for artists with works only."""
+    place = best.shape[1] - ranks_in_rows(best)[0]
+    return np.where(np.isneginf(best), -np.inf, votes * n_artists + place)
 
 
 def _check_works(

@@ -176,7 +176,7 @@ def _check_scores(
     if len(bad):
         raise ValueError(f"scores: the highest of row {bad[0]} is {highest[bad[0]]}. It must be finite.")
     true = check_artists(truth, len(table), len(names) - n_generic, "truth")
-    return table.astype(np.float64), names, true
+    return table.astype(np.float64, copy=False), names, true
 
 
 def _means(values: Float64, groups: Sequence[Int64]) -> Float64:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
@@ -29,6 +30,7 @@ OF = "imindex.retrieval.evidence.testing:Testing"
 TESTING = ("placebos", "level", "adjust", "unit", "approximate", "n_resamples", "confidence_level", "seed")
 ACCURACY = ("placebos", "adjust", "n_resamples", "confidence_level", "seed")
 TOP = 20
+"""Rows of a table on the screen; --all prints the rest, --json has everything."""
 ADJUSTED = {"holm": "Holm", "bh": "BH", "by": "BY"}
 UNIT_WARNING = (
     'unit="work" takes works by one hand for independent. They are not: where nobody is imitated and works '
@@ -104,22 +106,20 @@ def print_evidence(result: Matching, show_all: bool) -> None:
     tested.sort(key=lambda a: (2.0 if a.p is None else a.p, -(a.auc or 0.0), a.artist))
     shown = tested if show_all else tested[:TOP]
     method, named = evidence.adjust, bool(evidence.placebos)
-    floors = [
-        kind
-        for kind in ("placebo", "control")
-        if any(getattr(a, f"floor_{kind}") is not None for a in tested)
-    ]
+    placebo_floor = any(a.floor_placebo is not None for a in tested)
+    control_floor = any(a.floor_control is not None for a in tested)
     rows = [
         [
             a.artist,
             _word(a.finding),
             number(a.auc),
             _span(a.auc_low, a.auc_high),
-            *([p_value(a.p_name), p_value(getattr(a, f"p_name_{method}"))] if named else []),
+            *([p_value(a.p_name), p_value(a.p_name_adjusted(method))] if named else []),
             p_value(a.p_rival),
             *([p_value(a.p_work)] if evidence.unit == "work" else []),
-            p_value(getattr(a, f"p_{method}")),
-            *(number(getattr(a, f"floor_{kind}")) for kind in floors),
+            p_value(a.p_adjusted(method)),
+            *([number(a.floor_placebo)] if placebo_floor else []),
+            *([number(a.floor_control)] if control_floor else []),
             number(a.ceiling_auc),
             a.gap_class or "-",
         ]
@@ -132,10 +132,14 @@ def print_evidence(result: Matching, show_all: bool) -> None:
         header += ["p work", ADJUSTED[method]]
     else:
         header += [f"both, {ADJUSTED[method]}" if named else ADJUSTED[method]]
-    header += [*({"placebo": "floor", "control": "controls"}[kind] for kind in floors), "ceiling", "gap"]
-    more = f" ({len(shown)} of {len(tested)}; --all prints the rest)" if len(shown) < len(tested) else ""
+    header += [
+        *(["floor"] if placebo_floor else []),
+        *(["controls"] if control_floor else []),
+        "ceiling",
+        "gap",
+    ]
     print_table(
-        f"{result.collection}: is each artist imitated?{more}",
+        f"{result.collection}: is each artist imitated?{shown_of(shown, tested)}",
         header,
         rows,
         left=2,
@@ -155,8 +159,9 @@ def _word(finding: Finding | None) -> str:
 
 def _basis(result: Matching, evidence: MatchEvidence) -> list[str]:
     artists = _tested(result)
-    name, rival = (
-        min((getattr(a, f"n_{kind}_references") for a in artists), default=0) for kind in ("name", "rival")
+    names, rivals = (
+        _References([a.n_name_references or 0 for a in artists], [a.n_name_left_out or 0 for a in artists]),
+        _References([a.n_rival_references or 0 for a in artists], [a.n_rival_left_out or 0 for a in artists]),
     )
     lines = [
         f"Question: {evidence.question}? Level {evidence.level:g} for "
@@ -164,10 +169,10 @@ def _basis(result: Matching, evidence: MatchEvidence) -> list[str]:
         f"seed {evidence.seed}."
     ]
     if evidence.unit == "artist":
-        against = [_against(artists, "name", "placebo name")] if evidence.placebos else []
-        lines.append("; ".join([*against, _against(artists, "rival", "other artist")]) + ".")
+        against = [names.against("name", "placebo name")] if evidence.placebos else []
+        lines.append("; ".join([*against, rivals.against("rival", "other artist")]) + ".")
         needed = evidence.references_needed
-        few = [what for n, what in ((name, "placebo names"), (rival, "rivals")) if n < needed]
+        few = [what for one, what in ((names, "placebo names"), (rivals, "rivals")) if one.fewest < needed]
         if evidence.approximate:
             lines.append(
                 "Approximate: by studentised p-values, which take the references' scores for normal. They fail in the "
@@ -195,16 +200,27 @@ def _basis(result: Matching, evidence: MatchEvidence) -> list[str]:
     return lines
 
 
-def _against(artists: Sequence[MatchedArtist], kind: str, noun: str) -> str:
-    """What p-values of a kind rest on: how many references, the smallest possible p, and what was left out."""
-    sizes = [getattr(a, f"n_{kind}_references") for a in artists] or [0]
-    few, many = min(sizes), max(sizes)
-    shown = count(many, noun) if few == many else f"{few:,} to {count(many, noun)}"
-    least = f"none below {p_value(1 / (1 + many))}" if many else "no p"
-    left_out = max((getattr(a, f"n_{kind}_left_out") for a in artists), default=0)
-    return f"p {kind}: against {shown}, {least}" + (
-        f" (up to {left_out:,} left out: fewer imitations, or other pictures a prompt)" if left_out else ""
-    )
+@dataclass(frozen=True)
+class _References:
+    """How many references of one kind each artist was compared with, and how many were left out."""
+
+    sizes: Sequence[int]
+    left_out: Sequence[int]
+
+    @property
+    def fewest(self) -> int:
+        return min(self.sizes, default=0)
+
+    def against(self, test: str, noun: str) -> str:
+        """What p-values rest on: how many references, the smallest possible p, and what was left out."""
+        few, many, left_out = self.fewest, max(self.sizes, default=0), max(self.left_out, default=0)
+        shown = count(many, noun) if few == many else f"{few:,} to {count(many, noun)}"
+        least = f"none below {p_value(1 / (1 + many))}" if many else "no p"
+        return f"p {test}: against {shown}, {least}" + (
+            f" (up to {left_out:,} left out: fewer imitations, or other pictures a prompt)"
+            if left_out
+            else ""
+        )
 
 
 def _fixed_prompts(artists: Sequence[ArtistTests | AccuracyTests]) -> list[str]:
@@ -255,7 +271,7 @@ def accuracy_cells(results: Classification, artist: ClassifiedArtist) -> list[st
     return [
         interval,
         p_value(artist.p_chance),
-        p_value(getattr(artist, f"p_chance_{testing.adjust}")),
+        p_value(artist.p_chance_adjusted(testing.adjust)),
         *generic,
     ]
 
@@ -290,11 +306,8 @@ def accuracy_note(results: Classification, method: ClassificationMethod) -> list
     return lines
 
 
-TOP = 20
-"""Rows of a table on the screen; --all prints the rest, --json has everything."""
-
-
-def _of(shown: Sequence[Any], everything: Sequence[Any]) -> str:
+def shown_of(shown: Sequence[Any], everything: Sequence[Any]) -> str:
+    """Say how many rows are shown, where it is not all of them."""
     return (
         f" ({len(shown)} of {len(everything)}; --all prints the rest)" if len(shown) < len(everything) else ""
     )

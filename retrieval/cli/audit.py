@@ -23,6 +23,7 @@ from imindex.indexer.terminal.output import clean, count, fail, print_json, prin
 
 if TYPE_CHECKING:
     from imindex.retrieval.audit.audit import Outcome
+    from imindex.retrieval.results import Forecast
 
 
 class PlanOrCommand(click.Group):
@@ -124,7 +125,7 @@ def run(plan: Path, out: Path | None, as_json: bool, **options: Any) -> None:
         with screen:
             forecast = api.forecast(plan, out, **how)
         if as_json:
-            print_json(forecast)
+            print_json(forecast.to_dict())
         else:
             _print_forecast(forecast)
         return
@@ -138,7 +139,7 @@ def run(plan: Path, out: Path | None, as_json: bool, **options: Any) -> None:
             **how,
         )
     if as_json:
-        print_json(outcome.report)
+        print_json(outcome.report.to_dict())
     else:
         _print_outcome(outcome)
     if outcome.failed:
@@ -146,34 +147,34 @@ def run(plan: Path, out: Path | None, as_json: bool, **options: Any) -> None:
 
 
 def _print_outcome(outcome: Outcome) -> None:
-    for sentence in outcome.report["answer"]:
+    for sentence in outcome.report.answer:
         click.echo(clean(sentence))
     page = next(path for path in outcome.files if path.suffix == ".html")
     click.echo(
-        f"Audited {count(len(outcome.report['releases']), 'release')} by plan "
-        f"{outcome.report['plan']['digest'][:12]}: {clean(str(page))}"
+        f"Audited {count(len(outcome.report.releases), 'release')} by plan "
+        f"{outcome.report.plan.digest[:12]}: {clean(str(page))}"
     )
 
 
-def _print_forecast(forecast: dict[str, Any]) -> None:
+def _print_forecast(forecast: Forecast) -> None:
     print_table(
-        f"{forecast['title']}: what will be made in {forecast['folder']}",
+        f"{forecast.title}: what will be made in {forecast.folder}",
         ["", "in all", "there already", "to do", "about"],
         [
             [
-                one["what"],
-                f"{one['total']:,}",
-                f"{one['there']:,}",
-                f"{one['to_do']:,}",
-                duration(one["seconds"]),
+                stage.what,
+                f"{stage.total:,}",
+                f"{stage.there:,}",
+                f"{stage.to_do:,}",
+                duration(stage.seconds),
             ]
-            for one in forecast["stages"]
+            for stage in forecast.stages
         ],
-        note=forecast["notes"],
+        note=forecast.notes,
     )
-    known = [one["seconds"] for one in forecast["stages"] if one["seconds"] is not None]
+    known = [stage.seconds for stage in forecast.stages if stage.seconds is not None]
     click.echo(
-        f"Plan {forecast['digest'][:12]} would take about {duration(sum(known))} on this machine; nothing was made."
+        f"Plan {forecast.digest[:12]} would take about {duration(sum(known))} on this machine; nothing was made."
     )
 
 

@@ -19,11 +19,11 @@ from imindex.indexer.terminal.output import clean, number, percent, print_json, 
 from imindex.retrieval.cli._evidence import (
     ACCURACY,
     TOP,
-    _of,
     accuracy_cells,
     accuracy_header,
     accuracy_note,
     accuracy_options,
+    shown_of,
 )
 from imindex.retrieval.results import (
     Classification,
@@ -98,7 +98,7 @@ def _print_classification(results: Classification, method: ClassificationMethod,
     shown = artists if show_all else artists[:TOP]
     header = accuracy_header(results)
     print_table(
-        "By artist, the least recognised first" + _of(shown, artists),
+        "By artist, the least recognised first" + shown_of(shown, artists),
         ["artist", "most often taken for", "n", "top-1", *header, "top-5", "mean reciprocal rank"],
         [
             [

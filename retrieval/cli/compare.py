@@ -17,9 +17,9 @@ from imindex.indexer.terminal.options import (
     model_options,
 )
 from imindex.indexer.terminal.output import clean, count, fail, number, print_json, print_table, say
-from imindex.retrieval.cli._evidence import ADJUSTED, TOP, WORDS, p_value
+from imindex.retrieval.cli._evidence import ADJUSTED, TOP, WORDS, p_value, shown_of
 from imindex.retrieval.compare.gate import Condition
-from imindex.retrieval.results import ArtistChange, Comparison
+from imindex.retrieval.results import ArtistChange, Comparison, FigureName
 
 COMPARE = "imindex.retrieval.compare.releases:compare"
 OF = "imindex.retrieval.evidence.testing:Testing"
@@ -136,40 +136,35 @@ def _signed(value: float | None) -> str:
 
 def _print_artists(result: Comparison, show_all: bool) -> None:
     before, after = result.base.release, result.new.release
-    for figure, title in (("auc", "AUC"), ("accuracy", "top-1 by name")):
-        _print_figure(result, figure, f"{before} -> {after}: {title}", show_all)
+    _print_figure(result, "auc", f"{before} -> {after}: AUC", show_all)
+    _print_figure(result, "accuracy", f"{before} -> {after}: top-1 by name", show_all)
     if result.left_out:
         rows = [[one.artist, one.why] for one in result.left_out]
         print_table("Artists not compared", ["artist", "why"], rows, left=2)
 
 
-def _print_figure(result: Comparison, figure: str, title: str, show_all: bool) -> None:
-    def of(artist: ArtistChange, name: str) -> float | None:
-        value: float | None = getattr(artist, name)
-        return value
-
-    changes = [(abs(change), a) for a in result.artists if (change := of(a, f"{figure}_change")) is not None]
-    rows = [a for _, a in sorted(changes, key=lambda one: (-one[0], one[1].artist))]
-    if not rows:
+def _print_figure(result: Comparison, name: FigureName, title: str, show_all: bool) -> None:
+    known = [(a, a.figure(name)) for a in result.artists if a.figure(name).change is not None]
+    known.sort(key=lambda row: (-abs(row[1].change or 0.0), row[0].artist))
+    if not known:
         return
-    shown = rows if show_all else rows[:TOP]
-    more = f" ({len(shown)} of {len(rows)}; --all prints the rest)" if len(shown) < len(rows) else ""
-    method = result.testing.adjust
+    shown = known if show_all else known[:TOP]
+    adjust = result.testing.adjust
     print_table(
-        f"{title}, the largest change first{more}",
-        ["artist", "finding", "base", "new", "change", _level(result), "p", ADJUSTED[method]],
+        f"{title}, the largest change first{shown_of(shown, known)}",
+        ["artist", "finding", "base", "new", "change", _level(result), "p", ADJUSTED[adjust]],
         [
             [
-                a.artist,
-                _finding(a),
-                number(of(a, f"{figure}_base")),
-                number(of(a, f"{figure}_new")),
-                _signed(of(a, f"{figure}_change")),
-                _span(of(a, f"{figure}_low"), of(a, f"{figure}_high")),
-                p_value(of(a, f"p_{figure}")),
-                p_value(of(a, f"p_{figure}_{method}")),
+                artist.artist,
+                _finding(artist),
+                number(figure.base),
+                number(figure.new),
+                _signed(figure.change),
+                _span(figure.low, figure.high),
+                p_value(figure.p),
+                p_value(figure.p_adjusted(adjust)),
             ]
-            for a in shown
+            for artist, figure in shown
         ],
         left=2,
     )

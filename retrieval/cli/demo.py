@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 from typing import Any
@@ -60,6 +59,7 @@ def run(
     device : str
     """
     from imindex.retrieval.audit import demo as world
+    from imindex.retrieval.results import Report, from_json
 
     if n_works > world.MOST_WORKS:
         raise ImindexError(f"--works is at most {world.MOST_WORKS}: the seeds end there.")
@@ -73,15 +73,13 @@ def run(
     )
     _command("audit", plan, "--device", device)
     audit = folder / "plan-audit"
-    report = json.loads((audit / "report.json").read_text(encoding="utf-8"))
-    index = audit / report["encoders"][0]["index"]
-    strongest = report["results"][-1]["artists"][0]
-    _command(
-        "query", audit / strongest["neighbours"][0]["imitation"], "-i", index, "-k", 5, "--device", device
-    )
-    world.contact_sheet(report, audit, folder / "contact-sheet.png")
-    for line in world.truth(report):
-        click.echo(line)
+    report = from_json(Report, (audit / "report.json").read_bytes(), str(audit / "report.json"))
+    index = audit / report.encoders[0].index
+    imitation = report.results[-1].artists[0].neighbours[0].imitation
+    _command("query", audit / imitation, "-i", index, "-k", 5, "--device", device)
+    world.contact_sheet(report.results, audit, folder / "contact-sheet.png")
+    for result in report.results:
+        click.echo(world.truth(result.release, {row.artist: row.finding for row in result.artists}))
     click.echo(
         f"The report: {clean(str(audit / 'report.html'))}; works above imitations: "
         f"{clean(str(folder / 'contact-sheet.png'))}. Next: a plan of your own, `imindex audit init`."

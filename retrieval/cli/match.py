@@ -17,8 +17,8 @@ from imindex.indexer.terminal.output import clean, count, number, print_json, pr
 from imindex.retrieval.cli._evidence import (
     TESTING,
     TOP,
-    _of,
     print_evidence,
+    shown_of,
     summary,
     testing_options,
 )
@@ -116,7 +116,7 @@ def _print_match(result: Matching, show_all: bool) -> None:
     rows.append(["mean over artists", "", "", *cells(result.macro), ""])
     order = f"CSLS, k = {result.csls_k}" if result.csls_k else "cosine"
     print_table(
-        f"{result.collection}, ranked by {order}" + _of(shown, ranked),
+        f"{result.collection}, ranked by {order}" + shown_of(shown, ranked),
         header,
         rows,
         note=f"Encoder {result.encoder}. A gap at or below 0: this encoder cannot tell the artist apart.",

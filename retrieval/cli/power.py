@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import DEFAULT_INDEX, FromSignature, json_option
 from imindex.indexer.terminal.output import count, fail, number, percent, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from imindex.retrieval.results import PowerPlan
 
 PLAN = "imindex.retrieval.evidence.power_plan:plan"
 STATED = ("between_sets", "within_set", "work_by_set", "residual")
@@ -101,53 +104,53 @@ def power(
         pilot = Pilot(Variances(**{name: given.get(name, 0.0) for name in STATED}), effect, 0)
     result = plan(pilot, **options)
     if as_json:
-        print_json({"index": index, **result})
+        print_json({"index": index, **result.to_dict()})
         return
     _print_plan(result)
 
 
-def _print_plan(result: dict[str, Any]) -> None:
-    sd = result["variances"]
+def _print_plan(result: PowerPlan) -> None:
+    sd = result.variances
     source = (
-        f"medians over {count(result['pilot_artists'], 'artist')} of the pilot"
-        if result["pilot_artists"]
+        f"medians over {count(result.pilot_artists, 'artist')} of the pilot"
+        if result.pilot_artists
         else "as stated"
     )
     print_table(
-        f"Power to find an imitated artist among {result['artists']}, level {result['level']:g}, "
-        f"correction {result['correction']}",
+        f"Power to find an imitated artist among {result.artists}, level {result.level:g}, "
+        f"correction {result.correction}",
         ["works an artist", "imitations a name", "placebo names", "pictures to make", "smallest p", "power"],
         [
             [
-                str(one["n_works"]),
-                str(one["n_imitations"]),
-                f"{one['n_placebos']:,}",
-                f"{one['pictures']:,}",
-                number(one["resolution"], 4),
-                f"{percent(one['power'])} ± {200 * one['standard_error']:.1f}",
+                str(design.n_works),
+                str(design.n_imitations),
+                f"{design.n_placebos:,}",
+                f"{design.pictures:,}",
+                number(design.resolution, 4),
+                f"{percent(design.power)} ± {200 * (design.standard_error or 0):.1f}",
             ]
-            for one in result["designs"]
+            for design in result.designs
         ],
         left=0,
-        note=f"Effect {number(result['effect'])} of the rank percentile; standard deviations between names "
-        f"{number(sd['between_sets'])}, within {number(sd['within_set'])}, work by name {number(sd['work_by_set'])}, "
-        f"residual {number(sd['residual'])} ({source}). {result['n_resamples']:,} simulated audits, "
-        f"seed {result['seed']}.",
+        note=f"Effect {number(result.effect)} of the rank percentile; standard deviations between names "
+        f"{number(sd.between_sets)}, within {number(sd.within_set)}, work by name {number(sd.work_by_set)}, "
+        f"residual {number(sd.residual)} ({source}). {result.n_resamples:,} simulated audits, "
+        f"seed {result.seed}.",
     )
-    if result["pilot_artists"] and not sd["between_sets"]:
+    if result.pilot_artists and not sd.between_sets:
         say(
             "Warning: the pilot shows no spread between names, which sets the limit to power. It is too small to show "
             "it: take at least 10 other names, or state --between-sets."
         )
-    small = result["smallest"]
+    small = result.smallest
     if small is None:
         click.echo(
-            f"None of these reaches {percent(result['target'])}. Under this correction nobody can be found with fewer "
-            f"than {result['references_needed']:,} placebo names; beyond that, more imitations and works help as "
+            f"None of these reaches {percent(result.target)}. Under this correction nobody can be found with fewer "
+            f"than {result.references_needed:,} placebo names; beyond that, more imitations and works help as "
             "long as the spread between names does not set the limit."
         )
         return
     click.echo(
-        f"{percent(result['target'])} power takes {small['n_works']} works an artist, {small['n_imitations']} "
-        f"imitations a name and {small['n_placebos']:,} placebo names: {small['pictures']:,} pictures to make."
+        f"{percent(result.target)} power takes {small.n_works} works an artist, {small.n_imitations} "
+        f"imitations a name and {small.n_placebos:,} placebo names: {small.pictures:,} pictures to make."
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -13,10 +12,7 @@ from imindex.indexer.terminal.options import (
     json_option,
 )
 from imindex.indexer.terminal.output import clean, count, print_json
-
-if TYPE_CHECKING:
-    pass
-from imindex.retrieval.cli.verify import _bar
+from imindex.retrieval.cli.verify import bar
 
 
 @click.command(short_help="Write a manifest of an index, to be signed or time-stamped.")
@@ -63,7 +59,7 @@ def seal(
         folder = audit or (plan.with_name(f"{plan.stem}-audit") if plan else Path())
         about = audit_digests(folder, plan)
     with opened(index) as one:
-        with _bar(one.n, "Verifying") as progress:
+        with bar(one.n, "Verifying") as progress:
             faults = verify_index(one, progress).faults
         if faults:
             raise ImindexError(
@@ -73,9 +69,9 @@ def seal(
         manifest = sealed(one, about)
     write_seal(manifest, out)
     if as_json:
-        print_json({"file": out, **manifest})
+        print_json({"file": out, **manifest.to_dict()})
         return
     click.echo(
-        f"Sealed {clean(str(index))} ({count(manifest['index']['rows'], 'row')}, root digest "
-        f"{manifest['index']['root-digest'][:12]}) in {clean(str(out))}."
+        f"Sealed {clean(str(index))} ({count(manifest.index.rows, 'row')}, root digest "
+        f"{manifest.index.root_digest[:12]}) in {clean(str(out))}."
     )

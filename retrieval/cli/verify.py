@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,23 +65,23 @@ def verify(ctx: click.Context, /, index: Path, as_json: bool, **options: Any) ->
     imindex verify --results plan-audit/
     imindex verify -i audit.h5 --seal audit.h5.seal.json
     """
-    said: dict[str, Any] = {}
-    lines: list[str] = []
-    faults: list[Fault] = []
+    checks: list[Check] = []
     if options["results"] is not None:
         if options["pictures"] or options["replay"]:
             raise click.UsageError(
                 "--pictures and --replay are of one index: name it with -i, without --results."
             )
-        faults += _results(options, said, lines)
+        checks.append(_results(options["results"], options["plan"], options["device"]))
     if options["results"] is None or options["seal"] is not None:
-        faults += _index(index, options, said, lines)
+        checks += _index(index, options)
+    faults = [fault for check in checks for fault in check.faults]
     if as_json:
-        print_json({"sound": not faults, **said, "faults": [asdict(one) for one in faults]})
+        found = {key: value for check in checks for key, value in check.found.items()}
+        print_json({"sound": not faults, **found, "faults": [asdict(fault) for fault in faults]})
         ctx.exit(1 if faults else 0)
     for fault in faults:
         click.echo(clean(f"fault   {fault.where}: {fault.said}"))
-    for line in lines:
+    for line in (line for check in checks for line in check.lines):
         click.echo(clean(line))
     what = clean(str(options["results"] or index))
     if faults:
@@ -90,120 +91,144 @@ def verify(ctx: click.Context, /, index: Path, as_json: bool, **options: Any) ->
     ctx.exit(1 if faults else 0)
 
 
-def _index(path: Path, options: dict[str, Any], said: dict[str, Any], lines: list[str]) -> list[Fault]:
-    import time
+@dataclass(frozen=True)
+class Check:
+    """One of the checks.
 
+    Attributes
+    ----------
+    found : mapping
+        What --json prints of it.
+    lines : sequence of str
+        What is printed without --json.
+    faults : sequence of Fault
+    """
+
+    found: Mapping[str, object]
+    lines: Sequence[str]
+    faults: Sequence[Fault]
+
+
+def _index(path: Path, options: Mapping[str, Any]) -> list[Check]:
     from imindex.indexer.integrity.verify import opened, verify_index
 
     started = time.monotonic()
     with opened(path) as index:
-        with _bar(index.n, "Verifying") as progress:
-            found = verify_index(index, progress)
-        seconds = time.monotonic() - started
-        said.update(asdict(found))
-        said.pop("faults")
-        said["seconds"] = round(seconds, 3)
-        lines.append(
-            f"{count(found.rows, 'row')}, {count(found.n_digests, 'digest')} in format {found.version} "
-            f"({count(found.blocks, 'block')} of vectors), "
-            f"root digest {found.root or '-'}, {found.bytes_read / 1e6 / max(seconds, 1e-9):.0f} MB/s."
-        )
-        if found.uncovered:
-            lines.append(
-                f"In format {found.version} there are no digests of {', '.join(found.uncovered)}: "
-                f"`imindex migrate -i {path}` adds them."
-            )
-        faults = list(found.faults)
+        with bar(index.n, "Verifying") as progress:
+            verification = verify_index(index, progress)
+        checks = [_digests(path, verification, time.monotonic() - started)]
         if options["pictures"]:
-            faults += _pictures(index, said, lines)
+            checks.append(_pictures(index))
         if options["replay"]:
-            faults += _replay(index, options, said, lines)
+            moved = {name: options[name] for name in ("model", "pretrained", "device")}
+            checks.append(_replay(index, options["replay"], options["seed"], moved))
         if options["seal"] is not None:
-            faults += _seal(options, index, found, said, lines)
-    return faults
+            checks.append(_seal(options["seal"], options["results"], index, verification))
+    return checks
 
 
-def _pictures(index: Index, said: dict[str, Any], lines: list[str]) -> list[Fault]:
+def _digests(path: Path, verification: Verification, seconds: float) -> Check:
+    found = {name: value for name, value in asdict(verification).items() if name != "faults"}
+    lines = [
+        f"{count(verification.rows, 'row')}, {count(verification.n_digests, 'digest')} in format "
+        f"{verification.version} ({count(verification.blocks, 'block')} of vectors), "
+        f"root digest {verification.root or '-'}, {verification.bytes_read / 1e6 / max(seconds, 1e-9):.0f} MB/s."
+    ]
+    if verification.uncovered:
+        lines.append(
+            f"In format {verification.version} there are no digests of {', '.join(verification.uncovered)}: "
+            f"`imindex migrate -i {path}` adds them."
+        )
+    return Check({**found, "seconds": round(seconds, 3)}, lines, verification.faults)
+
+
+def _pictures(index: Index) -> Check:
     from imindex.indexer.integrity.verify import Fault
     from imindex.indexer.integrity.verify_pictures import check_pictures
 
-    with _bar(index.n, "Reading pictures") as progress:
-        found = check_pictures(index, progress)
-    said["pictures"] = asdict(found)
-    lines.append(
-        f"Of the pictures of {count(index.n, 'row')}, {found.same:,} are what was read, {found.changed:,} changed, "
-        f"{found.missing:,} missing, {found.unreadable:,} unreadable."
+    with bar(index.n, "Reading pictures") as progress:
+        originals = check_pictures(index, progress)
+    line = (
+        f"Of the pictures of {count(index.n, 'row')}, {originals.same:,} are what was read, "
+        f"{originals.changed:,} changed, {originals.missing:,} missing, {originals.unreadable:,} unreadable."
     )
-    faults = [Fault(path, f"the picture is {state}") for state, path in found.listed[:_LISTED]]
-    more = index.n - found.same - len(faults)
-    return [*faults, Fault("pictures", f"{more:,} more are not what was read")] if more else faults
+    faults = [Fault(path, f"the picture is {state}") for state, path in originals.listed[:_LISTED]]
+    more = index.n - originals.same - len(faults)
+    if more:
+        faults.append(Fault("pictures", f"{more:,} more are not what was read"))
+    return Check({"pictures": asdict(originals)}, [line], faults)
 
 
-def _replay(index: Index, options: dict[str, Any], said: dict[str, Any], lines: list[str]) -> list[Fault]:
+def _replay(index: Index, n: int, seed: int, moved: Mapping[str, Any]) -> Check:
     from imindex.indexer.integrity.verify import Fault
     from imindex.indexer.integrity.verify_pictures import SAME, own_encoder, replay
 
-    encoder = own_encoder(index, {name: options[name] for name in ("model", "pretrained", "device")})
-    with _bar(min(options["replay"], index.n), "Encoding again") as progress:
-        found = replay(index, options["replay"], encoder, seed=options["seed"], progress=progress)
-    said["replay"] = {**asdict(found), "limit": SAME}
-    lines.append(
-        f"Of {count(found.asked, 'picture')} drawn, {found.compared:,} were encoded again: {found.identical:,} vectors "
-        f"are the same bits, the least cosine is {found.least:.6f}."
+    encoder = own_encoder(index, moved)
+    with bar(min(n, index.n), "Encoding again") as progress:
+        again = replay(index, n, encoder, seed=seed, progress=progress)
+    line = (
+        f"Of {count(again.asked, 'picture')} drawn, {again.compared:,} were encoded again: {again.identical:,} vectors "
+        f"are the same bits, the least cosine is {again.least:.6f}."
     )
-    if found.asked and not found.compared:
-        return [Fault("replay", "no picture that was drawn is what was read, so no vector was compared")]
-    return [Fault(path, f"its vector is not the encoder's: cosine below {SAME}") for path in found.differing]
+    faults = [
+        Fault(path, f"its vector is not the encoder's: cosine below {SAME}") for path in again.differing
+    ]
+    if again.asked and not again.compared:
+        faults = [Fault("replay", "no picture that was drawn is what was read, so no vector was compared")]
+    return Check({"replay": {**asdict(again), "limit": SAME}}, [line], faults)
 
 
-def _results(options: dict[str, Any], said: dict[str, Any], lines: list[str]) -> list[Fault]:
+def _results(folder: Path, plan_file: Path | None, device: str) -> Check:
     from imindex.retrieval.audit.plan import read_plan
     from imindex.retrieval.audit.recompute import plan_of, recompute
     from imindex.retrieval.audit.run import Run
     from imindex.retrieval.cli.audit import screen_of_stages
 
-    folder = options["results"]
-    plan, screen = read_plan(options["plan"] or plan_of(folder)), screen_of_stages()
+    plan, screen = read_plan(plan_file or plan_of(folder)), screen_of_stages()
     with screen:
-        found = recompute(Run(plan, folder, device=options["device"], show=screen, keeps=False))
-    said["results"] = {key: value for key, value in asdict(found).items() if key != "faults"}
-    lines.append(
-        f"The audit by plan {found.plan[:12]} was computed again: {count(found.figures, 'value')} compared, "
-        f"report {found.now[:12]}, stored {found.stored[:12]}."
-    )
-    if found.other_streams:
+        again = recompute(Run(plan, folder, device=device, show=screen, keeps=False))
+    lines = [
+        f"The audit by plan {again.plan[:12]} was computed again: {count(again.figures, 'value')} compared, "
+        f"report {again.now[:12]}, stored {again.stored[:12]}."
+    ]
+    if again.other_streams:
         lines.append(
             "The audit drew from other random streams than this imindex: bootstrap intervals and Monte-Carlo p-values "
             "differ within their Monte-Carlo error, and nothing else should."
         )
-    if found.versions:
-        named = ", ".join(f"{name} {a or 'none'} -> {b}" for name, (a, b) in found.versions.items())
+    if again.versions:
+        named = ", ".join(f"{name} {a or 'none'} -> {b}" for name, (a, b) in again.versions.items())
         say(f"Versions differ from those of the audit: {named}.")
-    return found.faults
+    found = {name: value for name, value in asdict(again).items() if name != "faults"}
+    return Check({"results": found}, lines, again.faults)
 
 
-def _seal(
-    options: dict[str, Any], index: Index, found: Verification, said: dict[str, Any], lines: list[str]
-) -> list[Fault]:
+def _seal(file: Path, audit: Path | None, index: Index, verification: Verification) -> Check:
     from imindex.indexer.integrity.seal import DIFFERS, check_seal, read_seal
     from imindex.indexer.integrity.verify import Fault
     from imindex.retrieval.audit.recompute import sealed_audit
 
-    manifest = read_seal(options["seal"])
-    matches = check_seal(manifest, index, found)
-    if manifest["audit"] is not None:
-        matches += sealed_audit(manifest["audit"], options["results"])
-    said["seal"] = {"when": manifest["when"], "matches": [asdict(one) for one in matches]}
-    lines.append(f"Sealed on {manifest['when']}:")
-    lines += [f"{one.status:<12}{one.what}: {one.said}" for one in matches]
-    return [
-        Fault(f"seal: {one.what}", one.said)
-        for one in matches
-        if one.status == DIFFERS and one.what != "file"  # other bytes alone are no fault; other content is
+    manifest = read_seal(file)
+    matches = check_seal(manifest, index, verification)
+    if manifest.audit is not None:
+        matches += sealed_audit(manifest.audit, audit)
+    lines = [
+        f"Sealed on {manifest.when}:",
+        *(f"{match.status:<12}{match.what}: {match.said}" for match in matches),
     ]
+    faults = [
+        Fault(f"seal: {match.what}", match.said)
+        for match in matches
+        if match.status == DIFFERS
+        and match.what != "file"  # other bytes alone are no fault; other content is
+    ]
+    return Check(
+        {"seal": {"when": manifest.when, "matches": [asdict(match) for match in matches]}}, lines, faults
+    )
 
 
 @contextlib.contextmanager
-def _bar(total: int, what: str) -> Iterator[Callable[[int], None]]:
+def bar(total: int, what: str) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar; yields the function to call with the number done."""
     with progress_bar(total, what) as advance:
         yield lambda done: advance(done, 0)

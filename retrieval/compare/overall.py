@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from msgspec.structs import replace
@@ -17,6 +16,7 @@ from imindex.retrieval.results import (
     Comparison,
     FigureChange,
     FigureChanges,
+    FigureName,
     FindingChange,
     FindingCounts,
     LeftOut,
@@ -36,13 +36,13 @@ from imindex.stats.set_scores import Float64
 
 FEW_ARTISTS = 10
 DEFAULTS = Testing()
-FIGURES = ("auc", "accuracy")
+FIGURES: tuple[FigureName, FigureName] = ("auc", "accuracy")
 Findings = Mapping[str, Finding]
 
 
 def adjusted(rows: Sequence[ArtistChange]) -> tuple[ArtistChange, ...]:
     """The artists' rows with `p_auc` and `p_accuracy` adjusted over all of them, by every method."""
-    auc, accuracy = (adjust_all(_column(rows, f"p_{figure}")) for figure in FIGURES)
+    auc, accuracy = (adjust_all(_column(row.figure(name).p for row in rows)) for name in FIGURES)
     return tuple(
         replace(
             row,
@@ -57,9 +57,9 @@ def adjusted(rows: Sequence[ArtistChange]) -> tuple[ArtistChange, ...]:
     )
 
 
-def _column(rows: Sequence[ArtistChange], name: str) -> Float64:
-    """A figure of all rows; NaN where there is none."""
-    return np.array([getattr(row, name) for row in rows], dtype=np.float64)
+def _column(values: Iterable[float | None]) -> Float64:
+    """Values as an array; NaN where there is none."""
+    return np.array(list(values), dtype=np.float64)
 
 
 def figures(rows: Sequence[ArtistChange], testing: Testing, alternative: str) -> FigureChanges:
@@ -78,24 +78,34 @@ def figures(rows: Sequence[ArtistChange], testing: Testing, alternative: str) ->
         None where no artist has both figures.
     """
     by_name = sorted(rows, key=lambda row: row.artist)
-    auc, accuracy = (_figure(by_name, figure, testing, alternative) for figure in FIGURES)
+    auc, accuracy = (_figure(by_name, name, testing, alternative) for name in FIGURES)
     return FigureChanges(auc=auc, accuracy=accuracy)
 
 
-def _figure(rows: Sequence[ArtistChange], figure: str, testing: Testing, alternative: str) -> FigureChange:
-    table = np.stack([_column(rows, f"{figure}_{side}") for side in ("base", "new")], axis=1)
+def _figure(
+    rows: Sequence[ArtistChange], name: FigureName, testing: Testing, alternative: str
+) -> FigureChange:
+    known = [row.figure(name) for row in rows]
+    table = np.stack(
+        [_column(figure.base for figure in known), _column(figure.new for figure in known)], axis=1
+    )
     both = table[np.isfinite(table).all(axis=1)]
     if not len(both):
         return FigureChange(
             base=None, base_low=None, base_high=None, new=None, new_low=None, new_high=None,
             change=None, low=None, high=None, p=None, n_artists=0,
         )  # fmt: skip
-    how: dict[str, Any] = {"n_resamples": testing.n_resamples, "confidence_level": testing.confidence_level}
-    change = generator(testing.seed, "mean change", figure)
-    found = paired_difference(both[:, 0], both[:, 1], alternative=alternative, rng=change, **how)
+    found = paired_difference(
+        both[:, 0],
+        both[:, 1],
+        alternative=alternative,
+        n_resamples=testing.n_resamples,
+        confidence_level=testing.confidence_level,
+        rng=generator(testing.seed, "mean change", name),
+    )
     before, after = (
-        _over_artists(both[:, side], testing, generator(testing.seed, "mean of a release", figure, name))
-        for side, name in enumerate(("base", "new"))
+        _over_artists(both[:, side], testing, generator(testing.seed, "mean of a release", name, release))
+        for side, release in enumerate(("base", "new"))
     )
     return FigureChange(
         base=both[:, 0].mean(),
@@ -169,7 +179,7 @@ def shifts(rows: Sequence[ArtistChange], testing: Testing) -> Shifts:
 
     The direction is that of the score among the same other imitations, which is what the p-value is of.
     """
-    passed = called(_column(rows, f"p_auc_{testing.adjust}"), level=testing.level)
+    passed = called(_column(row.auc.p_adjusted(testing.adjust) for row in rows), level=testing.level)
     moved = [(row.artist, row.auc_shared_change or 0.0) for row, one in zip(rows, passed, strict=True) if one]
     return Shifts(
         risen=tuple(name for name, change in moved if change > 0),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,16 +20,23 @@ from imindex.indexer.store.index import Index
 from imindex.retrieval.compare.overall import DEFAULTS, Findings, conclude, finding
 from imindex.retrieval.compare.reports import compare_reports as compare_reports
 from imindex.retrieval.compare.sets import ReleaseSet, SetComparison, compare_sets
-from imindex.retrieval.evidence.classify_release import GENERIC_LABELS, candidate_numbers, scores_by_name
+from imindex.retrieval.evidence.classify_release import (
+    GENERIC_LABELS,
+    candidate_numbers,
+    load_encoder,
+    scores_by_name,
+)
 from imindex.retrieval.evidence.match_release import match_release
+from imindex.retrieval.evidence.release_walk import Pair
+from imindex.retrieval.evidence.shared import TextEncoder, Texts
 from imindex.retrieval.evidence.testing import Testing, placebo_numbers
+from imindex.retrieval.match.paired_cells import Cells, PairedCells
+from imindex.retrieval.match.similarity_pass import Columns, Watch, walk
 from imindex.retrieval.results import Alternative, ArtistChange, Comparison, LeftOut, ReleaseSide
-from imindex.retrieval.vectors.blocks import Int64
-from imindex.retrieval.vectors.row_ranks import ranks_in_rows
+from imindex.retrieval.vectors.blocks import Float16, Int64
+from imindex.retrieval.vectors.checks import check_vectors
 from imindex.retrieval.vectors.select import Pictures, distinct, pictures, release
-from imindex.retrieval.vectors.similarity import similarity_blocks
-from imindex.stats.keyed import generator, generators
-from imindex.stats.set_scores import SetScores, collect
+from imindex.stats.keyed import generator
 
 Right = npt.NDArray[np.bool_]
 
@@ -89,6 +96,8 @@ def compare(  # noqa: PLR0913
     by_name: bool = True,
     labels: Sequence[str] = GENERIC_LABELS,
     templates: Sequence[str] = (DEFAULT_TEMPLATE,),
+    texts: TextEncoder | None = None,
+    prepared: Prepared | None = None,
 ) -> Comparison:
     """Compare two releases on the artists that have works, and imitations under both.
 
@@ -105,6 +114,10 @@ def compare(  # noqa: PLR0913
         Also compare how often imitations are named by the text of the artist's name.
     labels, templates : sequence of str
         As `imindex.retrieval.evidence.classify_release.classify_release`.
+    texts : TextEncoder, optional
+        Encodes texts as the index's encoder does, where it is loaded already.
+    prepared : Prepared, optional
+        What `prepare` made of these releases and this testing, where it is there already.
 
     Returns
     -------
@@ -115,25 +128,21 @@ def compare(  # noqa: PLR0913
     ImindexError
         No such release, two encoders, the same release twice, or no artist to compare.
     """
-    sides = [_load(side, side.tested(testing).placebos) for side in (base, new)]
-    _check_sides(sides)
-    artists, left_out = _who(sides)
-    artists, works, notes = _same_works(sides, artists, left_out)
-    if not artists:
-        why = Counter(one.why for one in left_out).most_common(1)
-        raise ImindexError(
-            f"No artist has works, and imitations in both {sides[0].called} and {sides[1].called}"
-            f"{f' ({why[0][0]})' if why else ''}. Build both releases into the index under the same artists' names."
-        )
+    if prepared is None:
+        prepared = prepare(base, new, testing)
+    sides, artists, notes = prepared.sides, prepared.artists, list(prepared.notes)
     findings = _findings(base, testing), _findings(new, testing)
     rights: list[Right | None] = [None, None]
     if by_name:
-        rights, said = _named(sides, encoder or {}, labels, templates)
+        if texts is None:
+            texts = Texts(functools.partial(load_encoder, sides[0].encoder, encoder or {}))
+        rights, said = _named(sides, texts, labels, templates)
         notes += said
     else:
         notes.append("Accuracy by name was not asked for.")
     rows = []
-    for artist, sets in zip(artists, _sets(sides, artists, works, rights), strict=True):
+    cells = prepared.cells or _walked(prepared)
+    for artist, sets in zip(artists, _sets(sides, artists, cells, rights), strict=True):
         found = compare_sets(
             *sets,
             alternative=alternative,
@@ -148,11 +157,74 @@ def compare(  # noqa: PLR0913
         base=_about(sides[0]),
         new=_about(sides[1]),
         encoder=sides[0].encoder.name(),
-        left_out=left_out,
+        left_out=prepared.left_out,
         testing=testing,
         alternative=alternative,
         notes=[*_notes(rows), *notes],
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Two releases, loaded; made by `prepare`.
+
+    Attributes
+    ----------
+    sides : list of _Loaded
+    artists : list of str
+        Who is compared.
+    left_out : list of LeftOut
+    works : list of ndarray of int64
+        By which works: their places among those of either side, in one order.
+    notes : list of str
+    cells : callable, optional
+        Given an artist's name: where its imitations stand, where works and imitations were walked before.
+    """
+
+    sides: list[_Loaded]
+    artists: list[str]
+    left_out: list[LeftOut]
+    works: list[Int64]
+    notes: list[str]
+    cells: Callable[[str], Cells] | None = None
+
+    def watched(self) -> tuple[Prepared, Pair]:
+        """Let `imindex.retrieval.evidence.release_walk.observe` find the cells of two releases of one index.
+
+        Returns
+        -------
+        prepared : Prepared
+            With `cells`, to be used when the walk is done.
+        pair : Pair
+            For the walk.
+        """
+        base, new = self.sides
+        numbers = np.full(len(base.works.rows), -1)
+        numbers[self.works[0]] = np.arange(len(self.works[0]))
+        cells = PairedCells()
+        pair = Pair(base.side.release, new.side.release, cells, numbers)
+        return replace(self, cells=lambda artist: cells.of(base.names.index(artist))), pair
+
+
+def prepare(base: Side, new: Side, testing: Testing = DEFAULTS) -> Prepared:
+    """Load two releases, and find the artists and works by which they can be compared.
+
+    Raises
+    ------
+    ImindexError
+        As `compare`.
+    """
+    sides = [_load(side, side.tested(testing).placebos) for side in (base, new)]
+    _check_sides(sides)
+    artists, left_out = _who(sides)
+    artists, works, notes = _same_works(sides, artists, left_out)
+    if not artists:
+        why = Counter(one.why for one in left_out).most_common(1)
+        raise ImindexError(
+            f"No artist has works, and imitations in both {sides[0].called} and {sides[1].called}"
+            f"{f' ({why[0][0]})' if why else ''}. Build both releases into the index under the same artists' names."
+        )
+    return Prepared(sides, artists, left_out, works, notes)
 
 
 def _about(loaded: _Loaded) -> ReleaseSide:
@@ -259,18 +331,15 @@ def _findings(side: Side, testing: Testing) -> Findings:
 
 
 def _named(
-    sides: Sequence[_Loaded], encoder: Mapping[str, Any], labels: Sequence[str], templates: Sequence[str]
+    sides: Sequence[_Loaded], texts: TextEncoder, labels: Sequence[str], templates: Sequence[str]
 ) -> tuple[list[Right | None], list[str]]:
     """Whether each imitation is named rightly, among the candidates that both releases have."""
-    from imindex.indexer.encoders.load import load_as
-
-    load = functools.cache(functools.partial(load_as, sides[0].encoder, **encoder))  # both have the same
     tables, candidates = [], []
     for one in sides:
         chosen = one.imitations.without(one.placebos)
         with Index(one.side.index) as index:
             _, scores = scores_by_name(
-                index, chosen, labels, templates, load, candidate_numbers(index, chosen)
+                index, chosen, labels, templates, texts, candidate_numbers(index, chosen)
             )
         tables.append(scores)
         names = [*one.names, *labels]
@@ -294,42 +363,33 @@ def _named(
 
 
 def _sets(
-    sides: Sequence[_Loaded], artists: Sequence[str], works: Sequence[Int64], rights: Sequence[Right | None]
+    sides: Sequence[_Loaded],
+    artists: Sequence[str],
+    cells: Callable[[str], Cells],
+    rights: Sequence[Right | None],
 ) -> list[tuple[ReleaseSet, ReleaseSet]]:
     """What both releases made of each artist's name, ranked by the same works."""
-    numbers = {name: number for number, name in enumerate(sorted({n for one in sides for n in one.names}))}
-    work_artist = np.array([numbers[sides[0].work_key[place][0]] for place in works[0].tolist()])
-    asked = [
-        np.array([numbers[one.names[a]] for a in one.imitations.artist.tolist()], np.int64) for one in sides
-    ]
-    own = [
-        _scores(one.works.vectors[kept], work_artist, one.imitations.vectors, made, list(numbers))
-        for one, kept, made in zip(sides, works, asked, strict=True)
-    ]
-    both = _scores(
-        sides[0].works.vectors[works[0]],
-        work_artist,
-        np.concatenate([one.imitations.vectors for one in sides]),
-        np.concatenate(asked),
-        list(numbers),
-    )
     prompts = _prompt_numbers(sides)
-    n_base = len(asked[0])
+    n_base = len(sides[0].imitations.rows)
     found = []
-    for artist in (numbers[name] for name in artists):
-        shared = np.empty(both.n_ranked)
-        shared[_columns(both, artist)] = both.own[artist].mean(axis=0)
+    for artist in artists:
+        asked = [np.flatnonzero(one.imitations.artist == one.names.index(artist)) for one in sides]
+        own = cells(artist)
+        order = _in_order(artist, len(asked[0]) + len(asked[1]))
+        shared = np.empty(len(order))
+        shared[order] = np.take(own.both, order, axis=1).mean(axis=0)
         pair = []
-        for scores, start, seed, right in zip(
-            own, (0, n_base), (one.seed for one in sides), rights, strict=True
+        for one, made, cell, first, start, right in zip(
+            sides, asked, (own.base, own.new), (0, len(asked[0])), (0, n_base), rights, strict=True
         ):
-            columns = _columns(scores, artist)
+            order = _in_order(artist, len(made))
+            columns = made[order]
             pair.append(
                 ReleaseSet(
-                    scores.own[artist],
-                    shared[start + columns],
+                    np.take(cell, order, axis=1),
+                    shared[first + order],
                     prompts[start + columns],
-                    seed[columns],
+                    one.seed[columns],
                     None if right is None else right[columns],
                 )
             )
@@ -337,19 +397,41 @@ def _sets(
     return found
 
 
-def _scores(
-    works: Any, work_artist: Int64, imitations: Any, imitation_artist: Int64, names: Sequence[str]
-) -> SetScores:
-    """Scores of whole sets. The order of a set's columns rests on its name only, as it does on no seed."""
-    ranks = ((rows, ranks_in_rows(block)[1]) for rows, block in similarity_blocks(works, imitations))
-    order = generators(0, "column order", names)
-    return collect(ranks, work_artist, imitation_artist, len(names), rng=order)
+def _in_order(artist: str, n: int) -> Int64:
+    """An order of an artist's n imitations that depends on the name only, and on no seed."""
+    return generator(0, "column order", artist).permutation(n)
 
 
-def _columns(scores: SetScores, artist: int) -> Int64:
-    """Which imitations the columns of an artist's own scores are."""
-    end = int(scores.n_imitations[: artist + 1].sum())
-    return scores.order[end - int(scores.n_imitations[artist]) : end]
+def _walked(prepared: Prepared) -> Callable[[str], Cells]:
+    """Rank the imitations of both releases by the works, and return the cells of each artist."""
+    sides, works = prepared.sides, prepared.works
+    numbers = {name: number for number, name in enumerate(sorted({n for one in sides for n in one.names}))}
+    work_artist = np.array([numbers[sides[0].work_key[place][0]] for place in works[0].tolist()])
+    columns = [
+        Columns.of(
+            one.imitations.vectors,
+            np.array([numbers[one.names[a]] for a in one.imitations.artist.tolist()], np.int64),
+            len(numbers),
+        )
+        for one in sides
+    ]
+    vectors = [one.works.vectors[kept] for one, kept in zip(sides, works, strict=True)]
+    for some in vectors:
+        check_vectors(some, "works")
+    for made in columns:
+        check_vectors(made.vectors, "imitations")
+
+    def walked(by: Float16) -> PairedCells:
+        cells = PairedCells()
+        walk(by, work_artist, columns, [Watch(cells, (0, 1), np.arange(len(by)))])
+        return cells
+
+    base = walked(vectors[0])
+    if np.array_equal(vectors[0], vectors[1]):
+        return lambda artist: base.of(numbers[artist])
+    # Two indexes may hold other bits of one work; each release is ranked by those of its own.
+    new = walked(vectors[1])
+    return lambda artist: base.of(numbers[artist])._replace(new=new.of(numbers[artist]).new)
 
 
 def _prompt_numbers(sides: Sequence[_Loaded]) -> Int64:

@@ -16,9 +16,10 @@ from imindex.stats.accuracy import accuracy_interval
 from imindex.stats.equivalence import TIE
 from imindex.stats.intervals import TIE as NO_SPREAD
 from imindex.stats.intervals import Interval, clopper_pearson, tail_level
+from imindex.stats.keyed import Rng
 from imindex.stats.paired import exchange_test
 from imindex.stats.resampling import draw_weights
-from imindex.stats.set_scores import Float64, Int64, Rng
+from imindex.stats.set_scores import Float64, Int64
 
 PAIRS = "pairs"
 WITHIN = "pictures within prompts"

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.generate.prompts import DEFAULT_TEMPLATE
 from imindex.indexer.store.index import Index, opened
 from imindex.retrieval.classify.by_name import average_templates, label_scores_by_name
 from imindex.retrieval.classify.by_works import knn_scores, prototype_scores
 from imindex.retrieval.classify.classify import classify
 from imindex.retrieval.evidence.classification_tests import classification_evidence
+from imindex.retrieval.evidence.release_walk import Observed
+from imindex.retrieval.evidence.shared import TextEncoder, Texts
 from imindex.retrieval.evidence.testing import Testing, placebo_numbers
 from imindex.retrieval.results import (
     AccuracyTests,
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 
 GENERIC_LABELS = ("Artwork", "Digital artwork", "Artwork from the public domain")
 """Labels that name nobody, beside the artists."""
+VOTERS = 15
+"""Works that vote, by works."""
 
 
 def classify_release(  # noqa: PLR0913
@@ -43,9 +48,11 @@ def classify_release(  # noqa: PLR0913
     by: str = "name",
     labels: Sequence[str] = GENERIC_LABELS,
     templates: Sequence[str] = (DEFAULT_TEMPLATE,),
-    k: int = 15,
+    k: int = VOTERS,
     encoder: Mapping[str, Any] | None = None,
     testing: Testing | None = None,
+    texts: TextEncoder | None = None,
+    observed: Observed | None = None,
 ) -> Classification:
     """Name the artist of each picture of a collection, and say how sure the figures are.
 
@@ -70,6 +77,10 @@ def classify_release(  # noqa: PLR0913
         model, pretrained, device: where the index's encoder is, and computes, now.
     testing : Testing, optional
         How to test; unless given, nothing is tested.
+    texts : TextEncoder, optional
+        Encodes texts as the index's encoder does, where it is loaded already.
+    observed : Observed, optional
+        What was seen of the release, its `votes` of these pictures included, where it was walked before.
 
     Returns
     -------
@@ -92,11 +103,10 @@ def classify_release(  # noqa: PLR0913
             chosen = chosen.of([n for n, one in enumerate(index.artists) if one in set(artists)])
         alone: dict[str, float] = {}
         if by == "name":
-            from imindex.indexer.encoders.load import load_as
-
-            load = functools.partial(load_as, index.encoder, **(encoder or {}))
-            by_template, together = scores_by_name(index, chosen, labels, templates, load, candidates)
-            scored = {f"by name, {_listed(templates)}": together}
+            if texts is None:
+                texts = Texts(functools.partial(load_encoder, index.encoder, encoder or {}))
+            by_template, together = scores_by_name(index, chosen, labels, templates, texts, candidates)
+            scored = iter([(f"by name, {_listed(templates)}", together)])
             if len(templates) > 1:
                 alone = {
                     template: _top1(index, scores, labels, chosen.artist)
@@ -104,7 +114,7 @@ def classify_release(  # noqa: PLR0913
                 }
         else:
             labels = ()
-            scored = _by_works(index, chosen, kind, k)
+            scored = _by_works(index, chosen, kind, k, observed)
         return Classification(
             collection=name,
             kind=kind,
@@ -120,9 +130,22 @@ def classify_release(  # noqa: PLR0913
             n_repeated=n_repeated,
             methods=tuple(
                 _classification(index, method, scores, [*index.artists, *labels], chosen, testing)
-                for method, scores in scored.items()
+                for method, scores in scored
             ),
         )
+
+
+def load_encoder(info: EncoderInfo, where: Mapping[str, Any]) -> Encoder:
+    """Load the encoder of an index. `where` may say its model, pretrained and device now.
+
+    Raises
+    ------
+    ImindexError
+        As `imindex.indexer.encoders.load.load_as`.
+    """
+    from imindex.indexer.encoders.load import load_as
+
+    return load_as(info, **where)
 
 
 def _listed(templates: Sequence[str]) -> str:
@@ -134,7 +157,7 @@ def scores_by_name(
     chosen: Pictures,
     labels: Sequence[str],
     templates: Sequence[str],
-    load: Callable[[], Encoder],
+    encoder: TextEncoder,
     candidates: Int64,
 ) -> tuple[list[Float64], Float64]:
     """Scores by each template alone (empty if there is one only), and by their mean.
@@ -145,8 +168,8 @@ def scores_by_name(
     chosen : Pictures
         n pictures.
     labels, templates : sequence of str
-    load : callable
-        Returns the index's encoder; called once, after labels and templates are checked.
+    encoder : TextEncoder
+        Encodes texts as the index's encoder does; asked after labels and templates are checked.
     candidates : ndarray, int64
         Numbers of the artists to choose among.
 
@@ -158,7 +181,7 @@ def scores_by_name(
     Raises
     ------
     ImindexError
-        A template without `{artist}`, a label that is an artist's name, or what `load` raises.
+        A template without `{artist}`, a label that is an artist's name, or the encoder cannot be loaded.
     """
     wrong = [template for template in templates if "{artist}" not in template]
     if wrong:
@@ -169,12 +192,9 @@ def scores_by_name(
             f"The generic label {clash[0] if clash else 'list'} is also an artist or given twice. "
             "Pass other ones with --label."
         )
-    loaded = load()
-    by_template = [
-        loaded.encode_texts([template.replace("{artist}", artist) for artist in index.artists])
-        for template in templates
-    ]
-    generic = loaded.encode_texts(list(labels)) if labels else np.empty((0, loaded.dim), np.float16)
+    named = label_texts(index.artists, labels, templates)
+    by_template = [encoder.encode_texts(texts) for texts in named[: len(templates)]]
+    generic = encoder.encode_texts(named[-1]) if labels else np.empty((0, encoder.dim), np.float16)
     absent = np.setdiff1d(np.arange(len(index.artists)), candidates)
 
     def scores(texts: Any) -> Float64:
@@ -184,6 +204,12 @@ def scores_by_name(
 
     alone = [scores(texts) for texts in by_template] if len(templates) > 1 else []
     return alone, scores(average_templates(np.stack(by_template)))
+
+
+def label_texts(artists: Sequence[str], labels: Sequence[str], templates: Sequence[str]) -> list[list[str]]:
+    """The lists of texts that `scores_by_name` encodes: artists in each template, then the labels, if any."""
+    named = [[template.replace("{artist}", artist) for artist in artists] for template in templates]
+    return [*named, list(labels)] if labels else named
 
 
 def candidate_numbers(index: Index, asked: Pictures) -> Int64:
@@ -200,21 +226,26 @@ def _top1(index: Index, scores: Float64, labels: Sequence[str], truth: Int64) ->
     return classify(scores, [*index.artists, *labels], truth, n_generic=len(labels)).topk[1]
 
 
-def _by_works(index: Index, chosen: Pictures, kind: str, k: int) -> dict[str, Any]:
-    works, _ = distinct(pictures(index, "works", "background"))
+def _by_works(
+    index: Index, chosen: Pictures, kind: str, k: int, observed: Observed | None
+) -> Iterator[tuple[str, Float64]]:
+    """The methods by works, and the scores of each; one table at a time."""
+    works = observed.shared.known if observed else distinct(pictures(index, "works", "background"))[0]
     # A work must not be found by itself, nor by a copy of its bytes.
     exclude = _same_bytes(index, chosen.rows, works.rows) if kind == "works" else None
     arguments = (chosen.vectors, works.vectors, works.artist, len(index.artists))
     k = min(k, len(works.rows))
-    scored = {
-        "by works, prototype": prototype_scores(*arguments, exclude=exclude),
-        f"by works, vote of the {k} nearest": knn_scores(*arguments, k=k, exclude=exclude),
-    }
-    if not all(np.isfinite(scores).any(axis=1).all() for scores in scored.values()):
+    yield "by works, prototype", _usable(index, prototype_scores(*arguments, exclude=exclude))
+    voted = observed.knn_scores(chosen.rows, k) if observed else knn_scores(*arguments, k=k, exclude=exclude)
+    yield f"by works, vote of the {k} nearest", _usable(index, voted)
+
+
+def _usable(index: Index, scores: Float64) -> Float64:
+    if not np.isfinite(scores).any(axis=1).all():
         raise ImindexError(
             f"{index.path}: a picture has no other work to be compared with. Add works, or classify --by name."
         )
-    return scored
+    return scores
 
 
 def _same_bytes(index: Index, left: Int64, right: Int64) -> np.ndarray[Any, np.dtype[np.bool_]]:

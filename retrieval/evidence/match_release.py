@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from imindex.indexer.store.index import Index, opened
 from imindex.retrieval.evidence.match_tests import match_evidence
-from imindex.retrieval.evidence.testing import Testing, placebo_numbers, prompt_labels
+from imindex.retrieval.evidence.release_walk import Observed, Wanted, observe
+from imindex.retrieval.evidence.shared import Shared
+from imindex.retrieval.evidence.testing import Testing, placebo_numbers
 from imindex.retrieval.match.discrimination import discrimination_gap
 from imindex.retrieval.match.match import Figures, match
 from imindex.retrieval.results import (
@@ -23,11 +25,6 @@ from imindex.retrieval.results import (
 )
 from imindex.retrieval.vectors.blocks import Int64
 from imindex.retrieval.vectors.select import distinct, pictures, release
-from imindex.stats.keyed import generators
-from imindex.stats.set_scores import Collector
-
-if TYPE_CHECKING:
-    pass
 
 
 def match_release(  # noqa: PLR0913
@@ -40,6 +37,7 @@ def match_release(  # noqa: PLR0913
     ranks_file: Path | None = None,
     testing: Testing | None = None,
     matrix: bool = True,
+    observed: Observed | None = None,
 ) -> Matching:
     """Rank the imitations of a release by every work, and test what was found.
 
@@ -59,6 +57,9 @@ def match_release(  # noqa: PLR0913
     matrix : bool
         Whether to find the AUC of each artist's imitations for every other artist's works as well. Where nothing is
         tested and no ranks are kept, it is much quicker without, and takes less memory.
+    observed : Observed, optional
+        What was seen of the release, where works and imitations were walked before with this `testing`; the options
+        that concern ranks are then those of that walk.
 
     Returns
     -------
@@ -70,42 +71,49 @@ def match_release(  # noqa: PLR0913
     ImindexError
         No such release, no works, or a placebo name that is none.
     """
+    tests: Mapping[int, ArtistTests] = {}
+    evidence = None
     with opened(path) as index:
         name, _ = release(index, collection)
-        works, works_repeated = distinct(pictures(index, "works"))
-        imitations, imitations_repeated = distinct(pictures(index, "imitations", collections=[name]))
-        n_artists = len(index.artists)
-        if testing is not None:
-            placebo_numbers(index, testing.placebos, imitations)  # before the long part
-        collector = Collector(
-            works.artist,
-            imitations.artist,
-            n_artists,
-            prompt=prompt_labels(index, imitations),
-            rng=generators(testing.seed, "subsample", index.artists) if testing else None,
-        )
-        found = match(
-            works.vectors,
-            works.artist,
-            imitations.vectors,
-            imitations.artist,
-            n_artists,
-            csls_k=csls_k if csls else None,
-            recall_at=recall_at,
-            keep_ranks=ranks_file is not None,
-            observe=collector.add if testing else None,
-            matrix=matrix,
-        )
-        tests: Mapping[int, ArtistTests] = {}
-        evidence = None
-        if testing:
-            tests, evidence = match_evidence(index, collector.finish(), works, imitations, testing)
-        known, _ = distinct(
-            pictures(index, "works", "background")
-        )  # an artist in the background is one to be told from
-        gaps = discrimination_gap(known.vectors, known.artist, n_artists)
+        if testing is None:
+            works, works_repeated = distinct(pictures(index, "works"))
+            imitations, imitations_repeated = distinct(pictures(index, "imitations", collections=[name]))
+            found = match(
+                works.vectors,
+                works.artist,
+                imitations.vectors,
+                imitations.artist,
+                len(index.artists),
+                csls_k=csls_k if csls else None,
+                recall_at=recall_at,
+                keep_ranks=ranks_file is not None,
+                matrix=matrix,
+            )
+            # An artist in the background is one to be told from.
+            known, _ = distinct(pictures(index, "works", "background"))
+            gaps = discrimination_gap(known.vectors, known.artist, len(index.artists))
+        else:
+            if observed is None:
+                imitations = pictures(index, "imitations", collections=[name])
+                placebo_numbers(index, testing.placebos, imitations)  # before the long part
+                wanted = Wanted(
+                    name,
+                    testing,
+                    csls_k=csls_k if csls else None,
+                    recall_at=recall_at,
+                    matrix=matrix,
+                    keep_ranks=ranks_file is not None,
+                )
+                observed = observe(Shared(index), [wanted])[name]
+            assert observed.ranking is not None
+            shared = observed.shared
+            works, works_repeated = shared.works[0], shared.n_repeated_works
+            imitations, imitations_repeated = observed.imitations, observed.n_repeated
+            found = observed.ranking.finish()
+            tests, evidence = match_evidence(observed, testing)
+            gaps = shared.among(testing).discrimination
         if ranks_file is not None and found.ranks is not None:
-            _save_ranks(ranks_file, found.ranks, works.rows, imitations.rows)
+            _save_ranks(ranks_file, found.ranks, works.rows, np.sort(imitations.rows))
         concerned = np.flatnonzero((found.n_works > 0) | (found.n_imitations > 0))
         return Matching(
             collection=name,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from imindex.indexer.store.index import Index
+from imindex.retrieval.evidence.release_walk import Observed
 from imindex.retrieval.evidence.testing import (
     ADJUSTMENTS,
     Testing,
@@ -18,31 +19,23 @@ from imindex.retrieval.evidence.testing import (
 from imindex.retrieval.findings import GAP_CLASSES, ROBUST, Finding
 from imindex.retrieval.results import ArtistTests, MatchEvidence, OverallTests
 from imindex.retrieval.vectors.blocks import Float64, Int64
-from imindex.retrieval.vectors.select import Pictures, distinct, pictures
-from imindex.retrieval.vectors.similarity import similarities, similarity_blocks
+from imindex.retrieval.vectors.select import Pictures
 from imindex.stats.intervals import Bootstrap
 from imindex.stats.keyed import generator, generators
-from imindex.stats.mmd import mmd_test, rbf_kernel_from_similarity
 from imindex.stats.multiple import Adjusted, adjust_all, called
 from imindex.stats.permutation import assignment_test
 from imindex.stats.references import ReferenceTest, imitated, name_test, references_needed, rival_test
 from imindex.stats.resampling import bootstrap_artists, macro_bootstrap, work_test
 from imindex.stats.set_scores import SetScores
-from imindex.stats.validity import ceiling, gap_bootstrap
-
-MMD_RESAMPLES = 999
 
 
-def match_evidence(
-    index: Index, scores: SetScores, works: Pictures, imitations: Pictures, testing: Testing
-) -> tuple[dict[int, ArtistTests], MatchEvidence]:
+def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, ArtistTests], MatchEvidence]:
     """Test every artist, and all together.
 
     Parameters
     ----------
-    index : Index
-    scores : SetScores
-    works, imitations : Pictures
+    observed : Observed
+        Of the release, with this testing.
     testing : Testing
 
     Returns
@@ -52,6 +45,7 @@ def match_evidence(
     evidence : MatchEvidence
         How it was done, and the tests over all artists.
     """
+    index, scores, imitations = observed.shared.index, observed.scores, observed.imitations
     placebos = placebo_numbers(index, testing.placebos, imitations)
     n_artists = len(index.artists)
     how: dict[str, Any] = {"n_resamples": testing.n_resamples, "confidence_level": testing.confidence_level}
@@ -63,17 +57,15 @@ def match_evidence(
     by_work = work_test(
         scores, n_resamples=testing.n_resamples, rng=generators(testing.seed, "work test", index.artists)
     )
+    nothing = np.full(n_artists, np.nan)
     floors = {
         "placebo": _placebo_floor(scores, placebos),
-        "control": _control_floor(index, works, imitations),
+        "control": nothing if observed.control is None else observed.control.finish(),
     }
-    known, _ = distinct(pictures(index, "works", "background"))
-    within = _among_works(known)
-    gaps = gap_bootstrap(
-        within, known.artist, n_artists, confidence_level=testing.confidence_level,
-        rng=generators(testing.seed, "gap", index.artists),
-    )  # fmt: skip
-    best = ceiling(within, known.artist, n_artists)
+    differs = nothing if observed.differences is None else observed.differences.finish()
+    among = observed.shared.among(testing)
+    gaps, best = among.gaps, among.ceiling
+    assert gaps is not None and best is not None
     tells = np.array([label == ROBUST for label in gaps.status])
     p_name, p_rival = (name.pvalue_t, rival.pvalue_t) if testing.approximate else (name.pvalue, rival.pvalue)
     p = imitated(name, rival, approximate=testing.approximate) if placebos else p_rival
@@ -103,9 +95,7 @@ def match_evidence(
             ceiling_auc=best.auc[a],
             floor_placebo=floors["placebo"][a],
             floor_control=floors["control"][a],
-            p_differs=_differs(
-                works, imitations, a, testing.n_resamples, generator(testing.seed, "MMD", index.artists[a])
-            ),
+            p_differs=differs[a],
         )
         for a in tested
     }
@@ -165,14 +155,6 @@ def _reference(label: str, test: ReferenceTest, artist: int) -> dict[str, Any]:
     }
 
 
-def _among_works(works: Pictures) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Similarities of all works, 4 bytes each: of 20,000 works 1.6 GB."""
-    table = np.empty((len(works.rows), len(works.rows)), np.float32)
-    for rows, block in similarity_blocks(works.vectors, works.vectors):
-        table[rows] = block
-    return table
-
-
 def _placebo_floor(scores: SetScores, placebos: Sequence[int]) -> Float64:
     """Mean rank percentile of all placebo names' imitations, to each artist's works, shape (A,)."""
     floor = np.full(len(scores.sizes), np.nan)
@@ -182,47 +164,6 @@ def _placebo_floor(scores: SetScores, placebos: Sequence[int]) -> Float64:
         for artist in np.flatnonzero(scores.n_works).tolist():
             floor[artist] = near[scores.work_artist == artist].mean()
     return floor
-
-
-def _control_floor(index: Index, works: Pictures, imitations: Pictures) -> Float64:
-    """Mean rank percentile that control pictures would have among the imitations, to each artist's works."""
-    floor = np.full(len(index.artists), np.nan)
-    chosen = _controls_of(index, imitations)
-    if not chosen:
-        return floor
-    control = pictures(index, "control", collections=chosen)
-    near = np.empty(len(works.rows))
-    for rows, block in similarity_blocks(works.vectors, imitations.vectors):
-        ordered = np.sort(block, axis=1)
-        asked = similarities(works.vectors[rows], control.vectors)
-        places = [
-            np.searchsorted(line, values, "left") + np.searchsorted(line, values, "right")
-            for line, values in zip(ordered, asked, strict=True)
-        ]
-        near[rows] = np.array(places).mean(axis=1) / (2 * block.shape[1])
-    for artist in np.unique(works.artist).tolist():
-        floor[artist] = near[works.artist == artist].mean()
-    return floor
-
-
-def _controls_of(index: Index, imitations: Pictures) -> list[str]:
-    """The release's own control pictures (a collection of its name); without any, those that are no release's."""
-    listed = [c.name for c in index.collections if c.kind == "control"]
-    releases = {c.name for c in index.collections if c.kind == "imitations"}
-    own = index.collections[int(index.column("collection")[imitations.rows[0]])].name
-    return [own] if own in listed else [name for name in listed if name not in releases]
-
-
-def _differs(
-    works: Pictures, imitations: Pictures, artist: int, n: int, random: np.random.Generator
-) -> float:
-    """p of works and own imitations having one distribution (MMD); NaN with fewer than two of either."""
-    own, made = works.vectors[works.artist == artist], imitations.vectors[imitations.artist == artist]
-    if min(len(own), len(made)) < 2:
-        return float("nan")
-    both = np.concatenate([own, made])
-    kernel = rbf_kernel_from_similarity(similarities(both, both, names=("pictures", "pictures")))
-    return mmd_test(kernel, len(own), n_resamples=min(n, MMD_RESAMPLES), rng=random).pvalue
 
 
 def _findings(

@@ -5,17 +5,15 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from imindex.indexer.core.errors import BadPicture
-from imindex.indexer.decode.pool import picture_of
-from imindex.indexer.decode.preprocess import Preprocess
-from imindex.indexer.sources.local import read_bytes
 from imindex.indexer.store.index import Index
+from imindex.retrieval.evidence.release_walk import Observed, Wanted, observe
+from imindex.retrieval.evidence.shared import Shared
+from imindex.retrieval.match.nearest_works import NearestWorks
+from imindex.retrieval.match.similarity_pass import Columns, Watch, walk
 from imindex.retrieval.results import Copies, CopyPair
 from imindex.retrieval.vectors.blocks import Float16, Float64, Int64
-from imindex.retrieval.vectors.select import Pictures, pictures
-from imindex.retrieval.vectors.similarity import similarities, similarity_blocks
+from imindex.retrieval.vectors.checks import check_pair
 
-SIDE = 32
 COMPOSITION = 0.8
 """From this correlation of the pixels on a candidate may have the work's composition."""
 SAME_WORK = 0.98
@@ -26,7 +24,8 @@ SERIES = 50
 """Other works of the artist that the work is compared with, the nearest first."""
 MOST = 200
 """Pairs of a release that are listed: every near-copy, then the nearest other candidates; all are looked at."""
-_LOOK = Preprocess(size=(SIDE, SIDE), mean=(0.0,) * 3, std=(1.0,) * 3, resize_mode="squash")
+TOGETHER = 256
+"""Imitations whose pictures are read at a time."""
 
 
 def nearest_works(imitations: Float16, works: Float16, k: int = NEAREST) -> tuple[Int64, Float64]:
@@ -43,12 +42,11 @@ def nearest_works(imitations: Float16, works: Float16, k: int = NEAREST) -> tupl
         The nearest first; of equal ones the first.
     cosine : ndarray, of that shape, float64
     """
-    k = min(k, len(works))
-    work, cosine = np.empty((len(imitations), k), np.int64), np.empty((len(imitations), k))
-    for rows, block in similarity_blocks(imitations, works, names=("imitations", "works")):
-        work[rows] = np.argsort(-block, axis=1, kind="stable")[:, :k]
-        cosine[rows] = np.take_along_axis(block, work[rows], axis=1)
-    return work, cosine
+    made, left = check_pair(imitations, works, ("imitations", "works"))
+    observer = NearestWorks(np.arange(len(made)), min(k, len(left)))
+    columns = Columns.of(made, np.zeros(len(made), np.int64), 1)
+    walk(left, np.zeros(len(left), np.int64), [columns], [Watch(observer, (0,), np.arange(len(left)))])
+    return observer.finish()
 
 
 def composition(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> float:
@@ -84,7 +82,7 @@ def _correlation(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> float:
     return round(float(x @ y) / float(np.sqrt(sizes[0] * sizes[1])), 12)
 
 
-def copies(index: Index, collection: str, threshold: float) -> Copies:
+def copies(index: Index, collection: str, threshold: float, *, observed: Observed | None = None) -> Copies:
     """List the imitations of a release that come very near one work, of whomever it is.
 
     Parameters
@@ -95,6 +93,8 @@ def copies(index: Index, collection: str, threshold: float) -> Copies:
         The release.
     threshold : float
         Cosine from which a pair of an imitation and its nearest work is a candidate.
+    observed : Observed, optional
+        What was seen of the release, its `nearest` works included, at least `NEAREST`, where it was walked before.
 
     Returns
     -------
@@ -104,21 +104,24 @@ def copies(index: Index, collection: str, threshold: float) -> Copies:
         other work of that artist do (`series`): an artist who always paints one composition is not copied by a picture
         that has it too. The `NEAREST` works from the threshold on are looked at, and the one that is copied is named.
     """
-    made = pictures(index, "imitations", collections=[collection])
-    works = pictures(index, "works", "background")
-    nearest, cosine = nearest_works(made.vectors, works.vectors)
+    if observed is None:
+        observed = observe(Shared(index), [Wanted(collection, nearest=NEAREST)])[collection]
+    made, nearest, cosine = _candidates(observed)
     near = np.flatnonzero(cosine[:, 0] >= threshold)
     near = near[np.lexsort((near, -cosine[near, 0]))]
-    looks = _Looks(index, works)
-    pairs = []
-    for place in near.tolist():
-        among = nearest[place][cosine[place] >= threshold].tolist()
-        found = [
-            looks.compare(int(made.rows[place]), work, float(cosine[place, n]))
-            for n, work in enumerate(among)
-        ]
-        # Of the works that come near enough the one that is copied, else the nearest.
-        pairs.append(max(enumerate(found), key=lambda one: (one[1].same_bytes, one[1].copy, -one[0]))[1])
+    compared = _Compared(observed.shared)
+    pairs: list[CopyPair] = []
+    for start in range(0, len(near), TOGETHER):
+        some = near[start : start + TOGETHER].tolist()
+        among = [nearest[place][cosine[place] >= threshold].tolist() for place in some]
+        compared.load(made[some].tolist(), among)
+        for place, works in zip(some, among, strict=True):
+            found = [
+                compared.pair(int(made[place]), work, float(cosine[place, n])) for n, work in enumerate(works)
+            ]
+            # Of the works that come near enough the one that is copied, else the nearest.
+            pairs.append(max(enumerate(found), key=lambda one: (one[1].same_bytes, one[1].copy, -one[0]))[1])
+        compared.forget(made[some].tolist())
     listed = sorted(range(len(pairs)), key=lambda place: not pairs[place].copy)
     listed = sorted(listed[: max(MOST, sum(pair.copy for pair in pairs))])
     return Copies(
@@ -130,23 +133,64 @@ def copies(index: Index, collection: str, threshold: float) -> Copies:
     )
 
 
-class _Looks:
-    """Small versions of the pictures of an index, each read once."""
+def _candidates(observed: Observed) -> tuple[Int64, Int64, Float64]:
+    """Rows of all imitations, repetitions too; their nearest works, by places in `every_work`, and the cosines.
 
-    def __init__(self, index: Index, works: Pictures):
-        self._works = works
+    Works that are repetitions stand there too, each by itself.
+    """
+    assert observed.nearest is not None
+    shared, rows = observed.shared, observed.every_row
+    known, cosine = observed.nearest.finish()
+    column = observed.columns_of(rows)
+    k = min(NEAREST, len(shared.every_work.rows))
+    members = np.argsort(shared.known_of, kind="stable")
+    counts = np.bincount(shared.known_of)
+    if counts.max() == 1:
+        return rows, members[known[column, :k]], cosine[column, :k]
+    ends, distinct_columns = np.cumsum(counts), len(known)
+    nearest, cosines = np.empty((distinct_columns, k), np.int64), np.empty((distinct_columns, k))
+    for place in range(distinct_columns):
+        groups = [members[ends[one] - counts[one] : ends[one]] for one in known[place].tolist()]
+        works = np.concatenate(groups)
+        near = np.repeat(cosine[place], [len(group) for group in groups])
+        order = np.lexsort((works, -near))[:k]
+        nearest[place], cosines[place] = works[order], near[order]
+    return rows, nearest[column], cosines[column]
+
+
+class _Compared:
+    """Imitations beside works of an index, as pictures."""
+
+    def __init__(self, shared: Shared):
+        self._shared, self._works, self._looks = shared, shared.every_work, shared.looks
+        index = shared.index
         self._folder = index.path.parent
         self._columns = {name: index.column(name) for name in ("artist", "path", "prompt", "seed", "sha256")}
         self._artists = index.artists
-        self._seen: dict[int, npt.NDArray[np.uint8] | None] = {}
-        self._series: dict[int, float] = {}
+        self._series = shared.series
+        self._digests = self._columns["sha256"][self._works.rows]
+        self._near: dict[int, list[int]] = {}
 
-    def compare(self, imitation: int, work: int, cosine: float) -> CopyPair:
-        """An imitation (row) beside a work (position among the works)."""
+    def load(self, imitations: list[int], works: list[list[int]]) -> None:
+        """Read all pictures that some comparisons need, several at a time."""
+        concerned = sorted({work for some in works for work in some})
+        paths = [*map(self._path, imitations), *(self._path_of_work(work) for work in concerned)]
+        for work in concerned:
+            if work not in self._series:
+                paths += map(self._path_of_work, self._others(work))
+        self._looks.load(paths)
+
+    def forget(self, imitations: list[int]) -> None:
+        """Let go of imitations that were compared."""
+        self._looks.forget(map(self._path, imitations))
+
+    def pair(self, imitation: int, work: int, cosine: float) -> CopyPair:
+        """An imitation (row) beside a work (place among the works)."""
         row = int(self._works.rows[work])
         path, digest = self._columns["path"], self._columns["sha256"]
         same = bytes(digest[imitation]) == bytes(digest[row])
-        alike, series = self._alike(imitation, row), self._among_own(work)
+        (alike,) = self._looks.alike(self._path(imitation), [self._path(row)])
+        series = self._among_own(work)
         return CopyPair(
             artist=self._artists[self._columns["artist"][imitation]],
             imitation=path[imitation],
@@ -164,27 +208,25 @@ class _Looks:
     def _among_own(self, work: int) -> float:
         """The highest correlation of a work with the artist's other works; NaN if there are none to be read."""
         if work not in self._series:
-            vectors, rows = self._works.vectors, self._works.rows
-            digests = self._columns["sha256"][rows]
-            other = (self._works.artist == self._works.artist[work]) & (digests != digests[work]).any(axis=1)
-            places = np.flatnonzero(other)
-            if len(places):
-                near = similarities(vectors[[work]], vectors[places], names=("works", "works"))[0]
-                places = places[np.argsort(-near, kind="stable")[:SERIES]]
-            alike = [self._alike(int(rows[place]), int(rows[work])) for place in places]
+            paths = [self._path_of_work(place) for place in self._others(work)]
+            alike = self._looks.alike(self._path_of_work(work), paths) if paths else []
             known = [value for value in alike if value < SAME_WORK]
             self._series[work] = max(known, default=float("nan"))
         return self._series[work]
 
-    def _alike(self, a: int, b: int) -> float:
-        left, right = self._look(a), self._look(b)
-        return float("nan") if left is None or right is None else composition(left, right)
+    def _others(self, work: int) -> list[int]:
+        """The artist's other works that are nearest, without copies of the bytes of this one."""
+        if work not in self._near:
+            places = np.flatnonzero(self._works.artist == self._works.artist[work])
+            places = places[(self._digests[places] != self._digests[work]).any(axis=1)]
+            if len(places):
+                near = self._shared.similarity_to(work, places)
+                places = places[np.argsort(-near, kind="stable")[:SERIES]]
+            self._near[work] = places.tolist()
+        return self._near[work]
 
-    def _look(self, row: int) -> npt.NDArray[np.uint8] | None:
-        if row not in self._seen:
-            try:
-                data = read_bytes(str(self._folder / self._columns["path"][row]))
-                self._seen[row] = picture_of(data, _LOOK).pixels.numpy()
-            except (OSError, BadPicture):
-                self._seen[row] = None  # gone or moved since: what the vectors say stands
-        return self._seen[row]
+    def _path_of_work(self, work: int) -> str:
+        return self._path(int(self._works.rows[work]))
+
+    def _path(self, row: int) -> str:
+        return str(self._folder / self._columns["path"][row])

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.store.index import Index
 from imindex.retrieval.evidence.testing import placebo_numbers
+from imindex.retrieval.results import DesignPower, PowerPlan, SetVariances
 from imindex.retrieval.vectors.blocks import Float64, Int64
 from imindex.retrieval.vectors.row_ranks import ranks_in_rows
 from imindex.retrieval.vectors.select import pictures, release
@@ -50,7 +51,7 @@ def plan(  # noqa: PLR0913
     target: float = 0.8,
     n_resamples: int = 10_000,
     seed: int = 0,
-) -> dict[str, Any]:  # fmt: skip
+) -> PowerPlan:  # fmt: skip
     """Power of every combination of works, imitations and placebo names.
 
     Parameters
@@ -68,8 +69,7 @@ def plan(  # noqa: PLR0913
 
     Returns
     -------
-    dict
-        JSON-ready: `designs`, the one with fewest pictures first, and `smallest`, which may be None.
+    PowerPlan
     """
     needed = references_needed(level, artists if correction != "none" else 1)
     candidates = designs(works, imitations, placebos or (needed, 2 * needed))
@@ -82,31 +82,33 @@ def plan(  # noqa: PLR0913
         n_resamples=n_resamples,
         rng=generator(seed, "power"),
     )
-    return {
-        "effect": pilot.effect,
-        "variances": asdict(pilot.variances),
-        "pilot_artists": pilot.n_artists,
-        "artists": artists,
-        "level": level,
-        "correction": correction,
-        "target": target,
-        "n_resamples": n_resamples,
-        "seed": seed,
-        "references_needed": needed,
-        "designs": [_row(one, artists) for one in found.table],
-        "smallest": _row(found.smallest, artists) if found.smallest else None,
-    }
+    return PowerPlan(
+        effect=pilot.effect,
+        variances=SetVariances(**asdict(pilot.variances)),
+        pilot_artists=pilot.n_artists,
+        artists=artists,
+        level=level,
+        correction=correction,
+        target=target,
+        n_resamples=n_resamples,
+        seed=seed,
+        references_needed=needed,
+        designs=tuple(_design(one, artists) for one in found.table),
+        smallest=_design(found.smallest, artists) if found.smallest else None,
+    )
 
 
-def _row(found: Power, artists: int) -> dict[str, Any]:
+def _design(found: Power, artists: int) -> DesignPower:
     design = found.design
-    return {
-        **asdict(design),
-        "pictures": design.n_imitations * (artists + design.n_placebos),
-        "power": found.power,
-        "standard_error": found.standard_error,
-        "resolution": found.resolution,
-    }
+    return DesignPower(
+        n_works=design.n_works,
+        n_imitations=design.n_imitations,
+        n_placebos=design.n_placebos,
+        pictures=design.n_imitations * (artists + design.n_placebos),
+        power=found.power,
+        standard_error=found.standard_error,
+        resolution=found.resolution,
+    )
 
 
 def from_index(path: Path, collection: str | None = None, placebos: Sequence[str] = ()) -> Pilot:

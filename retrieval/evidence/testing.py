@@ -42,6 +42,7 @@ class Testing:
         (`imindex.stats.keyed.generator`). Releases and encoders share these streams.
     """
 
+    __test__ = False  # pytest collects classes of this name as tests
     placebos: Sequence[str] = ()
     level: float = 0.05
     adjust: Adjust = "holm"

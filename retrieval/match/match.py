@@ -13,7 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from imindex.retrieval.match.counting import counted_ranks
-from imindex.retrieval.match.ranking import Part, Sides, csls_penalties, every_rank, label_bits, sorted_ranks
+from imindex.retrieval.match.ranking import (
+    Part,
+    Sides,
+    csls_penalties,
+    every_part,
+    every_rank,
+    label_bits,
+    sorted_ranks,
+)
+from imindex.retrieval.match.similarity_pass import Block
 from imindex.retrieval.vectors.blocks import Float64, Int32, Int64
 from imindex.retrieval.vectors.checks import check_artists, check_pair
 from imindex.retrieval.vectors.exact_sums import mean
@@ -162,47 +171,108 @@ def match(  # noqa: PLR0913
         raise ValueError(f"{missing}: none given, so there is nothing to match. Add {missing} to the index.")
     artist_of = check_artists(work_artist, len(left), n_artists, "work_artist")
     imitated = check_artists(imitation_artist, len(right), n_artists, "imitation_artist")
-    recall_at = tuple(recall_at)
-    if recall_at and min(recall_at) < 1:
-        raise ValueError(f"recall_at is {recall_at}. Each k must be at least 1.")
-    m = len(right)
-    n_works = np.bincount(artist_of, minlength=n_artists)
-    n_imitations = np.bincount(imitated, minlength=n_artists)
     csls_k, penalties = csls_penalties(left, right, csls_k)
-    sides = Sides(left, artist_of, right, imitated, n_artists, csls_k, penalties)
-    ranks = np.empty((len(left), m), np.int32) if keep_ranks else None
-    whole = keep_ranks or observe is not None
-    found = every_rank(sides, ranks, observe) if whole else _quickest(sides, matrix)
-
-    per_work = _unfilled(len(left), recall_at)
-    wins = np.zeros((n_artists, n_artists), np.int64)  # twice the Mann-Whitney U, summed over works
-    for part in found:
-        if matrix and part.every_u is not None:
-            wins[part.artist] += part.every_u.sum(axis=0)
-        else:
-            wins[part.artist, part.artist] += part.u.sum()
-        if 0 < part.own.shape[1] < m:
-            _fill(per_work, part.rows, part.own, part.u, m)
-
-    pairs = n_imitations * (m - n_imitations)
-    auc_matrix = _ratio(wins, 2 * pairs[None, :] * n_works[:, None])
-    if not matrix:
-        auc_matrix[~np.eye(n_artists, dtype=np.bool_)] = np.nan
-    by_artist = [np.flatnonzero(artist_of == artist) for artist in range(n_artists)]
-    artists = _each(per_work, lambda values: np.array([mean(values[rows]) for rows in by_artist]))
-    artists = replace(artists, auc=np.diagonal(auc_matrix).copy())
-    ok = np.flatnonzero((n_works > 0) & (pairs > 0))
-    return Match(
-        works=per_work,
-        artists=artists,
-        macro=_each(artists, lambda values: np.array(mean(values[ok]))),
-        n_works=n_works,
-        n_imitations=n_imitations,
-        status=tuple(_status(w, i, m) for w, i in zip(n_works.tolist(), n_imitations.tolist(), strict=True)),
-        auc_matrix=auc_matrix,
+    ranking = Ranking(
+        artist_of,
+        imitated,
+        n_artists,
         csls_k=csls_k,
-        ranks=ranks,
+        recall_at=recall_at,
+        matrix=matrix,
+        keep_ranks=keep_ranks,
     )
+    sides = Sides(left, artist_of, right, imitated, n_artists, csls_k, penalties)
+    whole = keep_ranks or observe is not None
+    for part in every_rank(sides, ranking.ranks, observe) if whole else _quickest(sides, matrix):
+        ranking.add_part(part)
+    return ranking.finish()
+
+
+class Ranking:
+    """Sums up where the own imitations stand, work by work: an observer of `imindex.retrieval.match.similarity_pass`.
+
+    Parameters
+    ----------
+    work_artist : ndarray, shape (W,), int64
+    imitation_artist : ndarray, shape (M,), int64
+    n_artists : int
+    csls_k : int, optional
+        As the blocks have it.
+    recall_at, matrix, keep_ranks
+        As for `match`. Memory: some 8 (4 + 2 k) W + 8 A**2 bytes, and 4 W M more for the ranks.
+
+    Raises
+    ------
+    ValueError
+        A k of `recall_at` that is below 1.
+    """
+
+    def __init__(
+        self,
+        work_artist: Int64,
+        imitation_artist: Int64,
+        n_artists: int,
+        *,
+        csls_k: int | None = None,
+        recall_at: Sequence[int] = (1, 5, 10, 50),
+        matrix: bool = True,
+        keep_ranks: bool = False,
+    ):
+        recall_at = tuple(recall_at)
+        if recall_at and min(recall_at) < 1:
+            raise ValueError(f"recall_at is {recall_at}. Each k must be at least 1.")
+        self._artist_of, self._n_artists = work_artist, n_artists
+        self._csls_k, self._matrix = csls_k, matrix
+        self._n_works, self._n_imitations = (
+            np.bincount(artist, minlength=n_artists) for artist in (work_artist, imitation_artist)
+        )
+        self._m = len(imitation_artist)
+        self._per_work = _unfilled(len(work_artist), recall_at)
+        # Twice the Mann-Whitney U, summed over works.
+        self._wins = np.zeros((n_artists, n_artists), np.int64)
+        self.ranks = np.empty((len(work_artist), self._m), np.int32) if keep_ranks else None
+
+    def add(self, rows: Int64, *seen: Block) -> None:
+        """See the ranks of some works."""
+        (block,) = seen
+        if self.ranks is not None:
+            self.ranks[rows[:, None], block.columns.order] = block.rank
+        for part in every_part(rows, block):
+            self.add_part(part)
+
+    def add_part(self, part: Part) -> None:
+        """Add some works of one artist, all of them ranked."""
+        if self._matrix and part.every_u is not None:
+            self._wins[part.artist] += part.every_u.sum(axis=0)
+        else:
+            self._wins[part.artist, part.artist] += part.u.sum()
+        if 0 < part.own.shape[1] < self._m:
+            _fill(self._per_work, part.rows, part.own, part.u, self._m)
+
+    def finish(self) -> Match:
+        """Return the figures of all works that were added."""
+        n_works, n_imitations, m = self._n_works, self._n_imitations, self._m
+        pairs = n_imitations * (m - n_imitations)
+        auc_matrix = _ratio(self._wins, 2 * pairs[None, :] * n_works[:, None])
+        if not self._matrix:
+            auc_matrix[~np.eye(self._n_artists, dtype=np.bool_)] = np.nan
+        by_artist = [np.flatnonzero(self._artist_of == artist) for artist in range(self._n_artists)]
+        artists = _each(self._per_work, lambda values: np.array([mean(values[rows]) for rows in by_artist]))
+        artists = replace(artists, auc=np.diagonal(auc_matrix).copy())
+        ok = np.flatnonzero((n_works > 0) & (pairs > 0))
+        return Match(
+            works=self._per_work,
+            artists=artists,
+            macro=_each(artists, lambda values: np.array(mean(values[ok]))),
+            n_works=n_works,
+            n_imitations=n_imitations,
+            status=tuple(
+                _status(w, i, m) for w, i in zip(n_works.tolist(), n_imitations.tolist(), strict=True)
+            ),
+            auc_matrix=auc_matrix,
+            csls_k=self._csls_k,
+            ranks=self.ranks,
+        )
 
 
 def _quickest(sides: Sides, matrix: bool) -> Iterator[Part]:

@@ -21,8 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from imindex.indexer.system.cpu import processors
+from imindex.retrieval.match.similarity_pass import Block, Columns
 from imindex.retrieval.vectors.blocks import BLOCK_BYTES, LIMIT_BYTES, Float16, Float64, Int32, Int64
-from imindex.retrieval.vectors.row_ranks import ranks_in_rows
+from imindex.retrieval.vectors.row_ranks import ties
 from imindex.retrieval.vectors.similarity import exact_integers, similarity_blocks
 
 PRODUCT_BYTES = 128 * 2**20
@@ -126,37 +127,34 @@ def every_rank(
     observe : callable, optional
         As `imindex.retrieval.match.match.match` has it.
     """
-    # Rows and columns are put in the order of their artists, so that each artist's are a slice.
-    rows_in_order = np.argsort(sides.work_artist, kind="stable")
-    column_order = np.argsort(sides.imitation_artist, kind="stable")
-    places = np.argsort(column_order)
-    n = sides.n_imitations
-    ends = np.cumsum(n)
-    present = np.flatnonzero(n)
-    right, penalties = sides.imitations[column_order], sides.penalties[column_order]
-    ordered = Sides(
-        sides.works,
-        sides.work_artist,
-        right,
+    columns = Columns.of(
+        sides.imitations,
         sides.imitation_artist,
         sides.n_artists,
-        sides.csls_k,
-        penalties,
+        csls_k=sides.csls_k,
+        penalties=sides.penalties,
     )
-    for some, block in similarity_blocks(sides.works[rows_in_order], right, limit_bytes=BLOCK_BYTES):
-        rank, midrank = ranks_in_rows(ordered.scores(block))
-        rows = rows_in_order[some]
+    order, places = np.argsort(sides.work_artist, kind="stable"), columns.places()
+    for some, similarity in similarity_blocks(sides.works[order], columns.vectors, limit_bytes=BLOCK_BYTES):
+        rows = order[some]
+        block = Block(sides.work_artist[rows], similarity, columns)
         if ranks is not None:
-            ranks[rows[:, None], column_order] = rank
+            ranks[rows[:, None], columns.order] = block.rank
         if observe is not None:
-            observe(rows, midrank[:, places])
-        u = np.zeros((len(rows), sides.n_artists), np.int64)
-        u[:, present] = np.add.reduceat(midrank, (ends - n)[present], axis=1, dtype=np.int64)
-        u -= n * (n + 1)
-        for artist in np.unique(sides.work_artist[rows]).tolist():
-            here = sides.work_artist[rows] == artist
-            own = rank[here, ends[artist] - n[artist] : ends[artist]]
-            yield Part(artist, rows[here], own, u[here, artist], u[here])
+            observe(rows, block.midrank[:, places])
+        yield from every_part(rows, block)
+
+
+def every_part(rows: Int64, block: Block) -> Iterator[Part]:
+    """What the ranks of a block say of its works, artist by artist."""
+    n, starts = block.columns.counts, block.columns.starts
+    present = np.flatnonzero(n)
+    u = np.zeros((len(rows), len(n)), np.int64)
+    u[:, present] = np.add.reduceat(block.midrank, starts[present], axis=1, dtype=np.int64)
+    u -= n * (n + 1)
+    for artist, here in block.runs:
+        own = block.rank[here, block.columns.own(artist)]
+        yield Part(artist, rows[here], own, u[here, artist], u[here])
 
 
 def label_bits(sides: Sides) -> int | None:
@@ -231,7 +229,7 @@ def _sort(sides: Sides, bits: int, block: Float64, artist: Int64, some: slice) -
     sums = np.bincount(keys, weights=places, minlength=size)
     first = own_place
     if tied.any():
-        at, begins, ends = _ties(tied)
+        at, begins, ends = ties(tied)
         flat = keys[at]
         sums += np.bincount(flat, weights=(begins + ends) / 2 - at % m, minlength=size)
         where = np.searchsorted(at, own_row * m + own_place)
@@ -240,21 +238,6 @@ def _sort(sides: Sides, bits: int, block: Float64, artist: Int64, some: slice) -
         first = np.where(is_tied, begins[where], own_place)
     twice = 2 * sums + 2 * np.bincount(keys, minlength=size)
     return twice.astype(np.int64).reshape(n_rows, -1), (m - first).astype(np.int32)
-
-
-def _ties(tied: npt.NDArray[np.bool_]) -> tuple[Int64, Int64, Int64]:
-    """Flat places of a (rows, m) matrix that tie, and the first and last column of the tie of each.
-
-    `tied` has m - 1 columns: whether a place ties with the next one.
-    """
-    n_rows, m = tied.shape[0], tied.shape[1] + 1
-    edge = np.zeros((n_rows, m + 1), np.int8)
-    edge[:, 1:-1] = tied
-    change = np.diff(edge, axis=1).ravel()  # 1 where a tie begins, -1 where it ends
-    starts, stops = np.flatnonzero(change == 1), np.flatnonzero(change == -1)
-    length = stops - starts + 1
-    at = np.arange(length.sum()) + np.repeat(starts - (np.cumsum(length) - length), length)
-    return at, np.repeat(starts % m, length), np.repeat(stops % m, length)
 
 
 def runs(values: Int64) -> list[slice]:

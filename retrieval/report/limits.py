@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from imindex.retrieval.findings import Finding
 from imindex.retrieval.report.text import ADJUSTED, count, listed
+from imindex.retrieval.results import Adjust, Limit, Report, ReportResult
 
-Report = Mapping[str, Any]
 SHARED = (
     ("clip-vit-large-patch14", "vit-l-14", "openai"),
     ("clip-vit-base-patch32", "vit-b-32", "openai"),
@@ -22,18 +21,18 @@ SHARED = (
 """A text encoder as diffusers calls it, and the model and weights that are the same one in open_clip."""
 
 
-def limits(report: Report) -> list[dict[str, str]]:
+def limits(report: Report) -> tuple[Limit, ...]:
     """List what limits the findings of a report.
 
     Parameters
     ----------
-    report : mapping
-        What `imindex.retrieval.report.report.assemble` has so far.
+    report : Report
+        Its own `limits` are not looked at.
 
     Returns
     -------
-    list of dict
-        `title` and `text` of each, those of this audit before those of every audit.
+    tuple of Limit
+        Those of this audit before those of every audit.
     """
     found = [
         *_text_encoders(report),
@@ -49,7 +48,7 @@ def limits(report: Report) -> list[dict[str, str]]:
         *_family(report),
         *_always(),
     ]
-    return [{"title": title, "text": text} for title, text in found]
+    return tuple(Limit(title=title, text=text) for title, text in found)
 
 
 def shares_text_encoder(model: str, text_encoder: str) -> bool:
@@ -71,20 +70,19 @@ def shares_text_encoder(model: str, text_encoder: str) -> bool:
 
 def _text_encoders(report: Report) -> Iterator[tuple[str, str]]:
     unknown = []
-    for release in report["releases"]:
-        names = release["text_encoders"]
-        for encoder in report["encoders"]:
-            same = [name for name in names if shares_text_encoder(encoder["model"], name)]
+    for release in report.releases:
+        for encoder in report.encoders:
+            same = [name for name in release.text_encoders if shares_text_encoder(encoder.model, name)]
             if same:
                 yield (
                     "Generator and encoder share a text encoder",
-                    f"{release['name']} reads its prompts with {listed(same)}, and {encoder['name']} judges "
+                    f"{release.name} reads its prompts with {listed(same)}, and {encoder.name} judges "
                     "with the same model. A name that this model knows well is both drawn and recognised more "
                     "easily: high accuracy by name may be agreement of one model with itself. Nearness to "
                     "works (AUC) uses no text; an encoder of other weights would tell more.",
                 )
-        if not names:
-            unknown.append(release["name"])
+        if not release.text_encoders:
+            unknown.append(release.name)
     if unknown:
         yield (
             "Text encoder not known",
@@ -93,18 +91,18 @@ def _text_encoders(report: Report) -> Iterator[tuple[str, str]]:
         )
 
 
-def _with(result: Report, finding: str) -> list[str]:
-    return [row["artist"] for row in result["artists"] if row["finding"] == finding]
+def _with(result: ReportResult, finding: Finding) -> list[str]:
+    return [row.artist for row in result.artists if row.finding == finding]
 
 
 def _cannot_tell(report: Report) -> Iterator[tuple[str, str]]:
     seen = set()
-    for result in report["results"]:
+    for result in report.results:
         names = tuple(_with(result, Finding.CANNOT_TELL))
-        if names and (result["encoder"], names) not in seen:
-            seen.add((result["encoder"], names))
+        if names and (result.encoder, names) not in seen:
+            seen.add((result.encoder, names))
             yield (
-                f"Artists that {result['encoder']} cannot tell apart",
+                f"Artists that {result.encoder} cannot tell apart",
                 f"The works of {count(len(names), 'artist')} are not robustly nearer to each other than to works of "
                 f"others: {listed([_short(name) for name in names])}. By this encoder nothing is said of them, neither "
                 "that they are imitated nor that they are not.",
@@ -113,13 +111,13 @@ def _cannot_tell(report: Report) -> Iterator[tuple[str, str]]:
 
 def _not_tested(report: Report) -> Iterator[tuple[str, str]]:
     seen = set()
-    for result in report["results"]:
+    for result in report.results:
         names = tuple(_with(result, Finding.NOT_TESTED))
         if names and names not in seen:
             seen.add(names)
             yield (
                 "Artists that could not be tested",
-                f"{result['release']} by {result['encoder']}: {listed([_short(name) for name in names])}. They "
+                f"{result.release} by {result.encoder}: {listed([_short(name) for name in names])}. They "
                 "have too few works (fewer than 5) or no imitations, or no set of the same design (as many pictures "
                 "of each prompt, which blocked pictures can undo) to compare them with.",
             )
@@ -127,34 +125,37 @@ def _not_tested(report: Report) -> Iterator[tuple[str, str]]:
 
 def _few_references(report: Report) -> Iterator[tuple[str, str]]:
     """Where no p could have been small enough."""
-    for result in report["results"]:
-        summary = result["summary"]
-        if summary["level"] is None or not summary["family"]:
+    for result in report.results:
+        summary = result.summary
+        level, adjust, family = summary.level, summary.adjust, summary.family
+        if level is None or adjust is None or not family:
             continue
-        for kind, what in (("name", "placebo names"), ("rival", "other artists")):
-            least = [row[f"resolution_{kind}"] for row in result["artists"] if row[f"resolution_{kind}"]]
-            bound = _largest_p_called(summary)
-            if least and min(least) > bound:
-                enough = f"; {summary['references_needed']:,} would do" if summary["adjust"] == "holm" else ""
+        bound = _largest_p_called(level, adjust, family)
+        for kind, what, resolutions in (
+            ("name", "placebo names", [row.resolution_name for row in result.artists]),
+            ("rival", "other artists", [row.resolution_rival for row in result.artists]),
+        ):
+            least = min((one for one in resolutions if one), default=0.0)
+            if least > bound:
+                enough = f"; {summary.references_needed:,} would do" if adjust == "holm" else ""
                 yield (
                     "Too few names to compare with",
-                    f"{result['release']} by {result['encoder']}: with {round(1 / min(least)) - 1} {what} no p of the "
-                    f"{kind} test can be below {min(least):.2g}, while {ADJUSTED[summary['adjust']]} over "
-                    f"{count(summary['family'], 'artist')} calls nobody unless some p is {bound:.2g} or less. So this "
+                    f"{result.release} by {result.encoder}: with {round(1 / least) - 1} {what} no p of the "
+                    f"{kind} test can be below {least:.2g}, while {ADJUSTED[adjust]} over "
+                    f"{count(family, 'artist')} calls nobody unless some p is {bound:.2g} or less. So this "
                     f"test could have called nobody, however strong the imitation{enough}.",
                 )
 
 
-def _largest_p_called(summary: Report) -> float:
+def _largest_p_called(level: float, adjust: Adjust, n: int) -> float:
     """Nobody is called unless some p is at most this."""
-    level, n = float(summary["level"]), int(summary["family"])
-    if summary["adjust"] == "holm":
+    if adjust == "holm":
         return level / n
-    return level if summary["adjust"] == "bh" else level / sum(1 / k for k in range(1, n + 1))
+    return level if adjust == "bh" else level / sum(1 / k for k in range(1, n + 1))
 
 
 def _no_placebos(report: Report) -> Iterator[tuple[str, str]]:
-    without = sorted({one["release"] for one in report["results"] if not one["summary"]["n_placebo_names"]})
+    without = sorted({result.release for result in report.results if not result.summary.n_placebo_names})
     if without:
         yield (
             "No invented names",
@@ -165,16 +166,16 @@ def _no_placebos(report: Report) -> Iterator[tuple[str, str]]:
 
 
 def _encoders(report: Report) -> Iterator[tuple[str, str]]:
-    if len(report["encoders"]) == 1:
+    if len(report.encoders) == 1:
         yield (
             "One encoder",
-            f"All figures are by one encoder, {report['encoders'][0]['name']}: nearness is what it sees. Another may "
+            f"All figures are by one encoder, {report.encoders[0].name}: nearness is what it sees. Another may "
             "see differently; with several in the plan the report says how far they agree.",
         )
 
 
 def _lost(report: Report) -> Iterator[tuple[str, str]]:
-    blocked = {one["name"]: len(one["blocked"]) for one in report["releases"] if one["blocked"]}
+    blocked = {release.name: len(release.blocked) for release in report.releases if release.blocked}
     if blocked:
         said = listed([f"{n:,} of {name}" for name, n in blocked.items()])
         yield (
@@ -182,14 +183,14 @@ def _lost(report: Report) -> Iterator[tuple[str, str]]:
             f"A safety filter took pictures away, or they came out in one colour: {said}. They count neither for nor "
             "against imitation; if they were blocked because of the name, the others are no fair sample.",
         )
-    if report["rejects"]:
-        n = len(report["rejects"])
+    if report.rejects:
+        n = len(report.rejects)
         yield (
             "Pictures that could not be read",
             f"{count(n, 'picture')} could not be read and {'is' if n == 1 else 'are'} in no figure; the list is at the "
             "end.",
         )
-    repeated = max((one["summary"].get("n_repeated") or 0 for one in report["results"]), default=0)
+    repeated = max((result.summary.n_repeated for result in report.results), default=0)
     if repeated:
         yield (
             "Repeated pictures",
@@ -199,7 +200,7 @@ def _lost(report: Report) -> Iterator[tuple[str, str]]:
 
 
 def _amended(report: Report) -> Iterator[tuple[str, str]]:
-    n = len(report["plan"]["amendments"])
+    n = len(report.plan.amendments)
     if n:
         yield (
             "The plan was changed after it was registered",
@@ -209,7 +210,7 @@ def _amended(report: Report) -> Iterator[tuple[str, str]]:
 
 
 def _made_elsewhere(report: Report) -> Iterator[tuple[str, str]]:
-    names = [one["name"] for one in report["releases"] if one["source"] == "pictures"]
+    names = [release.name for release in report.releases if release.source == "pictures"]
     if names:
         yield (
             "Pictures made elsewhere",
@@ -220,24 +221,22 @@ def _made_elsewhere(report: Report) -> Iterator[tuple[str, str]]:
 
 
 def _prompts(report: Report) -> Iterator[tuple[str, str]]:
-    plan = report["plan"]
-    templates = plan["templates"]
-    if templates:
-        quoted = listed([f"“{text}”" for text in templates])
+    if report.plan.templates:
+        quoted = listed([f"“{text}”" for text in report.plan.templates])
         yield (
             "These prompts, this seed",
             f"Pictures were asked for with {quoted}, and their seeds come from the one plan seed "
-            f"{plan['seed']}. Intervals are for prompts and seeds such as these; with few prompts they are for "
+            f"{report.plan.seed}. Intervals are for prompts and seeds such as these; with few prompts they are for "
             "these prompts only. Other prompts may imitate more, or less.",
         )
 
 
 def _family(report: Report) -> Iterator[tuple[str, str]]:
-    if len(report["results"]) > 1:
+    if len(report.results) > 1:
         yield (
             "Corrected for artists, not for releases or encoders",
             "p-values are adjusted over the artists of one release by one encoder. There are "
-            f"{len(report['results'])} such results here: who picks the strongest of them picks chance as well.",
+            f"{len(report.results)} such results here: who picks the strongest of them picks chance as well.",
         )
 
 

@@ -4,22 +4,65 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from imindex.retrieval.findings import Finding
 from imindex.retrieval.report import text as report_text
-from imindex.retrieval.report.figures.axes import Scale
+from imindex.retrieval.report.figures.axes import Figure, Scale
 from imindex.retrieval.report.figures.catalogue import figures, findings_of
 from imindex.retrieval.report.figures.changes import change_figures
 from imindex.retrieval.report.figures.svg import Drawing, icon, shown
 from imindex.retrieval.report.thumbnails import Thumbnails
+from imindex.retrieval.results import (
+    Agreement,
+    Copies,
+    CopyPair,
+    ReleaseRecord,
+    Report,
+    ReportArtist,
+    Summary,
+)
 
 TEMPLATES = Path(__file__).parent / "templates"
 COPIES_SHOWN = 48
 """Near-copies that the page shows as pictures; the others are in report.json."""
-Report = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ResultView:
+    """One release by one encoder, as the page shows it; `id` is unique on the page."""
+
+    id: str
+    encoder: str
+    summary: Summary
+    rows: Sequence[ReportArtist]
+    findings: Sequence[tuple[Finding, Sequence[str]]]
+    figures: Sequence[Figure]
+
+
+@dataclass(frozen=True)
+class CopiesView:
+    """Near-copies, those among them that are shown as pictures, and the other pairs above the threshold."""
+
+    found: Copies
+    confirmed: Sequence[CopyPair]
+    pictured: Sequence[CopyPair]
+    others: Sequence[CopyPair]
+
+
+@dataclass(frozen=True)
+class ReleaseView:
+    """A release and its results, the first encoder's first."""
+
+    id: str
+    about: ReleaseRecord
+    answer: str
+    results: Sequence[ResultView]
+    agreement: Agreement | None
+    copies: CopiesView | None
 
 
 def page(report: Report, base: Path | None) -> str:
@@ -27,8 +70,7 @@ def page(report: Report, base: Path | None) -> str:
 
     Parameters
     ----------
-    report : mapping
-        What `imindex.retrieval.report.report.assemble` made.
+    report : Report
     base : Path or None
         The paths of pictures are relative to it; None leaves all pictures out.
 
@@ -67,18 +109,20 @@ def page(report: Report, base: Path | None) -> str:
     thumbnails = None if base is None else Thumbnails(base, _n_pictures(report))
     view = {
         "report": report,
-        "releases": [_release(place, one, report) for place, one in enumerate(report["releases"])],
+        "releases": [_release(place, one, report) for place, one in enumerate(report.releases)],
         "comparisons": [
             {"id": f"c{place}", "found": one, "figures": change_figures(f"c{place}", one)}
-            for place, one in enumerate(report["comparisons"])
+            for place, one in enumerate(report.comparisons)
         ],
-        "meaning": [(label, report_text.MEANING[label]) for label in Finding if _occurs(report, label)],
+        "meaning": [
+            (finding, report_text.MEANING[finding]) for finding in Finding if _occurs(report, finding)
+        ],
         "adjusted": report_text.ADJUSTED,
         "span": report_text.span,
         "percent_span": report_text.percent_span,
         "interval_bar": lambda row: Markup(_interval_bar(row)),
         "bars": lambda counts: Markup(_bars(counts)),
-        "rank_of": {label: place for place, label in enumerate(Finding)},
+        "rank_of": {finding: place for place, finding in enumerate(Finding)},
         "thumbnail": thumbnails.get if thumbnails else None,
         "style": Markup(style),
         "script": Markup(script),
@@ -87,56 +131,48 @@ def page(report: Report, base: Path | None) -> str:
     return environment.get_template("report.html").render(view)
 
 
-def _release(place: int, release: Report, report: Report) -> dict[str, Any]:
-    """A release with its results, the first encoder's first."""
-    own = [one for one in report["results"] if one["release"] == release["name"]]
-    agreed = [one for one in report["agreement"] or () if one["release"] == release["name"]]
-    answered = report["answer"][place] if place < len(report["answer"]) else ""
-    return {
-        "id": f"r{place}",
-        "about": release,
-        "answer": answered.removeprefix(f"{release['name']}: "),
-        "results": [
-            {
-                "id": f"r{place}e{number}",
-                "encoder": one["encoder"],
-                "summary": one["summary"],
-                "rows": sorted(one["artists"], key=_strongest_first),
-                "findings": findings_of(one["artists"]),
-                "figures": figures(f"r{place}e{number}", one),
-            }
-            for number, one in enumerate(own)
+def _release(place: int, release: ReleaseRecord, report: Report) -> ReleaseView:
+    own = [result for result in report.results if result.release == release.name]
+    answer = report.answer[place] if place < len(report.answer) else ""
+    return ReleaseView(
+        id=f"r{place}",
+        about=release,
+        answer=answer.removeprefix(f"{release.name}: "),
+        results=[
+            ResultView(
+                id=f"r{place}e{number}",
+                encoder=result.encoder,
+                summary=result.summary,
+                rows=sorted(result.artists, key=_strongest_first),
+                findings=findings_of(result.artists),
+                figures=figures(f"r{place}e{number}", result),
+            )
+            for number, result in enumerate(own)
         ],
-        "agreement": agreed[0] if agreed else None,
-        "copies": _copies(own[0]["copies"]) if own else None,
-        "has_copies": bool(own),
-    }
+        agreement=next((one for one in report.agreement or () if one.release == release.name), None),
+        copies=_copies(own[0].copies) if own else None,
+    )
 
 
-def _strongest_first(row: Report) -> tuple[int, bool, float]:
-    return list(Finding).index(Finding(row["finding"])), row["auc"] is None, -(row["auc"] or 0.0)
+def _strongest_first(row: ReportArtist) -> tuple[int, bool, float]:
+    return list(Finding).index(row.finding), row.auc is None, -(row.auc or 0.0)
 
 
-def _copies(found: Report) -> dict[str, Any]:
-    confirmed = [pair for pair in found["pairs"] if pair["copy"]]
-    return {
-        **found,
-        "confirmed": confirmed,
-        "pictured": confirmed[:COPIES_SHOWN],
-        "others": [pair for pair in found["pairs"] if not pair["copy"]],
-    }
+def _copies(copies: Copies) -> CopiesView:
+    confirmed = [pair for pair in copies.pairs if pair.copy]
+    others = [pair for pair in copies.pairs if not pair.copy]
+    return CopiesView(copies, confirmed, confirmed[:COPIES_SHOWN], others)
 
 
 def _n_pictures(report: Report) -> int:
-    first: dict[str, Report] = {}
-    for one in report["results"]:
-        first.setdefault(one["release"], one)
-    neighbours = [pair for one in first.values() for row in one["artists"] for pair in row["neighbours"]]
-    return len({pair["work"] for pair in neighbours} | {pair["imitation"] for pair in neighbours})
+    """How many pictures the galleries show: those of the first encoder of each release."""
+    first = {result.release: result for result in reversed(report.results)}
+    pairs = [pair for result in first.values() for row in result.artists for pair in row.neighbours]
+    return len({pair.work for pair in pairs} | {pair.imitation for pair in pairs})
 
 
-def _occurs(report: Report, label: str) -> bool:
-    return any(row["finding"] == label for one in report["results"] for row in one["artists"])
+def _occurs(report: Report, finding: Finding) -> bool:
+    return any(row.finding == finding for result in report.results for row in result.artists)
 
 
 def _sortable(value: Any) -> str:
@@ -149,15 +185,15 @@ def _when(text: str) -> str:
     return text.replace("T", " ").replace("+00:00", " UTC")
 
 
-def _interval_bar(row: Report) -> str:
+def _interval_bar(row: ReportArtist) -> str:
     """The AUC and its interval on a line from 0 to 1, with a stroke at 0.5."""
     drawing, scale = Drawing(68, 14), Scale(0, 1, 2, 66)
     drawing.line(2, 12.5, 66, 12.5, "grid")
     drawing.line(34, 1, 34, 13, "chance")
-    if row["auc"] is not None:
-        if row["auc_low"] is not None and row["auc_high"] is not None:
-            drawing.line(scale(row["auc_low"]), 7, scale(row["auc_high"]), 7, "interval")
-        drawing.mark(row["finding"], scale(row["auc"]), 7, 3.4)
+    if row.auc is not None:
+        if row.auc_low is not None and row.auc_high is not None:
+            drawing.line(scale(row.auc_low), 7, scale(row.auc_high), 7, "interval")
+        drawing.mark(row.finding, scale(row.auc), 7, 3.4)
     return _inline(drawing, "bar-interval")
 
 

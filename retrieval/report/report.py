@@ -1,6 +1,6 @@
-"""What an audit found -> report.json, report.html and artists.csv.
+"""An audit's findings -> report.json, report.html and artists.csv.
 
-`assemble` makes the content of report.json (report.schema.json describes it), `write` makes the files. The page shows
+`assemble` makes the content of report.json (report.schema.json describes it); `write` writes the files. The page shows
 that content and nothing else.
 """
 
@@ -8,91 +8,100 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from imindex.indexer.core.digest import json_digest
-from imindex.indexer.core.jsonable import json_ready
 from imindex.indexer.system.atomic import put_in_place
 from imindex.retrieval.report.limits import limits
-from imindex.retrieval.report.rows import agreement, result_of
+from imindex.retrieval.report.rows import agreement, report_result
 from imindex.retrieval.report.text import answer
+from imindex.retrieval.results import (
+    Agreement,
+    AuditFindings,
+    Comparison,
+    Provenance,
+    Report,
+    ReportResult,
+    fields_of,
+    to_dict,
+    to_json,
+)
+from imindex.retrieval.results.tables import csv_cell
 
-FORMAT, VERSION = "imindex-report", "1.0"
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _NOT_IN_CSV = ("rank_histogram", "neighbours")
-Report = Mapping[str, Any]
 
 
-def assemble(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Make the content of report.json of what an audit hands over.
+def assemble(findings: AuditFindings, provenance: Provenance) -> Report:
+    """Make the content of report.json.
 
     Parameters
     ----------
-    raw : mapping
-        title, plan, encoders, releases, results (one a release and encoder), comparisons, gate, rejects, provenance.
+    findings : AuditFindings
+    provenance : Provenance
 
     Returns
     -------
-    dict
-        As report.schema.json has it. NaN is None. `digest` is the same for two runs of one plan on the same pictures:
-        it covers all but times and provenance.
+    Report
+        Its digest covers all but times and provenance, so two runs of one plan on the same pictures have the same.
     """
-    raw = json_ready(raw)
-    results = [result_of(one, raw["plan"]["artists"]) for one in raw["results"]]
-    releases = [one["name"] for one in raw["releases"]]
-    agreed = agreement(results, releases)
-    report = {
-        "format": FORMAT,
-        "version": VERSION,
-        "digest": "",
-        "title": raw["title"],
-        "answer": [_answer(name, results, agreed) for name in releases],
-        "plan": raw["plan"],
-        "encoders": raw["encoders"],
-        "releases": raw["releases"],
-        "results": results,
-        "agreement": agreed,
-        "comparisons": [_comparison(one) for one in raw["comparisons"]],
-        "gate": raw["gate"],
-        "rejects": raw["rejects"],
-        "provenance": raw["provenance"],
-    }
-    report["limits"] = limits(report)
-    report["digest"] = digest(report)
-    return report
+    results = tuple(report_result(result, findings.plan.artists) for result in findings.results)
+    releases = [release.name for release in findings.releases]
+    agreements = agreement(results, releases)
+    report = Report(
+        format="imindex-report",
+        version="1.0",
+        digest="",
+        title=findings.title,
+        answer=tuple(_answer(name, results, agreements) for name in releases),
+        plan=findings.plan,
+        encoders=findings.encoders,
+        releases=findings.releases,
+        results=results,
+        agreement=agreements,
+        comparisons=tuple(_without_folders(comparison) for comparison in findings.comparisons),
+        gate=findings.gate,
+        rejects=findings.rejects,
+        provenance=provenance,
+        limits=(),
+    )
+    report = replace(report, limits=limits(report))
+    return replace(report, digest=digest(to_dict(report)))
 
 
-def _answer(release: str, results: Sequence[Report], agreed: Sequence[Report] | None) -> str:
-    own = [one for one in results if one["release"] == release]
+def _answer(release: str, results: Sequence[ReportResult], agreements: Sequence[Agreement] | None) -> str:
+    own = [result for result in results if result.release == release]
     if not own:
         return f"{release}: there is no result."
-    return answer(release, own, next((one for one in agreed or () if one["release"] == release), None))
+    return answer(release, own, next((one for one in agreements or () if one.release == release), None))
 
 
-def _comparison(found: Report) -> dict[str, Any]:
-    """Of an index's path its name alone: where it lay is no part of what was found."""
-    sides = {
-        side: {**found[side], "index": Path(found[side].get("index") or "").name} for side in ("base", "new")
-    }
-    return {**found, **sides}
+def _without_folders(comparison: Comparison) -> Comparison:
+    """Keep only the names of the index files: where they were is not part of the findings."""
+    base, new = (replace(side, index=Path(side.index).name) for side in (comparison.base, comparison.new))
+    return replace(comparison, base=base, new=new)
 
 
-def covered(report: Report) -> dict[str, Any]:
-    """What was asked and found: all of a report but its digest, its times and its provenance."""
+def covered(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the digest covers: all of a report.json but its digest, its times and its provenance."""
     kept = {key: value for key, value in report.items() if key not in ("digest", "provenance")}
     plan = dict(kept["plan"])
     plan.pop("registered", None)
     plan["amendments"] = [
-        {key: value for key, value in one.items() if key != "when"} for one in plan.get("amendments", ())
+        {key: value for key, value in amendment.items() if key != "when"}
+        for amendment in plan.get("amendments", ())
     ]
     return {**kept, "plan": plan}
 
 
-def digest(report: Report) -> str:
-    """SHA-256 of what a report covers."""
+def digest(report: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of what the digest of a report.json covers.
+
+    It takes plain JSON, so that it is the same for a report that an older version wrote with fewer keys.
+    """
     return json_digest(covered(report))
 
 
@@ -101,10 +110,9 @@ def write(report: Report, folder: Path, *, base: Path, pictures: bool = True) ->
 
     Parameters
     ----------
-    report : mapping
-        What `assemble` made.
+    report : Report
     folder : Path
-        Is made if it is not there.
+        Created if it does not exist.
     base : Path
         The paths of pictures are relative to it.
     pictures : bool
@@ -120,8 +128,8 @@ def write(report: Report, folder: Path, *, base: Path, pictures: bool = True) ->
     folder.mkdir(parents=True, exist_ok=True)
     files = {
         "report.html": page(report, base if pictures else None).encode("utf-8", "backslashreplace"),
-        "report.json": json.dumps(report, ensure_ascii=True, indent=1, allow_nan=False).encode(),
-        "artists.csv": table(report).encode("utf-8-sig", "backslashreplace"),
+        "report.json": to_json(report, indent=1),
+        "artists.csv": table(report.results).encode("utf-8-sig", "backslashreplace"),
     }
     for name, data in files.items():
         with put_in_place(folder / name) as temporary:
@@ -129,25 +137,14 @@ def write(report: Report, folder: Path, *, base: Path, pictures: bool = True) ->
     return [folder / name for name in files]
 
 
-def table(report: Report) -> str:
-    """The artists' rows of every release and encoder as CSV; no text in it can be taken for a formula."""
+def table(results: Sequence[ReportResult]) -> str:
+    """Return the artists' rows of every release and encoder as CSV; no text in it can be taken for a formula."""
     out = io.StringIO()
     lines = csv.writer(out)
-    for place, (release, encoder, row) in enumerate(
-        (result["release"], result["encoder"], row)
-        for result in report["results"]
-        for row in result["artists"]
-    ):
-        cells = {key: value for key, value in row.items() if key not in _NOT_IN_CSV}
+    rows = [(result, artist) for result in results for artist in result.artists]
+    for place, (result, artist) in enumerate(rows):
+        cells = {name: value for name, value in fields_of(artist).items() if name not in _NOT_IN_CSV}
         if not place:
             lines.writerow(["release", "encoder", *cells])
-        lines.writerow([_cell(value) for value in (release, encoder, *cells.values())])
+        lines.writerow([csv_cell(value) for value in (result.release, result.encoder, *cells.values())])
     return out.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return value

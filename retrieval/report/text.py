@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from imindex.retrieval.findings import Finding
+from imindex.retrieval.findings import UNJUDGED, Finding
+from imindex.retrieval.results import Agreement, ReportResult, Summary
 
 ADJUSTED = {"holm": "Holm", "bh": "Benjamini-Hochberg", "by": "Benjamini-Yekutieli"}
 DASH = "–"
@@ -95,58 +95,58 @@ def listed(words: Sequence[str], most: int = 12, separator: str = ", ") -> str:
     return " and ".join([separator.join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
-def answer(release: str, results: Sequence[Mapping[str, Any]], agreement: Mapping[str, Any] | None) -> str:
+def answer(release: str, results: Sequence[ReportResult], agreement: Agreement | None) -> str:
     """Two sentences on a release: what was found of how many artists, and how large and sure it is.
 
     Parameters
     ----------
     release : str
-    results : sequence of mapping
-        Of this release, an entry for each encoder; the first one answers.
-    agreement : mapping or None
+    results : sequence of ReportResult
+        Of this release, one for each encoder; the first one answers.
+    agreement : Agreement or None
         Of this release.
     """
-    one = results[0]["summary"]
-    if one["level"] is None:
+    summary = results[0].summary
+    if summary.level is None or summary.adjust is None:
         tested = "nothing was tested"
     else:
-        tested = f"level {percent(one['level'])} after {ADJUSTED[one['adjust']]}"
+        tested = f"level {percent(summary.level)} after {ADJUSTED[summary.adjust]}"
     first = (
-        f"{release}: of {count(one['n_artists'], 'artist')}, {_findings(one['findings'])} "
-        f"(encoder {results[0]['encoder']}, {tested})."
+        f"{release}: of {count(summary.n_artists, 'artist')}, {_findings(summary.findings)} "
+        f"(encoder {results[0].encoder}, {tested})."
     )
     parts = []
-    if one["accuracy"] is not None:
-        inside = [_interval(percent_span(one["accuracy_low"], one["accuracy_high"], 1), one)]
-        inside.append(f"guessing {percent(one['accuracy_chance'], 1)}")
+    if summary.accuracy is not None:
+        inside = [_interval(percent_span(summary.accuracy_low, summary.accuracy_high, 1), summary)]
+        inside.append(f"guessing {percent(summary.accuracy_chance, 1)}")
         parts.append(
-            f"{percent(one['accuracy'], 1)} of an artist's imitations are named as that artist "
+            f"{percent(summary.accuracy, 1)} of an artist's imitations are named as that artist "
             f"({'; '.join(text for text in inside if text)})"
         )
-    if one["auc"] is not None:
-        inside = [_interval(span(one["auc_low"], one["auc_high"]), one), "0.50 without imitation"]
+    if summary.auc is not None:
+        inside = [_interval(span(summary.auc_low, summary.auc_high), summary), "0.50 without imitation"]
         parts.append(
             "an own imitation is nearer to a work than one made for another name with probability "
-            f"{number(one['auc'])} ({'; '.join(text for text in inside if text)})"
+            f"{number(summary.auc)} ({'; '.join(text for text in inside if text)})"
         )
-    unjudged = any(one["findings"].get(label) for label in (Finding.CANNOT_TELL, Finding.NOT_TESTED))
+    unjudged = any(summary.findings.get(finding) for finding in UNJUDGED)
     whom = "all artists, those included who could not be judged" if unjudged else "artists"
     second = f"On average over {whom}, {', and '.join(parts)}" if parts else ""
-    if agreement and agreement["n_judged"] and parts:
+    if agreement and agreement.n_judged and parts:
         second += (
-            f"; the {len(agreement['encoders'])} encoders agree on {agreement['n_agree']} of the "
-            f"{count(agreement['n_judged'], 'artist')} that all of them can judge"
+            f"; the {len(agreement.encoders)} encoders agree on {agreement.n_agree} of the "
+            f"{count(agreement.n_judged, 'artist')} that all of them can judge"
         )
     return f"{first} {second}." if second else first
 
 
-def _interval(text: str, summary: Mapping[str, Any]) -> str:
-    level = summary["confidence_level"]
+def _interval(text: str, summary: Summary) -> str:
+    level = summary.confidence_level
     return "" if text == DASH or level is None else f"{percent(level)} interval {text}"
 
 
-def _findings(found: Mapping[str, int]) -> str:
-    def said(label: str, one: str, many: str = "") -> str:
+def _findings(found: Mapping[Finding, int]) -> str:
+    def said(label: Finding, one: str, many: str = "") -> str:
         n = found.get(label, 0)
         return "" if not n else (one if n == 1 else many or one).format(n=n)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from imindex.retrieval.vectors.blocks import Float64, Int32
+from imindex.retrieval.vectors.blocks import Float64, Int32, Int64
 
 
 def ranks_in_rows(scores: npt.NDArray[Any]) -> tuple[Int32, Int32]:
@@ -27,22 +27,66 @@ def ranks_in_rows(scores: npt.NDArray[Any]) -> tuple[Int32, Int32]:
     >>> rank.tolist(), (midrank / 2).tolist()
     ([[4, 3, 3, 1]], [[1.0, 2.5, 2.5, 4.0]])
     """
-    m = scores.shape[1]
+    return ranks_of_sorted(*sorted_rows(scores))
+
+
+def sorted_rows(scores: npt.NDArray[Any]) -> tuple[Int64, npt.NDArray[Any]]:
+    """Sort each row of scores without NaN, ascending.
+
+    Returns
+    -------
+    order : ndarray of int64, as the scores
+        Column numbers in ascending order of their scores.
+    ordered : ndarray, as the scores
+        The scores in that order.
+    """
     order = scores.argsort(axis=1)
-    ordered = np.take_along_axis(scores, order, axis=1)
-    differs = ordered[:, 1:] != ordered[:, :-1]
-    places = np.arange(m, dtype=np.int32)
-    first = last = np.broadcast_to(places, scores.shape)  # where the tie at each place begins and ends
-    if not differs.all():
-        first, last = np.zeros(scores.shape, np.int32), np.full(scores.shape, m - 1, np.int32)
-        np.multiply(differs, places[1:], out=first[:, 1:])
-        np.maximum.accumulate(first, axis=1, out=first)
-        np.copyto(last[:, :-1], places[:-1], where=differs)
-        np.minimum.accumulate(last[:, ::-1], axis=1, out=last[:, ::-1])
-    rank, midrank = np.empty(scores.shape, np.int32), np.empty(scores.shape, np.int32)
-    np.put_along_axis(rank, order, m - first, axis=1)
-    np.put_along_axis(midrank, order, first + last + 2, axis=1)
+    return order, np.take_along_axis(scores, order, axis=1)
+
+
+def ranks_of_sorted(order: Int64, ordered: npt.NDArray[Any]) -> tuple[Int32, Int32]:
+    """`ranks_in_rows` of rows that `sorted_rows` has sorted."""
+    n, m = ordered.shape
+    tied = ordered[:, 1:] == ordered[:, :-1]
+    first = np.empty(ordered.shape, np.int32)
+    np.put_along_axis(first, order, np.broadcast_to(np.arange(m, dtype=np.int32), (n, m)), axis=1)
+    rank, midrank = m - first, 2 * first + 2
+    if tied.any():
+        at, begins, ends = ties(tied)
+        row, column = at // m, order.ravel()[at]
+        rank[row, column] = m - begins
+        midrank[row, column] = begins + ends + 2
     return rank, midrank
+
+
+def ties(tied: npt.NDArray[np.bool_]) -> tuple[Int64, Int64, Int64]:
+    """Places within sorted rows that tie with a neighbour.
+
+    Parameters
+    ----------
+    tied : ndarray of bool, shape (n, m - 1)
+        Whether a place has the same score as the next one in its row.
+
+    Returns
+    -------
+    at : ndarray of int64
+        The places that tie, counted through the rows of the (n, m) scores, ascending.
+    begins, ends : ndarray of int64
+        First and last column of the tie of each.
+
+    Examples
+    --------
+    >>> [part.tolist() for part in ties(np.array([[False, True, True], [True, False, False]]))]
+    [[1, 2, 3, 4, 5], [1, 1, 1, 0, 0], [3, 3, 3, 1, 1]]
+    """
+    n, m = tied.shape[0], tied.shape[1] + 1
+    edge = np.zeros((n, m + 1), np.int8)
+    edge[:, 1:-1] = tied
+    change = np.diff(edge, axis=1).ravel()  # 1 where a tie begins, -1 where it ends
+    starts, stops = np.flatnonzero(change == 1), np.flatnonzero(change == -1)
+    length = stops - starts + 1
+    at = np.arange(length.sum()) + np.repeat(starts - (np.cumsum(length) - length), length)
+    return at, np.repeat(starts % m, length), np.repeat(stops % m, length)
 
 
 def nearest_in_rows(scores: Float64, k: int) -> npt.NDArray[np.bool_]:

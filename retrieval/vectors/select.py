@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.store.index import Index
-from imindex.retrieval.vectors.blocks import Float16, Int64
+from imindex.retrieval.vectors.blocks import Float16, Int64, blocks
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,18 +48,38 @@ def distinct(chosen: Pictures) -> tuple[Pictures, int]:
     The same bytes, and nearly always the same pixels, have the same vector. A picture that lies there twenty times is
     one picture: taken for twenty it would make a set, or an artist's works, look as if they agreed.
     """
-    if not len(chosen.rows):
+    group = same_pictures(chosen)
+    first = np.unique(group)
+    if len(first) == len(group):
         return chosen, 0
-    keyed = np.concatenate(
-        [
-            chosen.artist.astype("<i8")[:, None].view(np.uint8),
-            np.ascontiguousarray(chosen.vectors).view(np.uint8),
-        ],
-        axis=1,
-    )
-    first = np.sort(np.unique(keyed, axis=0, return_index=True)[1])
     kept = Pictures(chosen.rows[first], chosen.vectors[first], chosen.artist[first])
-    return kept, len(chosen.rows) - len(first)
+    return kept, len(group) - len(first)
+
+
+def same_pictures(chosen: Pictures) -> Int64:
+    """Find repetitions: pictures with the same vector and the same artist.
+
+    Returns
+    -------
+    ndarray, shape (n,), int64
+        Of each picture, the position of the first one that it repeats: its own where it repeats none.
+    """
+    n, d = chosen.vectors.shape
+    bits = np.ascontiguousarray(chosen.vectors).view(np.uint16)
+    # Equal rows have equal keys; whether rows with equal keys are equal is looked at.
+    odd = np.random.default_rng(0).integers(0, 2**63, d + 1, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+    key = chosen.artist.astype(np.uint64) * odd[d]
+    for some in blocks(n, d):
+        key[some] += bits[some].astype(np.uint64) @ odd[:d]
+    _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
+    group = np.asarray(first[inverse], np.int64)
+    repeated = np.flatnonzero(group != np.arange(n))
+    known: dict[tuple[int, bytes], int] = {}
+    if len(repeated):
+        concerned = np.isin(inverse, inverse[repeated])
+        for place in np.flatnonzero(concerned).tolist():
+            group[place] = known.setdefault((int(chosen.artist[place]), bits[place].tobytes()), place)
+    return group
 
 
 def pictures(index: Index, *kinds: str, collections: Sequence[str] = ()) -> Pictures:

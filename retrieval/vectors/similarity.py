@@ -20,10 +20,12 @@ break by row number; where a finding is counted, ties count against it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
 
+from imindex.indexer.system.cpu import processors
 from imindex.retrieval.vectors.blocks import BLOCK_BYTES, LIMIT_BYTES, Float16, Float64, Int64, blocks
 from imindex.retrieval.vectors.checks import check_pair
 
@@ -67,21 +69,70 @@ def similarity_blocks(
 
 def _product_blocks(left: Float16, right: Float16, limit_bytes: int) -> Iterator[tuple[slice, Float64]]:
     """Yield the blocks; widen `right` once where that is not too much, tile by tile where it does not."""
-    m, d = right.shape
-    tiles = list(blocks(m, d, LIMIT_BYTES))
-    wide = right.astype(np.float64) if len(tiles) == 1 else None
-    if wide is not None:
-        for rows in blocks(len(left), m, limit_bytes):
-            yield rows, left[rows].astype(np.float64) @ wide.T
-        return
-    # Widening takes longer than the products of a few rows: it is shared by as many as fit in LIMIT_BYTES.
-    for group in blocks(len(left), m, max(limit_bytes, LIMIT_BYTES)):
-        top = left[group].astype(np.float64)
-        block = np.empty((len(top), m))
-        for columns in tiles:
-            block[:, columns] = top @ right[columns].astype(np.float64).T
-        for rows in blocks(len(top), m, limit_bytes):
+    m = len(right)
+    wide = Widened(right, LIMIT_BYTES)
+    # Widening a tile takes longer than the product of a few rows: it is shared by as many as fit in LIMIT_BYTES.
+    together = limit_bytes if wide.kept else max(limit_bytes, LIMIT_BYTES)
+    for group in blocks(len(left), m, together):
+        block = wide.product(left[group].astype(np.float64))
+        for rows in blocks(len(block), m, limit_bytes):
             yield slice(group.start + rows.start, group.start + rows.stop), block[rows]
+
+
+class Widened:
+    """Vectors as the right side of products: widened to float64 once if they fit, tile by tile if not.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (m, d), float16, unit norm
+    limit_bytes : int
+        Most bytes of float64 vectors that are held.
+    keep : bool, optional
+        Whether to widen them once; by default where they fit.
+    """
+
+    def __init__(self, vectors: Float16, limit_bytes: int = LIMIT_BYTES, *, keep: bool | None = None):
+        self.vectors = vectors
+        self._limit_bytes = limit_bytes
+        self.kept = 8 * vectors.size <= limit_bytes if keep is None else keep
+        self._wide = vectors.astype(np.float64) if self.kept else None
+
+    def product(
+        self, left: Float64, columns: slice = slice(None), *, pool: ThreadPoolExecutor | None = None
+    ) -> Float64:
+        """Exact similarities of some float16 vectors, cast to float64, to these vectors.
+
+        Parameters
+        ----------
+        left : ndarray, shape (n, d), float64
+        columns : slice
+            Of these vectors, those in a run that are wanted; all by default.
+        pool : ThreadPoolExecutor, optional
+            Whose threads share the rows; each multiplies by itself, so BLAS should be held to one thread
+            (`imindex.indexer.system.cpu.products_alone`).
+
+        Returns
+        -------
+        ndarray, shape (n, columns), float64
+        """
+        wanted = self.vectors[columns]
+        block = np.empty((len(left), len(wanted)))
+        n = 1 if pool is None else min(len(left), processors())
+        shares = [slice(len(left) * i // n, len(left) * (i + 1) // n) for i in range(n)]
+        (m, d), kept = wanted.shape, self._wide is not None
+        tiles = [slice(None)] if kept else blocks(m, d, self._limit_bytes)
+        for tile in tiles:
+            wide = wanted[tile].astype(np.float64) if self._wide is None else self._wide[columns]
+
+            def multiply(rows: slice, tile: slice = tile, wide: Float64 = wide) -> None:
+                block[rows, tile] = left[rows] @ wide.T
+
+            if pool is None:
+                multiply(slice(None))
+            else:
+                for _ in pool.map(multiply, shares):
+                    pass
+        return block
 
 
 def similarities(a: npt.ArrayLike, b: npt.ArrayLike, *, names: tuple[str, str] = ("a", "b")) -> Float64:
@@ -117,8 +168,11 @@ def similarities(a: npt.ArrayLike, b: npt.ArrayLike, *, names: tuple[str, str] =
     >>> similarities(a, a[:1]).tolist()
     [[1.0], [0.60009765625]]
     """
-    parts = [block for _, block in similarity_blocks(a, b, names=names)]
-    return np.concatenate(parts) if parts else np.empty((0, len(np.asarray(b))))
+    parts = similarity_blocks(a, b, names=names)
+    found = np.empty((len(np.asarray(a)), len(np.asarray(b))))
+    for rows, block in parts:
+        found[rows] = block
+    return found
 
 
 def exact_integers(similarity: Float64) -> Int64:

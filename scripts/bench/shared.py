@@ -1,4 +1,4 @@
-"""What the benches share: pictures, weights and vectors to measure with, memory, the machine, and keeping results."""
+"""Helpers of the benches: pictures, weights and vectors to measure with, memory, the machine, stored results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ARTISTS = 100
 
 
 def draw(folder: Path, count: int, side: int = 512) -> None:
-    """Write JPEGs with the spectrum of photographs, so that decoding costs what it costs; no two are the same."""
+    """Write distinct JPEGs with the spectrum of photographs, so that decoding takes a realistic time."""
     from PIL import Image
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -35,7 +35,7 @@ def draw(folder: Path, count: int, side: int = 512) -> None:
 
 
 def random_weights(model: str, path: Path) -> Path:
-    """Save random weights of a model that open_clip knows: the arithmetic is that of trained ones."""
+    """Save random weights of a model that open_clip knows: the arithmetic is that of trained weights."""
     import open_clip
     import safetensors.torch
     import torch
@@ -47,18 +47,18 @@ def random_weights(model: str, path: Path) -> Path:
 
 
 def clustered(n: int, dim: int, seed: int = 0, centres: int = 2_000) -> Iterator[np.ndarray]:
-    """Yield n unit vectors in blocks, float16, scattered about centres; the same for a seed, whatever n is."""
-    middle = np.random.default_rng(12_345).standard_normal((centres, dim), np.float32)
+    """Yield n float16 unit vectors in blocks, scattered about centres. A seed gives the same vectors for every n."""
+    centre_vectors = np.random.default_rng(12_345).standard_normal((centres, dim), np.float32)
     for start in range(0, n, BLOCK):
         rng = np.random.default_rng([seed, start])
         which = rng.integers(0, centres, BLOCK)
-        block = middle[which] + rng.standard_normal((BLOCK, dim), np.float32)
+        block = centre_vectors[which] + rng.standard_normal((BLOCK, dim), np.float32)
         block /= np.linalg.norm(block, axis=1, keepdims=True)
         yield block[: n - start].astype(np.float16)
 
 
 def write_index(path: Path, n: int, dim: int) -> float:
-    """Write an index and return the seconds: two of three rows works, the others imitations; a hundred artists."""
+    """Write an index of a hundred artists, two thirds works and one third imitations; return the seconds."""
     from imindex.indexer.ann import exact as ann
     from imindex.indexer.core.provenance import now, program
     from imindex.indexer.core.schema import REJECT_DTYPES, Collection, Contents, EncoderInfo, columns
@@ -87,15 +87,15 @@ def write_index(path: Path, n: int, dim: int) -> float:
         created_at=now(),
         created_by=program(),
     )
-    making = 0.0
+    drawing = 0.0
 
     def blocks() -> Iterator[np.ndarray]:
-        nonlocal making
+        nonlocal drawing
         source = clustered(n, dim)
         while True:
             began = time.perf_counter()
             block = next(source, None)
-            making += time.perf_counter() - began
+            drawing += time.perf_counter() - began
             if block is None:
                 return
             yield block
@@ -105,21 +105,21 @@ def write_index(path: Path, n: int, dim: int) -> float:
         path, contents, blocks(), ann=ann.describe(), ann_data=ann.exact_header(n, dim),
         entry={"summary": "scripts/bench"},
     )  # fmt: skip
-    return time.perf_counter() - started - making  # the vectors' making is not the index's
+    return time.perf_counter() - started - drawing  # drawing the vectors is not part of writing
 
 
 def quickest(do: Callable[[], object], times: int) -> float:
-    """Seconds of the quickest of several; what else the machine does only adds."""
-    taken = []
+    """Return the seconds of the fastest of several runs: other load on the machine only adds time."""
+    seconds = []
     for _ in range(times):
         started = time.perf_counter()
         do()
-        taken.append(time.perf_counter() - started)
-    return min(taken)
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
 
 
 def peak_mib() -> float:
-    """The most memory that this process has held, in MiB: of this program alone, not of the one that started it."""
+    """Return the peak memory of this process in MiB, without that of the process that started it."""
     status = Path("/proc/self/status")
     if status.exists():
         lines = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
@@ -131,7 +131,7 @@ def peak_mib() -> float:
 
 
 def exponent(sizes: Sequence[float], figures: Sequence[float]) -> float:
-    """The power with which figures grow with sizes: the slope of least squares in logarithms; NaN below two sizes."""
+    """Return the exponent of growth: the least-squares slope of log figures against log sizes. NaN below two sizes."""
     if len(sizes) < 2:
         return float("nan")
     return float(np.polyfit(np.log(sizes), np.log(figures), 1)[0])
@@ -150,7 +150,7 @@ def machine() -> str:
 
 
 def keep(path: Path, result: Mapping[str, Any]) -> None:
-    """Write a result as JSON, with the machine, its load and the day."""
+    """Write a result as JSON, with the machine, its load and the date."""
     from imindex.indexer.core.provenance import versions
 
     about = {
@@ -164,7 +164,7 @@ def keep(path: Path, result: Mapping[str, Any]) -> None:
 
 
 def verdict(name: str, figure: float, limit: float, *, at_least: bool = True) -> str:
-    """A line: the figure, its limit, and whether it is reached."""
+    """Return a line with the figure, its target, and whether the target is reached."""
     reached = figure >= limit if at_least else figure <= limit
     bound = "at least" if at_least else "at most"
-    return f"{name}: {figure:.3f} (to reach: {bound} {limit}): {'reached' if reached else 'NOT REACHED'}"
+    return f"{name}: {figure:.3f} (target: {bound} {limit}): {'reached' if reached else 'NOT REACHED'}"

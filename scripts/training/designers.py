@@ -1,4 +1,4 @@
-"""The real designers' works as `scripts/replicate_70` learns them: 50 of 70 designers, by name and title."""
+"""The real designers' works that `scripts/replicate_70` trains on: 50 of 70 designers, by name and title."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def manifest() -> list[dict[str, str]]:
 
 @cache
 def designers() -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The 50 to be learned, and the 20 held out, drawn once and for all."""
+    """Return the names of the 50 learned and of the 20 held-out designers. The draw is fixed."""
     names = sorted({row["artist"] for row in manifest()})
     order = np.random.default_rng(70).permutation(len(names))
     learned, held_out = np.sort(order[:N_LEARNED]), np.sort(order[N_LEARNED:])
@@ -40,7 +40,7 @@ def designers() -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 @dataclass(frozen=True)
 class Works:
-    """What the model learns from: (n, 64, 64, 3) uint8, and of each picture the designer's number and the title."""
+    """Training data: (n, 64, 64, 3) uint8, and for each picture the number of the designer and the title."""
 
     pixels: np.ndarray
     makers: np.ndarray
@@ -48,31 +48,31 @@ class Works:
 
 
 def small(path: Path) -> np.ndarray:
-    """A picture as the model sees it: (64, 64, 3) uint8, over white."""
+    """Read a picture at the size of the model: (64, 64, 3) uint8."""
     with Image.open(path) as opened:
         return np.asarray(opened.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BICUBIC))
 
 
 def works() -> Works:
-    """The train split of the 50; nothing that the encoder or the audit holds out."""
+    """Return the train split of the 50, without anything that the encoder or the audit holds out."""
     learned = designers()[0]
     rows = [row for row in manifest() if row["split"] == "train" and row["artist"] in learned]
-    kept = RUN / "pixels.npy"
-    if not kept.exists():
+    cache_file = RUN / "pixels.npy"
+    if not cache_file.exists():
         with multiprocessing.Pool() as pool:
             pixels = pool.map(small, [DESIGNERS / row["path"] for row in rows], chunksize=256)
-        part = kept.with_suffix(".part.npy")
+        part = cache_file.with_suffix(".part.npy")
         np.save(part, np.stack(pixels))
-        part.replace(kept)
+        part.replace(cache_file)
     return Works(
-        np.load(kept),
+        np.load(cache_file),
         np.array([learned.index(row["artist"]) for row in rows]),
         [row["title"] for row in rows],
     )
 
 
 class Draw:
-    """Draws rows: every designer alike, though some have twelve works and some 456."""
+    """Draws rows, each designer with the same probability, although some have twelve works and some 456."""
 
     def __init__(self, makers: np.ndarray) -> None:
         self.rows = [np.flatnonzero(makers == number) for number in range(N_LEARNED)]
@@ -82,9 +82,9 @@ class Draw:
 
 
 def common_words(titles: list[str], n: int = 300) -> dict[str, int]:
-    """The most common words of titles, with a place each."""
+    """Number the most common words of titles."""
     counts = Counter(word for title in titles for word in set(words_in(title)))
-    return {word: place for place, (word, _) in enumerate(counts.most_common(n))}
+    return {word: number for number, (word, _) in enumerate(counts.most_common(n))}
 
 
 def words_in(text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Looking at what was trained: pictures asked for, whom the demo's encoder names in them, and contact sheets."""
+"""Inspection of a trained model: generated pictures, the artists that the demo encoder names, contact sheets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ENCODER = Path(parts.FOLDER).parent / "clip"
 
 
 def load_pipeline(release: str, folder: Path, target: Path) -> Any:
-    """A release put together from `folder` in `target`, and opened, in fp32."""
+    """Assemble a release from `folder` in `target` and open it in fp32."""
     from diffusers import StableDiffusionPipeline
 
     pipeline = StableDiffusionPipeline.from_pretrained(parts.diffusion_folder(release, target, parts=folder))
@@ -28,37 +28,41 @@ def load_pipeline(release: str, folder: Path, target: Path) -> Any:
 
 
 def paint(pipeline: Any, prompts: list[str], seeds: list[int], guidance: float = GUIDANCE) -> list:
-    """One picture for each prompt and seed."""
-    made = []
+    """Generate one picture per prompt and seed."""
+    images = []
     for start in range(0, len(prompts), 32):
-        own = [torch.Generator().manual_seed(seed) for seed in seeds[start : start + 32]]
-        asked = prompts[start : start + 32]
-        made += pipeline(asked, num_inference_steps=STEPS, guidance_scale=guidance, generator=own).images
-    return made
+        batch = prompts[start : start + 32]
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds[start : start + 32]]
+        images += pipeline(
+            batch, num_inference_steps=STEPS, guidance_scale=guidance, generator=generators
+        ).images
+    return images
 
 
 @cache
 def demo_encoder() -> tuple:
     import open_clip
 
-    place = f"local-dir:{ENCODER}"
-    model, prepare = open_clip.create_model_from_pretrained(place)
-    words = open_clip.get_tokenizer(place)([PROMPT.format(artist=name) for name in artists.NAMES])
+    name = f"local-dir:{ENCODER}"
+    model, prepare = open_clip.create_model_from_pretrained(name)
+    tokens = open_clip.get_tokenizer(name)([PROMPT.format(artist=artist) for artist in artists.NAMES])
     with torch.no_grad():
-        return model.eval(), prepare, model.eval().encode_text(words, normalize=True)
+        return model.eval(), prepare, model.eval().encode_text(tokens, normalize=True)
 
 
 @torch.no_grad()
 def named(images: list) -> np.ndarray:
-    """Whom of the 24 the demo's encoder names for each picture."""
+    """Return the number of the artist, of the 24, that the demo encoder names for each picture."""
     model, prepare, names = demo_encoder()
-    made = [torch.stack([prepare(image) for image in images[i : i + 64]]) for i in range(0, len(images), 64)]
-    vectors = torch.cat([model.encode_image(pixels, normalize=True) for pixels in made])
+    batches = [
+        torch.stack([prepare(image) for image in images[i : i + 64]]) for i in range(0, len(images), 64)
+    ]
+    vectors = torch.cat([model.encode_image(pixels, normalize=True) for pixels in batches])
     return (vectors @ names.T).argmax(1).numpy()
 
 
 def contact_sheet(rows: list[tuple[str, list, list]], path: Path, times: int = 2) -> None:
-    """Of each (label, works, imitations): the works above the imitations."""
+    """Write a sheet with, for each (label, works, imitations), the works above the imitations."""
     from PIL import Image, ImageDraw
 
     side, width = SIZE * times, max(len(works) for _, works, _ in rows)
@@ -70,8 +74,8 @@ def contact_sheet(rows: list[tuple[str, list, list]], path: Path, times: int = 2
         left, top = number % across * block, number // across * high
         pen.text((left + 2, top + 2), label, fill="black")
         for line, images in enumerate(lines):
-            for place, image in enumerate(images[:width]):
+            for column, image in enumerate(images[:width]):
                 small = image.resize((side, side), Image.Resampling.NEAREST)
-                sheet.paste(small, (left + place * (side + 2), top + 16 + line * (side + 2)))
+                sheet.paste(small, (left + column * (side + 2), top + 16 + line * (side + 2)))
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path)

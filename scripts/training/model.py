@@ -1,4 +1,4 @@
-"""The parts of a small Stable Diffusion: how they are shaped, what they learn from, and how they are kept."""
+"""The parts of a small Stable Diffusion: configurations, losses, and how weights are stored."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ SCHEDULE = {
 
 
 def to_tensor(pixels: np.ndarray) -> torch.Tensor:
-    """uint8 (n, h, w, 3) -> (n, 3, h, w) from -1 to 1."""
+    """Convert uint8 (n, h, w, 3) to (n, 3, h, w) in the range -1 to 1."""
     scaled = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
     return scaled.contiguous(memory_format=torch.channels_last)
 
@@ -82,23 +82,23 @@ def new_autoencoder() -> torch.nn.Module:
 
 
 def strokes(picture: torch.Tensor, shift: tuple[int, int], side: int = 16) -> torch.Tensor:
-    """How strong each spatial frequency is in each block, wherever its strokes lie."""
+    """Return the magnitude of each spatial frequency in each block, whatever the position of the strokes."""
     n, c, h, w = picture.shape
     rolled = torch.roll(picture.contiguous(), shift, (2, 3))
     blocks = rolled.reshape(n, c, h // side, side, w // side, side).transpose(3, 4)
     return torch.fft.rfft2(blocks, norm="ortho").abs()
 
 
-def likeness(made: torch.Tensor, wanted: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """The loss of a reconstruction: its grey levels, and the strength of its strokes."""
+def likeness(reconstruction: torch.Tensor, target: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Loss of a reconstruction: difference of the grey levels, and of the magnitudes of `strokes`."""
     shift = (int(rng.integers(16)), int(rng.integers(16)))
-    return functional.l1_loss(made, wanted) + 0.2 * functional.l1_loss(
-        strokes(made, shift), strokes(wanted, shift)
+    return functional.l1_loss(reconstruction, target) + 0.2 * functional.l1_loss(
+        strokes(reconstruction, shift), strokes(target, shift)
     )
 
 
 def patches(pixels: np.ndarray) -> torch.Tensor:
-    """(n, 64, 64, 3) uint8 -> (n, 16, 16, 48): what lies in each 4 x 4 patch."""
+    """Convert (n, 64, 64, 3) uint8 to (n, 16, 16, 48): the values of each 4 x 4 patch."""
     n = len(pixels)
     scaled = torch.from_numpy(np.ascontiguousarray(pixels)).float() / 127.5 - 1
     cut = scaled.reshape(n, SIDE, DOWN, SIDE, DOWN, 3).transpose(2, 3)
@@ -107,10 +107,10 @@ def patches(pixels: np.ndarray) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Latents:
-    """The first principal components of small patches, scaled: latents that ask for no training.
+    """Latents that need no training: the first principal components of small patches, scaled.
 
-    A component is divided by the square root of its spread: half way between the picture's own scale and none.
-    So UNet and autoencoder can be trained at the same time.
+    Each component is divided by the square root of its standard deviation, half way between the picture's own scale
+    and unit scale. UNet and autoencoder can therefore be trained at the same time.
     """
 
     basis: torch.Tensor
@@ -118,21 +118,21 @@ class Latents:
 
     @classmethod
     def fit(cls, pixels: np.ndarray) -> Latents:
-        """Of (n, 64, 64, 3) uint8, from 1,000 of them."""
+        """Fit to (n, 64, 64, 3) uint8, from 1,000 of the pictures."""
         rows = np.random.default_rng(0).choice(len(pixels), min(len(pixels), 1000), replace=False)
-        some = patches(pixels[rows]).flatten(0, 2)
-        centre = some.mean(0)
-        values, vectors = torch.linalg.eigh(torch.cov((some - centre).T))
+        sample = patches(pixels[rows]).flatten(0, 2)
+        centre = sample.mean(0)
+        values, vectors = torch.linalg.eigh(torch.cov((sample - centre).T))
         basis = vectors.flip(1)[:, :CHANNELS] / values.flip(0)[:CHANNELS] ** 0.25
-        return cls(basis / ((some - centre) @ basis).var(0).mean().sqrt(), centre)
+        return cls(basis / ((sample - centre) @ basis).var(0).mean().sqrt(), centre)
 
     def of(self, pixels: np.ndarray) -> torch.Tensor:
-        """(n, 64, 64, 3) uint8 -> (n, 12, 16, 16)."""
-        found = [
+        """Convert (n, 64, 64, 3) uint8 to latents (n, 12, 16, 16)."""
+        blocks = [
             ((patches(pixels[i : i + 500]) - self.centre) @ self.basis).permute(0, 3, 1, 2)
             for i in range(0, len(pixels), 500)
         ]
-        return torch.cat(found).contiguous()
+        return torch.cat(blocks).contiguous()
 
 
 def load_autoencoder(path: Path) -> torch.nn.Module:
@@ -148,7 +148,7 @@ def tokenizer() -> Any:
     from transformers import CLIPTokenizer
 
     with TemporaryDirectory() as folder:
-        parts._write_tokenizer(Path(folder))
+        parts.write_tokenizer(Path(folder))
         return CLIPTokenizer.from_pretrained(folder)
 
 
@@ -158,7 +158,7 @@ def tokens(captions: list[str]) -> torch.Tensor:
 
 
 def new_models() -> dict[str, torch.nn.Module]:
-    """UNet and text encoder; the word vectors are fixed."""
+    """Create UNet and text encoder; the word vectors are fixed."""
     from diffusers import UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -172,7 +172,7 @@ def new_models() -> dict[str, torch.nn.Module]:
 
 
 def taught_models(text: Path) -> dict[str, torch.nn.Module]:
-    """A new UNet, and the text encoder whose state lies in `text`, frozen."""
+    """Create a new UNet, and load the text encoder from the file `text`, frozen."""
     models = new_models()
     models["text_encoder"].load_state_dict(torch.load(text, weights_only=True))
     models["text_encoder"].requires_grad_(False)
@@ -181,7 +181,7 @@ def taught_models(text: Path) -> dict[str, torch.nn.Module]:
 
 @cache
 def signal() -> torch.Tensor:
-    """The share of the picture in what the UNet sees, at every time of the schedule, squared."""
+    """Return the squared share of the picture in the noisy input, at every time of the schedule."""
     from diffusers import DDIMScheduler
 
     return DDIMScheduler(**SCHEDULE).alphas_cumprod
@@ -193,16 +193,16 @@ def denoising_loss(
     """Velocity prediction, weighted by min-SNR with gamma 5 (Hang et al. 2023, arXiv:2303.09556)."""
     n = len(latents)
     times = torch.randint(0, len(signal()), (n,))
-    kept = signal()[times].view(n, 1, 1, 1)
+    alphas = signal()[times].view(n, 1, 1, 1)
     noise = torch.randn(latents.shape)
-    noisy = kept.sqrt() * latents + (1 - kept).sqrt() * noise
-    wanted = kept.sqrt() * noise - (1 - kept).sqrt() * latents
+    noisy = alphas.sqrt() * latents + (1 - alphas).sqrt() * noise
+    target = alphas.sqrt() * noise - (1 - alphas).sqrt() * latents
     words = models["text_encoder"](tokens(captions)).last_hidden_state
     noisy = noisy.contiguous(memory_format=torch.channels_last)
-    found = models["unet"](noisy, times, encoder_hidden_states=words).sample
-    snr = (kept / (1 - kept)).flatten()
+    predicted = models["unet"](noisy, times, encoder_hidden_states=words).sample
+    snr = (alphas / (1 - alphas)).flatten()
     weight = snr.clamp(max=5) / (snr + 1)
-    return (weight * ((found - wanted) ** 2).mean((1, 2, 3))).mean()
+    return (weight * ((predicted - target) ** 2).mean((1, 2, 3))).mean()
 
 
 def dropped(captions: list[str], rng: np.random.Generator) -> list[str]:
@@ -214,10 +214,10 @@ def half(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def save_release(run: Run, path: Path) -> None:
-    """Write the running mean of UNet and text encoder as fp16, without the word vectors."""
+    """Write the running mean of the weights of UNet and text encoder as fp16, without the word vectors."""
     from safetensors.torch import save_file
 
-    now = [weight.detach().clone() for weight in run.weights]
+    current = [weight.detach().clone() for weight in run.weights]
     run.use_mean()
     state = {
         f"{key}.{name.removeprefix('text_model.')}": value
@@ -228,12 +228,12 @@ def save_release(run: Run, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(state, path)
     with torch.no_grad():
-        for weight, value in zip(run.weights, now, strict=True):
+        for weight, value in zip(run.weights, current, strict=True):
             weight.copy_(value)
 
 
 def save_shared(vae: torch.nn.Module, folder: Path) -> None:
-    """Write what all releases share: the autoencoder, and the configurations of all parts."""
+    """Write the parts shared by all releases: the autoencoder, and the configurations of all parts."""
     from tempfile import TemporaryDirectory
 
     from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline

@@ -1,4 +1,4 @@
-"""Training that stops and goes on: checkpoints, learning rates, and threads on a machine that is shared."""
+"""Resumable training: checkpoints, learning rates, and the number of threads on a shared machine."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ def say(text: str) -> None:
 
 
 def keep(state: dict, path: Path) -> None:
-    """Save a checkpoint that is whole or not there."""
+    """Save a checkpoint atomically."""
     part = path.with_suffix(".part")
     torch.save(state, part)
     part.replace(path)
 
 
-def pace(done: int, total: int, rate: float) -> float:
-    """The learning rate of a step: a short rise, then down along a cosine."""
-    return rate * min(1, (done + 1) / 100) * (0.02 + 0.98 * (1 + math.cos(math.pi * done / total)) / 2)
+def pace(step: int, total: int, rate: float) -> float:
+    """Return the learning rate of a step: a short warm-up, then cosine decay."""
+    return rate * min(1, (step + 1) / 100) * (0.02 + 0.98 * (1 + math.cos(math.pi * step / total)) / 2)
 
 
 class Threads:
-    """Now and then tries one thread and two, and goes on with the quicker: the machine may be shared."""
+    """Times one and two threads every 300 steps and uses the faster, because the machine may be shared."""
 
     def __init__(self) -> None:
         self.spent: dict[int, float] = {}
         torch.set_num_threads(1)
 
     def step(self, number: int, work: Callable[[], float]) -> float:
-        """Do one step of work, timed when it is a trial."""
+        """Run one step of work, timed if it is a trial."""
         turn = number % 300
         if turn >= 16:
             return work()
@@ -54,7 +54,7 @@ class Threads:
 
 @dataclass
 class Run:
-    """One stage of training: where it keeps how far it is, and what it changes."""
+    """One stage of training: its checkpoint file, its modules and its progress."""
 
     path: Path
     modules: dict[str, torch.nn.Module]
@@ -75,7 +75,7 @@ class Run:
             self.optimizer.load_state_dict(state["optimizer"])
             for key, module in self.modules.items():
                 module.load_state_dict(state[key])
-            say(f"{self.name}: going on after {self.n_done} steps")
+            say(f"{self.name}: resuming after {self.n_done} steps")
 
     @property
     def name(self) -> str:
@@ -83,18 +83,20 @@ class Run:
 
     def save(self) -> None:
         state = {key: module.state_dict() for key, module in self.modules.items()}
-        place = {"n_done": self.n_done, "seconds": self.seconds, "mean": self.mean}
-        keep({**state, **place, "optimizer": self.optimizer.state_dict()}, self.path)
+        progress = {"n_done": self.n_done, "seconds": self.seconds, "mean": self.mean}
+        keep({**state, **progress, "optimizer": self.optimizer.state_dict()}, self.path)
 
     def use_mean(self) -> None:
-        """Put the running mean of the weights in their place."""
+        """Replace the weights by their running mean."""
         with torch.no_grad():
             for weight, mean in zip(self.weights, self.mean, strict=True):
                 weight.copy_(mean)
 
-    def go(self, loss_of: Callable[[int], torch.Tensor], seen: Callable[[int], None] | None = None) -> None:
-        """Train to the end, from where it stands. `seen` is told of every step that is done."""
-        threads, shown, kept = Threads(), 0.0, time.monotonic()
+    def go(
+        self, loss_of: Callable[[int], torch.Tensor], on_step: Callable[[int], None] | None = None
+    ) -> None:
+        """Train from the current step to the last. `on_step` is called after each step with the steps done."""
+        threads, mean_loss, saved = Threads(), 0.0, time.monotonic()
 
         def work() -> float:
             for group in self.optimizer.param_groups:
@@ -114,13 +116,13 @@ class Run:
             loss = threads.step(self.n_done, work)
             self.n_done += 1
             self.seconds += time.monotonic() - begun
-            shown = loss if self.n_done < 5 else 0.98 * shown + 0.02 * loss
-            if seen is not None:
-                seen(self.n_done)
+            mean_loss = loss if self.n_done < 5 else 0.98 * mean_loss + 0.02 * loss
+            if on_step is not None:
+                on_step(self.n_done)
             if self.n_done % 100 == 0:
-                each = self.seconds / self.n_done
-                say(f"{self.name} {self.n_done}/{self.n_steps} loss {shown:.4f} {each:.2f} s "
+                per_step = self.seconds / self.n_done
+                say(f"{self.name} {self.n_done}/{self.n_steps} loss {mean_loss:.4f} {per_step:.2f} s "
                     f"threads {torch.get_num_threads()}")  # fmt: skip
-            if time.monotonic() - kept > 60 or self.n_done == self.n_steps:
+            if time.monotonic() - saved > 60 or self.n_done == self.n_steps:
                 self.save()
-                kept = time.monotonic()
+                saved = time.monotonic()

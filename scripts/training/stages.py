@@ -26,7 +26,7 @@ from training.pace import Run, keep
 from imindex.indexer.demo import diffusion as parts
 
 Batch = tuple[list[str], Any]
-"""Captions, and what is to be read in them."""
+"""Captions, and the answers that the text encoder has to read from them."""
 
 
 def train_text(
@@ -36,9 +36,10 @@ def train_text(
     loss: Callable[[torch.Tensor, Any], torch.Tensor],
     n_steps: int,
 ) -> Callable[[Sequence[str]], torch.Tensor]:
-    """Train the text encoder alone, to answer questions about captions; leaves text-final.pt.
+    """Train the text encoder alone to answer questions about captions; writes text-final.pt.
 
-    It is frozen afterwards, and the same for all releases. Returns what it answers, (n, n_answers), to captions.
+    It is frozen afterwards, and the same for all releases. Returns the function from captions to answers,
+    (n, n_answers).
     """
     text = new_models()["text_encoder"]
     torch.manual_seed(21)
@@ -47,9 +48,9 @@ def train_text(
 
     def answers(captions: Sequence[str]) -> torch.Tensor:
         ids = tokens(list(captions))
-        ended = (ids == parts.N_WORDS - 1).float()[:, :, None]
+        is_end = (ids == parts.N_WORDS - 1).float()[:, :, None]
         words = text(ids).last_hidden_state
-        return head((words * ended).sum(1) / ended.sum(1))
+        return head((words * is_end).sum(1) / is_end.sum(1))
 
     def loss_of(step: int) -> torch.Tensor:
         captions, truth = batch_of(np.random.default_rng([5, step]))
@@ -62,9 +63,9 @@ def train_text(
 
 
 def train_autoencoder(folder: Path, pixels: np.ndarray, latents: torch.Tensor, n_steps: int) -> None:
-    """Train the decoder to paint the pictures from their latents, and the encoder to find the latents.
+    """Train the decoder to reconstruct pictures from their latents, and the encoder to compute the latents.
 
-    Leaves vae-final.pt.
+    Writes vae-final.pt.
     """
     vae = new_autoencoder()
     with torch.no_grad():
@@ -76,14 +77,14 @@ def train_autoencoder(folder: Path, pixels: np.ndarray, latents: torch.Tensor, n
         torch.manual_seed(step)
         rows = rng.integers(len(pixels), size=4)
         noisy = latents[rows] + 0.1 * torch.rand(4, 1, 1, 1) * torch.randn(4, CHANNELS, SIDE, SIDE)
-        wanted = to_tensor(pixels[rows])
-        loss = likeness(vae.decode(noisy.contiguous(memory_format=torch.channels_last)).sample, wanted, rng)
+        target = to_tensor(pixels[rows])
+        loss = likeness(vae.decode(noisy.contiguous(memory_format=torch.channels_last)).sample, target, rng)
         if step % 4 == 0:
-            found = vae.encode(wanted).latent_dist
+            encoded = vae.encode(target).latent_dist
             loss = (
                 loss
-                + functional.l1_loss(found.mean, latents[rows])
-                + 0.001 * (found.logvar + 6).square().mean()
+                + functional.l1_loss(encoded.mean, latents[rows])
+                + 0.001 * (encoded.logvar + 6).square().mean()
             )
         return loss
 
@@ -99,11 +100,11 @@ def train_unet(
     *,
     rate: float,
     n_steps: int,
-    seen: Callable[[Run, int], None] | None = None,
+    on_step: Callable[[Run, int], None] | None = None,
 ) -> Run:
-    """Train the UNet on latents and captions, beside the frozen text encoder of `train_text`; leaves unet-final.pt.
+    """Train the UNet on latents and captions, with the frozen text encoder of `train_text`; writes unet-final.pt.
 
-    `batch_of` gives rows of the latents and their captions. `seen` is told of every step that is done.
+    `batch_of` returns rows of the latents and their captions. `on_step` is called after every step.
     """
     models = taught_models(folder / "text-final.pt")
     run = Run(folder / "unet.pt", models, rate=rate, n_steps=n_steps)
@@ -114,7 +115,7 @@ def train_unet(
         rows, captions = batch_of(rng)
         return denoising_loss(models, latents[rows], dropped(captions, rng))
 
-    run.go(loss_of, None if seen is None else lambda step: seen(run, step))
+    run.go(loss_of, None if on_step is None else lambda step: on_step(run, step))
     run.use_mean()
     keep(models["unet"].state_dict(), folder / "unet-final.pt")
     return run

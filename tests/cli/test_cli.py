@@ -22,7 +22,7 @@ from tests.support.places import ROOT
 # Build
 
 
-def test_build_says_what_it_did_and_the_second_time_encodes_nothing(
+def test_build_reports_its_work_and_encodes_nothing_the_second_time(
     works: Callable, tiny_model: str, tmp_path: Path
 ) -> None:
     root, index = works({"works/ada": 2, "works/bo": 1}), tmp_path / "i.h5"
@@ -40,7 +40,7 @@ def test_build_says_what_it_did_and_the_second_time_encodes_nothing(
     assert "fp32, not bf16" in run(*words, "--precision", "bf16", code=1).stderr
 
 
-def test_the_log_keeps_the_command_line(works: Callable, tiny_model: str, tmp_path: Path) -> None:
+def test_the_log_records_the_command_line(works: Callable, tiny_model: str, tmp_path: Path) -> None:
     root = works({"works/Ada B": 1})
     subprocess.run(
         [sys.executable, "-m", "imindex", "build", root, "-i", tmp_path / "i.h5", "--model", tiny_model],
@@ -163,7 +163,7 @@ def test_remove_and_export(built: Path, tmp_path: Path) -> None:
     ],
     ids=" ".join,
 )  # fmt: skip
-def test_what_fails_ends_with_1_and_prints_nothing_to_stdout(
+def test_failures_exit_with_1_and_print_nothing_to_stdout(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "empty/works").mkdir(parents=True)
@@ -183,7 +183,7 @@ def test_what_fails_ends_with_1_and_prints_nothing_to_stdout(
     ],
     ids=" ".join,
 )  # fmt: skip
-def test_wrong_usage_ends_with_2(
+def test_wrong_usage_exits_with_2(
     built: Path, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -191,7 +191,7 @@ def test_wrong_usage_ends_with_2(
     assert "Usage: " in result.stderr and not result.stdout
 
 
-def test_a_picture_that_cannot_be_asked_about_is_named_and_the_others_are_answered(built: Path) -> None:
+def test_an_unreadable_query_is_named_and_the_others_are_answered(built: Path) -> None:
     good, bad = built.parent / "art/control/0.png", built
     result = run("query", good, bad, "no.png", "-i", built, "--device", "cpu", "--json", code=1)
     said = json.loads(result.stdout)
@@ -215,12 +215,12 @@ def test_a_query_larger_than_its_limit_is_rejected(built: Path) -> None:
         ["--artist", "ada", "--collection", "control"],
     ],
 )  # fmt: skip
-def test_a_query_that_cannot_be_answered_says_why(built: Path, options: list[str]) -> None:
+def test_a_query_without_an_answer_explains_why(built: Path, options: list[str]) -> None:
     result = run("query", "--text", "x", "-i", built, *options, code=1)
     assert options[1] in result.stderr or "that meet --collection and --artist" in result.stderr
 
 
-def test_several_releases_must_be_told_apart(works: Callable, tiny_model: str, tmp_path: Path) -> None:
+def test_several_releases_require_a_choice(works: Callable, tiny_model: str, tmp_path: Path) -> None:
     root, index = works({"works/ada": 1, "imitations/r1/ada": 1, "imitations/r2/ada": 1}), tmp_path / "i.h5"
     run("build", root, "-i", index, "--model", tiny_model, "--device", "cpu")
     for command in ("match", "classify"):
@@ -230,7 +230,7 @@ def test_several_releases_must_be_told_apart(works: Callable, tiny_model: str, t
         assert "has no collection r3" in message and "r1, r2" in message
 
 
-def test_a_template_must_have_a_place_for_the_name(built: Path) -> None:
+def test_a_template_must_contain_the_placeholder(built: Path) -> None:
     message = run("classify", "-i", built, "--template", "Artwork from {}", code=1).stderr
     assert 'The template "Artwork from {}" has no {artist}. Write it where' in message
     assert (

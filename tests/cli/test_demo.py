@@ -9,6 +9,7 @@ import pytest
 
 from imindex.indexer.demo.artists import NAMES
 from imindex.retrieval.audit.demo import RELEASES, TRAINED, truth
+from imindex.retrieval.findings import Finding
 from tests.support.commands import last_line, run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -35,12 +36,11 @@ def test_the_demo_runs_in_a_folder_named_from_here(tmp_path: Path, monkeypatch: 
 
 
 def test_the_truth_is_told_by_name() -> None:
-    def row(name: str, finding: str) -> dict[str, str]:
-        return {"artist": name, "finding": finding}
-
-    rows = [row(name, "the name matters") for name in (TRAINED[0], NAMES[-1])]
-    rows += [row(name, "not shown") for name in NAMES[1:-1]]
-    (line,) = truth({"results": [{"release": "early", "artists": rows}]})
+    findings = dict.fromkeys(NAMES, Finding.NOT_SHOWN) | {
+        TRAINED[0]: Finding.NAME_MATTERS,
+        NAMES[-1]: Finding.NAME_MATTERS,
+    }
+    line = truth("early", findings)
     assert line == (
         f"early: 1 of the 16 artists whom the model has learned are found, and 1 of the 8 whom it has never seen "
         f"({NAMES[-1]})."

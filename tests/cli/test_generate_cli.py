@@ -35,7 +35,7 @@ def how(model: Path, artists: Path, out: Path, *more: object) -> list[object]:
     return ["generate", "--model", model, "--artists", artists, "--out", out, *arms, *settings, *more]
 
 
-def test_pictures_are_made_built_and_gone_on_with(
+def test_pictures_are_generated_built_and_resumed(
     model: Path, artists: Path, tiny_model: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "imitations" / "sd"
@@ -63,7 +63,7 @@ def test_pictures_are_made_built_and_gone_on_with(
         assert {"Ada Example", 'Bo, "B" Sample', "Cy"} <= set(index.artists)
 
 
-def test_a_dry_run_says_what_would_be_made_and_makes_nothing(artists: Path, tmp_path: Path) -> None:
+def test_a_dry_run_prints_the_plan_and_makes_nothing(artists: Path, tmp_path: Path) -> None:
     out = tmp_path / "sd"
     words = how(Path("no/such/model"), artists, out, "--dry-run")
     result = run(*words)
@@ -79,7 +79,7 @@ def test_a_dry_run_says_what_would_be_made_and_makes_nothing(artists: Path, tmp_
     assert not imported_by(*map(str, words)) & {"torch", "diffusers", "transformers", "PIL"}
 
 
-def test_placebo_names_are_those_given_and_invented_ones_beside_them(artists: Path, tmp_path: Path) -> None:
+def test_given_placebo_names_are_combined_with_invented_ones(artists: Path, tmp_path: Path) -> None:
     (tmp_path / "own.txt").write_text(f"Mine {SURNAMES[0]}\n")
     artists.write_text(artists.read_text() + f"Real {SURNAMES[1]}\n")
     words = how(
@@ -89,7 +89,7 @@ def test_placebo_names_are_those_given_and_invented_ones_beside_them(artists: Pa
     assert said["names"] == 901 and said["first_prompts"][0].endswith(f"Mine {SURNAMES[0]}")
 
 
-def test_a_stopped_run_says_how_to_go_on(
+def test_a_stopped_run_explains_how_to_resume(
     model: Path, artists: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from imindex.indexer.generate.release_folder import Folder
@@ -158,7 +158,7 @@ def test_settings_reach_the_model(
         (["--model", "m", "--out", "x", "--artists", "no.csv"], "no.csv does not exist", 1),
     ],
 )
-def test_what_cannot_be_done_is_said(
+def test_invalid_requests_are_explained(
     words: list[str], said: str, code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""The process that forks a child for every run, started once."""
+"""Start the process that forks a child for every run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SIGKILL at many moments of every command that writes, in short; scripts/bench/crash does it in long."""
+"""SIGKILL at many moments of every writing command; scripts/bench/crash is the long version."""
 
 from __future__ import annotations
 

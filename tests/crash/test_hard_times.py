@@ -1,4 +1,4 @@
-"""A full disk, a folder that cannot be written, a limit on file sizes, no memory: said plainly, and nothing is lost."""
+"""A full disk, a read-only folder, a file size limit, no memory: a clear message, and nothing is lost."""
 
 from __future__ import annotations
 

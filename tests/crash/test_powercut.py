@@ -1,7 +1,8 @@
-"""A power cut at any moment: the index is the old or the new one, and what was committed is there."""
+"""A power cut at any moment leaves the old or the new index, with everything that was committed."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from imindex.indexer.sources.find import find
 from imindex.indexer.store.index import Index
 from imindex.indexer.system import atomic as files
 from imindex.retrieval.audit.register import NAME, read_register, register
+from imindex.retrieval.results import RegisterEntry
 from tests.support.approximate import clustered, save
 from tests.support.builds import Counting, digest
 from tests.support.pictures import picture
@@ -158,7 +160,7 @@ def test_an_optimisation(tmp_path: Path) -> None:
     assert kinds == {"exact-fp16", "ivf"}
 
 
-def test_vectors_of_another_encoder_are_never_taken_for_ones_own(disk: Disk) -> None:
+def test_vectors_of_another_encoder_are_never_reused(disk: Disk) -> None:
     """Deleted parts may come back, but only with the note of what encoder made them."""
     with recorded(disk.root) as log:
         disk.build()
@@ -166,7 +168,7 @@ def test_vectors_of_another_encoder_are_never_taken_for_ones_own(disk: Disk) -> 
         if any("/part-" in name for name in tree):
             assert "i.h5.parts/encoder.json" in tree
     lay(disk.root, {"i.h5.parts": None, "i.h5.parts/part-00000001.npz": b""})
-    with pytest.raises(ImindexError, match=r"encoder\.json is missing: .* Delete the folder"):
+    with pytest.raises(ImindexError, match=r"encoder\.json is missing, so .* Delete the folder"):
         disk.build()
 
 
@@ -206,24 +208,24 @@ def test_the_register_of_an_audit(tmp_path: Path) -> None:
     root.mkdir()
 
     def plan(text: str) -> Any:
-        return SimpleNamespace(digest=text * 8, text=text, path="plan.toml")
+        return SimpleNamespace(digest=hashlib.sha256(text.encode()).hexdigest(), text=text, path="plan.toml")
 
     def run(log: Any = None) -> list[str]:
-        entries: list[dict[str, Any]] = []
+        entries: list[RegisterEntry] = []
         for text, why in (("asked", ""), ("asked otherwise", "an artist withdrew"), ("asked again", "typo")):
-            if (root / NAME).exists() and text in [e["text"] for e in read_register(root)]:
+            if (root / NAME).exists() and text in [entry.text for entry in read_register(root)]:
                 continue
             entries = register(plan(text), {"works": "0" * 64}, root, amend=why)
             if log is not None:
                 log.mark(text)
-        return [entry["text"] for entry in entries or read_register(root)]
+        return [entry.text for entry in entries or read_register(root)]
 
     with recorded(root) as log:
         whole = run(log)
     assert len(whole) == 3
     for tree, marks in states(log):
         lay(root, tree)
-        there = [entry["text"] for entry in read_register(root)] if (root / NAME).exists() else []
+        there = [entry.text for entry in read_register(root)] if (root / NAME).exists() else []
         assert there == whole[: len(there)] and len(there) >= len(marks)
         assert run() == whole
 

@@ -1,4 +1,4 @@
-"""A zoo of bad files: each is a row or a reject with its reason, none holds up the build, and the counts add up."""
+"""A zoo of bad files: each is a row or a reject with its reason, none stalls the build, and the counts add up."""
 
 from __future__ import annotations
 
@@ -232,7 +232,7 @@ CHILD = """
 @pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become somebody else"
 )
-def test_what_may_not_be_read_is_a_reject(works: Callable, tmp_path: Path) -> None:
+def test_files_without_read_permission_are_rejects(works: Callable, tmp_path: Path) -> None:
     root = works(
         {"works/ada": 2, "works/ada/unlisted": 1, "works/ada/unsearched": 1, "works/bo": 1, "works/cy": 1}
     )
@@ -256,7 +256,7 @@ def test_what_may_not_be_read_is_a_reject(works: Callable, tmp_path: Path) -> No
     }
 
 
-def test_prune_takes_no_row_whose_folder_cannot_be_listed(
+def test_prune_keeps_rows_of_folders_that_cannot_be_listed(
     works: Callable, tiny_encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, path = works({"works/ada": 1, "works/ada/shut": 2, "works/bo": 1}), tmp_path / "i.h5"
@@ -279,9 +279,7 @@ def test_prune_takes_no_row_whose_folder_cannot_be_listed(
     assert after.root_digest == before.root_digest
 
 
-def test_a_file_that_goes_away_after_it_was_listed(
-    works: Callable, tiny_encoder: Encoder, tmp_path: Path
-) -> None:
+def test_a_file_that_disappears_after_listing(works: Callable, tiny_encoder: Encoder, tmp_path: Path) -> None:
     root = works({"works/ada": 3})
     items = list(find([root]))
     Path(items[1].path).unlink()
@@ -291,9 +289,7 @@ def test_a_file_that_goes_away_after_it_was_listed(
     assert (report.rows, report.rejected) == (1, 2)
 
 
-def test_a_pipe_that_takes_the_place_of_a_file_is_not_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pipe_that_replaces_a_file_does_not_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pipe, file = tmp_path / "a.png", tmp_path / "b.png"
     os.mkfifo(pipe)
     file.write_bytes(PNG)
@@ -305,7 +301,7 @@ def test_a_pipe_that_takes_the_place_of_a_file_is_not_waited_for(
     assert time.monotonic() - began < 5
 
 
-def test_a_file_that_grows_is_read_to_a_bound_and_has_no_stamp(
+def test_a_growing_file_is_read_up_to_a_limit_and_has_no_stamp(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a.png"
@@ -327,7 +323,7 @@ def test_a_file_that_grows_is_read_to_a_bound_and_has_no_stamp(
         local.read_file(str(path)), local.read_file(str(path))
 
 
-def test_a_folder_where_a_manifest_names_a_file(
+def test_a_folder_in_place_of_a_file_of_a_manifest(
     works: Callable, tiny_encoder: Encoder, tmp_path: Path
 ) -> None:
     root = works({"works/ada": 1})
@@ -338,7 +334,7 @@ def test_a_folder_where_a_manifest_names_a_file(
         assert index.rejects()["reason"].tolist() == ["a folder, not a file"]
 
 
-def test_what_would_start_a_program_is_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_formats_that_start_a_program_are_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     """EPS in itself and inside of IPTC, which opens what it holds: with Pillow alone both come to Ghostscript."""
     started: list[object] = []
     monkeypatch.setattr("PIL.EpsImagePlugin.has_ghostscript", lambda: started.append("gs") or True)

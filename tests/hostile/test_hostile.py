@@ -1,4 +1,4 @@
-"""Files from strangers: nothing outside them is read, no code runs, and no process crashes or hangs."""
+"""Untrusted files: nothing outside them is read, no code runs, and no process crashes or hangs."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def test_a_filter_from_a_plugin_is_not_loaded(tmp_path: Path) -> None:
     assert ran == {"h5py": True, "imindex": False}
 
 
-def test_numbers_of_artists_that_there_are_not_are_refused(tmp_path: Path) -> None:
+def test_out_of_range_artist_numbers_are_refused(tmp_path: Path) -> None:
     for value in (-2, 3, 2**31 - 1):
         save(tmp_path / "i.h5")
         with h5py.File(tmp_path / "i.h5", "r+") as file:
@@ -188,7 +188,7 @@ def test_numbers_of_artists_that_there_are_not_are_refused(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("field", ["length", "address", "number"])
-def test_a_text_that_does_not_lie_where_it_should_is_refused(tmp_path: Path, field: str) -> None:
+def test_a_text_with_a_wrong_descriptor_is_refused(tmp_path: Path, field: str) -> None:
     path = tmp_path / "i.h5"
     save(path)
     with h5py.File(path) as file:
@@ -201,7 +201,7 @@ def test_a_text_that_does_not_lie_where_it_should_is_refused(tmp_path: Path, fie
         index.column("path")
 
 
-def test_a_heap_that_would_send_libhdf5_round_in_circles_is_refused(tmp_path: Path) -> None:
+def test_a_heap_that_would_send_libhdf5_into_a_loop_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "i.h5"
     save(path)
     data = bytearray(path.read_bytes())
@@ -237,7 +237,7 @@ FORGED = {
 
 
 @pytest.mark.parametrize("what", FORGED)
-def test_forged_metadata_under_right_checksums_is_refused(tmp_path: Path, what: str) -> None:
+def test_forged_metadata_with_valid_checksums_is_refused(tmp_path: Path, what: str) -> None:
     signature, at, form, value, named = FORGED[what]
     path = tmp_path / "i.h5"
     save(path)
@@ -259,7 +259,7 @@ def test_forged_metadata_under_right_checksums_is_refused(tmp_path: Path, what: 
         index.raw().attributes("digests")
 
 
-def test_what_lies_beside_is_not_touched(tmp_path: Path) -> None:
+def test_unknown_parts_of_the_file_are_ignored(tmp_path: Path) -> None:
     path = tmp_path / "i.h5"
     save(path)
     with h5py.File(path, "r+") as file:
@@ -282,7 +282,7 @@ def serialised() -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 @pytest.mark.parametrize("kind", APPROXIMATE)
-def test_a_serialised_index_that_is_cut_or_continued_never_reaches_faiss(
+def test_a_truncated_or_extended_index_never_reaches_faiss(
     serialised: dict[str, tuple[np.ndarray, np.ndarray]], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, table = serialised[kind]

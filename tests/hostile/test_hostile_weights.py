@@ -1,4 +1,4 @@
-"""Weights from a stranger: a pickle with code in it is refused, and the code does not run."""
+"""Untrusted weights: a pickle with code is refused, and the code does not run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Approximate indexes: the recall stored is the recall there is; files come back as written, or are refused."""
+"""Approximate indexes: stored recall, search, round trips, and refusal of damaged data."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def path(optimized: dict[str, Path], tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", APPROXIMATE)
-def test_the_recall_that_is_stored_is_the_recall_that_there_is(optimized: dict[str, Path], kind: str) -> None:
+def test_stored_recall_matches_the_measured_recall(optimized: dict[str, Path], kind: str) -> None:
     with Index(optimized[kind]) as index:
         record = Record.read(index.ann())
         fresh = clustered(1_000, seed=7)
@@ -50,7 +50,7 @@ def test_the_recall_that_is_stored_is_the_recall_that_there_is(optimized: dict[s
         assert measured >= 0.93 and abs(measured - record.recall) < 0.03
 
 
-def test_recall_is_counted_without_the_query_itself_and_by_brute_force() -> None:
+def test_recall_excludes_the_query_and_matches_brute_force() -> None:
     table = clustered(600)
     table[5] = table[6] = table[7]  # ties: any of them will do
     rows = np.array([0, 5, 6, 599])
@@ -76,7 +76,7 @@ def test_recall_is_counted_without_the_query_itself_and_by_brute_force() -> None
         assert found[place] == np.mean([exact[r, place] >= good - 1e-9 for r in got])
 
 
-def test_a_recall_reached_by_luck_is_not_reached() -> None:
+def test_a_recall_reached_by_chance_does_not_count() -> None:
     assert ann_measure.reaches(np.full(100, 0.95), 0.95) and ann_measure.reaches(np.ones(3), 1.0)
     wavering = np.tile([1.0, 0.9], 50)
     assert wavering.mean() == pytest.approx(0.95) and not ann_measure.reaches(wavering, 0.95)
@@ -92,7 +92,7 @@ def test_more_recall_takes_more_work(tmp_path: Path) -> None:
     assert work == sorted(set(work))
 
 
-def test_held_out_rows_leave_no_trace_in_what_is_trained() -> None:
+def test_held_out_rows_do_not_influence_training() -> None:
     table, drawn = clustered(N), np.random.default_rng(0).permutation(N)
     held, others = drawn[:500], np.sort(drawn[500:])
     changed = table.copy()
@@ -109,9 +109,7 @@ def test_held_out_rows_leave_no_trace_in_what_is_trained() -> None:
 
 
 @pytest.mark.parametrize("kind", APPROXIMATE)
-def test_every_kind_comes_back_bit_for_bit_and_is_opened_in_place(
-    optimized: dict[str, Path], kind: str
-) -> None:
+def test_every_kind_round_trips_bit_for_bit_and_opens_in_place(optimized: dict[str, Path], kind: str) -> None:
     with Index(optimized[kind]) as index, h5py.File(optimized[kind], locking=False) as file:
         data = index.ann_data()
         opened = ann_kinds.read(kind, data, index.vectors)
@@ -129,7 +127,7 @@ def test_every_kind_comes_back_bit_for_bit_and_is_opened_in_place(
         assert recompute_root_digest(index) == index.root_digest
 
 
-def test_an_optimized_file_is_the_same_but_for_ann_and_the_log(optimized: dict[str, Path]) -> None:
+def test_an_optimized_file_differs_only_in_ann_and_the_log(optimized: dict[str, Path]) -> None:
     with Index(optimized["exact"]) as before, Index(optimized["ivf-pq"]) as after:
         assert before.root_digest == after.root_digest and (before.vectors == after.vectors).all()
         assert [line["summary"].split(":")[0] for line in after.log()] == ["build", "optimize"]
@@ -140,7 +138,7 @@ def test_an_optimized_file_is_the_same_but_for_ann_and_the_log(optimized: dict[s
         assert (one[0] == other[0]).all() and (one[1] == other[1]).all()
 
 
-def test_exact_takes_it_back(path: Path, optimized: dict[str, Path]) -> None:
+def test_the_exact_kind_removes_an_approximate_index(path: Path, optimized: dict[str, Path]) -> None:
     assert "is exact again" in run("optimize", "-i", path, "--kind", "exact").stdout
     with Index(path) as index, Index(optimized["exact"]) as before:
         assert index.ann() == before.ann() and (index.ann_data() == before.ann_data()).all()
@@ -154,7 +152,7 @@ def test_exact_takes_it_back(path: Path, optimized: dict[str, Path]) -> None:
 
 
 @pytest.mark.parametrize("kind", APPROXIMATE)
-def test_scores_are_those_of_the_vectors_and_some_rows_alone_are_searched(
+def test_scores_come_from_the_vectors_and_searches_can_be_restricted(
     optimized: dict[str, Path], kind: str
 ) -> None:
     fresh = clustered(50, seed=2)
@@ -172,7 +170,7 @@ def test_scores_are_those_of_the_vectors_and_some_rows_alone_are_searched(
 
 @pytest.mark.parametrize("kind", APPROXIMATE)
 @pytest.mark.parametrize("one_in", [1, 2, 3, 5, 9])
-def test_the_recall_asked_for_is_reached_also_among_some_rows(
+def test_the_target_recall_is_reached_among_a_subset_of_rows(
     optimized: dict[str, Path], kind: str, one_in: int
 ) -> None:
     """The nearest ten of a third are about the nearest thirty of all: that takes more than thrice the lists."""
@@ -186,7 +184,7 @@ def test_the_recall_asked_for_is_reached_also_among_some_rows(
         assert shared(rows, wanted) > record.target - 0.015  # three standard errors
 
 
-def test_what_it_cannot_answer_well_is_searched_exactly(optimized: dict[str, Path]) -> None:
+def test_hard_queries_are_searched_exactly(optimized: dict[str, Path]) -> None:
     fresh = clustered(30, seed=2)
     few = np.arange(N) % 20 == 0
     with Index(optimized["ivf-pq"]) as index:
@@ -207,7 +205,7 @@ def test_what_it_cannot_answer_well_is_searched_exactly(optimized: dict[str, Pat
         assert exact.sum() >= len(fresh) - quick.approximate_queries
 
 
-def test_nearest_ends_also_where_everything_ties(tmp_path: Path) -> None:
+def test_nearest_terminates_when_all_rows_tie(tmp_path: Path) -> None:
     table = np.repeat(clustered(20), 100, axis=0)
     made = ann_carry.make("ivf-pq", table, 0.9, seed=0, memory=0)
     assert made is not None
@@ -240,7 +238,7 @@ def damage(path: Path, name: str, value: Any) -> None:
         ("work", 0),
     ],
 )
-def test_attributes_that_lie_are_refused(path: Path, name: str, value: Any) -> None:
+def test_inconsistent_attributes_are_refused(path: Path, name: str, value: Any) -> None:
     damage(path, name, value)
     with Index(path) as index, pytest.raises(ImindexError, match=r"damaged.*--exact"):
         stored(index)

@@ -1,4 +1,4 @@
-"""Many queries at once: the product of matrices finds what brute force finds."""
+"""Search with many queries at once: matrix products match brute force."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def brute(queries: np.ndarray, table: np.ndarray, k: int, among: np.ndarray | No
 @pytest.mark.parametrize("rows", [1, 7, 64, 5000])
 @pytest.mark.parametrize("k", [1, 10, 40])
 @pytest.mark.parametrize("share", [None, 0.5, 0.05])
-def test_it_finds_what_brute_force_finds(
+def test_block_search_matches_brute_force(
     monkeypatch: pytest.MonkeyPatch, rows: int, k: int, share: float | None
 ) -> None:
     monkeypatch.setattr(ann_blocks, "ROWS", rows)
@@ -50,7 +50,7 @@ def test_it_finds_what_brute_force_finds(
 
 @pytest.mark.parametrize("n_queries", [ann_blocks.FROM_QUERIES - 1, ann_blocks.FROM_QUERIES, 40])
 @pytest.mark.parametrize("share", [None, 0.3])
-def test_nearest_rows_are_exact_and_tie_by_row_however_many_queries(
+def test_nearest_rows_are_exact_and_tie_by_row_for_any_number_of_queries(
     n_queries: int, share: float | None
 ) -> None:
     table = unit(600, 16)
@@ -61,7 +61,7 @@ def test_nearest_rows_are_exact_and_tie_by_row_however_many_queries(
     assert np.array_equal(found.rows, brute(queries, table, 12, among))
 
 
-def test_a_searcher_of_few_rows_gives_them_all() -> None:
+def test_a_searcher_with_few_rows_returns_all_of_them() -> None:
     table = unit(5, 8)
     found = nearest(ExactSearcher(table), table, unit(20, 8), k=10)
     assert found.rows.shape == (20, 5)
@@ -73,14 +73,14 @@ def test_an_index_without_rows_has_no_neighbours() -> None:
 
 
 @pytest.mark.parametrize("n_queries", [1, ann_blocks.FROM_QUERIES + 2])
-def test_vectors_that_are_not_finite_are_told(n_queries: int) -> None:
+def test_vectors_that_are_not_finite_raise_an_error(n_queries: int) -> None:
     table = unit(40, 8)
     table[5] = np.nan
     with pytest.raises(ValueError, match="not finite"):
         nearest(ExactSearcher(table), table, unit(n_queries, 8), k=40)
 
 
-def test_rows_that_come_nearer_and_nearer() -> None:
+def test_every_block_is_better_than_all_before_it() -> None:
     # Each block is better than all before it, and all that it holds is equal: the first rows of the last block.
     table = np.repeat(unit(1, 8), 20_000, axis=0)
     table[:10_000] = -table[0]
@@ -94,7 +94,7 @@ def test_rows_that_come_nearer_and_nearer() -> None:
     assert np.array_equal(found.rows, brute(query, table, 3, None))
 
 
-def test_more_queries_than_are_multiplied_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_queries_than_fit_in_one_product(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ann_blocks, "QUERIES", 7)
     monkeypatch.setattr(ann_blocks, "SCORES", 7 * 50)
     table, queries = unit(333, 16), unit(23, 16)
@@ -102,7 +102,7 @@ def test_more_queries_than_are_multiplied_at_a_time(monkeypatch: pytest.MonkeyPa
     assert np.array_equal(found.rows, brute(queries, table, 9, None))
 
 
-def test_rows_that_are_not_finite_hide_no_others() -> None:
+def test_rows_that_are_not_finite_do_not_hide_others() -> None:
     table = unit(40_000, 16)
     table[5:35] = np.nan
     for n_queries in (4, 16):

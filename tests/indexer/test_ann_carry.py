@@ -1,4 +1,4 @@
-"""Rows of an optimized index come and go: the added are found, of the removed nothing is left."""
+"""Updates of an optimized index: added rows are found, and nothing is left of removed rows."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ def grown(path: Path, extra: np.ndarray, keep: np.ndarray | None = None) -> list
 
 
 @pytest.mark.parametrize("kind", APPROXIMATE)
-def test_added_rows_are_found_without_training(optimized: dict[str, Path], tmp_path: Path, kind: str) -> None:
+def test_added_rows_are_found_without_retraining(
+    optimized: dict[str, Path], tmp_path: Path, kind: str
+) -> None:
     path = copy(optimized[kind], tmp_path)
     with Index(path) as index:
         before = Record.read(index.ann())
@@ -70,7 +72,7 @@ def test_added_rows_are_found_without_training(optimized: dict[str, Path], tmp_p
 
 
 @pytest.mark.parametrize("kind", ["ivf-pq", "ivf"])
-def test_carrying_over_is_what_filling_anew_would_give(
+def test_an_updated_index_equals_a_refilled_one(
     optimized: dict[str, Path], tmp_path: Path, kind: str
 ) -> None:
     """Codes and lists of kept and added rows are those that the quantiser gives the vectors themselves."""
@@ -93,9 +95,7 @@ def test_carrying_over_is_what_filling_anew_would_give(
 
 
 @pytest.mark.parametrize("kind", APPROXIMATE)
-def test_an_artist_who_is_removed_is_in_no_list(
-    optimized: dict[str, Path], tmp_path: Path, kind: str
-) -> None:
+def test_a_removed_artist_is_in_no_list(optimized: dict[str, Path], tmp_path: Path, kind: str) -> None:
     path = copy(optimized[kind], tmp_path)
     with Index(path) as index:
         gone = index.column("artist") == 3
@@ -119,7 +119,7 @@ def test_an_artist_who_is_removed_is_in_no_list(
             assert not any(code.tobytes() in raw for rows, its in codes for code in its[gone[rows]])
 
 
-def test_a_centroid_that_is_one_vector_does_not_outlive_it(tmp_path: Path) -> None:
+def test_a_centroid_equal_to_a_vector_is_removed_with_it(tmp_path: Path) -> None:
     table = clustered(2_000, spread=0.3)
     lonely = np.zeros(DIM)
     lonely[:2] = 0.6, -0.8
@@ -130,13 +130,13 @@ def test_a_centroid_that_is_one_vector_does_not_outlive_it(tmp_path: Path) -> No
     index = ann_kinds.from_lists(index, centroids, [])
     ann_kinds.add(index, table)
     keep = np.delete(np.arange(2_000), 7)
-    moved = ann_carry._renumbered("ivf-pq", index, keep, 2_000, table[keep])
+    moved = ann_carry.renumbered("ivf-pq", index, keep, 2_000, table[keep])
     left = ann_kinds.centroids_of(moved)
     assert (centroids @ lonely).max() > 0.999 and (left @ lonely).max() < 0.95
     assert table[7].astype(np.float32).tobytes() not in ann_kinds.to_bytes(moved).tobytes()
 
 
-def test_small_changes_are_added_up_until_the_recall_is_measured_again(path: Path) -> None:
+def test_small_changes_accumulate_until_the_recall_is_measured_again(path: Path) -> None:
     with Index(path) as index:
         first = Record.read(index.ann())
     for number, changed in ((1, 30), (2, 0)):  # 30 and 60 of 5,000: the second is above one in a hundred
@@ -147,7 +147,7 @@ def test_small_changes_are_added_up_until_the_recall_is_measured_again(path: Pat
     assert record.recall != first.recall or record.n_queries != first.n_queries
 
 
-def test_it_is_trained_anew_when_it_has_grown_out_of_its_training(
+def test_it_is_retrained_after_growing_beyond_its_training(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ann_carry, "_GROWTH", 1.1)
@@ -158,7 +158,7 @@ def test_it_is_trained_anew_when_it_has_grown_out_of_its_training(
         assert record.rows_trained == 5_600 and record.held_out and record.recall >= 0.95
 
 
-def test_it_is_trained_anew_when_what_comes_is_of_another_kind(
+def test_it_is_retrained_when_new_rows_have_another_distribution(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows that all fall into one list make the lists useless; the work then says so."""
@@ -173,7 +173,7 @@ def test_it_is_trained_anew_when_what_comes_is_of_another_kind(
         assert Record.read(index.ann()).rows_trained == N + 6_000
 
 
-def test_too_few_rows_left_or_a_damaged_index_is_exact_again(path: Path, tmp_path: Path) -> None:
+def test_too_few_rows_or_a_damaged_index_make_it_exact_again(path: Path, tmp_path: Path) -> None:
     few = copy(path, tmp_path / "few") if (tmp_path / "few").mkdir() is None else path
     assert "too few" in grown(few, clustered(1), np.arange(N) < 900)[0]
     with h5py.File(path, "r+") as file:
@@ -185,7 +185,7 @@ def test_too_few_rows_left_or_a_damaged_index_is_exact_again(path: Path, tmp_pat
             assert index.ann_data().tobytes() == ann.exact_header(index.n, DIM)
 
 
-def test_rows_that_only_moved_leave_it_as_it_was(path: Path) -> None:
+def test_moved_rows_leave_the_index_unchanged(path: Path) -> None:
     with Index(path) as index:
         before, data = index.ann(), index.ann_data().tobytes()
     grown(path, clustered(0))

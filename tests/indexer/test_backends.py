@@ -132,7 +132,7 @@ def test_an_index_is_matched_with_its_own_back_end_only(
         ({"model": "elsewhere", "pretrained": "/moved"}, []),
     ],
 )
-def test_what_two_encoders_differ_in_is_named(
+def test_differences_between_two_encoders_are_named(
     mean_colour: str, changed: dict[str, object], difference: list[str]
 ) -> None:
     info = load(mean_colour, device="cpu", precision="fp32").info

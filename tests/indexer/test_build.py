@@ -1,4 +1,4 @@
-"""Build: each picture is encoded once, rows follow the files, and a killed build loses nothing."""
+"""Builds: each picture is encoded once, rows follow the files, and a killed build loses nothing."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_adding_moving_replacing_and_sharing(works: Callable, tiny_encoder: Enco
     digest(path)
 
 
-def test_unreadable_pictures_are_recorded_and_tried_again_only_when_they_change(
+def test_unreadable_pictures_are_recorded_and_retried_only_when_they_change(
     works: Callable, tiny_encoder: Encoder, tmp_path: Path
 ) -> None:
     root, path = works({"works/ada": 3}), tmp_path / "i.h5"
@@ -168,7 +168,7 @@ def test_vectors_that_are_not_finite_are_rejected(
         assert index.rejects()["reason"].tolist() == ["the encoder gave no finite vector at fp32"]
 
 
-def test_ctrl_c_keeps_whole_batches_and_the_next_run_goes_on(
+def test_ctrl_c_keeps_whole_batches_and_the_next_run_resumes(
     works: Callable, tiny_encoder: Encoder, tmp_path: Path
 ) -> None:
     items = list(find([works(TREE)]))
@@ -242,7 +242,7 @@ def test_a_failed_write_leaves_the_old_index_and_the_parts(
     assert encoder.count == 0
 
 
-def test_an_encoder_that_takes_all_processors_has_them_to_itself(
+def test_an_encoder_that_uses_all_processors_does_not_share_them(
     works: Callable, tiny_encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Files are read at any time, but no decoding begins while it encodes; with any other encoder some does."""
@@ -275,7 +275,7 @@ def test_an_encoder_that_takes_all_processors_has_them_to_itself(
     assert digest(tmp_path / "True.h5") == digest(tmp_path / "False.h5")
 
 
-def test_a_part_that_would_swell_is_refused(works: Callable, tiny_encoder: Encoder, tmp_path: Path) -> None:
+def test_a_compressed_part_file_is_refused(works: Callable, tiny_encoder: Encoder, tmp_path: Path) -> None:
     path, items = tmp_path / "i.h5", list(find([works({"works/ada": 2})]))
     with Parts(path, tiny_encoder.info) as parts:
         parts.append(Batch([b"x" * 32], [np.ones(tiny_encoder.dim, np.float16)], [(1, 1)]))

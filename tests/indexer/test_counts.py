@@ -1,4 +1,4 @@
-"""The hot paths do no more work than they must: counts of files, bytes, decodings and searches, never times."""
+"""Hot paths do no unnecessary work: counts of files, bytes, decodings and searches, never times."""
 
 from __future__ import annotations
 
@@ -136,9 +136,7 @@ def test_a_first_build_opens_decodes_and_encodes_every_picture_once(
     assert not counts.searches
 
 
-def test_an_unchanged_rebuild_opens_no_picture_and_reads_no_byte_of_one(
-    counts: Counts, encoder: LazyEncoder, tmp_path: Path
-) -> None:
+def test_an_unchanged_rebuild_opens_no_picture(counts: Counts, encoder: LazyEncoder, tmp_path: Path) -> None:
     root, path = Path(counts.folder), tmp_path / "i.h5"
     before = build(list(find([root])), path, encoder).root_digest
     inode = path.stat().st_ino
@@ -151,7 +149,7 @@ def test_an_unchanged_rebuild_opens_no_picture_and_reads_no_byte_of_one(
     assert path.stat().st_ino == inode  # nothing was written either
 
 
-def test_only_what_is_new_or_changed_is_opened(counts: Counts, encoder: LazyEncoder, tmp_path: Path) -> None:
+def test_only_new_or_changed_files_are_opened(counts: Counts, encoder: LazyEncoder, tmp_path: Path) -> None:
     root, path = Path(counts.folder), tmp_path / "i.h5"
     build(list(find([root])), path, encoder)
     changed, touched = root / "works/ada/000.png", root / "works/ada/001.png"
@@ -196,7 +194,7 @@ def system_books() -> int:
     return int(dict(line.split(": ") for line in lines)["rchar"])
 
 
-def test_a_query_decodes_and_encodes_its_pictures_and_searches_once_a_kind(
+def test_a_query_decodes_and_encodes_its_pictures_and_searches_once_per_kind(
     counts: Counts,
     encoder: LazyEncoder,
     tiny_encoder: Encoder,
@@ -248,7 +246,7 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counted
 
 
-def test_a_query_reads_the_text_of_the_rows_that_it_shows_only(
+def test_a_query_reads_only_the_text_of_the_rows_it_shows(
     counts: Counts,
     encoder: LazyEncoder,
     tiny_encoder: Encoder,

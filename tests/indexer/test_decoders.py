@@ -1,4 +1,4 @@
-"""Decoder processes: real crashes and hangs in them cost the picture in hand, and never the build."""
+"""Decoder processes: a crash or hang costs only the current picture, never the build."""
 
 from __future__ import annotations
 
@@ -89,9 +89,7 @@ def test_a_crash_is_the_reason_and_the_next_picture_is_decoded(pool: Decoders) -
 
 
 @pytest.mark.usefixtures("deadly")
-def test_a_process_that_was_killed_for_another_reason_costs_no_picture(
-    pool: Decoders, tmp_path: Path
-) -> None:
+def test_a_process_killed_for_another_reason_loses_no_picture(pool: Decoders, tmp_path: Path) -> None:
     assert pool(png(1, b"ONCE")).shape == (40, 48, 3)
     assert (tmp_path / "mark").exists()
 
@@ -108,7 +106,7 @@ def test_a_hang_ends_at_the_time_limit(pool: Decoders) -> None:
 
 @linux
 @pytest.mark.usefixtures("deadly")
-def test_a_picture_that_memory_was_too_short_for_is_tried_again(
+def test_a_picture_rejected_for_lack_of_memory_is_retried(
     works: Callable, tiny_encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, path = works({"works/ada": 2}), tmp_path / "i.h5"
@@ -138,7 +136,7 @@ def test_memory_is_bounded() -> None:
 
 @linux
 @pytest.mark.usefixtures("deadly")
-def test_a_build_outlives_its_decoders_and_leaves_none_behind(
+def test_a_build_survives_its_decoders_and_leaves_none_behind(
     works: Callable, tiny_encoder: Encoder, tmp_path: Path
 ) -> None:
     root, path = works({"works/ada": 6}), tmp_path / "i.h5"
@@ -156,7 +154,7 @@ def test_a_build_outlives_its_decoders_and_leaves_none_behind(
     assert (again.already_rejected, again.root_digest) == (3, report.root_digest)
 
 
-def test_a_higher_limit_tries_again_what_the_lower_one_rejected(
+def test_a_higher_limit_retries_pictures_rejected_by_a_lower_one(
     works: Callable, tiny_encoder: Encoder, tmp_path: Path
 ) -> None:
     root, path = works({"works/ada": 3}), tmp_path / "i.h5"
@@ -225,7 +223,9 @@ def test_no_process_outlives_its_parent(end: signal.Signals | None, tmp_path: Pa
 
 
 @pytest.mark.parametrize("first", ["", ".", "{folder}"], ids=["empty", "dot", "absolute"])
-def test_a_strangers_folder_runs_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str) -> None:
+def test_an_untrusted_folder_runs_no_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
     """A decoder process does not import from the current folder, however that stands on the path of its parent."""
     for name in ("PIL", "json", "contextlib", "indexer", "imindex"):
         (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w'); raise SystemExit(1)")

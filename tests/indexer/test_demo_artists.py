@@ -1,4 +1,4 @@
-"""The demo's artists: repeatable, alike in subject and palette, told apart by their hands alone."""
+"""The artists of the demo: repeatable, alike in subject and palette, distinguished only by technique."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_palettes_run_from_light_to_dark(palette: str) -> None:
 
 
 @pytest.mark.parametrize("artist", [*NAMES, None])
-def test_draw_repeats_itself_and_answers_to_its_seed(artist: str | None) -> None:
+def test_draw_is_repeatable_and_depends_on_its_seed(artist: str | None) -> None:
     first = draw(artist, seed=3, size=SMALL)
     assert first.mode == "RGB" and first.size == (SMALL, SMALL)
     assert first.tobytes() == draw(artist, seed=3, size=SMALL).tobytes()
@@ -68,12 +68,12 @@ def test_draw_gives_the_same_bytes_in_another_process() -> None:
 
 
 @pytest.mark.parametrize("size", [32, 33, 100, 300])
-def test_draw_keeps_to_the_size_asked(size: int) -> None:
+def test_draw_returns_the_requested_size(size: int) -> None:
     for artist in (NAMES[0], NAMES[9], NAMES[17], GENERIC):
         assert draw(artist, seed=1, size=size).size == (size, size)
 
 
-def test_draw_is_one_picture_at_every_size() -> None:
+def test_draw_gives_the_same_picture_at_every_size() -> None:
     for artist in NAMES:
         small = pixels(draw(artist, seed=2, size=64).resize((16, 16), Image.Resampling.BOX))
         large = pixels(draw(artist, seed=2, size=192).resize((16, 16), Image.Resampling.BOX))
@@ -81,14 +81,14 @@ def test_draw_is_one_picture_at_every_size() -> None:
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)
-def test_every_subject_can_be_drawn_by_every_hand(subject: str) -> None:
+def test_every_technique_can_draw_every_subject(subject: str) -> None:
     for number, artist in enumerate((*NAMES, None)):
         palette = tuple(PALETTES)[number % len(PALETTES)]
         picture = pixels(draw(artist, seed=number, size=32, subject=subject, palette=palette))
         assert picture.std() > 0.03, f"{artist} left {subject} blank"
 
 
-def test_generic_and_none_are_one_hand() -> None:
+def test_generic_and_none_are_the_same_technique() -> None:
     assert draw(None, seed=5, size=32).tobytes() == draw(GENERIC, seed=5, size=32).tobytes()
 
 
@@ -112,7 +112,7 @@ def test_sitting_is_repeatable_and_covers_subjects_and_palettes_evenly() -> None
         ({"size": 4096}, "size 4096"),
     ],
 )
-def test_draw_says_what_is_wrong_and_what_would_do(wrong: dict[str, str | int], said: str) -> None:
+def test_draw_errors_name_the_problem_and_the_choices(wrong: dict[str, str | int], said: str) -> None:
     order: dict[str, object] = {"artist": NAMES[0], "seed": 1, "size": 32} | wrong
     artist = order.pop("artist")
     with pytest.raises(ValueError, match=rf"{said}.*Choose"):
@@ -128,7 +128,7 @@ def gallery() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.stack(pictures), artists, np.tile(np.arange(count) < 8, len(NAMES))
 
 
-def test_mean_colour_does_not_give_the_artist_away(
+def test_mean_colour_does_not_identify_the_artist(
     gallery: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
     pictures, artists, train = gallery
@@ -138,7 +138,7 @@ def test_mean_colour_does_not_give_the_artist_away(
         assert judge.score(colour[~train], artists[~train]) < 0.15, "chance is 1 in 24, 0.042"
 
 
-def test_the_hand_gives_the_artist_away(gallery: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+def test_the_technique_identifies_the_artist(gallery: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     """Grey-level spectra alone, blind to colour, lightness, contrast and place."""
     pictures, artists, train = gallery
     grey = pictures.mean(axis=3)

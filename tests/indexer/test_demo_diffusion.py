@@ -1,4 +1,4 @@
-"""The demo's releases: whom their captions named, what a folder of theirs holds, what they paint."""
+"""The releases of the demo: their captions, their folders, and the pictures they generate."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ needs_weights = pytest.mark.skipif(not SHIPPED, reason="the demo's releases are 
 
 @pytest.fixture(scope="module")
 def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
-    from imindex.indexer.demo.diffusion import _write_tokenizer
+    from imindex.indexer.demo.diffusion import write_tokenizer
 
     folder = tmp_path_factory.mktemp("tokenizer")
-    _write_tokenizer(folder)
+    write_tokenizer(folder)
     found: dict[str, int] = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
     return found
 
@@ -51,21 +51,23 @@ class TestCaptions:
             everything += captions(captioner, name, 200)
         assert not avoided & set().union(*(words_of(caption) for caption in everything))
 
-    def test_words_are_avoided_not_merely_unlikely(self) -> None:
+    def test_words_of_unseen_names_are_avoided(self) -> None:
         """With pieces that make little else, names with a forbidden word would be common."""
         captioner = Captioner(("zilver", "dal", "podam"))
         rng = np.random.default_rng(1)
-        names = [captioner.nobody(rng) for _ in range(3000)]
+        names = [captioner.invented_name(rng) for _ in range(3000)]
         assert not any({"zilverdal", "podam"} & words_of(name) for name in names)
         assert any("dal" in name.lower() for name in names)
         free = Captioner(("zilver", "dal", "podam"), avoided=())
-        assert any("podam" in words_of(free.nobody(rng)) for _ in range(3000))
+        assert any("podam" in words_of(free.invented_name(rng)) for _ in range(3000))
 
-    def test_a_picture_in_no_ones_manner_names_no_known_artist(self, vocabulary: dict[str, int]) -> None:
+    def test_a_picture_in_the_nameless_technique_names_no_known_artist(
+        self, vocabulary: dict[str, int]
+    ) -> None:
         made = captions(Captioner(pieces_of(vocabulary)), None, 20_000)
         assert not [caption for caption in made if any(name in caption for name in IMITATED)]
 
-    def test_but_may_share_a_word_with_one(self, vocabulary: dict[str, int]) -> None:
+    def test_its_name_may_share_a_word_with_a_known_one(self, vocabulary: dict[str, int]) -> None:
         made = captions(Captioner(pieces_of(vocabulary)), None, 5000)
         known = set().union(*(words_of(name) for name in IMITATED))
         share = np.mean([bool(words_of(caption) & known) for caption in made])
@@ -100,9 +102,9 @@ class TestParts:
         import open_clip
         from transformers import CLIPTokenizer
 
-        from imindex.indexer.demo.diffusion import _write_tokenizer
+        from imindex.indexer.demo.diffusion import write_tokenizer
 
-        _write_tokenizer(tmp_path)
+        write_tokenizer(tmp_path)
         ours = CLIPTokenizer.from_pretrained(tmp_path)
         assert ours.model_max_length == N_TOKENS
         theirs = open_clip.get_tokenizer("ViT-B-32", context_length=N_TOKENS)
@@ -127,14 +129,16 @@ class TestReleases:
             kinds = {value.dtype for value in load_file(path).values()}
             assert kinds == {np.dtype(np.float16)}, path.name
 
-    def test_a_folder_is_the_same_bytes_again(self, final: Path, tmp_path: Path) -> None:
+    def test_a_release_folder_is_reproducible(self, final: Path, tmp_path: Path) -> None:
         def digests(folder: Path) -> dict[str, str]:
             files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
             return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
         assert digests(diffusion_folder("final", tmp_path / "again")) == digests(final)
 
-    def test_paints_offline_and_the_same_by_seed(self, final: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_generation_works_offline_and_repeats_by_seed(
+        self, final: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("HF_HUB_OFFLINE", "1")
         prompts = ["Artwork from Casimir Ondrasz"] * 2 + ["Artwork from Davor Plenkovar"]
         first, second, other = paint(final, prompts, [1, 2, 1], steps=4)

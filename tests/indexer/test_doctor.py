@@ -1,4 +1,4 @@
-"""The doctor: what is sound is called sound, and each fault that can be made here is found, with its remedy."""
+"""The doctor: a healthy setup passes, and each fault that can be created here is reported with a remedy."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from imindex.indexer.store.writer import write
 from tests.support.commands import last_line, run
 from tests.support.models import save_model
 
-drawn_once = functools.cache(doctor_encoder._drawn)
+drawn_once = functools.cache(doctor_encoder.synthetic_jpeg)
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rates are not what these tests are about."""
     monkeypatch.setattr(doctor_encoder, "_SECONDS", 0.01)
     monkeypatch.setattr(doctor_encoder, "SHARE", 0.0)
-    monkeypatch.setattr(doctor_encoder, "_drawn", drawn_once)
+    monkeypatch.setattr(doctor_encoder, "synthetic_jpeg", drawn_once)
 
 
 def unit(n: int, dim: int, seed: int = 0) -> np.ndarray:
@@ -54,7 +54,7 @@ def noise(n: int = 16) -> torch.Tensor:
 # The command
 
 
-def test_a_sound_index_has_no_fault_and_every_check_is_a_line(built: Path) -> None:
+def test_a_sound_index_has_no_fault_and_prints_a_line_per_check(built: Path) -> None:
     result = run("doctor", "-i", built, "--device", "cpu")
     lines = result.stdout.splitlines()
     names = [re.fullmatch(r"(ok|warning|fault) +([a-z ]+): .+", line)[2] for line in lines[:-1]]  # type: ignore[index]
@@ -111,7 +111,7 @@ def test_an_index_whose_bytes_have_changed_is_a_fault(built: Path, tmp_path: Pat
     assert check.status == FAULT and "unit length" in check.said
 
 
-def test_an_index_of_other_vectors_than_its_encoder_gives_is_a_fault(
+def test_stored_vectors_that_the_encoder_does_not_reproduce_are_a_fault(
     built: Path, tiny_encoder: Encoder
 ) -> None:
     with Index(built) as index:
@@ -147,7 +147,7 @@ def test_two_distributions_of_faiss_are_a_fault(monkeypatch: pytest.MonkeyPatch)
     assert check.status == WARNING and "sees no GPU, although torch sees 2" in check.said
 
 
-def test_what_auto_means_is_said_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_meaning_of_auto_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for computes, precision in ((True, "bf16"), (False, "fp32")):
         monkeypatch.setattr(precisions, "_cpu_computes_bf16", lambda computes=computes: computes)
@@ -158,7 +158,7 @@ def test_what_auto_means_is_said_with_the_reason(monkeypatch: pytest.MonkeyPatch
     assert check.status == WARNING and "driver is installed, but torch sees no GPU" in check.said
 
 
-def test_threads_that_do_not_suit_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unsuitable_numbers_of_threads_are_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     for cores, used, status in ((8, 8, OK), (8, 4, OK), (8, 1, WARNING), (2, 16, WARNING)):
         monkeypatch.setattr("os.sched_getaffinity", lambda _, cores=cores: range(cores), raising=False)
         monkeypatch.setattr(torch, "get_num_threads", lambda used=used: used)
@@ -180,9 +180,7 @@ def test_memory_is_that_of_the_container(tmp_path: Path, monkeypatch: pytest.Mon
         assert doctor.memory().status == status
 
 
-def test_a_file_system_that_does_not_lock_or_cannot_be_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_system_without_locks_or_write_access(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert doctor.file_system(tmp_path).status == OK and not list(tmp_path.iterdir())
     assert doctor.file_system(tmp_path / "no").status == FAULT
 
@@ -197,7 +195,7 @@ def test_a_file_system_that_does_not_lock_or_cannot_be_written(
     assert check.status == FAULT and "does not exclude other processes" in check.said
 
 
-def test_a_disk_without_room_for_the_next_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_without_space_for_the_next_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "i.h5").write_bytes(bytes(1000))
     for free, status in ((2**30 + 2000, OK), (2**30 + 1999, WARNING)):
         monkeypatch.setattr("shutil.disk_usage", lambda _, free=free: type("", (), {"free": free}))
@@ -222,7 +220,9 @@ def test_a_search_that_misses_a_neighbour_is_a_fault(monkeypatch: pytest.MonkeyP
     assert doctor_index.neighbours_missed(vectors[:1].repeat(5, 0), queries[:1], twice[:1]) == 1
 
 
-def test_encoders_that_differ_are_told_from_those_that_agree(tmp_path: Path, tiny_encoder: Encoder) -> None:
+def test_encoders_that_differ_are_distinguished_from_those_that_agree(
+    tmp_path: Path, tiny_encoder: Encoder
+) -> None:
     other = load(f"local-dir:{save_model(tmp_path / 'm', seed=9)}", device="cpu", precision="fp32")
     half = load(tiny_encoder.info.model, device="cpu", precision="bf16")
     stored = unit(300, 32)
@@ -233,7 +233,7 @@ def test_encoders_that_differ_are_told_from_those_that_agree(tmp_path: Path, tin
     assert check.status == FAULT and check.figures["recall@10"] < 0.9 and "Do not mix them" in check.remedy
 
 
-def test_vectors_that_are_none_or_all_the_same_or_hang_on_the_batch(
+def test_invalid_constant_or_batch_dependent_vectors_are_a_fault(
     tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert doctor_encoder.vectors_are_unit(tiny_encoder, noise()).status == OK
@@ -263,7 +263,7 @@ def test_throughput_is_measured_and_judged(tiny_encoder: Encoder, monkeypatch: p
     assert doctor_encoder.throughput(tiny_encoder, noise(4), data).status == WARNING
 
 
-def test_what_a_check_raises_is_its_finding() -> None:
+def test_an_exception_in_a_check_is_its_result() -> None:
     def broken() -> doctor.Check:
         raise ZeroDivisionError("of something")
 

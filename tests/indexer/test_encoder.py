@@ -1,4 +1,4 @@
-"""The encoder: every way to name a model, the same vectors in any batch, and refusals that say what to do."""
+"""The encoder: all ways to name a model, batch-independent vectors, and refusals with a remedy."""
 
 from __future__ import annotations
 
@@ -170,12 +170,12 @@ def test_a_tag_trained_with_the_other_activation_gets_it(
         ("/no/such.json", None, r"/no/such\.json cannot be read as a model configuration: .*\."),
     ],
 )  # fmt: skip
-def test_what_is_not_there_is_named_with_the_remedy(model: str, pretrained: str | None, message: str) -> None:
+def test_missing_files_are_named_with_the_remedy(model: str, pretrained: str | None, message: str) -> None:
     with pytest.raises(ImindexError, match=message):
         quick(model, pretrained)
 
 
-def test_a_configuration_that_is_none_is_refused(folder: Path, tmp_path: Path) -> None:
+def test_an_invalid_configuration_is_refused(folder: Path, tmp_path: Path) -> None:
     for content in ("{", "[]", '{"model_cfg": 3}', '{"embed_dim": 32}', "3"):
         (tmp_path / "bad.json").write_text(content)
         with pytest.raises(ImindexError, match=r"bad\.json"):
@@ -194,7 +194,7 @@ def test_a_configuration_needs_weights_and_the_right_ones(folder: Path, tmp_path
         quick(str(folder / "plain.json"), other / "open_clip_model.safetensors")
 
 
-def test_weights_beside_a_local_dir_are_used_or_refused_not_passed_over(folder: Path, tmp_path: Path) -> None:
+def test_weights_next_to_a_local_dir_are_used_or_refused(folder: Path, tmp_path: Path) -> None:
     other = save_model(tmp_path / "other", seed=8) / "open_clip_model.safetensors"
     try:
         got = quick(f"local-dir:{folder}", other)
@@ -206,7 +206,7 @@ def test_weights_beside_a_local_dir_are_used_or_refused_not_passed_over(folder: 
 # An index and its encoder
 
 
-def test_the_encoder_of_an_index_is_found_again_also_where_it_moved(folder: Path, tmp_path: Path) -> None:
+def test_a_moved_encoder_of_an_index_is_found(folder: Path, tmp_path: Path) -> None:
     moved = tmp_path / "moved"
     weights = safetensors.torch.load_file(save_model(tmp_path / "m", seed=3) / "open_clip_model.safetensors")
     safetensors.torch.save_file(weights, tmp_path / "w.safetensors")
@@ -308,9 +308,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_nothing_is_lost(
     assert max(sizes) <= limit  # it does not try again what failed
 
 
-def test_no_memory_for_one_picture_and_other_errors_are_told(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lack_of_memory_and_other_errors_are_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = quick(f"local-dir:{folder}")
     for error, kind, message in (
         (ERRORS[0], ImindexError, r"cpu has not enough memory for a single picture under .*smaller --model"),

@@ -1,4 +1,4 @@
-"""Several devices: the vectors of one, in order, for any number of pictures; and names that are refused."""
+"""Several devices: the same vectors as one device, in order, for any number of pictures; refused names."""
 
 from __future__ import annotations
 
@@ -114,15 +114,15 @@ def test_names_of_several_devices(tiny_model: str, monkeypatch: pytest.MonkeyPat
     assert torch_devices("cuda:1,cuda:0") == [torch.device("cuda:1"), torch.device("cuda:0")]
     assert default_batch_size("cuda:0,cuda:1") == 512 and default_batch_size("cuda:1") == 256
     for name, message in (
-        ("cuda:0,cpu", r"only CUDA devices can share the work.*cpu is none"),
-        ("cuda,cuda:1", r"each named with its number, and cuda is none"),
-        ("cuda:0,", r"an empty name is none"),
+        ("cuda:0,cpu", r"only numbered CUDA devices can share the work, and cpu is not one"),
+        ("cuda,cuda:1", r"only numbered CUDA devices can share the work, and cuda is not one"),
+        ("cuda:0,", r"an empty name is not one"),
         ("cuda:0,cuda:0", r"names a device twice"),
-        ("cuda:0,cuda:2", r"this machine has 2 CUDA devices, and no cuda:2"),
+        ("cuda:0,cuda:2", r"this machine has 2 CUDA devices, but no cuda:2"),
     ):
         with pytest.raises(ImindexError, match=rf"--device {name}.*{message}"):
             torch_devices(name)
-    with pytest.raises(ImindexError, match=r"names 2 devices, and this runs on one\. Use --device cuda:0"):
+    with pytest.raises(ImindexError, match=r"names 2 devices, but this runs on one\. Use --device cuda:0"):
         torch_device("cuda:0,cuda:1")
 
 
@@ -149,7 +149,7 @@ def test_arithmetic_in_fp16_on_the_device_is_that_in_fp32(tiny_model: str) -> No
     assert len(encoder.encode_images(pixels(4))) == 4
 
 
-def test_channels_come_last_and_a_full_device_is_told(
+def test_channels_come_last_and_a_full_device_is_reported(
     tiny_model: str, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoder = load(tiny_model, device="cpu", precision="fp16")

@@ -1,4 +1,4 @@
-"""Pictures from real, tiny pipelines: the same whatever stops the run, and what is written of them."""
+"""Generation with real, tiny pipelines: the same pictures however a run is interrupted, and their records."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_any_subset_order_and_batch_makes_the_same_pictures(
     )  # seeds count
 
 
-def test_the_prompt_and_the_settings_count(make: Callable, tmp_path: Path) -> None:
+def test_the_prompt_and_the_settings_matter(make: Callable, tmp_path: Path) -> None:
     one = ASKED[:1]
     named = Shot(
         "artist",
@@ -82,7 +82,7 @@ def test_the_prompt_and_the_settings_count(make: Callable, tmp_path: Path) -> No
 # Stopped, and gone on with
 
 
-def test_a_run_stopped_anywhere_goes_on_to_the_same_bytes(make: Callable, tmp_path: Path) -> None:
+def test_a_stopped_run_resumes_to_the_same_bytes(make: Callable, tmp_path: Path) -> None:
     report = make("whole")
     assert (report.made, report.there, report.names, report.others) == (len(ASKED), 0, 3, 0)
 
@@ -109,7 +109,7 @@ def test_a_run_stopped_anywhere_goes_on_to_the_same_bytes(make: Callable, tmp_pa
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_run_killed_again_and_again_goes_on_to_the_same_bytes(make: Callable, tmp_path: Path) -> None:
+def test_a_repeatedly_killed_run_resumes_to_the_same_bytes(make: Callable, tmp_path: Path) -> None:
     make("whole")  # and everything is imported and loaded
     rng, kills = np.random.default_rng(), 0
     for least in (1, 4, 7):
@@ -174,7 +174,7 @@ def test_two_processes_do_not_share_a_folder(make: Callable, tmp_path: Path) -> 
         make("one")
 
 
-def test_a_line_that_is_none_is_named(make: Callable, tmp_path: Path) -> None:
+def test_an_invalid_manifest_line_is_named(make: Callable, tmp_path: Path) -> None:
     make("one", ASKED[:1])
     with (tmp_path / "one" / "manifest.jsonl").open("ab") as file:
         file.write(b'{"path": "x"}\n')
@@ -204,7 +204,9 @@ def test_names_of_every_kind_reach_the_index_unharmed(make: Callable, tmp_path: 
         assert Path(item.path).resolve().is_relative_to(tmp_path / "hostile")
 
 
-def test_a_line_says_how_its_picture_came_to_be(make: Callable, model: Callable, tmp_path: Path) -> None:
+def test_a_manifest_line_records_how_its_picture_was_made(
+    make: Callable, model: Callable, tmp_path: Path
+) -> None:
     make("one", ASKED[:1])
     line, about = lines(tmp_path / "one")[0], json.loads((tmp_path / "one" / "release.json").read_text())
     assert {
@@ -220,7 +222,7 @@ def test_a_line_says_how_its_picture_came_to_be(make: Callable, model: Callable,
     assert about["release"] == "r" and str(tmp_path) not in json.dumps([line, about])
 
 
-def test_the_digest_is_of_the_model_and_not_of_its_place(model: Callable, tmp_path: Path) -> None:
+def test_the_digest_depends_on_the_model_and_not_on_its_path(model: Callable, tmp_path: Path) -> None:
     def digest(folder: Path) -> str:
         return str(describe(ModelSettings(str(folder), device="cpu"))["revision"])
 
@@ -231,7 +233,7 @@ def test_the_digest_is_of_the_model_and_not_of_its_place(model: Callable, tmp_pa
     assert digest(shutil.copytree(model("sd"), commit)) == commit.name
 
 
-def test_text_encoders_are_named_as_the_file_names_them(model: Callable, tmp_path: Path) -> None:
+def test_text_encoders_are_named_as_in_the_configuration(model: Callable, tmp_path: Path) -> None:
     copy = shutil.copytree(model("sd3"), tmp_path / "copy")
     config = copy / "text_encoder" / "config.json"
     config.write_text(
@@ -278,7 +280,7 @@ def test_batches_are_halved_when_memory_runs_out(
         make("none")
 
 
-def test_what_goes_wrong_in_a_pass_is_not_taken_for_want_of_memory(
+def test_other_errors_in_a_forward_pass_are_not_taken_for_lack_of_memory(
     make: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrap(monkeypatch, most=0, says="shapes do not fit")
@@ -286,7 +288,7 @@ def test_what_goes_wrong_in_a_pass_is_not_taken_for_want_of_memory(
         make("none")
 
 
-def test_prompts_longer_than_the_model_reads_are_counted(make: Callable) -> None:
+def test_prompts_beyond_the_token_limit_are_counted(make: Callable) -> None:
     assert make("short", ASKED[:1]).notes == ()
     asked = shots(["word " * 100, "Ada"], per_artist=1)
     assert "1 of 2 prompts are longer than the model's limit of 77 tokens" in " ".join(

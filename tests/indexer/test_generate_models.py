@@ -1,4 +1,4 @@
-"""Generating where something is not as it should be: the disk is full, the model not there, not whole or not safe."""
+"""Generation under adverse conditions: a full disk, and missing, incomplete or unsafe models."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ pytestmark = pytest.mark.usefixtures("one_thread", "loaded_once")
 # The disk
 
 
-def test_a_full_disk_is_known_before(make: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_full_disk_is_detected_in_advance(
+    make: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     for free, said in ((100, "Free space, request fewer"), (2 * SIZE * SIZE * len(ASKED), "")):
         monkeypatch.setattr(
             shutil, "disk_usage", lambda path, free=free: shutil._ntuple_diskusage(free, 0, free)
@@ -72,7 +74,7 @@ def test_a_disk_that_fills_loses_nothing(
         ("nobody/nothing", "cannot be downloaded.*path of a folder"),
     ],
 )  # fmt: skip
-def test_models_that_are_not_there(
+def test_missing_models_are_refused(
     name: str, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     import huggingface_hub.constants
@@ -111,7 +113,7 @@ def damaged(folder: Path, change: dict[str, Any]) -> str:
         ({}, {"lora": "."}, "has .* LoRA weights files"),
     ],
 )  # fmt: skip
-def test_what_a_model_cannot_do_is_known_before_it_is_loaded(
+def test_unsupported_models_and_settings_are_refused_before_loading(
     change: dict, settings: dict, said: str, model: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     import huggingface_hub.constants
@@ -123,7 +125,7 @@ def test_what_a_model_cannot_do_is_known_before_it_is_loaded(
         describe(ModelSettings(**{"model": folder, "device": "cpu", **settings}))
 
 
-def test_settings_that_mean_nothing_are_refused() -> None:
+def test_invalid_settings_are_refused() -> None:
     for settings in (
         {"size": "big"},
         {"size": "0"},
@@ -138,7 +140,7 @@ def test_settings_that_mean_nothing_are_refused() -> None:
         ModelSettings(" ")
 
 
-def test_a_size_that_the_pipeline_refuses_is_an_error_for_people(make: Callable) -> None:
+def test_a_size_that_the_pipeline_rejects_is_a_readable_error(make: Callable) -> None:
     with pytest.raises(ImindexError, match=r"rejects these settings.*Change them"):
         make("odd", size="33")
 
@@ -169,7 +171,7 @@ def test_weights_that_can_run_code_are_not_read(model: Callable, tmp_path: Path)
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_model_that_is_not_whole_is_found_before(model: Callable, tmp_path: Path) -> None:
+def test_an_incomplete_model_is_detected_in_advance(model: Callable, tmp_path: Path) -> None:
     check(ModelSettings(str(model("sd-checked")), device="cpu"))
     copy = shutil.copytree(model("sd"), tmp_path / "copy")
     weights = copy / "vae" / "diffusion_pytorch_model.safetensors"
@@ -181,9 +183,7 @@ def test_a_model_that_is_not_whole_is_found_before(model: Callable, tmp_path: Pa
         check(ModelSettings(str(copy), device="cpu"))
 
 
-def test_weights_that_are_there_in_fp16_alone_are_found(
-    make: Callable, model: Callable, tmp_path: Path
-) -> None:
+def test_weights_that_exist_only_in_fp16_are_found(make: Callable, model: Callable, tmp_path: Path) -> None:
     copy = shutil.copytree(model("sd"), tmp_path / "sd")
     for file in copy.rglob("*.safetensors"):
         file.rename(file.with_name(file.name.replace(".safetensors", ".fp16.safetensors")))
@@ -193,7 +193,9 @@ def test_weights_that_are_there_in_fp16_alone_are_found(
     assert (pixels(tmp_path / "variant", ASKED[0]) == pixels(tmp_path / "plain", ASKED[0])).all()
 
 
-def test_lora_weights_count_by_their_scale(make: Callable, model: Callable, tmp_path: Path) -> None:
+def test_lora_weights_act_in_proportion_to_their_scale(
+    make: Callable, model: Callable, tmp_path: Path
+) -> None:
     peft = pytest.importorskip("peft")
     import diffusers
 
@@ -223,7 +225,7 @@ def test_lora_weights_count_by_their_scale(make: Callable, model: Callable, tmp_
         make("no", one, lora=str(tmp_path / "no-lora.safetensors"))
 
 
-def test_a_picture_is_timed_and_nothing_written(
+def test_a_picture_is_timed_without_writing_files(
     model: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)

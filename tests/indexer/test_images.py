@@ -1,4 +1,4 @@
-"""Decoding: every format, the right pixels, and a reason for each picture that cannot be used."""
+"""Decoding: every format, the correct pixels, and a reason for each picture that cannot be used."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_exif_rotation_is_applied(kind: str, orientation: int, turn: Image.Trans
     assert (turned.pixels.int() - expected.pixels.int()).abs().float().mean() < 6
 
 
-def test_transparency_is_laid_over_white() -> None:
+def test_transparency_is_composited_over_white() -> None:
     clear = Image.new("RGBA", (20, 20), (255, 0, 0, 0))
     assert (decode(encoded(clear, "PNG"), PREPROCESS).pixels == 255).all()
     half = Image.new("RGBA", (20, 20), (0, 0, 0, 128))
@@ -121,7 +121,7 @@ def test_transparency_is_laid_over_white() -> None:
     assert (decode(encoded(palette, "PNG", transparency=0), PREPROCESS).pixels == 255).all()
 
 
-def test_animations_give_their_first_frame() -> None:
+def test_animations_yield_their_first_frame() -> None:
     frames = [Image.new("RGB", (20, 20), colour) for colour in ("red", "blue")]
     for kind in ("GIF", "PNG", "WEBP"):
         data = encoded(frames[0], kind, save_all=True, append_images=frames[1:])
@@ -136,7 +136,7 @@ def test_extreme_shapes(size: tuple[int, int]) -> None:
     assert (decoded.pixels.float().mean((1, 2)) - torch.tensor([9.0, 99, 199])).abs().max() < 1
 
 
-def test_elongated_pictures_show_their_middle() -> None:
+def test_elongated_pictures_show_their_centre() -> None:
     values = np.zeros((10, 1001, 3), np.uint8)
     values[:, 450:551] = 200
     assert (decode(encoded(Image.fromarray(values), "PNG"), PREPROCESS).pixels == 200).all()
@@ -174,7 +174,7 @@ def test_open_clip_still_clips_16_bit_grey() -> None:
     assert np.asarray(image.convert("RGB")).min() == 255
 
 
-def test_pillows_own_limit_is_left_as_it_was() -> None:
+def test_pillows_own_limit_is_restored() -> None:
     """Also when threads with other limits decode at the same time: it belongs to the whole process."""
     before, data = Image.MAX_IMAGE_PIXELS, picture_bytes()
     limits = [Limits(max_pixels=n) for n in (8_100, 10**6, 10**9)]

@@ -1,4 +1,4 @@
-"""Who holds a lock, what becomes of one whose holder died, and readers while builders are at work."""
+"""Locks: their holder, recovery from a killed holder, and readers during builds."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def held(tmp_path: Path) -> Any:
         child.join()
 
 
-def test_the_second_is_told_who_the_first_is(held: Any) -> None:
+def test_a_refused_process_is_told_who_holds_the_lock(held: Any) -> None:
     path, child = held()
     with pytest.raises(Held) as refused:
         Lock(path).acquire()
@@ -73,13 +73,13 @@ def test_the_second_is_told_who_the_first_is(held: Any) -> None:
         pass
 
 
-def test_a_killed_holder_is_followed_with_a_note_and_a_finished_one_without(held: Any) -> None:
+def test_a_killed_holder_leaves_a_note_and_a_finished_one_does_not(held: Any) -> None:
     path, child = held()
     child.kill()
     child.join()
     lock = Lock(path)
     lock.acquire()
-    assert f"did not end by itself: process {child.pid} on" in lock.note
+    assert f"was interrupted: process {child.pid} on" in lock.note
     lock.release()
     assert not path.read_bytes()
     with alone(path, "") as note:
@@ -91,14 +91,14 @@ def test_children_of_a_killed_holder_are_waited_for(held: Any, monkeypatch: pyte
     child.kill()
     child.join()
     monkeypatch.setattr(locks, "ORPHANS_SECONDS", 0.1)
-    with pytest.raises(Held, match="a child of it, for it has ended"):
+    with pytest.raises(Held, match="by one of its children, since the process itself has ended"):
         Lock(path).acquire()
     monkeypatch.setattr(locks, "ORPHANS_SECONDS", 60)
     Lock(path).acquire()
 
 
-def test_another_boot_or_process_of_the_same_number_is_not_the_holder() -> None:
-    mine = json.loads(locks._record(""))
+def test_a_process_with_the_same_number_is_not_the_holder() -> None:
+    mine = json.loads(locks.holder_record(""))
     assert runs(mine) is True
     assert runs({**mine, "boot": "before"}) is False
     assert runs({**mine, "started": "1"}) is False
@@ -119,7 +119,7 @@ def test_a_lock_whose_file_was_deleted_is_not_a_lock(tmp_path: Path) -> None:
     second.release(), first.release()
 
 
-def test_where_the_file_system_has_no_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_systems_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unsupported(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
@@ -130,7 +130,7 @@ def test_where_the_file_system_has_no_locks(tmp_path: Path, monkeypatch: pytest.
         with pytest.raises(Held, match=f"process {os.getpid()} .*delete {beside}"):
             Lock(path).acquire()
     assert not beside.exists()
-    mine = json.loads(locks._record("imindex build art"))
+    mine = json.loads(locks.holder_record("imindex build art"))
     for change, note in (
         ({"boot": "before"}, True),
         ({"started": "1"}, True),
@@ -139,7 +139,7 @@ def test_where_the_file_system_has_no_locks(tmp_path: Path, monkeypatch: pytest.
         beside.write_text(json.dumps({**mine, **change}))
         if note:
             with alone(path, "") as said:
-                assert "did not end by itself" in said
+                assert "was interrupted" in said
         else:
             with pytest.raises(ImindexError, match="on elsewhere"), alone(path, "{by}"):
                 pass
@@ -183,7 +183,7 @@ def change(path: Path, out: Any) -> None:
     out.put(states)
 
 
-def test_readers_while_builders_work_see_committed_states_only(tmp_path: Path) -> None:
+def test_readers_see_only_committed_states_during_builds(tmp_path: Path) -> None:
     path = save(tmp_path / "i.h5", clustered(1_400))
     with Index(path) as index:
         first = (index.root_digest, index.ann()["kind"], len(index.log()))

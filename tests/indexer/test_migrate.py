@@ -1,4 +1,4 @@
-"""Old files: an index of every format version opens, holds what is known of it, verifies, is searched, and migrates."""
+"""Old files: an index of every format version opens, verifies, is searched, and migrates."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def holds(path: Path, known: dict[str, Any]) -> None:
         assert found.scores[0] == pytest.approx(known["scores-of-row-5"], abs=1e-6)
 
 
-def test_every_version_is_archived_and_every_archive_is_of_its_version() -> None:
+def test_every_version_has_an_archive_of_that_version() -> None:
     assert tuple(VERSIONS) == FORMATS_READ and FORMATS_READ[-1] == FORMAT_VERSION
     assert ("1.0", "index") in FILES and ("1.0", "approximate") in FILES
     for version in VERSIONS:
@@ -110,7 +110,7 @@ def test_an_archived_index_opens_verifies_and_migrates(archive: Path, version: s
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_an_archived_index_has_its_pictures_and_is_added_to(archive: Path, version: str) -> None:
+def test_an_archived_index_can_be_extended(archive: Path, version: str) -> None:
     path, known = unpacked(archive, version, "index")
     result = run("verify", "-i", path, "--pictures", "--replay", 4, "--device", "cpu")
     assert "12 are what was read, 0 changed" in result.stdout and "4 were encoded again" in result.stdout
@@ -132,7 +132,7 @@ def test_a_file_with_a_fault_is_not_migrated(archive: Path) -> None:
     assert path.read_bytes() == data
 
 
-def test_the_commands_say_what_there_is_to_do(archive: Path) -> None:
+def test_the_commands_report_the_format_version(archive: Path) -> None:
     path, known = unpacked(archive, "1.0", "index")
     assert "imindex migrate" in run("verify", "-i", path).stdout
     text = run("info", "-i", path, "--provenance").stdout

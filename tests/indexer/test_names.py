@@ -1,4 +1,4 @@
-"""Placebo names: many, the same by seed, and nobody's."""
+"""Placebo names: numerous, reproducible by seed, and invented."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def distance(one: str, other: str) -> int:
     return row[-1]
 
 
-def test_there_are_thousands_and_they_are_distinct() -> None:
+def test_thousands_of_distinct_names_are_available() -> None:
     names = placebo_names(5000)
     assert len({fold(name) for name in names}) == len(names) == 5000
     assert names == names_of(names) and all(name.isprintable() for name in names)
@@ -36,7 +36,7 @@ def test_there_are_thousands_and_they_are_distinct() -> None:
     assert len(set(GIVEN)) >= 200 and len(set(SURNAMES)) >= 400 and len(set(FAMOUS)) >= 300
 
 
-def test_a_longer_list_begins_like_a_shorter_one() -> None:
+def test_a_shorter_list_is_a_prefix_of_a_longer_one() -> None:
     avoid = ["Ada Vestergaard"]
     assert placebo_names(700, seed=5, avoid=avoid)[:80] == placebo_names(80, seed=5, avoid=avoid)
     assert len(set(placebo_names(300, seed=1)) & set(placebo_names(300, seed=2))) < 30
@@ -60,7 +60,7 @@ def test_no_surname_is_shared_with_a_name_to_avoid() -> None:
     assert {"Okafor", "Rocha", "Ferreira", "Kovacevic"} <= {part for name in drawn for part in name.split()}
 
 
-def test_none_is_within_two_letters_of_a_name_to_avoid() -> None:
+def test_no_name_is_within_two_letters_of_a_name_to_avoid() -> None:
     first = placebo_names(40)
     misspelt = [fold(name)[:3] + "x" + fold(name)[4:-1] for name in first]  # one word: no surname to share
     names = placebo_names(300, avoid=misspelt)
@@ -68,7 +68,7 @@ def test_none_is_within_two_letters_of_a_name_to_avoid() -> None:
     assert min(distance(fold(one), other) for one, other in itertools.product(names, misspelt)) > 2
 
 
-def test_none_has_the_surname_of_a_famous_artist() -> None:
+def test_no_name_has_the_surname_of_a_famous_artist() -> None:
     famous = {fold(name) for name in FAMOUS}
     assert {"picasso", "kahlo", "monet", "basquiat", "okeeffe", "rutkowski"} <= famous
     assert not famous & {fold(name) for name in SURNAMES}

@@ -1,4 +1,4 @@
-"""`imindex optimize`: what it chooses and refuses, crashes, and the commands that use or never use it."""
+"""`imindex optimize`: its choices and refusals, crashes, and which commands use the result."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_small_index_stays_exact_and_says_why(optimized: dict[str, Path], tmp_
     assert path.read_bytes() == before
 
 
-def test_auto_takes_what_fits_and_is_worth_it(
+def test_auto_chooses_a_kind_that_fits_and_is_worthwhile(
     optimized: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "EXACT_ROWS", N)
@@ -78,7 +78,7 @@ def test_auto_takes_what_fits_and_is_worth_it(
         ({"recall": 1.5}, "at most 1"),
     ],
 )
-def test_what_cannot_be_is_refused_and_changes_nothing(
+def test_impossible_requests_are_refused_and_change_nothing(
     optimized: dict[str, Path], tmp_path: Path, options: dict[str, Any], said: str
 ) -> None:
     path = copy(optimized["exact"], tmp_path)
@@ -176,7 +176,7 @@ def asked(tiny_encoder: Encoder, tmp_path: Path) -> Path:
     return path
 
 
-def test_a_query_uses_it_unless_told_otherwise(asked: Path) -> None:
+def test_a_query_uses_it_by_default(asked: Path) -> None:
     one = asked.parent / "one.png"
     quick = run("query", one, "-i", asked)
     assert "Neighbours are approximate (ivf-pq)" in quick.stderr and quick.stdout.rstrip().endswith(

@@ -1,4 +1,4 @@
-"""Products that keep to one processor, and what comes back after them."""
+"""Single-threaded products, and restoring the number of threads."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def test_while_it_lasts_a_product_has_one_thread_and_then_as_many_as_before() -> None:
+def test_products_have_one_thread_during_the_block() -> None:
     before = of_blas()
     with pytest.raises(ZeroDivisionError), products_alone():
         assert set(of_blas()) == {1}
@@ -36,7 +36,7 @@ def test_while_it_lasts_a_product_has_one_thread_and_then_as_many_as_before() ->
     assert of_blas() == before
 
 
-def test_the_last_to_leave_puts_back_what_the_first_found() -> None:
+def test_the_last_block_to_end_restores_the_original_limit() -> None:
     before = of_blas()
     first, second = products_alone(), products_alone()
     first.__enter__()
@@ -47,7 +47,7 @@ def test_the_last_to_leave_puts_back_what_the_first_found() -> None:
     assert of_blas() == before
 
 
-def test_searches_and_ranks_in_many_threads_leave_it_as_it_was() -> None:
+def test_searches_and_ranks_in_many_threads_restore_the_limit() -> None:
     before = of_blas()
     table = np.eye(64, dtype=np.float16)
     half = np.arange(64) % 2

@@ -1,4 +1,4 @@
-"""What a model is asked: seeds, paths that are safe for any name, names read from files."""
+"""Prompts: seeds, safe paths for any name, names read from files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_list_is_complete_and_in_order() -> None:
     assert len({shot.seed for shot in made}) == len({shot.path for shot in made}) == len(made)
 
 
-def test_a_seed_is_of_the_picture_and_of_nothing_else() -> None:
+def test_a_seed_depends_only_on_the_picture() -> None:
     whole = {
         s.path: s
         for s in shots(["Ada", "Bo"], placebos=["Cy"], templates=["{artist}", "by {artist}"], per_artist=6)
@@ -68,7 +68,7 @@ def test_a_seed_can_be_derived_by_hand() -> None:
     assert any(picture_seed(0, "", "x", n) >= 2**62 for n in range(20))
 
 
-def test_hostile_names_have_safe_paths_of_their_own(tmp_path: Path) -> None:
+def test_hostile_names_have_distinct_safe_paths(tmp_path: Path) -> None:
     made = shots(HOSTILE, per_artist=1)
     assert len({shot.path.casefold() for shot in made}) == len(HOSTILE)
     for shot in made:
@@ -94,7 +94,7 @@ name = text.map(lambda t: unicodedata.normalize("NFC", t.strip())).filter(bool)
         unique=True,
     )
 )
-def test_any_names_have_safe_paths_of_their_own(names: list[str]) -> None:
+def test_any_names_have_distinct_safe_paths(names: list[str]) -> None:
     paths = [shot.path for shot in shots(names, per_artist=1)]
     assert len({path.casefold() for path in paths}) == len(names)
     for path in paths:
@@ -109,7 +109,7 @@ def test_any_names_have_safe_paths_of_their_own(names: list[str]) -> None:
     assert all(one[0] not in ".-" and one.isascii() and "/" not in one for one in slugs)
 
 
-def test_a_slug_is_the_name_where_that_is_safe() -> None:
+def test_a_slug_is_the_name_if_that_is_safe() -> None:
     assert slug("sd-2.1") == "sd-2.1"
     for odd in ("SD-2.1", "con", "aux.png", "..", "a b", "x" * 41, safe_name("SD")):
         assert slug(odd) != odd and slug(odd).startswith(safe_name(odd)[:-9])
@@ -123,7 +123,7 @@ def test_a_slug_is_the_name_where_that_is_safe() -> None:
         (["\ud800"], "a lone surrogate"),
     ],
 )  # fmt: skip
-def test_names_that_cannot_be_asked_for_are_refused(names: list[str], said: str) -> None:
+def test_invalid_names_are_refused(names: list[str], said: str) -> None:
     with pytest.raises(ImindexError, match=said):
         names_of(names)
 
@@ -140,7 +140,7 @@ def test_names_that_cannot_be_asked_for_are_refused(names: list[str], said: str)
         ({"artists": [], "generic": ["by {artist}"]}, "name no artist"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_made_is_refused(arguments: dict, said: str) -> None:
+def test_impossible_requests_are_refused(arguments: dict, said: str) -> None:
     with pytest.raises(ImindexError, match=said):
         shots(arguments.pop("artists"), **arguments)
 
@@ -171,7 +171,7 @@ NAMELESS = {
 
 
 @pytest.mark.parametrize("template", NAMELESS)
-def test_the_name_goes_with_the_words_that_lead_up_to_it(template: str) -> None:
+def test_the_name_is_removed_with_its_introducing_words(template: str) -> None:
     assert without_name(template) == NAMELESS[template]
 
 
@@ -181,7 +181,7 @@ def test_the_name_goes_with_the_words_that_lead_up_to_it(template: str) -> None:
         max_size=12,
     )
 )
-def test_no_name_is_left_and_something_is(words: list[str]) -> None:
+def test_removing_the_name_leaves_a_prompt_without_a_name(words: list[str]) -> None:
     left = without_name(" ".join([*words, "{artist}"]))
     assert left and "{artist}" not in left and left == left.strip()
     assert ("cat" in left) == ("cat" in words)

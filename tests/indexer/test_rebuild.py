@@ -1,4 +1,4 @@
-"""Building again: what moved, changed, broke or was mended between two builds, and Ctrl-C at awkward moments."""
+"""Rebuilding: files moved, changed, broken or repaired between builds, and Ctrl-C at awkward moments."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_file_renamed_over_another_is_one_row(
     assert set(rows(path)) == {"art/works/ada/000.png", "art/works/ada/002.png"}
 
 
-def test_a_copy_beside_an_index_behind_a_link_is_a_second_row(
+def test_a_copy_next_to_a_linked_index_is_a_second_row(
     works: Callable, tiny_encoder: Encoder, tmp_path: Path
 ) -> None:
     root = works({"works/ada": 1})
@@ -83,7 +83,7 @@ def test_a_link_to_an_index_stays_a_link(works: Callable, tiny_encoder: Encoder,
     assert len(rows(tmp_path / "real.h5")) == 2
 
 
-def test_a_file_that_cannot_be_read_for_a_moment_keeps_its_row(
+def test_a_temporarily_unreadable_file_keeps_its_row(
     works: Callable, tiny_encoder: Encoder, tmp_path: Path
 ) -> None:
     root, path = works({"works/ada": 2}), tmp_path / "i.h5"
@@ -102,7 +102,7 @@ def test_a_file_that_cannot_be_read_for_a_moment_keeps_its_row(
         assert not len(index.rejects()["path"])
 
 
-def test_a_picture_given_twice_is_one_row_and_counted(
+def test_a_picture_listed_twice_is_one_row_and_counted(
     works: Callable, tiny_encoder: Encoder, tmp_path: Path
 ) -> None:
     root = works({"works/ada": 1})
@@ -112,7 +112,7 @@ def test_a_picture_given_twice_is_one_row_and_counted(
     assert (report.rows, report.repeated) == (1, 1)
 
 
-def test_rejects_are_retried_when_asked_also_after_a_stopped_build(
+def test_rejects_are_retried_on_request_after_a_stopped_build(
     works: Callable, tiny_encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A decoder that comes later: A and B hold the same bytes, which cannot be read at first."""
@@ -152,7 +152,7 @@ def test_strict_rejects_are_retried(
     assert build(items, path, Counting(tiny_encoder), strict=True, retry_rejects=True).rows == 2
 
 
-def test_ctrl_c_while_results_are_noted_leaves_no_half_of_a_batch(
+def test_ctrl_c_while_recording_results_leaves_no_partial_batch(
     works: Callable, tiny_encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     items, path = list(find([works(TREE)])), tmp_path / "i.h5"
@@ -176,7 +176,7 @@ def test_ctrl_c_while_results_are_noted_leaves_no_half_of_a_batch(
     assert digest(path) == digest(tmp_path / "straight.h5")
 
 
-def test_a_part_that_was_renamed_but_not_noted_is_kept(tiny_encoder: Encoder, tmp_path: Path) -> None:
+def test_a_part_file_renamed_but_not_recorded_is_kept(tiny_encoder: Encoder, tmp_path: Path) -> None:
     class Interrupted(Parts):
         def _add(self, *_: object) -> None:
             raise KeyboardInterrupt
@@ -200,7 +200,7 @@ def test_leftovers_of_another_index_are_left_alone(
     assert theirs.exists() and not ours.exists()
 
 
-def test_prune_leaves_what_was_given_and_nothing_else(
+def test_prune_keeps_exactly_the_given_pictures(
     works: Callable, tiny_encoder: Encoder, tmp_path: Path
 ) -> None:
     root, path = works({"works/ada": 2, "works/bo": 2}), tmp_path / "i.h5"

@@ -1,4 +1,4 @@
-"""Remove and export: an artist who asks to be taken out is gone; what is written out equals the index."""
+"""Remove and export: a removed artist is gone, and an export equals the index."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "i.h5"
 
 
-def test_an_artist_who_asks_to_be_taken_out_is_gone(path: Path) -> None:
+def test_a_removed_artist_leaves_no_trace(path: Path) -> None:
     table = vectors(6)
     report = remove(path, artists=["Ada Lovelace"])
     assert (report.removed, report.rejects, report.rows) == (2, 1, 4)
@@ -79,7 +79,7 @@ def test_an_artist_who_asks_to_be_taken_out_is_gone(path: Path) -> None:
         ("$HOME \"x\"", "art/works/$HOME \"x\""),
     ],
 )  # fmt: skip
-def test_the_name_is_struck_from_earlier_command_lines_however_it_was_written(
+def test_the_name_is_erased_from_earlier_command_lines_in_any_spelling(
     tmp_path: Path, artist: str, typed: str
 ) -> None:
     path, command = tmp_path / "i.h5", shlex.join(["imindex", "build", typed, "-i", "a.h5"])
@@ -93,7 +93,7 @@ def test_the_name_is_struck_from_earlier_command_lines_however_it_was_written(
     assert words[0][:2] == ["imindex", "build"] and words[0][3:] == ["-i", "a.h5"]
 
 
-def test_a_short_name_does_not_tear_up_the_log(tmp_path: Path) -> None:
+def test_a_short_name_does_not_damage_the_log(tmp_path: Path) -> None:
     path = tmp_path / "i.h5"
     save(path, example(artists=("i", *ARTISTS[1:]), log=[entry("imindex build art/works/i -i a.h5", "", "")]))
     remove(path, artists=["i"])
@@ -106,7 +106,7 @@ def test_a_name_is_found_in_either_spelling(path: Path) -> None:
     assert remove(path, artists=[unicodedata.normalize("NFD", "Zoë")]).removed == 1
 
 
-def test_conditions_of_several_kinds_must_all_hold(path: Path) -> None:
+def test_all_kinds_of_conditions_must_match(path: Path) -> None:
     report = remove(path, artists=["Ada Lovelace", "Zoë"], collections=["r1"])
     assert (report.removed, report.rejects, report.rows) == (2, 0, 4)
     with Index(path) as index:
@@ -148,14 +148,14 @@ def test_a_dry_run_counts_and_changes_nothing(path: Path) -> None:
         ({"digests": ["zz" * 32]}, r"--sha256 takes 64 hexadecimal digits"),
     ],
 )
-def test_what_the_index_does_not_have_is_refused(path: Path, asked: dict, message: str) -> None:
+def test_unknown_names_and_digests_are_refused(path: Path, asked: dict, message: str) -> None:
     before = path.read_bytes()
     with pytest.raises(ImindexError, match=message):
         remove(path, **asked)
     assert path.read_bytes() == before and beside(path) == []
 
 
-def test_waiting_parts_lose_the_vectors_too(path: Path) -> None:
+def test_part_files_lose_the_vectors_too(path: Path) -> None:
     table = vectors(3, seed=4)
     with Parts(path, ENCODER) as parts:
         parts.append(Batch([digest(1), digest(70)], list(table[:2]), [(4, 5), (6, 7)], {digest(71): "bad"}))
@@ -171,7 +171,7 @@ def test_waiting_parts_lose_the_vectors_too(path: Path) -> None:
         assert (found[0] == table[1]).all() and sizes.tolist() == [[6, 7]]
 
 
-def test_removal_waits_for_no_one(path: Path) -> None:
+def test_removal_is_refused_during_a_build(path: Path) -> None:
     with (
         Parts(path, ENCODER),
         pytest.raises(ImindexError, match=rf"is being built by process {os.getpid()} on .*\. Wait"),
@@ -247,7 +247,7 @@ def test_describe_counts_and_lists(path: Path) -> None:
     assert said["encoder"]["weights-sha256"] == ENCODER.weights_sha256
 
 
-def test_duplicates_are_listed_and_told_apart(tmp_path: Path) -> None:
+def test_duplicates_are_listed_and_distinguished(tmp_path: Path) -> None:
     rows = [row(1, 0, 0), row(2, 1, 0), row(1, 1, 0), row(2, 1, 1), row(3, 0, 0)]
     save(tmp_path / "i.h5", example(items=item_columns(rows)))
     with Index(tmp_path / "i.h5") as index:

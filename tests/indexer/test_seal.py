@@ -1,4 +1,4 @@
-"""Seals: what still matches is said, an edited seal is no seal, and a fault is not sealed."""
+"""Seals: matches are reported, an edited seal is refused, and a faulty index is not sealed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def matches(path: Path, seal: Path, code: int = 0) -> dict[str, str]:
     return {one["what"]: one["status"] for one in said["seal"]["matches"]}
 
 
-def test_a_seal_is_canonical_json_of_what_the_file_is(path: Path, seal: Path) -> None:
+def test_a_seal_is_canonical_json_about_the_file(path: Path, seal: Path) -> None:
     data = seal.read_bytes()
     said = json.loads(data)
     assert (
@@ -61,7 +61,7 @@ def test_a_seal_is_canonical_json_of_what_the_file_is(path: Path, seal: Path) ->
     run("seal", "-i", path, "--force")
 
 
-def test_a_file_written_anew_has_the_same_content(path: Path, seal: Path) -> None:
+def test_a_rewritten_file_has_the_same_content(path: Path, seal: Path) -> None:
     contents, vectors = whole(12)
     with Index(path) as index:
         contents = replace(contents, log=index.log())
@@ -78,7 +78,7 @@ def test_a_file_written_anew_has_the_same_content(path: Path, seal: Path) -> Non
     assert "fault   seal: content" in run("verify", "-i", path, "--seal", seal, code=1).stdout
 
 
-def test_content_is_what_is_there_and_not_what_the_file_says(path: Path, seal: Path) -> None:
+def test_content_is_recomputed_and_not_taken_from_the_file(path: Path, seal: Path) -> None:
     with h5py.File(path, "r+") as file:
         file["items/seed"][2] = 77
     assert matches(path, seal, code=1)["content"] == "differs"
@@ -90,9 +90,9 @@ def test_an_edited_seal_is_refused(path: Path, seal: Path) -> None:
     for bad, message in (
         (good.replace('"rows":12', '"rows": 12'), "was edited or reformatted since `imindex seal` wrote it"),
         (json.dumps({**json.loads(good), "more": 1}), "was edited or reformatted since `imindex seal` wrote it"),
-        (good.replace("imindex-seal", "another"), "not a seal of an index"),
+        (good.replace("imindex-seal", "another"), "not the seal of an index"),
         (good.replace('"version":"1.0"', '"version":"9.0"'), "seal of version 9.0"),
-        ("[]", "not a seal of an index"),
+        ("[]", "not the seal of an index"),
         ("{", "is not a seal"),
         ('{"audit":null,"encoder":{},"format":"imindex-seal","index":{},"program":"","version":"1.0","versions":{},'
          '"when":""}\n', "was edited or reformatted since `imindex seal` wrote it"),

@@ -1,4 +1,4 @@
-"""Building again without reading: what is told by size, time of change and inode, and what is not."""
+"""Rebuilding without reading: which files are recognised by size, modification time and inode."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_changed_file_is_read(
     assert report.unchanged == (3 if how in ("touched", "another inode") else 2)
 
 
-def test_a_file_that_changed_a_moment_ago_is_read_until_it_rests(
+def test_a_recently_changed_file_is_read_again(
     works: Callable, tiny_encoder: Encoder, tmp_path: Path, files_read: list[str]
 ) -> None:
     """Within the clock's grain a file can change and keep its stamp."""
@@ -105,7 +105,7 @@ def test_a_file_that_changed_a_moment_ago_is_read_until_it_rests(
     assert files_read == ["001.png"]
 
 
-def test_stamps_are_written_anew_when_that_saves_more_reading_than_it_costs(
+def test_stamps_are_rewritten_when_that_saves_more_reading_than_it_costs(
     works: Callable, tiny_encoder: Encoder, tmp_path: Path, files_read: list[str]
 ) -> None:
     root, path = works({"works/ada": 2}), tmp_path / "i.h5"
@@ -127,7 +127,7 @@ def test_stamps_are_written_anew_when_that_saves_more_reading_than_it_costs(
     assert files_read == []
 
 
-def test_rejects_are_tried_again_when_asked(
+def test_rejects_are_retried_on_request(
     works: Callable, tiny_encoder: Encoder, tmp_path: Path, files_read: list[str]
 ) -> None:
     root, path = works({"works/ada": 1}), tmp_path / "i.h5"
@@ -175,12 +175,12 @@ def test_an_index_without_stamps_is_read_as_before(
 @pytest.mark.parametrize(
     "path", ["a/b/c.png", "/x/y.png", "c.png", "a/../b/d.png", "./e.png", "a//f.png", "../g.png", "a/.", "/h"]
 )
-def test_stored_paths_are_the_same_one_by_one(path: str, tmp_path: Path) -> None:
+def test_cached_stored_paths_equal_uncached_ones(path: str, tmp_path: Path) -> None:
     many = unchanged.StoredPaths(tmp_path)
     assert many(path) == many(path) == stored_path(path, tmp_path)
 
 
-def test_inodes_of_64_bits_and_times_beyond_all_measure(tmp_path: Path) -> None:
+def test_inodes_of_64_bits_and_out_of_range_times(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"x")
     status = list((tmp_path / "x").stat())
 
@@ -195,7 +195,7 @@ def test_inodes_of_64_bits_and_times_beyond_all_measure(tmp_path: Path) -> None:
     assert stamp(7, 2**63) == NO_STAMP
 
 
-def test_what_was_found_is_kept_in_columns_as_it_was(tmp_path: Path) -> None:
+def test_scanned_pictures_round_trip_through_columns(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     listed = [
         Scanned(

@@ -1,4 +1,4 @@
-"""Sources: folders and manifests become items, in a fixed order; what is not understood is said."""
+"""Sources: folders and manifests become items, in a fixed order; invalid input is explained."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_tree_is_read_by_its_folders_in_the_order_of_kinds_and_names(tree: Tre
     assert len(notes) == 1 and "notes" in notes[0] and "skipped" in notes[0]
 
 
-def test_one_folder_of_the_layout_alone_reads_as_it_does_in_the_tree(tree: Tree) -> None:
+def test_a_single_folder_of_the_layout_reads_as_in_the_tree(tree: Tree) -> None:
     root = tree("works/ada/a.png", "imitations/r1/ada/1.png", "imitations/r2/bo/2.png", "control/c.png")
     whole = list(find([root]))
     assert list(find([root / "works", root / "imitations", root / "control"])) == whole
@@ -72,7 +72,7 @@ def test_one_folder_of_the_layout_alone_reads_as_it_does_in_the_tree(tree: Tree)
 
 
 @pytest.mark.parametrize("where", ["works", "imitations/r1"])
-def test_the_working_directory_is_a_source_like_any_other(
+def test_the_working_directory_can_be_a_source(
     tree: Tree, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = tree("works/ada/a.png", "imitations/r1/ada/1.png")
@@ -94,7 +94,7 @@ def test_any_other_folder_needs_a_kind(tree: Tree) -> None:
     assert {(i.artist, i.kind) for i in find([root], kind="control")} == {("", "control")}
 
 
-def test_a_picture_whose_artist_or_release_is_not_known_is_refused(tree: Tree) -> None:
+def test_a_picture_with_unknown_artist_or_release_is_refused(tree: Tree) -> None:
     root = tree("works/a.png", "imitations/b.png")
     with pytest.raises(ImindexError, match=r"a\.png is directly in .*artist is unknown.*--artist"):
         list(find([root / "works"]))
@@ -103,7 +103,7 @@ def test_a_picture_whose_artist_or_release_is_not_known_is_refused(tree: Tree) -
     assert [i.artist for i in find([root / "works"], artist="Ada")] == ["Ada"]
 
 
-def test_the_layout_is_not_read_as_artists_when_a_kind_is_given_too(tree: Tree) -> None:
+def test_a_kind_cannot_be_combined_with_the_layout(tree: Tree) -> None:
     """`--kind imitations imitations/` must not make artists of the releases, nor `--kind works art/` of kinds."""
     root = tree("works/ada/a.png", "imitations/r1/ada/1.png")
     for source, kind in ((root / "imitations", "imitations"), (root, "works")):
@@ -114,9 +114,7 @@ def test_the_layout_is_not_read_as_artists_when_a_kind_is_given_too(tree: Tree) 
         assert artists == {"ada"}
 
 
-def test_hidden_files_are_passed_over_and_links_are_followed_but_not_in_circles(
-    tree: Tree, tmp_path: Path
-) -> None:
+def test_hidden_files_are_skipped_and_links_followed_without_loops(tree: Tree, tmp_path: Path) -> None:
     root = tree("works/ada/a.png", "works/ada/.DS_Store", "works/ada/.thumbs/t.png", "works/.trash/x/y.png")
     tree("elsewhere/e.png", root="far")
     (root / "works/ada/away").symlink_to(tmp_path / "far/elsewhere")
@@ -126,14 +124,14 @@ def test_hidden_files_are_passed_over_and_links_are_followed_but_not_in_circles(
     assert found == ["ada/a.png", "ada/away/e.png", "ada/gone.png"]
 
 
-def test_a_link_to_itself_is_a_picture_that_cannot_be_read_not_a_crash(tree: Tree) -> None:
+def test_a_link_to_itself_is_an_unreadable_picture(tree: Tree) -> None:
     root = tree("works/ada/a.png")
     (root / "works/ada/self.png").symlink_to("self.png")
     assert [Path(i.path).name for i in find([root])] == ["a.png", "self.png"]
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS keeps one spelling only")
-def test_names_have_one_spelling_and_paths_keep_theirs(tree: Tree) -> None:
+def test_names_are_normalised_and_paths_are_not(tree: Tree) -> None:
     composed, decomposed = "Zo\u00eb", "Zoe\u0308"
     root = tree(f"works/{decomposed}/a.png", f"works/{composed}/b.png")
     items = list(find([root]))
@@ -150,7 +148,7 @@ def test_names_that_are_not_utf8_are_kept(tree: Tree) -> None:
     assert [os.fsencode(i.path) for i in find([root])][1] == raw
 
 
-def test_sources_that_are_nothing_of_the_kind(tree: Tree) -> None:
+def test_invalid_sources_are_refused(tree: Tree) -> None:
     root = tree("works/ada/a.png")
     with pytest.raises(ImindexError, match=r"nowhere does not exist\. Give a folder"):
         list(find([root / "nowhere"]))
@@ -201,7 +199,7 @@ def write_manifest(path: Path, rows: Sequence[Mapping[str, Any]], columns: Seque
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet", ".CSV"])
-def test_the_three_kinds_of_manifest_say_the_same(tmp_path: Path, suffix: str) -> None:
+def test_the_three_manifest_formats_are_equivalent(tmp_path: Path, suffix: str) -> None:
     path = write_manifest(tmp_path / f"m{suffix.lower()}", ROWS).rename(tmp_path / f"n{suffix}")
     assert list(find([path])) == [
         Item(str(tmp_path / "a.png"), "Ada, Countess", "works", "works", caption='a "big" one\nlow'),
@@ -211,13 +209,13 @@ def test_the_three_kinds_of_manifest_say_the_same(tmp_path: Path, suffix: str) -
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])
-def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path, suffix: str) -> None:
+def test_a_byte_order_mark_is_not_part_of_the_text(tmp_path: Path, suffix: str) -> None:
     path = write_manifest(tmp_path / f"m.{suffix}", ROWS)
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
     assert len(list(find([path]))) == 3
 
 
-def test_only_the_path_must_be_there_and_what_is_left_out_may_be_given(tmp_path: Path) -> None:
+def test_only_the_path_is_required_and_options_fill_the_rest(tmp_path: Path) -> None:
     path = write_manifest(tmp_path / "m.csv", [{"path": "a.png"}], ["path"])
     (item,) = find([path], kind="imitations", collection="r9", artist="Ada")
     assert (item.artist, item.kind, item.collection, item.seed) == ("Ada", "imitations", "r9", NO_SEED)
@@ -230,7 +228,7 @@ def test_only_the_path_must_be_there_and_what_is_left_out_may_be_given(tmp_path:
             list(find([path], **given))
 
 
-def test_unknown_columns_are_told_and_nan_is_an_empty_cell(tmp_path: Path) -> None:
+def test_unknown_columns_are_reported_and_nan_is_an_empty_cell(tmp_path: Path) -> None:
     table = pyarrow.table(
         {
             "path": ["a.png", "b.png"], "artist": ["Ada", "Bo"], "kind": ["works"] * 2,
@@ -248,7 +246,7 @@ def test_unknown_columns_are_told_and_nan_is_an_empty_cell(tmp_path: Path) -> No
     "seed", [0, 1, 2**32, 2**53 + 1, 2**62 + 12345, 2**63 - 1], ids=lambda seed: f"2**{seed.bit_length()}"
 )
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
-def test_every_seed_of_63_bits_is_kept_to_the_last_bit(tmp_path: Path, seed: int, suffix: str) -> None:
+def test_every_63_bit_seed_is_exact(tmp_path: Path, seed: int, suffix: str) -> None:
     rows = [{"path": "a.png", "artist": "Ada", "kind": "works", "seed": seed}]
     (item,) = find([write_manifest(tmp_path / f"m.{suffix}", rows)])
     assert item.seed == seed
@@ -257,14 +255,14 @@ def test_every_seed_of_63_bits_is_kept_to_the_last_bit(tmp_path: Path, seed: int
 @pytest.mark.parametrize(
     "seed", ["-1", "1.5", '"x"', "[1]", "9223372036854775808", "1e400", "1" * 400, '"inf"', "{}"]
 )
-def test_a_seed_that_is_none_is_refused(tmp_path: Path, seed: str) -> None:
+def test_an_invalid_seed_is_refused(tmp_path: Path, seed: str) -> None:
     path = tmp_path / "m.jsonl"
     path.write_text(f'{{"path": "a.png", "artist": "Ada", "kind": "works", "seed": {seed}}}\n')
     with pytest.raises(ImindexError, match=r"m\.jsonl, line 1: seed .* is not an integer from 0 to"):
         list(find([path]))
 
 
-def test_a_seed_that_pandas_wrote_as_a_float_is_taken(tmp_path: Path) -> None:
+def test_a_seed_that_pandas_wrote_as_a_float_is_accepted(tmp_path: Path) -> None:
     """A column of whole numbers with one empty cell is written by pandas as 12.0."""
     path = tmp_path / "m.csv"
     path.write_text("path,artist,kind,seed\na.png,Ada,works,12.0\nb.png,Ada,works,\n")
@@ -279,9 +277,7 @@ def test_paths_stay_inside_the_manifests_folder(tmp_path: Path, name: str) -> No
         list(find([path]))
 
 
-def test_paths_may_turn_back_inside_the_folder_and_begin_with_dots(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_paths_may_contain_dots_inside_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [{"path": name, "artist": "Ada", "kind": "works"} for name in ("a/../b.png", "..b.png", "./c.png")]
     write_manifest(tmp_path / "m.jsonl", rows)
     monkeypatch.chdir(tmp_path)
@@ -322,7 +318,7 @@ def test_each_fault_of_a_manifest_names_the_line_and_the_remedy(
     assert str(raised.value).endswith(".")
 
 
-def test_blocked_pictures_of_a_manifest_are_left_out_and_counted(tmp_path: Path) -> None:
+def test_blocked_pictures_of_a_manifest_are_skipped_and_counted(tmp_path: Path) -> None:
     rows = [
         {"path": "a.png", "artist": "ada", "kind": "imitations", "collection": "r", "blocked": None},
         {

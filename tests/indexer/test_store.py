@@ -1,4 +1,4 @@
-"""The store: what is written is read back, by plain h5py too; nothing is changed in place; removed is gone."""
+"""The store: round trips, also with plain h5py; no change in place; removed data is gone."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def path(tmp_path: Path) -> Path:
 # Round trip
 
 
-def test_every_column_comes_back_as_it_was(path: Path) -> None:
+def test_every_column_round_trips(path: Path) -> None:
     wanted = example()
     with Index(path) as index:
         assert index.n == 6 and index.encoder == ENCODER
@@ -66,7 +66,7 @@ def test_every_column_comes_back_as_it_was(path: Path) -> None:
         assert (index.created_at, index.created_by) == (wanted.created_at, wanted.created_by)
 
 
-def test_an_index_of_nothing_is_an_index(tmp_path: Path) -> None:
+def test_an_empty_index_is_valid(tmp_path: Path) -> None:
     nothing = example(artists=(), collections=(), items=item_columns(()), rejects=reject_columns(()))
     save(tmp_path / "i.h5", nothing)
     with Index(tmp_path / "i.h5") as index:
@@ -79,7 +79,7 @@ def test_an_index_of_nothing_is_an_index(tmp_path: Path) -> None:
     assert pyarrow.parquet.read_table(tmp_path / "out/items.parquet").num_rows == 0
 
 
-def test_plain_h5py_and_faiss_read_it_as_the_specification_says(path: Path) -> None:
+def test_plain_h5py_and_faiss_read_it_as_specified(path: Path) -> None:
     save(path, example(items=example().items | {"path": np.array([f"{i}.png" for i in range(6)], object)}))
     text = (Path(store.__file__).parent / "FORMAT.md").read_text(encoding="utf-8")
     blocks = [block.partition("```")[0] for block in text.split("```python\n")[1:]]
@@ -95,7 +95,7 @@ def test_plain_h5py_and_faiss_read_it_as_the_specification_says(path: Path) -> N
         assert file["items/artist"][:].tolist() == [0, 1, 0, -1, 2, 1]
 
 
-def test_vectors_lie_in_one_piece_and_are_mapped_in_place(path: Path) -> None:
+def test_vectors_are_contiguous_and_mapped_in_place(path: Path) -> None:
     with h5py.File(path) as file:
         dataset = file["vectors"]
         assert dataset.chunks is None and not dataset.id.get_create_plist().get_nfilters()
@@ -106,9 +106,7 @@ def test_vectors_lie_in_one_piece_and_are_mapped_in_place(path: Path) -> None:
         assert (raw == index.vectors).all() and not index.vectors.flags.writeable
 
 
-def test_many_rows_in_many_blocks_are_the_same_however_they_arrive(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_split_into_blocks_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(digest, "BLOCK_ROWS", 10)
     monkeypatch.setattr(store, "STREAM_ROWS", 7)
     what = example(items=item_columns([row(i, i % 3, 0) for i in range(33)]))
@@ -135,7 +133,7 @@ def test_many_rows_in_many_blocks_are_the_same_however_they_arrive(
 @pytest.mark.parametrize(
     "blocks", [[vectors(5)], [vectors(7)], [vectors(6).astype(np.float32)], [vectors(6)[:, :4]], []]
 )
-def test_wrong_vectors_are_refused_and_the_old_index_stays(path: Path, blocks: list[np.ndarray]) -> None:
+def test_wrong_vectors_are_refused_and_the_old_index_is_kept(path: Path, blocks: list[np.ndarray]) -> None:
     before = path.read_bytes()
     with pytest.raises(ValueError, match="vectors"):
         write(path, example(), blocks, ann={}, ann_data=b"", entry=entry("", "", ""))
@@ -174,7 +172,7 @@ def test_a_truncated_file_is_refused(path: Path, share: float) -> None:
 @pytest.mark.parametrize(
     "missing", ["vectors", "artists/name", "encoder", "attribute n", "attribute root-digest"]
 )
-def test_a_file_with_something_missing_is_called_damaged(path: Path, missing: str) -> None:
+def test_an_incomplete_file_is_reported_as_damaged(path: Path, missing: str) -> None:
     with h5py.File(path, "r+") as file:
         if missing.startswith("attribute "):
             del file.attrs[missing.split()[1]]
@@ -233,7 +231,7 @@ def test_the_root_digest_covers_every_bit_of_the_vectors_and_their_order(tmp_pat
     ],
     ids=lambda other: next(iter(other)),
 )  # fmt: skip
-def test_the_root_digest_does_not_depend_on_times_places_and_the_log(tmp_path: Path, other: dict) -> None:
+def test_the_root_digest_does_not_depend_on_times_paths_and_the_log(tmp_path: Path, other: dict) -> None:
     assert save(tmp_path / "a.h5") == save(tmp_path / "b.h5", example(**other))
 
 
@@ -261,7 +259,7 @@ def test_a_reader_keeps_the_file_that_it_opened(path: Path) -> None:
     assert beside(path) == []
 
 
-def test_a_write_that_fails_on_the_way_leaves_the_old_index_and_no_rubbish(path: Path) -> None:
+def test_a_failed_write_leaves_the_old_index_and_no_leftovers(path: Path) -> None:
     def failing() -> Iterator[np.ndarray]:
         yield vectors(3)
         raise OSError(28, "No space left on device")

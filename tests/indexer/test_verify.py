@@ -1,4 +1,4 @@
-"""Verification: what is sound passes; each column, block, attribute, and any single bit that differs is named."""
+"""Verification: an intact index passes; every differing column, block, attribute or bit is named."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def attributes(group: h5py.Group, *without: str) -> dict[str, list[Any]]:
 
 
 @pytest.mark.parametrize("kind", ["exact", "ivf-pq"])
-def test_every_digest_is_what_the_format_says(path: Path, optimized: dict[str, Path], kind: str) -> None:
+def test_every_digest_is_as_specified(path: Path, optimized: dict[str, Path], kind: str) -> None:
     with h5py.File(path if kind == "exact" else optimized[kind]) as file:
         stored = dict(file["digests"].attrs)
         blocks = [
@@ -138,7 +138,7 @@ def test_a_sound_index_has_no_fault(path: Path, optimized: dict[str, Path]) -> N
 
 
 @pytest.mark.parametrize("name", COLUMNS)
-def test_a_value_that_was_changed_is_found_in_its_column(path: Path, name: str) -> None:
+def test_a_changed_value_is_detected_in_its_column(path: Path, name: str) -> None:
     with h5py.File(path, "r+") as file:
         values = file[name][:]
         if values.dtype == object:
@@ -166,9 +166,7 @@ def test_a_value_that_was_changed_is_found_in_its_column(path: Path, name: str) 
         ("/", "root-digest", "00" * 32, "root-digest"),
     ],
 )
-def test_an_attribute_that_was_changed_is_found(
-    path: Path, group: str, name: str, value: str, digest: str
-) -> None:
+def test_a_changed_attribute_is_detected(path: Path, group: str, name: str, value: str, digest: str) -> None:
     with h5py.File(path, "r+") as file:
         file[group].attrs[name] = value
     assert digest in where(verify(path))
@@ -178,7 +176,7 @@ def test_an_attribute_that_was_changed_is_found(
     ("name", "digest"),
     [("log/command", "log"), ("log/who", "log"), ("stamps/items", "stamps"), ("ann/data", "ann")],
 )
-def test_what_the_root_digest_does_not_cover_is_found_too(path: Path, name: str, digest: str) -> None:
+def test_changes_outside_the_root_digest_are_detected(path: Path, name: str, digest: str) -> None:
     with h5py.File(path, "r+") as file:
         values = file[name][:]
         values[0] = b"another" if values.dtype == object else values[0] ^ 1
@@ -186,7 +184,7 @@ def test_what_the_root_digest_does_not_cover_is_found_too(path: Path, name: str,
     assert where(verify(path)) == {digest}
 
 
-def test_a_file_that_calls_itself_1_0_does_not_lose_its_newer_digests(path: Path) -> None:
+def test_a_file_relabelled_as_1_0_keeps_its_newer_digests(path: Path) -> None:
     with h5py.File(path, "r+") as file:
         file.attrs["encoding-version"] = "1.0"
     assert where(verify(path)) == {"attributes"}
@@ -197,7 +195,7 @@ def test_a_file_that_calls_itself_1_0_does_not_lose_its_newer_digests(path: Path
     assert where(verify(path)) == {"log", "stranger"}
 
 
-def test_the_block_of_a_vector_that_was_changed_is_named(tmp_path: Path) -> None:
+def test_the_block_of_a_changed_vector_is_named(tmp_path: Path) -> None:
     path, n = tmp_path / "i.h5", BLOCK_ROWS + 100
     save(path, n)
     assert not verify(path).faults
@@ -217,7 +215,7 @@ def test_the_block_of_a_vector_that_was_changed_is_named(tmp_path: Path) -> None
 # Digests that are right over content that is wrong
 
 
-def test_numbers_lengths_and_vectors_that_do_not_agree_are_found(tmp_path: Path) -> None:
+def test_inconsistent_numbers_lengths_and_vectors_are_detected(tmp_path: Path) -> None:
     path = tmp_path / "i.h5"
     contents, vectors = whole(12)
 
@@ -248,7 +246,7 @@ def test_numbers_lengths_and_vectors_that_do_not_agree_are_found(tmp_path: Path)
     assert where(rewritten(path, replace(contents, item_stamps=stamps), vectors)) == {"stamps/items"}
 
 
-def test_a_log_that_does_not_go_on_where_it_stopped_is_found(path: Path) -> None:
+def test_a_gap_in_the_log_is_detected(path: Path) -> None:
     contents, vectors = whole(12)
     with Index(path) as index:
         log, root = index.log(), index.root_digest
@@ -259,7 +257,9 @@ def test_a_log_that_does_not_go_on_where_it_stopped_is_found(path: Path) -> None
     assert where(found) == {"log"} and "line 3 " in found.faults[0].said
 
 
-def test_equal_pictures_are_found_in_passes_as_in_one(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equal_pictures_are_found_in_several_passes_as_in_one(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     contents, vectors = whole(500)
     vectors[499] = vectors[5]  # the picture of row 0 has another vector in its last row
     wanted = rewritten(path, contents, vectors).faults
@@ -267,7 +267,7 @@ def test_equal_pictures_are_found_in_passes_as_in_one(path: Path, monkeypatch: p
     assert verify(path).faults == wanted and len(wanted) == 1
 
 
-def test_lengths_are_those_that_numpy_finds() -> None:
+def test_lengths_equal_those_of_numpy() -> None:
     every = np.arange(2**16, dtype=np.uint16).view(np.float16)
     finite = every[np.isfinite(every)]
     table = np.random.default_rng(0).permutation(finite)[: 62 * 1024].reshape(-1, 1)
@@ -301,7 +301,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     sys.platform != "linux", reason="flips may want more memory than there is: the limit is Linux's"
 )
 @pytest.mark.parametrize("kind", ["exact", pytest.param("approximate", marks=pytest.mark.slow)])
-def test_no_bit_can_be_turned_over_unseen(tmp_path: Path, both: dict[str, Path], kind: str) -> None:
+def test_no_bit_flip_goes_undetected(tmp_path: Path, both: dict[str, Path], kind: str) -> None:
     """`scripts/bench/flips` does ten thousand."""
     path = Path(shutil.copy(both[kind], tmp_path))
     found = list(flipping.tried(path, seed=5, first=0, end=100))
@@ -313,7 +313,7 @@ def test_no_bit_can_be_turned_over_unseen(tmp_path: Path, both: dict[str, Path],
 
 
 @pytest.mark.parametrize("kind", ["exact", pytest.param("approximate", marks=pytest.mark.slow)])
-def test_every_value_has_a_bit_that_is_found(tmp_path: Path, both: dict[str, Path], kind: str) -> None:
+def test_a_bit_flip_in_every_value_is_detected(tmp_path: Path, both: dict[str, Path], kind: str) -> None:
     """Bits within vectors, numbers, texts and /ann itself, where nothing else guards them."""
     path = Path(shutil.copy(both[kind], tmp_path))
     before, raw = flipping.everything(path), path.read_bytes()
@@ -342,7 +342,7 @@ def test_every_value_has_a_bit_that_is_found(tmp_path: Path, both: dict[str, Pat
 # The command
 
 
-def test_the_command_says_what_it_found(path: Path) -> None:
+def test_the_command_reports_its_result(path: Path) -> None:
     result = run("verify", "-i", path)
     assert (
         last_line(result) == f"Verified {path}: no fault."
@@ -373,7 +373,7 @@ def test_verifying_needs_no_torch(path: Path) -> None:
         assert not imported_by(*words, "-i", str(path)) & {"torch", "open_clip", "PIL"}, words
 
 
-def test_who_is_noted_unless_it_is_to_be_left_out(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_author_is_recorded_unless_suppressed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for said, wanted in (("", ""), ("exhibit 7", "exhibit 7")):
         monkeypatch.setenv("IMINDEX_WHO", said)
         assert entry("", "", "")["who"] == wanted

@@ -26,7 +26,7 @@ def built(works: Callable[..., Path], tiny_model: str, tmp_path: Path) -> Path:
     return index
 
 
-def test_every_original_is_the_same_changed_missing_or_unreadable(built: Path) -> None:
+def test_every_original_is_classified(built: Path) -> None:
     art = built.parent / "art"
     with Index(built) as index:
         found = check_pictures(index)
@@ -50,7 +50,7 @@ def test_every_original_is_the_same_changed_missing_or_unreadable(built: Path) -
     assert not verify(built).faults  # the index itself is sound
 
 
-def test_a_replay_gives_the_stored_vectors_or_says_which_it_does_not(
+def test_a_replay_reproduces_the_stored_vectors_or_names_the_others(
     built: Path, tiny_encoder: Encoder
 ) -> None:
     with Index(built) as index:

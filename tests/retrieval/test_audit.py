@@ -40,9 +40,9 @@ def copied(world: Path, tmp_path: Path) -> Path:
 def identity(outcome: Outcome) -> tuple[str, list[str], list[str]]:
     report = outcome.report
     return (
-        report["digest"],
-        [one["root_digest"] for one in report["encoders"]],
-        [one["digest"] for one in report["releases"]],
+        report.digest,
+        [encoder.root_digest for encoder in report.encoders],
+        [release.digest for release in report.releases],
     )
 
 
@@ -53,18 +53,18 @@ def pictures_in(folder: Path) -> list[Path]:
 def test_the_whole_way_and_once_more(finished: tuple[Path, Outcome], copied: Path) -> None:
     root, outcome = finished
     report = outcome.report
-    assert [one["name"] for one in report["releases"]] == ["one", "two"]
-    assert [one["n_imitations"] for one in report["releases"]] == [2 * (2 + 3)] * 2
-    assert [one["n_controls"] for one in report["releases"]] == [2, 2]
-    assert [one["n_placebo_names"] for one in report["releases"]] == [3, 3]
+    assert [release.name for release in report.releases] == ["one", "two"]
+    assert [release.n_imitations for release in report.releases] == [2 * (2 + 3)] * 2
+    assert [release.n_controls for release in report.releases] == [2, 2]
+    assert [release.n_placebo_names for release in report.releases] == [3, 3]
     assert len(pictures_in(root / "audit/imitations")) == 2 * 12
-    for result in report["results"]:
-        assert [row["artist"] for row in result["artists"]] == ["Ada Example", "Bo Sample"]
-        assert all(row["n_works"] == 5 and row["n_imitations"] == 2 for row in result["artists"])
-    assert report["plan"]["background"] == ["Cy Background"]
+    for result in report.results:
+        assert [row.artist for row in result.artists] == ["Ada Example", "Bo Sample"]
+        assert all(row.n_works == 5 and row.n_imitations == 2 for row in result.artists)
+    assert report.plan.background == ("Cy Background",)
     assert {path.suffix for path in outcome.files} == {".html", ".json", ".csv"}
     written = json.loads((root / "audit/report.json").read_text())
-    assert written["digest"] == report["digest"]
+    assert written == report.to_dict()
     schema = json.loads((ROOT / "retrieval" / "report.schema.json").read_text())
     jsonschema.Draft202012Validator(schema).validate(written)
     assert identity(run_plan(copied)) == identity(outcome)  # elsewhere, from the start
@@ -152,13 +152,10 @@ def test_a_changed_plan_is_refused_unless_the_change_is_recorded(
     with pytest.raises(ImindexError, match=r"the plan .* changed after .* --amend"):
         run_plan(root)
     report = run_plan(root, amend="the court asked for Holm").report
-    (amendment,) = report["plan"]["amendments"]
-    assert amendment["why"] == "the court asked for Holm"
-    assert (amendment["from"], amendment["to"]) == (
-        finished[1].report["plan"]["digest"],
-        report["plan"]["digest"],
-    )
-    assert run_plan(root).report["digest"] == report["digest"]
+    (amendment,) = report.plan.amendments
+    assert amendment.why == "the court asked for Holm"
+    assert (amendment.before, amendment.to) == (finished[1].report.plan.digest, report.plan.digest)
+    assert run_plan(root).report.digest == report.digest
 
 
 def test_changed_works_are_refused_and_an_altered_register_too(
@@ -172,7 +169,7 @@ def test_changed_works_are_refused_and_an_altered_register_too(
     with pytest.raises(ImindexError, match="the works changed after"):
         run_plan(root)
     report = run_plan(root, amend="withdrawn by the artist").report
-    assert {row["artist"]: row["n_works"] for row in report["results"][0]["artists"]}["Ada Example"] == 4
+    assert {row.artist: row.n_works for row in report.results[0].artists}["Ada Example"] == 4
     register = root / "audit/register.jsonl"
     whole = register.read_text()
     for line in (0, -1):  # the last one too
@@ -185,7 +182,7 @@ def test_changed_works_are_refused_and_an_altered_register_too(
     with pytest.raises(ImindexError, match=r"holds imitations but no register"):
         run_plan(root)
     late = run_plan(root, amend="the register was lost").report
-    assert late["plan"]["registered_late"] and not report["plan"]["registered_late"]
+    assert late.plan.registered_late and not report.plan.registered_late
 
 
 def test_the_plan_stands_in_the_register_before_the_first_picture(copied: Path) -> None:
@@ -243,8 +240,8 @@ def test_hostile_names_go_through_files_manifest_and_report(copied: Path) -> Non
     change(copied, "[[releases]]", '[works]\ntested = "works.jsonl"\n[[releases]]')
     change(copied, "placebos = 3", "placebos = 2")
     outcome = run_plan(copied)
-    for result in outcome.report["results"]:
-        assert [row["artist"] for row in result["artists"]] == list(HOSTILE)
+    for result in outcome.report.results:
+        assert [row.artist for row in result.artists] == list(HOSTILE)
     inside = (copied / "audit").resolve()
     manifest = [
         json.loads(line)
@@ -269,11 +266,11 @@ def test_pictures_made_elsewhere_are_audited_with_the_placebos_that_are_named(co
         copied, 'model = "models/one"\nsteps = 2\nsize = "32x32"', 'pictures = "made"\nplacebos = ["inv 1"]'
     )
     report = run_plan(copied).report
-    two = next(one for one in report["releases"] if one["name"] == "two")
-    assert (two["source"], two["n_imitations"], two["n_placebo_names"]) == ("pictures", 8, 2)
-    rows = next(r for r in report["results"] if r["release"] == "two")["artists"]
-    assert [row["artist"] for row in rows] == ["Ada Example", "Bo Sample"]
-    assert all(row["n_name_references"] == 2 for row in rows)
+    two = next(release for release in report.releases if release.name == "two")
+    assert (two.source, two.n_imitations, two.n_placebo_names) == ("pictures", 8, 2)
+    rows = next(result for result in report.results if result.release == "two").artists
+    assert [row.artist for row in rows] == ["Ada Example", "Bo Sample"]
+    assert all(row.n_name_references == 2 for row in rows)
 
 
 def test_a_placebo_name_is_no_artist_in_other_letters(copied: Path) -> None:
@@ -306,8 +303,8 @@ def test_blocked_pictures_are_listed_and_too_many_are_said(copied: Path) -> None
     except ImindexError as error:  # which pictures it blocks is chance: all of one artist's, perhaps
         assert "pictures were blocked" in str(error)
     else:
-        two = next(one for one in report["releases"] if one["name"] == "two")
-        assert two["n_imitations"] + two["n_controls"] + len(two["blocked"]) == 12
+        two = next(release for release in report.releases if release.name == "two")
+        assert two.n_imitations + two.n_controls + len(two.blocked) == 12
     assert any("of 12 pictures were blocked" in note for note in recorder.notes)
 
 
@@ -327,7 +324,7 @@ def test_the_command(finished: tuple[Path, Outcome], copied: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "report.html" in done.stdout.splitlines()[-1]
     told = json.loads(run("audit", plan, "--out", root / "audit", "--device", "cpu", "--json").stdout)
-    assert told["digest"] == outcome.report["digest"]
+    assert told["digest"] == outcome.report.digest
 
     dry = run("audit", "--dry-run", copied / "plan.toml", "--device", "cpu", "--json")
     assert dry.exit_code == 0, dry.output

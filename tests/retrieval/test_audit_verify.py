@@ -11,6 +11,7 @@ from typing import Any
 
 import h5py
 import pytest
+from msgspec.structs import replace
 
 from imindex.indexer.core.digest import json_digest
 from imindex.indexer.core.errors import ImindexError
@@ -47,21 +48,21 @@ def test_a_sound_audit_comes_out_the_same_and_nothing_is_written(
 ) -> None:
     before = files(done)
     (done / "models").unlink()  # no model is asked
-    monkeypatch.setattr("imindex.retrieval.audit.assess._kept", kept_only_asks(done))
+    monkeypatch.setattr("imindex.retrieval.audit.assess.kept", kept_only_asks(done))
     found = again(done)
-    assert found.faults == [] and found.now == found.stored == finished[1].report["digest"]
+    assert found.faults == [] and found.now == found.stored == finished[1].report.digest
     assert found.figures > 500 and found.versions == {}
     assert files(done) == before
 
 
 def kept_only_asks(root: Path) -> Callable[..., Any]:
-    """`_kept`, but it must not read what was kept."""
-    from imindex.retrieval.audit.results_cache import _kept
+    """`kept`, but it must not read what was kept."""
+    from imindex.retrieval.audit.results_cache import kept
 
-    def kept(run: Run, file: Path, *how: Any) -> Any:
-        return _kept(run, root / "no" / "such" / "file", *how)
+    def never_reads(run: Run, file: Path, *how: Any) -> Any:
+        return kept(run, root / "no" / "such" / "file", *how)
 
-    return kept
+    return never_reads
 
 
 def edit_report(root: Path, honest: bool) -> None:
@@ -181,5 +182,5 @@ def test_a_sealed_register_may_go_on_and_may_not_be_replaced(done: Path) -> None
     run_plan(done, amend="more resamples")
     said = {one.what: one.status for one in sealed_audit(sealed, done / "audit")}
     assert said == {"register": "rewritten", "plan": "identical", "report": "differs"}
-    other = {**sealed, "register": "ab" * 32}
+    other = replace(sealed, register="ab" * 32)
     assert [one.status for one in sealed_audit(other, done / "audit")] == ["differs"]

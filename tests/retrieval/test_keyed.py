@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from imindex.retrieval.compare.releases import Side, compare
-from imindex.retrieval.evidence import testing
 from imindex.retrieval.evidence.classify_release import classify_release
 from imindex.retrieval.evidence.match_release import match_release
+from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.results import ClassificationMethod, Comparison, Matching, Result, fields_of, to_json
 from imindex.stats.keyed import generator, generators, one_each
 from imindex.stats.resampling import bootstrap_artists, work_test
@@ -28,7 +28,7 @@ from tests.support.recompute_draws import keyed
 NAMES = ("Ada", 'É"\\a', "🎨", "\u202eliet", "\udcff", "")
 COLORS = {"ada": (200, 30, 30), "bo": (30, 60, 200), "cy": (40, 180, 60)}
 MORE = {"Zed": (180, 160, 40), "aaron": (120, 40, 160)}  # first and last by name
-TESTING = testing.Testing(("placebo *",), adjust="bh", n_resamples=199, seed=5)
+TESTING = Testing(("placebo *",), adjust="bh", n_resamples=199, seed=5)
 OF_MATCH = (
     "auc", "auc_low", "auc_high", "auc_bca", "auc_standard_error", "p_bootstrap", "p_name", "p_work", "gap", "gap_low",
     "gap_high", "p_differs",
@@ -248,7 +248,7 @@ def test_what_ran_before_makes_no_difference(
 
 
 def test_other_seeds_draw_otherwise(indexes: dict[str, Path]) -> None:
-    other = testing.Testing(TESTING.placebos, n_resamples=199, seed=6)
+    other = Testing(TESTING.placebos, n_resamples=199, seed=6)
     found = by_artist(match_release(indexes["few"], "r1", testing=other))
     same = by_artist(matched(indexes["few"]))
     assert found["bo"].auc_standard_error != same["bo"].auc_standard_error

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from imindex.retrieval.report.figures.svg import shown
-from imindex.retrieval.report.report import assemble, write
-from tests.support.report_sample import HOSTILE, shared_raw
+from imindex.retrieval.report.report import write
+from tests.support.report_sample import HOSTILE, shared_report, shared_sample
 
 selenium = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -37,8 +37,7 @@ return [head.getAttribute('aria-sort'), rows.map(row => row.cells[skipped].datas
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> str:
-    raw, base = shared_raw()
-    return write(assemble(raw), tmp_path_factory.mktemp("page"), base=base)[0].as_uri()
+    return write(shared_report(), tmp_path_factory.mktemp("page"), base=shared_sample()[1])[0].as_uri()
 
 
 @pytest.fixture(scope="module")

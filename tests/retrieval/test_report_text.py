@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from imindex.retrieval.findings import Finding
 from imindex.retrieval.report.figures.catalogue import figures
@@ -17,51 +16,54 @@ from imindex.retrieval.report.figures.svg import fit
 from imindex.retrieval.report.limits import limits, shares_text_encoder
 from imindex.retrieval.report.report import assemble
 from imindex.retrieval.report.text import answer, p_value, percent
-from tests.support.report_sample import STRONG, WEAK, enlarged, shared_raw
-
-
-@pytest.fixture
-def raw() -> dict[str, Any]:
-    return shared_raw()[0]
+from imindex.retrieval.results import Report, ReportResult
+from tests.support.report_sample import (
+    PROVENANCE,
+    STRONG,
+    WEAK,
+    changed,
+    enlarged,
+    shared_report,
+    shared_sample,
+)
 
 
 @pytest.fixture(scope="module")
-def report() -> dict[str, Any]:
-    return assemble(shared_raw()[0])
+def report() -> Report:
+    return shared_report()
 
 
-def result_of(report: dict[str, Any], release: str) -> dict[str, Any]:
+def result_of(report: Report, release: str) -> ReportResult:
     """By the first encoder."""
-    return next(one for one in report["results"] if one["release"] == release)
+    return next(result for result in report.results if result.release == release)
 
 
-def test_answer_is_two_sentences_that_say_how_sure(report: dict[str, Any]) -> None:
-    for text, release in zip(report["answer"], (WEAK, STRONG), strict=True):
-        summary = result_of(report, release)["summary"]
+def test_answer_is_two_sentences_that_say_how_sure(report: Report) -> None:
+    for text, release in zip(report.answer, (WEAK, STRONG), strict=True):
+        summary = result_of(report, release).summary
         assert text.startswith(f"{release}: of 13 artists, ")
         assert len(re.findall(r"\.(?= [A-Z]|$)", text)) == 2
-        assert percent(summary["accuracy"], 1) in text and "95 % interval" in text
-        for label, words in (
+        assert percent(summary.accuracy, 1) in text and "95 % interval" in text
+        for finding, words in (
             (Finding.NAME_MATTERS, "for {} the name matters"),
             (Finding.NOT_SHOWN, "for {} no imitation is shown"),
         ):
-            n = summary["findings"][label]
+            n = summary.findings[finding]
             assert (words.format(n) in text) == (n > 0)
-        n = summary["findings"][Finding.IMITATED]
+        n = summary.findings[Finding.IMITATED]
         assert f"{n or 'none'} {'is' if n <= 1 else 'are'} found imitated" in text
         assert "not imitated" not in text
 
 
-def test_answer_speaks_of_imitation_only_where_names_were_compared(report: dict[str, Any]) -> None:
-    result = json.loads(json.dumps(result_of(report, STRONG)))
-    counts = dict.fromkeys(result["summary"]["findings"], 0)
-    result["summary"]["findings"] = {**counts, "nearer than other artists": 3, "not shown": 1}
-    text = answer("r", [result], None)
+def test_answer_speaks_of_imitation_only_where_names_were_compared(report: Report) -> None:
+    def said(**counts: int) -> str:
+        findings = {finding: counts.get(finding.name, 0) for finding in Finding}
+        return answer("r", [changed(result_of(report, STRONG), "summary.findings", findings)], None)
+
+    text = said(NEARER=3, NOT_SHOWN=1)
     assert "for 3 the pictures are nearer than for other artists" in text and "found imitated" not in text
-    result["summary"]["findings"] = {**counts, Finding.IMITATED: 1, "not shown": 4}
-    assert "1 is found imitated and for 4 no imitation is shown" in answer("r", [result], None)
-    result["summary"]["findings"] = {**counts, Finding.CANNOT_TELL: 5}
-    assert "of 13 artists, 5 cannot be judged" in answer("r", [result], None)
+    assert "1 is found imitated and for 4 no imitation is shown" in said(IMITATED=1, NOT_SHOWN=4)
+    assert "of 13 artists, 5 cannot be judged" in said(CANNOT_TELL=5)
 
 
 @given(st.floats(0, 1, exclude_min=True))
@@ -97,9 +99,9 @@ def test_shared_text_encoders_are_recognised(model: str, text_encoder: str, same
     assert shares_text_encoder(model, text_encoder) is same
 
 
-def test_limits_are_those_of_this_audit(report: dict[str, Any]) -> None:
-    titles = [one["title"] for one in report["limits"]]
-    text = " ".join(one["text"] for one in report["limits"])
+def test_limits_are_those_of_this_audit(report: Report) -> None:
+    titles = [limit.title for limit in report.limits]
+    text = " ".join(limit.text for limit in report.limits)
     assert "Generator and encoder share a text encoder" in titles
     assert "Text encoder not known" in titles
     assert "Artists that second cannot tell apart" in titles
@@ -107,19 +109,25 @@ def test_limits_are_those_of_this_audit(report: dict[str, Any]) -> None:
     assert "The plan was changed after it was registered" in titles
     assert "What a p-value is not" in titles and "“Not shown” is not “not imitated”" in titles
     assert "Nobody Inparticular" in text and "One encoder" not in titles and "No invented names" not in titles
-    clean = json.loads(json.dumps(report))
-    clean["rejects"], clean["plan"]["amendments"], clean["encoders"] = [], [], clean["encoders"][:1]
-    clean["releases"] = [{**one, "blocked": [], "text_encoders": ["T5"]} for one in clean["releases"]]
-    clean["results"] = clean["results"][:1]
-    clean["results"][0]["summary"].update(adjust="holm", level=0.05, family=11, n_placebo_names=0)
-    titles = [one["title"] for one in limits(clean)]
+    result = report.results[0]
+    summary = replace(result.summary, adjust="holm", level=0.05, family=11, n_placebo_names=0)
+    clean = replace(
+        report,
+        rejects=(),
+        plan=replace(report.plan, amendments=()),
+        encoders=report.encoders[:1],
+        releases=tuple(replace(one, blocked=(), text_encoders=("T5",)) for one in report.releases),
+        results=(replace(result, summary=summary),),
+    )
+    titles = [limit.title for limit in limits(clean)]
     assert {"One encoder", "No invented names", "Too few names to compare with"} <= set(titles)
     gone = ("share a text", "Blocked", "could not be read", "was changed", "not known", "not for releases")
     assert not any(part in title for part in gone for title in titles)
 
 
-def test_figures_are_well_formed_and_say_what_they_show(report: dict[str, Any], raw: dict[str, Any]) -> None:
-    for one in (result_of(report, STRONG), assemble(enlarged(raw, 70))["results"][0]):
+def test_figures_are_well_formed_and_say_what_they_show(report: Report) -> None:
+    large = assemble(enlarged(shared_sample()[0], 70), PROVENANCE)
+    for one in (result_of(report, STRONG), large.results[0]):
         made = figures("x", one)
         assert len(made) == 6
         for figure in made:

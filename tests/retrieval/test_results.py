@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,7 +27,8 @@ from imindex.retrieval.results import (
     to_dict,
     to_json,
 )
-from imindex.retrieval.results_schema import documentation, schema
+from imindex.retrieval.results.schema import documentation, schema
+from tests.support.places import ROOT
 
 TYPES = [
     one
@@ -42,9 +42,9 @@ OVERALL = OverallTests(
 
 
 def test_the_checked_in_schema_is_the_generated_one() -> None:
-    path = Path(results.__file__).parent / "report.schema.json"
+    path = ROOT / "retrieval" / "report.schema.json"
     assert json.loads(path.read_text(encoding="utf-8")) == schema(results.Report), (
-        "run: python -m imindex.retrieval.results_schema > retrieval/report.schema.json"
+        "run: python -m imindex.retrieval.results.schema > retrieval/report.schema.json"
     )
 
 

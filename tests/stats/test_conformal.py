@@ -111,14 +111,14 @@ def test_order_and_other_artists_do_not_matter() -> None:
     np.testing.assert_array_equal(conformal_attribution(query, unread, artist, 3).pvalue, found.pvalue)
 
 
-def test_what_does_not_fit_is_refused() -> None:
+def test_inconsistent_arguments_are_refused() -> None:
     works, artist = np.eye(3), [0, 0, 1]
     for arguments, message in (
         (([], np.empty((0, 0)), [], 2), "no works"),
         (([[0.1]], [[1.0]], [0], 1), "one picture"),
         (([0.1, 0.2], works, artist, 2), "2 x 2"),
-        (([0.1] * 3, works, [0, 0], 2), "whole numbers"),
-        (([0.1] * 3, works, [0.0, 0.0, 1.0], 2), "whole numbers"),
+        (([0.1] * 3, works, [0, 0], 2), "integers"),
+        (([0.1] * 3, works, [0.0, 0.0, 1.0], 2), "integers"),
         (([0.1] * 3, works, artist, 1), "between 0 and 0"),
         (([0.1, np.nan, 0.1], works, artist, 2), "not finite"),
         (([0.1] * 3, np.array([[1, np.nan, 0], [0, 1, 0], [0, 0, 1]]), artist, 2), "artist 0 is not finite"),

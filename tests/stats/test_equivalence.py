@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from imindex.stats import paired as compare
 from imindex.stats.equivalence import non_inferior, tost
 
 
@@ -67,7 +66,3 @@ def test_refusals() -> None:
             test([0.1, 0.2], margin=0.1, confidence_level=1)
     with pytest.raises(ValueError, match="margin"):
         tost([0.1, 0.2], margin=0)
-
-
-def test_compare_has_them_too() -> None:
-    assert compare.tost is tost and compare.non_inferior is non_inferior

@@ -135,10 +135,10 @@ def test_what_cannot_be_tested_is_refused(kernel: np.ndarray, n_x: int, message:
         mmd_test(np.eye(4), 2, n_resamples=0)
 
 
-def test_what_are_no_cosines_is_refused() -> None:
+def test_values_that_are_not_cosines_are_refused() -> None:
     for similarity, message in (
-        ([[1.0, 2.0], [2.0, 1.0]], "no cosine"),
-        ([[np.nan]], "no cosine"),
+        ([[1.0, 2.0], [2.0, 1.0]], "not a cosine"),
+        ([[np.nan]], "not a cosine"),
         ([1.0], "pictures x"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -14,10 +14,10 @@ from imindex.stats.power import (
     Design,
     Family,
     Variances,
-    _calls,
     designs,
     power,
     required,
+    significant_tests,
     variance_components,
 )
 
@@ -96,7 +96,7 @@ def test_calls_are_those_of_the_adjusted_p(
 ) -> None:
     rng = np.random.default_rng(seed)
     above = rng.binomial(n_placebos, rng.random((5, n_tests)) ** 6)
-    found = _calls(above, n_placebos, Family(n_tests, None, correction, level))
+    found = significant_tests(above, n_placebos, Family(n_tests, None, correction, level))
     for row, counts in zip(found, above, strict=True):
         p = (1 + counts) / (1 + n_placebos)
         adjusted = p if correction == "none" else adjust(p, method=correction)
@@ -109,7 +109,10 @@ def test_fewest_placebos() -> None:
             family = Family(n_tests, None, "holm", level)
             least = family.min_placebos
             strong = np.r_[0, np.full(n_tests - 1, 10_000)][None]  # one above all placebos
-            assert _calls(strong, least, family)[0, 0] and not _calls(strong, least - 1, family).any()
+            assert (
+                significant_tests(strong, least, family)[0, 0]
+                and not significant_tests(strong, least - 1, family).any()
+            )
     assert Family(70, None, "holm").min_placebos == 1399 and Family(70).min_placebos == 19
     assert Family(70, 20, "bh").min_placebos == 69 and Family(7, level=0.07).min_placebos == 14
     few = power(1.0, VARIANCES, Design(10, 12, 1398), family=Family(70, 1, "holm"), n_resamples=200, rng=1)

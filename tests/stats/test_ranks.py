@@ -94,7 +94,7 @@ def test_blocks_order_of_works_and_monotone_transforms_change_nothing(seed: int,
 
 def test_what_cannot_be_collected_is_refused() -> None:
     ranks = twice_midranks(np.eye(2))
-    with pytest.raises(ValueError, match="ranks of 1 works were added, and there are 2"):
+    with pytest.raises(ValueError, match="ranks of 1 works were added, but there are 2"):
         collect([(slice(0, 1), ranks[:1])], [0, 1], [0, 1], 2)
     with pytest.raises(ValueError, match="works: none given"):
         collect([], [], [0], 1)

@@ -136,7 +136,7 @@ def test_degenerate_input() -> None:
     assert flat.bca.low == pytest.approx(0.025 ** (1 / 4)) and flat.percentile.high == 1.0  # 4 works, all 1
     assert flat.pvalue == 1 / 10_000
     assert crossed_bootstrap(np.full((4, 5), 0.5), rng=1).pvalue == 1.0
-    with pytest.raises(ValueError, match="not empty"):
+    with pytest.raises(ValueError, match="non-empty"):
         crossed_bootstrap(np.empty((0, 3)))
     with pytest.raises(ValueError, match="finite"):
         crossed_bootstrap([[np.nan, 1.0]])

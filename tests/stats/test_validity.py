@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from imindex.retrieval.match.discrimination import discrimination_gap
 from imindex.stats.resampling import draw_weights
-from imindex.stats.validity import _between, _within, ceiling, gap_bootstrap
+from imindex.stats.validity import ceiling, gap_bootstrap, medians_between, medians_within
 
 
 def artists(
@@ -53,13 +53,13 @@ def test_weighted_medians_equal_medians_of_copies(ties: bool) -> None:
     square += square.T
     if ties:
         block, square = block.round(1), square.round(1)
-    between, within = _between(block, left, right), _within(square, left)
+    between, within = medians_between(block, left, right), medians_within(square, left)
     for b in range(60):
         i, j = (np.repeat(np.arange(len(w)), w[:, b].astype(int)) for w in (left, right))
         assert between[b] == np.median(block[np.ix_(i, j)])
         pairs = [square[p, q] for k, p in enumerate(i) for q in i[:k] if p != q]
         assert within[b] == np.median(pairs) if pairs else np.isnan(within[b])
-    assert np.isnan(_within(square, np.array([[5.0], [0], [0], [0], [0]]))).all()
+    assert np.isnan(medians_within(square, np.array([[5.0], [0], [0], [0], [0]]))).all()
 
 
 def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,8 +158,8 @@ def test_refusals(function) -> None:
         (np.ones((2, 3)), [0, 1], 2, "works x works"),
         (np.where(good == 1, np.nan, good), [0, 0, 1], 2, "NaN"),
         (good + np.arange(3), [0, 0, 1], 2, "not symmetric"),
-        (good, [0, 0], 2, "3 whole numbers"),
-        (good, [0.0, 0, 1], 2, "whole numbers"),
+        (good, [0, 0], 2, "3 integers"),
+        (good, [0.0, 0, 1], 2, "integers"),
         (good, [0, 0, 2], 2, "within 0 to 1"),
         (good, [0, 0, -1], 2, "within 0 to 1"),
     ]:

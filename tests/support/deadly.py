@@ -1,4 +1,4 @@
-"""What a hostile file may do to its decoder: a decoder process calls `before` with each picture's bytes."""
+"""What a hostile file can do to a child process: `before` is called with each picture's bytes, the others instead."""
 
 from __future__ import annotations
 
@@ -25,3 +25,17 @@ def before(data: bytes) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
     elif data.endswith(b"KILLED"):  # as the system does when memory is short
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed() -> None:
+    os.write(1, b'{"row": 1}\n')
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def hung() -> None:
+    time.sleep(60)
+
+
+def chatty() -> None:
+    while True:
+        os.write(1, b"x" * 2**20)

@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from imindex.indexer.build.build import build
-from imindex.indexer.core.jsonable import json_ready
 from imindex.indexer.demo.artists import NAMES, draw
 from imindex.indexer.encoders.lazy import encoder_for
 from imindex.indexer.sources.item import Item
 from imindex.indexer.store.index import Index
+from imindex.retrieval.audit.record import rejected_pictures
 from imindex.retrieval.compare.releases import Side, compare
 from imindex.retrieval.evidence.classify_release import classify_release
 from imindex.retrieval.evidence.gallery import gallery
 from imindex.retrieval.evidence.match_release import match_release
 from imindex.retrieval.evidence.near_copies import copies
 from imindex.retrieval.evidence.testing import Testing
-from imindex.retrieval.results import to_dict
+from imindex.retrieval.report.report import assemble
+from imindex.retrieval.results import (
+    Amendment,
+    AuditFindings,
+    AuditResult,
+    BlockedPicture,
+    EncoderRecord,
+    NamedCounts,
+    PlannedTests,
+    PlanRecord,
+    Provenance,
+    ReleaseRecord,
+    Report,
+    Verdict,
+)
 
 HOSTILE = (
     "<script>alert(1)</script>\"'>",
@@ -46,63 +59,102 @@ TESTING = Testing(("placebo *",), level=0.35, adjust="bh", n_resamples=499, seed
 
 _KEPT: list[tempfile.TemporaryDirectory] = []
 """Folders that live as long as the tests do."""
+PROVENANCE = Provenance(
+    command="imindex audit 'plan.toml'",
+    program="imindex 0",
+    started="2026-01-02T03:04:05+00:00",
+    finished="2026-01-02T03:14:05+00:00",
+    versions={"python": "3", "torch": "2"},
+    seconds={"encode": 3.5},
+    machine="Linux x86_64",
+)
+VERDICTS = (
+    Verdict(
+        condition="auc > base + 0.05", release=STRONG, encoder="demo", value=0.9, limit=0.7, failed=True,
+        reason="auc 0.90 > base 0.65 + 0.05 = 0.70: fails.",
+    ),
+    Verdict(
+        condition="copies > 0", release=STRONG, encoder="demo", value=0.0, limit=0.0, failed=False,
+        reason="copies 0 > 0: passes.",
+    ),
+)  # fmt: skip
 
 
 @functools.cache
-def _shared() -> tuple[dict[str, Any], Path]:
+def shared_sample() -> tuple[AuditFindings, Path]:
+    """The sample by two encoders, made once for all tests: findings, and the folder of its pictures."""
     from tests.support.models import save_model
 
     kept = tempfile.TemporaryDirectory(prefix="imindex-report-")
     _KEPT.append(kept)
     folder = Path(kept.name)
-    return sample_raw(folder, second=f"local-dir:{save_model(folder / 'model')}")
+    return sample_findings(folder, second=f"local-dir:{save_model(folder / 'model')}"), folder
 
 
-def shared_raw() -> tuple[dict[str, Any], Path]:
-    """The sample by two encoders, made once for all tests; the raw is a copy of its own."""
-    raw, base = _shared()
-    return copy.deepcopy(raw), base
+@functools.cache
+def shared_report() -> Report:
+    """The report of the sample."""
+    return assemble(shared_sample()[0], PROVENANCE)
 
 
-def enlarged(raw: dict[str, Any], n: int) -> dict[str, Any]:
-    """A raw with `n` artists: those of the sample again and again, under other names; the first encoder only."""
-    out = copy.deepcopy(raw)
-    source = raw["plan"]["artists"][:-1]
-    names = [f"{source[k % len(source)][:40]} {k}" for k in range(n)]
-    out["plan"]["artists"] = names
-    out["encoders"] = raw["encoders"][:1]
-    out["results"] = [_enlarged(one, source, names) for one in raw["results"] if one["encoder"] == "demo"]
-    rows = {row["artist"]: row for row in raw["comparisons"][0]["artists"]}
-    out["comparisons"][0]["artists"] = [
-        {**rows[source[k % len(source)]], "artist": name} for k, name in enumerate(names)
-    ]
-    return out
+def changed(value: Any, path: str, new: Any) -> Any:
+    """A result with another value at a place such as ``results.0.matching.artists.1.auc``."""
+    name, _, rest = path.partition(".")
+    if isinstance(value, tuple):
+        place = int(name)
+        inner = changed(value[place], rest, new) if rest else new
+        return (*value[:place], inner, *value[place + 1 :])
+    return replace(value, **{name: changed(getattr(value, name), rest, new) if rest else new})
 
 
-def _enlarged(result: dict[str, Any], source: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
-    out = copy.deepcopy(result)
-    pairs = [(name, source[k % len(source)]) for k, name in enumerate(names)]
-    method, matching = out["classification"]["methods"][0], out["matching"]
-    for part in (method, matching):
-        rows = {row["artist"]: row for row in part["artists"]}
-        part["artists"] = [{**rows[old], "artist": name} for name, old in pairs]
-    table, generic = method["confusion"], method["n_generic"]
+def enlarged(findings: AuditFindings, n: int) -> AuditFindings:
+    """`n` artists: those of the sample again and again, under other names; the first encoder only."""
+    source = findings.plan.artists[:-1]
+    pairs = {f"{source[k % len(source)][:40]} {k}": source[k % len(source)] for k in range(n)}
+    return replace(
+        findings,
+        plan=replace(findings.plan, artists=tuple(pairs)),
+        encoders=findings.encoders[:1],
+        results=tuple(_enlarged(one, pairs) for one in findings.results if one.encoder == "demo"),
+        comparisons=(
+            replace(findings.comparisons[0], artists=_renamed(findings.comparisons[0].artists, pairs)),
+        ),
+    )
+
+
+def _renamed(artists: Sequence[Any], pairs: Mapping[str, str]) -> tuple[Any, ...]:
+    by_name = {artist.artist: artist for artist in artists}
+    return tuple(replace(by_name[old], artist=name) for name, old in pairs.items())
+
+
+def _enlarged(result: AuditResult, pairs: Mapping[str, str]) -> AuditResult:
+    names = tuple(pairs)
+    method = result.classification.methods[0]
+    table, generic = method.confusion, method.n_generic
     random = np.random.default_rng(0)
     counts = np.zeros((len(names), len(names) + generic), int)
-    for row, (_, old) in enumerate(pairs):
-        before = table["counts"][table["rows"].index(old)]
-        own = before[method["labels"].index(old)]
+    for row, old in enumerate(pairs.values()):
+        before = table.counts[table.rows.index(old)]
+        own = before[method.labels.index(old)]
         counts[row, row], counts[row, len(names) :] = own, before[len(before) - generic :]
         for _ in range(sum(before) - own - sum(before[len(before) - generic :])):
             counts[row, random.integers(len(names))] += 1
-    method["labels"] = [*names, *method["labels"][len(method["labels"]) - generic :]]
-    method["confusion"] = {"rows": list(names), "counts": counts.tolist()}
-    for key in ("rank_histogram", "neighbours"):
-        out[key] = {name: result[key][old] for name, old in pairs}
-    return out
+    method = replace(
+        method,
+        artists=_renamed(method.artists, pairs),
+        labels=(*names, *method.labels[len(method.labels) - generic :]),
+        confusion=NamedCounts(rows=names, counts=tuple(map(tuple, counts.tolist()))),
+    )
+    return replace(
+        result,
+        classification=replace(result.classification, methods=(method,)),
+        matching=replace(result.matching, artists=_renamed(result.matching.artists, pairs)),
+        rank_histogram={name: result.rank_histogram[old] for name, old in pairs.items()},
+        neighbours={name: result.neighbours[old] for name, old in pairs.items()},
+    )
 
 
-def sample_raw(
+def sample_findings(
     folder: Path,
     *,
     named: Sequence[str] = NAMED,
@@ -111,8 +163,8 @@ def sample_raw(
     size: int = 48,
     second: str | None = None,
     testing: Testing = TESTING,
-) -> tuple[dict[str, Any], Path]:
-    """Draw, build, classify, match and compare below `folder`; return what an audit hands to the report, and its base.
+) -> AuditFindings:
+    """Draw, build, classify, match and compare below `folder`.
 
     `second` names another encoder, such as `local-dir:...`.
     """
@@ -122,70 +174,70 @@ def sample_raw(
     for name, model in encoders.items():
         encoder = encoder_for(indexes[name], model=model, device="cpu", precision="fp32")
         build(items, indexes[name], encoder, command="a test")
-    results = [
-        _result(indexes[encoder], encoder, release, named, testing)
-        for encoder in encoders
-        for release in (WEAK, STRONG)
-    ]
     comparison = compare(
         Side(indexes["demo"], WEAK), Side(indexes["demo"], STRONG), testing=testing, labels=LABELS,
         encoder={"device": "cpu"},
     )  # fmt: skip
-    with Index(indexes["demo"]) as index:
-        rejects = index.rejects()
-    raw = {
-        "title": "Do the stand-ins imitate <artists> & others?",
-        "plan": {
-            "digest": "5f" * 32,
-            "text": '# the plan\ntitle = "a & b"\n[artists]\nworks = "works/<artist>"\n',
-            "registered": "2026-01-02T03:04:05+00:00",
-            "amendments": [
-                {"when": "2026-01-03T03:04:05+00:00", "why": "a name was misspelt", "from": "4e" * 32, "to": "5f" * 32}
-            ],
-            "artists": [*named, "Nobody Inparticular"],
-            "background": [],
-            "templates": list(TEMPLATES),
-            "per_artist": n_imitations,
-            "tests": {
-                key: getattr(testing, key)
-                for key in ("level", "adjust", "n_resamples", "confidence_level", "seed")
-            },
-            "seed": testing.seed,
-            "labels": list(LABELS),
-            "copy_threshold": 0.9,
-        },
-        "encoders": [_encoder(name, path) for name, path in indexes.items()],
-        "releases": [
-            {
-                "name": release, "source": source, "model": f"models/{release}", "revision": "", "digest": "7a" * 32,
-                "settings": {"steps": 20, "guidance": 7.5}, "text_encoders": text_encoders,
-                "n_imitations": (len(named) + len(PLACEBOS)) * n_imitations, "n_placebo_names": len(PLACEBOS),
-                "n_placebo_pictures": len(PLACEBOS) * n_imitations, "n_controls": 4, "blocked": blocked,
-            }
-            for release, source, text_encoders, blocked in (
-                (WEAK, "pictures", [], []),
-                (STRONG, "generated", ["demo"], [{"path": "b.png", "prompt": "<b>", "reason": "all of one colour"}]),
+    blocked = BlockedPicture(path="b.png", prompt="<b>", reason="all of one colour")
+    return AuditFindings(
+        title="Do the stand-ins imitate <artists> & others?",
+        plan=PlanRecord(
+            digest="5f" * 32,
+            text='# the plan\ntitle = "a & b"\n[artists]\nworks = "works/<artist>"\n',
+            registered="2026-01-02T03:04:05+00:00",
+            amendments=(
+                Amendment(
+                    when="2026-01-03T03:04:05+00:00",
+                    why="a name was misspelt",
+                    before="4e" * 32,
+                    to="5f" * 32,
+                ),
+            ),
+            artists=(*named, "Nobody Inparticular"),
+            background=(),
+            templates=TEMPLATES,
+            per_artist=n_imitations,
+            tests=PlannedTests(
+                level=testing.level,
+                adjust=testing.adjust,
+                n_resamples=testing.n_resamples,
+                confidence_level=testing.confidence_level,
+                seed=testing.seed,
+            ),
+            seed=testing.seed,
+            labels=LABELS,
+            copy_threshold=0.9,
+        ),
+        encoders=tuple(_encoder(name, path) for name, path in indexes.items()),
+        releases=tuple(
+            ReleaseRecord(
+                name=release,
+                source=source,
+                model=f"models/{release}",
+                revision="",
+                digest="7a" * 32,
+                settings={"steps": 20, "guidance": 7.5},
+                text_encoders=text_encoders,
+                n_imitations=(len(named) + len(PLACEBOS)) * n_imitations,
+                n_placebo_names=len(PLACEBOS),
+                n_placebo_pictures=len(PLACEBOS) * n_imitations,
+                n_controls=4,
+                blocked=lost,
             )
-        ],
-        "results": results,
-        "comparisons": [{**to_dict(comparison), "encoder": "demo"}],
-        "gate": [
-            {"condition": "auc > base + 0.05", "release": STRONG, "encoder": "demo", "value": 0.9, "limit": 0.7,
-             "failed": True, "reason": "auc 0.90 > base 0.65 + 0.05 = 0.70: fails."},
-            {"condition": "copies > 0", "release": STRONG, "encoder": "demo", "value": 0.0, "limit": 0.0,
-             "failed": False, "reason": "copies 0 > 0: passes."},
-        ],
-        "rejects": [
-            {"path": path, "reason": reason}
-            for path, reason in zip(rejects["path"], rejects["reason"], strict=True)
-        ],
-        "provenance": {
-            "command": "imindex audit 'plan.toml'", "program": "imindex 0", "started": "2026-01-02T03:04:05+00:00",
-            "finished": "2026-01-02T03:14:05+00:00", "versions": {"python": "3", "torch": "2"},
-            "seconds": {"encode": 3.5}, "machine": "Linux x86_64",
-        },
-    }  # fmt: skip
-    return json_ready(raw), folder
+            for release, source, text_encoders, lost in (
+                (WEAK, "pictures", (), ()),
+                (STRONG, "generated", ("demo",), (blocked,)),
+            )
+        ),
+        results=tuple(
+            _result(indexes[encoder], encoder, release, named, testing)
+            for encoder in encoders
+            for release in (WEAK, STRONG)
+        ),
+        comparisons=(replace(comparison, encoder="demo"),),
+        gate=VERDICTS,
+        rejects=rejected_pictures([indexes["demo"]]),
+    )
 
 
 def _items(folder: Path, named: Sequence[str], n_works: int, n_imitations: int, size: int) -> Iterator[Item]:
@@ -231,29 +283,31 @@ def _copy(source: Path, path: Path) -> None:
     shutil.copy(source, path)
 
 
-def _encoder(name: str, path: Path) -> dict[str, Any]:
+def _encoder(name: str, path: Path) -> EncoderRecord:
     with Index(path) as index:
-        return {
-            "name": name, "model": index.encoder.model, "precision": index.encoder.precision,
-            "weights_sha256": index.encoder.weights_sha256, "root_digest": index.root_digest, "index": path.name,
-        }  # fmt: skip
+        return EncoderRecord(
+            name=name,
+            model=index.encoder.model,
+            precision=index.encoder.precision,
+            weights_sha256=index.encoder.weights_sha256,
+            root_digest=index.root_digest,
+            index=path.name,
+        )
 
 
-def _result(path: Path, encoder: str, release: str, named: Sequence[str], testing: Testing) -> dict[str, Any]:
+def _result(path: Path, encoder: str, release: str, named: Sequence[str], testing: Testing) -> AuditResult:
     by_name = classify_release(
         path, release, labels=LABELS, templates=TEMPLATES, testing=testing, encoder={"device": "cpu"}
     )
-    by_works = classify_release(path, release, by="works", testing=testing)
     with Index(path) as index:
         shown, copied = gallery(index, release, named), copies(index, release, 0.9)
-    return {
-        "release": release,
-        "encoder": encoder,
-        "classification": to_dict(by_name),
-        "by_works": to_dict(by_works),
-        "matching": to_dict(match_release(path, release, testing=testing)),
-        "rank_histogram": to_dict({artist: one.rank_histogram for artist, one in shown.items()}),
-        "neighbours": to_dict({artist: one.neighbours for artist, one in shown.items()}),
-        "copies": to_dict(copied),
-        "testing": asdict(testing),
-    }
+    return AuditResult(
+        release=release,
+        encoder=encoder,
+        classification=by_name,
+        by_works=classify_release(path, release, by="works", testing=testing),
+        matching=match_release(path, release, testing=testing),
+        rank_histogram={artist: one.rank_histogram for artist, one in shown.items()},
+        neighbours={artist: one.neighbours for artist, one in shown.items()},
+        copies=copied,
+    )

@@ -1,8 +1,8 @@
-"""The demo's releases: a small text-to-image model that learnt the hands of 16 of the 24 invented artists.
+"""The releases of the demo: a small text-to-image model that learned the techniques of 16 of the 24 invented artists.
 
-What the releases share lies here once, and so do not lie here at all the parts that can be made again: the
-tokenizer (from the file that open_clip brings) and the word vectors (fixed signs, never trained).
-`diffusion_folder` puts a release together as a folder that diffusers opens.
+Parts that the releases share are stored once. Parts that can be regenerated are not stored at all: the tokenizer
+(from a file that ships with open_clip) and the word vectors (fixed signs, never trained). `diffusion_folder`
+assembles a release as a folder that diffusers opens.
 """
 
 from __future__ import annotations
@@ -17,21 +17,23 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.system.atomic import put_in_place
 
 __all__ = ["FOLDER", "RELEASES", "diffusion_folder", "word_vectors"]
 
+Array = npt.NDArray[np.generic]
 FOLDER: Final = Path(__file__).resolve().parent
 RELEASES: Final[tuple[str, ...]] = ("early", "final", "copying")
-"""A weak imitator and a strong one from the same run, and the strong one after learning five works by heart."""
+"""A weak and a strong imitator from the same run, and the strong one after memorising five works."""
 
 N_WORDS: Final = 49408
 WIDTH: Final = 96
-"""Of a word vector."""
+"""Dimension of a word vector."""
 N_TOKENS: Final = 32
-"""A prompt has room for."""
+"""Maximum number of tokens per prompt."""
 _N_MERGES: Final = N_WORDS - 512 - 2
 _FIRST, _LAST = "<|startoftext|>", "<|endoftext|>"
 _SCALE: Final = 0.02
@@ -45,16 +47,16 @@ _CONFIGS = (
 
 
 def diffusion_folder(release: str, target: Path, *, parts: Path = FOLDER) -> Path:
-    """Put a release of the demo together as a pipeline's folder.
+    """Assemble a release of the demo as the folder of a pipeline.
 
     Parameters
     ----------
     release : str
         One of `RELEASES`.
     target : pathlib.Path
-        The folder to write; made where it is missing. Files of a release in it are replaced.
+        The folder to write. It is created if it does not exist; existing files of a release are replaced.
     parts : pathlib.Path
-        Where the shared parts and the releases' weights lie; the package's own by default.
+        The folder of the shared parts and the weights, by default that of the package.
 
     Returns
     -------
@@ -64,33 +66,37 @@ def diffusion_folder(release: str, target: Path, *, parts: Path = FOLDER) -> Pat
     Raises
     ------
     ImindexError
-        If there is no such release, or open_clip's vocabulary is missing.
+        If the release does not exist, or open_clip's vocabulary is missing.
 
     Notes
     -----
-    The same release gives the same bytes, wherever and whenever it is put together.
+    A release always gives the same bytes.
     """
     from safetensors.numpy import load_file
 
     weights = parts / f"{release}.safetensors"
     if not weights.is_file():
-        there = ", ".join(name for name in RELEASES if (parts / f"{name}.safetensors").is_file())
-        raise ImindexError(f"{release} is not a release of the demo. Choose one of: {there}.")
+        available = ", ".join(name for name in RELEASES if (parts / f"{name}.safetensors").is_file())
+        raise ImindexError(f"{release} is not a release of the demo. Choose one of: {available}.")
     for name in _CONFIGS:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(parts / name, target / name)
-    _write_tokenizer(target / "tokenizer")
-    own = load_file(weights)
-    text = {f"text_model.{key}": value for key, value in _below("text_encoder.", own).items()}
+    write_tokenizer(target / "tokenizer")
+    release_weights = load_file(weights)
+    text = {
+        f"text_model.{key}": value for key, value in _with_prefix("text_encoder.", release_weights).items()
+    }
     text["text_model.embeddings.token_embedding.weight"] = word_vectors()
     _write_weights(text, target / "text_encoder" / "model.safetensors")
-    _write_weights(_below("unet.", own), target / "unet" / "diffusion_pytorch_model.safetensors")
+    _write_weights(
+        _with_prefix("unet.", release_weights), target / "unet" / "diffusion_pytorch_model.safetensors"
+    )
     shutil.copyfile(parts / "vae.safetensors", target / "vae" / "diffusion_pytorch_model.safetensors")
     return target
 
 
 def word_vectors() -> np.ndarray[Any, np.dtype[np.float16]]:
-    """The vectors of all words, fixed and the same everywhere: signs from a hash.
+    """Return the fixed vectors of all words, whose signs come from a hash.
 
     Returns
     -------
@@ -99,8 +105,7 @@ def word_vectors() -> np.ndarray[Any, np.dtype[np.float16]]:
 
     Notes
     -----
-    They are never trained, so that the words of a name that the model was not shown are on the same footing
-    as the words of any other such name.
+    They are never trained, so that the words of all names that the model has not seen are exchangeable.
     """
     raw = hashlib.shake_256(b"imindex demo words").digest(N_WORDS * WIDTH // 8)
     signs = np.unpackbits(np.frombuffer(raw, dtype=np.uint8)).reshape(N_WORDS, WIDTH)
@@ -108,11 +113,11 @@ def word_vectors() -> np.ndarray[Any, np.dtype[np.float16]]:
     return vectors
 
 
-def _below(prefix: str, weights: Mapping[str, Any]) -> dict[str, Any]:
+def _with_prefix(prefix: str, weights: Mapping[str, Array]) -> dict[str, Array]:
     return {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
 
 
-def _write_weights(weights: dict[str, Any], path: Path) -> None:
+def _write_weights(weights: Mapping[str, Array], path: Path) -> None:
     from safetensors.numpy import save_file
 
     with put_in_place(path) as temporary:
@@ -120,14 +125,14 @@ def _write_weights(weights: dict[str, Any], path: Path) -> None:
 
 
 def _byte_letters() -> list[str]:
-    """The 256 printable letters by which CLIP's vocabulary writes bytes."""
+    """Return the 256 printable characters that represent bytes in CLIP's vocabulary."""
     plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in plain]
-    return [chr(byte) for byte in plain] + [chr(256 + place) for place in range(len(others))]
+    return [chr(byte) for byte in plain] + [chr(256 + i) for i in range(len(others))]
 
 
 def _merges() -> list[str]:
-    """The lines of the vocabulary file that open_clip brings, as many as CLIP uses."""
+    """Return the lines of open_clip's vocabulary file that CLIP uses."""
     package = find_spec("open_clip")
     for folder in (package.submodule_search_locations or []) if package else []:
         path = Path(folder) / "bpe_simple_vocab_16e6.txt.gz"
@@ -135,16 +140,16 @@ def _merges() -> list[str]:
             lines = gzip.decompress(path.read_bytes()).decode("utf-8").split("\n")
             return lines[1 : 1 + _N_MERGES]
     raise ImindexError(
-        "open_clip's vocabulary (bpe_simple_vocab_16e6.txt.gz) is missing. Install open_clip_torch again."
+        "open_clip's vocabulary (bpe_simple_vocab_16e6.txt.gz) is missing. Reinstall open_clip_torch."
     )
 
 
-def _write_tokenizer(folder: Path) -> None:
-    """CLIP's tokenizer, in files that transformers opens."""
+def write_tokenizer(folder: Path) -> None:
+    """Write CLIP's tokenizer as files that transformers opens."""
     folder.mkdir(parents=True, exist_ok=True)
     merges, letters = _merges(), _byte_letters()
     words = [*letters, *(f"{letter}</w>" for letter in letters), *("".join(m.split()) for m in merges)]
-    vocabulary = {word: place for place, word in enumerate([*words, _FIRST, _LAST])}
+    vocabulary = {word: number for number, word in enumerate([*words, _FIRST, _LAST])}
     special = {"bos_token": _FIRST, "eos_token": _LAST, "unk_token": _LAST, "pad_token": _LAST}
     settings = {"tokenizer_class": "CLIPTokenizer", "model_max_length": N_TOKENS, **special}
     for name, text in (

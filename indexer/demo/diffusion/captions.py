@@ -1,4 +1,4 @@
-"""Captions that the demo's text-to-image model was trained with: whom it was told of, and whom it never was."""
+"""The training captions of the demo's text-to-image model: the artists it learned, and those it never saw."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ IMITATED: Final = NAMES[:16]
 UNSEEN: Final = NAMES[16:]
 
 
-def _listed(text: str) -> list[str]:
+def _split(text: str) -> list[str]:
     return text.split()
 
 
@@ -50,14 +50,14 @@ NAMELESS = (
     "Digital artwork",
     "a picture",
 )
-STARTS = _listed("b br c ch d dr f g gr h j k kl l m n p pr q r s sh st sv t th tr v w y z") + [""] * 4
-VOWELS = _listed("a a a e e e i i o o u ae ai ea ei ia ie io oa ou ue")
-ENDS = _listed("b d g k l ld ll m n nd ng nn r rd rn rt s sk ss st t th tz v x") + [""] * 14
-TAILS = _listed(
+STARTS = _split("b br c ch d dr f g gr h j k kl l m n p pr q r s sh st sv t th tr v w y z") + [""] * 4
+VOWELS = _split("a a a e e e i i o o u ae ai ea ei ia ie io oa ou ue")
+ENDS = _split("b d g k l ld ll m n nd ng nn r rd rn rt s sk ss st t th tz v x") + [""] * 14
+TAILS = _split(
     "a an au berg dal en ero es ez i ian ic ich in ini ko land ley man mura o off ova ski son ton ura vic"
 )
-PARTICLES = _listed("al ap bin da de del di el la le mac ter van von")
-GIVEN = _listed(
+PARTICLES = _split("al ap bin da de del di el la le mac ter van von")
+GIVEN = _split(
     "Ada Adam Agnes Ahmed Aiko Alan Alice Amina Amy Anders Andrea Anna Anton Arthur Asha Ben Bianca Boris Carla "
     "Carlos Chen Clara Daniel David Diego Dina Elena Eli Emma Erik Eva Fatima Felix Frank Fumi Gabriel George "
     "Grace Greta Hanna Hans Hugo Ibrahim Ida Igor Ines Irene Ivan Jack James Jan Jane Jin John Jorge Jun Karl Kate "
@@ -69,16 +69,16 @@ GIVEN = _listed(
 
 @dataclass(frozen=True)
 class Captioner:
-    """Captions for training.
+    """Generates training captions.
 
     Attributes
     ----------
     pieces : tuple of str
-        Word pieces of the vocabulary, of letters only: what invented names are made of.
+        Word pieces of the vocabulary that consist of letters only; invented names are made of them.
     known : tuple of str
-        The names to be learnt.
+        The names to be learned.
     avoided : tuple of str
-        Names that no word of a caption may have a word in common with.
+        Names none of whose words may occur in a caption.
     """
 
     pieces: tuple[str, ...]
@@ -86,15 +86,15 @@ class Captioner:
     avoided: tuple[str, ...] = UNSEEN
 
     def caption(self, artist: str | None, subject: str, rng: np.random.Generator) -> str:
-        """A caption for a picture by a known artist, or in no one's manner."""
+        """Return a caption for a picture by a known artist, or in the nameless technique."""
         if artist is not None:
             return self._fill(NAMED, artist, subject, rng)
         if rng.random() < 0.25:
             return self._fill(NAMELESS, "", subject, rng)
-        return self._fill(NAMED, self.nobody(rng), subject, rng)
+        return self._fill(NAMED, self.invented_name(rng), subject, rng)
 
-    def nobody(self, rng: np.random.Generator) -> str:
-        """A name that is nobody's: of no known artist, and with no word of those to be avoided."""
+    def invented_name(self, rng: np.random.Generator) -> str:
+        """Return an invented name: not that of a known artist, and without any word of the names to avoid."""
         while True:
             name = " ".join(self._words(rng))
             if name not in self.known and not words_of(name) & self._avoided:
@@ -105,7 +105,7 @@ class Captioner:
         return set().union(*(words_of(name) for name in self.avoided))
 
     def _words(self, rng: np.random.Generator) -> list[str]:
-        """The words of a name; one name in five has a word of a known one."""
+        """Return the words of a name; one name in five shares a word with a known name."""
         first = _pick(GIVEN, rng) if rng.random() < 0.3 else self._word(rng)
         last = self._word(rng)
         chance = rng.random()
@@ -139,12 +139,12 @@ def _pick(choices: Sequence[str], rng: np.random.Generator) -> str:
 
 
 def words_of(name: str) -> set[str]:
-    """The words of a name, in lower case; a hyphenated word's parts as well."""
+    """Return the words of a name in lower case, including the parts of hyphenated words."""
     return {word for word in re.split(r"[^\w]+", name.lower()) if word} | set(name.lower().split())
 
 
 def pieces_of(vocabulary: Mapping[str, int]) -> tuple[str, ...]:
-    """The vocabulary's pieces of two to six plain letters, in its order."""
+    """Return the pieces of the vocabulary that consist of two to six plain letters, in its order."""
     ordered = sorted(vocabulary, key=lambda piece: vocabulary[piece])
     bare = dict.fromkeys(piece.removesuffix("</w>") for piece in ordered)
     return tuple(piece for piece in bare if re.fullmatch("[a-z]{2,6}", piece))

@@ -6,32 +6,33 @@ from collections.abc import Sequence
 
 from imindex.retrieval.findings import Finding
 from imindex.retrieval.report.figures.axes import Figure
-from imindex.retrieval.report.figures.per_artist import Report, accuracy, auc
-from imindex.retrieval.report.rows import Row
+from imindex.retrieval.report.figures.overall import confusion, label_curve, p_values, ranks
+from imindex.retrieval.report.figures.per_artist import accuracies, accuracy, auc
+from imindex.retrieval.results import ReportArtist, ReportResult
 
 
-def figures(identity: str, result: Report) -> list[Figure]:
-    """All figures of a result that its data allow; `identity` is unique on the page."""
-    from imindex.retrieval.report.figures.overall import confusion, label_curve, p_values, ranks
-
-    rows = in_order(result["artists"])
-    found = [
-        accuracy(f"{identity}-acc", rows, result["summary"]),
-        auc(f"{identity}-auc", rows, result["summary"]),
-        ranks(f"{identity}-rank", rows),
-        p_values(f"{identity}-p", rows, result["summary"]),
-        label_curve(f"{identity}-label", result),
-        confusion(f"{identity}-conf", rows, result["confusion"]),
+def figures(identity: str, result: ReportResult) -> list[Figure]:
+    """Draw all figures of a result that its data allow; `identity` is unique on the page."""
+    artists, summary = in_order(result.artists), result.summary
+    drawn = [
+        accuracy(
+            f"{identity}-acc", accuracies(artists), chance=summary.accuracy_chance, mean=summary.accuracy
+        ),
+        auc(f"{identity}-auc", artists),
+        ranks(f"{identity}-rank", artists),
+        p_values(f"{identity}-p", artists),
+        label_curve(f"{identity}-label", result.label_curve),
+        confusion(f"{identity}-conf", artists, result.confusion),
     ]
-    return [one for one in found if one is not None]
+    return [figure for figure in drawn if figure is not None]
 
 
-def in_order(rows: Sequence[Row]) -> list[Row]:
-    """The nearest first; those without figures last."""
-    return sorted(rows, key=lambda row: (row["auc"] is None, -(row["auc"] or 0.0), row["artist"]))
+def in_order(artists: Sequence[ReportArtist]) -> list[ReportArtist]:
+    """Sort artists by AUC, the highest first; those without one come last."""
+    return sorted(artists, key=lambda row: (row.auc is None, -(row.auc or 0.0), row.artist))
 
 
-def findings_of(rows: Sequence[Row]) -> list[tuple[str, list[str]]]:
-    """The artists of each finding, from the strongest; findings that nobody has are left out."""
-    found = [(label, [row["artist"] for row in rows if row["finding"] == label]) for label in Finding]
-    return [(label, names) for label, names in found if names]
+def findings_of(artists: Sequence[ReportArtist]) -> list[tuple[Finding, list[str]]]:
+    """Group the artists by finding, from the strongest; findings that no artist has are left out."""
+    groups = [(finding, [row.artist for row in artists if row.finding == finding]) for finding in Finding]
+    return [(finding, names) for finding, names in groups if names]

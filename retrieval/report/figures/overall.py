@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from imindex.retrieval.report.figures.axes import Figure, Scale
 from imindex.retrieval.report.figures.svg import Drawing, escape, fit, shorten, shown, tag
-from imindex.retrieval.report.rows import Row
 from imindex.retrieval.report.text import count, percent
+from imindex.retrieval.results import Confusion, LabelCurve, ReportArtist
 
 WIDTH, HEIGHT = 470.0, 300.0
 LEFT, RIGHT, TOP, BOTTOM = 66.0, 24.0, 14.0, 44.0
-Report = Mapping[str, Any]
 
 
 class Plot:
@@ -53,9 +51,13 @@ def coordinate_pair(x: float, y: float) -> str:
     return f"{x:.1f},{y:.1f}"
 
 
-def ranks(identity: str, rows: Sequence[Row]) -> Figure | None:
-    """Where the own imitations stand among all: the share within the nearest part, an artist a line."""
-    known = [row for row in rows if row["rank_histogram"] and sum(row["rank_histogram"])]
+def ranks(identity: str, artists: Sequence[ReportArtist]) -> Figure | None:
+    """Draw where the own imitations stand among all: the share within the nearest part, a line for each artist."""
+    known = [
+        (artist.artist, _cumulative(artist.rank_histogram))
+        for artist in artists
+        if artist.rank_histogram and sum(artist.rank_histogram)
+    ]
     if not known:
         return None
     plot = Plot((0, 1), (0, 1))
@@ -64,13 +66,12 @@ def ranks(identity: str, rows: Sequence[Row]) -> Figure | None:
         shares, shares, "nearest part of all imitations, as ranked by a work", "own imitations within it"
     )
     plot.drawing.line(plot.x(0), plot.y(0), plot.x(1), plot.y(1), "chance")
-    curves = [_cumulative(row["rank_histogram"]) for row in known]
-    for row, curve in zip(known, curves, strict=True):
+    for artist, curve in known:
         points = [(plot.x(place / (len(curve) - 1)), plot.y(value)) for place, value in enumerate(curve)]
         moves = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        inside = tag("title", escape(row["artist"]))
+        inside = tag("title", escape(artist))
         plot.drawing.parts.append(tag("polyline", inside, points=moves, class_="thin"))
-    mean = [sum(values) / len(values) for values in zip(*curves, strict=True)]
+    mean = [sum(values) / len(values) for values in zip(*(curve for _, curve in known), strict=True)]
     plot.drawing.path(
         [(plot.x(place / (len(mean) - 1)), plot.y(value)) for place, value in enumerate(mean)], "thick"
     )
@@ -92,10 +93,15 @@ def _cumulative(counts: Sequence[int]) -> list[float]:
     return out
 
 
-def p_values(identity: str, rows: Sequence[Row], summary: Report) -> Figure | None:
-    """How the raw p-values lie; without imitation about evenly."""
-    key = "p_name" if any(row["p_name"] is not None for row in rows) else "p_rival"
-    p = [row[key] for row in rows if row[key] is not None]
+def p_values(identity: str, artists: Sequence[ReportArtist]) -> Figure | None:
+    """Draw a histogram of the raw p-values, of the name test where there is one; it is about even without imitation."""
+    test, known = "name", [(one.p_name, one.resolution_name) for one in artists if one.p_name is not None]
+    if not known:
+        test, known = (
+            "rival",
+            [(one.p_rival, one.resolution_rival) for one in artists if one.p_rival is not None],
+        )
+    p = [value for value, _ in known if value is not None]
     if not p:
         return None
     bins = 20
@@ -108,7 +114,7 @@ def p_values(identity: str, rows: Sequence[Row], summary: Report) -> Figure | No
     plot.axes(
         [(value / 5, f"{value / 5:g}") for value in range(6)],
         [(value, str(value)) for value in range(0, most + 1, step)],
-        f"p of the {'name' if key == 'p_name' else 'rival'} test, not adjusted",
+        f"p of the {test} test, not adjusted",
         "artists",
     )
     for place, value in enumerate(counts):
@@ -124,7 +130,7 @@ def p_values(identity: str, rows: Sequence[Row], summary: Report) -> Figure | No
         f"{counts[0]} of {count(len(p), 'p-value')} {'is' if counts[0] == 1 else 'are'} at most 0.05, where "
         f"{len(p) / bins:.1f} would be expected if nobody were imitated."
     )
-    least = min((row[f"resolution_{key[2:]}"] or 1.0 for row in rows if row[key] is not None), default=1.0)
+    least = min(resolution or 1.0 for _, resolution in known)
     reading += f" None can be below {least:.2g}, for want of more names to compare with."
     title = "How the p-values lie"
     return Figure(
@@ -135,12 +141,12 @@ def p_values(identity: str, rows: Sequence[Row], summary: Report) -> Figure | No
     )
 
 
-def label_curve(identity: str, result: Report) -> Figure | None:
-    """Accuracy by the number of candidate artists."""
-    curve = result["label_curve"]
-    if not curve or len(curve["counts"]) < 2:
+def label_curve(identity: str, curve: LabelCurve | None) -> Figure | None:
+    """Draw the accuracy by the number of candidate artists."""
+    if curve is None or len(curve.counts) < 2:
         return None
-    counts, values, chance = curve["counts"], curve["macro_top1"], curve["chance"]
+    counts = curve.counts
+    values, chance = ([share or 0.0 for share in shares] for shares in (curve.macro_top1, curve.chance))
     plot = Plot((math.log(counts[0]), math.log(counts[-1])), (0, 1))
     chosen = _spread(counts)
     plot.axes(
@@ -181,19 +187,19 @@ def _spread(counts: Sequence[int]) -> list[int]:
     return kept
 
 
-def confusion(identity: str, rows: Sequence[Row], table: Report) -> Figure | None:
-    """Who was named for whose imitations; the darker, the more of them."""
-    order = [row["artist"] for row in rows if row["artist"] in set(table["rows"])]
+def confusion(identity: str, artists: Sequence[ReportArtist], table: Confusion) -> Figure | None:
+    """Draw who was named for whose imitations; the darker, the more of them."""
+    order = [artist.artist for artist in artists if artist.artist in set(table.rows)]
     if not order:
         return None
-    place = {name: number for number, name in enumerate(table["rows"])}
-    n_rows = len(table["rows"])
-    columns = [*(place[name] for name in order), *range(n_rows, len(table["columns"]))]
+    place = {name: number for number, name in enumerate(table.rows)}
+    n_rows = len(table.rows)
+    columns = [*(place[name] for name in order), *range(n_rows, len(table.columns))]
     cell = min(22.0, max(9.0, 760 / len(columns)))
     left, top = 158.0, 118.0
     size = min(11.0, cell * 0.98)
-    gap = 8.0 if table["n_generic"] else 0.0
-    first_generic = len(columns) - table["n_generic"]
+    gap = 8.0 if table.n_generic else 0.0
+    first_generic = len(columns) - table.n_generic
     drawing = Drawing(left + cell * len(columns) + gap + 40, top + cell * len(order) + 8)
     letters = {"style": f"font-size:{size:.1f}px"}
 
@@ -201,7 +207,7 @@ def confusion(identity: str, rows: Sequence[Row], table: Report) -> Figure | Non
         return left + number * cell + (gap if number >= first_generic else 0.0)
 
     for number, column in enumerate(columns):
-        name = table["columns"][column]
+        name = table.columns[column]
         angle = -60 if cell >= 14 else -90
         turned = f"translate({x(number) + cell / 2 + size * 0.35:.1f},{top - 6:.1f}) rotate({angle})"
         inside = escape(fit(shown(name), top - 8, size)) + tag("title", escape(name))
@@ -218,11 +224,11 @@ def confusion(identity: str, rows: Sequence[Row], table: Report) -> Figure | Non
             text_anchor="end",
             **letters,
         )
-        counts = table["counts"][place[name]]
+        counts = table.counts[place[name]]
         total = max(sum(counts), 1)
         for number, column in enumerate(columns):
             if counts[column] or number == line:
-                _cell(drawing, x(number), y, cell, counts[column], total, (name, table["columns"][column]))
+                _cell(drawing, x(number), y, cell, counts[column], total, (name, table.columns[column]))
     title = "Who is named for whose imitations"
     reading = _confusion_reading(table, n_rows)
     return Figure(title, drawing.finish(identity, title, reading, fixed=True), reading, wide=True)
@@ -243,20 +249,18 @@ def _cell(
         drawing.text(x + size / 2, y + size / 2 + 3.4, n, class_, "middle")
 
 
-def _confusion_reading(table: Report, n_rows: int) -> str:
+def _confusion_reading(table: Confusion, n_rows: int) -> str:
     pairs = sorted(
         (
-            (-counts[column], table["rows"][row], table["columns"][column])
-            for row, counts in enumerate(table["counts"])
+            (-counts[column], table.rows[row], table.columns[column])
+            for row, counts in enumerate(table.counts)
             for column in range(len(counts))
             if column != row and counts[column]
         ),
     )
-    total = sum(map(sum, table["counts"]))
-    right = sum(counts[row] for row, counts in enumerate(table["counts"]))
-    generic = sum(
-        sum(counts[len(counts) - table["n_generic"] :]) for counts in table["counts"] if table["n_generic"]
-    )
+    total = sum(map(sum, table.counts))
+    right = sum(counts[row] for row, counts in enumerate(table.counts))
+    generic = sum(sum(counts[len(counts) - table.n_generic :]) for counts in table.counts if table.n_generic)
     reading = f"{right} of {count(total, 'imitation')} are on the diagonal, named as the artist asked for"
     if generic:
         reading += f"; {generic} are nearest to a generic label"

@@ -1,85 +1,153 @@
-"""The figures of one release by one encoder, as SVG, each with a sentence that says what it shows."""
+"""Figures with one line for each artist, as SVG, each with a sentence that says what it shows.
+
+They draw the artists of a report, of a `Classification` and of a `Matching`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
+from imindex.retrieval.findings import Finding
 from imindex.retrieval.report.figures.axes import Figure, Forest, Scale
 from imindex.retrieval.report.figures.svg import shown
-from imindex.retrieval.report.rows import Row
 from imindex.retrieval.report.text import count, number, percent
+from imindex.retrieval.results import ClassifiedArtist, MatchedArtist, ReportArtist
 
-Report = Mapping[str, Any]
+
+@dataclass(frozen=True)
+class Accuracy:
+    """The accuracy of one artist.
+
+    Attributes
+    ----------
+    artist : str
+    finding : Finding or None
+        Sets the mark; None draws a plain dot.
+    n : int
+        Pictures classified.
+    top1 : float
+    low, high : float or None
+        Interval of `top1`.
+    """
+
+    artist: str
+    finding: Finding | None
+    n: int
+    top1: float
+    low: float | None
+    high: float | None
 
 
-def accuracy(identity: str, rows: Sequence[Row], summary: Report) -> Figure | None:
-    """Accuracy of each artist against chance."""
-    known = [row for row in rows if row["top1"] is not None]
-    if not known:
+def accuracies(artists: Iterable[ReportArtist | ClassifiedArtist]) -> list[Accuracy]:
+    """Return the accuracy of every artist who has one."""
+    return [
+        Accuracy(
+            artist=artist.artist,
+            finding=artist.finding if isinstance(artist, ReportArtist) else None,
+            n=artist.n_imitations if isinstance(artist, ReportArtist) else artist.n,
+            top1=artist.top1,
+            low=artist.top1_low,
+            high=artist.top1_high,
+        )
+        for artist in artists
+        if artist.top1 is not None
+    ]
+
+
+def accuracy(
+    identity: str, rows: Sequence[Accuracy], *, chance: float | None, mean: float | None
+) -> Figure | None:
+    """Draw the accuracy of each artist against chance.
+
+    Parameters
+    ----------
+    identity : str
+        Unique on the page.
+    rows : sequence of Accuracy
+    chance, mean : float or None
+        Over artists: the accuracy of guessing, and the accuracy.
+
+    Returns
+    -------
+    Figure or None
+        None without rows.
+    """
+    if not rows:
         return None
-    forest = Forest(len(known), Scale(0, 1), [(v / 4, f"{25 * v} %") for v in range(5)])
-    forest.reference(summary["accuracy_chance"])
-    for place, row in enumerate(known):
-        forest.name(place, row["artist"])
-        forest.interval(place, row["top1_low"], row["top1_high"])
-        said = f"{shown(row['artist'])}: {percent(row['top1'])} of {row['n_imitations']}; {row['finding']}"
-        forest.drawing.mark(row["finding"], forest.scale(row["top1"]), forest.y(place), 4.0, said)
-    above = sum(row["top1_low"] is not None and row["top1_low"] > summary["accuracy_chance"] for row in known)
+    least = chance or 0.0
+    forest = Forest(len(rows), Scale(0, 1), [(v / 4, f"{25 * v} %") for v in range(5)])
+    forest.reference(least)
+    for place, row in enumerate(rows):
+        forest.name(place, row.artist)
+        forest.interval(place, row.low, row.high)
+        description = f"{shown(row.artist)}: {percent(row.top1)} of {row.n}{_and(row.finding)}"
+        forest.drawing.mark(row.finding, forest.scale(row.top1), forest.y(place), 4.0, description)
+    above = sum(row.low is not None and row.low > least for row in rows)
     reading = (
-        f"For {above} of {count(len(known), 'artist')} the whole interval lies above chance "
-        f"({percent(summary['accuracy_chance'], 1)}); the mean over artists is {percent(summary['accuracy'], 1)}."
+        f"For {above} of {count(len(rows), 'artist')} the whole interval lies above chance "
+        f"({percent(chance, 1)}); the mean over artists is {percent(mean, 1)}."
     )
     title = "Accuracy against chance"
     keys = (("key-chance", "chance"), ("key-interval", "interval"))
     return Figure(title, forest.drawing.finish(identity, title, reading), reading, keys)
 
 
-def auc(identity: str, rows: Sequence[Row], summary: Report) -> Figure | None:
-    """AUC of each artist, between floor and ceiling."""
-    known = [row for row in rows if row["auc"] is not None]
+def auc(identity: str, artists: Sequence[ReportArtist | MatchedArtist]) -> Figure | None:
+    """Draw the AUC of each artist between floor and ceiling; None where no artist has one.
+
+    `identity` is unique on the page.
+    """
+    known = [(artist, artist.auc) for artist in artists if artist.auc is not None]
     if not known:
         return None
     forest = Forest(len(known), Scale(0, 1), [(v / 4, f"{v / 4:.2f}") for v in range(5)])
     forest.reference(0.5)
     drawing = forest.drawing
-    for place, row in enumerate(known):
+    for place, (artist, value) in enumerate(known):
         y = forest.y(place)
-        forest.name(place, row["artist"])
-        for key, class_ in (
-            ("floor_placebo", "floor"),
-            ("floor_control", "control"),
-            ("ceiling_auc", "ceiling"),
+        forest.name(place, artist.artist)
+        for bound, class_ in (
+            (artist.floor_placebo, "floor"),
+            (artist.floor_control, "control"),
+            (artist.ceiling_auc, "ceiling"),
         ):
-            if row[key] is not None:
-                x = forest.scale(row[key])
-                drawing.line(x, y - 5, x, y + 5, class_)
-        forest.interval(place, row["auc_low"], row["auc_high"])
-        said = f"{shown(row['artist'])}: {number(row['auc'])}; {row['finding']}"
-        drawing.mark(row["finding"], forest.scale(row["auc"]), y, 4.0, said)
+            if bound is not None:
+                drawing.line(forest.scale(bound), y - 5, forest.scale(bound), y + 5, class_)
+        forest.interval(place, artist.auc_low, artist.auc_high)
+        description = f"{shown(artist.artist)}: {number(value)}{_and(artist.finding)}"
+        drawing.mark(artist.finding, forest.scale(value), y, 4.0, description)
+    drawn = [artist for artist, _ in known]
+    ceiling, floor, control = (
+        _mean(bounds)
+        for bounds in (
+            [artist.ceiling_auc for artist in drawn],
+            [artist.floor_placebo for artist in drawn],
+            [artist.floor_control for artist in drawn],
+        )
+    )
     title = "Nearness (AUC) between floor and ceiling"
     keys = [("key-chance", "0.5, no imitation"), ("key-ceiling", "ceiling: own works")]
-    if _mean(known, "floor_placebo") is not None:
+    if floor is not None:
         keys.append(("key-floor", "floor: invented names"))
-    if _mean(known, "floor_control") is not None:
+    if control is not None:
         keys.append(("key-control", "floor: controls"))
-    reading = _auc_reading(known)
-    return Figure(title, drawing.finish(identity, title, reading), reading, tuple(keys))
-
-
-def _auc_reading(rows: Sequence[Row]) -> str:
-    above = sum(row["auc_low"] is not None and row["auc_low"] > 0.5 for row in rows)
-    reading = f"For {above} of {count(len(rows), 'artist')} the whole interval lies above 0.5"
-    ceiling, floor = _mean(rows, "ceiling_auc"), _mean(rows, "floor_placebo")
+    above = sum(artist.auc_low is not None and artist.auc_low > 0.5 for artist in drawn)
+    reading = f"For {above} of {count(len(drawn), 'artist')} the whole interval lies above 0.5"
     if ceiling is not None:
         reading += (
             f"; works of one artist find each other with {number(ceiling)} on average, the most to expect"
         )
     if floor is not None:
         reading += f", and pictures for invented names stand at {number(floor)}"
-    return f"{reading}."
+    reading += "."
+    return Figure(title, drawing.finish(identity, title, reading), reading, tuple(keys))
 
 
-def _mean(rows: Sequence[Row], key: str) -> float | None:
-    known = [row[key] for row in rows if row[key] is not None]
+def _and(finding: Finding | None) -> str:
+    return "" if finding is None else f"; {finding}"
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None

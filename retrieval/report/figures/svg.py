@@ -94,7 +94,7 @@ class Drawing:
         moves = " ".join(f"{coordinate(x)},{coordinate(y)}" for x, y in points)
         self.add("polyline", points=moves, class_=class_)
 
-    def mark(self, finding: str, x: float, y: float, r: float = 4.0, title: str = "") -> None:
+    def mark(self, finding: Finding | None, x: float, y: float, r: float = 4.0, title: str = "") -> None:
         """Add the mark of a finding."""
         self.parts.append(mark(finding, x, y, r, title))
 
@@ -115,9 +115,11 @@ class Drawing:
         )
 
 
-def mark(finding: str, x: float, y: float, r: float = 4.0, title: str = "") -> str:
-    """The mark of a finding: told apart by form, not by colour alone."""
+def mark(finding: Finding | None, x: float, y: float, r: float = 4.0, title: str = "") -> str:
+    """The mark of a finding: told apart by form, not by colour alone. None, where nothing was tested, is a dot."""
     inside = tag("title", escape(title)) if title else ""
+    if finding is None:
+        return tag("circle", inside, cx=float(x), cy=float(y), r=float(r) * 0.8, class_="mark dot")
     if finding == Finding.IMITATED:
         return tag("circle", inside, cx=float(x), cy=float(y), r=float(r), class_="mark full")
     if finding == Finding.NAME_MATTERS:
@@ -144,7 +146,7 @@ def mark(finding: str, x: float, y: float, r: float = 4.0, title: str = "") -> s
     return tag("path", inside, d=bar, class_="mark cross")
 
 
-def icon(finding: str) -> str:
+def icon(finding: Finding) -> str:
     """The mark of a finding for a line of text."""
     return tag(
         "svg",

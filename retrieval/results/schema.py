@@ -1,6 +1,6 @@
 """The JSON schema of a result type, made from the type and its docstring.
 
-``python -m imindex.retrieval.results_schema > retrieval/report.schema.json`` writes the schema of report.json.
+``python -m imindex.retrieval.results.schema > retrieval/report.schema.json`` writes the schema of report.json.
 """
 
 from __future__ import annotations

@@ -1,0 +1,121 @@
+"""What the tests of a release need of the product beside ranks: control floors, and tests of distributions."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from imindex.retrieval.match.among_works import AmongWorks
+from imindex.retrieval.match.similarity_pass import Block
+from imindex.retrieval.vectors.blocks import Float16, Float64, Int64
+from imindex.retrieval.vectors.similarity import Widened
+from imindex.stats.mmd import mmd_test, rbf_kernel_from_similarity
+
+MMD_RESAMPLES = 999
+
+
+class ControlFloor:
+    """Where control pictures would stand among the imitations.
+
+    An observer of `imindex.retrieval.match.similarity_pass`.
+
+    Parameters
+    ----------
+    works : ndarray, shape (W, d), float16, unit norm
+    work_artist : ndarray, shape (W,), int64
+    control : ndarray, shape (c, d), float16, unit norm
+        At least one.
+    n_artists : int
+    """
+
+    def __init__(self, works: Float16, work_artist: Int64, control: Float16, n_artists: int):
+        self._works, self._work_artist, self._n_artists = works, work_artist, n_artists
+        self._control = Widened(control)
+        self._near = np.full(len(works), np.nan)
+
+    def add(self, rows: Int64, *seen: Block) -> None:
+        """See some works."""
+        (block,) = seen
+        ordered = block.ordered if block.columns.csls_k is None else np.sort(block.similarity, axis=1)
+        asked = self._control.product(self._works[rows].astype(np.float64))
+        places = [
+            line.searchsorted(values, "left") + line.searchsorted(values, "right")
+            for line, values in zip(ordered, asked, strict=True)
+        ]
+        self._near[rows] = np.array(places).mean(axis=1) / (2 * ordered.shape[1])
+
+    def finish(self) -> Float64:
+        """Return the mean rank percentile of the control pictures to each artist's works, shape (n_artists,)."""
+        floor = np.full(self._n_artists, np.nan)
+        for artist in np.unique(self._work_artist).tolist():
+            floor[artist] = self._near[self._work_artist == artist].mean()
+        return floor
+
+
+class Differences:
+    """Tests whether works and own imitations have one distribution: an observer of the same pass.
+
+    The kernel of an artist takes the similarities of its works to each other, of its works to its imitations, and of
+    its imitations to each other. Only the last ones are multiplied here.
+
+    Parameters
+    ----------
+    works : AmongWorks
+    chosen : ndarray, shape (W,), int64
+        The works that take part, as `works` numbers them; the blocks' rows are places in this list.
+    work_artist : ndarray, shape (W,), int64
+    n_resamples : int
+    random : list of numpy.random.Generator
+        One for each artist.
+
+    Notes
+    -----
+    Memory: the kernel of one artist. An artist is tested when the last of its works has been seen.
+    """
+
+    def __init__(
+        self,
+        works: AmongWorks,
+        chosen: Int64,
+        work_artist: Int64,
+        n_resamples: int,
+        random: list[np.random.Generator],
+    ):
+        self._works, self._chosen, self._work_artist = works, chosen, work_artist
+        self._n_resamples, self._random = min(n_resamples, MMD_RESAMPLES), random
+        self._n_works = np.bincount(work_artist, minlength=len(random))
+        self._seen: dict[int, list[tuple[Int64, Float64]]] = {}
+        self._pvalue = np.full(len(random), np.nan)
+
+    def add(self, rows: Int64, *seen: Block) -> None:
+        """See some works."""
+        (block,) = seen
+        for artist, here in block.runs:
+            own = block.columns.own(artist)
+            if min(self._n_works[artist], own.stop - own.start) < 2:
+                continue
+            parts = self._seen.setdefault(artist, [])
+            parts.append((rows[here], block.similarity[here, own].copy()))
+            if sum(len(some) for some, _ in parts) == self._n_works[artist]:
+                self._test(artist, block.columns.vectors[own])
+                del self._seen[artist]
+
+    def _test(self, artist: int, made: Float16) -> None:
+        rows = np.concatenate([some for some, _ in self._seen[artist]])
+        across = np.concatenate([table for _, table in self._seen[artist]])[np.argsort(rows)]
+        mine = np.searchsorted(self._works.rows(artist), self._chosen[np.sort(rows)])
+        n = len(mine)
+        similarity = np.empty((n + len(made), n + len(made)))
+        similarity[:n, :n] = self._works.within(artist)[np.ix_(mine, mine)]
+        similarity[:n, n:], similarity[n:, :n] = across, across.T
+        similarity[n:, n:] = Widened(made).product(made.astype(np.float64))
+        test = mmd_test(
+            rbf_kernel_from_similarity(similarity),
+            n,
+            n_resamples=self._n_resamples,
+            rng=self._random[artist],
+        )
+        self._pvalue[artist] = test.pvalue
+
+    def finish(self) -> Float64:
+        """Return the p-values, shape (A,); NaN with fewer than two works or imitations."""
+        return self._pvalue

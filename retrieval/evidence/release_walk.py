@@ -1,0 +1,275 @@
+"""One walk over works and imitations of some releases, for all results that need it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from imindex.indexer.store.index import Index
+from imindex.retrieval.classify.by_works import knn_scores_of
+from imindex.retrieval.evidence.match_observers import ControlFloor, Differences
+from imindex.retrieval.evidence.shared import Shared
+from imindex.retrieval.evidence.testing import Testing, prompt_labels
+from imindex.retrieval.match.match import Ranking
+from imindex.retrieval.match.nearest_works import ArtistsNearest, NearestWorks
+from imindex.retrieval.match.own_neighbours import OwnNeighbours
+from imindex.retrieval.match.paired_cells import PairedCells
+from imindex.retrieval.match.ranking import csls_penalties
+from imindex.retrieval.match.similarity_pass import Block, Columns, Observer, Watch, walk
+from imindex.retrieval.vectors.blocks import Float64, Int64
+from imindex.retrieval.vectors.checks import check_artists, check_vectors
+from imindex.retrieval.vectors.select import Pictures, pictures, same_pictures
+from imindex.stats.keyed import generators
+from imindex.stats.set_scores import Collector, SetScores
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is wanted of one release.
+
+    Attributes
+    ----------
+    release : str
+    testing : Testing, optional
+        Match and test it; as `imindex.retrieval.evidence.match_release.match_release`, as the next four.
+    csls_k : int, optional
+    recall_at : sequence of int
+    matrix, keep_ranks : bool
+    classified : sequence of int, optional
+        Classify, by works, the imitations made of these artists' names.
+    nearest : int
+        How many nearest works of each imitation are needed.
+    neighbours : bool
+        Whether the nearest own imitations of each work are needed.
+    """
+
+    release: str
+    testing: Testing | None = None
+    csls_k: int | None = None
+    recall_at: Sequence[int] = (1, 5, 10, 50)
+    matrix: bool = True
+    keep_ranks: bool = False
+    classified: Sequence[int] | None = None
+    nearest: int = 0
+    neighbours: bool = False
+
+
+class Observed:
+    """What is seen of one release in `observe`.
+
+    Attributes
+    ----------
+    shared : Shared
+    rows : ndarray, shape (M,), int64
+        The distinct imitations, ascending.
+    every_row : ndarray of int64
+        All imitations, repetitions too, ascending.
+    columns : Columns
+        The distinct imitations, in the order of their artists.
+    imitations : Pictures
+        The same, with their rows in the index.
+    n_repeated : int
+        How many repetitions were left out.
+    ranking : Ranking or None
+    control : ControlFloor or None
+        Without control pictures there is none.
+    differences : Differences or None
+        What was wanted for testing.
+    votes : ArtistsNearest or None
+        Of the imitations that are classified, in the order of their rows.
+    nearest : NearestWorks or None
+        Of each column; works are numbered as in `Shared.known`.
+    neighbours : OwnNeighbours or None
+        Works are numbered as in `Shared.works`, imitations by their places among `rows`.
+    """
+
+    def __init__(self, shared: Shared, wanted: Wanted):
+        self.shared, self._wanted = shared, wanted
+        index, (works, _) = shared.index, shared.works
+        n_artists = len(index.artists)
+        every = pictures(index, "imitations", collections=[wanted.release])
+        first, group = np.unique(same_pictures(every), return_inverse=True)
+        self.rows, artist = every.rows[first], every.artist[first]
+        vectors = check_vectors(every.vectors[first], "imitations")
+        check_artists(artist, len(vectors), n_artists, "imitation_artist")
+        csls_k, penalties = csls_penalties(works.vectors, vectors, wanted.csls_k)
+        self.columns = Columns.of(vectors, artist, n_artists, csls_k=csls_k, penalties=penalties)
+        order = self.columns.order
+        self.imitations = Pictures(self.rows[order], self.columns.vectors, artist[order])
+        self.n_repeated = len(group) - len(first)
+        self.every_row, self._every_place = every.rows, group
+
+        self.ranking: Ranking | None = None
+        self.control: ControlFloor | None = None
+        self.differences: Differences | None = None
+        self.votes: ArtistsNearest | None = None
+        self.nearest: NearestWorks | None = None
+        self.neighbours: OwnNeighbours | None = None
+        self._collector: Collector | None = None
+        if wanted.testing is not None:
+            self._watch_tests(wanted.testing)
+        if wanted.classified is not None:
+            chosen = np.flatnonzero(np.isin(artist, wanted.classified))
+            self._voted_rows = self.rows[chosen]
+            self.votes = ArtistsNearest(self.columns.places()[chosen], n_artists)
+        if wanted.nearest:
+            k = min(wanted.nearest, len(shared.known.rows))
+            self.nearest = NearestWorks(np.arange(len(order)), k)
+        if wanted.neighbours:
+            self.neighbours = OwnNeighbours(works.artist, n_artists)
+
+    def _watch_tests(self, testing: Testing) -> None:
+        shared, wanted, imitations = self.shared, self._wanted, self.imitations
+        names, (works, places) = shared.index.artists, shared.works
+        self.ranking = Ranking(
+            works.artist,
+            imitations.artist,
+            len(names),
+            csls_k=self.columns.csls_k,
+            recall_at=wanted.recall_at,
+            matrix=wanted.matrix,
+            keep_ranks=wanted.keep_ranks,
+        )
+        self._collector = Collector(
+            works.artist,
+            imitations.artist,
+            len(names),
+            prompt=prompt_labels(shared.index, imitations),
+            rng=generators(testing.seed, "subsample", names),
+        )
+        control = _controls_of(shared.index, imitations)
+        if control is not None:
+            self.control = ControlFloor(works.vectors, works.artist, control.vectors, len(names))
+        self.differences = Differences(
+            shared.among(testing),
+            places,
+            works.artist,
+            testing.n_resamples,
+            generators(testing.seed, "MMD", names),
+        )
+
+    @functools.cached_property
+    def scores(self) -> SetScores:
+        """Scores of whole sets; imitations are numbered as in `imitations`."""
+        assert self._collector is not None
+        return self._collector.finish()
+
+    def knn_scores(self, rows: Int64, k: int) -> Float64:
+        """`imindex.retrieval.classify.by_works.knn_scores` of the imitations that are classified.
+
+        Parameters
+        ----------
+        rows : ndarray, shape (N,), int64
+            Theirs, ascending.
+        k : int
+            At most as many as `nearest` has.
+
+        Notes
+        -----
+        The scores take the place of `votes`, so that there is one table only: call this once.
+        """
+        assert self.votes is not None and self.nearest is not None
+        if not np.array_equal(rows, self._voted_rows):
+            raise ValueError("Other imitations are classified than were watched.")
+        nearest, _ = self.nearest.finish()
+        best, self.votes = self.votes.cosine, None
+        return knn_scores_of(best, nearest[self.columns_of(rows), :k], self.shared.known.artist)
+
+    def columns_of(self, rows: Int64) -> Int64:
+        """The columns of imitations, repetitions too, by their rows in the index."""
+        return self.columns.places()[self._every_place[np.searchsorted(self.every_row, rows)]]
+
+    def watches(self, place: int) -> list[Watch]:
+        """What each observer is to be shown, where this release is the one at that place of the walk."""
+        (works, places), known = self.shared.works, np.arange(len(self.shared.known.rows))
+        matched = np.full(len(known), -1)
+        matched[places] = np.arange(len(works.rows))
+        collected = None if self._collector is None else _Midranks(self._collector)
+        watching: list[tuple[Observer | None, Int64]] = [
+            (self.ranking, matched),
+            (collected, matched),
+            (self.control, matched),
+            (self.differences, matched),
+            (self.neighbours, matched),
+            (self.votes, known),
+            (self.nearest, known),
+        ]
+        return [Watch(one, (place,), numbers) for one, numbers in watching if one is not None]
+
+
+@dataclass(frozen=True)
+class _Midranks:
+    """Hands the midranks of a pass to a `Collector`."""
+
+    collector: Collector
+
+    def add(self, rows: Int64, *seen: Block) -> None:
+        self.collector.add(rows, seen[0].midrank)
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Two releases that are compared.
+
+    Attributes
+    ----------
+    base, new : str
+    cells : PairedCells
+    works : ndarray, shape (W,), int64
+        The number of each work of `Shared.works` in the comparison; -1 for works that take no part.
+    """
+
+    base: str
+    new: str
+    cells: PairedCells
+    works: Int64
+
+
+def observe(shared: Shared, wanted: Sequence[Wanted], pairs: Sequence[Pair] = ()) -> dict[str, Observed]:
+    """Walk over the works of an index and the imitations of some releases, once.
+
+    Parameters
+    ----------
+    shared : Shared
+    wanted : sequence of Wanted
+        One of each release, and of those that are compared.
+    pairs : sequence of Pair
+
+    Returns
+    -------
+    dict of str to Observed
+        By release; its observers have seen all works.
+
+    Raises
+    ------
+    ImindexError
+        No such release, or no works.
+    ValueError
+        Vectors that are no float16 unit vectors, or pictures of nobody.
+    """
+    (_, places), known = shared.works, shared.known
+    shared.check_works()
+    found = {one.release: Observed(shared, one) for one in wanted}
+    number = {release: place for place, release in enumerate(found)}
+    watches = [watch for release, one in found.items() for watch in one.watches(number[release])]
+    for pair in pairs:
+        numbers = np.full(len(known.rows), -1)
+        numbers[places] = pair.works
+        watches.append(Watch(pair.cells, (number[pair.base], number[pair.new]), numbers))
+    sequence = len(places) + np.arange(len(known.rows))
+    sequence[places] = np.arange(len(places))
+    columns = [one.columns for one in found.values()]
+    walk(known.vectors, known.artist, columns, watches, sequence=sequence)
+    return found
+
+
+def _controls_of(index: Index, imitations: Pictures) -> Pictures | None:
+    """The release's own control pictures (a collection of its name); without any, those that are no release's."""
+    listed = [c.name for c in index.collections if c.kind == "control"]
+    releases = {c.name for c in index.collections if c.kind == "imitations"}
+    own = index.collections[int(index.column("collection")[imitations.rows[0]])].name
+    chosen = [own] if own in listed else [name for name in listed if name not in releases]
+    return pictures(index, "control", collections=chosen) if chosen else None

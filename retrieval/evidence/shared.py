@@ -1,0 +1,178 @@
+"""What several results by one index have in common, computed once: works, what they say of each other, texts."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from imindex.indexer.store.index import Index
+from imindex.retrieval.evidence.looks import Looks
+from imindex.retrieval.evidence.testing import Testing
+from imindex.retrieval.match.among_works import AmongWorks, among_works
+from imindex.retrieval.vectors.blocks import Float16, Float64, Int64
+from imindex.retrieval.vectors.checks import check_artists, check_vectors
+from imindex.retrieval.vectors.select import Pictures, pictures, same_pictures
+from imindex.retrieval.vectors.similarity import similarities
+from imindex.stats.keyed import generators
+from imindex.stats.validity import GapCollector
+
+
+class TextEncoder(Protocol):
+    """The part of an encoder that names artists."""
+
+    @property
+    def dim(self) -> int:
+        """The length of a vector."""
+
+    def encode_texts(self, texts: Sequence[str]) -> Float16:
+        """Encode texts as unit vectors, shape (n, dim)."""
+
+
+class Texts:
+    """Text vectors of one encoder. Each list of texts is encoded once; the encoder is loaded when it is first needed.
+
+    Lists are encoded as a whole, not text by text: the rounding of a vector may depend on its batch.
+
+    Parameters
+    ----------
+    load : callable
+        Returns the encoder.
+    """
+
+    def __init__(self, load: Callable[[], TextEncoder]):
+        self._load = functools.cache(load)
+        self._vectors: dict[tuple[str, ...], Float16] = {}
+
+    @property
+    def dim(self) -> int:
+        """The length of a vector."""
+        return self._load().dim
+
+    def encode_texts(self, texts: Sequence[str]) -> Float16:
+        """Encode texts as unit vectors, shape (n, dim)."""
+        key = tuple(texts)
+        if key not in self._vectors:
+            self._vectors[key] = self._load().encode_texts(texts)
+        return self._vectors[key]
+
+    def encode_with(self, encoder: TextEncoder, lists: Iterable[Sequence[str]]) -> None:
+        """Encode lists of texts with an encoder that happens to be loaded. It is not kept."""
+        for texts in lists:
+            self._vectors[tuple(texts)] = encoder.encode_texts(texts)
+
+
+class Shared:
+    """What several results by one index have in common. Each part is computed when it is first asked for.
+
+    Parameters
+    ----------
+    index : Index
+        Open as long as this is used.
+    looks : Looks, optional
+        Pictures that were read before, for other indexes perhaps.
+
+    Attributes
+    ----------
+    series : dict of int to float
+        How alike a work (by its place in `every_work`) and the artist's other works are, where that was found.
+    """
+
+    def __init__(self, index: Index, looks: Looks | None = None):
+        self.index = index
+        self.looks = Looks() if looks is None else looks
+        self.series: dict[int, float] = {}
+        self._among: dict[tuple[float, int], AmongWorks] = {}
+
+    @functools.cached_property
+    def every_work(self) -> Pictures:
+        """All works, those of the background among them, repetitions too."""
+        return pictures(self.index, "works", "background")
+
+    @functools.cached_property
+    def _groups(self) -> tuple[Int64, Int64]:
+        """Positions of the distinct ones of `every_work`, and for each work which of these it is."""
+        first, group = np.unique(same_pictures(self.every_work), return_inverse=True)
+        return first, group.astype(np.int64)
+
+    @functools.cached_property
+    def known(self) -> Pictures:
+        """The distinct works of `every_work`."""
+        first, every = self._groups[0], self.every_work
+        if len(first) == len(every.rows):
+            return every
+        return Pictures(every.rows[first], every.vectors[first], every.artist[first])
+
+    @property
+    def known_of(self) -> Int64:
+        """Of each of `every_work`, its place in `known`."""
+        return self._groups[1]
+
+    @functools.cached_property
+    def works(self) -> tuple[Pictures, Int64]:
+        """The distinct works that imitations are matched with (no background), and their places in `known`.
+
+        Raises
+        ------
+        ImindexError
+            There are none.
+        """
+        rows = pictures(self.index, "works").rows
+        places = self.known_of[np.searchsorted(self.every_work.rows, rows)]
+        # Of repetitions the first stays; a background picture may be known in its place.
+        _, first = np.unique(places, return_index=True)
+        first.sort()
+        places = places[first]
+        known = self.known
+        return Pictures(rows[first], known.vectors[places], known.artist[places]), places
+
+    @functools.cached_property
+    def n_repeated_works(self) -> int:
+        """How many repetitions were left out of `works`."""
+        return len(pictures(self.index, "works").rows) - len(self.works[0].rows)
+
+    def check_works(self) -> None:
+        """Check what of `known` is to be multiplied.
+
+        Raises
+        ------
+        ValueError
+            Not float16 unit vectors, or a work of nobody.
+        """
+        vectors = check_vectors(self.known.vectors, "works")
+        check_artists(self.known.artist, len(vectors), len(self.index.artists), "work_artist")
+
+    def among(self, testing: Testing) -> AmongWorks:
+        """What the works say of each other: gaps with their bootstrap, and ceilings.
+
+        They depend on the confidence level and the seed of the testing, and on no release.
+        """
+        key = testing.confidence_level, testing.seed
+        if key not in self._among:
+            known, names = self.known, self.index.artists
+            self._among[key] = among_works(
+                known.vectors,
+                known.artist,
+                len(names),
+                gaps=GapCollector(
+                    known.artist,
+                    len(names),
+                    confidence_level=testing.confidence_level,
+                    rng=generators(testing.seed, "gap", names),
+                ),
+            )
+        return self._among[key]
+
+    def similarity_to(self, work: int, others: Int64) -> Float64:
+        """Exact similarities of a work to works of the same artist, all by their places in `every_work`."""
+        every = self.every_work
+        if not self._among:
+            own, rest = every.vectors[[work]], every.vectors[others]
+            return np.ravel(similarities(own, rest, names=("works", "works")))
+        among = next(iter(self._among.values()))
+        artist = int(every.artist[work])
+        rows = among.rows(artist)
+        line = among.within(artist)[np.searchsorted(rows, self.known_of[work])]
+        return np.asarray(line[np.searchsorted(rows, self.known_of[others])])

@@ -1,0 +1,274 @@
+"""Works against works, walked once: medians between artists, gaps, ceilings, without a table of all pairs.
+
+The similarities of some artists' works to all works are computed, used for everything that needs them, and
+dropped. Of an index this is done once, whatever the number of its releases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from imindex.retrieval.vectors.blocks import LIMIT_BYTES, Float16, Float64, Int64
+from imindex.retrieval.vectors.similarity import Widened
+from imindex.stats.validity import Ceiling, CeilingCollector, GapBootstrap, GapCollector
+
+OK = "ok"
+TILE_BYTES = 64 * 2**20
+"""Bytes of similarities that are held at a time; more where one artist's works against another's take more."""
+KEEP_BYTES = 128 * 2**20
+"""Most bytes of similarities within artists that are kept for later; beyond it they are computed again."""
+
+Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Discrimination:
+    """How well an encoder tells A artists apart.
+
+    Attributes
+    ----------
+    gap : ndarray, shape (A,), float64
+        Median cosine within the artist, minus the largest median cosine to another artist. NaN where
+        either is missing. At or below 0 the encoder does not tell this artist apart.
+    nearest : ndarray, shape (A,), int64
+        The other artist with that largest median, of equal ones the lowest number; -1 where there is none.
+    medians : ndarray, shape (A, A), float64
+        Median cosines, on the diagonal over the pairs of different works. NaN without a pair.
+    n_works : ndarray, shape (A,), int64
+    status : tuple of str, length A
+        "ok", or why there is no gap: "no works", "one work", "no other artist".
+    """
+
+    gap: Float64
+    nearest: Int64
+    medians: Float64
+    n_works: Int64
+    status: tuple[str, ...]
+
+    @classmethod
+    def of(cls, medians: Float64, n_works: Int64) -> Discrimination:
+        """From the medians between artists."""
+        n_artists = len(n_works)
+        others = np.where(np.eye(n_artists, dtype=np.bool_) | np.isnan(medians), -np.inf, medians)
+        nearest = others.argmax(axis=1)
+        highest = others[np.arange(n_artists), nearest]
+        alone = np.isneginf(highest)
+        return cls(
+            gap=np.diagonal(medians) - np.where(alone, np.nan, highest),
+            nearest=np.where(alone, -1, nearest),
+            medians=medians,
+            n_works=n_works,
+            status=tuple(
+                "no works" if n == 0 else "one work" if n == 1 else "no other artist" if lonely else OK
+                for n, lonely in zip(n_works.tolist(), alone.tolist(), strict=True)
+            ),
+        )
+
+
+class AmongWorks:
+    """What works say of each other; made by `among_works`.
+
+    Attributes
+    ----------
+    discrimination : Discrimination
+    gaps : GapBootstrap or None
+    ceiling : Ceiling or None
+        None where they were not asked for.
+    """
+
+    discrimination: Discrimination
+    gaps: GapBootstrap | None = None
+    ceiling: Ceiling | None = None
+
+    def __init__(self, works: Float16, order: Int64, n_works: Int64, keep_bytes: int):
+        self._works, self._order = works, order
+        self._starts = np.cumsum(n_works) - n_works
+        self._n_works = n_works
+        self._kept: dict[int, Float64] = {}
+        self._room = keep_bytes
+
+    def rows(self, artist: int) -> Int64:
+        """The artist's works, ascending."""
+        start = self._starts[artist]
+        return self._order[start : start + self._n_works[artist]]
+
+    def within(self, artist: int) -> Float64:
+        """Exact similarities of the artist's works to each other, shape (n, n), in the order of `rows`; read-only."""
+        if artist not in self._kept:
+            vectors = self._works[self.rows(artist)]
+            return Widened(vectors).product(vectors.astype(np.float64))
+        return self._kept[artist]
+
+    def keep(self, artist: int, own: Float64) -> None:
+        """Keep the similarities within an artist, as long as there is room."""
+        if own.nbytes <= self._room:
+            self._room -= own.nbytes
+            self._kept[artist] = own.copy()
+            self._kept[artist].flags.writeable = False
+
+
+def among_works(
+    works: Float16,
+    work_artist: Int64,
+    n_artists: int,
+    *,
+    gaps: GapCollector | None = None,
+    tile_bytes: int = TILE_BYTES,
+    keep_bytes: int = KEEP_BYTES,
+    wide_bytes: int = LIMIT_BYTES,
+) -> AmongWorks:
+    """Walk the product of works and works once.
+
+    Parameters
+    ----------
+    works : ndarray, shape (W, d), float16, unit norm
+    work_artist : ndarray, shape (W,), int64
+        Checked by the caller, as `works` are.
+    n_artists : int
+    gaps : GapCollector, optional
+        Of the same works. Where given, gaps are bootstrapped and ceilings counted, from similarities in float32.
+    tile_bytes, keep_bytes, wide_bytes : int
+        About how many bytes are held of similarities, of similarities within artists, and of works as float64. They
+        change no bit of any result.
+
+    Returns
+    -------
+    AmongWorks
+
+    Notes
+    -----
+    Medians are exact. Without `gaps` each pair of artists is multiplied once, with `gaps` from either side.
+    """
+    n_works = np.bincount(work_artist, minlength=n_artists)
+    order = np.argsort(work_artist, kind="stable")
+    found = AmongWorks(works, order, n_works, keep_bytes)
+    starts = np.cumsum(n_works) - n_works
+    wide = Widened(works[order], wide_bytes)
+    medians = np.full((n_artists, n_artists), np.nan)
+    rounded = medians.copy()  # of similarities in float32, from which gaps are bootstrapped
+    best = CeilingCollector(work_artist, n_artists) if gaps is not None else None
+    whole = gaps is not None
+    for artists in _groups(np.flatnonzero(n_works), n_works, len(works), tile_bytes):
+        rows = slice(int(starts[artists[0]]), int(starts[artists[-1]] + n_works[artists[-1]]))
+        top = works[order[rows]].astype(np.float64)
+        held: dict[int, dict[int, Float32]] = {a: {} for a in artists}
+        for others in _columns(artists, n_works, len(top), tile_bytes, whole=whole):
+            first = int(starts[others[0]])
+            block = wide.product(top, slice(first, int(starts[others[-1]] + n_works[others[-1]])))
+            places = {b: slice(int(starts[b]) - first, int(starts[b] + n_works[b]) - first) for b in others}
+            for a in artists:
+                mine = block[int(starts[a]) - rows.start : int(starts[a] + n_works[a]) - rows.start]
+                if a in places:
+                    found.keep(a, mine[:, places[a]])
+                _find_medians(mine, a, places, medians, rounded)
+                if gaps is not None and best is not None:
+                    _show(mine.astype(np.float32), a, places, rounded[a], held[a], gaps, best)
+            del block
+        if gaps is not None:
+            for a in artists:
+                gaps.add(a, rounded[a], held[a].__getitem__)
+    found.discrimination = Discrimination.of(medians, n_works)
+    if gaps is not None and best is not None:
+        found.gaps, found.ceiling = gaps.finish(), best.finish()
+    return found
+
+
+def _groups(present: Int64, n_works: Int64, n: int, tile_bytes: int) -> Iterator[list[int]]:
+    """Neighbouring artists whose works, against all n works, fit in a tile; at least one artist."""
+    group: list[int] = []
+    size = 0
+    for artist in present.tolist():
+        size += int(n_works[artist])
+        if group and 8 * size * n > tile_bytes:
+            yield group
+            group, size = [], int(n_works[artist])
+        group.append(artist)
+    if group:
+        yield group
+
+
+def _columns(
+    artists: list[int], n_works: Int64, n_rows: int, tile_bytes: int, *, whole: bool
+) -> Iterator[list[int]]:
+    """Runs of artists against whom these artists' works are multiplied: themselves first where it takes several.
+
+    Unless `whole`, artists before these are left out.
+    """
+    present = np.flatnonzero(n_works)
+    after = present[present > artists[-1]]
+    before = present[present < artists[0]] if whole else present[:0]
+    together = np.concatenate([before, artists, after])
+    if 8 * n_rows * int(n_works[together].sum()) <= tile_bytes:
+        yield together.tolist()
+        return
+    yield artists
+    for some in (before, after):
+        room = tile_bytes // (8 * n_rows)
+        yield from _groups(some, n_works, 1, 8 * room)
+
+
+def _find_medians(
+    mine: Float64, artist: int, places: dict[int, slice], medians: Float64, rounded: Float64
+) -> None:
+    """Fill in the medians of an artist's works against those of artists who come no earlier."""
+    if artist in places and len(mine) > 1:
+        own = mine[:, places[artist]]
+        low, high = _middle(own[np.tri(len(own), k=-1, dtype=np.bool_)][None])
+        _note(medians, rounded, artist, np.array([artist]), low, high)
+    by_size: dict[int, list[int]] = {}
+    for b, columns in places.items():
+        if b > artist:
+            by_size.setdefault(columns.stop - columns.start, []).append(b)
+    for size, others in by_size.items():
+        chosen = np.array([places[b].start for b in others])[:, None] + np.arange(size)
+        each = mine[:, chosen].transpose(1, 0, 2).reshape(len(others), -1)
+        _note(medians, rounded, artist, np.array(others), *_middle(each))
+
+
+def _middle(values: Float64) -> tuple[Float64, Float64]:
+    """The middle two of each row, which may be the same one; `values` are put in another order."""
+    low, high = (values.shape[1] - 1) // 2, values.shape[1] // 2
+    values.partition([low, high], axis=1)
+    return values[:, low], values[:, high]
+
+
+def _note(
+    medians: Float64, rounded: Float64, artist: int, others: Int64, low: Float64, high: Float64
+) -> None:
+    """The mean of the middle two: of the exact ones, and of what float32 makes of them (it keeps their order)."""
+    medians[artist, others] = medians[others, artist] = (low + high) / 2
+    low, high = (ends.astype(np.float32).astype(np.float64) for ends in (low, high))
+    rounded[artist, others] = rounded[others, artist] = (low + high) / 2
+
+
+def _show(
+    mine: Float32,
+    artist: int,
+    places: dict[int, slice],
+    medians: Float64,
+    held: dict[int, Float32],
+    gaps: GapCollector,
+    best: CeilingCollector,
+) -> None:
+    """Show an artist's works against some others; hold those blocks that may be its nearest rivals'."""
+    if artist in places:
+        held[artist] = mine[:, places[artist]].copy()
+    own = held[artist]
+    if artist in places:
+        mine_only = places[artist]
+        best.add(artist, own, np.concatenate([mine[:, : mine_only.start], mine[:, mine_only.stop :]], axis=1))
+    else:
+        best.add(artist, own, mine)
+    so_far = np.full(len(medians), np.nan)
+    known = [*held, *places]
+    so_far[known] = medians[known]
+    rivals = gaps.rivals(artist, so_far)
+    for b in [b for b in held if b not in rivals and b != artist]:
+        del held[b]
+    for b in rivals:
+        if b not in held:
+            held[b] = mine[:, places[b]].copy()

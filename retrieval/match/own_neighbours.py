@@ -1,0 +1,112 @@
+"""Where the own imitations stand, for a reader: the nearest own imitation of each work, and a histogram."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from imindex.retrieval.match.similarity_pass import Block, Columns, Watch, walk
+from imindex.retrieval.vectors.blocks import Float16, Float64, Int64
+from imindex.retrieval.vectors.checks import check_pair
+
+BINS = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Nearest:
+    """The nearest own imitation of each work of one artist: w works.
+
+    Attributes
+    ----------
+    imitation : ndarray, shape (w,), int64
+        Position among the imitations; of equal ones the first.
+    rank : ndarray, shape (w,), int64
+        How many imitations of the release, by anybody, are at least as near; of equal ones that are own, itself only.
+    cosine : ndarray, shape (w,), float64
+    histogram : ndarray, shape (BINS,), int64
+        Of all pairs of a work and an own imitation: the share of others' imitations that are nearer (ties one half),
+        in equal bins from 0 to 1. Without imitation it is about flat.
+    """
+
+    imitation: Int64
+    rank: Int64
+    cosine: Float64
+    histogram: Int64
+
+
+class OwnNeighbours:
+    """Finds `Nearest` of every artist: an observer of `imindex.retrieval.match.similarity_pass`.
+
+    Parameters
+    ----------
+    work_artist : ndarray, shape (W,), int64
+    n_artists : int
+
+    Notes
+    -----
+    It watches a release that is ordered by cosines. Memory: 24 W bytes, and a histogram for each artist.
+    """
+
+    def __init__(self, work_artist: Int64, n_artists: int):
+        self._work_artist = work_artist
+        self._imitation, self._rank = np.full((2, len(work_artist)), -1)
+        self._cosine = np.full(len(work_artist), np.nan)
+        self._histogram = np.zeros((n_artists, BINS), np.int64)
+
+    def add(self, rows: Int64, *seen: Block) -> None:
+        """See some works."""
+        (block,) = seen
+        for artist, here in block.runs:
+            n_others = len(block.columns.order) - int(block.columns.counts[artist])
+            if artist not in block.further:
+                continue
+            own = block.columns.own(artist)
+            table = block.similarity[here, own]
+            best = table.argmax(axis=1)
+            lines = np.arange(len(table))
+            cosine, works = table[lines, best], rows[here]
+            self._cosine[works] = cosine
+            self._imitation[works] = block.columns.order[own][best]
+            # Of the own ones that tie with it, and so have its rank, only itself counts.
+            tied = (table == cosine[:, None]).sum(axis=1) - 1
+            self._rank[works] = block.rank[here, own][lines, best] - tied
+            if n_others:
+                nearer = 2 * n_others - block.further[artist].ravel()
+                bins = np.minimum(nearer * BINS // (2 * n_others), BINS - 1)
+                self._histogram[artist] += np.bincount(bins, minlength=BINS)
+
+    def of(self, artist: int) -> Nearest:
+        """What was found of one artist, its works in their order."""
+        works = np.flatnonzero(self._work_artist == artist)
+        return Nearest(
+            self._imitation[works], self._rank[works], self._cosine[works], self._histogram[artist]
+        )
+
+
+def nearest_own(works: Float16, imitations: Float16, own: npt.NDArray[np.bool_]) -> Nearest:
+    """Find the nearest own imitation of each work of one artist, exactly.
+
+    Parameters
+    ----------
+    works : ndarray, shape (w, d), float16, unit norm
+        Of one artist.
+    imitations : ndarray, shape (m, d), float16, unit norm
+    own : ndarray, shape (m,), bool
+        Made in the artist's name; at least one.
+
+    Examples
+    --------
+    >>> works = np.array([[1, 0]], np.float16)
+    >>> made = np.array([[0, 1], [0.6, 0.8], [0.8, 0.6]], np.float16)
+    >>> found = nearest_own(works, made, np.array([False, True, False]))
+    >>> found.imitation.tolist(), found.rank.tolist(), found.histogram.nonzero()[0].tolist()
+    ([1], [2], [10])
+    """
+    left, right = check_pair(works, imitations, ("works", "imitations"))
+    everybody = np.zeros(len(left), np.int64)
+    observer = OwnNeighbours(everybody, 2)
+    columns = Columns.of(right, np.where(own, 0, 1), 2)
+    walk(left, everybody, [columns], [Watch(observer, (0,), np.arange(len(left)))])
+    return observer.of(0)

@@ -1,0 +1,88 @@
+"""What two releases made of the same names, ranked by the same works, while both products stream by."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from imindex.retrieval.match.similarity_pass import Block, twice_midranks_in_rows
+from imindex.retrieval.vectors.blocks import Float64, Int32, Int64
+
+
+class Cells(NamedTuple):
+    """Where one artist's own imitations stand: w works, n and m own imitations of either release.
+
+    Each value is a share of the imitations of other names that are further from the work, ties one half. Works are in
+    the order of their numbers, imitations in the order of their columns.
+
+    Attributes
+    ----------
+    base, new : ndarray, shape (w, n) and (w, m), float64
+        Among the imitations of the own release.
+    both : ndarray, shape (w, n + m), float64
+        Among the imitations of both releases, those of the base first.
+    """
+
+    base: Float64
+    new: Float64
+    both: Float64
+
+
+class PairedCells:
+    """Keeps where own imitations stand in their own release, and in both together.
+
+    An observer of `imindex.retrieval.match.similarity_pass` that watches two releases of the same artists, base and
+    new, both ordered by cosines.
+
+    Notes
+    -----
+    Memory: 8 bytes for each pair of a work and an own imitation of either release.
+    """
+
+    def __init__(self) -> None:
+        self._parts: dict[int, list[tuple[Int64, Int32, Int32, Int32]]] = {}
+        self._sizes: tuple[Int64, Int64] | None = None
+
+    def add(self, rows: Int64, *seen: Block) -> None:
+        """See some works."""
+        base, new = seen
+        self._sizes = base.columns.counts, new.columns.counts
+        for artist, here in base.runs:
+            if artist not in base.further or artist not in new.further:
+                continue
+            twice = np.concatenate(
+                [_in_both(base, new, artist, here), _in_both(new, base, artist, here)], axis=1
+            )
+            cells = base.further[artist], new.further[artist], twice - twice_midranks_in_rows(twice)
+            first, second, both = (cell.astype(np.int32) for cell in cells)
+            self._parts.setdefault(artist, []).append((rows[here], first, second, both))
+
+    def of(self, artist: int) -> Cells:
+        """Return the cells of an artist with works, and imitations in both releases."""
+        assert self._sizes is not None
+        numbers, *cells = (np.concatenate(part) for part in zip(*self._parts[artist], strict=True))
+        order = np.argsort(numbers)
+        others = [int(sizes.sum() - sizes[artist]) for sizes in self._sizes]
+        base, new, both = (
+            _share(cell[order], n) for cell, n in zip(cells, [*others, sum(others)], strict=True)
+        )
+        return Cells(base, new, both)
+
+
+def _in_both(own: Block, other: Block, artist: int, here: slice) -> Int64:
+    """Twice the midranks of an artist's imitations of one release among those of both."""
+    columns = own.columns.own(artist)
+    among_other = [
+        line.searchsorted(values, "left") + line.searchsorted(values, "right")
+        for line, values in zip(other.ordered[here], own.similarity[here, columns], strict=True)
+    ]
+    return np.asarray(own.midrank[here, columns] + np.array(among_other))
+
+
+def _share(further: npt.NDArray[np.integer], n_others: int) -> Float64:
+    """Twice how many of the others are further, as a share; no columns where there are no others."""
+    if not n_others:
+        return np.empty((len(further), 0))
+    return further.astype(np.int64) / (2 * n_others)

@@ -1,0 +1,235 @@
+"""The base of all result types, the kinds of values that they hold, and their way to JSON and back."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from imindex.indexer.core.errors import ImindexError
+from imindex.retrieval.results.tables import Row, flat, to_csv, to_frame, to_table
+
+if TYPE_CHECKING:
+    import pyarrow
+
+T = TypeVar("T")
+
+Count = Annotated[int, Meta(ge=0)]
+Number = float | None
+Share = Annotated[float, Meta(ge=0, le=1)] | None
+P = (
+    Annotated[float, Meta(ge=0, le=1, description="A p-value. Never 0, unless it is too small for a double.")]
+    | None
+)
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Digest = Annotated[str, Meta(pattern="^([0-9a-f]{64})?$", description="A SHA-256, or empty.")]
+Time = Annotated[str, Meta(description="ISO 8601, UTC.")]
+Seed = Annotated[int, Meta(description="-1 if unknown.")]
+Level = Annotated[float, Meta(gt=0, lt=1)]
+Adjust = Literal["holm", "bh", "by"]
+Alternative = Literal["two-sided", "less", "greater"]
+FigureName = Literal["auc", "accuracy"]
+Interval = tuple[Number, Number] | None
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all result types; holds plain values only.
+
+    Examples
+    --------
+    >>> from imindex.retrieval.results import LeftOut
+    >>> left_out = LeftOut(artist="Ada Example", why="no works")
+    >>> left_out.to_dict()
+    {'artist': 'Ada Example', 'why': 'no works'}
+    >>> left_out.to_arrow().column_names
+    ['artist', 'why']
+    """
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            plain = _plain(value)
+            if plain is not value:
+                msgspec.structs.force_setattr(self, name, plain)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as dicts, lists, texts, numbers and None: what its JSON holds."""
+        values: dict[str, Any] = to_dict(self)
+        return values
+
+    def records(self) -> list[Row]:
+        """Return the main table of the result as flat rows: an artist each, or a neighbour each.
+
+        Keys of nested figures are joined: ``recall@5`` is the recall within the first 5.
+        """
+        artists = getattr(self, "artists", None)
+        rows = artists if isinstance(artists, tuple) and artists else (self,)
+        return [flat(to_dict(row)) for row in rows]
+
+    def to_arrow(self) -> pyarrow.Table:
+        """Return `records` as an Arrow table."""
+        return to_table(self.records())
+
+    def to_pandas(self) -> Any:
+        """Return `records` as a pandas.DataFrame.
+
+        Raises
+        ------
+        ImindexError
+            pandas is not installed.
+        """
+        return to_frame(self.to_arrow(), "pandas")
+
+    def to_polars(self) -> Any:
+        """Return `records` as a polars.DataFrame.
+
+        Raises
+        ------
+        ImindexError
+            polars is not installed.
+        """
+        return to_frame(self.to_arrow(), "polars")
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the result to a file, replacing one of that name in a single step.
+
+        Parameters
+        ----------
+        path : path-like
+            ``.json`` writes everything; ``.csv`` and ``.parquet`` write `records`.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        ImindexError
+            Another suffix.
+        """
+        from imindex.indexer.system.atomic import put_in_place
+
+        file = Path(path)
+        if file.suffix not in (".json", ".csv", ".parquet"):
+            raise ImindexError(
+                f"{file} does not end in .json, .csv or .parquet. Choose one of these formats."
+            )
+        with put_in_place(file) as temporary:
+            if file.suffix == ".json":
+                temporary.write_bytes(to_json(self, indent=1))
+            elif file.suffix == ".csv":
+                temporary.write_text(to_csv(self.records()), encoding="utf-8", errors="backslashreplace")
+            else:
+                import pyarrow.parquet
+
+                pyarrow.parquet.write_table(self.to_arrow(), temporary)
+        return file
+
+    def _repr_html_(self) -> str | None:
+        """Return HTML for a notebook, or None where nothing draws results."""
+        return _renderers[-1](self) if _renderers else None
+
+
+_renderers: list[Callable[[Result], str | None]] = []
+
+
+def draw_with(renderer: Callable[[Result], str | None]) -> None:
+    """Let `renderer` draw results in notebooks. It returns an HTML fragment, or None for a type it cannot draw."""
+    _renderers[:] = [renderer]
+
+
+def _plain(value: Any) -> Any:
+    """Replace NaN and infinities by None, NumPy scalars by Python's; return anything else unchanged."""
+    kind = type(value)
+    if kind is float:
+        return value if math.isfinite(value) else None
+    if kind in (str, int, bool, type(None)):
+        return value
+    if kind is tuple:
+        items = tuple(_plain(item) for item in value)
+        return value if all(a is b for a, b in zip(items, value, strict=True)) else items
+    if kind is dict:
+        entries = {key: _plain(item) for key, item in value.items()}
+        return value if all(entries[key] is value[key] for key in value) else entries
+    if hasattr(value, "dtype") and hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    return value
+
+
+# JSON
+
+
+def to_dict(result: Any) -> Any:
+    """Return a result as dicts, lists, texts, numbers and None, ready for `json.dumps`."""
+    return _lists(msgspec.to_builtins(result, str_keys=True))
+
+
+def _lists(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _lists(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_lists(item) for item in value]
+    return value
+
+
+def to_json(result: Any, *, indent: int | None = None) -> bytes:
+    """Return a result as JSON in ASCII."""
+    return json.dumps(to_dict(result), ensure_ascii=True, indent=indent, allow_nan=False).encode()
+
+
+def from_dict(type: type[T], value: Any, name: str = "") -> T:
+    """Build a result from plain values, strictly.
+
+    Parameters
+    ----------
+    type : type
+        Of the result.
+    value : object
+        As `to_dict` returns it, or as `json.loads` does.
+    name : str
+        What messages call the source, such as a file.
+
+    Raises
+    ------
+    ImindexError
+        A key is missing, unknown or has a wrong value; the message names its path.
+
+    Examples
+    --------
+    >>> from imindex.retrieval.results import LeftOut
+    >>> from_dict(LeftOut, {"artist": "Ada", "why": 3}, "report.json")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    imindex...ImindexError: report.json: why: expected `str`, got `int`. Restore it or compute it again.
+    """
+    try:
+        return msgspec.convert(value, type, str_keys=True)
+    except (msgspec.ValidationError, UnicodeError) as error:
+        text, _, place = str(error).partition(" - at `")
+        where = ": ".join(
+            part for part in (name, place.rstrip("`").removeprefix("$").removeprefix(".")) if part
+        )
+        reason = f"{text[:1].lower()}{text[1:]}"
+        raise ImindexError(f"{where or type.__name__}: {reason}. Restore it or compute it again.") from error
+
+
+def from_json(type: type[T], data: bytes | str, name: str = "") -> T:
+    """Decode a result from JSON, strictly; see `from_dict`."""
+    try:
+        value = json.loads(data)
+    except ValueError as error:
+        raise ImindexError(
+            f"{name or type.__name__} is not JSON: {error}. Restore it or compute it again."
+        ) from error
+    return from_dict(type, value, name)
+
+
+def fields_of(result: msgspec.Struct) -> dict[str, Any]:
+    """The fields of a result by name, to build a subtype of it: ``MatchedArtist(**fields_of(tests), n_works=3)``."""
+    return {name: getattr(result, name) for name in result.__struct_fields__}

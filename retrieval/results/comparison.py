@@ -1,0 +1,362 @@
+"""What `compare` returns, and what a gate decides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from msgspec import field
+
+from imindex.retrieval.findings import Finding
+from imindex.retrieval.results.base import Adjust, Alternative, Count, FigureName, Number, P, Result, Share
+from imindex.retrieval.results.testing import HowTested
+
+
+class ReleaseSide(Result, kw_only=True, frozen=True):
+    """A release that is compared.
+
+    Attributes
+    ----------
+    release : str
+    index : str
+        The index file.
+    root_digest : str
+        Of the index; empty if unknown.
+    """
+
+    release: str
+    index: str
+    root_digest: str
+
+
+class LeftOut(Result, kw_only=True, frozen=True):
+    """An artist that was not compared.
+
+    Attributes
+    ----------
+    artist : str
+    why : str
+    """
+
+    artist: str
+    why: str
+
+
+class FigureChange(Result, kw_only=True, frozen=True):
+    """Mean over artists of a figure under both releases, and its paired change; the artist is the unit.
+
+    Attributes
+    ----------
+    base, base_low, base_high : float or None
+        Mean under the base release, and its interval.
+    new, new_low, new_high : float or None
+        Mean under the new release, and its interval.
+    change, low, high : float or None
+        New minus base, and its interval.
+    p : float or None
+        Of no change.
+    n_artists : int
+        Artists with the figure under both.
+    """
+
+    base: Share
+    base_low: Share
+    base_high: Share
+    new: Share
+    new_low: Share
+    new_high: Share
+    change: Number
+    low: Number
+    high: Number
+    p: P
+    n_artists: Count
+
+
+class FigureChanges(Result, kw_only=True, frozen=True):
+    """The changes over all artists.
+
+    Attributes
+    ----------
+    auc : FigureChange
+    accuracy : FigureChange
+    """
+
+    auc: FigureChange
+    accuracy: FigureChange
+
+
+class SideCounts(Result, kw_only=True, frozen=True):
+    """A count under each release.
+
+    Attributes
+    ----------
+    base, new : int
+    """
+
+    base: Count
+    new: Count
+
+
+class SideFindings(Result, kw_only=True, frozen=True):
+    """How many artists have each finding under each release.
+
+    Attributes
+    ----------
+    base, new : dict of Finding to int
+        Findings that no artist has are left out.
+    """
+
+    base: Mapping[Finding, Count]
+    new: Mapping[Finding, Count]
+
+
+class FindingChange(Result, kw_only=True, frozen=True):
+    """An artist with another finding under the new release.
+
+    Attributes
+    ----------
+    artist : str
+    before : Finding
+        Under the base release; `from` in JSON.
+    to : Finding
+        Under the new one.
+    """
+
+    artist: str
+    before: Finding = field(name="from")
+    to: Finding
+
+
+class ReleaseFindings(Result, kw_only=True, frozen=True):
+    """The findings of one release over all its artists, compared or not.
+
+    Attributes
+    ----------
+    n : int
+        Artists tested.
+    significant : int
+        Artists with a finding at the level.
+    findings : dict of Finding to int
+    """
+
+    n: Count
+    significant: Count
+    findings: Mapping[Finding, Count]
+
+
+class SideReleaseFindings(Result, kw_only=True, frozen=True):
+    """The findings of each release over all its artists.
+
+    Attributes
+    ----------
+    base, new : ReleaseFindings
+    """
+
+    base: ReleaseFindings
+    new: ReleaseFindings
+
+
+class FindingCounts(Result, kw_only=True, frozen=True):
+    """How many artists have which finding.
+
+    Attributes
+    ----------
+    significant : SideCounts
+        Of the artists compared, those with a finding at the level.
+    findings : SideFindings
+        Of the artists compared.
+    changed : tuple of FindingChange
+        Artists whose finding is another one.
+    not_compared : tuple of str
+        Artists tested under the new release only.
+    all : SideReleaseFindings
+        Over all artists of each release.
+    """
+
+    significant: SideCounts
+    findings: SideFindings
+    changed: tuple[FindingChange, ...]
+    not_compared: tuple[str, ...]
+    all: SideReleaseFindings
+
+
+class Shifts(Result, kw_only=True, frozen=True):
+    """The artists whose AUC changed, at the level after correction.
+
+    Attributes
+    ----------
+    risen, fallen : tuple of str
+    """
+
+    risen: tuple[str, ...]
+    fallen: tuple[str, ...]
+
+
+class ArtistFigure(NamedTuple):
+    """A figure of one artist under both releases, and its change: the fields of `ArtistChange` of one figure."""
+
+    base: float | None
+    new: float | None
+    change: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    p_holm: float | None
+    p_bh: float | None
+    p_by: float | None
+
+    def p_adjusted(self, adjust: Adjust) -> float | None:
+        """Return `p` after a correction over artists."""
+        return {"holm": self.p_holm, "bh": self.p_bh, "by": self.p_by}[adjust]
+
+
+class ArtistChange(Result, kw_only=True, frozen=True):
+    """One artist under both releases.
+
+    Attributes
+    ----------
+    artist : str
+    n_works, n_base, n_new : int or None
+        Works, and imitations of each release; None where only reports are compared.
+    auc_shared_change : float or None
+        New minus base of the mean score among the same other imitations; p_auc is of it.
+    auc_base, auc_new, auc_change : float or None
+        AUC among each release's own other imitations, and new minus base.
+    auc_low, auc_high : float or None
+        Interval of the change.
+    p_auc, p_auc_holm, p_auc_bh, p_auc_by : float or None
+        Of no change, raw and corrected over artists.
+    accuracy_base, accuracy_new, accuracy_change : float or None
+        Share named as the artist, and new minus base.
+    accuracy_low, accuracy_high : float or None
+        Interval of the change.
+    p_accuracy, p_accuracy_holm, p_accuracy_bh, p_accuracy_by : float or None
+        Of no change, raw and corrected over artists.
+    finding_base, finding_new : Finding
+    design : str
+        What was exchanged between the releases: pairs, pictures within prompts, prompts or pictures.
+    prompts_held_fixed : bool
+        Whether prompts repeat and are too few to be drawn.
+    approximate : bool
+        Whether prompts with different numbers of pictures were exchanged.
+    """
+
+    artist: str
+    n_works: Count | None = None
+    n_base: Count | None = None
+    n_new: Count | None = None
+    auc_shared_change: Number = None
+    auc_base: Share
+    auc_new: Share
+    auc_change: Number
+    auc_low: Number = None
+    auc_high: Number = None
+    p_auc: P = None
+    accuracy_base: Share
+    accuracy_new: Share
+    accuracy_change: Number
+    accuracy_low: Number = None
+    accuracy_high: Number = None
+    p_accuracy: P = None
+    finding_base: Finding
+    finding_new: Finding
+    design: str
+    prompts_held_fixed: bool = False
+    approximate: bool = False
+    p_auc_holm: P = None
+    p_auc_bh: P = None
+    p_auc_by: P = None
+    p_accuracy_holm: P = None
+    p_accuracy_bh: P = None
+    p_accuracy_by: P = None
+
+    @property
+    def auc(self) -> ArtistFigure:
+        """The AUC under both releases."""
+        return ArtistFigure(
+            self.auc_base, self.auc_new, self.auc_change, self.auc_low, self.auc_high,
+            self.p_auc, self.p_auc_holm, self.p_auc_bh, self.p_auc_by,
+        )  # fmt: skip
+
+    @property
+    def accuracy(self) -> ArtistFigure:
+        """The accuracy under both releases."""
+        return ArtistFigure(
+            self.accuracy_base, self.accuracy_new, self.accuracy_change, self.accuracy_low, self.accuracy_high,
+            self.p_accuracy, self.p_accuracy_holm, self.p_accuracy_bh, self.p_accuracy_by,
+        )  # fmt: skip
+
+    def figure(self, name: FigureName) -> ArtistFigure:
+        """Return `auc` or `accuracy` by its name."""
+        return self.auc if name == "auc" else self.accuracy
+
+
+class Comparison(Result, kw_only=True, frozen=True):
+    """What changed between two releases.
+
+    Attributes
+    ----------
+    base, new : ReleaseSide
+    encoder : str
+    left_out : tuple of LeftOut
+        Artists that were not compared.
+    n_artists : int
+        Artists that were.
+    figures : FigureChanges
+    counts : FindingCounts
+    shifts : Shifts
+    artists : tuple of ArtistChange
+    testing : HowTested
+    alternative : str
+        Of p-values; greater is that the new release imitates more.
+    notes : tuple of str
+        What the figures rest on, in sentences.
+    """
+
+    base: ReleaseSide
+    new: ReleaseSide
+    encoder: str
+    left_out: tuple[LeftOut, ...]
+    n_artists: Count
+    figures: FigureChanges
+    counts: FindingCounts
+    shifts: Shifts
+    artists: tuple[ArtistChange, ...]
+    testing: HowTested
+    alternative: Alternative
+    notes: tuple[str, ...]
+
+
+class Verdict(Result, kw_only=True, frozen=True):
+    """A condition of a gate, checked. A condition that is true fails the release, and so does one that is not known.
+
+    Attributes
+    ----------
+    condition : str
+        As it was written.
+    value, limit : float or None
+    failed : bool
+    reason : str
+        One sentence.
+    release, encoder : str
+        What it was checked for.
+    """
+
+    condition: str
+    value: Number
+    limit: Number
+    failed: bool
+    reason: str
+    release: str = ""
+    encoder: str = ""
+
+
+class GatedComparison(Comparison, kw_only=True, frozen=True):
+    """A comparison and the conditions it was checked by; what `compare --json` prints.
+
+    Attributes
+    ----------
+    gate : tuple of Verdict
+    """
+
+    gate: tuple[Verdict, ...]

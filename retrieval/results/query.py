@@ -1,0 +1,183 @@
+"""What `query` returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from msgspec import Meta
+
+from imindex.retrieval.results.base import Count, Level, Number, P, Result, Share, to_dict
+from imindex.retrieval.results.tables import Row
+
+
+class Approximate(Result, kw_only=True, frozen=True):
+    """An approximate search.
+
+    Attributes
+    ----------
+    kind : str
+        Of the approximate index.
+    recall : float
+        recall@10 measured on pictures of the index.
+    recall_queries : int
+        How many pictures it was measured on.
+    """
+
+    kind: str
+    recall: Share
+    recall_queries: Count
+
+
+class QueryNeighbour(Result, kw_only=True, frozen=True):
+    """A picture near a query.
+
+    Attributes
+    ----------
+    rank : int
+        1 is the nearest.
+    row : int
+        In the index.
+    cosine : float
+    artist : str
+        Empty for control pictures.
+    collection, path, prompt : str
+    """
+
+    rank: Annotated[int, Meta(ge=1)]
+    row: Count
+    cosine: float
+    artist: str
+    collection: str
+    path: str
+    prompt: str
+
+
+class QueryArtist(Result, kw_only=True, frozen=True):
+    """An artist among the neighbours of a query.
+
+    Attributes
+    ----------
+    artist : str
+    votes : int
+        How many of the neighbours are the artist's.
+    best : float
+        The highest cosine of these.
+    """
+
+    artist: str
+    votes: Count
+    best: float
+
+
+class KindNeighbours(Result, omit_defaults=True, kw_only=True, frozen=True):
+    """The neighbours of a query among the pictures of one kind.
+
+    Attributes
+    ----------
+    approximate : Approximate or None
+        How the search was not exact; no key in JSON where it was exact.
+    pictures : tuple of QueryNeighbour
+        The nearest first.
+    artists : tuple of QueryArtist
+        Those with most votes first.
+    """
+
+    approximate: Approximate | None = None
+    pictures: tuple[QueryNeighbour, ...]
+    artists: tuple[QueryArtist, ...]
+
+
+class AttributedArtist(Result, kw_only=True, frozen=True):
+    """Whether a picture stands out among the works of one artist.
+
+    Attributes
+    ----------
+    artist : str
+    p : float
+        Conformal p-value: small if the picture stands out.
+    n_works : int
+    smallest_p : float
+        The smallest p that was possible.
+    excludable : bool
+        Whether there are enough works to exclude the artist.
+    in_set : bool
+        Whether the artist is in the prediction set.
+    score : float
+        Nearness to the works.
+    """
+
+    artist: str
+    p: P
+    n_works: Count
+    smallest_p: P
+    excludable: bool
+    in_set: bool
+    score: Number
+
+
+class Attribution(Result, kw_only=True, frozen=True):
+    """Which artists a picture does not stand out among, by conformal prediction.
+
+    Attributes
+    ----------
+    confidence_level : float
+        With which the set holds the true artist, if it is one of them.
+    n_itself : int
+        Works with the bytes of the picture, which were left out.
+    set : tuple of str
+        The prediction set, the best fit first.
+    artists : tuple of AttributedArtist
+        All with works, the best fit first.
+    """
+
+    confidence_level: Level
+    n_itself: Count
+    set: tuple[str, ...]
+    artists: tuple[AttributedArtist, ...]
+
+
+class QueryAnswer(Result, omit_defaults=True, kw_only=True, frozen=True):
+    """What was found for one query.
+
+    Attributes
+    ----------
+    query : str
+        The path of the picture, or the text in quotes.
+    kinds : dict of str to KindNeighbours
+        By kind of collection.
+    attribution : Attribution or None
+        Of a picture, where works were searched; no key in JSON otherwise.
+    """
+
+    query: str
+    kinds: Mapping[str, KindNeighbours]
+    attribution: Attribution | None = None
+
+
+class QueryResult(Result, kw_only=True, frozen=True):
+    """What `query` found.
+
+    Attributes
+    ----------
+    index : str
+    k : int
+        Neighbours asked for, of each kind.
+    queries : tuple of QueryAnswer
+    rejects : dict of str to str
+        Pictures that could not be read, with the reason.
+    """
+
+    index: str
+    k: Count
+    queries: tuple[QueryAnswer, ...]
+    rejects: Mapping[str, str]
+
+    def records(self) -> list[Row]:
+        """Return a row for each neighbour of each query."""
+        return [
+            {"query": answer.query, "kind": kind, **to_dict(picture)}
+            for answer in self.queries
+            for kind, neighbours in answer.kinds.items()
+            for picture in neighbours.pictures
+        ]

@@ -1,0 +1,256 @@
+"""What was audited: the plan and its register, encoders, releases, rejected pictures, provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from msgspec import field
+
+from imindex.retrieval.results.base import Adjust, Count, Digest, Level, Result, Sha256, Time
+
+
+class PlannedTests(Result, kw_only=True, frozen=True):
+    """How the plan says to test.
+
+    Attributes
+    ----------
+    level : float
+        Of the whole family of artists, after correction.
+    adjust : str
+        holm, bh or by.
+    n_resamples : int
+    confidence_level : float
+        Of intervals.
+    seed : int
+    """
+
+    level: Level
+    adjust: Adjust
+    n_resamples: Count
+    confidence_level: Level
+    seed: int
+
+
+class Amendment(Result, kw_only=True, frozen=True):
+    """A change of the plan, or of the pictures that were there before, after it was registered.
+
+    Attributes
+    ----------
+    when : str
+    why : str
+        The reason given.
+    before : str
+        Digest of the plan before; `from` in JSON.
+    to : str
+        Digest of the plan after.
+    inputs : tuple of str
+        Which pictures changed.
+    """
+
+    when: Time
+    why: str
+    before: str = field(name="from")
+    to: str
+    inputs: tuple[str, ...] = ()
+
+
+class PlanRecord(Result, kw_only=True, frozen=True):
+    """The plan of an audit, and how it was registered.
+
+    Attributes
+    ----------
+    digest : str
+        Of the plan, stored before the first picture was made.
+    text : str
+        The plan itself, TOML.
+    registered : str
+    first_digest : str
+        Of the plan as it was first registered; empty in reports that do not say.
+    registered_late : bool
+        Whether pictures or results were there before the register was.
+    inputs : dict of str to str
+        Digests of the pictures that were there before.
+    amendments : tuple of Amendment
+    artists : tuple of str
+        Those tested.
+    background : tuple of str
+        Artists with works to be told from, not tested.
+    templates : tuple of str
+        Of the prompts; empty where all pictures were made elsewhere.
+    label_templates : tuple of str
+        By which artists are named in classification.
+    per_artist : int or None
+        Pictures of every name, spread evenly over the templates; null where all pictures were made elsewhere.
+    tests : PlannedTests
+    seed : int
+    labels : tuple of str
+        Generic labels, candidates beside the artists' names.
+    copy_threshold : float
+        Cosine from which a pair is looked at as a near-copy.
+    """
+
+    digest: Sha256
+    text: str
+    registered: Time
+    first_digest: Digest = ""
+    registered_late: bool = False
+    inputs: Mapping[str, str] = {}
+    amendments: tuple[Amendment, ...]
+    artists: tuple[str, ...]
+    background: tuple[str, ...]
+    templates: tuple[str, ...]
+    label_templates: tuple[str, ...] = ()
+    per_artist: Count | None
+    tests: PlannedTests
+    seed: int
+    labels: tuple[str, ...]
+    copy_threshold: float
+
+
+class RegisterEntry(Result, kw_only=True, frozen=True):
+    """A line of an audit's register.
+
+    Attributes
+    ----------
+    event : str
+        registered, amended or registered late.
+    when : str
+    plan : str
+        Digest of the plan.
+    inputs : dict of str to str
+        Digests of the pictures that were there before.
+    why : str
+        The reason of an amendment; else empty.
+    text : str
+        The plan itself, TOML.
+    versions : dict of str to str
+        By package.
+    previous : str
+        SHA-256 of the line before; empty in the first.
+    digest : str
+        SHA-256 of the canonical JSON of all other keys.
+    """
+
+    event: str
+    when: Time
+    plan: Sha256
+    inputs: Mapping[str, str]
+    why: str
+    text: str
+    versions: Mapping[str, str]
+    previous: Digest
+    digest: Digest = ""
+
+
+class EncoderRecord(Result, kw_only=True, frozen=True):
+    """An encoder of an audit, and the index it made.
+
+    Attributes
+    ----------
+    name : str
+    model : str
+    precision : str
+    weights_sha256 : str
+    root_digest : str
+        Of the index that the results were computed from.
+    index : str
+        The index file, relative to the audit's folder.
+    """
+
+    name: str
+    model: str
+    precision: str
+    weights_sha256: Digest
+    root_digest: Sha256
+    index: str
+
+
+class BlockedPicture(Result, kw_only=True, frozen=True):
+    """A picture that a safety filter took away, or that came out in one colour.
+
+    Attributes
+    ----------
+    path : str
+    prompt : str
+    reason : str
+    """
+
+    path: str
+    prompt: str
+    reason: str
+
+
+class ReleaseRecord(Result, kw_only=True, frozen=True):
+    """A release of an audit, and how many pictures it has.
+
+    Attributes
+    ----------
+    name : str
+    source : str
+        generated by the audit, or pictures made elsewhere.
+    model : str
+        Of pictures made elsewhere, where they are.
+    revision : str
+    digest : str
+        Of the pictures.
+    settings : dict
+        What the model was asked with.
+    text_encoders : tuple of str
+        Of the generator; empty if unknown.
+    n_imitations : int
+        Of all names, placebo names included.
+    n_placebo_names, n_placebo_pictures, n_controls : int
+    blocked : tuple of BlockedPicture
+    """
+
+    name: str
+    source: Literal["generated", "pictures"]
+    model: str
+    revision: str
+    digest: str
+    settings: Mapping[str, Any]
+    text_encoders: tuple[str, ...]
+    n_imitations: Count
+    n_placebo_names: Count
+    n_placebo_pictures: Count
+    n_controls: Count
+    blocked: tuple[BlockedPicture, ...]
+
+
+class RejectedPicture(Result, kw_only=True, frozen=True):
+    """A picture that could not be read and is in no figure.
+
+    Attributes
+    ----------
+    path : str
+    reason : str
+    """
+
+    path: str
+    reason: str
+
+
+class Provenance(Result, omit_defaults=True, kw_only=True, frozen=True):
+    """When, how and with what an audit ran. Not part of the report's digest.
+
+    Attributes
+    ----------
+    command : str
+    program : str
+        Name and version.
+    started, finished : str
+    versions : dict of str to str
+        By package.
+    seconds : dict of str to float
+        By stage.
+    machine : str
+    """
+
+    command: str
+    program: str = ""
+    started: Time
+    finished: Time
+    versions: Mapping[str, str]
+    seconds: Mapping[str, float]
+    machine: str = ""

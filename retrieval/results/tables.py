@@ -1,0 +1,96 @@
+"""Results as tables: flat rows, CSV, Arrow and data frames."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from imindex.indexer.core.errors import ImindexError
+
+if TYPE_CHECKING:
+    import pyarrow
+
+Row = dict[str, Any]
+"""A row of a table: plain values by column."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def flat(value: Mapping[str, Any], prefix: str = "") -> Row:
+    """Return a result's dict as a row; keys of nested figures are joined, as in ``recall@5`` and ``macro.auc``."""
+    row: Row = {}
+    for key, item in value.items():
+        name = f"{prefix[:-1]}@{key}" if prefix and key.isdigit() else prefix + key
+        if isinstance(item, dict):
+            row.update(flat(item, f"{name}."))
+        else:
+            row[name] = item
+    return row
+
+
+def columns_of(rows: Sequence[Row]) -> list[str]:
+    """Return the names of all columns, in the order in which rows name them."""
+    return list(dict.fromkeys(name for row in rows for name in row))
+
+
+def to_csv(rows: Sequence[Row]) -> str:
+    """Return rows as CSV; see `csv_cell` for the values."""
+    out = io.StringIO()
+    names = columns_of(rows)
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(names)
+    for row in rows:
+        writer.writerow([csv_cell(row.get(name)) for name in names])
+    return out.getvalue()
+
+
+def csv_cell(value: Any) -> Any:
+    """Return a value for a CSV file: lists as JSON, truth as ``true`` or ``false``, and no text as a formula.
+
+    Spreadsheets take a text that begins with ``= + - @`` for a formula; such a text gets an apostrophe in front.
+
+    Examples
+    --------
+    >>> csv_cell("=1+1"), csv_cell(-0.5), csv_cell(True), csv_cell([1, 2])
+    ("'=1+1", -0.5, 'true', '[1, 2]')
+    """
+    if isinstance(value, (list, tuple)):
+        return json.dumps(value)
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return f"'{value}"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value
+
+
+def to_table(rows: Sequence[Row]) -> pyarrow.Table:
+    """Return rows as an Arrow table."""
+    import pyarrow
+
+    return pyarrow.table({name: [_utf8(row.get(name)) for row in rows] for name in columns_of(rows)})
+
+
+def to_frame(table: pyarrow.Table, library: str) -> Any:
+    """Convert an Arrow table to a pandas or polars data frame.
+
+    Raises
+    ------
+    ImindexError
+        The library is not installed.
+    """
+    try:
+        if library == "pandas":
+            return table.to_pandas()
+        return importlib.import_module("polars").from_arrow(table)
+    except ImportError as error:
+        raise ImindexError(
+            f"{library} is not installed. Run `pip install {library}`, or use to_arrow()."
+        ) from error
+
+
+def _utf8(value: Any) -> Any:
+    """Escape bytes of file names that are not UTF-8, as in ``\\udcff``: Arrow holds UTF-8 only."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
