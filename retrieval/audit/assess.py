@@ -228,26 +228,31 @@ class _Study:
         return self._observed[release.name]
 
     def _walk(self, first: Release) -> None:
+        """Walk once for the results that are missing, and for the comparisons that concern them."""
         run, plan = self._run, self._run.plan
         missing = [
             release
             for release in plan.releases
             if release is first or stored(run, *self._result_kept(release)) is None
         ]
-        if len(missing) > 1 and self._bytes(missing) > TOGETHER_BYTES:
-            missing = [first]
-        wanted = {release.name: self._wanted(release) for release in missing}
+        names = {release.name for release in missing}
+        compared = [
+            release
+            for release in plan.releases
+            if plan.base and release.name != plan.base and {plan.base, release.name} & names
+            and stored(run, *self._comparison_kept(release)) is None
+        ]  # fmt: skip
+        names |= {name for release in compared for name in (plan.base, release.name)}
+        if len(names) > 1 and self._bytes(names) > TOGETHER_BYTES:
+            missing, compared, names = [first], [], {first.name}
+        wanted = {name: Wanted(name) for name in names} | {one.name: self._wanted(one) for one in missing}
         pairs = []
-        for release in plan.releases:
-            concerned = {plan.base, release.name}
-            if len(concerned) < 2 or not concerned <= wanted.keys():
-                continue
-            if stored(run, *self._comparison_kept(release)) is None:
-                with contextlib.suppress(ImindexError):  # the comparison says it in its turn
-                    testing = testing_of(plan, release, self._inputs)
-                    ready = prepare(self._side(plan.base), self._side(release.name), testing)
-                    self._prepared[release.name], pair = ready.watched()
-                    pairs.append(pair)
+        for release in compared:
+            with contextlib.suppress(ImindexError):  # the comparison will say it in its turn
+                testing = testing_of(plan, release, self._inputs)
+                ready = prepare(self._side(plan.base), self._side(release.name), testing)
+                self._prepared[release.name], pair = ready.watched()
+                pairs.append(pair)
         self._observed.update(observe(self._shared, list(wanted.values()), pairs))
 
     def _wanted(self, release: Release) -> Wanted:
@@ -260,15 +265,16 @@ class _Study:
             neighbours=True,
         )
 
-    def _bytes(self, releases: Sequence[Release]) -> int:
+    def _bytes(self, releases: set[str]) -> int:
         """About how many bytes the observers of some releases take together."""
-        index, names = self._shared.index, {release.name for release in releases}
-        concerned = [n for n, c in enumerate(index.collections) if c.kind == "imitations" and c.name in names]
-        artist, made = index.column("artist"), np.isin(index.column("collection"), concerned)
-        n_artists, works = len(index.artists), self._shared.known.artist
-        pairs = np.bincount(works, minlength=n_artists) @ np.bincount(artist[made], minlength=n_artists)
-        tables = (int(made.sum()) + len(releases) * len(works)) * n_artists
-        return 8 * (tables + 2 * int(pairs))
+        index, works = self._shared.index, self._shared.known.artist
+        concerned = [
+            n for n, c in enumerate(index.collections) if c.kind == "imitations" and c.name in releases
+        ]
+        artist = index.column("artist")[np.isin(index.column("collection"), concerned)]
+        n_artists = len(index.artists)
+        pairs = np.bincount(works, minlength=n_artists) @ np.bincount(artist, minlength=n_artists)
+        return 8 * ((len(artist) + len(releases) * len(works)) * n_artists + 2 * int(pairs))
 
 
 def _gate(
