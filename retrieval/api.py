@@ -44,7 +44,7 @@ from imindex.indexer.maintain.export import item_table
 from imindex.indexer.store.index import Index
 from imindex.retrieval import results
 from imindex.retrieval.audit.plan import read_plan
-from imindex.retrieval.audit.run import Run, Show
+from imindex.retrieval.audit.run import Compute, Run, Show, Workspace
 from imindex.retrieval.compare.gate import Condition, parse
 from imindex.retrieval.compare.sources import resolve
 from imindex.retrieval.evidence.classify_release import GENERIC_LABELS, classify_release
@@ -277,11 +277,8 @@ def _run(  # noqa: PLR0913
     path = Path(plan)
     return Run(
         read_plan(path),
-        path.with_name(f"{path.stem}-audit") if out is None else Path(out),
-        device=device,
-        batch_size=batch_size,
-        generate_batch=generate_batch,
-        limits=limits,
+        Workspace(path.with_name(f"{path.stem}-audit") if out is None else Path(out)),
+        Compute(device, batch_size, generate_batch, limits),
         command=command,
         show=show or Show(),
     )

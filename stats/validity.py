@@ -153,7 +153,7 @@ class GapCollector:
     Notes
     -----
     Memory: up to ``2 W n_resamples`` bytes for the draws, and ``8 n_resamples`` bytes for each pair of an artist and a
-    rival; some 80 MB for 20,000 works of 1,000 artists with 1,000 resamples.
+    rival; some 80 MB for 20,000 works of 1,000 artists with 1,000 resamples. Several threads may add artists.
     """
 
     def __init__(
@@ -322,6 +322,10 @@ class CeilingCollector:
     ----------
     work_artist : array_like, shape (W,), integers below n_artists
     n_artists : int
+
+    Notes
+    -----
+    Several threads may add artists.
     """
 
     def __init__(self, work_artist: npt.ArrayLike, n_artists: int) -> None:

@@ -19,7 +19,7 @@ from imindex.retrieval.audit.made import Made
 from imindex.retrieval.audit.models import encoder_arguments
 from imindex.retrieval.audit.plan import EncoderSpec, Plan, Release
 from imindex.retrieval.audit.record import encoder_record, plan_record, rejected_pictures, release_record
-from imindex.retrieval.audit.results_cache import kept, results_file, stored
+from imindex.retrieval.audit.results_cache import kept, stored
 from imindex.retrieval.audit.run import Run
 from imindex.retrieval.compare.releases import Prepared, Side, compare, prepare
 from imindex.retrieval.evidence.classify_release import VOTERS, classify_release, load_encoder
@@ -57,7 +57,7 @@ class Built:
 
 def texts_of(run: Run, encoder: EncoderSpec, path: Path) -> Texts:
     """The text vectors of the encoder of an index, which is loaded when the first is needed."""
-    where = {**encoder_arguments(run.plan, encoder, paths_only=True), "device": run.device}
+    where = {**encoder_arguments(run.plan, encoder, paths_only=True), "device": run.compute.device}
 
     def load() -> Encoder:
         with Index(path) as index:
@@ -211,14 +211,14 @@ class _Study:
         plan = self._run.plan
         testing = testing_of(plan, release, self._inputs)
         about = {"copies": plan.tests.copies, "tested": plan.tested}
-        file = results_file(self._run.folder, self._path, release.name)
+        file = self._run.workspace.results(self._path, release.name)
         return file, self._shared.index, {"testing": asdict(testing), **self._how, **about}, AuditResult
 
     def _comparison_kept(self, release: Release) -> tuple[Path, Index, dict[str, Any], type[Comparison]]:
         plan = self._run.plan
         testing = testing_of(plan, release, self._inputs)
         about = {"base_placebos": self._inputs.placebos[plan.base]}
-        file = results_file(self._run.folder, self._path, release.name, plan.base)
+        file = self._run.workspace.results(self._path, release.name, plan.base)
         return file, self._shared.index, {"testing": asdict(testing), **about, **self._how}, Comparison
 
     def _observe(self, release: Release) -> Observed:
@@ -228,26 +228,31 @@ class _Study:
         return self._observed[release.name]
 
     def _walk(self, first: Release) -> None:
+        """Walk once for the results that are missing, and for the comparisons that concern them."""
         run, plan = self._run, self._run.plan
         missing = [
             release
             for release in plan.releases
             if release is first or stored(run, *self._result_kept(release)) is None
         ]
-        if len(missing) > 1 and self._bytes(missing) > TOGETHER_BYTES:
-            missing = [first]
-        wanted = {release.name: self._wanted(release) for release in missing}
+        names = {release.name for release in missing}
+        compared = [
+            release
+            for release in plan.releases
+            if plan.base and release.name != plan.base and {plan.base, release.name} & names
+            and stored(run, *self._comparison_kept(release)) is None
+        ]  # fmt: skip
+        names |= {name for release in compared for name in (plan.base, release.name)}
+        if len(names) > 1 and self._bytes(names) > TOGETHER_BYTES:
+            missing, compared, names = [first], [], {first.name}
+        wanted = {name: Wanted(name) for name in names} | {one.name: self._wanted(one) for one in missing}
         pairs = []
-        for release in plan.releases:
-            concerned = {plan.base, release.name}
-            if len(concerned) < 2 or not concerned <= wanted.keys():
-                continue
-            if stored(run, *self._comparison_kept(release)) is None:
-                with contextlib.suppress(ImindexError):  # the comparison says it in its turn
-                    testing = testing_of(plan, release, self._inputs)
-                    ready = prepare(self._side(plan.base), self._side(release.name), testing)
-                    self._prepared[release.name], pair = ready.watched()
-                    pairs.append(pair)
+        for release in compared:
+            with contextlib.suppress(ImindexError):  # the comparison will say it in its turn
+                testing = testing_of(plan, release, self._inputs)
+                ready = prepare(self._side(plan.base), self._side(release.name), testing)
+                self._prepared[release.name], pair = ready.watched()
+                pairs.append(pair)
         self._observed.update(observe(self._shared, list(wanted.values()), pairs))
 
     def _wanted(self, release: Release) -> Wanted:
@@ -260,15 +265,16 @@ class _Study:
             neighbours=True,
         )
 
-    def _bytes(self, releases: Sequence[Release]) -> int:
+    def _bytes(self, releases: set[str]) -> int:
         """About how many bytes the observers of some releases take together."""
-        index, names = self._shared.index, {release.name for release in releases}
-        concerned = [n for n, c in enumerate(index.collections) if c.kind == "imitations" and c.name in names]
-        artist, made = index.column("artist"), np.isin(index.column("collection"), concerned)
-        n_artists, works = len(index.artists), self._shared.known.artist
-        pairs = np.bincount(works, minlength=n_artists) @ np.bincount(artist[made], minlength=n_artists)
-        tables = (int(made.sum()) + len(releases) * len(works)) * n_artists
-        return 8 * (tables + 2 * int(pairs))
+        index, works = self._shared.index, self._shared.known.artist
+        concerned = [
+            n for n, c in enumerate(index.collections) if c.kind == "imitations" and c.name in releases
+        ]
+        artist = index.column("artist")[np.isin(index.column("collection"), concerned)]
+        n_artists = len(index.artists)
+        pairs = np.bincount(works, minlength=n_artists) @ np.bincount(artist, minlength=n_artists)
+        return 8 * ((len(artist) + len(releases) * len(works)) * n_artists + 2 * int(pairs))
 
 
 def _gate(

@@ -23,7 +23,7 @@ from imindex.retrieval.audit.made import Made
 from imindex.retrieval.audit.models import Encoders, check_models, make
 from imindex.retrieval.audit.plan import EncoderSpec
 from imindex.retrieval.audit.register import register
-from imindex.retrieval.audit.run import Run, index_path
+from imindex.retrieval.audit.run import Run
 from imindex.retrieval.evidence.classify_release import label_texts
 from imindex.retrieval.results import AuditFindings, Provenance, Report
 
@@ -70,14 +70,14 @@ def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
         What the plan names is not there, or not what was registered; another audit is at work in this folder.
     """
     plan, started = run.plan, now()
-    make_folder(run.folder)
+    make_folder(run.workspace.folder)
     refusal = (
-        f"{run.folder} is being audited into by {{by}}. Wait for it to end, or audit into another with --out."
+        f"{run.workspace.folder} is in use by {{by}}. Wait for it to end, or use another folder with --out."
     )
-    with alone(run.folder / ".lock", refusal, run.command) as killed:
+    with alone(run.workspace.folder / ".lock", refusal, run.command) as killed:
         if killed:
             run.show.note(killed)
-        for folder in (run.folder, *run.folder.glob("results/*")):
+        for folder in (run.workspace.folder, *run.workspace.folder.glob("results/*")):
             clear_folder(folder)
         with run.stage("check", 0):
             inputs = gather(plan, run.show.note)
@@ -85,7 +85,7 @@ def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
             run.show.note(note)
         encoders = Encoders(run)
         incomplete = check_models(run, inputs, encoders)
-        entries = register(plan, inputs.digests, run.folder, amend=amend)
+        entries = register(plan, inputs.digests, run.workspace.folder, amend=amend)
         if amend and entries[-1].why != amend:
             run.show.note("Neither plan nor pictures have changed: no amendment was recorded.")
         made = [make(run, one, inputs, whole=one.name not in incomplete) for one in plan.releases]
@@ -107,14 +107,14 @@ def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
 
 def _build(run: Run, encoder: EncoderSpec, inputs: Inputs, made: Sequence[Made], encoders: Encoders) -> Built:
     items: list[Item] = [*inputs.works, *(item for one in made for item in one.items)]
-    path = index_path(run.folder, encoder)
+    path = run.workspace.index(encoder)
     new = not path.exists()
     with run.stage(f"encode with {encoder.name}", len(items)) as progress:
         lazy = encoders.of(encoder, path)
         if new:  # the encoder is loaded; an audit names artists by text
             require_text_side(lazy.get())
         report: BuildReport = build(
-            items, path, lazy, prune=True, limits=run.limits, command=run.command, progress=progress
+            items, path, lazy, prune=True, limits=run.compute.limits, command=run.command, progress=progress
         )
         built = Built(path, texts_of(run, encoder, path))
         if lazy.loaded:
@@ -134,6 +134,6 @@ def _report(run: Run, findings: AuditFindings, provenance: Provenance, pictures:
 
     with run.stage("report", 0):
         report = assemble(findings, provenance)
-        files = write(report, run.folder, base=run.folder, pictures=pictures)
+        files = write(report, run.workspace.folder, base=run.workspace.folder, pictures=pictures)
     failed = [verdict.reason for verdict in findings.gate if verdict.failed]
-    return Outcome(run.folder, report, list(files), failed)
+    return Outcome(run.workspace.folder, report, list(files), failed)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from imindex.indexer.sources.item import Item
 from imindex.retrieval.audit.inputs import Inputs, gather, needed_placebos
-from imindex.retrieval.audit.models import encoder_arguments, folder_of, model_settings, of_release, order
+from imindex.retrieval.audit.models import encoder_arguments, model_settings, of_release, order
 from imindex.retrieval.audit.plan import EncoderSpec, Release
 from imindex.retrieval.results import Forecast, ForecastStage
 
@@ -50,7 +50,11 @@ def dry_run(run: Run) -> Forecast:
         "thousand.",
     )
     return Forecast(
-        title=plan.title, folder=str(run.folder), digest=plan.digest, stages=tuple(stages), notes=notes
+        title=plan.title,
+        folder=str(run.workspace.folder),
+        digest=plan.digest,
+        stages=tuple(stages),
+        notes=notes,
     )
 
 
@@ -58,11 +62,11 @@ def _generation(run: Run, release: Release, inputs: Inputs) -> ForecastStage:
     from imindex.indexer.generate.generate import measure, missing
 
     wanted = order(run.plan, release, inputs)
-    left = missing(wanted, folder_of(run, release))
+    left = missing(wanted, run.workspace.pictures(release))
     seconds: float | None = 0.0
     if left:
         with run.show.stage(f"measure {release.name}", 0), of_release(run.plan, release):
-            each = measure(left, model_settings(run, release), batch_size=run.generate_batch)
+            each = measure(left, model_settings(run, release), batch_size=run.compute.generate_batch)
         seconds = each * len(left)
     return _stage(f"generate {release.name}", len(wanted), len(left), seconds)
 
@@ -71,9 +75,8 @@ def _encoding(run: Run, encoder: EncoderSpec, inputs: Inputs, made: int) -> Fore
     from imindex.indexer.encoders.load import load
     from imindex.indexer.encoders.precision import default_batch_size
     from imindex.indexer.store.index import Index
-    from imindex.retrieval.audit.run import index_path
 
-    total, path, there = len(inputs.works) + made, index_path(run.folder, encoder), 0
+    total, path, there = len(inputs.works) + made, run.workspace.index(encoder), 0
     if path.exists():
         with Index(path) as index:
             there = min(index.n, total)
@@ -82,8 +85,8 @@ def _encoding(run: Run, encoder: EncoderSpec, inputs: Inputs, made: int) -> Fore
         with run.show.stage(f"measure {encoder.name}", 0):
             loaded = load(
                 **encoder_arguments(run.plan, encoder),
-                device=run.device,
-                batch_size=run.batch_size or default_batch_size(run.device),
+                device=run.compute.device,
+                batch_size=run.compute.batch_size or default_batch_size(run.compute.device),
             )
             each = _seconds_each(loaded, inputs.works[:PILOT])
         seconds = None if each is None else each * (total - there)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from imindex.indexer.core.digest import canonical_json, json_digest
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.core.slug import slug
 from imindex.indexer.encoders.lazy import LazyEncoder, encoder_for
 from imindex.indexer.generate.prompts import Shot, shots
 from imindex.indexer.sources.find import find
@@ -65,11 +64,6 @@ def order(plan: Plan, release: Release, inputs: Inputs) -> list[Shot]:
         )
 
 
-def folder_of(run: Run, release: Release) -> Path:
-    """Where the pictures of a generated release lie."""
-    return run.folder / "imitations" / slug(release.name)
-
-
 def model_settings(run: Run, release: Release) -> ModelSettings:
     """The release's model and how it is asked; a folder is found from the plan."""
     from imindex.indexer.generate.generate import ModelSettings
@@ -80,7 +74,7 @@ def model_settings(run: Run, release: Release) -> ModelSettings:
     settings = dict(release.settings)
     if "lora" in settings and run.plan.at(settings["lora"]).exists():
         settings["lora"] = str(run.plan.at(settings["lora"]))
-    return ModelSettings(model=model, device=run.device, **settings)
+    return ModelSettings(model=model, device=run.compute.device, **settings)
 
 
 class Encoders:
@@ -108,7 +102,7 @@ class Encoders:
 
         run = self._run
         where = encoder_arguments(run.plan, spec)
-        encoder = load(**where, device=run.device, batch_size=run.batch_size)
+        encoder = load(**where, device=run.compute.device, batch_size=run.compute.batch_size)
         require_text_side(encoder)
         if encoder.device.type == "cpu":
             self._loaded[spec.name] = encoder
@@ -119,19 +113,19 @@ class Encoders:
         if path.exists():
             with Index(path) as index:
                 info = index.encoder
-            where = {**encoder_arguments(run.plan, spec, paths_only=True), "device": run.device}
-            load = functools.partial(load_encoder, info, {**where, "batch_size": run.batch_size})
-            return LazyEncoder(load, run.batch_size or self._default_size, info)
+            where = {**encoder_arguments(run.plan, spec, paths_only=True), "device": run.compute.device}
+            load = functools.partial(load_encoder, info, {**where, "batch_size": run.compute.batch_size})
+            return LazyEncoder(load, run.compute.batch_size or self._default_size, info)
         if spec.name in self._loaded:
             encoder = self._loaded.pop(spec.name)
-            return LazyEncoder(lambda: encoder, run.batch_size or self._default_size, encoder.info)
+            return LazyEncoder(lambda: encoder, run.compute.batch_size or self._default_size, encoder.info)
         named = encoder_arguments(run.plan, spec)
-        return encoder_for(path, **named, device=run.device, batch_size=run.batch_size)
+        return encoder_for(path, **named, device=run.compute.device, batch_size=run.compute.batch_size)
 
     def _default_size(self) -> int:
         from imindex.indexer.encoders.precision import default_batch_size
 
-        return default_batch_size(self._run.device)
+        return default_batch_size(self._run.compute.device)
 
 
 def check_models(run: Run, inputs: Inputs, encoders: Encoders) -> set[str]:
@@ -151,15 +145,14 @@ def check_models(run: Run, inputs: Inputs, encoders: Encoders) -> set[str]:
     if not asked:
         return set()  # encoding comes next anyway
     from imindex.indexer.generate.generate import missing
-    from imindex.retrieval.audit.run import index_path
 
-    to_make = [one for one in asked if missing(order(run.plan, one, inputs), folder_of(run, one))]
+    to_make = [one for one in asked if missing(order(run.plan, one, inputs), run.workspace.pictures(one))]
     if not to_make:
         return set()
     with run.stage("check the models", len(run.plan.encoders) + len(to_make)) as progress:
         done = 0
         for encoder in run.plan.encoders:
-            if not index_path(run.folder, encoder).exists():
+            if not run.workspace.index(encoder).exists():
                 encoders.check(encoder)
             progress(done := done + 1, 0)
         for release in to_make:
@@ -197,7 +190,7 @@ def make(run: Run, release: Release, inputs: Inputs, *, whole: bool = False) -> 
     if not release.model:
         items = inputs.made[release.name]
         return Made(release, items, "", inputs.digests[release.name], {}, (), ())
-    folder, wanted = folder_of(run, release), order(run.plan, release, inputs)
+    folder, wanted = run.workspace.pictures(release), order(run.plan, release, inputs)
     n_names = len(run.plan.tested) + len(inputs.placebos[release.name])
     run.show.note(f"{release.name}: {len(wanted):,} pictures, of {n_names:,} names and control prompts.")
     with run.stage(f"generate {release.name}", len(wanted)) as progress:
@@ -222,7 +215,7 @@ def made_before(run: Run, release: Release, inputs: Inputs) -> Made:
     if release.model:
         from imindex.indexer.generate.release_folder import missing_shots
 
-        folder, wanted = folder_of(run, release), order(run.plan, release, inputs)
+        folder, wanted = run.workspace.pictures(release), order(run.plan, release, inputs)
         gone = missing_shots(wanted, folder)
         if gone:
             raise ImindexError(
@@ -238,7 +231,7 @@ def _generate(
 ) -> None:
     from imindex.indexer.generate.generate import generate
 
-    folder = folder_of(run, release)
+    folder = run.workspace.pictures(release)
     asked = canonical_json({"model": release.model, **release.settings})
     noted = folder / "asked.json"
     if whole and noted.exists() and noted.read_text(encoding="utf-8") == asked:
@@ -247,7 +240,7 @@ def _generate(
     settings = model_settings(run, release)
     generate(
         wanted, folder, settings,
-        release=release.name, batch_size=run.generate_batch, command=run.command, progress=progress,
+        release=release.name, batch_size=run.compute.generate_batch, command=run.command, progress=progress,
     )  # fmt: skip
     with put_in_place(noted) as temporary:
         temporary.write_text(asked, encoding="utf-8")

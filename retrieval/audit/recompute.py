@@ -23,8 +23,7 @@ from imindex.retrieval.audit.made import Made
 from imindex.retrieval.audit.models import made_before
 from imindex.retrieval.audit.plan import Plan, read_plan
 from imindex.retrieval.audit.register import changed, read_register
-from imindex.retrieval.audit.results_cache import results_file
-from imindex.retrieval.audit.run import Run, index_path
+from imindex.retrieval.audit.run import Run, Workspace
 from imindex.retrieval.report.report import assemble, covered, digest
 from imindex.retrieval.results import AuditFindings, Provenance, from_dict, to_dict
 from imindex.stats.keyed import STREAMS
@@ -93,9 +92,9 @@ def recompute(run: Run) -> Recomputed:
     ImindexError
         There is no audit in the folder, or pictures, an index or an encoder are gone.
     """
-    entries = read_register(run.folder)
-    found = Recomputed(run.folder, entries[-1].plan)
-    stored = _read(run.folder / "report.json")
+    entries = read_register(run.workspace.folder)
+    found = Recomputed(run.workspace.folder, entries[-1].plan)
+    stored = _read(run.workspace.folder / "report.json")
     with run.stage("check", 0):
         inputs = gather(run.plan, run.show.note)
     if run.plan.digest != entries[-1].plan:
@@ -104,10 +103,12 @@ def recompute(run: Run) -> Recomputed:
     for what in changed(entries[-1].inputs, inputs.digests):
         found.faults.append(Fault("inputs", f"{what} changed since the plan was registered"))
     made = [made_before(run, one, inputs) for one in run.plan.releases]
-    built = [index_path(run.folder, encoder) for encoder in run.plan.encoders]
+    built = [run.workspace.index(encoder) for encoder in run.plan.encoders]
     for path in built:
         found.faults += _index_faults(path, inputs, made, stored)
-    provenance = from_dict(Provenance, stored["provenance"], f"{run.folder / 'report.json'}: provenance")
+    provenance = from_dict(
+        Provenance, stored["provenance"], f"{run.workspace.folder / 'report.json'}: provenance"
+    )
     indexes = [
         Built(path, texts_of(run, encoder, path))
         for encoder, path in zip(run.plan.encoders, built, strict=True)
@@ -167,10 +168,10 @@ def _compare_kept(found: Recomputed, plan: Plan, built: list[Path], findings: Au
     """The results that the audit kept for its next run, where they are still there."""
     index = {encoder.name: path for encoder, path in zip(plan.encoders, built, strict=True)}
     for result in findings.results:
-        file = results_file(found.folder, index[result.encoder], result.release)
+        file = Workspace(found.folder).results(index[result.encoder], result.release)
         _compare_one(found, file, to_dict(result))
     for comparison in findings.comparisons:
-        file = results_file(found.folder, index[comparison.encoder], comparison.new.release, plan.base)
+        file = Workspace(found.folder).results(index[comparison.encoder], comparison.new.release, plan.base)
         _compare_one(found, file, to_dict(comparison))
 
 

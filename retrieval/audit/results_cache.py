@@ -12,7 +12,6 @@ from imindex.indexer.core.digest import json_digest
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.jsonable import json_ready
 from imindex.indexer.core.provenance import program, versions
-from imindex.indexer.core.slug import slug
 from imindex.indexer.store.index import Index, opened
 from imindex.indexer.system.atomic import make_folder, put_in_place
 from imindex.retrieval.audit.run import Run
@@ -22,15 +21,9 @@ from imindex.stats.keyed import STREAMS
 R = TypeVar("R", bound=Result)
 
 
-def results_file(folder: Path, index: Path, release: str, base: str = "") -> Path:
-    """Where the results of a release by an index are kept, or its comparison with a base."""
-    against = f"-against-{slug(base)}" if base else ""
-    return folder / "results" / index.stem / f"{slug(release)}{against}.json"
-
-
 def stored(run: Run, file: Path, path: Path | Index, asked: Mapping[str, Any], type: type[R]) -> R | None:
     """The result in `file`, if this run keeps results and it came from this index and this question."""
-    if not run.keeps:
+    if not run.workspace.keeps:
         return None
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, ImindexError):
         entry = json.loads(file.read_text(encoding="utf-8"))
@@ -52,7 +45,7 @@ def kept(
     if before is not None:
         return before
     result = compute()
-    if not run.keeps:
+    if not run.workspace.keeps:
         return result
     content = to_dict(result)
     make_folder(file.parent)

@@ -1,4 +1,4 @@
-"""One run of an audit: the plan, its folder and how it computes."""
+"""One run of an audit: the plan, the workspace it fills, and how it computes."""
 
 from __future__ import annotations
 
@@ -9,54 +9,101 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from imindex.indexer.core.digest import canonical_json
-from imindex.indexer.core.slug import safe_name
+from imindex.indexer.core.slug import safe_name, slug
 from imindex.indexer.decode.limits import Limits
-from imindex.retrieval.audit.plan import EncoderSpec, Plan
+from imindex.retrieval.audit.plan import EncoderSpec, Plan, Release
 
 Progress = Callable[[int, int], None]
 
 
 class Show:
-    """Where an audit tells how far it is; this one tells nobody."""
+    """Receives the progress of an audit. This base class shows nothing."""
 
     @contextlib.contextmanager
     def stage(self, name: str, total: int) -> Iterator[Progress]:
-        """A stage begins; yields the function to call with (done, done in this run)."""
+        """Show a stage; yields the function to call with (done, done in this run)."""
         yield lambda done, new: None
 
     def note(self, text: str) -> None:
-        """Something a reader should know."""
+        """Show a message."""
 
 
 @dataclass(frozen=True)
-class Run:
-    """One run of an audit: the plan, where it lies, and how it computes.
+class Workspace:
+    """The folder of an audit, and where things are in it.
 
-    A run that `keeps` takes the results that it finds in the folder, and leaves its own there; one that does not
-    computes all of them, and writes nothing.
+    Attributes
+    ----------
+    folder : Path
+    keeps : bool
+        Whether results are stored in the folder and reused. Otherwise all are computed, and nothing is written.
     """
 
-    plan: Plan
     folder: Path
+    keeps: bool = True
+
+    def index(self, encoder: EncoderSpec) -> Path:
+        """Return the path of an encoder's index. Another encoder under the same name has another path."""
+        identity = canonical_json([encoder.name, encoder.model, encoder.pretrained, encoder.precision])
+        return self.folder / f"{safe_name(encoder.name, identity)}.h5"
+
+    def pictures(self, release: Release) -> Path:
+        """Return the folder of the pictures that a release generates."""
+        return self.folder / "imitations" / slug(release.name)
+
+    def results(self, index: Path, release: str, base: str = "") -> Path:
+        """Return the file of the results of a release by an index, or of its comparison with a base release."""
+        against = f"-against-{slug(base)}" if base else ""
+        return self.folder / "results" / index.stem / f"{slug(release)}{against}.json"
+
+
+@dataclass(frozen=True)
+class Compute:
+    """How an audit computes.
+
+    Attributes
+    ----------
+    device : str
+        auto, cpu, cuda, or cuda:N.
+    batch_size, generate_batch : int, optional
+        Pictures encoded, and generated, at a time; by default what suits the device.
+    limits : Limits
+        Pictures that need more are rejected.
+    """
+
     device: str = "auto"
     batch_size: int | None = None
     generate_batch: int | None = None
     limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of an audit.
+
+    Attributes
+    ----------
+    plan : Plan
+    workspace : Workspace
+    compute : Compute
+    command : str
+        The command line, for logs and locks.
+    show : Show
+    seconds : dict of str to float
+        Wall-clock time of each stage so far.
+    """
+
+    plan: Plan
+    workspace: Workspace
+    compute: Compute = field(default_factory=Compute)
     command: str = ""
     show: Show = field(default_factory=Show)
     seconds: dict[str, float] = field(default_factory=dict)
-    keeps: bool = True
 
     @contextlib.contextmanager
     def stage(self, name: str, total: int) -> Iterator[Progress]:
-        """Show a stage, and take its time."""
+        """Show a stage and measure its time."""
         started = time.monotonic()
         with self.show.stage(name, total) as progress:
             yield progress
         self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
-
-
-def index_path(folder: Path, encoder: EncoderSpec) -> Path:
-    """Where the index of an encoder lies: another encoder under the same name is another file."""
-    said = canonical_json([encoder.name, encoder.model, encoder.pretrained, encoder.precision])
-    return folder / f"{safe_name(encoder.name, said)}.h5"

@@ -181,12 +181,12 @@ def _replay(index: Index, n: int, seed: int, moved: Mapping[str, Any]) -> Check:
 def _results(folder: Path, plan_file: Path | None, device: str) -> Check:
     from imindex.retrieval.audit.plan import read_plan
     from imindex.retrieval.audit.recompute import plan_of, recompute
-    from imindex.retrieval.audit.run import Run
+    from imindex.retrieval.audit.run import Compute, Run, Workspace
     from imindex.retrieval.cli.audit import screen_of_stages
 
     plan, screen = read_plan(plan_file or plan_of(folder)), screen_of_stages()
     with screen:
-        again = recompute(Run(plan, folder, device=device, show=screen, keeps=False))
+        again = recompute(Run(plan, Workspace(folder, keeps=False), Compute(device), show=screen))
     lines = [
         f"The audit by plan {again.plan[:12]} was computed again: {count(again.figures, 'value')} compared, "
         f"report {again.now[:12]}, stored {again.stored[:12]}."

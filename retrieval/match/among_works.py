@@ -6,12 +6,14 @@ dropped. Of an index this is done once, whatever the number of its releases.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from imindex.indexer.system.cpu import processors, products_alone
 from imindex.retrieval.vectors.blocks import LIMIT_BYTES, Float16, Float64, Int64
 from imindex.retrieval.vectors.similarity import Widened
 from imindex.stats.validity import Ceiling, CeilingCollector, GapBootstrap, GapCollector
@@ -143,38 +145,121 @@ def among_works(
     -----
     Medians are exact. Without `gaps` each pair of artists is multiplied once, with `gaps` from either side.
     """
-    n_works = np.bincount(work_artist, minlength=n_artists)
-    order = np.argsort(work_artist, kind="stable")
-    found = AmongWorks(works, order, n_works, keep_bytes)
-    starts = np.cumsum(n_works) - n_works
-    wide = Widened(works[order], wide_bytes)
-    medians = np.full((n_artists, n_artists), np.nan)
-    rounded = medians.copy()  # of similarities in float32, from which gaps are bootstrapped
-    best = CeilingCollector(work_artist, n_artists) if gaps is not None else None
-    whole = gaps is not None
-    for artists in _groups(np.flatnonzero(n_works), n_works, len(works), tile_bytes):
-        rows = slice(int(starts[artists[0]]), int(starts[artists[-1]] + n_works[artists[-1]]))
-        top = works[order[rows]].astype(np.float64)
-        held: dict[int, dict[int, Float32]] = {a: {} for a in artists}
-        for others in _columns(artists, n_works, len(top), tile_bytes, whole=whole):
-            first = int(starts[others[0]])
-            block = wide.product(top, slice(first, int(starts[others[-1]] + n_works[others[-1]])))
-            places = {b: slice(int(starts[b]) - first, int(starts[b] + n_works[b]) - first) for b in others}
-            for a in artists:
-                mine = block[int(starts[a]) - rows.start : int(starts[a] + n_works[a]) - rows.start]
-                if a in places:
-                    found.keep(a, mine[:, places[a]])
-                _find_medians(mine, a, places, medians, rounded)
-                if gaps is not None and best is not None:
-                    _show(mine.astype(np.float32), a, places, rounded[a], held[a], gaps, best)
-            del block
-        if gaps is not None:
-            for a in artists:
-                gaps.add(a, rounded[a], held[a].__getitem__)
-    found.discrimination = Discrimination.of(medians, n_works)
-    if gaps is not None and best is not None:
-        found.gaps, found.ceiling = gaps.finish(), best.finish()
-    return found
+    with products_alone(), ThreadPoolExecutor(processors()) as pool:
+        walk = _Walk(works, work_artist, n_artists, gaps, wide_bytes, pool)
+        return walk.run(tile_bytes, AmongWorks(works, walk.order, walk.n_works, keep_bytes))
+
+
+class _Walk:
+    """One walk, on several threads: each has an artist in hand."""
+
+    def __init__(
+        self,
+        works: Float16,
+        work_artist: Int64,
+        n_artists: int,
+        gaps: GapCollector | None,
+        wide_bytes: int,
+        pool: ThreadPoolExecutor,
+    ):
+        self.n_works = np.bincount(work_artist, minlength=n_artists)
+        self.order = np.argsort(work_artist, kind="stable")
+        self._ends = np.cumsum(self.n_works)
+        self._works, self._wide, self._pool = works, Widened(works[self.order], wide_bytes), pool
+        self._medians = np.full((n_artists, n_artists), np.nan)
+        self._rounded = self._medians.copy()  # of similarities in float32, from which gaps are bootstrapped
+        self._gaps = gaps
+        self._ceiling = None if gaps is None else CeilingCollector(work_artist, n_artists)
+        self._held: dict[int, dict[int, Float32]] = {}
+
+    def _columns(self, artist: int, first: int = 0) -> slice:
+        """Where the artist's works stand in `order`, counted from `first`."""
+        end = int(self._ends[artist]) - first
+        return slice(end - int(self.n_works[artist]), end)
+
+    def run(self, tile_bytes: int, found: AmongWorks) -> AmongWorks:
+        present = np.flatnonzero(self.n_works)
+        for artists in _groups(present, self.n_works, len(self._works), tile_bytes):
+            rows = slice(self._columns(artists[0]).start, self._columns(artists[-1]).stop)
+            top = self._works[self.order[rows]].astype(np.float64)
+            self._held = {artist: {} for artist in artists}
+            whole = self._gaps is not None
+            for others in _columns(artists, self.n_works, len(top), tile_bytes, whole=whole):
+                self._see(top, artists, others, found)
+            self._each(artists, self._bootstrap)
+        found.discrimination = Discrimination.of(self._medians, self.n_works)
+        if self._gaps is not None and self._ceiling is not None:
+            found.gaps, found.ceiling = self._gaps.finish(), self._ceiling.finish()
+        return found
+
+    def _each(self, artists: list[int], do: Callable[[int], None]) -> None:
+        for _ in self._pool.map(do, artists):
+            pass
+
+    def _see(self, top: Float64, artists: list[int], others: list[int], found: AmongWorks) -> None:
+        """Multiply the works of some artists with those of others, and use the product."""
+        first, top_first = self._columns(others[0]).start, self._columns(artists[0]).start
+        columns = slice(first, self._columns(others[-1]).stop)
+        block = self._wide.product(top, columns, pool=self._pool)
+        places = {other: self._columns(other, first) for other in others}
+
+        def mine(artist: int) -> Float64:
+            return block[self._columns(artist, top_first)]
+
+        # A median is needed by both artists, so all come before the first is used.
+        self._each(artists, lambda artist: self._find_medians(mine(artist), artist, places))
+        for artist in artists:
+            if artist in places:
+                found.keep(artist, mine(artist)[:, places[artist]])
+        self._each(artists, lambda artist: self._show(mine(artist), artist, places))
+
+    def _find_medians(self, mine: Float64, artist: int, places: dict[int, slice]) -> None:
+        """Fill in the medians of an artist's works against those of artists who come no earlier."""
+        if artist in places and len(mine) > 1:
+            own = mine[:, places[artist]]
+            low, high = _middle(own[np.tri(len(own), k=-1, dtype=np.bool_)][None])
+            self._note(artist, np.array([artist]), low, high)
+        by_size: dict[int, list[int]] = {}
+        for other, columns in places.items():
+            if other > artist:
+                by_size.setdefault(columns.stop - columns.start, []).append(other)
+        for size, others in by_size.items():
+            chosen = np.array([places[other].start for other in others])[:, None] + np.arange(size)
+            each = mine[:, chosen].transpose(1, 0, 2).reshape(len(others), -1)
+            self._note(artist, np.array(others), *_middle(each))
+
+    def _note(self, artist: int, others: Int64, low: Float64, high: Float64) -> None:
+        """Note the mean of the middle two: of the exact ones, and of what float32 makes of them (it keeps order)."""
+        medians, rounded = self._medians, self._rounded
+        medians[artist, others] = medians[others, artist] = (low + high) / 2
+        low, high = (ends.astype(np.float32).astype(np.float64) for ends in (low, high))
+        rounded[artist, others] = rounded[others, artist] = (low + high) / 2
+
+    def _show(self, exact: Float64, artist: int, places: dict[int, slice]) -> None:
+        """Show an artist's works against some others; hold those blocks that may be its nearest rivals'."""
+        if self._gaps is None or self._ceiling is None:
+            return
+        held, mine = self._held[artist], exact.astype(np.float32)
+        if artist in places:
+            own = places[artist]
+            held[artist] = mine[:, own].copy()
+            others = np.concatenate([mine[:, : own.start], mine[:, own.stop :]], axis=1)
+            self._ceiling.add(artist, held[artist], others)
+        else:
+            self._ceiling.add(artist, held[artist], mine)
+        so_far = np.full(len(self.n_works), np.nan)
+        seen = [*held, *places]
+        so_far[seen] = self._rounded[artist, seen]
+        rivals = self._gaps.rivals(artist, so_far)
+        for other in [other for other in held if other not in rivals and other != artist]:
+            del held[other]
+        for other in rivals:
+            if other not in held:
+                held[other] = mine[:, places[other]].copy()
+
+    def _bootstrap(self, artist: int) -> None:
+        if self._gaps is not None:
+            self._gaps.add(artist, self._rounded[artist], self._held.pop(artist).__getitem__)
 
 
 def _groups(present: Int64, n_works: Int64, n: int, tile_bytes: int) -> Iterator[list[int]]:
@@ -211,64 +296,8 @@ def _columns(
         yield from _groups(some, n_works, 1, 8 * room)
 
 
-def _find_medians(
-    mine: Float64, artist: int, places: dict[int, slice], medians: Float64, rounded: Float64
-) -> None:
-    """Fill in the medians of an artist's works against those of artists who come no earlier."""
-    if artist in places and len(mine) > 1:
-        own = mine[:, places[artist]]
-        low, high = _middle(own[np.tri(len(own), k=-1, dtype=np.bool_)][None])
-        _note(medians, rounded, artist, np.array([artist]), low, high)
-    by_size: dict[int, list[int]] = {}
-    for b, columns in places.items():
-        if b > artist:
-            by_size.setdefault(columns.stop - columns.start, []).append(b)
-    for size, others in by_size.items():
-        chosen = np.array([places[b].start for b in others])[:, None] + np.arange(size)
-        each = mine[:, chosen].transpose(1, 0, 2).reshape(len(others), -1)
-        _note(medians, rounded, artist, np.array(others), *_middle(each))
-
-
 def _middle(values: Float64) -> tuple[Float64, Float64]:
     """The middle two of each row, which may be the same one; `values` are put in another order."""
     low, high = (values.shape[1] - 1) // 2, values.shape[1] // 2
     values.partition([low, high], axis=1)
     return values[:, low], values[:, high]
-
-
-def _note(
-    medians: Float64, rounded: Float64, artist: int, others: Int64, low: Float64, high: Float64
-) -> None:
-    """The mean of the middle two: of the exact ones, and of what float32 makes of them (it keeps their order)."""
-    medians[artist, others] = medians[others, artist] = (low + high) / 2
-    low, high = (ends.astype(np.float32).astype(np.float64) for ends in (low, high))
-    rounded[artist, others] = rounded[others, artist] = (low + high) / 2
-
-
-def _show(
-    mine: Float32,
-    artist: int,
-    places: dict[int, slice],
-    medians: Float64,
-    held: dict[int, Float32],
-    gaps: GapCollector,
-    best: CeilingCollector,
-) -> None:
-    """Show an artist's works against some others; hold those blocks that may be its nearest rivals'."""
-    if artist in places:
-        held[artist] = mine[:, places[artist]].copy()
-    own = held[artist]
-    if artist in places:
-        mine_only = places[artist]
-        best.add(artist, own, np.concatenate([mine[:, : mine_only.start], mine[:, mine_only.stop :]], axis=1))
-    else:
-        best.add(artist, own, mine)
-    so_far = np.full(len(medians), np.nan)
-    known = [*held, *places]
-    so_far[known] = medians[known]
-    rivals = gaps.rivals(artist, so_far)
-    for b in [b for b in held if b not in rivals and b != artist]:
-        del held[b]
-    for b in rivals:
-        if b not in held:
-            held[b] = mine[:, places[b]].copy()

@@ -125,7 +125,7 @@ class Widened:
             wide = wanted[tile].astype(np.float64) if self._wide is None else self._wide[columns]
 
             def multiply(rows: slice, tile: slice = tile, wide: Float64 = wide) -> None:
-                block[rows, tile] = left[rows] @ wide.T
+                np.matmul(left[rows], wide.T, out=block[rows, tile])
 
             if pool is None:
                 multiply(slice(None))

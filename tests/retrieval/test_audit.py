@@ -17,7 +17,7 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.system.locks import alone
 from imindex.retrieval.audit.audit import Outcome, audit
 from imindex.retrieval.audit.plan import read_plan
-from imindex.retrieval.audit.run import Run, Show
+from imindex.retrieval.audit.run import Compute, Run, Show, Workspace
 from tests.support.audits import change, draw, run_plan
 from tests.support.commands import run
 from tests.support.pipelines import save_pipeline
@@ -286,7 +286,7 @@ def test_a_placebo_name_is_no_artist_in_other_letters(copied: Path) -> None:
 def test_a_path_with_dots_in_it_and_a_model_that_is_gone(copied: Path) -> None:
     (copied / "x").mkdir()
     plan = read_plan(copied / "x" / ".." / "plan.toml")
-    first = audit(Run(plan, copied / "x" / ".." / "audit", device="cpu"))
+    first = audit(Run(plan, Workspace(copied / "x" / ".." / "audit"), Compute("cpu")))
     (copied / "models").unlink()
     assert identity(run_plan(copied)) == identity(first)  # nothing is missing, so the models are not needed
     pictures_in(copied / "audit/imitations")[0].unlink()
@@ -309,7 +309,7 @@ def test_blocked_pictures_are_listed_and_too_many_are_said(copied: Path) -> None
 
 
 def test_two_audits_in_one_folder_do_not_meet(copied: Path) -> None:
-    said = rf"audited into by process {os.getpid()} on .*: `imindex audit other\.toml`\)\. Wait"
+    said = rf"in use by process {os.getpid()} on .*: `imindex audit other\.toml`\)\. Wait"
     with (
         alone(copied / "audit/.lock", "", "imindex audit other.toml"),
         pytest.raises(ImindexError, match=said),

@@ -18,7 +18,7 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.retrieval.audit.audit import Outcome
 from imindex.retrieval.audit.plan import read_plan
 from imindex.retrieval.audit.recompute import Recomputed, plan_of, recompute
-from imindex.retrieval.audit.run import Run
+from imindex.retrieval.audit.run import Compute, Run, Workspace
 from imindex.retrieval.report.report import digest
 from tests.support import audits
 from tests.support.audits import run_plan
@@ -36,7 +36,9 @@ def done(finished: tuple[Path, Outcome], tmp_path: Path) -> Path:
 
 
 def again(root: Path) -> Recomputed:
-    return recompute(Run(read_plan(root / "plan.toml"), root / "audit", device="cpu", keeps=False))
+    return recompute(
+        Run(read_plan(root / "plan.toml"), Workspace(root / "audit", keeps=False), Compute("cpu"))
+    )
 
 
 def files(root: Path) -> dict[str, bytes]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from imindex.retrieval.audit.audit import Outcome, audit
 from imindex.retrieval.audit.plan import read_plan
-from imindex.retrieval.audit.run import Run, Show
+from imindex.retrieval.audit.run import Compute, Run, Show, Workspace
 from tests.support.pictures import picture
 
 PLAN = """
@@ -50,7 +50,7 @@ def draw(folder: Path, n: int, first: int) -> None:
 
 def run_plan(root: Path, show: Show | None = None, **options: Any) -> Outcome:
     plan = read_plan(root / "plan.toml")
-    return audit(Run(plan, root / "audit", device="cpu", show=show or Show()), **options)
+    return audit(Run(plan, Workspace(root / "audit"), Compute("cpu"), show=show or Show()), **options)
 
 
 def change(root: Path, before: str, after: str) -> None:

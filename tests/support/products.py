@@ -1,0 +1,81 @@
+"""Counts which pairs of pictures are multiplied: the one place where similarities are computed, watched."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from imindex.indexer.store.index import Index
+from imindex.retrieval.vectors.similarity import Widened
+
+
+class Products:
+    """Pairs of vectors that were multiplied, in whichever order, by the collections they belong to.
+
+    Attributes
+    ----------
+    pairs : Counter
+        By an ordered pair of labels such as "works" and "imitations of r1". Vectors of several collections count as
+        the one named first in the index.
+    sizes : Counter
+        Different vectors of each label, repetitions by one artist counted once.
+    """
+
+    def __init__(self, index: Index):
+        self.pairs: Counter[tuple[str, str]] = Counter()
+        self.sizes: Counter[str] = Counter()
+        self._label: dict[bytes, str] = {}
+        self._lock = threading.Lock()
+        seen = set()
+        collections = [self._called(one.kind, one.name) for one in index.collections]
+        columns = zip(
+            index.column("artist").tolist(),
+            index.column("collection").tolist(),
+            np.asarray(index.vectors),
+            strict=True,
+        )
+        for artist, collection, vector in columns:
+            label, bits = collections[collection], vector.tobytes()
+            self._label.setdefault(bits, label)
+            if (artist, label, bits) not in seen:
+                seen.add((artist, label, bits))
+                self.sizes[label] += 1
+
+    @staticmethod
+    def _called(kind: str, name: str) -> str:
+        return "works" if kind in ("works", "background") else f"{kind} of {name}"
+
+    def times(self, left: str, right: str) -> float:
+        """How often the product of two groups of pictures was computed, as a whole."""
+        return self.pairs[min(left, right), max(left, right)] / (self.sizes[left] * self.sizes[right])
+
+    def count(self, left: np.ndarray, right: np.ndarray) -> None:
+        labels = [
+            Counter(self._label.get(np.asarray(vector, np.float16).tobytes(), "others") for vector in side)
+            for side in (left, right)
+        ]
+        with self._lock:
+            for one, n in labels[0].items():
+                for other, m in labels[1].items():
+                    self.pairs[min(one, other), max(one, other)] += n * m
+
+    @contextmanager
+    def counting(self) -> Iterator[Products]:
+        """Count while this lasts."""
+        product = Widened.product
+
+        def counted(widened: Widened, left: np.ndarray, *how: Any, **named: Any) -> np.ndarray:
+            columns = how[0] if how else named.get("columns", slice(None))
+            self.count(left, widened.vectors[columns])
+            return product(widened, left, *how, **named)
+
+        Widened.product = counted  # type: ignore[method-assign, assignment]
+        try:
+            yield self
+        finally:
+            Widened.product = product  # type: ignore[method-assign]
