@@ -101,6 +101,7 @@ def test_the_metadata_name_what_imindex_needs(wheel: Path) -> None:
     assert len(metadata.get_all("Requires-Dist", [])) > 20
 
 
+@pytest.mark.slow
 def test_the_tests_run_from_the_sdist(sdist: Path, tmp_path: Path) -> None:
     env = environment(under_its_name(sdist, tmp_path / "path"))
     where = finished([sys.executable, "-c", "import imindex; print(imindex.__file__)"], tmp_path, env)
