@@ -105,12 +105,15 @@ def common_encoder(base: ArchivedReport, new: ArchivedReport, name: str | None =
         raise ImindexError(
             f"The reports have no encoder {name or 'in common'}: they have {listed}. Audit both with the same encoder."
         )
-    for key in ("weights_sha256", "precision"):
-        values = [getattr(side[name], key) for side in sides]
-        if values[0] != values[1]:
+    one, other = (side[name] for side in sides)
+    for key, before, after in (
+        ("weights_sha256", one.weights_sha256, other.weights_sha256),
+        ("precision", one.precision, other.precision),
+    ):
+        if before != after:
             raise ImindexError(
-                f"Encoder {name} differs between the reports: {key} {str(values[0])[:12]} against "
-                f"{str(values[1])[:12]}. Audit both releases with the same encoder."
+                f"Encoder {name} differs between the reports: {key} {str(before)[:12]} against {str(after)[:12]}. "
+                "Audit both releases with the same encoder."
             )
     return name
 
