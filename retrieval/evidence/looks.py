@@ -1,4 +1,4 @@
-"""Small versions of pictures, to be compared pixel by pixel."""
+"""Small versions of pictures, to compare them pixel by pixel."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ Pixels = npt.NDArray[np.uint8]
 
 
 class Looks:
-    """Small versions of pictures, by path; each is read once, several at a time.
+    """Cache of small versions of pictures, by path. Several pictures are read at a time.
 
-    A picture that is gone, or cannot be read any more, is None: what its vector says stands all the same.
+    A picture that is missing, or can no longer be read, has no small version.
     """
 
     def __init__(self) -> None:
         self._seen: dict[str, Pixels | None] = {}
 
     def load(self, paths: Iterable[str]) -> None:
-        """Read those pictures that have not been read."""
+        """Read the pictures that are not in the cache."""
         missing = [path for path in dict.fromkeys(paths) if path not in self._seen]
         if missing:
             with ThreadPoolExecutor(processors()) as pool:
                 self._seen.update(zip(missing, pool.map(_read, missing), strict=True))
 
     def forget(self, paths: Iterable[str]) -> None:
-        """Let go of pictures that will not be needed again."""
+        """Remove pictures from the cache."""
         for path in paths:
             self._seen.pop(path, None)
 
     def alike(self, path: str, others: Sequence[str]) -> list[float]:
-        """How alike a picture and others are, see `compositions`; NaN where one of two is None."""
+        """Return the `compositions` of a picture with others; NaN if either of two pictures is missing."""
         self.load([path, *others])
-        one = self._seen[path]
-        known = [look for look in (self._seen[other] for other in others) if look is not None]
-        if one is None or not known:
+        look = self._seen[path]
+        known = [pixels for pixels in (self._seen[other] for other in others) if pixels is not None]
+        if look is None or not known:
             return [float("nan")] * len(others)
-        found = iter(compositions(one, known))
-        return [float("nan") if self._seen[other] is None else next(found) for other in others]
+        correlations = iter(compositions(look, known))
+        return [float("nan") if self._seen[other] is None else next(correlations) for other in others]
 
 
 def _read(path: str) -> Pixels | None:
@@ -61,33 +61,33 @@ def _read(path: str) -> Pixels | None:
         return None
 
 
-def compositions(one: Pixels, others: Sequence[Pixels]) -> list[float]:
-    """`imindex.retrieval.evidence.near_copies.composition` of one small picture with each of several.
+def compositions(look: Pixels, others: Sequence[Pixels]) -> list[float]:
+    """Return the `imindex.retrieval.evidence.near_copies.composition` of one small picture with each of several others.
 
     Parameters
     ----------
-    one : ndarray, shape (3, SIDE, SIDE), uint8
+    look : ndarray, shape (3, SIDE, SIDE), uint8
     others : sequence of ndarray, of that shape
         At least one.
 
     Notes
     -----
-    Pixels less their mean are multiples of 2**-10 below 2**8, so sums of their products are exact in float64: the
-    result is that of one pair at a time, to the bit.
+    Pixels minus their mean are multiples of 2**-10 below 2**8, so sums of their products are exact in float64, and the
+    results are bit-identical to those of one pair at a time.
     """
-    own, wide = _centred(one[None]), _centred(np.stack(others))
-    mirrored = own.reshape(one.shape)[:, :, ::-1].reshape(1, -1)
+    own, wide = _centred(look[None]), _centred(np.stack(others))
+    mirrored = own.reshape(look.shape)[:, :, ::-1].reshape(1, -1)
     size, sizes = float((own @ own.T).item()), np.einsum("np,np->n", wide, wide)
     norms = np.sqrt(size * sizes)
-    found = []
-    for straight, turned, norm in zip(*(wide @ x[0] for x in (own, mirrored)), norms, strict=True):
+    correlations = []
+    for straight, turned, norm in zip(*(wide @ pixels[0] for pixels in (own, mirrored)), norms, strict=True):
         ratios = [round(float(dot) / float(norm), 12) if norm else 0.0 for dot in (straight, turned)]
-        found.append(max(ratios))
-    return found
+        correlations.append(max(ratios))
+    return correlations
 
 
 def _centred(pixels: Pixels) -> Float64:
-    """Each channel of each picture less its mean, shape (n, 3 SIDE SIDE)."""
+    """Return each channel of each picture minus its mean, shape (n, 3 SIDE SIDE)."""
     wide = pixels.astype(np.float64)
     wide -= wide.mean(axis=(2, 3), keepdims=True)
     return wide.reshape(len(wide), -1)

@@ -1,4 +1,4 @@
-"""What the tests of a release need of the product beside ranks: control floors, and tests of distributions."""
+"""Observers of a walk for the tests of a release: control floors, and kernel two-sample tests."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ MMD_RESAMPLES = 999
 
 
 class ControlFloor:
-    """Where control pictures would stand among the imitations.
-
-    An observer of `imindex.retrieval.match.similarity_pass`.
+    """Observer that ranks control pictures among the imitations.
 
     Parameters
     ----------
@@ -33,18 +31,18 @@ class ControlFloor:
         self._near = np.full(len(works), np.nan)
 
     def add(self, rows: Int64, *seen: Block) -> None:
-        """See some works."""
+        """Receive some works."""
         (block,) = seen
         ordered = block.ordered if block.columns.csls_k is None else np.sort(block.similarity, axis=1)
-        asked = self._control.product(self._works[rows].astype(np.float64))
+        control = self._control.product(self._works[rows].astype(np.float64))
         places = [
             line.searchsorted(values, "left") + line.searchsorted(values, "right")
-            for line, values in zip(ordered, asked, strict=True)
+            for line, values in zip(ordered, control, strict=True)
         ]
         self._near[rows] = np.array(places).mean(axis=1) / (2 * ordered.shape[1])
 
     def finish(self) -> Float64:
-        """Return the mean rank percentile of the control pictures to each artist's works, shape (n_artists,)."""
+        """Return the mean rank percentile of the control pictures for each artist's works, shape (n_artists,)."""
         floor = np.full(self._n_artists, np.nan)
         for artist in np.unique(self._work_artist).tolist():
             floor[artist] = self._near[self._work_artist == artist].mean()
@@ -52,24 +50,24 @@ class ControlFloor:
 
 
 class Differences:
-    """Tests whether works and own imitations have one distribution: an observer of the same pass.
+    """Observer that tests whether each artist's works and own imitations have the same distribution.
 
-    The kernel of an artist takes the similarities of its works to each other, of its works to its imitations, and of
-    its imitations to each other. Only the last ones are multiplied here.
+    The kernel of an artist is made of the similarities between its works, between its works and its imitations, and
+    between its imitations. Only the latter are computed here.
 
     Parameters
     ----------
     works : AmongWorks
     chosen : ndarray, shape (W,), int64
-        The works that take part, as `works` numbers them; the blocks' rows are places in this list.
+        The works that are observed, by their numbers in `works`. The observer numbers them by their position here.
     work_artist : ndarray, shape (W,), int64
     n_resamples : int
     random : list of numpy.random.Generator
-        One for each artist.
+        One generator per artist.
 
     Notes
     -----
-    Memory: the kernel of one artist. An artist is tested when the last of its works has been seen.
+    An artist is tested as soon as all of its works have been received. Memory: the kernel of one artist.
     """
 
     def __init__(
@@ -87,7 +85,7 @@ class Differences:
         self._pvalue = np.full(len(random), np.nan)
 
     def add(self, rows: Int64, *seen: Block) -> None:
-        """See some works."""
+        """Receive some works."""
         (block,) = seen
         for artist, here in block.runs:
             own = block.columns.own(artist)

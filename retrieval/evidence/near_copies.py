@@ -25,7 +25,7 @@ SERIES = 50
 MOST = 200
 """Pairs of a release that are listed: every near-copy, then the nearest other candidates; all are looked at."""
 TOGETHER = 256
-"""Imitations whose pictures are read at a time."""
+"""Number of imitations whose pictures are read at a time."""
 
 
 def nearest_works(imitations: Float16, works: Float16, k: int = NEAREST) -> tuple[Int64, Float64]:
@@ -94,7 +94,7 @@ def copies(index: Index, collection: str, threshold: float, *, observed: Observe
     threshold : float
         Cosine from which a pair of an imitation and its nearest work is a candidate.
     observed : Observed, optional
-        What was seen of the release, its `nearest` works included, at least `NEAREST`, where it was walked before.
+        The release, if it was observed before, with at least `NEAREST` nearest works.
 
     Returns
     -------
@@ -112,16 +112,17 @@ def copies(index: Index, collection: str, threshold: float, *, observed: Observe
     compared = _Compared(observed.shared)
     pairs: list[CopyPair] = []
     for start in range(0, len(near), TOGETHER):
-        some = near[start : start + TOGETHER].tolist()
-        among = [nearest[place][cosine[place] >= threshold].tolist() for place in some]
-        compared.load(made[some].tolist(), among)
-        for place, works in zip(some, among, strict=True):
-            found = [
+        batch = near[start : start + TOGETHER].tolist()
+        among = [nearest[place][cosine[place] >= threshold].tolist() for place in batch]
+        compared.load(made[batch].tolist(), among)
+        for place, works in zip(batch, among, strict=True):
+            looked = [
                 compared.pair(int(made[place]), work, float(cosine[place, n])) for n, work in enumerate(works)
             ]
-            # Of the works that come near enough the one that is copied, else the nearest.
-            pairs.append(max(enumerate(found), key=lambda one: (one[1].same_bytes, one[1].copy, -one[0]))[1])
-        compared.forget(made[some].tolist())
+            # Of the works that are near enough, list the one that is copied, else the nearest.
+            best = max(range(len(looked)), key=lambda n: (looked[n].same_bytes, looked[n].copy, -n))
+            pairs.append(looked[best])
+        compared.forget(made[batch].tolist())
     listed = sorted(range(len(pairs)), key=lambda place: not pairs[place].copy)
     listed = sorted(listed[: max(MOST, sum(pair.copy for pair in pairs))])
     return Copies(
@@ -134,9 +135,9 @@ def copies(index: Index, collection: str, threshold: float, *, observed: Observe
 
 
 def _candidates(observed: Observed) -> tuple[Int64, Int64, Float64]:
-    """Rows of all imitations, repetitions too; their nearest works, by places in `every_work`, and the cosines.
+    """Return the rows of all imitations, their nearest works (positions in `every_work`), and the cosines.
 
-    Works that are repetitions stand there too, each by itself.
+    Repetitions of imitations and works are listed separately.
     """
     assert observed.nearest is not None
     shared, rows = observed.shared, observed.every_row
@@ -150,7 +151,7 @@ def _candidates(observed: Observed) -> tuple[Int64, Int64, Float64]:
     ends, distinct_columns = np.cumsum(counts), len(known)
     nearest, cosines = np.empty((distinct_columns, k), np.int64), np.empty((distinct_columns, k))
     for place in range(distinct_columns):
-        groups = [members[ends[one] - counts[one] : ends[one]] for one in known[place].tolist()]
+        groups = [members[ends[work] - counts[work] : ends[work]] for work in known[place].tolist()]
         works = np.concatenate(groups)
         near = np.repeat(cosine[place], [len(group) for group in groups])
         order = np.lexsort((works, -near))[:k]
@@ -159,7 +160,7 @@ def _candidates(observed: Observed) -> tuple[Int64, Int64, Float64]:
 
 
 class _Compared:
-    """Imitations beside works of an index, as pictures."""
+    """Compares imitations with works of an index, pixel by pixel."""
 
     def __init__(self, shared: Shared):
         self._shared, self._works, self._looks = shared, shared.every_work, shared.looks
@@ -172,8 +173,8 @@ class _Compared:
         self._near: dict[int, list[int]] = {}
 
     def load(self, imitations: list[int], works: list[list[int]]) -> None:
-        """Read all pictures that some comparisons need, several at a time."""
-        concerned = sorted({work for some in works for work in some})
+        """Read the pictures that are needed to compare imitations (rows) with works (positions)."""
+        concerned = sorted({work for candidates in works for work in candidates})
         paths = [*map(self._path, imitations), *(self._path_of_work(work) for work in concerned)]
         for work in concerned:
             if work not in self._series:
@@ -181,11 +182,11 @@ class _Compared:
         self._looks.load(paths)
 
     def forget(self, imitations: list[int]) -> None:
-        """Let go of imitations that were compared."""
+        """Remove imitations from the cache."""
         self._looks.forget(map(self._path, imitations))
 
     def pair(self, imitation: int, work: int, cosine: float) -> CopyPair:
-        """An imitation (row) beside a work (place among the works)."""
+        """Compare an imitation (row) with a work (position)."""
         row = int(self._works.rows[work])
         path, digest = self._columns["path"], self._columns["sha256"]
         same = bytes(digest[imitation]) == bytes(digest[row])
@@ -206,7 +207,7 @@ class _Compared:
         )
 
     def _among_own(self, work: int) -> float:
-        """The highest correlation of a work with the artist's other works; NaN if there are none to be read."""
+        """Return the highest correlation of a work with the artist's other works; NaN if none can be read."""
         if work not in self._series:
             paths = [self._path_of_work(place) for place in self._others(work)]
             alike = self._looks.alike(self._path_of_work(work), paths) if paths else []
@@ -215,7 +216,7 @@ class _Compared:
         return self._series[work]
 
     def _others(self, work: int) -> list[int]:
-        """The artist's other works that are nearest, without copies of the bytes of this one."""
+        """Return the artist's nearest other works, without files that are identical to this one."""
         if work not in self._near:
             places = np.flatnonzero(self._works.artist == self._works.artist[work])
             places = places[(self._digests[places] != self._digests[work]).any(axis=1)]

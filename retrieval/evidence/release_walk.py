@@ -1,4 +1,4 @@
-"""One walk over works and imitations of some releases, for all results that need it."""
+"""One walk over the works and the imitations of some releases, for all results that need it."""
 
 from __future__ import annotations
 
@@ -28,22 +28,24 @@ from imindex.stats.set_scores import Collector, SetScores
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is wanted of one release.
+    """What to observe of one release.
 
     Attributes
     ----------
     release : str
     testing : Testing, optional
-        Match and test it; as `imindex.retrieval.evidence.match_release.match_release`, as the next four.
+        If given, observe what `imindex.retrieval.evidence.match_release.match_release` needs to match and test the
+        release.
     csls_k : int, optional
     recall_at : sequence of int
     matrix, keep_ranks : bool
+        As in `match_release`.
     classified : sequence of int, optional
-        Classify, by works, the imitations made of these artists' names.
+        Numbers of the artists whose imitations are classified by works.
     nearest : int
-        How many nearest works of each imitation are needed.
+        Number of nearest works to keep for each imitation.
     neighbours : bool
-        Whether the nearest own imitations of each work are needed.
+        Whether to find the nearest own imitation of each work.
     """
 
     release: str
@@ -58,32 +60,32 @@ class Wanted:
 
 
 class Observed:
-    """What is seen of one release in `observe`.
+    """One release in a walk: its imitations, and its observers.
 
     Attributes
     ----------
     shared : Shared
     rows : ndarray, shape (M,), int64
-        The distinct imitations, ascending.
+        Rows in the index of the distinct imitations, ascending.
     every_row : ndarray of int64
-        All imitations, repetitions too, ascending.
+        Rows of all imitations, including repetitions, ascending.
     columns : Columns
-        The distinct imitations, in the order of their artists.
+        The distinct imitations, sorted by artist.
     imitations : Pictures
         The same, with their rows in the index.
     n_repeated : int
-        How many repetitions were left out.
+        Number of repetitions that are left out.
     ranking : Ranking or None
     control : ControlFloor or None
-        Without control pictures there is none.
+        None also if there are no control pictures.
     differences : Differences or None
-        What was wanted for testing.
+        Present if the release is tested.
     votes : ArtistsNearest or None
-        Of the imitations that are classified, in the order of their rows.
+        For the imitations that are classified, in the order of their rows.
     nearest : NearestWorks or None
-        Of each column; works are numbered as in `Shared.known`.
+        For each column. Works are numbered as in `Shared.known`.
     neighbours : OwnNeighbours or None
-        Works are numbered as in `Shared.works`, imitations by their places among `rows`.
+        Works are numbered as in `Shared.works`, imitations by their position in `rows`.
     """
 
     def __init__(self, shared: Shared, wanted: Wanted):
@@ -93,7 +95,8 @@ class Observed:
         every = pictures(index, "imitations", collections=[wanted.release])
         first, group = np.unique(same_pictures(every), return_inverse=True)
         self.rows, artist = every.rows[first], every.artist[first]
-        vectors = check_vectors(every.vectors[first], "imitations")
+        vectors = every.vectors if len(first) == len(group) else every.vectors[first]
+        check_vectors(vectors, "imitations")
         check_artists(artist, len(vectors), n_artists, "imitation_artist")
         csls_k, penalties = csls_penalties(works.vectors, vectors, wanted.csls_k)
         self.columns = Columns.of(vectors, artist, n_artists, csls_k=csls_k, penalties=penalties)
@@ -153,37 +156,37 @@ class Observed:
 
     @functools.cached_property
     def scores(self) -> SetScores:
-        """Scores of whole sets; imitations are numbered as in `imitations`."""
+        """Scores of the sets. Imitations are numbered by their position in `imitations`."""
         assert self._collector is not None
         return self._collector.finish()
 
     def knn_scores(self, rows: Int64, k: int) -> Float64:
-        """`imindex.retrieval.classify.by_works.knn_scores` of the imitations that are classified.
+        """Return the `imindex.retrieval.classify.by_works.knn_scores` of the imitations that are classified.
 
         Parameters
         ----------
         rows : ndarray, shape (N,), int64
-            Theirs, ascending.
+            Rows of these imitations, ascending.
         k : int
-            At most as many as `nearest` has.
+            At most the number of works that `nearest` keeps.
 
         Notes
         -----
-        The scores take the place of `votes`, so that there is one table only: call this once.
+        The scores overwrite `votes`, to hold a single table: this can be called once.
         """
         assert self.votes is not None and self.nearest is not None
         if not np.array_equal(rows, self._voted_rows):
-            raise ValueError("Other imitations are classified than were watched.")
+            raise ValueError("rows: not the imitations that were observed for classification.")
         nearest, _ = self.nearest.finish()
         best, self.votes = self.votes.cosine, None
         return knn_scores_of(best, nearest[self.columns_of(rows), :k], self.shared.known.artist)
 
     def columns_of(self, rows: Int64) -> Int64:
-        """The columns of imitations, repetitions too, by their rows in the index."""
+        """Return the columns of imitations, including repetitions, given their rows in the index."""
         return self.columns.places()[self._every_place[np.searchsorted(self.every_row, rows)]]
 
     def watches(self, place: int) -> list[Watch]:
-        """What each observer is to be shown, where this release is the one at that place of the walk."""
+        """Return what each observer receives, given the position of this release in the walk."""
         (works, places), known = self.shared.works, np.arange(len(self.shared.known.rows))
         matched = np.full(len(known), -1)
         matched[places] = np.arange(len(works.rows))
@@ -197,12 +200,12 @@ class Observed:
             (self.votes, known),
             (self.nearest, known),
         ]
-        return [Watch(one, (place,), numbers) for one, numbers in watching if one is not None]
+        return [Watch(observer, (place,), numbers) for observer, numbers in watching if observer is not None]
 
 
 @dataclass(frozen=True)
 class _Midranks:
-    """Hands the midranks of a pass to a `Collector`."""
+    """Observer that passes the midranks of a walk to a `Collector`."""
 
     collector: Collector
 
@@ -212,14 +215,14 @@ class _Midranks:
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """Two releases that are compared.
+    """Two releases to compare.
 
     Attributes
     ----------
     base, new : str
     cells : PairedCells
     works : ndarray, shape (W,), int64
-        The number of each work of `Shared.works` in the comparison; -1 for works that take no part.
+        The number of each work of `Shared.works` in the comparison; -1 for works that are not compared.
     """
 
     base: str
@@ -229,45 +232,47 @@ class Pair:
 
 
 def observe(shared: Shared, wanted: Sequence[Wanted], pairs: Sequence[Pair] = ()) -> dict[str, Observed]:
-    """Walk over the works of an index and the imitations of some releases, once.
+    """Walk once over the works of an index and the imitations of some releases.
 
     Parameters
     ----------
     shared : Shared
     wanted : sequence of Wanted
-        One of each release, and of those that are compared.
+        One for each release, including those that are only compared.
     pairs : sequence of Pair
 
     Returns
     -------
     dict of str to Observed
-        By release; its observers have seen all works.
+        By release. Its observers have received all works.
 
     Raises
     ------
     ImindexError
-        No such release, or no works.
+        If there is no such release, or there are no works.
     ValueError
-        Vectors that are no float16 unit vectors, or pictures of nobody.
+        If the vectors are not float16 unit vectors, or a picture has no artist.
     """
     (_, places), known = shared.works, shared.known
     shared.check_works()
-    found = {one.release: Observed(shared, one) for one in wanted}
-    number = {release: place for place, release in enumerate(found)}
-    watches = [watch for release, one in found.items() for watch in one.watches(number[release])]
+    releases = {request.release: Observed(shared, request) for request in wanted}
+    position = {release: place for place, release in enumerate(releases)}
+    watches = [
+        watch for release, observed in releases.items() for watch in observed.watches(position[release])
+    ]
     for pair in pairs:
         numbers = np.full(len(known.rows), -1)
         numbers[places] = pair.works
-        watches.append(Watch(pair.cells, (number[pair.base], number[pair.new]), numbers))
+        watches.append(Watch(pair.cells, (position[pair.base], position[pair.new]), numbers))
     sequence = len(places) + np.arange(len(known.rows))
     sequence[places] = np.arange(len(places))
-    columns = [one.columns for one in found.values()]
+    columns = [observed.columns for observed in releases.values()]
     walk(known.vectors, known.artist, columns, watches, sequence=sequence)
-    return found
+    return releases
 
 
 def _controls_of(index: Index, imitations: Pictures) -> Pictures | None:
-    """The release's own control pictures (a collection of its name); without any, those that are no release's."""
+    """Return the control pictures of the release (a collection of its name), or else those of no release."""
     listed = [c.name for c in index.collections if c.kind == "control"]
     releases = {c.name for c in index.collections if c.kind == "imitations"}
     own = index.collections[int(index.column("collection")[imitations.rows[0]])].name

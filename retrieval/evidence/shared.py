@@ -1,4 +1,4 @@
-"""What several results by one index have in common, computed once: works, what they say of each other, texts."""
+"""What the results of an index share, computed once: its works, their similarities to each other, text vectors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from imindex.stats.validity import GapCollector
 
 
 class TextEncoder(Protocol):
-    """The part of an encoder that names artists."""
+    """The text side of an encoder."""
 
     @property
     def dim(self) -> int:
@@ -32,9 +32,9 @@ class TextEncoder(Protocol):
 
 
 class Texts:
-    """Text vectors of one encoder. Each list of texts is encoded once; the encoder is loaded when it is first needed.
+    """Text vectors of one encoder. Each list of texts is encoded once, and the encoder is loaded when first needed.
 
-    Lists are encoded as a whole, not text by text: the rounding of a vector may depend on its batch.
+    A list is encoded as a whole, because the rounding of a vector may depend on its batch.
 
     Parameters
     ----------
@@ -59,25 +59,26 @@ class Texts:
         return self._vectors[key]
 
     def encode_with(self, encoder: TextEncoder, lists: Iterable[Sequence[str]]) -> None:
-        """Encode lists of texts with an encoder that happens to be loaded. It is not kept."""
+        """Encode lists of texts with an encoder that is already loaded. It is not kept."""
         for texts in lists:
             self._vectors[tuple(texts)] = encoder.encode_texts(texts)
 
 
 class Shared:
-    """What several results by one index have in common. Each part is computed when it is first asked for.
+    """What the results of an index share. Each part is computed when it is first needed.
 
     Parameters
     ----------
     index : Index
-        Open as long as this is used.
+        Must stay open.
     looks : Looks, optional
-        Pictures that were read before, for other indexes perhaps.
+        A cache of small pictures, which several indexes can share.
 
     Attributes
     ----------
     series : dict of int to float
-        How alike a work (by its place in `every_work`) and the artist's other works are, where that was found.
+        Cache of `imindex.retrieval.evidence.near_copies`: by work (its position in `every_work`), the highest
+        correlation with the artist's other works.
     """
 
     def __init__(self, index: Index, looks: Looks | None = None):
@@ -88,18 +89,18 @@ class Shared:
 
     @functools.cached_property
     def every_work(self) -> Pictures:
-        """All works, those of the background among them, repetitions too."""
+        """All works, including the background and repetitions."""
         return pictures(self.index, "works", "background")
 
     @functools.cached_property
     def _groups(self) -> tuple[Int64, Int64]:
-        """Positions of the distinct ones of `every_work`, and for each work which of these it is."""
+        """Positions of the distinct works in `every_work`, and for each work the number of its distinct one."""
         first, group = np.unique(same_pictures(self.every_work), return_inverse=True)
         return first, group.astype(np.int64)
 
     @functools.cached_property
     def known(self) -> Pictures:
-        """The distinct works of `every_work`."""
+        """The distinct works, including the background."""
         first, every = self._groups[0], self.every_work
         if len(first) == len(every.rows):
             return every
@@ -107,21 +108,21 @@ class Shared:
 
     @property
     def known_of(self) -> Int64:
-        """Of each of `every_work`, its place in `known`."""
+        """The position in `known` of each work of `every_work`."""
         return self._groups[1]
 
     @functools.cached_property
     def works(self) -> tuple[Pictures, Int64]:
-        """The distinct works that imitations are matched with (no background), and their places in `known`.
+        """The distinct works without the background, with which imitations are matched, and their positions in `known`.
 
         Raises
         ------
         ImindexError
-            There are none.
+            If there are none.
         """
         rows = pictures(self.index, "works").rows
         places = self.known_of[np.searchsorted(self.every_work.rows, rows)]
-        # Of repetitions the first stays; a background picture may be known in its place.
+        # The first of repeated works is kept, even where `known` has a background picture in its place.
         _, first = np.unique(places, return_index=True)
         first.sort()
         places = places[first]
@@ -130,24 +131,24 @@ class Shared:
 
     @functools.cached_property
     def n_repeated_works(self) -> int:
-        """How many repetitions were left out of `works`."""
+        """Number of repetitions that are not in `works`."""
         return len(pictures(self.index, "works").rows) - len(self.works[0].rows)
 
     def check_works(self) -> None:
-        """Check what of `known` is to be multiplied.
+        """Validate the vectors and artists of `known`.
 
         Raises
         ------
         ValueError
-            Not float16 unit vectors, or a work of nobody.
+            If the vectors are not float16 unit vectors, or a work has no artist.
         """
         vectors = check_vectors(self.known.vectors, "works")
         check_artists(self.known.artist, len(vectors), len(self.index.artists), "work_artist")
 
     def among(self, testing: Testing) -> AmongWorks:
-        """What the works say of each other: gaps with their bootstrap, and ceilings.
+        """Return the gaps with their bootstrap, and the ceilings.
 
-        They depend on the confidence level and the seed of the testing, and on no release.
+        They depend on the confidence level and the seed of `testing`, but not on the release.
         """
         key = testing.confidence_level, testing.seed
         if key not in self._among:
@@ -166,7 +167,7 @@ class Shared:
         return self._among[key]
 
     def similarity_to(self, work: int, others: Int64) -> Float64:
-        """Exact similarities of a work to works of the same artist, all by their places in `every_work`."""
+        """Return the exact similarities of a work to works of the same artist, by their positions in `every_work`."""
         every = self.every_work
         if not self._among:
             own, rest = every.vectors[[work]], every.vectors[others]

@@ -1,7 +1,7 @@
-"""Works against works, walked once: medians between artists, gaps, ceilings, without a table of all pairs.
+"""Similarities between works: medians, gaps and ceilings from one walk, without a table of all pairs.
 
-The similarities of some artists' works to all works are computed, used for everything that needs them, and
-dropped. Of an index this is done once, whatever the number of its releases.
+The similarities of some artists' works to all works are computed, used for everything that needs them, and discarded.
+They do not depend on a release, so one walk serves all releases of an index.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from imindex.stats.validity import Ceiling, CeilingCollector, GapBootstrap, GapC
 
 OK = "ok"
 TILE_BYTES = 64 * 2**20
-"""Bytes of similarities that are held at a time; more where one artist's works against another's take more."""
+"""Size of the similarities that are computed at a time, at least those of one artist's works to another's."""
 KEEP_BYTES = 128 * 2**20
-"""Most bytes of similarities within artists that are kept for later; beyond it they are computed again."""
+"""Size of the similarities within artists that are kept for later use. The others are computed again when needed."""
 
 Float32 = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class Discrimination:
-    """How well an encoder tells A artists apart.
+    """How well an encoder distinguishes A artists.
 
     Attributes
     ----------
     gap : ndarray, shape (A,), float64
-        Median cosine within the artist, minus the largest median cosine to another artist. NaN where
-        either is missing. At or below 0 the encoder does not tell this artist apart.
+        Median cosine within the artist, minus the largest median cosine to another artist. NaN if either is missing. At
+        0 or below, the encoder does not distinguish this artist.
     nearest : ndarray, shape (A,), int64
-        The other artist with that largest median, of equal ones the lowest number; -1 where there is none.
+        The other artist with the largest median, ties resolved by the lowest number; -1 if there is none.
     medians : ndarray, shape (A, A), float64
-        Median cosines, on the diagonal over the pairs of different works. NaN without a pair.
+        Median cosines; on the diagonal, over the pairs of different works. NaN without a pair.
     n_works : ndarray, shape (A,), int64
     status : tuple of str, length A
-        "ok", or why there is no gap: "no works", "one work", "no other artist".
+        "ok", or the reason for a missing gap: "no works", "one work" or "no other artist".
     """
 
     gap: Float64
@@ -53,7 +53,7 @@ class Discrimination:
 
     @classmethod
     def of(cls, medians: Float64, n_works: Int64) -> Discrimination:
-        """From the medians between artists."""
+        """Derive gaps from the medians between artists."""
         n_artists = len(n_works)
         others = np.where(np.eye(n_artists, dtype=np.bool_) | np.isnan(medians), -np.inf, medians)
         nearest = others.argmax(axis=1)
@@ -72,14 +72,14 @@ class Discrimination:
 
 
 class AmongWorks:
-    """What works say of each other; made by `among_works`.
+    """Result of `among_works`.
 
     Attributes
     ----------
     discrimination : Discrimination
     gaps : GapBootstrap or None
     ceiling : Ceiling or None
-        None where they were not asked for.
+        None if they were not requested.
     """
 
     discrimination: Discrimination
@@ -94,19 +94,19 @@ class AmongWorks:
         self._room = keep_bytes
 
     def rows(self, artist: int) -> Int64:
-        """The artist's works, ascending."""
+        """Return the artist's works, ascending."""
         start = self._starts[artist]
         return self._order[start : start + self._n_works[artist]]
 
     def within(self, artist: int) -> Float64:
-        """Exact similarities of the artist's works to each other, shape (n, n), in the order of `rows`; read-only."""
+        """Return the exact similarities between the artist's works, shape (n, n), in the order of `rows`, read-only."""
         if artist not in self._kept:
             vectors = self._works[self.rows(artist)]
             return Widened(vectors).product(vectors.astype(np.float64))
         return self._kept[artist]
 
     def keep(self, artist: int, own: Float64) -> None:
-        """Keep the similarities within an artist, as long as there is room."""
+        """Keep the similarities within an artist, if there is room left."""
         if own.nbytes <= self._room:
             self._room -= own.nbytes
             self._kept[artist] = own.copy()
@@ -123,19 +123,19 @@ def among_works(
     keep_bytes: int = KEEP_BYTES,
     wide_bytes: int = LIMIT_BYTES,
 ) -> AmongWorks:
-    """Walk the product of works and works once.
+    """Compute the similarities between works, and what is derived from them, in one walk.
 
     Parameters
     ----------
     works : ndarray, shape (W, d), float16, unit norm
     work_artist : ndarray, shape (W,), int64
-        Checked by the caller, as `works` are.
+        Must have been validated, as `works`.
     n_artists : int
     gaps : GapCollector, optional
-        Of the same works. Where given, gaps are bootstrapped and ceilings counted, from similarities in float32.
+        Of the same works. If given, gaps are bootstrapped and ceilings computed, from similarities in float32.
     tile_bytes, keep_bytes, wide_bytes : int
-        About how many bytes are held of similarities, of similarities within artists, and of works as float64. They
-        change no bit of any result.
+        Approximate size of the similarities, of the similarities within artists, and of the float64 works that are held
+        in memory. Results do not depend on them.
 
     Returns
     -------
@@ -143,7 +143,7 @@ def among_works(
 
     Notes
     -----
-    Medians are exact. Without `gaps` each pair of artists is multiplied once, with `gaps` from either side.
+    Medians are exact. Without `gaps` each pair of artists is multiplied once; with `gaps` twice, from either side.
     """
     with products_alone(), ThreadPoolExecutor(processors()) as pool:
         walk = _Walk(works, work_artist, n_artists, gaps, wide_bytes, pool)
@@ -151,7 +151,7 @@ def among_works(
 
 
 class _Walk:
-    """One walk, on several threads: each has an artist in hand."""
+    """State of one walk. Each thread of the pool processes one artist at a time."""
 
     def __init__(
         self,
@@ -167,13 +167,13 @@ class _Walk:
         self._ends = np.cumsum(self.n_works)
         self._works, self._wide, self._pool = works, Widened(works[self.order], wide_bytes), pool
         self._medians = np.full((n_artists, n_artists), np.nan)
-        self._rounded = self._medians.copy()  # of similarities in float32, from which gaps are bootstrapped
+        self._rounded = self._medians.copy()  # medians of float32 similarities, for the bootstrap
         self._gaps = gaps
         self._ceiling = None if gaps is None else CeilingCollector(work_artist, n_artists)
         self._held: dict[int, dict[int, Float32]] = {}
 
     def _columns(self, artist: int, first: int = 0) -> slice:
-        """Where the artist's works stand in `order`, counted from `first`."""
+        """Return the positions of the artist's works in `order`, counted from `first`."""
         end = int(self._ends[artist]) - first
         return slice(end - int(self.n_works[artist]), end)
 
@@ -197,7 +197,7 @@ class _Walk:
             pass
 
     def _see(self, top: Float64, artists: list[int], others: list[int], found: AmongWorks) -> None:
-        """Multiply the works of some artists with those of others, and use the product."""
+        """Compute and use the similarities of some artists' works to those of others."""
         first, top_first = self._columns(others[0]).start, self._columns(artists[0]).start
         columns = slice(first, self._columns(others[-1]).stop)
         block = self._wide.product(top, columns, pool=self._pool)
@@ -206,7 +206,7 @@ class _Walk:
         def mine(artist: int) -> Float64:
             return block[self._columns(artist, top_first)]
 
-        # A median is needed by both artists, so all come before the first is used.
+        # A median is used for both of its artists, so all are computed before the first is used.
         self._each(artists, lambda artist: self._find_medians(mine(artist), artist, places))
         for artist in artists:
             if artist in places:
@@ -214,7 +214,7 @@ class _Walk:
         self._each(artists, lambda artist: self._show(mine(artist), artist, places))
 
     def _find_medians(self, mine: Float64, artist: int, places: dict[int, slice]) -> None:
-        """Fill in the medians of an artist's works against those of artists who come no earlier."""
+        """Compute the medians of an artist with itself and with later artists."""
         if artist in places and len(mine) > 1:
             own = mine[:, places[artist]]
             low, high = _middle(own[np.tri(len(own), k=-1, dtype=np.bool_)][None])
@@ -229,14 +229,14 @@ class _Walk:
             self._note(artist, np.array(others), *_middle(each))
 
     def _note(self, artist: int, others: Int64, low: Float64, high: Float64) -> None:
-        """Note the mean of the middle two: of the exact ones, and of what float32 makes of them (it keeps order)."""
+        """Store the mean of the two middle values, exact, and rounded to float32 (which preserves their order)."""
         medians, rounded = self._medians, self._rounded
         medians[artist, others] = medians[others, artist] = (low + high) / 2
         low, high = (ends.astype(np.float32).astype(np.float64) for ends in (low, high))
         rounded[artist, others] = rounded[others, artist] = (low + high) / 2
 
     def _show(self, exact: Float64, artist: int, places: dict[int, slice]) -> None:
-        """Show an artist's works against some others; hold those blocks that may be its nearest rivals'."""
+        """Update the ceiling with some other artists, and hold the blocks of those that may be the nearest rivals."""
         if self._gaps is None or self._ceiling is None:
             return
         held, mine = self._held[artist], exact.astype(np.float32)
@@ -263,7 +263,7 @@ class _Walk:
 
 
 def _groups(present: Int64, n_works: Int64, n: int, tile_bytes: int) -> Iterator[list[int]]:
-    """Neighbouring artists whose works, against all n works, fit in a tile; at least one artist."""
+    """Yield groups of consecutive artists, each of as many as fit in a tile against n works, at least one."""
     group: list[int] = []
     size = 0
     for artist in present.tolist():
@@ -279,9 +279,9 @@ def _groups(present: Int64, n_works: Int64, n: int, tile_bytes: int) -> Iterator
 def _columns(
     artists: list[int], n_works: Int64, n_rows: int, tile_bytes: int, *, whole: bool
 ) -> Iterator[list[int]]:
-    """Runs of artists against whom these artists' works are multiplied: themselves first where it takes several.
+    """Yield groups of consecutive artists against which some artists are multiplied: all at once if they fit in a tile.
 
-    Unless `whole`, artists before these are left out.
+    Otherwise the artists themselves come first. Unless `whole`, artists before them are left out.
     """
     present = np.flatnonzero(n_works)
     after = present[present > artists[-1]]
@@ -297,7 +297,7 @@ def _columns(
 
 
 def _middle(values: Float64) -> tuple[Float64, Float64]:
-    """The middle two of each row, which may be the same one; `values` are put in another order."""
+    """Return the two middle values of each row (twice the same for an odd number). `values` are reordered."""
     low, high = (values.shape[1] - 1) // 2, values.shape[1] // 2
     values.partition([low, high], axis=1)
     return values[:, low], values[:, high]

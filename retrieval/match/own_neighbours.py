@@ -1,4 +1,4 @@
-"""Where the own imitations stand, for a reader: the nearest own imitation of each work, and a histogram."""
+"""Observer of a walk: the nearest own imitation of each work, and a histogram of the ranks of own imitations."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ BINS = 20
 
 @dataclass(frozen=True, eq=False)
 class Nearest:
-    """The nearest own imitation of each work of one artist: w works.
+    """The nearest own imitation of each of an artist's w works.
 
     Attributes
     ----------
     imitation : ndarray, shape (w,), int64
-        Position among the imitations; of equal ones the first.
+        Number of the imitation; of equally near ones, the first.
     rank : ndarray, shape (w,), int64
-        How many imitations of the release, by anybody, are at least as near; of equal ones that are own, itself only.
+        Number of imitations of the release that are at least as near, including this one, but not other own imitations
+        that are equally near.
     cosine : ndarray, shape (w,), float64
     histogram : ndarray, shape (BINS,), int64
-        Of all pairs of a work and an own imitation: the share of others' imitations that are nearer (ties one half),
-        in equal bins from 0 to 1. Without imitation it is about flat.
+        Over all pairs of a work and an own imitation: the fraction of other artists' imitations that are nearer, ties
+        counting one half, in equal bins from 0 to 1. About flat if the artist is not imitated.
     """
 
     imitation: Int64
@@ -37,7 +38,7 @@ class Nearest:
 
 
 class OwnNeighbours:
-    """Finds `Nearest` of every artist: an observer of `imindex.retrieval.match.similarity_pass`.
+    """Observer that finds `Nearest` of every artist, in a release that is ranked by cosine.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ class OwnNeighbours:
 
     Notes
     -----
-    It watches a release that is ordered by cosines. Memory: 24 W bytes, and a histogram for each artist.
+    Memory: 24 W bytes, and a histogram for each artist.
     """
 
     def __init__(self, work_artist: Int64, n_artists: int):
@@ -56,7 +57,7 @@ class OwnNeighbours:
         self._histogram = np.zeros((n_artists, BINS), np.int64)
 
     def add(self, rows: Int64, *seen: Block) -> None:
-        """See some works."""
+        """Receive some works."""
         (block,) = seen
         for artist, here in block.runs:
             n_others = len(block.columns.order) - int(block.columns.counts[artist])
@@ -69,7 +70,7 @@ class OwnNeighbours:
             cosine, works = table[lines, best], rows[here]
             self._cosine[works] = cosine
             self._imitation[works] = block.columns.order[own][best]
-            # Of the own ones that tie with it, and so have its rank, only itself counts.
+            # Equally near own imitations share its rank, and are not counted.
             tied = (table == cosine[:, None]).sum(axis=1) - 1
             self._rank[works] = block.rank[here, own][lines, best] - tied
             if n_others:
@@ -78,7 +79,7 @@ class OwnNeighbours:
                 self._histogram[artist] += np.bincount(bins, minlength=BINS)
 
     def of(self, artist: int) -> Nearest:
-        """What was found of one artist, its works in their order."""
+        """Return the result for one artist, with its works in ascending order."""
         works = np.flatnonzero(self._work_artist == artist)
         return Nearest(
             self._imitation[works], self._rank[works], self._cosine[works], self._histogram[artist]
@@ -86,15 +87,15 @@ class OwnNeighbours:
 
 
 def nearest_own(works: Float16, imitations: Float16, own: npt.NDArray[np.bool_]) -> Nearest:
-    """Find the nearest own imitation of each work of one artist, exactly.
+    """Find the nearest own imitation of each of an artist's works.
 
     Parameters
     ----------
     works : ndarray, shape (w, d), float16, unit norm
-        Of one artist.
+        The artist's works.
     imitations : ndarray, shape (m, d), float16, unit norm
     own : ndarray, shape (m,), bool
-        Made in the artist's name; at least one.
+        Whether each imitation was made from the artist's name; at least one.
 
     Examples
     --------

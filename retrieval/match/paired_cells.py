@@ -1,4 +1,4 @@
-"""What two releases made of the same names, ranked by the same works, while both products stream by."""
+"""Observer of a walk over two releases: own imitations, ranked within their release and within both together."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from imindex.retrieval.vectors.blocks import Float64, Int32, Int64
 
 
 class Cells(NamedTuple):
-    """Where one artist's own imitations stand: w works, n and m own imitations of either release.
+    """Rank percentiles of one artist's own imitations: w works, n imitations of the base and m of the new release.
 
-    Each value is a share of the imitations of other names that are further from the work, ties one half. Works are in
-    the order of their numbers, imitations in the order of their columns.
+    Each value is the fraction of imitations of other names that are further from the work, ties counting one half.
+    Works are in the order of their numbers, imitations in the order of their columns.
 
     Attributes
     ----------
     base, new : ndarray, shape (w, n) and (w, m), float64
-        Among the imitations of the own release.
+        Among the imitations of the same release.
     both : ndarray, shape (w, n + m), float64
-        Among the imitations of both releases, those of the base first.
+        Among the imitations of both releases. Those of the base come first.
     """
 
     base: Float64
@@ -31,10 +31,7 @@ class Cells(NamedTuple):
 
 
 class PairedCells:
-    """Keeps where own imitations stand in their own release, and in both together.
-
-    An observer of `imindex.retrieval.match.similarity_pass` that watches two releases of the same artists, base and
-    new, both ordered by cosines.
+    """Observer that keeps the `Cells` of every artist. It receives the blocks of two releases, ranked by cosine.
 
     Notes
     -----
@@ -46,7 +43,7 @@ class PairedCells:
         self._sizes: tuple[Int64, Int64] | None = None
 
     def add(self, rows: Int64, *seen: Block) -> None:
-        """See some works."""
+        """Receive some works."""
         base, new = seen
         self._sizes = base.columns.counts, new.columns.counts
         for artist, here in base.runs:
@@ -60,19 +57,19 @@ class PairedCells:
             self._parts.setdefault(artist, []).append((rows[here], first, second, both))
 
     def of(self, artist: int) -> Cells:
-        """Return the cells of an artist with works, and imitations in both releases."""
+        """Return the cells of an artist that has works, and imitations in both releases."""
         assert self._sizes is not None
         numbers, *cells = (np.concatenate(part) for part in zip(*self._parts[artist], strict=True))
         order = np.argsort(numbers)
         others = [int(sizes.sum() - sizes[artist]) for sizes in self._sizes]
         base, new, both = (
-            _share(cell[order], n) for cell, n in zip(cells, [*others, sum(others)], strict=True)
+            _fraction(cell[order], n) for cell, n in zip(cells, [*others, sum(others)], strict=True)
         )
         return Cells(base, new, both)
 
 
 def _in_both(own: Block, other: Block, artist: int, here: slice) -> Int64:
-    """Twice the midranks of an artist's imitations of one release among those of both."""
+    """Return twice the midranks of an artist's imitations of one release among the imitations of both."""
     columns = own.columns.own(artist)
     among_other = [
         line.searchsorted(values, "left") + line.searchsorted(values, "right")
@@ -81,8 +78,8 @@ def _in_both(own: Block, other: Block, artist: int, here: slice) -> Int64:
     return np.asarray(own.midrank[here, columns] + np.array(among_other))
 
 
-def _share(further: npt.NDArray[np.integer], n_others: int) -> Float64:
-    """Twice how many of the others are further, as a share; no columns where there are no others."""
+def _fraction(further: npt.NDArray[np.integer], n_others: int) -> Float64:
+    """Return counts of imitations that are further, doubled, as fractions; without columns if there are no others."""
     if not n_others:
         return np.empty((len(further), 0))
     return further.astype(np.int64) / (2 * n_others)
