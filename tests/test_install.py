@@ -138,7 +138,7 @@ def test_the_wheel_runs_the_demo_beside_other_peoples_modules(
     env = environment(wheel, OMP_NUM_THREADS="1")
     small = ["--works", 2, "--imitations", 1, "--placebos", 1, "--steps", 1, "--device", "cpu"]
     said = finished([*imindex, "demo", "demo", *small], folder, env)
-    assert "The report: demo/plan-audit/report.html" in said
+    assert "Report: demo/plan-audit/report.html" in said
     report = json.loads((folder / "demo/plan-audit/report.json").read_text(encoding="utf-8"))
     assert [release["n_imitations"] for release in report["releases"]] == [25, 25]
     assert "<svg" in (folder / "demo/plan-audit/report.html").read_text(encoding="utf-8")
