@@ -60,7 +60,7 @@ guidance = 2.5
 
 
 def prepare(folder: Path, *, n_works: int, first_seed: int = 0, models: Path | None = None) -> None:
-    """Draw works/ and put the models together (in models/, unless given), where they are not there yet."""
+    """Draw works/ and assemble the models (in models/ by default) where they do not exist yet."""
     works = list(_works(folder / "works", n_works, first_seed))
     _refuse_others(folder / "works", {path for path, _ in works})
     with progress_bar(len(works), "Drawing") as progress:

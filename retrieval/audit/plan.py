@@ -232,7 +232,7 @@ def _check_names(path: Path, key: str, names: Sequence[str]) -> None:
     for name in names:
         same = unicodedata.normalize("NFC", name).casefold()
         if same in folded:
-            raise ImindexError(f"{path}: {key}: {name!r} stands there twice. Names must differ.")
+            raise ImindexError(f"{path}: {key}: {name!r} is listed twice. Names must differ.")
         folded.add(same)
 
 

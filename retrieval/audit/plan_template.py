@@ -33,7 +33,7 @@ name = "sd-2.1"
 model = "stabilityai/stable-diffusion-2-1"    # hub id, or folder of a diffusers pipeline
 # revision = "..."                # commit of the hub
 # lora = "path.safetensors"       # with lora_scale = 1.0
-# scheduler = "DDIMScheduler"     # unless given, the pipeline's own; so are the next three
+# scheduler = "DDIMScheduler"     # by default the pipeline's own, as for the next three
 # steps = 50
 # guidance = 7.5
 # size = "512x512"

@@ -20,7 +20,7 @@ NAME = "register.jsonl"
 
 
 def register(plan: Plan, inputs: Mapping[str, str], folder: Path, *, amend: str = "") -> list[RegisterEntry]:
-    """Write the plan's digest down, or find that it stands there already.
+    """Register the plan's digest, unless it is registered already.
 
     Parameters
     ----------

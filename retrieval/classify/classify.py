@@ -170,7 +170,7 @@ def _check_scores(
         raise ValueError(f"n_generic is {n_generic} of {len(names)} labels. At least one must be an artist.")
     name, times = Counter(names).most_common(1)[0]
     if times > 1:
-        raise ValueError(f"labels: {name!r} stands there {times} times. Names must differ.")
+        raise ValueError(f"labels: {name!r} is listed {times} times. Names must differ.")
     highest = table.max(axis=1)
     bad = np.flatnonzero(~np.isfinite(highest))
     if len(bad):

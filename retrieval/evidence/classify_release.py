@@ -61,8 +61,8 @@ def classify_release(  # noqa: PLR0913
     path : Path or Index
         The index, or one that is open already.
     collection : str, optional
-        Imitations, or works (classified by works, each is left out of its own prototype). The only release
-        there is, unless given.
+        Imitations, or works (classified by works, each is left out of its own prototype). By
+        default the only release.
     artists : sequence of str, optional
         Classify the pictures made of these names only; everybody stays a candidate.
     by : str
@@ -76,7 +76,7 @@ def classify_release(  # noqa: PLR0913
     encoder : mapping, optional
         model, pretrained, device: where the index's encoder is, and computes, now.
     testing : Testing, optional
-        How to test; unless given, nothing is tested.
+        How to test; by default nothing is tested.
     texts : TextEncoder, optional
         Encodes texts as the index's encoder does, where it is loaded already.
     observed : Observed, optional

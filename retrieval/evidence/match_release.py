@@ -46,14 +46,14 @@ def match_release(  # noqa: PLR0913
     path : Path or Index
         The index, or one that is open already.
     collection : str, optional
-        The release; the only one there is, unless given.
+        The release; by default the only one.
     csls : bool
         Correct for hubs with CSLS, over `csls_k` neighbours.
     recall_at : sequence of int
     ranks_file : Path, optional
         Write `ranks` (works x imitations, int32), and the rows `works` and `imitations`, as .npz.
     testing : Testing, optional
-        How to test; unless given, nothing is tested.
+        How to test; by default nothing is tested.
     matrix : bool
         Whether to find the AUC of each artist's imitations for every other artist's works as well. Where nothing is
         tested and no ranks are kept, it is much quicker without, and takes less memory.

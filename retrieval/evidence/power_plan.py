@@ -118,7 +118,7 @@ def from_index(path: Path, collection: str | None = None, placebos: Sequence[str
     ----------
     path : Path
     collection : str, optional
-        The release; the only one there is, unless given.
+        The release; by default the only one.
     placebos : sequence of str
         Placebo names, or patterns of them: what an artist's own set is compared with. Unless given, all other
         names, of which those that are imitated widen the spread.

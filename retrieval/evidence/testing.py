@@ -95,7 +95,7 @@ def prompt_labels(index: Index, chosen: Pictures) -> Int64:
 
 
 def enough_prompts(prompts: Int64) -> tuple[Int64 | None, bool]:
-    """The prompts of a set as clusters, or None; and whether None is for want of prompts, not of repetition."""
+    """Return the prompts of a set as clusters or None, and whether None is because there are too few prompts."""
     n = len(np.unique(prompts))
     repeated = n < len(prompts)
     return (prompts if repeated and n >= MIN_PROMPTS else None), repeated and n < MIN_PROMPTS

@@ -139,7 +139,7 @@ def counted_ranks(
     state_bytes : int
         About how many bytes of counts are held at a time.
     threads : int, optional
-        As many as there are processors, unless given.
+        By default the number of processors.
     """
     n, m = sides.n_imitations, len(sides.imitations)
     order = np.argsort(sides.work_artist, kind="stable")

@@ -175,9 +175,9 @@ def sorted_ranks(
     sides : Sides
         Few enough artists: `label_bits` is not None.
     limit_bytes : int, optional
-        Most bytes of similarities at a time; chosen by the size, unless given. A row is held whole.
+        Maximum number of bytes of similarities held at a time; by default chosen by the size. A row is never split.
     threads : int, optional
-        As many as there are processors, unless given.
+        By default the number of processors.
     """
     bits = label_bits(sides)
     if bits is None:

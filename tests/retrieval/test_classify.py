@@ -168,7 +168,7 @@ def test_artists_without_images_are_nan_and_outside_the_macro_mean():
         ([[1.0, math.nan]], ["a", "b"], [0], {}, "row 0 is nan"),
         ([[1.0, 2.0], [1.0, math.inf]], ["a", "b"], [0, 0], {}, "row 1 is inf"),
         ([[-math.inf, -math.inf]], ["a", "b"], [0], {}, "row 0 is -inf"),
-        ([[1.0, 2.0]], ["a", "a"], [0], {}, "'a' stands there 2 times"),
+        ([[1.0, 2.0]], ["a", "a"], [0], {}, "'a' is listed 2 times"),
         ([[1.0, 2.0]], ["a", "b"], [-1], {}, "truth: row 0 has artist -1"),
         ([[1.0, 2.0]], ["a", "b"], [1], {"n_generic": 1}, "truth: row 0 has artist 1"),
         ([[1.0, 2.0]], ["a", "b"], [0], {"n_generic": 2}, "At least one must be an artist"),

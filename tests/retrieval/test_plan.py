@@ -44,7 +44,7 @@ def test_the_smallest_plan_has_the_documented_defaults(tmp_path: Path) -> None:
         (("name = ", "nmae = "), r"releases\[1\]\.n\w+ is"),
         (('model = "demo"', 'model = "demo"\nprecison = "fp32"'), r"encoders\[1\]\.precison .*precision"),
         (('["Ada Example", "Bo Sample"]', "[]"), r"artists\.tested"),
-        (('["Ada Example", "Bo Sample"]', '["Ada", "ada"]'), r"artists\.tested: 'ada' stands there twice"),
+        (('["Ada Example", "Bo Sample"]', '["Ada", "ada"]'), r"artists\.tested: 'ada' is listed twice"),
         (('["Ada Example", "Bo Sample"]', "3"), r"artists\.tested is 3"),
         (('model = "models/one"', ""), r"releases\[1\]: give either model .* or pictures"),
         (('model = "models/one"', 'pictures = "p"\nsteps = 3'), r"releases\[1\]\.steps: settings are of a model"),

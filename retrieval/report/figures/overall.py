@@ -131,7 +131,7 @@ def p_values(identity: str, artists: Sequence[ReportArtist]) -> Figure | None:
         f"{len(p) / bins:.1f} would be expected if nobody were imitated."
     )
     least = min(resolution or 1.0 for _, resolution in known)
-    reading += f" None can be below {least:.2g}, for want of more names to compare with."
+    reading += f" None can be below {least:.2g}, because there are no more names to compare with."
     title = "How the p-values lie"
     return Figure(
         title,
