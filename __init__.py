@@ -35,26 +35,26 @@ COMMANDS = {
         "imindex.indexer.cli.generate",
         "Generate pictures from artists' names with a diffusion model.",
     ),
-    "query": ("imindex.retrieval.cli.query", "Find the nearest pictures and artists."),
+    "query": ("imindex.retrieval.cli.query", "Search for the nearest pictures and artists."),
     "classify": ("imindex.retrieval.cli.classify", "Name the artist of each imitation, zero-shot."),
-    "match": ("imindex.retrieval.cli.match", "Rank the imitations by every work, exactly."),
+    "match": ("imindex.retrieval.cli.match", "Rank all imitations by every work, exactly."),
     "compare": (
         "imindex.retrieval.cli.compare",
-        "Compare two releases artist by artist; fail on a condition.",
+        "Compare two releases artist by artist, with conditions to fail on.",
     ),
     "audit": ("imindex.retrieval.cli.audit", "Audit releases by a written plan, from prompts to report."),
     "verify": (
         "imindex.retrieval.cli.verify",
         "Check that an index, its pictures or an audit are unchanged.",
     ),
-    "seal": ("imindex.retrieval.cli.seal", "Write a manifest of an index, to be signed or time-stamped."),
+    "seal": ("imindex.retrieval.cli.seal", "Write a manifest of an index for signing or time-stamping."),
     "migrate": ("imindex.indexer.cli.migrate", "Upgrade an index from an older format version."),
     "power": (
         "imindex.retrieval.cli.power",
-        "Say how many works, imitations and placebo names an audit needs.",
+        "Compute how many works, imitations and placebo names an audit needs.",
     ),
     "doctor": ("imindex.indexer.cli.doctor", "Check this machine, its GPUs and an index; suggest fixes."),
-    "demo": ("imindex.retrieval.cli.demo", "Try it all on pictures that this command draws."),
+    "demo": ("imindex.retrieval.cli.demo", "Run a complete example on generated pictures."),
 }
 
 

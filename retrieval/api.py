@@ -166,7 +166,7 @@ def compare(  # noqa: PLR0913
     ImindexError
         No such collection, report or release; a condition that cannot be read.
     """
-    given = {
+    passed = {
         name: value
         for name, value in (
             ("labels", labels), ("templates", templates), ("placebos", placebos), ("level", level), ("adjust", adjust),
@@ -178,7 +178,7 @@ def compare(  # noqa: PLR0913
         **asdict(Testing()),
         "labels": GENERIC_LABELS,
         "templates": DEFAULT_TEMPLATES,
-        **given,
+        **passed,
         "index": Path(index),
         "encoder": encoder,
         "no_names": no_names,
@@ -187,8 +187,8 @@ def compare(  # noqa: PLR0913
         "pretrained": pretrained,
         "device": device,
     }
-    conditions = [parse(one) if isinstance(one, str) else one for one in fail_if]
-    question = resolve(os.fspath(base), os.fspath(new), options, set(given))
+    conditions = [parse(condition) if isinstance(condition, str) else condition for condition in fail_if]
+    question = resolve(os.fspath(base), os.fspath(new), options, set(passed))
     for text in question.notes:
         note(text)
     result = question.answer()
@@ -335,7 +335,7 @@ class OpenIndex:
 
     @property
     def path(self) -> Path:
-        """Where the file is."""
+        """Path of the file."""
         return self._index.path
 
     @property
@@ -345,7 +345,7 @@ class OpenIndex:
 
     @property
     def root_digest(self) -> str:
-        """SHA-256 over all that the index holds."""
+        """SHA-256 over the whole content of the index."""
         return self._index.root_digest
 
     @property
@@ -413,7 +413,7 @@ class OpenIndex:
         """
         return ask(
             self._index,
-            [Path(one) for one in pictures],
+            [Path(picture) for picture in pictures],
             texts,
             k=k,
             collections=collections,

@@ -1,4 +1,4 @@
-"""The findings on an artist, and the classes that validity puts an encoder in."""
+"""Findings for an artist, and validity classes of an encoder."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from enum import Enum
 
 
 class Finding(str, Enum):
-    """What the tests of one release by one encoder say of an artist, from the strongest finding to none.
+    """Outcome of the tests of an artist for one release and one encoder, strongest finding first.
 
-    A member is equal to its value, hashes like it and is printed as it.
+    A member equals its value, hashes like it and prints like it.
 
     Attributes
     ----------
@@ -19,11 +19,11 @@ class Finding(str, Enum):
     NEARER
         Nearer than other artists after correction; there were no placebo names to test the name against.
     BY_WORK
-        Nearer than works drawn from all artists: the work-level test, which calls too often.
+        Nearer than works drawn from all artists: the work-level test, which has too many false positives.
     NOT_SHOWN
         Tested, and not significant after correction. This is not a finding of no imitation.
     CANNOT_TELL
-        The encoder does not robustly tell the artist's works from those of others.
+        The encoder does not robustly distinguish the artist's works from those of others.
     NOT_TESTED
         Too few works or imitations, or no reference of the same design.
     """
@@ -46,7 +46,7 @@ class Finding(str, Enum):
 SIGNIFICANT = (Finding.IMITATED, Finding.NAME_MATTERS, Finding.NEARER)
 """Findings that are significant at the level after correction."""
 UNJUDGED = (Finding.CANNOT_TELL, Finding.NOT_TESTED)
-"""Findings that judge nothing: a count over artists of whom none could be judged is not known."""
+"""Findings without a judgement: a count over artists of which none could be judged is unknown."""
 ROBUST = "robust positive"
 GAP_CLASSES = (ROBUST, "ambiguous", "robust negative")
-"""Classes of the interval of the discrimination gap; any other text says why there is no class."""
+"""Classes of the interval of the discrimination gap; any other text is the reason why there is none."""

@@ -86,7 +86,7 @@ READS_FILES = {"retrieval/search/query.py": {"pathlib"}}
 PRIVATE_YET: dict[str, set[str]] = {}
 """Private names that are taken from another module. Make them public; add none."""
 
-MOST_UNTYPED = 38
+MOST_UNTYPED = 28
 """Occurrences of `dict[str, Any]` in the package, each at a JSON edge. Lower it when you can; never raise it."""
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from imindex import __version__
 from tests.support.installs import (
     build,
     console_script,
@@ -72,7 +73,7 @@ def files(folder: Path) -> set[str]:
 
 
 def test_the_wheel_holds_every_module_page_and_data_file_and_nothing_else(wheel: Path) -> None:
-    assert sorted(path.name for path in wheel.iterdir()) == ["imindex", "imindex-0.1.0.dist-info"]
+    assert sorted(path.name for path in wheel.iterdir()) == ["imindex", f"imindex-{__version__}.dist-info"]
     (top_level,) = wheel.glob("*.dist-info/top_level.txt")
     assert top_level.read_text().split() == ["imindex"]
     expected = {name for name in tracked() if name.split("/")[0] in PACKAGES}
@@ -101,6 +102,7 @@ def test_the_metadata_name_what_imindex_needs(wheel: Path) -> None:
     assert len(metadata.get_all("Requires-Dist", [])) > 20
 
 
+@pytest.mark.slow
 def test_the_tests_run_from_the_sdist(sdist: Path, tmp_path: Path) -> None:
     env = environment(under_its_name(sdist, tmp_path / "path"))
     where = finished([sys.executable, "-c", "import imindex; print(imindex.__file__)"], tmp_path, env)

@@ -27,6 +27,7 @@ from imindex.indexer.core.provenance import entry
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.encoders.lazy import LazyEncoder
 from imindex.indexer.encoders.registry import require_same
+from imindex.indexer.encoders.returned import check_vectors
 from imindex.indexer.sources.item import Item
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.writer import write
@@ -272,6 +273,7 @@ class _Loop:
                 vectors = encoder.encode_images(pixels)
             finally:
                 self._may_decode.set()
+            check_vectors(vectors, len(pixels), encoder.info)
             ready = self._ready.copy()
             for read, vector in zip(self._new, vectors, strict=True):
                 assert read.picture is not None

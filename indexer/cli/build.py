@@ -37,7 +37,7 @@ PASSED_ON = (
 @click.option("--artist", help="The artist of all pictures in SOURCE.")
 @click.option(
     "--model",
-    help="demo, an open_clip model name, local-dir:FOLDER, hf-hub:ORG/REPO or a JSON configuration.",
+    help="demo, an open_clip model name, local-dir:FOLDER, hf-hub:ORG/REPO, a JSON configuration, or another back end.",
 )
 @click.option("--pretrained", help="An open_clip pretrained tag, or a weights file.")
 @device_option

@@ -271,10 +271,10 @@ class _Arm:
 def _notes(report: Report) -> list[str]:
     lines = list(report.notes)
     shown = report.blocked[:10]
-    lines += [f"Blocked ({blocked['reason']}): {blocked['path']}: {blocked['prompt']}" for blocked in shown]
+    lines += [f"Blocked ({blocked.reason}): {blocked.path}: {blocked.prompt}" for blocked in shown]
     if len(shown) < len(report.blocked):
         lines.append(f"... and {len(report.blocked) - len(shown):,} more: see `blocked` in manifest.jsonl.")
-    plain = sum(blocked["reason"] == "one colour" for blocked in report.blocked)
+    plain = sum(blocked.reason == "one colour" for blocked in report.blocked)
     if plain > 0.1 * (report.made + report.there):
         lines.append(
             f"{count(plain, 'picture')} of a single colour: the range of fp16 may be too small for this model. Try "

@@ -55,6 +55,8 @@ def load(
     encoder = backend(name).load(
         model, pretrained, devices=devices, precision=precision, batch_size=batch_size
     )
+    if encoder is None:
+        raise ImindexError(f"The back end {name} returned no encoder. Let its load return one.")
     if name_of(encoder.info) != name:
         raise ImindexError(
             f"The back end {name} made an encoder whose configuration names the back end {name_of(encoder.info)}. "

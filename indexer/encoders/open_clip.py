@@ -25,7 +25,7 @@ from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.decode.preprocess import Preprocess
 from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.encoders.multi_device import on_devices
-from imindex.indexer.encoders.registry import DEMO_MODEL
+from imindex.indexer.encoders.registry import BACKENDS, DEMO_MODEL
 from imindex.indexer.encoders.torch_encoder import TorchEncoder, weights_digest
 
 DEFAULT_PRETRAINED = {"ViT-B-32": "laion2b_s34b_b79k"}
@@ -212,7 +212,8 @@ def _cannot_load(model: str, pretrained: str | None, name: str, error: Exception
     if name not in open_clip.list_models():
         return (
             f"{model} is not a model that open_clip knows. See `python -c 'import open_clip; "
-            "print(open_clip.list_models())'`, or give local-dir:FOLDER, hf-hub:ORG/REPO or a JSON file."
+            "print(open_clip.list_models())'`, or give local-dir:FOLDER, hf-hub:ORG/REPO or a JSON file. "
+            f"Registered back ends: {', '.join(BACKENDS)}."
         )
     if not pretrained:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "a file of weights"

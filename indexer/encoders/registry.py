@@ -84,6 +84,11 @@ def backend(name: str) -> Backend:
     try:
         return cast("Backend", importlib.import_module(BACKENDS[name]))
     except ModuleNotFoundError as error:
+        if error.name and BACKENDS[name].startswith(error.name):
+            raise ImindexError(
+                f"The registry lists {BACKENDS[name]} for the back end {name}, and there is no such module. "
+                "Correct the line in indexer/encoders/registry.py."
+            ) from error
         raise ImindexError(
             f"The back end {name} needs {error.name}, which is not installed. Install it with pip, "
             "or use another --model."

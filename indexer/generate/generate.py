@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from imindex.indexer.generate import model_settings
+from imindex.indexer.generate.model_description import ModelDescription
 from imindex.indexer.generate.model_settings import ModelSettings
 from imindex.indexer.generate.pipeline import Pipeline
 from imindex.indexer.generate.prompts import Shot
@@ -16,6 +16,15 @@ from imindex.indexer.generate.release_folder import Folder, check_space, locked,
 from imindex.indexer.generate.resolve_model import resolve
 
 __all__ = ["ModelSettings", "Report", "check", "describe", "generate", "measure", "missing"]
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """A picture that the safety filter removed or that has a single colour."""
+
+    path: str
+    prompt: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -29,8 +38,8 @@ class Report:
         Pictures made by this run, and pictures already present.
     names : int
         Distinct names among the requested pictures.
-    blocked : tuple of dict
-        Requested pictures that the safety filter removed or that have a single colour: path, prompt, reason.
+    blocked : tuple of Blocked
+        Requested pictures that the safety filter removed or that have a single colour.
     others : int
         Pictures of earlier runs in the folder that this run did not request; the manifest keeps them.
     batch_size : int
@@ -45,7 +54,7 @@ class Report:
     made: int
     there: int
     names: int
-    blocked: tuple[dict[str, str], ...]
+    blocked: tuple[Blocked, ...]
     others: int
     batch_size: int
     seconds: float
@@ -101,8 +110,8 @@ def generate(
     release = release or out.resolve().name
     resolved = resolve(model)
     with locked(out, command) as lock_note:
-        folder = Folder(out, release, resolved.manifest_fields())
-        folder.refuse_other({"release": release, **resolved.about})
+        folder = Folder(out, release, resolved.description.manifest_fields())
+        folder.refuse_other({"release": release, **resolved.description.to_dict()})
         done = folder.done(shots)
         left = [shot for shot in shots if shot.path not in done]
         started, size, notes = time.monotonic(), 0, [lock_note]
@@ -132,9 +141,7 @@ def generate(
             there=len(done),
             names=len({shot.artist for shot in shots if shot.artist}),
             blocked=tuple(
-                {"path": line["path"], "prompt": line["prompt"], "reason": line["blocked"]}
-                for line in lines
-                if line["blocked"]
+                Blocked(line["path"], line["prompt"], line["blocked"]) for line in lines if line["blocked"]
             ),
             others=folder.count() - len(lines),
             batch_size=size,
@@ -167,25 +174,24 @@ def measure(shots: Sequence[Shot], model: ModelSettings, *, batch_size: int | No
     return seconds
 
 
-def describe(model: ModelSettings) -> dict[str, Any]:
+def describe(model: ModelSettings) -> ModelDescription:
     """Describe a model and its settings. Its weights are digested, but not loaded.
 
     A model on the hub is downloaded.
 
     Returns
     -------
-    dict
-        The content of `release.json`: model, revision, pipeline, scheduler, lora, settings, text_encoders, versions.
+    ModelDescription
 
     Raises
     ------
     ImindexError
         As in `generate`.
     """
-    return resolve(model).about
+    return resolve(model).description
 
 
-def check(model: ModelSettings) -> dict[str, Any]:
+def check(model: ModelSettings) -> ModelDescription:
     """Describe a model as `describe` does, and check that every weights file exists and is complete.
 
     Raises
@@ -195,4 +201,4 @@ def check(model: ModelSettings) -> dict[str, Any]:
     """
     resolved = resolve(model)
     model_settings.check_weights(resolved.folder, resolved.index, resolved.variant)
-    return resolved.about
+    return resolved.description

@@ -42,13 +42,11 @@ class Pipeline:
         self._name, self._device = model.model, resolved.device
         with quiet():
             self._pipe = _load(resolved, model)
-        settings, parameters = (
-            resolved.about["settings"],
-            inspect.signature(resolved.kind.__call__).parameters,
-        )
+        settings = resolved.description.settings
+        parameters = inspect.signature(resolved.kind.__call__).parameters
         options = {
-            "num_inference_steps": settings["steps"],
-            "guidance_scale": settings["guidance"],
+            "num_inference_steps": settings.steps,
+            "guidance_scale": settings.guidance,
             **dict(zip(("width", "height"), model.width_height(), strict=False)),
         }
         self._options = {
@@ -149,7 +147,7 @@ def _load(resolved: ResolvedModel, model: ModelSettings) -> Any:
     import torch
 
     dtype = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}[
-        resolved.about["settings"]["dtype"]
+        resolved.description.settings.dtype
     ]
     more = {} if resolved.scheduler is None else {"scheduler": resolved.scheduler}
     if "add_watermarker" in inspect.signature(resolved.kind.__init__).parameters:

@@ -19,6 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.generate import model_settings
+from imindex.indexer.generate.model_description import (
+    LoraDescription,
+    ModelDescription,
+    SchedulerDescription,
+    SettingsDescription,
+)
 from imindex.indexer.generate.model_settings import ModelSettings
 
 if TYPE_CHECKING:
@@ -49,8 +55,7 @@ class ResolvedModel:
     scheduler : object or None
     lora : Path or None
     device : torch.device
-    about : dict
-        Content of release.json.
+    description : ModelDescription
     """
 
     folder: Path
@@ -60,20 +65,7 @@ class ResolvedModel:
     scheduler: Any
     lora: Path | None
     device: torch.device
-    about: dict[str, Any]
-
-    def manifest_fields(self) -> dict[str, Any]:
-        """Return the fields that are common to all lines of the manifest."""
-        about = self.about
-        return {
-            **{key: about[key] for key in ("model", "revision", "pipeline", "scheduler")},
-            **{
-                key: about["settings"][key]
-                for key in ("steps", "guidance", "size", "dtype", "negative_prompt")
-            },
-            "lora": about["lora"],
-            "versions": about["versions"],
-        }
+    description: ModelDescription
 
 
 def resolve(model: ModelSettings) -> ResolvedModel:
@@ -98,32 +90,30 @@ def resolve(model: ModelSettings) -> ResolvedModel:
         lora = _lora(model)
     parameters = inspect.signature(kind.__call__).parameters
     _refuse_unsupported_settings(model, kind, parameters)
-    settings = {
-        "steps": model.steps or _default(parameters, "num_inference_steps"),
-        "guidance": _default(parameters, "guidance_scale") if model.guidance is None else model.guidance,
-        "size": model.size,
-        "dtype": _dtype(model, device, index),
-        "negative_prompt": model.negative_prompt,
-    }
     config = dict(scheduler.config) if scheduler is not None else {}
-    about = {
-        "model": folder.resolve().name if Path(model.model).is_dir() else model.model,
-        "revision": model_settings.revision(folder),
-        "pipeline": kind.__name__,
-        "scheduler": {
-            "class": type(scheduler).__name__ if scheduler is not None else "",
-            "config_sha256": model_settings.scheduler_digest(config),
-        },
-        "lora": {"file": lora.name, "sha256": model_settings.sha256(lora), "scale": model.lora_scale}
+    description = ModelDescription(
+        model=folder.resolve().name if Path(model.model).is_dir() else model.model,
+        revision=model_settings.revision(folder),
+        pipeline=kind.__name__,
+        scheduler=SchedulerDescription(
+            kind=type(scheduler).__name__ if scheduler is not None else "",
+            config_sha256=model_settings.scheduler_digest(config),
+        ),
+        lora=LoraDescription(file=lora.name, sha256=model_settings.sha256(lora), scale=model.lora_scale)
         if lora
         else None,
-        "settings": settings,
-        "text_encoders": model_settings.text_encoders(folder, index),
-        "versions": model_settings.versions(),
-    }
-    return ResolvedModel(
-        folder, index, model_settings.variant(folder, index), kind, scheduler, lora, device, about
+        settings=SettingsDescription(
+            steps=model.steps or _default(parameters, "num_inference_steps"),
+            guidance=_default(parameters, "guidance_scale") if model.guidance is None else model.guidance,
+            size=model.size,
+            dtype=_dtype(model, device, index),
+            negative_prompt=model.negative_prompt,
+        ),
+        text_encoders=model_settings.text_encoders(folder, index),
+        versions=model_settings.versions(),
     )
+    variant = model_settings.variant(folder, index)
+    return ResolvedModel(folder, index, variant, kind, scheduler, lora, device, description)
 
 
 def _folder(model: ModelSettings) -> Path:

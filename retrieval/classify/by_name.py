@@ -12,10 +12,10 @@ from imindex.retrieval.vectors.similarity import similarities
 
 
 def average_templates(text_vectors: npt.ArrayLike) -> Float16:
-    """One vector for each label from its texts in several templates.
+    """Average the text vectors of several templates into one vector per label.
 
     The mean of the unit vectors, normalised again in float64 and cast to float16, so that the scores made
-    with it are exact. A single template is taken as it is; templates that cancel out are refused. Source:
+    with it are exact. A single template is used unchanged; templates that cancel out raise an error. Source:
     prompt ensembling, Radford et al. 2021 (arXiv:2103.00020), section 3.1.4.
 
     Parameters

@@ -23,7 +23,7 @@ Bool = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Classification:
-    """What `classify` found: N images, A artists, L labels (the artists, then the generic labels).
+    """Result of `classify`: N images, A artists, L labels (the artists, then the generic labels).
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class Classification:
     rank : ndarray, shape (N,), int64
         Rank of the true label, 1 the best; ties against it: how many labels score at least as high.
     predicted : ndarray, shape (N,), int64
-        The label that scores highest; of several, the lowest row.
+        The label that scores highest; the first one in case of a tie.
     scored : ndarray, shape (N,), bool
         False where the true label scored -inf (an artist without works): always counted as wrong.
     tied : ndarray, shape (N,), bool
@@ -104,7 +104,7 @@ def classify(
     Raises
     ------
     ValueError
-        No images; a score that is NaN or +inf; a row all -inf; a label twice; an image without a true artist.
+        No images; a score that is NaN or +inf; a row of only -inf; a repeated label; an image without a true artist.
 
     Notes
     -----

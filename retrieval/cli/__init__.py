@@ -1,1 +1,1 @@
-"""The commands that ask an index."""
+"""The commands that query, classify, test, compare and audit."""

@@ -1,4 +1,4 @@
-"""What the commands ask and print about tests."""
+"""Options and tables of the statistical tests, shared by the commands."""
 
 from __future__ import annotations
 
@@ -30,11 +30,12 @@ OF = "imindex.retrieval.evidence.testing:Testing"
 TESTING = ("placebos", "level", "adjust", "unit", "approximate", "n_resamples", "confidence_level", "seed")
 ACCURACY = ("placebos", "adjust", "n_resamples", "confidence_level", "seed")
 TOP = 20
-"""Rows of a table on the screen; --all prints the rest, --json has everything."""
+"""Rows of a table printed by default; --all prints the rest, --json everything."""
 ADJUSTED = {"holm": "Holm", "bh": "BH", "by": "BY"}
 UNIT_WARNING = (
-    'unit="work" takes works by one hand for independent. They are not: where nobody is imitated and works '
-    "cluster by artist it called 16 to 32 % of artists at a nominal 5 % (stats/METHODS.md). Report --unit artist."
+    'unit="work" assumes that works by the same artist are independent. They are not: without any imitation, when '
+    "works cluster by artist, it flags 16 to 32 % of artists at a nominal 5 % (stats/METHODS.md). "
+    "Report --unit artist."
 )
 
 
@@ -45,39 +46,39 @@ def _option(*names: str, **kwargs: Any) -> Callable[[F], F]:
 _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 _ADJUST = _option(
     "--adjust", type=click.Choice(("holm", "bh", "by")),
-    help="For testing many artists: Holm, Benjamini-Hochberg or Benjamini-Yekutieli.",
+    help="Multiple-testing correction: Holm, Benjamini-Hochberg or Benjamini-Yekutieli.",
 )  # fmt: skip
 _PLACEBO = _option(
     "--placebo", "placebos", multiple=True, metavar="NAME",
-    help='A placebo name, or a pattern such as "placebo *": an invented artist whose name was asked of the release as '
-    "the others were. May be repeated.",
+    help='A placebo name, or a pattern such as "placebo *": an invented artist, prompted for in the same way as the '
+    "real ones. Repeatable.",
 )  # fmt: skip
 _COMMON = (
-    _option("--resamples", "n_resamples", type=click.IntRange(99), help="Resamples."),
-    _option("--confidence", "confidence_level", type=_SHARE, help="Of intervals."),
-    _option("--seed", type=click.IntRange(0), help="Of the random numbers."),
-    click.option("--no-tests", is_flag=True, help="Only describe."),
+    _option("--resamples", "n_resamples", type=click.IntRange(99), help="Number of resamples."),
+    _option("--confidence", "confidence_level", type=_SHARE, help="Confidence level of intervals."),
+    _option("--seed", type=click.IntRange(0), help="Seed of the random numbers."),
+    click.option("--no-tests", is_flag=True, help="Skip the tests; print descriptive statistics only."),
 )
 
 
 def testing_options(command: F) -> F:
-    """Add the options of `imindex.retrieval.evidence.testing.Testing`, and --no-tests."""
+    """Add the options of `imindex.retrieval.evidence.testing.Testing`, and --no-tests, to a command."""
     return add_options(
         command,
         _PLACEBO,
-        _option("--level", type=_SHARE, help="Of all artists together."),
+        _option("--level", type=_SHARE, help="Significance level for all artists together."),
         _ADJUST,
-        _option("--unit", type=click.Choice(("artist", "work")), help="What is drawn at random under the null."),
+        _option("--unit", type=click.Choice(("artist", "work")), help="Unit randomized under the null hypothesis."),
         click.option(
             "--approximate", is_flag=True,
-            help="Find by studentised p-values: finer than 1 / (1 + references), if scores are normal.",
+            help="Base findings on studentised p-values: finer than 1 / (1 + references), valid if scores are normal.",
         ),
         *_COMMON,
     )  # fmt: skip
 
 
 def accuracy_options(command: F) -> F:
-    """Add those that tests of the accuracy take."""
+    """Add the options of the accuracy tests to a command."""
     return add_options(command, _PLACEBO, _ADJUST, *_COMMON)
 
 
@@ -85,7 +86,7 @@ WORDS: Mapping[str, str] = {Finding.CANNOT_TELL: "cannot tell"}
 
 
 def p_value(p: float | None) -> str:
-    """Format a p-value: three digits, and never 0."""
+    """Format a p-value with three digits; the result is never 0."""
     if p is None or p != p:
         return "-"
     if p < 1e-300:
@@ -98,14 +99,14 @@ def _span(low: float | None, high: float | None) -> str:
 
 
 def print_evidence(result: Matching, show_all: bool) -> None:
-    """Print the findings, one artist a line, the smallest p first; and what they rest on."""
+    """Print the findings, one artist per line, smallest p first, with notes on the tests."""
     evidence = result.evidence
     if evidence is None:
         return
     tested = _tested(result)
     tested.sort(key=lambda a: (2.0 if a.p is None else a.p, -(a.auc or 0.0), a.artist))
     shown = tested if show_all else tested[:TOP]
-    method, named = evidence.adjust, bool(evidence.placebos)
+    method, has_placebos = evidence.adjust, bool(evidence.placebos)
     placebo_floor = any(a.floor_placebo is not None for a in tested)
     control_floor = any(a.floor_control is not None for a in tested)
     rows = [
@@ -114,7 +115,7 @@ def print_evidence(result: Matching, show_all: bool) -> None:
             _word(a.finding),
             number(a.auc),
             _span(a.auc_low, a.auc_high),
-            *([p_value(a.p_name), p_value(a.p_name_adjusted(method))] if named else []),
+            *([p_value(a.p_name), p_value(a.p_name_adjusted(method))] if has_placebos else []),
             p_value(a.p_rival),
             *([p_value(a.p_work)] if evidence.unit == "work" else []),
             p_value(a.p_adjusted(method)),
@@ -126,12 +127,12 @@ def print_evidence(result: Matching, show_all: bool) -> None:
         for a in shown
     ]
     header = ["artist", "finding", "AUC", f"{100 * evidence.confidence_level:g} % interval"]
-    header += ["p name", ADJUSTED[method]] if named else []
+    header += ["p name", ADJUSTED[method]] if has_placebos else []
     header += ["p rival"]
     if evidence.unit == "work":
         header += ["p work", ADJUSTED[method]]
     else:
-        header += [f"both, {ADJUSTED[method]}" if named else ADJUSTED[method]]
+        header += [f"both, {ADJUSTED[method]}" if has_placebos else ADJUSTED[method]]
     header += [
         *(["floor"] if placebo_floor else []),
         *(["controls"] if control_floor else []),
@@ -172,53 +173,56 @@ def _basis(result: Matching, evidence: MatchEvidence) -> list[str]:
         against = [names.against("name", "placebo name")] if evidence.placebos else []
         lines.append("; ".join([*against, rivals.against("rival", "other artist")]) + ".")
         needed = evidence.references_needed
-        few = [what for one, what in ((names, "placebo names"), (rivals, "rivals")) if one.fewest < needed]
+        few = [noun for refs, noun in ((names, "placebo names"), (rivals, "rivals")) if refs.fewest < needed]
         if evidence.approximate:
             lines.append(
-                "Approximate: by studentised p-values, which take the references' scores for normal. They fail in the "
-                "tail, where a correction for many artists looks (stats/METHODS.md): no evidence by themselves."
+                "Approximate: findings rest on studentised p-values, which assume that the references' scores are "
+                "normal. They fail in the tail, which a correction for many artists depends on (stats/METHODS.md): "
+                "not evidence by themselves."
             )
         elif evidence.adjust == "holm" and few and evidence.family:
             lines.append(
-                f"Holm's correction can find an artist from {needed:,} {' and '.join(few)} on. Names are cheap: ask "
-                "the release for more of them, or see --adjust bh and --approximate."
+                f"With Holm's correction, a finding requires at least {needed:,} {' and '.join(few)}. Names are cheap: "
+                "prompt the release with more of them, or see --adjust bh and --approximate."
             )
         lines.append(
-            '"Imitated": both after correction. "The name matters": that alone; read p rival beside it.'
+            '"Imitated": both tests, after correction. "The name matters": the name test alone; see also p rival.'
             if evidence.placebos
-            else "Without placebo names nothing is said of whether the name matters: pass --placebo."
+            else "Without placebo names, there is no test of whether the name matters: pass --placebo."
         )
     if evidence.overall.findings[Finding.NOT_TESTED]:
         lines.append(
-            "Not tested: fewer than 5 works, no other artist's works to judge this encoder by (they go into "
+            "Not tested: fewer than 5 works, no other artist's works to validate the encoder with (add them to "
             "background/), or no reference of the same design."
         )
     lines += _fixed_prompts(artists)
     cannot = evidence.overall.findings[Finding.CANNOT_TELL]
     if cannot:
-        lines.append('Gap not robustly positive: "this encoder cannot tell", whatever the p.')
+        lines.append(
+            'Without a robustly positive gap the finding is "this encoder cannot tell", whatever the p-value.'
+        )
     return lines
 
 
 @dataclass(frozen=True)
 class _References:
-    """How many references of one kind each artist was compared with, and how many were left out."""
+    """Numbers of references of one kind, used and excluded, for each artist."""
 
     sizes: Sequence[int]
-    left_out: Sequence[int]
+    excluded: Sequence[int]
 
     @property
     def fewest(self) -> int:
         return min(self.sizes, default=0)
 
     def against(self, test: str, noun: str) -> str:
-        """What p-values rest on: how many references, the smallest possible p, and what was left out."""
-        few, many, left_out = self.fewest, max(self.sizes, default=0), max(self.left_out, default=0)
+        """Describe the references of a test: their number, the smallest possible p, and the excluded ones."""
+        few, many, excluded = self.fewest, max(self.sizes, default=0), max(self.excluded, default=0)
         shown = count(many, noun) if few == many else f"{few:,} to {count(many, noun)}"
         least = f"none below {p_value(1 / (1 + many))}" if many else "no p"
         return f"p {test}: against {shown}, {least}" + (
-            f" (up to {left_out:,} left out: fewer imitations, or other pictures a prompt)"
-            if left_out
+            f" (up to {excluded:,} excluded: fewer imitations, or another number of pictures per prompt)"
+            if excluded
             else ""
         )
 
@@ -227,32 +231,30 @@ def _fixed_prompts(artists: Sequence[ArtistTests | AccuracyTests]) -> list[str]:
     n = sum(bool(a.prompts_held_fixed) for a in artists)
     if not n:
         return []
-    return [
-        f"Intervals of {count(n, 'artist')} are for the few prompts that were used, not for prompts in general."
-    ]
+    return [f"Intervals of {count(n, 'artist')} apply to the few prompts used, not to prompts in general."]
 
 
 def summary(evidence: MatchEvidence) -> str:
-    """One or two sentences over all artists."""
+    """Summarize the tests over all artists in one or two sentences."""
     overall = evidence.overall
-    found = overall.findings
-    parts = [f"{WORDS.get(label, label)} {n}" for label, n in found.items() if n]
+    findings = overall.findings
+    parts = [f"{WORDS.get(label, label)} {n}" for label, n in findings.items() if n]
     text = f"Tested {count(overall.n_tested, 'artist')} at level {evidence.level:g}: {', '.join(parts)}"
-    if found[Finding.NAME_MATTERS]:
-        beside = overall.n_name_matters_and_rival_below_level
-        text += f". Of those whose name matters, {beside} have p rival at or below the level, uncorrected"
+    if findings[Finding.NAME_MATTERS]:
+        n_rival = overall.n_name_matters_and_rival_below_level
+        text += f". Of those whose name matters, {n_rival} have an uncorrected p rival at or below the level"
     text += "."
     if overall.auc is not None:
         interval = _span(overall.auc_low, overall.auc_high)
         text += (
             f"\nMean AUC {number(overall.auc)} ({100 * evidence.confidence_level:g} % interval {interval}); "
-            f"p of the assignment over all {p_value(overall.p_assignment)}."
+            f"p of the assignment over all artists {p_value(overall.p_assignment)}."
         )
     return text
 
 
 def accuracy_header(results: Classification) -> list[str]:
-    """The columns of an artist's accuracy that tests add; none without tests."""
+    """Return the table columns that tests add to an artist's accuracy; empty without tests."""
     testing = results.testing
     if not testing:
         return []
@@ -262,7 +264,7 @@ def accuracy_header(results: Classification) -> list[str]:
 
 
 def accuracy_cells(results: Classification, artist: ClassifiedArtist) -> list[str]:
-    """An artist's cells in those columns."""
+    """Return an artist's cells of the columns of `accuracy_header`."""
     testing = results.testing
     if not testing:
         return []
@@ -277,37 +279,37 @@ def accuracy_cells(results: Classification, artist: ClassifiedArtist) -> list[st
 
 
 def accuracy_note(results: Classification, method: ClassificationMethod) -> list[str]:
-    """What the figures over all artists rest on."""
+    """Return notes on the tests and the figures over all artists."""
     testing, evidence = results.testing, method.evidence
     if testing is None or evidence is None:
         return []
     macro = evidence.macro
     lines = [
         f"Mean over artists {percent(method.macro_top1)} ({100 * testing.confidence_level:g} % interval "
-        f"{percent(macro.top1_low)} to {percent(macro.top1_high)}); p of the assignment over all "
+        f"{percent(macro.top1_low)} to {percent(macro.top1_high)}); p of the assignment over all artists "
         f"{p_value(evidence.p_assignment)}. {testing.n_resamples:,} resamples, seed {testing.seed}.",
-        "p chance and p generic take pictures for independent, "
-        "which those of one prompt are not; `imindex match` tests whole sets.",
+        "p chance and p generic assume independent pictures, "
+        "but pictures of the same prompt are not; `imindex match` tests whole sets.",
     ]
     curve = evidence.by_label_count
     if curve:
-        places = sorted({0, len(curve.counts) // 3, 2 * len(curve.counts) // 3, len(curve.counts) - 1})
-        some = ", ".join(f"{curve.counts[i]} {percent(curve.top1[i])}" for i in places)
-        lines.append(f"Top-1 by number of candidate artists, over all choices of them: {some}.")
+        positions = sorted({0, len(curve.counts) // 3, 2 * len(curve.counts) // 3, len(curve.counts) - 1})
+        points = ", ".join(f"{curve.counts[i]} {percent(curve.top1[i])}" for i in positions)
+        lines.append(
+            f"Top-1 accuracy by number of candidate artists, averaged over all choices of them: {points}."
+        )
     lines += _fixed_prompts(method.artists)
     narrow = sum("too narrow" in (a.interval_note or "") for a in method.artists)
     if narrow:
         lines.append(
-            f"Intervals of {count(narrow, 'artist')} rest on fewer than 10 prompts, and are a little narrow."
+            f"Intervals of {count(narrow, 'artist')} rest on fewer than 10 prompts and are slightly too narrow."
         )
     if results.templates_top1:
-        each = ", ".join(f'"{name}" {percent(share)}' for name, share in results.templates_top1.items())
-        lines.append(f"Each template alone: {each}.")
+        shares = ", ".join(f'"{name}" {percent(share)}' for name, share in results.templates_top1.items())
+        lines.append(f"Each template alone: {shares}.")
     return lines
 
 
-def shown_of(shown: Sequence[Any], everything: Sequence[Any]) -> str:
-    """Say how many rows are shown, where it is not all of them."""
-    return (
-        f" ({len(shown)} of {len(everything)}; --all prints the rest)" if len(shown) < len(everything) else ""
-    )
+def shown_of(shown: Sequence[Any], rows: Sequence[Any]) -> str:
+    """Return a remark on how many rows are shown; empty if all are."""
+    return f" ({len(shown)} of {len(rows)}; --all prints the rest)" if len(shown) < len(rows) else ""

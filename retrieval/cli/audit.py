@@ -1,4 +1,4 @@
-"""The command `imindex audit`: its options, its progress display, its last words."""
+"""The command `imindex audit`: options, progress display and output."""
 
 from __future__ import annotations
 
@@ -52,19 +52,19 @@ def audit() -> None:
 
     \b
     imindex audit init plan.toml           # write a commented plan
-    imindex audit plan.toml --dry-run      # what it will make, and how long it will take
-    imindex audit plan.toml                # do it; run again to go on after Ctrl-C or a crash
+    imindex audit plan.toml --dry-run      # print what will be made, and how long it will take
+    imindex audit plan.toml                # run it; run again to resume after Ctrl-C or a crash
 
-    For its options see: imindex audit run --help.
+    For the options, see: imindex audit run --help.
     """
 
 
 @audit.command(short_help="Write a commented plan.")
 @click.argument("plan", type=click.Path(path_type=Path, dir_okay=False), default="plan.toml")
-@click.option("--force", is_flag=True, help="Overwrite a plan that is there.")
+@click.option("--force", is_flag=True, help="Overwrite an existing plan.")
 @errors_for_people
 def init(plan: Path, force: bool) -> None:
-    """Write a commented plan with every key; the artists are those of works/ beside it, if there are any.
+    """Write a commented plan with every key. The artists are the folders of works/ beside it, if any.
 
     \b
     imindex audit init plan.toml
@@ -74,13 +74,13 @@ def init(plan: Path, force: bool) -> None:
     from imindex.retrieval.audit.plan_template import template
 
     if plan.exists() and not force:
-        fail(f"{plan} is there already. Name another file, or pass --force.")
+        fail(f"{plan} exists already. Choose another file, or pass --force.")
     artists = works_of(plan.parent / "works")
     with put_in_place(plan) as temporary:
         temporary.write_text(template(plan.name, artists), encoding="utf-8")
     click.echo(
-        f"Wrote {clean(str(plan))}" + (f" with {count(len(artists), 'artist')} of works/." if artists else ".")
-        + f" Edit it, then: imindex audit {clean(str(plan))} --dry-run"
+        f"Wrote {clean(str(plan))}" + (f" with {count(len(artists), 'artist')} from works/." if artists else ".")
+        + f" Edit it, then run: imindex audit {clean(str(plan))} --dry-run"
     )  # fmt: skip
 
 
@@ -88,29 +88,33 @@ def init(plan: Path, force: bool) -> None:
 @click.argument("plan", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
-    help="The audit's folder. [default: PLAN without its ending and -audit, beside it]",
+    help="Output folder. [default: beside PLAN, its name without the suffix plus -audit]",
 )  # fmt: skip
 @click.option("--amend", default="", metavar="REASON", help="Record why the registered plan has changed.")
 @click.option(
-    "--dry-run", is_flag=True, help="Say what will be made and how long it will take; make nothing."
+    "--dry-run",
+    is_flag=True,
+    help="Print what would be made and how long it would take, without making anything.",
 )
-@click.option("--no-pictures", is_flag=True, help="Leave all pictures out of the report.")
+@click.option("--no-pictures", is_flag=True, help="Write the report without any pictures.")
 @click.option(
     "--batch-size",
     type=click.IntRange(1),
-    help="Pictures encoded at a time. [default: what suits the device]",
+    help="Pictures per encoding batch. [default: depends on the device]",
 )
 @click.option(
-    "--generate-batch", type=click.IntRange(1), help="Pictures generated at a time. [default: likewise]"
+    "--generate-batch",
+    type=click.IntRange(1),
+    help="Pictures per generation batch. [default: depends on the device]",
 )
 @device_option
 @limit_options
 @json_option
 @errors_for_people
 def run(plan: Path, out: Path | None, as_json: bool, **options: Any) -> None:
-    """Run a plan: what is done already is not done again.
+    """Run a plan. Finished work is reused.
 
-    Exits with 1 if a condition of the plan's [gate] fails; the report is written all the same.
+    The exit code is 1 if a condition of the plan's [gate] fails the release; the report is written anyway.
 
     \b
     imindex audit plan.toml --dry-run
@@ -143,7 +147,7 @@ def run(plan: Path, out: Path | None, as_json: bool, **options: Any) -> None:
     else:
         _print_outcome(outcome)
     if outcome.failed:
-        fail("\n".join(["The gate fails:", *(f"  {reason}" for reason in outcome.failed)]))
+        fail("\n".join(["The release fails the gate:", *(f"  {reason}" for reason in outcome.failed)]))
 
 
 def _print_outcome(outcome: Outcome) -> None:
@@ -158,8 +162,8 @@ def _print_outcome(outcome: Outcome) -> None:
 
 def _print_forecast(forecast: Forecast) -> None:
     print_table(
-        f"{forecast.title}: what will be made in {forecast.folder}",
-        ["", "in all", "there already", "to do", "about"],
+        f"{forecast.title}: to be made in {forecast.folder}",
+        ["", "total", "done", "to do", "time"],
         [
             [
                 stage.what,
@@ -174,12 +178,12 @@ def _print_forecast(forecast: Forecast) -> None:
     )
     known = [stage.seconds for stage in forecast.stages if stage.seconds is not None]
     click.echo(
-        f"Plan {forecast.digest[:12]} would take about {duration(sum(known))} on this machine; nothing was made."
+        f"Plan {forecast.digest[:12]} would take about {duration(sum(known))} on this machine; nothing has been made."
     )
 
 
 def duration(seconds: float | None) -> str:
-    """A time for people: `40 s`, `12 min`, `3 h 20 min`."""
+    """Format a duration for display: `40 s`, `12 min`, `3 h 20 min`."""
     if seconds is None:
         return "not measured"
     if seconds < 100:
@@ -189,7 +193,7 @@ def duration(seconds: float | None) -> str:
 
 
 def screen_of_stages() -> Any:
-    """One display of all stages on stderr: those done as lines, the one at work as a bar."""
+    """Return a progress display on stderr: a line per finished stage, a bar for the current one."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -1,4 +1,4 @@
-"""`imindex classify`."""
+"""The command `imindex classify`."""
 
 from __future__ import annotations
 
@@ -35,16 +35,30 @@ CLASSIFY = "imindex.retrieval.evidence.classify_release:classify_release"
 
 @click.command(short_help="Name the artist of each imitation, zero-shot.")
 @index_option
-@click.option("--collection", help="The release to classify; may be left out if there is only one.")
+@click.option("--collection", help="The release to classify. Optional if there is only one.")
 @click.option(
     "--by", cls=FromSignature, of=CLASSIFY, type=click.Choice(("name", "works")),
-    help="Compare with the text of each artist's name, or with each artist's works.",
+    help="Compare pictures with the text of each artist's name, or with each artist's works.",
 )  # fmt: skip
-@click.option("--label", "labels", cls=FromSignature, of=CLASSIFY, multiple=True, help="Generic labels.")
 @click.option(
-    "--template", "templates", cls=FromSignature, of=CLASSIFY, multiple=True, help="Prompt templates."
+    "--label", "labels", cls=FromSignature, of=CLASSIFY, multiple=True, help="Generic label. Repeatable."
 )
-@click.option("--knn", "k", cls=FromSignature, of=CLASSIFY, type=click.IntRange(1), help="Works that vote.")
+@click.option(
+    "--template",
+    "templates",
+    cls=FromSignature,
+    of=CLASSIFY,
+    multiple=True,
+    help="Prompt template. Repeatable.",
+)
+@click.option(
+    "--knn",
+    "k",
+    cls=FromSignature,
+    of=CLASSIFY,
+    type=click.IntRange(1),
+    help="Number of nearest works that vote.",
+)
 @accuracy_options
 @click.option("--all", "show_all", is_flag=True, help="Print every artist.")
 @model_options
@@ -52,10 +66,10 @@ CLASSIFY = "imindex.retrieval.evidence.classify_release:classify_release"
 @json_option
 @errors_for_people
 def classify(index: Path, as_json: bool, show_all: bool, **options: Any) -> None:
-    """Name the artist of each imitation, zero-shot, among all artists of the index and some generic labels.
+    """Name the artist of each imitation, zero-shot, among all artists of the index and the generic labels.
 
-    By name, each picture is compared with the texts "Artwork from ARTIST" and the generic labels; by works, with
-    each artist's prototype (mean of the works) and by a vote of the nearest works.
+    By name, each picture is compared with the text "Artwork from ARTIST" for each artist and with the generic labels.
+    By works, it is compared with each artist's prototype (the mean of the works), and the nearest works vote.
 
     \b
     imindex classify --collection sd-2.1
@@ -79,7 +93,7 @@ def classify(index: Path, as_json: bool, show_all: bool, **options: Any) -> None
     best = results.methods[0]
     click.echo(
         f"Classified {results.n} pictures of {clean(results.collection)} among {best.n_labels} labels: "
-        f"the artist is named in {percent(best.top1)} (chance {percent(best.chance_top1)})."
+        f"the artist is named correctly for {percent(best.top1)} of them (chance {percent(best.chance_top1)})."
     )
 
 
@@ -98,7 +112,7 @@ def _print_classification(results: Classification, method: ClassificationMethod,
     shown = artists if show_all else artists[:TOP]
     header = accuracy_header(results)
     print_table(
-        "By artist, the least recognised first" + shown_of(shown, artists),
+        "By artist, least recognised first" + shown_of(shown, artists),
         ["artist", "most often taken for", "n", "top-1", *header, "top-5", "mean reciprocal rank"],
         [
             [
@@ -129,7 +143,7 @@ def _chance_rows(method: ClassificationMethod) -> list[list[str]]:
 def _classification_note(results: Classification, method: ClassificationMethod) -> str:
     notes = [f"{results.n} pictures, {method.n_labels} labels, encoder {results.encoder}"]
     if method.n_generic:
-        notes.append(f"{percent(method.generic_share)} named generic")
+        notes.append(f"{percent(method.generic_share)} nearest to a generic label")
     if method.n_unscored:
         notes.append(
             f"{method.n_unscored} pictures whose artist has no other works to compare with count as wrong"

@@ -1,4 +1,4 @@
-"""The command that compares releases: compare."""
+"""The command `imindex compare`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
 
 class ConditionType(click.ParamType):  # type: ignore[type-arg]
-    """A condition of `imindex.retrieval.compare.gate`; what cannot be read is a mistake in usage."""
+    """A condition of `imindex.retrieval.compare.gate`; one that cannot be parsed is a usage error."""
 
     name = "condition"
 
@@ -41,43 +41,57 @@ class ConditionType(click.ParamType):  # type: ignore[type-arg]
             self.fail(clean(str(error)), param, ctx)
 
 
-@click.command(short_help="Compare two releases artist by artist; fail on a condition.")
+@click.command(short_help="Compare two releases artist by artist, with conditions to fail on.")
 @click.argument("base")
 @click.argument("new")
 @click.option(
     "-i", "--index", type=click.Path(path_type=Path, dir_okay=False), default=DEFAULT_INDEX, envvar="IMINDEX_INDEX",
-    show_default=True, show_envvar=True, help="The index file, where BASE or NEW is a collection.",
+    show_default=True, show_envvar=True, help="The index file, if BASE or NEW is a collection.",
 )  # fmt: skip
 @click.option(
     "--fail-if", "conditions", type=ConditionType(), multiple=True, metavar="CONDITION",
-    help='Exit with 1 if this is true, such as "accuracy > base + 0.05" or "imitated > 0". May be repeated.',
+    help='Exit with code 1 if this is true, such as "accuracy > base + 0.05" or "imitated > 0". Repeatable.',
 )  # fmt: skip
+@click.option("--encoder", help="Encoder to use for audits with several. [default: the first one in common]")
+@click.option("--no-names", is_flag=True, help="Skip the accuracy by name, which needs an encoder.")
 @click.option(
-    "--encoder", help="Of audits with several: the encoder to compare by. Unless given, the first in common."
+    "--label", "labels", cls=FromSignature, of=COMPARE, multiple=True, help="Generic label. Repeatable."
 )
-@click.option("--no-names", is_flag=True, help="Leave out the accuracy by name: needs no encoder.")
-@click.option("--label", "labels", cls=FromSignature, of=COMPARE, multiple=True, help="Generic labels.")
 @click.option(
-    "--template", "templates", cls=FromSignature, of=COMPARE, multiple=True, help="Prompt templates."
+    "--template",
+    "templates",
+    cls=FromSignature,
+    of=COMPARE,
+    multiple=True,
+    help="Prompt template. Repeatable.",
 )
 @click.option(
     "--placebo", "placebos", cls=FromSignature, of=OF, multiple=True, metavar="NAME",
-    help='A placebo name, or a pattern such as "placebo *". May be repeated. Audits know theirs.',
+    help='A placebo name, or a pattern such as "placebo *". Repeatable. Audits store their own.',
 )  # fmt: skip
-@click.option("--level", cls=FromSignature, of=OF, type=_SHARE, help="Of all artists together.")
+@click.option(
+    "--level", cls=FromSignature, of=OF, type=_SHARE, help="Significance level for all artists together."
+)
 @click.option(
     "--adjust", cls=FromSignature, of=OF, type=click.Choice(("holm", "bh", "by")),
-    help="For testing many artists: Holm, Benjamini-Hochberg or Benjamini-Yekutieli.",
+    help="Multiple-testing correction: Holm, Benjamini-Hochberg or Benjamini-Yekutieli.",
 )  # fmt: skip
 @click.option(
     "--alternative", cls=FromSignature, of=COMPARE, type=click.Choice(("two-sided", "greater", "less")),
-    help='Of p-values: "greater" is that the new release imitates more.',
+    help='Alternative hypothesis; "greater": the new release imitates more.',
 )  # fmt: skip
 @click.option(
-    "--resamples", "n_resamples", cls=FromSignature, of=OF, type=click.IntRange(99), help="Resamples."
+    "--resamples", "n_resamples", cls=FromSignature, of=OF, type=click.IntRange(99), help="Number of resamples."
 )  # fmt: skip
-@click.option("--confidence", "confidence_level", cls=FromSignature, of=OF, type=_SHARE, help="Of intervals.")
-@click.option("--seed", cls=FromSignature, of=OF, type=click.IntRange(0), help="Of the random numbers.")
+@click.option(
+    "--confidence",
+    "confidence_level",
+    cls=FromSignature,
+    of=OF,
+    type=_SHARE,
+    help="Confidence level of intervals.",
+)
+@click.option("--seed", cls=FromSignature, of=OF, type=click.IntRange(0), help="Seed of the random numbers.")
 @click.option("--all", "show_all", is_flag=True, help="Print every artist.")
 @model_options
 @device_option
@@ -93,12 +107,12 @@ def compare(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Compare two releases on the same artists: the change of each, and of their mean, with intervals and p-values.
+    """Compare two releases on the same artists: the change of each artist and of the mean, with intervals and p-values.
 
-    BASE and NEW are collections of the index; or finished audits: a report.json or an audit's folder, with :RELEASE
-    where it has several. The audits' index files are used where they are there and unchanged, else their figures.
+    BASE and NEW are collections of the index, or finished audits: a report.json or an audit's folder, followed by
+    :RELEASE if it has several. An audit's index file is used if it exists unchanged, otherwise the audit's figures.
 
-    With --fail-if the command is a gate for a release pipeline (retrieval/RELEASES.md).
+    With --fail-if, the command serves as a gate in a release pipeline (retrieval/RELEASES.md).
 
     \b
     imindex compare sd-2.0 sd-2.1 --placebo "placebo *"
@@ -107,12 +121,12 @@ def compare(
     from imindex.retrieval import api
 
     show_all = options.pop("show_all")
-    given = {
+    passed = {
         name: value
         for name, value in options.items()
         if context.get_parameter_source(name) not in (None, click.core.ParameterSource.DEFAULT)
     }
-    result = api.compare(base, new, fail_if=conditions, note=say, **{**given, "index": options["index"]})
+    result = api.compare(base, new, fail_if=conditions, note=say, **{**passed, "index": options["index"]})
     if as_json:
         print_json(result.to_dict())
     else:
@@ -123,7 +137,7 @@ def compare(
         click.echo(clean(summary(result)))
     failed = [verdict.reason for verdict in result.gate if verdict.failed]
     if failed:
-        fail("The gate fails:\n" + "\n".join(f"  {reason}" for reason in failed))
+        fail("The release fails the gate:\n" + "\n".join(f"  {reason}" for reason in failed))
 
 
 def _span(low: float | None, high: float | None) -> str:
@@ -139,7 +153,7 @@ def _print_artists(result: Comparison, show_all: bool) -> None:
     _print_figure(result, "auc", f"{before} -> {after}: AUC", show_all)
     _print_figure(result, "accuracy", f"{before} -> {after}: top-1 by name", show_all)
     if result.left_out:
-        rows = [[one.artist, one.why] for one in result.left_out]
+        rows = [[artist.artist, artist.why] for artist in result.left_out]
         print_table("Artists not compared", ["artist", "why"], rows, left=2)
 
 
@@ -175,7 +189,7 @@ def _level(result: Comparison) -> str:
 
 
 def _finding(artist: ArtistChange) -> str:
-    before, after = (WORDS.get(one, str(one)) for one in (artist.finding_base, artist.finding_new))
+    before, after = (WORDS.get(f, str(f)) for f in (artist.finding_base, artist.finding_new))
     return after if before == after else f"{before} -> {after}"
 
 
@@ -183,43 +197,43 @@ def _print_overall(result: Comparison) -> None:
     rows = [
         [
             title,
-            number(found.base),
-            number(found.new),
-            _signed(found.change),
-            _span(found.low, found.high),
-            p_value(found.p),
-            str(found.n_artists),
+            number(figure.base),
+            number(figure.new),
+            _signed(figure.change),
+            _span(figure.low, figure.high),
+            p_value(figure.p),
+            str(figure.n_artists),
         ]
-        for found, title in ((result.figures.auc, "mean AUC"), (result.figures.accuracy, "mean top-1"))
-        if found.n_artists
+        for figure, title in ((result.figures.auc, "mean AUC"), (result.figures.accuracy, "mean top-1"))
+        if figure.n_artists
     ]
     significant = result.counts.significant
     rows.append(
         ["artists with a finding", str(significant.base), str(significant.new),
          f"{significant.new - significant.base:+d}", "", "", str(result.n_artists)]
     )  # fmt: skip
-    changed = [f"{one.artist}: {one.before} -> {one.to}" for one in result.counts.changed]
+    changed = [f"{artist.artist}: {artist.before} -> {artist.to}" for artist in result.counts.changed]
     print_table(
         "Over all artists",
         ["", "base", "new", "change", _level(result), "p", "artists"],
         rows,
         note=[
             f"Encoder {result.encoder}.",
-            f"Another finding: {'; '.join(changed)}. That is no test of a change: see p."
+            f"Changed findings: {'; '.join(changed)}. This does not test a change: see p."
             if changed
-            else "Every artist has the same finding.",
+            else "No finding changed.",
             *result.notes,
         ],
     )
 
 
 def summary(result: Comparison) -> str:
-    """What changed over all artists, in one sentence."""
-    found, shifts = result.figures.auc, result.shifts
+    """Summarize the change over all artists in one sentence."""
+    figure, shifts = result.figures.auc, result.shifts
     text = (
         f"Compared {result.new.release} with {result.base.release} on "
-        f"{count(result.n_artists, 'artist')}: mean AUC {number(found.base)} -> {number(found.new)} "
-        f"(change {_signed(found.change)}, interval {_span(found.low, found.high)}, p {p_value(found.p)})"
+        f"{count(result.n_artists, 'artist')}: mean AUC {number(figure.base)} -> {number(figure.new)} "
+        f"(change {_signed(figure.change)}, interval {_span(figure.low, figure.high)}, p {p_value(figure.p)})"
     )
     if any(a.p_auc is not None for a in result.artists):
         text += (

@@ -16,23 +16,23 @@ from imindex.indexer.terminal.output import clean
 DEMO = "imindex.retrieval.cli.demo:run"
 
 
-@click.command(short_help="Try it all on pictures that this command draws.")
+@click.command(short_help="Run a complete example on generated pictures.")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.option(
-    "--works", "n_works", cls=FromSignature, of=DEMO, type=click.IntRange(2), help="Works an artist."
+    "--works", "n_works", cls=FromSignature, of=DEMO, type=click.IntRange(2), help="Works per artist."
 )
-@click.option("--placebos", cls=FromSignature, of=DEMO, type=click.IntRange(1), help="Names that nobody has.")
-@click.option("--steps", cls=FromSignature, of=DEMO, type=click.IntRange(1), help="Of denoising.")
+@click.option("--placebos", cls=FromSignature, of=DEMO, type=click.IntRange(1), help="Placebo names.")
+@click.option("--steps", cls=FromSignature, of=DEMO, type=click.IntRange(1), help="Denoising steps.")
 @click.option(
-    "--imitations", "n_imitations", cls=FromSignature, of=DEMO, type=click.IntRange(1), help="Imitations an artist."
+    "--imitations", "n_imitations", cls=FromSignature, of=DEMO, type=click.IntRange(1), help="Imitations per artist."
 )  # fmt: skip
 @device_option
 @errors_for_people
 def demo(folder: Path, n_works: int, n_imitations: int, **options: Any) -> None:
-    """Try it all where the truth is known: 24 invented artists, and two releases that learned the works of 16.
+    """Run a complete example with known truth: 24 invented artists, and two releases trained on the works of 16.
 
-    Draws the works, writes a plan, and audits an early checkpoint and the final one of a small diffusion model that
-    comes with the package: generate, encode, classify, match, test, compare, report. About 5 minutes on 2 cores.
+    Draws the works, writes a plan, and audits an early and the final checkpoint of a small diffusion model that comes
+    with the package: generate, encode, classify, match, test, compare, report. Takes about 5 minutes on 2 cores.
 
     \b
     imindex demo try-imindex
@@ -44,32 +44,34 @@ def run(
     folder: Path, *, n_works: int = 12, n_imitations: int = 8, placebos: int = 39, steps: int = 12,
     device: str = "auto",
 ) -> None:  # fmt: skip
-    """Draw the works, write a plan, and run the audit with the command that a user would type.
+    """Draw the works, write a plan, and run the audit with the same commands as a user.
 
     Parameters
     ----------
     folder : Path
-        Gets works/, models/, plan.toml, plan-audit/ and contact-sheet.png. What is there already is not made again.
+        Receives works/, models/, plan.toml, plan-audit/ and contact-sheet.png. Existing files are reused.
     n_works, n_imitations : int
-        For each of the 24 artists; at most 500 works.
+        Per artist, for 24 artists; at most 500 works.
     placebos : int
-        Invented names.
+        Number of placebo names.
     steps : int
-        Of denoising.
+        Denoising steps.
     device : str
     """
     from imindex.retrieval.audit import demo as world
     from imindex.retrieval.results import Report, from_json
 
     if n_works > world.MOST_WORKS:
-        raise ImindexError(f"--works is at most {world.MOST_WORKS}: the seeds end there.")
+        raise ImindexError(
+            f"--works is at most {world.MOST_WORKS}, because there are no more seeds. Pass a smaller number."
+        )
     world.prepare(folder, n_works=n_works)
     plan = folder / "plan.toml"
     world.write_plan(plan, per_artist=n_imitations, placebos=placebos, steps=steps)
     click.echo(
-        f"24 invented artists with {n_works} works each. Two releases of a small model have learned 16 of them: "
+        f"24 invented artists with {n_works} works each. Two releases of a small model were trained on 16 of them: "
         f"{' and '.join(world.RELEASES)}.\n"
-        f"Each is asked for pictures in all 24 names, and in {placebos} that nobody has.\n"
+        f"Each is prompted with all 24 names and with {placebos} placebo names.\n"
     )
     _command("audit", plan, "--device", device)
     audit = folder / "plan-audit"
@@ -81,13 +83,13 @@ def run(
     for result in report.results:
         click.echo(world.truth(result.release, {row.artist: row.finding for row in result.artists}))
     click.echo(
-        f"The report: {clean(str(audit / 'report.html'))}; works above imitations: "
-        f"{clean(str(folder / 'contact-sheet.png'))}. Next: a plan of your own, `imindex audit init`."
+        f"Report: {clean(str(audit / 'report.html'))}; contact sheet, works above imitations: "
+        f"{clean(str(folder / 'contact-sheet.png'))}. Next, write your own plan: `imindex audit init`."
     )
 
 
 def _command(*words: object) -> None:
-    """Show a command and run it."""
+    """Print a command, then run it."""
     line = [str(word) for word in words]
     click.secho(f"$ {clean(shlex.join(['imindex', *line]))}", bold=True)
     imindex = click.get_current_context().find_root().command

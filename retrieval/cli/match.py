@@ -1,4 +1,4 @@
-"""`imindex match`."""
+"""The command `imindex match`."""
 
 from __future__ import annotations
 
@@ -31,29 +31,35 @@ from imindex.retrieval.results import (
 MATCH = "imindex.retrieval.evidence.match_release:match_release"
 
 
-@click.command(short_help="Rank the imitations by every work, exactly.")
+@click.command(short_help="Rank all imitations by every work, exactly.")
 @index_option
-@click.option("--collection", help="The release to match; may be left out if there is only one.")
-@click.option("--csls", is_flag=True, help="Correct for hubs: order by CSLS instead of the cosine.")
+@click.option("--collection", help="The release to match. Optional if there is only one.")
+@click.option("--csls", is_flag=True, help="Rank by CSLS, which corrects for hubs, instead of by cosine.")
 @click.option(
-    "--csls-k", cls=FromSignature, of=MATCH, type=click.IntRange(1, 10_000), help="Neighbours in CSLS."
+    "--csls-k",
+    cls=FromSignature,
+    of=MATCH,
+    type=click.IntRange(1, 10_000),
+    help="Number of neighbours in CSLS.",
 )
 @click.option(
     "--ranks", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.npz",
-    help="Write the rank of every imitation for every work.",
+    help="Write the rank of every imitation by every work to this file.",
 )  # fmt: skip
 @testing_options
 @click.option("--all", "show_all", is_flag=True, help="Print every artist.")
 @json_option
 @errors_for_people
 def match(index: Path, collection: str | None, show_all: bool, as_json: bool, **options: Any) -> None:
-    """Rank all imitations of a release by every work, exactly, and sum up where the artist's own stand.
+    """Rank all imitations of a release by every work, exactly, and summarize the ranks of each artist's imitations.
 
-    AUC is the probability that an own imitation is nearer to a work than another artist's: 0.5 is chance. The
-    gap says whether this encoder tells the artist's works apart at all: at or below 0 it does not.
+    AUC is the probability that an imitation of the artist is nearer to a work than an imitation of another artist;
+    0.5 is chance. The gap shows whether the encoder distinguishes the artist's works at all: at or below 0, it does
+    not.
 
-    Each artist is tested: are the own imitations nearer than those of invented names (--placebo: does the name
-    matter?) and than those of the other artists (is it this one?). stats/METHODS.md explains every test.
+    Two tests are run for each artist: are the artist's imitations nearer than those of invented names (--placebo:
+    does the name matter?), and nearer than those of the other artists (is it this artist?). stats/METHODS.md explains
+    every test.
 
     \b
     imindex match --collection sd-2.1 --placebo "placebo *"
@@ -79,16 +85,17 @@ def match(index: Path, collection: str | None, show_all: bool, as_json: bool, **
     repeated = result.n_repeated_works + result.n_repeated_imitations
     if repeated:
         say(
-            f"{count(repeated, 'repetition')} of a picture under one name {'is' if repeated == 1 else 'are'} left out."
+            f"{count(repeated, 'duplicate')} of a picture under the same name "
+            f"{'was' if repeated == 1 else 'were'} excluded."
         )
     if result.evidence:
         print_evidence(result, show_all)
     if ranks:
-        say(f"Ranks are in {ranks}: ranks[w, m] of the rows works[w] and imitations[m].")
+        say(f"Wrote the ranks to {ranks}: ranks[w, m] belongs to the rows works[w] and imitations[m].")
     macro = result.macro
     if not result.n_artists:
         click.echo(
-            "No figures: no artist has works, own imitations, and imitations of others to be told from."
+            "No figures: no artist has works, imitations, and imitations of other artists to compare with."
         )
         return
     if result.evidence:
@@ -105,8 +112,8 @@ def _print_match(result: Matching, show_all: bool) -> None:
     header += [f"recall@{k}" for k in recall] + ["gap"]
 
     def cells(figures: MatchedArtist | RankFigures) -> list[str]:
-        some = [figures.auc, figures.rank_percentile, figures.reciprocal_rank, figures.average_precision]
-        return [number(value) for value in [*some, *(figures.recall[k] for k in recall)]]
+        means = [figures.auc, figures.rank_percentile, figures.reciprocal_rank, figures.average_precision]
+        return [number(value) for value in [*means, *(figures.recall[k] for k in recall)]]
 
     ranked = sorted(
         (a for a in result.artists if a.status == "ok"), key=lambda a: (-(a.auc or 0.0), a.artist)
@@ -119,7 +126,7 @@ def _print_match(result: Matching, show_all: bool) -> None:
         f"{result.collection}, ranked by {order}" + shown_of(shown, ranked),
         header,
         rows,
-        note=f"Encoder {result.encoder}. A gap at or below 0: this encoder cannot tell the artist apart.",
+        note=f"Encoder {result.encoder}. At a gap of 0 or below, this encoder cannot distinguish the artist.",
     )
     placebos = set(result.evidence.placebos) if result.evidence else set()
     left_out = [[a.artist, a.status] for a in result.artists if a.status != "ok" and a.artist not in placebos]

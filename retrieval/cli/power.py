@@ -1,4 +1,4 @@
-"""The command that plans an audit: power."""
+"""The command `imindex power`, which plans the size of an audit."""
 
 from __future__ import annotations
 
@@ -18,54 +18,66 @@ PLAN = "imindex.retrieval.evidence.power_plan:plan"
 STATED = ("between_sets", "within_set", "work_by_set", "residual")
 
 
-@click.command(short_help="Say how many works, imitations and placebo names an audit needs.")
+@click.command(short_help="Compute how many works, imitations and placebo names an audit needs.")
 @click.option(
     "-i", "--index", type=click.Path(path_type=Path, dir_okay=False), envvar="IMINDEX_INDEX",
-    help=f"A pilot index to take variances and effect from, such as {DEFAULT_INDEX}.",
+    help=f"A pilot index to estimate variances and effect from, such as {DEFAULT_INDEX}.",
 )  # fmt: skip
-@click.option("--collection", help="The pilot's release; may be left out if there is only one.")
+@click.option("--collection", help="The pilot's release. Optional if there is only one.")
 @click.option(
     "--placebo", "names", multiple=True, metavar="NAME",
-    help='The pilot\'s placebo names, such as "placebo *"; unless given, all other names are compared with.',
+    help='Placebo name of the pilot, or a pattern such as "placebo *". Repeatable. [default: all other names]',
 )  # fmt: skip
 @click.option(
     "--effect", type=float,
-    help="How much nearer own imitations stand than placebos, as a rank percentile: AUC - 0.5, about. From the pilot, "
-    "unless given.",
+    help="How much nearer own imitations are than placebos, as a difference of rank percentiles: about AUC - 0.5. "
+    "[default: from the pilot]",
 )  # fmt: skip
-@click.option("--between-sets", type=click.FloatRange(0), help="Standard deviation between names, if stated.")
-@click.option("--within-set", type=click.FloatRange(0), help="Between imitations of one name.")
-@click.option("--work-by-set", type=click.FloatRange(0), help="Of a work's own liking for a name.")
-@click.option("--residual", type=click.FloatRange(0), help="Of what is left.")
+@click.option("--between-sets", type=click.FloatRange(0), help="Standard deviation between names.")
 @click.option(
-    "--works", cls=FromSignature, of=PLAN, multiple=True, type=click.IntRange(1), help="Works an artist."
+    "--within-set", type=click.FloatRange(0), help="Standard deviation between imitations of the same name."
 )
 @click.option(
-    "--imitations", cls=FromSignature, of=PLAN, multiple=True, type=click.IntRange(1), help="Imitations a name."
+    "--work-by-set", type=click.FloatRange(0), help="Standard deviation of the work-by-name interaction."
+)
+@click.option("--residual", type=click.FloatRange(0), help="Residual standard deviation.")
+@click.option(
+    "--works",
+    cls=FromSignature,
+    of=PLAN,
+    multiple=True,
+    type=click.IntRange(1),
+    help="Works per artist. Repeatable.",
+)
+@click.option(
+    "--imitations", cls=FromSignature, of=PLAN, multiple=True, type=click.IntRange(1),
+    help="Imitations per name. Repeatable.",
 )  # fmt: skip
 @click.option(
     "--placebos", multiple=True, type=click.IntRange(1),
-    help="Placebo names. Unless given: as many as the correction needs, and twice as many.",
+    help="Placebo names. Repeatable. [default: the number that the correction needs, and twice that]",
 )  # fmt: skip
 @click.option(
     "--artists", cls=FromSignature, of=PLAN, type=click.IntRange(1), help="Artists tested together."
 )
 @click.option(
     "--level", cls=FromSignature, of=PLAN, type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Of all artists together.",
+    help="Significance level for all artists together.",
 )  # fmt: skip
 @click.option(
     "--correction", cls=FromSignature, of=PLAN, type=click.Choice(("none", "holm", "bh")),
-    help="For testing many artists.",
+    help="Multiple-testing correction.",
 )  # fmt: skip
 @click.option(
     "--target", cls=FromSignature, of=PLAN, type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Power to reach.",
+    help="Target power.",
 )  # fmt: skip
 @click.option(
     "--resamples", "n_resamples", cls=FromSignature, of=PLAN, type=click.IntRange(99), help="Simulated audits."
 )  # fmt: skip
-@click.option("--seed", cls=FromSignature, of=PLAN, type=click.IntRange(0), help="Of the random numbers.")
+@click.option(
+    "--seed", cls=FromSignature, of=PLAN, type=click.IntRange(0), help="Seed of the random numbers."
+)
 @json_option
 @errors_for_people
 def power(
@@ -76,10 +88,10 @@ def power(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Say how many works, imitations and placebo names make an imitation found, by simulation.
+    """Compute by simulation how many works, imitations and placebo names are needed to detect an imitation.
 
-    Power is the share of imitated artists whom the placebo test finds after correction. Variances come from a pilot
-    index, or are stated, as standard deviations of rank percentiles (0 to 1).
+    Power is the share of imitated artists that the placebo test finds after correction. Variances are estimated from
+    a pilot index or passed as options, as standard deviations of rank percentiles (0 to 1).
 
     \b
     imindex power -i pilot.h5 --placebo "placebo *" --artists 24
@@ -89,19 +101,19 @@ def power(
     from imindex.stats.power import Variances
 
     stated = {name: options.pop(name) for name in STATED}
-    given = {name: value for name, value in stated.items() if value is not None}
+    passed = {name: value for name, value in stated.items() if value is not None}
     if index is not None:
         pilot = from_index(index, collection, names)
-        if given:
-            fail("Variances come from the pilot or are stated, not both. Leave out -i, or the variances.")
+        if passed:
+            fail("Variances come either from the pilot or from options, not both. Drop -i, or the variances.")
         if effect is not None:
             pilot = Pilot(pilot.variances, effect, pilot.n_artists)
     else:
-        if effect is None or not {"between_sets", "within_set"} <= set(given):
+        if effect is None or not {"between_sets", "within_set"} <= set(passed):
             raise click.UsageError(
-                "Pass a pilot with -i, or --effect, --between-sets and --within-set at least."
+                "Pass a pilot with -i, or at least --effect, --between-sets and --within-set."
             )
-        pilot = Pilot(Variances(**{name: given.get(name, 0.0) for name in STATED}), effect, 0)
+        pilot = Pilot(Variances(**{name: passed.get(name, 0.0) for name in STATED}), effect, 0)
     result = plan(pilot, **options)
     if as_json:
         print_json({"index": index, **result.to_dict()})
@@ -112,14 +124,21 @@ def power(
 def _print_plan(result: PowerPlan) -> None:
     sd = result.variances
     source = (
-        f"medians over {count(result.pilot_artists, 'artist')} of the pilot"
+        f"medians over {count(result.pilot_artists, 'artist')} in the pilot"
         if result.pilot_artists
-        else "as stated"
+        else "from options"
     )
     print_table(
         f"Power to find an imitated artist among {result.artists}, level {result.level:g}, "
         f"correction {result.correction}",
-        ["works an artist", "imitations a name", "placebo names", "pictures to make", "smallest p", "power"],
+        [
+            "works per artist",
+            "imitations per name",
+            "placebo names",
+            "pictures to make",
+            "smallest p",
+            "power",
+        ],
         [
             [
                 str(design.n_works),
@@ -139,18 +158,18 @@ def _print_plan(result: PowerPlan) -> None:
     )
     if result.pilot_artists and not sd.between_sets:
         say(
-            "Warning: the pilot shows no spread between names, which sets the limit to power. It is too small to show "
-            "it: take at least 10 other names, or state --between-sets."
+            "Warning: the pilot shows no spread between names, which limits the power. It is too small to estimate "
+            "the spread: use at least 10 other names, or pass --between-sets."
         )
     small = result.smallest
     if small is None:
         click.echo(
-            f"None of these reaches {percent(result.target)}. Under this correction nobody can be found with fewer "
-            f"than {result.references_needed:,} placebo names; beyond that, more imitations and works help as "
-            "long as the spread between names does not set the limit."
+            f"No design reaches {percent(result.target)}. With this correction, no artist can be found with fewer "
+            f"than {result.references_needed:,} placebo names; beyond that, more imitations and works help until "
+            "the spread between names becomes the limit."
         )
         return
     click.echo(
-        f"{percent(result.target)} power takes {small.n_works} works an artist, {small.n_imitations} "
-        f"imitations a name and {small.n_placebos:,} placebo names: {small.pictures:,} pictures to make."
+        f"{percent(result.target)} power requires {small.n_works} works per artist, {small.n_imitations} "
+        f"imitations per name and {small.n_placebos:,} placebo names: {small.pictures:,} pictures to make."
     )

@@ -1,4 +1,4 @@
-"""The commands that ask an index: query, classify, match, demo."""
+"""The command `imindex query`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from imindex.retrieval.results import (
 )
 
 
-@click.command(short_help="Find the nearest pictures and artists.")
+@click.command(short_help="Search for the nearest pictures and artists.")
 @click.argument("pictures", nargs=-1, type=click.Path(path_type=Path), metavar="PICTURE...")
 @index_option
 @click.option(
@@ -36,19 +36,17 @@ from imindex.retrieval.results import (
     cls=FromSignature,
     of="imindex.retrieval.search.query:ask",
     type=click.IntRange(1),
-    help="Neighbours of each kind.",
+    help="Number of neighbours of each kind.",
 )
-@click.option("--text", "texts", multiple=True, help="Query by a text instead. May be repeated.")
-@click.option(
-    "--collection", "collections", multiple=True, help="Search this collection only. May be repeated."
-)
-@click.option("--artist", "artists", multiple=True, help="Search this artist only. May be repeated.")
+@click.option("--text", "texts", multiple=True, help="Query by text instead. Repeatable.")
+@click.option("--collection", "collections", multiple=True, help="Search only this collection. Repeatable.")
+@click.option("--artist", "artists", multiple=True, help="Search only this artist. Repeatable.")
 @click.option(
     "--confidence", "confidence_level", cls=FromSignature, of="imindex.retrieval.search.query:ask",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Of the set of artists whose works the picture does not stand out among.",
+    help="Confidence level of the set of artists that the picture may be by.",
 )  # fmt: skip
-@click.option("--exact", is_flag=True, help="Find all the nearest, also in an optimized index.")
+@click.option("--exact", is_flag=True, help="Search exactly, even in an optimized index.")
 @model_options
 @device_option
 @limit_options
@@ -57,20 +55,20 @@ from imindex.retrieval.results import (
 def query(
     pictures: tuple[Path, ...], texts: tuple[str, ...], index: Path, k: int, as_json: bool, **options: Any
 ) -> None:
-    """Find the nearest pictures and artists, of works and imitations apart.
+    """Search for the nearest pictures and artists, separately among works and imitations.
 
-    The query is encoded as the index was. Scores are cosines; artists are ordered by how many of the k nearest
-    pictures are theirs. Similarity is a lead, not proof that a picture was made after another.
+    The query is encoded with the encoder of the index. Scores are cosines; artists are ordered by how many of the k
+    nearest pictures are theirs. Similarity is a lead, not proof that a picture was made after another.
 
-    Of each artist with works a conformal p-value says whether the picture would stand out among them; the artists it
-    does not stand out among hold the true one with the stated confidence, if it is by one of them.
+    For each artist with works, a conformal p-value shows whether the picture stands out among them. The artists among
+    whose works it does not stand out include the true one with the given confidence, if it is by one of them.
 
     \b
     imindex query artist.png
     imindex query --text "Artwork from Ada Example" -k 5 --json
     """
     if not pictures and not texts:
-        raise click.UsageError("Name a picture, or pass --text.")
+        raise click.UsageError("Pass a picture, or --text.")
     from imindex.retrieval import api
 
     with api.open(index) as opened:
@@ -82,79 +80,85 @@ def query(
             encoder={name: options[name] for name in ("model", "pretrained", "device")},
             limits=limits_of(options),
         )
-    rough = [how.approximate for one in result.queries for how in one.kinds.values() if how.approximate]
-    if rough:
+    approximate = [
+        kind.approximate for answer in result.queries for kind in answer.kinds.values() if kind.approximate
+    ]
+    if approximate:
         say(
-            f"Neighbours are approximate ({rough[0].kind}): of the ten nearest about "
-            f"{percent(rough[0].recall)} are found, measured on {rough[0].recall_queries} pictures. "
-            "--exact finds all."
+            f"Neighbours are approximate ({approximate[0].kind}): about {percent(approximate[0].recall)} of the ten "
+            f"nearest are found, measured on {approximate[0].recall_queries} pictures. Pass --exact to find all."
         )
     if as_json:
         print_json(result.to_dict())
     else:
         for answer in result.queries:
             _print_answer(answer)
-        how = "approximately" if rough else "exactly"
+        how = "approximately" if approximate else "exactly"
         click.echo(
             f"Searched {clean(str(index))} for {count(len(result.queries), 'query', 'queries')}, {how}."
         )
     if result.rejects:
-        said = (f"{path} cannot be used as a query: {reason}." for path, reason in result.rejects.items())
-        fail("\n".join(said))
+        messages = (f"{path} cannot be used as a query: {reason}." for path, reason in result.rejects.items())
+        fail("\n".join(messages))
 
 
 def _print_answer(answer: QueryAnswer) -> None:
-    for kind, found in answer.kinds.items():
+    for kind, neighbours in answer.kinds.items():
         print_table(
             f"{answer.query}: nearest {kind}",
             ["artist", "collection", "picture", "rank", "cosine"],
             [
                 [
-                    n.artist or "(nobody)",
+                    n.artist or "(no artist)",
                     n.collection,
                     n.path,
                     str(n.rank),
                     number(min(n.cosine, 1.0), 4),
                 ]
-                for n in found.pictures
+                for n in neighbours.pictures
             ],
             left=3,
         )
-        if not found.artists:  # control pictures are nobody's
+        if not neighbours.artists:  # control pictures have no artist
             continue
         print_table(
             f"{answer.query}: their artists",
-            ["artist", "of the nearest", "best cosine"],
+            ["artist", "share of neighbours", "best cosine"],
             [
-                [a.artist, f"{a.votes} of {len(found.pictures)}", number(min(a.best, 1.0), 4)]
-                for a in found.artists
+                [a.artist, f"{a.votes} of {len(neighbours.pictures)}", number(min(a.best, 1.0), 4)]
+                for a in neighbours.artists
             ],
         )
     if answer.attribution:
         _print_attribution(answer.query, answer.attribution)
 
 
-def _print_attribution(query: str, found: Attribution) -> None:
-    level = f"{100 * found.confidence_level:g} %"
-    able = [a for a in found.artists if a.excludable]
+def _print_attribution(query: str, attribution: Attribution) -> None:
+    level = f"{100 * attribution.confidence_level:g} %"
+    excludable = [a for a in attribution.artists if a.excludable]
     rows = [
         [a.artist, p_value(a.p), str(a.n_works), "yes" if a.in_set else "no"]
-        for a in found.artists
+        for a in attribution.artists
         if a.in_set and a.excludable
     ]
-    unable = len(found.artists) - len(able)
-    least = math.ceil(1 / (1 - found.confidence_level) - 1e-9) - 1
-    note = f"At {level} confidence, of {count(len(able), 'artist')} with enough works to be excluded."
-    if unable:
-        note += f" {count(unable, 'artist')} with fewer than {least} works cannot be excluded, whatever the picture."
-    if found.n_itself:
-        note += f" The picture is itself in the index ({count(found.n_itself, 'row')}), which was left out."
+    n_others = len(attribution.artists) - len(excludable)
+    needed = math.ceil(1 / (1 - attribution.confidence_level) - 1e-9) - 1
+    note = (
+        f"At {level} confidence, among {count(len(excludable), 'artist')} with enough works to be excluded."
+    )
+    if n_others:
+        note += f" {count(n_others, 'artist')} with fewer than {needed} works cannot be excluded, whatever the picture."
+    if attribution.n_itself:
+        note += (
+            f" The picture itself is in the index ({count(attribution.n_itself, 'row')}) and was excluded."
+        )
     if rows:
-        title = f"{query}: does not stand out among the works of"
+        title = f"{query}: artists among whose works it does not stand out"
         print_table(title, ["artist", "p", "works", "in the set"], rows, note=note)
-    elif able:
-        click.echo(f"{clean(query)} looks like none of the artists. {clean(note)}\n")
+    elif excludable:
+        click.echo(f"{clean(query)} stands out among the works of every artist. {clean(note)}\n")
     else:
         click.echo(
-            f"Not attributed: at {level} confidence it takes {least} works to exclude an artist; none has as many.\n"
+            f"Not attributed: excluding an artist at {level} confidence requires {needed} works; "
+            "no artist has that many.\n"
         )

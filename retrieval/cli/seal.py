@@ -1,4 +1,4 @@
-"""`imindex seal`."""
+"""The command `imindex seal`."""
 
 from __future__ import annotations
 
@@ -15,30 +15,31 @@ from imindex.indexer.terminal.output import clean, count, print_json
 from imindex.retrieval.cli.verify import bar
 
 
-@click.command(short_help="Write a manifest of an index, to be signed or time-stamped.")
+@click.command(short_help="Write a manifest of an index for signing or time-stamping.")
 @index_option
 @click.option(
     "--plan", type=click.Path(path_type=Path, dir_okay=False),
-    help="Seal the audit by this plan as well; its folder is PLAN without its ending and -audit, or --audit.",
+    help="Also seal the audit of this plan; its folder is the name of PLAN without the suffix plus -audit, or --audit.",
 )  # fmt: skip
 @click.option(
     "--audit", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
-    help="Seal the audit in this folder as well.",
+    help="Also seal the audit in this folder.",
 )  # fmt: skip
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path, dir_okay=False),
-    help="The file. [default: INDEX.seal.json]",
+    help="Output file. [default: INDEX.seal.json]",
 )  # fmt: skip
-@click.option("--force", is_flag=True, help="Overwrite a seal that is there.")
+@click.option("--force", is_flag=True, help="Overwrite an existing seal.")
 @json_option
 @errors_for_people
 def seal(
     index: Path, plan: Path | None, audit: Path | None, out: Path | None, force: bool, as_json: bool
 ) -> None:
-    """Write down what an index is, in a small file to be signed or time-stamped by other tools.
+    """Write the identity of an index to a small file that other tools can sign or time-stamp.
 
-    It holds the root digest, the SHA-256 of the file, rows, the encoder's weights, versions and the time; with --plan
-    or --audit also the digests of the plan, of the register and of the report. The index is verified first.
+    The file holds the root digest, the SHA-256 of the index file, the number of rows, the encoder's weights, versions
+    and the time. With --plan or --audit, it also holds the digests of the plan, the register and the report. The index
+    is verified first.
 
     \b
     imindex seal -i audit.h5
@@ -51,22 +52,22 @@ def seal(
 
     out = out or index.with_name(f"{index.name}.seal.json")
     if out.exists() and not force:
-        raise ImindexError(f"{out} is there already. Name another file with -o, or pass --force.")
-    about = None
+        raise ImindexError(f"{out} exists already. Choose another file with -o, or pass --force.")
+    audit_record = None
     if plan is not None or audit is not None:
         from imindex.retrieval.audit.recompute import audit_digests
 
         folder = audit or (plan.with_name(f"{plan.stem}-audit") if plan else Path())
-        about = audit_digests(folder, plan)
-    with opened(index) as one:
-        with bar(one.n, "Verifying") as progress:
-            faults = verify_index(one, progress).faults
+        audit_record = audit_digests(folder, plan)
+    with opened(index) as opened_index:
+        with bar(opened_index.n, "Verifying") as progress:
+            faults = verify_index(opened_index, progress).faults
         if faults:
             raise ImindexError(
-                f"{index} is not what was written ({faults[0].where}: {faults[0].said}), and was not sealed. See "
-                f"`imindex verify -i {index}`."
+                f"{index} differs from what was written ({faults[0].where}: {faults[0].said}), so it was not sealed. "
+                f"See `imindex verify -i {index}`."
             )
-        manifest = sealed(one, about)
+        manifest = sealed(opened_index, audit_record)
     write_seal(manifest, out)
     if as_json:
         print_json({"file": out, **manifest.to_dict()})

@@ -1,4 +1,4 @@
-"""The commands `imindex verify` and `imindex seal`."""
+"""The command `imindex verify`."""
 
 from __future__ import annotations
 
@@ -31,33 +31,40 @@ _LISTED = 20
 
 @click.command(short_help="Check that an index, its pictures or an audit are unchanged.")
 @index_option
-@click.option("--pictures", is_flag=True, help="Read every original, and compare its SHA-256.")
+@click.option("--pictures", is_flag=True, help="Read every original picture and compare its SHA-256.")
 @click.option(
-    "--replay", type=click.IntRange(1), metavar="N", help="Encode N random pictures again, and compare."
+    "--replay",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Encode N random pictures again and compare the vectors.",
 )
 @click.option(
     "--seed", cls=FromSignature, of="imindex.indexer.integrity.verify_pictures:replay", type=click.IntRange(0),
-    help="Draws the pictures of --replay.",
+    help="Seed for drawing the pictures of --replay.",
 )  # fmt: skip
 @click.option(
     "--results", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
-    help="Compute the audit in FOLDER again, and compare; checks its indexes in place of -i.",
+    help="Recompute the audit in FOLDER and compare; its indexes are checked instead of -i.",
 )  # fmt: skip
 @click.option(
-    "--plan", type=click.Path(path_type=Path, dir_okay=False), help="Of --results. [default: beside FOLDER]"
+    "--plan",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Plan of the audit in --results. [default: beside FOLDER]",
 )
-@click.option("--seal", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Check a seal.")
+@click.option(
+    "--seal", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Check this seal."
+)
 @model_options
 @device_option
 @json_option
 @click.pass_context
 @errors_for_people
 def verify(ctx: click.Context, /, index: Path, as_json: bool, **options: Any) -> None:
-    """Check that an index is what was written: digests, block by block, and whether its parts agree.
+    """Check that an index is unchanged since it was written, block by block, and that its parts are consistent.
 
-    Every column, attribute and vector is read, and every digest computed anew; what differs is named. An index that is
-    sound may still have been made of other pictures, or by another encoder: --pictures and --replay ask for that.
-    Exit code 1 if there is a fault.
+    Reads every column, attribute and vector, recomputes every digest, and lists the differences. A sound index may
+    still have been made from other pictures or by another encoder: --pictures and --replay check that. The exit code
+    is 1 if there is a fault.
 
     \b
     imindex verify -i audit.h5
@@ -69,42 +76,42 @@ def verify(ctx: click.Context, /, index: Path, as_json: bool, **options: Any) ->
     if options["results"] is not None:
         if options["pictures"] or options["replay"]:
             raise click.UsageError(
-                "--pictures and --replay are of one index: name it with -i, without --results."
+                "--pictures and --replay check one index: pass it with -i, and drop --results."
             )
         checks.append(_results(options["results"], options["plan"], options["device"]))
     if options["results"] is None or options["seal"] is not None:
         checks += _index(index, options)
     faults = [fault for check in checks for fault in check.faults]
     if as_json:
-        found = {key: value for check in checks for key, value in check.found.items()}
-        print_json({"sound": not faults, **found, "faults": [asdict(fault) for fault in faults]})
+        values = {key: value for check in checks for key, value in check.values.items()}
+        print_json({"sound": not faults, **values, "faults": [asdict(fault) for fault in faults]})
         ctx.exit(1 if faults else 0)
     for fault in faults:
         click.echo(clean(f"fault   {fault.where}: {fault.said}"))
     for line in (line for check in checks for line in check.lines):
         click.echo(clean(line))
-    what = clean(str(options["results"] or index))
+    target = clean(str(options["results"] or index))
     if faults:
-        click.echo(f"Found {count(len(faults), 'fault')} in {what}.")
+        click.echo(f"Found {count(len(faults), 'fault')} in {target}.")
     else:
-        click.echo(f"Verified {what}: no fault.")
+        click.echo(f"Verified {target}: no faults.")
     ctx.exit(1 if faults else 0)
 
 
 @dataclass(frozen=True)
 class Check:
-    """One of the checks.
+    """The result of a check.
 
     Attributes
     ----------
-    found : mapping
-        What --json prints of it.
+    values : mapping
+        Printed by --json.
     lines : sequence of str
-        What is printed without --json.
+        Printed without --json.
     faults : sequence of Fault
     """
 
-    found: Mapping[str, object]
+    values: Mapping[str, object]
     lines: Sequence[str]
     faults: Sequence[Fault]
 
@@ -120,15 +127,15 @@ def _index(path: Path, options: Mapping[str, Any]) -> list[Check]:
         if options["pictures"]:
             checks.append(_pictures(index))
         if options["replay"]:
-            moved = {name: options[name] for name in ("model", "pretrained", "device")}
-            checks.append(_replay(index, options["replay"], options["seed"], moved))
+            overrides = {name: options[name] for name in ("model", "pretrained", "device")}
+            checks.append(_replay(index, options["replay"], options["seed"], overrides))
         if options["seal"] is not None:
             checks.append(_seal(options["seal"], options["results"], index, verification))
     return checks
 
 
 def _digests(path: Path, verification: Verification, seconds: float) -> Check:
-    found = {name: value for name, value in asdict(verification).items() if name != "faults"}
+    values = {name: value for name, value in asdict(verification).items() if name != "faults"}
     lines = [
         f"{count(verification.rows, 'row')}, {count(verification.n_digests, 'digest')} in format "
         f"{verification.version} ({count(verification.blocks, 'block')} of vectors), "
@@ -136,10 +143,10 @@ def _digests(path: Path, verification: Verification, seconds: float) -> Check:
     ]
     if verification.uncovered:
         lines.append(
-            f"In format {verification.version} there are no digests of {', '.join(verification.uncovered)}: "
+            f"Format {verification.version} has no digests of {', '.join(verification.uncovered)}: "
             f"`imindex migrate -i {path}` adds them."
         )
-    return Check({**found, "seconds": round(seconds, 3)}, lines, verification.faults)
+    return Check({**values, "seconds": round(seconds, 3)}, lines, verification.faults)
 
 
 def _pictures(index: Index) -> Check:
@@ -149,32 +156,32 @@ def _pictures(index: Index) -> Check:
     with bar(index.n, "Reading pictures") as progress:
         originals = check_pictures(index, progress)
     line = (
-        f"Of the pictures of {count(index.n, 'row')}, {originals.same:,} are what was read, "
+        f"Of the pictures of {count(index.n, 'row')}, {originals.same:,} are unchanged, "
         f"{originals.changed:,} changed, {originals.missing:,} missing, {originals.unreadable:,} unreadable."
     )
     faults = [Fault(path, f"the picture is {state}") for state, path in originals.listed[:_LISTED]]
     more = index.n - originals.same - len(faults)
     if more:
-        faults.append(Fault("pictures", f"{more:,} more are not what was read"))
+        faults.append(Fault("pictures", f"{more:,} more are missing, unreadable or changed"))
     return Check({"pictures": asdict(originals)}, [line], faults)
 
 
-def _replay(index: Index, n: int, seed: int, moved: Mapping[str, Any]) -> Check:
+def _replay(index: Index, n: int, seed: int, overrides: Mapping[str, Any]) -> Check:
     from imindex.indexer.integrity.verify import Fault
     from imindex.indexer.integrity.verify_pictures import SAME, own_encoder, replay
 
-    encoder = own_encoder(index, moved)
+    encoder = own_encoder(index, overrides)
     with bar(min(n, index.n), "Encoding again") as progress:
         again = replay(index, n, encoder, seed=seed, progress=progress)
     line = (
         f"Of {count(again.asked, 'picture')} drawn, {again.compared:,} were encoded again: {again.identical:,} vectors "
-        f"are the same bits, the least cosine is {again.least:.6f}."
+        f"are identical bit for bit, the smallest cosine is {again.least:.6f}."
     )
     faults = [
-        Fault(path, f"its vector is not the encoder's: cosine below {SAME}") for path in again.differing
+        Fault(path, f"the vector differs from the encoder's: cosine below {SAME}") for path in again.differing
     ]
     if again.asked and not again.compared:
-        faults = [Fault("replay", "no picture that was drawn is what was read, so no vector was compared")]
+        faults = [Fault("replay", "none of the drawn pictures is unchanged, so no vector was compared")]
     return Check({"replay": {**asdict(again), "limit": SAME}}, [line], faults)
 
 
@@ -188,19 +195,19 @@ def _results(folder: Path, plan_file: Path | None, device: str) -> Check:
     with screen:
         again = recompute(Run(plan, Workspace(folder, keeps=False), Compute(device), show=screen))
     lines = [
-        f"The audit by plan {again.plan[:12]} was computed again: {count(again.figures, 'value')} compared, "
-        f"report {again.now[:12]}, stored {again.stored[:12]}."
+        f"The audit of plan {again.plan[:12]} was recomputed: {count(again.figures, 'value')} compared, "
+        f"recomputed report {again.now[:12]}, stored report {again.stored[:12]}."
     ]
     if again.other_streams:
         lines.append(
-            "The audit drew from other random streams than this imindex: bootstrap intervals and Monte-Carlo p-values "
-            "differ within their Monte-Carlo error, and nothing else should."
+            "The audit used other random streams than this version of imindex: only bootstrap intervals and "
+            "Monte Carlo p-values should differ, within their Monte Carlo error."
         )
     if again.versions:
-        named = ", ".join(f"{name} {a or 'none'} -> {b}" for name, (a, b) in again.versions.items())
-        say(f"Versions differ from those of the audit: {named}.")
-    found = {name: value for name, value in asdict(again).items() if name != "faults"}
-    return Check({"results": found}, lines, again.faults)
+        changes = ", ".join(f"{name} {a or 'none'} -> {b}" for name, (a, b) in again.versions.items())
+        say(f"Versions differ from those of the audit: {changes}.")
+    values = {name: value for name, value in asdict(again).items() if name != "faults"}
+    return Check({"results": values}, lines, again.faults)
 
 
 def _seal(file: Path, audit: Path | None, index: Index, verification: Verification) -> Check:
@@ -220,7 +227,7 @@ def _seal(file: Path, audit: Path | None, index: Index, verification: Verificati
         Fault(f"seal: {match.what}", match.said)
         for match in matches
         if match.status == DIFFERS
-        and match.what != "file"  # other bytes alone are no fault; other content is
+        and match.what != "file"  # different bytes alone are not a fault; different content is
     ]
     return Check(
         {"seal": {"when": manifest.when, "matches": [asdict(match) for match in matches]}}, lines, faults
@@ -228,7 +235,7 @@ def _seal(file: Path, audit: Path | None, index: Index, verification: Verificati
 
 
 @contextlib.contextmanager
-def bar(total: int, what: str) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar; yields the function to call with the number done."""
-    with progress_bar(total, what) as advance:
+def bar(total: int, description: str) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar; yield a function to call with the number done."""
+    with progress_bar(total, description) as advance:
         yield lambda done: advance(done, 0)

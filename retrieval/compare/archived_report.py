@@ -1,6 +1,6 @@
-"""What `compare` reads of a stored report.json, of this version or another.
+"""The parts of a stored report.json, of any version, that `compare` reads.
 
-These types are tolerant: keys that are unknown are ignored, and all that early or hand-made reports may lack is
+These types are tolerant: unknown keys are ignored, and everything that early or handwritten reports may lack is
 optional. `imindex.retrieval.results.Report` is the strict type of the reports that this version writes.
 """
 
@@ -19,7 +19,7 @@ REPORT = "report.json"
 
 
 class _Archived(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of these types; ignores unknown keys."""
+    """Base class of these types; ignores unknown keys."""
 
 
 class ArchivedArtist(_Archived, frozen=True, kw_only=True):
@@ -38,13 +38,13 @@ class ArchivedPair(_Archived, frozen=True, kw_only=True):
 
 
 class ArchivedCopies(_Archived, frozen=True, kw_only=True):
-    """The candidates of a release."""
+    """The candidate near-copies of a release."""
 
     pairs: tuple[ArchivedPair, ...] | None = None
 
 
 class ArchivedResult(_Archived, frozen=True, kw_only=True):
-    """One release by one encoder."""
+    """Results for one release and one encoder."""
 
     release: str
     encoder: str
@@ -53,12 +53,12 @@ class ArchivedResult(_Archived, frozen=True, kw_only=True):
 
     @property
     def findings(self) -> dict[str, Finding]:
-        """The finding of each artist who has one."""
-        return {one.artist: one.finding for one in self.artists if one.finding is not None}
+        """The finding of each artist that has one."""
+        return {row.artist: row.finding for row in self.artists if row.finding is not None}
 
     @property
     def n_copies(self) -> int | None:
-        """Near-copies listed; None where the report does not say."""
+        """Number of near-copies listed; None if the report does not list them."""
         pairs = self.copies.pairs if isinstance(self.copies, ArchivedCopies) else self.copies
         return None if pairs is None else sum(pair.copy for pair in pairs)
 
@@ -80,7 +80,7 @@ class ArchivedRelease(_Archived, frozen=True, kw_only=True):
 
 
 class ArchivedTests(_Archived, frozen=True, kw_only=True):
-    """How the plan said to test."""
+    """Settings of the tests in the plan."""
 
     level: float | None = None
     adjust: str | None = None
@@ -90,7 +90,7 @@ class ArchivedTests(_Archived, frozen=True, kw_only=True):
 
 
 class ArchivedPlan(_Archived, frozen=True, kw_only=True):
-    """What the plan said of artists, labels, templates and tests."""
+    """Artists, labels, templates and tests of the plan."""
 
     artists: tuple[str, ...] | None = None
     background: tuple[str, ...] | None = None
@@ -109,9 +109,11 @@ class ArchivedReport(_Archived, frozen=True, kw_only=True):
     plan: ArchivedPlan | None = None
 
     def result(self, release: str, encoder: str) -> ArchivedResult | None:
-        """The result of a release by an encoder."""
-        found = (one for one in self.results if (one.release, one.encoder) == (release, encoder))
-        return next(found, None)
+        """Return the result for a release and an encoder; None if there is none."""
+        matches = (
+            result for result in self.results if (result.release, result.encoder) == (release, encoder)
+        )
+        return next(matches, None)
 
 
 def read_archived(file: Path) -> ArchivedReport:
@@ -120,7 +122,7 @@ def read_archived(file: Path) -> ArchivedReport:
     Raises
     ------
     ImindexError
-        Not JSON, no report, or a key with a wrong value: the message names it.
+        The file is not JSON or not a report, or a key has an invalid value; the message names it.
     """
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
@@ -131,6 +133,6 @@ def read_archived(file: Path) -> ArchivedReport:
     ]
     if missing:
         raise ImindexError(
-            f"{file} is no report of an audit: it has no {missing[0]}. Name an audit's {REPORT}."
+            f"{file} is not the report of an audit: it has no {missing[0]}. Pass an audit's {REPORT}."
         )
     return from_dict(ArchivedReport, value, str(file))

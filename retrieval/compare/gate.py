@@ -1,6 +1,6 @@
-"""Conditions on which a release fails, such as `accuracy > base + 0.05`: parsed and checked, never evaluated as code.
+"""Conditions that fail a release, such as `accuracy > base + 0.05`. They are parsed and never evaluated as code.
 
-The grammar (spaces are free, one condition a string)::
+The grammar (whitespace is ignored, one condition per string)::
 
     condition := metric op limit
     op        := ">" | ">=" | "<" | "<="
@@ -8,9 +8,9 @@ The grammar (spaces are free, one condition a string)::
     base      := "base" | "base.low" | "base.high"
     number    := digits ["." digits] ["%"]
 
-A condition that is true fails the release; so does one that cannot be checked. `METRICS` says which metrics there are.
-`base` is the base release's figure of the same name: for `auc.low > base` its AUC, for `auc.low > base.high` the upper
-end of its interval. Per cent are points of a share: `5 %` is 0.05.
+A release fails if a condition is true or cannot be evaluated. `METRICS` lists the metrics. `base` is the figure of the
+same name for the base release: its AUC in `auc.low > base`, the upper end of its interval in `auc.low > base.high`.
+Percentages are points of a share: `5 %` is 0.05.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ COUNTS = {
 ENDS = (".low", ".high")
 CHANGES = (".change", ".change.low", ".change.high", ".change.p")
 METRICS = (*(name + end for name in SHARES for end in ("", *ENDS, *CHANGES)), *COUNTS)
-"""Every metric that a condition can be on; `.low` and `.high` are the ends of its interval."""
+"""All metrics that a condition can use; `.low` and `.high` are the ends of the interval."""
 ONLY_NEW = ("risen", "fallen")
 ROUNDING = 1e-12
 _CONDITION = re.compile(
@@ -61,19 +61,19 @@ _OPERATORS = {
 
 @dataclass(frozen=True)
 class Condition:
-    """A condition on which a release fails.
+    """A condition that fails a release.
 
     Attributes
     ----------
     text : str
-        As it was written.
+        The condition as written.
     metric : str
         One of `METRICS`.
     op : str
     base : str
-        Which figure of the base release the limit starts from; empty for a plain number.
+        Figure of the base release that the limit starts from; empty for a plain number.
     offset : float
-        The number, or what is added to the base's figure.
+        The number, or the offset added to the base's figure.
     """
 
     text: str
@@ -84,12 +84,12 @@ class Condition:
 
 
 def parse(text: str) -> Condition:
-    """Read a condition.
+    """Parse a condition.
 
     Raises
     ------
     ImindexError
-        No condition of this grammar, an unknown metric, or a comparison that has no meaning.
+        The text does not follow the grammar, the metric is unknown, or the comparison is meaningless.
 
     Examples
     --------
@@ -98,34 +98,34 @@ def parse(text: str) -> Condition:
     >>> parse("auc.low > base.high").base
     'auc.high'
     """
-    found = _CONDITION.fullmatch(text)
-    if found is None:
+    match = _CONDITION.fullmatch(text)
+    if match is None:
         raise ImindexError(
-            f'"{text}" is no condition. Write METRIC > LIMIT, such as "accuracy > base + 0.05", "auc.low >= 0.7" or '
-            '"significant > base"; the signs are > >= < <=.'
+            f'"{text}" is not a condition. Write METRIC > LIMIT, such as "accuracy > base + 0.05", "auc.low >= 0.7" or '
+            '"significant > base"; the operators are > >= < <=.'
         )
-    metric, base = found["metric"], found["base"] or ""
+    metric, base = match["metric"], match["base"] or ""
     if metric not in METRICS:
-        raise ImindexError(f'"{text}": there is no metric {metric}. There are {", ".join(METRICS)}.')
-    if found["offset_percent"] or found["number_percent"]:
+        raise ImindexError(f'"{text}": there is no metric {metric}. Choose one of {", ".join(METRICS)}.')
+    if match["offset_percent"] or match["number_percent"]:
         if metric in COUNTS:
-            raise ImindexError(f'"{text}": {metric} is a number of artists or pictures. Leave out the %.')
+            raise ImindexError(f'"{text}": {metric} is a number of artists or pictures. Drop the %.')
         scale = 100.0
     else:
         scale = 1.0
-    offset = float(found["offset"] or found["number"] or 0) / scale
-    if found["sign"] == "-" or found["minus"]:
+    offset = float(match["offset"] or match["number"] or 0) / scale
+    if match["sign"] == "-" or match["minus"]:
         offset = -offset
-    return Condition(text, metric, found["op"], _of_base(text, metric, base), offset)
+    return Condition(text, metric, match["op"], _of_base(text, metric, base), offset)
 
 
 def _of_base(text: str, metric: str, base: str) -> str:
-    """The base's figure that `base`, `base.low` or `base.high` stands for."""
+    """Return the figure of the base release that `base`, `base.low` or `base.high` refers to."""
     if not base:
         return ""
     stem, _, end = base.partition(".")
     if ".change" in metric or metric in ONLY_NEW:
-        raise ImindexError(f'"{text}": {metric} already compares with base. Give it a number as its limit.')
+        raise ImindexError(f'"{text}": {metric} already compares with base. Use a number as the limit.')
     if metric in COUNTS and end:
         raise ImindexError(f'"{text}": {metric} has no interval. Write {stem} without .{end}.')
     name = metric.partition(".")[0]
@@ -135,23 +135,23 @@ def _of_base(text: str, metric: str, base: str) -> str:
 def check(
     condition: Condition, base: Figures | None, new: Figures, *, release: str = "", encoder: str = ""
 ) -> Verdict:
-    """Check a condition against the figures.
+    """Evaluate a condition on the figures.
 
     Parameters
     ----------
     condition : Condition
     base : mapping of str to float, or None
-        The base release's figures by metric; None where there is no base.
+        Figures of the base release by metric; None without a base.
     new : mapping of str to float
-        The new release's. `NAME.all`, where there is one, is a count over all its artists, and stands for NAME where
-        the limit is a number; against base the artists that both have are counted.
+        Figures of the new release by metric. `NAME.all`, if present, is the count over all its artists and is used
+        for NAME if the limit is a number; comparisons with base count only the artists of both releases.
     release, encoder : str
-        What the figures are of; the verdict says so.
+        Release and encoder of the figures, recorded in the verdict.
 
     Returns
     -------
     Verdict
-        Failed where the condition is true, and where a figure is missing or NaN.
+        Failed if the condition is true, or if a figure is missing or NaN.
 
     Examples
     --------
@@ -189,51 +189,51 @@ def _reason(condition: Condition, value: float, start: float, limit: float, fail
     offset = abs(condition.offset)
     numbers = [value, start, offset, limit]
     digits = _digits(numbers, condition.metric in COUNTS)
-    said = [f"{number:.{digits}f}" for number in numbers]
-    right = said[3]
+    shown = [f"{number:.{digits}f}" for number in numbers]
+    right = shown[3]
     if condition.base:
         name = condition.base if "." not in condition.base else f"base.{condition.base.partition('.')[2]}"
-        right = f"{name if '.' in name else 'base'} {said[1]}"
-        right += f" {'-' if condition.offset < 0 else '+'} {said[2]} = {said[3]}" if offset else ""
+        right = f"{name if '.' in name else 'base'} {shown[1]}"
+        right += f" {'-' if condition.offset < 0 else '+'} {shown[2]} = {shown[3]}" if offset else ""
     if failed:
-        return f"{condition.metric} {said[0]} {condition.op} {right}: fails."
-    return f"{condition.metric} {said[0]} is not {condition.op} {right}: passes."
+        return f"{condition.metric} {shown[0]} {condition.op} {right}: fails."
+    return f"{condition.metric} {shown[0]} is not {condition.op} {right}: passes."
 
 
 def _digits(numbers: list[float], count: bool) -> int:
-    """Decimals that show these numbers as they are, or at least value and limit apart."""
+    """Return the number of decimals that shows these numbers exactly, or at least distinguishes value and limit."""
     for digits in (0,) * count + (2, 3, 4):
         if all(abs(round(number, digits) - number) < 1e-9 for number in numbers):
             return digits
     value, limit = numbers[0], numbers[3]
-    apart = (d for d in (4, 6, 9, 12) if f"{value:.{d}f}" != f"{limit:.{d}f}")
-    return next(apart, 4)
+    distinct = (d for d in (4, 6, 9, 12) if f"{value:.{d}f}" != f"{limit:.{d}f}")
+    return next(distinct, 4)
 
 
 def comparison_figures(comparison: Comparison) -> tuple[dict[str, float], dict[str, float]]:
-    """The figures of base and new, by metric, from what `imindex.retrieval.compare.releases` found.
+    """Return the figures of base and new by metric, from a comparison by `imindex.retrieval.compare.releases`.
 
-    Copies are not among them: add `copies` from the audit's results.
+    They do not include copies: add `copies` from the audit's results.
     """
     base: dict[str, float] = {}
     new: dict[str, float] = {}
-    for name, found in (("auc", comparison.figures.auc), ("accuracy", comparison.figures.accuracy)):
-        base |= _with_ends(name, found.base, found.base_low, found.base_high)
-        new |= _with_ends(name, found.new, found.new_low, found.new_high)
-        new |= _with_ends(f"{name}.change", found.change, found.low, found.high)
-        new[f"{name}.change.p"] = _number(found.p)
+    for name, figure in (("auc", comparison.figures.auc), ("accuracy", comparison.figures.accuracy)):
+        base |= _with_ends(name, figure.base, figure.base_low, figure.base_high)
+        new |= _with_ends(name, figure.new, figure.new_low, figure.new_high)
+        new |= _with_ends(f"{name}.change", figure.change, figure.low, figure.high)
+        new[f"{name}.change.p"] = _number(figure.p)
     counts = comparison.counts
-    for figures, significant, findings, everybody in (
+    for figures, significant, findings, all_artists in (
         (base, counts.significant.base, counts.findings.base, counts.all.base),
         (new, counts.significant.new, counts.findings.new, counts.all.new),
     ):
         figures["significant"] = _judged(significant, findings)
         figures |= _findings(findings)
-        figures["significant.all"] = _judged(everybody.significant, everybody.findings)
-        figures |= {f"{name}.all": n for name, n in _findings(everybody.findings).items()}
+        figures["significant.all"] = _judged(all_artists.significant, all_artists.findings)
+        figures |= {f"{name}.all": n for name, n in _findings(all_artists.findings).items()}
     tested = any(row.p_auc is not None for row in comparison.artists)
-    for name, moved in (("risen", comparison.shifts.risen), ("fallen", comparison.shifts.fallen)):
-        new[name] = float(len(moved)) if tested else math.nan
+    for name, artists in (("risen", comparison.shifts.risen), ("fallen", comparison.shifts.fallen)):
+        new[name] = float(len(artists)) if tested else math.nan
     return base, new
 
 
@@ -244,15 +244,15 @@ def _with_ends(name: str, value: float | None, low: float | None, high: float | 
 def release_figures(
     matching: Matching, classification: Classification | None = None, copies: int | None = None
 ) -> dict[str, float]:
-    """The figures of one release, by metric, for a gate without a base.
+    """Return the figures of one release by metric, for a gate without a base.
 
     Parameters
     ----------
     matching : Matching
     classification : Classification, optional
-        By name.
+        Classification by name.
     copies : int, optional
-        Near-copies.
+        Number of near-copies.
     """
     if matching.evidence:
         overall = matching.evidence.overall
@@ -281,52 +281,51 @@ def verdicts(
     results: Sequence[AuditResult],
     comparisons: Sequence[Comparison],
 ) -> tuple[Verdict, ...]:
-    """Check every condition for every release of an audit but the base, and by every encoder.
+    """Evaluate every condition for each encoder and each release of an audit except the base.
 
     Parameters
     ----------
     conditions : sequence of str
     base : str or None
-        The release that the others are compared with; empty or None where there is none.
+        The release that the others are compared with; empty or None without one.
     results : sequence of AuditResult
-        Of each release and encoder.
+        One per release and encoder.
     comparisons : sequence of Comparison
-        `encoder` named as in the results.
+        `encoder` is named as in the results.
 
     Returns
     -------
     tuple of Verdict
-        Conditions that compare with base are of the artists that both releases have, the others of all artists of the
-        release.
+        Conditions that compare with base use the artists of both releases, the others use all artists of the release.
 
     Raises
     ------
     ImindexError
-        A condition that cannot be read.
+        A condition cannot be parsed.
     """
     parsed = [parse(text) for text in conditions]
-    compared = {(one.new.release, one.encoder): one for one in comparisons}
-    copied = {(one.release, one.encoder): one.copies.n_copies for one in results}
-    out = []
+    compared = {(c.new.release, c.encoder): c for c in comparisons}
+    n_copies = {(r.release, r.encoder): r.copies.n_copies for r in results}
+    outcomes = []
     for result in results:
         release, encoder = result.release, result.encoder
         if base and release == base:
             continue
-        alone = release_figures(result.matching, result.classification, copied[release, encoder])
+        alone = release_figures(result.matching, result.classification, n_copies[release, encoder])
         comparison = compared.get((release, encoder))
         old, new = comparison_figures(comparison) if comparison else ({}, {})
         for figures, name in ((old, base), (new, release)):
-            if (name, encoder) in copied:
-                figures["copies"] = float(copied[str(name), encoder])
-        out += [
-            check(one, old, new if compares(one) else alone, release=release, encoder=encoder)
-            for one in parsed
+            if (name, encoder) in n_copies:
+                figures["copies"] = float(n_copies[str(name), encoder])
+        outcomes += [
+            check(condition, old, new if compares(condition) else alone, release=release, encoder=encoder)
+            for condition in parsed
         ]
-    return tuple(out)
+    return tuple(outcomes)
 
 
 def compares(condition: Condition) -> bool:
-    """Whether a condition compares with a base release."""
+    """Return whether a condition compares with a base release."""
     return bool(condition.base) or ".change" in condition.metric or condition.metric in ONLY_NEW
 
 
@@ -336,7 +335,7 @@ def _findings(counted: Mapping[Finding, int]) -> dict[str, float]:
 
 
 def _judged(n: int, counted: Mapping[Finding, int]) -> float:
-    """A number of findings; NaN where no artist could be judged, for then 0 says nothing."""
+    """Return a number of findings; NaN if no artist could be judged, because 0 would then be meaningless."""
     return float(n) if sum(counted.values()) > sum(counted.get(label, 0) for label in UNJUDGED) else math.nan
 
 

@@ -1,4 +1,4 @@
-"""Figures of the same artists under two releases -> what changed over all of them."""
+"""Summarize the changes of the same artists between two releases over all artists."""
 
 from __future__ import annotations
 
@@ -41,29 +41,29 @@ Findings = Mapping[str, Finding]
 
 
 def adjusted(rows: Sequence[ArtistChange]) -> tuple[ArtistChange, ...]:
-    """The artists' rows with `p_auc` and `p_accuracy` adjusted over all of them, by every method."""
+    """Return the rows with `p_auc` and `p_accuracy` adjusted over all artists by every method."""
     auc, accuracy = (adjust_all(_column(row.figure(name).p for row in rows)) for name in FIGURES)
     return tuple(
         replace(
             row,
-            p_auc_holm=auc.holm[place],
-            p_auc_bh=auc.bh[place],
-            p_auc_by=auc.by[place],
-            p_accuracy_holm=accuracy.holm[place],
-            p_accuracy_bh=accuracy.bh[place],
-            p_accuracy_by=accuracy.by[place],
+            p_auc_holm=auc.holm[i],
+            p_auc_bh=auc.bh[i],
+            p_auc_by=auc.by[i],
+            p_accuracy_holm=accuracy.holm[i],
+            p_accuracy_bh=accuracy.bh[i],
+            p_accuracy_by=accuracy.by[i],
         )
-        for place, row in enumerate(rows)
+        for i, row in enumerate(rows)
     )
 
 
 def _column(values: Iterable[float | None]) -> Float64:
-    """Values as an array; NaN where there is none."""
+    """Return values as an array, with NaN for None."""
     return np.array(list(values), dtype=np.float64)
 
 
 def figures(rows: Sequence[ArtistChange], testing: Testing, alternative: str) -> FigureChanges:
-    """Means over artists under both releases and their paired change; the artist is the unit.
+    """Compute the means over artists for both releases and their paired change; the unit is the artist.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def figures(rows: Sequence[ArtistChange], testing: Testing, alternative: str) ->
     Returns
     -------
     FigureChanges
-        None where no artist has both figures.
+        Its figures are None if no artist has both.
     """
     by_name = sorted(rows, key=lambda row: row.artist)
     auc, accuracy = (_figure(by_name, name, testing, alternative) for name in FIGURES)
@@ -95,7 +95,7 @@ def _figure(
             base=None, base_low=None, base_high=None, new=None, new_low=None, new_high=None,
             change=None, low=None, high=None, p=None, n_artists=0,
         )  # fmt: skip
-    found = paired_difference(
+    difference = paired_difference(
         both[:, 0],
         both[:, 1],
         alternative=alternative,
@@ -114,16 +114,16 @@ def _figure(
         new=both[:, 1].mean(),
         new_low=after.low,
         new_high=after.high,
-        change=found.estimate,
-        low=found.interval.low,
-        high=found.interval.high,
-        p=found.pvalue,
-        n_artists=found.n_artists,
+        change=difference.estimate,
+        low=difference.interval.low,
+        high=difference.interval.high,
+        p=difference.pvalue,
+        n_artists=difference.n_artists,
     )
 
 
 def _over_artists(values: Float64, testing: Testing, random: np.random.Generator) -> Interval:
-    """Interval of the mean over artists: they are drawn with replacement, each with its figure."""
+    """Compute the bootstrap interval of the mean over artists."""
     n, mean = len(values), float(values.mean())
     drawn = draw_weights(n, testing.n_resamples, random) @ values / n
     without = (values.sum() - values) / (n - 1) if n > 1 else np.empty(0)
@@ -131,14 +131,14 @@ def _over_artists(values: Float64, testing: Testing, random: np.random.Generator
 
 
 def counts(rows: Sequence[ArtistChange], base: Findings, new: Findings) -> FindingCounts:
-    """How many artists have which finding.
+    """Count the artists with each finding.
 
     Parameters
     ----------
     rows : sequence of ArtistChange
-        Of the artists compared.
+        Rows of the artists compared.
     base, new : mapping of str to Finding
-        The finding of every artist under either release, also of those not compared.
+        Finding of every artist of the release, including artists that are not compared.
 
     Returns
     -------
@@ -155,7 +155,7 @@ def counts(rows: Sequence[ArtistChange], base: Findings, new: Findings) -> Findi
             if row.finding_base != row.finding_new
         ),
         not_compared=tuple(
-            sorted(name for name, one in new.items() if one != Finding.NOT_TESTED and name not in compared)
+            sorted(name for name, f in new.items() if f != Finding.NOT_TESTED and name not in compared)
         ),
         all=SideReleaseFindings(base=_all(base), new=_all(new)),
     )
@@ -171,24 +171,26 @@ def _all(findings: Findings) -> ReleaseFindings:
 
 
 def _significant(findings: Sequence[Finding]) -> int:
-    return sum(one in SIGNIFICANT for one in findings)
+    return sum(f in SIGNIFICANT for f in findings)
 
 
 def shifts(rows: Sequence[ArtistChange], testing: Testing) -> Shifts:
-    """The artists whose AUC has risen, and those whose AUC has fallen, at the level after correction.
+    """Return the artists whose AUC has risen or fallen significantly at the level, after correction.
 
-    The direction is that of the score among the same other imitations, which is what the p-value is of.
+    The direction is that of the score among the same other imitations, which the p-value tests.
     """
-    passed = called(_column(row.auc.p_adjusted(testing.adjust) for row in rows), level=testing.level)
-    moved = [(row.artist, row.auc_shared_change or 0.0) for row, one in zip(rows, passed, strict=True) if one]
+    significant = called(_column(row.auc.p_adjusted(testing.adjust) for row in rows), level=testing.level)
+    changes = [
+        (row.artist, row.auc_shared_change or 0.0) for row, s in zip(rows, significant, strict=True) if s
+    ]
     return Shifts(
-        risen=tuple(name for name, change in moved if change > 0),
-        fallen=tuple(name for name, change in moved if change < 0),
+        risen=tuple(name for name, change in changes if change > 0),
+        fallen=tuple(name for name, change in changes if change < 0),
     )
 
 
 def finding(findings: Findings, artist: str) -> Finding:
-    """An artist's finding; `not tested` where there is none."""
+    """Return an artist's finding; `not tested` if there is none."""
     return findings.get(artist, Finding.NOT_TESTED)
 
 
@@ -204,38 +206,38 @@ def conclude(  # noqa: PLR0913
     alternative: Alternative,
     notes: Sequence[str],
 ) -> Comparison:
-    """What a comparison says over all artists.
+    """Build a comparison from the rows of its artists.
 
     Parameters
     ----------
     rows : sequence of ArtistChange
-        Of the artists compared, not adjusted.
+        Rows of the artists compared, without adjusted p-values.
     findings : pair of mapping of str to Finding
-        Of all artists under the base release and the new one.
+        Findings of all artists of the base release and of the new one.
     base, new : ReleaseSide
     encoder : str
     left_out : sequence of LeftOut
     testing : Testing
     alternative : {"two-sided", "less", "greater"}
     notes : sequence of str
-        Those on what the figures rest on are added.
+        Notes on the basis of the figures are appended.
 
     Returns
     -------
     Comparison
     """
-    done = adjusted(rows)
-    overall, counted = figures(done, testing, alternative), counts(done, *findings)
+    adjusted_rows = adjusted(rows)
+    overall, counted = figures(adjusted_rows, testing, alternative), counts(adjusted_rows, *findings)
     return Comparison(
         base=base,
         new=new,
         encoder=encoder,
         left_out=tuple(left_out),
-        n_artists=len(done),
+        n_artists=len(adjusted_rows),
         figures=overall,
         counts=counted,
-        shifts=shifts(done, testing) if done else Shifts(risen=(), fallen=()),
-        artists=done,
+        shifts=shifts(adjusted_rows, testing) if adjusted_rows else Shifts(risen=(), fallen=()),
+        artists=adjusted_rows,
         testing=testing.record(),
         alternative=alternative,
         notes=(*notes, *_common_notes(overall.auc.n_artists, counted.not_compared, testing)),
@@ -243,7 +245,7 @@ def conclude(  # noqa: PLR0913
 
 
 def _common_notes(n: int, not_compared: Sequence[str], testing: Testing) -> list[str]:
-    """What the overall figures rest on, in sentences."""
+    """Return sentences on the basis of the overall figures."""
     notes = [
         "Over artists the unit is the artist: intervals and p are for artists such as these, asked in the same way."
     ]

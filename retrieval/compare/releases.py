@@ -1,4 +1,4 @@
-"""Two releases on the same artists -> what changed, artist by artist and over all."""
+"""Compare two releases on the same artists, artist by artist and over all."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ class Side:
     release : str
         The name of its collection of imitations.
     findings : mapping of str to Finding, optional
-        The finding of each artist, where the release was matched before; unless given, it is matched now.
+        The finding of each artist, if the release is matched already. By default it is matched now.
     placebos : sequence of str, optional
-        Placebo names of this release, or patterns of them; unless given, those of the testing.
+        Placebo names of this release, or patterns that match them; by default those of the testing.
     """
 
     index: Path
@@ -62,13 +62,13 @@ class Side:
     placebos: Sequence[str] | None = None
 
     def tested(self, testing: Testing) -> Testing:
-        """The testing, with this release's placebo names."""
+        """Return the testing with this release's placebo names."""
         return testing if self.placebos is None else replace(testing, placebos=tuple(self.placebos))
 
 
 @dataclass(frozen=True, eq=False)
 class _Loaded:
-    """What is compared of one side; `work_key` is the digest of each work's bytes."""
+    """The data of one side; `work_key` identifies each work by artist, digest of its bytes, and occurrence."""
 
     side: Side
     called: str
@@ -99,25 +99,25 @@ def compare(  # noqa: PLR0913
     texts: TextEncoder | None = None,
     prepared: Prepared | None = None,
 ) -> Comparison:
-    """Compare two releases on the artists that have works, and imitations under both.
+    """Compare two releases on the artists that have works, and imitations in both releases.
 
     Parameters
     ----------
     base, new : Side
-        In one index, or in two of the same encoder.
+        Releases of one index, or of two indexes with the same encoder.
     testing : Testing
     encoder : mapping, optional
-        model, pretrained, device: where the index's encoder is, and computes, now. For `by_name` only.
+        model, pretrained, device: current location and device of the index's encoder. Used by `by_name` only.
     alternative : {"two-sided", "less", "greater"}
         "greater": the new release imitates more.
     by_name : bool
-        Also compare how often imitations are named by the text of the artist's name.
+        Also compare the accuracy of classification by the text of the artist's name.
     labels, templates : sequence of str
-        As `imindex.retrieval.evidence.classify_release.classify_release`.
+        As in `imindex.retrieval.evidence.classify_release.classify_release`.
     texts : TextEncoder, optional
-        Encodes texts as the index's encoder does, where it is loaded already.
+        The index's encoder for texts, if it is loaded already.
     prepared : Prepared, optional
-        What `prepare` made of these releases and this testing, where it is there already.
+        Result of `prepare` for these releases and this testing, if available.
 
     Returns
     -------
@@ -126,7 +126,7 @@ def compare(  # noqa: PLR0913
     Raises
     ------
     ImindexError
-        No such release, two encoders, the same release twice, or no artist to compare.
+        There is no such release, the encoders differ, both releases are the same, or no artist can be compared.
     """
     if prepared is None:
         prepared = prepare(base, new, testing)
@@ -143,19 +143,19 @@ def compare(  # noqa: PLR0913
     rows = []
     cells = prepared.cells or _walked(prepared)
     for artist, sets in zip(artists, _sets(sides, artists, cells, rights), strict=True):
-        found = compare_sets(
+        comparison = compare_sets(
             *sets,
             alternative=alternative,
             confidence_level=testing.confidence_level,
             n_resamples=testing.n_resamples,
             rng=generator(testing.seed, "comparison", artist),
         )
-        rows.append(_row(artist, sets, found, findings))
+        rows.append(_row(artist, sets, comparison, findings))
     return conclude(
         rows,
         findings,
-        base=_about(sides[0]),
-        new=_about(sides[1]),
+        base=_release_side(sides[0]),
+        new=_release_side(sides[1]),
         encoder=sides[0].encoder.name(),
         left_out=prepared.left_out,
         testing=testing,
@@ -166,19 +166,19 @@ def compare(  # noqa: PLR0913
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """Two releases, loaded; made by `prepare`.
+    """Two loaded releases; returned by `prepare`.
 
     Attributes
     ----------
     sides : list of _Loaded
     artists : list of str
-        Who is compared.
+        Artists that are compared.
     left_out : list of LeftOut
     works : list of ndarray of int64
-        By which works: their places among those of either side, in one order.
+        Positions of the common works among the works of each side, in the same order.
     notes : list of str
     cells : callable, optional
-        Given an artist's name: where its imitations stand, where works and imitations were walked before.
+        Returns the ranks of an artist's imitations by name, if works and imitations have been walked already.
     """
 
     sides: list[_Loaded]
@@ -189,14 +189,14 @@ class Prepared:
     cells: Callable[[str], Cells] | None = None
 
     def watched(self) -> tuple[Prepared, Pair]:
-        """Let `imindex.retrieval.evidence.release_walk.observe` find the cells of two releases of one index.
+        """Prepare `imindex.retrieval.evidence.release_walk.observe` to compute the cells of two releases of one index.
 
         Returns
         -------
         prepared : Prepared
-            With `cells`, to be used when the walk is done.
+            With `cells`, which are valid after the walk.
         pair : Pair
-            For the walk.
+            Argument of the walk.
         """
         base, new = self.sides
         numbers = np.full(len(base.works.rows), -1)
@@ -207,12 +207,12 @@ class Prepared:
 
 
 def prepare(base: Side, new: Side, testing: Testing = DEFAULTS) -> Prepared:
-    """Load two releases, and find the artists and works by which they can be compared.
+    """Load two releases, and find the artists and works that both have in common.
 
     Raises
     ------
     ImindexError
-        As `compare`.
+        As for `compare`.
     """
     sides = [_load(side, side.tested(testing).placebos) for side in (base, new)]
     _check_sides(sides)
@@ -227,7 +227,7 @@ def prepare(base: Side, new: Side, testing: Testing = DEFAULTS) -> Prepared:
     return Prepared(sides, artists, left_out, works, notes)
 
 
-def _about(loaded: _Loaded) -> ReleaseSide:
+def _release_side(loaded: _Loaded) -> ReleaseSide:
     return ReleaseSide(
         release=loaded.side.release, index=str(loaded.side.index), root_digest=loaded.root_digest
     )
@@ -266,19 +266,19 @@ def _check_sides(sides: list[_Loaded]) -> None:
     if wrong:
         raise ImindexError(
             f"{base.side.index} was encoded with {base.encoder.name()} and {new.side.index} with {new.encoder.name()}: "
-            f"{'; '.join(wrong)}. Build one of them anew with the other's --model, --pretrained and --precision."
+            f"{'; '.join(wrong)}. Rebuild one of them with the other's --model, --pretrained and --precision."
         )
     same_index = base.root_digest == new.root_digest
     if base.called == new.called and same_index:
         raise ImindexError(
-            f"BASE and NEW are both {base.called} of {base.side.index}. Name another release, or another index."
+            f"BASE and NEW are both {base.called} of {base.side.index}. Choose another release or another index."
         )
     if base.called == new.called:
         sides[:] = [replace(one, called=f"{one.called} of {one.side.index}") for one in sides]
 
 
 def _who(sides: Sequence[_Loaded]) -> tuple[list[str], list[LeftOut]]:
-    """The artists to compare, and why others are not."""
+    """Return the artists to compare, and the others with the reason why they are not compared."""
     works = [one.artists_of(one.works) for one in sides]
     asked = [one.artists_of(one.imitations) for one in sides]
     placebos = {one.names[a] for one in sides for a in one.placebos}
@@ -304,7 +304,7 @@ def _who(sides: Sequence[_Loaded]) -> tuple[list[str], list[LeftOut]]:
 def _same_works(
     sides: Sequence[_Loaded], artists: list[str], left_out: list[LeftOut]
 ) -> tuple[list[str], list[Int64], list[str]]:
-    """The artists with works that both indexes hold, and the places of these works in each, in one order."""
+    """Return the artists with works in both indexes, and the positions of these works in each, in the same order."""
     wanted = set(artists)
     places = [{key: place for place, key in enumerate(one.work_key) if key[0] in wanted} for one in sides]
     common = sorted(places[0].keys() & places[1].keys())
@@ -333,7 +333,7 @@ def _findings(side: Side, testing: Testing) -> Findings:
 def _named(
     sides: Sequence[_Loaded], texts: TextEncoder, labels: Sequence[str], templates: Sequence[str]
 ) -> tuple[list[Right | None], list[str]]:
-    """Whether each imitation is named rightly, among the candidates that both releases have."""
+    """Return whether each imitation is named correctly among the candidates of both releases."""
     tables, candidates = [], []
     for one in sides:
         chosen = one.imitations.without(one.placebos)
@@ -368,7 +368,7 @@ def _sets(
     cells: Callable[[str], Cells],
     rights: Sequence[Right | None],
 ) -> list[tuple[ReleaseSet, ReleaseSet]]:
-    """What both releases made of each artist's name, ranked by the same works."""
+    """Return the imitations of each artist in both releases, ranked by the same works."""
     prompts = _prompt_numbers(sides)
     n_base = len(sides[0].imitations.rows)
     found = []
@@ -398,7 +398,7 @@ def _sets(
 
 
 def _in_order(artist: str, n: int) -> Int64:
-    """An order of an artist's n imitations that depends on the name only, and on no seed."""
+    """Return a permutation of an artist's n imitations that depends only on the name, not on the seed."""
     return generator(0, "column order", artist).permutation(n)
 
 
@@ -429,13 +429,13 @@ def _walked(prepared: Prepared) -> Callable[[str], Cells]:
     base = walked(vectors[0])
     if np.array_equal(vectors[0], vectors[1]):
         return lambda artist: base.of(numbers[artist])
-    # Two indexes may hold other bits of one work; each release is ranked by those of its own.
+    # Two indexes may contain different vectors of the same work; each release is ranked by its own.
     new = walked(vectors[1])
     return lambda artist: base.of(numbers[artist])._replace(new=new.of(numbers[artist]).new)
 
 
 def _prompt_numbers(sides: Sequence[_Loaded]) -> Int64:
-    """A number for each prompt, over both releases; a picture without one has a number of its own."""
+    """Number the prompts of both releases; a picture without a prompt gets its own number."""
     texts = [text for one in sides for text in one.prompt]
     labels = np.array([text or f"\0{place:020d}" for place, text in enumerate(texts)])
     return np.unique(labels, return_inverse=True)[1].astype(np.int64)

@@ -1,4 +1,4 @@
-"""Two finished reports -> what changed, from their figures alone."""
+"""Compare two finished reports by their figures alone."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def compare_reports(
     testing: Testing = DEFAULTS,
     alternative: Alternative = "two-sided",
 ) -> Comparison:
-    """Compare two releases by what finished reports (report.json) say of them.
+    """Compare two releases by the figures in finished reports (report.json).
 
     Parameters
     ----------
     base, new : ArchivedReport
-        May be the same.
+        They may be the same report.
     base_release, new_release : str, optional
-        May be left out where a report has one release.
+        Optional if the report has one release.
     encoder : str, optional
-        By its name in the reports; the first that both have, unless given.
+        Name in the reports; by default the first encoder in common.
     testing : Testing
         Level, adjustment, resamples and confidence; findings are those of the reports.
     alternative : {"two-sided", "less", "greater"}
@@ -38,13 +38,13 @@ def compare_reports(
     Returns
     -------
     Comparison
-        As `releases.compare`, but artists have neither intervals nor p-values: those need the index. Figures
-        over all artists are complete: their unit is the artist.
+        As from `releases.compare`, but artists have neither intervals nor p-values, which need the index. Figures
+        over all artists are complete, because their unit is the artist.
 
     Raises
     ------
     ImindexError
-        No such release or encoder, encoders that differ, or no artist in both.
+        There is no such release or encoder, the encoders differ, or no artist is in both reports.
     """
     names = (only_release(base, base_release), only_release(new, new_release))
     encoder = common_encoder(base, new, encoder)
@@ -53,13 +53,13 @@ def compare_reports(
     rows, left_out = _rows(results, names)
     if not rows:
         raise ImindexError(
-            f"No artist has figures under both {names[0]} and {names[1]}. Audit both releases on the same artists."
+            f"No artist has figures in both {names[0]} and {names[1]}. Audit both releases on the same artists."
         )
     return conclude(
         rows,
         findings,
-        base=_about(base, names[0], encoder),
-        new=_about(new, names[1], encoder),
+        base=_side(base, names[0], encoder),
+        new=_side(new, names[1], encoder),
         encoder=encoder,
         left_out=left_out,
         testing=testing,
@@ -72,32 +72,32 @@ def compare_reports(
 
 
 def only_release(report: ArchivedReport, name: str | None) -> str:
-    """The release that was meant: the one named, or the only one of the report.
+    """Return the named release, or the only one of the report.
 
     Raises
     ------
     ImindexError
-        No such release, or several and none named.
+        There is no such release, or there are several and none is named.
     """
-    listed = [one.name for one in report.releases]
+    listed = [release.name for release in report.releases]
     if name in listed or (name is None and len(listed) == 1):
         return str(name or listed[0])
-    said = ", ".join(listed) or "none"
+    names = ", ".join(listed) or "none"
     if name is None:
-        raise ImindexError(f"The report has several releases: {said}. Choose one: FOLDER:RELEASE.")
-    raise ImindexError(f"The report has no release {name}. It has {said}.")
+        raise ImindexError(f"The report has several releases: {names}. Choose one: FOLDER:RELEASE.")
+    raise ImindexError(f"The report has no release {name}. It has {names}.")
 
 
 def common_encoder(base: ArchivedReport, new: ArchivedReport, name: str | None = None) -> str:
-    """The name of the encoder to compare by: the first that both reports have, unless named.
+    """Return the name of the encoder to compare by; by default the first one in common.
 
     Raises
     ------
     ImindexError
-        None in common, or one name stands for two encoders.
+        There is no encoder in common, or the same name refers to different encoders.
     """
-    sides = [{one.name: one for one in report.encoders} for report in (base, new)]
-    both = [one for one in sides[0] if one in sides[1]]
+    sides = [{encoder.name: encoder for encoder in report.encoders} for report in (base, new)]
+    both = [encoder for encoder in sides[0] if encoder in sides[1]]
     if name is None and both:
         name = both[0]
     if name is None or name not in both:
@@ -105,40 +105,43 @@ def common_encoder(base: ArchivedReport, new: ArchivedReport, name: str | None =
         raise ImindexError(
             f"The reports have no encoder {name or 'in common'}: they have {listed}. Audit both with the same encoder."
         )
-    for key in ("weights_sha256", "precision"):
-        values = [getattr(side[name], key) for side in sides]
-        if values[0] != values[1]:
+    one, other = (side[name] for side in sides)
+    for key, before, after in (
+        ("weights_sha256", one.weights_sha256, other.weights_sha256),
+        ("precision", one.precision, other.precision),
+    ):
+        if before != after:
             raise ImindexError(
-                f"Encoder {name} differs between the reports: {key} {str(values[0])[:12]} against "
-                f"{str(values[1])[:12]}. Audit both releases with the same encoder."
+                f"Encoder {name} differs between the reports: {key} {str(before)[:12]} against {str(after)[:12]}. "
+                "Audit both releases with the same encoder."
             )
     return name
 
 
-def _about(report: ArchivedReport, name: str, encoder: str) -> ReleaseSide:
-    entry = next(one for one in report.encoders if one.name == encoder)
+def _side(report: ArchivedReport, name: str, encoder: str) -> ReleaseSide:
+    entry = next(record for record in report.encoders if record.name == encoder)
     return ReleaseSide(release=name, index=entry.index or "", root_digest=entry.root_digest or "")
 
 
 def _result(report: ArchivedReport, name: str, encoder: str) -> ArchivedResult:
-    found = report.result(name, encoder)
-    if found is None:
+    result = report.result(name, encoder)
+    if result is None:
         raise ImindexError(f"The report has no result of {name} by {encoder}. Audit that release again.")
-    return found
+    return result
 
 
 def _rows(
     results: Sequence[ArchivedResult], names: Sequence[str]
 ) -> tuple[list[ArtistChange], list[LeftOut]]:
-    sides = [{one.artist: one for one in result.artists} for result in results]
+    sides = [{row.artist: row for row in result.artists} for result in results]
     findings = [result.findings for result in results]
     rows, left_out = [], []
     for artist in sorted(set(sides[0]) | set(sides[1])):
         base, new = (side.get(artist) for side in sides)
         why = [
             f"no figures in {name}"
-            for name, one in zip(names, (base, new), strict=True)
-            if one is None or one.auc is None
+            for name, row in zip(names, (base, new), strict=True)
+            if row is None or row.auc is None
         ]
         if base is None or new is None or base.auc is None or new.auc is None:
             left_out.append(LeftOut(artist=artist, why=", ".join(why)))

@@ -1,7 +1,7 @@
-"""What two releases made of one artist's name, as arrays: the change of the figures, its interval, its p-value.
+"""Compare the imitations of one artist in two releases, as arrays: change of the figures, interval and p-value.
 
-The interval draws works and imitations anew, works once for both releases. The p-value exchanges imitations between
-the releases, each scored among the same other imitations; how depends on what prompts and seeds allow (`design_of`).
+The interval resamples works and imitations; the works are the same for both releases. The p-value exchanges imitations
+between the releases, each scored among the same other imitations, as prompts and seeds allow (`design_of`).
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ WITHIN = "pictures within prompts"
 PROMPTS = "prompts"
 PICTURES = "pictures"
 MIN_PROMPTS = 5
-"""With fewer prompts than this they are held fixed in intervals, as in `imindex.retrieval.evidence.match_tests`."""
+"""Fewer prompts than this are held fixed in intervals, as in `imindex.retrieval.evidence.match_tests`."""
 NOTHING = Interval(np.nan, np.nan)
 _BLOCK = 2**22
 
 
 @dataclass(frozen=True, eq=False)
 class ReleaseSet:
-    """What one release made of one artist's name: m imitations, ranked by W works.
+    """The imitations of one artist in one release: m imitations, ranked by W works.
 
     Attributes
     ----------
     own : ndarray, shape (W, m), float64
-        For each work: the share of this release's imitations of other names that are further than the own one.
+        For each work: the share of this release's imitations of other names that are farther than the own one.
     shared : ndarray, shape (m,), float64
-        The same among both releases' imitations of other names, mean over works.
+        The share among both releases' imitations of other names, averaged over works.
     prompt : ndarray, shape (m,), int64
-        A number for each prompt, the same in both releases; a picture without prompt has a number of its own.
+        Number of the prompt, the same in both releases; a picture without a prompt has its own number.
     seed : ndarray, shape (m,), int64
-        -1: unknown.
+        -1 if unknown.
     right : ndarray, shape (m,), bool, or None
         Whether the picture is named as the artist.
     """
@@ -56,14 +56,14 @@ class ReleaseSet:
     right: npt.NDArray[np.bool_] | None = None
 
     def at(self, order: Int64) -> ReleaseSet:
-        """The imitations in another order."""
+        """Return the imitations in another order."""
         right = None if self.right is None else self.right[order]
         return ReleaseSet(self.own[:, order], self.shared[order], self.prompt[order], self.seed[order], right)
 
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """What is exchanged in the test, and what is drawn for the interval.
+    """Units exchanged in the test, and units resampled for the interval.
 
     Attributes
     ----------
@@ -73,15 +73,15 @@ class Design:
         pictures are exchanged within each. `prompts`: prompts differ and have several pictures; they are averaged,
         and prompts exchanged. `pictures`: prompts differ, or are unknown; pictures are exchanged.
     base_order, new_order : ndarray, shape (m,), int64
-        The order of imitations in which pairs stand side by side.
+        Order of imitations that aligns pairs.
     base_unit, new_unit : ndarray, shape (m,), int64
-        In that order: number of what is drawn, a prompt, a pair or a picture.
+        Number of the resampled unit in that order: a prompt, a pair or a picture.
     joint : bool
-        Units of one number are drawn together in both releases.
+        Whether units with the same number are drawn together in both releases.
     prompts_held_fixed : bool
-        Prompts repeat, and are too few to be drawn.
+        Whether prompts repeat and are too few to resample.
     uneven : bool
-        Prompts are exchanged that have different numbers of pictures: the test is approximate.
+        Whether the exchanged prompts have different numbers of pictures, so that the test is approximate.
     """
 
     name: str
@@ -96,7 +96,7 @@ class Design:
 
 @dataclass(frozen=True)
 class Change:
-    """A figure under both releases: `base`, `new`, `change`, its interval `low` to `high`, `pvalue` of no change."""
+    """A figure in both releases: `base`, `new`, `change`, its interval `low` to `high`, and `pvalue` of no change."""
 
     base: float
     new: float
@@ -108,16 +108,16 @@ class Change:
 
 @dataclass(frozen=True, eq=False)
 class SetComparison:
-    """What `compare_sets` found.
+    """Result of `compare_sets`.
 
     Attributes
     ----------
     auc : Change
-        Of the AUCs, each among the release's own other imitations; the p-value is of `shared_change`.
+        Change of the AUC, each among the release's own other imitations; the p-value tests `shared_change`.
     accuracy : Change or None
-        None where a release was not classified.
+        None if a release was not classified.
     shared_change : float
-        New minus base of the mean score among the same other imitations.
+        Change (new minus base) of the mean score among the same other imitations.
     design : Design
     """
 
@@ -128,7 +128,7 @@ class SetComparison:
 
 
 def design_of(base: ReleaseSet, new: ReleaseSet) -> Design:
-    """Find what prompts and seeds of two sets allow to exchange; see `Design`.
+    """Choose the exchange design that prompts and seeds of two sets allow; see `Design`.
 
     Examples
     --------
@@ -165,7 +165,7 @@ def design_of(base: ReleaseSet, new: ReleaseSet) -> Design:
 
 
 def _same_seeds(base: ReleaseSet, new: ReleaseSet, b: Int64, n: Int64) -> bool:
-    """Whether sorted pictures of the same prompts match one to one by seed."""
+    """Return whether sorted pictures of the same prompts match one to one by seed."""
     seeds, prompts = base.seed[b], base.prompt[b]
     twice = (np.diff(seeds) == 0) & (np.diff(prompts) == 0)
     return bool((seeds >= 0).all() and not twice.any() and np.array_equal(seeds, new.seed[n]))
@@ -184,12 +184,12 @@ def compare_sets(
     n_resamples: int = 9999,
     rng: Rng = None,
 ) -> SetComparison:
-    """Compare what two releases made of one artist's name.
+    """Compare the imitations of one artist in two releases.
 
     Parameters
     ----------
     base, new : ReleaseSet
-        Of the same works in the same order.
+        Ranked by the same works in the same order.
     alternative : {"two-sided", "less", "greater"}
         "greater": the new release imitates this artist more. Intervals always have two sides.
     confidence_level : float
@@ -203,7 +203,7 @@ def compare_sets(
     Raises
     ------
     ValueError
-        Different numbers of works, no imitations, or a value that is not finite.
+        The numbers of works differ, there are no imitations, or a value is not finite.
 
     Notes
     -----
@@ -233,7 +233,7 @@ def compare_sets(
         )
     design = design_of(base, new)
     base, new = base.at(design.base_order), new.at(design.new_order)
-    # A stream for each part, so that none depends on whether another had to draw.
+    # One random stream per part, so that no part depends on how much another draws.
     auc_test, auc_interval, accuracy_test, shares = (
         _How(alternative, confidence_level, n_resamples, random)
         for random in np.random.default_rng(rng).spawn(4)
@@ -263,7 +263,7 @@ class _How:
 def _exchange(
     base: Float64, new: Float64, base_prompt: Int64, new_prompt: Int64, design: Design, how: _How
 ) -> float:
-    """p of the exchange that the design allows; values stand in the order of the design."""
+    """Return the p-value of the exchange test of the design; values are in the order of the design."""
     options = {"alternative": how.alternative, "n_resamples": how.n_resamples, "rng": how.random}
     if design.name == WITHIN and len(np.unique(base_prompt)) > 1:
         return _exchange_within(base, new, base_prompt, new_prompt, how)
@@ -278,7 +278,7 @@ def _means(values: Float64, labels: Int64) -> Float64:
 
 
 def _exchange_within(base: Float64, new: Float64, base_prompt: Int64, new_prompt: Int64, how: _How) -> float:
-    """Exchange pictures between the releases within each prompt, at random."""
+    """Exchange pictures between the releases at random within each prompt."""
     prompt = np.concatenate([base_prompt, new_prompt])
     order = np.argsort(prompt, kind="stable")
     stratum = np.unique(prompt[order], return_inverse=True)[1].astype(np.float64)
@@ -333,7 +333,7 @@ def _n_units(design: Design) -> int:
 
 
 def _columns(design: Design, how: _How) -> tuple[Float64, Float64]:
-    """How often each imitation of both releases is drawn."""
+    """Return how often each imitation of both releases is drawn."""
     numbers = [np.unique(unit, return_inverse=True)[1] for unit in (design.base_unit, design.new_unit)]
     first = draw_weights(int(numbers[0].max()) + 1, how.n_resamples, how.random)
     second = first if design.joint else draw_weights(int(numbers[1].max()) + 1, how.n_resamples, how.random)
@@ -366,7 +366,7 @@ def _accuracy(base: ReleaseSet, new: ReleaseSet, design: Design, test: _How, how
 
 
 def _correlation(base: Float64, new: Float64, design: Design) -> float:
-    """Correlation over the units that are drawn together, a positive one corrected for continuity."""
+    """Return the correlation over jointly drawn units; a positive one is corrected for continuity."""
     a, b = _means(base, design.base_unit), _means(new, design.new_unit)
     n, spread = len(a), float(a.std() * b.std())
     if spread <= NO_SPREAD:
@@ -380,7 +380,7 @@ def _correlation(base: Float64, new: Float64, design: Design) -> float:
 def square_and_add(
     base: float, base_interval: Interval, new: float, new_interval: Interval, correlation: float = 0.0
 ) -> Interval:
-    """The interval of a difference of two shares from the intervals of both.
+    """Compute the interval of a difference of two shares from their intervals.
 
     Source: Newcombe 1998, methods 10 of both papers (Statistics in Medicine 17:873 and, for pairs, 17:2635).
 

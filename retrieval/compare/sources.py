@@ -1,4 +1,4 @@
-"""What BASE and NEW stand for: collections of an index, or finished audits, with their indexes or figures only."""
+"""Resolve BASE and NEW: collections of an index, or finished audits with their indexes or only their figures."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Source:
     Attributes
     ----------
     word : str
-        As it was given.
+        The argument as given.
     release : str or None
-        None: the only one of the report.
+        None for the only one of the report.
     folder : Path or None
-        Of the report.
+        Folder of the report.
     report : ArchivedReport or None
         None for a collection of the index.
     """
@@ -58,15 +58,15 @@ class Question:
     Attributes
     ----------
     sides : pair of Side, or None
-        None: by the reports' figures only.
+        None to compare by the reports' figures only.
     sources : pair of Source
     options : mapping
-        Of the command, and of the audits' plans.
+        Options of the command, completed from the audits' plans.
     testing : Testing
     encoder : str or None
-        Its name in the reports.
+        Name of the encoder in the reports.
     copies : pair of int or None
-        Near-copies that the audits list.
+        Numbers of near-copies that the audits list.
     notes : sequence of str
     """
 
@@ -79,7 +79,7 @@ class Question:
     notes: Sequence[str]
 
     def answer(self) -> Comparison:
-        """Compare, see `imindex.retrieval.compare.releases`."""
+        """Run the comparison; see `imindex.retrieval.compare.releases`."""
         alternative = self.options["alternative"]
         if self.sides is None:
             base, new = self.sources
@@ -100,7 +100,7 @@ class Question:
         return replace_field(result, encoder=self.encoder) if self.encoder else result
 
     def verdicts(self, result: Comparison, conditions: Sequence[Condition]) -> tuple[Verdict, ...]:
-        """Check the conditions of a gate on the figures of both releases."""
+        """Evaluate the conditions of a gate on the figures of both releases."""
         figures = comparison_figures(result)
         for side, known in zip(figures, self.copies, strict=True):
             if known is not None:
@@ -112,12 +112,12 @@ class Question:
 
 
 def read_source(word: str) -> Source:
-    """Tell a report, or an audit's folder, with or without `:RELEASE`, from the name of a collection.
+    """Read a report or an audit's folder, with or without `:RELEASE`; anything else is the name of a collection.
 
     Raises
     ------
     ImindexError
-        A report that cannot be read.
+        A report cannot be read.
     """
     for path, _, release in ((word, "", ""), word.rpartition(":")):
         file = Path(path) / REPORT if path and Path(path).is_dir() else Path(path)
@@ -128,16 +128,16 @@ def read_source(word: str) -> Source:
 
 
 def resolve(base: str, new: str, options: Mapping[str, Any], given: set[str]) -> Question:
-    """Find out what is to be compared, and how.
+    """Resolve what to compare, and how.
 
     Parameters
     ----------
     base, new : str
         As on the command line.
     options : mapping
-        Of the command.
+        Options of the command.
     given : set of str
-        The options that were given: others are those of the audits' plans, where there are audits.
+        Names of the options that were passed; the others come from the audits' plans, if there are audits.
 
     Returns
     -------
@@ -146,31 +146,33 @@ def resolve(base: str, new: str, options: Mapping[str, Any], given: set[str]) ->
     Raises
     ------
     ImindexError
-        A report that cannot be read, no such release or encoder, or a collection against mere figures.
+        A report cannot be read, there is no such release or encoder, or a collection is compared with figures only.
     """
     sources = (read_source(base), read_source(new))
-    reports = [one.report for one in sources if one.report is not None]
+    reports = [source.report for source in sources if source.report is not None]
     encoder: str | None = None
     notes: list[str] = []
     if reports:
         encoder = common_encoder(reports[0], reports[-1], options["encoder"])
         options = {**options, **_planned(reports, given, notes)}
     elif options["encoder"]:
-        raise ImindexError("--encoder is for audits with several. An index has one: leave it out.")
+        raise ImindexError(
+            "--encoder is for audits with several encoders, and an index has one. Drop --encoder."
+        )
     testing = Testing(**{name: options[name] for name in TESTING})
     sides = []
     for source in sources:
         side, note = _side(source, options, testing, encoder)
         if side is not None and given & {"placebos", "level", "adjust"}:
-            side = replace(side, findings=None)  # those of the report were found otherwise
+            side = replace(side, findings=None)  # the report's findings used other settings
         if note:
             notes.append(note)
         sides.append(side)
     if sides[0] is None or sides[1] is None:
         if len(reports) < 2:
             raise ImindexError(
-                f"{' '.join(notes)} A collection of an index cannot be compared with figures: name two audits, or two "
-                "collections."
+                f"{' '.join(notes)} A collection of an index cannot be compared with figures. "
+                "Pass two audits, or two collections."
             )
         both = None
     else:
@@ -180,8 +182,8 @@ def resolve(base: str, new: str, options: Mapping[str, Any], given: set[str]) ->
 
 
 def _planned(reports: Sequence[ArchivedReport], given: set[str], notes: list[str]) -> dict[str, Any]:
-    """The options that were not given, as the plan of the newer audit has them."""
-    plan, other = (one.plan or ArchivedPlan() for one in (reports[-1], reports[0]))
+    """Return the options that were not passed, as in the plan of the newer audit."""
+    plan, other = (report.plan or ArchivedPlan() for report in (reports[-1], reports[0]))
     tests = plan.tests or ArchivedTests()
     known = {name: getattr(tests, name) for name in OF_PLAN if getattr(tests, name) is not None}
     if plan.labels is not None:
@@ -189,28 +191,26 @@ def _planned(reports: Sequence[ArchivedReport], given: set[str], notes: list[str
     if plan.label_templates or plan.templates:
         known["templates"] = plan.label_templates or plan.templates
     if any(getattr(plan, key) != getattr(other, key) for key in ("labels", "templates", "label_templates")):
-        notes.append(
-            "The audits' plans differ in labels or templates: those of NEW are used for the accuracy."
-        )
+        notes.append("The audits' plans differ in labels or templates. The accuracy uses those of NEW.")
     return {name: value for name, value in known.items() if name not in given}
 
 
 def _side(
     source: Source, options: Mapping[str, Any], testing: Testing, encoder: str | None
 ) -> tuple[Side | None, str]:
-    """The release in its index, or None and why there are figures only."""
+    """Return the release in its index, or None and the reason why only figures are available."""
     release = str(source.release)
     if source.report is None or source.folder is None:
         folder = Path(source.word)
         if folder.is_dir() and not Path(options["index"]).is_file():
             raise ImindexError(
-                f"{folder} holds no {REPORT}: run the audit to its end, or name two collections of an index with -i."
+                f"{folder} contains no {REPORT}. Complete the audit, or pass two collections of an index with -i."
             )
         return Side(Path(options["index"]), release), ""
-    entry = next(one for one in source.report.encoders if one.name == encoder)
+    entry = next(record for record in source.report.encoders if record.name == encoder)
     path = source.folder / (entry.index or "")
     if not path.is_file():
-        return None, f"{path} is not there: comparing the figures of {source.word} only."
+        return None, f"{path} does not exist: comparing the figures of {source.word} only."
     with Index(path) as index:
         if index.root_digest != entry.root_digest:
             return None, f"{path} has changed since the report: comparing the figures of {source.word} only."
@@ -220,7 +220,7 @@ def _side(
 
 
 def _placebos(index: Index, release: str, report: ArchivedReport) -> list[str]:
-    """The names that a release was asked for and that are no artist of the plan and have no works."""
+    """Return the prompted names of a release that are not artists of the plan and have no works."""
     plan = report.plan or ArchivedPlan()
     known = {*(plan.artists or ()), *(plan.background or ())}
     kind = [c.kind for c in index.collections]
@@ -237,7 +237,7 @@ def _placebos(index: Index, release: str, report: ArchivedReport) -> list[str]:
 
 
 def _copies(source: Source, encoder: str | None) -> int | None:
-    """Near-copies that the report lists; None where it does not say."""
+    """Return the number of near-copies that the report lists; None if it does not list them."""
     if source.report is None:
         return None
     result = source.report.result(str(source.release), str(encoder))

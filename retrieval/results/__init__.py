@@ -1,18 +1,18 @@
-"""The result types: what classify, match, query, compare and audit return, and what report.json holds.
+"""Result types: what classify, match, query, compare and audit return, and the content of report.json.
 
 Conventions
 -----------
-- A type is a frozen ``msgspec.Struct`` with keyword-only fields. JSON keys are the field names, except where a field
-  says otherwise (``root-digest``, ``from``).
-- A number that is not known or does not exist is ``None`` here and ``null`` in JSON. Computations use NaN; every
-  constructor turns NaN, infinities and NumPy scalars into plain values, so no result ever holds a NaN.
+- A type is a frozen ``msgspec.Struct`` with keyword-only fields. JSON keys are the field names, except for fields
+  with an explicit name (``root-digest``, ``from``).
+- A number that is unknown or undefined is ``None`` here and ``null`` in JSON. Computations use NaN; every
+  constructor converts NaN, infinities and NumPy scalars to plain values, so results never contain NaN.
 - Shares and probabilities are fractions from 0 to 1. Rank 1 is the nearest. Cosines are from -1 to 1.
-- Paths are text relative to the folder of the index or of the audit. They may hold surrogate escapes (bytes that are
+- Paths are text, relative to the folder of the index or the audit. They may contain surrogate escapes (bytes that are
   not UTF-8), which JSON carries as ``\\udcXX``.
 - Each field is documented once, in the docstring of its class. `imindex.retrieval.results.schema` copies these
   descriptions into report.schema.json.
 
-The package imports nothing of imindex except errors, atomic files and the enumeration of findings.
+Within imindex, the package imports only errors, atomic files and the enumeration of findings.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What an audit finds, and what it would take."""
+"""Results and forecast of an audit."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from imindex.retrieval.results.records import EncoderRecord, PlanRecord, Rejecte
 
 
 class AuditResult(Result, kw_only=True, frozen=True):
-    """All that an audit found of one release by one encoder; stored for the next run.
+    """All results of an audit for one release and one encoder; stored for the next run.
 
     Attributes
     ----------
     release, encoder : str
-        Names in the plan.
+        Their names in the plan.
     classification : Classification
-        By name.
+        Classification by name.
     by_works : Classification or None
-        By works.
+        Classification by works.
     matching : Matching
     rank_histogram : dict of str to tuple of int
-        By artist; see Gallery.
+        Histogram of each artist; see Gallery.
     neighbours : dict of str to tuple of Neighbours
-        By artist; see Gallery.
+        Histogram of each artist; see Gallery.
     copies : Copies
     """
 
@@ -42,17 +42,17 @@ class AuditResult(Result, kw_only=True, frozen=True):
 
 
 class AuditFindings(Result, kw_only=True, frozen=True):
-    """All that an audit hands to its report, except provenance.
+    """Everything an audit passes to its report, except provenance.
 
     Attributes
     ----------
     title : str
     plan : PlanRecord
     encoders : tuple of EncoderRecord
-        The first one answers.
+        The first one determines the answer.
     releases : tuple of ReleaseRecord
     results : tuple of AuditResult
-        One for each encoder and release.
+        One per encoder and release.
     comparisons : tuple of Comparison
     gate : tuple of Verdict
     rejects : tuple of RejectedPicture
@@ -69,15 +69,15 @@ class AuditFindings(Result, kw_only=True, frozen=True):
 
 
 class ForecastStage(Result, kw_only=True, frozen=True):
-    """A stage of an audit that has not run.
+    """A stage of an audit that has not run yet.
 
     Attributes
     ----------
     what : str
     total, there, to_do : int
-        Pictures in all, there already, and to be made or encoded.
+        Number of pictures in total, already made, and still to be made or encoded.
     seconds : float or None
-        None where it was not measured.
+        Estimated time; None if it was not measured.
     """
 
     what: str
@@ -88,13 +88,13 @@ class ForecastStage(Result, kw_only=True, frozen=True):
 
 
 class Forecast(Result, kw_only=True, frozen=True):
-    """What an audit would make, and how long it would take; what `audit --dry-run --json` prints.
+    """What an audit would make and how long it would take; printed by `audit --dry-run --json`.
 
     Attributes
     ----------
     title, folder : str
     digest : str
-        Of the plan.
+        Digest of the plan.
     stages : tuple of ForecastStage
     notes : tuple of str
     """

@@ -1,4 +1,4 @@
-"""The base of all result types, the kinds of values that they hold, and their way to JSON and back."""
+"""The base class of all result types, their value types, and conversion to and from JSON."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Count = Annotated[int, Meta(ge=0)]
 Number = float | None
 Share = Annotated[float, Meta(ge=0, le=1)] | None
 P = (
-    Annotated[float, Meta(ge=0, le=1, description="A p-value. Never 0, unless it is too small for a double.")]
+    Annotated[float, Meta(ge=0, le=1, description="A p-value. It is never 0, unless it underflows a double.")]
     | None
 )
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
@@ -39,7 +39,7 @@ Interval = tuple[Number, Number] | None
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of all result types; holds plain values only.
+    """Base class of all result types; contains plain values only.
 
     Examples
     --------
@@ -59,14 +59,14 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 msgspec.structs.force_setattr(self, name, plain)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the result as dicts, lists, texts, numbers and None: what its JSON holds."""
+        """Return the result as dicts, lists, strings, numbers and None, as in its JSON."""
         values: dict[str, Any] = to_dict(self)
         return values
 
     def records(self) -> list[Row]:
-        """Return the main table of the result as flat rows: an artist each, or a neighbour each.
+        """Return the main table of the result as flat rows, one per artist or neighbour.
 
-        Keys of nested figures are joined: ``recall@5`` is the recall within the first 5.
+        Keys of nested figures are joined: ``recall@5`` is the recall at 5.
         """
         artists = getattr(self, "artists", None)
         rows = artists if isinstance(artists, tuple) and artists else (self,)
@@ -97,7 +97,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return to_frame(self.to_arrow(), "polars")
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the result to a file, replacing one of that name in a single step.
+        """Write the result to a file, atomically replacing an existing one.
 
         Parameters
         ----------
@@ -111,15 +111,13 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Raises
         ------
         ImindexError
-            Another suffix.
+            The suffix is not one of these.
         """
         from imindex.indexer.system.atomic import put_in_place
 
         file = Path(path)
         if file.suffix not in (".json", ".csv", ".parquet"):
-            raise ImindexError(
-                f"{file} does not end in .json, .csv or .parquet. Choose one of these formats."
-            )
+            raise ImindexError(f"{file} does not end in .json, .csv or .parquet. Use one of these suffixes.")
         with put_in_place(file) as temporary:
             if file.suffix == ".json":
                 temporary.write_bytes(to_json(self, indent=1))
@@ -132,7 +130,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return file
 
     def _repr_html_(self) -> str | None:
-        """Return HTML for a notebook, or None where nothing draws results."""
+        """Return HTML for a notebook, or None if no renderer is set."""
         return _renderers[-1](self) if _renderers else None
 
 
@@ -140,12 +138,12 @@ _renderers: list[Callable[[Result], str | None]] = []
 
 
 def draw_with(renderer: Callable[[Result], str | None]) -> None:
-    """Let `renderer` draw results in notebooks. It returns an HTML fragment, or None for a type it cannot draw."""
+    """Set the notebook renderer: a function that returns an HTML fragment, or None for a type it cannot render."""
     _renderers[:] = [renderer]
 
 
 def _plain(value: Any) -> Any:
-    """Replace NaN and infinities by None, NumPy scalars by Python's; return anything else unchanged."""
+    """Replace NaN and infinities by None, NumPy scalars by Python scalars; return anything else unchanged."""
     kind = type(value)
     if kind is float:
         return value if math.isfinite(value) else None
@@ -166,7 +164,7 @@ def _plain(value: Any) -> Any:
 
 
 def to_dict(result: Any) -> Any:
-    """Return a result as dicts, lists, texts, numbers and None, ready for `json.dumps`."""
+    """Return a result as dicts, lists, strings, numbers and None, ready for `json.dumps`."""
     return _lists(msgspec.to_builtins(result, str_keys=True))
 
 
@@ -184,21 +182,21 @@ def to_json(result: Any, *, indent: int | None = None) -> bytes:
 
 
 def from_dict(type: type[T], value: Any, name: str = "") -> T:
-    """Build a result from plain values, strictly.
+    """Build a result from plain values, with strict validation.
 
     Parameters
     ----------
     type : type
-        Of the result.
+        The result type.
     value : object
-        As `to_dict` returns it, or as `json.loads` does.
+        Plain values, as returned by `to_dict` or `json.loads`.
     name : str
-        What messages call the source, such as a file.
+        Name of the source in error messages, such as a file.
 
     Raises
     ------
     ImindexError
-        A key is missing, unknown or has a wrong value; the message names its path.
+        A key is missing or unknown, or has an invalid value; the message contains its path.
 
     Examples
     --------
@@ -220,7 +218,7 @@ def from_dict(type: type[T], value: Any, name: str = "") -> T:
 
 
 def from_json(type: type[T], data: bytes | str, name: str = "") -> T:
-    """Decode a result from JSON, strictly; see `from_dict`."""
+    """Decode a result from JSON with strict validation; see `from_dict`."""
     try:
         value = json.loads(data)
     except ValueError as error:
@@ -231,5 +229,5 @@ def from_json(type: type[T], data: bytes | str, name: str = "") -> T:
 
 
 def fields_of(result: msgspec.Struct) -> dict[str, Any]:
-    """The fields of a result by name, to build a subtype of it: ``MatchedArtist(**fields_of(tests), n_works=3)``."""
+    """Return the fields of a result by name, to build a subtype: ``MatchedArtist(**fields_of(tests), n_works=3)``."""
     return {name: getattr(result, name) for name in result.__struct_fields__}

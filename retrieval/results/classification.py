@@ -1,4 +1,4 @@
-"""What `classify` returns."""
+"""Results of `classify`."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from imindex.retrieval.results.testing import HowTested
 
 
 class AccuracyInterval(Result, kw_only=True, frozen=True):
-    """An interval of an accuracy.
+    """A confidence interval of an accuracy.
 
     Attributes
     ----------
     top1_low, top1_high : float or None
         Ends of the interval.
     interval : str
-        The method.
+        Method of the interval.
     interval_note : str
-        What limits it; empty if nothing does.
+        Limitation of the interval; empty if there is none.
     n_units : int
-        What was drawn: pictures or prompts.
+        Number of resampling units: pictures or prompts.
     """
 
     top1_low: Share
@@ -34,29 +34,29 @@ class AccuracyInterval(Result, kw_only=True, frozen=True):
 
 
 class AccuracyTests(Result, kw_only=True, frozen=True):
-    """How sure the accuracy of one artist is; all but `artist` is None where nothing was tested.
+    """Uncertainty of the accuracy of one artist. All fields but `artist` are None if nothing was tested.
 
     Attributes
     ----------
     artist : str
     top1_low, top1_high : float or None
-        Interval of the accuracy.
+        Confidence interval of the accuracy.
     interval : str or None
-        Its method.
+        Method of the interval.
     interval_note : str or None
-        What limits it; empty if nothing does.
+        Limitation of the interval; empty if there is none.
     n_units : int or None
-        What was drawn: pictures or prompts.
+        Number of resampling units: pictures or prompts.
     prompts_held_fixed : bool or None
-        Whether prompts repeat and are too few to be drawn: the interval is for these prompts.
+        Whether prompts repeat and are too few to resample: the interval then applies to these prompts only.
     p_chance : float or None
-        Of the accuracy against guessing; takes pictures for independent.
+        p-value of the accuracy against guessing; assumes independent pictures.
     p_chance_holm, p_chance_bh, p_chance_by : float or None
-        The same after correction over artists.
+        p_chance after correction over artists.
     p_generic : float or None
-        Of the artist's name against the generic labels; None without generic labels.
+        p-value of the artist's name against the generic labels; None without generic labels.
     n_generic : int or None
-        Pictures nearest to a generic label.
+        Number of pictures nearest to a generic label.
     """
 
     artist: str
@@ -74,23 +74,23 @@ class AccuracyTests(Result, kw_only=True, frozen=True):
     n_generic: Count | None = None
 
     def p_chance_adjusted(self, adjust: Adjust) -> float | None:
-        """Return `p_chance` after a correction over artists."""
+        """Return `p_chance` after the given correction over artists."""
         return {"holm": self.p_chance_holm, "bh": self.p_chance_bh, "by": self.p_chance_by}[adjust]
 
 
 class ClassifiedArtist(AccuracyTests, kw_only=True, frozen=True):
-    """How often the pictures of one artist were named rightly, and how sure that is.
+    """Accuracy of naming the artist of one artist's pictures, and its uncertainty.
 
     Attributes
     ----------
     n : int
-        Pictures classified.
+        Number of pictures classified.
     top1, top5 : float or None
-        Share of them with the artist first, or among the five best labels.
+        Share of the pictures with the artist as the best label, or among the five best.
     mrr : float or None
         Mean reciprocal rank of the artist among the labels.
     confused_with : str
-        The label named most often in place of the artist; empty if none was.
+        The label that is most often best in place of the artist; empty if there is none.
     """
 
     n: Count
@@ -101,16 +101,16 @@ class ClassifiedArtist(AccuracyTests, kw_only=True, frozen=True):
 
 
 class LabelCurve(Result, kw_only=True, frozen=True):
-    """The accuracy that fewer candidate artists would have given, over all choices of them; one entry per count.
+    """Accuracy with fewer candidate artists, averaged over all choices of them; one entry per count.
 
     Attributes
     ----------
     counts : tuple of int
-        Numbers of candidate artists, ascending.
+        Numbers of candidate artists, in ascending order.
     top1 : tuple of float
         Accuracy over pictures.
     macro_top1 : tuple of float
-        Mean over artists of their accuracies.
+        Mean accuracy over artists.
     chance : tuple of float
         Accuracy of guessing.
     """
@@ -127,13 +127,13 @@ class ClassificationEvidence(Result, kw_only=True, frozen=True):
     Attributes
     ----------
     macro : AccuracyInterval
-        Of the mean over artists.
+        Interval of the mean over artists.
     p_assignment : float or None
-        Of the accuracy over random assignments of sets to artists; None with one artist.
+        p-value of the accuracy under random assignment of sets to artists; None with a single artist.
     assumes : str
-        What the tests against chance take for granted.
+        Assumption of the tests against chance.
     by_label_count : LabelCurve or None
-        Accuracy by number of candidates; None where no picture has two candidate artists.
+        Accuracy by number of candidates; None if no picture has two candidate artists.
     """
 
     macro: AccuracyInterval
@@ -143,14 +143,14 @@ class ClassificationEvidence(Result, kw_only=True, frozen=True):
 
 
 class NamedCounts(Result, kw_only=True, frozen=True):
-    """How often each label was named for the pictures of each artist.
+    """Confusion counts: how often each label was the best one for the pictures of each artist.
 
     Attributes
     ----------
     rows : tuple of str
-        The artists asked for.
+        Artists named in the prompts.
     counts : tuple of tuple of int
-        A row for each of them, a column for each label.
+        One row per artist, one column per label.
     """
 
     rows: tuple[str, ...]
@@ -158,34 +158,34 @@ class NamedCounts(Result, kw_only=True, frozen=True):
 
 
 class ClassificationMethod(Result, kw_only=True, frozen=True):
-    """A collection classified by one method.
+    """Classification of a collection by one method.
 
     Attributes
     ----------
     method : str
-        In words.
+        Description of the method.
     n_labels : int
-        Candidates, generic labels included.
+        Number of candidates, including generic labels.
     n_generic : int
-        Generic labels: the last ones.
+        Number of generic labels, which come last.
     top1, top5 : float or None
-        Share of the pictures with their artist first, or among the five best.
+        Share of the pictures with their artist as the best label, or among the five best.
     macro_top1, macro_top5 : float or None
-        Means over artists of these shares.
+        Means of these shares over artists.
     chance_top1, chance_top5, macro_chance_top1, macro_chance_top5 : float or None
-        The same for guessing.
+        Expected values of these for guessing.
     mrr, macro_mrr : float or None
         Mean reciprocal rank of the artist, over pictures and over artists.
     generic_share : float or None
         Share of the pictures nearest to a generic label.
     n_unscored : int
-        Pictures whose artist has nothing to compare with; they count as wrong.
+        Number of pictures whose artist has nothing to compare with; they count as wrong.
     n_tied : int
-        Pictures whose best label was tied.
+        Number of pictures whose best label is tied.
     artists : tuple of ClassifiedArtist
-        Those with pictures, in the order of the index.
+        Artists with pictures, in the order of the index.
     evidence : ClassificationEvidence or None
-        None where nothing was tested.
+        None if nothing was tested.
     labels : tuple of str
         The artists of the index, then the generic labels.
     confusion : NamedCounts
@@ -214,7 +214,7 @@ class ClassificationMethod(Result, kw_only=True, frozen=True):
 
 
 class Classification(Result, kw_only=True, frozen=True):
-    """What `classify` found in a collection.
+    """Result of `classify` for a collection.
 
     Attributes
     ----------
@@ -222,24 +222,24 @@ class Classification(Result, kw_only=True, frozen=True):
     kind : str
         imitations or works.
     root_digest : str
-        Of the index.
+        Root digest of the index.
     encoder : str
         Model, weights and precision of the index.
     by : str
         name (texts of the artists' names) or works.
     templates : tuple of str
-        Prompt templates of the names, averaged; empty by works.
+        Prompt templates whose text embeddings are averaged; empty by works.
     templates_top1 : dict of str to float
-        Accuracy over pictures by each template alone, where there are several.
+        Accuracy over pictures with each template alone, if there are several.
     testing : HowTested or None
-        None where nothing was tested.
+        None if nothing was tested.
     placebos : tuple of str
-        Placebo names, which were left out.
+        Placebo names, which are excluded.
     generic_labels : tuple of str
     n : int
-        Pictures classified.
+        Number of pictures classified.
     n_repeated : int
-        Repetitions of a picture under one name, which were left out.
+        Number of excluded duplicates of a picture under the same name.
     methods : tuple of ClassificationMethod
         One by name, two by works.
     """
@@ -259,7 +259,7 @@ class Classification(Result, kw_only=True, frozen=True):
     methods: tuple[ClassificationMethod, ...]
 
     def records(self) -> list[Row]:
-        """Return a row for each method and artist."""
+        """Return one row per method and artist."""
         return [
             {"method": method.method, **flat(to_dict(artist))}
             for method in self.methods

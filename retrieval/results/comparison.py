@@ -1,4 +1,4 @@
-"""What `compare` returns, and what a gate decides."""
+"""Results of `compare`, and the verdicts of a gate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from imindex.retrieval.results.testing import HowTested
 
 
 class ReleaseSide(Result, kw_only=True, frozen=True):
-    """A release that is compared.
+    """One of the two compared releases.
 
     Attributes
     ----------
@@ -21,7 +21,7 @@ class ReleaseSide(Result, kw_only=True, frozen=True):
     index : str
         The index file.
     root_digest : str
-        Of the index; empty if unknown.
+        Root digest of the index; empty if unknown.
     """
 
     release: str
@@ -43,20 +43,20 @@ class LeftOut(Result, kw_only=True, frozen=True):
 
 
 class FigureChange(Result, kw_only=True, frozen=True):
-    """Mean over artists of a figure under both releases, and its paired change; the artist is the unit.
+    """Mean of a figure over artists for both releases, and its paired change; the unit is the artist.
 
     Attributes
     ----------
     base, base_low, base_high : float or None
-        Mean under the base release, and its interval.
+        Mean for the base release, and its interval.
     new, new_low, new_high : float or None
-        Mean under the new release, and its interval.
+        Mean for the new release, and its interval.
     change, low, high : float or None
         New minus base, and its interval.
     p : float or None
-        Of no change.
+        p-value under the null hypothesis of no change.
     n_artists : int
-        Artists with the figure under both.
+        Number of artists with this figure for both releases.
     """
 
     base: Share
@@ -73,7 +73,7 @@ class FigureChange(Result, kw_only=True, frozen=True):
 
 
 class FigureChanges(Result, kw_only=True, frozen=True):
-    """The changes over all artists.
+    """Changes of the means over all artists.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ class FigureChanges(Result, kw_only=True, frozen=True):
 
 
 class SideCounts(Result, kw_only=True, frozen=True):
-    """A count under each release.
+    """A count for each release.
 
     Attributes
     ----------
@@ -98,12 +98,12 @@ class SideCounts(Result, kw_only=True, frozen=True):
 
 
 class SideFindings(Result, kw_only=True, frozen=True):
-    """How many artists have each finding under each release.
+    """Number of artists with each finding, for each release.
 
     Attributes
     ----------
     base, new : dict of Finding to int
-        Findings that no artist has are left out.
+        Findings that no artist has are omitted.
     """
 
     base: Mapping[Finding, Count]
@@ -111,15 +111,15 @@ class SideFindings(Result, kw_only=True, frozen=True):
 
 
 class FindingChange(Result, kw_only=True, frozen=True):
-    """An artist with another finding under the new release.
+    """An artist whose finding differs between the releases.
 
     Attributes
     ----------
     artist : str
     before : Finding
-        Under the base release; `from` in JSON.
+        Finding for the base release; `from` in JSON.
     to : Finding
-        Under the new one.
+        Finding for the new release.
     """
 
     artist: str
@@ -128,14 +128,14 @@ class FindingChange(Result, kw_only=True, frozen=True):
 
 
 class ReleaseFindings(Result, kw_only=True, frozen=True):
-    """The findings of one release over all its artists, compared or not.
+    """Findings over all artists of one release, compared or not.
 
     Attributes
     ----------
     n : int
-        Artists tested.
+        Number of artists tested.
     significant : int
-        Artists with a finding at the level.
+        Number of artists with a significant finding at the level.
     findings : dict of Finding to int
     """
 
@@ -145,7 +145,7 @@ class ReleaseFindings(Result, kw_only=True, frozen=True):
 
 
 class SideReleaseFindings(Result, kw_only=True, frozen=True):
-    """The findings of each release over all its artists.
+    """Findings over all artists of each release.
 
     Attributes
     ----------
@@ -157,20 +157,20 @@ class SideReleaseFindings(Result, kw_only=True, frozen=True):
 
 
 class FindingCounts(Result, kw_only=True, frozen=True):
-    """How many artists have which finding.
+    """Number of artists with each finding.
 
     Attributes
     ----------
     significant : SideCounts
-        Of the artists compared, those with a finding at the level.
+        Number of compared artists with a significant finding at the level.
     findings : SideFindings
-        Of the artists compared.
+        Findings of the compared artists.
     changed : tuple of FindingChange
-        Artists whose finding is another one.
+        Artists whose finding changed.
     not_compared : tuple of str
-        Artists tested under the new release only.
+        Artists tested for the new release only.
     all : SideReleaseFindings
-        Over all artists of each release.
+        Findings over all artists of each release.
     """
 
     significant: SideCounts
@@ -181,7 +181,7 @@ class FindingCounts(Result, kw_only=True, frozen=True):
 
 
 class Shifts(Result, kw_only=True, frozen=True):
-    """The artists whose AUC changed, at the level after correction.
+    """Artists whose AUC changed significantly at the level, after correction.
 
     Attributes
     ----------
@@ -193,7 +193,7 @@ class Shifts(Result, kw_only=True, frozen=True):
 
 
 class ArtistFigure(NamedTuple):
-    """A figure of one artist under both releases, and its change: the fields of `ArtistChange` of one figure."""
+    """One figure of an artist for both releases, and its change: the fields of `ArtistChange` for that figure."""
 
     base: float | None
     new: float | None
@@ -206,39 +206,39 @@ class ArtistFigure(NamedTuple):
     p_by: float | None
 
     def p_adjusted(self, adjust: Adjust) -> float | None:
-        """Return `p` after a correction over artists."""
+        """Return `p` after the given correction over artists."""
         return {"holm": self.p_holm, "bh": self.p_bh, "by": self.p_by}[adjust]
 
 
 class ArtistChange(Result, kw_only=True, frozen=True):
-    """One artist under both releases.
+    """One artist, compared between both releases.
 
     Attributes
     ----------
     artist : str
     n_works, n_base, n_new : int or None
-        Works, and imitations of each release; None where only reports are compared.
+        Numbers of works and of imitations per release; None if only reports are compared.
     auc_shared_change : float or None
-        New minus base of the mean score among the same other imitations; p_auc is of it.
+        Change (new minus base) of the mean score among the same other imitations; p_auc tests this change.
     auc_base, auc_new, auc_change : float or None
-        AUC among each release's own other imitations, and new minus base.
+        AUC among the other imitations of each release, and the change (new minus base).
     auc_low, auc_high : float or None
-        Interval of the change.
+        Confidence interval of the change.
     p_auc, p_auc_holm, p_auc_bh, p_auc_by : float or None
-        Of no change, raw and corrected over artists.
+        p-value under the null hypothesis of no change, uncorrected and corrected over artists.
     accuracy_base, accuracy_new, accuracy_change : float or None
-        Share named as the artist, and new minus base.
+        Share of imitations named as the artist, and the change (new minus base).
     accuracy_low, accuracy_high : float or None
-        Interval of the change.
+        Confidence interval of the change.
     p_accuracy, p_accuracy_holm, p_accuracy_bh, p_accuracy_by : float or None
-        Of no change, raw and corrected over artists.
+        p-value under the null hypothesis of no change, uncorrected and corrected over artists.
     finding_base, finding_new : Finding
     design : str
-        What was exchanged between the releases: pairs, pictures within prompts, prompts or pictures.
+        Unit exchanged between the releases: pairs, pictures within prompts, prompts or pictures.
     prompts_held_fixed : bool
-        Whether prompts repeat and are too few to be drawn.
+        Whether prompts repeat and are too few to resample.
     approximate : bool
-        Whether prompts with different numbers of pictures were exchanged.
+        Whether the exchanged prompts have different numbers of pictures.
     """
 
     artist: str
@@ -272,7 +272,7 @@ class ArtistChange(Result, kw_only=True, frozen=True):
 
     @property
     def auc(self) -> ArtistFigure:
-        """The AUC under both releases."""
+        """The AUC for both releases."""
         return ArtistFigure(
             self.auc_base, self.auc_new, self.auc_change, self.auc_low, self.auc_high,
             self.p_auc, self.p_auc_holm, self.p_auc_bh, self.p_auc_by,
@@ -280,7 +280,7 @@ class ArtistChange(Result, kw_only=True, frozen=True):
 
     @property
     def accuracy(self) -> ArtistFigure:
-        """The accuracy under both releases."""
+        """The accuracy for both releases."""
         return ArtistFigure(
             self.accuracy_base, self.accuracy_new, self.accuracy_change, self.accuracy_low, self.accuracy_high,
             self.p_accuracy, self.p_accuracy_holm, self.p_accuracy_bh, self.p_accuracy_by,
@@ -292,7 +292,7 @@ class ArtistChange(Result, kw_only=True, frozen=True):
 
 
 class Comparison(Result, kw_only=True, frozen=True):
-    """What changed between two releases.
+    """Change between two releases.
 
     Attributes
     ----------
@@ -301,16 +301,16 @@ class Comparison(Result, kw_only=True, frozen=True):
     left_out : tuple of LeftOut
         Artists that were not compared.
     n_artists : int
-        Artists that were.
+        Number of artists compared.
     figures : FigureChanges
     counts : FindingCounts
     shifts : Shifts
     artists : tuple of ArtistChange
     testing : HowTested
     alternative : str
-        Of p-values; greater is that the new release imitates more.
+        Alternative hypothesis; "greater": the new release imitates more.
     notes : tuple of str
-        What the figures rest on, in sentences.
+        Sentences on the basis of the figures.
     """
 
     base: ReleaseSide
@@ -328,18 +328,18 @@ class Comparison(Result, kw_only=True, frozen=True):
 
 
 class Verdict(Result, kw_only=True, frozen=True):
-    """A condition of a gate, checked. A condition that is true fails the release, and so does one that is not known.
+    """Outcome of a gate condition. A release fails if the condition is true or cannot be evaluated.
 
     Attributes
     ----------
     condition : str
-        As it was written.
+        Text of the condition.
     value, limit : float or None
     failed : bool
     reason : str
         One sentence.
     release, encoder : str
-        What it was checked for.
+        Release and encoder that the condition was evaluated for.
     """
 
     condition: str
@@ -352,7 +352,7 @@ class Verdict(Result, kw_only=True, frozen=True):
 
 
 class GatedComparison(Comparison, kw_only=True, frozen=True):
-    """A comparison and the conditions it was checked by; what `compare --json` prints.
+    """A comparison with the outcomes of its gate conditions; printed by `compare --json`.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What `match` returns."""
+"""Results of `match`."""
 
 from __future__ import annotations
 
@@ -11,62 +11,64 @@ from imindex.retrieval.results.base import Adjust, Count, Interval, Level, Numbe
 
 
 class ArtistTests(Result, kw_only=True, frozen=True):
-    """The tests of one artist; all but `artist` is None where nothing was tested.
+    """Tests of one artist. All fields but `artist` are None if nothing was tested.
 
-    `name` is the test against placebo names (does the name matter), `rival` the one against other artists (is it this
-    artist rather than another).
+    `name` is the test against placebo names (does the name matter?), `rival` the test against other artists (is it
+    this artist rather than another?).
 
     Attributes
     ----------
     artist : str
     finding : Finding or None
     auc_low, auc_high : float or None
-        Percentile interval of the AUC.
+        Percentile bootstrap interval of the AUC.
     auc_bca, auc_basic : pair of float, or None
-        BCa and basic intervals.
+        BCa and basic bootstrap intervals of the AUC.
     auc_standard_error : float or None
     p_bootstrap : float or None
-        Of an AUC of 0.5.
+        p-value under the null hypothesis of an AUC of 0.5.
     n_prompts_or_imitations : int or None
-        What was drawn besides works.
+        Number of prompts or imitations resampled, besides works.
     prompts_held_fixed : bool or None
-        Whether prompts repeat and are too few to be drawn: the interval is for these prompts.
+        Whether prompts repeat and are too few to resample: the interval then applies to these prompts only.
     p_name, p_rival : float or None
-        Of the own set against the references.
+        p-value of the artist's own set against the references.
     p_name_approximate, p_rival_approximate : float or None
-        The same by studentised scores, if these are normal.
+        Approximate p-value from studentised scores; valid if these are normal.
     z_name, z_rival : float or None
-        The studentised scores, in standard deviations of the references.
+        Studentised scores, in standard deviations of the references.
     n_name_references, n_rival_references : int or None
-        References of the same design.
+        Number of references of the same design.
     n_name_at_least_as_near, n_rival_at_least_as_near : int or None
-        Of these, as near as the own set or nearer.
+        Number of these that are as near as the own set, or nearer.
     n_name_left_out, n_rival_left_out : int or None
-        References of another design.
+        Number of excluded references, which have another design.
     resolution_name, resolution_rival : float or None
-        The smallest p that was possible.
+        Smallest possible p-value.
     status_name, status_rival : str or None
-        ok, or why there is no p.
+        ok, or the reason why there is no p-value.
     set_size : int or None
-        Imitations in a set.
+        Number of imitations in a set.
     p_work : float or None
-        Of the work-level test.
+        p-value of the work-level test.
     p : float or None
-        What the finding rests on: with placebo names the larger of p_name and p_rival, else p_rival; p_work by works.
+        p-value of the finding: the larger of p_name and p_rival with placebo names, otherwise p_rival; p_work if
+        the unit is the work.
     p_holm, p_bh, p_by : float or None
-        p after correction over the artists that the encoder can tell.
+        p after correction over the artists that the encoder can distinguish.
     p_name_holm, p_name_bh, p_name_by : float or None
         p_name after the same corrections.
     gap_class : str or None
-        Validity: robust positive, ambiguous, robust negative, or why there is no class.
+        Validity of the encoder for this artist: robust positive, ambiguous, robust negative, or the reason why there
+        is no class.
     gap_low, gap_high : float or None
-        Interval of the gap, a difference of cosines.
+        Confidence interval of the gap, a difference of cosines.
     ceiling_auc : float or None
-        The AUC of the artist's own works among all works.
+        AUC of the artist's own works among all works.
     floor_placebo, floor_control : float or None
-        Mean rank percentile of placebo names' imitations and of control pictures; 0.5 is chance, 1 the nearest.
+        Mean rank percentile of the imitations of placebo names, and of control pictures; 0.5 is chance, 1 the nearest.
     p_differs : float or None
-        Of works and imitations having one distribution (MMD).
+        p-value under the null hypothesis that works and imitations have the same distribution (MMD).
     """
 
     artist: str
@@ -113,31 +115,31 @@ class ArtistTests(Result, kw_only=True, frozen=True):
     p_differs: P = None
 
     def p_adjusted(self, adjust: Adjust) -> float | None:
-        """Return `p` after a correction over artists."""
+        """Return `p` after the given correction over artists."""
         return {"holm": self.p_holm, "bh": self.p_bh, "by": self.p_by}[adjust]
 
     def p_name_adjusted(self, adjust: Adjust) -> float | None:
-        """Return `p_name` after a correction over artists."""
+        """Return `p_name` after the given correction over artists."""
         return {"holm": self.p_name_holm, "bh": self.p_name_bh, "by": self.p_name_by}[adjust]
 
 
 class RankFigures(Result, kw_only=True, frozen=True):
-    """How well works find the own imitations, as means; None without works, own imitations or those of others.
+    """Mean retrieval figures of own imitations by works; None without works, own imitations or those of others.
 
     Attributes
     ----------
     auc : float or None
-        Probability that an own imitation is nearer than another name's. Chance is 0.5.
+        Probability that an own imitation is nearer than an imitation of another name. Chance is 0.5.
     rank_percentile : float or None
-        Mean of (rank - 1) / (M - 1): 0 is the nearest, 1 the furthest. Chance is 0.5.
+        Mean of (rank - 1) / (M - 1), where M is the number of imitations: 0 is nearest, 1 farthest. Chance is 0.5.
     reciprocal_rank : float or None
-        1 / rank of the nearest own imitation.
+        Mean of 1 / rank of the nearest own imitation.
     average_precision : float or None
-        Mean over own imitations of the share of own ones at least as near.
+        Mean over own imitations of the share of own imitations among those at least as near.
     recall : dict of int to float
-        Share of the own imitations within the first k.
+        Share of the own imitations among the first k.
     hit : dict of int to float
-        Share of works with any own imitation within the first k.
+        Share of works with any own imitation among the first k.
     """
 
     auc: Share
@@ -149,23 +151,23 @@ class RankFigures(Result, kw_only=True, frozen=True):
 
 
 class MatchedArtist(ArtistTests, kw_only=True, frozen=True):
-    """Where the own imitations of one artist stand in the ranking by each work, and the tests of that.
+    """Ranks of one artist's own imitations by the artist's works, and their tests.
 
     Attributes
     ----------
     n_works, n_imitations : int
     status : str
-        ok, or why there are no figures.
+        ok, or the reason why there are no figures.
     auc, rank_percentile, reciprocal_rank, average_precision : float or None
-        See RankFigures; means over the artist's works.
+        Means over the artist's works; see RankFigures.
     recall, hit : dict of int to float
         See RankFigures.
     gap : float or None
-        How much nearer the works are to each other than to those of the nearest other artist, a difference of cosines.
+        How much nearer the works are to each other than to those of the nearest other artist; a difference of cosines.
     gap_nearest : str
-        That other artist; empty if there is none.
+        The nearest other artist; empty if there is none.
     gap_status : str
-        ok, or why there is no gap.
+        ok, or the reason why there is no gap.
     """
 
     n_works: Count
@@ -183,24 +185,24 @@ class MatchedArtist(ArtistTests, kw_only=True, frozen=True):
 
 
 class OverallTests(Result, kw_only=True, frozen=True):
-    """The tests over all artists of a release.
+    """Tests over all artists of a release.
 
     Attributes
     ----------
     auc, auc_low, auc_high : float or None
-        Mean over artists and its percentile interval.
+        Mean over artists, and its percentile bootstrap interval.
     auc_bca : pair of float, or None
-        Its BCa interval.
+        BCa bootstrap interval of the mean.
     p_assignment : float or None
-        Of the AUCs over random assignments of sets to artists.
+        p-value of the AUCs under random assignment of sets to artists.
     n_artists : int
-        Artists with an AUC.
+        Number of artists with an AUC.
     n_tested : int
-        Artists over whom p is corrected.
+        Number of artists in the correction of p.
     findings : dict of Finding to int
-        How many artists have each finding.
+        Number of artists with each finding.
     n_name_matters_and_rival_below_level : int
-        Of those whose name matters, how many have p_rival at or below the level, uncorrected.
+        Number of artists whose name matters and whose uncorrected p_rival is at or below the level.
     """
 
     auc: Share
@@ -215,25 +217,25 @@ class OverallTests(Result, kw_only=True, frozen=True):
 
 
 class MatchEvidence(Result, kw_only=True, frozen=True):
-    """How a release was tested, and the tests over all artists.
+    """Settings of the tests of a release, and the tests over all artists.
 
     Attributes
     ----------
     placebos : tuple of str
         Placebo names.
     question : str
-        What the tests ask, in words.
+        Question that the tests answer, in words.
     unit : str
-        What is drawn at random under the null: artist or work.
+        Unit randomized under the null hypothesis: artist or work.
     approximate : bool
         Whether findings rest on the studentised p-values.
     level : float
     adjust : str
         holm, bh or by.
     family : int
-        Artists over whom p is corrected.
+        Number of artists in the correction of p.
     references_needed : int
-        References with which one artist alone could be called after Holm.
+        Number of references needed to find a single artist after Holm's correction.
     seed, n_resamples : int
     confidence_level : float
     overall : OverallTests
@@ -254,12 +256,12 @@ class MatchEvidence(Result, kw_only=True, frozen=True):
 
 
 class AucMatrix(Result, kw_only=True, frozen=True):
-    """The AUC of each artist's imitations (column) for each artist's works (row).
+    """AUC of each artist's imitations (column) by each artist's works (row).
 
     Attributes
     ----------
     artists : tuple of str
-        Of rows and columns.
+        Artists of the rows and columns.
     values : tuple of tuple of float or None
     """
 
@@ -268,33 +270,33 @@ class AucMatrix(Result, kw_only=True, frozen=True):
 
 
 class Matching(Result, kw_only=True, frozen=True):
-    """What `match` found in a release.
+    """Result of `match` for a release.
 
     Attributes
     ----------
     collection : str
         The release.
     root_digest : str
-        Of the index.
+        Root digest of the index.
     encoder : str
         Model, weights and precision of the index.
     csls_k : int or None
-        Neighbours in CSLS; None where imitations are ranked by cosine.
+        Number of neighbours in CSLS; None if imitations are ranked by cosine.
     recall_at : tuple of int
     n_works, n_imitations : int
-        Ranked, repetitions left out.
+        Numbers of ranked works and imitations, without duplicates.
     n_repeated_works, n_repeated_imitations : int
-        Repetitions of a picture under one name, which were left out.
+        Numbers of excluded duplicates of a picture under the same name.
     n_artists : int
-        Artists with figures.
+        Number of artists with figures.
     macro : RankFigures
         Means over these artists.
     artists : tuple of MatchedArtist
-        All with works or imitations, placebo names included.
+        All artists with works or imitations, including placebo names.
     evidence : MatchEvidence or None
-        None where nothing was tested.
+        None if nothing was tested.
     auc_matrix : AucMatrix or None
-        None where it was not asked for.
+        None if it was not requested.
     """
 
     collection: str

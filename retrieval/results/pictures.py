@@ -1,4 +1,4 @@
-"""The pictures that a report shows: nearest imitations and near-copies."""
+"""Pictures shown in a report: nearest imitations and near-copies."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Neighbours(Result, kw_only=True, frozen=True):
     work : str
         Path, relative to the audit's folder.
     imitation : str
-        Path, likewise.
+        Path, relative to the audit's folder.
     prompt : str or None
     seed : int or None
     rank : int
-        Of the imitation among all of the release, by that work.
+        Rank of the imitation by this work, among all imitations of the release.
     cosine : float
     """
 
@@ -34,14 +34,14 @@ class Neighbours(Result, kw_only=True, frozen=True):
 
 
 class Gallery(Result, kw_only=True, frozen=True):
-    """What a report shows of an artist.
+    """Pictures and ranks of an artist, as shown in a report.
 
     Attributes
     ----------
     rank_histogram : tuple of int
-        Pairs of a work and an own imitation by rank percentile, in equal bins, the nearest first.
+        Number of pairs of a work and an own imitation by rank percentile, in bins of equal width, nearest first.
     neighbours : tuple of Neighbours
-        From the work with the best rank to the one with the worst.
+        Works with their nearest own imitation, from the best rank to the worst.
     """
 
     rank_histogram: tuple[Count, ...]
@@ -49,12 +49,12 @@ class Gallery(Result, kw_only=True, frozen=True):
 
 
 class CopyPair(Result, kw_only=True, frozen=True):
-    """An imitation and a work at or above the threshold.
+    """An imitation and a work whose cosine is at or above the threshold.
 
     Attributes
     ----------
     artist : str
-        Whose name was asked for.
+        Artist named in the prompt.
     imitation : str
         Path.
     prompt : str or None
@@ -64,13 +64,13 @@ class CopyPair(Result, kw_only=True, frozen=True):
     work_artist : str
     cosine : float
     composition : float or None
-        Correlation of the small pictures' pixels, mirrored or not; None if a picture cannot be read.
+        Correlation of the pixels of the downscaled pictures, mirrored or not; None if a picture cannot be read.
     series : float or None
-        The highest correlation of the work with another work of its artist.
+        Highest correlation of the work with another work of its artist.
     same_bytes : bool or None
-        Whether both are the same file.
+        Whether both files have the same bytes.
     copy : bool
-        Whether the pair is called a near-copy.
+        Whether the pair is classified as a near-copy.
     """
 
     artist: str
@@ -92,15 +92,15 @@ class Copies(Result, kw_only=True, frozen=True):
     Attributes
     ----------
     threshold : float
-        Cosine from which a pair is looked at.
+        Smallest cosine of a candidate pair.
     composition_threshold : float or None
-        Correlation from which it may be a near-copy.
+        Smallest correlation of a near-copy.
     n_candidates : int
-        Pairs at or above the threshold.
+        Number of pairs at or above the threshold.
     n_looked_at : int
-        Pairs whose pixels were compared.
+        Number of pairs whose pixels were compared.
     pairs : tuple of CopyPair
-        Every near-copy and the nearest others, the nearest first.
+        All near-copies and the nearest other pairs, nearest first.
     """
 
     threshold: float
@@ -111,5 +111,5 @@ class Copies(Result, kw_only=True, frozen=True):
 
     @property
     def n_copies(self) -> int:
-        """How many pairs are called near-copies."""
+        """Number of near-copies."""
         return sum(pair.copy for pair in self.pairs)

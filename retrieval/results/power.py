@@ -1,4 +1,4 @@
-"""What `power` returns."""
+"""Results of `power`."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from imindex.retrieval.results.tables import Row
 
 
 class SetVariances(Result, kw_only=True, frozen=True):
-    """Standard deviations of the parts of a rank percentile; see `imindex.stats.power.Variances`.
+    """Standard deviations of the components of a rank percentile; see `imindex.stats.power.Variances`.
 
     Attributes
     ----------
     between_sets : float
-        Between names.
+        Standard deviation between names.
     within_set : float
-        Between the imitations of one name.
+        Standard deviation between the imitations of the same name.
     work_by_set : float
-        Between the works of an artist, in how near they are to one name's imitations.
+        Standard deviation between the works of an artist in their nearness to the imitations of one name.
     residual : float
-        What is left.
+        Residual standard deviation.
     """
 
     between_sets: float
@@ -30,22 +30,22 @@ class SetVariances(Result, kw_only=True, frozen=True):
 
 
 class DesignPower(Result, kw_only=True, frozen=True):
-    """The power of one design of an audit.
+    """Power of one audit design.
 
     Attributes
     ----------
     n_works, n_imitations : int
-        For each artist, and of each name.
+        Numbers of works per artist and of imitations per name.
     n_placebos : int
         Placebo names.
     pictures : int
-        Pictures to make, for all names.
+        Number of pictures to make, for all names.
     power : float
-        Share of imitated artists who are found.
+        Share of imitated artists that are found.
     standard_error : float
         Monte Carlo standard error of the power.
     resolution : float
-        The smallest p that is possible.
+        Smallest possible p-value.
     """
 
     n_works: Count
@@ -58,7 +58,7 @@ class DesignPower(Result, kw_only=True, frozen=True):
 
 
 class PowerPlan(Result, kw_only=True, frozen=True):
-    """How many works, imitations and placebo names an audit needs.
+    """Numbers of works, imitations and placebo names that an audit needs.
 
     Attributes
     ----------
@@ -66,23 +66,23 @@ class PowerPlan(Result, kw_only=True, frozen=True):
         How much nearer own imitations are than placebos, as a difference of rank percentiles.
     variances : SetVariances
     pilot_artists : int
-        Artists of the pilot; 0 if the variances were stated.
+        Number of artists in the pilot; 0 if the variances were passed as options.
     artists : int
-        Tested together.
+        Number of artists tested together.
     level : float
     correction : str
         none, holm or bh.
     target : float
-        Power to reach.
+        Target power.
     n_resamples : int
-        Simulated audits.
+        Number of simulated audits.
     seed : int
     references_needed : int
-        Placebo names with which one artist alone could be called.
+        Number of placebo names needed to find a single artist.
     designs : tuple of DesignPower
-        The one with fewest pictures first.
+        Designs, fewest pictures first.
     smallest : DesignPower or None
-        The first that reaches the target; None if none does.
+        First design that reaches the target; None if none does.
     """
 
     effect: float
@@ -99,5 +99,5 @@ class PowerPlan(Result, kw_only=True, frozen=True):
     smallest: DesignPower | None
 
     def records(self) -> list[Row]:
-        """Return a row for each design."""
+        """Return one row per design."""
         return [to_dict(design) for design in self.designs]

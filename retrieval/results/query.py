@@ -1,4 +1,4 @@
-"""What `query` returns."""
+"""Results of `query`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Approximate(Result, kw_only=True, frozen=True):
     Attributes
     ----------
     kind : str
-        Of the approximate index.
+        Type of the approximate index.
     recall : float
         recall@10 measured on pictures of the index.
     recall_queries : int
-        How many pictures it was measured on.
+        Number of pictures it was measured on.
     """
 
     kind: str
@@ -37,7 +37,7 @@ class QueryNeighbour(Result, kw_only=True, frozen=True):
     rank : int
         1 is the nearest.
     row : int
-        In the index.
+        Row in the index.
     cosine : float
     artist : str
         Empty for control pictures.
@@ -60,9 +60,9 @@ class QueryArtist(Result, kw_only=True, frozen=True):
     ----------
     artist : str
     votes : int
-        How many of the neighbours are the artist's.
+        Number of neighbours by this artist.
     best : float
-        The highest cosine of these.
+        Highest cosine of these.
     """
 
     artist: str
@@ -76,11 +76,11 @@ class KindNeighbours(Result, omit_defaults=True, kw_only=True, frozen=True):
     Attributes
     ----------
     approximate : Approximate or None
-        How the search was not exact; no key in JSON where it was exact.
+        The approximation used; absent from JSON if the search was exact.
     pictures : tuple of QueryNeighbour
-        The nearest first.
+        Neighbours, nearest first.
     artists : tuple of QueryArtist
-        Those with most votes first.
+        Artists, most votes first.
     """
 
     approximate: Approximate | None = None
@@ -98,13 +98,13 @@ class AttributedArtist(Result, kw_only=True, frozen=True):
         Conformal p-value: small if the picture stands out.
     n_works : int
     smallest_p : float
-        The smallest p that was possible.
+        Smallest possible p-value.
     excludable : bool
         Whether there are enough works to exclude the artist.
     in_set : bool
         Whether the artist is in the prediction set.
     score : float
-        Nearness to the works.
+        Nearness score of the picture to the works.
     """
 
     artist: str
@@ -117,18 +117,18 @@ class AttributedArtist(Result, kw_only=True, frozen=True):
 
 
 class Attribution(Result, kw_only=True, frozen=True):
-    """Which artists a picture does not stand out among, by conformal prediction.
+    """Conformal prediction set: the artists among whose works a picture does not stand out.
 
     Attributes
     ----------
     confidence_level : float
-        With which the set holds the true artist, if it is one of them.
+        Probability that the set contains the true artist, if it is one of the artists.
     n_itself : int
-        Works with the bytes of the picture, which were left out.
+        Number of excluded works with the same bytes as the picture.
     set : tuple of str
-        The prediction set, the best fit first.
+        The prediction set, best fit first.
     artists : tuple of AttributedArtist
-        All with works, the best fit first.
+        All artists with works, best fit first.
     """
 
     confidence_level: Level
@@ -138,16 +138,16 @@ class Attribution(Result, kw_only=True, frozen=True):
 
 
 class QueryAnswer(Result, omit_defaults=True, kw_only=True, frozen=True):
-    """What was found for one query.
+    """Result of one query.
 
     Attributes
     ----------
     query : str
         The path of the picture, or the text in quotes.
     kinds : dict of str to KindNeighbours
-        By kind of collection.
+        Neighbours by kind of collection.
     attribution : Attribution or None
-        Of a picture, where works were searched; no key in JSON otherwise.
+        Attribution of a picture, if works were searched; otherwise absent from JSON.
     """
 
     query: str
@@ -156,13 +156,13 @@ class QueryAnswer(Result, omit_defaults=True, kw_only=True, frozen=True):
 
 
 class QueryResult(Result, kw_only=True, frozen=True):
-    """What `query` found.
+    """Result of `query`.
 
     Attributes
     ----------
     index : str
     k : int
-        Neighbours asked for, of each kind.
+        Number of neighbours requested of each kind.
     queries : tuple of QueryAnswer
     rejects : dict of str to str
         Pictures that could not be read, with the reason.
@@ -174,7 +174,7 @@ class QueryResult(Result, kw_only=True, frozen=True):
     rejects: Mapping[str, str]
 
     def records(self) -> list[Row]:
-        """Return a row for each neighbour of each query."""
+        """Return one row per query and neighbour."""
         return [
             {"query": answer.query, "kind": kind, **to_dict(picture)}
             for answer in self.queries

@@ -1,4 +1,4 @@
-"""What was audited: the plan and its register, encoders, releases, rejected pictures, provenance."""
+"""Inputs of an audit: the plan and its register, encoders, releases, rejected pictures, provenance."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from imindex.retrieval.results.base import Adjust, Count, Digest, Level, Result,
 
 
 class PlannedTests(Result, kw_only=True, frozen=True):
-    """How the plan says to test.
+    """Settings of the tests in the plan.
 
     Attributes
     ----------
     level : float
-        Of the whole family of artists, after correction.
+        Significance level of the whole family of artists, after correction.
     adjust : str
         holm, bh or by.
     n_resamples : int
     confidence_level : float
-        Of intervals.
+        Confidence level of intervals.
     seed : int
     """
 
@@ -33,19 +33,19 @@ class PlannedTests(Result, kw_only=True, frozen=True):
 
 
 class Amendment(Result, kw_only=True, frozen=True):
-    """A change of the plan, or of the pictures that were there before, after it was registered.
+    """A change of the plan or of the input pictures after registration.
 
     Attributes
     ----------
     when : str
     why : str
-        The reason given.
+        Reason for the change.
     before : str
-        Digest of the plan before; `from` in JSON.
+        Digest of the plan before the change; `from` in JSON.
     to : str
-        Digest of the plan after.
+        Digest of the plan after the change.
     inputs : tuple of str
-        Which pictures changed.
+        Input pictures that changed.
     """
 
     when: Time
@@ -56,38 +56,38 @@ class Amendment(Result, kw_only=True, frozen=True):
 
 
 class PlanRecord(Result, kw_only=True, frozen=True):
-    """The plan of an audit, and how it was registered.
+    """The plan of an audit, and its registration.
 
     Attributes
     ----------
     digest : str
-        Of the plan, stored before the first picture was made.
+        Digest of the plan, stored before the first picture was made.
     text : str
-        The plan itself, TOML.
+        Text of the plan, in TOML.
     registered : str
     first_digest : str
-        Of the plan as it was first registered; empty in reports that do not say.
+        Digest of the plan as first registered; empty in reports that do not store it.
     registered_late : bool
-        Whether pictures or results were there before the register was.
+        Whether pictures or results existed before the register.
     inputs : dict of str to str
-        Digests of the pictures that were there before.
+        Digests of the input pictures.
     amendments : tuple of Amendment
     artists : tuple of str
-        Those tested.
+        Artists tested.
     background : tuple of str
-        Artists with works to be told from, not tested.
+        Artists whose works serve for comparison only, and who are not tested.
     templates : tuple of str
-        Of the prompts; empty where all pictures were made elsewhere.
+        Templates of the prompts; empty if all pictures were made elsewhere.
     label_templates : tuple of str
-        By which artists are named in classification.
+        Templates of the artists' labels in classification.
     per_artist : int or None
-        Pictures of every name, spread evenly over the templates; null where all pictures were made elsewhere.
+        Number of pictures per name, spread evenly over the templates; null if all pictures were made elsewhere.
     tests : PlannedTests
     seed : int
     labels : tuple of str
-        Generic labels, candidates beside the artists' names.
+        Generic labels, which are candidates in addition to the artists' names.
     copy_threshold : float
-        Cosine from which a pair is looked at as a near-copy.
+        Smallest cosine of a candidate near-copy.
     """
 
     digest: Sha256
@@ -109,7 +109,7 @@ class PlanRecord(Result, kw_only=True, frozen=True):
 
 
 class RegisterEntry(Result, kw_only=True, frozen=True):
-    """A line of an audit's register.
+    """One line of an audit's register.
 
     Attributes
     ----------
@@ -119,15 +119,15 @@ class RegisterEntry(Result, kw_only=True, frozen=True):
     plan : str
         Digest of the plan.
     inputs : dict of str to str
-        Digests of the pictures that were there before.
+        Digests of the input pictures.
     why : str
-        The reason of an amendment; else empty.
+        Reason for an amendment; otherwise empty.
     text : str
-        The plan itself, TOML.
+        Text of the plan, in TOML.
     versions : dict of str to str
-        By package.
+        Version by package.
     previous : str
-        SHA-256 of the line before; empty in the first.
+        SHA-256 of the previous line; empty in the first.
     digest : str
         SHA-256 of the canonical JSON of all other keys.
     """
@@ -144,7 +144,7 @@ class RegisterEntry(Result, kw_only=True, frozen=True):
 
 
 class EncoderRecord(Result, kw_only=True, frozen=True):
-    """An encoder of an audit, and the index it made.
+    """An encoder of an audit, and its index.
 
     Attributes
     ----------
@@ -153,7 +153,7 @@ class EncoderRecord(Result, kw_only=True, frozen=True):
     precision : str
     weights_sha256 : str
     root_digest : str
-        Of the index that the results were computed from.
+        Root digest of the index that the results were computed from.
     index : str
         The index file, relative to the audit's folder.
     """
@@ -167,7 +167,7 @@ class EncoderRecord(Result, kw_only=True, frozen=True):
 
 
 class BlockedPicture(Result, kw_only=True, frozen=True):
-    """A picture that a safety filter took away, or that came out in one colour.
+    """A picture that a safety filter removed, or that is of a single colour.
 
     Attributes
     ----------
@@ -182,24 +182,24 @@ class BlockedPicture(Result, kw_only=True, frozen=True):
 
 
 class ReleaseRecord(Result, kw_only=True, frozen=True):
-    """A release of an audit, and how many pictures it has.
+    """A release of an audit, and its numbers of pictures.
 
     Attributes
     ----------
     name : str
     source : str
-        generated by the audit, or pictures made elsewhere.
+        "generated" by the audit, or "pictures" made elsewhere.
     model : str
-        Of pictures made elsewhere, where they are.
+        Model that generated the pictures; for pictures made elsewhere, their location.
     revision : str
     digest : str
-        Of the pictures.
+        Digest of the pictures.
     settings : dict
-        What the model was asked with.
+        Generation settings of the model.
     text_encoders : tuple of str
-        Of the generator; empty if unknown.
+        Text encoders of the generator; empty if unknown.
     n_imitations : int
-        Of all names, placebo names included.
+        Number of imitations of all names, including placebo names.
     n_placebo_names, n_placebo_pictures, n_controls : int
     blocked : tuple of BlockedPicture
     """
@@ -219,7 +219,7 @@ class ReleaseRecord(Result, kw_only=True, frozen=True):
 
 
 class RejectedPicture(Result, kw_only=True, frozen=True):
-    """A picture that could not be read and is in no figure.
+    """A picture that could not be read and is excluded from all figures.
 
     Attributes
     ----------
@@ -232,7 +232,7 @@ class RejectedPicture(Result, kw_only=True, frozen=True):
 
 
 class Provenance(Result, omit_defaults=True, kw_only=True, frozen=True):
-    """When, how and with what an audit ran. Not part of the report's digest.
+    """When, how and with which versions an audit ran. Not part of the report's digest.
 
     Attributes
     ----------
@@ -241,9 +241,9 @@ class Provenance(Result, omit_defaults=True, kw_only=True, frozen=True):
         Name and version.
     started, finished : str
     versions : dict of str to str
-        By package.
+        Version by package.
     seconds : dict of str to float
-        By stage.
+        Duration by stage.
     machine : str
     """
 

@@ -22,50 +22,50 @@ from imindex.retrieval.results.records import (
 
 
 class Summary(Result, kw_only=True, frozen=True):
-    """Over the artists of one release by one encoder; every mean is over artists, whatever their numbers of pictures.
+    """Summary over the artists of one release for one encoder; every mean weights artists equally.
 
     Attributes
     ----------
     n_artists : int
     n_tested : int or None
-        Artists over whom p is adjusted.
+        Number of artists in the correction of p.
     n_works : int
     n_ranked : int
-        Imitations that every work ranks, those of placebo names included.
+        Number of imitations ranked by every work, including those of placebo names.
     n_repeated : int
-        Repetitions of a picture under one name, left out.
+        Number of excluded duplicates of a picture under the same name.
     n_classified : int
     n_labels : int
-        Candidates, generic labels included.
+        Number of candidates, including generic labels.
     n_placebo_names : int
     findings : dict of Finding to int
     accuracy, accuracy_low, accuracy_high : float or None
-        Mean over artists of the share of imitations named as the artist, by name; and its interval.
+        Mean over artists of the share of imitations named as the artist, by name, and its interval.
     accuracy_chance : float or None
-        The same for guessing.
+        Expected accuracy of guessing.
     accuracy_top5, accuracy_top5_chance : float or None
-        The same among the five best labels.
+        Share with the artist among the five best labels, and its expected value for guessing.
     accuracy_by_works : float or None
-        The same by prototypes of works instead of names.
+        Accuracy by prototypes of works instead of names.
     generic_share : float or None
         Share of the imitations that are nearest to a generic label.
     p_accuracy : float or None
-        Of the accuracy over random assignments of sets to artists.
+        p-value of the accuracy under random assignment of sets to artists.
     auc, auc_low, auc_high : float or None
-        Mean over artists and its interval; 0.5 without imitation.
+        Mean over artists, and its interval; 0.5 without imitation.
     p_auc : float or None
-        Of the AUC over random assignments of sets to artists.
+        p-value of the AUC under random assignment of sets to artists.
     templates_top1 : dict of str to float
-        Accuracy by each prompt template alone, where there are several.
+        Accuracy with each prompt template alone, if there are several.
     level : float or None
     adjust : str or None
     confidence_level : float or None
     family : int or None
-        Artists over whom p is corrected.
+        Number of artists in the correction of p.
     references_needed : int or None
-        References with which one artist alone could be called after Holm.
+        Number of references needed to find a single artist after Holm's correction.
     n_copies : int
-        Near-copies.
+        Number of near-copies.
     """
 
     n_artists: Count
@@ -100,65 +100,65 @@ class Summary(Result, kw_only=True, frozen=True):
 
 
 class ReportArtist(Result, kw_only=True, frozen=True):
-    """One artist of the plan, under one release by one encoder.
+    """One artist of the plan, for one release and one encoder.
 
     Attributes
     ----------
     artist : str
     finding : Finding
     status : str
-        "ok", or why there are no figures.
+        "ok", or the reason why there are no figures.
     n_works, n_imitations : int
     top1, top1_low, top1_high : float or None
-        Accuracy: share of the imitations named as the artist; and its interval.
+        Accuracy, the share of the imitations named as the artist, and its interval.
     top5 : float or None
         Share with the artist among the five best labels.
     p_chance : float or None
-        Of the accuracy against guessing; takes pictures for independent.
+        p-value of the accuracy against guessing; assumes independent pictures.
     p_generic : float or None
-        Of the artist's name against the generic labels.
+        p-value of the artist's name against the generic labels.
     confused_with : str or None
-        The label named most often in place of the artist; empty if none was.
+        The label that is most often best in place of the artist; empty if there is none.
     p_chance_adjusted : float or None
         p_chance after correction over the artists.
     top1_by_works : float or None
         Accuracy by prototypes of works instead of names.
     auc, auc_low, auc_high : float or None
-        Mean over works of the probability that an own imitation is nearer than another name's; and its interval.
+        Mean over works of the probability that an own imitation is nearer than one of another name, and its interval.
     p_name : float or None
-        Does the name matter: against placebo names.
+        p-value of the test against placebo names: does the name matter?
     p_rival : float or None
-        Is it this artist rather than another: against the other artists.
+        p-value of the test against the other artists: is it this artist rather than another?
     p : float or None
-        What the finding rests on: with placebo names the larger of p_name and p_rival, else p_rival.
+        p-value of the finding: the larger of p_name and p_rival with placebo names, otherwise p_rival.
     n_name_references, n_rival_references : int or None
-        References of the same design.
+        Number of references of the same design.
     resolution_name, resolution_rival : float or None
-        The smallest p that was possible.
+        Smallest possible p-value.
     gap, gap_low, gap_high : float or None
-        How much nearer the artist's works are to each other than to those of the nearest other artist; its interval.
+        How much nearer the artist's works are to each other than to those of the nearest other artist, with interval.
     gap_class : str or None
-        Validity: "robust positive", "ambiguous", "robust negative", or why there is no class.
+        Validity of the encoder: "robust positive", "ambiguous", "robust negative", or why there is no class.
     ceiling_auc : float or None
-        The AUC of the artist's own works among all works.
+        AUC of the artist's own works among all works.
     floor_placebo : float or None
-        Where pictures for placebo names stand.
+        Mean rank percentile of the imitations of placebo names.
     floor_control : float or None
-        Where control pictures stand.
+        Mean rank percentile of control pictures.
     p_differs : float or None
-        Of works and imitations having one distribution (MMD).
+        p-value under the null hypothesis that works and imitations have the same distribution (MMD).
     prompts_held_fixed : bool or None
-        Whether intervals are for these prompts only.
+        Whether intervals apply to these prompts only.
     p_name_adjusted : float or None
         p_name after correction over the artists.
     p_adjusted : float or None
-        p after correction over the artists; null where the encoder cannot tell.
+        p after correction over the artists; null if the encoder cannot distinguish the artist.
     copies : int
-        Near-copies among the imitations in this artist's name.
+        Number of near-copies among the imitations of this artist.
     rank_histogram : tuple of int, or None
-        Pairs of a work and an own imitation by rank percentile, in equal bins, the nearest first.
+        Number of pairs of a work and an own imitation by rank percentile, in bins of equal width, nearest first.
     neighbours : tuple of Neighbours
-        Works beside their nearest own imitation, from the work with the best rank to the one with the worst.
+        Works with their nearest own imitation, from the best rank to the worst.
     """
 
     artist: str
@@ -202,18 +202,18 @@ class ReportArtist(Result, kw_only=True, frozen=True):
 
 
 class Confusion(Result, kw_only=True, frozen=True):
-    """Who was named for whose imitations.
+    """Confusion matrix of the labels named for the imitations.
 
     Attributes
     ----------
     rows : tuple of str
-        Artists asked for.
+        Artists named in the prompts.
     columns : tuple of str
-        Labels named: those of the rows in their order, others that were named, generic ones.
+        Labels: the artists of the rows in the same order, other labels that were named, then generic labels.
     n_generic : int
-        How many of the last columns are generic.
+        Number of generic labels, which are the last columns.
     counts : tuple of tuple of int
-        A row for each artist, a column for each label.
+        One row per artist, one column per label.
     """
 
     rows: tuple[str, ...]
@@ -223,18 +223,18 @@ class Confusion(Result, kw_only=True, frozen=True):
 
 
 class ReportResult(Result, kw_only=True, frozen=True):
-    """One release by one encoder.
+    """Results for one release and one encoder.
 
     Attributes
     ----------
     release, encoder : str
-        Names in the plan.
+        Their names in the plan.
     summary : Summary
     artists : tuple of ReportArtist
-        One for each artist of the plan, in its order.
+        One per artist of the plan, in its order.
     confusion : Confusion
     label_curve : LabelCurve or None
-        What accuracy fewer candidate artists would have given.
+        Accuracy with fewer candidate artists.
     copies : Copies
     """
 
@@ -248,15 +248,15 @@ class ReportResult(Result, kw_only=True, frozen=True):
 
 
 class AgreementArtist(Result, kw_only=True, frozen=True):
-    """The findings of all encoders on one artist.
+    """Findings of all encoders for one artist.
 
     Attributes
     ----------
     artist : str
     findings : tuple of Finding
-        In the order of the encoders.
+        Findings in the order of the encoders.
     agree : bool or None
-        null where an encoder could not judge.
+        Whether the findings are equal; null if an encoder could not judge.
     """
 
     artist: str
@@ -265,17 +265,17 @@ class AgreementArtist(Result, kw_only=True, frozen=True):
 
 
 class Agreement(Result, kw_only=True, frozen=True):
-    """How far the encoders agree on one release.
+    """Agreement of the encoders on one release.
 
     Attributes
     ----------
     release : str
     encoders : tuple of str
-        Two or more.
+        Names of two or more encoders.
     n_judged : int
-        Artists whom every encoder could judge.
+        Number of artists that every encoder could judge.
     n_agree : int
-        Of these, with one finding by all.
+        Number of these with the same finding by all encoders.
     share : float or None
         n_agree / n_judged.
     artists : tuple of AgreementArtist
@@ -290,13 +290,13 @@ class Agreement(Result, kw_only=True, frozen=True):
 
 
 class Limit(Result, kw_only=True, frozen=True):
-    """Something that limits the findings.
+    """A limitation of the findings.
 
     Attributes
     ----------
     title : str
     text : str
-        Sentences that a reader can act on.
+        Explanation that a reader can act on.
     """
 
     title: str
@@ -304,36 +304,36 @@ class Limit(Result, kw_only=True, frozen=True):
 
 
 class Report(Result, kw_only=True, frozen=True):
-    """The content of report.json, version 1.0: what an audit asked, found and rests on. What is not known is null.
+    """The content of report.json, version 1.0: plan, results and basis of an audit. Unknown values are null.
 
     Attributes
     ----------
     format : str
     version : str
-        A reader of 1.0 can read every 1.x: keys are added, never taken away.
+        Version of the format. A reader of 1.0 can read every 1.x: keys are added, never removed.
     digest : str
-        SHA-256 of the canonical JSON of all but digest, provenance and the times of the plan: two runs of one plan on
-        the same pictures have the same.
+        SHA-256 of the canonical JSON of everything except digest, provenance and the times of the plan. Two runs of
+        the same plan on the same pictures have the same digest.
     title : str
     answer : tuple of str
-        Two sentences a release, in the order of releases.
+        Two sentences per release, in the order of releases.
     plan : PlanRecord
     encoders : tuple of EncoderRecord
-        The first one answers; the others are for agreement.
+        The first encoder determines the answer; the others serve to check agreement.
     releases : tuple of ReleaseRecord
     results : tuple of ReportResult
-        One for each release and encoder.
+        One per release and encoder.
     agreement : tuple of Agreement, or None
-        How far encoders agree, release by release; null with one encoder.
+        Agreement of the encoders, one entry per release; null with one encoder.
     comparisons : tuple of Comparison
-        What changed from the base release to each other one, by each encoder.
+        Changes from the base release to each other release, for each encoder.
     gate : tuple of Verdict
-        The conditions of the plan: true fails the release, and so does one that cannot be checked.
+        Outcomes of the plan's gate conditions. A release fails if a condition is true or cannot be evaluated.
     rejects : tuple of RejectedPicture
-        Pictures that could not be read and are in no figure.
+        Pictures that could not be read and are excluded from all figures.
     provenance : Provenance
     limits : tuple of Limit
-        What limits the findings, in sentences.
+        Limitations of the findings.
     """
 
     format: Literal["imindex-report"]

@@ -1,4 +1,4 @@
-"""The JSON schema of a result type, made from the type and its docstring.
+"""JSON schema of a result type, generated from the type and its docstring.
 
 ``python -m imindex.retrieval.results.schema > retrieval/report.schema.json`` writes the schema of report.json.
 """
@@ -32,29 +32,29 @@ def schema(type: type[Result]) -> dict[str, Any]:
     Returns
     -------
     dict
-        The schema of `type` itself, with the types within under ``$defs``. The description of each property is that of
-        the docstring.
+        The schema of `type`, with nested types under ``$defs``. Property descriptions are taken from the
+        docstrings.
     """
     _, parts = msgspec.json.schema_components([type], ref_template="#/$defs/{name}")
-    for one in _result_types(type):
-        _describe(parts[one.__name__], one)
+    for nested in _result_types(type):
+        _describe(parts[nested.__name__], nested)
     parts["Finding"] = {
-        "description": '"not shown" is no finding that there is no imitation.',
+        "description": '"not shown" does not mean that there is no imitation.',
         "enum": [finding.value for finding in Finding],
     }
     top = parts.pop(type.__name__)
-    found: dict[str, Any] = to_dict(
+    document: dict[str, Any] = to_dict(
         {"$schema": DIALECT, "$id": IDENTITY, **top, "$defs": dict(sorted(parts.items()))}
     )
-    _put_null_last(found)
-    return found
+    _put_null_last(document)
+    return document
 
 
 def _put_null_last(part: Any) -> None:
-    """Sort the alternatives of every ``X | None``: their order differs between versions of msgspec."""
+    """Sort the alternatives of every ``X | None``, because their order differs between versions of msgspec."""
     if isinstance(part, dict):
         if "anyOf" in part:
-            part["anyOf"].sort(key=lambda one: one.get("type") == "null")
+            part["anyOf"].sort(key=lambda alternative: alternative.get("type") == "null")
         part = list(part.values())
     if isinstance(part, list):
         for inner in part:
@@ -62,19 +62,19 @@ def _put_null_last(part: Any) -> None:
 
 
 def _result_types(type: type[Result]) -> list[type[Result]]:
-    """The type, and all result types within it."""
-    found: list[Any] = []
+    """Return a type and all result types nested in it."""
+    types: list[Any] = []
 
     def add(hint: Any) -> None:
-        if inspect.isclass(hint) and issubclass(hint, Result) and hint not in found:
-            found.append(hint)
+        if inspect.isclass(hint) and issubclass(hint, Result) and hint not in types:
+            types.append(hint)
             for inner in get_type_hints(hint).values():
                 add(inner)
         for argument in get_args(hint):
             add(argument)
 
     add(type)
-    return found
+    return types
 
 
 def _describe(part: dict[str, Any], type: type[Result]) -> None:
@@ -91,17 +91,17 @@ def _describe(part: dict[str, Any], type: type[Result]) -> None:
 
 
 def documentation(type: type[Result]) -> tuple[str, dict[str, str]]:
-    """The summary of a result type, and the description of each field, inherited ones included.
+    """Return the summary of a result type and the description of each field, including inherited ones.
 
     Raises
     ------
     ValueError
-        A field is not in the docstring's list of attributes, or an attribute is no field.
+        A field is missing from the docstring's attributes, or an attribute is not a field.
     """
     described: dict[str, str] = {}
-    for one in reversed(type.__mro__):
-        if issubclass(one, Result) and one is not Result:
-            described |= dict(_attributes(one))
+    for base in reversed(type.__mro__):
+        if issubclass(base, Result) and base is not Result:
+            described |= dict(_attributes(base))
     fields = set(type.__struct_fields__)
     if set(described) != fields:
         raise ValueError(f"{type.__name__} and its docstring differ in {sorted(set(described) ^ fields)}.")
@@ -123,7 +123,7 @@ def _attributes(type: type[Result]) -> Iterator[tuple[str, str]]:
 
 
 def main() -> None:
-    """Print the schema of report.json."""
+    """Print the JSON schema of report.json."""
     print(json.dumps(schema(Report), indent=2))
 
 

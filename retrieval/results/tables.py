@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     import pyarrow
 
 Row = dict[str, Any]
-"""A row of a table: plain values by column."""
+"""A row of a table: plain values by column name."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def flat(value: Mapping[str, Any], prefix: str = "") -> Row:
-    """Return a result's dict as a row; keys of nested figures are joined, as in ``recall@5`` and ``macro.auc``."""
+    """Flatten a result's dict into a row; keys of nested figures are joined, as in ``recall@5`` and ``macro.auc``."""
     row: Row = {}
     for key, item in value.items():
         name = f"{prefix[:-1]}@{key}" if prefix and key.isdigit() else prefix + key
@@ -32,12 +32,12 @@ def flat(value: Mapping[str, Any], prefix: str = "") -> Row:
 
 
 def columns_of(rows: Sequence[Row]) -> list[str]:
-    """Return the names of all columns, in the order in which rows name them."""
+    """Return the names of all columns, in order of first appearance."""
     return list(dict.fromkeys(name for row in rows for name in row))
 
 
 def to_csv(rows: Sequence[Row]) -> str:
-    """Return rows as CSV; see `csv_cell` for the values."""
+    """Return rows as CSV; `csv_cell` formats the values."""
     out = io.StringIO()
     names = columns_of(rows)
     writer = csv.writer(out, lineterminator="\n")
@@ -48,9 +48,9 @@ def to_csv(rows: Sequence[Row]) -> str:
 
 
 def csv_cell(value: Any) -> Any:
-    """Return a value for a CSV file: lists as JSON, truth as ``true`` or ``false``, and no text as a formula.
+    """Return a value for a CSV file: lists as JSON, booleans as ``true`` or ``false``, and text never as a formula.
 
-    Spreadsheets take a text that begins with ``= + - @`` for a formula; such a text gets an apostrophe in front.
+    Spreadsheets interpret text that begins with ``= + - @`` as a formula; such text is prefixed with an apostrophe.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""How artists were tested."""
+"""Settings of the tests."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from imindex.retrieval.results.base import Adjust, Count, Level, Result
 
 
 class HowTested(Result, kw_only=True, frozen=True):
-    """How artists were tested; see `imindex.retrieval.evidence.testing.Testing`.
+    """Settings of the tests of artists; see `imindex.retrieval.evidence.testing.Testing`.
 
     Attributes
     ----------
     placebos : tuple of str
-        Placebo names, or patterns of them.
+        Placebo names, or patterns that match them.
     level : float
-        Of the whole family of artists, after correction.
+        Significance level of the whole family of artists, after correction.
     adjust : str
-        Correction for testing many artists: holm, bh or by.
+        Multiple-testing correction: holm, bh or by.
     unit : str
-        What is drawn at random under the null: artist or work.
+        Unit randomized under the null hypothesis: artist or work.
     approximate : bool
         Whether findings rest on the studentised p-values.
     n_resamples : int
-        Resamples of every interval and Monte Carlo test.
+        Number of resamples of every interval and Monte Carlo test.
     confidence_level : float
-        Of intervals.
+        Confidence level of intervals.
     seed : int
-        Of the random numbers.
+        Seed of the random numbers.
     """
 
     placebos: tuple[str, ...]

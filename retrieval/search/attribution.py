@@ -1,4 +1,4 @@
-"""Among which artists' works a picture stands out (conformal prediction)."""
+"""Attribution of a picture to artists by conformal prediction."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from imindex.stats.conformal import conformal_attribution
 def attribute(
     index: Index, vector: Float16, digest: bytes, works: np.ndarray[Any, Any], confidence_level: float = 0.95
 ) -> Attribution:
-    """Tell which artists a picture does not stand out among, by conformal prediction.
+    """Compute the set of artists among whose works a picture does not stand out, by conformal prediction.
 
     Parameters
     ----------
     index : Index
     vector : ndarray, shape (d,), float16
     digest : bytes
-        SHA-256 of the picture: works with these bytes are the picture itself, and left out.
+        SHA-256 of the picture. Works with these bytes are the picture itself and are excluded.
     works : ndarray, shape (n,), bool
         Rows that count as works.
     confidence_level : float
@@ -34,36 +34,36 @@ def attribute(
     Returns
     -------
     Attribution
-        `set` has the artists with p above 1 - level, the best fit first.
+        `set` contains the artists with p above 1 - level, best fit first.
     """
-    itself = (index.column("sha256") == np.frombuffer(digest, np.uint8)).all(axis=1)
+    is_query = (index.column("sha256") == np.frombuffer(digest, np.uint8)).all(axis=1)
     artist_of = index.column("artist")
-    rows = np.flatnonzero(works & ~itself & (artist_of >= 0))
-    found = []
+    rows = np.flatnonzero(works & ~is_query & (artist_of >= 0))
+    attributed = []
     for artist in np.unique(artist_of[rows]).tolist():
         own = np.asarray(index.vectors[rows[artist_of[rows] == artist]])
-        one = conformal_attribution(
+        prediction = conformal_attribution(
             similarities(vector[None], own)[0],
             similarities(own, own),
             np.zeros(len(own), np.int64),
             1,
             confidence_level=confidence_level,
         )
-        found.append(
+        attributed.append(
             AttributedArtist(
                 artist=index.artists[artist],
-                p=one.pvalue[0],
+                p=prediction.pvalue[0],
                 n_works=len(own),
-                smallest_p=one.resolution[0],
-                excludable=bool(one.excludable[0]),
-                in_set=bool(len(one.prediction_set)),
-                score=one.score[0],
+                smallest_p=prediction.resolution[0],
+                excludable=bool(prediction.excludable[0]),
+                in_set=bool(len(prediction.prediction_set)),
+                score=prediction.score[0],
             )
         )
-    found.sort(key=lambda one: (-(one.p or 0.0), -(one.score or 0.0), one.artist))
+    attributed.sort(key=lambda a: (-(a.p or 0.0), -(a.score or 0.0), a.artist))
     return Attribution(
         confidence_level=confidence_level,
-        n_itself=int(np.count_nonzero(works & itself)),
-        set=tuple(one.artist for one in found if one.in_set),
-        artists=tuple(found),
+        n_itself=int(np.count_nonzero(works & is_query)),
+        set=tuple(a.artist for a in attributed if a.in_set),
+        artists=tuple(attributed),
     )

@@ -1,7 +1,7 @@
-"""Nearest neighbours of a query, exact, over arrays.
+"""Exact nearest neighbours of queries, on arrays.
 
-FAISS finds the candidates; their scores are then computed without rounding (`retrieval.vectors.similarity`), so that
-the order is exact and ties break by row number, whatever machine or device found them.
+FAISS finds the candidates. Their scores are then computed without rounding (`retrieval.vectors.similarity`), so the
+order is exact on every machine and device, and ties are broken by row number.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ Bool = npt.NDArray[np.bool_]
 
 _MARGIN = 16
 _BEST_BYTES = 2**26
-"""Of candidates that are scored exactly at a time."""
+"""Memory limit for scoring candidates exactly, per block."""
 _ROUNDING = 1e-4
-"""More than the scores of a searcher in fp32, or of fp16 vectors on a GPU, can be off."""
+"""Upper bound of the score error of a searcher in fp32, or with fp16 vectors on a GPU."""
 
 
 class Searcher(Protocol):
-    """What finds candidates, such as `imindex.indexer.ann.exact.ExactSearcher`."""
+    """A candidate search, such as `imindex.indexer.ann.exact.ExactSearcher`."""
 
     def search(
         self, queries: npt.NDArray[np.float32], k: int, *, among: Bool | None = None
@@ -35,7 +35,7 @@ class Searcher(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
-    """The nearest rows of Q queries, nearest first; `k` may be less than asked for, where fewer rows are.
+    """The nearest rows of Q queries, nearest first; `k` is smaller than requested if there are fewer rows.
 
     Attributes
     ----------
@@ -61,18 +61,18 @@ def nearest(
     Parameters
     ----------
     searcher : Searcher
-        Over all of `vectors`.
+        Searches all of `vectors`.
     vectors : array_like, shape (n, d), float16, unit norm
     queries : array_like, shape (Q, d), float16, unit norm
     k : int
         At least 1.
     among : ndarray, shape (n,), bool, optional
-        Search these rows only.
+        Search only these rows.
 
     Returns
     -------
     Neighbours
-        Equal scores in the order of the rows.
+        Equal scores are ordered by row.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def nearest(
     table = np.asarray(vectors)
     asked, _ = check_pair(queries, table[:0], ("queries", "vectors"))
     if k < 1:
-        raise ValueError(f"k is {k}. Ask for at least one neighbour.")
+        raise ValueError(f"k is {k}. Request at least one neighbour.")
     n_allowed = len(table) if among is None else int(np.count_nonzero(among))
     k = min(k, n_allowed)
     rows = np.empty((len(asked), k), np.int64)
@@ -112,8 +112,8 @@ def nearest(
         rough, candidates = searcher.search(asked[pending].astype(np.float32), fetch, among=among)
         if candidates.min(initial=0) < 0:
             raise ValueError(
-                "Some of the vectors are not finite, so they have no neighbours. `imindex verify` checks the index; "
-                "encode their pictures again."
+                "Some of the vectors are not finite, so they have no neighbours. Check the index with `imindex verify` "
+                "and encode their pictures again."
             )
         in_question = rough >= rough[:, k - 1, None] - _ROUNDING
         settled = (fetch == n_allowed) | ~in_question[:, -1]
@@ -127,9 +127,9 @@ def nearest(
 
 
 def _best(table: Float16, queries: Float16, candidates: Int64, k: int) -> tuple[Int64, Float64]:
-    """Rows and exact scores of the k best of each query's candidates, (q, k) each.
+    """Return the rows and exact scores of the k best candidates of each query, each of shape (q, k).
 
-    Any product in float64 is exact, see `similarities`.
+    Products in float64 are exact; see `similarities`.
     """
     ordered = np.sort(candidates, axis=1)
     wanted, place = np.unique(ordered, return_inverse=True)
@@ -142,7 +142,7 @@ def _best(table: Float16, queries: Float16, candidates: Int64, k: int) -> tuple[
 
 @dataclass(frozen=True)
 class ArtistVotes:
-    """An artist among a query's neighbours: how many of them, and the nearest one's cosine."""
+    """An artist among a query's neighbours: the number of neighbours and the highest cosine."""
 
     artist: int
     votes: int
@@ -150,13 +150,13 @@ class ArtistVotes:
 
 
 def vote(neighbours: Neighbours, artist_of: npt.NDArray[np.int32]) -> list[list[ArtistVotes]]:
-    """Sum up each query's neighbours by artist: most votes first, then the nearest, then the artist's number.
+    """Group each query's neighbours by artist, ordered by votes, then by best cosine, then by artist number.
 
     Parameters
     ----------
     neighbours : Neighbours
     artist_of : ndarray, shape (n,), integers
-        The artist of every row; -1 for none, which has no vote.
+        The artist of every row; -1 for none, which does not vote.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""A picture or a text -> its nearest pictures and artists in an index."""
+"""Query an index by picture or text for the nearest pictures and artists."""
 
 from __future__ import annotations
 
@@ -41,39 +41,39 @@ def ask(  # noqa: PLR0913
     exact: bool = False,
     limits: Limits = Limits(),  # noqa: B008 - frozen
 ) -> QueryResult:
-    """Encode pictures and texts as the index was, and find their neighbours of each kind.
+    """Encode pictures and texts with the index's encoder, and find their neighbours of each kind.
 
     Parameters
     ----------
     path : Path or Index
-        The index, or one that is open already.
+        Path of the index, or an open index.
     pictures : sequence of Path
     texts : sequence of str
     k : int
-        Neighbours of each kind.
+        Number of neighbours of each kind.
     collections, artists : sequence of str
-        Search these only.
+        Search only these.
     confidence_level : float
-        Of the set of artists whose works a picture does not stand out among.
+        Confidence level of the set of artists among whose works a picture does not stand out.
     encoder : mapping, optional
-        model, pretrained, device: where the index's encoder is, and computes, now.
+        model, pretrained, device: current location and device of the index's encoder.
     exact : bool
-        Search exactly, also where the index has an approximate one (`imindex optimize`). Texts always are: recall
-        is measured on pictures, and texts lie elsewhere.
+        Search exactly, even if the index is optimized (`imindex optimize`). Texts are always searched exactly, because
+        recall is measured on pictures and text vectors are distributed differently.
     limits : Limits
-        Pictures that ask for more are rejected.
+        Pictures that exceed these limits are rejected.
 
     Returns
     -------
     QueryResult
-        An answer for each query, and the pictures that could not be read. Where some of the neighbours may be missing,
-        `approximate` has the kind of index and the measured recall@10: of searches in all rows, or the lower one of
-        that and of searches in a tenth of them.
+        An answer for each query, and the pictures that could not be read. If neighbours may be missing, `approximate`
+        contains the type of index and the measured recall@10: that of searches over all rows, or the lower of that
+        and the recall of searches over a tenth of them.
 
     Raises
     ------
     ImindexError
-        No such index, collection or artist; the encoder is not there, or not that of the index.
+        There is no such index, collection or artist, or the encoder is missing or not that of the index.
     """
     from imindex.indexer.encoders.load import load_as
 
@@ -85,7 +85,7 @@ def ask(  # noqa: PLR0913
         kinds: list[dict[str, KindNeighbours]] = [{} for _ in queries]
         if queries:
             if "works" in masks:
-                for place, digest in enumerate(digests):  # pictures come first
+                for place, digest in enumerate(digests):  # pictures precede texts
                     attributions[place] = attribute(
                         index, vectors[place], digest, masks["works"], confidence_level
                     )
@@ -115,7 +115,7 @@ def ask(  # noqa: PLR0913
 
 
 class _Search:
-    """Exact for texts, and for pictures where the index has nothing quicker or the user wants it."""
+    """Exact search for texts; for pictures, the approximate index if there is one, unless `exact` is set."""
 
     def __init__(self, index: Index, n_pictures: int, device: str, exact: bool):
         from imindex.indexer.ann.approximate import stored
@@ -128,7 +128,7 @@ class _Search:
     def nearest(
         self, queries: Float16, k: int, among: np.ndarray[Any, Any]
     ) -> tuple[Neighbours, Approximate | None]:
-        """The neighbours, and how the search for pictures was approximate, if it was."""
+        """Return the neighbours, and the approximation used for pictures, or None if the search was exact."""
         if self._quick is None:
             return nearest(self._exact, self._vectors, queries, k=k, among=among), None
         searcher, record = self._quick
@@ -147,7 +147,7 @@ class _Search:
 def _masks(
     index: Index, collections: Sequence[str], artists: Sequence[str]
 ) -> dict[str, np.ndarray[Any, Any]]:
-    """For each kind that is left to search, which rows."""
+    """Return the mask of rows to search for each kind that has any."""
     names = {c.name for c in index.collections}
     missing = [name for name in collections if name not in names]
     if missing:
@@ -165,7 +165,9 @@ def _masks(
     )
     masks = {kind: mask for kind, mask in masks.items() if mask.any()}
     if not masks:
-        raise ImindexError(f"{index.path} has no pictures that meet --collection and --artist together.")
+        raise ImindexError(
+            f"{index.path} has no pictures that match both --collection and --artist. Drop one of them."
+        )
     return masks
 
 

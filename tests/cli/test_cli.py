@@ -217,7 +217,7 @@ def test_a_query_larger_than_its_limit_is_rejected(built: Path) -> None:
 )  # fmt: skip
 def test_a_query_without_an_answer_explains_why(built: Path, options: list[str]) -> None:
     result = run("query", "--text", "x", "-i", built, *options, code=1)
-    assert options[1] in result.stderr or "that meet --collection and --artist" in result.stderr
+    assert options[1] in result.stderr or "that match both --collection and --artist" in result.stderr
 
 
 def test_several_releases_require_a_choice(works: Callable, tiny_model: str, tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_the_gate(root: Path, conditions: list[str], failed: list[str]) -> None:
     words = ["r1", "r2", "-i", root / "i.h5", "--no-names", *FAST]
     words += [word for condition in conditions for word in ("--fail-if", condition)]
     plain = run("compare", *words, code=1 if failed else 0)
-    assert ("The gate fails" in plain.stderr) is bool(failed)
+    assert ("The release fails the gate" in plain.stderr) is bool(failed)
     assert plain.stdout.count(": passes.") == len(conditions) - len(failed)
     assert last_line(plain).startswith("Compared r2 with r1")
     gate = answer(*words, code=1 if failed else 0)["gate"]
@@ -192,7 +192,7 @@ def test_without_an_index_or_with_another_one_figures_are_compared(
     (new / "report.json").write_text(json.dumps(report))
     plain = run("compare", old, new)
     said = " ".join(plain.stderr.split())
-    assert "tiny.h5 is not there: comparing the figures" in said and "has changed since the report" in said
+    assert "tiny.h5 does not exist: comparing the figures" in said and "has changed since the report" in said
     found = answer(old, new, "--fail-if", "auc > base + 0.9", "--fail-if", "auc.low < 0")
     assert found["artists"][0]["p_auc"] is None and found["figures"]["auc"]["p"] is not None
     assert found["figures"]["auc"]["low"] is not None
@@ -204,7 +204,7 @@ def test_without_an_index_or_with_another_one_figures_are_compared(
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "cannot be read as JSON"), ("[]", "is no report of an audit"), ("{}", "it has no encoders")],
+    [("{", "cannot be read as JSON"), ("[]", "is not the report of an audit"), ("{}", "it has no encoders")],
 )
 def test_what_is_no_report(root: Path, tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "report.json").write_text(text)
@@ -212,11 +212,11 @@ def test_what_is_no_report(root: Path, tmp_path: Path, text: str, message: str) 
 
 
 def test_other_mistakes_say_what_to_do(root: Path, tmp_path: Path) -> None:
-    assert (
-        "run the audit to its end" in run("compare", tmp_path, "r2", "-i", tmp_path / "no.h5", code=1).stderr
-    )
+    assert "Complete the audit" in run("compare", tmp_path, "r2", "-i", tmp_path / "no.h5", code=1).stderr
     assert "It has r1, r2" in run("compare", "r1", "r7", "-i", root / "i.h5", *FAST, code=1).stderr
-    assert "leave it out" in run("compare", "r1", "r2", "--encoder", "x", "-i", root / "i.h5", code=1).stderr
+    assert (
+        "Drop --encoder" in run("compare", "r1", "r2", "--encoder", "x", "-i", root / "i.h5", code=1).stderr
+    )
     assert run("compare", "r1", code=2).exit_code == 2
 
 

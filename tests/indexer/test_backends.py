@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,15 +13,18 @@ import pytest
 import torch
 from PIL import Image
 
+from imindex.indexer.build.build import build
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.doctor import encoder as doctor_encoder
 from imindex.indexer.encoders import registry
 from imindex.indexer.encoders.base import Encoder
+from imindex.indexer.encoders.lazy import LazyEncoder
 from imindex.indexer.encoders.load import load, load_as
 from imindex.indexer.encoders.multi_device import on_devices
 from imindex.indexer.encoders.registry import differences, register, require_same
 from imindex.indexer.encoders.torch_encoder import TorchEncoder
+from imindex.indexer.sources.find import find
 from imindex.indexer.store.index import Index, recompute_root_digest
 from tests.support.commands import run
 from tests.support.places import ROOT
@@ -209,3 +212,24 @@ def test_a_pytorch_model_without_a_text_side() -> None:
         with pytest.raises(ImindexError, match="sums at fp32 has no text side"):
             encoder.encode_texts([])
     assert doctor_encoder.vectors_are_unit(encoder, pixels).status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (lambda n: np.full((n, 32), 2, np.float16), r"vector of norm 11\.31 for picture 0 of 2"),
+        (lambda n: np.zeros((n, 32), np.float16), "vector of norm 0 for picture 0 of 2"),
+        (lambda n: np.eye(32)[:n], r"returned float64 of shape \(2, 32\) for 2 pictures"),
+        (lambda n: np.eye(4, dtype=np.float16)[:n], r"returned float16 of shape \(2, 4\)"),
+        (lambda n: torch.eye(32)[:n], "returned Tensor for 2 pictures"),
+    ],
+)
+def test_vectors_that_are_not_unit_vectors_reach_no_index(
+    returned: Callable[[int], object], message: str, tiny_encoder: Encoder, works: Callable[..., Path],
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(tiny_encoder, "encode_images", lambda pixels: returned(len(pixels)))
+    items = list(find([works({"works/ada": 2})]))
+    with pytest.raises(ImindexError, match=message):
+        build(items, tmp_path / "i.h5", LazyEncoder(lambda: tiny_encoder, 8))
+    assert not (tmp_path / "i.h5").exists()

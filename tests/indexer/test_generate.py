@@ -218,13 +218,13 @@ def test_a_manifest_line_records_how_its_picture_was_made(
     assert line["versions"].keys() == {"imindex", "diffusers", "torch", "transformers"} and all(
         line["versions"].values()
     )
-    assert about.items() >= describe(ModelSettings(str(model("sd")), steps=2, device="cpu")).items()
+    assert about.items() >= describe(ModelSettings(str(model("sd")), steps=2, device="cpu")).to_dict().items()
     assert about["release"] == "r" and str(tmp_path) not in json.dumps([line, about])
 
 
 def test_the_digest_depends_on_the_model_and_not_on_its_path(model: Callable, tmp_path: Path) -> None:
     def digest(folder: Path) -> str:
-        return str(describe(ModelSettings(str(folder), device="cpu"))["revision"])
+        return str(describe(ModelSettings(str(folder), device="cpu")).revision)
 
     assert re.fullmatch("[0-9a-f]{64}", digest(model("sd")))
     assert digest(shutil.copytree(model("sd"), tmp_path / "copy")) == digest(model("sd"))
@@ -239,7 +239,7 @@ def test_text_encoders_are_named_as_in_the_configuration(model: Callable, tmp_pa
     config.write_text(
         json.dumps({**json.loads(config.read_text()), "_name_or_path": "openai/clip-vit-large-patch14"})
     )
-    assert describe(ModelSettings(str(copy), device="cpu"))["text_encoders"] == [
+    assert describe(ModelSettings(str(copy), device="cpu")).text_encoders == [
         "CLIPTextModelWithProjection openai/clip-vit-large-patch14 (2 layers, width 16)",
         "CLIPTextModelWithProjection (2 layers, width 16)",
         "T5EncoderModel (1 layers, width 32)",
@@ -250,7 +250,7 @@ def test_pictures_of_the_safety_filter_are_listed(make: Callable, tmp_path: Path
     report = make("checked", kind="sd-checked")
     black = [shot.path for shot in ASKED if not pixels(tmp_path / "checked", shot).any()]
     assert 0 < len(black) < len(ASKED)
-    assert [one["path"] for one in report.blocked] == black
+    assert [one.path for one in report.blocked] == black
     assert {
         line["path"] for line in lines(tmp_path / "checked") if line["blocked"] == "safety filter"
     } == set(black)
@@ -260,7 +260,7 @@ def test_pictures_of_the_safety_filter_are_listed(make: Callable, tmp_path: Path
 def test_pictures_of_one_colour_are_listed(make: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     wrap(monkeypatch, plain=True)
     report = make("plain", ASKED[:8])
-    assert [(one["path"], one["reason"]) for one in report.blocked] == [
+    assert [(one.path, one.reason) for one in report.blocked] == [
         (ASKED[i].path, "one colour") for i in (0, 4)
     ]
 

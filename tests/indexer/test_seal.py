@@ -57,7 +57,7 @@ def test_a_seal_is_canonical_json_about_the_file(path: Path, seal: Path) -> None
         assert said["encoder"]["weights-sha256"] == index.encoder.weights_sha256
     assert said["audit"] is None and len(data) < 1_500
     assert matches(path, seal) == {"file": "identical", "content": "identical", "encoder": "identical"}
-    assert "is there already" in run("seal", "-i", path, code=1).stderr
+    assert "exists already" in run("seal", "-i", path, code=1).stderr
     run("seal", "-i", path, "--force")
 
 

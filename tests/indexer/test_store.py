@@ -73,7 +73,7 @@ def test_an_empty_index_is_valid(tmp_path: Path) -> None:
         assert index.vectors.shape == (0, DIM) and not list(index.blocks())
         assert index.root_digest == recompute_root_digest(index)
         said = describe(index)
-        assert (said["n"], said["artists"], said["collections"], said["duplicates"]) == (0, [], [], [])
+        assert (said.n, said.artists, said.collections, said.duplicates) == (0, (), (), ())
         export(index, tmp_path / "out")
     assert np.load(tmp_path / "out/vectors.npy").shape == (0, DIM)
     assert pyarrow.parquet.read_table(tmp_path / "out/items.parquet").num_rows == 0

@@ -345,7 +345,7 @@ def test_a_bit_flip_in_every_value_is_detected(tmp_path: Path, both: dict[str, P
 def test_the_command_reports_its_result(path: Path) -> None:
     result = run("verify", "-i", path)
     assert (
-        last_line(result) == f"Verified {path}: no fault."
+        last_line(result) == f"Verified {path}: no faults."
         and "12 rows, 24 digests in format 1.1" in result.stdout
     )
     said = json.loads(run("verify", "-i", path, "--json").stdout)

@@ -45,7 +45,7 @@ def test_every_original_is_classified(built: Path) -> None:
         ("unreadable", "art/works/bo/002.png"),
     ]  # fmt: skip
     result = run("verify", "-i", built, "--pictures", code=1)
-    assert "5 are what was read, 1 changed, 1 missing, 1 unreadable" in result.stdout
+    assert "5 are unchanged, 1 changed, 1 missing, 1 unreadable" in result.stdout
     assert last_line(result).startswith("Found 3 faults in ")
     assert not verify(built).faults  # the index itself is sound
 

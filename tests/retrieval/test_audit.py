@@ -340,6 +340,6 @@ def test_the_command(finished: tuple[Path, Outcome], copied: Path) -> None:
     assert "significant is not known" in gated.stderr  # nobody could be judged: that is no pass
 
     again = run("audit", "init", copied / "plan.toml", code=1)
-    assert "is there already" in again.stderr
+    assert "exists already" in again.stderr
     made = run("audit", "init", copied / "new.toml")
     assert made.exit_code == 0 and "Cy Background" in (copied / "new.toml").read_text()

@@ -92,7 +92,7 @@ def audited(
     (root / "plan.toml").write_text("\n".join(lines), encoding="utf-8")
     fails = bool(fail_if)
     done = run("audit", root / "plan.toml", "--device", "cpu", "--no-pictures", code=int(fails))
-    assert ("The gate fails" in done.output) == fails, done.output
+    assert ("The release fails the gate" in done.output) == fails, done.output
     folder = root / "plan-audit"
     report = json.loads((folder / "report.json").read_text())
     found = Audited(folder, models, releases, report, tested, list(fail_if))

@@ -163,7 +163,7 @@ def test_the_commands_verify_and_seal_an_audit(done: Path) -> None:
     line = json.loads((done / "plan-audit/register.jsonl").read_text().splitlines()[-1])
     assert said["register"] == line["digest"]
     result = run("verify", "-i", index, "--seal", seal, "--results", done / "plan-audit", "--device", "cpu")
-    assert last_line(result) == f"Verified {done / 'plan-audit'}: no fault."
+    assert last_line(result) == f"Verified {done / 'plan-audit'}: no faults."
     for what in ("register: last line", "plan: digest", "report: digest"):
         assert f"identical   {what}" in result.stdout
     assert "not checked audit: name its folder" in run("verify", "-i", index, "--seal", seal).stdout

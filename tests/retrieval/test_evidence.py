@@ -104,7 +104,7 @@ def test_without_placebos_the_output_says_what_is_not_tested(index: Path) -> Non
 
 def test_the_work_as_the_unit_is_warned_about(index: Path) -> None:
     found = run("match", "-i", index, "--unit", "work", "--resamples", "99")
-    assert "takes works by one hand for independent" in found.stderr
+    assert "assumes that works by the same artist are independent" in found.stderr
     assert "p work" in found.stdout
 
 
@@ -151,7 +151,10 @@ def test_query_attributes_a_picture(index: Path, tmp_path: Path) -> None:
     assert second["set"] == []
     assert all(a["excludable"] and a["smallest_p"] == pytest.approx(1 / 21) for a in first["artists"])
     shown = run("query", red, black, "-i", index, "--device", "cpu").stdout
-    assert "does not stand out among the works of" in shown and "looks like none of the artists" in shown
+    assert (
+        "artists among whose works it does not stand out" in shown
+        and "stands out among the works of every artist" in shown
+    )
 
 
 def test_a_work_of_the_index_is_compared_with_the_others_only(index: Path) -> None:
@@ -169,11 +172,11 @@ class TestPower:
         assert result["references_needed"] == 199
         assert result["smallest"]["power"] >= 0.8
         assert min(one["n_placebos"] for one in result["designs"]) == 199
-        assert "power takes" in run("power", *self.STATED, "--resamples", "999").stdout
+        assert "power requires" in run("power", *self.STATED, "--resamples", "999").stdout
 
     def test_too_few_placebos_find_nobody(self) -> None:
         words = (*self.STATED, "--artists", "10", "--placebos", "50", "--resamples", "199")
-        assert "None of these reaches" in run("power", *words).stdout
+        assert "No design reaches" in run("power", *words).stdout
 
     def test_a_pilot_index(self, index: Path) -> None:
         result = asked(index, "power", "--artists", "3", "--resamples", "999")
@@ -245,7 +248,7 @@ def test_one_artist_with_placebos_and_a_background_is_found(tiny_model: str, tmp
     run("remove", "--collection", "background", "-i", index)
     alone = by_artist(asked(index, "match", "--placebo", "placebo *"))["ada"]
     assert (alone["finding"], alone["p_name"]) == ("not tested", 0.05)
-    assert "go into background/" in " ".join(
+    assert "add them to background/" in " ".join(
         run("match", "--placebo", "placebo *", "-i", index).stdout.split()
     )
 
@@ -271,10 +274,10 @@ def test_few_works_are_not_tested_and_few_prompts_are_held_fixed(tiny_model: str
     assert found["ada"]["prompts_held_fixed"] is True
     assert (found["ada"]["n_name_references"], found["ada"]["n_name_left_out"]) == (4, 1)
     shown = " ".join(run("match", "--placebo", "placebo *", "-i", index).stdout.split())
-    assert "are for the few prompts that were used" in shown
-    assert "up to 1 left out: fewer imitations, or other pictures a prompt" in shown
+    assert "apply to the few prompts used" in shown
+    assert "up to 1 excluded: fewer imitations, or another number of pictures per prompt" in shown
     shown = " ".join(run("classify", "--placebo", "placebo *", "--by", "works", "-i", index).stdout.split())
-    assert "are for the few prompts that were used" in shown
+    assert "apply to the few prompts used" in shown
 
 
 def test_an_artist_whom_the_encoder_does_not_tell_apart_has_no_finding(
@@ -301,7 +304,7 @@ def test_unit_work_and_approximate_do_not_speak_of_imitation_as_the_exact_test_d
     by_work = by_artist(asked(index, "match", "--placebo", "placebo *", "--unit", "work"))
     assert by_work["ada"]["finding"] == "nearer than pooled works"
     shown = " ".join(run("match", "--placebo", "placebo *", "--approximate", "-i", index).stdout.split())
-    assert "no evidence by themselves" in shown
+    assert "not evidence by themselves" in shown
 
 
 def test_a_picture_that_lies_there_many_times_is_one_picture(tmp_path: Path, tiny_model: str) -> None:
@@ -323,4 +326,4 @@ def test_a_picture_that_lies_there_many_times_is_one_picture(tmp_path: Path, tin
     assert (found["bo"]["n_works"], found["bo"]["n_imitations"]) == (6, 10)
     assert found["ada"]["finding"] == "not tested"
     assert (result["n_repeated_works"], result["n_repeated_imitations"]) == (5, 9)
-    assert "14 repetitions of a picture" in run("match", "-i", tmp_path / "i.h5", "--resamples", "99").stderr
+    assert "14 duplicates of a picture" in run("match", "-i", tmp_path / "i.h5", "--resamples", "99").stderr

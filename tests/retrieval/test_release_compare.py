@@ -206,7 +206,7 @@ def test_what_cannot_be_compared_is_refused(root: Path, tmp_path: Path) -> None:
         compare(Side(index, "r1"), Side(index, "r3"), testing=TESTING)
     model = f"local-dir:{save_model(tmp_path / 'model', seed=1)}"
     other = built(tmp_path, "o.h5", root / "works", root / "r2.jsonl", model=model)
-    with pytest.raises(ImindexError, match=r"(?s)weights .* against .*Build one of them anew"):
+    with pytest.raises(ImindexError, match=r"(?s)weights .* against .*Rebuild one of them"):
         compare(Side(index, "r1"), Side(other, "r2"), testing=TESTING)
     paint(tmp_path / "works" / "zoe" / "0.png", (1, 2, 3), 5)
     (tmp_path / "imitations" / "r2" / "zoe").mkdir(parents=True)
@@ -302,5 +302,5 @@ def test_reports_that_cannot_be_compared(result: dict[str, Any]) -> None:
             archived(base), archived({**new, "encoders": [{**new["encoders"][0], "name": "big"}]})
         )
     nobody = {**new, "results": [{**new["results"][0], "artists": []}]}
-    with pytest.raises(ImindexError, match="No artist has figures under both"):
+    with pytest.raises(ImindexError, match="No artist has figures in both"):
         compare_reports(archived(base), archived(nobody))

@@ -35,7 +35,9 @@ from imindex.retrieval.results import (
     ReportResult,
     fields_of,
     from_dict,
+    from_json,
     to_dict,
+    to_json,
 )
 from tests.support.places import ROOT
 from tests.support.report_sample import (
@@ -123,6 +125,14 @@ def test_content_is_as_the_schema_has_it(report: Report, findings: AuditFindings
         with pytest.raises(jsonschema.ValidationError):
             VALIDATOR.validate({**written, **change})
     assert from_dict(Report, written) == report
+
+
+def test_json_and_back_is_the_same_and_so_is_its_json(report: Report, findings: AuditFindings) -> None:
+    for result in (report, findings):
+        again = from_json(type(result), to_json(result))
+        assert again == result and to_json(again) == to_json(
+            result
+        )  # a digest is over the JSON: 1 is not 1.0
 
 
 def test_contract_without_extras_and_without_tests_is_valid(findings: AuditFindings) -> None:

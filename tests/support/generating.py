@@ -26,9 +26,9 @@ def load_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def kept(found: Any, model: ModelSettings) -> Any:
         key = (
-            found.about["revision"],
-            json.dumps(found.about["scheduler"]),
-            found.about["settings"]["dtype"],
+            found.description.revision,
+            found.description.scheduler,
+            found.description.settings.dtype,
         )
         if model.lora or found.variant or "copy" in str(found.folder):
             return load(found, model)

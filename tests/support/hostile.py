@@ -82,8 +82,8 @@ def read_all(path: Path) -> None:
     with Index(path) as index:
         index.contents()
         about = describe(index)
-        json.dumps(about)
-        describe_search(about["ann"])
+        json.dumps(about.to_dict())
+        describe_search(about.ann)
         for _ in index.blocks():
             pass
         rows = np.arange(min(index.n, 3))
