@@ -256,7 +256,8 @@ def walk(
     groups, group = np.unique(seen, axis=0, return_inverse=True)
     n_columns = sum(len(release.order) for release in releases)
     fits = 8 * sum(release.vectors.size for release in releases) <= limits.wide_bytes
-    wide = [Widened(release.vectors, limits.wide_bytes, keep=fits) for release in releases]
+    wide_bytes = limits.wide_bytes if fits else limits.wide_bytes // len(releases)
+    wide = [Widened(release.vectors, wide_bytes, keep=fits) for release in releases]
     with products_alone(), ThreadPoolExecutor(processors()) as pool:
         for number, receives in enumerate(groups):
             watching = [watch for watch, wanted in zip(watches, receives, strict=True) if wanted]

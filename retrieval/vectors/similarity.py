@@ -80,15 +80,15 @@ def _product_blocks(left: Float16, right: Float16, limit_bytes: int) -> Iterator
 
 
 class Widened:
-    """Vectors as the right side of products: widened to float64 once if they fit, tile by tile if not.
+    """Vectors that others are multiplied with, converted to float64 once if they fit in memory, else tile by tile.
 
     Parameters
     ----------
     vectors : ndarray, shape (m, d), float16, unit norm
     limit_bytes : int
-        Most bytes of float64 vectors that are held.
+        Size of the float64 vectors that are held at a time.
     keep : bool, optional
-        Whether to widen them once; by default where they fit.
+        Whether to convert them once; by default if they fit.
     """
 
     def __init__(self, vectors: Float16, limit_bytes: int = LIMIT_BYTES, *, keep: bool | None = None):
@@ -96,19 +96,21 @@ class Widened:
         self._limit_bytes = limit_bytes
         self.kept = 8 * vectors.size <= limit_bytes if keep is None else keep
         self._wide = vectors.astype(np.float64) if self.kept else None
+        self._room: Float64 | None = None
 
     def product(
         self, left: Float64, columns: slice = slice(None), *, pool: ThreadPoolExecutor | None = None
     ) -> Float64:
-        """Exact similarities of some float16 vectors, cast to float64, to these vectors.
+        """Compute the exact similarities of other vectors to these.
 
         Parameters
         ----------
         left : ndarray, shape (n, d), float64
+            Float16 unit vectors, converted to float64.
         columns : slice
-            Of these vectors, those in a run that are wanted; all by default.
+            Which of these vectors; by default all.
         pool : ThreadPoolExecutor, optional
-            Whose threads share the rows; each multiplies by itself, so BLAS should be held to one thread
+            Its threads share the rows. BLAS should then be limited to one thread per product
             (`imindex.indexer.system.cpu.products_alone`).
 
         Returns
@@ -119,10 +121,10 @@ class Widened:
         block = np.empty((len(left), len(wanted)))
         n = 1 if pool is None else min(len(left), processors())
         shares = [slice(len(left) * i // n, len(left) * (i + 1) // n) for i in range(n)]
-        (m, d), kept = wanted.shape, self._wide is not None
-        tiles = [slice(None)] if kept else blocks(m, d, self._limit_bytes)
+        m, d = wanted.shape
+        tiles = blocks(m, d, self._limit_bytes) if self._wide is None else [slice(None)]
         for tile in tiles:
-            wide = wanted[tile].astype(np.float64) if self._wide is None else self._wide[columns]
+            wide = self._widen(wanted[tile], pool) if self._wide is None else self._wide[columns]
 
             def multiply(rows: slice, tile: slice = tile, wide: Float64 = wide) -> None:
                 np.matmul(left[rows], wide.T, out=block[rows, tile])
@@ -133,6 +135,19 @@ class Widened:
                 for _ in pool.map(multiply, shares):
                     pass
         return block
+
+    def _widen(self, vectors: Float16, pool: ThreadPoolExecutor | None) -> Float64:
+        """Convert a tile, in memory that is reused for the next one."""
+        if self._room is None or len(self._room) < len(vectors):
+            self._room = np.empty(vectors.shape)
+        wide = self._room[: len(vectors)]
+        if pool is None:
+            np.copyto(wide, vectors)
+        else:
+            cuts = [slice(start, start + 1024) for start in range(0, len(vectors), 1024)]
+            for _ in pool.map(lambda rows: np.copyto(wide[rows], vectors[rows]), cuts):
+                pass
+        return wide
 
 
 def similarities(a: npt.ArrayLike, b: npt.ArrayLike, *, names: tuple[str, str] = ("a", "b")) -> Float64:

@@ -62,6 +62,26 @@ def test_weighted_medians_equal_medians_of_copies(ties: bool) -> None:
     assert np.isnan(medians_within(square, np.array([[5.0], [0], [0], [0], [0]]))).all()
 
 
+@pytest.mark.parametrize("digits", [None, 2, 1])
+def test_medians_found_by_halves_are_those_of_going_through_all(
+    digits: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(8)
+    left, right = draw_weights(40, 90, random).T, draw_weights(25, 90, random).T
+    block = random.random((40, 25)) + random.random((40, 1))  # rows differ, so medians of resamples do
+    square = random.random((40, 40)) + random.random((40, 1))
+    square += square.T
+    if digits is not None:
+        block, square = block.round(digits), square.round(digits)
+    monkeypatch.setattr("imindex.stats.validity._SPAN", 10**6)
+    expected = medians_between(block, left, right), medians_within(square, left)
+    for span in (1, 7, 200):
+        monkeypatch.setattr("imindex.stats.validity._SPAN", span)
+        np.testing.assert_array_equal(medians_between(block, left, right), expected[0])
+        np.testing.assert_array_equal(medians_between(block.T, right, left), expected[0])
+        np.testing.assert_array_equal(medians_within(square, left), expected[1])
+
+
 def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     _, similarity, artist = artists([6, 7, 8])
     whole = gap_bootstrap(similarity, artist, 3, n_resamples=101, rng=1)

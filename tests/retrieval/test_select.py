@@ -1,0 +1,48 @@
+"""Which pictures of an index are repetitions of others: against a comparison of every pair."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imindex.retrieval.vectors.select import Pictures, distinct, same_pictures
+
+
+def brute_force(chosen: Pictures) -> list[int]:
+    bits = [(int(a), v.tobytes()) for a, v in zip(chosen.artist, chosen.vectors, strict=True)]
+    return [bits.index(one) for one in bits]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**32 - 1))
+def test_repetitions_are_those_of_every_pair(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    n, values = random.integers(0, 40), random.integers(1, 5)
+    vectors = (random.integers(-values, values + 1, (n, 3)) / 4).astype(np.float16)  # 0.0 and -0.0 too
+    vectors[random.random((n, 3)) < 0.1] *= -1
+    chosen = Pictures(np.arange(n) * 3, vectors, random.integers(-1, 3, n))
+    group = brute_force(chosen)
+    assert same_pictures(chosen).tolist() == group
+    kept, n_repeated = distinct(chosen)
+    first = sorted(set(group))
+    assert n_repeated == n - len(first)
+    assert kept.rows.tolist() == chosen.rows[first].tolist()
+    assert kept.artist.tolist() == chosen.artist[first].tolist()
+    assert kept.vectors.tobytes() == vectors[first].tobytes()
+
+
+def test_pictures_with_equal_keys_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even if all keys were the same, nothing but repetitions would be left out."""
+
+    class Zeros:
+        def integers(self, low: int, high: int, size: int, dtype: type) -> np.ndarray:
+            return np.full(
+                size, 2**63 - 1, dtype
+            )  # odd multipliers that make every key a multiple of the sum
+
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: Zeros())
+    vectors = np.array([[1, 0], [0, 1], [1, 0], [0, 1], [0.5, 0.5]], np.float16)
+    chosen = Pictures(np.arange(5), vectors, np.zeros(5, np.int64))
+    assert same_pictures(chosen).tolist() == [0, 1, 0, 1, 4]
