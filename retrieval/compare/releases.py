@@ -27,8 +27,8 @@ from imindex.retrieval.evidence.classify_release import (
     scores_by_name,
 )
 from imindex.retrieval.evidence.match_release import match_release
-from imindex.retrieval.evidence.release_walk import Pair
-from imindex.retrieval.evidence.shared import TextEncoder, Texts
+from imindex.retrieval.evidence.release_walk import Observed, Pair, Wanted, observe
+from imindex.retrieval.evidence.shared import Shared, TextEncoder, Texts
 from imindex.retrieval.evidence.testing import Testing, placebo_numbers
 from imindex.retrieval.match.paired_cells import Cells, PairedCells
 from imindex.retrieval.match.similarity_pass import Columns, Watch, walk
@@ -130,8 +130,8 @@ def compare(  # noqa: PLR0913
     """
     if prepared is None:
         prepared = prepare(base, new, testing)
+    prepared, findings = _findings(prepared, base, new, testing)
     sides, artists, notes = prepared.sides, prepared.artists, list(prepared.notes)
-    findings = _findings(base, testing), _findings(new, testing)
     rights: list[Right | None] = [None, None]
     if by_name:
         if texts is None:
@@ -323,11 +323,31 @@ def _same_works(
     return [name for name in artists if name in kept], works, notes
 
 
-def _findings(side: Side, testing: Testing) -> Findings:
+def _findings(
+    prepared: Prepared, base: Side, new: Side, testing: Testing
+) -> tuple[Prepared, tuple[Findings, Findings]]:
+    """Return the findings of both releases. Releases of one index that are matched now share one walk."""
+    known = base.findings is not None and new.findings is not None
+    if known or prepared.cells or prepared.sides[0].root_digest != prepared.sides[1].root_digest:
+        return prepared, (_findings_of(base, base.index, testing), _findings_of(new, new.index, testing))
+    prepared, pair = prepared.watched()
+    with Index(base.index) as index:
+        wanted = [
+            Wanted(side.release, side.tested(testing) if side.findings is None else None)
+            for side in (base, new)
+        ]
+        observed = observe(Shared(index), wanted, [pair])
+        first, second = (_findings_of(side, index, testing, observed[side.release]) for side in (base, new))
+    return prepared, (first, second)
+
+
+def _findings_of(
+    side: Side, index: Path | Index, testing: Testing, observed: Observed | None = None
+) -> Findings:
     if side.findings is not None:
         return side.findings
-    matched = match_release(side.index, side.release, testing=side.tested(testing))
-    return {one.artist: one.finding for one in matched.artists if one.finding is not None}
+    matched = match_release(index, side.release, testing=side.tested(testing), observed=observed)
+    return {row.artist: row.finding for row in matched.artists if row.finding is not None}
 
 
 def _named(

@@ -96,6 +96,23 @@ def test_a_release_that_is_matched_alone_is_walked_once_too(tmp_path: Path) -> N
         assert products.times(WORKS, WORKS) == 1
 
 
+def test_two_releases_that_are_compared_are_walked_once_together(tmp_path: Path) -> None:
+    invented_index(tmp_path / "i.h5", 6, repeats=False)
+    sides = [Side(tmp_path / "i.h5", release) for release in RELEASES]
+    with Index(tmp_path / "i.h5") as index:
+        products = Products(index)
+        share = 1 - len(pictures(index, "background").rows) / products.sizes[WORKS]
+        alone = [match_release(index, release, testing=TESTING) for release in RELEASES]
+    with products.counting():
+        found = compare(*sides, testing=TESTING, by_name=False)
+    for release in RELEASES:
+        assert products.times(WORKS, f"imitations of {release}") == pytest.approx(share)
+    assert products.times(WORKS, WORKS) == 1
+    findings = [{one.artist: one.finding for one in matched.artists if one.finding} for matched in alone]
+    known = [Side(tmp_path / "i.h5", *one) for one in zip(RELEASES, findings, strict=True)]
+    assert compare(*known, testing=TESTING, by_name=False) == found
+
+
 def test_tests_of_a_release_are_those_of_brute_force(invented: tuple[Path, list[str]]) -> None:
     """Control floors and kernel tests from the whole tables, for each artist."""
     path, _ = invented
