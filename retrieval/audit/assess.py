@@ -147,8 +147,9 @@ class _Study:
         def compute() -> AuditResult:
             observed = self._observe(release)
             who: dict[str, Any] = {"artists": plan.tested, "testing": testing}
-            named = classify_release(index, release.name, **who, texts=self._texts, **self._how)
+            # By works first: a table of scores of the walk is let go with it.
             by_works = classify_release(index, release.name, **who, by="works", observed=observed)
+            named = classify_release(index, release.name, **who, texts=self._texts, **self._how)
             matching = match_release(index, release.name, testing=testing, observed=observed)
             shown = gallery(index, release.name, plan.tested, observed=observed)
             copied = copies(index, release.name, plan.tests.copies, observed=observed)

@@ -9,7 +9,7 @@ from imindex.retrieval.vectors.blocks import BLOCK_BYTES, Float16, Float64, Int6
 from imindex.retrieval.vectors.checks import check_artists, check_pair
 from imindex.retrieval.vectors.exact_sums import unit_means
 from imindex.retrieval.vectors.row_ranks import nearest_in_rows, ranks_in_rows
-from imindex.retrieval.vectors.similarity import similarities, similarity_blocks
+from imindex.retrieval.vectors.similarity import similarity_blocks
 
 
 def prototype_scores(
@@ -63,7 +63,8 @@ def prototype_scores(
     present = np.flatnonzero(counts)
     scores = np.full((len(pictures), n_artists), -np.inf)
     prototypes = unit_means(sums[present], counts[present], lambda row: f"artist {present[row]}")
-    scores[:, present] = similarities(pictures, prototypes, names=("images", "prototypes"))
+    for some, block in similarity_blocks(pictures, prototypes, names=("images", "prototypes")):
+        scores[some, present] = block
 
     # Where an image leaves out works of an artist, that pair has a prototype of its own: the sums are
     # exact, and so they are still after a subtraction.

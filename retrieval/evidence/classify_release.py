@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,11 +102,12 @@ def classify_release(  # noqa: PLR0913
         if artists is not None:
             chosen = chosen.of([n for n, one in enumerate(index.artists) if one in set(artists)])
         alone: dict[str, float] = {}
+        scored: list[tuple[str, Callable[[], Float64]]]
         if by == "name":
             if texts is None:
                 texts = Texts(functools.partial(load_encoder, index.encoder, encoder or {}))
             by_template, together = scores_by_name(index, chosen, labels, templates, texts, candidates)
-            scored = iter([(f"by name, {_listed(templates)}", together)])
+            scored = [(f"by name, {_listed(templates)}", lambda: together)]
             if len(templates) > 1:
                 alone = {
                     template: _top1(index, scores, labels, chosen.artist)
@@ -115,6 +116,12 @@ def classify_release(  # noqa: PLR0913
         else:
             labels = ()
             scored = _by_works(index, chosen, kind, k, observed)
+        names = [*index.artists, *labels]
+        # One table of scores at a time; the last method first, because its table may be there already.
+        methods = [
+            _classification(index, method, scores(), names, chosen, testing)
+            for method, scores in reversed(scored)
+        ]
         return Classification(
             collection=name,
             kind=kind,
@@ -128,10 +135,7 @@ def classify_release(  # noqa: PLR0913
             generic_labels=tuple(labels),
             n=len(chosen.rows),
             n_repeated=n_repeated,
-            methods=tuple(
-                _classification(index, method, scores, [*index.artists, *labels], chosen, testing)
-                for method, scores in scored
-            ),
+            methods=tuple(reversed(methods)),
         )
 
 
@@ -159,7 +163,7 @@ def scores_by_name(
     templates: Sequence[str],
     encoder: TextEncoder,
     candidates: Int64,
-) -> tuple[list[Float64], Float64]:
+) -> tuple[Iterator[Float64], Float64]:
     """Scores by each template alone (empty if there is one only), and by their mean.
 
     Parameters
@@ -176,7 +180,8 @@ def scores_by_name(
     Returns
     -------
     by_template, mean
-        Arrays of shape (n, artists + labels), float64, -inf where an artist is no candidate.
+        An iterator of arrays, and an array, of shape (n, artists + labels), float64, -inf where an artist is no
+        candidate.
 
     Raises
     ------
@@ -202,7 +207,7 @@ def scores_by_name(
         found[:, absent] = -np.inf
         return found
 
-    alone = [scores(texts) for texts in by_template] if len(templates) > 1 else []
+    alone = (scores(texts) for texts in by_template) if len(templates) > 1 else iter(())
     return alone, scores(average_templates(np.stack(by_template)))
 
 
@@ -228,16 +233,23 @@ def _top1(index: Index, scores: Float64, labels: Sequence[str], truth: Int64) ->
 
 def _by_works(
     index: Index, chosen: Pictures, kind: str, k: int, observed: Observed | None
-) -> Iterator[tuple[str, Float64]]:
-    """The methods by works, and the scores of each; one table at a time."""
+) -> list[tuple[str, Callable[[], Float64]]]:
+    """Return the methods by works, and functions that compute the scores of each."""
     works = observed.shared.known if observed else distinct(pictures(index, "works", "background"))[0]
     # A work must not be found by itself, nor by a copy of its bytes.
     exclude = _same_bytes(index, chosen.rows, works.rows) if kind == "works" else None
     arguments = (chosen.vectors, works.vectors, works.artist, len(index.artists))
     k = min(k, len(works.rows))
-    yield "by works, prototype", _usable(index, prototype_scores(*arguments, exclude=exclude))
-    voted = observed.knn_scores(chosen.rows, k) if observed else knn_scores(*arguments, k=k, exclude=exclude)
-    yield f"by works, vote of the {k} nearest", _usable(index, voted)
+
+    def prototype() -> Float64:
+        return _usable(index, prototype_scores(*arguments, exclude=exclude))
+
+    def vote() -> Float64:
+        if observed is not None:
+            return _usable(index, observed.knn_scores(chosen.rows, k))
+        return _usable(index, knn_scores(*arguments, k=k, exclude=exclude))
+
+    return [("by works, prototype", prototype), (f"by works, vote of the {k} nearest", vote)]
 
 
 def _usable(index: Index, scores: Float64) -> Float64:

@@ -7,6 +7,8 @@ import numpy as np
 from imindex.retrieval.match.similarity_pass import Block
 from imindex.retrieval.vectors.blocks import Float64, Int64
 
+_TOGETHER = 2**14  # imitations into whose nearest works one is inserted at a time
+
 
 class NearestWorks:
     """Observer that keeps the k nearest works of each imitation.
@@ -36,8 +38,9 @@ class NearestWorks:
         """Receive some works. Of equally near works, the one with the lower number ranks first."""
         table = seen[0].similarity[:, self._columns]
         for work, line in zip(rows.tolist(), table, strict=True):
-            places = np.flatnonzero(line >= self._last)
-            if len(places):
+            nearer = np.flatnonzero(line >= self._last)
+            for start in range(0, len(nearer), _TOGETHER):
+                places = nearer[start : start + _TOGETHER]
                 self._insert(work, line[places], places)
 
     def _insert(self, work: int, cosine: Float64, places: Int64) -> None:

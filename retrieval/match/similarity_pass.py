@@ -26,7 +26,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from imindex.indexer.system.cpu import processors, products_alone
-from imindex.retrieval.vectors.blocks import BLOCK_BYTES, LIMIT_BYTES, Float16, Float64, Int32, Int64, blocks
+from imindex.retrieval.vectors.blocks import BLOCK_BYTES, Float16, Float64, Int32, Int64, blocks
 from imindex.retrieval.vectors.row_ranks import ranks_of_sorted, sorted_rows
 from imindex.retrieval.vectors.similarity import Widened, exact_integers
 
@@ -47,7 +47,7 @@ class Limits:
 
     product_bytes: int = 128 * 2**20
     block_bytes: int = BLOCK_BYTES
-    wide_bytes: int = LIMIT_BYTES
+    wide_bytes: int = 128 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
