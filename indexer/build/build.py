@@ -55,7 +55,7 @@ class BuildReport:
     pruned : int
         Rows removed by `prune`, because their pictures are not in the sources.
     rejected : int
-        Pictures of the sources that could not be read.
+        Pictures of the sources that could not be read or encoded.
     already_rejected : int
         The part of `rejected` that an earlier build rejected and this one did not retry.
     waiting : int

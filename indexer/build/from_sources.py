@@ -72,7 +72,7 @@ def build_from_sources(  # noqa: PLR0913
     rehash : bool
         Read every file, even if its size, modification time and inode are unchanged.
     retry_rejects : bool
-        Retry pictures that could not be read before.
+        Retry pictures that were rejected before.
     limits : Limits
         Limits per picture; pictures beyond them are rejected.
     command : str

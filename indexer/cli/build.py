@@ -53,7 +53,7 @@ PASSED_ON = (
     is_flag=True,
     help="Read every file, even if its size, modification time and inode are unchanged.",
 )
-@click.option("--retry-rejects", is_flag=True, help="Retry pictures that could not be read before.")
+@click.option("--retry-rejects", is_flag=True, help="Retry pictures that were rejected before.")
 @limit_options
 @json_option
 @errors_for_people
@@ -107,7 +107,7 @@ def _build_notes(report: Any, index: Path) -> Iterator[str]:
         yield f"{count(report.repeated, 'picture')} listed more than once: the first occurrence is used."
     if report.rejected:
         yield (
-            f"{count(report.rejected, 'picture')} could not be read: see `imindex info --rejects -i {index}`."
+            f"{count(report.rejected, 'picture')} rejected: `imindex info --rejects -i {index}` lists the reasons."
         )
     yield from report.notes
     if report.waiting:

@@ -61,7 +61,7 @@ def _examine(
     path: Path, index_given: bool, model: str | None, pretrained: str | None, device: str
 ) -> Iterator[Check]:
     from imindex.indexer.doctor.index import disk_space, examine_index
-    from imindex.indexer.doctor.machine import FAULT, OK, Check, examine_machine, tried
+    from imindex.indexer.doctor.machine import FAULT, OK, WARNING, Check, examine_machine, tried
 
     folder = path.absolute().parent
     faulty = set()
@@ -80,8 +80,15 @@ def _examine(
         yield Check("index", FAULT, f"{path} does not exist.", "Build it, or name another index with -i.")
     else:
         yield Check("index", OK, f"{path} does not exist yet; name another index with -i.")
-    if "device" not in faulty:
-        yield from _examine_encoder(path if opened else None, model, pretrained, device)
+    if "device" in faulty:
+        return
+    if path.exists() and not opened and model is None:
+        message = "Not examined: the index that names it cannot be opened."
+        yield Check(
+            "encoder", WARNING, message, "Name an encoder with --model to examine it without the index."
+        )
+        return
+    yield from _examine_encoder(path if opened else None, model, pretrained, device)
 
 
 def _examine_encoder(

@@ -17,7 +17,7 @@ from imindex.indexer.terminal.output import clean, count, print_json, print_tabl
 @click.command(short_help="Show what an index holds and how it was made.")
 @index_option
 @click.option("--artists", "show_artists", is_flag=True, help="List the artists with their picture counts.")
-@click.option("--rejects", "show_rejects", is_flag=True, help="List the pictures that could not be read.")
+@click.option("--rejects", "show_rejects", is_flag=True, help="List the rejected pictures, with the reasons.")
 @click.option("--duplicates", "show_duplicates", is_flag=True, help="List pictures with identical bytes.")
 @click.option(
     "--provenance", "show_provenance", is_flag=True, help="List every change: who, what, when, and digests."
@@ -77,7 +77,7 @@ def info(
         )
     if show_rejects and about.rejects:
         rejected = [[r.path, r.reason] for r in about.rejects]
-        print_table("Pictures that could not be read", ["path", "reason"], rejected, left=2)
+        print_table("Rejected pictures", ["path", "reason"], rejected, left=2)
     if show_duplicates and about.duplicates:
         same_bytes = [[d.sha256[:12], d.artist, d.collection, d.path] for d in about.duplicates]
         print_table(

@@ -44,9 +44,11 @@ def load(
     Raises
     ------
     ImindexError
-        The model is unknown, its weights are not found or cannot be downloaded, or there is no such device.
+        The model is unknown, its weights are not found or cannot be downloaded, there is no such device, or the encoder
+        does not compute at that precision.
     """
     devices = torch_devices(device)
+    requested = precision
     if precision == "auto":
         precision = default_precision(devices[0])
     if pretrained and Path(pretrained).is_file():
@@ -61,6 +63,10 @@ def load(
         raise ImindexError(
             f"The back end {name} made an encoder whose configuration names the back end {name_of(encoder.info)}. "
             f'Set config={{"backend": "{name}", ...}} in its EncoderInfo.'
+        )
+    if requested not in ("auto", encoder.info.precision):
+        raise ImindexError(
+            f"The encoder {model} computes at {encoder.info.precision}, not {requested}. Drop --precision."
         )
     return encoder
 

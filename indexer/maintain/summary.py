@@ -21,7 +21,7 @@ class _Described(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
 
 
 class CollectionSummary(_Described, kw_only=True, frozen=True):
-    """A collection and its size: artists with pictures, pictures, and pictures that could not be read."""
+    """A collection and its size: artists with pictures, pictures, and rejected pictures."""
 
     name: str
     kind: str
@@ -42,7 +42,7 @@ class ArtistSummary(_Described, kw_only=True, frozen=True):
 
 
 class RejectSummary(_Described, kw_only=True, frozen=True):
-    """A picture that could not be read."""
+    """A picture that could not be read or encoded."""
 
     artist: str
     collection: str

@@ -163,7 +163,7 @@ class Index:
         return {name: self.column(name) for name in ITEM_DTYPES}
 
     def rejects(self) -> Columns:
-        """Return all columns of /rejects: pictures that could not be read, with the reason."""
+        """Return all columns of /rejects: pictures that could not be read or encoded, with the reason."""
         return {name: self.column(name, "rejects") for name in REJECT_DTYPES}
 
     def stamps(self) -> tuple[Stamps, Stamps]:

@@ -219,7 +219,7 @@ class ReleaseRecord(Result, kw_only=True, frozen=True):
 
 
 class RejectedPicture(Result, kw_only=True, frozen=True):
-    """A picture that could not be read and is excluded from all figures.
+    """A picture that could not be read or encoded and is excluded from all figures.
 
     Attributes
     ----------

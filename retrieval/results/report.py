@@ -330,7 +330,7 @@ class Report(Result, kw_only=True, frozen=True):
     gate : tuple of Verdict
         Outcomes of the plan's gate conditions. A release fails if a condition is true or cannot be evaluated.
     rejects : tuple of RejectedPicture
-        Pictures that could not be read and are excluded from all figures.
+        Pictures that could not be read or encoded and are excluded from all figures.
     provenance : Provenance
     limits : tuple of Limit
         Limitations of the findings.

@@ -98,6 +98,20 @@ def test_every_command_that_compares_pictures_works(index: Path) -> None:
     assert "24 were encoded again: 24 vectors" in " ".join(replayed.split())
 
 
+def test_a_precision_that_the_encoder_does_not_have_is_refused(
+    index: Path, mean_colour: str, tmp_path: Path
+) -> None:
+    message = r"mean-colour computes at fp32, not fp16\. Drop --precision"
+    with pytest.raises(ImindexError, match=message):
+        load(mean_colour, device="cpu", precision="fp16")
+    arguments = ("build", index.parent, "-i", tmp_path / "new.h5", "--model", mean_colour)
+    refused = run(*arguments, "--precision", "fp16", "--device", "cpu", code=1).output
+    assert re.search(message, " ".join(refused.split()))
+    assert not (tmp_path / "new.h5").exists()
+    for _ in range(2):
+        run(*arguments, "--precision", "fp32", "--device", "cpu")
+
+
 def test_texts_are_refused_with_the_remedy(index: Path, mean_colour: str) -> None:
     encoder = load(mean_colour, device="cpu")
     assert not encoder.has_text

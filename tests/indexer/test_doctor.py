@@ -82,9 +82,10 @@ def test_faults_end_with_exit_code_1(built: Path, tmp_path: Path, tiny_model: st
     assert [c["name"] for c in said["checks"] if c["status"] == "fault"] == ["device"]
     broken = tmp_path / "broken.h5"
     broken.write_bytes(built.read_bytes()[:5000])
-    assert re.search(
-        r"^fault +index: .*broken\.h5", run("doctor", "-i", broken, "--device", "cpu", code=1).stdout, re.M
-    )
+    examined = run("doctor", "-i", broken, "--device", "cpu", code=1).stdout
+    assert re.search(r"^fault +index: .*broken\.h5", examined, re.M)
+    assert re.search(r"^warning +encoder: Not examined: the index", examined, re.M)
+    assert "batches" not in examined
     moved = run("doctor", "-i", built, "--model", "local-dir:/no/such", "--device", "cpu", code=1)
     assert re.search(r"^fault +encoder: local-dir:/no/such cannot be loaded", moved.stdout, re.M)
 

@@ -170,5 +170,5 @@ def test_the_page_on_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for block in blocks:
         exec(compile(block, "docs/python.md", "exec"), world)
     printed = capsys.readouterr().out
-    assert "36 pictures, 0 could not be read" in printed and "nothing-here.h5 does not exist" in printed
+    assert "36 pictures, 0 rejected" in printed and "nothing-here.h5 does not exist" in printed
     assert world["similarity"].shape == (18, 3)

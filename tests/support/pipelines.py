@@ -16,6 +16,7 @@ import diffusers
 import open_clip
 import torch
 import transformers
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 SIZE = 32
 """Pixels a side of what they make by default."""
@@ -84,7 +85,7 @@ def tokenizer() -> Any:
     """CLIP's tokenizer, from the file that open_clip ships."""
     packed = (Path(open_clip.__file__).parent / "bpe_simple_vocab_16e6.txt.gz").read_bytes()
     merges = gzip.decompress(packed).decode().split("\n")[1 : 49152 - 256 - 2 + 1]
-    letters = list(transformers.convert_slow_tokenizer.bytes_to_unicode().values())
+    letters = list(bytes_to_unicode().values())
     words = letters + [letter + "</w>" for letter in letters] + ["".join(m.split()) for m in merges]
     words += ["<|startoftext|>", "<|endoftext|>"]
     with tempfile.TemporaryDirectory() as folder:
