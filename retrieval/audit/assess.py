@@ -36,12 +36,12 @@ if TYPE_CHECKING:
     from imindex.indexer.encoders.base import Encoder
 
 TOGETHER_BYTES = 2**29
-"""Releases are walked together as long as what is seen of them takes less memory than this."""
+"""Releases are walked together while their observers take less memory than this."""
 
 
 @dataclass(frozen=True)
 class Built:
-    """What one encoder of an audit made.
+    """The output of one encoder in an audit.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Built:
 
 
 def texts_of(run: Run, encoder: EncoderSpec, path: Path) -> Texts:
-    """The text vectors of the encoder of an index, which is loaded when the first is needed."""
+    """Return the text vectors by an index's encoder, which is loaded when the first one is needed."""
     where = {**encoder_arguments(run.plan, encoder, paths_only=True), "device": run.compute.device}
 
     def load() -> Encoder:
@@ -82,9 +82,9 @@ def assess(
     inputs : Inputs
     entries : sequence of RegisterEntry
     made : sequence of Made
-        The releases, in the plan's order.
+        One per release, in the plan's order.
     built : sequence of Built
-        The encoders' indexes, likewise.
+        One per encoder, in the plan's order.
 
     Returns
     -------
@@ -93,14 +93,14 @@ def assess(
     plan, looks = run.plan, Looks()
     results: list[AuditResult] = []
     comparisons: list[Comparison] = []
-    for encoder, one in zip(plan.encoders, built, strict=True):
-        with Index(one.path) as index:
-            study = _Study(run, inputs, encoder, one, Shared(index, looks))
+    for encoder, output in zip(plan.encoders, built, strict=True):
+        with Index(output.path) as index:
+            study = _Study(run, inputs, encoder, output, Shared(index, looks))
             results += [study.result(release) for release in plan.releases]
             if plan.base:
                 others = [release for release in plan.releases if release.name != plan.base]
                 comparisons += [study.comparison(release, results) for release in others]
-    paths = [one.path for one in built]
+    paths = [output.path for output in built]
     return AuditFindings(
         title=plan.title,
         plan=plan_record(plan, inputs, entries),
@@ -114,7 +114,7 @@ def assess(
 
 
 def testing_of(plan: Plan, release: Release, inputs: Inputs) -> Testing:
-    """How a release is tested: against its own placebo names."""
+    """Return the settings of a release's tests, with its own placebo names."""
     tests = plan.tests
     return Testing(
         placebos=tuple(glob.escape(name) for name in inputs.placebos[release.name]),
@@ -129,8 +129,8 @@ def testing_of(plan: Plan, release: Release, inputs: Inputs) -> Testing:
 class _Study:
     """The results of one encoder.
 
-    Works and imitations are walked when the first result that was not kept is computed: once for all results and
-    comparisons that are missing, or, where that would take too much memory, once for each release.
+    Works and imitations are walked when the first result that is not cached is computed: once for all missing results
+    and comparisons, or once per release if that would take too much memory.
     """
 
     def __init__(self, run: Run, inputs: Inputs, encoder: EncoderSpec, built: Built, shared: Shared):
@@ -140,14 +140,14 @@ class _Study:
         self._prepared: dict[str, Prepared] = {}
 
     def result(self, release: Release) -> AuditResult:
-        """Classification, matching, galleries and near-copies of one release."""
+        """Return the classification, matching, galleries and near-copies of one release."""
         run, plan, index = self._run, self._run.plan, self._shared.index
         testing = testing_of(plan, release, self._inputs)
 
         def compute() -> AuditResult:
             observed = self._observe(release)
             who: dict[str, Any] = {"artists": plan.tested, "testing": testing}
-            # By works first: a table of scores of the walk is let go with it.
+            # By works first, because it frees a table of scores of the walk.
             by_works = classify_release(index, release.name, **who, by="works", observed=observed)
             named = classify_release(index, release.name, **who, texts=self._texts, **self._how)
             matching = match_release(index, release.name, testing=testing, observed=observed)
@@ -160,8 +160,8 @@ class _Study:
                 classification=named,
                 by_works=by_works,
                 matching=matching,
-                rank_histogram={artist: one.rank_histogram for artist, one in shown.items()},
-                neighbours={artist: one.neighbours for artist, one in shown.items()},
+                rank_histogram={artist: row.rank_histogram for artist, row in shown.items()},
+                neighbours={artist: row.neighbours for artist, row in shown.items()},
                 copies=copied,
             )
 
@@ -169,7 +169,7 @@ class _Study:
             return kept(run, *self._result_kept(release), compute)
 
     def comparison(self, release: Release, results: Sequence[AuditResult]) -> Comparison:
-        """What changed from the base release to this one."""
+        """Return the comparison of this release with the base release."""
         run, plan = self._run, self._run.plan
         testing = testing_of(plan, release, self._inputs)
 
@@ -183,7 +183,7 @@ class _Study:
                 self._prepared[release.name] = prepare(
                     self._side(plan.base), self._side(release.name), testing
                 )
-            found = compare(
+            comparison = compare(
                 side(plan.base),
                 side(release.name),
                 testing=testing,
@@ -193,22 +193,24 @@ class _Study:
             )
             name = self._path.name
             return set_fields(
-                found, base=set_fields(found.base, index=name), new=set_fields(found.new, index=name)
+                comparison,
+                base=set_fields(comparison.base, index=name),
+                new=set_fields(comparison.new, index=name),
             )
 
         with run.stage(f"compare {release.name} with {plan.base} by {self._encoder.name}", 0):
-            found = kept(run, *self._comparison_kept(release), compute)
-            return set_fields(found, encoder=self._encoder.name)
+            comparison = kept(run, *self._comparison_kept(release), compute)
+            return set_fields(comparison, encoder=self._encoder.name)
 
     @property
     def _how(self) -> dict[str, Any]:
         return {"labels": self._run.plan.tests.labels, "templates": self._run.plan.label_templates}
 
     def _side(self, name: str) -> Side:
-        return Side(self._path, name, None, [glob.escape(one) for one in self._inputs.placebos[name]])
+        return Side(self._path, name, None, [glob.escape(placebo) for placebo in self._inputs.placebos[name]])
 
     def _result_kept(self, release: Release) -> tuple[Path, Index, dict[str, Any], type[AuditResult]]:
-        """Where the result of a release is kept, and under what."""
+        """Return the arguments of `kept` for the result of a release."""
         plan = self._run.plan
         testing = testing_of(plan, release, self._inputs)
         about = {"copies": plan.tests.copies, "tested": plan.tested}
@@ -223,13 +225,13 @@ class _Study:
         return file, self._shared.index, {"testing": asdict(testing), **about, **self._how}, Comparison
 
     def _observe(self, release: Release) -> Observed:
-        """What the walk has seen of a release whose result is missing."""
+        """Return the observations of a release whose result is missing, after a walk."""
         if release.name not in self._observed:
             self._walk(release)
         return self._observed[release.name]
 
     def _walk(self, first: Release) -> None:
-        """Walk once for the results that are missing, and for the comparisons that concern them."""
+        """Walk works and imitations for the missing results and the comparisons that depend on them."""
         run, plan = self._run, self._run.plan
         missing = [
             release
@@ -246,10 +248,11 @@ class _Study:
         names |= {name for release in compared for name in (plan.base, release.name)}
         if len(names) > 1 and self._bytes(names) > TOGETHER_BYTES:
             missing, compared, names = [first], [], {first.name}
-        wanted = {name: Wanted(name) for name in names} | {one.name: self._wanted(one) for one in missing}
+        wanted = {name: Wanted(name) for name in names}
+        wanted |= {release.name: self._wanted(release) for release in missing}
         pairs = []
         for release in compared:
-            with contextlib.suppress(ImindexError):  # the comparison will say it in its turn
+            with contextlib.suppress(ImindexError):  # `comparison` raises it later
                 testing = testing_of(plan, release, self._inputs)
                 ready = prepare(self._side(plan.base), self._side(release.name), testing)
                 self._prepared[release.name], pair = ready.watched()
@@ -267,12 +270,12 @@ class _Study:
         )
 
     def _bytes(self, releases: set[str]) -> int:
-        """About how many bytes the observers of some releases take together."""
+        """Estimate the bytes that the observers of several releases take together."""
         index, works = self._shared.index, self._shared.known.artist
-        concerned = [
+        numbers = [
             n for n, c in enumerate(index.collections) if c.kind == "imitations" and c.name in releases
         ]
-        artist = index.column("artist")[np.isin(index.column("collection"), concerned)]
+        artist = index.column("artist")[np.isin(index.column("collection"), numbers)]
         n_artists = len(index.artists)
         pairs = np.bincount(works, minlength=n_artists) @ np.bincount(artist, minlength=n_artists)
         return 8 * ((len(artist) + len(releases) * len(works)) * n_artists + 2 * int(pairs))

@@ -1,7 +1,7 @@
-"""`imindex audit`: a written plan -> generate -> build -> classify -> match -> compare -> report.
+"""`imindex audit`: plan -> generate -> build -> classify -> match -> compare -> report.
 
-Read from top to bottom, `audit` is the whole story. Every stage leaves its result in the audit's folder and is not done
-again while what it came from is the same, so a run that was stopped goes on where it stopped.
+`audit` lists the stages in order. Each stage stores its result in the audit's folder and is skipped while its inputs
+are unchanged, so an interrupted audit resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from imindex.retrieval.results import AuditFindings, Provenance, Report
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an audit came to.
+    """Result of `audit`.
 
     Attributes
     ----------
@@ -38,9 +38,9 @@ class Outcome:
     report : Report
         The content of report.json.
     files : list of Path
-        What was written for readers.
+        Files of the report.
     failed : list of str
-        The gate's conditions that failed, with the reason.
+        Conditions of the gate that failed, with the reason.
     """
 
     folder: Path
@@ -50,13 +50,13 @@ class Outcome:
 
 
 def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
-    """Take a plan and its releases to a finished report.
+    """Run an audit, from its plan to the report.
 
     Parameters
     ----------
     run : Run
     amend : str
-        Why the plan, or the pictures that were there before, have changed since they were registered.
+        Reason for a change of the plan or of existing pictures since they were registered.
     pictures : bool
         Whether the report shows pictures.
 
@@ -67,7 +67,7 @@ def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
     Raises
     ------
     ImindexError
-        What the plan names is not there, or not what was registered; another audit is at work in this folder.
+        Something that the plan names does not exist or differs from the register, or another audit uses this folder.
     """
     plan, started = run.plan, now()
     make_folder(run.workspace.folder)
@@ -88,7 +88,7 @@ def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
         entries = register(plan, inputs.digests, run.workspace.folder, amend=amend)
         if amend and entries[-1].why != amend:
             run.show.note("Neither plan nor pictures have changed: no amendment was recorded.")
-        made = [make(run, one, inputs, whole=one.name not in incomplete) for one in plan.releases]
+        made = [make(run, release, inputs, whole=release.name not in incomplete) for release in plan.releases]
         built = [_build(run, encoder, inputs, made, encoders) for encoder in plan.encoders]
         findings = assess(run, inputs, entries, made, built)
         provenance = Provenance(
@@ -106,7 +106,7 @@ def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
 
 
 def _build(run: Run, encoder: EncoderSpec, inputs: Inputs, made: Sequence[Made], encoders: Encoders) -> Built:
-    items: list[Item] = [*inputs.works, *(item for one in made for item in one.items)]
+    items: list[Item] = [*inputs.works, *(item for release in made for item in release.items)]
     path = run.workspace.index(encoder)
     new = not path.exists()
     with run.stage(f"encode with {encoder.name}", len(items)) as progress:
@@ -122,7 +122,7 @@ def _build(run: Run, encoder: EncoderSpec, inputs: Inputs, made: Sequence[Made],
                 lists = label_texts(index.artists, run.plan.tests.labels, run.plan.label_templates)
             built.texts.encode_with(lazy.get(), lists)
     if report.rejected:
-        run.show.note(f"{report.rejected} pictures could not be read; the report lists them.")
+        run.show.note(f"{report.rejected} pictures were rejected; the report lists them.")
     return built
 
 

@@ -1,7 +1,7 @@
-"""What `imindex demo` audits: a world where the truth is known, and two releases to audit on it.
+"""The data of `imindex demo`: artists and releases for which the truth is known.
 
-The works are drawn by 24 invented artists. Two small diffusion models, shipped with the package, were trained on the
-works of 16 of them: an early checkpoint and the final one. The other 8 names they have never seen.
+The works are by 24 invented artists. The releases are two checkpoints, early and final, of a small diffusion model that
+was trained on the works of 16 of them. It has never seen the other 8 names.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from imindex.retrieval.results import ReportResult
 RELEASES = ("early", "final")
 BASE = "early"
 TRAINED = NAMES[:16]
-"""Whose works the releases have learned; the other 8 names they have never seen."""
+"""The artists whose works the releases have learned."""
 SIZE = 256
 MOST_WORKS = 500
 _PLAN = """\
@@ -83,7 +83,7 @@ def _made(folder: Path) -> Path:
 def write_plan(
     path: Path, *, per_artist: int, placebos: int, steps: int, seed: int = 0, models: str = "models"
 ) -> None:
-    """Write the demo's plan; `models` is where the releases lie, from the plan."""
+    """Write the demo's plan. `models` is the folder of the releases, relative to the plan."""
     releases = "\n".join(_RELEASE.format(name=name, steps=steps, models=models) for name in RELEASES)
     text = _PLAN.format(
         seed=seed,
@@ -98,7 +98,7 @@ def write_plan(
 
 
 def truth(release: str, findings: Mapping[str, Finding]) -> str:
-    """Compare the findings on a release, by artist, with what its model has learned, in a sentence."""
+    """Return a sentence that compares the findings on a release with the artists that its model has learned."""
     called = {artist for artist, finding in findings.items() if finding in SIGNIFICANT}
     right, wrong = called & set(TRAINED), called - set(TRAINED)
     return (
@@ -109,12 +109,12 @@ def truth(release: str, findings: Mapping[str, Finding]) -> str:
 
 
 def _refuse_others(folder: Path, ours: set[Path]) -> None:
-    """Stop before a user's own pictures, or those of a demo of another size, get into this one."""
+    """Refuse a folder with a user's own pictures, or with those of a demo of another size."""
     others = sorted(
         p for p in folder.rglob("*") if p.is_file() and p not in ours and not p.name.startswith(".")
     )
     if others:
-        raise ImindexError(f"{others[0]} is not of this demo. Name an empty folder.")
+        raise ImindexError(f"{others[0]} does not belong to this demo. Pass an empty folder.")
 
 
 def _works(folder: Path, n: int, first_seed: int) -> Iterator[tuple[Path, Callable[[Path], None]]]:
@@ -135,7 +135,7 @@ def _painter(artist: str, seed: int) -> Callable[[Path], None]:
 def contact_sheet(
     results: Sequence[ReportResult], base: Path, path: Path, thumb: int = 72, gap: int = 6
 ) -> None:
-    """Of each artist four works, and below them four imitations by each release; three artists a line."""
+    """Draw a contact sheet: four works per artist above four imitations by each release, three artists per line."""
     from PIL import Image, ImageDraw
 
     n_rows = 1 + len(results)
@@ -157,8 +157,8 @@ def contact_sheet(
         for line, (label, pictures) in enumerate(lines):
             y = top + 16 + line * (thumb + gap)
             pen.text((left, y + thumb // 2), label, fill="grey")
-            for place, picture in enumerate(pictures[:4]):
+            for column, picture in enumerate(pictures[:4]):
                 with Image.open(picture) as opened:
                     small = opened.convert("RGB").resize((thumb, thumb), Image.Resampling.LANCZOS)
-                sheet.paste(small, (left + 64 + place * (thumb + gap), y))
+                sheet.paste(small, (left + 64 + column * (thumb + gap), y))
     sheet.save(path)

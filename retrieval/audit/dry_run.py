@@ -1,4 +1,4 @@
-"""`imindex audit --dry-run`: what an audit will make, and how long it will take, measured on a few pictures."""
+"""`imindex audit --dry-run`: forecast the pictures and the time of an audit, measured on a few pictures."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from imindex.retrieval.audit.run import Run
 
 PILOT = 32
-"""Works that are encoded to see how long it takes; none of it is kept."""
+"""Number of works that are encoded to measure the time; the vectors are discarded."""
 
 
 def dry_run(run: Run) -> Forecast:
-    """Look at everything an audit needs, measure, and make nothing.
+    """Check the inputs of an audit and measure its speed, without writing anything.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def dry_run(run: Run) -> Forecast:
     Raises
     ------
     ImindexError
-        As the audit itself would: something that the plan names is not there.
+        Under the conditions of the audit itself: something that the plan names does not exist.
     """
     plan = run.plan
     inputs = gather(plan, run.show.note)
@@ -42,12 +42,11 @@ def dry_run(run: Run) -> Forecast:
     stages += [_encoding(run, encoder, inputs, made) for encoder in plan.encoders]
     names = len(plan.tested), sum(item.kind == "works" for item in inputs.works)
     notes = (
-        f"{names[0]} artists with {names[1]:,} works, {len(inputs.background)} in the background; "
-        f"{needed_placebos(plan):,} placebo names are asked for by level {plan.tests.level:g} with "
-        f"{plan.tests.adjust}.",
+        f"{names[0]} artists with {names[1]:,} works, and {len(inputs.background)} background artists. Level "
+        f"{plan.tests.level:g} with {plan.tests.adjust} needs {needed_placebos(plan):,} placebo names.",
         *inputs.notes,
-        "Times are measured on a few pictures. Tests are not in them: seconds for tens of artists, minutes for a "
-        "thousand.",
+        "Times are estimated from a few pictures. They exclude the tests, which take seconds for tens of artists and "
+        "minutes for a thousand.",
     )
     return Forecast(
         title=plan.title,
@@ -94,7 +93,7 @@ def _encoding(run: Run, encoder: EncoderSpec, inputs: Inputs, made: int) -> Fore
 
 
 def _seconds_each(encoder: Any, items: Sequence[Item]) -> float | None:
-    """Reading, decoding and encoding, the first picture left out; None if none can be read."""
+    """Return the seconds to read, decode and encode a picture; None if no picture can be read."""
     import torch
 
     from imindex.indexer.core.errors import BadPicture

@@ -1,4 +1,4 @@
-"""The models of an audit: the pipelines that are asked, the encoders that judge; checked before hours go by."""
+"""The models of an audit, pipelines and encoders; they are checked before long computations begin."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 
 def encoder_arguments(plan: Plan, encoder: EncoderSpec, *, paths_only: bool = False) -> dict[str, Any]:
-    """model, pretrained and precision of an encoder, its paths found from the plan's folder.
+    """Return the arguments that load an encoder: model, pretrained, precision. Paths are relative to the plan.
 
-    `paths_only` leaves them out where they are names, which the index knows already.
+    With `paths_only`, names are omitted, because the index records them.
     """
     model, pretrained = encoder.model, encoder.pretrained
     if model.startswith("local-dir:"):
@@ -49,7 +49,7 @@ def encoder_arguments(plan: Plan, encoder: EncoderSpec, *, paths_only: bool = Fa
 
 
 def order(plan: Plan, release: Release, inputs: Inputs) -> list[Shot]:
-    """What a release is asked: every name, every template, every control."""
+    """List the pictures to generate for a release: every name and template, and the controls."""
     prompts = plan.prompts
     with of_release(plan, release):
         return shots(
@@ -65,7 +65,7 @@ def order(plan: Plan, release: Release, inputs: Inputs) -> list[Shot]:
 
 
 def model_settings(run: Run, release: Release) -> ModelSettings:
-    """The release's model and how it is asked; a folder is found from the plan."""
+    """Return the model of a release and its settings. Folders are relative to the plan."""
     from imindex.indexer.generate.generate import ModelSettings
 
     model = release.model
@@ -78,7 +78,7 @@ def model_settings(run: Run, release: Release) -> ModelSettings:
 
 
 class Encoders:
-    """The encoders of an audit. Each is loaded once where its index is new, and not at all where nothing is to do.
+    """The encoders of an audit. Each is loaded at most once, and not at all if nothing is to be encoded.
 
     Parameters
     ----------
@@ -90,12 +90,12 @@ class Encoders:
         self._loaded: dict[str, Encoder] = {}
 
     def check(self, spec: EncoderSpec) -> None:
-        """Load an encoder whose index is not there yet. It is kept for that index, unless it takes memory of a GPU.
+        """Load an encoder whose index does not exist yet. On a CPU it stays loaded; on a GPU its memory is freed.
 
         Raises
         ------
         ImindexError
-            It cannot be loaded, or has no text side.
+            The encoder cannot be loaded, or has no text side.
         """
         from imindex.indexer.encoders.base import require_text_side
         from imindex.indexer.encoders.load import load
@@ -108,7 +108,7 @@ class Encoders:
             self._loaded[spec.name] = encoder
 
     def of(self, spec: EncoderSpec, path: Path) -> LazyEncoder:
-        """The encoder of an index, to be loaded when it is needed; of a new index it is loaded."""
+        """Return the encoder of an index, which is loaded when needed; for a new index it is loaded now."""
         run = self._run
         if path.exists():
             with Index(path) as index:
@@ -129,39 +129,44 @@ class Encoders:
 
 
 def check_models(run: Run, inputs: Inputs, encoders: Encoders) -> set[str]:
-    """Load every encoder, and look at every pipeline that is still needed, before the long part begins.
+    """Load every encoder and check every pipeline that is still needed, before pictures are generated.
 
     Returns
     -------
     set of str
-        The releases of which pictures are missing.
+        Releases with missing pictures.
 
     Raises
     ------
     ImindexError
-        One that cannot be loaded.
+        An encoder or a pipeline cannot be loaded.
     """
-    asked = [release for release in run.plan.releases if release.model]
-    if not asked:
+    generated = [release for release in run.plan.releases if release.model]
+    if not generated:
         return set()  # encoding comes next anyway
     from imindex.indexer.generate.generate import missing
 
-    to_make = [one for one in asked if missing(order(run.plan, one, inputs), run.workspace.pictures(one))]
-    if not to_make:
+    incomplete = [
+        release
+        for release in generated
+        if missing(order(run.plan, release, inputs), run.workspace.pictures(release))
+    ]
+    if not incomplete:
         return set()
-    with run.stage("check the models", len(run.plan.encoders) + len(to_make)) as progress:
+    with run.stage("check the models", len(run.plan.encoders) + len(incomplete)) as progress:
         done = 0
         for encoder in run.plan.encoders:
             if not run.workspace.index(encoder).exists():
                 encoders.check(encoder)
             progress(done := done + 1, 0)
-        for release in to_make:
+        for release in incomplete:
             check_pipeline(run, release)
             progress(done := done + 1, 0)
-    return {release.name for release in to_make}
+    return {release.name for release in incomplete}
 
 
 def check_pipeline(run: Run, release: Release) -> None:
+    """Check that the model of a release can be loaded with its settings."""
     from imindex.indexer.generate.generate import check
 
     with of_release(run.plan, release):
@@ -170,7 +175,7 @@ def check_pipeline(run: Run, release: Release) -> None:
 
 @contextlib.contextmanager
 def of_release(plan: Plan, release: Release) -> Iterator[None]:
-    """Let errors name the plan and the release."""
+    """Add the plan and the release to the message of an error."""
     try:
         yield
     except ImindexError as error:
@@ -178,14 +183,14 @@ def of_release(plan: Plan, release: Release) -> Iterator[None]:
 
 
 def make(run: Run, release: Release, inputs: Inputs, *, whole: bool = False) -> Made:
-    """Ask the model for what is missing; of pictures made elsewhere, say what they are.
+    """Generate the missing pictures of a release, or describe the pictures that the plan names.
 
-    `whole` says that no picture is missing. If the same was asked for then, the model need not be there any more.
+    `whole` means that no picture is missing. The model is then not needed if its settings are unchanged.
 
     Raises
     ------
     ImindexError
-        The model cannot be loaded; the folder holds pictures of another model or of other settings.
+        The model cannot be loaded, or the folder contains pictures of another model or of other settings.
     """
     if not release.model:
         items = inputs.made[release.name]
@@ -205,12 +210,12 @@ def make(run: Run, release: Release, inputs: Inputs, *, whole: bool = False) -> 
 
 
 def made_before(run: Run, release: Release, inputs: Inputs) -> Made:
-    """The pictures of a release as an audit made them; no model is asked.
+    """Return the pictures of a release that an audit has made, without generating any.
 
     Raises
     ------
     ImindexError
-        Some are missing.
+        Pictures are missing.
     """
     if release.model:
         from imindex.indexer.generate.release_folder import missing_shots
@@ -219,8 +224,8 @@ def made_before(run: Run, release: Release, inputs: Inputs) -> Made:
         gone = missing_shots(wanted, folder)
         if gone:
             raise ImindexError(
-                f"{folder} lacks {len(gone)} of the {len(wanted)} pictures of {release.name}. Restore them, or run the "
-                "audit again."
+                f"{folder} lacks {len(gone)} of the {len(wanted)} pictures of {release.name}. Restore them from a "
+                "backup, or run the audit again."
             )
         return _made(release, folder, {shot.path for shot in wanted})
     return make(run, release, inputs)
@@ -232,9 +237,9 @@ def _generate(
     from imindex.indexer.generate.generate import generate
 
     folder = run.workspace.pictures(release)
-    asked = canonical_json({"model": release.model, **release.settings})
-    noted = folder / "asked.json"
-    if whole and noted.exists() and noted.read_text(encoding="utf-8") == asked:
+    request = canonical_json({"model": release.model, **release.settings})
+    record = folder / "asked.json"
+    if whole and record.exists() and record.read_text(encoding="utf-8") == request:
         progress(len(wanted), 0)
         return
     settings = model_settings(run, release)
@@ -242,8 +247,8 @@ def _generate(
         wanted, folder, settings,
         release=release.name, batch_size=run.compute.generate_batch, command=run.command, progress=progress,
     )  # fmt: skip
-    with put_in_place(noted) as temporary:
-        temporary.write_text(asked, encoding="utf-8")
+    with put_in_place(record) as temporary:
+        temporary.write_text(request, encoding="utf-8")
 
 
 def _made(release: Release, folder: Path, wanted: set[str]) -> Made:
@@ -259,8 +264,8 @@ def _made(release: Release, folder: Path, wanted: set[str]) -> Made:
     )
     if len(items) != len(paths):
         raise ImindexError(
-            f"{manifest} names {len(items)} of the {len(paths)} pictures that were made. Something has changed it; "
-            "delete it and run the audit again."
+            f"{manifest} lists {len(items)} of the {len(paths)} pictures, so it has changed since it was written. "
+            "Delete it and run the audit again."
         )
     about = json.loads((folder / "release.json").read_text(encoding="utf-8"))
     return Made(

@@ -1,4 +1,4 @@
-"""The written plan of an audit: TOML -> a checked `Plan` and its digest."""
+"""The plan of an audit: from a TOML file to a checked `Plan` and its digest."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ else:
 SETTINGS = (
     "revision", "lora", "lora_scale", "scheduler", "steps", "guidance", "size", "dtype", "negative_prompt", "offload",
 )  # fmt: skip
-"""The keys of a release that are settings of its model."""
+"""Keys of a release that are settings of its model."""
 
 
 @dataclass(frozen=True)
 class Release:
-    """A release to be audited: a model that is asked here, or pictures that were made elsewhere.
+    """A release to audit: a model that generates pictures during the audit, or existing pictures.
 
     Attributes
     ----------
     name : str
-        The collection in the index.
+        Name of the collection in the index.
     model : str
-        Hub id or folder of a diffusers pipeline; empty for pictures made elsewhere. A folder is relative to the plan.
+        Hub id or folder of a diffusers pipeline, relative to the plan; empty for existing pictures.
     pictures : str
-        Folder of `<name asked for>/*`, or a manifest, relative to the plan; empty for a model.
+        Folder of `<name in the prompt>/*`, or a manifest, relative to the plan; empty for a model.
     placebos : tuple of str
-        Of pictures made elsewhere: the placebo names among them, or patterns.
+        For existing pictures: the placebo names, or patterns that match them.
     settings : mapping
-        What the model is asked with: see `imindex.indexer.generate.generate`.
+        Settings of the model, see `imindex.indexer.generate.generate`.
     """
 
     name: str
@@ -90,17 +90,17 @@ class Plan:
 
     @property
     def folder(self) -> Path:
-        """What the plan's paths are relative to."""
+        """Folder to which the plan's paths are relative."""
         return self.path.parent
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what the plan says, as canonical JSON: comments and layout do not count, every value does."""
-        said = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in ("path", "text")}
-        return json_digest(msgspec.to_builtins(said))
+        """SHA-256 of the plan's values as canonical JSON; comments and layout do not change it."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("path", "text")}
+        return json_digest(msgspec.to_builtins(values))
 
     def at(self, path: str) -> Path:
-        """A path of the plan, from where we are."""
+        """Resolve a path of the plan."""
         return self.folder / path
 
     @property
@@ -115,7 +115,7 @@ def read_plan(path: Path) -> Plan:
     Raises
     ------
     ImindexError
-        Not there, not TOML, or a key that is unknown, missing or has a wrong value: the message names it.
+        The file does not exist or is not TOML, or a key is unknown, missing or has an invalid value.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -124,16 +124,16 @@ def read_plan(path: Path) -> Plan:
     except UnicodeDecodeError as error:
         raise ImindexError(f"{path} is not UTF-8: {error}. Save it as UTF-8.") from error
     try:
-        said = tomllib.loads(text)
+        content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ImindexError(
-            f"{path} is not TOML: {error}. See `imindex audit init` for one that is."
+            f"{path} is not TOML: {error}. `imindex audit init` writes a valid plan."
         ) from error
-    return _plan(path, text, said)
+    return _plan(path, text, content)
 
 
-def _plan(path: Path, text: str, said: dict[str, Any]) -> Plan:
-    file = decode(path, said)
+def _plan(path: Path, text: str, content: dict[str, Any]) -> Plan:
+    file = decode(path, content)
     _check_prompts(path, file.prompts)
     plan = Plan(
         path=path,
@@ -145,23 +145,23 @@ def _plan(path: Path, text: str, said: dict[str, Any]) -> Plan:
         background=file.works.background,
         control=file.works.control,
         releases=tuple(
-            _release(path, f"releases[{place}]", table, written)
-            for place, (table, written) in enumerate(
-                zip(file.releases, said.get("releases", ()), strict=True), 1
+            _release(path, f"releases[{number}]", table, written)
+            for number, (table, written) in enumerate(
+                zip(file.releases, content.get("releases", ()), strict=True), 1
             )
         ),
         prompts=file.prompts,
-        encoders=tuple(_encoder(one) for one in file.encoders),
+        encoders=tuple(_encoder(table) for table in file.encoders),
         tests=file.tests,
         base=file.compare.base,
         fail_if=file.gate.fail_if,
     )
-    _check_names(path, "releases", [one.name for one in plan.releases])
-    _check_names(path, "encoders", [one.name for one in plan.encoders])
-    if plan.base and plan.base not in {one.name for one in plan.releases}:
-        known = ", ".join(one.name for one in plan.releases)
+    names = [release.name for release in plan.releases]
+    _check_names(path, "releases", names)
+    _check_names(path, "encoders", [encoder.name for encoder in plan.encoders])
+    if plan.base and plan.base not in names:
         raise ImindexError(
-            f"{path}: compare.base is {plan.base!r}, which is no release. The releases are {known}."
+            f"{path}: compare.base is {plan.base!r}, which is not a release. The releases are {', '.join(names)}."
         )
     _check_gate(path, plan)
     return plan
@@ -170,8 +170,7 @@ def _plan(path: Path, text: str, said: dict[str, Any]) -> Plan:
 def _tested(path: Path, artists: ArtistsTable) -> tuple[str, ...]:
     if bool(artists.tested) == bool(artists.file):
         raise ImindexError(
-            f'{path}: artists.tested or artists.file: name the artists to be tested, as tested = ["Ada Example"] or as '
-            'file = "artists.csv", and not both.'
+            f'{path}: set either artists.tested = ["Ada Example"] or artists.file = "artists.csv".'
         )
     if artists.file:
         names = read_artists(path.parent / artists.file)
@@ -185,20 +184,20 @@ def _tested(path: Path, artists: ArtistsTable) -> tuple[str, ...]:
 
 
 def _release(path: Path, name: str, table: ReleaseTable, written: Mapping[str, Any]) -> Release:
-    """A release; its settings are those that were written, as they were written."""
+    """Return a release with the settings that the plan states, as written."""
     if bool(table.model) == bool(table.pictures):
         raise ImindexError(
-            f"{path}: {name}: give either model (a diffusers pipeline to be asked) or pictures (a folder or "
-            "manifest of what was made elsewhere)."
+            f"{path}: {name}: set either model (a diffusers pipeline) or pictures (a folder or manifest of existing "
+            "pictures)."
         )
     settings = {key: written[key] for key in SETTINGS if key in written}
     if table.pictures and settings:
         raise ImindexError(
-            f"{path}: {name}.{next(iter(settings))}: settings are of a model; this release has pictures."
+            f"{path}: {name}.{next(iter(settings))} is a setting of a model, but this release has pictures. Remove it."
         )
     if table.model and table.placebos:
         raise ImindexError(
-            f"{path}: {name}.placebos are named for pictures only; for a model see prompts.placebos."
+            f"{path}: {name}.placebos applies to existing pictures only. For a model, set prompts.placebos."
         )
     return Release(table.name, table.model, table.pictures, table.placebos, settings)
 
@@ -207,12 +206,12 @@ def _check_prompts(path: Path, prompts: Prompts) -> None:
     for template in prompts.templates:
         if "{artist}" not in template:
             raise ImindexError(
-                f"{path}: prompts.templates: {template!r} has no {{artist}}. Write it where the name goes."
+                f"{path}: prompts.templates: {template!r} does not contain {{artist}}. Write it where the name goes."
             )
     placebos = prompts.placebos
     if placebos != "auto" and (isinstance(placebos, str) or placebos < 0):
         raise ImindexError(
-            f'{path}: prompts.placebos is {placebos!r}. Write a whole number from 0 on, or "auto".'
+            f'{path}: prompts.placebos is {placebos!r}. Write a whole number, at least 0, or "auto".'
         )
 
 
@@ -230,10 +229,10 @@ def _check_names(path: Path, key: str, names: Sequence[str]) -> None:
         raise ImindexError(f"{path}: {key} is empty. Name at least one.")
     folded: set[str] = set()
     for name in names:
-        same = unicodedata.normalize("NFC", name).casefold()
-        if same in folded:
+        key_of_name = unicodedata.normalize("NFC", name).casefold()
+        if key_of_name in folded:
             raise ImindexError(f"{path}: {key}: {name!r} is listed twice. Names must differ.")
-        folded.add(same)
+        folded.add(key_of_name)
 
 
 def _check_gate(path: Path, plan: Plan) -> None:
@@ -246,5 +245,5 @@ def _check_gate(path: Path, plan: Plan) -> None:
             raise ImindexError(f"{path}: gate.fail_if: {error}") from error
         if "base" in condition and not plan.base:
             raise ImindexError(
-                f"{path}: gate.fail_if: {condition!r} asks for a base. Name the release in compare.base."
+                f"{path}: gate.fail_if: {condition!r} needs a base. Name the release in compare.base."
             )

@@ -1,4 +1,4 @@
-"""The register of an audit: what was asked, written down before the first picture is made, and never rewritten."""
+"""The register of an audit: an append-only record of the plan, begun before the first picture is made."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ NAME = "register.jsonl"
 
 
 def register(plan: Plan, inputs: Mapping[str, str], folder: Path, *, amend: str = "") -> list[RegisterEntry]:
-    """Register the plan's digest, unless it is registered already.
+    """Append the plan to the register if it has changed or is new.
 
     Parameters
     ----------
     plan : Plan
     inputs : mapping
-        Digests of the pictures that were there before.
+        Digests of the pictures that existed before the audit.
     folder : Path
-        Of the audit.
+        The audit's folder.
     amend : str
-        Why plan or pictures have changed since; empty: they must not have.
+        Reason for a change of the plan or the pictures. Without one, a change is refused.
 
     Returns
     -------
     list of RegisterEntry
-        All entries, the first first. Each holds a SHA-256 of itself and of the line before it, so that a line cannot be
-        changed or taken out without a trace to whoever noted a later one.
+        All entries, oldest first. Each contains its own SHA-256 and that of the previous line, so anyone who recorded
+        a later line can tell that an earlier one was changed or removed.
 
     Raises
     ------
     ImindexError
-        Plan or pictures differ from what was registered, and there is no `amend`; the register was altered; or there is
-        none, but pictures or results are there.
+        The plan or the pictures differ from the register and `amend` is empty; the register was altered; or it is
+        missing although the folder contains pictures or results.
     """
     path = folder / NAME
     lines = _lines(path)
@@ -54,8 +54,8 @@ def register(plan: Plan, inputs: Mapping[str, str], folder: Path, *, amend: str 
     late = not entries and _begun(folder)
     if late and not amend:
         raise ImindexError(
-            f"{folder} holds {late} but no {NAME}: nothing says what was asked before they were made. Audit into "
-            'another folder with --out, or record why with --amend "the reason".'
+            f"{folder} contains {late} but no {NAME}: nothing shows that the plan came first. Audit into "
+            'another folder with --out, or record the reason with --amend "the reason".'
         )
     entry = RegisterEntry(
         event="registered late" if late else "amended" if entries else "registered",
@@ -74,18 +74,18 @@ def register(plan: Plan, inputs: Mapping[str, str], folder: Path, *, amend: str 
 
 
 def read_register(folder: Path) -> list[RegisterEntry]:
-    """All entries of an audit's register, checked; nothing is written.
+    """Read and check the register of an audit, without writing.
 
     Raises
     ------
     ImindexError
-        There is none, or it was altered.
+        The register is missing or was altered.
     """
     path = folder / NAME
     entries = _checked(path, _lines(path))
     if not entries:
         raise ImindexError(
-            f"{folder} has no {NAME}: it is not the folder of an audit. Name one with a register."
+            f"{folder} has no {NAME}, so it is not the folder of an audit. Pass the folder of an audit."
         )
     return entries
 
@@ -99,7 +99,7 @@ def _same(entry: RegisterEntry, plan: Plan, inputs: Mapping[str, str]) -> bool:
 
 
 def changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    """Which of the pictures that were there before have changed, in words."""
+    """Name the inputs that have changed, as phrases for a message."""
     return [
         "the works" if name == "works" else f"the pictures of {name}"
         for name in sorted({*before, *after})
@@ -108,7 +108,7 @@ def changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
 
 
 def _begun(folder: Path) -> str:
-    """What an earlier run left in the folder, in a word; empty if it left nothing."""
+    """Name what an earlier run left in the folder; empty if nothing."""
     for pattern, what in (("imitations/*", "imitations"), ("*.h5", "an index"), ("results/*", "results")):
         if next(folder.glob(pattern), None):
             return what
@@ -128,14 +128,14 @@ def _checked(path: Path, lines: Sequence[str]) -> list[RegisterEntry]:
     for number, line in enumerate(lines, 1):
         try:
             entry = json.loads(line)
-            right = entry["previous"] == (_digest(lines[number - 2]) if number > 1 else "")
-            right = right and entry["digest"] == _own_digest(entry)
+            intact = entry["previous"] == (_digest(lines[number - 2]) if number > 1 else "")
+            intact = intact and entry["digest"] == _own_digest(entry)
         except (ValueError, TypeError, KeyError, AttributeError):
-            right = False
-        if not right:
+            intact = False
+        if not intact:
             raise ImindexError(
-                f"{path}, line {number} is not as it was written: the register was altered. Audit into another folder "
-                "with --out; keep this one as it is if it is evidence."
+                f"{path}, line {number} has changed since it was written. Audit into another folder with --out, and "
+                "leave this folder as it is if it is evidence."
             )
         entries.append(from_dict(RegisterEntry, entry, f"{path}, line {number}"))
     return entries
@@ -147,5 +147,5 @@ def _refusal(path: Path, entry: RegisterEntry, plan: Plan, inputs: Mapping[str, 
         what.insert(0, f"the plan (now {plan.digest[:12]}, registered {entry.plan[:12]})")
     return (
         f"{plan.path}: {' and '.join(what)} changed after the plan was registered on {entry.when} ({path}). "
-        'Change it back, audit into another folder with --out, or record why with --amend "the reason".'
+        'Undo the change, audit into another folder with --out, or record the reason with --amend "the reason".'
     )

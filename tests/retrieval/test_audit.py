@@ -176,7 +176,7 @@ def test_changed_works_are_refused_and_an_altered_register_too(
         lines = whole.splitlines()
         lines[line] = lines[line].replace("a", "b", 1)
         register.write_text("\n".join(lines))
-        with pytest.raises(ImindexError, match="register was altered"):
+        with pytest.raises(ImindexError, match=r"line \d has changed since it was written"):
             run_plan(root)
     register.unlink()
     with pytest.raises(ImindexError, match=r"holds imitations but no register"):

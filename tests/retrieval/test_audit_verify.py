@@ -108,9 +108,9 @@ def test_what_was_changed_is_named(done: Path) -> None:
     audits.draw(done / "works/Bo Sample/more", 1, 800)
     said = named(done)
     for wanted in (
-        r"report\.json: .*edited",
+        r"report\.json: has changed since it was written",
         r"results/.*two\.json\.matching\.artists\[Bo Sample\]\.auc: is .* now, 0\.123 stored",
-        r"two-against-one\.json: .*edited",
+        r"two-against-one\.json: has changed since it was written",
         r"two-against-one\.json\.n_artists: is 2 now, 3 stored",
         r"tiny.*\.h5: items/seed: has changed since it was written",
         r"inputs: the works changed",
@@ -166,7 +166,7 @@ def test_the_commands_verify_and_seal_an_audit(done: Path) -> None:
     assert last_line(result) == f"Verified {done / 'plan-audit'}: no faults."
     for what in ("register: last line", "plan: digest", "report: digest"):
         assert f"identical   {what}" in result.stdout
-    assert "not checked audit: name its folder" in run("verify", "-i", index, "--seal", seal).stdout
+    assert "not checked audit: pass its folder" in run("verify", "-i", index, "--seal", seal).stdout
     audits.change(done, "n_resamples = 99", "n_resamples = 199")
     assert (
         "amend the audit first"
