@@ -179,7 +179,7 @@ def test_changed_works_are_refused_and_an_altered_register_too(
         with pytest.raises(ImindexError, match=r"line \d has changed since it was written"):
             run_plan(root)
     register.unlink()
-    with pytest.raises(ImindexError, match=r"holds imitations but no register"):
+    with pytest.raises(ImindexError, match=r"contains imitations but no register"):
         run_plan(root)
     late = run_plan(root, amend="the register was lost").report
     assert late.plan.registered_late and not report.plan.registered_late
