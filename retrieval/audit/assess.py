@@ -36,19 +36,19 @@ if TYPE_CHECKING:
     from imindex.indexer.encoders.base import Encoder
 
 TOGETHER_BYTES = 2**29
-"""Releases are walked together as long as what is seen of them takes less memory than this."""
+"""Releases share one walk over the works while their observers together take less memory than this."""
 
 
 @dataclass(frozen=True)
 class Built:
-    """What one encoder of an audit made.
+    """The index and the text vectors of one encoder of an audit.
 
     Attributes
     ----------
     path : Path
-        The index.
+        Of the index.
     texts : Texts
-        The encoder's text vectors.
+        Text vectors of the encoder.
     """
 
     path: Path
@@ -56,13 +56,13 @@ class Built:
 
 
 def texts_of(run: Run, encoder: EncoderSpec, path: Path) -> Texts:
-    """The text vectors of the encoder of an index, which is loaded when the first is needed."""
-    where = {**encoder_arguments(run.plan, encoder, paths_only=True), "device": run.compute.device}
+    """Return the text vectors of the encoder of an index. The encoder is loaded when the first one is needed."""
+    overrides = {**encoder_arguments(run.plan, encoder, paths_only=True), "device": run.compute.device}
 
     def load() -> Encoder:
         with Index(path) as index:
             info = index.encoder
-        return load_encoder(info, where)
+        return load_encoder(info, overrides)
 
     return Texts(load)
 
@@ -74,7 +74,7 @@ def assess(
     made: Sequence[Made],
     built: Sequence[Built],
 ) -> AuditFindings:
-    """Classify, match, test and compare the releases by each encoder.
+    """Classify, match, test and compare the releases with each encoder.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def assess(
     made : sequence of Made
         The releases, in the plan's order.
     built : sequence of Built
-        The encoders' indexes, likewise.
+        The indexes of the encoders, in the plan's order.
 
     Returns
     -------
@@ -93,14 +93,14 @@ def assess(
     plan, looks = run.plan, Looks()
     results: list[AuditResult] = []
     comparisons: list[Comparison] = []
-    for encoder, one in zip(plan.encoders, built, strict=True):
-        with Index(one.path) as index:
-            study = _Study(run, inputs, encoder, one, Shared(index, looks))
+    for encoder, encoded in zip(plan.encoders, built, strict=True):
+        with Index(encoded.path) as index:
+            study = _Study(run, inputs, encoder, encoded, Shared(index, looks))
             results += [study.result(release) for release in plan.releases]
             if plan.base:
                 others = [release for release in plan.releases if release.name != plan.base]
                 comparisons += [study.comparison(release, results) for release in others]
-    paths = [one.path for one in built]
+    paths = [encoded.path for encoded in built]
     return AuditFindings(
         title=plan.title,
         plan=plan_record(plan, inputs, entries),
@@ -114,7 +114,7 @@ def assess(
 
 
 def testing_of(plan: Plan, release: Release, inputs: Inputs) -> Testing:
-    """How a release is tested: against its own placebo names."""
+    """Return the test settings of a release, with its own placebo names as the reference."""
     tests = plan.tests
     return Testing(
         placebos=tuple(glob.escape(name) for name in inputs.placebos[release.name]),
@@ -127,10 +127,10 @@ def testing_of(plan: Plan, release: Release, inputs: Inputs) -> Testing:
 
 
 class _Study:
-    """The results of one encoder.
+    """Computes the results of one encoder.
 
-    Works and imitations are walked when the first result that was not kept is computed: once for all results and
-    comparisons that are missing, or, where that would take too much memory, once for each release.
+    The first result that is not cached starts a walk over the works and imitations: a single walk for all missing
+    results and comparisons or, if that would take too much memory, one walk per release.
     """
 
     def __init__(self, run: Run, inputs: Inputs, encoder: EncoderSpec, built: Built, shared: Shared):
@@ -140,19 +140,19 @@ class _Study:
         self._prepared: dict[str, Prepared] = {}
 
     def result(self, release: Release) -> AuditResult:
-        """Classification, matching, galleries and near-copies of one release."""
+        """Classify and match one release, and collect its gallery and near-copies."""
         run, plan, index = self._run, self._run.plan, self._shared.index
         testing = testing_of(plan, release, self._inputs)
 
         def compute() -> AuditResult:
             observed = self._observe(release)
-            who: dict[str, Any] = {"artists": plan.tested, "testing": testing}
-            # By works first: a table of scores of the walk is let go with it.
-            by_works = classify_release(index, release.name, **who, by="works", observed=observed)
-            named = classify_release(index, release.name, **who, texts=self._texts, **self._how)
+            common: dict[str, Any] = {"artists": plan.tested, "testing": testing}
+            # By works first: this frees a table of scores of the walk.
+            by_works = classify_release(index, release.name, **common, by="works", observed=observed)
+            named = classify_release(index, release.name, **common, texts=self._texts, **self._labels)
             matching = match_release(index, release.name, testing=testing, observed=observed)
-            shown = gallery(index, release.name, plan.tested, observed=observed)
-            copied = copies(index, release.name, plan.tests.copies, observed=observed)
+            galleries = gallery(index, release.name, plan.tested, observed=observed)
+            near_copies = copies(index, release.name, plan.tests.copies, observed=observed)
             del self._observed[release.name]
             return AuditResult(
                 release=release.name,
@@ -160,16 +160,16 @@ class _Study:
                 classification=named,
                 by_works=by_works,
                 matching=matching,
-                rank_histogram={artist: one.rank_histogram for artist, one in shown.items()},
-                neighbours={artist: one.neighbours for artist, one in shown.items()},
-                copies=copied,
+                rank_histogram={artist: row.rank_histogram for artist, row in galleries.items()},
+                neighbours={artist: row.neighbours for artist, row in galleries.items()},
+                copies=near_copies,
             )
 
         with run.stage(f"test {release.name} by {self._encoder.name}", 0):
             return kept(run, *self._result_kept(release), compute)
 
     def comparison(self, release: Release, results: Sequence[AuditResult]) -> Comparison:
-        """What changed from the base release to this one."""
+        """Compare a release with the base release."""
         run, plan = self._run, self._run.plan
         testing = testing_of(plan, release, self._inputs)
 
@@ -183,53 +183,55 @@ class _Study:
                 self._prepared[release.name] = prepare(
                     self._side(plan.base), self._side(release.name), testing
                 )
-            found = compare(
+            comparison = compare(
                 side(plan.base),
                 side(release.name),
                 testing=testing,
                 texts=self._texts,
                 prepared=self._prepared.pop(release.name),
-                **self._how,
+                **self._labels,
             )
             name = self._path.name
             return set_fields(
-                found, base=set_fields(found.base, index=name), new=set_fields(found.new, index=name)
+                comparison,
+                base=set_fields(comparison.base, index=name),
+                new=set_fields(comparison.new, index=name),
             )
 
         with run.stage(f"compare {release.name} with {plan.base} by {self._encoder.name}", 0):
-            found = kept(run, *self._comparison_kept(release), compute)
-            return set_fields(found, encoder=self._encoder.name)
+            comparison = kept(run, *self._comparison_kept(release), compute)
+            return set_fields(comparison, encoder=self._encoder.name)
 
     @property
-    def _how(self) -> dict[str, Any]:
+    def _labels(self) -> dict[str, Any]:
         return {"labels": self._run.plan.tests.labels, "templates": self._run.plan.label_templates}
 
     def _side(self, name: str) -> Side:
-        return Side(self._path, name, None, [glob.escape(one) for one in self._inputs.placebos[name]])
+        return Side(self._path, name, None, [glob.escape(placebo) for placebo in self._inputs.placebos[name]])
 
     def _result_kept(self, release: Release) -> tuple[Path, Index, dict[str, Any], type[AuditResult]]:
-        """Where the result of a release is kept, and under what."""
+        """Return the cache file of a release, and the key of its result."""
         plan = self._run.plan
         testing = testing_of(plan, release, self._inputs)
-        about = {"copies": plan.tests.copies, "tested": plan.tested}
+        tests = {"copies": plan.tests.copies, "tested": plan.tested}
         file = self._run.workspace.results(self._path, release.name)
-        return file, self._shared.index, {"testing": asdict(testing), **self._how, **about}, AuditResult
+        return file, self._shared.index, {"testing": asdict(testing), **self._labels, **tests}, AuditResult
 
     def _comparison_kept(self, release: Release) -> tuple[Path, Index, dict[str, Any], type[Comparison]]:
         plan = self._run.plan
         testing = testing_of(plan, release, self._inputs)
-        about = {"base_placebos": self._inputs.placebos[plan.base]}
+        tests = {"base_placebos": self._inputs.placebos[plan.base]}
         file = self._run.workspace.results(self._path, release.name, plan.base)
-        return file, self._shared.index, {"testing": asdict(testing), **about, **self._how}, Comparison
+        return file, self._shared.index, {"testing": asdict(testing), **tests, **self._labels}, Comparison
 
     def _observe(self, release: Release) -> Observed:
-        """What the walk has seen of a release whose result is missing."""
+        """Return what the walk observed of a release, walking first if necessary."""
         if release.name not in self._observed:
             self._walk(release)
         return self._observed[release.name]
 
     def _walk(self, first: Release) -> None:
-        """Walk once for the results that are missing, and for the comparisons that concern them."""
+        """Walk once for all missing results and the missing comparisons of their releases."""
         run, plan = self._run, self._run.plan
         missing = [
             release
@@ -246,10 +248,11 @@ class _Study:
         names |= {name for release in compared for name in (plan.base, release.name)}
         if len(names) > 1 and self._bytes(names) > TOGETHER_BYTES:
             missing, compared, names = [first], [], {first.name}
-        wanted = {name: Wanted(name) for name in names} | {one.name: self._wanted(one) for one in missing}
+        wanted = {name: Wanted(name) for name in names}
+        wanted |= {release.name: self._wanted(release) for release in missing}
         pairs = []
         for release in compared:
-            with contextlib.suppress(ImindexError):  # the comparison will say it in its turn
+            with contextlib.suppress(ImindexError):  # the comparison itself raises it later
                 testing = testing_of(plan, release, self._inputs)
                 ready = prepare(self._side(plan.base), self._side(release.name), testing)
                 self._prepared[release.name], pair = ready.watched()
@@ -267,12 +270,12 @@ class _Study:
         )
 
     def _bytes(self, releases: set[str]) -> int:
-        """About how many bytes the observers of some releases take together."""
+        """Estimate how many bytes the observers of these releases take together."""
         index, works = self._shared.index, self._shared.known.artist
-        concerned = [
+        collections = [
             n for n, c in enumerate(index.collections) if c.kind == "imitations" and c.name in releases
         ]
-        artist = index.column("artist")[np.isin(index.column("collection"), concerned)]
+        artist = index.column("artist")[np.isin(index.column("collection"), collections)]
         n_artists = len(index.artists)
         pairs = np.bincount(works, minlength=n_artists) @ np.bincount(artist, minlength=n_artists)
         return 8 * ((len(artist) + len(releases) * len(works)) * n_artists + 2 * int(pairs))

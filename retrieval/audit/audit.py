@@ -1,7 +1,7 @@
-"""`imindex audit`: a written plan -> generate -> build -> classify -> match -> compare -> report.
+"""`imindex audit`: plan -> generate -> build -> classify -> match -> compare -> report.
 
-Read from top to bottom, `audit` is the whole story. Every stage leaves its result in the audit's folder and is not done
-again while what it came from is the same, so a run that was stopped goes on where it stopped.
+`audit` is the whole pipeline, from top to bottom. Every stage stores its result in the audit's folder and is skipped
+while its inputs are unchanged, so an interrupted run resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from imindex.retrieval.results import AuditFindings, Provenance, Report
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an audit came to.
+    """The outcome of an audit.
 
     Attributes
     ----------
@@ -38,9 +38,9 @@ class Outcome:
     report : Report
         The content of report.json.
     files : list of Path
-        What was written for readers.
+        The files of the report.
     failed : list of str
-        The gate's conditions that failed, with the reason.
+        The reasons of the gate conditions that failed.
     """
 
     folder: Path
@@ -50,15 +50,15 @@ class Outcome:
 
 
 def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
-    """Take a plan and its releases to a finished report.
+    """Run a plan and write its report.
 
     Parameters
     ----------
     run : Run
     amend : str
-        Why the plan, or the pictures that were there before, have changed since they were registered.
+        Why the plan or the input pictures have changed since they were registered.
     pictures : bool
-        Whether the report shows pictures.
+        Whether to show pictures in the report.
 
     Returns
     -------
@@ -67,7 +67,8 @@ def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
     Raises
     ------
     ImindexError
-        What the plan names is not there, or not what was registered; another audit is at work in this folder.
+        If something that the plan names is missing or differs from what was registered, or if another audit is
+        running in this folder.
     """
     plan, started = run.plan, now()
     make_folder(run.workspace.folder)
@@ -87,8 +88,8 @@ def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
         incomplete = check_models(run, inputs, encoders)
         entries = register(plan, inputs.digests, run.workspace.folder, amend=amend)
         if amend and entries[-1].why != amend:
-            run.show.note("Neither plan nor pictures have changed: no amendment was recorded.")
-        made = [make(run, one, inputs, whole=one.name not in incomplete) for one in plan.releases]
+            run.show.note("Neither the plan nor the pictures have changed: no amendment was recorded.")
+        made = [make(run, release, inputs, whole=release.name not in incomplete) for release in plan.releases]
         built = [_build(run, encoder, inputs, made, encoders) for encoder in plan.encoders]
         findings = assess(run, inputs, entries, made, built)
         provenance = Provenance(
@@ -106,12 +107,12 @@ def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
 
 
 def _build(run: Run, encoder: EncoderSpec, inputs: Inputs, made: Sequence[Made], encoders: Encoders) -> Built:
-    items: list[Item] = [*inputs.works, *(item for one in made for item in one.items)]
+    items: list[Item] = [*inputs.works, *(item for release in made for item in release.items)]
     path = run.workspace.index(encoder)
     new = not path.exists()
     with run.stage(f"encode with {encoder.name}", len(items)) as progress:
         lazy = encoders.of(encoder, path)
-        if new:  # the encoder is loaded; an audit names artists by text
+        if new:  # classification by name encodes text
             require_text_side(lazy.get())
         report: BuildReport = build(
             items, path, lazy, prune=True, limits=run.compute.limits, command=run.command, progress=progress

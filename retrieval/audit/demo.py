@@ -1,7 +1,7 @@
-"""What `imindex demo` audits: a world where the truth is known, and two releases to audit on it.
+"""The subject of `imindex demo`: an invented world whose ground truth is known, and two releases to audit.
 
-The works are drawn by 24 invented artists. Two small diffusion models, shipped with the package, were trained on the
-works of 16 of them: an early checkpoint and the final one. The other 8 names they have never seen.
+24 invented artists draw the works. The package ships two small diffusion models, an early and the final checkpoint of
+one training on the works of 16 of the artists. The models have never seen the other 8 names.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from imindex.retrieval.results import ReportResult
 RELEASES = ("early", "final")
 BASE = "early"
 TRAINED = NAMES[:16]
-"""Whose works the releases have learned; the other 8 names they have never seen."""
+"""The artists whose works the releases were trained on. The releases have never seen the other 8 names."""
 SIZE = 256
 MOST_WORKS = 500
 _PLAN = """\
@@ -60,9 +60,9 @@ guidance = 2.5
 
 
 def prepare(folder: Path, *, n_works: int, first_seed: int = 0, models: Path | None = None) -> None:
-    """Draw works/ and assemble the models (in models/ by default) where they do not exist yet."""
+    """Draw works/ and assemble the models (by default in models/); skip files that exist."""
     works = list(_works(folder / "works", n_works, first_seed))
-    _refuse_others(folder / "works", {path for path, _ in works})
+    _refuse_foreign_files(folder / "works", {path for path, _ in works})
     with progress_bar(len(works), "Drawing") as progress:
         for done, (path, paint) in enumerate(works, 1):
             if not path.exists():
@@ -71,11 +71,11 @@ def prepare(folder: Path, *, n_works: int, first_seed: int = 0, models: Path | N
     for name in RELEASES:
         target = (models or folder / "models") / name
         if not (target / "model_index.json").exists():
-            with tempfile.TemporaryDirectory(dir=_made(target.parent), prefix=".part-") as part:
+            with tempfile.TemporaryDirectory(dir=_ensure_folder(target.parent), prefix=".part-") as part:
                 diffusion_folder(name, Path(part) / name).replace(target)
 
 
-def _made(folder: Path) -> Path:
+def _ensure_folder(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -83,7 +83,7 @@ def _made(folder: Path) -> Path:
 def write_plan(
     path: Path, *, per_artist: int, placebos: int, steps: int, seed: int = 0, models: str = "models"
 ) -> None:
-    """Write the demo's plan; `models` is where the releases lie, from the plan."""
+    """Write the demo's plan; `models` is the folder of the releases, relative to the plan."""
     releases = "\n".join(_RELEASE.format(name=name, steps=steps, models=models) for name in RELEASES)
     text = _PLAN.format(
         seed=seed,
@@ -98,23 +98,23 @@ def write_plan(
 
 
 def truth(release: str, findings: Mapping[str, Finding]) -> str:
-    """Compare the findings on a release, by artist, with what its model has learned, in a sentence."""
-    called = {artist for artist, finding in findings.items() if finding in SIGNIFICANT}
-    right, wrong = called & set(TRAINED), called - set(TRAINED)
+    """Return a sentence that compares the findings on a release with the ground truth."""
+    detected = {artist for artist, finding in findings.items() if finding in SIGNIFICANT}
+    right, wrong = detected & set(TRAINED), detected - set(TRAINED)
     return (
-        f"{release}: {len(right)} of the {len(TRAINED)} artists whom the model has learned are found, "
-        f"and {len(wrong)} of the {len(NAMES) - len(TRAINED)} whom it has never seen"
+        f"{release}: {len(right)} of the {len(TRAINED)} artists that the model was trained on are found, "
+        f"and {len(wrong)} of the {len(NAMES) - len(TRAINED)} that it has never seen"
         + (f" ({', '.join(sorted(wrong))})." if wrong else ".")
     )
 
 
-def _refuse_others(folder: Path, ours: set[Path]) -> None:
-    """Stop before a user's own pictures, or those of a demo of another size, get into this one."""
-    others = sorted(
+def _refuse_foreign_files(folder: Path, ours: set[Path]) -> None:
+    """Refuse a folder that holds a user's own pictures, or those of a demo of another size."""
+    foreign = sorted(
         p for p in folder.rglob("*") if p.is_file() and p not in ours and not p.name.startswith(".")
     )
-    if others:
-        raise ImindexError(f"{others[0]} is not of this demo. Name an empty folder.")
+    if foreign:
+        raise ImindexError(f"{foreign[0]} is not part of this demo. Choose an empty folder.")
 
 
 def _works(folder: Path, n: int, first_seed: int) -> Iterator[tuple[Path, Callable[[Path], None]]]:
@@ -135,7 +135,7 @@ def _painter(artist: str, seed: int) -> Callable[[Path], None]:
 def contact_sheet(
     results: Sequence[ReportResult], base: Path, path: Path, thumb: int = 72, gap: int = 6
 ) -> None:
-    """Of each artist four works, and below them four imitations by each release; three artists a line."""
+    """Draw four works of each artist above four imitations by each release, with three artists side by side."""
     from PIL import Image, ImageDraw
 
     n_rows = 1 + len(results)

@@ -1,4 +1,4 @@
-"""`imindex audit --dry-run`: what an audit will make, and how long it will take, measured on a few pictures."""
+"""`imindex audit --dry-run`: what an audit will produce, and how long it will take, measured on a few pictures."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from imindex.retrieval.audit.run import Run
 
 PILOT = 32
-"""Works that are encoded to see how long it takes; none of it is kept."""
+"""How many works are encoded to measure the time; the vectors are discarded."""
 
 
 def dry_run(run: Run) -> Forecast:
-    """Look at everything an audit needs, measure, and make nothing.
+    """Check everything an audit needs and measure its speed, without writing anything.
 
     Parameters
     ----------
@@ -33,21 +33,20 @@ def dry_run(run: Run) -> Forecast:
     Raises
     ------
     ImindexError
-        As the audit itself would: something that the plan names is not there.
+        If something that the plan names is missing, as in the audit itself.
     """
     plan = run.plan
     inputs = gather(plan, run.show.note)
     stages = [_generation(run, release, inputs) for release in plan.releases if release.model]
     made = sum(len(items) for items in inputs.made.values()) + sum(stage.total for stage in stages)
     stages += [_encoding(run, encoder, inputs, made) for encoder in plan.encoders]
-    names = len(plan.tested), sum(item.kind == "works" for item in inputs.works)
+    n_works = sum(item.kind == "works" for item in inputs.works)
     notes = (
-        f"{names[0]} artists with {names[1]:,} works, {len(inputs.background)} in the background; "
-        f"{needed_placebos(plan):,} placebo names are asked for by level {plan.tests.level:g} with "
-        f"{plan.tests.adjust}.",
+        f"{len(plan.tested)} artists with {n_works:,} works, and {len(inputs.background)} background artists. Level "
+        f"{plan.tests.level:g} with {plan.tests.adjust} requires {needed_placebos(plan):,} placebo names.",
         *inputs.notes,
-        "Times are measured on a few pictures. Tests are not in them: seconds for tens of artists, minutes for a "
-        "thousand.",
+        "Times are measured on a few pictures. They exclude the tests, which take seconds for tens of artists and "
+        "minutes for a thousand.",
     )
     return Forecast(
         title=plan.title,
@@ -62,13 +61,13 @@ def _generation(run: Run, release: Release, inputs: Inputs) -> ForecastStage:
     from imindex.indexer.generate.generate import measure, missing
 
     wanted = order(run.plan, release, inputs)
-    left = missing(wanted, run.workspace.pictures(release))
+    to_do = missing(wanted, run.workspace.pictures(release))
     seconds: float | None = 0.0
-    if left:
+    if to_do:
         with run.show.stage(f"measure {release.name}", 0), of_release(run.plan, release):
-            each = measure(left, model_settings(run, release), batch_size=run.compute.generate_batch)
-        seconds = each * len(left)
-    return _stage(f"generate {release.name}", len(wanted), len(left), seconds)
+            each = measure(to_do, model_settings(run, release), batch_size=run.compute.generate_batch)
+        seconds = each * len(to_do)
+    return _stage(f"generate {release.name}", len(wanted), len(to_do), seconds)
 
 
 def _encoding(run: Run, encoder: EncoderSpec, inputs: Inputs, made: int) -> ForecastStage:
@@ -76,12 +75,12 @@ def _encoding(run: Run, encoder: EncoderSpec, inputs: Inputs, made: int) -> Fore
     from imindex.indexer.encoders.precision import default_batch_size
     from imindex.indexer.store.index import Index
 
-    total, path, there = len(inputs.works) + made, run.workspace.index(encoder), 0
+    total, path, encoded = len(inputs.works) + made, run.workspace.index(encoder), 0
     if path.exists():
         with Index(path) as index:
-            there = min(index.n, total)
+            encoded = min(index.n, total)
     seconds: float | None = 0.0
-    if there < total:
+    if encoded < total:
         with run.show.stage(f"measure {encoder.name}", 0):
             loaded = load(
                 **encoder_arguments(run.plan, encoder),
@@ -89,12 +88,12 @@ def _encoding(run: Run, encoder: EncoderSpec, inputs: Inputs, made: int) -> Fore
                 batch_size=run.compute.batch_size or default_batch_size(run.compute.device),
             )
             each = _seconds_each(loaded, inputs.works[:PILOT])
-        seconds = None if each is None else each * (total - there)
-    return _stage(f"encode with {encoder.name}", total, total - there, seconds)
+        seconds = None if each is None else each * (total - encoded)
+    return _stage(f"encode with {encoder.name}", total, total - encoded, seconds)
 
 
 def _seconds_each(encoder: Any, items: Sequence[Item]) -> float | None:
-    """Reading, decoding and encoding, the first picture left out; None if none can be read."""
+    """Time to read, decode and encode a picture, after a warm-up; None if no picture can be read."""
     import torch
 
     from imindex.indexer.core.errors import BadPicture
@@ -111,7 +110,7 @@ def _seconds_each(encoder: Any, items: Sequence[Item]) -> float | None:
     decoding = time.monotonic() - started
     if not pixels:
         return None
-    encoder.encode_images(torch.stack(pixels[:1]))  # warm
+    encoder.encode_images(torch.stack(pixels[:1]))  # warm-up
     started = time.monotonic()
     encoder.encode_images(torch.stack(pixels))
     return (decoding + time.monotonic() - started) / len(pixels)

@@ -1,4 +1,4 @@
-"""What a release made for an audit: its pictures, and what is missing."""
+"""The pictures of a release in an audit, and what is known about them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from imindex.retrieval.results import BlockedPicture
 
 @dataclass(frozen=True)
 class Made:
-    """The pictures of a release, and how they came to be.
+    """The pictures of a release, and their origin.
 
     Attributes
     ----------
     release : Release
     items : tuple of Item
-        Imitations of every name, and control pictures; blocked ones are left out.
+        Imitations of every name, and control pictures, without blocked ones.
     revision : str
-        Of the model; empty for pictures made elsewhere.
+        Of the model; empty for existing pictures.
     digest : str
-        SHA-256 of the manifest, or over names and bytes of pictures made elsewhere.
+        SHA-256 of the manifest, or over the names and bytes of existing pictures.
     settings : mapping
     text_encoders : tuple of str
         Of the pipeline.

@@ -1,4 +1,4 @@
-"""The models of an audit: the pipelines that are asked, the encoders that judge; checked before hours go by."""
+"""The pipelines that generate in an audit and its encoders, checked before the long stages."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 
 def encoder_arguments(plan: Plan, encoder: EncoderSpec, *, paths_only: bool = False) -> dict[str, Any]:
-    """model, pretrained and precision of an encoder, its paths found from the plan's folder.
+    """Return model, pretrained and precision of an encoder, with paths resolved against the plan's folder.
 
-    `paths_only` leaves them out where they are names, which the index knows already.
+    With `paths_only`, return model and pretrained only if one of them is a path: names are stored in the index.
     """
     model, pretrained = encoder.model, encoder.pretrained
     if model.startswith("local-dir:"):
@@ -43,13 +43,13 @@ def encoder_arguments(plan: Plan, encoder: EncoderSpec, *, paths_only: bool = Fa
     if pretrained and plan.at(pretrained).is_file():
         pretrained = str(plan.at(pretrained))
     if paths_only:
-        moved = (model, pretrained) != (encoder.model, encoder.pretrained)
-        return {"model": model, "pretrained": pretrained} if moved else {}
+        resolved = (model, pretrained) != (encoder.model, encoder.pretrained)
+        return {"model": model, "pretrained": pretrained} if resolved else {}
     return {"model": model, "pretrained": pretrained, "precision": encoder.precision}
 
 
 def order(plan: Plan, release: Release, inputs: Inputs) -> list[Shot]:
-    """What a release is asked: every name, every template, every control."""
+    """Return what a release generates: every name with every template, and every control prompt."""
     prompts = plan.prompts
     with of_release(plan, release):
         return shots(
@@ -65,7 +65,7 @@ def order(plan: Plan, release: Release, inputs: Inputs) -> list[Shot]:
 
 
 def model_settings(run: Run, release: Release) -> ModelSettings:
-    """The release's model and how it is asked; a folder is found from the plan."""
+    """Return the release's model and settings, with paths resolved against the plan's folder."""
     from imindex.indexer.generate.generate import ModelSettings
 
     model = release.model
@@ -78,7 +78,7 @@ def model_settings(run: Run, release: Release) -> ModelSettings:
 
 
 class Encoders:
-    """The encoders of an audit. Each is loaded once where its index is new, and not at all where nothing is to do.
+    """The encoders of an audit. Each is loaded once if its index is new, and never if there is nothing to encode.
 
     Parameters
     ----------
@@ -90,37 +90,41 @@ class Encoders:
         self._loaded: dict[str, Encoder] = {}
 
     def check(self, spec: EncoderSpec) -> None:
-        """Load an encoder whose index is not there yet. It is kept for that index, unless it takes memory of a GPU.
+        """Load an encoder whose index does not exist yet. It is kept for that index, except on a GPU.
 
         Raises
         ------
         ImindexError
-            It cannot be loaded, or has no text side.
+            If it cannot be loaded or has no text side.
         """
         from imindex.indexer.encoders.base import require_text_side
         from imindex.indexer.encoders.load import load
 
         run = self._run
-        where = encoder_arguments(run.plan, spec)
-        encoder = load(**where, device=run.compute.device, batch_size=run.compute.batch_size)
+        arguments = encoder_arguments(run.plan, spec)
+        encoder = load(**arguments, device=run.compute.device, batch_size=run.compute.batch_size)
         require_text_side(encoder)
         if encoder.device.type == "cpu":
             self._loaded[spec.name] = encoder
 
     def of(self, spec: EncoderSpec, path: Path) -> LazyEncoder:
-        """The encoder of an index, to be loaded when it is needed; of a new index it is loaded."""
+        """Return the encoder of an index. It is loaded when it is needed, or at once if the index is new."""
         run = self._run
         if path.exists():
             with Index(path) as index:
                 info = index.encoder
-            where = {**encoder_arguments(run.plan, spec, paths_only=True), "device": run.compute.device}
-            load = functools.partial(load_encoder, info, {**where, "batch_size": run.compute.batch_size})
+            overrides = {
+                **encoder_arguments(run.plan, spec, paths_only=True),
+                "device": run.compute.device,
+                "batch_size": run.compute.batch_size,
+            }
+            load = functools.partial(load_encoder, info, overrides)
             return LazyEncoder(load, run.compute.batch_size or self._default_size, info)
         if spec.name in self._loaded:
             encoder = self._loaded.pop(spec.name)
             return LazyEncoder(lambda: encoder, run.compute.batch_size or self._default_size, encoder.info)
-        named = encoder_arguments(run.plan, spec)
-        return encoder_for(path, **named, device=run.compute.device, batch_size=run.compute.batch_size)
+        arguments = encoder_arguments(run.plan, spec)
+        return encoder_for(path, **arguments, device=run.compute.device, batch_size=run.compute.batch_size)
 
     def _default_size(self) -> int:
         from imindex.indexer.encoders.precision import default_batch_size
@@ -129,24 +133,28 @@ class Encoders:
 
 
 def check_models(run: Run, inputs: Inputs, encoders: Encoders) -> set[str]:
-    """Load every encoder, and look at every pipeline that is still needed, before the long part begins.
+    """Load every new encoder and check every pipeline that is still needed, before the long stages.
 
     Returns
     -------
     set of str
-        The releases of which pictures are missing.
+        The releases with missing pictures.
 
     Raises
     ------
     ImindexError
-        One that cannot be loaded.
+        If a model cannot be loaded.
     """
-    asked = [release for release in run.plan.releases if release.model]
-    if not asked:
+    generated = [release for release in run.plan.releases if release.model]
+    if not generated:
         return set()  # encoding comes next anyway
     from imindex.indexer.generate.generate import missing
 
-    to_make = [one for one in asked if missing(order(run.plan, one, inputs), run.workspace.pictures(one))]
+    to_make = [
+        release
+        for release in generated
+        if missing(order(run.plan, release, inputs), run.workspace.pictures(release))
+    ]
     if not to_make:
         return set()
     with run.stage("check the models", len(run.plan.encoders) + len(to_make)) as progress:
@@ -170,7 +178,7 @@ def check_pipeline(run: Run, release: Release) -> None:
 
 @contextlib.contextmanager
 def of_release(plan: Plan, release: Release) -> Iterator[None]:
-    """Let errors name the plan and the release."""
+    """Prefix errors with the plan and the release."""
     try:
         yield
     except ImindexError as error:
@@ -178,21 +186,27 @@ def of_release(plan: Plan, release: Release) -> Iterator[None]:
 
 
 def make(run: Run, release: Release, inputs: Inputs, *, whole: bool = False) -> Made:
-    """Ask the model for what is missing; of pictures made elsewhere, say what they are.
+    """Generate the missing pictures of a release, or describe its existing ones.
 
-    `whole` says that no picture is missing. If the same was asked for then, the model need not be there any more.
+    Parameters
+    ----------
+    run : Run
+    release : Release
+    inputs : Inputs
+    whole : bool
+        No picture is missing. If model and settings are unchanged too, the model is not loaded.
 
     Raises
     ------
     ImindexError
-        The model cannot be loaded; the folder holds pictures of another model or of other settings.
+        If the model cannot be loaded, or the folder holds pictures of another model or of other settings.
     """
     if not release.model:
         items = inputs.made[release.name]
         return Made(release, items, "", inputs.digests[release.name], {}, (), ())
     folder, wanted = run.workspace.pictures(release), order(run.plan, release, inputs)
     n_names = len(run.plan.tested) + len(inputs.placebos[release.name])
-    run.show.note(f"{release.name}: {len(wanted):,} pictures, of {n_names:,} names and control prompts.")
+    run.show.note(f"{release.name}: {len(wanted):,} pictures of {n_names:,} names and of control prompts.")
     with run.stage(f"generate {release.name}", len(wanted)) as progress:
         _generate(run, release, wanted, progress, whole=whole)
     made = _made(release, folder, {shot.path for shot in wanted})
@@ -205,22 +219,22 @@ def make(run: Run, release: Release, inputs: Inputs, *, whole: bool = False) -> 
 
 
 def made_before(run: Run, release: Release, inputs: Inputs) -> Made:
-    """The pictures of a release as an audit made them; no model is asked.
+    """Return the pictures of a release as an audit generated them, without loading a model.
 
     Raises
     ------
     ImindexError
-        Some are missing.
+        If some are missing.
     """
     if release.model:
         from imindex.indexer.generate.release_folder import missing_shots
 
         folder, wanted = run.workspace.pictures(release), order(run.plan, release, inputs)
-        gone = missing_shots(wanted, folder)
-        if gone:
+        missing = missing_shots(wanted, folder)
+        if missing:
             raise ImindexError(
-                f"{folder} lacks {len(gone)} of the {len(wanted)} pictures of {release.name}. Restore them, or run the "
-                "audit again."
+                f"{folder} lacks {len(missing)} of the {len(wanted)} pictures of {release.name}. Restore them, or run "
+                "the audit again."
             )
         return _made(release, folder, {shot.path for shot in wanted})
     return make(run, release, inputs)
@@ -232,9 +246,9 @@ def _generate(
     from imindex.indexer.generate.generate import generate
 
     folder = run.workspace.pictures(release)
-    asked = canonical_json({"model": release.model, **release.settings})
-    noted = folder / "asked.json"
-    if whole and noted.exists() and noted.read_text(encoding="utf-8") == asked:
+    request = canonical_json({"model": release.model, **release.settings})
+    request_file = folder / "asked.json"
+    if whole and request_file.exists() and request_file.read_text(encoding="utf-8") == request:
         progress(len(wanted), 0)
         return
     settings = model_settings(run, release)
@@ -242,8 +256,8 @@ def _generate(
         wanted, folder, settings,
         release=release.name, batch_size=run.compute.generate_batch, command=run.command, progress=progress,
     )  # fmt: skip
-    with put_in_place(noted) as temporary:
-        temporary.write_text(asked, encoding="utf-8")
+    with put_in_place(request_file) as temporary:
+        temporary.write_text(request, encoding="utf-8")
 
 
 def _made(release: Release, folder: Path, wanted: set[str]) -> Made:
@@ -259,17 +273,17 @@ def _made(release: Release, folder: Path, wanted: set[str]) -> Made:
     )
     if len(items) != len(paths):
         raise ImindexError(
-            f"{manifest} names {len(items)} of the {len(paths)} pictures that were made. Something has changed it; "
-            "delete it and run the audit again."
+            f"{manifest} lists {len(items)} of the {len(paths)} generated pictures: it was edited. Delete it and run "
+            "the audit again."
         )
-    about = json.loads((folder / "release.json").read_text(encoding="utf-8"))
+    record = json.loads((folder / "release.json").read_text(encoding="utf-8"))
     return Made(
         release=release,
         items=items,
-        revision=about["revision"],
+        revision=record["revision"],
         digest=json_digest({row["path"]: row["sha256"] for row in rows}),
-        settings=about["settings"],
-        text_encoders=tuple(about["text_encoders"]),
+        settings=record["settings"],
+        text_encoders=tuple(record["text_encoders"]),
         blocked=tuple(
             BlockedPicture(path=path, prompt=row["prompt"], reason=row["blocked"])
             for path, row in blocked.items()

@@ -1,4 +1,4 @@
-"""The written plan of an audit: TOML -> a checked `Plan` and its digest."""
+"""The plan of an audit: TOML -> a validated `Plan` and its digest."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ else:
 SETTINGS = (
     "revision", "lora", "lora_scale", "scheduler", "steps", "guidance", "size", "dtype", "negative_prompt", "offload",
 )  # fmt: skip
-"""The keys of a release that are settings of its model."""
+"""The keys of a release that configure its model."""
 
 
 @dataclass(frozen=True)
 class Release:
-    """A release to be audited: a model that is asked here, or pictures that were made elsewhere.
+    """A release to audit: a model that generates here, or existing pictures.
 
     Attributes
     ----------
     name : str
         The collection in the index.
     model : str
-        Hub id or folder of a diffusers pipeline; empty for pictures made elsewhere. A folder is relative to the plan.
+        Hub id or folder of a diffusers pipeline; empty for existing pictures. A folder is relative to the plan.
     pictures : str
-        Folder of `<name asked for>/*`, or a manifest, relative to the plan; empty for a model.
+        Folder of `<name in the prompt>/*`, or a manifest, relative to the plan; empty for a model.
     placebos : tuple of str
-        Of pictures made elsewhere: the placebo names among them, or patterns.
+        Names among the existing pictures that are placebos, or patterns of them.
     settings : mapping
-        What the model is asked with: see `imindex.indexer.generate.generate`.
+        Settings of the model; see `imindex.indexer.generate.generate`.
     """
 
     name: str
@@ -71,7 +71,7 @@ class EncoderSpec:
 
 @dataclass(frozen=True)
 class Plan:
-    """A checked plan. Paths are as written, relative to `folder`."""
+    """A validated plan. Paths are as written, relative to `folder`."""
 
     path: Path
     text: str
@@ -90,32 +90,33 @@ class Plan:
 
     @property
     def folder(self) -> Path:
-        """What the plan's paths are relative to."""
+        """The folder that the plan's paths are relative to."""
         return self.path.parent
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what the plan says, as canonical JSON: comments and layout do not count, every value does."""
-        said = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in ("path", "text")}
-        return json_digest(msgspec.to_builtins(said))
+        """SHA-256 of the plan's values as canonical JSON; comments and layout do not count."""
+        names = [field.name for field in fields(self) if field.name not in ("path", "text")]
+        return json_digest(msgspec.to_builtins({name: getattr(self, name) for name in names}))
 
     def at(self, path: str) -> Path:
-        """A path of the plan, from where we are."""
+        """Return a path of the plan, resolved against its folder."""
         return self.folder / path
 
     @property
     def label_templates(self) -> tuple[str, ...]:
-        """The templates of classification."""
+        """The templates for classification by name."""
         return self.tests.templates or self.prompts.templates
 
 
 def read_plan(path: Path) -> Plan:
-    """Read and check a plan.
+    """Read and validate a plan.
 
     Raises
     ------
     ImindexError
-        Not there, not TOML, or a key that is unknown, missing or has a wrong value: the message names it.
+        If the file does not exist or is not TOML, or if a key is unknown, missing or has a wrong value. The message
+        names the key.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -124,16 +125,16 @@ def read_plan(path: Path) -> Plan:
     except UnicodeDecodeError as error:
         raise ImindexError(f"{path} is not UTF-8: {error}. Save it as UTF-8.") from error
     try:
-        said = tomllib.loads(text)
+        values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ImindexError(
-            f"{path} is not TOML: {error}. See `imindex audit init` for one that is."
+            f"{path} is not TOML: {error}. `imindex audit init` writes a valid plan."
         ) from error
-    return _plan(path, text, said)
+    return _plan(path, text, values)
 
 
-def _plan(path: Path, text: str, said: dict[str, Any]) -> Plan:
-    file = decode(path, said)
+def _plan(path: Path, text: str, values: dict[str, Any]) -> Plan:
+    file = decode(path, values)
     _check_prompts(path, file.prompts)
     plan = Plan(
         path=path,
@@ -147,21 +148,21 @@ def _plan(path: Path, text: str, said: dict[str, Any]) -> Plan:
         releases=tuple(
             _release(path, f"releases[{place}]", table, written)
             for place, (table, written) in enumerate(
-                zip(file.releases, said.get("releases", ()), strict=True), 1
+                zip(file.releases, values.get("releases", ()), strict=True), 1
             )
         ),
         prompts=file.prompts,
-        encoders=tuple(_encoder(one) for one in file.encoders),
+        encoders=tuple(_encoder(table) for table in file.encoders),
         tests=file.tests,
         base=file.compare.base,
         fail_if=file.gate.fail_if,
     )
-    _check_names(path, "releases", [one.name for one in plan.releases])
-    _check_names(path, "encoders", [one.name for one in plan.encoders])
-    if plan.base and plan.base not in {one.name for one in plan.releases}:
-        known = ", ".join(one.name for one in plan.releases)
+    _check_names(path, "releases", [release.name for release in plan.releases])
+    _check_names(path, "encoders", [encoder.name for encoder in plan.encoders])
+    if plan.base and plan.base not in {release.name for release in plan.releases}:
+        known = ", ".join(release.name for release in plan.releases)
         raise ImindexError(
-            f"{path}: compare.base is {plan.base!r}, which is no release. The releases are {known}."
+            f"{path}: compare.base is {plan.base!r}, which is not a release. The releases are {known}."
         )
     _check_gate(path, plan)
     return plan
@@ -170,8 +171,8 @@ def _plan(path: Path, text: str, said: dict[str, Any]) -> Plan:
 def _tested(path: Path, artists: ArtistsTable) -> tuple[str, ...]:
     if bool(artists.tested) == bool(artists.file):
         raise ImindexError(
-            f'{path}: artists.tested or artists.file: name the artists to be tested, as tested = ["Ada Example"] or as '
-            'file = "artists.csv", and not both.'
+            f'{path}: artists.tested or artists.file: list the artists to test with either tested = ["Ada Example"] or '
+            'file = "artists.csv".'
         )
     if artists.file:
         names = read_artists(path.parent / artists.file)
@@ -185,20 +186,21 @@ def _tested(path: Path, artists: ArtistsTable) -> tuple[str, ...]:
 
 
 def _release(path: Path, name: str, table: ReleaseTable, written: Mapping[str, Any]) -> Release:
-    """A release; its settings are those that were written, as they were written."""
+    """Return a release with the settings that the plan gives, as written."""
     if bool(table.model) == bool(table.pictures):
         raise ImindexError(
-            f"{path}: {name}: give either model (a diffusers pipeline to be asked) or pictures (a folder or "
-            "manifest of what was made elsewhere)."
+            f"{path}: {name}: give either model (a diffusers pipeline) or pictures (a folder or "
+            "manifest of existing pictures)."
         )
     settings = {key: written[key] for key in SETTINGS if key in written}
     if table.pictures and settings:
         raise ImindexError(
-            f"{path}: {name}.{next(iter(settings))}: settings are of a model; this release has pictures."
+            f"{path}: {name}.{next(iter(settings))}: settings belong to a model, but this release has pictures. "
+            "Remove the setting."
         )
     if table.model and table.placebos:
         raise ImindexError(
-            f"{path}: {name}.placebos are named for pictures only; for a model see prompts.placebos."
+            f"{path}: {name}.placebos selects names among existing pictures. For a model, set prompts.placebos."
         )
     return Release(table.name, table.model, table.pictures, table.placebos, settings)
 
@@ -207,12 +209,12 @@ def _check_prompts(path: Path, prompts: Prompts) -> None:
     for template in prompts.templates:
         if "{artist}" not in template:
             raise ImindexError(
-                f"{path}: prompts.templates: {template!r} has no {{artist}}. Write it where the name goes."
+                f"{path}: prompts.templates: {template!r} has no {{artist}}. Write {{artist}} where the name goes."
             )
     placebos = prompts.placebos
     if placebos != "auto" and (isinstance(placebos, str) or placebos < 0):
         raise ImindexError(
-            f'{path}: prompts.placebos is {placebos!r}. Write a whole number from 0 on, or "auto".'
+            f'{path}: prompts.placebos is {placebos!r}. Write a whole number of at least 0, or "auto".'
         )
 
 
@@ -227,13 +229,13 @@ def _encoder(table: EncoderTable) -> EncoderSpec:
 
 def _check_names(path: Path, key: str, names: Sequence[str]) -> None:
     if not names:
-        raise ImindexError(f"{path}: {key} is empty. Name at least one.")
+        raise ImindexError(f"{path}: {key} is empty. List at least one.")
     folded: set[str] = set()
     for name in names:
-        same = unicodedata.normalize("NFC", name).casefold()
-        if same in folded:
-            raise ImindexError(f"{path}: {key}: {name!r} is listed twice. Names must differ.")
-        folded.add(same)
+        normalized = unicodedata.normalize("NFC", name).casefold()
+        if normalized in folded:
+            raise ImindexError(f"{path}: {key}: {name!r} is listed twice. Remove one of them.")
+        folded.add(normalized)
 
 
 def _check_gate(path: Path, plan: Plan) -> None:
@@ -246,5 +248,5 @@ def _check_gate(path: Path, plan: Plan) -> None:
             raise ImindexError(f"{path}: gate.fail_if: {error}") from error
         if "base" in condition and not plan.base:
             raise ImindexError(
-                f"{path}: gate.fail_if: {condition!r} asks for a base. Name the release in compare.base."
+                f"{path}: gate.fail_if: {condition!r} refers to a base release. Set compare.base."
             )

@@ -1,6 +1,6 @@
-"""The tables of a plan as types, and the decoder that names a wrong key, its value and the remedy.
+"""The tables of a plan as types, and a decoder whose errors name the wrong key, its value and the remedy.
 
-The description of each type is the remedy that a message gives.
+The remedy is the description of the key's type.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ _FINITE = 1.7976931348623157e308
 
 
 def _whole(least: int) -> Meta:
-    return Meta(ge=least, description=f"Write a whole number from {least} on.")
+    return Meta(ge=least, description=f"Write a whole number of at least {least}.")
 
 
 def _one_of(words: tuple[str, ...]) -> Meta:
     return Meta(pattern=rf"\A({'|'.join(words)})\Z", description=f"Write one of {', '.join(words)}.")
 
 
-_TEXT = "Write a text in quotes."
+_TEXT = "Write a string in quotes."
 Text = Annotated[str, Meta(pattern=rf"\A[^{_CONTROL}]*\Z", description=_TEXT)]
 Given = Annotated[str, Meta(pattern=rf"\A(?=.*\S)[^{_CONTROL}]+\Z", description=_TEXT)]
 Texts = Annotated[
     tuple[Annotated[str, Meta(pattern=r"\S", description=_TEXT)], ...],
-    Meta(description='Write a list of texts: ["one", "two"].'),
+    Meta(description='Write a list of strings: ["one", "two"].'),
 ]
 Natural = Annotated[int, _whole(0)]
 Positive = Annotated[int, _whole(1)]
@@ -51,29 +51,29 @@ Between = Annotated[float, Meta(gt=0, lt=1, description="Write a number between 
 DType = Annotated[str, _one_of(DTYPES)]
 Offload = Annotated[str, _one_of(OFFLOADS)]
 Adjust = Annotated[results.Adjust, Meta(description=f"Write one of {', '.join(ADJUSTMENTS)}.")]
-Placebos = Annotated[int | str, Meta(description='Write a whole number from 0 on, or "auto".')]
+Placebos = Annotated[int | str, Meta(description='Write a whole number of at least 0, or "auto".')]
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of a plan; unknown keys are refused."""
+    """A table of a plan; unknown keys are errors."""
 
 
 class Prompts(Table, frozen=True, kw_only=True):
-    """What generated releases are asked.
+    """The prompts of generated releases.
 
     Attributes
     ----------
     templates : tuple of str
     per_artist : int
-        Pictures of every name.
+        Number of pictures per name.
     placebos : int or "auto"
-        Invented names; auto: as many as the level and the correction ask for (`needed_placebos`).
+        Number of invented names. "auto": as many as the level and the correction require (`needed_placebos`).
     nameless : int
-        Control pictures of the templates with the name removed.
+        Number of control pictures, generated from the templates without the name.
     generic : tuple of str
-        Prompts that name nobody.
+        Control prompts that name no artist.
     per_generic : int
-        Pictures of each.
+        Number of pictures per generic prompt.
     """
 
     templates: Texts = (DEFAULT_TEMPLATE,)
@@ -85,17 +85,17 @@ class Prompts(Table, frozen=True, kw_only=True):
 
 
 class Tests(Table, frozen=True, kw_only=True):
-    """How it is tested; see `imindex.retrieval.evidence.testing.Testing`.
+    """Settings of the tests; see `imindex.retrieval.evidence.testing.Testing`.
 
     Attributes
     ----------
     level, adjust, n_resamples, confidence_level
     labels : tuple of str
-        Generic labels among which, beside the artists, an imitation is classified.
+        Generic labels that are candidates in classification, besides the artists.
     templates : tuple of str
-        By which artists are named in classification; by default those of the prompts.
+        Templates for classification by name; by default those of the prompts.
     copies : float
-        A pair of imitation and work is a candidate copy from this cosine on.
+        Smallest cosine between an imitation and a work that makes the pair a candidate copy.
     """
 
     level: Between = Testing.level
@@ -108,14 +108,14 @@ class Tests(Table, frozen=True, kw_only=True):
 
 
 class ArtistsTable(Table, frozen=True, kw_only=True):
-    """Who is tested: names, or a file of names."""
+    """The tested artists: names, or a file of names."""
 
     tested: Texts = ()
     file: Text = ""
 
 
 class WorksTable(Table, frozen=True, kw_only=True):
-    """Where pictures are."""
+    """The locations of the works."""
 
     tested: Text = "works"
     background: Text = ""
@@ -151,13 +151,13 @@ class EncoderTable(Table, frozen=True, kw_only=True):
 
 
 class CompareTable(Table, frozen=True, kw_only=True):
-    """The release that others are compared with."""
+    """The release that the others are compared with."""
 
     base: Text = ""
 
 
 class GateTable(Table, frozen=True, kw_only=True):
-    """Conditions on which a release fails."""
+    """Conditions under which a release fails."""
 
     fail_if: Texts = ()
 
@@ -177,33 +177,33 @@ class PlanFile(Table, frozen=True, kw_only=True):
     gate: GateTable = GateTable()
 
 
-def decode(path: Path, said: Mapping[str, Any]) -> PlanFile:
+def decode(path: Path, values: Mapping[str, Any]) -> PlanFile:
     """Decode a parsed plan.
 
     Parameters
     ----------
     path : Path
-        Of the plan, for messages.
-    said : mapping
-        What the TOML says.
+        Path of the plan, for messages.
+    values : mapping
+        The parsed TOML.
 
     Raises
     ------
     ImindexError
-        A key is unknown, missing or has a wrong value; the message names the key, the value and the remedy.
+        If a key is unknown, missing or has a wrong value. The message names the key, the value and the remedy.
     """
     try:
-        return msgspec.convert(said, PlanFile)
+        return msgspec.convert(values, PlanFile)
     except msgspec.ValidationError as error:
-        raise ImindexError(f"{path}: {_explain(str(error), said)}") from error
+        raise ImindexError(f"{path}: {_explain(str(error), values)}") from error
     except UnicodeError as error:
-        raise ImindexError(f"{path}: a key is not a text: {error}. Remove it.") from error
+        raise ImindexError(f"{path}: a key is not valid text: {error}. Remove it.") from error
 
 
-def _explain(message: str, said: Mapping[str, Any]) -> str:
+def _explain(message: str, values: Mapping[str, Any]) -> str:
     text, _, place = message.partition(" - at `")
     steps = re.findall(r"\w+", place.rstrip("`").removeprefix("$"))
-    value: Any = said
+    value: Any = values
     hint: Any = PlanFile
     where = ""
     for step in steps:
@@ -213,10 +213,10 @@ def _explain(message: str, said: Mapping[str, Any]) -> str:
     if named := re.fullmatch(r"Object contains unknown field `(.*)`", text, re.DOTALL):
         known = list(hint.__struct_fields__)
         near = difflib.get_close_matches(named[1], known, 1)
-        remedy = f"Did you mean {near[0]}?" if near else f"Known here: {', '.join(sorted(known))}."
-        return f"{_key(where, named[1])} is no key of a plan. {remedy}"
+        remedy = f"Did you mean {near[0]}?" if near else f"Known keys: {', '.join(sorted(known))}."
+        return f"{_key(where, named[1])} is not a key of a plan. {remedy}"
     if named := re.fullmatch(r"Object missing required field `(.*)`", text):
-        return f"{_key(where, named[1])} is missing. See `imindex audit init` for every key."
+        return f"{_key(where, named[1])} is missing. `imindex audit init` lists every key."
     if inspect.isclass(hint) and issubclass(hint, Table):
         if where.endswith("]"):
             where = where.partition("[")[0]
@@ -234,7 +234,7 @@ def _key(where: str, key: str) -> str:
 
 
 def _within(hint: Any, step: str) -> Any:
-    """The type of a field of a table, or of an item of a list."""
+    """Return the type of a field of a table, or of an item of a list."""
     while typing.get_origin(hint) is Annotated:
         hint = typing.get_args(hint)[0]
     if inspect.isclass(hint) and issubclass(hint, Table):
@@ -245,4 +245,5 @@ def _within(hint: Any, step: str) -> Any:
 def _remedy(hint: Any) -> str:
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
         return _remedy(typing.get_args(hint)[0])
-    return next((str(one.description) for one in getattr(hint, "__metadata__", ()) if one.description), "")
+    metadata = getattr(hint, "__metadata__", ())
+    return next((str(meta.description) for meta in metadata if meta.description), "")

@@ -1,6 +1,6 @@
-"""A stored audit, computed once more from its plan, its pictures and its indexes, and held against what it said.
+"""Recompute a finished audit from its plan, pictures and indexes, and compare the results with the stored ones.
 
-Nothing in the audit's folder is written. No model is asked for pictures, and no result that was kept is used.
+Nothing is written to the audit's folder. No pictures are generated, and cached results are compared but not used.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ from imindex.retrieval.results import AuditFindings, Provenance, from_dict, to_d
 from imindex.stats.keyed import STREAMS
 
 StoredReport = dict[str, Any]
-"""A report.json as it is in the file, perhaps of an older version or edited: it is compared, never decoded."""
+"""The JSON of a report.json, possibly edited or of an older version: it is compared, never decoded."""
 _LISTED = 20
 _NAMES = ("name", "artist", "release", "encoder")
 
 
 @dataclass
 class Recomputed:
-    """What computing an audit once more came to.
+    """The result of recomputing an audit.
 
     Attributes
     ----------
     folder : Path
     plan : str
-        Digest of the plan, as registered last.
+        Digest of the plan in the last line of the register.
     stored, now : str
-        Digests of the stored report, and of the one computed now.
+        Digests of the stored and of the recomputed report.
     figures : int
-        Values that were compared.
+        Number of values compared.
     versions : dict
-        Packages that are of another version than those that the stored report was made with: (then, now).
+        Packages whose version differs from that of the stored report: (then, now).
     other_streams : bool
-        Whether the kept results were drawn from other random streams than those of this imindex. Bootstrap intervals
-        and Monte-Carlo p-values then differ within their Monte-Carlo error, and figures without a draw do not.
+        Whether the cached results used other random streams than this version of imindex. If so, bootstrap intervals
+        and Monte Carlo p-values differ within their Monte Carlo error, and all other figures are equal.
     faults : list of Fault
     """
 
@@ -66,145 +66,152 @@ class Recomputed:
 
 
 def plan_of(folder: Path) -> Path:
-    """The plan of an audit in the folder that it has by default.
+    """Return the plan of an audit in its default folder, PLAN-audit beside PLAN.toml.
 
     Raises
     ------
     ImindexError
+        If there is no such plan.
     """
     path = folder.absolute()
     plan = path.with_name(f"{path.name.removesuffix('-audit')}.toml")
     if not path.name.endswith("-audit") or not plan.exists():
-        raise ImindexError(f"The plan of {folder} is not beside it. Name it with --plan.")
+        raise ImindexError(f"There is no plan beside {folder}. Pass it with --plan.")
     return plan
 
 
 def recompute(run: Run) -> Recomputed:
-    """Compute the results of an audit again, and say what differs from those that are stored.
+    """Recompute the results of an audit and list the differences from the stored ones.
 
     Parameters
     ----------
     run : Run
-        With the plan, the folder of the audit, and `keeps` unset.
+        The plan and the folder of the audit, with `keeps` false.
 
     Raises
     ------
     ImindexError
-        There is no audit in the folder, or pictures, an index or an encoder are gone.
+        If the folder holds no finished audit, or pictures, an index or an encoder are missing.
     """
     entries = read_register(run.workspace.folder)
-    found = Recomputed(run.workspace.folder, entries[-1].plan)
+    outcome = Recomputed(run.workspace.folder, entries[-1].plan)
     stored = _read(run.workspace.folder / "report.json")
     with run.stage("check", 0):
         inputs = gather(run.plan, run.show.note)
     if run.plan.digest != entries[-1].plan:
-        said = f"digest {run.plan.digest[:12]}, registered {entries[-1].plan[:12]}"
-        found.faults.append(Fault("plan", f"{run.plan.path} is not the plan that was registered: {said}"))
-    for what in changed(entries[-1].inputs, inputs.digests):
-        found.faults.append(Fault("inputs", f"{what} changed since the plan was registered"))
-    made = [made_before(run, one, inputs) for one in run.plan.releases]
-    built = [run.workspace.index(encoder) for encoder in run.plan.encoders]
-    for path in built:
-        found.faults += _index_faults(path, inputs, made, stored)
+        digests = f"digest {run.plan.digest[:12]}, registered {entries[-1].plan[:12]}"
+        outcome.faults.append(Fault("plan", f"{run.plan.path} is not the registered plan: {digests}"))
+    for changed_inputs in changed(entries[-1].inputs, inputs.digests):
+        outcome.faults.append(Fault("inputs", f"{changed_inputs} have changed since the plan was registered"))
+    made = [made_before(run, release, inputs) for release in run.plan.releases]
+    paths = [run.workspace.index(encoder) for encoder in run.plan.encoders]
+    for path in paths:
+        outcome.faults += _index_faults(path, inputs, made, stored)
     provenance = from_dict(
         Provenance, stored["provenance"], f"{run.workspace.folder / 'report.json'}: provenance"
     )
     indexes = [
         Built(path, texts_of(run, encoder, path))
-        for encoder, path in zip(run.plan.encoders, built, strict=True)
+        for encoder, path in zip(run.plan.encoders, paths, strict=True)
     ]
     findings = assess(run, inputs, entries, made, indexes)
-    _compare_report(found, stored, to_dict(assemble(findings, provenance)))
-    _compare_kept(found, run.plan, built, findings)
+    _compare_report(outcome, stored, to_dict(assemble(findings, provenance)))
+    _compare_cached(outcome, run.plan, paths, findings)
     then = provenance.versions
-    found.versions = {
+    outcome.versions = {
         name: (then.get(name, ""), value) for name, value in versions().items() if then.get(name, "") != value
     }
-    return found
+    return outcome
 
 
 def _read(path: Path) -> StoredReport:
     try:
         stored: StoredReport = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(stored["digest"], str) or not isinstance(stored["provenance"], dict):
-            raise TypeError("no report")
+            raise TypeError("no digest or provenance")
     except FileNotFoundError:
-        raise ImindexError(f"{path} does not exist: the audit is not finished. Run it again.") from None
+        raise ImindexError(
+            f"{path} does not exist: the audit is not finished. Run `imindex audit` again."
+        ) from None
     except (ValueError, KeyError, TypeError) as error:
-        raise ImindexError(f"{path} is not a report of imindex: {error}. Restore it from a copy.") from error
+        raise ImindexError(
+            f"{path} is not a report of imindex: {error}. Restore it from a backup."
+        ) from error
     return stored
 
 
 def _index_faults(path: Path, inputs: Inputs, made: list[Made], stored: StoredReport) -> Iterator[Fault]:
-    """Whether an index is sound, the one that the report names, and of these pictures."""
+    """Yield the faults of an index: damage, a root digest other than the report's, or a different set of pictures."""
     with opened(path) as index:
         for fault in verify_index(index).faults:
             yield Fault(f"{path.name}: {fault.where}", fault.said)
-        named = {one["index"]: one["root_digest"] for one in stored["encoders"]}
-        if named.get(path.name) != index.root_digest:
-            said = (
-                f"has the root digest {index.root_digest[:12]}, the report {str(named.get(path.name))[:12]}"
+        reported = {encoder["index"]: encoder["root_digest"] for encoder in stored["encoders"]}
+        if reported.get(path.name) != index.root_digest:
+            in_report = str(reported.get(path.name))[:12]
+            yield Fault(
+                path.name, f"its root digest is {index.root_digest[:12]}, that in the report {in_report}"
             )
-            yield Fault(path.name, said)
-        there = {*index.column("path"), *index.column("path", "rejects")}
+        indexed = {*index.column("path"), *index.column("path", "rejects")}
     place = StoredPaths(path.parent)
-    wanted = {place(item.path) for item in (*inputs.works, *(item for one in made for item in one.items))}
-    for which, paths in (("lacks", wanted - there), ("also holds", there - wanted)):
+    expected = {
+        place(item.path) for item in (*inputs.works, *(item for release in made for item in release.items))
+    }
+    for difference, paths in (("lacks", expected - indexed), ("also holds", indexed - expected)):
         if paths:
-            yield Fault(path.name, f"{which} {len(paths)} pictures, {min(paths)} among them")
+            yield Fault(path.name, f"{difference} {len(paths)} pictures, such as {min(paths)}")
 
 
-def _compare_report(found: Recomputed, stored: StoredReport, report: StoredReport) -> None:
-    found.stored, found.now = stored["digest"], report["digest"]
+def _compare_report(outcome: Recomputed, stored: StoredReport, report: StoredReport) -> None:
+    outcome.stored, outcome.now = stored["digest"], report["digest"]
     if digest(stored) != stored["digest"]:
-        found.faults.append(Fault("report.json", "its content is not that of its digest: it was edited"))
-    found.figures += _hold(found, "report", covered(stored), covered(report))
-    if found.stored != found.now and not any(f.where.startswith("report") for f in found.faults):
-        said = f"its digest is {found.stored[:12]}, and that of the same content {found.now[:12]}"
-        found.faults.append(Fault("report.json", said))
+        outcome.faults.append(Fault("report.json", "the content does not match the digest: it was edited"))
+    outcome.figures += _compare_values(outcome, "report", covered(stored), covered(report))
+    if outcome.stored != outcome.now and not any(f.where.startswith("report") for f in outcome.faults):
+        digests = (
+            f"the content is equal, but the digest is {outcome.stored[:12]}, recomputed {outcome.now[:12]}"
+        )
+        outcome.faults.append(Fault("report.json", digests))
 
 
-def _compare_kept(found: Recomputed, plan: Plan, built: list[Path], findings: AuditFindings) -> None:
-    """The results that the audit kept for its next run, where they are still there."""
-    index = {encoder.name: path for encoder, path in zip(plan.encoders, built, strict=True)}
+def _compare_cached(outcome: Recomputed, plan: Plan, paths: list[Path], findings: AuditFindings) -> None:
+    """Compare the results that the audit cached, if the files still exist."""
+    index = {encoder.name: path for encoder, path in zip(plan.encoders, paths, strict=True)}
     for result in findings.results:
-        file = Workspace(found.folder).results(index[result.encoder], result.release)
-        _compare_one(found, file, to_dict(result))
+        file = Workspace(outcome.folder).results(index[result.encoder], result.release)
+        _compare_file(outcome, file, to_dict(result))
     for comparison in findings.comparisons:
-        file = Workspace(found.folder).results(index[comparison.encoder], comparison.new.release, plan.base)
-        _compare_one(found, file, to_dict(comparison))
+        file = Workspace(outcome.folder).results(index[comparison.encoder], comparison.new.release, plan.base)
+        _compare_file(outcome, file, to_dict(comparison))
 
 
-def _compare_one(found: Recomputed, file: Path, result: Mapping[str, Any]) -> None:
+def _compare_file(outcome: Recomputed, file: Path, result: Mapping[str, Any]) -> None:
     if not file.exists():
         return
-    name = file.relative_to(found.folder).as_posix()
+    name = file.relative_to(outcome.folder).as_posix()
     try:
-        kept = json.loads(file.read_text(encoding="utf-8"))
-        same = kept["digest"] == json_digest(kept["result"])
-        found.other_streams |= kept["key"].get("streams") != STREAMS
-        stored = {
-            **kept["result"],
-            "encoder": result["encoder"],
-        }  # by the plan's name; what is kept may have the model's
+        cached = json.loads(file.read_text(encoding="utf-8"))
+        intact = cached["digest"] == json_digest(cached["result"])
+        outcome.other_streams |= cached["key"].get("streams") != STREAMS
+        # The cache may name the encoder by its model, where the report uses the plan's name.
+        stored = {**cached["result"], "encoder": result["encoder"]}
     except (ValueError, KeyError, TypeError) as error:
-        found.faults.append(Fault(name, f"cannot be read: {error}"))
+        outcome.faults.append(Fault(name, f"cannot be read: {error}"))
         return
-    if not same:
-        found.faults.append(Fault(name, "its content is not that of its digest: it was edited"))
-    found.figures += _hold(found, name, stored, result)
+    if not intact:
+        outcome.faults.append(Fault(name, "the content does not match the digest: it was edited"))
+    outcome.figures += _compare_values(outcome, name, stored, result)
 
 
-def _hold(found: Recomputed, where: str, stored: Any, now: Any) -> int:
-    """Note every value that differs, the first ones by name; return how many were compared."""
+def _compare_values(outcome: Recomputed, where: str, stored: Any, now: Any) -> int:
+    """Record the values that differ, the first ones by name; return how many were compared."""
     n, differing = 0, []
     for path, before, after in _pairs(where, stored, now):
         n += 1
         if before != after or type(before) is not type(after):
             differing.append(Fault(path, f"is {_short(after)} now, {_short(before)} stored"))
-    found.faults += differing[:_LISTED]
+    outcome.faults += differing[:_LISTED]
     if len(differing) > _LISTED:
-        found.faults.append(Fault(where, f"{len(differing) - _LISTED} more values differ"))
+        outcome.faults.append(Fault(where, f"{len(differing) - _LISTED} more values differ"))
     return n
 
 
@@ -217,9 +224,9 @@ _NOTHING = _Nothing()
 
 
 def _pairs(path: str, before: Any, after: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Every value of two pieces of JSON with its place, side by side.
+    """Yield the values of two JSON documents side by side, each with its location.
 
-    A key that is missing and one that is null say the same: earlier versions left out what was not known.
+    A missing key equals null: earlier versions omitted unknown values.
     """
     if isinstance(before, dict) and isinstance(after, dict):
         for key in [*before, *(key for key in after if key not in before)]:
@@ -229,18 +236,18 @@ def _pairs(path: str, before: Any, after: Any) -> Iterator[tuple[str, Any, Any]]
             yield from _pairs(f"{path}.{key}", then, now)
     elif isinstance(before, list) and isinstance(after, list):
         for place in range(max(len(before), len(after))):
-            pair = [one[place] if place < len(one) else _NOTHING for one in (before, after)]
-            yield from _pairs(f"{path}[{_called(pair[0], place)}]", *pair)
+            pair = [items[place] if place < len(items) else _NOTHING for items in (before, after)]
+            yield from _pairs(f"{path}[{_element_name(pair[0], place)}]", *pair)
     else:
         yield path, before, after
 
 
-def _called(one: Any, place: int) -> str:
-    """An element by its name, where it has one."""
-    if isinstance(one, dict):
-        named = [one[key] for key in _NAMES if isinstance(one.get(key), str)]
-        if named:
-            return ", ".join(named)
+def _element_name(element: Any, place: int) -> str:
+    """Return the name of an element of a list, or its position."""
+    if isinstance(element, dict):
+        names = [element[key] for key in _NAMES if isinstance(element.get(key), str)]
+        if names:
+            return ", ".join(names)
     return str(place)
 
 
@@ -250,20 +257,20 @@ def _short(value: Any) -> str:
 
 
 def audit_digests(folder: Path, plan: Path | None = None) -> SealedAudit:
-    """What a seal says of an audit: digests of its plan, of the register's last line, and of the report.
+    """Return the digests that a seal stores of an audit: plan, last line of the register, and report.
 
     Raises
     ------
     ImindexError
-        No register, or a plan that is not the one that was registered last.
+        If there is no register, or the plan is not the one registered last.
     """
     last = read_register(folder)[-1]
     if plan is not None:
-        own = read_plan(plan).digest
-        if own != last.plan:
+        plan_digest = read_plan(plan).digest
+        if plan_digest != last.plan:
             raise ImindexError(
-                f"{plan} has the digest {own[:12]}, and {folder} was registered with {last.plan[:12]}. Seal the "
-                "plan that was audited, or amend the audit first."
+                f"{plan} has the digest {plan_digest[:12]}, but {folder} was registered with {last.plan[:12]}. Pass "
+                "the audited plan, or amend the audit first."
             )
     report = folder / "report.json"
     return SealedAudit(
@@ -274,24 +281,24 @@ def audit_digests(folder: Path, plan: Path | None = None) -> SealedAudit:
 
 
 def sealed_audit(sealed: SealedAudit, folder: Path | None) -> list[Match]:
-    """What of a seal's audit still stands in its folder.
+    """Compare a sealed audit with its folder.
 
-    A register may have gone on since; the sealed line must be in it.
+    The register may have new lines, but must still hold the sealed one.
     """
     if folder is None:
-        return [Match("audit", UNCHECKED, "name its folder with --results to have it checked")]
+        return [Match("audit", UNCHECKED, "pass its folder with --results to check it")]
     entries = read_register(folder)
     digests = [entry.digest for entry in entries]
     if sealed.register not in digests:
         return [Match("register", DIFFERS, f"has no line with the digest {sealed.register[:12]}")]
     place = digests.index(sealed.register)
     later = len(entries) - place - 1
-    matches = [Match("register", REWRITTEN, f"has {later} more lines since") if later else
+    matches = [Match("register", REWRITTEN, f"has {later} lines after the sealed one") if later else
                Match("register", IDENTICAL, f"last line {digests[-1][:12]}")]  # fmt: skip
-    digests_now = [("plan", entries[place].plan, sealed.plan)]
+    current = [("plan", entries[place].plan, sealed.plan)]
     if sealed.report:
-        digests_now.append(("report", _read(folder / "report.json")["digest"], sealed.report))
-    for name, own, before in digests_now:
-        status = IDENTICAL if own == before else DIFFERS
-        matches.append(Match(name, status, f"digest {own[:12]}, sealed {before[:12]}"))
+        current.append(("report", _read(folder / "report.json")["digest"], sealed.report))
+    for name, digest_now, sealed_digest in current:
+        status = IDENTICAL if digest_now == sealed_digest else DIFFERS
+        matches.append(Match(name, status, f"digest {digest_now[:12]}, sealed {sealed_digest[:12]}"))
     return matches

@@ -1,4 +1,4 @@
-"""What a report says about an audit besides its findings: the plan, the encoders, the releases, rejected pictures."""
+"""The parts of a report that describe its audit: plan, encoders, releases and rejected pictures."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def release_record(made: Made, inputs: Inputs) -> ReleaseRecord:
 
 
 def rejected_pictures(built: Sequence[Path]) -> tuple[RejectedPicture, ...]:
-    """List the pictures that could not be read; they are the same for every encoder."""
+    """List the pictures that could not be read, which are the same for every encoder."""
     with Index(built[0]) as index:
         rejects = index.rejects()
         return tuple(

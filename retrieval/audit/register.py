@@ -1,4 +1,4 @@
-"""The register of an audit: what was asked, written down before the first picture is made, and never rewritten."""
+"""The register of an audit: plan and inputs, recorded before the first picture is generated, and append-only."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ NAME = "register.jsonl"
 
 
 def register(plan: Plan, inputs: Mapping[str, str], folder: Path, *, amend: str = "") -> list[RegisterEntry]:
-    """Register the plan's digest, unless it is registered already.
+    """Register a plan and the digests of its inputs, if they are not registered yet.
 
     Parameters
     ----------
     plan : Plan
     inputs : mapping
-        Digests of the pictures that were there before.
+        Digests of the pictures that existed before the audit.
     folder : Path
-        Of the audit.
+        Folder of the audit.
     amend : str
-        Why plan or pictures have changed since; empty: they must not have.
+        Why the plan or the pictures have changed since the last entry. If empty, a change is an error.
 
     Returns
     -------
     list of RegisterEntry
-        All entries, the first first. Each holds a SHA-256 of itself and of the line before it, so that a line cannot be
-        changed or taken out without a trace to whoever noted a later one.
+        All entries, oldest first. Each holds a SHA-256 of itself and of the previous line, so anyone who has noted a
+        later line can detect that an earlier one was changed or removed.
 
     Raises
     ------
     ImindexError
-        Plan or pictures differ from what was registered, and there is no `amend`; the register was altered; or there is
-        none, but pictures or results are there.
+        If the plan or the pictures differ from the last entry and `amend` is empty, if the register was altered, or
+        if there is no register but pictures or results exist.
     """
     path = folder / NAME
     lines = _lines(path)
@@ -54,7 +54,7 @@ def register(plan: Plan, inputs: Mapping[str, str], folder: Path, *, amend: str 
     late = not entries and _begun(folder)
     if late and not amend:
         raise ImindexError(
-            f"{folder} holds {late} but no {NAME}: nothing says what was asked before they were made. Audit into "
+            f"{folder} holds {late} but no {NAME}: no plan was registered before they were made. Audit into "
             'another folder with --out, or record why with --amend "the reason".'
         )
     entry = RegisterEntry(
@@ -74,18 +74,18 @@ def register(plan: Plan, inputs: Mapping[str, str], folder: Path, *, amend: str 
 
 
 def read_register(folder: Path) -> list[RegisterEntry]:
-    """All entries of an audit's register, checked; nothing is written.
+    """Read and check all entries of an audit's register.
 
     Raises
     ------
     ImindexError
-        There is none, or it was altered.
+        If there is no register, or it was altered.
     """
     path = folder / NAME
     entries = _checked(path, _lines(path))
     if not entries:
         raise ImindexError(
-            f"{folder} has no {NAME}: it is not the folder of an audit. Name one with a register."
+            f"{folder} has no {NAME}, so it is not the folder of an audit. Choose one that has it."
         )
     return entries
 
@@ -99,7 +99,7 @@ def _same(entry: RegisterEntry, plan: Plan, inputs: Mapping[str, str]) -> bool:
 
 
 def changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    """Which of the pictures that were there before have changed, in words."""
+    """Return which input pictures have changed, as phrases."""
     return [
         "the works" if name == "works" else f"the pictures of {name}"
         for name in sorted({*before, *after})
@@ -108,10 +108,10 @@ def changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
 
 
 def _begun(folder: Path) -> str:
-    """What an earlier run left in the folder, in a word; empty if it left nothing."""
-    for pattern, what in (("imitations/*", "imitations"), ("*.h5", "an index"), ("results/*", "results")):
+    """Return a word for the outputs of an earlier run in the folder, or an empty string."""
+    for pattern, output in (("imitations/*", "imitations"), ("*.h5", "an index"), ("results/*", "results")):
         if next(folder.glob(pattern), None):
-            return what
+            return output
     return ""
 
 
@@ -128,24 +128,24 @@ def _checked(path: Path, lines: Sequence[str]) -> list[RegisterEntry]:
     for number, line in enumerate(lines, 1):
         try:
             entry = json.loads(line)
-            right = entry["previous"] == (_digest(lines[number - 2]) if number > 1 else "")
-            right = right and entry["digest"] == _own_digest(entry)
+            intact = entry["previous"] == (_digest(lines[number - 2]) if number > 1 else "")
+            intact = intact and entry["digest"] == _own_digest(entry)
         except (ValueError, TypeError, KeyError, AttributeError):
-            right = False
-        if not right:
+            intact = False
+        if not intact:
             raise ImindexError(
-                f"{path}, line {number} is not as it was written: the register was altered. Audit into another folder "
-                "with --out; keep this one as it is if it is evidence."
+                f"{path}, line {number} has changed since it was written: the register was altered. Audit into "
+                "another folder with --out, and keep this one unchanged if it is evidence."
             )
         entries.append(from_dict(RegisterEntry, entry, f"{path}, line {number}"))
     return entries
 
 
 def _refusal(path: Path, entry: RegisterEntry, plan: Plan, inputs: Mapping[str, str]) -> str:
-    what = changed(entry.inputs, inputs)
+    changes = changed(entry.inputs, inputs)
     if entry.plan != plan.digest:
-        what.insert(0, f"the plan (now {plan.digest[:12]}, registered {entry.plan[:12]})")
+        changes.insert(0, f"the plan (now {plan.digest[:12]}, registered {entry.plan[:12]})")
     return (
-        f"{plan.path}: {' and '.join(what)} changed after the plan was registered on {entry.when} ({path}). "
+        f"{plan.path}: {' and '.join(changes)} changed after the plan was registered on {entry.when} ({path}). "
         'Change it back, audit into another folder with --out, or record why with --amend "the reason".'
     )

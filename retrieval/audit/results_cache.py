@@ -1,4 +1,4 @@
-"""Results of a stage, kept in the audit's folder under a digest of what they came from."""
+"""Results of a stage, cached in the audit's folder under a key of their inputs."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from imindex.stats.keyed import STREAMS
 R = TypeVar("R", bound=Result)
 
 
-def stored(run: Run, file: Path, path: Path | Index, asked: Mapping[str, Any], type: type[R]) -> R | None:
-    """The result in `file`, if this run keeps results and it came from this index and this question."""
+def stored(run: Run, file: Path, path: Path | Index, settings: Mapping[str, Any], type: type[R]) -> R | None:
+    """Return the result in `file` if this run keeps results and it has the same index and settings."""
     if not run.workspace.keeps:
         return None
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, ImindexError):
         entry = json.loads(file.read_text(encoding="utf-8"))
-        if entry["key"] == _key(path, asked) and entry["digest"] == json_digest(entry["result"]):
+        if entry["key"] == _key(path, settings) and entry["digest"] == json_digest(entry["result"]):
             return from_dict(type, entry["result"], str(file))
     return None
 
@@ -36,14 +36,14 @@ def kept(
     run: Run,
     file: Path,
     path: Path | Index,
-    asked: Mapping[str, Any],
+    settings: Mapping[str, Any],
     type: type[R],
     compute: Callable[[], R],
 ) -> R:
-    """The result in `file` if it came from this index and this question; else compute and keep it."""
-    before = stored(run, file, path, asked, type)
-    if before is not None:
-        return before
+    """Return the result in `file` if it has the same index and settings; otherwise compute and store it."""
+    cached = stored(run, file, path, settings, type)
+    if cached is not None:
+        return cached
     result = compute()
     if not run.workspace.keeps:
         return result
@@ -52,15 +52,15 @@ def kept(
     with put_in_place(file) as temporary:
         temporary.write_text(
             json.dumps(
-                {"key": _key(path, asked), "digest": json_digest(content), "result": content}, indent=1
+                {"key": _key(path, settings), "digest": json_digest(content), "result": content}, indent=1
             ),
             encoding="utf-8",
         )
     return result
 
 
-def _key(path: Path | Index, asked: Mapping[str, Any]) -> Any:
+def _key(path: Path | Index, settings: Mapping[str, Any]) -> Any:
     with opened(path) as index:
         roots = [index.root_digest]
-    how = {"program": program(), "versions": versions(), "streams": STREAMS}
-    return json_ready({"roots": roots, "asked": asked, **how})
+    software = {"program": program(), "versions": versions(), "streams": STREAMS}
+    return json_ready({"roots": roots, "asked": settings, **software})

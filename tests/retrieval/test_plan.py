@@ -47,7 +47,7 @@ def test_the_smallest_plan_has_the_documented_defaults(tmp_path: Path) -> None:
         (('["Ada Example", "Bo Sample"]', '["Ada", "ada"]'), r"artists\.tested: 'ada' is listed twice"),
         (('["Ada Example", "Bo Sample"]', "3"), r"artists\.tested is 3"),
         (('model = "models/one"', ""), r"releases\[1\]: give either model .* or pictures"),
-        (('model = "models/one"', 'pictures = "p"\nsteps = 3'), r"releases\[1\]\.steps: settings are of a model"),
+        (('model = "models/one"', 'pictures = "p"\nsteps = 3'), r"releases\[1\]\.steps: settings belong to a model"),
         (('model = "models/one"', 'model = "m"\nsteps = true'), r"releases\[1\]\.steps is True"),
         (('model = "models/one"', 'model = "m"\nplacebos = ["x"]'), r"releases\[1\]\.placebos"),
         (("[[encoders]]", '[prompts]\ntemplates = ["by nobody"]\n[[encoders]]'), r"prompts\.templates: .*\{artist\}"),
@@ -60,32 +60,30 @@ def test_the_smallest_plan_has_the_documented_defaults(tmp_path: Path) -> None:
         (("[[encoders]]", '[gate]\nfail_if = ["accuracy > base"]\n[[encoders]]'), r"gate\.fail_if.*compare\.base"),
         (("[[encoders]]", '[gate]\nfail_if = ["beauty > 1"]\n[[encoders]]'), r"gate\.fail_if: .*beauty"),
         (("[[encoders]]", "[works]\ntested = 1\n[[encoders]]"), r"works\.tested is 1"),
-        (("[[encoders]]", "prompts = 1\n[[encoders]]"), r"releases\[1\]\.prompts is no key"),
+        (("[[encoders]]", "prompts = 1\n[[encoders]]"), r"releases\[1\]\.prompts is not a key"),
         (("[artists]", "artists ="), "is not TOML"),
-        (("[artists]", 'titel = "x"\n[artists]'), "titel is no key of a plan. Did you mean title"),
+        (("[artists]", 'titel = "x"\n[artists]'), "titel is not a key of a plan. Did you mean title"),
         (("[[encoders]]", "[encoders]"), "encoders is not a list of tables"),
     ],
 )  # fmt: skip
-def test_a_wrong_plan_is_refused_by_the_name_of_its_key(
-    tmp_path: Path, change: tuple[str, str], message: str
-) -> None:
+def test_error_names_the_wrong_key(tmp_path: Path, change: tuple[str, str], message: str) -> None:
     with pytest.raises(ImindexError, match=message):
         plan_of(tmp_path, SMALLEST.replace(*change))
 
 
-def test_the_digest_covers_every_value_and_no_layout(tmp_path: Path) -> None:
+def test_digest_covers_every_value_but_not_layout(tmp_path: Path) -> None:
     first = plan_of(tmp_path, SMALLEST)
     assert plan_of(tmp_path, "# a comment\n" + SMALLEST.replace("=", "   =")).digest == first.digest
     assert (
         plan_of(tmp_path, SMALLEST + '[tests]\nadjust = "holm"\n').digest == first.digest
-    )  # the default, said
+    )  # the default, written out
     for change in (("Ada", "Eda"), ("r1", "r2"), ("demo", "ViT-B-32"), ("[artists]", "seed = 1\n[artists]")):
         assert plan_of(tmp_path, SMALLEST.replace(*change)).digest != first.digest
     for more in ("[tests]\nlevel = 0.01", '[tests]\nadjust = "bh"', "[prompts]\nper_artist = 4"):
         assert plan_of(tmp_path, SMALLEST + more).digest != first.digest
 
 
-def test_the_artists_of_a_file_count_in_the_digest(tmp_path: Path) -> None:
+def test_digest_covers_artists_from_a_file(tmp_path: Path) -> None:
     text = SMALLEST.replace('tested = ["Ada Example", "Bo Sample"]', 'file = "artists.csv"')
     (tmp_path / "artists.csv").write_text("artist\nAda Example\nBo Sample\n")
     plan = plan_of(tmp_path, text)
@@ -95,7 +93,7 @@ def test_the_artists_of_a_file_count_in_the_digest(tmp_path: Path) -> None:
     assert plan_of(tmp_path, text).digest != plan.digest
 
 
-def test_init_writes_a_plan_that_is_accepted_and_holds_every_key(tmp_path: Path) -> None:
+def test_init_template_is_valid_and_has_every_key(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, template("plan.toml", ['O"Hara', "Ämne 🎨"]))
     assert plan.tested == ('O"Hara', "Ämne 🎨")
     assert plan.tests == plan_of(tmp_path, SMALLEST).tests  # what it writes out are the defaults
