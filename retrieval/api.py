@@ -1,8 +1,8 @@
-"""The Python door: `imindex.open`, `build`, `compare` and `audit`. The commands call the same functions.
+"""The Python interface: `imindex.open`, `build`, `compare` and `audit`. The commands call the same functions.
 
 Examples
 --------
-Draw a small world, encode it with the encoder that comes with imindex, and ask who was imitated:
+Draw a small set of works and imitations, encode it with the bundled encoder, and measure who is imitated:
 
 >>> import tempfile, imindex
 >>> from imindex.indexer.demo.artists import NAMES, draw
@@ -103,7 +103,7 @@ def open(path: str | os.PathLike[str]) -> OpenIndex:
     Raises
     ------
     ImindexError
-        There is no such file, or it is not an index that this version reads.
+        If the file does not exist, or is not an index that this version can read.
     """
     return OpenIndex(path)
 
@@ -135,27 +135,26 @@ def compare(  # noqa: PLR0913
     Parameters
     ----------
     base, new : str or path-like
-        Collections of `index`; or finished audits: a report.json or the folder of an audit, followed by ``:RELEASE``
-        where it has several.
+        Collections of `index`, or finished audits. An audit is a report.json or the folder that holds it, followed
+        by ``:RELEASE`` if it has several releases.
     index : path-like
         The index that holds the collections.
     fail_if : sequence of str
         Conditions such as ``"accuracy > base + 5 %"``. Their verdicts are in `gate` of the result.
     encoder : str, optional
-        For audits with several encoders: the one to compare by; by default the first in common.
+        For audits with several encoders, the one to compare with; by default the first one in common.
     no_names : bool
-        Leave out the accuracy by name, which needs the encoder.
+        Skip the accuracy by name, which needs the encoder.
     labels, templates : sequence of str, optional
         Generic labels and prompt templates.
     placebos, level, adjust, n_resamples, confidence_level, seed : optional
-        As in `Testing`. What is None comes from the plan of the audits, or for collections from the defaults of
-        `Testing`.
+        As in `Testing`. By default taken from the plan of the audits or, for collections, from `Testing`.
     alternative : {"two-sided", "greater", "less"}
-        "greater" asks whether the new release imitates more.
+        "greater": the new release imitates more.
     model, pretrained, device : str
-        Where the index's encoder is now, and where it computes.
+        Current location of the index's encoder, and the device to run it on.
     note : callable
-        Receives messages about what is compared.
+        Called with messages about what is compared.
 
     Returns
     -------
@@ -164,7 +163,7 @@ def compare(  # noqa: PLR0913
     Raises
     ------
     ImindexError
-        No such collection, report or release; a condition that cannot be read.
+        If a collection, report or release does not exist, or a condition cannot be parsed.
     """
     passed = {
         name: value
@@ -193,8 +192,8 @@ def compare(  # noqa: PLR0913
         note(text)
     result = question.answer()
     verdicts = question.verdicts(result, conditions)
-    noted = {**fields_of(result), "notes": (*question.notes, *result.notes)}
-    return GatedComparison(**noted, gate=verdicts)
+    fields = {**fields_of(result), "notes": (*question.notes, *result.notes)}
+    return GatedComparison(**fields, gate=verdicts)
 
 
 def audit(  # noqa: PLR0913
@@ -210,21 +209,21 @@ def audit(  # noqa: PLR0913
     command: str = "",
     show: Show | None = None,
 ) -> Outcome:
-    """Run the plan of an audit, from prompts to report. A plan that was interrupted is resumed.
+    """Run the plan of an audit, from prompts to report. An interrupted audit is resumed.
 
     Parameters
     ----------
     plan : path-like
-        A TOML file, see retrieval/AUDITS.md.
+        A TOML file; see retrieval/AUDITS.md.
     out : path-like, optional
-        The folder of the audit; by default PLAN without its suffix and with ``-audit``, next to the plan.
+        The folder of the audit. By default, ``PLAN-audit`` beside ``PLAN.toml``.
     amend : str
-        Why the registered plan, or the pictures, have changed.
+        Why the plan or the pictures have changed since they were registered.
     device : str
     batch_size, generate_batch : int, optional
-        Pictures that are encoded, and generated, at a time.
+        Number of pictures to encode, and to generate, at a time.
     limits : Limits
-        Reject pictures that need more.
+        Pictures that exceed these limits are rejected.
     pictures : bool
         Show pictures in the report.
     command : str
@@ -239,8 +238,8 @@ def audit(  # noqa: PLR0913
     Raises
     ------
     ImindexError
-        The plan is not valid, differs from the registered one, or names what does not exist; another audit is at work
-        in this folder.
+        If the plan is invalid, differs from the registered one or names something that does not exist, or if another
+        audit is running in this folder.
     """
     from imindex.retrieval.audit.audit import audit as run_audit  # imports torch
 
@@ -258,7 +257,10 @@ def forecast(
     limits: Limits = Limits(),  # noqa: B008 - frozen
     show: Show | None = None,
 ) -> Any:
-    """Measure on a few pictures how long an audit will take, and make nothing. The parameters are those of `audit`."""
+    """Estimate how long an audit will take from a few pictures, without writing anything.
+
+    The parameters are those of `audit`.
+    """
     from imindex.retrieval.audit.dry_run import dry_run
 
     return dry_run(_run(plan, out, device, batch_size, generate_batch, limits, "", show))
@@ -285,7 +287,7 @@ def _run(  # noqa: PLR0913
 
 
 class Items:
-    """The pictures of an index: one row each, in the order of `OpenIndex.vectors`.
+    """The pictures of an index as a table: one row per picture, in the order of `OpenIndex.vectors`.
 
     Columns: ``row``, ``path``, ``artist``, ``kind``, ``collection``, ``prompt``, ``seed`` (-1 if unknown), ``caption``,
     ``width``, ``height`` (pixels), ``sha256`` (of the file's bytes).
@@ -321,7 +323,7 @@ class Items:
 
 
 class OpenIndex:
-    """An index file, opened for reading. It stays on the file that it opened, even when a build replaces that file.
+    """An index file, open for reading. It keeps reading the same data even if a build replaces the file.
 
     Use it as a context manager, or call `close`.
 
@@ -340,32 +342,32 @@ class OpenIndex:
 
     @property
     def encoder(self) -> EncoderInfo:
-        """Which encoder made the vectors: model, weights, preprocessing, precision."""
+        """The encoder of the vectors: model, weights, preprocessing and precision."""
         return self._index.encoder
 
     @property
     def root_digest(self) -> str:
-        """SHA-256 over the whole content of the index."""
+        """SHA-256 over the entire content of the index."""
         return self._index.root_digest
 
     @property
     def artists(self) -> tuple[str, ...]:
-        """The names of all artists, placebo names included, in the order of their numbers."""
+        """Names of all artists, including placebo names, ordered by number."""
         return self._index.artists
 
     @property
     def collections(self) -> tuple[Collection, ...]:
-        """The sets of pictures: name, kind (works, imitations, control, background), and what generated them."""
+        """The sets of pictures: name, kind (works, imitations, control, background) and generator."""
         return self._index.collections
 
     @property
     def vectors(self) -> npt.NDArray[np.float16]:
-        """Unit vectors, shape (n, d), float16: a read-only memory map of the file."""
+        """Unit vectors, shape (n, d), float16; a read-only memory map of the file."""
         return self._index.vectors
 
     @property
     def items(self) -> Items:
-        """The pictures, row by row."""
+        """The pictures as a table."""
         return Items(item_table(self._index))
 
     def __len__(self) -> int:
@@ -390,17 +392,17 @@ class OpenIndex:
         *pictures : path-like
         texts : sequence of str
         k : int
-            Neighbours of each kind.
+            Number of neighbours of each kind.
         collections, artists : sequence of str
             Search only these.
         confidence_level : float
-            Of the set of artists among whose works a picture does not stand out.
+            Confidence level of the set of artists among whose works a picture does not stand out.
         exact : bool
-            Search exactly, even where the index has an approximate index.
+            Search exactly, even if the file holds an approximate index.
         encoder : mapping, optional
-            ``model``, ``pretrained``, ``device``: where the index's encoder is now, and where it computes.
+            ``model``, ``pretrained``, ``device``: current location of the index's encoder, and the device to run it on.
         limits : Limits
-            Reject pictures that need more.
+            Pictures that exceed these limits are rejected.
 
         Returns
         -------
@@ -409,7 +411,7 @@ class OpenIndex:
         Raises
         ------
         ImindexError
-            No such collection or artist; the encoder is missing or is not the index's.
+            If a collection or artist does not exist, or the encoder is missing or is not that of the index.
         """
         return ask(
             self._index,
@@ -436,24 +438,24 @@ class OpenIndex:
         testing: Testing | None = Testing(),  # noqa: B008 - frozen
         encoder: Mapping[str, Any] | None = None,
     ) -> Classification:
-        """Name the artist of each imitation of a release; see `imindex.retrieval.evidence.classify_release`.
+        """Classify each imitation of a release by artist; see `imindex.retrieval.evidence.classify_release`.
 
         Parameters
         ----------
         release : str, optional
-            A collection; needed where there are several releases.
+            Name of the collection; required if there are several releases.
         by : {"name", "works"}
-            Compare with the text of each artist's name, or with each artist's works.
+            Compare pictures with the texts of the artists' names, or with the artists' works.
         artists : sequence of str, optional
-            Score the pictures of these artists only.
+            Classify only the pictures of these artists.
         labels : sequence of str
-            Generic labels, which compete with the artists.
+            Generic labels, which are candidates besides the artists.
         templates : sequence of str
-            Prompt templates of the names; their text vectors are averaged.
+            Prompt templates for the names; their text vectors are averaged.
         k : int
-            Works that vote, with ``by="works"``.
+            Number of works that vote, with ``by="works"``.
         testing : Testing or None
-            How to test; None computes no tests.
+            Settings of the tests; None skips them.
         encoder : mapping, optional
             As in `query`.
 
@@ -489,17 +491,17 @@ class OpenIndex:
         Parameters
         ----------
         release : str, optional
-            A collection; needed where there are several releases.
+            Name of the collection; required if there are several releases.
         csls : bool
             Correct for hubs with CSLS over `csls_k` neighbours.
         recall_at : sequence of int
-            The k of recall@k.
+            Values of k for recall@k.
         ranks_file : path-like, optional
             Write the rank of every imitation for every work to this .npz file.
         matrix : bool
-            Compute the AUC of each artist's imitations for every other artist's works as well.
+            Also compute the AUC of each artist's imitations by every other artist's works.
         testing : Testing or None
-            How to test; None computes no tests.
+            Settings of the tests; None skips them.
 
         Returns
         -------
@@ -541,7 +543,7 @@ class OpenIndex:
 
 
 class Encoder:
-    """An encoder outside any index: pictures and texts to unit vectors.
+    """An encoder that is not tied to an index. It encodes pictures and texts as unit vectors.
 
     Examples
     --------
@@ -568,7 +570,7 @@ class Encoder:
         Raises
         ------
         ImindexError
-            Unknown model, weights that cannot be found, or no such device.
+            If the model is unknown, its weights cannot be found, or the device does not exist.
         """
         from imindex.indexer.encoders.load import load
 
@@ -600,7 +602,7 @@ class Encoder:
         Raises
         ------
         ImindexError
-            A picture cannot be read; the message names it.
+            If a picture cannot be read; the message names it.
         """
         import torch
 

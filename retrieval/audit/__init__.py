@@ -1,1 +1,1 @@
-"""Plan to report, resumable. `audit.py` tells the whole story."""
+"""From a plan to a report, resumable. `retrieval/audit/audit.py` is the whole pipeline."""

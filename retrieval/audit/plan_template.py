@@ -6,34 +6,34 @@ import json
 from collections.abc import Sequence
 
 _TEMPLATE = """\
-# A plan of an imindex audit. Every key is here, with its default where it has one. Write it, then run
+# The plan of an imindex audit. It lists every key, with its default if there is one. Edit it, then run
 #
-#     imindex audit {name} --dry-run      what it will make, and how long it will take
+#     imindex audit {name} --dry-run      show what the audit will produce, and how long it will take
 #     imindex audit {name}                generate, encode, classify, match, test, compare, report
 #
-# The plan is registered by its digest before the first picture is made. A later change is refused,
-# unless --amend "the reason" records it. Paths are relative to this file.
+# The audit registers the digest of the plan before it generates the first picture. A later change is
+# an error unless --amend "the reason" records it. Paths are relative to this file.
 
 title = "Does the release imitate these artists?"
-seed = 0                          # of every picture and every resample
+seed = 0                          # for every picture and every resample
 
 [artists]
-# Whose imitation is tested. A list, or file = "artists.csv" (a column `artist`, or one name a line).
+# The tested artists: a list, or file = "artists.csv" (a column `artist`, or one name per line).
 tested = {tested}
 
 [works]
 tested = "works"                  # works/ARTIST/*, or a manifest (CSV, JSONL, Parquet). Artists in it who are
-                                  # not tested are background: further candidates to be told from.
+                                  # not tested are background: additional candidates.
 # background = "background"       # works of more such artists
-# control = "control"             # pictures that name no artist
+# control = "control"             # pictures without an artist
 
-# One [[releases]] for each model. A model is asked here ...
+# One [[releases]] per model. The audit generates the pictures of a model ...
 [[releases]]
 name = "sd-2.1"
-model = "stabilityai/stable-diffusion-2-1"    # hub id, or folder of a diffusers pipeline
-# revision = "..."                # commit of the hub
+model = "stabilityai/stable-diffusion-2-1"    # Hub id or folder of a diffusers pipeline
+# revision = "..."                # commit on the Hub
 # lora = "path.safetensors"       # with lora_scale = 1.0
-# scheduler = "DDIMScheduler"     # by default the pipeline's own, as for the next three
+# scheduler = "DDIMScheduler"     # default: that of the pipeline, as for the next three
 # steps = 50
 # guidance = 7.5
 # size = "512x512"
@@ -41,36 +41,36 @@ model = "stabilityai/stable-diffusion-2-1"    # hub id, or folder of a diffusers
 # negative_prompt = ""
 # offload = "none"                # none, model, sequential: for GPUs with little memory
 
-# ... or its pictures were made elsewhere: pictures/api-model/NAME ASKED FOR/*, or a manifest.
+# ... or uses existing pictures: pictures/api-model/NAME IN THE PROMPT/*, or a manifest.
 # [[releases]]
 # name = "api-model"
 # pictures = "pictures/api-model"
-# placebos = ["placebo *"]        # which of the names are invented ones
+# placebos = ["placebo *"]        # the names that are invented
 
 [prompts]
 templates = ["Artwork from {{artist}}"]         # {{artist}} is where the name goes
 per_artist = 20                   # pictures of each name, spread evenly over the templates
-placebos = "auto"                 # invented names that the release cannot know: the floor. auto: as many as
-                                  # level and correction ask for; with {n_artists} tested and these settings {needed:,}.
-                                  # With adjust = "bh" far fewer: {needed_bh:,}.
-nameless = 20                     # control pictures: the templates with the name removed
-# generic = ["A painting"]        # control prompts that name nobody, per_generic = 20 pictures of each
+placebos = "auto"                 # number of invented names, which the release cannot know: the reference.
+                                  # auto: as many as level and correction require. For {n_artists} artists with
+                                  # these settings, that is {needed:,}; with adjust = "bh", {needed_bh:,}.
+nameless = 20                     # control pictures, generated from the templates without the name
+# generic = ["A painting"]        # control prompts that name no artist; per_generic = 20 pictures of each
 
-# One [[encoders]] for each CLIP that is to judge; agreement between several is reported.
+# One [[encoders]] per CLIP model. With several, the report shows where they agree.
 [[encoders]]
 model = "ViT-L-14"                # an open_clip name, local-dir:FOLDER, hf-hub:ORG/REPO, a JSON file, or demo
-pretrained = "openai"             # a tag that open_clip knows, or a file of weights
+pretrained = "openai"             # an open_clip tag, or a file of weights
 # name = "ViT-L-14"
 # precision = "auto"
 
 [tests]
-level = 0.05                      # of all artists together
-adjust = "holm"                   # holm (any false finding), bh or by (share of false findings)
+level = 0.05                      # for all artists together
+adjust = "holm"                   # holm (any false finding), bh or by (proportion of false findings)
 n_resamples = 9999
 confidence_level = 0.95
-labels = ["Artwork", "Digital artwork", "Artwork from the public domain"]   # beside the artists
-# templates = ["Artwork from {{artist}}"]       # naming the artists in classification, if not those of the prompts
-copies = 0.85                     # cosine from which an imitation is looked at as a near-copy of one work
+labels = ["Artwork", "Digital artwork", "Artwork from the public domain"]   # besides the artists
+# templates = ["Artwork from {{artist}}"]       # for classification by name; default: those of the prompts
+copies = 0.85                     # smallest cosine at which an imitation is a candidate copy of a work
 
 # [compare]
 # base = "sd-2.0"                 # the release that the others are compared with
@@ -81,20 +81,20 @@ copies = 0.85                     # cosine from which an imitation is looked at 
 
 
 def template(name: str, artists: Sequence[str], *, level: float = 0.05) -> str:
-    """The plan as text.
+    """Return a commented plan as text.
 
     Parameters
     ----------
     name : str
-        Of the file, for the comments.
+        Name of the file, for the comments.
     artists : sequence of str
-        Tested; an example unless there are any.
+        The tested artists; if empty, the plan shows an example.
     level : float
     """
     from imindex.stats.references import references_needed
 
     names = list(artists) or ["Ada Example", "Bo Sample"]
-    listed = "[\n" + "".join(f"    {json.dumps(one, ensure_ascii=False)},\n" for one in names) + "]"
+    listed = "[\n" + "".join(f"    {json.dumps(artist, ensure_ascii=False)},\n" for artist in names) + "]"
     n = len(names)
     return _TEMPLATE.format(
         name=name,

@@ -71,6 +71,7 @@ def plan_of(folder: Path) -> Path:
     Raises
     ------
     ImindexError
+        If there is no such plan.
     """
     path = folder.absolute()
     plan = path.with_name(f"{path.name.removesuffix('-audit')}.toml")
@@ -85,7 +86,7 @@ def recompute(run: Run) -> Recomputed:
     Parameters
     ----------
     run : Run
-        With the plan, the folder of the audit, and `keeps` unset.
+        The plan and the folder of the audit, with `keeps` false.
 
     Returns
     -------
@@ -117,7 +118,7 @@ def recompute(run: Run) -> Recomputed:
     )
     indexes = [
         Built(path, texts_of(run, encoder, path))
-        for encoder, path in zip(run.plan.encoders, built, strict=True)
+        for encoder, path in zip(run.plan.encoders, paths, strict=True)
     ]
     findings = assess(run, inputs, entries, made, indexes)
     _compare_report(outcome, stored, to_dict(assemble(findings, provenance)))
@@ -133,9 +134,11 @@ def _read(path: Path) -> StoredReport:
     try:
         stored: StoredReport = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(stored["digest"], str) or not isinstance(stored["provenance"], dict):
-            raise TypeError("no report")
+            raise TypeError("no digest or provenance")
     except FileNotFoundError:
-        raise ImindexError(f"{path} does not exist: the audit is not finished. Run it again.") from None
+        raise ImindexError(
+            f"{path} does not exist: the audit is not finished. Run `imindex audit` again."
+        ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise ImindexError(
             f"{path} is not a report of imindex: {error}. Restore it from a backup."
@@ -267,8 +270,8 @@ def audit_digests(folder: Path, plan: Path | None = None) -> SealedAudit:
     """
     last = read_register(folder)[-1]
     if plan is not None:
-        own = read_plan(plan).digest
-        if own != last.plan:
+        plan_digest = read_plan(plan).digest
+        if plan_digest != last.plan:
             raise ImindexError(
                 f"{plan} has the digest {own[:12]}, but {folder} was registered with {last.plan[:12]}. Pass the plan "
                 "that was audited, or amend the audit first."
@@ -298,8 +301,8 @@ def sealed_audit(sealed: SealedAudit, folder: Path | None) -> list[Match]:
                Match("register", IDENTICAL, f"last line {digests[-1][:12]}")]  # fmt: skip
     digests_now = [("plan", entries[position].plan, sealed.plan)]
     if sealed.report:
-        digests_now.append(("report", _read(folder / "report.json")["digest"], sealed.report))
-    for name, own, before in digests_now:
-        status = IDENTICAL if own == before else DIFFERS
-        matches.append(Match(name, status, f"digest {own[:12]}, sealed {before[:12]}"))
+        current.append(("report", _read(folder / "report.json")["digest"], sealed.report))
+    for name, digest_now, sealed_digest in current:
+        status = IDENTICAL if digest_now == sealed_digest else DIFFERS
+        matches.append(Match(name, status, f"digest {digest_now[:12]}, sealed {sealed_digest[:12]}"))
     return matches

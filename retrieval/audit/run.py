@@ -1,4 +1,4 @@
-"""One run of an audit: the plan, the workspace it fills, and how it computes."""
+"""One run of an audit: its plan, its workspace and its compute settings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Show:
 
     @contextlib.contextmanager
     def stage(self, name: str, total: int) -> Iterator[Progress]:
-        """Show a stage; yields the function to call with (done, done in this run)."""
+        """Show a stage; yield a function to call with (number done, number done in this run)."""
         yield lambda done, new: None
 
     def note(self, text: str) -> None:
@@ -30,45 +30,45 @@ class Show:
 
 @dataclass(frozen=True)
 class Workspace:
-    """The folder of an audit, and where things are in it.
+    """The folder of an audit, and the paths in it.
 
     Attributes
     ----------
     folder : Path
     keeps : bool
-        Whether results are stored in the folder and reused. Otherwise all are computed, and nothing is written.
+        Whether to store results in the folder and reuse them. Otherwise all are computed and nothing is written.
     """
 
     folder: Path
     keeps: bool = True
 
     def index(self, encoder: EncoderSpec) -> Path:
-        """Return the path of an encoder's index. Another encoder under the same name has another path."""
+        """Return the path of an encoder's index. It differs for different encoders of the same name."""
         identity = canonical_json([encoder.name, encoder.model, encoder.pretrained, encoder.precision])
         return self.folder / f"{safe_name(encoder.name, identity)}.h5"
 
     def pictures(self, release: Release) -> Path:
-        """Return the folder of the pictures that a release generates."""
+        """Return the folder for the generated pictures of a release."""
         return self.folder / "imitations" / slug(release.name)
 
     def results(self, index: Path, release: str, base: str = "") -> Path:
-        """Return the file of the results of a release by an index, or of its comparison with a base release."""
-        against = f"-against-{slug(base)}" if base else ""
-        return self.folder / "results" / index.stem / f"{slug(release)}{against}.json"
+        """Return the file of a release's results with an index, or of its comparison with a base release."""
+        suffix = f"-against-{slug(base)}" if base else ""
+        return self.folder / "results" / index.stem / f"{slug(release)}{suffix}.json"
 
 
 @dataclass(frozen=True)
 class Compute:
-    """How an audit computes.
+    """Compute settings of an audit.
 
     Attributes
     ----------
     device : str
         auto, cpu, cuda, or cuda:N.
     batch_size, generate_batch : int, optional
-        Pictures encoded, and generated, at a time; by default what suits the device.
+        Number of pictures to encode, and to generate, at a time; by default chosen for the device.
     limits : Limits
-        Pictures that need more are rejected.
+        Larger pictures are rejected.
     """
 
     device: str = "auto"

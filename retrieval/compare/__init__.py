@@ -1,1 +1,1 @@
-"""What changed between two releases, and the gate."""
+"""Comparison of two releases, and gates on their figures."""

@@ -53,7 +53,7 @@ class ArchivedResult(_Archived, frozen=True, kw_only=True):
 
     @property
     def findings(self) -> dict[str, Finding]:
-        """The finding of each artist that has one."""
+        """The findings, by artist."""
         return {row.artist: row.finding for row in self.artists if row.finding is not None}
 
     @property
@@ -122,7 +122,7 @@ def read_archived(file: Path) -> ArchivedReport:
     Raises
     ------
     ImindexError
-        The file is not JSON or not a report, or a key has an invalid value; the message names it.
+        If the file is not JSON or not a report, or a key has an invalid value. The message names the key.
     """
     try:
         value = json.loads(file.read_text(encoding="utf-8"))

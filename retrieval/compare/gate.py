@@ -10,7 +10,7 @@ The grammar (whitespace is ignored, one condition per string)::
 
 A release fails if a condition is true or cannot be evaluated. `METRICS` lists the metrics. `base` is the figure of the
 same name for the base release: its AUC in `auc.low > base`, the upper end of its interval in `auc.low > base.high`.
-Percentages are points of a share: `5 %` is 0.05.
+A percentage is a number divided by 100: `5 %` is 0.05.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def parse(text: str) -> Condition:
     Raises
     ------
     ImindexError
-        The text does not follow the grammar, the metric is unknown, or the comparison is meaningless.
+        If the text does not follow the grammar, the metric is unknown, or the comparison is meaningless.
 
     Examples
     --------
@@ -291,17 +291,17 @@ def verdicts(
     results : sequence of AuditResult
         One per release and encoder.
     comparisons : sequence of Comparison
-        `encoder` is named as in the results.
+        Their encoders have the same names as in the results.
 
     Returns
     -------
     tuple of Verdict
-        Conditions that compare with base use the artists of both releases, the others use all artists of the release.
+        Conditions that compare with base use the artists in both releases; the others use all artists of the release.
 
     Raises
     ------
     ImindexError
-        A condition cannot be parsed.
+        If a condition cannot be parsed.
     """
     parsed = [parse(text) for text in conditions]
     compared = {(c.new.release, c.encoder): c for c in comparisons}

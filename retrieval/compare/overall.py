@@ -1,4 +1,4 @@
-"""Summarize the changes of the same artists between two releases over all artists."""
+"""Summarize the changes between two releases over all artists in both."""
 
 from __future__ import annotations
 
@@ -85,9 +85,9 @@ def figures(rows: Sequence[ArtistChange], testing: Testing, alternative: str) ->
 def _figure(
     rows: Sequence[ArtistChange], name: FigureName, testing: Testing, alternative: str
 ) -> FigureChange:
-    known = [row.figure(name) for row in rows]
+    changes = [row.figure(name) for row in rows]
     table = np.stack(
-        [_column(figure.base for figure in known), _column(figure.new for figure in known)], axis=1
+        [_column(figure.base for figure in changes), _column(figure.new for figure in changes)], axis=1
     )
     both = table[np.isfinite(table).all(axis=1)]
     if not len(both):
@@ -162,11 +162,11 @@ def counts(rows: Sequence[ArtistChange], base: Findings, new: Findings) -> Findi
 
 
 def _all(findings: Findings) -> ReleaseFindings:
-    listed = list(findings.values())
+    values = list(findings.values())
     return ReleaseFindings(
-        n=len(listed) - listed.count(Finding.NOT_TESTED),
-        significant=_significant(listed),
-        findings=Counter(listed),
+        n=len(values) - values.count(Finding.NOT_TESTED),
+        significant=_significant(values),
+        findings=Counter(values),
     )
 
 

@@ -1,4 +1,4 @@
-"""Compare two releases on the same artists, artist by artist and over all."""
+"""Compare two releases on the same artists, for each artist and over all artists."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Side:
     release : str
         The name of its collection of imitations.
     findings : mapping of str to Finding, optional
-        The finding of each artist, if the release is matched already. By default it is matched now.
+        The finding of each artist, if the release has been matched already. By default it is matched now.
     placebos : sequence of str, optional
         Placebo names of this release, or patterns that match them; by default those of the testing.
     """
@@ -71,7 +71,7 @@ class _Loaded:
     """The data of one side; `work_key` identifies each work by artist, digest of its bytes, and occurrence."""
 
     side: Side
-    called: str
+    label: str
     root_digest: str
     encoder: EncoderInfo
     names: tuple[str, ...]
@@ -82,8 +82,8 @@ class _Loaded:
     prompt: list[str]
     seed: Int64
 
-    def artists_of(self, chosen: Pictures) -> set[str]:
-        return {self.names[a] for a in np.unique(chosen.artist).tolist()}
+    def artists_of(self, pictures: Pictures) -> set[str]:
+        return {self.names[a] for a in np.unique(pictures.artist).tolist()}
 
 
 def compare(  # noqa: PLR0913
@@ -126,7 +126,7 @@ def compare(  # noqa: PLR0913
     Raises
     ------
     ImindexError
-        There is no such release, the encoders differ, both releases are the same, or no artist can be compared.
+        If a release does not exist, the encoders differ, both releases are the same, or no artist can be compared.
     """
     if prepared is None:
         prepared = prepare(base, new, testing)
@@ -136,8 +136,8 @@ def compare(  # noqa: PLR0913
     if by_name:
         if texts is None:
             texts = Texts(functools.partial(load_encoder, sides[0].encoder, encoder or {}))
-        rights, said = _named(sides, texts, labels, templates)
-        notes += said
+        rights, naming_notes = _named(sides, texts, labels, templates)
+        notes += naming_notes
     else:
         notes.append("Accuracy by name was not asked for.")
     rows = []
@@ -207,7 +207,7 @@ class Prepared:
 
 
 def prepare(base: Side, new: Side, testing: Testing = DEFAULTS) -> Prepared:
-    """Load two releases, and find the artists and works that both have in common.
+    """Load two releases and find the artists and works in common.
 
     Raises
     ------
@@ -216,13 +216,14 @@ def prepare(base: Side, new: Side, testing: Testing = DEFAULTS) -> Prepared:
     """
     sides = [_load(side, side.tested(testing).placebos) for side in (base, new)]
     _check_sides(sides)
-    artists, left_out = _who(sides)
+    artists, left_out = _comparable(sides)
     artists, works, notes = _same_works(sides, artists, left_out)
     if not artists:
-        why = Counter(one.why for one in left_out).most_common(1)
+        reasons = Counter(artist.why for artist in left_out).most_common(1)
         raise ImindexError(
-            f"No artist has works, and imitations in both {sides[0].called} and {sides[1].called}"
-            f"{f' ({why[0][0]})' if why else ''}. Build both releases into the index under the same artists' names."
+            f"No artist has works, and imitations in both {sides[0].label} and {sides[1].label}"
+            f"{f' ({reasons[0][0]})' if reasons else ''}. Build both releases into the index "
+            "under the same artist names."
         )
     return Prepared(sides, artists, left_out, works, notes)
 
@@ -262,40 +263,44 @@ def _load(side: Side, placebos: Sequence[str]) -> _Loaded:
 
 def _check_sides(sides: list[_Loaded]) -> None:
     base, new = sides
-    wrong = differences(base.encoder, new.encoder)
-    if wrong:
+    mismatches = differences(base.encoder, new.encoder)
+    if mismatches:
         raise ImindexError(
             f"{base.side.index} was encoded with {base.encoder.name()} and {new.side.index} with {new.encoder.name()}: "
-            f"{'; '.join(wrong)}. Rebuild one of them with the other's --model, --pretrained and --precision."
+            f"{'; '.join(mismatches)}. Rebuild one of them with the other's --model, --pretrained and --precision."
         )
     same_index = base.root_digest == new.root_digest
-    if base.called == new.called and same_index:
+    if base.label == new.label and same_index:
         raise ImindexError(
-            f"BASE and NEW are both {base.called} of {base.side.index}. Choose another release or another index."
+            f"BASE and NEW are both {base.label} of {base.side.index}. Choose another release or another index."
         )
-    if base.called == new.called:
-        sides[:] = [replace(one, called=f"{one.called} of {one.side.index}") for one in sides]
+    if base.label == new.label:
+        sides[:] = [replace(loaded, label=f"{loaded.label} of {loaded.side.index}") for loaded in sides]
 
 
-def _who(sides: Sequence[_Loaded]) -> tuple[list[str], list[LeftOut]]:
+def _comparable(sides: Sequence[_Loaded]) -> tuple[list[str], list[LeftOut]]:
     """Return the artists to compare, and the others with the reason why they are not compared."""
-    works = [one.artists_of(one.works) for one in sides]
-    asked = [one.artists_of(one.imitations) for one in sides]
-    placebos = {one.names[a] for one in sides for a in one.placebos}
+    works = [side.artists_of(side.works) for side in sides]
+    imitated = [side.artists_of(side.imitations) for side in sides]
+    placebos = {side.names[a] for side in sides for a in side.placebos}
     artists, left_out = [], []
-    for name in sorted(set().union(*works, *asked) - placebos):
-        why = [
-            f"no imitations in {s.called}" for s, names in zip(sides, asked, strict=True) if name not in names
+    for name in sorted(set().union(*works, *imitated) - placebos):
+        reasons = [
+            f"no imitations in {side.label}"
+            for side, names in zip(sides, imitated, strict=True)
+            if name not in names
         ]
         if not all(name in names for names in works):
-            why.append("no works" if not any(name in names for names in works) else "works in one index only")
-        why += [
-            f"no imitations by others in {side.called}"
-            for side, names in zip(sides, asked, strict=True)
+            reasons.append(
+                "no works" if not any(name in names for names in works) else "works in one index only"
+            )
+        reasons += [
+            f"no imitations by others in {side.label}"
+            for side, names in zip(sides, imitated, strict=True)
             if names == {name}
         ]
-        if why:
-            left_out.append(LeftOut(artist=name, why=", ".join(why)))
+        if reasons:
+            left_out.append(LeftOut(artist=name, why=", ".join(reasons)))
         else:
             artists.append(name)
     return artists, left_out
@@ -306,27 +311,27 @@ def _same_works(
 ) -> tuple[list[str], list[Int64], list[str]]:
     """Return the artists with works in both indexes, and the positions of these works in each, in the same order."""
     wanted = set(artists)
-    places = [{key: place for place, key in enumerate(one.work_key) if key[0] in wanted} for one in sides]
+    places = [{key: place for place, key in enumerate(side.work_key) if key[0] in wanted} for side in sides]
     common = sorted(places[0].keys() & places[1].keys())
-    kept = {key[0] for key in common}
+    shared = {key[0] for key in common}
     left_out += [
-        LeftOut(artist=name, why="no works that both indexes hold") for name in artists if name not in kept
+        LeftOut(artist=name, why="no works that both indexes hold") for name in artists if name not in shared
     ]
     notes = []
-    counts = [len(one) for one in places]
+    counts = [len(own) for own in places]
     if max(counts) > len(common):
         notes.append(
             f"Compared by the {len(common):,} works that both indexes hold, of {counts[0]:,} and {counts[1]:,}; the "
             "findings are by all works of each."
         )
-    works = [np.array([one[key] for key in common], dtype=np.int64) for one in places]
-    return [name for name in artists if name in kept], works, notes
+    works = [np.array([own[key] for key in common], dtype=np.int64) for own in places]
+    return [name for name in artists if name in shared], works, notes
 
 
 def _findings(
     prepared: Prepared, base: Side, new: Side, testing: Testing
 ) -> tuple[Prepared, tuple[Findings, Findings]]:
-    """Return the findings of both releases. Releases of one index that are matched now share one walk."""
+    """Return the findings of both releases. Two releases of one index are matched in a single walk."""
     known = base.findings is not None and new.findings is not None
     if known or prepared.cells or prepared.sides[0].root_digest != prepared.sides[1].root_digest:
         return prepared, (_findings_of(base, base.index, testing), _findings_of(new, new.index, testing))
@@ -346,8 +351,8 @@ def _findings_of(
 ) -> Findings:
     if side.findings is not None:
         return side.findings
-    matched = match_release(index, side.release, testing=side.tested(testing), observed=observed)
-    return {row.artist: row.finding for row in matched.artists if row.finding is not None}
+    matching = match_release(index, side.release, testing=side.tested(testing), observed=observed)
+    return {row.artist: row.finding for row in matching.artists if row.finding is not None}
 
 
 def _named(
@@ -355,21 +360,21 @@ def _named(
 ) -> tuple[list[Right | None], list[str]]:
     """Return whether each imitation is named correctly among the candidates of both releases."""
     tables, candidates = [], []
-    for one in sides:
-        chosen = one.imitations.without(one.placebos)
-        with Index(one.side.index) as index:
+    for side in sides:
+        named, path = side.imitations.without(side.placebos), side.side.index
+        with Index(path) as index:
             _, scores = scores_by_name(
-                index, chosen, labels, templates, texts, candidate_numbers(index, chosen)
+                index, named, labels, templates, texts, candidate_numbers(index, named)
             )
         tables.append(scores)
-        names = [*one.names, *labels]
+        names = [*side.names, *labels]
         candidates.append({names[c] for c in np.flatnonzero(np.isfinite(scores).any(axis=0)).tolist()})
     common = candidates[0] & candidates[1]
     rights: list[Right | None] = []
-    for one, scores in zip(sides, tables, strict=True):
-        columns = [c for c, name in enumerate([*one.names, *labels]) if name in common]
-        kept = ~np.isin(one.imitations.artist, one.placebos)
-        own = scores[np.arange(len(scores)), one.imitations.artist[kept]]
+    for side, scores in zip(sides, tables, strict=True):
+        columns = [c for c, name in enumerate([*side.names, *labels]) if name in common]
+        kept = ~np.isin(side.imitations.artist, side.placebos)
+        own = scores[np.arange(len(scores)), side.imitations.artist[kept]]
         right = np.zeros(len(kept), np.bool_)
         right[kept] = (scores[:, columns] >= own[:, None]).sum(axis=1) == 1
         rights.append(right)
@@ -391,30 +396,30 @@ def _sets(
     """Return the imitations of each artist in both releases, ranked by the same works."""
     prompts = _prompt_numbers(sides)
     n_base = len(sides[0].imitations.rows)
-    found = []
+    sets = []
     for artist in artists:
-        asked = [np.flatnonzero(one.imitations.artist == one.names.index(artist)) for one in sides]
+        rows = [np.flatnonzero(side.imitations.artist == side.names.index(artist)) for side in sides]
         own = cells(artist)
-        order = _in_order(artist, len(asked[0]) + len(asked[1]))
+        order = _in_order(artist, len(rows[0]) + len(rows[1]))
         shared = np.empty(len(order))
         shared[order] = np.take(own.both, order, axis=1).mean(axis=0)
         pair = []
-        for one, made, cell, first, start, right in zip(
-            sides, asked, (own.base, own.new), (0, len(asked[0])), (0, n_base), rights, strict=True
+        for side, own_rows, cell, first, start, right in zip(
+            sides, rows, (own.base, own.new), (0, len(rows[0])), (0, n_base), rights, strict=True
         ):
-            order = _in_order(artist, len(made))
-            columns = made[order]
+            order = _in_order(artist, len(own_rows))
+            columns = own_rows[order]
             pair.append(
                 ReleaseSet(
                     np.take(cell, order, axis=1),
                     shared[first + order],
                     prompts[start + columns],
-                    one.seed[columns],
+                    side.seed[columns],
                     None if right is None else right[columns],
                 )
             )
-        found.append((pair[0], pair[1]))
-    return found
+        sets.append((pair[0], pair[1]))
+    return sets
 
 
 def _in_order(artist: str, n: int) -> Int64:
@@ -425,21 +430,21 @@ def _in_order(artist: str, n: int) -> Int64:
 def _walked(prepared: Prepared) -> Callable[[str], Cells]:
     """Rank the imitations of both releases by the works, and return the cells of each artist."""
     sides, works = prepared.sides, prepared.works
-    numbers = {name: number for number, name in enumerate(sorted({n for one in sides for n in one.names}))}
+    numbers = {name: number for number, name in enumerate(sorted({n for side in sides for n in side.names}))}
     work_artist = np.array([numbers[sides[0].work_key[place][0]] for place in works[0].tolist()])
     columns = [
         Columns.of(
-            one.imitations.vectors,
-            np.array([numbers[one.names[a]] for a in one.imitations.artist.tolist()], np.int64),
+            side.imitations.vectors,
+            np.array([numbers[side.names[a]] for a in side.imitations.artist.tolist()], np.int64),
             len(numbers),
         )
-        for one in sides
+        for side in sides
     ]
-    vectors = [one.works.vectors[kept] for one, kept in zip(sides, works, strict=True)]
-    for some in vectors:
-        check_vectors(some, "works")
-    for made in columns:
-        check_vectors(made.vectors, "imitations")
+    vectors = [side.works.vectors[places] for side, places in zip(sides, works, strict=True)]
+    for work_vectors in vectors:
+        check_vectors(work_vectors, "works")
+    for imitations in columns:
+        check_vectors(imitations.vectors, "imitations")
 
     def walked(by: Float16) -> PairedCells:
         cells = PairedCells()
@@ -456,21 +461,21 @@ def _walked(prepared: Prepared) -> Callable[[str], Cells]:
 
 def _prompt_numbers(sides: Sequence[_Loaded]) -> Int64:
     """Number the prompts of both releases; a picture without a prompt gets its own number."""
-    texts = [text for one in sides for text in one.prompt]
+    texts = [text for side in sides for text in side.prompt]
     labels = np.array([text or f"\0{place:020d}" for place, text in enumerate(texts)])
     return np.unique(labels, return_inverse=True)[1].astype(np.int64)
 
 
 def _row(
-    artist: str, sets: tuple[ReleaseSet, ReleaseSet], found: SetComparison, findings: Sequence[Findings]
+    artist: str, sets: tuple[ReleaseSet, ReleaseSet], comparison: SetComparison, findings: Sequence[Findings]
 ) -> ArtistChange:
-    auc, accuracy = found.auc, found.accuracy
+    auc, accuracy = comparison.auc, comparison.accuracy
     return ArtistChange(
         artist=artist,
         n_works=len(sets[0].own),
         n_base=sets[0].own.shape[1],
         n_new=sets[1].own.shape[1],
-        auc_shared_change=found.shared_change,
+        auc_shared_change=comparison.shared_change,
         auc_base=auc.base,
         auc_new=auc.new,
         auc_change=auc.change,
@@ -485,9 +490,9 @@ def _row(
         p_accuracy=accuracy.pvalue if accuracy else None,
         finding_base=finding(findings[0], artist),
         finding_new=finding(findings[1], artist),
-        design=found.design.name,
-        prompts_held_fixed=found.design.prompts_held_fixed,
-        approximate=found.design.uneven,
+        design=comparison.design.name,
+        prompts_held_fixed=comparison.design.prompts_held_fixed,
+        approximate=comparison.design.uneven,
     )
 
 

@@ -28,7 +28,7 @@ def compare_reports(
     base, new : ArchivedReport
         They may be the same report.
     base_release, new_release : str, optional
-        Optional if the report has one release.
+        May be omitted if the report has a single release.
     encoder : str, optional
         Name in the reports; by default the first encoder in common.
     testing : Testing
@@ -44,7 +44,7 @@ def compare_reports(
     Raises
     ------
     ImindexError
-        There is no such release or encoder, the encoders differ, or no artist is in both reports.
+        If a release or encoder does not exist, the encoders differ, or no artist is in both reports.
     """
     names = (only_release(base, base_release), only_release(new, new_release))
     encoder = common_encoder(base, new, encoder)
@@ -77,7 +77,7 @@ def only_release(report: ArchivedReport, name: str | None) -> str:
     Raises
     ------
     ImindexError
-        There is no such release, or there are several and none is named.
+        If the release does not exist, or no name is given and there are several.
     """
     listed = [release.name for release in report.releases]
     if name in listed or (name is None and len(listed) == 1):
@@ -94,21 +94,21 @@ def common_encoder(base: ArchivedReport, new: ArchivedReport, name: str | None =
     Raises
     ------
     ImindexError
-        There is no encoder in common, or the same name refers to different encoders.
+        If there is no encoder in common, or the same name refers to different encoders.
     """
     sides = [{encoder.name: encoder for encoder in report.encoders} for report in (base, new)]
-    both = [encoder for encoder in sides[0] if encoder in sides[1]]
-    if name is None and both:
-        name = both[0]
-    if name is None or name not in both:
+    common = [encoder for encoder in sides[0] if encoder in sides[1]]
+    if name is None and common:
+        name = common[0]
+    if name is None or name not in common:
         listed = " and ".join(", ".join(side) or "none" for side in sides)
         raise ImindexError(
             f"The reports have no encoder {name or 'in common'}: they have {listed}. Audit both with the same encoder."
         )
-    one, other = (side[name] for side in sides)
+    first, second = (side[name] for side in sides)
     for key, before, after in (
-        ("weights_sha256", one.weights_sha256, other.weights_sha256),
-        ("precision", one.precision, other.precision),
+        ("weights_sha256", first.weights_sha256, second.weights_sha256),
+        ("precision", first.precision, second.precision),
     ):
         if before != after:
             raise ImindexError(
@@ -126,7 +126,7 @@ def _side(report: ArchivedReport, name: str, encoder: str) -> ReleaseSide:
 def _result(report: ArchivedReport, name: str, encoder: str) -> ArchivedResult:
     result = report.result(name, encoder)
     if result is None:
-        raise ImindexError(f"The report has no result of {name} by {encoder}. Audit that release again.")
+        raise ImindexError(f"The report has no result of {name} with {encoder}. Audit that release again.")
     return result
 
 
@@ -138,13 +138,13 @@ def _rows(
     rows, left_out = [], []
     for artist in sorted(set(sides[0]) | set(sides[1])):
         base, new = (side.get(artist) for side in sides)
-        why = [
+        missing = [
             f"no figures in {name}"
             for name, row in zip(names, (base, new), strict=True)
             if row is None or row.auc is None
         ]
         if base is None or new is None or base.auc is None or new.auc is None:
-            left_out.append(LeftOut(artist=artist, why=", ".join(why)))
+            left_out.append(LeftOut(artist=artist, why=", ".join(missing)))
             continue
         rows.append(
             ArtistChange(

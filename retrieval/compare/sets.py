@@ -1,7 +1,7 @@
-"""Compare the imitations of one artist in two releases, as arrays: change of the figures, interval and p-value.
+"""Compare the imitations of one artist in two releases: changes of the figures with intervals and p-values.
 
-The interval resamples works and imitations; the works are the same for both releases. The p-value exchanges imitations
-between the releases, each scored among the same other imitations, as prompts and seeds allow (`design_of`).
+The interval resamples works and imitations; both releases use the same works. The p-value exchanges imitations between
+the releases, each scored among the same other imitations. `design_of` chooses the exchange from prompts and seeds.
 """
 
 from __future__ import annotations
@@ -38,11 +38,12 @@ class ReleaseSet:
     Attributes
     ----------
     own : ndarray, shape (W, m), float64
-        For each work: the share of this release's imitations of other names that are farther than the own one.
+        For each work and imitation: the share of this release's imitations of other names that are farther from the
+        work.
     shared : ndarray, shape (m,), float64
-        The share among both releases' imitations of other names, averaged over works.
+        The same share among both releases' imitations of other names, averaged over works.
     prompt : ndarray, shape (m,), int64
-        Number of the prompt, the same in both releases; a picture without a prompt has its own number.
+        Number of the prompt, shared by both releases; a picture without a prompt has a number of its own.
     seed : ndarray, shape (m,), int64
         -1 if unknown.
     right : ndarray, shape (m,), bool, or None
@@ -68,10 +69,10 @@ class Design:
     Attributes
     ----------
     name : str
-        `pairs`: each imitation has its match in the other release, by prompt and seed, or by prompt where each has
-        one picture; they are exchanged within pairs. `pictures within prompts`: all prompts occur in both releases;
-        pictures are exchanged within each. `prompts`: prompts differ and have several pictures; they are averaged,
-        and prompts exchanged. `pictures`: prompts differ, or are unknown; pictures are exchanged.
+        `pairs`: each imitation is paired with one of the other release by prompt and seed, or by prompt if each
+        prompt has one picture; pictures are exchanged within pairs. `pictures within prompts`: both releases have the
+        same prompts; pictures are exchanged within each prompt. `prompts`: prompts differ and have several pictures;
+        means over prompts are exchanged. `pictures`: prompts differ or are unknown; pictures are exchanged.
     base_order, new_order : ndarray, shape (m,), int64
         Order of imitations that aligns pairs.
     base_unit, new_unit : ndarray, shape (m,), int64
@@ -79,7 +80,7 @@ class Design:
     joint : bool
         Whether units with the same number are drawn together in both releases.
     prompts_held_fixed : bool
-        Whether prompts repeat and are too few to resample.
+        Whether prompts repeat but are too few to resample.
     uneven : bool
         Whether the exchanged prompts have different numbers of pictures, so that the test is approximate.
     """
@@ -113,7 +114,8 @@ class SetComparison:
     Attributes
     ----------
     auc : Change
-        Change of the AUC, each among the release's own other imitations; the p-value tests `shared_change`.
+        Change of the AUC, computed for each release among its own other imitations. The p-value tests
+        `shared_change`.
     accuracy : Change or None
         None if a release was not classified.
     shared_change : float
@@ -128,16 +130,16 @@ class SetComparison:
 
 
 def design_of(base: ReleaseSet, new: ReleaseSet) -> Design:
-    """Choose the exchange design that prompts and seeds of two sets allow; see `Design`.
+    """Choose the exchange design for the prompts and seeds of two sets; see `Design`.
 
     Examples
     --------
-    >>> def made(prompt, seed):
+    >>> def release(prompt, seed):
     ...     n = len(prompt)
     ...     return ReleaseSet(np.zeros((1, n)), np.zeros(n), np.array(prompt), np.array(seed))
-    >>> design_of(made([0, 0], [7, 8]), made([0, 0], [8, 7])).name
+    >>> design_of(release([0, 0], [7, 8]), release([0, 0], [8, 7])).name
     'pairs'
-    >>> design_of(made([0, 0], [7, 8]), made([0, 0], [8, 9])).name
+    >>> design_of(release([0, 0], [7, 8]), release([0, 0], [8, 9])).name
     'pictures within prompts'
     """
     b, n = np.lexsort((base.seed, base.prompt)), np.lexsort((new.seed, new.prompt))
@@ -189,9 +191,9 @@ def compare_sets(
     Parameters
     ----------
     base, new : ReleaseSet
-        Ranked by the same works in the same order.
+        Both ranked by the same works in the same order.
     alternative : {"two-sided", "less", "greater"}
-        "greater": the new release imitates this artist more. Intervals always have two sides.
+        "greater": the new release imitates this artist more. Intervals are always two-sided.
     confidence_level : float
     n_resamples : int
     rng : Generator or int, optional
@@ -203,39 +205,43 @@ def compare_sets(
     Raises
     ------
     ValueError
-        The numbers of works differ, there are no imitations, or a value is not finite.
+        If the numbers of works differ, there are no imitations, or a value is not finite.
 
     Notes
     -----
-    Null of the p-value: the releases do not differ for this name and these prompts, so that pictures are as likely
-    from either (`stats.paired.exchange_test`); within prompts it is stratified, (b + 1) / (B + 1) over random labels.
+    The null hypothesis of the p-value is that the releases do not differ for this name and these prompts, so each
+    picture is equally likely in either release (`stats.paired.exchange_test`). Within prompts the test is stratified,
+    with p = (b + 1) / (B + 1) over random labels.
 
-    Interval of the AUC's change: works and imitations are drawn independently (pigeonhole bootstrap, Owen 2007,
-    doi:10.1214/07-AOAS122), the works that are drawn being the same for both releases, and pairs or common prompts
-    too; percentile, widened for the fewest of works and units (`stats.intervals.tail_level`). The other imitations are
-    held fixed. Where a release has no spread at all, and for the accuracy: the releases' own intervals are added as
-    squares (Newcombe 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I), with the
-    correlation of what is paired, corrected for continuity as in method 10 of his paper on pairs (17:2635).
+    The interval of the change in AUC draws works and imitations independently (pigeonhole bootstrap, Owen 2007,
+    doi:10.1214/07-AOAS122). Both releases use the same draw of works, and the same draw of pairs or of common prompts.
+    It is a percentile interval, widened for the smaller number of works and units (`stats.intervals.tail_level`). The
+    other imitations are held fixed.
+
+    If a release has no spread, and for the accuracy, the interval combines the intervals of the two releases by square
+    and add (Newcombe 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I), with the correlation
+    of the paired units, corrected for continuity as in method 10 of his paper on pairs (17:2635).
 
     Examples
     --------
-    >>> def made(scores):
+    >>> def release(scores):
     ...     scores = np.array(scores)
     ...     return ReleaseSet(np.tile(scores, (4, 1)), scores, np.zeros(4, int), np.arange(4))
-    >>> found = compare_sets(made([0.5, 0.6, 0.5, 0.4]), made([0.7, 0.9, 0.8, 0.7]), rng=1)
-    >>> round(found.auc.change, 3), found.design.name, found.auc.pvalue
+    >>> base, new = release([0.5, 0.6, 0.5, 0.4]), release([0.7, 0.9, 0.8, 0.7])
+    >>> comparison = compare_sets(base, new, rng=1)
+    >>> round(comparison.auc.change, 3), comparison.design.name, comparison.auc.pvalue
     (0.275, 'pairs', 0.125)
     """
     if base.own.shape[0] != new.own.shape[0] or not base.own.size or not new.own.size:
         raise ValueError(
-            f"base and new: expected the same works and some imitations, not the shapes {base.own.shape} "
+            f"base and new: expected the same works and at least one imitation each, not the shapes {base.own.shape} "
             f"and {new.own.shape}."
         )
     design = design_of(base, new)
     base, new = base.at(design.base_order), new.at(design.new_order)
-    # One random stream per part, so that no part depends on how much another draws.
+    # One random stream per part, so that no part depends on how many numbers another draws.
     auc_test, auc_interval, accuracy_test, shares = (
-        _How(alternative, confidence_level, n_resamples, random)
+        _Options(alternative, confidence_level, n_resamples, random)
         for random in np.random.default_rng(rng).spawn(4)
     )
     p = _exchange(base.shared, new.shared, base.prompt, new.prompt, design, auc_test)
@@ -253,7 +259,7 @@ def compare_sets(
 
 
 @dataclass(frozen=True)
-class _How:
+class _Options:
     alternative: str
     confidence_level: float
     n_resamples: int
@@ -261,15 +267,19 @@ class _How:
 
 
 def _exchange(
-    base: Float64, new: Float64, base_prompt: Int64, new_prompt: Int64, design: Design, how: _How
+    base: Float64, new: Float64, base_prompt: Int64, new_prompt: Int64, design: Design, options: _Options
 ) -> float:
     """Return the p-value of the exchange test of the design; values are in the order of the design."""
-    options = {"alternative": how.alternative, "n_resamples": how.n_resamples, "rng": how.random}
+    keywords = {
+        "alternative": options.alternative,
+        "n_resamples": options.n_resamples,
+        "rng": options.random,
+    }
     if design.name == WITHIN and len(np.unique(base_prompt)) > 1:
-        return _exchange_within(base, new, base_prompt, new_prompt, how)
+        return _exchange_within(base, new, base_prompt, new_prompt, options)
     if design.name == PROMPTS:
         base, new = _means(base, base_prompt), _means(new, new_prompt)
-    return exchange_test(base, new, pairs=design.name == PAIRS, **options).pvalue  # type: ignore[arg-type]
+    return exchange_test(base, new, pairs=design.name == PAIRS, **keywords).pvalue  # type: ignore[arg-type]
 
 
 def _means(values: Float64, labels: Int64) -> Float64:
@@ -277,7 +287,9 @@ def _means(values: Float64, labels: Int64) -> Float64:
     return np.asarray(np.bincount(number, values) / np.bincount(number))
 
 
-def _exchange_within(base: Float64, new: Float64, base_prompt: Int64, new_prompt: Int64, how: _How) -> float:
+def _exchange_within(
+    base: Float64, new: Float64, base_prompt: Int64, new_prompt: Int64, options: _Options
+) -> float:
     """Exchange pictures between the releases at random within each prompt."""
     prompt = np.concatenate([base_prompt, new_prompt])
     order = np.argsort(prompt, kind="stable")
@@ -286,38 +298,38 @@ def _exchange_within(base: Float64, new: Float64, base_prompt: Int64, new_prompt
     center = values.mean()
     values = values - center
     is_new = np.repeat([0.0, 1.0], [len(base), len(new)])[order]
-    observed, sums = float(is_new @ values), np.empty(how.n_resamples)
+    observed, sums = float(is_new @ values), np.empty(options.n_resamples)
     step = max(1, _BLOCK // len(values))
-    for start in range(0, how.n_resamples, step):
-        some = min(step, how.n_resamples - start)
-        places = np.argsort(stratum + how.random.random((some, len(values))), axis=1)
-        sums[start : start + some] = is_new[places] @ values
+    for start in range(0, options.n_resamples, step):
+        n_draws = min(step, options.n_resamples - start)
+        places = np.argsort(stratum + options.random.random((n_draws, len(values))), axis=1)
+        sums[start : start + n_draws] = is_new[places] @ values
     tie = TIE * max(float(np.abs(base).max()), float(np.abs(new).max())) * len(values)
     greater = int(np.count_nonzero(sums >= observed - tie))
     less = int(np.count_nonzero(sums <= observed + tie))
-    if how.alternative == "two-sided":
-        return min(1.0, 2 * (min(greater, less) + 1) / (how.n_resamples + 1))
-    return ((greater if how.alternative == "greater" else less) + 1) / (how.n_resamples + 1)
+    if options.alternative == "two-sided":
+        return min(1.0, 2 * (min(greater, less) + 1) / (options.n_resamples + 1))
+    return ((greater if options.alternative == "greater" else less) + 1) / (options.n_resamples + 1)
 
 
-def _auc_interval(base: ReleaseSet, new: ReleaseSet, design: Design, how: _How) -> Interval:
+def _auc_interval(base: ReleaseSet, new: ReleaseSet, design: Design, options: _Options) -> Interval:
     n_works, n_units = len(base.own), _n_units(design)
     if min(n_works, n_units) < 2:
         return NOTHING
-    rows = draw_weights(n_works, how.n_resamples, how.random)
-    columns = _columns(design, how)
+    rows = draw_weights(n_works, options.n_resamples, options.random)
+    columns = _columns(design, options)
     before, after = (
-        np.einsum("bm,bm->b", rows @ made.own, drawn) / (n_works * drawn.sum(axis=1))
-        for made, drawn in zip((base, new), columns, strict=True)
+        np.einsum("bm,bm->b", rows @ release.own, drawn) / (n_works * drawn.sum(axis=1))
+        for release, drawn in zip((base, new), columns, strict=True)
     )
-    tail = tail_level(how.confidence_level, min(n_works, n_units), how.n_resamples)
+    tail = tail_level(options.confidence_level, min(n_works, n_units), options.n_resamples)
     if min(np.ptp(before), np.ptp(after)) > NO_SPREAD:
         return _quantiles(after - before, tail)
     estimates = float(base.own.mean()), float(new.own.mean())
     ends = [
         _quantiles(drawn, tail)
         if np.ptp(drawn) > NO_SPREAD
-        else clopper_pearson(estimate * n, n, how.confidence_level)
+        else clopper_pearson(estimate * n, n, options.confidence_level)
         for drawn, estimate, n in zip(
             (before, after),
             estimates,
@@ -332,11 +344,15 @@ def _n_units(design: Design) -> int:
     return min(len(np.unique(design.base_unit)), len(np.unique(design.new_unit)))
 
 
-def _columns(design: Design, how: _How) -> tuple[Float64, Float64]:
+def _columns(design: Design, options: _Options) -> tuple[Float64, Float64]:
     """Return how often each imitation of both releases is drawn."""
     numbers = [np.unique(unit, return_inverse=True)[1] for unit in (design.base_unit, design.new_unit)]
-    first = draw_weights(int(numbers[0].max()) + 1, how.n_resamples, how.random)
-    second = first if design.joint else draw_weights(int(numbers[1].max()) + 1, how.n_resamples, how.random)
+    first = draw_weights(int(numbers[0].max()) + 1, options.n_resamples, options.random)
+    second = (
+        first
+        if design.joint
+        else draw_weights(int(numbers[1].max()) + 1, options.n_resamples, options.random)
+    )
     return first[:, numbers[0]], second[:, numbers[1]]
 
 
@@ -345,28 +361,28 @@ def _quantiles(distribution: Float64, tail: float) -> Interval:
     return Interval(float(low), float(high))
 
 
-def _accuracy(base: ReleaseSet, new: ReleaseSet, design: Design, test: _How, how: _How) -> Change:
+def _accuracy(base: ReleaseSet, new: ReleaseSet, design: Design, test: _Options, options: _Options) -> Change:
     assert base.right is not None and new.right is not None
     old, changed = base.right.astype(np.float64), new.right.astype(np.float64)
     p = _exchange(old, changed, base.prompt, new.prompt, design, test)
-    found = [
+    accuracies = [
         accuracy_interval(
             right,
             cluster=unit,
-            confidence_level=how.confidence_level,
-            n_resamples=how.n_resamples,
-            rng=how.random,
+            confidence_level=options.confidence_level,
+            n_resamples=options.n_resamples,
+            rng=options.random,
         )
         for right, unit in ((base.right, design.base_unit), (new.right, design.new_unit))
     ]
-    together = _correlation(old, changed, design) if design.joint else 0.0
-    before, after = found[0].estimate, found[1].estimate
-    interval = square_and_add(before, found[0].interval, after, found[1].interval, together)
+    correlation = _correlation(old, changed, design) if design.joint else 0.0
+    before, after = accuracies[0].estimate, accuracies[1].estimate
+    interval = square_and_add(before, accuracies[0].interval, after, accuracies[1].interval, correlation)
     return Change(before, after, after - before, interval.low, interval.high, p)
 
 
 def _correlation(base: Float64, new: Float64, design: Design) -> float:
-    """Return the correlation over jointly drawn units; a positive one is corrected for continuity."""
+    """Return the correlation over jointly drawn units, corrected for continuity if it is positive."""
     a, b = _means(base, design.base_unit), _means(new, design.new_unit)
     n, spread = len(a), float(a.std() * b.std())
     if spread <= NO_SPREAD:
@@ -380,14 +396,14 @@ def _correlation(base: Float64, new: Float64, design: Design) -> float:
 def square_and_add(
     base: float, base_interval: Interval, new: float, new_interval: Interval, correlation: float = 0.0
 ) -> Interval:
-    """Compute the interval of a difference of two shares from their intervals.
+    """Compute the confidence interval of the difference of two proportions from their intervals.
 
-    Source: Newcombe 1998, methods 10 of both papers (Statistics in Medicine 17:873 and, for pairs, 17:2635).
+    Source: Newcombe 1998, method 10 of both papers (Statistics in Medicine 17:873 and, for pairs, 17:2635).
 
     Examples
     --------
-    >>> found = square_and_add(0.5, Interval(0.3, 0.7), 0.8, Interval(0.5, 1.0))
-    >>> round(found.low, 4), round(found.high, 4)
+    >>> interval = square_and_add(0.5, Interval(0.3, 0.7), 0.8, Interval(0.5, 1.0))
+    >>> round(interval.low, 4), round(interval.high, 4)
     (-0.0606, 0.5828)
     """
 

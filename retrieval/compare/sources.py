@@ -36,9 +36,9 @@ class Source:
     Attributes
     ----------
     word : str
-        The argument as given.
+        The command-line argument.
     release : str or None
-        None for the only one of the report.
+        None for the only release of the report.
     folder : Path or None
         Folder of the report.
     report : ArchivedReport or None
@@ -53,7 +53,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Question:
-    """What is compared, and how.
+    """A comparison to run: the releases and the settings.
 
     Attributes
     ----------
@@ -102,9 +102,9 @@ class Question:
     def verdicts(self, result: Comparison, conditions: Sequence[Condition]) -> tuple[Verdict, ...]:
         """Evaluate the conditions of a gate on the figures of both releases."""
         figures = comparison_figures(result)
-        for side, known in zip(figures, self.copies, strict=True):
-            if known is not None:
-                side["copies"] = float(known)
+        for side, n_copies in zip(figures, self.copies, strict=True):
+            if n_copies is not None:
+                side["copies"] = float(n_copies)
         return tuple(
             check(condition, *figures, release=result.new.release, encoder=result.encoder)
             for condition in conditions
@@ -117,7 +117,7 @@ def read_source(word: str) -> Source:
     Raises
     ------
     ImindexError
-        A report cannot be read.
+        If a report cannot be read.
     """
     for path, _, release in ((word, "", ""), word.rpartition(":")):
         file = Path(path) / REPORT if path and Path(path).is_dir() else Path(path)
@@ -127,8 +127,8 @@ def read_source(word: str) -> Source:
     return Source(word, word)
 
 
-def resolve(base: str, new: str, options: Mapping[str, Any], given: set[str]) -> Question:
-    """Resolve what to compare, and how.
+def resolve(base: str, new: str, options: Mapping[str, Any], passed: set[str]) -> Question:
+    """Resolve the releases to compare and the settings.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def resolve(base: str, new: str, options: Mapping[str, Any], given: set[str]) ->
         As on the command line.
     options : mapping
         Options of the command.
-    given : set of str
+    passed : set of str
         Names of the options that were passed; the others come from the audits' plans, if there are audits.
 
     Returns
@@ -146,7 +146,8 @@ def resolve(base: str, new: str, options: Mapping[str, Any], given: set[str]) ->
     Raises
     ------
     ImindexError
-        A report cannot be read, there is no such release or encoder, or a collection is compared with figures only.
+        If a report cannot be read, the release or encoder does not exist, or a collection would be compared with
+        figures only.
     """
     sources = (read_source(base), read_source(new))
     reports = [source.report for source in sources if source.report is not None]
@@ -154,7 +155,7 @@ def resolve(base: str, new: str, options: Mapping[str, Any], given: set[str]) ->
     notes: list[str] = []
     if reports:
         encoder = common_encoder(reports[0], reports[-1], options["encoder"])
-        options = {**options, **_planned(reports, given, notes)}
+        options = {**options, **_planned(reports, passed, notes)}
     elif options["encoder"]:
         raise ImindexError(
             "--encoder is for audits with several encoders, and an index has one. Drop --encoder."
@@ -163,7 +164,7 @@ def resolve(base: str, new: str, options: Mapping[str, Any], given: set[str]) ->
     sides = []
     for source in sources:
         side, note = _side(source, options, testing, encoder)
-        if side is not None and given & {"placebos", "level", "adjust"}:
+        if side is not None and passed & {"placebos", "level", "adjust"}:
             side = replace(side, findings=None)  # the report's findings used other settings
         if note:
             notes.append(note)
@@ -174,25 +175,25 @@ def resolve(base: str, new: str, options: Mapping[str, Any], given: set[str]) ->
                 f"{' '.join(notes)} A collection of an index cannot be compared with figures. "
                 "Pass two audits, or two collections."
             )
-        both = None
+        pair = None
     else:
-        both = (sides[0], sides[1])
+        pair = (sides[0], sides[1])
     copies = tuple(_copies(source, encoder) for source in sources)
-    return Question(both, sources, options, testing, encoder, (copies[0], copies[1]), notes)
+    return Question(pair, sources, options, testing, encoder, (copies[0], copies[1]), notes)
 
 
-def _planned(reports: Sequence[ArchivedReport], given: set[str], notes: list[str]) -> dict[str, Any]:
+def _planned(reports: Sequence[ArchivedReport], passed: set[str], notes: list[str]) -> dict[str, Any]:
     """Return the options that were not passed, as in the plan of the newer audit."""
     plan, other = (report.plan or ArchivedPlan() for report in (reports[-1], reports[0]))
     tests = plan.tests or ArchivedTests()
-    known = {name: getattr(tests, name) for name in OF_PLAN if getattr(tests, name) is not None}
+    planned = {name: getattr(tests, name) for name in OF_PLAN if getattr(tests, name) is not None}
     if plan.labels is not None:
-        known["labels"] = plan.labels
+        planned["labels"] = plan.labels
     if plan.label_templates or plan.templates:
-        known["templates"] = plan.label_templates or plan.templates
+        planned["templates"] = plan.label_templates or plan.templates
     if any(getattr(plan, key) != getattr(other, key) for key in ("labels", "templates", "label_templates")):
         notes.append("The audits' plans differ in labels or templates. The accuracy uses those of NEW.")
-    return {name: value for name, value in known.items() if name not in given}
+    return {name: value for name, value in planned.items() if name not in passed}
 
 
 def _side(
@@ -222,18 +223,18 @@ def _side(
 def _placebos(index: Index, release: str, report: ArchivedReport) -> list[str]:
     """Return the prompted names of a release that are not artists of the plan and have no works."""
     plan = report.plan or ArchivedPlan()
-    known = {*(plan.artists or ()), *(plan.background or ())}
-    kind = [c.kind for c in index.collections]
+    in_plan = {*(plan.artists or ()), *(plan.background or ())}
+    kinds = [c.kind for c in index.collections]
     names: dict[str, set[str]] = {"works": set(), "imitations": set()}
     for artist, collection in set(
         zip(index.column("artist").tolist(), index.column("collection").tolist(), strict=True)
     ):
         name = index.artists[artist] if artist >= 0 else ""
-        if kind[collection] in ("works", "background"):
+        if kinds[collection] in ("works", "background"):
             names["works"].add(name)
-        elif kind[collection] == "imitations" and index.collections[collection].name == release:
+        elif kinds[collection] == "imitations" and index.collections[collection].name == release:
             names["imitations"].add(name)
-    return [glob.escape(name) for name in sorted(names["imitations"] - names["works"] - known)]
+    return [glob.escape(name) for name in sorted(names["imitations"] - names["works"] - in_plan)]
 
 
 def _copies(source: Source, encoder: str | None) -> int | None:

@@ -27,7 +27,7 @@ class AuditResult(Result, kw_only=True, frozen=True):
     rank_histogram : dict of str to tuple of int
         Histogram of each artist; see Gallery.
     neighbours : dict of str to tuple of Neighbours
-        Histogram of each artist; see Gallery.
+        Nearest imitations of each artist; see Gallery.
     copies : Copies
     """
 
@@ -75,7 +75,7 @@ class ForecastStage(Result, kw_only=True, frozen=True):
     ----------
     what : str
     total, there, to_do : int
-        Number of pictures in total, already made, and still to be made or encoded.
+        Number of pictures in total, already done, and still to be generated or encoded.
     seconds : float or None
         Estimated time; None if it was not measured.
     """
@@ -88,7 +88,7 @@ class ForecastStage(Result, kw_only=True, frozen=True):
 
 
 class Forecast(Result, kw_only=True, frozen=True):
-    """What an audit would make and how long it would take; printed by `audit --dry-run --json`.
+    """What an audit would produce, and how long it would take; printed by `audit --dry-run --json`.
 
     Attributes
     ----------

@@ -37,9 +37,9 @@ class DesignPower(Result, kw_only=True, frozen=True):
     n_works, n_imitations : int
         Numbers of works per artist and of imitations per name.
     n_placebos : int
-        Placebo names.
+        Number of placebo names.
     pictures : int
-        Number of pictures to make, for all names.
+        Number of pictures to generate, for all names.
     power : float
         Share of imitated artists that are found.
     standard_error : float

@@ -1,1 +1,1 @@
-"""The nearest neighbours of a picture."""
+"""Nearest neighbours of pictures and texts."""

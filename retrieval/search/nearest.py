@@ -1,6 +1,6 @@
 """Exact nearest neighbours of queries, on arrays.
 
-FAISS finds the candidates. Their scores are then computed without rounding (`retrieval.vectors.similarity`), so the
+FAISS finds candidates, whose scores are then computed without rounding (`imindex.retrieval.vectors.similarity`). So the
 order is exact on every machine and device, and ties are broken by row number.
 """
 
@@ -77,12 +77,13 @@ def nearest(
     Raises
     ------
     ValueError
-        Not float16 unit vectors of one dimension; vectors that are not finite, where that is noticed; k below 1.
+        If the inputs are not float16 unit vectors of the same dimension, if k is less than 1, or if a vector that is
+        not finite is encountered.
 
     Notes
     -----
-    A searcher's scores are rounded, and it breaks ties as it likes. So more than k candidates are fetched, and
-    more again until the last of them is further than the k-th by more than the rounding.
+    A searcher rounds its scores and breaks ties arbitrarily. So more than k candidates are fetched, and more are added
+    until the last one is farther than the k-th by more than the rounding error.
 
     Examples
     --------
@@ -93,34 +94,34 @@ def nearest(
     ...         rows = np.argsort(-scores, axis=1)[:, :k]
     ...         return np.take_along_axis(scores, rows, 1), rows
     >>> table = np.array([[1, 0], [0, 1], [0.6, 0.8], [0, 1]], np.float16)
-    >>> found = nearest(Brute(), table, table[1:2], k=3)
-    >>> found.rows.tolist(), found.scores.round(2).tolist()
+    >>> neighbours = nearest(Brute(), table, table[1:2], k=3)
+    >>> neighbours.rows.tolist(), neighbours.scores.round(2).tolist()
     ([[1, 3, 2]], [[1.0, 1.0, 0.8]])
     """
     table = np.asarray(vectors)
-    asked, _ = check_pair(queries, table[:0], ("queries", "vectors"))
+    unit_queries, _ = check_pair(queries, table[:0], ("queries", "vectors"))
     if k < 1:
         raise ValueError(f"k is {k}. Request at least one neighbour.")
     n_allowed = len(table) if among is None else int(np.count_nonzero(among))
     k = min(k, n_allowed)
-    rows = np.empty((len(asked), k), np.int64)
-    scores = np.empty((len(asked), k))
-    pending = np.arange(len(asked)) if k else np.arange(0)
+    rows = np.empty((len(unit_queries), k), np.int64)
+    scores = np.empty((len(unit_queries), k))
+    pending = np.arange(len(unit_queries)) if k else np.arange(0)
     fetch = k + _MARGIN
     while len(pending):
         fetch = min(fetch, n_allowed)
-        rough, candidates = searcher.search(asked[pending].astype(np.float32), fetch, among=among)
+        rough, candidates = searcher.search(unit_queries[pending].astype(np.float32), fetch, among=among)
         if candidates.min(initial=0) < 0:
             raise ValueError(
                 "Some of the vectors are not finite, so they have no neighbours. Check the index with `imindex verify` "
                 "and encode their pictures again."
             )
-        in_question = rough >= rough[:, k - 1, None] - _ROUNDING
-        settled = (fetch == n_allowed) | ~in_question[:, -1]
-        for some in blocks(int(settled.sum()), fetch * asked.shape[1], _BEST_BYTES):
-            those = pending[settled][some]
-            n = int(np.count_nonzero(in_question[settled][some].any(axis=0)))
-            rows[those], scores[those] = _best(table, asked[those], candidates[settled][some, :n], k)
+        contenders = rough >= rough[:, k - 1, None] - _ROUNDING
+        settled = (fetch == n_allowed) | ~contenders[:, -1]
+        for block in blocks(int(settled.sum()), fetch * unit_queries.shape[1], _BEST_BYTES):
+            batch = pending[settled][block]
+            n = int(np.count_nonzero(contenders[settled][block].any(axis=0)))
+            rows[batch], scores[batch] = _best(table, unit_queries[batch], candidates[settled][block, :n], k)
         pending = pending[~settled]
         fetch *= 4
     return Neighbours(rows, scores)
@@ -132,10 +133,10 @@ def _best(table: Float16, queries: Float16, candidates: Int64, k: int) -> tuple[
     Products in float64 are exact; see `similarities`.
     """
     ordered = np.sort(candidates, axis=1)
-    wanted, place = np.unique(ordered, return_inverse=True)
-    asked, near = check_pair(queries, table[wanted], ("queries", "vectors"))
+    distinct, place = np.unique(ordered, return_inverse=True)
+    unit_queries, near = check_pair(queries, table[distinct], ("queries", "vectors"))
     wide = near.astype(np.float64)[place.reshape(ordered.shape)]
-    exact = np.matmul(wide, asked.astype(np.float64)[:, :, None])[:, :, 0]
+    exact = np.matmul(wide, unit_queries.astype(np.float64)[:, :, None])[:, :, 0]
     first = np.argsort(-exact, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(ordered, first, 1), np.take_along_axis(exact, first, 1)
 
@@ -150,13 +151,13 @@ class ArtistVotes:
 
 
 def vote(neighbours: Neighbours, artist_of: npt.NDArray[np.int32]) -> list[list[ArtistVotes]]:
-    """Group each query's neighbours by artist, ordered by votes, then by best cosine, then by artist number.
+    """Group each query's neighbours by artist, ordered by votes, then best cosine, then artist number.
 
     Parameters
     ----------
     neighbours : Neighbours
     artist_of : ndarray, shape (n,), integers
-        The artist of every row; -1 for none, which does not vote.
+        The artist of every row; -1 for rows without an artist, which do not vote.
 
     Returns
     -------

@@ -67,13 +67,13 @@ def ask(  # noqa: PLR0913
     -------
     QueryResult
         An answer for each query, and the pictures that could not be read. If neighbours may be missing, `approximate`
-        contains the type of index and the measured recall@10: that of searches over all rows, or the lower of that
-        and the recall of searches over a tenth of them.
+        holds the type of index and the measured recall@10. For a search over part of the rows, this is the smaller of
+        the recall over all rows and the recall over a tenth of them.
 
     Raises
     ------
     ImindexError
-        There is no such index, collection or artist, or the encoder is missing or not that of the index.
+        If the index, a collection or an artist does not exist, or the encoder is missing or is not that of the index.
     """
     from imindex.indexer.encoders.load import load_as
 
@@ -92,11 +92,13 @@ def ask(  # noqa: PLR0913
             search = _Search(index, len(digests), str(loaded.device), exact)
             columns = {name: index.column(name) for name in ("artist", "collection")}
             for kind, among in masks.items():
-                found, approximate = search.nearest(vectors, k, among)
-                for place, votes in enumerate(vote(found, columns["artist"])):
+                neighbours, approximate = search.nearest(vectors, k, among)
+                for place, votes in enumerate(vote(neighbours, columns["artist"])):
                     kinds[place][kind] = KindNeighbours(
                         approximate=approximate if place < len(digests) else None,
-                        pictures=_neighbours(index, columns, found.rows[place], found.scores[place]),
+                        pictures=_neighbours(
+                            index, columns, neighbours.rows[place], neighbours.scores[place]
+                        ),
                         artists=tuple(
                             QueryArtist(artist=index.artists[v.artist], votes=v.votes, best=v.best)
                             for v in votes
@@ -107,8 +109,8 @@ def ask(  # noqa: PLR0913
             index=str(index.path),
             k=k,
             queries=tuple(
-                QueryAnswer(query=name, kinds=found, attribution=attribution)
-                for name, found, attribution in answers
+                QueryAnswer(query=name, kinds=kind_neighbours, attribution=attribution)
+                for name, kind_neighbours, attribution in answers
             ),
             rejects=rejected,
         )
@@ -133,35 +135,38 @@ class _Search:
             return nearest(self._exact, self._vectors, queries, k=k, among=among), None
         searcher, record = self._quick
         before = searcher.approximate_queries
-        first = nearest(searcher, self._vectors, queries[: self._n_pictures], k=k, among=among)
-        last = nearest(self._exact, self._vectors, queries[self._n_pictures :], k=k, among=among)
-        found = Neighbours(
-            np.concatenate([first.rows, last.rows]), np.concatenate([first.scores, last.scores])
+        by_pictures = nearest(searcher, self._vectors, queries[: self._n_pictures], k=k, among=among)
+        by_texts = nearest(self._exact, self._vectors, queries[self._n_pictures :], k=k, among=among)
+        neighbours = Neighbours(
+            np.concatenate([by_pictures.rows, by_texts.rows]),
+            np.concatenate([by_pictures.scores, by_texts.scores]),
         )
         if searcher.approximate_queries == before:
-            return found, None
+            return neighbours, None
         recall = record.recall if among.all() else min(record.recall, record.recall_among)
-        return found, Approximate(kind=record.kind, recall=recall, recall_queries=record.n_queries)
+        return neighbours, Approximate(kind=record.kind, recall=recall, recall_queries=record.n_queries)
 
 
 def _masks(
     index: Index, collections: Sequence[str], artists: Sequence[str]
 ) -> dict[str, np.ndarray[Any, Any]]:
-    """Return the mask of rows to search for each kind that has any."""
+    """Return the mask of rows to search, for each kind that has any."""
     names = {c.name for c in index.collections}
-    missing = [name for name in collections if name not in names]
-    if missing:
+    unknown = [name for name in collections if name not in names]
+    if unknown:
         raise ImindexError(
-            f"{index.path} has no collection {', '.join(missing)}. It has {', '.join(sorted(names))}."
+            f"{index.path} has no collection {', '.join(unknown)}. It has {', '.join(sorted(names))}."
         )
     allowed = np.array([not collections or c.name in collections for c in index.collections], dtype=np.bool_)
     kinds = np.array([KINDS.index(c.kind) for c in index.collections], dtype=np.int64)
     collection = index.column("collection")
-    chosen = allowed[collection] if index.n else np.zeros(0, np.bool_)
+    selected = allowed[collection] if index.n else np.zeros(0, np.bool_)
     if artists:
-        chosen &= artist_mask(index, artists)
+        selected &= artist_mask(index, artists)
     masks = (
-        {kind: chosen & (kinds[collection] == number) for number, kind in enumerate(KINDS)} if index.n else {}
+        {kind: selected & (kinds[collection] == number) for number, kind in enumerate(KINDS)}
+        if index.n
+        else {}
     )
     masks = {kind: mask for kind, mask in masks.items() if mask.any()}
     if not masks:

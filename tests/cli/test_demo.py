@@ -32,7 +32,7 @@ def test_the_demo_runs_in_a_folder_named_from_here(tmp_path: Path, monkeypatch: 
     assert last_line(again) == last_line(first)
     assert times == {path: path.stat().st_mtime_ns for path in made.rglob("names/**/*.png")}
     (made / "works/mine.png").write_bytes(b"x")
-    assert "is not of this demo" in run("demo", "here/demo", *SMALL, code=1).stderr
+    assert "is not part of this demo" in run("demo", "here/demo", *SMALL, code=1).stderr
 
 
 def test_the_truth_is_told_by_name() -> None:
@@ -42,6 +42,6 @@ def test_the_truth_is_told_by_name() -> None:
     }
     line = truth("early", findings)
     assert line == (
-        f"early: 1 of the 16 artists whom the model has learned are found, and 1 of the 8 whom it has never seen "
+        f"early: 1 of the 16 artists that the model was trained on are found, and 1 of the 8 that it has never seen "
         f"({NAMES[-1]})."
     )
