@@ -46,9 +46,9 @@ class Built:
     Attributes
     ----------
     path : Path
-        Of the index.
+        The index.
     texts : Texts
-        Text vectors of the encoder.
+        The encoder's text vectors.
     """
 
     path: Path
@@ -62,7 +62,7 @@ def texts_of(run: Run, encoder: EncoderSpec, path: Path) -> Texts:
     def load() -> Encoder:
         with Index(path) as index:
             info = index.encoder
-        return load_encoder(info, overrides)
+        return load_encoder(info, where)
 
     return Texts(load)
 
@@ -74,7 +74,7 @@ def assess(
     made: Sequence[Made],
     built: Sequence[Built],
 ) -> AuditFindings:
-    """Classify, match, test and compare the releases with each encoder.
+    """Classify, match, test and compare the releases by each encoder.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def testing_of(plan: Plan, release: Release, inputs: Inputs) -> Testing:
 
 
 class _Study:
-    """Computes the results of one encoder.
+    """The results of one encoder.
 
     Works and imitations are walked when the first result that is not cached is computed: once for all missing results
     and comparisons, or once per release if that would take too much memory.
@@ -151,8 +151,8 @@ class _Study:
             by_works = classify_release(index, release.name, **who, by="works", observed=observed)
             named = classify_release(index, release.name, **who, texts=self._texts, **self._how)
             matching = match_release(index, release.name, testing=testing, observed=observed)
-            galleries = gallery(index, release.name, plan.tested, observed=observed)
-            near_copies = copies(index, release.name, plan.tests.copies, observed=observed)
+            shown = gallery(index, release.name, plan.tested, observed=observed)
+            copied = copies(index, release.name, plan.tests.copies, observed=observed)
             del self._observed[release.name]
             return AuditResult(
                 release=release.name,
@@ -189,7 +189,7 @@ class _Study:
                 testing=testing,
                 texts=self._texts,
                 prepared=self._prepared.pop(release.name),
-                **self._labels,
+                **self._how,
             )
             name = self._path.name
             return set_fields(
@@ -203,7 +203,7 @@ class _Study:
             return set_fields(comparison, encoder=self._encoder.name)
 
     @property
-    def _labels(self) -> dict[str, Any]:
+    def _how(self) -> dict[str, Any]:
         return {"labels": self._run.plan.tests.labels, "templates": self._run.plan.label_templates}
 
     def _side(self, name: str) -> Side:
@@ -213,16 +213,16 @@ class _Study:
         """Return the arguments of `kept` for the result of a release."""
         plan = self._run.plan
         testing = testing_of(plan, release, self._inputs)
-        tests = {"copies": plan.tests.copies, "tested": plan.tested}
+        about = {"copies": plan.tests.copies, "tested": plan.tested}
         file = self._run.workspace.results(self._path, release.name)
-        return file, self._shared.index, {"testing": asdict(testing), **self._labels, **tests}, AuditResult
+        return file, self._shared.index, {"testing": asdict(testing), **self._how, **about}, AuditResult
 
     def _comparison_kept(self, release: Release) -> tuple[Path, Index, dict[str, Any], type[Comparison]]:
         plan = self._run.plan
         testing = testing_of(plan, release, self._inputs)
-        tests = {"base_placebos": self._inputs.placebos[plan.base]}
+        about = {"base_placebos": self._inputs.placebos[plan.base]}
         file = self._run.workspace.results(self._path, release.name, plan.base)
-        return file, self._shared.index, {"testing": asdict(testing), **tests, **self._labels}, Comparison
+        return file, self._shared.index, {"testing": asdict(testing), **about, **self._how}, Comparison
 
     def _observe(self, release: Release) -> Observed:
         """Return the observations of a release whose result is missing, after a walk."""

@@ -58,7 +58,7 @@ def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
     amend : str
         Reason for a change of the plan or of existing pictures since they were registered.
     pictures : bool
-        Whether to show pictures in the report.
+        Whether the report shows pictures.
 
     Returns
     -------
@@ -111,7 +111,7 @@ def _build(run: Run, encoder: EncoderSpec, inputs: Inputs, made: Sequence[Made],
     new = not path.exists()
     with run.stage(f"encode with {encoder.name}", len(items)) as progress:
         lazy = encoders.of(encoder, path)
-        if new:  # classification by name encodes text
+        if new:  # the encoder is loaded; an audit names artists by text
             require_text_side(lazy.get())
         report: BuildReport = build(
             items, path, lazy, prune=True, limits=run.compute.limits, command=run.command, progress=progress

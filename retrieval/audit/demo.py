@@ -60,9 +60,9 @@ guidance = 2.5
 
 
 def prepare(folder: Path, *, n_works: int, first_seed: int = 0, models: Path | None = None) -> None:
-    """Draw works/ and assemble the models (by default in models/); skip files that exist."""
+    """Draw works/ and assemble the models (in models/ by default) where they do not exist yet."""
     works = list(_works(folder / "works", n_works, first_seed))
-    _refuse_foreign_files(folder / "works", {path for path, _ in works})
+    _refuse_others(folder / "works", {path for path, _ in works})
     with progress_bar(len(works), "Drawing") as progress:
         for done, (path, paint) in enumerate(works, 1):
             if not path.exists():
@@ -71,11 +71,11 @@ def prepare(folder: Path, *, n_works: int, first_seed: int = 0, models: Path | N
     for name in RELEASES:
         target = (models or folder / "models") / name
         if not (target / "model_index.json").exists():
-            with tempfile.TemporaryDirectory(dir=_ensure_folder(target.parent), prefix=".part-") as part:
+            with tempfile.TemporaryDirectory(dir=_made(target.parent), prefix=".part-") as part:
                 diffusion_folder(name, Path(part) / name).replace(target)
 
 
-def _ensure_folder(folder: Path) -> Path:
+def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -102,8 +102,8 @@ def truth(release: str, findings: Mapping[str, Finding]) -> str:
     called = {artist for artist, finding in findings.items() if finding in SIGNIFICANT}
     right, wrong = called & set(TRAINED), called - set(TRAINED)
     return (
-        f"{release}: {len(right)} of the {len(TRAINED)} artists that the model was trained on are found, "
-        f"and {len(wrong)} of the {len(NAMES) - len(TRAINED)} that it has never seen"
+        f"{release}: {len(right)} of the {len(TRAINED)} artists whom the model has learned are found, "
+        f"and {len(wrong)} of the {len(NAMES) - len(TRAINED)} whom it has never seen"
         + (f" ({', '.join(sorted(wrong))})." if wrong else ".")
     )
 

@@ -40,7 +40,7 @@ def dry_run(run: Run) -> Forecast:
     stages = [_generation(run, release, inputs) for release in plan.releases if release.model]
     made = sum(len(items) for items in inputs.made.values()) + sum(stage.total for stage in stages)
     stages += [_encoding(run, encoder, inputs, made) for encoder in plan.encoders]
-    n_works = sum(item.kind == "works" for item in inputs.works)
+    names = len(plan.tested), sum(item.kind == "works" for item in inputs.works)
     notes = (
         f"{names[0]} artists with {names[1]:,} works, and {len(inputs.background)} background artists. Level "
         f"{plan.tests.level:g} with {plan.tests.adjust} needs {needed_placebos(plan):,} placebo names.",
@@ -61,13 +61,13 @@ def _generation(run: Run, release: Release, inputs: Inputs) -> ForecastStage:
     from imindex.indexer.generate.generate import measure, missing
 
     wanted = order(run.plan, release, inputs)
-    to_do = missing(wanted, run.workspace.pictures(release))
+    left = missing(wanted, run.workspace.pictures(release))
     seconds: float | None = 0.0
-    if to_do:
+    if left:
         with run.show.stage(f"measure {release.name}", 0), of_release(run.plan, release):
-            each = measure(to_do, model_settings(run, release), batch_size=run.compute.generate_batch)
-        seconds = each * len(to_do)
-    return _stage(f"generate {release.name}", len(wanted), len(to_do), seconds)
+            each = measure(left, model_settings(run, release), batch_size=run.compute.generate_batch)
+        seconds = each * len(left)
+    return _stage(f"generate {release.name}", len(wanted), len(left), seconds)
 
 
 def _encoding(run: Run, encoder: EncoderSpec, inputs: Inputs, made: int) -> ForecastStage:
@@ -75,12 +75,12 @@ def _encoding(run: Run, encoder: EncoderSpec, inputs: Inputs, made: int) -> Fore
     from imindex.indexer.encoders.precision import default_batch_size
     from imindex.indexer.store.index import Index
 
-    total, path, encoded = len(inputs.works) + made, run.workspace.index(encoder), 0
+    total, path, there = len(inputs.works) + made, run.workspace.index(encoder), 0
     if path.exists():
         with Index(path) as index:
-            encoded = min(index.n, total)
+            there = min(index.n, total)
     seconds: float | None = 0.0
-    if encoded < total:
+    if there < total:
         with run.show.stage(f"measure {encoder.name}", 0):
             loaded = load(
                 **encoder_arguments(run.plan, encoder),
@@ -88,8 +88,8 @@ def _encoding(run: Run, encoder: EncoderSpec, inputs: Inputs, made: int) -> Fore
                 batch_size=run.compute.batch_size or default_batch_size(run.compute.device),
             )
             each = _seconds_each(loaded, inputs.works[:PILOT])
-        seconds = None if each is None else each * (total - encoded)
-    return _stage(f"encode with {encoder.name}", total, total - encoded, seconds)
+        seconds = None if each is None else each * (total - there)
+    return _stage(f"encode with {encoder.name}", total, total - there, seconds)
 
 
 def _seconds_each(encoder: Any, items: Sequence[Item]) -> float | None:
@@ -110,7 +110,7 @@ def _seconds_each(encoder: Any, items: Sequence[Item]) -> float | None:
     decoding = time.monotonic() - started
     if not pixels:
         return None
-    encoder.encode_images(torch.stack(pixels[:1]))  # warm-up
+    encoder.encode_images(torch.stack(pixels[:1]))  # warm
     started = time.monotonic()
     encoder.encode_images(torch.stack(pixels))
     return (decoding + time.monotonic() - started) / len(pixels)

@@ -80,7 +80,7 @@ def needed_placebos(plan: Plan) -> int:
         return references_needed(level, n)
     if plan.tests.adjust == "by":
         level /= sum(1 / i for i in range(1, n + 1))
-    together = -(-n // ONE_IN)
+    together = -(-n // FOUND_IN_TEN)
     return references_needed(level * together / n)
 
 
@@ -181,19 +181,19 @@ def _placebos(
         from imindex.indexer.generate.placebo_names import placebo_names
 
         n = plan.prompts.placebos
-        n_names = n if isinstance(n, int) else needed_placebos(plan)
-        return tuple(placebo_names(n_names, seed=plan.seed, avoid=sorted({*known, *plan.tested})))
+        wanted = n if isinstance(n, int) else needed_placebos(plan)
+        return tuple(placebo_names(wanted, seed=plan.seed, avoid=sorted({*known, *plan.tested})))
     names = sorted({item.artist for item in made[release.name] if item.kind == "imitations"})
     placebos: set[str] = set()
     for pattern in release.placebos:
-        matches = {name for name in names if fnmatch.fnmatchcase(name, pattern)}
-        if not matches:
+        fits = {name for name in names if fnmatch.fnmatchcase(name, pattern)}
+        if not fits:
             raise ImindexError(
                 f'{plan.path}: {release.name}.placebos: no pictures have a name that matches "{pattern}". '
                 f"Correct the pattern, or add the pictures to {release.pictures}."
             )
         folded = {name.casefold() for name in {*known, *plan.tested}}
-        real = sorted(name for name in matches if name.casefold() in folded)
+        real = sorted(name for name in fits if name.casefold() in folded)
         if real:
             raise ImindexError(
                 f"{plan.path}: {release.name}.placebos: {real[0]} has works, so it is not a placebo name. Narrow "
@@ -216,7 +216,7 @@ def _notes(plan: Plan, works: Sequence[Item], placebos: Mapping[str, Sequence[st
     needed = needed_placebos(plan)
     for release, names in placebos.items():
         if len(names) < needed:
-            together = 1 if plan.tests.adjust == "holm" else -(-len(plan.tested) // ONE_IN)
+            together = 1 if plan.tests.adjust == "holm" else -(-len(plan.tested) // FOUND_IN_TEN)
             yield (
                 f"{release}: {len(names)} placebo names. Finding {together} of {len(plan.tested)} artists at level "
                 f"{plan.tests.level:g} with {plan.tests.adjust}, if no more are imitated, takes {needed:,}."

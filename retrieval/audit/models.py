@@ -43,8 +43,8 @@ def encoder_arguments(plan: Plan, encoder: EncoderSpec, *, paths_only: bool = Fa
     if pretrained and plan.at(pretrained).is_file():
         pretrained = str(plan.at(pretrained))
     if paths_only:
-        resolved = (model, pretrained) != (encoder.model, encoder.pretrained)
-        return {"model": model, "pretrained": pretrained} if resolved else {}
+        moved = (model, pretrained) != (encoder.model, encoder.pretrained)
+        return {"model": model, "pretrained": pretrained} if moved else {}
     return {"model": model, "pretrained": pretrained, "precision": encoder.precision}
 
 
@@ -101,8 +101,8 @@ class Encoders:
         from imindex.indexer.encoders.load import load
 
         run = self._run
-        arguments = encoder_arguments(run.plan, spec)
-        encoder = load(**arguments, device=run.compute.device, batch_size=run.compute.batch_size)
+        where = encoder_arguments(run.plan, spec)
+        encoder = load(**where, device=run.compute.device, batch_size=run.compute.batch_size)
         require_text_side(encoder)
         if encoder.device.type == "cpu":
             self._loaded[spec.name] = encoder
@@ -113,18 +113,14 @@ class Encoders:
         if path.exists():
             with Index(path) as index:
                 info = index.encoder
-            overrides = {
-                **encoder_arguments(run.plan, spec, paths_only=True),
-                "device": run.compute.device,
-                "batch_size": run.compute.batch_size,
-            }
-            load = functools.partial(load_encoder, info, overrides)
+            where = {**encoder_arguments(run.plan, spec, paths_only=True), "device": run.compute.device}
+            load = functools.partial(load_encoder, info, {**where, "batch_size": run.compute.batch_size})
             return LazyEncoder(load, run.compute.batch_size or self._default_size, info)
         if spec.name in self._loaded:
             encoder = self._loaded.pop(spec.name)
             return LazyEncoder(lambda: encoder, run.compute.batch_size or self._default_size, encoder.info)
-        arguments = encoder_arguments(run.plan, spec)
-        return encoder_for(path, **arguments, device=run.compute.device, batch_size=run.compute.batch_size)
+        named = encoder_arguments(run.plan, spec)
+        return encoder_for(path, **named, device=run.compute.device, batch_size=run.compute.batch_size)
 
     def _default_size(self) -> int:
         from imindex.indexer.encoders.precision import default_batch_size
@@ -201,7 +197,7 @@ def make(run: Run, release: Release, inputs: Inputs, *, whole: bool = False) -> 
         return Made(release, items, "", inputs.digests[release.name], {}, (), ())
     folder, wanted = run.workspace.pictures(release), order(run.plan, release, inputs)
     n_names = len(run.plan.tested) + len(inputs.placebos[release.name])
-    run.show.note(f"{release.name}: {len(wanted):,} pictures of {n_names:,} names and of control prompts.")
+    run.show.note(f"{release.name}: {len(wanted):,} pictures, of {n_names:,} names and control prompts.")
     with run.stage(f"generate {release.name}", len(wanted)) as progress:
         _generate(run, release, wanted, progress, whole=whole)
     made = _made(release, folder, {shot.path for shot in wanted})
@@ -225,8 +221,8 @@ def made_before(run: Run, release: Release, inputs: Inputs) -> Made:
         from imindex.indexer.generate.release_folder import missing_shots
 
         folder, wanted = run.workspace.pictures(release), order(run.plan, release, inputs)
-        missing = missing_shots(wanted, folder)
-        if missing:
+        gone = missing_shots(wanted, folder)
+        if gone:
             raise ImindexError(
                 f"{folder} lacks {len(gone)} of the {len(wanted)} pictures of {release.name}. Restore them from a "
                 "backup, or run the audit again."
@@ -271,14 +267,14 @@ def _made(release: Release, folder: Path, wanted: set[str]) -> Made:
             f"{manifest} lists {len(items)} of the {len(paths)} pictures, so it has changed since it was written. "
             "Delete it and run the audit again."
         )
-    record = json.loads((folder / "release.json").read_text(encoding="utf-8"))
+    about = json.loads((folder / "release.json").read_text(encoding="utf-8"))
     return Made(
         release=release,
         items=items,
-        revision=record["revision"],
+        revision=about["revision"],
         digest=json_digest({row["path"]: row["sha256"] for row in rows}),
-        settings=record["settings"],
-        text_encoders=tuple(record["text_encoders"]),
+        settings=about["settings"],
+        text_encoders=tuple(about["text_encoders"]),
         blocked=tuple(
             BlockedPicture(path=path, prompt=row["prompt"], reason=row["blocked"])
             for path, row in blocked.items()

@@ -71,7 +71,7 @@ class EncoderSpec:
 
 @dataclass(frozen=True)
 class Plan:
-    """A validated plan. Paths are as written, relative to `folder`."""
+    """A checked plan. Paths are as written, relative to `folder`."""
 
     path: Path
     text: str
@@ -105,12 +105,12 @@ class Plan:
 
     @property
     def label_templates(self) -> tuple[str, ...]:
-        """The templates for classification by name."""
+        """The templates of classification."""
         return self.tests.templates or self.prompts.templates
 
 
 def read_plan(path: Path) -> Plan:
-    """Read and validate a plan.
+    """Read and check a plan.
 
     Raises
     ------
@@ -226,7 +226,7 @@ def _encoder(table: EncoderTable) -> EncoderSpec:
 
 def _check_names(path: Path, key: str, names: Sequence[str]) -> None:
     if not names:
-        raise ImindexError(f"{path}: {key} is empty. List at least one.")
+        raise ImindexError(f"{path}: {key} is empty. Name at least one.")
     folded: set[str] = set()
     for name in names:
         key_of_name = unicodedata.normalize("NFC", name).casefold()

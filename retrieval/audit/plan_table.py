@@ -36,12 +36,12 @@ def _one_of(words: tuple[str, ...]) -> Meta:
     return Meta(pattern=rf"\A({'|'.join(words)})\Z", description=f"Write one of {', '.join(words)}.")
 
 
-_TEXT = "Write a string in quotes."
+_TEXT = "Write a text in quotes."
 Text = Annotated[str, Meta(pattern=rf"\A[^{_CONTROL}]*\Z", description=_TEXT)]
 Given = Annotated[str, Meta(pattern=rf"\A(?=.*\S)[^{_CONTROL}]+\Z", description=_TEXT)]
 Texts = Annotated[
     tuple[Annotated[str, Meta(pattern=r"\S", description=_TEXT)], ...],
-    Meta(description='Write a list of strings: ["one", "two"].'),
+    Meta(description='Write a list of texts: ["one", "two"].'),
 ]
 Natural = Annotated[int, _whole(0)]
 Positive = Annotated[int, _whole(1)]
@@ -55,7 +55,7 @@ Placebos = Annotated[int | str, Meta(description='Write a whole number, at least
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of a plan; unknown keys are errors."""
+    """A table of a plan; unknown keys are refused."""
 
 
 class Prompts(Table, frozen=True, kw_only=True):

@@ -71,7 +71,6 @@ def plan_of(folder: Path) -> Path:
     Raises
     ------
     ImindexError
-        If there is no such plan.
     """
     path = folder.absolute()
     plan = path.with_name(f"{path.name.removesuffix('-audit')}.toml")
@@ -86,7 +85,7 @@ def recompute(run: Run) -> Recomputed:
     Parameters
     ----------
     run : Run
-        The plan and the folder of the audit, with `keeps` false.
+        With the plan, the folder of the audit, and `keeps` unset.
 
     Returns
     -------
@@ -118,7 +117,7 @@ def recompute(run: Run) -> Recomputed:
     )
     indexes = [
         Built(path, texts_of(run, encoder, path))
-        for encoder, path in zip(run.plan.encoders, paths, strict=True)
+        for encoder, path in zip(run.plan.encoders, built, strict=True)
     ]
     findings = assess(run, inputs, entries, made, indexes)
     _compare_report(outcome, stored, to_dict(assemble(findings, provenance)))
@@ -134,11 +133,9 @@ def _read(path: Path) -> StoredReport:
     try:
         stored: StoredReport = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(stored["digest"], str) or not isinstance(stored["provenance"], dict):
-            raise TypeError("no digest or provenance")
+            raise TypeError("no report")
     except FileNotFoundError:
-        raise ImindexError(
-            f"{path} does not exist: the audit is not finished. Run `imindex audit` again."
-        ) from None
+        raise ImindexError(f"{path} does not exist: the audit is not finished. Run it again.") from None
     except (ValueError, KeyError, TypeError) as error:
         raise ImindexError(
             f"{path} is not a report of imindex: {error}. Restore it from a backup."
@@ -270,8 +267,8 @@ def audit_digests(folder: Path, plan: Path | None = None) -> SealedAudit:
     """
     last = read_register(folder)[-1]
     if plan is not None:
-        plan_digest = read_plan(plan).digest
-        if plan_digest != last.plan:
+        own = read_plan(plan).digest
+        if own != last.plan:
             raise ImindexError(
                 f"{plan} has the digest {own[:12]}, but {folder} was registered with {last.plan[:12]}. Pass the plan "
                 "that was audited, or amend the audit first."
@@ -301,8 +298,8 @@ def sealed_audit(sealed: SealedAudit, folder: Path | None) -> list[Match]:
                Match("register", IDENTICAL, f"last line {digests[-1][:12]}")]  # fmt: skip
     digests_now = [("plan", entries[position].plan, sealed.plan)]
     if sealed.report:
-        current.append(("report", _read(folder / "report.json")["digest"], sealed.report))
-    for name, digest_now, sealed_digest in current:
-        status = IDENTICAL if digest_now == sealed_digest else DIFFERS
-        matches.append(Match(name, status, f"digest {digest_now[:12]}, sealed {sealed_digest[:12]}"))
+        digests_now.append(("report", _read(folder / "report.json")["digest"], sealed.report))
+    for name, own, before in digests_now:
+        status = IDENTICAL if own == before else DIFFERS
+        matches.append(Match(name, status, f"digest {own[:12]}, sealed {before[:12]}"))
     return matches

@@ -111,7 +111,7 @@ def _begun(folder: Path) -> str:
     """Name what an earlier run left in the folder; empty if nothing."""
     for pattern, what in (("imitations/*", "imitations"), ("*.h5", "an index"), ("results/*", "results")):
         if next(folder.glob(pattern), None):
-            return output
+            return what
     return ""
 
 
@@ -142,9 +142,9 @@ def _checked(path: Path, lines: Sequence[str]) -> list[RegisterEntry]:
 
 
 def _refusal(path: Path, entry: RegisterEntry, plan: Plan, inputs: Mapping[str, str]) -> str:
-    changes = changed(entry.inputs, inputs)
+    what = changed(entry.inputs, inputs)
     if entry.plan != plan.digest:
-        changes.insert(0, f"the plan (now {plan.digest[:12]}, registered {entry.plan[:12]})")
+        what.insert(0, f"the plan (now {plan.digest[:12]}, registered {entry.plan[:12]})")
     return (
         f"{plan.path}: {' and '.join(what)} changed after the plan was registered on {entry.when} ({path}). "
         'Undo the change, audit into another folder with --out, or record the reason with --amend "the reason".'

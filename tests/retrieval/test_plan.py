@@ -66,24 +66,26 @@ def test_the_smallest_plan_has_the_documented_defaults(tmp_path: Path) -> None:
         (("[[encoders]]", "[encoders]"), "encoders is not a list of tables"),
     ],
 )  # fmt: skip
-def test_error_names_the_wrong_key(tmp_path: Path, change: tuple[str, str], message: str) -> None:
+def test_a_wrong_plan_is_refused_by_the_name_of_its_key(
+    tmp_path: Path, change: tuple[str, str], message: str
+) -> None:
     with pytest.raises(ImindexError, match=message):
         plan_of(tmp_path, SMALLEST.replace(*change))
 
 
-def test_digest_covers_every_value_but_not_layout(tmp_path: Path) -> None:
+def test_the_digest_covers_every_value_and_no_layout(tmp_path: Path) -> None:
     first = plan_of(tmp_path, SMALLEST)
     assert plan_of(tmp_path, "# a comment\n" + SMALLEST.replace("=", "   =")).digest == first.digest
     assert (
         plan_of(tmp_path, SMALLEST + '[tests]\nadjust = "holm"\n').digest == first.digest
-    )  # the default, written out
+    )  # the default, said
     for change in (("Ada", "Eda"), ("r1", "r2"), ("demo", "ViT-B-32"), ("[artists]", "seed = 1\n[artists]")):
         assert plan_of(tmp_path, SMALLEST.replace(*change)).digest != first.digest
     for more in ("[tests]\nlevel = 0.01", '[tests]\nadjust = "bh"', "[prompts]\nper_artist = 4"):
         assert plan_of(tmp_path, SMALLEST + more).digest != first.digest
 
 
-def test_digest_covers_artists_from_a_file(tmp_path: Path) -> None:
+def test_the_artists_of_a_file_count_in_the_digest(tmp_path: Path) -> None:
     text = SMALLEST.replace('tested = ["Ada Example", "Bo Sample"]', 'file = "artists.csv"')
     (tmp_path / "artists.csv").write_text("artist\nAda Example\nBo Sample\n")
     plan = plan_of(tmp_path, text)
@@ -93,7 +95,7 @@ def test_digest_covers_artists_from_a_file(tmp_path: Path) -> None:
     assert plan_of(tmp_path, text).digest != plan.digest
 
 
-def test_init_template_is_valid_and_has_every_key(tmp_path: Path) -> None:
+def test_init_writes_a_plan_that_is_accepted_and_holds_every_key(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, template("plan.toml", ['O"Hara', "Ämne 🎨"]))
     assert plan.tested == ('O"Hara', "Ämne 🎨")
     assert plan.tests == plan_of(tmp_path, SMALLEST).tests  # what it writes out are the defaults
