@@ -102,8 +102,8 @@ def truth(release: str, findings: Mapping[str, Finding]) -> str:
     called = {artist for artist, finding in findings.items() if finding in SIGNIFICANT}
     right, wrong = called & set(TRAINED), called - set(TRAINED)
     return (
-        f"{release}: {len(right)} of the {len(TRAINED)} artists whom the model has learned are found, "
-        f"and {len(wrong)} of the {len(NAMES) - len(TRAINED)} whom it has never seen"
+        f"{release}: {len(right)} of the {len(TRAINED)} artists that the model was trained on are found, "
+        f"and {len(wrong)} of the {len(NAMES) - len(TRAINED)} that it has never seen"
         + (f" ({', '.join(sorted(wrong))})." if wrong else ".")
     )
 
