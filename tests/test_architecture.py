@@ -180,7 +180,7 @@ def circle(graph: Mapping[str, Iterable[str]]) -> list[str]:
 # Layers
 
 
-def test_a_circle_is_found_where_there_is_one() -> None:
+def test_import_cycle_is_detected() -> None:
     assert circle({"a": "b", "b": "c", "c": ""}) == []
     assert circle({"a": "b", "b": "c", "c": "b"}) == ["b", "c", "b"]
     assert circle({"a": "a"}) == ["a", "a"]
@@ -195,11 +195,11 @@ def test_the_graph_sees_every_kind_of_import() -> None:
     assert sum(map(len, known.values())) > 400
 
 
-def test_no_circle_of_files() -> None:
+def test_no_import_cycles_between_files() -> None:
     assert circle(arrows()) == []
 
 
-def test_no_circle_of_folders() -> None:
+def test_no_import_cycles_between_folders() -> None:
     assert circle(folder_arrows()) == []
 
 
@@ -234,7 +234,7 @@ def test_core_and_stats_import_nothing_of_imindex() -> None:
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_a_library_is_imported_in_its_folder_only(library: str) -> None:
+def test_libraries_are_imported_in_their_folder_only(library: str) -> None:
     users = {path for path in files() if library in libraries(path)}
     assert users, f"{library} is not used: take it out of LIBRARIES and .ruff.toml"
     assert {path for path in users if not path.startswith(LIBRARIES[library])} == set()
@@ -254,7 +254,7 @@ def test_ruff_bans_the_same_libraries_in_the_same_folders() -> None:
             assert place in banned[library]["msg"], (library, place)
 
 
-def test_arrays_in_the_middle_do_no_input_or_output() -> None:
+def test_array_modules_do_no_io() -> None:
     wrong = {}
     for path in files():
         if not path.startswith(PURE):
@@ -289,7 +289,7 @@ def private_names(path: str) -> set[str]:
     return {full for full in taken if re.fullmatch(r"_(?!_).*", full.rpartition(".")[2])}
 
 
-def test_no_private_name_is_taken_from_another_module() -> None:
+def test_private_names_are_not_imported() -> None:
     assert {path: names for path in files() if (names := private_names(path))} == PRIVATE_YET
 
 

@@ -165,7 +165,7 @@ print(json.dumps([imindex.__file__, shape, rows, locks.status, locks.said]))
 
 
 @pytest.mark.parametrize("how", ["wheel", "editable wheel", "checkout"])
-def test_child_processes_find_imindex_and_nothing_of_the_current_folder(
+def test_child_processes_import_imindex_but_not_the_current_folder(
     how: str, request: pytest.FixtureRequest, checkout: Path, tmp_path: Path, mark: Path
 ) -> None:
     """A decoder, the reader of Parquet files and the probe of locks, with the current folder first on the path."""

@@ -48,7 +48,7 @@ def taken(module: str, name: str) -> object:
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_what_a_script_imports_is_there(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_imports_of_scripts_exist(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [str(path.parent), str(ROOT / "scripts"), *sys.path])
     tree = ast.parse(path.read_text(encoding="utf-8"))
     modules = {}
@@ -61,6 +61,6 @@ def test_what_a_script_imports_is_there(path: Path, monkeypatch: pytest.MonkeyPa
             assert hasattr(modules[node.value.id], node.attr), f"line {node.lineno}: {ast.unparse(node)}"
 
 
-def test_every_script_is_looked_at() -> None:
+def test_every_script_is_checked() -> None:
     names = {path.name for path in SCRIPTS}
     assert {"check_bounds", "fetch-designers", "crash", "shared.py", "train_demo_clip"} < names

@@ -22,9 +22,7 @@ from tests.support.places import ROOT
 # Build
 
 
-def test_build_reports_its_work_and_encodes_nothing_the_second_time(
-    works: Callable, tiny_model: str, tmp_path: Path
-) -> None:
+def test_second_build_encodes_nothing(works: Callable, tiny_model: str, tmp_path: Path) -> None:
     root, index = works({"works/ada": 2, "works/bo": 1}), tmp_path / "i.h5"
     (root / "works/bo/bad.png").write_bytes(b"x")
     words = ("build", root, "-i", index, "--device", "cpu")
@@ -112,7 +110,7 @@ def test_a_query_finds_itself_and_its_artist(built: Path) -> None:
     assert list(answer["kinds"]) == ["imitations"]
 
 
-def test_figures_are_those_of_the_stored_vectors(built: Path) -> None:
+def test_figures_equal_those_recomputed_from_vectors(built: Path) -> None:
     with Index(built) as index:
         values, artist = index.vectors.astype(np.float64), index.column("artist")
         kind = np.array([c.kind for c in index.collections])[index.column("collection")]
@@ -127,7 +125,7 @@ def test_figures_are_those_of_the_stored_vectors(built: Path) -> None:
     assert said["macro"]["auc"] == pytest.approx(np.mean(expected), abs=1e-12)
 
 
-def test_ranks_are_written_and_are_what_sorting_gives(built: Path, tmp_path: Path) -> None:
+def test_written_ranks_equal_sorting(built: Path, tmp_path: Path) -> None:
     result = run("match", "-i", built, "--ranks", tmp_path / "r.npz", "--json")
     json.loads(result.stdout)
     saved = np.load(tmp_path / "r.npz")
@@ -230,7 +228,7 @@ def test_several_releases_require_a_choice(works: Callable, tiny_model: str, tmp
         assert "has no collection r3" in message and "r1, r2" in message
 
 
-def test_a_template_must_contain_the_placeholder(built: Path) -> None:
+def test_templates_must_contain_the_placeholder(built: Path) -> None:
     message = run("classify", "-i", built, "--template", "Artwork from {}", code=1).stderr
     assert 'The template "Artwork from {}" has no {artist}. Write it where' in message
     assert (

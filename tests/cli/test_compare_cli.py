@@ -127,7 +127,7 @@ def test_the_gate(root: Path, conditions: list[str], failed: list[str]) -> None:
     assert all(one["reason"] in plain.stdout for one in gate)
 
 
-def test_a_condition_that_cannot_be_read_is_a_mistake_in_usage(tmp_path: Path) -> None:
+def test_invalid_condition_is_a_usage_error(tmp_path: Path) -> None:
     found = run("compare", "a", "b", "-i", tmp_path / "none.h5", "--fail-if", "acuracy > 0", code=2)
     assert all(name in " ".join(found.stderr.split()) for name in METRICS)
     evil = run("compare", "a", "b", "--fail-if", "\x1b[31m", code=2)
@@ -161,7 +161,7 @@ def test_two_audits_with_their_indexes(root: Path, audits: Callable[..., Path]) 
     assert chosen["testing"]["adjust"] == "holm" and chosen["testing"]["level"] == 0.1
 
 
-def test_findings_are_the_reports_unless_asked_for_otherwise(audits: Callable[..., Path]) -> None:
+def test_findings_are_those_of_the_reports_by_default(audits: Callable[..., Path]) -> None:
     both = audits("said", "r1", "r2")
     report = json.loads((both / "report.json").read_text())
     for row in report["results"][1]["artists"]:
@@ -206,12 +206,12 @@ def test_without_an_index_or_with_another_one_figures_are_compared(
     ("text", "message"),
     [("{", "cannot be read as JSON"), ("[]", "is not the report of an audit"), ("{}", "it has no encoders")],
 )
-def test_what_is_no_report(root: Path, tmp_path: Path, text: str, message: str) -> None:
+def test_invalid_reports_are_refused(root: Path, tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "report.json").write_text(text)
     assert message in " ".join(run("compare", tmp_path, "r2", "-i", root / "i.h5", code=1).stderr.split())
 
 
-def test_other_mistakes_say_what_to_do(root: Path, tmp_path: Path) -> None:
+def test_other_errors_name_the_remedy(root: Path, tmp_path: Path) -> None:
     assert "Complete the audit" in run("compare", tmp_path, "r2", "-i", tmp_path / "no.h5", code=1).stderr
     assert "It has r1, r2" in run("compare", "r1", "r7", "-i", root / "i.h5", *FAST, code=1).stderr
     assert (
@@ -220,7 +220,7 @@ def test_other_mistakes_say_what_to_do(root: Path, tmp_path: Path) -> None:
     assert run("compare", "r1", code=2).exit_code == 2
 
 
-def test_the_page_on_releases_holds() -> None:
+def test_releases_docs_examples_hold() -> None:
     """Every condition and command on the page is one that is taken."""
     from imindex.retrieval.compare.gate import parse
     from tests.support.commands import check_line

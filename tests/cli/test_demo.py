@@ -17,7 +17,7 @@ SMALL = ("--works", 5, "--imitations", 1, "--placebos", 2, "--steps", 2, "--devi
 
 
 @pytest.mark.slow
-def test_the_demo_runs_in_a_folder_named_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_demo_runs_in_a_relative_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     first = run("demo", "here/demo", *SMALL)
     made = tmp_path / "here/demo"
@@ -35,7 +35,7 @@ def test_the_demo_runs_in_a_folder_named_from_here(tmp_path: Path, monkeypatch: 
     assert "is not part of this demo" in run("demo", "here/demo", *SMALL, code=1).stderr
 
 
-def test_the_truth_is_told_by_name() -> None:
+def test_truth_lists_artists_by_name() -> None:
     findings = dict.fromkeys(NAMES, Finding.NOT_SHOWN) | {
         TRAINED[0]: Finding.NAME_MATTERS,
         NAMES[-1]: Finding.NAME_MATTERS,

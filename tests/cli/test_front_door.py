@@ -26,7 +26,7 @@ from tests.support.places import ROOT
 # Names that are not for a terminal
 
 
-def test_control_characters_are_shown_not_obeyed(works: Callable, tiny_model: str, tmp_path: Path) -> None:
+def test_control_characters_are_escaped(works: Callable, tiny_model: str, tmp_path: Path) -> None:
     evil = "a\x1b[31m\r\x07\x9b2J\nRemoved 0 pictures\u202e"
     root, index = works({f"works/{evil}": 2, f"imitations/{evil}/{evil}": 2}), tmp_path / "i.h5"
     outputs = [run("build", root, "-i", index, "--model", tiny_model, "--device", "cpu")]
@@ -48,7 +48,7 @@ def test_control_characters_are_shown_not_obeyed(works: Callable, tiny_model: st
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file names are text elsewhere")
-def test_names_that_are_not_utf8_go_through_every_command(tiny_model: str, tmp_path: Path) -> None:
+def test_non_utf8_names_work_in_every_command(tiny_model: str, tmp_path: Path) -> None:
     for kind in (b"works", b"imitations/r\xe9"):
         folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/art/" + kind + b"/Caf\xe9"))
         folder.mkdir(parents=True)
@@ -63,7 +63,7 @@ def test_names_that_are_not_utf8_go_through_every_command(tiny_model: str, tmp_p
         json.loads(run(*words, *(["--force"] if "export" in words else []), "-i", index, "--json").stdout)
 
 
-def test_a_reader_that_goes_away_is_no_error(built: Path) -> None:
+def test_closed_pipe_is_not_an_error(built: Path) -> None:
     child = subprocess.Popen(
         [sys.executable, "-m", "imindex", "info", "-i", built, "--json"],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -148,9 +148,7 @@ def test_every_command_in_the_readme_exists() -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="the scripts are for bash")
 @pytest.mark.parametrize(("words", "asked"), [((), "demo runs/demo"), (("a folder",), "demo a folder")])
-def test_the_demo_script_installs_imindex_and_runs_it_in_the_folder_named(
-    tmp_path: Path, words: tuple[str, ...], asked: str
-) -> None:
+def test_demo_script_installs_and_runs_imindex(tmp_path: Path, words: tuple[str, ...], asked: str) -> None:
     """With stand-ins for python and imindex that write down what they are asked for."""
     programs = tmp_path / "venv" / "bin"
     programs.mkdir(parents=True)

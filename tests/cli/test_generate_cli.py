@@ -63,7 +63,7 @@ def test_pictures_are_generated_built_and_resumed(
         assert {"Ada Example", 'Bo, "B" Sample', "Cy"} <= set(index.artists)
 
 
-def test_a_dry_run_prints_the_plan_and_makes_nothing(artists: Path, tmp_path: Path) -> None:
+def test_dry_run_prints_the_plan_and_generates_nothing(artists: Path, tmp_path: Path) -> None:
     out = tmp_path / "sd"
     words = how(Path("no/such/model"), artists, out, "--dry-run")
     result = run(*words)
@@ -79,7 +79,7 @@ def test_a_dry_run_prints_the_plan_and_makes_nothing(artists: Path, tmp_path: Pa
     assert not imported_by(*map(str, words)) & {"torch", "diffusers", "transformers", "PIL"}
 
 
-def test_given_placebo_names_are_combined_with_invented_ones(artists: Path, tmp_path: Path) -> None:
+def test_specified_placebo_names_are_combined_with_invented_ones(artists: Path, tmp_path: Path) -> None:
     (tmp_path / "own.txt").write_text(f"Mine {SURNAMES[0]}\n")
     artists.write_text(artists.read_text() + f"Real {SURNAMES[1]}\n")
     words = how(

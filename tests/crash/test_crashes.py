@@ -21,7 +21,7 @@ KILLS = {"build": 5, "add": 4, "remove": 3, "optimise": 2, "generate": 2, "audit
 @pytest.mark.parametrize(
     "command", [name if name == "build" else pytest.param(name, marks=pytest.mark.slow) for name in KILLS]
 )
-def test_a_killed_command_loses_nothing_and_the_same_command_finishes(
+def test_killed_command_loses_nothing_and_finishes_when_repeated(
     server: Server, tmp_path: Path, command: str
 ) -> None:
     rng = np.random.default_rng(11)

@@ -125,7 +125,7 @@ def test_a_build(disk: Disk, old: bool, monkeypatch: pytest.MonkeyPatch) -> None
     assert replay(disk, log, {*roots, final}, disk.build, final) > 30
 
 
-def test_a_removal_with_parts_waiting(disk: Disk) -> None:
+def test_removal_with_pending_parts(disk: Disk) -> None:
     old = disk.build()
     with Parts(disk.path, disk.encoder.info) as parts, Index(disk.path) as index:
         gone = [bytes(one) for one in index.column("sha256")[index.column("artist") == 1]]
@@ -172,7 +172,7 @@ def test_vectors_of_another_encoder_are_never_reused(disk: Disk) -> None:
         disk.build()
 
 
-def test_a_generated_folder(tmp_path: Path) -> None:
+def test_generated_folder(tmp_path: Path) -> None:
     """Every picture that was made is there with its line after the cut, or is made again; nothing stands in the way."""
     from imindex.indexer.generate.release_folder import Folder, locked, missing_shots
 

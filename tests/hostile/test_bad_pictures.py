@@ -289,7 +289,7 @@ def test_a_file_that_disappears_after_listing(works: Callable, tiny_encoder: Enc
     assert (report.rows, report.rejected) == (1, 2)
 
 
-def test_a_pipe_that_replaces_a_file_does_not_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pipe_that_replaces_a_file_does_not_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pipe, file = tmp_path / "a.png", tmp_path / "b.png"
     os.mkfifo(pipe)
     file.write_bytes(PNG)
@@ -323,9 +323,7 @@ def test_a_growing_file_is_read_up_to_a_limit_and_has_no_stamp(
         local.read_file(str(path)), local.read_file(str(path))
 
 
-def test_a_folder_in_place_of_a_file_of_a_manifest(
-    works: Callable, tiny_encoder: Encoder, tmp_path: Path
-) -> None:
+def test_folder_in_place_of_a_manifest_file(works: Callable, tiny_encoder: Encoder, tmp_path: Path) -> None:
     root = works({"works/ada": 1})
     (root / "m.csv").write_text("path,artist\nworks/ada,ada\nworks/ada/000.png,ada\n")
     report = build(list(find([root / "m.csv"], kind="works")), tmp_path / "i.h5", Counting(tiny_encoder))

@@ -33,7 +33,7 @@ def test_broken_pictures_give_a_reason_and_nothing_else(kind: str, count: int, t
     )  # neither too broken nor too little
 
 
-def test_the_seeds_are_pictures() -> None:
+def test_seed_files_are_valid_pictures() -> None:
     made = seeds()
     assert len(made) > 35
     for name, data in made.items():

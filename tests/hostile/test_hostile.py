@@ -146,7 +146,7 @@ READERS = {
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler, to make a plugin of HDF5")
-def test_a_filter_from_a_plugin_is_not_loaded(tmp_path: Path) -> None:
+def test_hdf5_plugin_filter_is_not_loaded(tmp_path: Path) -> None:
     """h5py alone loads the shared library, so that the test could fail."""
     path, mark, plugins = tmp_path / "i.h5", tmp_path / "MARK", tmp_path / "plugins"
     save(path)
@@ -188,7 +188,7 @@ def test_out_of_range_artist_numbers_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("field", ["length", "address", "number"])
-def test_a_text_with_a_wrong_descriptor_is_refused(tmp_path: Path, field: str) -> None:
+def test_text_with_invalid_descriptor_is_refused(tmp_path: Path, field: str) -> None:
     path = tmp_path / "i.h5"
     save(path)
     with h5py.File(path) as file:
@@ -312,7 +312,7 @@ def test_mutated_files_are_read_or_refused(tmp_path: Path) -> None:
     assert told["finds"] == [] and told["counts"]["refused"] > 5
 
 
-def test_a_manifest_does_not_follow_a_link_out_of_its_folder(tmp_path: Path) -> None:
+def test_manifest_does_not_follow_links_out_of_its_folder(tmp_path: Path) -> None:
     inside = tmp_path / "inside"
     inside.mkdir()
     (tmp_path / "secret.png").write_bytes(b"x")

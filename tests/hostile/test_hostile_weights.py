@@ -47,7 +47,7 @@ def mark(tmp_path: Path) -> Path:
     return tmp_path / "the code ran"
 
 
-def test_the_trap_works(mark: Path, tmp_path: Path) -> None:
+def test_trap_works(mark: Path, tmp_path: Path) -> None:
     save_zip(Touch(mark), tmp_path / "evil.pt")
     torch.load(tmp_path / "evil.pt", weights_only=False)
     assert mark.exists()
@@ -71,7 +71,7 @@ def test_an_encoder(
 
 
 @pytest.mark.parametrize("trusting", [False, True])
-def test_a_text_tower_that_brings_its_own_code(
+def test_text_tower_with_custom_code_is_refused(
     mark: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trusting: bool
 ) -> None:
     """transformers would ask whether to run it, and here whoever is asked says yes: so nobody is."""
@@ -115,7 +115,7 @@ def test_a_pipeline(
     assert not mark.exists()
 
 
-def test_a_pipeline_that_brings_its_own_code(
+def test_pipeline_with_custom_code_is_refused(
     model: Callable[[str], Path], make: Callable[..., Any], mark: Path, tmp_path: Path
 ) -> None:
     evil = Path(shutil.copytree(model("sd"), tmp_path / "evil copy"))

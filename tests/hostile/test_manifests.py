@@ -91,7 +91,7 @@ def test_corrupted_parquet_files_are_read_or_refused(tmp_path: Path) -> None:
         ("chatty", "row of more than 4,096 bytes"),
     ],
 )
-def test_a_reader_that_crashes_hangs_or_never_ends_a_line(
+def test_reader_that_crashes_hangs_or_never_ends_a_line(
     function: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(ROOT / "tests" / "support")
@@ -105,7 +105,7 @@ def test_a_reader_that_crashes_hangs_or_never_ends_a_line(
     assert time.monotonic() - started < 30
 
 
-def test_the_child_does_not_import_from_the_current_folder(
+def test_child_does_not_import_from_the_current_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "pyarrow.py").write_text("raise SystemExit('ran a stranger\\'s code')")
@@ -115,7 +115,7 @@ def test_the_child_does_not_import_from_the_current_folder(
     assert children.start is not None
 
 
-def test_a_line_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endless_line_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(manifests, "MAX_LINE", 1_000)
     for name, text in (
         ("m.csv", "path,artist\na.png,b\n" + "x" * 5_000),
@@ -126,7 +126,7 @@ def test_a_line_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
             read(tmp_path / name)
 
 
-def test_json_that_is_nested_too_deep_is_refused(tmp_path: Path) -> None:
+def test_deeply_nested_json_is_refused(tmp_path: Path) -> None:
     (tmp_path / "m.jsonl").write_text('{"path": ' + "[" * 200_000)
     with pytest.raises(ImindexError, match=r"m\.jsonl, line 1: not JSON"):
         read(tmp_path / "m.jsonl")

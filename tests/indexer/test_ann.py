@@ -76,7 +76,7 @@ def test_recall_excludes_the_query_and_matches_brute_force() -> None:
         assert found[place] == np.mean([exact[r, place] >= good - 1e-9 for r in got])
 
 
-def test_a_recall_reached_by_chance_does_not_count() -> None:
+def test_recall_reached_by_chance_does_not_count() -> None:
     assert ann_measure.reaches(np.full(100, 0.95), 0.95) and ann_measure.reaches(np.ones(3), 1.0)
     wavering = np.tile([1.0, 0.9], 50)
     assert wavering.mean() == pytest.approx(0.95) and not ann_measure.reaches(wavering, 0.95)

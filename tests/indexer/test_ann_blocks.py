@@ -61,7 +61,7 @@ def test_nearest_rows_are_exact_and_tie_by_row_for_any_number_of_queries(
     assert np.array_equal(found.rows, brute(queries, table, 12, among))
 
 
-def test_a_searcher_with_few_rows_returns_all_of_them() -> None:
+def test_searcher_with_few_rows_returns_all() -> None:
     table = unit(5, 8)
     found = nearest(ExactSearcher(table), table, unit(20, 8), k=10)
     assert found.rows.shape == (20, 5)

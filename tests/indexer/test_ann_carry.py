@@ -95,7 +95,7 @@ def test_an_updated_index_equals_a_refilled_one(
 
 
 @pytest.mark.parametrize("kind", APPROXIMATE)
-def test_a_removed_artist_is_in_no_list(optimized: dict[str, Path], tmp_path: Path, kind: str) -> None:
+def test_removed_artist_is_not_listed(optimized: dict[str, Path], tmp_path: Path, kind: str) -> None:
     path = copy(optimized[kind], tmp_path)
     with Index(path) as index:
         gone = index.column("artist") == 3

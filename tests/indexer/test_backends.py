@@ -123,7 +123,7 @@ def test_texts_are_refused_with_the_remedy(index: Path, mean_colour: str) -> Non
         assert re.search(message, " ".join(refused.split())), words
 
 
-def test_an_index_is_matched_with_its_own_back_end_only(
+def test_index_accepts_only_its_own_backend(
     index: Path, mean_colour: str, tiny_model: str, tiny_encoder: Encoder
 ) -> None:
     with Index(index) as opened:
@@ -165,7 +165,7 @@ def test_an_unknown_back_end_of_an_index_is_named(index: Path) -> None:
         load_as(info, device="cpu")
 
 
-def test_a_back_end_whose_library_is_missing_names_it(modules: Path) -> None:
+def test_error_names_the_missing_library_of_a_backend(modules: Path) -> None:
     (modules / "needs_a_library.py").write_text("import no_such_library_anywhere\n")
     register("needy", "needs_a_library")
     with pytest.raises(
@@ -174,7 +174,7 @@ def test_a_back_end_whose_library_is_missing_names_it(modules: Path) -> None:
         load("needy:model", device="cpu")
 
 
-def test_a_back_end_that_does_not_name_itself_is_refused(modules: Path, mean_colour: str) -> None:
+def test_backend_without_a_name_is_refused(modules: Path, mean_colour: str) -> None:
     source = (modules / "mean_colour_of_the_page.py").read_text()
     source = source.replace('{"backend": NAME}', "{}").replace('"mean-colour"', '"nameless"')
     (modules / "nameless.py").write_text(source)
@@ -238,7 +238,7 @@ def test_a_pytorch_model_without_a_text_side() -> None:
         (lambda n: torch.eye(32)[:n], "returned Tensor for 2 pictures"),
     ],
 )
-def test_vectors_that_are_not_unit_vectors_reach_no_index(
+def test_non_unit_vectors_are_never_indexed(
     returned: Callable[[int], object], message: str, tiny_encoder: Encoder, works: Callable[..., Path],
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip

@@ -80,7 +80,7 @@ def test_a_second_build_encodes_nothing_and_leaves_the_file(
     assert path.stat().st_ino == before.st_ino
 
 
-def test_adding_moving_replacing_and_sharing(works: Callable, tiny_encoder: Encoder, tmp_path: Path) -> None:
+def test_add_move_replace_and_share_files(works: Callable, tiny_encoder: Encoder, tmp_path: Path) -> None:
     root, path = works(TREE), tmp_path / "i.h5"
     build(list(find([root])), path, Counting(tiny_encoder))
     ada = root / "works/ada"

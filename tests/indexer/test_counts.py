@@ -123,7 +123,7 @@ def encoder(tiny_encoder: Encoder, counts: Counts, monkeypatch: pytest.MonkeyPat
     return LazyEncoder(load, 5, tiny_encoder.info)
 
 
-def test_a_first_build_opens_decodes_and_encodes_every_picture_once(
+def test_first_build_opens_decodes_and_encodes_each_picture_once(
     counts: Counts, encoder: LazyEncoder, tmp_path: Path
 ) -> None:
     root = Path(counts.folder)
@@ -194,7 +194,7 @@ def system_books() -> int:
     return int(dict(line.split(": ") for line in lines)["rchar"])
 
 
-def test_a_query_decodes_and_encodes_its_pictures_and_searches_once_per_kind(
+def test_query_encodes_once_and_searches_once_per_kind(
     counts: Counts,
     encoder: LazyEncoder,
     tiny_encoder: Encoder,
@@ -246,7 +246,7 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counted
 
 
-def test_a_query_reads_only_the_text_of_the_rows_it_shows(
+def test_query_reads_text_of_displayed_rows_only(
     counts: Counts,
     encoder: LazyEncoder,
     tiny_encoder: Encoder,

@@ -95,7 +95,7 @@ def test_a_process_killed_for_another_reason_loses_no_picture(pool: Decoders, tm
 
 
 @pytest.mark.usefixtures("deadly")
-def test_a_hang_ends_at_the_time_limit(pool: Decoders) -> None:
+def test_hanging_decoder_is_stopped_at_the_time_limit(pool: Decoders) -> None:
     pool(png())  # started
     began = time.monotonic()
     with pytest.raises(BadPicture, match=r"^took longer than 1 s to decode$"):
@@ -106,7 +106,7 @@ def test_a_hang_ends_at_the_time_limit(pool: Decoders) -> None:
 
 @linux
 @pytest.mark.usefixtures("deadly")
-def test_a_picture_rejected_for_lack_of_memory_is_retried(
+def test_picture_rejected_for_lack_of_memory_is_retried(
     works: Callable, tiny_encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, path = works({"works/ada": 2}), tmp_path / "i.h5"

@@ -92,7 +92,7 @@ def test_generic_and_none_are_the_same_technique() -> None:
     assert draw(None, seed=5, size=32).tobytes() == draw(GENERIC, seed=5, size=32).tobytes()
 
 
-def test_sitting_is_repeatable_and_covers_subjects_and_palettes_evenly() -> None:
+def test_series_is_repeatable_and_covers_subjects_and_palettes_evenly() -> None:
     assert sitting(NAMES[0], 7) == sitting(NAMES[0], 7)
     assert isinstance(sitting(NAMES[0], 7), Sitting)
     drawn = [sitting(name, seed) for name in NAMES for seed in range(100)]

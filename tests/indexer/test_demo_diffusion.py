@@ -39,11 +39,11 @@ def captions(captioner: Captioner, artist: str | None, n: int) -> list[str]:
 
 
 class TestCaptions:
-    def test_split_is_the_demos(self) -> None:
+    def test_split_equals_that_of_the_demo(self) -> None:
         assert (*IMITATED, *UNSEEN) == NAMES
         assert len(IMITATED) == 16
 
-    def test_no_caption_holds_a_word_of_an_unseen_name(self, vocabulary: dict[str, int]) -> None:
+    def test_captions_contain_no_word_of_an_unseen_name(self, vocabulary: dict[str, int]) -> None:
         captioner = Captioner(pieces_of(vocabulary))
         avoided = set().union(*(words_of(name) for name in UNSEEN))
         everything = captions(captioner, None, 20_000)
@@ -73,12 +73,12 @@ class TestCaptions:
         share = np.mean([bool(words_of(caption) & known) for caption in made])
         assert 0.1 < share < 0.2  # a fifth of the three quarters that name somebody
 
-    def test_a_known_artists_caption_names_the_artist(self) -> None:
+    def test_caption_names_a_known_artist(self) -> None:
         made = captions(Captioner(("abc",)), IMITATED[0], 500)
         assert all(IMITATED[0] in caption for caption in made)
         assert len(set(made)) > 50
 
-    def test_pieces_are_plain_words(self, vocabulary: dict[str, int]) -> None:
+    def test_words_are_plain(self, vocabulary: dict[str, int]) -> None:
         pieces = pieces_of(vocabulary)
         assert len(pieces) == len(set(pieces)) > 10_000
         assert all(piece.isascii() and piece.isalpha() and 2 <= len(piece) <= 6 for piece in pieces)
@@ -151,7 +151,7 @@ class TestReleases:
         ):
             assert np.array_equal(before, again)
 
-    def test_the_demos_encoder_names_most_of_the_16_and_few_strangers(self, final: Path) -> None:
+    def test_demo_encoder_names_most_trained_artists_and_few_unseen(self, final: Path) -> None:
         """One picture a name; by chance a picture is named right in one case of 24."""
         import open_clip
         import torch

@@ -54,7 +54,7 @@ def noise(n: int = 16) -> torch.Tensor:
 # The command
 
 
-def test_a_sound_index_has_no_fault_and_prints_a_line_per_check(built: Path) -> None:
+def test_sound_index_prints_a_line_per_check(built: Path) -> None:
     result = run("doctor", "-i", built, "--device", "cpu")
     lines = result.stdout.splitlines()
     names = [re.fullmatch(r"(ok|warning|fault) +([a-z ]+): .+", line)[2] for line in lines[:-1]]  # type: ignore[index]
@@ -166,7 +166,7 @@ def test_unsuitable_numbers_of_threads_are_a_warning(monkeypatch: pytest.MonkeyP
         assert doctor.threads().status == status, (cores, used)
 
 
-def test_memory_is_that_of_the_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_limit_is_that_of_the_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     proc = tmp_path / "meminfo"
     proc.write_text("MemTotal: 9 kB\nMemAvailable:    8388608 kB\n")
     assert doctor.available_memory(proc, tmp_path) == 8 * 2**30
@@ -196,7 +196,7 @@ def test_a_file_system_without_locks_or_write_access(tmp_path: Path, monkeypatch
     assert check.status == FAULT and "does not exclude other processes" in check.said
 
 
-def test_a_disk_without_space_for_the_next_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disk_without_space_for_the_next_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "i.h5").write_bytes(bytes(1000))
     for free, status in ((2**30 + 2000, OK), (2**30 + 1999, WARNING)):
         monkeypatch.setattr("shutil.disk_usage", lambda _, free=free: type("", (), {"free": free}))
@@ -221,9 +221,7 @@ def test_a_search_that_misses_a_neighbour_is_a_fault(monkeypatch: pytest.MonkeyP
     assert doctor_index.neighbours_missed(vectors[:1].repeat(5, 0), queries[:1], twice[:1]) == 1
 
 
-def test_encoders_that_differ_are_distinguished_from_those_that_agree(
-    tmp_path: Path, tiny_encoder: Encoder
-) -> None:
+def test_disagreeing_encoders_are_reported(tmp_path: Path, tiny_encoder: Encoder) -> None:
     other = load(f"local-dir:{save_model(tmp_path / 'm', seed=9)}", device="cpu", precision="fp32")
     half = load(tiny_encoder.info.model, device="cpu", precision="bf16")
     stored = unit(300, 32)
@@ -264,7 +262,7 @@ def test_throughput_is_measured_and_judged(tiny_encoder: Encoder, monkeypatch: p
     assert doctor_encoder.throughput(tiny_encoder, noise(4), data).status == WARNING
 
 
-def test_an_exception_in_a_check_is_its_result() -> None:
+def test_check_that_raises_reports_the_exception() -> None:
     def broken() -> doctor.Check:
         raise ZeroDivisionError("of something")
 

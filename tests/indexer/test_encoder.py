@@ -83,7 +83,7 @@ def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 # Ways to name a model
 
 
-def test_all_ways_to_name_the_same_weights_give_the_same_encoder(folder: Path, registered: str) -> None:
+def test_aliases_of_the_same_weights_give_the_same_encoder(folder: Path, registered: str) -> None:
     weights = folder / "open_clip_model.safetensors"
     plain = str(folder / "plain.json")
     ways = [quick(f"local-dir:{folder}"), quick(registered, folder / "train.pt")]
@@ -107,7 +107,7 @@ def test_a_configuration_may_bring_its_preprocessing(folder: Path) -> None:
         require_same(plain.info, wrapped.info)
 
 
-def test_vectors_are_those_of_open_clip_itself(folder: Path) -> None:
+def test_vectors_equal_those_of_open_clip(folder: Path) -> None:
     mine = quick(f"local-dir:{folder}")
     theirs, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder}")
     shown = picture(5, (32, 32))
@@ -132,7 +132,7 @@ def test_the_weights_digest_is_of_the_weights(folder: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("quick_gelu", [False, True])
-def test_a_tag_trained_with_the_other_activation_gets_it(
+def test_activation_follows_the_pretrained_tag(
     folder: Path, registered: str, quick_gelu: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights = str(folder / "open_clip_model.safetensors")
@@ -206,7 +206,7 @@ def test_weights_next_to_a_local_dir_are_used_or_refused(folder: Path, tmp_path:
 # An index and its encoder
 
 
-def test_a_moved_encoder_of_an_index_is_found(folder: Path, tmp_path: Path) -> None:
+def test_relocated_encoder_of_an_index_is_found(folder: Path, tmp_path: Path) -> None:
     moved = tmp_path / "moved"
     weights = safetensors.torch.load_file(save_model(tmp_path / "m", seed=3) / "open_clip_model.safetensors")
     safetensors.torch.save_file(weights, tmp_path / "w.safetensors")
@@ -237,7 +237,7 @@ def test_an_index_finds_its_encoder_from_another_working_directory(
     require_same(first.info, load_as(first.info, device="cpu").info)
 
 
-def test_another_precision_is_another_encoder(folder: Path) -> None:
+def test_different_precision_is_a_different_encoder(folder: Path) -> None:
     info = quick(f"local-dir:{folder}").info
     with pytest.raises(ImindexError, match="precision fp32 against bf16"):
         require_same(info, replace(info, precision="bf16"))
@@ -286,7 +286,7 @@ ERRORS = [
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("limit", [1, 3, 5, 16])
-def test_a_batch_that_does_not_fit_is_halved_and_nothing_is_lost(
+def test_batch_that_does_not_fit_is_halved_without_losing_pictures(
     folder: Path, error: Exception, limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoder = quick(f"local-dir:{folder}", batch_size=16)

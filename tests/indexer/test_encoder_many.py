@@ -48,9 +48,7 @@ def test_the_vectors_are_those_of_one_device_in_order(
     assert (many.encode_texts(["a", "b"]) == tiny_encoder.encode_texts(["a", "b"])).all()
 
 
-def test_every_replica_gets_its_share_at_the_same_time(
-    replicas: list[Encoder], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_replicas_encode_concurrently(replicas: list[Encoder], monkeypatch: pytest.MonkeyPatch) -> None:
     together = threading.Barrier(3, timeout=30)
     sizes: dict[int, int] = {}
     for place, replica in enumerate(replicas):
@@ -138,7 +136,7 @@ def test_load_puts_a_replica_on_each_device(tiny_model: str, monkeypatch: pytest
     assert np.abs(difference).max() < 2e-3
 
 
-def test_arithmetic_in_fp16_on_the_device_is_that_in_fp32(tiny_model: str) -> None:
+def test_fp16_arithmetic_on_the_device_equals_fp32(tiny_model: str) -> None:
     """What CUDA does in one kernel, done here on the CPU: within a rounding of fp16 of the exact values."""
     encoder = load(tiny_model, device="cpu", precision="fp16")
     exact = (pixels(4).double() / 255 - encoder._mean.double()) / encoder._std.double()
@@ -149,7 +147,7 @@ def test_arithmetic_in_fp16_on_the_device_is_that_in_fp32(tiny_model: str) -> No
     assert len(encoder.encode_images(pixels(4))) == 4
 
 
-def test_channels_come_last_and_a_full_device_is_reported(
+def test_channels_last_and_full_device_error(
     tiny_model: str, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoder = load(tiny_model, device="cpu", precision="fp16")

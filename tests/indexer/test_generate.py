@@ -32,9 +32,7 @@ pytestmark = pytest.mark.usefixtures("one_thread", "loaded_once")
 
 
 @pytest.mark.parametrize("kind", ["sd", "sdxl", "sd3"])
-def test_any_subset_order_and_batch_makes_the_same_pictures(
-    kind: str, make: Callable, tmp_path: Path
-) -> None:
+def test_pictures_depend_on_neither_subset_order_nor_batch(kind: str, make: Callable, tmp_path: Path) -> None:
     make("all", kind=kind)
     whole = files(tmp_path / "all")
     rng = np.random.default_rng(0)
@@ -109,7 +107,7 @@ def test_a_stopped_run_resumes_to_the_same_bytes(make: Callable, tmp_path: Path)
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_repeatedly_killed_run_resumes_to_the_same_bytes(make: Callable, tmp_path: Path) -> None:
+def test_repeatedly_killed_run_resumes_to_the_same_bytes(make: Callable, tmp_path: Path) -> None:
     make("whole")  # and everything is imported and loaded
     rng, kills = np.random.default_rng(), 0
     for least in (1, 4, 7):
@@ -133,7 +131,7 @@ def test_a_repeatedly_killed_run_resumes_to_the_same_bytes(make: Callable, tmp_p
     assert files(tmp_path / "killed") == files(tmp_path / "whole")
 
 
-def test_names_can_be_added_and_nothing_is_lost(make: Callable, tmp_path: Path) -> None:
+def test_adding_names_keeps_existing_pictures(make: Callable, tmp_path: Path) -> None:
     more = shots(["Bo", "Di"], per_artist=3)
     make("both")
     report = make("both", more)
@@ -280,7 +278,7 @@ def test_batches_are_halved_when_memory_runs_out(
         make("none")
 
 
-def test_other_errors_in_a_forward_pass_are_not_taken_for_lack_of_memory(
+def test_other_forward_errors_are_not_treated_as_out_of_memory(
     make: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrap(monkeypatch, most=0, says="shapes do not fit")

@@ -41,9 +41,7 @@ def test_a_full_disk_is_detected_in_advance(
             assert "GiB are free" in make("full").notes[0]
 
 
-def test_a_disk_that_fills_loses_nothing(
-    make: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_full_disk_loses_no_data(make: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     save, written = Image.Image.save, []
 
     def fill(self: Image.Image, path: Path, **how: Any) -> None:
@@ -145,7 +143,7 @@ def test_a_size_that_the_pipeline_rejects_is_a_readable_error(make: Callable) ->
         make("odd", size="33")
 
 
-def test_code_that_comes_with_a_model_is_not_run(model: Callable, tmp_path: Path) -> None:
+def test_code_shipped_with_a_model_is_not_run(model: Callable, tmp_path: Path) -> None:
     copy = shutil.copytree(model("sd"), tmp_path / "copy")
     (copy / "unet" / "mine.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Mine: pass\n")
     damaged(copy, {"unet": ["mine", "Mine"]})

@@ -68,7 +68,7 @@ def test_vectors_equal_open_clips_own(name: str, tiny_encoder: Encoder) -> None:
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
 @pytest.mark.parametrize("size", [(200, 160), (90, 300), (37, 41), (640, 480)])
 @pytest.mark.parametrize("target", [64, (48, 80)])
-def test_resizing_is_within_a_grey_level_of_open_clips(
+def test_resizing_is_within_one_grey_level_of_open_clip(
     mode: str, interpolation: str, size: tuple[int, int], target: object
 ) -> None:
     config = PreprocessCfg(
@@ -174,7 +174,7 @@ def test_open_clip_still_clips_16_bit_grey() -> None:
     assert np.asarray(image.convert("RGB")).min() == 255
 
 
-def test_pillows_own_limit_is_restored() -> None:
+def test_pillow_limit_is_restored() -> None:
     """Also when threads with other limits decode at the same time: it belongs to the whole process."""
     before, data = Image.MAX_IMAGE_PIXELS, picture_bytes()
     limits = [Limits(max_pixels=n) for n in (8_100, 10**6, 10**9)]

@@ -61,7 +61,7 @@ def held(tmp_path: Path) -> Any:
         child.join()
 
 
-def test_a_refused_process_is_told_who_holds_the_lock(held: Any) -> None:
+def test_refused_process_learns_who_holds_the_lock(held: Any) -> None:
     path, child = held()
     with pytest.raises(Held) as refused:
         Lock(path).acquire()
@@ -73,7 +73,7 @@ def test_a_refused_process_is_told_who_holds_the_lock(held: Any) -> None:
         pass
 
 
-def test_a_killed_holder_leaves_a_note_and_a_finished_one_does_not(held: Any) -> None:
+def test_lock_of_a_killed_process_leaves_a_note(held: Any) -> None:
     path, child = held()
     child.kill()
     child.join()
@@ -86,7 +86,7 @@ def test_a_killed_holder_leaves_a_note_and_a_finished_one_does_not(held: Any) ->
         assert not note
 
 
-def test_children_of_a_killed_holder_are_waited_for(held: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lock_waits_for_children_of_a_killed_process(held: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     path, child = held(heir=True)
     child.kill()
     child.join()
@@ -106,7 +106,7 @@ def test_a_process_with_the_same_number_is_not_the_holder() -> None:
     assert runs({}) is None
 
 
-def test_a_lock_whose_file_was_deleted_is_not_a_lock(tmp_path: Path) -> None:
+def test_deleted_lock_file_does_not_lock(tmp_path: Path) -> None:
     """A builder that ends deletes the folder: who waits at the old file must not share with who makes a new one."""
     first, second = Lock(tmp_path / "x/lock"), Lock(tmp_path / "x/lock")
     first.acquire()

@@ -122,7 +122,7 @@ def test_an_archived_index_can_be_extended(archive: Path, version: str) -> None:
     assert verify(path).faults == []
 
 
-def test_a_file_with_a_fault_is_not_migrated(archive: Path) -> None:
+def test_faulty_file_is_not_migrated(archive: Path) -> None:
     path, _ = unpacked(archive, "1.0", "index")
     with h5py.File(path, "r+") as file:
         file["items/width"][2] = 25

@@ -43,7 +43,7 @@ def test_a_shorter_list_is_a_prefix_of_a_longer_one() -> None:
     assert placebo_names(0) == []
 
 
-def test_the_draw_is_pinned() -> None:
+def test_random_draw_is_pinned() -> None:
     """Audits name their placebos by seed: another list for the same seed is another audit."""
     assert placebo_names(3, seed=0, avoid=["Ada Example"]) == placebo_names(3, seed=0)
     assert placebo_names(3) == ["Gaetano Brodsky", "Kofi Podolski", "Lakshmi Benavides"]

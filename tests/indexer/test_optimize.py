@@ -43,7 +43,7 @@ def path(optimized: dict[str, Path], tmp_path: Path) -> Path:
 # Choosing
 
 
-def test_a_small_index_stays_exact_and_says_why(optimized: dict[str, Path], tmp_path: Path) -> None:
+def test_small_index_stays_exact_and_explains_why(optimized: dict[str, Path], tmp_path: Path) -> None:
     path = copy(optimized["exact"], tmp_path)
     before = path.read_bytes()
     result = run("optimize", "-i", path)
@@ -176,7 +176,7 @@ def asked(tiny_encoder: Encoder, tmp_path: Path) -> Path:
     return path
 
 
-def test_a_query_uses_it_by_default(asked: Path) -> None:
+def test_query_uses_the_approximate_index_by_default(asked: Path) -> None:
     one = asked.parent / "one.png"
     quick = run("query", one, "-i", asked)
     assert "Neighbours are approximate (ivf-pq)" in quick.stderr and quick.stdout.rstrip().endswith(
@@ -195,7 +195,7 @@ def test_a_query_uses_it_by_default(asked: Path) -> None:
     assert run("query", "--text", "a picture", "-i", asked).stdout == text.stdout
 
 
-def test_ranks_and_p_values_never_come_from_it(
+def test_ranks_and_p_values_never_use_the_approximate_index(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_encoder: Encoder, asked: Path
 ) -> None:
     path = tmp_path / "both.h5"

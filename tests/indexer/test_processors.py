@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def test_products_have_one_thread_during_the_block() -> None:
+def test_products_run_single_threaded_in_the_context() -> None:
     before = of_blas()
     with pytest.raises(ZeroDivisionError), products_alone():
         assert set(of_blas()) == {1}

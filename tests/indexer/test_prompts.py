@@ -57,7 +57,7 @@ def test_a_seed_depends_only_on_the_picture() -> None:
     assert shots(["Ada"], seed=1)[0].seed != shots(["Ada"], seed=0)[0].seed
 
 
-def test_a_seed_can_be_derived_by_hand() -> None:
+def test_seeds_can_be_derived_by_hand() -> None:
     text = '{"artist":"Zoë","number":3,"seed":7,"template":"by {artist}"}'
     by_hand = [
         int.from_bytes(hashlib.sha256(t.encode()).digest()[:8], "big") >> 1
@@ -109,7 +109,7 @@ def test_any_names_have_distinct_safe_paths(names: list[str]) -> None:
     assert all(one[0] not in ".-" and one.isascii() and "/" not in one for one in slugs)
 
 
-def test_a_slug_is_the_name_if_that_is_safe() -> None:
+def test_slug_is_the_name_if_it_is_safe() -> None:
     assert slug("sd-2.1") == "sd-2.1"
     for odd in ("SD-2.1", "con", "aux.png", "..", "a b", "x" * 41, safe_name("SD")):
         assert slug(odd) != odd and slug(odd).startswith(safe_name(odd)[:-9])

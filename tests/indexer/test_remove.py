@@ -102,7 +102,7 @@ def test_a_short_name_does_not_damage_the_log(tmp_path: Path) -> None:
     assert words == ["imindex", "build", f"art/works/{ERASED}", "-i", "a.h5"]
 
 
-def test_a_name_is_found_in_either_spelling(path: Path) -> None:
+def test_name_matches_in_either_normalisation(path: Path) -> None:
     assert remove(path, artists=[unicodedata.normalize("NFD", "Zoë")]).removed == 1
 
 
@@ -211,7 +211,7 @@ def test_an_export_equals_the_index(path: Path, tmp_path: Path) -> None:
         assert (np.load(tmp_path / "out/vectors.npy") == index.vectors).all()
 
 
-def test_names_that_are_not_utf8_are_exported(tmp_path: Path) -> None:
+def test_non_utf8_names_are_exported(tmp_path: Path) -> None:
     stray = os.fsdecode(b"Caf\xe9")
     first = replace(example().collections[0], name=stray)
     save(
@@ -224,7 +224,7 @@ def test_names_that_are_not_utf8_are_exported(tmp_path: Path) -> None:
     assert items["artist"][0].startswith("Caf") and items["collection"][0].startswith("Caf")
 
 
-def test_an_export_without_rejects_has_the_columns_of_one_with(path: Path, tmp_path: Path) -> None:
+def test_export_without_rejects_has_the_same_columns(path: Path, tmp_path: Path) -> None:
     save(tmp_path / "j.h5", example(rejects=reject_columns(())))
     schemas = []
     for name in ("i", "j"):

@@ -126,7 +126,7 @@ def gpg() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
 
 
 @pytest.mark.skipif(shutil.which("gpg") is None, reason="needs gpg")
-def test_the_signature_that_custody_md_shows(path: Path, seal: Path, gpg: Callable[..., Any]) -> None:
+def test_signature_example_in_custody_md(path: Path, seal: Path, gpg: Callable[..., Any]) -> None:
     text = (ROOT / "indexer/CUSTODY.md").read_text(encoding="utf-8")
     shown = [line.partition("#")[0] for line in text.splitlines() if line.startswith("gpg ")]
     sign, check = (line.replace("audit.h5.seal.json", str(seal)).split()[1:] for line in shown)

@@ -180,7 +180,7 @@ def test_cached_stored_paths_equal_uncached_ones(path: str, tmp_path: Path) -> N
     assert many(path) == many(path) == stored_path(path, tmp_path)
 
 
-def test_inodes_of_64_bits_and_out_of_range_times(tmp_path: Path) -> None:
+def test_64_bit_inodes_and_out_of_range_times(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"x")
     status = list((tmp_path / "x").stat())
 

@@ -42,7 +42,7 @@ def summary(items: Sequence[Item], root: Path) -> list[tuple[str, str, str, str]
 # Folders
 
 
-def test_a_tree_is_read_by_its_folders_in_the_order_of_kinds_and_names(tree: Tree) -> None:
+def test_tree_is_read_in_order_of_kinds_and_names(tree: Tree) -> None:
     root = tree(
         "works/bo/b.png", "works/bo/a.png", "works/ada/deep/er/x.png", "imitations/r2/bo/1.png",
         "imitations/r1/ada/10.png", "imitations/r1/ada/9.png", "control/c.png", "control/set/d.png",
@@ -64,7 +64,7 @@ def test_a_tree_is_read_by_its_folders_in_the_order_of_kinds_and_names(tree: Tre
     assert len(notes) == 1 and "notes" in notes[0] and "skipped" in notes[0]
 
 
-def test_a_single_folder_of_the_layout_reads_as_in_the_tree(tree: Tree) -> None:
+def test_single_folder_reads_as_in_the_tree(tree: Tree) -> None:
     root = tree("works/ada/a.png", "imitations/r1/ada/1.png", "imitations/r2/bo/2.png", "control/c.png")
     whole = list(find([root]))
     assert list(find([root / "works", root / "imitations", root / "control"])) == whole
@@ -124,7 +124,7 @@ def test_hidden_files_are_skipped_and_links_followed_without_loops(tree: Tree, t
     assert found == ["ada/a.png", "ada/away/e.png", "ada/gone.png"]
 
 
-def test_a_link_to_itself_is_an_unreadable_picture(tree: Tree) -> None:
+def test_self_referencing_link_is_an_unreadable_picture(tree: Tree) -> None:
     root = tree("works/ada/a.png")
     (root / "works/ada/self.png").symlink_to("self.png")
     assert [Path(i.path).name for i in find([root])] == ["a.png", "self.png"]
@@ -141,7 +141,7 @@ def test_names_are_normalised_and_paths_are_not(tree: Tree) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file names are text elsewhere")
-def test_names_that_are_not_utf8_are_kept(tree: Tree) -> None:
+def test_non_utf8_names_are_kept(tree: Tree) -> None:
     root = tree("works/ada/a.png")
     raw = os.fsencode(root / "works/ada") + b"/caf\xe9.png"
     Path(os.fsdecode(raw)).touch()
@@ -262,7 +262,7 @@ def test_an_invalid_seed_is_refused(tmp_path: Path, seed: str) -> None:
         list(find([path]))
 
 
-def test_a_seed_that_pandas_wrote_as_a_float_is_accepted(tmp_path: Path) -> None:
+def test_seed_written_as_float_by_pandas_is_accepted(tmp_path: Path) -> None:
     """A column of whole numbers with one empty cell is written by pandas as 12.0."""
     path = tmp_path / "m.csv"
     path.write_text("path,artist,kind,seed\na.png,Ada,works,12.0\nb.png,Ada,works,\n")
@@ -309,7 +309,7 @@ ADA = '"path": "a.png", "artist": "Ada", "kind": "works"'
         ("m.parquet", b"PAR1 but not really", r"m\.parquet: not valid Parquet"),
     ],
 )  # fmt: skip
-def test_each_fault_of_a_manifest_names_the_line_and_the_remedy(
+def test_manifest_errors_name_the_line_and_the_remedy(
     tmp_path: Path, name: str, content: bytes, message: str
 ) -> None:
     (tmp_path / name).write_bytes(content)

@@ -106,7 +106,7 @@ def test_vectors_are_contiguous_and_mapped_in_place(path: Path) -> None:
         assert (raw == index.vectors).all() and not index.vectors.flags.writeable
 
 
-def test_the_split_into_blocks_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocking_does_not_affect_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(digest, "BLOCK_ROWS", 10)
     monkeypatch.setattr(store, "STREAM_ROWS", 7)
     what = example(items=item_columns([row(i, i % 3, 0) for i in range(33)]))
@@ -210,7 +210,7 @@ def changed() -> Iterator[tuple[str, Contents]]:
 
 
 @pytest.mark.parametrize(("what", "other"), [pytest.param(*c, id=c[0]) for c in changed()])
-def test_the_root_digest_covers(tmp_path: Path, what: str, other: Contents) -> None:
+def test_root_digest_coverage(tmp_path: Path, what: str, other: Contents) -> None:
     assert save(tmp_path / "a.h5") != save(tmp_path / "b.h5", other)
 
 
@@ -247,7 +247,7 @@ def test_texts_cannot_be_shifted_from_one_cell_to_the_next(tmp_path: Path) -> No
 # Atomicity
 
 
-def test_a_reader_keeps_the_file_that_it_opened(path: Path) -> None:
+def test_reader_keeps_the_file_it_opened(path: Path) -> None:
     with Index(path) as old:
         before = old.root_digest
         fewer = example(items=item_columns([row(50, 0, 0)]))

@@ -257,9 +257,7 @@ def test_a_gap_in_the_log_is_detected(path: Path) -> None:
     assert where(found) == {"log"} and "line 3 " in found.faults[0].said
 
 
-def test_equal_pictures_are_found_in_several_passes_as_in_one(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_several_passes_find_the_same_equal_pictures(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     contents, vectors = whole(500)
     vectors[499] = vectors[5]  # the picture of row 0 has another vector in its last row
     wanted = rewritten(path, contents, vectors).faults

@@ -22,7 +22,7 @@ def collector(artist: np.ndarray, n_artists: int, n_resamples: int = 40) -> GapC
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 2**32 - 1))
-def test_any_tiles_give_the_bits_of_the_whole_table(seed: int) -> None:
+def test_tiling_changes_no_bit(seed: int) -> None:
     random = np.random.default_rng(seed)
     n_artists, n = random.integers(1, [9, 60])
     artist = random.integers(0, n_artists, n)
@@ -58,7 +58,7 @@ def test_any_tiles_give_the_bits_of_the_whole_table(seed: int) -> None:
     np.testing.assert_array_equal(alone.discrimination.medians, found.discrimination.medians)
 
 
-def test_what_is_kept_of_an_artist_is_not_multiplied_again() -> None:
+def test_cached_scores_of_an_artist_are_not_recomputed() -> None:
     random = np.random.default_rng(5)
     works, artist = unit(random.standard_normal((40, 8))), np.arange(40) % 4
     found = among_works(works, artist, 4, keep_bytes=2 * 100 * 8)  # two artists' 10 x 10

@@ -30,7 +30,7 @@ def index(built: Path):
         yield opened
 
 
-def test_the_door_is_lazy_and_complete() -> None:
+def test_front_door_is_lazy_and_complete() -> None:
     code = "import sys, imindex; print(sorted({'torch', 'numpy', 'h5py', 'faiss'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -52,7 +52,7 @@ def test_defaults_are_those_of_the_functions_behind(method: str, function) -> No
         assert door[name].default == behind[name].default, name
 
 
-def test_an_open_index_shows_what_the_file_holds(index, built: Path) -> None:
+def test_open_index_exposes_the_content_of_the_file(index, built: Path) -> None:
     assert index.path == built and len(index) == len(index.items) == len(index.vectors) == 14
     assert not index.vectors.flags.writeable and index.vectors.dtype == np.float16
     table = index.items.to_arrow()
@@ -66,7 +66,7 @@ def test_an_open_index_shows_what_the_file_holds(index, built: Path) -> None:
     assert "14 pictures" in repr(index) and repr(index.items).startswith("<Items: 14")
 
 
-def test_the_file_that_was_opened_stays(works, tiny_model: str, tmp_path: Path) -> None:
+def test_open_file_survives_replacement(works, tiny_model: str, tmp_path: Path) -> None:
     root, path = works({"works/ada": 2, "works/bo": 2}), tmp_path / "i.h5"
     imindex.build(root, path, model=tiny_model, device="cpu", precision="fp32")
     with imindex.open(path) as index:
@@ -77,7 +77,7 @@ def test_the_file_that_was_opened_stays(works, tiny_model: str, tmp_path: Path) 
         assert {one.artist for one in again.queries[0].kinds["works"].pictures} == {"ada", "bo"}
 
 
-def test_results_are_what_the_commands_print(index, built: Path) -> None:
+def test_results_equal_the_output_of_the_commands(index, built: Path) -> None:
     picture = built.parent / "art/works/ada/0.png"
     cpu = {"device": "cpu"}
     for result, words in (
@@ -137,7 +137,9 @@ def test_a_data_frame_needs_its_library(index, monkeypatch: pytest.MonkeyPatch) 
         index.items.to_polars()
 
 
-def test_an_encoder_encodes_as_a_build_does(index, built: Path, tiny_model: str, tmp_path: Path) -> None:
+def test_encoder_gives_the_same_vectors_as_a_build(
+    index, built: Path, tiny_model: str, tmp_path: Path
+) -> None:
     encoder = imindex.Encoder.load(tiny_model, device="cpu", precision="fp32", batch_size=4)
     rows = [row for row in index.items if row["kind"] == "works"]
     vectors = encoder.encode_pictures([built.parent / row["path"] for row in rows])
@@ -154,13 +156,13 @@ def test_an_encoder_encodes_as_a_build_does(index, built: Path, tiny_model: str,
     assert np.isfinite(encoder.encode_pictures([tmp_path / "fine.png"])).all()
 
 
-def test_sources_that_hold_nothing_are_an_error(tmp_path: Path) -> None:
+def test_empty_sources_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(imindex.ImindexError, match=r"No pictures in .*empty\. Check the folder"):
         imindex.build(tmp_path / "empty", tmp_path / "i.h5", kind="works")
 
 
-def test_the_page_on_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_python_docs_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     blocks = re.findall(
         r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(encoding="utf-8"), re.S
     )

@@ -38,7 +38,7 @@ def index(works: Callable, tiny_encoder: Encoder, tmp_path: Path) -> Path:
     return tmp_path / "i.h5"
 
 
-def test_artists_without_a_picture_are_no_candidates_by_name(index: Path) -> None:
+def test_artists_without_pictures_are_not_candidates_by_name(index: Path) -> None:
     method = classify_release(index, by="name", encoder={"device": "cpu"}).methods[0]
     assert method.n_labels == 4 + 3  # ada, bo, cy, dee and the generic labels, not eve
     assert method.chance_top1 == pytest.approx(1 / 7)
@@ -53,7 +53,7 @@ def test_by_works_background_artists_are_candidates_and_chance_counts_them(index
         assert method.top5 <= 0.5
 
 
-def test_works_are_not_found_by_themselves_nor_by_their_copies(
+def test_works_find_neither_themselves_nor_their_duplicates(
     works: Callable, tiny_encoder: Encoder, tmp_path: Path
 ) -> None:
     root = works({"works/ada": 3, "works/bo": 3, "works/solo": 1})
@@ -64,11 +64,11 @@ def test_works_are_not_found_by_themselves_nor_by_their_copies(
         assert {a.artist: a.top5 for a in method.artists}["solo"] == 0.0
 
 
-def test_no_more_works_vote_than_there_are(index: Path) -> None:
+def test_votes_do_not_exceed_the_number_of_works(index: Path) -> None:
     assert "vote of the 8 nearest" in classify_release(index, by="works").methods[1].method
 
 
-def test_a_lone_work_cannot_be_classified_by_works(
+def test_single_work_cannot_be_classified_by_works(
     works: Callable, tiny_encoder: Encoder, tmp_path: Path
 ) -> None:
     build(list(find([works({"works/ada": 1})])), tmp_path / "i.h5", Counting(tiny_encoder))
@@ -76,7 +76,7 @@ def test_a_lone_work_cannot_be_classified_by_works(
         classify_release(tmp_path / "i.h5", "works", by="works")
 
 
-def test_a_name_of_two_kinds_means_the_imitations(
+def test_name_shared_by_two_kinds_selects_the_imitations(
     works: Callable, tiny_encoder: Encoder, tmp_path: Path
 ) -> None:
     root = works({"works/ada": 2, "works/bo": 2, "imitations/works/ada": 1, "imitations/works/bo": 2})
@@ -86,20 +86,20 @@ def test_a_name_of_two_kinds_means_the_imitations(
 
 
 @pytest.mark.parametrize("csls", [False, True])
-def test_without_the_matrix_the_figures_are_the_same(index: Path, csls: bool) -> None:
+def test_figures_do_not_depend_on_the_matrix(index: Path, csls: bool) -> None:
     whole, quick = (match_release(index, csls=csls, csls_k=2, matrix=matrix) for matrix in (True, False))
     assert whole.auc_matrix is not None and whole.auc_matrix.values and quick.auc_matrix is None
     assert replace(whole, auc_matrix=None) == quick  # bit for bit
 
 
-def test_templates_need_a_place_for_the_name_and_labels_must_not_be_artists(index: Path) -> None:
+def test_templates_need_a_placeholder_and_labels_must_not_be_artists(index: Path) -> None:
     with pytest.raises(ImindexError, match=r"has no \{artist\}"):
         classify_release(index, templates=["Artwork"])
     with pytest.raises(ImindexError, match="generic label ada"):
         classify_release(index, labels=["ada"])
 
 
-def test_a_second_release_changes_neither_the_candidates_nor_the_floor_of_the_first(
+def test_second_release_does_not_affect_the_first(
     works: Callable, tiny_encoder: Encoder, tmp_path: Path
 ) -> None:
     first = {

@@ -50,7 +50,7 @@ def pictures_in(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.png"))
 
 
-def test_the_whole_way_and_once_more(finished: tuple[Path, Outcome], copied: Path) -> None:
+def test_full_workflow_and_repeat(finished: tuple[Path, Outcome], copied: Path) -> None:
     root, outcome = finished
     report = outcome.report
     assert [release.name for release in report.releases] == ["one", "two"]
@@ -115,7 +115,7 @@ class Breaker(Show):
 STAGES = ("generate one", "generate two", "encode with", "test one", "test two", "compare", "report")
 
 
-def test_stopped_in_every_stage_and_resumed_it_is_the_same(
+def test_audit_interrupted_in_any_stage_resumes_to_the_same_result(
     finished: tuple[Path, Outcome], copied: Path
 ) -> None:
     root, outcome = finished
@@ -130,7 +130,7 @@ def test_stopped_in_every_stage_and_resumed_it_is_the_same(
     assert manifests and all((root / p).read_bytes() == (copied / p).read_bytes() for p in manifests)
 
 
-def test_what_is_done_is_not_done_again(finished: tuple[Path, Outcome], monkeypatch: Any) -> None:
+def test_finished_stages_are_not_repeated(finished: tuple[Path, Outcome], monkeypatch: Any) -> None:
     root, outcome = finished
 
     def never(*args: Any, **kwargs: Any) -> None:
@@ -158,7 +158,7 @@ def test_a_changed_plan_is_refused_unless_the_change_is_recorded(
     assert run_plan(root).report.digest == report.digest
 
 
-def test_changed_works_are_refused_and_an_altered_register_too(
+def test_changed_works_and_altered_register_are_refused(
     finished: tuple[Path, Outcome], tmp_path: Path
 ) -> None:
     root = tmp_path / "world"
@@ -185,7 +185,7 @@ def test_changed_works_are_refused_and_an_altered_register_too(
     assert late.plan.registered_late and not report.plan.registered_late
 
 
-def test_the_plan_stands_in_the_register_before_the_first_picture(copied: Path) -> None:
+def test_plan_is_registered_before_the_first_picture(copied: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_plan(copied, Breaker("generate one", inside=False))
     (line,) = (copied / "audit/register.jsonl").read_text().splitlines()
@@ -213,7 +213,7 @@ def test_the_plan_stands_in_the_register_before_the_first_picture(copied: Path) 
         ),
     ],
 )  # fmt: skip
-def test_what_is_missing_is_said_before_anything_is_made(
+def test_missing_inputs_are_reported_before_generation(
     copied: Path, prepare: Callable[[Path], Any], message: str
 ) -> None:
     prepare(copied)
@@ -256,7 +256,7 @@ def test_hostile_names_go_through_files_manifest_and_report(copied: Path) -> Non
     assert "'=1+cmd|" in table and "\n=" not in table and ",=" not in table
 
 
-def test_pictures_made_elsewhere_are_audited_with_the_placebos_that_are_named(copied: Path) -> None:
+def test_existing_pictures_are_audited_with_named_placebos(copied: Path) -> None:
     for place, name in enumerate(("Ada Example", "Bo Sample", "inv 1", "inv 2")):
         draw(copied / "made" / name, 2, 700 + 10 * place)
     change(
@@ -273,7 +273,7 @@ def test_pictures_made_elsewhere_are_audited_with_the_placebos_that_are_named(co
     assert all(row.n_name_references == 2 for row in rows)
 
 
-def test_a_placebo_name_is_no_artist_in_other_letters(copied: Path) -> None:
+def test_placebo_name_differs_from_artists_ignoring_case(copied: Path) -> None:
     for place, name in enumerate(("Ada Example", "Bo Sample", "ADA EXAMPLE")):
         draw(copied / "made" / name, 2, 700 + 10 * place)
     change(
@@ -283,7 +283,7 @@ def test_a_placebo_name_is_no_artist_in_other_letters(copied: Path) -> None:
         run_plan(copied)
 
 
-def test_a_path_with_dots_in_it_and_a_model_that_is_gone(copied: Path) -> None:
+def test_path_with_dots_and_missing_model(copied: Path) -> None:
     (copied / "x").mkdir()
     plan = read_plan(copied / "x" / ".." / "plan.toml")
     first = audit(Run(plan, Workspace(copied / "x" / ".." / "audit"), Compute("cpu")))
@@ -294,7 +294,7 @@ def test_a_path_with_dots_in_it_and_a_model_that_is_gone(copied: Path) -> None:
         run_plan(copied)
 
 
-def test_blocked_pictures_are_listed_and_too_many_are_said(copied: Path) -> None:
+def test_blocked_pictures_are_listed_and_reported_if_too_many(copied: Path) -> None:
     save_pipeline(copied / "checked", kind="sd-checked")
     change(copied, 'model = "models/two"', 'model = "checked"')
     recorder = Recorder()
@@ -308,7 +308,7 @@ def test_blocked_pictures_are_listed_and_too_many_are_said(copied: Path) -> None
     assert any("of 12 pictures were blocked" in note for note in recorder.notes)
 
 
-def test_two_audits_in_one_folder_do_not_meet(copied: Path) -> None:
+def test_concurrent_audits_in_one_folder_are_refused(copied: Path) -> None:
     said = rf"in use by process {os.getpid()} on .*: `imindex audit other\.toml`\)\. Wait"
     with (
         alone(copied / "audit/.lock", "", "imindex audit other.toml"),

@@ -171,7 +171,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, tiny_model: str) -> Audited:
     )  # fmt: skip
 
 
-def test_every_figure_is_what_others_compute(world: Audited) -> None:
+def test_every_figure_equals_an_independent_computation(world: Audited) -> None:
     assert world.report["plan"]["label_templates"] == ["Artwork from {artist}", "A picture by {artist}"]
     assert world.problems(world.report) == []
     rows = [row for result in world.report["results"] for row in result["artists"]]
@@ -272,7 +272,7 @@ def figures(report: dict[str, Any]) -> dict[tuple[Any, ...], str]:
     return {path: place for path, place in found.items() if path[-1] not in no_figures or "pairs" in path}
 
 
-def test_every_figure_that_is_altered_is_noticed(world: Audited) -> None:
+def test_every_altered_figure_is_detected(world: Audited) -> None:
     """All of one summary, one artist, one comparison and so on at once: each is named, and with it new figures."""
     asked = figures(world.report)
     assert len(asked) > 200
@@ -295,7 +295,7 @@ def test_every_figure_that_is_altered_is_noticed(world: Audited) -> None:
         assert missed == {}
 
 
-def test_every_cell_of_the_table_that_is_altered_is_noticed(world: Audited, tmp_path: Path) -> None:
+def test_every_altered_cell_is_detected(world: Audited, tmp_path: Path) -> None:
     lines = (world.folder / "artists.csv").read_text(encoding="utf-8-sig").splitlines()
     columns, cells = lines[0].split(","), lines[2].split(",")
     lines[2] = ",".join(f"7{cell}" for cell in cells)

@@ -45,7 +45,7 @@ def files(root: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in sorted((root / "audit").rglob("*")) if path.is_file()}
 
 
-def test_a_sound_audit_comes_out_the_same_and_nothing_is_written(
+def test_intact_audit_recomputes_identically_without_writing(
     done: Path, finished: tuple[Path, Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = files(done)
@@ -176,7 +176,7 @@ def test_the_commands_verify_and_seal_an_audit(done: Path) -> None:
     assert json.loads(result.stdout)["faults"][0]["where"] == "plan"
 
 
-def test_a_sealed_register_may_go_on_and_may_not_be_replaced(done: Path) -> None:
+def test_sealed_register_may_grow_but_not_be_replaced(done: Path) -> None:
     from imindex.retrieval.audit.recompute import audit_digests, sealed_audit
 
     sealed = audit_digests(done / "audit", done / "plan.toml")

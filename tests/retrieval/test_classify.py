@@ -45,7 +45,7 @@ def clusters(rng, n, n_artists, d=48, noise=0.8):
 
 @relaxed
 @given(SEEDS, st.integers(1, 30), st.integers(1, 6), st.integers(0, 3), st.integers(1, 8))
-def test_every_count_against_loops(seed, n, n_artists, n_generic, values):
+def test_counts_equal_loops(seed, n, n_artists, n_generic, values):
     rng = np.random.default_rng(seed)
     n_labels = n_artists + n_generic
     scores = rng.integers(0, values, (n, n_labels)).astype(float)
@@ -102,7 +102,7 @@ def test_every_count_against_loops(seed, n, n_artists, n_generic, values):
     assert got.artist_mrr.tolist() == pytest.approx(per_artist(reciprocal), **same)
 
 
-def test_accuracy_and_confusion_are_those_of_scikit_learn():
+def test_accuracy_and_confusion_equal_scikit_learn():
     rng = np.random.default_rng(1)
     scores, truth = rng.standard_normal((400, 12)), rng.integers(0, 9, 400)
     scores[np.arange(400), truth] += 1.0
@@ -122,7 +122,7 @@ def test_accuracy_and_confusion_are_those_of_scikit_learn():
 
 @relaxed
 @given(SEEDS)
-def test_order_of_the_images_changes_no_bit(seed):
+def test_order_of_images_changes_no_bit(seed):
     rng = np.random.default_rng(seed)
     scores, truth, order = rng.integers(0, 9, (50, 7)) / 7, rng.integers(0, 7, 50), rng.permutation(50)
     one, two = classify(scores, names(7), truth), classify(scores[order], names(7), truth[order])
@@ -134,7 +134,7 @@ def test_order_of_the_images_changes_no_bit(seed):
     assert (one.confusion == two.confusion).all()
 
 
-def test_a_tie_is_never_correct():
+def test_ties_are_never_correct():
     got = classify([[0.5, 0.5]], ["a", "b"], [0], ks=(1, 2))
     assert (got.predicted[0], got.rank[0], got.topk, got.confusion.tolist()) == (
         0,
@@ -145,7 +145,7 @@ def test_a_tie_is_never_correct():
     assert got.tied.tolist() == [True]
 
 
-def test_an_artist_without_a_score_is_never_found_however_large_k():
+def test_artist_without_a_score_is_never_found_for_any_k():
     got = classify([[0.5, -np.inf, 0.1]], ["a", "b", "c"], [1])
     assert got.topk == {1: 0.0, 5: 0.0}
     assert got.chance == {1: 0.0, 5: 0.0}
@@ -153,7 +153,7 @@ def test_an_artist_without_a_score_is_never_found_however_large_k():
     assert got.n_unscored.tolist() == [0, 1, 0]
 
 
-def test_artists_without_images_are_nan_and_outside_the_macro_mean():
+def test_artists_without_images_are_nan_and_excluded_from_the_macro_mean():
     got = classify([[0.5, 0.1, 0.2]], ["a", "b", "c"], [0])
     assert got.artist_topk[1].tolist() == pytest.approx([1.0, math.nan, math.nan], nan_ok=True)
     assert got.macro_topk[1] == 1.0
@@ -196,7 +196,7 @@ def test_templates_are_averaged_and_normalised():
     assert (got == average_templates(texts[::-1])).all()
 
 
-def test_one_template_is_taken_as_it_is():
+def test_single_template_is_used_unchanged():
     texts = unit(np.random.default_rng(3), 5, 64)
     assert (average_templates(texts[None]) == texts).all()
     images = unit(np.random.default_rng(4), 6, 64)
@@ -225,7 +225,7 @@ def test_templates_are_refused():
 # By works: prototypes
 
 
-def test_prototypes_decide_as_scikit_learn_does_with_normalised_means():
+def test_prototypes_agree_with_scikit_learn_on_normalised_means():
     rng = np.random.default_rng(6)
     works, artist = clusters(rng, 200, 8)
     images, _ = clusters(rng, 300, 8)
@@ -244,7 +244,7 @@ def test_prototypes_decide_as_scikit_learn_does_with_normalised_means():
 
 @relaxed
 @given(SEEDS, st.booleans())
-def test_a_prototype_less_some_works_is_the_prototype_of_the_rest(seed, matrix):
+def test_prototype_without_some_works_is_that_of_the_rest(seed, matrix):
     rng = np.random.default_rng(seed)
     works, artist = clusters(rng, 14, 4)
     images = unit(rng, 9, 48)
@@ -263,7 +263,7 @@ def test_a_prototype_less_some_works_is_the_prototype_of_the_rest(seed, matrix):
 
 @relaxed
 @given(SEEDS)
-def test_order_of_the_works_changes_no_bit(seed):
+def test_order_of_works_changes_no_bit(seed):
     rng = np.random.default_rng(seed)
     works, artist = clusters(rng, 40, 5)
     images, order = unit(rng, 9, 48), rng.permutation(40)
@@ -271,7 +271,7 @@ def test_order_of_the_works_changes_no_bit(seed):
         assert (scores(images, works, artist, 5) == scores(images, works[order], artist[order], 5)).all()
 
 
-def test_an_image_among_the_works_does_not_find_itself():
+def test_work_does_not_find_itself():
     works, artist = np.eye(3, dtype=np.float16), [0, 1, 1]
     with_itself = prototype_scores(works, works, artist, 2)
     without = prototype_scores(works, works, artist, 2, exclude=np.arange(3))
@@ -283,7 +283,7 @@ def test_an_image_among_the_works_does_not_find_itself():
         knn_scores(works, works, artist, 2, k=0)
 
 
-def test_works_that_cancel_out_are_refused_by_the_artist():
+def test_works_that_cancel_out_are_refused_with_the_artist():
     works = np.array([[1, 0], [1, 0], [-1, 0], [0, 1]], np.float16)
     with pytest.raises(ValueError, match="artist 3: the 2 vectors cancel out"):
         prototype_scores(works, works, [1, 3, 3, 1], 4)
@@ -294,7 +294,7 @@ def test_works_that_cancel_out_are_refused_by_the_artist():
 # By works: votes
 
 
-def test_votes_are_those_of_scikit_learn():
+def test_votes_equal_scikit_learn():
     rng = np.random.default_rng(7)
     works, artist = clusters(rng, 150, 6)
     images, _ = clusters(rng, 100, 6)
@@ -306,7 +306,7 @@ def test_votes_are_those_of_scikit_learn():
 
 @settings(deadline=None, max_examples=150)
 @given(SEEDS, st.integers(1, 25), st.integers(1, 5), st.integers(1, 30))
-def test_votes_and_their_order_against_loops_with_ties(seed, n_works, n_artists, k):
+def test_votes_and_order_equal_loops_with_ties(seed, n_works, n_artists, k):
     rng = np.random.default_rng(seed)
     works, images, artist = few(rng, n_works), few(rng, 4), rng.integers(0, n_artists, n_works)
     out = rng.random((4, n_works)) < 0.2
@@ -332,7 +332,7 @@ def test_votes_and_their_order_against_loops_with_ties(seed, n_works, n_artists,
                 assert (scores[a] == scores[b]) == (key == other)
 
 
-def test_cosines_that_differ_in_their_last_bit_still_decide():
+def test_cosines_that_differ_in_the_last_bit_are_ordered():
     # One vote each. Two works whose cosines to the image differ by 2**-48 out of 1.
     tiny = 2.0**-24
     image = np.array([[0.5, 0.5, 0.5, 0.5, tiny]], np.float16)
@@ -388,7 +388,7 @@ def test_artists_without_works_are_never_chosen_and_reported(scores):
         ({"exclude": [[0, 1]]}, r"not int64 of the shape \(1, 2\)"),
     ],
 )
-def test_scores_by_works_refuse(scores, change, message):
+def test_scores_by_works_errors(scores, change, message):
     given = {
         "images": np.eye(3, dtype=np.float16),
         "works": np.eye(3, dtype=np.float16),

@@ -65,7 +65,7 @@ def test_designs(base: Any, new: Any, name: str, fixed: bool) -> None:
 
 
 @pytest.mark.parametrize("alternative", ["two-sided", "less", "greater"])
-def test_pairs_and_pictures_are_those_of_scipy(alternative: str) -> None:
+def test_pairs_and_pictures_equal_scipy(alternative: str) -> None:
     random = np.random.default_rng(3)
     base, new = random.normal(0.5, 0.1, 8).round(2), random.normal(0.6, 0.1, 8).round(2)
     order = random.permutation(8)
@@ -114,7 +114,7 @@ def test_exchange_within_prompts_approaches_all_exchanges(alternative: str) -> N
     assert found.auc.pvalue == pytest.approx(wanted, abs=0.02)
 
 
-def test_prompts_are_averaged_first() -> None:
+def test_averages_over_prompts_first() -> None:
     random = np.random.default_rng(2)
     base, new = random.normal(0.5, 0.1, (5, 3)), random.normal(0.7, 0.1, (4, 3))
     found = compare_sets(
@@ -127,7 +127,7 @@ def test_prompts_are_averaged_first() -> None:
     assert uneven.uneven
 
 
-def test_swapping_the_releases_turns_the_change_around() -> None:
+def test_swapping_the_releases_negates_the_change() -> None:
     random = np.random.default_rng(4)
     one = made(random.normal(0.5, 0.1, 9), [0] * 9, range(9), random.random(9) < 0.4)
     other = made(random.normal(0.6, 0.1, 9), [0] * 9, range(9), random.random(9) < 0.7)
@@ -151,7 +151,7 @@ def test_no_spread_is_not_certainty() -> None:
     assert (found.accuracy.low, found.accuracy.high) == pytest.approx((least - 1, 1 - least))
 
 
-def test_newcombes_own_example() -> None:
+def test_newcombe_published_example() -> None:
     """Newcombe 1998, table II (a): 56/70 against 48/80, by Wilson's intervals: 0.0524 to 0.3339."""
 
     def wilson(right: int, n: int) -> Interval:
@@ -215,7 +215,7 @@ def test_level_power_and_coverage(design: str, n_prompts: int, n_seeds: int) -> 
     assert np.median([one.auc.high - one.auc.low for one in found[0.15]]) < 0.4
 
 
-def test_who_has_risen_and_who_has_fallen() -> None:
+def test_risen_and_fallen_artists() -> None:
     changes = {
         "up": (0.3, 0.001),
         "down": (-0.3, 0.001),

@@ -19,7 +19,7 @@ from tests.support.builds import Counting
 from tests.support.pictures import picture
 
 
-def test_composition_is_pearsons_correlation_mirrored_or_not() -> None:
+def test_composition_is_the_larger_correlation_of_mirrored_and_not() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.integers(0, 256, (2, 3, 8, 8), dtype=np.uint8)
     centred = [x - x.mean(axis=(1, 2), keepdims=True) for x in (a, b, b[:, :, ::-1])]
@@ -32,7 +32,7 @@ def test_composition_is_pearsons_correlation_mirrored_or_not() -> None:
     assert composition(np.zeros_like(a), np.zeros_like(a)) == 0
 
 
-def test_nearest_works_are_those_of_the_whole_table() -> None:
+def test_nearest_works_equal_those_of_the_whole_table() -> None:
     rng = np.random.default_rng(0)
     made, works = (rng.normal(size=(n, 8)) for n in (30, 11))
     made, works = ((v / np.linalg.norm(v, axis=1, keepdims=True)).astype(np.float16) for v in (made, works))
@@ -43,7 +43,9 @@ def test_nearest_works_are_those_of_the_whole_table() -> None:
     assert nearest_works(made, works[:2])[0].shape == (30, 2)
 
 
-def test_copies_are_found_and_style_is_none(works: Callable, tiny_encoder: Encoder, tmp_path: Path) -> None:
+def test_copies_are_found_and_style_is_not_a_copy(
+    works: Callable, tiny_encoder: Encoder, tmp_path: Path
+) -> None:
     root = works({"works/ada": 4, "works/bo": 4, "imitations/r1/ada": 3, "imitations/r1/bo": 2})
     of_bo, made = root / "works/bo", root / "imitations/r1/ada"
     shutil.copy(of_bo / "000.png", made / "bytes.png")
@@ -63,7 +65,7 @@ def test_copies_are_found_and_style_is_none(works: Callable, tiny_encoder: Encod
     assert cosines == sorted(cosines, reverse=True)
 
 
-def test_an_artist_of_one_composition_is_not_copied_by_it(
+def test_repeated_composition_of_an_artist_is_not_a_copy(
     works: Callable, tiny_encoder: Encoder, tmp_path: Path
 ) -> None:
     root = works({"works/ada": 2, "works/bo": 3, "imitations/r1/bo": 1})
@@ -80,7 +82,7 @@ def test_an_artist_of_one_composition_is_not_copied_by_it(
     assert pair.composition > 0.8 and pair.series > pair.composition and not pair.copy
 
 
-def test_a_second_scan_of_a_work_hides_no_copy(
+def test_second_scan_of_a_work_does_not_hide_a_copy(
     works: Callable, tiny_encoder: Encoder, tmp_path: Path
 ) -> None:
     root = works({"works/ada": 4, "imitations/r1/ada": 1})
@@ -96,7 +98,7 @@ def test_a_second_scan_of_a_work_hides_no_copy(
     assert pair.copy and Path(pair.work).name in ("000.png", "second.png")
 
 
-def test_pictures_that_are_gone_are_candidates_all_the_same(
+def test_missing_pictures_are_still_candidate_copies(
     works: Callable, tiny_encoder: Encoder, tmp_path: Path
 ) -> None:
     root = works({"works/ada": 2, "imitations/r1/ada": 2})

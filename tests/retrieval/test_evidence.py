@@ -49,7 +49,7 @@ def by_artist(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {a["artist"]: a for a in result["artists"]}
 
 
-def test_match_finds_who_is_imitated_and_only_them(index: Path) -> None:
+def test_match_finds_exactly_the_imitated_artists(index: Path) -> None:
     result = asked(index, "match", "--placebo", "placebo *", "--adjust", "bh")
     found = by_artist(result)
     assert {a: found[a]["finding"] for a in ARTISTS} == {
@@ -64,7 +64,7 @@ def test_match_finds_who_is_imitated_and_only_them(index: Path) -> None:
         assert found[a]["p"] == max(found[a]["p_name"], found[a]["p_rival"])
 
 
-def test_p_values_are_those_of_the_stored_vectors(index: Path) -> None:
+def test_p_values_equal_those_recomputed_from_vectors(index: Path) -> None:
     result = by_artist(asked(index, "match", "--placebo", "placebo *", "--seed", "5"))
     with Index(index) as opened:
         names, kinds = opened.artists, np.array([c.kind for c in opened.collections])
@@ -102,7 +102,7 @@ def test_without_placebos_the_output_says_what_is_not_tested(index: Path) -> Non
     assert asked(index, "match", "--no-tests")["evidence"] is None
 
 
-def test_the_work_as_the_unit_is_warned_about(index: Path) -> None:
+def test_work_as_unit_gives_a_warning(index: Path) -> None:
     found = run("match", "-i", index, "--unit", "work", "--resamples", "99")
     assert "assumes that works by the same artist are independent" in found.stderr
     assert "p work" in found.stdout
@@ -116,11 +116,11 @@ def test_the_work_as_the_unit_is_warned_about(index: Path) -> None:
         (["classify", "--by", "works", "--placebo", "nobody"], "No imitations were made"),
     ],
 )
-def test_what_is_no_placebo_is_refused(index: Path, words: list[str], message: str) -> None:
+def test_invalid_placebos_are_refused(index: Path, words: list[str], message: str) -> None:
     assert message in run(*words, "-i", index, code=1).stderr
 
 
-def test_classify_leaves_placebos_out_and_says_how_sure(index: Path) -> None:
+def test_classify_excludes_placebos_and_reports_uncertainty(index: Path) -> None:
     result = asked(index, "classify", "--by", "works", "--placebo", "placebo *", "--resamples", "199")
     assert result["n"] == 3 * N_IMITATIONS
     for method in result["methods"]:
@@ -134,7 +134,7 @@ def test_classify_leaves_placebos_out_and_says_how_sure(index: Path) -> None:
         assert 0 < method["evidence"]["p_assignment"] <= 1
 
 
-def test_several_templates_are_shown_apart(index: Path) -> None:
+def test_several_templates_are_shown_separately(index: Path) -> None:
     words = ("--template", "Artwork from {artist}", "--template", "A picture by {artist}", "--device", "cpu")
     result = asked(index, "classify", *words, "--placebo", "placebo *", "--resamples", "99")
     assert set(result["templates_top1"]) == {"Artwork from {artist}", "A picture by {artist}"}
@@ -157,7 +157,7 @@ def test_query_attributes_a_picture(index: Path, tmp_path: Path) -> None:
     )
 
 
-def test_a_work_of_the_index_is_compared_with_the_others_only(index: Path) -> None:
+def test_indexed_work_is_compared_only_with_other_works(index: Path) -> None:
     work = index.parent / "works" / "ada" / "0.png"
     found = asked(index, "query", str(work), "--device", "cpu")["queries"][0]["attribution"]
     assert found["n_itself"] == 1
@@ -178,13 +178,13 @@ class TestPower:
         words = (*self.STATED, "--artists", "10", "--placebos", "50", "--resamples", "199")
         assert "No design reaches" in run("power", *words).stdout
 
-    def test_a_pilot_index(self, index: Path) -> None:
+    def test_power_from_a_pilot_index(self, index: Path) -> None:
         result = asked(index, "power", "--artists", "3", "--resamples", "999")
         assert result["pilot_artists"] == 3
         assert result["effect"] > 0.1
         assert all(value >= 0 for value in result["variances"].values())
 
-    def test_what_is_missing_is_named(self, works: Callable, tiny_model: str, tmp_path: Path) -> None:
+    def test_missing_items_are_named(self, works: Callable, tiny_model: str, tmp_path: Path) -> None:
         assert "Pass a pilot" in run("power", code=2).stderr
         root, path = works({"works/ada": 1, "imitations/r1/ada": 1}), tmp_path / "small.h5"
         run("build", root, "-i", path, "--model", tiny_model, "--device", "cpu", *FP32)
@@ -280,9 +280,7 @@ def test_few_works_are_not_tested_and_few_prompts_are_held_fixed(tiny_model: str
     assert "apply to the few prompts used" in shown
 
 
-def test_an_artist_whom_the_encoder_does_not_tell_apart_has_no_finding(
-    tiny_model: str, tmp_path: Path
-) -> None:
+def test_indistinguishable_artist_has_no_finding(tiny_model: str, tmp_path: Path) -> None:
     art, index = tmp_path / "art", tmp_path / "i.h5"
     for n in range(8):
         for place, artist in enumerate(("ada", "bo")):  # one hand under two names
@@ -300,14 +298,14 @@ def test_an_artist_whom_the_encoder_does_not_tell_apart_has_no_finding(
     assert "whatever the p" in run("match", "--placebo", "placebo *", "-i", index).stdout
 
 
-def test_unit_work_and_approximate_do_not_speak_of_imitation_as_the_exact_test_does(index: Path) -> None:
+def test_work_unit_and_approximate_tests_use_weaker_wording(index: Path) -> None:
     by_work = by_artist(asked(index, "match", "--placebo", "placebo *", "--unit", "work"))
     assert by_work["ada"]["finding"] == "nearer than pooled works"
     shown = " ".join(run("match", "--placebo", "placebo *", "--approximate", "-i", index).stdout.split())
     assert "not evidence by themselves" in shown
 
 
-def test_a_picture_that_lies_there_many_times_is_one_picture(tmp_path: Path, tiny_model: str) -> None:
+def test_duplicate_pictures_count_once(tmp_path: Path, tiny_model: str) -> None:
     """One work five times over is no five works, and one imitation ten times over no set of ten."""
     for name, color in (("ada", (200, 30, 30)), ("bo", (30, 60, 200))):
         for n in range(6):

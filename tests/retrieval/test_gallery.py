@@ -22,7 +22,7 @@ def unit(rng: np.random.Generator, n: int, d: int = 6) -> np.ndarray:
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
 
 
-def test_nearest_ranks_and_histogram_are_those_of_brute_force() -> None:
+def test_nearest_ranks_and_histogram_equal_brute_force() -> None:
     rng = np.random.default_rng(1)
     works, made, own = unit(rng, 7), unit(rng, 40), rng.random(40) < 0.3
     made[5] = made[6]  # a tie
@@ -53,7 +53,7 @@ def test_the_histogram_agrees_with_the_auc() -> None:
     assert abs((found.histogram * middle).sum() / found.histogram.sum() - (1 - scores.auc[0])) < 1 / BINS
 
 
-def test_works_are_shown_from_the_best_to_the_worst_and_paths_can_be_opened(
+def test_works_are_shown_best_first_with_valid_paths(
     works: Callable, tiny_encoder: Encoder, tmp_path: Path
 ) -> None:
     root = works({"works/ada": 9, "works/bo": 2, "imitations/r1/ada": 3, "imitations/r1/x": 4})

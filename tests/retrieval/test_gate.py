@@ -92,7 +92,7 @@ def test_conditions_are_read(text: str, metric: str, op: str, base: str, offset:
         ("risen > base", "already compares with base"),
     ],
 )
-def test_what_is_no_condition_is_refused(text: str, message: str) -> None:
+def test_invalid_conditions_are_refused(text: str, message: str) -> None:
     with pytest.raises(ImindexError) as error:
         parse(text)
     assert message in str(error.value)
@@ -105,7 +105,7 @@ def test_an_unknown_metric_lists_all() -> None:
 
 
 @given(st.text(max_size=40))
-def test_any_text_is_a_condition_or_an_error_for_people(text: str) -> None:
+def test_any_text_is_a_condition_or_a_readable_error(text: str) -> None:
     try:
         found = parse(text)
     except ImindexError as error:
@@ -124,7 +124,7 @@ def test_any_text_is_a_condition_or_an_error_for_people(text: str) -> None:
     st.integers(-400, 400),
     st.integers(-400, 400),
 )
-def test_verdicts_are_those_of_whole_numbers(
+def test_verdicts_agree_with_integer_arithmetic(
     metric: str, op: str, based: bool, sign: str, offset: int, space: str, value: int, base: int
 ) -> None:
     """In thousandths everything is a whole number, so comparison has no rounding; nor may the gate have any."""
@@ -141,7 +141,7 @@ def test_verdicts_are_those_of_whole_numbers(
 
 
 @given(st.integers(0, 10_000), st.integers(0, 10_000))
-def test_per_cent_are_hundredths(n: int, value: int) -> None:
+def test_percent_divides_by_100(n: int, value: int) -> None:
     whole = check(parse(f"auc > {n / 100:.2f} %"), None, {"auc": value / 10_000})
     assert whole.failed is (value > n)
 
@@ -179,7 +179,7 @@ def test_the_reason_shows_the_sum(
     ],
 )
 @pytest.mark.parametrize("op", sorted(OPERATORS))
-def test_what_cannot_be_checked_fails(base: Any, new: dict[str, float], said: str, op: str) -> None:
+def test_unknown_figures_fail_the_gate(base: Any, new: dict[str, float], said: str, op: str) -> None:
     found = check(parse(f"auc {op} base"), base, new)
     assert found.failed and found.reason.startswith(said) and found.reason.endswith("fails.")
 

@@ -36,16 +36,16 @@ OF_MATCH = (
 
 
 class TestGenerator:
-    def test_it_is_what_its_notes_say(self) -> None:
+    def test_notes_describe_the_computation(self) -> None:
         digest = hashlib.sha256(b'[7,"gap","Ada Example",2]').digest()
         wanted = np.random.Generator(np.random.PCG64(int.from_bytes(digest, "big")))
         assert generator(7, "gap", "Ada Example", 2).random() == wanted.random()
 
     @pytest.mark.parametrize("name", NAMES)
-    def test_another_implementation_gives_the_same(self, name: str) -> None:
+    def test_second_implementation_gives_the_same_results(self, name: str) -> None:
         assert generator(7, "gap", name).random() == keyed(7, "gap", name).random()
 
-    def test_every_part_of_the_key_tells(self) -> None:
+    def test_every_part_of_the_key_changes_the_stream(self) -> None:
         keys: list[tuple[Any, ...]] = [
             (0,), (1,), (0, "a"), (0, "b"), (0, "a", "b"), (0, "b", "a"), (0, "ab"), (0, "a", ""), (0, 1), (0, "1"),
             (0, 'a","b'), (-1,), (2**70,),
@@ -67,14 +67,14 @@ class TestGenerator:
 
 
 class TestOneEach:
-    def test_generators_are_passed_on(self) -> None:
+    def test_generators_are_passed_through(self) -> None:
         given = generators(0, "t", "ab")
         assert one_each(given, 2) == given
         with pytest.raises(ValueError, match="3 generators, one per artist, not 2"):
             one_each(given, 3)
 
     @pytest.mark.parametrize("rng", [1, np.int64(1), np.random.default_rng(1)])
-    def test_one_is_spawned(self, rng: Any) -> None:
+    def test_default_stream_is_spawned(self, rng: Any) -> None:
         found = one_each(rng, 3)
         assert len({one.random() for one in found}) == 3
         assert len(one_each(None, 2)) == 2
@@ -119,13 +119,13 @@ def world(names: list[str]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_arrays_give_the_same_bits_in_another_order() -> None:
+def test_array_results_do_not_depend_on_order() -> None:
     forth, back = world(["a", "b", "c", "d"]), world(["d", "b", "a", "c"])
     for test in ("order", "interval", "work test", "gap"):
         assert forth[test] == back[test], test
 
 
-def test_arrays_give_the_same_bits_with_an_artist_more() -> None:
+def test_array_results_do_not_depend_on_other_artists() -> None:
     few, many = world(["a", "b", "c", "d"]), world(["extra 1", "a", "b", "c", "extra 2", "d"])
     assert few["interval"] == {name: many["interval"][name] for name in few["interval"]}
     assert few["order"] == {name: many["order"][name] for name in few["order"]}
@@ -237,7 +237,7 @@ def test_figures_over_all_artists_in_another_order(indexes: dict[str, Path]) -> 
 
 
 @pytest.mark.parametrize("compute", [matched, compared, named])
-def test_what_ran_before_makes_no_difference(
+def test_results_do_not_depend_on_earlier_calls(
     indexes: dict[str, Path], compute: Callable[[Path], Result]
 ) -> None:
     first = to_json(compute(indexes["few"]))
@@ -247,7 +247,7 @@ def test_what_ran_before_makes_no_difference(
     assert to_json(compute(indexes["few"])) == first
 
 
-def test_other_seeds_draw_otherwise(indexes: dict[str, Path]) -> None:
+def test_different_seeds_give_different_draws(indexes: dict[str, Path]) -> None:
     other = Testing(TESTING.placebos, n_resamples=199, seed=6)
     found = by_artist(match_release(indexes["few"], "r1", testing=other))
     same = by_artist(matched(indexes["few"]))

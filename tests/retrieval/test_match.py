@@ -93,7 +93,7 @@ def check_against_oracles(got, cosines, data, recall_at):
     assert set(got.works.recall) == set(got.works.hit) == set(recall_at)
 
 
-def test_figures_are_those_of_scikit_learn():
+def test_figures_equal_scikit_learn():
     rng = np.random.default_rng(1)
     data = case(rng, 40, 300, 6)
     got = match(*data)
@@ -104,7 +104,7 @@ def test_figures_are_those_of_scikit_learn():
 
 @relaxed
 @given(SEEDS, st.integers(1, 6), st.integers(1, 12), st.integers(1, 4))
-def test_figures_are_those_of_scikit_learn_with_ties_and_gaps(seed, n_works, n_imitations, n_artists):
+def test_figures_equal_scikit_learn_with_ties_and_gaps(seed, n_works, n_imitations, n_artists):
     data = case(np.random.default_rng(seed), n_works, n_imitations, n_artists, few)
     cosines = [[float(x) for x in row] for row in fractions(data[0], data[2])]
     check_against_oracles(match(*data, recall_at=(1, 3)), cosines, data, (1, 3))
@@ -112,7 +112,7 @@ def test_figures_are_those_of_scikit_learn_with_ties_and_gaps(seed, n_works, n_i
 
 @relaxed
 @given(SEEDS, st.integers(2, 6))
-def test_ranked_figures_are_the_worst_over_every_order_of_the_ties(seed, m):
+def test_ranked_figures_are_the_worst_over_all_orders_of_ties(seed, m):
     rng = np.random.default_rng(seed)
     works, imitations, artist = few(rng, 1), few(rng, m), rng.integers(0, 2, m)
     artist[:2] = 0, 1
@@ -130,7 +130,7 @@ def test_ranked_figures_are_the_worst_over_every_order_of_the_ties(seed, m):
         assert got.works.hit[k][0] == min(any(order[:k]) for order in orders)
 
 
-def test_ranks_by_scipy():
+def test_ranks_equal_scipy_rankdata():
     works, work_artist, imitations, imitation_artist, n = case(np.random.default_rng(2), 30, 200, 5)
     imitations[50:60] = imitations[0]
     got = match(works, work_artist, imitations, imitation_artist, n, keep_ranks=True)
@@ -166,7 +166,7 @@ def test_all_ties_count_against_the_finding():
 
 @relaxed
 @given(SEEDS, st.sampled_from([None, 1, 15]), st.sampled_from([unit, few]))
-def test_order_of_the_rows_changes_no_bit(seed, csls_k, draw):
+def test_order_of_rows_changes_no_bit(seed, csls_k, draw):
     rng = np.random.default_rng(seed)
     works, work_artist, imitations, imitation_artist, n = case(rng, 20, 30, 4, draw)
     w, i = rng.permutation(20), rng.permutation(30)
@@ -216,7 +216,7 @@ def test_csls_is_the_formula_of_the_paper(seed, n_works, n_imitations, k, draw):
     check_against_oracles(got, places, data, (1,))
 
 
-def test_csls_is_exact_where_float64_would_round():
+def test_csls_is_exact_where_float64_rounds():
     # Both imitations have the cosine 1 to the first work, and the sums of their 15 cosines, -13, differ by
     # 2**-48. The order is that of 30 + 13 and 30 + 13 - 2**-48, which are the same number in float64.
     tiny = 2.0**-24
@@ -228,7 +228,7 @@ def test_csls_is_exact_where_float64_would_round():
     assert match(works, [0] * 15, imitations, [0, 1], 2, keep_ranks=True).ranks[0].tolist() == [2, 2]
 
 
-def test_csls_takes_a_hub_from_the_top():
+def test_csls_demotes_a_hub():
     # The hub is as near to every work as its own imitation is, or nearer; CSLS puts the own one first.
     works = np.eye(3, 4, dtype=np.float16)
     hub = np.full((1, 4), 0.5, np.float16)
@@ -238,7 +238,7 @@ def test_csls_takes_a_hub_from_the_top():
     assert match(*data, recall_at=(1,), csls_k=3).macro.hit[1] == 1.0
 
 
-def test_what_is_missing_is_said_and_left_out_of_the_macro_mean():
+def test_missing_artists_are_reported_and_excluded_from_the_macro_mean():
     rng = np.random.default_rng(4)
     works, imitations = unit(rng, 6), unit(rng, 7)
     got = match(works, [0, 0, 0, 1, 1, 4], imitations, [0, 0, 2, 2, 2, 4, 4], 5)
@@ -254,7 +254,7 @@ def test_what_is_missing_is_said_and_left_out_of_the_macro_mean():
 
 
 @pytest.mark.parametrize("n_imitations", [1, 4])
-def test_without_imitations_by_others_nothing_is_claimed(n_imitations):
+def test_nothing_is_claimed_without_imitations_of_others(n_imitations):
     rng = np.random.default_rng(5)
     got = match(unit(rng, 3), [0, 0, 0], unit(rng, n_imitations), [0] * n_imitations, 1, keep_ranks=True)
     assert got.status == ("no imitations by others",)
@@ -286,7 +286,7 @@ def test_match_refuses(change, message):
         match(**(given | {"n_artists": 2} | change))
 
 
-def test_figures_hold_what_the_tests_look_at():
+def test_figures_contain_what_the_tests_check():
     assert {field.name for field in fields(Figures)} == {*FIGURES, "recall", "hit"}
 
 
@@ -322,7 +322,7 @@ def test_gap_against_medians_of_fractions(seed, n, n_artists, draw):
     assert got.n_works.tolist() == [len(r) for r in rows]
 
 
-def test_gap_says_why_it_is_missing():
+def test_missing_gap_has_a_reason():
     works = np.eye(4, dtype=np.float16)
     assert discrimination_gap(works, [0, 0, 1, 2], 4).status == ("ok", "one work", "one work", "no works")
     assert discrimination_gap(works, [1, 1, 1, 1], 2).status == ("no works", "no other artist")

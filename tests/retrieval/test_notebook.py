@@ -55,7 +55,7 @@ class Fragment(HTMLParser):
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_a_fragment_shows_figures_and_harmless_names(results: dict[str, Result], name: str) -> None:
+def test_fragment_shows_figures_and_escapes_names(results: dict[str, Result], name: str) -> None:
     text = notebook.render(results[name])
     assert text is not None and text == notebook.render(results[name])
     fragment = Fragment(text)

@@ -59,7 +59,7 @@ def exact(report: dict[str, Any]) -> list[Any]:
     ]
 
 
-def test_an_old_audit_goes_on_as_it_was_registered(old: Path) -> None:
+def test_old_audit_resumes_as_registered(old: Path) -> None:
     before = report_of(old)
     register, pictures = (old / "plan-audit/register.jsonl").read_bytes(), sorted(old.rglob("*.png"))
     audit_again(old)
@@ -73,7 +73,7 @@ def test_an_old_audit_goes_on_as_it_was_registered(old: Path) -> None:
     assert len(exact(after)) == 6 and exact(after) == exact(before)
 
 
-def test_an_old_plan_that_was_changed_is_refused(old: Path) -> None:
+def test_changed_old_plan_is_refused(old: Path) -> None:
     change(old, "n_resamples = 99", "n_resamples = 199")
     said = audit_again(old, code=1).stderr
     assert "the plan (now" in said and "changed after the plan was registered on" in said
@@ -82,13 +82,13 @@ def test_an_old_plan_that_was_changed_is_refused(old: Path) -> None:
     assert "the works changed after the plan was registered" in audit_again(old, code=1).stderr
 
 
-def test_an_old_audit_that_wants_more_pictures_says_that_the_model_is_gone(old: Path) -> None:
+def test_old_audit_with_missing_pictures_reports_the_missing_model(old: Path) -> None:
     shutil.rmtree(old / "plan-audit/imitations/one/names")
     said = audit_again(old, code=1).stderr
     assert f"{old / 'plan.toml'}: one: " in said and "models/early" in said
 
 
-def test_an_old_audit_is_computed_again(old: Path) -> None:
+def test_old_audit_is_recomputed(old: Path) -> None:
     result = run("verify", "--results", old / "plan-audit", "--device", "cpu", "--json", code=1)
     found = json.loads(result.stdout)["results"]
     assert found["other_streams"] and found["figures"] > 1_000

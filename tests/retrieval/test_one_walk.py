@@ -55,7 +55,7 @@ def results(index: Index, release: str, artists: list[str], observed: Observed |
     ]
 
 
-def test_one_walk_gives_what_each_result_gives_alone(invented: tuple[Path, list[str]]) -> None:
+def test_joint_walk_equals_separate_walks(invented: tuple[Path, list[str]]) -> None:
     path, artists = invented
     sides = [Side(path, release, {}) for release in RELEASES]
     with Index(path) as index:
@@ -84,7 +84,7 @@ def test_each_product_is_computed_once(tmp_path: Path) -> None:
         assert products.times(WORKS, WORKS) == 1
 
 
-def test_a_release_that_is_matched_alone_is_walked_once_too(tmp_path: Path) -> None:
+def test_release_matched_alone_is_walked_once(tmp_path: Path) -> None:
     invented_index(tmp_path / "i.h5", 6, repeats=False)
     with Index(tmp_path / "i.h5") as index:
         products = Products(index)
@@ -113,7 +113,7 @@ def test_two_releases_that_are_compared_are_walked_once_together(tmp_path: Path)
     assert compare(*known, testing=TESTING, by_name=False) == found
 
 
-def test_tests_of_a_release_are_those_of_brute_force(invented: tuple[Path, list[str]]) -> None:
+def test_tests_of_a_release_equal_brute_force(invented: tuple[Path, list[str]]) -> None:
     """Control floors and kernel tests from the whole tables, for each artist."""
     path, _ = invented
     with Index(path) as index:
@@ -143,7 +143,7 @@ def test_tests_of_a_release_are_those_of_brute_force(invented: tuple[Path, list[
             assert found[name].p_differs == expected.pvalue
 
 
-def test_galleries_and_near_copies_are_those_of_whole_tables(invented: tuple[Path, list[str]]) -> None:
+def test_galleries_and_near_copies_equal_those_of_whole_tables(invented: tuple[Path, list[str]]) -> None:
     path, artists = invented
     with Index(path) as index:
         shown = gallery(index, "r1", artists, n_works=99)
@@ -171,7 +171,7 @@ def test_galleries_and_near_copies_are_those_of_whole_tables(invented: tuple[Pat
                 assert best[row] == (all_works.rows[work[place, 0]], min(cosine[place, 0], 1.0))
 
 
-def test_small_pictures_are_compared_to_the_bit_several_at_a_time() -> None:
+def test_batched_small_pictures_are_compared_exactly() -> None:
     random = np.random.default_rng(4)
     looks = list(random.integers(0, 256, (9, 3, SIDE, SIDE), dtype=np.uint8))
     looks += [np.full_like(looks[0], 7), looks[0][:, :, ::-1], looks[0] // 2]
@@ -179,7 +179,7 @@ def test_small_pictures_are_compared_to_the_bit_several_at_a_time() -> None:
         assert compositions(one, looks) == [composition(one, other) for other in looks]
 
 
-def test_texts_are_encoded_once_and_the_encoder_is_loaded_when_it_is_needed() -> None:
+def test_texts_are_encoded_once_by_a_lazily_loaded_encoder() -> None:
     asked: list[Any] = []
 
     class Encoder:
@@ -257,7 +257,7 @@ def test_an_audit_computes_each_product_once_and_loads_each_encoder_once(
         (("two-against-one",), (2 / 3, 2 / 3)),
     ],
 )
-def test_what_is_kept_is_not_computed_again(
+def test_cached_results_are_not_recomputed(
     finished: tuple[Path, Outcome], copied: Path, gone: tuple[str, ...], times: tuple[float, float]
 ) -> None:
     """A comparison ranks by the works of two of three artists only: the third is in the background."""
@@ -270,7 +270,7 @@ def test_what_is_kept_is_not_computed_again(
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_releases_that_take_too_much_memory_are_walked_one_by_one(
+def test_releases_that_exceed_memory_are_walked_separately(
     finished: tuple[Path, Outcome], copied: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.rmtree(copied / "audit/results")
@@ -295,7 +295,7 @@ def test_an_audit_from_the_start_loads_each_encoder_once(
     assert len(loads) == 1
 
 
-def test_a_counter_counts(tmp_path: Path) -> None:
+def test_counter_counts(tmp_path: Path) -> None:
     """The count itself: what is multiplied twice is counted twice."""
     invented_index(tmp_path / "i.h5", 4)
     with Index(tmp_path / "i.h5") as index:

@@ -125,7 +125,7 @@ SIZES = st.tuples(st.integers(1, 7), st.integers(1, 40), st.integers(1, 4))
 
 @relaxed
 @given(SEEDS, DRAWS, SIZES, st.sampled_from([None, 1, 3]), st.integers(1, 3000))
-def test_all_three_are_brute_force(
+def test_all_three_equal_brute_force(
     seed: int, draw: object, sizes: tuple[int, int, int], k: int | None, limit: int
 ) -> None:
     given_ = world(seed, draw, sizes, k)
@@ -141,7 +141,7 @@ def test_all_three_are_brute_force(
 
 @pytest.mark.parametrize("k", [None, 15])
 @pytest.mark.parametrize("draw", [unit, few, near, mixed, grid])
-def test_larger_than_a_piece(draw: object, k: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_larger_than_a_block(draw: object, k: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many pieces and tiles, pending scores compared on the way, threads one and two, state for few works only."""
     given_ = world(5, draw, (12, 1501, 6), k)
     expected = by_row(every_rank(given_))
@@ -156,7 +156,7 @@ def test_larger_than_a_piece(draw: object, k: int | None, monkeypatch: pytest.Mo
         assert by_row(sorted_ranks(given_, limit_bytes=limit, threads=threads)) == expected
 
 
-def test_cells_never_fall_as_the_score_rises() -> None:
+def test_cells_are_monotone_in_the_score() -> None:
     rng = np.random.default_rng(3)
     steps = np.arange(-(2**17), 2**17)
     for exponent in range(-48, -16):
@@ -179,7 +179,7 @@ def test_cells_never_fall_as_the_score_rises() -> None:
             assert count.cell(mine).max() > 400  # and the cells are made use of
 
 
-def test_scores_of_csls_may_lie_further_apart_than_64_bits_tell() -> None:
+def test_csls_scores_beyond_64_bits() -> None:
     works = np.tile(np.array([[-1, 0]], np.float16), (6000, 1))
     works[0] = [1, 0]
     imitations = np.array([[1, 0], [-1, 0], [0, 1]], np.float16)
@@ -206,7 +206,7 @@ def figures(result: Match) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("csls_k", [None, 4])
 @pytest.mark.parametrize("draw", [unit, few, mixed])
-def test_match_gives_the_same_bits_by_each_way(
+def test_match_paths_agree_bit_for_bit(
     draw: object, csls_k: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(8)
@@ -232,7 +232,7 @@ def test_match_gives_the_same_bits_by_each_way(
     assert slow.status == quick.status == own.status
 
 
-def test_without_the_matrix_each_way_leaves_it_out() -> None:
+def test_matrix_can_be_omitted_on_every_path() -> None:
     rng = np.random.default_rng(9)
     data = (unit(rng, 10), rng.integers(0, 2, 10), unit(rng, 30), rng.integers(0, 2, 30), 2)
     whole = match(*data)

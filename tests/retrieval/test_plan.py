@@ -105,7 +105,7 @@ def test_init_writes_a_plan_that_is_accepted_and_holds_every_key(tmp_path: Path)
 
 @settings(max_examples=150, deadline=None)
 @given(st.text(max_size=200))
-def test_no_text_does_anything_but_be_refused(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+def test_arbitrary_text_is_only_ever_refused(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     path = tmp_path_factory.getbasetemp() / "fuzz.toml"
     path.write_text(text, encoding="utf-8", errors="replace")
     with pytest.raises(ImindexError):

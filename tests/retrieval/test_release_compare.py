@@ -57,7 +57,7 @@ def by_artist(result: Mapping[str, Any]) -> dict[str, Any]:
     return {one["artist"]: one for one in result["artists"]}
 
 
-def test_figures_are_those_of_match_and_classify(root: Path, result: dict[str, Any]) -> None:
+def test_figures_equal_those_of_match_and_classify(root: Path, result: dict[str, Any]) -> None:
     rows = by_artist(result)
     assert list(rows) == ["ada", "bo", "cy", "di"] and result["n_artists"] == 4
     assert result["left_out"] == [{"artist": "ed", "why": "no imitations in r1"}]
@@ -78,7 +78,7 @@ def test_figures_are_those_of_match_and_classify(root: Path, result: dict[str, A
     assert rows["bo"]["auc_change"] > 0.3 and rows["di"]["auc_change"] > 0.3 > abs(rows["ada"]["auc_change"])
 
 
-def test_p_values_are_those_of_the_stored_vectors(root: Path, result: dict[str, Any]) -> None:
+def test_p_values_equal_those_recomputed_from_vectors(root: Path, result: dict[str, Any]) -> None:
     with Index(root / "i.h5") as index:
         names = [c.name if c.kind == "imitations" else "" for c in index.collections]
         release = np.array(names, dtype=object)[index.column("collection")]
@@ -131,7 +131,7 @@ def test_over_all_artists(result: dict[str, Any]) -> None:
     assert changed == {a["artist"] for a in result["artists"] if a["finding_base"] != a["finding_new"]}
 
 
-def test_two_indexes_give_what_one_gives(root: Path, tiny_model: str, result: dict[str, Any]) -> None:
+def test_two_indexes_agree_with_one(root: Path, tiny_model: str, result: dict[str, Any]) -> None:
     sides = [
         Side(built(root, f"{r}.h5", root / "works", root / f"{r}.jsonl", model=tiny_model), r)
         for r in RELEASES
@@ -152,7 +152,7 @@ def test_two_indexes_give_what_one_gives(root: Path, tiny_model: str, result: di
     assert found["base"]["root_digest"] != found["new"]["root_digest"]
 
 
-def test_names_that_are_candidates_in_one_index_only_are_left_out(
+def test_candidates_in_one_index_only_are_excluded(
     root: Path, tiny_model: str, result: dict[str, Any]
 ) -> None:
     for name in ("zed", "ada lovelace", "the moon", "old harry", "kappa", "q q"):
@@ -174,7 +174,7 @@ def test_names_that_are_candidates_in_one_index_only_are_left_out(
     assert not any("under both releases" in note for note in result["notes"])
 
 
-def test_works_that_one_index_lacks_are_left_out(root: Path, tiny_model: str) -> None:
+def test_works_missing_from_one_index_are_excluded(root: Path, tiny_model: str) -> None:
     for name in COLORS:
         for n in range(1, N_WORKS):  # one work is missing, another one is new
             color, seed = COLORS[name], 77 if n == 1 else 1000 * list(COLORS).index(name) + n
@@ -198,7 +198,7 @@ def test_works_that_one_index_lacks_are_left_out(root: Path, tiny_model: str) ->
     assert found["figures"]["accuracy"]["n_artists"] == 0
 
 
-def test_what_cannot_be_compared_is_refused(root: Path, tmp_path: Path) -> None:
+def test_incomparable_inputs_are_refused(root: Path, tmp_path: Path) -> None:
     index = root / "i.h5"
     with pytest.raises(ImindexError, match="BASE and NEW are both r1"):
         compare(Side(index, "r1"), Side(index, "r1"), testing=TESTING)
@@ -218,7 +218,7 @@ def test_what_cannot_be_compared_is_refused(root: Path, tmp_path: Path) -> None:
         compare(Side(index, "r1"), Side(alone, "r2"))
 
 
-def test_known_findings_are_taken(root: Path) -> None:
+def test_known_findings_are_used(root: Path) -> None:
     said = {"ada": Finding.IMITATED, "bo": Finding.IMITATED, "ed": Finding.NOT_SHOWN}
     found = to_dict(
         compare(

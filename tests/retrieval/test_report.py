@@ -116,7 +116,7 @@ def result_of(report: Report, release: str, encoder: str = "demo") -> ReportResu
     return next(r for r in report.results if (r.release, r.encoder) == (release, encoder))
 
 
-def test_content_is_as_the_schema_has_it(report: Report, findings: AuditFindings) -> None:
+def test_content_matches_the_schema(report: Report, findings: AuditFindings) -> None:
     VALIDATOR.check_schema(SCHEMA)
     written = json.loads(json.dumps(to_dict(report), allow_nan=False))
     VALIDATOR.validate(written)
@@ -127,7 +127,7 @@ def test_content_is_as_the_schema_has_it(report: Report, findings: AuditFindings
     assert from_dict(Report, written) == report
 
 
-def test_json_and_back_is_the_same_and_so_is_its_json(report: Report, findings: AuditFindings) -> None:
+def test_json_round_trip_is_lossless(report: Report, findings: AuditFindings) -> None:
     for result in (report, findings):
         again = from_json(type(result), to_json(result))
         assert again == result and to_json(again) == to_json(
@@ -135,7 +135,7 @@ def test_json_and_back_is_the_same_and_so_is_its_json(report: Report, findings: 
         )  # a digest is over the JSON: 1 is not 1.0
 
 
-def test_contract_without_extras_and_without_tests_is_valid(findings: AuditFindings) -> None:
+def test_contract_without_extras_and_tests_is_valid(findings: AuditFindings) -> None:
     bare = replace(findings, results=tuple(map(without_extras, findings.results)))
     VALIDATOR.validate(to_dict(assembled(bare)))
     untested = assembled(replace(findings, results=tuple(map(without_tests, findings.results))))
@@ -173,7 +173,7 @@ def without_tests(result: AuditResult) -> AuditResult:
     return replace(result, classification=classification, matching=matching)
 
 
-def test_auc_is_that_of_the_vectors(report: Report, base: Path) -> None:
+def test_auc_equals_that_recomputed_from_vectors(report: Report, base: Path) -> None:
     with Index(base / "demo.h5") as index:
         artists, collections = index.artists, index.collections
         kind = np.array([collections[c].kind for c in index.column("collection")])
@@ -201,7 +201,7 @@ def _ranks(own: np.ndarray, others: np.ndarray) -> np.ndarray:
     return 1 + (others >= own.max(axis=1)[:, None]).sum(axis=1)
 
 
-def test_accuracy_and_confusion_are_those_of_the_vectors(report: Report, base: Path) -> None:
+def test_accuracy_and_confusion_equal_those_recomputed_from_vectors(report: Report, base: Path) -> None:
     result = result_of(report, STRONG)
     labels = [*NAMED, *report.plan.labels]
     texts = [*(TEMPLATES[0].replace("{artist}", name) for name in NAMED), *report.plan.labels]
@@ -230,7 +230,7 @@ def test_accuracy_and_confusion_are_those_of_the_vectors(report: Report, base: P
     assert confusion.columns[-2:] == report.plan.labels
 
 
-def test_every_tested_artist_has_a_row_also_one_that_is_not_in_the_index(report: Report) -> None:
+def test_every_tested_artist_has_a_row_even_outside_the_index(report: Report) -> None:
     for result in report.results:
         assert tuple(row.artist for row in result.artists) == report.plan.artists
         last = result.artists[-1]
@@ -246,7 +246,7 @@ def test_every_tested_artist_has_a_row_also_one_that_is_not_in_the_index(report:
         assert sum(result.summary.findings.values()) == len(found)
 
 
-def test_agreement_counts_artists_whom_all_encoders_judge(report: Report, findings: AuditFindings) -> None:
+def test_agreement_counts_artists_judged_by_all_encoders(report: Report, findings: AuditFindings) -> None:
     for one in report.agreement or ():
         both = list(
             zip(
@@ -277,7 +277,7 @@ def test_the_copy_is_found_and_counted_once(report: Report) -> None:
     assert result.summary.n_copies == len(copies)
 
 
-def test_digest_covers_what_was_found_and_no_times(report: Report, findings: AuditFindings) -> None:
+def test_digest_covers_findings_but_not_times(report: Report, findings: AuditFindings) -> None:
     later = changed(findings, "plan.registered", "2030-01-01T00:00:00+00:00")
     later = changed(later, "plan.amendments.0.when", "2030-01-01T00:00:00+00:00")
     later = changed(later, "comparisons.0.base.index", "/elsewhere/demo.h5")
@@ -296,7 +296,7 @@ def test_digest_covers_what_was_found_and_no_times(report: Report, findings: Aud
     assert assembled(other).digest != report.digest
 
 
-def test_the_digest_of_a_report_with_fewer_keys_is_of_those_keys(report: Report) -> None:
+def test_digest_of_an_old_report_covers_its_own_keys(report: Report) -> None:
     written = to_dict(report)
     for key in ("first_digest", "registered_late", "inputs", "label_templates"):
         del written["plan"][key]
@@ -318,7 +318,7 @@ def test_nan_becomes_null(findings: AuditFindings) -> None:
 # Page
 
 
-def test_page_holds_no_script_but_its_own_and_asks_for_nothing(html: str) -> None:
+def test_page_has_only_its_own_script_and_makes_no_requests(html: str) -> None:
     parsed = Page(html)
     assert sum(tag == "script" for tag, _ in parsed.elements) == len(parsed.scripts) == 1
     for tag, attributes in parsed.elements:
@@ -343,7 +343,7 @@ def test_every_name_is_shown_as_text(html: str, report: Report) -> None:
     assert shown("a\u202eb\x00\ud800") == "a\\u202eb\\u0000\\ud800"
 
 
-def test_ids_are_unique_and_links_lead_somewhere(html: str) -> None:
+def test_ids_are_unique_and_links_resolve(html: str) -> None:
     parsed = Page(html)
     ids = [a["id"] for _, a in parsed.elements if "id" in a]
     assert len(ids) == len(set(ids))
@@ -357,7 +357,7 @@ def test_ids_are_unique_and_links_lead_somewhere(html: str) -> None:
     assert targets - {""} <= set(ids) and referred <= set(ids)
 
 
-def test_pictures_have_texts_and_can_be_left_out(html: str, report: Report, base: Path) -> None:
+def test_pictures_have_alt_text_and_can_be_omitted(html: str, report: Report, base: Path) -> None:
     pictures = [a for t, a in Page(html).elements if t == "img"]
     assert len(pictures) > 50 and all(a["alt"] for a in pictures)
     without = page(report, None)
@@ -375,7 +375,7 @@ def test_a_page_of_70_artists_stays_small(findings: AuditFindings, base: Path) -
 # Files
 
 
-def test_csv_has_a_row_for_each_artist_and_no_formula(report: Report, tmp_path: Path) -> None:
+def test_csv_has_one_row_per_artist_and_no_formulas(report: Report, tmp_path: Path) -> None:
     _, _, path = write(report, tmp_path, base=tmp_path, pictures=False)
     data = path.read_bytes()
     assert data.startswith(b"\xef\xbb\xbf")
@@ -407,7 +407,7 @@ def test_json_is_the_report(report: Report, tmp_path: Path) -> None:
     assert from_dict(Report, read) == report and digest(read) == report.digest
 
 
-def test_what_was_there_stays_if_a_page_fails(
+def test_old_report_survives_a_failed_write(
     report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = write(report, tmp_path, base=tmp_path, pictures=False)

@@ -68,7 +68,7 @@ def open_page(browser: Any, url: str, width: int = 1280, scheme: str = "light") 
     WebDriverWait(browser, 30).until(lambda b: b.execute_script("return document.readyState") == "complete")
 
 
-def test_console_is_empty_and_no_request_leaves_the_file(browser: Any, url: str) -> None:
+def test_page_logs_nothing_and_makes_no_requests(browser: Any, url: str) -> None:
     browser.get_log("browser")
     browser.get_log("performance")
     open_page(browser, url)
@@ -86,7 +86,7 @@ def test_console_is_empty_and_no_request_leaves_the_file(browser: Any, url: str)
     )
 
 
-def test_other_scripts_are_forbidden(browser: Any, url: str) -> None:
+def test_other_scripts_are_blocked(browser: Any, url: str) -> None:
     open_page(browser, url)
     browser.execute_script(
         "const s = document.createElement('script'); s.textContent = 'window.hacked = 1'; document.body.append(s);"
@@ -122,7 +122,7 @@ def test_names_sort_and_all_rows_stay(browser: Any, url: str) -> None:
     assert marked == 1
 
 
-def test_a_header_sorts_by_keyboard(browser: Any, url: str) -> None:
+def test_headers_sort_by_keyboard(browser: Any, url: str) -> None:
     from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys
 
@@ -133,7 +133,7 @@ def test_a_header_sorts_by_keyboard(browser: Any, url: str) -> None:
     assert button.find_element(By.XPATH, "..").get_attribute("aria-sort") == "ascending"
 
 
-def test_names_that_mean_harm_do_nothing(browser: Any, url: str) -> None:
+def test_malicious_names_are_harmless(browser: Any, url: str) -> None:
     from selenium.common.exceptions import NoAlertPresentException
 
     open_page(browser, url)
@@ -162,7 +162,7 @@ def test_the_page_never_scrolls_sideways(browser: Any, url: str, width: int) -> 
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
 
 
-def test_dark_is_dark_and_legible(browser: Any, url: str) -> None:
+def test_dark_theme_is_dark_and_legible(browser: Any, url: str) -> None:
     seen = {}
     for scheme in ("light", "dark"):
         open_page(browser, url, scheme=scheme)
@@ -183,7 +183,7 @@ def _luminance(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def test_it_prints_with_everything_open(browser: Any, url: str, tmp_path: Path) -> None:
+def test_print_view_expands_all_sections(browser: Any, url: str, tmp_path: Path) -> None:
     open_page(browser, url)
     shut = "return document.querySelectorAll('details:not([open])').length"
     before = browser.execute_script(shut)

@@ -38,7 +38,7 @@ def result_of(report: Report, release: str) -> ReportResult:
     return next(result for result in report.results if result.release == release)
 
 
-def test_answer_is_two_sentences_that_say_how_sure(report: Report) -> None:
+def test_answer_is_two_sentences_with_uncertainty(report: Report) -> None:
     for text, release in zip(report.answer, (WEAK, STRONG), strict=True):
         summary = result_of(report, release).summary
         assert text.startswith(f"{release}: of 13 artists, ")
@@ -55,7 +55,7 @@ def test_answer_is_two_sentences_that_say_how_sure(report: Report) -> None:
         assert "not imitated" not in text
 
 
-def test_answer_speaks_of_imitation_only_where_names_were_compared(report: Report) -> None:
+def test_answer_mentions_imitation_only_with_placebo_names(report: Report) -> None:
     def said(**counts: int) -> str:
         findings = {finding: counts.get(finding.name, 0) for finding in Finding}
         return answer("r", [changed(result_of(report, STRONG), "summary.findings", findings)], None)
@@ -75,7 +75,7 @@ def test_p_is_never_0(p: float) -> None:
 
 
 @given(st.floats(-1, 1), st.integers(0, 1))
-def test_percent_says_none_or_all_only_of_none_or_all(share: float, digits: int) -> None:
+def test_percent_shows_0_and_100_only_for_none_and_all(share: float, digits: int) -> None:
     text = percent(share, digits)
     assert (float(re.sub(r"[^0-9.]", "", text)) == 0) <= (share == 0)
     assert text.lstrip("−") not in ("100 %", "100.0 %") or abs(share) == 1
@@ -99,7 +99,7 @@ def test_shared_text_encoders_are_recognised(model: str, text_encoder: str, same
     assert shares_text_encoder(model, text_encoder) is same
 
 
-def test_limits_are_those_of_this_audit(report: Report) -> None:
+def test_limits_match_the_audit(report: Report) -> None:
     titles = [limit.title for limit in report.limits]
     text = " ".join(limit.text for limit in report.limits)
     assert "Generator and encoder share a text encoder" in titles
@@ -125,7 +125,7 @@ def test_limits_are_those_of_this_audit(report: Report) -> None:
     assert not any(part in title for part in gone for title in titles)
 
 
-def test_figures_are_well_formed_and_say_what_they_show(report: Report) -> None:
+def test_figures_are_well_formed_and_labelled(report: Report) -> None:
     large = assemble(enlarged(shared_sample()[0], 70), PROVENANCE)
     for one in (result_of(report, STRONG), large.results[0]):
         made = figures("x", one)
@@ -144,5 +144,5 @@ def test_figures_are_well_formed_and_say_what_they_show(report: Report) -> None:
     assert len([e for e in drawn.iter() if e.attrib.get("class") == "label"]) == 70
 
 
-def test_names_are_cut_to_the_room_there_is() -> None:
+def test_names_are_truncated_to_fit() -> None:
     assert fit("Ada", 100) == "Ada" and fit("W" * 300, 100).endswith("…") and len(fit("W" * 300, 100)) < 12

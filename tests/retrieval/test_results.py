@@ -60,7 +60,7 @@ def test_every_type_is_frozen_documented_and_strict(one: type[Result]) -> None:
     assert one.__match_args__ == ()
 
 
-def test_a_result_holds_no_nan_and_no_numpy() -> None:
+def test_results_contain_no_nan_and_no_numpy() -> None:
     row = ClassifiedArtist(
         artist="ada", n=np.int64(3), top1=np.float64(0.5), top5=float("nan"), mrr=math.inf, confused_with=""
     )
@@ -70,7 +70,7 @@ def test_a_result_holds_no_nan_and_no_numpy() -> None:
     json.dumps(to_dict(row), allow_nan=False)
 
 
-def test_json_and_back_is_the_same_result() -> None:
+def test_json_round_trip_gives_the_same_result() -> None:
     for one in (
         OVERALL,
         ArtistTests(artist="b\udc80c", finding=Finding.NOT_SHOWN, p=1e-320, auc_bca=(0.1, 0.2)),
@@ -94,7 +94,9 @@ def test_json_and_back_is_the_same_result() -> None:
         ({"more\udc80": 1}, r"kept\.json: .*surrogates"),
     ],
 )
-def test_what_is_not_a_result_is_refused_by_its_path(change: dict[str, object], message: str) -> None:
+def test_invalid_results_are_refused_with_the_path_of_the_key(
+    change: dict[str, object], message: str
+) -> None:
     with pytest.raises(ImindexError, match=message):
         from_dict(OverallTests, {**to_dict(OVERALL), **change}, "kept.json")
     missing = to_dict(OVERALL)
@@ -105,7 +107,7 @@ def test_what_is_not_a_result_is_refused_by_its_path(change: dict[str, object], 
         from_json(OverallTests, b"{", "kept.json")
 
 
-def test_keys_that_did_not_exist_are_left_out_where_they_were() -> None:
+def test_missing_keys_of_old_reports_stay_missing() -> None:
     said = {"command": "c", "started": "s", "finished": "f", "versions": {}, "seconds": {}}
     assert to_dict(from_dict(Provenance, said)) == said
     assert "release" in to_dict(Verdict(condition="a > 1", value=None, limit=1.0, failed=True, reason=""))
@@ -118,7 +120,7 @@ def test_a_subtype_is_built_from_the_fields_of_its_base() -> None:
     assert LeftOut(artist="ada", why="no works") == LeftOut(artist="ada", why="no works")
 
 
-def test_a_finding_is_its_word() -> None:
+def test_finding_equals_its_string() -> None:
     assert f"{Finding.IMITATED}" == str(Finding.IMITATED) == "imitated" == Finding.IMITATED
     assert f"{Finding.IMITATED:>10}" == "  imitated"
     assert {"imitated": 1}[Finding.IMITATED] == 1

@@ -52,7 +52,7 @@ def check(vectors: np.ndarray, queries: np.ndarray, k: int, among: np.ndarray | 
 # FAISS, in place
 
 
-def test_vectors_are_searched_where_they_lie() -> None:
+def test_vectors_are_searched_in_place() -> None:
     vectors = table(100)
     searcher = ExactSearcher(vectors)
     codes = faiss.downcast_index(searcher._index).codes
@@ -63,7 +63,7 @@ def test_vectors_are_searched_where_they_lie() -> None:
     assert searcher.search(moved[:5].astype(np.float32), 1)[1].ravel().tolist() == [99, 98, 97, 96, 95]
 
 
-def test_searching_a_large_index_in_its_file_takes_no_memory_of_its_own(tmp_path: Path) -> None:
+def test_searching_a_mapped_index_allocates_no_memory(tmp_path: Path) -> None:
     n, dim = 200_000, 128
     vectors = np.memmap(tmp_path / "v", np.float16, "w+", shape=(n, dim))
     vectors[:] = np.float16(1 / np.sqrt(dim))
@@ -97,7 +97,7 @@ def test_header_and_vectors_are_a_faiss_file(n: int, dim: int) -> None:
         assert (there[0] == here[0]).all() and (there[1] == here[1]).all()
 
 
-def test_the_index_in_the_file_is_the_one_that_is_searched(tmp_path: Path) -> None:
+def test_stored_index_is_the_one_searched(tmp_path: Path) -> None:
     vectors = table(50, DIM)
     save(tmp_path / "i.h5", example(items=item_columns([row(i, 0, 0) for i in range(50)])), vectors)
     with h5py.File(tmp_path / "i.h5") as file:
@@ -125,7 +125,7 @@ class LikeGpu:
         return np.take_along_axis(scores, rows, 1), rows
 
 
-def test_what_faiss_cannot_do_on_a_gpu_is_done_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unsupported_gpu_searches_fall_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ann, "_on_gpu", lambda vectors, device: LikeGpu(vectors))
     vectors = np.repeat(table(10, 32), 500, axis=0)
     for k, among in ((5, None), (3000, None), (5, np.arange(5000) % 7 == 3), (3, np.zeros(5000, bool))):
@@ -150,7 +150,7 @@ def test_many_equal_pictures_are_listed_by_row(k: int) -> None:
 
 
 @pytest.mark.parametrize("copies", [2, 40, 400])
-def test_equal_pictures_on_both_sides_of_k(copies: int) -> None:
+def test_ties_at_rank_k(copies: int) -> None:
     vectors = table(1000, 32)
     query = vectors[:1]
     order = brute(vectors, query, 1000)[0][0]
@@ -169,7 +169,7 @@ def test_near_ties_that_fp32_cannot_order_are_ordered() -> None:
     check(vectors, vectors[:4], 20)
 
 
-def test_among_searches_these_rows_only() -> None:
+def test_among_restricts_the_search_to_its_rows() -> None:
     vectors, queries = np.repeat(table(90, 32), 4, axis=0), table(5, 32, seed=2)
     rng = np.random.default_rng(7)
     for share in (0.0, 0.01, 0.3, 1.0):
@@ -181,14 +181,14 @@ def test_among_searches_these_rows_only() -> None:
     assert check(vectors, queries, 3, last).rows.tolist() == [[len(vectors) - 1]] * 5
 
 
-def test_nothing_asked_and_nothing_there() -> None:
+def test_empty_request_and_empty_folder() -> None:
     vectors = table(5)
     assert nearest(ExactSearcher(vectors), vectors, vectors[:0], k=3).rows.shape == (0, 3)
     assert nearest(ExactSearcher(vectors[:0]), vectors[:0], vectors, k=3).rows.shape == (5, 0)
     assert check(vectors, vectors, 3, np.zeros(5, bool)).rows.shape == (5, 0)
 
 
-def test_wrong_questions_are_refused() -> None:
+def test_invalid_queries_are_refused() -> None:
     vectors = table(5)
     for queries, k, message in (
         (vectors, 0, "k is 0"),
@@ -224,7 +224,7 @@ few = arrays.arrays(np.int8, st.tuples(st.integers(1, 60), st.just(3)), elements
 
 @settings(max_examples=150, deadline=None)
 @given(few, st.integers(1, 70), st.integers(0, 99), st.data())
-def test_nearest_is_brute_force_for_any_vectors(
+def test_nearest_equals_brute_force_for_any_vectors(
     values: np.ndarray, k: int, seed: int, data: st.DataObject
 ) -> None:
     values = values[np.any(values, axis=1)]
@@ -256,7 +256,7 @@ def test_votes_are_ordered_by_number_then_by_the_nearest_then_by_artist() -> Non
 
 @settings(max_examples=50, deadline=None)
 @given(arrays.arrays(np.int32, 30, elements=st.integers(-1, 4)), st.integers(0, 99))
-def test_votes_count_what_a_counter_counts(artists: np.ndarray, seed: int) -> None:
+def test_votes_equal_counter(artists: np.ndarray, seed: int) -> None:
     rng = np.random.default_rng(seed)
     rows = rng.permutation(30)[None, :12]
     scores = -np.sort(-rng.random((1, 12)))

@@ -17,7 +17,7 @@ def brute_force(chosen: Pictures) -> list[int]:
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 2**32 - 1))
-def test_repetitions_are_those_of_every_pair(seed: int) -> None:
+def test_repetitions_equal_pairwise_comparison(seed: int) -> None:
     random = np.random.default_rng(seed)
     n, values = random.integers(0, 40), random.integers(1, 5)
     vectors = (random.integers(-values, values + 1, (n, 3)) / 4).astype(np.float16)  # 0.0 and -0.0 too

@@ -32,7 +32,7 @@ def dot(a, b):
 
 @relaxed
 @given(SEEDS, st.integers(1, 60), st.sampled_from([0.0, 5.0, 16.0]))
-def test_similarities_are_the_rational_dot_products(seed, d, spread):
+def test_similarities_equal_rational_dot_products(seed, d, spread):
     rng = np.random.default_rng(seed)
     a, b = unit(rng, 3, d, spread), unit(rng, 2, d, spread)
     got = sim.similarities(a, b)
@@ -55,7 +55,7 @@ def test_the_largest_norms_allowed_are_still_exact():
 
 @relaxed
 @given(SEEDS, st.integers(1, 700))
-def test_order_of_the_coordinates_changes_no_bit(seed, d):
+def test_order_of_coordinates_changes_no_bit(seed, d):
     rng = np.random.default_rng(seed)
     a, b = unit(rng, 5, d), unit(rng, 7, d)
     order = rng.permutation(d)
@@ -75,7 +75,7 @@ def test_blocks_and_tiles_change_no_bit(seed, limit, tile):
     assert (np.concatenate([block for _, block in parts]) == sim.similarities(a, b)).all()
 
 
-def test_identical_vectors_tie_exactly_wherever_they_stand():
+def test_identical_vectors_tie_exactly_at_any_position():
     rng = np.random.default_rng(2)
     b = unit(rng, 2001, 768)
     b[[0, 999, 2000]] = b[5]
@@ -187,7 +187,7 @@ def test_vectors_that_cancel_out_have_no_mean():
 
 @relaxed
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=30), SEEDS)
-def test_mean_is_the_rounded_mean_in_any_order(values, seed):
+def test_mean_does_not_depend_on_order(values, seed):
     array = np.array(values)
     exact = sum(map(Fraction, values), Fraction(0)) / len(values)
     assert mean(array) == pytest.approx(float(exact), rel=1e-15, abs=1e-300)
@@ -198,7 +198,7 @@ def test_mean_is_the_rounded_mean_in_any_order(values, seed):
 @given(
     SEEDS, st.integers(1, 6), st.integers(1, 30), st.integers(1, 40), st.sampled_from([np.float64, np.int64])
 )
-def test_ranks_are_those_of_scipy(seed, n, m, values, dtype):
+def test_ranks_equal_scipy(seed, n, m, values, dtype):
     scores = np.random.default_rng(seed).integers(-values, values, (n, m)).astype(dtype)
     rank, midrank = ranks_in_rows(scores)
     assert (rank == rankdata(-scores, "max", axis=1)).all()
@@ -213,7 +213,7 @@ def test_ranks_without_any_tie_and_with_minus_infinity():
 
 @relaxed
 @given(SEEDS, st.integers(1, 20), st.integers(1, 20))
-def test_nearest_are_the_first_of_a_stable_sort(seed, m, k):
+def test_nearest_equals_stable_sort(seed, m, k):
     scores = np.random.default_rng(seed).integers(0, 5, (4, m)).astype(float)
     scores[scores == 0] = -np.inf
     k = min(k, m)

@@ -99,7 +99,7 @@ def test_sets_are_slices_of_the_columns(seed: int) -> None:
 
 @relaxed
 @given(SEEDS)
-def test_nearest_works_and_votes_are_those_of_the_whole_table(seed: int) -> None:
+def test_nearest_works_and_votes_equal_those_of_the_whole_table(seed: int) -> None:
     world = World(seed)
     n, table = len(world.works), world.tables[0].T
     k = int(world.random.integers(1, 9))
@@ -118,7 +118,7 @@ def test_nearest_works_and_votes_are_those_of_the_whole_table(seed: int) -> None
         assert np.array_equal(scores, expected)
 
 
-def test_works_in_the_worst_order_are_found_too() -> None:
+def test_worst_order_of_works_is_supported() -> None:
     angles = np.linspace(1.5, 0.1, 60)
     works = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float16)
     made = np.array([[1, 0]], np.float16)
@@ -130,7 +130,7 @@ def test_works_in_the_worst_order_are_found_too() -> None:
 
 @relaxed
 @given(SEEDS)
-def test_paired_cells_are_those_of_both_tables_side_by_side(seed: int) -> None:
+def test_paired_cells_equal_those_of_both_tables(seed: int) -> None:
     world = World(seed)
     n = len(world.works)
     numbers = world.random.permutation(n)
@@ -160,7 +160,7 @@ def test_paired_cells_are_those_of_both_tables_side_by_side(seed: int) -> None:
 
 @relaxed
 @given(SEEDS)
-def test_own_neighbours_are_those_of_the_whole_table(seed: int) -> None:
+def test_own_neighbours_equal_those_of_the_whole_table(seed: int) -> None:
     world = World(seed)
     observer = OwnNeighbours(world.work_artist, 5)
     world.walk(Watch(observer, (0,), np.arange(len(world.works))))
@@ -205,7 +205,7 @@ def test_memory_does_not_grow_with_the_works() -> None:
     assert peak(400, small) < 1.2 * peak(100, small) < 16 * 2**20
 
 
-def test_scores_of_sets_are_those_of_collect() -> None:
+def test_set_scores_equal_those_of_collect() -> None:
     """`Block.further` is what `imindex.stats.set_scores` takes for the share of others that are further away."""
     world = World(11)
     seen = Recorder()

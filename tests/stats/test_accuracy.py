@@ -129,7 +129,7 @@ def test_macro_degenerate() -> None:
     assert halves.method == "Clopper-Pearson on units" and halves.interval.low < 0.2
 
 
-def test_macro_interval_stays_among_shares() -> None:
+def test_macro_interval_stays_between_0_and_1() -> None:
     correct, artist = np.zeros(24, int), np.repeat(np.arange(4), 6)
     correct[6] = 1  # shares drawn towards their mean go below 0 here
     found = macro_interval(correct, artist, n_resamples=499, rng=1)

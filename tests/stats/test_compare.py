@@ -67,7 +67,7 @@ def test_sign_flip_never_0_and_ties_count_against() -> None:
 @pytest.mark.parametrize(
     ("values", "message"), [([], "empty"), ([1, np.nan], "NaN"), ([1, np.inf], "infinite")]
 )
-def test_sign_flip_refuses(values: list[float], message: str) -> None:
+def test_sign_flip_errors(values: list[float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         sign_flip_test(values)
 
@@ -105,7 +105,7 @@ def test_paired_interval_equals_scipy(n: int) -> None:
     assert ours.exact == (n == 6)
 
 
-def test_artists_without_figures_are_left_out_and_counted() -> None:
+def test_artists_without_figures_are_excluded_and_counted() -> None:
     base, new = np.array([0.5, np.nan, 0.6, 0.7, 0.4]), np.array([0.6, 0.5, np.nan, 0.9, 0.3])
     found = paired_difference(base, new, rng=1)
     assert (found.n_artists, found.n_left_out) == (3, 2)

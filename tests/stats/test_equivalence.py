@@ -42,7 +42,7 @@ def test_levels_at_the_margin() -> None:
     assert np.mean([non_inferior(row, margin=0.2).within for row in rows]) == pytest.approx(0.05, abs=0.015)
 
 
-def test_without_spread_the_limit_is_taken() -> None:
+def test_limit_is_used_without_spread() -> None:
     assert 0 < tost(np.zeros(5), margin=0.1).pvalue < 1e-300
     assert 0 < tost([0.1] * 3, margin=0.2).pvalue < 1e-300
     assert tost([0.1] * 3, margin=0.1).pvalue == 1

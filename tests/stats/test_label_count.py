@@ -53,7 +53,7 @@ def test_equals_all_subsets(n_generic: int, ties: bool, absent: bool) -> None:
     assert found.chance == pytest.approx(1 / (found.counts + n_generic))
 
 
-def test_with_all_labels_it_is_the_accuracy() -> None:
+def test_all_labels_give_the_accuracy() -> None:
     scores, truth = example(3, False, False)
     found = accuracy_by_label_count(scores, truth, n_generic=3, counts=[7])
     assert found.accuracy[0] == pytest.approx(np.mean(scores.argmax(axis=1) == truth), abs=1e-12)
@@ -61,7 +61,7 @@ def test_with_all_labels_it_is_the_accuracy() -> None:
     assert alone == np.mean(scores[np.arange(40), truth] > scores[:, 7:].max(axis=1))
 
 
-def test_more_labels_never_help_and_all_ties_are_wrong() -> None:
+def test_more_labels_never_help_and_ties_are_wrong() -> None:
     scores, truth = example(1, True, True)
     assert (np.diff(accuracy_by_label_count(scores, truth, n_generic=1).accuracy) <= 1e-12).all()
     assert (accuracy_by_label_count(np.zeros((4, 5)), [0, 1, 2, 3]).accuracy == 0).all()

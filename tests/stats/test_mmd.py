@@ -92,7 +92,7 @@ def test_uniform_under_the_null_and_powerful_beyond() -> None:
     assert np.mean(np.array(shifted) <= 0.05) > 0.9
 
 
-def test_spread_is_found_where_means_agree() -> None:
+def test_difference_in_spread_is_detected_with_equal_means() -> None:
     rng = np.random.default_rng(8)
     x = np.concatenate([unit(rng, 30, 6.0), unit(rng, 30, -6.0)])
     y = unit(rng, 60)
@@ -128,7 +128,7 @@ def test_same_pictures_have_a_bandwidth() -> None:
         (np.arange(16.0).reshape(4, 4), 2, "not symmetric"),
     ],
 )
-def test_what_cannot_be_tested_is_refused(kernel: np.ndarray, n_x: int, message: str) -> None:
+def test_untestable_inputs_are_refused(kernel: np.ndarray, n_x: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         mmd_test(kernel, n_x)
     with pytest.raises(ValueError, match="n_resamples"):

@@ -80,7 +80,7 @@ def test_empty_and_all_missing(method: str) -> None:
     assert adjust([0.3], method=method).tolist() == [0.3]
 
 
-def test_called_at_the_level_in_spite_of_rounding() -> None:
+def test_p_at_the_level_is_significant_despite_rounding() -> None:
     p = np.r_[np.full(17, 17 / 500), np.ones(8)]
     adjusted = adjust(p, method="bh")
     assert adjusted[0] > 0.05 and called(adjusted).tolist() == [True] * 17 + [False] * 8
@@ -90,7 +90,7 @@ def test_called_at_the_level_in_spite_of_rounding() -> None:
 @pytest.mark.parametrize(
     ("p", "message"), [([[0.1]], "vector"), (0.1, "vector"), ([1.1], "between 0 and 1"), ([-0.1], "between")]
 )
-def test_what_is_no_family_is_refused(p: object, message: str) -> None:
+def test_invalid_families_are_refused(p: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         adjust(p)
     with pytest.raises(ValueError, match=message):

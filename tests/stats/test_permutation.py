@@ -49,7 +49,7 @@ def test_uniform_under_the_null() -> None:
     ("matrix", "message"),
     [([[1.0]], "at least 2"), ([[1.0, 2.0]], "artists x artists"), ([[1.0, np.nan], [0.0, 1.0]], "NaN")],
 )
-def test_what_cannot_be_tested_is_refused(matrix: list, message: str) -> None:
+def test_untestable_inputs_are_refused(matrix: list, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         assignment_test(matrix)
     with pytest.raises(ValueError, match="n_resamples"):

@@ -91,7 +91,7 @@ def test_equals_a_simulation_of_single_scores() -> None:
     correction=st.sampled_from(["none", "holm", "bh"]),
     level=st.sampled_from([0.01, 0.05, 0.1, 0.3]),
 )
-def test_calls_are_those_of_the_adjusted_p(
+def test_significance_follows_the_adjusted_p(
     seed: int, n_tests: int, n_placebos: int, correction: str, level: float
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -167,7 +167,7 @@ def test_smallest_design() -> None:
 
 
 @pytest.mark.parametrize("sizes", [[6] * 12, [2, 3, 3, 1, 9, 12, 5, 5, 4, 8, 6, 8]])
-def test_variances_are_found_again(sizes: list[int]) -> None:
+def test_variances_are_recovered(sizes: list[int]) -> None:
     rng, truth = np.random.default_rng(2), Variances(0.5, 0.8, 0.6, 1.0)
     found = [variance_components(*scores(rng, truth, 9, sizes)) for _ in range(400)]
     for name in ("between_sets", "within_set", "work_by_set", "residual"):
@@ -178,7 +178,7 @@ def test_variances_are_found_again(sizes: list[int]) -> None:
         assert variances.mean() == pytest.approx(getattr(truth, name) ** 2, abs=4 * error + slack), name
 
 
-def test_variances_of_nothing_are_0() -> None:
+def test_variances_without_data_are_0() -> None:
     rng = np.random.default_rng(3)
     found = [variance_components(*scores(rng, Variances(0, 0, 0, 1), 9, [6] * 12)) for _ in range(100)]
     for name in ("between_sets", "within_set", "work_by_set"):
@@ -198,7 +198,7 @@ def test_works_and_order_do_not_matter() -> None:
         assert getattr(second, name) == pytest.approx(value, rel=1e-9)
 
 
-def test_what_makes_no_sense_is_refused() -> None:
+def test_meaningless_conditions_are_refused() -> None:
     design = Design(10, 12, 60)
     for build, message in (
         (lambda: Variances(-1, 0, 0), "between_sets"),

@@ -92,7 +92,7 @@ def test_blocks_order_of_works_and_monotone_transforms_change_nothing(seed: int,
     assert whole.auc == pytest.approx(cut_up.auc, abs=1e-12, nan_ok=True)
 
 
-def test_what_cannot_be_collected_is_refused() -> None:
+def test_invalid_inputs_of_collect_are_refused() -> None:
     ranks = twice_midranks(np.eye(2))
     with pytest.raises(ValueError, match="ranks of 1 works were added, but there are 2"):
         collect([(slice(0, 1), ranks[:1])], [0, 1], [0, 1], 2)
@@ -106,7 +106,7 @@ def test_what_cannot_be_collected_is_refused() -> None:
         twice_midranks([1.0])
 
 
-def test_one_artist_alone_has_no_auc_and_one_of_each_is_enough() -> None:
+def test_auc_needs_a_second_artist() -> None:
     alone = collect([(slice(None), twice_midranks([[0.3, 0.4]]))], [0], [0, 0], 1)
     assert np.isnan(alone.auc).all() and alone.sums[2].tolist() == [[6]]
     pair = collect([(slice(None), twice_midranks([[0.3, 0.4]]))], [1], [0, 1], 2)

@@ -50,7 +50,7 @@ def test_name_test_counts_placebo_sets_at_least_as_near() -> None:
     assert np.isnan(found.pvalue[3:]).all()
 
 
-def test_rival_test_takes_off_what_a_set_has_for_everybody_else() -> None:
+def test_rival_test_corrects_for_hub_sets() -> None:
     rng = np.random.default_rng(2)
     works, imitations = np.repeat(np.arange(5), 3), np.repeat(np.arange(7), 4)
     similarity = rng.normal(size=(15, 28)) + 2.0 * (imitations[None] == 1)  # set 1 is near to everything
@@ -90,7 +90,7 @@ def test_all_ties_count_against_the_finding() -> None:
 
 @settings(deadline=None, max_examples=30)
 @given(seed=st.integers(0, 2**16))
-def test_p_is_never_0_and_does_not_see_monotone_transforms_or_the_names_of_placebos(seed: int) -> None:
+def test_p_is_never_0_and_ignores_monotone_transforms_and_placebo_names(seed: int) -> None:
     rng = np.random.default_rng(seed)
     works, imitations = np.repeat(np.arange(3), 2), np.repeat(np.arange(7), 3)
     similarity = rng.normal(size=(6, 21)).round(1)
@@ -114,7 +114,7 @@ def test_missing_parts_have_a_status() -> None:
     assert np.isnan(both[2:]).all()
 
 
-def test_small_reference_sets_are_left_out_and_counted() -> None:
+def test_small_reference_sets_are_excluded_and_counted() -> None:
     rng = np.random.default_rng(6)
     imitations = np.repeat(np.arange(20), [6] * 19 + [2])
     scores = scores_of(rng.normal(size=(3, len(imitations))), np.zeros(3, int), imitations, 20)
@@ -130,7 +130,7 @@ def test_references_needed() -> None:
         references_needed(0.0)
 
 
-def test_with_two_artists_nothing_is_taken_off_either() -> None:
+def test_rival_test_has_no_correction_with_two_artists() -> None:
     rng = np.random.default_rng(7)
     works, imitations = np.repeat(np.arange(2), 4), np.repeat(np.arange(12), 5)
     similarity = rng.normal(size=(8, 60)) + 3.0 * (works[:, None] == imitations[None])
@@ -138,7 +138,7 @@ def test_with_two_artists_nothing_is_taken_off_either() -> None:
     assert found.pvalue[:2].tolist() == [1 / 12, 1 / 12]
 
 
-def test_sets_with_other_pictures_a_prompt_are_no_reference() -> None:
+def test_sets_with_different_pictures_per_prompt_are_not_references() -> None:
     rng = np.random.default_rng(8)
     names = np.repeat(np.arange(20), 20)
     four, twenty = np.arange(20) // 5, np.arange(20)  # 4 prompts x 5, 20 prompts x 1

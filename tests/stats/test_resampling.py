@@ -89,7 +89,7 @@ def test_prompts_that_differ_widen_the_interval() -> None:
     assert by_prompt.n == (10, 6) and plain.n == (10, 60)
 
 
-def test_standard_error_is_that_of_means() -> None:
+def test_standard_error_equals_that_of_means() -> None:
     rows = np.random.default_rng(4).normal(0.6, 0.1, (40, 1)) * np.ones((1, 30))
     found = crossed_bootstrap(rows, n_resamples=20_000, rng=1)
     assert found.standard_error == pytest.approx(rows[:, 0].std() / np.sqrt(40), rel=0.03)
@@ -103,7 +103,7 @@ def test_small_sample_widens_by_students_t() -> None:
     assert (wide.high - wide.low) / (plain.high - plain.low) == pytest.approx(expected, rel=0.05)
 
 
-def test_artists_together_are_as_each_alone_and_p_is_never_0() -> None:
+def test_artists_tested_together_equal_each_alone() -> None:
     cells = [cell(12, 15, seed) for seed in range(3)] + [np.empty((4, 0))]
     together = bootstrap_artists(cells, rng=1)
     assert together[3] is None
@@ -161,7 +161,7 @@ def test_work_test_draws_from_pooled_works() -> None:
         assert found.pvalue[artist] == pytest.approx(exact, abs=4 * np.sqrt(exact / 20_000) + 1e-4)
 
 
-def test_two_works_have_an_interval_about_as_wide_as_what_was_drawn() -> None:
+def test_interval_of_two_works_is_about_as_wide_as_the_draws() -> None:
     found = crossed_bootstrap(cell(2, 9), rng=1, small_sample=True)
     assert found.percentile.low == np.quantile(found.distribution, 1 / 10_000)
     assert found.percentile.high == np.quantile(found.distribution, 1 - 1 / 10_000)

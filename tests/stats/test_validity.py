@@ -63,7 +63,7 @@ def test_weighted_medians_equal_medians_of_copies(ties: bool) -> None:
 
 
 @pytest.mark.parametrize("digits", [None, 2, 1])
-def test_medians_found_by_halves_are_those_of_going_through_all(
+def test_bisected_medians_equal_exhaustive_medians(
     digits: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     random = np.random.default_rng(8)
@@ -193,7 +193,7 @@ def test_options_are_checked() -> None:
             gap_bootstrap(np.eye(2), [0, 1], 2, **options)
 
 
-def test_a_gap_about_zero_is_ambiguous() -> None:
+def test_gap_around_zero_is_ambiguous() -> None:
     random = np.random.default_rng(9)
     table = random.normal(0.5, 0.2, (24, 24))
     found = gap_bootstrap((table + table.T) / 2, np.repeat(np.arange(3), 8), 3, rng=1)
