@@ -30,7 +30,7 @@ from tests.support.pictures import picture
 
 PACKAGES = ("indexer", "retrieval", "stats")
 SHADOWS = ("stats", "indexer/", "retrieval")
-"""What a user's folder may hold: names that imindex once installed at the top level."""
+"""Names that a user's folder may contain: imindex once installed them at the top level."""
 
 
 def finished(words: list[Any], folder: Path, env: dict[str, str]) -> str:
@@ -64,7 +64,7 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def mark(tmp_path: Path) -> Path:
-    """The file that somebody else's modules write when they are imported."""
+    """The file that other people's modules write when they are imported."""
     return tmp_path / "imported"
 
 
@@ -168,7 +168,7 @@ print(json.dumps([imindex.__file__, shape, rows, locks.status, locks.said]))
 def test_child_processes_import_imindex_but_not_the_current_folder(
     how: str, request: pytest.FixtureRequest, checkout: Path, tmp_path: Path, mark: Path
 ) -> None:
-    """A decoder, the reader of Parquet files and the probe of locks, with the current folder first on the path."""
+    """A decoder, the Parquet reader and the lock probe, with the current folder first on the path."""
     import pyarrow as pa
     import pyarrow.parquet
 

@@ -1,4 +1,4 @@
-"""`imindex compare`: what BASE and NEW may be, what is printed, and how a gate ends."""
+"""`imindex compare`: what BASE and NEW may be, the output, and the exit code of a gate."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NAMED = ("--device", "cpu")
 
 @pytest.fixture(scope="module")
 def audits(root: Path) -> Callable[..., Path]:
-    """Return a function that makes an audit's folder: an index and its report, of one release or of both."""
+    """Return a function that creates an audit's folder: an index and its report, of one release or both."""
 
     def make(name: str, *releases: str, with_index: bool = True) -> Path:
         folder = root / name
@@ -221,7 +221,7 @@ def test_other_errors_name_the_remedy(root: Path, tmp_path: Path) -> None:
 
 
 def test_releases_docs_examples_hold() -> None:
-    """Every condition and command on the page is one that is taken."""
+    """Every condition and command on the page is valid."""
     from imindex.retrieval.compare.gate import parse
     from tests.support.commands import check_line
 

@@ -42,7 +42,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A local-dir, and the same weights as .pt; the configuration alone, plain and wrapped."""
+    """A local-dir, the same weights as .pt, and the configuration alone, plain and wrapped."""
     folder = save_model(tmp_path_factory.mktemp("models") / "tiny", seed=3)
     weights = safetensors.torch.load_file(folder / "open_clip_model.safetensors")
     torch.save(weights, folder / "weights.pt")
@@ -57,7 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def registered(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The name of a tiny model that open_clip knows while the test runs."""
+    """The name of a tiny model that open_clip knows during the test."""
     monkeypatch.setattr(open_clip.factory, "_MODEL_CONFIG_PATHS", [*open_clip.factory._MODEL_CONFIG_PATHS])
     monkeypatch.setattr(open_clip.factory, "_MODEL_CONFIGS", dict(open_clip.factory._MODEL_CONFIGS))
     (tmp_path / "tiny-for-tests.json").write_text(json.dumps(TINY))
@@ -153,7 +153,7 @@ def test_activation_follows_the_pretrained_tag(
         require_same(tagged.info, plain.info)
 
 
-# What cannot be loaded
+# Models that cannot be loaded
 
 
 @pytest.mark.parametrize(

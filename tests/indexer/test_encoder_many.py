@@ -137,7 +137,7 @@ def test_load_puts_a_replica_on_each_device(tiny_model: str, monkeypatch: pytest
 
 
 def test_fp16_arithmetic_on_the_device_equals_fp32(tiny_model: str) -> None:
-    """What CUDA does in one kernel, done here on the CPU: within a rounding of fp16 of the exact values."""
+    """The arithmetic of the fused CUDA kernel, emulated on the CPU, is within fp16 rounding of the exact values."""
     encoder = load(tiny_model, device="cpu", precision="fp16")
     exact = (pixels(4).double() / 255 - encoder._mean.double()) / encoder._std.double()
     encoder._in_fp16 = True

@@ -1,4 +1,4 @@
-"""The Python door: what `import imindex` offers, against the commands and the functions behind it."""
+"""The Python interface: `import imindex` against the commands and the underlying functions."""
 
 from __future__ import annotations
 

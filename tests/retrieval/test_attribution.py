@@ -1,4 +1,4 @@
-"""Classification of a release: who is a candidate, and what chance is."""
+"""Classification of a release: candidates and chance levels."""
 
 from __future__ import annotations
 

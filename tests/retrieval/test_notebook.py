@@ -1,4 +1,4 @@
-"""Results as HTML fragments: tables and the report's figures, closed in themselves."""
+"""Results as self-contained HTML fragments: tables and the report's figures."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def results() -> dict[str, Result]:
 
 
 class Fragment(HTMLParser):
-    """The elements of a fragment; nesting is checked."""
+    """The elements of a fragment; checks their nesting."""
 
     def __init__(self, text: str):
         super().__init__()

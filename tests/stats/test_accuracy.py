@@ -88,7 +88,7 @@ def test_refusals() -> None:
 
 
 def slow_share(correct: np.ndarray, cluster: np.ndarray, random: np.random.Generator) -> float:
-    """Draw clusters of one artist, in so many words."""
+    """Draw clusters of one artist by explicit loops."""
     labels = np.unique(cluster)
     return float(
         np.concatenate([correct[cluster == label] for label in random.choice(labels, len(labels))]).mean()

@@ -1,4 +1,4 @@
-"""Power against quadrature and a plain simulation of scores; variances against those that were put in."""
+"""Power against quadrature and a direct simulation of scores; variance estimates against the true values."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_level_is_kept_without_effect() -> None:
 
 
 def scores(rng: np.random.Generator, v: Variances, n: int, sizes: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Scores of n works x imitations in sets, part by part, with a main effect of works."""
+    """Scores of n works x imitations in sets, from their components, with a main effect of works."""
     number = np.repeat(np.arange(len(sizes)), sizes)
     table = (
         rng.normal(size=(n, 1))

@@ -15,7 +15,7 @@ N_ARTISTS = 6
 
 
 def world(seed: int, levels: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Similarities, artists of works, artists of imitations: unequal numbers; artist 4 has no works, 5 no set."""
+    """Similarities, artists of works, artists of imitations, in unequal numbers; artist 4 has no works, 5 no set."""
     rng = np.random.default_rng(seed)
     works = rng.permutation(np.repeat(np.arange(N_ARTISTS), [3, 1, 4, 2, 0, 2]))
     imitations = rng.permutation(np.repeat(np.arange(N_ARTISTS), [4, 5, 5, 7, 6, 0]))

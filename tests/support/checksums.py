@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 Block = tuple[int, int]
-"""Start and end of what a checksum of four bytes, which follow, is over."""
+"""Start and end of the bytes that a checksum covers; its four bytes follow."""
 _SUPERBLOCK = b"\x89HDF\r\n\x1a\n"
 _CONTINUATION = 0x10
 _FIXED = {b"FRHP": 142, b"BTHD": 34}
@@ -69,13 +69,13 @@ def _places(data: bytes, signature: bytes) -> Iterator[int]:
 
 
 def right(data: bytes, block: Block) -> bool:
-    """Whether a block has the checksum that it should have."""
+    """Return whether a block has a valid checksum."""
     start, end = block
     return int.from_bytes(data[end : end + 4], "little") == lookup3(data[start:end])
 
 
 def mend(data: bytearray, block: Block) -> None:
-    """Make the checksum of a block right."""
+    """Correct the checksum of a block."""
     start, end = block
     data[end : end + 4] = lookup3(bytes(data[start:end])).to_bytes(4, "little")
 

@@ -1,4 +1,4 @@
-"""Index files of random vectors, without pictures: two releases, a background, controls, repetitions and ties."""
+"""Index files of random vectors, without pictures: two releases, background, controls, duplicates and ties."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def few(random: np.random.Generator, n: int) -> np.ndarray:
-    """Vectors of 16 kinds only: many cosines tie."""
+    """Vectors of only 16 kinds: many cosines tie."""
     return random.choice([-0.5, 0.5], (n, 4)).astype(np.float16)
 
 

@@ -18,10 +18,10 @@ import torch
 import transformers
 
 SIZE = 32
-"""Pixels a side of what they make by default."""
+"""Default width and height of the pictures, in pixels."""
 KINDS = ("sd", "sd-ddim", "sd-checked", "sdxl", "sd3")
 UNSAFE = 0.33
-"""Cosine at which the safety checker of `sd-checked` calls a picture unsafe: about half of them are."""
+"""Cosine above which the safety checker of `sd-checked` flags a picture: about half of them."""
 _TEXT = {
     "vocab_size": 49408,
     "hidden_size": 16,
@@ -132,7 +132,7 @@ def _unet(**more: Any) -> Any:
 
 
 def _louder(network: Any, *layers: str) -> Any:
-    """Let the prompt count: with weights as they are drawn it changes a picture by less than a grey level."""
+    """Make the prompt matter: with the initial weights it changes a picture by less than a grey level."""
     with torch.no_grad():
         for name, weights in network.named_parameters():
             if any(layer in name for layer in layers):

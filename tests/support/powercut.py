@@ -32,7 +32,7 @@ class Log:
         self._seen: dict[str, bytes | None] = dict(self.before)
 
     def mark(self, what: Any) -> None:
-        """Note that the program has told its caller something."""
+        """Record that the program has reported something to its caller."""
         self.operations.append(("mark", what))
 
     def inside(self, path: object, dir_fd: int | None = None) -> str | None:
@@ -41,7 +41,7 @@ class Log:
         return os.path.relpath(whole, self.root) if Path(whole).is_relative_to(self.root) else None
 
     def content(self, name: str) -> None:
-        """Note what a file holds now, if that was not known."""
+        """Record the current content of a file, if it was unknown."""
         path = self.root / name
         if not path.is_file():
             return
@@ -62,7 +62,7 @@ class Log:
 
 @contextmanager
 def recorded(root: Path) -> Iterator[Log]:
-    """Log what this process does to the files below a folder. What HDF5 writes is seen at the next fsync or rename."""
+    """Log what this process does to files below a folder. Writes by HDF5 appear at the next fsync or rename."""
     log = Log(root)
     with pytest.MonkeyPatch.context() as patch:
         real = {
@@ -144,7 +144,7 @@ def _apply(names: dict[str, Any], operation: tuple[Any, ...]) -> None:
 
 
 def states(log: Log, seed: int = 0) -> Iterator[tuple[Tree, list[Any]]]:
-    """Yield what may be on the disk after a power cut at every moment of a log, with the marks set by then.
+    """Yield the possible states of the disk after a power cut at every moment of a log, with the marks set by then.
 
     At each moment: no, every, all but one and only one of the changes of names that are not sure; and some at random.
     """
@@ -256,7 +256,7 @@ def read_tree(root: Path) -> Tree:
 
 
 def lay(root: Path, tree: Tree) -> None:
-    """Put a state of the disk into a folder, in place of what is there."""
+    """Replace the content of a folder by a state of the disk."""
     for path in list(root.iterdir()):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     for name, data in sorted(tree.items()):

@@ -17,7 +17,7 @@ from imindex.indexer.encoders import precision as precisions
 VARIABLE = "IMINDEX_PRECISION_AUTO"
 CHOICES = ("bf16", "fp32")
 FP32 = ("--precision", "fp32")
-"""Options for commands in tests whose expectations must not depend on what the processor computes in."""
+"""Options for commands in tests whose expectations must not depend on the processor's precision."""
 
 
 def force(precision: str | None = None) -> None:

@@ -29,7 +29,7 @@ TREE = {"works/Ada Example": 4, "works/Bo Sample": 4, "imitations/r1/Ada Example
 
 
 def draw() -> None:
-    """Eleven small pictures by two artists, one of them twice, and one that cannot be read."""
+    """Eleven small pictures by two artists, one of them a duplicate, and one that cannot be read."""
     art, number = HERE / "art", 0
     for folder, count in TREE.items():
         (art / folder).mkdir(parents=True, exist_ok=True)
