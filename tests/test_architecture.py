@@ -1,9 +1,8 @@
 """The architecture: layers, cycles, libraries, packaging and untyped dictionaries, checked in the source.
 
-The import graph is made with `ast`, so nothing is imported. Every `import` statement is an arrow, at the top of a
-file, in a function or under `if TYPE_CHECKING`: each says what a file knows of. A module that is named in a string is
-not (the tables of commands and of encoders, defaults read from signatures, child processes): such a table exists so
-that its users need not know what it lists.
+The import graph is built with `ast`, so nothing is imported. Every `import` statement is an edge, at the top of a file,
+in a function or under `if TYPE_CHECKING`. Modules named in strings are not (tables of commands and of encoders,
+defaults read from signatures, child processes), because such tables decouple their users from what they list.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ LAYERS = (
 )
 """The folders, and files outside one, from top to bottom: each imports only from entries below its own.
 
-Those on one line do not import each other. One that does not exist is planned.
+Entries on one line do not import each other. An entry that does not exist is planned.
 """
 DOORS = {"indexer/__init__", "retrieval/__init__"}
 """They import nothing, so they are in no layer."""

@@ -1,6 +1,6 @@
 """imindex installed from a wheel, an editable wheel, an sdist and a checkout, beside other people's modules.
 
-Nothing is installed into this environment: what was built is unpacked in front of its packages.
+Nothing is installed into this environment: the builds are unpacked into folders that precede its packages on the path.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Every figure of an audit's report is computed again from `imindex export` by means of others; see `recompute`.
+"""Every figure of an audit's report is recomputed from `imindex export` with other libraries; see `recompute`.
 
-Twice: on a world that is drawn here, made so that every kind of set, design and finding occurs, and on works of 70
-real designers where they were fetched (`scripts/fetch-designers`). Then figures are altered, and each must be noticed.
+This is done on a synthetic world in which every kind of set, design and finding occurs, and on works of 70 real
+designers if they were fetched (`scripts/fetch-designers`). Then figures are altered, and each change must be detected.
 """
 
 from __future__ import annotations

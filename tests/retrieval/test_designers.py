@@ -1,7 +1,7 @@
-"""The whole way on real works: held-out pictures of 70 designers, the demo encoder, and figures computed again.
+"""The full workflow on real works: held-out pictures of 70 designers, the demo encoder, and recomputed figures.
 
-Needs `scripts/fetch-designers` (npm and Debian registries); without its pictures these tests say so and skip.
-The independent computation uses raw vectors from `imindex export`, NumPy and scikit-learn only.
+Needs `scripts/fetch-designers` (npm and Debian registries); without its pictures these tests are skipped.
+The independent computation uses only raw vectors from `imindex export`, NumPy and scikit-learn.
 """
 
 from __future__ import annotations

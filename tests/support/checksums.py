@@ -1,6 +1,6 @@
-"""HDF5's metadata as newer layouts have it, with checksums: where they are, and how to make one right again.
+"""Checksums of HDF5 metadata in newer layouts: find them and correct them.
 
-Whoever forges a file makes its checksums right, so mutants with wrong ones test little but the checksum.
+A forged file has valid checksums, so mutants with invalid ones test little more than the checksum.
 From the HDF5 file format specification, version 3; the checksum is Bob Jenkins' lookup3.
 """
 
@@ -47,9 +47,9 @@ def _turned(value: int, by: int) -> int:
 
 
 def blocks(data: bytes) -> list[Block]:
-    """The blocks of a file whose checksums are right: superblock, object headers, heaps and trees of many attributes.
+    """Blocks of a file with valid checksums: superblock, object headers, heaps and trees of many attributes.
 
-    In older layouts there are none.
+    Older layouts have none.
     """
     found = [(0, 44)] if data.startswith(_SUPERBLOCK) and data[8] in (2, 3) else []
     for at in _places(data, b"OHDR"):

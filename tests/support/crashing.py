@@ -1,11 +1,11 @@
-"""Commands that are killed with SIGKILL, at random moments and at every step that matters, and run again.
+"""Kill commands with SIGKILL, at random moments and at every relevant step, and run them again.
 
-Used by tests/crash/test_crashes.py in short and by scripts/bench/crash in long. A server process imports everything
-once and forks a child for every run, so that a run costs what the command costs. The child kills itself at the k-th
-step (before or after a flush, a rename, a deletion, an opening for writing, a call that writes to HDF5), or is killed
-after a time.
+tests/crash/test_crashes.py is the short version, scripts/bench/crash the long one. A server process imports everything
+once and forks a child for every run, so a run takes no longer than the command. The child kills itself at the k-th step
+(before or after a flush, a rename, a deletion, an opening for writing, a call that writes to HDF5), or is killed after
+a time.
 
-    python -m tests.support.crashing     the server: one JSON request a line on stdin, one answer a line on stdout
+    python -m tests.support.crashing     the server: one JSON request per line on stdin, one answer per line on stdout
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Single bits of an index file, turned over one at a time: each is found, or changes nothing that can be read.
+"""Flip single bits of an index file, one at a time: each flip is detected, or changes nothing that can be read.
 
     python -m tests.support.flipping FILE SEED FIRST END
 
-tries the flips numbered FIRST to END in this process and prints one line of JSON for each, before and after it.
-`tried` runs that in workers, so that a flip that takes a process down, or never ends, is a result and not the end.
+tries the flips numbered FIRST to END in this process and prints a line of JSON before and after each one. `tried` runs
+it in workers, so a flip that crashes or hangs a process is a result and does not end the test.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Mutated index files, each read in a process of its own that may neither crash, hang, nor take much memory.
+"""Mutated index files, each read in its own process, which must not crash, hang or use much memory.
 
     python -m tests.support.hostile FOLDER --first 0 --count 300 [--seconds 60] [--keep FOLDER]
 
-FOLDER holds sound index files. Mutant number i is a pure function of i, so a find can be made again.
-The one line that it prints is JSON: how many mutants ended how, and the finds.
+FOLDER holds valid index files. Mutant number i is a pure function of i, so any failure can be reproduced.
+The command prints one line of JSON: the number of mutants by outcome, and the failures.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _WIDTHS = (1, 2, 4, 8)
 def mutate(data: bytes, number: int, start: int = 0) -> bytes:
     """Return mutant `number`: flipped bits, extreme fields, removed and moved pieces, all at or after `start`.
 
-    Small files are mostly structure; of larger ones half the changes fall into their first 4 KiB.
+    Small files are mostly structure; in larger ones, half of the changes are in the first 4 KiB.
     """
     rng = np.random.default_rng(number)
     made = bytearray(data)
@@ -179,8 +179,8 @@ def ann_of(path: Path) -> tuple[int, int]:
 def mutant(data: bytes, ann: tuple[int, int], metadata: list[checksums.Block], number: int) -> bytes:
     """Mutant `number` of a file.
 
-    A third has only metadata changed, under right checksums, where the layout has checksums; of an approximate index
-    every other one of the rest has only its FAISS data changed.
+    If the layout has checksums, a third of the mutants change only metadata, with valid checksums. For an approximate
+    index, every other one of the rest changes only the FAISS data.
     """
     start, end = ann
     if metadata and number % 3 == 2:

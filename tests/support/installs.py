@@ -54,7 +54,7 @@ def build(checkout: Path, what: str, target: Path) -> Path:
     Parameters
     ----------
     checkout : Path
-        Is built in, so it does not stay clean.
+        The build writes into it, so it does not stay clean.
     what : {"sdist", "wheel", "editable"}
     target : Path
         The folder to write to.

@@ -35,8 +35,8 @@ def invented_index(
 ) -> list[str]:
     """Write an index, and return the names of the artists with works.
 
-    Sets differ in size, some artists were not asked for. With `repeats`, one row of eight has the vector of another
-    row (and some of these its bytes), of whatever kind either is.
+    Sets differ in size, and some artists have no imitations. With `repeats`, one row in eight has the vector of another
+    row of any kind, and some of these also its bytes.
     """
     random = np.random.default_rng(seed)
     names = [f"artist {number}" for number in range(n_artists)] + [f"placebo {number}" for number in range(5)]

@@ -42,10 +42,10 @@ def save_pipeline(folder: Path, *, seed: int = 0, kind: str = "sd") -> Path:
     ----------
     folder : Path
     seed : int
-        Of the weights: another seed is another model.
+        Seed of the weights: a different seed gives a different model.
     kind : str
-        sd (StableDiffusionPipeline, PNDM), sd-ddim, sd-checked (with a safety checker that calls about half of the
-        pictures unsafe), sdxl (StableDiffusionXLPipeline, Euler) or sd3 (StableDiffusion3Pipeline, flow matching).
+        sd (StableDiffusionPipeline, PNDM), sd-ddim, sd-checked (with a safety checker that flags about half of the
+        pictures), sdxl (StableDiffusionXLPipeline, Euler) or sd3 (StableDiffusion3Pipeline, flow matching).
 
     Returns
     -------

@@ -1,8 +1,8 @@
-"""A disk that loses its power: what was written, made, renamed and deleted is logged, and played to any moment.
+"""Simulate power cuts: log writes, creations, renames and deletions, and replay them up to any moment.
 
-The model is POSIX's promise and no more. The bytes of a file are sure after its fsync; before it any part of what was
-written may be there. A name that was made, renamed or deleted is sure after the fsync of its folder; before it, each
-such change may have happened or not, whatever became of the others.
+The model assumes only what POSIX guarantees. The bytes of a file are durable after its fsync; before it, any part of
+them may be on the disk. A created, renamed or deleted name is durable after the fsync of its folder; before it, each
+such change may or may not have happened, independently of the others.
 """
 
 from __future__ import annotations
@@ -146,7 +146,8 @@ def _apply(names: dict[str, Any], operation: tuple[Any, ...]) -> None:
 def states(log: Log, seed: int = 0) -> Iterator[tuple[Tree, list[Any]]]:
     """Yield the possible states of the disk after a power cut at every moment of a log, with the marks set by then.
 
-    At each moment: no, every, all but one and only one of the changes of names that are not sure; and some at random.
+    At each moment, the changes of names that are not durable yet are applied as none, all, all but one, only one, and
+    at random.
     """
     disk = _disk(log.before)
     rng = np.random.default_rng(seed)

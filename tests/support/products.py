@@ -20,10 +20,10 @@ class Products:
     Attributes
     ----------
     pairs : Counter
-        By an ordered pair of labels such as "works" and "imitations of r1". Vectors of several collections count as
-        the one named first in the index.
+        Counts by ordered pair of labels such as "works" and "imitations of r1". Vectors in several collections count
+        for the first one in the index.
     sizes : Counter
-        Different vectors of each label, repetitions by one artist counted once.
+        Number of different vectors by label; duplicates by one artist count once.
     """
 
     def __init__(self, index: Index):

@@ -1,9 +1,9 @@
 """The figures of an audit's report, recomputed by other means: NumPy, SciPy, scikit-learn, statsmodels, Pillow.
 
-Nothing here comes from `retrieval` or `stats`. It starts from what anyone has: report.json, the folder that
-`imindex export` writes, the pictures, and the encoder's folder (for the texts, by open_clip itself). Definitions are
-those of stats/METHODS.md and the docstrings. Figures that rest on random draws are drawn again, and must lie where such
-draws fall; all others must be equal to 1e-9. `check` returns what differs, each with its place in the report.
+Nothing here imports `retrieval` or `stats`. The inputs are available to every user: report.json, the folder that
+`imindex export` writes, the pictures, and the encoder's folder, from which open_clip encodes texts. Definitions follow
+stats/METHODS.md and the docstrings. Figures that depend on random draws are drawn again and must lie where such draws
+fall; all others must be equal to 1e-9. `check` returns the differences, each with its location in the report.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def check(
     report : mapping
         report.json.
     exports, models : mapping of encoder to Path
-        What `imindex export` wrote; the folder that open_clip loads.
+        The folder of `imindex export`; the folder that open_clip loads.
     tested : sequence of str
     placebos : mapping of release to names
     """

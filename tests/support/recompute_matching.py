@@ -186,9 +186,9 @@ class Gaps:
         return {"gap": self._pairs(own) - across, "ceiling_auc": np.mean(auc)}
 
     def ends(self, artist: str, confidence_level: float, seed: int) -> tuple[Any, Any]:
-        """The percentile interval, by the report's own draws of the artist's works and of five rivals' each.
+        """The percentile interval, from the report's own draws of the works of the artist and of each of five rivals.
 
-        Of more than 10 works only the first draws are gone through, which takes long: then where the ends lie.
+        With more than 10 works, only the first draws are computed, because it is slow; the ends are then windows.
         """
         if artist not in self.drawn:
             groups = {b: np.flatnonzero(self.maker == b) for b in self.artists}

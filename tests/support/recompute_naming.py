@@ -30,7 +30,7 @@ def label_scores(
 ) -> tuple[Array, Array, list[str], dict[str, Array]]:
     """Scores of the pictures of these names, the names, the labels, and the scores with each template alone.
 
-    Candidates are all artists with works, and all names that the release was asked for but placebo names.
+    Candidates are all artists with works, and all names in the prompts of the release except placebo names.
     """
     made = seen.made[np.isin(seen.asked, list(names_asked))]
     export, generic = seen.export, list(seen.plan["labels"])

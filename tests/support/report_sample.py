@@ -166,7 +166,7 @@ def sample_findings(
 ) -> AuditFindings:
     """Draw, build, classify, match and compare below `folder`.
 
-    `second` names another encoder, such as `local-dir:...`.
+    `second` is the name of another encoder, such as `local-dir:...`.
     """
     items = list(_items(folder, named, n_works, n_imitations, size))
     encoders = {"demo": "demo", **({"second": second} if second else {})}
