@@ -94,7 +94,7 @@ def test_a_wheel_built_from_the_sdist_is_the_same(sdist: Path, wheel: Path, tmp_
         assert (again / "imindex" / name).read_bytes() == (wheel / "imindex" / name).read_bytes()
 
 
-def test_the_metadata_name_what_imindex_needs(wheel: Path) -> None:
+def test_metadata_lists_the_requirements(wheel: Path) -> None:
     (written,) = wheel.glob("*.dist-info/METADATA")
     metadata = HeaderParser().parsestr(written.read_text(encoding="utf-8"))
     assert (metadata["Name"], metadata["Requires-Python"]) == ("imindex", ">=3.10")

@@ -245,7 +245,7 @@ def test_inconsistent_attributes_are_refused(path: Path, name: str, value: Any) 
 
 
 @pytest.mark.parametrize("kind", APPROXIMATE)
-def test_an_index_over_other_rows_is_refused(optimized: dict[str, Path], kind: str) -> None:
+def test_index_of_other_rows_is_refused(optimized: dict[str, Path], kind: str) -> None:
     with Index(optimized[kind]) as index:
         data, table = index.ann_data(), np.asarray(index.vectors)
         for other in (table[:-1], table[:, :16].copy(), np.concatenate([table, table[:1]])):

@@ -65,7 +65,7 @@ def prepared(data: bytes, encoder: Encoder) -> torch.Tensor:
     return decode(data, encoder.preprocess).pixels[None]
 
 
-def test_a_second_build_encodes_nothing_and_leaves_the_file(
+def test_second_build_encodes_nothing_and_keeps_the_file(
     works: Callable, tiny_encoder: Encoder, tmp_path: Path
 ) -> None:
     root, path = works(TREE), tmp_path / "i.h5"

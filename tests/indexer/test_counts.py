@@ -165,7 +165,7 @@ def test_only_new_or_changed_files_are_opened(counts: Counts, encoder: LazyEncod
 
 
 @pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="counts by the system's own books")
-def test_an_unchanged_rebuild_reads_about_the_tables_of_the_index(
+def test_unchanged_rebuild_reads_little_more_than_the_tables(
     counts: Counts, encoder: LazyEncoder, tmp_path: Path
 ) -> None:
     root, path = Path(counts.folder), tmp_path / "i.h5"

@@ -82,7 +82,7 @@ def test_another_process_gives_the_same_pixels(pool: Decoders) -> None:
 
 
 @pytest.mark.usefixtures("deadly")
-def test_a_crash_is_the_reason_and_the_next_picture_is_decoded(pool: Decoders) -> None:
+def test_crash_becomes_the_reason_and_decoding_continues(pool: Decoders) -> None:
     with pytest.raises(BadPicture, match=r"^the decoder crashed \(SIGSEGV\)$"):
         pool(png(1, b"CRASH"))
     assert pool(png(1)).shape == (40, 48, 3)

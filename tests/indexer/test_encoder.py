@@ -97,7 +97,7 @@ def test_aliases_of_the_same_weights_give_the_same_encoder(folder: Path, registe
     assert ways[0].info.dim == ways[0].dim == 32
 
 
-def test_a_configuration_may_bring_its_preprocessing(folder: Path) -> None:
+def test_configuration_may_include_preprocessing(folder: Path) -> None:
     plain, wrapped = (
         quick(str(folder / name), folder / "open_clip_model.safetensors")
         for name in ("plain.json", "wrapped.json")
@@ -182,7 +182,7 @@ def test_an_invalid_configuration_is_refused(folder: Path, tmp_path: Path) -> No
             quick(str(tmp_path / "bad.json"), folder / "weights.pt")
 
 
-def test_a_configuration_needs_weights_and_the_right_ones(folder: Path, tmp_path: Path) -> None:
+def test_configuration_needs_matching_weights(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ImindexError, match=r"plain\.json is a model configuration: pass its weights"):
         quick(str(folder / "plain.json"))
     (tmp_path / "cut.safetensors").write_bytes((folder / "open_clip_model.safetensors").read_bytes()[:1000])

@@ -36,7 +36,7 @@ def replicas(tiny_model: str) -> list[Encoder]:
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 7, 12, 31])
-def test_the_vectors_are_those_of_one_device_in_order(
+def test_vectors_equal_those_of_one_device_in_order(
     replicas: list[Encoder], tiny_encoder: Encoder, n: int
 ) -> None:
     many, shown = MultiDeviceEncoder(replicas), pixels(n)

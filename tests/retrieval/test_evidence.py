@@ -93,7 +93,7 @@ def test_the_same_seed_gives_the_same_answer(index: Path) -> None:
     assert asked(index, *words) != asked(index, *words, "--seed", "1")
 
 
-def test_without_placebos_the_output_says_what_is_not_tested(index: Path) -> None:
+def test_output_states_what_is_not_tested_without_placebos(index: Path) -> None:
     plain = run("match", "-i", index, "--resamples", "99").stdout
     assert "pass --placebo" in " ".join(plain.split())
     result = asked(index, "match", "--resamples", "99")

@@ -96,7 +96,7 @@ def test_release_matched_alone_is_walked_once(tmp_path: Path) -> None:
         assert products.times(WORKS, WORKS) == 1
 
 
-def test_two_releases_that_are_compared_are_walked_once_together(tmp_path: Path) -> None:
+def test_compared_releases_share_one_walk(tmp_path: Path) -> None:
     invented_index(tmp_path / "i.h5", 6, repeats=False)
     sides = [Side(tmp_path / "i.h5", release) for release in RELEASES]
     with Index(tmp_path / "i.h5") as index:

@@ -51,7 +51,7 @@ def test_equals_quadrature(n_placebos: int, effect: float) -> None:
     assert found.standard_error == pytest.approx(np.sqrt(found.power * (1 - found.power) / 40_000), rel=1e-3)
 
 
-def test_level_is_kept_without_effect() -> None:
+def test_level_is_respected_without_effect() -> None:
     # With 19 or 99 placebos the level is met exactly; with 60 it is 3 / 61.
     for n_placebos, expected in ((19, 0.05), (99, 0.05), (60, 3 / 61)):
         assert by_quadrature(0.0, VARIANCES, Design(5, 5, n_placebos), 0.05) == pytest.approx(
