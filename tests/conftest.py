@@ -1,4 +1,4 @@
-"""Small real things to test with: an open_clip model with random weights, folders of pictures."""
+"""Small real fixtures: an open_clip model with random weights, folders of pictures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.precision import CHOICES, VARIABLE, force
 
 
 class TopLevelNames(importlib.abc.MetaPathFinder):
-    """Refuse `import indexer`: with the root on the path it would load a second copy, which no test patches."""
+    """Refuse `import indexer`: with the root on the path it would load a second copy that no test patches."""
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
         if name in ("indexer", "retrieval", "stats"):
@@ -47,7 +47,7 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests marked slow, except with --all."""
+    """Skip the tests marked slow, except with --all."""
     if config.getoption("--all"):
         return
     slow = [item for item in items if item.get_closest_marker("slow")]
@@ -57,7 +57,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The name of a tiny model with random weights, as `--model` takes it."""
+    """The name of a tiny model with random weights, as passed to `--model`."""
     return f"local-dir:{save_model(tmp_path_factory.mktemp('model'))}"
 
 
@@ -68,7 +68,7 @@ def tiny_encoder(tiny_model: str) -> Encoder:
 
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
-    """Two threads wait for each other more than they compute on tiny models, above all on a busy machine."""
+    """Limit threads: on tiny models two threads spend more time waiting than computing, above all on a busy machine."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -77,7 +77,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep pipelines from one run to the next; nothing but the time of the tests depends on it."""
+    """Keep pipelines between runs, to save time."""
     from tests.support.generating import load_once
 
     load_once(monkeypatch)
@@ -85,7 +85,7 @@ def loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Return a function that gives the folder of a pipeline of a kind, made once."""
+    """Return a function that returns the folder of a pipeline of a kind, created once."""
     from tests.support.pipelines import save_pipeline
 
     folder = tmp_path_factory.mktemp("models")
@@ -100,7 +100,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.fixture
 def make(model: Callable[[str], Path], tmp_path: Path) -> Callable[..., Any]:
-    """Return a function that generates into a folder of the test's, two steps a picture, on the CPU."""
+    """Return a function that generates into the test's folder, with two steps per picture, on the CPU."""
     from tests.support.generating import maker
 
     return maker(model, tmp_path)
@@ -124,7 +124,7 @@ def works(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def optimized(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """An index file of each kind, approximate and exact, over the same vectors; not to be changed."""
+    """An index file of each kind, approximate and exact, over the same vectors; do not modify."""
     from tests.support.approximate import one_of_each
 
     return one_of_each(tmp_path_factory.mktemp("optimized"))
@@ -132,7 +132,7 @@ def optimized(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory, tiny_model: str) -> Path:
-    """An index of a small tree of pictures; not to be changed."""
+    """An index of a small tree of pictures; do not modify."""
     folder = tmp_path_factory.mktemp("built")
     layout = {"works/ada": 3, "works/bo": 3, "imitations/r1/ada": 3, "imitations/r1/bo": 3, "control": 2}
     seed = 0
@@ -148,7 +148,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, tiny_model: str) -> Path:
 
 @pytest.fixture(scope="session")
 def two_releases(tmp_path_factory: pytest.TempPathFactory, tiny_model: str) -> Path:
-    """A folder with the pictures of `tests.support.two_releases` and their index, i.h5, not to be changed."""
+    """A folder with the pictures of `tests.support.two_releases` and their index, i.h5; do not modify."""
     from tests.support.two_releases import build_index, draw
 
     folder = tmp_path_factory.mktemp("compare")

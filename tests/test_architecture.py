@@ -1,9 +1,8 @@
-"""The shape of the code: layers, circles, libraries, packaging and untyped dictionaries, read off the source.
+"""The architecture: layers, cycles, libraries, packaging and untyped dictionaries, checked in the source.
 
-The import graph is made with `ast`, so nothing is imported. Every `import` statement is an arrow, at the top of a
-file, in a function or under `if TYPE_CHECKING`: each says what a file knows of. A module that is named in a string is
-not (the tables of commands and of encoders, defaults read from signatures, child processes): such a table exists so
-that its users need not know what it lists.
+The import graph is built with `ast`, so nothing is imported. Every `import` statement is an edge, at the top of a file,
+in a function or under `if TYPE_CHECKING`. Modules named in strings are not (tables of commands and of encoders,
+defaults read from signatures, child processes), because such tables decouple their users from what they list.
 """
 
 from __future__ import annotations
@@ -56,12 +55,12 @@ LAYERS = (
     ("indexer/core", "what an index is, as plain data"),
     ("stats", "arrays -> evidence"),
 )
-"""The folders, and files that stand outside one, from the top to the bottom: each imports only what stands below it.
+"""The folders, and files outside one, from top to bottom: each imports only from entries below its own.
 
-Those on one line do not import each other. One that does not exist is planned.
+Entries on one line do not import each other. An entry that does not exist is planned.
 """
 DOORS = {"indexer/__init__", "retrieval/__init__"}
-"""They import nothing, and so are in no layer."""
+"""They import nothing, so they are in no layer."""
 
 LIBRARIES = {
     "h5py": ("indexer/store/",),
@@ -70,10 +69,10 @@ LIBRARIES = {
     "open_clip": ("indexer/encoders/open_clip.py",),
     "click": ("__init__.py", "indexer/cli/", "indexer/terminal/", "retrieval/cli/"),
 }
-"""Where each library may be imported: a folder, or one file. An encoder's library is imported in its back end only."""
+"""Where each library may be imported: a folder, or one file. Only its back end imports an encoder's library."""
 
 TOP_LEVEL = {"indexer", "retrieval", "stats"}
-"""Belong to anybody: ours are below `imindex`."""
+"""Top-level names that any project may use: ours are below `imindex`."""
 
 PURE = ("retrieval/vectors", "retrieval/search", "retrieval/classify", "retrieval/match", "stats")
 """Take and return arrays and plain data: no files, no terminal, no processes."""
@@ -84,10 +83,10 @@ READS_FILES = {"retrieval/search/query.py": {"pathlib"}}
 """Not pure yet: `ask` opens the index and reads the pictures."""
 
 PRIVATE_YET: dict[str, set[str]] = {}
-"""Private names that are taken from another module. Make them public; add none."""
+"""Private names that other modules import. Make them public; add none."""
 
 MOST_UNTYPED = 28
-"""Occurrences of `dict[str, Any]` in the package, each at a JSON edge. Lower it when you can; never raise it."""
+"""Occurrences of `dict[str, Any]` in the package, each at a JSON boundary. Lower it when you can; never raise it."""
 
 
 @cache
@@ -116,7 +115,7 @@ def module_of(path: str) -> str:
 
 
 def layer_name(path: str) -> str:
-    """The name that a file has in `LAYERS`: its folder's, or its own if it stands outside one."""
+    """Return the name of a file in `LAYERS`: that of its folder, or its own if it is outside one."""
     parts = path.removesuffix(".py").split("/")
     if len(parts) == 1:
         return "imindex"
@@ -125,7 +124,7 @@ def layer_name(path: str) -> str:
 
 @cache
 def imports(path: str) -> tuple[tuple[str, str], ...]:
-    """What a file imports, as (module, name); the name is empty for `import module`."""
+    """Return the imports of a file as (module, name); the name is empty for `import module`."""
     found: list[tuple[str, str]] = []
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
@@ -142,7 +141,7 @@ def libraries(path: str) -> set[str]:
 
 @cache
 def arrows() -> dict[str, set[str]]:
-    """For each file, the files of the package that it imports."""
+    """Map each file to the files of the package that it imports."""
     at = {module_of(path): path for path in files()}
     return {
         path: {at.get(f"{module}.{name}", at.get(module, "")) for module, name in imports(path)} - {"", path}
@@ -159,7 +158,7 @@ def folder_arrows() -> dict[str, set[str]]:
 
 
 def circle(graph: Mapping[str, Iterable[str]]) -> list[str]:
-    """A circle of a graph, as the nodes along it; an empty list if there is none."""
+    """Return a cycle of a graph as the nodes along it, or an empty list if there is none."""
     done: set[str] = set()
 
     def walk(node: str, way: list[str]) -> list[str]:
@@ -273,7 +272,7 @@ def test_array_modules_do_no_io() -> None:
 
 
 def private_names(path: str) -> set[str]:
-    """The private names of other modules that a file takes, by import or as an attribute of a module."""
+    """Return the private names of other modules that a file uses, by import or as an attribute of a module."""
     modules = set(map(module_of, files()))
     taken = {f"{module}.{name}" for module, name in imports(path) if module.startswith("imindex")} - modules
     named = {
@@ -321,7 +320,7 @@ def test_setup_cfg_lists_every_package() -> None:
 
 
 def test_setup_cfg_installs_every_other_file() -> None:
-    """All that stands beside the code is read by it or belongs to its documentation."""
+    """Every other file beside the code is read by it or belongs to its documentation."""
     packages = setup()["options"]["packages"].split()
     data = {name: setup()["options.package_data"].get(name, "").split() for name in packages}
     for folder in ("indexer", "retrieval", "stats"):
@@ -342,7 +341,7 @@ def test_setup_cfg_installs_every_other_file() -> None:
 
 
 def matches(path: str, pattern: str) -> bool:
-    """Whether setuptools takes a file for a pattern: a star does not cross a slash."""
+    """Return whether a setuptools pattern matches a file: a star does not match a slash."""
     parts, wanted = path.split("/"), pattern.split("/")
     return len(parts) == len(wanted) and all(map(fnmatch.fnmatchcase, parts, wanted))
 

@@ -11,7 +11,7 @@ import pytest
 import imindex
 
 SKIPPED = ("imindex.tests", "imindex.scripts", "imindex.__main__")
-"""An editable install shows the whole checkout; these folders are not part of the package."""
+"""An editable install exposes the whole checkout; these folders are not part of the package."""
 
 
 def modules() -> list[str]:

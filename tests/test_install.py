@@ -1,6 +1,6 @@
 """imindex installed from a wheel, an editable wheel, an sdist and a checkout, beside other people's modules.
 
-Nothing is installed into this environment: what was built is unpacked in front of its packages.
+Nothing is installed into this environment: the builds are unpacked into folders that precede its packages on the path.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tests.support.pictures import picture
 
 PACKAGES = ("indexer", "retrieval", "stats")
 SHADOWS = ("stats", "indexer/", "retrieval")
-"""What a user's folder may hold: names that imindex once installed at the top level."""
+"""Names that a user's folder may contain: imindex once installed them at the top level."""
 
 
 def finished(words: list[Any], folder: Path, env: dict[str, str]) -> str:
@@ -64,7 +64,7 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def mark(tmp_path: Path) -> Path:
-    """The file that somebody else's modules write when they are imported."""
+    """The file that other people's modules write when they are imported."""
     return tmp_path / "imported"
 
 
@@ -94,7 +94,7 @@ def test_a_wheel_built_from_the_sdist_is_the_same(sdist: Path, wheel: Path, tmp_
         assert (again / "imindex" / name).read_bytes() == (wheel / "imindex" / name).read_bytes()
 
 
-def test_the_metadata_name_what_imindex_needs(wheel: Path) -> None:
+def test_metadata_lists_the_requirements(wheel: Path) -> None:
     (written,) = wheel.glob("*.dist-info/METADATA")
     metadata = HeaderParser().parsestr(written.read_text(encoding="utf-8"))
     assert (metadata["Name"], metadata["Requires-Python"]) == ("imindex", ">=3.10")
@@ -168,7 +168,7 @@ print(json.dumps([imindex.__file__, shape, rows, locks.status, locks.said]))
 def test_child_processes_import_imindex_but_not_the_current_folder(
     how: str, request: pytest.FixtureRequest, checkout: Path, tmp_path: Path, mark: Path
 ) -> None:
-    """A decoder, the reader of Parquet files and the probe of locks, with the current folder first on the path."""
+    """A decoder, the Parquet reader and the lock probe, with the current folder first on the path."""
     import pyarrow as pa
     import pyarrow.parquet
 

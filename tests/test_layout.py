@@ -1,4 +1,4 @@
-"""The layout of the tests: what several of them need is in tests/support, and no test imports another one."""
+"""The layout of the tests: shared helpers are in tests/support, and no test module imports another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lock file is whole and within the bounds of setup.cfg; the lowest versions are those that setup.cfg names."""
+"""The lock file is complete and within the bounds of setup.cfg, whose lowest versions it names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing imports the scripts, and mypy does not read them: what they take from imindex and its tests is there."""
+"""The names that scripts import from imindex and its tests exist, although nothing imports the scripts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def is_ours(module: str, path: Path) -> bool:
 
 
 def imported(tree: ast.AST, path: Path) -> Iterator[tuple[str, str, str]]:
-    """Yield the module, the name taken from it (empty: itself), and what it is called here."""
+    """Yield the module, the imported name (empty for the module itself), and its name here."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module and is_ours(node.module, path):
             for alias in node.names:
@@ -40,7 +40,7 @@ def imported(tree: ast.AST, path: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def taken(module: str, name: str) -> object:
-    """What an import statement would give."""
+    """Return what an import statement would bind."""
     found = importlib.import_module(module)
     if not name:
         return found

@@ -1,4 +1,4 @@
-"""The commands: what they print, to where, and how they end."""
+"""The commands: output, streams and exit codes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_the_log_records_the_command_line(works: Callable, tiny_model: str, tmp_
         assert "numpy" in json.loads(index.log()[0]["versions"])
 
 
-# What is printed
+# Output
 
 
 @pytest.mark.parametrize(

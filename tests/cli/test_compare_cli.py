@@ -1,4 +1,4 @@
-"""`imindex compare`: what BASE and NEW may be, what is printed, and how a gate ends."""
+"""`imindex compare`: what BASE and NEW may be, the output, and the exit code of a gate."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NAMED = ("--device", "cpu")
 
 @pytest.fixture(scope="module")
 def audits(root: Path) -> Callable[..., Path]:
-    """Return a function that makes an audit's folder: an index and its report, of one release or of both."""
+    """Return a function that creates an audit's folder: an index and its report, of one release or both."""
 
     def make(name: str, *releases: str, with_index: bool = True) -> Path:
         folder = root / name
@@ -96,7 +96,7 @@ def test_collections_of_an_index(root: Path) -> None:
     assert not plain.stderr
 
 
-def test_without_names_no_encoder_is_loaded(root: Path) -> None:
+def test_encoder_is_not_loaded_without_names(root: Path) -> None:
     found = answer("r1", "r2", "-i", root / "i.h5", "--no-names", "--model", "no-such-model", *FAST)
     assert found["figures"]["accuracy"]["new"] is None and found["artists"][0]["accuracy_new"] is None
     plain = run("compare", "r1", "r2", "-i", root / "i.h5", "--no-names", *FAST)
@@ -182,9 +182,7 @@ def test_two_releases_of_one_audit_and_a_collection(root: Path, audits: Callable
     assert "several releases: r1, r2. Choose one" in several.stderr
 
 
-def test_without_an_index_or_with_another_one_figures_are_compared(
-    root: Path, audits: Callable[..., Path]
-) -> None:
+def test_figures_are_compared_without_a_matching_index(root: Path, audits: Callable[..., Path]) -> None:
     old, new = audits("bare", "r1", with_index=False), audits("changed", "r2")
     shutil.copy(root / "i.h5", new / "tiny.h5")
     report = json.loads((new / "report.json").read_text())
@@ -221,7 +219,7 @@ def test_other_errors_name_the_remedy(root: Path, tmp_path: Path) -> None:
 
 
 def test_releases_docs_examples_hold() -> None:
-    """Every condition and command on the page is one that is taken."""
+    """Every condition and command on the page is valid."""
     from imindex.retrieval.compare.gate import parse
     from tests.support.commands import check_line
 

@@ -1,4 +1,4 @@
-"""`imindex demo`, small: the command runs the whole way, and once more without making anything again."""
+"""`imindex demo`, small: the command runs completely, and a second time without generating anything."""
 
 from __future__ import annotations
 

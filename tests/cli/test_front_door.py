@@ -1,4 +1,4 @@
-"""The front door: how fast it opens, that help and README hold, and that names cannot play tricks."""
+"""The command line as a whole: startup time, help and README, and malicious names."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.commands import check_line, imported_by, run
 from tests.support.pictures import picture
 from tests.support.places import ROOT
 
-# Names that are not for a terminal
+# Names that are unsafe for a terminal
 
 
 def test_control_characters_are_escaped(works: Callable, tiny_model: str, tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_every_command_in_the_readme_exists() -> None:
 @pytest.mark.skipif(os.name != "posix", reason="the scripts are for bash")
 @pytest.mark.parametrize(("words", "asked"), [((), "demo runs/demo"), (("a folder",), "demo a folder")])
 def test_demo_script_installs_and_runs_imindex(tmp_path: Path, words: tuple[str, ...], asked: str) -> None:
-    """With stand-ins for python and imindex that write down what they are asked for."""
+    """Stand-ins for python and imindex record their arguments."""
     programs = tmp_path / "venv" / "bin"
     programs.mkdir(parents=True)
     for name in ("python", "imindex"):

@@ -1,4 +1,4 @@
-"""The command generate: what it says, and what it leaves for the next."""
+"""The command generate: its output, and the files for later commands."""
 
 from __future__ import annotations
 

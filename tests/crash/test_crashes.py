@@ -15,7 +15,7 @@ from tests.support.workloads import kill_once, prepare
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks after importing torch")
 
 KILLS = {"build": 5, "add": 4, "remove": 3, "optimise": 2, "generate": 2, "audit": 2}
-"""At steps spread over the whole run, a random one of every stretch."""
+"""Steps spread over the whole run: a random one from each stretch."""
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A full disk, a read-only folder, a file size limit, no memory: a clear message, and nothing is lost."""
+"""A full disk, a read-only folder, a file size limit or no memory gives a clear message and loses nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def adding(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Workload
 
 @pytest.fixture
 def mounted(tmp_path: Path, adding: Workload) -> Iterator[Callable[[str], Path]]:
-    """Return a function that mounts a tmpfs with what `add` starts from, and gives its folder."""
+    """Return a function that mounts a tmpfs with the starting files of `add` and returns its folder."""
     place = adding.start.with_name("run")
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()

@@ -1,4 +1,4 @@
-"""A power cut at any moment leaves the old or the new index, with everything that was committed."""
+"""A power cut at any moment leaves either the old or the new index, with everything that was committed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Disk:
         return build(items, self.path, Counting(self.encoder), **options).root_digest
 
     def committed(self) -> set[bytes]:
-        """The pictures that are in the index or in the parts; both must open."""
+        """Return the pictures in the index or in the parts; both must open."""
         found: set[bytes] = set()
         if self.path.exists():
             digest(self.path)
@@ -68,7 +68,7 @@ class Disk:
 
 @pytest.fixture(autouse=True)
 def unflushed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The log counts, not the disk of the machine that runs the tests: real flushes take most of the time."""
+    """The log counts, not the disk of the test machine: real flushes would take most of the time."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
@@ -92,7 +92,7 @@ def mark_commits(monkeypatch: pytest.MonkeyPatch, log: Any) -> None:
 
 
 def replay(disk: Disk, log: Any, roots: set[str], again: Callable[[], Any], final: str) -> int:
-    """Go through every state; return how many there were."""
+    """Go through every state; return their number."""
     old = "i.h5" in log.before
     done = set()
     count = 0
@@ -161,7 +161,7 @@ def test_an_optimisation(tmp_path: Path) -> None:
 
 
 def test_vectors_of_another_encoder_are_never_reused(disk: Disk) -> None:
-    """Deleted parts may come back, but only with the note of what encoder made them."""
+    """Deleted parts may reappear, but only with the note of their encoder."""
     with recorded(disk.root) as log:
         disk.build()
     for tree, _ in states(log):
@@ -173,7 +173,7 @@ def test_vectors_of_another_encoder_are_never_reused(disk: Disk) -> None:
 
 
 def test_generated_folder(tmp_path: Path) -> None:
-    """Every picture that was made is there with its line after the cut, or is made again; nothing stands in the way."""
+    """After the cut, every generated picture is there with its line or is generated again, and the next run works."""
     from imindex.indexer.generate.release_folder import Folder, locked, missing_shots
 
     asked = shots(["Ada", "Bo"], per_artist=2)
@@ -203,7 +203,7 @@ def test_generated_folder(tmp_path: Path) -> None:
 
 
 def test_the_register_of_an_audit(tmp_path: Path) -> None:
-    """What was registered stays, an entry is there whole or not at all, and the same call goes on from any state."""
+    """Registered entries persist, an entry is written whole or not at all, and the same call resumes from any state."""
     root = tmp_path / "disk"
     root.mkdir()
 
@@ -232,7 +232,7 @@ def test_the_register_of_an_audit(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_model_finds_a_build_that_does_not_flush(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests above would fail: without the flush of files a part is torn, without that of folders it is lost."""
+    """The tests above can fail: without flushing files a part is torn, and without flushing folders it is lost."""
     for what in ("flush", "flush_folder"):
         lay(disk.root, {})
         with recorded(disk.root) as log, monkeypatch.context() as patch:

@@ -1,4 +1,4 @@
-"""A zoo of bad files: each is a row or a reject with its reason, none stalls the build, and the counts add up."""
+"""A zoo of bad files: each is a row or a reject with its reason, none stalls the build, and the counts agree."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def tiff_claiming(width: int, height: int) -> bytes:
 
 
 def webp_claiming() -> bytes:
-    """16383 x 16383, the most that WebP has."""
+    """16383 x 16383, the maximum of WebP."""
     data = bytearray(encoded(PHOTO, "WEBP", lossless=True))
     at = data.index(b"VP8L") + 9
     (bits,) = struct.unpack_from("<I", data, at)
@@ -91,7 +91,7 @@ def turned() -> bytes:
 
 
 def scans(count: int) -> bytes:
-    """A progressive JPEG of 2000 x 2000 with its last scan many times over: each costs a pass over the picture."""
+    """A progressive JPEG of 2000 x 2000 with its last scan repeated: each costs a pass over the picture."""
     data = encoded(Image.new("L", (2000, 2000)), "JPEG", progressive=True)
     last = data[data.rindex(b"\xff\xda") : -2]
     return data[:-2] + last * count + data[-2:]
@@ -333,7 +333,7 @@ def test_folder_in_place_of_a_manifest_file(works: Callable, tiny_encoder: Encod
 
 
 def test_formats_that_start_a_program_are_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
-    """EPS in itself and inside of IPTC, which opens what it holds: with Pillow alone both come to Ghostscript."""
+    """EPS alone and inside IPTC, which opens its content: with Pillow alone, both reach Ghostscript."""
     started: list[object] = []
     monkeypatch.setattr("PIL.EpsImagePlugin.has_ghostscript", lambda: started.append("gs") or True)
     monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_, **__: started.append("gs"))

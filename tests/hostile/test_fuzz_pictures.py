@@ -1,6 +1,6 @@
 """Broken pictures of every format, decoded as a build does: no signal, no hang, nothing but BadPicture.
 
-A few hundred here; `scripts/bench/fuzz_pictures` goes on for as long as one likes. What it finds is kept in `FINDS`.
+This runs a few hundred; `scripts/bench/fuzz_pictures` runs for any length of time. `FINDS` holds what it found.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ ROWS = 60
 
 
 def put(file: h5py.File, name: str, **how: Any) -> h5py.Dataset:
-    """Another dataset in the place of one."""
+    """Replace a dataset by another."""
     values = file[name][:]
     del file[name]
     return file.create_dataset(name, data=values, **how)
@@ -66,7 +66,7 @@ def references(file: h5py.File) -> None:
 
 
 def unallocated(file: h5py.File) -> None:
-    """A thousand million rows in every column, of which nothing is in the file."""
+    """A thousand million rows in every column, none of them stored in the file."""
     for name, values in list(file["items"].items()):
         shape, dtype = (10**9, *values.shape[1:]), values.dtype
         del file[f"items/{name}"]
@@ -147,7 +147,7 @@ READERS = {
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler, to make a plugin of HDF5")
 def test_hdf5_plugin_filter_is_not_loaded(tmp_path: Path) -> None:
-    """h5py alone loads the shared library, so that the test could fail."""
+    """h5py alone loads the shared library, which shows that the test can fail."""
     path, mark, plugins = tmp_path / "i.h5", tmp_path / "MARK", tmp_path / "plugins"
     save(path)
     plugins.mkdir()

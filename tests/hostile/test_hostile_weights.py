@@ -18,7 +18,7 @@ from tests.support.models import TINY, save_model
 
 
 class Touch:
-    """Unpickled, it makes a file: what else it could do is anybody's guess."""
+    """Creates a file when unpickled; it could run any other code."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -74,7 +74,7 @@ def test_an_encoder(
 def test_text_tower_with_custom_code_is_refused(
     mark: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trusting: bool
 ) -> None:
-    """transformers would ask whether to run it, and here whoever is asked says yes: so nobody is."""
+    """transformers would ask whether to run it, and here every question is answered yes: so it must not ask."""
     folder = tmp_path / "tower"
     folder.mkdir()
     code = f"from pathlib import Path\nPath({str(mark)!r}).touch()\nclass Evil:\n    pass\n"

@@ -61,7 +61,7 @@ def test_recall_excludes_the_query_and_matches_brute_force() -> None:
         assert asked.least[place] == pytest.approx(np.sort(others)[-10], abs=1e-6)
 
     class Half:
-        """Finds every second of the nearest, the query itself among them."""
+        """Returns every second nearest neighbour, starting with the query itself."""
 
         def search(
             self, queries: np.ndarray, k: int, *, among: np.ndarray | None = None
@@ -105,7 +105,7 @@ def test_held_out_rows_do_not_influence_training() -> None:
         assert trained[0] != ann_kinds.trained_sha256(ann_kinds.train(kind, table, held, seed=3))
 
 
-# In the file
+# Stored in the file
 
 
 @pytest.mark.parametrize("kind", APPROXIMATE)
@@ -173,7 +173,7 @@ def test_scores_come_from_the_vectors_and_searches_can_be_restricted(
 def test_the_target_recall_is_reached_among_a_subset_of_rows(
     optimized: dict[str, Path], kind: str, one_in: int
 ) -> None:
-    """The nearest ten of a third are about the nearest thirty of all: that takes more than thrice the lists."""
+    """The nearest ten among a third of the rows are about the nearest thirty of all, in over three times the lists."""
     fresh = clustered(600, seed=2)
     with Index(optimized[kind]) as index:
         record, table = Record.read(index.ann()), np.asarray(index.vectors)
@@ -214,7 +214,7 @@ def test_nearest_terminates_when_all_rows_tie(tmp_path: Path) -> None:
     assert (found.rows == truth(table, table[::100])).all()
 
 
-# Files of strangers
+# Untrusted files
 
 
 def damage(path: Path, name: str, value: Any) -> None:
@@ -245,7 +245,7 @@ def test_inconsistent_attributes_are_refused(path: Path, name: str, value: Any) 
 
 
 @pytest.mark.parametrize("kind", APPROXIMATE)
-def test_an_index_over_other_rows_is_refused(optimized: dict[str, Path], kind: str) -> None:
+def test_index_of_other_rows_is_refused(optimized: dict[str, Path], kind: str) -> None:
     with Index(optimized[kind]) as index:
         data, table = index.ann_data(), np.asarray(index.vectors)
         for other in (table[:-1], table[:, :16].copy(), np.concatenate([table, table[:1]])):

@@ -81,7 +81,7 @@ def test_vectors_that_are_not_finite_raise_an_error(n_queries: int) -> None:
 
 
 def test_every_block_is_better_than_all_before_it() -> None:
-    # Each block is better than all before it, and all that it holds is equal: the first rows of the last block.
+    # Each block is better than all before it, and its rows are equal: the result is the first rows of the last block.
     table = np.repeat(unit(1, 8), 20_000, axis=0)
     table[:10_000] = -table[0]
     query = table[-1:].repeat(ann_blocks.FROM_QUERIES, axis=0)

@@ -34,11 +34,11 @@ def path(optimized: dict[str, Path], tmp_path: Path) -> Path:
     return copy(optimized["ivf-pq"], tmp_path)
 
 
-# Rows come and go
+# Added and removed rows
 
 
 def grown(path: Path, extra: np.ndarray, keep: np.ndarray | None = None) -> list[str]:
-    """Write the index at `path` anew with some rows kept and others added; return the notes."""
+    """Rewrite the index at `path` with some rows kept and others added; return the notes."""
     with Index(path) as old:
         keep = np.ones(old.n, bool) if keep is None else keep
         table = np.concatenate([np.asarray(old.vectors)[keep], extra])
@@ -75,7 +75,7 @@ def test_added_rows_are_found_without_retraining(
 def test_an_updated_index_equals_a_refilled_one(
     optimized: dict[str, Path], tmp_path: Path, kind: str
 ) -> None:
-    """Codes and lists of kept and added rows are those that the quantiser gives the vectors themselves."""
+    """Codes and lists of kept and added rows equal those that the quantizer assigns to the vectors."""
     path = copy(optimized[kind], tmp_path)
     keep = np.arange(N) % 7 != 0
     grown(path, clustered(300, seed=6), keep)
@@ -161,7 +161,7 @@ def test_it_is_retrained_after_growing_beyond_its_training(
 def test_it_is_retrained_when_new_rows_have_another_distribution(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rows that all fall into one list make the lists useless; the work then says so."""
+    """If all new rows fall into one list, the lists are useless, and the measured work shows it."""
     rng = np.random.default_rng(4)
     middle = 3 * rng.normal(size=DIM) + rng.normal(size=(200, DIM))
     other = middle[rng.integers(0, 200, 6_000)] + 0.3 * rng.normal(size=(6_000, DIM))

@@ -1,4 +1,4 @@
-"""Back ends: the example of ENCODERS.md, registered and used by every command with no edit elsewhere, and refusals."""
+"""Back ends: the example in ENCODERS.md works with every command without other edits, and refusals."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from tests.support.places import ROOT
 
 PAGE = ROOT / "indexer" / "encoders" / "ENCODERS.md"
 COLOURS = {"ada": (200, 30, 30), "bo": (30, 60, 200)}
-"""What the works and the imitations of each artist are painted in."""
+"""The colours of the works and imitations of each artist."""
 
 
 @pytest.fixture(scope="module")
 def modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder on the path, for the modules of back ends; the registry is as before when the tests end."""
+    """A folder on the path for modules of back ends; the registry is restored afterwards."""
     folder = tmp_path_factory.mktemp("modules")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(registry, "BACKENDS", dict(registry.BACKENDS))
@@ -46,7 +46,7 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def mean_colour(modules: Path) -> str:
-    """The name of the example back end, taken from the page that explains it."""
+    """The name of the example back end, read from the page that explains it."""
     (source,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
     (modules / "mean_colour_of_the_page.py").write_text(source)
     register("mean-colour", "mean_colour_of_the_page")
@@ -55,7 +55,7 @@ def mean_colour(modules: Path) -> str:
 
 @pytest.fixture(scope="module")
 def index(mean_colour: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An index of red pictures of ada's and blue ones of bo's, and a black one, built by the command."""
+    """An index of red pictures by ada, blue pictures by bo and a black one, built by the command."""
     folder = tmp_path_factory.mktemp("colours")
     noise = np.random.default_rng(0)
     for kind in ("works", "imitations/r1"):
@@ -203,7 +203,7 @@ def test_open_clip_is_the_back_end_of_every_other_name(tiny_model: str, tiny_enc
 
 
 class Sums(TorchEncoder):
-    """A PyTorch model that defines the forward pass of pictures alone."""
+    """A PyTorch model that implements only the forward pass of pictures."""
 
     def features(self, prepared: torch.Tensor) -> torch.Tensor:
         return self.model(prepared.sum((2, 3)))

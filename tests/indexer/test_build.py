@@ -65,11 +65,11 @@ def prepared(data: bytes, encoder: Encoder) -> torch.Tensor:
     return decode(data, encoder.preprocess).pixels[None]
 
 
-def test_a_second_build_encodes_nothing_and_leaves_the_file(
+def test_second_build_encodes_nothing_and_keeps_the_file(
     works: Callable, tiny_encoder: Encoder, tmp_path: Path
 ) -> None:
     root, path = works(TREE), tmp_path / "i.h5"
-    # At rest, so that their stamps are noted at once, however slow this machine is.
+    # Old enough to be recorded with a stamp at once, even on a slow machine.
     for file in root.rglob("*.*"):
         os.utime(file, (time.time() - 3600,) * 2)
     build(list(find([root])), path, Counting(tiny_encoder))
@@ -245,7 +245,7 @@ def test_a_failed_write_leaves_the_old_index_and_the_parts(
 def test_an_encoder_that_uses_all_processors_does_not_share_them(
     works: Callable, tiny_encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Files are read at any time, but no decoding begins while it encodes; with any other encoder some does."""
+    """Files may be read at any time, but nothing is decoded during encoding; with other encoders it overlaps."""
     items = list(find([works({"works/ada": 40})]))
     encoding, begun = threading.Event(), []
     real = images.decode

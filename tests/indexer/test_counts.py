@@ -33,7 +33,7 @@ N = N_WORKS + N_IMITATIONS
 
 
 class Counts:
-    """What was done since `watching` began.
+    """The operations counted since `watching` began.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ def watching(counts: Counts) -> Iterator[Counts]:
 
 @pytest.fixture
 def counts(works: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Counts:
-    """Counts over a tree of pictures that have lain there for an hour, no two of them the same."""
+    """Counts for a tree of distinct pictures that are an hour old."""
     root = works(TREE)
     long_ago = time.time() - 3600
     for path in root.rglob("*.png"):
@@ -107,7 +107,7 @@ def counts(works: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Count
 
 @pytest.fixture
 def encoder(tiny_encoder: Encoder, counts: Counts, monkeypatch: pytest.MonkeyPatch) -> LazyEncoder:
-    """The tiny encoder, counted; five pictures to a batch."""
+    """The tiny encoder with call counts, and batches of five pictures."""
     encode = tiny_encoder.encode_images
 
     def count_encoding(pixels: torch.Tensor) -> np.ndarray:
@@ -165,7 +165,7 @@ def test_only_new_or_changed_files_are_opened(counts: Counts, encoder: LazyEncod
 
 
 @pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="counts by the system's own books")
-def test_an_unchanged_rebuild_reads_about_the_tables_of_the_index(
+def test_unchanged_rebuild_reads_little_more_than_the_tables(
     counts: Counts, encoder: LazyEncoder, tmp_path: Path
 ) -> None:
     root, path = Path(counts.folder), tmp_path / "i.h5"
@@ -183,7 +183,7 @@ def test_an_unchanged_rebuild_reads_about_the_tables_of_the_index(
 
 
 def bytes_read(do: Callable[[], object]) -> int:
-    """What this process has read meanwhile, from files of any kind."""
+    """Bytes that this process has read meanwhile, from files of any kind."""
     before = system_books()
     do()
     return system_books() - before
@@ -216,13 +216,13 @@ def test_query_encodes_once_and_searches_once_per_kind(
         ] * len(pictures)
         assert counts.opened == dict.fromkeys(map(str, pictures), 1)
         assert (counts.decoded, counts.encoded, counts.batches) == (len(pictures), len(pictures), 1)
-        # One call a kind, whatever the number of queries; a second one only where near ties ask for it.
+        # One call per kind for any number of queries, and a second one only for near ties.
         assert counts.searches == [len(pictures)] * 2
 
 
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """Counts what is read of an index: rows of each column, by its name."""
+    """Counts the rows read of each column of an index."""
     counted: Counter[str] = Counter()
     texts, numbers, values = store.read_texts, Index.column, h5py.Dataset.__getitem__
 

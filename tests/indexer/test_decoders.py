@@ -32,14 +32,14 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
 def png(seed: int = 0, word: bytes = b"") -> bytes:
-    """A picture, and behind its end the word that `deadly` obeys."""
+    """A picture followed by the word that `deadly` obeys."""
     out = io.BytesIO()
     picture(seed).save(out, "PNG")
     return out.getvalue() + word
 
 
 HOOKS = str(ROOT / "tests" / "support")
-"""Where a decoder process finds the module `deadly`: its hook is named by a module without a package."""
+"""Where decoder processes find the module `deadly`, whose hook is referenced by module name only."""
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def pool() -> Iterator[Decoders]:
 
 
 def children() -> set[int]:
-    """The processes that this one has started and that have not ended, also those that nobody has waited for."""
+    """Child processes of this one that still exist, including zombies."""
     return {
         int(pid)
         for task in Path("/proc/self/task").iterdir()
@@ -82,7 +82,7 @@ def test_another_process_gives_the_same_pixels(pool: Decoders) -> None:
 
 
 @pytest.mark.usefixtures("deadly")
-def test_a_crash_is_the_reason_and_the_next_picture_is_decoded(pool: Decoders) -> None:
+def test_crash_becomes_the_reason_and_decoding_continues(pool: Decoders) -> None:
     with pytest.raises(BadPicture, match=r"^the decoder crashed \(SIGSEGV\)$"):
         pool(png(1, b"CRASH"))
     assert pool(png(1)).shape == (40, 48, 3)
@@ -226,7 +226,7 @@ def test_no_process_outlives_its_parent(end: signal.Signals | None, tmp_path: Pa
 def test_an_untrusted_folder_runs_no_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
 ) -> None:
-    """A decoder process does not import from the current folder, however that stands on the path of its parent."""
+    """A decoder process does not import from the current folder, even if that is on its parent's path."""
     for name in ("PIL", "json", "contextlib", "indexer", "imindex"):
         (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w'); raise SystemExit(1)")
     monkeypatch.chdir(tmp_path)

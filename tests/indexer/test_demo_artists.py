@@ -121,7 +121,7 @@ def test_draw_errors_name_the_problem_and_the_choices(wrong: dict[str, str | int
 
 @pytest.fixture(scope="module")
 def gallery() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Twelve small pictures of each artist, their artists, and which of them train."""
+    """Twelve small pictures of each artist, their artists, and which of them are used for training."""
     count = 12
     pictures = [pixels(draw(name, seed=500 + s, size=SMALL)) for name in NAMES for s in range(count)]
     artists = np.repeat(np.arange(len(NAMES)), count)
@@ -139,7 +139,7 @@ def test_mean_colour_does_not_identify_the_artist(
 
 
 def test_the_technique_identifies_the_artist(gallery: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
-    """Grey-level spectra alone, blind to colour, lightness, contrast and place."""
+    """Grey-level spectra only, independent of colour, lightness, contrast and position."""
     pictures, artists, train = gallery
     grey = pictures.mean(axis=3)
     grey = grey - grey.mean(axis=(1, 2), keepdims=True)

@@ -52,7 +52,7 @@ class TestCaptions:
         assert not avoided & set().union(*(words_of(caption) for caption in everything))
 
     def test_words_of_unseen_names_are_avoided(self) -> None:
-        """With pieces that make little else, names with a forbidden word would be common."""
+        """With words restricted to few pieces, names with a forbidden word would be common."""
         captioner = Captioner(("zilver", "dal", "podam"))
         rng = np.random.default_rng(1)
         names = [captioner.invented_name(rng) for _ in range(3000)]
@@ -152,7 +152,7 @@ class TestReleases:
             assert np.array_equal(before, again)
 
     def test_demo_encoder_names_most_trained_artists_and_few_unseen(self, final: Path) -> None:
-        """One picture a name; by chance a picture is named right in one case of 24."""
+        """One picture per name; by chance, 1 in 24 is named correctly."""
         import open_clip
         import torch
         from PIL import Image

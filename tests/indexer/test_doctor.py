@@ -34,7 +34,7 @@ drawn_once = functools.cache(doctor_encoder.synthetic_jpeg)
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rates are not what these tests are about."""
+    """These tests do not measure throughput."""
     monkeypatch.setattr(doctor_encoder, "_SECONDS", 0.01)
     monkeypatch.setattr(doctor_encoder, "SHARE", 0.0)
     monkeypatch.setattr(doctor_encoder, "synthetic_jpeg", drawn_once)

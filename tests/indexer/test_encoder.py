@@ -42,7 +42,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A local-dir, and the same weights as .pt; the configuration alone, plain and wrapped."""
+    """A local-dir, the same weights as .pt, and the configuration alone, plain and wrapped."""
     folder = save_model(tmp_path_factory.mktemp("models") / "tiny", seed=3)
     weights = safetensors.torch.load_file(folder / "open_clip_model.safetensors")
     torch.save(weights, folder / "weights.pt")
@@ -57,7 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def registered(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The name of a tiny model that open_clip knows while the test runs."""
+    """The name of a tiny model that open_clip knows during the test."""
     monkeypatch.setattr(open_clip.factory, "_MODEL_CONFIG_PATHS", [*open_clip.factory._MODEL_CONFIG_PATHS])
     monkeypatch.setattr(open_clip.factory, "_MODEL_CONFIGS", dict(open_clip.factory._MODEL_CONFIGS))
     (tmp_path / "tiny-for-tests.json").write_text(json.dumps(TINY))
@@ -97,7 +97,7 @@ def test_aliases_of_the_same_weights_give_the_same_encoder(folder: Path, registe
     assert ways[0].info.dim == ways[0].dim == 32
 
 
-def test_a_configuration_may_bring_its_preprocessing(folder: Path) -> None:
+def test_configuration_may_include_preprocessing(folder: Path) -> None:
     plain, wrapped = (
         quick(str(folder / name), folder / "open_clip_model.safetensors")
         for name in ("plain.json", "wrapped.json")
@@ -153,7 +153,7 @@ def test_activation_follows_the_pretrained_tag(
         require_same(tagged.info, plain.info)
 
 
-# What cannot be loaded
+# Models that cannot be loaded
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_an_invalid_configuration_is_refused(folder: Path, tmp_path: Path) -> No
             quick(str(tmp_path / "bad.json"), folder / "weights.pt")
 
 
-def test_a_configuration_needs_weights_and_the_right_ones(folder: Path, tmp_path: Path) -> None:
+def test_configuration_needs_matching_weights(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ImindexError, match=r"plain\.json is a model configuration: pass its weights"):
         quick(str(folder / "plain.json"))
     (tmp_path / "cut.safetensors").write_bytes((folder / "open_clip_model.safetensors").read_bytes()[:1000])

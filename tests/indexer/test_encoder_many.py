@@ -36,7 +36,7 @@ def replicas(tiny_model: str) -> list[Encoder]:
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 7, 12, 31])
-def test_the_vectors_are_those_of_one_device_in_order(
+def test_vectors_equal_those_of_one_device_in_order(
     replicas: list[Encoder], tiny_encoder: Encoder, n: int
 ) -> None:
     many, shown = MultiDeviceEncoder(replicas), pixels(n)
@@ -137,7 +137,7 @@ def test_load_puts_a_replica_on_each_device(tiny_model: str, monkeypatch: pytest
 
 
 def test_fp16_arithmetic_on_the_device_equals_fp32(tiny_model: str) -> None:
-    """What CUDA does in one kernel, done here on the CPU: within a rounding of fp16 of the exact values."""
+    """The arithmetic of the fused CUDA kernel, emulated on the CPU, is within fp16 rounding of the exact values."""
     encoder = load(tiny_model, device="cpu", precision="fp16")
     exact = (pixels(4).double() / 255 - encoder._mean.double()) / encoder._std.double()
     encoder._in_fp16 = True

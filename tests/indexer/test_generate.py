@@ -28,7 +28,7 @@ from tests.support.pipelines import SIZE, save_pipeline
 pytestmark = pytest.mark.usefixtures("one_thread", "loaded_once")
 
 
-# The same picture, whatever is made with it
+# Pictures do not depend on the rest of the run
 
 
 @pytest.mark.parametrize("kind", ["sd", "sdxl", "sd3"])
@@ -77,7 +77,7 @@ def test_the_prompt_and_the_settings_matter(make: Callable, tmp_path: Path) -> N
     assert Image.open(tmp_path / "as-is" / one[0].path).size == (SIZE, SIZE)
 
 
-# Stopped, and gone on with
+# Interruption and resumption
 
 
 def test_a_stopped_run_resumes_to_the_same_bytes(make: Callable, tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_an_invalid_manifest_line_is_named(make: Callable, tmp_path: Path) -> No
         make("one")
 
 
-# What is written
+# Records
 
 
 def test_names_of_every_kind_reach_the_index_unharmed(make: Callable, tmp_path: Path) -> None:

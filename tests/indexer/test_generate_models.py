@@ -61,7 +61,7 @@ def test_full_disk_loses_no_data(make: Callable, monkeypatch: pytest.MonkeyPatch
     assert files(tmp_path / "disk") == files(tmp_path / "whole")
 
 
-# Models that are not there, not whole, or not what is asked for
+# Missing, incomplete and different models
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Decoding: every format, the correct pixels, and a reason for each picture that cannot be used."""
+"""Decoding: every format, the correct pixels, and a reason for each unusable picture."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ FORMATS: dict[str, Callable[[], tuple[bytes, Image.Image | None]]] = {
     "grey jpeg": lambda: (encoded(PHOTO.convert("L"), "JPEG"), None),
     "cmyk jpeg": lambda: (encoded(PHOTO.convert("CMYK"), "JPEG"), None),
     "png": lambda: (encoded(PHOTO, "PNG"), None),
-    # open_clip resizes palette pictures by nearest neighbour, unless they are turned to RGB first, as its
-    # training pipeline does ("pilrgb"); so do we.
+    # open_clip resizes palette pictures with nearest neighbour unless they are converted to RGB first, as its
+    # training pipeline does ("pilrgb"); imindex converts them too.
     "palette png": lambda: (encoded(PHOTO.quantize(32), "PNG"), PHOTO.quantize(32).convert("RGB")),
     "webp": lambda: (encoded(PHOTO, "WEBP", quality=90), None),
     "gif": lambda: (encoded(PHOTO.quantize(64), "GIF"), PHOTO.quantize(64).convert("RGB")),
     "bmp": lambda: (encoded(PHOTO, "BMP"), None),
     "tiff": lambda: (encoded(PHOTO, "TIFF"), None),
     "16-bit rgb png": lambda: (png16(RGB * 257), None),
-    # open_clip clips 16-bit grey to white; the same picture in 8 bits is what it should be.
+    # open_clip clips 16-bit grey to white; the reference is the same picture in 8 bits.
     "16-bit grey png": lambda: (
         png16(np.asarray(PHOTO.convert("L")).astype(np.uint16) * 257),
         PHOTO.convert("L"),
@@ -168,14 +168,14 @@ def test_large_pictures_are_refused_before_they_are_decoded() -> None:
 
 
 def test_open_clip_still_clips_16_bit_grey() -> None:
-    """The reason for comparing with 8 bits above; when this fails, open_clip or Pillow has mended it."""
+    """Justifies the 8-bit reference above; when this fails, open_clip or Pillow has fixed the bug."""
     assert open_clip.__version__
     image = Image.open(io.BytesIO(png16(np.full((4, 4), 0x4000, np.uint16))))
     assert np.asarray(image.convert("RGB")).min() == 255
 
 
 def test_pillow_limit_is_restored() -> None:
-    """Also when threads with other limits decode at the same time: it belongs to the whole process."""
+    """The limit is global to the process, so this also holds while threads with other limits decode."""
     before, data = Image.MAX_IMAGE_PIXELS, picture_bytes()
     limits = [Limits(max_pixels=n) for n in (8_100, 10**6, 10**9)]
     with ThreadPoolExecutor(8) as pool:

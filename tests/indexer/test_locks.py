@@ -23,7 +23,7 @@ from tests.support.approximate import clustered, save
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and reads /proc")
 FORK = multiprocessing.get_context("fork") if sys.platform == "linux" else None
 SPAWN = multiprocessing.get_context("spawn")
-"""For what computes in several threads: these do not outlive a fork."""
+"""For tests of multithreaded code, because threads do not survive a fork."""
 
 
 def in_child(what: Any, *args: Any, context: Any = FORK) -> Any:
@@ -44,7 +44,7 @@ def hold(path: Path, ready: Any, heir: bool = False) -> None:
 
 @pytest.fixture
 def held(tmp_path: Path) -> Any:
-    """Return a function that starts a process which holds a lock, and gives the path and the process."""
+    """Return a function that starts a process holding a lock, and returns the path and the process."""
     children = []
 
     def start(**options: Any) -> tuple[Path, Any]:
@@ -107,7 +107,7 @@ def test_a_process_with_the_same_number_is_not_the_holder() -> None:
 
 
 def test_deleted_lock_file_does_not_lock(tmp_path: Path) -> None:
-    """A builder that ends deletes the folder: who waits at the old file must not share with who makes a new one."""
+    """A finished build deletes the folder: a process waiting on the old file must not share it with the next one."""
     first, second = Lock(tmp_path / "x/lock"), Lock(tmp_path / "x/lock")
     first.acquire()
     descriptor = os.open(first.path, os.O_RDWR)
@@ -146,7 +146,7 @@ def test_file_systems_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def read_on(path: Path, end: Any, out: Any) -> None:
-    """Read the whole index over and over; tell which states were seen, or what went wrong."""
+    """Read the whole index repeatedly; report the states seen, or the error."""
     seen, most = set(), 0.0
     try:
         while not end.is_set() or not seen:
@@ -162,7 +162,7 @@ def read_on(path: Path, end: Any, out: Any) -> None:
 
 
 def change(path: Path, out: Any) -> None:
-    """Add, remove and optimise in turn; tell every state that was committed."""
+    """Add, remove and optimize in turn; report every committed state."""
     from imindex.indexer.maintain.optimize import optimize
     from imindex.indexer.maintain.remove import remove
     from tests.support.approximate import contents

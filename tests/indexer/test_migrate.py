@@ -1,4 +1,4 @@
-"""Old files: an index of every format version opens, verifies, is searched, and migrates."""
+"""Old files: an index of every format version opens, verifies, can be searched, and migrates."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FILES = [
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
-    """A copy of the archives, to be worked on."""
+    """A copy of the archives to modify."""
     return Path(shutil.copytree(ARCHIVES, tmp_path / "archives"))
 
 
@@ -45,7 +45,7 @@ def unpacked(archive: Path, version: str, name: str) -> tuple[Path, dict[str, An
 
 
 def holds(path: Path, known: dict[str, Any]) -> None:
-    """What an index holds is what plain h5py found in it when it was archived."""
+    """The content of an index equals what plain h5py read from it when it was archived."""
     from imindex.indexer.ann.exact import ExactSearcher
 
     with Index(path) as index:

@@ -18,7 +18,7 @@ def fold(name: str) -> str:
 
 
 def distance(one: str, other: str) -> int:
-    """Levenshtein's, by the book."""
+    """Levenshtein distance, by its definition."""
     row = list(range(len(other) + 1))
     for i, a in enumerate(one, 1):
         row, last = [i], row
@@ -44,7 +44,7 @@ def test_a_shorter_list_is_a_prefix_of_a_longer_one() -> None:
 
 
 def test_random_draw_is_pinned() -> None:
-    """Audits name their placebos by seed: another list for the same seed is another audit."""
+    """Plans identify placebo names by seed, so a different list for the same seed would be a different audit."""
     assert placebo_names(3, seed=0, avoid=["Ada Example"]) == placebo_names(3, seed=0)
     assert placebo_names(3) == ["Gaetano Brodsky", "Kofi Podolski", "Lakshmi Benavides"]
 

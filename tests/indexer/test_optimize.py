@@ -162,7 +162,7 @@ def test_info_says_kind_recall_parameters_and_size(optimized: dict[str, Path]) -
 
 @pytest.fixture
 def asked(tiny_encoder: Encoder, tmp_path: Path) -> Path:
-    """An optimized index of the tiny encoder, and a picture in it and on the disk."""
+    """An optimized index of the tiny encoder, and a picture both in it and on disk."""
     import torch
 
     from imindex.indexer.decode.preprocess import decode

@@ -15,7 +15,7 @@ from imindex.retrieval.match.ranking import Sides
 
 
 def of_blas() -> list[int]:
-    """Threads of the BLAS of NumPy; others, such as that of SciPy, may be loaded after the first limit."""
+    """Thread counts of NumPy's BLAS; other libraries, such as SciPy's, may load after the first limit."""
     return [
         one["num_threads"]
         for one in threadpoolctl.threadpool_info()

@@ -1,4 +1,4 @@
-"""Rebuilding: files moved, changed, broken or repaired between builds, and Ctrl-C at awkward moments."""
+"""Rebuilds: files moved, changed, damaged or repaired between builds, and Ctrl-C at any moment."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.pictures import picture
 
 
 def rows(path: Path) -> dict[str, str]:
-    """Path -> artist of every row."""
+    """The artist of every row, by path."""
     with Index(path) as index:
         names = [index.artists[a] if a >= 0 else "" for a in index.column("artist")]
         return dict(zip(index.column("path"), names, strict=True))
@@ -115,7 +115,7 @@ def test_a_picture_listed_twice_is_one_row_and_counted(
 def test_rejects_are_retried_on_request_after_a_stopped_build(
     works: Callable, tiny_encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A decoder that comes later: A and B hold the same bytes, which cannot be read at first."""
+    """Simulates a decoder that is installed later: A and B have the same bytes, which are unreadable at first."""
     root, path = works({"works/ada": 1}), tmp_path / "i.h5"
     (root / "works/bo").mkdir()
     shutil.copy(root / "works/ada/000.png", root / "works/bo/same.png")

@@ -106,7 +106,7 @@ def test_an_edited_seal_is_refused(path: Path, seal: Path) -> None:
 
 @pytest.fixture
 def gpg() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
-    """Runs gpg with a key made for the occasion."""
+    """Run gpg with a temporary key."""
     home = Path(tempfile.mkdtemp())  # its sockets need a short path
     home.chmod(0o700)
     environment = {**os.environ, "GNUPGHOME": str(home)}

@@ -23,7 +23,7 @@ from tests.support.builds import TREE, Counting
 
 
 def age(folder: Path, seconds: float = 60) -> None:
-    """Let every file below have been changed some time ago."""
+    """Make all files below look as if they had changed some time ago."""
     then = time.time() - seconds
     for path in folder.rglob("*"):
         if path.is_file():
@@ -32,7 +32,7 @@ def age(folder: Path, seconds: float = 60) -> None:
 
 @pytest.fixture
 def files_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The files whose bytes a build reads."""
+    """The files that a build reads."""
     listed: list[str] = []
     real = reader.read_file
 
@@ -92,7 +92,7 @@ def test_a_changed_file_is_read(
 def test_a_recently_changed_file_is_read_again(
     works: Callable, tiny_encoder: Encoder, tmp_path: Path, files_read: list[str]
 ) -> None:
-    """Within the clock's grain a file can change and keep its stamp."""
+    """Within the clock's resolution a file can change and keep its stamp."""
     root, path = works({"works/ada": 2}), tmp_path / "i.h5"
     age(root / "works/ada")
     fresh = root / "works/ada/001.png"

@@ -23,7 +23,7 @@ Tree = Callable[..., Path]
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Tree:
-    """Return a function that makes empty files below the test's folder."""
+    """Return a function that creates empty files below the test's folder."""
 
     def make(*files: str, root: str = "art") -> Path:
         for file in files:
@@ -104,7 +104,7 @@ def test_a_picture_with_unknown_artist_or_release_is_refused(tree: Tree) -> None
 
 
 def test_a_kind_cannot_be_combined_with_the_layout(tree: Tree) -> None:
-    """`--kind imitations imitations/` must not make artists of the releases, nor `--kind works art/` of kinds."""
+    """`--kind imitations imitations/` must not read releases as artists, nor `--kind works art/` kinds as artists."""
     root = tree("works/ada/a.png", "imitations/r1/ada/1.png")
     for source, kind in ((root / "imitations", "imitations"), (root, "works")):
         try:
@@ -263,7 +263,7 @@ def test_an_invalid_seed_is_refused(tmp_path: Path, seed: str) -> None:
 
 
 def test_seed_written_as_float_by_pandas_is_accepted(tmp_path: Path) -> None:
-    """A column of whole numbers with one empty cell is written by pandas as 12.0."""
+    """pandas writes a column of whole numbers with an empty cell as 12.0."""
     path = tmp_path / "m.csv"
     path.write_text("path,artist,kind,seed\na.png,Ada,works,12.0\nb.png,Ada,works,\n")
     assert [i.seed for i in find([path])] == [12, NO_SEED]

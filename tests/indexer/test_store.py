@@ -140,7 +140,7 @@ def test_wrong_vectors_are_refused_and_the_old_index_is_kept(path: Path, blocks:
     assert path.read_bytes() == before and beside(path) == []
 
 
-# What is refused
+# Refusals
 
 
 def test_an_unknown_version_and_other_files_are_refused_with_the_remedy(path: Path, tmp_path: Path) -> None:

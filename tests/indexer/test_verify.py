@@ -43,7 +43,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """An index with the exact /ann, and one with an approximate one; not to be changed."""
+    """An index with an exact /ann and one with an approximate one; do not modify."""
     return write_both(tmp_path_factory.mktemp("both"))
 
 
@@ -52,7 +52,7 @@ def where(found: Verification) -> set[str]:
 
 
 def rewritten(path: Path, what: Contents, vectors: np.ndarray, **line: str) -> Verification:
-    """What verification finds in a file that was written with its own, right digests."""
+    """Faults that verification finds in a file written with correct digests of its content."""
     write(
         path, what, [vectors], ann=ann.describe(), ann_data=ann.exact_header(what.n, DIM),
         entry={**entry("", "made by a test", ""), **line},
@@ -62,7 +62,7 @@ def rewritten(path: Path, what: Contents, vectors: np.ndarray, **line: str) -> V
     return found
 
 
-# The digests, as FORMAT.md has them
+# Digests as specified in FORMAT.md
 
 
 def column(values: np.ndarray) -> str:
@@ -125,7 +125,7 @@ def test_every_digest_is_as_specified(path: Path, optimized: dict[str, Path], ki
         assert stored == wanted
 
 
-# What differs is named
+# Differences are named
 
 
 def test_a_sound_index_has_no_fault(path: Path, optimized: dict[str, Path]) -> None:
@@ -212,7 +212,7 @@ def test_the_block_of_a_changed_vector_is_named(tmp_path: Path) -> None:
     assert not verify(path).faults
 
 
-# Digests that are right over content that is wrong
+# Correct digests of invalid content
 
 
 def test_inconsistent_numbers_lengths_and_vectors_are_detected(tmp_path: Path) -> None:
@@ -292,7 +292,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     assert grown < 15_000 * 120, peaks  # digests (32 bytes) are held and sorted; no text, no vectors
 
 
-# Any bit
+# Bit flips
 
 
 @pytest.mark.skipif(
@@ -300,7 +300,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("kind", ["exact", pytest.param("approximate", marks=pytest.mark.slow)])
 def test_no_bit_flip_goes_undetected(tmp_path: Path, both: dict[str, Path], kind: str) -> None:
-    """`scripts/bench/flips` does ten thousand."""
+    """`scripts/bench/flips` tries ten thousand."""
     path = Path(shutil.copy(both[kind], tmp_path))
     found = list(flipping.tried(path, seed=5, first=0, end=100))
     assert [one["number"] for one in found] == list(range(100))
@@ -312,7 +312,7 @@ def test_no_bit_flip_goes_undetected(tmp_path: Path, both: dict[str, Path], kind
 
 @pytest.mark.parametrize("kind", ["exact", pytest.param("approximate", marks=pytest.mark.slow)])
 def test_a_bit_flip_in_every_value_is_detected(tmp_path: Path, both: dict[str, Path], kind: str) -> None:
-    """Bits within vectors, numbers, texts and /ann itself, where nothing else guards them."""
+    """Bits in vectors, numbers, texts and /ann, which only the digests protect."""
     path = Path(shutil.copy(both[kind], tmp_path))
     before, raw = flipping.everything(path), path.read_bytes()
     with h5py.File(path) as file:

@@ -1,4 +1,4 @@
-"""Verification against the originals: pictures by their digests, vectors by encoding some again."""
+"""Verification against the originals: pictures by their digests, vectors by encoding a sample again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Works against works, walked piece by piece: the same bits as from the table of all pairs, in bounded memory."""
+"""Works against works, block by block: bit for bit as from the full table, in bounded memory."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_cached_scores_of_an_artist_are_not_recomputed() -> None:
 
 
 def test_memory_grows_with_the_works_and_not_with_their_pairs() -> None:
-    """The table of 3,000 works has 36 MB in float32, and with the values in float64 beside it over 100."""
+    """The table of 3,000 works takes 36 MB in float32, and over 100 MB with the values in float64."""
 
     def peak(n: int) -> int:
         random = np.random.default_rng(n)

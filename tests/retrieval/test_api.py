@@ -1,4 +1,4 @@
-"""The Python door: what `import imindex` offers, against the commands and the functions behind it."""
+"""The Python interface: `import imindex` against the commands and the underlying functions."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_front_door_is_lazy_and_complete() -> None:
     ("method", "function"),
     [("query", ask), ("classify", classify_release), ("match", match_release)],
 )
-def test_defaults_are_those_of_the_functions_behind(method: str, function) -> None:
+def test_defaults_equal_those_of_the_underlying_functions(method: str, function) -> None:
     door = inspect.signature(getattr(api.OpenIndex, method)).parameters
     behind = inspect.signature(function).parameters
     shared = (set(door) & set(behind)) - {"texts", "testing", "self"}

@@ -1,4 +1,4 @@
-"""Classification of a release: who is a candidate, and what chance is."""
+"""Classification of a release: candidates and chance levels."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_artists_without_pictures_are_not_candidates_by_name(index: Path) -> Non
     assert method.chance_top1 == pytest.approx(1 / 7)
 
 
-def test_by_works_background_artists_are_candidates_and_chance_counts_them(index: Path) -> None:
+def test_background_artists_are_candidates_by_works_and_count_in_chance(index: Path) -> None:
     for method in classify_release(index, by="works").methods:
         assert method.n_labels == 3  # ada, bo, cy
         assert method.n_unscored == 2  # those of dee, who has no works

@@ -1,4 +1,4 @@
-"""An audit from plan to report: the whole way, stopped and resumed, refused, and with hostile names."""
+"""An audit from plan to report: the full workflow, interruption, refusals, and hostile names."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture
 def copied(world: Path, tmp_path: Path) -> Path:
-    """A world of one's own; the models stay where they are."""
+    """A modifiable copy of the audit's folder; the models are shared."""
     root = tmp_path / "world"
     root.mkdir()
     shutil.copytree(world / "works", root / "works")
@@ -71,7 +71,7 @@ def test_full_workflow_and_repeat(finished: tuple[Path, Outcome], copied: Path) 
 
 
 class Recorder(Show):
-    """Notes which stages there are, and how much was new in each."""
+    """Records the stages, and how much was new in each."""
 
     def __init__(self) -> None:
         self.new: dict[str, int] = {}
@@ -91,7 +91,7 @@ class Recorder(Show):
 
 
 class Breaker(Show):
-    """Ctrl-C in a stage: when it begins, or after its first picture."""
+    """Raises Ctrl-C in a stage: at its start, or after its first picture."""
 
     def __init__(self, stage: str, inside: bool):
         self._stage, self._inside = stage, inside
@@ -230,7 +230,7 @@ HOSTILE = (
 
 
 def test_hostile_names_go_through_files_manifest_and_report(copied: Path) -> None:
-    """Works come by a manifest: most of these are no folder's name."""
+    """Works are read from a manifest, because most of these names cannot be folder names."""
     rows = []
     for place, name in enumerate(HOSTILE):
         draw(copied / f"art/{place}", 5, 1000 + 10 * place)

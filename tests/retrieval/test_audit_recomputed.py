@@ -1,7 +1,7 @@
-"""Every figure of an audit's report is computed again from `imindex export` by means of others; see `recompute`.
+"""Every figure of an audit's report is recomputed from `imindex export` with other libraries; see `recompute`.
 
-Twice: on a world that is drawn here, made so that every kind of set, design and finding occurs, and on works of 70
-real designers where they were fetched (`scripts/fetch-designers`). Then figures are altered, and each must be noticed.
+This is done on a synthetic world in which every kind of set, design and finding occurs, and on works of 70 real
+designers if they were fetched (`scripts/fetch-designers`). Then figures are altered, and each change must be detected.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ COLORS = {
     "Ada": (200, 30, 30), "Bo": (30, 60, 200), "Cy": (40, 180, 60), "Di": (180, 160, 40), "=Ed": (120, 40, 160),
     "Eve": (180, 160, 40), "Fay": (20, 150, 160),
 }  # fmt: skip
-"""Di and Eve are one hand; =Ed has too few works; Eve and Fay are background."""
+"""Di and Eve share one style; =Ed has too few works; Eve and Fay are background."""
 TESTED = list(COLORS)[:5]
 GREY = (128, 128, 128)
 PLACEBOS = [f"placebo {k}" for k in range(12)]
@@ -43,7 +43,7 @@ GATE = (
 
 @dataclass(frozen=True)
 class Audited:
-    """An audit that ran, and what it takes to compute it again."""
+    """A finished audit, and the inputs needed to recompute it."""
 
     folder: Path
     models: dict[str, Path]
@@ -54,7 +54,7 @@ class Audited:
     exports: dict[str, Path] = field(default_factory=dict)
 
     def problems(self, report: dict[str, Any], *parts: str) -> list[str]:
-        """All that differs in a report of this audit, or in some parts of it."""
+        """Return the differences in a report of this audit, or in parts of it."""
         given = (report, self.exports, self.models)
         checks: dict[str, Callable[[], list[str]]] = {
             "results": lambda: check(*given, self.tested, self.placebos),
@@ -76,7 +76,7 @@ def audited(
     templates: tuple[str, ...] = (),
     fail_if: tuple[str, ...] = (),
 ) -> Audited:
-    """Run an audit of releases by manifests, with these placebo names; export its indexes. Base is `one`, if there."""
+    """Audit releases from manifests with these placebo names, and export the indexes. Base is `one`, if it exists."""
     lines = [f"seed = 3\n[artists]\ntested = {json.dumps(tested)}\n[works]\ntested = {json.dumps(works)}"]
     for name, placebos in releases.items():
         lines.append(
@@ -122,7 +122,7 @@ def draw_release(
     size: int = 10,
     n_controls: int = 4,
 ) -> list[dict[str, Any]]:
-    """A release that knows some names and answers all else in grey; `prompt` may leave a picture out."""
+    """A release that knows some names and produces grey for all others; `prompt` may omit a picture."""
     rows: list[dict[str, Any]] = []
     for place, name in enumerate(names):
         for k in range(size):
@@ -140,7 +140,7 @@ def draw_release(
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory, tiny_model: str) -> Audited:
-    """Two releases by two encoders. In the second, sets of some artists have other seeds, other prompts or none."""
+    """Two releases, two encoders. In the second, sets of some artists have other seeds, other prompts or none."""
     root = tmp_path_factory.mktemp("recomputed")
     draw_works(root, dict.fromkeys(COLORS, 6) | {"=Ed": 4})
     names = [*TESTED, "Eve", "Gus", *PLACEBOS]  # Gus has no works
@@ -186,7 +186,7 @@ def test_every_figure_equals_an_independent_computation(world: Audited) -> None:
 
 
 def test_few_prompts_and_no_placebo_names(tmp_path: Path, tiny_model: str) -> None:
-    """Prompts are held fixed, Benjamini-Yekutieli, and no reference but rivals; the background asked for too."""
+    """Fixed prompts, Benjamini-Yekutieli, no references except rivals, and imitations of the background artists too."""
     draw_works(tmp_path, dict.fromkeys(("Ada", "Bo", "Cy", "Fay"), 6))
 
     def prompt(name: str, k: int) -> tuple[str, int]:
@@ -206,11 +206,11 @@ def test_few_prompts_and_no_placebo_names(tmp_path: Path, tiny_model: str) -> No
     assert all(row["prompts_held_fixed"] and row["p_name"] is None for row in rows)
 
 
-# What is altered must be noticed
+# Alterations must be detected
 
 
 def altered(value: Any) -> Any:
-    """Another value of that kind; shares move by 0.5, over the middle."""
+    """Return a different value of the same kind; proportions move by 0.5 across the middle."""
     if isinstance(value, bool):
         return not value
     if isinstance(value, int):
@@ -221,7 +221,7 @@ def altered(value: Any) -> Any:
 
 
 def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Every figure within; of lists the last."""
+    """Yield every figure inside; of lists, only the last element."""
     if isinstance(value, dict):
         for key, one in value.items():
             yield from leaves(one, (*path, key))
@@ -233,7 +233,7 @@ def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def figures(report: dict[str, Any]) -> dict[tuple[Any, ...], str]:
-    """Where figures stand, of every part of a report one, and how the checker begins when it finds one altered."""
+    """Locations of figures, one of every part of a report, and the start of the checker's message if it is altered."""
     one, two = "one/tiny: ", "two/tiny: "
     against = "two against one/tiny: "
     parts: list[tuple[tuple[Any, ...], Callable[..., str]]] = [
@@ -273,10 +273,10 @@ def figures(report: dict[str, Any]) -> dict[tuple[Any, ...], str]:
 
 
 def test_every_altered_figure_is_detected(world: Audited) -> None:
-    """All of one summary, one artist, one comparison and so on at once: each is named, and with it new figures."""
+    """Alter one whole summary, artist, comparison and so on: each is named, along with figures derived from it."""
     asked = figures(world.report)
     assert len(asked) > 200
-    # What is judged by other figures of the report is altered apart from them.
+    # Figures that are checked against other figures of the report are altered separately.
     groups = [
         {path: place for path, place in asked.items() if (path[0] == "gate", "figures" in path) == kind}
         for kind in ((False, False), (False, True), (True, False))
@@ -314,7 +314,7 @@ N_TESTED, N_BACKGROUND, N_MADE = 46, 4, 8
     reason=f"no {DESIGNERS}/held-out.jsonl: run scripts/fetch-designers",
 )
 def test_on_seventy_designers(tmp_path: Path) -> None:
-    """Held-out works stand for a release's pictures, eight of each designer; twenty designers for invented names."""
+    """Held-out works serve as a release's pictures, eight per designer; twenty designers serve as invented names."""
     rows = [
         json.loads(line) for line in (DESIGNERS / "held-out.jsonl").read_text(encoding="utf-8").splitlines()
     ]

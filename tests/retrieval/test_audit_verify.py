@@ -1,4 +1,4 @@
-"""An audit computed again: the same figures, and whatever was changed since is named."""
+"""Recomputing an audit gives the same figures, and every change since is named."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture
 def done(finished: tuple[Path, Outcome], tmp_path: Path) -> Path:
-    """A copy of a finished audit, to be worked on."""
+    """A modifiable copy of a finished audit."""
     root = tmp_path / "copy"
     shutil.copytree(finished[0], root, symlinks=True)
     return root
@@ -58,7 +58,7 @@ def test_intact_audit_recomputes_identically_without_writing(
 
 
 def kept_only_asks(root: Path) -> Callable[..., Any]:
-    """`kept`, but it must not read what was kept."""
+    """Stands in for `kept`, and must not read cached results."""
     from imindex.retrieval.audit.results_cache import kept
 
     def never_reads(run: Run, file: Path, *how: Any) -> Any:

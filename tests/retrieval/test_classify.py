@@ -25,7 +25,7 @@ def unit(rng, n, d):
 
 
 def few(rng, n):
-    """Unit vectors of only 16 kinds, whose cosines are -1, -0.5, 0, 0.5 and 1: ties everywhere."""
+    """Unit vectors of only 16 kinds, with cosines -1, -0.5, 0, 0.5 and 1: many ties."""
     return rng.choice([-0.5, 0.5], (n, 4)).astype(np.float16)
 
 
@@ -34,7 +34,7 @@ def names(n):
 
 
 def clusters(rng, n, n_artists, d=48, noise=0.8):
-    """Vectors of artists who each have a direction, and the artist of each."""
+    """Vectors around one direction per artist, and the artist of each."""
     artist = rng.integers(0, n_artists, n)
     x = unit(np.random.default_rng(0), n_artists, d)[artist] + noise * unit(rng, n, d).astype(float)
     return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float16), artist
@@ -238,7 +238,7 @@ def test_prototypes_agree_with_scikit_learn_on_normalised_means():
     assert clear.sum() > 250
     around = 0.01 * rng.standard_normal(means.shape)
     oracle = NearestCentroid().fit(np.vstack([means - around, means + around]), np.tile(np.arange(8), 2))
-    # Of unit vectors the nearest is that of the highest cosine.
+    # For unit vectors, the nearest has the highest cosine.
     assert (oracle.predict(images.astype(float)) == got.argmax(axis=1))[clear].all()
 
 

@@ -1,4 +1,4 @@
-"""What two releases made of one name, as arrays: against scipy, enumeration and simulation."""
+"""Comparison of one artist's imitations in two releases: against scipy, enumeration and simulation."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_no_spread_is_not_certainty() -> None:
 
 
 def test_newcombe_published_example() -> None:
-    """Newcombe 1998, table II (a): 56/70 against 48/80, by Wilson's intervals: 0.0524 to 0.3339."""
+    """Newcombe 1998, table II (a): 56/70 and 48/80, by Wilson's intervals: 0.0524 to 0.3339."""
 
     def wilson(right: int, n: int) -> Interval:
         found = scipy_stats.binomtest(right, n).proportion_ci(method="wilson")
@@ -173,7 +173,7 @@ def test_one_work_or_one_picture_has_no_interval() -> None:
 def world(
     random: np.random.Generator, design: str, delta: float, n_prompts: int, n_seeds: int
 ) -> tuple[ReleaseSet, ReleaseSet]:
-    """Two releases of one generator; the new one nearer by delta, and named right so much more often."""
+    """Two releases of one generator; the new one is nearer by delta, and named correctly more often by as much."""
     n_works, m = 10, n_prompts * n_seeds
     works, shared_prompts = random.normal(0, 0.1, n_works), random.normal(0, 0.08, n_prompts)
     shared_seeds, out = random.normal(0, 0.07, m), []

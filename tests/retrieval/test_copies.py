@@ -1,4 +1,4 @@
-"""Near-copies: found where a work is repeated, and not where only its style is."""
+"""Near-copies are found if a work is repeated, but not if only its style is."""
 
 from __future__ import annotations
 

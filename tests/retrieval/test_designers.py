@@ -1,7 +1,7 @@
-"""The whole way on real works: held-out pictures of 70 designers, the demo encoder, and figures computed again.
+"""The full workflow on real works: held-out pictures of 70 designers, the demo encoder, and recomputed figures.
 
-Needs `scripts/fetch-designers` (npm and Debian registries); without its pictures these tests say so and skip.
-The independent computation uses raw vectors from `imindex export`, NumPy and scikit-learn only.
+Needs `scripts/fetch-designers` (npm and Debian registries); without its pictures these tests are skipped.
+The independent computation uses only raw vectors from `imindex export`, NumPy and scikit-learn.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def raw(index: Path) -> dict:
-    """Vectors and rows as `imindex export` gives them to anyone."""
+    """Vectors and rows as `imindex export` writes them."""
     folder = index.parent / "export"
     command("export", folder, "-i", index)
     columns = pyarrow.parquet.read_table(folder / "items.parquet").to_pydict()
@@ -96,7 +96,7 @@ def test_classify_by_works(index: Path, raw: dict) -> None:
     neighbours = KNeighborsClassifier(15, metric=lambda a, b: -(a @ b), algorithm="brute")
     neighbours.fit(raw["works"], raw["work_artist"])
     share = neighbours.predict_proba(raw["imitations"])
-    # scikit-learn breaks ties of votes by name, imindex by the nearest work: compare where there is no tie.
+    # scikit-learn breaks ties of votes by name, imindex by the nearest work: compare only without ties.
     clear = (share == share.max(1, keepdims=True)).sum(1) == 1
     right = neighbours.classes_[share.argmax(1)] == raw["imitation_artist"]
     assert right[clear].sum() <= round(voted["top1"] * len(right)) <= right[clear].sum() + (~clear).sum()

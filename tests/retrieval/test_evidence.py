@@ -1,4 +1,4 @@
-"""Evidence from an index: the arrays' own tests, reached through the commands."""
+"""Evidence from an index: the tests of the arrays, run through the commands."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ARTISTS = ("ada", "bo", "cy")
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory, tiny_model: str) -> Path:
-    """Three artists of one colour each; a release that imitates ada and bo, and answers all else in grey."""
+    """Three artists of one colour each; the release imitates ada and bo, and produces grey for all other names."""
     root = tmp_path_factory.mktemp("evidence")
     colors = {"ada": (200, 30, 30), "bo": (30, 60, 200), "cy": (40, 180, 60)}
     names = [*ARTISTS, *(f"placebo {n}" for n in range(N_PLACEBOS))]
@@ -93,7 +93,7 @@ def test_the_same_seed_gives_the_same_answer(index: Path) -> None:
     assert asked(index, *words) != asked(index, *words, "--seed", "1")
 
 
-def test_without_placebos_the_output_says_what_is_not_tested(index: Path) -> None:
+def test_output_states_what_is_not_tested_without_placebos(index: Path) -> None:
     plain = run("match", "-i", index, "--resamples", "99").stdout
     assert "pass --placebo" in " ".join(plain.split())
     result = asked(index, "match", "--resamples", "99")
@@ -306,7 +306,7 @@ def test_work_unit_and_approximate_tests_use_weaker_wording(index: Path) -> None
 
 
 def test_duplicate_pictures_count_once(tmp_path: Path, tiny_model: str) -> None:
-    """One work five times over is no five works, and one imitation ten times over no set of ten."""
+    """Five copies of one work are not five works, and ten copies of one imitation are not a set of ten."""
     for name, color in (("ada", (200, 30, 30)), ("bo", (30, 60, 200))):
         for n in range(6):
             paint(tmp_path / "works" / name / f"{n}.png", color, n if name == "bo" else 0)

@@ -1,4 +1,4 @@
-"""What a report shows of an artist, against brute force."""
+"""The pictures and ranks of an artist in a report, against brute force."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gate: conditions are read by a grammar, never run, and what cannot be checked does not pass."""
+"""The gate: conditions are parsed, never executed, and a condition that cannot be evaluated does not pass."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_any_text_is_a_condition_or_a_readable_error(text: str) -> None:
 def test_verdicts_agree_with_integer_arithmetic(
     metric: str, op: str, based: bool, sign: str, offset: int, space: str, value: int, base: int
 ) -> None:
-    """In thousandths everything is a whole number, so comparison has no rounding; nor may the gate have any."""
+    """Thousandths are compared as integers here, without rounding; the gate must agree."""
     limit = f"base{space}{sign}{space}{offset / 1000:.3f}" if based else f"{offset / 1000:.3f}"
     found = check(
         parse(f"{space}{metric}{space}{op}{space}{limit}{space}"),

@@ -1,4 +1,4 @@
-"""Keyed streams: an artist's figures are the same bits whoever else is there, in whatever order."""
+"""Keyed streams: an artist's figures are the same bits whatever other artists there are, in any order."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class TestOneEach:
 
 
 def world(names: list[str]) -> dict[str, Any]:
-    """Works and sets of these names, each drawn from its name only; `extra` has works and no imitations."""
+    """Works and sets of these names, each drawn from its name only; `extra` has works but no imitations."""
     works, imitations, prompts = [], [], []
     for name in names:
         random = generator(1, name)
@@ -97,7 +97,7 @@ def world(names: list[str]) -> dict[str, Any]:
     asked = [place for place, name in enumerate(names) if not name.startswith("extra")]
     maker, imitated = np.repeat(np.arange(len(names)), 4), np.repeat(asked, 7)
     left = np.concatenate(works)
-    # Of one row at a time: the bits do not depend on what else is in the product.
+    # Computed one row at a time, so the bits do not depend on other rows in the product.
     ranks = twice_midranks(
         np.array([[row @ column for column in np.concatenate(imitations)] for row in left])
     )
@@ -149,7 +149,7 @@ def test_the_draws_of_the_work_test_do_not_depend_on_the_order_of_the_works() ->
 
 @pytest.fixture(scope="module")
 def indexes(tmp_path_factory: pytest.TempPathFactory, tiny_model: str) -> dict[str, Path]:
-    """The same works and imitations alone, with artists who have works only, and numbered the other way round."""
+    """The same works and imitations alone, with additional artists who have only works, and in reverse order."""
     root = tmp_path_factory.mktemp("keyed")
     lines: dict[str, list[dict[str, Any]]] = {}
     names = [*COLORS, *(f"placebo {n}" for n in range(9))]
@@ -202,7 +202,7 @@ def test_matching(indexes: dict[str, Path], other: str) -> None:
     few, more = by_artist(matched(indexes["few"])), by_artist(matched(indexes[other]))
     assert set(COLORS) <= set(few)
     for artist in COLORS:
-        # Every artist more is a rival of the gap here, where there are fewer than five others.
+        # Here every additional artist is a rival in the gap, because there are fewer than five others.
         names = [name for name in OF_MATCH if other == "turned" or not name.startswith(("gap", "p_work"))]
         for name in [*names, *(("p_rival", "p") if other == "turned" else ())]:
             assert getattr(few[artist], name) == getattr(more[artist], name), (artist, name)

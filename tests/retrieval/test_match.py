@@ -28,7 +28,7 @@ def unit(rng, n, d=48):
 
 
 def few(rng, n):
-    """Unit vectors of only 16 kinds, whose cosines are -1, -0.5, 0, 0.5 and 1: ties everywhere."""
+    """Unit vectors of only 16 kinds, with cosines -1, -0.5, 0, 0.5 and 1: many ties."""
     return rng.choice([-0.5, 0.5], (n, 4)).astype(np.float16)
 
 
@@ -45,7 +45,7 @@ def arrays(figures):
 
 
 def same(one, two, index=...):
-    """Whether all figures are the same to the bit, NaN included."""
+    """Return whether all figures are equal bit for bit, including NaN."""
     return all(np.array_equal(a[index], arrays(two)[n], equal_nan=True) for n, a in arrays(one).items())
 
 
@@ -60,7 +60,7 @@ def case(rng, n_works, n_imitations, n_artists, draw=unit):
 
 
 def check_against_oracles(got, cosines, data, recall_at):
-    """Figures of each work from scores, by scikit-learn and scipy; means and the matrix by numpy."""
+    """Figures of each work from scores, by scikit-learn and scipy; means and matrix by numpy."""
     _, work_artist, imitations, imitation_artist, n_artists = data
     m = len(imitations)
     expected = {name: [] for name in FIGURES}
@@ -229,7 +229,7 @@ def test_csls_is_exact_where_float64_rounds():
 
 
 def test_csls_demotes_a_hub():
-    # The hub is as near to every work as its own imitation is, or nearer; CSLS puts the own one first.
+    # The hub is as near to every work as its own imitation, or nearer; CSLS ranks the own one first.
     works = np.eye(3, 4, dtype=np.float16)
     hub = np.full((1, 4), 0.5, np.float16)
     own = (0.45 * np.eye(3, 4) + [0, 0, 0, math.sqrt(1 - 0.45**2)]).astype(np.float16)

@@ -1,4 +1,4 @@
-"""Results as HTML fragments: tables and the report's figures, closed in themselves."""
+"""Results as self-contained HTML fragments: tables and the report's figures."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def results() -> dict[str, Result]:
 
 
 class Fragment(HTMLParser):
-    """The elements of a fragment; nesting is checked."""
+    """The elements of a fragment; checks their nesting."""
 
     def __init__(self, text: str):
         super().__init__()
@@ -74,7 +74,7 @@ def test_ids_differ_between_results(results: dict[str, Result]) -> None:
     assert len({one for ids in found for one in ids}) == sum(map(len, found))
 
 
-def test_many_artists_are_a_table_without_a_figure(results: dict[str, Result]) -> None:
+def test_many_artists_are_shown_as_a_table_only(results: dict[str, Result]) -> None:
     matching = shared_sample()[0].results[0].matching
     artists = tuple(
         replace(artist, artist=f"{artist.artist[:30]} {k}") for k in range(9) for artist in matching.artists
@@ -83,7 +83,7 @@ def test_many_artists_are_a_table_without_a_figure(results: dict[str, Result]) -
     assert 'role="img"' not in text and "rows; to_pandas() has them all" in text
 
 
-def test_untested_results_are_drawn_without_findings(results: dict[str, Result]) -> None:
+def test_untested_results_are_rendered_without_findings(results: dict[str, Result]) -> None:
     matching = shared_sample()[0].results[0].matching
     bare = replace(
         matching, evidence=None, artists=tuple(replace(one, finding=None) for one in matching.artists)

@@ -1,4 +1,4 @@
-"""Audits made by earlier versions (tests/data/audits): they open, go on, are compared and are computed again."""
+"""Audits by earlier versions (tests/data/audits) open, resume, compare and recompute."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ ARCHIVES = DATA / "audits"
 VERSIONS = sorted(path.name for path in ARCHIVES.iterdir() if path.is_dir())
 COUNTED = ("artist", "n_works", "n_imitations", "copies", "work", "imitation", "rank")
 EXACT = (*COUNTED, "auc", "gap", "ceiling_auc", "floor_placebo", "cosine")
-"""Figures of an artist, and of its nearest pairs, that need no random number and no text encoder."""
+"""Figures of an artist, and of its nearest pairs, that depend on no random number and no text encoder."""
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.parametrize("version", VERSIONS)]
 
 
 @pytest.fixture
 def old(version: str, tmp_path: Path) -> Path:
-    """A copy of an archived audit: plan, pictures and the audit's folder; the model that was asked is gone."""
+    """A copy of an archived audit: plan, pictures and the audit's folder, without the model."""
     return Path(shutil.copytree(ARCHIVES / version, tmp_path / "old"))
 
 

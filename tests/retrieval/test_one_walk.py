@@ -1,4 +1,4 @@
-"""What is computed how often: one product of works and imitations for each release and encoder, whoever needs it."""
+"""Nothing is computed twice: one product of works and imitations per release and encoder serves all results."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_release_matched_alone_is_walked_once(tmp_path: Path) -> None:
         assert products.times(WORKS, WORKS) == 1
 
 
-def test_two_releases_that_are_compared_are_walked_once_together(tmp_path: Path) -> None:
+def test_compared_releases_share_one_walk(tmp_path: Path) -> None:
     invented_index(tmp_path / "i.h5", 6, repeats=False)
     sides = [Side(tmp_path / "i.h5", release) for release in RELEASES]
     with Index(tmp_path / "i.h5") as index:
@@ -114,7 +114,7 @@ def test_two_releases_that_are_compared_are_walked_once_together(tmp_path: Path)
 
 
 def test_tests_of_a_release_equal_brute_force(invented: tuple[Path, list[str]]) -> None:
-    """Control floors and kernel tests from the whole tables, for each artist."""
+    """Control floors and kernel tests from the full tables, for each artist."""
     path, _ = invented
     with Index(path) as index:
         found = {one.artist: one for one in match_release(index, "r2", testing=TESTING).artists}
@@ -205,14 +205,14 @@ def test_texts_are_encoded_once_by_a_lazily_loaded_encoder() -> None:
 
 @pytest.fixture
 def copied(finished: tuple[Path, Outcome], tmp_path: Path) -> Path:
-    """A finished audit of one's own."""
+    """A modifiable finished audit."""
     shutil.copytree(finished[0], tmp_path / "world", symlinks=True)
     return tmp_path / "world"
 
 
 @pytest.fixture
 def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The encoders that are loaded."""
+    """Records the encoders that are loaded."""
     loaded: list[str] = []
     load = loading.load
 
@@ -296,7 +296,7 @@ def test_an_audit_from_the_start_loads_each_encoder_once(
 
 
 def test_counter_counts(tmp_path: Path) -> None:
-    """The count itself: what is multiplied twice is counted twice."""
+    """The counter itself: a product computed twice counts twice."""
     invented_index(tmp_path / "i.h5", 4)
     with Index(tmp_path / "i.h5") as index:
         products = Products(index)

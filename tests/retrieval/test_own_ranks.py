@@ -1,4 +1,4 @@
-"""The three ways to the ranks of own imitations: against each other, brute force, any blocks, any threads."""
+"""The three methods for ranks of own imitations: against each other and brute force, for any blocks and threads."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def unit(rng: np.random.Generator, n: int, d: int = 24) -> Float16:
 
 
 def few(rng: np.random.Generator, n: int) -> Float16:
-    """Only 16 kinds, whose cosines are -1, -0.5, 0, 0.5 and 1, on borders of cells of any width."""
+    """Only 16 kinds, with cosines -1, -0.5, 0, 0.5 and 1, which are boundaries of cells of any width."""
     return rng.choice([-0.5, 0.5], (n, 4)).astype(np.float16)
 
 
 def near(rng: np.random.Generator, n: int) -> Float16:
-    """All alike but for the last bits: cosines within a few multiples of 2**-48, and many equal."""
+    """All equal except for the last bits: cosines within a few multiples of 2**-48, many of them equal."""
     x = np.zeros((n, 4), np.float16)
     x[:, 0] = 1
     x[:, 1:] = rng.integers(-3, 4, (n, 3)) * 2.0**-24
@@ -39,13 +39,13 @@ def near(rng: np.random.Generator, n: int) -> Float16:
 
 
 def mixed(rng: np.random.Generator, n: int) -> Float16:
-    """Random ones, each perhaps repeated or turned round: cosines near 1 and -1 to the bit."""
+    """Random vectors, some repeated or negated: cosines near 1 and -1 to the bit."""
     x = unit(rng, n)
     return x[rng.integers(0, max(1, n // 3), n)] * rng.choice([-1, 1], (n, 1)).astype(np.float16)
 
 
 def grid(rng: np.random.Generator, n: int) -> Float16:
-    """Cosines that are whole multiples of 1/64, in two dimensions that cost nothing of the norm's tolerance."""
+    """Cosines that are multiples of 1/64, in two dimensions within the tolerance of the norm."""
     x = np.zeros((n, 3), np.float16)
     x[:, 0] = rng.integers(-64, 65, n) / 64
     x[:, 1] = np.sqrt(1 - x[:, 0].astype(float) ** 2)
@@ -84,7 +84,7 @@ def world(seed: int, draw: object, sizes: tuple[int, int, int], k: int | None) -
 
 
 def by_row(parts: Iterable[Part]) -> dict[int, tuple[list[int], int, list[int] | None]]:
-    """Of each work: its own ranks in order, its U, and every U."""
+    """For each work: its own ranks in order, its U, and every U."""
     found: dict[int, tuple[list[int], int, list[int] | None]] = {}
     for part in parts:
         assert part.own.dtype == np.int32
@@ -97,7 +97,7 @@ def by_row(parts: Iterable[Part]) -> dict[int, tuple[list[int], int, list[int] |
 
 
 def brute_force(given: Sides) -> dict[int, tuple[list[int], int, list[int]]]:
-    """By comparing whole numbers of Python, each with each."""
+    """Compare Python integers pairwise."""
     found = {}
     for row, artist in enumerate(given.work_artist.tolist()):
         exact = given.works[row].astype(float) @ given.imitations.astype(float).T
@@ -142,7 +142,7 @@ def test_all_three_equal_brute_force(
 @pytest.mark.parametrize("k", [None, 15])
 @pytest.mark.parametrize("draw", [unit, few, near, mixed, grid])
 def test_larger_than_a_block(draw: object, k: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many pieces and tiles, pending scores compared on the way, threads one and two, state for few works only."""
+    """Many pieces and tiles, pending scores compared early, one and two threads, state for only a few works."""
     given_ = world(5, draw, (12, 1501, 6), k)
     expected = by_row(every_rank(given_))
     plain = {row: (own, u, None) for row, (own, u, _) in expected.items()}
@@ -168,7 +168,7 @@ def test_cells_are_monotone_in_the_score() -> None:
         assert (np.diff(cell) >= 0).all()
         middle = (own[0] + own[-1]) / 2
         place = (scores - middle + 0.5) * 1024
-        # The nearest, of those within 1/2 of the middle of the own scores; they begin at a multiple of their width.
+        # The nearest of those within 1/2 of the middle of the own scores; they begin at a multiple of their width.
         assert np.abs(cell - place.clip(0, 1022)).max() <= 1
         whole, mine = (scores * 2**48).astype(np.int64), (own * 2**48).astype(np.int64)
         count = _Count(mine, np.zeros(1024, np.int32), np.zeros(1024, np.bool_))
@@ -266,7 +266,7 @@ def test_too_many_artists_or_too_long_scores_fall_back() -> None:
 
 
 def test_memory_is_bounded_by_the_blocks() -> None:
-    """300 works x 20,000 imitations are 48 MB of similarities, the imitations 10 MB: neither is held whole."""
+    """300 works x 20,000 imitations are 48 MB of similarities, and the imitations 10 MB: neither is held as a whole."""
     rng = np.random.default_rng(11)
     given_ = sides(
         unit(rng, 300, 64), np.arange(300) // 3, unit(rng, 20_000, 64), np.arange(20_000) % 100, 100

@@ -1,4 +1,4 @@
-"""The plan of an audit: what it accepts, how it refuses, and what its digest covers."""
+"""The plan of an audit: what it accepts, which errors it raises, and what its digest covers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two releases in indexes and in reports: against their stored vectors."""
+"""Two releases in indexes and in reports, against their stored vectors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TESTING = evidence.Testing(placebos=("placebo *",), adjust="bh", n_resamples=199
 
 
 NAMING: dict[str, Any] = {"labels": (), "templates": ("{artist} {artist}",)}
-"""By these texts the tiny model, with its random weights, names some pictures rightly and some not."""
+"""With these texts the tiny model, with its random weights, names some pictures correctly and others not."""
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The report's content and files: figures against the index, names that mean harm, and the published schema."""
+"""The report's content and files: figures against the index, malicious names, and the published schema."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def assembled(findings: AuditFindings) -> Report:
 
 
 class Page(HTMLParser):
-    """Elements with attributes, and the texts between them; nesting is checked."""
+    """Elements with attributes, and the texts between them; checks their nesting."""
 
     def __init__(self, text: str):
         super().__init__()
@@ -146,7 +146,7 @@ def test_contract_without_extras_and_tests_is_valid(findings: AuditFindings) -> 
 
 
 def without_extras(result: AuditResult) -> AuditResult:
-    """Near-copies of which only the cosine is known."""
+    """Near-copies with a known cosine only."""
     optional = {"composition", "series", "same_bytes", "copy"}
     pairs = tuple(
         CopyPair(**{name: value for name, value in fields_of(pair).items() if name not in optional})

@@ -1,4 +1,4 @@
-"""The report in a headless Chromium: quiet, alone, sortable, and legible on a phone and in the dark."""
+"""The report in a headless Chromium: no errors or requests, sortable, and legible on a phone and in dark mode."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report's sentences and figures: never more than was found."""
+"""The report's sentences and figures never claim more than was found."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def report() -> Report:
 
 
 def result_of(report: Report, release: str) -> ReportResult:
-    """By the first encoder."""
+    """The result of the first encoder."""
     return next(result for result in report.results if result.release == release)
 
 

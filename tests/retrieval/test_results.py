@@ -1,4 +1,4 @@
-"""The result types: what they hold, how they travel as JSON, and the schema that is made from them."""
+"""The result types: their values, their JSON, and the schema generated from them."""
 
 from __future__ import annotations
 

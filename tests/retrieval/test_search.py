@@ -1,4 +1,4 @@
-"""Search: in place without a copy, and the very rows that brute force in float64 finds, ties by row."""
+"""Search: in place without a copy, with exactly the rows that brute force in float64 finds, ties by row."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def table(n: int, dim: int = 16, seed: int = 0) -> np.ndarray:
 def brute(
     vectors: np.ndarray, queries: np.ndarray, k: int, among: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """All cosines in float64; the best first, equal ones by row."""
+    """All cosines in float64, best first, ties by row."""
     rows = np.arange(len(vectors)) if among is None else np.flatnonzero(among)
     scores = queries.astype(np.float64) @ vectors[rows].astype(np.float64).T
     first = np.lexsort((np.broadcast_to(rows, scores.shape), -scores))[:, :k]
@@ -112,7 +112,7 @@ def test_stored_index_is_the_one_searched(tmp_path: Path) -> None:
 
 
 class LikeGpu:
-    """As faiss.GpuIndexFlatIP: it passes over a selection of rows in silence, and finds 2048 at most."""
+    """Behaves like faiss.GpuIndexFlatIP: it silently ignores a selection of rows, and returns at most 2048."""
 
     def __init__(self, vectors: np.ndarray):
         self._vectors = np.asarray(vectors, np.float32)
@@ -202,7 +202,7 @@ def test_invalid_queries_are_refused() -> None:
 
 @dataclass
 class Sloppy:
-    """A searcher whose scores are off by rounding and whose ties are in any order, as a GPU's may be."""
+    """A searcher whose scores are rounded and whose ties are in any order, as on a GPU."""
 
     vectors: np.ndarray
     seed: int

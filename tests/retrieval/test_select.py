@@ -1,4 +1,4 @@
-"""Which pictures of an index are repetitions of others: against a comparison of every pair."""
+"""Which pictures of an index are duplicates: against a comparison of every pair."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_repetitions_equal_pairwise_comparison(seed: int) -> None:
 
 
 def test_pictures_with_equal_keys_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Even if all keys were the same, nothing but repetitions would be left out."""
+    """Even if all keys collide, only duplicates are excluded."""
 
     class Zeros:
         def integers(self, low: int, high: int, size: int, dtype: type) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""imindex.retrieval.vectors.similarity against exact rational arithmetic, scipy and its own promises."""
+"""imindex.retrieval.vectors.similarity against exact rational arithmetic, scipy and its documentation."""
 
 import math
 import struct
@@ -21,7 +21,7 @@ relaxed = settings(deadline=None, max_examples=40)
 
 
 def unit(rng, n, d, spread=0.0):
-    """Float16 unit vectors; with `spread`, of coordinates over many orders of magnitude."""
+    """Float16 unit vectors; with `spread`, coordinates span many orders of magnitude."""
     x = rng.standard_normal((n, d)) * np.exp(-spread * rng.random((n, d)))
     return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float16)
 
@@ -48,7 +48,7 @@ def test_similarities_are_exact_in_many_dimensions():
 
 
 def test_the_largest_norms_allowed_are_still_exact():
-    # 1.009 in norm, all coordinates with full significands, signs alike: the partial sums grow most.
+    # Norm 1.009, all coordinates with full significands and equal signs: the partial sums are largest.
     x = np.full((1, 1000), np.float16(1.009 / math.sqrt(1000)))
     assert Fraction(float(sim.similarities(x, x)[0, 0])) == dot(x[0], x[0])
 
@@ -170,7 +170,7 @@ def test_unit_means_are_the_nearest_float16_of_the_true_direction():
     got = unit_means(vectors.sum(axis=0, keepdims=True), np.array([7]), str)
     sums = [sum((Decimal(x) for x in column), Decimal(0)) for column in vectors.T.tolist()]
     norm = sum((x * x for x in sums), Decimal(0)).sqrt()
-    # struct rounds to float16 by itself; nothing here is within 1e-16 of a tie between two float16.
+    # struct rounds to float16 independently; no value here is within 1e-16 of a tie between two float16 values.
     expected = [struct.unpack("e", struct.pack("e", float(x / norm)))[0] for x in sums]
     assert got[0].tolist() == expected
 

@@ -23,7 +23,7 @@ relaxed = settings(deadline=None, max_examples=40)
 
 
 class World:
-    """Works and the imitations of two releases by five artists, with ties or without, and limits by chance."""
+    """Works and the imitations of two releases by five artists, with or without ties, and random limits."""
 
     def __init__(self, seed: int):
         self.random = random = np.random.default_rng(seed)
@@ -42,7 +42,7 @@ class World:
 
 
 class Recorder:
-    """Notes everything that it is shown."""
+    """Records everything it is shown."""
 
     def __init__(self) -> None:
         self.rows: list[int] = []
@@ -80,7 +80,7 @@ def test_each_work_is_shown_once_with_its_exact_similarities_and_ranks(seed: int
                 assert np.array_equal(block.midrank, twice_midranks(expected)[:, order])
                 with pytest.raises(ValueError, match="read-only"):
                     block.similarity[:] = 0
-    # Within an artist they come in the order that was asked for, whoever sees them.
+    # Within an artist, columns come in the requested order for every observer.
     for artist in range(5):
         own = [row for row in both.rows if world.work_artist[np.flatnonzero(numbers == row)[0]] == artist]
         seen_by_all = [row for row in own if row in partly.rows]
@@ -179,7 +179,7 @@ def test_own_neighbours_equal_those_of_the_whole_table(seed: int) -> None:
 
 
 def test_memory_does_not_grow_with_the_works() -> None:
-    """400 works x 20,000 imitations are 64 MB of similarities: never more than a few blocks of them are there."""
+    """400 works x 20,000 imitations are 64 MB of similarities, of which only a few blocks exist at a time."""
     random = np.random.default_rng(3)
     made, works = unit(random.standard_normal((20_000, 16))), unit(random.standard_normal((400, 16)))
     columns = Columns.of(made, np.arange(20_000) % 50, 50)
@@ -206,7 +206,7 @@ def test_memory_does_not_grow_with_the_works() -> None:
 
 
 def test_set_scores_equal_those_of_collect() -> None:
-    """`Block.further` is what `imindex.stats.set_scores` takes for the share of others that are further away."""
+    """`Block.further` is what `imindex.stats.set_scores` expects: the share of others that are farther."""
     world = World(11)
     seen = Recorder()
     world.walk(Watch(seen, (0,), np.arange(len(world.works))))

@@ -18,7 +18,7 @@ from imindex.stats.intervals import clopper_pearson, tail_level
 
 @pytest.mark.parametrize(("k", "n"), [(0, 1), (1, 1), (0, 9), (9, 9), (3, 10), (50, 120)])
 @pytest.mark.parametrize("level", [0.9, 0.95])
-def test_without_clusters_exact(k: int, n: int, level: float) -> None:
+def test_exact_without_clusters(k: int, n: int, level: float) -> None:
     correct = np.arange(n) < k
     theirs = scipy_stats.binomtest(k, n).proportion_ci(level, "exact")
     for cluster in (None, np.arange(n) + 5, [f"prompt {i}" for i in range(n)]):
@@ -88,7 +88,7 @@ def test_refusals() -> None:
 
 
 def slow_share(correct: np.ndarray, cluster: np.ndarray, random: np.random.Generator) -> float:
-    """Draw clusters of one artist, in so many words."""
+    """Draw clusters of one artist by explicit loops."""
     labels = np.unique(cluster)
     return float(
         np.concatenate([correct[cluster == label] for label in random.choice(labels, len(labels))]).mean()

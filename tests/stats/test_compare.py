@@ -60,7 +60,7 @@ def test_sign_flip_never_0_and_ties_count_against() -> None:
     assert sign_flip_test([0.3], alternative="greater").pvalue == 0.5
     # 0.1 + 0.2 is not 0.3 in floats, yet these tie.
     assert sign_flip_test([0.1, 0.2, -0.3], alternative="greater").pvalue == 5 / 8
-    # Statistic about 0 by cancellation only.
+    # The statistic is about 0 only by cancellation.
     assert sign_flip_test([1e9, 0.1, -1e9, -0.1]).pvalue == 1
 
 

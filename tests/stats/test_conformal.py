@@ -11,7 +11,7 @@ from imindex.stats.conformal import conformal_attribution
 
 
 def by_definition(query: list, works: list, k: int) -> tuple[int, float]:
-    """How many of the bag fit no better than the query, and the query's score."""
+    """Count the members of the bag that fit no better than the query; return it with the query's score."""
     n = len(query)
 
     def similarity(i: int, j: int) -> float:
@@ -53,7 +53,7 @@ def test_p_is_super_uniform(n: int, k: int) -> None:
     rng, repeats = np.random.default_rng(n), 2000
     p = np.empty(repeats)
     for number in range(repeats):
-        # Unequal spread, so that some pictures are always odd ones out.
+        # Unequal spread, so that some pictures are always outliers.
         bag = rng.standard_normal((n + 1, 4)) * rng.exponential(size=(n + 1, 1)) + rng.normal(size=4)
         bag /= np.linalg.norm(bag, axis=1, keepdims=True)
         p[number] = conformal_attribution(

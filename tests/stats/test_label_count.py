@@ -12,7 +12,7 @@ from imindex.stats.label_count import accuracy_by_label_count
 
 
 def brute_force(scores: np.ndarray, truth: np.ndarray, n_generic: int, count: int) -> np.ndarray:
-    """Share of the draws in which each picture is named rightly."""
+    """Share of the draws in which each picture is named correctly."""
     n_artists, out = scores.shape[1] - n_generic, []
     generic = list(range(n_artists, scores.shape[1]))
     for row, own in zip(scores, truth, strict=True):

@@ -19,7 +19,7 @@ FAMILY = hnp.arrays(
 
 
 def by_definition(p: np.ndarray, method: str) -> np.ndarray:
-    """Each adjusted p from its defining formula, one at a time."""
+    """Compute each adjusted p-value from its definition."""
     n, order = len(p), sorted(range(len(p)), key=lambda i: p[i])
     scale = sum(1 / i for i in range(1, n + 1)) if method == "by" else 1.0
     out = np.empty(n)

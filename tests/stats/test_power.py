@@ -1,4 +1,4 @@
-"""Power against quadrature and a plain simulation of scores; variances against those that were put in."""
+"""Power against quadrature and a direct simulation of scores; variance estimates against the true values."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_equals_quadrature(n_placebos: int, effect: float) -> None:
     assert found.standard_error == pytest.approx(np.sqrt(found.power * (1 - found.power) / 40_000), rel=1e-3)
 
 
-def test_level_is_kept_without_effect() -> None:
+def test_level_is_respected_without_effect() -> None:
     # With 19 or 99 placebos the level is met exactly; with 60 it is 3 / 61.
     for n_placebos, expected in ((19, 0.05), (99, 0.05), (60, 3 / 61)):
         assert by_quadrature(0.0, VARIANCES, Design(5, 5, n_placebos), 0.05) == pytest.approx(
@@ -60,7 +60,7 @@ def test_level_is_kept_without_effect() -> None:
 
 
 def scores(rng: np.random.Generator, v: Variances, n: int, sizes: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Scores of n works x imitations in sets, part by part, with a main effect of works."""
+    """Scores of n works x imitations in sets, from their components, with a main effect of works."""
     number = np.repeat(np.arange(len(sizes)), sizes)
     table = (
         rng.normal(size=(n, 1))

@@ -15,7 +15,7 @@ N_ARTISTS = 6
 
 
 def world(seed: int, levels: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Similarities, artists of works, artists of imitations: unequal numbers; artist 4 has no works, 5 no set."""
+    """Similarities, artists of works, artists of imitations, in unequal numbers; artist 4 has no works, 5 no set."""
     rng = np.random.default_rng(seed)
     works = rng.permutation(np.repeat(np.arange(N_ARTISTS), [3, 1, 4, 2, 0, 2]))
     imitations = rng.permutation(np.repeat(np.arange(N_ARTISTS), [4, 5, 5, 7, 6, 0]))
@@ -45,7 +45,7 @@ def test_own_cells_are_shares_of_others_further_away(levels: int) -> None:
         assert np.sort(scores.own[artist], axis=1) == pytest.approx(np.sort(expected, axis=1), abs=1e-12)
 
 
-def test_sums_are_of_the_ranks_of_subsets_of_that_size() -> None:
+def test_sums_are_over_subsets_of_that_size() -> None:
     similarity, works, imitations = world(3)
     ranks = twice_midranks(similarity)
     scores = collect([(slice(None), ranks)], works, imitations, N_ARTISTS, rng=0)
@@ -67,7 +67,7 @@ def test_sums_are_of_the_ranks_of_subsets_of_that_size() -> None:
     )
 
 
-def test_an_artist_with_few_imitations_is_compared_at_that_size() -> None:
+def test_artist_with_few_imitations_is_compared_at_that_size() -> None:
     rng = np.random.default_rng(4)
     imitations = np.repeat(np.arange(20), [2] + [8] * 19)
     scores = collect(

@@ -1,4 +1,4 @@
-"""The two reference tests: definition, exactness, invariances, what is missing."""
+"""The two reference tests: definition, exactness, invariances, missing data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def scores_of(similarity: np.ndarray, works: np.ndarray, imitations: np.ndarray,
 def clustered(
     rng: np.random.Generator, n_artists: int, n_placebos: int, n_works: int = 4, m: int = 5
 ) -> SetScores:
-    """Nobody is imitated; works cluster by artist, sets by name."""
+    """A world without imitation, where works cluster by artist and sets by name."""
     styles, sets = rng.normal(size=(n_artists, 3)), rng.normal(size=(n_artists + n_placebos, 3))
     works = np.repeat(styles, n_works, 0) + 0.5 * rng.normal(size=(n_artists * n_works, 3))
     pictures = np.repeat(sets, m, 0) + 0.5 * rng.normal(size=(len(sets) * m, 3))

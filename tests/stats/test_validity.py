@@ -1,4 +1,4 @@
-"""Whether an encoder tells an artist: against imindex.retrieval.match.match, brute force, scikit-learn and theory."""
+"""Validity of an encoder for an artist: against imindex.retrieval.match.match, brute force, scikit-learn and theory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from imindex.stats.validity import ceiling, gap_bootstrap, medians_between, medi
 def artists(
     n_works: list[int], spread: float = 1.0, seed: int = 0, d: int = 16
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Works around a direction of each artist's own: vectors, similarities, artist numbers."""
+    """Works scattered around one direction per artist: vectors, similarities, artist numbers."""
     random = np.random.default_rng(seed)
     artist = random.permutation(np.repeat(np.arange(len(n_works)), n_works))
     vectors = random.normal(size=(len(n_works), d))[artist] + spread * random.normal(size=(len(artist), d))
@@ -109,7 +109,7 @@ def test_interval_equals_drawing_works() -> None:
 def test_classes() -> None:
     _, similarity, artist = artists([12] * 4, spread=0.3)
     assert set(gap_bootstrap(similarity, artist, 4, rng=1).status) == {"robust positive"}
-    # The last one works in the styles of two others.
+    # The last artist works in the styles of two others.
     styles = np.eye(8)[np.repeat([0, 1, 0, 1], [10, 10, 5, 5])]
     vectors = styles + np.random.default_rng(1).normal(0, 0.05, styles.shape)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)

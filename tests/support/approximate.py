@@ -1,4 +1,4 @@
-"""Clustered vectors, index files of every approximate kind over them, and brute force to hold against them."""
+"""Clustered vectors, index files of every approximate kind over them, and a brute-force reference."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def clustered(n: int, seed: int = 0, centres: int = 200, spread: float = 0.8) ->
 
 
 def contents(n: int, info: EncoderInfo = INFO, imitations: int = 0) -> Contents:
-    """Rows by ten artists in turn; the last `imitations` of them are imitations."""
+    """Rows by ten artists in turn; the last `imitations` rows are imitations."""
     items = [
         {
             "artist": number % len(ARTISTS), "collection": int(number >= n - imitations),
@@ -55,7 +55,7 @@ def save(path: Path, table: np.ndarray, what: Contents | None = None) -> Path:
 
 
 def truth(table: np.ndarray, queries: np.ndarray, k: int = 10) -> np.ndarray:
-    """Brute force in float64, ties in the order of the rows."""
+    """Brute force in float64, ties by row."""
     return np.argsort(-(queries.astype(np.float64) @ table.T.astype(np.float64)), axis=1, kind="stable")[
         :, :k
     ]

@@ -1,4 +1,4 @@
-"""What tests that build an index share: a tree of pictures, an encoder that counts, a checked digest."""
+"""Helpers for tests that build an index: a tree of pictures, a counting encoder, a verified digest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TREE = {"works/ada": 7, "works/bo": 5, "imitations/r1/ada": 6, "imitations/r1/bo
 
 
 class Counting(LazyEncoder):
-    """Hands out an encoder, on turns with the decoding, and counts the pictures that go through it."""
+    """Wraps an encoder, alternating with the decoding, and counts the pictures it encodes."""
 
     takes_all_processors = True
 

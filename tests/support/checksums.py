@@ -1,6 +1,6 @@
-"""HDF5's metadata as newer layouts have it, with checksums: where they are, and how to make one right again.
+"""Checksums of HDF5 metadata in newer layouts: find them and correct them.
 
-Whoever forges a file makes its checksums right, so mutants with wrong ones test little but the checksum.
+A forged file has valid checksums, so mutants with invalid ones test little more than the checksum.
 From the HDF5 file format specification, version 3; the checksum is Bob Jenkins' lookup3.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 Block = tuple[int, int]
-"""Start and end of what a checksum of four bytes, which follow, is over."""
+"""Start and end of the bytes that a checksum covers; its four bytes follow."""
 _SUPERBLOCK = b"\x89HDF\r\n\x1a\n"
 _CONTINUATION = 0x10
 _FIXED = {b"FRHP": 142, b"BTHD": 34}
@@ -47,9 +47,9 @@ def _turned(value: int, by: int) -> int:
 
 
 def blocks(data: bytes) -> list[Block]:
-    """The blocks of a file whose checksums are right: superblock, object headers, heaps and trees of many attributes.
+    """Blocks of a file with valid checksums: superblock, object headers, heaps and trees of many attributes.
 
-    In older layouts there are none.
+    Older layouts have none.
     """
     found = [(0, 44)] if data.startswith(_SUPERBLOCK) and data[8] in (2, 3) else []
     for at in _places(data, b"OHDR"):
@@ -69,13 +69,13 @@ def _places(data: bytes, signature: bytes) -> Iterator[int]:
 
 
 def right(data: bytes, block: Block) -> bool:
-    """Whether a block has the checksum that it should have."""
+    """Return whether a block has a valid checksum."""
     start, end = block
     return int.from_bytes(data[end : end + 4], "little") == lookup3(data[start:end])
 
 
 def mend(data: bytearray, block: Block) -> None:
-    """Make the checksum of a block right."""
+    """Correct the checksum of a block."""
     start, end = block
     data[end : end + 4] = lookup3(bytes(data[start:end])).to_bytes(4, "little")
 

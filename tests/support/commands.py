@@ -1,4 +1,4 @@
-"""Run commands in this process, and look at how they are written in documents."""
+"""Run commands in this process, and parse command lines in documents."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def imported_by(*words: str) -> set[str]:
 
 
 def check_line(line: str) -> None:
-    """A command line, as written in README or help, is one that the command would take."""
+    """Check that a command line written in the README or in help is one that the command accepts."""
     words = shlex.split(line, comments=True)
     command = main.get_command(click.Context(main), words[1])  # type: ignore[attr-defined]
     assert command is not None, f"no such command: {line}"

@@ -1,11 +1,11 @@
-"""Commands that are killed with SIGKILL, at random moments and at every step that matters, and run again.
+"""Kill commands with SIGKILL, at random moments and at every relevant step, and run them again.
 
-Used by tests/crash/test_crashes.py in short and by scripts/bench/crash in long. A server process imports everything
-once and forks a child for every run, so that a run costs what the command costs. The child kills itself at the k-th
-step (before or after a flush, a rename, a deletion, an opening for writing, a call that writes to HDF5), or is killed
-after a time.
+tests/crash/test_crashes.py is the short version, scripts/bench/crash the long one. A server process imports everything
+once and forks a child for every run, so a run takes no longer than the command. The child kills itself at the k-th step
+(before or after a flush, a rename, a deletion, an opening for writing, a call that writes to HDF5), or is killed after
+a time.
 
-    python -m tests.support.crashing     the server: one JSON request a line on stdin, one answer a line on stdout
+    python -m tests.support.crashing     the server: one JSON request per line on stdin, one answer per line on stdout
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _child(request: dict[str, Any]) -> None:
 
 
 def _limit(request: dict[str, Any]) -> None:
-    """Take away memory, room in files, or root's rights, as the request says."""
+    """Restrict memory, file size or root privileges, as requested."""
     import resource
 
     if "file-bytes" in request:
@@ -116,7 +116,7 @@ def _limit(request: dict[str, Any]) -> None:
 
 
 def _count_steps(fatal: int | None, committed: str) -> list[int]:
-    """Count the steps of this process, kill it at one of them, and note the parts and pictures that are committed."""
+    """Count the steps of this process, kill it at one of them, and record the committed parts and pictures."""
     import io
 
     import h5py
@@ -174,7 +174,7 @@ def _count_steps(fatal: int | None, committed: str) -> list[int]:
 
 
 class Server:
-    """The process that forks; use as a context manager."""
+    """The process that forks; a context manager."""
 
     def __init__(self, folder: Path):
         self.log = folder / "log"
@@ -196,7 +196,7 @@ class Server:
         self._process.wait()
 
     def run(self, folder: Path, words: Iterable[object], **how: Any) -> Ended:
-        """Run a command: `step` or `seconds` kill it; `file-bytes`, `memory-bytes` and `uid` make it hard."""
+        """Run a command, killed at `step` or after `seconds`, with limits `file-bytes`, `memory-bytes` and `uid`."""
         assert self._process.stdin is not None and self._process.stdout is not None
         if not hasattr(self, "_ready"):
             self._ready = self._process.stdout.readline()
@@ -219,7 +219,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended: exit code (-9: killed), what it said, its steps, and what it had committed."""
+    """Outcome of a run: exit code (-9 if killed), output, steps, and what was committed."""
 
     code: int
     seconds: float

@@ -1,4 +1,4 @@
-"""What a hostile file can do to a child process: `before` is called with each picture's bytes, the others instead."""
+"""What a hostile file can do to a child process: `before` runs before each picture, the others replace decoding."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def before(data: bytes) -> None:
-    """Obey the word that a test has put behind a picture's own bytes."""
+    """Obey the word that a test has appended to a picture's bytes."""
     if data.endswith(b"CRASH"):
         ctypes.string_at(0)
     elif data.endswith(b"HANG"):

@@ -86,5 +86,5 @@ def save(path: Path, what: Contents | None = None, table: np.ndarray | None = No
 
 
 def beside(path: Path) -> list[str]:
-    """What else is in the folder of a file."""
+    """The other entries in the folder of a file."""
     return [other.name for other in path.parent.iterdir() if other != path]

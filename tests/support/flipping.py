@@ -1,9 +1,9 @@
-"""Single bits of an index file, turned over one at a time: each is found, or changes nothing that can be read.
+"""Flip single bits of an index file, one at a time: each flip is detected, or changes nothing that can be read.
 
     python -m tests.support.flipping FILE SEED FIRST END
 
-tries the flips numbered FIRST to END in this process and prints one line of JSON for each, before and after it.
-`tried` runs that in workers, so that a flip that takes a process down, or never ends, is a result and not the end.
+tries the flips numbered FIRST to END in this process and prints a line of JSON before and after each one. `tried` runs
+it in workers, so a flip that crashes or hangs a process is a result and does not end the test.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MEMORY = 4 * 2**30
 
 
 def everything(path: Path) -> dict[str, Any]:
-    """All that plain h5py, and imindex, read from a file: names, kinds, attributes and values."""
+    """Everything that plain h5py and imindex read from a file: names, kinds, attributes and values."""
     found: dict[str, Any] = {}
 
     def note(name: str, thing: Any) -> None:
@@ -60,13 +60,13 @@ def everything(path: Path) -> dict[str, Any]:
 
 
 def places(size: int, seed: int, count: int) -> list[tuple[int, int]]:
-    """Byte and bit of each flip, none of them twice."""
+    """Byte and bit of each flip, without repetition."""
     drawn = np.random.default_rng(seed).choice(8 * size, min(count, 8 * size), replace=False)
     return [(int(bit) // 8, int(bit) % 8) for bit in drawn]
 
 
 def turn(path: Path, byte: int, bit: int) -> None:
-    """Turn one bit of a file over, in place."""
+    """Flip one bit of a file in place."""
     with path.open("r+b") as file:
         file.seek(byte)
         (value,) = file.read(1)
@@ -75,7 +75,7 @@ def turn(path: Path, byte: int, bit: int) -> None:
 
 
 def outcome(path: Path, before: dict[str, Any]) -> tuple[str, str]:
-    """What became of a file with a bit turned over."""
+    """The outcome of reading a file with a flipped bit."""
     try:
         faults = verify(path).faults
     except ImindexError as error:
@@ -93,7 +93,7 @@ def outcome(path: Path, before: dict[str, Any]) -> tuple[str, str]:
 
 
 def work(path: Path, flips: list[tuple[int, int]], first: int, end: int) -> None:
-    """In a worker: try some of the flips."""
+    """Try some of the flips, in a worker."""
     if sys.platform == "linux":
         import resource
 
@@ -112,7 +112,7 @@ def work(path: Path, flips: list[tuple[int, int]], first: int, end: int) -> None
 
 
 def tried(path: Path, seed: int, first: int, end: int) -> Iterator[dict[str, Any]]:
-    """Try flips of a copy of a file in workers, and yield what became of each."""
+    """Try flips of a copy of a file in workers, and yield the outcome of each."""
     flips, whole = places(path.stat().st_size, seed, end), path.read_bytes()
     end = min(end, len(flips))
     copy = path.with_name(f"{path.stem}-{first}.flipped.h5")

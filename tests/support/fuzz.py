@@ -1,10 +1,9 @@
-"""Decode broken pictures as a build does, in this process: it is to be run in one that may die.
+"""Decode broken pictures as a build does, in this process, which may crash.
 
     python -m tests.support.fuzz SEED SECONDS COUNT FOLDER [jpeg]
 
-What is being decoded lies in FOLDER/now while it is, so that it is there after a crash. Anything but BadPicture ends
-it.
-With `jpeg`, only what a build decodes in its own process; else only what it leaves to decoder processes.
+The picture being decoded is in FOLDER/now, where it can be found after a crash. Any exception except BadPicture ends
+the run. With `jpeg`, only pictures that a build decodes in its own process; otherwise only those for decoder processes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Helpers for tests of `indexer.generate`: tiny pipelines loaded once, a release to ask for, and what it made."""
+"""Helpers for tests of `indexer.generate`: tiny pipelines loaded once, prompts, and the generated files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ASKED = shots(["Ada", "Bo"], placebos=["Cy"], per_artist=3, nameless=2, generic=
 
 
 def load_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep what was loaded from one run to the next; nothing but the time of the tests depends on it."""
+    """Keep loaded pipelines between runs, to save time."""
     load = generate_pipeline._load
 
     def kept(found: Any, model: ModelSettings) -> Any:
@@ -41,7 +41,7 @@ LOADED: dict[tuple[str, ...], Any] = {}
 
 
 def maker(model: Callable[[str], Path], tmp_path: Path) -> Callable[..., Report]:
-    """Return a function that generates into a folder of the test's, two steps a picture, on the CPU."""
+    """Return a function that generates into the test's folder, with two steps per picture, on the CPU."""
 
     def run(
         out: str, asked: list[Shot] = ASKED, *, kind: str = "sd", batch_size: int = 4, **settings: Any
@@ -77,7 +77,7 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 
 
 class Stub:
-    """What diffusers' pipelines have in common, around a real one or in its place."""
+    """The common interface of diffusers' pipelines, wrapping a real one or replacing it."""
 
     components: dict = {}  # noqa: RUF012
     default_sample_size, vae_scale_factor = 4, 8

@@ -1,9 +1,9 @@
-"""Mutated index files, each read in a process of its own that may neither crash, hang, nor take much memory.
+"""Mutated index files, each read in its own process, which must not crash, hang or use much memory.
 
     python -m tests.support.hostile FOLDER --first 0 --count 300 [--seconds 60] [--keep FOLDER]
 
-FOLDER holds sound index files. Mutant number i is a pure function of i, so a find can be made again.
-The one line that it prints is JSON: how many mutants ended how, and the finds.
+FOLDER holds valid index files. Mutant number i is a pure function of i, so any failure can be reproduced.
+The command prints one line of JSON: the number of mutants by outcome, and the failures.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ import numpy as np
 from tests.support import checksums
 
 LIMIT = 10
-"""Seconds for one file."""
+"""Time limit for one file, in seconds."""
 MEMORY = 512 << 20
-"""Bytes of address space beyond what the process has at the start."""
+"""Address space in bytes beyond that of the process at the start."""
 READ, REFUSED, OTHER = 0, 3, 4
 _EXTREMES = (0, 1, 2, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 2**31 - 1, 2**32 - 1, 10**12, 2**63 - 1, 2**64 - 1)
 _WIDTHS = (1, 2, 4, 8)
 
 
 def mutate(data: bytes, number: int, start: int = 0) -> bytes:
-    """Return mutant `number`: flipped bits, extreme fields, lost and moved pieces, all at or after `start`.
+    """Return mutant `number`: flipped bits, extreme fields, removed and moved pieces, all at or after `start`.
 
-    Small files are mostly structure; of larger ones half the changes fall into their first 4 KiB.
+    Small files are mostly structure; in larger ones, half of the changes are in the first 4 KiB.
     """
     rng = np.random.default_rng(number)
     made = bytearray(data)
@@ -72,7 +72,7 @@ def mutate(data: bytes, number: int, start: int = 0) -> bytes:
 
 
 def read_all(path: Path) -> None:
-    """Read everything there is in an index file, search it, and verify it."""
+    """Read everything in an index file, search it, and verify it."""
     from imindex.indexer.ann.approximate import stored
     from imindex.indexer.ann.exact import ExactSearcher
     from imindex.indexer.integrity.verify import verify
@@ -106,7 +106,7 @@ def sound(found: tuple[np.ndarray, np.ndarray], n: int) -> None:
 
 
 def outcome(path: Path) -> tuple[str, str]:
-    """How reading a file ends, in a child process: read, refused, or what went wrong and where."""
+    """Outcome of reading a file in a child process: read, refused, or the failure and its location."""
     tell, told = os.pipe()
     child = os.fork()
     if not child:
@@ -143,7 +143,7 @@ def _in_child(path: Path, told: int) -> None:
 
 
 def sound_files(folder: Path) -> list[Path]:
-    """Write small sound index files: of each kind of /ann, and in older layouts of HDF5, which have no checksums."""
+    """Write small valid index files: of each kind of /ann, and in older HDF5 layouts, which have no checksums."""
     import h5py
 
     from imindex.indexer.ann.record import APPROXIMATE
@@ -167,7 +167,7 @@ def sound_files(folder: Path) -> list[Path]:
 
 
 def ann_of(path: Path) -> tuple[int, int]:
-    """Where the bytes of an approximate /ann/data begin and end; an empty piece of an exact one."""
+    """Start and end of an approximate /ann/data in the file; an empty range for an exact one."""
     import h5py
 
     with h5py.File(path, "r", locking=False) as file:
@@ -179,8 +179,8 @@ def ann_of(path: Path) -> tuple[int, int]:
 def mutant(data: bytes, ann: tuple[int, int], metadata: list[checksums.Block], number: int) -> bytes:
     """Mutant `number` of a file.
 
-    A third has only metadata changed, under right checksums, where the layout has checksums; of an approximate index
-    every other one of the rest has only its FAISS data changed.
+    If the layout has checksums, a third of the mutants change only metadata, with valid checksums. For an approximate
+    index, every other one of the rest changes only the FAISS data.
     """
     start, end = ann
     if metadata and number % 3 == 2:
@@ -192,7 +192,7 @@ def mutant(data: bytes, ann: tuple[int, int], metadata: list[checksums.Block], n
 
 
 def forged(data: bytes, metadata: list[checksums.Block], number: int) -> bytes:
-    """Change one to three blocks of metadata, and make their checksums right."""
+    """Change one to three blocks of metadata, and correct their checksums."""
     rng, made = np.random.default_rng(number), bytearray(data)
     for place in rng.choice(len(metadata), min(len(metadata), int(rng.integers(1, 4))), replace=False):
         start, end = metadata[place]

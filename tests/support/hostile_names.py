@@ -1,4 +1,4 @@
-"""Artists' names that mean harm to paths, pages, tables and terminals."""
+"""Artists' names that are malicious in paths, pages, tables and terminals."""
 
 from __future__ import annotations
 

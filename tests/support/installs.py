@@ -13,11 +13,11 @@ from pathlib import Path
 from tests.support.places import ROOT
 
 NOT_TRACKED = ("data", "runs", "build", "dist", "PKG-INFO")
-"""What may lie at the top of a checkout, or of an unpacked sdist, without being tracked."""
+"""Untracked names that may be at the top of a checkout, or of an unpacked sdist."""
 
 
 def tracked() -> list[str]:
-    """Return the tracked files, relative to the checkout; in an unpacked sdist, which git does not know, all files."""
+    """Return the tracked files, relative to the checkout; in an unpacked sdist, which is outside git, all files."""
     git = ["git", "-C", str(ROOT), "ls-files", "-z"]
     try:
         listed = subprocess.run(git, capture_output=True, text=True, check=True).stdout.split("\0")
@@ -34,14 +34,14 @@ def tracked() -> list[str]:
 
 
 def _belongs(path: Path) -> bool:
-    """Whether a file or folder is none that tools leave behind."""
+    """Return whether a file or folder is not left behind by tools."""
     hidden = path.name.startswith(".") and str(path) not in (".ci", ".mypy.ini", ".ruff.toml")
     made = path.name == "__pycache__" or path.suffix in (".pyc", ".egg-info") or str(path) in NOT_TRACKED
     return not hidden and not made
 
 
 def copy_checkout(target: Path) -> Path:
-    """Copy the tracked files to a new folder, as they are in this checkout."""
+    """Copy the tracked files to a new folder, in their current state."""
     for name in tracked():
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, target / name)
@@ -54,7 +54,7 @@ def build(checkout: Path, what: str, target: Path) -> Path:
     Parameters
     ----------
     checkout : Path
-        Is built in, so it does not stay clean.
+        The build writes into it, so it does not stay clean.
     what : {"sdist", "wheel", "editable"}
     target : Path
         The folder to write to.
@@ -74,7 +74,7 @@ def build(checkout: Path, what: str, target: Path) -> Path:
 
 
 def unpack(archive: Path, target: Path) -> Path:
-    """Unpack a wheel, or an sdist, whose one folder is returned."""
+    """Unpack a wheel, or an sdist, and return its single folder."""
     is_wheel = archive.suffix == ".whl"
     shutil.unpack_archive(archive, target, "zip" if is_wheel else "gztar")
     if is_wheel:
@@ -84,14 +84,14 @@ def unpack(archive: Path, target: Path) -> Path:
 
 
 def under_its_name(checkout: Path, target: Path) -> Path:
-    """Make a folder to import a checkout from, whatever that is called, as scripts/env.sh does."""
+    """Make a folder from which a checkout of any name can be imported, as scripts/env.sh does."""
     target.mkdir()
     (target / "imindex").symlink_to(checkout)
     return target
 
 
 def console_script(installed: Path, target: Path) -> Path:
-    """Write the command `imindex` as pip does, by the entry points of an unpacked wheel."""
+    """Write the command `imindex` as pip does, from the entry points of an unpacked wheel."""
     (listed,) = installed.glob("*.dist-info/entry_points.txt")
     config = configparser.ConfigParser()
     config.read_string(listed.read_text(encoding="utf-8"))
@@ -117,7 +117,7 @@ def editable_path(unpacked: Path) -> str:
 
 
 def somebody_elses(folder: Path, *names: str, mark: Path) -> Path:
-    """Write modules and packages (names that end in a slash) that leave a mark, and fail, when they are imported."""
+    """Write modules and packages (names ending in a slash) that write a file and fail when they are imported."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         path = folder / (f"{name}__init__.py" if name.endswith("/") else f"{name}.py")

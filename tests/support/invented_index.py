@@ -1,4 +1,4 @@
-"""Index files of random vectors, without pictures: two releases, a background, controls, repetitions and ties."""
+"""Index files of random vectors, without pictures: two releases, background, controls, duplicates and ties."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def few(random: np.random.Generator, n: int) -> np.ndarray:
-    """Vectors of 16 kinds only: many cosines tie."""
+    """Vectors of only 16 kinds: many cosines tie."""
     return random.choice([-0.5, 0.5], (n, 4)).astype(np.float16)
 
 
@@ -35,8 +35,8 @@ def invented_index(
 ) -> list[str]:
     """Write an index, and return the names of the artists with works.
 
-    Sets differ in size, some artists were not asked for. With `repeats`, one row of eight has the vector of another
-    row (and some of these its bytes), of whatever kind either is.
+    Sets differ in size, and some artists have no imitations. With `repeats`, one row in eight has the vector of another
+    row of any kind, and some of these also its bytes.
     """
     random = np.random.default_rng(seed)
     names = [f"artist {number}" for number in range(n_artists)] + [f"placebo {number}" for number in range(5)]

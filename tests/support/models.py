@@ -1,4 +1,4 @@
-"""An open_clip model with random weights, small enough to be made by a test."""
+"""An open_clip model with random weights, small enough to create in a test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Broken pictures without end: small pictures of every format that Pillow writes, changed at random."""
+"""An endless supply of broken pictures: small pictures of every format that Pillow writes, mutated at random."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def seeds() -> dict[str, bytes]:
 
 
 def mutations(seed: int) -> Iterator[tuple[str, bytes]]:
-    """Yield the name of a seed and a broken copy, without end; the same for a number."""
+    """Yield the name of a seed and a broken copy, endlessly; the same for equal numbers."""
     rng = random.Random(seed)
     kinds = sorted(seeds().items())
     while True:

@@ -21,7 +21,7 @@ def picture(seed: int, size: tuple[int, int] = (48, 40)) -> Image.Image:
 
 
 def paint(path: Path, color: tuple[int, int, int], seed: int) -> None:
-    """A noisy picture of one colour: to the tiny model, with its random weights, colours are hands."""
+    """A noisy picture of one colour: the tiny model, with its random weights, tells artists apart by colour."""
     path.parent.mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(seed).normal(0, 18, (32, 32, 3))
     Image.fromarray(np.clip(np.array(color) + noise, 0, 255).astype(np.uint8)).save(path)

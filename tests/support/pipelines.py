@@ -19,10 +19,10 @@ import transformers
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 SIZE = 32
-"""Pixels a side of what they make by default."""
+"""Default width and height of the pictures, in pixels."""
 KINDS = ("sd", "sd-ddim", "sd-checked", "sdxl", "sd3")
 UNSAFE = 0.33
-"""Cosine at which the safety checker of `sd-checked` calls a picture unsafe: about half of them are."""
+"""Cosine above which the safety checker of `sd-checked` flags a picture: about half of them."""
 _TEXT = {
     "vocab_size": 49408,
     "hidden_size": 16,
@@ -43,10 +43,10 @@ def save_pipeline(folder: Path, *, seed: int = 0, kind: str = "sd") -> Path:
     ----------
     folder : Path
     seed : int
-        Of the weights: another seed is another model.
+        Seed of the weights: a different seed gives a different model.
     kind : str
-        sd (StableDiffusionPipeline, PNDM), sd-ddim, sd-checked (with a safety checker that calls about half of the
-        pictures unsafe), sdxl (StableDiffusionXLPipeline, Euler) or sd3 (StableDiffusion3Pipeline, flow matching).
+        sd (StableDiffusionPipeline, PNDM), sd-ddim, sd-checked (with a safety checker that flags about half of the
+        pictures), sdxl (StableDiffusionXLPipeline, Euler) or sd3 (StableDiffusion3Pipeline, flow matching).
 
     Returns
     -------
@@ -133,7 +133,7 @@ def _unet(**more: Any) -> Any:
 
 
 def _louder(network: Any, *layers: str) -> Any:
-    """Let the prompt count: with weights as they are drawn it changes a picture by less than a grey level."""
+    """Make the prompt matter: with the initial weights it changes a picture by less than a grey level."""
     with torch.no_grad():
         for name, weights in network.named_parameters():
             if any(layer in name for layer in layers):

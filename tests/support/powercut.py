@@ -1,8 +1,8 @@
-"""A disk that loses its power: what was written, made, renamed and deleted is logged, and played to any moment.
+"""Simulate power cuts: log writes, creations, renames and deletions, and replay them up to any moment.
 
-The model is POSIX's promise and no more. The bytes of a file are sure after its fsync; before it any part of what was
-written may be there. A name that was made, renamed or deleted is sure after the fsync of its folder; before it, each
-such change may have happened or not, whatever became of the others.
+The model assumes only what POSIX guarantees. The bytes of a file are durable after its fsync; before it, any part of
+them may be on the disk. A created, renamed or deleted name is durable after the fsync of its folder; before it, each
+such change may or may not have happened, independently of the others.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Log:
         self._seen: dict[str, bytes | None] = dict(self.before)
 
     def mark(self, what: Any) -> None:
-        """Note that the program has told its caller something."""
+        """Record that the program has reported something to its caller."""
         self.operations.append(("mark", what))
 
     def inside(self, path: object, dir_fd: int | None = None) -> str | None:
@@ -41,7 +41,7 @@ class Log:
         return os.path.relpath(whole, self.root) if Path(whole).is_relative_to(self.root) else None
 
     def content(self, name: str) -> None:
-        """Note what a file holds now, if that was not known."""
+        """Record the current content of a file, if it was unknown."""
         path = self.root / name
         if not path.is_file():
             return
@@ -62,7 +62,7 @@ class Log:
 
 @contextmanager
 def recorded(root: Path) -> Iterator[Log]:
-    """Log what this process does to the files below a folder. What HDF5 writes is seen at the next fsync or rename."""
+    """Log what this process does to files below a folder. Writes by HDF5 appear at the next fsync or rename."""
     log = Log(root)
     with pytest.MonkeyPatch.context() as patch:
         real = {
@@ -144,9 +144,10 @@ def _apply(names: dict[str, Any], operation: tuple[Any, ...]) -> None:
 
 
 def states(log: Log, seed: int = 0) -> Iterator[tuple[Tree, list[Any]]]:
-    """Yield what may be on the disk after a power cut at every moment of a log, with the marks set by then.
+    """Yield the possible states of the disk after a power cut at every moment of a log, with the marks set by then.
 
-    At each moment: no, every, all but one and only one of the changes of names that are not sure; and some at random.
+    At each moment, the changes of names that are not durable yet are applied as none, all, all but one, only one, and
+    at random.
     """
     disk = _disk(log.before)
     rng = np.random.default_rng(seed)
@@ -256,7 +257,7 @@ def read_tree(root: Path) -> Tree:
 
 
 def lay(root: Path, tree: Tree) -> None:
-    """Put a state of the disk into a folder, in place of what is there."""
+    """Replace the content of a folder by a state of the disk."""
     for path in list(root.iterdir()):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     for name, data in sorted(tree.items()):

@@ -1,10 +1,10 @@
-"""Force what `--precision auto` resolves to on the CPU, so that the tests can run as on another processor.
+"""Force what `--precision auto` resolves to on the CPU, so the tests can run as on another processor.
 
     pytest --precision-auto bf16
     IMINDEX_PRECISION_AUTO=fp32 scripts/test
 
 Processors with bf16 instructions resolve `auto` to bf16, others to fp32. Both precisions run everywhere; only their
-speed differs. Only the tests read the environment variable: imindex itself does not know it.
+speed differs. Only the tests read the environment variable; imindex itself does not.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from imindex.indexer.encoders import precision as precisions
 VARIABLE = "IMINDEX_PRECISION_AUTO"
 CHOICES = ("bf16", "fp32")
 FP32 = ("--precision", "fp32")
-"""Options for commands in tests whose expectations must not depend on what the processor computes in."""
+"""Options for commands in tests whose expectations must not depend on the processor's precision."""
 
 
 def force(precision: str | None = None) -> None:
@@ -26,12 +26,12 @@ def force(precision: str | None = None) -> None:
     Parameters
     ----------
     precision : str, optional
-        bf16 or fp32; by default what the environment variable says, and without it nothing is forced.
+        bf16 or fp32; by default the value of the environment variable. If that is unset, nothing is forced.
 
     Raises
     ------
     ValueError
-        Another precision.
+        If the precision is another one.
     """
     precision = precision or os.environ.get(VARIABLE)
     if not precision:

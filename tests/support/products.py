@@ -1,4 +1,4 @@
-"""Counts which pairs of pictures are multiplied: the one place where similarities are computed, watched."""
+"""Counts which pairs of pictures are multiplied, by watching the only function that computes similarities."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from imindex.retrieval.vectors.similarity import Widened
 
 
 class Products:
-    """Pairs of vectors that were multiplied, in whichever order, by the collections they belong to.
+    """Pairs of vectors that were multiplied, in either order, by the collections they belong to.
 
     Attributes
     ----------
     pairs : Counter
-        By an ordered pair of labels such as "works" and "imitations of r1". Vectors of several collections count as
-        the one named first in the index.
+        Counts by ordered pair of labels such as "works" and "imitations of r1". Vectors in several collections count
+        for the first one in the index.
     sizes : Counter
-        Different vectors of each label, repetitions by one artist counted once.
+        Number of different vectors by label; duplicates by one artist count once.
     """
 
     def __init__(self, index: Index):
@@ -51,7 +51,7 @@ class Products:
         return "works" if kind in ("works", "background") else f"{kind} of {name}"
 
     def times(self, left: str, right: str) -> float:
-        """How often the product of two groups of pictures was computed, as a whole."""
+        """Return how often the full product of two groups of pictures was computed."""
         return self.pairs[min(left, right), max(left, right)] / (self.sizes[left] * self.sizes[right])
 
     def count(self, left: np.ndarray, right: np.ndarray) -> None:
@@ -66,7 +66,7 @@ class Products:
 
     @contextmanager
     def counting(self) -> Iterator[Products]:
-        """Count while this lasts."""
+        """Count inside this context."""
         product = Widened.product
 
         def counted(widened: Widened, left: np.ndarray, *how: Any, **named: Any) -> np.ndarray:

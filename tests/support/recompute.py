@@ -1,9 +1,9 @@
-"""The figures of an audit's report, computed again by other means: NumPy, SciPy, scikit-learn, statsmodels, Pillow.
+"""The figures of an audit's report, recomputed by other means: NumPy, SciPy, scikit-learn, statsmodels, Pillow.
 
-Nothing here comes from `retrieval` or `stats`. It starts from what anyone has: report.json, the folder that
-`imindex export` writes, the pictures, and the encoder's folder (for the texts, by open_clip itself). Definitions are
-those of stats/METHODS.md and the docstrings. Figures that rest on random draws are drawn again, and must lie where such
-draws fall; all others must be equal to 1e-9. `check` returns what differs, each with its place in the report.
+Nothing here imports `retrieval` or `stats`. The inputs are available to every user: report.json, the folder that
+`imindex export` writes, the pictures, and the encoder's folder, from which open_clip encodes texts. Definitions follow
+stats/METHODS.md and the docstrings. Figures that depend on random draws are drawn again and must lie where such draws
+fall; all others must be equal to 1e-9. `check` returns the differences, each with its location in the report.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ def check(
     tested: Sequence[str],
     placebos: Mapping[str, Sequence[str]],
 ) -> list[str]:
-    """Compute every figure of the results again; return what differs.
+    """Recompute every figure of the results; return the differences.
 
     Parameters
     ----------
     report : mapping
         report.json.
     exports, models : mapping of encoder to Path
-        What `imindex export` wrote; the folder that open_clip loads.
+        The folder of `imindex export`; the folder that open_clip loads.
     tested : sequence of str
     placebos : mapping of release to names
     """
@@ -68,11 +68,11 @@ def check(
     return done.problems
 
 
-# What is shown
+# Galleries
 
 
 def galleries(here: Check, seen: Seen, rows: Mapping[str, Row]) -> None:
-    """Histograms of ranks, and works beside their nearest own imitation."""
+    """Check histograms of ranks, and works with their nearest own imitation."""
     paths, prompts, seeds = (seen.export.columns[key] for key in ("path", "prompt", "seed"))
     for name, row in rows.items():
         mine, own = np.flatnonzero(seen.work_artist == name), seen.asked == name
@@ -101,11 +101,11 @@ def galleries(here: Check, seen: Seen, rows: Mapping[str, Row]) -> None:
 
 
 SAME_WORK = 0.98
-"""Works that are as much alike are one work twice (AUDITS.md), and no series."""
+"""Works this similar are the same work twice (AUDITS.md), not a series."""
 
 
 def near_copies(here: Check, seen: Seen, result: Row, rows: Mapping[str, Row]) -> None:
-    """Imitations very near one work; how alike the pixels are, by Pillow."""
+    """Check imitations very near one work, with the similarity of pixels by Pillow."""
     said, export, threshold = result["copies"], seen.export, seen.plan["copy_threshold"]
     known, columns = export.where("works", "background"), export.columns
     table = export.vectors[seen.made] @ export.vectors[known].T
@@ -146,7 +146,7 @@ def near_copies(here: Check, seen: Seen, result: Row, rows: Mapping[str, Row]) -
 
 
 def _looks(export: Export) -> Callable[[int, int], float]:
-    """Pearson's correlation of two pictures at 32 x 32 pixels, mirrored or not."""
+    """Pearson correlation of two pictures at 32 x 32 pixels, mirrored or not."""
     seen: dict[int, Array] = {}
     folder = export.folder.parent / json.loads((export.folder / "index.json").read_text())["index"]
 
@@ -179,7 +179,7 @@ def _release(here: Check, said: Row, export: Export, placebos: Sequence[str]) ->
 
 
 def _agreement(here: Check, report: Mapping[str, Any]) -> None:
-    """Of the artists whom every encoder can judge, how many have one finding."""
+    """Count how many artists that every encoder can judge have the same finding."""
     encoders = [one["name"] for one in report["encoders"]]
     if len(encoders) < 2:
         here.same("", report["agreement"], None)

@@ -1,4 +1,4 @@
-"""Comparisons of two releases, computed again; see `recompute`."""
+"""Comparisons of two releases, recomputed; see `recompute`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def check_comparisons(
     models: Mapping[str, Path],
     placebos: Mapping[str, Sequence[str]],
 ) -> list[str]:
-    """Compute every figure of the comparisons again; arguments as `recompute.check`."""
+    """Recompute every figure of the comparisons; arguments as for `recompute.check`."""
     done, plan = Check(), report["plan"]
     for one in report["comparisons"]:
         read = read_export(exports[one["encoder"]])
@@ -60,7 +60,7 @@ def check_comparisons(
 
 
 class Side:
-    """One release of a comparison, and whether each of its pictures is named rightly."""
+    """One release of a comparison, and whether each of its pictures is named correctly."""
 
     def __init__(self, seen: Seen):
         self.seen = seen
@@ -71,7 +71,7 @@ class Side:
         self.candidates = {labels[c] for c in np.flatnonzero(np.isfinite(scores[0]))}
 
     def right(self, artist: str, common: set[str]) -> Array:
-        """Whether each own imitation is named rightly among the labels that both releases have."""
+        """Whether each own imitation is named correctly among the labels that both releases have."""
         columns = [c for c, name in enumerate(self.labels) if name in common]
         right = (self.scores[:, columns] >= self.own[:, None]).sum(axis=1) == 1
         return right[self.seen.asked[self.named] == artist]
@@ -121,7 +121,7 @@ def _comparison(here: Check, said: Row, sides: Sequence[Side], findings: Sequenc
 
 
 class Design:
-    """What prompts and seeds of two sets allow to exchange and to draw; in the order of both."""
+    """The exchange and resampling that prompts and seeds of two sets allow, in the order of both."""
 
     def __init__(self, prompts: Pair, seeds: Pair):
         self.order = [
@@ -152,7 +152,7 @@ class Design:
         self.n_units = [len(set(units)) for units in self.units]
 
     def p(self, base: Array, new: Array, n_resamples: int) -> Any:
-        """p of the exchange, two-sided: a number if it can go through all, else where it falls."""
+        """Two-sided p of the exchange: a number if all exchanges can be enumerated, otherwise a window."""
         if self.name == "pairs":
             return _flips(new - base, n_resamples)
         strata = [np.unique(p, return_inverse=True)[1] for p in self.prompts]
@@ -168,7 +168,7 @@ class Design:
 
 
 def _flips(differences: Array, n_resamples: int) -> Any:
-    """Both signs of every difference; those as large as the true mean, or larger."""
+    """Enumerate both signs of every difference; count means as large as the true one, or larger."""
     n, observed = len(differences), abs(differences.mean())
     tie = 1e-13 * np.abs(differences).mean()
     if 2**n <= n_resamples + 1:
@@ -179,7 +179,7 @@ def _flips(differences: Array, n_resamples: int) -> Any:
 
 
 def _exchanged(base: Array, new: Array, strata: Sequence[Array], n_resamples: int, *, exact: bool) -> Any:
-    """Labels exchanged within strata; twice the smaller side."""
+    """Exchange labels within strata; twice the smaller tail."""
     values, where = np.concatenate([base, new]), np.concatenate(strata)
     is_new = np.arange(len(values)) >= len(base)
     observed = new.mean() - base.mean()
@@ -239,7 +239,7 @@ def _artist(
 
 
 def _shared(sides: Sequence[Side], name: str) -> list[Array]:
-    """The own imitations' scores among both releases' imitations of other names, mean over works."""
+    """Scores of the own imitations among both releases' imitations of other names, averaged over works."""
     tables = [side.seen.similarity[side.seen.work_artist == name] for side in sides]
     own = [side.seen.asked == name for side in sides]
     others = np.concatenate([table[:, ~mine] for table, mine in zip(tables, own, strict=True)], axis=1)[
@@ -250,7 +250,7 @@ def _shared(sides: Sequence[Side], name: str) -> list[Array]:
 
 
 def _auc_ends(cells: Sequence[Array], design: Design, tests: Row) -> Pair:
-    """Works are drawn once for both releases, and common prompts or pairs too."""
+    """Draw works once for both releases, and common prompts or pairs too."""
     n_works, least = len(cells[0]), min(design.n_units)
     if min(n_works, least) < 2:
         return math.nan, math.nan
@@ -273,7 +273,7 @@ def _auc_ends(cells: Sequence[Array], design: Design, tests: Row) -> Pair:
 
 
 def _share_ends(right: Sequence[Array], design: Design, tests: Row) -> Pair:
-    """The releases' own intervals added as squares (Newcombe 1998), with the correlation of what is paired."""
+    """Square and add of the releases' own intervals (Newcombe 1998), with the correlation of paired units."""
     own = []
     for values, units, n in zip(right, design.units, design.n_units, strict=True):
         sums = np.bincount(units, values)
@@ -299,7 +299,7 @@ def _share_ends(right: Sequence[Array], design: Design, tests: Row) -> Pair:
 
 
 def squares(estimates: Sequence[float], own: Sequence[Pair], phi: float) -> Pair:
-    """Newcombe's interval of a difference; a window where an end of the two intervals is one."""
+    """Newcombe's interval of a difference; a window if an end of the two intervals is one."""
 
     def each(end: Any) -> tuple[float, ...]:
         return end if isinstance(end, tuple) else (end,)
@@ -320,7 +320,7 @@ def squares(estimates: Sequence[float], own: Sequence[Pair], phi: float) -> Pair
 
 
 def _overall(here: Check, said: Row, table: Array, tests: Row, figure: str) -> None:
-    """Means over artists, from the report's own draws: artists in the order of their names."""
+    """Means over artists, from the report's own draws of artists in the order of their names."""
     base, new = table.T
     change, n = new - base, len(table)
     for key, wanted in (
@@ -362,6 +362,6 @@ def _bca(values: Array, tests: Row, figure: str) -> Pair:
 
 @dataclass
 class _Drawn:
-    """What SciPy reads of an earlier result."""
+    """The part of an earlier result that SciPy reads."""
 
     bootstrap_distribution: Array

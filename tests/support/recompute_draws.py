@@ -1,4 +1,4 @@
-"""Random draws for `recompute`, and where a figure that rests on such draws must lie."""
+"""Random draws for `recompute`, and windows for figures that depend on such draws."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from scipy import stats
 Array = np.ndarray[Any, Any]
 RARE = 1e-6
 DRAWN = 8
-"""How many times the draws of the report we make."""
+"""Our number of draws, as a multiple of the report's."""
 SHRINKAGE = 2e-3
-"""How far figures may be off that are drawn towards their mean by a variance that was itself drawn."""
+"""Tolerance of figures that are shrunk towards their mean by a variance that was itself drawn."""
 LEAST_CACHE = 2**17
-"""Up to so many numbers the report draws the units of a bootstrap at once (stats/METHODS.md)."""
+"""The report draws the units of a bootstrap in one piece up to this many numbers (stats/METHODS.md)."""
 _random = np.random.default_rng(20_261_124)
 
 
 class Check:
-    """Collects what differs, each with its place."""
+    """Collects differences, each with its location."""
 
     def __init__(self, problems: list[str] | None = None, place: str = ""):
         self.problems = [] if problems is None else problems
         self._place = place
 
     def at(self, place: str) -> Check:
-        """The same list, further in."""
+        """The same list, one level deeper."""
         return Check(self.problems, f"{self._place}{place}: ")
 
     def same(self, where: str, said: Any, wanted: Any, room: float = 1e-9) -> None:
-        """Equal; numbers but for rounding (p-values relative to their size); no figure where none is wanted."""
+        """Expect equality: of numbers up to rounding (p-values relative to their size), and None for None."""
         if isinstance(wanted, float | np.floating) and math.isnan(wanted):
             wanted = None
         number = isinstance(wanted, int | float | np.number) and not isinstance(wanted, bool | np.bool_)
@@ -49,7 +49,7 @@ class Check:
             )
 
     def within(self, where: str, said: Any, wanted: Any) -> None:
-        """Within a window (low, high); equal where a number is wanted."""
+        """Expect a value within a window (low, high), or equal to a number."""
         if not isinstance(wanted, tuple):
             self.same(where, said, wanted)
         elif said is None or not wanted[0] - 1e-7 <= said <= wanted[1] + 1e-7:
@@ -62,7 +62,7 @@ class Check:
 
 
 def keyed(seed: int, *key: str) -> np.random.Generator:
-    """The stream of a seed and a key, as stats/METHODS.md states it; written without `imindex.stats.keyed`."""
+    """The stream of a seed and a key, as specified in stats/METHODS.md, implemented without `imindex.stats.keyed`."""
     text = "[" + ",".join([str(seed), *map(_quoted, key)]) + "]"
     number = int(hashlib.sha256(text.encode()).hexdigest(), 16)
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(number)))
@@ -90,7 +90,7 @@ def unit_counts(n: int, n_resamples: int) -> Array:
 
 
 def cluster_counts(clusters: Sequence[int], n_resamples: int) -> Array:
-    """Clusters are drawn, then from each as many members as it has."""
+    """Draw clusters, then from each as many members as it has."""
     labels = np.array(clusters)
     groups = [np.flatnonzero(labels == c) for c in sorted(set(clusters))]
     times = unit_counts(len(groups), n_resamples).astype(int)
@@ -115,7 +115,7 @@ def weighted_means(cell: Array, rows: Array, columns: Array) -> Array:
 
 
 def shrunk(figures: Array, drawn: Array) -> Array:
-    """The mean over artists: artists are drawn, each with a resample of its own, figures first drawn to their mean."""
+    """The mean over artists: draw artists, each with a resample of its own, whose figures are first shrunk."""
     spread = figures.var(ddof=1)
     share = math.sqrt(max(0.0, 1 - drawn.var(axis=1).mean() / spread)) if spread > 0 else 1.0
     table = drawn - (1 - share) * (figures - figures.mean())[:, None]
@@ -128,7 +128,7 @@ def shrunk(figures: Array, drawn: Array) -> Array:
 
 
 def clopper_pearson(n_right: float, n: float, confidence_level: float) -> tuple[float, float]:
-    """The exact interval of a share; also of a number that is not whole."""
+    """The exact interval of a proportion, also for a count that is not an integer."""
     tail, wrong = (1 - confidence_level) / 2, n - n_right
     low = float(stats.beta.ppf(tail, n_right, wrong + 1)) if n_right > 1e-12 else 0.0
     high = float(stats.beta.ppf(1 - tail, n_right + 1, wrong)) if wrong > 1e-12 else 1.0
@@ -145,14 +145,14 @@ def widened(tests: Mapping[str, Any], n: int) -> float:
 
 
 def ends(drawn: Array, tail: float, n_resamples: float, slack: float = 0.0) -> tuple[Any, Any]:
-    """Windows for both ends of a percentile interval of so many resamples; NaN where there is no interval."""
+    """Windows for both ends of a percentile interval from this many resamples; NaN if there is no interval."""
     if math.isnan(tail):
         return math.nan, math.nan
     return window(drawn, tail, n_resamples, slack), window(drawn, 1 - tail, n_resamples, slack)
 
 
 def window(drawn: Array, level: float, n_resamples: float, slack: float = 0.0) -> tuple[float, float]:
-    """Where the quantile of n_resamples draws falls, but for two in a million cases; it may lie beyond all of ours."""
+    """Where the quantile of n_resamples draws falls, except in 2 of a million cases; possibly beyond all our draws."""
     levels = _levels(level, n_resamples, len(drawn))
     low, high = np.quantile(drawn, levels)
     room, finest = high - low, 1 / len(drawn)  # beyond the finest level we have no draw
@@ -161,7 +161,7 @@ def window(drawn: Array, level: float, n_resamples: float, slack: float = 0.0) -
 
 
 def _levels(level: float, n_resamples: float, n_drawn: float) -> tuple[float, float]:
-    """The true levels at which so many draws can show this level (Clopper-Pearson), given how often we drew."""
+    """The true levels for which this many draws can show this level (Clopper-Pearson), given our number of draws."""
     n = 1 / (1 / n_resamples + 1 / n_drawn)
     below, upto = math.floor(level * (n - 1)), math.ceil(level * (n - 1))
     low = float(stats.beta.ppf(RARE, below, n - below + 1)) if below > 0 else 0.0
@@ -169,7 +169,7 @@ def _levels(level: float, n_resamples: float, n_drawn: float) -> tuple[float, fl
 
 
 def permutation_p(drawn: Array, observed: float, n_resamples: int) -> tuple[float, float]:
-    """Where (b + 1) / (B + 1) falls, given draws of one's own."""
+    """Where (b + 1) / (B + 1) falls, given our own draws."""
     p = float((drawn >= observed - 1e-12).mean())
     return p_window(p, len(drawn), n_resamples)
 

@@ -1,4 +1,4 @@
-"""Gates and artists.csv, judged again; see `recompute`."""
+"""Gates and artists.csv, recomputed; see `recompute`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.recompute_world import SIGNIFICANT, Row
 
 
 def check_gate(report: Mapping[str, Any], conditions: Sequence[str], base: str) -> list[str]:
-    """Judge every condition again on the report's own figures (which `check` and `check_comparisons` verify)."""
+    """Evaluate every condition on the report's own figures, which `check` and `check_comparisons` verify."""
     done = Check()
     releases = [(r["release"], r["encoder"]) for r in report["results"] if r["release"] != base]
     asked = [(condition, *one) for one in releases for condition in conditions]
@@ -49,7 +49,7 @@ def _verdict(here: Check, said: Row, report: Mapping[str, Any], base: str) -> No
 def _metric(
     report: Mapping[str, Any], metric: str, said: Row, side: str, against: bool, release: str = ""
 ) -> float:
-    """The figure that a condition means: of the comparison, or of the release alone."""
+    """The figure that a condition refers to: of the comparison, or of the release alone."""
     release = release or said["release"]
     result = next(r for r in report["results"] if (r["release"], r["encoder"]) == (release, said["encoder"]))
     if metric == "copies":
@@ -79,7 +79,7 @@ def _compared(report: Mapping[str, Any], said: Row) -> Row:
 
 
 def check_table(report: Mapping[str, Any], file: Path) -> list[str]:
-    """artists.csv says what report.json says."""
+    """Check that artists.csv agrees with report.json."""
     done = Check()
     with file.open(encoding="utf-8-sig", newline="") as opened:
         lines = list(csv.DictReader(opened))

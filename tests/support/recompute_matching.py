@@ -1,4 +1,4 @@
-"""Matching, computed again: nearness, tests against sets, what an encoder can tell, findings; see `recompute`."""
+"""Matching, recomputed: nearness, tests of sets, validity of the encoder, findings; see `recompute`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FEWEST_WORKS = GAP_RIVALS = 5
 
 
 def matching(here: Check, seen: Seen, gaps: Gaps, result: Row, rows: Mapping[str, Row]) -> None:
-    """How near the imitations come: AUC, tests against sets, what this encoder can tell, findings."""
+    """Check the nearness of the imitations: AUC, tests of sets, validity of the encoder, findings."""
     summary, tests = result["summary"], seen.plan["tests"]
     here.same("summary.n_works", summary["n_works"], len(seen.works))
     here.same("summary.n_ranked", summary["n_ranked"], len(seen.made))
@@ -97,7 +97,7 @@ def matching(here: Check, seen: Seen, gaps: Gaps, result: Row, rows: Mapping[str
 
 
 class Sets:
-    """The mean rank percentile of each name's set to each tested artist's works, and sets as references."""
+    """The mean rank percentile of each name's set for each tested artist's works, and sets as references."""
 
     def __init__(self, seen: Seen):
         self.seen, self.sizes = seen, Counter(seen.asked.tolist())
@@ -110,7 +110,7 @@ class Sets:
         }
 
     def sum(self, artist: str, name: str) -> int:
-        """Twice the midranks, summed up over works and imitations."""
+        """Twice the midranks, summed over works and imitations."""
         if (artist, name) not in self.sums:
             cell = self.seen.twice[np.ix_(self.seen.work_artist == artist, self.seen.asked == name)]
             self.sums[artist, name] = int(cell.sum())
@@ -124,7 +124,7 @@ class Sets:
         return np.array([[self.near(a, s) for s in artists] for a in artists])
 
     def test(self, artist: str) -> Row:
-        """p of the name and of the rivals. Sets larger than the common size are drawn from, and not known here."""
+        """p of the name and of the rivals. Sets larger than the common size are subsampled, so p is unknown here."""
         if self.sizes[artist] != self.size:
             raise ValueError(f"{artist}: a set of another size than most is compared at random.")
         fits = [s for s, n in self.sizes.items() if s != artist and n >= self.size
@@ -148,12 +148,12 @@ class Sets:
         }  # fmt: skip
 
     def _centre(self, artist: str, name: str) -> float:
-        """What the set has for everybody's works: mean over artists other than these two; 0 without any."""
+        """The set's score for everyone's works: mean over artists other than these two; 0 without any."""
         others = sorted(set(self.n_works) - {artist, name})
         return float(np.mean([self.near(one, name) for one in others])) if others else 0.0
 
     def floor(self, artist: str) -> float | None:
-        """The mean rank percentile of all placebo names' pictures."""
+        """The mean rank percentile of the pictures of all placebo names."""
         sizes = {s: self.sizes[s] for s in self.seen.placebos}
         if not sizes:
             return None
@@ -161,7 +161,7 @@ class Sets:
 
 
 class Gaps:
-    """How well this encoder tells each artist's works from those of others."""
+    """How well the encoder distinguishes each artist's works from those of others."""
 
     def __init__(self, export: Export):
         rows = export.where("works", "background")
@@ -171,7 +171,7 @@ class Gaps:
         self.drawn: dict[str, Array] = {}
 
     def _pairs(self, rows: Array, others: Array | None = None) -> float:
-        """Median cosine of two groups; within one, of pairs of different works."""
+        """Median cosine between two groups; within one group, over pairs of different works."""
         if others is not None:
             return float(np.median(self.table[np.ix_(rows, others)]))
         i, j = np.triu_indices(len(rows), 1)
@@ -186,9 +186,9 @@ class Gaps:
         return {"gap": self._pairs(own) - across, "ceiling_auc": np.mean(auc)}
 
     def ends(self, artist: str, confidence_level: float, seed: int) -> tuple[Any, Any]:
-        """The percentile interval, by the report's own draws of the artist's works and of five rivals' each.
+        """The percentile interval, from the report's own draws of the works of the artist and of each of five rivals.
 
-        Of more than 10 works only the first draws are gone through, which takes long: then where the ends lie.
+        With more than 10 works, only the first draws are computed, because it is slow; the ends are then windows.
         """
         if artist not in self.drawn:
             groups = {b: np.flatnonzero(self.maker == b) for b in self.artists}
@@ -224,7 +224,7 @@ class Gaps:
 
 
 def _control(seen: Seen, artist: str) -> float | None:
-    """Where the control pictures of the release would stand among its imitations."""
+    """The ranks that the release's control pictures would have among its imitations."""
     rows = seen.export.where("control", collection=seen.release)
     if not len(rows):
         return None
@@ -237,7 +237,7 @@ def _control(seen: Seen, artist: str) -> float | None:
 
 
 def _differs(seen: Seen, artist: str, n_resamples: int, seed: int) -> Any:
-    """p of the kernel two-sample test (Gretton et al. 2012), Gaussian kernel of the median distance."""
+    """p of the kernel two-sample test (Gretton et al. 2012), with a Gaussian kernel of the median distance."""
     own = [seen.works[seen.work_artist == artist], seen.made[seen.asked == artist]]
     if min(map(len, own)) < 2:
         return math.nan
@@ -266,7 +266,7 @@ def _differs(seen: Seen, artist: str, n_resamples: int, seed: int) -> Any:
 
 
 def _findings(found: dict[str, Row], tests: Row, with_placebos: bool) -> None:
-    """Adjust over the artists that are tested and told apart, and say what is found of each."""
+    """Adjust over the artists that are tested and distinguishable, and derive the finding of each."""
     for key, adjusted in (("p", "p_adjusted"), ("p_name", "p_name_adjusted")):
         family = [
             name

@@ -1,4 +1,4 @@
-"""Classification, computed again: who is named for whose imitations, and how sure that is; see `recompute`."""
+"""Classification, recomputed: the names of the imitations and their uncertainty; see `recompute`."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from tests.support.recompute_world import METHODS, Array, Row, Seen, prompt_clus
 def label_scores(
     seen: Seen, names_asked: Collection[str]
 ) -> tuple[Array, Array, list[str], dict[str, Array]]:
-    """Scores of the pictures made of these names, the names, the labels, and the scores by each template alone.
+    """Scores of the pictures of these names, the names, the labels, and the scores with each template alone.
 
-    Candidates are all artists with works, and all names that the release was asked for but placebo names.
+    Candidates are all artists with works, and all names in the prompts of the release except placebo names.
     """
     made = seen.made[np.isin(seen.asked, list(names_asked))]
     export, generic = seen.export, list(seen.plan["labels"])
@@ -55,7 +55,7 @@ def label_scores(
 
 
 def classification(here: Check, seen: Seen, result: Row, rows: Mapping[str, Row]) -> None:
-    """Who is named for whose imitations, and how sure that is."""
+    """Check the names of the imitations and their uncertainty."""
     scores, asked, labels, alone = label_scores(seen, rows)
     truth = np.array([labels.index(name) for name in asked])
     summary, tests, n_generic = result["summary"], seen.plan["tests"], len(seen.plan["labels"])
@@ -114,7 +114,7 @@ def classification(here: Check, seen: Seen, result: Row, rows: Mapping[str, Row]
 
 
 def prototypes(seen: Seen, names: Sequence[str]) -> Array:
-    """The share of each name's pictures whose nearest mean of works is the name's own (nobody, without works)."""
+    """The share of each name's pictures whose nearest mean of works is its own; 0 without works."""
     export, known = seen.export, seen.export.where("works", "background")
     maker = export.columns["artist"][known]
     artists = sorted(set(maker))
@@ -133,7 +133,7 @@ def prototypes(seen: Seen, names: Sequence[str]) -> Array:
 
 
 def share_ends(right: Array, clusters: list[int] | None, tests: Row) -> tuple[Any, Any]:
-    """Where the ends of an accuracy's interval lie: Clopper-Pearson, or the bootstrap over prompts."""
+    """Windows for the ends of an accuracy's interval: Clopper-Pearson, or the bootstrap over prompts."""
     n = len(right)
     if clusters is None or len(set(clusters)) == n:
         return clopper_pearson(right.sum(), n, tests["confidence_level"])
@@ -149,7 +149,7 @@ def share_ends(right: Array, clusters: list[int] | None, tests: Row) -> tuple[An
 def macro_share_ends(
     pictures: Mapping[str, Array], prompts: Mapping[str, list[int] | None], tests: Row
 ) -> tuple[Any, Any]:
-    """The interval of the mean over artists: artists are drawn, then the prompts or pictures of each."""
+    """The interval of the mean over artists: draw artists, then the prompts or pictures of each."""
     shares, n = np.array([some.mean() for some in pictures.values()]), len(pictures)
     if n == 1:
         return (math.nan, math.nan)
@@ -166,7 +166,7 @@ def macro_share_ends(
 
 
 def among_shares(window: Any) -> Any:
-    """A mean of shares lies within 0 and 1, whatever shrunken draws give."""
+    """Clip to 0 and 1, because shrunken draws of a mean of shares may lie outside."""
     return tuple(np.clip(window, 0.0, 1.0).tolist()) if isinstance(window, tuple) else window
 
 
@@ -185,7 +185,7 @@ def _confusion(
 
 
 def _label_curve(here: Check, said: Row, scores: Array, truth: Array, asked: Array, n_generic: int) -> None:
-    """Among c candidates, the true one and c - 1 others, none of which scores as high: hypergeometric."""
+    """Probability that the true one of c candidates scores higher than c - 1 random others: hypergeometric."""
     n_names = scores.shape[1] - n_generic
     own = scores[np.arange(len(truth)), truth][:, None]
     above = (scores[:, :n_names] >= own).sum(axis=1) - 1

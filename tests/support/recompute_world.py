@@ -1,4 +1,4 @@
-"""What `recompute` starts from: what `imindex export` wrote, and texts by open_clip; a release as arrays."""
+"""Inputs of `recompute`: the files of `imindex export`, texts encoded by open_clip, and a release as arrays."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SIGNIFICANT = ("imitated", "the name matters", "nearer than other artists")
 
 @dataclass(frozen=True, eq=False)
 class Export:
-    """What `imindex export` wrote: a row a picture."""
+    """The files of `imindex export`, with one row per picture."""
 
     folder: Path
     vectors: Array
@@ -54,7 +54,7 @@ def read_export(folder: Path) -> Export:
 @functools.cache
 @torch.inference_mode()
 def text_vectors(model: Path, texts: tuple[str, ...]) -> Array:
-    """Unit vectors of texts, by open_clip from the encoder's folder, rounded to float16 as they are stored."""
+    """Unit vectors of texts, by open_clip from the encoder's folder, rounded to float16 as in the index."""
     network = open_clip.create_model(f"local-dir:{model}").eval()
     features = network.encode_text(open_clip.get_tokenizer(f"local-dir:{model}")(list(texts)))
     return (features / features.norm(dim=-1, keepdim=True)).half().numpy().astype(np.float64)
@@ -62,7 +62,7 @@ def text_vectors(model: Path, texts: tuple[str, ...]) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """One release by one encoder, as arrays: works of the tested artists against all imitations of the release."""
+    """One release with one encoder, as arrays: works of the tested artists and all imitations of the release."""
 
     export: Export
     release: str
@@ -87,7 +87,7 @@ class Seen:
             object.__setattr__(self, name, value)
 
     def _once(self, rows: Array) -> Array:
-        """The rows but for later ones by the same artist with the same vector."""
+        """The rows without later duplicates by the same artist with the same vector."""
         seen: set[tuple[str, bytes]] = set()
         kept = []
         for row in rows.tolist():
@@ -98,11 +98,11 @@ class Seen:
         return np.array(kept, dtype=np.int64)
 
     def prompts(self, rows: Array) -> list[str]:
-        """The prompt of each picture; one without has one of its own."""
+        """The prompt of each picture; a picture without one has its own."""
         return [self.export.columns["prompt"][row] or f"\0{row}" for row in rows.tolist()]
 
     def cell(self, artist: str) -> Array:
-        """For each work and own imitation: the share of others' imitations that are further, ties one half."""
+        """For each work and own imitation: the share of others' imitations that are farther, with ties as one half."""
         table, own = self.similarity[self.work_artist == artist], self.asked == artist
         if not len(table) or not own.any() or own.all():
             return np.empty((0, 0))
@@ -111,7 +111,7 @@ class Seen:
 
 
 def prompt_clusters(prompts: Sequence[str]) -> tuple[list[int] | None, bool]:
-    """The number of each picture's prompt where prompts are drawn, and whether they repeat but are too few."""
+    """Number of each picture's prompt if prompts are drawn, and whether prompts repeat but are too few."""
     known = sorted(set(prompts))
     repeated = len(known) < len(prompts)
     if repeated and len(known) >= FEWEST_PROMPTS:

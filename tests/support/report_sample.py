@@ -1,4 +1,4 @@
-"""A small audit with real figures: drawn works, two releases, placebo names, and artists' names that mean harm."""
+"""A small audit with real figures: drawn works, two releases, placebo names, and malicious artists' names."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ TESTING = Testing(("placebo *",), level=0.35, adjust="bh", n_resamples=499, seed
 
 
 _KEPT: list[tempfile.TemporaryDirectory] = []
-"""Folders that live as long as the tests do."""
+"""Folders that live as long as the test session."""
 PROVENANCE = Provenance(
     command="imindex audit 'plan.toml'",
     program="imindex 0",
@@ -82,7 +82,7 @@ VERDICTS = (
 
 @functools.cache
 def shared_sample() -> tuple[AuditFindings, Path]:
-    """The sample by two encoders, made once for all tests: findings, and the folder of its pictures."""
+    """The sample with two encoders, made once for all tests: findings, and the folder of its pictures."""
     from tests.support.models import save_model
 
     kept = tempfile.TemporaryDirectory(prefix="imindex-report-")
@@ -98,7 +98,7 @@ def shared_report() -> Report:
 
 
 def changed(value: Any, path: str, new: Any) -> Any:
-    """A result with another value at a place such as ``results.0.matching.artists.1.auc``."""
+    """Return a copy of a result with another value at a path such as ``results.0.matching.artists.1.auc``."""
     name, _, rest = path.partition(".")
     if isinstance(value, tuple):
         place = int(name)
@@ -108,7 +108,7 @@ def changed(value: Any, path: str, new: Any) -> Any:
 
 
 def enlarged(findings: AuditFindings, n: int) -> AuditFindings:
-    """`n` artists: those of the sample again and again, under other names; the first encoder only."""
+    """A report with `n` artists: those of the sample repeated under other names, for the first encoder only."""
     source = findings.plan.artists[:-1]
     pairs = {f"{source[k % len(source)][:40]} {k}": source[k % len(source)] for k in range(n)}
     return replace(
@@ -166,7 +166,7 @@ def sample_findings(
 ) -> AuditFindings:
     """Draw, build, classify, match and compare below `folder`.
 
-    `second` names another encoder, such as `local-dir:...`.
+    `second` is the name of another encoder, such as `local-dir:...`.
     """
     items = list(_items(folder, named, n_works, n_imitations, size))
     encoders = {"demo": "demo", **({"second": second} if second else {})}
@@ -241,7 +241,7 @@ def sample_findings(
 
 
 def _items(folder: Path, named: Sequence[str], n_works: int, n_imitations: int, size: int) -> Iterator[Item]:
-    """Works, imitations and controls; the names are in no path, but one."""
+    """Works, imitations and controls; only one path contains an artist's name."""
     for place, name in enumerate(named):
         for seed in range(n_works):
             path = _draw(folder / f"works/{place}/{seed}.png", NAMES[place], seed, size)

@@ -1,4 +1,4 @@
-"""Two releases of pictures in colours, of which one imitates more artists than the other."""
+"""Two releases of coloured pictures, one of which imitates more artists than the other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small index files that have everything: duplicates, rejects, stamps, several lines of log, either kind of /ann."""
+"""Small index files with every feature: duplicates, rejects, stamps, several log lines, either kind of /ann."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def unit(n: int, seed: int = 0) -> np.ndarray:
 
 
 def whole(n: int) -> tuple[Contents, np.ndarray]:
-    """Rows of which the last is the picture of the first, under another artist; two rejects; stamps."""
+    """Rows whose last is a duplicate of the first under another artist; two rejects; stamps."""
     vectors = unit(n)
     vectors[-1] = vectors[0]
     items = [
@@ -73,7 +73,7 @@ def save(path: Path, n: int = 12) -> str:
 
 
 def write_both(folder: Path) -> dict[str, Path]:
-    """One with the exact /ann, and one of a thousand rows with an approximate one."""
+    """One index with an exact /ann, and one of a thousand rows with an approximate one."""
     exact, approximate = folder / "exact.h5", folder / "approximate.h5"
     save(exact)
     save(approximate, 1_000)

@@ -1,4 +1,4 @@
-"""What commands that are killed work on: folders to start from, and what is to be there after a kill and at the end."""
+"""Workloads for killed commands: starting folders, and the expected state after a kill and at the end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COMMANDS = ("build", "add", "remove", "optimise", "generate", "audit")
 
 @dataclass
 class Workload:
-    """A command, the folder it starts from, and what it comes to when nobody kills it."""
+    """A command, its starting folder, and its result when it is not killed."""
 
     name: str
     start: Path
@@ -32,7 +32,7 @@ class Workload:
 
 
 def prepare(folder: Path, server: Server, names: Iterable[str] = COMMANDS) -> list[Workload]:
-    """Make what the commands start from, and run each of them once without a kill."""
+    """Create the starting folders, and run each command once without a kill."""
     from tests.support.models import save_model
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ def prepare(folder: Path, server: Server, names: Iterable[str] = COMMANDS) -> li
 
 
 def kill_once(server: Server, workload: Workload, **when: Any) -> Ended:
-    """Kill a run at a step or after a time, look at what is left, run it again; faults go to `workload.faults`."""
+    """Kill a run at a step or after a time, check what is left, run it again; faults go to `workload.faults`."""
     place = _laid(workload)
     ended = server.run(place, workload.words, **when)
     said = [f"{workload.name} {when}: {fault}" for fault in _wrong_after_kill(workload, place, ended)]
@@ -127,7 +127,7 @@ def _wrong_rows(path: Path) -> Iterable[str]:
 
 
 def _kept(place: Path) -> set[str]:
-    """Digests in indexes and parts, and paths in the manifests whose picture is whole."""
+    """Digests in indexes and parts, and manifest paths whose picture is complete."""
     from imindex.indexer.generate.release_folder import read_manifest
     from imindex.indexer.store.index import Index
 
@@ -145,7 +145,7 @@ def _kept(place: Path) -> set[str]:
 
 
 def identity(name: str, place: Path) -> str:
-    """What a command came to: the root digest (and the kind of search index), the report's digest, or the pictures."""
+    """The result of a command: root digest (and kind of search index), the report's digest, or the pictures."""
     import hashlib
 
     from imindex.indexer.store.index import Index
@@ -165,7 +165,7 @@ def identity(name: str, place: Path) -> str:
 
 
 def _laid(workload: Workload) -> Path:
-    """A fresh copy of what the command starts from, always at the same place: paths are in the digests."""
+    """A fresh copy of the starting folder, always at the same location, because digests cover paths."""
     place = workload.start.with_name("run")
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(workload.start, place, symlinks=True)
@@ -189,7 +189,7 @@ def _draw(root: Path, layout: dict[str, int], size: tuple[int, int] = (48, 40)) 
 
 
 def _with_parts(server: Server, start: Path, built: list[str]) -> None:
-    """An index, and parts of a build that was stopped: of pictures by bo, and of others."""
+    """An index, and parts of an interrupted build: of pictures by bo, and of others."""
     from imindex.indexer.build.checkpoint import Batch, Parts
     from imindex.indexer.store.index import Index
 

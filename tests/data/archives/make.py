@@ -2,9 +2,9 @@
 
     cd tests/data/archives && ../../../.venv/bin/python make.py VERSION [--approximate]
 
-It was run once for each version, with the code of that version; its files are not to be made again, for they stand for
-what people have. `known.json` holds what plain h5py and brute force find in them. The pictures in art/ are the same for
-all versions.
+It was run once per version, with the code of that version. Do not regenerate its files: they stand for the files that
+users have. `known.json` holds their content as read by plain h5py and brute force. The pictures in art/ are the same
+for all versions.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TREE = {"works/Ada Example": 4, "works/Bo Sample": 4, "imitations/r1/Ada Example
 
 
 def draw() -> None:
-    """Eleven small pictures by two artists, one of them twice, and one that cannot be read."""
+    """Eleven small pictures by two artists, one of them a duplicate, and one that cannot be read."""
     art, number = HERE / "art", 0
     for folder, count in TREE.items():
         (art / folder).mkdir(parents=True, exist_ok=True)
