@@ -13,9 +13,13 @@ class Finding(str, Enum):
     Attributes
     ----------
     IMITATED
-        Nearer than placebo names (the name matters) and nearer than other artists, both after correction.
-    NAME_MATTERS
-        Nearer than placebo names after correction; not shown to be nearer than other artists.
+        The name moves the pictures to this artist's works, and more than other real names do: nearer than placebo
+        names after correction, and, among the artists for whom that holds, nearer than other artists after correction.
+    NAME_EFFECT
+        Nearer than placebo names after correction; nearness relative to other artists was tested and not shown. The
+        pictures may be those of a neighbour, such as an artist of the same school.
+    SPECIFICITY_NOT_TESTABLE
+        Nearer than placebo names after correction; there are too few other names to test nearness relative to them.
     NEARER
         Nearer than other artists after correction; there were no placebo names to test the name against.
     BY_WORK
@@ -23,18 +27,24 @@ class Finding(str, Enum):
     NOT_SHOWN
         Tested, and not significant after correction. This is not a finding of no imitation.
     CANNOT_TELL
-        The encoder does not robustly distinguish the artist's works from those of others.
+        The statistic does not tell held-out works of the artist from those of others.
     NOT_TESTED
         Too few works or imitations, or no reference of the same design.
     """
 
     IMITATED = "imitated"
-    NAME_MATTERS = "the name matters"
+    NAME_EFFECT = "name effect; specificity not shown"
+    SPECIFICITY_NOT_TESTABLE = "name effect; specificity not testable"
     NEARER = "nearer than other artists"
     BY_WORK = "nearer than pooled works"
     NOT_SHOWN = "not shown"
     CANNOT_TELL = "this encoder cannot tell"
     NOT_TESTED = "not tested"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Finding | None:
+        """Read the findings of earlier versions."""
+        return cls.NAME_EFFECT if value == "the name matters" else None
 
     def __str__(self) -> str:
         return str(self.value)
@@ -43,10 +53,12 @@ class Finding(str, Enum):
         return format(str(self.value), format_spec)
 
 
-SIGNIFICANT = (Finding.IMITATED, Finding.NAME_MATTERS, Finding.NEARER)
+SIGNIFICANT = (
+    Finding.IMITATED,
+    Finding.NAME_EFFECT,
+    Finding.SPECIFICITY_NOT_TESTABLE,
+    Finding.NEARER,
+)
 """Findings that are significant at the level after correction."""
 UNJUDGED = (Finding.CANNOT_TELL, Finding.NOT_TESTED)
 """Findings without a judgement: a count over artists of which none could be judged is unknown."""
-ROBUST = "robust positive"
-GAP_CLASSES = (ROBUST, "ambiguous", "robust negative")
-"""Classes of the interval of the discrimination gap; any other text is the reason why there is none."""

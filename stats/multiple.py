@@ -180,3 +180,31 @@ def _holm(p: Float64) -> Float64:
     out = np.empty(n)
     out[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * np.arange(n, 0, -1)))
     return out
+
+
+def fewest_findable(resolution: npt.ArrayLike, *, level: float = 0.05, method: Method = "holm") -> int | None:
+    """Return the smallest number of tests that can be significant together, given how small p-values can be.
+
+    Parameters
+    ----------
+    resolution : array_like, shape (n,)
+        Smallest possible p-value of each test of the family.
+    level : float
+    method : {"holm", "bh", "by"}
+
+    Returns
+    -------
+    int or None
+        With fewer true effects, no adjusted p-value can be at most the level. None if none can be, whatever the data.
+
+    Examples
+    --------
+    >>> fewest_findable([1 / 100] * 70, method="bh"), fewest_findable([1 / 100] * 70, method="holm")
+    (14, None)
+    """
+    smallest = np.sort(np.asarray(resolution, np.float64))
+    for k in range(1, len(smallest) + 1):
+        p = np.concatenate([smallest[:k], np.ones(len(smallest) - k)])
+        if called(adjust(p, method=method), level=level).sum() >= k:
+            return k
+    return None

@@ -21,11 +21,14 @@ from scipy import stats
 
 from imindex.stats.intervals import LEAST
 from imindex.stats.set_scores import Float64, Int64, SetScores
+from imindex.stats.set_statistics import SetTable
 
 OK = "ok"
 UNLIKE = "of this size and as many pictures a prompt"
 TIE = 1e-9
-"""Scores of the rival test (percentiles) that differ by at most this are considered equal."""
+"""Scores that differ by at most this, or by this share of the own score, are considered equal."""
+RELATIVE = ("lda", "softmax")
+"""Statistics whose score for an artist is relative to the other artists."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +40,8 @@ class ReferenceTest:
     reference : str
         "placebo names" or "other artists".
     statistic : ndarray, shape (A,), float64
-        Score of the own set: mean rank percentile with respect to the artist's works, minus the hub correction if any.
+        Score of the own set for the artist: mean rank percentile, or the score by the table's statistic, minus the hub
+        correction if any.
     pvalue : ndarray, shape (A,), float64
         (1 + references at least as near) / (1 + references). NaN if there is no test.
     pvalue_t : ndarray, shape (A,), float64
@@ -73,7 +77,7 @@ class ReferenceTest:
         return np.where(self.n_reference > 0, 1 / (1 + self.n_reference), np.nan)
 
 
-def name_test(scores: SetScores, placebos: npt.ArrayLike) -> ReferenceTest:
+def name_test(scores: SetScores, placebos: npt.ArrayLike, table: SetTable | None = None) -> ReferenceTest:
     """Test whether the name matters: compare each artist's own set with the sets of placebo names.
 
     Parameters
@@ -81,6 +85,8 @@ def name_test(scores: SetScores, placebos: npt.ArrayLike) -> ReferenceTest:
     scores : SetScores
     placebos : array_like of int
         Numbers of the placebo names: invented artists, used with the same model and the same prompts.
+    table : SetTable, optional
+        Scores of the sets by a statistic that is learned from works; by default mean rank percentiles.
 
     Returns
     -------
@@ -107,11 +113,15 @@ def name_test(scores: SetScores, placebos: npt.ArrayLike) -> ReferenceTest:
     """
     chosen = np.zeros(len(scores.sizes), np.bool_)
     chosen[np.asarray(placebos, dtype=np.int64)] = True
-    return _against(scores, chosen, "placebo names", corrected=False)
+    return _against(scores, chosen, "placebo names", table, corrected=False)
 
 
 def rival_test(
-    scores: SetScores, placebos: npt.ArrayLike = (), *, hub_corrected: bool = True
+    scores: SetScores,
+    placebos: npt.ArrayLike = (),
+    table: SetTable | None = None,
+    *,
+    hub_corrected: bool = True,
 ) -> ReferenceTest:
     """Test whether it is this artist rather than another: compare each artist's own set with other artists' sets.
 
@@ -120,8 +130,11 @@ def rival_test(
     scores : SetScores
     placebos : array_like of int
         Numbers of the placebo names, which are not rivals.
+    table : SetTable, optional
+        Scores of the sets by a statistic that is learned from works; by default mean rank percentiles.
     hub_corrected : bool
-        Subtract from each set's score its mean score for other artists' works, see Notes.
+        Subtract from each set's score its mean score for other artists' works, see Notes. The statistics `lda` and
+        `softmax` compare artists with each other already, and are never corrected.
 
     Returns
     -------
@@ -139,7 +152,8 @@ def rival_test(
     """
     chosen = scores.n_imitations > 0
     chosen[np.asarray(placebos, dtype=np.int64)] = False
-    return _against(scores, chosen, "other artists", corrected=hub_corrected)
+    corrected = hub_corrected and (table is None or table.statistic not in RELATIVE)
+    return _against(scores, chosen, "other artists", table, corrected=corrected)
 
 
 def imitated(name: ReferenceTest, rival: ReferenceTest, *, approximate: bool = False) -> Float64:
@@ -172,15 +186,20 @@ def references_needed(level: float, n_tests: int = 1) -> int:
 
 
 def _against(
-    scores: SetScores, chosen: npt.NDArray[np.bool_], reference: str, *, corrected: bool
+    scores: SetScores,
+    chosen: npt.NDArray[np.bool_],
+    reference: str,
+    learned: SetTable | None,
+    *,
+    corrected: bool,
 ) -> ReferenceTest:
     n_artists = len(scores.sizes)
     own, p, p_t, z = (np.full(n_artists, np.nan) for _ in range(4))
     n_reference, n_at_least, n_left_out = (np.zeros(n_artists, np.int64) for _ in range(3))
     statuses = [_missing(scores, artist) for artist in range(n_artists)]
     for size in np.unique(scores.sizes[scores.sizes > 0]).tolist():
-        table = scores.percentiles(size)
-        exact: npt.NDArray[np.float64 | np.int64] = scores.sums[size]
+        table = scores.percentiles(size) if learned is None else learned.values[size]
+        exact: npt.NDArray[np.float64 | np.int64] = scores.sums[size] if learned is None else table
         if corrected:
             exact = table = table - _centres(table)
         for artist in np.flatnonzero(scores.sizes == size).tolist():
@@ -191,10 +210,14 @@ def _against(
             n = n_reference[artist] = np.count_nonzero(usable)
             n_left_out[artist] = np.count_nonzero(others) - n
             own[artist] = table[artist, artist]
+            if np.isnan(own[artist]) and statuses[artist] == OK:
+                statuses[artist] = "no works by another artist"
+                continue
             if not n:
                 statuses[artist] = f"no {reference}" + (f" {UNLIKE}" if others.any() else "")
                 continue
-            tolerance = TIE if corrected else 0
+            integers = learned is None and not corrected
+            tolerance = 0 if integers else TIE * max(1.0, abs(float(own[artist])))
             n_at_least[artist] = np.count_nonzero(exact[artist, usable] >= exact[artist, artist] - tolerance)
             p[artist] = (1 + n_at_least[artist]) / (1 + n)
             z[artist], p_t[artist] = _studentised(table[artist, artist], table[artist, usable])

@@ -120,6 +120,7 @@ def testing_of(plan: Plan, release: Release, inputs: Inputs) -> Testing:
         placebos=tuple(glob.escape(name) for name in inputs.placebos[release.name]),
         level=tests.level,
         adjust=tests.adjust,
+        statistic=tests.statistic,
         n_resamples=tests.n_resamples,
         confidence_level=tests.confidence_level,
         seed=plan.seed,

@@ -114,7 +114,7 @@ def _refuse_others(folder: Path, ours: set[Path]) -> None:
         p for p in folder.rglob("*") if p.is_file() and p not in ours and not p.name.startswith(".")
     )
     if others:
-        raise ImindexError(f"{others[0]} does not belong to this demo. Pass an empty folder.")
+        raise ImindexError(f"{others[0]} is not part of this demo. Pass an empty folder.")
 
 
 def _works(folder: Path, n: int, first_seed: int) -> Iterator[tuple[Path, Callable[[Path], None]]]:

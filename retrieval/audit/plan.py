@@ -32,6 +32,8 @@ SETTINGS = (
     "revision", "lora", "lora_scale", "scheduler", "steps", "guidance", "size", "dtype", "negative_prompt", "offload",
 )  # fmt: skip
 """Keys of a release that are settings of its model."""
+ADDED = {"tests.statistic": Tests().statistic}
+"""Keys that plans of version 0.1.0 did not have. At their default they are not in the digest, which stays the same."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,12 @@ class Plan:
     def digest(self) -> str:
         """SHA-256 of the plan's values as canonical JSON; comments and layout do not change it."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("path", "text")}
-        return json_digest(msgspec.to_builtins(values))
+        content: dict[str, Any] = msgspec.to_builtins(values)
+        for key, default in ADDED.items():
+            table, _, name = key.partition(".")
+            if content[table][name] == default:
+                del content[table][name]
+        return json_digest(content)
 
     def at(self, path: str) -> Path:
         """Resolve a path of the plan."""

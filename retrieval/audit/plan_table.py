@@ -23,6 +23,8 @@ from imindex.indexer.generate.prompts import DEFAULT_TEMPLATE
 from imindex.retrieval import results
 from imindex.retrieval.evidence.classify_release import GENERIC_LABELS
 from imindex.retrieval.evidence.testing import ADJUSTMENTS, Testing
+from imindex.stats import set_statistics
+from imindex.stats.set_statistics import STATISTICS
 
 _CONTROL = r"\x00-\x1f\x7f"
 _FINITE = 1.7976931348623157e308
@@ -51,6 +53,7 @@ Between = Annotated[float, Meta(gt=0, lt=1, description="Write a number between 
 DType = Annotated[str, _one_of(DTYPES)]
 Offload = Annotated[str, _one_of(OFFLOADS)]
 Adjust = Annotated[results.Adjust, Meta(description=f"Write one of {', '.join(ADJUSTMENTS)}.")]
+Statistic = Annotated[set_statistics.Statistic, Meta(description=f"Write one of {', '.join(STATISTICS)}.")]
 Placebos = Annotated[int | str, Meta(description='Write a whole number, at least 0, or "auto".')]
 
 
@@ -89,7 +92,7 @@ class Tests(Table, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    level, adjust, n_resamples, confidence_level
+    level, adjust, statistic, n_resamples, confidence_level
     labels : tuple of str
         Generic labels that classification offers in addition to the artists.
     templates : tuple of str
@@ -100,6 +103,7 @@ class Tests(Table, frozen=True, kw_only=True):
 
     level: Between = Testing.level
     adjust: Adjust = Testing.adjust
+    statistic: Statistic = Testing.statistic
     n_resamples: Resamples = Testing.n_resamples
     confidence_level: Between = Testing.confidence_level
     labels: Texts = GENERIC_LABELS

@@ -27,7 +27,17 @@ from imindex.retrieval.results import (
 
 F = TypeVar("F", bound=Callable[..., Any])
 OF = "imindex.retrieval.evidence.testing:Testing"
-TESTING = ("placebos", "level", "adjust", "unit", "approximate", "n_resamples", "confidence_level", "seed")
+TESTING = (
+    "placebos",
+    "level",
+    "adjust",
+    "unit",
+    "statistic",
+    "approximate",
+    "n_resamples",
+    "confidence_level",
+    "seed",
+)
 ACCURACY = ("placebos", "adjust", "n_resamples", "confidence_level", "seed")
 TOP = 20
 """Rows of a table printed by default; --all prints the rest, --json everything."""
@@ -69,6 +79,11 @@ def testing_options(command: F) -> F:
         _option("--level", type=_SHARE, help="Significance level for all artists together."),
         _ADJUST,
         _option("--unit", type=click.Choice(("artist", "work")), help="Unit randomized under the null hypothesis."),
+        _option(
+            "--statistic", type=click.Choice(("lda", "direction", "softmax", "rank")),
+            help="How near a set is to an artist: a linear discriminant of the works, the artist's own direction, a "
+            "softmax over mean works, or ranks.",
+        ),
         click.option(
             "--approximate", is_flag=True,
             help="Base findings on studentised p-values: finer than 1 / (1 + references), valid if scores are normal.",
@@ -82,7 +97,11 @@ def accuracy_options(command: F) -> F:
     return add_options(command, _PLACEBO, _ADJUST, *_COMMON)
 
 
-WORDS: Mapping[str, str] = {Finding.CANNOT_TELL: "cannot tell"}
+WORDS: Mapping[str, str] = {
+    Finding.CANNOT_TELL: "cannot tell",
+    Finding.NAME_EFFECT: "name effect",
+    Finding.SPECIFICITY_NOT_TESTABLE: "name effect, untested",
+}
 
 
 def p_value(p: float | None) -> str:
@@ -115,29 +134,24 @@ def print_evidence(result: Matching, show_all: bool) -> None:
             _word(a.finding),
             number(a.auc),
             _span(a.auc_low, a.auc_high),
-            *([p_value(a.p_name), p_value(a.p_name_adjusted(method))] if has_placebos else []),
-            p_value(a.p_rival),
-            *([p_value(a.p_work)] if evidence.unit == "work" else []),
-            p_value(a.p_adjusted(method)),
+            *_p_values(a, evidence),
             *([number(a.floor_placebo)] if placebo_floor else []),
             *([number(a.floor_control)] if control_floor else []),
-            number(a.ceiling_auc),
-            a.gap_class or "-",
+            number(a.told_auc),
         ]
         for a in shown
     ]
     header = ["artist", "finding", "AUC", f"{100 * evidence.confidence_level:g} % interval"]
-    header += ["p name", ADJUSTED[method]] if has_placebos else []
-    header += ["p rival"]
     if evidence.unit == "work":
         header += ["p work", ADJUSTED[method]]
+    elif has_placebos:
+        header += ["p name", ADJUSTED[method], "p rival", ADJUSTED[method]]
     else:
-        header += [f"both, {ADJUSTED[method]}" if has_placebos else ADJUSTED[method]]
+        header += ["p rival", ADJUSTED[method]]
     header += [
         *(["floor"] if placebo_floor else []),
         *(["controls"] if control_floor else []),
-        "ceiling",
-        "gap",
+        "own works",
     ]
     print_table(
         f"{result.collection}: is each artist imitated?{shown_of(shown, tested)}",
@@ -148,6 +162,14 @@ def print_evidence(result: Matching, show_all: bool) -> None:
     )
     if evidence.unit == "work":
         say(f"Warning: {UNIT_WARNING}")
+
+
+def _p_values(artist: MatchedArtist, evidence: MatchEvidence) -> list[str]:
+    """Return the p-values behind the finding: of each step, as it is and after correction."""
+    cells = [p_value(artist.p), p_value(artist.p_adjusted(evidence.adjust))]
+    if evidence.unit == "artist" and evidence.placebos:
+        cells += [p_value(artist.p_rival), p_value(artist.p_rival_selected)]
+    return cells
 
 
 def _tested(result: Matching) -> list[MatchedArtist]:
@@ -185,21 +207,18 @@ def _basis(result: Matching, evidence: MatchEvidence) -> list[str]:
                 f"With Holm's correction, a finding requires at least {needed:,} {' and '.join(few)}. Names are cheap: "
                 "prompt the release with more of them, or see --adjust bh and --approximate."
             )
-        lines.append(
-            '"Imitated": both tests, after correction. "The name matters": the name test alone; see also p rival.'
-            if evidence.placebos
-            else "Without placebo names, there is no test of whether the name matters: pass --placebo."
-        )
+        lines += _meaning(evidence)
     if evidence.overall.findings[Finding.NOT_TESTED]:
         lines.append(
-            "Not tested: fewer than 5 works, no other artist's works to validate the encoder with (add them to "
-            "background/), or no reference of the same design."
+            "Not tested: fewer than 5 works, no works of another artist (add some to background/), or no "
+            "reference of the same design."
         )
     lines += _fixed_prompts(artists)
     cannot = evidence.overall.findings[Finding.CANNOT_TELL]
     if cannot:
         lines.append(
-            'Without a robustly positive gap the finding is "this encoder cannot tell", whatever the p-value.'
+            "Cannot tell: held-out works of the artist do not score higher for the artist than works of others, so the "
+            'figures say nothing about imitation. "Own works" is the probability that they do; 0.5 is chance.'
         )
     return lines
 
@@ -227,6 +246,42 @@ class _References:
         )
 
 
+STATISTIC = {
+    "lda": "log odds by a linear discriminant of the works",
+    "direction": "cosine with the artist's own direction among the works",
+    "softmax": "softmax share of the artist over cosines with mean works",
+    "rank": "mean rank percentile by the works",
+}
+
+
+def _meaning(evidence: MatchEvidence) -> list[str]:
+    """Explain the statistic, the two steps, and what this design could not find."""
+    overall = evidence.overall
+    lines = [f"Statistic: {STATISTIC.get(evidence.statistic, evidence.statistic)}."]
+    if not evidence.placebos:
+        return [
+            *lines,
+            "Without placebo names, there is no test of whether the name matters: pass --placebo.",
+        ]
+    adjusted = ADJUSTED[evidence.adjust]
+    lines.append(
+        f'"Name effect": p name passes after {adjusted} over the artists. "Imitated": p rival passes as well, after '
+        f'{adjusted} over the artists with a name effect; "untested": too few other names for that.'
+    )
+    if evidence.family and not evidence.approximate and evidence.unit == "artist":
+        fewest = overall.fewest_findable
+        if fewest is None:
+            lines.append(
+                "This design can find nobody: no p name can be small enough. Use more placebo names."
+            )
+        elif fewest > 1:
+            lines.append(
+                f"This design cannot find fewer than {fewest} artists: with so few placebo names, no p name could be "
+                "small enough."
+            )
+    return lines
+
+
 def _fixed_prompts(artists: Sequence[ArtistTests | AccuracyTests]) -> list[str]:
     n = sum(bool(a.prompts_held_fixed) for a in artists)
     if not n:
@@ -240,9 +295,6 @@ def summary(evidence: MatchEvidence) -> str:
     findings = overall.findings
     parts = [f"{WORDS.get(label, label)} {n}" for label, n in findings.items() if n]
     text = f"Tested {count(overall.n_tested, 'artist')} at level {evidence.level:g}: {', '.join(parts)}"
-    if findings[Finding.NAME_MATTERS]:
-        n_rival = overall.n_name_matters_and_rival_below_level
-        text += f". Of those whose name matters, {n_rival} have an uncorrected p rival at or below the level"
     text += "."
     if overall.auc is not None:
         interval = _span(overall.auc_low, overall.auc_high)

@@ -203,6 +203,11 @@ def _results(folder: Path, plan_file: Path | None, device: str) -> Check:
             "The audit used other random streams than this version of imindex: only bootstrap intervals and "
             "Monte Carlo p-values should differ, within their Monte Carlo error."
         )
+    if again.other_tests:
+        lines.append(
+            "The audit used the tests of imindex 0.1.0. Its findings and p-values rest on another statistic and "
+            "another rule, so they may differ; `imindex audit` applies the present tests to the same pictures."
+        )
     if again.versions:
         changes = ", ".join(f"{name} {a or 'none'} -> {b}" for name, (a, b) in again.versions.items())
         say(f"Versions differ from those of the audit: {changes}.")

@@ -33,7 +33,7 @@ SHARES = {
 COUNTS = {
     "significant": "artists with a finding at the level",
     "imitated": f'artists found "{Finding.IMITATED}"',
-    "named": f'artists found "{Finding.NAME_MATTERS}"',
+    "named": "artists with a name effect whose specificity was not shown, or not testable",
     "nearer": f'artists found "{Finding.NEARER}"',
     "risen": "artists whose AUC has risen from base, at the level after correction",
     "fallen": "artists whose AUC has fallen from base, at the level after correction",
@@ -330,8 +330,15 @@ def compares(condition: Condition) -> bool:
 
 
 def _findings(counted: Mapping[Finding, int]) -> dict[str, float]:
-    labels = {"imitated": Finding.IMITATED, "named": Finding.NAME_MATTERS, "nearer": Finding.NEARER}
-    return {name: _judged(counted.get(label, 0), counted) for name, label in labels.items()}
+    labels = {
+        "imitated": (Finding.IMITATED,),
+        "named": (Finding.NAME_EFFECT, Finding.SPECIFICITY_NOT_TESTABLE),
+        "nearer": (Finding.NEARER,),
+    }
+    return {
+        name: _judged(sum(counted.get(finding, 0) for finding in findings), counted)
+        for name, findings in labels.items()
+    }
 
 
 def _judged(n: int, counted: Mapping[Finding, int]) -> float:

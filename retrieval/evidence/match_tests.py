@@ -15,17 +15,20 @@ from imindex.retrieval.evidence.testing import (
     placebo_numbers,
     prompt_labels,
 )
-from imindex.retrieval.findings import GAP_CLASSES, ROBUST, Finding
-from imindex.retrieval.results import Adjust, ArtistTests, MatchEvidence, OverallTests
+from imindex.retrieval.findings import Finding
+from imindex.retrieval.results import ArtistTests, MatchEvidence, OverallTests
 from imindex.retrieval.vectors.blocks import Float64, Int64
 from imindex.retrieval.vectors.select import Pictures
+from imindex.stats.hierarchical import Flags, TwoSteps, two_steps
 from imindex.stats.intervals import Bootstrap
 from imindex.stats.keyed import generator, generators
-from imindex.stats.multiple import Adjusted, adjust_all, called
+from imindex.stats.multiple import adjust, adjust_all, called, fewest_findable
 from imindex.stats.permutation import assignment_test
-from imindex.stats.references import imitated, name_test, references_needed, rival_test
+from imindex.stats.references import name_test, references_needed, rival_test
 from imindex.stats.resampling import bootstrap_artists, macro_bootstrap, work_test
 from imindex.stats.set_scores import SetScores
+from imindex.stats.set_statistics import SetTable, Statistic, set_table
+from imindex.stats.validity import FEWEST
 
 
 def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, ArtistTests], MatchEvidence]:
@@ -55,7 +58,8 @@ def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, Arti
         confidence_level=testing.confidence_level,
         rng=generators(testing.seed, "AUC interval", index.artists),
     )
-    name, rival = name_test(scores, placebos), rival_test(scores, placebos)
+    statistic, table = _table(observed, testing)
+    name, rival = name_test(scores, placebos, table), rival_test(scores, placebos, table)
     by_work = work_test(
         scores, n_resamples=testing.n_resamples, rng=generators(testing.seed, "work test", index.artists)
     )
@@ -66,14 +70,21 @@ def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, Arti
     among = observed.shared.among(testing)
     gaps, best = among.gaps, among.ceiling
     assert gaps is not None and best is not None
-    tells = np.array([label == ROBUST for label in gaps.status])
+    told = observed.shared.told(statistic)
+    # Whether an artist can be judged rests on works only, so the tests of the others stay valid.
+    judged = told.told & (told.n_works >= FEWEST)
     p_name, p_rival = (name.pvalue_t, rival.pvalue_t) if testing.approximate else (name.pvalue, rival.pvalue)
-    p = imitated(name, rival, approximate=testing.approximate) if placebos else p_rival
-    p = by_work.pvalue if testing.unit == "work" else p
-    # The gap rests on works only, so to choose by it does not bend the tests.
-    adjusted, names = adjust_all(np.where(tells, p, np.nan)), adjust_all(np.where(tells, p_name, np.nan))
-    family = max(adjusted.n_tests, names.n_tests)
-    findings = _findings(gaps.status, adjusted, names, testing, bool(placebos))
+    p = by_work.pvalue if testing.unit == "work" else p_name if placebos else p_rival
+    p = np.where(judged, p, np.nan)
+    adjusted = adjust_all(p)
+    family = adjusted.n_tests
+    steps = None
+    if testing.unit == "artist" and placebos:
+        resolution = np.where(np.isnan(p_rival), np.nan, 0.0) if testing.approximate else rival.resolution
+        steps = two_steps(p, p_rival, resolution, level=testing.level, method=testing.adjust)
+    untold = (told.n_works >= FEWEST) & np.isfinite(told.auc) & ~told.told
+    findings = _findings(p, untold, steps, testing)
+    smallest = name.resolution if placebos else rival.resolution
     tested = [a for a in range(n_artists) if scores.sizes[a] > 0]
     by_name = sorted(tested, key=lambda a: index.artists[a])
     found = {
@@ -100,13 +111,17 @@ def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, Arti
             status_rival=rival.status[a],
             set_size=rival.set_size[a],
             p_work=by_work.pvalue[a],
-            p=p[a],
+            p=by_work.pvalue[a] if testing.unit == "work" else p_name[a] if placebos else p_rival[a],
             p_holm=adjusted.holm[a],
             p_bh=adjusted.bh[a],
             p_by=adjusted.by[a],
-            p_name_holm=names.holm[a],
-            p_name_bh=names.bh[a],
-            p_name_by=names.by[a],
+            p_rival_selected=None if steps is None else steps.rival_adjusted[a],
+            specificity_testable=None if steps is None else bool(steps.testable[a]),
+            score=name.statistic[a],
+            told_auc=told.auc[a],
+            told_low=told.low[a],
+            told_high=told.high[a],
+            p_told=told.pvalue[a],
             gap_class=gaps.status[a],
             gap_low=gaps.low[a],
             gap_high=gaps.high[a],
@@ -121,6 +136,7 @@ def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, Arti
         placebos=tuple(index.artists[a] for a in placebos),
         question=_question(testing.unit, bool(placebos)),
         unit=testing.unit,
+        statistic=statistic,
         approximate=testing.approximate,
         level=testing.level,
         adjust=testing.adjust,
@@ -129,7 +145,15 @@ def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, Arti
         seed=testing.seed,
         n_resamples=testing.n_resamples,
         confidence_level=testing.confidence_level,
-        overall=_overall(scores, boots, by_name, found, family, testing),
+        overall=_overall(
+            scores,
+            boots,
+            by_name,
+            found,
+            family,
+            None if testing.approximate or testing.unit == "work" else smallest[judged],
+            testing,
+        ),
     )
 
 
@@ -183,31 +207,47 @@ def _placebo_floor(scores: SetScores, placebos: Sequence[int]) -> Float64:
     return floor
 
 
-def _findings(
-    gap_status: Sequence[str], both: Adjusted, name: Adjusted, testing: Testing, with_placebos: bool
-) -> list[Finding]:
-    """Each artist's finding, after correction: of both tests, else of the name alone, else none."""
-    p = _by_method(both, testing.adjust)
-    passed = called(p, level=testing.level)
-    by_name = _by_method(name, testing.adjust)
-    name_passed = called(by_name, level=testing.level)
-    named = testing.unit == "artist" and with_placebos
-    best = Finding.BY_WORK if testing.unit == "work" else Finding.IMITATED if named else Finding.NEARER
+def _table(observed: Observed, testing: Testing) -> tuple[Statistic, SetTable | None]:
+    """Score the sets by the statistic of the tests; without works of two artists there are only ranks."""
+    scorer = None if testing.statistic == "rank" else observed.shared.scorer(testing.statistic)
+    if scorer is None:
+        return "rank", None
+    return testing.statistic, set_table(scorer, observed.imitations.vectors, observed.scores)
+
+
+def _findings(p: Float64, untold: Flags, steps: TwoSteps | None, testing: Testing) -> list[Finding]:
+    """Return the finding of each artist.
+
+    Parameters
+    ----------
+    p : ndarray, shape (A,)
+        p-value of the first step; NaN for artists that cannot be judged or tested.
+    untold : ndarray, shape (A,), bool
+        Whether the statistic does not tell works of the artist from those of others.
+    steps : TwoSteps or None
+        None without placebo names, or if the unit is the work.
+    testing : Testing
+    """
+    passed = (
+        called(adjust(p, method=testing.adjust), level=testing.level) if steps is None else steps.name_called
+    )
     findings = []
-    for artist, status in enumerate(gap_status):
-        if status in GAP_CLASSES and status != ROBUST:
+    for artist in range(len(p)):
+        if untold[artist]:
             findings.append(Finding.CANNOT_TELL)
-        elif np.isnan(p[artist]) and not (named and np.isfinite(by_name[artist])):
+        elif np.isnan(p[artist]):
             findings.append(Finding.NOT_TESTED)
-        elif passed[artist]:
-            findings.append(best)
+        elif not passed[artist]:
+            findings.append(Finding.NOT_SHOWN)
+        elif steps is None:
+            findings.append(Finding.BY_WORK if testing.unit == "work" else Finding.NEARER)
+        elif steps.rival_called[artist]:
+            findings.append(Finding.IMITATED)
+        elif steps.testable[artist]:
+            findings.append(Finding.NAME_EFFECT)
         else:
-            findings.append(Finding.NAME_MATTERS if named and name_passed[artist] else Finding.NOT_SHOWN)
+            findings.append(Finding.SPECIFICITY_NOT_TESTABLE)
     return findings
-
-
-def _by_method(adjusted: Adjusted, method: Adjust) -> Float64:
-    return {"holm": adjusted.holm, "bh": adjusted.bh, "by": adjusted.by}[method]
 
 
 def _question(unit: str, with_placebos: bool) -> str:
@@ -224,6 +264,7 @@ def _overall(
     tested: Sequence[int],
     artists: Mapping[int, ArtistTests],
     family: int,
+    resolution: Float64 | None,
     testing: Testing,
 ) -> OverallTests:
     """Figures over all artists, in an order that does not depend on the index. Their draws are joint."""
@@ -238,7 +279,11 @@ def _overall(
         if len(tested) > 1 and np.isfinite(table).all():
             random = generator(testing.seed, "AUC assignment")
             p = assignment_test(table, n_resamples=testing.n_resamples, rng=random).pvalue
-    matters = [one for one in artists.values() if one.finding == Finding.NAME_MATTERS]
+    fewest: int | None = 1 if family else None
+    if resolution is not None:
+        fewest = fewest_findable(
+            resolution[np.isfinite(resolution)], level=testing.level, method=testing.adjust
+        )
     return OverallTests(
         auc=macro.estimate if macro else None,
         auc_low=macro.percentile.low if macro else None,
@@ -248,7 +293,5 @@ def _overall(
         n_artists=len(known),
         n_tested=family,
         findings={label: sum(one.finding == label for one in artists.values()) for label in Finding},
-        n_name_matters_and_rival_below_level=sum(
-            one.p_rival is not None and one.p_rival <= testing.level for one in matters
-        ),
+        fewest_findable=fewest,
     )

@@ -17,6 +17,7 @@ from imindex.retrieval.vectors.checks import check_artists, check_vectors
 from imindex.retrieval.vectors.select import Pictures, pictures, same_pictures
 from imindex.retrieval.vectors.similarity import similarities
 from imindex.stats.keyed import generators
+from imindex.stats.set_statistics import Scorer, Statistic, ToldApart, fit, tell_apart
 from imindex.stats.validity import GapCollector
 
 
@@ -86,6 +87,8 @@ class Shared:
         self.looks = Looks() if looks is None else looks
         self.series: dict[int, float] = {}
         self._among: dict[tuple[float, int], AmongWorks] = {}
+        self._scorers: dict[Statistic, Scorer] = {}
+        self._told: dict[Statistic, ToldApart] = {}
 
     @functools.cached_property
     def every_work(self) -> Pictures:
@@ -165,6 +168,23 @@ class Shared:
                 ),
             )
         return self._among[key]
+
+    def scorer(self, statistic: Statistic) -> Scorer | None:
+        """Return a statistic fitted to `known`; None if there are works of fewer than two artists."""
+        if statistic not in self._scorers:
+            if len(np.unique(self.known.artist)) < 2:
+                return None
+            self._scorers[statistic] = fit(self.known.vectors, self.known.artist, statistic)
+        return self._scorers[statistic]
+
+    def told(self, statistic: Statistic) -> ToldApart:
+        """Return whether a statistic tells held-out works of each artist from those of others."""
+        if statistic not in self._told:
+            known = self.known
+            self._told[statistic] = tell_apart(
+                known.vectors, known.artist, len(self.index.artists), statistic=statistic
+            )
+        return self._told[statistic]
 
     def similarity_to(self, work: int, others: Int64) -> Float64:
         """Return the exact similarities of a work to works of the same artist, by their positions in `every_work`."""

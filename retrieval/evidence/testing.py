@@ -13,6 +13,7 @@ from imindex.indexer.store.index import Index
 from imindex.retrieval.results import Adjust, HowTested
 from imindex.retrieval.vectors.blocks import Int64
 from imindex.retrieval.vectors.select import Pictures
+from imindex.stats.set_statistics import DEFAULT, Statistic
 
 ADJUSTMENTS = ("holm", "bh", "by")
 MIN_PROMPTS = 5
@@ -33,6 +34,8 @@ class Testing:
         `holm` (no false finding at all but for `level`), `bh` or `by` (share of false findings).
     unit : str
         `artist`, or `work` for the work-level null, which calls too often.
+    statistic : str
+        How near a set is to an artist: `lda`, `direction`, `softmax` or `rank`, see `imindex.stats.set_statistics`.
     approximate : bool
         Find by the studentised p-values, which go below 1 / (1 + references) where these scores are normal.
     n_resamples : int
@@ -47,6 +50,7 @@ class Testing:
     level: float = 0.05
     adjust: Adjust = "holm"
     unit: str = "artist"
+    statistic: Statistic = DEFAULT
     approximate: bool = False
     n_resamples: int = 9999
     confidence_level: float = 0.95

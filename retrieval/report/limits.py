@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from imindex.retrieval.findings import Finding
 from imindex.retrieval.report.text import ADJUSTED, count, listed
-from imindex.retrieval.results import Adjust, Limit, Report, ReportResult
+from imindex.retrieval.results import Limit, Report, ReportResult
 
 SHARED = (
     ("clip-vit-large-patch14", "vit-l-14", "openai"),
@@ -103,9 +103,9 @@ def _cannot_tell(report: Report) -> Iterator[tuple[str, str]]:
             seen.add((result.encoder, names))
             yield (
                 f"Artists that {result.encoder} cannot tell apart",
-                f"The works of {count(len(names), 'artist')} are not robustly nearer to each other than to works of "
-                f"others: {listed([_short(name) for name in names])}. By this encoder nothing is said of them, neither "
-                "that they are imitated nor that they are not.",
+                f"Held-out works of {count(len(names), 'artist')} do not score higher for their own artist than works "
+                f"of others do: {listed([_short(name) for name in names])}. By this encoder, nothing can be said about "
+                "them: neither that they are imitated nor that they are not.",
             )
 
 
@@ -124,34 +124,36 @@ def _not_tested(report: Report) -> Iterator[tuple[str, str]]:
 
 
 def _few_references(report: Report) -> Iterator[tuple[str, str]]:
-    """Where no p could have been small enough."""
+    """Say what the number of reference names did not allow to find."""
     for result in report.results:
         summary = result.summary
-        level, adjust, family = summary.level, summary.adjust, summary.family
-        if level is None or adjust is None or not family:
+        if summary.level is None or summary.adjust is None or not summary.family:
             continue
-        bound = _largest_p_called(level, adjust, family)
-        for kind, what, resolutions in (
-            ("name", "placebo names", [row.resolution_name for row in result.artists]),
-            ("rival", "other artists", [row.resolution_rival for row in result.artists]),
-        ):
-            least = min((one for one in resolutions if one), default=0.0)
-            if least > bound:
-                enough = f"; {summary.references_needed:,} would do" if adjust == "holm" else ""
-                yield (
-                    "Too few names to compare with",
-                    f"{result.release} by {result.encoder}: with {round(1 / least) - 1} {what} no p of the "
-                    f"{kind} test can be below {least:.2g}, while {ADJUSTED[adjust]} over "
-                    f"{count(family, 'artist')} calls nobody unless some p is {bound:.2g} or less. So this "
-                    f"test could have called nobody, however strong the imitation{enough}.",
-                )
-
-
-def _largest_p_called(level: float, adjust: Adjust, n: int) -> float:
-    """Nobody is called unless some p is at most this."""
-    if adjust == "holm":
-        return level / n
-    return level if adjust == "bh" else level / sum(1 / k for k in range(1, n + 1))
+        where, kind = (
+            f"{result.release} by {result.encoder}",
+            "placebo" if summary.n_placebo_names else "other",
+        )
+        over = f"{ADJUSTED[summary.adjust]} over {count(summary.family, 'artist')} at level {summary.level:g}"
+        if summary.fewest_findable is None:
+            yield (
+                f"Too few {kind} names",
+                f"{where}: with so few {kind} names, no p-value can be small enough for {over}. This design could find "
+                "nobody, however strong the imitation.",
+            )
+        elif summary.fewest_findable > 1:
+            yield (
+                f"Too few {kind} names to find a single artist",
+                f"{where}: with so few {kind} names, {over} can find artists only if at least "
+                f"{summary.fewest_findable} are found together. If fewer are imitated, none is found.",
+            )
+        untestable = _with(result, Finding.SPECIFICITY_NOT_TESTABLE)
+        if untestable:
+            yield (
+                "Too few other artists",
+                f"{where}: for {listed([_short(name) for name in untestable])} there are too few other names for the "
+                "rival test to be significant, so it is not known whether the effect of the name is specific to the "
+                "artist. Further real names in the release, without works, would make it testable.",
+            )
 
 
 def _no_placebos(report: Report) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from imindex.retrieval.findings import UNJUDGED, Finding
 from imindex.retrieval.results import Agreement, ReportResult, Summary
@@ -11,17 +11,20 @@ ADJUSTED = {"holm": "Holm", "bh": "Benjamini-Hochberg", "by": "Benjamini-Yekutie
 DASH = "–"
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MEANING = {
-    Finding.IMITATED: "Asked for by name, the release makes pictures nearer to this artist's works than for invented "
-    "names, and nearer than those it makes for other artists' names; both after correction for the number of artists.",
-    Finding.NAME_MATTERS: "The name brings the pictures nearer to this artist's works than invented names do; that it "
-    "is this artist rather than another is not shown.",
+    Finding.IMITATED: "The artist's name moves the pictures towards this artist's works: nearer than invented names "
+    "do, and nearer than other real names do. Both hold after correction for the number of artists.",
+    Finding.NAME_EFFECT: "The artist's name moves the pictures towards this artist's works: nearer than invented names "
+    "do. Whether other real names do the same was tested, and a difference was not shown: the pictures may be those of "
+    "a similar artist.",
+    Finding.SPECIFICITY_NOT_TESTABLE: "The artist's name moves the pictures towards this artist's works: nearer than "
+    "invented names do. Whether other real names do the same could not be tested: there were too few other names.",
     Finding.NEARER: "The pictures are nearer to this artist's works than those for other names; without invented names "
     "as a reference it is not known whether the name itself makes the difference.",
     Finding.BY_WORK: "Nearer than works drawn from all artists: a test that calls too often, because works of one hand "
     "are alike.",
     Finding.NOT_SHOWN: "The data do not show imitation. That is not a finding that there is none.",
-    Finding.CANNOT_TELL: "This encoder does not reliably tell the artist's works from those of others, so by it "
-    "nothing can be said, whatever the figures.",
+    Finding.CANNOT_TELL: "By this encoder, works of the artist cannot be told from works of others. So it can say "
+    "nothing about imitations of this artist.",
     Finding.NOT_TESTED: "Too few works or imitations, or no set of the same design (as many pictures of each prompt) "
     "to compare them with.",
 }
@@ -112,7 +115,7 @@ def answer(release: str, results: Sequence[ReportResult], agreement: Agreement |
     else:
         tested = f"level {percent(summary.level)} after {ADJUSTED[summary.adjust]}"
     first = (
-        f"{release}: of {count(summary.n_artists, 'artist')}, {_findings(summary.findings)} "
+        f"{release}: of {count(summary.n_artists, 'artist')}, {_findings(summary)} "
         f"(encoder {results[0].encoder}, {tested})."
     )
     parts = []
@@ -145,7 +148,9 @@ def _interval(text: str, summary: Summary) -> str:
     return "" if text == DASH or level is None else f"{percent(level)} interval {text}"
 
 
-def _findings(found: Mapping[Finding, int]) -> str:
+def _findings(summary: Summary) -> str:
+    found = summary.findings
+
     def said(label: Finding, one: str, many: str = "") -> str:
         n = found.get(label, 0)
         return "" if not n else (one if n == 1 else many or one).format(n=n)
@@ -154,7 +159,8 @@ def _findings(found: Mapping[Finding, int]) -> str:
         found.get(label, 0)
         for label in (
             Finding.IMITATED,
-            Finding.NAME_MATTERS,
+            Finding.NAME_EFFECT,
+            Finding.SPECIFICITY_NOT_TESTABLE,
             Finding.NEARER,
             Finding.BY_WORK,
             Finding.NOT_SHOWN,
@@ -163,12 +169,35 @@ def _findings(found: Mapping[Finding, int]) -> str:
     named = not (found.get(Finding.NEARER) or found.get(Finding.BY_WORK))
     parts = [
         said(Finding.IMITATED, "{n} is found imitated", "{n} are found imitated")
-        or ("none is found imitated" if judged and named else ""),
+        or (_none_found(summary) if judged and named else ""),
         said(Finding.NEARER, "for {n} the pictures are nearer than for other artists"),
         said(Finding.BY_WORK, "for {n} the pictures are nearer than to pooled works"),
-        said(Finding.NAME_MATTERS, "for {n} the name matters, though not this artist rather than another"),
+        said(
+            Finding.NAME_EFFECT,
+            "for {n} the name has an effect that is not shown to be specific to the artist",
+        ),
+        said(
+            Finding.SPECIFICITY_NOT_TESTABLE,
+            "for {n} the name has an effect; whether it is specific to the artist could not be tested",
+        ),
         said(Finding.NOT_SHOWN, "for {n} no imitation is shown"),
         said(Finding.CANNOT_TELL, "{n} cannot be judged by this encoder"),
         said(Finding.NOT_TESTED, "{n} could not be tested"),
     ]
     return listed([part for part in parts if part], separator="; ")
+
+
+def _none_found(summary: Summary) -> str:
+    """Say that no artist is found imitated, or that this design could not have found any."""
+    found = summary.findings
+    if found.get(Finding.SPECIFICITY_NOT_TESTABLE) and not found.get(Finding.NAME_EFFECT):
+        return ""  # the finding itself says that imitation could not be shown
+    if summary.n_placebo_names and summary.family:
+        if summary.fewest_findable is None:
+            return "this design could find nobody, however strong the imitation"
+        if summary.fewest_findable > 1:
+            return (
+                "none is found imitated, and this design could not have found fewer than "
+                f"{summary.fewest_findable}"
+            )
+    return "none is found imitated"

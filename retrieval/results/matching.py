@@ -52,12 +52,21 @@ class ArtistTests(Result, kw_only=True, frozen=True):
     p_work : float or None
         p-value of the work-level test.
     p : float or None
-        p-value of the finding: the larger of p_name and p_rival with placebo names, otherwise p_rival; p_work if
-        the unit is the work.
+        p-value of the first step: p_name with placebo names, otherwise p_rival; p_work if the unit is the work.
     p_holm, p_bh, p_by : float or None
-        p after correction over the artists that the encoder can distinguish.
-    p_name_holm, p_name_bh, p_name_by : float or None
-        p_name after the same corrections.
+        p after correction over the artists that can be judged.
+    p_rival_selected : float or None
+        p_rival after correction over the artists for which the first step is significant, by the correction of the
+        tests; None for the others, and without placebo names.
+    specificity_testable : bool or None
+        Whether p_rival could be small enough, given the number of other names. None without placebo names.
+    score : float or None
+        Score of the own set for the artist by the statistic of the tests.
+    told_auc, told_low, told_high : float or None
+        Probability that a held-out work of the artist scores higher for the artist than works of others do, and a
+        conservative interval.
+    p_told : float or None
+        p-value under the null hypothesis that this probability is 1/2. At 5 % or below, the artist can be judged.
     gap_class : str or None
         Validity of the encoder for this artist: robust positive, ambiguous, robust negative, or the reason why there
         is no class.
@@ -103,9 +112,13 @@ class ArtistTests(Result, kw_only=True, frozen=True):
     p_holm: P = None
     p_bh: P = None
     p_by: P = None
-    p_name_holm: P = None
-    p_name_bh: P = None
-    p_name_by: P = None
+    p_rival_selected: P = None
+    specificity_testable: bool | None = None
+    score: Number = None
+    told_auc: Share = None
+    told_low: Share = None
+    told_high: Share = None
+    p_told: P = None
     gap_class: str | None = None
     gap_low: Number = None
     gap_high: Number = None
@@ -117,10 +130,6 @@ class ArtistTests(Result, kw_only=True, frozen=True):
     def p_adjusted(self, adjust: Adjust) -> float | None:
         """Return `p` after the given correction over artists."""
         return {"holm": self.p_holm, "bh": self.p_bh, "by": self.p_by}[adjust]
-
-    def p_name_adjusted(self, adjust: Adjust) -> float | None:
-        """Return `p_name` after the given correction over artists."""
-        return {"holm": self.p_name_holm, "bh": self.p_name_bh, "by": self.p_name_by}[adjust]
 
 
 class RankFigures(Result, kw_only=True, frozen=True):
@@ -201,8 +210,9 @@ class OverallTests(Result, kw_only=True, frozen=True):
         Number of artists in the correction of p.
     findings : dict of Finding to int
         Number of artists with each finding.
-    n_name_matters_and_rival_below_level : int
-        Number of artists whose name matters and whose uncorrected p_rival is at or below the level.
+    fewest_findable : int or None
+        Smallest number of artists that the first step can find: if fewer are imitated, no p-value can be small enough
+        after correction. None if it can find none, whatever the imitation.
     """
 
     auc: Share
@@ -213,7 +223,7 @@ class OverallTests(Result, kw_only=True, frozen=True):
     n_artists: Count
     n_tested: Count
     findings: Mapping[Finding, Count]
-    n_name_matters_and_rival_below_level: Count
+    fewest_findable: Count | None
 
 
 class MatchEvidence(Result, kw_only=True, frozen=True):
@@ -227,13 +237,15 @@ class MatchEvidence(Result, kw_only=True, frozen=True):
         Question that the tests answer, in words.
     unit : str
         Unit randomized under the null hypothesis: artist or work.
+    statistic : str
+        Measure of how near a set is to an artist: lda, direction, softmax or rank.
     approximate : bool
         Whether findings rest on the studentised p-values.
     level : float
     adjust : str
         holm, bh or by.
     family : int
-        Number of artists in the correction of p.
+        Number of artists in the correction of p: those that can be judged.
     references_needed : int
         Number of references needed to find a single artist after Holm's correction.
     seed, n_resamples : int
@@ -244,6 +256,7 @@ class MatchEvidence(Result, kw_only=True, frozen=True):
     placebos: tuple[str, ...]
     question: str
     unit: str
+    statistic: str
     approximate: bool
     level: Level
     adjust: Adjust

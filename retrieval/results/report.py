@@ -60,8 +60,13 @@ class Summary(Result, kw_only=True, frozen=True):
     level : float or None
     adjust : str or None
     confidence_level : float or None
+    statistic : str or None
+        Measure of how near a set is to an artist: lda, direction, softmax or rank.
     family : int or None
         Number of artists in the correction of p.
+    fewest_findable : int or None
+        Smallest number of artists that can be found with so many references: if fewer are imitated, no p-value can be
+        small enough. None if none can be found.
     references_needed : int or None
         Number of references needed to find a single artist after Holm's correction.
     n_copies : int
@@ -94,7 +99,9 @@ class Summary(Result, kw_only=True, frozen=True):
     level: Share
     adjust: Adjust | None
     confidence_level: Share
+    statistic: str | None
     family: Count | None
+    fewest_findable: Count | None
     references_needed: Count | None
     n_copies: Count
 
@@ -130,7 +137,7 @@ class ReportArtist(Result, kw_only=True, frozen=True):
     p_rival : float or None
         p-value of the test against the other artists: is it this artist rather than another?
     p : float or None
-        p-value of the finding: the larger of p_name and p_rival with placebo names, otherwise p_rival.
+        p-value of the first step of the finding: p_name with placebo names, otherwise p_rival.
     n_name_references, n_rival_references : int or None
         Number of references of the same design.
     resolution_name, resolution_rival : float or None
@@ -138,7 +145,8 @@ class ReportArtist(Result, kw_only=True, frozen=True):
     gap, gap_low, gap_high : float or None
         How much nearer the artist's works are to each other than to those of the nearest other artist, with interval.
     gap_class : str or None
-        Validity of the encoder: "robust positive", "ambiguous", "robust negative", or why there is no class.
+        Class of the gap: "robust positive", "ambiguous", "robust negative", or why there is no class. For information:
+        no finding depends on it.
     ceiling_auc : float or None
         AUC of the artist's own works among all works.
     floor_placebo : float or None
@@ -149,10 +157,17 @@ class ReportArtist(Result, kw_only=True, frozen=True):
         p-value under the null hypothesis that works and imitations have the same distribution (MMD).
     prompts_held_fixed : bool or None
         Whether intervals apply to these prompts only.
-    p_name_adjusted : float or None
-        p_name after correction over the artists.
     p_adjusted : float or None
-        p after correction over the artists; null if the encoder cannot distinguish the artist.
+        p after correction over the artists; null if the artist cannot be judged.
+    p_rival_selected : float or None
+        p_rival after correction over the artists with a significant p_adjusted; null for the others.
+    specificity_testable : bool or None
+        Whether p_rival could be small enough, given the number of other names; null without placebo names.
+    told_auc, told_low, told_high : float or None
+        Probability that a held-out work of the artist scores higher for the artist than works of others do, and a
+        conservative interval. 0.5 if the statistic does not tell the artist's works from those of others.
+    p_told : float or None
+        p-value under the null hypothesis that this probability is 1/2. At 5 % or below, the artist can be judged.
     copies : int
         Number of near-copies among the imitations of this artist.
     rank_histogram : tuple of int, or None
@@ -194,8 +209,13 @@ class ReportArtist(Result, kw_only=True, frozen=True):
     floor_control: Share
     p_differs: P
     prompts_held_fixed: bool | None
-    p_name_adjusted: P
     p_adjusted: P
+    p_rival_selected: P
+    specificity_testable: bool | None
+    told_auc: Share
+    told_low: Share
+    told_high: Share
+    p_told: P
     copies: Count
     rank_histogram: tuple[Count, ...] | None
     neighbours: tuple[Neighbours, ...]

@@ -18,6 +18,8 @@ class HowTested(Result, kw_only=True, frozen=True):
         Multiple-testing correction: holm, bh or by.
     unit : str
         Unit randomized under the null hypothesis: artist or work.
+    statistic : str
+        Measure of how near a set of imitations is to an artist: lda, direction, softmax or rank.
     approximate : bool
         Whether findings rest on the studentised p-values.
     n_resamples : int
@@ -32,6 +34,7 @@ class HowTested(Result, kw_only=True, frozen=True):
     level: Level
     adjust: Adjust
     unit: str
+    statistic: str = "rank"
     approximate: bool
     n_resamples: Count
     confidence_level: Level

@@ -37,8 +37,8 @@ def test_demo_runs_in_a_relative_folder(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_truth_lists_artists_by_name() -> None:
     findings = dict.fromkeys(NAMES, Finding.NOT_SHOWN) | {
-        TRAINED[0]: Finding.NAME_MATTERS,
-        NAMES[-1]: Finding.NAME_MATTERS,
+        TRAINED[0]: Finding.NAME_EFFECT,
+        NAMES[-1]: Finding.SPECIFICITY_NOT_TESTABLE,
     }
     line = truth("early", findings)
     assert line == (

@@ -191,14 +191,14 @@ def test_a_count_against_a_number_counts_all_artists() -> None:
 
 
 def matching(auc: float, imitated: int = 0, named: int = 0, *, tested: bool = True) -> Matching:
-    findings = {**dict.fromkeys(Finding, 0), Finding.IMITATED: imitated, Finding.NAME_MATTERS: named}
+    findings = {**dict.fromkeys(Finding, 0), Finding.IMITATED: imitated, Finding.NAME_EFFECT: named}
     overall = OverallTests(
         auc=auc, auc_low=auc - 0.1, auc_high=auc + 0.1, auc_bca=None, p_assignment=None, n_artists=1, n_tested=1,
-        findings={**findings, Finding.NOT_SHOWN: 4}, n_name_matters_and_rival_below_level=0,
+        findings={**findings, Finding.NOT_SHOWN: 4}, fewest_findable=1,
     )  # fmt: skip
     evidence = MatchEvidence(
-        placebos=(), question="", unit="artist", approximate=False, level=0.05, adjust="holm", family=1,
-        references_needed=19, seed=0, n_resamples=99, confidence_level=0.95, overall=overall,
+        placebos=(), question="", unit="artist", statistic="lda", approximate=False, level=0.05, adjust="holm",
+        family=1, references_needed=19, seed=0, n_resamples=99, confidence_level=0.95, overall=overall,
     )  # fmt: skip
     macro = RankFigures(
         auc=auc, rank_percentile=None, reciprocal_rank=None, average_precision=None, recall={}, hit={}

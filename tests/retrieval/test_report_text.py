@@ -45,13 +45,14 @@ def test_answer_is_two_sentences_with_uncertainty(report: Report) -> None:
         assert len(re.findall(r"\.(?= [A-Z]|$)", text)) == 2
         assert percent(summary.accuracy, 1) in text and "95 % interval" in text
         for finding, words in (
-            (Finding.NAME_MATTERS, "for {} the name matters"),
+            (Finding.NAME_EFFECT, "for {} the name has an effect that is not shown to be specific"),
+            (Finding.SPECIFICITY_NOT_TESTABLE, "for {} the name has an effect; whether it is specific"),
             (Finding.NOT_SHOWN, "for {} no imitation is shown"),
         ):
             n = summary.findings[finding]
             assert (words.format(n) in text) == (n > 0)
         n = summary.findings[Finding.IMITATED]
-        assert f"{n or 'none'} {'is' if n <= 1 else 'are'} found imitated" in text
+        assert n == 0 or f"{n} {'is' if n == 1 else 'are'} found imitated" in text
         assert "not imitated" not in text
 
 
@@ -110,7 +111,9 @@ def test_limits_match_the_audit(report: Report) -> None:
     assert "What a p-value is not" in titles and "“Not shown” is not “not imitated”" in titles
     assert "Nobody Inparticular" in text and "One encoder" not in titles and "No invented names" not in titles
     result = report.results[0]
-    summary = replace(result.summary, adjust="holm", level=0.05, family=11, n_placebo_names=0)
+    summary = replace(
+        result.summary, adjust="holm", level=0.05, family=11, n_placebo_names=0, fewest_findable=None
+    )
     clean = replace(
         report,
         rejects=(),
@@ -120,7 +123,7 @@ def test_limits_match_the_audit(report: Report) -> None:
         results=(replace(result, summary=summary),),
     )
     titles = [limit.title for limit in limits(clean)]
-    assert {"One encoder", "No invented names", "Too few names to compare with"} <= set(titles)
+    assert {"One encoder", "No invented names", "Too few other names"} <= set(titles)
     gone = ("share a text", "Blocked", "could not be read", "was changed", "not known", "not for releases")
     assert not any(part in title for part in gone for title in titles)
 

@@ -37,7 +37,7 @@ TYPES = [
 ]
 OVERALL = OverallTests(
     auc=0.7, auc_low=0.6, auc_high=0.8, auc_bca=(0.6, float("nan")), p_assignment=0.01, n_artists=2, n_tested=2,
-    findings=dict.fromkeys(Finding, 0) | {Finding.IMITATED: 2}, n_name_matters_and_rival_below_level=0,
+    findings=dict.fromkeys(Finding, 0) | {Finding.IMITATED: 2}, fewest_findable=1,
 )  # fmt: skip
 
 

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.special import logsumexp
+from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.multitest import multipletests
 
@@ -29,6 +31,8 @@ from tests.support.recompute_world import METHODS, Array, Export, Row, Seen, pro
 
 GAP_RESAMPLES = 1000  # a default of imindex.stats.validity.gap_bootstrap
 FEWEST_WORKS = GAP_RIVALS = 5
+FOLDS = 10
+TOLD = 0.05  # level at which works of an artist are told from those of others
 
 
 def matching(here: Check, seen: Seen, gaps: Gaps, result: Row, rows: Mapping[str, Row]) -> None:
@@ -37,14 +41,14 @@ def matching(here: Check, seen: Seen, gaps: Gaps, result: Row, rows: Mapping[str
     here.same("summary.n_works", summary["n_works"], len(seen.works))
     here.same("summary.n_ranked", summary["n_ranked"], len(seen.made))
     here.same("summary.n_repeated", summary["n_repeated"], seen.repeated)
-    sets = Sets(seen)
+    sets, told = Sets(seen), told_apart(seen.export)
     found: dict[str, Row] = {}
     drawn: dict[str, Array] = {}
     for name, row in rows.items():
         cell, own = seen.cell(name), seen.asked == name
         auc = [roc_auc_score(own, line) for line in seen.similarity[seen.work_artist == name]]
         clusters, fixed = prompt_clusters(seen.prompts(seen.made[own]))
-        tested = found[name] = {**sets.test(name), **gaps.of(name)}
+        tested = found[name] = {**sets.test(name), **gaps.of(name), **told[name]}
         tested |= {
             "n_works": len(cell), "n_imitations": int(own.sum()), "status": "ok", "auc": np.mean(auc),
             "prompts_held_fixed": fixed, "floor_placebo": sets.floor(name), "floor_control": _control(seen, name),
@@ -70,19 +74,17 @@ def matching(here: Check, seen: Seen, gaps: Gaps, result: Row, rows: Mapping[str
             else "robust positive" if row["gap_low"] > 0
             else "robust negative" if row["gap_high"] < 0 else "ambiguous"
         )  # fmt: skip
-    _findings(found, tests, bool(len(seen.placebos)))
+    fewest = _findings(found, tests, bool(len(seen.placebos)))
     for name, wanted in found.items():
         for key, value in wanted.items():
             here.same(f"{name}.{key}", rows[name][key], value)
-    family = max(
-        sum(one[key] is not None for one in found.values()) for key in ("p_adjusted", "p_name_adjusted")
-    )
+    family = sum(one["p_adjusted"] is not None for one in found.values())
     counted = Counter(one["finding"] for one in found.values())
     aucs = np.array([one["auc"] for one in found.values()])
     for key, wanted in (
         ("n_artists", len(rows)), ("n_tested", family), ("family", family), ("auc", aucs.mean()),
         ("n_placebo_names", len(seen.placebos)), ("level", tests["level"]), ("adjust", tests["adjust"]),
-        ("confidence_level", tests["confidence_level"]),
+        ("confidence_level", tests["confidence_level"]), ("statistic", "lda"), ("fewest_findable", fewest),
         ("references_needed", math.ceil(max(1, family) / tests["level"] - 1e-9) - 1),
     ):  # fmt: skip
         here.same(f"summary.{key}", summary[key], wanted)
@@ -101,6 +103,10 @@ class Sets:
 
     def __init__(self, seen: Seen):
         self.seen, self.sizes = seen, Counter(seen.asked.tolist())
+        rows = seen.export.where("works", "background")
+        self.odds = Discriminant(seen.export.vectors[rows], seen.export.columns["artist"][rows]).odds(
+            seen.export.vectors[seen.made]
+        )
         self.sums: dict[tuple[str, str], int] = {}
         self.n_works = Counter(seen.work_artist.tolist())
         ordered = sorted(self.sizes.values())
@@ -133,24 +139,18 @@ class Sets:
             raise ValueError("A set that is larger than most is drawn from at random.")
         invented = [s for s in fits if s in self.seen.placebos]
         rivals = [s for s in fits if s not in self.seen.placebos]
-        own = self.sum(artist, artist)
-        at_least = sum(self.sum(artist, s) >= own for s in invented)
-        centred = {s: self.near(artist, s) - self._centre(artist, s) for s in [artist, *rivals]}
-        nearer = sum(centred[s] >= centred[artist] - 1e-9 for s in rivals)
+        score = {s: self.odds[artist][self.seen.asked == s].mean() for s in [artist, *invented, *rivals]}
+        room = 1e-9 * max(1, abs(score[artist]))
+        at_least = sum(score[s] >= score[artist] - room for s in invented)
+        nearer = sum(score[s] >= score[artist] - room for s in rivals)
         p_name = (1 + at_least) / (1 + len(invented)) if invented else None
         p_rival = (1 + nearer) / (1 + len(rivals)) if rivals else None
-        both = None if None in (p_name, p_rival) else max(p_name, p_rival)  # type: ignore[type-var]
         return {
-            "p_name": p_name, "p_rival": p_rival, "p": both if len(self.seen.placebos) else p_rival,
+            "p_name": p_name, "p_rival": p_rival, "p": p_name if len(self.seen.placebos) else p_rival,
             "n_name_references": len(invented), "n_rival_references": len(rivals),
             "resolution_name": 1 / (1 + len(invented)) if invented else None,
             "resolution_rival": 1 / (1 + len(rivals)) if rivals else None,
         }  # fmt: skip
-
-    def _centre(self, artist: str, name: str) -> float:
-        """The set's score for everyone's works: mean over artists other than these two; 0 without any."""
-        others = sorted(set(self.n_works) - {artist, name})
-        return float(np.mean([self.near(one, name) for one in others])) if others else 0.0
 
     def floor(self, artist: str) -> float | None:
         """The mean rank percentile of the pictures of all placebo names."""
@@ -265,31 +265,114 @@ def _differs(seen: Seen, artist: str, n_resamples: int, seed: int) -> Any:
     return float((1 + (drawn >= statistic(true)[0] - 1e-12).sum()) / (1 + many))
 
 
-def _findings(found: dict[str, Row], tests: Row, with_placebos: bool) -> None:
-    """Adjust over the artists that are tested and distinguishable, and derive the finding of each."""
-    for key, adjusted in (("p", "p_adjusted"), ("p_name", "p_name_adjusted")):
-        family = [
-            name
-            for name, one in found.items()
-            if one["gap_class"] == "robust positive" and one[key] is not None
-        ]
-        values = (
-            multipletests([found[n][key] for n in family], method=METHODS[tests["adjust"]])[1]
-            if family
-            else []
-        )
-        for one in found.values():
-            one[adjusted] = None
-        for name, value in zip(family, values, strict=True):
-            found[name][adjusted] = value
+def _findings(found: dict[str, Row], tests: Row, with_placebos: bool) -> int | None:
+    """Adjust in two steps, derive the finding of each artist, and count the fewest that could be found."""
     level = tests["level"] * (1 + 1e-12)
     for one in found.values():
-        p, p_name = one["p_adjusted"], one["p_name_adjusted"]
-        if one["gap_class"] in ("ambiguous", "robust negative"):
+        one["p_adjusted"] = one["p_rival_selected"] = None
+        one["specificity_testable"] = None
+    judged = {
+        name: one
+        for name, one in found.items()
+        if one["p_told"] is not None and one["p_told"] <= TOLD and one["n_works"] >= FEWEST_WORKS
+    }
+    family = [one for one in judged.values() if one["p"] is not None]
+    for one, value in zip(family, _adjusted([one["p"] for one in family], tests), strict=True):
+        one["p_adjusted"] = value
+    called = [one for one in family if one["p_adjusted"] <= level]
+    second = [one for one in called if with_placebos and one["p_rival"] is not None]
+    p = [one["p_rival"] for one in second]
+    values = _adjusted(p, tests)
+    if tests["adjust"] == "bh" and p:
+        nulls = min(1.0, (1 + sum(value > level for value in p)) / (len(p) * (1 - tests["level"])))
+        values = [max(one, value * nulls) for one, value in zip(p, values, strict=True)]
+    for one, value in zip(second, values, strict=True):
+        one["p_rival_selected"] = value
+    limit = level / max(1, len(second)) if tests["adjust"] == "holm" else level
+    for one in found.values():
+        if with_placebos:
+            one["specificity_testable"] = (
+                one["resolution_rival"] is not None and one["resolution_rival"] <= limit
+            )
+        if one["n_works"] >= FEWEST_WORKS and one["p_told"] is not None and one["p_told"] > TOLD:
             one["finding"] = "this encoder cannot tell"
-        elif p is None and not (with_placebos and p_name is not None):
+        elif one["p_adjusted"] is None:
             one["finding"] = "not tested"
-        elif p is not None and p <= level:
-            one["finding"] = "imitated" if with_placebos else "nearer than other artists"
+        elif one["p_adjusted"] > level:
+            one["finding"] = "not shown"
+        elif not with_placebos:
+            one["finding"] = "nearer than other artists"
+        elif one["p_rival_selected"] is not None and one["p_rival_selected"] <= level:
+            one["finding"] = "imitated"
         else:
-            one["finding"] = "the name matters" if with_placebos and p_name <= level else "not shown"
+            one["finding"] = (
+                f"name effect; specificity not {'shown' if one['specificity_testable'] else 'testable'}"
+            )
+    which = "resolution_name" if with_placebos else "resolution_rival"
+    floors = sorted(one[which] for one in judged.values() if one[which] is not None)
+    for k in range(1, len(floors) + 1):
+        if max(_adjusted([*floors[:k], *[1.0] * (len(floors) - k)], tests)[:k]) <= level:
+            return k
+    return None
+
+
+def _adjusted(p: Sequence[float], tests: Row) -> list[float]:
+    return list(map(float, multipletests(p, method=METHODS[tests["adjust"]])[1])) if p else []
+
+
+class Discriminant:
+    """Fisher's linear discriminant between artists, with equal priors and a shrunken covariance."""
+
+    def __init__(self, vectors: Array, maker: Array):
+        self.artists = sorted(set(maker))
+        self.means = np.array([vectors[maker == a].mean(axis=0) for a in self.artists])
+        residuals = vectors - self.means[[self.artists.index(a) for a in maker]]
+        n, d = residuals.shape
+        free = max(1, n - len(self.artists))
+        sample = sum(np.outer(r, r) for r in residuals) / free
+        target = np.eye(d) * np.trace(sample) / d
+        lengths = (residuals**2).sum(axis=1) * n / free
+        error = ((lengths**2).mean() - (sample**2).sum()) / free
+        weight = min(1.0, max(1e-3, error / ((sample - target) ** 2).sum()))
+        self.inverse = np.linalg.inv((1 - weight) * sample + weight * target)
+
+    def odds(self, pictures: Array) -> dict[str, Array]:
+        """Log odds of each artist against all others."""
+        linear = np.array(
+            [pictures @ self.inverse @ mean - mean @ self.inverse @ mean / 2 for mean in self.means]
+        )
+        return {
+            artist: linear[k] - logsumexp(np.delete(linear, k, axis=0), axis=0)
+            for k, artist in enumerate(self.artists)
+        }
+
+
+def told_apart(export: Export) -> dict[str, Row]:
+    """Whether held-out works of each artist score higher for the artist than works of others do."""
+    rows = export.where("works", "background")
+    vectors, maker = export.vectors[rows], export.columns["artist"][rows]
+    _, first = np.unique(  # the same picture twice is one
+        np.array([f"{a}:{v.tobytes().hex()}" for a, v in zip(maker, vectors, strict=True)]), return_index=True
+    )
+    vectors, maker = vectors[np.sort(first)], maker[np.sort(first)]
+    fold = np.array([list(maker[:i]).count(a) % FOLDS for i, a in enumerate(maker)])
+    held_out: dict[str, Array] = {a: np.full(len(maker), np.nan) for a in set(maker)}
+    for f in set(fold.tolist()):
+        kept = fold != f
+        if len(set(maker[kept])) > 1:
+            for artist, odds in Discriminant(vectors[kept], maker[kept]).odds(vectors[~kept]).items():
+                held_out[artist][~kept] = odds
+    told: dict[str, Row] = {}
+    for artist, odds in held_out.items():
+        own, others = odds[maker == artist], odds[maker != artist]
+        others = others[~np.isnan(others)]
+        told[artist] = {"told_auc": None, "told_low": None, "told_high": None, "p_told": None}
+        if len(own) > 1 and len(others) and not np.isnan(own).any():
+            n, auc = (
+                len(own),
+                roc_auc_score([1] * len(own) + [0] * len(others), np.concatenate([own, others])),
+            )
+            low, high = clopper_pearson(auc * n, n, 0.95)
+            p = float(norm.sf(n * (auc - 0.5) / math.sqrt(n / 6)))
+            told[artist] = {"told_auc": auc, "told_low": low, "told_high": high, "p_told": p}
+    return told

@@ -19,7 +19,12 @@ Array = np.ndarray[Any, Any]
 Row = dict[str, Any]
 METHODS = {"holm": "holm", "bh": "fdr_bh", "by": "fdr_by"}
 FEWEST_PROMPTS = 5
-SIGNIFICANT = ("imitated", "the name matters", "nearer than other artists")
+SIGNIFICANT = (
+    "imitated",
+    "name effect; specificity not shown",
+    "name effect; specificity not testable",
+    "nearer than other artists",
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -122,7 +122,7 @@ def mark(finding: Finding | None, x: float, y: float, r: float = 4.0, title: str
         return tag("circle", inside, cx=float(x), cy=float(y), r=float(r) * 0.8, class_="mark dot")
     if finding == Finding.IMITATED:
         return tag("circle", inside, cx=float(x), cy=float(y), r=float(r), class_="mark full")
-    if finding == Finding.NAME_MATTERS:
+    if finding in (Finding.NAME_EFFECT, Finding.SPECIFICITY_NOT_TESTABLE):
         half = (
             f"M{coordinate(x)} {coordinate(y - r)}A{coordinate(r)} {coordinate(r)} 0 0 0 "
             f"{coordinate(x)} {coordinate(y + r)}Z"

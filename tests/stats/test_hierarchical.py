@@ -1,0 +1,57 @@
+"""The two-step rule: against the definition, and by simulation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from imindex.stats.hierarchical import adaptive_bh, two_steps
+from imindex.stats.multiple import adjust
+
+
+def test_adaptive_bh_is_benjamini_hochberg_times_the_estimated_share_of_nulls() -> None:
+    p = np.array([0.001, 0.02, 0.04, 0.3, 0.8, np.nan])
+    share = min(1, (1 + 2) / (5 * 0.95))
+    expected = np.maximum(adjust(p, method="bh") * share, p)
+    assert np.allclose(adaptive_bh(p), expected, equal_nan=True)
+    assert np.isnan(adaptive_bh([np.nan, np.nan])).all() and adaptive_bh([]).size == 0
+    assert adaptive_bh([0.04])[0] == 0.04  # one test needs no correction
+
+
+def test_few_rivals_suffice_for_many_artists() -> None:
+    # 24 artists, 23 rivals: no p below 1/24. Benjamini-Hochberg over both tests together needs 20 at that floor.
+    floor = np.full(24, 1 / 24)
+    p_name = np.where(np.arange(24) < 11, 0.001, 0.6)
+    p_rival = np.where(np.arange(24) < 11, floor, 0.5)
+    result = two_steps(p_name, p_rival, floor)
+    assert result.name_called.sum() == 11 and result.rival_called.sum() == 11 and result.testable.all()
+    assert not (adjust(np.maximum(p_name, p_rival), method="bh") <= 0.05).any()
+
+
+def test_what_cannot_pass_is_not_testable() -> None:
+    p = np.array([0.001, 0.001, 0.5])
+    resolution = np.array([1 / 15, 1 / 24, np.nan])
+    result = two_steps(p, [1 / 15, 1 / 24, np.nan], resolution)
+    assert result.testable.tolist() == [False, True, False]
+    assert not result.rival_called[0]
+    assert two_steps(p, [1 / 15, 1 / 24, np.nan], resolution, method="holm").testable.tolist() == [False] * 3
+    with pytest.raises(ValueError, match="one length"):
+        two_steps([0.1], [0.1, 0.2], [0.1])
+
+
+@pytest.mark.parametrize("method", ["bh", "by", "holm"])
+def test_false_calls_stay_below_the_level(method: str) -> None:
+    """Names matter for everybody, for half of them in a way that is not specific: a true null of the second step."""
+    rng = np.random.default_rng(1)
+    rivals, shares, per_artist = 39, [], []
+    for _ in range(600):
+        specific = np.arange(30) < 15
+        scores = rng.normal(size=(30, rivals + 1))
+        scores[specific, 0] += 4
+        p_rival = (1 + (scores[:, 1:] >= scores[:, :1]).sum(axis=1)) / (rivals + 1)
+        result = two_steps(np.full(30, 0.001), p_rival, np.full(30, 1 / (rivals + 1)), method=method)  # type: ignore[arg-type]
+        false = result.rival_called & ~specific
+        shares.append(false.sum() / max(1, result.rival_called.sum()))
+        per_artist.append(false[~specific].mean())
+    assert np.mean(shares) <= 0.05 + 3 * np.std(shares) / np.sqrt(600)
+    assert np.mean(per_artist) <= 0.05
