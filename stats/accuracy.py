@@ -32,8 +32,8 @@ class Accuracy:
     n, n_right : int
         Number of pictures, and of those classified correctly.
     n_units : int
-        Number of independent units: pictures, clusters (prompts) or artists; of artists and prompts that they share, the
-        smaller number.
+        Number of independent units: pictures, clusters (prompts) or artists; of artists and prompts that they share,
+        the smaller number.
     method : str
         "Clopper-Pearson", "Clopper-Pearson on the fractional count" or "none".
     note : str
@@ -79,9 +79,10 @@ def accuracy_interval(
     Notes
     -----
     Without clusters, or with one picture per cluster, the interval is that of Clopper & Pearson 1934, which is exact
-    if pictures are independent (`scipy.stats.binomtest`). With clusters it is `imindex.stats.intervals.share_interval` of the
-    jackknife variance over clusters, or of the variance of independent pictures if that is larger: pictures of one prompt
-    do not vary less than independent ones. A single cluster says nothing about other prompts, and gives no interval.
+    if pictures are independent (`scipy.stats.binomtest`). With clusters it is `imindex.stats.intervals.share_interval`
+    of the jackknife variance over clusters, or of the variance of independent pictures if that is larger: pictures of
+    one prompt do not vary less than independent ones. A single cluster says nothing about other prompts, and gives no
+    interval.
 
     Examples
     --------
@@ -136,9 +137,9 @@ def macro_interval(
 
     Notes
     -----
-    The interval is for the mean over artists like these: artists are a sample. It is `imindex.stats.intervals.share_interval` of
-    the variance over artists and over the prompts that they share (`imindex.stats.resampling.over_artists`), or of the
-    variance of independent pictures if that is larger.
+    The interval is for the mean over artists like these: artists are a sample. It is
+    `imindex.stats.intervals.share_interval` of the variance over artists and over the prompts that they share
+    (`imindex.stats.resampling.over_artists`), or of the variance of independent pictures if that is larger.
 
     Examples
     --------
@@ -163,7 +164,9 @@ def macro_interval(
         least = float((found.means * (1 - found.means) / sizes).sum()) / len(sizes) ** 2
         spread = replace(found.spread, variance=max(found.spread.variance, least))
         method, interval = _BY_CLUSTER, share_interval(found.estimate, spread, confidence_level)
-    return Accuracy(found.estimate, interval, len(right), int(right.sum()), units, method, note, confidence_level)
+    return Accuracy(
+        found.estimate, interval, len(right), int(right.sum()), units, method, note, confidence_level
+    )
 
 
 @dataclass(frozen=True, eq=False)

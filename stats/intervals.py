@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import special, stats
 
 from imindex.stats.set_scores import Float64
@@ -38,8 +37,8 @@ class Bootstrap:
     interval : Interval
         The interval to report, `share_interval` of the jackknife variance. NaN with a single unit at any level.
     percentile, basic, bca : Interval
-        Bootstrap intervals, for comparison, within [0, 1]. Next to 0 and 1 they are too narrow. NaN if undefined: BCa if
-        all resamples are on one side of the estimate, all of them with a single unit.
+        Bootstrap intervals, for comparison, within [0, 1]. Next to 0 and 1 they are too narrow. NaN if undefined: BCa
+        if all resamples are on one side of the estimate, all of them with a single unit.
     pvalue : float
         One-sided p-value of "not above `null`": (1 + resamples at or below null) / (1 + B). NaN with a single unit.
     distribution : ndarray, shape (B,), float64
@@ -88,14 +87,14 @@ class Spread:
 
         Notes
         -----
-        Degrees of freedom: Satterthwaite 1946. What works and imitations contribute together is counted at both levels, so the
-        variance is slightly too large.
+        Degrees of freedom: Satterthwaite 1946. What works and imitations contribute together is counted at both levels,
+        so the variance is slightly too large.
 
         Examples
         --------
         >>> spread = Spread.of([np.array([0.5, 0.6, 0.7])])
         >>> round(spread.variance, 4), round(spread.df, 4), spread.n_units
-        (0.0133, 2.0, 3)
+        (0.0133, 2, 3)
         """
         sizes = [len(values) for values in jackknives]
         parts = [(n - 1) * float(np.var(values)) for n, values in zip(sizes, jackknives, strict=True)]
@@ -104,7 +103,7 @@ class Spread:
 
 
 def satterthwaite(parts: Sequence[float], dfs: Sequence[float]) -> float:
-    """Return the degrees of freedom of a sum of variances, some of which may be subtracted; at least the smallest of `dfs`.
+    """Return the degrees of freedom of a sum of variances, some of which may be negative; at least the smallest of `dfs`.
 
     Source: Satterthwaite 1946, doi:10.2307/3002019.
 
@@ -153,8 +152,9 @@ def share_interval(estimate: float, spread: Spread, confidence_level: float) -> 
 
     Examples
     --------
-    >>> share_interval(1.0, Spread(0.0, 9, 10), 0.95).high, round(share_interval(1.0, Spread(0.0, 9, 10), 0.95).low, 4)
-    (1.0, 0.6915)
+    >>> top = share_interval(1.0, Spread(0.0, 9, 10), 0.95)
+    >>> round(top.low, 4), top.high
+    (0.6915, 1.0)
     >>> middle = share_interval(0.5, Spread(0.01, 9, 10), 0.95)
     >>> round(middle.low, 3), round(middle.high, 3)
     (0.265, 0.735)
@@ -190,7 +190,16 @@ def finish(
     undefined = Interval(np.nan, np.nan)
     if min(sizes) < 2:
         return Bootstrap(
-            estimate, np.nan, undefined, undefined, undefined, undefined, np.nan, distribution, sizes, confidence_level
+            estimate,
+            np.nan,
+            undefined,
+            undefined,
+            undefined,
+            undefined,
+            np.nan,
+            distribution,
+            sizes,
+            confidence_level,
         )
     tail = tail_level(confidence_level, min(sizes) if small_sample else None, len(distribution))
     low, high = np.quantile(distribution, [tail, 1 - tail])

@@ -100,7 +100,7 @@ def _members(cluster: npt.ArrayLike, n: int) -> list[Int64]:
     return [np.flatnonzero(number == label) for label in range(number.max() + 1)]
 
 
-def crossed_bootstrap(
+def crossed_bootstrap(  # noqa: PLR0913
     values: npt.ArrayLike,
     *,
     cluster: npt.ArrayLike | None = None,
@@ -140,14 +140,14 @@ def crossed_bootstrap(
 
     Notes
     -----
-    The interval to report is `interval` (`imindex.stats.intervals.share_interval`). It takes its variance from the jackknife
-    over clusters of works and over prompts, so it has no Monte-Carlo error.
+    The interval to report is `interval` (`imindex.stats.intervals.share_interval`). It takes its variance from the
+    jackknife over clusters of works and over prompts, so it has no Monte-Carlo error.
 
     The bootstrap, which is for comparison, draws rows and columns independently (pigeonhole bootstrap, Owen 2007,
-    doi:10.1214/07-AOAS122). Intervals: Efron & Tibshirani 1993, chapters 13 and 14; the acceleration of BCa is that of several samples, as in
-    `scipy.stats.bootstrap`. With `small_sample`, the tail level is Phi(sqrt(n / (n - 1)) t_{n-1}), where n is the
-    smaller of the numbers of works and prompts (Hesterberg 2015, doi:10.1080/00031305.2015.1089789, "expanded
-    percentile").
+    doi:10.1214/07-AOAS122). Intervals: Efron & Tibshirani 1993, chapters 13 and 14; the acceleration of BCa is that of
+    several samples, as in `scipy.stats.bootstrap`. With `small_sample`, the tail level is Phi(sqrt(n / (n - 1))
+    t_{n-1}), where n is the smaller of the numbers of works and prompts (Hesterberg 2015,
+    doi:10.1080/00031305.2015.1089789, "expanded percentile").
 
     Assumption: works are sampled from all works of the artist, imitations from all that the release could generate. The
     p-value refers to that artist's mean AUC under this sampling; it does not consider other names.
@@ -176,7 +176,7 @@ def crossed_bootstrap(
     )
 
 
-def bootstrap_artists(
+def bootstrap_artists(  # noqa: PLR0913
     cells: Sequence[Float64],
     *,
     clusters: Sequence[npt.ArrayLike] | None = None,
@@ -246,8 +246,8 @@ def macro_bootstrap(
         The prompts of each artist's imitations. Artists whose imitations have the same label share a prompt, which is
         drawn for all of them at once. By default nothing is shared.
     null, confidence_level, small_sample, n_resamples, rng
-        As in `crossed_bootstrap`. One generator draws all artists, in their order: adding an artist changes the statistic
-        itself, and also the draws.
+        As in `crossed_bootstrap`. One generator draws all artists, in their order: adding an artist changes the
+        statistic itself, and also the draws.
 
     Returns
     -------
@@ -261,8 +261,8 @@ def macro_bootstrap(
 
     Notes
     -----
-    The artists are a sample: the interval is for the mean over artists like these, not only over these. See `over_artists`
-    for the resampling and the variance.
+    The artists are a sample: the interval is for the mean over artists like these, not only over these. See
+    `over_artists` for the resampling and the variance.
 
     Examples
     --------
@@ -323,7 +323,7 @@ class OverArtists:
         return _without(self.means), without_prompts
 
     def draw(self, n_resamples: int, random: np.random.Generator) -> Float64:
-        """Draw resamples of the estimate: of artists and, independently, of prompts, each with one weight for all artists.
+        """Draw resamples of the estimate: of artists and, independently, of prompts, with one weight for all artists.
 
         Returns
         -------
@@ -337,7 +337,9 @@ class OverArtists:
             size = min(step, n_resamples - start)
             drawn = means[_narrow_integers(random, len(means), (size, len(means)))].mean(axis=1)
             if len(self.moves):
-                drawn += self.moves[_narrow_integers(random, len(self.moves), (size, len(self.moves)))].sum(axis=1)
+                drawn += self.moves[_narrow_integers(random, len(self.moves), (size, len(self.moves)))].sum(
+                    axis=1
+                )
             out[start : start + size] = drawn
         return out.clip(0.0, 1.0)
 
@@ -362,19 +364,20 @@ def over_artists(
 
     Notes
     -----
-    The artists are a sample of artists like these, and the prompts a sample of prompts. If every artist has its own prompts,
-    the spread of the artists' means contains everything that varies, and the variance is s2 / A, with s2 the variance of
-    the A means. If artists share prompts, both are crossed random effects. Drawing both (pigeonhole bootstrap, Owen 2007)
-    would count their interaction three times, because the means already vary with the prompts that were drawn. What prompts
-    add to the spread of the means is therefore subtracted, and prompts then move the mean over *all* artists, with one
-    weight for all of them:
+    The artists are a sample of artists like these, and the prompts a sample of prompts. If every artist has its own
+    prompts, the spread of the artists' means contains everything that varies, and the variance is s2 / A, with s2 the
+    variance of the A means. If artists share prompts, both are crossed random effects. Drawing both (pigeonhole
+    bootstrap, Owen 2007) would count their interaction three times, because the means already vary with the prompts
+    that were drawn. What prompts add to the spread of the means is therefore subtracted, and prompts then move the mean
+    over *all* artists, with one weight for all of them:
 
         variance = max(0, s2 - w) / A + P / (P - 1) * (sum over prompts of the squared move of the estimate)
 
-    The influence of a prompt on the mean of an artist is the deviation of its pictures from that mean, summed, divided by the
-    artist's number of pictures. Its move is the mean influence over artists. w is the sum over prompts of the variance over
-    artists of the influence, also times P / (P - 1). A prompt that moves all artists alike adds nothing to s2, and moves the
-    estimate in full. Works, and seeds within a prompt, are part of s2 and of the influences. Degrees of freedom: Satterthwaite.
+    The influence of a prompt on the mean of an artist is the deviation of its pictures from that mean, summed, divided
+    by the artist's number of pictures. Its move is the mean influence over artists. w is the sum over prompts of the
+    variance over artists of the influence, also times P / (P - 1). A prompt that moves all artists alike adds nothing
+    to s2, and moves the estimate in full. Works, and seeds within a prompt, are part of s2 and of the influences.
+    Degrees of freedom: Satterthwaite.
 
     Examples
     --------

@@ -354,8 +354,6 @@ def _accuracy(base: ReleaseSet, new: ReleaseSet, design: Design, test: _How, how
             right,
             cluster=unit,
             confidence_level=how.confidence_level,
-            n_resamples=how.n_resamples,
-            rng=how.random,
         )
         for right, unit in ((base.right, design.base_unit), (new.right, design.new_unit))
     ]

@@ -15,6 +15,7 @@ from imindex.retrieval.evidence.shared import Shared
 from imindex.retrieval.evidence.testing import Testing, placebo_numbers
 from imindex.retrieval.match.discrimination import discrimination_gap
 from imindex.retrieval.match.match import Figures, match
+from imindex.retrieval.match.near_duplicates import near_duplicates
 from imindex.retrieval.results import (
     ArtistTests,
     AucMatrix,
@@ -91,7 +92,12 @@ def match_release(  # noqa: PLR0913
             )
             # An artist in the background is one to be told from.
             known, _ = distinct(pictures(index, "works", "background"))
-            gaps = discrimination_gap(known.vectors, known.artist, len(index.artists))
+            gaps = discrimination_gap(
+                known.vectors,
+                known.artist,
+                len(index.artists),
+                cluster=near_duplicates(known.vectors, known.artist)[0],
+            )
         else:
             if observed is None:
                 imitations = pictures(index, "imitations", collections=[name])

@@ -12,6 +12,7 @@ from imindex.indexer.store.index import Index
 from imindex.retrieval.evidence.looks import Looks
 from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.match.among_works import AmongWorks, among_works
+from imindex.retrieval.match.near_duplicates import near_duplicates
 from imindex.retrieval.vectors.blocks import Float16, Float64, Int64
 from imindex.retrieval.vectors.checks import check_artists, check_vectors
 from imindex.retrieval.vectors.select import Pictures, pictures, same_pictures
@@ -112,6 +113,11 @@ class Shared:
         return self._groups[1]
 
     @functools.cached_property
+    def clusters(self) -> Int64:
+        """The cluster of near-duplicates of each work of `known`: the position of its first work."""
+        return near_duplicates(self.known.vectors, self.known.artist)[0]
+
+    @functools.cached_property
     def works(self) -> tuple[Pictures, Int64]:
         """The distinct works without the background, with which imitations are matched, and their positions in `known`.
 
@@ -157,9 +163,11 @@ class Shared:
                 known.vectors,
                 known.artist,
                 len(names),
+                cluster=self.clusters,
                 gaps=GapCollector(
                     known.artist,
                     len(names),
+                    cluster=self.clusters,
                     confidence_level=testing.confidence_level,
                     rng=generators(testing.seed, "gap", names),
                 ),
