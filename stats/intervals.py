@@ -103,7 +103,7 @@ class Spread:
 
 
 def satterthwaite(parts: Sequence[float], dfs: Sequence[float]) -> float:
-    """Return the degrees of freedom of a sum of variances, some of which may be negative; at least the smallest of `dfs`.
+    """Return the degrees of freedom of a sum of variances, some perhaps negative, and at least the smallest of `dfs`.
 
     Source: Satterthwaite 1946, doi:10.2307/3002019.
 
@@ -141,11 +141,12 @@ def share_interval(estimate: float, spread: Spread, confidence_level: float) -> 
     Clopper-Pearson on a fractional count (Korn & Graubard 1998): the interval of ``estimate * n`` successes among the n
     trials that would have the same variance, n = estimate (1 - estimate) / variance.
 
-    Next to 0 and 1 the measured variance cannot be trusted: if one imitation in 20 fails, a set of 8 often holds none that
-    failed, and then shows no spread. The values are most spread out if each is 0 or 1, which for N independent units gives
-    the variance estimate (1 - estimate) / N. The variance in use is the mean of the two, with the weight x**4 for the latter
-    and x = (2 estimate - 1)**2. At 0 and 1 this is Clopper-Pearson with N trials, at 1/2 only the measured variance counts,
-    and there is no jump between them. The measured variance is widened as Student's t widens the normal.
+    Next to 0 and 1 the measured variance cannot be trusted: if one imitation in 20 fails, a set of 8 often holds none
+    that failed, and then shows no spread. The values are most spread out if each is 0 or 1, which for N independent
+    units gives the variance estimate (1 - estimate) / N. The variance in use is the mean of the two, with the weight
+    x**4 for the latter, where x = (2 estimate - 1)**2. At 0 and 1 this is Clopper-Pearson with N trials, at 1/2 only
+    the measured variance counts, and there is no jump between them. The measured variance is widened as Student's t
+    widens the normal.
 
     The power 4 is a choice: of the powers tried, the largest (and so the narrowest interval) at which every world of
     `scripts/bench/coverage` is covered in at least 94 % at a nominal 95 %.
@@ -164,7 +165,8 @@ def share_interval(estimate: float, spread: Spread, confidence_level: float) -> 
     tail = (1 - confidence_level) / 2
     widened = spread.variance * float(stats.t.ppf(tail, spread.df) / special.ndtri(tail)) ** 2
     x = (2 * estimate - 1) ** 2
-    # The mean of both variances, divided by estimate (1 - estimate): 1 - x**4 is 4 estimate (1 - estimate) (1 + x + ...).
+    # The mean of both variances, divided by estimate (1 - estimate); 1 - x**4 is (1 - x) (1 + x + x**2 + x**3), and
+    # 1 - x is 4 estimate (1 - estimate).
     per_trial = 4 * widened * sum(x**power for power in range(POWER)) + x**POWER / spread.n_units
     if per_trial < _NO_SPREAD:
         return Interval(estimate, estimate)
