@@ -15,7 +15,6 @@ from imindex.retrieval.evidence.shared import Shared
 from imindex.retrieval.evidence.testing import Testing, placebo_numbers
 from imindex.retrieval.match.discrimination import discrimination_gap
 from imindex.retrieval.match.match import Figures, match
-from imindex.retrieval.match.near_duplicates import near_duplicates
 from imindex.retrieval.results import (
     ArtistTests,
     AucMatrix,
@@ -25,6 +24,7 @@ from imindex.retrieval.results import (
     fields_of,
 )
 from imindex.retrieval.vectors.blocks import Int64
+from imindex.retrieval.vectors.near_duplicates import near_duplicates
 from imindex.retrieval.vectors.select import distinct, pictures, release
 
 

@@ -12,9 +12,9 @@ from imindex.indexer.store.index import Index
 from imindex.retrieval.evidence.looks import Looks
 from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.match.among_works import AmongWorks, among_works
-from imindex.retrieval.match.near_duplicates import near_duplicates
 from imindex.retrieval.vectors.blocks import Float16, Float64, Int64
 from imindex.retrieval.vectors.checks import check_artists, check_vectors
+from imindex.retrieval.vectors.near_duplicates import near_duplicates
 from imindex.retrieval.vectors.select import Pictures, pictures, same_pictures
 from imindex.retrieval.vectors.similarity import similarities
 from imindex.stats.keyed import generators

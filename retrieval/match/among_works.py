@@ -141,8 +141,8 @@ def among_works(  # noqa: PLR0913
         Must have been validated, as `works`.
     n_artists : int
     cluster : ndarray, shape (W,), int64, optional
-        The cluster of each work (`imindex.retrieval.match.near_duplicates`). Works of one cluster are not compared with
-        each other.
+        The cluster of each work (`imindex.retrieval.vectors.near_duplicates`). Works of one cluster are not compared
+        with each other.
     gaps : GapCollector, optional
         Of the same works and clusters. If given, gaps are bootstrapped and ceilings computed, from similarities in
         float32.

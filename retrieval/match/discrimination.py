@@ -20,8 +20,8 @@ def discrimination_gap(
     work_artist : array_like, shape (W,), integers
     n_artists : int
     cluster : ndarray, shape (W,), int64, optional
-        The cluster of each work (`imindex.retrieval.match.near_duplicates`). Works of one cluster are not compared with
-        each other.
+        The cluster of each work (`imindex.retrieval.vectors.near_duplicates`). Works of one cluster are not compared
+        with each other.
 
     Returns
     -------

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from imindex.indexer.store.index import Index
-from imindex.retrieval.match.near_duplicates import near_duplicates
 from imindex.retrieval.results import (
     AttributedArtist,
     Attribution,
 )
 from imindex.retrieval.vectors.blocks import Float16
+from imindex.retrieval.vectors.near_duplicates import near_duplicates
 from imindex.retrieval.vectors.similarity import similarities
 from imindex.stats.conformal import conformal_attribution
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imindex.retrieval.match.discrimination import discrimination_gap
-from imindex.retrieval.match.near_duplicates import near_duplicates
+from imindex.retrieval.vectors.near_duplicates import near_duplicates
 from imindex.stats.conformal import conformal_attribution
 from imindex.stats.duplicates import duplicate_threshold, link, nearest_other
 from imindex.stats.validity import ceiling, gap_bootstrap
