@@ -6,20 +6,17 @@ the picture. `imindex.stats.label_count` computes the accuracy that fewer candid
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from imindex.stats.intervals import LEAST, TIE, Interval, clopper_pearson, shrinkage, tail_level
-from imindex.stats.keyed import Rng
-from imindex.stats.resampling import draw_weights
+from imindex.stats.intervals import LEAST, Interval, Spread, clopper_pearson, share_interval
+from imindex.stats.resampling import over_artists
 from imindex.stats.set_scores import Float64, Int64
 
-FEW = 10  # with fewer clusters or artists, bootstrap intervals carry a note that they are too narrow
-_BLOCK = 2**22
-_ON_UNITS = "Clopper-Pearson on units"
+_BY_CLUSTER = "Clopper-Pearson on the fractional count"
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,13 +28,14 @@ class Accuracy:
     estimate : float
         Fraction of pictures classified correctly; for `macro_interval`, the mean of the artists' fractions.
     interval : Interval
-        NaN with a single unit.
+        Within [0, 1]. NaN with a single unit.
     n, n_right : int
         Number of pictures, and of those classified correctly.
     n_units : int
-        Number of resampling units: pictures, clusters (prompts) or artists.
+        Number of independent units: pictures, clusters (prompts) or artists; of artists and prompts that they share,
+        the smaller number.
     method : str
-        "Clopper-Pearson", "cluster bootstrap", "hierarchical bootstrap", "Clopper-Pearson on units" or "none".
+        "Clopper-Pearson", "Clopper-Pearson on the fractional count" or "none".
     note : str
         A caveat about the interval, or empty.
     confidence_level : float
@@ -58,8 +56,6 @@ def accuracy_interval(
     *,
     cluster: npt.ArrayLike | None = None,
     confidence_level: float = 0.95,
-    n_resamples: int = 9999,
-    rng: Rng = None,
 ) -> Accuracy:
     """Estimate the fraction of pictures that are classified correctly, with a confidence interval.
 
@@ -69,9 +65,6 @@ def accuracy_interval(
     cluster : array_like, shape (n,), optional
         The prompt of each picture.
     confidence_level : float
-    n_resamples : int
-        Number of bootstrap resamples, used with clusters.
-    rng : Generator or int, optional
 
     Returns
     -------
@@ -86,20 +79,19 @@ def accuracy_interval(
     Notes
     -----
     Without clusters, or with one picture per cluster, the interval is that of Clopper & Pearson 1934, which is exact
-    if pictures are independent (`scipy.stats.binomtest`). With clusters, clusters are drawn with replacement, the
-    statistic is the number of correct pictures divided by the number of pictures in the clusters drawn, and the
-    interval is the percentile interval. If all clusters have the same fraction, such as 1, the bootstrap interval
-    would have no width; Clopper-Pearson is used instead, as if each cluster were one picture. A single cluster says
-    nothing about other prompts, and gives no interval.
+    if pictures are independent (`scipy.stats.binomtest`). With clusters it is `imindex.stats.intervals.share_interval`
+    of the jackknife variance over clusters, or of the variance of independent pictures if that is larger: pictures of
+    one prompt do not vary less than independent ones. A single cluster says nothing about other prompts, and gives no
+    interval.
 
     Examples
     --------
-    >>> result = accuracy_interval([1, 1, 1, 0, 1, 0, 1, 1], cluster=[0, 0, 1, 1, 2, 2, 3, 3], rng=1)
-    >>> result.estimate, result.interval.low, result.interval.high, result.n_units
-    (0.75, 0.5, 1.0, 4)
+    >>> result = accuracy_interval([1, 1, 1, 0, 1, 0, 1, 1], cluster=[0, 0, 1, 1, 2, 2, 3, 3])
+    >>> result.estimate, round(result.interval.low, 3), round(result.interval.high, 3), result.n_units
+    (0.75, 0.134, 0.998, 4)
     """
     right = _right(correct)
-    _check(confidence_level, n_resamples)
+    _check(confidence_level)
     sums, sizes = _by_cluster(right, cluster, np.arange(len(right)))
     n, n_right, units = len(right), int(right.sum()), len(sums)
     estimate = n_right / n
@@ -108,15 +100,10 @@ def accuracy_interval(
     elif units == 1:
         method, interval = "none", Interval(np.nan, np.nan)
         note = "one cluster only: no interval. Generate imitations from more prompts."
-    elif np.ptp(sums / sizes) <= TIE:
-        method, interval = _ON_UNITS, clopper_pearson(estimate * units, units, confidence_level)
-        note = (
-            f"all clusters have the same share: interval as if each of the {units} clusters were one picture."
-        )
     else:
-        distribution = _ratios(sums, sizes, n_resamples, np.random.default_rng(rng))
-        method, interval = "cluster bootstrap", _percentile(distribution, confidence_level, units)
-        note = _few(units, "clusters")
+        spread = Spread.of([(n_right - sums) / (n - sizes)])
+        spread = replace(spread, variance=max(spread.variance, estimate * (1 - estimate) / n))
+        method, note, interval = _BY_CLUSTER, "", share_interval(estimate, spread, confidence_level)
     return Accuracy(estimate, interval, n, n_right, units, method, note, confidence_level)
 
 
@@ -126,8 +113,6 @@ def macro_interval(
     *,
     cluster: npt.ArrayLike | None = None,
     confidence_level: float = 0.95,
-    n_resamples: int = 9999,
-    rng: Rng = None,
 ) -> Accuracy:
     """Estimate the mean over artists of the fraction classified correctly, with a confidence interval.
 
@@ -137,10 +122,8 @@ def macro_interval(
     artist : array_like, shape (n,)
         The artist named in the prompt.
     cluster : array_like, shape (n,), optional
-        The prompt of each picture. Artists may share labels.
+        The prompt of each picture. Artists whose pictures have the same label share a prompt.
     confidence_level : float
-    n_resamples : int
-    rng : Generator or int, optional
 
     Returns
     -------
@@ -154,47 +137,36 @@ def macro_interval(
 
     Notes
     -----
-    Hierarchical bootstrap (Davison & Hinkley 1997, section 3.8): artists are drawn, then clusters (or, without
-    clusters, pictures) within each artist; an artist drawn twice is resampled twice. The interval is the widened
-    percentile interval. To avoid counting the variance within artists twice, the artists' fractions are first shrunk
-    towards their mean (`shrinkage`). If all resamples are equal, Clopper-Pearson is used, as if each artist were one
-    picture.
-
-    Assumption: artists are independent. Prompts shared by all artists are drawn separately for each artist.
+    The interval is for the mean over artists like these: artists are a sample. It is
+    `imindex.stats.intervals.share_interval` of the variance over artists and over the prompts that they share
+    (`imindex.stats.resampling.over_artists`), or of the variance of independent pictures if that is larger.
 
     Examples
     --------
-    >>> result = macro_interval([1, 1, 0, 1, 0, 0, 1, 0], [0, 0, 0, 0, 1, 1, 2, 2], rng=1)
+    >>> result = macro_interval([1, 1, 0, 1, 0, 0, 1, 0], [0, 0, 0, 0, 1, 1, 2, 2])
     >>> round(result.estimate, 4), result.n_units, result.method
-    (0.4167, 3, 'hierarchical bootstrap')
+    (0.4167, 3, 'Clopper-Pearson on the fractional count')
     """
     right = _right(correct)
-    _check(confidence_level, n_resamples)
+    _check(confidence_level)
     number = _numbers(artist, len(right), "artist")
-    labels = np.arange(len(right)) if cluster is None else _numbers(cluster, len(right), "cluster")
-    rows = [np.flatnonzero(number == a) for a in range(number.max() + 1)]
-    units, shares = len(rows), np.array([right[some].mean() for some in rows])
-    estimate = float(shares.mean())
-    if units == 1:
+    labels = None if cluster is None else _numbers(cluster, len(right), "cluster")
+    found = over_artists(right, number, labels)
+    units, note = found.spread.n_units, ""
+    if len(found.means) == 1:
         method, interval = "none", Interval(np.nan, np.nan)
         note = "one artist only: no interval over artists. See accuracy_interval."
+    elif units == 1:
+        method, interval = "none", Interval(np.nan, np.nan)
+        note = "all artists share one prompt: no interval. Generate imitations from more prompts."
     else:
-        random = np.random.default_rng(rng)
-        drawn = np.array([_ratios(*_by_cluster(right[s], labels[s], s), n_resamples, random) for s in rows])
-        drawn -= (1 - shrinkage(shares, drawn.var(axis=1))) * (shares - estimate)[:, None]
-        distribution = np.zeros(n_resamples)
-        for _ in range(units):
-            chosen = random.integers(0, units, n_resamples)
-            distribution += drawn[chosen, random.integers(0, n_resamples, n_resamples)]
-        distribution /= units
-        method, interval = "hierarchical bootstrap", _percentile(distribution, confidence_level, units)
-        # Shrunken fractions may leave [0, 1], but their mean cannot.
-        interval = Interval(max(interval.low, 0.0), min(interval.high, 1.0))
-        note = _few(units, "artists")
-        if np.ptp(distribution) <= TIE:
-            method, interval = _ON_UNITS, clopper_pearson(estimate * units, units, confidence_level)
-            note = f"all resamples are alike: interval as if each of the {units} artists were one picture."
-    return Accuracy(estimate, interval, len(right), int(right.sum()), units, method, note, confidence_level)
+        sizes = np.bincount(number)
+        least = float((found.means * (1 - found.means) / sizes).sum()) / len(sizes) ** 2
+        spread = replace(found.spread, variance=max(found.spread.variance, least))
+        method, interval = _BY_CLUSTER, share_interval(found.estimate, spread, confidence_level)
+    return Accuracy(
+        found.estimate, interval, len(right), int(right.sum()), units, method, note, confidence_level
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -367,27 +339,6 @@ def _by_cluster(right: Float64, cluster: npt.ArrayLike | None, singletons: Int64
     return np.bincount(number, right).astype(np.float64), np.bincount(number).astype(np.float64)
 
 
-def _ratios(sums: Float64, sizes: Float64, n_resamples: int, random: np.random.Generator) -> Float64:
-    n, out = len(sums), np.empty(n_resamples)
-    step = max(1, _BLOCK // n)
-    for start in range(0, n_resamples, step):
-        weights = draw_weights(n, min(step, n_resamples - start), random)
-        out[start : start + step] = (weights @ sums) / (weights @ sizes)
-    return out
-
-
-def _percentile(distribution: Float64, confidence_level: float, units: int) -> Interval:
-    tail = tail_level(confidence_level, units, len(distribution))
-    low, high = np.quantile(distribution, [tail, 1 - tail])
-    return Interval(float(low), float(high))
-
-
-def _few(units: int, name: str) -> str:
-    return f"{units} {name} only: the interval is too narrow." if units < FEW else ""
-
-
-def _check(confidence_level: float, n_resamples: int) -> None:
+def _check(confidence_level: float) -> None:
     if not 0 < confidence_level < 1:
         raise ValueError(f"confidence_level is {confidence_level}. It must be between 0 and 1.")
-    if n_resamples < 1:
-        raise ValueError(f"n_resamples is {n_resamples}. It must be at least 1.")

@@ -20,19 +20,20 @@ class ConformalAttribution:
     Attributes
     ----------
     pvalue : ndarray, shape (A,), float64
-        Fraction of the artist's works, counting the query as one of them, that fit no better than the query. NaN
-        without works; always 1 with one work.
+        Fraction of the artist's distinct works, counting the query as one of them, that fit no better than the query.
+        NaN without works; always 1 with one work.
     prediction_set : ndarray of int64
         The artists whose p-value is above 1 - confidence_level, in ascending order. If it is empty, the query resembles
         none of the artists with works.
     excludable : ndarray, shape (A,), bool
-        Whether the artist has enough works to be excluded at this level: n_works + 1 >= 1 / (1 - level). An artist with
-        fewer works, but at least one, is always in the set. False without works.
+        Whether the artist has enough works to be excluded at this level: n_distinct + 1 >= 1 / (1 - level). An artist
+        with fewer, but at least one, is always in the set. False without works.
     resolution : ndarray, shape (A,), float64
-        1 / (n_works + 1), the smallest possible p-value. NaN without works.
+        1 / (n_distinct + 1), the smallest possible p-value. NaN without works.
     score : ndarray, shape (A,), float64
-        Mean similarity of the query to its k nearest works of the artist. NaN without works.
-    n_works : ndarray, shape (A,), int64
+        Mean similarity of the query to its k nearest distinct works of the artist. NaN without works.
+    n_works, n_distinct : ndarray, shape (A,), int64
+        Number of works, and of distinct ones: of clusters, if there are any.
     k : int
     confidence_level : float
     """
@@ -43,6 +44,7 @@ class ConformalAttribution:
     resolution: Float64
     score: Float64
     n_works: Int64
+    n_distinct: Int64
     k: int
     confidence_level: float
 
@@ -53,6 +55,7 @@ def conformal_attribution(
     work_artist: npt.ArrayLike,
     n_artists: int,
     *,
+    cluster: npt.ArrayLike | None = None,
     k: int = 5,
     confidence_level: float = 0.95,
 ) -> ConformalAttribution:
@@ -66,6 +69,9 @@ def conformal_attribution(
         Symmetric similarity of the works. Only pairs of different works by one artist are used.
     work_artist : array_like, shape (W,), integers
     n_artists : int
+    cluster : array_like, shape (W,), optional
+        The cluster of each work, such as its near-duplicates (`imindex.stats.duplicates`). Works of one cluster are by
+        one artist. By default each work is its own.
     k : int
         Number of neighbours. The fit of a picture is its mean similarity to its k nearest others, or to all others if
         there are fewer.
@@ -95,7 +101,9 @@ def conformal_attribution(
     Limitations. An artist in the set is merely not excluded, which with few works is no evidence at all (see
     `excludable`). A picture by someone outside the index may resemble an artist in it. A picture made after the works,
     such as an imitation, is not exchangeable with them by construction: its p-value shows how it would rank if it were.
-    A copy of a work fits well and is never excluded. Series of works and duplicates violate exchangeability.
+    A copy of a work fits well and is never excluded. Series of works and duplicates violate exchangeability, so each
+    cluster counts as one work, its first: if the query is a work from another series, it is exchangeable with the first
+    works of the series. The other works of a cluster are not used.
 
     Examples
     --------
@@ -111,19 +119,21 @@ def conformal_attribution(
     if not 0 < confidence_level < 1:
         raise ValueError(f"confidence_level is {confidence_level}. It must be between 0 and 1.")
     n_works = np.bincount(artist_of, minlength=n_artists)
+    first = np.sort(np.unique(_clusters(cluster, len(artist_of)), return_index=True)[1])
+    n_distinct = np.bincount(artist_of[first], minlength=n_artists)
     fits_no_better = np.zeros(n_artists, np.int64)
     score = np.full(n_artists, np.nan)
     for artist in np.flatnonzero(n_works).tolist():
-        rows = np.flatnonzero(artist_of == artist)
+        rows = first[artist_of[first] == artist]
         scores = _bag_scores(query[rows], _within(works, rows, artist), k)
         score[artist] = scores[-1]
         tie = _TIE * max(1.0, float(np.abs(scores).max()))
         fits_no_better[artist] = np.count_nonzero(scores <= scores[-1] + tie)
     # Compare numbers of works, so that the level is exact: in floating point, 1 - 0.9 is less than 1 / 10.
-    allowed = (1 - confidence_level) * (n_works + 1) * (1 + 1e-12)
+    allowed = (1 - confidence_level) * (n_distinct + 1) * (1 + 1e-12)
     with np.errstate(divide="ignore"):
-        resolution = np.where(n_works > 0, 1.0 / (n_works + 1), np.nan)
-        pvalue = np.where(n_works > 0, fits_no_better / (n_works + 1), np.nan)
+        resolution = np.where(n_works > 0, 1.0 / (n_distinct + 1), np.nan)
+        pvalue = np.where(n_works > 0, fits_no_better / (n_distinct + 1), np.nan)
     return ConformalAttribution(
         pvalue=pvalue,
         prediction_set=np.flatnonzero((n_works > 0) & (fits_no_better > allowed)),
@@ -131,9 +141,17 @@ def conformal_attribution(
         resolution=resolution,
         score=score,
         n_works=n_works,
+        n_distinct=n_distinct,
         k=k,
         confidence_level=confidence_level,
     )
+
+
+def _clusters(cluster: npt.ArrayLike | None, n: int) -> npt.NDArray[np.generic]:
+    labels = np.arange(n) if cluster is None else np.asarray(cluster)
+    if labels.shape != (n,):
+        raise ValueError(f"cluster: expected {n} labels, one per work, not the shape {labels.shape}.")
+    return labels
 
 
 def _bag_scores(query: Float64, works: Float64, k: int) -> Float64:

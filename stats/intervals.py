@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import special, stats
 
 from imindex.stats.set_scores import Float64
 
 TIE = 1e-12
 """Resamples that differ by at most this are considered equal."""
+_NO_SPREAD = 1e-14
+_NO_COUNT = 1e-100
+"""Smaller counts are 0: the beta distribution overflows."""
 LEAST = float(np.finfo(np.float64).tiny)
 """Smallest p-value, used where a formula would round to 0."""
 
@@ -34,9 +36,11 @@ class Bootstrap:
     estimate : float
     standard_error : float
         Standard deviation of the distribution.
+    interval : Interval
+        The interval to report, `share_interval` of the jackknife variance. NaN with a single unit at any level.
     percentile, basic, bca : Interval
-        NaN if undefined: BCa if all resamples are on one side of the estimate, all of them with a single unit. If all
-        resamples are equal and the statistic is in [0, 1], Clopper-Pearson with the smallest number of units.
+        Bootstrap intervals, for comparison, within [0, 1]. Next to 0 and 1 they are too narrow. NaN if undefined: BCa
+        if all resamples are on one side of the estimate, all of them with a single unit.
     pvalue : float
         One-sided p-value of "not above `null`": (1 + resamples at or below null) / (1 + B). NaN with a single unit.
     distribution : ndarray, shape (B,), float64
@@ -47,6 +51,7 @@ class Bootstrap:
 
     estimate: float
     standard_error: float
+    interval: Interval
     percentile: Interval
     basic: Interval
     bca: Interval
@@ -56,6 +61,120 @@ class Bootstrap:
     confidence_level: float
 
 
+@dataclass(frozen=True)
+class Spread:
+    """Estimated variance of an estimate.
+
+    Attributes
+    ----------
+    variance : float
+    df : float
+        Degrees of freedom of `variance`.
+    n_units : int
+        Number of independent units; at several levels, that of the level with the fewest.
+    """
+
+    variance: float
+    df: float
+    n_units: int
+
+    @classmethod
+    def of(cls, jackknives: Sequence[Float64]) -> Spread:
+        """Add the jackknife variances of several levels, such as works and imitations, with at least 2 units each.
+
+        Parameters
+        ----------
+        jackknives : sequence of ndarray
+            For each level, the estimate without each unit in turn.
+
+        Notes
+        -----
+        Degrees of freedom: Satterthwaite 1946. What works and imitations contribute together is counted at both levels,
+        so the variance is slightly too large.
+
+        Examples
+        --------
+        >>> spread = Spread.of([np.array([0.5, 0.6, 0.7])])
+        >>> round(spread.variance, 4), round(spread.df, 4), spread.n_units
+        (0.0133, 2, 3)
+        """
+        sizes = [len(values) for values in jackknives]
+        parts = [(n - 1) * float(np.var(values)) for n, values in zip(sizes, jackknives, strict=True)]
+        df = satterthwaite(parts, [n - 1 for n in sizes])
+        return cls(sum(parts), df, min(sizes))
+
+
+def satterthwaite(parts: Sequence[float], dfs: Sequence[float]) -> float:
+    """Return the degrees of freedom of a sum of variances, some perhaps negative, and at least the smallest of `dfs`.
+
+    Source: Satterthwaite 1946, doi:10.2307/3002019.
+
+    Examples
+    --------
+    >>> round(satterthwaite([1.0, 1.0], [4, 9]), 4)
+    11.0769
+    """
+    below = sum(part**2 / df for part, df in zip(parts, dfs, strict=True))
+    return max(min(dfs), sum(parts) ** 2 / below) if below > 0 else float(min(dfs))
+
+
+POWER = 4
+"""How fast `share_interval` turns from the binomial variance to the measured one, away from 0 and 1."""
+
+
+def share_interval(estimate: float, spread: Spread, confidence_level: float) -> Interval:
+    """Compute a confidence interval of the mean of values in [0, 1].
+
+    Parameters
+    ----------
+    estimate : float
+        The mean, from 0 to 1.
+    spread : Spread
+        Its measured variance.
+    confidence_level : float
+
+    Returns
+    -------
+    Interval
+        Within [0, 1].
+
+    Notes
+    -----
+    Clopper-Pearson on a fractional count (Korn & Graubard 1998): the interval of ``estimate * n`` successes among the n
+    trials that would have the same variance, n = estimate (1 - estimate) / variance.
+
+    Next to 0 and 1 the measured variance cannot be trusted: if one imitation in 20 fails, a set of 8 often holds none
+    that failed, and then shows no spread. The values are most spread out if each is 0 or 1, which for N independent
+    units gives the variance estimate (1 - estimate) / N. The variance in use is the mean of the two, with the weight
+    x**4 for the latter, where x = (2 estimate - 1)**2. At 0 and 1 this is Clopper-Pearson with N trials, at 1/2 only
+    the measured variance counts, and there is no jump between them. The measured variance is widened as Student's t
+    widens the normal.
+
+    The power 4 is a choice: of the powers tried, the largest (and so the narrowest interval) at which every world of
+    `scripts/bench/coverage` is covered in at least 94 % at a nominal 95 %.
+
+    Examples
+    --------
+    >>> top = share_interval(1.0, Spread(0.0, 9, 10), 0.95)
+    >>> round(top.low, 4), top.high
+    (0.6915, 1.0)
+    >>> middle = share_interval(0.5, Spread(0.01, 9, 10), 0.95)
+    >>> round(middle.low, 3), round(middle.high, 3)
+    (0.265, 0.735)
+    """
+    if not 0 < confidence_level < 1:
+        raise ValueError(f"confidence_level is {confidence_level}. It must be between 0 and 1.")
+    tail = (1 - confidence_level) / 2
+    widened = spread.variance * float(stats.t.ppf(tail, spread.df) / special.ndtri(tail)) ** 2
+    x = (2 * estimate - 1) ** 2
+    # The mean of both variances, divided by estimate (1 - estimate); 1 - x**4 is (1 - x) (1 + x + x**2 + x**3), and
+    # 1 - x is 4 estimate (1 - estimate).
+    per_trial = 4 * widened * sum(x**power for power in range(POWER)) + x**POWER / spread.n_units
+    if per_trial < _NO_SPREAD:
+        return Interval(estimate, estimate)
+    return clopper_pearson(estimate / per_trial, 1 / per_trial, confidence_level)
+
+
 def finish(
     estimate: float,
     distribution: Float64,
@@ -63,36 +182,47 @@ def finish(
     null: float,
     confidence_level: float,
     small_sample: bool,
+    spread: Spread | None = None,
 ) -> Bootstrap:
-    """Compute intervals and p-value from the distribution and the jackknife values of each resampled level."""
+    """Compute intervals and p-value from the distribution and the jackknife values of each resampled level.
+
+    `spread` is by default that of the jackknife values.
+    """
     if not 0 < confidence_level < 1:
         raise ValueError(f"confidence_level is {confidence_level}. It must be between 0 and 1.")
     sizes = tuple(max(1, len(values)) for values in jackknives)
     undefined = Interval(np.nan, np.nan)
     if min(sizes) < 2:
         return Bootstrap(
-            estimate, np.nan, undefined, undefined, undefined, np.nan, distribution, sizes, confidence_level
+            estimate,
+            np.nan,
+            undefined,
+            undefined,
+            undefined,
+            undefined,
+            np.nan,
+            distribution,
+            sizes,
+            confidence_level,
         )
     tail = tail_level(confidence_level, min(sizes) if small_sample else None, len(distribution))
-    if np.ptp(distribution) <= TIE and 0 <= estimate <= 1:
-        # With few units, no spread among the resamples does not imply no spread: bound it as if each were binary.
-        percentile = basic = bca = clopper_pearson(estimate * min(sizes), min(sizes), confidence_level)
-    else:
-        low, high = np.quantile(distribution, [tail, 1 - tail])
-        percentile = Interval(float(low), float(high))
-        basic = Interval(float(2 * estimate - high), float(2 * estimate - low))
-        bca = bca_interval(estimate, distribution, jackknives, tail)
+    low, high = np.quantile(distribution, [tail, 1 - tail])
     return Bootstrap(
         estimate=estimate,
         standard_error=float(distribution.std(ddof=1)),
-        percentile=percentile,
-        basic=basic,
-        bca=bca,
+        interval=share_interval(estimate, spread or Spread.of(jackknives), confidence_level),
+        percentile=_shares(low, high),
+        basic=_shares(2 * estimate - high, 2 * estimate - low),
+        bca=bca_interval(estimate, distribution, jackknives, tail),
         pvalue=float((1 + np.count_nonzero(distribution <= null + TIE)) / (1 + len(distribution))),
         distribution=distribution,
         n=sizes,
         confidence_level=confidence_level,
     )
+
+
+def _shares(low: float, high: float) -> Interval:
+    return Interval(min(max(float(low), 0.0), 1.0), min(max(float(high), 0.0), 1.0))
 
 
 def bca_interval(
@@ -127,26 +257,6 @@ def bca_interval(
     return Interval(float(low), float(high))
 
 
-def shrinkage(estimates: Float64, within: npt.ArrayLike) -> float:
-    """Return the between-artist share of the spread of the artists' estimates, as a ratio of standard deviations.
-
-    Parameters
-    ----------
-    estimates : ndarray, shape (A,)
-    within : array_like, shape (A,)
-        The variance of each estimate about the artist's true value, estimated by its bootstrap.
-
-    Examples
-    --------
-    >>> round(shrinkage(np.array([0.4, 0.6, 0.8]), [0.01, 0.02, 0.03]), 4)
-    0.7071
-    """
-    if len(estimates) < 2:
-        return 1.0
-    total = float(np.var(estimates, ddof=1))
-    return float(np.sqrt(max(0.0, 1 - float(np.asarray(within).mean()) / total))) if total > 0 else 1.0
-
-
 def tail_level(confidence_level: float, n: int | None, n_resamples: int) -> float:
     """Return the tail level of a percentile interval, adjusted for n units as Student's t widens the normal.
 
@@ -174,6 +284,6 @@ def clopper_pearson(n_right: float, n: float, confidence_level: float) -> Interv
     (0.0, 0.3085)
     """
     tail, wrong = (1 - confidence_level) / 2, n - n_right
-    low = 0.0 if n_right <= 0 else float(stats.beta.ppf(tail, n_right, wrong + 1))
-    high = 1.0 if wrong <= 0 else float(stats.beta.isf(tail, n_right + 1, wrong))
+    low = 0.0 if n_right <= _NO_COUNT else float(stats.beta.ppf(tail, n_right, wrong + 1))
+    high = 1.0 if wrong <= _NO_COUNT else float(stats.beta.isf(tail, n_right + 1, wrong))
     return Interval(low, high)

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-STREAMS = 1
+STREAMS = 2
 """Version of everything that determines the random draws. Cached results with another version are recomputed."""
 
 Rng = np.random.Generator | int | None

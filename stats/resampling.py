@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from imindex.stats.intervals import Bootstrap, finish, shrinkage
+from imindex.stats.intervals import Bootstrap, Spread, finish, satterthwaite
 from imindex.stats.keyed import Rng, Rngs, one_each
 from imindex.stats.set_scores import Float64, Int64, SetScores
 
@@ -100,10 +100,11 @@ def _members(cluster: npt.ArrayLike, n: int) -> list[Int64]:
     return [np.flatnonzero(number == label) for label in range(number.max() + 1)]
 
 
-def crossed_bootstrap(
+def crossed_bootstrap(  # noqa: PLR0913
     values: npt.ArrayLike,
     *,
     cluster: npt.ArrayLike | None = None,
+    row_cluster: npt.ArrayLike | None = None,
     null: float = 0.5,
     confidence_level: float = 0.95,
     small_sample: bool = False,
@@ -115,14 +116,16 @@ def crossed_bootstrap(
     Parameters
     ----------
     values : array_like, shape (n, m)
-        Works x imitations, such as a cell of `SetScores.own`.
+        Works x imitations, such as a cell of `SetScores.own`, from 0 to 1.
     cluster : array_like, shape (m,), optional
         The prompt of each imitation. Prompts are drawn, then imitations within prompts.
+    row_cluster : array_like, shape (n,), optional
+        The cluster of each work, such as its near-duplicates (`imindex.stats.duplicates`). Likewise.
     null : float
         Value under the null hypothesis, for the p-value.
     confidence_level : float
     small_sample : bool
-        Whether to widen the intervals as Student's t widens the normal, see Notes.
+        Whether to widen the bootstrap intervals as Student's t widens the normal, see Notes. `interval` always is.
     n_resamples : int
     rng : Generator or int, optional
 
@@ -133,15 +136,18 @@ def crossed_bootstrap(
     Raises
     ------
     ValueError
-        If `values` is not a matrix, is empty, or has a value that is not finite.
+        If `values` is not a matrix, is empty, or has a value that is not finite or not from 0 to 1.
 
     Notes
     -----
-    Rows and columns are drawn independently (pigeonhole bootstrap, Owen 2007, doi:10.1214/07-AOAS122). Intervals:
-    Efron & Tibshirani 1993, chapters 13 and 14; the acceleration of BCa is that of several samples, as in
-    `scipy.stats.bootstrap`. With `small_sample`, the tail level is Phi(sqrt(n / (n - 1)) t_{n-1}), where n is the
-    smaller of the numbers of works and prompts (Hesterberg 2015, doi:10.1080/00031305.2015.1089789, "expanded
-    percentile").
+    The interval to report is `interval` (`imindex.stats.intervals.share_interval`). It takes its variance from the
+    jackknife over clusters of works and over prompts, so it has no Monte-Carlo error.
+
+    The bootstrap, which is for comparison, draws rows and columns independently (pigeonhole bootstrap, Owen 2007,
+    doi:10.1214/07-AOAS122). Intervals: Efron & Tibshirani 1993, chapters 13 and 14; the acceleration of BCa is that of
+    several samples, as in `scipy.stats.bootstrap`. With `small_sample`, the tail level is Phi(sqrt(n / (n - 1))
+    t_{n-1}), where n is the smaller of the numbers of works and prompts (Hesterberg 2015,
+    doi:10.1080/00031305.2015.1089789, "expanded percentile").
 
     Assumption: works are sampled from all works of the artist, imitations from all that the release could generate. The
     p-value refers to that artist's mean AUC under this sampling; it does not consider other names.
@@ -155,26 +161,26 @@ def crossed_bootstrap(
     cell = _check(values)
     n, m = cell.shape
     random = np.random.default_rng(rng)
-    if cluster is None:
+    if cluster is None and row_cluster is None:
         distribution = _crossed_means(cell, n_resamples, random)
     else:
-        rows = draw_weights(n, n_resamples, random)
+        rows = draw_weights(n, n_resamples, random, cluster=row_cluster)
         distribution = _weighted_means(cell, rows, draw_weights(m, n_resamples, random, cluster=cluster))
-    groups = None if cluster is None else _members(cluster, m)
     return finish(
         float(cell.mean()),
         distribution,
-        (_without_rows(cell), _without_columns(cell, groups)),
+        (_without(cell.mean(axis=1), row_cluster), _without(cell.mean(axis=0), cluster)),
         null,
         confidence_level,
         small_sample,
     )
 
 
-def bootstrap_artists(
+def bootstrap_artists(  # noqa: PLR0913
     cells: Sequence[Float64],
     *,
     clusters: Sequence[npt.ArrayLike] | None = None,
+    row_clusters: Sequence[npt.ArrayLike] | None = None,
     null: float = 0.5,
     confidence_level: float = 0.95,
     small_sample: bool = True,
@@ -183,7 +189,7 @@ def bootstrap_artists(
 ) -> tuple[Bootstrap | None, ...]:
     """Apply `crossed_bootstrap` to every artist; None for an empty cell.
 
-    Each artist has its own generator, so its interval does not depend on the other artists.
+    Each artist has its own generator, so its figures do not depend on the other artists.
 
     Parameters
     ----------
@@ -191,6 +197,8 @@ def bootstrap_artists(
         Such as `SetScores.own`.
     clusters : sequence of array_like, optional
         The prompts of each artist's imitations. If each imitation has its own prompt, imitations are drawn.
+    row_clusters : sequence of array_like, optional
+        The clusters of each artist's works, likewise.
     null, confidence_level, small_sample, n_resamples
         As in `crossed_bootstrap`.
     rng : sequence of generators (one per cell), generator or int, optional
@@ -201,13 +209,13 @@ def bootstrap_artists(
         if not values.size:
             results.append(None)
             continue
-        cluster = None if clusters is None else clusters[number]
-        if cluster is not None and len(np.unique(cluster)) == values.shape[1] == len(np.asarray(cluster)):
-            cluster = None
         results.append(
             crossed_bootstrap(
                 values,
-                cluster=cluster,
+                cluster=None if clusters is None else _unless_single(clusters[number], values.shape[1]),
+                row_cluster=None
+                if row_clusters is None
+                else _unless_single(row_clusters[number], len(values)),
                 null=null,
                 confidence_level=confidence_level,
                 small_sample=small_sample,
@@ -219,68 +227,194 @@ def bootstrap_artists(
 
 
 def macro_bootstrap(
-    artists: Sequence[Bootstrap | None],
+    cells: Sequence[Float64],
     *,
+    clusters: Sequence[npt.ArrayLike] | None = None,
     null: float = 0.5,
     confidence_level: float = 0.95,
     small_sample: bool = True,
     n_resamples: int = 9999,
     rng: Rng = None,
 ) -> Bootstrap:
-    """Bootstrap the mean over artists: artists are drawn, then works and imitations within each artist.
+    """Bootstrap the mean over artists of the means of their cells.
 
     Parameters
     ----------
-    artists : sequence of Bootstrap or None
-        The result of `bootstrap_artists`; None is ignored. The draws depend on the order.
+    cells : sequence of ndarray, shape (n, m)
+        Works x imitations, as in `bootstrap_artists`. Empty ones are left out.
+    clusters : sequence of array_like, optional
+        The prompts of each artist's imitations. Artists whose imitations have the same label share a prompt, which is
+        drawn for all of them at once. By default nothing is shared.
     null, confidence_level, small_sample, n_resamples, rng
-        As in `crossed_bootstrap`. Artists are drawn jointly from one generator: adding an artist changes the statistic
-        itself, and also the draws.
+        As in `crossed_bootstrap`. One generator draws all artists, in their order: adding an artist changes the
+        statistic itself, and also the draws.
 
     Returns
     -------
     Bootstrap
+        `n` has the number of artists and, if artists share prompts, of prompts.
 
     Raises
     ------
     ValueError
-        If all artists are None.
+        If all cells are empty.
 
     Notes
     -----
-    Hierarchical bootstrap (Davison & Hinkley 1997, section 3.8): each artist drawn contributes its own resample, so
-    an artist drawn twice is resampled twice. The artists' estimates already vary with the sampled works and
-    imitations, and resampling these again would count that variance twice. The estimates are therefore first shrunk
-    towards their mean, by sqrt(1 - mean variance within / variance of the estimates), or 0 if the former is larger.
+    The artists are a sample: the interval is for the mean over artists like these, not only over these. See
+    `over_artists` for the resampling and the variance.
 
     Examples
     --------
     >>> cells = [np.full((3, 4), share) for share in (0.4, 0.6, 0.8)]
-    >>> round(macro_bootstrap(bootstrap_artists(cells, n_resamples=99, rng=1), rng=1).estimate, 3)
+    >>> round(macro_bootstrap(cells, n_resamples=99, rng=1).estimate, 3)
     0.6
     """
-    known = [artist for artist in artists if artist is not None]
+    known = [number for number, cell in enumerate(cells) if cell.size]
     if not known:
         raise ValueError(
             "No artist has works, imitations and others' imitations, so there is no mean over artists."
         )
-    random = np.random.default_rng(rng)
-    estimates = np.array([artist.estimate for artist in known])
-    own_share = shrinkage(estimates, [float(artist.distribution.var()) for artist in known])
-    table = (
-        np.stack([artist.distribution for artist in known])
-        - (1 - own_share) * (estimates - estimates.mean())[:, None]
+    values = np.concatenate([_check(cells[number]).mean(axis=0) for number in known])
+    artist = np.repeat(np.arange(len(known)), [cells[number].shape[1] for number in known])
+    cluster = None if clusters is None else np.concatenate([np.asarray(clusters[number]) for number in known])
+    found = over_artists(values, artist, cluster)
+    return finish(
+        found.estimate,
+        found.draw(n_resamples, np.random.default_rng(rng)),
+        found.jackknives,
+        null,
+        confidence_level,
+        small_sample,
+        found.spread,
     )
-    distribution = np.empty(n_resamples)
-    step = max(1, _BLOCK // len(known))
-    for start in range(0, n_resamples, step):
-        shape = (min(step, n_resamples - start), len(known))
-        chosen = random.integers(0, len(known), shape)
-        distribution[start : start + shape[0]] = table[
-            chosen, random.integers(0, table.shape[1], shape)
-        ].mean(axis=1)
-    left_out = _without_rows(estimates[:, None])
-    return finish(float(estimates.mean()), distribution, (left_out,), null, confidence_level, small_sample)
+
+
+@dataclass(frozen=True, eq=False)
+class OverArtists:
+    """The mean over artists of their mean values, and what it varies with; see `over_artists`.
+
+    Attributes
+    ----------
+    estimate : float
+    means : ndarray, shape (A,), float64
+        Mean of each artist.
+    moves : ndarray, shape (P,), float64
+        How much each prompt moves the estimate; the sum is 0. Empty if no two artists share a prompt.
+    spread : Spread
+        Of the estimate.
+    own_share : float
+        What remains of the spread of `means`, as a ratio of standard deviations, without what shared prompts add to it.
+    """
+
+    estimate: float
+    means: Float64
+    moves: Float64
+    spread: Spread
+    own_share: float
+
+    @property
+    def jackknives(self) -> tuple[Float64, ...]:
+        """The estimate without each artist and, if prompts are shared, without each prompt (linearised)."""
+        n = len(self.moves)
+        if not n:
+            return (_without(self.means),)
+        without_prompts = self.estimate - self.moves * n / (n - 1) if n > 1 else np.empty(0)
+        return _without(self.means), without_prompts
+
+    def draw(self, n_resamples: int, random: np.random.Generator) -> Float64:
+        """Draw resamples of the estimate: of artists and, independently, of prompts, with one weight for all artists.
+
+        Returns
+        -------
+        ndarray, shape (n_resamples,), float64
+            From 0 to 1.
+        """
+        means = self.estimate + self.own_share * (self.means - self.estimate)
+        out = np.empty(n_resamples)
+        step = max(1, _CACHE // max(len(means), len(self.moves)))
+        for start in range(0, n_resamples, step):
+            size = min(step, n_resamples - start)
+            drawn = means[_narrow_integers(random, len(means), (size, len(means)))].mean(axis=1)
+            if len(self.moves):
+                drawn += self.moves[_narrow_integers(random, len(self.moves), (size, len(self.moves)))].sum(
+                    axis=1
+                )
+            out[start : start + size] = drawn
+        return out.clip(0.0, 1.0)
+
+
+def over_artists(
+    values: npt.ArrayLike, artist: npt.ArrayLike, prompt: npt.ArrayLike | None = None
+) -> OverArtists:
+    """Estimate the mean over artists of their mean values, and its variance where artists share prompts.
+
+    Parameters
+    ----------
+    values : array_like, shape (n,), float
+        One value per picture, from 0 to 1.
+    artist : array_like, shape (n,)
+        The artist of each picture.
+    prompt : array_like, shape (n,), optional
+        The prompt of each picture. Pictures of several artists may have the same. By default nothing is shared.
+
+    Returns
+    -------
+    OverArtists
+
+    Notes
+    -----
+    The artists are a sample of artists like these, and the prompts a sample of prompts. If every artist has its own
+    prompts, the spread of the artists' means contains everything that varies, and the variance is s2 / A, with s2 the
+    variance of the A means. If artists share prompts, both are crossed random effects. Drawing both (pigeonhole
+    bootstrap, Owen 2007) would count their interaction three times, because the means already vary with the prompts
+    that were drawn. What prompts add to the spread of the means is therefore subtracted, and prompts then move the mean
+    over *all* artists, with one weight for all of them:
+
+        variance = max(0, s2 - w) / A + P / (P - 1) * (sum over prompts of the squared move of the estimate)
+
+    The influence of a prompt on the mean of an artist is the deviation of its pictures from that mean, summed, divided
+    by the artist's number of pictures. Its move is the mean influence over artists. w is the sum over prompts of the
+    variance over artists of the influence, also times P / (P - 1). A prompt that moves all artists alike adds nothing
+    to s2, and moves the estimate in full. Works, and seeds within a prompt, are part of s2 and of the influences.
+    Degrees of freedom: Satterthwaite.
+
+    Examples
+    --------
+    >>> found = over_artists([0.2, 0.8, 0.4, 1.0], [0, 0, 1, 1], [0, 1, 0, 1])
+    >>> round(found.estimate, 3), found.moves.round(3).tolist()
+    (0.6, [-0.15, 0.15])
+    >>> alone = over_artists([0.2, 0.8, 0.4, 1.0], [0, 0, 1, 1])
+    >>> round(found.spread.variance, 3), round(alone.spread.variance, 3)
+    (0.1, 0.01)
+    """
+    flat = np.asarray(values, np.float64)
+    who = np.unique(np.asarray(artist), return_inverse=True)[1]
+    sizes = np.bincount(who)
+    n_artists, means = len(sizes), np.bincount(who, flat) / sizes
+    estimate = float(means.mean())
+    total = float(means.var(ddof=1)) if n_artists > 1 else np.nan
+    alone = Spread(total / n_artists, n_artists - 1, n_artists)
+    if prompt is None:
+        return OverArtists(estimate, means, np.empty(0), alone, 1.0)
+    label = np.unique(np.asarray(prompt), return_inverse=True)[1]
+    cells, cell = np.unique(label * n_artists + who, return_inverse=True)
+    n_prompts = int(label.max()) + 1
+    if len(cells) == n_prompts or n_artists == 1:
+        return OverArtists(estimate, means, np.empty(0), alone, 1.0)
+    influence = np.bincount(cell, (flat - means[who]) / sizes[who])
+    moves = np.bincount(cells // n_artists, influence) / n_artists
+    # P prompts drawn with replacement vary less than prompts do, by (P - 1) / P.
+    correction = n_prompts / max(1, n_prompts - 1)
+    shared = correction * float(moves @ moves)
+    added = (correction * float(influence @ influence) - n_artists * shared) / (n_artists - 1)
+    own = max(0.0, total - added)
+    df = satterthwaite(
+        (total / n_artists, -added / n_artists, shared),
+        (n_artists - 1, (n_artists - 1) * max(1, n_prompts - 1), max(1, n_prompts - 1)),
+    )
+    spread = Spread(own / n_artists + shared, df, min(n_artists, n_prompts))
+    return OverArtists(estimate, means, moves, spread, float(np.sqrt(own / total)) if total > 0 else 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -333,6 +467,8 @@ def _check(values: npt.ArrayLike) -> Float64:
         )
     if not np.isfinite(cell).all():
         raise ValueError("values: a value is not finite. Leave out works and imitations without ranks.")
+    if cell.min() < 0 or cell.max() > 1:
+        raise ValueError("values: expected fractions from 0 to 1, such as the cells of `SetScores.own`.")
     return cell
 
 
@@ -361,21 +497,20 @@ def _weighted_means(cell: Float64, rows: Float64, columns: Float64) -> Float64:
         if len(cell) < cell.shape[1]
         else np.einsum("bm,bm->b", rows @ cell, columns)
     )
-    return np.asarray(sums / (cell.shape[0] * columns.sum(axis=1)))
+    return np.asarray(sums / (rows.sum(axis=1) * columns.sum(axis=1)))
 
 
-def _without_rows(cell: Float64) -> Float64:
-    """Return the mean without each row in turn; empty for a single row."""
-    means = cell.mean(axis=1)
+def _unless_single(labels: npt.ArrayLike, n: int) -> npt.ArrayLike | None:
+    """Return the labels of n units, or None if each has its own."""
+    return None if len(np.unique(labels)) == n == len(np.asarray(labels)) else labels
+
+
+def _without(means: Float64, labels: npt.ArrayLike | None = None) -> Float64:
+    """Return the mean without each value, or each cluster of values, in turn; empty for a single one."""
     n = len(means)
-    return (means.sum() - means) / (n - 1) if n > 1 else np.empty(0)
-
-
-def _without_columns(cell: Float64, groups: list[Int64] | None) -> Float64:
-    """Return the mean without each column, or group of columns, in turn; empty for a single one."""
-    means, m = cell.mean(axis=0), cell.shape[1]
-    if groups is None or len(groups) == m:
-        return (means.sum() - means) / (m - 1) if m > 1 else np.empty(0)
+    groups = None if labels is None else _members(labels, n)
+    if groups is None or len(groups) == n:
+        return (means.sum() - means) / (n - 1) if n > 1 else np.empty(0)
     if len(groups) < 2:
         return np.empty(0)
-    return np.array([(means.sum() - means[rows].sum()) / (m - len(rows)) for rows in groups])
+    return np.array([(means.sum() - means[rows].sum()) / (n - len(rows)) for rows in groups])

@@ -43,11 +43,12 @@ class GapBootstrap:
         Ends of the percentile interval. NaN if there is no gap.
     nearest : ndarray, shape (A,), int64
         The other artist with the largest median, ties resolved by the lowest number; -1 if there is none.
-    n_works : ndarray, shape (A,), int64
+    n_works, n_distinct : ndarray, shape (A,), int64
+        Number of works, and of distinct ones: of clusters, if there are any.
     status : tuple of str, length A
         "robust positive" (low > 0): the encoder distinguishes this artist. "robust negative" (high < 0): it does not.
-        "ambiguous": neither. "too few works": fewer than `FEWEST`. Otherwise the reason for a missing gap: "no works",
-        "one work" or "no other artist".
+        "ambiguous": neither. "too few works": fewer distinct ones than `FEWEST`. Otherwise the reason for a missing
+        gap: "no works", "one work" (distinct) or "no other artist".
     confidence_level : float
     """
 
@@ -56,15 +57,17 @@ class GapBootstrap:
     high: Float64
     nearest: Int64
     n_works: Int64
+    n_distinct: Int64
     status: tuple[str, ...]
     confidence_level: float
 
 
-def gap_bootstrap(
+def gap_bootstrap(  # noqa: PLR0913
     work_similarity: npt.ArrayLike,
     work_artist: npt.ArrayLike,
     n_artists: int,
     *,
+    cluster: npt.ArrayLike | None = None,
     n_rivals: int = 5,
     confidence_level: float = 0.95,
     n_resamples: int = 1000,
@@ -79,6 +82,9 @@ def gap_bootstrap(
     work_artist : array_like, shape (W,), integers
     n_artists : int
         Artists without works are allowed, and get a status.
+    cluster : array_like, shape (W,), optional
+        The cluster of each work, such as its near-duplicates (`imindex.stats.duplicates`). Works of one cluster are by
+        one artist; they are drawn together, and are not compared with each other. By default each work is its own.
     n_rivals : int
         Number of other artists to resample, those with the largest median cosines.
     confidence_level : float
@@ -119,13 +125,14 @@ def gap_bootstrap(
     collector = GapCollector(
         artist_of,
         n_artists,
+        cluster=cluster,
         n_rivals=n_rivals,
         confidence_level=confidence_level,
         n_resamples=n_resamples,
         rng=rng,
     )
     rows = [np.flatnonzero(artist_of == a) for a in range(n_artists)]
-    medians = _medians(table, rows)
+    medians = _medians(table, rows, clusters_of(cluster, len(table)))
 
     def block(a: int, b: int) -> AnyFloat:
         return table[np.ix_(rows[a], rows[b])]
@@ -142,7 +149,7 @@ class GapCollector:
     ----------
     work_artist : array_like, shape (W,), integers below n_artists
     n_artists : int
-    n_rivals, confidence_level, n_resamples, rng
+    cluster, n_rivals, confidence_level, n_resamples, rng
         As in `gap_bootstrap`.
 
     Raises
@@ -161,6 +168,7 @@ class GapCollector:
         work_artist: npt.ArrayLike,
         n_artists: int,
         *,
+        cluster: npt.ArrayLike | None = None,
         n_rivals: int = 5,
         confidence_level: float = 0.95,
         n_resamples: int = 1000,
@@ -173,10 +181,18 @@ class GapCollector:
         if not 0 < confidence_level < 1:
             raise ValueError(f"confidence_level is {confidence_level}. It must be between 0 and 1.")
         self._n_rivals, self._confidence_level, self._n_resamples = n_rivals, confidence_level, n_resamples
-        self._n_works = np.bincount(np.asarray(work_artist), minlength=n_artists).astype(np.int64)
+        artist_of = np.asarray(work_artist)
+        self._n_works = np.bincount(artist_of, minlength=n_artists).astype(np.int64)
+        labels = clusters_of(cluster, len(artist_of))
+        self._clusters = [labels[artist_of == artist] for artist in range(n_artists)]
+        self._n_distinct = np.array([len(np.unique(own)) for own in self._clusters], np.int64)
         self._weights = [
-            _narrow(draw_weights(n, n_resamples, random).T) if n else np.empty((0, 0), np.uint16)
-            for n, random in zip(self._n_works.tolist(), one_each(rng, n_artists), strict=True)
+            _narrow(draw_weights(len(own), n_resamples, random, cluster=own if n < len(own) else None).T)
+            if n
+            else np.empty((0, 0), np.uint16)
+            for own, n, random in zip(
+                self._clusters, self._n_distinct.tolist(), one_each(rng, n_artists), strict=True
+            )
         ]
         self._gap, self._low, self._high = np.full((3, n_artists), np.nan)
         self._nearest = np.full(n_artists, -1)
@@ -204,7 +220,7 @@ class GapCollector:
             An artist with works. Each is added once.
         medians : ndarray, shape (A,), float64
             Median similarity of the artist's works to those of each artist; for the artist itself, over the pairs of
-            different works. NaN if there is no pair.
+            works of different clusters. NaN if there is no pair.
         block : callable
             Takes the number of an artist (this one, or one of its `rivals`), and returns the similarities of this
             artist's works to the works of that artist, shape (n, m), both in ascending order.
@@ -224,7 +240,7 @@ class GapCollector:
                     block(rival), self._weights[artist], self._weights[rival]
                 )
             np.maximum(highest, self._between[pair], out=highest)
-        gaps = medians_within(block(artist), self._weights[artist]) - highest
+        gaps = medians_within(block(artist), self._weights[artist], self._clusters[artist]) - highest
         gaps = gaps[np.isfinite(gaps)]
         if len(gaps):
             tail = (1 - self._confidence_level) / 2
@@ -238,10 +254,11 @@ class GapCollector:
             high=self._high,
             nearest=self._nearest,
             n_works=self._n_works,
+            n_distinct=self._n_distinct,
             status=tuple(
                 _missing(n, nearest < 0) or _class(n, low, high)
                 for n, nearest, low, high in zip(
-                    self._n_works.tolist(),
+                    self._n_distinct.tolist(),
                     self._nearest.tolist(),
                     self._low.tolist(),
                     self._high.tolist(),
@@ -276,7 +293,13 @@ class Ceiling:
     status: tuple[str, ...]
 
 
-def ceiling(work_similarity: npt.ArrayLike, work_artist: npt.ArrayLike, n_artists: int) -> Ceiling:
+def ceiling(
+    work_similarity: npt.ArrayLike,
+    work_artist: npt.ArrayLike,
+    n_artists: int,
+    *,
+    cluster: npt.ArrayLike | None = None,
+) -> Ceiling:
     """Compute the AUC of an imitation that is as near to the artist's works as these are to each other.
 
     Parameters
@@ -285,6 +308,8 @@ def ceiling(work_similarity: npt.ArrayLike, work_artist: npt.ArrayLike, n_artist
         Cosine similarities of all works, symmetric. The diagonal is not used.
     work_artist : array_like, shape (W,), integers
     n_artists : int
+    cluster : array_like, shape (W,), optional
+        As in `gap_bootstrap`. A work does not rank the other works of its cluster.
 
     Returns
     -------
@@ -299,7 +324,7 @@ def ceiling(work_similarity: npt.ArrayLike, work_artist: npt.ArrayLike, n_artist
     -----
     Leave-one-out: each work ranks all other works, and its AUC is the probability that a work of the same artist is
     nearer than one of another artist, with ties counting one half (Mann & Whitney 1947). Since the ranked pictures are
-    works and not imitations, an AUC among imitations can exceed it. Duplicates among the works raise it.
+    works and not imitations, an AUC among imitations can exceed it. Near-duplicates that are not in `cluster` raise it.
 
     Examples
     --------
@@ -308,7 +333,7 @@ def ceiling(work_similarity: npt.ArrayLike, work_artist: npt.ArrayLike, n_artist
     [1.0, 1.0]
     """
     table, artist_of = _check(work_similarity, work_artist, n_artists)
-    collector = CeilingCollector(artist_of, n_artists)
+    collector = CeilingCollector(artist_of, n_artists, cluster=cluster)
     for artist in np.unique(artist_of).tolist():
         own = artist_of == artist
         collector.add(artist, table[np.ix_(own, own)], table[np.ix_(own, ~own)])
@@ -322,14 +347,19 @@ class CeilingCollector:
     ----------
     work_artist : array_like, shape (W,), integers below n_artists
     n_artists : int
+    cluster : array_like, shape (W,), optional
+        As in `ceiling`.
 
     Notes
     -----
     Several threads may add artists.
     """
 
-    def __init__(self, work_artist: npt.ArrayLike, n_artists: int) -> None:
+    def __init__(
+        self, work_artist: npt.ArrayLike, n_artists: int, *, cluster: npt.ArrayLike | None = None
+    ) -> None:
         self._artist_of = np.asarray(work_artist)
+        self._cluster = clusters_of(cluster, len(self._artist_of))
         self._n_works = np.bincount(self._artist_of, minlength=n_artists).astype(np.int64)
         self._twice = np.zeros(len(self._artist_of), np.int64)
 
@@ -348,7 +378,7 @@ class CeilingCollector:
             return
         rows, ordered = np.flatnonzero(self._artist_of == artist), np.sort(others, axis=1)
         for work, (line, same) in enumerate(zip(ordered, own, strict=True)):
-            same = np.delete(same, work)
+            same = same[self._cluster[rows] != self._cluster[rows[work]]]
             twice = line.searchsorted(same, "left").sum() + line.searchsorted(same, "right").sum()
             self._twice[rows[work]] += twice
 
@@ -356,9 +386,12 @@ class CeilingCollector:
         """Return the AUCs of the works that were added."""
         n, n_works = len(self._artist_of), self._n_works
         work_auc, auc = np.full(n, np.nan), np.full(len(n_works), np.nan)
-        for artist in np.flatnonzero((n_works > 1) & (n_works < n)).tolist():
-            own, k = self._artist_of == artist, int(n_works[artist])
-            work_auc[own] = self._twice[own] / (2 * (n - k) * (k - 1))
+        number, size = np.unique(self._cluster, return_inverse=True, return_counts=True)[1:]
+        n_distinct = np.array([len(np.unique(number[self._artist_of == a])) for a in range(len(n_works))])
+        for artist in np.flatnonzero((n_distinct > 1) & (n_works < n)).tolist():
+            own = self._artist_of == artist
+            pairs = (n - int(n_works[artist])) * (n_works[artist] - size[number[own]])
+            work_auc[own] = self._twice[own] / (2 * pairs)
             auc[artist] = work_auc[own].mean()
         ok = np.isfinite(auc)
         return Ceiling(
@@ -366,7 +399,10 @@ class CeilingCollector:
             work_auc=work_auc,
             macro=float(auc[ok].mean()) if ok.any() else np.nan,
             n_works=n_works,
-            status=tuple(_missing(k, k == n) or "ok" for k in n_works.tolist()),
+            status=tuple(
+                _missing(k, whole == n) or "ok"
+                for k, whole in zip(n_distinct.tolist(), n_works.tolist(), strict=True)
+            ),
         )
 
 
@@ -415,20 +451,42 @@ def _class(n_works: int, low: float, high: float) -> str:
     return POSITIVE if low > 0 else NEGATIVE if high < 0 else AMBIGUOUS
 
 
-def _medians(table: AnyFloat, rows: list[Int64]) -> Float64:
-    """Return the median similarity of each pair of artists (within one artist, of different works), or NaN."""
+def clusters_of(cluster: npt.ArrayLike | None, n: int) -> Int64:
+    """Return a number for the cluster of each of n works; without clusters, each work has its own.
+
+    Raises
+    ------
+    ValueError
+        If there is not one label per work.
+    """
+    if cluster is None:
+        return np.arange(n)
+    labels = np.asarray(cluster)
+    if labels.shape != (n,):
+        raise ValueError(f"cluster: expected {n} labels, one per work, not the shape {labels.shape}.")
+    return np.unique(labels, return_inverse=True)[1].astype(np.int64)
+
+
+def _medians(table: AnyFloat, rows: list[Int64], cluster: Int64) -> Float64:
+    """Return the median similarity of each pair of artists (within one artist, of different clusters), or NaN."""
     n_artists = len(rows)
     medians = np.full((n_artists, n_artists), np.nan)
     for a, own in enumerate(rows):
         own_rows = table[own]
-        if len(own) > 1:
-            medians[a, a] = np.median(
-                own_rows[:, own][np.tri(len(own), k=-1, dtype=np.bool_)].astype(np.float64)
-            )
+        pairs = own_rows[:, own][different(cluster[own])]
+        if len(pairs):
+            medians[a, a] = np.median(pairs.astype(np.float64))
         for b in range(a + 1, n_artists):
             if len(own) and len(rows[b]):
                 medians[a, b] = medians[b, a] = np.median(own_rows[:, rows[b]].astype(np.float64))
     return medians
+
+
+def different(cluster: Int64) -> npt.NDArray[np.bool_]:
+    """Return which pairs of works below the diagonal belong to different clusters, shape (n, n)."""
+    pairs: npt.NDArray[np.bool_] = np.tri(len(cluster), k=-1, dtype=np.bool_)
+    pairs &= cluster[:, None] != cluster[None]
+    return pairs
 
 
 def medians_between(block: AnyFloat, left: AnyWeights, right: AnyWeights) -> Float64:
@@ -448,8 +506,8 @@ def medians_between(block: AnyFloat, left: AnyWeights, right: AnyWeights) -> Flo
     return _weighted_medians(block.ravel(), (left, i), (right, j))
 
 
-def medians_within(block: AnyFloat, weights: AnyWeights) -> Float64:
-    """Return the median over pairs of different works in each of B resamples.
+def medians_within(block: AnyFloat, weights: AnyWeights, cluster: Int64 | None = None) -> Float64:
+    """Return the median over pairs of different works, or works of different clusters, in each of B resamples.
 
     Parameters
     ----------
@@ -457,13 +515,14 @@ def medians_within(block: AnyFloat, weights: AnyWeights) -> Float64:
         Symmetric.
     weights : ndarray, shape (n, B), integer or float64
         How often each resample draws each work.
+    cluster : ndarray, shape (n,), int64, optional
 
     Returns
     -------
     ndarray, shape (B,), float64
-        NaN in resamples of a single work.
+        NaN in resamples of a single work or cluster.
     """
-    i, j = np.tril_indices(len(block), -1)
+    i, j = np.nonzero(different(np.arange(len(block)) if cluster is None else cluster))
     return _weighted_medians(block[i, j], (weights, i), (weights, j))
 
 

@@ -99,7 +99,7 @@ class Plan:
     def digest(self) -> str:
         """SHA-256 of the plan's values as canonical JSON; comments and layout do not change it."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("path", "text")}
-        content: dict[str, Any] = msgspec.to_builtins(values)
+        content = msgspec.to_builtins(values)
         for key, default in ADDED.items():
             table, _, name = key.partition(".")
             if content[table][name] == default:

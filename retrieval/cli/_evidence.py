@@ -351,11 +351,6 @@ def accuracy_note(results: Classification, method: ClassificationMethod) -> list
             f"Top-1 accuracy by number of candidate artists, averaged over all choices of them: {points}."
         )
     lines += _fixed_prompts(method.artists)
-    narrow = sum("too narrow" in (a.interval_note or "") for a in method.artists)
-    if narrow:
-        lines.append(
-            f"Intervals of {count(narrow, 'artist')} rest on fewer than 10 prompts and are slightly too narrow."
-        )
     if results.templates_top1:
         shares = ", ".join(f'"{name}" {percent(share)}' for name, share in results.templates_top1.items())
         lines.append(f"Each template alone: {shares}.")

@@ -127,7 +127,7 @@ def _over_artists(values: Float64, testing: Testing, random: np.random.Generator
     n, mean = len(values), float(values.mean())
     drawn = draw_weights(n, testing.n_resamples, random) @ values / n
     without = (values.sum() - values) / (n - 1) if n > 1 else np.empty(0)
-    return finish(mean, drawn, (without,), 0.5, testing.confidence_level, True).percentile
+    return finish(mean, drawn, (without,), 0.5, testing.confidence_level, True).interval
 
 
 def counts(rows: Sequence[ArtistChange], base: Findings, new: Findings) -> FindingCounts:

@@ -370,8 +370,6 @@ def _accuracy(base: ReleaseSet, new: ReleaseSet, design: Design, test: _Options,
             right,
             cluster=unit,
             confidence_level=options.confidence_level,
-            n_resamples=options.n_resamples,
-            rng=options.random,
         )
         for right, unit in ((base.right, design.base_unit), (new.right, design.new_unit))
     ]

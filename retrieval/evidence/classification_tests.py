@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 
 from imindex.indexer.store.index import Index
 from imindex.retrieval.classify.classify import Classification
-from imindex.retrieval.evidence.testing import Testing, enough_prompts, prompt_labels
+from imindex.retrieval.evidence.testing import Testing, enough_prompts, prompt_labels, shared_prompts
 from imindex.retrieval.results import (
     AccuracyInterval,
     AccuracyTests,
@@ -47,9 +45,6 @@ def classification_evidence(
     evidence : ClassificationEvidence
         Over all artists.
     """
-    interval = functools.partial(
-        accuracy_interval, confidence_level=testing.confidence_level, n_resamples=testing.n_resamples
-    )
     n_artists = len(index.artists)
     artists = np.flatnonzero(result.n_images)
     right = result.scored & (result.rank == 1)
@@ -62,10 +57,10 @@ def classification_evidence(
         mine = chosen.artist == artist
         generic = int(result.confusion[artist, n_artists:].sum())
         clusters, few = enough_prompts(prompts[mine])
-        random = generator(testing.seed, "accuracy interval", index.artists[artist])
+        own = accuracy_interval(right[mine], cluster=clusters, confidence_level=testing.confidence_level)
         found[artist] = AccuracyTests(
             artist=index.artists[artist],
-            **fields_of(_interval(interval(right[mine], cluster=clusters, rng=random))),
+            **fields_of(_interval(own)),
             prompts_held_fixed=few,
             p_chance=chance.pvalue[place],
             p_chance_holm=adjusted.holm[place],
@@ -74,20 +69,18 @@ def classification_evidence(
             p_generic=generic_test(int(counts[artist]), generic).pvalue if result.n_generic else None,
             n_generic=generic,
         )
-    own = np.isfinite(scores[np.arange(len(chosen.artist)), chosen.artist])
+    candidate = np.isfinite(scores[np.arange(len(chosen.artist)), chosen.artist])
     several = np.isfinite(scores[:, :n_artists]).sum(axis=1) > 1
     curve = None
-    if (own & several).any():
+    if (candidate & several).any():
         curve = accuracy_by_label_count(scores, chosen.artist, n_generic=result.n_generic)
-    # Figures over all artists draw them jointly, in the order of their names, whatever their numbers are.
+    # In the order of their names, whatever their numbers are.
     by_name = np.array(sorted(range(n_artists), key=lambda a: index.artists[a]), dtype=np.int64)
     macro = macro_interval(
         right,
         np.argsort(by_name)[chosen.artist],
-        cluster=_clusters(prompts, chosen.artist),
+        cluster=shared_prompts(index, chosen),
         confidence_level=testing.confidence_level,
-        n_resamples=testing.n_resamples,
-        rng=generator(testing.seed, "mean accuracy interval"),
     )
     return found, ClassificationEvidence(
         macro=_interval(macro),
@@ -102,16 +95,6 @@ def classification_evidence(
         if curve
         else None,
     )
-
-
-def _clusters(prompts: Int64, artist: Int64) -> Int64:
-    """What is drawn of each artist: prompts where there are enough of them, else pictures, with a number each."""
-    clusters: Int64 = np.arange(len(prompts), dtype=np.int64) + prompts.max(initial=0) + 1
-    for one in np.unique(artist):
-        mine = artist == one
-        if enough_prompts(prompts[mine])[0] is not None:
-            clusters[mine] = prompts[mine]
-    return clusters
 
 
 def _interval(found: Accuracy) -> AccuracyInterval:

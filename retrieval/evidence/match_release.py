@@ -24,6 +24,7 @@ from imindex.retrieval.results import (
     fields_of,
 )
 from imindex.retrieval.vectors.blocks import Int64
+from imindex.retrieval.vectors.near_duplicates import near_duplicates
 from imindex.retrieval.vectors.select import distinct, pictures, release
 
 
@@ -91,7 +92,12 @@ def match_release(  # noqa: PLR0913
             )
             # An artist in the background is one to be told from.
             known, _ = distinct(pictures(index, "works", "background"))
-            gaps = discrimination_gap(known.vectors, known.artist, len(index.artists))
+            gaps = discrimination_gap(
+                known.vectors,
+                known.artist,
+                len(index.artists),
+                cluster=near_duplicates(known.vectors, known.artist)[0],
+            )
         else:
             if observed is None:
                 imitations = pictures(index, "imitations", collections=[name])

@@ -14,6 +14,7 @@ from imindex.retrieval.evidence.testing import (
     enough_prompts,
     placebo_numbers,
     prompt_labels,
+    shared_prompts,
 )
 from imindex.retrieval.findings import Finding
 from imindex.retrieval.results import ArtistTests, MatchEvidence, OverallTests
@@ -51,9 +52,11 @@ def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, Arti
     placebos = placebo_numbers(index, testing.placebos, imitations)
     n_artists = len(index.artists)
     prompts, fixed = _prompts(index, scores, imitations)
+    series = _series(observed)
     boots = bootstrap_artists(
         scores.own,
         clusters=prompts,
+        row_clusters=series,
         n_resamples=testing.n_resamples,
         confidence_level=testing.confidence_level,
         rng=generators(testing.seed, "AUC interval", index.artists),
@@ -72,7 +75,7 @@ def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, Arti
     assert gaps is not None and best is not None
     told = observed.shared.told(statistic)
     # Whether an artist can be judged rests on works only, so the tests of the others stay valid.
-    judged = told.told & (told.n_works >= FEWEST)
+    judged = told.told & (told.n_clusters >= FEWEST)
     p_name, p_rival = (name.pvalue_t, rival.pvalue_t) if testing.approximate else (name.pvalue, rival.pvalue)
     p = by_work.pvalue if testing.unit == "work" else p_name if placebos else p_rival
     p = np.where(judged, p, np.nan)
@@ -82,7 +85,7 @@ def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, Arti
     if testing.unit == "artist" and placebos:
         resolution = np.where(np.isnan(p_rival), np.nan, 0.0) if testing.approximate else rival.resolution
         steps = two_steps(p, p_rival, resolution, level=testing.level, method=testing.adjust)
-    untold = (told.n_works >= FEWEST) & np.isfinite(told.auc) & ~told.told
+    untold = (told.n_clusters >= FEWEST) & np.isfinite(told.auc) & ~told.told
     findings = _findings(p, untold, steps, testing)
     smallest = name.resolution if placebos else rival.resolution
     tested = [a for a in range(n_artists) if scores.sizes[a] > 0]
@@ -92,6 +95,7 @@ def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, Arti
             artist=index.artists[a],
             finding=findings[a],
             **_interval(boots[a]),
+            n_distinct_works=len(np.unique(series[a])),
             prompts_held_fixed=bool(fixed[a]),
             p_name=name.pvalue[a],
             p_name_approximate=name.pvalue_t[a],
@@ -147,7 +151,7 @@ def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, Arti
         confidence_level=testing.confidence_level,
         overall=_overall(
             scores,
-            boots,
+            _shared(index, scores, imitations),
             by_name,
             found,
             family,
@@ -170,6 +174,20 @@ def _prompts(index: Index, scores: SetScores, imitations: Pictures) -> tuple[lis
     return labels, fixed
 
 
+def _shared(index: Index, scores: SetScores, imitations: Pictures) -> list[Int64]:
+    """Return what each artist's own imitations share with those of others."""
+    numbers = shared_prompts(index, imitations)[scores.order]
+    starts = np.cumsum(scores.n_imitations) - scores.n_imitations
+    return [numbers[start : start + cell.shape[1]] for start, cell in zip(starts, scores.own, strict=True)]
+
+
+def _series(observed: Observed) -> list[Int64]:
+    """Return the clusters of near-duplicates of each artist's works."""
+    clusters = observed.shared.clusters[observed.shared.works[1]]
+    artist = observed.scores.work_artist
+    return [clusters[artist == number] for number in range(len(observed.scores.sizes))]
+
+
 class _Interval(TypedDict, total=False):
     """The fields of `ArtistTests` that the bootstrap gives."""
 
@@ -186,8 +204,8 @@ def _interval(boot: Bootstrap | None) -> _Interval:
     if boot is None:
         return {}
     return _Interval(
-        auc_low=boot.percentile.low,
-        auc_high=boot.percentile.high,
+        auc_low=boot.interval.low,
+        auc_high=boot.interval.high,
         auc_bca=(boot.bca.low, boot.bca.high),
         auc_basic=(boot.basic.low, boot.basic.high),
         auc_standard_error=boot.standard_error,
@@ -260,7 +278,7 @@ def _question(unit: str, with_placebos: bool) -> str:
 
 def _overall(
     scores: SetScores,
-    boots: Sequence[Bootstrap | None],
+    shared: Sequence[Int64],
     tested: Sequence[int],
     artists: Mapping[int, ArtistTests],
     family: int,
@@ -268,12 +286,12 @@ def _overall(
     testing: Testing,
 ) -> OverallTests:
     """Figures over all artists, in an order that does not depend on the index. Their draws are joint."""
-    known = [boot for boot in (boots[a] for a in tested) if boot is not None]
+    known = [a for a in tested if scores.own[a].size]
     macro, p = None, np.nan
     if known:
         macro = macro_bootstrap(
-            known, n_resamples=testing.n_resamples, confidence_level=testing.confidence_level,
-            rng=generator(testing.seed, "mean AUC interval"),
+            [scores.own[a] for a in known], clusters=[shared[a] for a in known], n_resamples=testing.n_resamples,
+            confidence_level=testing.confidence_level, rng=generator(testing.seed, "mean AUC interval"),
         )  # fmt: skip
         table = scores.percentiles(min(scores.sums))[np.ix_(tested, tested)]
         if len(tested) > 1 and np.isfinite(table).all():
@@ -286,11 +304,12 @@ def _overall(
         )
     return OverallTests(
         auc=macro.estimate if macro else None,
-        auc_low=macro.percentile.low if macro else None,
-        auc_high=macro.percentile.high if macro else None,
+        auc_low=macro.interval.low if macro else None,
+        auc_high=macro.interval.high if macro else None,
         auc_bca=(macro.bca.low, macro.bca.high) if macro else None,
         p_assignment=p,
         n_artists=len(known),
+        n_shared_prompts=macro.n[1] if macro and len(macro.n) > 1 else 0,
         n_tested=family,
         findings={label: sum(one.finding == label for one in artists.values()) for label in Finding},
         fewest_findable=fewest,

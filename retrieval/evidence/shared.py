@@ -14,6 +14,7 @@ from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.match.among_works import AmongWorks, among_works
 from imindex.retrieval.vectors.blocks import Float16, Float64, Int64
 from imindex.retrieval.vectors.checks import check_artists, check_vectors
+from imindex.retrieval.vectors.near_duplicates import near_duplicates
 from imindex.retrieval.vectors.select import Pictures, pictures, same_pictures
 from imindex.retrieval.vectors.similarity import similarities
 from imindex.stats.keyed import generators
@@ -115,6 +116,11 @@ class Shared:
         return self._groups[1]
 
     @functools.cached_property
+    def clusters(self) -> Int64:
+        """The cluster of near-duplicates of each work of `known`: the position of its first work."""
+        return near_duplicates(self.known.vectors, self.known.artist)[0]
+
+    @functools.cached_property
     def works(self) -> tuple[Pictures, Int64]:
         """The distinct works without the background, with which imitations are matched, and their positions in `known`.
 
@@ -160,9 +166,11 @@ class Shared:
                 known.vectors,
                 known.artist,
                 len(names),
+                cluster=self.clusters,
                 gaps=GapCollector(
                     known.artist,
                     len(names),
+                    cluster=self.clusters,
                     confidence_level=testing.confidence_level,
                     rng=generators(testing.seed, "gap", names),
                 ),
@@ -182,7 +190,11 @@ class Shared:
         if statistic not in self._told:
             known = self.known
             self._told[statistic] = tell_apart(
-                known.vectors, known.artist, len(self.index.artists), statistic=statistic
+                known.vectors,
+                known.artist,
+                len(self.index.artists),
+                statistic=statistic,
+                cluster=self.clusters,
             )
         return self._told[statistic]
 

@@ -98,6 +98,30 @@ def prompt_labels(index: Index, chosen: Pictures) -> Int64:
     return np.unique(texts, return_inverse=True)[1].astype(np.int64)
 
 
+def shared_prompts(index: Index, chosen: Pictures) -> Int64:
+    """Number what the pictures of several artists may share: the prompt up to the name, or the prompt and the seed.
+
+    Figures over all artists draw it jointly, with one weight for all artists. With fewer than `MIN_PROMPTS` different
+    templates these are held fixed, and pictures with the same template and the same recorded seed share a number.
+
+    Returns
+    -------
+    ndarray, shape (n,), int64
+        A picture that shares nothing has a number of its own.
+    """
+    prompts, seeds = index.column("prompt"), index.column("seed")
+    rows, names = chosen.rows.tolist(), (index.artists[a] for a in chosen.artist.tolist())
+    templates = [str(prompts[row]).replace(name, "{artist}") for row, name in zip(rows, names, strict=True)]
+    if len({template for template in templates if template}) >= MIN_PROMPTS:
+        texts = [template or f"\0{row:020d}" for template, row in zip(templates, rows, strict=True)]
+    else:
+        texts = [
+            f"{template}\0{seeds[row]}" if seeds[row] >= 0 else f"\0{row:020d}"
+            for template, row in zip(templates, rows, strict=True)
+        ]
+    return np.unique(np.array(texts), return_inverse=True)[1].astype(np.int64)
+
+
 def enough_prompts(prompts: Int64) -> tuple[Int64 | None, bool]:
     """Return the prompts of a set as clusters or None, and whether None is because there are too few prompts."""
     n = len(np.unique(prompts))

@@ -16,7 +16,14 @@ import numpy.typing as npt
 from imindex.indexer.system.cpu import processors, products_alone
 from imindex.retrieval.vectors.blocks import LIMIT_BYTES, Float16, Float64, Int64
 from imindex.retrieval.vectors.similarity import Widened
-from imindex.stats.validity import Ceiling, CeilingCollector, GapBootstrap, GapCollector
+from imindex.stats.validity import (
+    Ceiling,
+    CeilingCollector,
+    GapBootstrap,
+    GapCollector,
+    clusters_of,
+    different,
+)
 
 OK = "ok"
 TILE_BYTES = 64 * 2**20
@@ -39,10 +46,11 @@ class Discrimination:
     nearest : ndarray, shape (A,), int64
         The other artist with the largest median, ties resolved by the lowest number; -1 if there is none.
     medians : ndarray, shape (A, A), float64
-        Median cosines; on the diagonal, over the pairs of different works. NaN without a pair.
+        Median cosines; on the diagonal, over the pairs of different works, near-duplicates left out. NaN without a
+        pair.
     n_works : ndarray, shape (A,), int64
     status : tuple of str, length A
-        "ok", or the reason for a missing gap: "no works", "one work" or "no other artist".
+        "ok", or the reason for a missing gap: "no works", "one work" (distinct) or "no other artist".
     """
 
     gap: Float64
@@ -52,8 +60,8 @@ class Discrimination:
     status: tuple[str, ...]
 
     @classmethod
-    def of(cls, medians: Float64, n_works: Int64) -> Discrimination:
-        """Derive gaps from the medians between artists."""
+    def of(cls, medians: Float64, n_works: Int64, n_distinct: Int64) -> Discrimination:
+        """Derive gaps from the medians between artists, and their numbers of works and of distinct works."""
         n_artists = len(n_works)
         others = np.where(np.eye(n_artists, dtype=np.bool_) | np.isnan(medians), -np.inf, medians)
         nearest = others.argmax(axis=1)
@@ -66,7 +74,7 @@ class Discrimination:
             n_works=n_works,
             status=tuple(
                 "no works" if n == 0 else "one work" if n == 1 else "no other artist" if lonely else OK
-                for n, lonely in zip(n_works.tolist(), alone.tolist(), strict=True)
+                for n, lonely in zip(n_distinct.tolist(), alone.tolist(), strict=True)
             ),
         )
 
@@ -113,11 +121,12 @@ class AmongWorks:
             self._kept[artist].flags.writeable = False
 
 
-def among_works(
+def among_works(  # noqa: PLR0913
     works: Float16,
     work_artist: Int64,
     n_artists: int,
     *,
+    cluster: Int64 | None = None,
     gaps: GapCollector | None = None,
     tile_bytes: int = TILE_BYTES,
     keep_bytes: int = KEEP_BYTES,
@@ -131,8 +140,12 @@ def among_works(
     work_artist : ndarray, shape (W,), int64
         Must have been validated, as `works`.
     n_artists : int
+    cluster : ndarray, shape (W,), int64, optional
+        The cluster of each work (`imindex.retrieval.vectors.near_duplicates`). Works of one cluster are not compared
+        with each other.
     gaps : GapCollector, optional
-        Of the same works. If given, gaps are bootstrapped and ceilings computed, from similarities in float32.
+        Of the same works and clusters. If given, gaps are bootstrapped and ceilings computed, from similarities in
+        float32.
     tile_bytes, keep_bytes, wide_bytes : int
         Approximate size of the similarities, of the similarities within artists, and of the float64 works that are held
         in memory. Results do not depend on them.
@@ -146,7 +159,7 @@ def among_works(
     Medians are exact. Without `gaps` each pair of artists is multiplied once; with `gaps` twice, from either side.
     """
     with products_alone(), ThreadPoolExecutor(processors()) as pool:
-        walk = _Walk(works, work_artist, n_artists, gaps, wide_bytes, pool)
+        walk = _Walk(works, work_artist, n_artists, cluster, gaps, wide_bytes, pool)
         return walk.run(tile_bytes, AmongWorks(works, walk.order, walk.n_works, keep_bytes))
 
 
@@ -158,18 +171,22 @@ class _Walk:
         works: Float16,
         work_artist: Int64,
         n_artists: int,
+        cluster: Int64 | None,
         gaps: GapCollector | None,
         wide_bytes: int,
         pool: ThreadPoolExecutor,
     ):
         self.n_works = np.bincount(work_artist, minlength=n_artists)
         self.order = np.argsort(work_artist, kind="stable")
+        self._cluster = clusters_of(cluster, len(works))[self.order]
+        first = np.unique(self._cluster, return_index=True)[1]
+        self._n_distinct = np.bincount(work_artist[self.order][first], minlength=n_artists)
         self._ends = np.cumsum(self.n_works)
         self._works, self._wide, self._pool = works, Widened(works[self.order], wide_bytes), pool
         self._medians = np.full((n_artists, n_artists), np.nan)
         self._rounded = self._medians.copy()  # medians of float32 similarities, for the bootstrap
         self._gaps = gaps
-        self._ceiling = None if gaps is None else CeilingCollector(work_artist, n_artists)
+        self._ceiling = None if gaps is None else CeilingCollector(work_artist, n_artists, cluster=cluster)
         self._held: dict[int, dict[int, Float32]] = {}
 
     def _columns(self, artist: int, first: int = 0) -> slice:
@@ -187,7 +204,7 @@ class _Walk:
             for others in _columns(artists, self.n_works, len(top), tile_bytes, whole=whole):
                 self._see(top, artists, others, found)
             self._each(artists, self._bootstrap)
-        found.discrimination = Discrimination.of(self._medians, self.n_works)
+        found.discrimination = Discrimination.of(self._medians, self.n_works, self._n_distinct)
         if self._gaps is not None and self._ceiling is not None:
             found.gaps, found.ceiling = self._gaps.finish(), self._ceiling.finish()
         return found
@@ -216,9 +233,9 @@ class _Walk:
     def _find_medians(self, mine: Float64, artist: int, places: dict[int, slice]) -> None:
         """Compute the medians of an artist with itself and with later artists."""
         if artist in places and len(mine) > 1:
-            own = mine[:, places[artist]]
-            low, high = _middle(own[np.tri(len(own), k=-1, dtype=np.bool_)][None])
-            self._note(artist, np.array([artist]), low, high)
+            pairs = mine[:, places[artist]][different(self._cluster[self._columns(artist)])]
+            if len(pairs):
+                self._note(artist, np.array([artist]), *_middle(pairs[None]))
         by_size: dict[int, list[int]] = {}
         for other, columns in places.items():
             if other > artist:

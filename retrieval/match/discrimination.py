@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy.typing as npt
 
 from imindex.retrieval.match.among_works import Discrimination, among_works
+from imindex.retrieval.vectors.blocks import Int64
 from imindex.retrieval.vectors.checks import check_artists, check_vectors
 
 
-def discrimination_gap(works: npt.ArrayLike, work_artist: npt.ArrayLike, n_artists: int) -> Discrimination:
+def discrimination_gap(
+    works: npt.ArrayLike, work_artist: npt.ArrayLike, n_artists: int, *, cluster: Int64 | None = None
+) -> Discrimination:
     """Tell how well this encoder tells each artist's works from those of the others.
 
     Parameters
@@ -16,6 +19,9 @@ def discrimination_gap(works: npt.ArrayLike, work_artist: npt.ArrayLike, n_artis
     works : array_like, shape (W, d), float16, unit norm
     work_artist : array_like, shape (W,), integers
     n_artists : int
+    cluster : ndarray, shape (W,), int64, optional
+        The cluster of each work (`imindex.retrieval.vectors.near_duplicates`). Works of one cluster are not compared
+        with each other.
 
     Returns
     -------
@@ -42,4 +48,4 @@ def discrimination_gap(works: npt.ArrayLike, work_artist: npt.ArrayLike, n_artis
     if not len(vectors):
         raise ValueError("works: none given, so there is nothing to tell apart. Add works to the index.")
     artist_of = check_artists(work_artist, len(vectors), n_artists, "work_artist")
-    return among_works(vectors, artist_of, n_artists, keep_bytes=0).discrimination
+    return among_works(vectors, artist_of, n_artists, cluster=cluster, keep_bytes=0).discrimination

@@ -61,6 +61,7 @@ def _row(result: AuditResult, artist: str) -> ReportArtist:
         finding=matched.finding or Finding.NOT_TESTED,
         status=matched.status,
         n_works=matched.n_works,
+        n_distinct_works=matched.n_distinct_works,
         n_imitations=matched.n_imitations,
         top1=named.top1,
         top1_low=named.top1_low,

@@ -23,7 +23,8 @@ class AccuracyInterval(Result, kw_only=True, frozen=True):
     interval_note : str
         Limitation of the interval; empty if there is none.
     n_units : int
-        Number of resampling units: pictures or prompts.
+        Number of independent units: pictures, prompts or artists; of artists and prompts that they share, the smaller
+        number.
     """
 
     top1_low: Share
@@ -46,7 +47,7 @@ class AccuracyTests(Result, kw_only=True, frozen=True):
     interval_note : str or None
         Limitation of the interval; empty if there is none.
     n_units : int or None
-        Number of resampling units: pictures or prompts.
+        Number of independent units: pictures or prompts.
     prompts_held_fixed : bool or None
         Whether prompts repeat and are too few to resample: the interval then applies to these prompts only.
     p_chance : float or None

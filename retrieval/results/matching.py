@@ -21,10 +21,13 @@ class ArtistTests(Result, kw_only=True, frozen=True):
     artist : str
     finding : Finding or None
     auc_low, auc_high : float or None
-        Percentile bootstrap interval of the AUC.
+        Confidence interval of the AUC: Clopper-Pearson on the fractional count.
     auc_bca, auc_basic : pair of float, or None
-        BCa and basic bootstrap intervals of the AUC.
+        BCa and basic bootstrap intervals of the AUC, for comparison; too narrow next to 0 and 1.
     auc_standard_error : float or None
+        Of the bootstrap.
+    n_distinct_works : int or None
+        Number of works, with near-duplicates counted as one.
     p_bootstrap : float or None
         p-value under the null hypothesis of an AUC of 0.5.
     n_prompts_or_imitations : int or None
@@ -87,6 +90,7 @@ class ArtistTests(Result, kw_only=True, frozen=True):
     auc_bca: Interval = None
     auc_basic: Interval = None
     auc_standard_error: Number = None
+    n_distinct_works: Count | None = None
     p_bootstrap: P = None
     n_prompts_or_imitations: Count | None = None
     prompts_held_fixed: bool | None = None
@@ -199,9 +203,12 @@ class OverallTests(Result, kw_only=True, frozen=True):
     Attributes
     ----------
     auc, auc_low, auc_high : float or None
-        Mean over artists, and its percentile bootstrap interval.
+        Mean over artists, and its confidence interval: for the mean over artists like these, and prompts like these.
     auc_bca : pair of float, or None
-        BCa bootstrap interval of the mean.
+        BCa bootstrap interval of the mean, for comparison.
+    n_shared_prompts : int or None
+        Number of prompts of which some are shared by artists, and which are drawn for all artists at once; with few
+        templates, of templates and seeds. 0 if no prompt is shared.
     p_assignment : float or None
         p-value of the AUCs under random assignment of sets to artists.
     n_artists : int
@@ -221,6 +228,7 @@ class OverallTests(Result, kw_only=True, frozen=True):
     auc_bca: Interval
     p_assignment: P
     n_artists: Count
+    n_shared_prompts: Count | None = None
     n_tested: Count
     findings: Mapping[Finding, Count]
     fewest_findable: Count | None

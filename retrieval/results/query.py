@@ -97,10 +97,12 @@ class AttributedArtist(Result, kw_only=True, frozen=True):
     p : float
         Conformal p-value: small if the picture stands out.
     n_works : int
+    n_distinct_works : int
+        With near-duplicates counted as one.
     smallest_p : float
         Smallest possible p-value.
     excludable : bool
-        Whether there are enough works to exclude the artist.
+        Whether there are enough distinct works to exclude the artist.
     in_set : bool
         Whether the artist is in the prediction set.
     score : float
@@ -110,6 +112,7 @@ class AttributedArtist(Result, kw_only=True, frozen=True):
     artist: str
     p: P
     n_works: Count
+    n_distinct_works: Count
     smallest_p: P
     excludable: bool
     in_set: bool

@@ -116,6 +116,8 @@ class ReportArtist(Result, kw_only=True, frozen=True):
     status : str
         "ok", or the reason why there are no figures.
     n_works, n_imitations : int
+    n_distinct_works : int or None
+        Number of works, with near-duplicates counted as one.
     top1, top1_low, top1_high : float or None
         Accuracy, the share of the imitations named as the artist, and its interval.
     top5 : float or None
@@ -180,6 +182,7 @@ class ReportArtist(Result, kw_only=True, frozen=True):
     finding: Finding
     status: str
     n_works: Count
+    n_distinct_works: Count | None = None
     n_imitations: Count
     top1: Share
     top1_low: Share

@@ -12,6 +12,7 @@ from imindex.retrieval.results import (
     Attribution,
 )
 from imindex.retrieval.vectors.blocks import Float16
+from imindex.retrieval.vectors.near_duplicates import near_duplicates
 from imindex.retrieval.vectors.similarity import similarities
 from imindex.stats.conformal import conformal_attribution
 
@@ -39,14 +40,19 @@ def attribute(
     is_query = (index.column("sha256") == np.frombuffer(digest, np.uint8)).all(axis=1)
     artist_of = index.column("artist")
     rows = np.flatnonzero(works & ~is_query & (artist_of >= 0))
+    clusters = np.zeros(0, np.int64)
+    if len(rows):
+        clusters = near_duplicates(np.asarray(index.vectors[rows]), artist_of[rows].astype(np.int64))[0]
     attributed = []
     for artist in np.unique(artist_of[rows]).tolist():
-        own = np.asarray(index.vectors[rows[artist_of[rows] == artist]])
+        mine = artist_of[rows] == artist
+        own = np.asarray(index.vectors[rows[mine]])
         prediction = conformal_attribution(
             similarities(vector[None], own)[0],
             similarities(own, own),
             np.zeros(len(own), np.int64),
             1,
+            cluster=clusters[mine],
             confidence_level=confidence_level,
         )
         attributed.append(
@@ -54,6 +60,7 @@ def attribute(
                 artist=index.artists[artist],
                 p=prediction.pvalue[0],
                 n_works=len(own),
+                n_distinct_works=int(prediction.n_distinct[0]),
                 smallest_p=prediction.resolution[0],
                 excludable=bool(prediction.excludable[0]),
                 in_set=bool(len(prediction.prediction_set)),

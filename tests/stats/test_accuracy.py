@@ -13,7 +13,7 @@ from imindex.stats.accuracy import (
     generic_test,
     macro_interval,
 )
-from imindex.stats.intervals import clopper_pearson, tail_level
+from imindex.stats.intervals import clopper_pearson
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 1), (1, 1), (0, 9), (9, 9), (3, 10), (50, 120)])
@@ -28,29 +28,34 @@ def test_exact_without_clusters(k: int, n: int, level: float) -> None:
         assert found.method == "Clopper-Pearson" and found.note == ""
 
 
-def test_cluster_interval_equals_scipy() -> None:
+def test_cluster_interval_is_clopper_pearson_on_the_fractional_count() -> None:
     random = np.random.default_rng(1)
     cluster = np.repeat(np.arange(25), random.integers(1, 6, 25))
     correct = random.random(len(cluster)) < random.beta(2, 1, 25)[cluster]
-    sums, sizes = np.bincount(cluster, correct), np.bincount(cluster)
+    p = correct.mean()
+    without = np.array([correct[cluster != c].mean() for c in range(25)])
+    variance = 24 / 25 * ((without - without.mean()) ** 2).sum()
     theirs = scipy_stats.bootstrap(
-        (sums, sizes), lambda s, n, axis: s.sum(axis=axis) / n.sum(axis=axis), paired=True, vectorized=True,
-        method="percentile", confidence_level=1 - 2 * tail_level(0.95, 25, 30_000),
-        n_resamples=30_000, batch=2000,
-        random_state=np.random.default_rng(2),
-    ).confidence_interval  # fmt: skip
+        (np.bincount(cluster, correct), np.bincount(cluster)),
+        lambda s, n, axis: s.sum(axis=axis) / n.sum(axis=axis),
+        paired=True, vectorized=True, n_resamples=20_000, random_state=np.random.default_rng(2),
+    )  # fmt: skip
+    assert np.sqrt(variance) == pytest.approx(theirs.standard_error, rel=0.1)
+    variance *= (scipy_stats.t.ppf(0.975, 24) / scipy_stats.norm.ppf(0.975)) ** 2
+    weight = (2 * p - 1) ** 8
+    variance = (1 - weight) * variance + weight * p * (1 - p) / 25
+    expected = clopper_pearson(p * p * (1 - p) / variance, p * (1 - p) / variance, 0.95)
     order = random.permutation(len(cluster))
-    ours = accuracy_interval(correct[order], cluster=cluster[order], n_resamples=30_000, rng=3)
-    assert ours.estimate == correct.mean() and ours.n_units == 25 and ours.method == "cluster bootstrap"
-    width = theirs.high - theirs.low
-    assert ours.interval.low == pytest.approx(theirs.low, abs=0.03 * width)
-    assert ours.interval.high == pytest.approx(theirs.high, abs=0.03 * width)
+    ours = accuracy_interval(correct[order], cluster=cluster[order])
+    assert ours.estimate == p and ours.n_units == 25
+    assert ours.method == "Clopper-Pearson on the fractional count"
+    assert (ours.interval.low, ours.interval.high) == pytest.approx((expected.low, expected.high))
 
 
 def test_clusters_widen_the_interval() -> None:
     cluster = np.repeat(np.arange(20), 10)
     correct = (cluster % 3 > 0) ^ (np.arange(200) % 10 == 0)
-    alone, together = accuracy_interval(correct), accuracy_interval(correct, cluster=cluster, rng=1)
+    alone, together = accuracy_interval(correct), accuracy_interval(correct, cluster=cluster)
     assert together.interval.high - together.interval.low > 2 * (alone.interval.high - alone.interval.low)
 
 
@@ -61,11 +66,12 @@ def test_degenerate_clusters() -> None:
         found = accuracy_interval([value] * 20, cluster=np.repeat(np.arange(5), 4))
         theirs = scipy_stats.binomtest(k, 5).proportion_ci(0.95, "exact")
         assert (found.interval.low, found.interval.high) == pytest.approx((theirs.low, theirs.high))
-        assert found.method == "Clopper-Pearson on units" and "5 clusters" in found.note
-    halves = accuracy_interval([1, 0] * 4, cluster=np.repeat(np.arange(4), 2))
-    expected = clopper_pearson(2, 4, 0.95)
-    assert (halves.interval.low, halves.interval.high) == (expected.low, expected.high)
-    assert "too narrow" in accuracy_interval([1, 0, 1, 1], cluster=[0, 0, 1, 1], rng=1).note
+        assert found.n_units == 5 and found.note == ""
+    # Prompts that agree by chance do not make the interval narrower than independent pictures would.
+    halves, alone = (
+        accuracy_interval([1, 0] * 4, cluster=c).interval for c in (np.repeat(np.arange(4), 2), None)
+    )
+    assert halves.low < alone.low and halves.high > alone.high
 
 
 def test_refusals() -> None:
@@ -81,61 +87,49 @@ def test_refusals() -> None:
             function([1, 0], cluster=[1])
         with pytest.raises(ValueError, match="confidence_level"):
             function([1, 0], confidence_level=0)
-        with pytest.raises(ValueError, match="n_resamples"):
-            function([1, 0], n_resamples=0)
     with pytest.raises(ValueError, match="artist"):
         macro_interval([1, 0], [1])
 
 
-def slow_share(correct: np.ndarray, cluster: np.ndarray, random: np.random.Generator) -> float:
-    """Draw clusters of one artist by explicit loops."""
-    labels = np.unique(cluster)
-    return float(
-        np.concatenate([correct[cluster == label] for label in random.choice(labels, len(labels))]).mean()
-    )
-
-
-def test_macro_equals_brute_force() -> None:
+def test_macro_varies_as_artists_and_their_prompts_do() -> None:
+    """Brute force: artists are drawn, then the pictures of each; and artists and shared prompts are drawn."""
     random = np.random.default_rng(4)
-    artist = np.repeat(np.arange(8), random.integers(6, 15, 8))
-    cluster = random.integers(0, 4, len(artist))
-    correct = random.random(len(artist)) < random.beta(2, 2, 8)[artist]
-    parts = [(correct[artist == a], cluster[artist == a]) for a in range(8)]
-    shares = np.array([right.mean() for right, _ in parts])
-    within = np.mean([np.var([slow_share(*part, random) for _ in range(1000)]) for part in parts])
-    kept = np.sqrt(max(0, 1 - within / shares.var(ddof=1)))  # of the spread between artists
-    moved = shares.mean() + kept * (shares - shares.mean()) - shares
-    slow = [
-        np.mean([slow_share(*parts[a], random) + moved[a] for a in random.integers(0, 8, 8)])
-        for _ in range(4000)
+    artist, prompt, _ = np.indices((40, 12, 20)).reshape(3, -1)
+    share = 0.6 + random.uniform(-0.15, 0.15, (40, 1)) + random.uniform(-0.2, 0.2, 12)
+    correct = random.random(len(artist)) < share[artist, prompt]
+    table = correct.reshape(40, 12, 20).mean(axis=2)
+    shared = macro_interval(correct, artist, cluster=prompt).interval
+    apart = macro_interval(correct, artist).interval
+    drawn = [
+        table[np.ix_(random.integers(0, 40, 40), random.integers(0, 12, 12))].mean() for _ in range(4000)
     ]
-    tail = tail_level(0.95, 8, 30_000)
-    low, high = np.quantile(slow, [tail, 1 - tail])
-    ours = macro_interval(correct, artist, cluster=cluster, n_resamples=30_000, rng=5)
-    assert ours.estimate == pytest.approx(shares.mean())
-    assert ours.interval.low == pytest.approx(low, abs=0.06 * (high - low))
-    assert ours.interval.high == pytest.approx(high, abs=0.06 * (high - low))
-    assert (ours.n_units, ours.method) == (8, "hierarchical bootstrap") and "too narrow" in ours.note
-    assert macro_interval(correct, artist, rng=1).interval.low != ours.interval.low
+    own = table.mean(axis=1)[random.integers(0, 40, (4000, 40))].mean(axis=1)
+    for interval, slow, df in ((shared, np.array(drawn), 11), (apart, own, 39)):
+        half = scipy_stats.t.ppf(0.975, df) * slow.std()
+        assert interval.high - interval.low == pytest.approx(2 * half, rel=0.15)
+    assert shared.high - shared.low > 2 * (apart.high - apart.low)
 
 
 def test_macro_degenerate() -> None:
     one = macro_interval([1, 0, 1], [3, 3, 3])
     assert np.isnan(one.interval.low) and "one artist" in one.note and one.estimate == pytest.approx(2 / 3)
-    right = macro_interval(np.ones(30), np.repeat(np.arange(10), 3), rng=1)
+    right = macro_interval(np.ones(30), np.repeat(np.arange(10), 3))
     theirs = scipy_stats.binomtest(10, 10).proportion_ci(0.95, "exact")
     assert (right.interval.low, right.interval.high) == pytest.approx((theirs.low, theirs.high))
-    halves = macro_interval([1, 0] * 6, np.repeat(np.arange(6), 2), cluster=np.zeros(12), rng=1)
-    assert halves.method == "Clopper-Pearson on units" and halves.interval.low < 0.2
+    few = macro_interval(np.ones(30), np.repeat(np.arange(10), 3), cluster=np.tile(np.arange(3), 10))
+    assert few.n_units == 3 and few.interval.low == pytest.approx(0.025 ** (1 / 3))
+    single = macro_interval([1, 0] * 6, np.repeat(np.arange(6), 2), cluster=np.zeros(12))
+    assert np.isnan(single.interval.low) and "one prompt" in single.note
 
 
-def test_macro_interval_stays_between_0_and_1() -> None:
-    correct, artist = np.zeros(24, int), np.repeat(np.arange(4), 6)
-    correct[6] = 1  # shares drawn towards their mean go below 0 here
-    found = macro_interval(correct, artist, n_resamples=499, rng=1)
-    assert found.interval.low == 0.0 < found.estimate < found.interval.high
-    mirrored = macro_interval(1 - correct, artist, n_resamples=499, rng=1)
-    assert mirrored.interval.low < mirrored.estimate < mirrored.interval.high <= 1.0
+def test_macro_interval_stays_among_shares() -> None:
+    correct, artist = np.zeros(16, int), np.repeat(np.arange(4), 4)
+    correct[6] = 1  # 1 of 16: an interval of the form estimate +- width would go below 0
+    found = macro_interval(correct, artist, cluster=np.tile(np.arange(4), 4))
+    assert 0.0 <= found.interval.low < found.estimate == 1 / 16 < found.interval.high < 1.0
+    mirrored = macro_interval(1 - correct, artist, cluster=np.tile(np.arange(4), 4))
+    assert mirrored.interval.low == pytest.approx(1 - found.interval.high)
+    assert mirrored.interval.high == pytest.approx(1 - found.interval.low)
 
 
 def test_chance_equals_binomtest() -> None:

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
+from imindex.stats.intervals import Spread, share_interval
 from imindex.stats.resampling import (
     bootstrap_artists,
     crossed_bootstrap,
     draw_weights,
     macro_bootstrap,
+    over_artists,
     work_test,
 )
 from imindex.stats.set_scores import collect, twice_midranks
@@ -119,13 +121,13 @@ def test_artists_tested_together_equal_each_alone() -> None:
 def test_macro_interval_counts_artists() -> None:
     rng = np.random.default_rng(5)
     cells = [np.full((5, 6), share) for share in rng.normal(0.6, 0.1, 40)]  # no spread within
-    found = macro_bootstrap(bootstrap_artists(cells, rng=1), n_resamples=20_000, rng=1)
+    found = macro_bootstrap(cells, n_resamples=20_000, rng=1)
     means = np.array([values[0, 0] for values in cells])
     assert found.estimate == pytest.approx(means.mean())
     assert found.standard_error == pytest.approx(means.std() / np.sqrt(40), rel=0.03)
     assert found.n == (40,)
     with pytest.raises(ValueError, match="No artist"):
-        macro_bootstrap([None])
+        macro_bootstrap([np.empty((0, 3))])
 
 
 def test_degenerate_input() -> None:
@@ -133,7 +135,9 @@ def test_degenerate_input() -> None:
     assert np.isnan([one_work.percentile.low, one_work.pvalue, one_work.standard_error]).all()
     assert one_work.estimate == pytest.approx(cell(1, 9).mean())
     flat = crossed_bootstrap(np.ones((4, 5)), rng=1)
-    assert flat.bca.low == pytest.approx(0.025 ** (1 / 4)) and flat.percentile.high == 1.0  # 4 works, all 1
+    assert (
+        flat.interval.low == pytest.approx(0.025 ** (1 / 4)) and flat.interval.high == 1.0
+    )  # 4 works, all 1
     assert flat.pvalue == 1 / 10_000
     assert crossed_bootstrap(np.full((4, 5), 0.5), rng=1).pvalue == 1.0
     with pytest.raises(ValueError, match="non-empty"):
@@ -169,6 +173,108 @@ def test_interval_of_two_works_is_about_as_wide_as_the_draws() -> None:
 
 def test_macro_interval_does_not_count_the_spread_within_twice() -> None:
     rng = np.random.default_rng(8)
-    cells = [0.6 + 0.2 * rng.normal(size=(20, 1)) + 0.0 * rng.normal(size=(20, 30)) for _ in range(60)]
-    found = macro_bootstrap(bootstrap_artists(cells, rng=1), n_resamples=20_000, rng=1)
-    assert found.standard_error == pytest.approx(0.2 / np.sqrt(20 * 60), rel=0.2)  # and not 1.4 times that
+    cells = [0.6 + rng.uniform(-0.3, 0.3, (20, 1)) + np.zeros((20, 30)) for _ in range(60)]
+    found = macro_bootstrap(cells, n_resamples=20_000, rng=1)
+    assert found.standard_error == pytest.approx(
+        0.6 / np.sqrt(12 * 20 * 60), rel=0.2
+    )  # and not 1.4 times that
+
+
+def crossed_table(a: int, p: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One picture of each artist and prompt: its value, artist and prompt."""
+    rng = np.random.default_rng(seed)
+    table = 0.5 + 0.1 * rng.normal(size=(a, 1)) + 0.1 * rng.normal(size=p) + 0.03 * rng.normal(size=(a, p))
+    who, label = np.indices((a, p)).reshape(2, -1)
+    return table.clip(0, 1).ravel(), who, label
+
+
+def test_shared_prompts_are_crossed_random_effects() -> None:
+    values, who, label = crossed_table(12, 6)
+    found = over_artists(values, who, label)
+    table = values.reshape(12, 6)
+    residual = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
+    rows, columns = table.mean(1).var(ddof=1) / 12, table.mean(0).var(ddof=1) / 6
+    both = (residual**2).sum() / (11 * 5) / (12 * 6)  # the classical estimate, by mean squares
+    assert found.estimate == pytest.approx(table.mean())
+    assert found.spread.variance == pytest.approx(rows + columns - both)
+    df = (rows + columns - both) ** 2 / (rows**2 / 11 + columns**2 / 5 + both**2 / 55)
+    assert found.spread.df == pytest.approx(df) and found.spread.n_units == 6
+    drawn = found.draw(40_000, np.random.default_rng(1))
+    assert drawn.mean() == pytest.approx(table.mean(), abs=0.002)
+    assert drawn.var() == pytest.approx((rows - both) * 11 / 12 + columns * 5 / 6, rel=0.05)
+
+
+def test_joint_draws_equal_drawing_artists_and_prompts() -> None:
+    """Brute force: one weight per prompt and resample, for all artists (Owen 2007)."""
+    values, who, label = crossed_table(12, 6)
+    rng, table = np.random.default_rng(2), values.reshape(12, 6)
+    slow = np.array(
+        [table[np.ix_(rng.integers(0, 12, 12), rng.integers(0, 6, 6))].mean() for _ in range(20_000)]
+    )
+    fast = over_artists(values, who, label).draw(20_000, rng)
+    assert fast.std() == pytest.approx(
+        slow.std(), rel=0.05
+    )  # little interaction, which the former counts thrice
+    alone = over_artists(values, who).draw(20_000, rng)
+    assert alone.std() < 0.8 * slow.std()
+
+
+def test_unshared_prompts_add_nothing() -> None:
+    values, who, label = crossed_table(12, 6)
+    alone, own = over_artists(values, who), over_artists(values, who, who * 6 + label)
+    assert own.spread == alone.spread and own.jackknives[0].tolist() == alone.jackknives[0].tolist()
+    assert alone.spread.variance == pytest.approx(values.reshape(12, 6).mean(1).var(ddof=1) / 12)
+    # One prompt that two artists share changes little.
+    labels = who * 6 + label
+    labels[labels == 6] = 0
+    assert over_artists(values, who, labels).spread.variance == pytest.approx(alone.spread.variance, rel=0.1)
+
+
+def test_jackknife_without_each_prompt() -> None:
+    values, who, label = crossed_table(7, 5)
+    without = over_artists(values, who, label).jackknives[1]
+    table = values.reshape(7, 5)
+    assert without == pytest.approx([np.delete(table, p, axis=1).mean() for p in range(5)])
+
+
+def test_macro_draws_shared_prompts_jointly() -> None:
+    rng = np.random.default_rng(3)
+    prompts = rng.uniform(-0.2, 0.2, 8)
+    cells = [(0.6 + rng.uniform(-0.05, 0.05, (5, 8)) + prompts) for _ in range(30)]
+    joint = macro_bootstrap(cells, clusters=[np.arange(8)] * 30, n_resamples=999, rng=1)
+    apart = macro_bootstrap(cells, n_resamples=999, rng=1)
+    assert joint.n == (30, 8) and apart.n == (30,) and joint.estimate == apart.estimate
+    assert joint.standard_error > 5 * apart.standard_error
+    shuffled = macro_bootstrap(
+        [cell[:, ::-1] for cell in cells], clusters=[np.arange(8)[::-1]] * 30, n_resamples=999, rng=1
+    )
+    assert shuffled.interval.low == pytest.approx(joint.interval.low)
+
+
+def test_a_series_of_works_is_drawn_as_one() -> None:
+    values = cell(6, 9)
+    values[:4] = values[0]
+    series = np.array([0, 0, 0, 0, 4, 5])
+    found = crossed_bootstrap(values, row_cluster=series, n_resamples=2000, rng=1, small_sample=True)
+    plain = crossed_bootstrap(values, n_resamples=2000, rng=1, small_sample=True)
+    assert found.n == (3, 9) and found.estimate == plain.estimate
+    assert found.interval.high - found.interval.low > plain.interval.high - plain.interval.low
+    without = [values[4:].mean(), values[[0, 1, 2, 3, 5]].mean(), values[:5].mean()]
+    columns = [np.delete(values, j, axis=1).mean() for j in range(9)]
+    expected = share_interval(values.mean(), Spread.of([np.array(without), np.array(columns)]), 0.95)
+    assert (found.interval.low, found.interval.high) == pytest.approx((expected.low, expected.high))
+    alone = bootstrap_artists([values], row_clusters=[np.arange(6)], n_resamples=99, rng=1)[0]
+    assert alone is not None and alone.n == (6, 9)
+
+
+def test_ends_stay_from_0_to_1() -> None:
+    rng = np.random.default_rng(4)
+    for values in (rng.beta(0.2, 5, (4, 5)), rng.beta(5, 0.2, (3, 8)), rng.beta(0.3, 0.3, (3, 3))):
+        found = crossed_bootstrap(values, n_resamples=199, rng=1, small_sample=True)
+        macro = macro_bootstrap([values, 1 - values, values**2], n_resamples=199, rng=1)
+        for one in (found, macro):
+            for interval in (one.interval, one.percentile, one.basic):
+                assert 0 <= interval.low <= interval.high <= 1
+            assert one.distribution.min() >= 0 and one.distribution.max() <= 1
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        crossed_bootstrap([[0.5, 1.1], [0.2, 0.3]])

@@ -23,7 +23,10 @@ class Products:
         Counts by ordered pair of labels such as "works" and "imitations of r1". Vectors in several collections count
         for the first one in the index.
     sizes : Counter
-        Number of different vectors by label; duplicates by one artist count once.
+        Different vectors of each label, repetitions by one artist counted once.
+    for_near_duplicates : float
+        How often the product of works and works is computed, as a whole, to find near-duplicates: a sample (here all
+        works) with all, and twice the works of each artist among themselves.
     """
 
     def __init__(self, index: Index):
@@ -32,6 +35,7 @@ class Products:
         self._label: dict[bytes, str] = {}
         self._lock = threading.Lock()
         seen = set()
+        by_artist: Counter[int] = Counter()
         collections = [self._called(one.kind, one.name) for one in index.collections]
         columns = zip(
             index.column("artist").tolist(),
@@ -45,6 +49,9 @@ class Products:
             if (artist, label, bits) not in seen:
                 seen.add((artist, label, bits))
                 self.sizes[label] += 1
+                by_artist[artist] += label == "works"
+        within = sum(n**2 for n in by_artist.values() if n > 1)
+        self.for_near_duplicates = 1 + 2 * within / max(1, self.sizes["works"]) ** 2
 
     @staticmethod
     def _called(kind: str, name: str) -> str:

@@ -24,11 +24,12 @@ from tests.support.recompute_draws import (
     keyed,
     p_window,
     same_units,
+    share_ends,
     unit_counts,
     weighted_means,
     widened,
 )
-from tests.support.recompute_naming import label_scores
+from tests.support.recompute_naming import accuracy_ends, label_scores
 from tests.support.recompute_world import FEWEST_PROMPTS, METHODS, SIGNIFICANT, Row, Seen, read_export
 
 Pair = tuple[Any, Any]
@@ -276,17 +277,12 @@ def _share_ends(right: Sequence[Array], design: Design, tests: Row) -> Pair:
     """Square and add of the releases' own intervals (Newcombe 1998), with the correlation of paired units."""
     own = []
     for values, units, n in zip(right, design.units, design.n_units, strict=True):
-        sums = np.bincount(units, values)
-        sizes = np.bincount(units)
         if n == len(values):
             own.append(clopper_pearson(values.sum(), n, tests["confidence_level"]))
         elif n == 1:
             return math.nan, math.nan
-        elif np.ptp(sums / sizes) < 1e-12:
-            own.append(clopper_pearson(values.mean() * n, n, tests["confidence_level"]))
         else:
-            drawn = unit_counts(n, DRAWN * tests["n_resamples"])
-            own.append(ends(drawn @ sums / (drawn @ sizes), widened(tests, n), tests["n_resamples"]))
+            own.append(accuracy_ends(values, list(units), tests["confidence_level"]))
     phi = 0.0
     if design.joint:
         a, b = (np.bincount(u, v) / np.bincount(u) for v, u in zip(right, design.units, strict=True))
@@ -329,13 +325,8 @@ def _overall(here: Check, said: Row, table: Array, tests: Row, figure: str) -> N
         here.same(key, said[key], wanted)
     here.within("p", said["p"], _flips(change, tests["n_resamples"]))
     for side, values in (("base", base), ("new", new)):
-        random = keyed(tests["seed"], "mean of a release", figure, side)
-        drawn = values[same_units(random, n, tests["n_resamples"])].mean(axis=1)
-        if np.ptp(drawn) < 1e-12:
-            low, high = clopper_pearson(values.mean() * n, n, tests["confidence_level"])
-        else:
-            tail = widened(tests, n)
-            low, high = np.quantile(drawn, [tail, 1 - tail])
+        part = (values.var(ddof=1) / n if n > 1 else 0.0, n - 1)
+        low, high = share_ends(values.mean(), [part], n, tests["confidence_level"])
         here.same(f"{side}_low", said[f"{side}_low"], low)
         here.same(f"{side}_high", said[f"{side}_high"], high)
     low, high = _bca(change, tests, figure)

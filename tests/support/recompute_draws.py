@@ -114,14 +114,65 @@ def weighted_means(cell: Array, rows: Array, columns: Array) -> Array:
     return np.asarray(((rows @ cell) * columns).sum(axis=1) / (rows.sum(axis=1) * columns.sum(axis=1)))
 
 
-def shrunk(figures: Array, drawn: Array) -> Array:
-    """The mean over artists: draw artists, each with a resample of its own, whose figures are first shrunk."""
-    spread = figures.var(ddof=1)
-    share = math.sqrt(max(0.0, 1 - drawn.var(axis=1).mean() / spread)) if spread > 0 else 1.0
-    table = drawn - (1 - share) * (figures - figures.mean())[:, None]
-    n, many = drawn.shape
-    who = _random.integers(0, n, (many, n))
-    return np.asarray(table[who, _random.integers(0, many, (many, n))].mean(axis=1))
+# Intervals without draws
+
+
+def share_ends(
+    estimate: float, parts: Sequence[tuple[float, int]], n: int, level: float
+) -> tuple[float, float]:
+    """Clopper-Pearson on the fractional count, next to 0 and 1 that of n units (stats/METHODS.md).
+
+    `parts` has the variances that are added, each with its degrees of freedom.
+    """
+    if n < 2:
+        return math.nan, math.nan
+    variance = max(sum(part for part, _ in parts), 0.0)
+    below = sum(part**2 / df for part, df in parts)
+    df = max(variance**2 / below, min(df for _, df in parts)) if below > 0 else n - 1
+    upper = (1 + level) / 2
+    variance *= (stats.t.ppf(upper, df) / stats.norm.ppf(upper)) ** 2
+    weight, binomial = (2 * estimate - 1) ** 8, estimate * (1 - estimate)
+    if binomial == 0:
+        return clopper_pearson(estimate * n, n, level)
+    trials = binomial / ((1 - weight) * variance + weight * binomial / n)
+    return clopper_pearson(estimate * trials, trials, level)
+
+
+def jackknife(total: float, size: float, sums: Array, sizes: Array) -> tuple[float, int]:
+    """The variance of a mean by leaving out each unit in turn, and its degrees of freedom."""
+    without = (total - sums) / (size - sizes)
+    n = len(without)
+    return float((n - 1) / n * ((without - without.mean()) ** 2).sum()), n - 1
+
+
+def mean_of_artists(
+    values: Mapping[str, Array], shared: Mapping[str, Sequence[str]], level: float, floor: float = 0.0
+) -> tuple[float, float]:
+    """The interval of the mean over artists, of a value per picture, where artists may share prompts."""
+    means = np.array([some.mean() for some in values.values()])
+    n_artists = len(means)
+    if n_artists < 2:
+        return math.nan, math.nan
+    names = sorted({label for labels in shared.values() for label in labels})
+    influence = np.zeros((len(names), n_artists))
+    for a, (name, some) in enumerate(values.items()):
+        for label, value in zip(shared[name], some, strict=True):
+            influence[names.index(label), a] += (value - means[a]) / len(some)
+    users = [sum(label in labels for labels in shared.values()) for label in names]
+    parts, n = [(means.var(ddof=1) / n_artists, n_artists - 1)], n_artists
+    if max(users) > 1:
+        n_labels = len(names)
+        more = n_labels / (n_labels - 1)
+        added = more * influence.var(axis=1, ddof=1).sum() / n_artists
+        joint = more * (influence.mean(axis=1) ** 2).sum()
+        n = min(n, n_labels)
+        total = max(0.0, parts[0][0] - added) + joint
+        below = parts[0][0] ** 2 / (n_artists - 1) + added**2 / ((n_artists - 1) * (n_labels - 1))
+        below += joint**2 / (n_labels - 1)
+        df = (parts[0][0] - added + joint) ** 2 / below if below > 0 else 0
+        parts = [(total, max(df, n - 1))]
+    parts = [(max(parts[0][0], floor), parts[0][1])]
+    return share_ends(float(means.mean()), parts, n, level)
 
 
 # Windows

@@ -15,17 +15,15 @@ from sklearn.metrics import roc_auc_score
 from statsmodels.stats.multitest import multipletests
 
 from tests.support.recompute_draws import (
-    DRAWN,
-    SHRINKAGE,
     Check,
     assignment,
     clopper_pearson,
-    crossed,
     ends,
+    jackknife,
     keyed,
+    mean_of_artists,
     same_units,
-    shrunk,
-    widened,
+    share_ends,
 )
 from tests.support.recompute_world import METHODS, Array, Export, Row, Seen, prompt_clusters
 
@@ -41,9 +39,9 @@ def matching(here: Check, seen: Seen, gaps: Gaps, result: Row, rows: Mapping[str
     here.same("summary.n_works", summary["n_works"], len(seen.works))
     here.same("summary.n_ranked", summary["n_ranked"], len(seen.made))
     here.same("summary.n_repeated", summary["n_repeated"], seen.repeated)
-    sets, told = Sets(seen), told_apart(seen.export)
+    sets, told = Sets(seen), told_apart(gaps)
     found: dict[str, Row] = {}
-    drawn: dict[str, Array] = {}
+    cells: dict[str, Array] = {}
     for name, row in rows.items():
         cell, own = seen.cell(name), seen.asked == name
         auc = [roc_auc_score(own, line) for line in seen.similarity[seen.work_artist == name]]
@@ -53,14 +51,12 @@ def matching(here: Check, seen: Seen, gaps: Gaps, result: Row, rows: Mapping[str
             "n_works": len(cell), "n_imitations": int(own.sum()), "status": "ok", "auc": np.mean(auc),
             "prompts_held_fixed": fixed, "floor_placebo": sets.floor(name), "floor_control": _control(seen, name),
         }  # fmt: skip
-        drawn[name] = crossed(cell, clusters, DRAWN * tests["n_resamples"])
-        units = min(len(cell), len(set(clusters)) if clusters else cell.shape[1])
-        if np.ptp(drawn[name]) < 1e-12:
-            low, high = clopper_pearson(cell.mean() * units, units, tests["confidence_level"])
-        else:
-            low, high = ends(drawn[name], widened(tests, units), tests["n_resamples"])
-        here.within(f"{name}.auc_low", row["auc_low"], low)
-        here.within(f"{name}.auc_high", row["auc_high"], high)
+        cells[name] = cell
+        units = [gaps.series(seen.works[seen.work_artist == name]), clusters or range(cell.shape[1])]
+        tested["n_distinct_works"] = len(set(units[0]))
+        low, high = _auc_ends(cell, units, tests["confidence_level"])
+        here.same(f"{name}.auc_low", row["auc_low"], low)
+        here.same(f"{name}.auc_high", row["auc_high"], high)
         here.within(
             f"{name}.p_differs",
             row["p_differs"],
@@ -70,7 +66,7 @@ def matching(here: Check, seen: Seen, gaps: Gaps, result: Row, rows: Mapping[str
         here.within(f"{name}.gap_low", row["gap_low"], low)
         here.within(f"{name}.gap_high", row["gap_high"], high)
         tested["gap_class"] = (
-            "too few works" if len(cell) < FEWEST_WORKS
+            "too few works" if tested["n_distinct_works"] < FEWEST_WORKS
             else "robust positive" if row["gap_low"] > 0
             else "robust negative" if row["gap_high"] < 0 else "ambiguous"
         )  # fmt: skip
@@ -91,11 +87,27 @@ def matching(here: Check, seen: Seen, gaps: Gaps, result: Row, rows: Mapping[str
     for label, n in summary["findings"].items():
         here.same(f"summary.findings.{label}", n, counted.pop(label, 0))
     here.same("summary.findings, others", dict(counted), {})
-    means = shrunk(aucs, np.array(list(drawn.values())))
-    low, high = ends(means, widened(tests, len(aucs)), tests["n_resamples"], SHRINKAGE)
-    here.within("summary.auc_low", summary["auc_low"], low)
-    here.within("summary.auc_high", summary["auc_high"], high)
+    low, high = mean_of_artists(
+        {name: cell.mean(axis=0) for name, cell in cells.items()},
+        {name: seen.shared(seen.made[seen.asked == name]) for name in cells},
+        tests["confidence_level"],
+    )
+    here.same("summary.auc_low", summary["auc_low"], low)
+    here.same("summary.auc_high", summary["auc_high"], high)
     here.within("summary.p_auc", summary["p_auc"], assignment(sets.table(list(rows)), tests["n_resamples"]))
+
+
+def _auc_ends(cell: Array, units: Sequence[Sequence[Any]], level: float) -> tuple[float, float]:
+    """The interval of an AUC: works and imitations, or their clusters, are left out in turn."""
+    parts = []
+    for axis, labels in enumerate(units):
+        names = sorted(set(labels))
+        if len(names) < 2:
+            return math.nan, math.nan
+        member = np.array([[label == name for label in labels] for name in names], float)
+        means = cell.mean(axis=1 - axis)
+        parts.append(jackknife(means.sum(), len(means), member @ means, member.sum(axis=1)))
+    return share_ends(float(cell.mean()), parts, min(df for _, df in parts) + 1, level)
 
 
 class Sets:
@@ -165,10 +177,35 @@ class Gaps:
 
     def __init__(self, export: Export):
         rows = export.where("works", "background")
-        self.table = export.vectors[rows] @ export.vectors[rows].T
+        self.vectors = export.vectors[rows]
+        self.table = self.vectors @ self.vectors.T
         self.maker = export.columns["artist"][rows]
         self.artists = sorted(set(self.maker))
         self.drawn: dict[str, Array] = {}
+        self.rows, self.cluster = rows.tolist(), self._clusters()
+
+    def _clusters(self) -> Array:
+        """Works by one artist that are nearly the same picture: single linkage above a cosine (stats/METHODS.md)."""
+        same = self.maker[:, None] == self.maker
+        others = np.where(same, -np.inf, self.table).max(axis=1)
+        within = []
+        for artist in self.artists:
+            own = np.flatnonzero(self.maker == artist)
+            if len(own) > 1:
+                within.append(np.median(self.table[np.ix_(own, own)][np.triu_indices(len(own), 1)]))
+        near = 1 - 0.1 * (1 - np.median(within)) if within else 1.0
+        if np.isfinite(others).all() and within:
+            near = max(near, np.quantile(others, 0.99))
+        linked, cluster = same & (self.table > near), np.arange(len(self.maker))
+        while True:
+            lowest = np.where(linked | np.eye(len(cluster), dtype=bool), cluster, len(cluster)).min(axis=1)
+            if (lowest == cluster).all():
+                return cluster
+            cluster = lowest
+
+    def series(self, rows: Array) -> list[int]:
+        """The cluster of each of these works, by their rows in the export."""
+        return [int(self.cluster[self.rows.index(row)]) for row in rows.tolist()]
 
     def _pairs(self, rows: Array, others: Array | None = None) -> float:
         """Median cosine between two groups; within one group, over pairs of different works."""
@@ -176,13 +213,15 @@ class Gaps:
             return float(np.median(self.table[np.ix_(rows, others)]))
         i, j = np.triu_indices(len(rows), 1)
         i, j = rows[i], rows[j]
-        return float(np.median(self.table[i[i != j], j[i != j]])) if (i != j).any() else math.nan
+        apart = self.cluster[i] != self.cluster[j]
+        return float(np.median(self.table[i[apart], j[apart]])) if apart.any() else math.nan
 
     def of(self, artist: str) -> Row:
         own = np.flatnonzero(self.maker == artist)
         across = max(self._pairs(own, np.flatnonzero(self.maker == b)) for b in self.artists if b != artist)
         mine = self.maker == artist
-        auc = [roc_auc_score(np.delete(mine, w), np.delete(self.table[w], w)) for w in own]
+        apart = [self.cluster != self.cluster[w] for w in own]
+        auc = [roc_auc_score(mine[kept], self.table[w][kept]) for w, kept in zip(own, apart, strict=True)]
         return {"gap": self._pairs(own) - across, "ceiling_auc": np.mean(auc)}
 
     def ends(self, artist: str, confidence_level: float, seed: int) -> tuple[Any, Any]:
@@ -193,6 +232,8 @@ class Gaps:
         if artist not in self.drawn:
             groups = {b: np.flatnonzero(self.maker == b) for b in self.artists}
             own = groups.pop(artist)
+            if len(set(self.cluster)) < len(self.cluster):
+                raise ValueError("Series of works are drawn as one: not repeated here.")
             nearest = sorted(groups, key=lambda b: -self._pairs(own, groups[b]))[:GAP_RIVALS]
             n = GAP_RESAMPLES if len(own) <= 10 else 300
 
@@ -274,7 +315,7 @@ def _findings(found: dict[str, Row], tests: Row, with_placebos: bool) -> int | N
     judged = {
         name: one
         for name, one in found.items()
-        if one["p_told"] is not None and one["p_told"] <= TOLD and one["n_works"] >= FEWEST_WORKS
+        if one["p_told"] is not None and one["p_told"] <= TOLD and one["n_distinct_works"] >= FEWEST_WORKS
     }
     family = [one for one in judged.values() if one["p"] is not None]
     for one, value in zip(family, _adjusted([one["p"] for one in family], tests), strict=True):
@@ -294,7 +335,7 @@ def _findings(found: dict[str, Row], tests: Row, with_placebos: bool) -> int | N
             one["specificity_testable"] = (
                 one["resolution_rival"] is not None and one["resolution_rival"] <= limit
             )
-        if one["n_works"] >= FEWEST_WORKS and one["p_told"] is not None and one["p_told"] > TOLD:
+        if one["n_distinct_works"] >= FEWEST_WORKS and one["p_told"] is not None and one["p_told"] > TOLD:
             one["finding"] = "this encoder cannot tell"
         elif one["p_adjusted"] is None:
             one["finding"] = "not tested"
@@ -347,32 +388,36 @@ class Discriminant:
         }
 
 
-def told_apart(export: Export) -> dict[str, Row]:
+def told_apart(gaps: Gaps) -> dict[str, Row]:
     """Whether held-out works of each artist score higher for the artist than works of others do."""
-    rows = export.where("works", "background")
-    vectors, maker = export.vectors[rows], export.columns["artist"][rows]
+    vectors, maker, cluster = gaps.vectors, gaps.maker, gaps.cluster
     _, first = np.unique(  # the same picture twice is one
         np.array([f"{a}:{v.tobytes().hex()}" for a, v in zip(maker, vectors, strict=True)]), return_index=True
     )
-    vectors, maker = vectors[np.sort(first)], maker[np.sort(first)]
-    fold = np.array([list(maker[:i]).count(a) % FOLDS for i, a in enumerate(maker)])
+    first.sort()
+    vectors, maker, cluster = vectors[first], maker[first], cluster[first]
+    seen: dict[str, list[int]] = {}
+    fold = []
+    for a, c in zip(maker, cluster.tolist(), strict=True):
+        own = seen.setdefault(a, [])
+        own += [] if c in own else [c]
+        fold.append(own.index(c) % FOLDS)
     held_out: dict[str, Array] = {a: np.full(len(maker), np.nan) for a in set(maker)}
-    for f in set(fold.tolist()):
-        kept = fold != f
+    for f in set(fold):
+        kept = np.array(fold) != f
         if len(set(maker[kept])) > 1:
             for artist, odds in Discriminant(vectors[kept], maker[kept]).odds(vectors[~kept]).items():
                 held_out[artist][~kept] = odds
     told: dict[str, Row] = {}
     for artist, odds in held_out.items():
         own, others = odds[maker == artist], odds[maker != artist]
-        others = others[~np.isnan(others)]
+        others, n = others[~np.isnan(others)], len(seen[artist])
         told[artist] = {"told_auc": None, "told_low": None, "told_high": None, "p_told": None}
-        if len(own) > 1 and len(others) and not np.isnan(own).any():
-            n, auc = (
-                len(own),
-                roc_auc_score([1] * len(own) + [0] * len(others), np.concatenate([own, others])),
-            )
+        if n > 1 and len(others) and not np.isnan(own).any():
+            share = ((own[:, None] > others).mean(axis=1) + (own[:, None] >= others).mean(axis=1)) / 2
+            auc = roc_auc_score([1] * len(own) + [0] * len(others), np.concatenate([own, others]))
             low, high = clopper_pearson(auc * n, n, 0.95)
-            p = float(norm.sf(n * (auc - 0.5) / math.sqrt(n / 6)))
+            groups = [share[cluster[maker == artist] == c].mean() for c in seen[artist]]
+            p = float(norm.sf((sum(groups) - n / 2) / math.sqrt(n / 6)))
             told[artist] = {"told_auc": auc, "told_low": low, "told_high": high, "p_told": p}
     return told

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -12,15 +10,12 @@ from sklearn.metrics import confusion_matrix
 from statsmodels.stats.multitest import multipletests
 
 from tests.support.recompute_draws import (
-    DRAWN,
-    SHRINKAGE,
     Check,
     assignment,
     clopper_pearson,
-    ends,
-    shrunk,
-    unit_counts,
-    widened,
+    jackknife,
+    mean_of_artists,
+    share_ends,
 )
 from tests.support.recompute_world import METHODS, Array, Row, Seen, prompt_clusters, text_vectors
 
@@ -99,15 +94,17 @@ def classification(here: Check, seen: Seen, result: Row, rows: Mapping[str, Row]
         for key, value in wanted.items():
             here.same(f"{name}.{key}", row[key], value)
         clusters = prompt_clusters(seen.prompts(seen.made[seen.asked == name]))[0]
-        low, high = share_ends(right[mine], clusters, tests)
-        here.within(f"{name}.top1_low", row["top1_low"], low)
-        here.within(f"{name}.top1_high", row["top1_high"], high)
+        low, high = accuracy_ends(right[mine], clusters, tests["confidence_level"])
+        here.same(f"{name}.top1_low", row["top1_low"], low)
+        here.same(f"{name}.top1_high", row["top1_high"], high)
     _confusion(here.at("confusion"), result["confusion"], counts, labels, n_generic, list(rows))
     _label_curve(here.at("label_curve"), result["label_curve"], scores, truth, asked, n_generic)
-    prompts = {name: prompt_clusters(seen.prompts(seen.made[seen.asked == name]))[0] for name in names}
-    low, high = macro_share_ends({name: right[asked == name] for name in names}, prompts, tests)
-    here.within("summary.accuracy_low", summary["accuracy_low"], low)
-    here.within("summary.accuracy_high", summary["accuracy_high"], high)
+    pictures = {name: right[asked == name] * 1.0 for name in names}
+    shared = {name: seen.shared(seen.made[seen.asked == name]) for name in names}
+    floor = sum(some.mean() * (1 - some.mean()) / len(some) for some in pictures.values()) / len(names) ** 2
+    low, high = mean_of_artists(pictures, shared, tests["confidence_level"], floor)
+    here.same("summary.accuracy_low", summary["accuracy_low"], low)
+    here.same("summary.accuracy_high", summary["accuracy_high"], high)
     places = [labels.index(name) for name in names]
     table = counts[np.ix_(places, places)] / counts[places].sum(axis=1, keepdims=True)
     here.within("summary.p_accuracy", summary["p_accuracy"], assignment(table.T, tests["n_resamples"]))
@@ -132,42 +129,14 @@ def prototypes(seen: Seen, names: Sequence[str]) -> Array:
     return shares
 
 
-def share_ends(right: Array, clusters: list[int] | None, tests: Row) -> tuple[Any, Any]:
-    """Windows for the ends of an accuracy's interval: Clopper-Pearson, or the bootstrap over prompts."""
+def accuracy_ends(right: Array, clusters: list[int] | None, level: float) -> tuple[float, float]:
+    """The interval of an accuracy: Clopper-Pearson, or over prompts, but no narrower than for independent pictures."""
     n = len(right)
     if clusters is None or len(set(clusters)) == n:
-        return clopper_pearson(right.sum(), n, tests["confidence_level"])
-    groups = [right[np.array(clusters) == c] for c in sorted(set(clusters))]
-    shares = [group.mean() for group in groups]
-    if np.ptp(shares) < 1e-12:
-        return clopper_pearson(shares[0] * len(groups), len(groups), tests["confidence_level"])
-    drawn = unit_counts(len(groups), DRAWN * tests["n_resamples"])
-    sums = drawn @ [group.sum() for group in groups] / (drawn @ [len(group) for group in groups])
-    return ends(sums, widened(tests, len(groups)), tests["n_resamples"])
-
-
-def macro_share_ends(
-    pictures: Mapping[str, Array], prompts: Mapping[str, list[int] | None], tests: Row
-) -> tuple[Any, Any]:
-    """The interval of the mean over artists: draw artists, then the prompts or pictures of each."""
-    shares, n = np.array([some.mean() for some in pictures.values()]), len(pictures)
-    if n == 1:
-        return (math.nan, math.nan)
-    drawn = []
-    for name, right in pictures.items():
-        units = np.arange(len(right)) if prompts[name] is None else np.array(prompts[name])
-        counts = unit_counts(units.max() + 1, DRAWN * tests["n_resamples"])
-        drawn.append(counts @ np.bincount(units, right) / (counts @ np.bincount(units)))
-    means = shrunk(shares, np.array(drawn))
-    if np.ptp(means) < 1e-12:
-        return clopper_pearson(shares.mean() * n, n, tests["confidence_level"])
-    low, high = ends(means, widened(tests, n), tests["n_resamples"], SHRINKAGE)
-    return among_shares(low), among_shares(high)
-
-
-def among_shares(window: Any) -> Any:
-    """Clip to 0 and 1, because shrunken draws of a mean of shares may lie outside."""
-    return tuple(np.clip(window, 0.0, 1.0).tolist()) if isinstance(window, tuple) else window
+        return clopper_pearson(right.sum(), n, level)
+    sums, sizes = (np.bincount(clusters, weights) for weights in (right * 1.0, np.ones(n)))
+    p, (variance, df) = right.mean(), jackknife(right.sum(), n, sums, sizes)
+    return share_ends(float(p), [(max(variance, p * (1 - p) / n), df)], df + 1, level)
 
 
 def _confusion(

@@ -106,6 +106,21 @@ class Seen:
         """The prompt of each picture; a picture without one has its own."""
         return [self.export.columns["prompt"][row] or f"\0{row}" for row in rows.tolist()]
 
+    def shared(self, rows: Array) -> list[str]:
+        """What pictures of several names share: the prompt up to the name; with few of them, prompt and seed."""
+        columns = self.export.columns
+        texts = [columns["prompt"][row].replace(columns["artist"][row], "{artist}") for row in rows.tolist()]
+        every = [
+            columns["prompt"][row].replace(columns["artist"][row], "{artist}") for row in self.made.tolist()
+        ]
+        if len(set(every) - {""}) >= FEWEST_PROMPTS:
+            return [text or f"\0{row}" for text, row in zip(texts, rows.tolist(), strict=True)]
+        return [
+            f"\0{row}" if columns["seed"][row] is None or columns["seed"][row] < 0
+            else f"{text}\0{columns['seed'][row]}"
+            for text, row in zip(texts, rows.tolist(), strict=True)
+        ]  # fmt: skip
+
     def cell(self, artist: str) -> Array:
         """For each work and own imitation: the share of others' imitations that are farther, with ties as one half."""
         table, own = self.similarity[self.work_artist == artist], self.asked == artist

@@ -1,0 +1,61 @@
+"""Near-duplicates among the works of each artist, from the works' vectors."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from imindex.retrieval.vectors.blocks import Float16, Float64, Int64
+from imindex.retrieval.vectors.similarity import similarities, similarity_blocks
+from imindex.stats.duplicates import duplicate_threshold, link, nearest_other
+
+SAMPLE = 1000
+"""Number of works, evenly spaced, on which the threshold rests, and number of works of each artist."""
+
+
+def near_duplicates(works: Float16, work_artist: Int64) -> tuple[Int64, float]:
+    """Group works that are nearly the same picture to this encoder.
+
+    Parameters
+    ----------
+    works : ndarray, shape (W, d), float16, unit norm
+    work_artist : ndarray, shape (W,), int64
+
+    Returns
+    -------
+    cluster : ndarray, shape (W,), int64
+        For each work, the position of the first work of its cluster. A cluster has one artist.
+    threshold : float
+        The cosine above which two works by one artist are linked; see `imindex.stats.duplicates.duplicate_threshold`.
+
+    Notes
+    -----
+    The threshold depends on the works of all artists: an artist's clusters may change when another artist is added, if
+    a cosine lies between the old threshold and the new one.
+    """
+    rows = [np.flatnonzero(work_artist == artist) for artist in np.unique(work_artist)]
+    within = [_median(works[_spaced(own)]) for own in rows if len(own) > 1]
+    sample = _spaced(np.concatenate(rows))
+    others = [
+        nearest_other(block, work_artist[sample[some]], work_artist)
+        for some, block in similarity_blocks(works[sample], works, names=("works", "works"))
+    ]
+    threshold = duplicate_threshold(np.concatenate(others), within)
+    cluster = np.arange(len(works))
+    for own in rows:
+        if len(own) > 1:
+            cluster[own] = own[link(_among(works[own]), threshold)]
+    return cluster, threshold
+
+
+def _among(works: Float16) -> Float64:
+    return np.asarray(similarities(works, works, names=("works", "works")))
+
+
+def _median(works: Float16) -> float:
+    return float(np.median(_among(works)[np.tri(len(works), k=-1, dtype=np.bool_)]))
+
+
+def _spaced(rows: Int64) -> Int64:
+    """Return at most `SAMPLE` of the rows, evenly spaced."""
+    n = min(len(rows), SAMPLE)
+    return rows[np.arange(n) * len(rows) // n]
