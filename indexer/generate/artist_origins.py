@@ -92,7 +92,10 @@ _COMMON = {
     "spanish": ("Frida Maruja Remedios", "Diego Francisco Joaquin Jose Juan Luis Miguel Pablo Salvador"),
     "portuguese": ("Beatriz Tarsila", "Candido Jose Amadeo"),
     "west slavic": ("Agnieszka Olga Toyen", "Alfons Frantisek Jacek Jozef Krzysztof Tomas Vaclav Wojciech Zdzislaw"),
-    "east slavic": ("Natalia Olga Zinaida", "Aleksandr Aleksei Alexei Dmitri Ilya Ivan Konstantin Mikhail Nikolai Vasily"),
+    "east slavic": (
+        "Natalia Olga Zinaida",
+        "Aleksandr Aleksei Alexei Dmitri Ilya Ivan Konstantin Mikhail Nikolai Vasily",
+    ),
     "japanese": ("Yayoi", "Hiroshi Kenji Makoto Takashi Yoshitaka"),
 }  # fmt: skip
 """Frequent given names, feminine and masculine, that help to guess. Placebo names are not drawn from them."""
@@ -144,7 +147,8 @@ def origins_of(artists: Sequence[str], stated: Mapping[str, str] | None = None) 
     Notes
     -----
     A guess is made from the name alone: by its script, by a surname in `name_banks`, by the ending of the surname, by a
-    particle such as "von", or by a given name, in this order. It is about the name, not about where the artist lives or was born.
+    particle such as "von", or by a given name, in this order. It is about the name, not about where the artist lives or
+    was born.
 
     Examples
     --------
@@ -187,7 +191,7 @@ def canonical(stated: str) -> str:
 
 
 def gender_of(artist: str, origin: str) -> str:
-    """Return the form of the given name in the lists: "feminine", "masculine", or empty if it has none or is not listed.
+    """Return the form of the given name: "feminine", "masculine", or empty if it has both or is not listed.
 
     If the origin is unknown or its list lacks the name, all lists are searched, and they must agree.
     """

@@ -101,7 +101,7 @@ def matched_placebos(
     --------
     >>> from imindex.indexer.generate.artist_origins import origins_of
     >>> [one.name for one in matched_placebos(origins_of(["Piet van der Goossens", "Keiko Tsukada"]), 2, seed=1)]
-    ['Koenraad van der Wijnants', 'Michiyo Isogai']
+    ['Wouter van der Boersema', 'Keiko Tokunaga']
     """
     if not artists and n:
         raise ImindexError("There are no artists whom placebo names could match. Name at least one.")

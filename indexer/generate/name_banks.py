@@ -290,8 +290,8 @@ BANKS: dict[str, Bank] = {
     ),
     "greek": _bank(
         """
-        Dimitra Anthoula Aspasia Chrysanthi Despoina Eleftheria Evanthia Fotini Ioanna Kalliopi Kyriaki Lemonia Melpomeni
-        Ourania Paraskevi Polyxeni Stamatia Triantafyllia Vasiliki Xanthippi Zoe
+        Dimitra Anthoula Aspasia Chrysanthi Despoina Eleftheria Evanthia Fotini Ioanna Kalliopi Kyriaki Lemonia
+        Melpomeni Ourania Paraskevi Polyxeni Stamatia Triantafyllia Vasiliki Xanthippi Zoe
         """,
         """
         Vasilis Anastasios Aristidis Charalambos Evangelos Fotis Grigoris Iraklis Konstantinos Leonidas
@@ -503,7 +503,10 @@ BANKS: dict[str, Bank] = {
 """The names of each origin."""
 
 PARTICLES = frozenset(
-    "van van't den der de da das do dos del della dei di du la le von vom zu zum af av y e i bin ibn al el ter ten 't"
-    .split()
+    (
+        "van", "van't", "den", "der", "de", "da", "das", "do", "dos", "del", "della", "dei", "di", "du", "la", "le",
+        "von", "vom", "zu", "zum", "af", "av", "y", "e", "i", "bin", "ibn", "al", "el", "ter", "ten", "tot", "'t", "of",
+        "the",
+    )
 )  # fmt: skip
 """Words inside a name that are neither a given name nor a surname; a matched name keeps them where they are."""
