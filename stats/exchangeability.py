@@ -30,7 +30,8 @@ class ExchangeabilityTest:
     Attributes
     ----------
     statistic : float
-        The larger of the absolute values of `shift` and `spread`, each divided by its standard deviation under the null.
+        The larger of the absolute values of `shift` and `spread`, each divided by its standard deviation under the
+        null.
     pvalue : float
         Of `statistic`; NaN if there is no test.
     shift : float
@@ -109,8 +110,8 @@ def exchangeability_test(
     standardised statistics is itself resampled, so that there is one p-value for both.
 
     Without `excluded`, the level is exact. With it, sets have summaries over different rows, and would not be
-    exchangeable for this reason alone. Each placebo set therefore takes over the excluded rows of one of the other sets,
-    drawn at random, in addition to its own.
+    exchangeable for this reason alone. Each placebo set therefore takes over the excluded rows of one of the other
+    sets, drawn at random, in addition to its own.
 
     A rejection says that the name test may call artists too often (`shift` or `spread` above 0) or too seldom. No
     rejection does not prove that the assumption holds: METHODS.md gives the power.
@@ -203,7 +204,7 @@ def _masked(mask: Bool, n_placebos: int, random: np.random.Generator) -> Bool:
         return mask
     turns = -(-n_placebos // n_others)
     model = np.concatenate([random.permutation(n_others) for _ in range(turns)] or [np.zeros(0, np.int64)])
-    out = mask.copy()
+    out: Bool = mask.copy()
     out[:, :n_placebos] |= mask[:, n_placebos + model[:n_placebos]]
     return out
 

@@ -32,6 +32,18 @@ StoredReport = dict[str, Any]
 """A report.json as it is in the file, perhaps of an older version or edited: it is compared, never decoded."""
 _LISTED = 20
 _NAMES = ("name", "artist", "release", "encoder")
+_LATER = frozenset(
+    (
+        "exchangeability",
+        "n_without_prompt",
+        "notes",
+        "placebo_reference",
+        "rivals",
+        "n_rival_names",
+        "placebo_drawing",
+    )
+)
+"""Keys that the first versions did not write. Where a stored file lacks one, there is nothing to compare."""
 
 
 @dataclass
@@ -224,6 +236,8 @@ def _pairs(path: str, before: Any, after: Any) -> Iterator[tuple[str, Any, Any]]
     if isinstance(before, dict) and isinstance(after, dict):
         for key in [*before, *(key for key in after if key not in before)]:
             then, now = before.get(key, _NOTHING), after.get(key, _NOTHING)
+            if key in _LATER and then is _NOTHING:
+                continue
             if {id(then), id(now)} == {id(None), id(_NOTHING)}:
                 then = now = None
             yield from _pairs(f"{path}.{key}", then, now)

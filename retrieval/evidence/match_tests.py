@@ -8,10 +8,13 @@ from typing import TypedDict
 import numpy as np
 
 from imindex.indexer.store.index import Index
+from imindex.retrieval.evidence.exchangeability import diagnose
+from imindex.retrieval.evidence.prompt_templates import prompt_notes, without_prompt
 from imindex.retrieval.evidence.release_walk import Observed
 from imindex.retrieval.evidence.testing import (
     Testing,
     enough_prompts,
+    numbers_of,
     placebo_numbers,
     prompt_labels,
 )
@@ -55,7 +58,8 @@ def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, Arti
         confidence_level=testing.confidence_level,
         rng=generators(testing.seed, "AUC interval", index.artists),
     )
-    name, rival = name_test(scores, placebos), rival_test(scores, placebos)
+    only = _references(index, testing, imitations)
+    name, rival = name_test(scores, placebos, only=only), rival_test(scores, placebos)
     by_work = work_test(
         scores, n_resamples=testing.n_resamples, rng=generators(testing.seed, "work test", index.artists)
     )
@@ -114,9 +118,14 @@ def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, Arti
             floor_placebo=placebo_floor[a],
             floor_control=control_floor[a],
             p_differs=differs[a],
+            placebo_reference=("same origin" if a in only else "all") if testing.references else None,
         )
         for a in tested
     }
+    n_without = without_prompt(index, imitations)
+    diagnostics, notes = diagnose(
+        index, scores, placebos, testing, imitations, nearest=among.discrimination.nearest
+    )
     return found, MatchEvidence(
         placebos=tuple(index.artists[a] for a in placebos),
         question=_question(testing.unit, bool(placebos)),
@@ -130,7 +139,22 @@ def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, Arti
         n_resamples=testing.n_resamples,
         confidence_level=testing.confidence_level,
         overall=_overall(scores, boots, by_name, found, family, testing),
+        rivals=tuple(index.artists[a] for a in numbers_of(index, testing.rivals, imitations)),
+        exchangeability=diagnostics,
+        n_without_prompt=n_without,
+        notes=(*prompt_notes(n_without, len(imitations.rows)), *notes),
     )
+
+
+def _references(index: Index, testing: Testing, imitations: Pictures) -> dict[int, list[int]]:
+    """Return, for the artists whose references are fewer than all placebo names, the numbers of these."""
+    everything = set(placebo_numbers(index, testing.placebos, imitations)) if testing.references else set()
+    chosen = {}
+    for artist, names in testing.references.items():
+        numbers = numbers_of(index, names, imitations)
+        if artist in index.artists and set(numbers) != everything:
+            chosen[index.artists.index(artist)] = numbers
+    return chosen
 
 
 def _prompts(index: Index, scores: SetScores, imitations: Pictures) -> tuple[list[Int64], list[bool]]:

@@ -76,6 +76,7 @@ from imindex.retrieval.results.comparison import (
 from imindex.retrieval.results.matching import (
     ArtistTests,
     AucMatrix,
+    Exchangeability,
     MatchedArtist,
     MatchEvidence,
     Matching,
@@ -162,6 +163,7 @@ __all__ = [
     "DesignPower",
     "Digest",
     "EncoderRecord",
+    "Exchangeability",
     "FigureChange",
     "FigureChanges",
     "FigureName",

@@ -69,6 +69,8 @@ class ArtistTests(Result, kw_only=True, frozen=True):
         Mean rank percentile of the imitations of placebo names, and of control pictures; 0.5 is chance, 1 the nearest.
     p_differs : float or None
         p-value under the null hypothesis that works and imitations have the same distribution (MMD).
+    placebo_reference : str or None
+        Placebo names that the artist is compared with: "same origin" or "all"; None if the audit does not choose.
     """
 
     artist: str
@@ -113,6 +115,7 @@ class ArtistTests(Result, kw_only=True, frozen=True):
     floor_placebo: Share = None
     floor_control: Share = None
     p_differs: P = None
+    placebo_reference: str | None = None
 
     def p_adjusted(self, adjust: Adjust) -> float | None:
         """Return `p` after the given correction over artists."""
@@ -216,7 +219,7 @@ class OverallTests(Result, kw_only=True, frozen=True):
     n_name_matters_and_rival_below_level: Count
 
 
-class MatchEvidence(Result, kw_only=True, frozen=True):
+class MatchEvidence(Result, omit_defaults=True, kw_only=True, frozen=True):
     """Settings of the tests of a release, and the tests over all artists.
 
     Attributes
@@ -239,6 +242,14 @@ class MatchEvidence(Result, kw_only=True, frozen=True):
     seed, n_resamples : int
     confidence_level : float
     overall : OverallTests
+    rivals : tuple of str
+        Further real names, which are references of the rival test only.
+    exchangeability : tuple of Exchangeability
+        Diagnostics of whether placebo sets are like sets of real names; empty if there are too few sets.
+    n_without_prompt : int
+        Number of imitations without a recorded prompt. Their templates are not known.
+    notes : tuple of str
+        What limits the tests of this release, in sentences.
     """
 
     placebos: tuple[str, ...]
@@ -253,6 +264,45 @@ class MatchEvidence(Result, kw_only=True, frozen=True):
     n_resamples: Count
     confidence_level: Level
     overall: OverallTests
+    rivals: tuple[str, ...] = ()
+    exchangeability: tuple[Exchangeability, ...] = ()
+    n_without_prompt: Count = 0
+    notes: tuple[str, ...] = ()
+
+
+class Exchangeability(Result, kw_only=True, frozen=True):
+    """Diagnostic of the assumption of the name test; see `imindex.stats.exchangeability`.
+
+    Attributes
+    ----------
+    compares : str
+        Sets that are compared with the placebo sets, in words.
+    statistic : float or None
+        The larger of the standardised shift and spread.
+    p : float or None
+        p-value under the null hypothesis that the sets are exchangeable with the placebo sets.
+    shift : float or None
+        How much nearer to works the sets are than the placebo sets, in standard deviations between sets.
+    p_shift : float or None
+    spread : float or None
+        How much more they scatter: difference of mean squared normal scores, 0 if they scatter alike.
+    p_spread : float or None
+    n_placebos, n_others : int
+        Number of placebo sets and of other sets of the same design.
+    n_artists : int
+        Number of artists whose works are used.
+    """
+
+    compares: str
+    statistic: Number
+    p: P
+    shift: Number
+    p_shift: P
+    spread: Number
+    p_spread: P
+    n_placebos: Count
+    n_others: Count
+    n_artists: Count
 
 
 class AucMatrix(Result, kw_only=True, frozen=True):
