@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from imindex.indexer.core.errors import ImindexError
@@ -95,18 +95,18 @@ def matched_placebos(
 
     Drawing given name and surname from the same origin makes it possible that somebody has that name. The surnames are
     therefore chosen to be rare among artists, and none is shared with an artist to be tested, with a name to avoid, or
-    with the list of famous artists.
+    with the list of famous artists. No word is shared with the artist whom the name matches.
 
     Examples
     --------
     >>> from imindex.indexer.generate.artist_origins import origins_of
     >>> [one.name for one in matched_placebos(origins_of(["Piet van der Goossens", "Keiko Tsukada"]), 2, seed=1)]
-    ['Wouter van der Boersema', 'Keiko Tokunaga']
+    ['Maarten van der Bakker', 'Emiko Mizushima']
     """
     if not artists and n:
         raise ImindexError("There are no artists whom placebo names could match. Name at least one.")
     real = [*avoid, *(one.artist for one in artists)]
-    banks = _allowed(real)
+    allowed = _allowed(real)
     near = set(
         itertools.chain.from_iterable(
             _shortened(_fold(name)) for name in real if len(name) <= _MAX_COMPARED_LENGTH
@@ -114,7 +114,7 @@ def matched_placebos(
     )
     names: dict[str, Placebo] = {}
     for i, artist in enumerate(_targets(artists, n, by_origin)):
-        placebo = _draw(artist, i, _key(seed), banks, names.keys(), near)
+        placebo = _draw(artist, i, _key(seed), allowed, names, near)
         if placebo is None:
             where = f"of origin {artist.origin!r} " if artist.origin else ""
             raise ImindexError(
@@ -142,34 +142,29 @@ def _key(seed: int | bytes) -> bytes:
     return seed if isinstance(seed, bytes) else str(seed).encode()
 
 
-def _allowed(real: Sequence[str]) -> dict[str, tuple[Bank, tuple[str, ...]]]:
-    """Return every bank with its surnames that are shared with no real name and differ from each by over one letter."""
+def _allowed(real: Sequence[str]) -> frozenset[str]:
+    """Return the surnames that are shared with no real name and differ from each by more than one letter."""
     taken = {part for name in (*real, *FAMOUS) for part in (*_parts(name), _fold(name))}
     near = set(
         itertools.chain.from_iterable(
             _shortened(part, 1) for part in taken if 6 <= len(part) <= _MAX_COMPARED_LENGTH
         )
     )
-    return {
-        origin: (
-            bank,
-            tuple(
-                name
-                for name in bank.surnames
-                if (folded := _fold(name)) not in taken
-                and (len(folded) < 6 or near.isdisjoint(_shortened(folded, 1)))
-            ),
-        )
-        for origin, bank in BANKS.items()
-    }
+    return frozenset(
+        name
+        for bank in BANKS.values()
+        for name in bank.surnames
+        if (folded := _fold(name)) not in taken
+        and (len(folded) < 6 or near.isdisjoint(_shortened(folded, 1)))
+    )
 
 
 def _draw(
     artist: Origin,
     i: int,
     key: bytes,
-    banks: dict[str, tuple[Bank, tuple[str, ...]]],
-    taken: Sequence[str] | object,
+    allowed: frozenset[str],
+    taken: Collection[str],
     near: set[str],
 ) -> Placebo | None:
     best: Placebo | None = None
@@ -177,13 +172,13 @@ def _draw(
     for attempt in range(_TRIES * _ROUNDS):
         # From a digest rather than `random`, whose choices may differ between versions of Python.
         numbers = _numbers(key, i, attempt)
-        origin = artist.origin or list(banks)[next(numbers) % len(banks)]
-        bank, surnames = banks[origin]
-        name = _compose(artist, bank, surnames, numbers)
+        origin = artist.origin or list(BANKS)[next(numbers) % len(BANKS)]
+        # A surname that is not allowed costs an attempt, so that one more name to avoid changes few names.
+        name = _compose(artist, BANKS[origin], allowed, numbers)
         if name is None:
             continue
         folded = _fold(name)
-        if folded in taken or not near.isdisjoint(_shortened(folded)):  # type: ignore[operator]
+        if folded in taken or not near.isdisjoint(_shortened(folded)):
             continue
         off = abs(len(name) - len(artist.artist))
         if best is None or off < closest:
@@ -215,21 +210,22 @@ def _numbers(key: bytes, i: int, attempt: int) -> itertools.chain[int]:
 
 
 def _compose(
-    artist: Origin, bank: Bank, surnames: tuple[str, ...], numbers: itertools.chain[int]
+    artist: Origin, bank: Bank, allowed: frozenset[str], numbers: itertools.chain[int]
 ) -> str | None:
-    """Return a name of the artist's pattern; None if a word would repeat, or there is no word for it."""
+    """Return a name of the artist's pattern; None if a word repeats, or a surname is not allowed."""
     words = artist.artist.split()
     places = [k for k, word in enumerate(words) if word not in PARTICLES] or [0]
     n_given = len(places) // 2
     if len(places) == 3 and not any(word in PARTICLES for word in words):
         n_given = 2 if next(numbers) % 2 else 1
     given = bank.given if not artist.gender else getattr(bank, artist.gender) + bank.either
-    if not surnames or (n_given and not given):
-        return None
     drawn = [given[next(numbers) % len(given)] for _ in range(n_given)]
-    family = [surnames[next(numbers) % len(surnames)] for _ in range(len(places) - n_given)]
+    family = [bank.surnames[next(numbers) % len(bank.surnames)] for _ in range(len(places) - n_given)]
     parts = [*family, *drawn] if _surname_first(words, places, bank) else [*drawn, *family]
-    if len(set(parts)) < len(parts):
+    repeated = len(set(parts)) < len(parts) or {_fold(word) for word in words} & {
+        _fold(part) for part in parts
+    }
+    if repeated or not allowed.issuperset(family):
         return None
     filled = list(words)
     for place, part in zip(places, parts, strict=True):

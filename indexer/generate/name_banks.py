@@ -416,7 +416,7 @@ BANKS: dict[str, Bank] = {
         Fujimori Fukuda Hagiwara Hashimoto Imamura Ishikawa Iwasaki Kurosaki Nakagawa Otsuka Shimizu Tanaka
         Tsukada Ueda Yamashita Yoshimura
         Aizawa Amamiya Asakura Chikamatsu Enomoto Furukawa Hamasaki Higashino Hoshikawa Isogai Kageyama
-        Kamiyama Kasahara Kuramoto Matsudaira Mizushima Morikawa Nagasawa Nishimura Okazawa Onodera Sakakibara
+        Kamiyama Kasahara Kuramoto Matsudaira Mizushima Morikawa Nagatomo Nishimura Okazawa Onodera Sakakibara
         Sekiguchi Shirakawa Sugawara Takamine Tokunaga Umezawa Wakabayashi Yanagida
         """,
         "Yuki",

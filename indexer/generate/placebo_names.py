@@ -127,8 +127,10 @@ FAMOUS = _words(
 """Surnames of artists that an image model is likely to know; placebo names never use them."""
 
 
-def placebo_names(n: int, *, seed: int = 0, avoid: Sequence[str] = ()) -> list[str]:
-    """Invent names of artists.
+def placebo_names(n: int, *, seed: int | str = 0, avoid: Sequence[str] = ()) -> list[str]:
+    """Invent names of artists, whatever the artists' names are like.
+
+    This is the first version of the drawing; `imindex.indexer.generate.matched_names` has the present one.
 
     Given name and surname are drawn independently from many languages, so that the full name belongs to no real person.
     One name in seven has three parts.
@@ -137,7 +139,7 @@ def placebo_names(n: int, *, seed: int = 0, avoid: Sequence[str] = ()) -> list[s
     ----------
     n : int
         Number of names.
-    seed : int
+    seed : int or str
         Another seed gives other names. A shorter list is a prefix of a longer one.
     avoid : sequence of str
         Real names. No invented surname equals a part of one of these or, from six letters on, differs from it by one
@@ -189,7 +191,7 @@ def _allowed_surnames(avoid: Sequence[str]) -> list[str]:
     ]
 
 
-def _drawn(seed: int, surnames: Sequence[str], tries: int) -> Iterator[str]:
+def _drawn(seed: int | str, surnames: Sequence[str], tries: int) -> Iterator[str]:
     if not surnames:
         return
     for i in range(tries):

@@ -13,10 +13,11 @@ import msgspec
 
 from imindex.indexer.core.digest import json_digest
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.generate.artists_file import names_of, read_artists
+from imindex.indexer.generate.artists_file import names_of, read_artists, read_origins
 from imindex.retrieval.audit.plan_table import (
     ArtistsTable,
     EncoderTable,
+    PlanFile,
     Prompts,
     ReleaseTable,
     Tests,
@@ -32,6 +33,10 @@ SETTINGS = (
     "revision", "lora", "lora_scale", "scheduler", "steps", "guidance", "size", "dtype", "negative_prompt", "offload",
 )  # fmt: skip
 """The keys of a release that are settings of its model."""
+
+
+NO_RIVALS = "none"
+BY_ORIGIN = "auto by origin"
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,17 @@ class EncoderSpec:
 
 @dataclass(frozen=True)
 class Plan:
-    """A checked plan. Paths are as written, relative to `folder`."""
+    """A checked plan. Paths are as written, relative to `folder`.
+
+    Attributes
+    ----------
+    rivals : int, str or tuple of str
+        Further real names: how many, "auto", "none", or which.
+    origins : mapping from artist to str
+        Origins of names, as stated.
+    unknown : tuple of str
+        Real names that the releases cannot know.
+    """
 
     path: Path
     text: str
@@ -87,6 +102,9 @@ class Plan:
     tests: Tests
     base: str
     fail_if: tuple[str, ...]
+    rivals: int | str | tuple[str, ...] = NO_RIVALS
+    origins: Mapping[str, str] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -97,7 +115,17 @@ class Plan:
     def digest(self) -> str:
         """SHA-256 of what the plan says, as canonical JSON: comments and layout do not count, every value does."""
         said = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in ("path", "text")}
-        return json_digest(msgspec.to_builtins(said))
+        values = msgspec.to_builtins(said)
+        # Keys that the first versions did not have count only where they say something: old plans keep their digest.
+        for table, key, default in (
+            (values, "rivals", NO_RIVALS),
+            (values, "origins", {}),
+            (values, "unknown", []),
+            (values["prompts"], "placebo_seed", ""),
+        ):
+            if table[key] in (default, tuple(default)):
+                del table[key]
+        return json_digest(values)
 
     def at(self, path: str) -> Path:
         """A path of the plan, from where we are."""
@@ -135,12 +163,13 @@ def read_plan(path: Path) -> Plan:
 def _plan(path: Path, text: str, said: dict[str, Any]) -> Plan:
     file = decode(path, said)
     _check_prompts(path, file.prompts)
+    tested = _tested(path, file.artists)
     plan = Plan(
         path=path,
         text=text,
         title=path.stem if file.title is None else file.title,
         seed=file.seed,
-        tested=_tested(path, file.artists),
+        tested=tested,
         works=file.works.tested,
         background=file.works.background,
         control=file.works.control,
@@ -155,6 +184,9 @@ def _plan(path: Path, text: str, said: dict[str, Any]) -> Plan:
         tests=file.tests,
         base=file.compare.base,
         fail_if=file.gate.fail_if,
+        rivals=_rivals(path, file.rivals, tested),
+        origins=_origins(path, file.artists, tested),
+        unknown=_unknown(path, file, tested),
     )
     _check_names(path, "releases", [one.name for one in plan.releases])
     _check_names(path, "encoders", [one.name for one in plan.encoders])
@@ -184,6 +216,51 @@ def _tested(path: Path, artists: ArtistsTable) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _rivals(
+    path: Path, written: int | str | tuple[str, ...], tested: Sequence[str]
+) -> int | str | tuple[str, ...]:
+    if isinstance(written, tuple):
+        from imindex.indexer.generate.historical_artists import coinciding
+
+        try:
+            names = tuple(names_of(written))
+        except ImindexError as error:
+            raise ImindexError(f"{path}: rivals: {error}") from error
+        for name in names:
+            if (same := coinciding(name, tested)) is not None:
+                raise ImindexError(
+                    f"{path}: rivals: {name!r} is a tested artist ({same}). Remove the name from the list."
+                )
+        return names
+    if written not in ("auto", NO_RIVALS) and (isinstance(written, str) or written < 0):
+        raise ImindexError(
+            f'{path}: rivals is {written!r}. Write "auto", "none", a whole number from 0 on, or a list of names.'
+        )
+    return written or NO_RIVALS
+
+
+def _origins(path: Path, artists: ArtistsTable, tested: Sequence[str]) -> dict[str, str]:
+    stated = read_origins(path.parent / artists.file) if artists.file else {}
+    for name, origin in artists.origins.items():
+        name = unicodedata.normalize("NFC", name)
+        if name not in tested:
+            raise ImindexError(f"{path}: artists.origins: {name!r} is not tested. Remove the line.")
+        stated[name] = origin
+    return dict(sorted(stated.items()))
+
+
+def _unknown(path: Path, file: PlanFile, tested: Sequence[str]) -> tuple[str, ...]:
+    rivals = file.rivals if isinstance(file.rivals, tuple) else ()
+    if any(table.model for table in file.releases):
+        for name in file.artists.unknown:
+            if name not in {*tested, *rivals}:
+                raise ImindexError(
+                    f"{path}: artists.unknown: {name!r} is neither tested nor a rival, so that no pictures would be "
+                    "made. Add the name to rivals."
+                )
+    return file.artists.unknown
+
+
 def _release(path: Path, name: str, table: ReleaseTable, written: Mapping[str, Any]) -> Release:
     """A release; its settings are those that were written, as they were written."""
     if bool(table.model) == bool(table.pictures):
@@ -210,9 +287,13 @@ def _check_prompts(path: Path, prompts: Prompts) -> None:
                 f"{path}: prompts.templates: {template!r} has no {{artist}}. Write it where the name goes."
             )
     placebos = prompts.placebos
-    if placebos != "auto" and (isinstance(placebos, str) or placebos < 0):
+    if placebos not in ("auto", BY_ORIGIN) and (isinstance(placebos, str) or placebos < 0):
         raise ImindexError(
-            f'{path}: prompts.placebos is {placebos!r}. Write a whole number from 0 on, or "auto".'
+            f'{path}: prompts.placebos is {placebos!r}. Write a whole number from 0 on, "auto", or "{BY_ORIGIN}".'
+        )
+    if prompts.placebo_seed and not prompts.placebo_seed.startswith("from:"):
+        raise ImindexError(
+            f"{path}: prompts.placebo_seed is {prompts.placebo_seed!r}. Write from:FILE, the file of a secret seed."
         )
 
 

@@ -51,7 +51,16 @@ Between = Annotated[float, Meta(gt=0, lt=1, description="Write a number between 
 DType = Annotated[str, _one_of(DTYPES)]
 Offload = Annotated[str, _one_of(OFFLOADS)]
 Adjust = Annotated[results.Adjust, Meta(description=f"Write one of {', '.join(ADJUSTMENTS)}.")]
-Placebos = Annotated[int | str, Meta(description='Write a whole number from 0 on, or "auto".')]
+Placebos = Annotated[
+    int | str, Meta(description='Write a whole number from 0 on, "auto", or "auto by origin".')
+]
+Rivals = Annotated[
+    int | str | tuple[str, ...],
+    Meta(description='Write "auto", "none", a whole number from 0 on, or a list of names.'),
+]
+Origins = Annotated[
+    Mapping[str, str], Meta(description='Write origins by artist: { "Ada Example" = "polish" }.')
+]
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -66,8 +75,11 @@ class Prompts(Table, frozen=True, kw_only=True):
     templates : tuple of str
     per_artist : int
         Pictures of every name.
-    placebos : int or "auto"
-        Invented names; auto: as many as the level and the correction ask for (`needed_placebos`).
+    placebos : int, "auto" or "auto by origin"
+        Invented names; auto: as many as the level and the correction ask for (`needed_placebos`); by origin: as many
+        for each origin of the artists.
+    placebo_seed : str
+        from:FILE, a secret seed of these names; by default they follow from the plan's seed.
     nameless : int
         Control pictures of the templates with the name removed.
     generic : tuple of str
@@ -79,6 +91,7 @@ class Prompts(Table, frozen=True, kw_only=True):
     templates: Texts = (DEFAULT_TEMPLATE,)
     per_artist: Positive = 20
     placebos: Placebos = "auto"
+    placebo_seed: Text = ""
     nameless: Natural = 20
     generic: Texts = ()
     per_generic: Positive = 20
@@ -108,10 +121,12 @@ class Tests(Table, frozen=True, kw_only=True):
 
 
 class ArtistsTable(Table, frozen=True, kw_only=True):
-    """Who is tested: names, or a file of names."""
+    """Who is tested: names, or a file of names; where the names come from; whom the releases cannot know."""
 
     tested: Texts = ()
     file: Text = ""
+    origins: Origins = {}
+    unknown: Texts = ()
 
 
 class WorksTable(Table, frozen=True, kw_only=True):
@@ -167,6 +182,7 @@ class PlanFile(Table, frozen=True, kw_only=True):
 
     title: Text | None = None
     seed: Natural = 0
+    rivals: Rivals = "none"
     artists: ArtistsTable = ArtistsTable()
     works: WorksTable = WorksTable()
     releases: tuple[ReleaseTable, ...] = ()

@@ -108,7 +108,7 @@ def recompute(run: Run) -> Recomputed:
     found = Recomputed(run.workspace.folder, entries[-1].plan)
     stored = _read(run.workspace.folder / "report.json")
     with run.stage("check", 0):
-        inputs = gather(run.plan, run.show.note)
+        inputs = gather(run.plan, run.show.note, drawing=entries[-1].placebo_drawing)
     if run.plan.digest != entries[-1].plan:
         said = f"digest {run.plan.digest[:12]}, registered {entries[-1].plan[:12]}"
         found.faults.append(Fault("plan", f"{run.plan.path} is not the plan that was registered: {said}"))

@@ -118,7 +118,7 @@ def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, Arti
             floor_placebo=placebo_floor[a],
             floor_control=control_floor[a],
             p_differs=differs[a],
-            placebo_reference=("same origin" if a in only else "all") if testing.references else None,
+            placebo_reference=None if testing.references is None else "same origin" if a in only else "all",
         )
         for a in tested
     }
@@ -147,14 +147,12 @@ def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, Arti
 
 
 def _references(index: Index, testing: Testing, imitations: Pictures) -> dict[int, list[int]]:
-    """Return, for the artists whose references are fewer than all placebo names, the numbers of these."""
-    everything = set(placebo_numbers(index, testing.placebos, imitations)) if testing.references else set()
-    chosen = {}
-    for artist, names in testing.references.items():
-        numbers = numbers_of(index, names, imitations)
-        if artist in index.artists and set(numbers) != everything:
-            chosen[index.artists.index(artist)] = numbers
-    return chosen
+    """Return the numbers of the placebo names of the same origin, for the artists that are compared with these only."""
+    return {
+        index.artists.index(artist): numbers_of(index, names, imitations)
+        for artist, names in (testing.references or {}).items()
+        if artist in index.artists
+    }
 
 
 def _prompts(index: Index, scores: SetScores, imitations: Pictures) -> tuple[list[Int64], list[bool]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -45,8 +45,9 @@ class Testing:
         classification. Names that the release was not asked for are ignored.
     unknown : sequence of str
         Real names among the imitations that the release cannot know, for the diagnostic of exchangeability.
-    references : mapping from artist to sequence of str
-        The placebo names that an artist is compared with; by default all. A choice must be made before pictures are.
+    references : mapping from artist to sequence of str, optional
+        The placebo names that some artists are compared with, of the same origin; the others are compared with all.
+        None if there is no choice. The choice must be made before the pictures are.
     """
 
     __test__ = False  # pytest collects classes of this name as tests
@@ -60,7 +61,7 @@ class Testing:
     seed: int = 0
     rivals: Sequence[str] = ()
     unknown: Sequence[str] = ()
-    references: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    references: Mapping[str, Sequence[str]] | None = None
 
     def record(self) -> HowTested:
         """The same as a result type."""

@@ -106,6 +106,7 @@ from imindex.retrieval.results.query import (
 )
 from imindex.retrieval.results.records import (
     Amendment,
+    ArtistOrigin,
     BlockedPicture,
     EncoderRecord,
     PlannedTests,
@@ -144,6 +145,7 @@ __all__ = [
     "Approximate",
     "ArtistChange",
     "ArtistFigure",
+    "ArtistOrigin",
     "ArtistTests",
     "AttributedArtist",
     "Attribution",

@@ -99,7 +99,7 @@ class Summary(Result, kw_only=True, frozen=True):
     n_copies: Count
 
 
-class ReportArtist(Result, kw_only=True, frozen=True):
+class ReportArtist(Result, omit_defaults=True, kw_only=True, frozen=True):
     """One artist of the plan, for one release and one encoder.
 
     Attributes
@@ -159,6 +159,8 @@ class ReportArtist(Result, kw_only=True, frozen=True):
         Number of pairs of a work and an own imitation by rank percentile, in bins of equal width, nearest first.
     neighbours : tuple of Neighbours
         Works with their nearest own imitation, from the best rank to the worst.
+    placebo_reference : str or None
+        Placebo names that the artist is compared with: "same origin" or "all"; missing if the audit does not choose.
     """
 
     artist: str
@@ -199,6 +201,7 @@ class ReportArtist(Result, kw_only=True, frozen=True):
     copies: Count
     rank_histogram: tuple[Count, ...] | None
     neighbours: tuple[Neighbours, ...]
+    placebo_reference: str | None = None
 
 
 class Confusion(Result, kw_only=True, frozen=True):
