@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from imindex.indexer.generate.name_banks import BANKS, PARTICLES
-from imindex.indexer.generate.placebo_names import _fold
+from imindex.indexer.generate.name_likeness import fold
 
 UNKNOWN = ""
 """The origin of a name for which there is no list of names."""
@@ -202,7 +202,7 @@ def gender_of(artist: str, origin: str) -> str:
             for bank in chosen
             for form in ("feminine", "masculine")
             for word in _names(artist)
-            if word in {_fold(name) for name in getattr(bank, form)}
+            if word in {fold(name) for name in getattr(bank, form)}
         }
         if len(forms) == 1:
             return forms.pop()
@@ -211,13 +211,13 @@ def gender_of(artist: str, origin: str) -> str:
         form
         for lists in _COMMON.values()
         for form, words in zip(("feminine", "masculine"), lists, strict=True)
-        if set(first) & {_fold(word) for word in words.split()}
+        if set(first) & {fold(word) for word in words.split()}
     }
     return forms.pop() if len(forms) == 1 else ""
 
 
 def _names(artist: str) -> list[str]:
-    return [_fold(word) for word in artist.split() if word not in PARTICLES]
+    return [fold(word) for word in artist.split() if word not in PARTICLES]
 
 
 def _guess(artist: str) -> tuple[str, str]:
@@ -226,9 +226,9 @@ def _guess(artist: str) -> tuple[str, str]:
     words = [word for word in artist.split() if word not in PARTICLES]
     surnames, given = _by_word()
     for word in dict.fromkeys((*words[-1:], *words[:1])):
-        if len(origins := surnames.get(_fold(word), ())) == 1:
+        if len(origins := surnames.get(fold(word), ())) == 1:
             return origins[0], f"surname {word} in the lists of names"
-    last = _fold(words[-1]) if words else ""
+    last = fold(words[-1]) if words else ""
     for ending, origin in _ENDINGS:
         if last.endswith(ending) and len(last) - len(ending) >= _LEAST_STEM:
             return origin, f"ending -{ending}"
@@ -236,7 +236,7 @@ def _guess(artist: str) -> tuple[str, str]:
         if word in _OF_PARTICLE:
             return _OF_PARTICLE[word], f"particle {word}"
     for word in words[:-1] or words:
-        if len(origins := given.get(_fold(word), ())) == 1:
+        if len(origins := given.get(fold(word), ())) == 1:
             return origins[0], f"given name {word} in the lists of names"
     return UNKNOWN, "no list or ending fits"
 
@@ -259,9 +259,9 @@ def _by_word() -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
     for origin, bank in BANKS.items():
         for words, table in ((bank.surnames, surnames), (bank.given, given)):
             for word in words:
-                folded = _fold(word)
+                folded = fold(word)
                 table[folded] = tuple(dict.fromkeys((*table.get(folded, ()), origin)))
         for word in " ".join(_COMMON.get(origin, ())).split():
-            folded = _fold(word)
+            folded = fold(word)
             given[folded] = tuple(dict.fromkeys((*given.get(folded, ()), origin)))
     return surnames, given

@@ -14,11 +14,11 @@ import functools
 import hashlib
 import importlib.resources
 import io
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.generate.name_likeness import folded_words
 
 FILE = "historical_artists.csv"
 LATEST_DEATH = 1919
@@ -115,13 +115,5 @@ def same_artist(one: str, other: str) -> bool:
     >>> same_artist("Gentile Bellini", "Giovanni Bellini")
     False
     """
-    first, second = _words(one), _words(other)
+    first, second = frozenset(folded_words(one)), frozenset(folded_words(other))
     return bool(first and second) and (first <= second or second <= first)
-
-
-def _words(name: str) -> frozenset[str]:
-    plain = unicodedata.normalize(
-        "NFKD", name.replace("ø", "o").replace("Ø", "O").replace("ł", "l")
-    ).casefold()
-    letters = "".join(c for c in plain if not unicodedata.combining(c))
-    return frozenset("".join(c if c.isalnum() else " " for c in letters).split())

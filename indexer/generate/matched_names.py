@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.generate.artist_origins import Origin
 from imindex.indexer.generate.name_banks import BANKS, PARTICLES, Bank
-from imindex.indexer.generate.placebo_names import _MAX_COMPARED_LENGTH, FAMOUS, _fold, _parts, _shortened
+from imindex.indexer.generate.name_likeness import fold, near_names, shortened, surnames_apart
+from imindex.indexer.generate.placebo_names import FAMOUS
 
 INDEPENDENT, MATCHED = 1, 2
 """Versions of the drawing: names that ignore the artists (`placebo_names`), and names that match them."""
@@ -106,12 +107,9 @@ def matched_placebos(
     if not artists and n:
         raise ImindexError("There are no artists whom placebo names could match. Name at least one.")
     real = [*avoid, *(one.artist for one in artists)]
-    allowed = _allowed(real)
-    near = set(
-        itertools.chain.from_iterable(
-            _shortened(_fold(name)) for name in real if len(name) <= _MAX_COMPARED_LENGTH
-        )
-    )
+    surnames = itertools.chain.from_iterable(bank.surnames for bank in BANKS.values())
+    allowed = frozenset(surnames_apart(surnames, (*real, *FAMOUS)))
+    near = near_names(real)
     names: dict[str, Placebo] = {}
     for i, artist in enumerate(_targets(artists, n, by_origin)):
         placebo = _draw(artist, i, _key(seed), allowed, names, near)
@@ -121,7 +119,7 @@ def matched_placebos(
                 f"Only {len(names):,} of {n:,} placebo names can be invented: there are no more {where}like "
                 f"{artist.artist!r}. Request fewer, or state the artist's origin as unknown."
             )
-        names[_fold(placebo.name)] = placebo
+        names[fold(placebo.name)] = placebo
     return list(names.values())
 
 
@@ -142,23 +140,6 @@ def _key(seed: int | bytes) -> bytes:
     return seed if isinstance(seed, bytes) else str(seed).encode()
 
 
-def _allowed(real: Sequence[str]) -> frozenset[str]:
-    """Return the surnames that are shared with no real name and differ from each by more than one letter."""
-    taken = {part for name in (*real, *FAMOUS) for part in (*_parts(name), _fold(name))}
-    near = set(
-        itertools.chain.from_iterable(
-            _shortened(part, 1) for part in taken if 6 <= len(part) <= _MAX_COMPARED_LENGTH
-        )
-    )
-    return frozenset(
-        name
-        for bank in BANKS.values()
-        for name in bank.surnames
-        if (folded := _fold(name)) not in taken
-        and (len(folded) < 6 or near.isdisjoint(_shortened(folded, 1)))
-    )
-
-
 def _draw(
     artist: Origin,
     i: int,
@@ -177,8 +158,8 @@ def _draw(
         name = _compose(artist, BANKS[origin], allowed, numbers)
         if name is None:
             continue
-        folded = _fold(name)
-        if folded in taken or not near.isdisjoint(_shortened(folded)):
+        folded = fold(name)
+        if folded in taken or not near.isdisjoint(shortened(folded)):
             continue
         off = abs(len(name) - len(artist.artist))
         if best is None or off < closest:
@@ -222,9 +203,7 @@ def _compose(
     drawn = [given[next(numbers) % len(given)] for _ in range(n_given)]
     family = [bank.surnames[next(numbers) % len(bank.surnames)] for _ in range(len(places) - n_given)]
     parts = [*family, *drawn] if _surname_first(words, places, bank) else [*drawn, *family]
-    repeated = len(set(parts)) < len(parts) or {_fold(word) for word in words} & {
-        _fold(part) for part in parts
-    }
+    repeated = len(set(parts)) < len(parts) or {fold(word) for word in words} & {fold(part) for part in parts}
     if repeated or not allowed.issuperset(family):
         return None
     filled = list(words)
@@ -234,6 +213,6 @@ def _compose(
 
 
 def _surname_first(words: Sequence[str], places: Sequence[int], bank: Bank) -> bool:
-    surnames = {_fold(name) for name in bank.surnames}
-    first, last = _fold(words[places[0]]), _fold(words[places[-1]])
+    surnames = {fold(name) for name in bank.surnames}
+    first, last = fold(words[places[0]]), fold(words[places[-1]])
     return len(places) > 1 and first in surnames and last not in surnames

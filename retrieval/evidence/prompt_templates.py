@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator
 
 import numpy as np
 
+from imindex.indexer.generate.name_likeness import folded_words
 from imindex.indexer.store.index import Index
 from imindex.retrieval.vectors.blocks import Int64
 from imindex.retrieval.vectors.select import Pictures
@@ -66,7 +66,7 @@ def template_of(prompt: str, name: str) -> str | None:
     >>> template_of("Artwork", "Ada Example") is None
     True
     """
-    words, wanted = _words(prompt), _words(name)
+    words, wanted = folded_words(prompt), folded_words(name)
     if not wanted:
         return None
     out, start, found = [], 0, False
@@ -79,12 +79,6 @@ def template_of(prompt: str, name: str) -> str | None:
             out.append(words[start])
             start += 1
     return " ".join(out) if found else None
-
-
-def _words(text: str) -> list[str]:
-    plain = unicodedata.normalize("NFKD", text.replace("ø", "o").replace("ł", "l")).casefold()
-    letters = "".join(c for c in plain if not unicodedata.combining(c))
-    return "".join(c if c.isalnum() else " " for c in letters).split()
 
 
 def without_prompt(index: Index, chosen: Pictures) -> int:

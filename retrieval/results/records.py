@@ -91,7 +91,8 @@ class PlanRecord(Result, kw_only=True, frozen=True):
     origins : tuple of ArtistOrigin
         Origins of the artists' names; missing if placebo names were not drawn to match them.
     placebo_drawing : int
-        Version of the drawing of placebo names: 1, whatever the artists' names are; 2, matching them. Missing if it is 1.
+        Version of the drawing of placebo names: 1, whatever the artists' names are; 2, matching them.
+        Missing if it is 1.
     """
 
     digest: Sha256
