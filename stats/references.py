@@ -13,6 +13,7 @@ Two kinds of reference sets answer two questions:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,7 @@ from imindex.stats.set_statistics import SetTable
 
 OK = "ok"
 UNLIKE = "of this size and as many pictures a prompt"
+OTHER_TEMPLATES = "made with the same templates"
 TIE = 1e-9
 """Scores that differ by at most this, or by this share of the own score, are considered equal."""
 RELATIVE = ("lda", "softmax")
@@ -77,7 +79,13 @@ class ReferenceTest:
         return np.where(self.n_reference > 0, 1 / (1 + self.n_reference), np.nan)
 
 
-def name_test(scores: SetScores, placebos: npt.ArrayLike, table: SetTable | None = None) -> ReferenceTest:
+def name_test(
+    scores: SetScores,
+    placebos: npt.ArrayLike,
+    table: SetTable | None = None,
+    *,
+    only: Mapping[int, npt.ArrayLike] | None = None,
+) -> ReferenceTest:
     """Test whether the name matters: compare each artist's own set with the sets of placebo names.
 
     Parameters
@@ -87,6 +95,9 @@ def name_test(scores: SetScores, placebos: npt.ArrayLike, table: SetTable | None
         Numbers of the placebo names: invented artists, used with the same model and the same prompts.
     table : SetTable, optional
         Scores of the sets by a statistic that is learned from works; by default mean rank percentiles.
+    only : mapping from int to array_like of int, optional
+        For some artists, the placebo names that they are compared with, such as those of the same origin. The choice
+        must not depend on the pictures.
 
     Returns
     -------
@@ -113,7 +124,14 @@ def name_test(scores: SetScores, placebos: npt.ArrayLike, table: SetTable | None
     """
     chosen = np.zeros(len(scores.sizes), np.bool_)
     chosen[np.asarray(placebos, dtype=np.int64)] = True
-    return _against(scores, chosen, "placebo names", table, corrected=False)
+    each = None
+    if only:
+        each = {}
+        for artist, numbers in only.items():
+            each[artist] = np.zeros_like(chosen)
+            each[artist][np.asarray(numbers, dtype=np.int64)] = True
+            each[artist] &= chosen
+    return _against(scores, chosen, "placebo names", table, corrected=False, each=each)
 
 
 def rival_test(
@@ -192,6 +210,7 @@ def _against(
     learned: SetTable | None,
     *,
     corrected: bool,
+    each: Mapping[int, npt.NDArray[np.bool_]] | None = None,
 ) -> ReferenceTest:
     n_artists = len(scores.sizes)
     own, p, p_t, z = (np.full(n_artists, np.nan) for _ in range(4))
@@ -203,7 +222,7 @@ def _against(
         if corrected:
             exact = table = table - _centres(table)
         for artist in np.flatnonzero(scores.sizes == size).tolist():
-            others = chosen.copy()
+            others = chosen.copy() if each is None else each.get(artist, chosen).copy()
             others[artist] = False
             designs = scores.designs[size]
             usable = others & (designs == designs[artist])
@@ -214,7 +233,7 @@ def _against(
                 statuses[artist] = "no works by another artist"
                 continue
             if not n:
-                statuses[artist] = f"no {reference}" + (f" {UNLIKE}" if others.any() else "")
+                statuses[artist] = f"no {reference}" + _unlike(scores, size, artist, others)
                 continue
             integers = learned is None and not corrected
             tolerance = 0 if integers else TIE * max(1.0, abs(float(own[artist])))
@@ -224,6 +243,14 @@ def _against(
     return ReferenceTest(
         reference, own, p, p_t, z, n_reference, n_at_least, n_left_out, scores.sizes, tuple(statuses)
     )
+
+
+def _unlike(scores: SetScores, size: int, artist: int, others: npt.NDArray[np.bool_]) -> str:
+    """Return why no other set is of the artist's design."""
+    if not others.any():
+        return ""
+    counts = scores.counts[size] if size in scores.counts else scores.designs[size]
+    return f" {OTHER_TEMPLATES}" if (counts[others] == counts[artist]).any() else f" {UNLIKE}"
 
 
 def _missing(scores: SetScores, artist: int) -> str:

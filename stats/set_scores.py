@@ -11,7 +11,7 @@ the midrank from below) and are summed as integers, so that equal sets tie exact
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -46,13 +46,16 @@ class SetScores:
         (a random subset, the same for all rows). -1 if the set is smaller or a has no works.
     designs : mapping from size to ndarray, shape (A,), int64
         Number of the design of each set. The compared parts of sets with equal numbers have equally many prompts, with
-        equally many pictures each; only such sets can be exchangeable. -1 if the set is smaller.
+        equally many pictures each, and were made with the same templates; only such sets can be exchangeable. -1 if the
+        set is smaller.
     n_works, n_imitations : ndarray, shape (A,), int64
     work_artist : ndarray, shape (W,), int64
     n_ranked : int
         Total number of imitations.
     order : ndarray, shape (M,), int64
         The imitations sorted by set. The columns of `own` are those of each set in this order.
+    counts : mapping from size to ndarray, shape (A,), int64
+        As `designs`, but whatever the templates are.
     """
 
     own: tuple[Float64, ...]
@@ -65,6 +68,7 @@ class SetScores:
     work_artist: Int64
     n_ranked: int
     order: Int64
+    counts: dict[int, Int64] = field(default_factory=dict)
 
     @property
     def auc(self) -> Float64:
@@ -121,6 +125,9 @@ class Collector:
     n_artists : int
     prompt : array_like, shape (M,), optional
         The prompt of each imitation. Sets are subsampled by complete prompts as far as possible.
+    template : array_like of int, shape (M,), optional
+        The template of each imitation: its prompt with the name left out. -1 if it is not known. Sets made with
+        different templates have different designs.
     rng : sequence of n_artists generators, generator or int, optional
         Selects the imitations that represent a set larger than the size at which it is compared. Set ``s`` is shuffled
         by ``rng[s]`` alone, so its order does not depend on other sets. A single generator or seed is spawned per set.
@@ -149,6 +156,7 @@ class Collector:
         n_artists: int,
         *,
         prompt: npt.ArrayLike | None = None,
+        template: npt.ArrayLike | None = None,
         rng: Rngs = None,
     ) -> None:
         self._work_artist = _labels(work_artist, n_artists, "works")
@@ -159,6 +167,12 @@ class Collector:
         self._m = m = len(imitated)
         # Columns sorted by set, in random order within each set: the first ones form the subsample.
         self.order, self._cluster = _shuffled(imitated, prompt, one_each(rng, n_artists))
+        labels = np.zeros(m, np.int64) if template is None else np.asarray(template)
+        if labels.shape != (m,):
+            raise ValueError(
+                f"template: expected {m} labels, one per imitation, not the shape {labels.shape}."
+            )
+        self._template = labels[self.order]
         self._present = np.flatnonzero(self._n_imitations)
         set_sizes = self._n_imitations[self._present]
         self._starts = np.concatenate([[0], np.cumsum(set_sizes)[:-1]])
@@ -205,14 +219,24 @@ class Collector:
             self._own[artist][self._filled[artist] : stop] = further / (2 * (self._m - n))
         self._filled[artist] = stop
 
-    def _designs(self, size: int) -> Int64:
-        """Number the ways in which `size` pictures of a set are distributed over prompts."""
-        designs: dict[tuple[int, ...], int] = {}
+    def _designs(self, size: int, *, templates: bool = True) -> Int64:
+        """Number the ways in which `size` pictures of a set are distributed over prompts, and over templates.
+
+        If a set has more pictures, a random part of it is compared: all that counts then is which templates it has.
+        """
+        designs: dict[Any, int] = {}
         out = np.full(len(self._n_works), -1)
-        for name, start in zip(self._present.tolist(), self._starts.tolist(), strict=True):
-            if self._n_imitations[name] >= size:
-                _, pictures = np.unique(self._cluster[start : start + size], return_counts=True)
-                out[name] = designs.setdefault(tuple(sorted(pictures.tolist())), len(designs))
+        large = self._n_imitations[self._present] >= size
+        whole = not (self._n_imitations[self._present] > size).any()
+        for name, start in zip(self._present[large].tolist(), self._starts[large].tolist(), strict=True):
+            _, pictures = np.unique(self._cluster[start : start + size], return_counts=True)
+            design: tuple[Any, ...] = tuple(sorted(pictures.tolist()))
+            if templates:
+                used, n = np.unique(
+                    self._template[start : start + self._n_imitations[name]], return_counts=True
+                )
+                design = (design, tuple(used.tolist()), tuple(n.tolist()) if whole else ())
+            out[name] = designs.setdefault(design, len(designs))
         return out
 
     def finish(self) -> SetScores:
@@ -235,6 +259,7 @@ class Collector:
             tuple(self._own), self._per_work, self._sizes, self._sums,
             {size: self._designs(size) for size in self._sums},
             self._n_works, self._n_imitations, self._work_artist, self._m, self.order,
+            {size: self._designs(size, templates=False) for size in self._sums},
         )  # fmt: skip
 
 
@@ -273,6 +298,7 @@ def collect(
     n_artists: int,
     *,
     prompt: npt.ArrayLike | None = None,
+    template: npt.ArrayLike | None = None,
     rng: Rngs = None,
 ) -> SetScores:
     """Sum ranks over sets.
@@ -281,7 +307,7 @@ def collect(
     ----------
     blocks : iterable of (rows, ranks)
         The arguments of `Collector.add`.
-    work_artist, imitation_artist, n_artists, prompt, rng
+    work_artist, imitation_artist, n_artists, prompt, template, rng
         As in `Collector`.
 
     Returns
@@ -300,7 +326,7 @@ def collect(
     >>> result.auc.tolist(), result.sums[2].tolist()
     ([1.0, 1.0], [[14, 6], [6, 14]])
     """
-    collector = Collector(work_artist, imitation_artist, n_artists, prompt=prompt, rng=rng)
+    collector = Collector(work_artist, imitation_artist, n_artists, prompt=prompt, template=template, rng=rng)
     for rows, ranks in blocks:
         collector.add(rows, ranks)
     return collector.finish()

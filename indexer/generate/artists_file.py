@@ -90,6 +90,35 @@ def read_artists(path: Path) -> list[str]:
     return list(first_line)
 
 
+def read_origins(path: Path) -> dict[str, str]:
+    """Read the origins of artists from a file that `read_artists` accepts.
+
+    Parameters
+    ----------
+    path : Path
+        A CSV file with the columns `artist` and `origin`, or a JSONL file of objects with these keys.
+
+    Returns
+    -------
+    dict of str to str
+        By artist; only those with an origin. Empty if the file has no origins.
+    """
+    text = path.read_text(encoding="utf-8-sig")
+    rows: Iterable[Any] = ()
+    if path.suffix.lower() == ".csv":
+        reader = csv.reader(io.StringIO(text, newline=""))
+        cells = [row for row in reader if any(cell.strip() for cell in row)]
+        header = [cell.strip().casefold() for cell in cells[0]] if cells else []
+        rows = [dict(zip(header, row, strict=False)) for row in cells[1:]]
+    elif path.suffix.lower() == ".jsonl":
+        rows = [json.loads(line) for _, line in _lines(path, text)]
+    return {
+        normalized(str(row["artist"]), "name"): str(row["origin"]).strip()
+        for row in rows
+        if isinstance(row, dict) and row.get("artist") and str(row.get("origin") or "").strip()
+    }
+
+
 def _lines(path: Path, text: str) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
-import unicodedata
 from collections.abc import Iterator, Sequence
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.generate.name_likeness import fold, near_names, shortened, surnames_apart
 
 _TRIES = 50
-_MAX_COMPARED_LENGTH = 60
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -127,8 +125,10 @@ FAMOUS = _words(
 """Surnames of artists that an image model is likely to know; placebo names never use them."""
 
 
-def placebo_names(n: int, *, seed: int = 0, avoid: Sequence[str] = ()) -> list[str]:
-    """Invent names of artists.
+def placebo_names(n: int, *, seed: int | str = 0, avoid: Sequence[str] = ()) -> list[str]:
+    """Invent names of artists, whatever the artists' names are like.
+
+    This is the first version of the drawing; `imindex.indexer.generate.matched_names` has the present one.
 
     Given name and surname are drawn independently from many languages, so that the full name belongs to no real person.
     One name in seven has three parts.
@@ -137,7 +137,7 @@ def placebo_names(n: int, *, seed: int = 0, avoid: Sequence[str] = ()) -> list[s
     ----------
     n : int
         Number of names.
-    seed : int
+    seed : int or str
         Another seed gives other names. A shorter list is a prefix of a longer one.
     avoid : sequence of str
         Real names. No invented surname equals a part of one of these or, from six letters on, differs from it by one
@@ -153,18 +153,14 @@ def placebo_names(n: int, *, seed: int = 0, avoid: Sequence[str] = ()) -> list[s
     ImindexError
         If the names to avoid leave fewer than `n` names.
     """
-    surnames = _allowed_surnames(avoid)
-    near = set(
-        itertools.chain.from_iterable(
-            _shortened(_fold(name)) for name in avoid if len(name) <= _MAX_COMPARED_LENGTH
-        )
-    )
+    surnames = surnames_apart(SURNAMES, (*avoid, *FAMOUS))
+    near = near_names(avoid)
     names: dict[str, str] = {}
     for name in _drawn(seed, surnames, _TRIES * (n + 20)):
         if len(names) >= n:
             break
-        folded = _fold(name)
-        if folded not in names and near.isdisjoint(_shortened(folded)):
+        folded = fold(name)
+        if folded not in names and near.isdisjoint(shortened(folded)):
             names[folded] = name
     if len(names) < n:
         raise ImindexError(
@@ -174,22 +170,7 @@ def placebo_names(n: int, *, seed: int = 0, avoid: Sequence[str] = ()) -> list[s
     return list(names.values())
 
 
-def _allowed_surnames(avoid: Sequence[str]) -> list[str]:
-    taken = {part for name in (*avoid, *FAMOUS) for part in (*_parts(name), _fold(name))}
-    near = set(
-        itertools.chain.from_iterable(
-            _shortened(part, 1) for part in taken if 6 <= len(part) <= _MAX_COMPARED_LENGTH
-        )
-    )
-    return [
-        name
-        for name in SURNAMES
-        if (folded := _fold(name)) not in taken
-        and (len(folded) < 6 or near.isdisjoint(_shortened(folded, 1)))
-    ]
-
-
-def _drawn(seed: int, surnames: Sequence[str], tries: int) -> Iterator[str]:
+def _drawn(seed: int | str, surnames: Sequence[str], tries: int) -> Iterator[str]:
     if not surnames:
         return
     for i in range(tries):
@@ -203,29 +184,3 @@ def _drawn(seed: int, surnames: Sequence[str], tries: int) -> Iterator[str]:
             parts.append(surnames[third % len(surnames)])
         if len(set(parts)) == len(parts):
             yield " ".join(parts)
-
-
-def _fold(name: str) -> str:
-    """Reduce a name to lower-case letters and digits without accents."""
-    plain = unicodedata.normalize(
-        "NFKD", name.replace("ø", "o").replace("Ø", "O").replace("ł", "l")
-    ).casefold()
-    return "".join(c for c in plain if c.isalnum())
-
-
-def _parts(name: str) -> set[str]:
-    words = "".join(c if c.isalpha() or unicodedata.combining(c) or c in "'’" else " " for c in name).split()
-    return {_fold(word) for word in words}
-
-
-def _shortened(text: str, letters: int = 2) -> set[str]:
-    """Return all variants of a text with up to `letters` letters deleted.
-
-    Two texts that share a variant are within about twice that many edits of each other.
-    """
-    variants = {text}
-    last = variants
-    for _ in range(letters):
-        last = {word[:i] + word[i + 1 :] for word in last for i in range(len(word))}
-        variants |= last
-    return variants

@@ -12,8 +12,10 @@ from imindex.indexer.core.slug import safe_name
 from imindex.indexer.generate.artists_file import names_of, normalized, refuse_duplicates
 from imindex.indexer.generate.remove_name import PLACEHOLDER, without_name
 
-ARMS = ("artist", "placebo", "nameless", "generic")
-"""Tested artists, invented names, templates with the name removed, and prompts that name no artist, in this order."""
+ARMS = ("artist", "placebo", "rival", "nameless", "generic")
+"""Tested artists, invented names, further real names, templates with the name removed, and prompts that name no artist,
+in this order."""
+_NAMED = ("artist", "placebo", "rival")
 DEFAULT_TEMPLATE = "Artwork from {artist}"
 
 
@@ -24,7 +26,7 @@ class Shot:
     Attributes
     ----------
     arm : str
-        artist, placebo, nameless or generic.
+        artist, placebo, rival, nameless or generic.
     artist : str
         The name in the prompt; empty in the arms nameless and generic.
     template : str
@@ -49,13 +51,14 @@ class Shot:
     @property
     def kind(self) -> str:
         """The kind of the picture in the index: imitations or control."""
-        return "imitations" if self.arm in ("artist", "placebo") else "control"
+        return "imitations" if self.arm in _NAMED else "control"
 
 
 def shots(  # noqa: PLR0913 - one parameter per key of a plan's [prompts]
     artists: Sequence[str],
     *,
     placebos: Sequence[str] = (),
+    rivals: Sequence[str] = (),
     templates: Sequence[str] = (DEFAULT_TEMPLATE,),
     per_artist: int = 20,
     nameless: int = 0,
@@ -70,8 +73,9 @@ def shots(  # noqa: PLR0913 - one parameter per key of a plan's [prompts]
 
     Parameters
     ----------
-    artists, placebos : sequence of str
-        Tested artists and invented names, used in the same prompts. They are stripped and normalised to NFC.
+    artists, placebos, rivals : sequence of str
+        Tested artists, invented names and further real names, used in the same prompts. They are stripped and
+        normalised to NFC.
     templates : sequence of str
         Prompts with `{artist}`.
     per_artist : int
@@ -96,20 +100,23 @@ def shots(  # noqa: PLR0913 - one parameter per key of a plan's [prompts]
         If a name or prompt is empty, listed twice or contains control characters, a template has no `{artist}`, or the
         pictures cannot be split evenly among the templates.
     """
-    artists, placebos = names_of(artists), names_of(placebos)
-    both = sorted(set(artists) & set(placebos))
-    if both:
-        raise ImindexError(
-            f"{both[0]!r} is a tested artist and also a placebo name. Remove it from one of the lists."
-        )
+    artists, placebos, rivals = names_of(artists), names_of(placebos), names_of(rivals)
+    for first, second, what in (
+        (artists, placebos, "a tested artist and also a placebo name"),
+        (artists, rivals, "a tested artist and also a rival"),
+        (placebos, rivals, "a placebo name and also a rival"),
+    ):
+        both = sorted(set(first) & set(second))
+        if both:
+            raise ImindexError(f"{both[0]!r} is {what}. Remove it from one of the lists.")
     templates = [_checked_template(template) for template in templates]
     generic = [_checked_generic(prompt) for prompt in generic]
     refuse_duplicates(templates, "template")
     refuse_duplicates(generic, "generic prompt")
-    per_template = _per_template(per_artist, len(templates), bool(artists or placebos))
+    per_template = _per_template(per_artist, len(templates), bool(artists or placebos or rivals))
     listed = [
         _with_name(seed, arm, name, template, number)
-        for arm, names in (("artist", artists), ("placebo", placebos))
+        for arm, names in (("artist", artists), ("placebo", placebos), ("rival", rivals))
         for name in names
         for template in templates
         for number in range(per_template)

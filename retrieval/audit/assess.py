@@ -124,6 +124,9 @@ def testing_of(plan: Plan, release: Release, inputs: Inputs) -> Testing:
         n_resamples=tests.n_resamples,
         confidence_level=tests.confidence_level,
         seed=plan.seed,
+        rivals=inputs.rivals.get(release.name, ()),
+        unknown=plan.unknown,
+        references=inputs.references.get(release.name),
     )
 
 

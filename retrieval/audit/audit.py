@@ -22,7 +22,7 @@ from imindex.retrieval.audit.inputs import Inputs, gather
 from imindex.retrieval.audit.made import Made
 from imindex.retrieval.audit.models import Encoders, check_models, make
 from imindex.retrieval.audit.plan import EncoderSpec
-from imindex.retrieval.audit.register import register
+from imindex.retrieval.audit.register import drawing_of, register
 from imindex.retrieval.audit.run import Run
 from imindex.retrieval.evidence.classify_release import label_texts
 from imindex.retrieval.results import AuditFindings, Provenance, Report
@@ -80,12 +80,13 @@ def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
         for folder in (run.workspace.folder, *run.workspace.folder.glob("results/*")):
             clear_folder(folder)
         with run.stage("check", 0):
-            inputs = gather(plan, run.show.note)
+            drawing = drawing_of(run.workspace.folder)
+            inputs = gather(plan, run.show.note, drawing=drawing)
         for note in inputs.notes:
             run.show.note(note)
         encoders = Encoders(run)
         incomplete = check_models(run, inputs, encoders)
-        entries = register(plan, inputs.digests, run.workspace.folder, amend=amend)
+        entries = register(plan, inputs.digests, run.workspace.folder, amend=amend, drawing=drawing)
         if amend and entries[-1].why != amend:
             run.show.note("Neither plan nor pictures have changed: no amendment was recorded.")
         made = [make(run, release, inputs, whole=release.name not in incomplete) for release in plan.releases]

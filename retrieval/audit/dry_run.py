@@ -10,6 +10,7 @@ from imindex.indexer.sources.item import Item
 from imindex.retrieval.audit.inputs import Inputs, gather, needed_placebos
 from imindex.retrieval.audit.models import encoder_arguments, model_settings, of_release, order
 from imindex.retrieval.audit.plan import EncoderSpec, Release
+from imindex.retrieval.audit.register import drawing_of
 from imindex.retrieval.results import Forecast, ForecastStage
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def dry_run(run: Run) -> Forecast:
         Under the conditions of the audit itself: something that the plan names does not exist.
     """
     plan = run.plan
-    inputs = gather(plan, run.show.note)
+    inputs = gather(plan, run.show.note, drawing=drawing_of(run.workspace.folder))
     stages = [_generation(run, release, inputs) for release in plan.releases if release.model]
     made = sum(len(items) for items in inputs.made.values()) + sum(stage.total for stage in stages)
     stages += [_encoding(run, encoder, inputs, made) for encoder in plan.encoders]
@@ -44,6 +45,7 @@ def dry_run(run: Run) -> Forecast:
     notes = (
         f"{names[0]} artists with {names[1]:,} works, and {len(inputs.background)} background artists. Level "
         f"{plan.tests.level:g} with {plan.tests.adjust} needs {needed_placebos(plan):,} placebo names.",
+        *_names(inputs),
         *inputs.notes,
         "Times are estimated from a few pictures. They exclude the tests, which take seconds for tens of artists and "
         "minutes for a thousand.",
@@ -55,6 +57,15 @@ def dry_run(run: Run) -> Forecast:
         stages=tuple(stages),
         notes=notes,
     )
+
+
+def _names(inputs: Inputs) -> list[str]:
+    """How many names each release is asked for."""
+    return [
+        f"{release}: {len(inputs.placebos[release]):,} placebo names and {len(rivals):,} further real names."
+        for release, rivals in inputs.rivals.items()
+        if rivals
+    ]
 
 
 def _generation(run: Run, release: Release, inputs: Inputs) -> ForecastStage:

@@ -8,17 +8,24 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from imindex.indexer.core.errors import BadPicture, ImindexError
+from imindex.indexer.generate.artist_origins import STATED, Origin, origins_of
+from imindex.indexer.generate.matched_names import DRAWING, INDEPENDENT, Placebo, matched_placebos
+from imindex.indexer.generate.placebo_names import placebo_names
+from imindex.indexer.generate.secret_seed import SecretSeed, read_seed
 from imindex.indexer.sources.find import find
 from imindex.indexer.sources.item import Item
 from imindex.indexer.sources.local import read_bytes
-from imindex.retrieval.audit.plan import Plan, Release
+from imindex.retrieval.audit.plan import BY_ORIGIN, Plan, Release
+from imindex.retrieval.audit.rivals import further_rivals, rivals_needed
 from imindex.stats.references import references_needed
 from imindex.stats.validity import FEWEST
 
+SECRET = "placebo seed"
+"""The key of the secret seed among the digests of the inputs."""
 FOUND_IN_TEN = 10
 """With bh and by, `placebos = "auto"` chooses enough names to find imitated artists if one in this many is imitated."""
 
@@ -39,6 +46,15 @@ class Inputs:
         SHA-256 over names and bytes: of `works`, and of each release in `made`.
     notes : tuple of str
         Limits of the design that are known before any result.
+    drawing : int
+        Version of the drawing of placebo names.
+    origins : tuple of Origin
+        Origins of the tested artists, if placebo names are drawn to match them.
+    references : mapping from release to mapping from artist to tuple of str
+        Placebo names of the artist's own origin, for the artists that are compared with these only. Releases that are
+        missing here do not choose.
+    rivals : mapping from release to tuple of str
+        Further real names of each release.
     """
 
     works: tuple[Item, ...]
@@ -46,6 +62,10 @@ class Inputs:
     placebos: Mapping[str, tuple[str, ...]]
     digests: Mapping[str, str]
     notes: tuple[str, ...]
+    drawing: int = DRAWING
+    origins: tuple[Origin, ...] = ()
+    references: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    rivals: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def background(self) -> tuple[str, ...]:
@@ -53,20 +73,49 @@ class Inputs:
         return tuple(sorted({item.artist for item in self.works if item.kind == "background"}))
 
 
-def gather(plan: Plan, note: Callable[[str], None] = lambda _: None) -> Inputs:
-    """Collect and check the existing pictures, and choose the placebo names.
+def gather(plan: Plan, note: Callable[[str], None] = lambda _: None, *, drawing: int = DRAWING) -> Inputs:
+    """Collect and check the existing pictures, and choose the placebo names and further rivals.
+
+    Parameters
+    ----------
+    plan : Plan
+    note : callable
+        Receives messages for the user.
+    drawing : int
+        Version of the drawing of placebo names: `imindex.retrieval.audit.register.drawing_of` the audit's folder.
 
     Raises
     ------
     ImindexError
-        Works or pictures do not exist, or a tested artist has no works or no imitations.
+        Works or pictures do not exist, a tested artist has no works or no imitations, or a secret seed cannot be read.
     """
     works = _works(plan, note)
     known = {item.artist for item in works}
     made = {release.name: _made(plan, release, note) for release in plan.releases if release.pictures}
-    placebos = {release.name: _placebos(plan, release, made, known) for release in plan.releases}
+    generates = any(release.model for release in plan.releases)
+    secret = read_seed(plan.prompts.placebo_seed, plan.folder) if plan.prompts.placebo_seed else None
+    rivals = further_rivals(plan, known - set(plan.tested))
+    invented, origins = _invented(plan, known, drawing, secret) if generates else ([], ())
+    placebos = {
+        release.name: tuple(placebo.name for placebo in invented)
+        if release.model
+        else _placebos(plan, release, made, known)
+        for release in plan.releases
+    }
+    references = _same_origin(plan, invented, origins) if origins else {}
     digests = {"works": digest_of(works), **{name: digest_of(items) for name, items in made.items()}}
-    return Inputs(tuple(works), made, placebos, digests, tuple(_notes(plan, works, placebos)))
+    if secret is not None:
+        digests[SECRET] = secret.digest
+    notes = [*_notes(plan, works, placebos), *_name_notes(plan, origins, references, rivals, secret)]
+    return Inputs(
+        tuple(works), made, placebos, digests, tuple(notes),
+        drawing=drawing,
+        origins=origins,
+        references={one.name: references for one in plan.releases if one.model and origins},
+        rivals={
+            one.name: rivals for one in plan.releases if one.model or isinstance(plan.rivals, tuple)
+        },
+    )  # fmt: skip
 
 
 def needed_placebos(plan: Plan) -> int:
@@ -176,13 +225,7 @@ def require_imitations(plan: Plan, release: str, items: Iterable[Item], *, block
 def _placebos(
     plan: Plan, release: Release, made: Mapping[str, Sequence[Item]], known: set[str]
 ) -> tuple[str, ...]:
-    """Return the placebo names of a release: invented for a model, or matched by patterns among existing pictures."""
-    if release.model:
-        from imindex.indexer.generate.placebo_names import placebo_names
-
-        n = plan.prompts.placebos
-        wanted = n if isinstance(n, int) else needed_placebos(plan)
-        return tuple(placebo_names(wanted, seed=plan.seed, avoid=sorted({*known, *plan.tested})))
+    """Return the placebo names of a release of existing pictures, matched by patterns."""
     names = sorted({item.artist for item in made[release.name] if item.kind == "imitations"})
     placebos: set[str] = set()
     for pattern in release.placebos:
@@ -201,6 +244,84 @@ def _placebos(
             )
         placebos |= fits
     return tuple(sorted(placebos))
+
+
+def _invented(
+    plan: Plan, known: set[str], drawing: int, secret: SecretSeed | None
+) -> tuple[list[Placebo], tuple[Origin, ...]]:
+    """Draw the placebo names of models; and return the origins of the artists that they match, if they do."""
+    n, avoid = plan.prompts.placebos, sorted({*known, *plan.tested})
+    wanted = n if isinstance(n, int) else needed_placebos(plan)
+    if drawing == INDEPENDENT:
+        seed = plan.seed if secret is None else secret.key.hex()
+        return [Placebo(name, "", "") for name in placebo_names(wanted, seed=seed, avoid=avoid)], ()
+    origins = tuple(origins_of(plan.tested, plan.origins))
+    by_origin = n == BY_ORIGIN
+    if by_origin:
+        wanted *= len({one.origin for one in origins})
+    if isinstance(plan.rivals, tuple):
+        avoid += plan.rivals
+    try:
+        names = matched_placebos(
+            origins,
+            wanted,
+            seed=plan.seed if secret is None else secret.key,
+            avoid=avoid,
+            by_origin=by_origin,
+        )
+    except ImindexError as error:
+        raise ImindexError(f"{plan.path}: prompts.placebos: {error}") from error
+    return names, origins
+
+
+def _same_origin(
+    plan: Plan, invented: Sequence[Placebo], origins: Sequence[Origin]
+) -> dict[str, tuple[str, ...]]:
+    """The placebo names of each artist's own origin, where there are as many as the level and the correction need."""
+    names: dict[str, list[str]] = {}
+    for placebo in invented:
+        names.setdefault(placebo.origin, []).append(placebo.name)
+    enough = needed_placebos(plan)
+    return {
+        one.artist: tuple(names[one.origin])
+        for one in origins
+        if one.origin and len(names.get(one.origin, ())) >= enough
+    }
+
+
+def _name_notes(
+    plan: Plan,
+    origins: Sequence[Origin],
+    references: Mapping[str, Sequence[str]],
+    rivals: Sequence[str],
+    secret: SecretSeed | None,
+) -> Iterable[str]:
+    if secret is not None:
+        yield from secret.warnings
+    guessed = [one for one in origins if one.origin and one.source != STATED]
+    if guessed:
+        listed = "; ".join(f"{one.artist}: {one.origin} ({one.source})" for one in guessed[:8])
+        more = f"; and {len(guessed) - 8} more" if len(guessed) > 8 else ""
+        yield (
+            f"Origins of {len(guessed)} of {len(origins)} names were guessed, for placebo names that match: {listed}"
+            f"{more}. State them in a column `origin` or in artists.origins."
+        )
+    unknown = [one for one in origins if not one.origin]
+    if unknown:
+        listed = "; ".join(f"{one.artist} ({one.source})" for one in unknown[:5])
+        more = f"; and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+        yield f"Placebo names of all origins stand in for artists of unknown origin: {listed}{more}."
+    if origins:
+        yield (
+            f"{len(references)} of {len(origins)} artists are compared with the placebo names of their own origin, the "
+            f"others with all placebo names; an origin counts if it has {needed_placebos(plan):,} placebo names."
+        )
+    if rivals:
+        yield (
+            f"{len(rivals)} further real names are asked for, as references of the rival test: "
+            f"{', '.join(rivals[:5])}{' and others' if len(rivals) > 5 else ''}. Level {plan.tests.level:g} needs "
+            f"{rivals_needed(plan.tests.level)} rivals, other tested artists included."
+        )
 
 
 def _notes(plan: Plan, works: Sequence[Item], placebos: Mapping[str, Sequence[str]]) -> Iterable[str]:

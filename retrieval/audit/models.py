@@ -55,6 +55,7 @@ def order(plan: Plan, release: Release, inputs: Inputs) -> list[Shot]:
         return shots(
             plan.tested,
             placebos=inputs.placebos[release.name],
+            rivals=inputs.rivals.get(release.name, ()),
             templates=prompts.templates,
             per_artist=prompts.per_artist,
             nameless=prompts.nameless,
@@ -196,7 +197,9 @@ def make(run: Run, release: Release, inputs: Inputs, *, whole: bool = False) -> 
         items = inputs.made[release.name]
         return Made(release, items, "", inputs.digests[release.name], {}, (), ())
     folder, wanted = run.workspace.pictures(release), order(run.plan, release, inputs)
-    n_names = len(run.plan.tested) + len(inputs.placebos[release.name])
+    n_names = (
+        len(run.plan.tested) + len(inputs.placebos[release.name]) + len(inputs.rivals.get(release.name, ()))
+    )
     run.show.note(f"{release.name}: {len(wanted):,} pictures, of {n_names:,} names and control prompts.")
     with run.stage(f"generate {release.name}", len(wanted)) as progress:
         _generate(run, release, wanted, progress, whole=whole)

@@ -13,10 +13,11 @@ import msgspec
 
 from imindex.indexer.core.digest import json_digest
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.generate.artists_file import names_of, read_artists
+from imindex.indexer.generate.artists_file import names_of, read_artists, read_origins
 from imindex.retrieval.audit.plan_table import (
     ArtistsTable,
     EncoderTable,
+    PlanFile,
     Prompts,
     ReleaseTable,
     Tests,
@@ -32,8 +33,10 @@ SETTINGS = (
     "revision", "lora", "lora_scale", "scheduler", "steps", "guidance", "size", "dtype", "negative_prompt", "offload",
 )  # fmt: skip
 """Keys of a release that are settings of its model."""
-ADDED = {"tests.statistic": Tests().statistic}
-"""Keys that plans of version 0.1.0 did not have. At their default they are not in the digest, which stays the same."""
+
+
+NO_RIVALS = "none"
+BY_ORIGIN = "auto by origin"
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,17 @@ class EncoderSpec:
 
 @dataclass(frozen=True)
 class Plan:
-    """A checked plan. Paths are as written, relative to `folder`."""
+    """A checked plan. Paths are as written, relative to `folder`.
+
+    Attributes
+    ----------
+    rivals : int, str or tuple of str
+        Further real names: how many, "auto", "none", or which.
+    origins : mapping from artist to str
+        Origins of names, as stated.
+    unknown : tuple of str
+        Real names that the releases cannot know.
+    """
 
     path: Path
     text: str
@@ -89,6 +102,9 @@ class Plan:
     tests: Tests
     base: str
     fail_if: tuple[str, ...]
+    rivals: int | str | tuple[str, ...] = NO_RIVALS
+    origins: Mapping[str, str] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -98,13 +114,20 @@ class Plan:
     @property
     def digest(self) -> str:
         """SHA-256 of the plan's values as canonical JSON; comments and layout do not change it."""
-        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("path", "text")}
-        content = msgspec.to_builtins(values)
-        for key, default in ADDED.items():
-            table, _, name = key.partition(".")
-            if content[table][name] == default:
-                del content[table][name]
-        return json_digest(content)
+        attributes = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("path", "text")}
+        values = msgspec.to_builtins(attributes)
+        # Keys that version 0.1.0 did not have are part of the digest unless they have their default: the digests of
+        # old plans stay the same.
+        for table, key, default in (
+            (values, "rivals", NO_RIVALS),
+            (values, "origins", {}),
+            (values, "unknown", []),
+            (values["prompts"], "placebo_seed", ""),
+            (values["tests"], "statistic", Tests().statistic),
+        ):
+            if table[key] == default or table[key] == tuple(default):
+                del table[key]
+        return json_digest(values)
 
     def at(self, path: str) -> Path:
         """Resolve a path of the plan."""
@@ -142,12 +165,13 @@ def read_plan(path: Path) -> Plan:
 def _plan(path: Path, text: str, content: dict[str, Any]) -> Plan:
     file = decode(path, content)
     _check_prompts(path, file.prompts)
+    tested = _tested(path, file.artists)
     plan = Plan(
         path=path,
         text=text,
         title=path.stem if file.title is None else file.title,
         seed=file.seed,
-        tested=_tested(path, file.artists),
+        tested=tested,
         works=file.works.tested,
         background=file.works.background,
         control=file.works.control,
@@ -162,6 +186,9 @@ def _plan(path: Path, text: str, content: dict[str, Any]) -> Plan:
         tests=file.tests,
         base=file.compare.base,
         fail_if=file.gate.fail_if,
+        rivals=_rivals(path, file.rivals, tested),
+        origins=_origins(path, file.artists, tested),
+        unknown=_unknown(path, file, tested),
     )
     names = [release.name for release in plan.releases]
     _check_names(path, "releases", names)
@@ -190,6 +217,51 @@ def _tested(path: Path, artists: ArtistsTable) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _rivals(
+    path: Path, written: int | str | tuple[str, ...], tested: Sequence[str]
+) -> int | str | tuple[str, ...]:
+    if isinstance(written, tuple):
+        from imindex.indexer.generate.historical_artists import coinciding
+
+        try:
+            names = tuple(names_of(written))
+        except ImindexError as error:
+            raise ImindexError(f"{path}: rivals: {error}") from error
+        for name in names:
+            if (same := coinciding(name, tested)) is not None:
+                raise ImindexError(
+                    f"{path}: rivals: {name!r} is a tested artist ({same}). Remove the name from the list."
+                )
+        return names
+    if written not in ("auto", NO_RIVALS) and (isinstance(written, str) or written < 0):
+        raise ImindexError(
+            f'{path}: rivals is {written!r}. Write "auto", "none", a whole number from 0 on, or a list of names.'
+        )
+    return written or NO_RIVALS
+
+
+def _origins(path: Path, artists: ArtistsTable, tested: Sequence[str]) -> dict[str, str]:
+    stated = read_origins(path.parent / artists.file) if artists.file else {}
+    for name, origin in artists.origins.items():
+        name = unicodedata.normalize("NFC", name)
+        if name not in tested:
+            raise ImindexError(f"{path}: artists.origins: {name!r} is not tested. Remove the line.")
+        stated[name] = origin
+    return dict(sorted(stated.items()))
+
+
+def _unknown(path: Path, file: PlanFile, tested: Sequence[str]) -> tuple[str, ...]:
+    rivals = file.rivals if isinstance(file.rivals, tuple) else ()
+    if any(table.model for table in file.releases):
+        for name in file.artists.unknown:
+            if name not in {*tested, *rivals}:
+                raise ImindexError(
+                    f"{path}: artists.unknown: {name!r} is neither tested nor a rival, so that no pictures would be "
+                    "made. Add the name to rivals."
+                )
+    return file.artists.unknown
+
+
 def _release(path: Path, name: str, table: ReleaseTable, written: Mapping[str, Any]) -> Release:
     """Return a release with the settings that the plan states, as written."""
     if bool(table.model) == bool(table.pictures):
@@ -216,9 +288,13 @@ def _check_prompts(path: Path, prompts: Prompts) -> None:
                 f"{path}: prompts.templates: {template!r} does not contain {{artist}}. Write it where the name goes."
             )
     placebos = prompts.placebos
-    if placebos != "auto" and (isinstance(placebos, str) or placebos < 0):
+    if placebos not in ("auto", BY_ORIGIN) and (isinstance(placebos, str) or placebos < 0):
         raise ImindexError(
-            f'{path}: prompts.placebos is {placebos!r}. Write a whole number, at least 0, or "auto".'
+            f'{path}: prompts.placebos is {placebos!r}. Write a whole number, at least 0, "auto", or "{BY_ORIGIN}".'
+        )
+    if prompts.placebo_seed and not prompts.placebo_seed.startswith("from:"):
+        raise ImindexError(
+            f"{path}: prompts.placebo_seed is {prompts.placebo_seed!r}. Write from:FILE, the file of a secret seed."
         )
 
 

@@ -54,7 +54,16 @@ DType = Annotated[str, _one_of(DTYPES)]
 Offload = Annotated[str, _one_of(OFFLOADS)]
 Adjust = Annotated[results.Adjust, Meta(description=f"Write one of {', '.join(ADJUSTMENTS)}.")]
 Statistic = Annotated[set_statistics.Statistic, Meta(description=f"Write one of {', '.join(STATISTICS)}.")]
-Placebos = Annotated[int | str, Meta(description='Write a whole number, at least 0, or "auto".')]
+Placebos = Annotated[
+    int | str, Meta(description='Write a whole number, at least 0, "auto", or "auto by origin".')
+]
+Rivals = Annotated[
+    int | str | tuple[str, ...],
+    Meta(description='Write "auto", "none", a whole number, at least 0, or a list of names.'),
+]
+Origins = Annotated[
+    Mapping[str, str], Meta(description='Write origins by artist: { "Ada Example" = "polish" }.')
+]
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -69,8 +78,11 @@ class Prompts(Table, frozen=True, kw_only=True):
     templates : tuple of str
     per_artist : int
         Pictures per name.
-    placebos : int or "auto"
-        Number of invented names; auto: as many as the level and the correction require (`needed_placebos`).
+    placebos : int, "auto" or "auto by origin"
+        Number of invented names; auto: as many as the level and the correction require (`needed_placebos`); by origin:
+        as many for each origin of the artists.
+    placebo_seed : str
+        from:FILE, a secret seed of these names; by default they follow from the plan's seed.
     nameless : int
         Number of control pictures, from the templates without the name.
     generic : tuple of str
@@ -82,6 +94,7 @@ class Prompts(Table, frozen=True, kw_only=True):
     templates: Texts = (DEFAULT_TEMPLATE,)
     per_artist: Positive = 20
     placebos: Placebos = "auto"
+    placebo_seed: Text = ""
     nameless: Natural = 20
     generic: Texts = ()
     per_generic: Positive = 20
@@ -112,10 +125,12 @@ class Tests(Table, frozen=True, kw_only=True):
 
 
 class ArtistsTable(Table, frozen=True, kw_only=True):
-    """The artists to test: names, or a file of names."""
+    """The artists to test: names, or a file of names; their origins; and names that the releases cannot know."""
 
     tested: Texts = ()
     file: Text = ""
+    origins: Origins = {}
+    unknown: Texts = ()
 
 
 class WorksTable(Table, frozen=True, kw_only=True):
@@ -171,6 +186,7 @@ class PlanFile(Table, frozen=True, kw_only=True):
 
     title: Text | None = None
     seed: Natural = 0
+    rivals: Rivals = "none"
     artists: ArtistsTable = ArtistsTable()
     works: WorksTable = WorksTable()
     releases: tuple[ReleaseTable, ...] = ()

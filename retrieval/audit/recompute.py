@@ -105,7 +105,7 @@ def recompute(run: Run) -> Recomputed:
     stored = _read(run.workspace.folder / "report.json")
     outcome.other_tests = any("statistic" not in result["summary"] for result in stored["results"])
     with run.stage("check", 0):
-        inputs = gather(run.plan, run.show.note)
+        inputs = gather(run.plan, run.show.note, drawing=entries[-1].placebo_drawing)
     if run.plan.digest != entries[-1].plan:
         digests = f"digest {run.plan.digest[:12]}, registered {entries[-1].plan[:12]}"
         outcome.faults.append(

@@ -6,6 +6,9 @@ import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
+from msgspec import UNSET
+
+from imindex.indexer.generate.matched_names import INDEPENDENT
 from imindex.indexer.store.index import Index
 from imindex.retrieval.audit.inputs import Inputs
 from imindex.retrieval.audit.made import Made
@@ -13,6 +16,7 @@ from imindex.retrieval.audit.plan import EncoderSpec, Plan
 from imindex.retrieval.audit.register import changed
 from imindex.retrieval.results import (
     Amendment,
+    ArtistOrigin,
     EncoderRecord,
     PlannedTests,
     PlanRecord,
@@ -57,6 +61,12 @@ def plan_record(plan: Plan, inputs: Inputs, entries: Sequence[RegisterEntry]) ->
         seed=plan.seed,
         labels=tuple(plan.tests.labels),
         copy_threshold=plan.tests.copies,
+        origins=tuple(
+            ArtistOrigin(artist=one.artist, origin=one.origin, source=one.source, gender=one.gender)
+            for one in inputs.origins
+        )
+        or UNSET,
+        placebo_drawing=UNSET if inputs.drawing == INDEPENDENT or not generates else inputs.drawing,
     )
 
 
@@ -91,6 +101,7 @@ def release_record(made: Made, inputs: Inputs) -> ReleaseRecord:
         n_placebo_pictures=sum(item.artist in placebos for item in made.items),
         n_controls=kinds.count("control"),
         blocked=made.blocked,
+        rivals=tuple(inputs.rivals.get(made.release.name, ())),
     )
 
 

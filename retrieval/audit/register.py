@@ -12,14 +12,35 @@ from msgspec.structs import replace
 from imindex.indexer.core.digest import canonical_json, json_digest
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.provenance import now, versions
+from imindex.indexer.generate.matched_names import DRAWING, INDEPENDENT
 from imindex.indexer.system.atomic import put_in_place
+from imindex.retrieval.audit.inputs import SECRET
 from imindex.retrieval.audit.plan import Plan
 from imindex.retrieval.results import RegisterEntry, from_dict, to_dict
 
 NAME = "register.jsonl"
 
 
-def register(plan: Plan, inputs: Mapping[str, str], folder: Path, *, amend: str = "") -> list[RegisterEntry]:
+def drawing_of(folder: Path) -> int:
+    """Return the version of the drawing of placebo names that an audit in this folder uses.
+
+    An audit keeps the names with which it was registered. Pictures without a register have the first version.
+
+    Raises
+    ------
+    ImindexError
+        The register was altered.
+    """
+    path = folder / NAME
+    entries = _checked(path, _lines(path))
+    if entries:
+        return entries[-1].placebo_drawing
+    return INDEPENDENT if next(folder.glob("imitations/*"), None) else DRAWING
+
+
+def register(
+    plan: Plan, inputs: Mapping[str, str], folder: Path, *, amend: str = "", drawing: int = DRAWING
+) -> list[RegisterEntry]:
     """Append the plan to the register if it has changed or is new.
 
     Parameters
@@ -31,6 +52,8 @@ def register(plan: Plan, inputs: Mapping[str, str], folder: Path, *, amend: str 
         The audit's folder.
     amend : str
         Reason for a change of the plan or the pictures. Without one, a change is refused.
+    drawing : int
+        Version of the drawing of placebo names, `drawing_of` this folder.
 
     Returns
     -------
@@ -66,6 +89,7 @@ def register(plan: Plan, inputs: Mapping[str, str], folder: Path, *, amend: str 
         text=plan.text,
         versions=versions(),
         previous=_digest(lines[-1]) if lines else "",
+        placebo_drawing=drawing,
     )
     entry = replace(entry, digest=_own_digest(to_dict(entry)))
     with put_in_place(path) as temporary:
@@ -101,7 +125,9 @@ def _same(entry: RegisterEntry, plan: Plan, inputs: Mapping[str, str]) -> bool:
 def changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
     """Name the inputs that have changed, as phrases for a message."""
     return [
-        "the works" if name == "works" else f"the pictures of {name}"
+        {"works": "the works", SECRET: "the secret seed of the placebo names"}.get(
+            name, f"the pictures of {name}"
+        )
         for name in sorted({*before, *after})
         if before.get(name) != after.get(name)
     ]

@@ -208,6 +208,7 @@ def _basis(result: Matching, evidence: MatchEvidence) -> list[str]:
                 "prompt the release with more of them, or see --adjust bh and --approximate."
             )
         lines += _meaning(evidence)
+        lines += _rates(evidence)
     if evidence.overall.findings[Finding.NOT_TESTED]:
         lines.append(
             "Not tested: fewer than 5 works, no works of another artist (add some to background/), or no "
@@ -280,6 +281,18 @@ def _meaning(evidence: MatchEvidence) -> list[str]:
                 "small enough."
             )
     return lines
+
+
+def _rates(evidence: MatchEvidence) -> list[str]:
+    """State the error rates measured with placebo sets in the artists' places."""
+    rates = evidence.error_rates
+    if rates is None:
+        return []
+    return [
+        f"Error rates, with placebo names in the places of {count(rates.n_artists, 'artist')} ({rates.n_repeats:,} "
+        f'repetitions): any name effect in {percent(rates.any_name_effect)}, any "imitated" in '
+        f"{percent(rates.any_imitated)}, after correction at level {evidence.level:g}."
+    ]
 
 
 def _fixed_prompts(artists: Sequence[ArtistTests | AccuracyTests]) -> list[str]:

@@ -19,7 +19,7 @@ from imindex.retrieval.classify.classify import classify
 from imindex.retrieval.evidence.classification_tests import classification_evidence
 from imindex.retrieval.evidence.release_walk import Observed
 from imindex.retrieval.evidence.shared import TextEncoder, Texts
-from imindex.retrieval.evidence.testing import Testing, placebo_numbers
+from imindex.retrieval.evidence.testing import Testing, numbers_of, placebo_numbers
 from imindex.retrieval.results import (
     AccuracyTests,
     Classification,
@@ -97,7 +97,8 @@ def classify_release(  # noqa: PLR0913
         name, kind = release(index, collection, ("imitations", "works"))
         chosen, n_repeated = distinct(pictures(index, kind, collections=[name]))
         placebos = placebo_numbers(index, testing.placebos, chosen) if testing else []
-        chosen = chosen.without(placebos)
+        rivals = numbers_of(index, testing.rivals, chosen) if testing else []
+        chosen = chosen.without([*placebos, *rivals])
         candidates = candidate_numbers(index, chosen)
         if artists is not None:
             chosen = chosen.of([n for n, one in enumerate(index.artists) if one in set(artists)])

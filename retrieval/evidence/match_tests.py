@@ -8,10 +8,14 @@ from typing import TypedDict
 import numpy as np
 
 from imindex.indexer.store.index import Index
+from imindex.retrieval.evidence.error_rates import error_rates
+from imindex.retrieval.evidence.exchangeability import diagnose
+from imindex.retrieval.evidence.prompt_templates import prompt_notes, without_prompt
 from imindex.retrieval.evidence.release_walk import Observed
 from imindex.retrieval.evidence.testing import (
     Testing,
     enough_prompts,
+    numbers_of,
     placebo_numbers,
     prompt_labels,
     shared_prompts,
@@ -61,8 +65,9 @@ def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, Arti
         confidence_level=testing.confidence_level,
         rng=generators(testing.seed, "AUC interval", index.artists),
     )
+    only = _references(index, testing, imitations)
     statistic, table = _table(observed, testing)
-    name, rival = name_test(scores, placebos, table), rival_test(scores, placebos, table)
+    name, rival = name_test(scores, placebos, table, only=only), rival_test(scores, placebos, table)
     by_work = work_test(
         scores, n_resamples=testing.n_resamples, rng=generators(testing.seed, "work test", index.artists)
     )
@@ -133,9 +138,14 @@ def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, Arti
             floor_placebo=placebo_floor[a],
             floor_control=control_floor[a],
             p_differs=differs[a],
+            placebo_reference=None if testing.references is None else "same origin" if a in only else "all",
         )
         for a in tested
     }
+    n_without = without_prompt(index, imitations)
+    diagnostics, notes = diagnose(
+        index, scores, placebos, testing, imitations, nearest=among.discrimination.nearest, learned=table
+    )
     return found, MatchEvidence(
         placebos=tuple(index.artists[a] for a in placebos),
         question=_question(testing.unit, bool(placebos)),
@@ -158,7 +168,21 @@ def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, Arti
             None if testing.approximate or testing.unit == "work" else smallest[judged],
             testing,
         ),
+        rivals=tuple(index.artists[a] for a in numbers_of(index, testing.rivals, imitations)),
+        error_rates=error_rates(index, scores, placebos, judged, testing, table),
+        exchangeability=diagnostics,
+        n_without_prompt=n_without,
+        notes=(*prompt_notes(n_without, len(imitations.rows)), *notes),
     )
+
+
+def _references(index: Index, testing: Testing, imitations: Pictures) -> dict[int, list[int]]:
+    """Return the numbers of the placebo names of the same origin, for the artists that are compared with these only."""
+    return {
+        index.artists.index(artist): numbers_of(index, names, imitations)
+        for artist, names in (testing.references or {}).items()
+        if artist in index.artists
+    }
 
 
 def _prompts(index: Index, scores: SetScores, imitations: Pictures) -> tuple[list[Int64], list[bool]]:

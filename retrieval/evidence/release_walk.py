@@ -11,6 +11,7 @@ import numpy as np
 from imindex.indexer.store.index import Index
 from imindex.retrieval.classify.by_works import knn_scores_of
 from imindex.retrieval.evidence.match_observers import ControlFloor, Differences
+from imindex.retrieval.evidence.prompt_templates import template_labels
 from imindex.retrieval.evidence.shared import Shared
 from imindex.retrieval.evidence.testing import Testing, prompt_labels
 from imindex.retrieval.match.match import Ranking
@@ -141,6 +142,7 @@ class Observed:
             imitations.artist,
             len(names),
             prompt=prompt_labels(shared.index, imitations),
+            template=template_labels(shared.index, imitations),
             rng=generators(testing.seed, "subsample", names),
         )
         control = _controls_of(shared.index, imitations)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -43,6 +43,14 @@ class Testing:
     seed : int
         Every test of every artist draws from a stream of its own, keyed by the seed, the test and the artist's name
         (`imindex.stats.keyed.generator`). Releases and encoders share these streams.
+    rivals : sequence of str
+        Further real names among the imitations: references of the rival test, and neither tested nor candidates in
+        classification. Names that the release was not asked for are ignored.
+    unknown : sequence of str
+        Real names among the imitations that the release cannot know, for the diagnostic of exchangeability.
+    references : mapping from artist to sequence of str, optional
+        The placebo names that some artists are compared with, of the same origin; the others are compared with all.
+        None if there is no choice. The choice must be made before the pictures are.
     """
 
     __test__ = False  # pytest collects classes of this name as tests
@@ -55,10 +63,14 @@ class Testing:
     n_resamples: int = 9999
     confidence_level: float = 0.95
     seed: int = 0
+    rivals: Sequence[str] = ()
+    unknown: Sequence[str] = ()
+    references: Mapping[str, Sequence[str]] | None = None
 
     def record(self) -> HowTested:
         """The same as a result type."""
-        return HowTested(**{**asdict(self), "placebos": tuple(self.placebos)})
+        values = {name: getattr(self, name) for name in HowTested.__struct_fields__}
+        return HowTested(**{**values, "placebos": tuple(self.placebos)})
 
 
 def placebo_numbers(index: Index, patterns: Sequence[str], imitations: Pictures) -> list[int]:
@@ -88,6 +100,12 @@ def placebo_numbers(index: Index, patterns: Sequence[str], imitations: Pictures)
             )
         found |= fits
     return sorted(found)
+
+
+def numbers_of(index: Index, names: Sequence[str], imitations: Pictures) -> list[int]:
+    """Return the numbers of those of the names that have imitations, ascending."""
+    wanted, with_set = set(names), set(imitations.artist.tolist())
+    return [n for n, name in enumerate(index.artists) if name in wanted and n in with_set]
 
 
 def prompt_labels(index: Index, chosen: Pictures) -> Int64:

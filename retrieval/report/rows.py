@@ -101,6 +101,7 @@ def _row(result: AuditResult, artist: str) -> ReportArtist:
         copies=sum(pair.copy for pair in result.copies.pairs if pair.artist == artist),
         rank_histogram=result.rank_histogram.get(artist),
         neighbours=result.neighbours.get(artist, ()),
+        placebo_reference=matched.placebo_reference,
     )
 
 

@@ -76,6 +76,8 @@ from imindex.retrieval.results.comparison import (
 from imindex.retrieval.results.matching import (
     ArtistTests,
     AucMatrix,
+    ErrorRates,
+    Exchangeability,
     MatchedArtist,
     MatchEvidence,
     Matching,
@@ -105,6 +107,7 @@ from imindex.retrieval.results.query import (
 )
 from imindex.retrieval.results.records import (
     Amendment,
+    ArtistOrigin,
     BlockedPicture,
     EncoderRecord,
     PlannedTests,
@@ -143,6 +146,7 @@ __all__ = [
     "Approximate",
     "ArtistChange",
     "ArtistFigure",
+    "ArtistOrigin",
     "ArtistTests",
     "AttributedArtist",
     "Attribution",
@@ -162,6 +166,8 @@ __all__ = [
     "DesignPower",
     "Digest",
     "EncoderRecord",
+    "ErrorRates",
+    "Exchangeability",
     "FigureChange",
     "FigureChanges",
     "FigureName",

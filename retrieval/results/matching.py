@@ -81,6 +81,8 @@ class ArtistTests(Result, kw_only=True, frozen=True):
         Mean rank percentile of the imitations of placebo names, and of control pictures; 0.5 is chance, 1 the nearest.
     p_differs : float or None
         p-value under the null hypothesis that works and imitations have the same distribution (MMD).
+    placebo_reference : str or None
+        Placebo names that the artist is compared with: "same origin" or "all"; None if the audit does not choose.
     """
 
     artist: str
@@ -130,6 +132,7 @@ class ArtistTests(Result, kw_only=True, frozen=True):
     floor_placebo: Share = None
     floor_control: Share = None
     p_differs: P = None
+    placebo_reference: str | None = None
 
     def p_adjusted(self, adjust: Adjust) -> float | None:
         """Return `p` after the given correction over artists."""
@@ -234,6 +237,37 @@ class OverallTests(Result, kw_only=True, frozen=True):
     fewest_findable: Count | None
 
 
+class ErrorRates(Result, kw_only=True, frozen=True):
+    """Error rates of the tests of a release, measured with placebo sets in the artists' places: every finding is false.
+
+    Attributes
+    ----------
+    levels : tuple of float
+        Uncorrected levels of `name` and `rival`.
+    name, rival : tuple of float or None
+        Share of pairs of an artist and a placebo name whose p-value is at or below each level. Those of `name` are at
+        most the levels by construction. A share of `rival` above its level means that real names' pictures are further
+        from the works than placebo names' pictures are.
+    any_name_effect, any_imitated : float or None
+        Share of repetitions with at least one false finding after correction: of a name effect, and of "imitated".
+    mean_name_effects, mean_imitated : float or None
+        Mean number of false findings per repetition.
+    n_artists, n_placebos, n_rivals, n_repeats : int
+    """
+
+    levels: tuple[Level, ...]
+    name: tuple[Share, ...]
+    rival: tuple[Share, ...]
+    any_name_effect: Share
+    any_imitated: Share
+    mean_name_effects: Number
+    mean_imitated: Number
+    n_artists: Count
+    n_placebos: Count
+    n_rivals: Count
+    n_repeats: Count
+
+
 class MatchEvidence(Result, kw_only=True, frozen=True):
     """Settings of the tests of a release, and the tests over all artists.
 
@@ -259,6 +293,16 @@ class MatchEvidence(Result, kw_only=True, frozen=True):
     seed, n_resamples : int
     confidence_level : float
     overall : OverallTests
+    error_rates : ErrorRates or None
+        None without placebo names or judged artists, and if the unit is the work.
+    rivals : tuple of str
+        Further real names, which are references of the rival test only.
+    exchangeability : tuple of Exchangeability
+        Diagnostics of whether placebo sets are like sets of real names; empty if there are too few sets.
+    n_without_prompt : int
+        Number of imitations without a recorded prompt. Their templates are not known.
+    notes : tuple of str
+        What limits the tests of this release, in sentences.
     """
 
     placebos: tuple[str, ...]
@@ -274,6 +318,46 @@ class MatchEvidence(Result, kw_only=True, frozen=True):
     n_resamples: Count
     confidence_level: Level
     overall: OverallTests
+    error_rates: ErrorRates | None = None
+    rivals: tuple[str, ...] = ()
+    exchangeability: tuple[Exchangeability, ...] = ()
+    n_without_prompt: Count = 0
+    notes: tuple[str, ...] = ()
+
+
+class Exchangeability(Result, kw_only=True, frozen=True):
+    """Diagnostic of the assumption of the name test; see `imindex.stats.exchangeability`.
+
+    Attributes
+    ----------
+    compares : str
+        Sets that are compared with the placebo sets, in words.
+    statistic : float or None
+        The larger of the standardised shift and spread.
+    p : float or None
+        p-value under the null hypothesis that the sets are exchangeable with the placebo sets.
+    shift : float or None
+        How much nearer to works the sets are than the placebo sets, in standard deviations between sets.
+    p_shift : float or None
+    spread : float or None
+        How much more they scatter: difference of mean squared normal scores, 0 if they scatter alike.
+    p_spread : float or None
+    n_placebos, n_others : int
+        Number of placebo sets and of other sets of the same design.
+    n_artists : int
+        Number of artists whose works are used.
+    """
+
+    compares: str
+    statistic: Number
+    p: P
+    shift: Number
+    p_shift: P
+    spread: Number
+    p_spread: P
+    n_placebos: Count
+    n_others: Count
+    n_artists: Count
 
 
 class AucMatrix(Result, kw_only=True, frozen=True):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import field
+from msgspec import UNSET, Meta, UnsetType, field
 
 from imindex.retrieval.results.base import Adjust, Count, Digest, Level, Result, Sha256, Time
 
@@ -88,6 +88,11 @@ class PlanRecord(Result, kw_only=True, frozen=True):
         Generic labels, which are candidates in addition to the artists' names.
     copy_threshold : float
         Smallest cosine of a candidate near-copy.
+    origins : tuple of ArtistOrigin
+        Origins of the artists' names; missing if placebo names were not drawn to match them.
+    placebo_drawing : int
+        Version of the drawing of placebo names: 1, whatever the artists' names are; 2, matching them.
+        Missing if it is 1.
     """
 
     digest: Sha256
@@ -106,9 +111,31 @@ class PlanRecord(Result, kw_only=True, frozen=True):
     seed: int
     labels: tuple[str, ...]
     copy_threshold: float
+    origins: tuple[ArtistOrigin, ...] | UnsetType = UNSET
+    placebo_drawing: int | UnsetType = UNSET
 
 
-class RegisterEntry(Result, kw_only=True, frozen=True):
+class ArtistOrigin(Result, kw_only=True, frozen=True):
+    """The origin of an artist's name, which placebo names match.
+
+    Attributes
+    ----------
+    artist : str
+    origin : str
+        A language or region; empty if unknown.
+    source : str
+        "stated", or what the guess rests on.
+    gender : str
+        Form of the given name, feminine or masculine; empty if unknown.
+    """
+
+    artist: str
+    origin: str
+    source: str
+    gender: str
+
+
+class RegisterEntry(Result, omit_defaults=True, kw_only=True, frozen=True):
     """One line of an audit's register.
 
     Attributes
@@ -130,6 +157,8 @@ class RegisterEntry(Result, kw_only=True, frozen=True):
         SHA-256 of the previous line; empty in the first.
     digest : str
         SHA-256 of the canonical JSON of all other keys.
+    placebo_drawing : int
+        Version of the drawing of placebo names: 1, whatever the artists' names are; 2, matching them.
     """
 
     event: str
@@ -141,6 +170,7 @@ class RegisterEntry(Result, kw_only=True, frozen=True):
     versions: Mapping[str, str]
     previous: Digest
     digest: Digest = ""
+    placebo_drawing: Annotated[int, Meta(ge=1, le=2)] = 1
 
 
 class EncoderRecord(Result, kw_only=True, frozen=True):
@@ -181,7 +211,7 @@ class BlockedPicture(Result, kw_only=True, frozen=True):
     reason: str
 
 
-class ReleaseRecord(Result, kw_only=True, frozen=True):
+class ReleaseRecord(Result, omit_defaults=True, kw_only=True, frozen=True):
     """A release of an audit, and its numbers of pictures.
 
     Attributes
@@ -202,6 +232,8 @@ class ReleaseRecord(Result, kw_only=True, frozen=True):
         Number of imitations of all names, including placebo names.
     n_placebo_names, n_placebo_pictures, n_controls : int
     blocked : tuple of BlockedPicture
+    rivals : tuple of str
+        Further real names, which are references of the rival test only.
     """
 
     name: str
@@ -216,6 +248,7 @@ class ReleaseRecord(Result, kw_only=True, frozen=True):
     n_placebo_pictures: Count
     n_controls: Count
     blocked: tuple[BlockedPicture, ...]
+    rivals: tuple[str, ...] = ()
 
 
 class RejectedPicture(Result, kw_only=True, frozen=True):

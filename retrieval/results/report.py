@@ -176,6 +176,8 @@ class ReportArtist(Result, kw_only=True, frozen=True):
         Number of pairs of a work and an own imitation by rank percentile, in bins of equal width, nearest first.
     neighbours : tuple of Neighbours
         Works with their nearest own imitation, from the best rank to the worst.
+    placebo_reference : str or None
+        Placebo names that the artist is compared with: "same origin" or "all"; missing if the audit does not choose.
     """
 
     artist: str
@@ -222,6 +224,7 @@ class ReportArtist(Result, kw_only=True, frozen=True):
     copies: Count
     rank_histogram: tuple[Count, ...] | None
     neighbours: tuple[Neighbours, ...]
+    placebo_reference: str | None = None
 
 
 class Confusion(Result, kw_only=True, frozen=True):

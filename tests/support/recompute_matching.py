@@ -49,7 +49,7 @@ def matching(here: Check, seen: Seen, gaps: Gaps, result: Row, rows: Mapping[str
         tested = found[name] = {**sets.test(name), **gaps.of(name), **told[name]}
         tested |= {
             "n_works": len(cell), "n_imitations": int(own.sum()), "status": "ok", "auc": np.mean(auc),
-            "prompts_held_fixed": fixed, "floor_placebo": sets.floor(name), "floor_control": _control(seen, name),
+            "prompts_held_fixed": fixed, "placebo_reference": None, "floor_placebo": sets.floor(name), "floor_control": _control(seen, name),
         }  # fmt: skip
         cells[name] = cell
         units = [gaps.series(seen.works[seen.work_artist == name]), clusters or range(cell.shape[1])]
@@ -123,9 +123,13 @@ class Sets:
         self.n_works = Counter(seen.work_artist.tolist())
         ordered = sorted(self.sizes.values())
         self.size = ordered[math.floor(0.1 * len(ordered) + 1e-9)]  # what nine of ten sets have
-        self.design = {
-            name: sorted(Counter(seen.prompts(seen.made[seen.asked == name])).values()) for name in self.sizes
-        }
+        self.design = {name: self._design(name) for name in self.sizes}
+
+    def _design(self, name: str) -> tuple[list[int], list[tuple[str, int]]]:
+        """How many pictures there are of each prompt, and of each template: the prompt without the name."""
+        prompts = self.seen.prompts(self.seen.made[self.seen.asked == name])
+        templates = ["" if prompt.startswith("\0") else prompt.replace(name, "NAME") for prompt in prompts]
+        return sorted(Counter(prompts).values()), sorted(Counter(templates).items())
 
     def sum(self, artist: str, name: str) -> int:
         """Twice the midranks, summed over works and imitations."""
