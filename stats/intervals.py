@@ -13,6 +13,7 @@ from imindex.stats.set_scores import Float64
 TIE = 1e-12
 """Resamples that differ by at most this are considered equal."""
 _NO_SPREAD = 1e-14
+_NOTHING = 1e-9  # counts up to this are 0: SciPy overflows for smaller ones
 LEAST = float(np.finfo(np.float64).tiny)
 """Smallest p-value, used where a formula would round to 0."""
 
@@ -282,6 +283,6 @@ def clopper_pearson(n_right: float, n: float, confidence_level: float) -> Interv
     (0.0, 0.3085)
     """
     tail, wrong = (1 - confidence_level) / 2, n - n_right
-    low = 0.0 if n_right <= 0 else float(stats.beta.ppf(tail, n_right, wrong + 1))
-    high = 1.0 if wrong <= 0 else float(stats.beta.isf(tail, n_right + 1, wrong))
+    low = 0.0 if n_right <= _NOTHING else float(stats.beta.ppf(tail, n_right, wrong + 1))
+    high = 1.0 if wrong <= _NOTHING else float(stats.beta.isf(tail, n_right + 1, wrong))
     return Interval(low, high)
