@@ -43,6 +43,12 @@ def test_ends_are_shares_on_either_side_and_symmetric(
     assert wider.low <= found.low + 1e-9 and wider.high >= found.high - 1e-9
 
 
+def test_tiny_counts_are_none() -> None:
+    for tiny in (5e-324, 1e-200, 1e-10):
+        found = share_interval(tiny, Spread(0.01, 4, 5), 0.5)
+        assert found.low == 0.0 and 0 < found.high < 1
+
+
 def test_there_is_no_jump() -> None:
     estimates = np.linspace(0, 1, 2001)
     for variance in (0.0, 1e-6, 1e-3):

@@ -49,7 +49,8 @@ def matching(here: Check, seen: Seen, gaps: Gaps, result: Row, rows: Mapping[str
         tested = found[name] = {**sets.test(name), **gaps.of(name), **told[name]}
         tested |= {
             "n_works": len(cell), "n_imitations": int(own.sum()), "status": "ok", "auc": np.mean(auc),
-            "prompts_held_fixed": fixed, "placebo_reference": None, "floor_placebo": sets.floor(name), "floor_control": _control(seen, name),
+            "prompts_held_fixed": fixed, "placebo_reference": None,
+            "floor_placebo": sets.floor(name), "floor_control": _control(seen, name),
         }  # fmt: skip
         cells[name] = cell
         units = [gaps.series(seen.works[seen.work_artist == name]), clusters or range(cell.shape[1])]
