@@ -11,12 +11,14 @@ import hashlib
 import itertools
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.generate.artist_origins import Origin
 from imindex.indexer.generate.name_banks import BANKS, PARTICLES, Bank
 from imindex.indexer.generate.name_likeness import fold, near_names, shortened, surnames_apart
 from imindex.indexer.generate.placebo_names import FAMOUS
+from imindex.indexer.generate.release_folder import read_manifest
 
 INDEPENDENT, MATCHED = 1, 2
 """Versions of the drawing: names that ignore the artists (`placebo_names`), and names that match them."""
@@ -121,6 +123,20 @@ def matched_placebos(
             )
         names[fold(placebo.name)] = placebo
     return list(names.values())
+
+
+def drawing_begun(folder: Path, first: Collection[str]) -> int:
+    """Return the version of the drawing that a folder of pictures was begun with.
+
+    Parameters
+    ----------
+    folder : Path
+        Of a release; it need not exist.
+    first : collection of str
+        The names that the first version of the drawing gives.
+    """
+    names = {line["artist"] for line in read_manifest(folder).values() if line.get("arm") == "placebo"}
+    return INDEPENDENT if names & set(first) else DRAWING
 
 
 def _targets(artists: Sequence[Origin], n: int, by_origin: bool) -> list[Origin]:

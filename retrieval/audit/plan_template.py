@@ -16,10 +16,16 @@ _TEMPLATE = """\
 
 title = "Does the release imitate these artists?"
 seed = 0                          # of every picture and every resample
+rivals = "auto"                   # further real names, artists who died before 1920: references for "this artist rather
+                                  # than another". auto: as many as the level needs beyond the other tested artists,
+                                  # {n_rivals} with {n_artists} tested. Or "none", a number, or a list of names.
 
 [artists]
 # Whose imitation is tested. A list, or file = "artists.csv" (a column `artist`, or one name a line).
 tested = {tested}
+# origins = {{ "Ada Example" = "english" }}    # of names, which placebo names match; a column `origin` of the file does
+                                  # as well. By default guessed from the name, and printed.
+# unknown = ["Bo Sample"]         # tested names or rivals that the releases cannot know: a check of the placebo names
 
 [works]
 tested = "works"                  # works/ARTIST/*, or a manifest (CSV, JSONL, Parquet). Artists in it who are
@@ -52,7 +58,10 @@ templates = ["Artwork from {{artist}}"]         # {{artist}} is where the name g
 per_artist = 20                   # pictures of each name, spread evenly over the templates
 placebos = "auto"                 # invented names that the release cannot know: the floor. auto: as many as
                                   # level and correction ask for; with {n_artists} tested and these settings {needed:,}.
-                                  # With adjust = "bh" far fewer: {needed_bh:,}.
+                                  # With adjust = "bh" far fewer: {needed_bh:,}. "auto by origin": that many for each
+                                  # origin of the artists' names, so that each artist is compared with the own origin.
+# placebo_seed = "from:placebo.seed"    # a secret file that these names follow from, so that nobody can train on them;
+                                  # its digest is registered. head -c 32 /dev/urandom > placebo.seed
 nameless = 20                     # control pictures: the templates with the name removed
 # generic = ["A painting"]        # control prompts that name nobody, per_generic = 20 pictures of each
 
@@ -91,6 +100,7 @@ def template(name: str, artists: Sequence[str], *, level: float = 0.05) -> str:
         Tested; an example unless there are any.
     level : float
     """
+    from imindex.retrieval.audit.rivals import rivals_needed
     from imindex.stats.references import references_needed
 
     names = list(artists) or ["Ada Example", "Bo Sample"]
@@ -100,6 +110,7 @@ def template(name: str, artists: Sequence[str], *, level: float = 0.05) -> str:
         name=name,
         tested=listed if artists else json.dumps(names),
         n_artists=n,
+        n_rivals=max(0, rivals_needed(level) - n + 1),
         needed=references_needed(level, n),
         needed_bh=references_needed(level * -(-n // 10) / n),
     )

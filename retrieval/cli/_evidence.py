@@ -190,6 +190,7 @@ def _basis(result: Matching, evidence: MatchEvidence) -> list[str]:
             if evidence.placebos
             else "Without placebo names, there is no test of whether the name matters: pass --placebo."
         )
+    lines += evidence.notes
     if evidence.overall.findings[Finding.NOT_TESTED]:
         lines.append(
             "Not tested: fewer than 5 works, no other artist's works to validate the encoder with (add them to "
