@@ -27,9 +27,9 @@ def rivals_needed(level: float) -> int:
     -----
     With R rivals no p is below 1 / (1 + R), so that 1 / level - 1 rivals are the fewest with which anybody can be
     found. Where several artists are tested, Benjamini-Hochberg among those whose name test passed calls nobody at a p
-    of exactly the level unless it calls all of them. Half the level is reached with 2 / level - 1 rivals, and
-    then it is enough that half of these artists are called. That many rivals are asked for, up to 99, or the fewest if these are
-    more: 39 at 5 %, 99 at 1 %.
+    of exactly the level unless it calls all of them. Half the level is reached with 2 / level - 1 rivals, and then it
+    is enough that half of these artists are called. That many rivals are asked for, up to 99, or the fewest if these
+    are more: 39 at 5 %, 99 at 1 %.
 
     Examples
     --------
