@@ -182,8 +182,8 @@ def _placebo_names(report: Report) -> Iterator[tuple[str, str]]:
                 "Origins of names",
                 "Placebo names match the origins of the artists' names. Of these origins, "
                 f"{len(guessed)} {'was' if len(guessed) == 1 else 'were'} guessed from the name and {len(unknown)} "
-                f"{'is' if len(unknown) == 1 else 'are'} unknown. If a guess is wrong, an artist's name can differ from "
-                "its placebo names in origin alone, and the name test may call the artist too often.",
+                f"{'is' if len(unknown) == 1 else 'are'} unknown. If a guess is wrong, an artist's name can differ "
+                "from its placebo names in origin alone, and the name test may call the artist too often.",
             )
 
 

@@ -35,7 +35,7 @@ PINNED = [
     "Cecylia Hlavacek",
     "Joao Fragoso Espadinha",
     "Zaleski",
-    "Minghao Tan",
+    "Tan Minghao",
     "Lan-Anh Vuong",
 ]
 
