@@ -33,6 +33,7 @@ MODEL = "imindex.indexer.generate.model_settings:ModelSettings"
 ARMS = {
     "artist": "artists",
     "placebo": "placebo names",
+    "rival": "further real names",
     "nameless": "the name removed",
     "generic": "no artist named",
 }
@@ -44,7 +45,8 @@ def _prompt_options(command: Command) -> Command:
         command,
         click.option(
             "--artists", "artists_file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-            help="CSV with a column `artist`, JSONL, or text with one name per line.",
+            help="CSV with a column `artist` (and `origin`, which invented names match), JSONL, or text with "
+            "one name per line.",
         ),
         click.option("--artist", "names", multiple=True, metavar="NAME", help="An artist's name. Repeatable."),
         click.option(
@@ -60,6 +62,20 @@ def _prompt_options(command: Command) -> Command:
         click.option(
             "--placebo-names", "placebo_file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
             help="Your own placebo names.",
+        ),
+        click.option(
+            "--placebo-seed", default="", metavar="from:FILE",
+            help="A secret file that the invented names follow from instead of --seed, so that nobody can train on "
+            "them.",
+        ),
+        click.option(
+            "--placebo-drawing", type=click.Choice(("1", "2")),
+            help="2: invented names match the artists' (origin, form, words, length); 1: they do not. "
+            "[default: 2, or what --out was begun with]",
+        ),
+        click.option(
+            "--rivals", type=click.IntRange(0), default=0, show_default=True,
+            help="Number of further real names: artists who died before 1920.",
         ),
         click.option(
             "--nameless", cls=FromSignature, of=SHOTS, type=click.IntRange(0),
@@ -143,10 +159,11 @@ def generate(model: str, out: Path, release: str, dry_run: bool, as_json: bool, 
     from imindex.indexer.generate.prompts import shots
 
     release = release or out.resolve().name
-    artists, placebos = _names(options)
+    artists, placebos, rivals = _names(options, out)
     wanted = shots(
         artists,
         placebos=placebos,
+        rivals=rivals,
         **{
             key: options[key]
             for key in ("templates", "per_artist", "nameless", "generic", "per_generic", "seed")
@@ -176,14 +193,36 @@ def generate(model: str, out: Path, release: str, dry_run: bool, as_json: bool, 
     )
 
 
-def _names(options: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    from imindex.indexer.generate.artists_file import names_of, read_artists
+def _names(options: Mapping[str, Any], out: Path) -> tuple[list[str], list[str], list[str]]:
+    """Return the artists, the placebo names and the further real names."""
+    from imindex.indexer.generate.artist_origins import origins_of
+    from imindex.indexer.generate.artists_file import names_of, read_artists, read_origins
+    from imindex.indexer.generate.historical_artists import historical_names
+    from imindex.indexer.generate.matched_names import MATCHED, drawing_begun, matched_placebos
     from imindex.indexer.generate.placebo_names import placebo_names
+    from imindex.indexer.generate.secret_seed import read_seed
 
     artists_file, placebo_file = options["artists_file"], options["placebo_file"]
     artists = names_of([*(read_artists(artists_file) if artists_file else ()), *options["names"]])
     own = read_artists(placebo_file) if placebo_file else []
-    return artists, own + placebo_names(options["placebos"], seed=options["seed"], avoid=[*artists, *own])
+    n, avoid = options["placebos"], [*artists, *own]
+    rivals = historical_names(options["rivals"], seed=options["seed"], avoid=avoid)
+    secret = read_seed(options["placebo_seed"]) if options["placebo_seed"] else None
+    if secret is not None:
+        for warning in secret.warnings:
+            say(f"Warning: {warning}")
+        say(f"The invented names follow from a secret file with the SHA-256 {secret.digest}.")
+    first = placebo_names(n, seed=options["seed"] if secret is None else secret.key.hex(), avoid=avoid)
+    chosen = options["placebo_drawing"]
+    drawing = int(chosen) if chosen else drawing_begun(out, first)
+    if drawing != MATCHED or not artists:
+        return artists, own + first, rivals
+    origins = origins_of(artists, read_origins(artists_file) if artists_file else {})
+    if n:
+        for one in origins:
+            say(f"{clean(one.artist)}: {one.origin or 'of unknown origin'} ({clean(one.source)}).")
+    matched = matched_placebos(origins, n, seed=options["seed"] if secret is None else secret.key, avoid=own)
+    return artists, own + [placebo.name for placebo in matched], rivals
 
 
 def _generate(wanted: list[Shot], out: Path, release: str, settings: Any, batch_size: str) -> Report:

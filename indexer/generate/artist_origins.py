@@ -235,7 +235,7 @@ def _guess(artist: str) -> tuple[str, str]:
     for word in artist.split():
         if word in _OF_PARTICLE:
             return _OF_PARTICLE[word], f"particle {word}"
-    for word in words[:-1] or words:
+    for word in (*words[:-1], *words[-1:]):
         if len(origins := given.get(fold(word), ())) == 1:
             return origins[0], f"given name {word} in the lists of names"
     return UNKNOWN, "no list or ending fits"

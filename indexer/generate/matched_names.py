@@ -7,16 +7,19 @@ name test rejects too often (METHODS.md has the rates).
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.generate.artist_origins import Origin
-from imindex.indexer.generate.name_banks import BANKS, PARTICLES, Bank
+from imindex.indexer.generate.name_banks import BANKS, PARTICLES
 from imindex.indexer.generate.name_likeness import fold, near_names, shortened, surnames_apart
 from imindex.indexer.generate.placebo_names import FAMOUS
+from imindex.indexer.generate.release_folder import read_manifest
 
 INDEPENDENT, MATCHED = 1, 2
 """Versions of the drawing: names that ignore the artists (`placebo_names`), and names that match them."""
@@ -123,6 +126,20 @@ def matched_placebos(
     return list(names.values())
 
 
+def drawing_begun(folder: Path, first: Collection[str]) -> int:
+    """Return the version of the drawing that a folder of pictures was begun with.
+
+    Parameters
+    ----------
+    folder : Path
+        Of a release; it need not exist.
+    first : collection of str
+        The names that the first version of the drawing gives.
+    """
+    names = {line["artist"] for line in read_manifest(folder).values() if line.get("arm") == "placebo"}
+    return INDEPENDENT if names & set(first) else DRAWING
+
+
 def _targets(artists: Sequence[Origin], n: int, by_origin: bool) -> list[Origin]:
     """Return the artist that each name is to match: one of each origin first, then all in turn."""
     groups: dict[str, list[Origin]] = {}
@@ -155,7 +172,7 @@ def _draw(
         numbers = _numbers(key, i, attempt)
         origin = artist.origin or list(BANKS)[next(numbers) % len(BANKS)]
         # A surname that is not allowed costs an attempt, so that one more name to avoid changes few names.
-        name = _compose(artist, BANKS[origin], allowed, numbers)
+        name = _compose(artist, origin, allowed, numbers)
         if name is None:
             continue
         folded = fold(name)
@@ -191,10 +208,10 @@ def _numbers(key: bytes, i: int, attempt: int) -> itertools.chain[int]:
 
 
 def _compose(
-    artist: Origin, bank: Bank, allowed: frozenset[str], numbers: itertools.chain[int]
+    artist: Origin, origin: str, allowed: frozenset[str], numbers: itertools.chain[int]
 ) -> str | None:
     """Return a name of the artist's pattern; None if a word repeats, or a surname is not allowed."""
-    words = artist.artist.split()
+    bank, words = BANKS[origin], artist.artist.split()
     places = [k for k, word in enumerate(words) if word not in PARTICLES] or [0]
     n_given = len(places) // 2
     if len(places) == 3 and not any(word in PARTICLES for word in words):
@@ -202,7 +219,7 @@ def _compose(
     given = bank.given if not artist.gender else getattr(bank, artist.gender) + bank.either
     drawn = [given[next(numbers) % len(given)] for _ in range(n_given)]
     family = [bank.surnames[next(numbers) % len(bank.surnames)] for _ in range(len(places) - n_given)]
-    parts = [*family, *drawn] if _surname_first(words, places, bank) else [*drawn, *family]
+    parts = [*family, *drawn] if _surname_first(words, places, origin) else [*drawn, *family]
     repeated = len(set(parts)) < len(parts) or {fold(word) for word in words} & {fold(part) for part in parts}
     if repeated or not allowed.issuperset(family):
         return None
@@ -212,7 +229,17 @@ def _compose(
     return " ".join(filled)
 
 
-def _surname_first(words: Sequence[str], places: Sequence[int], bank: Bank) -> bool:
-    surnames = {fold(name) for name in bank.surnames}
+def _surname_first(words: Sequence[str], places: Sequence[int], origin: str) -> bool:
+    """Whether the artist's name has the surname first, as far as the lists tell."""
+    surnames, given = _folded(origin)
     first, last = fold(words[places[0]]), fold(words[places[-1]])
-    return len(places) > 1 and first in surnames and last not in surnames
+    if len(places) < 2 or last in surnames or first in given:
+        return False
+    return first in surnames or last in given
+
+
+@functools.cache
+def _folded(origin: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the folded surnames and given names of an origin."""
+    bank = BANKS[origin]
+    return frozenset(map(fold, bank.surnames)), frozenset(map(fold, bank.given))

@@ -16,10 +16,16 @@ _TEMPLATE = """\
 
 title = "Does the release imitate these artists?"
 seed = 0                          # for every picture and every resample
+rivals = "auto"                   # further real names, artists who died before 1920: references for "this artist rather
+                                  # than another". auto: as many as the level needs beyond the other tested artists,
+                                  # {n_rivals} with {n_artists} tested. Or "none", a number, or a list of names.
 
 [artists]
 # The tested artists: a list, or file = "artists.csv" (a column `artist`, or one name per line).
 tested = {tested}
+# origins = {{ "Ada Example" = "english" }}    # of names, which placebo names match; a column `origin` of the file does
+                                  # as well. By default guessed from the name, and printed.
+# unknown = ["Bo Sample"]         # tested names or rivals that the releases cannot know: a check of the placebo names
 
 [works]
 tested = "works"                  # works/ARTIST/*, or a manifest (CSV, JSONL, Parquet). Artists in it who are
@@ -53,6 +59,10 @@ per_artist = 20                   # pictures of each name, spread evenly over th
 placebos = "auto"                 # number of invented names, which the release cannot know: the reference.
                                   # auto: as many as level and correction require. For {n_artists} artists with
                                   # these settings, that is {needed:,}; with adjust = "bh", {needed_bh:,}.
+                                  # "auto by origin": that many for each origin of the artists' names, so that each
+                                  # artist is compared with names of the same origin.
+# placebo_seed = "from:placebo.seed"    # a secret file that determines these names, so that nobody can train on them;
+                                  # its digest is registered. head -c 32 /dev/urandom > placebo.seed
 nameless = 20                     # control pictures, generated from the templates without the name
 # generic = ["A painting"]        # control prompts that name no artist; per_generic = 20 pictures of each
 
@@ -91,6 +101,7 @@ def template(name: str, artists: Sequence[str], *, level: float = 0.05) -> str:
         The tested artists; if empty, the plan shows an example.
     level : float
     """
+    from imindex.retrieval.audit.rivals import rivals_needed
     from imindex.stats.references import references_needed
 
     names = list(artists) or ["Ada Example", "Bo Sample"]
@@ -100,6 +111,7 @@ def template(name: str, artists: Sequence[str], *, level: float = 0.05) -> str:
         name=name,
         tested=listed if artists else json.dumps(names),
         n_artists=n,
+        n_rivals=max(0, rivals_needed(level) - n + 1),
         needed=references_needed(level, n),
         needed_bh=references_needed(level * -(-n // 10) / n),
     )

@@ -209,6 +209,7 @@ def _basis(result: Matching, evidence: MatchEvidence) -> list[str]:
             )
         lines += _meaning(evidence)
         lines += _rates(evidence)
+    lines += evidence.notes
     if evidence.overall.findings[Finding.NOT_TESTED]:
         lines.append(
             "Not tested: fewer than 5 works, no works of another artist (add some to background/), or no "

@@ -128,7 +128,7 @@ def _print_match(result: Matching, show_all: bool) -> None:
         rows,
         note=f"Encoder {result.encoder}. At a gap of 0 or below, this encoder cannot distinguish the artist.",
     )
-    placebos = set(result.evidence.placebos) if result.evidence else set()
-    left_out = [[a.artist, a.status] for a in result.artists if a.status != "ok" and a.artist not in placebos]
+    expected = {*result.evidence.placebos, *result.evidence.rivals} if result.evidence else set()
+    left_out = [[a.artist, a.status] for a in result.artists if a.status != "ok" and a.artist not in expected]
     if left_out:
         print_table("Artists without figures", ["artist", "why"], left_out, left=2)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from msgspec import UNSET
+
 from imindex.retrieval.findings import Finding
 from imindex.retrieval.report.text import ADJUSTED, count, listed
 from imindex.retrieval.results import Limit, Report, ReportResult
@@ -40,6 +42,7 @@ def limits(report: Report) -> tuple[Limit, ...]:
         *_not_tested(report),
         *_few_references(report),
         *_no_placebos(report),
+        *_placebo_names(report),
         *_encoders(report),
         *_lost(report),
         *_amended(report),
@@ -165,6 +168,25 @@ def _no_placebos(report: Report) -> Iterator[tuple[str, str]]:
             "without any real name, and whether the name makes a difference is not tested: only whether the "
             "pictures are nearer to this artist than those for other artists are.",
         )
+
+
+def _placebo_names(report: Report) -> Iterator[tuple[str, str]]:
+    """What the tests themselves found wrong with their references."""
+    for result in report.results:
+        for note in result.notes:
+            yield f"References of {result.release} by {result.encoder}", note
+    origins = report.plan.origins
+    if origins is not UNSET:
+        unknown = [one.artist for one in origins if not one.origin]
+        guessed = [one for one in origins if one.origin and one.source != "stated"]
+        if unknown or guessed:
+            yield (
+                "Origins of names",
+                "Placebo names match the origins of the artists' names. Of these origins, "
+                f"{len(guessed)} {'was' if len(guessed) == 1 else 'were'} guessed from the name and {len(unknown)} "
+                f"{'is' if len(unknown) == 1 else 'are'} unknown. If a guess is wrong, an artist's name can differ "
+                "from its placebo names in origin alone, and the name test may call the artist too often.",
+            )
 
 
 def _encoders(report: Report) -> Iterator[tuple[str, str]]:

@@ -39,6 +39,7 @@ def report_result(result: AuditResult, artists: Sequence[str]) -> ReportResult:
     """
     method = result.classification.methods[0]
     rows = tuple(_row(result, artist) for artist in artists)
+    evidence = result.matching.evidence
     return ReportResult(
         release=result.release,
         encoder=result.encoder,
@@ -47,6 +48,9 @@ def report_result(result: AuditResult, artists: Sequence[str]) -> ReportResult:
         confusion=_confusion(method, artists),
         label_curve=method.evidence.by_label_count if method.evidence else None,
         copies=result.copies,
+        exchangeability=evidence.exchangeability if evidence else (),
+        n_without_prompt=evidence.n_without_prompt if evidence else 0,
+        notes=evidence.notes if evidence else (),
     )
 
 

@@ -11,6 +11,7 @@ from imindex.retrieval.findings import Finding
 from imindex.retrieval.results.base import Adjust, Count, Digest, Number, P, Result, Share
 from imindex.retrieval.results.classification import LabelCurve
 from imindex.retrieval.results.comparison import Comparison, Verdict
+from imindex.retrieval.results.matching import Exchangeability
 from imindex.retrieval.results.pictures import Copies, Neighbours
 from imindex.retrieval.results.records import (
     EncoderRecord,
@@ -248,7 +249,7 @@ class Confusion(Result, kw_only=True, frozen=True):
     counts: tuple[tuple[Count, ...], ...]
 
 
-class ReportResult(Result, kw_only=True, frozen=True):
+class ReportResult(Result, omit_defaults=True, kw_only=True, frozen=True):
     """Results for one release and one encoder.
 
     Attributes
@@ -262,6 +263,12 @@ class ReportResult(Result, kw_only=True, frozen=True):
     label_curve : LabelCurve or None
         Accuracy with fewer candidate artists.
     copies : Copies
+    exchangeability : tuple of Exchangeability
+        Diagnostics of whether placebo names are a fair reference.
+    n_without_prompt : int
+        Number of imitations without a recorded prompt.
+    notes : tuple of str
+        What limits the tests of this release, in sentences.
     """
 
     release: str
@@ -271,6 +278,9 @@ class ReportResult(Result, kw_only=True, frozen=True):
     confusion: Confusion
     label_curve: LabelCurve | None
     copies: Copies
+    exchangeability: tuple[Exchangeability, ...] = ()
+    n_without_prompt: Count = 0
+    notes: tuple[str, ...] = ()
 
 
 class AgreementArtist(Result, kw_only=True, frozen=True):
