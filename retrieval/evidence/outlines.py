@@ -70,17 +70,16 @@ def outlines(pixels: Pixels) -> Field:
 
 @dataclass(frozen=True, eq=False)
 class Sought:
-    """The middle of a picture, and its mirror image, to be looked for in works.
+    """The middle of a picture, to be looked for in works.
 
     Attributes
     ----------
-    straight, mirrored : ndarray, shape (MIDDLE, MIDDLE, 2), float32
+    middle : ndarray, shape (MIDDLE, MIDDLE, 2), int8
     aspect : float
         Width divided by height of the whole picture.
     """
 
-    straight: Field
-    mirrored: Field
+    middle: npt.NDArray[np.int8]
     aspect: float
 
     @classmethod
@@ -96,9 +95,18 @@ class Sought:
         """
         field = outlines(sized(pixels, aspect, 1.0))
         top, left = ((edge - MIDDLE) // 2 for edge in field.shape[:2])
-        middle = field[top : top + MIDDLE, left : left + MIDDLE]
-        turned = middle[:, ::-1] * np.float32([1, -1])
-        return cls(np.ascontiguousarray(middle), np.ascontiguousarray(turned), aspect)
+        return cls(field[top : top + MIDDLE, left : left + MIDDLE].astype(np.int8), aspect)
+
+    @property
+    def straight(self) -> Field:
+        """The middle."""
+        return self.middle.astype(np.float32)
+
+    @property
+    def mirrored(self) -> Field:
+        """Its mirror image."""
+        turned: Field = np.ascontiguousarray(self.straight[:, ::-1] * np.array([1, -1], np.float32))
+        return turned
 
 
 @dataclass(frozen=True, eq=False)
