@@ -22,6 +22,7 @@ from imindex.indexer.generate.model_settings import DTYPES, OFFLOADS
 from imindex.indexer.generate.prompts import DEFAULT_TEMPLATE
 from imindex.retrieval import results
 from imindex.retrieval.evidence.classify_release import GENERIC_LABELS
+from imindex.retrieval.evidence.copy_rule import RATE
 from imindex.retrieval.evidence.testing import ADJUSTMENTS, Testing
 
 _CONTROL = r"\x00-\x1f\x7f"
@@ -95,7 +96,10 @@ class Tests(Table, frozen=True, kw_only=True):
     templates : tuple of str
         By which artists are named in classification; by default those of the prompts.
     copies : float
-        A pair of imitation and work is a candidate copy from this cosine on.
+        No longer used, and accepted because earlier templates of a plan have it: a cosine does not tell copies from
+        style.
+    copies_rate : float
+        Probability that an audit without copies has a candidate for a copy.
     """
 
     level: Between = Testing.level
@@ -105,6 +109,7 @@ class Tests(Table, frozen=True, kw_only=True):
     labels: Texts = GENERIC_LABELS
     templates: Texts = ()
     copies: Between = 0.85
+    copies_rate: Between = RATE
 
 
 class ArtistsTable(Table, frozen=True, kw_only=True):

@@ -70,7 +70,7 @@ n_resamples = 9999
 confidence_level = 0.95
 labels = ["Artwork", "Digital artwork", "Artwork from the public domain"]   # beside the artists
 # templates = ["Artwork from {{artist}}"]       # naming the artists in classification, if not those of the prompts
-copies = 0.85                     # cosine from which an imitation is looked at as a near-copy of one work
+copies_rate = 0.05                # probability that an audit without copies has a candidate for a copy
 
 # [compare]
 # base = "sd-2.0"                 # the release that the others are compared with

@@ -24,6 +24,7 @@ from imindex.retrieval.results import (
 
 def plan_record(plan: Plan, inputs: Inputs, entries: Sequence[RegisterEntry]) -> PlanRecord:
     """Describe the plan and its registration."""
+    entries = [entry for entry in entries if entry.decision is None]
     generates = any(release.model for release in plan.releases)
     return PlanRecord(
         digest=plan.digest,
@@ -56,7 +57,7 @@ def plan_record(plan: Plan, inputs: Inputs, entries: Sequence[RegisterEntry]) ->
         ),
         seed=plan.seed,
         labels=tuple(plan.tests.labels),
-        copy_threshold=plan.tests.copies,
+        copy_rate=plan.tests.copies_rate,
     )
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import floor
 
+RATE = 0.05
+"""Probability that an audit without copies has a candidate."""
 FLOOR = 0.6
 """No picture below this value is a candidate, whatever the placebo names reach."""
 

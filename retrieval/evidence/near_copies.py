@@ -12,7 +12,7 @@ import numpy as np
 
 from imindex.indexer.store.index import Index
 from imindex.indexer.system.cpu import processors
-from imindex.retrieval.evidence.copy_rule import FLOOR, Nearest, calibrate, candidates, near_series
+from imindex.retrieval.evidence.copy_rule import FLOOR, RATE, Nearest, calibrate, candidates, near_series
 from imindex.retrieval.evidence.looks import batches
 from imindex.retrieval.evidence.outlines import Alike, Field, Searched, Sought, alike
 from imindex.retrieval.evidence.proposals import coarse_middles, coarse_windows, nearest_outlines
@@ -21,13 +21,10 @@ from imindex.retrieval.evidence.shared import Shared
 from imindex.retrieval.match.nearest_works import NearestWorks
 from imindex.retrieval.match.similarity_pass import Columns, Watch, walk
 from imindex.retrieval.results import Copies, CopyPair
-from imindex.retrieval.results.pictures import CopyState
 from imindex.retrieval.vectors.blocks import Float16, Float64, Int64
 from imindex.retrieval.vectors.checks import check_pair
 from imindex.retrieval.vectors.similarity import similarities
 
-RATE = 0.05
-"""Probability that an audit without copies has a candidate."""
 NEAREST = 5
 """Works that each picture is compared with: this many by the encoder, and as many by coarse outlines."""
 SAME_WORK = 0.95
@@ -121,9 +118,7 @@ def copies(
         n_unread=len(release.rows) - release.n_read,
         n_placebo_names=calibration.n_names,
         n_placebo_false=calibration.n_false,
-        pairs=tuple(
-            release.pair(k, found[k], "candidate" if k in called else "comparison") for k in shown
-        ),
+        pairs=tuple(release.pair(k, found[k], k in called) for k in shown),
     )
 
 
@@ -133,7 +128,12 @@ class _Release:
     def __init__(self, observed: Observed, placebos: frozenset[str]):
         self._observed, self._placebos = observed, placebos
         shared, index = observed.shared, observed.shared.index
-        self._shared, self._works, self._looks, self._series = shared, shared.every_work, shared.looks, shared.series
+        self._shared, self._works, self._looks, self._series = (
+            shared,
+            shared.every_work,
+            shared.looks,
+            shared.series,
+        )
         self._folder = index.path.parent
         names = ("artist", "path", "prompt", "seed", "sha256", "width", "height")
         self._columns = {name: index.column(name) for name in names}
@@ -146,12 +146,14 @@ class _Release:
         sought = self._sought()
         self.n_read = len(sought)
         by_work: dict[int, list[int]] = defaultdict(list)
-        for k, works in self._proposed(sought).items():
-            for work in works:
+        for k, proposed in self._proposed(sought).items():
+            for work in proposed:
                 by_work[work].append(k)
 
         def compare(work: int) -> list[tuple[int, _Found]]:
-            return [(k, _Found(work, value, False)) for k, value in self._compare(work, by_work[work], sought)]
+            return [
+                (k, _Found(work, value, False)) for k, value in self._compare(work, by_work[work], sought)
+            ]
 
         found: dict[int, _Found] = {}
         for works in batches(sorted(by_work), TOGETHER):
@@ -162,11 +164,13 @@ class _Release:
                     if k not in found or one.alike.value > found[k].alike.value:
                         found[k] = one
         digests = self._columns["sha256"]
-        first = {bytes(digests[row]): work for work, row in reversed(list(enumerate(self._works.rows.tolist())))}
+        first = {
+            bytes(digests[row]): work for work, row in reversed(list(enumerate(self._works.rows.tolist())))
+        }
         for k, row in enumerate(self.rows.tolist()):
-            work = first.get(bytes(digests[row]))
-            if work is not None:
-                found[k] = _Found(work, Alike(1.0, False), True)
+            same = first.get(bytes(digests[row]))
+            if same is not None:
+                found[k] = _Found(same, Alike(1.0, False), True)
         return found
 
     def of_placebos(self, found: Mapping[int, _Found]) -> list[list[Nearest]]:
@@ -187,12 +191,14 @@ class _Release:
             own[name][place] for name, places in above.items() for place in places
         }
 
-    def pair(self, k: int, found: _Found, state: CopyState) -> CopyPair:
+    def pair(self, k: int, found: _Found, candidate: bool) -> CopyPair:
         """Describe a picture and the work that it comes nearest to."""
         columns, made, row = self._columns, int(self.rows[k]), int(self._works.rows[found.work])
         name = self._artists[columns["artist"][made]]
         own = self._observed.columns.vectors[self._observed.columns_of(self.rows[[k]])]
-        (cosine,) = np.ravel(similarities(own, self._works.vectors[[found.work]], names=("imitations", "works")))
+        (cosine,) = np.ravel(
+            similarities(own, self._works.vectors[[found.work]], names=("imitations", "works"))
+        )
         series = self._series.get(found.work, float("nan"))
         return CopyPair(
             artist=name,
@@ -209,7 +215,7 @@ class _Release:
             series=None if np.isnan(series) else series,
             same_bytes=found.same_bytes,
             placebo=name in self._placebos,
-            state=state,
+            candidate=candidate,
         )
 
     def _sought(self) -> dict[int, Sought]:
@@ -251,8 +257,10 @@ class _Release:
     def _compare(self, work: int, ks: list[int], sought: Mapping[int, Sought]) -> list[tuple[int, Alike]]:
         """Compare a work with pictures."""
         pixels, values = self._looks.get(self._path_of_work(work)), []
+        if pixels is None:
+            return []
         searched: dict[float, Searched] = {}
-        for k in ks if pixels is not None else ():
+        for k in ks:
             aspect = sought[k].aspect
             if aspect not in searched:
                 searched = {aspect: Searched.of(pixels, self._aspect_of_work(work), sought=aspect)}

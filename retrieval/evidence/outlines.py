@@ -27,7 +27,7 @@ MIDDLE = 36
 SCALES = (0.85, 0.92, 1.0, 1.06, 1.12, 1.18, 1.24, 1.3, 1.38, 1.46)
 """Sizes of the other picture: at 1.46, a picture that shows 47 % of its area has the size of that part."""
 SAME_ASPECT = 1.1
-"""Where aspect ratios differ by more than this factor, the other picture is also squeezed into the aspect of this one."""
+"""Where aspect ratios differ by more than this factor, a work is also squeezed into the aspect of the picture."""
 MOST_ASPECT = 3.0
 STEPS = 63
 """Outlines are rounded to this many steps, so that sums of their products are whole numbers and exact in float64."""
@@ -65,7 +65,8 @@ def outlines(pixels: Pixels) -> Field:
     strength = np.sqrt(squared)
     middle = max(float(np.median(strength)), FAINT)
     scale = STEPS * strength / ((strength + middle) * np.maximum(squared, 1.0))
-    return np.rint(np.stack([cosine * scale, sine * scale], axis=2)).astype(np.float32)
+    field: Field = np.rint(np.stack([cosine * scale, sine * scale], axis=2)).astype(np.float32)
+    return field
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,5 +201,4 @@ def sized(pixels: Pixels, aspect: float, scale: float) -> Pixels:
     aspect = min(max(aspect, 1 / MOST_ASPECT), MOST_ASPECT)
     short = round(SHORT * scale)
     width, height = round(short * max(aspect, 1.0)), round(short * max(1 / aspect, 1.0))
-    resized: Pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR_EXACT)
-    return resized
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR_EXACT), np.uint8)

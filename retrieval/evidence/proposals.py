@@ -101,4 +101,5 @@ def _cells(field: Field) -> Field:
 
 def _unit(vectors: Field) -> Field:
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return (vectors / np.maximum(lengths, 1e-6)).astype(np.float32)
+    unit: Field = (vectors / np.maximum(lengths, 1e-6)).astype(np.float32)
+    return unit

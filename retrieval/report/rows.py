@@ -92,7 +92,8 @@ def _row(result: AuditResult, artist: str) -> ReportArtist:
         prompts_held_fixed=matched.prompts_held_fixed,
         p_name_adjusted=matched.p_name_adjusted(adjust),
         p_adjusted=matched.p_adjusted(adjust),
-        copies=sum(pair.copy for pair in result.copies.pairs if pair.artist == artist),
+        copies=sum(pair.artist == artist for pair in result.copies.of("confirmed")),
+        candidates=sum(pair.artist == artist for pair in result.copies.of("candidate", "confirmed")),
         rank_histogram=result.rank_histogram.get(artist),
         neighbours=result.neighbours.get(artist, ()),
     )
@@ -159,6 +160,7 @@ def _summary(result: AuditResult, rows: Sequence[ReportArtist]) -> Summary:
         family=tested.family if tested else None,
         references_needed=tested.references_needed if tested else None,
         n_copies=result.copies.n_copies,
+        n_candidates=result.copies.n_candidates,
     )
 
 

@@ -85,6 +85,7 @@ from imindex.retrieval.results.matching import (
 from imindex.retrieval.results.pictures import (
     Copies,
     CopyPair,
+    CopyState,
     Gallery,
     Neighbours,
 )
@@ -106,6 +107,7 @@ from imindex.retrieval.results.query import (
 from imindex.retrieval.results.records import (
     Amendment,
     BlockedPicture,
+    CopyDecision,
     EncoderRecord,
     PlannedTests,
     PlanRecord,
@@ -157,7 +159,9 @@ __all__ = [
     "Comparison",
     "Confusion",
     "Copies",
+    "CopyDecision",
     "CopyPair",
+    "CopyState",
     "Count",
     "DesignPower",
     "Digest",

@@ -79,11 +79,12 @@ class CopyPair(Result, kw_only=True, frozen=True):
         Whether both files have the same bytes.
     placebo : bool
         Whether the name in the prompt is a placebo name.
-    state : str
-        "candidate" for a copy; "confirmed" or "rejected" by a person; "comparison" if it is no candidate and is listed
-        to show what the candidates stand out from.
+    candidate : bool
+        Whether the pair is a candidate for a copy. Other pairs are listed to show what candidates stand out from.
+    decided : str
+        "confirmed" or "rejected" by a person; empty if nobody has decided.
     decided_by, decided_when, note : str
-        Who confirmed or rejected it, when and with what remark; empty if nobody did.
+        Who decided, when and with what remark.
     """
 
     artist: str
@@ -100,10 +101,16 @@ class CopyPair(Result, kw_only=True, frozen=True):
     series: Number = None
     same_bytes: bool = False
     placebo: bool = False
-    state: CopyState = "comparison"
+    candidate: bool = False
+    decided: Literal["", "confirmed", "rejected"] = ""
     decided_by: str = ""
     decided_when: str = ""
     note: str = ""
+
+    @property
+    def state(self) -> CopyState:
+        """Confirmed or rejected; else candidate, or listed for comparison."""
+        return self.decided or ("candidate" if self.candidate else "comparison")
 
 
 class Copies(Result, kw_only=True, frozen=True):

@@ -86,8 +86,8 @@ class PlanRecord(Result, kw_only=True, frozen=True):
     seed : int
     labels : tuple of str
         Generic labels, which are candidates in addition to the artists' names.
-    copy_threshold : float
-        Smallest cosine of a candidate near-copy.
+    copy_rate : float
+        Probability that an audit without copies has a candidate for a copy.
     """
 
     digest: Sha256
@@ -105,7 +105,36 @@ class PlanRecord(Result, kw_only=True, frozen=True):
     tests: PlannedTests
     seed: int
     labels: tuple[str, ...]
-    copy_threshold: float
+    copy_rate: Level = 0.05
+
+
+class CopyDecision(Result, kw_only=True, frozen=True):
+    """What a person says of a pair of pictures.
+
+    Attributes
+    ----------
+    release : str
+    imitation : str
+        Path.
+    imitation_sha256 : str
+    work : str
+        Path.
+    work_sha256 : str
+    decided : str
+        "confirmed" or "rejected" as a copy.
+    by : str
+        Name of the person.
+    note : str
+    """
+
+    release: str
+    imitation: str
+    imitation_sha256: Sha256
+    work: str
+    work_sha256: Sha256
+    decided: Literal["confirmed", "rejected"]
+    by: str
+    note: str = ""
 
 
 class RegisterEntry(Result, kw_only=True, frozen=True):
@@ -114,7 +143,7 @@ class RegisterEntry(Result, kw_only=True, frozen=True):
     Attributes
     ----------
     event : str
-        registered, amended or registered late.
+        registered, amended or registered late; copy confirmed or copy rejected.
     when : str
     plan : str
         Digest of the plan.
@@ -130,6 +159,8 @@ class RegisterEntry(Result, kw_only=True, frozen=True):
         SHA-256 of the previous line; empty in the first.
     digest : str
         SHA-256 of the canonical JSON of all other keys.
+    decision : CopyDecision or None
+        A decision on a candidate for a copy; the plan and the inputs are then those of the line before.
     """
 
     event: str
@@ -141,6 +172,7 @@ class RegisterEntry(Result, kw_only=True, frozen=True):
     versions: Mapping[str, str]
     previous: Digest
     digest: Digest = ""
+    decision: CopyDecision | None = None
 
 
 class EncoderRecord(Result, kw_only=True, frozen=True):

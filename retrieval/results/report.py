@@ -65,7 +65,9 @@ class Summary(Result, kw_only=True, frozen=True):
     references_needed : int or None
         Number of references needed to find a single artist after Holm's correction.
     n_copies : int
-        Number of near-copies.
+        Number of copies that a person has confirmed.
+    n_candidates : int
+        Number of candidates for copies that nobody has rejected, including confirmed copies.
     """
 
     n_artists: Count
@@ -97,6 +99,7 @@ class Summary(Result, kw_only=True, frozen=True):
     family: Count | None
     references_needed: Count | None
     n_copies: Count
+    n_candidates: Count = 0
 
 
 class ReportArtist(Result, kw_only=True, frozen=True):
@@ -153,8 +156,9 @@ class ReportArtist(Result, kw_only=True, frozen=True):
         p_name after correction over the artists.
     p_adjusted : float or None
         p after correction over the artists; null if the encoder cannot distinguish the artist.
-    copies : int
-        Number of near-copies among the imitations of this artist.
+    copies, candidates : int
+        Number of confirmed copies, and of candidates for copies that nobody has rejected, among the imitations of this
+        artist.
     rank_histogram : tuple of int, or None
         Number of pairs of a work and an own imitation by rank percentile, in bins of equal width, nearest first.
     neighbours : tuple of Neighbours
@@ -197,6 +201,7 @@ class ReportArtist(Result, kw_only=True, frozen=True):
     p_name_adjusted: P
     p_adjusted: P
     copies: Count
+    candidates: Count = 0
     rank_histogram: tuple[Count, ...] | None
     neighbours: tuple[Neighbours, ...]
 
