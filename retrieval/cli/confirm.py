@@ -95,7 +95,7 @@ def confirm(
     )
     open_ones = sum(one.pair.state == "candidate" for one in shown)
     click.echo(
-        f"{count(open_ones, 'candidate')} of {len(shown)} undecided. A candidate is no copy until it is confirmed."
+        f"{open_ones} of {count(len(shown), 'candidate')} undecided. A candidate is no copy until it is confirmed."
     )
 
 

@@ -55,7 +55,9 @@ class Calibration:
     n_false: int
 
 
-def calibrate(placebos: Sequence[Sequence[Nearest]], rate: float) -> Calibration:
+def calibrate(
+    placebos: Sequence[Sequence[Nearest]], rate: float = RATE, *, lowest: float = FLOOR
+) -> Calibration:
     """Set the threshold from the pictures of placebo names.
 
     Parameters
@@ -64,6 +66,8 @@ def calibrate(placebos: Sequence[Sequence[Nearest]], rate: float) -> Calibration
         Of each placebo name, its pictures with the work of any artist that each comes nearest to.
     rate : float
         Wanted probability that a release without copies has a candidate.
+    lowest : float
+        The threshold is at least this.
 
     Returns
     -------
@@ -88,17 +92,17 @@ def calibrate(placebos: Sequence[Sequence[Nearest]], rate: float) -> Calibration
     """
     peaks = [max(names, key=lambda one: one.value) for names in placebos if names]
     if not peaks:
-        return Calibration(FLOOR, 0, 0, None, 0)
+        return Calibration(lowest, 0, 0, None, 0)
     values = sorted((peak.value for peak in peaks), reverse=True)
     place = _place(len(values), rate)
     n_false = 0
     for peak in peaks:
         others = list(values)
         others.remove(peak.value)
-        limit = max(FLOOR, others[_place(len(others), rate) - 1]) if others else FLOOR
+        limit = max(lowest, others[_place(len(others), rate) - 1]) if others else lowest
         n_false += peak.value > limit and peak.beyond_series
     return Calibration(
-        threshold=max(FLOOR, values[place - 1]),
+        threshold=max(lowest, values[place - 1]),
         n_names=len(peaks),
         n_allowed=place - 1,
         bound=place / (len(peaks) + 1),

@@ -23,7 +23,6 @@ from imindex.retrieval.match.similarity_pass import Columns, Watch, walk
 from imindex.retrieval.results import Copies, CopyPair
 from imindex.retrieval.vectors.blocks import Float16, Float64, Int64
 from imindex.retrieval.vectors.checks import check_pair
-from imindex.retrieval.vectors.similarity import similarities
 
 NEAREST = 5
 """Works that each picture is compared with: this many by the encoder, and as many by coarse outlines."""
@@ -59,7 +58,7 @@ def nearest_works(imitations: Float16, works: Float16, k: int = NEAREST) -> tupl
 
 
 @dataclass(frozen=True)
-class _Found:
+class Found:
     """The work that a picture comes nearest to: its position in `every_work`, and how near."""
 
     work: int
@@ -104,7 +103,7 @@ def copies(
     """
     if observed is None:
         observed = observe(Shared(index), [Wanted(collection, nearest=NEAREST)])[collection]
-    release = _Release(observed, frozenset(placebos))
+    release = Compared(observed, frozenset(placebos))
     found = release.nearest()
     calibration = calibrate(release.of_placebos(found), rate)
     called = release.called(found, calibration.threshold)
@@ -122,7 +121,7 @@ def copies(
     )
 
 
-class _Release:
+class Compared:
     """The pictures of a release, and the works that they are compared with. Pictures are named by their position."""
 
     def __init__(self, observed: Observed, placebos: frozenset[str]):
@@ -141,7 +140,7 @@ class _Release:
         self.rows, self._by_encoder = nearest_by_encoder(observed)
         self.n_read = 0
 
-    def nearest(self) -> dict[int, _Found]:
+    def nearest(self) -> dict[int, Found]:
         """Compare each picture with works. A picture that cannot be read has none, unless it has a work's bytes."""
         sought = self._sought()
         self.n_read = len(sought)
@@ -150,12 +149,10 @@ class _Release:
             for work in proposed:
                 by_work[work].append(k)
 
-        def compare(work: int) -> list[tuple[int, _Found]]:
-            return [
-                (k, _Found(work, value, False)) for k, value in self._compare(work, by_work[work], sought)
-            ]
+        def compare(work: int) -> list[tuple[int, Found]]:
+            return [(k, Found(work, value, False)) for k, value in self._compare(work, by_work[work], sought)]
 
-        found: dict[int, _Found] = {}
+        found: dict[int, Found] = {}
         for works in batches(sorted(by_work), TOGETHER):
             self._looks.load(self._path_of_work(work) for work in works)
             with ThreadPoolExecutor(processors()) as pool:
@@ -170,10 +167,10 @@ class _Release:
         for k, row in enumerate(self.rows.tolist()):
             same = first.get(bytes(digests[row]))
             if same is not None:
-                found[k] = _Found(same, Alike(1.0, False), True)
+                found[k] = Found(same, Alike(1.0, False), True)
         return found
 
-    def of_placebos(self, found: Mapping[int, _Found]) -> list[list[Nearest]]:
+    def of_placebos(self, found: Mapping[int, Found]) -> list[list[Nearest]]:
         """Return the pictures of each placebo name, with the works that they come nearest to."""
         return [
             [self._nearest(found[k]) for k in places]
@@ -181,7 +178,7 @@ class _Release:
             if name in self._placebos
         ]
 
-    def called(self, found: Mapping[int, _Found], threshold: float) -> set[int]:
+    def called(self, found: Mapping[int, Found], threshold: float) -> set[int]:
         """Return the pictures that are candidates."""
         own = {name: ks for name, ks in self._by_name(found).items() if name not in self._placebos}
         above = candidates(
@@ -191,14 +188,14 @@ class _Release:
             own[name][place] for name, places in above.items() for place in places
         }
 
-    def pair(self, k: int, found: _Found, candidate: bool) -> CopyPair:
+    def pair(self, k: int, found: Found, candidate: bool) -> CopyPair:
         """Describe a picture and the work that it comes nearest to."""
         columns, made, row = self._columns, int(self.rows[k]), int(self._works.rows[found.work])
         name = self._artists[columns["artist"][made]]
-        own = self._observed.columns.vectors[self._observed.columns_of(self.rows[[k]])]
-        (cosine,) = np.ravel(
-            similarities(own, self._works.vectors[[found.work]], names=("imitations", "works"))
-        )
+        column = int(self._observed.columns_of(self.rows[[k]])[0])
+        # Products of fp16 are multiples of 2**-48, so that their sum is exact in any order.
+        own, work = self._observed.columns.vectors[column], self._works.vectors[found.work]
+        cosine = float(own.astype(np.float64) @ work.astype(np.float64))
         series = self._series.get(found.work, float("nan"))
         return CopyPair(
             artist=name,
@@ -209,7 +206,7 @@ class _Release:
             work=columns["path"][row],
             work_sha256=bytes(columns["sha256"][row]).hex(),
             work_artist=self._artists[columns["artist"][row]],
-            cosine=min(float(cosine), 1.0),
+            cosine=min(cosine, 1.0),
             outlines=found.alike.value,
             mirrored=found.alike.mirrored,
             series=None if np.isnan(series) else series,
@@ -267,7 +264,7 @@ class _Release:
             values.append((k, alike(sought[k], searched[aspect])))
         return values
 
-    def _by_name(self, found: Mapping[int, _Found]) -> dict[str, list[int]]:
+    def _by_name(self, found: Mapping[int, Found]) -> dict[str, list[int]]:
         """Return the pictures of each name, without those that have a work's bytes."""
         artist, places = self._columns["artist"][self.rows], defaultdict(list)
         for k in sorted(found):
@@ -275,7 +272,7 @@ class _Release:
                 places[self._artists[artist[k]]].append(k)
         return places
 
-    def _nearest(self, found: _Found) -> Nearest:
+    def _nearest(self, found: Found) -> Nearest:
         """Describe what a picture comes nearest to; the artist's other works are looked at from `FLOOR` on."""
         value, artist = found.alike.value, self._artists[self._works.artist[found.work]]
         in_series = value > FLOOR and near_series(value, self._among_own(found.work))

@@ -25,7 +25,7 @@ _WORKS = 512
 def coarse_middles(sought: Sequence[Sought]) -> Field:
     """Return the coarse outlines of pictures and of their mirror images, shape (n, 2, d), unit length or 0."""
     middles = [[_cells(one.straight).ravel(), _cells(one.mirrored).ravel()] for one in sought]
-    return _unit(np.array(middles).reshape(len(sought), 2, -1))
+    return _unit(np.array(middles).reshape(len(sought), 2, 2 * _ACROSS * _ACROSS))
 
 
 def coarse_windows(pixels: Pixels, aspect: float) -> Field:
