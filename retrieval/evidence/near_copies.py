@@ -173,16 +173,16 @@ class Compared:
     def of_placebos(self, found: Mapping[int, Found]) -> list[list[Nearest]]:
         """Return the pictures of each placebo name, with the works that they come nearest to."""
         return [
-            [self._nearest(found[k]) for k in places]
-            for name, places in self._by_name(found).items()
+            [self.nearest_of(found[k]) for k in places]
+            for name, places in self.by_name(found).items()
             if name in self._placebos
         ]
 
     def called(self, found: Mapping[int, Found], threshold: float) -> set[int]:
         """Return the pictures that are candidates."""
-        own = {name: ks for name, ks in self._by_name(found).items() if name not in self._placebos}
+        own = {name: ks for name, ks in self.by_name(found).items() if name not in self._placebos}
         above = candidates(
-            {name: [self._nearest(found[k]) for k in places] for name, places in own.items()}, threshold
+            {name: [self.nearest_of(found[k]) for k in places] for name, places in own.items()}, threshold
         )
         return {k for k, one in found.items() if one.same_bytes} | {
             own[name][place] for name, places in above.items() for place in places
@@ -264,7 +264,7 @@ class Compared:
             values.append((k, alike(sought[k], searched[aspect])))
         return values
 
-    def _by_name(self, found: Mapping[int, Found]) -> dict[str, list[int]]:
+    def by_name(self, found: Mapping[int, Found]) -> dict[str, list[int]]:
         """Return the pictures of each name, without those that have a work's bytes."""
         artist, places = self._columns["artist"][self.rows], defaultdict(list)
         for k in sorted(found):
@@ -272,7 +272,7 @@ class Compared:
                 places[self._artists[artist[k]]].append(k)
         return places
 
-    def _nearest(self, found: Found) -> Nearest:
+    def nearest_of(self, found: Found) -> Nearest:
         """Describe what a picture comes nearest to; the artist's other works are looked at from `FLOOR` on."""
         value, artist = found.alike.value, self._artists[self._works.artist[found.work]]
         in_series = value > FLOOR and near_series(value, self._among_own(found.work))
