@@ -58,6 +58,7 @@ from imindex.retrieval.results import (
     GatedComparison,
     Matching,
     QueryResult,
+    RegisterEntry,
     fields_of,
     to_frame,
 )
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     import pyarrow
 
     from imindex.retrieval.audit.audit import Outcome
+    from imindex.retrieval.audit.decisions import Listed
 
 __all__ = [
     "BuildReport",
@@ -80,6 +82,8 @@ __all__ = [
     "audit",
     "build",
     "compare",
+    "confirm_copies",
+    "copy_candidates",
     "forecast",
     "open",
 ]
@@ -245,6 +249,56 @@ def audit(  # noqa: PLR0913
 
     run = _run(plan, out, device, batch_size, generate_batch, limits, command, show)
     return run_audit(run, amend=amend, pictures=pictures)
+
+
+def copy_candidates(folder: str | os.PathLike[str]) -> list[Listed]:
+    """Return the pairs of pictures that an audit's report lists, candidates for copies first, with what people say."""
+    from imindex.retrieval.audit.decisions import listed_pairs
+
+    return listed_pairs(Path(folder))
+
+
+def confirm_copies(
+    folder: str | os.PathLike[str],
+    copies: Sequence[str] = (),
+    rejected: Sequence[str] = (),
+    *,
+    by: str,
+    note: str = "",
+    command: str = "",
+) -> list[RegisterEntry]:
+    """Record in an audit's register which candidates are copies, and which are not.
+
+    Parameters
+    ----------
+    folder : path-like
+        The folder of the audit.
+    copies, rejected : sequence of str
+        RELEASE/PICTURE; the path of the picture may be shortened to its end. A later decision on the same two pictures
+        replaces an earlier one, which stays in the register.
+    by : str
+        Name of the person.
+    note, command : str
+
+    Returns
+    -------
+    list of RegisterEntry
+        The new entries. The next run of the audit shows them in the report and counts them in the gate.
+
+    Raises
+    ------
+    ImindexError
+        A picture is not listed or has changed, nobody is named, or an audit is at work in the folder.
+    """
+    from imindex.retrieval.audit.decisions import decide, find_pair, listed_pairs
+
+    listed = listed_pairs(Path(folder))
+    decisions = [
+        (find_pair(listed, word), copied)
+        for words, copied in ((copies, True), (rejected, False))
+        for word in words
+    ]
+    return decide(Path(folder), decisions, by=by, note=note, command=command)
 
 
 def forecast(

@@ -67,6 +67,7 @@ LIBRARIES = {
     "faiss": ("indexer/ann/",),
     "diffusers": ("indexer/generate/",),
     "open_clip": ("indexer/encoders/open_clip.py",),
+    "cv2": ("retrieval/evidence/outlines.py",),
     "click": ("__init__.py", "indexer/cli/", "indexer/terminal/", "retrieval/cli/"),
 }
 """Where each library may be imported: a folder, or one file. Only its back end imports an encoder's library."""

@@ -11,7 +11,17 @@ from importlib.metadata import PackageNotFoundError, version
 from imindex.indexer.core.digest import canonical_json
 
 WHO = "IMINDEX_WHO"
-_PACKAGES = ("imindex", "torch", "torchvision", "open_clip_torch", "faiss-gpu", "faiss-cpu", "h5py", "numpy")
+_PACKAGES = (
+    "imindex",
+    "torch",
+    "torchvision",
+    "open_clip_torch",
+    "faiss-gpu",
+    "faiss-cpu",
+    "h5py",
+    "numpy",
+    "opencv-python-headless",
+)
 
 
 def entry(command: str, summary: str, digest_before: str) -> dict[str, str]:

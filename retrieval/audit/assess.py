@@ -14,6 +14,7 @@ from msgspec.structs import replace as set_fields
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.store.index import Index
+from imindex.retrieval.audit.decisions import decided
 from imindex.retrieval.audit.inputs import Inputs
 from imindex.retrieval.audit.made import Made
 from imindex.retrieval.audit.models import encoder_arguments
@@ -100,6 +101,7 @@ def assess(
             if plan.base:
                 others = [release for release in plan.releases if release.name != plan.base]
                 comparisons += [study.comparison(release, results) for release in others]
+    results = [decided(result, entries) for result in results]
     paths = [output.path for output in built]
     return AuditFindings(
         title=plan.title,
@@ -144,7 +146,7 @@ class _Study:
         self._prepared: dict[str, Prepared] = {}
 
     def result(self, release: Release) -> AuditResult:
-        """Return the classification, matching, galleries and near-copies of one release."""
+        """Return the classification, matching, galleries and candidates for copies of one release."""
         run, plan, index = self._run, self._run.plan, self._shared.index
         testing = testing_of(plan, release, self._inputs)
 
@@ -156,7 +158,8 @@ class _Study:
             named = classify_release(index, release.name, **who, texts=self._texts, **self._how)
             matching = match_release(index, release.name, testing=testing, observed=observed)
             shown = gallery(index, release.name, plan.tested, observed=observed)
-            copied = copies(index, release.name, plan.tests.copies, observed=observed)
+            placebos, rate = self._inputs.placebos[release.name], self._copies_rate
+            copied = copies(index, release.name, placebos, rate=rate, observed=observed)
             del self._observed[release.name]
             return AuditResult(
                 release=release.name,
@@ -207,6 +210,12 @@ class _Study:
             return set_fields(comparison, encoder=self._encoder.name)
 
     @property
+    def _copies_rate(self) -> float:
+        """The probability of a false candidate for a copy, shared out over the releases and encoders."""
+        plan = self._run.plan
+        return plan.tests.copies_rate / (len(plan.releases) * len(plan.encoders))
+
+    @property
     def _how(self) -> dict[str, Any]:
         return {"labels": self._run.plan.tests.labels, "templates": self._run.plan.label_templates}
 
@@ -217,7 +226,10 @@ class _Study:
         """Return the arguments of `kept` for the result of a release."""
         plan = self._run.plan
         testing = testing_of(plan, release, self._inputs)
-        about = {"copies": plan.tests.copies, "tested": plan.tested}
+        about = {
+            "copies": {"rate": self._copies_rate, "placebos": sorted(self._inputs.placebos[release.name])},
+            "tested": plan.tested,
+        }
         file = self._run.workspace.results(self._path, release.name)
         return file, self._shared.index, {"testing": asdict(testing), **self._how, **about}, AuditResult
 

@@ -22,6 +22,7 @@ from imindex.indexer.generate.model_settings import DTYPES, OFFLOADS
 from imindex.indexer.generate.prompts import DEFAULT_TEMPLATE
 from imindex.retrieval import results
 from imindex.retrieval.evidence.classify_release import GENERIC_LABELS
+from imindex.retrieval.evidence.copy_rule import RATE
 from imindex.retrieval.evidence.testing import ADJUSTMENTS, Testing
 from imindex.stats import set_statistics
 from imindex.stats.set_statistics import STATISTICS
@@ -111,7 +112,9 @@ class Tests(Table, frozen=True, kw_only=True):
     templates : tuple of str
         Templates of the artists' labels in classification; by default those of the prompts.
     copies : float
-        Minimum cosine at which an imitation and a work are candidates for a copy.
+        Accepted because earlier plans have it, and without effect: a cosine does not distinguish copies from style.
+    copies_rate : float
+        Probability that an audit without copies has a candidate for a copy.
     """
 
     level: Between = Testing.level
@@ -122,6 +125,7 @@ class Tests(Table, frozen=True, kw_only=True):
     labels: Texts = GENERIC_LABELS
     templates: Texts = ()
     copies: Between = 0.85
+    copies_rate: Between = RATE
 
 
 class ArtistsTable(Table, frozen=True, kw_only=True):

@@ -80,7 +80,7 @@ n_resamples = 9999
 confidence_level = 0.95
 labels = ["Artwork", "Digital artwork", "Artwork from the public domain"]   # besides the artists
 # templates = ["Artwork from {{artist}}"]       # for classification by name; default: those of the prompts
-copies = 0.85                     # smallest cosine at which an imitation is a candidate copy of a work
+copies_rate = 0.05                # probability that an audit without copies has a candidate for a copy
 
 # [compare]
 # base = "sd-2.0"                 # the release that the others are compared with

@@ -18,6 +18,7 @@ from imindex.indexer.core.provenance import versions
 from imindex.indexer.integrity.seal import DIFFERS, IDENTICAL, REWRITTEN, UNCHECKED, Match, SealedAudit
 from imindex.indexer.integrity.verify import Fault, opened, verify_index
 from imindex.retrieval.audit.assess import Built, assess, texts_of
+from imindex.retrieval.audit.decisions import decided
 from imindex.retrieval.audit.inputs import Inputs, gather
 from imindex.retrieval.audit.made import Made
 from imindex.retrieval.audit.models import made_before
@@ -184,7 +185,7 @@ def _compare_kept(outcome: Recomputed, plan: Plan, built: list[Path], findings: 
     index = {encoder.name: path for encoder, path in zip(plan.encoders, built, strict=True)}
     for result in findings.results:
         file = Workspace(outcome.folder).results(index[result.encoder], result.release)
-        _compare_file(outcome, file, to_dict(result))
+        _compare_file(outcome, file, to_dict(decided(result, ())))
     for comparison in findings.comparisons:
         file = Workspace(outcome.folder).results(index[comparison.encoder], comparison.new.release, plan.base)
         _compare_file(outcome, file, to_dict(comparison))

@@ -28,6 +28,7 @@ from imindex.retrieval.results import (
 
 def plan_record(plan: Plan, inputs: Inputs, entries: Sequence[RegisterEntry]) -> PlanRecord:
     """Describe the plan and its registration."""
+    entries = [entry for entry in entries if entry.decision is None]
     generates = any(release.model for release in plan.releases)
     return PlanRecord(
         digest=plan.digest,
@@ -60,7 +61,7 @@ def plan_record(plan: Plan, inputs: Inputs, entries: Sequence[RegisterEntry]) ->
         ),
         seed=plan.seed,
         labels=tuple(plan.tests.labels),
-        copy_threshold=plan.tests.copies,
+        copy_rate=plan.tests.copies_rate,
         origins=tuple(
             ArtistOrigin(artist=one.artist, origin=one.origin, source=one.source, gender=one.gender)
             for one in inputs.origins

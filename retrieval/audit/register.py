@@ -16,7 +16,7 @@ from imindex.indexer.generate.matched_names import DRAWING, INDEPENDENT
 from imindex.indexer.system.atomic import put_in_place
 from imindex.retrieval.audit.inputs import SECRET
 from imindex.retrieval.audit.plan import Plan
-from imindex.retrieval.results import RegisterEntry, from_dict, to_dict
+from imindex.retrieval.results import CopyDecision, RegisterEntry, from_dict, to_dict
 
 NAME = "register.jsonl"
 
@@ -91,10 +91,46 @@ def register(
         previous=_digest(lines[-1]) if lines else "",
         placebo_drawing=drawing,
     )
+    return [*entries, _append(path, lines, entry)]
+
+
+def record_decisions(folder: Path, decisions: Sequence[CopyDecision]) -> list[RegisterEntry]:
+    """Append what a person says of candidates for copies; plan and inputs are repeated from the last line.
+
+    Returns
+    -------
+    list of RegisterEntry
+        The new entries.
+
+    Raises
+    ------
+    ImindexError
+        There is no register, or it was altered.
+    """
+    path, last = folder / NAME, read_register(folder)[-1]
+    entries: list[RegisterEntry] = []
+    for decision in decisions:
+        lines = _lines(path)
+        entry = replace(
+            last,
+            event=f"copy {decision.decided}",
+            when=now(),
+            why="",
+            versions=versions(),
+            previous=_digest(lines[-1]),
+            digest="",
+            decision=decision,
+        )
+        entries.append(_append(path, lines, entry))
+    return entries
+
+
+def _append(path: Path, lines: Sequence[str], entry: RegisterEntry) -> RegisterEntry:
+    """Write an entry after the lines of a register, with its digest."""
     entry = replace(entry, digest=_own_digest(to_dict(entry)))
     with put_in_place(path) as temporary:
         temporary.write_text("\n".join([*lines, canonical_json(to_dict(entry)), ""]), encoding="utf-8")
-    return [*entries, entry]
+    return entry
 
 
 def read_register(folder: Path) -> list[RegisterEntry]:

@@ -20,6 +20,7 @@ from imindex.indexer.terminal.options import (
     limits_of,
 )
 from imindex.indexer.terminal.output import clean, count, fail, print_json, print_table, say
+from imindex.retrieval.cli.confirm import confirm
 
 if TYPE_CHECKING:
     from imindex.retrieval.audit.audit import Outcome
@@ -54,9 +55,13 @@ def audit() -> None:
     imindex audit init plan.toml           # write a commented plan
     imindex audit plan.toml --dry-run      # print what will be made, and how long it will take
     imindex audit plan.toml                # run it; run again to resume after Ctrl-C or a crash
+    imindex audit confirm plan-audit       # list candidates for copies, and confirm or reject them
 
     For the options, see: imindex audit run --help.
     """
+
+
+audit.add_command(confirm)
 
 
 @audit.command(short_help="Write a commented plan.")

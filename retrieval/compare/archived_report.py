@@ -32,13 +32,15 @@ class ArchivedArtist(_Archived, frozen=True, kw_only=True):
 
 
 class ArchivedPair(_Archived, frozen=True, kw_only=True):
-    """A candidate near-copy; early reports listed near-copies only."""
+    """A pair of picture and work. Early reports have `copy` (or list near-copies only), which nobody confirmed."""
 
     copy: bool = True
+    candidate: bool | None = None
+    decided: str = ""
 
 
 class ArchivedCopies(_Archived, frozen=True, kw_only=True):
-    """The candidate near-copies of a release."""
+    """The pairs that are listed of a release."""
 
     pairs: tuple[ArchivedPair, ...] | None = None
 
@@ -58,9 +60,27 @@ class ArchivedResult(_Archived, frozen=True, kw_only=True):
 
     @property
     def n_copies(self) -> int | None:
-        """Number of near-copies listed; None if the report does not list them."""
-        pairs = self.copies.pairs if isinstance(self.copies, ArchivedCopies) else self.copies
-        return None if pairs is None else sum(pair.copy for pair in pairs)
+        """Number of confirmed copies; None if the report does not list them, or is from before they were confirmed."""
+        pairs = self._pairs
+        if pairs is None or any(pair.candidate is None for pair in pairs):
+            return None
+        return sum(pair.decided == "confirmed" for pair in pairs)
+
+    @property
+    def n_candidates(self) -> int | None:
+        """Number of candidates that nobody has rejected, with confirmed copies; None if they are not listed."""
+        pairs = self._pairs
+        if pairs is None:
+            return None
+        called = [pair.copy if pair.candidate is None else pair.candidate for pair in pairs]
+        return sum(
+            pair.decided == "confirmed" or (candidate and not pair.decided)
+            for pair, candidate in zip(pairs, called, strict=True)
+        )
+
+    @property
+    def _pairs(self) -> tuple[ArchivedPair, ...] | None:
+        return self.copies.pairs if isinstance(self.copies, ArchivedCopies) else self.copies
 
 
 class ArchivedEncoder(_Archived, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.retrieval.findings import UNJUDGED, Finding
-from imindex.retrieval.results import AuditResult, Classification, Comparison, Matching, Verdict
+from imindex.retrieval.results import AuditResult, Classification, Comparison, Copies, Matching, Verdict
 
 Figures = Mapping[str, float]
 
@@ -37,7 +37,8 @@ COUNTS = {
     "nearer": f'artists found "{Finding.NEARER}"',
     "risen": "artists whose AUC has risen from base, at the level after correction",
     "fallen": "artists whose AUC has fallen from base, at the level after correction",
-    "copies": "near-copies of works",
+    "copies": "copies of works that a person has confirmed",
+    "candidates": "candidates for copies of works that nobody has rejected, with the confirmed ones",
 }
 ENDS = (".low", ".high")
 CHANGES = (".change", ".change.low", ".change.high", ".change.p")
@@ -213,7 +214,7 @@ def _digits(numbers: list[float], count: bool) -> int:
 def comparison_figures(comparison: Comparison) -> tuple[dict[str, float], dict[str, float]]:
     """Return the figures of base and new by metric, from a comparison by `imindex.retrieval.compare.releases`.
 
-    They do not include copies: add `copies` from the audit's results.
+    They do not include copies: add `copies` and `candidates` from the audit's results.
     """
     base: dict[str, float] = {}
     new: dict[str, float] = {}
@@ -242,7 +243,7 @@ def _with_ends(name: str, value: float | None, low: float | None, high: float | 
 
 
 def release_figures(
-    matching: Matching, classification: Classification | None = None, copies: int | None = None
+    matching: Matching, classification: Classification | None = None, copies: Copies | None = None
 ) -> dict[str, float]:
     """Return the figures of one release by metric, for a gate without a base.
 
@@ -251,8 +252,7 @@ def release_figures(
     matching : Matching
     classification : Classification, optional
         Classification by name.
-    copies : int, optional
-        Number of near-copies.
+    copies : Copies, optional
     """
     if matching.evidence:
         overall = matching.evidence.overall
@@ -270,9 +270,14 @@ def release_figures(
             macro.top1_low if macro else None,
             macro.top1_high if macro else None,
         )
-    if copies is not None:
-        figures["copies"] = float(copies)
-    return figures
+    return figures | copy_figures(copies)
+
+
+def copy_figures(copies: Copies | None) -> dict[str, float]:
+    """Return the number of confirmed copies and of candidates, by metric; nothing where they are not known."""
+    if copies is None:
+        return {}
+    return {"copies": float(copies.n_copies), "candidates": float(copies.n_candidates)}
 
 
 def verdicts(
@@ -305,18 +310,17 @@ def verdicts(
     """
     parsed = [parse(text) for text in conditions]
     compared = {(c.new.release, c.encoder): c for c in comparisons}
-    n_copies = {(r.release, r.encoder): r.copies.n_copies for r in results}
+    copies = {(r.release, r.encoder): r.copies for r in results}
     outcomes = []
     for result in results:
         release, encoder = result.release, result.encoder
         if base and release == base:
             continue
-        alone = release_figures(result.matching, result.classification, n_copies[release, encoder])
+        alone = release_figures(result.matching, result.classification, result.copies)
         comparison = compared.get((release, encoder))
         old, new = comparison_figures(comparison) if comparison else ({}, {})
         for figures, name in ((old, base), (new, release)):
-            if (name, encoder) in n_copies:
-                figures["copies"] = float(n_copies[str(name), encoder])
+            figures |= copy_figures(copies.get((str(name), encoder)))
         outcomes += [
             check(condition, old, new if compares(condition) else alone, release=release, encoder=encoder)
             for condition in parsed

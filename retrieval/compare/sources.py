@@ -65,8 +65,8 @@ class Question:
     testing : Testing
     encoder : str or None
         Name of the encoder in the reports.
-    copies : pair of int or None
-        Numbers of near-copies that the audits list.
+    copies : pair of dict of str to float
+        Numbers of confirmed copies and of candidates that the audits list, by metric.
     notes : sequence of str
     """
 
@@ -75,7 +75,7 @@ class Question:
     options: Mapping[str, Any]
     testing: Testing
     encoder: str | None
-    copies: tuple[int | None, int | None]
+    copies: tuple[dict[str, float], dict[str, float]]
     notes: Sequence[str]
 
     def answer(self) -> Comparison:
@@ -102,9 +102,8 @@ class Question:
     def verdicts(self, result: Comparison, conditions: Sequence[Condition]) -> tuple[Verdict, ...]:
         """Evaluate the conditions of a gate on the figures of both releases."""
         figures = comparison_figures(result)
-        for side, n_copies in zip(figures, self.copies, strict=True):
-            if n_copies is not None:
-                side["copies"] = float(n_copies)
+        for side, known in zip(figures, self.copies, strict=True):
+            side.update(known)
         return tuple(
             check(condition, *figures, release=result.new.release, encoder=result.encoder)
             for condition in conditions
@@ -237,9 +236,10 @@ def _placebos(index: Index, release: str, report: ArchivedReport) -> list[str]:
     return [glob.escape(name) for name in sorted(names["imitations"] - names["works"] - in_plan)]
 
 
-def _copies(source: Source, encoder: str | None) -> int | None:
-    """Return the number of near-copies that the report lists; None if it does not list them."""
-    if source.report is None:
-        return None
-    result = source.report.result(str(source.release), str(encoder))
-    return result.n_copies if result else None
+def _copies(source: Source, encoder: str | None) -> dict[str, float]:
+    """Return the numbers of copies and candidates in the report, by metric; nothing where it does not list them."""
+    result = source.report.result(str(source.release), str(encoder)) if source.report else None
+    if result is None:
+        return {}
+    known = {"copies": result.n_copies, "candidates": result.n_candidates}
+    return {name: float(n) for name, n in known.items() if n is not None}

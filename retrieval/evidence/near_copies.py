@@ -1,11 +1,21 @@
-"""Near-copies: imitations that repeat one work, which is another finding than having an artist's style."""
+"""Candidates for copies: imitations that repeat one work, which is another finding than having an artist's style."""
 
 from __future__ import annotations
 
+import itertools
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
 import numpy as np
-import numpy.typing as npt
 
 from imindex.indexer.store.index import Index
+from imindex.indexer.system.cpu import processors
+from imindex.retrieval.evidence.copy_rule import FLOOR, RATE, Nearest, calibrate, candidates, near_series
+from imindex.retrieval.evidence.looks import batches
+from imindex.retrieval.evidence.outlines import Alike, Field, Searched, Sought, alike
+from imindex.retrieval.evidence.proposals import coarse_middles, coarse_windows, nearest_outlines
 from imindex.retrieval.evidence.release_walk import Observed, Wanted, observe
 from imindex.retrieval.evidence.shared import Shared
 from imindex.retrieval.match.nearest_works import NearestWorks
@@ -14,18 +24,16 @@ from imindex.retrieval.results import Copies, CopyPair
 from imindex.retrieval.vectors.blocks import Float16, Float64, Int64
 from imindex.retrieval.vectors.checks import check_pair
 
-COMPOSITION = 0.8
-"""From this correlation of the pixels on a candidate may have the work's composition."""
-SAME_WORK = 0.98
-"""Works that correlate as much are one work twice (two scans, two encodings), and say nothing of a series."""
 NEAREST = 5
-"""Works that each imitation is compared with, from the threshold on."""
-SERIES = 50
+"""Works that each picture is compared with: this many by the encoder, and as many by coarse outlines."""
+SAME_WORK = 0.95
+"""Works whose outlines agree as far are one work twice (two scans, two encodings), and say nothing of a series."""
+SERIES = 100
 """Other works of the artist that the work is compared with, the nearest first."""
-MOST = 200
-"""Pairs of a release that are listed: every near-copy, then the nearest other candidates; all are looked at."""
+COMPARISONS = 12
+"""Pairs that are no candidates and are listed for comparison."""
 TOGETHER = 256
-"""Number of imitations whose pictures are read at a time."""
+"""Number of pictures that are read at a time."""
 
 
 def nearest_works(imitations: Float16, works: Float16, k: int = NEAREST) -> tuple[Int64, Float64]:
@@ -49,41 +57,24 @@ def nearest_works(imitations: Float16, works: Float16, k: int = NEAREST) -> tupl
     return observer.finish()
 
 
-def composition(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> float:
-    """How alike two small pictures are pixel by pixel: Pearson's correlation, mirrored or not.
+@dataclass(frozen=True)
+class Found:
+    """The work that a picture comes nearest to: its position in `every_work`, and how near."""
 
-    Each channel is centred by itself, so that a common colour counts for nothing. A style leaves this near 0, a copy
-    makes it near 1; cropped or redrawn copies may escape it.
-
-    Parameters
-    ----------
-    a, b : ndarray, shape (3, h, w), uint8
-
-    Returns
-    -------
-    float
-        From -1 to 1; 0 if either picture is of one colour.
-
-    Examples
-    --------
-    >>> a = np.arange(12, dtype=np.uint8).reshape(3, 2, 2)
-    >>> composition(a, a), composition(a, a[:, :, ::-1]), composition(a, np.zeros_like(a))
-    (1.0, 1.0, 0.0)
-    """
-    return max(_correlation(a, b), _correlation(a, b[:, :, ::-1]))
+    work: int
+    alike: Alike
+    same_bytes: bool
 
 
-def _correlation(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> float:
-    wide = [pixels.astype(np.float64) for pixels in (a, b)]
-    x, y = ((pixels - pixels.mean(axis=(1, 2), keepdims=True)).ravel() for pixels in wide)
-    sizes = float(x @ x), float(y @ y)
-    if not all(sizes):
-        return 0.0
-    return round(float(x @ y) / float(np.sqrt(sizes[0] * sizes[1])), 12)
-
-
-def copies(index: Index, collection: str, threshold: float, *, observed: Observed | None = None) -> Copies:
-    """List the imitations of a release that come very near one work, of whomever it is.
+def copies(
+    index: Index,
+    collection: str,
+    placebos: Collection[str] = (),
+    *,
+    rate: float = RATE,
+    observed: Observed | None = None,
+) -> Copies:
+    """List the pictures of a release that are candidates for copies of works.
 
     Parameters
     ----------
@@ -91,53 +82,245 @@ def copies(index: Index, collection: str, threshold: float, *, observed: Observe
         The pictures lie where it says.
     collection : str
         The release.
-    threshold : float
-        Cosine from which a pair of an imitation and its nearest work is a candidate.
+    placebos : collection of str
+        Names whose pictures cannot be copies of the works.
+    rate : float
+        Probability that a release without copies has a candidate.
     observed : Observed, optional
         The release, if it was observed before, with at least `NEAREST` nearest works.
 
     Returns
     -------
     Copies
-        `pairs`, the nearest first: the candidates. One is a near-copy (`copy`) if it has the work's bytes; or if its
-        pixels correlate with the work's at `COMPOSITION` or more, and stand at most half as far from 1 as those of any
-        other work of that artist do (`series`): an artist who always paints one composition is not copied by a picture
-        that has it too. The `NEAREST` works from the threshold on are looked at, and the one that is copied is named.
+
+    Notes
+    -----
+    Each picture is compared with the works that encoder and coarse outlines find nearest, and is paired with the work
+    whose outlines agree best. `imindex.retrieval.evidence.copy_rule.calibrate` sets the threshold from the pictures of
+    the placebo names, which are compared in the same way. A candidate lies above it, shows a work of the artist that it
+    was made for, and is nearer to the work than the artist's other works are. A file with the bytes of a work is a
+    candidate whoever it was made for; it says nothing of the threshold.
     """
     if observed is None:
         observed = observe(Shared(index), [Wanted(collection, nearest=NEAREST)])[collection]
-    made, nearest, cosine = _candidates(observed)
-    near = np.flatnonzero(cosine[:, 0] >= threshold)
-    near = near[np.lexsort((near, -cosine[near, 0]))]
-    compared = _Compared(observed.shared)
-    pairs: list[CopyPair] = []
-    for start in range(0, len(near), TOGETHER):
-        batch = near[start : start + TOGETHER].tolist()
-        among = [nearest[place][cosine[place] >= threshold].tolist() for place in batch]
-        compared.load(made[batch].tolist(), among)
-        for place, works in zip(batch, among, strict=True):
-            looked = [
-                compared.pair(int(made[place]), work, float(cosine[place, n])) for n, work in enumerate(works)
-            ]
-            # Of the works that are near enough, list the one that is copied, else the nearest.
-            best = max(range(len(looked)), key=lambda n: (looked[n].same_bytes, looked[n].copy, -n))
-            pairs.append(looked[best])
-        compared.forget(made[batch].tolist())
-    listed = sorted(range(len(pairs)), key=lambda place: not pairs[place].copy)
-    listed = sorted(listed[: max(MOST, sum(pair.copy for pair in pairs))])
+    release = Compared(observed, frozenset(placebos))
+    found = release.nearest()
+    calibration = calibrate(release.of_placebos(found), rate)
+    called = release.called(found, calibration.threshold)
+    listed = sorted(found, key=lambda k: (k not in called, -found[k].alike.value, k))
+    shown = listed[: len(called) + COMPARISONS]
     return Copies(
-        threshold=threshold,
-        composition_threshold=COMPOSITION,
-        n_candidates=len(near),
-        n_looked_at=len(pairs),
-        pairs=tuple(pairs[place] for place in listed),
+        rate=rate,
+        bound=calibration.bound,
+        threshold=calibration.threshold,
+        n_compared=release.n_read,
+        n_unread=len(release.rows) - release.n_read,
+        n_placebo_names=calibration.n_names,
+        n_placebo_false=calibration.n_false,
+        pairs=tuple(release.pair(k, found[k], k in called) for k in shown),
     )
 
 
-def _candidates(observed: Observed) -> tuple[Int64, Int64, Float64]:
-    """Return the rows of all imitations, their nearest works (positions in `every_work`), and the cosines.
+class Compared:
+    """The pictures of a release, and the works that they are compared with. Pictures are named by their position."""
 
-    Repetitions of imitations and works are listed separately.
+    def __init__(self, observed: Observed, placebos: frozenset[str]):
+        self._observed, self._placebos = observed, placebos
+        shared, index = observed.shared, observed.shared.index
+        self._shared, self._works, self._looks, self._series = (
+            shared,
+            shared.every_work,
+            shared.looks,
+            shared.series,
+        )
+        self._folder = index.path.parent
+        names = ("artist", "path", "prompt", "seed", "sha256", "width", "height")
+        self._columns = {name: index.column(name) for name in names}
+        self._artists = index.artists
+        self.rows, self._by_encoder = nearest_by_encoder(observed)
+        self.n_read = 0
+
+    def nearest(self) -> dict[int, Found]:
+        """Compare each picture with works. A picture that cannot be read has none, unless it has a work's bytes."""
+        sought = self._sought()
+        self.n_read = len(sought)
+        by_work: dict[int, list[int]] = defaultdict(list)
+        for k, proposed in self._proposed(sought).items():
+            for work in proposed:
+                by_work[work].append(k)
+
+        def compare(work: int) -> list[tuple[int, Found]]:
+            return [(k, Found(work, value, False)) for k, value in self._compare(work, by_work[work], sought)]
+
+        found: dict[int, Found] = {}
+        for works in batches(sorted(by_work), TOGETHER):
+            self._looks.load(self._path_of_work(work) for work in works)
+            with ThreadPoolExecutor(processors()) as pool:
+                for k, one in itertools.chain.from_iterable(pool.map(compare, works)):
+                    # Of works that agree equally, the first in the index is named.
+                    if k not in found or one.alike.value > found[k].alike.value:
+                        found[k] = one
+        digests = self._columns["sha256"]
+        first = {
+            bytes(digests[row]): work for work, row in reversed(list(enumerate(self._works.rows.tolist())))
+        }
+        for k, row in enumerate(self.rows.tolist()):
+            same = first.get(bytes(digests[row]))
+            if same is not None:
+                found[k] = Found(same, Alike(1.0, False), True)
+        return found
+
+    def of_placebos(self, found: Mapping[int, Found]) -> list[list[Nearest]]:
+        """Return the pictures of each placebo name, with the works that they come nearest to."""
+        return [
+            [self.nearest_of(found[k]) for k in places]
+            for name, places in self.by_name(found).items()
+            if name in self._placebos
+        ]
+
+    def called(self, found: Mapping[int, Found], threshold: float) -> set[int]:
+        """Return the pictures that are candidates."""
+        own = {name: ks for name, ks in self.by_name(found).items() if name not in self._placebos}
+        above = candidates(
+            {name: [self.nearest_of(found[k]) for k in places] for name, places in own.items()}, threshold
+        )
+        return {k for k, one in found.items() if one.same_bytes} | {
+            own[name][place] for name, places in above.items() for place in places
+        }
+
+    def pair(self, k: int, found: Found, candidate: bool) -> CopyPair:
+        """Describe a picture and the work that it comes nearest to."""
+        columns, made, row = self._columns, int(self.rows[k]), int(self._works.rows[found.work])
+        name = self._artists[columns["artist"][made]]
+        column = int(self._observed.columns_of(self.rows[[k]])[0])
+        # Products of fp16 are multiples of 2**-48, so that their sum is exact in any order.
+        own, work = self._observed.columns.vectors[column], self._works.vectors[found.work]
+        cosine = float(own.astype(np.float64) @ work.astype(np.float64))
+        series = self._series.get(found.work, float("nan"))
+        return CopyPair(
+            artist=name,
+            imitation=columns["path"][made],
+            imitation_sha256=bytes(columns["sha256"][made]).hex(),
+            prompt=columns["prompt"][made],
+            seed=int(columns["seed"][made]),
+            work=columns["path"][row],
+            work_sha256=bytes(columns["sha256"][row]).hex(),
+            work_artist=self._artists[columns["artist"][row]],
+            cosine=min(cosine, 1.0),
+            outlines=found.alike.value,
+            mirrored=found.alike.mirrored,
+            series=None if np.isnan(series) else series,
+            same_bytes=found.same_bytes,
+            placebo=name in self._placebos,
+            candidate=candidate,
+        )
+
+    def _sought(self) -> dict[int, Sought]:
+        """Read the pictures; those that cannot be read are missing."""
+        sought = {}
+        for batch in batches(list(range(len(self.rows))), TOGETHER):
+            rows = self.rows[batch].tolist()
+            self._looks.load(map(self._path, rows))
+            for k, row in zip(batch, rows, strict=True):
+                pixels = self._looks.get(self._path(row))
+                if pixels is not None:
+                    sought[k] = Sought.of(pixels, self._aspect(row))
+            self._looks.forget(map(self._path, rows))
+        return sought
+
+    def _proposed(self, sought: Mapping[int, Sought]) -> dict[int, set[int]]:
+        """Return the works (positions in `every_work`) that each picture is compared with."""
+        places = list(sought)
+        coarse = nearest_outlines(coarse_middles(list(sought.values())), self._windows(), NEAREST)
+        return {
+            k: {*self._by_encoder[k].tolist(), *near[near >= 0].tolist()}
+            for k, near in zip(places, coarse, strict=True)
+        }
+
+    def _windows(self) -> Iterator[tuple[int, Field]]:
+        """Yield the coarse outlines of the works that can be read."""
+
+        def windows(work: int) -> Field | None:
+            pixels = self._looks.get(self._path_of_work(work))
+            return None if pixels is None else coarse_windows(pixels, self._aspect_of_work(work))
+
+        for works in batches(list(range(len(self._works.rows))), TOGETHER):
+            self._looks.load(map(self._path_of_work, works))
+            with ThreadPoolExecutor(processors()) as pool:
+                for work, one in zip(works, pool.map(windows, works), strict=True):
+                    if one is not None:
+                        yield work, one
+
+    def _compare(self, work: int, ks: list[int], sought: Mapping[int, Sought]) -> list[tuple[int, Alike]]:
+        """Compare a work with pictures."""
+        pixels, values = self._looks.get(self._path_of_work(work)), []
+        if pixels is None:
+            return []
+        searched: dict[float, Searched] = {}
+        for k in ks:
+            aspect = sought[k].aspect
+            if aspect not in searched:
+                searched = {aspect: Searched.of(pixels, self._aspect_of_work(work), sought=aspect)}
+            values.append((k, alike(sought[k], searched[aspect])))
+        return values
+
+    def by_name(self, found: Mapping[int, Found]) -> dict[str, list[int]]:
+        """Return the pictures of each name, without those that have a work's bytes."""
+        artist, places = self._columns["artist"][self.rows], defaultdict(list)
+        for k in sorted(found):
+            if not found[k].same_bytes:
+                places[self._artists[artist[k]]].append(k)
+        return places
+
+    def nearest_of(self, found: Found) -> Nearest:
+        """Describe what a picture comes nearest to; the artist's other works are looked at from `FLOOR` on."""
+        value, artist = found.alike.value, self._artists[self._works.artist[found.work]]
+        in_series = value > FLOOR and near_series(value, self._among_own(found.work))
+        return Nearest(value, artist, not in_series)
+
+    def _among_own(self, work: int) -> float:
+        """Return how far the outlines of a work agree with another work of its artist at most; NaN if there is none."""
+        if work not in self._series:
+            others = self._others(work)
+            self._looks.load(map(self._path_of_work, (work, *others)))
+            own = self._looks.get(self._path_of_work(work))
+            values = []
+            if own is not None:
+                sought = Sought.of(own, self._aspect_of_work(work))
+                for other in others:
+                    values += self._compare(other, [0], {0: sought})
+            known = [one.value for _, one in values if one.value < SAME_WORK]
+            self._series[work] = max(known, default=float("nan"))
+        return self._series[work]
+
+    def _others(self, work: int) -> list[int]:
+        """Return the artist's nearest other works, without files that are identical to this one."""
+        digests = self._columns["sha256"][self._works.rows]
+        places = np.flatnonzero(self._works.artist == self._works.artist[work])
+        places = places[(digests[places] != digests[work]).any(axis=1)]
+        if len(places):
+            near = self._shared.similarity_to(work, places)
+            places = places[np.argsort(-near, kind="stable")[:SERIES]]
+        return [int(place) for place in places]
+
+    def _path_of_work(self, work: int) -> str:
+        return self._path(int(self._works.rows[work]))
+
+    def _path(self, row: int) -> str:
+        return str(self._folder / self._columns["path"][row])
+
+    def _aspect_of_work(self, work: int) -> float:
+        return self._aspect(int(self._works.rows[work]))
+
+    def _aspect(self, row: int) -> float:
+        return float(self._columns["width"][row]) / max(float(self._columns["height"][row]), 1.0)
+
+
+def nearest_by_encoder(observed: Observed) -> tuple[Int64, Int64]:
+    """Return the rows of all imitations, and the works that are nearest to each by the encoder.
+
+    Works are numbered by their position in `Shared.every_work`. Repetitions of imitations and works are listed
+    separately.
     """
     assert observed.nearest is not None
     shared, rows = observed.shared, observed.every_row
@@ -147,87 +330,12 @@ def _candidates(observed: Observed) -> tuple[Int64, Int64, Float64]:
     members = np.argsort(shared.known_of, kind="stable")
     counts = np.bincount(shared.known_of)
     if counts.max() == 1:
-        return rows, members[known[column, :k]], cosine[column, :k]
+        return rows, members[known[column, :k]]
     ends, distinct_columns = np.cumsum(counts), len(known)
-    nearest, cosines = np.empty((distinct_columns, k), np.int64), np.empty((distinct_columns, k))
+    nearest = np.empty((distinct_columns, k), np.int64)
     for place in range(distinct_columns):
         groups = [members[ends[work] - counts[work] : ends[work]] for work in known[place].tolist()]
         works = np.concatenate(groups)
         near = np.repeat(cosine[place], [len(group) for group in groups])
-        order = np.lexsort((works, -near))[:k]
-        nearest[place], cosines[place] = works[order], near[order]
-    return rows, nearest[column], cosines[column]
-
-
-class _Compared:
-    """Compares imitations with works of an index, pixel by pixel."""
-
-    def __init__(self, shared: Shared):
-        self._shared, self._works, self._looks = shared, shared.every_work, shared.looks
-        index = shared.index
-        self._folder = index.path.parent
-        self._columns = {name: index.column(name) for name in ("artist", "path", "prompt", "seed", "sha256")}
-        self._artists = index.artists
-        self._series = shared.series
-        self._digests = self._columns["sha256"][self._works.rows]
-        self._near: dict[int, list[int]] = {}
-
-    def load(self, imitations: list[int], works: list[list[int]]) -> None:
-        """Read the pictures that are needed to compare imitations (rows) with works (positions)."""
-        concerned = sorted({work for candidates in works for work in candidates})
-        paths = [*map(self._path, imitations), *(self._path_of_work(work) for work in concerned)]
-        for work in concerned:
-            if work not in self._series:
-                paths += map(self._path_of_work, self._others(work))
-        self._looks.load(paths)
-
-    def forget(self, imitations: list[int]) -> None:
-        """Remove imitations from the cache."""
-        self._looks.forget(map(self._path, imitations))
-
-    def pair(self, imitation: int, work: int, cosine: float) -> CopyPair:
-        """Compare an imitation (row) with a work (position)."""
-        row = int(self._works.rows[work])
-        path, digest = self._columns["path"], self._columns["sha256"]
-        same = bytes(digest[imitation]) == bytes(digest[row])
-        (alike,) = self._looks.alike(self._path(imitation), [self._path(row)])
-        series = self._among_own(work)
-        return CopyPair(
-            artist=self._artists[self._columns["artist"][imitation]],
-            imitation=path[imitation],
-            prompt=self._columns["prompt"][imitation],
-            seed=int(self._columns["seed"][imitation]),
-            work=path[row],
-            work_artist=self._artists[self._columns["artist"][row]],
-            cosine=min(cosine, 1.0),
-            composition=alike,
-            series=series,
-            same_bytes=same,
-            copy=same or (alike >= COMPOSITION and not 1 - alike > (1 - series) / 2),
-        )
-
-    def _among_own(self, work: int) -> float:
-        """Return the highest correlation of a work with the artist's other works; NaN if none can be read."""
-        if work not in self._series:
-            paths = [self._path_of_work(place) for place in self._others(work)]
-            alike = self._looks.alike(self._path_of_work(work), paths) if paths else []
-            known = [value for value in alike if value < SAME_WORK]
-            self._series[work] = max(known, default=float("nan"))
-        return self._series[work]
-
-    def _others(self, work: int) -> list[int]:
-        """Return the artist's nearest other works, without files that are identical to this one."""
-        if work not in self._near:
-            places = np.flatnonzero(self._works.artist == self._works.artist[work])
-            places = places[(self._digests[places] != self._digests[work]).any(axis=1)]
-            if len(places):
-                near = self._shared.similarity_to(work, places)
-                places = places[np.argsort(-near, kind="stable")[:SERIES]]
-            self._near[work] = places.tolist()
-        return self._near[work]
-
-    def _path_of_work(self, work: int) -> str:
-        return self._path(int(self._works.rows[work]))
-
-    def _path(self, row: int) -> str:
-        return str(self._folder / self._columns["path"][row])
+        nearest[place] = works[np.lexsort((works, -near))[:k]]
+    return rows, nearest[column]

@@ -28,7 +28,7 @@ from imindex.retrieval.results import (
 )
 
 COPIES_SHOWN = 48
-"""Near-copies that the page shows as pictures; the others are in report.json."""
+"""Candidates for copies that the page shows as pictures; the others are in report.json."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ class ResultView:
 
 @dataclass(frozen=True)
 class CopiesView:
-    """Near-copies, those among them that are shown as pictures, and the other pairs above the threshold."""
+    """Candidates for copies, those among them that are shown as pictures, and the pairs listed for comparison."""
 
     found: Copies
-    confirmed: Sequence[CopyPair]
+    candidates: Sequence[CopyPair]
     pictured: Sequence[CopyPair]
     others: Sequence[CopyPair]
 
@@ -159,9 +159,8 @@ def _strongest_first(row: ReportArtist) -> tuple[int, bool, float]:
 
 
 def _copies(copies: Copies) -> CopiesView:
-    confirmed = [pair for pair in copies.pairs if pair.copy]
-    others = [pair for pair in copies.pairs if not pair.copy]
-    return CopiesView(copies, confirmed, confirmed[:COPIES_SHOWN], others)
+    candidates = (*copies.of("confirmed"), *copies.of("candidate"), *copies.of("rejected"))
+    return CopiesView(copies, candidates, candidates[:COPIES_SHOWN], copies.of("comparison"))
 
 
 def _n_pictures(report: Report) -> int:

@@ -102,7 +102,8 @@ def _row(result: AuditResult, artist: str) -> ReportArtist:
         told_low=matched.told_low,
         told_high=matched.told_high,
         p_told=matched.p_told,
-        copies=sum(pair.copy for pair in result.copies.pairs if pair.artist == artist),
+        copies=sum(pair.artist == artist for pair in result.copies.of("confirmed")),
+        candidates=sum(pair.artist == artist for pair in result.copies.of("candidate", "confirmed")),
         rank_histogram=result.rank_histogram.get(artist),
         neighbours=result.neighbours.get(artist, ()),
         placebo_reference=matched.placebo_reference,
@@ -172,6 +173,7 @@ def _summary(result: AuditResult, rows: Sequence[ReportArtist]) -> Summary:
         fewest_findable=overall.fewest_findable if overall else None,
         references_needed=tested.references_needed if tested else None,
         n_copies=result.copies.n_copies,
+        n_candidates=result.copies.n_candidates,
     )
 
 

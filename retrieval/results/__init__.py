@@ -87,6 +87,7 @@ from imindex.retrieval.results.matching import (
 from imindex.retrieval.results.pictures import (
     Copies,
     CopyPair,
+    CopyState,
     Gallery,
     Neighbours,
 )
@@ -109,6 +110,7 @@ from imindex.retrieval.results.records import (
     Amendment,
     ArtistOrigin,
     BlockedPicture,
+    CopyDecision,
     EncoderRecord,
     PlannedTests,
     PlanRecord,
@@ -161,7 +163,9 @@ __all__ = [
     "Comparison",
     "Confusion",
     "Copies",
+    "CopyDecision",
     "CopyPair",
+    "CopyState",
     "Count",
     "DesignPower",
     "Digest",

@@ -1,12 +1,14 @@
-"""Pictures shown in a report: nearest imitations and near-copies."""
+"""Pictures shown in a report: nearest imitations and candidates for copies."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from imindex.retrieval.results.base import Count, Number, Result, Seed
+from imindex.retrieval.results.base import Count, Digest, Number, Result, Seed
+
+CopyState = Literal["candidate", "confirmed", "rejected", "comparison"]
 
 
 class Neighbours(Result, kw_only=True, frozen=True):
@@ -49,67 +51,112 @@ class Gallery(Result, kw_only=True, frozen=True):
 
 
 class CopyPair(Result, kw_only=True, frozen=True):
-    """An imitation and a work whose cosine is at or above the threshold.
+    """An imitation, and the work whose outlines it comes nearest to.
 
     Attributes
     ----------
     artist : str
-        Artist named in the prompt.
+        Name in the prompt.
     imitation : str
         Path.
+    imitation_sha256 : str
     prompt : str or None
     seed : int or None
     work : str
         Path.
+    work_sha256 : str
     work_artist : str
     cosine : float
-    composition : float or None
-        Correlation of the pixels of the downscaled pictures, mirrored or not; None if a picture cannot be read.
+        Similarity by the encoder.
+    outlines : float or None
+        How far the outlines agree, at the best of several sizes and places, mirrored or not; None if a picture cannot
+        be read.
+    mirrored : bool
+        Whether the mirror image agrees better.
     series : float or None
-        Highest correlation of the work with another work of its artist.
-    same_bytes : bool or None
+        The highest such figure of the work with another work of its artist; None if that was not needed.
+    same_bytes : bool
         Whether both files have the same bytes.
-    copy : bool
-        Whether the pair is classified as a near-copy.
+    placebo : bool
+        Whether the name in the prompt is a placebo name.
+    candidate : bool
+        Whether the pair is a candidate for a copy. Other pairs are listed to show what candidates stand out from.
+    decided : str
+        "confirmed" or "rejected" by a person; empty if nobody has decided.
+    decided_by, decided_when, note : str
+        Who decided, when and with what remark.
     """
 
     artist: str
     imitation: str
+    imitation_sha256: Digest = ""
     prompt: str | None
     seed: Seed | None
     work: str
+    work_sha256: Digest = ""
     work_artist: str
     cosine: float
-    composition: Number = None
+    outlines: Number = None
+    mirrored: bool = False
     series: Number = None
-    same_bytes: bool | None = None
-    copy: bool = True
+    same_bytes: bool = False
+    placebo: bool = False
+    candidate: bool = False
+    decided: Literal["", "confirmed", "rejected"] = ""
+    decided_by: str = ""
+    decided_when: str = ""
+    note: str = ""
+
+    @property
+    def state(self) -> CopyState:
+        """Confirmed or rejected; else candidate, or listed for comparison."""
+        return self.decided or ("candidate" if self.candidate else "comparison")
 
 
 class Copies(Result, kw_only=True, frozen=True):
-    """Pairs of an imitation and a work at or above the threshold. Style and copying are different findings.
+    """Candidates for copies of works. Style and copying are different findings.
 
     Attributes
     ----------
+    rate : float
+        Highest probability that was asked for, of any candidate in this result if the release copies nothing.
+    bound : float or None
+        The probability that the placebo names guarantee; higher than `rate` if there are few. None without placebo
+        names: the rule is then not calibrated.
     threshold : float
-        Smallest cosine of a candidate pair.
-    composition_threshold : float or None
-        Smallest correlation of a near-copy.
-    n_candidates : int
-        Number of pairs at or above the threshold.
-    n_looked_at : int
-        Number of pairs whose pixels were compared.
+        Agreement of the outlines above which a picture is a candidate: what the placebo pictures reach.
+    n_compared : int
+        Number of pictures whose outlines were compared with works.
+    n_unread : int
+        Number of pictures that could not be read again.
+    n_placebo_names : int
+        Number of placebo names that the threshold is calibrated with.
+    n_placebo_false : int
+        Number of placebo names that the rule would call candidates, each tested against the other placebo names.
     pairs : tuple of CopyPair
-        All near-copies and the nearest other pairs, nearest first.
+        All candidates, the highest agreement first; then, for comparison, the pictures that come nearest to a work
+        without being candidates.
     """
 
+    rate: float
+    bound: Number = None
     threshold: float
-    composition_threshold: Number
-    n_candidates: Count
-    n_looked_at: Count
+    n_compared: Count
+    n_unread: Count = 0
+    n_placebo_names: Count = 0
+    n_placebo_false: Count = 0
     pairs: tuple[CopyPair, ...]
+
+    def of(self, *states: CopyState) -> tuple[CopyPair, ...]:
+        """Return the pairs in some states."""
+        return tuple(pair for pair in self.pairs if pair.state in states)
 
     @property
     def n_copies(self) -> int:
-        """Number of near-copies."""
-        return sum(pair.copy for pair in self.pairs)
+        """Number of confirmed copies."""
+        return len(self.of("confirmed"))
+
+    @property
+    def n_candidates(self) -> int:
+        """Number of candidates that nobody has rejected, including confirmed copies."""
+        return len(self.of("candidate", "confirmed"))

@@ -86,8 +86,8 @@ class PlanRecord(Result, kw_only=True, frozen=True):
     seed : int
     labels : tuple of str
         Generic labels, which are candidates in addition to the artists' names.
-    copy_threshold : float
-        Smallest cosine of a candidate near-copy.
+    copy_rate : float
+        Probability that an audit without copies has a candidate for a copy.
     origins : tuple of ArtistOrigin
         Origins of the artists' names; missing if placebo names were not drawn to match them.
     placebo_drawing : int
@@ -110,9 +110,38 @@ class PlanRecord(Result, kw_only=True, frozen=True):
     tests: PlannedTests
     seed: int
     labels: tuple[str, ...]
-    copy_threshold: float
+    copy_rate: Level = 0.05
     origins: tuple[ArtistOrigin, ...] | UnsetType = UNSET
     placebo_drawing: int | UnsetType = UNSET
+
+
+class CopyDecision(Result, kw_only=True, frozen=True):
+    """What a person says of a pair of pictures.
+
+    Attributes
+    ----------
+    release : str
+    imitation : str
+        Path.
+    imitation_sha256 : str
+    work : str
+        Path.
+    work_sha256 : str
+    decided : str
+        "confirmed" or "rejected" as a copy.
+    by : str
+        Name of the person.
+    note : str
+    """
+
+    release: str
+    imitation: str
+    imitation_sha256: Sha256
+    work: str
+    work_sha256: Sha256
+    decided: Literal["confirmed", "rejected"]
+    by: str
+    note: str = ""
 
 
 class ArtistOrigin(Result, kw_only=True, frozen=True):
@@ -141,7 +170,7 @@ class RegisterEntry(Result, omit_defaults=True, kw_only=True, frozen=True):
     Attributes
     ----------
     event : str
-        registered, amended or registered late.
+        registered, amended or registered late; copy confirmed or copy rejected.
     when : str
     plan : str
         Digest of the plan.
@@ -159,6 +188,8 @@ class RegisterEntry(Result, omit_defaults=True, kw_only=True, frozen=True):
         SHA-256 of the canonical JSON of all other keys.
     placebo_drawing : int
         Version of the drawing of placebo names: 1, whatever the artists' names are; 2, matching them.
+    decision : CopyDecision or None
+        A decision on a candidate for a copy; the plan and the inputs are then those of the line before.
     """
 
     event: str
@@ -171,6 +202,7 @@ class RegisterEntry(Result, omit_defaults=True, kw_only=True, frozen=True):
     previous: Digest
     digest: Digest = ""
     placebo_drawing: Annotated[int, Meta(ge=1, le=2)] = 1
+    decision: CopyDecision | None = None
 
 
 class EncoderRecord(Result, kw_only=True, frozen=True):

@@ -71,7 +71,9 @@ class Summary(Result, kw_only=True, frozen=True):
     references_needed : int or None
         Number of references needed to find a single artist after Holm's correction.
     n_copies : int
-        Number of near-copies.
+        Number of copies that a person has confirmed.
+    n_candidates : int
+        Number of candidates for copies that nobody has rejected, including confirmed copies.
     """
 
     n_artists: Count
@@ -105,6 +107,7 @@ class Summary(Result, kw_only=True, frozen=True):
     fewest_findable: Count | None
     references_needed: Count | None
     n_copies: Count
+    n_candidates: Count = 0
 
 
 class ReportArtist(Result, kw_only=True, frozen=True):
@@ -171,8 +174,9 @@ class ReportArtist(Result, kw_only=True, frozen=True):
         conservative interval. 0.5 if the statistic does not tell the artist's works from those of others.
     p_told : float or None
         p-value under the null hypothesis that this probability is 1/2. At 5 % or below, the artist can be judged.
-    copies : int
-        Number of near-copies among the imitations of this artist.
+    copies, candidates : int
+        Number of confirmed copies, and of candidates for copies that nobody has rejected, among the imitations of this
+        artist.
     rank_histogram : tuple of int, or None
         Number of pairs of a work and an own imitation by rank percentile, in bins of equal width, nearest first.
     neighbours : tuple of Neighbours
@@ -223,6 +227,7 @@ class ReportArtist(Result, kw_only=True, frozen=True):
     told_high: Share
     p_told: P
     copies: Count
+    candidates: Count = 0
     rank_histogram: tuple[Count, ...] | None
     neighbours: tuple[Neighbours, ...]
     placebo_reference: str | None = None

@@ -56,7 +56,8 @@ def audits(root: Path) -> Callable[..., Path]:
                 {"artist": a["artist"], "auc": a["auc"], "top1": 0.5, "finding": a["finding"]}
                 for a in matched["artists"] if a["finding"]
             ]  # fmt: skip
-            copies = {"pairs": [{"copy": True}] * (2 if release == "r2" else 1)}
+            confirmed = {"candidate": True, "decided": "confirmed"}
+            copies = {"pairs": [confirmed] * (2 if release == "r2" else 1)}
             results.append({"release": release, "encoder": "tiny", "artists": rows, "copies": copies})
         report = {
             "plan": {

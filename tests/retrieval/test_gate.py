@@ -227,19 +227,22 @@ def classification(accuracy: float | None, low: float | None, high: float | None
     )  # fmt: skip
 
 
-def audited(release: str, matched: Matching, *copied: bool) -> AuditResult:
+def found_copies(*states: str) -> Copies:
     pairs = tuple(
         CopyPair(
-            artist="a", imitation="i", prompt="", seed=0, work="w", work_artist="a", cosine=1.0, copy=one
+            artist="a", imitation="i", prompt="", seed=0, work="w", work_artist="a", cosine=1.0,
+            candidate=state != "comparison", decided=state if state in ("confirmed", "rejected") else "",
         )
-        for one in copied
-    )
+        for state in states
+    )  # fmt: skip
+    return Copies(rate=0.05, threshold=0.6, n_compared=9, pairs=pairs)
+
+
+def audited(release: str, matched: Matching, *states: str) -> AuditResult:
     return AuditResult(
         release=release, encoder="e", classification=classification(None, None, None), by_works=None, matching=matched,
         rank_histogram={}, neighbours={},
-        copies=Copies(
-            threshold=0.9, composition_threshold=0.8, n_candidates=len(pairs), n_looked_at=len(pairs), pairs=pairs
-        ),
+        copies=found_copies(*states),
     )  # fmt: skip
 
 
@@ -294,14 +297,16 @@ def test_figures_of_a_comparison() -> None:
     assert (base["significant"], new["significant"], new["significant.all"]) == (1, 2, 3)
     assert (new["imitated"], new["imitated.all"], new["named"]) == (1, 2, 1)
     assert new["risen"] == 1 and new["fallen"] == 0
-    assert math.isnan(new["accuracy"]) and "copies" not in new
+    assert math.isnan(new["accuracy"]) and not {"copies", "candidates"} & set(new)
     _, unknown = comparison_figures(comparison(0.6, 0.7, None))
     assert math.isnan(unknown["risen"])
-    assert set(new) - {f"{name}.all" for name in COUNTS} == set(METRICS) - {"copies"}
+    assert set(new) - {f"{name}.all" for name in COUNTS} == set(METRICS) - {"copies", "candidates"}
 
 
 def test_figures_of_one_release() -> None:
-    found = release_figures(matching(0.7, 1, 2), classification(0.4, 0.3, 0.5), 5)
+    found = release_figures(
+        matching(0.7, 1, 2), classification(0.4, 0.3, 0.5), found_copies(*["confirmed"] * 5)
+    )
     assert found["significant"] == 3 and found["copies"] == 5 and found["accuracy.low"] == 0.3
     untested = matching(0.7, tested=False)
     assert release_figures(untested)["auc"] == 0.7
@@ -310,13 +315,16 @@ def test_figures_of_one_release() -> None:
 
 
 def test_verdicts_of_an_audit() -> None:
-    results = [audited("old", matching(0.6, 0, 1)), audited("next", matching(0.7, 2, 1), True, False)]
+    states = ("confirmed", "candidate", "rejected", "comparison")
+    results = [audited("old", matching(0.6, 0, 1)), audited("next", matching(0.7, 2, 1), *states)]
     found = verdicts(
-        ["auc > base + 0.05", "imitated > 1", "copies > base", "copies > 1", "accuracy > base"],
+        ["auc > base + 0.05", "imitated > 1", "copies > base", "copies > 1", "accuracy > base", "candidates > 1",
+         "candidates > 2"],
         "old", results, [comparison(0.6, 0.7, 0.01)],
     )  # fmt: skip
-    assert [(one.release, one.encoder) for one in found] == [("next", "e")] * 5
-    assert [one.failed for one in found] == [True, True, True, False, True]
+    assert [(one.release, one.encoder) for one in found] == [("next", "e")] * 7
+    # A candidate is no copy until a person says so, and one that was rejected is no candidate.
+    assert [one.failed for one in found] == [True, True, True, False, True, True, False]
     assert set(to_dict(found[0])) == {"condition", "release", "encoder", "value", "limit", "failed", "reason"}
     alone = verdicts(["auc > 0.65"], "", results, [])
     assert [(one.release, one.failed) for one in alone] == [("old", False), ("next", True)]

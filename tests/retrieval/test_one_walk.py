@@ -18,9 +18,8 @@ from imindex.retrieval.audit.audit import Outcome
 from imindex.retrieval.compare.releases import Side, compare, prepare
 from imindex.retrieval.evidence.classify_release import classify_release
 from imindex.retrieval.evidence.gallery import gallery, nearest_own
-from imindex.retrieval.evidence.looks import SIDE, compositions
 from imindex.retrieval.evidence.match_release import match_release
-from imindex.retrieval.evidence.near_copies import composition, copies, nearest_works
+from imindex.retrieval.evidence.near_copies import NEAREST, copies, nearest_by_encoder, nearest_works
 from imindex.retrieval.evidence.release_walk import Observed, Wanted, observe
 from imindex.retrieval.evidence.shared import Shared, Texts
 from imindex.retrieval.vectors.select import distinct, pictures
@@ -51,7 +50,7 @@ def results(index: Index, release: str, artists: list[str], observed: Observed |
         classify_release(index, release, **who, by="works", observed=observed),
         match_release(index, release, testing=TESTING, observed=observed),
         gallery(index, release, artists, observed=observed),
-        copies(index, release, 0.6, observed=observed),
+        copies(index, release, observed=observed),
     ]
 
 
@@ -143,7 +142,9 @@ def test_tests_of_a_release_equal_brute_force(invented: tuple[Path, list[str]]) 
             assert found[name].p_differs == expected.pvalue
 
 
-def test_galleries_and_near_copies_equal_those_of_whole_tables(invented: tuple[Path, list[str]]) -> None:
+def test_galleries_and_the_works_that_are_compared_are_those_of_whole_tables(
+    invented: tuple[Path, list[str]],
+) -> None:
     path, artists = invented
     with Index(path) as index:
         shown = gallery(index, "r1", artists, n_works=99)
@@ -161,22 +162,12 @@ def test_galleries_and_near_copies_equal_those_of_whole_tables(invented: tuple[P
         every = pictures(index, "imitations", collections=["r1"])
         all_works = pictures(index, "works", "background")
         work, cosine = nearest_works(every.vectors, all_works.vectors)
-        found = copies(index, "r1", 0.6)
-        assert found.n_candidates == (cosine[:, 0] >= 0.6).sum()
-        best = {rows[pair.imitation]: (rows[pair.work], pair.cosine) for pair in found.pairs}
-        for place, row in enumerate(every.rows.tolist()):
-            if row in best and not any(
-                pair.same_bytes for pair in found.pairs if rows[pair.imitation] == row
-            ):
-                assert best[row] == (all_works.rows[work[place, 0]], min(cosine[place, 0], 1.0))
-
-
-def test_batched_small_pictures_are_compared_exactly() -> None:
-    random = np.random.default_rng(4)
-    looks = list(random.integers(0, 256, (9, 3, SIDE, SIDE), dtype=np.uint8))
-    looks += [np.full_like(looks[0], 7), looks[0][:, :, ::-1], looks[0] // 2]
-    for one in (looks[0], looks[9]):
-        assert compositions(one, looks) == [composition(one, other) for other in looks]
+        observed = observe(Shared(index), [Wanted("r1", nearest=NEAREST)])["r1"]
+        made_rows, proposed = nearest_by_encoder(observed)
+        assert (made_rows == every.rows).all()
+        table = every.vectors.astype(float) @ all_works.vectors.astype(float).T
+        assert np.allclose(np.take_along_axis(table, proposed, axis=1), cosine)
+        assert (proposed[:, 0] == work[:, 0]).all()
 
 
 def test_texts_are_encoded_once_by_a_lazily_loaded_encoder() -> None:
@@ -300,7 +291,7 @@ def test_counter_counts(tmp_path: Path) -> None:
     invented_index(tmp_path / "i.h5", 4)
     with Index(tmp_path / "i.h5") as index:
         products = Products(index)
-        again: Callable[[], Any] = lambda: copies(index, "r1", 2.0)  # noqa: E731
+        again: Callable[[], Any] = lambda: copies(index, "r1")  # noqa: E731
         with products.counting():
             again()
             once = products.times(WORKS, "imitations of r1")

@@ -146,13 +146,22 @@ def test_contract_without_extras_and_tests_is_valid(findings: AuditFindings) -> 
 
 
 def without_extras(result: AuditResult) -> AuditResult:
-    """Near-copies with a known cosine only."""
-    optional = {"composition", "series", "same_bytes", "copy"}
+    """Candidates of which only the cosine is known."""
+    optional = {
+        "outlines",
+        "mirrored",
+        "series",
+        "same_bytes",
+        "candidate",
+        "imitation_sha256",
+        "work_sha256",
+        "placebo",
+    }
     pairs = tuple(
         CopyPair(**{name: value for name, value in fields_of(pair).items() if name not in optional})
         for pair in result.copies.pairs
     )
-    return replace(result, copies=replace(result.copies, composition_threshold=None, pairs=pairs))
+    return replace(result, copies=replace(result.copies, bound=None, pairs=pairs))
 
 
 def without_tests(result: AuditResult) -> AuditResult:
@@ -270,11 +279,11 @@ def test_agreement_counts_artists_judged_by_all_encoders(report: Report, finding
 
 def test_the_copy_is_found_and_counted_once(report: Report) -> None:
     result = result_of(report, STRONG)
-    copies = [pair for pair in result.copies.pairs if pair.copy]
-    assert [(pair.artist, pair.work_artist) for pair in copies if pair.same_bytes] == [(NAMED[0],) * 2]
+    candidates = result.copies.of("candidate")
+    assert [(pair.artist, pair.work_artist) for pair in candidates if pair.same_bytes] == [(NAMED[0],) * 2]
     for row in result.artists:
-        assert row.copies == sum(pair.artist == row.artist for pair in copies)
-    assert result.summary.n_copies == len(copies)
+        assert row.candidates == sum(pair.artist == row.artist for pair in candidates) and row.copies == 0
+    assert result.summary.n_candidates == len(candidates) and result.summary.n_copies == 0
 
 
 def test_digest_covers_findings_but_not_times(report: Report, findings: AuditFindings) -> None:

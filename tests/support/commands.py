@@ -14,8 +14,8 @@ from imindex import main
 from tests.support.places import ROOT
 
 
-def run(*words: object, code: int = 0) -> Result:
-    result = CliRunner().invoke(main, [str(word) for word in words])
+def run(*words: object, code: int = 0, input: str | None = None) -> Result:
+    result = CliRunner().invoke(main, [str(word) for word in words], input=input)
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert result.exit_code == code, result.output

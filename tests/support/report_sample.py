@@ -206,7 +206,6 @@ def sample_findings(
             ),
             seed=testing.seed,
             labels=LABELS,
-            copy_threshold=0.9,
         ),
         encoders=tuple(_encoder(name, path) for name, path in indexes.items()),
         releases=tuple(
@@ -300,7 +299,7 @@ def _result(path: Path, encoder: str, release: str, named: Sequence[str], testin
         path, release, labels=LABELS, templates=TEMPLATES, testing=testing, encoder={"device": "cpu"}
     )
     with Index(path) as index:
-        shown, copied = gallery(index, release, named), copies(index, release, 0.9)
+        shown, copied = gallery(index, release, named), copies(index, release, PLACEBOS)
     return AuditResult(
         release=release,
         encoder=encoder,

@@ -1,0 +1,174 @@
+"""What people say of candidates for copies: read from the register, and applied to results."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.system.locks import alone
+from imindex.retrieval.audit.register import read_register, record_decisions
+from imindex.retrieval.results import AuditResult, CopyDecision, CopyPair, RegisterEntry, from_dict
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A pair that an audit's report lists.
+
+    Attributes
+    ----------
+    release : str
+    pair : CopyPair
+        With what the register says of it.
+    """
+
+    release: str
+    pair: CopyPair
+
+
+def decided(result: AuditResult, entries: Sequence[RegisterEntry]) -> AuditResult:
+    """Return a result with what the register's last decisions say of its pairs, and nothing else."""
+    decisions = _decisions(entries)
+    pairs = tuple(_with_decision(pair, decisions) for pair in result.copies.pairs)
+    return replace(result, copies=replace(result.copies, pairs=pairs))
+
+
+def listed_pairs(folder: Path) -> list[Listed]:
+    """Return the pairs that the report of an audit lists, candidates first, each picture once.
+
+    Raises
+    ------
+    ImindexError
+        There is no register or no report, or the report is of an earlier version.
+    """
+    decisions, path = _decisions(read_register(folder)), folder / "report.json"
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))["results"]
+        found = [(str(one["release"]), pair) for one in results for pair in one["copies"]["pairs"]]
+    except FileNotFoundError:
+        raise ImindexError(f"{path} does not exist: the audit is not finished. Run it again.") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ImindexError(f"{path} is not a report of imindex: {error}. Run the audit again.") from error
+    listed: dict[tuple[str, str], Listed] = {}
+    for release, value in found:
+        if not isinstance(value, dict) or not value.get("imitation_sha256"):
+            raise ImindexError(f"{path} lists pairs without their digests. Run the audit again.")
+        pair = _with_decision(from_dict(CopyPair, value, str(path)), decisions)
+        # Several encoders may list one picture; a candidate by one of them is a candidate.
+        before = listed.get((release, pair.imitation))
+        if before is None or (pair.candidate and not before.pair.candidate):
+            listed[release, pair.imitation] = Listed(release, pair)
+    return sorted(listed.values(), key=lambda one: not one.pair.candidate)
+
+
+def find_pair(listed: Sequence[Listed], word: str) -> Listed:
+    """Return the pair that RELEASE/PICTURE names; the picture's path may be shortened to its end.
+
+    Raises
+    ------
+    ImindexError
+        None or several are named.
+    """
+    matches = [one for one in listed if _names(word, one)]
+    if len(matches) == 1:
+        return matches[0]
+    if not matches:
+        known = ", ".join(f"{one.release}/{one.pair.imitation}" for one in listed if one.pair.candidate)
+        raise ImindexError(
+            f"{word} is no picture that the report lists. "
+            + (f"Name one of: {known}." if known else "The report has no candidates.")
+        )
+    raise ImindexError(
+        f"{word} is ambiguous. Name more of the path: "
+        + ", ".join(f"{one.release}/{one.pair.imitation}" for one in matches)
+        + "."
+    )
+
+
+def decide(
+    folder: Path, decisions: Sequence[tuple[Listed, bool]], *, by: str, note: str = "", command: str = ""
+) -> list[RegisterEntry]:
+    """Record in the register of an audit which pairs are copies, and which are not.
+
+    Parameters
+    ----------
+    folder : Path
+    decisions : sequence of (Listed, bool)
+        True confirms a copy, False rejects it. An earlier decision stays in the register, and the later one holds.
+    by : str
+        Name of the person.
+    note, command : str
+
+    Returns
+    -------
+    list of RegisterEntry
+        The new entries.
+
+    Raises
+    ------
+    ImindexError
+        Nobody is named, a picture has changed since the report was written, or an audit is at work in the folder.
+    """
+    if not by.strip():
+        raise ImindexError("A decision has a name to it. Say whose it is with --by NAME.")
+    refusal = f"{folder} is in use by {{by}}. Wait for it to end."
+    with alone(folder / ".lock", refusal, command):
+        for one, _ in decisions:
+            _check(folder / one.pair.imitation, one.pair.imitation_sha256)
+            _check(folder / one.pair.work, one.pair.work_sha256)
+        return record_decisions(
+            folder,
+            [
+                CopyDecision(
+                    release=one.release,
+                    imitation=one.pair.imitation,
+                    imitation_sha256=one.pair.imitation_sha256,
+                    work=one.pair.work,
+                    work_sha256=one.pair.work_sha256,
+                    decided="confirmed" if copied else "rejected",
+                    by=by.strip(),
+                    note=note,
+                )
+                for one, copied in decisions
+            ],
+        )
+
+
+def _decisions(entries: Sequence[RegisterEntry]) -> dict[tuple[str, str], RegisterEntry]:
+    """Return the last decision on each pair of pictures, by their digests."""
+    return {
+        (entry.decision.imitation_sha256, entry.decision.work_sha256): entry
+        for entry in entries
+        if entry.decision is not None
+    }
+
+
+def _with_decision(pair: CopyPair, decisions: Mapping[tuple[str, str], RegisterEntry]) -> CopyPair:
+    entry = decisions.get((pair.imitation_sha256, pair.work_sha256))
+    if entry is None or entry.decision is None:
+        return replace(pair, decided="", decided_by="", decided_when="", note="")
+    decision = entry.decision
+    return replace(
+        pair, decided=decision.decided, decided_by=decision.by, decided_when=entry.when, note=decision.note
+    )
+
+
+def _names(word: str, one: Listed) -> bool:
+    release, _, picture = word.partition("/")
+    whole = one.pair.imitation.removeprefix("./")
+    picture = picture.removeprefix("./")
+    return release == one.release and bool(picture) and (whole == picture or whole.endswith(f"/{picture}"))
+
+
+def _check(path: Path, digest: str) -> None:
+    try:
+        now = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ImindexError(f"{path} cannot be read: {error}. Put the picture back.") from error
+    if now != digest:
+        raise ImindexError(f"{path} is not the picture of the report: it has changed. Run the audit again.")

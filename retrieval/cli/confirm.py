@@ -1,0 +1,117 @@
+"""The command `imindex audit confirm`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from imindex.indexer.terminal.errors import errors_for_people
+from imindex.indexer.terminal.options import command_line, json_option
+from imindex.indexer.terminal.output import clean, count, fail, print_json, print_table
+
+if TYPE_CHECKING:
+    from imindex.retrieval.audit.decisions import Listed
+
+
+@click.command(short_help="Confirm or reject candidates for copies.")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.option(
+    "--copy", "copies", multiple=True, metavar="RELEASE/PICTURE", help="Confirm this picture as a copy."
+)
+@click.option(
+    "--reject", "rejected", multiple=True, metavar="RELEASE/PICTURE", help="Say that this is no copy."
+)
+@click.option("--ask", is_flag=True, help="Ask about each candidate that nobody has decided.")
+@click.option("--by", metavar="NAME", help="Name of the person who decides; goes into the register.")
+@click.option("--note", default="", metavar="TEXT", help="Remark to the decisions.")
+@json_option
+@errors_for_people
+def confirm(
+    folder: Path,
+    copies: tuple[str, ...],
+    rejected: tuple[str, ...],
+    ask: bool,
+    by: str | None,
+    note: str,
+    as_json: bool,
+) -> None:
+    """List the candidates for copies in an audit's FOLDER, or record which of them are copies.
+
+    Decisions are added to the audit's register, with the name, the time and the digests of both pictures, and nothing
+    is removed from it. Run the audit again to have them in the report and in the gate.
+
+    \b
+    imindex audit confirm plan-audit
+    imindex audit confirm plan-audit --copy final/artwork-0003.png --by "A. Expert"
+    imindex audit confirm plan-audit --ask --by "A. Expert"
+    """
+    from imindex.retrieval import api
+    from imindex.retrieval.audit.decisions import decide
+    from imindex.retrieval.results import to_dict
+
+    listed = api.copy_candidates(folder)
+    if (copies or rejected or ask) and not by:
+        fail("A decision has a name to it. Say whose it is with --by NAME.")
+    entries = []
+    if copies or rejected:
+        entries += api.confirm_copies(folder, copies, rejected, by=str(by), note=note, command=command_line())
+    if ask:
+        decisions = _ask(api.copy_candidates(folder), folder)
+        entries += decide(folder, decisions, by=str(by), note=note, command=command_line())
+    if as_json:
+        now = api.copy_candidates(folder)
+        print_json({
+            "pairs": [{"release": one.release, **to_dict(one.pair)} for one in now if one.pair.state != "comparison"],
+            "recorded": [to_dict(entry.decision) for entry in entries if entry.decision],
+        })  # fmt: skip
+        return
+    if copies or rejected or ask:
+        n = sum(entry.decision is not None and entry.decision.decided == "confirmed" for entry in entries)
+        click.echo(
+            f"Recorded {count(n, 'copy', 'copies')} and {len(entries) - n} rejected in "
+            f"{clean(str(folder / 'register.jsonl'))}. Run the audit again to have them in the report and the gate."
+        )
+        return
+    shown = [one for one in listed if one.pair.state != "comparison"]
+    if not shown:
+        click.echo("The report lists no candidates for copies.")
+        return
+    print_table(
+        f"Candidates for copies in {folder}",
+        ["picture", "work", "by", "outlines", "cosine", "state"],
+        [
+            [
+                f"{one.release}/{one.pair.imitation.removeprefix('./')}",
+                one.pair.work,
+                one.pair.work_artist,
+                "same file" if one.pair.same_bytes else f"{one.pair.outlines or 0:.2f}",
+                f"{one.pair.cosine:.3f}",
+                f"{one.pair.state} by {one.pair.decided_by}" if one.pair.decided else one.pair.state,
+            ]
+            for one in shown
+        ],
+    )
+    open_ones = sum(one.pair.state == "candidate" for one in shown)
+    click.echo(
+        f"{open_ones} of {count(len(shown), 'candidate')} undecided. A candidate is no copy until it is confirmed."
+    )
+
+
+def _ask(listed: list[Listed], folder: Path) -> list[tuple[Listed, bool]]:
+    """Ask about each candidate that nobody has decided: yes, no, or skip."""
+    decisions = []
+    for one in listed:
+        if one.pair.state != "candidate":
+            continue
+        click.echo(f"work    {clean(str(folder / one.pair.work))}  ({clean(one.pair.work_artist)})")
+        click.echo(f"picture {clean(str(folder / one.pair.imitation))}  ({clean(one.pair.artist)})")
+        answer = click.prompt(
+            "Is the picture a copy of the work?", type=click.Choice(["y", "n", "skip", "quit"])
+        )
+        if answer == "quit":
+            break
+        if answer != "skip":
+            decisions.append((one, answer == "y"))
+    return decisions
