@@ -100,7 +100,7 @@ class Summary(Result, kw_only=True, frozen=True):
     n_copies: Count
 
 
-class ReportArtist(Result, omit_defaults=True, kw_only=True, frozen=True):
+class ReportArtist(Result, kw_only=True, frozen=True):
     """One artist of the plan, for one release and one encoder.
 
     Attributes
@@ -161,7 +161,7 @@ class ReportArtist(Result, omit_defaults=True, kw_only=True, frozen=True):
     neighbours : tuple of Neighbours
         Works with their nearest own imitation, from the best rank to the worst.
     placebo_reference : str or None
-        Placebo names that the artist is compared with: "same origin" or "all"; missing if the audit does not choose.
+        Placebo names that the artist is compared with: "same origin" or "all"; null if the audit does not choose.
     """
 
     artist: str
