@@ -37,6 +37,8 @@ def matching(here: Check, seen: Seen, gaps: Gaps, result: Row, rows: Mapping[str
     here.same("summary.n_works", summary["n_works"], len(seen.works))
     here.same("summary.n_ranked", summary["n_ranked"], len(seen.made))
     here.same("summary.n_repeated", summary["n_repeated"], seen.repeated)
+    without = sum(prompt.startswith("\0") for prompt in seen.prompts(seen.made))
+    here.same("n_without_prompt", result.get("n_without_prompt", 0), without)
     sets = Sets(seen)
     found: dict[str, Row] = {}
     drawn: dict[str, Array] = {}
@@ -48,6 +50,7 @@ def matching(here: Check, seen: Seen, gaps: Gaps, result: Row, rows: Mapping[str
         tested |= {
             "n_works": len(cell), "n_imitations": int(own.sum()), "status": "ok", "auc": np.mean(auc),
             "prompts_held_fixed": fixed, "floor_placebo": sets.floor(name), "floor_control": _control(seen, name),
+            "placebo_reference": None,  # nothing is chosen of pictures made elsewhere
         }  # fmt: skip
         drawn[name] = crossed(cell, clusters, DRAWN * tests["n_resamples"])
         units = min(len(cell), len(set(clusters)) if clusters else cell.shape[1])
