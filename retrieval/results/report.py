@@ -182,7 +182,7 @@ class ReportArtist(Result, kw_only=True, frozen=True):
     neighbours : tuple of Neighbours
         Works with their nearest own imitation, from the best rank to the worst.
     placebo_reference : str or None
-        Placebo names that the artist is compared with: "same origin" or "all"; missing if the audit does not choose.
+        Placebo names that the artist is compared with: "same origin" or "all"; null if the audit does not choose.
     """
 
     artist: str

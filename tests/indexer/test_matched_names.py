@@ -24,6 +24,7 @@ from imindex.indexer.generate.name_banks import BANKS, PARTICLES
 from imindex.indexer.generate.name_likeness import fold, parts
 from imindex.indexer.generate.placebo_names import FAMOUS, GIVEN, SURNAMES, placebo_names
 from imindex.indexer.generate.secret_seed import read_seed
+from tests.support.commands import run
 
 ARTISTS = [
     "Piet van der Goossens", "Keiko Tsukada", "Tomasz Lewandowski", "Maria Pinheiro Souza", "Banksy", "Ada Example",
@@ -241,3 +242,24 @@ def test_a_weak_or_missing_secret_is_named(tmp_path: Path) -> None:
     assert "can be read by other users" in readable and "fewer than 16 bytes" in short
     with pytest.raises(ImindexError, match="cannot be read"):
         read_seed(f"from:{tmp_path}")
+
+
+# The command
+
+
+def test_generate_draws_matching_names_and_tells_what_it_guessed(tmp_path: Path) -> None:
+    (tmp_path / "artists.csv").write_text("artist,origin\nJan Kowalczyk,\nAda Example,japanese\n")
+    (tmp_path / "seed").write_bytes(b"x" * 20)
+    (tmp_path / "seed").chmod(0o600)
+    words = (
+        "generate", "--model", "m", "--out", tmp_path / "out", "--artists", tmp_path / "artists.csv", "--placebos", 4,
+        "--rivals", 2, "--per-artist", 1, "--dry-run",
+    )  # fmt: skip
+    result = run(*words)
+    assert "Jan Kowalczyk: west slavic (surname Kowalczyk in the lists of names)." in result.stderr
+    assert "Ada Example: japanese (stated)." in result.stderr
+    assert "Would make 8 pictures" in result.stdout and "further real names" in result.stdout
+    secret = run(*words, "--placebo-seed", f"from:{tmp_path / 'seed'}")
+    assert hashlib.sha256(b"x" * 20).hexdigest() in secret.stderr and secret.stdout != result.stdout
+    assert "of unknown origin" not in run(*words, "--placebo-drawing", "1").stderr
+    assert "does not exist" in run(*words, "--placebo-seed", "from:nowhere", code=1).stderr

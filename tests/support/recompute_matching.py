@@ -39,6 +39,8 @@ def matching(here: Check, seen: Seen, gaps: Gaps, result: Row, rows: Mapping[str
     here.same("summary.n_works", summary["n_works"], len(seen.works))
     here.same("summary.n_ranked", summary["n_ranked"], len(seen.made))
     here.same("summary.n_repeated", summary["n_repeated"], seen.repeated)
+    without = sum(prompt.startswith("\0") for prompt in seen.prompts(seen.made))
+    here.same("n_without_prompt", result.get("n_without_prompt", 0), without)
     sets, told = Sets(seen), told_apart(gaps)
     found: dict[str, Row] = {}
     cells: dict[str, Array] = {}
