@@ -1,4 +1,4 @@
-"""Ranks of a release -> tests, intervals and a finding for each artist."""
+"""Tests, confidence intervals and a finding for each artist of a release, from its ranks."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ from imindex.stats.set_scores import SetScores
 
 
 def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, ArtistTests], MatchEvidence]:
-    """Test every artist, and all together.
+    """Test each artist, and all artists jointly.
 
     Parameters
     ----------
     observed : Observed
-        Of the release, with this testing.
+        The release, observed with this `testing`.
     testing : Testing
 
     Returns
     -------
     artists : dict of int to ArtistTests
-        By number in the index; those with works and imitations.
+        Artists with works and imitations, keyed by their number in the index.
     evidence : MatchEvidence
-        How it was done, and the tests over all artists.
+        The method, and the tests over all artists.
     """
     index, scores, imitations = observed.shared.index, observed.scores, observed.imitations
     placebos = placebo_numbers(index, testing.placebos, imitations)
@@ -59,24 +59,24 @@ def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, Arti
     by_work = work_test(
         scores, n_resamples=testing.n_resamples, rng=generators(testing.seed, "work test", index.artists)
     )
-    nothing = np.full(n_artists, np.nan)
+    missing = np.full(n_artists, np.nan)
     placebo_floor = _placebo_floor(scores, placebos)
-    control_floor = nothing if observed.control is None else observed.control.finish()
-    differs = nothing if observed.differences is None else observed.differences.finish()
+    control_floor = missing if observed.control is None else observed.control.finish()
+    differs = missing if observed.differences is None else observed.differences.finish()
     among = observed.shared.among(testing)
-    gaps, best = among.gaps, among.ceiling
-    assert gaps is not None and best is not None
-    tells = np.array([label == ROBUST for label in gaps.status])
+    gaps, ceiling = among.gaps, among.ceiling
+    assert gaps is not None and ceiling is not None
+    robust = np.array([status == ROBUST for status in gaps.status])
     p_name, p_rival = (name.pvalue_t, rival.pvalue_t) if testing.approximate else (name.pvalue, rival.pvalue)
     p = imitated(name, rival, approximate=testing.approximate) if placebos else p_rival
     p = by_work.pvalue if testing.unit == "work" else p
-    # The gap rests on works only, so to choose by it does not bend the tests.
-    adjusted, names = adjust_all(np.where(tells, p, np.nan)), adjust_all(np.where(tells, p_name, np.nan))
+    # Gaps depend only on works, so selecting artists by their gap does not bias the tests.
+    adjusted, names = adjust_all(np.where(robust, p, np.nan)), adjust_all(np.where(robust, p_name, np.nan))
     family = max(adjusted.n_tests, names.n_tests)
     findings = _findings(gaps.status, adjusted, names, testing, bool(placebos))
     tested = [a for a in range(n_artists) if scores.sizes[a] > 0]
     by_name = sorted(tested, key=lambda a: index.artists[a])
-    found = {
+    tests = {
         a: ArtistTests(
             artist=index.artists[a],
             finding=findings[a],
@@ -110,14 +110,14 @@ def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, Arti
             gap_class=gaps.status[a],
             gap_low=gaps.low[a],
             gap_high=gaps.high[a],
-            ceiling_auc=best.auc[a],
+            ceiling_auc=ceiling.auc[a],
             floor_placebo=placebo_floor[a],
             floor_control=control_floor[a],
             p_differs=differs[a],
         )
         for a in tested
     }
-    return found, MatchEvidence(
+    return tests, MatchEvidence(
         placebos=tuple(index.artists[a] for a in placebos),
         question=_question(testing.unit, bool(placebos)),
         unit=testing.unit,
@@ -129,25 +129,28 @@ def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, Arti
         seed=testing.seed,
         n_resamples=testing.n_resamples,
         confidence_level=testing.confidence_level,
-        overall=_overall(scores, boots, by_name, found, family, testing),
+        overall=_overall(scores, boots, by_name, tests, family, testing),
     )
 
 
 def _prompts(index: Index, scores: SetScores, imitations: Pictures) -> tuple[list[Int64], list[bool]]:
-    """Of every artist: a label for each own imitation, its prompt or itself; and whether prompts are held fixed."""
+    """Return, for each artist, the resampling unit of each own imitation, and whether prompts are held fixed.
+
+    The unit is the prompt if there are enough prompts, else the imitation.
+    """
     numbers = prompt_labels(index, imitations)[scores.order]
     ends = np.cumsum(scores.n_imitations)
     labels, fixed = [], []
     for artist, cell in enumerate(scores.own):
         own = numbers[ends[artist] - scores.n_imitations[artist] : ends[artist]][: cell.shape[1]]
-        clusters, few = enough_prompts(own)
+        clusters, too_few = enough_prompts(own)
         labels.append(np.arange(len(own)) if clusters is None else clusters)
-        fixed.append(few)
+        fixed.append(too_few)
     return labels, fixed
 
 
 class _Interval(TypedDict, total=False):
-    """The fields of `ArtistTests` that the bootstrap gives."""
+    """The fields of `ArtistTests` that the bootstrap fills."""
 
     auc_low: float
     auc_high: float
@@ -173,7 +176,7 @@ def _interval(boot: Bootstrap | None) -> _Interval:
 
 
 def _placebo_floor(scores: SetScores, placebos: Sequence[int]) -> Float64:
-    """Mean rank percentile of all placebo names' imitations, to each artist's works, shape (A,)."""
+    """Return the mean rank percentile of all placebo imitations for each artist's works, shape (A,)."""
     floor = np.full(len(scores.sizes), np.nan)
     if len(placebos):
         counts = scores.n_imitations[list(placebos)]
@@ -186,23 +189,23 @@ def _placebo_floor(scores: SetScores, placebos: Sequence[int]) -> Float64:
 def _findings(
     gap_status: Sequence[str], both: Adjusted, name: Adjusted, testing: Testing, with_placebos: bool
 ) -> list[Finding]:
-    """Each artist's finding, after correction: of both tests, else of the name alone, else none."""
+    """Return each artist's finding after correction: from both tests, or else from the name test alone."""
     p = _by_method(both, testing.adjust)
-    passed = called(p, level=testing.level)
-    by_name = _by_method(name, testing.adjust)
-    name_passed = called(by_name, level=testing.level)
+    significant = called(p, level=testing.level)
+    p_name = _by_method(name, testing.adjust)
+    name_significant = called(p_name, level=testing.level)
     named = testing.unit == "artist" and with_placebos
-    best = Finding.BY_WORK if testing.unit == "work" else Finding.IMITATED if named else Finding.NEARER
+    strongest = Finding.BY_WORK if testing.unit == "work" else Finding.IMITATED if named else Finding.NEARER
     findings = []
     for artist, status in enumerate(gap_status):
         if status in GAP_CLASSES and status != ROBUST:
             findings.append(Finding.CANNOT_TELL)
-        elif np.isnan(p[artist]) and not (named and np.isfinite(by_name[artist])):
+        elif np.isnan(p[artist]) and not (named and np.isfinite(p_name[artist])):
             findings.append(Finding.NOT_TESTED)
-        elif passed[artist]:
-            findings.append(best)
+        elif significant[artist]:
+            findings.append(strongest)
         else:
-            findings.append(Finding.NAME_MATTERS if named and name_passed[artist] else Finding.NOT_SHOWN)
+            findings.append(Finding.NAME_MATTERS if named and name_significant[artist] else Finding.NOT_SHOWN)
     return findings
 
 
@@ -226,7 +229,7 @@ def _overall(
     family: int,
     testing: Testing,
 ) -> OverallTests:
-    """Figures over all artists, in an order that does not depend on the index. Their draws are joint."""
+    """Return figures over all artists, resampled jointly, in an order that does not depend on the index."""
     known = [boot for boot in (boots[a] for a in tested) if boot is not None]
     macro, p = None, np.nan
     if known:
@@ -236,9 +239,9 @@ def _overall(
         )  # fmt: skip
         table = scores.percentiles(min(scores.sums))[np.ix_(tested, tested)]
         if len(tested) > 1 and np.isfinite(table).all():
-            random = generator(testing.seed, "AUC assignment")
-            p = assignment_test(table, n_resamples=testing.n_resamples, rng=random).pvalue
-    matters = [one for one in artists.values() if one.finding == Finding.NAME_MATTERS]
+            rng = generator(testing.seed, "AUC assignment")
+            p = assignment_test(table, n_resamples=testing.n_resamples, rng=rng).pvalue
+    name_matters = [artist for artist in artists.values() if artist.finding == Finding.NAME_MATTERS]
     return OverallTests(
         auc=macro.estimate if macro else None,
         auc_low=macro.percentile.low if macro else None,
@@ -247,8 +250,10 @@ def _overall(
         p_assignment=p,
         n_artists=len(known),
         n_tested=family,
-        findings={label: sum(one.finding == label for one in artists.values()) for label in Finding},
+        findings={
+            finding: sum(artist.finding == finding for artist in artists.values()) for finding in Finding
+        },
         n_name_matters_and_rival_below_level=sum(
-            one.p_rival is not None and one.p_rival <= testing.level for one in matters
+            artist.p_rival is not None and artist.p_rival <= testing.level for artist in name_matters
         ),
     )

@@ -1,4 +1,4 @@
-"""Near-copies: imitations that repeat one work, which is another finding than having an artist's style."""
+"""Near-copies: imitations that reproduce one work, as distinct from imitations of an artist's style."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from imindex.retrieval.vectors.blocks import Float16, Float64, Int64
 from imindex.retrieval.vectors.checks import check_pair
 
 COMPOSITION = 0.8
-"""From this correlation of the pixels on a candidate may have the work's composition."""
+"""Minimum correlation of the pixels at which a candidate may have the work's composition."""
 SAME_WORK = 0.98
-"""Works that correlate as much are one work twice (two scans, two encodings), and say nothing of a series."""
+"""Works with at least this correlation are the same work (two scans, two encodings), and not evidence of a series."""
 NEAREST = 5
-"""Works that each imitation is compared with, from the threshold on."""
+"""Maximum number of works that each imitation is compared with, all at or above the threshold."""
 SERIES = 50
-"""Other works of the artist that the work is compared with, the nearest first."""
+"""Maximum number of the artist's other works that a work is compared with, nearest first."""
 MOST = 200
-"""Pairs of a release that are listed: every near-copy, then the nearest other candidates; all are looked at."""
+"""Number of pairs to list per release: all near-copies, then the nearest other candidates. All pairs are compared."""
 TOGETHER = 256
 """Number of imitations whose pictures are read at a time."""
 
 
 def nearest_works(imitations: Float16, works: Float16, k: int = NEAREST) -> tuple[Int64, Float64]:
-    """The k nearest works of each imitation, and the cosines.
+    """Find the k nearest works of each imitation, and their cosines.
 
     Parameters
     ----------
@@ -39,21 +39,22 @@ def nearest_works(imitations: Float16, works: Float16, k: int = NEAREST) -> tupl
     Returns
     -------
     work : ndarray, shape (m, min(k, w)), int64
-        The nearest first; of equal ones the first.
+        Nearest first; ties are ordered by number.
     cosine : ndarray, of that shape, float64
     """
-    made, left = check_pair(imitations, works, ("imitations", "works"))
-    observer = NearestWorks(np.arange(len(made)), min(k, len(left)))
-    columns = Columns.of(made, np.zeros(len(made), np.int64), 1)
-    walk(left, np.zeros(len(left), np.int64), [columns], [Watch(observer, (0,), np.arange(len(left)))])
+    imitations, works = check_pair(imitations, works, ("imitations", "works"))
+    n_works = len(works)
+    observer = NearestWorks(np.arange(len(imitations)), min(k, n_works))
+    columns = Columns.of(imitations, np.zeros(len(imitations), np.int64), 1)
+    walk(works, np.zeros(n_works, np.int64), [columns], [Watch(observer, (0,), np.arange(n_works))])
     return observer.finish()
 
 
 def composition(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> float:
-    """How alike two small pictures are pixel by pixel: Pearson's correlation, mirrored or not.
+    """Compute Pearson's correlation of the pixels of two small pictures, or of one and the other mirrored if higher.
 
-    Each channel is centred by itself, so that a common colour counts for nothing. A style leaves this near 0, a copy
-    makes it near 1; cropped or redrawn copies may escape it.
+    Each channel is centred separately, so a common colour does not contribute. Pictures that share only a style have
+    a correlation near 0, and copies near 1. Cropped or redrawn copies may go undetected.
 
     Parameters
     ----------
@@ -62,7 +63,7 @@ def composition(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> float:
     Returns
     -------
     float
-        From -1 to 1; 0 if either picture is of one colour.
+        From -1 to 1; 0 if either picture is a single colour.
 
     Examples
     --------
@@ -83,30 +84,31 @@ def _correlation(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> float:
 
 
 def copies(index: Index, collection: str, threshold: float, *, observed: Observed | None = None) -> Copies:
-    """List the imitations of a release that come very near one work, of whomever it is.
+    """List the imitations of a release that are very near one work of any artist.
 
     Parameters
     ----------
     index : Index
-        The pictures lie where it says.
+        Its pictures must still be at their recorded paths.
     collection : str
         The release.
     threshold : float
-        Cosine from which a pair of an imitation and its nearest work is a candidate.
+        Minimum cosine at which a pair of an imitation and its nearest work is a candidate.
     observed : Observed, optional
         The release, if it was observed before, with at least `NEAREST` nearest works.
 
     Returns
     -------
     Copies
-        `pairs`, the nearest first: the candidates. One is a near-copy (`copy`) if it has the work's bytes; or if its
-        pixels correlate with the work's at `COMPOSITION` or more, and stand at most half as far from 1 as those of any
-        other work of that artist do (`series`): an artist who always paints one composition is not copied by a picture
-        that has it too. The `NEAREST` works from the threshold on are looked at, and the one that is copied is named.
+        `pairs` lists the candidates, nearest first. A candidate is a near-copy (`copy`) if it is byte-identical to the
+        work; or if its pixels have a correlation with the work's of at least `COMPOSITION`, whose distance from 1 is at
+        most half that of the artist's other works (`series`). The second condition is needed because an artist may use
+        one composition throughout. Up to `NEAREST` works at or above the threshold are compared with each imitation;
+        the pair names the copied work, if any.
     """
     if observed is None:
         observed = observe(Shared(index), [Wanted(collection, nearest=NEAREST)])[collection]
-    made, nearest, cosine = _candidates(observed)
+    rows, nearest, cosine = _candidates(observed)
     near = np.flatnonzero(cosine[:, 0] >= threshold)
     near = near[np.lexsort((near, -cosine[near, 0]))]
     compared = _Compared(observed.shared)
@@ -114,15 +116,15 @@ def copies(index: Index, collection: str, threshold: float, *, observed: Observe
     for start in range(0, len(near), TOGETHER):
         batch = near[start : start + TOGETHER].tolist()
         among = [nearest[place][cosine[place] >= threshold].tolist() for place in batch]
-        compared.load(made[batch].tolist(), among)
+        compared.load(rows[batch].tolist(), among)
         for place, works in zip(batch, among, strict=True):
-            looked = [
-                compared.pair(int(made[place]), work, float(cosine[place, n])) for n, work in enumerate(works)
+            candidates = [
+                compared.pair(int(rows[place]), work, float(cosine[place, n])) for n, work in enumerate(works)
             ]
-            # Of the works that are near enough, list the one that is copied, else the nearest.
-            best = max(range(len(looked)), key=lambda n: (looked[n].same_bytes, looked[n].copy, -n))
-            pairs.append(looked[best])
-        compared.forget(made[batch].tolist())
+            # Of the works that are near enough, list the copied one, or else the nearest.
+            best = max(range(len(works)), key=lambda n: (candidates[n].same_bytes, candidates[n].copy, -n))
+            pairs.append(candidates[best])
+        compared.forget(rows[batch].tolist())
     listed = sorted(range(len(pairs)), key=lambda place: not pairs[place].copy)
     listed = sorted(listed[: max(MOST, sum(pair.copy for pair in pairs))])
     return Copies(
@@ -174,9 +176,9 @@ class _Compared:
 
     def load(self, imitations: list[int], works: list[list[int]]) -> None:
         """Read the pictures that are needed to compare imitations (rows) with works (positions)."""
-        concerned = sorted({work for candidates in works for work in candidates})
-        paths = [*map(self._path, imitations), *(self._path_of_work(work) for work in concerned)]
-        for work in concerned:
+        distinct = sorted({work for candidates in works for work in candidates})
+        paths = [*map(self._path, imitations), *(self._path_of_work(work) for work in distinct)]
+        for work in distinct:
             if work not in self._series:
                 paths += map(self._path_of_work, self._others(work))
         self._looks.load(paths)
@@ -190,7 +192,7 @@ class _Compared:
         row = int(self._works.rows[work])
         path, digest = self._columns["path"], self._columns["sha256"]
         same = bytes(digest[imitation]) == bytes(digest[row])
-        (alike,) = self._looks.alike(self._path(imitation), [self._path(row)])
+        (correlation,) = self._looks.alike(self._path(imitation), [self._path(row)])
         series = self._among_own(work)
         return CopyPair(
             artist=self._artists[self._columns["artist"][imitation]],
@@ -200,19 +202,18 @@ class _Compared:
             work=path[row],
             work_artist=self._artists[self._columns["artist"][row]],
             cosine=min(cosine, 1.0),
-            composition=alike,
+            composition=correlation,
             series=series,
             same_bytes=same,
-            copy=same or (alike >= COMPOSITION and not 1 - alike > (1 - series) / 2),
+            copy=same or (correlation >= COMPOSITION and not 1 - correlation > (1 - series) / 2),
         )
 
     def _among_own(self, work: int) -> float:
         """Return the highest correlation of a work with the artist's other works; NaN if none can be read."""
         if work not in self._series:
             paths = [self._path_of_work(place) for place in self._others(work)]
-            alike = self._looks.alike(self._path_of_work(work), paths) if paths else []
-            known = [value for value in alike if value < SAME_WORK]
-            self._series[work] = max(known, default=float("nan"))
+            correlations = self._looks.alike(self._path_of_work(work), paths) if paths else []
+            self._series[work] = max((c for c in correlations if c < SAME_WORK), default=float("nan"))
         return self._series[work]
 
     def _others(self, work: int) -> list[int]:

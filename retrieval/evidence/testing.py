@@ -1,4 +1,4 @@
-"""How a release is tested: reference names, level, correction, resamples."""
+"""Settings of the tests of a release: reference names, level, correction and resampling."""
 
 from __future__ import annotations
 
@@ -16,29 +16,30 @@ from imindex.retrieval.vectors.select import Pictures
 
 ADJUSTMENTS = ("holm", "bh", "by")
 MIN_PROMPTS = 5
-"""With fewer prompts than this they are held fixed: intervals are for these prompts, and the output says so."""
+"""Minimum number of prompts to resample. With fewer, prompts are held fixed: intervals hold for these prompts only."""
 
 
 @dataclass(frozen=True)
 class Testing:
-    """How to test.
+    """Settings of the tests.
 
     Attributes
     ----------
     placebos : sequence of str
-        Placebo names, or patterns of them such as ``placebo *``.
+        Placebo names, or patterns for them such as ``placebo *``.
     level : float
-        Of the whole family of artists, after `adjust`.
+        Error rate for the whole family of artists, after correction by `adjust`.
     adjust : str
-        `holm` (no false finding at all but for `level`), `bh` or `by` (share of false findings).
+        `holm` (controls the family-wise error rate), or `bh` or `by` (control the false discovery rate).
     unit : str
-        `artist`, or `work` for the work-level null, which calls too often.
+        `artist`, or `work` for the work-level test, which has too many false positives.
     approximate : bool
-        Find by the studentised p-values, which go below 1 / (1 + references) where these scores are normal.
+        Whether findings use the studentised p-values. These assume normal scores, and can be below
+        1 / (1 + references).
     n_resamples : int
     confidence_level : float
     seed : int
-        Every test of every artist draws from a stream of its own, keyed by the seed, the test and the artist's name
+        Each test of each artist draws from its own stream, keyed by the seed, the test and the artist's name
         (`imindex.stats.keyed.generator`). Releases and encoders share these streams.
     """
 
@@ -53,7 +54,7 @@ class Testing:
     seed: int = 0
 
     def record(self) -> HowTested:
-        """The same as a result type."""
+        """Return these settings as a result type."""
         return HowTested(**{**asdict(self), "placebos": tuple(self.placebos)})
 
 
@@ -63,33 +64,34 @@ def placebo_numbers(index: Index, patterns: Sequence[str], imitations: Pictures)
     Raises
     ------
     ImindexError
-        A pattern that fits nobody with imitations, or somebody with works.
+        If a pattern matches no name with imitations, or matches an artist with works.
     """
     kinds = [c.kind in ("works", "background") for c in index.collections]
     is_work = np.array(kinds, dtype=np.bool_)[index.column("collection")]
     with_works = set(index.column("artist")[is_work].tolist())
-    with_set = set(imitations.artist.tolist())
-    found: set[int] = set()
+    with_imitations = set(imitations.artist.tolist())
+    placebos: set[int] = set()
     for pattern in patterns:
-        fits = {n for n, name in enumerate(index.artists) if fnmatch.fnmatchcase(name, pattern)} & with_set
-        if not fits:
+        matches = {n for n, name in enumerate(index.artists) if fnmatch.fnmatchcase(name, pattern)}
+        matches &= with_imitations
+        if not matches:
             raise ImindexError(
-                f'No imitations were made of a name like "{pattern}". '
+                f'There are no imitations of a name like "{pattern}". '
                 f"See `imindex info --artists -i {index.path}` for the names."
             )
-        real = sorted(index.artists[n] for n in fits & with_works)
+        real = sorted(index.artists[n] for n in matches & with_works)
         if real:
             raise ImindexError(
-                f"{real[0]} has works, and so is no placebo name. Narrow --placebo: placebo names are invented."
+                f"{real[0]} has works, so it is not a placebo name. Narrow --placebo to invented names."
             )
-        found |= fits
-    return sorted(found)
+        placebos |= matches
+    return sorted(placebos)
 
 
 def prompt_labels(index: Index, chosen: Pictures) -> Int64:
-    """A number for each picture's prompt; a picture without one has a number of its own."""
+    """Return a number for each picture's prompt. Pictures without a prompt have distinct numbers."""
     column = index.column("prompt")
-    # Digits enough that texts sort as rows do: the order within an artist is then the same in any index.
+    # Zero-padded, so that texts sort like rows: the order within an artist is then the same in any index.
     texts = np.array([column[row] or f"\0{row:020d}" for row in chosen.rows.tolist()])
     return np.unique(texts, return_inverse=True)[1].astype(np.int64)
 

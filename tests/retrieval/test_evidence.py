@@ -111,9 +111,9 @@ def test_the_work_as_the_unit_is_warned_about(index: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["match", "--placebo", "nobody*"], 'No imitations were made of a name like "nobody*"'),
-        (["match", "--placebo", "a*"], "ada has works, and so is no placebo name"),
-        (["classify", "--by", "works", "--placebo", "nobody"], "No imitations were made"),
+        (["match", "--placebo", "nobody*"], 'There are no imitations of a name like "nobody*"'),
+        (["match", "--placebo", "a*"], "ada has works, so it is not a placebo name"),
+        (["classify", "--by", "works", "--placebo", "nobody"], "There are no imitations"),
     ],
 )
 def test_what_is_no_placebo_is_refused(index: Path, words: list[str], message: str) -> None:
@@ -188,7 +188,7 @@ class TestPower:
         assert "Pass a pilot" in run("power", code=2).stderr
         root, path = works({"works/ada": 1, "imitations/r1/ada": 1}), tmp_path / "small.h5"
         run("build", root, "-i", path, "--model", tiny_model, "--device", "cpu", *FP32)
-        assert "too small a pilot" in run("power", "-i", path, code=1).stderr
+        assert "too small for a pilot" in run("power", "-i", path, code=1).stderr
 
 
 def test_small_indexes_have_answers(works: Callable, tiny_model: str, tmp_path: Path) -> None:
