@@ -177,7 +177,7 @@ class _Walk:
         end = int(self._ends[artist]) - first
         return slice(end - int(self.n_works[artist]), end)
 
-    def run(self, tile_bytes: int, found: AmongWorks) -> AmongWorks:
+    def run(self, tile_bytes: int, result: AmongWorks) -> AmongWorks:
         present = np.flatnonzero(self.n_works)
         for artists in _groups(present, self.n_works, len(self._works), tile_bytes):
             rows = slice(self._columns(artists[0]).start, self._columns(artists[-1]).stop)
@@ -185,68 +185,68 @@ class _Walk:
             self._held = {artist: {} for artist in artists}
             whole = self._gaps is not None
             for others in _columns(artists, self.n_works, len(top), tile_bytes, whole=whole):
-                self._see(top, artists, others, found)
+                self._process(top, artists, others, result)
             self._each(artists, self._bootstrap)
-        found.discrimination = Discrimination.of(self._medians, self.n_works)
+        result.discrimination = Discrimination.of(self._medians, self.n_works)
         if self._gaps is not None and self._ceiling is not None:
-            found.gaps, found.ceiling = self._gaps.finish(), self._ceiling.finish()
-        return found
+            result.gaps, result.ceiling = self._gaps.finish(), self._ceiling.finish()
+        return result
 
     def _each(self, artists: list[int], do: Callable[[int], None]) -> None:
         for _ in self._pool.map(do, artists):
             pass
 
-    def _see(self, top: Float64, artists: list[int], others: list[int], found: AmongWorks) -> None:
+    def _process(self, top: Float64, artists: list[int], others: list[int], result: AmongWorks) -> None:
         """Compute and use the similarities of some artists' works to those of others."""
         first, top_first = self._columns(others[0]).start, self._columns(artists[0]).start
         columns = slice(first, self._columns(others[-1]).stop)
         block = self._wide.product(top, columns, pool=self._pool)
         places = {other: self._columns(other, first) for other in others}
 
-        def mine(artist: int) -> Float64:
+        def own_rows(artist: int) -> Float64:
             return block[self._columns(artist, top_first)]
 
         # A median is used for both of its artists, so all are computed before the first is used.
-        self._each(artists, lambda artist: self._find_medians(mine(artist), artist, places))
+        self._each(artists, lambda artist: self._find_medians(own_rows(artist), artist, places))
         for artist in artists:
             if artist in places:
-                found.keep(artist, mine(artist)[:, places[artist]])
-        self._each(artists, lambda artist: self._show(mine(artist), artist, places))
+                result.keep(artist, own_rows(artist)[:, places[artist]])
+        self._each(artists, lambda artist: self._update(own_rows(artist), artist, places))
 
-    def _find_medians(self, mine: Float64, artist: int, places: dict[int, slice]) -> None:
+    def _find_medians(self, own_rows: Float64, artist: int, places: dict[int, slice]) -> None:
         """Compute the medians of an artist with itself and with later artists."""
-        if artist in places and len(mine) > 1:
-            own = mine[:, places[artist]]
+        if artist in places and len(own_rows) > 1:
+            own = own_rows[:, places[artist]]
             low, high = _middle(own[np.tri(len(own), k=-1, dtype=np.bool_)][None])
-            self._note(artist, np.array([artist]), low, high)
+            self._store(artist, np.array([artist]), low, high)
         by_size: dict[int, list[int]] = {}
         for other, columns in places.items():
             if other > artist:
                 by_size.setdefault(columns.stop - columns.start, []).append(other)
         for size, others in by_size.items():
             chosen = np.array([places[other].start for other in others])[:, None] + np.arange(size)
-            each = mine[:, chosen].transpose(1, 0, 2).reshape(len(others), -1)
-            self._note(artist, np.array(others), *_middle(each))
+            each = own_rows[:, chosen].transpose(1, 0, 2).reshape(len(others), -1)
+            self._store(artist, np.array(others), *_middle(each))
 
-    def _note(self, artist: int, others: Int64, low: Float64, high: Float64) -> None:
+    def _store(self, artist: int, others: Int64, low: Float64, high: Float64) -> None:
         """Store the mean of the two middle values, exact, and rounded to float32 (which preserves their order)."""
         medians, rounded = self._medians, self._rounded
         medians[artist, others] = medians[others, artist] = (low + high) / 2
         low, high = (ends.astype(np.float32).astype(np.float64) for ends in (low, high))
         rounded[artist, others] = rounded[others, artist] = (low + high) / 2
 
-    def _show(self, exact: Float64, artist: int, places: dict[int, slice]) -> None:
+    def _update(self, exact: Float64, artist: int, places: dict[int, slice]) -> None:
         """Update the ceiling with some other artists, and hold the blocks of those that may be the nearest rivals."""
         if self._gaps is None or self._ceiling is None:
             return
-        held, mine = self._held[artist], exact.astype(np.float32)
+        held, own_rows = self._held[artist], exact.astype(np.float32)
         if artist in places:
             own = places[artist]
-            held[artist] = mine[:, own].copy()
-            others = np.concatenate([mine[:, : own.start], mine[:, own.stop :]], axis=1)
+            held[artist] = own_rows[:, own].copy()
+            others = np.concatenate([own_rows[:, : own.start], own_rows[:, own.stop :]], axis=1)
             self._ceiling.add(artist, held[artist], others)
         else:
-            self._ceiling.add(artist, held[artist], mine)
+            self._ceiling.add(artist, held[artist], own_rows)
         so_far = np.full(len(self.n_works), np.nan)
         seen = [*held, *places]
         so_far[seen] = self._rounded[artist, seen]
@@ -255,7 +255,7 @@ class _Walk:
             del held[other]
         for other in rivals:
             if other not in held:
-                held[other] = mine[:, places[other]].copy()
+                held[other] = own_rows[:, places[other]].copy()
 
     def _bootstrap(self, artist: int) -> None:
         if self._gaps is not None:
@@ -281,7 +281,7 @@ def _columns(
 ) -> Iterator[list[int]]:
     """Yield groups of consecutive artists against which some artists are multiplied: all at once if they fit in a tile.
 
-    Otherwise the artists themselves come first. Unless `whole`, artists before them are left out.
+    Otherwise the artists themselves come first. If `whole` is False, artists before them are omitted.
     """
     present = np.flatnonzero(n_works)
     after = present[present > artists[-1]]
@@ -291,9 +291,9 @@ def _columns(
         yield together.tolist()
         return
     yield artists
-    for some in (before, after):
+    for others in (before, after):
         room = tile_bytes // (8 * n_rows)
-        yield from _groups(some, n_works, 1, 8 * room)
+        yield from _groups(others, n_works, 1, 8 * room)
 
 
 def _middle(values: Float64) -> tuple[Float64, Float64]:

@@ -1,4 +1,4 @@
-"""How well an encoder tells each artist's works from those of others."""
+"""Measure how well an encoder distinguishes each artist's works from those of other artists."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from imindex.retrieval.vectors.checks import check_artists, check_vectors
 
 
 def discrimination_gap(works: npt.ArrayLike, work_artist: npt.ArrayLike, n_artists: int) -> Discrimination:
-    """Tell how well this encoder tells each artist's works from those of the others.
+    """Measure how well an encoder distinguishes each artist's works from those of other artists.
 
     Parameters
     ----------
@@ -24,11 +24,12 @@ def discrimination_gap(works: npt.ArrayLike, work_artist: npt.ArrayLike, n_artis
     Raises
     ------
     ValueError
-        No works at all; not float16 unit vectors; artist numbers out of range.
+        If there are no works, the vectors are not float16 unit vectors, or an artist number is out of range.
 
     Notes
     -----
-    Cosines and medians are exact. No table of all cosines is held, see `imindex.retrieval.match.among_works`.
+    Cosines and medians are exact. The table of all cosines is never in memory, see
+    `imindex.retrieval.match.among_works`.
 
     Examples
     --------
@@ -40,6 +41,6 @@ def discrimination_gap(works: npt.ArrayLike, work_artist: npt.ArrayLike, n_artis
     """
     vectors = check_vectors(works, "works")
     if not len(vectors):
-        raise ValueError("works: none given, so there is nothing to tell apart. Add works to the index.")
-    artist_of = check_artists(work_artist, len(vectors), n_artists, "work_artist")
-    return among_works(vectors, artist_of, n_artists, keep_bytes=0).discrimination
+        raise ValueError("There are no works, so there is nothing to distinguish. Add works to the index.")
+    artists = check_artists(work_artist, len(vectors), n_artists, "work_artist")
+    return among_works(vectors, artists, n_artists, keep_bytes=0).discrimination

@@ -267,8 +267,8 @@ def test_without_imitations_by_others_nothing_is_claimed(n_imitations):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"works": np.empty((0, 3), np.float16), "work_artist": []}, "works: none given.*Add works"),
-        ({"imitations": np.empty((0, 3), np.float16), "imitation_artist": []}, "imitations: none given"),
+        ({"works": np.empty((0, 3), np.float16), "work_artist": []}, "There are no works.*Add works"),
+        ({"imitations": np.empty((0, 3), np.float16), "imitation_artist": []}, "There are no imitations"),
         ({"works": np.eye(3)}, "works: expected float16, not float64"),
         ({"imitations": np.full((3, 3), np.nan, np.float16)}, "imitations: row 0 .* not finite"),
         ({"imitations": np.eye(3, 4, dtype=np.float16)}, "works has 3 dimensions and imitations has 4"),
@@ -327,7 +327,7 @@ def test_gap_says_why_it_is_missing():
     assert discrimination_gap(works, [0, 0, 1, 2], 4).status == ("ok", "one work", "one work", "no works")
     assert discrimination_gap(works, [1, 1, 1, 1], 2).status == ("no works", "no other artist")
     assert discrimination_gap(works, [1, 1, 1, 1], 2).nearest.tolist() == [-1, -1]
-    with pytest.raises(ValueError, match="works: none given"):
+    with pytest.raises(ValueError, match="There are no works"):
         discrimination_gap(works[:0], [], 2)
     with pytest.raises(ValueError, match="work_artist: row 0 has artist 5"):
         discrimination_gap(works, [5, 0, 0, 0], 2)

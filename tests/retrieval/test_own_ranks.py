@@ -261,7 +261,7 @@ def test_too_many_artists_or_too_long_scores_fall_back() -> None:
                 next(sorted_ranks(given_))
         else:
             assert by_row(sorted_ranks(given_)) == by_row(every_rank(given_))
-        way = module._quickest(given_, matrix=True)
+        way = module._fastest(given_, matrix=True)
         assert way.gi_code.co_name == ("every_rank" if bits is None else "sorted_ranks")
 
 
