@@ -216,7 +216,9 @@ def test_templates_are_refused():
         average_templates(np.stack([one, -one]))
     with pytest.raises(ValueError, match="text vectors, template 1: row 0 has norm"):
         average_templates(np.stack([one, one / 2]).astype(np.float16))
-    with pytest.raises(ValueError, match=r"expected \(templates, labels, dimensions\), not \(1, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"expected \(templates, labels, dimensions\), not the shape \(1, 2\)"
+    ):
         average_templates(one)
     with pytest.raises(ValueError, match="text vectors: expected float16, not float32"):
         label_scores_by_name(one, one.astype(np.float32))
@@ -287,7 +289,7 @@ def test_works_that_cancel_out_are_refused_by_the_artist():
     works = np.array([[1, 0], [1, 0], [-1, 0], [0, 1]], np.float16)
     with pytest.raises(ValueError, match="artist 3: the 2 vectors cancel out"):
         prototype_scores(works, works, [1, 3, 3, 1], 4)
-    with pytest.raises(ValueError, match="artist 1 less the works left out, 0: the 2 vectors"):
+    with pytest.raises(ValueError, match="artist 1 without the excluded works, 0: the 2 vectors"):
         prototype_scores(works[:1], works, [0, 1, 1, 1], 2, exclude=[3])
 
 
@@ -375,15 +377,15 @@ def test_artists_without_works_are_never_chosen_and_reported(scores):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"works": np.empty((0, 3), np.float16), "work_artist": []}, "works: none given.*classify by name"),
+        ({"works": np.empty((0, 3), np.float16), "work_artist": []}, "There are no works.*classify by name"),
         ({"works": np.eye(4, dtype=np.float16)}, "images has 3 dimensions and works has 4"),
         ({"images": np.eye(3)}, "images: expected float16, not float64"),
         ({"work_artist": [0, 1]}, "work_artist: expected 3 artist numbers"),
-        ({"exclude": [0, 3, 1]}, "image 1 names work 3 of 3; -1 is for none"),
-        ({"exclude": [0, -2, 1]}, "image 1 names work -2"),
+        ({"exclude": [0, 3, 1]}, "image 1 excludes work 3, but there are 3 works"),
+        ({"exclude": [0, -2, 1]}, "image 1 excludes work -2"),
         (
             {"exclude": [True, False, True]},
-            r"exclude: expected \(3,\) rows of works or \(3, 3\) bool, not bool",
+            r"exclude: expected integers of shape \(3,\) or bool of shape \(3, 3\), not bool",
         ),
         ({"exclude": [[0, 1]]}, r"not int64 of the shape \(1, 2\)"),
     ],

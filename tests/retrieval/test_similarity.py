@@ -93,8 +93,8 @@ def test_no_rows():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda x: x.astype(np.float32), r"works: expected float16, not float32: .*cast it\."),
-        (lambda x: x[0], r"works: expected a matrix with a vector a row, not the shape \(4,\)\."),
+        (lambda x: x.astype(np.float32), r"works: expected float16, not float32: .*cast it to float16\."),
+        (lambda x: x[0], r"works: expected a matrix with one vector per row, not the shape \(4,\)\."),
         (lambda x: x * np.float16(0.5), r"works: row 0 \(and 2 more rows\) has norm 0\.5, not 1\. Divide"),
         (lambda x: x * np.array([[1], [1], [1.03]], np.float16), r"works: row 2 has norm 1\.03, not 1"),
         (lambda x: np.where(np.eye(3, 4) == 1, np.nan, x).astype(np.float16), "row 0 .* not finite.*Encode"),
@@ -111,7 +111,7 @@ def test_refusals_name_the_thing_the_row_and_the_remedy(change, message):
 def test_refuses_each_value_that_is_not_finite(value):
     x = np.eye(5, dtype=np.float16)
     x[3, 3] = value
-    with pytest.raises(ValueError, match="b: row 3 holds a value that is not finite"):
+    with pytest.raises(ValueError, match="b: row 3 has a value that is not finite"):
         sim.similarities(np.eye(5, dtype=np.float16), x)
 
 
@@ -133,12 +133,12 @@ def test_refuses_vectors_of_two_encoders():
 @pytest.mark.parametrize(
     ("artists", "n_artists", "message"),
     [
-        ([0, 1], 2, r"expected 3 artist numbers, one a row, not the shape \(2,\)"),
-        ([[0, 1, 1]], 2, "one a row"),
+        ([0, 1], 2, r"expected 3 artist numbers, one per row, not the shape \(2,\)"),
+        ([[0, 1, 1]], 2, "one per row"),
         ([0.0, 1.0, 1.0], 2, "expected integers, not float64"),
         ([False, True, True], 2, "expected integers, not bool"),
         ([0, 2, 1], 2, "row 1 has artist 2, not one of 0 to 1"),
-        ([0, 1, -1], 2, "row 2 has artist -1, .*Leave rows without an artist out"),
+        ([0, 1, -1], 2, "row 2 has artist -1, .*Exclude rows without an artist"),
         ([0, 0, 0], 0, "at least one artist"),
     ],
 )
