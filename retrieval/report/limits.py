@@ -1,4 +1,4 @@
-"""What limits an audit's findings, in sentences that a reader can act on."""
+"""The limits of an audit's findings, as sentences that a reader can act on."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ SHARED = (
     ("clip-vit-l-14-laion2b", "vit-l-14", "laion2b"),
     ("clip-vit-b-32-laion2b", "vit-b-32", "laion2b"),
 )
-"""A text encoder as diffusers calls it, and the model and weights that are the same one in open_clip."""
+"""The name of a text encoder in diffusers, and the model and weights of the same encoder in open_clip."""
 
 
 def limits(report: Report) -> tuple[Limit, ...]:
-    """List what limits the findings of a report.
+    """List the limits of the findings of a report.
 
     Parameters
     ----------
     report : Report
-        Its own `limits` are not looked at.
+        Its own `limits` are ignored.
 
     Returns
     -------
     tuple of Limit
-        Those of this audit before those of every audit.
+        The limits of this audit, then those of every audit.
     """
-    found = [
+    sentences = [
         *_text_encoders(report),
         *_cannot_tell(report),
         *_not_tested(report),
@@ -48,11 +48,11 @@ def limits(report: Report) -> tuple[Limit, ...]:
         *_family(report),
         *_always(),
     ]
-    return tuple(Limit(title=title, text=text) for title, text in found)
+    return tuple(Limit(title=title, text=text) for title, text in sentences)
 
 
 def shares_text_encoder(model: str, text_encoder: str) -> bool:
-    """Whether an encoder, as open_clip calls it, is the text encoder of a pipeline, as diffusers calls it.
+    """Whether an encoder (its open_clip name) is the text encoder of a pipeline (its diffusers name).
 
     Examples
     --------
@@ -61,11 +61,12 @@ def shares_text_encoder(model: str, text_encoder: str) -> bool:
     >>> shares_text_encoder("ViT-L-14/openai", "T5EncoderModel google/t5-v1_1-xxl")
     False
     """
-    ours, theirs = (re.sub(r"[_\s]", "-", name.lower()) for name in (model, text_encoder))
+    encoder, pipeline = (re.sub(r"[_\s]", "-", name.lower()) for name in (model, text_encoder))
     for name, architecture, weights in SHARED:
-        if name in theirs and re.match(rf"{architecture}(-quickgelu)?(?![\w-])", ours) and weights in ours:
+        same_model = re.match(rf"{architecture}(-quickgelu)?(?![\w-])", encoder) and weights in encoder
+        if name in pipeline and same_model:
             return True
-    return bool(ours) and ours in theirs
+    return bool(encoder) and encoder in pipeline
 
 
 def _text_encoders(report: Report) -> Iterator[tuple[str, str]]:
@@ -91,14 +92,14 @@ def _text_encoders(report: Report) -> Iterator[tuple[str, str]]:
         )
 
 
-def _with(result: ReportResult, finding: Finding) -> list[str]:
+def _artists_with(result: ReportResult, finding: Finding) -> list[str]:
     return [row.artist for row in result.artists if row.finding == finding]
 
 
 def _cannot_tell(report: Report) -> Iterator[tuple[str, str]]:
     seen = set()
     for result in report.results:
-        names = tuple(_with(result, Finding.CANNOT_TELL))
+        names = tuple(_artists_with(result, Finding.CANNOT_TELL))
         if names and (result.encoder, names) not in seen:
             seen.add((result.encoder, names))
             yield (
@@ -112,7 +113,7 @@ def _cannot_tell(report: Report) -> Iterator[tuple[str, str]]:
 def _not_tested(report: Report) -> Iterator[tuple[str, str]]:
     seen = set()
     for result in report.results:
-        names = tuple(_with(result, Finding.NOT_TESTED))
+        names = tuple(_artists_with(result, Finding.NOT_TESTED))
         if names and names not in seen:
             seen.add(names)
             yield (
@@ -124,7 +125,7 @@ def _not_tested(report: Report) -> Iterator[tuple[str, str]]:
 
 
 def _few_references(report: Report) -> Iterator[tuple[str, str]]:
-    """Where no p could have been small enough."""
+    """Report tests whose smallest possible p-value cannot be significant after correction."""
     for result in report.results:
         summary = result.summary
         level, adjust, family = summary.level, summary.adjust, summary.family
@@ -135,7 +136,7 @@ def _few_references(report: Report) -> Iterator[tuple[str, str]]:
             ("name", "placebo names", [row.resolution_name for row in result.artists]),
             ("rival", "other artists", [row.resolution_rival for row in result.artists]),
         ):
-            least = min((one for one in resolutions if one), default=0.0)
+            least = min((resolution for resolution in resolutions if resolution), default=0.0)
             if least > bound:
                 enough = f"; {summary.references_needed:,} would do" if adjust == "holm" else ""
                 yield (
@@ -148,7 +149,7 @@ def _few_references(report: Report) -> Iterator[tuple[str, str]]:
 
 
 def _largest_p_called(level: float, adjust: Adjust, n: int) -> float:
-    """Nobody is called unless some p is at most this."""
+    """Return the largest value of the smallest p-value at which any artist is significant after correction."""
     if adjust == "holm":
         return level / n
     return level if adjust == "bh" else level / sum(1 / k for k in range(1, n + 1))

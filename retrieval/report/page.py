@@ -1,4 +1,4 @@
-"""A report -> one HTML page that needs nothing else: no request leaves it, and no name in it becomes markup."""
+"""Render a report as one self-contained HTML page that makes no requests, and in which all text is escaped."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from imindex.retrieval.results import (
 )
 
 COPIES_SHOWN = 48
-"""Near-copies that the page shows as pictures; the others are in report.json."""
+"""Maximum number of near-copies that the page shows as pictures; the others are in report.json."""
 
 
 @dataclass(frozen=True)
 class ResultView:
-    """One release by one encoder, as the page shows it; `id` is unique on the page."""
+    """One release and one encoder, as the page shows them. `id` is unique on the page."""
 
     id: str
     encoder: str
@@ -45,7 +45,7 @@ class ResultView:
 
 @dataclass(frozen=True)
 class CopiesView:
-    """Near-copies, those among them that are shown as pictures, and the other pairs above the threshold."""
+    """Near-copies, the near-copies shown as pictures, and the other pairs above the threshold."""
 
     found: Copies
     confirmed: Sequence[CopyPair]
@@ -55,7 +55,7 @@ class CopiesView:
 
 @dataclass(frozen=True)
 class ReleaseView:
-    """A release and its results, the first encoder's first."""
+    """A release and its results, in the order of the encoders."""
 
     id: str
     about: ReleaseRecord
@@ -72,12 +72,12 @@ def page(report: Report, base: Path | None) -> str:
     ----------
     report : Report
     base : Path or None
-        The paths of pictures are relative to it; None leaves all pictures out.
+        The folder to which the paths of pictures are relative; None omits all pictures.
 
     Returns
     -------
     str
-        The whole page. Scripts but its own are forbidden by its content policy, and so is every request.
+        The whole page. Its content security policy forbids all requests, and all scripts except its own.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -109,10 +109,14 @@ def page(report: Report, base: Path | None) -> str:
     thumbnails = None if base is None else Thumbnails(base, _n_pictures(report))
     view = {
         "report": report,
-        "releases": [_release(place, one, report) for place, one in enumerate(report.releases)],
+        "releases": [_release(position, release, report) for position, release in enumerate(report.releases)],
         "comparisons": [
-            {"id": f"c{place}", "found": one, "figures": change_figures(f"c{place}", one)}
-            for place, one in enumerate(report.comparisons)
+            {
+                "id": f"c{position}",
+                "found": comparison,
+                "figures": change_figures(f"c{position}", comparison),
+            }
+            for position, comparison in enumerate(report.comparisons)
         ],
         "meaning": [
             (finding, report_text.MEANING[finding]) for finding in Finding if _occurs(report, finding)
@@ -122,7 +126,7 @@ def page(report: Report, base: Path | None) -> str:
         "percent_span": report_text.percent_span,
         "interval_bar": lambda row: Markup(_interval_bar(row)),
         "bars": lambda counts: Markup(_bars(counts)),
-        "rank_of": {finding: place for place, finding in enumerate(Finding)},
+        "rank_of": {finding: rank for rank, finding in enumerate(Finding)},
         "thumbnail": thumbnails.get if thumbnails else None,
         "style": Markup(page_style()),
         "script": Markup(script),
@@ -131,26 +135,27 @@ def page(report: Report, base: Path | None) -> str:
     return environment.get_template("report.html").render(view)
 
 
-def _release(place: int, release: ReleaseRecord, report: Report) -> ReleaseView:
-    own = [result for result in report.results if result.release == release.name]
-    answer = report.answer[place] if place < len(report.answer) else ""
+def _release(position: int, release: ReleaseRecord, report: Report) -> ReleaseView:
+    results = [result for result in report.results if result.release == release.name]
+    answer = report.answer[position] if position < len(report.answer) else ""
+    agreements = [agreement for agreement in report.agreement or () if agreement.release == release.name]
     return ReleaseView(
-        id=f"r{place}",
+        id=f"r{position}",
         about=release,
         answer=answer.removeprefix(f"{release.name}: "),
         results=[
             ResultView(
-                id=f"r{place}e{number}",
+                id=f"r{position}e{number}",
                 encoder=result.encoder,
                 summary=result.summary,
                 rows=sorted(result.artists, key=_strongest_first),
                 findings=findings_of(result.artists),
-                figures=figures(f"r{place}e{number}", result),
+                figures=figures(f"r{position}e{number}", result),
             )
-            for number, result in enumerate(own)
+            for number, result in enumerate(results)
         ],
-        agreement=next((one for one in report.agreement or () if one.release == release.name), None),
-        copies=_copies(own[0].copies) if own else None,
+        agreement=agreements[0] if agreements else None,
+        copies=_copies(results[0].copies) if results else None,
     )
 
 
@@ -165,7 +170,7 @@ def _copies(copies: Copies) -> CopiesView:
 
 
 def _n_pictures(report: Report) -> int:
-    """How many pictures the galleries show: those of the first encoder of each release."""
+    """Count the pictures in the galleries, which show the first encoder of each release."""
     first = {result.release: result for result in reversed(report.results)}
     pairs = [pair for result in first.values() for row in result.artists for pair in row.neighbours]
     return len({pair.work for pair in pairs} | {pair.imitation for pair in pairs})
@@ -176,17 +181,17 @@ def _occurs(report: Report, finding: Finding) -> bool:
 
 
 def _sortable(value: Any) -> str:
-    """What a column is sorted by; empty where there is nothing, which comes last."""
+    """Return the sort key of a cell; empty for a missing value, which sorts last."""
     return "" if value is None else f"{value:.17g}" if isinstance(value, float) else str(value)
 
 
 def _when(text: str) -> str:
-    """A time for people."""
+    """Format a time for display."""
     return text.replace("T", " ").replace("+00:00", " UTC")
 
 
 def _interval_bar(row: ReportArtist) -> str:
-    """The AUC and its interval on a line from 0 to 1, with a stroke at 0.5."""
+    """Draw the AUC and its interval on a line from 0 to 1, with a tick at 0.5."""
     drawing, scale = Drawing(68, 14), Scale(0, 1, 2, 66)
     drawing.line(2, 12.5, 66, 12.5, "grid")
     drawing.line(34, 1, 34, 13, "chance")
@@ -198,17 +203,17 @@ def _interval_bar(row: ReportArtist) -> str:
 
 
 def _bars(counts: Sequence[int] | None) -> str:
-    """The ranks of an artist's own imitations as 20 bars, the nearest at the left."""
+    """Draw the histogram of the ranks of an artist's own imitations, nearest at the left."""
     if not counts or not sum(counts):
         return ""
     total, most = sum(counts), max(counts)
     drawing = Drawing(200, 56)
     step = 200 / len(counts)
     level = 50 - 46 * (total / len(counts)) / most
-    for place, value in enumerate(counts):
+    for number, value in enumerate(counts):
         height = 46 * value / most
         drawing.add(
-            "rect", x=place * step + 0.75, y=50 - height, width=step - 1.5, height=height, class_="bar"
+            "rect", x=number * step + 0.75, y=50 - height, width=step - 1.5, height=height, class_="bar"
         )
     drawing.line(0, 50, 200, 50, "axis")
     drawing.line(0, level, 200, level, "chance")
