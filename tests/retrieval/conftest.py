@@ -1,4 +1,4 @@
-"""An audit that ran through, for the tests that read it, compute it again or change a copy of it."""
+"""A finished audit, for tests that read it, recompute it or change a copy of it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, tiny_model: str) -> Path:
 
 @pytest.fixture(scope="session")
 def finished(world: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
-    """An audit that ran through."""
+    """A finished audit."""
     root = tmp_path_factory.mktemp("finished") / "world"
     root.mkdir()
     shutil.copytree(world / "works", root / "works")

@@ -1,4 +1,4 @@
-"""Works against works, walked piece by piece: the same bits as from the table of all pairs, in bounded memory."""
+"""Similarities between works: bit-identical to those of the table of all pairs, in bounded memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def collector(artist: np.ndarray, n_artists: int, n_resamples: int = 40) -> GapC
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 2**32 - 1))
-def test_any_tiles_give_the_bits_of_the_whole_table(seed: int) -> None:
+def test_results_do_not_depend_on_the_tiles(seed: int) -> None:
     random = np.random.default_rng(seed)
     n_artists, n = random.integers(1, [9, 60])
     artist = random.integers(0, n_artists, n)
@@ -31,45 +31,45 @@ def test_any_tiles_give_the_bits_of_the_whole_table(seed: int) -> None:
     rounded = exact.astype(np.float32)
     names = [f"artist {number}" for number in range(n_artists)]
     gaps = gap_bootstrap(rounded, artist, n_artists, n_resamples=40, rng=generators(1, "gap", names))
-    best = ceiling(rounded, artist, n_artists)
+    expected_ceiling = ceiling(rounded, artist, n_artists)
     sizes = {"tile_bytes": int(random.integers(1, 5000)), "wide_bytes": int(random.integers(1, 3000))}
-    found = among_works(
+    result = among_works(
         works, artist, n_artists, gaps=collector(artist, n_artists), keep_bytes=int(random.integers(0, 3000)),
         **sizes,
     )  # fmt: skip
-    assert found.gaps is not None and found.ceiling is not None
+    assert result.gaps is not None and result.ceiling is not None
     for name in ("gap", "low", "high", "nearest", "n_works"):
-        np.testing.assert_array_equal(getattr(found.gaps, name), getattr(gaps, name))
+        np.testing.assert_array_equal(getattr(result.gaps, name), getattr(gaps, name))
     for name in ("auc", "work_auc", "macro", "n_works"):
-        np.testing.assert_array_equal(getattr(found.ceiling, name), getattr(best, name))
-    assert (found.gaps.status, found.ceiling.status) == (gaps.status, best.status)
-    alone = among_works(works, artist, n_artists, **sizes)
-    assert alone.gaps is None and alone.ceiling is None
+        np.testing.assert_array_equal(getattr(result.ceiling, name), getattr(expected_ceiling, name))
+    assert (result.gaps.status, result.ceiling.status) == (gaps.status, expected_ceiling.status)
+    without_gaps = among_works(works, artist, n_artists, **sizes)
+    assert without_gaps.gaps is None and without_gaps.ceiling is None
     for a in range(n_artists):
         rows = np.flatnonzero(artist == a)
-        assert np.array_equal(found.rows(a), rows)
-        assert np.array_equal(found.within(a), exact[np.ix_(rows, rows)])
+        assert np.array_equal(result.rows(a), rows)
+        assert np.array_equal(result.within(a), exact[np.ix_(rows, rows)])
         for b in range(n_artists):
             others = np.flatnonzero(artist == b)
             pairs = exact[np.ix_(rows, others)]
             values = pairs[np.tri(len(rows), k=-1, dtype=bool)] if a == b else pairs.ravel()
             expected = np.median(values) if len(values) else np.nan
-            np.testing.assert_array_equal(found.discrimination.medians[a, b], expected)
-    np.testing.assert_array_equal(alone.discrimination.medians, found.discrimination.medians)
+            np.testing.assert_array_equal(result.discrimination.medians[a, b], expected)
+    np.testing.assert_array_equal(without_gaps.discrimination.medians, result.discrimination.medians)
 
 
-def test_what_is_kept_of_an_artist_is_not_multiplied_again() -> None:
+def test_similarities_that_are_kept_are_not_computed_again() -> None:
     random = np.random.default_rng(5)
     works, artist = unit(random.standard_normal((40, 8))), np.arange(40) % 4
-    found = among_works(works, artist, 4, keep_bytes=2 * 100 * 8)  # two artists' 10 x 10
-    kept = [found.within(a) is found.within(a) for a in range(4)]
+    result = among_works(works, artist, 4, keep_bytes=2 * 100 * 8)  # 10 x 10 similarities of two artists
+    kept = [result.within(a) is result.within(a) for a in range(4)]
     assert kept == [True, True, False, False]
     with pytest.raises(ValueError, match="read-only"):
-        found.within(0)[:] = 0
+        result.within(0)[:] = 0
 
 
 def test_memory_grows_with_the_works_and_not_with_their_pairs() -> None:
-    """The table of 3,000 works has 36 MB in float32, and with the values in float64 beside it over 100."""
+    """The table of 3,000 works takes 36 MB in float32, and over 100 MB together with the values in float64."""
 
     def peak(n: int) -> int:
         random = np.random.default_rng(n)

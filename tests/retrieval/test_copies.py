@@ -1,4 +1,4 @@
-"""Near-copies: found where a work is repeated, and not where only its style is."""
+"""Near-copies are found if a work is reproduced, but not if only its style is."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.builds import Counting
 from tests.support.pictures import picture
 
 
-def test_composition_is_pearsons_correlation_mirrored_or_not() -> None:
+def test_composition_is_the_higher_of_the_plain_and_the_mirrored_correlation() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.integers(0, 256, (2, 3, 8, 8), dtype=np.uint8)
     centred = [x - x.mean(axis=(1, 2), keepdims=True) for x in (a, b, b[:, :, ::-1])]
@@ -27,43 +27,45 @@ def test_composition_is_pearsons_correlation_mirrored_or_not() -> None:
     assert composition(a, b) == pytest.approx(expected)
     red = np.array([200, 30, 30]).reshape(3, 1, 1)
     noisy = [(red + rng.normal(0, 18, (3, 32, 32))).clip(0, 255).astype(np.uint8) for _ in range(2)]
-    assert abs(composition(*noisy)) < 0.1  # a common colour is no composition
+    assert abs(composition(*noisy)) < 0.1  # a common colour is not a composition
     assert composition(a, 255 - a) < 0.5 and composition(a, a // 2) > 0.99
     assert composition(np.zeros_like(a), np.zeros_like(a)) == 0
 
 
-def test_nearest_works_are_those_of_the_whole_table() -> None:
+def test_nearest_works_match_the_full_table() -> None:
     rng = np.random.default_rng(0)
-    made, works = (rng.normal(size=(n, 8)) for n in (30, 11))
-    made, works = ((v / np.linalg.norm(v, axis=1, keepdims=True)).astype(np.float16) for v in (made, works))
-    table = made.astype(np.float64) @ works.astype(np.float64).T
-    work, cosine = nearest_works(made, works, k=4)
+    vectors = (rng.normal(size=(n, 8)) for n in (30, 11))
+    imitations, works = ((v / np.linalg.norm(v, axis=1, keepdims=True)).astype(np.float16) for v in vectors)
+    table = imitations.astype(np.float64) @ works.astype(np.float64).T
+    work, cosine = nearest_works(imitations, works, k=4)
     order = np.argsort(-table, axis=1, kind="stable")[:, :4]
     assert (work == order).all() and (cosine == np.take_along_axis(table, order, axis=1)).all()
-    assert nearest_works(made, works[:2])[0].shape == (30, 2)
+    assert nearest_works(imitations, works[:2])[0].shape == (30, 2)
 
 
-def test_copies_are_found_and_style_is_none(works: Callable, tiny_encoder: Encoder, tmp_path: Path) -> None:
+def test_copies_are_found_and_style_alone_is_not_a_copy(
+    works: Callable, tiny_encoder: Encoder, tmp_path: Path
+) -> None:
     root = works({"works/ada": 4, "works/bo": 4, "imitations/r1/ada": 3, "imitations/r1/bo": 2})
-    of_bo, made = root / "works/bo", root / "imitations/r1/ada"
-    shutil.copy(of_bo / "000.png", made / "bytes.png")
+    of_bo, imitations = root / "works/bo", root / "imitations/r1/ada"
+    shutil.copy(of_bo / "000.png", imitations / "bytes.png")
     with Image.open(of_bo / "001.png") as work:
-        work.save(made / "recompressed.jpg", quality=70)
-        ImageOps.mirror(ImageEnhance.Brightness(work).enhance(0.9)).save(made / "mirrored.png")
+        work.save(imitations / "recompressed.jpg", quality=70)
+        ImageOps.mirror(ImageEnhance.Brightness(work).enhance(0.9)).save(imitations / "mirrored.png")
     build(list(find([root])), tmp_path / "i.h5", Counting(tiny_encoder))
     with Index(tmp_path / "i.h5") as index:
-        found = copies(index, "r1", 0.5)  # the tiny model finds everything alike
-    assert found.n_candidates == found.n_looked_at == 8
-    called = {Path(one.imitation).name: one for one in found.pairs if one.copy}
-    assert set(called) >= {"bytes.png", "recompressed.jpg"}
-    assert not set(called) - {"bytes.png", "recompressed.jpg", "mirrored.png"}
-    assert called["bytes.png"].same_bytes and not called["recompressed.jpg"].same_bytes
-    assert {one.work_artist for one in called.values()} == {"bo"}
-    cosines = [one.cosine for one in found.pairs]
+        result = copies(index, "r1", 0.5)  # to the tiny model, all pictures are similar
+    assert result.n_candidates == result.n_looked_at == 8
+    confirmed = {Path(pair.imitation).name: pair for pair in result.pairs if pair.copy}
+    assert set(confirmed) >= {"bytes.png", "recompressed.jpg"}
+    assert not set(confirmed) - {"bytes.png", "recompressed.jpg", "mirrored.png"}
+    assert confirmed["bytes.png"].same_bytes and not confirmed["recompressed.jpg"].same_bytes
+    assert {pair.work_artist for pair in confirmed.values()} == {"bo"}
+    cosines = [pair.cosine for pair in result.pairs]
     assert cosines == sorted(cosines, reverse=True)
 
 
-def test_an_artist_of_one_composition_is_not_copied_by_it(
+def test_a_composition_that_the_artist_repeats_is_not_a_copy(
     works: Callable, tiny_encoder: Encoder, tmp_path: Path
 ) -> None:
     root = works({"works/ada": 2, "works/bo": 3, "imitations/r1/bo": 1})
@@ -80,7 +82,7 @@ def test_an_artist_of_one_composition_is_not_copied_by_it(
     assert pair.composition > 0.8 and pair.series > pair.composition and not pair.copy
 
 
-def test_a_second_scan_of_a_work_hides_no_copy(
+def test_a_second_scan_of_a_work_does_not_hide_a_copy(
     works: Callable, tiny_encoder: Encoder, tmp_path: Path
 ) -> None:
     root = works({"works/ada": 4, "imitations/r1/ada": 1})
@@ -96,12 +98,10 @@ def test_a_second_scan_of_a_work_hides_no_copy(
     assert pair.copy and Path(pair.work).name in ("000.png", "second.png")
 
 
-def test_pictures_that_are_gone_are_candidates_all_the_same(
-    works: Callable, tiny_encoder: Encoder, tmp_path: Path
-) -> None:
+def test_missing_pictures_remain_candidates(works: Callable, tiny_encoder: Encoder, tmp_path: Path) -> None:
     root = works({"works/ada": 2, "imitations/r1/ada": 2})
     build(list(find([root])), tmp_path / "i.h5", Counting(tiny_encoder))
     shutil.rmtree(root)
     with Index(tmp_path / "i.h5") as index:
-        found = copies(index, "r1", 0.01)
-    assert found.n_candidates == 2 and not any(one.copy for one in found.pairs)
+        result = copies(index, "r1", 0.01)
+    assert result.n_candidates == 2 and not any(pair.copy for pair in result.pairs)

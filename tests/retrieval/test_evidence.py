@@ -1,4 +1,4 @@
-"""Evidence from an index: the arrays' own tests, reached through the commands."""
+"""The statistical tests of a release, through the commands: results, findings and messages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ARTISTS = ("ada", "bo", "cy")
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory, tiny_model: str) -> Path:
-    """Three artists of one colour each; a release that imitates ada and bo, and answers all else in grey."""
+    """Three artists with one colour each, and a release that imitates ada and bo and is grey for all other names."""
     root = tmp_path_factory.mktemp("evidence")
     colors = {"ada": (200, 30, 30), "bo": (30, 60, 200), "cy": (40, 180, 60)}
     names = [*ARTISTS, *(f"placebo {n}" for n in range(N_PLACEBOS))]
@@ -40,39 +40,39 @@ def index(tmp_path_factory: pytest.TempPathFactory, tiny_model: str) -> Path:
     return path
 
 
-def asked(index: Path, *words: str) -> dict[str, Any]:
-    answer: dict[str, Any] = json.loads(run(*words, "-i", index, "--json").stdout)
-    return answer
+def run_json(index: Path, *words: str) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads(run(*words, "-i", index, "--json").stdout)
+    return result
 
 
 def by_artist(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {a["artist"]: a for a in result["artists"]}
 
 
-def test_match_finds_who_is_imitated_and_only_them(index: Path) -> None:
-    result = asked(index, "match", "--placebo", "placebo *", "--adjust", "bh")
-    found = by_artist(result)
-    assert {a: found[a]["finding"] for a in ARTISTS} == {
+def test_match_finds_exactly_the_imitated_artists(index: Path) -> None:
+    result = run_json(index, "match", "--placebo", "placebo *", "--adjust", "bh")
+    artists = by_artist(result)
+    assert {a: artists[a]["finding"] for a in ARTISTS} == {
         "ada": "the name matters", "bo": "the name matters", "cy": "not shown",
     }  # fmt: skip
     assert result["evidence"]["overall"]["findings"]["the name matters"] == 2
     assert result["evidence"]["overall"]["findings"]["imitated"] == 0  # two rivals: no p below 1/3
-    assert found["ada"]["p_name"] == pytest.approx(1 / (1 + N_PLACEBOS))
-    assert found["ada"]["resolution_rival"] == pytest.approx(1 / 3)
+    assert artists["ada"]["p_name"] == pytest.approx(1 / (1 + N_PLACEBOS))
+    assert artists["ada"]["resolution_rival"] == pytest.approx(1 / 3)
     for a in ARTISTS:
-        assert found[a]["auc_low"] <= found[a]["auc"] <= found[a]["auc_high"]
-        assert found[a]["p"] == max(found[a]["p_name"], found[a]["p_rival"])
+        assert artists[a]["auc_low"] <= artists[a]["auc"] <= artists[a]["auc_high"]
+        assert artists[a]["p"] == max(artists[a]["p_name"], artists[a]["p_rival"])
 
 
-def test_p_values_are_those_of_the_stored_vectors(index: Path) -> None:
-    result = by_artist(asked(index, "match", "--placebo", "placebo *", "--seed", "5"))
+def test_p_values_equal_those_computed_from_the_stored_vectors(index: Path) -> None:
+    result = by_artist(run_json(index, "match", "--placebo", "placebo *", "--seed", "5"))
     with Index(index) as opened:
         names, kinds = opened.artists, np.array([c.kind for c in opened.collections])
         kind = kinds[opened.column("collection")]
         vectors, artist = np.asarray(opened.vectors).astype(np.float64), opened.column("artist")
-    works, made = np.flatnonzero(kind == "works"), np.flatnonzero(kind == "imitations")
-    ranks = twice_midranks(vectors[works] @ vectors[made].T)
-    scores = collect([(slice(None), ranks)], artist[works], artist[made], len(names), rng=5)
+    works, imitations = np.flatnonzero(kind == "works"), np.flatnonzero(kind == "imitations")
+    ranks = twice_midranks(vectors[works] @ vectors[imitations].T)
+    scores = collect([(slice(None), ranks)], artist[works], artist[imitations], len(names), rng=5)
     placebos = [n for n, name in enumerate(names) if name.startswith("placebo")]
     name, rival = name_test(scores, placebos), rival_test(scores, placebos)
     p = [max(name.pvalue[names.index(a)], rival.pvalue[names.index(a)]) for a in ARTISTS]
@@ -87,25 +87,25 @@ def test_p_values_are_those_of_the_stored_vectors(index: Path) -> None:
         assert result[a]["p_holm"] == pytest.approx(adjust(p)[place])
 
 
-def test_the_same_seed_gives_the_same_answer(index: Path) -> None:
+def test_the_same_seed_gives_the_same_result(index: Path) -> None:
     words = ("match", "--placebo", "placebo *", "--resamples", "199")
-    assert asked(index, *words) == asked(index, *words)
-    assert asked(index, *words) != asked(index, *words, "--seed", "1")
+    assert run_json(index, *words) == run_json(index, *words)
+    assert run_json(index, *words) != run_json(index, *words, "--seed", "1")
 
 
-def test_without_placebos_the_output_says_what_is_not_tested(index: Path) -> None:
+def test_without_placebos_the_output_states_what_is_not_tested(index: Path) -> None:
     plain = run("match", "-i", index, "--resamples", "99").stdout
     assert "pass --placebo" in " ".join(plain.split())
-    result = asked(index, "match", "--resamples", "99")
+    result = run_json(index, "match", "--resamples", "99")
     assert result["evidence"]["placebos"] == []
     assert by_artist(result)["ada"]["p_name"] is None
-    assert asked(index, "match", "--no-tests")["evidence"] is None
+    assert run_json(index, "match", "--no-tests")["evidence"] is None
 
 
-def test_the_work_as_the_unit_is_warned_about(index: Path) -> None:
-    found = run("match", "-i", index, "--unit", "work", "--resamples", "99")
-    assert "assumes that works by the same artist are independent" in found.stderr
-    assert "p work" in found.stdout
+def test_the_work_level_test_prints_a_warning(index: Path) -> None:
+    result = run("match", "-i", index, "--unit", "work", "--resamples", "99")
+    assert "assumes that works by the same artist are independent" in result.stderr
+    assert "p work" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -116,27 +116,27 @@ def test_the_work_as_the_unit_is_warned_about(index: Path) -> None:
         (["classify", "--by", "works", "--placebo", "nobody"], "There are no imitations"),
     ],
 )
-def test_what_is_no_placebo_is_refused(index: Path, words: list[str], message: str) -> None:
+def test_invalid_placebos_are_rejected(index: Path, words: list[str], message: str) -> None:
     assert message in run(*words, "-i", index, code=1).stderr
 
 
-def test_classify_leaves_placebos_out_and_says_how_sure(index: Path) -> None:
-    result = asked(index, "classify", "--by", "works", "--placebo", "placebo *", "--resamples", "199")
+def test_classify_excludes_placebos_and_reports_intervals(index: Path) -> None:
+    result = run_json(index, "classify", "--by", "works", "--placebo", "placebo *", "--resamples", "199")
     assert result["n"] == 3 * N_IMITATIONS
     for method in result["methods"]:
         assert method["n_labels"] == 3
-        found = by_artist(method)
-        assert set(found) == set(ARTISTS)
-        assert found["ada"]["top1"] == 1.0 and found["ada"]["top1_high"] == 1.0
-        assert found["ada"]["top1_low"] == pytest.approx(0.025 ** (1 / N_IMITATIONS))  # Clopper & Pearson
-        assert found["ada"]["p_chance"] == pytest.approx(3.0**-N_IMITATIONS)
+        artists = by_artist(method)
+        assert set(artists) == set(ARTISTS)
+        assert artists["ada"]["top1"] == 1.0 and artists["ada"]["top1_high"] == 1.0
+        assert artists["ada"]["top1_low"] == pytest.approx(0.025 ** (1 / N_IMITATIONS))  # Clopper & Pearson
+        assert artists["ada"]["p_chance"] == pytest.approx(3.0**-N_IMITATIONS)
         assert method["evidence"]["by_label_count"]["counts"][-1] <= 3 + N_PLACEBOS
         assert 0 < method["evidence"]["p_assignment"] <= 1
 
 
-def test_several_templates_are_shown_apart(index: Path) -> None:
+def test_several_templates_are_reported_separately(index: Path) -> None:
     words = ("--template", "Artwork from {artist}", "--template", "A picture by {artist}", "--device", "cpu")
-    result = asked(index, "classify", *words, "--placebo", "placebo *", "--resamples", "99")
+    result = run_json(index, "classify", *words, "--placebo", "placebo *", "--resamples", "99")
     assert set(result["templates_top1"]) == {"Artwork from {artist}", "A picture by {artist}"}
     assert all(0 <= share <= 1 for share in result["templates_top1"].values())
 
@@ -145,7 +145,7 @@ def test_query_attributes_a_picture(index: Path, tmp_path: Path) -> None:
     red, black = tmp_path / "red.png", tmp_path / "black.png"
     paint(red, (200, 30, 30), 99_999)
     Image.new("RGB", (32, 32), "black").save(black)
-    answers = asked(index, "query", str(red), str(black), "--device", "cpu")["queries"]
+    answers = run_json(index, "query", str(red), str(black), "--device", "cpu")["queries"]
     first, second = (answer["attribution"] for answer in answers)
     assert first["set"] == ["ada"]
     assert second["set"] == []
@@ -157,11 +157,11 @@ def test_query_attributes_a_picture(index: Path, tmp_path: Path) -> None:
     )
 
 
-def test_a_work_of_the_index_is_compared_with_the_others_only(index: Path) -> None:
+def test_a_work_in_the_index_is_not_compared_with_itself(index: Path) -> None:
     work = index.parent / "works" / "ada" / "0.png"
-    found = asked(index, "query", str(work), "--device", "cpu")["queries"][0]["attribution"]
-    assert found["n_itself"] == 1
-    assert {a["artist"]: a["n_works"] for a in found["artists"]} == {"ada": 19, "bo": 20, "cy": 20}
+    attribution = run_json(index, "query", str(work), "--device", "cpu")["queries"][0]["attribution"]
+    assert attribution["n_itself"] == 1
+    assert {a["artist"]: a["n_works"] for a in attribution["artists"]} == {"ada": 19, "bo": 20, "cy": 20}
 
 
 class TestPower:
@@ -171,27 +171,27 @@ class TestPower:
         result = json.loads(run("power", *self.STATED, "--artists", "10", "--json").stdout)
         assert result["references_needed"] == 199
         assert result["smallest"]["power"] >= 0.8
-        assert min(one["n_placebos"] for one in result["designs"]) == 199
+        assert min(design["n_placebos"] for design in result["designs"]) == 199
         assert "power requires" in run("power", *self.STATED, "--resamples", "999").stdout
 
-    def test_too_few_placebos_find_nobody(self) -> None:
+    def test_too_few_placebos_have_no_power(self) -> None:
         words = (*self.STATED, "--artists", "10", "--placebos", "50", "--resamples", "199")
         assert "No design reaches" in run("power", *words).stdout
 
     def test_a_pilot_index(self, index: Path) -> None:
-        result = asked(index, "power", "--artists", "3", "--resamples", "999")
+        result = run_json(index, "power", "--artists", "3", "--resamples", "999")
         assert result["pilot_artists"] == 3
         assert result["effect"] > 0.1
         assert all(value >= 0 for value in result["variances"].values())
 
-    def test_what_is_missing_is_named(self, works: Callable, tiny_model: str, tmp_path: Path) -> None:
+    def test_missing_input_is_reported(self, works: Callable, tiny_model: str, tmp_path: Path) -> None:
         assert "Pass a pilot" in run("power", code=2).stderr
         root, path = works({"works/ada": 1, "imitations/r1/ada": 1}), tmp_path / "small.h5"
         run("build", root, "-i", path, "--model", tiny_model, "--device", "cpu", *FP32)
         assert "too small for a pilot" in run("power", "-i", path, code=1).stderr
 
 
-def test_small_indexes_have_answers(works: Callable, tiny_model: str, tmp_path: Path) -> None:
+def test_small_indexes_give_results(works: Callable, tiny_model: str, tmp_path: Path) -> None:
     for place, layout in enumerate(
         (
             {"works/ada": 1, "imitations/r1/ada": 1},
@@ -227,27 +227,28 @@ def test_one_artist_with_placebos_and_a_background_is_found(tiny_model: str, tmp
                 300 + 9 * name + n,
             )
     run("build", art, "-i", index, "--model", tiny_model, "--device", "cpu", *FP32)
-    found = by_artist(asked(index, "match", "--placebo", "placebo *"))["ada"]
-    assert (found["finding"], found["p_name"], found["p_rival"]) == ("the name matters", 0.05, None)
-    assert 0 < found["floor_placebo"] < found["auc"] and found["floor_control"] is None
+    ada = by_artist(run_json(index, "match", "--placebo", "placebo *"))["ada"]
+    assert (ada["finding"], ada["p_name"], ada["p_rival"]) == ("the name matters", 0.05, None)
+    assert 0 < ada["floor_placebo"] < ada["auc"] and ada["floor_control"] is None
     for n in range(2):
         paint(art / "control" / f"{n}.png", (128, 128, 128), 900 + n)
     run("build", art, "-i", index, "--device", "cpu")
-    with_control = by_artist(asked(index, "match", "--placebo", "placebo *"))["ada"]
+    with_control = by_artist(run_json(index, "match", "--placebo", "placebo *"))["ada"]
     assert with_control["p_name"] == 0.05
     with Index(index) as opened:
         kind = np.array([c.kind for c in opened.collections])[opened.column("collection")]
         vectors, names = np.asarray(opened.vectors).astype(np.float64), opened.artists
         own = (kind == "works") & (opened.column("artist") == names.index("ada"))
-    made, control = (
+    imitations, control = (
         vectors[own] @ vectors[kind == "imitations"].T,
         vectors[own] @ vectors[kind == "control"].T,
     )
-    further = (made[:, None, :] < control[:, :, None]) + (made[:, None, :] == control[:, :, None]) / 2
+    table, column = imitations[:, None, :], control[:, :, None]
+    further = (table < column) + (table == column) / 2
     assert with_control["floor_control"] == pytest.approx(further.mean())
     run("remove", "--collection", "background", "-i", index)
-    alone = by_artist(asked(index, "match", "--placebo", "placebo *"))["ada"]
-    assert (alone["finding"], alone["p_name"]) == ("not tested", 0.05)
+    without_background = by_artist(run_json(index, "match", "--placebo", "placebo *"))["ada"]
+    assert (without_background["finding"], without_background["p_name"]) == ("not tested", 0.05)
     assert "add them to background/" in " ".join(
         run("match", "--placebo", "placebo *", "-i", index).stdout.split()
     )
@@ -265,14 +266,14 @@ def test_few_works_are_not_tested_and_few_prompts_are_held_fixed(tiny_model: str
     for place, name in enumerate(["ada", "bo", *(f"placebo {k}" for k in range(5))]):
         for n in range(6):
             paint(art / f"m{place}-{n}.png", (128, 128, 128), 100 + 10 * place + n)
-            prompt = n if name == "placebo 4" else n // 3  # another design: one picture a prompt
+            prompt = n if name == "placebo 4" else n // 3  # a different design: one picture per prompt
             lines.append(f"m{place}-{n}.png,{name},imitations,r1,{name} prompt {prompt}")
     (art / "m.csv").write_text("\n".join(lines))
     run("build", art / "m.csv", "-i", index, "--model", tiny_model, "--device", "cpu", *FP32)
-    found = by_artist(asked(index, "match", "--placebo", "placebo *"))
-    assert (found["bo"]["finding"], found["bo"]["gap_class"]) == ("not tested", "too few works")
-    assert found["ada"]["prompts_held_fixed"] is True
-    assert (found["ada"]["n_name_references"], found["ada"]["n_name_left_out"]) == (4, 1)
+    artists = by_artist(run_json(index, "match", "--placebo", "placebo *"))
+    assert (artists["bo"]["finding"], artists["bo"]["gap_class"]) == ("not tested", "too few works")
+    assert artists["ada"]["prompts_held_fixed"] is True
+    assert (artists["ada"]["n_name_references"], artists["ada"]["n_name_left_out"]) == (4, 1)
     shown = " ".join(run("match", "--placebo", "placebo *", "-i", index).stdout.split())
     assert "apply to the few prompts used" in shown
     assert "up to 1 excluded: fewer imitations, or another number of pictures per prompt" in shown
@@ -280,35 +281,33 @@ def test_few_works_are_not_tested_and_few_prompts_are_held_fixed(tiny_model: str
     assert "apply to the few prompts used" in shown
 
 
-def test_an_artist_whom_the_encoder_does_not_tell_apart_has_no_finding(
-    tiny_model: str, tmp_path: Path
-) -> None:
+def test_an_artist_the_encoder_does_not_distinguish_has_no_finding(tiny_model: str, tmp_path: Path) -> None:
     art, index = tmp_path / "art", tmp_path / "i.h5"
     for n in range(8):
-        for place, artist in enumerate(("ada", "bo")):  # one hand under two names
+        for place, artist in enumerate(("ada", "bo")):  # the same style under two names
             paint(art / "works" / artist / f"{n}.png", (200, 30, 30), 50 * place + n)
     for place, name in enumerate(["ada", "bo", *(f"placebo {k}" for k in range(4))]):
         for n in range(3):
             paint(art / "imitations" / "r1" / name / f"{n}.png", (128, 128, 128), 500 + 9 * place + n)
     run("build", art, "-i", index, "--model", tiny_model, "--device", "cpu", *FP32)
-    result = asked(index, "match", "--placebo", "placebo *")
-    for one in by_artist(result).values():
-        if one["finding"]:
-            assert one["gap_class"] in ("ambiguous", "robust negative")
-            assert one["finding"] == "this encoder cannot tell" and one["p_holm"] is None
+    result = run_json(index, "match", "--placebo", "placebo *")
+    for artist in by_artist(result).values():
+        if artist["finding"]:
+            assert artist["gap_class"] in ("ambiguous", "robust negative")
+            assert artist["finding"] == "this encoder cannot tell" and artist["p_holm"] is None
     assert result["evidence"]["overall"]["findings"]["this encoder cannot tell"] == 2
     assert "whatever the p" in run("match", "--placebo", "placebo *", "-i", index).stdout
 
 
-def test_unit_work_and_approximate_do_not_speak_of_imitation_as_the_exact_test_does(index: Path) -> None:
-    by_work = by_artist(asked(index, "match", "--placebo", "placebo *", "--unit", "work"))
+def test_work_level_and_approximate_tests_use_weaker_wording_than_the_exact_test(index: Path) -> None:
+    by_work = by_artist(run_json(index, "match", "--placebo", "placebo *", "--unit", "work"))
     assert by_work["ada"]["finding"] == "nearer than pooled works"
     shown = " ".join(run("match", "--placebo", "placebo *", "--approximate", "-i", index).stdout.split())
     assert "not evidence by themselves" in shown
 
 
-def test_a_picture_that_lies_there_many_times_is_one_picture(tmp_path: Path, tiny_model: str) -> None:
-    """One work five times over is no five works, and one imitation ten times over no set of ten."""
+def test_a_repeated_picture_counts_once(tmp_path: Path, tiny_model: str) -> None:
+    """Six copies of a work count as one work, and ten copies of an imitation as one imitation."""
     for name, color in (("ada", (200, 30, 30)), ("bo", (30, 60, 200))):
         for n in range(6):
             paint(tmp_path / "works" / name / f"{n}.png", color, n if name == "bo" else 0)
@@ -318,12 +317,12 @@ def test_a_picture_that_lies_there_many_times_is_one_picture(tmp_path: Path, tin
         for n in range(10):
             paint(tmp_path / f"imitations/r1/placebo {place}" / f"{n}.png", (128, 128, 128), 1000 * place + n)
     run("build", tmp_path, "-i", tmp_path / "i.h5", "--model", tiny_model, "--device", "cpu", *FP32)
-    result = asked(
+    result = run_json(
         tmp_path / "i.h5", "match", "--placebo", "placebo *", "--adjust", "bh", "--resamples", "99"
     )
-    found = by_artist(result)
-    assert (found["ada"]["n_works"], found["ada"]["n_imitations"]) == (1, 1)
-    assert (found["bo"]["n_works"], found["bo"]["n_imitations"]) == (6, 10)
-    assert found["ada"]["finding"] == "not tested"
+    artists = by_artist(result)
+    assert (artists["ada"]["n_works"], artists["ada"]["n_imitations"]) == (1, 1)
+    assert (artists["bo"]["n_works"], artists["bo"]["n_imitations"]) == (6, 10)
+    assert artists["ada"]["finding"] == "not tested"
     assert (result["n_repeated_works"], result["n_repeated_imitations"]) == (5, 9)
     assert "14 duplicates of a picture" in run("match", "-i", tmp_path / "i.h5", "--resamples", "99").stderr

@@ -1,4 +1,4 @@
-"""Results as HTML fragments: tables and the report's figures, closed in themselves."""
+"""Results as self-contained HTML fragments: tables and the figures of the report."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def results() -> dict[str, Result]:
 
 
 class Fragment(HTMLParser):
-    """The elements of a fragment; nesting is checked."""
+    """The elements of a fragment. Also checks the nesting."""
 
     def __init__(self, text: str):
         super().__init__()
@@ -55,7 +55,7 @@ class Fragment(HTMLParser):
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_a_fragment_shows_figures_and_harmless_names(results: dict[str, Result], name: str) -> None:
+def test_a_fragment_shows_figures_and_escapes_names(results: dict[str, Result], name: str) -> None:
     text = notebook.render(results[name])
     assert text is not None and text == notebook.render(results[name])
     fragment = Fragment(text)
@@ -70,11 +70,11 @@ def test_a_fragment_shows_figures_and_harmless_names(results: dict[str, Result],
 
 
 def test_ids_differ_between_results(results: dict[str, Result]) -> None:
-    found = [re.findall(r' id="([^"]+)"', notebook.render(result) or "") for result in results.values()]
-    assert len({one for ids in found for one in ids}) == sum(map(len, found))
+    ids = [re.findall(r' id="([^"]+)"', notebook.render(result) or "") for result in results.values()]
+    assert len({identity for of_one in ids for identity in of_one}) == sum(map(len, ids))
 
 
-def test_many_artists_are_a_table_without_a_figure(results: dict[str, Result]) -> None:
+def test_many_artists_give_a_table_without_a_figure(results: dict[str, Result]) -> None:
     matching = shared_sample()[0].results[0].matching
     artists = tuple(
         replace(artist, artist=f"{artist.artist[:30]} {k}") for k in range(9) for artist in matching.artists
@@ -86,7 +86,7 @@ def test_many_artists_are_a_table_without_a_figure(results: dict[str, Result]) -
 def test_untested_results_are_drawn_without_findings(results: dict[str, Result]) -> None:
     matching = shared_sample()[0].results[0].matching
     bare = replace(
-        matching, evidence=None, artists=tuple(replace(one, finding=None) for one in matching.artists)
+        matching, evidence=None, artists=tuple(replace(artist, finding=None) for artist in matching.artists)
     )
     text = notebook.render(bare) or ""
     assert 'class="mark dot"' in text and "finding" not in text
@@ -94,6 +94,7 @@ def test_untested_results_are_drawn_without_findings(results: dict[str, Result])
 
 def test_no_rule_applies_outside_the_fragment() -> None:
     style = re.sub(r"@media[^{]*\{(.*?\})\s*\}", r"\1", fragment_style(".imindex"), flags=re.DOTALL)
-    selectors = [one.strip() for rule in re.findall(r"([^{}]+)\{", style) for one in rule.split(",")]
+    rules = re.findall(r"([^{}]+)\{", style)
+    selectors = [selector.strip() for rule in rules for selector in rule.split(",")]
     assert len(selectors) > 40 and all(re.search(r"\.imindex(\W|$)", selector) for selector in selectors)
     assert ".imindex svg .interval" in selectors and '[data-jp-theme-light="false"] .imindex' in selectors

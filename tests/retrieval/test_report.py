@@ -1,4 +1,4 @@
-"""The report's content and files: figures against the index, names that mean harm, and the published schema."""
+"""Content and files of the report: figures compared with the index, hostile names, and the published schema."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def assembled(findings: AuditFindings) -> Report:
 
 
 class Page(HTMLParser):
-    """Elements with attributes, and the texts between them; nesting is checked."""
+    """Elements with attributes, and the texts between them. Also checks the nesting."""
 
     def __init__(self, text: str):
         super().__init__()
@@ -116,7 +116,7 @@ def result_of(report: Report, release: str, encoder: str = "demo") -> ReportResu
     return next(r for r in report.results if (r.release, r.encoder) == (release, encoder))
 
 
-def test_content_is_as_the_schema_has_it(report: Report, findings: AuditFindings) -> None:
+def test_content_matches_the_schema(report: Report, findings: AuditFindings) -> None:
     VALIDATOR.check_schema(SCHEMA)
     written = json.loads(json.dumps(to_dict(report), allow_nan=False))
     VALIDATOR.validate(written)
@@ -127,12 +127,11 @@ def test_content_is_as_the_schema_has_it(report: Report, findings: AuditFindings
     assert from_dict(Report, written) == report
 
 
-def test_json_and_back_is_the_same_and_so_is_its_json(report: Report, findings: AuditFindings) -> None:
+def test_a_round_trip_through_json_changes_nothing(report: Report, findings: AuditFindings) -> None:
     for result in (report, findings):
         again = from_json(type(result), to_json(result))
-        assert again == result and to_json(again) == to_json(
-            result
-        )  # a digest is over the JSON: 1 is not 1.0
+        assert again == result
+        assert to_json(again) == to_json(result)  # digests are computed from JSON, where 1 differs from 1.0
 
 
 def test_contract_without_extras_and_without_tests_is_valid(findings: AuditFindings) -> None:
@@ -146,7 +145,7 @@ def test_contract_without_extras_and_without_tests_is_valid(findings: AuditFindi
 
 
 def without_extras(result: AuditResult) -> AuditResult:
-    """Near-copies of which only the cosine is known."""
+    """Remove all optional fields of near-copies, so that only the cosine is known."""
     optional = {"composition", "series", "same_bytes", "copy"}
     pairs = tuple(
         CopyPair(**{name: value for name, value in fields_of(pair).items() if name not in optional})
@@ -173,19 +172,19 @@ def without_tests(result: AuditResult) -> AuditResult:
     return replace(result, classification=classification, matching=matching)
 
 
-def test_auc_is_that_of_the_vectors(report: Report, base: Path) -> None:
+def test_auc_matches_the_stored_vectors(report: Report, base: Path) -> None:
     with Index(base / "demo.h5") as index:
         artists, collections = index.artists, index.collections
         kind = np.array([collections[c].kind for c in index.column("collection")])
-        of = np.array([collections[c].name for c in index.column("collection")])
-        who = np.array([artists[a] if a >= 0 else "" for a in index.column("artist")])
+        collection = np.array([collections[c].name for c in index.column("collection")])
+        artist = np.array([artists[a] if a >= 0 else "" for a in index.column("artist")])
         vectors = np.asarray(index.vectors).astype(np.float64)
     for release in (WEAK, STRONG):
-        made = (kind == "imitations") & (of == release)
+        imitations = (kind == "imitations") & (collection == release)
         for row in result_of(report, release).artists[:-1]:
-            works = vectors[(kind == "works") & (who == row.artist)]
-            own = (works @ vectors[made & (who == row.artist)].T).round(12)
-            others = (works @ vectors[made & (who != row.artist)].T).round(12)
+            works = vectors[(kind == "works") & (artist == row.artist)]
+            own = (works @ vectors[imitations & (artist == row.artist)].T).round(12)
+            others = (works @ vectors[imitations & (artist != row.artist)].T).round(12)
             nearer = own[:, :, None] > others[:, None, :]
             ties = own[:, :, None] == others[:, None, :]
             assert row.auc == pytest.approx((nearer + 0.5 * ties).mean(), abs=1e-9)
@@ -201,7 +200,7 @@ def _ranks(own: np.ndarray, others: np.ndarray) -> np.ndarray:
     return 1 + (others >= own.max(axis=1)[:, None]).sum(axis=1)
 
 
-def test_accuracy_and_confusion_are_those_of_the_vectors(report: Report, base: Path) -> None:
+def test_accuracy_and_confusion_match_the_stored_vectors(report: Report, base: Path) -> None:
     result = result_of(report, STRONG)
     labels = [*NAMED, *report.plan.labels]
     texts = [*(TEMPLATES[0].replace("{artist}", name) for name in NAMED), *report.plan.labels]
@@ -215,12 +214,12 @@ def test_accuracy_and_confusion_are_those_of_the_vectors(report: Report, base: P
             and collections[c].name == STRONG
             and index.artists[index.column("artist")[row]] in NAMED
         ]
-        who = [index.artists[index.column("artist")[row]] for row in chosen]
+        artists = [index.artists[index.column("artist")[row]] for row in chosen]
         scores = np.asarray(index.vectors[np.array(chosen)]).astype(np.float64) @ encoded.T
-    named = [labels[best] for best in scores.argmax(axis=1)]
+    predicted = [labels[best] for best in scores.argmax(axis=1)]
     confusion = result.confusion
     for row in result.artists[:-1]:
-        own = [label for label, artist in zip(named, who, strict=True) if artist == row.artist]
+        own = [label for label, artist in zip(predicted, artists, strict=True) if artist == row.artist]
         assert row.top1 == pytest.approx(own.count(row.artist) / len(own))
         counts = confusion.counts[confusion.rows.index(row.artist)]
         for column, count in zip(confusion.columns, counts, strict=True):
@@ -230,7 +229,7 @@ def test_accuracy_and_confusion_are_those_of_the_vectors(report: Report, base: P
     assert confusion.columns[-2:] == report.plan.labels
 
 
-def test_every_tested_artist_has_a_row_also_one_that_is_not_in_the_index(report: Report) -> None:
+def test_every_tested_artist_has_a_row_even_if_it_is_not_in_the_index(report: Report) -> None:
     for result in report.results:
         assert tuple(row.artist for row in result.artists) == report.plan.artists
         last = result.artists[-1]
@@ -241,31 +240,28 @@ def test_every_tested_artist_has_a_row_also_one_that_is_not_in_the_index(report:
             None,
             (),
         )
-        found = [row.finding for row in result.artists]
-        assert result.summary.findings == {finding: found.count(finding) for finding in Finding}
-        assert sum(result.summary.findings.values()) == len(found)
+        findings = [row.finding for row in result.artists]
+        assert result.summary.findings == {finding: findings.count(finding) for finding in Finding}
+        assert sum(result.summary.findings.values()) == len(findings)
 
 
-def test_agreement_counts_artists_whom_all_encoders_judge(report: Report, findings: AuditFindings) -> None:
-    for one in report.agreement or ():
-        both = list(
-            zip(
-                *(
-                    [row.finding for row in result_of(report, one.release, encoder).artists]
-                    for encoder in one.encoders
-                ),
-                strict=True,
-            )
+def test_agreement_counts_artists_that_all_encoders_judge(report: Report, findings: AuditFindings) -> None:
+    for agreement in report.agreement or ():
+        by_encoder = (
+            [row.finding for row in result_of(report, agreement.release, encoder).artists]
+            for encoder in agreement.encoders
         )
-        judged = [pair for pair in both if not {Finding.CANNOT_TELL, Finding.NOT_TESTED} & set(pair)]
-        assert (one.n_judged, one.n_agree) == (len(judged), sum(a == b for a, b in judged))
-        assert one.share == (sum(a == b for a, b in judged) / len(judged) if judged else None)
+        pairs = list(zip(*by_encoder, strict=True))
+        judged = [pair for pair in pairs if not {Finding.CANNOT_TELL, Finding.NOT_TESTED} & set(pair)]
+        n_agree = sum(a == b for a, b in judged)
+        assert (agreement.n_judged, agreement.n_agree) == (len(judged), n_agree)
+        assert agreement.share == (n_agree / len(judged) if judged else None)
     results = tuple(result for result in findings.results if result.encoder == "demo")
     single = replace(findings, encoders=findings.encoders[:1], results=results)
     assert assembled(single).agreement is None
     twice = (*results, *(replace(result, encoder="again") for result in results))
     again = assembled(replace(single, results=twice)).agreement
-    assert again and [one.share for one in again] == [1.0, 1.0] and again[0].n_judged > 5
+    assert again and [agreement.share for agreement in again] == [1.0, 1.0] and again[0].n_judged > 5
 
 
 def test_the_copy_is_found_and_counted_once(report: Report) -> None:
@@ -277,7 +273,7 @@ def test_the_copy_is_found_and_counted_once(report: Report) -> None:
     assert result.summary.n_copies == len(copies)
 
 
-def test_digest_covers_what_was_found_and_no_times(report: Report, findings: AuditFindings) -> None:
+def test_digest_covers_findings_but_not_times(report: Report, findings: AuditFindings) -> None:
     later = changed(findings, "plan.registered", "2030-01-01T00:00:00+00:00")
     later = changed(later, "plan.amendments.0.when", "2030-01-01T00:00:00+00:00")
     later = changed(later, "comparisons.0.base.index", "/elsewhere/demo.h5")
@@ -296,7 +292,7 @@ def test_digest_covers_what_was_found_and_no_times(report: Report, findings: Aud
     assert assembled(other).digest != report.digest
 
 
-def test_the_digest_of_a_report_with_fewer_keys_is_of_those_keys(report: Report) -> None:
+def test_the_digest_of_a_report_with_fewer_keys_covers_only_those_keys(report: Report) -> None:
     written = to_dict(report)
     for key in ("first_digest", "registered_late", "inputs", "label_templates"):
         del written["plan"][key]
@@ -318,7 +314,7 @@ def test_nan_becomes_null(findings: AuditFindings) -> None:
 # Page
 
 
-def test_page_holds_no_script_but_its_own_and_asks_for_nothing(html: str) -> None:
+def test_page_has_only_its_own_script_and_makes_no_requests(html: str) -> None:
     parsed = Page(html)
     assert sum(tag == "script" for tag, _ in parsed.elements) == len(parsed.scripts) == 1
     for tag, attributes in parsed.elements:
@@ -335,7 +331,7 @@ def test_page_holds_no_script_but_its_own_and_asks_for_nothing(html: str) -> Non
     assert policy.startswith("default-src 'none'; ")
 
 
-def test_every_name_is_shown_as_text(html: str, report: Report) -> None:
+def test_names_are_shown_as_text(html: str, report: Report) -> None:
     text = "\n".join(Page(html).texts)
     for name in report.plan.artists:
         assert shown(name) in text
@@ -343,21 +339,21 @@ def test_every_name_is_shown_as_text(html: str, report: Report) -> None:
     assert shown("a\u202eb\x00\ud800") == "a\\u202eb\\u0000\\ud800"
 
 
-def test_ids_are_unique_and_links_lead_somewhere(html: str) -> None:
+def test_ids_are_unique_and_links_have_targets(html: str) -> None:
     parsed = Page(html)
     ids = [a["id"] for _, a in parsed.elements if "id" in a]
     assert len(ids) == len(set(ids))
     targets = {(a.get("href") or "#")[1:] for t, a in parsed.elements if t == "a"}
     referred = {
-        one
+        identity
         for _, a in parsed.elements
         for name in ("aria-labelledby", "data-open")
-        for one in (a.get(name) or "").split()
+        for identity in (a.get(name) or "").split()
     }
     assert targets - {""} <= set(ids) and referred <= set(ids)
 
 
-def test_pictures_have_texts_and_can_be_left_out(html: str, report: Report, base: Path) -> None:
+def test_pictures_have_alternative_texts_and_can_be_omitted(html: str, report: Report, base: Path) -> None:
     pictures = [a for t, a in Page(html).elements if t == "img"]
     assert len(pictures) > 50 and all(a["alt"] for a in pictures)
     without = page(report, None)
@@ -375,7 +371,7 @@ def test_a_page_of_70_artists_stays_small(findings: AuditFindings, base: Path) -
 # Files
 
 
-def test_csv_has_a_row_for_each_artist_and_no_formula(report: Report, tmp_path: Path) -> None:
+def test_csv_has_a_row_for_each_artist_and_no_formulas(report: Report, tmp_path: Path) -> None:
     _, _, path = write(report, tmp_path, base=tmp_path, pictures=False)
     data = path.read_bytes()
     assert data.startswith(b"\xef\xbb\xbf")
@@ -392,7 +388,7 @@ def test_csv_has_a_row_for_each_artist_and_no_formula(report: Report, tmp_path: 
                 raise AssertionError(f"{key} is text that may be a formula: {text}")
         assert row["artist"] == ("'" if source.artist.startswith("=") else "") + source.artist
     assert any(row["artist"] == f"'{HOSTILE[1]}" for row in rows)
-    assert any(float(row["gap_low"] or 0) < 0 for row in rows)  # negative numbers are numbers
+    assert any(float(row["gap_low"] or 0) < 0 for row in rows)  # negative numbers remain numbers
     assert "'-1+1" in table([replace(report.results[0], release="-1+1")])
 
 
@@ -407,7 +403,7 @@ def test_json_is_the_report(report: Report, tmp_path: Path) -> None:
     assert from_dict(Report, read) == report and digest(read) == report.digest
 
 
-def test_what_was_there_stays_if_a_page_fails(
+def test_existing_files_stay_if_the_page_fails(
     report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = write(report, tmp_path, base=tmp_path, pictures=False)

@@ -1,4 +1,4 @@
-"""The report in a headless Chromium: quiet, alone, sortable, and legible on a phone and in the dark."""
+"""The report in headless Chromium: no errors, no requests, sortable, and legible on phones and in dark mode."""
 
 from __future__ import annotations
 
@@ -63,21 +63,21 @@ def open_page(browser: Any, url: str, width: int = 1280, scheme: str = "light") 
     )
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-    browser.get("about:blank")  # or the driver may take the page that is there already for the new one
+    browser.get("about:blank")  # otherwise the driver may mistake the previous page for the new one
     browser.get(url)
     WebDriverWait(browser, 30).until(lambda b: b.execute_script("return document.readyState") == "complete")
 
 
-def test_console_is_empty_and_no_request_leaves_the_file(browser: Any, url: str) -> None:
+def test_console_is_empty_and_the_page_makes_no_requests(browser: Any, url: str) -> None:
     browser.get_log("browser")
     browser.get_log("performance")
     open_page(browser, url)
     browser.execute_script("document.querySelectorAll('details').forEach(one => one.open = true)")
     assert browser.get_log("browser") == []
-    asked = [
+    requests = [
         line["message"] for line in browser.get_log("performance") if "requestWillBeSent" in line["message"]
     ]
-    assert asked and not any('"url":"http' in message for message in asked)
+    assert requests and not any('"url":"http' in message for message in requests)
     names = browser.execute_script("return performance.getEntriesByType('resource').map(one => one.name)")
     assert all(name.startswith("data:") for name in names)
     broken = "return [...document.images].filter(one => one.complete && !one.naturalWidth).length"
@@ -96,7 +96,7 @@ def test_other_scripts_are_forbidden(browser: Any, url: str) -> None:
 
 
 @pytest.mark.parametrize("column", ["AUC", "name adj.", "Accuracy", "Works"])
-def test_numbers_sort_both_ways_and_gaps_come_last(browser: Any, url: str, column: str) -> None:
+def test_numbers_sort_both_ways_and_missing_values_come_last(browser: Any, url: str, column: str) -> None:
     open_page(browser, url)
     rising, first = browser.execute_script(SORTED, column)
     falling, second = browser.execute_script(SORTED, column)
@@ -133,7 +133,7 @@ def test_a_header_sorts_by_keyboard(browser: Any, url: str) -> None:
     assert button.find_element(By.XPATH, "..").get_attribute("aria-sort") == "ascending"
 
 
-def test_names_that_mean_harm_do_nothing(browser: Any, url: str) -> None:
+def test_hostile_names_have_no_effect(browser: Any, url: str) -> None:
     from selenium.common.exceptions import NoAlertPresentException
 
     open_page(browser, url)
@@ -162,7 +162,7 @@ def test_the_page_never_scrolls_sideways(browser: Any, url: str, width: int) -> 
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
 
 
-def test_dark_is_dark_and_legible(browser: Any, url: str) -> None:
+def test_dark_mode_is_dark_and_legible(browser: Any, url: str) -> None:
     seen = {}
     for scheme in ("light", "dark"):
         open_page(browser, url, scheme=scheme)
@@ -183,7 +183,7 @@ def _luminance(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def test_it_prints_with_everything_open(browser: Any, url: str, tmp_path: Path) -> None:
+def test_it_prints_with_all_details_open(browser: Any, url: str, tmp_path: Path) -> None:
     open_page(browser, url)
     shut = "return document.querySelectorAll('details:not([open])').length"
     before = browser.execute_script(shut)

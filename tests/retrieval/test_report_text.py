@@ -1,4 +1,4 @@
-"""The report's sentences and figures: never more than was found."""
+"""Sentences and figures of the report: they claim no more than the results support."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def report() -> Report:
 
 
 def result_of(report: Report, release: str) -> ReportResult:
-    """By the first encoder."""
+    """Return the result of the first encoder."""
     return next(result for result in report.results if result.release == release)
 
 
-def test_answer_is_two_sentences_that_say_how_sure(report: Report) -> None:
+def test_answer_is_two_sentences_with_intervals(report: Report) -> None:
     for text, release in zip(report.answer, (WEAK, STRONG), strict=True):
         summary = result_of(report, release).summary
         assert text.startswith(f"{release}: of 13 artists, ")
@@ -55,15 +55,15 @@ def test_answer_is_two_sentences_that_say_how_sure(report: Report) -> None:
         assert "not imitated" not in text
 
 
-def test_answer_speaks_of_imitation_only_where_names_were_compared(report: Report) -> None:
-    def said(**counts: int) -> str:
+def test_answer_mentions_imitation_only_if_names_were_compared(report: Report) -> None:
+    def answer_with(**counts: int) -> str:
         findings = {finding: counts.get(finding.name, 0) for finding in Finding}
         return answer("r", [changed(result_of(report, STRONG), "summary.findings", findings)], None)
 
-    text = said(NEARER=3, NOT_SHOWN=1)
+    text = answer_with(NEARER=3, NOT_SHOWN=1)
     assert "for 3 the pictures are nearer than for other artists" in text and "found imitated" not in text
-    assert "1 is found imitated and for 4 no imitation is shown" in said(IMITATED=1, NOT_SHOWN=4)
-    assert "of 13 artists, 5 cannot be judged" in said(CANNOT_TELL=5)
+    assert "1 is found imitated and for 4 no imitation is shown" in answer_with(IMITATED=1, NOT_SHOWN=4)
+    assert "of 13 artists, 5 cannot be judged" in answer_with(CANNOT_TELL=5)
 
 
 @given(st.floats(0, 1, exclude_min=True))
@@ -75,7 +75,7 @@ def test_p_is_never_0(p: float) -> None:
 
 
 @given(st.floats(-1, 1), st.integers(0, 1))
-def test_percent_says_none_or_all_only_of_none_or_all(share: float, digits: int) -> None:
+def test_percent_is_0_or_100_only_if_exact(share: float, digits: int) -> None:
     text = percent(share, digits)
     assert (float(re.sub(r"[^0-9.]", "", text)) == 0) <= (share == 0)
     assert text.lstrip("−") not in ("100 %", "100.0 %") or abs(share) == 1
@@ -99,7 +99,7 @@ def test_shared_text_encoders_are_recognised(model: str, text_encoder: str, same
     assert shares_text_encoder(model, text_encoder) is same
 
 
-def test_limits_are_those_of_this_audit(report: Report) -> None:
+def test_limits_apply_to_this_audit(report: Report) -> None:
     titles = [limit.title for limit in report.limits]
     text = " ".join(limit.text for limit in report.limits)
     assert "Generator and encoder share a text encoder" in titles
@@ -116,7 +116,7 @@ def test_limits_are_those_of_this_audit(report: Report) -> None:
         rejects=(),
         plan=replace(report.plan, amendments=()),
         encoders=report.encoders[:1],
-        releases=tuple(replace(one, blocked=(), text_encoders=("T5",)) for one in report.releases),
+        releases=tuple(replace(release, blocked=(), text_encoders=("T5",)) for release in report.releases),
         results=(replace(result, summary=summary),),
     )
     titles = [limit.title for limit in limits(clean)]
@@ -125,24 +125,24 @@ def test_limits_are_those_of_this_audit(report: Report) -> None:
     assert not any(part in title for part in gone for title in titles)
 
 
-def test_figures_are_well_formed_and_say_what_they_show(report: Report) -> None:
+def test_figures_are_well_formed_and_have_descriptions(report: Report) -> None:
     large = assemble(enlarged(shared_sample()[0], 70), PROVENANCE)
-    for one in (result_of(report, STRONG), large.results[0]):
-        made = figures("x", one)
-        assert len(made) == 6
-        for figure in made:
+    for result in (result_of(report, STRONG), large.results[0]):
+        drawn = figures("x", result)
+        assert len(drawn) == 6
+        for figure in drawn:
             root = ElementTree.fromstring(figure.svg)
-            said = {element.tag: element.text for element in root if element.tag in ("title", "desc")}
-            assert said["title"] == figure.title and said["desc"] == figure.reading
+            texts = {element.tag: element.text for element in root if element.tag in ("title", "desc")}
+            assert texts["title"] == figure.title and texts["desc"] == figure.reading
             assert figure.reading.endswith(".")
             width = float(root.attrib["width"])
             for element in root.iter():
                 assert not {"None", "nan"} & set(re.split(r"[ ,(]", " ".join(element.attrib.values())))
                 for key in ("x", "x1", "x2", "cx"):
                     assert -1 <= float(element.attrib.get(key, 0)) <= width + 1
-    drawn = ElementTree.fromstring(made[0].svg)
-    assert len([e for e in drawn.iter() if e.attrib.get("class") == "label"]) == 70
+    accuracy = ElementTree.fromstring(drawn[0].svg)
+    assert len([e for e in accuracy.iter() if e.attrib.get("class") == "label"]) == 70
 
 
-def test_names_are_cut_to_the_room_there_is() -> None:
+def test_names_are_shortened_to_fit() -> None:
     assert fit("Ada", 100) == "Ada" and fit("W" * 300, 100).endswith("…") and len(fit("W" * 300, 100)) < 12

@@ -1,4 +1,4 @@
-"""The walk over works and imitations, and its observers: against the whole table, for any blocks, with ties."""
+"""Compare the walk over works and imitations, and its observers, with the full table: for any blocks, with ties."""
 
 from __future__ import annotations
 
@@ -23,18 +23,21 @@ relaxed = settings(deadline=None, max_examples=40)
 
 
 class World:
-    """Works and the imitations of two releases by five artists, with ties or without, and limits by chance."""
+    """Works of five artists, imitations of two releases, and limits. They are random, with or without ties."""
 
     def __init__(self, seed: int):
         self.random = random = np.random.default_rng(seed)
         self.n_artists = 5
         n, m, k = random.integers(1, [30, 40, 40])
         draw = few if random.random() < 0.5 else lambda rng, n: unit(rng.standard_normal((n, 6)))
-        self.works, self.made = draw(random, n), [draw(random, m), draw(random, k)]
+        self.works, self.imitations = draw(random, n), [draw(random, m), draw(random, k)]
         self.work_artist = random.integers(0, 5, n)
-        self.asked = [random.integers(0, 5, len(one)) for one in self.made]
-        self.columns = [Columns.of(one, asked, 5) for one, asked in zip(self.made, self.asked, strict=True)]
-        self.tables = [self.works.astype(float) @ one.astype(float).T for one in self.made]
+        self.artists = [random.integers(0, 5, len(vectors)) for vectors in self.imitations]
+        self.columns = [
+            Columns.of(vectors, artist, 5)
+            for vectors, artist in zip(self.imitations, self.artists, strict=True)
+        ]
+        self.tables = [self.works.astype(float) @ vectors.astype(float).T for vectors in self.imitations]
         self.limits = Limits(*(int(value) for value in random.integers(1, [8000, 3000, 3000])))
 
     def walk(self, *watches: Watch, **how: object) -> None:
@@ -42,7 +45,7 @@ class World:
 
 
 class Recorder:
-    """Notes everything that it is shown."""
+    """Records everything that it receives."""
 
     def __init__(self) -> None:
         self.rows: list[int] = []
@@ -55,7 +58,7 @@ class Recorder:
 
 @relaxed
 @given(SEEDS)
-def test_each_work_is_shown_once_with_its_exact_similarities_and_ranks(seed: int) -> None:
+def test_each_work_is_received_once_with_its_exact_similarities_and_ranks(seed: int) -> None:
     world = World(seed)
     n = len(world.works)
     numbers = world.random.permutation(n)
@@ -80,7 +83,7 @@ def test_each_work_is_shown_once_with_its_exact_similarities_and_ranks(seed: int
                 assert np.array_equal(block.midrank, twice_midranks(expected)[:, order])
                 with pytest.raises(ValueError, match="read-only"):
                     block.similarity[:] = 0
-    # Within an artist they come in the order that was asked for, whoever sees them.
+    # Within an artist, all observers receive the works in the given sequence.
     for artist in range(5):
         own = [row for row in both.rows if world.work_artist[np.flatnonzero(numbers == row)[0]] == artist]
         seen_by_all = [row for row in own if row in partly.rows]
@@ -91,15 +94,15 @@ def test_each_work_is_shown_once_with_its_exact_similarities_and_ranks(seed: int
 @given(SEEDS)
 def test_sets_are_slices_of_the_columns(seed: int) -> None:
     world = World(seed)
-    for columns, asked in zip(world.columns, world.asked, strict=True):
-        assert np.array_equal(columns.order[columns.places()], np.arange(len(asked)))
+    for columns, artists in zip(world.columns, world.artists, strict=True):
+        assert np.array_equal(columns.order[columns.places()], np.arange(len(artists)))
         for artist in range(5):
-            assert columns.order[columns.own(artist)].tolist() == np.flatnonzero(asked == artist).tolist()
+            assert columns.order[columns.own(artist)].tolist() == np.flatnonzero(artists == artist).tolist()
 
 
 @relaxed
 @given(SEEDS)
-def test_nearest_works_and_votes_are_those_of_the_whole_table(seed: int) -> None:
+def test_nearest_works_and_votes_match_the_full_table(seed: int) -> None:
     world = World(seed)
     n, table = len(world.works), world.tables[0].T
     k = int(world.random.integers(1, 9))
@@ -109,28 +112,28 @@ def test_nearest_works_and_votes_are_those_of_the_whole_table(seed: int) -> None
     world.walk(Watch(nearest, (0,), np.arange(n)), Watch(best, (0,), np.arange(n)))
     work, cosine = nearest.finish()
     order = np.argsort(-table, axis=1, kind="stable")[:, :k]
-    found = min(k, n)
-    assert np.array_equal(work[:, :found], order) and (work[:, found:] == -1).all()
-    assert np.array_equal(cosine[:, :found], np.take_along_axis(table, order, axis=1))
+    n_found = min(k, n)
+    assert np.array_equal(work[:, :n_found], order) and (work[:, n_found:] == -1).all()
+    assert np.array_equal(cosine[:, :n_found], np.take_along_axis(table, order, axis=1))
     if len(chosen):
-        expected = knn_scores(world.made[0][chosen], world.works, world.work_artist, 5, k=found)
+        expected = knn_scores(world.imitations[0][chosen], world.works, world.work_artist, 5, k=n_found)
         scores = knn_scores_of(best.cosine, work[chosen], world.work_artist)
         assert np.array_equal(scores, expected)
 
 
-def test_works_in_the_worst_order_are_found_too() -> None:
+def test_works_in_the_worst_order_are_found() -> None:
     angles = np.linspace(1.5, 0.1, 60)
     works = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float16)
-    made = np.array([[1, 0]], np.float16)
+    imitations = np.array([[1, 0]], np.float16)
     observer = NearestWorks(np.array([0]), 7)
     zeros = np.zeros(60, np.int64)
-    walk(works, zeros, [Columns.of(made, zeros[:1], 1)], [Watch(observer, (0,), np.arange(60))])
+    walk(works, zeros, [Columns.of(imitations, zeros[:1], 1)], [Watch(observer, (0,), np.arange(60))])
     assert observer.finish()[0].tolist() == [list(range(59, 52, -1))]
 
 
 @relaxed
 @given(SEEDS)
-def test_paired_cells_are_those_of_both_tables_side_by_side(seed: int) -> None:
+def test_paired_cells_match_the_concatenated_tables(seed: int) -> None:
     world = World(seed)
     n = len(world.works)
     numbers = world.random.permutation(n)
@@ -139,8 +142,8 @@ def test_paired_cells_are_those_of_both_tables_side_by_side(seed: int) -> None:
     order = np.argsort(numbers)
     tables = [table[order] for table in world.tables]
 
-    def expected(table: np.ndarray, asked: np.ndarray, artist: int) -> np.ndarray:
-        own = asked == artist
+    def expected(table: np.ndarray, artists: np.ndarray, artist: int) -> np.ndarray:
+        own = artists == artist
         lines = table[world.work_artist[order] == artist]
         share = [
             [((line[~own] < value).sum() + (line[~own] <= value).sum()) / (2 * (~own).sum()) for value in line[own]]
@@ -149,40 +152,40 @@ def test_paired_cells_are_those_of_both_tables_side_by_side(seed: int) -> None:
         return np.array(share)
 
     for artist in np.unique(world.work_artist).tolist():
-        if not all((asked == artist).any() and (asked != artist).any() for asked in world.asked):
+        if not all((artists == artist).any() and (artists != artist).any() for artists in world.artists):
             continue
-        found = cells.of(artist)
-        assert np.array_equal(found.base, expected(tables[0], world.asked[0], artist))
-        assert np.array_equal(found.new, expected(tables[1], world.asked[1], artist))
-        both = expected(np.hstack(tables), np.concatenate(world.asked), artist)
-        assert np.array_equal(found.both, both)
+        own = cells.of(artist)
+        assert np.array_equal(own.base, expected(tables[0], world.artists[0], artist))
+        assert np.array_equal(own.new, expected(tables[1], world.artists[1], artist))
+        both = expected(np.hstack(tables), np.concatenate(world.artists), artist)
+        assert np.array_equal(own.both, both)
 
 
 @relaxed
 @given(SEEDS)
-def test_own_neighbours_are_those_of_the_whole_table(seed: int) -> None:
+def test_own_neighbours_match_the_full_table(seed: int) -> None:
     world = World(seed)
     observer = OwnNeighbours(world.work_artist, 5)
     world.walk(Watch(observer, (0,), np.arange(len(world.works))))
-    table, asked = world.tables[0], world.asked[0]
+    table, artists = world.tables[0], world.artists[0]
     for artist in np.unique(world.work_artist).tolist():
-        own = asked == artist
+        own = artists == artist
         if not own.any():
             continue
-        found = observer.of(artist)
+        nearest = observer.of(artist)
         lines = table[world.work_artist == artist]
         best = np.flatnonzero(own)[lines[:, own].argmax(axis=1)]
-        assert np.array_equal(found.imitation, best)
-        assert np.array_equal(found.cosine, lines[np.arange(len(lines)), best])
-        assert np.array_equal(found.rank, 1 + (lines[:, ~own] >= found.cosine[:, None]).sum(axis=1))
-        assert found.histogram.sum() == (len(lines) * own.sum() if (~own).any() else 0)
+        assert np.array_equal(nearest.imitation, best)
+        assert np.array_equal(nearest.cosine, lines[np.arange(len(lines)), best])
+        assert np.array_equal(nearest.rank, 1 + (lines[:, ~own] >= nearest.cosine[:, None]).sum(axis=1))
+        assert nearest.histogram.sum() == (len(lines) * own.sum() if (~own).any() else 0)
 
 
 def test_memory_does_not_grow_with_the_works() -> None:
-    """400 works x 20,000 imitations are 64 MB of similarities: never more than a few blocks of them are there."""
+    """Similarities of 400 works x 20,000 imitations take 64 MB. Only a few blocks are in memory at a time."""
     random = np.random.default_rng(3)
-    made, works = unit(random.standard_normal((20_000, 16))), unit(random.standard_normal((400, 16)))
-    columns = Columns.of(made, np.arange(20_000) % 50, 50)
+    imitations, works = unit(random.standard_normal((20_000, 16))), unit(random.standard_normal((400, 16)))
+    columns = Columns.of(imitations, np.arange(20_000) % 50, 50)
     artist = np.arange(400) // 8
 
     class Sums:
@@ -205,17 +208,17 @@ def test_memory_does_not_grow_with_the_works() -> None:
     assert peak(400, small) < 1.2 * peak(100, small) < 16 * 2**20
 
 
-def test_scores_of_sets_are_those_of_collect() -> None:
-    """`Block.further` is what `imindex.stats.set_scores` takes for the share of others that are further away."""
+def test_scores_of_sets_match_collect() -> None:
+    """`Block.further` gives the fractions of `imindex.stats.set_scores`: others' imitations that are further."""
     world = World(11)
     seen = Recorder()
     world.walk(Watch(seen, (0,), np.arange(len(world.works))))
     expected = collect(
-        [(slice(None), twice_midranks(world.tables[0]))], world.work_artist, world.asked[0], 5, rng=1
+        [(slice(None), twice_midranks(world.tables[0]))], world.work_artist, world.artists[0], 5, rng=1
     )
     for rows, (block,) in seen.blocks:
         for artist, here in block.runs:
-            n_others = (world.asked[0] != artist).sum()
+            n_others = (world.artists[0] != artist).sum()
             if artist in block.further and n_others:
                 places = [
                     np.flatnonzero(np.flatnonzero(world.work_artist == artist) == row)[0]
