@@ -224,14 +224,14 @@ def label_texts(artists: Sequence[str], labels: Sequence[str], templates: Sequen
     return [*named, list(labels)] if labels else named
 
 
-def candidate_numbers(index: Index, asked: Pictures) -> Int64:
-    """Return the candidate artists of a release: artists with works, and the names in `asked` (without placebo names).
+def candidate_numbers(index: Index, chosen: Pictures) -> Int64:
+    """Return the candidate artists of a release: artists with works, and the artists of `chosen` (without placebos).
 
     Names that occur only in other releases, and artists without a readable picture, are not candidates.
     """
     is_work = np.array([c.kind in ("works", "background") for c in index.collections], np.bool_)
     with_works = index.column("artist")[is_work[index.column("collection")]]
-    return np.union1d(with_works, asked.artist).astype(np.int64)
+    return np.union1d(with_works, chosen.artist).astype(np.int64)
 
 
 def _top1(index: Index, scores: Float64, labels: Sequence[str], truth: Int64) -> float:

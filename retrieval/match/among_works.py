@@ -132,7 +132,7 @@ def among_works(
         Must have been validated, as `works`.
     n_artists : int
     gaps : GapCollector, optional
-        Of the same works. If given, gaps are bootstrapped and ceilings computed, from similarities in float32.
+        A collector for the same works. If given, gaps are bootstrapped and ceilings computed from float32 similarities.
     tile_bytes, keep_bytes, wide_bytes : int
         Approximate size of the similarities, of the similarities within artists, and of the float64 works that are held
         in memory. Results do not depend on them.

@@ -1,7 +1,7 @@
-"""The whole way on real works: held-out pictures of 70 designers, the demo encoder, and figures computed again.
+"""End-to-end test on real works: held-out pictures of 70 designers, the demo encoder, and recomputed figures.
 
-Needs `scripts/fetch-designers` (npm and Debian registries); without its pictures these tests say so and skip.
-The independent computation uses raw vectors from `imindex export`, NumPy and scikit-learn only.
+The pictures come from `scripts/fetch-designers` (npm and Debian registries). Without them, these tests are skipped.
+The independent computation uses only vectors from `imindex export`, NumPy and scikit-learn.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def raw(index: Path) -> dict:
-    """Vectors and rows as `imindex export` gives them to anyone."""
+    """Vectors and rows from `imindex export`."""
     folder = index.parent / "export"
     command("export", folder, "-i", index)
     columns = pyarrow.parquet.read_table(folder / "items.parquet").to_pydict()
@@ -82,7 +82,7 @@ def test_classify_by_name(index: Path, raw: dict) -> None:
         dict(zip(names, per_artist, strict=True)), abs=1e-6
     )
     assert result["chance_top1"] == pytest.approx(1 / 73)
-    assert result["top1"] > 0.4  # the model card has the figure
+    assert result["top1"] > 0.4  # the model card states the accuracy
 
 
 def test_classify_by_works(index: Path, raw: dict) -> None:
@@ -96,7 +96,7 @@ def test_classify_by_works(index: Path, raw: dict) -> None:
     neighbours = KNeighborsClassifier(15, metric=lambda a, b: -(a @ b), algorithm="brute")
     neighbours.fit(raw["works"], raw["work_artist"])
     share = neighbours.predict_proba(raw["imitations"])
-    # scikit-learn breaks ties of votes by name, imindex by the nearest work: compare where there is no tie.
+    # scikit-learn breaks ties of votes by name, and imindex by the nearest work, so compare only pictures without ties.
     clear = (share == share.max(1, keepdims=True)).sum(1) == 1
     right = neighbours.classes_[share.argmax(1)] == raw["imitation_artist"]
     assert right[clear].sum() <= round(voted["top1"] * len(right)) <= right[clear].sum() + (~clear).sum()
@@ -117,8 +117,8 @@ def test_match(index: Path, raw: dict) -> None:
     result = command("match", "-i", index, "--ranks", ranks_file)
     similarity = raw["works"] @ raw["imitations"].T
     own = raw["work_artist"][:, None] == raw["imitation_artist"][None, :]
-    auc = np.array([roc_auc_score(mine, row) for mine, row in zip(own, similarity, strict=True)])
-    ap = np.array([average_precision_score(mine, row) for mine, row in zip(own, similarity, strict=True)])
+    auc = np.array([roc_auc_score(labels, row) for labels, row in zip(own, similarity, strict=True)])
+    ap = np.array([average_precision_score(labels, row) for labels, row in zip(own, similarity, strict=True)])
     for artist in result["artists"]:
         rows = raw["work_artist"] == artist["artist"]
         assert artist["auc"] == pytest.approx(auc[rows].mean(), abs=1e-6)
@@ -127,9 +127,9 @@ def test_match(index: Path, raw: dict) -> None:
         np.mean([auc[raw["work_artist"] == name].mean() for name in raw["names"]]), abs=1e-6
     )
     with np.load(ranks_file) as saved:
-        some = np.random.default_rng(0).integers(0, len(similarity), 20)
-        expected = (similarity[some][:, None, :] >= similarity[some][:, :, None]).sum(2)
-        assert (saved["ranks"][some] == expected).all()
+        rows = np.random.default_rng(0).integers(0, len(similarity), 20)
+        expected = (similarity[rows][:, None, :] >= similarity[rows][:, :, None]).sum(2)
+        assert (saved["ranks"][rows] == expected).all()
     values = np.array(result["auc_matrix"]["values"])
     order = [result["auc_matrix"]["artists"].index(name) for name in raw["names"]]
     first, second = raw["names"][0], raw["names"][1]
@@ -146,7 +146,7 @@ def test_query_finds_the_picture_itself_first(index: Path, raw: dict) -> None:
     for path in raw["paths"][[0, 100, 500]]:
         answer = command("query", index.parent / path, "-i", index, "-k", 3)["queries"][0]
         nearest = max(
-            (found["pictures"][0] for found in answer["kinds"].values()),
+            (neighbours["pictures"][0] for neighbours in answer["kinds"].values()),
             key=lambda picture: picture["cosine"],
         )
         assert nearest["path"] == path and nearest["cosine"] > 0.999
@@ -156,10 +156,10 @@ def test_discrimination_gap(index: Path, raw: dict) -> None:
     result = command("match", "-i", index)
     similarity = raw["works"] @ raw["works"].T
     for artist in result["artists"][:10]:
-        mine = raw["work_artist"] == artist["artist"]
-        within = similarity[np.ix_(mine, mine)][np.triu_indices(mine.sum(), 1)]
+        own = raw["work_artist"] == artist["artist"]
+        within = similarity[np.ix_(own, own)][np.triu_indices(own.sum(), 1)]
         across = max(
-            np.median(similarity[np.ix_(mine, raw["work_artist"] == name)])
+            np.median(similarity[np.ix_(own, raw["work_artist"] == name)])
             for name in raw["names"]
             if name != artist["artist"]
         )

@@ -1,4 +1,4 @@
-"""Keyed streams: an artist's figures are the same bits whoever else is there, in whatever order."""
+"""Keyed streams: an artist's figures are bit-identical for any other artists and any order."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ OF_MATCH = (
 
 
 class TestGenerator:
-    def test_it_is_what_its_notes_say(self) -> None:
+    def test_it_matches_its_documentation(self) -> None:
         digest = hashlib.sha256(b'[7,"gap","Ada Example",2]').digest()
-        wanted = np.random.Generator(np.random.PCG64(int.from_bytes(digest, "big")))
-        assert generator(7, "gap", "Ada Example", 2).random() == wanted.random()
+        expected = np.random.Generator(np.random.PCG64(int.from_bytes(digest, "big")))
+        assert generator(7, "gap", "Ada Example", 2).random() == expected.random()
 
     @pytest.mark.parametrize("name", NAMES)
-    def test_another_implementation_gives_the_same(self, name: str) -> None:
+    def test_it_matches_an_independent_implementation(self, name: str) -> None:
         assert generator(7, "gap", name).random() == keyed(7, "gap", name).random()
 
-    def test_every_part_of_the_key_tells(self) -> None:
+    def test_every_part_of_the_key_matters(self) -> None:
         keys: list[tuple[Any, ...]] = [
             (0,), (1,), (0, "a"), (0, "b"), (0, "a", "b"), (0, "b", "a"), (0, "ab"), (0, "a", ""), (0, 1), (0, "1"),
             (0, 'a","b'), (-1,), (2**70,),
@@ -55,7 +55,7 @@ class TestGenerator:
         assert generator(3, np.str_("a")).random() == generator(3, "a").random()
 
     @pytest.mark.parametrize("part", [1.0, None, True, b"a", ("a",)])
-    def test_other_parts_are_refused(self, part: Any) -> None:
+    def test_other_types_are_rejected(self, part: Any) -> None:
         with pytest.raises(TypeError, match="strings and integers"):
             generator(0, part)
 
@@ -68,15 +68,15 @@ class TestGenerator:
 
 class TestOneEach:
     def test_generators_are_passed_on(self) -> None:
-        given = generators(0, "t", "ab")
-        assert one_each(given, 2) == given
+        streams = generators(0, "t", "ab")
+        assert one_each(streams, 2) == streams
         with pytest.raises(ValueError, match="3 generators, one per artist, not 2"):
-            one_each(given, 3)
+            one_each(streams, 3)
 
     @pytest.mark.parametrize("rng", [1, np.int64(1), np.random.default_rng(1)])
-    def test_one_is_spawned(self, rng: Any) -> None:
-        found = one_each(rng, 3)
-        assert len({one.random() for one in found}) == 3
+    def test_generators_are_spawned(self, rng: Any) -> None:
+        streams = one_each(rng, 3)
+        assert len({stream.random() for stream in streams}) == 3
         assert len(one_each(None, 2)) == 2
 
 
@@ -84,48 +84,50 @@ class TestOneEach:
 
 
 def world(names: list[str]) -> dict[str, Any]:
-    """Works and sets of these names, each drawn from its name only; `extra` has works and no imitations."""
+    """Compute tests for works and imitations that depend only on each name. `extra` names have no imitations."""
     works, imitations, prompts = [], [], []
     for name in names:
         random = generator(1, name)
         works.append(random.normal(size=(4, 6)) + random.normal(size=6))
-        far = -5.0 if name.startswith("extra") else 5.0  # who is extra is nobody's nearest rival
+        far = -5.0 if name.startswith("extra") else 5.0  # extra artists are never the nearest rival
         works[-1][:, 5] = far
         if not name.startswith("extra"):
             imitations.append(random.normal(size=(7, 6)))
             prompts.append(random.integers(0, 3, 7))
-    asked = [place for place, name in enumerate(names) if not name.startswith("extra")]
-    maker, imitated = np.repeat(np.arange(len(names)), 4), np.repeat(asked, 7)
+    with_imitations = [number for number, name in enumerate(names) if not name.startswith("extra")]
+    work_artist, imitation_artist = np.repeat(np.arange(len(names)), 4), np.repeat(with_imitations, 7)
     left = np.concatenate(works)
-    # Of one row at a time: the bits do not depend on what else is in the product.
+    # One row at a time, so that rounding does not depend on the other rows.
     ranks = twice_midranks(
         np.array([[row @ column for column in np.concatenate(imitations)] for row in left])
     )
     scores = collect(
-        [(slice(None), ranks)], maker, imitated, len(names), prompt=np.concatenate(prompts),
+        [(slice(None), ranks)], work_artist, imitation_artist, len(names), prompt=np.concatenate(prompts),
         rng=generators(2, "subsample", names),
     )  # fmt: skip
     within = np.array([[float(np.sum(a * b)) for b in left] for a in left]) / 50
     boots = bootstrap_artists(scores.own, n_resamples=99, rng=generators(2, "AUC interval", names))
     test = work_test(scores, n_resamples=99, rng=generators(2, "work test", names))
     gaps = gap_bootstrap(
-        within, maker, len(names), n_resamples=99, n_rivals=1, rng=generators(2, "gap", names)
+        within, work_artist, len(names), n_resamples=99, n_rivals=1, rng=generators(2, "gap", names)
     )
     return {
-        "order": {names[a]: (scores.order[7 * k : 7 * k + 7] - 7 * k).tolist() for k, a in enumerate(asked)},
+        "order": {
+            names[a]: (scores.order[7 * k : 7 * k + 7] - 7 * k).tolist() for k, a in enumerate(with_imitations)
+        },
         "interval": {n: boot.distribution.tobytes() for n, boot in zip(names, boots, strict=True) if boot is not None},
         "work test": {n: float(p) for n, p in zip(names, test.pvalue, strict=True) if np.isfinite(p)},
         "gap": {n: (low, high) for n, low, high in zip(names, gaps.low.tolist(), gaps.high.tolist(), strict=True)},
     }  # fmt: skip
 
 
-def test_arrays_give_the_same_bits_in_another_order() -> None:
-    forth, back = world(["a", "b", "c", "d"]), world(["d", "b", "a", "c"])
+def test_arrays_give_identical_results_in_another_order() -> None:
+    first, second = world(["a", "b", "c", "d"]), world(["d", "b", "a", "c"])
     for test in ("order", "interval", "work test", "gap"):
-        assert forth[test] == back[test], test
+        assert first[test] == second[test], test
 
 
-def test_arrays_give_the_same_bits_with_an_artist_more() -> None:
+def test_arrays_give_identical_results_with_additional_artists() -> None:
     few, many = world(["a", "b", "c", "d"]), world(["extra 1", "a", "b", "c", "extra 2", "d"])
     assert few["interval"] == {name: many["interval"][name] for name in few["interval"]}
     assert few["order"] == {name: many["order"][name] for name in few["order"]}
@@ -134,14 +136,12 @@ def test_arrays_give_the_same_bits_with_an_artist_more() -> None:
 
 def test_the_draws_of_the_work_test_do_not_depend_on_the_order_of_the_works() -> None:
     ranks = twice_midranks(np.random.default_rng(3).normal(size=(9, 12)))
-    maker, imitated, order = np.repeat([0, 1, 2], 3), np.repeat([0, 1, 2], 4), [8, 2, 5, 0, 1, 3, 4, 6, 7]
-    found = [
-        work_test(
-            collect([(slice(None), ranks[rows])], maker[rows], imitated, 3, rng=1), n_resamples=99, rng=1
-        ).pvalue
-        for rows in (np.arange(9), order)
-    ]
-    assert found[0].tolist() == found[1].tolist()
+    work_artist, imitation_artist = np.repeat([0, 1, 2], 3), np.repeat([0, 1, 2], 4)
+    p = []
+    for rows in (np.arange(9), [8, 2, 5, 0, 1, 3, 4, 6, 7]):
+        scores = collect([(slice(None), ranks[rows])], work_artist[rows], imitation_artist, 3, rng=1)
+        p.append(work_test(scores, n_resamples=99, rng=1).pvalue)
+    assert p[0].tolist() == p[1].tolist()
 
 
 # Indexes
@@ -149,7 +149,7 @@ def test_the_draws_of_the_work_test_do_not_depend_on_the_order_of_the_works() ->
 
 @pytest.fixture(scope="module")
 def indexes(tmp_path_factory: pytest.TempPathFactory, tiny_model: str) -> dict[str, Path]:
-    """The same works and imitations alone, with artists who have works only, and numbered the other way round."""
+    """The same works and imitations alone, with artists that have only works, and in reverse order."""
     root = tmp_path_factory.mktemp("keyed")
     lines: dict[str, list[dict[str, Any]]] = {}
     names = [*COLORS, *(f"placebo {n}" for n in range(9))]
@@ -172,13 +172,13 @@ def indexes(tmp_path_factory: pytest.TempPathFactory, tiny_model: str) -> dict[s
                 paint(root / path, color if name == "ada" else (128, 128, 128), first + 100 * place + n)
                 rows.append({"path": path, "artist": name, "kind": "imitations", "collection": release,
                              "prompt": f"{n // 2 if n else ''}", "seed": n})  # fmt: skip
-    made = {}
-    for which, chosen in (("few", names), ("many", [*MORE, *names]), ("turned", names[::-1])):
-        manifest = root / f"{which}.jsonl"
+    paths = {}
+    for key, chosen in (("few", names), ("many", [*MORE, *names]), ("reversed", names[::-1])):
+        manifest = root / f"{key}.jsonl"
         manifest.write_text("\n".join(json.dumps(row) for name in chosen for row in lines[name]))
-        made[which] = root / f"{which}.h5"
-        run("build", manifest, "-i", made[which], "--model", tiny_model, "--device", "cpu", *FP32)
-    return made
+        paths[key] = root / f"{key}.h5"
+        run("build", manifest, "-i", paths[key], "--model", tiny_model, "--device", "cpu", *FP32)
+    return paths
 
 
 def by_artist(result: Matching | ClassificationMethod) -> dict[str, Any]:
@@ -193,62 +193,64 @@ def compared(path: Path) -> Comparison:
     return compare(Side(path, "r1"), Side(path, "r2"), testing=TESTING, encoder={"device": "cpu"})
 
 
-def named(path: Path) -> ClassificationMethod:
+def classified(path: Path) -> ClassificationMethod:
     return classify_release(path, "r1", by="works", testing=TESTING).methods[0]
 
 
-@pytest.mark.parametrize("other", ["many", "turned"])
+@pytest.mark.parametrize("other", ["many", "reversed"])
 def test_matching(indexes: dict[str, Path], other: str) -> None:
     few, more = by_artist(matched(indexes["few"])), by_artist(matched(indexes[other]))
     assert set(COLORS) <= set(few)
     for artist in COLORS:
-        # Every artist more is a rival of the gap here, where there are fewer than five others.
-        names = [name for name in OF_MATCH if other == "turned" or not name.startswith(("gap", "p_work"))]
-        for name in [*names, *(("p_rival", "p") if other == "turned" else ())]:
+        # There are fewer than five other artists, so each additional artist is a rival in the gap.
+        names = [name for name in OF_MATCH if other == "reversed" or not name.startswith(("gap", "p_work"))]
+        for name in [*names, *(("p_rival", "p") if other == "reversed" else ())]:
             assert getattr(few[artist], name) == getattr(more[artist], name), (artist, name)
         assert 0 < few[artist].auc_low <= few[artist].auc_high
 
 
-@pytest.mark.parametrize("other", ["many", "turned"])
+@pytest.mark.parametrize("other", ["many", "reversed"])
 def test_comparison(indexes: dict[str, Path], other: str) -> None:
     few, more = compared(indexes["few"]), compared(indexes[other])
     assert [artist.artist for artist in few.artists] == list(COLORS)
     names = [name for name in fields_of(few.artists[0]) if name.startswith(("auc", "p_auc", "n_"))]
-    names += [name for name in fields_of(few.artists[0]) if name.startswith("accuracy") and other == "turned"]
-    for one, two in zip(few.artists, more.artists, strict=True):
-        assert [getattr(one, name) for name in names] == [getattr(two, name) for name in names]
+    names += [
+        name for name in fields_of(few.artists[0]) if name.startswith("accuracy") and other == "reversed"
+    ]
+    for a, b in zip(few.artists, more.artists, strict=True):
+        assert [getattr(a, name) for name in names] == [getattr(b, name) for name in names]
     assert few.figures.auc == more.figures.auc
 
 
 def test_classification_in_another_order(indexes: dict[str, Path]) -> None:
-    few, turned = named(indexes["few"]), named(indexes["turned"])
-    artists = by_artist(few), by_artist(turned)
+    few, reversed_ = classified(indexes["few"]), classified(indexes["reversed"])
+    artists = by_artist(few), by_artist(reversed_)
     for artist in COLORS:
         assert artists[0][artist] == artists[1][artist]
-    assert few.evidence and turned.evidence
-    assert few.evidence.macro == turned.evidence.macro
-    assert few.evidence.p_assignment == turned.evidence.p_assignment
+    assert few.evidence and reversed_.evidence
+    assert few.evidence.macro == reversed_.evidence.macro
+    assert few.evidence.p_assignment == reversed_.evidence.p_assignment
 
 
 def test_figures_over_all_artists_in_another_order(indexes: dict[str, Path]) -> None:
-    few, turned = matched(indexes["few"]).evidence, matched(indexes["turned"]).evidence
-    assert few and turned
-    assert few.overall == turned.overall
+    few, reversed_ = matched(indexes["few"]).evidence, matched(indexes["reversed"]).evidence
+    assert few and reversed_
+    assert few.overall == reversed_.overall
 
 
-@pytest.mark.parametrize("compute", [matched, compared, named])
-def test_what_ran_before_makes_no_difference(
+@pytest.mark.parametrize("compute", [matched, compared, classified])
+def test_earlier_computations_make_no_difference(
     indexes: dict[str, Path], compute: Callable[[Path], Result]
 ) -> None:
     first = to_json(compute(indexes["few"]))
-    for before in (named, compared, matched):
-        before(indexes["many"])
+    for earlier in (classified, compared, matched):
+        earlier(indexes["many"])
         np.random.default_rng().random(7)
     assert to_json(compute(indexes["few"])) == first
 
 
-def test_other_seeds_draw_otherwise(indexes: dict[str, Path]) -> None:
-    other = Testing(TESTING.placebos, n_resamples=199, seed=6)
-    found = by_artist(match_release(indexes["few"], "r1", testing=other))
+def test_another_seed_changes_the_draws(indexes: dict[str, Path]) -> None:
+    testing = Testing(TESTING.placebos, n_resamples=199, seed=6)
+    other = by_artist(match_release(indexes["few"], "r1", testing=testing))
     same = by_artist(matched(indexes["few"]))
-    assert found["bo"].auc_standard_error != same["bo"].auc_standard_error
+    assert other["bo"].auc_standard_error != same["bo"].auc_standard_error

@@ -123,9 +123,9 @@ def p_values(identity: str, artists: Sequence[ReportArtist]) -> Figure | None:
     for place, value in enumerate(counts):
         if value:
             left, right = plot.x(place / bins), plot.x((place + 1) / bins)
-            said = f"p from {place / bins:.2f} to {(place + 1) / bins:.2f}: {value}"
+            tooltip = f"p from {place / bins:.2f} to {(place + 1) / bins:.2f}: {value}"
             plot.drawing.add(
-                "rect", tag("title", escape(said)), x=left + 0.75, y=plot.y(value), width=right - left - 1.5,
+                "rect", tag("title", escape(tooltip)), x=left + 0.75, y=plot.y(value), width=right - left - 1.5,
                 height=plot.y(0) - plot.y(value), class_="bar",
             )  # fmt: skip
     plot.drawing.line(plot.x(0), plot.y(len(p) / bins), plot.x(1), plot.y(len(p) / bins), "chance")
@@ -241,9 +241,9 @@ def _cell(
     drawing: Drawing, x: float, y: float, size: float, n: int, total: int, names: tuple[str, str]
 ) -> None:
     share = n / total
-    said = f"{shown(names[0])} named as {shown(names[1])}: {n} of {total}"
+    tooltip = f"{shown(names[0])} named as {shown(names[1])}: {n} of {total}"
     drawing.add(
-        "rect", tag("title", escape(said)), x=x + 0.5, y=y + 0.5, width=size - 1, height=size - 1,
+        "rect", tag("title", escape(tooltip)), x=x + 0.5, y=y + 0.5, width=size - 1, height=size - 1,
         class_="cell own" if names[0] == names[1] else "cell",
         fill_opacity=f"{0.1 + 0.9 * share:.2f}" if n else "0",
     )  # fmt: skip
