@@ -1,1 +1,1 @@
-"""Which artist a picture looks like, by name or by works."""
+"""Classify pictures by artist, by name or by works."""

@@ -1,4 +1,4 @@
-"""Zero-shot scores: pictures against the embedded names of artists."""
+"""Zero-shot scores: similarities of pictures to the text vectors of artists' names."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from imindex.retrieval.vectors.similarity import similarities
 def average_templates(text_vectors: npt.ArrayLike) -> Float16:
     """Average the text vectors of several templates into one vector per label.
 
-    The mean of the unit vectors, normalised again in float64 and cast to float16, so that the scores made
-    with it are exact. A single template is used unchanged; templates that cancel out raise an error. Source:
-    prompt ensembling, Radford et al. 2021 (arXiv:2103.00020), section 3.1.4.
+    The mean of the unit vectors is normalised in float64 and cast to float16, so that scores computed from it are
+    exact. A single template is returned unchanged. Templates that cancel out raise an error. This is prompt ensembling
+    (Radford et al. 2021, arXiv:2103.00020, section 3.1.4).
 
     Parameters
     ----------
@@ -35,22 +35,28 @@ def average_templates(text_vectors: npt.ArrayLike) -> Float16:
     """
     array = np.asarray(text_vectors)
     if array.ndim != 3 or not len(array):
-        raise ValueError(f"text vectors: expected (templates, labels, dimensions), not {array.shape}.")
-    checked = [check_vectors(template, f"text vectors, template {t}") for t, template in enumerate(array)]
+        raise ValueError(
+            f"text vectors: expected (templates, labels, dimensions), not the shape {array.shape}."
+        )
+    templates = [check_vectors(template, f"text vectors, template {t}") for t, template in enumerate(array)]
     sums = np.zeros(array.shape[1:])
-    for template in checked:
+    for template in templates:
         sums += template
     return unit_means(sums, np.full(array.shape[1], len(array)), "label {}".format)
 
 
 def label_scores_by_name(image_vectors: npt.ArrayLike, text_vectors: npt.ArrayLike) -> Float64:
-    """Zero-shot scores (N, L), float64: the exact similarity of each image to the text of each label.
+    """Compute zero-shot scores: the exact similarity of each image to the text of each label.
 
     Parameters
     ----------
     image_vectors : array_like, shape (N, d), float16, unit norm
     text_vectors : array_like, shape (L, d) or (T, L, d), float16, unit norm
         T templates are averaged, see `average_templates`.
+
+    Returns
+    -------
+    ndarray, shape (N, L), float64
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Scores of pictures against the works of each artist: prototypes and nearest neighbours."""
+"""Scores of pictures by the works of each artist: prototypes and nearest neighbours."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ def prototype_scores(
     *,
     exclude: npt.ArrayLike | None = None,
 ) -> Float64:
-    """Scores by prototype: the cosine of each image to the mean direction of each artist's works.
+    """Compute scores by prototype: the cosine of each image to the mean direction of each artist's works.
 
-    The prototype is the mean of the artist's unit vectors, normalised and cast to float16 (a single work
-    is taken as it is). Source: nearest class mean, Mensink et al. 2013 (doi:10.1109/TPAMI.2013.83).
+    The prototype is the mean of the artist's unit vectors, normalised and cast to float16. The prototype of a single
+    work is that work, unchanged. This is the nearest class mean classifier (Mensink et al. 2013,
+    doi:10.1109/TPAMI.2013.83).
 
     Parameters
     ----------
@@ -32,18 +33,19 @@ def prototype_scores(
     work_artist : array_like, shape (W,), integers
     n_artists : int
     exclude : array_like, shape (N,) integers or (N, W) bool, optional
-        Works to leave out for each image: the row of one (-1: none), or True for each. Needed where the
-        images are among the works, lest each find itself.
+        Works to exclude for each image: the row of one work (-1 for none), or a mask. Required if the images are among
+        the works, so that no image matches itself.
 
     Returns
     -------
     ndarray, shape (N, n_artists), float64
-        -inf for an artist without works, or without any left.
+        -inf for artists without works, or with all works excluded.
 
     Raises
     ------
     ValueError
-        As `similarities`; no works at all; an artist's works cancel out.
+        If the vectors are invalid (see `imindex.retrieval.vectors.similarity.similarities`), there are no works, or the
+        works of an artist cancel out.
 
     Examples
     --------
@@ -55,28 +57,28 @@ def prototype_scores(
     [[0.0, 0.0, -inf]]
     """
     pictures, references, artist = _check_works(images, works, work_artist, n_artists)
-    rows, left_out = _excluded_pairs(exclude, len(pictures), len(references))
+    rows, excluded = _excluded_pairs(exclude, len(pictures), len(references))
     counts = np.bincount(artist, minlength=n_artists)
     sums = np.zeros((n_artists, references.shape[1]))
-    for some in blocks(len(references), references.shape[1]):
-        np.add.at(sums, artist[some], references[some].astype(np.float64))
+    for block_rows in blocks(len(references), references.shape[1]):
+        np.add.at(sums, artist[block_rows], references[block_rows].astype(np.float64))
     present = np.flatnonzero(counts)
     scores = np.full((len(pictures), n_artists), -np.inf)
     prototypes = unit_means(sums[present], counts[present], lambda row: f"artist {present[row]}")
-    for some, block in similarity_blocks(pictures, prototypes, names=("images", "prototypes")):
-        scores[some, present] = block
+    for image_rows, block in similarity_blocks(pictures, prototypes, names=("images", "prototypes")):
+        scores[image_rows, present] = block
 
-    # Where an image leaves out works of an artist, that pair has a prototype of its own: the sums are
-    # exact, and so they are still after a subtraction.
-    for author in np.unique(artist[left_out]).tolist():
-        affected = artist[left_out] == author
+    # If an image excludes works of an artist, this pair has a separate prototype. The sums are exact, and remain exact
+    # after subtraction.
+    for author in np.unique(artist[excluded]).tolist():
+        affected = artist[excluded] == author
         image, slot = np.unique(rows[affected], return_inverse=True)
         reduced = np.repeat(sums[[author]], len(image), axis=0)
-        np.subtract.at(reduced, slot, references[left_out[affected]].astype(np.float64))
+        np.subtract.at(reduced, slot, references[excluded[affected]].astype(np.float64))
         remaining = counts[author] - np.bincount(slot)
         scores[image, author] = -np.inf
         image, reduced, remaining = image[remaining > 0], reduced[remaining > 0], remaining[remaining > 0]
-        own = unit_means(reduced, remaining, f"artist {author} less the works left out, {{}}".format)
+        own = unit_means(reduced, remaining, f"artist {author} without the excluded works, {{}}".format)
         wide = pictures[image].astype(np.float64)
         scores[image, author] = np.einsum("ij,ij->i", wide, own.astype(np.float64))
     return scores
@@ -91,24 +93,29 @@ def knn_scores(
     k: int = 15,
     exclude: npt.ArrayLike | None = None,
 ) -> Float64:
-    """Scores by vote: how many of an image's k nearest works are by each artist.
+    """Compute scores by vote: the number of an image's k nearest works that are by each artist.
 
-    Artists are ordered by votes, then by the cosine of their nearest work; those without votes follow by
-    that cosine. The score says this order without loss: ``votes * n_artists + place``, where `place`
-    (0 to n_artists - 1) counts the artists whose nearest work is strictly further. It is a whole number:
-    ``score // n_artists`` are the votes, and scores are equal exactly where votes and cosines are.
+    Artists are ordered by votes, then by the cosine of their nearest work. The score encodes this order without loss,
+    as the integer ``votes * n_artists + place``. `place` (0 to n_artists - 1) is the number of artists whose nearest
+    work is strictly further. ``score // n_artists`` is the number of votes, and two scores are equal if and only if
+    both votes and cosines are equal.
 
     Parameters
     ----------
     images, works, work_artist, n_artists, exclude
-        As for `prototype_scores`.
+        See `prototype_scores`.
     k : int
-        How many works vote, at least 1; fewer where fewer are left. Of equally near ones the first vote.
+        Number of works that vote, at least 1; fewer if fewer works remain. Of equally near works, the first vote.
 
     Returns
     -------
     ndarray, shape (N, n_artists), float64
-        -inf for an artist without works, or without any left. Errors too are as for `prototype_scores`.
+        -inf for artists without works, or with all works excluded.
+
+    Raises
+    ------
+    ValueError
+        If `k` is below 1, or the arguments are invalid (see `prototype_scores`).
 
     Examples
     --------
@@ -121,30 +128,30 @@ def knn_scores(
     pictures, references, artist = _check_works(images, works, work_artist, n_artists)
     if k < 1:
         raise ValueError(f"k is {k}. At least one work must vote.")
-    rows, left_out = _excluded_pairs(exclude, len(pictures), len(references))
+    rows, excluded = _excluded_pairs(exclude, len(pictures), len(references))
     k = min(k, len(references))
     by_artist = np.argsort(artist, kind="stable")
     present, starts = np.unique(artist[by_artist], return_index=True)
     scores = np.full((len(pictures), n_artists), -np.inf)
-    for some, block in similarity_blocks(pictures, references, limit_bytes=BLOCK_BYTES):
-        here = (rows >= some.start) & (rows < some.stop)
-        block[rows[here] - some.start, left_out[here]] = -np.inf
+    for image_rows, block in similarity_blocks(pictures, references, limit_bytes=BLOCK_BYTES):
+        here = (rows >= image_rows.start) & (rows < image_rows.stop)
+        block[rows[here] - image_rows.start, excluded[here]] = -np.inf
         image, neighbour = np.nonzero(nearest_in_rows(block, k))
         votes = _votes(image, artist[neighbour], len(block), n_artists)
         best = np.maximum.reduceat(block[:, by_artist], starts, axis=1)
-        scores[some, present] = _by_votes(votes[:, present], best, n_artists)
+        scores[image_rows, present] = _by_votes(votes[:, present], best, n_artists)
     return scores
 
 
 def knn_scores_of(best: Float64, nearest: Int64, work_artist: Int64) -> Float64:
-    """`knn_scores`, given the nearest works of each image and the nearest work of each artist.
+    """Compute `knn_scores` from the nearest works of each image and the nearest work of each artist.
 
     Parameters
     ----------
     best : ndarray, shape (N, n_artists), float64
-        Cosine of each artist's nearest work; -inf without works. It is overwritten by the scores.
+        Cosine of each artist's nearest work; -inf without works. Overwritten by the scores.
     nearest : ndarray, shape (N, k), int64
-        The k nearest works of each image, which vote; -1 where there are fewer.
+        The k nearest works of each image, which vote; padded with -1 if there are fewer.
     work_artist : ndarray, shape (W,), int64
 
     Returns
@@ -154,22 +161,22 @@ def knn_scores_of(best: Float64, nearest: Int64, work_artist: Int64) -> Float64:
     """
     n_artists = best.shape[1]
     present = np.unique(work_artist)
-    for some in blocks(len(best), n_artists):
-        image, place = np.nonzero(nearest[some] >= 0)
-        voters = work_artist[nearest[some][image, place]]
-        votes = _votes(image, voters, len(best[some]), n_artists)
-        best[some, present] = _by_votes(votes[:, present], best[some, present], n_artists)
+    for rows in blocks(len(best), n_artists):
+        image, place = np.nonzero(nearest[rows] >= 0)
+        voters = work_artist[nearest[rows][image, place]]
+        votes = _votes(image, voters, len(best[rows]), n_artists)
+        best[rows, present] = _by_votes(votes[:, present], best[rows, present], n_artists)
     return best
 
 
 def _votes(image: Int64, artist: Int64, n_images: int, n_artists: int) -> Int64:
-    """How many votes each artist has of each image, given a pair of both for each vote."""
+    """Count the votes of each image for each artist, given the image and the artist of each vote."""
     size = n_images * n_artists
     return np.bincount(image * n_artists + artist, minlength=size).reshape(-1, n_artists)
 
 
 def _by_votes(votes: Int64, best: Float64, n_artists: int) -> Float64:
-    """Scores by votes, then by the cosine of the nearest work; for artists with works only."""
+    """Compute scores from votes and the cosines of the nearest works, for artists with works."""
     place = best.shape[1] - ranks_in_rows(best)[0]
     return np.where(np.isneginf(best), -np.inf, votes * n_artists + place)
 
@@ -179,21 +186,23 @@ def _check_works(
 ) -> tuple[Float16, Float16, Int64]:
     pictures, references = check_pair(images, works, ("images", "works"))
     if not len(references):
-        raise ValueError("works: none given, so none can be nearest. Add works, or classify by name.")
+        raise ValueError("There are no works to compare with. Add works, or classify by name.")
     return pictures, references, check_artists(work_artist, len(references), n_artists, "work_artist")
 
 
 def _excluded_pairs(exclude: npt.ArrayLike | None, n_images: int, n_works: int) -> tuple[Int64, Int64]:
-    """Rows of images, and of the works that each is to leave out, as pairs."""
+    """Return pairs of an image and a work that it excludes, as two arrays of rows."""
     array = np.asarray(np.full(n_images, -1) if exclude is None else exclude)
     if array.dtype == np.bool_ and array.shape == (n_images, n_works):
         image, work = np.nonzero(array)
         return image, work
     if array.shape != (n_images,) or (n_images and array.dtype.kind not in "iu"):
-        wanted = f"({n_images},) rows of works or ({n_images}, {n_works}) bool"
-        raise ValueError(f"exclude: expected {wanted}, not {array.dtype} of the shape {array.shape}.")
+        expected = f"integers of shape ({n_images},) or bool of shape ({n_images}, {n_works})"
+        raise ValueError(f"exclude: expected {expected}, not {array.dtype} of the shape {array.shape}.")
     bad = np.flatnonzero((array < -1) | (array >= n_works))
     if len(bad):
-        raise ValueError(f"exclude: image {bad[0]} names work {array[bad[0]]} of {n_works}; -1 is for none.")
+        raise ValueError(
+            f"exclude: image {bad[0]} excludes work {array[bad[0]]}, but there are {n_works} works. Pass -1 for none."
+        )
     image = np.flatnonzero(array >= 0)
     return image, array[image].astype(np.int64)

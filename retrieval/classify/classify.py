@@ -1,8 +1,8 @@
-"""Attribution: which artist a picture looks like.
+"""Classify pictures by artist, given the scores of the labels.
 
-Two ways to score the labels for a picture, by name (zero-shot, by the text of the artist's name) and by
-works (the artist's prototype, or votes among the nearest works), and one way to count (`classify`). All
-scores are exact or exact ranks, see `imindex.retrieval.vectors.similarity`; so are the counts made from them.
+Labels are scored by name (zero-shot, from the text of the artist's name) or by works (the artist's prototype, or votes
+among the nearest works). `classify` computes the same metrics from either. Scores are exact similarities or exact
+ranks, see `imindex.retrieval.vectors.similarity`, so the counts derived from them are exact too.
 """
 
 from __future__ import annotations
@@ -28,30 +28,31 @@ class Classification:
     Attributes
     ----------
     labels, n_generic : tuple of str, length L; int
-        The labels, and how many at the end are generic; A = L - n_generic.
+        The labels, and the number of generic labels at the end; A = L - n_generic.
     rank : ndarray, shape (N,), int64
-        Rank of the true label, 1 the best; ties against it: how many labels score at least as high.
+        Rank of the true label: the number of labels with at least the same score. 1 is the best; ties count against it.
     predicted : ndarray, shape (N,), int64
-        The label that scores highest; the first one in case of a tie.
+        The label with the highest score; ties are resolved by the lowest number.
     scored : ndarray, shape (N,), bool
-        False where the true label scored -inf (an artist without works): always counted as wrong.
+        False if the true label has the score -inf (an artist without works). Such an image always counts as wrong.
     tied : ndarray, shape (N,), bool
-        The highest score is shared. Such an image has a prediction but never counts as correct at 1.
+        Whether several labels share the highest score. Such an image has a prediction but is never correct for k = 1.
     topk, macro_topk : mapping from k to float
-        Share of the images, and mean over the artists that have images, with a rank of at most k.
+        Top-k accuracy: the fraction of images with a rank of at most k, and the mean of this fraction over the artists
+        with images.
     chance, macro_chance : mapping from k to float
-        The same for a guess uniform over the labels that scored above -inf: k / L, at most 1. A guess
-        that knows which artists have how many images can do better.
+        The same for a uniform guess among the labels with a score above -inf: k / L, at most 1. A guess that uses the
+        number of images of each artist can do better.
     mrr, macro_mrr : float
-        Mean reciprocal rank of the true label (0 where not scored), over images and over artists.
+        Mean reciprocal rank of the true label (0 if not scored), over images and over artists.
     n_images, n_unscored : ndarray, shape (A,), int64
-        Images of each artist, and how many of them are not `scored`.
+        Number of images of each artist, and number of these that are not `scored`.
     artist_topk, artist_mrr : mapping from k to ndarray, shape (A,); ndarray, shape (A,)
         The same for each artist; NaN without images.
     confusion : ndarray, shape (A, L), int64
-        Images by true artist and predicted label. Its diagonal includes `tied` predictions.
+        Number of images by true artist and predicted label. The diagonal includes `tied` predictions.
     generic_share : float
-        Share of the images whose predicted label is generic.
+        Fraction of images whose predicted label is generic.
     """
 
     labels: tuple[str, ...]
@@ -82,20 +83,20 @@ def classify(
     n_generic: int = 0,
     ks: Sequence[int] = (1, 5),
 ) -> Classification:
-    """Count how often the true label is among the k that score highest.
+    """Predict a label for each image, and compute top-k accuracies, reciprocal ranks and the confusion table.
 
     Parameters
     ----------
     scores : array_like, shape (N, L), floating
-        Higher is closer; compared within a row only. -inf: this label cannot be chosen.
+        Higher is nearer. Scores are compared only within a row. A label with -inf is not a candidate.
     labels : sequence of str, length L
-        Names of the labels: the artists first, then the generic labels. All different.
+        Distinct names of the labels: the artists first, then the generic labels.
     truth : array_like, shape (N,), integers
         The artist of each image, from 0 to L - n_generic - 1.
     n_generic : int
-        How many labels at the end name no artist ("Artwork").
+        Number of labels at the end that name no artist ("Artwork").
     ks : sequence of int
-        The k of top-k.
+        The values of k for the top-k accuracy.
 
     Returns
     -------
@@ -104,12 +105,13 @@ def classify(
     Raises
     ------
     ValueError
-        No images; a score that is NaN or +inf; a row of only -inf; a repeated label; an image without a true artist.
+        If there are no images, a score is NaN or +inf, a row is entirely -inf, a label is repeated, or an image has no
+        true artist.
 
     Notes
     -----
-    A tie between the true label and another is counted as wrong: the rank is the number of labels whose
-    score is at least the true one's. Without ties, top-k is scikit-learn's `top_k_accuracy_score`.
+    A tie between the true label and another counts as wrong, because the rank is the number of labels with at least the
+    same score. Without ties, top-k accuracy equals scikit-learn's `top_k_accuracy_score`.
 
     Examples
     --------
@@ -162,19 +164,19 @@ def _check_scores(
 ) -> tuple[Float64, tuple[str, ...], Int64]:
     table, names = np.asarray(scores), tuple(labels)
     if table.ndim != 2 or table.shape[1] != len(names) or table.dtype.kind != "f":
-        wanted = f"floating-point numbers (images, {len(names)} labels)"
-        raise ValueError(f"scores: expected {wanted}, not {table.dtype} of the shape {table.shape}.")
+        expected = f"floating-point numbers of shape (images, {len(names)} labels)"
+        raise ValueError(f"scores: expected {expected}, not {table.dtype} of the shape {table.shape}.")
     if not len(table):
-        raise ValueError("scores: no images to classify.")
+        raise ValueError("scores: there are no images to classify.")
     if not 0 <= n_generic < len(names):
         raise ValueError(f"n_generic is {n_generic} of {len(names)} labels. At least one must be an artist.")
     name, times = Counter(names).most_common(1)[0]
     if times > 1:
-        raise ValueError(f"labels: {name!r} is listed {times} times. Names must differ.")
+        raise ValueError(f"labels: {name!r} is listed {times} times. Labels must be distinct.")
     highest = table.max(axis=1)
     bad = np.flatnonzero(~np.isfinite(highest))
     if len(bad):
-        raise ValueError(f"scores: the highest of row {bad[0]} is {highest[bad[0]]}. It must be finite.")
+        raise ValueError(f"scores: the maximum of row {bad[0]} is {highest[bad[0]]}. It must be finite.")
     true = check_artists(truth, len(table), len(names) - n_generic, "truth")
     return table.astype(np.float64, copy=False), names, true
 

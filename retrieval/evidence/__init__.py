@@ -1,1 +1,1 @@
-"""One release to figures, tests and findings."""
+"""Matching, classification, statistical tests and findings for one release."""

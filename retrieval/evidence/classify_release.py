@@ -1,4 +1,4 @@
-"""A release in an index -> classification and matching."""
+"""Classify the pictures of a release by artist."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from imindex.indexer.encoders.base import Encoder
 
 GENERIC_LABELS = ("Artwork", "Digital artwork", "Artwork from the public domain")
-"""Labels that name nobody, beside the artists."""
+"""Default labels that name no artist."""
 VOTERS = 15
-"""Works that vote, by works."""
+"""Default number of works that vote in classification by works."""
 
 
 def classify_release(  # noqa: PLR0913
@@ -54,44 +54,45 @@ def classify_release(  # noqa: PLR0913
     texts: TextEncoder | None = None,
     observed: Observed | None = None,
 ) -> Classification:
-    """Name the artist of each picture of a collection, and say how sure the figures are.
+    """Classify each picture of a collection by artist, and optionally test the accuracy.
 
     Parameters
     ----------
     path : Path or Index
-        The index, or one that is open already.
+        The path of an index, or an open index.
     collection : str, optional
-        Imitations, or works (classified by works, each is left out of its own prototype). By
-        default the only release.
+        A collection of imitations or works. By works, each work is excluded from its own prototype. By default, the
+        only release.
     artists : sequence of str, optional
-        Classify the pictures made of these names only; everybody stays a candidate.
+        Classify only the pictures of these artists. All artists remain candidates.
     by : str
-        `name` (zero-shot by text) or `works` (prototype, and vote of the k nearest).
+        `name` (zero-shot from text) or `works` (by prototype, and by vote of the k nearest works).
     labels : sequence of str
-        Generic labels, by name only.
+        Generic labels; used by name only.
     templates : sequence of str
-        Prompt templates with `{artist}`; several are averaged.
+        Prompt templates with `{artist}`. Several templates are averaged.
     k : int
-        Works that vote.
+        Number of works that vote.
     encoder : mapping, optional
-        model, pretrained, device: where the index's encoder is, and computes, now.
+        Overrides for `model`, `pretrained` or `device` of the index's encoder.
     testing : Testing, optional
-        How to test; by default nothing is tested.
+        How to test. By default nothing is tested.
     texts : TextEncoder, optional
-        Encodes texts as the index's encoder does, where it is loaded already.
+        A loaded text encoder, equivalent to that of the index.
     observed : Observed, optional
-        What was seen of the release, its `votes` of these pictures included, where it was walked before.
+        The release, if it was observed before, with `votes` for these pictures.
 
     Returns
     -------
     Classification
-        `methods` has one entry by name, two by works. With several templates `templates_top1` has the accuracy of each
-        alone.
+        `methods` has one entry by name and two by works. With several templates, `templates_top1` has the accuracy of
+        each.
 
     Raises
     ------
     ImindexError
-        No such collection, no works, a template without `{artist}`, the encoder is not there.
+        If there is no such collection, there are no works, a template lacks `{artist}`, or the encoder cannot be
+        loaded.
     """
     with opened(path) as index:
         name, kind = release(index, collection, ("imitations", "works"))
@@ -101,16 +102,18 @@ def classify_release(  # noqa: PLR0913
         chosen = chosen.without([*placebos, *rivals])
         candidates = candidate_numbers(index, chosen)
         if artists is not None:
-            chosen = chosen.of([n for n, one in enumerate(index.artists) if one in set(artists)])
-        alone: dict[str, float] = {}
+            chosen = chosen.of(
+                [number for number, artist in enumerate(index.artists) if artist in set(artists)]
+            )
+        templates_top1: dict[str, float] = {}
         scored: list[tuple[str, Callable[[], Float64]]]
         if by == "name":
             if texts is None:
                 texts = Texts(functools.partial(load_encoder, index.encoder, encoder or {}))
-            by_template, together = scores_by_name(index, chosen, labels, templates, texts, candidates)
-            scored = [(f"by name, {_listed(templates)}", lambda: together)]
+            by_template, mean_scores = scores_by_name(index, chosen, labels, templates, texts, candidates)
+            scored = [(f"by name, {_quoted(templates)}", lambda: mean_scores)]
             if len(templates) > 1:
-                alone = {
+                templates_top1 = {
                     template: _top1(index, scores, labels, chosen.artist)
                     for template, scores in zip(templates, by_template, strict=True)
                 }
@@ -118,7 +121,7 @@ def classify_release(  # noqa: PLR0913
             labels = ()
             scored = _by_works(index, chosen, kind, k, observed)
         names = [*index.artists, *labels]
-        # One table of scores at a time; the last method first, because its table may be there already.
+        # One table of scores at a time, the last method first because its table may already be in memory.
         methods = [
             _classification(index, method, scores(), names, chosen, testing)
             for method, scores in reversed(scored)
@@ -130,7 +133,7 @@ def classify_release(  # noqa: PLR0913
             encoder=index.encoder.name(),
             by=by,
             templates=tuple(templates) if by == "name" else (),
-            templates_top1=alone,
+            templates_top1=templates_top1,
             testing=testing.record() if testing else None,
             placebos=tuple(index.artists[a] for a in placebos),
             generic_labels=tuple(labels),
@@ -141,19 +144,19 @@ def classify_release(  # noqa: PLR0913
 
 
 def load_encoder(info: EncoderInfo, where: Mapping[str, Any]) -> Encoder:
-    """Load the encoder of an index. `where` may say its model, pretrained and device now.
+    """Load the encoder of an index. `where` can override its `model`, `pretrained` and `device`.
 
     Raises
     ------
     ImindexError
-        As `imindex.indexer.encoders.load.load_as`.
+        See `imindex.indexer.encoders.load.load_as`.
     """
     from imindex.indexer.encoders.load import load_as
 
     return load_as(info, **where)
 
 
-def _listed(templates: Sequence[str]) -> str:
+def _quoted(templates: Sequence[str]) -> str:
     return " and ".join(f'"{template}"' for template in templates)
 
 
@@ -165,7 +168,7 @@ def scores_by_name(
     encoder: TextEncoder,
     candidates: Int64,
 ) -> tuple[Iterator[Float64], Float64]:
-    """Scores by each template alone (empty if there is one only), and by their mean.
+    """Compute the scores by each template, and by the mean of all templates.
 
     Parameters
     ----------
@@ -174,29 +177,33 @@ def scores_by_name(
         n pictures.
     labels, templates : sequence of str
     encoder : TextEncoder
-        Encodes texts as the index's encoder does; asked after labels and templates are checked.
+        A text encoder equivalent to that of the index. Used only after labels and templates are validated.
     candidates : ndarray, int64
-        Numbers of the artists to choose among.
+        Numbers of the candidate artists.
 
     Returns
     -------
-    by_template, mean
-        An iterator of arrays, and an array, of shape (n, artists + labels), float64, -inf where an artist is no
-        candidate.
+    by_template : iterator of ndarray, shape (n, artists + labels), float64
+        -inf where an artist is not a candidate. Empty if there is a single template.
+    mean : ndarray, of that shape, float64
 
     Raises
     ------
     ImindexError
-        A template without `{artist}`, a label that is an artist's name, or the encoder cannot be loaded.
+        If a template lacks `{artist}`, a label is an artist's name or is listed twice, or the encoder cannot be loaded.
     """
-    wrong = [template for template in templates if "{artist}" not in template]
-    if wrong:
-        raise ImindexError(f'The template "{wrong[0]}" has no {{artist}}. Write it where the name goes.')
-    clash = sorted(set(labels) & set(index.artists))
-    if clash or len(set(labels)) < len(labels):
+    invalid = [template for template in templates if "{artist}" not in template]
+    if invalid:
+        raise ImindexError(f'The template "{invalid[0]}" has no {{artist}}. Write it where the name goes.')
+    clashes = sorted(set(labels) & set(index.artists))
+    if clashes:
         raise ImindexError(
-            f"The generic label {clash[0] if clash else 'list'} is also an artist or given twice. "
-            "Pass other ones with --label."
+            f"The generic label {clashes[0]} is also an artist. Pass another label with --label."
+        )
+    repeated = [label for label in labels if list(labels).count(label) > 1]
+    if repeated:
+        raise ImindexError(
+            f"The generic label {repeated[0]} is listed twice. Pass each label once with --label."
         )
     named = label_texts(index.artists, labels, templates)
     by_template = [encoder.encode_texts(texts) for texts in named[: len(templates)]]
@@ -204,28 +211,28 @@ def scores_by_name(
     absent = np.setdiff1d(np.arange(len(index.artists)), candidates)
 
     def scores(texts: Any) -> Float64:
-        found = label_scores_by_name(chosen.vectors, np.concatenate([texts, generic])[None])
-        found[:, absent] = -np.inf
-        return found
+        table = label_scores_by_name(chosen.vectors, np.concatenate([texts, generic])[None])
+        table[:, absent] = -np.inf
+        return table
 
-    alone = (scores(texts) for texts in by_template) if len(templates) > 1 else iter(())
-    return alone, scores(average_templates(np.stack(by_template)))
+    separate = (scores(texts) for texts in by_template) if len(templates) > 1 else iter(())
+    return separate, scores(average_templates(np.stack(by_template)))
 
 
 def label_texts(artists: Sequence[str], labels: Sequence[str], templates: Sequence[str]) -> list[list[str]]:
-    """The lists of texts that `scores_by_name` encodes: artists in each template, then the labels, if any."""
+    """Return the lists of texts that `scores_by_name` encodes: artists in each template, then any labels."""
     named = [[template.replace("{artist}", artist) for artist in artists] for template in templates]
     return [*named, list(labels)] if labels else named
 
 
-def candidate_numbers(index: Index, asked: Pictures) -> Int64:
-    """The artists among whom a release is named: those with works, and those it was asked for (no placebo names).
+def candidate_numbers(index: Index, chosen: Pictures) -> Int64:
+    """Return the candidate artists of a release: artists with works, and the artists of `chosen` (without placebos).
 
-    Names that only other releases were asked for are none, nor are artists of whom no picture could be read.
+    Names that occur only in other releases, and artists without a readable picture, are not candidates.
     """
     is_work = np.array([c.kind in ("works", "background") for c in index.collections], np.bool_)
     with_works = index.column("artist")[is_work[index.column("collection")]]
-    return np.union1d(with_works, asked.artist).astype(np.int64)
+    return np.union1d(with_works, chosen.artist).astype(np.int64)
 
 
 def _top1(index: Index, scores: Float64, labels: Sequence[str], truth: Int64) -> float:
@@ -237,7 +244,7 @@ def _by_works(
 ) -> list[tuple[str, Callable[[], Float64]]]:
     """Return the methods by works, and functions that compute the scores of each."""
     works = observed.shared.known if observed else distinct(pictures(index, "works", "background"))[0]
-    # A work must not be found by itself, nor by a copy of its bytes.
+    # A work must not match itself or a byte-identical copy.
     exclude = _same_bytes(index, chosen.rows, works.rows) if kind == "works" else None
     arguments = (chosen.vectors, works.vectors, works.artist, len(index.artists))
     k = min(k, len(works.rows))
@@ -256,7 +263,7 @@ def _by_works(
 def _usable(index: Index, scores: Float64) -> Float64:
     if not np.isfinite(scores).any(axis=1).all():
         raise ImindexError(
-            f"{index.path}: a picture has no other work to be compared with. Add works, or classify --by name."
+            f"{index.path}: a picture has no other work to be compared with. Add works, or use --by name."
         )
     return scores
 

@@ -1,4 +1,4 @@
-"""What a report shows of an artist: where the own imitations stand, and works beside their nearest imitations."""
+"""Galleries for the report: a histogram of the ranks of own imitations, and works with their nearest imitations."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def gallery(
     *,
     observed: Observed | None = None,
 ) -> dict[str, Gallery]:
-    """Of each artist the histogram, and works beside their nearest own imitation.
+    """Return, for each artist, a histogram of ranks and some works with their nearest own imitation.
 
     Parameters
     ----------
@@ -30,17 +30,17 @@ def gallery(
     collection : str
         The release.
     artists : sequence of str
-        Those without works or imitations are left out.
+        Artists without works or imitations are omitted.
     n_works : int
-        Works shown. They are spread evenly from the work whose nearest own imitation stands best to the one whose
-        stands worst, so that nobody picked them.
+        Number of works to show. Works are sorted by the rank of their nearest own imitation and sampled at even
+        intervals, so that the choice is not arbitrary.
     observed : Observed, optional
-        What was seen of the release, its `neighbours` included, where it was walked before.
+        The release, if it was observed before, with `neighbours`.
 
     Returns
     -------
     dict of str to Gallery
-        By artist. Paths are relative to the folder of the index.
+        Keyed by artist. Paths are relative to the folder of the index.
     """
     if observed is None:
         observed = observe(Shared(index), [Wanted(collection, neighbours=True)])[collection]
@@ -48,28 +48,28 @@ def gallery(
     works, _ = observed.shared.works
     paths, prompts, seeds = (index.column(name) for name in ("path", "prompt", "seed"))
     numbers = {name: number for number, name in enumerate(index.artists)}
-    found: dict[str, Gallery] = {}
+    galleries: dict[str, Gallery] = {}
     for artist in artists:
         number = numbers.get(artist, -2)
-        mine = np.flatnonzero(works.artist == number)
-        if not len(mine) or not observed.columns.counts[number]:
+        artist_works = np.flatnonzero(works.artist == number)
+        if not len(artist_works) or not observed.columns.counts[number]:
             continue
         nearest = observed.neighbours.of(number)
-        order = np.lexsort((mine, -nearest.cosine, nearest.rank))
-        places = np.unique(np.linspace(0, len(order) - 1, min(n_works, len(order))).round().astype(int))
-        found[artist] = Gallery(
+        order = np.lexsort((artist_works, -nearest.cosine, nearest.rank))
+        sampled = np.unique(np.linspace(0, len(order) - 1, min(n_works, len(order))).round().astype(int))
+        galleries[artist] = Gallery(
             rank_histogram=tuple(nearest.histogram.tolist()),
             neighbours=tuple(
                 Neighbours(
-                    work=paths[works.rows[mine[place]]],
+                    work=paths[works.rows[artist_works[position]]],
                     imitation=paths[row],
                     prompt=prompts[row],
                     seed=int(seeds[row]),
-                    rank=int(nearest.rank[place]),
-                    cosine=min(float(nearest.cosine[place]), 1.0),
+                    rank=int(nearest.rank[position]),
+                    cosine=min(float(nearest.cosine[position]), 1.0),
                 )
-                for place in order[places]
-                for row in [observed.rows[nearest.imitation[place]]]
+                for position in order[sampled]
+                for row in [observed.rows[nearest.imitation[position]]]
             ),
         )
-    return found
+    return galleries

@@ -1,4 +1,4 @@
-"""Observers of a walk for the tests of a release: control floors, and kernel two-sample tests."""
+"""Observers of a walk for the tests of a release: control floors and kernel two-sample tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MMD_RESAMPLES = 999
 
 
 class ControlFloor:
-    """Observer that ranks control pictures among the imitations.
+    """Observer that ranks control pictures among the imitations of a release.
 
     Parameters
     ----------
@@ -52,8 +52,8 @@ class ControlFloor:
 class Differences:
     """Observer that tests whether each artist's works and own imitations have the same distribution.
 
-    The kernel of an artist is made of the similarities between its works, between its works and its imitations, and
-    between its imitations. Only the latter are computed here.
+    The kernel of an artist combines the similarities between its works, between its works and its imitations, and
+    between its imitations. Only the last of these are computed here.
 
     Parameters
     ----------
@@ -93,19 +93,19 @@ class Differences:
                 continue
             parts = self._seen.setdefault(artist, [])
             parts.append((rows[here], block.similarity[here, own].copy()))
-            if sum(len(some) for some, _ in parts) == self._n_works[artist]:
+            if sum(len(numbers) for numbers, _ in parts) == self._n_works[artist]:
                 self._test(artist, block.columns.vectors[own])
                 del self._seen[artist]
 
-    def _test(self, artist: int, made: Float16) -> None:
-        rows = np.concatenate([some for some, _ in self._seen[artist]])
+    def _test(self, artist: int, imitations: Float16) -> None:
+        rows = np.concatenate([numbers for numbers, _ in self._seen[artist]])
         across = np.concatenate([table for _, table in self._seen[artist]])[np.argsort(rows)]
-        mine = np.searchsorted(self._works.rows(artist), self._chosen[np.sort(rows)])
-        n = len(mine)
-        similarity = np.empty((n + len(made), n + len(made)))
-        similarity[:n, :n] = self._works.within(artist)[np.ix_(mine, mine)]
+        positions = np.searchsorted(self._works.rows(artist), self._chosen[np.sort(rows)])
+        n, total = len(rows), len(rows) + len(imitations)
+        similarity = np.empty((total, total))
+        similarity[:n, :n] = self._works.within(artist)[np.ix_(positions, positions)]
         similarity[:n, n:], similarity[n:, :n] = across, across.T
-        similarity[n:, n:] = Widened(made).product(made.astype(np.float64))
+        similarity[n:, n:] = Widened(imitations).product(imitations.astype(np.float64))
         test = mmd_test(
             rbf_kernel_from_similarity(similarity),
             n,

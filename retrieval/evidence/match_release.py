@@ -1,4 +1,4 @@
-"""Match the imitations of one release with the works, and test each artist."""
+"""Match the imitations of a release with the works, and test each artist."""
 
 from __future__ import annotations
 
@@ -40,37 +40,37 @@ def match_release(  # noqa: PLR0913
     matrix: bool = True,
     observed: Observed | None = None,
 ) -> Matching:
-    """Rank the imitations of a release by every work, and test what was found.
+    """Rank the imitations of a release for each work, and optionally test the results.
 
     Parameters
     ----------
     path : Path or Index
-        The index, or one that is open already.
+        The path of an index, or an open index.
     collection : str, optional
         The release; by default the only one.
     csls : bool
-        Correct for hubs with CSLS, over `csls_k` neighbours.
+        Whether to correct for hubs with CSLS, over `csls_k` neighbours.
     recall_at : sequence of int
+        The values of k for recall and hit.
     ranks_file : Path, optional
-        Write `ranks` (works x imitations, int32), and the rows `works` and `imitations`, as .npz.
+        Write `ranks` (works x imitations, int32) and the index rows `works` and `imitations` to this .npz file.
     testing : Testing, optional
-        How to test; by default nothing is tested.
+        How to test. By default nothing is tested.
     matrix : bool
-        Whether to find the AUC of each artist's imitations for every other artist's works as well. Where nothing is
-        tested and no ranks are kept, it is much quicker without, and takes less memory.
+        Whether to also compute the AUC of each artist's imitations for every other artist's works. If nothing is
+        tested and no ranks are kept, False is much faster and takes less memory.
     observed : Observed, optional
-        What was seen of the release, where works and imitations were walked before with this `testing`; the options
-        that concern ranks are then those of that walk.
+        The release, if it was observed before with this `testing`. The options for ranks are then those of that walk.
 
     Returns
     -------
     Matching
-        `evidence` is None where nothing was tested, `auc_matrix` where it was not wanted.
+        `evidence` is None if nothing was tested, and `auc_matrix` is None if `matrix` is False.
 
     Raises
     ------
     ImindexError
-        No such release, no works, or a placebo name that is none.
+        If there is no such release, there are no works, or `testing` has an invalid placebo name.
     """
     tests: Mapping[int, ArtistTests] = {}
     evidence = None
@@ -79,7 +79,7 @@ def match_release(  # noqa: PLR0913
         if testing is None:
             works, works_repeated = distinct(pictures(index, "works"))
             imitations, imitations_repeated = distinct(pictures(index, "imitations", collections=[name]))
-            found = match(
+            result = match(
                 works.vectors,
                 works.artist,
                 imitations.vectors,
@@ -90,7 +90,7 @@ def match_release(  # noqa: PLR0913
                 keep_ranks=ranks_file is not None,
                 matrix=matrix,
             )
-            # An artist in the background is one to be told from.
+            # Artists must also be distinguished from those in the background.
             known, _ = distinct(pictures(index, "works", "background"))
             gaps = discrimination_gap(
                 known.vectors,
@@ -101,7 +101,9 @@ def match_release(  # noqa: PLR0913
         else:
             if observed is None:
                 imitations = pictures(index, "imitations", collections=[name])
-                placebo_numbers(index, testing.placebos, imitations)  # before the long part
+                placebo_numbers(
+                    index, testing.placebos, imitations
+                )  # fail early, before the long computation
                 wanted = Wanted(
                     name,
                     testing,
@@ -115,56 +117,56 @@ def match_release(  # noqa: PLR0913
             shared = observed.shared
             works, works_repeated = shared.works[0], shared.n_repeated_works
             imitations, imitations_repeated = observed.imitations, observed.n_repeated
-            found = observed.ranking.finish()
+            result = observed.ranking.finish()
             tests, evidence = match_evidence(observed, testing)
             gaps = shared.among(testing).discrimination
-        if ranks_file is not None and found.ranks is not None:
-            _save_ranks(ranks_file, found.ranks, works.rows, np.sort(imitations.rows))
-        concerned = np.flatnonzero((found.n_works > 0) | (found.n_imitations > 0))
+        if ranks_file is not None and result.ranks is not None:
+            _save_ranks(ranks_file, result.ranks, works.rows, np.sort(imitations.rows))
+        present = np.flatnonzero((result.n_works > 0) | (result.n_imitations > 0))
         return Matching(
             collection=name,
             root_digest=index.root_digest,
             encoder=index.encoder.name(),
-            csls_k=found.csls_k,
+            csls_k=result.csls_k,
             recall_at=tuple(recall_at),
             n_works=len(works.rows),
             n_imitations=len(imitations.rows),
             n_repeated_works=works_repeated,
             n_repeated_imitations=imitations_repeated,
-            n_artists=sum(status == "ok" for status in found.status),
-            macro=_at(found.macro, ()),
+            n_artists=sum(status == "ok" for status in result.status),
+            macro=_at(result.macro, ()),
             artists=tuple(
                 MatchedArtist(
                     **fields_of(tests.get(a) or ArtistTests(artist=index.artists[a])),
-                    **fields_of(_at(found.artists, a)),
-                    n_works=int(found.n_works[a]),
-                    n_imitations=int(found.n_imitations[a]),
-                    status=found.status[a],
+                    **fields_of(_at(result.artists, a)),
+                    n_works=int(result.n_works[a]),
+                    n_imitations=int(result.n_imitations[a]),
+                    status=result.status[a],
                     gap=gaps.gap[a],
                     gap_nearest=index.artists[gaps.nearest[a]] if gaps.nearest[a] >= 0 else "",
                     gap_status=gaps.status[a],
                 )
-                for a in concerned.tolist()
+                for a in present.tolist()
             ),
             evidence=evidence,
             auc_matrix=AucMatrix(
-                artists=tuple(index.artists[a] for a in concerned),
-                values=tuple(map(tuple, found.auc_matrix[np.ix_(concerned, concerned)].tolist())),
+                artists=tuple(index.artists[a] for a in present),
+                values=tuple(map(tuple, result.auc_matrix[np.ix_(present, present)].tolist())),
             )
             if matrix
             else None,
         )
 
 
-def _at(figures: Figures, place: Any) -> RankFigures:
-    """The figures of one artist, or with ``()`` the only ones there are."""
+def _at(figures: Figures, position: Any) -> RankFigures:
+    """Return the figures at an index; ``()`` for scalars."""
     return RankFigures(
-        auc=figures.auc[place],
-        rank_percentile=figures.rank_percentile[place],
-        reciprocal_rank=figures.reciprocal_rank[place],
-        average_precision=figures.average_precision[place],
-        recall={k: values[place] for k, values in figures.recall.items()},
-        hit={k: values[place] for k, values in figures.hit.items()},
+        auc=figures.auc[position],
+        rank_percentile=figures.rank_percentile[position],
+        reciprocal_rank=figures.reciprocal_rank[position],
+        average_precision=figures.average_precision[position],
+        recall={k: values[position] for k, values in figures.recall.items()},
+        hit={k: values[position] for k, values in figures.hit.items()},
     )
 
 

@@ -1,4 +1,4 @@
-"""How large must an audit be? Power of the placebo test, from a pilot index or from stated variances."""
+"""Plan the size of an audit: power of the placebo test, from a pilot index or from given variances."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ from imindex.stats.references import references_needed
 
 @dataclass(frozen=True)
 class Pilot:
-    """What a pilot says, in rank percentiles; medians over artists, of the variances' square roots.
+    """Estimates from a pilot, in rank percentiles.
 
     Attributes
     ----------
     variances : Variances
+        Medians over artists of the standard deviations.
     effect : float
-        How much higher the own set of the median artist stands than the other sets.
+        Median over artists of the difference between the mean percentile of the own set and that of the other sets.
     n_artists : int
     """
 
@@ -52,20 +53,20 @@ def plan(  # noqa: PLR0913
     n_resamples: int = 10_000,
     seed: int = 0,
 ) -> PowerPlan:  # fmt: skip
-    """Power of every combination of works, imitations and placebo names.
+    """Compute the power of each combination of numbers of works, imitations and placebo names.
 
     Parameters
     ----------
     pilot : Pilot
-        Variances and effect: of a pilot index (`from_index`), or stated.
+        Variances and effect, from a pilot index (`from_index`) or from the caller.
     works, imitations : sequence of int
-        For each artist, and of each name.
+        Numbers of works per artist, and of imitations per name.
     placebos : sequence of int
-        Placebo names. Unless given: as many as the correction needs at least, and twice as many.
+        Numbers of placebo names. By default, the minimum that the correction needs, and twice the minimum.
     artists : int
-        Artists tested together, all of them imitated with that effect.
+        Number of artists tested together, all of them imitated with this effect.
     level, correction, target, n_resamples, seed
-        As `imindex.stats.power.required`.
+        See `imindex.stats.power.required`.
 
     Returns
     -------
@@ -73,7 +74,7 @@ def plan(  # noqa: PLR0913
     """
     needed = references_needed(level, artists if correction != "none" else 1)
     candidates = designs(works, imitations, placebos or (needed, 2 * needed))
-    found = required(
+    result = required(
         pilot.effect,
         pilot.variances,
         candidates,
@@ -93,26 +94,26 @@ def plan(  # noqa: PLR0913
         n_resamples=n_resamples,
         seed=seed,
         references_needed=needed,
-        designs=tuple(_design(one, artists) for one in found.table),
-        smallest=_design(found.smallest, artists) if found.smallest else None,
+        designs=tuple(_design(power, artists) for power in result.table),
+        smallest=_design(result.smallest, artists) if result.smallest else None,
     )
 
 
-def _design(found: Power, artists: int) -> DesignPower:
-    design = found.design
+def _design(power: Power, artists: int) -> DesignPower:
+    design = power.design
     return DesignPower(
         n_works=design.n_works,
         n_imitations=design.n_imitations,
         n_placebos=design.n_placebos,
         pictures=design.n_imitations * (artists + design.n_placebos),
-        power=found.power,
-        standard_error=found.standard_error,
-        resolution=found.resolution,
+        power=power.power,
+        standard_error=power.standard_error,
+        resolution=power.resolution,
     )
 
 
 def from_index(path: Path, collection: str | None = None, placebos: Sequence[str] = ()) -> Pilot:
-    """Estimate variances and effect from a release in an index.
+    """Estimate the variances and the effect from a release in an index.
 
     Parameters
     ----------
@@ -120,8 +121,8 @@ def from_index(path: Path, collection: str | None = None, placebos: Sequence[str
     collection : str, optional
         The release; by default the only one.
     placebos : sequence of str
-        Placebo names, or patterns of them: what an artist's own set is compared with. Unless given, all other
-        names, of which those that are imitated widen the spread.
+        Placebo names, or patterns for them, that each artist's own set is compared with. By default all other names;
+        those that are imitated then increase the variance.
 
     Returns
     -------
@@ -130,7 +131,7 @@ def from_index(path: Path, collection: str | None = None, placebos: Sequence[str
     Raises
     ------
     ImindexError
-        Fewer than two works or two other names, or no name with two imitations.
+        If no artist has two works, own imitations, and two other names of which one has two imitations.
     """
     with Index(path) as index:
         name, _ = release(index, collection)
@@ -146,11 +147,11 @@ def from_index(path: Path, collection: str | None = None, placebos: Sequence[str
     known = [part for part in parts if part is not None]
     if not known:
         raise ImindexError(
-            f"{path} is too small a pilot: it takes an artist with two works, own imitations, and two other names with "
-            "two imitations each. State the variances instead: --between-sets, --within-set, --work-by-set."
+            f"{path} is too small for a pilot: it needs an artist with two works, own imitations, and two other names "
+            "with two imitations each. Pass the variances instead: --between-sets, --within-set, --work-by-set."
         )
-    middle = np.median(np.array([[*asdict(part.variances).values(), part.effect] for part in known]), axis=0)
-    return Pilot(Variances(*middle[:-1].tolist()), float(middle[-1]), len(known))
+    medians = np.median(np.array([[*asdict(part.variances).values(), part.effect] for part in known]), axis=0)
+    return Pilot(Variances(*medians[:-1].tolist()), float(medians[-1]), len(known))
 
 
 def _components(scores: Float64, names: Int64, artist: int, placebos: Sequence[int]) -> Pilot | None:

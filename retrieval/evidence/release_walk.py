@@ -1,4 +1,4 @@
-"""One walk over the works and the imitations of some releases, for all results that need it."""
+"""One walk over the works and the imitations of some releases, for all results that need them."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Observed:
     imitations : Pictures
         The same, with their rows in the index.
     n_repeated : int
-        Number of repetitions that are left out.
+        Number of repeated imitations that are excluded.
     ranking : Ranking or None
     control : ControlFloor or None
         None also if there are no control pictures.
@@ -174,11 +174,11 @@ class Observed:
 
         Notes
         -----
-        The scores overwrite `votes`, to hold a single table: this can be called once.
+        The scores overwrite `votes`, to hold a single table, so this method can be called only once.
         """
         assert self.votes is not None and self.nearest is not None
         if not np.array_equal(rows, self._voted_rows):
-            raise ValueError("rows: not the imitations that were observed for classification.")
+            raise ValueError("rows are not those of the imitations that were observed for classification.")
         nearest, _ = self.nearest.finish()
         best, self.votes = self.votes.cosine, None
         return knn_scores_of(best, nearest[self.columns_of(rows), :k], self.shared.known.artist)
@@ -274,9 +274,9 @@ def observe(shared: Shared, wanted: Sequence[Wanted], pairs: Sequence[Pair] = ()
 
 
 def _controls_of(index: Index, imitations: Pictures) -> Pictures | None:
-    """Return the control pictures of the release (a collection of its name), or else those of no release."""
-    listed = [c.name for c in index.collections if c.kind == "control"]
+    """Return the control pictures of the release (a collection of the same name), or else those of no release."""
+    controls = [c.name for c in index.collections if c.kind == "control"]
     releases = {c.name for c in index.collections if c.kind == "imitations"}
     own = index.collections[int(index.column("collection")[imitations.rows[0]])].name
-    chosen = [own] if own in listed else [name for name in listed if name not in releases]
+    chosen = [own] if own in controls else [name for name in controls if name not in releases]
     return pictures(index, "control", collections=chosen) if chosen else None

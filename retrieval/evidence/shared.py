@@ -1,4 +1,4 @@
-"""What the results of an index share, computed once: its works, their similarities to each other, text vectors."""
+"""Data shared by the results of an index, computed once: works, similarities between works, and text vectors."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Texts:
 
 
 class Shared:
-    """What the results of an index share. Each part is computed when it is first needed.
+    """Data shared by the results of an index. Each part is computed when it is first needed.
 
     Parameters
     ----------

@@ -1,1 +1,1 @@
-"""Works against imitations: exact ranks."""
+"""Exact ranks of imitations for each work, and similarities between works."""

@@ -1,7 +1,7 @@
-"""Ranks of the own imitations by counting, in bounded memory, for a fraction of the time of the product.
+"""Ranks of the own imitations by counting, in bounded memory and in a fraction of the time of the product.
 
-The figures of a work depend on nothing but how many imitations score lower than each of its own, and how many
-the same. Only that is counted, while exact similarities stream by tile by tile.
+The figures of a work depend only on the number of imitations with a lower score than each of its own, and the number
+with the same score. These are counted while exact similarities are computed tile by tile.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ from imindex.retrieval.match.ranking import Part, Sides, runs
 from imindex.retrieval.vectors.blocks import Float16, Float64, Int32, Int64, blocks
 
 PIECE = 2**17
-"""Most similarities of a work that are counted at a time."""
+"""Maximum number of similarities of a work that are counted at a time."""
 PRODUCT_BYTES = 2**29
-"""Bytes of similarities that all threads together compute at a time."""
+"""Size of the similarities that all threads together compute at a time."""
 _BLOCK_ROWS = 64
-"""Of fewer works at a time the product is slow; tiles are narrower then."""
+"""Minimum number of works per product. A product with fewer is slow, so tiles become narrower instead."""
 STATE_BYTES = 5 * 2**28
-"""Most bytes kept of the works in hand. The fewer works at a time, the more often imitations are widened."""
+"""Maximum size of the counts of the current works. With fewer works at a time, imitations are widened more often."""
 
 _ONE = np.int32(1)
 _PENDING, _OWN = 2**13, 16
-"""A work's scores wait to be compared until there are so many, and so many for each own score."""
+"""Number of scores that a work collects before comparing them: a constant, plus a number for each own score."""
 
 
 @dataclass(eq=False)
 class _Count:
-    """The count of one work: `own` are the scores of its own imitations, in order.
+    """The counts of one work. `own` are the scores of its own imitations, in ascending order.
 
-    Scores are cut into cells of equal width. Whatever falls into a cell that holds no own score is above or below each
-    of them by the number of its cell alone, for the number of the cell never falls as the score rises. Only what falls
-    into one of the others is compared.
+    The range of scores is divided into cells of equal width, whose numbers ascend with the score. A score in a cell
+    without own scores is above or below each own score by the number of its cell alone. Only scores in cells with own
+    scores ("hot" cells) must be compared.
 
-    Cosines have cells from 1/2 below the middle of the own scores to 1/2 above it, the whole numbers of CSLS from the
-    lowest own score to the highest. The first cell and the last take what is beyond.
+    For cosines, the cells range from 1/2 below the middle of the own scores to 1/2 above it; for the integers of CSLS,
+    from the lowest own score to the highest. The first and the last cell also hold all scores beyond.
     """
 
     own: npt.NDArray[Any]
-    cells: Int32  # how many scores fell into each cell; their number is a power of two
-    hot: npt.NDArray[np.bool_]  # whether an own score is in the cell
+    cells: Int32  # number of scores in each cell; the number of cells is a power of two
+    hot: npt.NDArray[np.bool_]  # whether each cell has an own score
     magic: np.float64 | int = field(init=False)
     base: int = field(init=False)
     low: float = field(init=False)
@@ -60,21 +60,21 @@ class _Count:
         n = len(self.cells)
         self.base = n - 1
         if self.own.dtype == np.float64:
-            # Added to a score, `magic` leaves 2**k times the score, counted from `low`, in its last bits.
+            # Adding `magic` to a score leaves 2**k (score - low) in the last bits of the sum.
             k = n.bit_length() - 1
             self.low = round(((self.own[0] + self.own[-1]) / 2 - 0.5) * n) / n
             self.high = self.low + 1 - 2 / n
             self.magic = np.float64(1.5 * 2.0 ** (52 - k) - self.low)
         else:
             span = int(self.own[-1]) - int(self.own[0])
-            self.magic = (span // (n - 4)).bit_length()  # how many bits to shift away
+            self.magic = (span // (n - 4)).bit_length()  # number of bits to shift out
             self.base = (int(self.own[0]) >> self.magic) - 1
         self.places = self.cell(self.own)
         self.hot[self.places] = True
         self.below, self.equal = np.zeros((2, len(self.own)), np.int64)
 
     def cell(self, scores: npt.NDArray[Any], out: Int64 | None = None) -> Int64:
-        """Numbers of the cells."""
+        """Return the number of the cell of each score."""
         if out is None:
             out = np.empty(len(scores), np.int64)
         if scores.dtype == np.float64:
@@ -84,13 +84,13 @@ class _Count:
             np.add(scores, self.magic, out=moved)
             return np.bitwise_and(out, self.base, out=out)
         np.right_shift(scores, self.magic, out=out)
-        # Clipped first: the difference of two scores may need more than 64 bits. (np.clip takes longer.)
+        # Clip first, because the difference of two scores may need more than 64 bits. (np.clip is slower.)
         np.maximum(out, self.base, out=out)
         np.minimum(out, self.base + len(self.cells) - 1, out=out)
         return np.subtract(out, self.base, out=out)
 
     def add(self, scores: npt.NDArray[Any], out: Int64, flags: npt.NDArray[np.bool_]) -> None:
-        """Count some more scores; `out` and `flags` are room to work in, as long as they."""
+        """Count some scores. `out` and `flags` are work arrays of the same length."""
         cell = self.cell(scores, out)
         np.add.at(self.cells, cell, _ONE)
         self.hot.take(cell, out=flags, mode="clip")
@@ -101,7 +101,7 @@ class _Count:
             self.compare()
 
     def compare(self) -> None:
-        """Compare what is pending with every own score."""
+        """Compare the pending scores with all own scores."""
         if self.pending:
             near = np.concatenate(self.pending)
             near.sort()
@@ -111,7 +111,7 @@ class _Count:
             self.pending, self.n_pending = [], 0
 
     def finish(self, m: int) -> tuple[Int64, int]:
-        """Ranks of the own scores among all m, and twice their Mann-Whitney U."""
+        """Return the ranks of the own scores among all m, and twice their Mann-Whitney U."""
         self.compare()
         self.cells[self.hot] = 0
         self.below += np.cumsum(self.cells, dtype=np.int64)[self.places]
@@ -126,20 +126,20 @@ def counted_ranks(
     state_bytes: int = STATE_BYTES,
     threads: int | None = None,
 ) -> Iterator[Part]:
-    """Rank the own imitations by counting; works whose artist has none, or all of them, are left out.
+    """Rank the own imitations by counting. Works whose artist has no imitations, or all of them, are omitted.
 
-    Rows of similarities are never held whole, nor is the list of imitations widened as a whole: both are
-    gone through tile by tile, for as many works at a time as `state_bytes` allows.
+    Neither whole rows of similarities nor all widened imitations are held in memory. Both are processed tile by tile,
+    for as many works at a time as `state_bytes` allows.
 
     Parameters
     ----------
     sides : Sides
     limit_bytes : int
-        About how many bytes of similarities are held at a time, and of widened imitations twice as many.
+        Approximate size of the similarities held at a time; widened imitations take twice as much.
     state_bytes : int
-        About how many bytes of counts are held at a time.
+        Approximate size of the counts held at a time.
     threads : int, optional
-        By default the number of processors.
+        Number of threads; by default the number of processors.
     """
     n, m = sides.n_imitations, len(sides.imitations)
     order = np.argsort(sides.work_artist, kind="stable")
@@ -150,9 +150,9 @@ def counted_ranks(
     most = int(n[np.unique(sides.work_artist[order])].max())
     bits = min(16, max(10, (16 * most - 1).bit_length()))
     if sides.csls_k is None:
-        bits = min(16, bits + 1)  # own cosines take up some part of the range
+        bits = min(16, bits + 1)  # own cosines occupy only part of the range
     n_cells = 2**bits
-    # Cells and flags, and for each own score itself, its place, two counts and those that are pending.
+    # Cells and flags; and for each own score the score itself, its cell, two counts and the pending scores.
     step = max(1, state_bytes // (5 * n_cells + (32 + 8 * _OWN) * most + 16 * _PENDING))
     threads = threads or processors()
     room = _Room.of(min(step, len(order)), sides.imitations, limit_bytes, threads)
@@ -163,7 +163,7 @@ def counted_ranks(
 
 
 class _Room(NamedTuple):
-    """Memory for a tile of imitations, and for the products of each thread: the same pages, again and again."""
+    """Memory for a tile of imitations and for the products of each thread, reused for all tiles."""
 
     wide: Float64
     products: list[Float64]
@@ -218,9 +218,11 @@ def _count_works(
 
 
 def _own_scores(sides: Sides, works: Float64, columns: Int64, limit_bytes: int) -> npt.NDArray[Any]:
-    """Scores of an artist's imitations, which are these columns, for some works; in order, shape (r, n)."""
-    tiles = [columns[some] for some in blocks(len(columns), works.shape[1], limit_bytes)]
-    similarity = np.concatenate([works @ sides.imitations[t].astype(np.float64).T for t in tiles], axis=1)
+    """Return the sorted scores of an artist's imitations (`columns`) for some works, shape (r, n)."""
+    tiles = [columns[tile] for tile in blocks(len(columns), works.shape[1], limit_bytes)]
+    similarity = np.concatenate(
+        [works @ sides.imitations[tile].astype(np.float64).T for tile in tiles], axis=1
+    )
     scores = sides.scores(similarity, columns)
     scores.sort(axis=1)
     return scores
@@ -229,7 +231,7 @@ def _own_scores(sides: Sides, works: Float64, columns: Int64, limit_bytes: int) 
 def _widen(vectors: Float16, room: Float64, pool: ThreadPoolExecutor) -> Float64:
     wide = room[: len(vectors)]
     cuts = [slice(start, start + 1024) for start in range(0, len(vectors), 1024)]
-    for _ in pool.map(lambda some: np.copyto(wide[some], vectors[some]), cuts):
+    for _ in pool.map(lambda rows: np.copyto(wide[rows], vectors[rows]), cuts):
         pass
     return wide
 
@@ -237,15 +239,15 @@ def _widen(vectors: Float16, room: Float64, pool: ThreadPoolExecutor) -> Float64
 def _count_share(
     sides: Sides, left: Float64, counts: list[_Count], wide: Float64, start: int, share: slice, room: Float64
 ) -> None:
-    """Multiply a share of the works with a tile of imitations, which begins at `start`, and count; on one thread.
+    """Multiply a share of the works by a tile of imitations, which begins at `start`, and count, in one thread.
 
-    While one thread counts, which is up to the memory, another multiplies, which is up to the processor.
+    Counting is bound by memory and multiplying by the processor, so threads that do one or the other overlap well.
     """
     n = len(wide)
     out, flags = np.empty(n, np.int64), np.empty(n, np.bool_)
-    for some in blocks(share.stop - share.start, n, room.nbytes):
-        part = left[share][some]
+    for rows in blocks(share.stop - share.start, n, room.nbytes):
+        part = left[share][rows]
         product = room[: len(part) * n].reshape(len(part), n)
         np.matmul(part, wide.T, out=product)
-        for count, similarity in zip(counts[share][some], product, strict=True):
+        for count, similarity in zip(counts[share][rows], product, strict=True):
             count.add(sides.scores(similarity, slice(start, start + n)), out, flags)

@@ -1,7 +1,8 @@
-"""How near an artist's imitations come to that artist's works.
+"""Rank imitations for each work, and compute figures from the ranks of the artist's own imitations.
 
-For each work all imitations, of every artist, are ranked by exact similarity (`imindex.retrieval.vectors.similarity`).
-An artist whose name made no difference would find the own imitations anywhere in that ranking.
+The imitations of all artists are ranked by their exact similarity to each work
+(`imindex.retrieval.vectors.similarity`). If an artist's name has no effect, the own imitations are spread evenly over
+this ranking. "Own" means made from the name of the work's artist.
 """
 
 from __future__ import annotations
@@ -32,27 +33,27 @@ OK = "ok"
 
 @dataclass(frozen=True, eq=False)
 class Figures:
-    """How well works find the own imitations: an array each, a value for each work or artist, or one.
+    """Retrieval metrics of the own imitations: arrays with a value for each work or artist, or scalars.
 
-    NaN where the artist has no works or no imitations, or where nobody else has imitations.
+    NaN if the artist has no works or no imitations, or if no other artist has imitations.
 
     Attributes
     ----------
     auc : ndarray of float64
-        Probability that an own imitation is nearer than another artist's, ties counted one half. Chance 0.5.
+        Probability that an own imitation is nearer than another artist's, ties counting one half. Chance is 0.5.
     rank_percentile : ndarray of float64
-        Mean over the own imitations of (rank - 1) / (M - 1), ties at their mean rank: 0 is the nearest,
-        1 the furthest. Chance 0.5, with ties too.
+        Mean over the own imitations of (rank - 1) / (M - 1), with mean ranks for ties: 0 is the nearest, 1 the
+        furthest. Chance is 0.5, also with ties.
     reciprocal_rank : ndarray of float64
-        1 / rank of the nearest own imitation, all that tie with it and are not own before it.
+        1 / rank of the nearest own imitation. In a tie, imitations of other artists rank first.
     average_precision : ndarray of float64
-        Mean over the own imitations of the share of own ones among all that are at least as near
-        (scikit-learn's `average_precision_score`). Chance is about the share of own imitations.
+        Mean over the own imitations of the fraction of own imitations among all that are at least as near
+        (scikit-learn's `average_precision_score`). Chance is about the fraction of own imitations.
     recall : mapping from k to ndarray of float64
-        Share of the own imitations that are within the first k; at most k / n_own. Chance k / M.
-        Within a tie those not own come first.
+        Fraction of the own imitations that are among the first k; at most k / n_own. Chance is k / M. In a tie,
+        imitations of other artists rank first.
     hit : mapping from k to ndarray of float64
-        1 where any own imitation is within the first k, else 0 (metric learning calls this Recall@k).
+        1 if any own imitation is among the first k, else 0 (Recall@k in metric learning).
     """
 
     auc: Float64
@@ -65,7 +66,7 @@ class Figures:
 
 @dataclass(frozen=True, eq=False)
 class Match:
-    """What `match` found: W works, M imitations, A artists.
+    """Result of `match`: W works, M imitations, A artists.
 
     Attributes
     ----------
@@ -73,19 +74,19 @@ class Match:
     artists : Figures, shape (A,)
         Means over the artist's works.
     macro : Figures, shape ()
-        Means over the artists whose status is "ok".
+        Means over the artists with status "ok".
     n_works, n_imitations : ndarray, shape (A,), int64
     status : tuple of str, length A
-        "ok", or why the artist has no figures: "no works", "no imitations", "no works, no imitations",
+        "ok", or the reason why the artist has no figures: "no works", "no imitations", "no works, no imitations",
         "no imitations by others".
     auc_matrix : ndarray, shape (A, A), float64
-        Row a, column b: AUC of the imitations of b against all other imitations, mean over the works of a.
-        Its diagonal is ``artists.auc``. NaN in rows without works, and in columns without imitations or
-        with all of them; off the diagonal also where it was not asked for.
+        Row a, column b: AUC of the imitations of b against all other imitations, mean over the works of a. The diagonal
+        is ``artists.auc``. NaN in rows without works, in columns with no imitations or all imitations, and off the
+        diagonal if the matrix was not requested.
     csls_k : int or None
-        How many works a hubness correction was taken over; None where there was none.
+        Number of neighbours in the hubness correction; None without a correction.
     ranks : ndarray, shape (W, M), int32, or None
-        Rank of every imitation for every work, 1 the nearest: how many score at least as high.
+        Rank of each imitation for each work: the number of imitations with at least the same score. 1 is the nearest.
     """
 
     works: Figures
@@ -112,7 +113,7 @@ def match(  # noqa: PLR0913
     keep_ranks: bool = False,
     observe: Callable[[Int64, Int32], None] | None = None,
 ) -> Match:
-    """Rank all imitations for each work, exactly, and sum up where the own ones stand.
+    """Rank all imitations for each work, exactly, and compute figures from the ranks of the own imitations.
 
     Parameters
     ----------
@@ -122,20 +123,20 @@ def match(  # noqa: PLR0913
     imitation_artist : array_like, shape (M,), integers
         The artist whose name was in the prompt.
     n_artists : int
-        Artists without works or without imitations are allowed, and get a status.
+        Artists without works or imitations are allowed; their `status` says so.
     csls_k : int, optional
-        Correct for hubs, imitations that are near to everything: order by ``2 cos(x, y) - r_k(x) - r_k(y)``
-        in place of cos(x, y), see Notes. 15 is usual.
+        Correct for hubs, imitations that are near all works: rank by ``2 cos(x, y) - r_k(x) - r_k(y)`` instead of
+        cos(x, y), see Notes. 15 is usual.
     recall_at : sequence of int
-        The k of recall and hit.
+        The values of k for recall and hit.
     matrix : bool
-        Whether to fill `auc_matrix`. Without it only its diagonal is found, the rest is NaN, and nothing else
-        changes: own imitations are then counted, not sorted, for a fraction of the time of the product.
+        Whether to fill `auc_matrix`. If False, only its diagonal is computed and the rest is NaN. Nothing else changes,
+        and it is faster: own imitations are counted instead of sorted, in a fraction of the time of the product.
     keep_ranks : bool
-        Keep the rank of every imitation for every work: 4 W M bytes.
+        Whether to keep the rank of each imitation for each work: 4 W M bytes.
     observe : callable, optional
-        Called block by block with the rows of works, and twice the midrank from below of every imitation for
-        each (rows, M), as `imindex.stats.set_scores.Collector.add` takes them.
+        Called for each block with the rows of its works, and twice the midranks from below of all imitations for each
+        of them, shape (rows, M), as `imindex.stats.set_scores.Collector.add` takes them.
 
     Returns
     -------
@@ -144,17 +145,18 @@ def match(  # noqa: PLR0913
     Raises
     ------
     ValueError
-        No works or no imitations at all; not float16 unit vectors; artist numbers out of range.
+        If there are no works or no imitations, the vectors are not float16 unit vectors, or an artist number is out of
+        range.
 
     Notes
     -----
-    CSLS (Lample et al. 2018, arXiv:1710.04087): r_k(y) is the mean cosine of imitation y to its k nearest
-    works, r_k(x) that of work x to its k nearest imitations; with fewer than k works, all of them.
-    r_k(x) is the same for all imitations that a work ranks, so it can change no rank and is not computed.
-    The order is that of ``2 k cos(x, y) - k r_k(y)`` in whole numbers of 2**-48, without rounding.
+    CSLS (Lample et al. 2018, arXiv:1710.04087): r_k(y) is the mean cosine of imitation y to its k nearest works, or to
+    all works if there are fewer; r_k(x) is the mean cosine of work x to its k nearest imitations. r_k(x) is constant
+    for all imitations ranked for x, so it does not affect the ranks and is not computed. Imitations are ranked by
+    ``2 k cos(x, y) - k r_k(y)`` in integer multiples of 2**-48, without rounding.
 
-    Counts, ranks and sums of ranks are whole numbers, means are exactly rounded sums: nothing depends on
-    the order of the rows, on the blocks or on the machine.
+    Counts, ranks and sums of ranks are integers, and means are exactly rounded sums. Results therefore do not depend on
+    the order of the rows, the block size or the machine.
 
     Examples
     --------
@@ -168,28 +170,28 @@ def match(  # noqa: PLR0913
     left, right = check_pair(works, imitations, ("works", "imitations"))
     if not len(left) or not len(right):
         missing = "works" if not len(left) else "imitations"
-        raise ValueError(f"{missing}: none given, so there is nothing to match. Add {missing} to the index.")
-    artist_of = check_artists(work_artist, len(left), n_artists, "work_artist")
-    imitated = check_artists(imitation_artist, len(right), n_artists, "imitation_artist")
+        raise ValueError(f"There are no {missing}, so there is nothing to match. Add {missing} to the index.")
+    artist_of_work = check_artists(work_artist, len(left), n_artists, "work_artist")
+    artist_of_imitation = check_artists(imitation_artist, len(right), n_artists, "imitation_artist")
     csls_k, penalties = csls_penalties(left, right, csls_k)
     ranking = Ranking(
-        artist_of,
-        imitated,
+        artist_of_work,
+        artist_of_imitation,
         n_artists,
         csls_k=csls_k,
         recall_at=recall_at,
         matrix=matrix,
         keep_ranks=keep_ranks,
     )
-    sides = Sides(left, artist_of, right, imitated, n_artists, csls_k, penalties)
-    whole = keep_ranks or observe is not None
-    for part in every_rank(sides, ranking.ranks, observe) if whole else _quickest(sides, matrix):
+    sides = Sides(left, artist_of_work, right, artist_of_imitation, n_artists, csls_k, penalties)
+    need_all_ranks = keep_ranks or observe is not None
+    for part in every_rank(sides, ranking.ranks, observe) if need_all_ranks else _fastest(sides, matrix):
         ranking.add_part(part)
     return ranking.finish()
 
 
 class Ranking:
-    """Sums up where the own imitations stand, work by work: an observer of `imindex.retrieval.match.similarity_pass`.
+    """Observer of `imindex.retrieval.match.similarity_pass` that computes figures from the ranks of own imitations.
 
     Parameters
     ----------
@@ -197,14 +199,19 @@ class Ranking:
     imitation_artist : ndarray, shape (M,), int64
     n_artists : int
     csls_k : int, optional
-        As the blocks have it.
+        As in the blocks that it receives.
     recall_at, matrix, keep_ranks
-        As for `match`. Memory: some 8 (4 + 2 k) W + 8 A**2 bytes, and 4 W M more for the ranks.
+        See `match`.
 
     Raises
     ------
     ValueError
-        A k of `recall_at` that is below 1.
+        If a k of `recall_at` is below 1.
+
+    Notes
+    -----
+    Memory: about 8 (4 + 2 k) W + 8 A**2 bytes for k values in `recall_at`, and 4 W M bytes for the ranks if they are
+    kept.
     """
 
     def __init__(
@@ -233,7 +240,7 @@ class Ranking:
         self.ranks = np.empty((len(work_artist), self._m), np.int32) if keep_ranks else None
 
     def add(self, rows: Int64, *seen: Block) -> None:
-        """See the ranks of some works."""
+        """Receive some works."""
         (block,) = seen
         if self.ranks is not None:
             self.ranks[rows[:, None], block.columns.order] = block.rank
@@ -241,7 +248,7 @@ class Ranking:
             self.add_part(part)
 
     def add_part(self, part: Part) -> None:
-        """Add some works of one artist, all of them ranked."""
+        """Add the ranks of some works of one artist."""
         if self._matrix and part.every_u is not None:
             self._wins[part.artist] += part.every_u.sum(axis=0)
         else:
@@ -250,7 +257,7 @@ class Ranking:
             _fill(self._per_work, part.rows, part.own, part.u, self._m)
 
     def finish(self) -> Match:
-        """Return the figures of all works that were added."""
+        """Return the figures of all works received."""
         n_works, n_imitations, m = self._n_works, self._n_imitations, self._m
         pairs = n_imitations * (m - n_imitations)
         auc_matrix = _ratio(self._wins, 2 * pairs[None, :] * n_works[:, None])
@@ -275,8 +282,8 @@ class Ranking:
         )
 
 
-def _quickest(sides: Sides, matrix: bool) -> Iterator[Part]:
-    """Where the own imitations stand, and with the matrix those of all artists, by the quickest way that can tell."""
+def _fastest(sides: Sides, matrix: bool) -> Iterator[Part]:
+    """Rank own imitations, and with `matrix` sum the ranks of all artists' imitations, by the fastest method."""
     most = int(sides.n_imitations.max())
     if not matrix and most <= 8192 and 16 * most <= len(sides.imitations):
         return counted_ranks(sides)
@@ -294,25 +301,25 @@ def _fill(figures: Figures, rows: Int64, own_rank: Int32, own_u: Int64, m: int) 
     """Write the figures of some works of one artist, given the ranks of the own imitations (rows, n)."""
     n = own_rank.shape[1]
     rank = np.sort(own_rank, axis=1).astype(np.int64)
-    # How many own imitations are at least as near as each: the place where its tie ends.
+    # Number of own imitations that are at least as near as each: the position where its tie ends.
     upto = np.broadcast_to(np.arange(1, n + 1), rank.shape).copy()
     upto[:, :-1][rank[:, :-1] == rank[:, 1:]] = n
     backwards = upto[:, ::-1]
     np.minimum.accumulate(backwards, axis=1, out=backwards)
-    # The place of each in the worst order of the ties: those not own come first.
+    # Rank of each in the worst order of the ties, with imitations of other artists first.
     worst = rank - upto + np.arange(1, n + 1)
     figures.auc[rows] = _ratio(own_u, np.array(2 * n * (m - n)))
     figures.rank_percentile[rows] = _ratio(2 * n * m - n * (n + 1) - own_u, np.array(2 * n * (m - 1)))
     figures.reciprocal_rank[rows] = 1.0 / worst[:, 0]
     figures.average_precision[rows] = [mean(row) for row in upto / rank]
     for k in figures.recall:
-        found = (worst <= k).sum(axis=1)
-        figures.recall[k][rows] = found / n
-        figures.hit[k][rows] = found > 0
+        n_retrieved = (worst <= k).sum(axis=1)
+        figures.recall[k][rows] = n_retrieved / n
+        figures.hit[k][rows] = n_retrieved > 0
 
 
 def _ratio(numerator: Int64, denominator: Int64) -> Float64:
-    """Divide whole numbers; NaN where the denominator is 0."""
+    """Divide integers; NaN where the denominator is 0."""
     out: Float64 = np.full(np.broadcast_shapes(numerator.shape, denominator.shape), np.nan)
     np.divide(numerator, denominator, out=out, where=denominator > 0)
     return out

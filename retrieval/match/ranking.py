@@ -1,10 +1,10 @@
-"""Where each work's own imitations stand among all of them: three ways to the same whole numbers.
+"""Rank the own imitations of each work among all imitations, by one of three methods.
 
-`every_rank` finds the rank of every imitation: for those who ask for them. `sorted_ranks` sorts, for each work,
-numbers that carry the similarity in their high bits and the artist in their low bits: one sort, and places are
-ranks. `retrieval.match.counting.counted_ranks` sorts almost nothing: it only counts, for each own imitation, how many
-score lower and how many the same. All three give the same figures, to the last bit; they differ in time, and in
-what they can tell.
+`every_rank` computes the rank of every imitation. `sorted_ranks` sorts, for each work, integers that hold the
+similarity in their high bits and the artist in their low bits, so that a single sort gives the ranks.
+`imindex.retrieval.match.counting.counted_ranks` sorts almost nothing: for each own imitation, it counts the imitations
+with a lower score and those with the same score. All three give bit-identical figures. They differ in speed, and in
+whether they also give the ranks of other artists' imitations.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from imindex.retrieval.vectors.row_ranks import ties
 from imindex.retrieval.vectors.similarity import exact_integers, similarity_blocks
 
 PRODUCT_BYTES = 128 * 2**20
-"""Bytes of similarities that are computed at a time here. Larger than `BLOCK_BYTES`: a product is not gone over
-as a whole, but in pieces that stay in the processor's cache."""
+"""Size of the similarities that are computed at a time. It is larger than `BLOCK_BYTES` because a product is processed
+in pieces that fit in the processor's cache."""
 
 WIDE_ROWS_BYTES = 2**30
-"""The same for `sorted_ranks`, which needs whole rows, where the imitations are too many to be widened once."""
+"""The same for `sorted_ranks`, which needs whole rows, if there are too many imitations to convert them all once."""
 
-PIECE = 2**14  # similarities that a thread works on at a time
-_UNITS_BITS = 48  # a similarity is a whole number of 2**-48
+PIECE = 2**14  # similarities that a thread processes at a time
+_UNITS_BITS = 48  # a similarity is an integer multiple of 2**-48
 
 
 @dataclass(frozen=True, eq=False)
 class Sides:
-    """What is ranked for whom: W works, M imitations, A artists; checked by the caller.
+    """The works and the imitations to rank: W works, M imitations, A artists. The caller has validated them.
 
     Attributes
     ----------
@@ -47,7 +47,8 @@ class Sides:
     work_artist, imitation_artist : ndarray, shape (W,) and (M,), int64
     n_artists : int
     csls_k : int or None
-        The order is that of ``2 csls_k cos - penalty`` in whole numbers of 2**-48; of the cosine, if None.
+        If given, imitations are ranked by ``2 csls_k cos - penalty``, in integer multiples of 2**-48; otherwise by the
+        cosine.
     penalties : ndarray, shape (M,), int64
     """
 
@@ -61,11 +62,11 @@ class Sides:
 
     @property
     def n_imitations(self) -> Int64:
-        """Imitations of each artist, shape (A,)."""
+        """Number of imitations of each artist, shape (A,)."""
         return np.bincount(self.imitation_artist, minlength=self.n_artists)
 
     def scores(self, similarity: Float64, columns: slice | Int64 = slice(None)) -> npt.NDArray[Any]:
-        """What decides the order: the exact cosines, or the exact whole numbers of CSLS."""
+        """Return the scores by which imitations are ranked: exact cosines, or exact integers for CSLS."""
         if self.csls_k is None:
             return similarity
         return 2 * self.csls_k * exact_integers(similarity) - self.penalties[columns]
@@ -78,13 +79,13 @@ class Part(NamedTuple):
     ----------
     artist : int
     rows : ndarray, shape (r,), int64
-        Which works.
+        Numbers of the works.
     own : ndarray, shape (r, n), int32
-        Ranks of the own imitations, in any order: how many of all score at least as high.
+        Ranks of the own imitations, in any order. A rank is the number of imitations with at least the same score.
     u : ndarray, shape (r,), int64
         Twice the Mann-Whitney U of the own imitations against all others.
     every_u : ndarray, shape (r, A), int64, or None
-        The same for the imitations of every artist.
+        The same for the imitations of each artist.
     """
 
     artist: int
@@ -95,12 +96,12 @@ class Part(NamedTuple):
 
 
 def csls_penalties(works: Float16, imitations: Float16, k: int | None) -> tuple[int | None, Int64]:
-    """Return the k in effect, and k r_k(y) of each imitation in units of 2**-48.
+    """Return the effective k, and k r_k(y) of each imitation in units of 2**-48.
 
     Raises
     ------
     ValueError
-        k is below 1 or above 10,000.
+        If k is below 1 or above 10,000.
     """
     if k is None:
         return None, np.zeros(len(imitations), np.int64)
@@ -108,9 +109,9 @@ def csls_penalties(works: Float16, imitations: Float16, k: int | None) -> tuple[
         raise ValueError(f"csls_k is {k}. Pass 1 to 10,000 neighbours; 15 is usual.")
     k = min(k, len(works))
     sums = np.empty(len(imitations), np.int64)
-    for some, block in similarity_blocks(imitations, works, limit_bytes=BLOCK_BYTES):
+    for rows, block in similarity_blocks(imitations, works, limit_bytes=BLOCK_BYTES):
         highest = np.partition(block, len(works) - k, axis=1)[:, len(works) - k :]
-        sums[some] = exact_integers(highest).sum(axis=1)
+        sums[rows] = exact_integers(highest).sum(axis=1)
     return k, sums
 
 
@@ -123,9 +124,9 @@ def every_rank(
     ----------
     sides : Sides
     ranks : ndarray, shape (W, M), int32, optional
-        Filled with the rank of every imitation for every work.
+        Filled with the rank of each imitation for each work.
     observe : callable, optional
-        As `imindex.retrieval.match.match.match` has it.
+        See `imindex.retrieval.match.match.match`.
     """
     columns = Columns.of(
         sides.imitations,
@@ -135,8 +136,10 @@ def every_rank(
         penalties=sides.penalties,
     )
     order, places = np.argsort(sides.work_artist, kind="stable"), columns.places()
-    for some, similarity in similarity_blocks(sides.works[order], columns.vectors, limit_bytes=BLOCK_BYTES):
-        rows = order[some]
+    for positions, similarity in similarity_blocks(
+        sides.works[order], columns.vectors, limit_bytes=BLOCK_BYTES
+    ):
+        rows = order[positions]
         block = Block(sides.work_artist[rows], similarity, columns)
         if ranks is not None:
             ranks[rows[:, None], columns.order] = block.rank
@@ -146,7 +149,7 @@ def every_rank(
 
 
 def every_part(rows: Int64, block: Block) -> Iterator[Part]:
-    """What the ranks of a block say of its works, artist by artist."""
+    """Yield a `Part` for each artist with works in a block."""
     n, starts = block.columns.counts, block.columns.starts
     present = np.flatnonzero(n)
     u = np.zeros((len(rows), len(n)), np.int64)
@@ -158,9 +161,9 @@ def every_part(rows: Int64, block: Block) -> Iterator[Part]:
 
 
 def label_bits(sides: Sides) -> int | None:
-    """How many low bits `sorted_ranks` takes for the artist; None where score and artist need over 64 bits."""
+    """Return the number of low bits that `sorted_ranks` uses for the artist; None if they do not fit in 64 bits."""
     bits = max(1, (sides.n_artists - 1).bit_length())
-    # No cosine is larger than 1.01**2; a score of CSLS is at most three times that, times k.
+    # A cosine is at most 1.01**2, and a CSLS score at most 3 k times that.
     highest = math.ceil(1.03 * 2**_UNITS_BITS * (1 if sides.csls_k is None else 3 * sides.csls_k))
     return bits if bits <= 13 and (highest + 1) << bits < 2**63 else None
 
@@ -168,47 +171,48 @@ def label_bits(sides: Sides) -> int | None:
 def sorted_ranks(
     sides: Sides, *, limit_bytes: int | None = None, threads: int | None = None
 ) -> Iterator[Part]:
-    """Rank by one sort of whole numbers for each work: the score in the high bits, the artist in the low ones.
+    """Rank by a single sort per work, of integers with the score in the high bits and the artist in the low bits.
 
     Parameters
     ----------
     sides : Sides
-        Few enough artists: `label_bits` is not None.
+        Must have few enough artists that `label_bits` is not None.
     limit_bytes : int, optional
-        Maximum number of bytes of similarities held at a time; by default chosen by the size. A row is never split.
+        Maximum size of the similarities held at a time; by default chosen by the size. A row is never split.
     threads : int, optional
-        By default the number of processors.
+        Number of threads; by default the number of processors.
     """
     bits = label_bits(sides)
     if bits is None:
-        raise ValueError(f"{sides.n_artists} artists do not fit beside the scores. Use every_rank.")
+        raise ValueError(f"{sides.n_artists} artists and the scores do not fit in 64 bits. Use every_rank.")
     order = np.argsort(sides.work_artist, kind="stable")
     n, m = sides.n_imitations, len(sides.imitations)
     if limit_bytes is None:
         fits = sides.imitations.size * 8 <= LIMIT_BYTES
         limit_bytes = PRODUCT_BYTES if fits else WIDE_ROWS_BYTES
     with ThreadPoolExecutor(threads or processors()) as pool:
-        for some, block in similarity_blocks(sides.works[order], sides.imitations, limit_bytes=limit_bytes):
-            artist = sides.work_artist[order[some]]
+        for positions, block in similarity_blocks(
+            sides.works[order], sides.imitations, limit_bytes=limit_bytes
+        ):
+            artist = sides.work_artist[order[positions]]
             step = max(1, 4 * PIECE // max(m, sides.n_artists))
             pieces = [slice(start, start + step) for start in range(0, len(block), step)]
             sort = partial(_sort, sides, bits, block, artist)
-            found = list(pool.map(sort, pieces))
-            u = np.concatenate([sums for sums, _ in found]) - n * (n + 1)
-            own = np.concatenate([ranks for _, ranks in found])
+            results = list(pool.map(sort, pieces))
+            u = np.concatenate([sums for sums, _ in results]) - n * (n + 1)
+            own = np.concatenate([ranks for _, ranks in results])
             ends = np.cumsum(n[artist])
             for here in runs(artist):
                 a = int(artist[here.start])
-                mine = own[ends[here.start] - n[a] : ends[here.stop - 1]].reshape(
-                    here.stop - here.start, n[a]
-                )
-                yield Part(a, order[some][here], mine, u[here, a], u[here])
-            del block, found
+                own_ranks = own[ends[here.start] - n[a] : ends[here.stop - 1]]
+                own_ranks = own_ranks.reshape(here.stop - here.start, n[a])
+                yield Part(a, order[positions][here], own_ranks, u[here, a], u[here])
+            del block, results
 
 
-def _sort(sides: Sides, bits: int, block: Float64, artist: Int64, some: slice) -> tuple[Int64, Int32]:
-    """Twice the sums of midranks by artist (rows, A), and the ranks of the own imitations, row after row."""
-    part, artist = block[some], artist[some]
+def _sort(sides: Sides, bits: int, block: Float64, artist: Int64, piece: slice) -> tuple[Int64, Int32]:
+    """Return twice the sum of midranks of each artist, shape (rows, A), and the ranks of the own imitations, flat."""
+    part, artist = block[piece], artist[piece]
     n_rows, m = part.shape
     if sides.csls_k is None:
         packed = (part * 2.0 ** (_UNITS_BITS + bits)).astype(np.int64)
@@ -217,7 +221,7 @@ def _sort(sides: Sides, bits: int, block: Float64, artist: Int64, some: slice) -
         packed <<= bits
     packed |= sides.imitation_artist
     packed.sort(axis=1)
-    # Two neighbours tie where they differ in nothing but the label.
+    # Two neighbours tie if they differ only in the label.
     tied = np.bitwise_xor(packed[:, 1:], packed[:, :-1]).view(np.uint64) < np.uint64(1 << bits)
     packed &= (1 << bits) - 1
     label = packed
@@ -225,7 +229,7 @@ def _sort(sides: Sides, bits: int, block: Float64, artist: Int64, some: slice) -
     label += np.arange(n_rows)[:, None] * sides.n_artists
     keys, size = label.ravel(), n_rows * sides.n_artists
     places = np.broadcast_to(np.arange(m, dtype=np.float64), part.shape).ravel()
-    # Sums of places are whole numbers below 2**53, so float64 holds them.
+    # Sums of places are integers below 2**53, so they are exact in float64.
     sums = np.bincount(keys, weights=places, minlength=size)
     first = own_place
     if tied.any():
@@ -241,6 +245,6 @@ def _sort(sides: Sides, bits: int, block: Float64, artist: Int64, some: slice) -
 
 
 def runs(values: Int64) -> list[slice]:
-    """Slices of equal neighbours."""
+    """Return the slices of runs of equal values."""
     cuts = [0, *(np.flatnonzero(values[1:] != values[:-1]) + 1).tolist(), len(values)]
     return [slice(a, b) for a, b in itertools.pairwise(cuts)]

@@ -169,7 +169,7 @@ class Block:
 
     @functools.cached_property
     def further(self) -> dict[int, Int64]:
-        """Twice the number of other artists' imitations that are further than each own one, ties counting one half.
+        """Twice the number of other artists' imitations that are further than each own imitation, ties counting half.
 
         Returns
         -------

@@ -1,1 +1,1 @@
-"""Results to HTML, JSON and CSV."""
+"""Reports as HTML, JSON and CSV, and results as notebook fragments."""

@@ -1,6 +1,6 @@
-"""Results as HTML fragments for notebooks: tables, thumbnails and the report's own figures.
+"""Results as HTML fragments for notebooks: tables, thumbnails and the figures of the report.
 
-A fragment needs nothing else and loads nothing: pictures are `data:` addresses, styles apply inside the fragment only.
+A fragment is self-contained and loads nothing: pictures are `data:` URLs, and styles apply only inside the fragment.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from imindex.retrieval.report.thumbnails import Thumbnails
 
 ROWS = 20
-"""Rows of a table that are shown; `to_pandas` has them all."""
+"""Maximum number of rows of a table to show; `to_pandas` has all rows."""
 LINES = 80
-"""Figures with a line for each artist are drawn for at most this many artists."""
+"""Maximum number of artists in figures with a line for each artist."""
 PICTURES = 6
-"""Neighbours of each kind that are shown as pictures."""
+"""Maximum number of neighbours of each kind to show as pictures."""
 _STYLE = """
 .imindex{font:14px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Liberation Sans",sans-serif;
 color:inherit;max-width:62rem}
@@ -77,7 +77,7 @@ def render(result: Result) -> str | None:
     Returns
     -------
     str or None
-        An HTML fragment; None for a type without a drawing of its own, which a notebook then prints.
+        An HTML fragment; None for types without one, which a notebook prints instead.
     """
     if isinstance(result, QueryResult):
         return _fragment(_query(result))
@@ -93,11 +93,11 @@ def render(result: Result) -> str | None:
 
 
 def index(opened: Index) -> str:
-    """Draw what an index holds: its collections, its artists, its encoder."""
+    """Draw the contents of an index: its collections, artists and encoder."""
     sizes = [0] * len(opened.collections)
-    for place in opened.column("collection").tolist():
-        sizes[place] += 1
-    rows = [[one.name, one.kind, f"{size:,}"] for one, size in zip(opened.collections, sizes, strict=True)]
+    for collection in opened.column("collection").tolist():
+        sizes[collection] += 1
+    rows = [[c.name, c.kind, f"{size:,}"] for c, size in zip(opened.collections, sizes, strict=True)]
     names = ", ".join(escape(name) for name in opened.artists[:8])
     more = f" and {len(opened.artists) - 8} more" if len(opened.artists) > 8 else ""
     return _fragment(
@@ -111,9 +111,9 @@ def index(opened: Index) -> str:
 def items(table: pyarrow.Table) -> str:
     """Draw the first pictures of an index as a table."""
     columns = ["path", "artist", "kind", "collection", "prompt"]
-    known = [name for name in columns if name in table.column_names]
-    rows = [[shorten(str(row[name]), 60) for name in known] for row in table.slice(0, ROWS).to_pylist()]
-    return _fragment(_table(known, rows, total=table.num_rows))
+    columns = [name for name in columns if name in table.column_names]
+    rows = [[shorten(str(row[name]), 60) for name in columns] for row in table.slice(0, ROWS).to_pylist()]
+    return _fragment(_table(columns, rows, total=table.num_rows))
 
 
 # Results
@@ -135,19 +135,21 @@ def _answer(answer: QueryAnswer, thumbnails: Thumbnails) -> str:
     if not is_text:
         query = _picture(thumbnails, str(Path(answer.query).absolute()), ["query"], "query")
         head = f'<div class="strip">{query}</div>'
-    return head + "".join(_neighbours(kind, found, thumbnails) for kind, found in answer.kinds.items())
+    return head + "".join(
+        _neighbours(kind, neighbours, thumbnails) for kind, neighbours in answer.kinds.items()
+    )
 
 
-def _neighbours(kind: str, found: KindNeighbours, thumbnails: Thumbnails) -> str:
+def _neighbours(kind: str, neighbours: KindNeighbours, thumbnails: Thumbnails) -> str:
     pictures = "".join(
         _picture(
-            thumbnails, one.path,
-            [f"{one.rank}. {one.artist or 'no artist'}", f"cosine {number(min(one.cosine or 0.0, 1.0))}"],
+            thumbnails, hit.path,
+            [f"{hit.rank}. {hit.artist or 'no artist'}", f"cosine {number(min(hit.cosine or 0.0, 1.0))}"],
         )
-        for one in found.pictures[:PICTURES]
+        for hit in neighbours.pictures[:PICTURES]
     )  # fmt: skip
-    total = len(found.pictures)
-    votes = ", ".join(f"{escape(one.artist)} {one.votes} of {total}" for one in found.artists[:5])
+    total = len(neighbours.pictures)
+    votes = ", ".join(f"{escape(vote.artist)} {vote.votes} of {total}" for vote in neighbours.artists[:5])
     note = f'<p class="soft">Artists of the {total} nearest: {votes}</p>' if votes else ""
     return f'<h4>Nearest {escape(kind)}</h4><div class="strip">{pictures}</div>{note}'
 
@@ -155,29 +157,29 @@ def _neighbours(kind: str, found: KindNeighbours, thumbnails: Thumbnails) -> str
 def _matching(result: Matching) -> str:
     tested = result.evidence is not None
     ranked = sorted(
-        (one for one in result.artists if one.status == "ok"), key=lambda one: (-(one.auc or 0.0), one.artist)
+        (row for row in result.artists if row.status == "ok"), key=lambda row: (-(row.auc or 0.0), row.artist)
     )
     header = ["artist", "works", "imitations", "AUC", "mAP"]
     header += ["95 % interval", "p name", "p rival", "finding"] if tested else ["gap"]
     if result.evidence is not None:
         header[5] = f"{100 * result.evidence.confidence_level:g} % interval"
     rows = []
-    for one in ranked:
+    for row in ranked:
         cells = [
-            one.artist,
-            str(one.n_works),
-            str(one.n_imitations),
-            number(one.auc),
-            number(one.average_precision),
+            row.artist,
+            str(row.n_works),
+            str(row.n_imitations),
+            number(row.auc),
+            number(row.average_precision),
         ]
         if tested:
-            finding = one.finding
+            finding = row.finding
             cells += [
-                span(one.auc_low, one.auc_high), p_value(one.p_name), p_value(one.p_rival),
+                span(row.auc_low, row.auc_high), p_value(row.p_name), p_value(row.p_rival),
                 Markup(f"{icon(finding)}{escape(finding.value)}") if finding is not None else "",
             ]  # fmt: skip
         else:
-            cells.append(number(one.gap))
+            cells.append(number(row.gap))
         rows.append(cells)
     return (
         f"<h4>{escape(result.collection)}: how near the imitations are to the works</h4>"
@@ -191,25 +193,25 @@ def _matching(result: Matching) -> str:
 
 def _classification(result: Classification) -> str:
     parts = [f"<h4>{escape(result.collection)}: is the artist named from the imitation?</h4>"]
-    for place, method in enumerate(result.methods):
-        artists = sorted(method.artists, key=lambda one: (-(one.top1 or 0.0), one.artist))
+    for position, method in enumerate(result.methods):
+        artists = sorted(method.artists, key=lambda row: (-(row.top1 or 0.0), row.artist))
         parts.append(
             f"<p>{escape(method.method.capitalize())}: {percent(method.top1)} of {result.n:,} pictures are given their "
             f"artist, among {method.n_labels} labels (chance {percent(method.chance_top1)}).</p>"
         )
         if len(artists) <= LINES:
-            identity = _identity(result, f"accuracy-{place}")
+            identity = _identity(result, f"accuracy-{position}")
             chance, mean = method.macro_chance_top1, method.macro_top1
             parts.append(_figures([accuracy(identity, accuracies(artists), chance=chance, mean=mean)]))
         rows = [
             [
-                one.artist,
-                str(one.n),
-                percent(one.top1),
-                span(one.top1_low, one.top1_high),
-                one.confused_with or "",
+                row.artist,
+                str(row.n),
+                percent(row.top1),
+                span(row.top1_low, row.top1_high),
+                row.confused_with or "",
             ]
-            for one in artists
+            for row in artists
         ]
         parts.append(_table(["artist", "pictures", "named", "interval", "most often taken for"], rows))
     parts.append(f'<p class="soft">Encoder {escape(result.encoder)}</p>')
@@ -218,9 +220,9 @@ def _classification(result: Classification) -> str:
 
 def _comparison(result: Comparison) -> str:
     rows = [
-        [one.artist, number(one.auc_base), number(one.auc_new), signed(one.auc_change),
-         span(one.auc_low, one.auc_high), p_value(one.p_auc)]
-        for one in sorted(result.artists, key=lambda one: (-abs(one.auc_change or 0.0), one.artist))
+        [row.artist, number(row.auc_base), number(row.auc_new), signed(row.auc_change),
+         span(row.auc_low, row.auc_high), p_value(row.p_auc)]
+        for row in sorted(result.artists, key=lambda row: (-abs(row.auc_change or 0.0), row.artist))
     ]  # fmt: skip
     return (
         f"<h4>{escape(result.base.release)} → {escape(result.new.release)}: change of the AUC</h4>"
@@ -234,15 +236,15 @@ def _report(result: Report) -> str:
     parts = [f"<h4>{escape(result.title)}</h4>"]
     parts += [f"<p>{escape(sentence)}</p>" for sentence in result.answer]
     rows = [
-        [one.release, one.encoder, percent(one.summary.accuracy), number(one.summary.auc)]
-        for one in result.results
+        [entry.release, entry.encoder, percent(entry.summary.accuracy), number(entry.summary.auc)]
+        for entry in result.results
     ]
     parts.append(_table(["release", "encoder", "artist named", "mean AUC"], rows))
-    for place, first in enumerate({one.release: one for one in reversed(result.results)}.values()):
+    for position, first in enumerate({entry.release: entry for entry in reversed(result.results)}.values()):
         artists = in_order(first.artists)
         if len(artists) <= LINES:
-            drawn = auc(_identity(result, f"auc-{place}"), artists)
-            parts.append(f"<p>{escape(first.release)} by {escape(first.encoder)}:</p>{_figures([drawn])}")
+            figure = auc(_identity(result, f"auc-{position}"), artists)
+            parts.append(f"<p>{escape(first.release)} by {escape(first.encoder)}:</p>{_figures([figure])}")
     parts.append('<p class="soft">report.html holds the figures, the pictures and the limits.</p>')
     return "".join(parts)
 
@@ -251,20 +253,20 @@ def _report(result: Report) -> str:
 
 
 class Markup(str):
-    """Text that is HTML already."""
+    """Text that is already HTML."""
 
 
-def _fragment(inside: str) -> str:
-    return f'<div class="imindex"><style>{fragment_style(".imindex")}{_STYLE}</style>{inside}</div>'
+def _fragment(content: str) -> str:
+    return f'<div class="imindex"><style>{fragment_style(".imindex")}{_STYLE}</style>{content}</div>'
 
 
 def _identity(result: Result, what: str) -> str:
-    """An id for a figure: notebooks show many results on one page."""
+    """Return an id for a figure. It depends on the result, because a notebook shows many results on one page."""
     return f"imindex-{hashlib.sha256(to_json(result)).hexdigest()[:10]}-{what}"
 
 
 def _figures(figures: Sequence[Figure | None]) -> str:
-    """Figures side by side, each with its keys and a sentence; those that have nothing to draw are left out."""
+    """Return figures side by side, each with its legend and a sentence. None is skipped."""
     drawn = "".join(map(_figure, filter(None, figures)))
     return f'<div class="figures">{drawn}</div>' if drawn else ""
 
@@ -278,10 +280,10 @@ def _figure(figure: Figure) -> str:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], *, total: int | None = None) -> str:
-    """Rows as a table, cut at `ROWS`; cells that look like numbers are set at the right."""
+    """Return a table of at most `ROWS` rows. Columns of numbers are right-aligned."""
     count = len(rows) if total is None else total
     numeric = [
-        all(_is_number(row[place]) for row in rows[:ROWS]) and bool(rows) for place in range(len(header))
+        all(_is_number(row[column]) for row in rows[:ROWS]) and bool(rows) for column in range(len(header))
     ]
     classes = [' class="n"' if right else "" for right in numeric]
     head = "".join(f"<th{c}>{escape(name)}</th>" for name, c in zip(header, classes, strict=True))
@@ -305,11 +307,11 @@ def _is_number(cell: str) -> bool:
 
 def _picture(thumbnails: Thumbnails, path: str, lines: Sequence[str], class_: str = "") -> str:
     caption = "<br>".join(escape(shorten(line, 34)) for line in lines)
-    small = thumbnails.get(path)
-    if small is None:
+    thumbnail = thumbnails.get(path)
+    if thumbnail is None:
         picture = '<div class="missing">not there</div>'
     else:
-        address, width, height = small
+        address, width, height = thumbnail
         picture = (
             f'<img src="{address}" width="{width}" height="{height}" alt="" title="{escape(shown(path))}">'
         )

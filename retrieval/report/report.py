@@ -1,7 +1,7 @@
-"""An audit's findings -> report.json, report.html and artists.csv.
+"""Write the findings of an audit as report.json, report.html and artists.csv.
 
-`assemble` makes the content of report.json (report.schema.json describes it); `write` writes the files. The page shows
-that content and nothing else.
+`assemble` computes the content of report.json, which report.schema.json describes. `write` writes the files. The page
+shows only this content.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _NOT_IN_CSV = ("rank_histogram", "neighbours")
 
 
 def assemble(findings: AuditFindings, provenance: Provenance) -> Report:
-    """Make the content of report.json.
+    """Compute the content of report.json.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def assemble(findings: AuditFindings, provenance: Provenance) -> Report:
     Returns
     -------
     Report
-        Its digest covers all but times and provenance, so two runs of one plan on the same pictures have the same.
+        Its digest excludes times and provenance, so it is the same for two runs of a plan on the same pictures.
     """
     results = tuple(report_result(result, findings.plan.artists) for result in findings.results)
     releases = [release.name for release in findings.releases]
@@ -76,17 +76,18 @@ def _answer(release: str, results: Sequence[ReportResult], agreements: Sequence[
     own = [result for result in results if result.release == release]
     if not own:
         return f"{release}: there is no result."
-    return answer(release, own, next((one for one in agreements or () if one.release == release), None))
+    agreed = [agreement for agreement in agreements or () if agreement.release == release]
+    return answer(release, own, agreed[0] if agreed else None)
 
 
 def _without_folders(comparison: Comparison) -> Comparison:
-    """Keep only the names of the index files: where they were is not part of the findings."""
+    """Keep only the names of the index files, because their folders are not part of the findings."""
     base, new = (replace(side, index=Path(side.index).name) for side in (comparison.base, comparison.new))
     return replace(comparison, base=base, new=new)
 
 
 def covered(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the digest covers: all of a report.json but its digest, its times and its provenance."""
+    """Return the part of a report.json that its digest covers: all except the digest, times and provenance."""
     kept = {key: value for key, value in report.items() if key not in ("digest", "provenance")}
     plan = dict(kept["plan"])
     plan.pop("registered", None)
@@ -98,15 +99,15 @@ def covered(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def digest(report: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of what the digest of a report.json covers.
+    """Return the SHA-256 of the part of a report.json that its digest covers.
 
-    It takes plain JSON, so that it is the same for a report that an older version wrote with fewer keys.
+    The argument is plain JSON, so that the digest of a report by an older version, which has fewer keys, is unchanged.
     """
     return json_digest(covered(report))
 
 
 def write(report: Report, folder: Path, *, base: Path, pictures: bool = True) -> list[Path]:
-    """Write report.html, report.json and artists.csv, each whole or not at all.
+    """Write report.html, report.json and artists.csv, each atomically.
 
     Parameters
     ----------
@@ -114,14 +115,14 @@ def write(report: Report, folder: Path, *, base: Path, pictures: bool = True) ->
     folder : Path
         Created if it does not exist.
     base : Path
-        The paths of pictures are relative to it.
+        The folder to which the paths of pictures are relative.
     pictures : bool
-        Whether the page shows pictures; without, it holds none.
+        Whether the page includes pictures.
 
     Returns
     -------
     list of Path
-        The files, the page first.
+        The files, starting with the page.
     """
     from imindex.retrieval.report.page import page
 
@@ -138,13 +139,13 @@ def write(report: Report, folder: Path, *, base: Path, pictures: bool = True) ->
 
 
 def table(results: Sequence[ReportResult]) -> str:
-    """Return the artists' rows of every release and encoder as CSV; no text in it can be taken for a formula."""
+    """Return the artists' rows of all releases and encoders as CSV. Spreadsheets take no cell for a formula."""
     out = io.StringIO()
-    lines = csv.writer(out)
+    writer = csv.writer(out)
     rows = [(result, artist) for result in results for artist in result.artists]
-    for place, (result, artist) in enumerate(rows):
+    for number, (result, artist) in enumerate(rows):
         cells = {name: value for name, value in fields_of(artist).items() if name not in _NOT_IN_CSV}
-        if not place:
-            lines.writerow(["release", "encoder", *cells])
-        lines.writerow([csv_cell(value) for value in (result.release, result.encoder, *cells.values())])
+        if number == 0:
+            writer.writerow(["release", "encoder", *cells])
+        writer.writerow([csv_cell(value) for value in (result.release, result.encoder, *cells.values())])
     return out.getvalue()

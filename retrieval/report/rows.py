@@ -1,4 +1,4 @@
-"""The results of an audit -> the rows, summaries and agreement that a report shows."""
+"""Compute the rows, summaries and agreements of a report from the results of an audit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ A = TypeVar("A", MatchedArtist, ClassifiedArtist)
 
 
 def report_result(result: AuditResult, artists: Sequence[str]) -> ReportResult:
-    """Summarise one release by one encoder.
+    """Summarise the results of one release and one encoder.
 
     Parameters
     ----------
@@ -178,7 +178,7 @@ def _summary(result: AuditResult, rows: Sequence[ReportArtist]) -> Summary:
 
 
 def _confusion(method: ClassificationMethod, artists: Sequence[str]) -> Confusion:
-    """Who was named for whose imitations: columns are the artists in the rows, others that were named, generic ones."""
+    """Return the confusion table. Columns are the artists of the rows, other predicted artists, and generic labels."""
     table, labels, n_generic = method.confusion, method.labels, method.n_generic
     places = {name: place for place, name in enumerate(table.rows)}
     rows = [name for name in artists if name in places]
@@ -197,7 +197,7 @@ def _confusion(method: ClassificationMethod, artists: Sequence[str]) -> Confusio
 
 
 def agreement(results: Sequence[ReportResult], releases: Sequence[str]) -> tuple[Agreement, ...] | None:
-    """Count, release by release, the artists on whom all encoders agree; None with one encoder."""
+    """Count, for each release, the artists on whom all encoders agree; None if there is one encoder."""
     agreements = []
     for release in releases:
         own = [result for result in results if result.release == release]

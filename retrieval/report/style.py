@@ -1,4 +1,4 @@
-"""The style of the report and of notebook fragments: colours for light and dark, and the classes of figures."""
+"""Style sheets of the report and of notebook fragments: light and dark colours, and the classes of figures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DARK = """\
 """
 _LIGHT_THEMES = ('[data-jp-theme-light="true"]', ".vscode-light", 'html[theme="light"]')
 _DARK_THEMES = ('[data-jp-theme-light="false"]', ".vscode-dark", 'html[theme="dark"]')
-"""Ancestors by which JupyterLab, Visual Studio Code and Colab say which theme is on, whatever the system prefers."""
+"""Selectors of the theme in JupyterLab, Visual Studio Code and Colab, which overrides the preference of the system."""
 _RULE = re.compile(r"^([^{}\n]+)\{", re.MULTILINE)
 
 
@@ -28,7 +28,7 @@ def page_style() -> str:
 
 
 def fragment_style(scope: str) -> str:
-    """Return the style of the report's figures for a fragment in another page.
+    """Return the style sheet of the report's figures for a fragment in another page.
 
     Parameters
     ----------
@@ -36,13 +36,13 @@ def fragment_style(scope: str) -> str:
         Selector of the fragment, such as ``.imindex``. No rule applies outside it.
     """
     themes = "".join(
-        f"{', '.join(f'{theme} {scope}' for theme in found)} {{\n{colours}}}\n"
-        for found, colours in ((_LIGHT_THEMES, LIGHT), (_DARK_THEMES, DARK))
+        f"{', '.join(f'{theme} {scope}' for theme in selectors)} {{\n{colours}}}\n"
+        for selectors, colours in ((_LIGHT_THEMES, LIGHT), (_DARK_THEMES, DARK))
     )
-    # Text and empty marks take the colours of the page around.
-    around = f"{scope}{scope} {{ --ink: currentColor; --paper: var(--jp-layout-color0, transparent); }}\n"
+    # Text and empty marks take the colours of the surrounding page.
+    inherited = f"{scope}{scope} {{ --ink: currentColor; --paper: var(--jp-layout-color0, transparent); }}\n"
     figures = _RULE.sub(lambda rule: f"{_within(scope, rule[1])} {{", _read("figures.css"))
-    return f"{_palette(scope)}{themes}{around}{figures}"
+    return f"{_palette(scope)}{themes}{inherited}{figures}"
 
 
 def _palette(selector: str) -> str:

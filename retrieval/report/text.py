@@ -1,4 +1,4 @@
-"""The sentences of a report: the answer, what a figure shows, and what limits it; plain, and no more than was found."""
+"""The sentences of a report that state its answer and findings, and the formatting of values."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ MEANING = {
     Finding.NOT_TESTED: "Too few works or imitations, or no set of the same design (as many pictures of each prompt) "
     "to compare them with.",
 }
-"""What each finding says, in the report's own words."""
+"""The meaning of each finding, as the report states it."""
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """A figure, or a dash where there is none."""
+    """Format a value; a dash if it is missing."""
     return DASH if value is None else f"{value:.{digits}f}".replace("-", "−")
 
 
 def percent(value: float | None, digits: int = 0) -> str:
-    """A share in per cent; what is neither none nor all is never rounded to 0 or 100 %."""
+    """Format a fraction as a percentage. Only 0 and 1 are shown as 0 % and 100 %; other values never round to them."""
     if value is None:
         return DASH
     if value < 0:
@@ -51,17 +51,17 @@ def percent(value: float | None, digits: int = 0) -> str:
 
 
 def signed(value: float | None, digits: int = 3) -> str:
-    """A change, with its sign."""
+    """Format a change with its sign."""
     return DASH if value is None else f"{value:+.{digits}f}".replace("-", "−")
 
 
 def points(value: float | None) -> str:
-    """A change of a share, in percentage points."""
+    """Format the change of a fraction in percentage points."""
     return DASH if value is None else f"{signed(100 * value, 1)} points"
 
 
 def p_value(p: float | None) -> str:
-    """Three digits after the point, else a power of ten; never 0."""
+    """Format a p-value with three decimals, or in scientific notation below 0.001; never as 0."""
     if p is None:
         return DASH
     if p < 1e-300:
@@ -73,12 +73,12 @@ def p_value(p: float | None) -> str:
 
 
 def span(low: float | None, high: float | None, digits: int = 2) -> str:
-    """An interval."""
+    """Format an interval."""
     return DASH if low is None or high is None else f"{number(low, digits)} to {number(high, digits)}"
 
 
 def percent_span(low: float | None, high: float | None, digits: int = 0) -> str:
-    """An interval of shares."""
+    """Format an interval of fractions as percentages."""
     if low is None or high is None:
         return DASH
     first, last = percent(low, digits), percent(high, digits)
@@ -86,12 +86,12 @@ def percent_span(low: float | None, high: float | None, digits: int = 0) -> str:
 
 
 def count(n: int, noun: str, plural: str = "") -> str:
-    """A number and what is counted."""
+    """Format a number with its noun, in the singular or the plural."""
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 
 
 def listed(words: Sequence[str], most: int = 12, separator: str = ", ") -> str:
-    """Words in a sentence; of many only the first, and how many more."""
+    """Join words for a sentence. If there are more than `most`, list the first and the number of others."""
     shown = list(words[:most])
     if len(words) > most:
         return f"{separator.join(shown)} and {len(words) - most} more"
@@ -99,15 +99,15 @@ def listed(words: Sequence[str], most: int = 12, separator: str = ", ") -> str:
 
 
 def answer(release: str, results: Sequence[ReportResult], agreement: Agreement | None) -> str:
-    """Two sentences on a release: what was found of how many artists, and how large and sure it is.
+    """Answer the question of the audit for a release in two sentences: the findings, and the average figures.
 
     Parameters
     ----------
     release : str
     results : sequence of ReportResult
-        Of this release, one for each encoder; the first one answers.
+        The results of this release, one for each encoder. The answer uses the first.
     agreement : Agreement or None
-        Of this release.
+        The agreement between encoders on this release.
     """
     summary = results[0].summary
     if summary.level is None or summary.adjust is None:

@@ -1,1 +1,1 @@
-"""Exact arithmetic over arrays of unit vectors."""
+"""Exact arithmetic on arrays of unit vectors."""

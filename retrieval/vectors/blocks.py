@@ -1,4 +1,4 @@
-"""Cut rows into blocks of bounded memory; the array types in use."""
+"""Array types, and blocks of rows of bounded size."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ Float64 = npt.NDArray[np.float64]
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 LIMIT_BYTES = 256 * 2**20
-"""Most bytes of one side of a product that are widened to float64 at a time."""
+"""Maximum size of the vectors on one side of a product that are converted to float64 at a time."""
 BLOCK_BYTES = 8 * 2**20
-"""Most bytes of similarities that are held at a time, where a function works in blocks. More is slower."""
+"""Maximum size of the similarities held at a time by functions that work in blocks. Larger blocks are slower."""
 
 
 def blocks(n: int, m: int, limit_bytes: int = BLOCK_BYTES) -> Iterator[slice]:
-    """Cut n rows into consecutive slices whose (rows, m) float64 block fits in `limit_bytes`.
+    """Divide n rows into consecutive slices whose (rows, m) float64 block fits in `limit_bytes`.
 
-    A slice has at least one row, however long that row is.
+    A slice has at least one row, even if that row alone exceeds the limit.
 
     Examples
     --------

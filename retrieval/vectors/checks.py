@@ -10,18 +10,18 @@ import numpy.typing as npt
 from imindex.retrieval.vectors.blocks import Float16, Int64, blocks
 
 NORM_TOLERANCE = 1e-2
-"""How far from 1 the norm of a stored vector may be. Rounding to float16 accounts for about 5e-4."""
+"""Maximum deviation from 1 of the norm of a stored vector. Rounding to float16 accounts for about 5e-4."""
 
 
 def check_vectors(vectors: npt.ArrayLike, name: str) -> Float16:
-    """Return `vectors` as they are, or refuse what would not give exact similarities.
+    """Validate vectors, and return them unchanged. Only float16 unit vectors give exact similarities.
 
     Parameters
     ----------
     vectors : array_like, shape (n, d), float16
-        One vector a row. ``n`` may be 0.
+        One vector per row. ``n`` may be 0.
     name : str
-        What to call them in the message.
+        Name of the argument, for error messages.
 
     Returns
     -------
@@ -30,7 +30,8 @@ def check_vectors(vectors: npt.ArrayLike, name: str) -> Float16:
     Raises
     ------
     ValueError
-        Not a float16 matrix; a value that is not finite; a norm further than `NORM_TOLERANCE` from 1.
+        If the array is not a float16 matrix, a value is not finite, or a norm differs from 1 by more than
+        `NORM_TOLERANCE`.
 
     Examples
     --------
@@ -44,11 +45,11 @@ def check_vectors(vectors: npt.ArrayLike, name: str) -> Float16:
     """
     array = np.asarray(vectors)
     if array.ndim != 2:
-        raise ValueError(f"{name}: expected a matrix with a vector a row, not the shape {array.shape}.")
+        raise ValueError(f"{name}: expected a matrix with one vector per row, not the shape {array.shape}.")
     if array.dtype != np.float16:
         raise ValueError(
-            f"{name}: expected float16, not {array.dtype}: similarities are exact for float16 only. "
-            "Pass the vectors as they are stored, or divide each by its norm and cast it."
+            f"{name}: expected float16, not {array.dtype}: similarities are exact only for float16. "
+            "Pass the vectors as stored, or divide each by its norm and cast it to float16."
         )
     norms = np.empty(len(array))
     for rows in blocks(len(array), array.shape[1]):
@@ -60,8 +61,8 @@ def check_vectors(vectors: npt.ArrayLike, name: str) -> Float16:
         more = f" (and {len(bad) - 1} more rows)" if len(bad) > 1 else ""
         if not math.isfinite(norms[row]):
             raise ValueError(
-                f"{name}: row {row}{more} holds a value that is not finite. "
-                "Encode the picture again, or leave it out."
+                f"{name}: row {row}{more} has a value that is not finite. "
+                "Encode the picture again, or exclude it."
             )
         raise ValueError(
             f"{name}: row {row}{more} has norm {norms[row]:.4g}, not 1. "
@@ -71,7 +72,7 @@ def check_vectors(vectors: npt.ArrayLike, name: str) -> Float16:
 
 
 def check_pair(a: npt.ArrayLike, b: npt.ArrayLike, names: tuple[str, str]) -> tuple[Float16, Float16]:
-    """`check_vectors` of both, and that they have as many dimensions.
+    """Validate both arrays with `check_vectors`, and that they have the same dimension.
 
     Examples
     --------
@@ -91,16 +92,16 @@ def check_pair(a: npt.ArrayLike, b: npt.ArrayLike, names: tuple[str, str]) -> tu
 
 
 def check_artists(artists: npt.ArrayLike, n_rows: int, n_artists: int, name: str) -> Int64:
-    """Return the artist of every row as int64, or refuse numbers that name no artist.
+    """Validate the artist number of each row, and return the numbers as int64.
 
     Parameters
     ----------
     artists : array_like, shape (n_rows,), integers
         Number of the artist of each row, from 0 to ``n_artists - 1``.
     n_rows, n_artists : int
-        How many rows there must be, and how many artists there are.
+        Expected number of rows, and number of artists.
     name : str
-        What to call them in the message.
+        Name of the argument, for error messages.
 
     Returns
     -------
@@ -109,7 +110,8 @@ def check_artists(artists: npt.ArrayLike, n_rows: int, n_artists: int, name: str
     Raises
     ------
     ValueError
-        Wrong length, not integers, or a number outside the range, -1 ("artist unknown") included.
+        If the length is wrong, the values are not integers, or a number is out of range. -1 ("artist unknown") is out
+        of range.
 
     Examples
     --------
@@ -120,14 +122,18 @@ def check_artists(artists: npt.ArrayLike, n_rows: int, n_artists: int, name: str
         raise ValueError(f"{name}: n_artists is {n_artists}. There must be at least one artist.")
     array = np.asarray(artists)
     if array.ndim != 1 or len(array) != n_rows:
-        raise ValueError(f"{name}: expected {n_rows} artist numbers, one a row, not the shape {array.shape}.")
+        raise ValueError(
+            f"{name}: expected {n_rows} artist numbers, one per row, not the shape {array.shape}."
+        )
     if n_rows and array.dtype.kind not in "iu":
-        raise ValueError(f"{name}: expected integers, not {array.dtype}. Pass rows of the artists' table.")
+        raise ValueError(
+            f"{name}: expected integers, not {array.dtype}. Pass positions in the list of artists."
+        )
     bad = np.flatnonzero((array < 0) | (array >= n_artists))
     if len(bad):
         row = int(bad[0])
         raise ValueError(
             f"{name}: row {row} has artist {array[row]}, not one of 0 to {n_artists - 1}. "
-            "Leave rows without an artist out, or give them an artist number of their own."
+            "Exclude rows without an artist, or give them a separate artist number."
         )
     return array.astype(np.int64)

@@ -1,4 +1,4 @@
-"""Means that are the same for every order of the values."""
+"""Means that do not depend on the order of the values."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from imindex.retrieval.vectors.blocks import Float16, Float64
 
 
 def unit_means(sums: Float64, counts: npt.NDArray[Any], name: Callable[[int], str]) -> Float16:
-    """Directions of means of unit vectors, as float16 unit vectors.
+    """Normalise sums of unit vectors to float16 unit vectors, the directions of their means.
 
-    The norm is taken with an exactly rounded sum (`math.fsum`), so that it too is the same on every machine.
-    The mean of a single vector is that vector, unchanged.
+    Norms are computed with exactly rounded sums (`math.fsum`), so they are also the same on every machine. The mean of
+    a single vector is that vector, unchanged.
 
     Parameters
     ----------
     sums : ndarray, shape (n, d), float64
         Sums of float16 unit vectors. They are exact: multiples of 2**-24, below 2**29.
     counts : ndarray, shape (n,), integers, at least 1
-        How many vectors are in each sum.
+        Number of vectors in each sum.
     name : callable
-        What to call a row in the message, given its number.
+        Returns the name of a row, given its number, for error messages.
 
     Returns
     -------
@@ -34,7 +34,7 @@ def unit_means(sums: Float64, counts: npt.NDArray[Any], name: Callable[[int], st
     Raises
     ------
     ValueError
-        The vectors of a row cancel out: their mean has no direction.
+        If the vectors of a row cancel out, so that their mean has no direction.
 
     Examples
     --------
@@ -46,17 +46,17 @@ def unit_means(sums: Float64, counts: npt.NDArray[Any], name: Callable[[int], st
     zero = np.flatnonzero(norms == 0.0)
     if len(zero):
         raise ValueError(
-            f"{name(int(zero[0]))}: the {counts[zero[0]]} vectors cancel out, their mean has no direction. "
-            "Check that they come from this encoder."
+            f"{name(int(zero[0]))}: the {counts[zero[0]]} vectors cancel out, so their mean has no direction. "
+            "Check that this encoder computed them."
         )
     norms[np.asarray(counts) == 1] = 1.0
     return np.asarray(sums / norms[:, None]).astype(np.float16)
 
 
 def mean(values: npt.NDArray[Any]) -> float:
-    """Arithmetic mean by an exactly rounded sum: the same for every order of the values.
+    """Compute the arithmetic mean from an exactly rounded sum, so it does not depend on the order of the values.
 
-    NaN for no values at all; equal values give that value.
+    The mean of no values is NaN, and the mean of equal values is that value.
 
     Examples
     --------

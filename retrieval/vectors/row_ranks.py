@@ -11,14 +11,14 @@ from imindex.retrieval.vectors.blocks import Float64, Int32, Int64
 
 
 def ranks_in_rows(scores: npt.NDArray[Any]) -> tuple[Int32, Int32]:
-    """Ranks within each row of scores without NaN.
+    """Rank the scores within each row. Scores must not be NaN.
 
     Returns
     -------
-    rank : ndarray of int32, as the scores
-        From above, ties last: how many of the row are at least as high. 1 is the highest.
-    midrank : ndarray of int32, as the scores
-        Twice the rank from below, ties at their mean rank.
+    rank : ndarray of int32, of the shape of the scores
+        Number of scores in the row that are at least as high: 1 is the highest, and ties have their last rank.
+    midrank : ndarray of int32, of the shape of the scores
+        Twice the rank from below, with mean ranks for ties.
 
     Examples
     --------
@@ -31,13 +31,13 @@ def ranks_in_rows(scores: npt.NDArray[Any]) -> tuple[Int32, Int32]:
 
 
 def sorted_rows(scores: npt.NDArray[Any]) -> tuple[Int64, npt.NDArray[Any]]:
-    """Sort each row of scores without NaN, ascending.
+    """Sort each row of scores in ascending order. Scores must not be NaN.
 
     Returns
     -------
-    order : ndarray of int64, as the scores
-        Column numbers in ascending order of their scores.
-    ordered : ndarray, as the scores
+    order : ndarray of int64, of the shape of the scores
+        Columns in ascending order of their scores.
+    ordered : ndarray, of the shape of the scores
         The scores in that order.
     """
     order = scores.argsort(axis=1)
@@ -45,7 +45,7 @@ def sorted_rows(scores: npt.NDArray[Any]) -> tuple[Int64, npt.NDArray[Any]]:
 
 
 def ranks_of_sorted(order: Int64, ordered: npt.NDArray[Any]) -> tuple[Int32, Int32]:
-    """`ranks_in_rows` of rows that `sorted_rows` has sorted."""
+    """Compute `ranks_in_rows` from the result of `sorted_rows`."""
     n, m = ordered.shape
     tied = ordered[:, 1:] == ordered[:, :-1]
     first = np.empty(ordered.shape, np.int32)
@@ -60,19 +60,19 @@ def ranks_of_sorted(order: Int64, ordered: npt.NDArray[Any]) -> tuple[Int32, Int
 
 
 def ties(tied: npt.NDArray[np.bool_]) -> tuple[Int64, Int64, Int64]:
-    """Places within sorted rows that tie with a neighbour.
+    """Find the ties in sorted rows.
 
     Parameters
     ----------
     tied : ndarray of bool, shape (n, m - 1)
-        Whether a place has the same score as the next one in its row.
+        Whether each position has the same score as the next one in its row.
 
     Returns
     -------
     at : ndarray of int64
-        The places that tie, counted through the rows of the (n, m) scores, ascending.
+        Positions in the flattened (n, m) scores that tie with a neighbour, ascending.
     begins, ends : ndarray of int64
-        First and last column of the tie of each.
+        First and last column of the tie at each of these positions.
 
     Examples
     --------
@@ -90,7 +90,7 @@ def ties(tied: npt.NDArray[np.bool_]) -> tuple[Int64, Int64, Int64]:
 
 
 def nearest_in_rows(scores: Float64, k: int) -> npt.NDArray[np.bool_]:
-    """Mark the k highest of each row, of equal ones the first; -inf is never marked.
+    """Mark the k highest scores of each row; ties are resolved by the lowest column, and -inf is never marked.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""An open index -> the arrays that classification and matching take."""
+"""Select pictures of an open index, as the arrays that classification and matching take."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Pictures:
     rows : ndarray, shape (n,), int64
     vectors : ndarray, shape (n, d), float16
     artist : ndarray, shape (n,), int64
-        Number in `Index.artists`; -1 for nobody.
+        Number in `Index.artists`; -1 for none.
     """
 
     rows: Int64
@@ -31,11 +31,11 @@ class Pictures:
     artist: Int64
 
     def of(self, artists: Sequence[int]) -> Pictures:
-        """Those by one of `artists`."""
+        """Return the pictures of `artists`."""
         return self._at(np.isin(self.artist, artists))
 
     def without(self, artists: Sequence[int]) -> Pictures:
-        """Those by nobody of `artists`."""
+        """Return the pictures that are not of `artists`."""
         return self._at(~np.isin(self.artist, artists))
 
     def _at(self, kept: npt.NDArray[np.bool_]) -> Pictures:
@@ -43,10 +43,10 @@ class Pictures:
 
 
 def distinct(chosen: Pictures) -> tuple[Pictures, int]:
-    """Leave each picture in once for each artist, and count the repetitions.
+    """Exclude duplicates: keep each picture once per artist, and count the repetitions.
 
-    The same bytes, and nearly always the same pixels, have the same vector. A picture that lies there twenty times is
-    one picture: taken for twenty it would make a set, or an artist's works, look as if they agreed.
+    Identical files, and nearly always identical pixels, have the same vector. A picture that is repeated twenty times
+    counts once; otherwise a set, or an artist's works, would seem more consistent than they are.
     """
     group = same_pictures(chosen)
     first = np.unique(group)
@@ -62,33 +62,34 @@ def same_pictures(chosen: Pictures) -> Int64:
     Returns
     -------
     ndarray, shape (n,), int64
-        Of each picture, the position of the first one that it repeats: its own where it repeats none.
+        For each picture, the position of the first picture that is the same, which may be its own.
     """
     n, d = chosen.vectors.shape
     bits = np.ascontiguousarray(chosen.vectors).view(np.uint16)
-    # Equal rows have equal keys; whether rows with equal keys are equal is looked at.
+    # Equal rows have equal keys. Rows with equal keys are compared, because they may differ.
     odd = np.random.default_rng(0).integers(0, 2**63, d + 1, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
     key = chosen.artist.astype(np.uint64) * odd[d]
-    for some in blocks(n, d):
-        key[some] += bits[some].astype(np.uint64) @ odd[:d]
+    for rows in blocks(n, d):
+        key[rows] += bits[rows].astype(np.uint64) @ odd[:d]
     _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
     group = np.asarray(first[inverse], np.int64)
     repeated = np.flatnonzero(group != np.arange(n))
     known: dict[tuple[int, bytes], int] = {}
     if len(repeated):
-        concerned = np.isin(inverse, inverse[repeated])
-        for place in np.flatnonzero(concerned).tolist():
-            group[place] = known.setdefault((int(chosen.artist[place]), bits[place].tobytes()), place)
+        to_compare = np.flatnonzero(np.isin(inverse, inverse[repeated]))
+        for position in to_compare.tolist():
+            content = int(chosen.artist[position]), bits[position].tobytes()
+            group[position] = known.setdefault(content, position)
     return group
 
 
 def pictures(index: Index, *kinds: str, collections: Sequence[str] = ()) -> Pictures:
-    """Return the pictures of some kinds; with `collections`, of these only.
+    """Return the pictures of some kinds, optionally only those of some collections.
 
     Raises
     ------
     ImindexError
-        There are none.
+        If there are none.
     """
     numbers = [
         number
@@ -98,36 +99,36 @@ def pictures(index: Index, *kinds: str, collections: Sequence[str] = ()) -> Pict
     rows = np.flatnonzero(np.isin(index.column("collection"), numbers))
     if not len(rows):
         raise ImindexError(
-            f"{index.path} holds no {kinds[0]}{' of ' + ', '.join(collections) if collections else ''}. "
+            f"{index.path} has no {kinds[0]}{' of ' + ', '.join(collections) if collections else ''}. "
             f"Add some: `imindex build {kinds[0]}/ -i {index.path}`."
         )
     return Pictures(rows, np.asarray(index.vectors[rows]), index.column("artist")[rows].astype(np.int64))
 
 
 def release(index: Index, name: str | None, kinds: Sequence[str] = ("imitations",)) -> tuple[str, str]:
-    """Return name and kind of the collection that was meant: the one named, or the only release there is.
+    """Return the name and the kind of a collection; by default of the only release.
 
     Raises
     ------
     ImindexError
-        No such collection, or several releases and none named.
+        If there is no such collection, or there are several releases and `name` is None.
     """
-    names = [(c.name, c.kind) for c in index.collections if c.kind in kinds]
-    listed = ", ".join(sorted(c for c, _ in names)) or "none"
+    collections = [(c.name, c.kind) for c in index.collections if c.kind in kinds]
+    listed = ", ".join(sorted(c for c, _ in collections)) or "none"
     if name is not None:
-        for kind in kinds:  # a name may stand for collections of several kinds: the first kind is meant
-            if (name, kind) in names:
+        for kind in kinds:  # collections of several kinds can share a name; the first kind takes precedence
+            if (name, kind) in collections:
                 return name, kind
         raise ImindexError(f"{index.path} has no collection {name} of {' or '.join(kinds)}. It has {listed}.")
-    releases = [found for found in names if found[1] == "imitations"]
+    releases = [(c, kind) for c, kind in collections if kind == "imitations"]
     if len(releases) == 1:
         return releases[0]
     if not releases:
         raise ImindexError(
-            f"{index.path} holds no imitations. Add a release: `imindex build imitations/ -i {index.path}`."
+            f"{index.path} has no imitations. Add a release: `imindex build imitations/ -i {index.path}`."
         )
     listed = ", ".join(sorted(c for c, _ in releases))
-    raise ImindexError(f"{index.path} holds several releases: {listed}. Choose one with --collection.")
+    raise ImindexError(f"{index.path} has several releases: {listed}. Choose one with --collection.")
 
 
 def artist_mask(index: Index, names: Sequence[str]) -> npt.NDArray[np.bool_]:
@@ -136,7 +137,7 @@ def artist_mask(index: Index, names: Sequence[str]) -> npt.NDArray[np.bool_]:
     Raises
     ------
     ImindexError
-        An artist whom the index does not have.
+        If an artist is not in the index.
     """
     names = [unicodedata.normalize("NFC", name) for name in names]
     missing = [name for name in names if name not in index.artists]
@@ -144,5 +145,5 @@ def artist_mask(index: Index, names: Sequence[str]) -> npt.NDArray[np.bool_]:
         raise ImindexError(
             f"{index.path} has no artist {', '.join(missing)}. See `imindex info --artists -i {index.path}`."
         )
-    wanted = [number for number, artist in enumerate(index.artists) if artist in names]
-    return np.isin(index.column("artist"), wanted)
+    numbers = [number for number, artist in enumerate(index.artists) if artist in names]
+    return np.isin(index.column("artist"), numbers)

@@ -1,20 +1,20 @@
 """Exact cosine similarities between stored vectors.
 
-Stored vectors are float16 and of unit norm. For such vectors a float64 dot product has no rounding
-error at all, whoever computes it and in whatever order:
+Stored vectors are float16 with unit norm. For such vectors a float64 dot product has no rounding error, in any order of
+summation:
 
-1. Every finite float16 is a multiple of 2**-24 with a significand of at most 11 bits. So a product of
-   two is a multiple of 2**-48 with a significand of at most 22 bits: exact in float64.
-2. Every partial sum of the products, over any subset of the coordinates, is a multiple of 2**-48 and,
-   by Cauchy-Schwarz on the absolute values, at most ``|a| |b| <= 1.01**2 < 2`` in size.
-3. float64 holds every multiple of 2**-48 up to 2**5 = 32 in size (53 bits). So no addition rounds.
+1. Every finite float16 is a multiple of 2**-24 with a significand of at most 11 bits. The product of two is a multiple
+   of 2**-48 with a significand of at most 22 bits, which is exact in float64.
+2. Every partial sum of the products, over any subset of the coordinates, is a multiple of 2**-48. By the Cauchy-Schwarz
+   inequality on the absolute values, its magnitude is at most ``|a| |b| <= 1.01**2 < 2``.
+3. float64 represents all multiples of 2**-48 up to a magnitude of 2**5 = 32 (53 bits), so no addition rounds.
 
-Hence the result depends on neither the BLAS, nor its threads, nor fused multiply-adds, nor the blocks
-in which it is computed; ranks made from it can be reproduced bit for bit anywhere; identical pictures
-tie exactly. float32 gives none of this. It is the reason why this module insists on its input.
+Results therefore do not depend on the BLAS, its threads, fused multiply-adds or the block size. Ranks derived from them
+are reproducible bit for bit on any machine, and identical pictures tie exactly. None of this holds for float32, so this
+module accepts only float16.
 
-Conventions of `retrieval`: rank 1 is the nearest; a higher score is closer; where rows are listed, ties
-break by row number; where a finding is counted, ties count against it.
+Conventions of `imindex.retrieval`: rank 1 is the nearest; a higher score is nearer; in lists, ties are ordered by row
+number; in tests and metrics, ties count against the finding.
 """
 
 from __future__ import annotations
@@ -29,32 +29,32 @@ from imindex.indexer.system.cpu import processors
 from imindex.retrieval.vectors.blocks import BLOCK_BYTES, LIMIT_BYTES, Float16, Float64, Int64, blocks
 from imindex.retrieval.vectors.checks import check_pair
 
-_UNITS = 2.0**48  # a similarity is a whole number of 1 / _UNITS
+_UNITS = 2.0**48  # a similarity is an integer multiple of 1 / _UNITS
 
 
 def similarity_blocks(
     a: npt.ArrayLike, b: npt.ArrayLike, *, limit_bytes: int = BLOCK_BYTES, names: tuple[str, str] = ("a", "b")
 ) -> Iterator[tuple[slice, Float64]]:
-    """Exact cosine similarities, a block of rows of `a` at a time.
+    """Compute exact cosine similarities, one block of rows of `a` at a time.
 
     Parameters
     ----------
     a : array_like, shape (n, d), float16, unit norm
     b : array_like, shape (m, d), float16, unit norm
     limit_bytes : int
-        Most bytes of one block. Changes the blocks, never a bit of their content.
+        Maximum size of a block. The similarities do not depend on it.
     names : (str, str)
-        What to call `a` and `b` in messages.
+        Names of `a` and `b`, for error messages.
 
     Returns
     -------
     iterator of (slice, ndarray of float64, shape (rows, m))
-        The rows of `a`, and their similarities to every row of `b`. The array is the caller's to change.
+        The rows of `a`, and their similarities to all rows of `b`. The caller may modify the array.
 
     Raises
     ------
     ValueError
-        As `check_vectors`; or when the dimensions differ. Raised at the call, before any block.
+        See `check_pair`. Raised by the call itself, before the first block.
 
     Examples
     --------
@@ -68,10 +68,10 @@ def similarity_blocks(
 
 
 def _product_blocks(left: Float16, right: Float16, limit_bytes: int) -> Iterator[tuple[slice, Float64]]:
-    """Yield the blocks; widen `right` once where that is not too much, tile by tile where it does not."""
+    """Yield the blocks. `right` is converted to float64 once if it fits in `LIMIT_BYTES`, else tile by tile."""
     m = len(right)
     wide = Widened(right, LIMIT_BYTES)
-    # Widening a tile takes longer than the product of a few rows: it is shared by as many as fit in LIMIT_BYTES.
+    # Converting a tile takes longer than multiplying a few rows, so as many rows as fit in LIMIT_BYTES share it.
     together = limit_bytes if wide.kept else max(limit_bytes, LIMIT_BYTES)
     for group in blocks(len(left), m, together):
         block = wide.product(left[group].astype(np.float64))
@@ -117,14 +117,14 @@ class Widened:
         -------
         ndarray, shape (n, columns), float64
         """
-        wanted = self.vectors[columns]
-        block = np.empty((len(left), len(wanted)))
+        right = self.vectors[columns]
+        block = np.empty((len(left), len(right)))
         n = 1 if pool is None else min(len(left), processors())
         shares = [slice(len(left) * i // n, len(left) * (i + 1) // n) for i in range(n)]
-        m, d = wanted.shape
+        m, d = right.shape
         tiles = blocks(m, d, self._limit_bytes) if self._wide is None else [slice(None)]
         for tile in tiles:
-            wide = self._widen(wanted[tile], pool) if self._wide is None else self._wide[columns]
+            wide = self._widen(right[tile], pool) if self._wide is None else self._wide[columns]
 
             def multiply(rows: slice, tile: slice = tile, wide: Float64 = wide) -> None:
                 np.matmul(left[rows], wide.T, out=block[rows, tile])
@@ -151,30 +151,30 @@ class Widened:
 
 
 def similarities(a: npt.ArrayLike, b: npt.ArrayLike, *, names: tuple[str, str] = ("a", "b")) -> Float64:
-    """Exact cosine similarity of every row of `a` to every row of `b`.
+    """Compute the exact cosine similarity of every row of `a` to every row of `b`.
 
-    "Cosine" is meant as the dot product of the stored vectors: their norms are 1 up to the rounding to
-    float16, and are not divided out again. The value is exact, not merely close: every product of two
-    float16 numbers is a multiple of 2**-48, every partial sum is below 2 in size, and float64 holds all
-    multiples of 2**-48 up to 32. So it does not depend on the order of summation, the BLAS or the
-    machine (the module's docstring has the argument in full), and identical vectors tie exactly.
+    The cosine is the dot product of the stored vectors. Their norms are 1 up to the rounding to float16, and are not
+    divided out again. The value is exact: every product of two float16 numbers is a multiple of 2**-48, every partial
+    sum is below 2 in magnitude, and float64 represents all multiples of 2**-48 up to 32. It therefore does not depend
+    on the order of summation, the BLAS or the machine, and identical vectors tie exactly. The module's docstring has
+    the full argument.
 
     Parameters
     ----------
     a : array_like, shape (n, d), float16, unit norm
     b : array_like, shape (m, d), float16, unit norm
     names : (str, str)
-        What to call `a` and `b` in messages.
+        Names of `a` and `b`, for error messages.
 
     Returns
     -------
     ndarray, shape (n, m), float64
-        8 n m bytes; `similarity_blocks` holds less.
+        It takes 8 n m bytes; `similarity_blocks` takes less.
 
     Raises
     ------
     ValueError
-        Not float16, not finite, not of unit norm (within 1e-2), or of different dimensions.
+        If the vectors are not float16, not finite, not of unit norm (within 1e-2), or of different dimensions.
 
     Examples
     --------
@@ -184,16 +184,16 @@ def similarities(a: npt.ArrayLike, b: npt.ArrayLike, *, names: tuple[str, str] =
     [[1.0], [0.60009765625]]
     """
     parts = similarity_blocks(a, b, names=names)
-    found = np.empty((len(np.asarray(a)), len(np.asarray(b))))
+    out = np.empty((len(np.asarray(a)), len(np.asarray(b))))
     for rows, block in parts:
-        found[rows] = block
-    return found
+        out[rows] = block
+    return out
 
 
 def exact_integers(similarity: Float64) -> Int64:
-    """Similarities from this module as the whole numbers that they are, in units of 2**-48.
+    """Convert similarities from this module to integers, in units of 2**-48. The conversion is exact.
 
-    Sums of such integers are exact as long as they stay below 2**63, that is for some 32,000 terms.
+    Sums of such integers are exact below 2**63, that is for about 32,000 terms.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The parts that figures share: scale, margins, forest plot."""
+"""Parts that several figures use: scale, margins and forest plot."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RIGHT = 24.0
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure: markup, and what a reader needs beside it.
+    """A figure with its title, caption and legend.
 
     Attributes
     ----------
@@ -22,11 +22,11 @@ class Figure:
     svg : str
         Markup.
     reading : str
-        A sentence that says what the figure shows.
+        A sentence that states what the figure shows.
     keys : tuple of (str, str)
-        Class of a sample, and what it stands for.
+        Legend: the class of each sample, and its meaning.
     wide : bool
-        Takes the whole width of the page.
+        Whether the figure takes the full width of the page.
     """
 
     title: str
@@ -37,7 +37,7 @@ class Figure:
 
 
 class Scale:
-    """Values from `low` to `high` -> pixels."""
+    """Maps values from `low` to `high` to pixels from `left` to `right`. Values outside are clipped."""
 
     def __init__(self, low: float, high: float, left: float = LEFT, right: float = WIDTH - RIGHT):
         self.low, self.high, self.left, self.right = low, high, left, right
@@ -48,7 +48,7 @@ class Scale:
 
 
 class Forest:
-    """One line an artist, along one axis; names at the left."""
+    """A forest plot: one line per artist along a common axis, with names at the left."""
 
     def __init__(self, n: int, scale: Scale, ticks: Sequence[tuple[float, str]]):
         self.step = 18.0 if n <= 36 else 14.0
@@ -62,7 +62,7 @@ class Forest:
                 self.drawing.text(x, y, label, "tick", "middle")
 
     def y(self, place: int) -> float:
-        """The middle of a line."""
+        """Return the vertical centre of a line."""
         return self.top + (place + 0.5) * self.step
 
     def name(self, place: int, artist: str) -> None:
@@ -70,7 +70,7 @@ class Forest:
         self.drawing.name(LEFT - 10, self.y(place) + 3.8, artist, LEFT - 14)
 
     def reference(self, value: float) -> None:
-        """Draw the line of chance."""
+        """Draw the reference line, such as chance."""
         x = self.scale(value)
         self.drawing.line(x, self.top - 3, x, self.bottom + 3, "chance")
 

@@ -1,4 +1,4 @@
-"""Which figures a report shows, and in what order."""
+"""The figures of a report, in order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from imindex.retrieval.results import ReportArtist, ReportResult
 
 
 def figures(identity: str, result: ReportResult) -> list[Figure]:
-    """Draw all figures of a result that its data allow; `identity` is unique on the page."""
+    """Draw all figures of a result for which there are data. `identity` must be unique on the page."""
     artists, summary = in_order(result.artists), result.summary
     drawn = [
         accuracy(
@@ -28,11 +28,11 @@ def figures(identity: str, result: ReportResult) -> list[Figure]:
 
 
 def in_order(artists: Sequence[ReportArtist]) -> list[ReportArtist]:
-    """Sort artists by AUC, the highest first; those without one come last."""
+    """Sort artists by descending AUC; artists without an AUC come last."""
     return sorted(artists, key=lambda row: (row.auc is None, -(row.auc or 0.0), row.artist))
 
 
 def findings_of(artists: Sequence[ReportArtist]) -> list[tuple[Finding, list[str]]]:
-    """Group the artists by finding, from the strongest; findings that no artist has are left out."""
+    """Group artists by finding, strongest first. Findings without artists are omitted."""
     groups = [(finding, [row.artist for row in artists if row.finding == finding]) for finding in Finding]
     return [(finding, names) for finding, names in groups if names]

@@ -13,7 +13,7 @@ from imindex.retrieval.results import ArtistChange, Comparison
 
 
 def change_figures(identity: str, comparison: Comparison) -> list[Figure]:
-    """Draw the AUC under both releases and its change, artist by artist; the largest rise first."""
+    """Draw the AUC of each artist under both releases, and its change; the largest increase first."""
     changes = [
         Change(artist, artist.auc_base, artist.auc_new, artist.auc_change)
         for artist in comparison.artists

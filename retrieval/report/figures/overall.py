@@ -1,4 +1,4 @@
-"""Figures that are over all artists: ranks, p-values, number of labels, and who is taken for whom."""
+"""Figures over all artists: ranks, p-values, accuracy by number of labels, and confusion table."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Plot:
     def axes(
         self, x: Sequence[tuple[float, str]], y: Sequence[tuple[float, str]], x_label: str, y_label: str
     ) -> None:
-        """Draw ticks and what the axes are."""
+        """Draw ticks and axis labels."""
         for value, label in y:
             self.drawing.line(LEFT, self.y(value), WIDTH - RIGHT, self.y(value), "grid")
             self.drawing.text(LEFT - 8, self.y(value) + 3.8, label, "tick", "end")
@@ -47,12 +47,12 @@ class Plot:
 
 
 def coordinate_pair(x: float, y: float) -> str:
-    """For `translate`."""
+    """Format a point for `translate`."""
     return f"{x:.1f},{y:.1f}"
 
 
 def ranks(identity: str, artists: Sequence[ReportArtist]) -> Figure | None:
-    """Draw where the own imitations stand among all: the share within the nearest part, a line for each artist."""
+    """Draw, for each artist, the cumulative distribution of the own imitations over the ranking."""
     known = [
         (artist.artist, _cumulative(artist.rank_histogram))
         for artist in artists
@@ -94,12 +94,15 @@ def _cumulative(counts: Sequence[int]) -> list[float]:
 
 
 def p_values(identity: str, artists: Sequence[ReportArtist]) -> Figure | None:
-    """Draw a histogram of the raw p-values, of the name test where there is one; it is about even without imitation."""
-    test, known = "name", [(one.p_name, one.resolution_name) for one in artists if one.p_name is not None]
+    """Draw a histogram of the unadjusted p-values of the name test, or else of the rival test.
+
+    It is approximately uniform without imitation.
+    """
+    test, known = "name", [(row.p_name, row.resolution_name) for row in artists if row.p_name is not None]
     if not known:
         test, known = (
             "rival",
-            [(one.p_rival, one.resolution_rival) for one in artists if one.p_rival is not None],
+            [(row.p_rival, row.resolution_rival) for row in artists if row.p_rival is not None],
         )
     p = [value for value, _ in known if value is not None]
     if not p:
@@ -120,9 +123,9 @@ def p_values(identity: str, artists: Sequence[ReportArtist]) -> Figure | None:
     for place, value in enumerate(counts):
         if value:
             left, right = plot.x(place / bins), plot.x((place + 1) / bins)
-            said = f"p from {place / bins:.2f} to {(place + 1) / bins:.2f}: {value}"
+            tooltip = f"p from {place / bins:.2f} to {(place + 1) / bins:.2f}: {value}"
             plot.drawing.add(
-                "rect", tag("title", escape(said)), x=left + 0.75, y=plot.y(value), width=right - left - 1.5,
+                "rect", tag("title", escape(tooltip)), x=left + 0.75, y=plot.y(value), width=right - left - 1.5,
                 height=plot.y(0) - plot.y(value), class_="bar",
             )  # fmt: skip
     plot.drawing.line(plot.x(0), plot.y(len(p) / bins), plot.x(1), plot.y(len(p) / bins), "chance")
@@ -142,7 +145,7 @@ def p_values(identity: str, artists: Sequence[ReportArtist]) -> Figure | None:
 
 
 def label_curve(identity: str, curve: LabelCurve | None) -> Figure | None:
-    """Draw the accuracy by the number of candidate artists."""
+    """Draw the accuracy against the number of candidate artists."""
     if curve is None or len(curve.counts) < 2:
         return None
     counts = curve.counts
@@ -177,7 +180,7 @@ def label_curve(identity: str, curve: LabelCurve | None) -> Figure | None:
 
 
 def _spread(counts: Sequence[int]) -> list[int]:
-    """Of many numbers some that leave room for their labels, on a logarithmic axis."""
+    """Select numbers for ticks on a logarithmic axis, far enough apart for their labels."""
     kept = [counts[0]]
     for value in counts[1:]:
         if value / kept[-1] >= (counts[-1] / counts[0]) ** 0.12:
@@ -188,7 +191,7 @@ def _spread(counts: Sequence[int]) -> list[int]:
 
 
 def confusion(identity: str, artists: Sequence[ReportArtist], table: Confusion) -> Figure | None:
-    """Draw who was named for whose imitations; the darker, the more of them."""
+    """Draw the confusion table. The darker a cell, the larger its fraction of the row."""
     order = [artist.artist for artist in artists if artist.artist in set(table.rows)]
     if not order:
         return None
@@ -238,9 +241,9 @@ def _cell(
     drawing: Drawing, x: float, y: float, size: float, n: int, total: int, names: tuple[str, str]
 ) -> None:
     share = n / total
-    said = f"{shown(names[0])} named as {shown(names[1])}: {n} of {total}"
+    tooltip = f"{shown(names[0])} named as {shown(names[1])}: {n} of {total}"
     drawing.add(
-        "rect", tag("title", escape(said)), x=x + 0.5, y=y + 0.5, width=size - 1, height=size - 1,
+        "rect", tag("title", escape(tooltip)), x=x + 0.5, y=y + 0.5, width=size - 1, height=size - 1,
         class_="cell own" if names[0] == names[1] else "cell",
         fill_opacity=f"{0.1 + 0.9 * share:.2f}" if n else "0",
     )  # fmt: skip

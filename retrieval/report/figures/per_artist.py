@@ -1,7 +1,4 @@
-"""Figures with one line for each artist, as SVG, each with a sentence that says what it shows.
-
-They draw the artists of a report, of a `Classification` and of a `Matching`.
-"""
+"""Figures with one line per artist, for the artists of a report, a `Classification` or a `Matching`."""
 
 from __future__ import annotations
 
@@ -23,9 +20,9 @@ class Accuracy:
     ----------
     artist : str
     finding : Finding or None
-        Sets the mark; None draws a plain dot.
+        Determines the mark; None draws a dot.
     n : int
-        Pictures classified.
+        Number of pictures classified.
     top1 : float
     low, high : float or None
         Interval of `top1`.
@@ -40,7 +37,7 @@ class Accuracy:
 
 
 def accuracies(artists: Iterable[ReportArtist | ClassifiedArtist]) -> list[Accuracy]:
-    """Return the accuracy of every artist who has one."""
+    """Return the accuracy of each artist that has one."""
     return [
         Accuracy(
             artist=artist.artist,
@@ -66,12 +63,12 @@ def accuracy(
         Unique on the page.
     rows : sequence of Accuracy
     chance, mean : float or None
-        Over artists: the accuracy of guessing, and the accuracy.
+        Mean over artists of the chance accuracy, and of the accuracy.
 
     Returns
     -------
     Figure or None
-        None without rows.
+        None if there are no rows.
     """
     if not rows:
         return None
@@ -94,9 +91,9 @@ def accuracy(
 
 
 def auc(identity: str, artists: Sequence[ReportArtist | MatchedArtist]) -> Figure | None:
-    """Draw the AUC of each artist between floor and ceiling; None where no artist has one.
+    """Draw the AUC of each artist with its floor and ceiling. Return None if no artist has an AUC.
 
-    `identity` is unique on the page.
+    `identity` must be unique on the page.
     """
     known = [(artist, artist.auc) for artist in artists if artist.auc is not None]
     if not known:

@@ -1,4 +1,4 @@
-"""Drawing in SVG: a few shapes, styled by the page's classes, so that they follow light and dark."""
+"""Drawing in SVG: a few shapes, styled by classes of the page, so that they follow its light or dark theme."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from imindex.retrieval.findings import Finding
 
 _BIDI = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}
 _WIDTHS = {"narrow": 0.36, "wide": 0.88, "other": 0.63}
-"""Of characters, in parts of the size of the letters; rather too wide than too narrow."""
+"""Widths of characters relative to the font size, rounded up."""
 
 
 def shown(text: object) -> str:
-    """A text in which nothing is hidden: control characters, stray bytes and turns of direction are spelt out."""
+    """Escape invisible characters in a text: control characters, surrogates and changes of writing direction."""
     return "".join(
         f"\\u{ord(c):04x}" if unicodedata.category(c) in ("Cc", "Cs", "Cn") or ord(c) in _BIDI else c
         for c in str(text)
@@ -23,19 +23,19 @@ def shown(text: object) -> str:
 
 
 def escape(text: object) -> str:
-    """For markup."""
+    """Escape a text for markup."""
     return html.escape(shown(text), quote=True)
 
 
 def shorten(text: str, most: int) -> str:
-    """At most so many characters, with an ellipsis where some are gone."""
+    """Shorten a text to at most `most` characters, with an ellipsis."""
     return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
 
 
 def fit(text: str, room: float, size: float = 11.5) -> str:
-    """As much of a text as about `room` pixels take, with an ellipsis where some is gone."""
+    """Shorten a text to about `room` pixels, with an ellipsis."""
     used = 0.0
-    for place, c in enumerate(text):
+    for position, c in enumerate(text):
         kind = (
             "wide"
             if c in "MWmw@%" or c.isupper() or ord(c) > 0x2000
@@ -45,17 +45,17 @@ def fit(text: str, room: float, size: float = 11.5) -> str:
         )
         used += _WIDTHS[kind] * size
         if used > room:
-            return f"{text[: max(place - 1, 1)].rstrip()}…"
+            return f"{text[: max(position - 1, 1)].rstrip()}…"
     return text
 
 
 def coordinate(value: float) -> str:
-    """A number for markup, to a hundredth of a pixel."""
+    """Format a coordinate for markup, to a hundredth of a pixel."""
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
 def tag(name: str, inside: str = "", **attributes: object) -> str:
-    """An element; `inside` is markup already. `class_` is class, and `text_anchor` is text-anchor."""
+    """Return an element. `inside` is markup. `class_` stands for class, and `text_anchor` for text-anchor."""
     pairs = "".join(
         f' {key.rstrip("_").replace("_", "-")}="'
         f'{coordinate(value) if isinstance(value, float) else escape(value)}"'
@@ -66,7 +66,7 @@ def tag(name: str, inside: str = "", **attributes: object) -> str:
 
 @dataclass
 class Drawing:
-    """A picture in the making: `width` x `height` pixels."""
+    """A drawing of `width` x `height` pixels."""
 
     width: float
     height: float
@@ -81,16 +81,16 @@ class Drawing:
         self.add("line", x1=float(x1), y1=float(y1), x2=float(x2), y2=float(y2), class_=class_)
 
     def text(self, x: float, y: float, text: object, class_: str = "label", anchor: str = "start") -> None:
-        """Add a text, the base line at y."""
+        """Add a text with its baseline at y."""
         self.add("text", escape(text), x=float(x), y=float(y), class_=class_, text_anchor=anchor)
 
     def name(self, x: float, y: float, text: str, room: float, anchor: str = "end") -> None:
-        """Add an artist's name, shortened; the whole of it is what a pointer brings up."""
+        """Add an artist's name, shortened to fit, with the full name as a tooltip."""
         inside = f"{escape(fit(shown(text), room))}{tag('title', escape(text))}"
         self.add("text", inside, x=float(x), y=float(y), class_="label", text_anchor=anchor)
 
     def path(self, points: Sequence[tuple[float, float]], class_: str) -> None:
-        """Add a line through points."""
+        """Add a polyline."""
         moves = " ".join(f"{coordinate(x)},{coordinate(y)}" for x, y in points)
         self.add("polyline", points=moves, class_=class_)
 
@@ -99,7 +99,7 @@ class Drawing:
         self.parts.append(mark(finding, x, y, r, title))
 
     def finish(self, identity: str, title: str, description: str, *, fixed: bool = False) -> str:
-        """The whole as markup, with what a screen reader says of it; `fixed` does not shrink with the page."""
+        """Return the markup, with a description for screen readers. If `fixed`, it does not shrink with the page."""
         head = tag("title", escape(title), id=f"{identity}-t") + tag(
             "desc", escape(description), id=f"{identity}-d"
         )
@@ -116,7 +116,7 @@ class Drawing:
 
 
 def mark(finding: Finding | None, x: float, y: float, r: float = 4.0, title: str = "") -> str:
-    """The mark of a finding: told apart by form, not by colour alone. None, where nothing was tested, is a dot."""
+    """Draw the mark of a finding. Marks differ in shape, not only in colour. None (nothing was tested) is a dot."""
     inside = tag("title", escape(title)) if title else ""
     if finding is None:
         return tag("circle", inside, cx=float(x), cy=float(y), r=float(r) * 0.8, class_="mark dot")
@@ -147,7 +147,7 @@ def mark(finding: Finding | None, x: float, y: float, r: float = 4.0, title: str
 
 
 def icon(finding: Finding) -> str:
-    """The mark of a finding for a line of text."""
+    """Return the mark of a finding for a line of text."""
     return tag(
         "svg",
         mark(finding, 6.0, 6.0, 4.2),
