@@ -27,7 +27,7 @@ OK = "ok"
 UNLIKE = "of this size and as many pictures a prompt"
 TIE = 1e-9
 """Scores that differ by at most this, or by this share of the own score, are considered equal."""
-RELATIVE = ("lda", "softmax")
+RELATIVE = ("lda", "linear", "softmax")
 """Statistics whose score for an artist is relative to the other artists."""
 
 
@@ -133,8 +133,8 @@ def rival_test(
     table : SetTable, optional
         Scores of the sets by a statistic that is learned from works; by default mean rank percentiles.
     hub_corrected : bool
-        Subtract from each set's score its mean score for other artists' works, see Notes. The statistics `lda` and
-        `softmax` compare artists with each other already, and are never corrected.
+        Subtract from each set's score its mean score for other artists' works, see Notes. The statistics `lda`,
+        `linear` and `softmax` compare artists with each other already, and are never corrected.
 
     Returns
     -------
