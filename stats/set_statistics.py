@@ -240,7 +240,9 @@ def shrunken_covariance(residuals: Float64, degrees_of_freedom: int) -> tuple[Fl
 def _covariance(pictures: npt.ArrayLike, d: int) -> Float64:
     vectors = np.asarray(pictures, np.float64)
     if vectors.ndim != 2 or vectors.shape[1] != d or len(vectors) < 2:
-        raise ValueError(f"pictures: expected at least two vectors of {d} values, not the shape {vectors.shape}.")
+        raise ValueError(
+            f"pictures: expected at least two vectors of {d} values, not the shape {vectors.shape}."
+        )
     if not np.isfinite(vectors).all():
         raise ValueError("pictures: a value is not finite. Encode the picture again, or exclude it.")
     return shrunken_covariance(vectors - vectors.mean(axis=0), len(vectors) - 1)[0]

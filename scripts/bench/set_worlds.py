@@ -1,26 +1,27 @@
 """Worlds of artists, works and releases in which it is known who is imitated, and what each statistic finds there.
 
-Vectors have 128 dimensions whose variances decrease, those of styles faster than those of noise. A work is the sum of its artist's style, a
-school that five artists share, a series within the artist, and noise
-whose spread differs between artists. A picture is the sum of its name's manner, a
-prompt that all names share, an offset between pictures and works, noise, and, if its artist is imitated, a share of the
-artist's style. `scripts/bench/calibration --only statistics` prints the results.
+Vectors have 128 dimensions whose variances decrease, those of styles faster than those of noise. A work is the sum of
+its artist's style, a school that five artists share, a series within the artist, and noise whose spread differs between
+artists. A picture is the sum of its name's manner, a prompt that all names share, an offset between pictures and works,
+noise, and, if its artist is imitated, a share of the artist's style and school. `scripts/bench/calibration --only
+statistics` prints the results.
 """
 
 from __future__ import annotations
 
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special
 
-from imindex.stats.hierarchical import two_steps
+from imindex.stats.hierarchical import adaptive_bh, two_steps
 from imindex.stats.multiple import adjust, called
-from imindex.stats.references import imitated, name_test, rival_test
+from imindex.stats.references import name_test, nearest_pvalue, rival_test
 from imindex.stats.set_scores import SetScores, collect, twice_midranks
-from imindex.stats.set_statistics import Scorer, SetTable, Statistic, fit, tell_apart
+from imindex.stats.set_statistics import SetTable, Statistic, fit, pooled, tell_apart
 from imindex.stats.validity import POSITIVE, gap_bootstrap
 
 DIM = 128
@@ -52,7 +53,9 @@ class SetWorld:
     unspecific: float = 0.0  # shift of every real name's pictures towards works in general
     duplicates: float = 0.0  # share of an artist's works that are near-copies of one of them
     drift: float = 0.0  # shift of every picture of the release
-    generic: float = 0.0  # placebo names' pictures, and works of artists who are not imitated, share a direction
+    generic: float = (
+        0.0  # placebo names' pictures, and works of artists who are not imitated, share a direction
+    )
     foreign: bool = False  # pictures vary in other dimensions than works
     heavy: bool = False  # outlying names and works, by Student's t with 3 degrees of freedom
     # Names of one origin (of three) move towards the works of that origin; placebo names are of the artist's origin,
@@ -185,25 +188,34 @@ def draw_sets(world: SetWorld, rng: np.random.Generator) -> Drawn:
     )
 
 
-STATISTICS: dict[str, tuple[Statistic, str]] = {
-    "rank": ("rank", ""),
-    "direction": ("direction", ""),
-    "softmax": ("softmax", ""),
-    "lda, linear": ("lda", "linear"),
-    "lda, log posterior": ("lda", "posterior"),
-    "lda, log odds": ("lda", "odds"),
+STATISTICS: dict[str, tuple[Statistic, bool]] = {
+    "rank": ("rank", False),
+    "direction": ("direction", False),
+    "softmax": ("softmax", False),
+    "lda, log posterior": ("lda", False),
+    "lda, log odds": ("lda", False),
+    "lda, log odds, with pictures": ("lda", True),
+    "linear": ("linear", False),
+    "linear, with pictures": ("linear", True),
 }
-"""The statistics of a table, with the scale on which the discriminants are averaged."""
+"""The rows of a table: the statistic, and whether its covariance includes the release's pictures without names."""
+BEFORE = "rank; gap; one step"
+SELECTED = "the same; step 2 among the selected only"
 
 
-def scores_on(scorer: Scorer, pictures: np.ndarray, scale: str) -> np.ndarray:
-    """Score pictures, the discriminants of `lda` on the given scale."""
-    if scale in ("", "odds"):
-        return scorer.score(pictures)
-    linear = pictures @ scorer.weights + scorer.offsets
-    if scale == "posterior":
-        return special.log_softmax(linear, axis=1)
-    return linear - linear.mean(axis=1, keepdims=True)
+def scores_by(label: str, drawn: Drawn, scores: SetScores) -> np.ndarray:
+    """Score the pictures of a draw by a row of `STATISTICS`, shape (pictures, artists)."""
+    statistic, with_pictures = STATISTICS[label]
+    rows = pooled(scores)
+    scorer = fit(
+        drawn.works,
+        drawn.work_artist,
+        statistic,
+        pictures=drawn.pictures[rows] if with_pictures else None,
+    )
+    if label == "lda, log posterior":
+        return special.log_softmax(drawn.pictures @ scorer.weights + scorer.offsets, axis=1)
+    return scorer.score(drawn.pictures)
 
 
 def restricted(scores: SetScores, values: np.ndarray, columns: np.ndarray) -> tuple[SetScores, SetTable]:
@@ -249,56 +261,65 @@ def outcomes(world: SetWorld, drawn: Drawn) -> dict[str, dict[str, np.ndarray]]:
         for statistic in {statistic for statistic, _ in STATISTICS.values()}
     }
     out = {}
-    for label, (statistic, scale) in STATISTICS.items():
-        scorer = fit(drawn.works, drawn.work_artist, statistic)
-        values = scores_on(scorer, drawn.pictures, scale).reshape(n_sets, world.n_imitations, n).mean(axis=1).T
-        p, p_stand_in, p_rival, resolution = np.full((4, n), np.nan)
-        for origin in np.unique(drawn.origin):
-            these = drawn.origin == origin
-            usable = np.ones(n_placebos, bool)
-            if world.origin and world.placebo_origin != "any":
-                usable = drawn.placebo_origin == (origin + (world.placebo_origin == "other")) % 3
-            elif origin:
-                break
-            else:
-                these[:] = True
-            placebo = n_names + np.flatnonzero(usable)
+    for label, (statistic, _) in STATISTICS.items():
+        values = scores_by(label, drawn, scores).reshape(n_sets, world.n_imitations, n).mean(axis=1).T
+        p, p_stand_in, p_rival, resolution, p_nearest = np.full((5, n), np.nan)
+        for these, placebo in _strata(world, drawn):
             numbers = n_names + np.arange(len(placebo))
             for target, own in ((p, np.arange(n)), (p_stand_in, n_names + n_placebos + np.arange(n))):
-                columns = np.concatenate([own, np.arange(n, n_names), placebo])
+                columns = np.concatenate([own, np.arange(n, n_names), n_names + placebo])
                 kept, table = restricted(scores, values, columns)
                 learned = None if statistic == "rank" else table
                 target[these] = name_test(kept, numbers, learned).pvalue[:n][these]
                 if own[0] == 0:
                     rival = rival_test(kept, numbers, learned)
+                    p_nearest[these] = nearest_pvalue(kept, numbers, learned)[:n][these]
                     p_rival[these], resolution[these] = rival.pvalue[:n][these], rival.resolution[:n][these]
-        gates = {"": told[statistic]}
+        values_of = {"p": p, "p_stand_in": p_stand_in, "p_rival": p_rival}
         if statistic == "rank":
             both = np.where(robust, np.maximum(p, p_rival), np.nan)
-            out["rank, gap, one step (before)"] = {
+            out[BEFORE] = values_of | {
                 "name": called(adjust(np.where(robust, p, np.nan), method="bh"), level=LEVEL),
                 "imitated": called(adjust(both, method="bh"), level=LEVEL),
-                "p": p, "p_stand_in": p_stand_in, "p_rival": p_rival, "judged": robust,
-            }  # fmt: skip
-        for gate, judged in gates.items():
-            steps = two_steps(np.where(judged, p, np.nan), p_rival, resolution, level=LEVEL)
-            out[label + gate] = {
-                "name": steps.name_called,
-                "imitated": steps.name_called & steps.rival_called,
-                "p": p, "p_stand_in": p_stand_in, "p_rival": p_rival, "judged": judged,
-            }  # fmt: skip
+                "judged": robust,
+            }
+        judged = told[statistic]
+        steps = two_steps(np.where(judged, p, np.nan), p_rival, resolution, p_nearest=p_nearest, level=LEVEL)
+        out[label] = values_of | {
+            "name": steps.name_called,
+            "imitated": steps.name_called & steps.rival_called,
+            "judged": judged,
+        }
+        if label == "linear, with pictures":
+            selected = adaptive_bh(np.where(steps.name_called, p_rival, np.nan), level=LEVEL)
+            out[SELECTED] = out[label] | {"imitated": called(selected, level=LEVEL)}
     return out
 
 
+def _strata(world: SetWorld, drawn: Drawn) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield artists, as a mask, and the placebo names that they are compared with."""
+    everybody = np.arange(len(drawn.placebo_origin))
+    if not world.origin or world.placebo_origin == "any":
+        yield np.ones(world.n_artists, bool), everybody
+        return
+    for origin in range(3):
+        of_placebos = (origin + (world.placebo_origin == "other")) % 3
+        yield drawn.origin == origin, everybody[drawn.placebo_origin == of_placebos]
+
+
 def statistics(n_worlds: int, seed: int, only: str | None) -> list[dict]:
-    """Power and errors of each statistic in every world, or in the worlds whose label contains `only`."""
+    """Power and errors of each statistic in every world, or in the worlds whose label contains `only`.
+
+    Worlds with few artists are drawn three times as often.
+    """
     rows = []
     for number, world in enumerate(SET_WORLDS):
         if only and only not in world.label:
             continue
         rng = np.random.default_rng([seed, 500, number])
         found: dict[str, list[dict[str, float]]] = defaultdict(list)
-        for _ in range(n_worlds):
+        repeats = n_worlds if world.n_artists > 50 else 3 * n_worlds
+        for _ in range(repeats):
             for label, one in outcomes(world, draw_sets(world, rng)).items():
                 found[label].append(_rates(world, one))
         for label, rates in found.items():
@@ -306,7 +327,7 @@ def statistics(n_worlds: int, seed: int, only: str | None) -> list[dict]:
             for key in rates[0]:
                 values = np.array([rate[key] for rate in rates])
                 row[key] = float(values.mean())
-                row["error"][key] = float(values.std(ddof=1) / np.sqrt(n_worlds))
+                row["error"][key] = float(values.std(ddof=1) / np.sqrt(repeats))
             rows.append(row)
         print(f"{world.label}: done", file=sys.stderr, flush=True)
     return rows
@@ -327,3 +348,51 @@ def _rates(world: SetWorld, one: dict[str, np.ndarray]) -> dict[str, float]:
     rates["imitated false, each"] = one["imitated"][k:].mean()
     rates["level, placebo"] = (one["p_stand_in"] <= LEVEL + 1e-9).mean()
     return rates
+
+
+@dataclass(frozen=True)
+class ToldWorld:
+    """Works of artists who are alike, or who differ as stated."""
+
+    label: str
+    n_artists: int = 24
+    n_works: int = 10  # 0: 3 to 30
+    style: float = 0.0
+    series: float = 0.0
+
+
+TOLD_WORLDS = (
+    *(ToldWorld(f"alike, {a} artists, {n or '3 to 30'} works", a, n) for a in (6, 24, 70) for n in (3, 5, 10, 20, 0)),
+    ToldWorld("two series each, otherwise alike", series=0.5),
+    *(ToldWorld(f"styles of 0.4, {n or '3 to 30'} works", n_works=n, style=0.4) for n in (3, 5, 10, 20, 0)),
+    *(ToldWorld(f"styles of 1.0, {n} works", n_works=n, style=1.0) for n in (3, 5)),
+)  # fmt: skip
+
+
+def told_apart(n: int, seed: int) -> list[dict]:
+    """Share of artists whose works are told from those of others, over at least n artists of each world."""
+    rows = []
+    for number, world in enumerate(TOLD_WORLDS):
+        rng = np.random.default_rng([seed, 600, number])
+        rates: dict[str, list[float]] = defaultdict(list)
+        for _ in range(max(4, n // world.n_artists)):
+            counts = np.full(world.n_artists, world.n_works)
+            if not world.n_works:
+                counts = rng.integers(3, 31, world.n_artists)
+            artist = np.repeat(np.arange(world.n_artists), counts)
+            works = rng.normal(size=(len(artist), DIM)) * NOISE
+            works += world.style * (rng.normal(size=(world.n_artists, DIM)) * STYLE)[artist]
+            series = rng.normal(size=(world.n_artists, 2, DIM)) * STYLE
+            works += world.series * series[artist, np.arange(len(artist)) % 2]
+            works[:, :8] += 2 / np.sqrt(8)
+            works /= np.linalg.norm(works, axis=1, keepdims=True)
+            for statistic in ("lda", "linear", "direction", "softmax"):
+                result = tell_apart(works, artist, world.n_artists, statistic=statistic)
+                rates[statistic].append(float(result.told.mean()))
+        row: dict = {"world": world.label}
+        for statistic, values in rates.items():
+            row[statistic] = float(np.mean(values))
+            row[f"{statistic}, error"] = float(np.std(values, ddof=1) / np.sqrt(len(values)))
+        rows.append(row)
+    print("telling artists apart: done", file=sys.stderr, flush=True)
+    return rows
