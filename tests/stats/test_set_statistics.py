@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from imindex.stats.references import name_test, rival_test
+from imindex.stats.references import name_test, nearest_pvalue, rival_test
 from imindex.stats.set_scores import SetScores, collect, twice_midranks
 from imindex.stats.set_statistics import (
     STATISTICS,
@@ -264,6 +264,20 @@ def test_p_values_count_sets_that_score_as_high() -> None:
         placebos, rivals = placebos[~np.isnan(placebos)], rivals[~np.isnan(rivals)]
         assert name.pvalue[a] == (1 + (placebos >= cells[a]).sum()) / (1 + len(placebos))
         assert rival.pvalue[a] == (1 + (rivals >= cells[a]).sum()) / (1 + len(rivals))
+
+
+def test_the_nearest_set_is_the_own_one_or_a_rivals() -> None:
+    works, artist, pictures, _, scores = release(8)
+    for table in (None, set_table(fit(works, artist), pictures, scores)):
+        nearest = nearest_pvalue(scores, np.arange(6, 25), table)
+        for a in range(6):
+            size = int(scores.sizes[a])
+            cells = (scores.sums[size] if table is None else table.values[size])[a].astype(float)
+            cells = np.where(scores.n_imitations >= size, cells, np.nan)
+            placebos = cells[6:][~np.isnan(cells[6:])]
+            assert nearest[a] == (1 + (placebos >= np.nanmax(cells[:6])).sum()) / (1 + len(placebos))
+        assert (nearest[:6] <= name_test(scores, np.arange(6, 25), table).pvalue[:6]).all()
+        assert np.isnan(nearest[6:]).all()
 
 
 def test_equal_sets_tie_against_the_finding() -> None:
