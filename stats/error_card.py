@@ -107,6 +107,9 @@ def error_card(  # noqa: PLR0913
     p_rival = np.array(
         [_against(scores[a, placebo], scores[a, b]) for a, b in zip(judged.tolist(), against, strict=True)]
     )
+    p_nearest = np.array(
+        [_nearest(scores[a, placebo], scores[a, b]) for a, b in zip(judged.tolist(), against, strict=True)]
+    )
     counts = np.array([len(b) for b in against])
     resolution = np.where(counts > 0, 1 / (1 + counts), np.nan)
     random = np.random.default_rng(rng)
@@ -115,7 +118,12 @@ def error_card(  # noqa: PLR0913
     for repeat in range(n_repeats):
         drawn = random.choice(len(placebo), len(judged), replace=len(placebo) < len(judged))
         steps = two_steps(
-            p_name[everybody, drawn], p_rival[everybody, drawn], resolution, level=level, method=method
+            p_name[everybody, drawn],
+            p_rival[everybody, drawn],
+            resolution,
+            p_nearest=p_nearest[everybody, drawn],
+            level=level,
+            method=method,
         )
         found[repeat] = np.count_nonzero(steps.name_called), np.count_nonzero(steps.rival_called)
     any_found, mean_found = (found > 0).mean(axis=0), found.mean(axis=0)
@@ -150,6 +158,15 @@ def _against(scores: Float64, references: Float64) -> Float64:
     room = TIE * np.maximum(1.0, np.abs(scores))
     at_least = len(known) - np.searchsorted(np.sort(known), scores - room)
     return np.asarray((1 + at_least) / (1 + len(known)), np.float64)
+
+
+def _nearest(scores: Float64, rivals: Float64) -> Float64:
+    """Return the p-value against the other sets that the nearest of each set and the rivals would have."""
+    nearest = np.maximum(scores, np.nanmax(rivals, initial=-np.inf))
+    room = TIE * np.maximum(1.0, np.abs(nearest))
+    at_least = len(scores) - np.searchsorted(np.sort(scores), nearest - room)
+    itself = scores >= nearest - room
+    return np.asarray((at_least + ~itself) / len(scores), np.float64)
 
 
 def _rates(p: Float64) -> tuple[float, ...]:

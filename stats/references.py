@@ -29,7 +29,7 @@ UNLIKE = "of this size and as many pictures a prompt"
 OTHER_TEMPLATES = "made with the same templates"
 TIE = 1e-9
 """Scores that differ by at most this, or by this share of the own score, are considered equal."""
-RELATIVE = ("lda", "softmax")
+RELATIVE = ("lda", "linear", "softmax")
 """Statistics whose score for an artist is relative to the other artists."""
 
 
@@ -151,8 +151,8 @@ def rival_test(
     table : SetTable, optional
         Scores of the sets by a statistic that is learned from works; by default mean rank percentiles.
     hub_corrected : bool
-        Subtract from each set's score its mean score for other artists' works, see Notes. The statistics `lda` and
-        `softmax` compare artists with each other already, and are never corrected.
+        Subtract from each set's score its mean score for other artists' works, see Notes. The statistics `lda`,
+        `linear` and `softmax` compare artists with each other already, and are never corrected.
 
     Returns
     -------
@@ -172,6 +172,50 @@ def rival_test(
     chosen[np.asarray(placebos, dtype=np.int64)] = False
     corrected = hub_corrected and (table is None or table.statistic not in RELATIVE)
     return _against(scores, chosen, "other artists", table, corrected=corrected)
+
+
+def nearest_pvalue(scores: SetScores, placebos: npt.ArrayLike, table: SetTable | None = None) -> Float64:
+    """Compute the p-value of `name_test` that the nearest real name's set would have.
+
+    Parameters
+    ----------
+    scores : SetScores
+    placebos : array_like of int
+        Numbers of the placebo names. All other sets are of real names.
+    table : SetTable, optional
+        As in `name_test`.
+
+    Returns
+    -------
+    ndarray, shape (A,), float64
+        (1 + placebo sets at least as near as the nearest of the own set and the rivals' sets) / (1 + placebo sets). Not
+        larger than the p-value of `name_test`. NaN if there is no test.
+
+    Notes
+    -----
+    It is no evidence about an artist: it does not depend on which of the real names is the artist's. It tells whether
+    an artist could be called falsely, see `imindex.stats.hierarchical.two_steps`.
+
+    Examples
+    --------
+    >>> from imindex.stats.set_scores import collect, twice_midranks
+    >>> ranks = twice_midranks([[0.1, 0.9, 0.2, 0.3]])
+    >>> nearest_pvalue(collect([(slice(0, 1), ranks)], [0], [0, 1, 2, 3], 4, rng=1), [2, 3])[0].round(4).item()
+    0.3333
+    """
+    placebo = np.zeros(len(scores.sizes), np.bool_)
+    placebo[np.asarray(placebos, dtype=np.int64)] = True
+    out = np.full(len(scores.sizes), np.nan)
+    for artist in np.flatnonzero(scores.sizes > 0).tolist():
+        size = int(scores.sizes[artist])
+        row = (scores.sums[size] if table is None else table.values[size])[artist]
+        usable = scores.designs[size] == scores.designs[size][artist]
+        if (usable & placebo).any() and not np.isnan(row[artist]):
+            nearest = row[usable & ~placebo].max()
+            tolerance = 0 if table is None else TIE * max(1.0, abs(float(nearest)))
+            references = row[usable & placebo]
+            out[artist] = (1 + np.count_nonzero(references >= nearest - tolerance)) / (1 + len(references))
+    return out
 
 
 def imitated(name: ReferenceTest, rival: ReferenceTest, *, approximate: bool = False) -> Float64:

@@ -1,17 +1,20 @@
 """Statistics of sets of imitations that are learned from works.
 
-The score of a picture for an artist is a function that is fitted to works only. The score of a set is its mean over the
-set's pictures. Given the works, it depends on that set alone, so a set's own score and those of the placebo sets are
-exchangeable whenever the sets are: `imindex.stats.references.name_test` is exact with any of these statistics.
+The score of a picture for an artist is a function that is fitted to works, and at most to the pictures of all names
+taken together, without their names. The score of a set is its mean over the set's pictures. Exchanging two sets does
+not change the function, so a set's own score and those of the placebo sets are exchangeable whenever the sets are:
+`imindex.stats.references.name_test` is exact with any of these statistics.
 
-========== ============================================================================================
-`rank`     mean rank percentile of the set by the artist's works (`imindex.stats.set_scores`)
+=========== ===========================================================================================
+`rank`      mean rank percentile of the set by the artist's works (`imindex.stats.set_scores`)
 `direction` cosine with the direction from the other artists' mean works to the artist's mean work
-`softmax`  share of the artist in a softmax over cosines with the artists' mean works
-`lda`      log odds of the artist against all other artists, by a linear discriminant with a shrunken covariance
-========== ============================================================================================
+`softmax`   share of the artist in a softmax over cosines with the artists' mean works
+`lda`       log odds of the artist against all other artists, by a linear discriminant with a shrunken covariance
+`linear`    linear discriminant of the artist's mean work against the mean of the other artists' mean works
+=========== ===========================================================================================
 
-METHODS.md states why `lda` is the default, and what the others find in the same simulated worlds.
+METHODS.md states why `lda` is the default; `scripts/bench/calibration --only statistics` measures what each of them
+finds in simulated worlds.
 """
 
 from __future__ import annotations
@@ -27,12 +30,16 @@ from scipy import linalg, special, stats
 from imindex.stats.intervals import Interval, clopper_pearson
 from imindex.stats.set_scores import Float64, Int64, SetScores
 
-Statistic = Literal["lda", "direction", "softmax", "rank"]
+Statistic = Literal["lda", "linear", "direction", "softmax", "rank"]
 STATISTICS: tuple[Statistic, ...] = get_args(Statistic)
 DEFAULT: Statistic = "lda"
+DISCRIMINANTS = ("lda", "linear")
+"""Statistics that use a covariance."""
 TEMPERATURE = 0.02
 """Temperature of the softmax over cosines."""
 FOLDS = 10
+BESIDE = 20
+"""Held-out works are compared with those of other artists in the same fold if there are at least this many."""
 LEVEL = 0.05
 """Level at which it is decided whether works of an artist can be told from those of others."""
 _BLOCK = 2**22
@@ -50,7 +57,8 @@ class Scorer:
     weights : ndarray, shape (d, K), float64
     offsets : ndarray, shape (K,), float64
     shrinkage : float
-        Weight of the identity in the covariance of `lda`, between 0 and 1; NaN for other statistics.
+        Weight of the identity in the works' covariance for `lda` and `linear`, between 0 and 1; NaN for other
+        statistics.
     """
 
     statistic: Statistic
@@ -65,10 +73,18 @@ class Scorer:
         Returns
         -------
         ndarray, shape (n, K), float64
-            Higher means more like the artist's works. The log odds of `lda` have no bounds, a share of `softmax` is
-            between 0 and 1, and a cosine of `direction` or `rank` between -1 and 1.
+            Higher means more like the artist's works. The log odds of `lda` and the discriminants of `linear` have no
+            bounds, a share of `softmax` is between 0 and 1, and a cosine of `direction` or `rank` between -1 and 1.
+
+        Raises
+        ------
+        ValueError
+            If a value is not finite.
         """
-        linear = np.asarray(pictures, np.float64) @ self.weights + self.offsets
+        vectors = np.asarray(pictures, np.float64)
+        if not np.isfinite(vectors).all():
+            raise ValueError("pictures: a value is not finite. Encode the picture again, or exclude it.")
+        linear = vectors @ self.weights + self.offsets
         if self.statistic == "lda":
             return _log_odds(linear)
         if self.statistic == "softmax":
@@ -76,7 +92,13 @@ class Scorer:
         return linear
 
 
-def fit(works: npt.ArrayLike, work_artist: npt.ArrayLike, statistic: Statistic = DEFAULT) -> Scorer:
+def fit(
+    works: npt.ArrayLike,
+    work_artist: npt.ArrayLike,
+    statistic: Statistic = DEFAULT,
+    *,
+    pictures: npt.ArrayLike | None = None,
+) -> Scorer:
     """Fit a statistic to works.
 
     Parameters
@@ -85,9 +107,13 @@ def fit(works: npt.ArrayLike, work_artist: npt.ArrayLike, statistic: Statistic =
         Unit vectors.
     work_artist : array_like, shape (W,), integers
         Number of the artist of each work, background artists included.
-    statistic : {"lda", "direction", "softmax", "rank"}
+    statistic : {"lda", "linear", "direction", "softmax", "rank"}
         With "rank" the scorer is the cosine with the artist's mean work, which orders sets much as ranks do; it serves
         `tell_apart`. The rank percentiles themselves are those of `imindex.stats.set_scores`.
+    pictures : array_like, shape (P, d), optional
+        Pictures of the release without their names, as many of every set: the rows `pooled` of the imitations. The
+        covariance of `lda` and `linear` is then the mean of the works' and the pictures'; the other statistics do not
+        use them.
 
     Returns
     -------
@@ -104,6 +130,14 @@ def fit(works: npt.ArrayLike, work_artist: npt.ArrayLike, statistic: Statistic =
     artist, pooled over artists, and shrunken towards a multiple of the identity with the weight of Ledoit & Wolf (2004,
     doi:10.1016/S0047-259X(03)00096-4). With the discriminants d_k(x) = x' S^-1 m_k - m_k' S^-1 m_k / 2, the log odds
     are d_a(x) - log sum over b != a of exp d_b(x). A picture that is far from every artist has no high odds for any.
+
+    `linear` is (x - (m_a + r_a) / 2)' S^-1 (m_a - r_a), with r_a the mean of the other artists' means. Being linear, it
+    adds the same constant to every set if the pictures of a release are shifted together.
+
+    What counts in a test is how much sets vary, and sets can vary in dimensions in which works hardly do. S then gives
+    these dimensions too much weight. With `pictures`, S is the mean of the shrunken covariances of works and of
+    pictures, the latter around their common mean and with the variation between names. All names contribute alike and
+    without their labels, so the tests stay exact.
 
     Examples
     --------
@@ -123,18 +157,51 @@ def fit(works: npt.ArrayLike, work_artist: npt.ArrayLike, statistic: Statistic =
     if len(artists) < 2:
         raise ValueError("works: at least two artists are needed.")
     means = _means(vectors, label, len(artists))
+    others = (means.sum(axis=0) - means) / (len(artists) - 1)
     offsets, shrinkage = np.zeros(len(artists)), np.nan
-    if statistic == "lda":
+    if statistic in DISCRIMINANTS:
         residuals = vectors - means[label]
         covariance, shrinkage = shrunken_covariance(residuals, max(1, len(vectors) - len(artists)))
-        weights = linalg.cho_solve(linalg.cho_factor(covariance, lower=True), means.T)
-        offsets = -0.5 * np.einsum("kd,dk->k", means, weights)
+        if pictures is not None:
+            covariance = (covariance + _covariance(pictures, vectors.shape[1])) / 2
+        factor = linalg.cho_factor(covariance, lower=True)
+        weights = linalg.cho_solve(factor, means.T if statistic == "lda" else (means - others).T)
+        middle = means if statistic == "lda" else means + others
+        offsets = -0.5 * np.einsum("kd,dk->k", middle, weights)
     elif statistic == "direction":
-        others = (means.sum(axis=0) - means) / (len(artists) - 1)
         weights = _unit(means - others).T
     else:
         weights = _unit(means).T
     return Scorer(statistic, artists.astype(np.int64), np.ascontiguousarray(weights), offsets, shrinkage)
+
+
+def pooled(scores: SetScores) -> Int64:
+    """Return the rows of the imitations to which `fit` may adapt its covariance: as many of every set.
+
+    Parameters
+    ----------
+    scores : SetScores
+
+    Returns
+    -------
+    ndarray, shape (P,), int64
+        Of each set that is used in a test, the first pictures in `SetScores.order`, as many as the smallest size at
+        which sets are compared. Every compared set then contributes equally to the covariance, which keeps the tests
+        exact. Empty if nothing is tested.
+
+    Examples
+    --------
+    >>> from imindex.stats.set_scores import collect, twice_midranks
+    >>> ranks = twice_midranks([[0.9, 0.8, 0.1, 0.2, 0.3]])
+    >>> pooled(collect([(slice(0, 1), ranks)], [0], [0, 0, 1, 1, 1], 2, rng=1)).size
+    4
+    """
+    if not scores.sums:
+        return np.empty(0, np.int64)
+    size = min(scores.sums)
+    starts = (np.cumsum(scores.n_imitations) - scores.n_imitations)[scores.n_imitations >= size]
+    rows: Int64 = scores.order[(starts[:, None] + np.arange(size)).ravel()]
+    return rows
 
 
 def shrunken_covariance(residuals: Float64, degrees_of_freedom: int) -> tuple[Float64, float]:
@@ -168,6 +235,17 @@ def shrunken_covariance(residuals: Float64, degrees_of_freedom: int) -> tuple[Fl
     covariance = (1 - shrinkage) * sample
     covariance.flat[:: d + 1] += shrinkage * scale
     return covariance, shrinkage
+
+
+def _covariance(pictures: npt.ArrayLike, d: int) -> Float64:
+    vectors = np.asarray(pictures, np.float64)
+    if vectors.ndim != 2 or vectors.shape[1] != d or len(vectors) < 2:
+        raise ValueError(
+            f"pictures: expected at least two vectors of {d} values, not the shape {vectors.shape}."
+        )
+    if not np.isfinite(vectors).all():
+        raise ValueError("pictures: a value is not finite. Encode the picture again, or exclude it.")
+    return shrunken_covariance(vectors - vectors.mean(axis=0), len(vectors) - 1)[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,7 +345,7 @@ def tell_apart(
     works : array_like, shape (W, d)
     work_artist : array_like, shape (W,), integers below n_artists
     n_artists : int
-    statistic : {"lda", "direction", "softmax", "rank"}
+    statistic : {"lda", "linear", "direction", "softmax", "rank"}
     cluster : array_like, shape (W,), integers, optional
         Works with the same number are held out together and count as one, such as near-duplicates. By default each
         work is a cluster.
@@ -280,10 +358,13 @@ def tell_apart(
     Notes
     -----
     The scorer is fitted `FOLDS` times, each time without a tenth of each artist's clusters, so an artist with up to
-    ten clusters has each of them held out alone. The percentile of a held-out work is the share of other artists'
-    held-out works with a lower score for the artist, ties counting one half, and the mean percentile is the AUC. The
-    p-value is that of `held_out_pvalue`. Works that resemble each other for another reason than the artist, such as a
-    series of one motif, count as evidence of the artist here.
+    ten clusters has each of them held out alone. The percentile of a held-out work is the share of other artists' works
+    held out in the same fold (in any fold, if these are fewer than `BESIDE`) with a lower score for the artist, ties
+    counting one half. All works of a fold are scored by the same scorer, so artists with few and with many works are
+    judged alike. The mean percentile is the AUC. The p-value is that of `held_out_pvalue`. Works that resemble each
+    other for another reason than the artist, such as a series of one motif, count as evidence of the artist here.
+
+    Measured at a nominal 5 %, for artists that are alike: 2 to 6 % (`scripts/bench/calibration --only statistics`).
 
     The decision uses works only. Selecting artists by it leaves the tests of their imitations valid.
 
@@ -301,18 +382,24 @@ def tell_apart(
     n_works = np.bincount(artist, minlength=n_artists)
     n_clusters = np.zeros(n_artists, np.int64)
     scores = np.full((len(artist), n_artists), np.nan)
-    for rows, scorer in _folds(vectors, artist, groups, statistic):
+    fold = np.full(len(artist), -1)
+    for f, (rows, scorer) in enumerate(_folds(vectors, artist, groups, statistic)):
+        fold[rows] = f
         scores[np.ix_(rows, scorer.artists)] = scorer.score(vectors[rows])
     for a in np.flatnonzero(n_works).tolist():
         own = np.flatnonzero(artist == a)
         _, label = np.unique(groups[own], return_inverse=True)
         n_clusters[a] = label.max() + 1
-        mine, others = scores[own, a], scores[artist != a, a]
-        others = np.sort(others[np.isfinite(others)])
-        if n_clusters[a] < 2 or not len(others) or np.isnan(mine).any():
+        mine, other = scores[own, a], (artist != a) & np.isfinite(scores[:, a])
+        if n_clusters[a] < 2 or not other.any() or np.isnan(mine).any():
             continue
-        below, upto = (np.searchsorted(others, mine, side) for side in ("left", "right"))
-        percentile = (below + upto) / (2 * len(others))
+        percentile = np.empty(len(own))
+        for f in np.unique(fold[own]).tolist():
+            beside = other & (fold == f)
+            others = np.sort(scores[beside if beside.sum() >= BESIDE else other, a])
+            here = fold[own] == f
+            below, upto = (np.searchsorted(others, mine[here], side) for side in ("left", "right"))
+            percentile[here] = (below + upto) / (2 * len(others))
         by_cluster = np.bincount(label, percentile) / np.bincount(label)
         auc[a], p[a] = percentile.mean(), held_out_pvalue(by_cluster)
         interval: Interval = clopper_pearson(auc[a] * n_clusters[a], int(n_clusters[a]), confidence_level)
@@ -354,7 +441,8 @@ def _folds(
         _, first = np.unique(groups[own], return_index=True)
         order = np.argsort(np.argsort(first))  # clusters in the order in which they first occur
         number = order[np.searchsorted(np.unique(groups[own]), groups[own])]
-        fold[own] = number % FOLDS
+        n = len(first)
+        fold[own] = number % FOLDS if n >= FOLDS else number * FOLDS // n
     for f in np.unique(fold).tolist():
         rows, kept = np.flatnonzero(fold == f), fold != f
         if len(np.unique(artist[kept])) > 1:

@@ -80,9 +80,9 @@ def testing_options(command: F) -> F:
         _ADJUST,
         _option("--unit", type=click.Choice(("artist", "work")), help="Unit randomized under the null hypothesis."),
         _option(
-            "--statistic", type=click.Choice(("lda", "direction", "softmax", "rank")),
-            help="How near a set is to an artist: a linear discriminant of the works, the artist's own direction, a "
-            "softmax over mean works, or ranks.",
+            "--statistic", type=click.Choice(("lda", "linear", "direction", "softmax", "rank")),
+            help="How near a set is to an artist: log odds or score of a linear discriminant of the works, the "
+            "artist's own direction, a softmax over mean works, or ranks.",
         ),
         click.option(
             "--approximate", is_flag=True,
@@ -250,6 +250,7 @@ class _References:
 
 STATISTIC = {
     "lda": "log odds by a linear discriminant of the works",
+    "linear": "score of a linear discriminant of the works",
     "direction": "cosine with the artist's own direction among the works",
     "softmax": "softmax share of the artist over cosines with mean works",
     "rank": "mean rank percentile by the works",

@@ -29,7 +29,7 @@ from imindex.stats.intervals import Bootstrap
 from imindex.stats.keyed import generator, generators
 from imindex.stats.multiple import adjust, adjust_all, called, fewest_findable
 from imindex.stats.permutation import assignment_test
-from imindex.stats.references import name_test, references_needed, rival_test
+from imindex.stats.references import name_test, nearest_pvalue, references_needed, rival_test
 from imindex.stats.resampling import bootstrap_artists, macro_bootstrap, work_test
 from imindex.stats.set_scores import SetScores
 from imindex.stats.set_statistics import SetTable, Statistic, set_table
@@ -89,7 +89,14 @@ def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, Arti
     steps = None
     if testing.unit == "artist" and placebos:
         resolution = np.where(np.isnan(p_rival), np.nan, 0.0) if testing.approximate else rival.resolution
-        steps = two_steps(p, p_rival, resolution, level=testing.level, method=testing.adjust)
+        steps = two_steps(
+            p,
+            p_rival,
+            resolution,
+            p_nearest=_nearest(scores, placebos, table, only, testing),
+            level=testing.level,
+            method=testing.adjust,
+        )
     untold = (told.n_clusters >= FEWEST) & np.isfinite(told.auc) & ~told.told
     findings = _findings(p, untold, steps, testing)
     smallest = name.resolution if placebos else rival.resolution
@@ -255,6 +262,21 @@ def _table(observed: Observed, testing: Testing) -> tuple[Statistic, SetTable | 
     if scorer is None:
         return "rank", None
     return testing.statistic, set_table(scorer, observed.imitations.vectors, observed.scores)
+
+
+def _nearest(
+    scores: SetScores,
+    placebos: Sequence[int],
+    table: SetTable | None,
+    only: Mapping[int, object],
+    testing: Testing,
+) -> Float64 | None:
+    """Return the name p-value that the nearest real name's set would have; None if all artists count as at risk."""
+    if testing.approximate:
+        return None
+    nearest = nearest_pvalue(scores, placebos, table)
+    nearest[list(only)] = 0  # these are compared with placebo names of their own
+    return nearest
 
 
 def _findings(p: Float64, untold: Flags, steps: TwoSteps | None, testing: Testing) -> list[Finding]:

@@ -23,8 +23,16 @@ def test_few_rivals_suffice_for_many_artists() -> None:
     floor = np.full(24, 1 / 24)
     p_name = np.where(np.arange(24) < 11, 0.001, 0.6)
     p_rival = np.where(np.arange(24) < 11, floor, 0.5)
-    result = two_steps(p_name, p_rival, floor)
+    p_nearest = np.where(np.arange(24) < 14, 0.001, 0.2)  # for 3 others, a rival's set is as near
+    result = two_steps(p_name, p_rival, floor, p_nearest=p_nearest)
     assert result.name_called.sum() == 11 and result.rival_called.sum() == 11 and result.testable.all()
+    assert result.at_risk.sum() == 14
+    # (1 + 3) / 0.95 artists of 14 are estimated not to be imitated; the eleven p-values tie.
+    assert result.rival_adjusted[0] == pytest.approx(max(1 / 24, (14 / 11 / 24) * (4 / 0.95) / 14))
+    assert np.array_equal(result.least, result.rival_adjusted, equal_nan=True)  # they are at the floor
+    # If other artists' sets are as near for everybody, 11 of 24 are too few to rule out chance.
+    crowded = two_steps(p_name, p_rival, floor)
+    assert crowded.at_risk.all() and not crowded.rival_called.any() and not crowded.testable[:11].any()
     assert not (adjust(np.maximum(p_name, p_rival), method="bh") <= 0.05).any()
 
 
@@ -32,8 +40,11 @@ def test_what_cannot_pass_is_not_testable() -> None:
     p = np.array([0.001, 0.001, 0.5])
     resolution = np.array([1 / 15, 1 / 24, np.nan])
     result = two_steps(p, [1 / 15, 1 / 24, np.nan], resolution)
-    assert result.testable.tolist() == [False, True, False]
-    assert not result.rival_called[0]
+    assert result.testable.tolist() == [False, False, False] and not result.rival_called.any()
+    assert two_steps(p, [1 / 24, 1 / 24, np.nan], [1 / 24, 1 / 24, np.nan]).rival_called[:2].all()
+    assert two_steps(p[:1], [1 / 24], [1 / 24]).testable.all()
+    assert not two_steps(p[:1], [1 / 15], [1 / 15]).testable.any()
+    assert np.array_equal(result.resolution, resolution, equal_nan=True)
     assert two_steps(p, [1 / 15, 1 / 24, np.nan], resolution, method="holm").testable.tolist() == [False] * 3
     with pytest.raises(ValueError, match="one length"):
         two_steps([0.1], [0.1, 0.2], [0.1])
@@ -55,3 +66,47 @@ def test_false_calls_stay_below_the_level(method: str) -> None:
         per_artist.append(false[~specific].mean())
     assert np.mean(shares) <= 0.05 + 3 * np.std(shares) / np.sqrt(600)
     assert np.mean(per_artist) <= 0.05
+
+
+def test_the_estimate_may_rest_on_other_p_values_of_the_same_hypotheses() -> None:
+    p, basis = np.array([0.001, 1.0, 1.0, np.nan]), np.array([0.001, 0.01, 0.9, 0.9])
+    share = (1 + 1) / (3 * 0.95)
+    assert adaptive_bh(p, estimate_from=basis)[0] == pytest.approx(0.003 * share)
+
+
+def test_order_does_not_matter() -> None:
+    rng = np.random.default_rng(3)
+    p_name, p_rival, p_nearest = rng.beta(0.3, 1, (3, 30))
+    p_nearest = np.minimum(p_nearest, p_name)
+    order = rng.permutation(30)
+    one = two_steps(p_name, p_rival, np.full(30, 0.01), p_nearest=p_nearest)
+    two = two_steps(p_name[order], p_rival[order], np.full(30, 0.01), p_nearest=p_nearest[order])
+    for key in ("name_called", "rival_called", "at_risk", "least", "rival_adjusted"):
+        assert np.allclose(getattr(one, key)[order], getattr(two, key), equal_nan=True)
+    assert not (one.rival_called & ~one.name_called).any()
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0, 3.0])
+def test_false_calls_stay_below_the_level_after_selection(shift: float) -> None:
+    """The two p-values of an artist depend on each other: they compare the same own set with other sets.
+
+    Every real name moves its pictures towards works by `shift`; a third of the artists are imitated beyond that.
+    """
+    rng = np.random.default_rng(2)
+    n, shares, each = 24, [], []
+    specific = np.arange(n) < 8
+    for _ in range(500):
+        table = rng.normal(size=(n, n + 99))  # artists x sets
+        table[:, :n] += shift
+        table[specific, specific.nonzero()[0]] += 4
+        own = np.diag(table)[:, None]
+        p_name = (1 + (table[:, n:] >= own).sum(axis=1)) / 100
+        p_rival = (table[:, :n] >= own).sum(axis=1) / n
+        nearest = table[:, :n].max(axis=1, keepdims=True)
+        p_nearest = (1 + (table[:, n:] >= nearest).sum(axis=1)) / 100
+        result = two_steps(p_name, p_rival, np.full(n, 1 / n), p_nearest=p_nearest)
+        calls = result.name_called & result.rival_called
+        shares.append((calls & ~specific).sum() / max(1, calls.sum()))
+        each.append(calls[~specific].mean())
+    assert np.mean(shares) <= 0.05 + 3 * np.std(shares) / np.sqrt(500)
+    assert np.mean(each) <= 0.05

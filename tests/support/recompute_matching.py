@@ -73,7 +73,7 @@ def matching(here: Check, seen: Seen, gaps: Gaps, result: Row, rows: Mapping[str
             else "robust positive" if row["gap_low"] > 0
             else "robust negative" if row["gap_high"] < 0 else "ambiguous"
         )  # fmt: skip
-    fewest = _findings(found, tests, bool(len(seen.placebos)))
+    fewest = _findings(found, tests, bool(len(seen.placebos)), sets.nearest)
     for name, wanted in found.items():
         for key, value in wanted.items():
             here.same(f"{name}.{key}", rows[name][key], value)
@@ -118,6 +118,7 @@ class Sets:
 
     def __init__(self, seen: Seen):
         self.seen, self.sizes = seen, Counter(seen.asked.tolist())
+        self.nearest: dict[str, float] = {}
         rows = seen.export.where("works", "background")
         self.odds = Discriminant(seen.export.vectors[rows], seen.export.columns["artist"][rows]).odds(
             seen.export.vectors[seen.made]
@@ -162,6 +163,9 @@ class Sets:
         room = 1e-9 * max(1, abs(score[artist]))
         at_least = sum(score[s] >= score[artist] - room for s in invented)
         nearer = sum(score[s] >= score[artist] - room for s in rivals)
+        top = max(score[s] for s in [artist, *rivals])
+        best = sum(score[s] >= top - 1e-9 * max(1, abs(top)) for s in invented)
+        self.nearest[artist] = (1 + best) / (1 + len(invented))
         p_name = (1 + at_least) / (1 + len(invented)) if invented else None
         p_rival = (1 + nearer) / (1 + len(rivals)) if rivals else None
         return {
@@ -313,7 +317,9 @@ def _differs(seen: Seen, artist: str, n_resamples: int, seed: int) -> Any:
     return float((1 + (drawn >= statistic(true)[0] - 1e-12).sum()) / (1 + many))
 
 
-def _findings(found: dict[str, Row], tests: Row, with_placebos: bool) -> int | None:
+def _findings(
+    found: dict[str, Row], tests: Row, with_placebos: bool, nearest: Mapping[str, float]
+) -> int | None:
     """Adjust in two steps, derive the finding of each artist, and count the fewest that could be found."""
     level = tests["level"] * (1 + 1e-12)
     for one in found.values():
@@ -328,20 +334,27 @@ def _findings(found: dict[str, Row], tests: Row, with_placebos: bool) -> int | N
     for one, value in zip(family, _adjusted([one["p"] for one in family], tests), strict=True):
         one["p_adjusted"] = value
     called = [one for one in family if one["p_adjusted"] <= level]
-    second = [one for one in called if with_placebos and one["p_rival"] is not None]
-    p = [one["p_rival"] for one in second]
-    values = _adjusted(p, tests)
-    if tests["adjust"] == "bh" and p:
-        nulls = min(1.0, (1 + sum(value > level for value in p)) / (len(p) * (1 - tests["level"])))
-        values = [max(one, value * nulls) for one, value in zip(p, values, strict=True)]
-    for one, value in zip(second, values, strict=True):
-        one["p_rival_selected"] = value
-    limit = level / max(1, len(second)) if tests["adjust"] == "holm" else level
+    largest = max((one["p"] for one in called), default=0)
+    risk = [
+        one for name, one in judged.items()
+        if with_placebos and one["p"] is not None and one["p_rival"] is not None
+        and (one["p_adjusted"] <= level or nearest[name] <= largest)
+    ]  # fmt: skip
+    passed = [one["p_adjusted"] <= level for one in risk]
+    p = [one["p_rival"] if ok else 1.0 for one, ok in zip(risk, passed, strict=True)]
+    corrected = _second(p, [one["p_rival"] for one in risk], tests)
+    floors = [one["resolution_rival"] if ok else 1.0 for one, ok in zip(risk, passed, strict=True)]
+    most = [one["resolution_rival" if ok else "p_rival"] for one, ok in zip(risk, passed, strict=True)]
+    best = _second(floors, most, tests)
     for one in found.values():
         if with_placebos:
             one["specificity_testable"] = (
-                one["resolution_rival"] is not None and one["resolution_rival"] <= limit
+                one["resolution_rival"] is not None and one["resolution_rival"] <= level
             )
+    for one, ok, value, least in zip(risk, passed, corrected, best, strict=True):
+        if ok:
+            one["p_rival_selected"], one["specificity_testable"] = value, least <= level
+    for one in found.values():
         if one["n_distinct_works"] >= FEWEST_WORKS and one["p_told"] is not None and one["p_told"] > TOLD:
             one["finding"] = "this encoder cannot tell"
         elif one["p_adjusted"] is None:
@@ -362,6 +375,16 @@ def _findings(found: dict[str, Row], tests: Row, with_placebos: bool) -> int | N
         if max(_adjusted([*floors[:k], *[1.0] * (len(floors) - k)], tests)[:k]) <= level:
             return k
     return None
+
+
+def _second(p: Sequence[float], basis: Sequence[float], tests: Row) -> list[float]:
+    """Correct the second step; with bh, the share of true nulls is estimated from `basis`."""
+    values = _adjusted(p, tests)
+    if tests["adjust"] != "bh" or not p:
+        return values
+    level = tests["level"] * (1 + 1e-12)
+    nulls = min(1.0, (1 + sum(value > level for value in basis)) / (len(p) * (1 - tests["level"])))
+    return [max(one, value * nulls) for one, value in zip(p, values, strict=True)]
 
 
 def _adjusted(p: Sequence[float], tests: Row) -> list[float]:
@@ -404,27 +427,37 @@ def told_apart(gaps: Gaps) -> dict[str, Row]:
     first.sort()
     vectors, maker, cluster = vectors[first], maker[first], cluster[first]
     seen: dict[str, list[int]] = {}
-    fold = []
+    place = []
     for a, c in zip(maker, cluster.tolist(), strict=True):
         own = seen.setdefault(a, [])
         own += [] if c in own else [c]
-        fold.append(own.index(c) % FOLDS)
+        place.append(own.index(c))
+    fold = np.array(
+        [
+            k % FOLDS if len(seen[a]) >= FOLDS else k * FOLDS // len(seen[a])
+            for a, k in zip(maker, place, strict=True)
+        ]
+    )
     held_out: dict[str, Array] = {a: np.full(len(maker), np.nan) for a in set(maker)}
-    for f in set(fold):
-        kept = np.array(fold) != f
+    for f in set(fold.tolist()):
+        kept = fold != f
         if len(set(maker[kept])) > 1:
             for artist, odds in Discriminant(vectors[kept], maker[kept]).odds(vectors[~kept]).items():
                 held_out[artist][~kept] = odds
     told: dict[str, Row] = {}
     for artist, odds in held_out.items():
-        own, others = odds[maker == artist], odds[maker != artist]
-        others, n = others[~np.isnan(others)], len(seen[artist])
+        mine, n = maker == artist, len(seen[artist])
+        other = ~mine & ~np.isnan(odds)
         told[artist] = {"told_auc": None, "told_low": None, "told_high": None, "p_told": None}
-        if n > 1 and len(others) and not np.isnan(own).any():
-            share = ((own[:, None] > others).mean(axis=1) + (own[:, None] >= others).mean(axis=1)) / 2
-            auc = roc_auc_score([1] * len(own) + [0] * len(others), np.concatenate([own, others]))
+        if n > 1 and other.any() and not np.isnan(odds[mine]).any():
+            share = np.zeros(len(maker))
+            for w in np.flatnonzero(mine):
+                beside = other & (fold == fold[w])
+                others = odds[beside if beside.sum() >= 20 else other]
+                share[w] = ((odds[w] > others).mean() + (odds[w] >= others).mean()) / 2
+            auc = float(share[mine].mean())
             low, high = clopper_pearson(auc * n, n, 0.95)
-            groups = [share[cluster[maker == artist] == c].mean() for c in seen[artist]]
+            groups = [share[mine & (cluster == c)].mean() for c in seen[artist]]
             p = float(norm.sf((sum(groups) - n / 2) / math.sqrt(n / 6)))
             told[artist] = {"told_auc": auc, "told_low": low, "told_high": high, "p_told": p}
     return told
