@@ -35,9 +35,10 @@ TESTED = list(COLORS)[:5]
 GREY = (128, 128, 128)
 PLACEBOS = [f"placebo {k}" for k in range(12)]
 GATE = (
-    "auc > base + 0.05", "accuracy.low > 0.5", "copies > 0", "risen > 0", "significant >= 1", "significant > base",
+    "auc > base + 0.05", "accuracy.low > 0.5", "copies > 0", "candidates > 0", "risen > 0", "significant >= 1",
+    "significant > base",
     "auc.low > base.high", "auc.change.low > 0", "accuracy.change > 5 %", "accuracy < base - 5 %", "auc.high <= 0.9",
-    "named > 1", "imitated > 0", "fallen > 0", "auc.change.p < 0.01", "copies > base",
+    "named > 1", "imitated > 0", "fallen > 0", "auc.change.p < 0.01", "copies > base", "candidates > base",
 )  # fmt: skip
 
 

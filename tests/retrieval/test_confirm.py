@@ -82,7 +82,12 @@ def test_a_candidate_is_no_copy_until_a_person_says_so(audited: Path) -> None:
     (pair,) = two.copies.of("confirmed")
     assert pair.decided_by == "A. Expert" and pair.decided_when == entry.when and pair.mirrored
     page = (audited / "audit/report.html").read_text()
-    assert "confirmed as a copy" in page and "A. Expert" in page and "the very work" in page and "rejected" in page
+    assert (
+        "confirmed as a copy" in page
+        and "A. Expert" in page
+        and "the very work" in page
+        and "rejected" in page
+    )
     assert before.report.plan.amendments == after.report.plan.amendments == ()
 
     api.confirm_copies(audited / "audit", rejected=[MIRRORED], by="B. Expert")  # the later decision holds
@@ -127,4 +132,6 @@ def test_the_command(audited: Path) -> None:
     asked = run("audit", "confirm", folder, "--ask", "--by", "A. Expert", input="n\n")
     assert "Recorded 0 copies and 1 rejected" in asked.stdout
     found = json.loads(run("audit", "confirm", folder, "--json").stdout)
-    assert {pair["decided"] for pair in found["pairs"]} == {"confirmed", "rejected"} and found["recorded"] == []
+    assert {pair["decided"] for pair in found["pairs"]} == {"confirmed", "rejected"} and found[
+        "recorded"
+    ] == []

@@ -8,21 +8,17 @@ draws fall; all others must be equal to 1e-9. `check` returns what differs, each
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from tests.support.recompute_copies import near_copies
 from tests.support.recompute_draws import Check
 from tests.support.recompute_matching import Gaps, matching
 from tests.support.recompute_naming import classification
-from tests.support.recompute_world import Array, Export, Row, Seen, read_export
-
-MOST_LISTED = 200
+from tests.support.recompute_world import Export, Row, Seen, read_export
 
 
 def check(
@@ -57,7 +53,7 @@ def check(
         classification(here, seen, result, rows)
         matching(here, seen, gaps[encoder], result, rows)
         galleries(here, seen, rows)
-        near_copies(here, seen, result, rows)
+        near_copies(here, seen, result, rows, len(report["results"]))
     for one in report["releases"]:
         _release(done.at(f"releases.{one['name']}"), one, next(iter(read.values())), placebos[one["name"]])
     for release, text in zip(report["releases"], report["answer"], strict=True):
@@ -98,73 +94,6 @@ def galleries(here: Check, seen: Seen, rows: Mapping[str, Row]) -> None:
             }  # fmt: skip
             for key, value in wanted.items():
                 here.same(f"{name}.neighbours.{place}.{key}", said[key], value)
-
-
-SAME_WORK = 0.98
-"""Works that are as much alike are one work twice (AUDITS.md), and no series."""
-
-
-def near_copies(here: Check, seen: Seen, result: Row, rows: Mapping[str, Row]) -> None:
-    """Imitations very near one work; how alike the pixels are, by Pillow."""
-    said, export, threshold = result["copies"], seen.export, seen.plan["copy_threshold"]
-    known, columns = export.where("works", "background"), export.columns
-    table = export.vectors[seen.made] @ export.vectors[known].T
-    nearest, cosine = table.argmax(axis=1), table.max(axis=1)
-    near = sorted(np.flatnonzero(cosine >= threshold), key=lambda k: (-cosine[k], k))
-    look = _looks(export)
-    here.same("copies.threshold", said["threshold"], threshold)
-    here.same("copies.composition_threshold", said["composition_threshold"], 0.8)
-    here.same("copies.n_candidates", said["n_candidates"], len(near))
-    here.same("copies.n_looked_at", said["n_looked_at"], len(near))
-    here.same("copies.pairs, number", len(said["pairs"]), len(near))
-    if len(near) > MOST_LISTED:
-        raise ValueError("More candidates than are listed: which ones are is not computed again.")
-    for place, (pair, k) in enumerate(zip(said["pairs"], near, strict=False)):
-        made, work = seen.made[k], known[nearest[k]]
-        at = f"copies.{place}"
-        for key, column, row in (
-            ("artist", "artist", made), ("imitation", "path", made), ("prompt", "prompt", made),
-            ("seed", "seed", made), ("work", "path", work), ("work_artist", "artist", work),
-        ):  # fmt: skip
-            here.same(f"{at}.{key}", pair[key], columns[column][row])
-        here.same(f"{at}.cosine", pair["cosine"], min(1.0, float(cosine[k])))
-        same = columns["sha256"][made] == columns["sha256"][work]
-        mine = known[(columns["artist"][known] == columns["artist"][work])
-                     & (columns["sha256"][known] != columns["sha256"][work])]  # fmt: skip
-        mine = mine[np.argsort(-(export.vectors[mine] @ export.vectors[work]), kind="stable")[:50]]
-        alike = [look(int(one), int(work)) for one in mine]
-        series = max((value for value in alike if value < SAME_WORK), default=None)
-        here.same(f"{at}.same_bytes", pair["same_bytes"], bool(same))
-        here.same(f"{at}.composition", pair["composition"], look(int(made), int(work)), room=0.03)
-        here.same(f"{at}.series", pair["series"], series, room=0.03)
-        near_enough = pair["series"] is None or 1 - pair["composition"] <= (1 - pair["series"]) / 2
-        here.same(f"{at}.copy", pair["copy"], bool(same or (pair["composition"] >= 0.8 and near_enough)))
-    counted = Counter(pair["artist"] for pair in said["pairs"] if pair["copy"])
-    for name, row in rows.items():
-        here.same(f"{name}.copies", row["copies"], counted[name])
-    here.same("summary.n_copies", result["summary"]["n_copies"], sum(counted.values()))
-
-
-def _looks(export: Export) -> Callable[[int, int], float]:
-    """Pearson's correlation of two pictures at 32 x 32 pixels, mirrored or not."""
-    seen: dict[int, Array] = {}
-    folder = export.folder.parent / json.loads((export.folder / "index.json").read_text())["index"]
-
-    def small(row: int) -> Array:
-        if row not in seen:
-            with Image.open(folder.parent / export.columns["path"][row]) as image:
-                pixels = image.convert("RGB").resize((32, 32), Image.Resampling.BICUBIC)
-            seen[row] = np.asarray(pixels, np.float64)
-        return seen[row]
-
-    def alike(a: int, b: int) -> float:
-        one, two = small(a), small(b)
-        if min(np.ptp(pixels, axis=(0, 1)).max() for pixels in (one, two)) == 0:
-            return 0.0
-        one, two = (pixels - pixels.mean(axis=(0, 1)) for pixels in (one, two))
-        return max(float(np.corrcoef(one.ravel(), other.ravel())[0, 1]) for other in (two, two[:, ::-1]))
-
-    return alike
 
 
 def _release(here: Check, said: Row, export: Export, placebos: Sequence[str]) -> None:

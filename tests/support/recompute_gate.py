@@ -52,8 +52,12 @@ def _metric(
     """The figure that a condition means: of the comparison, or of the release alone."""
     release = release or said["release"]
     result = next(r for r in report["results"] if (r["release"], r["encoder"]) == (release, said["encoder"]))
-    if metric == "copies":
-        return sum(pair["copy"] for pair in result["copies"]["pairs"])
+    if metric in ("copies", "candidates"):
+        pairs = result["copies"]["pairs"]
+        confirmed = sum(pair["decided"] == "confirmed" for pair in pairs)
+        return confirmed + (metric == "candidates") * sum(
+            pair["candidate"] and not pair["decided"] for pair in pairs
+        )
     name, _, end = metric.partition(".")
     if name in ("auc", "accuracy"):
         if not against:
