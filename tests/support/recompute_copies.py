@@ -43,11 +43,11 @@ def near_copies(here: Check, seen: Seen, result: Row, rows: Mapping[str, Row], n
     digests = {columns["sha256"][row] for row in known}
     peaks: dict[str, tuple[float, bool]] = {}
     for number, pair in enumerate(said["pairs"]):
-        at = f"copies.pairs.{number}"
+        at = f"copies.{number}"
         row, work = row_of.get(pair["imitation"]), row_of.get(pair["work"])
-        here.same(f"{at}.imitation", row in set(made.tolist()), True)
-        here.same(f"{at}.work", work in set(known.tolist()), True)
-        if row is None or work is None:
+        if row not in made or work not in known:
+            for key, value in pair.items():
+                here.same(f"{at}.{key}", value, "a pair of pictures of the index")
             continue
         for key, column, which in (
             ("artist", "artist", row), ("prompt", "prompt", row), ("seed", "seed", row),
