@@ -13,7 +13,7 @@ from imindex.stats.set_scores import Float64
 TIE = 1e-12
 """Resamples that differ by at most this are considered equal."""
 _NO_SPREAD = 1e-14
-_NO_COUNT = 1e-100
+_NO_COUNT = 1e-9
 """Smaller counts are 0: the beta distribution overflows."""
 LEAST = float(np.finfo(np.float64).tiny)
 """Smallest p-value, used where a formula would round to 0."""

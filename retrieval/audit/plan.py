@@ -121,11 +121,12 @@ class Plan:
         for table, key, default in (
             (values, "rivals", NO_RIVALS),
             (values, "origins", {}),
-            (values, "unknown", []),
+            (values, "unknown", ()),
             (values["prompts"], "placebo_seed", ""),
             (values["tests"], "statistic", Tests().statistic),
+            (values["tests"], "copies_rate", Tests().copies_rate),
         ):
-            if table[key] == default or table[key] == tuple(default):
+            if table[key] == default or not (table[key] or default):
                 del table[key]
         return json_digest(values)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Confirm or reject candidates for copies.")
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.option(
     "--copy", "copies", multiple=True, metavar="RELEASE/PICTURE", help="Confirm this picture as a copy."
 )

@@ -46,6 +46,6 @@ def discrimination_gap(
     """
     vectors = check_vectors(works, "works")
     if not len(vectors):
-        raise ValueError("works: none given, so there is nothing to tell apart. Add works to the index.")
+        raise ValueError("There are no works, so there is nothing to distinguish. Add works to the index.")
     artist_of = check_artists(work_artist, len(vectors), n_artists, "work_artist")
     return among_works(vectors, artist_of, n_artists, cluster=cluster, keep_bytes=0).discrimination

@@ -223,7 +223,7 @@ def test_several_releases_require_a_choice(works: Callable, tiny_model: str, tmp
     run("build", root, "-i", index, "--model", tiny_model, "--device", "cpu")
     for command in ("match", "classify"):
         message = run(command, "-i", index, code=1).stderr
-        assert re.search(r"holds several releases: r1, r2\. Choose one with --collection", message)
+        assert re.search(r"has several releases: r1, r2\. Choose one with --collection", message)
         message = run(command, "-i", index, "--collection", "r3", code=1).stderr
         assert "has no collection r3" in message and "r1, r2" in message
 

@@ -1,4 +1,4 @@
-"""imindex.retrieval.classify.classify against scikit-learn, loops in plain Python and exact fractions."""
+"""Check imindex.retrieval.classify against scikit-learn, loops in plain Python and exact fractions."""
 
 import math
 from fractions import Fraction
@@ -25,7 +25,7 @@ def unit(rng, n, d):
 
 
 def few(rng, n):
-    """Unit vectors of only 16 kinds, with cosines -1, -0.5, 0, 0.5 and 1: many ties."""
+    """Draw from only 16 unit vectors, whose cosines are -1, -0.5, 0, 0.5 and 1, so that there are many ties."""
     return rng.choice([-0.5, 0.5], (n, 4)).astype(np.float16)
 
 
@@ -34,7 +34,7 @@ def names(n):
 
 
 def clusters(rng, n, n_artists, d=48, noise=0.8):
-    """Vectors around one direction per artist, and the artist of each."""
+    """Draw vectors around one direction per artist, and return them with the artist of each."""
     artist = rng.integers(0, n_artists, n)
     x = unit(np.random.default_rng(0), n_artists, d)[artist] + noise * unit(rng, n, d).astype(float)
     return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float16), artist
@@ -45,7 +45,7 @@ def clusters(rng, n, n_artists, d=48, noise=0.8):
 
 @relaxed
 @given(SEEDS, st.integers(1, 30), st.integers(1, 6), st.integers(0, 3), st.integers(1, 8))
-def test_counts_equal_loops(seed, n, n_artists, n_generic, values):
+def test_counts_match_loops(seed, n, n_artists, n_generic, values):
     rng = np.random.default_rng(seed)
     n_labels = n_artists + n_generic
     scores = rng.integers(0, values, (n, n_labels)).astype(float)
@@ -102,7 +102,7 @@ def test_counts_equal_loops(seed, n, n_artists, n_generic, values):
     assert got.artist_mrr.tolist() == pytest.approx(per_artist(reciprocal), **same)
 
 
-def test_accuracy_and_confusion_equal_scikit_learn():
+def test_accuracy_and_confusion_match_scikit_learn():
     rng = np.random.default_rng(1)
     scores, truth = rng.standard_normal((400, 12)), rng.integers(0, 9, 400)
     scores[np.arange(400), truth] += 1.0
@@ -122,19 +122,19 @@ def test_accuracy_and_confusion_equal_scikit_learn():
 
 @relaxed
 @given(SEEDS)
-def test_order_of_images_changes_no_bit(seed):
+def test_results_do_not_depend_on_the_order_of_the_images(seed):
     rng = np.random.default_rng(seed)
     scores, truth, order = rng.integers(0, 9, (50, 7)) / 7, rng.integers(0, 7, 50), rng.permutation(50)
-    one, two = classify(scores, names(7), truth), classify(scores[order], names(7), truth[order])
-    assert (one.rank[order] == two.rank).all()
-    assert one.topk == two.topk
-    assert one.macro_topk == two.macro_topk
-    assert (one.mrr, one.macro_mrr, one.generic_share) == (two.mrr, two.macro_mrr, two.generic_share)
-    assert one.artist_mrr.tolist() == pytest.approx(two.artist_mrr.tolist(), rel=0, abs=0, nan_ok=True)
-    assert (one.confusion == two.confusion).all()
+    a, b = classify(scores, names(7), truth), classify(scores[order], names(7), truth[order])
+    assert (a.rank[order] == b.rank).all()
+    assert a.topk == b.topk
+    assert a.macro_topk == b.macro_topk
+    assert (a.mrr, a.macro_mrr, a.generic_share) == (b.mrr, b.macro_mrr, b.generic_share)
+    assert a.artist_mrr.tolist() == pytest.approx(b.artist_mrr.tolist(), rel=0, abs=0, nan_ok=True)
+    assert (a.confusion == b.confusion).all()
 
 
-def test_ties_are_never_correct():
+def test_a_tie_is_never_correct():
     got = classify([[0.5, 0.5]], ["a", "b"], [0], ks=(1, 2))
     assert (got.predicted[0], got.rank[0], got.topk, got.confusion.tolist()) == (
         0,
@@ -145,7 +145,7 @@ def test_ties_are_never_correct():
     assert got.tied.tolist() == [True]
 
 
-def test_artist_without_a_score_is_never_found_for_any_k():
+def test_an_artist_without_a_score_is_never_correct_for_any_k():
     got = classify([[0.5, -np.inf, 0.1]], ["a", "b", "c"], [1])
     assert got.topk == {1: 0.0, 5: 0.0}
     assert got.chance == {1: 0.0, 5: 0.0}
@@ -178,7 +178,7 @@ def test_artists_without_images_are_nan_and_excluded_from_the_macro_mean():
         (np.empty((1, 0)), [], [0], {}, "0 labels"),
     ],
 )
-def test_classify_refuses(scores, labels, truth, options, message):
+def test_classify_rejects_invalid_arguments(scores, labels, truth, options, message):
     with pytest.raises(ValueError, match=message):
         classify(scores, labels, truth, **options)
 
@@ -196,7 +196,7 @@ def test_templates_are_averaged_and_normalised():
     assert (got == average_templates(texts[::-1])).all()
 
 
-def test_single_template_is_used_unchanged():
+def test_a_single_template_is_unchanged():
     texts = unit(np.random.default_rng(3), 5, 64)
     assert (average_templates(texts[None]) == texts).all()
     images = unit(np.random.default_rng(4), 6, 64)
@@ -210,22 +210,24 @@ def test_scores_by_name_are_cosines():
     assert (label_scores_by_name(images, texts) == expected).all()
 
 
-def test_templates_are_refused():
-    one = np.array([[1, 0]], np.float16)
+def test_invalid_templates_are_rejected():
+    template = np.array([[1, 0]], np.float16)
     with pytest.raises(ValueError, match="label 0: the 2 vectors cancel out"):
-        average_templates(np.stack([one, -one]))
+        average_templates(np.stack([template, -template]))
     with pytest.raises(ValueError, match="text vectors, template 1: row 0 has norm"):
-        average_templates(np.stack([one, one / 2]).astype(np.float16))
-    with pytest.raises(ValueError, match=r"expected \(templates, labels, dimensions\), not \(1, 2\)"):
-        average_templates(one)
+        average_templates(np.stack([template, template / 2]).astype(np.float16))
+    with pytest.raises(
+        ValueError, match=r"expected \(templates, labels, dimensions\), not the shape \(1, 2\)"
+    ):
+        average_templates(template)
     with pytest.raises(ValueError, match="text vectors: expected float16, not float32"):
-        label_scores_by_name(one, one.astype(np.float32))
+        label_scores_by_name(template, template.astype(np.float32))
 
 
 # By works: prototypes
 
 
-def test_prototypes_agree_with_scikit_learn_on_normalised_means():
+def test_prototypes_predict_like_scikit_learn_with_normalised_means():
     rng = np.random.default_rng(6)
     works, artist = clusters(rng, 200, 8)
     images, _ = clusters(rng, 300, 8)
@@ -234,17 +236,17 @@ def test_prototypes_agree_with_scikit_learn_on_normalised_means():
     got = prototype_scores(images, works, artist, 8)
     assert got == pytest.approx(images.astype(float) @ means.T, abs=2e-3)
     top = np.sort(got, axis=1)[:, -2:]
-    clear = top[:, 1] - top[:, 0] > 4e-3  # the rounding of prototypes to float16 cannot decide
+    clear = top[:, 1] - top[:, 0] > 4e-3  # larger than the rounding of prototypes to float16
     assert clear.sum() > 250
     around = 0.01 * rng.standard_normal(means.shape)
     oracle = NearestCentroid().fit(np.vstack([means - around, means + around]), np.tile(np.arange(8), 2))
-    # For unit vectors, the nearest has the highest cosine.
+    # Among unit vectors, the nearest has the highest cosine.
     assert (oracle.predict(images.astype(float)) == got.argmax(axis=1))[clear].all()
 
 
 @relaxed
 @given(SEEDS, st.booleans())
-def test_prototype_without_some_works_is_that_of_the_rest(seed, matrix):
+def test_a_prototype_with_excluded_works_is_the_prototype_of_the_others(seed, matrix):
     rng = np.random.default_rng(seed)
     works, artist = clusters(rng, 14, 4)
     images = unit(rng, 9, 48)
@@ -256,14 +258,14 @@ def test_prototype_without_some_works_is_that_of_the_rest(seed, matrix):
         exclude = rng.integers(-1, 14, 9)
         out = exclude[:, None] == np.arange(14)
     got = prototype_scores(images, works, artist, 4, exclude=exclude)
-    for i, left_out in enumerate(out):
-        rest = ~left_out
+    for i, excluded in enumerate(out):
+        rest = ~excluded
         assert got[i].tolist() == prototype_scores(images[[i]], works[rest], artist[rest], 4)[0].tolist()
 
 
 @relaxed
 @given(SEEDS)
-def test_order_of_works_changes_no_bit(seed):
+def test_results_do_not_depend_on_the_order_of_the_works(seed):
     rng = np.random.default_rng(seed)
     works, artist = clusters(rng, 40, 5)
     images, order = unit(rng, 9, 48), rng.permutation(40)
@@ -271,7 +273,7 @@ def test_order_of_works_changes_no_bit(seed):
         assert (scores(images, works, artist, 5) == scores(images, works[order], artist[order], 5)).all()
 
 
-def test_work_does_not_find_itself():
+def test_an_image_among_the_works_does_not_match_itself():
     works, artist = np.eye(3, dtype=np.float16), [0, 1, 1]
     with_itself = prototype_scores(works, works, artist, 2)
     without = prototype_scores(works, works, artist, 2, exclude=np.arange(3))
@@ -283,18 +285,18 @@ def test_work_does_not_find_itself():
         knn_scores(works, works, artist, 2, k=0)
 
 
-def test_works_that_cancel_out_are_refused_with_the_artist():
+def test_errors_for_works_that_cancel_out_name_the_artist():
     works = np.array([[1, 0], [1, 0], [-1, 0], [0, 1]], np.float16)
     with pytest.raises(ValueError, match="artist 3: the 2 vectors cancel out"):
         prototype_scores(works, works, [1, 3, 3, 1], 4)
-    with pytest.raises(ValueError, match="artist 1 less the works left out, 0: the 2 vectors"):
+    with pytest.raises(ValueError, match="artist 1 without the excluded works, 0: the 2 vectors"):
         prototype_scores(works[:1], works, [0, 1, 1, 1], 2, exclude=[3])
 
 
 # By works: votes
 
 
-def test_votes_equal_scikit_learn():
+def test_votes_match_scikit_learn():
     rng = np.random.default_rng(7)
     works, artist = clusters(rng, 150, 6)
     images, _ = clusters(rng, 100, 6)
@@ -306,16 +308,16 @@ def test_votes_equal_scikit_learn():
 
 @settings(deadline=None, max_examples=150)
 @given(SEEDS, st.integers(1, 25), st.integers(1, 5), st.integers(1, 30))
-def test_votes_and_order_equal_loops_with_ties(seed, n_works, n_artists, k):
+def test_votes_and_their_order_match_loops_with_ties(seed, n_works, n_artists, k):
     rng = np.random.default_rng(seed)
     works, images, artist = few(rng, n_works), few(rng, 4), rng.integers(0, n_artists, n_works)
     out = rng.random((4, n_works)) < 0.2
     got = knn_scores(images, works, artist, n_artists, k=k, exclude=out)
-    for image, left_out, scores in zip(images.tolist(), out, got.tolist(), strict=True):
+    for image, excluded, scores in zip(images.tolist(), out, got.tolist(), strict=True):
         cosines = {
             w: sum(Fraction(x) * Fraction(y) for x, y in zip(image, works[w].tolist(), strict=True))
             for w in range(n_works)
-            if not left_out[w]
+            if not excluded[w]
         }
         nearest = sorted(cosines, key=lambda w, cosines=cosines: (-cosines[w], w))[:k]
         keys = {}
@@ -332,8 +334,8 @@ def test_votes_and_order_equal_loops_with_ties(seed, n_works, n_artists, k):
                 assert (scores[a] == scores[b]) == (key == other)
 
 
-def test_cosines_that_differ_in_the_last_bit_are_ordered():
-    # One vote each. Two works whose cosines to the image differ by 2**-48 out of 1.
+def test_cosines_that_differ_only_in_the_last_bit_break_ties():
+    # Each work has one vote, and their cosines to the image differ by 2**-48.
     tiny = 2.0**-24
     image = np.array([[0.5, 0.5, 0.5, 0.5, tiny]], np.float16)
     works = np.array([[0.5, 0.5, 0.5, 0.5, tiny], [0.5, 0.5, 0.5, 0.5, 0]], np.float16)
@@ -344,7 +346,7 @@ def test_cosines_that_differ_in_the_last_bit_are_ordered():
 
 @relaxed
 @given(SEEDS, st.integers(1, 2000))
-def test_blocks_change_no_bit(seed, limit):
+def test_results_do_not_depend_on_the_blocks(seed, limit):
     rng = np.random.default_rng(seed)
     works, images, artist, exclude = (
         few(rng, 30),
@@ -359,7 +361,7 @@ def test_blocks_change_no_bit(seed, limit):
 
 
 @pytest.mark.parametrize("scores", [prototype_scores, knn_scores])
-def test_artists_without_works_are_never_chosen_and_reported(scores):
+def test_artists_without_works_are_never_predicted_and_count_as_unscored(scores):
     works = np.eye(4, dtype=np.float16)
     table = scores(works, works, [0, 0, 2, 2], 4)
     assert np.isneginf(table[:, [1, 3]]).all()
@@ -367,7 +369,7 @@ def test_artists_without_works_are_never_chosen_and_reported(scores):
     got = classify(table, names(4), [0, 1, 2, 3])
     assert not np.isin(got.predicted, [1, 3]).any()
     assert got.n_unscored.tolist() == [0, 1, 0, 1]
-    assert got.chance[1] == 0.25  # half of the images have a chance of one in two
+    assert got.chance[1] == 0.25  # half of the images have a chance of 1/2, the others of 0
     assert scores(works[:0], works, [0, 0, 2, 2], 4, exclude=[]).shape == (0, 4)
 
 
@@ -375,24 +377,24 @@ def test_artists_without_works_are_never_chosen_and_reported(scores):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"works": np.empty((0, 3), np.float16), "work_artist": []}, "works: none given.*classify by name"),
+        ({"works": np.empty((0, 3), np.float16), "work_artist": []}, "There are no works.*classify by name"),
         ({"works": np.eye(4, dtype=np.float16)}, "images has 3 dimensions and works has 4"),
         ({"images": np.eye(3)}, "images: expected float16, not float64"),
         ({"work_artist": [0, 1]}, "work_artist: expected 3 artist numbers"),
-        ({"exclude": [0, 3, 1]}, "image 1 names work 3 of 3; -1 is for none"),
-        ({"exclude": [0, -2, 1]}, "image 1 names work -2"),
+        ({"exclude": [0, 3, 1]}, "image 1 excludes work 3, but there are 3 works"),
+        ({"exclude": [0, -2, 1]}, "image 1 excludes work -2"),
         (
             {"exclude": [True, False, True]},
-            r"exclude: expected \(3,\) rows of works or \(3, 3\) bool, not bool",
+            r"exclude: expected integers of shape \(3,\) or bool of shape \(3, 3\), not bool",
         ),
         ({"exclude": [[0, 1]]}, r"not int64 of the shape \(1, 2\)"),
     ],
 )
-def test_scores_by_works_errors(scores, change, message):
-    given = {
+def test_scores_by_works_reject_invalid_arguments(scores, change, message):
+    valid = {
         "images": np.eye(3, dtype=np.float16),
         "works": np.eye(3, dtype=np.float16),
         "work_artist": [0, 1, 1],
     }
     with pytest.raises(ValueError, match=message):
-        scores(**(given | {"n_artists": 2} | change))
+        scores(**(valid | {"n_artists": 2} | change))

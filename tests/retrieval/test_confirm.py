@@ -118,7 +118,7 @@ def test_what_cannot_be_decided_is_refused(audited: Path) -> None:
     assert len(read_register(folder)) == 1
     text = (folder / "register.jsonl").read_text()
     (folder / "register.jsonl").write_text(text.replace('"why":""', '"why":"x"', 1))
-    with pytest.raises(ImindexError, match="altered"):
+    with pytest.raises(ImindexError, match="has changed since it was written"):
         api.confirm_copies(folder, [MIRRORED], by="A")
 
 

@@ -197,7 +197,7 @@ class TestPower:
         assert "Pass a pilot" in run("power", code=2).stderr
         root, path = works({"works/ada": 1, "imitations/r1/ada": 1}), tmp_path / "small.h5"
         run("build", root, "-i", path, "--model", tiny_model, "--device", "cpu", *FP32)
-        assert "too small a pilot" in run("power", "-i", path, code=1).stderr
+        assert "too small for a pilot" in run("power", "-i", path, code=1).stderr
 
 
 def test_small_indexes_have_answers(works: Callable, tiny_model: str, tmp_path: Path) -> None:

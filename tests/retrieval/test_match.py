@@ -1,4 +1,4 @@
-"""imindex.retrieval.match.match against scikit-learn, scipy, every order of tied pictures, and exact fractions."""
+"""Check imindex.retrieval.match.match against scikit-learn, scipy, all orders of tied pictures, and exact fractions."""
 
 import itertools
 import math
@@ -28,25 +28,25 @@ def unit(rng, n, d=48):
 
 
 def few(rng, n):
-    """Unit vectors of only 16 kinds, with cosines -1, -0.5, 0, 0.5 and 1: many ties."""
+    """Draw from only 16 unit vectors, whose cosines are -1, -0.5, 0, 0.5 and 1, so that there are many ties."""
     return rng.choice([-0.5, 0.5], (n, 4)).astype(np.float16)
 
 
 def fractions(a, b):
-    """All cosines as fractions, as a list of rows."""
+    """Return all cosines as fractions, as a list of rows."""
     a, b = [[list(map(Fraction, row)) for row in x.tolist()] for x in (a, b)]
     return [[sum(p * q for p, q in zip(x, y, strict=True)) for y in b] for x in a]
 
 
 def arrays(figures):
-    """Every array of a Figures, by name."""
+    """Return all arrays of a Figures, by name."""
     named = {name: getattr(figures, name) for name in FIGURES}
     return named | {f"{n}@{k}": v for n in ("recall", "hit") for k, v in getattr(figures, n).items()}
 
 
-def same(one, two, index=...):
-    """Return whether all figures are equal bit for bit, including NaN."""
-    return all(np.array_equal(a[index], arrays(two)[n], equal_nan=True) for n, a in arrays(one).items())
+def same(first, second, index=...):
+    """Whether all figures are bit-identical, including NaN."""
+    return all(np.array_equal(a[index], arrays(second)[n], equal_nan=True) for n, a in arrays(first).items())
 
 
 def case(rng, n_works, n_imitations, n_artists, draw=unit):
@@ -60,7 +60,7 @@ def case(rng, n_works, n_imitations, n_artists, draw=unit):
 
 
 def check_against_oracles(got, cosines, data, recall_at):
-    """Figures of each work from scores, by scikit-learn and scipy; means and matrix by numpy."""
+    """Check figures of works against scikit-learn and scipy, and means and the AUC matrix against NumPy."""
     _, work_artist, imitations, imitation_artist, n_artists = data
     m = len(imitations)
     expected = {name: [] for name in FIGURES}
@@ -93,7 +93,7 @@ def check_against_oracles(got, cosines, data, recall_at):
     assert set(got.works.recall) == set(got.works.hit) == set(recall_at)
 
 
-def test_figures_equal_scikit_learn():
+def test_figures_match_scikit_learn():
     rng = np.random.default_rng(1)
     data = case(rng, 40, 300, 6)
     got = match(*data)
@@ -104,7 +104,7 @@ def test_figures_equal_scikit_learn():
 
 @relaxed
 @given(SEEDS, st.integers(1, 6), st.integers(1, 12), st.integers(1, 4))
-def test_figures_equal_scikit_learn_with_ties_and_gaps(seed, n_works, n_imitations, n_artists):
+def test_figures_match_scikit_learn_with_ties_and_gaps(seed, n_works, n_imitations, n_artists):
     data = case(np.random.default_rng(seed), n_works, n_imitations, n_artists, few)
     cosines = [[float(x) for x in row] for row in fractions(data[0], data[2])]
     check_against_oracles(match(*data, recall_at=(1, 3)), cosines, data, (1, 3))
@@ -112,7 +112,7 @@ def test_figures_equal_scikit_learn_with_ties_and_gaps(seed, n_works, n_imitatio
 
 @relaxed
 @given(SEEDS, st.integers(2, 6))
-def test_ranked_figures_are_the_worst_over_all_orders_of_ties(seed, m):
+def test_ranked_figures_are_the_worst_over_all_orders_of_the_ties(seed, m):
     rng = np.random.default_rng(seed)
     works, imitations, artist = few(rng, 1), few(rng, m), rng.integers(0, 2, m)
     artist[:2] = 0, 1
@@ -130,7 +130,7 @@ def test_ranked_figures_are_the_worst_over_all_orders_of_ties(seed, m):
         assert got.works.hit[k][0] == min(any(order[:k]) for order in orders)
 
 
-def test_ranks_equal_scipy_rankdata():
+def test_ranks_match_scipy():
     works, work_artist, imitations, imitation_artist, n = case(np.random.default_rng(2), 30, 200, 5)
     imitations[50:60] = imitations[0]
     got = match(works, work_artist, imitations, imitation_artist, n, keep_ranks=True)
@@ -149,13 +149,14 @@ def test_identical_imitations_tie_exactly():
     assert (got.works.auc == 0.5).all()
     assert (got.works.rank_percentile == 0.5).all()
     assert (got.auc_matrix == 0.5).all()
-    assert (got.works.reciprocal_rank == 0.5).all()  # each own one has its double before it
+    assert (got.works.reciprocal_rank == 0.5).all()  # the duplicate of each own imitation ranks before it
     assert (got.works.average_precision == 0.5).all()
 
 
 def test_all_ties_count_against_the_finding():
-    one = np.tile(np.eye(1, 4, dtype=np.float16), (6, 1))
-    got = match(one[:2], [0, 1], one, [0, 0, 0, 1, 1, 1], 2, recall_at=(3, 4, 6), keep_ranks=True)
+    same_vector = np.tile(np.eye(1, 4, dtype=np.float16), (6, 1))
+    labels = [0, 0, 0, 1, 1, 1]
+    got = match(same_vector[:2], [0, 1], same_vector, labels, 2, recall_at=(3, 4, 6), keep_ranks=True)
     assert (got.ranks == 6).all()
     assert got.works.auc.tolist() == [0.5, 0.5]
     assert got.works.rank_percentile.tolist() == [0.5, 0.5]
@@ -166,38 +167,38 @@ def test_all_ties_count_against_the_finding():
 
 @relaxed
 @given(SEEDS, st.sampled_from([None, 1, 15]), st.sampled_from([unit, few]))
-def test_order_of_rows_changes_no_bit(seed, csls_k, draw):
+def test_results_do_not_depend_on_the_order_of_the_rows(seed, csls_k, draw):
     rng = np.random.default_rng(seed)
     works, work_artist, imitations, imitation_artist, n = case(rng, 20, 30, 4, draw)
     w, i = rng.permutation(20), rng.permutation(30)
     options = {"csls_k": csls_k, "keep_ranks": True, "recall_at": (1, 3)}
-    one = match(works, work_artist, imitations, imitation_artist, n, **options)
-    two = match(works[w], work_artist[w], imitations[i], imitation_artist[i], n, **options)
-    assert same(one.works, two.works, w)
-    assert same(one.artists, two.artists)
-    assert same(one.macro, two.macro)
-    assert np.array_equal(one.auc_matrix, two.auc_matrix, equal_nan=True)
-    assert (one.ranks[np.ix_(w, i)] == two.ranks).all()
+    first = match(works, work_artist, imitations, imitation_artist, n, **options)
+    second = match(works[w], work_artist[w], imitations[i], imitation_artist[i], n, **options)
+    assert same(first.works, second.works, w)
+    assert same(first.artists, second.artists)
+    assert same(first.macro, second.macro)
+    assert np.array_equal(first.auc_matrix, second.auc_matrix, equal_nan=True)
+    assert (first.ranks[np.ix_(w, i)] == second.ranks).all()
 
 
 @relaxed
 @given(SEEDS, st.integers(1, 4000), st.sampled_from([None, 3]), st.sampled_from([unit, few]))
-def test_blocks_change_no_bit(seed, limit, csls_k, draw):
+def test_results_do_not_depend_on_the_blocks(seed, limit, csls_k, draw):
     data = case(np.random.default_rng(seed), 17, 23, 4, draw)
-    one = match(*data, csls_k=csls_k, keep_ranks=True)
+    first = match(*data, csls_k=csls_k, keep_ranks=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "BLOCK_BYTES", limit)
-        two = match(*data, csls_k=csls_k, keep_ranks=True)
-    assert same(one.works, two.works)
-    assert same(one.artists, two.artists)
-    assert same(one.macro, two.macro)
-    assert np.array_equal(one.auc_matrix, two.auc_matrix, equal_nan=True)
-    assert (one.ranks == two.ranks).all()
+        second = match(*data, csls_k=csls_k, keep_ranks=True)
+    assert same(first.works, second.works)
+    assert same(first.artists, second.artists)
+    assert same(first.macro, second.macro)
+    assert np.array_equal(first.auc_matrix, second.auc_matrix, equal_nan=True)
+    assert (first.ranks == second.ranks).all()
 
 
 @relaxed
 @given(SEEDS, st.integers(1, 24), st.integers(1, 12), st.integers(1, 26), st.sampled_from([unit, few]))
-def test_csls_is_the_formula_of_the_paper(seed, n_works, n_imitations, k, draw):
+def test_csls_matches_the_formula_of_the_paper(seed, n_works, n_imitations, k, draw):
     data = case(np.random.default_rng(seed), n_works, n_imitations, 3, draw)
     got = match(*data, csls_k=k, recall_at=(1,), keep_ranks=True)
     cosines = fractions(data[0], data[2])
@@ -212,13 +213,15 @@ def test_csls_is_the_formula_of_the_paper(seed, n_works, n_imitations, k, draw):
     ]
     assert got.csls_k == min(k, n_works)
     assert got.ranks.tolist() == [[sum(o >= s for o in row) for s in row] for row in scores]
-    places = [[sorted(set(row)).index(s) for s in row] for row in scores]  # floats of the same order and ties
+    places = [
+        [sorted(set(row)).index(s) for s in row] for row in scores
+    ]  # floats with the same order and ties
     check_against_oracles(got, places, data, (1,))
 
 
-def test_csls_is_exact_where_float64_rounds():
+def test_csls_is_exact_where_float64_would_round():
     # Both imitations have the cosine 1 to the first work, and the sums of their 15 cosines, -13, differ by
-    # 2**-48. The order is that of 30 + 13 and 30 + 13 - 2**-48, which are the same number in float64.
+    # 2**-48. The scores are 30 + 13 and 30 + 13 - 2**-48, which are equal in float64.
     tiny = 2.0**-24
     works = np.full((15, 5), -0.5, np.float16)
     works[0], works[:, 4], works[1, 4] = 0.5, 0.0, tiny
@@ -229,7 +232,7 @@ def test_csls_is_exact_where_float64_rounds():
 
 
 def test_csls_demotes_a_hub():
-    # The hub is as near to every work as its own imitation, or nearer; CSLS ranks the own one first.
+    # The hub is at least as near to each work as the own imitation. With CSLS, the own imitation ranks first.
     works = np.eye(3, 4, dtype=np.float16)
     hub = np.full((1, 4), 0.5, np.float16)
     own = (0.45 * np.eye(3, 4) + [0, 0, 0, math.sqrt(1 - 0.45**2)]).astype(np.float16)
@@ -238,7 +241,7 @@ def test_csls_demotes_a_hub():
     assert match(*data, recall_at=(1,), csls_k=3).macro.hit[1] == 1.0
 
 
-def test_missing_artists_are_reported_and_excluded_from_the_macro_mean():
+def test_incomplete_artists_have_a_status_and_are_excluded_from_the_macro_mean():
     rng = np.random.default_rng(4)
     works, imitations = unit(rng, 6), unit(rng, 7)
     got = match(works, [0, 0, 0, 1, 1, 4], imitations, [0, 0, 2, 2, 2, 4, 4], 5)
@@ -254,7 +257,7 @@ def test_missing_artists_are_reported_and_excluded_from_the_macro_mean():
 
 
 @pytest.mark.parametrize("n_imitations", [1, 4])
-def test_nothing_is_claimed_without_imitations_of_others(n_imitations):
+def test_without_imitations_by_others_there_are_no_figures(n_imitations):
     rng = np.random.default_rng(5)
     got = match(unit(rng, 3), [0, 0, 0], unit(rng, n_imitations), [0] * n_imitations, 1, keep_ranks=True)
     assert got.status == ("no imitations by others",)
@@ -267,8 +270,8 @@ def test_nothing_is_claimed_without_imitations_of_others(n_imitations):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"works": np.empty((0, 3), np.float16), "work_artist": []}, "works: none given.*Add works"),
-        ({"imitations": np.empty((0, 3), np.float16), "imitation_artist": []}, "imitations: none given"),
+        ({"works": np.empty((0, 3), np.float16), "work_artist": []}, "There are no works.*Add works"),
+        ({"imitations": np.empty((0, 3), np.float16), "imitation_artist": []}, "There are no imitations"),
         ({"works": np.eye(3)}, "works: expected float16, not float64"),
         ({"imitations": np.full((3, 3), np.nan, np.float16)}, "imitations: row 0 .* not finite"),
         ({"imitations": np.eye(3, 4, dtype=np.float16)}, "works has 3 dimensions and imitations has 4"),
@@ -279,14 +282,14 @@ def test_nothing_is_claimed_without_imitations_of_others(n_imitations):
         ({"recall_at": (1, 0)}, "Each k must be at least 1"),
     ],
 )
-def test_match_refuses(change, message):
+def test_match_rejects_invalid_arguments(change, message):
     eye = np.eye(3, dtype=np.float16)
-    given = {"works": eye, "work_artist": [0, 1, 1], "imitations": eye, "imitation_artist": [0, 1, 1]}
+    valid = {"works": eye, "work_artist": [0, 1, 1], "imitations": eye, "imitation_artist": [0, 1, 1]}
     with pytest.raises(ValueError, match=message):
-        match(**(given | {"n_artists": 2} | change))
+        match(**(valid | {"n_artists": 2} | change))
 
 
-def test_figures_contain_what_the_tests_check():
+def test_the_tests_cover_all_fields_of_figures():
     assert {field.name for field in fields(Figures)} == {*FIGURES, "recall", "hit"}
 
 
@@ -295,7 +298,7 @@ def test_figures_contain_what_the_tests_check():
 
 @relaxed
 @given(SEEDS, st.integers(1, 25), st.integers(1, 5), st.sampled_from([unit, few]))
-def test_gap_against_medians_of_fractions(seed, n, n_artists, draw):
+def test_gap_matches_medians_of_fractions(seed, n, n_artists, draw):
     rng = np.random.default_rng(seed)
     works, artist = draw(rng, n), rng.integers(0, n_artists, n)
     got = discrimination_gap(works, artist, n_artists)
@@ -322,12 +325,12 @@ def test_gap_against_medians_of_fractions(seed, n, n_artists, draw):
     assert got.n_works.tolist() == [len(r) for r in rows]
 
 
-def test_missing_gap_has_a_reason():
+def test_status_gives_the_reason_for_a_missing_gap():
     works = np.eye(4, dtype=np.float16)
     assert discrimination_gap(works, [0, 0, 1, 2], 4).status == ("ok", "one work", "one work", "no works")
     assert discrimination_gap(works, [1, 1, 1, 1], 2).status == ("no works", "no other artist")
     assert discrimination_gap(works, [1, 1, 1, 1], 2).nearest.tolist() == [-1, -1]
-    with pytest.raises(ValueError, match="works: none given"):
+    with pytest.raises(ValueError, match="There are no works"):
         discrimination_gap(works[:0], [], 2)
     with pytest.raises(ValueError, match="work_artist: row 0 has artist 5"):
         discrimination_gap(works, [5, 0, 0, 0], 2)

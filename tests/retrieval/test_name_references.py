@@ -172,14 +172,14 @@ def test_placebo_names_of_the_same_origin_are_the_references_where_the_plan_says
 
 
 def test_a_release_that_draws_real_names_as_art_is_diagnosed(tmp_path: Path) -> None:
-    fair = matched(made(tmp_path / "a.h5", plain)).evidence
+    fair = matched(made(tmp_path / "a.h5", plain), statistic="rank").evidence
     assert fair is not None
     (off,) = fair.exchangeability
     assert off.compares.startswith("pictures of real names") and fair.notes == ()
     assert off.p is not None and off.p > 0.05
     assert (off.n_placebos, off.n_others, off.n_artists) == (20, len(ARTISTS) + len(RIVALS), len(ARTISTS))
     moved = dict.fromkeys(("Ada", "Bo", "Cy", "Di", "Ed", "rival"), 1.5)
-    evidence = matched(made(tmp_path / "b.h5", plain, shift=moved), unknown=RIVALS).evidence
+    evidence = matched(made(tmp_path / "b.h5", plain, shift=moved), unknown=RIVALS, statistic="rank").evidence
     assert evidence is not None
     unknown, off = evidence.exchangeability
     assert unknown.compares == "names that the release cannot know" and unknown.n_others == len(RIVALS)

@@ -1,4 +1,7 @@
-"""The three methods for ranks of own imitations: against each other and brute force, for any blocks and threads."""
+"""Compare the three methods for ranking own imitations with each other and with brute force.
+
+Results must not depend on the blocks or the number of threads.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +29,12 @@ def unit(rng: np.random.Generator, n: int, d: int = 24) -> Float16:
 
 
 def few(rng: np.random.Generator, n: int) -> Float16:
-    """Only 16 kinds, with cosines -1, -0.5, 0, 0.5 and 1, which are boundaries of cells of any width."""
+    """Draw from only 16 vectors, whose cosines -1, -0.5, 0, 0.5 and 1 are on borders of cells of any width."""
     return rng.choice([-0.5, 0.5], (n, 4)).astype(np.float16)
 
 
 def near(rng: np.random.Generator, n: int) -> Float16:
-    """All equal except for the last bits: cosines within a few multiples of 2**-48, many of them equal."""
+    """Draw vectors that differ only in the last bits: cosines differ by a few multiples of 2**-48, or are equal."""
     x = np.zeros((n, 4), np.float16)
     x[:, 0] = 1
     x[:, 1:] = rng.integers(-3, 4, (n, 3)) * 2.0**-24
@@ -39,13 +42,13 @@ def near(rng: np.random.Generator, n: int) -> Float16:
 
 
 def mixed(rng: np.random.Generator, n: int) -> Float16:
-    """Random vectors, some repeated or negated: cosines near 1 and -1 to the bit."""
+    """Draw random vectors, some of them repeated or negated, so that some cosines are extreme and tie exactly."""
     x = unit(rng, n)
     return x[rng.integers(0, max(1, n // 3), n)] * rng.choice([-1, 1], (n, 1)).astype(np.float16)
 
 
 def grid(rng: np.random.Generator, n: int) -> Float16:
-    """Cosines that are multiples of 1/64, in two dimensions within the tolerance of the norm."""
+    """Draw vectors in two dimensions whose cosines to (1, 0) are multiples of 1/64."""
     x = np.zeros((n, 3), np.float16)
     x[:, 0] = rng.integers(-64, 65, n) / 64
     x[:, 1] = np.sqrt(1 - x[:, 0].astype(float) ** 2)
@@ -84,40 +87,40 @@ def world(seed: int, draw: object, sizes: tuple[int, int, int], k: int | None) -
 
 
 def by_row(parts: Iterable[Part]) -> dict[int, tuple[list[int], int, list[int] | None]]:
-    """For each work: its own ranks in order, its U, and every U."""
-    found: dict[int, tuple[list[int], int, list[int] | None]] = {}
+    """Return, for each work, the sorted ranks of own imitations, their U, and the U of all artists."""
+    results: dict[int, tuple[list[int], int, list[int] | None]] = {}
     for part in parts:
         assert part.own.dtype == np.int32
         assert len(part.rows) == len(part.own) == len(part.u)
         for i, row in enumerate(part.rows.tolist()):
-            assert row not in found
+            assert row not in results
             every = None if part.every_u is None else part.every_u[i].tolist()
-            found[row] = sorted(part.own[i].tolist()), int(part.u[i]), every
-    return found
+            results[row] = sorted(part.own[i].tolist()), int(part.u[i]), every
+    return results
 
 
-def brute_force(given: Sides) -> dict[int, tuple[list[int], int, list[int]]]:
-    """Compare Python integers pairwise."""
-    found = {}
-    for row, artist in enumerate(given.work_artist.tolist()):
-        exact = given.works[row].astype(float) @ given.imitations.astype(float).T
+def brute_force(data: Sides) -> dict[int, tuple[list[int], int, list[int]]]:
+    """Compute the same by comparing all pairs of scores as Python integers."""
+    results = {}
+    for row, artist in enumerate(data.work_artist.tolist()):
+        exact = data.works[row].astype(float) @ data.imitations.astype(float).T
         scores = [int(value * 2**48) for value in exact]
-        if given.csls_k is not None:
-            scores = [2 * given.csls_k * s - p for s, p in zip(scores, given.penalties.tolist(), strict=True)]
-        label = given.imitation_artist.tolist()
+        if data.csls_k is not None:
+            scores = [2 * data.csls_k * s - p for s, p in zip(scores, data.penalties.tolist(), strict=True)]
+        label = data.imitation_artist.tolist()
         own = sorted(sum(b >= a for b in scores) for a, o in zip(scores, label, strict=True) if o == artist)
         every = [
             sum(
                 2 * (a > b) + (a == b)
-                for a, mine in zip(scores, label, strict=True)
-                if mine == one
-                for b, other in zip(scores, label, strict=True)
-                if other != one
+                for a, artist_of_a in zip(scores, label, strict=True)
+                if artist_of_a == number
+                for b, artist_of_b in zip(scores, label, strict=True)
+                if artist_of_b != number
             )
-            for one in range(given.n_artists)
+            for number in range(data.n_artists)
         ]
-        found[row] = own, every[artist], every
-    return found
+        results[row] = own, every[artist], every
+    return results
 
 
 SIZES = st.tuples(st.integers(1, 7), st.integers(1, 40), st.integers(1, 4))
@@ -125,38 +128,40 @@ SIZES = st.tuples(st.integers(1, 7), st.integers(1, 40), st.integers(1, 4))
 
 @relaxed
 @given(SEEDS, DRAWS, SIZES, st.sampled_from([None, 1, 3]), st.integers(1, 3000))
-def test_all_three_equal_brute_force(
+def test_all_three_methods_match_brute_force(
     seed: int, draw: object, sizes: tuple[int, int, int], k: int | None, limit: int
 ) -> None:
-    given_ = world(seed, draw, sizes, k)
-    expected = brute_force(given_)
-    assert by_row(every_rank(given_)) == expected
-    assert by_row(sorted_ranks(given_, limit_bytes=limit)) == expected
-    n, m = given_.n_imitations, len(given_.imitations)
-    counted = by_row(counted_ranks(given_, limit_bytes=limit))
+    data = world(seed, draw, sizes, k)
+    expected = brute_force(data)
+    assert by_row(every_rank(data)) == expected
+    assert by_row(sorted_ranks(data, limit_bytes=limit)) == expected
+    n, m = data.n_imitations, len(data.imitations)
+    counted = by_row(counted_ranks(data, limit_bytes=limit))
     assert counted == {
-        row: (own, u, None) for row, (own, u, _) in expected.items() if 0 < n[given_.work_artist[row]] < m
+        row: (own, u, None) for row, (own, u, _) in expected.items() if 0 < n[data.work_artist[row]] < m
     }
 
 
 @pytest.mark.parametrize("k", [None, 15])
 @pytest.mark.parametrize("draw", [unit, few, near, mixed, grid])
-def test_larger_than_a_block(draw: object, k: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many pieces and tiles, pending scores compared early, one and two threads, state for only a few works."""
-    given_ = world(5, draw, (12, 1501, 6), k)
-    expected = by_row(every_rank(given_))
+def test_results_do_not_depend_on_pieces_tiles_and_threads(
+    draw: object, k: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cover several pieces and tiles, early comparison of pending scores, two threads, and few works at a time."""
+    data = world(5, draw, (12, 1501, 6), k)
+    expected = by_row(every_rank(data))
     plain = {row: (own, u, None) for row, (own, u, _) in expected.items()}
-    assert by_row(sorted_ranks(given_)) == expected
-    assert by_row(counted_ranks(given_)) == plain
-    ways = ((64, 2**14, 1, 1), (100, 2**16, 2**20, 2), (1000, 2**12, 10**5, 2), (30, 2**20, 2**30, 1))
-    for piece, limit, state, threads in ways:
+    assert by_row(sorted_ranks(data)) == expected
+    assert by_row(counted_ranks(data)) == plain
+    settings_ = ((64, 2**14, 1, 1), (100, 2**16, 2**20, 2), (1000, 2**12, 10**5, 2), (30, 2**20, 2**30, 1))
+    for piece, limit, state, threads in settings_:
         monkeypatch.setattr("imindex.retrieval.match.counting.PIECE", piece)
         monkeypatch.setattr("imindex.retrieval.match.ranking.PIECE", piece)
-        assert by_row(counted_ranks(given_, limit_bytes=limit, state_bytes=state, threads=threads)) == plain
-        assert by_row(sorted_ranks(given_, limit_bytes=limit, threads=threads)) == expected
+        assert by_row(counted_ranks(data, limit_bytes=limit, state_bytes=state, threads=threads)) == plain
+        assert by_row(sorted_ranks(data, limit_bytes=limit, threads=threads)) == expected
 
 
-def test_cells_are_monotone_in_the_score() -> None:
+def test_cells_ascend_with_the_score() -> None:
     rng = np.random.default_rng(3)
     steps = np.arange(-(2**17), 2**17)
     for exponent in range(-48, -16):
@@ -168,18 +173,18 @@ def test_cells_are_monotone_in_the_score() -> None:
         assert (np.diff(cell) >= 0).all()
         middle = (own[0] + own[-1]) / 2
         place = (scores - middle + 0.5) * 1024
-        # The nearest of those within 1/2 of the middle of the own scores; they begin at a multiple of their width.
+        # Cells cover 1/2 around the middle of the own scores, and begin at a multiple of their width.
         assert np.abs(cell - place.clip(0, 1022)).max() <= 1
-        whole, mine = (scores * 2**48).astype(np.int64), (own * 2**48).astype(np.int64)
-        count = _Count(mine, np.zeros(1024, np.int32), np.zeros(1024, np.bool_))
-        assert (np.diff(count.cell(whole)) >= 0).all()
-        assert count.cell(mine).min() == 1 and count.cell(mine).max() <= 1022
-        assert not count.hot[[0, -1]].any()  # what is beyond all own scores is compared with none
-        if mine[-1] - mine[0] > 1022:
-            assert count.cell(mine).max() > 400  # and the cells are made use of
+        integers, own_integers = (scores * 2**48).astype(np.int64), (own * 2**48).astype(np.int64)
+        count = _Count(own_integers, np.zeros(1024, np.int32), np.zeros(1024, np.bool_))
+        assert (np.diff(count.cell(integers)) >= 0).all()
+        assert count.cell(own_integers).min() == 1 and count.cell(own_integers).max() <= 1022
+        assert not count.hot[[0, -1]].any()  # scores beyond all own scores are not compared
+        if own_integers[-1] - own_integers[0] > 1022:
+            assert count.cell(own_integers).max() > 400  # a good part of the cells is used
 
 
-def test_csls_scores_beyond_64_bits() -> None:
+def test_differences_of_csls_scores_may_exceed_64_bits() -> None:
     works = np.tile(np.array([[-1, 0]], np.float16), (6000, 1))
     works[0] = [1, 0]
     imitations = np.array([[1, 0], [-1, 0], [0, 1]], np.float16)
@@ -187,9 +192,9 @@ def test_csls_scores_beyond_64_bits() -> None:
     artist[0] = 0
     k, penalties = csls_penalties(works, imitations, 6000)
     assert k > 5300
-    given_ = Sides(works, artist, imitations, np.array([0, 1, 1]), 2, k, penalties)
-    assert by_row(counted_ranks(given_)) == {
-        row: (*found[:2], None) for row, found in by_row(every_rank(given_)).items()
+    data = Sides(works, artist, imitations, np.array([0, 1, 1]), 2, k, penalties)
+    assert by_row(counted_ranks(data)) == {
+        row: (*result[:2], None) for row, result in by_row(every_rank(data)).items()
     }
 
 
@@ -206,44 +211,45 @@ def figures(result: Match) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("csls_k", [None, 4])
 @pytest.mark.parametrize("draw", [unit, few, mixed])
-def test_match_paths_agree_bit_for_bit(
+def test_match_is_bit_identical_for_all_methods(
     draw: object, csls_k: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(8)
     data = (
         draw(rng, 60), rng.integers(0, 50, 60), draw(rng, 2000), rng.integers(0, 48, 2000), 50
     )  # type: ignore[operator] # fmt: skip
-    asked = []
+    called = []
     for name in ("counted_ranks", "sorted_ranks", "every_rank"):
-        way = getattr(module, name)
+        method = getattr(module, name)
         monkeypatch.setattr(
-            module, name, lambda *a, way=way, name=name, **k: asked.append(name) or way(*a, **k)
+            module, name, lambda *a, method=method, name=name, **k: called.append(name) or method(*a, **k)
         )
-    slow = match(*data, csls_k=csls_k, keep_ranks=True)
-    quick = match(*data, csls_k=csls_k)
-    own = match(*data, csls_k=csls_k, matrix=False)
-    assert asked == ["every_rank", "sorted_ranks", "counted_ranks"]
-    assert np.array_equal(slow.auc_matrix, quick.auc_matrix, equal_nan=True)
-    assert np.array_equal(np.diagonal(slow.auc_matrix), np.diagonal(own.auc_matrix), equal_nan=True)
-    assert np.isnan(own.auc_matrix[~np.eye(50, dtype=bool)]).all()
-    for one, two, three in zip(figures(slow), figures(quick), figures(own), strict=True):
-        assert np.array_equal(one, two, equal_nan=True)
-        assert np.array_equal(one, three, equal_nan=True)
-    assert slow.status == quick.status == own.status
+    by_every_rank = match(*data, csls_k=csls_k, keep_ranks=True)
+    by_sorting = match(*data, csls_k=csls_k)
+    by_counting = match(*data, csls_k=csls_k, matrix=False)
+    assert called == ["every_rank", "sorted_ranks", "counted_ranks"]
+    matrix = by_every_rank.auc_matrix
+    assert np.array_equal(matrix, by_sorting.auc_matrix, equal_nan=True)
+    assert np.array_equal(np.diagonal(matrix), np.diagonal(by_counting.auc_matrix), equal_nan=True)
+    assert np.isnan(by_counting.auc_matrix[~np.eye(50, dtype=bool)]).all()
+    for results in zip(figures(by_every_rank), figures(by_sorting), figures(by_counting), strict=True):
+        assert np.array_equal(results[0], results[1], equal_nan=True)
+        assert np.array_equal(results[0], results[2], equal_nan=True)
+    assert by_every_rank.status == by_sorting.status == by_counting.status
 
 
-def test_matrix_can_be_omitted_on_every_path() -> None:
+def test_without_the_matrix_all_methods_omit_it() -> None:
     rng = np.random.default_rng(9)
     data = (unit(rng, 10), rng.integers(0, 2, 10), unit(rng, 30), rng.integers(0, 2, 30), 2)
     whole = match(*data)
-    for options in ({}, {"keep_ranks": True}):  # too many own ones to count; every rank
+    for options in ({}, {"keep_ranks": True}):  # too many own imitations to count; all ranks
         own = match(*data, matrix=False, **options)
         assert np.array_equal(np.diagonal(own.auc_matrix), np.diagonal(whole.auc_matrix))
         assert np.isnan(own.auc_matrix[[0, 1], [1, 0]]).all()
         assert np.array_equal(own.works.auc, whole.works.auc)
 
 
-def test_too_many_artists_or_too_long_scores_fall_back() -> None:
+def test_every_rank_is_used_if_artists_and_scores_do_not_fit_in_64_bits() -> None:
     rng = np.random.default_rng(10)
     works, imitations = unit(rng, 5), unit(rng, 9)
     for n_artists, k, bits in (
@@ -253,31 +259,29 @@ def test_too_many_artists_or_too_long_scores_fall_back() -> None:
         (300, 15, 9),
         (8192, 15, None),
     ):
-        one = np.arange(5), np.arange(9) % 5
-        given_ = Sides(works, one[0], imitations, one[1], n_artists, k, np.full(9, 15 * 2**47))
-        assert label_bits(given_) == bits
+        penalties = np.full(9, 15 * 2**47)
+        data = Sides(works, np.arange(5), imitations, np.arange(9) % 5, n_artists, k, penalties)
+        assert label_bits(data) == bits
         if bits is None:
             with pytest.raises(ValueError, match="Use every_rank"):
-                next(sorted_ranks(given_))
+                next(sorted_ranks(data))
         else:
-            assert by_row(sorted_ranks(given_)) == by_row(every_rank(given_))
-        way = module._quickest(given_, matrix=True)
-        assert way.gi_code.co_name == ("every_rank" if bits is None else "sorted_ranks")
+            assert by_row(sorted_ranks(data)) == by_row(every_rank(data))
+        parts = module._fastest(data, matrix=True)
+        assert parts.gi_code.co_name == ("every_rank" if bits is None else "sorted_ranks")
 
 
 def test_memory_is_bounded_by_the_blocks() -> None:
-    """300 works x 20,000 imitations are 48 MB of similarities, and the imitations 10 MB: neither is held as a whole."""
+    """Similarities of 300 works x 20,000 imitations take 48 MB, and imitations 10 MB. Neither is held as a whole."""
     rng = np.random.default_rng(11)
-    given_ = sides(
-        unit(rng, 300, 64), np.arange(300) // 3, unit(rng, 20_000, 64), np.arange(20_000) % 100, 100
-    )
+    data = sides(unit(rng, 300, 64), np.arange(300) // 3, unit(rng, 20_000, 64), np.arange(20_000) % 100, 100)
     tracemalloc.start()
-    expected = list(counted_ranks(given_))
+    expected = list(counted_ranks(data))
     whole = tracemalloc.get_traced_memory()[1]
     tracemalloc.reset_peak()
-    got = list(counted_ranks(given_, limit_bytes=2**19, state_bytes=2**21))
+    got = list(counted_ranks(data, limit_bytes=2**19, state_bytes=2**21))
     small = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert by_row(got) == by_row(expected)
     assert small < 8 * 2**20
-    assert whole > 48 * 2**20  # so the limits are what bounds it
+    assert whole > 48 * 2**20  # so it is the limits that bound the memory
