@@ -29,6 +29,7 @@ _PLAN = """\
 # The demo's plan: two releases of a small model that learned the works of 16 of these 24 artists.
 title = "Which of 24 invented artists do two small models imitate?"
 seed = {seed}
+rivals = "auto"
 
 [artists]
 tested = {tested}

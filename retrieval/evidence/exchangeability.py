@@ -10,7 +10,7 @@ import numpy.typing as npt
 from imindex.indexer.store.index import Index
 from imindex.retrieval.evidence.testing import Testing, numbers_of
 from imindex.retrieval.results import Exchangeability
-from imindex.retrieval.vectors.blocks import Int64
+from imindex.retrieval.vectors.blocks import Float64, Int64
 from imindex.retrieval.vectors.select import Pictures
 from imindex.stats.exchangeability import LEAST_SETS, exchangeability_test
 from imindex.stats.keyed import generator
@@ -18,10 +18,10 @@ from imindex.stats.set_scores import SetScores
 from imindex.stats.set_statistics import SetTable
 
 UNKNOWN = "names that the release cannot know"
-OTHERS = "pictures of real names, compared with the works of other artists"
+OTHERS = "pictures of real names without a name effect, compared with the works of other artists"
 
 
-def diagnose(
+def diagnose(  # noqa: PLR0913
     index: Index,
     scores: SetScores,
     placebos: Sequence[int],
@@ -30,6 +30,7 @@ def diagnose(
     *,
     nearest: Int64 | None = None,
     learned: SetTable | None = None,
+    p_name: Float64 | None = None,
 ) -> tuple[tuple[Exchangeability, ...], tuple[str, ...]]:
     """Compare the placebo sets with sets of real names.
 
@@ -48,6 +49,9 @@ def diagnose(
         not compared with each other's works.
     learned : SetTable, optional
         Scores by the statistic of the tests; by default mean rank percentiles.
+    p_name : ndarray, shape (A,), float64, optional
+        p-values of the name test. Artists at or below the level are not among the real names that are compared: the
+        pictures of a name that the release knows differ from those of placebo names, as they should.
 
     Returns
     -------
@@ -73,8 +77,12 @@ def diagnose(
     design = values[np.argmax(counts)]
     table = scores.percentiles(size) if learned is None else learned.values[size]
     compared = [a for a in placebos if designs[a] == design]
-    real = [a for a in np.flatnonzero(designs == design).tolist() if a not in set(placebos)]
-    unknown = [a for a in numbers_of(index, testing.unknown, imitations) if a in real]
+    known = np.zeros(len(designs), np.bool_)
+    if p_name is not None:
+        known = np.nan_to_num(p_name, nan=1.0) <= testing.level * (1 + 1e-9)
+    real = [a for a in np.flatnonzero((designs == design) & ~known).tolist() if a not in set(placebos)]
+    asked = set(numbers_of(index, testing.unknown, imitations)) - set(placebos)
+    unknown = [a for a in np.flatnonzero(designs == design).tolist() if a in asked]
     own = _own_cells(len(table), nearest)
     found = []
     for others, what, excluded in ((unknown, UNKNOWN, None), (real, OTHERS, own)):
@@ -130,6 +138,6 @@ def _note(result: Exchangeability, level: float) -> str:
     often = shift > 0 or spread > 0
     return (
         f"The placebo names are not a fair reference (p = {result.p:.2g}): {result.compares}, {how} "
-        f"{'than' if differ else 'from'} pictures of placebo names. The name test may therefore call artists too "
+        f"{'than' if differ else 'from'} pictures of placebo names. The name test may therefore find an effect too "
         f"{'often' if often else 'seldom'}, whatever its p-values say."
     )

@@ -151,7 +151,14 @@ def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, Arti
     }
     n_without = without_prompt(index, imitations)
     diagnostics, notes = diagnose(
-        index, scores, placebos, testing, imitations, nearest=among.discrimination.nearest, learned=table
+        index,
+        scores,
+        placebos,
+        testing,
+        imitations,
+        nearest=among.discrimination.nearest,
+        learned=table,
+        p_name=name.pvalue,
     )
     return found, MatchEvidence(
         placebos=tuple(index.artists[a] for a in placebos),
