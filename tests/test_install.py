@@ -140,7 +140,7 @@ def test_the_wheel_runs_the_demo_beside_other_peoples_modules(
     said = finished([*imindex, "demo", "demo", *small], folder, env)
     assert "Report: demo/plan-audit/report.html" in said
     report = json.loads((folder / "demo/plan-audit/report.json").read_text(encoding="utf-8"))
-    assert [release["n_imitations"] for release in report["releases"]] == [25, 25]
+    assert [release["n_imitations"] for release in report["releases"]] == [41, 41]
     assert "<svg" in (folder / "demo/plan-audit/report.html").read_text(encoding="utf-8")
     assert not mark.exists()
 
