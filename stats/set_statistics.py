@@ -381,7 +381,8 @@ def tell_apart(
     judged alike. The mean percentile is the AUC. The p-value is that of `held_out_pvalue`. Works that resemble each
     other for another reason than the artist, such as a series of one motif, count as evidence of the artist here.
 
-    Measured at a nominal 5 %, for artists that are alike: 2 to 6 % (`scripts/bench/calibration --only statistics`).
+    Measured at a nominal 5 %, for artists that are alike and `lda` or `linear`: 3 to 6 %
+    (`scripts/bench/calibration --only statistics`).
 
     The decision uses works only. Selecting artists by it leaves the tests of their imitations valid.
 
