@@ -99,9 +99,9 @@ def two_steps(
     Errors, for an artist whose name has an effect that is not specific: the probability of a false call is at most the
     level. Over artists, the expected share of false calls among the calls of either step is at most the level for "bh"
     if the artists' tests are independent, and for "by", which does not estimate the number of true null hypotheses,
-    under any dependence; "holm" bounds the probability of any. c and the artists' sets are shared between artists,
-    which `scripts/bench/calibration` and the tests cover by simulation: at a nominal 5 %, the measured share is at most
-    4.4 %, where correction among the selected artists alone has up to 9 %.
+    under any dependence; "holm" bounds the probability of any. c and the artists' sets are shared between artists. In
+    simulated tables of normal scores, with 24 or 70 artists and unspecific effects of 0 to 4 standard deviations, the
+    share of false calls is at most 4.4 % at a nominal 5 %; correction among the selected artists alone has up to 9 %.
 
     Testing within what was selected follows Benjamini & Bogomolov (2014, doi:10.1111/rssb.12028) and Yekutieli (2008,
     doi:10.1198/016214507000001373); they correct for the selection by the selected share of all families, which with

@@ -42,6 +42,8 @@ BESIDE = 20
 """Held-out works are compared with those of other artists in the same fold if there are at least this many."""
 LEVEL = 0.05
 """Level at which it is decided whether works of an artist can be told from those of others."""
+POOL = 20_000
+"""Most pictures, roughly, from which a covariance is estimated."""
 _BLOCK = 2**22
 
 
@@ -66,6 +68,11 @@ class Scorer:
     weights: Float64
     offsets: Float64
     shrinkage: float
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether the score of a mean of pictures is the mean of their scores."""
+        return self.statistic not in ("lda", "softmax")
 
     def score(self, pictures: npt.ArrayLike) -> Float64:
         """Score pictures, shape (n, d), for each artist.
@@ -186,8 +193,8 @@ def pooled(scores: SetScores) -> Int64:
     -------
     ndarray, shape (P,), int64
         Of each set that is used in a test, the first pictures in `SetScores.order`, as many as the smallest size at
-        which sets are compared. Every compared set then contributes equally to the covariance, which keeps the tests
-        exact. Empty if nothing is tested.
+        which sets are compared, or fewer where these are more than `POOL`. Every compared set then contributes equally
+        to the covariance, which keeps the tests exact. Empty if nothing is tested.
 
     Examples
     --------
@@ -200,6 +207,7 @@ def pooled(scores: SetScores) -> Int64:
         return np.empty(0, np.int64)
     size = min(scores.sums)
     starts = (np.cumsum(scores.n_imitations) - scores.n_imitations)[scores.n_imitations >= size]
+    size = max(1, min(size, POOL // len(starts)))
     rows: Int64 = scores.order[(starts[:, None] + np.arange(size)).ravel()]
     return rows
 
@@ -281,12 +289,21 @@ def set_table(scorer: Scorer, pictures: npt.NDArray[np.floating], scores: SetSco
 
     Notes
     -----
-    Memory: a block of pictures x artists at a time, and the tables.
+    Memory: a block of pictures x artists at a time, and the tables. The linear statistics score the mean picture of
+    each set, which is faster. On one core with 512 dimensions and 20 works per artist, with the fit: 70 artists and 169
+    sets of 12 pictures take 0.2 s; 1,000 artists and 100,000 pictures take 15 to 30 s (`lda`) or 2 s (`linear`).
     """
     n_artists = len(scores.sizes)
     sizes = sorted(scores.sums)
     values = {size: np.full((n_artists, n_artists), np.nan) for size in sizes}
     ends = np.cumsum(scores.n_imitations)
+    if scorer.is_linear:
+        for size in sizes:
+            sets = np.flatnonzero(scores.n_imitations >= size)
+            first = ends[sets] - scores.n_imitations[sets]
+            means = [pictures[scores.order[f : f + size]].mean(axis=0, dtype=np.float64) for f in first]
+            values[size][np.ix_(scorer.artists, sets)] = scorer.score(np.array(means)).T
+        return SetTable(scorer.statistic, values)
     for sets in _runs(scores.n_imitations, max(1, _BLOCK // len(scorer.artists))):
         first = ends[sets[0]] - scores.n_imitations[sets[0]]
         rows = scores.order[first : ends[sets[-1]]]
@@ -364,7 +381,8 @@ def tell_apart(
     judged alike. The mean percentile is the AUC. The p-value is that of `held_out_pvalue`. Works that resemble each
     other for another reason than the artist, such as a series of one motif, count as evidence of the artist here.
 
-    Measured at a nominal 5 %, for artists that are alike: 2 to 6 % (`scripts/bench/calibration --only statistics`).
+    Measured at a nominal 5 %, for artists that are alike and `lda` or `linear`: 3 to 6 %
+    (`scripts/bench/calibration --only statistics`).
 
     The decision uses works only. Selecting artists by it leaves the tests of their imitations valid.
 
