@@ -299,10 +299,13 @@ def set_table(scorer: Scorer, pictures: npt.NDArray[np.floating], scores: SetSco
     ends = np.cumsum(scores.n_imitations)
     if scorer.is_linear:
         for size in sizes:
-            sets = np.flatnonzero(scores.n_imitations >= size)
-            first = ends[sets] - scores.n_imitations[sets]
-            means = [pictures[scores.order[f : f + size]].mean(axis=0, dtype=np.float64) for f in first]
-            values[size][np.ix_(scorer.artists, sets)] = scorer.score(np.array(means)).T
+            compared = np.flatnonzero(scores.n_imitations >= size)
+            starts = ends[compared] - scores.n_imitations[compared]
+            means = [
+                pictures[scores.order[start : start + size]].mean(axis=0, dtype=np.float64)
+                for start in starts
+            ]
+            values[size][np.ix_(scorer.artists, compared)] = scorer.score(np.array(means)).T
         return SetTable(scorer.statistic, values)
     for sets in _runs(scores.n_imitations, max(1, _BLOCK // len(scorer.artists))):
         first = ends[sets[0]] - scores.n_imitations[sets[0]]
