@@ -45,6 +45,10 @@ CHANGES = (".change", ".change.low", ".change.high", ".change.p")
 METRICS = (*(name + end for name in SHARES for end in ("", *ENDS, *CHANGES)), *COUNTS)
 """All metrics that a condition can use; `.low` and `.high` are the ends of the interval."""
 ONLY_NEW = ("risen", "fallen")
+FOUND = ("significant", "imitated", "named", "nearer")
+"""Counts of findings, which need enough reference names to be found."""
+FEWEST = "fewest findable"
+"""Key in the figures of a release: the smallest number of artists that its tests can find, infinity for none."""
 ROUNDING = 1e-12
 _CONDITION = re.compile(
     r"\s*(?P<metric>[a-z_.]+)\s*(?P<op>>=|<=|>|<)\s*"
@@ -175,6 +179,14 @@ def check(
         room = ROUNDING * max(1.0, abs(value), abs(limit))
         failed = _OPERATORS[condition.op](value, limit, room)
         reason = _reason(condition, value, start, limit, failed)
+        fewest = float(new.get(FEWEST, 0.0))
+        if not failed and _undecided(condition, limit, fewest):
+            failed = True
+            reach = "nobody" if math.isinf(fewest) else f"no fewer than {fewest:.0f} artists"
+            reason = (
+                f"{condition.metric} {condition.op} {limit:g} cannot be decided: with so few reference names, this "
+                f"design can find {reach}, and a gate that cannot be checked does not pass: fails."
+            )
     return Verdict(
         condition=condition.text,
         value=value,
@@ -184,6 +196,14 @@ def check(
         release=release,
         encoder=encoder,
     )
+
+
+def _undecided(condition: Condition, limit: float, fewest: float) -> bool:
+    """Return whether a count that would fail the condition is smaller than any that the design can find."""
+    if condition.metric not in FOUND or condition.base or condition.op not in (">", ">="):
+        return False
+    least = math.floor(limit) + 1 if condition.op == ">" else max(1, math.ceil(limit))
+    return fewest > least
 
 
 def _reason(condition: Condition, value: float, start: float, limit: float, failed: bool) -> str:
@@ -259,6 +279,10 @@ def release_figures(
         figures = _with_ends("auc", overall.auc, overall.auc_low, overall.auc_high)
         figures |= _findings(overall.findings)
         figures["significant"] = figures["imitated"] + figures["named"] + figures["nearer"]
+        fewest = overall.fewest_findable
+        figures[FEWEST] = math.inf if fewest is None else float(fewest)
+        if overall.findings.get(Finding.SPECIFICITY_NOT_TESTABLE) or not matching.evidence.placebos:
+            figures["imitated"] = math.nan  # these may be imitated; the design cannot tell
     else:
         figures = _with_ends("auc", matching.macro.auc, None, None)
     if classification:

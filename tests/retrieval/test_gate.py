@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.retrieval.compare.gate import (
@@ -197,7 +198,7 @@ def matching(auc: float, imitated: int = 0, named: int = 0, *, tested: bool = Tr
         findings={**findings, Finding.NOT_SHOWN: 4}, fewest_findable=1,
     )  # fmt: skip
     evidence = MatchEvidence(
-        placebos=(), question="", unit="artist", statistic="lda", approximate=False, level=0.05, adjust="holm",
+        placebos=("p",), question="", unit="artist", statistic="lda", approximate=False, level=0.05, adjust="holm",
         family=1, references_needed=19, seed=0, n_resamples=99, confidence_level=0.95, overall=overall,
     )  # fmt: skip
     macro = RankFigures(
@@ -208,6 +209,38 @@ def matching(auc: float, imitated: int = 0, named: int = 0, *, tested: bool = Tr
         n_repeated_works=0, n_repeated_imitations=0, n_artists=1, macro=macro, artists=(),
         evidence=evidence if tested else None, auc_matrix=None,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("condition", "fewest", "failed", "words"),
+    [
+        ("imitated > 0", 1, False, "passes"),
+        ("imitated > 0", 12, True, "no fewer than 12 artists"),
+        ("imitated > 11", 12, False, "passes"),
+        ("significant >= 1", None, True, "can find nobody"),
+        ("imitated < 3", 12, True, "imitated 0 < 3: fails"),
+    ],
+)
+def test_a_count_that_the_design_cannot_find_is_not_decided(
+    condition: str, fewest: int | None, failed: bool, words: str
+) -> None:
+    matched = matching(0.6)
+    assert matched.evidence is not None
+    overall = replace(matched.evidence.overall, fewest_findable=fewest)
+    figures = release_figures(
+        replace(matched, evidence=replace(matched.evidence, overall=overall, placebos=("p",)))
+    )
+    verdict = check(parse(condition), None, figures)
+    assert verdict.failed is failed and words in verdict.reason
+
+
+def test_imitated_is_unknown_where_specificity_could_not_be_tested() -> None:
+    matched = matching(0.6)
+    assert matched.evidence is not None
+    overall = replace(matched.evidence.overall, findings={Finding.SPECIFICITY_NOT_TESTABLE: 1})
+    evidence = replace(matched.evidence, overall=overall, placebos=("p",))
+    verdict = check(parse("imitated > 0"), None, release_figures(replace(matched, evidence=evidence)))
+    assert verdict.failed and "imitated is not known" in verdict.reason
 
 
 def classification(accuracy: float | None, low: float | None, high: float | None) -> Classification:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -40,6 +41,13 @@ def _verdict(here: Check, said: Row, report: Mapping[str, Any], base: str) -> No
         ">": value > limit + room, ">=": value >= limit - room,
         "<": value < limit - room, "<=": value <= limit + room,
     }  # fmt: skip
+    if metric in ("significant", "imitated", "named", "nearer") and not against and operator in (">", ">="):
+        summary = next(
+            r for r in report["results"] if (r["release"], r["encoder"]) == (said["release"], said["encoder"])
+        )["summary"]
+        fewest = math.inf if summary["fewest_findable"] is None else summary["fewest_findable"]
+        least = math.floor(limit) + 1 if operator == ">" else max(1, math.ceil(limit))
+        wanted[operator] = wanted[operator] or fewest > least  # the design could not have found so few
     here.same("value", said["value"], value)
     here.same("limit", said["limit"], limit)
     here.same("failed", said["failed"], bool(wanted[operator]))
@@ -71,7 +79,7 @@ def _metric(
     found = [row["finding"] for row in result["artists"]]
     if against:
         found = [row[f"finding_{side}"] for row in _compared(report, said)["artists"]]
-    labels = {"imitated": SIGNIFICANT[:1], "named": SIGNIFICANT[1:2], "nearer": SIGNIFICANT[2:]}.get(
+    labels = {"imitated": SIGNIFICANT[:1], "named": SIGNIFICANT[1:3], "nearer": SIGNIFICANT[3:]}.get(
         name, SIGNIFICANT
     )
     return sum(finding in labels for finding in found)
