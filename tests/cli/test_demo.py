@@ -9,6 +9,7 @@ import pytest
 
 from imindex.indexer.demo.artists import NAMES
 from imindex.retrieval.audit.demo import RELEASES, TRAINED, truth
+from imindex.retrieval.audit.rivals import rivals_needed
 from imindex.retrieval.findings import Finding
 from tests.support.commands import last_line, run
 
@@ -26,7 +27,8 @@ def test_demo_runs_in_a_relative_folder(tmp_path: Path, monkeypatch: pytest.Monk
     report = json.loads((made / "plan-audit/report.json").read_text())
     assert [one["name"] for one in report["releases"]] == list(RELEASES)
     assert report["plan"]["artists"] == list(NAMES)
-    assert all(one["n_imitations"] == len(NAMES) + 2 for one in report["releases"])
+    n_rivals = rivals_needed(0.05) - (len(NAMES) - 1)
+    assert all(one["n_imitations"] == len(NAMES) + 2 + n_rivals for one in report["releases"])
     times = {path: path.stat().st_mtime_ns for path in made.rglob("names/**/*.png")}
     again = run("demo", "here/demo", *SMALL)
     assert last_line(again) == last_line(first)
