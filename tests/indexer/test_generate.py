@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tqdm import tqdm
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.generate import release_folder as generate_folder
@@ -113,6 +115,8 @@ def test_repeatedly_killed_run_resumes_to_the_same_bytes(make: Callable, tmp_pat
     for least in (1, 4, 7):
         child = os.fork()
         if not child:
+            # tqdm's lock is shared with the parent, which would wait for a killed child forever.
+            tqdm.set_lock(threading.RLock())
             try:
                 make("killed")
             finally:
