@@ -190,8 +190,8 @@ def _findings(summary: Summary) -> str:
 def _none_found(summary: Summary) -> str:
     """Say that no artist is found imitated, or that this design could not have found any."""
     found = summary.findings
-    if found.get(Finding.SPECIFICITY_NOT_TESTABLE) and not found.get(Finding.NAME_EFFECT):
-        return ""  # the finding itself says that imitation could not be shown
+    if found.get(Finding.SPECIFICITY_NOT_TESTABLE) or found.get(Finding.NAME_EFFECT):
+        return ""  # the finding itself says what was not shown, or could not be
     if summary.n_placebo_names and summary.family:
         if summary.fewest_findable is None:
             return "this design could find nobody, however strong the imitation"
