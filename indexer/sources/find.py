@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.schema import KINDS
 from imindex.indexer.sources import manifest_rows
 from imindex.indexer.sources.folder import items_of_folder
 from imindex.indexer.sources.item import Item, SourceOptions
@@ -42,8 +43,10 @@ def find(
     Raises
     ------
     ImindexError
-        If a source does not exist, or its layout or rows are invalid.
+        If a source does not exist, its layout or rows are invalid, or the kind is unknown.
     """
+    if kind is not None and kind not in KINDS:
+        raise ImindexError(f"There is no kind {kind!r}. Use one of {', '.join(KINDS)}.")
     options = SourceOptions(kind, collection, artist)
     for source in sources:
         path = Path(source)

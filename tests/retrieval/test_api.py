@@ -156,6 +156,17 @@ def test_encoder_gives_the_same_vectors_as_a_build(
     assert np.isfinite(encoder.encode_pictures([tmp_path / "fine.png"])).all()
 
 
+def test_an_unknown_kind_leaves_the_index_as_it_is(works, tiny_model: str, tmp_path: Path) -> None:
+    path = tmp_path / "i.h5"
+    root = works({"works/ada": 2, "works/bo": 1})
+    imindex.build(root, path, model=tiny_model, device="cpu")
+    before = path.read_bytes()
+    for folder in (root, root / "works"):
+        with pytest.raises(imindex.ImindexError, match=r"no kind 'work'\. Use one of works, "):
+            imindex.build(folder, path, kind="work", device="cpu")
+    assert path.read_bytes() == before
+
+
 def test_empty_sources_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(imindex.ImindexError, match=r"No pictures in .*empty\. Check the folder"):
