@@ -14,6 +14,7 @@ from imindex.retrieval.audit.inputs import Inputs
 from imindex.retrieval.audit.made import Made
 from imindex.retrieval.audit.plan import EncoderSpec, Plan
 from imindex.retrieval.audit.register import changed
+from imindex.retrieval.evidence.testing import TESTS
 from imindex.retrieval.results import (
     Amendment,
     ArtistOrigin,
@@ -67,6 +68,8 @@ def plan_record(plan: Plan, inputs: Inputs, entries: Sequence[RegisterEntry]) ->
             for one in inputs.origins
         )
         or UNSET,
+        tests_registered=entries[-1].tests,
+        tests_used=TESTS,
         placebo_drawing=UNSET if inputs.drawing == INDEPENDENT or not generates else inputs.drawing,
     )
 

@@ -16,6 +16,7 @@ from imindex.indexer.generate.matched_names import DRAWING, INDEPENDENT
 from imindex.indexer.system.atomic import put_in_place
 from imindex.retrieval.audit.inputs import SECRET
 from imindex.retrieval.audit.plan import Plan
+from imindex.retrieval.evidence.testing import TESTS
 from imindex.retrieval.results import CopyDecision, RegisterEntry, from_dict, to_dict
 
 NAME = "register.jsonl"
@@ -90,6 +91,7 @@ def register(
         versions=versions(),
         previous=_digest(lines[-1]) if lines else "",
         placebo_drawing=drawing,
+        tests=TESTS,
     )
     return [*entries, _append(path, lines, entry)]
 

@@ -46,6 +46,7 @@ def limits(report: Report) -> tuple[Limit, ...]:
         *_encoders(report),
         *_lost(report),
         *_amended(report),
+        *_other_tests(report),
         *_made_elsewhere(report),
         *_prompts(report),
         *_family(report),
@@ -230,6 +231,16 @@ def _amended(report: Report) -> Iterator[tuple[str, str]]:
             "The plan was changed after it was registered",
             f"{count(n, 'change')}, listed with the plan. A question that was changed after pictures were seen is "
             "answered less surely than its p-values say.",
+        )
+
+
+def _other_tests(report: Report) -> Iterator[tuple[str, str]]:
+    if report.plan.tests_used != report.plan.tests_registered:
+        yield (
+            "The tests are not those that were registered",
+            f"The plan was registered with version {report.plan.tests_registered} of the tests, and this report uses "
+            f"version {report.plan.tests_used}: a later imindex computed it, with other statistics or rules. The way "
+            "of answering was not fixed before the pictures were made.",
         )
 
 

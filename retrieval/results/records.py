@@ -93,6 +93,10 @@ class PlanRecord(Result, kw_only=True, frozen=True):
     placebo_drawing : int
         Version of the drawing of placebo names: 1, whatever the artists' names are; 2, matching them.
         Missing if it is 1.
+    tests_registered : int
+        Version of the tests of the imindex with which the plan was registered, or last amended.
+    tests_used : int
+        Version of the tests that this report used.
     """
 
     digest: Sha256
@@ -113,6 +117,8 @@ class PlanRecord(Result, kw_only=True, frozen=True):
     copy_rate: Level = 0.05
     origins: tuple[ArtistOrigin, ...] | UnsetType = UNSET
     placebo_drawing: int | UnsetType = UNSET
+    tests_registered: int = 1
+    tests_used: int = 1
 
 
 class CopyDecision(Result, kw_only=True, frozen=True):
@@ -188,6 +194,8 @@ class RegisterEntry(Result, omit_defaults=True, kw_only=True, frozen=True):
         SHA-256 of the canonical JSON of all other keys.
     placebo_drawing : int
         Version of the drawing of placebo names: 1, whatever the artists' names are; 2, matching them.
+    tests : int
+        Version of the tests (`imindex.retrieval.evidence.testing.TESTS`) of the imindex that wrote the line.
     decision : CopyDecision or None
         A decision on a candidate for a copy; the plan and the inputs are then those of the line before.
     """
@@ -202,6 +210,7 @@ class RegisterEntry(Result, omit_defaults=True, kw_only=True, frozen=True):
     previous: Digest
     digest: Digest = ""
     placebo_drawing: Annotated[int, Meta(ge=1, le=2)] = 1
+    tests: Annotated[int, Meta(ge=1)] = 1
     decision: CopyDecision | None = None
 
 

@@ -265,7 +265,11 @@ def test_existing_pictures_are_audited_with_named_placebos(copied: Path) -> None
     change(
         copied, 'model = "models/one"\nsteps = 2\nsize = "32x32"', 'pictures = "made"\nplacebos = ["inv 1"]'
     )
-    report = run_plan(copied).report
+    outcome = run_plan(copied)
+    report, page = outcome.report, next(path for path in outcome.files if path.suffix == ".html").read_text()
+    assert "when they were made, and whether they were chosen by what they show, is not known" in page
+    assert "the question came before the answer" not in page
+    assert report.plan.tests_registered == report.plan.tests_used
     two = next(release for release in report.releases if release.name == "two")
     assert (two.source, two.n_imitations, two.n_placebo_names) == ("pictures", 8, 2)
     rows = next(result for result in report.results if result.release == "two").artists

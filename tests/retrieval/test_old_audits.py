@@ -11,6 +11,7 @@ import pytest
 
 from imindex.indexer.store.index import Index
 from imindex.retrieval.audit.plan import read_plan
+from imindex.retrieval.evidence.testing import TESTS
 from tests.support.audits import change
 from tests.support.commands import last_line, run
 from tests.support.pictures import picture
@@ -73,6 +74,11 @@ def test_old_audit_resumes_as_registered(old: Path) -> None:
     assert after["encoders"] == before["encoders"]  # the index too is the same
     assert after["plan"]["registered"] == before["plan"]["registered"]
     assert len(exact(after)) == 6 and exact(after) == exact(before)
+    assert (after["plan"]["tests_registered"], after["plan"]["tests_used"]) == (1, TESTS)
+    assert "The tests are not those that were registered" in [limit["title"] for limit in after["limits"]]
+    page = (old / "plan-audit/report.html").read_text(encoding="utf-8")
+    assert "registered with another version of the tests" in page
+    assert "the question came before the answer" not in page
 
 
 def test_changed_old_plan_is_refused(old: Path) -> None:
