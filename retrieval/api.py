@@ -30,13 +30,14 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from imindex.indexer.build.build import BuildReport
 from imindex.indexer.build.from_sources import build_from_sources as build
+from imindex.indexer.core.arguments import one_of, several
 from imindex.indexer.core.errors import BadPicture, ImindexError
 from imindex.indexer.core.schema import Collection, EncoderInfo
 from imindex.indexer.decode.limits import Limits
@@ -64,6 +65,7 @@ from imindex.retrieval.results import (
 )
 from imindex.retrieval.results.tables import Row
 from imindex.retrieval.search.query import ask
+from imindex.retrieval.vectors.select import artist_mask
 
 if TYPE_CHECKING:
     import pyarrow
@@ -116,7 +118,7 @@ def compare(  # noqa: PLR0913
     base: str | os.PathLike[str],
     new: str | os.PathLike[str],
     *,
-    index: str | os.PathLike[str] = DEFAULT_INDEX,
+    index: str | os.PathLike[str] | Index = DEFAULT_INDEX,
     fail_if: Sequence[str | Condition] = (),
     encoder: str | None = None,
     no_names: bool = False,
@@ -141,8 +143,8 @@ def compare(  # noqa: PLR0913
     base, new : str or path-like
         Collections of `index`, or finished audits. An audit is a report.json or the folder that holds it, followed
         by ``:RELEASE`` if it has several releases.
-    index : path-like
-        The index that holds the collections.
+    index : path-like or open index
+        The index that holds the collections. Of an open index, `base` and `new` are always collections.
     fail_if : sequence of str
         Conditions such as ``"accuracy > base + 5 %"``. Their verdicts are in `gate` of the result.
     encoder : str, optional
@@ -172,7 +174,9 @@ def compare(  # noqa: PLR0913
     passed = {
         name: value
         for name, value in (
-            ("labels", labels), ("templates", templates), ("placebos", placebos), ("level", level), ("adjust", adjust),
+            ("labels", None if labels is None else several(labels, "labels")),
+            ("templates", None if templates is None else _templates(templates)),
+            ("placebos", placebos), ("level", level), ("adjust", adjust),
             ("n_resamples", n_resamples), ("confidence_level", confidence_level), ("seed", seed),
         )
         if value is not None
@@ -182,7 +186,7 @@ def compare(  # noqa: PLR0913
         "labels": GENERIC_LABELS,
         "templates": DEFAULT_TEMPLATES,
         **passed,
-        "index": Path(index),
+        "index": index if isinstance(index, Index) else Path(index),
         "encoder": encoder,
         "no_names": no_names,
         "alternative": alternative,
@@ -190,7 +194,11 @@ def compare(  # noqa: PLR0913
         "pretrained": pretrained,
         "device": device,
     }
-    conditions = [parse(condition) if isinstance(condition, str) else condition for condition in fail_if]
+    conditions = [
+        parse(condition) if isinstance(condition, str) else condition
+        for condition in several(fail_if, "fail_if")
+    ]
+    one_of(alternative, get_args(Alternative), "alternative")
     question = resolve(os.fspath(base), os.fspath(new), options, set(passed))
     for text in question.notes:
         note(text)
@@ -198,6 +206,15 @@ def compare(  # noqa: PLR0913
     verdicts = question.verdicts(result, conditions)
     fields = {**fields_of(result), "notes": (*question.notes, *result.notes)}
     return GatedComparison(**fields, gate=verdicts)
+
+
+def _templates(templates: Sequence[str]) -> tuple[str, ...]:
+    chosen = several(templates, "templates")
+    if not chosen:
+        raise ImindexError(
+            "templates: the list is empty. Pass at least one, such as 'Artwork from {artist}'."
+        )
+    return chosen
 
 
 def audit(  # noqa: PLR0913
@@ -470,10 +487,10 @@ class OpenIndex:
         return ask(
             self._index,
             [Path(picture) for picture in pictures],
-            texts,
+            several(texts, "texts"),
             k=k,
-            collections=collections,
-            artists=artists,
+            collections=several(collections, "collections"),
+            artists=several(artists, "artists"),
             confidence_level=confidence_level,
             encoder=encoder,
             exact=exact,
@@ -517,13 +534,16 @@ class OpenIndex:
         -------
         Classification
         """
+        if artists is not None:
+            artists = several(artists, "artists")
+            artist_mask(self._index, artists)  # refuses an artist that the index does not have
         return classify_release(
             self._index,
             release,
             artists=artists,
             by=by,
-            labels=labels,
-            templates=templates,
+            labels=several(labels, "labels"),
+            templates=_templates(templates),
             k=k,
             encoder=encoder,
             testing=testing,
@@ -573,14 +593,25 @@ class OpenIndex:
         )
 
     def compare(self, base: str, new: str, **options: Any) -> GatedComparison:
-        """Compare two releases of this index. The options are those of `imindex.compare`."""
-        return compare(base, new, index=self.path, **options)
+        """Compare two releases of this index.
+
+        Parameters
+        ----------
+        base, new : str
+            Names of collections of this index.
+        **options
+            As in `imindex.compare`, without `index`.
+        """
+        if "index" in options:
+            raise ImindexError("index: the releases are those of this index. Use imindex.compare for others.")
+        return compare(base, new, index=self._index, **options)
 
     def close(self) -> None:
         """Close the file. Arrays taken from `vectors` stay valid."""
         self._index.close()
 
     def __enter__(self) -> OpenIndex:
+        self._index.__enter__()
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -663,14 +694,14 @@ class Encoder:
         from imindex.indexer.decode.pool import picture_of
         from imindex.indexer.sources.local import read_bytes
 
-        vectors = []
+        vectors, pictures = [], several(pictures, "pictures")
         for start in range(0, len(pictures), self._encoder.batch_size):
             pixels = []
             for picture in pictures[start : start + self._encoder.batch_size]:
                 try:
                     data = read_bytes(os.fspath(picture))
                     pixels.append(picture_of(data, self._encoder.preprocess, limits).pixels)
-                except BadPicture as error:
+                except (OSError, BadPicture) as error:
                     raise ImindexError(f"{os.fspath(picture)} cannot be encoded: {error}.") from error
             vectors.append(self._encoder.encode_images(torch.stack(pixels)))
         if not vectors:
@@ -685,7 +716,7 @@ class Encoder:
         ndarray, shape (n, d), float16
             Unit vectors.
         """
-        vectors: npt.NDArray[np.float16] = self._encoder.encode_texts(list(texts))
+        vectors: npt.NDArray[np.float16] = self._encoder.encode_texts(list(several(texts, "texts")))
         return vectors
 
     def __repr__(self) -> str:

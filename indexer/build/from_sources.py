@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from imindex.indexer.build.build import BuildReport, build
+from imindex.indexer.core.arguments import at_least
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.encoders.lazy import encoder_for
@@ -95,6 +96,8 @@ def build_from_sources(  # noqa: PLR0913
     Stopped
         After Ctrl-C.
     """
+    if batch_size is not None:
+        at_least(batch_size, 1, "batch_size")
     paths = (
         [Path(sources)] if isinstance(sources, (str, os.PathLike)) else [Path(source) for source in sources]
     )

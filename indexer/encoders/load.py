@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from imindex.indexer.core.arguments import at_least, one_of
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.encoders.base import Encoder
-from imindex.indexer.encoders.precision import default_precision
+from imindex.indexer.encoders.precision import PRECISIONS, default_precision
 from imindex.indexer.encoders.registry import DEFAULT_MODEL, backend, name_for, name_of, require_same
 from imindex.indexer.system.device import torch_devices
 
@@ -44,9 +47,12 @@ def load(
     Raises
     ------
     ImindexError
-        The model is unknown, its weights are not found or cannot be downloaded, there is no such device, or the encoder
-        does not compute at that precision.
+        The precision or the batch size is invalid, the model is unknown, its weights are not found or cannot be
+        downloaded, there is no such device, or the encoder does not compute at that precision.
     """
+    one_of(precision, ("auto", *PRECISIONS), "precision")
+    if batch_size is not None:
+        at_least(batch_size, 1, "batch_size")
     devices = torch_devices(device)
     requested = precision
     if precision == "auto":
@@ -109,3 +115,26 @@ def load_as(
     )
     require_same(info, encoder.info)
     return encoder
+
+
+def load_with(info: EncoderInfo, where: Mapping[str, Any]) -> Encoder:
+    """Load the encoder of an index with overrides from the caller.
+
+    Parameters
+    ----------
+    info : EncoderInfo
+    where : mapping
+        `model`, `pretrained`, `device` or `batch_size`, as in `load_as`.
+
+    Raises
+    ------
+    ImindexError
+        A key is unknown, or as in `load_as`.
+    """
+    if not isinstance(where, Mapping):
+        raise ImindexError(
+            f'encoder: expected a mapping, not {where!r}. Pass {{"model": ..., "device": ...}}.'
+        )
+    for key in where:
+        one_of(key, ("model", "pretrained", "device", "batch_size"), "encoder")
+    return load_as(info, **where)

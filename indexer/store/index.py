@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -89,13 +89,18 @@ class Index:
                 "Name another index with -i, restore it from a backup, or build it again."
             ) from error
         # Close before the interpreter exits, so that libhdf5 does not call back into it.
-        self.close: Callable[[], None] = weakref.finalize(self, _close, self._file, self._guard)
+        self.close = weakref.finalize(self, _close, self._file, self._guard)
         try:
-            with reading(self.path, self._guard):
+            with self._reading():
                 self._open()
         except BaseException:
             self.close()
             raise
+
+    def _reading(self) -> contextlib.AbstractContextManager[None]:
+        if not self.close.alive:
+            raise ImindexError(f"{self.path} is closed. Open it again.")
+        return reading(self.path, self._guard)
 
     def _open(self) -> None:
         root = self._file.id
@@ -142,7 +147,7 @@ class Index:
     def column(self, name: str, group: str = "items") -> npt.NDArray[Any]:
         """Return a column of /items (or another group); text is an object array of str."""
         key = f"{group}/{name}"
-        with reading(self.path, self._guard):
+        with self._reading():
             dataset = self._file[key]
             if h5py.check_string_dtype(dataset.dtype):
                 return np.array(self._text(key), dtype=object)
@@ -155,7 +160,7 @@ class Index:
 
     def text_at(self, name: str, rows: npt.NDArray[np.int64]) -> list[str]:
         """Return the values of a text column of /items for some rows, without reading the others."""
-        with reading(self.path, self._guard):
+        with self._reading():
             return self._text(f"items/{name}", rows)
 
     def items(self) -> Columns:
@@ -168,7 +173,7 @@ class Index:
 
     def stamps(self) -> tuple[Stamps, Stamps]:
         """Return the stamps of the files of /items and /rejects, (n, 3) int64 each; zeros if unknown."""
-        with reading(self.path, self._guard):
+        with self._reading():
             return self._stamps("items", self.n), self._stamps("rejects", self._counts.rejects)
 
     def _stamps(self, name: str, n: int) -> Stamps:
@@ -182,23 +187,24 @@ class Index:
 
     def log(self) -> list[dict[str, str]]:
         """Return the changes made to this index, oldest first."""
-        with reading(self.path, self._guard):
+        with self._reading():
             names = log_columns(self.version)
             columns = [self._text(f"log/{name}") for name in names]
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
     def ann(self) -> dict[str, Attribute]:
         """Return the attributes of /ann: the kind of FAISS index and how it was made."""
-        with reading(self.path, self._guard):
+        with self._reading():
             return read_attributes(member_group(self._file.id, "ann"), self._guard, "ann")
 
     def ann_data(self) -> npt.NDArray[np.uint8]:
         """Return /ann/data, (bytes,) uint8, mapped in place."""
-        with reading(self.path, self._guard):
+        with self._reading():
             return mapped(self._guard.fileno(), self._file["ann/data"])
 
     def raw(self) -> Raw:
         """Return the file as stored, for reading it block by block."""
+        self._reading()  # refuses a closed file
         return Raw(self._file, self._guard, self.path)
 
     def contents(self) -> Contents:
@@ -224,6 +230,7 @@ class Index:
             yield np.asarray(self.vectors[chosen[start : start + STREAM_ROWS]])
 
     def __enter__(self) -> Index:
+        self._reading()  # refuses a closed file
         return self
 
     def __exit__(self, *exception: object) -> None:

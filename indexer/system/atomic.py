@@ -10,13 +10,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from imindex.indexer.core.errors import ImindexError
+
 
 @contextmanager
 def put_in_place(path: Path) -> Iterator[Path]:
     """Yield a temporary path; at the end of the block, the file written there is flushed and renamed to `path`.
 
     After an exception the temporary file is deleted, and an existing file at `path` is unchanged.
+
+    Raises
+    ------
+    ImindexError
+        The folder of `path` does not exist.
+    OSError
+        The file cannot be written.
     """
+    if not path.parent.is_dir():
+        raise ImindexError(f"{path} cannot be written: there is no folder {path.parent}. Create it first.")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         yield temporary

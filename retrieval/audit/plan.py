@@ -152,6 +152,8 @@ def read_plan(path: Path) -> Plan:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ImindexError(f"{path} does not exist. Write a plan with `imindex audit init {path}`.") from None
+    except IsADirectoryError:
+        raise ImindexError(f"{path} is a folder, not a plan. Pass the TOML file of the plan.") from None
     except UnicodeDecodeError as error:
         raise ImindexError(f"{path} is not UTF-8: {error}. Save it as UTF-8.") from error
     try:

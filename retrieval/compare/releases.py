@@ -16,7 +16,7 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.encoders.registry import differences
 from imindex.indexer.generate.prompts import DEFAULT_TEMPLATE
-from imindex.indexer.store.index import Index
+from imindex.indexer.store.index import Index, opened
 from imindex.retrieval.compare.overall import DEFAULTS, Findings, conclude, finding
 from imindex.retrieval.compare.reports import compare_reports as compare_reports
 from imindex.retrieval.compare.sets import ReleaseSet, SetComparison, compare_sets
@@ -47,7 +47,8 @@ class Side:
 
     Attributes
     ----------
-    index : Path
+    index : Path or Index
+        An open index is used as it is, whatever has become of its path.
     release : str
         The name of its collection of imitations.
     findings : mapping of str to Finding, optional
@@ -56,10 +57,15 @@ class Side:
         Placebo names of this release, or patterns that match them; by default those of the testing.
     """
 
-    index: Path
+    index: Path | Index
     release: str
     findings: Findings | None = None
     placebos: Sequence[str] | None = None
+
+    @property
+    def path(self) -> Path:
+        """Path of the index."""
+        return self.index.path if isinstance(self.index, Index) else self.index
 
     def tested(self, testing: Testing) -> Testing:
         """Return the testing with this release's placebo names."""
@@ -230,12 +236,12 @@ def prepare(base: Side, new: Side, testing: Testing = DEFAULTS) -> Prepared:
 
 def _release_side(loaded: _Loaded) -> ReleaseSide:
     return ReleaseSide(
-        release=loaded.side.release, index=str(loaded.side.index), root_digest=loaded.root_digest
+        release=loaded.side.release, index=str(loaded.side.path), root_digest=loaded.root_digest
     )
 
 
 def _load(side: Side, placebos: Sequence[str]) -> _Loaded:
-    with Index(side.index) as index:
+    with opened(side.index) as index:
         name, _ = release(index, side.release)
         works, _ = distinct(pictures(index, "works"))
         imitations, _ = distinct(pictures(index, "imitations", collections=[name]))
@@ -266,16 +272,16 @@ def _check_sides(sides: list[_Loaded]) -> None:
     mismatches = differences(base.encoder, new.encoder)
     if mismatches:
         raise ImindexError(
-            f"{base.side.index} was encoded with {base.encoder.name()} and {new.side.index} with {new.encoder.name()}: "
+            f"{base.side.path} was encoded with {base.encoder.name()} and {new.side.path} with {new.encoder.name()}: "
             f"{'; '.join(mismatches)}. Rebuild one of them with the other's --model, --pretrained and --precision."
         )
     same_index = base.root_digest == new.root_digest
     if base.label == new.label and same_index:
         raise ImindexError(
-            f"BASE and NEW are both {base.label} of {base.side.index}. Choose another release or another index."
+            f"BASE and NEW are both {base.label} of {base.side.path}. Choose another release or another index."
         )
     if base.label == new.label:
-        sides[:] = [replace(loaded, label=f"{loaded.label} of {loaded.side.index}") for loaded in sides]
+        sides[:] = [replace(loaded, label=f"{loaded.label} of {loaded.side.path}") for loaded in sides]
 
 
 def _comparable(sides: Sequence[_Loaded]) -> tuple[list[str], list[LeftOut]]:
@@ -336,7 +342,7 @@ def _findings(
     if known or prepared.cells or prepared.sides[0].root_digest != prepared.sides[1].root_digest:
         return prepared, (_findings_of(base, base.index, testing), _findings_of(new, new.index, testing))
     prepared, pair = prepared.watched()
-    with Index(base.index) as index:
+    with opened(base.index) as index:
         wanted = [
             Wanted(side.release, side.tested(testing) if side.findings is None else None)
             for side in (base, new)
@@ -362,7 +368,7 @@ def _named(
     tables, candidates = [], []
     for side in sides:
         named, path = side.imitations.without(side.placebos), side.side.index
-        with Index(path) as index:
+        with opened(path) as index:
             _, scores = scores_by_name(
                 index, named, labels, templates, texts, candidate_numbers(index, named)
             )

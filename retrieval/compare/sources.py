@@ -148,7 +148,10 @@ def resolve(base: str, new: str, options: Mapping[str, Any], passed: set[str]) -
         If a report cannot be read, the release or encoder does not exist, or a collection would be compared with
         figures only.
     """
-    sources = (read_source(base), read_source(new))
+    if isinstance(options["index"], Index):
+        sources = (Source(base, base), Source(new, new))
+    else:
+        sources = (read_source(base), read_source(new))
     reports = [source.report for source in sources if source.report is not None]
     encoder: str | None = None
     notes: list[str] = []
@@ -201,6 +204,8 @@ def _side(
     """Return the release in its index, or None and the reason why only figures are available."""
     release = str(source.release)
     if source.report is None or source.folder is None:
+        if isinstance(options["index"], Index):
+            return Side(options["index"], release), ""
         folder = Path(source.word)
         if folder.is_dir() and not Path(options["index"]).is_file():
             raise ImindexError(

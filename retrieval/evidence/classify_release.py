@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from imindex.indexer.core.arguments import one_of
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.generate.prompts import DEFAULT_TEMPLATE
@@ -94,6 +95,7 @@ def classify_release(  # noqa: PLR0913
         If there is no such collection, there are no works, a template lacks `{artist}`, or the encoder cannot be
         loaded.
     """
+    one_of(by, ("name", "works"), "by")
     with opened(path) as index:
         name, kind = release(index, collection, ("imitations", "works"))
         chosen, n_repeated = distinct(pictures(index, kind, collections=[name]))
@@ -102,9 +104,11 @@ def classify_release(  # noqa: PLR0913
         chosen = chosen.without([*placebos, *rivals])
         candidates = candidate_numbers(index, chosen)
         if artists is not None:
-            chosen = chosen.of(
-                [number for number, artist in enumerate(index.artists) if artist in set(artists)]
-            )
+            wanted = set(artists)
+            chosen = chosen.of([number for number, artist in enumerate(index.artists) if artist in wanted])
+            if not len(chosen.rows):
+                listed = ", ".join(sorted(wanted)[:3]) or "nobody"
+                raise ImindexError(f"{name} has no pictures of {listed} to classify. Choose other artists.")
         templates_top1: dict[str, float] = {}
         scored: list[tuple[str, Callable[[], Float64]]]
         if by == "name":
@@ -149,11 +153,11 @@ def load_encoder(info: EncoderInfo, where: Mapping[str, Any]) -> Encoder:
     Raises
     ------
     ImindexError
-        See `imindex.indexer.encoders.load.load_as`.
+        See `imindex.indexer.encoders.load.load_with`.
     """
-    from imindex.indexer.encoders.load import load_as
+    from imindex.indexer.encoders.load import load_with
 
-    return load_as(info, **where)
+    return load_with(info, where)
 
 
 def _quoted(templates: Sequence[str]) -> str:

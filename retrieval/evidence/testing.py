@@ -8,36 +8,46 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from imindex.indexer.core.arguments import at_least, one_of, several, within
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.store.index import Index
 from imindex.retrieval.results import Adjust, HowTested
 from imindex.retrieval.vectors.blocks import Int64
 from imindex.retrieval.vectors.select import Pictures
-from imindex.stats.set_statistics import DEFAULT, Statistic
+from imindex.stats.set_statistics import DEFAULT, STATISTICS, Statistic
 
 ADJUSTMENTS = ("holm", "bh", "by")
+UNITS = ("artist", "work")
+TESTS = 2
+"""Version of the statistics and rules behind the findings. An audit's register records it with the plan.
+
+1: sets are scored by rank, one correction covers both tests, and the gap decides who can be judged. 2: the statistic is
+learned from works, findings come in two steps, and a test on held-out works decides who can be judged.
+"""
 MIN_PROMPTS = 5
 """With fewer prompts than this they are held fixed: intervals are for these prompts, and the output says so."""
 
 
 @dataclass(frozen=True)
 class Testing:
-    """How to test.
+    """Settings of the tests.
 
     Attributes
     ----------
     placebos : sequence of str
         Placebo names, or patterns of them such as ``placebo *``.
     level : float
-        Of the whole family of artists, after `adjust`.
+        Significance level of the whole family of artists, after `adjust`.
     adjust : str
-        `holm` (no false finding at all but for `level`), `bh` or `by` (share of false findings).
+        `holm` controls the probability of any false finding; `bh` and `by` the expected share of false findings.
     unit : str
-        `artist`, or `work` for the work-level null, which calls too often.
+        `artist`, or `work` for the work-level test, which has too many false positives.
     statistic : str
-        How near a set is to an artist: `lda`, `direction`, `softmax` or `rank`, see `imindex.stats.set_statistics`.
+        Measure of how near a set is to an artist: `lda`, `linear`, `direction`, `softmax` or `rank`, see
+        `imindex.stats.set_statistics`.
     approximate : bool
-        Find by the studentised p-values, which go below 1 / (1 + references) where these scores are normal.
+        Base findings on studentised p-values, which can be below 1 / (1 + references) and are valid if scores are
+        normal.
     n_resamples : int
     confidence_level : float
     seed : int
@@ -67,8 +77,19 @@ class Testing:
     unknown: Sequence[str] = ()
     references: Mapping[str, Sequence[str]] | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("placebos", "rivals", "unknown"):
+            object.__setattr__(self, name, several(getattr(self, name), name))
+        one_of(self.adjust, ADJUSTMENTS, "adjust")
+        one_of(self.unit, UNITS, "unit")
+        one_of(self.statistic, STATISTICS, "statistic")
+        within(self.level, "level")
+        within(self.confidence_level, "confidence_level")
+        at_least(self.n_resamples, 1, "n_resamples")
+        at_least(self.seed, 0, "seed")
+
     def record(self) -> HowTested:
-        """The same as a result type."""
+        """Return these settings as a result type."""
         values = {name: getattr(self, name) for name in HowTested.__struct_fields__}
         return HowTested(**{**values, "placebos": tuple(self.placebos)})
 
@@ -96,7 +117,7 @@ def placebo_numbers(index: Index, patterns: Sequence[str], imitations: Pictures)
         real = sorted(index.artists[n] for n in fits & with_works)
         if real:
             raise ImindexError(
-                f"{real[0]} has works, and so is no placebo name. Narrow --placebo: placebo names are invented."
+                f"{real[0]} has works, so it is not a placebo name. Narrow --placebo: placebo names are invented."
             )
         found |= fits
     return sorted(found)

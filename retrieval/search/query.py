@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from imindex.indexer.core.arguments import at_least, within
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import KINDS
 from imindex.indexer.decode.limits import Limits
@@ -75,11 +76,13 @@ def ask(  # noqa: PLR0913
     ImindexError
         If the index, a collection or an artist does not exist, or the encoder is missing or is not that of the index.
     """
-    from imindex.indexer.encoders.load import load_as
+    from imindex.indexer.encoders.load import load_with
 
+    at_least(k, 1, "k")
+    within(confidence_level, "confidence_level")
     with opened(path) as index:
         masks = _masks(index, collections, artists)
-        loaded = load_as(index.encoder, **(encoder or {}))
+        loaded = load_with(index.encoder, encoder or {})
         queries, vectors, digests, rejected = _encode(loaded, pictures, texts, limits)
         attributions: list[Attribution | None] = [None] * len(queries)
         kinds: list[dict[str, KindNeighbours]] = [{} for _ in queries]

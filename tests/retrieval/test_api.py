@@ -156,6 +156,83 @@ def test_encoder_gives_the_same_vectors_as_a_build(
     assert np.isfinite(encoder.encode_pictures([tmp_path / "fine.png"])).all()
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda i: i.classify("r1", by="foo"), "by: expected one of name, works, not 'foo'"),
+        (lambda i: i.classify("r1", by="works", artists=["ada", "Typo Name"]), "has no artist Typo Name"),
+        (lambda i: i.classify("r1", by="works", artists=[]), "has no pictures of nobody to classify"),
+        (lambda i: i.classify("r1", by="works", artists="ada"), "artists: expected several, not 'ada' alone"),
+        (lambda i: i.classify("r1", labels="art"), "labels: expected several"),
+        (lambda i: i.classify("r1", templates=[]), "templates: the list is empty"),
+        (lambda i: i.query(texts="red"), "texts: expected several, not 'red' alone. Pass a list"),
+        (lambda i: i.query(texts=["red"], collections="works"), "collections: expected several"),
+        (lambda i: i.query(texts=["red"], k=0), "k: expected a whole number, at least 1"),
+        (lambda i: i.query(texts=["red"], encoder={"modle": "x"}), "encoder: expected one of model, pretrained"),
+        (lambda i: i.query(texts=["red"], encoder="demo"), "encoder: expected a mapping"),
+        (lambda i: i.compare("r1", "r2", index="other.h5"), "index: the releases are those of this index"),
+        (lambda i: i.compare("r1", "r2", fail_if="auc > 0.9"), "fail_if: expected several"),
+        (lambda i: i.compare("r1", "r2", alternative="more"), "alternative: expected one of two-sided"),
+        (lambda i: i.match("r1", testing=imindex.Testing(placebos="placebo *")), "placebos: expected several"),
+        (lambda i: imindex.Testing(adjust="bonferroni"), "adjust: expected one of holm, bh, by"),
+        (lambda i: imindex.Testing(unit="picture"), "unit: expected one of artist, work"),
+        (lambda i: imindex.Testing(level=5), "level: expected a number between 0 and 1, not 5"),
+        (lambda i: imindex.Testing(seed=-1), "seed: expected a whole number, at least 0, not -1"),
+        (lambda i: imindex.Testing(n_resamples=0), "n_resamples: expected a whole number"),
+        (lambda i: imindex.Encoder.load("demo", precision="half"), "precision: expected one of auto, fp16"),
+        (lambda i: imindex.Encoder.load("demo", batch_size=0), "batch_size: expected a whole number, at least 1"),
+        (lambda i: imindex.build(".", "new.h5", kind="works", batch_size=-3), "batch_size: expected a whole"),
+        (lambda i: imindex.audit("."), "is a folder, not a plan"),
+        (lambda i: i.match("r1", testing=None).save("no/such/m.json"), "there is no folder no/such"),
+        (lambda i: i.match("r1", testing=None, ranks_file="no/x.npz"), "there is no folder no"),
+    ],
+)  # fmt: skip
+def test_wrong_arguments_are_named_with_the_remedy(index, call, message: str) -> None:
+    with pytest.raises(imindex.ImindexError, match=re.escape(message)):
+        call(index)
+
+
+def test_pictures_that_an_encoder_cannot_read_are_named(tiny_model: str) -> None:
+    encoder = imindex.Encoder.load(tiny_model, device="cpu", precision="fp32")
+    with pytest.raises(imindex.ImindexError, match=r"nope\.png cannot be encoded"):
+        encoder.encode_pictures(["nope.png"])
+    with pytest.raises(imindex.ImindexError, match="pictures: expected several"):
+        encoder.encode_pictures("nope.png")
+    with pytest.raises(imindex.ImindexError, match="texts: expected several"):
+        encoder.encode_texts("red")
+
+
+def test_a_closed_index_is_not_called_damaged(built: Path) -> None:
+    closed = imindex.open(built)
+    closed.close()
+    calls = [
+        lambda: closed.match("r1", testing=None),
+        lambda: closed.items,
+        lambda: closed.query(texts=["a"]),
+    ]
+    calls += [lambda: closed.compare("r1", "r2", no_names=True), closed.__enter__]
+    for call in calls:
+        with pytest.raises(imindex.ImindexError, match=r"is closed\. Open it again"):
+            call()
+
+
+def test_comparison_reads_the_file_that_was_opened(
+    works, tiny_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "i.h5"
+    kinds = ("works", "imitations/r1", "imitations/r2")
+    root = works({f"{kind}/{artist}": 5 for kind in kinds for artist in ("ada", "bo")})
+    imindex.build(root, path, model=tiny_model, device="cpu", precision="fp32")
+    options = {"no_names": True, "n_resamples": 99, "device": "cpu"}
+    with imindex.open(path) as opened:
+        before = opened.compare("r1", "r2", **options)
+        path.unlink()
+        (tmp_path / "r1").mkdir()  # names are collections, even if there is a folder of that name
+        (tmp_path / "r1" / "report.json").write_text("{}")
+        monkeypatch.chdir(tmp_path)
+        assert opened.compare("r1", "r2", **options) == before
+
+
 def test_an_unknown_kind_leaves_the_index_as_it_is(works, tiny_model: str, tmp_path: Path) -> None:
     path = tmp_path / "i.h5"
     root = works({"works/ada": 2, "works/bo": 1})

@@ -121,7 +121,7 @@ def test_work_as_unit_gives_a_warning(index: Path) -> None:
     ("words", "message"),
     [
         (["match", "--placebo", "nobody*"], 'No imitations were made of a name like "nobody*"'),
-        (["match", "--placebo", "a*"], "ada has works, and so is no placebo name"),
+        (["match", "--placebo", "a*"], "ada has works, so it is not a placebo name"),
         (["classify", "--by", "works", "--placebo", "nobody"], "No imitations were made"),
     ],
 )
