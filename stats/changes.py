@@ -89,8 +89,9 @@ def change_test(
     Notes
     -----
     Assumption: if nothing about this name changes between the releases beyond what changes for any name, the own change
-    and those of the placebo names are exchangeable. Whatever drift all names share is then harmless, and the rank of the
-    own change is uniform: p = (1 + placebo names at least as extreme) / (1 + P), with ties counted against the finding.
+    and those of the placebo names are exchangeable. Whatever drift all names share is then harmless, and the rank of
+    the own change is uniform: p = (1 + placebo names at least as extreme) / (1 + P), with ties counted against the
+    finding.
 
     The two-sided test orders all 1 + P changes by their distance from the median of all of them, own change included.
     This median does not depend on which of them is the own one, so that the test is exact, and its smallest p-value is
@@ -171,7 +172,7 @@ class MeanChange:
     at: Callable[[float], Interval]
 
 
-def mean_change(
+def mean_change(  # noqa: PLR0913
     changes: npt.ArrayLike,
     own: npt.ArrayLike,
     placebos: Sequence[Sequence[int]],

@@ -24,6 +24,7 @@ from imindex.retrieval.audit.models import Encoders, check_models, make
 from imindex.retrieval.audit.plan import EncoderSpec
 from imindex.retrieval.audit.register import drawing_of, register
 from imindex.retrieval.audit.run import Run
+from imindex.retrieval.compare.gate import outcome
 from imindex.retrieval.evidence.classify_release import label_texts
 from imindex.retrieval.results import AuditFindings, Provenance, Report
 
@@ -41,12 +42,15 @@ class Outcome:
         Files of the report.
     failed : list of str
         Conditions of the gate that failed, with the reason.
+    undecided : list of str
+        Conditions of the gate that could not be decided, with the reason.
     """
 
     folder: Path
     report: Report
     files: list[Path]
     failed: list[str]
+    undecided: list[str]
 
 
 def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
@@ -136,5 +140,8 @@ def _report(run: Run, findings: AuditFindings, provenance: Provenance, pictures:
     with run.stage("report", 0):
         report = assemble(findings, provenance)
         files = write(report, run.workspace.folder, base=run.workspace.folder, pictures=pictures)
-    failed = [verdict.reason for verdict in findings.gate if verdict.failed]
-    return Outcome(run.workspace.folder, report, list(files), failed)
+    failed, undecided = (
+        [verdict.reason for verdict in findings.gate if outcome(verdict) == kind]
+        for kind in ("failed", "undecided")
+    )
+    return Outcome(run.workspace.folder, report, list(files), failed, undecided)

@@ -86,6 +86,8 @@ class Plan:
         Origins of names, as stated.
     unknown : tuple of str
         Real names that the releases cannot know.
+    margin : float or None
+        The largest change between releases that does not matter.
     """
 
     path: Path
@@ -105,6 +107,7 @@ class Plan:
     rivals: int | str | tuple[str, ...] = NO_RIVALS
     origins: Mapping[str, str] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
+    margin: float | None = None
 
     @property
     def folder(self) -> Path:
@@ -122,6 +125,7 @@ class Plan:
             (values, "rivals", NO_RIVALS),
             (values, "origins", {}),
             (values, "unknown", ()),
+            (values, "margin", None),
             (values["prompts"], "placebo_seed", ""),
             (values["tests"], "statistic", Tests().statistic),
             (values["tests"], "copies_rate", Tests().copies_rate),
@@ -192,6 +196,7 @@ def _plan(path: Path, text: str, content: dict[str, Any]) -> Plan:
         rivals=_rivals(path, file.rivals, tested),
         origins=_origins(path, file.artists, tested),
         unknown=_unknown(path, file, tested),
+        margin=file.compare.margin,
     )
     names = [release.name for release in plan.releases]
     _check_names(path, "releases", names)

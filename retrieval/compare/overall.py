@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from msgspec.structs import replace
@@ -22,6 +24,7 @@ from imindex.retrieval.results import (
     FindingCounts,
     LeftOut,
     MarginResult,
+    Matching,
     ReleaseFindings,
     ReleaseSide,
     Shifts,
@@ -40,6 +43,32 @@ FEW_ARTISTS = 10
 DEFAULTS = Testing()
 FIGURES: tuple[FigureName, FigureName] = ("auc", "accuracy")
 Findings = Mapping[str, Finding]
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """What the tests of a release can find; None where it is not known.
+
+    Attributes
+    ----------
+    n_placebos : int or None
+    fewest : float or None
+        The smallest number of artists that can be found; infinity if none can be.
+    """
+
+    n_placebos: int | None = None
+    fewest: float | None = None
+
+
+UNKNOWN = Resolution()
+
+
+def resolution_of(matching: Matching) -> Resolution:
+    """Return what the tests of a release can find."""
+    if matching.evidence is None:
+        return UNKNOWN
+    fewest = matching.evidence.overall.fewest_findable
+    return Resolution(len(matching.evidence.placebos), math.inf if fewest is None else float(fewest))
 
 
 def adjusted(rows: Sequence[ArtistChange]) -> tuple[ArtistChange, ...]:
@@ -143,7 +172,12 @@ def _over_artists(values: Float64, testing: Testing, random: np.random.Generator
     return finish(mean, drawn, (without,), 0.5, testing.confidence_level, True).interval
 
 
-def counts(rows: Sequence[ArtistChange], base: Findings, new: Findings) -> FindingCounts:
+def counts(
+    rows: Sequence[ArtistChange],
+    base: Findings,
+    new: Findings,
+    resolutions: tuple[Resolution, Resolution] = (UNKNOWN, UNKNOWN),
+) -> FindingCounts:
     """Count the artists with each finding.
 
     Parameters
@@ -152,6 +186,8 @@ def counts(rows: Sequence[ArtistChange], base: Findings, new: Findings) -> Findi
         Rows of the artists compared.
     base, new : mapping of str to Finding
         Finding of every artist of the release, including artists that are not compared.
+    resolutions : pair of Resolution
+        Of the base release and of the new one.
 
     Returns
     -------
@@ -170,16 +206,20 @@ def counts(rows: Sequence[ArtistChange], base: Findings, new: Findings) -> Findi
         not_compared=tuple(
             sorted(name for name, f in new.items() if f != Finding.NOT_TESTED and name not in compared)
         ),
-        all=SideReleaseFindings(base=_all(base), new=_all(new)),
+        all=SideReleaseFindings(base=_all(base, resolutions[0]), new=_all(new, resolutions[1])),
     )
 
 
-def _all(findings: Findings) -> ReleaseFindings:
-    values = list(findings.values())
+def _all(findings: Findings, resolution: Resolution) -> ReleaseFindings:
+    values, fewest = list(findings.values()), resolution.fewest
+    nobody = fewest is not None and math.isinf(fewest)
     return ReleaseFindings(
         n=len(values) - values.count(Finding.NOT_TESTED),
         significant=_significant(values),
         findings=Counter(values),
+        n_placebos=resolution.n_placebos,
+        fewest_findable=None if fewest is None or nobody else int(fewest),
+        finds_nobody=nobody,
     )
 
 
@@ -203,19 +243,26 @@ def shifts(rows: Sequence[ArtistChange], testing: Testing) -> Shifts:
 def margin_result(changes: PlaceboChanges | None, margin: float, level: float) -> MarginResult:
     """Test whether the mean change beyond placebo names is within a margin, in numbers and one sentence."""
     overall = changes.overall if changes else None
-    result = within_margin(
-        overall.at if overall else lambda _: Interval(np.nan, np.nan), margin
-    )
+    result = within_margin(overall.at if overall else lambda _: Interval(np.nan, np.nan), margin)
     more, less = result.p_not_more, result.p_not_less
     if np.isnan(result.p_equivalent):
         sentence = f"Whether the change is within {margin:g} cannot be tested without placebo names of both releases."
     else:
         shown = [f"{p:.2g}" for p in (more, less)]
         verb = {
-            (True, True): f"The new release imitates no more than {margin:g} more and no more than {margin:g} less",
-            (True, False): f"The new release imitates no more than {margin:g} more; that it imitates no more than "
+            (
+                True,
+                True,
+            ): f"The new release imitates no more than {margin:g} more and no more than {margin:g} less",
+            (
+                True,
+                False,
+            ): f"The new release imitates no more than {margin:g} more; that it imitates no more than "
             f"{margin:g} less is not shown",
-            (False, True): f"That the new release imitates no more than {margin:g} more is not shown; it imitates no "
+            (
+                False,
+                True,
+            ): f"That the new release imitates no more than {margin:g} more is not shown; it imitates no "
             f"more than {margin:g} less",
             (False, False): f"That the change is within {margin:g}, up or down, is not shown",
         }[more <= level, less <= level]
@@ -247,6 +294,7 @@ def conclude(  # noqa: PLR0913
     notes: Sequence[str],
     changes: PlaceboChanges | None = None,
     margin: float | None = None,
+    resolutions: tuple[Resolution, Resolution] = (UNKNOWN, UNKNOWN),
 ) -> Comparison:
     """Build a comparison from the rows of its artists.
 
@@ -267,13 +315,15 @@ def conclude(  # noqa: PLR0913
         The tests against placebo names.
     margin : float, optional
         Largest irrelevant change of the mean AUC.
+    resolutions : pair of Resolution
+        What the tests of the base release and of the new one can find.
 
     Returns
     -------
     Comparison
     """
     adjusted_rows = adjusted(rows)
-    overall, counted = figures(adjusted_rows, testing, changes), counts(adjusted_rows, *findings)
+    overall, counted = figures(adjusted_rows, testing, changes), counts(adjusted_rows, *findings, resolutions)
     shifted = shifts(adjusted_rows, testing)
     return Comparison(
         base=base,
@@ -301,8 +351,8 @@ def _common_notes(overall: FigureChanges, shifted: Shifts, not_compared: Sequenc
     ]
     if overall.auc.p is not None:
         notes.append(
-            "p over artists assigns the placebo names and the artists' names at random to the artists; it is that of the "
-            "change beyond placebo names."
+            "p over artists assigns the placebo names and the artists' names at random to the artists; it is that of "
+            "the change beyond placebo names."
         )
     if overall.accuracy.n_artists:
         notes.append(

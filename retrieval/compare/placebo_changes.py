@@ -117,8 +117,8 @@ def placebo_changes(
     unlike = [artist for artist, others in usable.items() if not others]
     if unlike:
         notes.append(
-            f"Not tested: {', '.join(unlike)}. No placebo name was asked for with as many pictures by each template and "
-            "seed in both releases."
+            f"Not tested: {', '.join(unlike)}. No placebo name was asked for with as many pictures by each template "
+            "and seed in both releases."
         )
     if not compared:
         return PlaceboChanges(tuple(placebos), {}, None, tuple(notes))
@@ -156,9 +156,9 @@ def placebo_changes(
 
 
 NO_PLACEBOS = (
-    "No test of a change is possible: there are no placebo names that both releases were asked for. Two releases differ "
-    "in much that is not imitation, and only the change of names without meaning shows how much. Ask both releases for "
-    "the same invented names, and pass them with --placebo."
+    "No test of a change is possible: there are no placebo names that both releases were asked for. Two releases "
+    "differ in much that is not imitation, and only the change of names without meaning shows how much. Ask both "
+    "releases for the same invented names, and pass them with --placebo."
 )
 
 

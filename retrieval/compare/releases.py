@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,15 @@ from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.encoders.registry import differences
 from imindex.indexer.generate.prompts import DEFAULT_TEMPLATE
 from imindex.indexer.store.index import Index, opened
-from imindex.retrieval.compare.overall import DEFAULTS, Findings, conclude, finding
+from imindex.retrieval.compare.overall import (
+    DEFAULTS,
+    UNKNOWN,
+    Findings,
+    Resolution,
+    conclude,
+    finding,
+    resolution_of,
+)
 from imindex.retrieval.compare.placebo_changes import Asked, PlaceboChanges, Sums, placebo_changes
 from imindex.retrieval.compare.reports import compare_reports as compare_reports
 from imindex.retrieval.compare.sets import ReleaseSet, SetComparison, compare_sets
@@ -60,6 +68,8 @@ class Side:
         Placebo names of this release, or patterns that match them; by default those of the testing.
     rivals : sequence of str, optional
         Further real names of this release, which are neither compared nor candidates; by default those of the testing.
+    resolution : Resolution
+        What the tests behind `findings` can find; of no effect without findings.
     """
 
     index: Path | Index
@@ -67,6 +77,7 @@ class Side:
     findings: Findings | None = None
     placebos: Sequence[str] | None = None
     rivals: Sequence[str] | None = None
+    resolution: Resolution = UNKNOWN
 
     @property
     def path(self) -> Path:
@@ -75,8 +86,9 @@ class Side:
 
     def tested(self, testing: Testing) -> Testing:
         """Return the testing with this release's placebo names and further real names."""
-        own = {"placebos": self.placebos, "rivals": self.rivals}
-        return replace(testing, **{name: tuple(some) for name, some in own.items() if some is not None})
+        placebos = testing.placebos if self.placebos is None else tuple(self.placebos)
+        rivals = testing.rivals if self.rivals is None else tuple(self.rivals)
+        return replace(testing, placebos=placebos, rivals=rivals)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +166,8 @@ def compare(  # noqa: PLR0913
     """
     if prepared is None:
         prepared = prepare(base, new, testing)
-    prepared, findings = _findings(prepared, base, new, testing)
+    prepared, found = _findings(prepared, base, new, testing)
+    findings = (found[0].findings, found[1].findings)
     sides, artists, notes = prepared.sides, prepared.artists, list(prepared.notes)
     rights: list[Right | None] = [None, None]
     if by_name:
@@ -198,6 +211,7 @@ def compare(  # noqa: PLR0913
         notes=[*_notes(rows, changes), *notes],
         changes=changes,
         margin=margin,
+        resolutions=(found[0].resolution, found[1].resolution),
     )
 
 
@@ -392,9 +406,16 @@ def _same_works(
     return [name for name in artists if name in shared], works, notes
 
 
+class _Found(NamedTuple):
+    """The findings of a release, and what its tests can find."""
+
+    findings: Findings
+    resolution: Resolution
+
+
 def _findings(
     prepared: Prepared, base: Side, new: Side, testing: Testing
-) -> tuple[Prepared, tuple[Findings, Findings]]:
+) -> tuple[Prepared, tuple[_Found, _Found]]:
     """Return the findings of both releases. Two releases of one index are matched in a single walk."""
     known = base.findings is not None and new.findings is not None
     if known or prepared.ranks or prepared.sides[0].root_digest != prepared.sides[1].root_digest:
@@ -412,11 +433,14 @@ def _findings(
 
 def _findings_of(
     side: Side, index: Path | Index, testing: Testing, observed: Observed | None = None
-) -> Findings:
+) -> _Found:
     if side.findings is not None:
-        return side.findings
+        return _Found(side.findings, side.resolution)
     matching = match_release(index, side.release, testing=side.tested(testing), observed=observed)
-    return {row.artist: row.finding for row in matching.artists if row.finding is not None}
+    return _Found(
+        {row.artist: row.finding for row in matching.artists if row.finding is not None},
+        resolution_of(matching),
+    )
 
 
 def _named(
@@ -542,14 +566,6 @@ def _row(
     test: ChangeTest | None,
 ) -> ArtistChange:
     auc, accuracy = comparison.auc, comparison.accuracy
-    calibrated = {} if test is None else {
-        "p_auc": test.pvalue,
-        "auc_placebo_change": test.placebo_change,
-        "auc_beyond": test.beyond,
-        "auc_beyond_low": test.interval.low,
-        "auc_beyond_high": test.interval.high,
-        "n_placebos": test.n_placebos,
-    }  # fmt: skip
     return ArtistChange(
         artist=artist,
         n_works=len(sets[0].own),
@@ -573,7 +589,12 @@ def _row(
         design=comparison.design.name,
         prompts_held_fixed=comparison.design.prompts_held_fixed,
         approximate=comparison.design.uneven,
-        **calibrated,
+        p_auc=test.pvalue if test else None,
+        auc_placebo_change=test.placebo_change if test else None,
+        auc_beyond=test.beyond if test else None,
+        auc_beyond_low=test.interval.low if test else None,
+        auc_beyond_high=test.interval.high if test else None,
+        n_placebos=test.n_placebos if test else 0,
     )
 
 

@@ -76,7 +76,6 @@ class PairedCells:
         )
         return Cells(base, new, both)
 
-
     def sums(self, artist: int, name: int) -> tuple[Int64, Int64]:
         """Return, for the imitations of a name, the sums of ranks over an artist's works, for both releases.
 

@@ -150,11 +150,20 @@ class ReleaseFindings(Result, kw_only=True, frozen=True):
     significant : int
         Number of artists with a significant finding at the level.
     findings : dict of Finding to int
+    n_placebos : int or None
+        Number of placebo names of the release; None if it is not known.
+    fewest_findable : int or None
+        The smallest number of artists that the tests of the release can find; None if it is not known.
+    finds_nobody : bool
+        Whether the tests cannot find any artist, whatever the pictures.
     """
 
     n: Count
     significant: Count
     findings: Mapping[Finding, Count]
+    n_placebos: Count | None = None
+    fewest_findable: Count | None = None
+    finds_nobody: bool = False
 
 
 class SideReleaseFindings(Result, kw_only=True, frozen=True):
