@@ -178,9 +178,9 @@ def check(
     Returns
     -------
     Verdict
-        Failed if the condition is true. Undecided if a figure is missing or NaN; if a count is smaller than any
-        that the design can find; or if artists that were not judged, or whose specificity could not be tested, could
-        change the verdict. Artists that were not judged count in this only if they are more than 1 - `COVERAGE` of the artists.
+        Failed if the condition is true. Undecided if a figure is missing or NaN; if a count is smaller than any that
+        the design can find; or if artists that were not judged, or whose specificity could not be tested, could change
+        the verdict. Artists that were not judged count in this only if they are more than 1 - `COVERAGE` of all.
 
     Examples
     --------
