@@ -123,6 +123,8 @@ from imindex.retrieval.results.records import (
 from imindex.retrieval.results.report import (
     Agreement,
     AgreementArtist,
+    AsPaper,
+    AsPaperArtist,
     Confusion,
     Limit,
     Report,
@@ -151,6 +153,8 @@ __all__ = [
     "ArtistFigure",
     "ArtistOrigin",
     "ArtistTests",
+    "AsPaper",
+    "AsPaperArtist",
     "AttributedArtist",
     "Attribution",
     "AucMatrix",

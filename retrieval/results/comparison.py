@@ -281,7 +281,7 @@ class ArtistChange(Result, kw_only=True, frozen=True):
     p_auc, p_auc_holm, p_auc_bh, p_auc_by : float or None
         p-value of the rank of `auc_change` among the changes of the placebo names, uncorrected and corrected over
         artists. None without such names.
-    exchange_p_auc, exchange_p_accuracy : float or None
+    p_auc_if_exchangeable, p_accuracy_if_exchangeable : float or None
         A description, not a test of imitation: the p-value that would hold if the pictures of both releases were
         exchangeable but for imitation. Any drift between releases breaks that.
     accuracy_base, accuracy_new, accuracy_change : float or None
@@ -333,8 +333,8 @@ class ArtistChange(Result, kw_only=True, frozen=True):
     auc_beyond_low: Number = None
     auc_beyond_high: Number = None
     n_placebos: Count = 0
-    exchange_p_auc: P = None
-    exchange_p_accuracy: P = None
+    p_auc_if_exchangeable: P = None
+    p_accuracy_if_exchangeable: P = None
 
     @property
     def auc(self) -> ArtistFigure:

@@ -106,7 +106,7 @@ def test_changes_equal_those_recomputed_from_vectors(root: Path, result: dict[st
         middle = np.median([own, *others])
         p.append((1 + (np.abs(others - middle) >= abs(own - middle) - 1e-9).sum()) / (1 + len(others)))
         assert found["p_auc"] == p[-1] and found["p_accuracy"] is None
-        assert found["exchange_p_auc"] > 0 and found["auc_beyond_low"] is None  # 12 placebo names
+        assert found["p_auc_if_exchangeable"] > 0 and found["auc_beyond_low"] is None  # 12 placebo names
     for method in ("holm", "bh", "by"):
         column = [one[f"p_auc_{method}"] for one in result["artists"]]
         assert column == pytest.approx(adjust(p, method=method).tolist())
@@ -136,7 +136,7 @@ def test_no_test_without_common_placebo_names(root: Path) -> None:
         Side(root / "i.h5", "r2", placebos=["placebo 2"]),
     )
     found = compare(*sides, testing=TESTING, by_name=False, margin=0.05)
-    assert all(row.p_auc is None and row.exchange_p_auc is not None for row in found.artists)
+    assert all(row.p_auc is None and row.p_auc_if_exchangeable is not None for row in found.artists)
     assert found.figures.auc.p is None and found.figures.auc.beyond is None and found.shifts.n_tested == 0
     assert any("No test of a change is possible" in note for note in found.notes)
     assert found.margin is not None and found.margin.p_equivalent is None
@@ -197,7 +197,7 @@ def test_two_indexes_agree_with_one(root: Path, tiny_model: str, result: dict[st
             "auc_new",
             "p_auc",
             "auc_beyond",
-            "exchange_p_auc",
+            "p_auc_if_exchangeable",
             "auc_shared_change",
             "accuracy_base",
             "accuracy_new",
