@@ -72,6 +72,7 @@ from imindex.retrieval.results.comparison import (
     SideFindings,
     SideReleaseFindings,
     Verdict,
+    WithinMargin,
 )
 from imindex.retrieval.results.matching import (
     ArtistTests,
@@ -230,6 +231,7 @@ __all__ = [
     "Summary",
     "Time",
     "Verdict",
+    "WithinMargin",
     "draw_with",
     "fields_of",
     "from_dict",
