@@ -101,7 +101,7 @@ def test_every_command_that_compares_pictures_works(index: Path) -> None:
 def test_a_precision_that_the_encoder_does_not_have_is_refused(
     index: Path, mean_colour: str, tmp_path: Path
 ) -> None:
-    message = r"mean-colour computes at fp32, not fp16\. Drop --precision"
+    message = r"mean-colour computes at fp32, not fp16\. Drop precision \(--precision\)"
     with pytest.raises(ImindexError, match=message):
         load(mean_colour, device="cpu", precision="fp16")
     arguments = ("build", index.parent, "-i", tmp_path / "new.h5", "--model", mean_colour)
