@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.errors import ImindexError, Interrupted
 from imindex.indexer.generate.model_settings import DTYPES, OFFLOADS
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
@@ -243,7 +243,7 @@ def _generate(wanted: list[Shot], out: Path, release: str, settings: Any, batch_
             )
     except KeyboardInterrupt:
         left = len(missing(wanted, out))
-        raise ImindexError(
+        raise Interrupted(
             f"Stopped. {len(wanted) - left:,} of {count(len(wanted), 'picture')} are in {out}. Run the same command "
             "again to resume."
         ) from None

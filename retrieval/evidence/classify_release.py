@@ -270,7 +270,8 @@ def _by_works(
 def _usable(index: Index, scores: Float64) -> Float64:
     if not np.isfinite(scores).any(axis=1).all():
         raise ImindexError(
-            f"{index.path}: a picture has no other work to be compared with. Add works, or classify by='name' (--by name)."
+            f"{index.path}: a picture has no other work to be compared with. Add works, or "
+            "classify by='name' (--by name)."
         )
     return scores
 

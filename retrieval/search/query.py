@@ -68,9 +68,9 @@ def ask(  # noqa: PLR0913
     -------
     QueryResult
         An answer for each query, and in `rejects` the pictures that could not be read, with the reason. If none could
-        be read and there are no texts, `queries` is empty (`imindex query` then exits with 1). If neighbours may be missing, `approximate`
-        holds the type of index and the measured recall@10. For a search over part of the rows, this is the smaller of
-        the recall over all rows and the recall over a tenth of them.
+        be read and there are no texts, `queries` is empty (`imindex query` then exits with 1).
+        If neighbours may be missing, `approximate` holds the type of index and the measured recall@10. For a search
+        over part of the rows, this is the smaller of the recall over all rows and the recall over a tenth of them.
 
     Raises
     ------
@@ -184,8 +184,8 @@ def _nothing_to_search(index: Index, collections: Sequence[str], artists: Sequen
         rejects = index.raw().rows("rejects/artist")
         only = f"no pictures, only {rejects} rejects" if rejects else "no pictures"
         return (
-            f"{index.path} has {only}: nothing can be searched. See `imindex info --rejects -i {index.path}`, and build it "
-            "from pictures that can be read."
+            f"{index.path} has {only}: nothing can be searched. See `imindex info --rejects -i {index.path}`, and "
+            "build it from pictures that can be read."
         )
     given = {"collections (--collection)": collections, "artists (--artist)": artists}
     names = [name for name, values in given.items() if values]

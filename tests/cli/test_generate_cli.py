@@ -102,7 +102,7 @@ def test_a_stopped_run_explains_how_to_resume(
             raise KeyboardInterrupt
 
     monkeypatch.setattr(Folder, "add", stop)
-    result = run(*how(model, artists, tmp_path / "sd"), code=1)
+    result = run(*how(model, artists, tmp_path / "sd"), code=130)
     assert (
         "Stopped. 3 of 11 pictures are in" in result.stderr
         and "same command again to resume" in result.stderr
