@@ -112,6 +112,7 @@ def assess(
         comparisons=tuple(comparisons),
         gate=_gate(plan, results, comparisons),
         rejects=rejected_pictures(paths),
+        as_paper=plan.tests.as_paper or run.as_paper,
     )
 
 

@@ -50,7 +50,10 @@ def assemble(findings: AuditFindings, provenance: Provenance) -> Report:
     Report
         Its digest excludes times and provenance, so it is the same for two runs of a plan on the same pictures.
     """
-    results = tuple(report_result(result, findings.plan.artists) for result in findings.results)
+    results = tuple(
+        report_result(result, findings.plan.artists, with_paper=findings.as_paper)
+        for result in findings.results
+    )
     releases = [release.name for release in findings.releases]
     agreements = agreement(results, releases)
     report = Report(

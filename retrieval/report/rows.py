@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from imindex.retrieval.findings import UNJUDGED, Finding
+from imindex.retrieval.report.as_paper import as_paper
 from imindex.retrieval.results import (
     Agreement,
     AgreementArtist,
@@ -24,7 +25,7 @@ NOT_MATCHED = "not in the index"
 A = TypeVar("A", MatchedArtist, ClassifiedArtist)
 
 
-def report_result(result: AuditResult, artists: Sequence[str]) -> ReportResult:
+def report_result(result: AuditResult, artists: Sequence[str], *, with_paper: bool = False) -> ReportResult:
     """Summarise the results of one release and one encoder.
 
     Parameters
@@ -32,6 +33,8 @@ def report_result(result: AuditResult, artists: Sequence[str]) -> ReportResult:
     result : AuditResult
     artists : sequence of str
         The tested artists. Each gets a row, even one who is not in the index.
+    with_paper : bool
+        Whether to add the tests of Casper et al. 2023.
 
     Returns
     -------
@@ -51,6 +54,7 @@ def report_result(result: AuditResult, artists: Sequence[str]) -> ReportResult:
         exchangeability=evidence.exchangeability if evidence else (),
         n_without_prompt=evidence.n_without_prompt if evidence else 0,
         notes=evidence.notes if evidence else (),
+        as_paper=as_paper(rows, result, evidence.level if evidence else 0.05) if with_paper else None,
     )
 
 

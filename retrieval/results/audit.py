@@ -56,6 +56,8 @@ class AuditFindings(Result, kw_only=True, frozen=True):
     comparisons : tuple of Comparison
     gate : tuple of Verdict
     rejects : tuple of RejectedPicture
+    as_paper : bool
+        Whether the report also has the tests of Casper et al. 2023.
     """
 
     title: str
@@ -66,6 +68,7 @@ class AuditFindings(Result, kw_only=True, frozen=True):
     comparisons: tuple[Comparison, ...]
     gate: tuple[Verdict, ...]
     rejects: tuple[RejectedPicture, ...]
+    as_paper: bool = False
 
 
 class ForecastStage(Result, kw_only=True, frozen=True):

@@ -64,3 +64,15 @@ def test_an_index_of_rejects_only_is_named_as_such(tmp_path: Path, tiny_model: s
 def test_dir_lists_what_is_offered() -> None:
     listed = {name for name in dir(imindex) if not name.startswith("__")}
     assert listed == {*imindex.DOOR, "main", "indexer", "retrieval", "stats"}
+
+
+def test_no_line_of_help_is_wider_than_80_columns() -> None:
+    def check(command: click.Command, name: str) -> None:
+        context = click.Context(command, info_name=name, terminal_width=80)
+        wide = [line for line in command.get_help(context).splitlines() if len(line) > 80]
+        assert wide == [], name
+        if isinstance(command, click.Group):
+            for sub in command.list_commands(context):
+                check(command.get_command(context, sub) or command, f"{name} {sub}")
+
+    check(imindex.main, "imindex")
