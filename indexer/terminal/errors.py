@@ -42,11 +42,15 @@ _RESUME = {
 
 
 class _Interrupted(click.ClickException):
-    """Ends a command that was interrupted, with 128 plus the number of the signal."""
+    """Ends a command that Ctrl-C interrupted."""
 
-    def __init__(self, message: str, received: list[int]):
-        super().__init__(message)
-        self.exit_code = 128 + (received[0] if received else signal.SIGINT)
+    exit_code = 128 + signal.SIGINT
+
+
+class _Terminated(click.ClickException):
+    """Ends a command that SIGTERM interrupted."""
+
+    exit_code = 128 + signal.SIGTERM
 
 
 @contextlib.contextmanager
@@ -84,9 +88,9 @@ def errors_for_people(command: Command) -> Command:
         except KeyboardInterrupt:
             context = click.get_current_context(silent=True)
             name = context.info_name if context else ""
-            raise _Interrupted(_RESUME.get(name or "", "Stopped."), received) from None
+            raise (_Terminated if received else _Interrupted)(_RESUME.get(name or "", "Stopped.")) from None
         except Interrupted as error:
-            raise _Interrupted(clean(str(error), keep="\n"), received) from None
+            raise (_Terminated if received else _Interrupted)(clean(str(error), keep="\n")) from None
         except ImindexError as error:
             raise click.ClickException(clean(str(error), keep="\n")) from error
         except BrokenPipeError:  # the reader closed the pipe; click exits silently
