@@ -153,9 +153,9 @@ def generate(model: str, out: Path, release: str, dry_run: bool, as_json: bool, 
     or a crash. Pass the folder's manifest.jsonl to `imindex build`.
 
     \b
-    imindex generate --model models/sd-2.1 --artists artists.csv
+    imindex generate --model models/sd-2.1 --artists artists.csv \\
         --placebos 1399 --out imitations/sd-2.1
-    imindex generate --model org/name --artist "Ada Example"
+    imindex generate --model org/name --artist "Ada Example" \\
         --per-artist 4 --size 512 --out imitations/new
     """
     from imindex.indexer.generate.prompts import shots

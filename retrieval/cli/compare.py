@@ -116,7 +116,7 @@ def compare(
 
     \b
     imindex compare sd-2.0 sd-2.1 --placebo "placebo *"
-    imindex compare old-audit new-audit
+    imindex compare old-audit new-audit \\
         --fail-if "accuracy > base + 5 %" --fail-if "risen > 0"
     """
     from imindex.retrieval import api
