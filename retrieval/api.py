@@ -489,6 +489,8 @@ class OpenIndex:
         Returns
         -------
         QueryResult
+            Pictures that cannot be read are in `rejects`, with the reason, and have no answer in `queries`, which is
+            empty if no picture could be read and there are no texts.
 
         Raises
         ------

@@ -120,7 +120,8 @@ def compare(
 
     \b
     imindex compare sd-2.0 sd-2.1 --placebo "placebo *"
-    imindex compare old-audit new-audit --fail-if "accuracy > base + 5 %" --fail-if "risen > 0"
+    imindex compare old-audit new-audit \\
+        --fail-if "accuracy > base + 5 %" --fail-if "risen > 0"
     """
     from imindex.retrieval import api
 

@@ -65,7 +65,7 @@ class ReleaseView:
     copies: CopiesView | None
 
 
-def page(report: Report, base: Path | None) -> str:
+def page(report: Report, base: Path | None, *, thumbnails: Thumbnails | None = None) -> str:
     """Render a report as HTML.
 
     Parameters
@@ -73,6 +73,8 @@ def page(report: Report, base: Path | None) -> str:
     report : Report
     base : Path or None
         The paths of pictures are relative to it; None leaves all pictures out.
+    thumbnails : Thumbnails, optional
+        Show these, whatever `base` is.
 
     Returns
     -------
@@ -106,7 +108,8 @@ def page(report: Report, base: Path | None) -> str:
         when=_when,
     )
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
-    thumbnails = None if base is None else Thumbnails(base, _n_pictures(report))
+    if thumbnails is None and base is not None:
+        thumbnails = Thumbnails(base, n_pictures(report))
     view = {
         "report": report,
         "releases": [_release(place, one, report) for place, one in enumerate(report.releases)],
@@ -163,8 +166,8 @@ def _copies(copies: Copies) -> CopiesView:
     return CopiesView(copies, candidates, candidates[:COPIES_SHOWN], copies.of("comparison"))
 
 
-def _n_pictures(report: Report) -> int:
-    """How many pictures the galleries show: those of the first encoder of each release."""
+def n_pictures(report: Report) -> int:
+    """Return how many pictures the galleries show: those of the first encoder of each release."""
     first = {result.release: result for result in reversed(report.results)}
     pairs = [pair for result in first.values() for row in result.artists for pair in row.neighbours]
     return len({pair.work for pair in pairs} | {pair.imitation for pair in pairs})

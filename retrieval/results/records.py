@@ -319,6 +319,9 @@ class Provenance(Result, omit_defaults=True, kw_only=True, frozen=True):
     seconds : dict of str to float
         Duration by stage.
     machine : str
+    rendering : str
+        Digest of the templates and the code that wrote the page and the table; empty if the report is of an earlier
+        version.
     """
 
     command: str
@@ -328,3 +331,4 @@ class Provenance(Result, omit_defaults=True, kw_only=True, frozen=True):
     versions: Mapping[str, str]
     seconds: Mapping[str, float]
     machine: str = ""
+    rendering: Digest = ""
