@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace as set_fields
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import EncoderInfo
+from imindex.indexer.demo.recognise import is_demonstration
 from imindex.indexer.encoders.registry import differences
 from imindex.indexer.generate.prompts import DEFAULT_TEMPLATE
 from imindex.indexer.store.index import Index, opened
@@ -157,7 +159,7 @@ def compare(  # noqa: PLR0913
             rng=generator(testing.seed, "comparison", artist),
         )
         rows.append(_row(artist, sets, comparison, findings))
-    return conclude(
+    comparison = conclude(
         rows,
         findings,
         base=_release_side(sides[0]),
@@ -168,6 +170,7 @@ def compare(  # noqa: PLR0913
         alternative=alternative,
         notes=[*_notes(rows), *notes],
     )
+    return set_fields(comparison, demonstration=is_demonstration(sides[0].encoder.weights_sha256))
 
 
 @dataclass(frozen=True, eq=False)

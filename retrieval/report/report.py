@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from imindex.indexer.core.digest import json_digest
 from imindex.indexer.system.atomic import put_in_place
 from imindex.retrieval.report.limits import limits
-from imindex.retrieval.report.rows import agreement, report_result
+from imindex.retrieval.report.rows import agreement, report_result, report_wide
 from imindex.retrieval.report.text import answer
 from imindex.retrieval.results import (
     Agreement,
@@ -48,7 +48,10 @@ def assemble(findings: AuditFindings, provenance: Provenance) -> Report:
     Report
         Its digest excludes times and provenance, so it is the same for two runs of a plan on the same pictures.
     """
-    results = tuple(report_result(result, findings.plan.artists) for result in findings.results)
+    results = report_wide(
+        [report_result(result, findings.plan.artists) for result in findings.results],
+        findings.plan.tests.adjust,
+    )
     releases = [release.name for release in findings.releases]
     agreements = agreement(results, releases)
     report = Report(
@@ -67,6 +70,7 @@ def assemble(findings: AuditFindings, provenance: Provenance) -> Report:
         rejects=findings.rejects,
         provenance=provenance,
         limits=(),
+        works=findings.works,
     )
     report = replace(report, limits=limits(report))
     return replace(report, digest=digest(to_dict(report)))

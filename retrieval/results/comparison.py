@@ -311,6 +311,8 @@ class Comparison(Result, kw_only=True, frozen=True):
         Alternative hypothesis; "greater": the new release imitates more.
     notes : tuple of str
         Sentences on the basis of the figures.
+    demonstration : bool
+        Whether an encoder of the sides is the demonstration encoder of imindex, which is not for evidence.
     """
 
     base: ReleaseSide
@@ -325,6 +327,7 @@ class Comparison(Result, kw_only=True, frozen=True):
     testing: HowTested
     alternative: Alternative
     notes: tuple[str, ...]
+    demonstration: bool = False
 
 
 class Verdict(Result, kw_only=True, frozen=True):
