@@ -114,6 +114,92 @@ def twice_midranks(similarity: npt.ArrayLike) -> Int64:
     return np.rint(2 * ranks).astype(np.int64)
 
 
+class Sets:
+    """The sets of imitations, and the part of each that is compared.
+
+    Parameters
+    ----------
+    imitation_artist : array_like, shape (M,), integers below n_artists
+        The artist, or placebo name, in the prompt.
+    n_artists : int
+    compared : array_like, shape (A,), bool
+        Artists whose own sets are compared with others.
+    prompt, template, rng
+        As in `Collector`.
+
+    Attributes
+    ----------
+    n_imitations : ndarray, shape (A,), int64
+        Number of imitations of each set.
+    sizes : ndarray, shape (A,), int64
+        Number of imitations at which an artist's own set is compared; 0 without imitations, or if it is not compared.
+    compared_sizes : list of int
+        The different sizes, ascending.
+    order : ndarray, shape (M,), int64
+        The imitations sorted by set, in random order within each set: the first ones are compared.
+    present, starts : ndarray, int64
+        Sets that have imitations, and the position of the first of these in `order`.
+    """
+
+    def __init__(
+        self,
+        imitation_artist: npt.ArrayLike,
+        n_artists: int,
+        *,
+        compared: npt.ArrayLike,
+        prompt: npt.ArrayLike | None = None,
+        template: npt.ArrayLike | None = None,
+        rng: Rngs = None,
+    ) -> None:
+        imitated = _labels(imitation_artist, n_artists, "imitations")
+        self.n_imitations: Int64 = np.bincount(imitated, minlength=n_artists)
+        self.order, self._cluster = _shuffled(imitated, prompt, one_each(rng, n_artists))
+        labels = np.zeros(len(imitated), np.int64) if template is None else np.asarray(template)
+        if labels.shape != imitated.shape:
+            raise ValueError(
+                f"template: expected {len(imitated)} labels, one per imitation, not the shape {labels.shape}."
+            )
+        self._template = labels[self.order]
+        self.present = np.flatnonzero(self.n_imitations)
+        self.starts = np.concatenate([[0], np.cumsum(self.n_imitations[self.present])[:-1]])
+        tested = np.asarray(compared, np.bool_) & (self.n_imitations > 0)
+        self.sizes = np.where(tested, np.minimum(self.n_imitations, common_size(self.n_imitations)), 0)
+        self.compared_sizes: list[int] = np.unique(self.sizes[tested]).tolist()
+
+    def places(self) -> Int64:
+        """Return the position of each imitation in its set, shape (M,): a size compares those below it."""
+        places = np.empty(len(self.order), np.int64)
+        places[self.order] = np.arange(len(self.order)) - np.repeat(
+            self.starts, self.n_imitations[self.present]
+        )
+        return places
+
+    def designs(self, size: int, *, templates: bool = True) -> Int64:
+        """Number the ways in which `size` pictures of a set are distributed over prompts, and over templates.
+
+        If a set has more pictures, a random part of it is compared: all that counts then is which templates it has.
+
+        Returns
+        -------
+        ndarray, shape (A,), int64
+            Sets with the same design have the same number; -1 if a set is smaller.
+        """
+        designs: dict[Any, int] = {}
+        out = np.full(len(self.n_imitations), -1)
+        large = self.n_imitations[self.present] >= size
+        whole = not (self.n_imitations[self.present] > size).any()
+        for name, start in zip(self.present[large].tolist(), self.starts[large].tolist(), strict=True):
+            _, pictures = np.unique(self._cluster[start : start + size], return_counts=True)
+            design: tuple[Any, ...] = tuple(sorted(pictures.tolist()))
+            if templates:
+                used, n = np.unique(
+                    self._template[start : start + self.n_imitations[name]], return_counts=True
+                )
+                design = (design, tuple(used.tolist()), tuple(n.tolist()) if whole else ())
+            out[name] = designs.setdefault(design, len(designs))
+        return out
+
+
 class Collector:
     """Sums ranks over sets, block by block. `collect` does this for an iterable of blocks.
 
@@ -160,31 +246,19 @@ class Collector:
         rng: Rngs = None,
     ) -> None:
         self._work_artist = _labels(work_artist, n_artists, "works")
-        imitated = _labels(imitation_artist, n_artists, "imitations")
-        self._n_works, self._n_imitations = (
-            np.bincount(labels, minlength=n_artists) for labels in (self._work_artist, imitated)
+        self._n_works = np.bincount(self._work_artist, minlength=n_artists)
+        self._sets = sets = Sets(
+            imitation_artist, n_artists, compared=self._n_works > 0, prompt=prompt, template=template, rng=rng
         )
-        self._m = m = len(imitated)
-        # Columns sorted by set, in random order within each set: the first ones form the subsample.
-        self.order, self._cluster = _shuffled(imitated, prompt, one_each(rng, n_artists))
-        labels = np.zeros(m, np.int64) if template is None else np.asarray(template)
-        if labels.shape != (m,):
-            raise ValueError(
-                f"template: expected {m} labels, one per imitation, not the shape {labels.shape}."
-            )
-        self._template = labels[self.order]
-        self._present = np.flatnonzero(self._n_imitations)
-        set_sizes = self._n_imitations[self._present]
-        self._starts = np.concatenate([[0], np.cumsum(set_sizes)[:-1]])
-        tested = (self._n_works > 0) & (self._n_imitations > 0)
-        self._sizes = np.where(tested, np.minimum(self._n_imitations, common_size(self._n_imitations)), 0)
+        self._n_imitations, self._m = sets.n_imitations, len(sets.order)
+        self._present, self._starts = sets.present, sets.starts
         self._bounds = {
-            int(size): _bounds(self._starts, set_sizes, int(size)) for size in np.unique(self._sizes[tested])
+            size: _bounds(sets.starts, sets.n_imitations[sets.present], size) for size in sets.compared_sizes
         }
         self._sums = {size: np.zeros((n_artists, n_artists), np.int64) for size in self._bounds}
         self._per_work = np.full((len(self._work_artist), n_artists), np.nan)
         counts = zip(self._n_works, self._n_imitations, strict=True)
-        self._own = [np.empty((n, k if 0 < k < m else 0)) for n, k in counts]
+        self._own = [np.empty((n, k if 0 < k < self._m else 0)) for n, k in counts]
         self._filled = np.zeros(n_artists, np.int64)
 
     def add(self, rows: Any, ranks: npt.NDArray[Any]) -> None:
@@ -197,7 +271,7 @@ class Collector:
         ranks : array_like, shape (rows, M), integers
             Twice the midrank from below of each imitation among all imitations (see `twice_midranks`).
         """
-        block = np.asarray(ranks)[:, self.order]
+        block = np.asarray(ranks)[:, self._sets.order]
         numbers = np.arange(len(self._work_artist))[rows]
         totals = np.add.reduceat(block, self._starts, axis=1, dtype=np.int64)
         means = totals / self._n_imitations[self._present]
@@ -219,26 +293,6 @@ class Collector:
             self._own[artist][self._filled[artist] : stop] = further / (2 * (self._m - n))
         self._filled[artist] = stop
 
-    def _designs(self, size: int, *, templates: bool = True) -> Int64:
-        """Number the ways in which `size` pictures of a set are distributed over prompts, and over templates.
-
-        If a set has more pictures, a random part of it is compared: all that counts then is which templates it has.
-        """
-        designs: dict[Any, int] = {}
-        out = np.full(len(self._n_works), -1)
-        large = self._n_imitations[self._present] >= size
-        whole = not (self._n_imitations[self._present] > size).any()
-        for name, start in zip(self._present[large].tolist(), self._starts[large].tolist(), strict=True):
-            _, pictures = np.unique(self._cluster[start : start + size], return_counts=True)
-            design: tuple[Any, ...] = tuple(sorted(pictures.tolist()))
-            if templates:
-                used, n = np.unique(
-                    self._template[start : start + self._n_imitations[name]], return_counts=True
-                )
-                design = (design, tuple(used.tolist()), tuple(n.tolist()) if whole else ())
-            out[name] = designs.setdefault(design, len(designs))
-        return out
-
     def finish(self) -> SetScores:
         """Return the scores.
 
@@ -256,10 +310,10 @@ class Collector:
         for size, matrix in self._sums.items():
             matrix[(self._n_works == 0)[:, None] | (self._n_imitations < size)[None, :]] = -1
         return SetScores(
-            tuple(self._own), self._per_work, self._sizes, self._sums,
-            {size: self._designs(size) for size in self._sums},
-            self._n_works, self._n_imitations, self._work_artist, self._m, self.order,
-            {size: self._designs(size, templates=False) for size in self._sums},
+            tuple(self._own), self._per_work, self._sets.sizes, self._sums,
+            {size: self._sets.designs(size) for size in self._sums},
+            self._n_works, self._n_imitations, self._work_artist, self._m, self._sets.order,
+            {size: self._sets.designs(size, templates=False) for size in self._sums},
         )  # fmt: skip
 
 

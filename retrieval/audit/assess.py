@@ -284,10 +284,15 @@ class _Study:
 
     def _wanted(self, release: Release) -> Wanted:
         artists = self._shared.index.artists
+
+        def numbers(names: Sequence[str]) -> list[int]:
+            return [artists.index(name) for name in names if name in artists]
+
         return Wanted(
             release.name,
             testing_of(self._run.plan, release, self._inputs),
-            classified=[artists.index(name) for name in self._run.plan.tested if name in artists],
+            classified=numbers(self._run.plan.tested),
+            references=numbers(self._inputs.placebos[release.name]),
             nearest=max(NEAREST, VOTERS),
             neighbours=True,
         )

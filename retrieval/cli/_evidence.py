@@ -325,9 +325,8 @@ def accuracy_header(results: Classification) -> list[str]:
     testing = results.testing
     if not testing:
         return []
-    by_name = ["p generic"] if results.generic_labels else []
-    level, adjusted = f"{100 * testing.confidence_level:g}", ADJUSTED[testing.adjust]
-    return [f"{level} % interval", "p chance", f"p {adjusted}", *by_name]
+    named = ["by placebos", "p named", f"p {ADJUSTED[testing.adjust]}"] if results.placebos else []
+    return [f"{100 * testing.confidence_level:g} % interval", *named]
 
 
 def accuracy_cells(results: Classification, artist: ClassifiedArtist) -> list[str]:
@@ -336,13 +335,10 @@ def accuracy_cells(results: Classification, artist: ClassifiedArtist) -> list[st
     if not testing:
         return []
     interval = f"{percent(artist.top1_low)} to {percent(artist.top1_high)}"
-    generic = [p_value(artist.p_generic)] if results.generic_labels else []
-    return [
-        interval,
-        p_value(artist.p_chance),
-        p_value(artist.p_chance_adjusted(testing.adjust)),
-        *generic,
-    ]
+    if not results.placebos:
+        return [interval]
+    adjusted = artist.p_named_adjusted(testing.adjust)
+    return [interval, percent(artist.placebo_share), p_value(artist.p_named), p_value(adjusted)]
 
 
 def accuracy_note(results: Classification, method: ClassificationMethod) -> list[str]:
@@ -355,8 +351,7 @@ def accuracy_note(results: Classification, method: ClassificationMethod) -> list
         f"Mean over artists {percent(method.macro_top1)} ({100 * testing.confidence_level:g} % interval "
         f"{percent(macro.top1_low)} to {percent(macro.top1_high)}); p of the assignment over all artists "
         f"{p_value(evidence.p_assignment)}. {testing.n_resamples:,} resamples, seed {testing.seed}.",
-        "p chance and p generic assume independent pictures, "
-        "but pictures of the same prompt are not; `imindex match` tests whole sets.",
+        *_naming_notes(results, method),
     ]
     curve = evidence.by_label_count
     if curve:
@@ -370,6 +365,36 @@ def accuracy_note(results: Classification, method: ClassificationMethod) -> list
         shares = ", ".join(f'"{name}" {percent(share)}' for name, share in results.templates_top1.items())
         lines.append(f"Each template alone: {shares}.")
     return lines
+
+
+def _naming_notes(results: Classification, method: ClassificationMethod) -> list[str]:
+    """Explain the tests of naming, or why there are none."""
+    testing, evidence = results.testing, method.evidence
+    assert testing is not None and evidence is not None
+    if not results.placebos:
+        return [
+            "Not tested against placebo names (--placebo): some labels are chosen for pictures of every kind, so a "
+            "high share alone does not show that the name matters."
+        ]
+    notes = [
+        "by placebos: share of the placebo names' pictures that get this artist's label. p named: is the label chosen "
+        "more often for the artist's own pictures than for those of each placebo name?"
+    ]
+    tested = sum(artist.p_named is not None for artist in method.artists)
+    if not tested:
+        notes.append(
+            "p named is missing: no placebo name has as many pictures of each prompt as the artists have."
+        )
+    elif evidence.fewest_nameable is None:
+        notes.append(
+            f"With {count(len(results.placebos), 'placebo name')} no adjusted p can be at or below {testing.level:g}."
+        )
+    elif evidence.fewest_nameable > 1:
+        notes.append(
+            f"With {count(len(results.placebos), 'placebo name')} an adjusted p can be at or below {testing.level:g} "
+            f"only if at least {evidence.fewest_nameable} artists are found together."
+        )
+    return notes
 
 
 def shown_of(shown: Sequence[Any], rows: Sequence[Any]) -> str:

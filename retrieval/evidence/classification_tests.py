@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypedDict
+
 import numpy as np
 
 from imindex.indexer.store.index import Index
 from imindex.retrieval.classify.classify import Classification
-from imindex.retrieval.evidence.testing import Testing, enough_prompts, prompt_labels, shared_prompts
+from imindex.retrieval.evidence.prompt_templates import template_labels
+from imindex.retrieval.evidence.testing import (
+    Testing,
+    enough_prompts,
+    prompt_labels,
+    reference_numbers,
+    shared_prompts,
+)
 from imindex.retrieval.results import (
     AccuracyInterval,
     AccuracyTests,
@@ -17,14 +27,21 @@ from imindex.retrieval.results import (
 from imindex.retrieval.vectors.blocks import Float64, Int64
 from imindex.retrieval.vectors.select import Pictures
 from imindex.stats.accuracy import Accuracy, accuracy_interval, chance_test, generic_test, macro_interval
-from imindex.stats.keyed import generator
+from imindex.stats.keyed import generator, generators
 from imindex.stats.label_count import accuracy_by_label_count
-from imindex.stats.multiple import adjust_all
+from imindex.stats.multiple import adjust_all, fewest_findable
+from imindex.stats.naming import NamingTest, best_labels, naming_test
 from imindex.stats.permutation import assignment_test
+from imindex.stats.set_scores import Sets
 
 
 def classification_evidence(
-    index: Index, scores: Float64, result: Classification, chosen: Pictures, testing: Testing
+    index: Index,
+    scores: Float64,
+    result: Classification,
+    chosen: Pictures,
+    testing: Testing,
+    named: NamingTest | None = None,
 ) -> tuple[dict[int, AccuracyTests], ClassificationEvidence]:
     """Say how sure a classification is.
 
@@ -37,6 +54,8 @@ def classification_evidence(
         Of these scores.
     chosen : Pictures
     testing : Testing
+    named : NamingTest, optional
+        By number in the index; None without placebo names.
 
     Returns
     -------
@@ -51,7 +70,7 @@ def classification_evidence(
     prompts = prompt_labels(index, chosen)
     counts = np.bincount(chosen.artist[right], minlength=n_artists)
     chance = chance_test(counts[artists], result.n_images[artists], result.chance[1])
-    adjusted = adjust_all(chance.pvalue)
+    tests = {} if named is None else _named(named, artists)
     found = {}
     for place, artist in enumerate(artists.tolist()):
         mine = chosen.artist == artist
@@ -62,11 +81,11 @@ def classification_evidence(
             artist=index.artists[artist],
             **fields_of(_interval(own)),
             prompts_held_fixed=few,
-            p_chance=chance.pvalue[place],
-            p_chance_holm=adjusted.holm[place],
-            p_chance_bh=adjusted.bh[place],
-            p_chance_by=adjusted.by[place],
-            p_generic=generic_test(int(counts[artist]), generic).pvalue if result.n_generic else None,
+            **tests.get(artist, {}),
+            p_chance_if_independent=chance.pvalue[place],
+            p_generic_if_independent=generic_test(int(counts[artist]), generic).pvalue
+            if result.n_generic
+            else None,
             n_generic=generic,
         )
     candidate = np.isfinite(scores[np.arange(len(chosen.artist)), chosen.artist])
@@ -86,6 +105,13 @@ def classification_evidence(
         macro=_interval(macro),
         p_assignment=_assignment(result, by_name[np.isin(by_name, artists)], testing),
         assumes=chance.assumes,
+        fewest_nameable=None
+        if named is None
+        else fewest_findable(
+            named.resolution[artists][np.isfinite(named.pvalue[artists])],
+            level=testing.level,
+            method=testing.adjust,
+        ),
         by_label_count=LabelCurve(
             counts=tuple(curve.counts.tolist()),
             top1=tuple(curve.accuracy.tolist()),
@@ -95,6 +121,66 @@ def classification_evidence(
         if curve
         else None,
     )
+
+
+def naming(
+    index: Index, scores: Float64, both: Pictures, placebos: Sequence[int], testing: Testing
+) -> NamingTest:
+    """Compare how often each artist's pictures, and those of placebo names, are named as the artist.
+
+    Parameters
+    ----------
+    index : Index
+    scores : ndarray, shape (n, L), float64
+        Scores of the labels for these pictures.
+    both : Pictures
+        The classified pictures and those of the placebo names.
+    placebos : sequence of int
+    testing : Testing
+
+    Returns
+    -------
+    NamingTest
+        By number in the index.
+    """
+    names = index.artists
+    sets = Sets(
+        both.artist,
+        len(names),
+        compared=~np.isin(np.arange(len(names)), placebos),
+        prompt=prompt_labels(index, both),
+        template=template_labels(index, both),
+        rng=generators(testing.seed, "subsample", names),
+    )
+    only = reference_numbers(index, testing, both)
+    return naming_test(sets, both.artist, *best_labels(scores), placebos, only=only)
+
+
+class _Named(TypedDict, total=False):
+    """The fields of `AccuracyTests` that the naming test gives."""
+
+    p_named: float
+    p_named_holm: float
+    p_named_bh: float
+    p_named_by: float
+    n_named_references: int
+    placebo_share: float
+
+
+def _named(test: NamingTest, artists: Int64) -> dict[int, _Named]:
+    """Return the fields of each artist, by number; corrected over these artists."""
+    adjusted = adjust_all(test.pvalue[artists])
+    return {
+        artist: _Named(
+            p_named=test.pvalue[artist],
+            p_named_holm=adjusted.holm[place],
+            p_named_bh=adjusted.bh[place],
+            p_named_by=adjusted.by[place],
+            n_named_references=int(test.n_reference[artist]),
+            placebo_share=test.placebo_share[artist],
+        )
+        for place, artist in enumerate(artists.tolist())
+    }
 
 
 def _interval(found: Accuracy) -> AccuracyInterval:

@@ -18,7 +18,7 @@ from imindex.indexer.store.index import Index, opened
 from imindex.retrieval.classify.by_name import average_templates, label_scores_by_name
 from imindex.retrieval.classify.by_works import knn_scores, prototype_scores
 from imindex.retrieval.classify.classify import classify
-from imindex.retrieval.evidence.classification_tests import classification_evidence
+from imindex.retrieval.evidence.classification_tests import classification_evidence, naming
 from imindex.retrieval.evidence.release_walk import Observed
 from imindex.retrieval.evidence.shared import TextEncoder, Texts
 from imindex.retrieval.evidence.testing import Testing, numbers_of, placebo_numbers
@@ -102,6 +102,7 @@ def classify_release(  # noqa: PLR0913
         chosen, n_repeated = distinct(pictures(index, kind, collections=[name]))
         placebos = placebo_numbers(index, testing.placebos, chosen) if testing else []
         rivals = numbers_of(index, testing.rivals, chosen) if testing else []
+        references = chosen.of(placebos)
         chosen = chosen.without([*placebos, *rivals])
         candidates = candidate_numbers(index, chosen)
         if artists is not None:
@@ -110,25 +111,27 @@ def classify_release(  # noqa: PLR0913
             if not len(chosen.rows):
                 listed = ", ".join(sorted(wanted)[:3]) or "nobody"
                 raise ImindexError(f"{name} has no pictures of {listed} to classify. Choose other artists.")
+        n = len(chosen.rows)
+        both = chosen.followed_by(references)
         templates_top1: dict[str, float] = {}
         scored: list[tuple[str, Callable[[], Float64]]]
         if by == "name":
             if texts is None:
                 texts = Texts(functools.partial(load_encoder, index.encoder, encoder or {}))
-            by_template, mean_scores = scores_by_name(index, chosen, labels, templates, texts, candidates)
+            by_template, mean_scores = scores_by_name(index, both, labels, templates, texts, candidates)
             scored = [(f"by name, {_quoted(templates)}", lambda: mean_scores)]
             if len(templates) > 1:
                 templates_top1 = {
-                    template: _top1(index, scores, labels, chosen.artist)
+                    template: _top1(index, scores[:n], labels, chosen.artist)
                     for template, scores in zip(templates, by_template, strict=True)
                 }
         else:
             labels = ()
-            scored = _by_works(index, chosen, kind, k, observed)
+            scored = _by_works(index, both, kind, k, observed)
         names = [*index.artists, *labels]
         # One table of scores at a time, the last method first because its table may already be in memory.
         methods = [
-            _classification(index, method, scores(), names, chosen, testing)
+            _classification(index, method, scores(), names, chosen, both, testing)
             for method, scores in reversed(scored)
         ]
         return Classification(
@@ -142,7 +145,7 @@ def classify_release(  # noqa: PLR0913
             testing=testing.record() if testing else None,
             placebos=tuple(index.artists[a] for a in placebos),
             generic_labels=tuple(labels),
-            n=len(chosen.rows),
+            n=n,
             n_repeated=n_repeated,
             methods=tuple(reversed(methods)),
             demonstration=is_demonstration(index.encoder.weights_sha256),
@@ -287,8 +290,15 @@ def _classification(
     scores: Float64,
     labels: Sequence[str],
     chosen: Pictures,
+    both: Pictures,
     testing: Testing | None,
 ) -> ClassificationMethod:
+    """Evaluate the scores of `both`: the pictures that are classified, followed by those of placebo names, if any."""
+    test = None
+    if testing and len(both.rows) > len(chosen.rows):
+        placebos = np.unique(both.artist[len(chosen.rows) :]).tolist()
+        test = naming(index, scores, both, placebos, testing)
+        scores = scores[: len(chosen.rows)]
     result = classify(scores, labels, chosen.artist, n_generic=len(labels) - len(index.artists))
     artists = np.flatnonzero(result.n_images)
     others = result.confusion.copy()
@@ -296,7 +306,7 @@ def _classification(
     tests: Mapping[int, AccuracyTests] = {}
     evidence = None
     if testing:
-        tests, evidence = classification_evidence(index, scores, result, chosen, testing)
+        tests, evidence = classification_evidence(index, scores, result, chosen, testing, test)
     return ClassificationMethod(
         method=method,
         n_labels=int(np.isfinite(scores).any(axis=0).sum()),

@@ -20,6 +20,7 @@ from imindex.retrieval.evidence.testing import (
     numbers_of,
     placebo_numbers,
     prompt_labels,
+    reference_numbers,
     shared_prompts,
 )
 from imindex.retrieval.findings import Finding
@@ -67,7 +68,7 @@ def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, Arti
         confidence_level=testing.confidence_level,
         rng=generators(testing.seed, "AUC interval", index.artists),
     )
-    only = _references(index, testing, imitations)
+    only = reference_numbers(index, testing, imitations)
     statistic, table = _table(observed, testing)
     name, rival = name_test(scores, placebos, table, only=only), rival_test(scores, placebos, table)
     by_work = work_test(
@@ -198,15 +199,6 @@ def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, Arti
         n_without_prompt=n_without,
         notes=(*prompt_notes(n_without, len(imitations.rows)), *notes),
     )
-
-
-def _references(index: Index, testing: Testing, imitations: Pictures) -> dict[int, list[int]]:
-    """Return the numbers of the placebo names of the same origin, for the artists that are compared with these only."""
-    return {
-        index.artists.index(artist): numbers_of(index, names, imitations)
-        for artist, names in (testing.references or {}).items()
-        if artist in index.artists
-    }
 
 
 def _prompts(index: Index, scores: SetScores, imitations: Pictures) -> tuple[list[Int64], list[bool]]:

@@ -43,6 +43,8 @@ class Wanted:
         As in `match_release`.
     classified : sequence of int, optional
         Numbers of the artists whose imitations are classified by works.
+    references : sequence of int
+        Numbers of the placebo names whose pictures are classified as well.
     nearest : int
         Number of nearest works to keep for each imitation.
     neighbours : bool
@@ -56,6 +58,7 @@ class Wanted:
     matrix: bool = True
     keep_ranks: bool = False
     classified: Sequence[int] | None = None
+    references: Sequence[int] = ()
     nearest: int = 0
     neighbours: bool = False
 
@@ -82,7 +85,7 @@ class Observed:
     differences : Differences or None
         Present if the release is tested.
     votes : ArtistsNearest or None
-        For the imitations that are classified, in the order of their rows.
+        For the imitations that are classified, in the order of their rows, and then for those of placebo names.
     nearest : NearestWorks or None
         For each column. Works are numbered as in `Shared.known`.
     neighbours : OwnNeighbours or None
@@ -116,7 +119,8 @@ class Observed:
         if wanted.testing is not None:
             self._watch_tests(wanted.testing)
         if wanted.classified is not None:
-            chosen = np.flatnonzero(np.isin(artist, wanted.classified))
+            parts = wanted.classified, wanted.references
+            chosen = np.concatenate([np.flatnonzero(np.isin(artist, part)) for part in parts])
             self._voted_rows = self.rows[chosen]
             self.votes = ArtistsNearest(self.columns.places()[chosen], n_artists)
         if wanted.nearest:
@@ -168,7 +172,7 @@ class Observed:
         Parameters
         ----------
         rows : ndarray, shape (N,), int64
-            Rows of these imitations, ascending.
+            Rows of these imitations, ascending, and then those of placebo names, ascending.
         k : int
             At most the number of works that `nearest` keeps.
 

@@ -129,6 +129,15 @@ def numbers_of(index: Index, names: Sequence[str], imitations: Pictures) -> list
     return [n for n, name in enumerate(index.artists) if name in wanted and n in with_set]
 
 
+def reference_numbers(index: Index, testing: Testing, imitations: Pictures) -> dict[int, list[int]]:
+    """Return the numbers of the placebo names of the same origin, for the artists that are compared with these only."""
+    return {
+        index.artists.index(artist): numbers_of(index, names, imitations)
+        for artist, names in (testing.references or {}).items()
+        if artist in index.artists
+    }
+
+
 def prompt_labels(index: Index, chosen: Pictures) -> Int64:
     """A number for each picture's prompt; a picture without one has a number of its own."""
     column = index.column("prompt")

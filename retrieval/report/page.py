@@ -40,7 +40,7 @@ class ResultView:
     """One release by one encoder, as the page shows it; `id` is unique on the page.
 
     `matched`, `named` and `tested` tell whether works and pictures were matched, artists were named, and the match was
-    tested; `tested_names`, whether the accuracy was.
+    tested; `intervals` and `compared`, whether the accuracy has intervals, and is compared with placebo names.
     """
 
     id: str
@@ -52,7 +52,8 @@ class ResultView:
     matched: bool
     named: bool
     tested: bool
-    tested_names: bool
+    intervals: bool
+    compared: bool
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,8 @@ def _release(place: int, release: ReleaseRecord, report: Report) -> ReleaseView:
                 matched=result.summary.n_ranked > 0,
                 named=result.summary.n_classified > 0,
                 tested=result.summary.level is not None,
-                tested_names=any(row.p_chance_adjusted is not None for row in result.artists),
+                intervals=any(row.top1_low is not None for row in result.artists),
+                compared=any(row.placebo_share is not None for row in result.artists),
             )
             for number, result in enumerate(own)
         ],

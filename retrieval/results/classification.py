@@ -50,12 +50,21 @@ class AccuracyTests(Result, kw_only=True, frozen=True):
         Number of independent units: pictures or prompts.
     prompts_held_fixed : bool or None
         Whether prompts repeat and are too few to resample: the interval then applies to these prompts only.
-    p_chance : float or None
-        p-value of the accuracy against guessing; assumes independent pictures.
-    p_chance_holm, p_chance_bh, p_chance_by : float or None
-        p_chance after correction over artists.
-    p_generic : float or None
-        p-value of the artist's name against the generic labels; None without generic labels.
+    p_named : float or None
+        p-value of the test whether the pictures are named as the artist more often than the sets of placebo names are
+        (`imindex.stats.naming.naming_test`); None without placebo names of the same design.
+    p_named_holm, p_named_bh, p_named_by : float or None
+        p_named after correction over artists.
+    n_named_references : int or None
+        Number of sets of placebo names that the artist's set is compared with.
+    placebo_share : float or None
+        Bias of the label: share of the placebo names' pictures that are named as this artist. None without placebos.
+    p_chance_if_independent : float or None
+        p-value of the accuracy against guessing, if pictures were independent and labels equally likely. Neither is
+        true as a rule, so it is far too small for a label that attracts pictures; use p_named.
+    p_generic_if_independent : float or None
+        p-value of the artist's name against the generic labels, if pictures were independent; None without generic
+        labels.
     n_generic : int or None
         Number of pictures nearest to a generic label.
     """
@@ -67,16 +76,19 @@ class AccuracyTests(Result, kw_only=True, frozen=True):
     interval_note: str | None = None
     n_units: Count | None = None
     prompts_held_fixed: bool | None = None
-    p_chance: P = None
-    p_chance_holm: P = None
-    p_chance_bh: P = None
-    p_chance_by: P = None
-    p_generic: P = None
+    p_named: P = None
+    p_named_holm: P = None
+    p_named_bh: P = None
+    p_named_by: P = None
+    n_named_references: Count | None = None
+    placebo_share: Share = None
+    p_chance_if_independent: P = None
+    p_generic_if_independent: P = None
     n_generic: Count | None = None
 
-    def p_chance_adjusted(self, adjust: Adjust) -> float | None:
-        """Return `p_chance` after the given correction over artists."""
-        return {"holm": self.p_chance_holm, "bh": self.p_chance_bh, "by": self.p_chance_by}[adjust]
+    def p_named_adjusted(self, adjust: Adjust) -> float | None:
+        """Return `p_named` after the given correction over artists."""
+        return {"holm": self.p_named_holm, "bh": self.p_named_bh, "by": self.p_named_by}[adjust]
 
 
 class ClassifiedArtist(AccuracyTests, kw_only=True, frozen=True):
@@ -132,7 +144,10 @@ class ClassificationEvidence(Result, kw_only=True, frozen=True):
     p_assignment : float or None
         p-value of the accuracy under random assignment of sets to artists; None with a single artist.
     assumes : str
-        Assumption of the tests against chance.
+        Assumption of the p-values whose names end in `if_independent`.
+    fewest_nameable : int or None
+        Smallest number of artists that p_named can find after correction; None if it can find nobody, or without
+        placebo names.
     by_label_count : LabelCurve or None
         Accuracy by number of candidates; None if no picture has two candidate artists.
     """
@@ -140,6 +155,7 @@ class ClassificationEvidence(Result, kw_only=True, frozen=True):
     macro: AccuracyInterval
     p_assignment: P
     assumes: str
+    fewest_nameable: Count | None = None
     by_label_count: LabelCurve | None
 
 
@@ -235,7 +251,7 @@ class Classification(Result, kw_only=True, frozen=True):
     testing : HowTested or None
         None if nothing was tested.
     placebos : tuple of str
-        Placebo names, which are excluded.
+        Placebo names. They are not candidates; their pictures show how often each label is chosen by bias alone.
     generic_labels : tuple of str
     n : int
         Number of pictures classified.

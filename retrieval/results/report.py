@@ -132,14 +132,16 @@ class ReportArtist(Result, kw_only=True, frozen=True):
         Accuracy, the share of the imitations named as the artist, and its interval.
     top5 : float or None
         Share with the artist among the five best labels.
-    p_chance : float or None
-        p-value of the accuracy against guessing; assumes independent pictures.
-    p_generic : float or None
-        p-value of the artist's name against the generic labels.
+    p_named : float or None
+        p-value of the test whether the imitations are named as the artist more often than placebo sets are.
+    p_named_adjusted : float or None
+        p_named after correction over the artists.
+    placebo_share : float or None
+        Share of the placebo names' pictures that are named as this artist: the bias of the label.
+    p_chance_if_independent, p_generic_if_independent : float or None
+        p-values of the accuracy against guessing and against the generic labels, if pictures were independent.
     confused_with : str or None
         The label that is most often best in place of the artist; empty if there is none.
-    p_chance_adjusted : float or None
-        p_chance after correction over the artists.
     top1_by_works : float or None
         Accuracy by prototypes of works instead of names.
     auc, auc_low, auc_high : float or None
@@ -204,10 +206,12 @@ class ReportArtist(Result, kw_only=True, frozen=True):
     top1_low: Share
     top1_high: Share
     top5: Share
-    p_chance: P
-    p_generic: P
+    p_named: P = None
+    p_named_adjusted: P = None
+    placebo_share: Share = None
+    p_chance_if_independent: P = None
+    p_generic_if_independent: P = None
     confused_with: str | None
-    p_chance_adjusted: P
     top1_by_works: Share
     auc: Share
     auc_low: Share

@@ -38,6 +38,16 @@ class Pictures:
         """Return the pictures that are not of `artists`."""
         return self._at(~np.isin(self.artist, artists))
 
+    def followed_by(self, others: Pictures) -> Pictures:
+        """Return these pictures, and then the others. The rows are no longer in order."""
+        if not len(others.rows):
+            return self
+        return Pictures(
+            np.concatenate([self.rows, others.rows]),
+            np.concatenate([self.vectors, others.vectors]),
+            np.concatenate([self.artist, others.artist]),
+        )
+
     def _at(self, kept: npt.NDArray[np.bool_]) -> Pictures:
         return Pictures(self.rows[kept], self.vectors[kept], self.artist[kept])
 

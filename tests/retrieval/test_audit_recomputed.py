@@ -180,7 +180,8 @@ def world(tmp_path_factory: pytest.TempPathFactory, tiny_model: str) -> Audited:
 
 def test_every_figure_equals_an_independent_computation(world: Audited) -> None:
     assert world.report["plan"]["label_templates"] == ["Artwork from {artist}", "A picture by {artist}"]
-    assert world.problems(world.report) == []
+    problems = world.problems(world.report)
+    assert problems == [], "\n".join(problems)
     rows = [row for result in world.report["results"] for row in result["artists"]]
     assert {row["finding"] for row in rows} == {
         "imitated", "name effect; specificity not shown", "not shown", "this encoder cannot tell", "not tested"

@@ -138,7 +138,7 @@ def test_classify_excludes_placebos_and_reports_uncertainty(index: Path) -> None
         assert set(found) == set(ARTISTS)
         assert found["ada"]["top1"] == 1.0 and found["ada"]["top1_high"] == 1.0
         assert found["ada"]["top1_low"] == pytest.approx(0.025 ** (1 / N_IMITATIONS))  # Clopper & Pearson
-        assert found["ada"]["p_chance"] == pytest.approx(3.0**-N_IMITATIONS)
+        assert found["ada"]["p_chance_if_independent"] == pytest.approx(3.0**-N_IMITATIONS)
         assert method["evidence"]["by_label_count"]["counts"][-1] <= 3 + N_PLACEBOS
         assert 0 < method["evidence"]["p_assignment"] <= 1
 
@@ -335,3 +335,18 @@ def test_duplicate_pictures_count_once(tmp_path: Path, tiny_model: str) -> None:
     assert found["ada"]["finding"] == "not tested"
     assert (result["n_repeated_works"], result["n_repeated_imitations"]) == (5, 9)
     assert "14 duplicates of a picture" in run("match", "-i", tmp_path / "i.h5", "--resamples", "99").stderr
+
+
+def test_naming_is_tested_against_placebo_names(index: Path) -> None:
+    words = ("classify", "-i", index, "--by", "works", "--resamples", "99")
+    tested = asked(index, "classify", "--by", "works", "--placebo", "placebo *", "--resamples", "99")
+    found = by_artist(tested["methods"][0])
+    assert found["bo"]["p_named"] == 1 / (1 + N_PLACEBOS)
+    # Grey pictures are named as ada, so that ada's pictures are too says nothing.
+    assert found["ada"]["top1"] == 1 and found["ada"]["placebo_share"] > 0.8 and found["ada"]["p_named"] > 0.5
+    assert found["ada"]["p_chance_if_independent"] < 0.01
+    assert found["ada"]["n_named_references"] == N_PLACEBOS
+    assert sum(row["placebo_share"] for row in found.values()) == pytest.approx(1)
+    plain = " ".join(run(*words).stdout.split())
+    assert "Not tested against placebo names" in plain and "p named" not in plain
+    assert "p chance" not in run(*words, "--placebo", "placebo *").stdout

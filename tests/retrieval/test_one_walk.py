@@ -41,7 +41,8 @@ def invented(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, list
 
 def everything(index: Index, release: str, artists: list[str]) -> Wanted:
     numbers = [index.artists.index(name) for name in artists]
-    return Wanted(release, TESTING, classified=numbers, nearest=15, neighbours=True)
+    placebos = [number for number, name in enumerate(index.artists) if name.startswith("placebo ")]
+    return Wanted(release, TESTING, classified=numbers, references=placebos, nearest=15, neighbours=True)
 
 
 def results(index: Index, release: str, artists: list[str], observed: Observed | None) -> list[Any]:

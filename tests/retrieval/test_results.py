@@ -114,9 +114,9 @@ def test_missing_keys_of_old_reports_stay_missing() -> None:
 
 
 def test_a_subtype_is_built_from_the_fields_of_its_base() -> None:
-    tests = results.AccuracyTests(artist="ada", p_chance=0.2)
+    tests = results.AccuracyTests(artist="ada", p_named=0.2)
     row = ClassifiedArtist(**fields_of(tests), n=1, top1=1.0, top5=1.0, mrr=1.0, confused_with="")
-    assert (row.artist, row.p_chance, row.n) == ("ada", 0.2, 1)
+    assert (row.artist, row.p_named, row.n) == ("ada", 0.2, 1)
     assert LeftOut(artist="ada", why="no works") == LeftOut(artist="ada", why="no works")
 
 

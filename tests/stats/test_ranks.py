@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from imindex.stats.references import name_test
-from imindex.stats.set_scores import Collector, collect, common_size, twice_midranks
+from imindex.stats.set_scores import Collector, Sets, collect, common_size, twice_midranks
 
 N_ARTISTS = 6
 
@@ -116,9 +116,9 @@ def test_auc_needs_a_second_artist() -> None:
 def test_sets_are_subsampled_by_whole_prompts() -> None:
     imitations = np.repeat([0, 1, 2], [4, 12, 12])
     prompts = np.concatenate([np.arange(4) // 2, np.arange(12) // 2, np.arange(12) // 2])
-    collector = Collector(np.zeros(2, int), imitations, 3, prompt=prompts, rng=1)
+    sets = Sets(imitations, 3, compared=[True, False, False], prompt=prompts, rng=1)
     for start in (4, 16):
-        first = collector.order[start : start + 4]
+        first = sets.order[start : start + 4]
         assert len(np.unique(prompts[first])) == 2
     with pytest.raises(ValueError, match="28 labels"):
         Collector([0], imitations, 3, prompt=[1])

@@ -127,13 +127,7 @@ class Sets:
         self.n_works = Counter(seen.work_artist.tolist())
         ordered = sorted(self.sizes.values())
         self.size = ordered[math.floor(0.1 * len(ordered) + 1e-9)]  # what nine of ten sets have
-        self.design = {name: self._design(name) for name in self.sizes}
-
-    def _design(self, name: str) -> tuple[list[int], list[tuple[str, int]]]:
-        """How many pictures there are of each prompt, and of each template: the prompt without the name."""
-        prompts = self.seen.prompts(self.seen.made[self.seen.asked == name])
-        templates = ["" if prompt.startswith("\0") else prompt.replace(name, "NAME") for prompt in prompts]
-        return sorted(Counter(prompts).values()), sorted(Counter(templates).items())
+        self.design = {name: seen.design(name) for name in self.sizes}
 
     def sum(self, artist: str, name: str) -> int:
         """Twice the midranks, summed over works and imitations."""

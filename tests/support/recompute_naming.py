@@ -75,7 +75,12 @@ def classification(here: Check, seen: Seen, result: Row, rows: Mapping[str, Row]
         here.same(f"summary.templates_top1.{template}", summary["templates_top1"][template], wanted.mean())
     p_chance = [stats.binomtest(int(right[asked == n].sum()), int((asked == n).sum()), chance, "greater").pvalue
                 for n in names]  # fmt: skip
-    adjusted = multipletests(p_chance, method=METHODS[tests["adjust"]])[1]
+    named = named_against_placebos(seen, rows)
+    adjusted = dict.fromkeys(names)
+    if seen.placebos:
+        p_named = {name: row["p_named"] for name, row in named.items() if row["p_named"] is not None}
+        corrected = multipletests(list(p_named.values()), method=METHODS[tests["adjust"]])[1]
+        adjusted |= dict(zip(p_named, corrected, strict=True))
     by_works = prototypes(seen, names)
     here.same("summary.accuracy_by_works", summary["accuracy_by_works"], by_works.mean())
     for name, row in rows.items():
@@ -85,10 +90,10 @@ def classification(here: Check, seen: Seen, result: Row, rows: Mapping[str, Row]
         place = names.index(name)
         n_right = int(right[mine].sum())
         wanted = {
-            "top1": shares[1][place], "top5": shares[5][place], "p_chance": p_chance[place],
-            "p_chance_adjusted": adjusted[place], "top1_by_works": by_works[place],
+            "top1": shares[1][place], "top5": shares[5][place], "p_chance_if_independent": p_chance[place],
+            **named[name], "p_named_adjusted": adjusted[name], "top1_by_works": by_works[place],
             "confused_with": labels[line.argmax()] if line.any() else "",
-            "p_generic": stats.binomtest(n_right, n_right + generic, 0.5, "greater").pvalue
+            "p_generic_if_independent": stats.binomtest(n_right, n_right + generic, 0.5, "greater").pvalue
             if n_right + generic else 1.0,
         }  # fmt: skip
         for key, value in wanted.items():
@@ -108,6 +113,24 @@ def classification(here: Check, seen: Seen, result: Row, rows: Mapping[str, Row]
     places = [labels.index(name) for name in names]
     table = counts[np.ix_(places, places)] / counts[places].sum(axis=1, keepdims=True)
     here.within("summary.p_accuracy", summary["p_accuracy"], assignment(table.T, tests["n_resamples"]))
+
+
+def named_against_placebos(seen: Seen, names: Collection[str]) -> dict[str, Row]:
+    """How often the placebo names' pictures are named as each artist, and the rank of the own set among theirs."""
+    if not seen.placebos:
+        return {name: {"p_named": None, "placebo_share": None} for name in names}
+    scores, asked, labels, _ = label_scores(seen, {*names, *seen.placebos})
+    best = scores == scores.max(axis=1, keepdims=True)
+    found = {}
+    for name in names:
+        chosen = best[:, labels.index(name)]
+        own = (chosen & (best.sum(axis=1) == 1))[asked == name].sum()
+        like = [placebo for placebo in seen.placebos if seen.design(placebo) == seen.design(name)]
+        others = [chosen[asked == placebo].sum() for placebo in like]
+        bias = (chosen / best.sum(axis=1))[np.isin(asked, seen.placebos)].mean()
+        p = (1 + sum(n >= own for n in others)) / (1 + len(others)) if others else None
+        found[name] = {"p_named": p, "placebo_share": bias}
+    return found
 
 
 def prototypes(seen: Seen, names: Sequence[str]) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,6 +102,12 @@ class Seen:
                 seen.add(key)
                 kept.append(row)
         return np.array(kept, dtype=np.int64)
+
+    def design(self, name: str) -> tuple[list[int], list[tuple[str, int]]]:
+        """How many pictures there are of each prompt, and of each template: the prompt without the name."""
+        prompts = self.prompts(self.made[self.asked == name])
+        templates = ["" if prompt.startswith("\0") else prompt.replace(name, "NAME") for prompt in prompts]
+        return sorted(Counter(prompts).values()), sorted(Counter(templates).items())
 
     def prompts(self, rows: Array) -> list[str]:
         """The prompt of each picture; a picture without one has its own."""
