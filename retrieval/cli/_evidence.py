@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from imindex.indexer.demo.recognise import NOT_EVIDENCE
 from imindex.indexer.terminal.options import (
     FromSignature,
     add_options,
@@ -90,6 +92,18 @@ def testing_options(command: F) -> F:
         ),
         *_COMMON,
     )  # fmt: skip
+
+
+report_option = click.option(
+    "--report", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.html",
+    help="Also write a page: the report of an audit, without the parts that need an audit.",
+)  # fmt: skip
+
+
+def warn_of_demonstration(demonstration: bool) -> None:
+    """Say that figures by the demonstration encoder are not for evidence."""
+    if demonstration:
+        say(NOT_EVIDENCE)
 
 
 def accuracy_options(command: F) -> F:

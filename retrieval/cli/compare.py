@@ -17,7 +17,7 @@ from imindex.indexer.terminal.options import (
     model_options,
 )
 from imindex.indexer.terminal.output import clean, count, fail, number, print_json, print_table, say
-from imindex.retrieval.cli._evidence import ADJUSTED, TOP, WORDS, p_value, shown_of
+from imindex.retrieval.cli._evidence import ADJUSTED, TOP, WORDS, p_value, shown_of, warn_of_demonstration
 from imindex.retrieval.compare.gate import Condition
 from imindex.retrieval.results import ArtistChange, Comparison, FigureName
 
@@ -127,6 +127,7 @@ def compare(
         if context.get_parameter_source(name) not in (None, click.core.ParameterSource.DEFAULT)
     }
     result = api.compare(base, new, fail_if=conditions, note=say, **{**passed, "index": options["index"]})
+    warn_of_demonstration(result.demonstration)
     if as_json:
         print_json(result.to_dict())
     else:

@@ -159,7 +159,7 @@ def statement(results: Sequence[ReportResult], agreement: Agreement | None) -> S
     return Statement(
         warning=warning,
         main=f"By the tests as planned: {main[:1].lower()}{main[1:]}" if warning else main,
-        others=tuple(_others(summary)),
+        others=() if summary.level is None else tuple(_others(summary)),
         figures=_averages(summary, results, agreement),
         basis=f"(Encoder {result.encoder}; {tested}.)",
     )
@@ -196,6 +196,10 @@ def _main(summary: Summary) -> str:
     imitated = found.get(Finding.IMITATED, 0)
     effect, open_ = found.get(Finding.NAME_EFFECT, 0), found.get(Finding.SPECIFICITY_NOT_TESTABLE, 0)
     nearer, by_work = found.get(Finding.NEARER, 0), found.get(Finding.BY_WORK, 0)
+    if not summary.n_ranked and summary.n_classified:
+        return f"Pictures of {whom} were recognised by name; how near they are to the works was not measured."
+    if summary.level is None:
+        return f"Nothing was tested for {whom}."
     if not n:
         return f"None of {whom} could be judged: the question stays open."
     if imitated:
@@ -206,8 +210,6 @@ def _main(summary: Summary) -> str:
         return f"For {nearer} of {whom}, the pictures are nearer to the works than pictures for other artists are."
     if by_work:
         return f"For {by_work} of {whom}, the pictures are nearer than pooled works are."
-    if summary.level is None:
-        return f"Nothing was tested for {whom}."
     if summary.fewest_findable is None and summary.family:
         return f"This design could not have found any of {whom}, however strong the imitation: the question stays open."
     nobody = (
@@ -292,11 +294,8 @@ def _averages(summary: Summary, results: Sequence[ReportResult], agreement: Agre
         )
     if not parts:
         return ""
-    whom = (
-        "all artists, also those who could not be judged"
-        if judged(summary) < summary.n_artists
-        else "all artists"
-    )
+    unjudged = summary.level is not None and judged(summary) < summary.n_artists
+    whom = "all artists, also those who could not be judged" if unjudged else "all artists"
     text = f"On average over {whom}, {', and '.join(parts)}."
     if agreement and agreement.n_judged:
         text += (
