@@ -159,7 +159,7 @@ def compare(  # noqa: PLR0913
             rng=generator(testing.seed, "comparison", artist),
         )
         rows.append(_row(artist, sets, comparison, findings))
-    comparison = conclude(
+    concluded = conclude(
         rows,
         findings,
         base=_release_side(sides[0]),
@@ -170,7 +170,7 @@ def compare(  # noqa: PLR0913
         alternative=alternative,
         notes=[*_notes(rows), *notes],
     )
-    return set_fields(comparison, demonstration=is_demonstration(sides[0].encoder.weights_sha256))
+    return set_fields(concluded, demonstration=is_demonstration(sides[0].encoder.weights_sha256))
 
 
 @dataclass(frozen=True, eq=False)

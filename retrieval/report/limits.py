@@ -280,7 +280,8 @@ def _family(report: Report) -> Iterator[tuple[str, str]]:
         yield (
             "Findings are corrected for artists, not for releases or encoders",
             "The p-values behind the findings are adjusted over the artists of one release and one encoder. There are "
-            f"{n} such results here, and picking the strongest of them also picks chance. {report_wide(report)}".strip(),
+            f"{n} such results here, and picking the strongest of them also picks chance. "
+            f"{report_wide(report)}".strip(),
         )
 
 

@@ -239,7 +239,7 @@ def _others(summary: Summary) -> Iterator[str]:
         effect = "the name has an effect; whether it is" if imitated else "whether this effect is"
         yield f"{text}, {effect} specific to the artist could not be tested, because there are too few other names."
     if text := of(Finding.NOT_SHOWN, more=False):
-        yield f"{text}, imitation is not shown, which is not a finding that there is none{_missed(summary)}."
+        yield f"{text}, imitation is not shown. That is not a finding that there is none{_missed(summary)}."
     if n := found.get(Finding.CANNOT_TELL, 0):
         yield f"{count(n, 'artist')} cannot be judged, because this encoder does not tell their works from others."
     if n := found.get(Finding.NOT_TESTED, 0):
@@ -249,32 +249,33 @@ def _others(summary: Summary) -> Iterator[str]:
 def _missed(summary: Summary) -> str:
     """State the smallest effect that could have been found, where it is known and the main sentence does not say it."""
     if summary.detectable_auc is not None:
-        return (
-            f": an artist among them would be found with 80 % probability only from an AUC of about "
-            f"{number(summary.detectable_auc)}"
-        )
+        return f": {_detectable(summary.detectable_auc)}"
     nothing_found = not any(summary.findings.get(finding) for finding in SIGNIFICANT)
     if summary.n_placebo_names and summary.family and not nothing_found:
         if summary.fewest_findable is None:
             return ": this design could not find anybody"
         if summary.fewest_findable > 1:
-            return f": this design could not find fewer than {summary.fewest_findable} artists"
+            return f": this design cannot find fewer than {summary.fewest_findable} artists"
     return ""
+
+
+def _detectable(auc: float) -> str:
+    return (
+        f"one more artist would be found with 80 % probability if the pictures were nearer in {percent(auc)} of "
+        "comparisons (AUC), and less often if the imitation were weaker"
+    )
 
 
 def missed(summary: Summary) -> str:
     """State beside "not shown" the smallest effect that could have been found, as the end of a sentence."""
     if summary.detectable_auc is not None:
-        return (
-            "is no finding that there is none: with these works, pictures and invented names, one more artist would be "
-            f"found with 80 % probability from an AUC of about {number(summary.detectable_auc)} on."
-        )
+        return f"is not a finding that there is none: {_detectable(summary.detectable_auc)}."
     if summary.fewest_findable is None:
-        return "is no finding that there is none: this design could not find anybody."
+        return "is not a finding that there is none: this design could not find anybody."
     if summary.fewest_findable > 1:
         fewest = summary.fewest_findable
-        return f"is no finding that there is none: this design cannot find fewer than {fewest} artists."
-    return "is no finding that there is none."
+        return f"is not a finding that there is none: this design cannot find fewer than {fewest} artists."
+    return "is not a finding that there is none."
 
 
 def _averages(summary: Summary, results: Sequence[ReportResult], agreement: Agreement | None) -> str:

@@ -60,7 +60,7 @@ def _judged(results: Sequence[ReportResult]) -> list[TrustRow]:
         _row(
             results,
             "Artists judged",
-            "For the others, the encoder cannot tell the works apart, or there is too little to compare.",
+            "The works of the others cannot be told apart, or there are too few.",
             lambda result: f"{judged(result.summary)} of {result.summary.n_artists}",
         )
     ]
@@ -73,8 +73,8 @@ def _false_alarms_explained(results: Sequence[ReportResult]) -> str:
     placebos = sorted({rates.n_placebos for rates in known})
     n = f"{placebos[0]}" if len(placebos) == 1 else f"{placebos[0]} to {placebos[-1]}"
     return (
-        f"Measured on the pictures of this audit. The pictures for {n} invented names, which nobody can imitate, "
-        f"take the places of the artists' own pictures. Whatever a test then finds is false."
+        f"Measured with the pictures for {n} invented names in the artists’ places. Nobody can imitate an invented "
+        f"name, so whatever a test finds is false."
     )
 
 
@@ -82,31 +82,31 @@ def _false_alarms(results: Sequence[ReportResult]) -> list[TrustRow]:
     rows = []
     if any(result.error_rates for result in results):
         levels = next(result.error_rates.levels for result in results if result.error_rates)
-        shown = ", ".join(percent(level) for level in levels)
+        shown = ", ".join(f"{100 * level:g}" for level in levels)
         rows = [
             _row(
                 results,
-                f"Name test alone, at {shown}",
-                "Share of invented names that it calls; it should be at most that percentage.",
-                lambda result: _rates(result.error_rates, "name"),
+                "Any artist called “imitated”",
+                "Trials in which the rule behind the findings, after correction, calls anybody.",
+                lambda result: _any(result.error_rates, "any_imitated"),
             ),
             _row(
                 results,
-                f"Rival test alone, at {shown}",
-                "Share of invented names that it calls.",
-                lambda result: _rates(result.error_rates, "rival"),
-            ),
-            _row(
-                results,
-                "Any artist falsely called “name effect”",
-                "Share of trials, after correction for the number of artists: the rule behind the findings.",
+                "Any artist called “name effect”",
+                "The same for this finding.",
                 lambda result: _any(result.error_rates, "any_name_effect"),
             ),
             _row(
                 results,
-                "Any artist falsely called “imitated”",
-                "Share of trials, after correction.",
-                lambda result: _any(result.error_rates, "any_imitated"),
+                f"Name test alone, at {shown} %",
+                "Share of invented names that it calls, without correction; by construction at most as high.",
+                lambda result: _rates(result.error_rates, "name"),
+            ),
+            _row(
+                results,
+                f"Rival test alone, at {shown} %",
+                "Share of invented names that it calls, without correction.",
+                lambda result: _rates(result.error_rates, "rival"),
             ),
         ]
     if any(result.exchangeability for result in results):
@@ -114,8 +114,7 @@ def _false_alarms(results: Sequence[ReportResult]) -> list[TrustRow]:
         rows.append(
             TrustRow(
                 "Check of the invented names",
-                "Are the pictures for invented names like those for real names that have no effect? If not, the name "
-                "test is not to be relied on.",
+                "Are they like real names that have no effect? If not, the name test misleads.",
                 tuple(text for text, _ in checks),
                 tuple(failed for _, failed in checks),
             )
@@ -128,7 +127,9 @@ def _rates(rates: ErrorRates | None, test: str) -> str:
 
 
 def _any(rates: ErrorRates | None, what: str) -> str:
-    return DASH if rates is None else f"{percent(getattr(rates, what), 1)} of {rates.n_repeats:,}"
+    return (
+        DASH if rates is None else f"{round(getattr(rates, what) * rates.n_repeats):,} of {rates.n_repeats:,}"
+    )
 
 
 def _check(result: ReportResult) -> tuple[str, bool]:
@@ -147,9 +148,8 @@ def _missed(results: Sequence[ReportResult]) -> list[TrustRow]:
         rows.append(
             _row(
                 results,
-                "AUC from which one more artist is found",
-                "With 80 % probability, from the spread of the invented names’ pictures. 0.50 is no imitation, 1 the "
-                "most; weaker imitation is usually missed.",
+                "AUC found in 80 % of cases",
+                "In one more artist; weaker imitation is missed more often. 0.50 is no imitation.",
                 lambda result: number(result.summary.detectable_auc),
             )
         )
@@ -158,8 +158,7 @@ def _missed(results: Sequence[ReportResult]) -> list[TrustRow]:
             _row(
                 results,
                 "Fewest artists that can be found",
-                "If fewer are imitated, none is found, however strong the imitation: with so few invented names, no "
-                "p-value is small enough.",
+                "If fewer are imitated, none is found, however strong the imitation.",
                 _fewest,
             )
         )
