@@ -9,7 +9,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from imindex.indexer.store.index import Index
-from imindex.retrieval.evidence.detectable import detectable_auc
+from imindex.retrieval.evidence.detectable import Scored, detectable_auc
 from imindex.retrieval.evidence.error_rates import error_rates
 from imindex.retrieval.evidence.exchangeability import diagnose
 from imindex.retrieval.evidence.prompt_templates import prompt_notes, without_prompt
@@ -153,11 +153,18 @@ def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, Arti
         for a in tested
     }
     n_without = without_prompt(index, imitations)
-    detectable = (
-        detectable_auc(scores, placebos, ~np.isnan(p), steps.name_called, testing, only=only)
-        if steps
-        else None
-    )
+    detectable = None
+    if steps is not None:
+        scored = Scored(
+            observed.shared.works[0],
+            imitations,
+            scores,
+            None if table is None else observed.shared.scorer(statistic),
+            table,
+        )
+        detectable = detectable_auc(
+            scored, index.artists, placebos, ~np.isnan(p), steps.name_called, testing, only=only
+        )
     diagnostics, notes = diagnose(
         index,
         scores,

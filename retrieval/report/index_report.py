@@ -156,7 +156,7 @@ def index_report(index: Index, result: Matching | Classification, *, command: st
     return replace(report, limits=limits(report))
 
 
-def _plain(generator: Mapping[str, Any]) -> dict[str, Any]:
+def _plain(generator: Mapping[str, Any]) -> Mapping[str, Any]:
     return {key: value for key, value in generator.items() if isinstance(value, (str, int, float, bool))}
 
 
