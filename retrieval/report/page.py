@@ -74,6 +74,7 @@ class ReleaseView:
     about: ReleaseRecord
     statement: report_text.Statement
     prompts: str
+    settings: Sequence[tuple[str, Any]]
     results: Sequence[ResultView]
     agreement: Agreement | None
     copies: CopiesView | None
@@ -137,6 +138,7 @@ def page(report: Report, base: Path | None, *, left_out: str = "") -> str:
         "releases": releases,
         "trusted": trusted,
         "trust": trust([first[one.about.name] for one in trusted]) if trusted else (),
+        "rivals": _rivals(report),
         "report_wide": report_text.report_wide(report),
         "timing": timing(report) if audit else None,
         "claim": CLAIM,
@@ -176,6 +178,7 @@ def _release(place: int, release: ReleaseRecord, report: Report) -> ReleaseView:
         about=release,
         statement=report_text.statement(own, agreement) if own else report_text.NO_RESULT,
         prompts=prompt_origin(release, report),
+        settings=[(key, value) for key, value in release.settings.items() if value not in ("", None)],
         results=[
             ResultView(
                 id=f"r{place}e{number}",
@@ -195,6 +198,15 @@ def _release(place: int, release: ReleaseRecord, report: Report) -> ReleaseView:
         agreement=agreement,
         copies=_copies(own[0].copies) if own and own[0].copies.n_compared else None,
     )
+
+
+def _rivals(report: Report) -> list[tuple[str, tuple[str, ...]]]:
+    """Return the releases that were asked for the same further names, and these names."""
+    asked: dict[tuple[str, ...], list[str]] = {}
+    for release in report.releases:
+        if release.rivals:
+            asked.setdefault(release.rivals, []).append(release.name)
+    return [(report_text.listed(names), rivals) for rivals, names in asked.items()]
 
 
 def _strongest_first(row: ReportArtist) -> tuple[int, bool, float]:
