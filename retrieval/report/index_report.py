@@ -40,7 +40,7 @@ LEFT_OUT_OF_MATCHING = (
     "register, and the review."
 )
 LEFT_OUT_OF_CLASSIFICATION = (
-    "Left out, because it needs `imindex match` or an audit: nearness to works, findings, pictures, candidates for "
+    "Left out, because it needs imindex match or an audit: nearness to works, findings, pictures, candidates for "
     "copies, comparison of releases, the register, and the review."
 )
 
@@ -94,7 +94,10 @@ def index_report(index: Index, result: Matching | Classification, *, command: st
     if named:
         counts = {artist.artist: artist.n for artist in named.methods[0].artists}
         rows = tuple(replace(row, n_imitations=counts[row.artist]) for row in computed.artists)
-        computed = replace(computed, artists=rows)
+        summary = replace(
+            computed.summary, confidence_level=named.testing.confidence_level if named.testing else None
+        )
+        computed = replace(computed, artists=rows, summary=summary)
     collections = index.collections
     report = Report(
         format="imindex-report",

@@ -151,7 +151,7 @@ def statement(results: Sequence[ReportResult], agreement: Agreement | None) -> S
     """State the answer of the audit for a release; see `answer`."""
     result, summary = results[0], results[0].summary
     if summary.level is None or summary.adjust is None:
-        tested = "nothing was tested"
+        tested = "findings were not tested"
     else:
         tested = f"level {percent(summary.level)} after {ADJUSTED[summary.adjust]} correction"
     warning = not_a_fair_reference(result)
@@ -159,7 +159,7 @@ def statement(results: Sequence[ReportResult], agreement: Agreement | None) -> S
     return Statement(
         warning=warning,
         main=f"By the tests as planned: {main[:1].lower()}{main[1:]}" if warning else main,
-        others=() if summary.level is None else tuple(_others(summary)),
+        others=tuple(_others(summary)),
         figures=_averages(summary, results, agreement),
         basis=f"(Encoder {result.encoder}; {tested}.)",
     )
@@ -197,7 +197,10 @@ def _main(summary: Summary) -> str:
     effect, open_ = found.get(Finding.NAME_EFFECT, 0), found.get(Finding.SPECIFICITY_NOT_TESTABLE, 0)
     nearer, by_work = found.get(Finding.NEARER, 0), found.get(Finding.BY_WORK, 0)
     if not summary.n_ranked and summary.n_classified:
-        return f"Pictures of {whom} were recognised by name; how near they are to the works was not measured."
+        return (
+            f"On average over {whom}, {percent(summary.accuracy, 1)} of the pictures made for an artist are "
+            f"recognised as that artist's."
+        )
     if summary.level is None:
         return f"Nothing was tested for {whom}."
     if not n:
@@ -227,6 +230,10 @@ def _main(summary: Summary) -> str:
 def _others(summary: Summary) -> Iterator[str]:
     found = summary.findings
     imitated = found.get(Finding.IMITATED, 0)
+    if not summary.n_ranked and summary.n_classified:
+        yield "How near the pictures are to the works was not measured."
+    if summary.level is None:
+        return
 
     def of(finding: Finding, more: bool = True) -> str:
         n = found.get(finding, 0)

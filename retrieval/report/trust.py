@@ -99,13 +99,13 @@ def _false_alarms(results: Sequence[ReportResult]) -> list[TrustRow]:
             _row(
                 results,
                 f"Name test alone, at {shown} %",
-                "Share of invented names that it calls, without correction; by construction at most as high.",
+                "Share of invented names that it calls, uncorrected; at most as high by construction.",
                 lambda result: _rates(result.error_rates, "name"),
             ),
             _row(
                 results,
                 f"Rival test alone, at {shown} %",
-                "Share of invented names that it calls, without correction.",
+                "Share of invented names that it calls, uncorrected.",
                 lambda result: _rates(result.error_rates, "rival"),
             ),
         ]

@@ -216,10 +216,10 @@ class Sets:
             low, high = (low, middle) if low_fifth(middle) > bar else (middle, high)
 
         def auc(step: float) -> float:
-            shares = [
-                np.mean([(row[:, None] < (work @ pictures.T)[None]).mean() for row, work in zip(others, works, strict=True)])
-                for pictures in moved(max(step, 0.0))
-            ]  # fmt: skip
+            shares = []
+            for pictures in moved(max(step, 0.0)):
+                nearer = (others[:, :, None] < (works @ pictures.T)[:, None, :]).mean(axis=1)
+                shares.append(nearer.mean())
             least = 1 / (2 * len(seen.made))
             return float(norm.cdf(norm.ppf(np.clip(shares, least, 1 - least)).mean()))
 
