@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -227,6 +227,7 @@ def audit(  # noqa: PLR0913
     generate_batch: int | None = None,
     limits: Limits = Limits(),  # noqa: B008 - frozen
     pictures: bool = True,
+    as_paper: bool = False,
     command: str = "",
     show: Show | None = None,
 ) -> Outcome:
@@ -247,6 +248,8 @@ def audit(  # noqa: PLR0913
         Pictures that exceed these limits are rejected.
     pictures : bool
         Show pictures in the report.
+    as_paper : bool
+        Add the tests of Casper et al. 2023 to the report, with what they assume; also done if the plan says so.
     command : str
         The command line, for the log.
     show : Show, optional
@@ -265,6 +268,7 @@ def audit(  # noqa: PLR0913
     from imindex.retrieval.audit.audit import audit as run_audit  # imports torch
 
     run = _run(plan, out, device, batch_size, generate_batch, limits, command, show)
+    run = replace(run, as_paper=as_paper)
     return run_audit(run, amend=amend, pictures=pictures)
 
 

@@ -119,6 +119,7 @@ def assess(
         gate=_gate(plan, results, comparisons),
         rejects=rejected_pictures(paths),
         works=works_of_artists(paths, plan.tested),
+        as_paper=plan.tests.as_paper or run.as_paper,
     )
 
 

@@ -131,6 +131,7 @@ class Plan:
             (values["prompts"], "placebo_seed", ""),
             (values["tests"], "statistic", Tests().statistic),
             (values["tests"], "copies_rate", Tests().copies_rate),
+            (values["tests"], "as_paper", Tests().as_paper),
         ):
             if table[key] == default or not (table[key] or default):
                 del table[key]

@@ -115,6 +115,8 @@ class Tests(Table, frozen=True, kw_only=True):
         Accepted because earlier plans have it, and without effect: a cosine does not distinguish copies from style.
     copies_rate : float
         Probability that an audit without copies has a candidate for a copy.
+    as_paper : bool
+        Whether the report also has the tests of Casper et al. 2023, with what they assume.
     """
 
     level: Between = Testing.level
@@ -126,6 +128,7 @@ class Tests(Table, frozen=True, kw_only=True):
     templates: Texts = ()
     copies: Between = 0.85
     copies_rate: Between = RATE
+    as_paper: bool = False
 
 
 class ArtistsTable(Table, frozen=True, kw_only=True):

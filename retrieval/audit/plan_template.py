@@ -80,6 +80,7 @@ n_resamples = 9999
 confidence_level = 0.95
 labels = ["Artwork", "Digital artwork", "Artwork from the public domain"]   # besides the artists
 # templates = ["Artwork from {{artist}}"]       # for classification by name; default: those of the prompts
+# as_paper = true                 # add the tests of Casper et al. 2023 to the report, with what they assume
 copies_rate = 0.05                # probability that an audit without copies has a candidate for a copy
 
 # [compare]

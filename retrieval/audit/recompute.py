@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,7 @@ def recompute(run: Run) -> Recomputed:
     entries = read_register(run.workspace.folder)
     outcome = Recomputed(run.workspace.folder, entries[-1].plan)
     stored = _read(run.workspace.folder / "report.json")
+    run = replace(run, as_paper=any(result.get("as_paper") for result in stored["results"]))
     outcome.other_tests = any("statistic" not in result["summary"] for result in stored["results"])
     with run.stage("check", 0):
         inputs = gather(run.plan, run.show.note, drawing=entries[-1].placebo_drawing)

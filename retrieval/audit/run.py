@@ -89,6 +89,8 @@ class Run:
     command : str
         The command line, for logs and locks.
     show : Show
+    as_paper : bool
+        Whether the report also has the tests of the paper; also if the plan says so.
     seconds : dict of str to float
         Wall-clock time of each stage so far.
     """
@@ -98,6 +100,7 @@ class Run:
     compute: Compute = field(default_factory=Compute)
     command: str = ""
     show: Show = field(default_factory=Show)
+    as_paper: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextlib.contextmanager

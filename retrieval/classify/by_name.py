@@ -5,10 +5,14 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from imindex.retrieval.vectors.blocks import Float16, Float64
+from imindex.retrieval.vectors.blocks import Float16, Float64, Int64, blocks
 from imindex.retrieval.vectors.checks import check_vectors
-from imindex.retrieval.vectors.exact_sums import unit_means
+from imindex.retrieval.vectors.exact_sums import mean, unit_means
 from imindex.retrieval.vectors.similarity import similarities
+
+LOGIT_SCALE = 100.0
+"""CLIP multiplies cosines by this before the softmax: the bound at which its learned scale is clipped (Radford et al.
+2021, arXiv:2103.00020, section 2.5)."""
 
 
 def average_templates(text_vectors: npt.ArrayLike) -> Float16:
@@ -68,3 +72,32 @@ def label_scores_by_name(image_vectors: npt.ArrayLike, text_vectors: npt.ArrayLi
     if texts.ndim == 3:
         texts = average_templates(texts)
     return similarities(image_vectors, texts, names=("images", "text vectors"))
+
+
+def confidences(scores: Float64, truth: Int64) -> dict[int, float]:
+    """Compute each artist's mean softmax confidence: the share of the true label, over the pictures of the artist.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (N, L), float64
+        Cosines, -inf where a label is not a candidate.
+    truth : ndarray, shape (N,), int64
+        The label of each picture's artist.
+
+    Returns
+    -------
+    dict of int to float
+        By label. Does not depend on the order of pictures or labels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> confidences(np.array([[0.3, 0.3], [0.9, 0.1]]), np.array([0, 0]))
+    {0: 0.75}
+    """
+    shares = np.empty(len(scores))
+    for rows in blocks(*scores.shape):
+        part = np.exp(LOGIT_SCALE * (scores[rows] - scores[rows].max(axis=1, keepdims=True)))
+        own = part[np.arange(len(part)), truth[rows]]
+        shares[rows] = own / np.sort(part, axis=1).sum(axis=1)
+    return {label: mean(shares[truth == label]) for label in np.unique(truth).tolist()}

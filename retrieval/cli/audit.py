@@ -20,12 +20,13 @@ from imindex.indexer.terminal.options import (
     limit_options,
     limits_of,
 )
-from imindex.indexer.terminal.output import clean, count, fail, print_json, print_table, say
+from imindex.indexer.terminal.output import clean, count, fail, percent, print_json, print_table, say
+from imindex.retrieval.cli._evidence import p_value
 from imindex.retrieval.cli.confirm import confirm
 
 if TYPE_CHECKING:
     from imindex.retrieval.audit.audit import Outcome
-    from imindex.retrieval.results import Forecast
+    from imindex.retrieval.results import AsPaper, Forecast
 
 
 class PlanOrCommand(click.Group):
@@ -103,6 +104,7 @@ def init(plan: Path, force: bool) -> None:
     help="Print what would be made and how long it would take, without making anything.",
 )
 @click.option("--no-pictures", is_flag=True, help="Write the report without any pictures.")
+@click.option("--as-paper", is_flag=True, help="Add the tests of Casper et al. 2023, with what they assume.")
 @click.option(
     "--batch-size",
     type=click.IntRange(1),
@@ -145,6 +147,7 @@ def run(plan: Path, out: Path | None, as_json: bool, **options: Any) -> None:
             out,
             amend=options["amend"],
             pictures=not options["no_pictures"],
+            as_paper=options["as_paper"],
             command=command_line(),
             **how,
         )
@@ -159,12 +162,42 @@ def run(plan: Path, out: Path | None, as_json: bool, **options: Any) -> None:
 
 
 def _print_outcome(outcome: Outcome) -> None:
+    for result in outcome.report.results:
+        if result.as_paper:
+            _print_as_paper(f"{result.release} by {result.encoder}", result.as_paper)
     for sentence in outcome.report.answer:
         click.echo(clean(sentence))
     page = next(path for path in outcome.files if path.suffix == ".html")
     click.echo(
         f"Audited {count(len(outcome.report.releases), 'release')} by plan "
         f"{outcome.report.plan.digest[:12]}: {clean(str(page))}"
+    )
+
+
+def _print_as_paper(title: str, found: AsPaper) -> None:
+    print_table(
+        f"{title}: the tests of Casper et al. 2023, beside those of this report",
+        ["artist", "finding", "accuracy", "confidence", "p bootstrap", "p named adj.", "p adj."],
+        [
+            [
+                row.artist,
+                row.finding,
+                percent(row.accuracy),
+                percent(row.confidence),
+                p_value(row.p_bootstrap),
+                p_value(row.p_named_adjusted),
+                p_value(row.p_adjusted),
+            ]
+            for row in found.artists
+        ],
+        left=2,
+        note=[
+            f"Mean accuracy {percent(found.accuracy)}, mean confidence {percent(found.confidence)}. "
+            f"At {found.level:g}, the uncorrected bootstrap matches {found.n_matched} of "
+            f"{count(len(found.artists), 'artist')}. By this report's own tests, {found.n_found} are imitated, and "
+            f"{found.n_named} are named more often than placebo names are.",
+            *found.assumes,
+        ],
     )
 
 

@@ -15,7 +15,7 @@ from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.demo.recognise import is_demonstration
 from imindex.indexer.generate.prompts import DEFAULT_TEMPLATE
 from imindex.indexer.store.index import Index, opened
-from imindex.retrieval.classify.by_name import average_templates, label_scores_by_name
+from imindex.retrieval.classify.by_name import average_templates, confidences, label_scores_by_name
 from imindex.retrieval.classify.by_works import knn_scores, prototype_scores
 from imindex.retrieval.classify.classify import classify
 from imindex.retrieval.evidence.classification_tests import classification_evidence, naming
@@ -131,7 +131,7 @@ def classify_release(  # noqa: PLR0913
         names = [*index.artists, *labels]
         # One table of scores at a time, the last method first because its table may already be in memory.
         methods = [
-            _classification(index, method, scores(), names, chosen, both, testing)
+            _classification(index, method, scores(), names, chosen, both, testing, by_name=by == "name")
             for method, scores in reversed(scored)
         ]
         return Classification(
@@ -284,7 +284,7 @@ def _same_bytes(index: Index, left: Int64, right: Int64) -> np.ndarray[Any, np.d
     return same
 
 
-def _classification(
+def _classification(  # noqa: PLR0913
     index: Index,
     method: str,
     scores: Float64,
@@ -292,6 +292,8 @@ def _classification(
     chosen: Pictures,
     both: Pictures,
     testing: Testing | None,
+    *,
+    by_name: bool,
 ) -> ClassificationMethod:
     """Evaluate the scores of `both`: the pictures that are classified, followed by those of placebo names, if any."""
     test = None
@@ -301,6 +303,7 @@ def _classification(
         scores = scores[: len(chosen.rows)]
     result = classify(scores, labels, chosen.artist, n_generic=len(labels) - len(index.artists))
     artists = np.flatnonzero(result.n_images)
+    confidence = confidences(scores, chosen.artist) if by_name else {}
     others = result.confusion.copy()
     np.fill_diagonal(others, 0)
     tests: Mapping[int, AccuracyTests] = {}
@@ -332,6 +335,7 @@ def _classification(
                 top5=result.artist_topk[5][artist],
                 mrr=result.artist_mrr[artist],
                 confused_with=result.labels[others[artist].argmax()] if others[artist].any() else "",
+                confidence=confidence.get(artist),
             )
             for artist in artists.tolist()
         ),

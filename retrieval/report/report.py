@@ -49,7 +49,10 @@ def assemble(findings: AuditFindings, provenance: Provenance) -> Report:
         Its digest excludes times and provenance, so it is the same for two runs of a plan on the same pictures.
     """
     results = report_wide(
-        [report_result(result, findings.plan.artists) for result in findings.results],
+        [
+            report_result(result, findings.plan.artists, with_paper=findings.as_paper)
+            for result in findings.results
+        ],
         findings.plan.tests.adjust,
     )
     releases = [release.name for release in findings.releases]

@@ -10,6 +10,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from imindex.retrieval.findings import UNJUDGED, Finding
+from imindex.retrieval.report.as_paper import as_paper
 from imindex.retrieval.results import (
     Adjust,
     Agreement,
@@ -29,7 +30,7 @@ NOT_MATCHED = "not in the index"
 A = TypeVar("A", MatchedArtist, ClassifiedArtist)
 
 
-def report_result(result: AuditResult, artists: Sequence[str]) -> ReportResult:
+def report_result(result: AuditResult, artists: Sequence[str], *, with_paper: bool = False) -> ReportResult:
     """Summarise the results of one release and one encoder.
 
     Parameters
@@ -37,6 +38,8 @@ def report_result(result: AuditResult, artists: Sequence[str]) -> ReportResult:
     result : AuditResult
     artists : sequence of str
         The tested artists. Each gets a row, even one who is not in the index.
+    with_paper : bool
+        Whether to add the tests of Casper et al. 2023.
 
     Returns
     -------
@@ -57,6 +60,7 @@ def report_result(result: AuditResult, artists: Sequence[str]) -> ReportResult:
         n_without_prompt=evidence.n_without_prompt if evidence else 0,
         notes=evidence.notes if evidence else (),
         error_rates=evidence.error_rates if evidence else None,
+        as_paper=as_paper(rows, result, evidence.level if evidence else 0.05) if with_paper else None,
     )
 
 

@@ -124,6 +124,8 @@ from imindex.retrieval.results.records import (
 from imindex.retrieval.results.report import (
     Agreement,
     AgreementArtist,
+    AsPaper,
+    AsPaperArtist,
     Confusion,
     Limit,
     Report,
@@ -152,6 +154,8 @@ __all__ = [
     "ArtistFigure",
     "ArtistOrigin",
     "ArtistTests",
+    "AsPaper",
+    "AsPaperArtist",
     "AttributedArtist",
     "Attribution",
     "AucMatrix",

@@ -64,6 +64,8 @@ class AuditFindings(Result, kw_only=True, frozen=True):
     rejects : tuple of RejectedPicture
     works : tuple of WorkRecord
         The works of the tested artists.
+    as_paper : bool
+        Whether the report also has the tests of Casper et al. 2023.
     """
 
     title: str
@@ -75,6 +77,7 @@ class AuditFindings(Result, kw_only=True, frozen=True):
     gate: tuple[Verdict, ...]
     rejects: tuple[RejectedPicture, ...]
     works: tuple[WorkRecord, ...] = ()
+    as_paper: bool = False
 
 
 class ForecastStage(Result, kw_only=True, frozen=True):

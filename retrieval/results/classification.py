@@ -104,6 +104,9 @@ class ClassifiedArtist(AccuracyTests, kw_only=True, frozen=True):
         Mean reciprocal rank of the artist among the labels.
     confused_with : str
         The label that is most often best in place of the artist; empty if there is none.
+    confidence : float or None
+        Mean over the pictures of the artist's share in a softmax over all labels, at CLIP's temperature of 1/100. By
+        name only.
     """
 
     n: Count
@@ -111,6 +114,7 @@ class ClassifiedArtist(AccuracyTests, kw_only=True, frozen=True):
     top5: Share
     mrr: Share
     confused_with: str
+    confidence: Share = None
 
 
 class LabelCurve(Result, kw_only=True, frozen=True):

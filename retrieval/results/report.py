@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from imindex.retrieval.findings import Finding
-from imindex.retrieval.results.base import Adjust, Count, Digest, Number, P, Result, Share
+from imindex.retrieval.results.base import Adjust, Count, Digest, Level, Number, P, Result, Share
 from imindex.retrieval.results.classification import LabelCurve
 from imindex.retrieval.results.comparison import Comparison, Verdict
 from imindex.retrieval.results.matching import ErrorRates, Exchangeability
@@ -268,6 +268,60 @@ class Confusion(Result, kw_only=True, frozen=True):
     counts: tuple[tuple[Count, ...], ...]
 
 
+class AsPaperArtist(Result, kw_only=True, frozen=True):
+    """One artist by the tests of the paper, beside those of this report.
+
+    Attributes
+    ----------
+    artist : str
+    accuracy : float or None
+        Share of the imitations that are named as the artist.
+    confidence : float or None
+        Mean softmax confidence of the artist's label.
+    p_bootstrap : float or None
+        p-value under the null hypothesis of an AUC of 0.5, by a bootstrap of the artist's works and imitations. Not
+        corrected. Assumes that works of an artist resemble each other no more than works of different artists.
+    p_named_adjusted, p_adjusted : float or None
+        p-values of this report, against placebo names and corrected over artists: of the naming and of the match.
+    finding : Finding
+    """
+
+    artist: str
+    accuracy: Share
+    confidence: Share
+    p_bootstrap: P
+    p_named_adjusted: P
+    p_adjusted: P
+    finding: Finding
+
+
+class AsPaper(Result, kw_only=True, frozen=True):
+    """The tests of Casper et al. 2023 (arXiv:2307.04028), reconstructed, beside those of this report.
+
+    Attributes
+    ----------
+    accuracy, confidence : float or None
+        Means over the artists.
+    level : float
+    n_matched : int
+        Number of artists with p_bootstrap at or below the level, without correction.
+    n_named, n_found : int
+        Number of artists with p_named_adjusted at or below the level; with the finding "imitated".
+    assumes : tuple of str
+        What each figure of the paper assumes, in sentences.
+    artists : tuple of AsPaperArtist
+    """
+
+    accuracy: Share
+    confidence: Share
+    level: Level
+    n_matched: Count
+    n_named: Count
+    n_found: Count
+    assumes: tuple[str, ...]
+    artists: tuple[AsPaperArtist, ...]
+
+
 class ReportResult(Result, omit_defaults=True, kw_only=True, frozen=True):
     """Results for one release and one encoder.
 
@@ -290,6 +344,8 @@ class ReportResult(Result, omit_defaults=True, kw_only=True, frozen=True):
         What limits the tests of this release, in sentences.
     error_rates : ErrorRates or None
         How often the tests of this release call a placebo name.
+    as_paper : AsPaper or None
+        Present if the plan, or the command, asks for the tests of the paper.
     """
 
     release: str
@@ -303,6 +359,7 @@ class ReportResult(Result, omit_defaults=True, kw_only=True, frozen=True):
     n_without_prompt: Count = 0
     notes: tuple[str, ...] = ()
     error_rates: ErrorRates | None = None
+    as_paper: AsPaper | None = None
 
 
 class AgreementArtist(Result, kw_only=True, frozen=True):
