@@ -23,6 +23,7 @@ from imindex.retrieval.report.timing import timing
 from imindex.retrieval.report.trust import trust
 from imindex.retrieval.results import (
     Agreement,
+    AsPaper,
     Copies,
     CopyPair,
     ReleaseRecord,
@@ -52,6 +53,7 @@ class ResultView:
     matched: bool
     named: bool
     tested: bool
+    paper: AsPaper | None
     intervals: bool
     compared: bool
 
@@ -190,6 +192,7 @@ def _release(place: int, release: ReleaseRecord, report: Report) -> ReleaseView:
                 matched=result.summary.n_ranked > 0,
                 named=result.summary.n_classified > 0,
                 tested=result.summary.level is not None,
+                paper=result.as_paper,
                 intervals=any(row.top1_low is not None for row in result.artists),
                 compared=any(row.placebo_share is not None for row in result.artists),
             )

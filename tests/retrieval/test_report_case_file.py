@@ -21,12 +21,21 @@ from imindex.retrieval.findings import Finding
 from imindex.retrieval.report.page import page
 from imindex.retrieval.report.propositions import bearings
 from imindex.retrieval.report.record_keeping import exclusions, prompt_origin
-from imindex.retrieval.report.report import write
+from imindex.retrieval.report.report import assemble, write
 from imindex.retrieval.report.timing import timing
 from imindex.retrieval.report.trust import trust
 from imindex.retrieval.results import ErrorRates, FailedRun, Report
 from tests.support.commands import run
-from tests.support.report_sample import NAMED, PLACEBOS, STRONG, WEAK, changed, shared_report, shared_sample
+from tests.support.report_sample import (
+    NAMED,
+    PLACEBOS,
+    PROVENANCE,
+    STRONG,
+    WEAK,
+    changed,
+    shared_report,
+    shared_sample,
+)
 
 RATES = ErrorRates(
     levels=(0.01, 0.05, 0.1), name=(0.0, 0.026, 0.077), rival=(0.0, 0.01, 0.02), any_name_effect=0.043,
@@ -284,3 +293,16 @@ def test_classify_writes_a_page(tmp_path: Path) -> None:
     assert "imindex match" in html and "data-entries" not in html
     with Index(index) as opened:
         assert opened.root_digest in html
+
+
+def test_tests_of_the_paper_stand_beside_those_of_the_report(report: Report) -> None:
+    from tests.retrieval.test_report import Page
+
+    plain = page(report, None)
+    assert "Casper et al. 2023, beside" not in plain
+    html = page(assemble(replace(shared_sample()[0], as_paper=True), PROVENANCE), None)
+    Page(html)
+    assert html.count("By the tests of Casper et al. 2023, beside those of this report") == len(
+        report.results
+    )
+    assert "It assumes that works of one artist resemble each other no more" in html
