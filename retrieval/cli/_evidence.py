@@ -296,6 +296,11 @@ def _meaning(evidence: MatchEvidence) -> list[str]:
                 f"This design cannot find fewer than {fewest} artists: with so few placebo names, no p name could be "
                 "small enough."
             )
+        if overall.detectable_auc is not None:
+            lines.append(
+                f'"Not shown" is not a finding that there is none: one more artist would be found with 80 % probability '
+                f"at an AUC of about {overall.detectable_auc:.2f}."
+            )
     return lines
 
 

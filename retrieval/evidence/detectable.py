@@ -90,10 +90,8 @@ def detectable_auc(
     if not family or not len(placebos) or testing.approximate or testing.unit != "artist":
         return None
     level = level_of_next(family, int((found & judged).sum()), level=testing.level, method=testing.adjust)
-    artists = np.flatnonzero(judged & ~found)
-    if not len(artists):
-        artists = np.flatnonzero(judged)
-    artists = sorted(artists.tolist(), key=lambda a: names[a])
+    left = judged & ~found
+    artists = sorted(np.flatnonzero(left if left.any() else judged).tolist(), key=lambda a: names[a])
     chosen = [artists[i] for i in _evenly(len(artists), MOST_ARTISTS)]
     ordered = sorted(placebos, key=lambda a: names[a])
     values = []
@@ -105,7 +103,7 @@ def detectable_auc(
 
 
 def _evenly(n: int, most: int) -> list[int]:
-    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(int)).tolist()
+    return [int(i) for i in np.unique(np.linspace(0, n - 1, min(n, most)).round())]
 
 
 def _of_artist(scored: Scored, artist: int, placebos: list[int], level: float) -> float | None:
