@@ -298,8 +298,8 @@ def _meaning(evidence: MatchEvidence) -> list[str]:
             )
         if overall.detectable_auc is not None:
             lines.append(
-                f'"Not shown" is not a finding that there is none: one more artist would be found with 80 % probability '
-                f"at an AUC of about {overall.detectable_auc:.2f}."
+                f'"Not shown" is not a finding that there is none: one more artist would be found with 80 % '
+                f"probability at an AUC of about {overall.detectable_auc:.2f}."
             )
     return lines
 
