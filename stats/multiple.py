@@ -232,8 +232,8 @@ def level_of_next(n_tests: int, n_found: int, *, level: float = 0.05, method: Me
 
     Examples
     --------
-    >>> level_of_next(24, 16, method="bh"), level_of_next(24, 16, method="holm")
-    (0.035416666666666666, 0.00625)
+    >>> round(level_of_next(24, 16, method="bh"), 4), round(level_of_next(24, 16, method="holm"), 5)
+    (0.0354, 0.00625)
     """
     if n_tests < 1 or not 0 <= n_found <= n_tests:
         raise ValueError(f"n_found is {n_found}. It must be between 0 and n_tests, {n_tests}.")

@@ -18,7 +18,7 @@ from imindex.stats.set_statistics import Scorer, SetTable
 
 POWER = 0.8
 """Probability with which an artist with the smallest effect is found."""
-MOST_ARTISTS = 24
+MOST_ARTISTS = 12
 MOST_SETS = 100
 MOST_PICTURES = 20_000
 """More artists, placebo sets or other pictures are thinned out evenly: their order is that of the names."""
@@ -138,9 +138,12 @@ def _of_artist(scored: Scored, artist: int, placebos: list[int], level: float) -
     def short(step: float) -> float:
         return threshold - float(np.quantile(score(moved(step)), 1 - POWER, method="weibull"))
 
-    if short(_FURTHEST) >= 0:
-        return None
-    step = 0.0 if short(0.0) < 0 else optimize.bisect(short, 0.0, _FURTHEST, xtol=1e-3, rtol=1e-3)
+    near, far = 0.0, 0.0
+    while short(far) >= 0:
+        if far >= _FURTHEST:
+            return None
+        near, far = far, max(0.25, 2 * far)
+    step = 0.0 if far == 0 else optimize.bisect(short, near, far, xtol=1e-3, rtol=1e-3)
     least = 1 / (2 * max(2, min(MOST_PICTURES, len(scored.imitations.vectors))))
     return float(special.ndtr(special.ndtri(np.clip(auc(moved(step)), least, 1 - least)).mean()))
 

@@ -26,6 +26,7 @@ from imindex.retrieval.report.timing import timing
 from imindex.retrieval.report.trust import trust
 from imindex.retrieval.results import ErrorRates, FailedRun, Report
 from tests.support.commands import run
+from tests.support.html_page import Page
 from tests.support.report_sample import (
     NAMED,
     PLACEBOS,
@@ -265,8 +266,6 @@ def test_demonstration_banner_in_terminal_and_json() -> None:
     "tests", [("--placebo", "placebo *", "--resamples", 99), ("--resamples", 99), ("--no-tests",)]
 )
 def test_match_writes_a_page(tmp_path: Path, tests: tuple[str, ...]) -> None:
-    from tests.retrieval.test_report import Page
-
     index = shared_sample()[1] / "demo.h5"
     run("match", "-i", index, "--collection", STRONG, *tests, "--report", tmp_path / "page.html")
     html = (tmp_path / "page.html").read_text(encoding="utf-8")
@@ -280,8 +279,6 @@ def test_match_writes_a_page(tmp_path: Path, tests: tuple[str, ...]) -> None:
 
 
 def test_classify_writes_a_page(tmp_path: Path) -> None:
-    from tests.retrieval.test_report import Page
-
     index = shared_sample()[1] / "demo.h5"
     run(
         "classify", "-i", index, "--collection", STRONG, "--by", "works", "--placebo", "placebo *", "--resamples", 99,
@@ -296,8 +293,6 @@ def test_classify_writes_a_page(tmp_path: Path) -> None:
 
 
 def test_tests_of_the_paper_stand_beside_those_of_the_report(report: Report) -> None:
-    from tests.retrieval.test_report import Page
-
     plain = page(report, None)
     assert "Casper et al. 2023, beside" not in plain
     html = page(assemble(replace(shared_sample()[0], as_paper=True), PROVENANCE), None)
