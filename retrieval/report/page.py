@@ -146,6 +146,9 @@ def page(report: Report, base: Path | None, *, left_out: str = "") -> str:
         "claim": CLAIM,
         "alternative": ALTERNATIVE,
         "bearings": bearings(report) if tested else (),
+        "doubtful": report_text.listed(
+            sorted({result.release for result in report.results if report_text.too_often(result)})
+        ),
         "exclusions": exclusions(report),
         "review": review(report),
         "missed": report_text.missed,

@@ -130,6 +130,10 @@ class Statement:
         )
 
 
+_PLANNED = {
+    True: "By the tests as planned, and not to be claimed: ",
+    False: "By the tests as planned: ",
+}
 NO_RESULT = Statement("", "There is no result of this release.", (), "", "")
 
 
@@ -158,7 +162,7 @@ def statement(results: Sequence[ReportResult], agreement: Agreement | None) -> S
     main = _main(summary)
     return Statement(
         warning=warning,
-        main=f"By the tests as planned: {main[:1].lower()}{main[1:]}" if warning else main,
+        main=f"{_PLANNED[too_often(result)]}{main[:1].lower()}{main[1:]}" if warning else main,
         others=tuple(_others(summary)),
         figures=_averages(summary, results, agreement),
         basis=f"(Encoder {result.encoder}; {tested}.)",
@@ -172,7 +176,7 @@ def not_a_fair_reference(result: ReportResult) -> str:
     if not failed or level is None:
         return ""
     p = p_value(min(one.p or 0.0 for one in failed))
-    if any(one.calls_too_often(level) for one in failed):
+    if too_often(result):
         return (
             f"The invented names are not a fair reference here (check failed, p = {p}): it may not be claimed that a "
             "name has an effect, nor that an artist is imitated; only how near the pictures are to the works, and "
@@ -181,6 +185,14 @@ def not_a_fair_reference(result: ReportResult) -> str:
     return (
         f"The invented names are not a fair reference here (check failed, p = {p}): the tests find too little, so the "
         "effects that they find may be claimed, but nothing may be concluded about the other artists."
+    )
+
+
+def too_often(result: ReportResult) -> bool:
+    """Whether the check of the placebo names failed in such a way that the name test calls too often."""
+    level = result.summary.level
+    return level is not None and any(
+        one.failed(level) and one.calls_too_often(level) for one in result.exchangeability
     )
 
 

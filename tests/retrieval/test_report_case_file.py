@@ -111,6 +111,15 @@ def test_every_finding_bears_on_both_propositions_and_proves_neither(report: Rep
     assert "on average" in bearings(changed(every, "plan.tests.adjust", "bh"))[0].alternative
 
 
+def test_a_failed_check_is_stated_beside_the_propositions(report: Report) -> None:
+    check = replace(report.results[0].exchangeability[0], p=0.001, shift=1.0, p_shift=0.001)
+    failed = replace(report, results=(replace(report.results[0], exchangeability=(check,)),))
+    words = "neither “imitated” nor a name effect speaks for the artist’s side"
+    assert words in page(failed, None)
+    passed = replace(report, results=(replace(report.results[0], exchangeability=(replace(check, p=1.0),)),))
+    assert words not in page(passed, None)
+
+
 # Error rates
 
 

@@ -110,7 +110,8 @@ def test_a_failed_check_of_the_placebo_names_changes_the_answer(
     assert failed.startswith("r: The invented names are not a fair reference here (check failed, p = 0.002)")
     assert ("it may not be claimed that a name has an effect" in failed) == often
     assert ("the effects that they find may be claimed" in failed) == (not often)
-    assert "By the tests as planned: " in failed and "fair reference" not in passed
+    assert ("By the tests as planned, and not to be claimed: " in failed) == often
+    assert "By the tests as planned" in failed and "fair reference" not in passed
 
 
 def test_report_wide_correction_is_that_of_all_tests(report: Report) -> None:
