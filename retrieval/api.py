@@ -208,6 +208,25 @@ def compare(  # noqa: PLR0913
     return GatedComparison(**fields, gate=verdicts)
 
 
+def write_comparison_report(
+    result: results.Comparison, file: str | os.PathLike[str], *, command: str = ""
+) -> None:
+    """Write an HTML page of a comparison: the report of an audit without what an audit knows.
+
+    Parameters
+    ----------
+    result : Comparison
+        As `compare` returns it.
+    file : path-like
+        Replaced if it exists.
+    command : str
+        The command line, for the page.
+    """
+    from imindex.retrieval.report.index_report import write_comparison_report as write
+
+    write(result, Path(file), command=command)
+
+
 def _templates(templates: Sequence[str]) -> tuple[str, ...]:
     chosen = several(templates, "templates")
     if not chosen:

@@ -21,8 +21,10 @@ from imindex.retrieval.results import (
     AuditResult,
     Classification,
     ClassificationMethod,
+    Comparison,
     Copies,
     EncoderRecord,
+    GatedComparison,
     Matching,
     NamedCounts,
     PlannedTests,
@@ -42,6 +44,10 @@ LEFT_OUT_OF_MATCHING = (
 LEFT_OUT_OF_CLASSIFICATION = (
     "Left out, because it needs imindex match or an audit: nearness to works, findings, pictures, candidates for "
     "copies, comparison of releases, the register, and the review."
+)
+LEFT_OUT_OF_COMPARISON = (
+    "Left out, because it needs an audit or imindex match: the findings of each release, pictures, candidates for "
+    "copies, the register, and the review."
 )
 
 
@@ -68,6 +74,54 @@ def write_index_report(
     file.parent.mkdir(parents=True, exist_ok=True)
     with put_in_place(file) as temporary:
         temporary.write_bytes(html.encode("utf-8", "backslashreplace"))
+
+
+def write_comparison_report(result: Comparison, file: Path, *, command: str = "") -> None:
+    """Write the page of a comparison; `result` may be a `GatedComparison`."""
+    report = comparison_report(result, command=command)
+    html = page(report, None, left_out=LEFT_OUT_OF_COMPARISON)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with put_in_place(file) as temporary:
+        temporary.write_bytes(html.encode("utf-8", "backslashreplace"))
+
+
+def comparison_report(result: Comparison, *, command: str = "") -> Report:
+    """Return the content of the page of a comparison."""
+    when, how = now(), result.testing
+    sides = {(side.index, side.root_digest): side for side in (result.base, result.new)}
+    report = Report(
+        format="imindex-report",
+        version="1.0",
+        digest="",
+        title=f"{result.new.release} against {result.base.release}",
+        answer=(),
+        plan=PlanRecord(
+            digest="", text="", registered="", amendments=(), artists=tuple(row.artist for row in result.artists),
+            background=(), templates=(), per_artist=None, seed=how.seed, labels=(),
+            tests=PlannedTests(
+                level=how.level, adjust=how.adjust, n_resamples=how.n_resamples,
+                confidence_level=how.confidence_level, seed=how.seed,
+            ),
+        ),
+        encoders=tuple(
+            EncoderRecord(
+                name=result.encoder, model="", precision="", weights_sha256="", root_digest=side.root_digest,
+                index=Path(side.index).name, demonstration=result.demonstration,
+            )
+            for side in sides.values()
+        ),
+        releases=(),
+        results=(),
+        agreement=None,
+        comparisons=(result,),
+        gate=result.gate if isinstance(result, GatedComparison) else (),
+        rejects=(),
+        provenance=Provenance(
+            command=command, program=program(), started=when, finished=when, versions=versions(), seconds={}
+        ),
+        limits=(),
+    )  # fmt: skip
+    return replace(report, limits=limits(report))
 
 
 def index_report(index: Index, result: Matching | Classification, *, command: str = "") -> Report:

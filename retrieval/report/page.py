@@ -136,7 +136,9 @@ def page(report: Report, base: Path | None, *, left_out: str = "") -> str:
         "report": report,
         "audit": audit,
         "left_out": left_out,
-        "demonstration": [encoder.name for encoder in report.encoders if encoder.demonstration],
+        "demonstration": list(
+            dict.fromkeys(encoder.name for encoder in report.encoders if encoder.demonstration)
+        ),
         "releases": releases,
         "trusted": trusted,
         "trust": trust([first[one.about.name] for one in trusted]) if trusted else (),
@@ -152,6 +154,7 @@ def page(report: Report, base: Path | None, *, left_out: str = "") -> str:
         "exclusions": exclusions(report),
         "review": review(report),
         "missed": report_text.missed,
+        "changes": report_text.change,
         "comparisons": [
             {"id": f"c{place}", "found": one, "figures": change_figures(f"c{place}", one)}
             for place, one in enumerate(report.comparisons)

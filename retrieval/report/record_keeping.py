@@ -27,6 +27,8 @@ def exclusions(report: Report) -> tuple[str, ...]:
 
 
 def _exclusions(report: Report) -> Iterator[str]:
+    if not report.results:
+        return
     n = len(report.rejects)
     yield f"{count(n, 'picture')} could not be read." if n else "Every picture could be read."
     repeated = max((result.summary.n_repeated for result in report.results), default=0)

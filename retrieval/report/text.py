@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from imindex.retrieval.findings import SIGNIFICANT, UNJUDGED, Finding
-from imindex.retrieval.results import Agreement, Report, ReportResult, Summary
+from imindex.retrieval.results import Agreement, Comparison, Report, ReportResult, Summary
 
 ADJUSTED = {"holm": "Holm", "bh": "Benjamini-Hochberg", "by": "Benjamini-Yekutieli"}
 DASH = "–"
@@ -328,6 +328,22 @@ def _averages(summary: Summary, results: Sequence[ReportResult], agreement: Agre
 def _interval(text: str, summary: Summary) -> str:
     level = summary.confidence_level
     return "" if text == DASH or level is None else f"{percent(level)} interval {text}"
+
+
+def change(comparison: Comparison) -> str:
+    """State the change between two releases over all artists."""
+    figure, base, new = comparison.figures.auc, comparison.base.release, comparison.new.release
+    artists = count(comparison.n_artists, "artist")
+    if figure.change is None:
+        return f"{base} and {new} have no nearness (AUC) to compare for {artists}."
+    interval = "" if figure.low is None else f"; {percent(comparison.testing.confidence_level)} interval "
+    interval += (
+        "" if figure.low is None or figure.high is None else f"{signed(figure.low)} to {signed(figure.high)}"
+    )
+    return (
+        f"From {base} to {new}, the mean AUC of {artists} changes from {number(figure.base)} to {number(figure.new)} "
+        f"({signed(figure.change)}{interval}; p = {p_value(figure.p)})."
+    )
 
 
 def report_wide(report: Report) -> str:

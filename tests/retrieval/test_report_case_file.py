@@ -310,3 +310,16 @@ def test_tests_of_the_paper_stand_beside_those_of_the_report(report: Report) -> 
         report.results
     )
     assert "It assumes that works of one artist resemble each other no more" in html
+
+
+def test_compare_writes_a_page(tmp_path: Path) -> None:
+    index = shared_sample()[1] / "demo.h5"
+    words = ("compare", WEAK, STRONG, "-i", index, "--no-names", "--resamples", 99, "--fail-if", "auc > 2")
+    run(*words, "--report", tmp_path / "page.html")
+    html = (tmp_path / "page.html").read_text(encoding="utf-8")
+    parsed = Page(html)
+    assert f"From {WEAK} to {STRONG}, the mean AUC of" in html and "Change of the AUC" in html
+    assert "From an index alone" in html and "Demonstration encoder: not for evidence." in html
+    assert 'id="review"' not in html and "auc &gt; 2" in html and "could be read" not in html
+    ids = [a["id"] for _, a in parsed.elements if "id" in a]
+    assert {(a.get("href") or "#")[1:] for tag, a in parsed.elements if tag == "a"} - {""} <= set(ids)
