@@ -55,9 +55,9 @@ def audit() -> None:
 
     \b
     imindex audit init plan.toml           # write a commented plan
-    imindex audit plan.toml --dry-run      # print what will be made, and how long it will take
-    imindex audit plan.toml                # run it; run again to resume after Ctrl-C or a crash
-    imindex audit confirm plan-audit       # list candidates for copies, and confirm or reject them
+    imindex audit plan.toml --dry-run      # estimate pictures and time
+    imindex audit plan.toml                # run it; run again to resume
+    imindex audit confirm plan-audit       # confirm or reject copies
 
     For the options, see: imindex audit run --help.
     """

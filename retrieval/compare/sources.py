@@ -20,7 +20,8 @@ from imindex.retrieval.compare.archived_report import (
     read_archived,
 )
 from imindex.retrieval.compare.gate import Condition, check, comparison_figures
-from imindex.retrieval.compare.releases import Side, compare
+from imindex.retrieval.compare.prepare import Side
+from imindex.retrieval.compare.releases import compare
 from imindex.retrieval.compare.reports import common_encoder, compare_reports, only_release
 from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.results import Comparison, Verdict
@@ -86,13 +87,14 @@ class Question:
             assert base.report is not None and new.report is not None
             return compare_reports(
                 base.report, new.report, base.release, new.release, self.encoder,
-                testing=self.testing, alternative=alternative,
+                testing=self.testing, alternative=alternative, margin=self.options["margin"],
             )  # fmt: skip
         result = compare(
             *self.sides,
             testing=self.testing,
             encoder={name: self.options[name] for name in ("model", "pretrained", "device")},
             alternative=alternative,
+            margin=self.options["margin"],
             by_name=not self.options["no_names"],
             labels=self.options["labels"],
             templates=self.options["templates"],
@@ -160,7 +162,7 @@ def resolve(base: str, new: str, options: Mapping[str, Any], passed: set[str]) -
         options = {**options, **_planned(reports, passed, notes)}
     elif options["encoder"]:
         raise ImindexError(
-            "--encoder is for audits with several encoders, and an index has one. Drop --encoder."
+            "encoder (--encoder) is for audits with several encoders, and an index has one. Drop it."
         )
     testing = Testing(**{name: options[name] for name in TESTING})
     sides = []
@@ -219,15 +221,16 @@ def _side(
     with Index(path) as index:
         if index.root_digest != entry.root_digest:
             return None, f"{path} has changed since the report: comparing the figures of {source.word} only."
-        placebos = testing.placebos or _placebos(index, release, source.report)
+        rivals = source.report.rivals(release)
+        placebos = testing.placebos or _placebos(index, release, source.report, rivals)
     result = source.report.result(release, entry.name)
-    return Side(path, release, result.findings if result else {}, placebos), ""
+    return Side(path, release, result.findings if result else {}, placebos, rivals), ""
 
 
-def _placebos(index: Index, release: str, report: ArchivedReport) -> list[str]:
-    """Return the prompted names of a release that are not artists of the plan and have no works."""
+def _placebos(index: Index, release: str, report: ArchivedReport, rivals: Sequence[str]) -> list[str]:
+    """Return the prompted names of a release that are neither artists of the plan nor rivals, and have no works."""
     plan = report.plan or ArchivedPlan()
-    in_plan = {*(plan.artists or ()), *(plan.background or ())}
+    in_plan = {*(plan.artists or ()), *(plan.background or ()), *rivals}
     kinds = [c.kind for c in index.collections]
     names: dict[str, set[str]] = {"works": set(), "imitations": set()}
     for artist, collection in set(

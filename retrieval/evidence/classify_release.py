@@ -207,12 +207,12 @@ def scores_by_name(
     clashes = sorted(set(labels) & set(index.artists))
     if clashes:
         raise ImindexError(
-            f"The generic label {clashes[0]} is also an artist. Pass another label with --label."
+            f"The generic label {clashes[0]} is also an artist. Pass another label in labels (--label)."
         )
     repeated = [label for label in labels if list(labels).count(label) > 1]
     if repeated:
         raise ImindexError(
-            f"The generic label {repeated[0]} is listed twice. Pass each label once with --label."
+            f"The generic label {repeated[0]} is listed twice. Pass each label once in labels (--label)."
         )
     named = label_texts(index.artists, labels, templates)
     by_template = [encoder.encode_texts(texts) for texts in named[: len(templates)]]
@@ -272,7 +272,8 @@ def _by_works(
 def _usable(index: Index, scores: Float64) -> Float64:
     if not np.isfinite(scores).any(axis=1).all():
         raise ImindexError(
-            f"{index.path}: a picture has no other work to be compared with. Add works, or use --by name."
+            f"{index.path}: a picture has no other work to be compared with. Add works, or "
+            "classify by='name' (--by name)."
         )
     return scores
 

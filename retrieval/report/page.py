@@ -82,7 +82,9 @@ class ReleaseView:
     copies: CopiesView | None
 
 
-def page(report: Report, base: Path | None, *, left_out: str = "") -> str:
+def page(
+    report: Report, base: Path | None, *, thumbnails: Thumbnails | None = None, left_out: str = ""
+) -> str:
     """Render a report as HTML.
 
     Parameters
@@ -91,6 +93,8 @@ def page(report: Report, base: Path | None, *, left_out: str = "") -> str:
         If its plan has no digest, it is of an index alone, and the parts that need an audit are left out.
     base : Path or None
         The paths of pictures are relative to it; None leaves all pictures out.
+    thumbnails : Thumbnails, optional
+        Show these, whatever `base` is.
     left_out : str
         For a report of an index: which parts are left out.
 
@@ -126,7 +130,8 @@ def page(report: Report, base: Path | None, *, left_out: str = "") -> str:
         when=_when,
     )
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
-    thumbnails = None if base is None else Thumbnails(base, _n_pictures(report))
+    if thumbnails is None and base is not None:
+        thumbnails = Thumbnails(base, n_pictures(report))
     releases = [_release(place, one, report) for place, one in enumerate(report.releases)]
     trusted = [one for one in releases if one.results and one.results[0].tested]
     first = {result.release: result for result in reversed(report.results)}
@@ -227,8 +232,8 @@ def _copies(copies: Copies) -> CopiesView:
     return CopiesView(copies, candidates, candidates[:COPIES_SHOWN], copies.of("comparison"))
 
 
-def _n_pictures(report: Report) -> int:
-    """How many pictures the galleries show: those of the first encoder of each release."""
+def n_pictures(report: Report) -> int:
+    """Return how many pictures the galleries show: those of the first encoder of each release."""
     first = {result.release: result for result in reversed(report.results)}
     pairs = [pair for result in first.values() for row in result.artists for pair in row.neighbours]
     return len({pair.work for pair in pairs} | {pair.imitation for pair in pairs})

@@ -7,6 +7,8 @@ shows only this content.
 from __future__ import annotations
 
 import csv
+import functools
+import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -133,6 +135,7 @@ def write(report: Report, folder: Path, *, base: Path, pictures: bool = True) ->
     """
     from imindex.retrieval.report.page import page
 
+    report = replace(report, provenance=replace(report.provenance, rendering=renderer()))
     folder.mkdir(parents=True, exist_ok=True)
     files = {
         "report.html": page(report, base if pictures else None).encode("utf-8", "backslashreplace"),
@@ -143,6 +146,16 @@ def write(report: Report, folder: Path, *, base: Path, pictures: bool = True) ->
         with put_in_place(folder / name) as temporary:
             temporary.write_bytes(data)
     return [folder / name for name in files]
+
+
+@functools.cache
+def renderer() -> str:
+    """Return the SHA-256 of the templates and the code that write the page and the table."""
+    folder = Path(__file__).parent
+    files = sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".html", ".css", ".js"))
+    return json_digest(
+        {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    )
 
 
 def table(results: Sequence[ReportResult]) -> str:

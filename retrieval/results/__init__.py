@@ -72,6 +72,7 @@ from imindex.retrieval.results.comparison import (
     SideFindings,
     SideReleaseFindings,
     Verdict,
+    WithinMargin,
 )
 from imindex.retrieval.results.matching import (
     ArtistTests,
@@ -233,6 +234,7 @@ __all__ = [
     "Summary",
     "Time",
     "Verdict",
+    "WithinMargin",
     "WorkRecord",
     "draw_with",
     "fields_of",

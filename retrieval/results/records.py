@@ -362,6 +362,9 @@ class Provenance(Result, omit_defaults=True, kw_only=True, frozen=True):
         `finished`, `seconds` and `command` are then those of the earlier run.
     unfinished : tuple of FailedRun
         Earlier runs that did not finish.
+    rendering : str
+        Digest of the templates and the code that wrote the page and the table; empty if the report is of an earlier
+        version.
     """
 
     command: str
@@ -373,3 +376,4 @@ class Provenance(Result, omit_defaults=True, kw_only=True, frozen=True):
     machine: str = ""
     rendered: str = ""
     unfinished: tuple[FailedRun, ...] = ()
+    rendering: Digest = ""

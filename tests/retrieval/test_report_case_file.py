@@ -319,7 +319,10 @@ def test_compare_writes_a_page(tmp_path: Path) -> None:
     html = (tmp_path / "page.html").read_text(encoding="utf-8")
     parsed = Page(html)
     assert f"From {WEAK} to {STRONG}, the mean AUC of" in html and "Change of the AUC" in html
-    assert "A comparison alone, not the report of an audit." in html and "Demonstration encoder: not for evidence." in html
+    assert (
+        "A comparison alone, not the report of an audit." in html
+        and "Demonstration encoder: not for evidence." in html
+    )
     assert 'id="review"' not in html and "auc &gt; 2" in html and "could be read" not in html
     ids = [a["id"] for _, a in parsed.elements if "id" in a]
     assert {(a.get("href") or "#")[1:] for tag, a in parsed.elements if tag == "a"} - {""} <= set(ids)
