@@ -331,18 +331,26 @@ def _interval(text: str, summary: Summary) -> str:
 
 
 def change(comparison: Comparison) -> str:
-    """State the change between two releases over all artists."""
+    """State the change between two releases over all artists, and how it compares with that of placebo names."""
     figure, base, new = comparison.figures.auc, comparison.base.release, comparison.new.release
-    artists = count(comparison.n_artists, "artist")
+    artists, level = count(comparison.n_artists, "artist"), percent(comparison.testing.confidence_level)
+
+    def interval(low: float | None, high: float | None) -> str:
+        return "" if low is None or high is None else f"{level} interval {signed(low)} to {signed(high)}"
+
     if figure.change is None:
         return f"{base} and {new} have no nearness (AUC) to compare for {artists}."
-    interval = "" if figure.low is None else f"; {percent(comparison.testing.confidence_level)} interval "
-    interval += (
-        "" if figure.low is None or figure.high is None else f"{signed(figure.low)} to {signed(figure.high)}"
-    )
-    return (
+    inside = interval(figure.low, figure.high)
+    text = (
         f"From {base} to {new}, the mean AUC of {artists} changes from {number(figure.base)} to {number(figure.new)} "
-        f"({signed(figure.change)}{interval}; p = {p_value(figure.p)})."
+        f"({signed(figure.change)}{'; ' if inside else ''}{inside})."
+    )
+    if figure.beyond is None:
+        return f"{text} Without invented names in both releases, it is not known whether imitation changed."
+    parts = [interval(figure.beyond_low, figure.beyond_high), f"p = {p_value(figure.beyond_p)}"]
+    return (
+        f"{text} Beyond the change for {figure.n_placebos} invented names, that is {signed(figure.beyond)} "
+        f"({'; '.join(part for part in parts if part)})."
     )
 
 
