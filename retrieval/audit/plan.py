@@ -86,6 +86,8 @@ class Plan:
         Origins of names, as stated.
     unknown : tuple of str
         Real names that the releases cannot know.
+    case_number, examiner : str
+        For the report.
     """
 
     path: Path
@@ -105,6 +107,8 @@ class Plan:
     rivals: int | str | tuple[str, ...] = NO_RIVALS
     origins: Mapping[str, str] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
+    case_number: str = ""
+    examiner: str = ""
 
     @property
     def folder(self) -> Path:
@@ -122,6 +126,8 @@ class Plan:
             (values, "rivals", NO_RIVALS),
             (values, "origins", {}),
             (values, "unknown", ()),
+            (values, "case_number", ""),
+            (values, "examiner", ""),
             (values["prompts"], "placebo_seed", ""),
             (values["tests"], "statistic", Tests().statistic),
             (values["tests"], "copies_rate", Tests().copies_rate),
@@ -193,6 +199,8 @@ def _plan(path: Path, text: str, content: dict[str, Any]) -> Plan:
         rivals=_rivals(path, file.rivals, tested),
         origins=_origins(path, file.artists, tested),
         unknown=_unknown(path, file, tested),
+        case_number=file.case.number,
+        examiner=file.case.examiner,
     )
     names = [release.name for release in plan.releases]
     _check_names(path, "releases", names)

@@ -86,6 +86,10 @@ copies_rate = 0.05                # probability that an audit without copies has
 # [compare]
 # base = "sd-2.0"                 # the release that the others are compared with
 
+# [case]                          # for the report, and part of the plan's digest
+# number = "2026-0417"
+# examiner = "Ada Example"
+
 # [gate]
 # fail_if = ["accuracy > base + 0.05", "significant > 3"]       # exit code 1; see retrieval/RELEASES.md
 """

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from imindex.indexer.demo.recognise import NOT_EVIDENCE
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     command_line,
@@ -150,6 +151,8 @@ def run(plan: Path, out: Path | None, as_json: bool, **options: Any) -> None:
             command=command_line(),
             **how,
         )
+    if any(encoder.demonstration for encoder in outcome.report.encoders):
+        say(NOT_EVIDENCE)
     if as_json:
         print_json(outcome.report.to_dict())
     else:

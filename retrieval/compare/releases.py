@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace as set_fields
 
+from imindex.indexer.demo.recognise import is_demonstration
 from imindex.indexer.generate.prompts import DEFAULT_TEMPLATE
 from imindex.indexer.store.index import Index, opened
 from imindex.indexer.terminal.output import count
@@ -110,7 +112,7 @@ def compare(  # noqa: PLR0913
         )
         rows.append(_row(artist, sets, comparison, findings, against.tests, place))
     beyond = against.mean(pairs, sides, alternative, testing)
-    return conclude(
+    concluded = conclude(
         rows,
         findings,
         beyond=beyond,
@@ -124,6 +126,7 @@ def compare(  # noqa: PLR0913
         alternative=alternative,
         notes=[*_notes(rows, against, beyond, testing), *notes],
     )
+    return set_fields(concluded, demonstration=is_demonstration(sides[0].encoder.weights_sha256))
 
 
 def _release_side(loaded: Loaded) -> ReleaseSide:

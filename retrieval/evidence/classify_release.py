@@ -12,6 +12,7 @@ import numpy as np
 from imindex.indexer.core.arguments import one_of
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import EncoderInfo
+from imindex.indexer.demo.recognise import is_demonstration
 from imindex.indexer.generate.prompts import DEFAULT_TEMPLATE
 from imindex.indexer.store.index import Index, opened
 from imindex.retrieval.classify.by_name import average_templates, confidences, label_scores_by_name
@@ -147,6 +148,7 @@ def classify_release(  # noqa: PLR0913
             n=n,
             n_repeated=n_repeated,
             methods=tuple(reversed(methods)),
+            demonstration=is_demonstration(index.encoder.weights_sha256),
         )
 
 

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from imindex.indexer.core.digest import json_digest
 from imindex.indexer.system.atomic import put_in_place
 from imindex.retrieval.report.limits import limits
-from imindex.retrieval.report.rows import agreement, report_result
+from imindex.retrieval.report.rows import agreement, report_result, report_wide
 from imindex.retrieval.report.text import answer
 from imindex.retrieval.results import (
     Agreement,
@@ -50,9 +50,12 @@ def assemble(findings: AuditFindings, provenance: Provenance) -> Report:
     Report
         Its digest excludes times and provenance, so it is the same for two runs of a plan on the same pictures.
     """
-    results = tuple(
-        report_result(result, findings.plan.artists, with_paper=findings.as_paper)
-        for result in findings.results
+    results = report_wide(
+        [
+            report_result(result, findings.plan.artists, with_paper=findings.as_paper)
+            for result in findings.results
+        ],
+        findings.plan.tests.adjust,
     )
     releases = [release.name for release in findings.releases]
     agreements = agreement(results, releases)
@@ -72,6 +75,7 @@ def assemble(findings: AuditFindings, provenance: Provenance) -> Report:
         rejects=findings.rejects,
         provenance=provenance,
         limits=(),
+        works=findings.works,
     )
     report = replace(report, limits=limits(report))
     return replace(report, digest=digest(to_dict(report)))

@@ -360,6 +360,8 @@ class Comparison(Result, kw_only=True, frozen=True):
         Sentences on the basis of the figures.
     within : WithinMargin or None
         None unless a margin was given.
+    demonstration : bool
+        Whether an encoder of the sides is the demonstration encoder of imindex, which is not for evidence.
     """
 
     base: ReleaseSide
@@ -375,6 +377,7 @@ class Comparison(Result, kw_only=True, frozen=True):
     alternative: Alternative
     notes: tuple[str, ...]
     within: WithinMargin | None = None
+    demonstration: bool = False
 
 
 class Verdict(Result, kw_only=True, frozen=True):
