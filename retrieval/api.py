@@ -37,7 +37,7 @@ import numpy.typing as npt
 
 from imindex.indexer.build.build import BuildReport
 from imindex.indexer.build.from_sources import build_from_sources as build
-from imindex.indexer.core.arguments import one_of, several, within
+from imindex.indexer.core.arguments import one_of, several
 from imindex.indexer.core.errors import BadPicture, ImindexError
 from imindex.indexer.core.schema import Collection, EncoderInfo
 from imindex.indexer.decode.limits import Limits
@@ -131,7 +131,6 @@ def compare(  # noqa: PLR0913
     n_resamples: int | None = None,
     confidence_level: float | None = None,
     seed: int | None = None,
-    margin: float | None = None,
     model: str | None = None,
     pretrained: str | None = None,
     device: str = "auto",
@@ -158,9 +157,6 @@ def compare(  # noqa: PLR0913
         As in `Testing`. By default taken from the plan of the audits or, for collections, from `Testing`.
     alternative : {"two-sided", "greater", "less"}
         "greater": the new release imitates more.
-    margin : float, optional
-        The largest change of the mean AUC that does not matter: test whether the change beyond placebo names is
-        within it.
     model, pretrained, device : str
         Current location of the index's encoder, and the device to run it on.
     note : callable
@@ -194,7 +190,6 @@ def compare(  # noqa: PLR0913
         "encoder": encoder,
         "no_names": no_names,
         "alternative": alternative,
-        "margin": margin,
         "model": model,
         "pretrained": pretrained,
         "device": device,
@@ -204,8 +199,6 @@ def compare(  # noqa: PLR0913
         for condition in several(fail_if, "fail_if")
     ]
     one_of(alternative, get_args(Alternative), "alternative")
-    if margin is not None:
-        within(margin, "margin")
     question = resolve(os.fspath(base), os.fspath(new), options, set(passed))
     for text in question.notes:
         note(text)

@@ -28,8 +28,7 @@ from imindex.retrieval.audit.record import (
 )
 from imindex.retrieval.audit.results_cache import kept, stored
 from imindex.retrieval.audit.run import Run
-from imindex.retrieval.compare.prepare import Prepared, Side, prepare
-from imindex.retrieval.compare.releases import compare
+from imindex.retrieval.compare.releases import Prepared, Side, compare, prepare
 from imindex.retrieval.evidence.classify_release import VOTERS, classify_release, load_encoder
 from imindex.retrieval.evidence.gallery import gallery
 from imindex.retrieval.evidence.looks import Looks
@@ -229,8 +228,7 @@ class _Study:
         return {"labels": self._run.plan.tests.labels, "templates": self._run.plan.label_templates}
 
     def _side(self, name: str) -> Side:
-        placebos = [glob.escape(placebo) for placebo in self._inputs.placebos[name]]
-        return Side(self._path, name, None, placebos, self._inputs.rivals.get(name, ()))
+        return Side(self._path, name, None, [glob.escape(placebo) for placebo in self._inputs.placebos[name]])
 
     def _result_kept(self, release: Release) -> tuple[Path, Index, dict[str, Any], type[AuditResult]]:
         """Return the arguments of `kept` for the result of a release."""
@@ -246,11 +244,7 @@ class _Study:
     def _comparison_kept(self, release: Release) -> tuple[Path, Index, dict[str, Any], type[Comparison]]:
         plan = self._run.plan
         testing = testing_of(plan, release, self._inputs)
-        about = {
-            "base_placebos": self._inputs.placebos[plan.base],
-            "base_rivals": self._inputs.rivals.get(plan.base, ()),
-            "reference": "placebo names",  # of the tests of a change; before, pictures were exchanged
-        }
+        about = {"base_placebos": self._inputs.placebos[plan.base]}
         file = self._run.workspace.results(self._path, release.name, plan.base)
         return file, self._shared.index, {"testing": asdict(testing), **about, **self._how}, Comparison
 

@@ -101,10 +101,6 @@ class ConditionType(click.ParamType):  # type: ignore[type-arg]
     help="Confidence level of intervals.",
 )
 @click.option("--seed", cls=FromSignature, of=OF, type=click.IntRange(0), help="Seed of the random numbers.")
-@click.option(
-    "--margin", type=_SHARE, metavar="M",
-    help="Test whether the mean AUC has changed by less than M beyond placebo names.",
-)  # fmt: skip
 @report_option
 @click.option("--all", "show_all", is_flag=True, help="Print every artist.")
 @model_options
@@ -182,12 +178,10 @@ def _print_figure(result: Comparison, name: FigureName, title: str, show_all: bo
     if not known:
         return
     shown = known if show_all else known[:TOP]
-    tested = name == "auc" and any(artist.n_placebos for artist in result.artists)
-    adjusted = ADJUSTED[result.testing.adjust]
+    adjust = result.testing.adjust
     print_table(
         f"{title}, the largest change first{shown_of(shown, known)}",
-        ["artist", "finding", "base", "new", "change", _level(result)]
-        + (["placebos", "p", adjusted] if tested else []),
+        ["artist", "finding", "base", "new", "change", _level(result), "p", ADJUSTED[adjust]],
         [
             [
                 artist.artist,
@@ -196,17 +190,13 @@ def _print_figure(result: Comparison, name: FigureName, title: str, show_all: bo
                 number(figure.new),
                 _signed(figure.change),
                 _span(figure.low, figure.high),
-                *(_tests(result, artist) if tested else []),
+                p_value(figure.p),
+                p_value(figure.p_adjusted(adjust)),
             ]
             for artist, figure in shown
         ],
         left=2,
     )
-
-
-def _tests(result: Comparison, artist: ArtistChange) -> list[str]:
-    adjusted = artist.p_adjusted(result.testing.adjust)
-    return [_signed(artist.auc_placebo_change), p_value(artist.p_auc), p_value(adjusted)]
 
 
 def _level(result: Comparison) -> str:
@@ -226,6 +216,7 @@ def _print_overall(result: Comparison) -> None:
             number(figure.new),
             _signed(figure.change),
             _span(figure.low, figure.high),
+            p_value(figure.p),
             str(figure.n_artists),
         ]
         for figure, title in ((result.figures.auc, "mean AUC"), (result.figures.accuracy, "mean top-1"))
@@ -234,47 +225,21 @@ def _print_overall(result: Comparison) -> None:
     significant = result.counts.significant
     rows.append(
         ["artists with a finding", str(significant.base), str(significant.new),
-         f"{significant.new - significant.base:+d}", "", str(result.n_artists)]
+         f"{significant.new - significant.base:+d}", "", "", str(result.n_artists)]
     )  # fmt: skip
     changed = [f"{artist.artist}: {artist.before} -> {artist.to}" for artist in result.counts.changed]
     print_table(
         "Over all artists",
-        ["", "base", "new", "change", _level(result), "artists"],
+        ["", "base", "new", "change", _level(result), "p", "artists"],
         rows,
         note=[
             f"Encoder {result.encoder}.",
             f"Changed findings: {'; '.join(changed)}. This does not test a change: see p."
             if changed
             else "No finding changed.",
-            *_beyond(result),
             *result.notes,
         ],
     )
-
-
-def _beyond(result: Comparison) -> list[str]:
-    """State the mean change beyond placebo names, and whether it is within the margin."""
-    figure, level = result.figures.auc, result.testing.level
-    if figure.beyond is None:
-        return []
-    lines = [
-        f"Beyond the change of {count(figure.n_placebos, 'placebo name')} ({_signed(figure.placebo_change)}), the "
-        f"mean AUC changed by {_signed(figure.beyond)} ({_level(result)} "
-        f"{_span(figure.beyond_low, figure.beyond_high)}; p {p_value(figure.beyond_p)})."
-    ]
-    within = result.within
-    if within is None:
-        return lines
-    if within.p_equivalent is None or within.p_no_more is None:
-        return [*lines, "Whether the change is within the margin cannot be tested."]
-    verb = "is shown" if within.p_equivalent <= level else "is not shown"
-    more = "is shown" if within.p_no_more <= level else "is not shown"
-    return [
-        *lines,
-        f"Margin {within.margin:g}: that the new release imitates no more than this above the base {more} (p "
-        f"{p_value(within.p_no_more)}); that it differs by less in either direction {verb} (p "
-        f"{p_value(within.p_equivalent)}).",
-    ]
 
 
 def summary(result: Comparison) -> str:
@@ -283,11 +248,8 @@ def summary(result: Comparison) -> str:
     text = (
         f"Compared {result.new.release} with {result.base.release} on "
         f"{count(result.n_artists, 'artist')}: mean AUC {number(figure.base)} -> {number(figure.new)} "
-        f"(change {_signed(figure.change)}, interval {_span(figure.low, figure.high)})"
+        f"(change {_signed(figure.change)}, interval {_span(figure.low, figure.high)}, p {p_value(figure.p)})"
     )
-    if figure.beyond is None:
-        return f"{text}. Without placebo names in both releases, no change is tested."
-    text += f"; beyond placebo names {_signed(figure.beyond)}, p {p_value(figure.beyond_p)}"
     if any(a.p_auc is not None for a in result.artists):
         text += (
             f"; at level {result.testing.level:g}, {count(len(shifts.risen), 'artist')} rose and "

@@ -97,7 +97,6 @@ class ArchivedRelease(_Archived, frozen=True, kw_only=True):
     """A release."""
 
     name: str
-    rivals: tuple[str, ...] = ()
 
 
 class ArchivedTests(_Archived, frozen=True, kw_only=True):
@@ -128,10 +127,6 @@ class ArchivedReport(_Archived, frozen=True, kw_only=True):
     releases: tuple[ArchivedRelease, ...]
     results: tuple[ArchivedResult, ...]
     plan: ArchivedPlan | None = None
-
-    def rivals(self, release: str) -> tuple[str, ...]:
-        """Return the further real names that a release was asked for."""
-        return next((record.rivals for record in self.releases if record.name == release), ())
 
     def result(self, release: str, encoder: str) -> ArchivedResult | None:
         """Return the result for a release and an encoder; None if there is none."""

@@ -41,9 +41,8 @@ COUNTS = {
     "candidates": "candidates for copies of works that nobody has rejected, with the confirmed ones",
 }
 ENDS = (".low", ".high")
-CHANGES = (".change", ".change.low", ".change.high")
-BEYOND = ("auc.beyond", "auc.beyond.low", "auc.beyond.high", "auc.beyond.p")
-METRICS = (*(name + end for name in SHARES for end in ("", *ENDS, *CHANGES)), *BEYOND, *COUNTS)
+CHANGES = (".change", ".change.low", ".change.high", ".change.p")
+METRICS = (*(name + end for name in SHARES for end in ("", *ENDS, *CHANGES)), *COUNTS)
 """All metrics that a condition can use; `.low` and `.high` are the ends of the interval."""
 ONLY_NEW = ("risen", "fallen")
 FOUND = ("significant", "imitated", "named", "nearer")
@@ -130,7 +129,7 @@ def _of_base(text: str, metric: str, base: str) -> str:
     if not base:
         return ""
     stem, _, end = base.partition(".")
-    if ".change" in metric or metric in (*BEYOND, *ONLY_NEW):
+    if ".change" in metric or metric in ONLY_NEW:
         raise ImindexError(f'"{text}": {metric} already compares with base. Use a number as the limit.')
     if metric in COUNTS and end:
         raise ImindexError(f'"{text}": {metric} has no interval. Write {stem} without .{end}.')
@@ -243,9 +242,7 @@ def comparison_figures(comparison: Comparison) -> tuple[dict[str, float], dict[s
         base |= _with_ends(name, figure.base, figure.base_low, figure.base_high)
         new |= _with_ends(name, figure.new, figure.new_low, figure.new_high)
         new |= _with_ends(f"{name}.change", figure.change, figure.low, figure.high)
-    auc = comparison.figures.auc
-    new |= _with_ends("auc.beyond", auc.beyond, auc.beyond_low, auc.beyond_high)
-    new["auc.beyond.p"] = _number(auc.beyond_p)
+        new[f"{name}.change.p"] = _number(figure.p)
     counts = comparison.counts
     for figures, significant, findings, all_artists in (
         (base, counts.significant.base, counts.findings.base, counts.all.base),
@@ -357,8 +354,7 @@ def verdicts(
 
 def compares(condition: Condition) -> bool:
     """Return whether a condition compares with a base release."""
-    metric = condition.metric
-    return bool(condition.base) or ".change" in metric or metric in (*BEYOND, *ONLY_NEW)
+    return bool(condition.base) or ".change" in condition.metric or condition.metric in ONLY_NEW
 
 
 def _findings(counted: Mapping[Finding, int]) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -27,12 +26,10 @@ from imindex.retrieval.results import (
     SideCounts,
     SideFindings,
     SideReleaseFindings,
-    WithinMargin,
 )
-from imindex.stats.changes import MeanChange, change_interval
-from imindex.stats.intervals import Interval, Spread, finish
+from imindex.stats.intervals import Interval, finish
 from imindex.stats.keyed import generator
-from imindex.stats.multiple import adjust_all, called, fewest_findable
+from imindex.stats.multiple import adjust_all, called
 from imindex.stats.paired import paired_difference
 from imindex.stats.resampling import draw_weights
 from imindex.stats.set_scores import Float64
@@ -44,14 +41,17 @@ Findings = Mapping[str, Finding]
 
 
 def adjusted(rows: Sequence[ArtistChange]) -> tuple[ArtistChange, ...]:
-    """Return the rows with `p_auc` adjusted over all artists by every method."""
-    auc = adjust_all(_column(row.p_auc for row in rows))
+    """Return the rows with `p_auc` and `p_accuracy` adjusted over all artists by every method."""
+    auc, accuracy = (adjust_all(_column(row.figure(name).p for row in rows)) for name in FIGURES)
     return tuple(
         replace(
             row,
             p_auc_holm=auc.holm[i],
             p_auc_bh=auc.bh[i],
             p_auc_by=auc.by[i],
+            p_accuracy_holm=accuracy.holm[i],
+            p_accuracy_bh=accuracy.bh[i],
+            p_accuracy_by=accuracy.by[i],
         )
         for i, row in enumerate(rows)
     )
@@ -62,21 +62,7 @@ def _column(values: Iterable[float | None]) -> Float64:
     return np.array(list(values), dtype=np.float64)
 
 
-def fewest_found(rows: Sequence[ArtistChange], testing: Testing) -> int | None:
-    """Return the smallest number of artists whose changes can be found together; None if nobody's can."""
-    resolution = np.array([1 / (1 + row.n_placebos) for row in rows if row.p_auc is not None])
-    if not len(resolution):
-        return None
-    return fewest_findable(resolution, level=testing.level, method=testing.adjust)
-
-
-def figures(
-    rows: Sequence[ArtistChange],
-    testing: Testing,
-    alternative: str,
-    beyond: MeanChange | None = None,
-    spreads: Mapping[FigureName, Spread] | None = None,
-) -> FigureChanges:
+def figures(rows: Sequence[ArtistChange], testing: Testing, alternative: str) -> FigureChanges:
     """Compute the means over artists for both releases and their paired change; the unit is the artist.
 
     Parameters
@@ -85,10 +71,6 @@ def figures(
     testing : Testing
     alternative : {"two-sided", "less", "greater"}
         "greater": the new release has higher figures.
-    beyond : MeanChange, optional
-        Mean change of the AUC beyond placebo names.
-    spreads : mapping of figure to Spread, optional
-        Variance of each mean change, with the prompts that artists share; by default that over artists.
 
     Returns
     -------
@@ -96,27 +78,12 @@ def figures(
         Its figures are None if no artist has both.
     """
     by_name = sorted(rows, key=lambda row: row.artist)
-    known = spreads or {}
-    auc, accuracy = (_figure(by_name, name, testing, alternative, known.get(name)) for name in FIGURES)
-    if beyond is not None:
-        auc = replace(
-            auc,
-            placebo_change=None if auc.change is None else auc.change - beyond.estimate,
-            beyond=beyond.estimate,
-            beyond_low=beyond.interval.low,
-            beyond_high=beyond.interval.high,
-            beyond_p=beyond.pvalue,
-            n_placebos=beyond.n_placebos,
-        )
+    auc, accuracy = (_figure(by_name, name, testing, alternative) for name in FIGURES)
     return FigureChanges(auc=auc, accuracy=accuracy)
 
 
 def _figure(
-    rows: Sequence[ArtistChange],
-    name: FigureName,
-    testing: Testing,
-    alternative: str,
-    spread: Spread | None,
+    rows: Sequence[ArtistChange], name: FigureName, testing: Testing, alternative: str
 ) -> FigureChange:
     changes = [row.figure(name) for row in rows]
     table = np.stack(
@@ -126,7 +93,7 @@ def _figure(
     if not len(both):
         return FigureChange(
             base=None, base_low=None, base_high=None, new=None, new_low=None, new_high=None,
-            change=None, low=None, high=None, n_artists=0,
+            change=None, low=None, high=None, p=None, n_artists=0,
         )  # fmt: skip
     difference = paired_difference(
         both[:, 0],
@@ -136,8 +103,6 @@ def _figure(
         confidence_level=testing.confidence_level,
         rng=generator(testing.seed, "mean change", name),
     )
-    moved = both[:, 1] - both[:, 0]
-    interval = change_interval(moved, spread or spread_of(moved), testing.confidence_level)
     before, after = (
         _over_artists(both[:, side], testing, generator(testing.seed, "mean of a release", name, release))
         for side, release in enumerate(("base", "new"))
@@ -150,9 +115,9 @@ def _figure(
         new_low=after.low,
         new_high=after.high,
         change=difference.estimate,
-        low=interval.low,
-        high=interval.high,
-        p_if_no_drift=difference.pvalue,
+        low=difference.interval.low,
+        high=difference.interval.high,
+        p=difference.pvalue,
         n_artists=difference.n_artists,
     )
 
@@ -212,14 +177,15 @@ def _significant(findings: Sequence[Finding]) -> int:
 def shifts(rows: Sequence[ArtistChange], testing: Testing) -> Shifts:
     """Return the artists whose AUC has risen or fallen significantly at the level, after correction.
 
-    The direction is that of the change beyond placebo names.
+    The direction is that of the score among the same other imitations, which the p-value tests.
     """
-    significant = called(_column(row.p_adjusted(testing.adjust) for row in rows), level=testing.level)
-    changes = [(row.artist, row.auc_beyond or 0.0) for row, s in zip(rows, significant, strict=True) if s]
+    significant = called(_column(row.auc.p_adjusted(testing.adjust) for row in rows), level=testing.level)
+    changes = [
+        (row.artist, row.auc_shared_change or 0.0) for row, s in zip(rows, significant, strict=True) if s
+    ]
     return Shifts(
         risen=tuple(name for name, change in changes if change > 0),
         fallen=tuple(name for name, change in changes if change < 0),
-        fewest=fewest_found(rows, testing),
     )
 
 
@@ -239,9 +205,6 @@ def conclude(  # noqa: PLR0913
     testing: Testing,
     alternative: Alternative,
     notes: Sequence[str],
-    beyond: MeanChange | None = None,
-    spreads: Mapping[FigureName, Spread] | None = None,
-    margin: float | None = None,
 ) -> Comparison:
     """Build a comparison from the rows of its artists.
 
@@ -258,18 +221,13 @@ def conclude(  # noqa: PLR0913
     alternative : {"two-sided", "less", "greater"}
     notes : sequence of str
         Notes on the basis of the figures are appended.
-    beyond, spreads : optional
-        As for `figures`.
-    margin : float, optional
-        Test whether the mean change beyond placebo names is within this margin.
 
     Returns
     -------
     Comparison
     """
     adjusted_rows = adjusted(rows)
-    overall = figures(adjusted_rows, testing, alternative, beyond, spreads)
-    counted = counts(adjusted_rows, *findings)
+    overall, counted = figures(adjusted_rows, testing, alternative), counts(adjusted_rows, *findings)
     return Comparison(
         base=base,
         new=new,
@@ -282,31 +240,19 @@ def conclude(  # noqa: PLR0913
         artists=adjusted_rows,
         testing=testing.record(),
         alternative=alternative,
-        notes=(*notes, *_common_notes(overall.auc.n_artists, counted.not_compared)),
-        within=None if margin is None else _within(beyond, margin, testing),
+        notes=(*notes, *_common_notes(overall.auc.n_artists, counted.not_compared, testing)),
     )
 
 
-def _within(beyond: MeanChange | None, margin: float, testing: Testing) -> WithinMargin:
-    if beyond is None or math.isnan(beyond.standard_error):
-        return WithinMargin(margin=margin, p_equivalent=None, p_no_more=None)
-    test = beyond.within(margin, 1 - testing.level)
-    return WithinMargin(margin=margin, p_equivalent=test.pvalue, p_no_more=test.pvalue_upper)
-
-
-def spread_of(values: Float64) -> Spread:
-    """Return the variance of the mean over artists of some values."""
-    n = len(values)
-    return Spread(float(values.var(ddof=1)) / n if n > 1 else math.nan, n - 1, n)
-
-
-def _common_notes(n: int, not_compared: Sequence[str]) -> list[str]:
+def _common_notes(n: int, not_compared: Sequence[str], testing: Testing) -> list[str]:
     """Return sentences on the basis of the overall figures."""
     notes = [
-        "Over artists the unit is the artist: intervals are for artists such as these, prompted in the same way."
+        "Over artists the unit is the artist: intervals and p are for artists such as these, asked in the same way."
     ]
     if n < FEW_ARTISTS:
         notes.append(f"With {n} artists the intervals over artists are too narrow.")
+    if n and 2.0 ** (1 - n) > testing.level:
+        notes.append(f"With {n} artists no two-sided p over artists can be below {2.0 ** (1 - n):.3g}.")
     if not_compared:
         notes.append(
             f"Tested in NEW and not compared: {', '.join(not_compared)}. A gate on a count against a number counts "

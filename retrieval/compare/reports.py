@@ -14,7 +14,7 @@ from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.results import Alternative, ArtistChange, Comparison, LeftOut, ReleaseSide
 
 
-def compare_reports(  # noqa: PLR0913
+def compare_reports(
     base: ArchivedReport,
     new: ArchivedReport,
     base_release: str | None = None,
@@ -23,7 +23,6 @@ def compare_reports(  # noqa: PLR0913
     *,
     testing: Testing = DEFAULTS,
     alternative: Alternative = "two-sided",
-    margin: float | None = None,
 ) -> Comparison:
     """Compare two releases by the figures in finished reports (report.json).
 
@@ -38,8 +37,6 @@ def compare_reports(  # noqa: PLR0913
     testing : Testing
         Level, adjustment, resamples and confidence; findings are those of the reports.
     alternative : {"two-sided", "less", "greater"}
-    margin : float, optional
-        Cannot be tested by figures alone; the result says so.
 
     Returns
     -------
@@ -70,10 +67,9 @@ def compare_reports(  # noqa: PLR0913
         left_out=left_out,
         testing=testing,
         alternative=alternative,
-        margin=margin,
         notes=[
-            "From the reports' figures alone: no change is tested, and changes of single artists have no "
-            "interval. Both need the index. Findings are those of the reports."
+            "From the reports' figures alone: changes of single artists have neither interval nor p, which need the "
+            "index; findings are those of the reports."
         ],
     )
     demonstration = any(

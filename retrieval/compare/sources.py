@@ -20,8 +20,7 @@ from imindex.retrieval.compare.archived_report import (
     read_archived,
 )
 from imindex.retrieval.compare.gate import Condition, check, comparison_figures
-from imindex.retrieval.compare.prepare import Side
-from imindex.retrieval.compare.releases import compare
+from imindex.retrieval.compare.releases import Side, compare
 from imindex.retrieval.compare.reports import common_encoder, compare_reports, only_release
 from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.results import Comparison, Verdict
@@ -87,14 +86,13 @@ class Question:
             assert base.report is not None and new.report is not None
             return compare_reports(
                 base.report, new.report, base.release, new.release, self.encoder,
-                testing=self.testing, alternative=alternative, margin=self.options["margin"],
+                testing=self.testing, alternative=alternative,
             )  # fmt: skip
         result = compare(
             *self.sides,
             testing=self.testing,
             encoder={name: self.options[name] for name in ("model", "pretrained", "device")},
             alternative=alternative,
-            margin=self.options["margin"],
             by_name=not self.options["no_names"],
             labels=self.options["labels"],
             templates=self.options["templates"],
@@ -221,16 +219,15 @@ def _side(
     with Index(path) as index:
         if index.root_digest != entry.root_digest:
             return None, f"{path} has changed since the report: comparing the figures of {source.word} only."
-        rivals = source.report.rivals(release)
-        placebos = testing.placebos or _placebos(index, release, source.report, rivals)
+        placebos = testing.placebos or _placebos(index, release, source.report)
     result = source.report.result(release, entry.name)
-    return Side(path, release, result.findings if result else {}, placebos, rivals), ""
+    return Side(path, release, result.findings if result else {}, placebos), ""
 
 
-def _placebos(index: Index, release: str, report: ArchivedReport, rivals: Sequence[str]) -> list[str]:
-    """Return the prompted names of a release that are neither artists of the plan nor rivals, and have no works."""
+def _placebos(index: Index, release: str, report: ArchivedReport) -> list[str]:
+    """Return the prompted names of a release that are not artists of the plan and have no works."""
     plan = report.plan or ArchivedPlan()
-    in_plan = {*(plan.artists or ()), *(plan.background or ()), *rivals}
+    in_plan = {*(plan.artists or ()), *(plan.background or ())}
     kinds = [c.kind for c in index.collections]
     names: dict[str, set[str]] = {"works": set(), "imitations": set()}
     for artist, collection in set(

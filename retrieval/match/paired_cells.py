@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from imindex.retrieval.match.set_sums import SetSums
 from imindex.retrieval.match.similarity_pass import Block, twice_midranks_in_rows
 from imindex.retrieval.vectors.blocks import Float64, Int32, Int64
 
@@ -34,18 +33,12 @@ class Cells(NamedTuple):
 class PairedCells:
     """Observer that keeps the `Cells` of every artist. It receives the blocks of two releases, ranked by cosine.
 
-    Parameters
-    ----------
-    sums : SetSums, optional
-        Receives the same works.
-
     Notes
     -----
     Memory: 8 bytes for each pair of a work and an own imitation of either release.
     """
 
-    def __init__(self, sums: SetSums | None = None) -> None:
-        self._sums = sums
+    def __init__(self) -> None:
         self._parts: dict[int, list[tuple[Int64, Int32, Int32, Int32]]] = {}
         self._sizes: tuple[Int64, Int64] | None = None
 
@@ -62,8 +55,6 @@ class PairedCells:
             cells = base.further[artist], new.further[artist], twice - twice_midranks_in_rows(twice)
             first, second, both = (cell.astype(np.int32) for cell in cells)
             self._parts.setdefault(artist, []).append((rows[here], first, second, both))
-            if self._sums is not None:
-                self._sums.add(artist, here, seen)
 
     def of(self, artist: int) -> Cells:
         """Return the cells of an artist that has works, and imitations in both releases."""

@@ -72,7 +72,6 @@ from imindex.retrieval.results.comparison import (
     SideFindings,
     SideReleaseFindings,
     Verdict,
-    WithinMargin,
 )
 from imindex.retrieval.results.matching import (
     ArtistTests,
@@ -234,7 +233,6 @@ __all__ = [
     "Summary",
     "Time",
     "Verdict",
-    "WithinMargin",
     "WorkRecord",
     "draw_with",
     "fields_of",

@@ -53,19 +53,10 @@ class FigureChange(Result, kw_only=True, frozen=True):
         Mean for the new release, and its interval.
     change, low, high : float or None
         New minus base, and its interval.
+    p : float or None
+        p-value under the null hypothesis of no change.
     n_artists : int
         Number of artists with this figure for both releases.
-    placebo_change : float or None
-        Mean change of the placebo names' sets for the same works. None for the accuracy, or without placebo names.
-    beyond, beyond_low, beyond_high : float or None
-        Change beyond that of the placebo names, and its interval.
-    beyond_p : float or None
-        p-value under the null hypothesis that the releases differ for real names only as they do for placebo names.
-    n_placebos : int
-        Number of placebo names, prompted in the same way in both releases.
-    p_if_no_drift : float or None
-        p-value of a sign-flip test over artists, if the releases differ in nothing but imitation. A description only:
-        any drift between the releases makes it small.
     """
 
     base: Share
@@ -77,14 +68,8 @@ class FigureChange(Result, kw_only=True, frozen=True):
     change: Number
     low: Number
     high: Number
+    p: P
     n_artists: Count
-    placebo_change: Number = None
-    beyond: Number = None
-    beyond_low: Number = None
-    beyond_high: Number = None
-    beyond_p: P = None
-    n_placebos: Count = 0
-    p_if_no_drift: P = None
 
 
 class FigureChanges(Result, kw_only=True, frozen=True):
@@ -196,19 +181,15 @@ class FindingCounts(Result, kw_only=True, frozen=True):
 
 
 class Shifts(Result, kw_only=True, frozen=True):
-    """Artists whose AUC changed significantly at the level, after correction, beyond the change of placebo names.
+    """Artists whose AUC changed significantly at the level, after correction.
 
     Attributes
     ----------
     risen, fallen : tuple of str
-    fewest : int or None
-        Smallest number of artists that can be found together, given the number of placebo names; None if nobody can,
-        or without placebo names.
     """
 
     risen: tuple[str, ...]
     fallen: tuple[str, ...]
-    fewest: Count | None = None
 
 
 class ArtistFigure(NamedTuple):
@@ -219,6 +200,14 @@ class ArtistFigure(NamedTuple):
     change: float | None
     low: float | None
     high: float | None
+    p: float | None
+    p_holm: float | None
+    p_bh: float | None
+    p_by: float | None
+
+    def p_adjusted(self, adjust: Adjust) -> float | None:
+        """Return `p` after the given correction over artists."""
+        return {"holm": self.p_holm, "bh": self.p_bh, "by": self.p_by}[adjust]
 
 
 class ArtistChange(Result, kw_only=True, frozen=True):
@@ -230,32 +219,19 @@ class ArtistChange(Result, kw_only=True, frozen=True):
     n_works, n_base, n_new : int or None
         Numbers of works and of imitations per release; None if only reports are compared.
     auc_shared_change : float or None
-        Change (new minus base) of the mean score among the same other imitations; p_auc_exchange tests this change.
+        Change (new minus base) of the mean score among the same other imitations; p_auc tests this change.
     auc_base, auc_new, auc_change : float or None
         AUC among the other imitations of each release, and the change (new minus base).
     auc_low, auc_high : float or None
         Confidence interval of the change.
-    auc_placebo_change : float or None
-        Mean change of the AUC of the placebo names' sets for the artist's works.
-    auc_beyond, auc_beyond_low, auc_beyond_high : float or None
-        Change of the AUC beyond that of the placebo names, and the interval of all shifts that the placebo test does
-        not reject; None if there are too few placebo names for an interval.
-    n_placebos : int
-        Number of placebo names that both releases were prompted with in the same way as with the artist's name.
-    p_auc_placebo : float or None
-        p-value by the rank of the change among those of the placebo names.
-    p_auc_exchange : float or None
-        p-value by exchanging pictures between the releases, if these differ in nothing but imitation. A description: by
-        itself it is no test of a change of imitation, since any drift makes it small.
     p_auc, p_auc_holm, p_auc_bh, p_auc_by : float or None
-        The larger of p_auc_placebo and p_auc_exchange, uncorrected and corrected over artists. None without placebo
-        names.
+        p-value under the null hypothesis of no change, uncorrected and corrected over artists.
     accuracy_base, accuracy_new, accuracy_change : float or None
         Share of imitations named as the artist, and the change (new minus base).
     accuracy_low, accuracy_high : float or None
         Confidence interval of the change.
-    p_accuracy_exchange : float or None
-        p-value by exchanging pictures between the releases; a description, like p_auc_exchange.
+    p_accuracy, p_accuracy_holm, p_accuracy_bh, p_accuracy_by : float or None
+        p-value under the null hypothesis of no change, uncorrected and corrected over artists.
     finding_base, finding_new : Finding
     design : str
         Unit exchanged between the releases: pairs, pictures within prompts, prompts or pictures.
@@ -275,20 +251,13 @@ class ArtistChange(Result, kw_only=True, frozen=True):
     auc_change: Number
     auc_low: Number = None
     auc_high: Number = None
-    auc_placebo_change: Number = None
-    auc_beyond: Number = None
-    auc_beyond_low: Number = None
-    auc_beyond_high: Number = None
-    n_placebos: Count = 0
-    p_auc_placebo: P = None
-    p_auc_exchange: P = None
     p_auc: P = None
     accuracy_base: Share
     accuracy_new: Share
     accuracy_change: Number
     accuracy_low: Number = None
     accuracy_high: Number = None
-    p_accuracy_exchange: P = None
+    p_accuracy: P = None
     finding_base: Finding
     finding_new: Finding
     design: str
@@ -297,12 +266,16 @@ class ArtistChange(Result, kw_only=True, frozen=True):
     p_auc_holm: P = None
     p_auc_bh: P = None
     p_auc_by: P = None
+    p_accuracy_holm: P = None
+    p_accuracy_bh: P = None
+    p_accuracy_by: P = None
 
     @property
     def auc(self) -> ArtistFigure:
         """The AUC for both releases."""
         return ArtistFigure(
             self.auc_base, self.auc_new, self.auc_change, self.auc_low, self.auc_high,
+            self.p_auc, self.p_auc_holm, self.p_auc_bh, self.p_auc_by,
         )  # fmt: skip
 
     @property
@@ -310,32 +283,12 @@ class ArtistChange(Result, kw_only=True, frozen=True):
         """The accuracy for both releases."""
         return ArtistFigure(
             self.accuracy_base, self.accuracy_new, self.accuracy_change, self.accuracy_low, self.accuracy_high,
+            self.p_accuracy, self.p_accuracy_holm, self.p_accuracy_bh, self.p_accuracy_by,
         )  # fmt: skip
-
-    def p_adjusted(self, adjust: Adjust) -> float | None:
-        """Return `p_auc` after the given correction over artists."""
-        return {"holm": self.p_auc_holm, "bh": self.p_auc_bh, "by": self.p_auc_by}[adjust]
 
     def figure(self, name: FigureName) -> ArtistFigure:
         """Return `auc` or `accuracy` by its name."""
         return self.auc if name == "auc" else self.accuracy
-
-
-class WithinMargin(Result, kw_only=True, frozen=True):
-    """Whether the mean change of the AUC beyond placebo names is within a margin that was chosen beforehand.
-
-    Attributes
-    ----------
-    margin : float
-    p_equivalent : float or None
-        p-value under the null hypothesis that the change is at least the margin, in either direction (TOST).
-    p_no_more : float or None
-        p-value under the null hypothesis that imitation has risen by at least the margin (non-inferiority).
-    """
-
-    margin: float
-    p_equivalent: P
-    p_no_more: P
 
 
 class Comparison(Result, kw_only=True, frozen=True):
@@ -358,8 +311,6 @@ class Comparison(Result, kw_only=True, frozen=True):
         Alternative hypothesis; "greater": the new release imitates more.
     notes : tuple of str
         Sentences on the basis of the figures.
-    within : WithinMargin or None
-        None unless a margin was given.
     demonstration : bool
         Whether an encoder of the sides is the demonstration encoder of imindex, which is not for evidence.
     """
@@ -376,7 +327,6 @@ class Comparison(Result, kw_only=True, frozen=True):
     testing: HowTested
     alternative: Alternative
     notes: tuple[str, ...]
-    within: WithinMargin | None = None
     demonstration: bool = False
 
 

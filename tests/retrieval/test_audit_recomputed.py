@@ -38,7 +38,7 @@ GATE = (
     "auc > base + 0.05", "accuracy.low > 0.5", "copies > 0", "candidates > 0", "risen > 0", "significant >= 1",
     "significant > base",
     "auc.low > base.high", "auc.change.low > 0", "accuracy.change > 5 %", "accuracy < base - 5 %", "auc.high <= 0.9",
-    "named > 1", "imitated > 0", "fallen > 0", "auc.beyond.p < 0.01", "copies > base", "candidates > base",
+    "named > 1", "imitated > 0", "fallen > 0", "auc.change.p < 0.01", "copies > base", "candidates > base",
 )  # fmt: skip
 
 
@@ -259,7 +259,7 @@ def figures(report: dict[str, Any]) -> dict[tuple[Any, ...], str]:
         (("comparisons", 0, "artists", 3), lambda key: f"{against}Cy: {key}:"),
         (("comparisons", 0, "counts"), lambda *path: f"{against}counts."
          + (f"all.{path[2]}.{path[1]}" if path[0] == "all" else path[0])),
-        (("comparisons", 0, "shifts"), lambda way, *_: f"{against}shifts.{way}:"),
+        (("comparisons", 0, "shifts"), lambda way, _: f"{against}shifts.{way}:"),
         *(((("gate", n)), lambda key, n=n: f"gate.{report['gate'][n]['condition']}: {key}:") for n in range(len(GATE))),
     ]  # fmt: skip
     found = {}

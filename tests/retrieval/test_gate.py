@@ -56,7 +56,7 @@ OPERATORS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operat
         ("auc < base - 0.1", "auc", "<", "auc", -0.1),
         ("auc.change.low > 0", "auc.change.low", ">", "", 0.0),
         ("auc.change < -0.1", "auc.change", "<", "", -0.1),
-        ("auc.beyond.p <= 0.05", "auc.beyond.p", "<=", "", 0.05),
+        ("accuracy.change.p <= 0.05", "accuracy.change.p", "<=", "", 0.05),
         ("significant > base", "significant", ">", "significant", 0.0),
         ("imitated > base + 2", "imitated", ">", "imitated", 2.0),
         ("copies > 0", "copies", ">", "", 0.0),
@@ -282,7 +282,7 @@ def audited(release: str, matched: Matching, *states: str) -> AuditResult:
 def comparison(base: float, new: float, p: float | None) -> Comparison:
     figure = {
         "base": base, "base_low": base - 0.1, "base_high": base + 0.1, "new": new, "new_low": new - 0.1,
-        "new_high": new + 0.1, "change": new - base, "low": new - base - 0.02, "high": new - base + 0.02,
+        "new_high": new + 0.1, "change": new - base, "low": new - base - 0.02, "high": new - base + 0.02, "p": 0.01,
     }  # fmt: skip
     return from_dict(
         Comparison,
@@ -293,8 +293,8 @@ def comparison(base: float, new: float, p: float | None) -> Comparison:
             "left_out": [],
             "n_artists": 1,
             "figures": {
-                "auc": {**figure, "n_artists": 1, "beyond": 0.08, "beyond_low": 0.01, "beyond_high": 0.15,
-                "beyond_p": 0.01}, "accuracy": {**dict.fromkeys(figure), "n_artists": 0},
+                "auc": {**figure, "n_artists": 1},
+                "accuracy": {**dict.fromkeys(figure), "n_artists": 0},
             },
             "counts": {
                 "significant": {"base": 1, "new": 2},
@@ -326,7 +326,7 @@ def test_figures_of_a_comparison() -> None:
     assert (
         base["auc"] == 0.6 and new["auc.low"] == pytest.approx(0.6) and base["auc.high"] == pytest.approx(0.7)
     )
-    assert new["auc.change"] == pytest.approx(0.1) and new["auc.beyond.p"] == 0.01
+    assert new["auc.change"] == pytest.approx(0.1) and new["auc.change.p"] == 0.01
     assert (base["significant"], new["significant"], new["significant.all"]) == (1, 2, 3)
     assert (new["imitated"], new["imitated.all"], new["named"]) == (1, 2, 1)
     assert new["risen"] == 1 and new["fallen"] == 0

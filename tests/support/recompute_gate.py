@@ -30,7 +30,7 @@ def _verdict(here: Check, said: Row, report: Mapping[str, Any], base: str) -> No
         r"([a-z.]+) *(>=|<=|>|<) *(base[a-z.]*)? *([+-]?) *([\d.]*) *(%?)", said["condition"]
     ).groups()  # type: ignore[union-attr]
     offset = float(number or 0) / (100 if percent else 1) * (-1 if sign == "-" else 1)
-    against = bool(relative) or ".change" in metric or ".beyond" in metric or metric in ("risen", "fallen")
+    against = bool(relative) or ".change" in metric or metric in ("risen", "fallen")
     value = _metric(report, metric, said, "new", against)
     limit = offset
     if relative:
@@ -71,9 +71,6 @@ def _metric(
         if not against:
             return float(result["summary"][f"{name}_{end}" if end else name])
         compared = _compared(report, said)["figures"][name]
-        if end.startswith("beyond"):
-            value = compared[end.replace(".", "_")]
-            return math.nan if value is None else float(value)
         if end.startswith("change"):
             return float(compared[end.partition(".")[2] or "change"])
         return float(compared[f"{side}_{end}" if end else side])
