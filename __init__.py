@@ -65,7 +65,8 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *DOOR})
+    modules = ("indexer", "retrieval", "stats")
+    return sorted({*DOOR, *modules, "main", *(name for name in globals() if name.startswith("__"))})
 
 
 class LazyGroup(click.Group):

@@ -219,6 +219,25 @@ def compare(  # noqa: PLR0913
     return GatedComparison(**fields, gate=verdicts)
 
 
+def write_comparison_report(
+    result: results.Comparison, file: str | os.PathLike[str], *, command: str = ""
+) -> None:
+    """Write an HTML page of a comparison: the report of an audit without what an audit knows.
+
+    Parameters
+    ----------
+    result : Comparison
+        As `compare` returns it.
+    file : path-like
+        Replaced if it exists.
+    command : str
+        The command line, for the page.
+    """
+    from imindex.retrieval.report.index_report import write_comparison_report as write
+
+    write(result, Path(file), command=command)
+
+
 def _templates(templates: Sequence[str]) -> tuple[str, ...]:
     chosen = several(templates, "templates")
     if not chosen:
@@ -493,6 +512,8 @@ class OpenIndex:
         Returns
         -------
         QueryResult
+            Pictures that cannot be read are in `rejects`, with the reason, and have no answer in `queries`, which is
+            empty if no picture could be read and there are no texts.
 
         Raises
         ------
@@ -620,6 +641,31 @@ class OpenIndex:
         if "index" in options:
             raise ImindexError("index: the releases are those of this index. Use imindex.compare for others.")
         return compare(base, new, index=self._index, **options)
+
+    def write_report(
+        self,
+        result: Matching | Classification,
+        file: str | os.PathLike[str],
+        *,
+        pictures: bool = True,
+        command: str = "",
+    ) -> None:
+        """Write an HTML page of a result of `match` or `classify`: the report of an audit without what an audit knows.
+
+        Parameters
+        ----------
+        result : Matching or Classification
+            Computed from this index.
+        file : path-like
+            Replaced if it exists.
+        pictures : bool
+            Show works beside their nearest imitations; their files must be where they were encoded.
+        command : str
+            The command line, for the page.
+        """
+        from imindex.retrieval.report.index_report import write_index_report
+
+        write_index_report(self._index, result, Path(file), pictures=pictures, command=command)
 
     def close(self) -> None:
         """Close the file. Arrays taken from `vectors` stay valid."""

@@ -208,3 +208,37 @@ def fewest_findable(resolution: npt.ArrayLike, *, level: float = 0.05, method: M
         if called(adjust(p, method=method), level=level).sum() >= k:
             return k
     return None
+
+
+def level_of_next(n_tests: int, n_found: int, *, level: float = 0.05, method: Method = "holm") -> float:
+    """Return the p-value at or below which one more test is significant after correction.
+
+    Parameters
+    ----------
+    n_tests, n_found : int
+        Size of the family, and the number of its tests that are significant.
+    level : float
+    method : {"holm", "bh", "by"}
+
+    Returns
+    -------
+    float
+        If the p-values of the other tests stay as they are, a test with a p-value at or below this is significant.
+
+    Notes
+    -----
+    Holm: level / (n - found); Benjamini-Hochberg: level (found + 1) / n; Benjamini-Yekutieli: that divided by
+    1 + 1/2 + ... + 1/n. A larger p-value can be enough if further tests are significant together with this one.
+
+    Examples
+    --------
+    >>> round(level_of_next(24, 16, method="bh"), 4), round(level_of_next(24, 16, method="holm"), 5)
+    (0.0354, 0.00625)
+    """
+    if n_tests < 1 or not 0 <= n_found <= n_tests:
+        raise ValueError(f"n_found is {n_found}. It must be between 0 and n_tests, {n_tests}.")
+    rank = min(n_found + 1, n_tests)
+    if method == "holm":
+        return level / (n_tests - rank + 1)
+    share = level * rank / n_tests
+    return share if method == "bh" else share / sum(1 / k for k in range(1, n_tests + 1))

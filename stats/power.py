@@ -15,7 +15,7 @@ from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+from scipy import optimize, special
 
 from imindex.stats.keyed import Rng
 from imindex.stats.set_scores import Float64, Int64
@@ -239,6 +239,67 @@ def power(
         min_placebos=family.min_placebos,
         set_sd=sd,
     )
+
+
+def placebos_allowed(n_placebos: int, level: float) -> int:
+    """Return how many placebo sets may score at least as high as a set whose p-value is at or below a level.
+
+    -1 if the p-value cannot be so small.
+
+    Examples
+    --------
+    >>> placebos_allowed(39, 0.05), placebos_allowed(99, 0.05), placebos_allowed(18, 0.05)
+    (1, 4, -1)
+    """
+    return math.floor(level * (n_placebos + 1) + _ROUNDING) - 1
+
+
+def detectable_shift(n_placebos: int, level: float, target: float = 0.8) -> float | None:
+    """Return the smallest shift of the own set that the placebo test finds with a given probability.
+
+    Parameters
+    ----------
+    n_placebos : int
+    level : float
+        The p-value at or below which the artist is found, after correction.
+    target : float
+        Power, between 0 and 1.
+
+    Returns
+    -------
+    float or None
+        In standard deviations of the score of a set. None if no p-value can be at or below the level.
+
+    Notes
+    -----
+    The model is that of `power`: normal scores, own and placebo sets with the same variance. The probability is
+    integrated over the own score, given which the number of placebo sets at or above it is binomial.
+
+    Examples
+    --------
+    >>> shift = detectable_shift(39, 0.05)
+    >>> round(shift, 2)
+    2.63
+    >>> one_set = Variances(1, 0, 0), Design(1, 1, 39)
+    >>> round(power(shift, *one_set, rng=1).power, 1)
+    0.8
+    """
+    if not 0 < target < 1:
+        raise ValueError(f"target is {target}. It must be between 0 and 1; 0.8 is usual.")
+    allowed = placebos_allowed(n_placebos, level)
+    if allowed < 0:
+        return None
+    if allowed >= n_placebos:
+        return 0.0
+    nodes, weights = np.polynomial.hermite_e.hermegauss(120)
+    weights = weights / weights.sum()
+
+    def missed(shift: float) -> float:
+        return target - float(weights @ special.bdtr(allowed, n_placebos, special.ndtr(-shift - nodes)))
+
+    if missed(0.0) <= 0:
+        return 0.0
+    return float(optimize.brentq(missed, 0.0, 30.0, xtol=1e-6))
 
 
 def designs(

@@ -22,7 +22,7 @@ from imindex.indexer.build.merge import Merged, merge
 from imindex.indexer.build.reader import NO_DIGEST, Read, read_all
 from imindex.indexer.build.scan import Scan, Scanned
 from imindex.indexer.build.unchanged import Known, UnchangedFiles
-from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.errors import ImindexError, Interrupted
 from imindex.indexer.core.provenance import entry
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.encoders.lazy import LazyEncoder
@@ -84,7 +84,7 @@ class BuildReport:
     notes: tuple[str, ...] = ()
 
 
-class Stopped(ImindexError):
+class Stopped(Interrupted):
     """The build was interrupted; committed results are kept in the part files."""
 
 

@@ -68,7 +68,8 @@ def build(sources: tuple[Path, ...], index: Path, as_json: bool, **options: Any)
 
     \b
     imindex build art/ --model demo
-    imindex build works/ imitations/sd-2.1 -i audit.h5 --model ViT-L-14 --pretrained openai
+    imindex build works/ imitations/sd-2.1 -i audit.h5 --model ViT-L-14 \\
+        --pretrained openai
     """
     from imindex.indexer.build.from_sources import build_from_sources
 

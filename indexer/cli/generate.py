@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.errors import Interrupted
 from imindex.indexer.generate.model_settings import DTYPES, OFFLOADS
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
@@ -153,8 +153,10 @@ def generate(model: str, out: Path, release: str, dry_run: bool, as_json: bool, 
     or a crash. Pass the folder's manifest.jsonl to `imindex build`.
 
     \b
-    imindex generate --model models/sd-2.1 --artists artists.csv --placebos 1399 --out imitations/sd-2.1
-    imindex generate --model org/name --artist "Ada Example" --per-artist 4 --size 512 --out imitations/new
+    imindex generate --model models/sd-2.1 --artists artists.csv \\
+        --placebos 1399 --out imitations/sd-2.1
+    imindex generate --model org/name --artist "Ada Example" \\
+        --per-artist 4 --size 512 --out imitations/new
     """
     from imindex.indexer.generate.prompts import shots
 
@@ -243,7 +245,7 @@ def _generate(wanted: list[Shot], out: Path, release: str, settings: Any, batch_
             )
     except KeyboardInterrupt:
         left = len(missing(wanted, out))
-        raise ImindexError(
+        raise Interrupted(
             f"Stopped. {len(wanted) - left:,} of {count(len(wanted), 'picture')} are in {out}. Run the same command "
             "again to resume."
         ) from None

@@ -9,3 +9,7 @@ class ImindexError(Exception):
 
 class BadPicture(Exception):
     """A picture that cannot be used. The message is the reason recorded in /rejects."""
+
+
+class Interrupted(ImindexError):
+    """Ctrl-C or SIGTERM. What was finished is kept; the message says how to resume."""

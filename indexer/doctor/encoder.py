@@ -229,7 +229,8 @@ def throughput(encoder: Encoder, pixels: torch.Tensor, data: Sequence[bytes]) ->
     message = (
         f"Encoding {encoding:.1f} pictures/s{' per device' if n > 1 else ''}"
         f"{'' if ratio is None else f', {ratio:.2f} of the bare forward pass ({bare:.1f})'}"
-        f"; decoding {decoding:.0f} pictures/s with {workers} threads: {limit} limits the speed of a build."
+        f"; decoding {decoding:.0f} pictures/s with {workers} thread{'' if workers == 1 else 's'}: "
+        f"{limit} limits the speed of a build."
     )
     if ratio is None or ratio >= SHARE:
         return Check("throughput", OK, message, figures=figures)

@@ -196,14 +196,19 @@ def threads() -> Check:
     figures = {"cores": cores, "threads": used}
     # torch uses one thread per physical core, which may have two hardware threads.
     if used * 2 >= cores and used <= cores:
-        return Check("threads", OK, f"torch uses {used} threads on {cores} cores.", figures=figures)
+        return Check("threads", OK, _uses(used, cores), figures=figures)
     return Check(
         "threads",
         WARNING,
-        f"torch uses {used} threads on {cores} cores.",
+        _uses(used, cores),
         f"Unset OMP_NUM_THREADS and MKL_NUM_THREADS, or set them to {cores}.",
         figures,
     )
+
+
+def _uses(used: int, cores: int) -> str:
+    threads, on = "thread" if used == 1 else "threads", "core" if cores == 1 else "cores"
+    return f"torch uses {used} {threads} on {cores} {on}."
 
 
 def memory() -> Check:

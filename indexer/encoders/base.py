@@ -153,8 +153,8 @@ def no_text_side(info: EncoderInfo) -> ImindexError:
     """Return the error of an encoder that is asked for texts and encodes pictures only."""
     return ImindexError(
         f"{info.name()} has no text side: it encodes pictures, so they can be compared with pictures but not with "
-        "names or other texts. Classify with --by works, query with a picture, or build an index with an encoder that "
-        "encodes texts, such as --model ViT-B-32."
+        "names or other texts. Classify by='works' (--by works), query with a picture, or build an index with an "
+        "encoder that encodes texts, such as --model ViT-B-32."
     )
 
 

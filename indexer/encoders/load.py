@@ -72,7 +72,7 @@ def load(
         )
     if requested not in ("auto", encoder.info.precision):
         raise ImindexError(
-            f"The encoder {model} computes at {encoder.info.precision}, not {requested}. Drop --precision."
+            f"The encoder {model} computes at {encoder.info.precision}, not {requested}. Drop precision (--precision)."
         )
     return encoder
 

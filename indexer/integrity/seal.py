@@ -17,7 +17,8 @@ from imindex.indexer.integrity.verify import Verification
 from imindex.indexer.store.index import Index
 from imindex.indexer.system.atomic import put_in_place
 
-FORMAT, VERSION = "imindex-seal", "1.0"
+FORMAT, VERSION = "imindex-seal", "1.1"
+READABLE = ("1.0", VERSION)
 IDENTICAL, REWRITTEN, DIFFERS, UNCHECKED = "identical", "rewritten", "differs", "not checked"
 _CHUNK = 2**22
 
@@ -59,11 +60,25 @@ class SealedEncoder(_Sealed, kw_only=True, frozen=True):
 
 
 class SealedAudit(_Sealed, kw_only=True, frozen=True):
-    """Digests of an audit's plan, of the last line of its register, and of its report; empty without a report."""
+    """An audit.
+
+    Attributes
+    ----------
+    plan : str
+        Digest of the plan.
+    register : str
+        Digest of the last line of the register.
+    report : str
+        Digest of the content of the report, without times; empty without a report.
+    files : dict of str to str
+        SHA-256 of each file of the report, by name: report.html, report.json, artists.csv. Empty in seals of version
+        1.0.
+    """
 
     plan: str
     register: str
     report: str
+    files: dict[str, str] = {}
 
 
 class Seal(_Sealed, kw_only=True, frozen=True):
@@ -187,10 +202,10 @@ def read_seal(path: Path) -> Seal:
         raise ImindexError(f"{path} is not a seal: {error}. `imindex seal` writes one.") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ImindexError(f"{path} is JSON, but not the seal of an index. `imindex seal` writes one.")
-    if manifest.get("version") != VERSION:
+    if manifest.get("version") not in READABLE:
         raise ImindexError(
-            f"{path} is a seal of version {manifest.get('version')}; this imindex reads {VERSION}. Install the imindex "
-            "that wrote it (see its key `program`)."
+            f"{path} is a seal of version {manifest.get('version')}; this imindex reads {' and '.join(READABLE)}. "
+            "Install the imindex that wrote it (see its key `program`)."
         )
     try:
         read = msgspec.convert(manifest, Seal)

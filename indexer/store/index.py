@@ -79,7 +79,7 @@ class Index:
         if not self.path.exists():
             raise ImindexError(
                 f"{self.path} does not exist. Build it with `imindex build SOURCE... -i {self.path}`, "
-                "or name another index with -i or $IMINDEX_INDEX."
+                "or name another index (-i, or $IMINDEX_INDEX)."
             )
         try:
             self._file, self._guard = open_file(self.path)
@@ -129,7 +129,7 @@ class Index:
     def _check_version(self, attributes: Mapping[str, Attribute]) -> str:
         if attributes.get("encoding-type") != FORMAT:
             raise ImindexError(
-                f"{self.path} is an HDF5 file but not an imindex index. Name another index with -i or $IMINDEX_INDEX."
+                f"{self.path} is an HDF5 file but not an imindex index. Name another index (-i, or $IMINDEX_INDEX)."
             )
         version = attributes.get("encoding-version")
         if version not in FORMATS_READ:

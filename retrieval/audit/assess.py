@@ -19,7 +19,13 @@ from imindex.retrieval.audit.inputs import Inputs
 from imindex.retrieval.audit.made import Made
 from imindex.retrieval.audit.models import encoder_arguments
 from imindex.retrieval.audit.plan import EncoderSpec, Plan, Release
-from imindex.retrieval.audit.record import encoder_record, plan_record, rejected_pictures, release_record
+from imindex.retrieval.audit.record import (
+    encoder_record,
+    plan_record,
+    rejected_pictures,
+    release_record,
+    works_of_artists,
+)
 from imindex.retrieval.audit.results_cache import kept, stored
 from imindex.retrieval.audit.run import Run
 from imindex.retrieval.compare.overall import resolution_of
@@ -113,6 +119,7 @@ def assess(
         comparisons=tuple(comparisons),
         gate=_gate(plan, results, comparisons),
         rejects=rejected_pictures(paths),
+        works=works_of_artists(paths, plan.tested),
         as_paper=plan.tests.as_paper or run.as_paper,
     )
 

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from imindex.indexer.build.build import BuildReport, build
 from imindex.indexer.core.provenance import now, program, versions
 from imindex.indexer.encoders.base import require_text_side
@@ -24,6 +26,7 @@ from imindex.retrieval.audit.models import Encoders, check_models, make
 from imindex.retrieval.audit.plan import EncoderSpec
 from imindex.retrieval.audit.register import drawing_of, register
 from imindex.retrieval.audit.run import Run
+from imindex.retrieval.audit.runs import first_provenance, recorded
 from imindex.retrieval.compare.gate import outcome
 from imindex.retrieval.evidence.classify_release import label_texts
 from imindex.retrieval.results import AuditFindings, Provenance, Report
@@ -78,7 +81,10 @@ def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
     refusal = (
         f"{run.workspace.folder} is in use by {{by}}. Wait for it to end, or use another folder with --out."
     )
-    with alone(run.workspace.folder / ".lock", refusal, run.command) as killed:
+    with (
+        alone(run.workspace.folder / ".lock", refusal, run.command) as killed,
+        recorded(run.workspace.folder, started, run.command) as unfinished,
+    ):
         if killed:
             run.show.note(killed)
         for folder in (run.workspace.folder, *run.workspace.folder.glob("results/*")):
@@ -103,6 +109,7 @@ def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
             finished=now(),
             versions=versions(),
             seconds={name: round(s, 2) for name, s in run.seconds.items()},
+            unfinished=unfinished,
         )
         return _report(run, findings, provenance, pictures)
 
@@ -139,6 +146,7 @@ def _report(run: Run, findings: AuditFindings, provenance: Provenance, pictures:
 
     with run.stage("report", 0):
         report = assemble(findings, provenance)
+        report = replace(report, provenance=first_provenance(report, run.workspace.folder / "report.json"))
         files = write(report, run.workspace.folder, base=run.workspace.folder, pictures=pictures)
     failed, undecided = (
         [verdict.reason for verdict in findings.gate if outcome(verdict) == kind]

@@ -88,6 +88,8 @@ class Plan:
         Real names that the releases cannot know.
     margin : float or None
         The largest change between releases that does not matter.
+    case_number, examiner : str
+        For the report.
     """
 
     path: Path
@@ -108,6 +110,8 @@ class Plan:
     origins: Mapping[str, str] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
     margin: float | None = None
+    case_number: str = ""
+    examiner: str = ""
 
     @property
     def folder(self) -> Path:
@@ -126,6 +130,8 @@ class Plan:
             (values, "origins", {}),
             (values, "unknown", ()),
             (values, "margin", None),
+            (values, "case_number", ""),
+            (values, "examiner", ""),
             (values["prompts"], "placebo_seed", ""),
             (values["tests"], "statistic", Tests().statistic),
             (values["tests"], "copies_rate", Tests().copies_rate),
@@ -198,6 +204,8 @@ def _plan(path: Path, text: str, content: dict[str, Any]) -> Plan:
         origins=_origins(path, file.artists, tested),
         unknown=_unknown(path, file, tested),
         margin=file.compare.margin,
+        case_number=file.case.number,
+        examiner=file.case.examiner,
     )
     names = [release.name for release in plan.releases]
     _check_names(path, "releases", names)

@@ -196,6 +196,13 @@ class GateTable(Table, frozen=True, kw_only=True):
     fail_if: Texts = ()
 
 
+class CaseTable(Table, frozen=True, kw_only=True):
+    """The case that the audit belongs to, for the report: its number, and who examines it."""
+
+    number: Text = ""
+    examiner: Text = ""
+
+
 class PlanFile(Table, frozen=True, kw_only=True):
     """A whole plan file."""
 
@@ -210,6 +217,7 @@ class PlanFile(Table, frozen=True, kw_only=True):
     tests: Tests = Tests()
     compare: CompareTable = CompareTable()
     gate: GateTable = GateTable()
+    case: CaseTable = CaseTable()
 
 
 def decode(path: Path, content: Mapping[str, Any]) -> PlanFile:

@@ -6,7 +6,7 @@ Nothing is written to the audit's folder. No pictures are generated, and no cach
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,15 @@ from imindex.indexer.core.digest import json_digest
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.paths import StoredPaths
 from imindex.indexer.core.provenance import versions
-from imindex.indexer.integrity.seal import DIFFERS, IDENTICAL, REWRITTEN, UNCHECKED, Match, SealedAudit
+from imindex.indexer.integrity.seal import (
+    DIFFERS,
+    IDENTICAL,
+    REWRITTEN,
+    UNCHECKED,
+    Match,
+    SealedAudit,
+    file_digest,
+)
 from imindex.indexer.integrity.verify import Fault, opened, verify_index
 from imindex.retrieval.audit.assess import Built, assess, texts_of
 from imindex.retrieval.audit.decisions import decided
@@ -25,12 +33,14 @@ from imindex.retrieval.audit.models import made_before
 from imindex.retrieval.audit.plan import Plan, read_plan
 from imindex.retrieval.audit.register import changed, read_register
 from imindex.retrieval.audit.run import Run, Workspace
+from imindex.retrieval.report.rendering import PAGE, TABLE, Rendered, check_rendered
 from imindex.retrieval.report.report import assemble, covered, digest
 from imindex.retrieval.results import AuditFindings, Provenance, from_dict, to_dict
 from imindex.stats.keyed import STREAMS
 
 StoredReport = dict[str, Any]
 """The content of a report.json, possibly of an older version or edited: it is compared, not decoded into types."""
+REPORT = "report.json"
 _LISTED = 20
 _NAMES = ("name", "artist", "release", "encoder")
 
@@ -56,6 +66,10 @@ class Recomputed:
     other_tests : bool
         Whether the audit used the tests of version 0.1.0. Findings and p-values of the tests then differ, and only
         values that both versions have are compared.
+    same : tuple of str
+        Files of the report that agree with a new rendering.
+    notes : tuple of str
+        What was compared of the page and the table, and what could not be compared.
     faults : list of Fault
     """
 
@@ -67,6 +81,8 @@ class Recomputed:
     versions: dict[str, tuple[str, str]] = field(default_factory=dict)
     other_streams: bool = False
     other_tests: bool = False
+    same: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     faults: list[Fault] = field(default_factory=list)
 
 
@@ -103,7 +119,7 @@ def recompute(run: Run) -> Recomputed:
     """
     entries = read_register(run.workspace.folder)
     outcome = Recomputed(run.workspace.folder, entries[-1].plan)
-    stored = _read(run.workspace.folder / "report.json")
+    stored = _read(run.workspace.folder / REPORT)
     run = replace(run, as_paper=any(result.get("as_paper") for result in stored["results"]))
     outcome.other_tests = any("statistic" not in result["summary"] for result in stored["results"])
     with run.stage("check", 0):
@@ -127,7 +143,11 @@ def recompute(run: Run) -> Recomputed:
         for encoder, path in zip(run.plan.encoders, built, strict=True)
     ]
     findings = assess(run, inputs, entries, made, indexes)
-    _compare_report(outcome, stored, to_dict(assemble(findings, provenance)))
+    report = assemble(findings, provenance)
+    _compare_report(outcome, stored, to_dict(report))
+    rendered = check_rendered(run.workspace.folder, stored, report)
+    outcome.same, outcome.notes = rendered.same, rendered.notes
+    outcome.faults += rendered.faults
     _compare_kept(outcome, run.plan, built, findings)
     then = provenance.versions
     outcome.versions = {
@@ -267,7 +287,7 @@ def _short(value: Any) -> str:
 
 
 def audit_digests(folder: Path, plan: Path | None = None) -> SealedAudit:
-    """Return the digests of an audit that a seal records: its plan, the last line of its register, and its report.
+    """Return the digests of an audit that a seal records: plan, last line of the register, report and files.
 
     Raises
     ------
@@ -282,33 +302,96 @@ def audit_digests(folder: Path, plan: Path | None = None) -> SealedAudit:
                 f"{plan} has the digest {own[:12]}, but {folder} was registered with {last.plan[:12]}. Pass the plan "
                 "that was audited, or amend the audit first."
             )
-    report = folder / "report.json"
+    report = folder / REPORT
     return SealedAudit(
         plan=last.plan,
         register=last.digest,
         report=_read(report)["digest"] if report.exists() else "",
+        files={
+            name: file_digest(folder / name) for name in (PAGE, REPORT, TABLE) if (folder / name).exists()
+        },
     )
 
 
-def sealed_audit(sealed: SealedAudit, folder: Path | None) -> list[Match]:
+def stored_rendered(folder: Path) -> Rendered:
+    """Compare the page and the table of an audit with report.json alone, without recomputing any figure.
+
+    Raises
+    ------
+    ImindexError
+        There is no report.json, or it is not a report.
+    """
+    return check_rendered(folder, _read(folder / REPORT))
+
+
+def sealed_audit(sealed: SealedAudit, folder: Path | None, same: Container[str] = ()) -> list[Match]:
     """Compare an audit with a seal.
 
-    The register may have grown since; it must contain the sealed line.
+    Parameters
+    ----------
+    sealed : SealedAudit
+    folder : Path or None
+        Of the audit.
+    same : container of str
+        Files of the report that agree with a new rendering of report.json. If their bytes differ from the sealed ones,
+        they were written again from the same content.
+
+    Returns
+    -------
+    list of Match
+        The register may have grown since; it must contain the sealed line.
     """
     if folder is None:
         return [Match("audit", UNCHECKED, "pass its folder with --results to check it")]
-    entries = read_register(folder)
+    try:
+        entries = read_register(folder)
+    except ImindexError as error:
+        return [Match("register", DIFFERS, str(error)), *_sealed_files(sealed, folder, same)]
     digests = [entry.digest for entry in entries]
     if sealed.register not in digests:
-        return [Match("register", DIFFERS, f"has no line with the digest {sealed.register[:12]}")]
+        no_line = Match("register", DIFFERS, f"has no line with the digest {sealed.register[:12]}")
+        return [no_line, *_sealed_files(sealed, folder, same)]
     position = digests.index(sealed.register)
     later = len(entries) - position - 1
-    matches = [Match("register", REWRITTEN, f"has {later} more lines since") if later else
-               Match("register", IDENTICAL, f"last line {digests[-1][:12]}")]  # fmt: skip
-    digests_now = [("plan", entries[position].plan, sealed.plan)]
-    if sealed.report:
-        digests_now.append(("report", _read(folder / "report.json")["digest"], sealed.report))
-    for name, own, before in digests_now:
-        status = IDENTICAL if own == before else DIFFERS
-        matches.append(Match(name, status, f"digest {own[:12]}, sealed {before[:12]}"))
+    register = Match("register", REWRITTEN, f"has {later} more lines since") if later else \
+        Match("register", IDENTICAL, f"last line {digests[-1][:12]}")  # fmt: skip
+    plan = _same_digest("plan", entries[position].plan, sealed.plan)
+    return [register, plan, *_sealed_files(sealed, folder, same)]
+
+
+def _sealed_files(sealed: SealedAudit, folder: Path, same: Container[str]) -> list[Match]:
+    """Compare the report and its files with a seal."""
+    if not sealed.report:
+        return []
+    matches = []
+    try:
+        matches.append(_same_digest("report", _read(folder / REPORT)["digest"], sealed.report))
+    except ImindexError as error:
+        matches.append(Match("report", DIFFERS, str(error)))
+    intact = matches[0].status == IDENTICAL
+    for name, before in sealed.files.items():
+        try:
+            own = file_digest(folder / name)
+        except OSError as error:
+            matches.append(Match(name, DIFFERS, f"cannot be read: {error.strerror or error}"))
+            continue
+        if own == before:
+            matches.append(Match(name, IDENTICAL, f"SHA-256 {own[:12]}"))
+        elif intact and (name in same or (name == REPORT and _intact(folder / name))):
+            said = "the findings are the sealed ones; times, command line, versions or layout are not"
+            matches.append(Match(name, REWRITTEN, said))
+        else:
+            matches.append(Match(name, DIFFERS, f"SHA-256 {own[:12]}, sealed {before[:12]}"))
+    if not sealed.files:
+        said = "this seal is of version 1.0, which does not hold the digests of page and table"
+        matches.append(Match("report files", UNCHECKED, said))
     return matches
+
+
+def _same_digest(what: str, own: str, before: str) -> Match:
+    return Match(what, IDENTICAL if own == before else DIFFERS, f"digest {own[:12]}, sealed {before[:12]}")
+
+
+def _intact(path: Path) -> bool:
+    stored = _read(path)
+    return bool(digest(stored) == stored["digest"])

@@ -6,8 +6,10 @@ import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from msgspec import UNSET
 
+from imindex.indexer.demo.recognise import is_demonstration
 from imindex.indexer.generate.matched_names import INDEPENDENT
 from imindex.indexer.store.index import Index
 from imindex.retrieval.audit.inputs import Inputs
@@ -24,6 +26,7 @@ from imindex.retrieval.results import (
     RegisterEntry,
     RejectedPicture,
     ReleaseRecord,
+    WorkRecord,
 )
 
 
@@ -70,6 +73,8 @@ def plan_record(plan: Plan, inputs: Inputs, entries: Sequence[RegisterEntry]) ->
         or UNSET,
         tests_registered=entries[-1].tests,
         tests_used=TESTS,
+        case_number=plan.case_number,
+        examiner=plan.examiner,
         placebo_drawing=UNSET if inputs.drawing == INDEPENDENT or not generates else inputs.drawing,
     )
 
@@ -85,6 +90,7 @@ def encoder_record(encoder: EncoderSpec, path: Path) -> EncoderRecord:
         weights_sha256=info.weights_sha256,
         root_digest=root,
         index=path.name,
+        demonstration=is_demonstration(info.weights_sha256),
     )
 
 
@@ -116,4 +122,19 @@ def rejected_pictures(built: Sequence[Path]) -> tuple[RejectedPicture, ...]:
         return tuple(
             RejectedPicture(path=path, reason=reason)
             for path, reason in zip(rejects["path"], rejects["reason"], strict=True)
+        )
+
+
+def works_of_artists(built: Sequence[Path], artists: Sequence[str]) -> tuple[WorkRecord, ...]:
+    """List the works of artists with the digests of their files, by artist and path; the same for every encoder."""
+    with Index(built[0]) as index:
+        works = np.array([c.kind == "works" for c in index.collections], np.bool_)
+        numbers = {index.artists.index(name): name for name in artists if name in index.artists}
+        artist, paths, digests = (index.column(name) for name in ("artist", "path", "sha256"))
+        rows = np.flatnonzero(works[index.column("collection")] & np.isin(artist, list(numbers)))
+        return tuple(
+            WorkRecord(artist=name, path=path, sha256=sha256)
+            for name, path, sha256 in sorted(
+                (numbers[int(artist[row])], paths[row], digests[row].tobytes().hex()) for row in rows.tolist()
+            )
         )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from imindex.indexer.demo.recognise import NOT_EVIDENCE
 from imindex.indexer.terminal.options import (
     FromSignature,
     add_options,
@@ -90,6 +92,18 @@ def testing_options(command: F) -> F:
         ),
         *_COMMON,
     )  # fmt: skip
+
+
+report_option = click.option(
+    "--report", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.html",
+    help="Also write a page: the report of an audit, without the parts that need an audit.",
+)  # fmt: skip
+
+
+def warn_of_demonstration(demonstration: bool) -> None:
+    """Say that figures by the demonstration encoder are not for evidence."""
+    if demonstration:
+        say(NOT_EVIDENCE)
 
 
 def accuracy_options(command: F) -> F:
@@ -281,6 +295,11 @@ def _meaning(evidence: MatchEvidence) -> list[str]:
             lines.append(
                 f"This design cannot find fewer than {fewest} artists: with so few placebo names, no p name could be "
                 "small enough."
+            )
+        if overall.detectable_auc is not None:
+            lines.append(
+                f'"Not shown" is not a finding that there is none: one more artist would be found with 80 % '
+                f"probability at an AUC of about {overall.detectable_auc:.2f}."
             )
     return lines
 

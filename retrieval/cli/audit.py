@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from imindex.indexer.demo.recognise import NOT_EVIDENCE
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     command_line,
@@ -55,9 +56,9 @@ def audit() -> None:
 
     \b
     imindex audit init plan.toml           # write a commented plan
-    imindex audit plan.toml --dry-run      # print what will be made, and how long it will take
-    imindex audit plan.toml                # run it; run again to resume after Ctrl-C or a crash
-    imindex audit confirm plan-audit       # list candidates for copies, and confirm or reject them
+    imindex audit plan.toml --dry-run      # estimate pictures and time
+    imindex audit plan.toml                # run it; run again to resume
+    imindex audit confirm plan-audit       # confirm or reject copies
 
     For the options, see: imindex audit run --help.
     """
@@ -167,6 +168,8 @@ def run(
             command=command_line(),
             **how,
         )
+    if any(encoder.demonstration for encoder in outcome.report.encoders):
+        say(NOT_EVIDENCE)
     if as_json:
         print_json(outcome.report.to_dict())
     else:

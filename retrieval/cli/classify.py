@@ -10,12 +10,13 @@ import click
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     FromSignature,
+    command_line,
     device_option,
     index_option,
     json_option,
     model_options,
 )
-from imindex.indexer.terminal.output import clean, number, percent, print_json, print_table
+from imindex.indexer.terminal.output import clean, number, percent, print_json, print_table, say
 from imindex.retrieval.cli._evidence import (
     ACCURACY,
     TOP,
@@ -23,7 +24,9 @@ from imindex.retrieval.cli._evidence import (
     accuracy_header,
     accuracy_note,
     accuracy_options,
+    report_option,
     shown_of,
+    warn_of_demonstration,
 )
 from imindex.retrieval.results import (
     Classification,
@@ -60,6 +63,7 @@ CLASSIFY = "imindex.retrieval.evidence.classify_release:classify_release"
     help="Number of nearest works that vote.",
 )
 @accuracy_options
+@report_option
 @click.option("--all", "show_all", is_flag=True, help="Print every artist.")
 @model_options
 @device_option
@@ -74,6 +78,7 @@ def classify(index: Path, as_json: bool, show_all: bool, **options: Any) -> None
     \b
     imindex classify --collection sd-2.1
     imindex classify --by works --json
+    imindex classify --report names.html
     """
     from imindex.retrieval import api
 
@@ -85,11 +90,16 @@ def classify(index: Path, as_json: bool, show_all: bool, **options: Any) -> None
             encoder={name: options[name] for name in ("model", "pretrained", "device")},
             testing=None if options["no_tests"] else testing,
         )
+        if options["report"]:
+            opened.write_report(results, options["report"], command=command_line())
+    warn_of_demonstration(results.demonstration)
     if as_json:
         print_json({"index": index, **results.to_dict()})
         return
     for method in results.methods:
         _print_classification(results, method, show_all)
+    if options["report"]:
+        say(f"Wrote the report to {options['report']}.")
     best = results.methods[0]
     click.echo(
         f"Classified {results.n} pictures of {clean(results.collection)} among {best.n_labels} labels: "

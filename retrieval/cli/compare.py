@@ -12,12 +12,21 @@ from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     DEFAULT_INDEX,
     FromSignature,
+    command_line,
     device_option,
     json_option,
     model_options,
 )
 from imindex.indexer.terminal.output import clean, count, number, print_json, print_table, say
-from imindex.retrieval.cli._evidence import ADJUSTED, TOP, WORDS, p_value, shown_of
+from imindex.retrieval.cli._evidence import (
+    ADJUSTED,
+    TOP,
+    WORDS,
+    p_value,
+    report_option,
+    shown_of,
+    warn_of_demonstration,
+)
 from imindex.retrieval.compare.gate import Condition
 from imindex.retrieval.results import ArtistChange, Comparison, FigureName, Verdict
 
@@ -104,6 +113,7 @@ class ConditionType(click.ParamType):  # type: ignore[type-arg]
     help="Confidence level of intervals.",
 )
 @click.option("--seed", cls=FromSignature, of=OF, type=click.IntRange(0), help="Seed of the random numbers.")
+@report_option
 @click.option("--all", "show_all", is_flag=True, help="Print every artist.")
 @model_options
 @device_option
@@ -134,17 +144,22 @@ def compare(
 
     \b
     imindex compare sd-2.0 sd-2.1 --placebo "placebo *"
-    imindex compare old-audit new-audit --fail-if "auc.beyond.low > 0" --fail-if "risen > 0"
+    imindex compare old-audit new-audit \\
+        --fail-if "auc.beyond.low > 0" --fail-if "risen > 0"
     """
     from imindex.retrieval import api
 
-    show_all = options.pop("show_all")
+    show_all, report_file = options.pop("show_all"), options.pop("report")
     passed = {
         name: value
         for name, value in options.items()
         if context.get_parameter_source(name) not in (None, click.core.ParameterSource.DEFAULT)
     }
     result = api.compare(base, new, fail_if=conditions, note=say, **{**passed, "index": options["index"]})
+    if report_file is not None:
+        api.write_comparison_report(result, report_file, command=command_line())
+        say(f"Wrote the report to {report_file}.")
+    warn_of_demonstration(result.demonstration)
     if as_json:
         print_json(result.to_dict())
     else:

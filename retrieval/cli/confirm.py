@@ -44,7 +44,7 @@ def confirm(
 
     \b
     imindex audit confirm plan-audit
-    imindex audit confirm plan-audit --copy final/artwork-0003.png --by "A. Expert"
+    imindex audit confirm plan-audit --copy final/a-0003.png --by "A. Expert"
     imindex audit confirm plan-audit --ask --by "A. Expert"
     """
     from imindex.retrieval import api

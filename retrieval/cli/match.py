@@ -10,6 +10,7 @@ import click
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     FromSignature,
+    command_line,
     index_option,
     json_option,
 )
@@ -18,9 +19,11 @@ from imindex.retrieval.cli._evidence import (
     TESTING,
     TOP,
     print_evidence,
+    report_option,
     shown_of,
     summary,
     testing_options,
+    warn_of_demonstration,
 )
 from imindex.retrieval.results import (
     MatchedArtist,
@@ -47,6 +50,7 @@ MATCH = "imindex.retrieval.evidence.match_release:match_release"
     help="Write the rank of every imitation by every work to this file.",
 )  # fmt: skip
 @testing_options
+@report_option
 @click.option("--all", "show_all", is_flag=True, help="Print every artist.")
 @json_option
 @errors_for_people
@@ -64,6 +68,7 @@ def match(index: Path, collection: str | None, show_all: bool, as_json: bool, **
     \b
     imindex match --collection sd-2.1 --placebo "placebo *"
     imindex match --csls --json
+    imindex match --placebo "placebo *" --report match.html
     """
     from imindex.retrieval import api
 
@@ -78,6 +83,9 @@ def match(index: Path, collection: str | None, show_all: bool, as_json: bool, **
             testing=None if options["no_tests"] else testing,
             matrix=as_json,  # only JSON shows it
         )
+        if options["report"]:
+            opened.write_report(result, options["report"], command=command_line())
+    warn_of_demonstration(result.demonstration)
     if as_json:
         print_json({"index": index, **result.to_dict()})
         return
@@ -92,6 +100,8 @@ def match(index: Path, collection: str | None, show_all: bool, as_json: bool, **
         print_evidence(result, show_all)
     if ranks:
         say(f"Wrote the ranks to {ranks}: ranks[w, m] belongs to the rows works[w] and imitations[m].")
+    if options["report"]:
+        say(f"Wrote the report to {options['report']}.")
     macro = result.macro
     if not result.n_artists:
         click.echo(

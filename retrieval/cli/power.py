@@ -95,7 +95,8 @@ def power(
 
     \b
     imindex power -i pilot.h5 --placebo "placebo *" --artists 24
-    imindex power --effect 0.1 --between-sets 0.05 --within-set 0.2 --work-by-set 0.1 --artists 70
+    imindex power --effect 0.1 --between-sets 0.05 --within-set 0.2 \\
+        --work-by-set 0.1 --artists 70
     """
     from imindex.retrieval.evidence.power_plan import Pilot, from_index, plan
     from imindex.stats.power import Variances

@@ -19,7 +19,7 @@ from imindex.retrieval.cli.verify import bar
 @index_option
 @click.option(
     "--plan", type=click.Path(path_type=Path, dir_okay=False),
-    help="Also seal the audit of this plan; its folder is the name of PLAN without the suffix plus -audit, or --audit.",
+    help="Also seal the audit of this plan, for plan.toml that in plan-audit/ beside it, or in --audit.",
 )  # fmt: skip
 @click.option(
     "--audit", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
@@ -38,7 +38,8 @@ def seal(
     """Write the identity of an index to a small file that other tools can sign or time-stamp.
 
     The file holds the root digest, the SHA-256 of the index file, the number of rows, the encoder's weights, versions
-    and the time. With --plan or --audit, it also holds the digests of the plan, the register and the report. The index
+    and the time. With --plan or --audit, it also holds the digests of the plan, the register and the report, and of
+    report.html, report.json and artists.csv. The index
     is verified first.
 
     \b

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
@@ -23,6 +24,7 @@ from imindex.indexer.terminal.output import clean, count, print_json, say
 from imindex.indexer.terminal.progress import progress_bar
 
 if TYPE_CHECKING:
+    from imindex.indexer.integrity.seal import Match, Seal
     from imindex.indexer.integrity.verify import Fault, Verification
     from imindex.indexer.store.index import Index
 
@@ -63,23 +65,29 @@ def verify(ctx: click.Context, /, index: Path, as_json: bool, **options: Any) ->
     """Check that an index is unchanged since it was written, block by block, and that its parts are consistent.
 
     Reads every column, attribute and vector, recomputes every digest, and lists the differences. A sound index may
-    still have been made from other pictures or by another encoder: --pictures and --replay check that. The exit code
-    is 1 if there is a fault.
+    still have been made from other pictures or by another encoder: --pictures and --replay check that. With --results,
+    the figures of an audit are recomputed, its page and table are written again, and differences are listed. The exit
+    code is 1 if there is a fault.
 
     \b
     imindex verify -i audit.h5
     imindex verify -i audit.h5 --pictures --replay 100
     imindex verify --results plan-audit/
     imindex verify -i audit.h5 --seal audit.h5.seal.json
+    imindex verify --results plan-audit/ --seal tiny.seal.json
     """
     checks: list[Check] = []
-    if options["results"] is not None:
+    results = options["results"]
+    if results is not None:
         if options["pictures"] or options["replay"]:
             raise click.UsageError(
                 "--pictures and --replay check one index: pass it with -i, and drop --results."
             )
-        checks.append(_results(options["results"], options["plan"], options["device"]))
-    if options["results"] is None or options["seal"] is not None:
+        checks.append(_results(results, options["plan"], options["device"]))
+        if options["seal"] is not None:
+            given = ctx.get_parameter_source("index") is not ParameterSource.DEFAULT
+            checks += _sealed_results(options["seal"], results, index if given else None, checks[0].same)
+    else:
         checks += _index(index, options)
     faults = [fault for check in checks for fault in check.faults]
     if as_json:
@@ -109,11 +117,14 @@ class Check:
     lines : sequence of str
         Printed without --json.
     faults : sequence of Fault
+    same : sequence of str
+        Files of an audit's report that agree with a new rendering.
     """
 
     values: Mapping[str, object]
     lines: Sequence[str]
     faults: Sequence[Fault]
+    same: Sequence[str] = ()
 
 
 def _index(path: Path, options: Mapping[str, Any]) -> list[Check]:
@@ -130,8 +141,32 @@ def _index(path: Path, options: Mapping[str, Any]) -> list[Check]:
             overrides = {name: options[name] for name in ("model", "pretrained", "device")}
             checks.append(_replay(index, options["replay"], options["seed"], overrides))
         if options["seal"] is not None:
-            checks.append(_seal(options["seal"], options["results"], index, verification))
+            checks.append(_seal(options["seal"], index, verification))
     return checks
+
+
+def _sealed_results(file: Path, folder: Path, index: Path | None, same: Sequence[str]) -> list[Check]:
+    """Check a seal against an audit and its index; whatever is missing is a fault, and the rest is checked."""
+    from imindex.indexer.core.errors import ImindexError
+    from imindex.indexer.integrity.seal import read_seal
+    from imindex.indexer.integrity.verify import Fault, opened, verify_index
+
+    try:
+        manifest = read_seal(file)
+    except ImindexError as error:
+        return [Check({}, [], [Fault("seal", str(error))])]
+    path, started = index or folder / Path(manifest.index.name).name, time.monotonic()
+    try:
+        with opened(path) as sealed:
+            with bar(sealed.n, "Verifying") as progress:
+                verification = verify_index(sealed, progress)
+            digests = _digests(path, verification, time.monotonic() - started)
+            return [digests, _seal(file, sealed, verification, folder, same)]
+    except ImindexError as error:
+        return [
+            Check({}, [], [Fault("index", str(error))]),
+            _matched(manifest, [], folder, same),
+        ]
 
 
 def _digests(path: Path, verification: Verification, seconds: float) -> Check:
@@ -186,17 +221,23 @@ def _replay(index: Index, n: int, seed: int, overrides: Mapping[str, Any]) -> Ch
 
 
 def _results(folder: Path, plan_file: Path | None, device: str) -> Check:
+    from imindex.indexer.core.errors import ImindexError
     from imindex.retrieval.audit.plan import read_plan
     from imindex.retrieval.audit.recompute import plan_of, recompute
     from imindex.retrieval.audit.run import Compute, Run, Workspace
     from imindex.retrieval.cli.audit import screen_of_stages
 
-    plan, screen = read_plan(plan_file or plan_of(folder)), screen_of_stages()
-    with screen:
-        again = recompute(Run(plan, Workspace(folder, keeps=False), Compute(device), show=screen))
+    screen = screen_of_stages()
+    try:
+        plan = read_plan(plan_file or plan_of(folder))
+        with screen:
+            again = recompute(Run(plan, Workspace(folder, keeps=False), Compute(device), show=screen))
+    except ImindexError as error:
+        return _without_recomputation(folder, error)
     lines = [
         f"The audit of plan {again.plan[:12]} was recomputed: {count(again.figures, 'value')} compared, "
-        f"recomputed report {again.now[:12]}, stored report {again.stored[:12]}."
+        f"recomputed report {again.now[:12]}, stored report {again.stored[:12]}.",
+        *again.notes,
     ]
     if again.other_streams:
         lines.append(
@@ -212,18 +253,48 @@ def _results(folder: Path, plan_file: Path | None, device: str) -> Check:
         changes = ", ".join(f"{name} {a or 'none'} -> {b}" for name, (a, b) in again.versions.items())
         say(f"Versions differ from those of the audit: {changes}.")
     values = {name: value for name, value in asdict(again).items() if name != "faults"}
-    return Check({"results": values}, lines, again.faults)
+    return Check({"results": values}, lines, again.faults, again.same)
 
 
-def _seal(file: Path, audit: Path | None, index: Index, verification: Verification) -> Check:
-    from imindex.indexer.integrity.seal import DIFFERS, check_seal, read_seal
+def _without_recomputation(folder: Path, why: Exception) -> Check:
+    """Compare the files of a report with report.json alone, because its figures cannot be recomputed."""
+    from imindex.indexer.core.errors import ImindexError
+    from imindex.indexer.integrity.verify import Fault
+    from imindex.retrieval.audit.recompute import stored_rendered
+
+    faults = [Fault("results", f"could not be recomputed: {why}")]
+    try:
+        rendered = stored_rendered(folder)
+    except ImindexError as error:
+        if str(error) != str(why):
+            faults.append(Fault("report.json", str(error)))
+        return Check({}, [], faults)
+    lines = ["No figure was recomputed; page and table were compared with report.json.", *rendered.notes]
+    values = {"results": {"same": rendered.same, "notes": rendered.notes}}
+    return Check(values, lines, [*faults, *rendered.faults], rendered.same)
+
+
+def _seal(
+    file: Path,
+    index: Index,
+    verification: Verification,
+    folder: Path | None = None,
+    same: Sequence[str] = (),
+) -> Check:
+    from imindex.indexer.integrity.seal import check_seal, read_seal
+
+    manifest = read_seal(file)
+    return _matched(manifest, check_seal(manifest, index, verification), folder, same)
+
+
+def _matched(manifest: Seal, matches: Sequence[Match], folder: Path | None, same: Sequence[str]) -> Check:
+    """Add the comparison of an audit with its seal to that of the index."""
+    from imindex.indexer.integrity.seal import DIFFERS
     from imindex.indexer.integrity.verify import Fault
     from imindex.retrieval.audit.recompute import sealed_audit
 
-    manifest = read_seal(file)
-    matches = check_seal(manifest, index, verification)
     if manifest.audit is not None:
-        matches += sealed_audit(manifest.audit, audit)
+        matches = [*matches, *sealed_audit(manifest.audit, folder, same)]
     lines = [
         f"Sealed on {manifest.when}:",
         *(f"{match.status:<12}{match.what}: {match.said}" for match in matches),
@@ -234,9 +305,8 @@ def _seal(file: Path, audit: Path | None, index: Index, verification: Verificati
         if match.status == DIFFERS
         and match.what != "file"  # different bytes alone are not a fault; different content is
     ]
-    return Check(
-        {"seal": {"when": manifest.when, "matches": [asdict(match) for match in matches]}}, lines, faults
-    )
+    values = {"seal": {"when": manifest.when, "matches": [asdict(match) for match in matches]}}
+    return Check(values, lines, faults)
 
 
 @contextlib.contextmanager

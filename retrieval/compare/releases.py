@@ -345,7 +345,8 @@ def _check_sides(sides: list[_Loaded]) -> None:
     if mismatches:
         raise ImindexError(
             f"{base.side.path} was encoded with {base.encoder.name()} and {new.side.path} with {new.encoder.name()}: "
-            f"{'; '.join(mismatches)}. Rebuild one of them with the other's --model, --pretrained and --precision."
+            f"{'; '.join(mismatches)}. Rebuild one of them with the "
+            "other's model, weights and precision (--model, --pretrained, --precision)."
         )
     same_index = base.root_digest == new.root_digest
     if base.label == new.label and same_index:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace as set_fields
+
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.demo.recognise import is_demonstration
 from imindex.retrieval.compare.archived_report import ArchivedReport, ArchivedResult, archived_resolution
 from imindex.retrieval.compare.overall import DEFAULTS, conclude, finding
 from imindex.retrieval.evidence.testing import Testing
@@ -58,7 +61,7 @@ def compare_reports(  # noqa: PLR0913
         raise ImindexError(
             f"No artist has figures in both {names[0]} and {names[1]}. Audit both releases on the same artists."
         )
-    return conclude(
+    comparison = conclude(
         rows,
         findings,
         base=_side(base, names[0], encoder),
@@ -77,6 +80,10 @@ def compare_reports(  # noqa: PLR0913
             archived_resolution(new, names[1], encoder),
         ),
     )
+    demonstration = any(
+        is_demonstration(record.weights_sha256 or "") for record in base.encoders if record.name == encoder
+    )
+    return set_fields(comparison, demonstration=demonstration)
 
 
 def only_release(report: ArchivedReport, name: str | None) -> str:

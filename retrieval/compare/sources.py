@@ -162,7 +162,7 @@ def resolve(base: str, new: str, options: Mapping[str, Any], passed: set[str]) -
         options = {**options, **_planned(reports, passed, notes)}
     elif options["encoder"]:
         raise ImindexError(
-            "--encoder is for audits with several encoders, and an index has one. Drop --encoder."
+            "encoder (--encoder) is for audits with several encoders, and an index has one. Drop it."
         )
     testing = Testing(**{name: options[name] for name in TESTING})
     sides = []

@@ -12,6 +12,7 @@ import numpy as np
 from imindex.indexer.core.arguments import one_of
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import EncoderInfo
+from imindex.indexer.demo.recognise import is_demonstration
 from imindex.indexer.generate.prompts import DEFAULT_TEMPLATE
 from imindex.indexer.store.index import Index, opened
 from imindex.retrieval.classify.by_name import average_templates, confidences, label_scores_by_name
@@ -147,6 +148,7 @@ def classify_release(  # noqa: PLR0913
             n=n,
             n_repeated=n_repeated,
             methods=tuple(reversed(methods)),
+            demonstration=is_demonstration(index.encoder.weights_sha256),
         )
 
 
@@ -205,12 +207,12 @@ def scores_by_name(
     clashes = sorted(set(labels) & set(index.artists))
     if clashes:
         raise ImindexError(
-            f"The generic label {clashes[0]} is also an artist. Pass another label with --label."
+            f"The generic label {clashes[0]} is also an artist. Pass another label in labels (--label)."
         )
     repeated = [label for label in labels if list(labels).count(label) > 1]
     if repeated:
         raise ImindexError(
-            f"The generic label {repeated[0]} is listed twice. Pass each label once with --label."
+            f"The generic label {repeated[0]} is listed twice. Pass each label once in labels (--label)."
         )
     named = label_texts(index.artists, labels, templates)
     by_template = [encoder.encode_texts(texts) for texts in named[: len(templates)]]
@@ -270,7 +272,8 @@ def _by_works(
 def _usable(index: Index, scores: Float64) -> Float64:
     if not np.isfinite(scores).any(axis=1).all():
         raise ImindexError(
-            f"{index.path}: a picture has no other work to be compared with. Add works, or use --by name."
+            f"{index.path}: a picture has no other work to be compared with. Add works, or "
+            "classify by='name' (--by name)."
         )
     return scores
 

@@ -135,7 +135,7 @@ def _note(result: Exchangeability, level: float) -> str:
     if result.p_spread is not None and result.p_spread <= level:
         differ.append("scatter more" if spread > 0 else "scatter less")
     how = " and ".join(differ) or "differ"
-    often = shift > 0 or spread > 0
+    often = result.calls_too_often(level)
     return (
         f"The placebo names are not a fair reference (p = {result.p:.2g}): {result.compares}, {how} "
         f"{'than' if differ else 'from'} pictures of placebo names. The name test may therefore find an effect too "

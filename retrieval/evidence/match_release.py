@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from imindex.indexer.demo.recognise import is_demonstration
 from imindex.indexer.store.index import Index, opened
 from imindex.retrieval.evidence.match_tests import match_evidence
 from imindex.retrieval.evidence.release_walk import Observed, Wanted, observe
@@ -155,6 +156,7 @@ def match_release(  # noqa: PLR0913
             )
             if matrix
             else None,
+            demonstration=is_demonstration(index.encoder.weights_sha256),
         )
 
 

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 import numpy as np
+from msgspec.structs import replace
 
 from imindex.indexer.store.index import Index
+from imindex.retrieval.evidence.detectable import Scored, detectable_auc
 from imindex.retrieval.evidence.error_rates import error_rates
 from imindex.retrieval.evidence.exchangeability import diagnose
 from imindex.retrieval.evidence.prompt_templates import prompt_notes, without_prompt
@@ -151,6 +153,18 @@ def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, Arti
         for a in tested
     }
     n_without = without_prompt(index, imitations)
+    detectable = None
+    if steps is not None:
+        scored = Scored(
+            observed.shared.works[0],
+            imitations,
+            scores,
+            None if table is None else observed.shared.scorer(statistic),
+            table,
+        )
+        detectable = detectable_auc(
+            scored, index.artists, placebos, ~np.isnan(p), steps.name_called, testing, only=only
+        )
     diagnostics, notes = diagnose(
         index,
         scores,
@@ -174,14 +188,17 @@ def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, Arti
         seed=testing.seed,
         n_resamples=testing.n_resamples,
         confidence_level=testing.confidence_level,
-        overall=_overall(
-            scores,
-            _shared(index, scores, imitations),
-            by_name,
-            found,
-            family,
-            None if testing.approximate or testing.unit == "work" else smallest[judged],
-            testing,
+        overall=replace(
+            _overall(
+                scores,
+                _shared(index, scores, imitations),
+                by_name,
+                found,
+                family,
+                None if testing.approximate or testing.unit == "work" else smallest[judged],
+                testing,
+            ),
+            detectable_auc=detectable,
         ),
         rivals=tuple(index.artists[a] for a in numbers_of(index, testing.rivals, imitations)),
         error_rates=error_rates(index, scores, placebos, judged, testing, table),

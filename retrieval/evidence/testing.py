@@ -117,7 +117,8 @@ def placebo_numbers(index: Index, patterns: Sequence[str], imitations: Pictures)
         real = sorted(index.artists[n] for n in fits & with_works)
         if real:
             raise ImindexError(
-                f"{real[0]} has works, so it is not a placebo name. Narrow --placebo: placebo names are invented."
+                f"{real[0]} has works, so it is not a placebo name. Narrow placebos (--placebo): "
+                "placebo names are invented."
             )
         found |= fits
     return sorted(found)

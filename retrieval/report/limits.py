@@ -1,4 +1,4 @@
-"""What limits an audit's findings, in sentences that a reader can act on."""
+"""The limits of an audit's findings, in sentences that a reader can act on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from msgspec import UNSET
 
 from imindex.retrieval.findings import Finding
-from imindex.retrieval.report.text import ADJUSTED, count, listed
+from imindex.retrieval.report.text import ADJUSTED, count, listed, report_wide
 from imindex.retrieval.results import Limit, Report, ReportResult
 
 SHARED = (
@@ -20,7 +20,7 @@ SHARED = (
     ("clip-vit-l-14-laion2b", "vit-l-14", "laion2b"),
     ("clip-vit-b-32-laion2b", "vit-b-32", "laion2b"),
 )
-"""A text encoder as diffusers calls it, and the model and weights that are the same one in open_clip."""
+"""The name of a text encoder in diffusers, and the architecture and weights of the same one in open_clip."""
 
 
 def limits(report: Report) -> tuple[Limit, ...]:
@@ -29,12 +29,12 @@ def limits(report: Report) -> tuple[Limit, ...]:
     Parameters
     ----------
     report : Report
-        Its own `limits` are not looked at.
+        Its `limits` are ignored.
 
     Returns
     -------
     tuple of Limit
-        Those of this audit before those of every audit.
+        First those of this audit, then those of every audit.
     """
     found = [
         *_text_encoders(report),
@@ -42,12 +42,11 @@ def limits(report: Report) -> tuple[Limit, ...]:
         *_not_tested(report),
         *_few_references(report),
         *_no_placebos(report),
-        *_placebo_names(report),
+        *_references(report),
+        *_origins(report),
         *_encoders(report),
         *_lost(report),
-        *_amended(report),
-        *_other_tests(report),
-        *_made_elsewhere(report),
+        *(_registration(report) if report.plan.digest else ()),
         *_prompts(report),
         *_family(report),
         *_always(),
@@ -56,7 +55,7 @@ def limits(report: Report) -> tuple[Limit, ...]:
 
 
 def shares_text_encoder(model: str, text_encoder: str) -> bool:
-    """Whether an encoder, as open_clip calls it, is the text encoder of a pipeline, as diffusers calls it.
+    """Whether an encoder (open_clip's name) is the text encoder of a pipeline (diffusers' name).
 
     Examples
     --------
@@ -80,18 +79,18 @@ def _text_encoders(report: Report) -> Iterator[tuple[str, str]]:
             if same:
                 yield (
                     "Generator and encoder share a text encoder",
-                    f"{release.name} reads its prompts with {listed(same)}, and {encoder.name} judges "
-                    "with the same model. A name that this model knows well is both drawn and recognised more "
-                    "easily: high accuracy by name may be agreement of one model with itself. Nearness to "
-                    "works (AUC) uses no text; an encoder of other weights would tell more.",
+                    f"{release.name} encodes its prompts with {listed(same)}, and {encoder.name} uses the same "
+                    f"model. A name that this model knows well is easier both to draw and to recognise, so that high "
+                    f"accuracy by name may only show that a model agrees with itself. Nearness to works (AUC) uses "
+                    f"no text. An encoder with other weights would be independent.",
                 )
         if not release.text_encoders:
             unknown.append(release.name)
     if unknown:
         yield (
             "Text encoder not known",
-            f"How {listed(unknown)} {'reads its' if len(unknown) == 1 else 'read their'} prompts is not known, and so "
-            "whether it shares a text encoder with the encoder that judges.",
+            f"The text encoder of {listed(unknown)} is not known, and so it is not known whether the release shares it "
+            "with the encoder of this audit.",
         )
 
 
@@ -107,9 +106,9 @@ def _cannot_tell(report: Report) -> Iterator[tuple[str, str]]:
             seen.add((result.encoder, names))
             yield (
                 f"Artists that {result.encoder} cannot tell apart",
-                f"Held-out works of {count(len(names), 'artist')} do not score higher for their own artist than works "
-                f"of others do: {listed([_short(name) for name in names])}. By this encoder, nothing can be said about "
-                "them: neither that they are imitated nor that they are not.",
+                f"Held-out works of {count(len(names), 'artist')} do not score higher for their own artist than "
+                f"works of other artists do: {listed([_short(name) for name in names])}. This encoder can say "
+                f"nothing about these artists, neither that they are imitated nor that they are not.",
             )
 
 
@@ -117,85 +116,99 @@ def _not_tested(report: Report) -> Iterator[tuple[str, str]]:
     seen = set()
     for result in report.results:
         names = tuple(_with(result, Finding.NOT_TESTED))
-        if names and names not in seen:
+        if names and names not in seen and result.summary.level is not None:
             seen.add(names)
             yield (
                 "Artists that could not be tested",
-                f"{result.release} by {result.encoder}: {listed([_short(name) for name in names])}. They "
-                "have too few works (fewer than 5) or no imitations, or no set of the same design (as many pictures "
-                "of each prompt, which blocked pictures can undo) to compare them with.",
+                f"{result.release} by {result.encoder}: {listed([_short(name) for name in names])}. There are too few "
+                "works (fewer than 5), no imitations, or no other set of the same design (equally many pictures of "
+                "each prompt) to compare them with. Blocked pictures can be the reason.",
             )
 
 
 def _few_references(report: Report) -> Iterator[tuple[str, str]]:
-    """Say what the number of reference names did not allow to find."""
+    """State what could not be found because there are too few reference names."""
+    said: dict[tuple[str, str], list[str]] = {}
     for result in report.results:
         summary = result.summary
         if summary.level is None or summary.adjust is None or not summary.family:
             continue
-        where, kind = (
-            f"{result.release} by {result.encoder}",
-            "placebo" if summary.n_placebo_names else "other",
-        )
+        where = f"{result.release} by {result.encoder}"
+        kind = "placebo" if summary.n_placebo_names else "other"
         over = f"{ADJUSTED[summary.adjust]} over {count(summary.family, 'artist')} at level {summary.level:g}"
         if summary.fewest_findable is None:
-            yield (
-                f"Too few {kind} names",
-                f"{where}: with so few {kind} names, no p-value can be small enough for {over}. This design could find "
-                "nobody, however strong the imitation.",
+            title = f"Too few {kind} names"
+            text = (
+                f"There are so few {kind} names that no p-value can pass {over}. This design could not have found "
+                "anybody, however strong the imitation."
             )
+            said.setdefault((title, text), []).append(where)
         elif summary.fewest_findable > 1:
-            yield (
-                f"Too few {kind} names to find a single artist",
-                f"{where}: with so few {kind} names, {over} can find artists only if at least "
-                f"{summary.fewest_findable} are found together. If fewer are imitated, none is found.",
+            title = f"Too few {kind} names to find a single artist"
+            text = (
+                f"There are so few {kind} names that {over} finds artists only if it finds at least "
+                f"{summary.fewest_findable} together. If fewer are imitated, it finds none."
             )
+            said.setdefault((title, text), []).append(where)
         untestable = _with(result, Finding.SPECIFICITY_NOT_TESTABLE)
         if untestable:
-            yield (
-                "Too few other artists",
-                f"{where}: for {listed([_short(name) for name in untestable])} there are too few other names for the "
-                "rival test to be significant, so it is not known whether the effect of the name is specific to the "
-                "artist. Further real names in the release, without works, would make it testable.",
+            names = listed([_short(name) for name in untestable])
+            text = (
+                f"There are so few other names that the rival test cannot be significant for {names}. So it is not "
+                f"known whether the effect of the name is specific to the artist. Further real names in the release, "
+                f"without works, would make it testable."
             )
+            said.setdefault(("Too few other artists", text), []).append(where)
+    for (title, text), places in said.items():
+        yield title, f"{listed(places)}: {text[:1].lower()}{text[1:]}"
 
 
 def _no_placebos(report: Report) -> Iterator[tuple[str, str]]:
-    without = sorted({result.release for result in report.results if not result.summary.n_placebo_names})
+    without = sorted(
+        {
+            result.release
+            for result in report.results
+            if not result.summary.n_placebo_names and result.summary.n_ranked
+        }
+    )
     if without:
         yield (
             "No invented names",
-            f"{listed(without)} was not asked for invented names. So it is not known how near pictures come "
-            "without any real name, and whether the name makes a difference is not tested: only whether the "
-            "pictures are nearer to this artist than those for other artists are.",
+            f"No pictures of {listed(without)} were made for invented names. So it is not known how near pictures come "
+            "without any real name, and it is not tested whether the name makes a difference. It is tested only "
+            "whether the pictures are nearer to this artist's works than pictures made for other artists are.",
         )
 
 
-def _placebo_names(report: Report) -> Iterator[tuple[str, str]]:
-    """What the tests themselves found wrong with their references."""
+def _references(report: Report) -> Iterator[tuple[str, str]]:
+    """Yield what the tests report about their own references."""
     for result in report.results:
         for note in result.notes:
             yield f"References of {result.release} by {result.encoder}", note
+
+
+def _origins(report: Report) -> Iterator[tuple[str, str]]:
     origins = report.plan.origins
-    if origins is not UNSET:
-        unknown = [one.artist for one in origins if not one.origin]
-        guessed = [one for one in origins if one.origin and one.source != "stated"]
-        if unknown or guessed:
-            yield (
-                "Origins of names",
-                "Placebo names match the origins of the artists' names. Of these origins, "
-                f"{len(guessed)} {'was' if len(guessed) == 1 else 'were'} guessed from the name and {len(unknown)} "
-                f"{'is' if len(unknown) == 1 else 'are'} unknown. If a guess is wrong, an artist's name can differ "
-                "from its placebo names in origin alone, and the name test may call the artist too often.",
-            )
+    if origins is UNSET:
+        return
+    unknown = [one.artist for one in origins if not one.origin]
+    guessed = [one for one in origins if one.origin and one.source != "stated"]
+    if unknown or guessed:
+        yield (
+            "Origins of names",
+            f"Placebo names match the artists' names in origin. Of these origins, {len(guessed)} "
+            f"{'was' if len(guessed) == 1 else 'were'} guessed from the name and {len(unknown)} "
+            f"{'is' if len(unknown) == 1 else 'are'} unknown. If a guess is wrong, an artist's name may differ from "
+            f"its placebo names in origin alone, and the name test may call the artist too often.",
+        )
 
 
 def _encoders(report: Report) -> Iterator[tuple[str, str]]:
     if len(report.encoders) == 1:
         yield (
             "One encoder",
-            f"All figures are by one encoder, {report.encoders[0].name}: nearness is what it sees. Another may "
-            "see differently; with several in the plan the report says how far they agree.",
+            f"All figures rest on one encoder, {report.encoders[0].name}: “near” means near to this encoder. Another "
+            f"one may disagree. With several encoders in the plan, the report shows how far they agree.",
         )
 
 
@@ -205,53 +218,48 @@ def _lost(report: Report) -> Iterator[tuple[str, str]]:
         said = listed([f"{n:,} of {name}" for name, n in blocked.items()])
         yield (
             "Blocked pictures",
-            f"A safety filter took pictures away, or they came out in one colour: {said}. They count neither for nor "
-            "against imitation; if they were blocked because of the name, the others are no fair sample.",
+            f"A safety filter removed pictures, or they came out in a single colour: {said}. They count neither for "
+            f"nor against imitation. If they were blocked because of the name, the others are not a fair sample.",
         )
     if report.rejects:
         n = len(report.rejects)
         yield (
             "Pictures that could not be read",
-            f"{count(n, 'picture')} could not be read and {'is' if n == 1 else 'are'} in no figure; the list is at the "
-            "end.",
+            f"{count(n, 'picture')} could not be read and {'is' if n == 1 else 'are'} in no figure. The provenance "
+            f"lists {'it' if n == 1 else 'them'}.",
         )
     repeated = max((result.summary.n_repeated for result in report.results), default=0)
     if repeated:
         yield (
             "Repeated pictures",
-            f"{count(repeated, 'repetition')} of a picture under one name {'is' if repeated == 1 else 'are'} left out: "
-            "what lies there many times is one picture.",
+            f"{count(repeated, 'duplicate')} of a picture under the same name {'is' if repeated == 1 else 'are'} left "
+            "out: copies of a file count as one picture.",
         )
 
 
-def _amended(report: Report) -> Iterator[tuple[str, str]]:
-    n = len(report.plan.amendments)
-    if n:
+def _registration(report: Report) -> Iterator[tuple[str, str]]:
+    """State what is not certain about the order of question and answer."""
+    plan = report.plan
+    if plan.amendments:
         yield (
             "The plan was changed after it was registered",
-            f"{count(n, 'change')}, listed with the plan. A question that was changed after pictures were seen is "
-            "answered less surely than its p-values say.",
+            f"{count(len(plan.amendments), 'change')}, listed with the plan. If a question was changed after pictures "
+            "were seen, its p-values are smaller than they should be.",
         )
-
-
-def _other_tests(report: Report) -> Iterator[tuple[str, str]]:
-    if report.plan.tests_used != report.plan.tests_registered:
+    if plan.tests_used != plan.tests_registered:
         yield (
             "The tests are not those that were registered",
-            f"The plan was registered with version {report.plan.tests_registered} of the tests, and this report uses "
-            f"version {report.plan.tests_used}: a later imindex computed it, with other statistics or rules. The way "
-            "of answering was not fixed before the pictures were made.",
+            f"The plan was registered with version {plan.tests_registered} of the tests, and this report was computed "
+            f"by a later imindex with version {plan.tests_used}, which has other statistics or rules. So the tests "
+            f"were not fixed before the pictures were made.",
         )
-
-
-def _made_elsewhere(report: Report) -> Iterator[tuple[str, str]]:
-    names = [release.name for release in report.releases if release.source == "pictures"]
-    if names:
+    given = [release.name for release in report.releases if release.source == "pictures"]
+    if given:
         yield (
             "Pictures made elsewhere",
-            f"The pictures of {listed(names)} were there before the plan was registered. That they are all that was "
-            "made, made as is said, and not chosen by what they show, only their maker can say. The register holds a "
-            "digest of them.",
+            f"The pictures of {listed(given)} existed before the plan was registered. Only their maker can say that "
+            f"they are all that was made, that they were made as stated, and that they were not chosen by what they "
+            f"show. The register holds their digest.",
         )
 
 
@@ -260,18 +268,20 @@ def _prompts(report: Report) -> Iterator[tuple[str, str]]:
         quoted = listed([f"“{text}”" for text in report.plan.templates])
         yield (
             "These prompts, this seed",
-            f"Pictures were asked for with {quoted}, and their seeds come from the one plan seed "
-            f"{report.plan.seed}. Intervals are for prompts and seeds such as these; with few prompts they are for "
-            "these prompts only. Other prompts may imitate more, or less.",
+            f"The prompts are {quoted}, and all picture seeds derive from the plan's seed {report.plan.seed}. "
+            f"Intervals apply to prompts and seeds like these; with few prompts, to these prompts only. Other "
+            f"prompts may lead to more imitation, or less.",
         )
 
 
 def _family(report: Report) -> Iterator[tuple[str, str]]:
-    if len(report.results) > 1:
+    n = len(report.results)
+    if n > 1:
         yield (
-            "Corrected for artists, not for releases or encoders",
-            "p-values are adjusted over the artists of one release by one encoder. There are "
-            f"{len(report.results)} such results here: who picks the strongest of them picks chance as well.",
+            "Findings are corrected for artists, not for releases or encoders",
+            "The p-values behind the findings are adjusted over the artists of one release and one encoder. There are "
+            f"{n} such results here, and picking the strongest of them also picks chance. "
+            f"{report_wide(report)}".strip(),
         )
 
 
@@ -279,19 +289,19 @@ def _always() -> Sequence[tuple[str, str]]:
     return (
         (
             "What a p-value is not",
-            "It is not the probability that there is no imitation, and it does not say how strong an "
-            "imitation is: AUC and accuracy do, with their intervals. A p above the level is no evidence of "
-            "absence.",
+            "It is not the probability that there is no imitation, and it does not measure how strong an imitation is: "
+            "AUC and accuracy do, with their intervals. A p-value above the level is not evidence of absence.",
         ),
         (
             "“Not shown” is not “not imitated”",
-            "These works, pictures and encoder did not suffice to show it. With more of them it may show.",
+            "It means that these works, pictures and this encoder were not enough to show imitation. More of them "
+            "may be.",
         ),
         (
-            "Nearness to works is not the use of works",
-            "The figures say how near pictures come to works, not how they came to be so: nothing here says "
-            "whether the works were in any training data, nor what the law makes of it. Style and copying are "
-            "different findings and are reported apart.",
+            "Nearness to works is not use of works",
+            "The figures measure how near pictures are to works, not why. Nothing here shows whether the works were in "
+            "any training data, or what follows in law. Style and copying are different findings and are reported "
+            "separately.",
         ),
     )
 

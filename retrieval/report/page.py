@@ -15,10 +15,15 @@ from imindex.retrieval.report.figures.axes import Figure, Scale
 from imindex.retrieval.report.figures.catalogue import figures, findings_of
 from imindex.retrieval.report.figures.changes import change_figures
 from imindex.retrieval.report.figures.svg import Drawing, icon, shown
+from imindex.retrieval.report.propositions import ALTERNATIVE, CLAIM, bearings
+from imindex.retrieval.report.record_keeping import exclusions, prompt_origin, review
 from imindex.retrieval.report.style import TEMPLATES, page_style
 from imindex.retrieval.report.thumbnails import Thumbnails
+from imindex.retrieval.report.timing import timing
+from imindex.retrieval.report.trust import trust
 from imindex.retrieval.results import (
     Agreement,
+    AsPaper,
     Copies,
     CopyPair,
     ReleaseRecord,
@@ -33,7 +38,11 @@ COPIES_SHOWN = 48
 
 @dataclass(frozen=True)
 class ResultView:
-    """One release by one encoder, as the page shows it; `id` is unique on the page."""
+    """One release by one encoder, as the page shows it; `id` is unique on the page.
+
+    `matched`, `named` and `tested` tell whether works and pictures were matched, artists were named, and the match was
+    tested; `intervals` and `compared`, whether the accuracy has intervals, and is compared with placebo names.
+    """
 
     id: str
     encoder: str
@@ -41,6 +50,12 @@ class ResultView:
     rows: Sequence[ReportArtist]
     findings: Sequence[tuple[Finding, Sequence[str]]]
     figures: Sequence[Figure]
+    matched: bool
+    named: bool
+    tested: bool
+    paper: AsPaper | None
+    intervals: bool
+    compared: bool
 
 
 @dataclass(frozen=True)
@@ -59,20 +74,29 @@ class ReleaseView:
 
     id: str
     about: ReleaseRecord
-    answer: str
+    statement: report_text.Statement
+    prompts: str
+    settings: Sequence[tuple[str, Any]]
     results: Sequence[ResultView]
     agreement: Agreement | None
     copies: CopiesView | None
 
 
-def page(report: Report, base: Path | None) -> str:
+def page(
+    report: Report, base: Path | None, *, thumbnails: Thumbnails | None = None, left_out: str = ""
+) -> str:
     """Render a report as HTML.
 
     Parameters
     ----------
     report : Report
+        If its plan has no digest, it is of an index alone, and the parts that need an audit are left out.
     base : Path or None
         The paths of pictures are relative to it; None leaves all pictures out.
+    thumbnails : Thumbnails, optional
+        Show these, whatever `base` is.
+    left_out : str
+        For a report of an index: which parts are left out.
 
     Returns
     -------
@@ -106,16 +130,44 @@ def page(report: Report, base: Path | None) -> str:
         when=_when,
     )
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
-    thumbnails = None if base is None else Thumbnails(base, _n_pictures(report))
+    if thumbnails is None and base is not None:
+        thumbnails = Thumbnails(base, n_pictures(report))
+    releases = [_release(place, one, report) for place, one in enumerate(report.releases)]
+    trusted = [one for one in releases if one.results and one.results[0].tested]
+    first = {result.release: result for result in reversed(report.results)}
+    audit = bool(report.plan.digest)
+    tested = any(one.tested for release in releases for one in release.results)
     view = {
         "report": report,
-        "releases": [_release(place, one, report) for place, one in enumerate(report.releases)],
+        "audit": audit,
+        "left_out": left_out,
+        "demonstration": list(
+            dict.fromkeys(encoder.name for encoder in report.encoders if encoder.demonstration)
+        ),
+        "releases": releases,
+        "trusted": trusted,
+        "trust": trust([first[one.about.name] for one in trusted]) if trusted else (),
+        "rivals": _rivals(report),
+        "report_wide": report_text.report_wide(report),
+        "timing": timing(report) if audit else None,
+        "claim": CLAIM,
+        "alternative": ALTERNATIVE,
+        "bearings": bearings(report) if tested else (),
+        "doubtful": report_text.listed(
+            sorted({result.release for result in report.results if report_text.too_often(result)})
+        ),
+        "exclusions": exclusions(report),
+        "review": review(report),
+        "missed": report_text.missed,
+        "changes": report_text.change,
         "comparisons": [
             {"id": f"c{place}", "found": one, "figures": change_figures(f"c{place}", one)}
             for place, one in enumerate(report.comparisons)
         ],
         "meaning": [
-            (finding, report_text.MEANING[finding]) for finding in Finding if _occurs(report, finding)
+            (finding, report_text.MEANING[finding])
+            for finding in Finding
+            if tested and _occurs(report, finding)
         ],
         "adjusted": report_text.ADJUSTED,
         "span": report_text.span,
@@ -133,11 +185,13 @@ def page(report: Report, base: Path | None) -> str:
 
 def _release(place: int, release: ReleaseRecord, report: Report) -> ReleaseView:
     own = [result for result in report.results if result.release == release.name]
-    answer = report.answer[place] if place < len(report.answer) else ""
+    agreement = next((one for one in report.agreement or () if one.release == release.name), None)
     return ReleaseView(
         id=f"r{place}",
         about=release,
-        answer=answer.removeprefix(f"{release.name}: "),
+        statement=report_text.statement(own, agreement) if own else report_text.NO_RESULT,
+        prompts=prompt_origin(release, report),
+        settings=[(key, value) for key, value in release.settings.items() if value not in ("", None)],
         results=[
             ResultView(
                 id=f"r{place}e{number}",
@@ -146,12 +200,27 @@ def _release(place: int, release: ReleaseRecord, report: Report) -> ReleaseView:
                 rows=sorted(result.artists, key=_strongest_first),
                 findings=findings_of(result.artists),
                 figures=figures(f"r{place}e{number}", result),
+                matched=result.summary.n_ranked > 0,
+                named=result.summary.n_classified > 0,
+                tested=result.summary.level is not None,
+                paper=result.as_paper,
+                intervals=any(row.top1_low is not None for row in result.artists),
+                compared=any(row.placebo_share is not None for row in result.artists),
             )
             for number, result in enumerate(own)
         ],
-        agreement=next((one for one in report.agreement or () if one.release == release.name), None),
-        copies=_copies(own[0].copies) if own else None,
+        agreement=agreement,
+        copies=_copies(own[0].copies) if own and own[0].copies.n_compared else None,
     )
+
+
+def _rivals(report: Report) -> list[tuple[str, tuple[str, ...]]]:
+    """Return the releases that were asked for the same further names, and these names."""
+    asked: dict[tuple[str, ...], list[str]] = {}
+    for release in report.releases:
+        if release.rivals:
+            asked.setdefault(release.rivals, []).append(release.name)
+    return [(report_text.listed(names), rivals) for rivals, names in asked.items()]
 
 
 def _strongest_first(row: ReportArtist) -> tuple[int, bool, float]:
@@ -163,8 +232,8 @@ def _copies(copies: Copies) -> CopiesView:
     return CopiesView(copies, candidates, candidates[:COPIES_SHOWN], copies.of("comparison"))
 
 
-def _n_pictures(report: Report) -> int:
-    """How many pictures the galleries show: those of the first encoder of each release."""
+def n_pictures(report: Report) -> int:
+    """Return how many pictures the galleries show: those of the first encoder of each release."""
     first = {result.release: result for result in reversed(report.results)}
     pairs = [pair for result in first.values() for row in result.artists for pair in row.neighbours]
     return len({pair.work for pair in pairs} | {pair.imitation for pair in pairs})

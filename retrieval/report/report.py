@@ -7,6 +7,8 @@ shows only this content.
 from __future__ import annotations
 
 import csv
+import functools
+import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +19,7 @@ from msgspec.structs import replace
 from imindex.indexer.core.digest import json_digest
 from imindex.indexer.system.atomic import put_in_place
 from imindex.retrieval.report.limits import limits
-from imindex.retrieval.report.rows import agreement, report_result
+from imindex.retrieval.report.rows import agreement, report_result, report_wide
 from imindex.retrieval.report.text import answer
 from imindex.retrieval.results import (
     Agreement,
@@ -48,9 +50,12 @@ def assemble(findings: AuditFindings, provenance: Provenance) -> Report:
     Report
         Its digest excludes times and provenance, so it is the same for two runs of a plan on the same pictures.
     """
-    results = tuple(
-        report_result(result, findings.plan.artists, with_paper=findings.as_paper)
-        for result in findings.results
+    results = report_wide(
+        [
+            report_result(result, findings.plan.artists, with_paper=findings.as_paper)
+            for result in findings.results
+        ],
+        findings.plan.tests.adjust,
     )
     releases = [release.name for release in findings.releases]
     agreements = agreement(results, releases)
@@ -70,6 +75,7 @@ def assemble(findings: AuditFindings, provenance: Provenance) -> Report:
         rejects=findings.rejects,
         provenance=provenance,
         limits=(),
+        works=findings.works,
     )
     report = replace(report, limits=limits(report))
     return replace(report, digest=digest(to_dict(report)))
@@ -129,6 +135,7 @@ def write(report: Report, folder: Path, *, base: Path, pictures: bool = True) ->
     """
     from imindex.retrieval.report.page import page
 
+    report = replace(report, provenance=replace(report.provenance, rendering=renderer()))
     folder.mkdir(parents=True, exist_ok=True)
     files = {
         "report.html": page(report, base if pictures else None).encode("utf-8", "backslashreplace"),
@@ -139,6 +146,16 @@ def write(report: Report, folder: Path, *, base: Path, pictures: bool = True) ->
         with put_in_place(folder / name) as temporary:
             temporary.write_bytes(data)
     return [folder / name for name in files]
+
+
+@functools.cache
+def renderer() -> str:
+    """Return the SHA-256 of the templates and the code that write the page and the table."""
+    folder = Path(__file__).parent
+    files = sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".html", ".css", ".js"))
+    return json_digest(
+        {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    )
 
 
 def table(results: Sequence[ReportResult]) -> str:

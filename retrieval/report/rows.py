@@ -6,9 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TypeVar
 
+import numpy as np
+from msgspec.structs import replace
+
 from imindex.retrieval.findings import UNJUDGED, Finding
 from imindex.retrieval.report.as_paper import as_paper
 from imindex.retrieval.results import (
+    Adjust,
     Agreement,
     AgreementArtist,
     AuditResult,
@@ -20,6 +24,7 @@ from imindex.retrieval.results import (
     ReportResult,
     Summary,
 )
+from imindex.stats.multiple import adjust as adjusted_p
 
 NOT_MATCHED = "not in the index"
 A = TypeVar("A", MatchedArtist, ClassifiedArtist)
@@ -54,6 +59,7 @@ def report_result(result: AuditResult, artists: Sequence[str], *, with_paper: bo
         exchangeability=evidence.exchangeability if evidence else (),
         n_without_prompt=evidence.n_without_prompt if evidence else 0,
         notes=evidence.notes if evidence else (),
+        error_rates=evidence.error_rates if evidence else None,
         as_paper=as_paper(rows, result, evidence.level if evidence else 0.05) if with_paper else None,
     )
 
@@ -180,6 +186,7 @@ def _summary(result: AuditResult, rows: Sequence[ReportArtist]) -> Summary:
         references_needed=tested.references_needed if tested else None,
         n_copies=result.copies.n_copies,
         n_candidates=result.copies.n_candidates,
+        detectable_auc=overall.detectable_auc if overall else None,
     )
 
 
@@ -199,6 +206,27 @@ def _confusion(method: ClassificationMethod, artists: Sequence[str]) -> Confusio
         columns=tuple(labels[c] for c in columns),
         n_generic=n_generic,
         counts=tuple(tuple(row[c] for c in columns) for row in counts),
+    )
+
+
+def report_wide(results: Sequence[ReportResult], method: Adjust) -> tuple[ReportResult, ...]:
+    """Adjust the p-values of the first step over all artists, releases and encoders; unchanged if there is one result.
+
+    The family is that of the artists that are judged, in each result.
+    """
+    if len(results) < 2:
+        return tuple(results)
+    p = [
+        np.nan if row.p_adjusted is None or row.p is None else row.p
+        for result in results
+        for row in result.artists
+    ]
+    adjusted = iter(adjusted_p(p, method=method).tolist())
+    return tuple(
+        replace(
+            result, artists=tuple(replace(row, p_adjusted_report=next(adjusted)) for row in result.artists)
+        )
+        for result in results
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 TEMPLATES = Path(__file__).parent / "templates"
 LIGHT = """\
 --paper: #fdfcfa; --raised: #f5f3ef; --ink: #1c2126; --soft: #59616b; --rule: #dcd9d2; --faint: #ece9e3;
---accent: #0b5f8a; --accent-soft: #9cc3d8; --on-accent: #ffffff; --second: #b4530a; --second-soft: #fbeee0;
+--accent: #0b5f8a; --accent-soft: #9cc3d8; --on-accent: #ffffff; --second: #a84a06; --second-soft: #fbeee0;
 --good: #2b6b4f;
 """
 DARK = """\

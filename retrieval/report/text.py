@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from imindex.retrieval.findings import UNJUDGED, Finding
-from imindex.retrieval.results import Agreement, ReportResult, Summary
+from imindex.retrieval.findings import SIGNIFICANT, UNJUDGED, Finding
+from imindex.retrieval.results import Agreement, Comparison, Report, ReportResult, Summary
 
 ADJUSTED = {"holm": "Holm", "bh": "Benjamini-Hochberg", "by": "Benjamini-Yekutieli"}
 DASH = "–"
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MEANING = {
-    Finding.IMITATED: "The artist's name moves the pictures towards this artist's works: nearer than invented names "
-    "do, and nearer than other real names do. Both hold after correction for the number of artists.",
-    Finding.NAME_EFFECT: "The artist's name moves the pictures towards this artist's works: nearer than invented names "
-    "do. Whether other real names do the same was tested, and a difference was not shown: the pictures may be those of "
-    "a similar artist.",
-    Finding.SPECIFICITY_NOT_TESTABLE: "The artist's name moves the pictures towards this artist's works: nearer than "
-    "invented names do. Whether other real names do the same could not be tested: there were too few other names.",
-    Finding.NEARER: "The pictures are nearer to this artist's works than those for other names; without invented names "
-    "as a reference it is not known whether the name itself makes the difference.",
-    Finding.BY_WORK: "Nearer than works drawn from all artists: a test that calls too often, because works of one hand "
-    "are alike.",
-    Finding.NOT_SHOWN: "The data do not show imitation. That is not a finding that there is none.",
-    Finding.CANNOT_TELL: "By this encoder, works of the artist cannot be told from works of others. So it can say "
-    "nothing about imitations of this artist.",
-    Finding.NOT_TESTED: "Too few works or imitations, or no set of the same design (as many pictures of each prompt) "
-    "to compare them with.",
+    Finding.IMITATED: "The artist's name moves the pictures towards this artist's works: further than invented names "
+    "do, and further than other real names do. Both hold after correction for the number of artists.",
+    Finding.NAME_EFFECT: "The artist's name moves the pictures towards this artist's works, further than invented "
+    "names do. Whether it does so more than other real names do was tested and is not shown: the pictures may be "
+    "those of a similar artist.",
+    Finding.SPECIFICITY_NOT_TESTABLE: "The artist's name moves the pictures towards this artist's works, further than "
+    "invented names do. Whether it does so more than other real names do could not be tested: there are too few other "
+    "names.",
+    Finding.NEARER: "The pictures are nearer to this artist's works than pictures made for other names. Without "
+    "invented names as a reference, it is not known whether the name makes the difference.",
+    Finding.BY_WORK: "The pictures are nearer than works drawn from all artists. This test calls too often, because "
+    "works of the same artist are alike.",
+    Finding.NOT_SHOWN: "The data do not show imitation. This is not a finding that there is none.",
+    Finding.CANNOT_TELL: "This encoder does not tell the artist's works from those of others, so it can say nothing "
+    "about imitations of this artist.",
+    Finding.NOT_TESTED: "There are too few works or pictures, or no set of the same design (equally many pictures of "
+    "each prompt) to compare them with.",
 }
 """The meaning of each finding, as the report states it."""
 
@@ -98,8 +100,45 @@ def listed(words: Sequence[str], most: int = 12, separator: str = ", ") -> str:
     return " and ".join([separator.join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
+@dataclass(frozen=True)
+class Statement:
+    """The answer for one release, in sentences.
+
+    Attributes
+    ----------
+    warning : str
+        What may and may not be claimed, if the check of the placebo names failed; otherwise empty.
+    main : str
+        The main finding.
+    others : tuple of str
+        The other findings, a sentence each.
+    figures : str
+        The figures over all artists; empty if there are none.
+    basis : str
+        Encoder, level and correction.
+    """
+
+    warning: str
+    main: str
+    others: tuple[str, ...]
+    figures: str
+    basis: str
+
+    def __str__(self) -> str:
+        return " ".join(
+            part for part in (self.warning, self.main, *self.others, self.basis, self.figures) if part
+        )
+
+
+_PLANNED = {
+    True: "By the tests as planned, and not to be claimed: ",
+    False: "By the tests as planned: ",
+}
+NO_RESULT = Statement("", "There is no result of this release.", (), "", "")
+
+
 def answer(release: str, results: Sequence[ReportResult], agreement: Agreement | None) -> str:
-    """Answer the question of the audit for a release in two sentences: the findings, and the average figures.
+    """Return the answer of the audit for a release, as text.
 
     Parameters
     ----------
@@ -109,38 +148,181 @@ def answer(release: str, results: Sequence[ReportResult], agreement: Agreement |
     agreement : Agreement or None
         The agreement between encoders on this release.
     """
-    summary = results[0].summary
+    return f"{release}: {statement(results, agreement)}"
+
+
+def statement(results: Sequence[ReportResult], agreement: Agreement | None) -> Statement:
+    """State the answer of the audit for a release; see `answer`."""
+    result, summary = results[0], results[0].summary
     if summary.level is None or summary.adjust is None:
-        tested = "nothing was tested"
+        tested = "findings were not tested"
     else:
-        tested = f"level {percent(summary.level)} after {ADJUSTED[summary.adjust]}"
-    first = (
-        f"{release}: of {count(summary.n_artists, 'artist')}, {_findings(summary)} "
-        f"(encoder {results[0].encoder}, {tested})."
+        tested = f"level {percent(summary.level)} after {ADJUSTED[summary.adjust]} correction"
+    warning = not_a_fair_reference(result)
+    main = _main(summary)
+    return Statement(
+        warning=warning,
+        main=f"{_PLANNED[too_often(result)]}{main[:1].lower()}{main[1:]}" if warning else main,
+        others=tuple(_others(summary)),
+        figures=_averages(summary, results, agreement),
+        basis=f"(Encoder {result.encoder}; {tested}.)",
     )
+
+
+def not_a_fair_reference(result: ReportResult) -> str:
+    """State what may and may not be claimed if the check of the placebo names failed; empty if it did not."""
+    level = result.summary.level
+    failed = [one for one in result.exchangeability if one.failed(level)]
+    if not failed or level is None:
+        return ""
+    p = p_value(min(one.p or 0.0 for one in failed))
+    if too_often(result):
+        return (
+            f"The invented names are not a fair reference here (check failed, p = {p}): it may not be claimed that a "
+            "name has an effect, nor that an artist is imitated; only how near the pictures are to the works, and "
+            "whether they are nearer than pictures made for other real names."
+        )
+    return (
+        f"The invented names are not a fair reference here (check failed, p = {p}): the tests find too little, so the "
+        "effects that they find may be claimed, but nothing may be concluded about the other artists."
+    )
+
+
+def too_often(result: ReportResult) -> bool:
+    """Whether the check of the placebo names failed in such a way that the name test calls too often."""
+    level = result.summary.level
+    return level is not None and any(
+        one.failed(level) and one.calls_too_often(level) for one in result.exchangeability
+    )
+
+
+def judged(summary: Summary) -> int:
+    """Return the number of artists that could be judged."""
+    return summary.n_artists - sum(summary.findings.get(finding, 0) for finding in UNJUDGED)
+
+
+def _main(summary: Summary) -> str:
+    """State the strongest finding. It never says that none is found where none could be."""
+    found, n = summary.findings, judged(summary)
+    whom = count(summary.n_artists, "artist")
+    imitated = found.get(Finding.IMITATED, 0)
+    effect, open_ = found.get(Finding.NAME_EFFECT, 0), found.get(Finding.SPECIFICITY_NOT_TESTABLE, 0)
+    nearer, by_work = found.get(Finding.NEARER, 0), found.get(Finding.BY_WORK, 0)
+    if not summary.n_ranked and summary.n_classified:
+        return (
+            f"On average over {whom}, {percent(summary.accuracy, 1)} of the pictures made for an artist are "
+            f"recognised as that artist's."
+        )
+    if summary.level is None:
+        return f"Nothing was tested for {whom}."
+    if not n:
+        return f"None of {whom} could be judged: the question stays open."
+    if imitated:
+        return f"Of {whom}, {imitated} {'is' if imitated == 1 else 'are'} found imitated."
+    if effect or open_:
+        return f"For {effect + open_} of {whom}, the name moves the pictures towards the artist's works."
+    if nearer:
+        return f"For {nearer} of {whom}, the pictures are nearer to the works than pictures for other artists are."
+    if by_work:
+        return f"For {by_work} of {whom}, the pictures are nearer than pooled works are."
+    if summary.fewest_findable is None and summary.family:
+        return f"This design could not have found any of {whom}, however strong the imitation: the question stays open."
+    nobody = (
+        f"None of {whom} is" if n == summary.n_artists else f"Of {whom}, {n} could be judged, and none is"
+    )
+    finding = "found imitated" if summary.n_placebo_names else "found nearer than other artists"
+    if (summary.fewest_findable or 1) > 1:
+        return (
+            f"{nobody} {finding}, but this design could not have found fewer than {summary.fewest_findable}: if "
+            "fewer are imitated, it misses them all."
+        )
+    return f"{nobody} {finding}."
+
+
+def _others(summary: Summary) -> Iterator[str]:
+    found = summary.findings
+    imitated = found.get(Finding.IMITATED, 0)
+    if not summary.n_ranked and summary.n_classified:
+        yield "How near the pictures are to the works was not measured."
+    if summary.level is None:
+        return
+
+    def of(finding: Finding, more: bool = True) -> str:
+        n = found.get(finding, 0)
+        return "" if not n else f"For {n}{' more' if imitated and more else ''}"
+
+    if text := of(Finding.NAME_EFFECT):
+        effect = "the name has an effect, which" if imitated else "this effect"
+        yield f"{text}, {effect} is not shown to be specific: the pictures may be those of a similar artist."
+    if text := of(Finding.SPECIFICITY_NOT_TESTABLE):
+        effect = "the name has an effect; whether it is" if imitated else "whether this effect is"
+        yield f"{text}, {effect} specific to the artist could not be tested, because there are too few other names."
+    if text := of(Finding.NOT_SHOWN, more=False):
+        yield f"{text}, imitation is not shown. That is not a finding that there is none{_missed(summary)}."
+    if n := found.get(Finding.CANNOT_TELL, 0):
+        yield f"{count(n, 'artist')} cannot be judged, because this encoder does not tell their works from others."
+    if n := found.get(Finding.NOT_TESTED, 0):
+        yield f"{count(n, 'artist')} could not be tested."
+
+
+def _missed(summary: Summary) -> str:
+    """State the smallest effect that could have been found, where it is known and the main sentence does not say it."""
+    if summary.detectable_auc is not None:
+        return f": {_detectable(summary.detectable_auc)}"
+    nothing_found = not any(summary.findings.get(finding) for finding in SIGNIFICANT)
+    if summary.n_placebo_names and summary.family and not nothing_found:
+        if summary.fewest_findable is None:
+            return ": this design could not find anybody"
+        if summary.fewest_findable > 1:
+            return f": this design cannot find fewer than {summary.fewest_findable} artists"
+    return ""
+
+
+def _detectable(auc: float) -> str:
+    return (
+        f"one more artist would be found with 80 % probability if the pictures were nearer in {percent(auc)} of "
+        "comparisons (AUC), and less often if the imitation were weaker"
+    )
+
+
+def missed(summary: Summary) -> str:
+    """State beside "not shown" the smallest effect that could have been found, as the end of a sentence."""
+    if summary.detectable_auc is not None:
+        return f"is not a finding that there is none: {_detectable(summary.detectable_auc)}."
+    if summary.fewest_findable is None:
+        return "is not a finding that there is none: this design could not find anybody."
+    if summary.fewest_findable > 1:
+        fewest = summary.fewest_findable
+        return f"is not a finding that there is none: this design cannot find fewer than {fewest} artists."
+    return "is not a finding that there is none."
+
+
+def _averages(summary: Summary, results: Sequence[ReportResult], agreement: Agreement | None) -> str:
     parts = []
     if summary.accuracy is not None:
         inside = [_interval(percent_span(summary.accuracy_low, summary.accuracy_high, 1), summary)]
-        inside.append(f"guessing {percent(summary.accuracy_chance, 1)}")
+        inside.append(f"guessing gives {percent(summary.accuracy_chance, 1)}")
         parts.append(
-            f"{percent(summary.accuracy, 1)} of an artist's imitations are named as that artist "
+            f"{percent(summary.accuracy, 1)} of an artist's pictures are recognised as that artist's "
             f"({'; '.join(text for text in inside if text)})"
         )
     if summary.auc is not None:
         inside = [_interval(span(summary.auc_low, summary.auc_high), summary), "0.50 without imitation"]
         parts.append(
-            "an own imitation is nearer to a work than one made for another name with probability "
-            f"{number(summary.auc)} ({'; '.join(text for text in inside if text)})"
+            "a picture made for the artist is nearer to the artist's works than one made for another name with "
+            f"probability {number(summary.auc)} (AUC; {'; '.join(text for text in inside if text)})"
         )
-    unjudged = any(summary.findings.get(finding) for finding in UNJUDGED)
-    whom = "all artists, those included who could not be judged" if unjudged else "artists"
-    second = f"On average over {whom}, {', and '.join(parts)}" if parts else ""
-    if agreement and agreement.n_judged and parts:
-        second += (
-            f"; the {len(agreement.encoders)} encoders agree on {agreement.n_agree} of the "
-            f"{count(agreement.n_judged, 'artist')} that all of them can judge"
+    if not parts:
+        return ""
+    unjudged = summary.level is not None and judged(summary) < summary.n_artists
+    whom = "all artists, also those who could not be judged" if unjudged else "all artists"
+    text = f"On average over {whom}, {', and '.join(parts)}."
+    if agreement and agreement.n_judged:
+        text += (
+            f" The {len(agreement.encoders)} encoders agree on {agreement.n_agree} of the "
+            f"{count(agreement.n_judged, 'artist')} that all of them can judge."
         )
-    return f"{first} {second}." if second else first
+    return text
 
 
 def _interval(text: str, summary: Summary) -> str:
@@ -148,56 +330,42 @@ def _interval(text: str, summary: Summary) -> str:
     return "" if text == DASH or level is None else f"{percent(level)} interval {text}"
 
 
-def _findings(summary: Summary) -> str:
-    found = summary.findings
+def change(comparison: Comparison) -> str:
+    """State the change between two releases over all artists, and how it compares with that of placebo names."""
+    figure, base, new = comparison.figures.auc, comparison.base.release, comparison.new.release
+    artists, level = count(comparison.n_artists, "artist"), percent(comparison.testing.confidence_level)
 
-    def said(label: Finding, one: str, many: str = "") -> str:
-        n = found.get(label, 0)
-        return "" if not n else (one if n == 1 else many or one).format(n=n)
+    def interval(low: float | None, high: float | None) -> str:
+        return "" if low is None or high is None else f"{level} interval {signed(low)} to {signed(high)}"
 
-    judged = sum(
-        found.get(label, 0)
-        for label in (
-            Finding.IMITATED,
-            Finding.NAME_EFFECT,
-            Finding.SPECIFICITY_NOT_TESTABLE,
-            Finding.NEARER,
-            Finding.BY_WORK,
-            Finding.NOT_SHOWN,
-        )
+    if figure.change is None:
+        return f"{base} and {new} have no nearness (AUC) to compare for {artists}."
+    inside = interval(figure.low, figure.high)
+    text = (
+        f"From {base} to {new}, the mean AUC of {artists} changes from {number(figure.base)} to {number(figure.new)} "
+        f"({signed(figure.change)}{'; ' if inside else ''}{inside})."
     )
-    named = not (found.get(Finding.NEARER) or found.get(Finding.BY_WORK))
-    parts = [
-        said(Finding.IMITATED, "{n} is found imitated", "{n} are found imitated")
-        or (_none_found(summary) if judged and named else ""),
-        said(Finding.NEARER, "for {n} the pictures are nearer than for other artists"),
-        said(Finding.BY_WORK, "for {n} the pictures are nearer than to pooled works"),
-        said(
-            Finding.NAME_EFFECT,
-            "for {n} the name has an effect that is not shown to be specific to the artist",
-        ),
-        said(
-            Finding.SPECIFICITY_NOT_TESTABLE,
-            "for {n} the name has an effect; whether it is specific to the artist could not be tested",
-        ),
-        said(Finding.NOT_SHOWN, "for {n} no imitation is shown"),
-        said(Finding.CANNOT_TELL, "{n} cannot be judged by this encoder"),
-        said(Finding.NOT_TESTED, "{n} could not be tested"),
-    ]
-    return listed([part for part in parts if part], separator="; ")
+    if figure.beyond is None:
+        return f"{text} Without invented names in both releases, it is not known whether imitation changed."
+    parts = [interval(figure.beyond_low, figure.beyond_high), f"p = {p_value(figure.beyond_p)}"]
+    return (
+        f"{text} Beyond the change for {figure.n_placebos} invented names, that is {signed(figure.beyond)} "
+        f"({'; '.join(part for part in parts if part)})."
+    )
 
 
-def _none_found(summary: Summary) -> str:
-    """Say that no artist is found imitated, or that this design could not have found any."""
-    found = summary.findings
-    if found.get(Finding.SPECIFICITY_NOT_TESTABLE) or found.get(Finding.NAME_EFFECT):
-        return ""  # the finding itself says what was not shown, or could not be
-    if summary.n_placebo_names and summary.family:
-        if summary.fewest_findable is None:
-            return "this design could find nobody, however strong the imitation"
-        if summary.fewest_findable > 1:
-            return (
-                "none is found imitated, and this design could not have found fewer than "
-                f"{summary.fewest_findable}"
-            )
-    return "none is found imitated"
+def report_wide(report: Report) -> str:
+    """State how many findings stand when p is corrected over the whole report; empty with one result."""
+    rows = [row for result in report.results for row in result.artists]
+    family = [row for row in rows if row.p_adjusted_report is not None]
+    if not family:
+        return ""
+    found = [row for row in family if row.finding in SIGNIFICANT]
+    level = report.plan.tests.level
+    stand = sum((row.p_adjusted_report or 0.0) <= level * (1 + 1e-9) for row in found)
+    test = "name" if any(result.summary.n_placebo_names for result in report.results) else "rival"
+    return (
+        f"Corrected over the whole report ({count(len(family), 'test')}: every artist, release and encoder that could "
+        f"be judged), the {test} test stays significant for {stand} of the {count(len(found), 'finding')} at level "
+        f"{percent(level)}."
+    )

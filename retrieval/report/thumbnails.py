@@ -11,7 +11,7 @@ from imindex.indexer.decode.pool import picture_of
 from imindex.indexer.decode.preprocess import Preprocess
 from imindex.indexer.sources.local import read_bytes
 
-SIDES = ((0, 144), (1500, 112), (4000, 80))
+SIDES = ((0, 320), (600, 224), (1000, 144), (1500, 112), (4000, 80))
 """Minimum number of pictures, and the longer side in pixels. The page of any audit stays below about 15 MB."""
 QUALITY = 70
 
@@ -44,9 +44,12 @@ class Thumbnails:
         from PIL import Image
 
         side = self._side
-        look = Preprocess((side, side), (0.0,) * 3, (1.0,) * 3, resize_mode="longest", fill_color=255)
         try:
-            picture = picture_of(read_bytes(str(self._base / path)), look)
+            data = read_bytes(str(self._base / path))
+            picture = picture_of(data, _look(side))
+            if (own := max(picture.width, picture.height)) < side:  # never larger than the picture
+                side = own
+                picture = picture_of(data, _look(side))
         except (OSError, BadPicture, ImindexError, ValueError):
             return None
         scale = side / max(picture.width, picture.height)
@@ -56,3 +59,7 @@ class Thumbnails:
         out = io.BytesIO()
         Image.fromarray(pixels).save(out, "WEBP", quality=QUALITY, method=4)
         return f"data:image/webp;base64,{base64.b64encode(out.getvalue()).decode()}", width, height
+
+
+def _look(side: int) -> Preprocess:
+    return Preprocess((side, side), (0.0,) * 3, (1.0,) * 3, resize_mode="longest", fill_color=255)

@@ -9,7 +9,13 @@ from imindex.retrieval.results.classification import Classification
 from imindex.retrieval.results.comparison import Comparison, Verdict
 from imindex.retrieval.results.matching import Matching
 from imindex.retrieval.results.pictures import Copies, Neighbours
-from imindex.retrieval.results.records import EncoderRecord, PlanRecord, RejectedPicture, ReleaseRecord
+from imindex.retrieval.results.records import (
+    EncoderRecord,
+    PlanRecord,
+    RejectedPicture,
+    ReleaseRecord,
+    WorkRecord,
+)
 
 
 class AuditResult(Result, kw_only=True, frozen=True):
@@ -56,6 +62,8 @@ class AuditFindings(Result, kw_only=True, frozen=True):
     comparisons : tuple of Comparison
     gate : tuple of Verdict
     rejects : tuple of RejectedPicture
+    works : tuple of WorkRecord
+        The works of the tested artists.
     as_paper : bool
         Whether the report also has the tests of Casper et al. 2023.
     """
@@ -68,6 +76,7 @@ class AuditFindings(Result, kw_only=True, frozen=True):
     comparisons: tuple[Comparison, ...]
     gate: tuple[Verdict, ...]
     rejects: tuple[RejectedPicture, ...]
+    works: tuple[WorkRecord, ...] = ()
     as_paper: bool = False
 
 

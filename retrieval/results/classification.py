@@ -263,6 +263,8 @@ class Classification(Result, kw_only=True, frozen=True):
         Number of excluded duplicates of a picture under the same name.
     methods : tuple of ClassificationMethod
         One by name, two by works.
+    demonstration : bool
+        Whether the encoder is the demonstration encoder of imindex, which is not for evidence.
     """
 
     collection: str
@@ -278,6 +280,7 @@ class Classification(Result, kw_only=True, frozen=True):
     n: Count
     n_repeated: Count
     methods: tuple[ClassificationMethod, ...]
+    demonstration: bool = False
 
     def records(self) -> list[Row]:
         """Return one row per method and artist."""

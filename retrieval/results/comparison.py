@@ -84,6 +84,11 @@ class FigureChange(Result, kw_only=True, frozen=True):
     n_beyond: Count = 0
     n_placebos: Count = 0
 
+    @property
+    def beyond_p(self) -> float | None:
+        """The p-value of `beyond`, if there is any."""
+        return None if self.beyond is None else self.p
+
 
 class FigureChanges(Result, kw_only=True, frozen=True):
     """Changes of the means over all artists.
@@ -381,6 +386,8 @@ class Comparison(Result, kw_only=True, frozen=True):
         Placebo names that both releases were asked for.
     margin : MarginResult or None
         If a margin was asked for.
+    demonstration : bool
+        Whether an encoder of the sides is the demonstration encoder of imindex, which is not for evidence.
     """
 
     base: ReleaseSide
@@ -397,6 +404,7 @@ class Comparison(Result, kw_only=True, frozen=True):
     notes: tuple[str, ...]
     placebos: tuple[str, ...] = ()
     margin: MarginResult | None = None
+    demonstration: bool = False
 
 
 class Verdict(Result, kw_only=True, frozen=True):

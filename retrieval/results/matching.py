@@ -223,6 +223,10 @@ class OverallTests(Result, kw_only=True, frozen=True):
     fewest_findable : int or None
         Smallest number of artists that the first step can find: if fewer are imitated, no p-value can be small enough
         after correction. None if it can find none, whatever the imitation.
+    detectable_auc : float or None
+        AUC at which one more artist would be found with 80 % power, if the other findings stay as they are; the median
+        over the artists not found. Computed from the spread of the placebo sets. None if no further artist could be
+        found, whatever the AUC, or if it is not known.
     """
 
     auc: Share
@@ -235,6 +239,7 @@ class OverallTests(Result, kw_only=True, frozen=True):
     n_tested: Count
     findings: Mapping[Finding, Count]
     fewest_findable: Count | None
+    detectable_auc: Share = None
 
 
 class ErrorRates(Result, kw_only=True, frozen=True):
@@ -359,6 +364,18 @@ class Exchangeability(Result, kw_only=True, frozen=True):
     n_others: Count
     n_artists: Count
 
+    def failed(self, level: float | None) -> bool:
+        """Whether the sets differ at this level, so that placebo names are not a fair reference."""
+        return self.p is not None and level is not None and self.p <= level
+
+    def calls_too_often(self, level: float) -> bool:
+        """Whether the difference makes the name test call too often; otherwise it calls too seldom."""
+        shifted = self.p_shift is not None and self.p_shift <= level
+        spread = self.p_spread is not None and self.p_spread <= level
+        if shifted or spread:
+            return (shifted and (self.shift or 0) > 0) or (spread and (self.spread or 0) > 0)
+        return True  # the two together differ; which way is not known
+
 
 class AucMatrix(Result, kw_only=True, frozen=True):
     """AUC of each artist's imitations (column) by each artist's works (row).
@@ -402,6 +419,8 @@ class Matching(Result, kw_only=True, frozen=True):
         None if nothing was tested.
     auc_matrix : AucMatrix or None
         None if it was not requested.
+    demonstration : bool
+        Whether the encoder is the demonstration encoder of imindex, which is not for evidence.
     """
 
     collection: str
@@ -418,3 +437,4 @@ class Matching(Result, kw_only=True, frozen=True):
     artists: tuple[MatchedArtist, ...]
     evidence: MatchEvidence | None
     auc_matrix: AucMatrix | None
+    demonstration: bool = False

@@ -97,6 +97,8 @@ class PlanRecord(Result, kw_only=True, frozen=True):
         Version of the tests of the imindex with which the plan was registered, or last amended.
     tests_used : int
         Version of the tests that this report used.
+    case_number, examiner : str
+        Number of the case and name of the examiner, as the plan states them; empty if it does not.
     """
 
     digest: Sha256
@@ -119,6 +121,8 @@ class PlanRecord(Result, kw_only=True, frozen=True):
     placebo_drawing: int | UnsetType = UNSET
     tests_registered: int = 1
     tests_used: int = 1
+    case_number: str = ""
+    examiner: str = ""
 
 
 class CopyDecision(Result, kw_only=True, frozen=True):
@@ -214,7 +218,7 @@ class RegisterEntry(Result, omit_defaults=True, kw_only=True, frozen=True):
     decision: CopyDecision | None = None
 
 
-class EncoderRecord(Result, kw_only=True, frozen=True):
+class EncoderRecord(Result, omit_defaults=True, kw_only=True, frozen=True):
     """An encoder of an audit, and its index.
 
     Attributes
@@ -227,6 +231,8 @@ class EncoderRecord(Result, kw_only=True, frozen=True):
         Root digest of the index that the results were computed from.
     index : str
         The index file, relative to the audit's folder.
+    demonstration : bool
+        Whether this is the demonstration encoder of imindex, which is not for evidence. Missing if it is not.
     """
 
     name: str
@@ -235,6 +241,24 @@ class EncoderRecord(Result, kw_only=True, frozen=True):
     weights_sha256: Digest
     root_digest: Sha256
     index: str
+    demonstration: bool = False
+
+
+class WorkRecord(Result, kw_only=True, frozen=True):
+    """A work of a tested artist.
+
+    Attributes
+    ----------
+    artist : str
+    path : str
+        Relative to the audit's folder.
+    sha256 : str
+        Digest of the file's bytes.
+    """
+
+    artist: str
+    path: str
+    sha256: Sha256
 
 
 class BlockedPicture(Result, kw_only=True, frozen=True):
@@ -305,6 +329,20 @@ class RejectedPicture(Result, kw_only=True, frozen=True):
     reason: str
 
 
+class FailedRun(Result, kw_only=True, frozen=True):
+    """A run of an audit that did not finish.
+
+    Attributes
+    ----------
+    started : str
+    why : str
+        The error, or how it stopped.
+    """
+
+    started: Time
+    why: str
+
+
 class Provenance(Result, omit_defaults=True, kw_only=True, frozen=True):
     """When, how and with which versions an audit ran. Not part of the report's digest.
 
@@ -319,6 +357,14 @@ class Provenance(Result, omit_defaults=True, kw_only=True, frozen=True):
     seconds : dict of str to float
         Duration by stage.
     machine : str
+    rendered : str
+        When this report was written, if that was a later run than the one that computed its figures; `started`,
+        `finished`, `seconds` and `command` are then those of the earlier run.
+    unfinished : tuple of FailedRun
+        Earlier runs that did not finish.
+    rendering : str
+        Digest of the templates and the code that wrote the page and the table; empty if the report is of an earlier
+        version.
     """
 
     command: str
@@ -328,3 +374,6 @@ class Provenance(Result, omit_defaults=True, kw_only=True, frozen=True):
     versions: Mapping[str, str]
     seconds: Mapping[str, float]
     machine: str = ""
+    rendered: str = ""
+    unfinished: tuple[FailedRun, ...] = ()
+    rendering: Digest = ""

@@ -11,7 +11,7 @@ from imindex.retrieval.findings import Finding
 from imindex.retrieval.results.base import Adjust, Count, Digest, Level, Number, P, Result, Share
 from imindex.retrieval.results.classification import LabelCurve
 from imindex.retrieval.results.comparison import Comparison, Verdict
-from imindex.retrieval.results.matching import Exchangeability
+from imindex.retrieval.results.matching import ErrorRates, Exchangeability
 from imindex.retrieval.results.pictures import Copies, Neighbours
 from imindex.retrieval.results.records import (
     EncoderRecord,
@@ -19,6 +19,7 @@ from imindex.retrieval.results.records import (
     Provenance,
     RejectedPicture,
     ReleaseRecord,
+    WorkRecord,
 )
 
 
@@ -74,6 +75,10 @@ class Summary(Result, kw_only=True, frozen=True):
         Number of copies that a person has confirmed.
     n_candidates : int
         Number of candidates for copies that nobody has rejected, including confirmed copies.
+    detectable_auc : float or None
+        AUC at which one more artist would be found with 80 % power, if the other findings stay as they are; the median
+        over the artists not found. Computed from the spread of the placebo sets. None if no further artist could be
+        found, whatever the AUC, or if it is not known.
     """
 
     n_artists: Count
@@ -108,6 +113,7 @@ class Summary(Result, kw_only=True, frozen=True):
     references_needed: Count | None
     n_copies: Count
     n_candidates: Count = 0
+    detectable_auc: Share = None
 
 
 class ReportArtist(Result, kw_only=True, frozen=True):
@@ -185,6 +191,9 @@ class ReportArtist(Result, kw_only=True, frozen=True):
         Works with their nearest own imitation, from the best rank to the worst.
     placebo_reference : str or None
         Placebo names that the artist is compared with: "same origin" or "all"; null if the audit does not choose.
+    p_adjusted_report : float or None
+        p after correction over all artists, releases and encoders of the report; null with one release and encoder, and
+        if the artist cannot be judged. No finding rests on it.
     """
 
     artist: str
@@ -235,6 +244,7 @@ class ReportArtist(Result, kw_only=True, frozen=True):
     rank_histogram: tuple[Count, ...] | None
     neighbours: tuple[Neighbours, ...]
     placebo_reference: str | None = None
+    p_adjusted_report: P = None
 
 
 class Confusion(Result, kw_only=True, frozen=True):
@@ -332,6 +342,8 @@ class ReportResult(Result, omit_defaults=True, kw_only=True, frozen=True):
         Number of imitations without a recorded prompt.
     notes : tuple of str
         What limits the tests of this release, in sentences.
+    error_rates : ErrorRates or None
+        How often the tests of this release call a placebo name.
     as_paper : AsPaper or None
         Present if the plan, or the command, asks for the tests of the paper.
     """
@@ -346,6 +358,7 @@ class ReportResult(Result, omit_defaults=True, kw_only=True, frozen=True):
     exchangeability: tuple[Exchangeability, ...] = ()
     n_without_prompt: Count = 0
     notes: tuple[str, ...] = ()
+    error_rates: ErrorRates | None = None
     as_paper: AsPaper | None = None
 
 
@@ -436,6 +449,8 @@ class Report(Result, kw_only=True, frozen=True):
     provenance : Provenance
     limits : tuple of Limit
         Limitations of the findings.
+    works : tuple of WorkRecord
+        The works of the tested artists.
     """
 
     format: Literal["imindex-report"]
@@ -453,3 +468,4 @@ class Report(Result, kw_only=True, frozen=True):
     rejects: tuple[RejectedPicture, ...]
     provenance: Provenance
     limits: tuple[Limit, ...]
+    works: tuple[WorkRecord, ...] = ()

@@ -67,9 +67,10 @@ def ask(  # noqa: PLR0913
     Returns
     -------
     QueryResult
-        An answer for each query, and the pictures that could not be read. If neighbours may be missing, `approximate`
-        holds the type of index and the measured recall@10. For a search over part of the rows, this is the smaller of
-        the recall over all rows and the recall over a tenth of them.
+        An answer for each query, and in `rejects` the pictures that could not be read, with the reason. If none could
+        be read and there are no texts, `queries` is empty (`imindex query` then exits with 1).
+        If neighbours may be missing, `approximate` holds the type of index and the measured recall@10. For a search
+        over part of the rows, this is the smaller of the recall over all rows and the recall over a tenth of them.
 
     Raises
     ------
@@ -173,10 +174,25 @@ def _masks(
     )
     masks = {kind: mask for kind, mask in masks.items() if mask.any()}
     if not masks:
-        raise ImindexError(
-            f"{index.path} has no pictures that match both --collection and --artist. Drop one of them."
-        )
+        raise ImindexError(_nothing_to_search(index, collections, artists))
     return masks
+
+
+def _nothing_to_search(index: Index, collections: Sequence[str], artists: Sequence[str]) -> str:
+    """Return the message for a search over no rows, with what to change."""
+    if not index.n:
+        rejects = index.raw().rows("rejects/artist")
+        only = f"no pictures, only {rejects} rejects" if rejects else "no pictures"
+        return (
+            f"{index.path} has {only}: nothing can be searched. See `imindex info --rejects -i {index.path}`, and "
+            "build it from pictures that can be read."
+        )
+    given = {"collections (--collection)": collections, "artists (--artist)": artists}
+    names = [name for name, values in given.items() if values]
+    if len(names) == 2:
+        return f"{index.path} has no pictures that match both {' and '.join(names)}. Drop one of them."
+    listed = "; ".join(f"{name}: {', '.join(given[name])}" for name in names)
+    return f"{index.path} has no pictures of the {listed}. Drop it, or name another."
 
 
 def _encode(

@@ -138,7 +138,9 @@ def release(index: Index, name: str | None, kinds: Sequence[str] = ("imitations"
             f"{index.path} has no imitations. Add a release: `imindex build imitations/ -i {index.path}`."
         )
     listed = ", ".join(sorted(c for c, _ in releases))
-    raise ImindexError(f"{index.path} has several releases: {listed}. Choose one with --collection.")
+    raise ImindexError(
+        f"{index.path} has several releases: {listed}. Pass one of them as the release (--collection)."
+    )
 
 
 def artist_mask(index: Index, names: Sequence[str]) -> npt.NDArray[np.bool_]:

@@ -215,7 +215,10 @@ def test_a_query_larger_than_its_limit_is_rejected(built: Path) -> None:
 )  # fmt: skip
 def test_a_query_without_an_answer_explains_why(built: Path, options: list[str]) -> None:
     result = run("query", "--text", "x", "-i", built, *options, code=1)
-    assert options[1] in result.stderr or "that match both --collection and --artist" in result.stderr
+    assert (
+        options[1] in result.stderr
+        or "that match both collections (--collection) and artists (--artist)" in result.stderr
+    )
 
 
 def test_several_releases_require_a_choice(works: Callable, tiny_model: str, tmp_path: Path) -> None:
@@ -223,7 +226,9 @@ def test_several_releases_require_a_choice(works: Callable, tiny_model: str, tmp
     run("build", root, "-i", index, "--model", tiny_model, "--device", "cpu")
     for command in ("match", "classify"):
         message = run(command, "-i", index, code=1).stderr
-        assert re.search(r"has several releases: r1, r2\. Choose one with --collection", message)
+        assert re.search(
+            r"has several releases: r1, r2\. Pass one of them as the release \(--collection\)", message
+        )
         message = run(command, "-i", index, "--collection", "r3", code=1).stderr
         assert "has no collection r3" in message and "r1, r2" in message
 

@@ -112,7 +112,7 @@ def test_summaries_examples_and_defaults_hold() -> None:
         command = main.get_command(context, name)  # type: ignore[attr-defined]
         assert command is getattr(importlib.import_module(module), name)
         assert command.short_help == summary, name
-        text = run(name, "--help").stdout
+        text = re.sub(r" \\\n\s*", " ", run(name, "--help").stdout)  # an example may have several lines
         examples = [line.strip() for line in text.splitlines() if line.strip().startswith("imindex ")]
         assert examples, f"{name} --help has no example"
         for example in examples:

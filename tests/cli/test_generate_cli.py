@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import imindex.indexer.generate.generate
+from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.generate.placebo_names import SURNAMES
 from imindex.indexer.store.index import Index
 from tests.support.commands import imported_by, last_line, run
@@ -102,7 +103,7 @@ def test_a_stopped_run_explains_how_to_resume(
             raise KeyboardInterrupt
 
     monkeypatch.setattr(Folder, "add", stop)
-    result = run(*how(model, artists, tmp_path / "sd"), code=1)
+    result = run(*how(model, artists, tmp_path / "sd"), code=130)
     assert (
         "Stopped. 3 of 11 pictures are in" in result.stderr
         and "same command again to resume" in result.stderr
@@ -118,7 +119,7 @@ def test_settings_reach_the_model(
 
     def spy(shots: Any, out: Path, settings: Any, **more: Any) -> Any:
         given.append((settings, more))
-        raise imindex.indexer.cli.generate.ImindexError("seen")
+        raise ImindexError("seen")
 
     monkeypatch.setattr(imindex.indexer.generate.generate, "generate", spy)
     words = (

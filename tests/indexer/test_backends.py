@@ -101,7 +101,7 @@ def test_every_command_that_compares_pictures_works(index: Path) -> None:
 def test_a_precision_that_the_encoder_does_not_have_is_refused(
     index: Path, mean_colour: str, tmp_path: Path
 ) -> None:
-    message = r"mean-colour computes at fp32, not fp16\. Drop --precision"
+    message = r"mean-colour computes at fp32, not fp16\. Drop precision \(--precision\)"
     with pytest.raises(ImindexError, match=message):
         load(mean_colour, device="cpu", precision="fp16")
     arguments = ("build", index.parent, "-i", tmp_path / "new.h5", "--model", mean_colour)
@@ -115,7 +115,7 @@ def test_a_precision_that_the_encoder_does_not_have_is_refused(
 def test_texts_are_refused_with_the_remedy(index: Path, mean_colour: str) -> None:
     encoder = load(mean_colour, device="cpu")
     assert not encoder.has_text
-    message = r"mean-colour at \w+ has no text side: .*--by works, query with a picture, or build"
+    message = r"mean-colour at \w+ has no text side: .*--by works\), query with a picture, or build"
     with pytest.raises(ImindexError, match=message):
         encoder.encode_texts(["a red picture"])
     for words in (("classify", "--by", "name"), ("query", "--text", "red")):

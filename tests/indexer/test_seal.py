@@ -91,7 +91,7 @@ def test_an_edited_seal_is_refused(path: Path, seal: Path) -> None:
         (good.replace('"rows":12', '"rows": 12'), "was edited or reformatted since `imindex seal` wrote it"),
         (json.dumps({**json.loads(good), "more": 1}), "was edited or reformatted since `imindex seal` wrote it"),
         (good.replace("imindex-seal", "another"), "not the seal of an index"),
-        (good.replace('"version":"1.0"', '"version":"9.0"'), "seal of version 9.0"),
+        (good.replace('"version":"1.1"', '"version":"9.0"'), "seal of version 9.0"),
         ("[]", "not the seal of an index"),
         ("{", "is not a seal"),
         ('{"audit":null,"encoder":{},"format":"imindex-seal","index":{},"program":"","version":"1.0","versions":{},'

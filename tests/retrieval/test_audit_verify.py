@@ -122,7 +122,8 @@ def test_what_was_changed_is_named(done: Path) -> None:
 def test_a_report_that_was_given_a_new_digest_is_named_by_its_figures(done: Path) -> None:
     edit_report(done, honest=True)
     audits.change(done, "seed = 7\n", "seed = 7 # the same\n")
-    figure, text, *more = sorted(named(done), key=lambda one: one.startswith("report.plan.text: "))
+    said = [one for one in named(done) if not one.startswith("report.html: line ")]
+    figure, text, *more = sorted(said, key=lambda one: one.startswith("report.plan.text: "))
     assert re.fullmatch(
         r"report\.results\[one, tiny\]\.artists\[Ada Example\]\.auc: is [0-9.]+ now, 0\.987 stored", figure
     )
@@ -183,6 +184,187 @@ def test_sealed_register_may_grow_but_not_be_replaced(done: Path) -> None:
     audits.change(done, "n_resamples = 99", "n_resamples = 199")
     run_plan(done, amend="more resamples")
     said = {one.what: one.status for one in sealed_audit(sealed, done / "audit")}
-    assert said == {"register": "rewritten", "plan": "identical", "report": "differs"}
+    files = {"report.html": "differs", "report.json": "differs", "artists.csv": "identical"}
+    assert said == {"register": "rewritten", "plan": "identical", "report": "differs", **files}
     other = replace(sealed, register="ab" * 32)
-    assert [one.status for one in sealed_audit(other, done / "audit")] == ["differs"]
+    assert sealed_audit(other, done / "audit")[0].status == "differs"
+
+
+# The page, the table and their seal
+
+
+def edit(path: Path, before: str, after: str) -> None:
+    text = path.read_bytes().decode()
+    assert before in text
+    path.write_bytes(text.replace(before, after, 1).encode())
+
+
+def of_files(found: Recomputed) -> list[str]:
+    return [f"{fault.where}: {fault.said}" for fault in found.faults]
+
+
+def test_page_and_table_are_written_again_and_agree(done: Path) -> None:
+    found = again(done)
+    assert found.faults == [] and found.same == ("report.html", "artists.csv")
+    assert re.match(r"report\.html was rendered again and agrees, with \d+ pictures", found.notes[0])
+
+
+def test_an_edited_page_is_named_by_its_line(done: Path) -> None:
+    page = done / "audit/report.html"
+    edit(page, "Two tiny releases", "Two harmless releases")
+    (said,) = of_files(again(done))
+    line = (
+        page.read_text().splitlines().index(next(x for x in page.read_text().splitlines() if "harmless" in x))
+    )
+    assert said.startswith(f"report.html: line {line + 1} is ")
+    assert "harmless releases" in said and "tiny releases" in said
+
+
+def test_an_exchanged_picture_on_the_page_is_named(done: Path) -> None:
+    page = done / "audit/report.html"
+    first, *_, last = dict.fromkeys(re.findall(r"data:image/webp;base64,[A-Za-z0-9+/=]+", page.read_text()))
+    edit(page, first, last)
+    (said,) = of_files(again(done))
+    assert re.match(r"report\.html: shows another picture than .*\.png", said)
+
+
+@pytest.mark.parametrize("how", ["cell", "row", "extra"])
+def test_an_edited_table_is_named_by_its_cell(done: Path, how: str) -> None:
+    path = done / "audit/artists.csv"
+    lines = path.read_bytes().decode("utf-8-sig").split("\r\n")
+    if how == "cell":
+        cells = lines[1].split(",")
+        cells[lines[0].split(",").index("n_works")] = "77"
+        lines[1] = ",".join(cells)
+    elif how == "row":
+        del lines[2]
+    else:
+        lines.insert(2, lines[1])
+    path.write_bytes("\r\n".join(lines).encode("utf-8-sig"))
+    (said,) = of_files(again(done))
+    assert (
+        said
+        == {
+            "cell": "artists.csv: one, tiny, Ada Example: n_works: is 77, 5 in report.json",
+            "row": "artists.csv: one, tiny, Bo Sample: the row is missing",
+            "extra": "artists.csv: row 2: report.json has no such row",
+        }[how]
+    )
+
+
+def test_a_missing_page_is_named(done: Path) -> None:
+    (done / "audit/report.html").unlink()
+    assert of_files(again(done)) == ["report.html: is missing"]
+
+
+def test_a_page_without_pictures_is_compared(done: Path) -> None:
+    run_plan(done, pictures=False)
+    found = again(done)
+    assert found.faults == [] and "agrees, without pictures" in found.notes[0]
+
+
+def test_pictures_that_cannot_be_read_are_said_and_the_rest_is_compared(done: Path) -> None:
+    from imindex.retrieval.audit.recompute import stored_rendered
+
+    works = sorted((done / "works").rglob("*.png"))
+    works[0].unlink()
+    run_plan_again = stored_rendered(done / "audit")
+    assert run_plan_again.faults == () and run_plan_again.same == ("report.html", "artists.csv")
+    shutil.rmtree(done / "works")
+    rendered = stored_rendered(done / "audit")
+    assert rendered.faults == () and "report.html" in rendered.same
+    assert any("could not be compared, because the files cannot be read" in one for one in rendered.notes)
+    edit(done / "audit/report.html", "Two tiny releases", "Two harmless releases")
+    (fault,) = stored_rendered(done / "audit").faults
+    assert "harmless" in fault.said
+
+
+def test_pictures_that_were_unreadable_then_and_others_that_are_now(done: Path) -> None:
+    """The page was written while one picture was away; now another is."""
+    from imindex.retrieval.audit.recompute import stored_rendered
+    from imindex.retrieval.report.report import write
+    from imindex.retrieval.results import Report, from_json
+
+    report = from_json(Report, (done / "audit/report.json").read_bytes())
+    shown = [pair.work for row in report.results[0].artists for pair in row.neighbours]
+    (done / "audit" / shown[0]).unlink()
+    write(report, done / "audit", base=done / "audit")
+    assert stored_rendered(done / "audit").faults == ()
+    (done / "audit" / next(path for path in shown if path != shown[0])).unlink()
+    rendered = stored_rendered(done / "audit")
+    assert rendered.faults == () and "2 pictures could not be compared" in " ".join(rendered.notes)
+
+
+def test_a_page_by_another_version_is_not_called_edited(done: Path) -> None:
+    path = done / "audit/report.json"
+    report = json.loads(path.read_text())
+    report["provenance"].update(rendering="ab" * 32, program="imindex 0.0.9")
+    path.write_text(json.dumps(report, indent=1))
+    edit(done / "audit/report.html", "</body>", "<i></i></body>")
+    found = again(done)
+    assert found.faults == [] and found.same == ("artists.csv",)
+    (said,) = [one for one in found.notes if one.startswith("report.html")]
+    assert "was written by imindex 0.0.9 with other templates" in said and "2 of 2" in said
+    table = done / "audit/artists.csv"
+    head, *rows = table.read_bytes().decode().splitlines()
+    table.write_bytes("\r\n".join([f"{head},older", *(f"{row},1" for row in rows), ""]).encode())
+    assert "not compared: older" in " ".join(again(done).notes)
+
+
+def test_each_file_of_the_report_is_in_the_seal(done: Path) -> None:
+    (done / "audit").rename(done / "plan-audit")
+    folder, seal = done / "plan-audit", done / "seal.json"
+    run("seal", "-i", next(folder.glob("*.h5")), "--plan", done / "plan.toml", "-o", seal)
+    sealed = json.loads(seal.read_text())["audit"]["files"]
+    assert sorted(sealed) == ["artists.csv", "report.html", "report.json"]
+    # The index is found by the name in the seal.
+    words = ("verify", "--results", folder, "--seal", seal, "--device", "cpu")
+    said = run(*words).stdout
+    assert all(f"identical   {name}: SHA-256" in said for name in sealed)
+    edit(folder / "report.html", "Two tiny releases", "Two harmless releases")
+    edit(folder / "artists.csv", "one,tiny", "one,tinny")
+    said = run(*words, code=1).stdout
+    for wanted in (
+        "fault   report.html: line",
+        "fault   artists.csv",
+        "fault   seal: report.html",
+        "identical   file",
+    ):
+        assert wanted in said, wanted
+
+
+def test_all_that_was_found_is_said_where_something_is_missing(done: Path) -> None:
+    (done / "audit").rename(done / "plan-audit")
+    folder, seal = done / "plan-audit", done / "seal.json"
+    index = next(folder.glob("*.h5"))
+    run("seal", "-i", index, "--plan", done / "plan.toml", "-o", seal)
+    edit(folder / "report.html", "Two tiny releases", "Two harmless releases")
+    index.unlink()
+    shutil.rmtree(done / "works")
+    said = run("verify", "--results", folder, "--seal", seal, "--device", "cpu", code=1).stdout
+    for wanted in (
+        "fault   results: could not be recomputed", "fault   report.html: line", "fault   index: ",
+        "identical   register", "identical   artists.csv", "fault   seal: report.html",
+        "report.html: nothing after line",
+    ):  # fmt: skip
+        assert wanted in said, (wanted, said)
+    seal.write_text("{")
+    said = run("verify", "--results", folder, "--seal", seal, "--device", "cpu", code=1).stdout
+    assert "fault   seal: " in said and "fault   report.html: line" in said
+
+
+def test_a_seal_of_version_1_0_is_still_read(done: Path) -> None:
+    from imindex.indexer.core.digest import canonical_json
+    from imindex.indexer.integrity.seal import read_seal
+    from imindex.retrieval.audit.recompute import sealed_audit
+
+    index, seal = next((done / "audit").glob("*.h5")), done / "seal.json"
+    run("seal", "-i", index, "--audit", done / "audit", "-o", seal)
+    manifest = json.loads(seal.read_text())
+    del manifest["audit"]["files"]
+    manifest["version"] = "1.0"
+    seal.write_text(canonical_json(manifest) + "\n")
+    audit = read_seal(seal).audit
+    assert audit is not None
+    said = {one.what: one.status for one in sealed_audit(audit, done / "audit")}
+    assert said.pop("report files") == "not checked" and set(said.values()) == {"identical"}

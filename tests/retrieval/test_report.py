@@ -8,7 +8,6 @@ import hashlib
 import io
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +38,7 @@ from imindex.retrieval.results import (
     to_dict,
     to_json,
 )
+from tests.support.html_page import Page
 from tests.support.places import ROOT
 from tests.support.report_sample import (
     HOSTILE,
@@ -55,7 +55,6 @@ from tests.support.report_sample import (
 
 SCHEMA = json.loads((ROOT / "retrieval" / "report.schema.json").read_text(encoding="utf-8"))
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
-VOID = {"meta", "img", "br", "link", "input", "hr"}
 
 
 @pytest.fixture(scope="module")
@@ -80,33 +79,6 @@ def html(report: Report, base: Path) -> str:
 
 def assembled(findings: AuditFindings) -> Report:
     return assemble(findings, PROVENANCE)
-
-
-class Page(HTMLParser):
-    """Elements with attributes, and the texts between them; checks their nesting."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.scripts: list[str] = []
-        self._open: list[str] = []
-        self.feed(text)
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        (self.scripts if self._open and self._open[-1] == "script" else self.texts).append(data)
 
 
 # Content
@@ -141,7 +113,7 @@ def test_contract_without_extras_and_tests_is_valid(findings: AuditFindings) -> 
     untested = assembled(replace(findings, results=tuple(map(without_tests, findings.results))))
     VALIDATOR.validate(to_dict(untested))
     assert untested.results[0].artists[0].finding is Finding.NOT_TESTED
-    assert "nothing was tested" in untested.answer[0]
+    assert "Nothing was tested" in untested.answer[0]
     page(untested, None)
 
 
@@ -360,7 +332,7 @@ def test_ids_are_unique_and_links_resolve(html: str) -> None:
     referred = {
         one
         for _, a in parsed.elements
-        for name in ("aria-labelledby", "data-open")
+        for name in ("aria-labelledby", "data-open", "data-entries")
         for one in (a.get(name) or "").split()
     }
     assert targets - {""} <= set(ids) and referred <= set(ids)

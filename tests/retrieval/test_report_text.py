@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from imindex.retrieval.findings import Finding
+from imindex.retrieval.findings import SIGNIFICANT, Finding
 from imindex.retrieval.report.figures.catalogue import figures
 from imindex.retrieval.report.figures.svg import fit
 from imindex.retrieval.report.limits import limits, shares_text_encoder
 from imindex.retrieval.report.report import assemble
-from imindex.retrieval.report.text import answer, p_value, percent
-from imindex.retrieval.results import Report, ReportResult
+from imindex.retrieval.report.text import answer, p_value, percent, report_wide
+from imindex.retrieval.results import Exchangeability, Report, ReportResult
 from tests.support.report_sample import (
     PROVENANCE,
     STRONG,
@@ -38,33 +39,97 @@ def result_of(report: Report, release: str) -> ReportResult:
     return next(result for result in report.results if result.release == release)
 
 
-def test_answer_is_two_sentences_with_uncertainty(report: Report) -> None:
+def test_answer_states_findings_and_uncertainty(report: Report) -> None:
     for text, release in zip(report.answer, (WEAK, STRONG), strict=True):
-        summary = result_of(report, release).summary
-        assert text.startswith(f"{release}: of 13 artists, ")
-        assert len(re.findall(r"\.(?= [A-Z]|$)", text)) == 2
+        result = result_of(report, release)
+        summary = result.summary
+        assert text.startswith(f"{release}: ") and "of 13 artists" in text.lower()
         assert percent(summary.accuracy, 1) in text and "95 % interval" in text
-        for finding, words in (
-            (Finding.NAME_EFFECT, "for {} the name has an effect that is not shown to be specific"),
-            (Finding.SPECIFICITY_NOT_TESTABLE, "for {} the name has an effect; whether it is specific"),
-            (Finding.NOT_SHOWN, "for {} no imitation is shown"),
-        ):
-            n = summary.findings[finding]
-            assert (words.format(n) in text) == (n > 0)
+        assert ("not a fair reference" in text) == any(
+            e.failed(summary.level) for e in result.exchangeability
+        )
+        n = summary.findings[Finding.NOT_SHOWN]
+        assert (f"For {n}, imitation is not shown. That is not a finding that there is none" in text) == (
+            n > 0
+        )
         n = summary.findings[Finding.IMITATED]
         assert n == 0 or f"{n} {'is' if n == 1 else 'are'} found imitated" in text
         assert "not imitated" not in text
 
 
-def test_answer_mentions_imitation_only_with_placebo_names(report: Report) -> None:
-    def said(**counts: int) -> str:
-        findings = {finding: counts.get(finding.name, 0) for finding in Finding}
-        return answer("r", [changed(result_of(report, STRONG), "summary.findings", findings)], None)
+def stated(report: Report, **counts: int) -> str:
+    """The answer for a release with these numbers of findings, and other fields of its summary."""
+    result = replace(result_of(report, STRONG), exchangeability=())
+    fields = {name: value for name, value in counts.items() if name in result.summary.__struct_fields__}
+    findings = {finding: counts.get(finding.name, 0) for finding in Finding}
+    n = sum(findings.values())
+    summary = replace(result.summary, findings=findings, n_artists=n, family=n, **fields)
+    return answer("r", [replace(result, summary=summary)], None)
 
-    text = said(NEARER=3, NOT_SHOWN=1)
-    assert "for 3 the pictures are nearer than for other artists" in text and "found imitated" not in text
-    assert "1 is found imitated and for 4 no imitation is shown" in said(IMITATED=1, NOT_SHOWN=4)
-    assert "of 13 artists, 5 cannot be judged" in said(CANNOT_TELL=5)
+
+def test_answer_mentions_imitation_only_with_placebo_names(report: Report) -> None:
+    text = stated(report, NEARER=3, NOT_SHOWN=1)
+    assert "For 3 of 4 artists, the pictures are nearer to the works than" in text
+    assert "found imitated" not in text
+    text = stated(report, IMITATED=1, NOT_SHOWN=4)
+    assert "Of 5 artists, 1 is found imitated." in text and "For 4, imitation is not shown." in text
+    text = stated(report, CANNOT_TELL=5)
+    assert "None of 5 artists could be judged" in text and "5 artists cannot be judged" in text
+
+
+def test_answer_never_says_that_none_is_found_where_none_could_be(report: Report) -> None:
+    assert "None of 4 artists is found imitated." in stated(report, NOT_SHOWN=4, fewest_findable=1)
+    text = stated(report, NOT_SHOWN=4, fewest_findable=3)
+    assert "could not have found fewer than 3" in text
+    text = stated(report, NOT_SHOWN=4, fewest_findable=None)
+    assert "could not have found any of 4 artists" in text and "is found imitated" not in text
+    for finding in (Finding.NAME_EFFECT, Finding.SPECIFICITY_NOT_TESTABLE):
+        text = stated(report, **{finding.name: 3, "NOT_SHOWN": 1})
+        assert "For 3 of 4 artists, the name moves the pictures towards the artist's works." in text
+        assert "found imitated" not in text
+
+
+def test_answer_states_the_smallest_effect_beside_not_shown(report: Report) -> None:
+    text = stated(report, IMITATED=2, NOT_SHOWN=2, detectable_auc=0.861, fewest_findable=1)
+    assert "one more artist would be found with 80 % probability if the pictures were nearer in 86 %" in text
+    text = stated(report, IMITATED=2, NOT_SHOWN=2, detectable_auc=None, fewest_findable=2)
+    assert "this design cannot find fewer than 2 artists" in text
+
+
+@pytest.mark.parametrize(("shift", "often"), [(1.0, True), (-1.0, False)])
+def test_a_failed_check_of_the_placebo_names_changes_the_answer(
+    report: Report, shift: float, often: bool
+) -> None:
+    check = Exchangeability(
+        compares="others", statistic=3.0, p=0.002, shift=shift, p_shift=0.002, spread=0.1, p_spread=0.8,
+        n_placebos=40, n_others=12, n_artists=12,
+    )  # fmt: skip
+    result = changed(result_of(report, STRONG), "summary.level", 0.05)
+    failed = answer("r", [replace(result, exchangeability=(check,))], None)
+    passed = answer("r", [replace(result, exchangeability=(replace(check, p=0.06),))], None)
+    assert failed.startswith("r: The invented names are not a fair reference here (check failed, p = 0.002)")
+    assert ("it may not be claimed that a name has an effect" in failed) == often
+    assert ("the effects that they find may be claimed" in failed) == (not often)
+    assert ("By the tests as planned, and not to be claimed: " in failed) == often
+    assert "By the tests as planned" in failed and "fair reference" not in passed
+
+
+def test_report_wide_correction_is_that_of_all_tests(report: Report) -> None:
+    rows = [row for result in report.results for row in result.artists]
+    family = [row for row in rows if row.p_adjusted is not None]
+    p = np.array([row.p for row in family], float)
+    order = np.argsort(p)
+    steps = p[order] * len(p) / np.arange(1, len(p) + 1)  # Benjamini-Hochberg, step up
+    expected = np.empty(len(p))
+    expected[order] = np.minimum(1, np.minimum.accumulate(steps[::-1])[::-1])
+    assert [row.p_adjusted_report for row in family] == pytest.approx(expected.tolist())
+    assert all(row.p_adjusted_report is None for row in rows if row.p_adjusted is None)
+    found = [row for row in family if row.finding in SIGNIFICANT]
+    stand = sum((row.p_adjusted_report or 0) <= report.plan.tests.level for row in found)
+    text = report_wide(report)
+    assert f"({len(family)} tests:" in text and f"for {stand} of the {len(found)} finding" in text
+    single = replace(shared_sample()[0], results=shared_sample()[0].results[:1])
+    assert report_wide(assemble(single, PROVENANCE)) == ""
 
 
 @given(st.floats(0, 1, exclude_min=True))

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from statsmodels.stats.multitest import multipletests
 
 from tests.support.recompute_copies import near_copies
 from tests.support.recompute_draws import Check
 from tests.support.recompute_matching import Gaps, matching
 from tests.support.recompute_naming import classification
-from tests.support.recompute_world import Export, Row, Seen, read_export
+from tests.support.recompute_world import METHODS, Export, Row, Seen, read_export
 
 
 def check(
@@ -61,6 +62,7 @@ def check(
         for figure in (f"{100 * first['accuracy']:.1f} %", f"{first['auc']:.2f}"):
             done.same(f"answer.{release['name']}: {figure}", figure in text, True)
     _agreement(done.at("agreement"), report)
+    _report_wide(done, report)
     return done.problems
 
 
@@ -105,6 +107,21 @@ def _release(here: Check, said: Row, export: Export, placebos: Sequence[str]) ->
         ("n_controls", len(export.where("control", collection=said["name"]))),
     ):  # fmt: skip
         here.same(key, said[key], wanted)
+
+
+def _report_wide(done: Check, report: Mapping[str, Any]) -> None:
+    """Adjust the p-values over all results together."""
+    rows = [(f"{r['release']}/{r['encoder']}", row) for r in report["results"] for row in r["artists"]]
+    family = [(place, row) for place, row in rows if row["p_adjusted"] is not None]
+    adjusted = dict.fromkeys(range(len(rows)))
+    if len(report["results"]) > 1 and family:
+        method = METHODS[report["plan"]["tests"]["adjust"]]
+        adjusted = dict(enumerate(multipletests([row["p"] for _, row in family], method=method)[1].tolist()))
+    for number, (place, row) in enumerate(family):
+        done.at(place).same(f"{row['artist']}.p_adjusted_report", row["p_adjusted_report"], adjusted[number])
+    for place, row in rows:
+        if row["p_adjusted"] is None:
+            done.at(place).same(f"{row['artist']}.p_adjusted_report", row["p_adjusted_report"], None)
 
 
 def _agreement(here: Check, report: Mapping[str, Any]) -> None:

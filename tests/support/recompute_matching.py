@@ -87,6 +87,7 @@ def matching(here: Check, seen: Seen, gaps: Gaps, result: Row, rows: Mapping[str
         ("references_needed", math.ceil(max(1, family) / tests["level"] - 1e-9) - 1),
     ):  # fmt: skip
         here.same(f"summary.{key}", summary[key], wanted)
+    here.within("summary.detectable_auc", summary["detectable_auc"], sets.detectable(found, tests))
     for label, n in summary["findings"].items():
         here.same(f"summary.findings.{label}", n, counted.pop(label, 0))
     here.same("summary.findings, others", dict(counted), {})
@@ -120,9 +121,8 @@ class Sets:
         self.seen, self.sizes = seen, Counter(seen.asked.tolist())
         self.nearest: dict[str, float] = {}
         rows = seen.export.where("works", "background")
-        self.odds = Discriminant(seen.export.vectors[rows], seen.export.columns["artist"][rows]).odds(
-            seen.export.vectors[seen.made]
-        )
+        self.discriminant = Discriminant(seen.export.vectors[rows], seen.export.columns["artist"][rows])
+        self.odds = self.discriminant.odds(seen.export.vectors[seen.made])
         self.sums: dict[tuple[str, str], int] = {}
         self.n_works = Counter(seen.work_artist.tolist())
         ordered = sorted(self.sizes.values())
@@ -168,6 +168,63 @@ class Sets:
             "resolution_name": 1 / (1 + len(invented)) if invented else None,
             "resolution_rival": 1 / (1 + len(rivals)) if rivals else None,
         }  # fmt: skip
+
+    def detectable(self, found: Mapping[str, Row], tests: Row) -> Any:
+        """The AUC found with 80 % power: placebo sets are moved towards the mean work; a window, as it is bisected."""
+        family = [name for name, one in found.items() if one["p_adjusted"] is not None]
+        if not family or not len(self.seen.placebos):
+            return None
+        left = [name for name in family if found[name]["p_adjusted"] > tests["level"] * (1 + 1e-12)]
+        n, k = len(family), min(len(family), len(family) - len(left) + 1)
+        level = tests["level"] * {"holm": 1 / (n - k + 1), "bh": k / n,
+                                  "by": k / n / sum(1 / i for i in range(1, n + 1))}[tests["adjust"]]  # fmt: skip
+        each = [self._detectable(name, level) for name in left or family]
+        known = [ends for ends in each if ends]
+        if 2 * len(known) <= len(each):
+            return None
+        return tuple(float(np.median(side)) for side in zip(*known, strict=True))
+
+    def _detectable(self, artist: str, level: float) -> tuple[float, float] | None:
+        seen = self.seen
+        invented = [s for s in self.sizes if s in seen.placebos and self.design[s] == self.design[artist]]
+        most = math.floor(level * (len(invented) + 1) + 1e-9) - 1
+        if len(invented) < 5 or most < 0:
+            return None
+        works = seen.export.vectors[seen.works[seen.work_artist == artist]]
+        towards = works.mean(axis=0) / np.linalg.norm(works.mean(axis=0))
+        sets = [seen.export.vectors[seen.made[seen.asked == s]] for s in invented]
+        bar = sorted(self.odds[artist][seen.asked == s].mean() for s in invented)[-1 - most]
+        others = works @ seen.export.vectors[seen.made[seen.asked != artist]].T
+
+        def moved(step: float) -> list[Array]:
+            shifted = [pictures + step * towards for pictures in sets]
+            return [pictures / np.linalg.norm(pictures, axis=1)[:, None] for pictures in shifted]
+
+        def low_fifth(step: float) -> float:
+            means = sorted(self.discriminant.odds(pictures)[artist].mean() for pictures in moved(step))
+            place = 0.2 * (len(means) + 1) - 1  # Weibull's plotting position
+            k = min(max(math.floor(place), 0), len(means) - 2)
+            return float(means[k] + (min(max(place, 0), len(means) - 1) - k) * (means[k + 1] - means[k]))
+
+        low, high = 0.0, 64.0
+        if low_fifth(high) <= bar:
+            return None
+        if low_fifth(low) > bar:
+            high = 0.0
+        for _ in range(40):
+            middle = (low + high) / 2
+            low, high = (low, middle) if low_fifth(middle) > bar else (middle, high)
+
+        def auc(step: float) -> float:
+            shares = []
+            for pictures in moved(max(step, 0.0)):
+                nearer = (others[:, :, None] < (works @ pictures.T)[:, None, :]).mean(axis=1)
+                shares.append(nearer.mean())
+            least = 1 / (2 * len(seen.made))
+            return float(norm.cdf(norm.ppf(np.clip(shares, least, 1 - least)).mean()))
+
+        room = 2e-3 * max(1.0, high)
+        return auc(high - room) - 1e-9, auc(high + room) + 1e-9
 
     def floor(self, artist: str) -> float | None:
         """The mean rank percentile of the pictures of all placebo names."""

@@ -62,9 +62,7 @@ def ranks(identity: str, artists: Sequence[ReportArtist]) -> Figure | None:
         return None
     plot = Plot((0, 1), (0, 1))
     shares = [(value / 4, f"{25 * value} %") for value in range(5)]
-    plot.axes(
-        shares, shares, "nearest part of all imitations, as ranked by a work", "own imitations within it"
-    )
+    plot.axes(shares, shares, "nearest share of all imitations, as ranked by a work", "own imitations in it")
     plot.drawing.line(plot.x(0), plot.y(0), plot.x(1), plot.y(1), "chance")
     for artist, curve in known:
         points = [(plot.x(place / (len(curve) - 1)), plot.y(value)) for place, value in enumerate(curve)]
@@ -77,11 +75,11 @@ def ranks(identity: str, artists: Sequence[ReportArtist]) -> Figure | None:
     )
     tenth = mean[round((len(mean) - 1) / 10)]
     reading = (
-        f"On average the nearest tenth of the ranking holds {percent(tenth)} of an artist's own imitations; without "
-        "imitation it would hold 10 %."
+        f"On average, the nearest tenth of the ranking contains {percent(tenth)} of an artist's own imitations, and "
+        "10 % without imitation."
     )
     keys = (("key-thick", "mean over artists"), ("key-thin", "one artist"), ("key-chance", "no imitation"))
-    title = "Where own imitations stand in the ranking"
+    title = "Ranks of own imitations"
     return Figure(title, plot.drawing.finish(identity, title, reading), reading, keys)
 
 
@@ -134,8 +132,8 @@ def p_values(identity: str, artists: Sequence[ReportArtist]) -> Figure | None:
         f"{len(p) / bins:.1f} would be expected if nobody were imitated."
     )
     least = min(resolution or 1.0 for _, resolution in known)
-    reading += f" None can be below {least:.2g}, because there are no more names to compare with."
-    title = "How the p-values lie"
+    reading += f" None can be below {least:.2g}, because there are so few names to compare with."
+    title = "Distribution of the p-values"
     return Figure(
         title,
         plot.drawing.finish(identity, title, reading),
@@ -155,8 +153,8 @@ def label_curve(identity: str, curve: LabelCurve | None) -> Figure | None:
     plot.axes(
         [(math.log(value), str(value)) for value in chosen],
         [(value / 4, f"{25 * value} %") for value in range(5)],
-        "artists to choose from (logarithmic)",
-        "named rightly",
+        "candidate artists (logarithmic)",
+        "named correctly",
     )
     plot.drawing.path(
         [(plot.x(math.log(n)), plot.y(v)) for n, v in zip(counts, chance, strict=True)], "chance"
@@ -170,11 +168,11 @@ def label_curve(identity: str, curve: LabelCurve | None) -> Figure | None:
             "circle", inside, cx=plot.x(math.log(n)), cy=plot.y(value), r=2.6, class_="mark full"
         )
     reading = (
-        f"With {counts[0]} artists to choose from {percent(values[0])} of the imitations would be named "
-        f"rightly, with all {counts[-1]} of them {percent(values[-1])}: accuracies among different numbers of "
-        "artists are not comparable."
+        f"With {counts[0]} candidate artists, {percent(values[0])} of the imitations would be named correctly, and "
+        f"with all {counts[-1]}, {percent(values[-1])}. Accuracies with different numbers of candidates are not "
+        f"comparable."
     )
-    title = "Accuracy by number of names to choose from"
+    title = "Accuracy by number of candidates"
     keys = (("key-thick", "mean over artists"), ("key-chance", "guessing"))
     return Figure(title, plot.drawing.finish(identity, title, reading), reading, keys)
 
@@ -232,7 +230,7 @@ def confusion(identity: str, artists: Sequence[ReportArtist], table: Confusion) 
         for number, column in enumerate(columns):
             if counts[column] or number == line:
                 _cell(drawing, x(number), y, cell, counts[column], total, (name, table.columns[column]))
-    title = "Who is named for whose imitations"
+    title = "Names given to each artist’s pictures"
     reading = _confusion_reading(table, n_rows)
     return Figure(title, drawing.finish(identity, title, reading, fixed=True), reading, wide=True)
 

@@ -82,7 +82,7 @@ def accuracy(
         forest.drawing.mark(row.finding, forest.scale(row.top1), forest.y(place), 4.0, description)
     above = sum(row.low is not None and row.low > least for row in rows)
     reading = (
-        f"For {above} of {count(len(rows), 'artist')} the whole interval lies above chance "
+        f"For {above} of {count(len(rows), 'artist')}, the whole interval is above chance "
         f"({percent(chance, 1)}); the mean over artists is {percent(mean, 1)}."
     )
     title = "Accuracy against chance"
@@ -130,13 +130,11 @@ def auc(identity: str, artists: Sequence[ReportArtist | MatchedArtist]) -> Figur
     if control is not None:
         keys.append(("key-control", "floor: controls"))
     above = sum(artist.auc_low is not None and artist.auc_low > 0.5 for artist in drawn)
-    reading = f"For {above} of {count(len(drawn), 'artist')} the whole interval lies above 0.5"
+    reading = f"For {above} of {count(len(drawn), 'artist')}, the whole interval is above 0.5"
     if ceiling is not None:
-        reading += (
-            f"; works of one artist find each other with {number(ceiling)} on average, the most to expect"
-        )
+        reading += f"; the average AUC of works of the same artist, the most to expect, is {number(ceiling)}"
     if floor is not None:
-        reading += f", and pictures for invented names stand at {number(floor)}"
+        reading += f", and that of pictures for invented names {number(floor)}"
     reading += "."
     return Figure(title, drawing.finish(identity, title, reading), reading, tuple(keys))
 

@@ -1,0 +1,78 @@
+"""Ctrl-C exits with 130 and SIGTERM with 143, in every command, and commands that keep work say how to resume."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import imindex
+from imindex.indexer.core.errors import Interrupted
+from imindex.indexer.terminal.errors import errors_for_people
+from tests.support.commands import run
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("run", "again to resume"),
+        ("optimize", "is unchanged"),
+        ("migrate", "is unchanged"),
+        ("info", "Stopped."),
+    ],
+)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_command_exits_with_its_signal(name: str, said: str, number: signal.Signals) -> None:
+    @click.command(name)
+    @errors_for_people
+    def command() -> None:
+        os.kill(os.getpid(), number)
+        signal.pause()
+
+    before = signal.getsignal(signal.SIGTERM)
+    result = CliRunner().invoke(command)
+    assert result.exit_code == 128 + number and said in result.stderr
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_message_about_what_is_kept_is_shown() -> None:
+    @click.command()
+    @errors_for_people
+    def command() -> None:
+        raise Interrupted("Stopped. 3 pictures are kept.")
+
+    result = CliRunner().invoke(command)
+    assert (result.exit_code, result.stderr) == (130, "Error: Stopped. 3 pictures are kept.\n")
+
+
+def test_an_index_of_rejects_only_is_named_as_such(tmp_path: Path, tiny_model: str) -> None:
+    broken = tmp_path / "works/Ada Example/broken.png"
+    broken.parent.mkdir(parents=True)
+    broken.write_bytes(b"no picture")
+    index = tmp_path / "i.h5"
+    run("build", tmp_path / "works", "--kind", "works", "-i", index, "--model", tiny_model, "--device", "cpu")
+    for words in (("--text", "x"), (broken,)):
+        message = run("query", *words, "-i", index, "--device", "cpu", code=1).stderr
+        assert "has no pictures, only 1 rejects" in message and "--rejects" in message
+        assert "Drop one of them" not in message
+
+
+def test_dir_lists_what_is_offered() -> None:
+    listed = {name for name in dir(imindex) if not name.startswith("__")}
+    assert listed == {*imindex.DOOR, "main", "indexer", "retrieval", "stats"}
+
+
+def test_no_line_of_help_is_wider_than_80_columns() -> None:
+    def check(command: click.Command, name: str) -> None:
+        context = click.Context(command, info_name=name, terminal_width=80)
+        wide = [line for line in command.get_help(context).splitlines() if len(line) > 80]
+        assert wide == [], name
+        if isinstance(command, click.Group):
+            for sub in command.list_commands(context):
+                check(command.get_command(context, sub) or command, f"{name} {sub}")
+
+    check(imindex.main, "imindex")
