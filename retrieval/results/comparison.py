@@ -357,6 +357,10 @@ class ArtistChange(Result, kw_only=True, frozen=True):
             self.p_accuracy, self.p_accuracy_holm, self.p_accuracy_bh, self.p_accuracy_by,
         )  # fmt: skip
 
+    def p_adjusted(self, adjust: Adjust) -> float | None:
+        """Return `p_auc` after the given correction over artists."""
+        return self.auc.p_adjusted(adjust)
+
     def figure(self, name: FigureName) -> ArtistFigure:
         """Return `auc` or `accuracy` by its name."""
         return self.auc if name == "auc" else self.accuracy
