@@ -134,6 +134,8 @@ def compare(  # noqa: PLR0913
     model: str | None = None,
     pretrained: str | None = None,
     device: str = "auto",
+    margin: float | None = None,
+    rivals: Sequence[str] | None = None,
     note: Callable[[str], None] = lambda _: None,
 ) -> GatedComparison:
     """Compare two releases on the same artists, and check conditions on the change.
@@ -159,6 +161,11 @@ def compare(  # noqa: PLR0913
         "greater": the new release imitates more.
     model, pretrained, device : str
         Current location of the index's encoder, and the device to run it on.
+    margin : float, optional
+        The largest change of the mean AUC, beyond that of placebo names, that does not matter: test whether the change
+        is within it.
+    rivals : sequence of str, optional
+        Further real names among the imitations, which are neither compared nor candidates. Audits store their own.
     note : callable
         Called with messages about what is compared.
 
@@ -178,10 +185,14 @@ def compare(  # noqa: PLR0913
             ("templates", None if templates is None else _templates(templates)),
             ("placebos", placebos), ("level", level), ("adjust", adjust),
             ("n_resamples", n_resamples), ("confidence_level", confidence_level), ("seed", seed),
+            ("margin", margin), ("rivals", rivals),
         )
         if value is not None
     }  # fmt: skip
+    if margin is not None and not margin > 0:
+        raise ImindexError(f"margin is {margin}. Pass the largest change that does not matter, above 0.")
     options = {
+        "margin": None,
         **asdict(Testing()),
         "labels": GENERIC_LABELS,
         "templates": DEFAULT_TEMPLATES,

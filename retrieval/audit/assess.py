@@ -28,6 +28,7 @@ from imindex.retrieval.audit.record import (
 )
 from imindex.retrieval.audit.results_cache import kept, stored
 from imindex.retrieval.audit.run import Run
+from imindex.retrieval.compare.overall import resolution_of
 from imindex.retrieval.compare.releases import Prepared, Side, compare, prepare
 from imindex.retrieval.evidence.classify_release import VOTERS, classify_release, load_encoder
 from imindex.retrieval.evidence.gallery import gallery
@@ -191,7 +192,7 @@ class _Study:
         def side(name: str) -> Side:
             result = next(r for r in results if (r.release, r.encoder) == (name, self._encoder.name))
             findings = {row.artist: row.finding for row in result.matching.artists if row.finding is not None}
-            return replace(self._side(name), findings=findings)
+            return replace(self._side(name), findings=findings, resolution=resolution_of(result.matching))
 
         def compute() -> Comparison:
             if release.name not in self._prepared:
@@ -204,6 +205,7 @@ class _Study:
                 testing=testing,
                 texts=self._texts,
                 prepared=self._prepared.pop(release.name),
+                margin=plan.margin,
                 **self._how,
             )
             name = self._path.name
@@ -228,7 +230,8 @@ class _Study:
         return {"labels": self._run.plan.tests.labels, "templates": self._run.plan.label_templates}
 
     def _side(self, name: str) -> Side:
-        return Side(self._path, name, None, [glob.escape(placebo) for placebo in self._inputs.placebos[name]])
+        placebos = [glob.escape(placebo) for placebo in self._inputs.placebos[name]]
+        return Side(self._path, name, None, placebos, self._inputs.rivals.get(name, ()))
 
     def _result_kept(self, release: Release) -> tuple[Path, Index, dict[str, Any], type[AuditResult]]:
         """Return the arguments of `kept` for the result of a release."""
@@ -244,7 +247,12 @@ class _Study:
     def _comparison_kept(self, release: Release) -> tuple[Path, Index, dict[str, Any], type[Comparison]]:
         plan = self._run.plan
         testing = testing_of(plan, release, self._inputs)
-        about = {"base_placebos": self._inputs.placebos[plan.base]}
+        about = {
+            "base_placebos": self._inputs.placebos[plan.base],
+            "base_rivals": self._inputs.rivals.get(plan.base, ()),
+            "margin": plan.margin,
+            "reference": "placebo names",
+        }
         file = self._run.workspace.results(self._path, release.name, plan.base)
         return file, self._shared.index, {"testing": asdict(testing), **about, **self._how}, Comparison
 

@@ -88,6 +88,8 @@ class Plan:
         Real names that the releases cannot know.
     case_number, examiner : str
         For the report.
+    margin : float or None
+        The largest change between releases that does not matter.
     """
 
     path: Path
@@ -109,6 +111,7 @@ class Plan:
     unknown: tuple[str, ...] = ()
     case_number: str = ""
     examiner: str = ""
+    margin: float | None = None
 
     @property
     def folder(self) -> Path:
@@ -128,6 +131,7 @@ class Plan:
             (values, "unknown", ()),
             (values, "case_number", ""),
             (values, "examiner", ""),
+            (values, "margin", None),
             (values["prompts"], "placebo_seed", ""),
             (values["tests"], "statistic", Tests().statistic),
             (values["tests"], "copies_rate", Tests().copies_rate),
@@ -201,6 +205,7 @@ def _plan(path: Path, text: str, content: dict[str, Any]) -> Plan:
         unknown=_unknown(path, file, tested),
         case_number=file.case.number,
         examiner=file.case.examiner,
+        margin=file.compare.margin,
     )
     names = [release.name for release in plan.releases]
     _check_names(path, "releases", names)

@@ -17,7 +17,7 @@ from imindex.indexer.terminal.options import (
     json_option,
     model_options,
 )
-from imindex.indexer.terminal.output import clean, count, fail, number, print_json, print_table, say
+from imindex.indexer.terminal.output import clean, count, number, print_json, print_table, say
 from imindex.retrieval.cli._evidence import (
     ADJUSTED,
     TOP,
@@ -28,7 +28,7 @@ from imindex.retrieval.cli._evidence import (
     warn_of_demonstration,
 )
 from imindex.retrieval.compare.gate import Condition
-from imindex.retrieval.results import ArtistChange, Comparison, FigureName
+from imindex.retrieval.results import ArtistChange, Comparison, FigureName, Verdict
 
 COMPARE = "imindex.retrieval.compare.releases:compare"
 OF = "imindex.retrieval.evidence.testing:Testing"
@@ -59,7 +59,15 @@ class ConditionType(click.ParamType):  # type: ignore[type-arg]
 )  # fmt: skip
 @click.option(
     "--fail-if", "conditions", type=ConditionType(), multiple=True, metavar="CONDITION",
-    help='Exit with code 1 if this is true, such as "accuracy > base + 0.05" or "imitated > 0". Repeatable.',
+    help='Exit with code 3 if this is true, or with 4 if it cannot be decided, such as "auc.beyond.low > 0" or '
+    '"risen > 0". Repeatable.',
+)  # fmt: skip
+@click.option(
+    "--allow-undecided", is_flag=True, help="Conditions that cannot be decided do not change the exit code."
+)
+@click.option(
+    "--margin", type=_SHARE, metavar="M",
+    help="Also test whether the mean AUC, beyond that of placebo names, changed by no more than M, up or down.",
 )  # fmt: skip
 @click.option("--encoder", help="Encoder to use for audits with several. [default: the first one in common]")
 @click.option("--no-names", is_flag=True, help="Skip the accuracy by name, which needs an encoder.")
@@ -77,6 +85,10 @@ class ConditionType(click.ParamType):  # type: ignore[type-arg]
 @click.option(
     "--placebo", "placebos", cls=FromSignature, of=OF, multiple=True, metavar="NAME",
     help='A placebo name, or a pattern such as "placebo *". Repeatable. Audits store their own.',
+)  # fmt: skip
+@click.option(
+    "--rival", "rivals", cls=FromSignature, of=OF, multiple=True, metavar="NAME",
+    help="A further real name that is neither compared nor a candidate. Repeatable. Audits store their own.",
 )  # fmt: skip
 @click.option(
     "--level", cls=FromSignature, of=OF, type=_SHARE, help="Significance level for all artists together."
@@ -114,20 +126,26 @@ def compare(
     base: str,
     new: str,
     conditions: Sequence[Condition],
+    allow_undecided: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
     """Compare two releases on the same artists: the change of each artist and of the mean, with intervals and p-values.
 
+    Every p compares a change with those of placebo names that both releases were asked for. Without such names there is
+    no test, because two releases differ in much that is not imitation.
+
     BASE and NEW are collections of the index, or finished audits: a report.json or an audit's folder, followed by
     :RELEASE if it has several. An audit's index file is used if it exists unchanged, otherwise the audit's figures.
 
-    With --fail-if, the command serves as a gate in a release pipeline (retrieval/RELEASES.md).
+    With --fail-if, the command serves as a gate in a release pipeline (retrieval/RELEASES.md). The exit code is 0 if
+    every condition passes, 1 if the command could not run, 2 for a usage error, 3 if a condition fails, and 4 if one
+    cannot be decided and none fails.
 
     \b
     imindex compare sd-2.0 sd-2.1 --placebo "placebo *"
     imindex compare old-audit new-audit \\
-        --fail-if "accuracy > base + 5 %" --fail-if "risen > 0"
+        --fail-if "auc.beyond.low > 0" --fail-if "risen > 0"
     """
     from imindex.retrieval import api
 
@@ -147,12 +165,25 @@ def compare(
     else:
         _print_artists(result, show_all)
         _print_overall(result)
+        if result.margin is not None:
+            click.echo(clean(result.margin.sentence))
         for verdict in result.gate:
             click.echo(clean(verdict.reason))
         click.echo(clean(summary(result)))
-    failed = [verdict.reason for verdict in result.gate if verdict.failed]
-    if failed:
-        fail("The release fails the gate:\n" + "\n".join(f"  {reason}" for reason in failed))
+    end_of_gate(context, result.gate, allow_undecided)
+
+
+def end_of_gate(context: click.Context, verdicts: Sequence[Verdict], allow_undecided: bool) -> None:
+    """Say what a gate decided, and exit with its code."""
+    from imindex.retrieval.compare.gate import exit_code, outcome
+
+    for kind, words in (("failed", "The release fails the gate:"), ("undecided", "The gate is undecided:")):
+        reasons = [verdict.reason for verdict in verdicts if outcome(verdict) == kind]
+        if reasons:
+            say("\n".join([words, *(f"  {clean(reason)}" for reason in reasons)]))
+    code = exit_code(verdicts, allow_undecided=allow_undecided)
+    if code:
+        context.exit(code)
 
 
 def _span(low: float | None, high: float | None) -> str:
@@ -178,10 +209,13 @@ def _print_figure(result: Comparison, name: FigureName, title: str, show_all: bo
     if not known:
         return
     shown = known if show_all else known[:TOP]
-    adjust = result.testing.adjust
+    adjust, tested = result.testing.adjust, any(figure.p is not None for _, figure in known)
     print_table(
         f"{title}, the largest change first{shown_of(shown, known)}",
-        ["artist", "finding", "base", "new", "change", _level(result), "p", ADJUSTED[adjust]],
+        ["artist", "finding", "base", "new", "change"]
+        + (
+            ["placebo names", "beyond", _level(result), "p", ADJUSTED[adjust]] if tested else [_level(result)]
+        ),
         [
             [
                 artist.artist,
@@ -189,10 +223,18 @@ def _print_figure(result: Comparison, name: FigureName, title: str, show_all: bo
                 number(figure.base),
                 number(figure.new),
                 _signed(figure.change),
-                _span(figure.low, figure.high),
-                p_value(figure.p),
-                p_value(figure.p_adjusted(adjust)),
             ]
+            + (
+                [
+                    _signed(artist.auc_placebo_change),
+                    _signed(artist.auc_beyond),
+                    _span(artist.auc_beyond_low, artist.auc_beyond_high),
+                    p_value(figure.p),
+                    p_value(figure.p_adjusted(adjust)),
+                ]
+                if tested
+                else [_span(figure.low, figure.high)]
+            )
             for artist, figure in shown
         ],
         left=2,
@@ -222,7 +264,14 @@ def _print_overall(result: Comparison) -> None:
         for figure, title in ((result.figures.auc, "mean AUC"), (result.figures.accuracy, "mean top-1"))
         if figure.n_artists
     ]
-    significant = result.counts.significant
+    auc, significant = result.figures.auc, result.counts.significant
+    if auc.beyond is not None:
+        rows[0][5] = ""  # p is that of the line below
+        rows[1:1] = [
+            ["that of placebo names", "", "", _signed(auc.placebo_change), "", "", f"{auc.n_placebos} names"],
+            ["beyond placebo names", "", "", _signed(auc.beyond), _span(auc.beyond_low, auc.beyond_high),
+             p_value(auc.p), str(auc.n_beyond)],
+        ]  # fmt: skip
     rows.append(
         ["artists with a finding", str(significant.base), str(significant.new),
          f"{significant.new - significant.base:+d}", "", "", str(result.n_artists)]
@@ -234,7 +283,7 @@ def _print_overall(result: Comparison) -> None:
         rows,
         note=[
             f"Encoder {result.encoder}.",
-            f"Changed findings: {'; '.join(changed)}. This does not test a change: see p."
+            f"Changed findings: {'; '.join(changed)}. This does not test a change."
             if changed
             else "No finding changed.",
             *result.notes,
@@ -248,11 +297,18 @@ def summary(result: Comparison) -> str:
     text = (
         f"Compared {result.new.release} with {result.base.release} on "
         f"{count(result.n_artists, 'artist')}: mean AUC {number(figure.base)} -> {number(figure.new)} "
-        f"(change {_signed(figure.change)}, interval {_span(figure.low, figure.high)}, p {p_value(figure.p)})"
+        f"(change {_signed(figure.change)})"
     )
-    if any(a.p_auc is not None for a in result.artists):
+    if figure.beyond is not None:
         text += (
-            f"; at level {result.testing.level:g}, {count(len(shifts.risen), 'artist')} rose and "
-            f"{len(shifts.fallen):,} fell"
+            f"; beyond placebo names {_signed(figure.beyond)} "
+            f"(interval {_span(figure.beyond_low, figure.beyond_high)}, p {p_value(figure.p)})"
         )
-    return text + "."
+    if not shifts.n_tested:
+        return f"{text}; no change could be tested against placebo names."
+    if shifts.fewest_findable is None:
+        return f"{text}; the {figure.n_placebos} placebo names are too few to find that any single artist rose or fell."
+    return (
+        f"{text}; at level {result.testing.level:g}, {count(len(shifts.risen), 'artist')} rose and "
+        f"{len(shifts.fallen):,} fell beyond them."
+    )

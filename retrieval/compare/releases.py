@@ -7,17 +7,28 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace as set_fields
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import EncoderInfo
+from imindex.indexer.demo.recognise import is_demonstration
 from imindex.indexer.encoders.registry import differences
 from imindex.indexer.generate.prompts import DEFAULT_TEMPLATE
 from imindex.indexer.store.index import Index, opened
-from imindex.retrieval.compare.overall import DEFAULTS, Findings, conclude, finding
+from imindex.retrieval.compare.overall import (
+    DEFAULTS,
+    UNKNOWN,
+    Findings,
+    Resolution,
+    conclude,
+    finding,
+    resolution_of,
+)
+from imindex.retrieval.compare.placebo_changes import Asked, PlaceboChanges, Sums, placebo_changes
 from imindex.retrieval.compare.reports import compare_reports as compare_reports
 from imindex.retrieval.compare.sets import ReleaseSet, SetComparison, compare_sets
 from imindex.retrieval.evidence.classify_release import (
@@ -27,15 +38,17 @@ from imindex.retrieval.evidence.classify_release import (
     scores_by_name,
 )
 from imindex.retrieval.evidence.match_release import match_release
+from imindex.retrieval.evidence.prompt_templates import template_labels
 from imindex.retrieval.evidence.release_walk import Observed, Pair, Wanted, observe
 from imindex.retrieval.evidence.shared import Shared, TextEncoder, Texts
-from imindex.retrieval.evidence.testing import Testing, placebo_numbers
+from imindex.retrieval.evidence.testing import Testing, numbers_of, placebo_numbers
 from imindex.retrieval.match.paired_cells import Cells, PairedCells
 from imindex.retrieval.match.similarity_pass import Columns, Watch, walk
 from imindex.retrieval.results import Alternative, ArtistChange, Comparison, LeftOut, ReleaseSide
 from imindex.retrieval.vectors.blocks import Float16, Int64
 from imindex.retrieval.vectors.checks import check_vectors
 from imindex.retrieval.vectors.select import Pictures, distinct, pictures, release
+from imindex.stats.changes import ChangeTest
 from imindex.stats.keyed import generator
 
 Right = npt.NDArray[np.bool_]
@@ -55,12 +68,18 @@ class Side:
         The finding of each artist, if the release has been matched already. By default it is matched now.
     placebos : sequence of str, optional
         Placebo names of this release, or patterns that match them; by default those of the testing.
+    rivals : sequence of str, optional
+        Further real names of this release, which are neither compared nor candidates; by default those of the testing.
+    resolution : Resolution
+        What the tests behind `findings` can find; of no effect without findings.
     """
 
     index: Path | Index
     release: str
     findings: Findings | None = None
     placebos: Sequence[str] | None = None
+    rivals: Sequence[str] | None = None
+    resolution: Resolution = UNKNOWN
 
     @property
     def path(self) -> Path:
@@ -68,8 +87,10 @@ class Side:
         return self.index.path if isinstance(self.index, Index) else self.index
 
     def tested(self, testing: Testing) -> Testing:
-        """Return the testing with this release's placebo names."""
-        return testing if self.placebos is None else replace(testing, placebos=tuple(self.placebos))
+        """Return the testing with this release's placebo names and further real names."""
+        placebos = testing.placebos if self.placebos is None else tuple(self.placebos)
+        rivals = testing.rivals if self.rivals is None else tuple(self.rivals)
+        return replace(testing, placebos=placebos, rivals=rivals)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,14 +103,22 @@ class _Loaded:
     encoder: EncoderInfo
     names: tuple[str, ...]
     placebos: list[int]
+    rivals: list[int]
     works: Pictures
     work_key: list[tuple[str, bytes, int]]
     imitations: Pictures
     prompt: list[str]
+    template: Int64
     seed: Int64
 
     def artists_of(self, pictures: Pictures) -> set[str]:
         return {self.names[a] for a in np.unique(pictures.artist).tolist()}
+
+    @property
+    def asked(self) -> Asked:
+        """The imitations by name, prompt, template and seed."""
+        names = [self.names[a] for a in self.imitations.artist.tolist()]
+        return Asked(names, self.prompt, self.template, self.seed)
 
 
 def compare(  # noqa: PLR0913
@@ -104,6 +133,7 @@ def compare(  # noqa: PLR0913
     templates: Sequence[str] = (DEFAULT_TEMPLATE,),
     texts: TextEncoder | None = None,
     prepared: Prepared | None = None,
+    margin: float | None = None,
 ) -> Comparison:
     """Compare two releases on the artists that have works, and imitations in both releases.
 
@@ -124,6 +154,8 @@ def compare(  # noqa: PLR0913
         The index's encoder for texts, if it is loaded already.
     prepared : Prepared, optional
         Result of `prepare` for these releases and this testing, if available.
+    margin : float, optional
+        Also test whether the mean change of the AUC, beyond that of placebo names, is within this margin.
 
     Returns
     -------
@@ -136,7 +168,8 @@ def compare(  # noqa: PLR0913
     """
     if prepared is None:
         prepared = prepare(base, new, testing)
-    prepared, findings = _findings(prepared, base, new, testing)
+    prepared, found = _findings(prepared, base, new, testing)
+    findings = (found[0].findings, found[1].findings)
     sides, artists, notes = prepared.sides, prepared.artists, list(prepared.notes)
     rights: list[Right | None] = [None, None]
     if by_name:
@@ -147,8 +180,19 @@ def compare(  # noqa: PLR0913
     else:
         notes.append("Accuracy by name was not asked for.")
     rows = []
-    cells = prepared.cells or _walked(prepared)
-    for artist, sets in zip(artists, _sets(sides, artists, cells, rights), strict=True):
+    ranks = prepared.ranks or _walked(prepared)
+    everything = _sets(sides, artists, ranks.cells, rights)
+    placebos = [{side.names[a] for a in side.placebos} for side in sides]
+    changes = placebo_changes(
+        {artist: len(sets[0].own) for artist, sets in zip(artists, everything, strict=True)},
+        sorted(placebos[0] & placebos[1]),
+        sides[0].asked,
+        sides[1].asked,
+        ranks.sums,
+        testing,
+        alternative,
+    )
+    for artist, sets in zip(artists, everything, strict=True):
         comparison = compare_sets(
             *sets,
             alternative=alternative,
@@ -156,8 +200,8 @@ def compare(  # noqa: PLR0913
             n_resamples=testing.n_resamples,
             rng=generator(testing.seed, "comparison", artist),
         )
-        rows.append(_row(artist, sets, comparison, findings))
-    return conclude(
+        rows.append(_row(artist, sets, comparison, findings, changes.artists.get(artist)))
+    concluded = conclude(
         rows,
         findings,
         base=_release_side(sides[0]),
@@ -166,8 +210,36 @@ def compare(  # noqa: PLR0913
         left_out=prepared.left_out,
         testing=testing,
         alternative=alternative,
-        notes=[*_notes(rows), *notes],
+        notes=[*_notes(rows, changes), *notes],
+        changes=changes,
+        margin=margin,
+        resolutions=(found[0].resolution, found[1].resolution),
     )
+    return set_fields(concluded, demonstration=is_demonstration(sides[0].encoder.weights_sha256))
+
+
+@dataclass(frozen=True, eq=False)
+class Ranks:
+    """Ranks of imitations by works, for both releases.
+
+    Attributes
+    ----------
+    cells : callable
+        Returns the ranks of an artist's own imitations.
+    sums : callable
+        For an artist and a name, returns the sums of ranks of the imitations of the name by the artist's works.
+    """
+
+    cells: Callable[[str], Cells]
+    sums: Sums
+
+    @classmethod
+    def of(cls, seen: PairedCells, numbers: Mapping[str, int]) -> Ranks:
+        """Return the ranks that an observer has kept, with the numbers under which it knows the names."""
+        return cls(
+            lambda artist: seen.of(numbers[artist]),
+            lambda artist, name: seen.sums(numbers[artist], numbers[name]),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,8 +255,8 @@ class Prepared:
     works : list of ndarray of int64
         Positions of the common works among the works of each side, in the same order.
     notes : list of str
-    cells : callable, optional
-        Returns the ranks of an artist's imitations by name, if works and imitations have been walked already.
+    ranks : Ranks, optional
+        If works and imitations have been walked already.
     """
 
     sides: list[_Loaded]
@@ -192,7 +264,7 @@ class Prepared:
     left_out: list[LeftOut]
     works: list[Int64]
     notes: list[str]
-    cells: Callable[[str], Cells] | None = None
+    ranks: Ranks | None = None
 
     def watched(self) -> tuple[Prepared, Pair]:
         """Prepare `imindex.retrieval.evidence.release_walk.observe` to compute the cells of two releases of one index.
@@ -209,7 +281,8 @@ class Prepared:
         numbers[self.works[0]] = np.arange(len(self.works[0]))
         cells = PairedCells()
         pair = Pair(base.side.release, new.side.release, cells, numbers)
-        return replace(self, cells=lambda artist: cells.of(base.names.index(artist))), pair
+        numbers_of = {name: number for number, name in enumerate(base.names)}
+        return replace(self, ranks=Ranks.of(cells, numbers_of)), pair
 
 
 def prepare(base: Side, new: Side, testing: Testing = DEFAULTS) -> Prepared:
@@ -220,7 +293,7 @@ def prepare(base: Side, new: Side, testing: Testing = DEFAULTS) -> Prepared:
     ImindexError
         As for `compare`.
     """
-    sides = [_load(side, side.tested(testing).placebos) for side in (base, new)]
+    sides = [_load(side, side.tested(testing)) for side in (base, new)]
     _check_sides(sides)
     artists, left_out = _comparable(sides)
     artists, works, notes = _same_works(sides, artists, left_out)
@@ -240,7 +313,7 @@ def _release_side(loaded: _Loaded) -> ReleaseSide:
     )
 
 
-def _load(side: Side, placebos: Sequence[str]) -> _Loaded:
+def _load(side: Side, testing: Testing) -> _Loaded:
     with opened(side.index) as index:
         name, _ = release(index, side.release)
         works, _ = distinct(pictures(index, "works"))
@@ -258,11 +331,13 @@ def _load(side: Side, placebos: Sequence[str]) -> _Loaded:
             index.root_digest,
             index.encoder,
             index.artists,
-            placebo_numbers(index, placebos, imitations),
+            placebo_numbers(index, testing.placebos, imitations),
+            numbers_of(index, testing.rivals, imitations),
             works,
             keys,
             imitations,
             [prompts[row] for row in imitations.rows.tolist()],
+            template_labels(index, imitations),
             index.column("seed")[imitations.rows].astype(np.int64),
         )
 
@@ -289,9 +364,9 @@ def _comparable(sides: Sequence[_Loaded]) -> tuple[list[str], list[LeftOut]]:
     """Return the artists to compare, and the others with the reason why they are not compared."""
     works = [side.artists_of(side.works) for side in sides]
     imitated = [side.artists_of(side.imitations) for side in sides]
-    placebos = {side.names[a] for side in sides for a in side.placebos}
+    others = {side.names[a] for side in sides for a in (*side.placebos, *side.rivals)}
     artists, left_out = [], []
-    for name in sorted(set().union(*works, *imitated) - placebos):
+    for name in sorted(set().union(*works, *imitated) - others):
         reasons = [
             f"no imitations in {side.label}"
             for side, names in zip(sides, imitated, strict=True)
@@ -335,12 +410,19 @@ def _same_works(
     return [name for name in artists if name in shared], works, notes
 
 
+class _Found(NamedTuple):
+    """The findings of a release, and what its tests can find."""
+
+    findings: Findings
+    resolution: Resolution
+
+
 def _findings(
     prepared: Prepared, base: Side, new: Side, testing: Testing
-) -> tuple[Prepared, tuple[Findings, Findings]]:
+) -> tuple[Prepared, tuple[_Found, _Found]]:
     """Return the findings of both releases. Two releases of one index are matched in a single walk."""
     known = base.findings is not None and new.findings is not None
-    if known or prepared.cells or prepared.sides[0].root_digest != prepared.sides[1].root_digest:
+    if known or prepared.ranks or prepared.sides[0].root_digest != prepared.sides[1].root_digest:
         return prepared, (_findings_of(base, base.index, testing), _findings_of(new, new.index, testing))
     prepared, pair = prepared.watched()
     with opened(base.index) as index:
@@ -355,11 +437,14 @@ def _findings(
 
 def _findings_of(
     side: Side, index: Path | Index, testing: Testing, observed: Observed | None = None
-) -> Findings:
+) -> _Found:
     if side.findings is not None:
-        return side.findings
+        return _Found(side.findings, side.resolution)
     matching = match_release(index, side.release, testing=side.tested(testing), observed=observed)
-    return {row.artist: row.finding for row in matching.artists if row.finding is not None}
+    return _Found(
+        {row.artist: row.finding for row in matching.artists if row.finding is not None},
+        resolution_of(matching),
+    )
 
 
 def _named(
@@ -368,7 +453,7 @@ def _named(
     """Return whether each imitation is named correctly among the candidates of both releases."""
     tables, candidates = [], []
     for side in sides:
-        named, path = side.imitations.without(side.placebos), side.side.index
+        named, path = side.imitations.without([*side.placebos, *side.rivals]), side.side.index
         with opened(path) as index:
             _, scores = scores_by_name(
                 index, named, labels, templates, texts, candidate_numbers(index, named)
@@ -380,7 +465,7 @@ def _named(
     rights: list[Right | None] = []
     for side, scores in zip(sides, tables, strict=True):
         columns = [c for c, name in enumerate([*side.names, *labels]) if name in common]
-        kept = ~np.isin(side.imitations.artist, side.placebos)
+        kept = ~np.isin(side.imitations.artist, [*side.placebos, *side.rivals])
         own = scores[np.arange(len(scores)), side.imitations.artist[kept]]
         right = np.zeros(len(kept), np.bool_)
         right[kept] = (scores[:, columns] >= own[:, None]).sum(axis=1) == 1
@@ -434,8 +519,8 @@ def _in_order(artist: str, n: int) -> Int64:
     return generator(0, "column order", artist).permutation(n)
 
 
-def _walked(prepared: Prepared) -> Callable[[str], Cells]:
-    """Rank the imitations of both releases by the works, and return the cells of each artist."""
+def _walked(prepared: Prepared) -> Ranks:
+    """Rank the imitations of both releases by the works."""
     sides, works = prepared.sides, prepared.works
     numbers = {name: number for number, name in enumerate(sorted({n for side in sides for n in side.names}))}
     work_artist = np.array([numbers[sides[0].work_key[place][0]] for place in works[0].tolist()])
@@ -460,10 +545,14 @@ def _walked(prepared: Prepared) -> Callable[[str], Cells]:
 
     base = walked(vectors[0])
     if np.array_equal(vectors[0], vectors[1]):
-        return lambda artist: base.of(numbers[artist])
+        return Ranks.of(base, numbers)
     # Two indexes may contain different vectors of the same work; each release is ranked by its own.
     new = walked(vectors[1])
-    return lambda artist: base.of(numbers[artist])._replace(new=new.of(numbers[artist]).new)
+    first, second = Ranks.of(base, numbers), Ranks.of(new, numbers)
+    return Ranks(
+        lambda artist: first.cells(artist)._replace(new=second.cells(artist).new),
+        lambda artist, name: (first.sums(artist, name)[0], second.sums(artist, name)[1]),
+    )
 
 
 def _prompt_numbers(sides: Sequence[_Loaded]) -> Int64:
@@ -474,7 +563,11 @@ def _prompt_numbers(sides: Sequence[_Loaded]) -> Int64:
 
 
 def _row(
-    artist: str, sets: tuple[ReleaseSet, ReleaseSet], comparison: SetComparison, findings: Sequence[Findings]
+    artist: str,
+    sets: tuple[ReleaseSet, ReleaseSet],
+    comparison: SetComparison,
+    findings: Sequence[Findings],
+    test: ChangeTest | None,
 ) -> ArtistChange:
     auc, accuracy = comparison.auc, comparison.accuracy
     return ArtistChange(
@@ -488,32 +581,42 @@ def _row(
         auc_change=auc.change,
         auc_low=auc.low,
         auc_high=auc.high,
-        p_auc=auc.pvalue,
+        p_auc_if_exchangeable=auc.pvalue,
         accuracy_base=accuracy.base if accuracy else None,
         accuracy_new=accuracy.new if accuracy else None,
         accuracy_change=accuracy.change if accuracy else None,
         accuracy_low=accuracy.low if accuracy else None,
         accuracy_high=accuracy.high if accuracy else None,
-        p_accuracy=accuracy.pvalue if accuracy else None,
+        p_accuracy_if_exchangeable=accuracy.pvalue if accuracy else None,
         finding_base=finding(findings[0], artist),
         finding_new=finding(findings[1], artist),
         design=comparison.design.name,
         prompts_held_fixed=comparison.design.prompts_held_fixed,
         approximate=comparison.design.uneven,
+        p_auc=test.pvalue if test else None,
+        auc_placebo_change=test.placebo_change if test else None,
+        auc_beyond=test.beyond if test else None,
+        auc_beyond_low=test.interval.low if test else None,
+        auc_beyond_high=test.interval.high if test else None,
+        n_placebos=test.n_placebos if test else 0,
     )
 
 
-def _notes(rows: Sequence[ArtistChange]) -> list[str]:
+def _notes(rows: Sequence[ArtistChange], changes: PlaceboChanges) -> list[str]:
     designs = Counter(row.design for row in rows)
-    notes = [
-        "p of an artist exchanges imitations between the releases, each scored among the same other imitations, those "
-        "of both releases; AUCs and intervals are among each release's own. So the two can differ a little.",
-        "What was exchanged: " + ", ".join(f"{name} for {n}" for name, n in designs.most_common()) + ".",
-    ]
+    notes = []
+    if changes.artists:
+        notes.append(
+            "p of an artist is the rank of the change of its AUC among the changes of placebo names between the same "
+            f"releases, by the same works ({len(changes.placebos)} names). Any drift that all names share is harmless."
+        )
+    notes += changes.notes
+    notes.append(
+        "How pictures of both releases correspond: "
+        + ", ".join(f"{name} for {n}" for name, n in designs.most_common())
+        + "."
+    )
     fixed = sum(row.prompts_held_fixed for row in rows)
     if fixed:
         notes.append(f"For {fixed} artist(s) prompts are few and held fixed: figures are for these prompts.")
-    uneven = sum(row.approximate for row in rows)
-    if uneven:
-        notes.append(f"For {uneven} artist(s) prompts have different numbers of pictures: p is approximate.")
     return notes

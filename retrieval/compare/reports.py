@@ -8,13 +8,13 @@ from msgspec.structs import replace as set_fields
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.demo.recognise import is_demonstration
-from imindex.retrieval.compare.archived_report import ArchivedReport, ArchivedResult
+from imindex.retrieval.compare.archived_report import ArchivedReport, ArchivedResult, archived_resolution
 from imindex.retrieval.compare.overall import DEFAULTS, conclude, finding
 from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.results import Alternative, ArtistChange, Comparison, LeftOut, ReleaseSide
 
 
-def compare_reports(
+def compare_reports(  # noqa: PLR0913
     base: ArchivedReport,
     new: ArchivedReport,
     base_release: str | None = None,
@@ -23,6 +23,7 @@ def compare_reports(
     *,
     testing: Testing = DEFAULTS,
     alternative: Alternative = "two-sided",
+    margin: float | None = None,
 ) -> Comparison:
     """Compare two releases by the figures in finished reports (report.json).
 
@@ -37,12 +38,14 @@ def compare_reports(
     testing : Testing
         Level, adjustment, resamples and confidence; findings are those of the reports.
     alternative : {"two-sided", "less", "greater"}
+    margin : float, optional
+        It cannot be tested by figures alone, and the result says so.
 
     Returns
     -------
     Comparison
-        As from `releases.compare`, but artists have neither intervals nor p-values, which need the index. Figures
-        over all artists are complete, because their unit is the artist.
+        As from `releases.compare`, but without p-values and changes beyond placebo names, which need the index. The
+        means over artists, their change and its interval are complete, because their unit is the artist.
 
     Raises
     ------
@@ -68,9 +71,14 @@ def compare_reports(
         testing=testing,
         alternative=alternative,
         notes=[
-            "From the reports' figures alone: changes of single artists have neither interval nor p, which need the "
-            "index; findings are those of the reports."
+            "From the reports' figures alone: no change is tested against placebo names, which needs the index; "
+            "findings are those of the reports."
         ],
+        margin=margin,
+        resolutions=(
+            archived_resolution(base, names[0], encoder),
+            archived_resolution(new, names[1], encoder),
+        ),
     )
     demonstration = any(
         is_demonstration(record.weights_sha256 or "") for record in base.encoders if record.name == encoder

@@ -17,6 +17,7 @@ from imindex.retrieval.compare.archived_report import (
     ArchivedPlan,
     ArchivedReport,
     ArchivedTests,
+    archived_resolution,
     read_archived,
 )
 from imindex.retrieval.compare.gate import Condition, check, comparison_figures
@@ -25,7 +26,7 @@ from imindex.retrieval.compare.reports import common_encoder, compare_reports, o
 from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.results import Comparison, Verdict
 
-TESTING = ("placebos", "level", "adjust", "n_resamples", "confidence_level", "seed")
+TESTING = ("placebos", "rivals", "level", "adjust", "n_resamples", "confidence_level", "seed")
 OF_PLAN = ("level", "adjust", "n_resamples", "confidence_level", "seed")
 
 
@@ -86,7 +87,7 @@ class Question:
             assert base.report is not None and new.report is not None
             return compare_reports(
                 base.report, new.report, base.release, new.release, self.encoder,
-                testing=self.testing, alternative=alternative,
+                testing=self.testing, alternative=alternative, margin=self.options["margin"],
             )  # fmt: skip
         result = compare(
             *self.sides,
@@ -96,6 +97,7 @@ class Question:
             by_name=not self.options["no_names"],
             labels=self.options["labels"],
             templates=self.options["templates"],
+            margin=self.options["margin"],
         )
         return replace_field(result, encoder=self.encoder) if self.encoder else result
 
@@ -221,13 +223,17 @@ def _side(
             return None, f"{path} has changed since the report: comparing the figures of {source.word} only."
         placebos = testing.placebos or _placebos(index, release, source.report)
     result = source.report.result(release, entry.name)
-    return Side(path, release, result.findings if result else {}, placebos), ""
+    rivals = next((record.rivals for record in source.report.releases if record.name == release), ())
+    resolution = archived_resolution(source.report, release, entry.name)
+    return Side(path, release, result.findings if result else {}, placebos, rivals, resolution), ""
 
 
 def _placebos(index: Index, release: str, report: ArchivedReport) -> list[str]:
-    """Return the prompted names of a release that are not artists of the plan and have no works."""
+    """Return the names without works that a release was asked for, except the artists and real names of the plan."""
     plan = report.plan or ArchivedPlan()
     in_plan = {*(plan.artists or ()), *(plan.background or ())}
+    for record in report.releases:
+        in_plan.update(record.rivals)
     kinds = [c.kind for c in index.collections]
     names: dict[str, set[str]] = {"works": set(), "imitations": set()}
     for artist, collection in set(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from msgspec import field
 
@@ -52,11 +52,18 @@ class FigureChange(Result, kw_only=True, frozen=True):
     new, new_low, new_high : float or None
         Mean for the new release, and its interval.
     change, low, high : float or None
-        New minus base, and its interval.
+        New minus base, and its interval, drift of all names included.
     p : float or None
-        p-value under the null hypothesis of no change.
+        p-value of `beyond`: names are assigned to artists at random. None without placebo names that both releases
+        were asked for, and always for the accuracy, which placebo names do not have.
     n_artists : int
         Number of artists with this figure for both releases.
+    placebo_change : float or None
+        Mean change of the placebo names between the same releases, for the same works.
+    beyond, beyond_low, beyond_high : float or None
+        Change beyond placebo names: `change` of the artists tested, minus `placebo_change`; and its interval.
+    n_beyond, n_placebos : int
+        Number of artists that are compared with placebo names, and number of these names.
     """
 
     base: Share
@@ -70,6 +77,12 @@ class FigureChange(Result, kw_only=True, frozen=True):
     high: Number
     p: P
     n_artists: Count
+    placebo_change: Number = None
+    beyond: Number = None
+    beyond_low: Number = None
+    beyond_high: Number = None
+    n_beyond: Count = 0
+    n_placebos: Count = 0
 
 
 class FigureChanges(Result, kw_only=True, frozen=True):
@@ -137,11 +150,20 @@ class ReleaseFindings(Result, kw_only=True, frozen=True):
     significant : int
         Number of artists with a significant finding at the level.
     findings : dict of Finding to int
+    n_placebos : int or None
+        Number of placebo names of the release; None if it is not known.
+    fewest_findable : int or None
+        The smallest number of artists that the tests of the release can find; None if it is not known.
+    finds_nobody : bool
+        Whether the tests cannot find any artist, whatever the pictures.
     """
 
     n: Count
     significant: Count
     findings: Mapping[Finding, Count]
+    n_placebos: Count | None = None
+    fewest_findable: Count | None = None
+    finds_nobody: bool = False
 
 
 class SideReleaseFindings(Result, kw_only=True, frozen=True):
@@ -181,15 +203,41 @@ class FindingCounts(Result, kw_only=True, frozen=True):
 
 
 class Shifts(Result, kw_only=True, frozen=True):
-    """Artists whose AUC changed significantly at the level, after correction.
+    """Artists whose AUC changed beyond that of placebo names, significantly at the level, after correction.
 
     Attributes
     ----------
     risen, fallen : tuple of str
+    n_tested : int
+        Number of artists whose change was tested.
+    fewest_findable : int or None
+        The smallest number of artists that can be found with these placebo names; None if none can be.
     """
 
     risen: tuple[str, ...]
     fallen: tuple[str, ...]
+    n_tested: Count = 0
+    fewest_findable: Count | None = None
+
+
+class MarginResult(Result, kw_only=True, frozen=True):
+    """Whether the mean change of the AUC beyond placebo names is within a margin.
+
+    Attributes
+    ----------
+    margin : float
+    p_not_more, p_not_less : float or None
+        p-values of "the new release imitates more, or less, by at least the margin"; None without placebo names.
+    p_equivalent : float or None
+        The larger of the two.
+    sentence : str
+    """
+
+    margin: float
+    p_not_more: P
+    p_not_less: P
+    p_equivalent: P
+    sentence: str
 
 
 class ArtistFigure(NamedTuple):
@@ -219,22 +267,33 @@ class ArtistChange(Result, kw_only=True, frozen=True):
     n_works, n_base, n_new : int or None
         Numbers of works and of imitations per release; None if only reports are compared.
     auc_shared_change : float or None
-        Change (new minus base) of the mean score among the same other imitations; p_auc tests this change.
+        Change (new minus base) of the mean score among the same other imitations, those of both releases.
     auc_base, auc_new, auc_change : float or None
         AUC among the other imitations of each release, and the change (new minus base).
     auc_low, auc_high : float or None
         Confidence interval of the change.
+    auc_placebo_change : float or None
+        Mean change of the placebo names' sets for this artist's works.
+    auc_beyond, auc_beyond_low, auc_beyond_high : float or None
+        Change beyond placebo names: `auc_change` minus `auc_placebo_change`, and its interval.
+    n_placebos : int
+        Number of placebo names that the change is compared with.
     p_auc, p_auc_holm, p_auc_bh, p_auc_by : float or None
-        p-value under the null hypothesis of no change, uncorrected and corrected over artists.
+        p-value of the rank of `auc_change` among the changes of the placebo names, uncorrected and corrected over
+        artists. None without such names.
+    p_auc_if_exchangeable, p_accuracy_if_exchangeable : float or None
+        A description, not a test of imitation: the p-value that would hold if the pictures of both releases were
+        exchangeable but for imitation. Any drift between releases breaks that.
     accuracy_base, accuracy_new, accuracy_change : float or None
         Share of imitations named as the artist, and the change (new minus base).
     accuracy_low, accuracy_high : float or None
         Confidence interval of the change.
     p_accuracy, p_accuracy_holm, p_accuracy_bh, p_accuracy_by : float or None
-        p-value under the null hypothesis of no change, uncorrected and corrected over artists.
+        None: placebo names have no label of their own, so that there is no reference for this change. Reports of
+        earlier versions have the p-value of an exchange of pictures here.
     finding_base, finding_new : Finding
     design : str
-        Unit exchanged between the releases: pairs, pictures within prompts, prompts or pictures.
+        How the pictures of both releases correspond: pairs, pictures within prompts, prompts or pictures.
     prompts_held_fixed : bool
         Whether prompts repeat and are too few to resample.
     approximate : bool
@@ -269,6 +328,13 @@ class ArtistChange(Result, kw_only=True, frozen=True):
     p_accuracy_holm: P = None
     p_accuracy_bh: P = None
     p_accuracy_by: P = None
+    auc_placebo_change: Number = None
+    auc_beyond: Number = None
+    auc_beyond_low: Number = None
+    auc_beyond_high: Number = None
+    n_placebos: Count = 0
+    p_auc_if_exchangeable: P = None
+    p_accuracy_if_exchangeable: P = None
 
     @property
     def auc(self) -> ArtistFigure:
@@ -313,6 +379,10 @@ class Comparison(Result, kw_only=True, frozen=True):
         Sentences on the basis of the figures.
     demonstration : bool
         Whether an encoder of the sides is the demonstration encoder of imindex, which is not for evidence.
+    placebos : tuple of str
+        Placebo names that both releases were asked for.
+    margin : MarginResult or None
+        If a margin was asked for.
     """
 
     base: ReleaseSide
@@ -328,10 +398,12 @@ class Comparison(Result, kw_only=True, frozen=True):
     alternative: Alternative
     notes: tuple[str, ...]
     demonstration: bool = False
+    placebos: tuple[str, ...] = ()
+    margin: MarginResult | None = None
 
 
 class Verdict(Result, kw_only=True, frozen=True):
-    """Outcome of a gate condition. A release fails if the condition is true or cannot be evaluated.
+    """Outcome of a gate condition: a release passes if the condition is false, fails if it is true.
 
     Attributes
     ----------
@@ -339,10 +411,13 @@ class Verdict(Result, kw_only=True, frozen=True):
         Text of the condition.
     value, limit : float or None
     failed : bool
+        Whether the release does not pass by this condition: true also if it is undecided.
     reason : str
         One sentence.
     release, encoder : str
         Release and encoder that the condition was evaluated for.
+    outcome : str
+        "passed", "failed" or "undecided"; empty in reports of earlier versions, which counted undecided as failed.
     """
 
     condition: str
@@ -352,6 +427,7 @@ class Verdict(Result, kw_only=True, frozen=True):
     reason: str
     release: str = ""
     encoder: str = ""
+    outcome: Literal["passed", "failed", "undecided", ""] = ""
 
 
 class GatedComparison(Comparison, kw_only=True, frozen=True):

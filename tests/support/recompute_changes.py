@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +19,7 @@ from tests.support.recompute_draws import (
     Check,
     clopper_pearson,
     ends,
-    keyed,
     p_window,
-    same_units,
     share_ends,
     unit_counts,
     weighted_means,
@@ -87,17 +83,23 @@ def _comparison(here: Check, said: Row, sides: Sequence[Side], findings: Sequenc
               sorted((asked[0] | asked[1] | works) - set(names)))  # fmt: skip
     here.same("n_artists", said["n_artists"], len(names))
     common = sides[0].candidates & sides[1].candidates
+    placebos = sorted(set(sides[0].seen.placebos) & set(sides[1].seen.placebos))
+    changes = _changes(here, said, sides, names, placebos, tests)
     for row in said["artists"]:
         _artist(here.at(row["artist"]), row, sides, common, findings, tests)
+        here.at(row["artist"]).same("p_accuracy", row["p_accuracy"], None)
+    tested = [row for row in said["artists"] if row["p_auc"] is not None]
+    for method, name in METHODS.items():
+        corrected = multipletests([row["p_auc"] for row in tested], method=name)[1] if tested else []
+        for row, p in zip(tested, corrected, strict=True):
+            here.at(row["artist"]).same(f"p_auc_{method}", row[f"p_auc_{method}"], p)
     for figure in ("auc", "accuracy"):
-        raw = [row[f"p_{figure}"] for row in said["artists"]]
-        for method, name in METHODS.items():
-            for row, p in zip(said["artists"], multipletests(raw, method=name)[1], strict=True):
-                here.at(row["artist"]).same(f"p_{figure}_{method}", row[f"p_{figure}_{method}"], p)
         table = np.array([[row[f"{figure}_{s}"] for s in ("base", "new")] for row in said["artists"]])
-        _overall(here.at(f"figures.{figure}"), said["figures"][figure], table, tests, figure)
+        _overall(here.at(f"figures.{figure}"), said["figures"][figure], table, tests)
+    _beyond(here.at("figures.auc"), said["figures"]["auc"], changes, names, placebos, tests)
+    here.same("figures.accuracy.p", said["figures"]["accuracy"]["p"], None)
     for way, sign in (("risen", 1), ("fallen", -1)):
-        called = [row["artist"] for row in said["artists"] if row["auc_shared_change"] * sign > 0
+        called = [row["artist"] for row in said["artists"] if row["p_auc"] is not None and row["auc_beyond"] * sign > 0
                   and row[f"p_auc_{tests['adjust']}"] <= tests["level"] * (1 + 1e-12)]  # fmt: skip
         here.same(f"shifts.{way}", said["shifts"][way], called)
     counts = said["counts"]
@@ -230,8 +232,14 @@ def _artist(
         ("prompts_held_fixed", design.held_fixed), ("approximate", design.approximate),
     ):  # fmt: skip
         here.same(key, row[key], wanted)
-    here.within("p_auc", row["p_auc"], design.p(*shared, tests["n_resamples"]))
-    here.within("p_accuracy", row["p_accuracy"], design.p(*right, tests["n_resamples"]))
+    here.within(
+        "p_auc_if_exchangeable", row["p_auc_if_exchangeable"], design.p(*shared, tests["n_resamples"])
+    )
+    here.within(
+        "p_accuracy_if_exchangeable",
+        row["p_accuracy_if_exchangeable"],
+        design.p(*right, tests["n_resamples"]),
+    )
     for figure, (low, high) in (
         ("auc", _auc_ends(cells, design, tests)), ("accuracy", _share_ends(right, design, tests)),
     ):  # fmt: skip
@@ -315,44 +323,139 @@ def squares(estimates: Sequence[float], own: Sequence[Pair], phi: float) -> Pair
 # Over artists
 
 
-def _overall(here: Check, said: Row, table: Array, tests: Row, figure: str) -> None:
-    """Means over artists, from the report's own draws of artists in the order of their names."""
+def _overall(here: Check, said: Row, table: Array, tests: Row) -> None:
+    """Means over artists, without draws."""
     base, new = table.T
     change, n = new - base, len(table)
     for key, wanted in (
         ("base", base.mean()), ("new", new.mean()), ("change", change.mean()), ("n_artists", n),
     ):  # fmt: skip
         here.same(key, said[key], wanted)
-    here.within("p", said["p"], _flips(change, tests["n_resamples"]))
     for side, values in (("base", base), ("new", new)):
         part = (values.var(ddof=1) / n if n > 1 else 0.0, n - 1)
         low, high = share_ends(values.mean(), [part], n, tests["confidence_level"])
         here.same(f"{side}_low", said[f"{side}_low"], low)
         here.same(f"{side}_high", said[f"{side}_high"], high)
-    low, high = _bca(change, tests, figure)
+    low, high = _mean_ends(change, tests["confidence_level"])
     here.same("low", said["low"], low)
     here.same("high", said["high"], high)
 
 
-def _bca(values: Array, tests: Row, figure: str) -> Pair:
-    """SciPy's BCa interval from the report's own draws."""
-    n, many, mean = len(values), tests["n_resamples"], values.mean()
-    if np.ptp(values) < 1e-12:
-        return mean, mean
-    random = keyed(tests["seed"], "mean change", figure)
-    if 2**n > many + 1:
-        raise ValueError("The signs were drawn from this stream too: not repeated here.")
-    drawn = values[same_units(random, n, many)].mean(axis=1)
-    drawn[np.abs(drawn - mean) < 1e-12] = mean  # ties, but for rounding
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        found = stats.bootstrap((values,), np.mean, n_resamples=0, confidence_level=tests["confidence_level"],
-                                method="BCa", bootstrap_result=_Drawn(drawn)).confidence_interval  # fmt: skip
-    return float(found.low), float(found.high)
+def _mean_ends(values: Array, level: float) -> Pair:
+    """Student's t; if most values are equal, Clopper-Pearson of what is above and below them, by square and add."""
+    n, mean = len(values), float(values.mean())
+    if n < 2:
+        return math.nan, math.nan
+    mode, tied = Counter(np.round(values, 9).tolist()).most_common(1)[0]
+    if tied >= 2 and 2 * tied >= n and n - tied < 10:
+        up, down = np.clip(values - mode, 0, 1), np.clip(mode - values, 0, 1)
+        up_ends, down_ends = (clopper_pearson(part.sum(), n, level) for part in (up, down))
+        low, high = squares([down.mean(), up.mean()], [down_ends, up_ends], 0.0)
+        return max(-1.0, low[0] + mode), min(1.0, high[1] + mode)
+    half = float(stats.sem(values) * stats.t.ppf((1 + level) / 2, n - 1))
+    return max(-1.0, mean - half), min(1.0, mean + half)
 
 
-@dataclass
-class _Drawn:
-    """The part of an earlier result that SciPy reads."""
+# Changes beyond placebo names
 
-    bootstrap_distribution: Array
+
+def _changes(
+    here: Check, said: Row, sides: Sequence[Side], names: Sequence[str], placebos: Sequence[str], tests: Row
+) -> dict[tuple[str, str], float]:
+    """Every name's change of the AUC for every artist's works, by counting; and each artist's rank among placebos."""
+    here.same("placebos", said["placebos"], placebos)
+    changes = {
+        (artist, name): _set_auc(sides[1], artist, name) - _set_auc(sides[0], artist, name)
+        for artist in names
+        for name in {artist, *names, *placebos}
+    }
+    designs = {
+        name: ([_design(side, name) for side in sides], _paired(sides, name)) for name in (*names, *placebos)
+    }
+    for row in said["artists"]:
+        artist, at = row["artist"], here.at(row["artist"])
+        usable = [name for name in placebos if designs[name] == designs[artist]]
+        own = changes[artist, artist]
+        others = np.array([changes[artist, name] for name in usable])
+        at.same("n_placebos", row["n_placebos"], len(usable))
+        at.same("auc_placebo_change", row["auc_placebo_change"], others.mean() if usable else None)
+        at.same("auc_beyond", row["auc_beyond"], own - others.mean() if usable else None)
+        p = None
+        if usable:
+            middle = np.median([own, *others])
+            reached = sum(abs(other - middle) >= abs(own - middle) - 1e-9 for other in others)
+            p = (1 + reached) / (1 + len(others))
+            _inverted(at, row, own, others, tests["confidence_level"])
+        at.same("p_auc", row["p_auc"], p)
+    return changes
+
+
+def _inverted(here: Check, row: Row, own: float, others: Array, level: float) -> None:
+    """Just inside both ends of the interval a shifted own change is not rejected, just outside it is."""
+
+    def p(value: float) -> float:
+        middle = np.median([value, *others])
+        return float((1 + (np.abs(others - middle) >= abs(value - middle) - 1e-12).sum()) / (1 + len(others)))
+
+    if int((1 - level) * (len(others) + 1) + 1e-9) < 1:
+        here.same("auc_beyond_low", row["auc_beyond_low"], None)
+        return
+    for end, outside in (("auc_beyond_low", -1e-7), ("auc_beyond_high", 1e-7)):
+        inside = p(own - row[end] + outside), p(own - row[end] - outside)
+        here.same(end, [one > 1 - level + 1e-12 for one in inside], [True, False])
+
+
+def _design(side: Side, name: str) -> list[tuple[str, int]]:
+    rows = side.seen.made[side.seen.asked == name]
+    texts = side.seen.export.columns["prompt"][rows].tolist()
+    return sorted(Counter(text.replace(name, "{artist}") for text in texts).items())
+
+
+def _paired(sides: Sequence[Side], name: str) -> int:
+    """How many pictures of a name the releases made with the same prompt and seed."""
+    keys = []
+    for side in sides:
+        rows, columns = side.seen.made[side.seen.asked == name], side.seen.export.columns
+        seeds = [-1 if columns["seed"][row] is None else columns["seed"][row] for row in rows]
+        keys.append(
+            Counter(
+                (columns["prompt"][row], seed) for row, seed in zip(rows, seeds, strict=True) if seed >= 0
+            )
+        )
+    return (keys[0] & keys[1]).total()
+
+
+def _set_auc(side: Side, artist: str, name: str) -> float:
+    seen = side.seen
+    table = seen.similarity[seen.work_artist == artist]
+    own, others = table[:, seen.asked == name][:, :, None], table[:, None, seen.asked != name]
+    return float((own > others).mean() + (own == others).mean() / 2)
+
+
+def _beyond(
+    here: Check,
+    said: Row,
+    changes: Mapping[tuple[str, str], float],
+    names: Sequence[str],
+    placebos: Sequence[str],
+    tests: Row,
+) -> None:
+    """The mean beyond placebo names, if all artists are compared with all of them, and its p by our own draws."""
+    if said["n_placebos"] != len(placebos) or said["n_beyond"] != len(names) or not placebos:
+        return
+    everybody = [*names, *placebos]
+    table = np.array([[changes[artist, name] for name in everybody] for artist in names])
+    n = len(names)
+
+    def beyond(order: Array) -> float:
+        return float((table[np.arange(n), order[:n]] - table[:, order[n:]].mean(axis=1)).mean())
+
+    true = np.arange(len(everybody))
+    here.same("beyond", said["beyond"], beyond(true))
+    here.same("placebo_change", said["placebo_change"], table[:, n:].mean())
+    random = np.random.default_rng(11)
+    null = np.abs([beyond(random.permutation(true)) for _ in range(20_000)])
+    p = float((null >= abs(beyond(true)) - 1e-9).mean())
+    here.within("p", said["p"], p_window(p, len(null), tests["n_resamples"]))
+    contains = said["beyond_low"] is None or said["beyond_low"] <= said["beyond"] <= said["beyond_high"]
+    here.same("beyond_low to beyond_high", contains, True)
