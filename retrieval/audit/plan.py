@@ -86,10 +86,10 @@ class Plan:
         Origins of names, as stated.
     unknown : tuple of str
         Real names that the releases cannot know.
-    case_number, examiner : str
-        For the report.
     margin : float or None
         The largest change between releases that does not matter.
+    case_number, examiner : str
+        For the report.
     """
 
     path: Path
@@ -109,9 +109,9 @@ class Plan:
     rivals: int | str | tuple[str, ...] = NO_RIVALS
     origins: Mapping[str, str] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
+    margin: float | None = None
     case_number: str = ""
     examiner: str = ""
-    margin: float | None = None
 
     @property
     def folder(self) -> Path:
@@ -129,9 +129,9 @@ class Plan:
             (values, "rivals", NO_RIVALS),
             (values, "origins", {}),
             (values, "unknown", ()),
+            (values, "margin", None),
             (values, "case_number", ""),
             (values, "examiner", ""),
-            (values, "margin", None),
             (values["prompts"], "placebo_seed", ""),
             (values["tests"], "statistic", Tests().statistic),
             (values["tests"], "copies_rate", Tests().copies_rate),
@@ -203,9 +203,9 @@ def _plan(path: Path, text: str, content: dict[str, Any]) -> Plan:
         rivals=_rivals(path, file.rivals, tested),
         origins=_origins(path, file.artists, tested),
         unknown=_unknown(path, file, tested),
+        margin=file.compare.margin,
         case_number=file.case.number,
         examiner=file.case.examiner,
-        margin=file.compare.margin,
     )
     names = [release.name for release in plan.releases]
     _check_names(path, "releases", names)

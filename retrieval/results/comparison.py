@@ -84,6 +84,11 @@ class FigureChange(Result, kw_only=True, frozen=True):
     n_beyond: Count = 0
     n_placebos: Count = 0
 
+    @property
+    def beyond_p(self) -> float | None:
+        """The p-value of `beyond`, if there is any."""
+        return None if self.beyond is None else self.p
+
 
 class FigureChanges(Result, kw_only=True, frozen=True):
     """Changes of the means over all artists.
@@ -377,12 +382,12 @@ class Comparison(Result, kw_only=True, frozen=True):
         Alternative hypothesis; "greater": the new release imitates more.
     notes : tuple of str
         Sentences on the basis of the figures.
-    demonstration : bool
-        Whether an encoder of the sides is the demonstration encoder of imindex, which is not for evidence.
     placebos : tuple of str
         Placebo names that both releases were asked for.
     margin : MarginResult or None
         If a margin was asked for.
+    demonstration : bool
+        Whether an encoder of the sides is the demonstration encoder of imindex, which is not for evidence.
     """
 
     base: ReleaseSide
@@ -397,9 +402,9 @@ class Comparison(Result, kw_only=True, frozen=True):
     testing: HowTested
     alternative: Alternative
     notes: tuple[str, ...]
-    demonstration: bool = False
     placebos: tuple[str, ...] = ()
     margin: MarginResult | None = None
+    demonstration: bool = False
 
 
 class Verdict(Result, kw_only=True, frozen=True):

@@ -260,7 +260,7 @@ def figures(report: dict[str, Any]) -> dict[tuple[Any, ...], str]:
         (("comparisons", 0, "artists", 3), lambda key: f"{against}Cy: {key}:"),
         (("comparisons", 0, "counts"), lambda *path: f"{against}counts."
          + (f"all.{path[2]}.{path[1]}" if path[0] == "all" else path[0])),
-        (("comparisons", 0, "shifts"), lambda way, _: f"{against}shifts.{way}:"),
+        (("comparisons", 0, "shifts"), lambda way, *_: f"{against}shifts.{way}:"),
         *(((("gate", n)), lambda key, n=n: f"gate.{report['gate'][n]['condition']}: {key}:") for n in range(len(GATE))),
     ]  # fmt: skip
     found = {}

@@ -84,7 +84,7 @@ def _comparison(here: Check, said: Row, sides: Sequence[Side], findings: Sequenc
     here.same("n_artists", said["n_artists"], len(names))
     common = sides[0].candidates & sides[1].candidates
     placebos = sorted(set(sides[0].seen.placebos) & set(sides[1].seen.placebos))
-    changes = _changes(here, said, sides, names, placebos, tests)
+    changes, usable = _changes(here, said, sides, names, placebos, tests)
     for row in said["artists"]:
         _artist(here.at(row["artist"]), row, sides, common, findings, tests)
         here.at(row["artist"]).same("p_accuracy", row["p_accuracy"], None)
@@ -96,8 +96,22 @@ def _comparison(here: Check, said: Row, sides: Sequence[Side], findings: Sequenc
     for figure in ("auc", "accuracy"):
         table = np.array([[row[f"{figure}_{s}"] for s in ("base", "new")] for row in said["artists"]])
         _overall(here.at(f"figures.{figure}"), said["figures"][figure], table, tests)
-    _beyond(here.at("figures.auc"), said["figures"]["auc"], changes, names, placebos, tests)
-    here.same("figures.accuracy.p", said["figures"]["accuracy"]["p"], None)
+    _beyond(here.at("figures.auc"), said["figures"]["auc"], changes, usable, sides, tests)
+    for key in ("p", "placebo_change", "beyond", "beyond_low", "beyond_high"):
+        here.at("figures.accuracy").same(key, said["figures"]["accuracy"][key], None)
+    for key in ("n_beyond", "n_placebos"):
+        here.at("figures.accuracy").same(key, said["figures"]["accuracy"][key], 0)
+    resolutions = [1 / (1 + len(some)) for some in usable.values() if some]
+    here.same("shifts.n_tested", said["shifts"]["n_tested"], len(resolutions))
+    fewest = next(
+        (
+            k for k in range(1, len(resolutions) + 1)
+            if (multipletests([*sorted(resolutions)[:k], *[1.0] * (len(resolutions) - k)],
+                              method=METHODS[tests["adjust"]])[1] <= tests["level"] * (1 + 1e-12)).sum() >= k
+        ),
+        None,
+    )  # fmt: skip
+    here.same("shifts.fewest_findable", said["shifts"]["fewest_findable"], fewest)
     for way, sign in (("risen", 1), ("fallen", -1)):
         called = [row["artist"] for row in said["artists"] if row["p_auc"] is not None and row["auc_beyond"] * sign > 0
                   and row[f"p_auc_{tests['adjust']}"] <= tests["level"] * (1 + 1e-12)]  # fmt: skip
@@ -361,7 +375,7 @@ def _mean_ends(values: Array, level: float) -> Pair:
 
 def _changes(
     here: Check, said: Row, sides: Sequence[Side], names: Sequence[str], placebos: Sequence[str], tests: Row
-) -> dict[tuple[str, str], float]:
+) -> tuple[dict[tuple[str, str], float], dict[str, list[str]]]:
     """Every name's change of the AUC for every artist's works, by counting; and each artist's rank among placebos."""
     here.same("placebos", said["placebos"], placebos)
     changes = {
@@ -372,9 +386,10 @@ def _changes(
     designs = {
         name: ([_design(side, name) for side in sides], _paired(sides, name)) for name in (*names, *placebos)
     }
+    usables: dict[str, list[str]] = {}
     for row in said["artists"]:
         artist, at = row["artist"], here.at(row["artist"])
-        usable = [name for name in placebos if designs[name] == designs[artist]]
+        usable = usables[artist] = [name for name in placebos if designs[name] == designs[artist]]
         own = changes[artist, artist]
         others = np.array([changes[artist, name] for name in usable])
         at.same("n_placebos", row["n_placebos"], len(usable))
@@ -386,8 +401,15 @@ def _changes(
             reached = sum(abs(other - middle) >= abs(own - middle) - 1e-9 for other in others)
             p = (1 + reached) / (1 + len(others))
             _inverted(at, row, own, others, tests["confidence_level"])
+        else:
+            for end in ("low", "high"):
+                at.same(f"auc_beyond_{end}", row[f"auc_beyond_{end}"], None)
         at.same("p_auc", row["p_auc"], p)
-    return changes
+        for key in ("p_accuracy", *(f"p_accuracy_{method}" for method in METHODS)):
+            at.same(key, row[key], None)
+        for method in METHODS if p is None else ():
+            at.same(f"p_auc_{method}", row[f"p_auc_{method}"], None)
+    return changes, usables
 
 
 def _inverted(here: Check, row: Row, own: float, others: Array, level: float) -> None:
@@ -436,26 +458,104 @@ def _beyond(
     here: Check,
     said: Row,
     changes: Mapping[tuple[str, str], float],
-    names: Sequence[str],
-    placebos: Sequence[str],
+    usable: Mapping[str, Sequence[str]],
+    sides: Sequence[Side],
     tests: Row,
 ) -> None:
-    """The mean beyond placebo names, if all artists are compared with all of them, and its p by our own draws."""
-    if said["n_placebos"] != len(placebos) or said["n_beyond"] != len(names) or not placebos:
+    """The mean beyond placebo names, its interval by components of variance, and its p by our own draws."""
+    artists = [artist for artist, some in usable.items() if some]
+    used = sorted({name for some in usable.values() for name in some})
+    here.same("n_beyond", said["n_beyond"], len(artists))
+    here.same("n_placebos", said["n_placebos"], len(used))
+    if not artists:
+        for key in ("p", "placebo_change", "beyond", "beyond_low", "beyond_high"):
+            here.same(key, said[key], None)
         return
-    everybody = [*names, *placebos]
-    table = np.array([[changes[artist, name] for name in everybody] for artist in names])
-    n = len(names)
 
-    def beyond(order: Array) -> float:
-        return float((table[np.arange(n), order[:n]] - table[:, order[n:]].mean(axis=1)).mean())
+    def each(place: Mapping[str, str]) -> Array:
+        own = np.array([changes[a, place[a]] for a in artists])
+        return own - [np.mean([changes[a, place[s]] for s in usable[a]]) for a in artists]
 
-    true = np.arange(len(everybody))
-    here.same("beyond", said["beyond"], beyond(true))
-    here.same("placebo_change", said["placebo_change"], table[:, n:].mean())
-    random = np.random.default_rng(11)
-    null = np.abs([beyond(random.permutation(true)) for _ in range(20_000)])
-    p = float((null >= abs(beyond(true)) - 1e-9).mean())
-    here.within("p", said["p"], p_window(p, len(null), tests["n_resamples"]))
-    contains = said["beyond_low"] is None or said["beyond_low"] <= said["beyond"] <= said["beyond_high"]
-    here.same("beyond_low to beyond_high", contains, True)
+    true = {name: name for name in (*artists, *used)}
+    beyond = float(each(true).mean())
+    here.same("beyond", said["beyond"], beyond)
+    references = np.array([np.mean([changes[a, s] for s in usable[a]]) for a in artists])
+    here.same("placebo_change", said["placebo_change"], references.mean())
+    groups: list[set[str]] = []
+    for artist in artists:
+        joined = {artist, *usable[artist]}
+        for group in [group for group in groups if group & joined]:
+            groups.remove(group)
+            joined |= group
+        groups.append(joined)
+    random, null = np.random.default_rng(11), []
+    for _ in range(8_000):
+        place = dict(true)
+        for group in groups:
+            names = sorted(group)
+            place.update(zip(names, random.permutation(names).tolist(), strict=True))
+        null.append(abs(each(place).mean()))
+    here.within(
+        "p", said["p"],
+        p_window(float((np.array(null) >= abs(beyond) - 1e-9).mean()), len(null), tests["n_resamples"]),
+    )  # fmt: skip
+    n, many = len(artists), len(used)
+    if n < 2 or many < 2:
+        return
+    shares = np.array([
+        sum((changes[a, s] - r) / len(usable[a]) for a, r in zip(artists, references, strict=True) if s in usable[a])
+        for s in used
+    ]) * many / n  # fmt: skip
+    parts, dfs = [each(true).var(ddof=1) / n, shares.var(ddof=1) / many, 0.0], [n - 1.0, many - 1.0, math.inf]
+    explained = _explained(sides, artists, [*artists, *used])
+    if explained is not None:
+        own = np.array([[one[a, a] for a in artists] for one in explained])
+        placebo = np.array([[np.mean([one[a, s] for s in usable[a]]) for a in artists] for one in explained])
+        by_name = np.array([
+            [sum(one[a, s] / len(usable[a]) for a in artists if s in usable[a]) * many / n for s in used]
+            for one in explained
+        ])  # fmt: skip
+        whole, n_labels = (own - placebo).mean(axis=1), len(explained)
+        extra = (whole**2).sum() - (own - placebo).var(axis=1, ddof=1).sum() / n
+        extra -= by_name.var(axis=1, ddof=1).sum() / many
+        parts[2], dfs[2] = max(0.0, extra * n_labels / (n_labels - 1)), n_labels - 1.0
+    total = sum(parts)
+    df = max(min(dfs), total**2 / sum(part**2 / df for part, df in zip(parts, dfs, strict=True)))
+    half = stats.t.ppf((1 + tests["confidence_level"]) / 2, df) * math.sqrt(total)
+    here.same("beyond_low", said["beyond_low"], max(-1.0, beyond - half))
+    here.same("beyond_high", said["beyond_high"], min(1.0, beyond + half))
+
+
+def _explained(
+    sides: Sequence[Side], artists: Sequence[str], names: Sequence[str]
+) -> list[dict[tuple[str, str], float]] | None:
+    """What the pictures of each shared prompt (with few prompts: prompt and seed) contribute to each change."""
+    rows = []
+    for number, side in enumerate(sides):
+        columns = side.seen.export.columns
+        for place, row in enumerate(side.seen.made.tolist()):
+            name, seed = side.seen.asked[place], columns["seed"][row]
+            if name in names:
+                text = columns["prompt"][row].replace(name, "{artist}")
+                rows.append((number, place, name, text, -1 if seed is None else int(seed)))
+    if len({text for *_, text, _ in rows} - {""}) >= FEWEST_PROMPTS:
+        rows = [(*row[:4], 0) for row in rows]
+    known = [row for row in rows if row[3] and row[4] >= 0]
+    times = Counter(row[3:] for row in known)
+    labels = sorted(label for label, n in times.items() if n > 1)
+    if len(labels) < 2:
+        return None
+    out = [dict.fromkeys(itertools.product(artists, names), 0.0) for _ in labels]
+    for artist in artists:
+        for number, side in enumerate(sides):
+            seen = side.seen
+            table = seen.similarity[seen.work_artist == artist]
+            score = (stats.rankdata(table, axis=1)).mean(axis=0)
+            for name in names:
+                own = seen.asked == name
+                values = (score - score[own].mean()) / ((len(own) - own.sum()) * own.sum())
+                for which, place, other, text, seed in known:
+                    if which == number and other == name and (text, seed) in labels:
+                        sign = 1 if number else -1
+                        out[labels.index((text, seed))][artist, name] += sign * values[place]
+    return out
