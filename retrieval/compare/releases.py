@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace as set_fields
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import EncoderInfo
+from imindex.indexer.demo.recognise import is_demonstration
 from imindex.indexer.encoders.registry import differences
 from imindex.indexer.generate.prompts import DEFAULT_TEMPLATE
 from imindex.indexer.store.index import Index, opened
@@ -199,7 +201,7 @@ def compare(  # noqa: PLR0913
             rng=generator(testing.seed, "comparison", artist),
         )
         rows.append(_row(artist, sets, comparison, findings, changes.artists.get(artist)))
-    return conclude(
+    concluded = conclude(
         rows,
         findings,
         base=_release_side(sides[0]),
@@ -213,6 +215,7 @@ def compare(  # noqa: PLR0913
         margin=margin,
         resolutions=(found[0].resolution, found[1].resolution),
     )
+    return set_fields(concluded, demonstration=is_demonstration(sides[0].encoder.weights_sha256))
 
 
 @dataclass(frozen=True, eq=False)

@@ -79,7 +79,9 @@ def _change(identity: str, rows: Sequence[Change], comparison: Comparison) -> Fi
     overall = comparison.figures.auc
     between = span(overall.low, overall.high)
     reading = f"On average over artists the AUC changes by {number(overall.change)}"
-    reading += "" if between == DASH else f" ({between}; p {p_value(overall.p)})"
+    reading += "" if between == DASH else f" ({between})"
+    if overall.beyond is not None:
+        reading += f", and beyond placebo names by {number(overall.beyond)} (p {p_value(overall.p)})"
     keys = (("key-new", "changed at the level, after correction"), ("key-base", "change not shown"))
     title = "Change of the AUC"
     return Figure(title, forest.drawing.finish(identity, title, f"{reading}."), f"{reading}.", keys)
