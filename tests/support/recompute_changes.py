@@ -52,6 +52,15 @@ def check_comparisons(
                  for r in report["results"] if (r["release"], r["encoder"]) == (one[s]["release"], one["encoder"]))
             for s in ("base", "new")
         ]  # fmt: skip
+        for s, side in zip(("base", "new"), sides, strict=True):
+            found = one["counts"]["all"][s]
+            fewest = next(
+                r["summary"]["fewest_findable"] for r in report["results"]
+                if (r["release"], r["encoder"]) == (one[s]["release"], one["encoder"])
+            )  # fmt: skip
+            here.same(f"counts.all.n_placebos.{s}", found["n_placebos"], len(side.seen.placebos))
+            here.same(f"counts.all.fewest_findable.{s}", found["fewest_findable"], fewest)
+            here.same(f"counts.all.finds_nobody.{s}", found["finds_nobody"], fewest is None)
         _comparison(here, one, sides, findings, {**plan["tests"], "seed": plan["seed"]})
     return done.problems
 
