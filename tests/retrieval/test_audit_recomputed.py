@@ -289,7 +289,11 @@ def test_every_altered_figure_is_detected(world: Audited) -> None:
     assert len(asked) > 200
     # Figures that are checked against other figures of the report are altered separately.
     groups = [
-        {path: place for path, place in asked.items() if (path[0] == "gate", "figures" in path) == kind}
+        {
+            path: place
+            for path, place in asked.items()
+            if (path[0] == "gate", bool({"figures", "all"} & {*path})) == kind
+        }
         for kind in ((False, False), (False, True), (True, False))
     ]
     for group, parts in zip(groups, (("results", "comparisons"), ("comparisons",), ("gate",)), strict=True):
