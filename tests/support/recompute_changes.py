@@ -510,6 +510,8 @@ def _beyond(
     )  # fmt: skip
     n, many = len(artists), len(used)
     if n < 2 or many < 2:
+        for key in ("beyond_low", "beyond_high"):
+            here.same(key, said[key], None)
         return
     shares = np.array([
         sum((changes[a, s] - r) / len(usable[a]) for a, r in zip(artists, references, strict=True) if s in usable[a])
