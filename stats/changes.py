@@ -324,7 +324,7 @@ def change_interval(values: npt.ArrayLike, spread: Spread, confidence_level: flo
     `imindex.stats.intervals.share_interval`, combined by square and add (Newcombe 1998; MOVER, Zou & Donner 2008,
     doi:10.1002/sim.3095). The two half-widths are averaged, with x**8 as the weight of the latter, where x is the share
     of artists without any change. The power 8 is a choice: of the powers 1, 2, 4, 8 and 16, the largest (and so the
-    narrowest interval) that covers in at least 94 % at a nominal 95 % in all worlds of `scripts/bench/changes`.
+    narrowest interval) that covers in at least 94 % at a nominal 95 % in all worlds of `scripts/bench/release_changes`.
 
     Examples
     --------
