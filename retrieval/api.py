@@ -37,7 +37,7 @@ import numpy.typing as npt
 
 from imindex.indexer.build.build import BuildReport
 from imindex.indexer.build.from_sources import build_from_sources as build
-from imindex.indexer.core.arguments import one_of, several, within
+from imindex.indexer.core.arguments import one_of, several
 from imindex.indexer.core.errors import BadPicture, ImindexError
 from imindex.indexer.core.schema import Collection, EncoderInfo
 from imindex.indexer.decode.limits import Limits
@@ -131,10 +131,11 @@ def compare(  # noqa: PLR0913
     n_resamples: int | None = None,
     confidence_level: float | None = None,
     seed: int | None = None,
-    margin: float | None = None,
     model: str | None = None,
     pretrained: str | None = None,
     device: str = "auto",
+    margin: float | None = None,
+    rivals: Sequence[str] | None = None,
     note: Callable[[str], None] = lambda _: None,
 ) -> GatedComparison:
     """Compare two releases on the same artists, and check conditions on the change.
@@ -158,11 +159,13 @@ def compare(  # noqa: PLR0913
         As in `Testing`. By default taken from the plan of the audits or, for collections, from `Testing`.
     alternative : {"two-sided", "greater", "less"}
         "greater": the new release imitates more.
-    margin : float, optional
-        The largest change of the mean AUC that does not matter: test whether the change beyond placebo names is
-        within it.
     model, pretrained, device : str
         Current location of the index's encoder, and the device to run it on.
+    margin : float, optional
+        The largest change of the mean AUC, beyond that of placebo names, that does not matter: test whether the change
+        is within it.
+    rivals : sequence of str, optional
+        Further real names among the imitations, which are neither compared nor candidates. Audits store their own.
     note : callable
         Called with messages about what is compared.
 
@@ -182,10 +185,14 @@ def compare(  # noqa: PLR0913
             ("templates", None if templates is None else _templates(templates)),
             ("placebos", placebos), ("level", level), ("adjust", adjust),
             ("n_resamples", n_resamples), ("confidence_level", confidence_level), ("seed", seed),
+            ("margin", margin), ("rivals", rivals),
         )
         if value is not None
     }  # fmt: skip
+    if margin is not None and not margin > 0:
+        raise ImindexError(f"margin is {margin}. Pass the largest change that does not matter, above 0.")
     options = {
+        "margin": None,
         **asdict(Testing()),
         "labels": GENERIC_LABELS,
         "templates": DEFAULT_TEMPLATES,
@@ -194,7 +201,6 @@ def compare(  # noqa: PLR0913
         "encoder": encoder,
         "no_names": no_names,
         "alternative": alternative,
-        "margin": margin,
         "model": model,
         "pretrained": pretrained,
         "device": device,
@@ -204,8 +210,6 @@ def compare(  # noqa: PLR0913
         for condition in several(fail_if, "fail_if")
     ]
     one_of(alternative, get_args(Alternative), "alternative")
-    if margin is not None:
-        within(margin, "margin")
     question = resolve(os.fspath(base), os.fspath(new), options, set(passed))
     for text in question.notes:
         note(text)

@@ -1,88 +1,84 @@
-"""Changes between two releases, measured against the changes of placebo names.
+"""Changes between two releases, calibrated by the changes of placebo names.
 
-Releases differ in much that has nothing to do with imitation: resolution, colours, a safety filter. Such a drift moves
-the pictures of every name. The unit of analysis is therefore the set, all pictures of one name, and the reference is
-how the sets of placebo names, which imitate nobody, changed between the same two releases.
+The unit of analysis is the set: all pictures that a release generated from one name. D[a, s] is the change of the AUC
+of set s for the works of artist a, new release minus base release. Two releases differ in much that has nothing to do
+with imitation (sampler, training, filters), and that moves every set. What a name adds to this drift is seen by
+comparing the artist's own change, D[a, a], with the changes of placebo names between the same releases.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special, stats
 
-from imindex.stats.equivalence import MarginTest, margin_test
-from imindex.stats.intervals import Interval, Spread, satterthwaite, share_interval
+from imindex.stats.intervals import LEAST, Interval, clopper_pearson, satterthwaite
 from imindex.stats.keyed import Rng
-from imindex.stats.paired import ALTERNATIVES
-from imindex.stats.set_scores import Float64, Int64
+from imindex.stats.set_scores import Float64
+
+Flags = npt.NDArray[np.bool_]
 
 TIE = 1e-9
-"""Changes that differ by at most this are considered equal."""
-_POWER = 8
-_DRAWN = 2**28
-"""Most gathered values in a permutation test; with more sets, fewer resamples are drawn."""
+"""Changes that differ by at most this count as equal."""
+FEWEST_DIFFERENT = 10
+"""With fewer values that differ from the most frequent one, the variance of the values is not relied on."""
+_BLOCK = 2**21
 
 
 @dataclass(frozen=True, eq=False)
 class ChangeTest:
-    """Result of `change_test` for A artists.
+    """Result of `change_test` for one artist.
 
     Attributes
     ----------
-    change : ndarray, shape (A,), float64
-        Change of the own set, new minus base.
-    placebo_change : ndarray, shape (A,), float64
-        Mean change of the comparable placebo sets. NaN without any.
-    pvalue : ndarray, shape (A,), float64
-        Rank of the own change among those of the placebo sets. NaN without comparable placebo sets.
-    low, high : ndarray, shape (A,), float64
-        Interval of the own change beyond that of the placebo sets: all shifts that the two-sided test does not reject.
-        NaN if there are too few placebo sets for the level.
-    n_reference : ndarray, shape (A,), int64
-        Number of comparable placebo sets.
+    change : float
+        Change of the own set.
+    placebo_change : float
+        Mean change of the placebo names.
+    beyond : float
+        Change beyond placebo names: `change` minus `placebo_change`.
+    interval : Interval
+        Interval of the change beyond placebo names: the shifts of the own change that the two-sided test does not
+        reject. NaN with fewer than 1 / (1 - confidence_level) - 1 placebo names.
+    pvalue : float
+        NaN without placebo names.
+    rises : bool
+        Whether the own change is above the middle of all changes.
+    n_placebos : int
+    resolution : float
+        Smallest possible p-value, 1 / (1 + n_placebos).
     """
 
-    change: Float64
-    placebo_change: Float64
-    pvalue: Float64
-    low: Float64
-    high: Float64
-    n_reference: Int64
-
-    @property
-    def beyond(self) -> Float64:
-        """Own change minus the mean change of the placebo sets, shape (A,)."""
-        return self.change - self.placebo_change
-
-    @property
-    def resolution(self) -> Float64:
-        """Smallest possible p-value of each artist, 1 / (1 + n_reference). NaN without references."""
-        return np.where(self.n_reference > 0, 1 / (1 + self.n_reference), np.nan)
+    change: float
+    placebo_change: float
+    beyond: float
+    interval: Interval
+    pvalue: float
+    rises: bool
+    n_placebos: int
+    resolution: float
 
 
 def change_test(
-    changes: npt.ArrayLike,
-    own: npt.ArrayLike,
-    references: npt.ArrayLike,
+    own: float,
+    placebos: npt.ArrayLike,
     *,
     alternative: str = "two-sided",
     confidence_level: float = 0.95,
 ) -> ChangeTest:
-    """Test for each artist whether the own set changed otherwise than the placebo sets did.
+    """Test whether an artist's change exceeds the changes of placebo names between the same releases.
 
     Parameters
     ----------
-    changes : array_like, shape (A, N), float
-        Row a, column s: change of the score of set s for artist a, new minus base.
-    own : array_like, shape (A,), integers
-        Column of each artist's own set.
-    references : array_like, shape (A, N), bool
-        The comparable placebo sets of each artist: in both releases made by the same design as the own set.
-    alternative : {"two-sided", "less", "greater"}
+    own : float
+        Change of the own set for the artist's works.
+    placebos : array_like, shape (P,)
+        Changes of the placebo names' sets for the same works.
+    alternative : {"two-sided", "greater", "less"}
         "greater": the new release imitates the artist more.
     confidence_level : float
 
@@ -92,132 +88,116 @@ def change_test(
 
     Notes
     -----
-    Assumption: if the releases differ for this artist's name only as they do for any name, the changes of the own set
-    and of the placebo sets are exchangeable. Then P(p <= alpha) <= alpha under any drift. One-sided, p is the rank of
-    the own change among all P + 1 changes. Two-sided, it is the rank of its distance from their mean, which treats all
-    sets alike, so that the test is exact and its p can be as small as 1 / (P + 1). Ties count against the finding.
+    Assumption: if nothing about this name changes between the releases beyond what changes for any name, the own change
+    and those of the placebo names are exchangeable. Whatever drift all names share is then harmless, and the rank of
+    the own change is uniform: p = (1 + placebo names at least as extreme) / (1 + P), with ties counted against the
+    finding.
 
-    Not covered: where a release imitates an artist, and no release changed, pictures of new seeds can vary more than
-    those of placebo names do. `imindex.retrieval.compare` therefore also requires that an exchange of the artist's
-    pictures between the releases is significant.
+    The two-sided test orders all 1 + P changes by their distance from the median of all of them, own change included.
+    This median does not depend on which of them is the own one, so that the test is exact, and its smallest p-value is
+    1 / (1 + P). Twice the smaller one-sided p-value is valid as well, but cannot be below 2 / (1 + P): it would need
+    twice as many placebo names for the same finding.
+
+    The interval inverts the two-sided test.
 
     Examples
     --------
-    >>> changes = np.concatenate([[0.9], np.linspace(-0.1, 0.3, 19)])[None]
-    >>> result = change_test(changes, [0], [[False] + [True] * 19])
-    >>> result.pvalue.tolist(), result.beyond.round(3).tolist()
-    ([0.05], [0.8])
+    >>> result = change_test(0.3, np.linspace(-0.1, 0.1, 39))
+    >>> result.pvalue, round(result.beyond, 3), round(result.interval.low, 3), round(result.interval.high, 3)
+    (0.025, 0.3, 0.2, 0.4)
     """
-    if alternative not in ALTERNATIVES:
-        raise ValueError(f"alternative is {alternative!r}. Pass one of {', '.join(ALTERNATIVES)}.")
-    table, columns = np.asarray(changes, np.float64), np.asarray(own, np.int64)
-    usable = np.asarray(references, np.bool_)
-    if table.ndim != 2 or usable.shape != table.shape or columns.shape != (len(table),):
-        raise ValueError(
-            f"changes, own and references: the shapes {table.shape}, {columns.shape} and {usable.shape} do not agree."
-        )
-    n = len(table)
-    change, mean, p, low, high = (np.full(n, np.nan) for _ in range(5))
-    n_reference = np.zeros(n, np.int64)
-    for artist in range(n):
-        change[artist] = table[artist, columns[artist]]
-        used = usable[artist].copy()
-        used[columns[artist]] = False
-        placebos = table[artist, used]
-        placebos = placebos[~np.isnan(placebos)]
-        n_reference[artist] = len(placebos)
-        if not len(placebos) or np.isnan(change[artist]):
-            continue
-        mean[artist] = placebos.mean()
-        p[artist] = _rank(change[artist], placebos, alternative)
-        low[artist], high[artist] = _inverted(change[artist], placebos, 1 - confidence_level)
-    return ChangeTest(change, mean, p, low, high, n_reference)
-
-
-def _rank(own: float, placebos: Float64, alternative: str) -> float:
-    if alternative == "greater":
-        reached = np.count_nonzero(placebos >= own - TIE)
-    elif alternative == "less":
-        reached = np.count_nonzero(placebos <= own + TIE)
+    others = np.asarray(placebos, np.float64)
+    n = len(others)
+    if not n or not math.isfinite(own):
+        return ChangeTest(own, np.nan, np.nan, Interval(np.nan, np.nan), np.nan, False, 0, np.nan)
+    middle = float(np.median(np.append(others, own)))
+    if alternative == "two-sided":
+        reached = np.abs(others - middle) >= abs(own - middle) - TIE
     else:
-        center = (own + placebos.sum()) / (1 + len(placebos))
-        reached = np.count_nonzero(np.abs(placebos - center) >= abs(own - center) - TIE)
-    return float((1 + reached) / (1 + len(placebos)))
+        reached = others >= own - TIE if alternative == "greater" else others <= own + TIE
+    mean = float(others.mean())
+    return ChangeTest(
+        change=own,
+        placebo_change=mean,
+        beyond=own - mean,
+        interval=_inverted(own, others, confidence_level),
+        pvalue=(1 + int(np.count_nonzero(reached))) / (1 + n),
+        rises=own > middle,
+        n_placebos=n,
+        resolution=1 / (1 + n),
+    )
 
 
-def _inverted(own: float, placebos: Float64, level: float) -> tuple[float, float]:
-    """Return the smallest and the largest shift of the own change that the two-sided test does not reject.
-
-    The p-value of a shifted change x = own - shift is a step function of x. A placebo change d is as far from the mean
-    of all as x is where x = d or x = (2 S - (P + 1) d) / (P - 1), with S the sum of the P placebo changes.
-    """
-    n, total = len(placebos), float(placebos.sum())
-    if (1 + 1e-9) * level < 1 / (n + 1) or n < 2:
-        return math.nan, math.nan
-    steps = np.unique(np.concatenate([placebos, (2 * total - (n + 1) * placebos) / (n - 1)]))
-    kept = [x for x in steps.tolist() if _rank(x, placebos, "two-sided") > level * (1 + 1e-9)]
-    if not kept:
-        return math.nan, math.nan
-    return own - max(kept), own - min(kept)
+def _inverted(own: float, others: Float64, confidence_level: float) -> Interval:
+    """Return the shifts of the own change that the two-sided test does not reject."""
+    n = len(others)
+    kept = math.floor((1 - confidence_level) * (n + 1) + 1e-9)
+    if kept < 1:
+        return Interval(np.nan, np.nan)
+    ends = []
+    for side in (1.0, -1.0):
+        middle = float(np.median(np.append(others, side * np.inf)))
+        ends.append(middle + side * float(np.sort(np.abs(others - middle))[-kept]))
+    return Interval(own - ends[0], own - ends[1])
 
 
 @dataclass(frozen=True, eq=False)
 class MeanChange:
-    """Result of `mean_change`: the mean over artists of the own change beyond that of the placebo names.
+    """Result of `mean_change`, for A artists.
 
     Attributes
     ----------
-    estimate : float
+    change : float
+        Mean change of the artists' own sets.
+    placebo_change : float
+        Mean over artists of the mean change of their placebo names.
+    beyond : float
+        Change beyond placebo names: the difference.
     interval : Interval
-        Student's t with Satterthwaite's degrees of freedom. NaN with one artist or one placebo name.
-    standard_error, df : float
+        NaN with a single artist or a single placebo name.
     pvalue : float
-        (b + 1) / (B + 1) over random assignments of names to artists. NaN without placebo names.
-    n_artists, n_placebos, n_resamples : int
+        p-value of the random assignment of names to artists.
+    n_artists, n_placebos : int
+    at : callable
+        Returns the interval for a confidence level.
     """
 
-    estimate: float
+    change: float
+    placebo_change: float
+    beyond: float
     interval: Interval
-    standard_error: float
-    df: float
     pvalue: float
     n_artists: int
     n_placebos: int
-    n_resamples: int
-
-    def within(self, margin: float, confidence_level: float = 0.95) -> MarginTest:
-        """Test whether the mean change beyond placebo names is within a margin; see `imindex.stats.equivalence`."""
-        return margin_test(
-            self.estimate, self.standard_error, self.df, margin, confidence_level, n=self.n_artists
-        )
+    at: Callable[[float], Interval]
 
 
 def mean_change(  # noqa: PLR0913
     changes: npt.ArrayLike,
     own: npt.ArrayLike,
-    placebos: npt.ArrayLike,
+    placebos: Sequence[Sequence[int]],
     *,
+    prompts: npt.ArrayLike | None = None,
     alternative: str = "two-sided",
     confidence_level: float = 0.95,
-    prompt_variance: float = 0.0,
     n_resamples: int = 9999,
     rng: Rng = None,
 ) -> MeanChange:
-    """Estimate and test the mean over artists of the change beyond that of placebo names.
+    """Estimate and test the mean change of the artists beyond that of placebo names.
 
     Parameters
     ----------
-    changes : array_like, shape (A, N), float
-        Row a, column s: change of the score of set s for artist a, new minus base. No NaN in the columns of own sets
-        and placebo names.
-    own : array_like, shape (A,), integers
+    changes : array_like, shape (A, S)
+        D[a, s]: change of the AUC of set s for the works of artist a.
+    own : array_like of int, shape (A,)
         Column of each artist's own set.
-    placebos : array_like of int
-        Columns of the placebo names.
-    alternative : {"two-sided", "less", "greater"}
+    placebos : sequence of A sequences of int
+        Columns of the placebo names that each artist is compared with, at least one each.
+    prompts : array_like, shape (L, A, S), optional
+        How much of each change the pictures of each shared prompt explain: their sum of (value - mean of the set) /
+        size of the set in the new release, minus the same in the base release.
+    alternative : {"two-sided", "greater", "less"}
     confidence_level : float
-    prompt_variance : float
-        Variance that the prompts shared by all artists add to the mean, for the interval.
     n_resamples : int
     rng : Generator or int, optional
 
@@ -227,130 +207,271 @@ def mean_change(  # noqa: PLR0913
 
     Notes
     -----
-    Let E[a, s] be the change less the mean of its row over own sets and placebo names, and C[s] the mean of column s
-    of E. The estimate is the mean over artists of E[a, own] minus the mean over placebo names of C. Its variance is
-    var(E[a, own]) / A + var(C) / P: artists and placebo names are samples. The statistic of the test is the estimate
-    divided by its standard error.
+    The p-value assigns distinct names at random to artists and to the places of placebo names, (b + 1) / (B + 1), and
+    two-sided by the absolute value. Artists whose placebo names overlap form one group, in which all their own and
+    placebo names are exchanged. Assumption: within a group, all names' changes are exchangeable if nothing about the
+    artists' names changed beyond what changed for any name.
 
-    Reference distribution: the same with the A + P names assigned at random to artists and to the placebos' places.
-    Assumption: if the releases differ for real names only as they do for placebo names, all names are exchangeable; the
-    test is then exact under any drift. Because the statistic is studentised, the test is also right for many artists if
-    the changes of real names vary more or less than those of placebo names, but have the same mean (Janssen 1997,
-    doi:10.1016/S0167-7152(97)00043-6).
+    The interval adds up three variances. Artists: that of the changes beyond placebo names, over A. Placebo names: that
+    of each name's mean change over the artists, over their number, since all artists share these names. Prompts that
+    names share: the variance of a prompt's effect on the whole figure, less what artists and placebo names have shown
+    of it already. Each has its own degrees of freedom (Satterthwaite), and the interval is Student's t.
+
+    If most values are equal, as with pictures that did not change, their variance says nothing of rare changes: see
+    `mean_interval`, which is used in its place.
 
     Examples
     --------
-    >>> drift = np.random.default_rng(1).normal(0.1, 0.05, (10, 30))
-    >>> result = mean_change(drift, range(10), range(10, 30), n_resamples=999, rng=1)
-    >>> abs(result.estimate) < 0.05, result.pvalue > 0.05
-    (True, True)
+    >>> random = np.random.default_rng(1)
+    >>> changes = 0.1 + 0.02 * random.standard_normal((8, 40))  # a drift of all names
+    >>> changes[np.arange(8), np.arange(8)] += 0.05
+    >>> result = mean_change(changes, np.arange(8), [list(range(8, 40))] * 8, rng=1)
+    >>> round(result.beyond, 2), result.pvalue < 0.01, result.interval.low > 0.02
+    (0.05, True, True)
     """
-    if alternative not in ALTERNATIVES:
-        raise ValueError(f"alternative is {alternative!r}. Pass one of {', '.join(ALTERNATIVES)}.")
-    columns, references = np.asarray(own, np.int64), np.asarray(list(placebos), np.int64)  # type: ignore[arg-type]
-    table = np.asarray(changes, np.float64)[:, np.concatenate([columns, references])]
-    n, k = len(columns), len(references)
-    nothing = Interval(math.nan, math.nan)
-    if not n or not k or np.isnan(table).any():
-        return MeanChange(math.nan, nothing, math.nan, math.nan, math.nan, n, k, 0)
-    centred = table - table.mean(axis=1, keepdims=True)
-    mean = centred.mean(axis=0)
-    artists = np.arange(n)
+    table, columns = np.asarray(changes, np.float64), np.asarray(own, np.int64)
+    n = len(table)
+    weights = np.zeros_like(table)
+    for artist, names in enumerate(placebos):
+        weights[artist, list(names)] = 1 / len(names)
+    rows = np.arange(n)
+    own_changes, references = table[rows, columns], (weights * table).sum(axis=1)
+    used = np.flatnonzero(weights.any(axis=0))
+    # Each placebo name's share of the mean over artists: its influence is its deviation from each artist's mean.
+    deviations = np.where(weights > 0, table - references[:, None], 0.0)
+    by_name = (weights * deviations).sum(axis=0)[used] / n * len(used)
+    beyond = float((own_changes - references).mean())
+    joint, joint_df = _joint(prompts, rows, columns, weights, used)
 
-    def statistic(names: Int64) -> tuple[Float64, Float64, Float64]:
-        """Return the estimate and its two variances, for rows of permuted names."""
-        mine, others = centred[artists, names[:, :n]], mean[names[:, n:]]
-        variances = (
-            values.var(axis=1, ddof=1) / values.shape[1]
-            if values.shape[1] > 1
-            else np.full(len(values), np.nan)
-            for values in (mine, others)
-        )
-        return mine.mean(axis=1) - others.mean(axis=1), *variances
+    def at(level: float) -> Interval:
+        if n < 2 or len(used) < 2:
+            return Interval(np.nan, np.nan)
+        artists = mean_interval(own_changes - references, confidence_level=level)
+        names = mean_interval(by_name, confidence_level=level)
+        return _combined(beyond, artists, names, joint, joint_df, level)
 
-    estimate, of_artists, of_placebos = (float(values[0]) for values in statistic(np.arange(n + k)[None]))
-    error, df, interval, p, drawn = math.nan, math.nan, nothing, math.nan, 0
-    if min(n, k) > 1:
-        variance = of_artists + of_placebos + prompt_variance
-        error = math.sqrt(variance)
-        df = satterthwaite((of_artists, of_placebos), (n - 1, k - 1))
-        half = float(stats.t.ppf((1 + confidence_level) / 2, df)) * error
-        interval = Interval(estimate - half, estimate + half)
-        random, drawn = np.random.default_rng(rng), max(99, min(n_resamples, _DRAWN // (n + k)))
-        own_variance = of_artists + of_placebos
-        observed = estimate / math.sqrt(own_variance) if own_variance > 0 else math.inf * np.sign(estimate)
-        null = []
-        step = max(1, 2**22 // (n + k))
-        for start in range(0, drawn, step):
-            names = np.argsort(random.random((min(step, drawn - start), n + k)), axis=1)
-            found, first, second = statistic(names)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                null.append(
-                    np.nan_to_num(found / np.sqrt(first + second), nan=0.0, posinf=math.inf, neginf=-math.inf)
-                )
-        p = _tail(np.concatenate(null), 0.0 if math.isnan(observed) else float(observed), alternative)
-    return MeanChange(estimate, interval, error, df, p, n, k, drawn)
+    return MeanChange(
+        change=float(own_changes.mean()),
+        placebo_change=float(references.mean()),
+        beyond=beyond,
+        interval=at(confidence_level),
+        pvalue=_assignment(table, columns, placebos, weights, alternative, n_resamples, rng),
+        n_artists=n,
+        n_placebos=len(used),
+        at=at,
+    )
 
 
-def _tail(null: Float64, observed: float, alternative: str) -> float:
-    if alternative == "two-sided":
-        null, observed = np.abs(null), abs(observed)
-    if alternative == "less":
-        null, observed = -null, -observed
-    room = TIE * max(1.0, abs(observed)) if math.isfinite(observed) else 0.0
-    return float((1 + np.count_nonzero(null >= observed - room)) / (1 + len(null)))
+@dataclass(frozen=True)
+class MeanInterval:
+    """The interval of a mean, with the variance and degrees of freedom behind it; they are NaN if it is bounded."""
+
+    estimate: float
+    interval: Interval
+    variance: float
+    df: float
 
 
-def change_interval(values: npt.ArrayLike, spread: Spread, confidence_level: float = 0.95) -> Interval:
-    """Compute a confidence interval of the mean over artists of a change of a share.
+def mean_interval(values: npt.ArrayLike, *, confidence_level: float = 0.95) -> MeanInterval:
+    """Compute the interval of the mean of values in [-1, 1], one per unit.
 
     Parameters
     ----------
-    values : array_like, shape (A,), float
-        Change of each artist, from -1 to 1.
-    spread : Spread
-        Variance of their mean.
+    values : array_like, shape (n,), n > 1
     confidence_level : float
 
     Returns
     -------
-    Interval
-        Within [-1, 1]. Never of zero width. NaN with one artist.
+    MeanInterval
 
     Notes
     -----
-    Without ties: Student's t. If most artists did not change at all, a sample may hold none of those that did, and
-    shows no spread. Rises and falls are then bounded like shares, which they are: each by
-    `imindex.stats.intervals.share_interval`, combined by square and add (Newcombe 1998; MOVER, Zou & Donner 2008,
-    doi:10.1002/sim.3095). The two half-widths are averaged, with x**8 as the weight of the latter, where x is the share
-    of artists without any change. The power 8 is a choice: of the powers 1, 2, 4, 8 and 16, the largest (and so the
-    narrowest interval) that covers in at least 94 % at a nominal 95 % in all worlds of `scripts/bench/release_changes`.
+    Student's t. If at least half of the values are equal and fewer than `FEWEST_DIFFERENT` differ from them, it is too
+    narrow, and of zero width if all are equal: ten artists that did not change do not show that no artist changes. The
+    deviations from the most frequent value are then split into what is above and what is below it. Each part has values
+    in [0, 1], whose mean has the Clopper-Pearson interval of a fractional count of n units: no distribution of values
+    in [0, 1] varies more than one of zeros and ones. The two are combined by square and add (Newcombe 1998).
 
     Examples
     --------
-    >>> same = change_interval(np.zeros(20), Spread(0.0, 19, 20))
-    >>> round(same.low, 3), round(same.high, 3)
+    >>> interval = mean_interval(np.zeros(20)).interval
+    >>> round(interval.low, 3), round(interval.high, 3)
     (-0.168, 0.168)
     """
-    changes = np.asarray(values, np.float64)
-    n, estimate = len(changes), float(changes.mean())
-    if n < 2 or math.isnan(spread.variance):
-        return Interval(math.nan, math.nan)
-    weight = float(np.mean(np.abs(changes) <= TIE)) ** _POWER
-    half = float(stats.t.ppf((1 + confidence_level) / 2, spread.df)) * math.sqrt(spread.variance)
-    below = above = half
-    if weight:
-        parts = np.maximum(changes, 0), np.maximum(-changes, 0)
-        variances = [float(part.var(ddof=1)) / n for part in parts]
-        own = sum(variances)
-        scale = max(1.0, spread.variance / own) if own > 0 else 1.0
-        rise, fall = (
-            share_interval(
-                float(part.mean()), Spread(scale * variance, spread.df, spread.n_units), confidence_level
-            )
-            for part, variance in zip(parts, variances, strict=True)
-        )
-        up, down = float(parts[0].mean()), float(parts[1].mean())
-        below = (1 - weight) * half + weight * math.hypot(up - rise.low, fall.high - down)
-        above = (1 - weight) * half + weight * math.hypot(rise.high - up, down - fall.low)
-    return Interval(max(-1.0, estimate - below), min(1.0, estimate + above))
+    numbers = np.asarray(values, np.float64)
+    n, mean = len(numbers), float(numbers.mean())
+    ordered = np.sort(numbers)
+    first = np.concatenate([[True], np.diff(ordered) > TIE])
+    starts = np.flatnonzero(first)
+    counts = np.diff(np.append(starts, n))
+    mode, tied = float(ordered[starts[counts.argmax()]]), int(counts.max())
+    if tied >= 2 and 2 * tied >= n and n - tied < FEWEST_DIFFERENT:
+        parts = [np.clip(sign * (numbers - mode), 0, 1) for sign in (1, -1)]
+        up, down = (clopper_pearson(float(part.sum()), n, confidence_level) for part in parts)
+        above, below = (float(part.mean()) for part in parts)
+        low = mean - math.hypot(above - up.low, down.high - below)
+        high = mean + math.hypot(up.high - above, below - down.low)
+        return MeanInterval(mean, Interval(max(-1.0, low), min(1.0, high)), np.nan, np.nan)
+    variance = float(numbers.var(ddof=1)) / n
+    half = float(stats.t.ppf((1 + confidence_level) / 2, n - 1)) * math.sqrt(variance)
+    return MeanInterval(mean, Interval(max(-1.0, mean - half), min(1.0, mean + half)), variance, n - 1)
+
+
+def _combined(
+    estimate: float, artists: MeanInterval, names: MeanInterval, joint: float, joint_df: float, level: float
+) -> Interval:
+    """Combine the intervals of artists and placebo names with the variance of shared prompts."""
+    if not math.isnan(artists.variance + names.variance):
+        parts, dfs = [artists.variance, names.variance, joint], [artists.df, names.df, joint_df]
+        df = satterthwaite(parts, dfs)
+        half = float(stats.t.ppf((1 + level) / 2, df)) * math.sqrt(sum(parts))
+        return Interval(max(-1.0, estimate - half), min(1.0, estimate + half))
+    more = float(special.ndtri((1 + level) / 2)) * math.sqrt(joint)
+    low = math.hypot(artists.estimate - artists.interval.low, names.interval.high - names.estimate, more)
+    high = math.hypot(artists.interval.high - artists.estimate, names.estimate - names.interval.low, more)
+    return Interval(max(-1.0, estimate - low), min(1.0, estimate + high))
+
+
+def _joint(
+    prompts: npt.ArrayLike | None,
+    rows: npt.NDArray[np.int64],
+    columns: npt.NDArray[np.int64],
+    weights: Float64,
+    used: npt.NDArray[np.int64],
+) -> tuple[float, float]:
+    """Return the variance that shared prompts add, and its degrees of freedom."""
+    if prompts is None:
+        return 0.0, np.inf
+    influence = np.asarray(prompts, np.float64)
+    n_prompts, n = len(influence), len(rows)
+    if n_prompts < 2 or n < 2:
+        return 0.0, np.inf
+    own = influence[:, rows, columns]
+    references = (weights * influence).sum(axis=2)
+    whole = own.mean(axis=1) - references.mean(axis=1)
+    more = n_prompts / (n_prompts - 1)
+    # What these prompts contribute to the variances over artists and over placebo names.
+    of_artists = (own - references).var(axis=1, ddof=1).sum() / n
+    by_name = (weights * influence).sum(axis=1)[:, used] / n * len(used)
+    of_names = by_name.var(axis=1, ddof=1).sum() / len(used) if len(used) > 1 else 0.0
+    extra = more * float((whole**2).sum() - of_artists - of_names)
+    return max(0.0, extra), n_prompts - 1.0
+
+
+def _assignment(
+    table: Float64,
+    own: npt.NDArray[np.int64],
+    placebos: Sequence[Sequence[int]],
+    weights: Float64,
+    alternative: str,
+    n_resamples: int,
+    rng: Rng,
+) -> float:
+    """Return the p-value of random assignments of names to artists and to placebo names."""
+    n, n_names = table.shape
+    group = _groups(own, placebos, n_names)
+    kinds: dict[tuple[int, ...], list[int]] = {}
+    for artist, names in enumerate(placebos):
+        kinds.setdefault(tuple(sorted(names)), []).append(artist)
+    sums = [(np.array(names), table[artists].sum(axis=0) / len(names)) for names, artists in kinds.items()]
+    pools = [np.flatnonzero(group == g) for g in np.unique(group[group >= 0])]
+    random = np.random.default_rng(rng)
+    observed = float((table[np.arange(n), own] - (weights * table).sum(axis=1)).mean())
+    null = np.empty(n_resamples)
+    step = max(1, _BLOCK // n_names)
+    for start in range(0, n_resamples, step):
+        size = min(step, n_resamples - start)
+        names = np.broadcast_to(np.arange(n_names), (size, n_names)).copy()
+        for pool in pools:
+            names[:, pool] = random.permuted(np.broadcast_to(pool, (size, len(pool))), axis=1)
+        total = table[np.arange(n), names[:, own]].sum(axis=1)
+        for used, by_name in sums:
+            total -= by_name[names[:, used]].sum(axis=1)
+        null[start : start + size] = total / n
+    if alternative == "two-sided":
+        reached = np.abs(null) >= abs(observed) - TIE
+    else:
+        reached = null >= observed - TIE if alternative == "greater" else null <= observed + TIE
+    return (1 + int(np.count_nonzero(reached))) / (1 + n_resamples)
+
+
+def _groups(
+    own: npt.NDArray[np.int64], placebos: Sequence[Sequence[int]], n_names: int
+) -> npt.NDArray[np.int64]:
+    """Return the group of each name; -1 for names that no artist uses."""
+    group = np.full(n_names, -1)
+    for artist, names in enumerate(placebos):
+        mine = [int(own[artist]), *names]
+        joined = {int(g) for g in group[mine] if g >= 0}
+        group[mine] = artist
+        group[np.isin(group, list(joined))] = artist
+    return group
+
+
+@dataclass(frozen=True)
+class WithinMargin:
+    """Result of `within_margin`: p-values of equivalence and of non-inferiority.
+
+    Attributes
+    ----------
+    margin : float
+    p_not_more : float
+        p-value of "rises by at least the margin": small if the new release imitates at most that much more.
+    p_not_less : float
+        p-value of "falls by at least the margin".
+    p_equivalent : float
+        The larger of the two (two one-sided tests, Schuirmann 1987, doi:10.1007/BF01068419).
+    """
+
+    margin: float
+    p_not_more: float
+    p_not_less: float
+    p_equivalent: float
+
+
+def within_margin(at: Callable[[float], Interval], margin: float) -> WithinMargin:
+    """Test whether a mean change is within a margin, by inverting its interval.
+
+    Parameters
+    ----------
+    at : callable
+        Returns the two-sided interval of the change at a confidence level, such as `MeanChange.at`.
+    margin : float
+        The largest irrelevant change, above 0. Choose it before seeing the data.
+
+    Returns
+    -------
+    WithinMargin
+        NaN without an interval.
+
+    Notes
+    -----
+    A one-sided p-value is the smallest level p at which the interval of level 1 - 2 p ends before the margin; above
+    one half, it is one half or more and is given as 1. For an interval by Student's t this is `tost` of
+    `imindex.stats.equivalence`, with the standard error of all three parts.
+
+    Examples
+    --------
+    >>> values = np.array([0.01, -0.02, 0.0, 0.01, -0.01])
+    >>> result = within_margin(lambda level: mean_interval(values, confidence_level=level).interval, 0.05)
+    >>> round(result.p_equivalent, 4)
+    0.0006
+    """
+    if not (margin > 0 and math.isfinite(margin)):
+        raise ValueError(f"margin is {margin}. Pass the largest irrelevant change, above 0.")
+    if math.isnan(at(0.5).low):
+        return WithinMargin(margin, np.nan, np.nan, np.nan)
+    more = _smallest(lambda level: at(level).high < margin)
+    less = _smallest(lambda level: at(level).low > -margin)
+    return WithinMargin(margin, more, less, max(more, less))
+
+
+def _smallest(inside: Callable[[float], bool]) -> float:
+    """Return the smallest p for which the interval of level 1 - 2 p is inside, by bisection of its logarithm."""
+    low, high = math.log(LEAST), math.log(0.5 - 1e-9)
+    if not inside(1 - 2 * math.exp(high)):
+        return 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (low, middle) if inside(1 - 2 * math.exp(middle)) else (middle, high)
+    return math.exp(high)

@@ -131,57 +131,22 @@ def _margin_test(
     differences: npt.ArrayLike, margin: float, confidence_level: float, *, both: bool
 ) -> MarginTest:
     values = finite(differences, "differences")
+    check_level(confidence_level)
     n, mean = len(values), float(values.mean())
     if n < 2:
         raise ValueError(
             "differences: a t-test needs at least 2 artists. Audit both releases on more artists."
         )
     error = float(values.std(ddof=1)) / math.sqrt(n)
-    return margin_test(mean, error, n - 1, margin, confidence_level, n=n, both=both)
-
-
-def margin_test(
-    estimate: float,
-    standard_error: float,
-    df: float,
-    margin: float,
-    confidence_level: float = 0.95,
-    *,
-    n: int,
-    both: bool = True,
-) -> MarginTest:
-    """Test whether an estimated difference is within a margin, as `tost` or, without `both`, as `non_inferior`.
-
-    Parameters
-    ----------
-    estimate, standard_error, df : float
-        The estimate, its standard error, and the degrees of freedom of that.
-    margin : float
-    confidence_level : float
-    n : int
-        Number of artists, for the result.
-    both : bool
-
-    Returns
-    -------
-    MarginTest
-
-    Examples
-    --------
-    >>> margin_test(0.0, 0.01, 30, 0.05, n=31).within
-    True
-    """
-    check_level(confidence_level)
-    mean, error = estimate, standard_error
     if error <= TIE * abs(mean):  # only rounding error
         error, tolerance = 0.0, TIE * max(abs(mean), margin)
         lower, upper = float(mean + margin <= tolerance), float(mean - margin >= -tolerance)
     else:
-        lower = float(stats.t.sf((mean + margin) / error, df))
-        upper = float(stats.t.cdf((mean - margin) / error, df))
+        lower = float(stats.t.sf((mean + margin) / error, n - 1))
+        upper = float(stats.t.cdf((mean - margin) / error, n - 1))
     lower, upper = max(lower, LEAST), max(upper, LEAST)
     p = max(lower, upper) if both else upper
-    half = float(stats.t.ppf(confidence_level, df)) * error
+    half = float(stats.t.ppf(confidence_level, n - 1)) * error
     return MarginTest(
         estimate=mean,
         standard_error=error,

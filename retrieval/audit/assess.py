@@ -28,8 +28,8 @@ from imindex.retrieval.audit.record import (
 )
 from imindex.retrieval.audit.results_cache import kept, stored
 from imindex.retrieval.audit.run import Run
-from imindex.retrieval.compare.prepare import Prepared, Side, prepare
-from imindex.retrieval.compare.releases import compare
+from imindex.retrieval.compare.overall import resolution_of
+from imindex.retrieval.compare.releases import Prepared, Side, compare, prepare
 from imindex.retrieval.evidence.classify_release import VOTERS, classify_release, load_encoder
 from imindex.retrieval.evidence.gallery import gallery
 from imindex.retrieval.evidence.looks import Looks
@@ -192,7 +192,7 @@ class _Study:
         def side(name: str) -> Side:
             result = next(r for r in results if (r.release, r.encoder) == (name, self._encoder.name))
             findings = {row.artist: row.finding for row in result.matching.artists if row.finding is not None}
-            return replace(self._side(name), findings=findings)
+            return replace(self._side(name), findings=findings, resolution=resolution_of(result.matching))
 
         def compute() -> Comparison:
             if release.name not in self._prepared:
@@ -205,6 +205,7 @@ class _Study:
                 testing=testing,
                 texts=self._texts,
                 prepared=self._prepared.pop(release.name),
+                margin=plan.margin,
                 **self._how,
             )
             name = self._path.name
@@ -249,7 +250,8 @@ class _Study:
         about = {
             "base_placebos": self._inputs.placebos[plan.base],
             "base_rivals": self._inputs.rivals.get(plan.base, ()),
-            "reference": "placebo names",  # of the tests of a change; before, pictures were exchanged
+            "margin": plan.margin,
+            "reference": "placebo names",
         }
         file = self._run.workspace.results(self._path, release.name, plan.base)
         return file, self._shared.index, {"testing": asdict(testing), **about, **self._how}, Comparison

@@ -27,6 +27,7 @@ from imindex.retrieval.audit.plan import EncoderSpec
 from imindex.retrieval.audit.register import drawing_of, register
 from imindex.retrieval.audit.run import Run
 from imindex.retrieval.audit.runs import first_provenance, recorded
+from imindex.retrieval.compare.gate import outcome
 from imindex.retrieval.evidence.classify_release import label_texts
 from imindex.retrieval.results import AuditFindings, Provenance, Report
 
@@ -44,12 +45,15 @@ class Outcome:
         Files of the report.
     failed : list of str
         Conditions of the gate that failed, with the reason.
+    undecided : list of str
+        Conditions of the gate that could not be decided, with the reason.
     """
 
     folder: Path
     report: Report
     files: list[Path]
     failed: list[str]
+    undecided: list[str]
 
 
 def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
@@ -145,5 +149,8 @@ def _report(run: Run, findings: AuditFindings, provenance: Provenance, pictures:
         provenance = first_provenance(report, run.workspace.folder / "report.json")
         report = replace(report, provenance=replace(provenance, rendering=renderer()))
         files = write(report, run.workspace.folder, base=run.workspace.folder, pictures=pictures)
-    failed = [verdict.reason for verdict in findings.gate if verdict.failed]
-    return Outcome(run.workspace.folder, report, list(files), failed)
+    failed, undecided = (
+        [verdict.reason for verdict in findings.gate if outcome(verdict) == kind]
+        for kind in ("failed", "undecided")
+    )
+    return Outcome(run.workspace.folder, report, list(files), failed, undecided)

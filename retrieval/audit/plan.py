@@ -86,6 +86,8 @@ class Plan:
         Origins of names, as stated.
     unknown : tuple of str
         Real names that the releases cannot know.
+    margin : float or None
+        The largest change between releases that does not matter.
     case_number, examiner : str
         For the report.
     """
@@ -107,6 +109,7 @@ class Plan:
     rivals: int | str | tuple[str, ...] = NO_RIVALS
     origins: Mapping[str, str] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
+    margin: float | None = None
     case_number: str = ""
     examiner: str = ""
 
@@ -126,6 +129,7 @@ class Plan:
             (values, "rivals", NO_RIVALS),
             (values, "origins", {}),
             (values, "unknown", ()),
+            (values, "margin", None),
             (values, "case_number", ""),
             (values, "examiner", ""),
             (values["prompts"], "placebo_seed", ""),
@@ -199,6 +203,7 @@ def _plan(path: Path, text: str, content: dict[str, Any]) -> Plan:
         rivals=_rivals(path, file.rivals, tested),
         origins=_origins(path, file.artists, tested),
         unknown=_unknown(path, file, tested),
+        margin=file.compare.margin,
         case_number=file.case.number,
         examiner=file.case.examiner,
     )

@@ -177,9 +177,17 @@ class EncoderTable(Table, frozen=True, kw_only=True):
 
 
 class CompareTable(Table, frozen=True, kw_only=True):
-    """The release with which the others are compared."""
+    """The release with which the others are compared.
+
+    Attributes
+    ----------
+    base : str
+    margin : float, optional
+        The largest change of the mean AUC, beyond that of placebo names, that does not matter.
+    """
 
     base: Text = ""
+    margin: Between | None = None
 
 
 class GateTable(Table, frozen=True, kw_only=True):

@@ -85,13 +85,14 @@ copies_rate = 0.05                # probability that an audit without copies has
 
 # [compare]
 # base = "sd-2.0"                 # the release that the others are compared with
+# margin = 0.05                   # the largest change of the mean AUC that does not matter; tests that it is smaller
 
 # [case]                          # for the report, and part of the plan's digest
 # number = "2026-0417"
 # examiner = "Ada Example"
 
 # [gate]
-# fail_if = ["accuracy > base + 0.05", "significant > 3"]       # exit code 1; see retrieval/RELEASES.md
+# fail_if = ["auc.beyond.low > 0", "risen > 0"]       # exit code 3, or 4 if undecided; see retrieval/RELEASES.md
 """
 
 

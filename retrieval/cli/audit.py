@@ -22,6 +22,7 @@ from imindex.indexer.terminal.options import (
 )
 from imindex.indexer.terminal.output import clean, count, fail, percent, print_json, print_table, say
 from imindex.retrieval.cli._evidence import p_value
+from imindex.retrieval.cli.compare import end_of_gate
 from imindex.retrieval.cli.confirm import confirm
 
 if TYPE_CHECKING:
@@ -118,11 +119,27 @@ def init(plan: Path, force: bool) -> None:
 @device_option
 @limit_options
 @json_option
+@click.option(
+    "--allow-undecided",
+    is_flag=True,
+    help="Conditions of the gate that cannot be decided do not change the exit code.",
+)
+@click.pass_context
 @errors_for_people
-def run(plan: Path, out: Path | None, as_json: bool, **options: Any) -> None:
+def run(
+    context: click.Context,
+    /,
+    plan: Path,
+    out: Path | None,
+    allow_undecided: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Run a plan. Finished work is reused.
 
-    The exit code is 1 if a condition of the plan's [gate] fails the release; the report is written anyway.
+    The report is written whatever the gate says. The exit code is 0 if every condition of the plan's [gate] passes,
+    1 if the audit could not run, 2 for a usage error, 3 if a condition fails, and 4 if one cannot be decided and none
+    fails.
 
     \b
     imindex audit plan.toml --dry-run
@@ -157,14 +174,15 @@ def run(plan: Path, out: Path | None, as_json: bool, **options: Any) -> None:
         print_json(outcome.report.to_dict())
     else:
         _print_outcome(outcome)
-    if outcome.failed:
-        fail("\n".join(["The release fails the gate:", *(f"  {reason}" for reason in outcome.failed)]))
+    end_of_gate(context, outcome.report.gate, allow_undecided)
 
 
 def _print_outcome(outcome: Outcome) -> None:
     for result in outcome.report.results:
         if result.as_paper:
             _print_as_paper(f"{result.release} by {result.encoder}", result.as_paper)
+    for verdict in outcome.report.gate:
+        click.echo(clean(f"{verdict.release}, {verdict.encoder}: {verdict.reason}"))
     for sentence in outcome.report.answer:
         click.echo(clean(sentence))
     page = next(path for path in outcome.files if path.suffix == ".html")

@@ -17,7 +17,7 @@ from imindex.indexer.terminal.options import (
     json_option,
     model_options,
 )
-from imindex.indexer.terminal.output import clean, count, fail, number, print_json, print_table, say
+from imindex.indexer.terminal.output import clean, count, number, print_json, print_table, say
 from imindex.retrieval.cli._evidence import (
     ADJUSTED,
     TOP,
@@ -28,7 +28,7 @@ from imindex.retrieval.cli._evidence import (
     warn_of_demonstration,
 )
 from imindex.retrieval.compare.gate import Condition
-from imindex.retrieval.results import ArtistChange, Comparison, FigureName
+from imindex.retrieval.results import ArtistChange, Comparison, FigureName, Verdict
 
 COMPARE = "imindex.retrieval.compare.releases:compare"
 OF = "imindex.retrieval.evidence.testing:Testing"
@@ -59,7 +59,15 @@ class ConditionType(click.ParamType):  # type: ignore[type-arg]
 )  # fmt: skip
 @click.option(
     "--fail-if", "conditions", type=ConditionType(), multiple=True, metavar="CONDITION",
-    help='Exit with code 1 if this is true, such as "accuracy > base + 0.05" or "imitated > 0". Repeatable.',
+    help='Exit with code 3 if this is true, or with 4 if it cannot be decided, such as "auc.beyond.low > 0" or '
+    '"risen > 0". Repeatable.',
+)  # fmt: skip
+@click.option(
+    "--allow-undecided", is_flag=True, help="Conditions that cannot be decided do not change the exit code."
+)
+@click.option(
+    "--margin", type=_SHARE, metavar="M",
+    help="Also test whether the mean AUC, beyond that of placebo names, changed by no more than M, up or down.",
 )  # fmt: skip
 @click.option("--encoder", help="Encoder to use for audits with several. [default: the first one in common]")
 @click.option("--no-names", is_flag=True, help="Skip the accuracy by name, which needs an encoder.")
@@ -77,6 +85,10 @@ class ConditionType(click.ParamType):  # type: ignore[type-arg]
 @click.option(
     "--placebo", "placebos", cls=FromSignature, of=OF, multiple=True, metavar="NAME",
     help='A placebo name, or a pattern such as "placebo *". Repeatable. Audits store their own.',
+)  # fmt: skip
+@click.option(
+    "--rival", "rivals", cls=FromSignature, of=OF, multiple=True, metavar="NAME",
+    help="A further real name that is neither compared nor a candidate. Repeatable. Audits store their own.",
 )  # fmt: skip
 @click.option(
     "--level", cls=FromSignature, of=OF, type=_SHARE, help="Significance level for all artists together."
@@ -101,10 +113,6 @@ class ConditionType(click.ParamType):  # type: ignore[type-arg]
     help="Confidence level of intervals.",
 )
 @click.option("--seed", cls=FromSignature, of=OF, type=click.IntRange(0), help="Seed of the random numbers.")
-@click.option(
-    "--margin", type=_SHARE, metavar="M",
-    help="Test whether the mean AUC has changed by less than M beyond placebo names.",
-)  # fmt: skip
 @report_option
 @click.option("--all", "show_all", is_flag=True, help="Print every artist.")
 @model_options
@@ -118,20 +126,26 @@ def compare(
     base: str,
     new: str,
     conditions: Sequence[Condition],
+    allow_undecided: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
     """Compare two releases on the same artists: the change of each artist and of the mean, with intervals and p-values.
 
+    Every p compares a change with those of placebo names that both releases were asked for. Without such names there is
+    no test, because two releases differ in much that is not imitation.
+
     BASE and NEW are collections of the index, or finished audits: a report.json or an audit's folder, followed by
     :RELEASE if it has several. An audit's index file is used if it exists unchanged, otherwise the audit's figures.
 
-    With --fail-if, the command serves as a gate in a release pipeline (retrieval/RELEASES.md).
+    With --fail-if, the command serves as a gate in a release pipeline (retrieval/RELEASES.md). The exit code is 0 if
+    every condition passes, 1 if the command could not run, 2 for a usage error, 3 if a condition fails, and 4 if one
+    cannot be decided and none fails.
 
     \b
     imindex compare sd-2.0 sd-2.1 --placebo "placebo *"
     imindex compare old-audit new-audit \\
-        --fail-if "accuracy > base + 5 %" --fail-if "risen > 0"
+        --fail-if "auc.beyond.low > 0" --fail-if "risen > 0"
     """
     from imindex.retrieval import api
 
@@ -151,12 +165,25 @@ def compare(
     else:
         _print_artists(result, show_all)
         _print_overall(result)
+        if result.margin is not None:
+            click.echo(clean(result.margin.sentence))
         for verdict in result.gate:
             click.echo(clean(verdict.reason))
         click.echo(clean(summary(result)))
-    failed = [verdict.reason for verdict in result.gate if verdict.failed]
-    if failed:
-        fail("The release fails the gate:\n" + "\n".join(f"  {reason}" for reason in failed))
+    end_of_gate(context, result.gate, allow_undecided)
+
+
+def end_of_gate(context: click.Context, verdicts: Sequence[Verdict], allow_undecided: bool) -> None:
+    """Say what a gate decided, and exit with its code."""
+    from imindex.retrieval.compare.gate import exit_code, outcome
+
+    for kind, words in (("failed", "The release fails the gate:"), ("undecided", "The gate is undecided:")):
+        reasons = [verdict.reason for verdict in verdicts if outcome(verdict) == kind]
+        if reasons:
+            say("\n".join([words, *(f"  {clean(reason)}" for reason in reasons)]))
+    code = exit_code(verdicts, allow_undecided=allow_undecided)
+    if code:
+        context.exit(code)
 
 
 def _span(low: float | None, high: float | None) -> str:
@@ -182,12 +209,13 @@ def _print_figure(result: Comparison, name: FigureName, title: str, show_all: bo
     if not known:
         return
     shown = known if show_all else known[:TOP]
-    tested = name == "auc" and any(artist.n_placebos for artist in result.artists)
-    adjusted = ADJUSTED[result.testing.adjust]
+    adjust, tested = result.testing.adjust, any(figure.p is not None for _, figure in known)
     print_table(
         f"{title}, the largest change first{shown_of(shown, known)}",
-        ["artist", "finding", "base", "new", "change", _level(result)]
-        + (["placebos", "p", adjusted] if tested else []),
+        ["artist", "finding", "base", "new", "change"]
+        + (
+            ["placebo names", "beyond", _level(result), "p", ADJUSTED[adjust]] if tested else [_level(result)]
+        ),
         [
             [
                 artist.artist,
@@ -195,18 +223,22 @@ def _print_figure(result: Comparison, name: FigureName, title: str, show_all: bo
                 number(figure.base),
                 number(figure.new),
                 _signed(figure.change),
-                _span(figure.low, figure.high),
-                *(_tests(result, artist) if tested else []),
             ]
+            + (
+                [
+                    _signed(artist.auc_placebo_change),
+                    _signed(artist.auc_beyond),
+                    _span(artist.auc_beyond_low, artist.auc_beyond_high),
+                    p_value(figure.p),
+                    p_value(figure.p_adjusted(adjust)),
+                ]
+                if tested
+                else [_span(figure.low, figure.high)]
+            )
             for artist, figure in shown
         ],
         left=2,
     )
-
-
-def _tests(result: Comparison, artist: ArtistChange) -> list[str]:
-    adjusted = artist.p_adjusted(result.testing.adjust)
-    return [_signed(artist.auc_placebo_change), p_value(artist.p_auc), p_value(adjusted)]
 
 
 def _level(result: Comparison) -> str:
@@ -226,55 +258,37 @@ def _print_overall(result: Comparison) -> None:
             number(figure.new),
             _signed(figure.change),
             _span(figure.low, figure.high),
+            p_value(figure.p),
             str(figure.n_artists),
         ]
         for figure, title in ((result.figures.auc, "mean AUC"), (result.figures.accuracy, "mean top-1"))
         if figure.n_artists
     ]
-    significant = result.counts.significant
+    auc, significant = result.figures.auc, result.counts.significant
+    if auc.beyond is not None:
+        rows[0][5] = ""  # p is that of the line below
+        rows[1:1] = [
+            ["that of placebo names", "", "", _signed(auc.placebo_change), "", "", f"{auc.n_placebos} names"],
+            ["beyond placebo names", "", "", _signed(auc.beyond), _span(auc.beyond_low, auc.beyond_high),
+             p_value(auc.p), str(auc.n_beyond)],
+        ]  # fmt: skip
     rows.append(
         ["artists with a finding", str(significant.base), str(significant.new),
-         f"{significant.new - significant.base:+d}", "", str(result.n_artists)]
+         f"{significant.new - significant.base:+d}", "", "", str(result.n_artists)]
     )  # fmt: skip
     changed = [f"{artist.artist}: {artist.before} -> {artist.to}" for artist in result.counts.changed]
     print_table(
         "Over all artists",
-        ["", "base", "new", "change", _level(result), "artists"],
+        ["", "base", "new", "change", _level(result), "p", "artists"],
         rows,
         note=[
             f"Encoder {result.encoder}.",
-            f"Changed findings: {'; '.join(changed)}. This does not test a change: see p."
+            f"Changed findings: {'; '.join(changed)}. This does not test a change."
             if changed
             else "No finding changed.",
-            *_beyond(result),
             *result.notes,
         ],
     )
-
-
-def _beyond(result: Comparison) -> list[str]:
-    """State the mean change beyond placebo names, and whether it is within the margin."""
-    figure, level = result.figures.auc, result.testing.level
-    if figure.beyond is None:
-        return []
-    lines = [
-        f"Beyond the change of {count(figure.n_placebos, 'placebo name')} ({_signed(figure.placebo_change)}), the "
-        f"mean AUC changed by {_signed(figure.beyond)} ({_level(result)} "
-        f"{_span(figure.beyond_low, figure.beyond_high)}; p {p_value(figure.beyond_p)})."
-    ]
-    within = result.within
-    if within is None:
-        return lines
-    if within.p_equivalent is None or within.p_no_more is None:
-        return [*lines, "Whether the change is within the margin cannot be tested."]
-    verb = "is shown" if within.p_equivalent <= level else "is not shown"
-    more = "is shown" if within.p_no_more <= level else "is not shown"
-    return [
-        *lines,
-        f"Margin {within.margin:g}: that the new release imitates no more than this above the base {more} (p "
-        f"{p_value(within.p_no_more)}); that it differs by less in either direction {verb} (p "
-        f"{p_value(within.p_equivalent)}).",
-    ]
 
 
 def summary(result: Comparison) -> str:
@@ -283,14 +297,18 @@ def summary(result: Comparison) -> str:
     text = (
         f"Compared {result.new.release} with {result.base.release} on "
         f"{count(result.n_artists, 'artist')}: mean AUC {number(figure.base)} -> {number(figure.new)} "
-        f"(change {_signed(figure.change)}, interval {_span(figure.low, figure.high)})"
+        f"(change {_signed(figure.change)})"
     )
-    if figure.beyond is None:
-        return f"{text}. Without placebo names in both releases, no change is tested."
-    text += f"; beyond placebo names {_signed(figure.beyond)}, p {p_value(figure.beyond_p)}"
-    if any(a.p_auc is not None for a in result.artists):
+    if figure.beyond is not None:
         text += (
-            f"; at level {result.testing.level:g}, {count(len(shifts.risen), 'artist')} rose and "
-            f"{len(shifts.fallen):,} fell"
+            f"; beyond placebo names {_signed(figure.beyond)} "
+            f"(interval {_span(figure.beyond_low, figure.beyond_high)}, p {p_value(figure.p)})"
         )
-    return text + "."
+    if not shifts.n_tested:
+        return f"{text}; no change could be tested against placebo names."
+    if shifts.fewest_findable is None:
+        return f"{text}; the {figure.n_placebos} placebo names are too few to find that any single artist rose or fell."
+    return (
+        f"{text}; at level {result.testing.level:g}, {count(len(shifts.risen), 'artist')} rose and "
+        f"{len(shifts.fallen):,} fell beyond them."
+    )

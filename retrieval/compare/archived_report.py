@@ -7,11 +7,13 @@ optional. `imindex.retrieval.results.Report` is the strict type of the reports t
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import msgspec
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.retrieval.compare.overall import Resolution
 from imindex.retrieval.findings import Finding
 from imindex.retrieval.results import from_dict
 
@@ -45,12 +47,19 @@ class ArchivedCopies(_Archived, frozen=True, kw_only=True):
     pairs: tuple[ArchivedPair, ...] | None = None
 
 
+class ArchivedSummary(_Archived, frozen=True, kw_only=True):
+    """What the tests of the release can find; unset in early reports."""
+
+    fewest_findable: int | msgspec.UnsetType | None = msgspec.UNSET
+
+
 class ArchivedResult(_Archived, frozen=True, kw_only=True):
     """Results for one release and one encoder."""
 
     release: str
     encoder: str
     artists: tuple[ArchivedArtist, ...] = ()
+    summary: ArchivedSummary | None = None
     copies: ArchivedCopies | tuple[ArchivedPair, ...] | None = None
 
     @property
@@ -94,10 +103,11 @@ class ArchivedEncoder(_Archived, frozen=True, kw_only=True):
 
 
 class ArchivedRelease(_Archived, frozen=True, kw_only=True):
-    """A release."""
+    """A release, with its further real names."""
 
     name: str
     rivals: tuple[str, ...] = ()
+    n_placebo_names: int | None = None
 
 
 class ArchivedTests(_Archived, frozen=True, kw_only=True):
@@ -129,16 +139,23 @@ class ArchivedReport(_Archived, frozen=True, kw_only=True):
     results: tuple[ArchivedResult, ...]
     plan: ArchivedPlan | None = None
 
-    def rivals(self, release: str) -> tuple[str, ...]:
-        """Return the further real names that a release was asked for."""
-        return next((record.rivals for record in self.releases if record.name == release), ())
-
     def result(self, release: str, encoder: str) -> ArchivedResult | None:
         """Return the result for a release and an encoder; None if there is none."""
         matches = (
             result for result in self.results if (result.release, result.encoder) == (release, encoder)
         )
         return next(matches, None)
+
+
+def archived_resolution(report: ArchivedReport, release: str, encoder: str) -> Resolution:
+    """Return what the tests of a release in a report can find."""
+    result = report.result(release, encoder)
+    summary = result.summary if result else None
+    fewest = msgspec.UNSET if summary is None else summary.fewest_findable
+    n_placebos = next((one.n_placebo_names for one in report.releases if one.name == release), None)
+    if isinstance(fewest, msgspec.UnsetType):
+        return Resolution(n_placebos)
+    return Resolution(n_placebos, math.inf if fewest is None else float(fewest))
 
 
 def read_archived(file: Path) -> ArchivedReport:

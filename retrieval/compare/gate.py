@@ -8,7 +8,8 @@ The grammar (whitespace is ignored, one condition per string)::
     base      := "base" | "base.low" | "base.high"
     number    := digits ["." digits] ["%"]
 
-A release fails if a condition is true or cannot be evaluated. `METRICS` lists the metrics. `base` is the figure of the
+A release fails if a condition is true. A condition that the design cannot decide is neither passed nor failed: it is
+undecided, which counts as not passed unless that is allowed. `METRICS` lists the metrics. `base` is the figure of the
 same name for the base release: its AUC in `auc.low > base`, the upper end of its interval in `auc.low > base.high`.
 A percentage is a number divided by 100: `5 %` is 0.05.
 """
@@ -19,12 +20,14 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.retrieval.findings import UNJUDGED, Finding
 from imindex.retrieval.results import AuditResult, Classification, Comparison, Copies, Matching, Verdict
 
 Figures = Mapping[str, float]
+Outcome = Literal["passed", "failed", "undecided"]
 
 SHARES = {
     "accuracy": "mean over artists of the share of imitations named as the artist",
@@ -35,22 +38,40 @@ COUNTS = {
     "imitated": f'artists found "{Finding.IMITATED}"',
     "named": "artists with a name effect whose specificity was not shown, or not testable",
     "nearer": f'artists found "{Finding.NEARER}"',
-    "risen": "artists whose AUC has risen from base, at the level after correction",
-    "fallen": "artists whose AUC has fallen from base, at the level after correction",
+    "risen": "artists whose AUC has risen beyond that of placebo names, at the level after correction",
+    "fallen": "artists whose AUC has fallen beyond that of placebo names, at the level after correction",
     "copies": "copies of works that a person has confirmed",
     "candidates": "candidates for copies of works that nobody has rejected, with the confirmed ones",
 }
 ENDS = (".low", ".high")
-CHANGES = (".change", ".change.low", ".change.high")
+CHANGES = (".change", ".change.low", ".change.high", ".change.p")
 BEYOND = ("auc.beyond", "auc.beyond.low", "auc.beyond.high", "auc.beyond.p")
+"""Change of the mean AUC beyond that of placebo names, its interval and its p-value."""
 METRICS = (*(name + end for name in SHARES for end in ("", *ENDS, *CHANGES)), *BEYOND, *COUNTS)
 """All metrics that a condition can use; `.low` and `.high` are the ends of the interval."""
 ONLY_NEW = ("risen", "fallen")
+COVERAGE = 0.8
+"""Smallest share of the artists that must have been judged, if the others could change the verdict."""
+UNJUDGED_KEY, UNTESTABLE_KEY, OF_KEY = ".unjudged", ".untestable", ".of"
+"""Suffixes of a count's key: artists not judged, artists whose specificity could not be tested, and all artists."""
+PLACEBOS_NEEDED = "it needs placebo names that both releases were asked for, and their index"
+WHY_UNKNOWN = {
+    **dict.fromkeys((*ONLY_NEW, *BEYOND, "auc.change.p"), PLACEBOS_NEEDED),
+    "accuracy.change.p": "placebo names have no label of their own, so that the change of the accuracy has no test",
+    "imitated": "it needs placebo names, and an artist that could be judged",
+    "named": "it needs placebo names, and an artist that could be judged",
+    "significant": "no artist could be judged",
+}
+"""Why a figure may be missing."""
 FOUND = ("significant", "imitated", "named", "nearer")
 """Counts of findings, which need enough reference names to be found."""
 FEWEST = "fewest findable"
 """Key in the figures of a release: the smallest number of artists that its tests can find, infinity for none."""
+FEWEST_SHIFTS = "fewest shifts"
+"""The same for the tests of changes between two releases."""
 ROUNDING = 1e-12
+FAILED, UNDECIDED = 3, 4
+"""Exit codes."""
 _CONDITION = re.compile(
     r"\s*(?P<metric>[a-z_.]+)\s*(?P<op>>=|<=|>|<)\s*"
     r"(?:(?P<base>base(?:\.low|\.high)?)(?:\s*(?P<sign>[+-])\s*(?P<offset>\d+(?:\.\d+)?)\s*(?P<offset_percent>%)?)?"
@@ -130,7 +151,7 @@ def _of_base(text: str, metric: str, base: str) -> str:
     if not base:
         return ""
     stem, _, end = base.partition(".")
-    if ".change" in metric or metric in (*BEYOND, *ONLY_NEW):
+    if ".change" in metric or ".beyond" in metric or metric in ONLY_NEW:
         raise ImindexError(f'"{text}": {metric} already compares with base. Use a number as the limit.')
     if metric in COUNTS and end:
         raise ImindexError(f'"{text}": {metric} has no interval. Write {stem} without .{end}.')
@@ -157,54 +178,86 @@ def check(
     Returns
     -------
     Verdict
-        Failed if the condition is true, or if a figure is missing or NaN.
+        Failed if the condition is true. Undecided if a figure is missing or NaN; if a count is smaller than any that
+        the design can find; or if artists that were not judged, or whose specificity could not be tested, could change
+        the verdict. Artists that were not judged count in this only if they are more than 1 - `COVERAGE` of all.
 
     Examples
     --------
     >>> print(check(parse("accuracy > base + 0.05"), {"accuracy": 0.70}, {"accuracy": 0.81}).reason)
     accuracy 0.81 > base 0.70 + 0.05 = 0.75: fails.
     >>> print(check(parse("copies > 0"), None, {}).reason)
-    copies is not known, and a gate that cannot be checked does not pass: fails.
+    copies is not known: undecided.
     """
     names = [condition.metric] if condition.base else [f"{condition.metric}.all", condition.metric]
-    value = next((float(new[name]) for name in names if name in new), math.nan)
+    key = next((name for name in names if name in new), condition.metric)
+    value = float(new.get(key, math.nan))
     start = 0.0 if not condition.base else float((base or {}).get(condition.base, math.nan))
     limit = start + condition.offset
     missing = [condition.metric] if math.isnan(value) else []
     missing += [f"base's {condition.base}"] if math.isnan(start) else []
     if missing:
         verb = "is" if len(missing) == 1 else "are"
-        reason = f"{' and '.join(missing)} {verb} not known, and a gate that cannot be checked does not pass: fails."
-        failed = True
+        why = WHY_UNKNOWN.get(condition.metric)
+        reason = f"{' and '.join(missing)} {verb} not known{f' ({why})' if why else ''}: undecided."
+        outcome: Outcome = "undecided"
     else:
-        room = ROUNDING * max(1.0, abs(value), abs(limit))
-        failed = _OPERATORS[condition.op](value, limit, room)
-        reason = _reason(condition, value, start, limit, failed)
-        fewest = float(new.get(FEWEST, 0.0))
-        if not failed and _undecided(condition, limit, fewest):
-            failed = True
-            reach = "nobody" if math.isinf(fewest) else f"no fewer than {fewest:.0f} artists"
-            reason = (
-                f"{condition.metric} {condition.op} {limit:g} cannot be decided: with so few reference names, this "
-                f"design can find {reach}, and a gate that cannot be checked does not pass: fails."
-            )
+        fired = _fires(condition, value, limit)
+        outcome = "failed" if fired else "passed"
+        reason = _reason(condition, value, start, limit, fired)
+        open_question = _open(condition, key, value, limit, base or {}, new)
+        if open_question:
+            outcome = "undecided"
+            reason = f"{reason.rpartition(': ')[0]}, but {open_question}: undecided."
     return Verdict(
         condition=condition.text,
         value=value,
         limit=limit,
-        failed=failed,
+        failed=outcome != "passed",
         reason=reason,
         release=release,
         encoder=encoder,
+        outcome=outcome,
     )
 
 
-def _undecided(condition: Condition, limit: float, fewest: float) -> bool:
-    """Return whether a count that would fail the condition is smaller than any that the design can find."""
-    if condition.metric not in FOUND or condition.base or condition.op not in (">", ">="):
-        return False
-    least = math.floor(limit) + 1 if condition.op == ">" else max(1, math.ceil(limit))
-    return fewest > least
+def _fires(condition: Condition, value: float, limit: float) -> bool:
+    return bool(_OPERATORS[condition.op](value, limit, ROUNDING * max(1.0, abs(value), abs(limit))))
+
+
+def _open(condition: Condition, key: str, value: float, limit: float, base: Figures, new: Figures) -> str:
+    """Return what the design lacks to decide a condition; empty if it can decide it."""
+    if condition.metric not in (*FOUND, *ONLY_NEW):
+        return ""
+    fired = _fires(condition, value, limit)
+    fewest = float(new.get(FEWEST_SHIFTS if condition.metric in ONLY_NEW else FEWEST, 0.0))
+    if not fired and condition.op in (">", ">="):
+        least = math.floor(limit) + 1 if condition.op == ">" else max(1, math.ceil(limit))
+        if fewest > least:
+            reach = "nobody" if math.isinf(fewest) else f"no fewer than {fewest:.0f} artists"
+            return f"with so few reference names, this design can find {reach}"
+    more, what = _possible(key, new, "")
+    base_more, base_what = (
+        _possible(condition.base, base, "in the base release, ") if condition.base else (0.0, [])
+    )
+    possible = {_fires(condition, value + a, limit + b) for a in (0.0, more) for b in (0.0, base_more)}
+    return " and ".join([*what, *base_what]) if len(possible) > 1 else ""
+
+
+def _possible(key: str, figures: Figures, where: str) -> tuple[float, list[str]]:
+    """Return how many more artists a count could include if the design were able to judge them, and why it is not."""
+    what, total = [], figures.get(key + OF_KEY, 0.0)
+    more = untestable = figures.get(key + UNTESTABLE_KEY, 0.0)
+    if untestable:
+        what.append(
+            f"{where}specificity could not be tested for {untestable:.0f} of {total:.0f} artists: there are too few "
+            "other real names"
+        )
+    unjudged = figures.get(key + UNJUDGED_KEY, 0.0)
+    if total - unjudged < COVERAGE * total - ROUNDING:
+        more += unjudged
+        what.append(f"{where}only {total - unjudged:.0f} of {total:.0f} artists were judged")
+    return more, what
 
 
 def _reason(condition: Condition, value: float, start: float, limit: float, failed: bool) -> str:
@@ -243,21 +296,27 @@ def comparison_figures(comparison: Comparison) -> tuple[dict[str, float], dict[s
         base |= _with_ends(name, figure.base, figure.base_low, figure.base_high)
         new |= _with_ends(name, figure.new, figure.new_low, figure.new_high)
         new |= _with_ends(f"{name}.change", figure.change, figure.low, figure.high)
-    auc = comparison.figures.auc
+        new[f"{name}.change.p"] = _number(figure.p)
+    auc, counts = comparison.figures.auc, comparison.counts
     new |= _with_ends("auc.beyond", auc.beyond, auc.beyond_low, auc.beyond_high)
-    new["auc.beyond.p"] = _number(auc.beyond_p)
-    counts = comparison.counts
-    for figures, significant, findings, all_artists in (
-        (base, counts.significant.base, counts.findings.base, counts.all.base),
-        (new, counts.significant.new, counts.findings.new, counts.all.new),
+    new["auc.beyond.p"] = _number(auc.p)
+    for figures, findings, everybody in (
+        (base, counts.findings.base, counts.all.base),
+        (new, counts.findings.new, counts.all.new),
     ):
-        figures["significant"] = _judged(significant, findings)
-        figures |= _findings(findings)
-        figures["significant.all"] = _judged(all_artists.significant, all_artists.findings)
-        figures |= {f"{name}.all": n for name, n in _findings(all_artists.findings).items()}
-    tested = any(row.p_auc is not None for row in comparison.artists)
-    for name, artists in (("risen", comparison.shifts.risen), ("fallen", comparison.shifts.fallen)):
-        new[name] = float(len(artists)) if tested else math.nan
+        with_placebos = everybody.n_placebos != 0
+        figures |= _counted("", findings, with_placebos)
+        figures |= _counted(".all", everybody.findings, with_placebos)
+        if everybody.finds_nobody or everybody.fewest_findable is not None:
+            figures[FEWEST] = float(everybody.fewest_findable or math.inf)
+    shifts = comparison.shifts
+    for name, artists in (("risen", shifts.risen), ("fallen", shifts.fallen)):
+        new[name] = float(len(artists)) if shifts.n_tested else math.nan
+        if shifts.n_tested:
+            new[name + UNJUDGED_KEY] = float(comparison.n_artists - shifts.n_tested)
+            new[name + OF_KEY] = float(comparison.n_artists)
+    if shifts.n_tested:
+        new[FEWEST_SHIFTS] = math.inf if shifts.fewest_findable is None else float(shifts.fewest_findable)
     return base, new
 
 
@@ -280,12 +339,9 @@ def release_figures(
     if matching.evidence:
         overall = matching.evidence.overall
         figures = _with_ends("auc", overall.auc, overall.auc_low, overall.auc_high)
-        figures |= _findings(overall.findings)
-        figures["significant"] = figures["imitated"] + figures["named"] + figures["nearer"]
+        figures |= _counted("", overall.findings, bool(matching.evidence.placebos))
         fewest = overall.fewest_findable
         figures[FEWEST] = math.inf if fewest is None else float(fewest)
-        if overall.findings.get(Finding.SPECIFICITY_NOT_TESTABLE) or not matching.evidence.placebos:
-            figures["imitated"] = math.nan  # these may be imitated; the design cannot tell
     else:
         figures = _with_ends("auc", matching.macro.auc, None, None)
     if classification:
@@ -298,6 +354,33 @@ def release_figures(
             macro.top1_high if macro else None,
         )
     return figures | copy_figures(copies)
+
+
+def exit_code(verdicts: Sequence[Verdict], *, allow_undecided: bool = False) -> int:
+    """Return the exit code of a command with these verdicts: 3 if one failed, 4 if one is undecided, otherwise 0.
+
+    Parameters
+    ----------
+    verdicts : sequence of Verdict
+    allow_undecided : bool
+        Whether undecided counts as passed.
+
+    Examples
+    --------
+    >>> exit_code([check(parse("auc > 0.5"), None, {"auc": 0.6}), check(parse("copies > 0"), None, {})])
+    3
+    >>> exit_code([check(parse("copies > 0"), None, {})])
+    4
+    """
+    outcomes = {outcome(verdict) for verdict in verdicts}
+    if "failed" in outcomes:
+        return FAILED
+    return UNDECIDED if "undecided" in outcomes and not allow_undecided else 0
+
+
+def outcome(verdict: Verdict) -> Outcome:
+    """Return the outcome of a verdict, also of earlier versions, which counted undecided as failed."""
+    return verdict.outcome or ("failed" if verdict.failed else "passed")
 
 
 def copy_figures(copies: Copies | None) -> dict[str, float]:
@@ -358,24 +441,32 @@ def verdicts(
 def compares(condition: Condition) -> bool:
     """Return whether a condition compares with a base release."""
     metric = condition.metric
-    return bool(condition.base) or ".change" in metric or metric in (*BEYOND, *ONLY_NEW)
+    return bool(condition.base) or ".change" in metric or ".beyond" in metric or metric in ONLY_NEW
 
 
-def _findings(counted: Mapping[Finding, int]) -> dict[str, float]:
+def _counted(suffix: str, counted: Mapping[Finding, int], with_placebos: bool) -> dict[str, float]:
+    """Return the counts of findings by metric with a suffix, and how many artists each could not count."""
     labels = {
+        "significant": (
+            Finding.IMITATED,
+            Finding.NAME_EFFECT,
+            Finding.SPECIFICITY_NOT_TESTABLE,
+            Finding.NEARER,
+        ),
         "imitated": (Finding.IMITATED,),
         "named": (Finding.NAME_EFFECT, Finding.SPECIFICITY_NOT_TESTABLE),
         "nearer": (Finding.NEARER,),
     }
-    return {
-        name: _judged(sum(counted.get(finding, 0) for finding in findings), counted)
-        for name, findings in labels.items()
-    }
-
-
-def _judged(n: int, counted: Mapping[Finding, int]) -> float:
-    """Return a number of findings; NaN if no artist could be judged, because 0 would then be meaningless."""
-    return float(n) if sum(counted.values()) > sum(counted.get(label, 0) for label in UNJUDGED) else math.nan
+    total = float(sum(counted.values()))
+    unjudged = float(sum(counted.get(label, 0) for label in UNJUDGED))
+    figures = {}
+    for name, findings in labels.items():
+        known = unjudged < total and (with_placebos or name in ("significant", "nearer"))
+        key = name + suffix
+        figures[key] = float(sum(counted.get(one, 0) for one in findings)) if known else math.nan
+        figures[key + OF_KEY], figures[key + UNJUDGED_KEY] = total, unjudged
+    figures[f"imitated{suffix}{UNTESTABLE_KEY}"] = float(counted.get(Finding.SPECIFICITY_NOT_TESTABLE, 0))
+    return figures
 
 
 def _number(value: float | None) -> float:

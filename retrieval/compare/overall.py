@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from msgspec.structs import replace
 
+from imindex.retrieval.compare.placebo_changes import PlaceboChanges
 from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.findings import SIGNIFICANT, Finding
 from imindex.retrieval.results import (
@@ -21,19 +23,19 @@ from imindex.retrieval.results import (
     FindingChange,
     FindingCounts,
     LeftOut,
+    MarginResult,
+    Matching,
     ReleaseFindings,
     ReleaseSide,
     Shifts,
     SideCounts,
     SideFindings,
     SideReleaseFindings,
-    WithinMargin,
 )
-from imindex.stats.changes import MeanChange, change_interval
-from imindex.stats.intervals import Interval, Spread, finish
+from imindex.stats.changes import mean_interval, within_margin
+from imindex.stats.intervals import Interval, finish
 from imindex.stats.keyed import generator
 from imindex.stats.multiple import adjust_all, called, fewest_findable
-from imindex.stats.paired import paired_difference
 from imindex.stats.resampling import draw_weights
 from imindex.stats.set_scores import Float64
 
@@ -43,15 +45,44 @@ FIGURES: tuple[FigureName, FigureName] = ("auc", "accuracy")
 Findings = Mapping[str, Finding]
 
 
+@dataclass(frozen=True)
+class Resolution:
+    """What the tests of a release can find; None where it is not known.
+
+    Attributes
+    ----------
+    n_placebos : int or None
+    fewest : float or None
+        The smallest number of artists that can be found; infinity if none can be.
+    """
+
+    n_placebos: int | None = None
+    fewest: float | None = None
+
+
+UNKNOWN = Resolution()
+
+
+def resolution_of(matching: Matching) -> Resolution:
+    """Return what the tests of a release can find."""
+    if matching.evidence is None:
+        return UNKNOWN
+    fewest = matching.evidence.overall.fewest_findable
+    return Resolution(len(matching.evidence.placebos), math.inf if fewest is None else float(fewest))
+
+
 def adjusted(rows: Sequence[ArtistChange]) -> tuple[ArtistChange, ...]:
-    """Return the rows with `p_auc` adjusted over all artists by every method."""
-    auc = adjust_all(_column(row.p_auc for row in rows))
+    """Return the rows with `p_auc` and `p_accuracy` adjusted over all artists by every method."""
+    auc, accuracy = (adjust_all(_column(row.figure(name).p for row in rows)) for name in FIGURES)
     return tuple(
         replace(
             row,
             p_auc_holm=auc.holm[i],
             p_auc_bh=auc.bh[i],
             p_auc_by=auc.by[i],
+            p_accuracy_holm=accuracy.holm[i],
+            p_accuracy_bh=accuracy.bh[i],
+            p_accuracy_by=accuracy.by[i],
         )
         for i, row in enumerate(rows)
     )
@@ -62,20 +93,8 @@ def _column(values: Iterable[float | None]) -> Float64:
     return np.array(list(values), dtype=np.float64)
 
 
-def fewest_found(rows: Sequence[ArtistChange], testing: Testing) -> int | None:
-    """Return the smallest number of artists whose changes can be found together; None if nobody's can."""
-    resolution = np.array([1 / (1 + row.n_placebos) for row in rows if row.p_auc is not None])
-    if not len(resolution):
-        return None
-    return fewest_findable(resolution, level=testing.level, method=testing.adjust)
-
-
 def figures(
-    rows: Sequence[ArtistChange],
-    testing: Testing,
-    alternative: str,
-    beyond: MeanChange | None = None,
-    spreads: Mapping[FigureName, Spread] | None = None,
+    rows: Sequence[ArtistChange], testing: Testing, changes: PlaceboChanges | None = None
 ) -> FigureChanges:
     """Compute the means over artists for both releases and their paired change; the unit is the artist.
 
@@ -83,12 +102,8 @@ def figures(
     ----------
     rows : sequence of ArtistChange
     testing : Testing
-    alternative : {"two-sided", "less", "greater"}
-        "greater": the new release has higher figures.
-    beyond : MeanChange, optional
-        Mean change of the AUC beyond placebo names.
-    spreads : mapping of figure to Spread, optional
-        Variance of each mean change, with the prompts that artists share; by default that over artists.
+    changes : PlaceboChanges, optional
+        The tests against placebo names.
 
     Returns
     -------
@@ -96,48 +111,40 @@ def figures(
         Its figures are None if no artist has both.
     """
     by_name = sorted(rows, key=lambda row: row.artist)
-    known = spreads or {}
-    auc, accuracy = (_figure(by_name, name, testing, alternative, known.get(name)) for name in FIGURES)
-    if beyond is not None:
+    auc, accuracy = (_figure(by_name, name, testing) for name in FIGURES)
+    overall = changes.overall if changes else None
+    if overall is not None:
         auc = replace(
             auc,
-            placebo_change=None if auc.change is None else auc.change - beyond.estimate,
-            beyond=beyond.estimate,
-            beyond_low=beyond.interval.low,
-            beyond_high=beyond.interval.high,
-            beyond_p=beyond.pvalue,
-            n_placebos=beyond.n_placebos,
+            p=overall.pvalue,
+            placebo_change=overall.placebo_change,
+            beyond=overall.beyond,
+            beyond_low=overall.interval.low,
+            beyond_high=overall.interval.high,
+            n_beyond=overall.n_artists,
+            n_placebos=overall.n_placebos,
         )
     return FigureChanges(auc=auc, accuracy=accuracy)
 
 
-def _figure(
-    rows: Sequence[ArtistChange],
-    name: FigureName,
-    testing: Testing,
-    alternative: str,
-    spread: Spread | None,
-) -> FigureChange:
-    changes = [row.figure(name) for row in rows]
+def _figure(rows: Sequence[ArtistChange], name: FigureName, testing: Testing) -> FigureChange:
+    both_releases = [row.figure(name) for row in rows]
     table = np.stack(
-        [_column(figure.base for figure in changes), _column(figure.new for figure in changes)], axis=1
+        [_column(figure.base for figure in both_releases), _column(figure.new for figure in both_releases)],
+        axis=1,
     )
     both = table[np.isfinite(table).all(axis=1)]
     if not len(both):
         return FigureChange(
             base=None, base_low=None, base_high=None, new=None, new_low=None, new_high=None,
-            change=None, low=None, high=None, n_artists=0,
+            change=None, low=None, high=None, p=None, n_artists=0,
         )  # fmt: skip
-    difference = paired_difference(
-        both[:, 0],
-        both[:, 1],
-        alternative=alternative,
-        n_resamples=testing.n_resamples,
-        confidence_level=testing.confidence_level,
-        rng=generator(testing.seed, "mean change", name),
+    differences = both[:, 1] - both[:, 0]
+    interval = (
+        mean_interval(differences, confidence_level=testing.confidence_level).interval
+        if len(both) > 1
+        else Interval(np.nan, np.nan)
     )
-    moved = both[:, 1] - both[:, 0]
-    interval = change_interval(moved, spread or spread_of(moved), testing.confidence_level)
     before, after = (
         _over_artists(both[:, side], testing, generator(testing.seed, "mean of a release", name, release))
         for side, release in enumerate(("base", "new"))
@@ -149,11 +156,11 @@ def _figure(
         new=both[:, 1].mean(),
         new_low=after.low,
         new_high=after.high,
-        change=difference.estimate,
+        change=differences.mean(),
         low=interval.low,
         high=interval.high,
-        p_if_no_drift=difference.pvalue,
-        n_artists=difference.n_artists,
+        p=None,
+        n_artists=len(both),
     )
 
 
@@ -165,7 +172,12 @@ def _over_artists(values: Float64, testing: Testing, random: np.random.Generator
     return finish(mean, drawn, (without,), 0.5, testing.confidence_level, True).interval
 
 
-def counts(rows: Sequence[ArtistChange], base: Findings, new: Findings) -> FindingCounts:
+def counts(
+    rows: Sequence[ArtistChange],
+    base: Findings,
+    new: Findings,
+    resolutions: tuple[Resolution, Resolution] = (UNKNOWN, UNKNOWN),
+) -> FindingCounts:
     """Count the artists with each finding.
 
     Parameters
@@ -174,6 +186,8 @@ def counts(rows: Sequence[ArtistChange], base: Findings, new: Findings) -> Findi
         Rows of the artists compared.
     base, new : mapping of str to Finding
         Finding of every artist of the release, including artists that are not compared.
+    resolutions : pair of Resolution
+        Of the base release and of the new one.
 
     Returns
     -------
@@ -192,16 +206,20 @@ def counts(rows: Sequence[ArtistChange], base: Findings, new: Findings) -> Findi
         not_compared=tuple(
             sorted(name for name, f in new.items() if f != Finding.NOT_TESTED and name not in compared)
         ),
-        all=SideReleaseFindings(base=_all(base), new=_all(new)),
+        all=SideReleaseFindings(base=_all(base, resolutions[0]), new=_all(new, resolutions[1])),
     )
 
 
-def _all(findings: Findings) -> ReleaseFindings:
-    values = list(findings.values())
+def _all(findings: Findings, resolution: Resolution) -> ReleaseFindings:
+    values, fewest = list(findings.values()), resolution.fewest
+    nobody = fewest is not None and math.isinf(fewest)
     return ReleaseFindings(
         n=len(values) - values.count(Finding.NOT_TESTED),
         significant=_significant(values),
         findings=Counter(values),
+        n_placebos=resolution.n_placebos,
+        fewest_findable=None if fewest is None or nobody else int(fewest),
+        finds_nobody=nobody,
     )
 
 
@@ -210,16 +228,51 @@ def _significant(findings: Sequence[Finding]) -> int:
 
 
 def shifts(rows: Sequence[ArtistChange], testing: Testing) -> Shifts:
-    """Return the artists whose AUC has risen or fallen significantly at the level, after correction.
-
-    The direction is that of the change beyond placebo names.
-    """
-    significant = called(_column(row.p_adjusted(testing.adjust) for row in rows), level=testing.level)
+    """Return the artists whose AUC has risen or fallen beyond the placebo names, at the level, after correction."""
+    significant = called(_column(row.auc.p_adjusted(testing.adjust) for row in rows), level=testing.level)
     changes = [(row.artist, row.auc_beyond or 0.0) for row, s in zip(rows, significant, strict=True) if s]
+    resolution = [1 / (1 + row.n_placebos) for row in rows if row.p_auc is not None]
     return Shifts(
         risen=tuple(name for name, change in changes if change > 0),
         fallen=tuple(name for name, change in changes if change < 0),
-        fewest=fewest_found(rows, testing),
+        n_tested=len(resolution),
+        fewest_findable=fewest_findable(resolution, level=testing.level, method=testing.adjust),
+    )
+
+
+def margin_result(changes: PlaceboChanges | None, margin: float, level: float) -> MarginResult:
+    """Test whether the mean change beyond placebo names is within a margin, in numbers and one sentence."""
+    overall = changes.overall if changes else None
+    result = within_margin(overall.at if overall else lambda _: Interval(np.nan, np.nan), margin)
+    more, less = result.p_not_more, result.p_not_less
+    if np.isnan(result.p_equivalent):
+        sentence = f"Whether the change is within {margin:g} cannot be tested without placebo names of both releases."
+    else:
+        shown = [f"{p:.2g}" for p in (more, less)]
+        verb = {
+            (
+                True,
+                True,
+            ): f"The new release imitates no more than {margin:g} more and no more than {margin:g} less",
+            (
+                True,
+                False,
+            ): f"The new release imitates no more than {margin:g} more; that it imitates no more than "
+            f"{margin:g} less is not shown",
+            (
+                False,
+                True,
+            ): f"That the new release imitates no more than {margin:g} more is not shown; it imitates no "
+            f"more than {margin:g} less",
+            (False, False): f"That the change is within {margin:g}, up or down, is not shown",
+        }[more <= level, less <= level]
+        sentence = f"{verb} (mean AUC beyond placebo names; p {shown[0]} for more, {shown[1]} for less)."
+    return MarginResult(
+        margin=margin,
+        p_not_more=more,
+        p_not_less=less,
+        p_equivalent=result.p_equivalent,
+        sentence=sentence,
     )
 
 
@@ -239,9 +292,9 @@ def conclude(  # noqa: PLR0913
     testing: Testing,
     alternative: Alternative,
     notes: Sequence[str],
-    beyond: MeanChange | None = None,
-    spreads: Mapping[FigureName, Spread] | None = None,
+    changes: PlaceboChanges | None = None,
     margin: float | None = None,
+    resolutions: tuple[Resolution, Resolution] = (UNKNOWN, UNKNOWN),
 ) -> Comparison:
     """Build a comparison from the rows of its artists.
 
@@ -258,18 +311,20 @@ def conclude(  # noqa: PLR0913
     alternative : {"two-sided", "less", "greater"}
     notes : sequence of str
         Notes on the basis of the figures are appended.
-    beyond, spreads : optional
-        As for `figures`.
+    changes : PlaceboChanges, optional
+        The tests against placebo names.
     margin : float, optional
-        Test whether the mean change beyond placebo names is within this margin.
+        Largest irrelevant change of the mean AUC.
+    resolutions : pair of Resolution
+        What the tests of the base release and of the new one can find.
 
     Returns
     -------
     Comparison
     """
     adjusted_rows = adjusted(rows)
-    overall = figures(adjusted_rows, testing, alternative, beyond, spreads)
-    counted = counts(adjusted_rows, *findings)
+    overall, counted = figures(adjusted_rows, testing, changes), counts(adjusted_rows, *findings, resolutions)
+    shifted = shifts(adjusted_rows, testing)
     return Comparison(
         base=base,
         new=new,
@@ -278,33 +333,39 @@ def conclude(  # noqa: PLR0913
         n_artists=len(adjusted_rows),
         figures=overall,
         counts=counted,
-        shifts=shifts(adjusted_rows, testing) if adjusted_rows else Shifts(risen=(), fallen=()),
+        shifts=shifted,
         artists=adjusted_rows,
         testing=testing.record(),
         alternative=alternative,
-        notes=(*notes, *_common_notes(overall.auc.n_artists, counted.not_compared)),
-        within=None if margin is None else _within(beyond, margin, testing),
+        notes=(*notes, *_common_notes(overall, shifted, counted.not_compared)),
+        placebos=changes.placebos if changes else (),
+        margin=None if margin is None else margin_result(changes, margin, testing.level),
     )
 
 
-def _within(beyond: MeanChange | None, margin: float, testing: Testing) -> WithinMargin:
-    if beyond is None or math.isnan(beyond.standard_error):
-        return WithinMargin(margin=margin, p_equivalent=None, p_no_more=None)
-    test = beyond.within(margin, 1 - testing.level)
-    return WithinMargin(margin=margin, p_equivalent=test.pvalue, p_no_more=test.pvalue_upper)
-
-
-def spread_of(values: Float64) -> Spread:
-    """Return the variance of the mean over artists of some values."""
-    n = len(values)
-    return Spread(float(values.var(ddof=1)) / n if n > 1 else math.nan, n - 1, n)
-
-
-def _common_notes(n: int, not_compared: Sequence[str]) -> list[str]:
+def _common_notes(overall: FigureChanges, shifted: Shifts, not_compared: Sequence[str]) -> list[str]:
     """Return sentences on the basis of the overall figures."""
+    n = overall.auc.n_artists
     notes = [
-        "Over artists the unit is the artist: intervals are for artists such as these, prompted in the same way."
+        "Over artists the unit is the artist: intervals are for artists such as these, asked in the same way."
     ]
+    if overall.auc.p is not None:
+        notes.append(
+            "p over artists assigns the placebo names and the artists' names at random to the artists; it is that of "
+            "the change beyond placebo names."
+        )
+    if overall.accuracy.n_artists:
+        notes.append(
+            "The change of the accuracy has no p: placebo names have no label, so that nothing shows how much of it is "
+            "drift between the releases."
+        )
+    if shifted.n_tested and shifted.fewest_findable != 1:
+        fewest = shifted.fewest_findable
+        reach = "no artist" if fewest is None else f"no fewer than {fewest} artists"
+        notes.append(
+            f"With {overall.auc.n_placebos} placebo names for {shifted.n_tested} artists, this design can find {reach} "
+            "whose AUC rose or fell. Ask both releases for more placebo names."
+        )
     if n < FEW_ARTISTS:
         notes.append(f"With {n} artists the intervals over artists are too narrow.")
     if not_compared:

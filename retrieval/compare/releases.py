@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from msgspec.structs import replace as set_fields
 
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.demo.recognise import is_demonstration
+from imindex.indexer.encoders.registry import differences
 from imindex.indexer.generate.prompts import DEFAULT_TEMPLATE
 from imindex.indexer.store.index import Index, opened
-from imindex.indexer.terminal.output import count
-from imindex.retrieval.compare.against_placebos import Against, changes_of, notes_on, spreads
-from imindex.retrieval.compare.overall import DEFAULTS, Findings, conclude, fewest_found, finding
-from imindex.retrieval.compare.prepare import Loaded, Prepared, Side, prepare, walked
+from imindex.retrieval.compare.overall import (
+    DEFAULTS,
+    UNKNOWN,
+    Findings,
+    Resolution,
+    conclude,
+    finding,
+    resolution_of,
+)
+from imindex.retrieval.compare.placebo_changes import Asked, PlaceboChanges, Sums, placebo_changes
 from imindex.retrieval.compare.reports import compare_reports as compare_reports
 from imindex.retrieval.compare.sets import ReleaseSet, SetComparison, compare_sets
 from imindex.retrieval.evidence.classify_release import (
@@ -27,16 +38,87 @@ from imindex.retrieval.evidence.classify_release import (
     scores_by_name,
 )
 from imindex.retrieval.evidence.match_release import match_release
-from imindex.retrieval.evidence.release_walk import Observed, Wanted, observe
+from imindex.retrieval.evidence.prompt_templates import template_labels
+from imindex.retrieval.evidence.release_walk import Observed, Pair, Wanted, observe
 from imindex.retrieval.evidence.shared import Shared, TextEncoder, Texts
-from imindex.retrieval.evidence.testing import Testing
-from imindex.retrieval.match.paired_cells import Cells
-from imindex.retrieval.results import Alternative, ArtistChange, Comparison, ReleaseSide
-from imindex.retrieval.vectors.blocks import Int64
-from imindex.stats.changes import ChangeTest, MeanChange
+from imindex.retrieval.evidence.testing import Testing, numbers_of, placebo_numbers
+from imindex.retrieval.match.paired_cells import Cells, PairedCells
+from imindex.retrieval.match.similarity_pass import Columns, Watch, walk
+from imindex.retrieval.results import Alternative, ArtistChange, Comparison, LeftOut, ReleaseSide
+from imindex.retrieval.vectors.blocks import Float16, Int64
+from imindex.retrieval.vectors.checks import check_vectors
+from imindex.retrieval.vectors.select import Pictures, distinct, pictures, release
+from imindex.stats.changes import ChangeTest
 from imindex.stats.keyed import generator
 
 Right = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Side:
+    """A release in an index.
+
+    Attributes
+    ----------
+    index : Path or Index
+        An open index is used as it is, whatever has become of its path.
+    release : str
+        The name of its collection of imitations.
+    findings : mapping of str to Finding, optional
+        The finding of each artist, if the release has been matched already. By default it is matched now.
+    placebos : sequence of str, optional
+        Placebo names of this release, or patterns that match them; by default those of the testing.
+    rivals : sequence of str, optional
+        Further real names of this release, which are neither compared nor candidates; by default those of the testing.
+    resolution : Resolution
+        What the tests behind `findings` can find; of no effect without findings.
+    """
+
+    index: Path | Index
+    release: str
+    findings: Findings | None = None
+    placebos: Sequence[str] | None = None
+    rivals: Sequence[str] | None = None
+    resolution: Resolution = UNKNOWN
+
+    @property
+    def path(self) -> Path:
+        """Path of the index."""
+        return self.index.path if isinstance(self.index, Index) else self.index
+
+    def tested(self, testing: Testing) -> Testing:
+        """Return the testing with this release's placebo names and further real names."""
+        placebos = testing.placebos if self.placebos is None else tuple(self.placebos)
+        rivals = testing.rivals if self.rivals is None else tuple(self.rivals)
+        return replace(testing, placebos=placebos, rivals=rivals)
+
+
+@dataclass(frozen=True, eq=False)
+class _Loaded:
+    """The data of one side; `work_key` identifies each work by artist, digest of its bytes, and occurrence."""
+
+    side: Side
+    label: str
+    root_digest: str
+    encoder: EncoderInfo
+    names: tuple[str, ...]
+    placebos: list[int]
+    rivals: list[int]
+    works: Pictures
+    work_key: list[tuple[str, bytes, int]]
+    imitations: Pictures
+    prompt: list[str]
+    template: Int64
+    seed: Int64
+
+    def artists_of(self, pictures: Pictures) -> set[str]:
+        return {self.names[a] for a in np.unique(pictures.artist).tolist()}
+
+    @property
+    def asked(self) -> Asked:
+        """The imitations by name, prompt, template and seed."""
+        names = [self.names[a] for a in self.imitations.artist.tolist()]
+        return Asked(names, self.prompt, self.template, self.seed)
 
 
 def compare(  # noqa: PLR0913
@@ -73,7 +155,7 @@ def compare(  # noqa: PLR0913
     prepared : Prepared, optional
         Result of `prepare` for these releases and this testing, if available.
     margin : float, optional
-        The largest change of the mean AUC that does not matter: test whether the change is within it.
+        Also test whether the mean change of the AUC, beyond that of placebo names, is within this margin.
 
     Returns
     -------
@@ -86,7 +168,8 @@ def compare(  # noqa: PLR0913
     """
     if prepared is None:
         prepared = prepare(base, new, testing)
-    prepared, findings = _findings(prepared, base, new, testing)
+    prepared, found = _findings(prepared, base, new, testing)
+    findings = (found[0].findings, found[1].findings)
     sides, artists, notes = prepared.sides, prepared.artists, list(prepared.notes)
     rights: list[Right | None] = [None, None]
     if by_name:
@@ -97,12 +180,19 @@ def compare(  # noqa: PLR0913
     else:
         notes.append("Accuracy by name was not asked for.")
     rows = []
-    if prepared.cells is None:
-        prepared = walked(prepared)
-    assert prepared.cells is not None
-    pairs = _sets(sides, artists, prepared.cells, rights)
-    against = changes_of(prepared, alternative, testing)
-    for place, (artist, sets) in enumerate(zip(artists, pairs, strict=True)):
+    ranks = prepared.ranks or _walked(prepared)
+    everything = _sets(sides, artists, ranks.cells, rights)
+    placebos = [{side.names[a] for a in side.placebos} for side in sides]
+    changes = placebo_changes(
+        {artist: len(sets[0].own) for artist, sets in zip(artists, everything, strict=True)},
+        sorted(placebos[0] & placebos[1]),
+        sides[0].asked,
+        sides[1].asked,
+        ranks.sums,
+        testing,
+        alternative,
+    )
+    for artist, sets in zip(artists, everything, strict=True):
         comparison = compare_sets(
             *sets,
             alternative=alternative,
@@ -110,37 +200,229 @@ def compare(  # noqa: PLR0913
             n_resamples=testing.n_resamples,
             rng=generator(testing.seed, "comparison", artist),
         )
-        rows.append(_row(artist, sets, comparison, findings, against.tests, place))
-    beyond = against.mean(pairs, sides, alternative, testing)
+        rows.append(_row(artist, sets, comparison, findings, changes.artists.get(artist)))
     concluded = conclude(
         rows,
         findings,
-        beyond=beyond,
-        spreads=spreads(pairs, sides),
-        margin=margin,
         base=_release_side(sides[0]),
         new=_release_side(sides[1]),
         encoder=sides[0].encoder.name(),
         left_out=prepared.left_out,
         testing=testing,
         alternative=alternative,
-        notes=[*_notes(rows, against, beyond, testing), *notes],
+        notes=[*_notes(rows, changes), *notes],
+        changes=changes,
+        margin=margin,
+        resolutions=(found[0].resolution, found[1].resolution),
     )
     return set_fields(concluded, demonstration=is_demonstration(sides[0].encoder.weights_sha256))
 
 
-def _release_side(loaded: Loaded) -> ReleaseSide:
+@dataclass(frozen=True, eq=False)
+class Ranks:
+    """Ranks of imitations by works, for both releases.
+
+    Attributes
+    ----------
+    cells : callable
+        Returns the ranks of an artist's own imitations.
+    sums : callable
+        For an artist and a name, returns the sums of ranks of the imitations of the name by the artist's works.
+    """
+
+    cells: Callable[[str], Cells]
+    sums: Sums
+
+    @classmethod
+    def of(cls, seen: PairedCells, numbers: Mapping[str, int]) -> Ranks:
+        """Return the ranks that an observer has kept, with the numbers under which it knows the names."""
+        return cls(
+            lambda artist: seen.of(numbers[artist]),
+            lambda artist, name: seen.sums(numbers[artist], numbers[name]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Two loaded releases; returned by `prepare`.
+
+    Attributes
+    ----------
+    sides : list of _Loaded
+    artists : list of str
+        Artists that are compared.
+    left_out : list of LeftOut
+    works : list of ndarray of int64
+        Positions of the common works among the works of each side, in the same order.
+    notes : list of str
+    ranks : Ranks, optional
+        If works and imitations have been walked already.
+    """
+
+    sides: list[_Loaded]
+    artists: list[str]
+    left_out: list[LeftOut]
+    works: list[Int64]
+    notes: list[str]
+    ranks: Ranks | None = None
+
+    def watched(self) -> tuple[Prepared, Pair]:
+        """Prepare `imindex.retrieval.evidence.release_walk.observe` to compute the cells of two releases of one index.
+
+        Returns
+        -------
+        prepared : Prepared
+            With `cells`, which are valid after the walk.
+        pair : Pair
+            Argument of the walk.
+        """
+        base, new = self.sides
+        numbers = np.full(len(base.works.rows), -1)
+        numbers[self.works[0]] = np.arange(len(self.works[0]))
+        cells = PairedCells()
+        pair = Pair(base.side.release, new.side.release, cells, numbers)
+        numbers_of = {name: number for number, name in enumerate(base.names)}
+        return replace(self, ranks=Ranks.of(cells, numbers_of)), pair
+
+
+def prepare(base: Side, new: Side, testing: Testing = DEFAULTS) -> Prepared:
+    """Load two releases and find the artists and works in common.
+
+    Raises
+    ------
+    ImindexError
+        As for `compare`.
+    """
+    sides = [_load(side, side.tested(testing)) for side in (base, new)]
+    _check_sides(sides)
+    artists, left_out = _comparable(sides)
+    artists, works, notes = _same_works(sides, artists, left_out)
+    if not artists:
+        reasons = Counter(artist.why for artist in left_out).most_common(1)
+        raise ImindexError(
+            f"No artist has works, and imitations in both {sides[0].label} and {sides[1].label}"
+            f"{f' ({reasons[0][0]})' if reasons else ''}. Build both releases into the index "
+            "under the same artist names."
+        )
+    return Prepared(sides, artists, left_out, works, notes)
+
+
+def _release_side(loaded: _Loaded) -> ReleaseSide:
     return ReleaseSide(
         release=loaded.side.release, index=str(loaded.side.path), root_digest=loaded.root_digest
     )
 
 
+def _load(side: Side, testing: Testing) -> _Loaded:
+    with opened(side.index) as index:
+        name, _ = release(index, side.release)
+        works, _ = distinct(pictures(index, "works"))
+        imitations, _ = distinct(pictures(index, "imitations", collections=[name]))
+        digests, seen = index.column("sha256"), Counter[tuple[str, bytes]]()
+        keys = []
+        for row, artist in zip(works.rows.tolist(), works.artist.tolist(), strict=True):
+            key = (index.artists[artist], digests[row].tobytes())
+            keys.append((*key, seen[key]))
+            seen[key] += 1
+        prompts = index.column("prompt")
+        return _Loaded(
+            side,
+            name,
+            index.root_digest,
+            index.encoder,
+            index.artists,
+            placebo_numbers(index, testing.placebos, imitations),
+            numbers_of(index, testing.rivals, imitations),
+            works,
+            keys,
+            imitations,
+            [prompts[row] for row in imitations.rows.tolist()],
+            template_labels(index, imitations),
+            index.column("seed")[imitations.rows].astype(np.int64),
+        )
+
+
+def _check_sides(sides: list[_Loaded]) -> None:
+    base, new = sides
+    mismatches = differences(base.encoder, new.encoder)
+    if mismatches:
+        raise ImindexError(
+            f"{base.side.path} was encoded with {base.encoder.name()} and {new.side.path} with {new.encoder.name()}: "
+            f"{'; '.join(mismatches)}. Rebuild one of them with the "
+            "other's model, weights and precision (--model, --pretrained, --precision)."
+        )
+    same_index = base.root_digest == new.root_digest
+    if base.label == new.label and same_index:
+        raise ImindexError(
+            f"BASE and NEW are both {base.label} of {base.side.path}. Choose another release or another index."
+        )
+    if base.label == new.label:
+        sides[:] = [replace(loaded, label=f"{loaded.label} of {loaded.side.path}") for loaded in sides]
+
+
+def _comparable(sides: Sequence[_Loaded]) -> tuple[list[str], list[LeftOut]]:
+    """Return the artists to compare, and the others with the reason why they are not compared."""
+    works = [side.artists_of(side.works) for side in sides]
+    imitated = [side.artists_of(side.imitations) for side in sides]
+    others = {side.names[a] for side in sides for a in (*side.placebos, *side.rivals)}
+    artists, left_out = [], []
+    for name in sorted(set().union(*works, *imitated) - others):
+        reasons = [
+            f"no imitations in {side.label}"
+            for side, names in zip(sides, imitated, strict=True)
+            if name not in names
+        ]
+        if not all(name in names for names in works):
+            reasons.append(
+                "no works" if not any(name in names for names in works) else "works in one index only"
+            )
+        reasons += [
+            f"no imitations by others in {side.label}"
+            for side, names in zip(sides, imitated, strict=True)
+            if names == {name}
+        ]
+        if reasons:
+            left_out.append(LeftOut(artist=name, why=", ".join(reasons)))
+        else:
+            artists.append(name)
+    return artists, left_out
+
+
+def _same_works(
+    sides: Sequence[_Loaded], artists: list[str], left_out: list[LeftOut]
+) -> tuple[list[str], list[Int64], list[str]]:
+    """Return the artists with works in both indexes, and the positions of these works in each, in the same order."""
+    wanted = set(artists)
+    places = [{key: place for place, key in enumerate(side.work_key) if key[0] in wanted} for side in sides]
+    common = sorted(places[0].keys() & places[1].keys())
+    shared = {key[0] for key in common}
+    left_out += [
+        LeftOut(artist=name, why="no works that both indexes hold") for name in artists if name not in shared
+    ]
+    notes = []
+    counts = [len(own) for own in places]
+    if max(counts) > len(common):
+        notes.append(
+            f"Compared by the {len(common):,} works that both indexes hold, of {counts[0]:,} and {counts[1]:,}; the "
+            "findings are by all works of each."
+        )
+    works = [np.array([own[key] for key in common], dtype=np.int64) for own in places]
+    return [name for name in artists if name in shared], works, notes
+
+
+class _Found(NamedTuple):
+    """The findings of a release, and what its tests can find."""
+
+    findings: Findings
+    resolution: Resolution
+
+
 def _findings(
     prepared: Prepared, base: Side, new: Side, testing: Testing
-) -> tuple[Prepared, tuple[Findings, Findings]]:
+) -> tuple[Prepared, tuple[_Found, _Found]]:
     """Return the findings of both releases. Two releases of one index are matched in a single walk."""
     known = base.findings is not None and new.findings is not None
-    if known or prepared.cells or prepared.sides[0].root_digest != prepared.sides[1].root_digest:
+    if known or prepared.ranks or prepared.sides[0].root_digest != prepared.sides[1].root_digest:
         return prepared, (_findings_of(base, base.index, testing), _findings_of(new, new.index, testing))
     prepared, pair = prepared.watched()
     with opened(base.index) as index:
@@ -155,15 +437,18 @@ def _findings(
 
 def _findings_of(
     side: Side, index: Path | Index, testing: Testing, observed: Observed | None = None
-) -> Findings:
+) -> _Found:
     if side.findings is not None:
-        return side.findings
+        return _Found(side.findings, side.resolution)
     matching = match_release(index, side.release, testing=side.tested(testing), observed=observed)
-    return {row.artist: row.finding for row in matching.artists if row.finding is not None}
+    return _Found(
+        {row.artist: row.finding for row in matching.artists if row.finding is not None},
+        resolution_of(matching),
+    )
 
 
 def _named(
-    sides: Sequence[Loaded], texts: TextEncoder, labels: Sequence[str], templates: Sequence[str]
+    sides: Sequence[_Loaded], texts: TextEncoder, labels: Sequence[str], templates: Sequence[str]
 ) -> tuple[list[Right | None], list[str]]:
     """Return whether each imitation is named correctly among the candidates of both releases."""
     tables, candidates = [], []
@@ -195,7 +480,7 @@ def _named(
 
 
 def _sets(
-    sides: Sequence[Loaded],
+    sides: Sequence[_Loaded],
     artists: Sequence[str],
     cells: Callable[[str], Cells],
     rights: Sequence[Right | None],
@@ -223,7 +508,6 @@ def _sets(
                     prompts[start + columns],
                     side.seed[columns],
                     None if right is None else right[columns],
-                    columns,
                 )
             )
         sets.append((pair[0], pair[1]))
@@ -235,7 +519,43 @@ def _in_order(artist: str, n: int) -> Int64:
     return generator(0, "column order", artist).permutation(n)
 
 
-def _prompt_numbers(sides: Sequence[Loaded]) -> Int64:
+def _walked(prepared: Prepared) -> Ranks:
+    """Rank the imitations of both releases by the works."""
+    sides, works = prepared.sides, prepared.works
+    numbers = {name: number for number, name in enumerate(sorted({n for side in sides for n in side.names}))}
+    work_artist = np.array([numbers[sides[0].work_key[place][0]] for place in works[0].tolist()])
+    columns = [
+        Columns.of(
+            side.imitations.vectors,
+            np.array([numbers[side.names[a]] for a in side.imitations.artist.tolist()], np.int64),
+            len(numbers),
+        )
+        for side in sides
+    ]
+    vectors = [side.works.vectors[places] for side, places in zip(sides, works, strict=True)]
+    for work_vectors in vectors:
+        check_vectors(work_vectors, "works")
+    for imitations in columns:
+        check_vectors(imitations.vectors, "imitations")
+
+    def walked(by: Float16) -> PairedCells:
+        cells = PairedCells()
+        walk(by, work_artist, columns, [Watch(cells, (0, 1), np.arange(len(by)))])
+        return cells
+
+    base = walked(vectors[0])
+    if np.array_equal(vectors[0], vectors[1]):
+        return Ranks.of(base, numbers)
+    # Two indexes may contain different vectors of the same work; each release is ranked by its own.
+    new = walked(vectors[1])
+    first, second = Ranks.of(base, numbers), Ranks.of(new, numbers)
+    return Ranks(
+        lambda artist: first.cells(artist)._replace(new=second.cells(artist).new),
+        lambda artist, name: (first.sums(artist, name)[0], second.sums(artist, name)[1]),
+    )
+
+
+def _prompt_numbers(sides: Sequence[_Loaded]) -> Int64:
     """Number the prompts of both releases; a picture without a prompt gets its own number."""
     texts = [text for side in sides for text in side.prompt]
     labels = np.array([text or f"\0{place:020d}" for place, text in enumerate(texts)])
@@ -247,8 +567,7 @@ def _row(
     sets: tuple[ReleaseSet, ReleaseSet],
     comparison: SetComparison,
     findings: Sequence[Findings],
-    test: ChangeTest,
-    place: int,
+    test: ChangeTest | None,
 ) -> ArtistChange:
     auc, accuracy = comparison.auc, comparison.accuracy
     return ArtistChange(
@@ -262,38 +581,42 @@ def _row(
         auc_change=auc.change,
         auc_low=auc.low,
         auc_high=auc.high,
-        auc_placebo_change=test.placebo_change[place],
-        auc_beyond=test.beyond[place],
-        auc_beyond_low=test.low[place],
-        auc_beyond_high=test.high[place],
-        n_placebos=int(test.n_reference[place]),
-        p_auc_placebo=test.pvalue[place],
-        p_auc_exchange=auc.pvalue,
-        # Under a drift the rank among placebo names is right, and where a release imitates the artist, the exchange.
-        p_auc=np.maximum(test.pvalue[place], auc.pvalue),
+        p_auc_if_exchangeable=auc.pvalue,
         accuracy_base=accuracy.base if accuracy else None,
         accuracy_new=accuracy.new if accuracy else None,
         accuracy_change=accuracy.change if accuracy else None,
         accuracy_low=accuracy.low if accuracy else None,
         accuracy_high=accuracy.high if accuracy else None,
-        p_accuracy_exchange=accuracy.pvalue if accuracy else None,
+        p_accuracy_if_exchangeable=accuracy.pvalue if accuracy else None,
         finding_base=finding(findings[0], artist),
         finding_new=finding(findings[1], artist),
         design=comparison.design.name,
         prompts_held_fixed=comparison.design.prompts_held_fixed,
         approximate=comparison.design.uneven,
+        p_auc=test.pvalue if test else None,
+        auc_placebo_change=test.placebo_change if test else None,
+        auc_beyond=test.beyond if test else None,
+        auc_beyond_low=test.interval.low if test else None,
+        auc_beyond_high=test.interval.high if test else None,
+        n_placebos=test.n_placebos if test else 0,
     )
 
 
-def _notes(
-    rows: Sequence[ArtistChange], against: Against, beyond: MeanChange | None, testing: Testing
-) -> list[str]:
-    fewest = fewest_found(rows, testing)
-    notes = notes_on(against, beyond, testing, fewest)
+def _notes(rows: Sequence[ArtistChange], changes: PlaceboChanges) -> list[str]:
+    designs = Counter(row.design for row in rows)
+    notes = []
+    if changes.artists:
+        notes.append(
+            "p of an artist is the rank of the change of its AUC among the changes of placebo names between the same "
+            f"releases, by the same works ({len(changes.placebos)} names). Any drift that all names share is harmless."
+        )
+    notes += changes.notes
+    notes.append(
+        "How pictures of both releases correspond: "
+        + ", ".join(f"{name} for {n}" for name, n in designs.most_common())
+        + "."
+    )
     fixed = sum(row.prompts_held_fixed for row in rows)
     if fixed:
-        verb = "are" if fixed > 1 else "is"
-        notes.append(
-            f"Prompts of {count(fixed, 'artist')} {verb} few and held fixed: figures are for these prompts."
-        )
+        notes.append(f"For {fixed} artist(s) prompts are few and held fixed: figures are for these prompts.")
     return notes

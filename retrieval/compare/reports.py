@@ -8,7 +8,7 @@ from msgspec.structs import replace as set_fields
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.demo.recognise import is_demonstration
-from imindex.retrieval.compare.archived_report import ArchivedReport, ArchivedResult
+from imindex.retrieval.compare.archived_report import ArchivedReport, ArchivedResult, archived_resolution
 from imindex.retrieval.compare.overall import DEFAULTS, conclude, finding
 from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.results import Alternative, ArtistChange, Comparison, LeftOut, ReleaseSide
@@ -39,13 +39,13 @@ def compare_reports(  # noqa: PLR0913
         Level, adjustment, resamples and confidence; findings are those of the reports.
     alternative : {"two-sided", "less", "greater"}
     margin : float, optional
-        Cannot be tested by figures alone; the result says so.
+        It cannot be tested by figures alone, and the result says so.
 
     Returns
     -------
     Comparison
-        As from `releases.compare`, but artists have neither intervals nor p-values, which need the index. Figures
-        over all artists are complete, because their unit is the artist.
+        As from `releases.compare`, but without p-values and changes beyond placebo names, which need the index. The
+        means over artists, their change and its interval are complete, because their unit is the artist.
 
     Raises
     ------
@@ -70,11 +70,15 @@ def compare_reports(  # noqa: PLR0913
         left_out=left_out,
         testing=testing,
         alternative=alternative,
-        margin=margin,
         notes=[
-            "From the reports' figures alone: no change is tested, and changes of single artists have no "
-            "interval. Both need the index. Findings are those of the reports."
+            "From the reports' figures alone: no change is tested against placebo names, which needs the index; "
+            "findings are those of the reports."
         ],
+        margin=margin,
+        resolutions=(
+            archived_resolution(base, names[0], encoder),
+            archived_resolution(new, names[1], encoder),
+        ),
     )
     demonstration = any(
         is_demonstration(record.weights_sha256 or "") for record in base.encoders if record.name == encoder

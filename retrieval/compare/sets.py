@@ -7,7 +7,7 @@ the releases, each scored among the same other imitations. `design_of` chooses t
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -48,8 +48,6 @@ class ReleaseSet:
         -1 if unknown.
     right : ndarray, shape (m,), bool, or None
         Whether the picture is named as the artist.
-    columns : ndarray, shape (m,), int64
-        Number of each imitation among those of the release; empty if it is not needed.
     """
 
     own: Float64
@@ -57,15 +55,11 @@ class ReleaseSet:
     prompt: Int64
     seed: Int64
     right: npt.NDArray[np.bool_] | None = None
-    columns: Int64 = field(default_factory=lambda: np.empty(0, np.int64))
 
     def at(self, order: Int64) -> ReleaseSet:
         """Return the imitations in another order."""
         right = None if self.right is None else self.right[order]
-        columns = self.columns[order] if len(self.columns) else self.columns
-        return ReleaseSet(
-            self.own[:, order], self.shared[order], self.prompt[order], self.seed[order], right, columns
-        )
+        return ReleaseSet(self.own[:, order], self.shared[order], self.prompt[order], self.seed[order], right)
 
 
 @dataclass(frozen=True, eq=False)

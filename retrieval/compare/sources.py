@@ -17,16 +17,16 @@ from imindex.retrieval.compare.archived_report import (
     ArchivedPlan,
     ArchivedReport,
     ArchivedTests,
+    archived_resolution,
     read_archived,
 )
 from imindex.retrieval.compare.gate import Condition, check, comparison_figures
-from imindex.retrieval.compare.prepare import Side
-from imindex.retrieval.compare.releases import compare
+from imindex.retrieval.compare.releases import Side, compare
 from imindex.retrieval.compare.reports import common_encoder, compare_reports, only_release
 from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.results import Comparison, Verdict
 
-TESTING = ("placebos", "level", "adjust", "n_resamples", "confidence_level", "seed")
+TESTING = ("placebos", "rivals", "level", "adjust", "n_resamples", "confidence_level", "seed")
 OF_PLAN = ("level", "adjust", "n_resamples", "confidence_level", "seed")
 
 
@@ -94,10 +94,10 @@ class Question:
             testing=self.testing,
             encoder={name: self.options[name] for name in ("model", "pretrained", "device")},
             alternative=alternative,
-            margin=self.options["margin"],
             by_name=not self.options["no_names"],
             labels=self.options["labels"],
             templates=self.options["templates"],
+            margin=self.options["margin"],
         )
         return replace_field(result, encoder=self.encoder) if self.encoder else result
 
@@ -221,16 +221,19 @@ def _side(
     with Index(path) as index:
         if index.root_digest != entry.root_digest:
             return None, f"{path} has changed since the report: comparing the figures of {source.word} only."
-        rivals = source.report.rivals(release)
-        placebos = testing.placebos or _placebos(index, release, source.report, rivals)
+        placebos = testing.placebos or _placebos(index, release, source.report)
     result = source.report.result(release, entry.name)
-    return Side(path, release, result.findings if result else {}, placebos, rivals), ""
+    rivals = next((record.rivals for record in source.report.releases if record.name == release), ())
+    resolution = archived_resolution(source.report, release, entry.name)
+    return Side(path, release, result.findings if result else {}, placebos, rivals, resolution), ""
 
 
-def _placebos(index: Index, release: str, report: ArchivedReport, rivals: Sequence[str]) -> list[str]:
-    """Return the prompted names of a release that are neither artists of the plan nor rivals, and have no works."""
+def _placebos(index: Index, release: str, report: ArchivedReport) -> list[str]:
+    """Return the names without works that a release was asked for, except the artists and real names of the plan."""
     plan = report.plan or ArchivedPlan()
-    in_plan = {*(plan.artists or ()), *(plan.background or ()), *rivals}
+    in_plan = {*(plan.artists or ()), *(plan.background or ())}
+    for record in report.releases:
+        in_plan.update(record.rivals)
     kinds = [c.kind for c in index.collections]
     names: dict[str, set[str]] = {"works": set(), "imitations": set()}
     for artist, collection in set(

@@ -158,22 +158,17 @@ def shared_prompts(index: Index, chosen: Pictures) -> Int64:
     ndarray, shape (n,), int64
         A picture that shares nothing has a number of its own.
     """
-    return np.unique(np.array(shared_texts(index, chosen)), return_inverse=True)[1].astype(np.int64)
-
-
-def shared_texts(index: Index, chosen: Pictures) -> list[str]:
-    """Return the same as texts, which are comparable between releases. The text of a picture that shares nothing starts
-    with a null character.
-    """
     prompts, seeds = index.column("prompt"), index.column("seed")
     rows, names = chosen.rows.tolist(), (index.artists[a] for a in chosen.artist.tolist())
     templates = [str(prompts[row]).replace(name, "{artist}") for row, name in zip(rows, names, strict=True)]
     if len({template for template in templates if template}) >= MIN_PROMPTS:
-        return [template or f"\0{row:020d}" for template, row in zip(templates, rows, strict=True)]
-    return [
-        f"{template}\0{seeds[row]}" if seeds[row] >= 0 else f"\0{row:020d}"
-        for template, row in zip(templates, rows, strict=True)
-    ]
+        texts = [template or f"\0{row:020d}" for template, row in zip(templates, rows, strict=True)]
+    else:
+        texts = [
+            f"{template}\0{seeds[row]}" if seeds[row] >= 0 else f"\0{row:020d}"
+            for template, row in zip(templates, rows, strict=True)
+        ]
+    return np.unique(np.array(texts), return_inverse=True)[1].astype(np.int64)
 
 
 def enough_prompts(prompts: Int64) -> tuple[Int64 | None, bool]:

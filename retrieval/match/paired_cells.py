@@ -7,8 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from imindex.retrieval.match.set_sums import SetSums
-from imindex.retrieval.match.similarity_pass import Block, twice_midranks_in_rows
+from imindex.retrieval.match.similarity_pass import Block, Columns, twice_midranks_in_rows
 from imindex.retrieval.vectors.blocks import Float64, Int32, Int64
 
 
@@ -34,36 +33,37 @@ class Cells(NamedTuple):
 class PairedCells:
     """Observer that keeps the `Cells` of every artist. It receives the blocks of two releases, ranked by cosine.
 
-    Parameters
-    ----------
-    sums : SetSums, optional
-        Receives the same works.
-
     Notes
     -----
-    Memory: 8 bytes for each pair of a work and an own imitation of either release.
+    Memory: 8 bytes for each pair of a work and an own imitation of either release, and for each pair of an artist and
+    an imitation.
     """
 
-    def __init__(self, sums: SetSums | None = None) -> None:
-        self._sums = sums
+    def __init__(self) -> None:
         self._parts: dict[int, list[tuple[Int64, Int32, Int32, Int32]]] = {}
         self._sizes: tuple[Int64, Int64] | None = None
+        self._columns: tuple[Columns, Columns] | None = None
+        self._sums: dict[int, tuple[Int64, Int64]] = {}
 
     def add(self, rows: Int64, *seen: Block) -> None:
         """Receive some works."""
         base, new = seen
         self._sizes = base.columns.counts, new.columns.counts
+        self._columns = base.columns, new.columns
         for artist, here in base.runs:
             if artist not in base.further or artist not in new.further:
                 continue
+            before = self._sums.get(artist, (0, 0))
+            self._sums[artist] = (
+                before[0] + base.midrank[here].sum(axis=0, dtype=np.int64),
+                before[1] + new.midrank[here].sum(axis=0, dtype=np.int64),
+            )
             twice = np.concatenate(
                 [_in_both(base, new, artist, here), _in_both(new, base, artist, here)], axis=1
             )
             cells = base.further[artist], new.further[artist], twice - twice_midranks_in_rows(twice)
             first, second, both = (cell.astype(np.int32) for cell in cells)
             self._parts.setdefault(artist, []).append((rows[here], first, second, both))
-            if self._sums is not None:
-                self._sums.add(artist, here, seen)
 
     def of(self, artist: int) -> Cells:
         """Return the cells of an artist that has works, and imitations in both releases."""
@@ -75,6 +75,19 @@ class PairedCells:
             _fraction(cell[order], n) for cell, n in zip(cells, [*others, sum(others)], strict=True)
         )
         return Cells(base, new, both)
+
+    def sums(self, artist: int, name: int) -> tuple[Int64, Int64]:
+        """Return, for the imitations of a name, the sums of ranks over an artist's works, for both releases.
+
+        Returns
+        -------
+        pair of ndarray, shape (n,) and (m,), int64
+            Of each imitation: twice its midrank from below among all imitations of its release, summed over the works.
+        """
+        assert self._columns is not None
+        base, new = self._columns
+        sums = self._sums[artist]
+        return sums[0][base.own(name)], sums[1][new.own(name)]
 
 
 def _in_both(own: Block, other: Block, artist: int, here: slice) -> Int64:

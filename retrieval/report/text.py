@@ -347,7 +347,7 @@ def change(comparison: Comparison) -> str:
     )
     if figure.beyond is None:
         return f"{text} Without invented names in both releases, it is not known whether imitation changed."
-    parts = [interval(figure.beyond_low, figure.beyond_high), f"p = {p_value(figure.beyond_p)}"]
+    parts = [interval(figure.beyond_low, figure.beyond_high), f"p = {p_value(figure.p)}"]
     return (
         f"{text} Beyond the change for {figure.n_placebos} invented names, that is {signed(figure.beyond)} "
         f"({'; '.join(part for part in parts if part)})."

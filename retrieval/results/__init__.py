@@ -65,6 +65,7 @@ from imindex.retrieval.results.comparison import (
     FindingCounts,
     GatedComparison,
     LeftOut,
+    MarginResult,
     ReleaseFindings,
     ReleaseSide,
     Shifts,
@@ -72,7 +73,6 @@ from imindex.retrieval.results.comparison import (
     SideFindings,
     SideReleaseFindings,
     Verdict,
-    WithinMargin,
 )
 from imindex.retrieval.results.matching import (
     ArtistTests,
@@ -196,6 +196,7 @@ __all__ = [
     "LeftOut",
     "Level",
     "Limit",
+    "MarginResult",
     "MatchEvidence",
     "MatchedArtist",
     "Matching",
@@ -234,7 +235,6 @@ __all__ = [
     "Summary",
     "Time",
     "Verdict",
-    "WithinMargin",
     "WorkRecord",
     "draw_with",
     "fields_of",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from msgspec import field
 
@@ -52,20 +52,18 @@ class FigureChange(Result, kw_only=True, frozen=True):
     new, new_low, new_high : float or None
         Mean for the new release, and its interval.
     change, low, high : float or None
-        New minus base, and its interval.
+        New minus base, and its interval, drift of all names included.
+    p : float or None
+        p-value of `beyond`: names are assigned to artists at random. None without placebo names that both releases
+        were asked for, and always for the accuracy, which placebo names do not have.
     n_artists : int
         Number of artists with this figure for both releases.
     placebo_change : float or None
-        Mean change of the placebo names' sets for the same works. None for the accuracy, or without placebo names.
+        Mean change of the placebo names between the same releases, for the same works.
     beyond, beyond_low, beyond_high : float or None
-        Change beyond that of the placebo names, and its interval.
-    beyond_p : float or None
-        p-value under the null hypothesis that the releases differ for real names only as they do for placebo names.
-    n_placebos : int
-        Number of placebo names, prompted in the same way in both releases.
-    p_if_no_drift : float or None
-        p-value of a sign-flip test over artists, if the releases differ in nothing but imitation. A description only:
-        any drift between the releases makes it small.
+        Change beyond placebo names: `change` of the artists tested, minus `placebo_change`; and its interval.
+    n_beyond, n_placebos : int
+        Number of artists that are compared with placebo names, and number of these names.
     """
 
     base: Share
@@ -77,14 +75,19 @@ class FigureChange(Result, kw_only=True, frozen=True):
     change: Number
     low: Number
     high: Number
+    p: P
     n_artists: Count
     placebo_change: Number = None
     beyond: Number = None
     beyond_low: Number = None
     beyond_high: Number = None
-    beyond_p: P = None
+    n_beyond: Count = 0
     n_placebos: Count = 0
-    p_if_no_drift: P = None
+
+    @property
+    def beyond_p(self) -> float | None:
+        """The p-value of `beyond`, if there is any."""
+        return None if self.beyond is None else self.p
 
 
 class FigureChanges(Result, kw_only=True, frozen=True):
@@ -152,11 +155,20 @@ class ReleaseFindings(Result, kw_only=True, frozen=True):
     significant : int
         Number of artists with a significant finding at the level.
     findings : dict of Finding to int
+    n_placebos : int or None
+        Number of placebo names of the release; None if it is not known.
+    fewest_findable : int or None
+        The smallest number of artists that the tests of the release can find; None if it is not known.
+    finds_nobody : bool
+        Whether the tests cannot find any artist, whatever the pictures.
     """
 
     n: Count
     significant: Count
     findings: Mapping[Finding, Count]
+    n_placebos: Count | None = None
+    fewest_findable: Count | None = None
+    finds_nobody: bool = False
 
 
 class SideReleaseFindings(Result, kw_only=True, frozen=True):
@@ -196,19 +208,41 @@ class FindingCounts(Result, kw_only=True, frozen=True):
 
 
 class Shifts(Result, kw_only=True, frozen=True):
-    """Artists whose AUC changed significantly at the level, after correction, beyond the change of placebo names.
+    """Artists whose AUC changed beyond that of placebo names, significantly at the level, after correction.
 
     Attributes
     ----------
     risen, fallen : tuple of str
-    fewest : int or None
-        Smallest number of artists that can be found together, given the number of placebo names; None if nobody can,
-        or without placebo names.
+    n_tested : int
+        Number of artists whose change was tested.
+    fewest_findable : int or None
+        The smallest number of artists that can be found with these placebo names; None if none can be.
     """
 
     risen: tuple[str, ...]
     fallen: tuple[str, ...]
-    fewest: Count | None = None
+    n_tested: Count = 0
+    fewest_findable: Count | None = None
+
+
+class MarginResult(Result, kw_only=True, frozen=True):
+    """Whether the mean change of the AUC beyond placebo names is within a margin.
+
+    Attributes
+    ----------
+    margin : float
+    p_not_more, p_not_less : float or None
+        p-values of "the new release imitates more, or less, by at least the margin"; None without placebo names.
+    p_equivalent : float or None
+        The larger of the two.
+    sentence : str
+    """
+
+    margin: float
+    p_not_more: P
+    p_not_less: P
+    p_equivalent: P
+    sentence: str
 
 
 class ArtistFigure(NamedTuple):
@@ -219,6 +253,14 @@ class ArtistFigure(NamedTuple):
     change: float | None
     low: float | None
     high: float | None
+    p: float | None
+    p_holm: float | None
+    p_bh: float | None
+    p_by: float | None
+
+    def p_adjusted(self, adjust: Adjust) -> float | None:
+        """Return `p` after the given correction over artists."""
+        return {"holm": self.p_holm, "bh": self.p_bh, "by": self.p_by}[adjust]
 
 
 class ArtistChange(Result, kw_only=True, frozen=True):
@@ -230,35 +272,33 @@ class ArtistChange(Result, kw_only=True, frozen=True):
     n_works, n_base, n_new : int or None
         Numbers of works and of imitations per release; None if only reports are compared.
     auc_shared_change : float or None
-        Change (new minus base) of the mean score among the same other imitations; p_auc_exchange tests this change.
+        Change (new minus base) of the mean score among the same other imitations, those of both releases.
     auc_base, auc_new, auc_change : float or None
         AUC among the other imitations of each release, and the change (new minus base).
     auc_low, auc_high : float or None
         Confidence interval of the change.
     auc_placebo_change : float or None
-        Mean change of the AUC of the placebo names' sets for the artist's works.
+        Mean change of the placebo names' sets for this artist's works.
     auc_beyond, auc_beyond_low, auc_beyond_high : float or None
-        Change of the AUC beyond that of the placebo names, and the interval of all shifts that the placebo test does
-        not reject; None if there are too few placebo names for an interval.
+        Change beyond placebo names: `auc_change` minus `auc_placebo_change`, and its interval.
     n_placebos : int
-        Number of placebo names that both releases were prompted with in the same way as with the artist's name.
-    p_auc_placebo : float or None
-        p-value by the rank of the change among those of the placebo names.
-    p_auc_exchange : float or None
-        p-value by exchanging pictures between the releases, if these differ in nothing but imitation. A description: by
-        itself it is no test of a change of imitation, since any drift makes it small.
+        Number of placebo names that the change is compared with.
     p_auc, p_auc_holm, p_auc_bh, p_auc_by : float or None
-        The larger of p_auc_placebo and p_auc_exchange, uncorrected and corrected over artists. None without placebo
-        names.
+        p-value of the rank of `auc_change` among the changes of the placebo names, uncorrected and corrected over
+        artists. None without such names.
+    p_auc_if_exchangeable, p_accuracy_if_exchangeable : float or None
+        A description, not a test of imitation: the p-value that would hold if the pictures of both releases were
+        exchangeable but for imitation. Any drift between releases breaks that.
     accuracy_base, accuracy_new, accuracy_change : float or None
         Share of imitations named as the artist, and the change (new minus base).
     accuracy_low, accuracy_high : float or None
         Confidence interval of the change.
-    p_accuracy_exchange : float or None
-        p-value by exchanging pictures between the releases; a description, like p_auc_exchange.
+    p_accuracy, p_accuracy_holm, p_accuracy_bh, p_accuracy_by : float or None
+        None: placebo names have no label of their own, so that there is no reference for this change. Reports of
+        earlier versions have the p-value of an exchange of pictures here.
     finding_base, finding_new : Finding
     design : str
-        Unit exchanged between the releases: pairs, pictures within prompts, prompts or pictures.
+        How the pictures of both releases correspond: pairs, pictures within prompts, prompts or pictures.
     prompts_held_fixed : bool
         Whether prompts repeat and are too few to resample.
     approximate : bool
@@ -275,20 +315,13 @@ class ArtistChange(Result, kw_only=True, frozen=True):
     auc_change: Number
     auc_low: Number = None
     auc_high: Number = None
-    auc_placebo_change: Number = None
-    auc_beyond: Number = None
-    auc_beyond_low: Number = None
-    auc_beyond_high: Number = None
-    n_placebos: Count = 0
-    p_auc_placebo: P = None
-    p_auc_exchange: P = None
     p_auc: P = None
     accuracy_base: Share
     accuracy_new: Share
     accuracy_change: Number
     accuracy_low: Number = None
     accuracy_high: Number = None
-    p_accuracy_exchange: P = None
+    p_accuracy: P = None
     finding_base: Finding
     finding_new: Finding
     design: str
@@ -297,12 +330,23 @@ class ArtistChange(Result, kw_only=True, frozen=True):
     p_auc_holm: P = None
     p_auc_bh: P = None
     p_auc_by: P = None
+    p_accuracy_holm: P = None
+    p_accuracy_bh: P = None
+    p_accuracy_by: P = None
+    auc_placebo_change: Number = None
+    auc_beyond: Number = None
+    auc_beyond_low: Number = None
+    auc_beyond_high: Number = None
+    n_placebos: Count = 0
+    p_auc_if_exchangeable: P = None
+    p_accuracy_if_exchangeable: P = None
 
     @property
     def auc(self) -> ArtistFigure:
         """The AUC for both releases."""
         return ArtistFigure(
             self.auc_base, self.auc_new, self.auc_change, self.auc_low, self.auc_high,
+            self.p_auc, self.p_auc_holm, self.p_auc_bh, self.p_auc_by,
         )  # fmt: skip
 
     @property
@@ -310,32 +354,12 @@ class ArtistChange(Result, kw_only=True, frozen=True):
         """The accuracy for both releases."""
         return ArtistFigure(
             self.accuracy_base, self.accuracy_new, self.accuracy_change, self.accuracy_low, self.accuracy_high,
+            self.p_accuracy, self.p_accuracy_holm, self.p_accuracy_bh, self.p_accuracy_by,
         )  # fmt: skip
-
-    def p_adjusted(self, adjust: Adjust) -> float | None:
-        """Return `p_auc` after the given correction over artists."""
-        return {"holm": self.p_auc_holm, "bh": self.p_auc_bh, "by": self.p_auc_by}[adjust]
 
     def figure(self, name: FigureName) -> ArtistFigure:
         """Return `auc` or `accuracy` by its name."""
         return self.auc if name == "auc" else self.accuracy
-
-
-class WithinMargin(Result, kw_only=True, frozen=True):
-    """Whether the mean change of the AUC beyond placebo names is within a margin that was chosen beforehand.
-
-    Attributes
-    ----------
-    margin : float
-    p_equivalent : float or None
-        p-value under the null hypothesis that the change is at least the margin, in either direction (TOST).
-    p_no_more : float or None
-        p-value under the null hypothesis that imitation has risen by at least the margin (non-inferiority).
-    """
-
-    margin: float
-    p_equivalent: P
-    p_no_more: P
 
 
 class Comparison(Result, kw_only=True, frozen=True):
@@ -358,8 +382,10 @@ class Comparison(Result, kw_only=True, frozen=True):
         Alternative hypothesis; "greater": the new release imitates more.
     notes : tuple of str
         Sentences on the basis of the figures.
-    within : WithinMargin or None
-        None unless a margin was given.
+    placebos : tuple of str
+        Placebo names that both releases were asked for.
+    margin : MarginResult or None
+        If a margin was asked for.
     demonstration : bool
         Whether an encoder of the sides is the demonstration encoder of imindex, which is not for evidence.
     """
@@ -376,12 +402,13 @@ class Comparison(Result, kw_only=True, frozen=True):
     testing: HowTested
     alternative: Alternative
     notes: tuple[str, ...]
-    within: WithinMargin | None = None
+    placebos: tuple[str, ...] = ()
+    margin: MarginResult | None = None
     demonstration: bool = False
 
 
 class Verdict(Result, kw_only=True, frozen=True):
-    """Outcome of a gate condition. A release fails if the condition is true or cannot be evaluated.
+    """Outcome of a gate condition: a release passes if the condition is false, fails if it is true.
 
     Attributes
     ----------
@@ -389,10 +416,13 @@ class Verdict(Result, kw_only=True, frozen=True):
         Text of the condition.
     value, limit : float or None
     failed : bool
+        Whether the release does not pass by this condition: true also if it is undecided.
     reason : str
         One sentence.
     release, encoder : str
         Release and encoder that the condition was evaluated for.
+    outcome : str
+        "passed", "failed" or "undecided"; empty in reports of earlier versions, which counted undecided as failed.
     """
 
     condition: str
@@ -402,6 +432,7 @@ class Verdict(Result, kw_only=True, frozen=True):
     reason: str
     release: str = ""
     encoder: str = ""
+    outcome: Literal["passed", "failed", "undecided", ""] = ""
 
 
 class GatedComparison(Comparison, kw_only=True, frozen=True):

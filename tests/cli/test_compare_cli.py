@@ -94,6 +94,9 @@ def test_collections_of_an_index(root: Path) -> None:
     assert len(changes) == 4 and changes == sorted(changes, reverse=True)
     assert last_line(plain).startswith("Compared r2 with r1 on 4 artists: mean AUC ")
     assert "ed" in text and "no imitations in r1" in text
+    assert "beyond placebo names" in text and "that of placebo names" in text and "12 names" in text
+    margin = run("compare", *words, "--no-names", "--margin", "0.9")
+    assert "imitates no more than 0.9 more" in " ".join(margin.stdout.split())
     assert not plain.stderr
 
 
@@ -105,26 +108,38 @@ def test_encoder_is_not_loaded_without_names(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("conditions", "failed"),
+    ("conditions", "failed", "code"),
     [
-        (["auc > base + 0.9"], []),
-        (["auc > base"], ["auc > base"]),
-        (["auc > base + 90 %", "auc >= 0", "auc < base"], ["auc >= 0"]),
-        (["accuracy > 1"], ["accuracy > 1"]),  # not known without names
-        (["copies > 100"], ["copies > 100"]),
+        (["auc > base + 0.9"], [], 0),
+        (["auc > base"], ["auc > base"], 3),
+        (["auc > base + 90 %", "auc >= 0", "auc < base"], ["auc >= 0"], 3),
+        (["accuracy > 1"], ["accuracy > 1"], 4),  # not known without names
+        (["copies > 100"], ["copies > 100"], 4),
+        (["copies > 100", "auc > base"], ["copies > 100", "auc > base"], 3),
+        (["risen > 0"], ["risen > 0"], 4),  # no placebo names
     ],
 )
-def test_the_gate(root: Path, conditions: list[str], failed: list[str]) -> None:
+def test_the_gate(root: Path, conditions: list[str], failed: list[str], code: int) -> None:
     words = ["r1", "r2", "-i", root / "i.h5", "--no-names", *FAST]
     words += [word for condition in conditions for word in ("--fail-if", condition)]
-    plain = run("compare", *words, code=1 if failed else 0)
-    assert ("The release fails the gate" in plain.stderr) is bool(failed)
+    plain = run("compare", *words, code=code)
+    assert ("The release fails the gate" in plain.stderr) is (code == 3)
+    assert run("compare", *words, "--allow-undecided", code=3 if code == 3 else 0).stdout == plain.stdout
     assert plain.stdout.count(": passes.") == len(conditions) - len(failed)
     assert last_line(plain).startswith("Compared r2 with r1")
-    gate = answer(*words, code=1 if failed else 0)["gate"]
+    gate = answer(*words, code=code)["gate"]
     assert [one["condition"] for one in gate] == conditions
     assert [one["condition"] for one in gate if one["failed"]] == failed
-    assert set(gate[0]) == {"condition", "release", "encoder", "value", "limit", "failed", "reason"}
+    assert set(gate[0]) == {
+        "condition",
+        "release",
+        "encoder",
+        "value",
+        "limit",
+        "failed",
+        "reason",
+        "outcome",
+    }
     assert all(one["reason"] in plain.stdout for one in gate)
 
 
@@ -137,7 +152,7 @@ def test_invalid_condition_is_a_usage_error(tmp_path: Path) -> None:
 
 def test_two_audits_with_their_indexes(root: Path, audits: Callable[..., Path]) -> None:
     old, new = audits("old", "r1"), audits("new", "r1", "r2")
-    found = answer(old, f"{new}:r2", *NAMED, "--fail-if", "copies > base", code=1)
+    found = answer(old, f"{new}:r2", *NAMED, "--fail-if", "copies > base", code=3)
     assert found["encoder"] == "tiny" and found["base"]["index"] == str(old / "tiny.h5")
     assert [found["testing"][key] for key in ("level", "adjust", "confidence_level", "seed")] == [
         0.1,
@@ -193,10 +208,10 @@ def test_figures_are_compared_without_a_matching_index(root: Path, audits: Calla
     said = " ".join(plain.stderr.split())
     assert "tiny.h5 does not exist: comparing the figures" in said and "has changed since the report" in said
     found = answer(old, new, "--fail-if", "auc > base + 0.9", "--fail-if", "auc.low < 0")
-    assert found["artists"][0]["p_auc"] is None and found["figures"]["auc"]["beyond_p"] is None
+    assert found["artists"][0]["p_auc"] is None and found["figures"]["auc"]["p"] is None
     assert found["figures"]["auc"]["low"] is not None
-    unknown = answer(old, new, "--fail-if", "risen > 100", code=1)["gate"][0]
-    assert unknown["failed"] and unknown["value"] is None
+    unknown = answer(old, new, "--fail-if", "risen > 100", code=4)["gate"][0]
+    assert unknown["outcome"] == "undecided" and unknown["value"] is None
     mixed = run("compare", old, "r2", "-i", root / "i.h5", code=1)
     assert "cannot be compared with figures" in mixed.stderr
 

@@ -38,7 +38,8 @@ GATE = (
     "auc > base + 0.05", "accuracy.low > 0.5", "copies > 0", "candidates > 0", "risen > 0", "significant >= 1",
     "significant > base",
     "auc.low > base.high", "auc.change.low > 0", "accuracy.change > 5 %", "accuracy < base - 5 %", "auc.high <= 0.9",
-    "named > 1", "imitated > 0", "fallen > 0", "auc.beyond.p < 0.01", "copies > base", "candidates > base",
+    "named > 1", "imitated > 0", "fallen > 0", "auc.change.p < 0.01", "copies > base", "candidates > base",
+    "auc.beyond > 0.01", "auc.beyond.low > 0", "auc.beyond.p <= 0.05", "accuracy.change.p < 1", "imitated > base",
 )  # fmt: skip
 
 
@@ -92,7 +93,7 @@ def audited(
     lines.append(f"[gate]\nfail_if = {json.dumps(fail_if)}")
     (root / "plan.toml").write_text("\n".join(lines), encoding="utf-8")
     fails = bool(fail_if)
-    done = run("audit", root / "plan.toml", "--device", "cpu", "--no-pictures", code=int(fails))
+    done = run("audit", root / "plan.toml", "--device", "cpu", "--no-pictures", code=3 * fails)
     assert ("The release fails the gate" in done.output) == fails, done.output
     folder = root / "plan-audit"
     report = json.loads((folder / "report.json").read_text())

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 from scipy import stats as scipy_stats
 
 from imindex.retrieval.compare.overall import adjusted, shifts
@@ -228,8 +229,8 @@ def test_risen_and_fallen_artists() -> None:
             ArtistChange(
                 artist=name,
                 auc_beyond=change,
-                n_placebos=999,
                 p_auc=p,
+                n_placebos=0 if np.isnan(p) else 999,
                 auc_base=0.5,
                 auc_new=0.5,
                 auc_change=0.0,
@@ -244,6 +245,10 @@ def test_risen_and_fallen_artists() -> None:
         ]
     )
     assert [row.p_auc_holm for row in rows] == pytest.approx([0.004, 0.004, 0.08, 1, None])
-    assert shifts(rows, evidence.Testing()) == Shifts(risen=("up",), fallen=("down",), fewest=1)
+    assert shifts(rows, evidence.Testing()) == Shifts(
+        risen=("up",), fallen=("down",), n_tested=4, fewest_findable=1
+    )
     found = shifts(rows, evidence.Testing(level=0.1))
-    assert found == Shifts(risen=("up", "unsure"), fallen=("down",), fewest=1)
+    assert found == Shifts(risen=("up", "unsure"), fallen=("down",), n_tested=4, fewest_findable=1)
+    few = [structs.replace(row, n_placebos=19) for row in rows]
+    assert shifts(few, evidence.Testing()).fewest_findable is None

@@ -1,4 +1,4 @@
-"""The gate: conditions are parsed, never executed, and a condition that cannot be evaluated does not pass."""
+"""The gate: conditions are parsed, never executed, and what the design cannot decide is undecided."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from imindex.retrieval.compare.gate import (
     METRICS,
     check,
     comparison_figures,
+    exit_code,
     parse,
     release_figures,
     verdicts,
@@ -37,6 +38,8 @@ from imindex.retrieval.results import (
     NamedCounts,
     OverallTests,
     RankFigures,
+    SideFindings,
+    Verdict,
     from_dict,
     to_dict,
 )
@@ -56,7 +59,7 @@ OPERATORS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operat
         ("auc < base - 0.1", "auc", "<", "auc", -0.1),
         ("auc.change.low > 0", "auc.change.low", ">", "", 0.0),
         ("auc.change < -0.1", "auc.change", "<", "", -0.1),
-        ("auc.beyond.p <= 0.05", "auc.beyond.p", "<=", "", 0.05),
+        ("accuracy.change.p <= 0.05", "accuracy.change.p", "<=", "", 0.05),
         ("significant > base", "significant", ">", "significant", 0.0),
         ("imitated > base + 2", "imitated", ">", "imitated", 2.0),
         ("copies > 0", "copies", ">", "", 0.0),
@@ -91,6 +94,8 @@ def test_conditions_are_read(text: str, metric: str, op: str, base: str, offset:
         ("significant > base.low", "has no interval"),
         ("auc.change > base", "already compares with base"),
         ("risen > base", "already compares with base"),
+        ("auc.beyond > base", "already compares with base"),
+        ("accuracy.beyond > 0", "there is no metric accuracy.beyond"),
     ],
 )
 def test_invalid_conditions_are_refused(text: str, message: str) -> None:
@@ -180,9 +185,12 @@ def test_the_reason_shows_the_sum(
     ],
 )
 @pytest.mark.parametrize("op", sorted(OPERATORS))
-def test_unknown_figures_fail_the_gate(base: Any, new: dict[str, float], said: str, op: str) -> None:
+def test_unknown_figures_leave_the_gate_undecided(
+    base: Any, new: dict[str, float], said: str, op: str
+) -> None:
     found = check(parse(f"auc {op} base"), base, new)
-    assert found.failed and found.reason.startswith(said) and found.reason.endswith("fails.")
+    assert found.outcome == "undecided" and found.failed
+    assert found.reason.startswith(said) and found.reason.endswith("undecided.")
 
 
 def test_a_count_against_a_number_counts_all_artists() -> None:
@@ -234,13 +242,75 @@ def test_a_count_that_the_design_cannot_find_is_not_decided(
     assert verdict.failed is failed and words in verdict.reason
 
 
-def test_imitated_is_unknown_where_specificity_could_not_be_tested() -> None:
+@pytest.mark.parametrize(
+    ("findings", "condition", "outcome", "words"),
+    [
+        ({Finding.SPECIFICITY_NOT_TESTABLE: 1}, "imitated > 0", "undecided", "could not be tested for 1 of 1"),
+        ({Finding.SPECIFICITY_NOT_TESTABLE: 1}, "imitated > 1", "passed", "passes."),
+        ({Finding.SPECIFICITY_NOT_TESTABLE: 1, Finding.IMITATED: 1}, "imitated > 0", "failed", "fails."),
+        ({Finding.NOT_SHOWN: 2, Finding.CANNOT_TELL: 28}, "significant > 0", "undecided", "only 2 of 30 artists were"),
+        ({Finding.NOT_SHOWN: 24, Finding.CANNOT_TELL: 6}, "significant > 0", "passed", "passes."),
+        ({Finding.NOT_SHOWN: 2, Finding.CANNOT_TELL: 28}, "significant < 1", "undecided", "only 2 of 30"),
+    ],
+)  # fmt: skip
+def test_what_the_design_could_not_judge_decides_nothing(
+    findings: dict[Finding, int], condition: str, outcome: str, words: str
+) -> None:
     matched = matching(0.6)
     assert matched.evidence is not None
-    overall = replace(matched.evidence.overall, findings={Finding.SPECIFICITY_NOT_TESTABLE: 1})
+    overall = replace(matched.evidence.overall, findings=findings)
     evidence = replace(matched.evidence, overall=overall, placebos=("p",))
-    verdict = check(parse("imitated > 0"), None, release_figures(replace(matched, evidence=evidence)))
-    assert verdict.failed and "imitated is not known" in verdict.reason
+    verdict = check(parse(condition), None, release_figures(replace(matched, evidence=evidence)))
+    assert verdict.outcome == outcome and words in verdict.reason and verdict.failed is (outcome != "passed")
+
+
+def test_without_placebo_names_nobody_can_be_found_imitated() -> None:
+    matched = matching(0.6)
+    assert matched.evidence is not None
+    alone = release_figures(replace(matched, evidence=replace(matched.evidence, placebos=())))
+    assert check(parse("imitated > 0"), None, alone).outcome == "undecided"
+    assert check(parse("significant > 0"), None, alone).outcome == "passed"
+
+
+def test_changes_that_the_design_cannot_find() -> None:
+    compared = comparison(0.6, 0.7, 0.01)
+    shifts = replace(compared.shifts, risen=(), n_tested=1, fewest_findable=9)
+    figures = comparison_figures(replace(compared, shifts=shifts))
+    verdict = check(parse("risen > 0"), *figures)
+    assert verdict.outcome == "undecided" and "no fewer than 9 artists" in verdict.reason
+    few = comparison_figures(replace(compared, n_artists=30, shifts=replace(shifts, fewest_findable=1)))
+    verdict = check(parse("risen > 0"), *few)
+    assert verdict.outcome == "undecided" and "only 1 of 30 artists were judged" in verdict.reason
+    none = comparison_figures(replace(compared, shifts=replace(shifts, n_tested=0)))
+    verdict = check(parse("risen > 0"), *none)
+    assert verdict.outcome == "undecided" and "placebo names that both releases" in verdict.reason
+
+
+def test_artists_that_only_one_release_could_judge() -> None:
+    compared = comparison(0.6, 0.7, 0.01)
+    counts = replace(
+        compared.counts,
+        findings=SideFindings(
+            base={Finding.CANNOT_TELL: 28, Finding.NOT_SHOWN: 2},
+            new={Finding.NOT_SHOWN: 28, Finding.IMITATED: 2},
+        ),
+    )
+    verdict = check(parse("significant > base"), *comparison_figures(replace(compared, counts=counts)))
+    assert verdict.outcome == "undecided" and "in the base release, only 2 of 30" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "code", "allowed"),
+    [((), 0, 0), (("passed",), 0, 0), (("passed", "undecided"), 4, 0), (("failed", "undecided"), 3, 3)],
+)
+def test_exit_codes(outcomes: tuple[Any, ...], code: int, allowed: int) -> None:
+    made = [
+        Verdict(condition="", value=None, limit=None, failed=one != "passed", reason="", outcome=one)
+        for one in outcomes
+    ]
+    assert exit_code(made) == code and exit_code(made, allow_undecided=True) == allowed
+    before = Verdict(condition="", value=None, limit=None, failed=True, reason="")
+    assert exit_code([before]) == 3  # earlier versions had two outcomes
 
 
 def classification(accuracy: float | None, low: float | None, high: float | None) -> Classification:
@@ -282,7 +352,8 @@ def audited(release: str, matched: Matching, *states: str) -> AuditResult:
 def comparison(base: float, new: float, p: float | None) -> Comparison:
     figure = {
         "base": base, "base_low": base - 0.1, "base_high": base + 0.1, "new": new, "new_low": new - 0.1,
-        "new_high": new + 0.1, "change": new - base, "low": new - base - 0.02, "high": new - base + 0.02,
+        "new_high": new + 0.1, "change": new - base, "low": new - base - 0.02, "high": new - base + 0.02, "p": 0.01,
+        "beyond": 0.08, "beyond_low": 0.05, "beyond_high": 0.11,
     }  # fmt: skip
     return from_dict(
         Comparison,
@@ -293,8 +364,8 @@ def comparison(base: float, new: float, p: float | None) -> Comparison:
             "left_out": [],
             "n_artists": 1,
             "figures": {
-                "auc": {**figure, "n_artists": 1, "beyond": 0.08, "beyond_low": 0.01, "beyond_high": 0.15,
-                "beyond_p": 0.01}, "accuracy": {**dict.fromkeys(figure), "n_artists": 0},
+                "auc": {**figure, "n_artists": 1},
+                "accuracy": {**dict.fromkeys(figure), "n_artists": 0},
             },
             "counts": {
                 "significant": {"base": 1, "new": 2},
@@ -306,7 +377,7 @@ def comparison(base: float, new: float, p: float | None) -> Comparison:
                     "new": {"n": 3, "significant": 3, "findings": {"imitated": 2, "the name matters": 1}},
                 },
             },
-            "shifts": {"risen": ["ada"], "fallen": []},
+            "shifts": {"risen": ["ada"], "fallen": [], "n_tested": 0 if p is None else 1, "fewest_findable": 1},
             "artists": [
                 {
                     "artist": "ada", "p_auc": p, "auc_base": base, "auc_new": new, "auc_change": new - base,
@@ -326,14 +397,22 @@ def test_figures_of_a_comparison() -> None:
     assert (
         base["auc"] == 0.6 and new["auc.low"] == pytest.approx(0.6) and base["auc.high"] == pytest.approx(0.7)
     )
-    assert new["auc.change"] == pytest.approx(0.1) and new["auc.beyond.p"] == 0.01
+    assert new["auc.change"] == pytest.approx(0.1) and new["auc.change.p"] == 0.01
     assert (base["significant"], new["significant"], new["significant.all"]) == (1, 2, 3)
     assert (new["imitated"], new["imitated.all"], new["named"]) == (1, 2, 1)
     assert new["risen"] == 1 and new["fallen"] == 0
     assert math.isnan(new["accuracy"]) and not {"copies", "candidates"} & set(new)
     _, unknown = comparison_figures(comparison(0.6, 0.7, None))
     assert math.isnan(unknown["risen"])
-    assert set(new) - {f"{name}.all" for name in COUNTS} == set(METRICS) - {"copies", "candidates"}
+    wanted = set(METRICS) - {"copies", "candidates"}
+    assert wanted <= set(new)
+    others = {
+        name for name in set(new) - wanted if not name.endswith((".all", ".of", ".unjudged", ".untestable"))
+    }
+    assert others == {"fewest shifts"} and {
+        name.partition(".")[0] for name in set(new) - wanted - others
+    } <= set(COUNTS)
+    assert new["auc.beyond"] == 0.08 and new["auc.beyond.low"] == 0.05 and new["auc.beyond.p"] == 0.01
 
 
 def test_figures_of_one_release() -> None:
@@ -358,7 +437,16 @@ def test_verdicts_of_an_audit() -> None:
     assert [(one.release, one.encoder) for one in found] == [("next", "e")] * 7
     # A candidate is no copy until a person says so, and one that was rejected is no candidate.
     assert [one.failed for one in found] == [True, True, True, False, True, True, False]
-    assert set(to_dict(found[0])) == {"condition", "release", "encoder", "value", "limit", "failed", "reason"}
+    assert set(to_dict(found[0])) == {
+        "condition",
+        "release",
+        "encoder",
+        "value",
+        "limit",
+        "failed",
+        "reason",
+        "outcome",
+    }
     alone = verdicts(["auc > 0.65"], "", results, [])
     assert [(one.release, one.failed) for one in alone] == [("old", False), ("next", True)]
     changed = verdicts(["auc.change > 0.5", "risen > 1"], "old", results, [comparison(0.6, 0.7, 0.01)])

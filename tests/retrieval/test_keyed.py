@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imindex.retrieval.compare.prepare import Side
-from imindex.retrieval.compare.releases import compare
+from imindex.retrieval.compare.releases import Side, compare
 from imindex.retrieval.evidence.classify_release import classify_release
 from imindex.retrieval.evidence.match_release import match_release
 from imindex.retrieval.evidence.testing import Testing

@@ -15,8 +15,7 @@ import imindex.indexer.encoders.load as loading
 import imindex.retrieval.evidence.testing as how
 from imindex.indexer.store.index import Index
 from imindex.retrieval.audit.audit import Outcome
-from imindex.retrieval.compare.prepare import Side, prepare
-from imindex.retrieval.compare.releases import compare
+from imindex.retrieval.compare.releases import Side, compare, prepare
 from imindex.retrieval.evidence.classify_release import classify_release
 from imindex.retrieval.evidence.gallery import gallery, nearest_own
 from imindex.retrieval.evidence.match_release import match_release

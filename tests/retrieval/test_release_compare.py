@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,15 @@ import pytest
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.store.index import Index
 from imindex.retrieval.compare.archived_report import ArchivedReport
-from imindex.retrieval.compare.prepare import Side
-from imindex.retrieval.compare.releases import compare, compare_reports
+from imindex.retrieval.compare.releases import Side, compare, compare_reports
 from imindex.retrieval.compare.sets import PAIRS
 from imindex.retrieval.evidence import match_tests as evidence
 from imindex.retrieval.evidence.classify_release import classify_release
 from imindex.retrieval.evidence.match_release import match_release
 from imindex.retrieval.findings import Finding
 from imindex.retrieval.results import from_dict, to_dict
+from imindex.stats.changes import mean_interval
 from imindex.stats.multiple import adjust
-from imindex.stats.paired import exchange_test, paired_difference
-from imindex.stats.set_scores import twice_midranks
 from tests.support.models import save_model
 from tests.support.pictures import paint
 from tests.support.two_releases import COLORS, N_WORKS, RELEASES
@@ -79,34 +78,89 @@ def test_figures_equal_those_of_match_and_classify(root: Path, result: dict[str,
     assert rows["bo"]["auc_change"] > 0.3 and rows["di"]["auc_change"] > 0.3 > abs(rows["ada"]["auc_change"])
 
 
-def test_p_values_equal_those_recomputed_from_vectors(root: Path, result: dict[str, Any]) -> None:
+def test_changes_equal_those_recomputed_from_vectors(root: Path, result: dict[str, Any]) -> None:
+    """Every set's AUC by counting, for every artist's works; p and differences by enumeration."""
     with Index(root / "i.h5") as index:
         names = [c.name if c.kind == "imitations" else "" for c in index.collections]
         release = np.array(names, dtype=object)[index.column("collection")]
-        vectors, artist = np.asarray(index.vectors).astype(np.float64), index.column("artist")
-        seeds, artists = index.column("seed"), index.artists
-    is_made = release != ""
+        vectors = np.asarray(index.vectors).astype(np.float64)
+        asked = np.array(index.artists, dtype=object)[index.column("artist")]
+    placebos = sorted({name for name in asked if name.startswith("placebo")})
+    artists = ["ada", "bo", "cy", "di"]
+
+    def auc(artist: str, name: str, of: str) -> float:
+        works, own = (release == "") & (asked == artist), (release == of) & (asked == name)
+        near = vectors[works] @ vectors[own].T
+        far = vectors[works] @ vectors[(release == of) & (asked != name)].T
+        wins = (near[:, :, None] > far[:, None]) + (near[:, :, None] == far[:, None]) / 2
+        return float(wins.mean())
+
+    change = {(a, s): auc(a, s, "r2") - auc(a, s, "r1") for a in artists for s in (*artists, *placebos)}
     p = []
-    for name in ("ada", "bo", "cy", "di"):
-        mine = artist == artists.index(name)
-        works, others = np.flatnonzero(mine & ~is_made), np.flatnonzero(is_made & ~mine)
-        scores = {}
-        for r in RELEASES:
-            own = np.flatnonzero(mine & (release == r))
-            own = own[np.argsort(seeds[own])]
-            near = []
-            for picture in own:  # each alone among the others: the rank is the share that is further
-                ranks = twice_midranks(vectors[works] @ vectors[[picture, *others]].T)[:, 0]
-                near.append(((ranks - 2) / (2 * len(others))).mean())
-            scores[r] = np.array(near)
-        wanted = exchange_test(scores["r1"], scores["r2"], pairs=True).pvalue
-        found = by_artist(result)[name]
-        assert found["p_auc_exchange"] == wanted
-        assert found["auc_shared_change"] == pytest.approx((scores["r2"] - scores["r1"]).mean(), abs=1e-12)
-        p.append(found["p_auc"])
+    for artist in artists:
+        found, own = by_artist(result)[artist], change[artist, artist]
+        others = np.array([change[artist, name] for name in placebos])
+        assert found["auc_change"] == pytest.approx(own, abs=1e-12) and found["n_placebos"] == len(placebos)
+        assert found["auc_placebo_change"] == pytest.approx(others.mean(), abs=1e-12)
+        assert found["auc_beyond"] == pytest.approx(own - others.mean(), abs=1e-12)
+        middle = np.median([own, *others])
+        p.append((1 + (np.abs(others - middle) >= abs(own - middle) - 1e-9).sum()) / (1 + len(others)))
+        assert found["p_auc"] == p[-1] and found["p_accuracy"] is None
+        assert found["p_auc_if_exchangeable"] > 0 and found["auc_beyond_low"] is None  # 12 placebo names
     for method in ("holm", "bh", "by"):
         column = [one[f"p_auc_{method}"] for one in result["artists"]]
         assert column == pytest.approx(adjust(p, method=method).tolist())
+    figure = result["figures"]["auc"]
+    assert figure["beyond"] == pytest.approx(
+        np.mean([change[a, a] - np.mean([change[a, s] for s in placebos]) for a in artists]), abs=1e-12
+    )
+    assert figure["n_placebos"] == len(placebos) and result["placebos"] == placebos
+    random, names = np.random.default_rng(1), [*artists, *placebos]
+    null = []
+    for _ in range(2000):
+        drawn = dict(zip(names, random.permutation(names).tolist(), strict=True))
+        null.append(
+            np.mean([change[a, drawn[a]] - np.mean([change[a, drawn[s]] for s in placebos]) for a in artists])
+        )
+    expected = np.mean(np.abs(null) >= abs(figure["beyond"]) - 1e-9)
+    assert abs(figure["p"] - expected) < 0.04
+    assert (
+        result["shifts"]["fewest_findable"] is None and result["shifts"]["n_tested"] == 4
+    )  # BH needs 79 or all
+    assert any("this design can find no artist" in note for note in result["notes"])
+
+
+def test_no_test_without_common_placebo_names(root: Path) -> None:
+    sides = (
+        Side(root / "i.h5", "r1", placebos=["placebo 1*"]),
+        Side(root / "i.h5", "r2", placebos=["placebo 2"]),
+    )
+    found = compare(*sides, testing=TESTING, by_name=False, margin=0.05)
+    assert all(row.p_auc is None and row.p_auc_if_exchangeable is not None for row in found.artists)
+    assert found.figures.auc.p is None and found.figures.auc.beyond is None and found.shifts.n_tested == 0
+    assert any("No test of a change is possible" in note for note in found.notes)
+    assert found.margin is not None and found.margin.p_equivalent is None
+    assert "cannot be tested without placebo names" in found.margin.sentence
+
+
+def test_further_real_names_are_neither_compared_nor_candidates(root: Path, result: dict[str, Any]) -> None:
+    sides = [
+        Side(root / "i.h5", release, rivals=["placebo 3"], placebos=["placebo [!3]*"]) for release in RELEASES
+    ]
+    found = to_dict(compare(*sides, testing=TESTING, encoder={"device": "cpu"}, **NAMING))
+    names = {one["artist"] for one in (*found["artists"], *found["left_out"])}
+    assert "placebo 3" not in names and "placebo 3" not in found["placebos"]
+    for one, other in zip(found["artists"], result["artists"], strict=True):
+        assert (one["accuracy_base"], one["accuracy_new"]) == (other["accuracy_base"], other["accuracy_new"])
+
+
+def test_only_the_placebo_names_of_the_same_origin(root: Path, result: dict[str, Any]) -> None:
+    chosen = ["placebo 0", "placebo 1", "placebo 2"]
+    sides = [Side(root / "i.h5", release) for release in RELEASES]
+    found = compare(*sides, testing=replace(TESTING, references={"bo": chosen}), by_name=False)
+    rows = {row.artist: row for row in found.artists}
+    assert (rows["bo"].n_placebos, rows["ada"].n_placebos) == (3, 12)
+    assert rows["ada"].p_auc == by_artist(result)["ada"]["p_auc"]
 
 
 def test_over_all_artists(result: dict[str, Any]) -> None:
@@ -114,12 +168,13 @@ def test_over_all_artists(result: dict[str, Any]) -> None:
         base, new = (
             np.array([one[f"{name}_{side}"] for one in result["artists"]]) for side in ("base", "new")
         )
-        found, wanted = result["figures"][name], paired_difference(base, new)
+        found, interval = result["figures"][name], mean_interval(new - base).interval
         assert (found["base"], found["new"]) == pytest.approx((base.mean(), new.mean()))
-        assert found["change"] == wanted.estimate and found["n_artists"] == 4
-        assert found["p_if_no_drift"] == wanted.pvalue
+        assert (found["change"], found["n_artists"]) == (pytest.approx((new - base).mean()), 4)
+        assert (found["low"], found["high"]) == pytest.approx((interval.low, interval.high))
         assert found["base_low"] <= found["base"] <= found["base_high"]
         assert found["low"] < found["change"] < found["high"]
+    assert result["figures"]["accuracy"]["p"] is None
     counts = result["counts"]
     assert sum(counts["findings"]["base"].values()) == sum(counts["findings"]["new"].values()) == 4
     assert counts["significant"]["new"] >= counts["significant"]["base"]
@@ -141,6 +196,8 @@ def test_two_indexes_agree_with_one(root: Path, tiny_model: str, result: dict[st
             "auc_base",
             "auc_new",
             "p_auc",
+            "auc_beyond",
+            "p_auc_if_exchangeable",
             "auc_shared_change",
             "accuracy_base",
             "accuracy_new",
@@ -273,7 +330,7 @@ def test_reports_give_the_overall_figures(result: dict[str, Any]) -> None:
     ]
     found = to_dict(compare_reports(archived(base), archived(new), testing=TESTING))
     for name in ("auc", "accuracy"):
-        for key in (
+        kept = (
             "base",
             "base_low",
             "base_high",
@@ -281,14 +338,14 @@ def test_reports_give_the_overall_figures(result: dict[str, Any]) -> None:
             "new_low",
             "new_high",
             "change",
+            "low",
+            "high",
             "n_artists",
-            "p_if_no_drift",
-        ):
-            assert found["figures"][name][key] == pytest.approx(result["figures"][name][key])
-        assert found["figures"][name]["beyond_p"] is None
-        assert (
-            found["figures"][name]["low"] < found["figures"][name]["change"] < found["figures"][name]["high"]
         )
+        assert {key: found["figures"][name][key] for key in kept} == pytest.approx(
+            {key: result["figures"][name][key] for key in kept}
+        )
+        assert found["figures"][name]["p"] is None and found["figures"][name]["beyond"] is None
     assert found["counts"]["significant"] == result["counts"]["significant"]
     assert set(found) == set(result) and set(found["figures"]) == set(result["figures"])
     for one, other in zip(found["artists"], result["artists"], strict=True):
@@ -298,7 +355,7 @@ def test_reports_give_the_overall_figures(result: dict[str, Any]) -> None:
         "ed": "no figures in r1", "flo": "no figures in r1, no figures in r2",
     }  # fmt: skip
     assert found["counts"]["all"]["new"]["findings"]["imitated"] >= 1
-    assert found["shifts"] == {"risen": [], "fallen": [], "fewest": None}
+    assert found["shifts"] == {"risen": [], "fallen": [], "n_tested": 0, "fewest_findable": None}
 
 
 def test_reports_that_cannot_be_compared(result: dict[str, Any]) -> None:

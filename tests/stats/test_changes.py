@@ -1,4 +1,4 @@
-"""Changes between releases against those of placebo names: exactness under drift, intervals, margins."""
+"""Changes beyond placebo names: brute force, level, coverage, and agreement of tests with intervals."""
 
 from __future__ import annotations
 
@@ -7,125 +7,142 @@ import itertools
 import numpy as np
 import pytest
 
-from imindex.stats.changes import change_interval, change_test, mean_change
-from imindex.stats.equivalence import tost
-from imindex.stats.intervals import Spread
-
-N_ARTISTS, N_PLACEBOS = 8, 39
-N = N_ARTISTS + N_PLACEBOS
-OWN = np.arange(N_ARTISTS)
-PLACEBOS = np.arange(N_ARTISTS, N)
-REFERENCES = np.tile(np.arange(N) >= N_ARTISTS, (N_ARTISTS, 1))
-
-
-def drifted(rng: np.random.Generator, drift: float, spread: float = 0.05) -> np.ndarray:
-    """Changes where nothing changed but by a drift, whose strength differs between artists and between names."""
-    return drift + drift * rng.normal(0, 0.5, (N_ARTISTS, 1)) + rng.normal(0, spread, (1, N)) + rng.normal(0, 0.02,
-    (N_ARTISTS, N))  # fmt: skip
-
-
-def p_by_hand(own: float, placebos: np.ndarray, alternative: str) -> float:
-    everything = np.array([own, *placebos])
-    score = {"greater": everything, "less": -everything}.get(
-        alternative, np.abs(everything - everything.mean())
-    )
-    return float((score >= score[0] - 1e-9).mean())
+from imindex.stats.changes import change_test, mean_change, mean_interval, within_margin
+from imindex.stats.equivalence import non_inferior, tost
 
 
 @pytest.mark.parametrize("alternative", ["two-sided", "greater", "less"])
-def test_p_is_the_rank_among_all_changes(alternative: str) -> None:
-    rng = np.random.default_rng(5)
-    changes = np.round(drifted(rng, 0.1), 2)  # with ties
-    result = change_test(changes, OWN, REFERENCES, alternative=alternative)
-    for artist in OWN:
-        assert result.pvalue[artist] == pytest.approx(
-            p_by_hand(changes[artist, artist], changes[artist, PLACEBOS], alternative)
+@pytest.mark.parametrize("n", [19, 20, 39, 40])
+def test_ranks_among_placebos_are_uniform(alternative: str, n: int) -> None:
+    """Each of the n + 1 values in turn is the own one: p is at most alpha in at most that share, with ties too."""
+    random = np.random.default_rng(n)
+    for values in (
+        random.standard_normal(n + 1),
+        random.exponential(1, n + 1),
+        random.integers(0, 4, n + 1) / 4,
+    ):
+        p = np.array(
+            [
+                change_test(values[k], np.delete(values, k), alternative=alternative).pvalue
+                for k in range(n + 1)
+            ]
         )
-    assert result.beyond == pytest.approx(np.diag(changes) - changes[:, PLACEBOS].mean(axis=1))
+        for alpha in np.unique(p):
+            assert np.mean(p <= alpha) <= alpha + 1e-12
+        shifted = [
+            change_test(values[k] + 7, np.delete(values, k) + 7, alternative=alternative).pvalue
+            for k in (0, n)
+        ]
+        assert shifted == [p[0], p[n]]  # a drift of all names changes nothing
 
 
-def test_interval_holds_the_shifts_that_are_not_rejected() -> None:
-    rng = np.random.default_rng(6)
-    changes = drifted(rng, 0.1)
-    result = change_test(changes, OWN, REFERENCES)
-    for artist in OWN:
-        for shift in np.linspace(-0.5, 0.5, 401):
-            p = p_by_hand(changes[artist, artist] - shift, changes[artist, PLACEBOS], "two-sided")
-            if p > 0.05 + 1e-9:
-                assert result.low[artist] - 1e-9 <= shift <= result.high[artist] + 1e-9
+@pytest.mark.parametrize("n", [19, 20, 39, 40, 99])
+def test_the_interval_inverts_the_two_sided_test(n: int) -> None:
+    random = np.random.default_rng(n)
+    others, own = random.exponential(1, n), 0.3
+    found = change_test(own, others)
+    for end, outside in ((found.interval.low, -1e-6), (found.interval.high, 1e-6)):
+        assert change_test(own - end - outside, others).pvalue <= 0.05
+        assert change_test(own - end + outside, others).pvalue > 0.05
+    grid = np.linspace(found.interval.low + 1e-6, found.interval.high - 1e-6, 101)
+    assert all(change_test(own - shift, others).pvalue > 0.05 for shift in grid)
+    assert np.isnan(change_test(own, others[:18]).interval.low)
 
 
-def test_too_few_placebo_names_give_no_interval() -> None:
-    few = REFERENCES & (np.arange(N) < N_ARTISTS + 10)
-    result = change_test(drifted(np.random.default_rng(1), 0.1), OWN, few)
-    assert np.isnan(result.low).all() and np.isfinite(result.pvalue).all()
-    none = change_test(np.zeros((1, 2)), [0], [[False, False]])
-    assert np.isnan(none.pvalue[0]) and np.isnan(none.resolution[0])
+def test_no_placebos_no_test() -> None:
+    found = change_test(0.4, [])
+    assert np.isnan(found.pvalue) and found.n_placebos == 0
 
 
-@pytest.mark.parametrize("drift", [0.0, 0.05, 0.3])
-def test_level_holds_under_drift(drift: float) -> None:
-    rng, one, mean, covered = np.random.default_rng(11), [], [], []
-    for _ in range(300):
-        changes = drifted(rng, drift)
-        one.append((change_test(changes, OWN, REFERENCES).pvalue <= 0.05).mean())
-        result = mean_change(changes, OWN, PLACEBOS, n_resamples=199, rng=rng)
-        mean.append(result.pvalue <= 0.05)
-        covered.append(result.interval.low <= 0 <= result.interval.high)
-    for found in (one, mean):
-        assert np.mean(found) <= 0.05 + 3 * np.std(found) / len(found) ** 0.5
-    assert np.mean(covered) >= 0.95 - 3 * (0.05 * 0.95 / len(covered)) ** 0.5
+@pytest.mark.parametrize("alternative", ["two-sided", "greater", "less"])
+def test_the_assignment_equals_all_assignments(alternative: str) -> None:
+    table = np.random.default_rng(5).standard_normal((2, 6)) / 10
+    table[0, 0] += 0.2
+    found = mean_change(table, [0, 1], [[2, 3, 4, 5]] * 2, alternative=alternative, n_resamples=20_000, rng=1)
+    null = np.array(
+        [
+            np.mean([table[a, order[a]] - table[a, list(order[2:])].mean() for a in range(2)])
+            for order in itertools.permutations(range(6))
+        ]
+    )
+    observed = null[0]
+    reached = {
+        "two-sided": np.abs(null) >= abs(observed) - 1e-9,
+        "greater": null >= observed - 1e-9,
+        "less": null <= observed + 1e-9,
+    }[alternative]
+    assert found.beyond == pytest.approx(observed) and found.pvalue == pytest.approx(
+        reached.mean(), abs=0.015
+    )
 
 
-def test_artist_that_rises_is_found() -> None:
-    changes = drifted(np.random.default_rng(3), 0.2)
-    changes[2, 2] += 0.4
-    result = change_test(changes, OWN, REFERENCES)
-    assert result.pvalue[2] == result.resolution[2] == 1 / (1 + N_PLACEBOS)
-    assert result.low[2] > 0
+def test_names_of_other_groups_are_not_exchanged() -> None:
+    """Two groups without a common placebo name: a group whose names all drift alike shows nothing."""
+    random = np.random.default_rng(3)
+    table = random.standard_normal((4, 44)) / 100
+    table[2:, 24:] += 0.5  # the second group's names drift, placebo names included
+    own, placebos = [0, 1, 24, 25], [list(range(4, 24))] * 2 + [list(range(26, 44))] * 2
+    assert mean_change(table, own, placebos, n_resamples=999, rng=1).pvalue > 0.05
+    table[[2, 3], [24, 25]] += 0.1
+    assert mean_change(table, own, placebos, n_resamples=999, rng=1).pvalue < 0.02
 
 
-def test_p_of_the_mean_is_that_of_all_assignments() -> None:
-    rng = np.random.default_rng(2)
-    changes = rng.normal(size=(2, 6))
-    found = mean_change(changes, [0, 1], range(2, 6), n_resamples=20_000, rng=1)
-    centred = changes - changes.mean(axis=1, keepdims=True)
-    columns = centred.mean(axis=0)
-
-    def t(order: tuple[int, ...]) -> float:
-        own, others = centred[[0, 1], list(order[:2])], columns[list(order[2:])]
-        return (own.mean() - others.mean()) / np.sqrt(own.var(ddof=1) / 2 + others.var(ddof=1) / 4)
-
-    null = np.array([abs(t(order)) for order in itertools.permutations(range(6))])
-    assert found.pvalue == pytest.approx((null >= abs(t(tuple(range(6)))) - 1e-9).mean(), abs=0.012)
+def drifting(random: np.random.Generator, drift: float, joint: float) -> tuple[np.ndarray, np.ndarray]:
+    """Draw changes of 12 artists and 30 names, with 6 shared prompts, and what each prompt explains."""
+    n, n_names, n_prompts = 12, 30, 6
+    by_prompt = (
+        drift * random.standard_normal((1, 1, n_names)) + random.standard_normal((n_prompts, n, n_names)) / 5
+    )
+    kind = joint * random.standard_normal(n_prompts)  # a prompt moves the artists' own names together
+    by_prompt[:, np.arange(n), np.arange(n)] += kind[:, None]
+    table = by_prompt.mean(axis=0) / 10
+    return table, (by_prompt / 10 - table) / n_prompts
 
 
-def test_margin() -> None:
-    rng = np.random.default_rng(8)
-    result = mean_change(drifted(rng, 0.1, 0.01), OWN, PLACEBOS, rng=1)
-    assert result.within(0.1).pvalue < 0.05 < result.within(0.001).pvalue
-    values = rng.normal(0, 0.02, 30)
-    plain = tost(values, margin=0.02)
-    assert plain.pvalue_upper != plain.pvalue_lower
+@pytest.mark.parametrize(("drift", "joint"), [(0.0, 0.0), (0.5, 0.0), (1.5, 0.0), (0.5, 0.5)])
+def test_level_and_coverage_under_drift(drift: float, joint: float) -> None:
+    random, n = np.random.default_rng(int(10 * drift + 100 * joint)), 600
+    below, covered = [], []
+    for _ in range(n):
+        table, prompts = drifting(random, drift, joint)
+        found = mean_change(
+            table, np.arange(12), [list(range(12, 30))] * 12, prompts=prompts, n_resamples=99, rng=random
+        )
+        below.append(found.pvalue <= 0.05)
+        covered.append(found.interval.low <= 0 <= found.interval.high)
+    slack = 2.6 * np.sqrt(0.05 * 0.95 / n)
+    assert np.mean(covered) >= 0.94 - slack
+    if not joint:
+        assert np.mean(below) <= 0.05 + slack
 
 
-def test_without_placebo_names_there_is_no_test() -> None:
-    result = mean_change(np.zeros((3, 3)), [0, 1, 2], [])
-    assert np.isnan(result.pvalue) and np.isnan(result.estimate)
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.3])
+@pytest.mark.parametrize("n", [8, 24, 70])
+def test_intervals_where_most_differences_are_0(n: int, share: float) -> None:
+    random, covered = np.random.default_rng(n), []
+    for _ in range(400):
+        values = np.where(random.random(n) < share, 0.3, 0.0)
+        found = mean_interval(values).interval
+        assert found.low < found.high
+        covered.append(found.low <= 0.3 * share <= found.high)
+    assert np.mean(covered) >= 0.94 - 2.6 * np.sqrt(0.05 * 0.95 / 400)
 
 
-@pytest.mark.parametrize(
-    ("n", "changed", "size"),
-    [(70, 0.05, 0.3), (70, 0.1, 0.3), (24, 0.1, 0.5), (70, 1.0, 0.1), (24, 0.5, 0.2)],
-)
-def test_interval_of_the_mean_covers_where_most_artists_did_not_change(
-    n: int, changed: float, size: float
-) -> None:
-    rng, covered = np.random.default_rng(9), []
-    for _ in range(1000):
-        values = np.where(rng.random(n) < changed, rng.uniform(0, 2 * size, n), 0.0)
-        spread = Spread(values.var(ddof=1) / n, n - 1, n)
-        interval = change_interval(values, spread)
-        assert interval.low < interval.high
-        covered.append(interval.low <= changed * size <= interval.high)
-    assert np.mean(covered) >= 0.94
+def test_the_interval_is_never_of_zero_width() -> None:
+    for value in (0.0, 0.1):
+        found = mean_interval(np.full(20, value)).interval
+        assert found.low < value < found.high
+    table = np.zeros((5, 25))
+    found = mean_change(table, np.arange(5), [list(range(5, 25))] * 5, n_resamples=99, rng=1)
+    assert found.pvalue == 1 and found.interval.low < -0.1 and found.interval.high > 0.1
+
+
+def test_margins_agree_with_t_tests() -> None:
+    values = np.random.default_rng(2).normal(0.01, 0.03, 20)
+    found = within_margin(lambda level: mean_interval(values, confidence_level=level).interval, 0.03)
+    assert found.p_equivalent == pytest.approx(tost(values, margin=0.03).pvalue, rel=1e-6)
+    assert found.p_not_more == pytest.approx(non_inferior(values, margin=0.03).pvalue, rel=1e-6)
+    same = within_margin(lambda level: mean_interval(np.zeros(5), confidence_level=level).interval, 0.05)
+    assert same.p_equivalent > 0.2  # five artists that did not change show little
+    with pytest.raises(ValueError, match="above 0"):
+        within_margin(lambda level: mean_interval(values).interval, 0.0)

@@ -22,7 +22,6 @@ from tests.support.recompute_draws import (
     p_window,
     share_ends,
     unit_counts,
-    variance_over_artists,
     weighted_means,
     widened,
 )
@@ -84,33 +83,39 @@ def _comparison(here: Check, said: Row, sides: Sequence[Side], findings: Sequenc
               sorted((asked[0] | asked[1] | works) - set(names)))  # fmt: skip
     here.same("n_artists", said["n_artists"], len(names))
     common = sides[0].candidates & sides[1].candidates
+    placebos = sorted(set(sides[0].seen.placebos) & set(sides[1].seen.placebos))
+    changes, usable = _changes(here, said, sides, names, placebos, tests)
     for row in said["artists"]:
         _artist(here.at(row["artist"]), row, sides, common, findings, tests)
+        here.at(row["artist"]).same("p_accuracy", row["p_accuracy"], None)
     tested = [row for row in said["artists"] if row["p_auc"] is not None]
     for method, name in METHODS.items():
         corrected = multipletests([row["p_auc"] for row in tested], method=name)[1] if tested else []
-        wanted = dict.fromkeys(names) | {row["artist"]: p for row, p in zip(tested, corrected, strict=True)}
-        for row in said["artists"]:
-            here.at(row["artist"]).same(f"p_auc_{method}", row[f"p_auc_{method}"], wanted[row["artist"]])
+        for row, p in zip(tested, corrected, strict=True):
+            here.at(row["artist"]).same(f"p_auc_{method}", row[f"p_auc_{method}"], p)
     for figure in ("auc", "accuracy"):
         table = np.array([[row[f"{figure}_{s}"] for s in ("base", "new")] for row in said["artists"]])
-        influences = [_influences(sides, name, figure, common) for name in names]
-        _overall(here.at(f"figures.{figure}"), said["figures"][figure], table, influences, tests)
-    for key in ("placebo_change", "beyond", "beyond_low", "beyond_high", "beyond_p"):
+        _overall(here.at(f"figures.{figure}"), said["figures"][figure], table, tests)
+    _beyond(here.at("figures.auc"), said["figures"]["auc"], changes, usable, sides, tests)
+    for key in ("p", "placebo_change", "beyond", "beyond_low", "beyond_high"):
         here.at("figures.accuracy").same(key, said["figures"]["accuracy"][key], None)
-    here.at("figures.accuracy").same("n_placebos", said["figures"]["accuracy"]["n_placebos"], 0)
-    _beyond(here.at("figures.auc"), said["figures"]["auc"], sides, names, tests, common)
+    for key in ("n_beyond", "n_placebos"):
+        here.at("figures.accuracy").same(key, said["figures"]["accuracy"][key], 0)
+    resolutions = [1 / (1 + len(some)) for some in usable.values() if some]
+    here.same("shifts.n_tested", said["shifts"]["n_tested"], len(resolutions))
+    fewest = next(
+        (
+            k for k in range(1, len(resolutions) + 1)
+            if (multipletests([*sorted(resolutions)[:k], *[1.0] * (len(resolutions) - k)],
+                              method=METHODS[tests["adjust"]])[1] <= tests["level"] * (1 + 1e-12)).sum() >= k
+        ),
+        None,
+    )  # fmt: skip
+    here.same("shifts.fewest_findable", said["shifts"]["fewest_findable"], fewest)
     for way, sign in (("risen", 1), ("fallen", -1)):
-        called = [row["artist"] for row in tested if row["auc_beyond"] * sign > 0
+        called = [row["artist"] for row in said["artists"] if row["p_auc"] is not None and row["auc_beyond"] * sign > 0
                   and row[f"p_auc_{tests['adjust']}"] <= tests["level"] * (1 + 1e-12)]  # fmt: skip
         here.same(f"shifts.{way}", said["shifts"][way], called)
-    floors = sorted(1 / (1 + row["n_placebos"]) for row in tested)
-    found_together = (
-        k for k in range(1, len(floors) + 1)
-        if (multipletests(floors[:k] + [1.0] * (len(floors) - k), method=METHODS[tests["adjust"]])[1]
-            <= tests["level"] * (1 + 1e-12)).any()
-    )  # fmt: skip
-    here.same("shifts.fewest", said["shifts"]["fewest"], next(found_together, None))
     counts = said["counts"]
     for side, found in zip(("base", "new"), findings, strict=True):
         compared, everybody = [found[name] for name in names], counts["all"][side]
@@ -241,139 +246,19 @@ def _artist(
         ("prompts_held_fixed", design.held_fixed), ("approximate", design.approximate),
     ):  # fmt: skip
         here.same(key, row[key], wanted)
-    here.within("p_auc_exchange", row["p_auc_exchange"], design.p(*shared, tests["n_resamples"]))
-    here.within("p_accuracy_exchange", row["p_accuracy_exchange"], design.p(*right, tests["n_resamples"]))
+    here.within(
+        "p_auc_if_exchangeable", row["p_auc_if_exchangeable"], design.p(*shared, tests["n_resamples"])
+    )
+    here.within(
+        "p_accuracy_if_exchangeable",
+        row["p_accuracy_if_exchangeable"],
+        design.p(*right, tests["n_resamples"]),
+    )
     for figure, (low, high) in (
         ("auc", _auc_ends(cells, design, tests)), ("accuracy", _share_ends(right, design, tests)),
     ):  # fmt: skip
         here.within(f"{figure}_low", row[f"{figure}_low"], low)
         here.within(f"{figure}_high", row[f"{figure}_high"], high)
-    _against_placebos(here, row, sides, tests)
-
-
-def set_auc(seen: Seen, artist: str, name: str) -> float:
-    """How often a picture made for a name is nearer to a work of the artist than one made for another name."""
-    table, mine = seen.similarity[seen.work_artist == artist], seen.asked == name
-    own, others = table[:, mine][:, :, None], table[:, ~mine][:, None, :]
-    return float((own > others).mean() + (own == others).mean() / 2)
-
-
-def comparable(sides: Sequence[Side], artist: str) -> list[str]:
-    """Placebo names that both releases were asked for as for the artist."""
-    both = sorted(set(sides[0].seen.placebos) & set(sides[1].seen.placebos))
-    return [name for name in both if all(s.seen.design(name) == s.seen.design(artist) for s in sides)]
-
-
-def _against_placebos(here: Check, row: Row, sides: Sequence[Side], tests: Row) -> None:
-    """Rank the change of the own set among those of the placebo names."""
-    artist, names = row["artist"], comparable(sides, row["artist"])
-    here.same("n_placebos", row["n_placebos"], len(names))
-    if not names:
-        for key in (
-            "auc_placebo_change",
-            "auc_beyond",
-            "auc_beyond_low",
-            "auc_beyond_high",
-            "p_auc_placebo",
-            "p_auc",
-        ):
-            here.same(key, row[key], None)
-        return
-    change = {
-        n: set_auc(sides[1].seen, artist, n) - set_auc(sides[0].seen, artist, n) for n in (*names, artist)
-    }
-    own, placebos = change[artist], np.array([change[name] for name in names])
-    here.same("auc_placebo_change", row["auc_placebo_change"], placebos.mean())
-    here.same("auc_beyond", row["auc_beyond"], own - placebos.mean())
-    here.same("p_auc_placebo", row["p_auc_placebo"], rank_of_change(own, placebos))
-    here.same("p_auc", row["p_auc"], max(row["p_auc_placebo"], row["p_auc_exchange"]))
-    kept = [
-        shift
-        for shift in np.linspace(-2, 2, 8001)
-        if rank_of_change(own - shift, placebos) > 1 - tests["confidence_level"]
-    ]
-    if (1 - tests["confidence_level"]) * (1 + 1e-9) < 1 / (1 + len(placebos)):
-        kept = []
-    for key, end in (("auc_beyond_low", min), ("auc_beyond_high", max)):
-        if kept:
-            here.within(key, row[key], (end(kept) - 0.001, end(kept) + 0.001))
-        else:
-            here.same(key, row[key], None)
-
-
-def rank_of_change(own: float, placebos: Array) -> float:
-    """p of a change: how many of all changes are as far from their mean."""
-    far = np.abs([own, *placebos] - np.mean([own, *placebos]))
-    return float((far >= far[0] - 1e-9).mean())
-
-
-def _influences(sides: Sequence[Side], name: str, figure: str, common: set[str]) -> list[tuple[str, float]]:
-    """What each picture adds to the artist's change, with the label that it may share with other artists' pictures."""
-    found = []
-    for side, sign in zip(sides, (-1, 1), strict=True):
-        values = (
-            side.seen.cell(name).mean(axis=0) if figure == "auc" else side.right(name, common).astype(float)
-        )
-        labels = side.seen.shared(side.seen.made[side.seen.asked == name])
-        labels = [label if not label.startswith("\0") else f"{label} {sign}" for label in labels]
-        found += [
-            (label, sign * float(value - values.mean()) / len(values))
-            for label, value in zip(labels, values, strict=True)
-        ]
-    return found
-
-
-def _beyond(
-    here: Check, said: Row, sides: Sequence[Side], names: Sequence[str], tests: Row, common: set[str]
-) -> None:
-    """The mean change beyond placebo names, over the artists of the most common design."""
-    known = [name for name in names if comparable(sides, name)]
-    keys = ("placebo_change", "beyond", "beyond_low", "beyond_high", "beyond_p")
-    if not known:
-        for key in keys:
-            here.same(key, said[key], None)
-        here.same("n_placebos", said["n_placebos"], 0)
-        return
-    designs = {name: str([side.seen.design(name) for side in sides]) for name in known}
-    most = Counter(designs.values()).most_common(1)[0][0]
-    chosen = [name for name in known if designs[name] == most]
-    placebos = comparable(sides, chosen[0])
-    table = np.array([
-        [set_auc(sides[1].seen, a, s) - set_auc(sides[0].seen, a, s) for s in (*chosen, *placebos)] for a in chosen
-    ])  # fmt: skip
-    n, k = len(chosen), len(placebos)
-    table -= table.mean(axis=1, keepdims=True)
-    columns = table.mean(axis=0)
-
-    def parts(order: Array) -> tuple[float, float, float]:
-        own, others = table[np.arange(n), order[:n]], columns[order[n:]]
-        variances = (v.var(ddof=1) / len(v) if len(v) > 1 else math.nan for v in (own, others))
-        return own.mean() - others.mean(), *variances
-
-    estimate, first, second = parts(np.arange(n + k))
-    joint = variance_over_artists(
-        np.diag(table[:, :n]), [_influences(sides, a, "auc", common) for a in chosen]
-    )[3]
-    here.same("n_placebos", said["n_placebos"], k)
-    here.same("beyond", said["beyond"], estimate)
-    everybody = [set_auc(sides[1].seen, name, name) - set_auc(sides[0].seen, name, name) for name in names]
-    here.same("placebo_change", said["placebo_change"], np.mean(everybody) - estimate)
-    if min(n, k) < 2:
-        for key in ("beyond_low", "beyond_high", "beyond_p"):
-            here.same(key, said[key], None)
-        return
-    df = (first + second) ** 2 / (first**2 / (n - 1) + second**2 / (k - 1))
-    df = max(df, min(n, k) - 1)
-    half = stats.t.ppf((1 + tests["confidence_level"]) / 2, df) * math.sqrt(first + second + joint)
-    here.same("beyond_low", said["beyond_low"], estimate - half)
-    here.same("beyond_high", said["beyond_high"], estimate + half)
-    random, observed = np.random.default_rng(4), abs(estimate) / math.sqrt(first + second)
-    null = []
-    for _ in range(20_000):
-        found, *variances = parts(random.permutation(n + k))
-        null.append(abs(found) / math.sqrt(sum(variances)))
-    share = float((np.array(null) >= observed - 1e-9).mean())
-    here.within("beyond_p", said["beyond_p"], p_window(share, len(null), tests["n_resamples"]))
 
 
 def _shared(sides: Sequence[Side], name: str) -> list[Array]:
@@ -452,44 +337,225 @@ def squares(estimates: Sequence[float], own: Sequence[Pair], phi: float) -> Pair
 # Over artists
 
 
-def _overall(
-    here: Check, said: Row, table: Array, influences: Sequence[Sequence[tuple[str, float]]], tests: Row
-) -> None:
-    """Means over artists, and their change."""
+def _overall(here: Check, said: Row, table: Array, tests: Row) -> None:
+    """Means over artists, without draws."""
     base, new = table.T
     change, n = new - base, len(table)
     for key, wanted in (
         ("base", base.mean()), ("new", new.mean()), ("change", change.mean()), ("n_artists", n),
     ):  # fmt: skip
         here.same(key, said[key], wanted)
-    here.within("p_if_no_drift", said["p_if_no_drift"], _flips(change, tests["n_resamples"]))
     for side, values in (("base", base), ("new", new)):
         part = (values.var(ddof=1) / n if n > 1 else 0.0, n - 1)
         low, high = share_ends(values.mean(), [part], n, tests["confidence_level"])
         here.same(f"{side}_low", said[f"{side}_low"], low)
         here.same(f"{side}_high", said[f"{side}_high"], high)
-    variance, df, units, _ = variance_over_artists(change, influences)
-    low, high = _change_ends(change, variance, df, units, tests["confidence_level"])
+    low, high = _mean_ends(change, tests["confidence_level"])
     here.same("low", said["low"], low)
     here.same("high", said["high"], high)
 
 
-def _change_ends(change: Array, variance: float, df: float, units: int, level: float) -> Pair:
-    """Student's t; where artists did not change at all, averaged with intervals of the rises and the falls."""
-    if len(change) < 2:
+def _mean_ends(values: Array, level: float) -> Pair:
+    """Student's t; if most values are equal, Clopper-Pearson of what is above and below them, by square and add."""
+    n, mean = len(values), float(values.mean())
+    if n < 2:
         return math.nan, math.nan
-    mean, half = change.mean(), stats.t.ppf((1 + level) / 2, df) * math.sqrt(variance)
-    same = float((np.abs(change) <= 1e-9).mean()) ** 8
-    ends_of = {}
-    for sign in (1, -1):
-        part = np.maximum(sign * change, 0)
-        both = sum(np.maximum(s * change, 0).var(ddof=1) for s in (1, -1)) / len(change)
-        scale = max(1.0, variance / both) if both > 0 else 1.0
-        ends_of[sign] = (
-            part.mean(),
-            *share_ends(part.mean(), [(scale * part.var(ddof=1) / len(part), df)], units, level),
+    mode, tied = Counter(np.round(values, 9).tolist()).most_common(1)[0]
+    if tied >= 2 and 2 * tied >= n and n - tied < 10:
+        up, down = np.clip(values - mode, 0, 1), np.clip(mode - values, 0, 1)
+        up_ends, down_ends = (clopper_pearson(part.sum(), n, level) for part in (up, down))
+        low, high = squares([down.mean(), up.mean()], [down_ends, up_ends], 0.0)
+        return max(-1.0, low[0] + mode), min(1.0, high[1] + mode)
+    half = float(stats.sem(values) * stats.t.ppf((1 + level) / 2, n - 1))
+    return max(-1.0, mean - half), min(1.0, mean + half)
+
+
+# Changes beyond placebo names
+
+
+def _changes(
+    here: Check, said: Row, sides: Sequence[Side], names: Sequence[str], placebos: Sequence[str], tests: Row
+) -> tuple[dict[tuple[str, str], float], dict[str, list[str]]]:
+    """Every name's change of the AUC for every artist's works, by counting; and each artist's rank among placebos."""
+    here.same("placebos", said["placebos"], placebos)
+    changes = {
+        (artist, name): _set_auc(sides[1], artist, name) - _set_auc(sides[0], artist, name)
+        for artist in names
+        for name in {artist, *names, *placebos}
+    }
+    designs = {
+        name: ([_design(side, name) for side in sides], _paired(sides, name)) for name in (*names, *placebos)
+    }
+    usables: dict[str, list[str]] = {}
+    for row in said["artists"]:
+        artist, at = row["artist"], here.at(row["artist"])
+        usable = usables[artist] = [name for name in placebos if designs[name] == designs[artist]]
+        own = changes[artist, artist]
+        others = np.array([changes[artist, name] for name in usable])
+        at.same("n_placebos", row["n_placebos"], len(usable))
+        at.same("auc_placebo_change", row["auc_placebo_change"], others.mean() if usable else None)
+        at.same("auc_beyond", row["auc_beyond"], own - others.mean() if usable else None)
+        p = None
+        if usable:
+            middle = np.median([own, *others])
+            reached = sum(abs(other - middle) >= abs(own - middle) - 1e-9 for other in others)
+            p = (1 + reached) / (1 + len(others))
+            _inverted(at, row, own, others, tests["confidence_level"])
+        else:
+            for end in ("low", "high"):
+                at.same(f"auc_beyond_{end}", row[f"auc_beyond_{end}"], None)
+        at.same("p_auc", row["p_auc"], p)
+        for key in ("p_accuracy", *(f"p_accuracy_{method}" for method in METHODS)):
+            at.same(key, row[key], None)
+        for method in METHODS if p is None else ():
+            at.same(f"p_auc_{method}", row[f"p_auc_{method}"], None)
+    return changes, usables
+
+
+def _inverted(here: Check, row: Row, own: float, others: Array, level: float) -> None:
+    """Just inside both ends of the interval a shifted own change is not rejected, just outside it is."""
+
+    def p(value: float) -> float:
+        middle = np.median([value, *others])
+        return float((1 + (np.abs(others - middle) >= abs(value - middle) - 1e-12).sum()) / (1 + len(others)))
+
+    if int((1 - level) * (len(others) + 1) + 1e-9) < 1:
+        here.same("auc_beyond_low", row["auc_beyond_low"], None)
+        return
+    for end, outside in (("auc_beyond_low", -1e-7), ("auc_beyond_high", 1e-7)):
+        inside = p(own - row[end] + outside), p(own - row[end] - outside)
+        here.same(end, [one > 1 - level + 1e-12 for one in inside], [True, False])
+
+
+def _design(side: Side, name: str) -> list[tuple[str, int]]:
+    rows = side.seen.made[side.seen.asked == name]
+    texts = side.seen.export.columns["prompt"][rows].tolist()
+    return sorted(Counter(text.replace(name, "{artist}") for text in texts).items())
+
+
+def _paired(sides: Sequence[Side], name: str) -> int:
+    """How many pictures of a name the releases made with the same prompt and seed."""
+    keys = []
+    for side in sides:
+        rows, columns = side.seen.made[side.seen.asked == name], side.seen.export.columns
+        seeds = [-1 if columns["seed"][row] is None else columns["seed"][row] for row in rows]
+        keys.append(
+            Counter(
+                (columns["prompt"][row], seed) for row, seed in zip(rows, seeds, strict=True) if seed >= 0
+            )
         )
-    (up, up_low, up_high), (down, down_low, down_high) = ends_of[1], ends_of[-1]
-    below = (1 - same) * half + same * math.hypot(up - up_low, down_high - down)
-    above = (1 - same) * half + same * math.hypot(up_high - up, down - down_low)
-    return max(-1.0, mean - below), min(1.0, mean + above)
+    return (keys[0] & keys[1]).total()
+
+
+def _set_auc(side: Side, artist: str, name: str) -> float:
+    seen = side.seen
+    table = seen.similarity[seen.work_artist == artist]
+    own, others = table[:, seen.asked == name][:, :, None], table[:, None, seen.asked != name]
+    return float((own > others).mean() + (own == others).mean() / 2)
+
+
+def _beyond(
+    here: Check,
+    said: Row,
+    changes: Mapping[tuple[str, str], float],
+    usable: Mapping[str, Sequence[str]],
+    sides: Sequence[Side],
+    tests: Row,
+) -> None:
+    """The mean beyond placebo names, its interval by components of variance, and its p by our own draws."""
+    artists = [artist for artist, some in usable.items() if some]
+    used = sorted({name for some in usable.values() for name in some})
+    here.same("n_beyond", said["n_beyond"], len(artists))
+    here.same("n_placebos", said["n_placebos"], len(used))
+    if not artists:
+        for key in ("p", "placebo_change", "beyond", "beyond_low", "beyond_high"):
+            here.same(key, said[key], None)
+        return
+
+    def each(place: Mapping[str, str]) -> Array:
+        own = np.array([changes[a, place[a]] for a in artists])
+        return own - [np.mean([changes[a, place[s]] for s in usable[a]]) for a in artists]
+
+    true = {name: name for name in (*artists, *used)}
+    beyond = float(each(true).mean())
+    here.same("beyond", said["beyond"], beyond)
+    references = np.array([np.mean([changes[a, s] for s in usable[a]]) for a in artists])
+    here.same("placebo_change", said["placebo_change"], references.mean())
+    groups: list[set[str]] = []
+    for artist in artists:
+        joined = {artist, *usable[artist]}
+        for group in [group for group in groups if group & joined]:
+            groups.remove(group)
+            joined |= group
+        groups.append(joined)
+    random, null = np.random.default_rng(11), []
+    for _ in range(8_000):
+        place = dict(true)
+        for group in groups:
+            names = sorted(group)
+            place.update(zip(names, random.permutation(names).tolist(), strict=True))
+        null.append(abs(each(place).mean()))
+    here.within(
+        "p", said["p"],
+        p_window(float((np.array(null) >= abs(beyond) - 1e-9).mean()), len(null), tests["n_resamples"]),
+    )  # fmt: skip
+    n, many = len(artists), len(used)
+    if n < 2 or many < 2:
+        return
+    shares = np.array([
+        sum((changes[a, s] - r) / len(usable[a]) for a, r in zip(artists, references, strict=True) if s in usable[a])
+        for s in used
+    ]) * many / n  # fmt: skip
+    parts, dfs = [each(true).var(ddof=1) / n, shares.var(ddof=1) / many, 0.0], [n - 1.0, many - 1.0, math.inf]
+    explained = _explained(sides, artists, [*artists, *used])
+    if explained is not None:
+        own = np.array([[one[a, a] for a in artists] for one in explained])
+        placebo = np.array([[np.mean([one[a, s] for s in usable[a]]) for a in artists] for one in explained])
+        by_name = np.array([
+            [sum(one[a, s] / len(usable[a]) for a in artists if s in usable[a]) * many / n for s in used]
+            for one in explained
+        ])  # fmt: skip
+        whole, n_labels = (own - placebo).mean(axis=1), len(explained)
+        extra = (whole**2).sum() - (own - placebo).var(axis=1, ddof=1).sum() / n
+        extra -= by_name.var(axis=1, ddof=1).sum() / many
+        parts[2], dfs[2] = max(0.0, extra * n_labels / (n_labels - 1)), n_labels - 1.0
+    total = sum(parts)
+    df = max(min(dfs), total**2 / sum(part**2 / df for part, df in zip(parts, dfs, strict=True)))
+    half = stats.t.ppf((1 + tests["confidence_level"]) / 2, df) * math.sqrt(total)
+    here.same("beyond_low", said["beyond_low"], max(-1.0, beyond - half))
+    here.same("beyond_high", said["beyond_high"], min(1.0, beyond + half))
+
+
+def _explained(
+    sides: Sequence[Side], artists: Sequence[str], names: Sequence[str]
+) -> list[dict[tuple[str, str], float]] | None:
+    """What the pictures of each shared prompt (with few prompts: prompt and seed) contribute to each change."""
+    rows = []
+    for number, side in enumerate(sides):
+        columns = side.seen.export.columns
+        for place, row in enumerate(side.seen.made.tolist()):
+            name, seed = side.seen.asked[place], columns["seed"][row]
+            if name in names:
+                text = columns["prompt"][row].replace(name, "{artist}")
+                rows.append((number, place, name, text, -1 if seed is None else int(seed)))
+    if len({text for *_, text, _ in rows} - {""}) >= FEWEST_PROMPTS:
+        rows = [(*row[:4], 0) for row in rows]
+    known = [row for row in rows if row[3] and row[4] >= 0]
+    times = Counter(row[3:] for row in known)
+    labels = sorted(label for label, n in times.items() if n > 1)
+    if len(labels) < 2:
+        return None
+    out = [dict.fromkeys(itertools.product(artists, names), 0.0) for _ in labels]
+    for artist in artists:
+        for number, side in enumerate(sides):
+            seen = side.seen
+            table = seen.similarity[seen.work_artist == artist]
+            score = (stats.rankdata(table, axis=1)).mean(axis=0)
+            for name in names:
+                own = seen.asked == name
+                values = (score - score[own].mean()) / ((len(own) - own.sum()) * own.sum())
+                for which, place, other, text, seed in known:
+                    if which == number and other == name and (text, seed) in labels:
+                        sign = 1 if number else -1
+                        out[labels.index((text, seed))][artist, name] += sign * values[place]
+    return out

@@ -150,33 +150,15 @@ def mean_of_artists(
 ) -> tuple[float, float]:
     """The interval of the mean over artists, of a value per picture, where artists may share prompts."""
     means = np.array([some.mean() for some in values.values()])
-    if len(means) < 2:
-        return math.nan, math.nan
-    influences = [
-        [(label, (value - some.mean()) / len(some)) for label, value in zip(shared[name], some, strict=True)]
-        for name, some in values.items()
-    ]
-    variance, df, n, _ = variance_over_artists(means, influences)
-    return share_ends(float(means.mean()), [(max(variance, floor), df)], n, level)
-
-
-def variance_over_artists(
-    means: Array, influences: Sequence[Sequence[tuple[str, float]]]
-) -> tuple[float, float, int, float]:
-    """Variance of a mean over artists, its degrees of freedom, the number of units, and the part of shared prompts.
-
-    `influences` has, for each artist, the label that each picture may share with other artists' pictures, and what the
-    picture adds to the artist's mean.
-    """
     n_artists = len(means)
-    shared = [{label for label, _ in own} for own in influences]
-    names = sorted(set.union(*shared))
+    if n_artists < 2:
+        return math.nan, math.nan
+    names = sorted({label for labels in shared.values() for label in labels})
     influence = np.zeros((len(names), n_artists))
-    for a, own in enumerate(influences):
-        for label, value in own:
-            influence[names.index(label), a] += value
-    users = [sum(label in labels for labels in shared) for label in names]
-    joint = 0.0
+    for a, (name, some) in enumerate(values.items()):
+        for label, value in zip(shared[name], some, strict=True):
+            influence[names.index(label), a] += (value - means[a]) / len(some)
+    users = [sum(label in labels for labels in shared.values()) for label in names]
     parts, n = [(means.var(ddof=1) / n_artists, n_artists - 1)], n_artists
     if max(users) > 1:
         n_labels = len(names)
@@ -189,7 +171,8 @@ def variance_over_artists(
         below += joint**2 / (n_labels - 1)
         df = (parts[0][0] - added + joint) ** 2 / below if below > 0 else 0
         parts = [(total, max(df, n - 1))]
-    return *parts[0], n, joint
+    parts = [(max(parts[0][0], floor), parts[0][1])]
+    return share_ends(float(means.mean()), parts, n, level)
 
 
 # Windows

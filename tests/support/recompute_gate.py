@@ -36,22 +36,60 @@ def _verdict(here: Check, said: Row, report: Mapping[str, Any], base: str) -> No
     if relative:
         limit += _metric(report, metric.partition(".")[0] + relative.removeprefix("base"), said, "base", True,
                          release=base)  # fmt: skip
-    room = 1e-12
-    wanted = {
-        ">": value > limit + room, ">=": value >= limit - room,
-        "<": value < limit - room, "<=": value <= limit + room,
-    }  # fmt: skip
-    if metric in ("significant", "imitated", "named", "nearer") and not against and operator in (">", ">="):
-        summary = next(
-            r for r in report["results"] if (r["release"], r["encoder"]) == (said["release"], said["encoder"])
-        )["summary"]
-        fewest = math.inf if summary["fewest_findable"] is None else summary["fewest_findable"]
-        least = math.floor(limit) + 1 if operator == ">" else max(1, math.ceil(limit))
-        wanted[operator] = wanted[operator] or fewest > least  # the design could not have found so few
     here.same("value", said["value"], value)
     here.same("limit", said["limit"], limit)
-    here.same("failed", said["failed"], bool(wanted[operator]))
-    here.same("reason", said["reason"].rpartition(": ")[2], "fails." if wanted[operator] else "passes.")
+    outcome = "undecided"
+    if not math.isnan(value + limit):
+        counted = metric in ("significant", "imitated", "named", "nearer", "risen", "fallen")
+        more = _more(report, metric, said, against, said["release"], "new") if counted else 0
+        base_more = _more(report, metric, said, True, base, "base") if counted and relative else 0
+        seen = {_true(operator, value + a, limit + b) for a in (0, more) for b in (0, base_more)}
+        outcome = "failed" if seen == {True} else "passed" if seen == {False} else "undecided"
+        least = math.floor(limit) + 1 if operator == ">" else max(1, math.ceil(limit))
+        unfired = counted and operator in (">", ">=") and not _true(operator, value, limit)
+        if unfired and _fewest(report, metric, said) > least:
+            outcome = "undecided"  # the design could not have found so few
+    here.same("outcome", said["outcome"], outcome)
+    here.same("failed", said["failed"], outcome != "passed")
+    words = {"failed": "fails.", "passed": "passes.", "undecided": "undecided."}
+    here.same("reason", said["reason"].rpartition(": ")[2], words[outcome])
+
+
+def _true(operator: str, value: float, limit: float) -> bool:
+    room = 1e-12
+    return {
+        ">": value > limit + room, ">=": value >= limit - room,
+        "<": value < limit - room, "<=": value <= limit + room,
+    }[operator]  # fmt: skip
+
+
+def _fewest(report: Mapping[str, Any], metric: str, said: Row) -> float:
+    """The smallest number of artists that the tests behind a count can find."""
+    if metric in ("risen", "fallen"):
+        found = _compared(report, said)["shifts"]
+    else:
+        found = _result(report, said["release"], said["encoder"])["summary"]
+    return math.inf if found["fewest_findable"] is None else found["fewest_findable"]
+
+
+def _more(report: Mapping[str, Any], metric: str, said: Row, against: bool, release: str, side: str) -> int:
+    """How many more artists a count might have: not testable, and not judged if those are more than a fifth."""
+    if metric in ("risen", "fallen"):
+        rows = _compared(report, said)["artists"]
+        unjudged, untestable = sum(row["p_auc"] is None for row in rows), 0
+        total = len(rows)
+    else:
+        found = [row["finding"] for row in _result(report, release, said["encoder"])["artists"]]
+        if against:
+            found = [row[f"finding_{side}"] for row in _compared(report, said)["artists"]]
+        unjudged = sum(finding in ("not tested", "this encoder cannot tell") for finding in found)
+        untestable = (metric == "imitated") * found.count("name effect; specificity not testable")
+        total = len(found)
+    return untestable + (unjudged if unjudged > total / 5 else 0)
+
+
+def _result(report: Mapping[str, Any], release: str, encoder: str) -> Row:
+    return next(r for r in report["results"] if (r["release"], r["encoder"]) == (release, encoder))
 
 
 def _metric(
@@ -71,17 +109,25 @@ def _metric(
         if not against:
             return float(result["summary"][f"{name}_{end}" if end else name])
         compared = _compared(report, said)["figures"][name]
-        if end.startswith("beyond"):
-            value = compared[end.replace(".", "_")]
-            return math.nan if value is None else float(value)
-        if end.startswith("change"):
-            return float(compared[end.partition(".")[2] or "change"])
+        kind, _, part = end.partition(".")
+        if kind in ("change", "beyond"):
+            key = "p" if part == "p" else part or kind
+            if kind == "beyond" and part in ("low", "high"):
+                key = f"beyond_{part}"
+            return math.nan if compared[key] is None else float(compared[key])
         return float(compared[f"{side}_{end}" if end else side])
     if name in ("risen", "fallen"):
-        return len(_compared(report, said)["shifts"][name])
+        shifts = _compared(report, said)["shifts"]
+        return (
+            len(shifts[name])
+            if any(row["p_auc"] is not None for row in _compared(report, said)["artists"])
+            else math.nan
+        )
     found = [row["finding"] for row in result["artists"]]
     if against:
         found = [row[f"finding_{side}"] for row in _compared(report, said)["artists"]]
+    if all(finding in ("not tested", "this encoder cannot tell") for finding in found):
+        return math.nan
     labels = {"imitated": SIGNIFICANT[:1], "named": SIGNIFICANT[1:3], "nearer": SIGNIFICANT[3:]}.get(
         name, SIGNIFICANT
     )

@@ -18,8 +18,7 @@ from imindex.indexer.encoders.lazy import encoder_for
 from imindex.indexer.sources.item import Item
 from imindex.indexer.store.index import Index
 from imindex.retrieval.audit.record import rejected_pictures
-from imindex.retrieval.compare.prepare import Side
-from imindex.retrieval.compare.releases import compare
+from imindex.retrieval.compare.releases import Side, compare
 from imindex.retrieval.evidence.classify_release import classify_release
 from imindex.retrieval.evidence.gallery import gallery
 from imindex.retrieval.evidence.match_release import match_release

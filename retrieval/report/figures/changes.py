@@ -69,7 +69,7 @@ def _change(identity: str, rows: Sequence[Change], comparison: Comparison) -> Fi
     forest.reference(0)
     testing = comparison.testing
     for place, row in enumerate(rows):
-        artist, p = row.artist, row.artist.p_adjusted(testing.adjust)
+        artist, p = row.artist, row.artist.auc.p_adjusted(testing.adjust)
         called = p is not None and p <= testing.level
         forest.name(place, artist.artist)
         forest.interval(place, artist.auc_low, artist.auc_high)
@@ -81,7 +81,7 @@ def _change(identity: str, rows: Sequence[Change], comparison: Comparison) -> Fi
     reading = f"On average over artists the AUC changes by {number(overall.change)}"
     reading += "" if between == DASH else f" ({between})"
     if overall.beyond is not None:
-        reading += f", and beyond placebo names by {number(overall.beyond)} (p {p_value(overall.beyond_p)})"
+        reading += f", and beyond placebo names by {number(overall.beyond)} (p {p_value(overall.p)})"
     keys = (("key-new", "changed at the level, after correction"), ("key-base", "change not shown"))
     title = "Change of the AUC"
     return Figure(title, forest.drawing.finish(identity, title, f"{reading}."), f"{reading}.", keys)
