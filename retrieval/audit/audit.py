@@ -142,11 +142,12 @@ def _build(run: Run, encoder: EncoderSpec, inputs: Inputs, made: Sequence[Made],
 
 
 def _report(run: Run, findings: AuditFindings, provenance: Provenance, pictures: bool) -> Outcome:
-    from imindex.retrieval.report.report import assemble, write
+    from imindex.retrieval.report.report import assemble, renderer, write
 
     with run.stage("report", 0):
         report = assemble(findings, provenance)
-        report = replace(report, provenance=first_provenance(report, run.workspace.folder / "report.json"))
+        provenance = first_provenance(report, run.workspace.folder / "report.json")
+        report = replace(report, provenance=replace(provenance, rendering=renderer()))
         files = write(report, run.workspace.folder, base=run.workspace.folder, pictures=pictures)
     failed, undecided = (
         [verdict.reason for verdict in findings.gate if outcome(verdict) == kind]

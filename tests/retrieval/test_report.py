@@ -385,7 +385,8 @@ def test_json_is_the_report(report: Report, tmp_path: Path) -> None:
         raise AssertionError(word)
 
     read = json.loads(paths[1].read_text(encoding="utf-8"), parse_constant=refuse)
-    assert from_dict(Report, read) == report and digest(read) == report.digest
+    about = replace(report.provenance, rendering=read["provenance"]["rendering"])
+    assert from_dict(Report, read) == replace(report, provenance=about) and digest(read) == report.digest
 
 
 def test_old_report_survives_a_failed_write(

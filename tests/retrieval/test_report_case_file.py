@@ -194,7 +194,7 @@ def test_times_of_the_first_run_stay(report: Report, tmp_path: Path) -> None:
         report.provenance, started="2027-01-01T00:00:00+00:00", finished="2027-01-02T00:00:00+00:00"
     )
     again = replace(report, provenance=later)
-    assert first_provenance(again, path) == report.provenance
+    assert replace(first_provenance(again, path), rendering="") == report.provenance
     assert write(
         replace(again, provenance=first_provenance(again, path)), tmp_path, base=tmp_path, pictures=False
     )
