@@ -179,8 +179,8 @@ def end_of_gate(context: click.Context, verdicts: Sequence[Verdict], allow_undec
 
     for kind, words in (("failed", "The release fails the gate:"), ("undecided", "The gate is undecided:")):
         reasons = [verdict.reason for verdict in verdicts if outcome(verdict) == kind]
-        if reasons:
-            say("\n".join([words, *(f"  {clean(reason)}" for reason in reasons)]))
+        for line in [words, *(f"  {reason}" for reason in reasons)] if reasons else ():
+            say(line)
     code = exit_code(verdicts, allow_undecided=allow_undecided)
     if code:
         context.exit(code)

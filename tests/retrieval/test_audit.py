@@ -338,7 +338,7 @@ def test_the_command(finished: tuple[Path, Outcome], copied: Path) -> None:
     assert not (copied / "plan-audit").exists() and not pictures_in(copied / "audit")
 
     change(copied, "[compare]", '[gate]\nfail_if = ["auc > 0", "significant > 99"]\n[compare]')
-    gated = run("audit", copied / "plan.toml", "--device", "cpu", code=1)
+    gated = run("audit", copied / "plan.toml", "--device", "cpu", code=3)
     assert (copied / "plan-audit/report.html").exists()
     assert "auc" in gated.stderr
     assert "significant is not known" in gated.stderr  # nobody could be judged: that is no pass

@@ -15,6 +15,7 @@ import imindex.indexer.encoders.load as loading
 import imindex.retrieval.evidence.testing as how
 from imindex.indexer.store.index import Index
 from imindex.retrieval.audit.audit import Outcome
+from imindex.retrieval.compare.overall import resolution_of
 from imindex.retrieval.compare.releases import Side, compare, prepare
 from imindex.retrieval.evidence.classify_release import classify_release
 from imindex.retrieval.evidence.gallery import gallery, nearest_own
@@ -109,7 +110,10 @@ def test_compared_releases_share_one_walk(tmp_path: Path) -> None:
         assert products.times(WORKS, f"imitations of {release}") == pytest.approx(share)
     assert products.times(WORKS, WORKS) == pytest.approx(1 + products.for_near_duplicates)
     findings = [{one.artist: one.finding for one in matched.artists if one.finding} for matched in alone]
-    known = [Side(tmp_path / "i.h5", *one) for one in zip(RELEASES, findings, strict=True)]
+    known = [
+        Side(tmp_path / "i.h5", release, finding, resolution=resolution_of(matched))
+        for release, finding, matched in zip(RELEASES, findings, alone, strict=True)
+    ]
     assert compare(*known, testing=TESTING, by_name=False) == found
 
 
