@@ -14,6 +14,7 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import KINDS
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.store.index import Index, opened
+from imindex.indexer.terminal.output import count
 from imindex.retrieval.results import (
     Approximate,
     Attribution,
@@ -182,7 +183,7 @@ def _nothing_to_search(index: Index, collections: Sequence[str], artists: Sequen
     """Return the message for a search over no rows, with what to change."""
     if not index.n:
         rejects = index.raw().rows("rejects/artist")
-        only = f"no pictures, only {rejects} rejects" if rejects else "no pictures"
+        only = f"no pictures, only {count(rejects, 'reject')}" if rejects else "no pictures"
         return (
             f"{index.path} has {only}: nothing can be searched. See `imindex info --rejects -i {index.path}`, and "
             "build it from pictures that can be read."

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -16,6 +18,18 @@ from imindex.indexer.terminal.errors import errors_for_people
 from tests.support.commands import run
 
 
+@pytest.fixture
+def handled() -> Iterator[None]:
+    """Handle signals as in a program started from a terminal: a shell's background jobs ignore Ctrl-C."""
+    before = [
+        signal.signal(signal.SIGINT, signal.default_int_handler),
+        signal.signal(signal.SIGTERM, signal.SIG_DFL),
+    ]
+    yield
+    signal.signal(signal.SIGINT, before[0])
+    signal.signal(signal.SIGTERM, before[1])
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [
@@ -26,12 +40,15 @@ from tests.support.commands import run
     ],
 )
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_command_exits_with_its_signal(name: str, said: str, number: signal.Signals) -> None:
+def test_an_interrupted_command_exits_with_its_signal(
+    name: str, said: str, number: signal.Signals, handled: None
+) -> None:
     @click.command(name)
     @errors_for_people
     def command() -> None:
         os.kill(os.getpid(), number)
-        signal.pause()
+        time.sleep(10)
+        pytest.fail("the signal did not arrive")
 
     before = signal.getsignal(signal.SIGTERM)
     result = CliRunner().invoke(command)
@@ -57,7 +74,7 @@ def test_an_index_of_rejects_only_is_named_as_such(tmp_path: Path, tiny_model: s
     run("build", tmp_path / "works", "--kind", "works", "-i", index, "--model", tiny_model, "--device", "cpu")
     for words in (("--text", "x"), (broken,)):
         message = run("query", *words, "-i", index, "--device", "cpu", code=1).stderr
-        assert "has no pictures, only 1 rejects" in message and "--rejects" in message
+        assert "only 1 reject:" in message and "--rejects" in message
         assert "Drop one of them" not in message
 
 
