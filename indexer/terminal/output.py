@@ -55,24 +55,47 @@ def print_table(
 ) -> None:
     """Print a table to stdout.
 
-    The first `left` columns are aligned left, the others right. An empty header gives a table of names and values.
+    The first `left` columns are aligned left, the others right. An empty header gives a table of names and values. On a
+    terminal that is too narrow for the table, each row is a paragraph, so that no number is broken across lines.
     """
     from rich import box
+    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=bool(header), show_edge=False)
     for position, name in enumerate(header or [""] * len(rows[0])):
-        table.add_column(Text(name), justify="left" if position < left else "right", overflow="fold")
+        text = position < left
+        table.add_column(
+            Text(name),
+            justify="left" if text else "right",
+            overflow="fold",
+            no_wrap=bool(header) and not text,
+        )
     for row in rows:
         table.add_row(*(Text(clean(cell)) for cell in row))
     console = _stdout()
     console.print(Text(clean(title), "bold"))
-    console.print(table)
+    if header and console.is_terminal and _least_width(header, rows, left) > console.width:
+        for row in rows:
+            console.print(Text("  ".join(clean(cell) for cell in row[:left] if cell), "bold"))
+            pairs = [(name, cell) for name, cell in zip(header[left:], row[left:], strict=True) if cell]
+            words = ["\u00a0".join(clean(f"{name} {cell}").split()) for name, cell in pairs]
+            console.print(Padding(Text(", ".join(words)), (0, 0, 0, 2)))
+    else:
+        console.print(table)
     for line in [note] if isinstance(note, str) else note:
         if line:
             console.print(Text(clean(line), "dim"))
     console.print()
+
+
+def _least_width(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> int:
+    """Return the width of a table whose left columns are broken into lines and whose numbers are not."""
+    widths = [max(len(clean(line[column])) for line in (header, *rows)) for column in range(len(header))]
+    return sum(min(width, 10) if column < left else width for column, width in enumerate(widths)) + 3 * len(
+        widths
+    )
 
 
 def _stdout() -> Any:

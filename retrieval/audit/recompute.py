@@ -6,6 +6,7 @@ Nothing is written to the audit's folder. No pictures are generated, and no cach
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -41,6 +42,8 @@ from imindex.stats.keyed import STREAMS
 StoredReport = dict[str, Any]
 """The content of a report.json, possibly of an older version or edited: it is compared, not decoded into types."""
 REPORT = "report.json"
+ROUNDING = 1e-9
+"""Relative difference of two floats that counts as rounding: sums in another order differ by less than 1e-12."""
 _LISTED = 20
 _NAMES = ("name", "artist", "release", "encoder")
 
@@ -237,12 +240,19 @@ def _compare_values(outcome: Recomputed, where: str, stored: Any, now: Any) -> i
         if outcome.other_tests and _NOTHING in (before, after):
             continue
         n += 1
-        if before != after or type(before) is not type(after):
+        if not _equal(before, after):
             differing.append(Fault(path, f"is {_short(after)} now, {_short(before)} stored"))
     outcome.faults += differing[:_LISTED]
     if len(differing) > _LISTED:
         outcome.faults.append(Fault(where, f"{len(differing) - _LISTED} more values differ"))
     return n
+
+
+def _equal(before: Any, after: Any) -> bool:
+    """Return whether two JSON values are equal; floats, within what another number of threads or processor changes."""
+    if isinstance(before, float) and isinstance(after, float):
+        return math.isclose(before, after, rel_tol=ROUNDING, abs_tol=ROUNDING)
+    return bool(before == after) and type(before) is type(after)
 
 
 class _Nothing:

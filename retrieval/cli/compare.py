@@ -179,6 +179,8 @@ def end_of_gate(context: click.Context, verdicts: Sequence[Verdict], allow_undec
 
     for kind, words in (("failed", "The release fails the gate:"), ("undecided", "The gate is undecided:")):
         reasons = [verdict.reason for verdict in verdicts if outcome(verdict) == kind]
+        if kind == "undecided" and allow_undecided:
+            words = "The gate is undecided, which --allow-undecided accepts:"
         for line in [words, *(f"  {reason}" for reason in reasons)] if reasons else ():
             say(line)
     code = exit_code(verdicts, allow_undecided=allow_undecided)
@@ -191,7 +193,7 @@ def _span(low: float | None, high: float | None) -> str:
 
 
 def _signed(value: float | None) -> str:
-    return "-" if value is None else f"{value:+.3f}"
+    return "-" if value is None else f"{round(value, 3) + 0.0:+.3f}"  # without a negative zero
 
 
 def _print_artists(result: Comparison, show_all: bool) -> None:

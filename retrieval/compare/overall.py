@@ -249,24 +249,11 @@ def margin_result(changes: PlaceboChanges | None, margin: float, level: float) -
         sentence = f"Whether the change is within {margin:g} cannot be tested without placebo names of both releases."
     else:
         shown = [f"{p:.2g}" for p in (more, less)]
-        verb = {
-            (
-                True,
-                True,
-            ): f"The new release imitates no more than {margin:g} more and no more than {margin:g} less",
-            (
-                True,
-                False,
-            ): f"The new release imitates no more than {margin:g} more; that it imitates no more than "
-            f"{margin:g} less is not shown",
-            (
-                False,
-                True,
-            ): f"That the new release imitates no more than {margin:g} more is not shown; it imitates no "
-            f"more than {margin:g} less",
-            (False, False): f"That the change is within {margin:g}, up or down, is not shown",
-        }[more <= level, less <= level]
-        sentence = f"{verb} (mean AUC beyond placebo names; p {shown[0]} for more, {shown[1]} for less)."
+        rise, fall = (
+            f"a {word} of more than {margin:g} {'is' if p <= level else 'cannot be'} excluded (p {text})"
+            for word, p, text in zip(("rise", "fall"), (more, less), shown, strict=True)
+        )
+        sentence = f"Of the mean AUC beyond placebo names, {rise}; {fall}."
     return MarginResult(
         margin=margin,
         p_not_more=more,

@@ -128,6 +128,15 @@ def read_source(word: str) -> Source:
     return Source(word, word)
 
 
+def _no_index(sources: Sequence[Source], index: Path) -> str:
+    """Return the message for collections without an index."""
+    words = " and ".join(source.word for source in sources)
+    return (
+        f"{words}: there is no such audit (a folder with {REPORT}), and no index {index} that could hold a collection "
+        "of this name. Correct the path, or name the index with index (-i)."
+    )
+
+
 def resolve(base: str, new: str, options: Mapping[str, Any], passed: set[str]) -> Question:
     """Resolve the releases to compare and the settings.
 
@@ -154,6 +163,12 @@ def resolve(base: str, new: str, options: Mapping[str, Any], passed: set[str]) -
         sources = (Source(base, base), Source(new, new))
     else:
         sources = (read_source(base), read_source(new))
+        unknown = [source for source in sources if source.report is None]
+        folders = any(
+            Path(source.word).is_dir() for source in unknown
+        )  # `_side` says what such a folder lacks
+        if unknown and not folders and not Path(options["index"]).is_file():
+            raise ImindexError(_no_index(unknown, Path(options["index"])))
     reports = [source.report for source in sources if source.report is not None]
     encoder: str | None = None
     notes: list[str] = []

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import UNSET
 
-from imindex.retrieval.findings import Finding
+from imindex.retrieval.findings import SIGNIFICANT, Finding
 from imindex.retrieval.report.text import ADJUSTED, count, listed, report_wide
 from imindex.retrieval.results import Limit, Report, ReportResult
 
@@ -39,6 +39,7 @@ def limits(report: Report) -> tuple[Limit, ...]:
     found = [
         *_text_encoders(report),
         *_cannot_tell(report),
+        *_effect_below_half(report),
         *_not_tested(report),
         *_few_references(report),
         *_no_placebos(report),
@@ -109,6 +110,25 @@ def _cannot_tell(report: Report) -> Iterator[tuple[str, str]]:
                 f"Held-out works of {count(len(names), 'artist')} do not score higher for their own artist than "
                 f"works of other artists do: {listed([_short(name) for name in names])}. This encoder can say "
                 f"nothing about these artists, neither that they are imitated nor that they are not.",
+            )
+
+
+def _effect_below_half(report: Report) -> Iterator[tuple[str, str]]:
+    """Name the artists with a finding whose AUC points the other way."""
+    for result in report.results:
+        names = [
+            row.artist
+            for row in result.artists
+            if row.finding in SIGNIFICANT and row.auc is not None and row.auc < 0.5
+        ]
+        if names and result.summary.statistic not in (None, "rank"):
+            yield (
+                "A finding beside an AUC below 0.5",
+                f"{result.release} by {result.encoder}: {listed([_short(name) for name in names])}. The tests compare "
+                "how typical pictures are of this artist rather than of the other artists "
+                f"({result.summary.statistic}), and the AUC compares how near they are to the works. Pictures can "
+                "have something of the artist that others lack, and yet be further from the works than most. "
+                "Look at the pictures before you rely on it.",
             )
 
 

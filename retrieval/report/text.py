@@ -54,7 +54,7 @@ def percent(value: float | None, digits: int = 0) -> str:
 
 def signed(value: float | None, digits: int = 3) -> str:
     """Format a change with its sign."""
-    return DASH if value is None else f"{value:+.{digits}f}".replace("-", "−")
+    return DASH if value is None else f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", "−")
 
 
 def points(value: float | None) -> str:

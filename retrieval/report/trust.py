@@ -60,7 +60,9 @@ def _judged(results: Sequence[ReportResult]) -> list[TrustRow]:
         _row(
             results,
             "Artists judged",
-            "The works of the others cannot be told apart, or there are too few.",
+            "The works of the others cannot be told apart, or there are too few."
+            if any(judged(result.summary) < result.summary.n_artists for result in results)
+            else "Their works can be told from those of others, and there are enough of them.",
             lambda result: f"{judged(result.summary)} of {result.summary.n_artists}",
         )
     ]

@@ -96,7 +96,7 @@ def test_collections_of_an_index(root: Path) -> None:
     assert "ed" in text and "no imitations in r1" in text
     assert "beyond placebo names" in text and "that of placebo names" in text and "12 names" in text
     margin = run("compare", *words, "--no-names", "--margin", "0.9")
-    assert "imitates no more than 0.9 more" in " ".join(margin.stdout.split())
+    assert "a rise of more than 0.9 is excluded" in " ".join(margin.stdout.split())
     assert not plain.stderr
 
 
@@ -253,3 +253,8 @@ def test_releases_docs_examples_hold() -> None:
     for condition in conditions:
         parse(condition)
     assert all(f"`{name}`" in page for name in METRICS if "." not in name)
+
+
+def test_an_argument_that_is_neither_audit_nor_collection_is_named(tmp_path: Path) -> None:
+    message = run("compare", "nowhere/last", "other", "-i", tmp_path / "no.h5", code=1).stderr
+    assert "nowhere/last and other: there is no such audit" in " ".join(message.split())
