@@ -32,7 +32,7 @@ def demo(folder: Path, n_works: int, n_imitations: int, **options: Any) -> None:
     """Run a complete example with known truth: 24 invented artists, and two releases trained on the works of 16.
 
     Draws the works, writes a plan, and audits an early and the final checkpoint of a small diffusion model that comes
-    with the package: generate, encode, classify, match, test, compare, report. Takes about 5 minutes on 2 cores.
+    with the package: generate, encode, classify, match, test, compare, report. Takes 3 to 5 minutes on 2 cores.
 
     \b
     imindex demo try-imindex
