@@ -24,6 +24,8 @@ Flags = npt.NDArray[np.bool_]
 
 TIE = 1e-9
 """Changes that differ by at most this count as equal."""
+FEW = 5
+"""With fewer artists or placebo names than this, intervals use the smallest degrees of freedom."""
 FEWEST_DIFFERENT = 10
 """With fewer values that differ from the most frequent one, the variance of the values is not relied on."""
 _BLOCK = 2**21
@@ -208,9 +210,10 @@ def mean_change(  # noqa: PLR0913
     Notes
     -----
     The p-value assigns distinct names at random to artists and to the places of placebo names, (b + 1) / (B + 1), and
-    two-sided by the absolute value. Artists whose placebo names overlap form one group, in which all their own and
-    placebo names are exchanged. Assumption: within a group, all names' changes are exchangeable if nothing about the
-    artists' names changed beyond what changed for any name.
+    two-sided by the absolute value. Placebo names that the same artists use form one group, and an artist's own name
+    joins the largest group of the artist's placebo names; names are exchanged within a group only. Assumption: within a
+    group, all names' changes are exchangeable if nothing about the artists' names changed beyond what changed for any
+    name.
 
     The interval adds up three variances. Artists: that of the changes beyond placebo names, over A. Placebo names: that
     of each name's mean change over the artists, over their number, since all artists share these names. Prompts that
@@ -323,13 +326,14 @@ def _combined(
     """Combine the intervals of artists and placebo names with the variance of shared prompts."""
     if not math.isnan(artists.variance + names.variance):
         parts, dfs = [artists.variance, names.variance, joint], [artists.df, names.df, joint_df]
-        df = satterthwaite(parts, dfs)
+        # With few artists, a variance that is small by chance would be given the degrees of freedom of the others.
+        df = satterthwaite(parts, dfs) if min(dfs) >= FEW - 1 else min(dfs)
         half = float(stats.t.ppf((1 + level) / 2, df)) * math.sqrt(sum(parts))
-        return Interval(max(-1.0, estimate - half), min(1.0, estimate + half))
+        return Interval(max(-2.0, estimate - half), min(2.0, estimate + half))
     more = float(special.ndtri((1 + level) / 2)) * math.sqrt(joint)
     low = math.hypot(artists.estimate - artists.interval.low, names.interval.high - names.estimate, more)
     high = math.hypot(artists.interval.high - artists.estimate, names.estimate - names.interval.low, more)
-    return Interval(max(-1.0, estimate - low), min(1.0, estimate + high))
+    return Interval(max(-2.0, estimate - low), min(2.0, estimate + high))
 
 
 def _joint(
@@ -398,13 +402,20 @@ def _assignment(
 def _groups(
     own: npt.NDArray[np.int64], placebos: Sequence[Sequence[int]], n_names: int
 ) -> npt.NDArray[np.int64]:
-    """Return the group of each name; -1 for names that no artist uses."""
-    group = np.full(n_names, -1)
+    """Return the group of each name; -1 for names that no artist uses.
+
+    Placebo names are in one group if the same artists use them. An artist's own name joins the largest group of the
+    artist's placebo names: names of another origin, which other artists use, are not exchanged with it.
+    """
+    users: list[tuple[int, ...]] = [()] * n_names
     for artist, names in enumerate(placebos):
-        mine = [int(own[artist]), *names]
-        joined = {int(g) for g in group[mine] if g >= 0}
-        group[mine] = artist
-        group[np.isin(group, list(joined))] = artist
+        for name in names:
+            users[name] += (artist,)
+    numbers: dict[tuple[int, ...], int] = {}
+    group = np.array([numbers.setdefault(one, len(numbers)) if one else -1 for one in users])
+    for artist, names in enumerate(placebos):
+        if len(names):
+            group[own[artist]] = np.bincount(group[list(names)]).argmax()
     return group
 
 

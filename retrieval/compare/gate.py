@@ -54,7 +54,10 @@ COVERAGE = 0.8
 """Smallest share of the artists that must have been judged, if the others could change the verdict."""
 UNJUDGED_KEY, UNTESTABLE_KEY, OF_KEY = ".unjudged", ".untestable", ".of"
 """Suffixes of a count's key: artists not judged, artists whose specificity could not be tested, and all artists."""
-PLACEBOS_NEEDED = "it needs placebo names that both releases were asked for, and their index"
+PLACEBOS_NEEDED = (
+    "it needs placebo names that both releases were asked for, their index, and a test of this direction; a mean "
+    "needs two artists and two placebo names"
+)
 WHY_UNKNOWN = {
     **dict.fromkeys((*ONLY_NEW, *BEYOND, "auc.change.p"), PLACEBOS_NEEDED),
     "accuracy.change.p": "placebo names have no label of their own, so that the change of the accuracy has no test",
@@ -310,11 +313,16 @@ def comparison_figures(comparison: Comparison) -> tuple[dict[str, float], dict[s
         if everybody.finds_nobody or everybody.fewest_findable is not None:
             figures[FEWEST] = float(everybody.fewest_findable or math.inf)
     shifts = comparison.shifts
-    for name, artists in (("risen", shifts.risen), ("fallen", shifts.fallen)):
-        new[name] = float(len(artists)) if shifts.n_tested else math.nan
-        if shifts.n_tested:
-            new[name + UNJUDGED_KEY] = float(comparison.n_artists - shifts.n_tested)
-            new[name + OF_KEY] = float(comparison.n_artists)
+    # Artists whose pictures one release lacks could have changed as well.
+    absent = sum(one.why.startswith(("no imitations in", "no figures in")) for one in comparison.left_out)
+    of = float(comparison.n_artists + absent)
+    for name, artists, cannot in (("risen", shifts.risen, "less"), ("fallen", shifts.fallen, "greater")):
+        known = (
+            shifts.n_tested and comparison.alternative != cannot
+        )  # a one-sided test finds one direction only
+        new[name] = float(len(artists)) if known else math.nan
+        if known:
+            new[name + UNJUDGED_KEY], new[name + OF_KEY] = of - shifts.n_tested, of
     if shifts.n_tested:
         new[FEWEST_SHIFTS] = math.inf if shifts.fewest_findable is None else float(shifts.fewest_findable)
     return base, new

@@ -146,3 +146,14 @@ def test_margins_agree_with_t_tests() -> None:
     assert same.p_equivalent > 0.2  # five artists that did not change show little
     with pytest.raises(ValueError, match="above 0"):
         within_margin(lambda level: mean_interval(values).interval, 0.0)
+
+
+def test_names_of_other_origins_are_not_exchanged() -> None:
+    """Five artists have names of their own origin, which change more than those that only the sixth artist uses."""
+    rng, called = np.random.default_rng(3), []
+    for _ in range(200):
+        spread = np.concatenate([np.full(5, 0.1), [0.01], np.full(10, 0.1), np.full(60, 0.01)])
+        changes = np.tile(rng.normal(0, spread), (6, 1)) + 0.01 * rng.normal(size=(6, 76))
+        placebos = [list(range(6, 16))] * 5 + [list(range(6, 76))]
+        called.append(mean_change(changes, np.arange(6), placebos, n_resamples=199, rng=rng).pvalue <= 0.05)
+    assert np.mean(called) <= 0.05 + 3 * (0.05 * 0.95 / len(called)) ** 0.5
