@@ -85,6 +85,7 @@ class Recomputed:
     other_streams: bool = False
     other_tests: bool = False
     same: tuple[str, ...] = ()
+    uncompared: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     faults: list[Fault] = field(default_factory=list)
 
@@ -150,6 +151,7 @@ def recompute(run: Run) -> Recomputed:
     _compare_report(outcome, stored, to_dict(report))
     rendered = check_rendered(run.workspace.folder, stored, report)
     outcome.same, outcome.notes = rendered.same, rendered.notes
+    outcome.uncompared = rendered.uncompared
     outcome.faults += rendered.faults
     _compare_kept(outcome, run.plan, built, findings)
     then = provenance.versions

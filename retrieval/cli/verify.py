@@ -67,7 +67,7 @@ def verify(ctx: click.Context, /, index: Path, as_json: bool, **options: Any) ->
     Reads every column, attribute and vector, recomputes every digest, and lists the differences. A sound index may
     still have been made from other pictures or by another encoder: --pictures and --replay check that. With --results,
     the figures of an audit are recomputed, its page and table are written again, and differences are listed. The exit
-    code is 1 if there is a fault.
+    code is 1 if there is a fault, and 4 if there is none but a page by another version could not be compared.
 
     \b
     imindex verify -i audit.h5
@@ -90,10 +90,19 @@ def verify(ctx: click.Context, /, index: Path, as_json: bool, **options: Any) ->
     else:
         checks += _index(index, options)
     faults = [fault for check in checks for fault in check.faults]
+    # A seal that holds the digest of a page decides whether it was edited.
+    uncompared = [
+        name
+        for check in checks
+        for name in check.uncompared
+        if not any(name in other.same for other in checks)
+    ]
+    code = 1 if faults else 4 if uncompared else 0
     if as_json:
         values = {key: value for check in checks for key, value in check.values.items()}
-        print_json({"sound": not faults, **values, "faults": [asdict(fault) for fault in faults]})
-        ctx.exit(1 if faults else 0)
+        found = {"faults": [asdict(fault) for fault in faults], "uncompared": uncompared}
+        print_json({"sound": not code, **values, **found})
+        ctx.exit(code)
     for fault in faults:
         click.echo(clean(f"fault   {fault.where}: {fault.said}"))
     for line in (line for check in checks for line in check.lines):
@@ -101,9 +110,13 @@ def verify(ctx: click.Context, /, index: Path, as_json: bool, **options: Any) ->
     target = clean(str(options["results"] or index))
     if faults:
         click.echo(f"Found {count(len(faults), 'fault')} in {target}.")
+    elif uncompared:
+        click.echo(
+            f"No faults in what was compared of {target}. Not compared, and possibly edited: {', '.join(uncompared)}."
+        )
     else:
         click.echo(f"Verified {target}: no faults.")
-    ctx.exit(1 if faults else 0)
+    ctx.exit(code)
 
 
 @dataclass(frozen=True)
@@ -119,12 +132,15 @@ class Check:
     faults : sequence of Fault
     same : sequence of str
         Files of an audit's report that agree with a new rendering.
+    uncompared : sequence of str
+        Files of an audit's report that may have been edited, because they could not be compared.
     """
 
     values: Mapping[str, object]
     lines: Sequence[str]
     faults: Sequence[Fault]
     same: Sequence[str] = ()
+    uncompared: Sequence[str] = ()
 
 
 def _index(path: Path, options: Mapping[str, Any]) -> list[Check]:
@@ -253,7 +269,7 @@ def _results(folder: Path, plan_file: Path | None, device: str) -> Check:
         changes = ", ".join(f"{name} {a or 'none'} -> {b}" for name, (a, b) in again.versions.items())
         say(f"Versions differ from those of the audit: {changes}.")
     values = {name: value for name, value in asdict(again).items() if name != "faults"}
-    return Check({"results": values}, lines, again.faults, again.same)
+    return Check({"results": values}, lines, again.faults, again.same, again.uncompared)
 
 
 def _without_recomputation(folder: Path, why: Exception) -> Check:
@@ -271,7 +287,7 @@ def _without_recomputation(folder: Path, why: Exception) -> Check:
         return Check({}, [], faults)
     lines = ["No figure was recomputed; page and table were compared with report.json.", *rendered.notes]
     values = {"results": {"same": rendered.same, "notes": rendered.notes}}
-    return Check(values, lines, [*faults, *rendered.faults], rendered.same)
+    return Check(values, lines, [*faults, *rendered.faults], rendered.same, rendered.uncompared)
 
 
 def _seal(
@@ -289,7 +305,7 @@ def _seal(
 
 def _matched(manifest: Seal, matches: Sequence[Match], folder: Path | None, same: Sequence[str]) -> Check:
     """Add the comparison of an audit with its seal to that of the index."""
-    from imindex.indexer.integrity.seal import DIFFERS
+    from imindex.indexer.integrity.seal import DIFFERS, IDENTICAL
     from imindex.indexer.integrity.verify import Fault
     from imindex.retrieval.audit.recompute import sealed_audit
 
@@ -306,7 +322,8 @@ def _matched(manifest: Seal, matches: Sequence[Match], folder: Path | None, same
         and match.what != "file"  # different bytes alone are not a fault; different content is
     ]
     values = {"seal": {"when": manifest.when, "matches": [asdict(match) for match in matches]}}
-    return Check(values, lines, faults)
+    agreeing = [match.what for match in matches if match.status == IDENTICAL]
+    return Check(values, lines, faults, agreeing)
 
 
 @contextlib.contextmanager

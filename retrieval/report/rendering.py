@@ -29,6 +29,8 @@ from imindex.retrieval.results.tables import csv_cell
 PAGE, TABLE = "report.html", "artists.csv"
 LOOKS_THE_SAME = 40
 """Largest difference, in grey levels, between two encodings of the same thumbnail: processors round differently."""
+ON_AVERAGE = 1.0
+"""Largest mean difference, in grey levels: rounding changes single pixels, an inscription changes many."""
 _URL = "data:image/webp;base64,"
 _PICTURE = re.compile(rf"{re.escape(_URL)}([A-Za-z0-9+/=]*)")
 _TOKEN = re.compile(rf"{re.escape(_URL)}imindex([0-9]+)x|9([0-9]{{6}})00[12]")
@@ -46,11 +48,14 @@ class Rendered:
     faults : tuple of Fault
     notes : tuple of str
         What was compared, and what could not be compared, in sentences.
+    uncompared : tuple of str
+        Files that may have been edited, because they could not be compared word for word.
     """
 
     same: tuple[str, ...]
     faults: tuple[Fault, ...]
     notes: tuple[str, ...]
+    uncompared: tuple[str, ...] = ()
 
 
 def check_rendered(folder: Path, stored: Mapping[str, Any], again: Report | None = None) -> Rendered:
@@ -84,7 +89,12 @@ def check_rendered(folder: Path, stored: Mapping[str, Any], again: Report | None
     comparison = _Comparison(folder, stored, reports, own, writer)
     comparison.page()
     comparison.table()
-    return Rendered(tuple(comparison.same), tuple(comparison.faults), tuple(comparison.notes))
+    return Rendered(
+        tuple(comparison.same),
+        tuple(comparison.faults),
+        tuple(comparison.notes),
+        tuple(comparison.uncompared),
+    )
 
 
 class _Comparison:
@@ -96,6 +106,7 @@ class _Comparison:
         self.same: list[str] = []
         self.faults: list[Fault] = []
         self.notes: list[str] = []
+        self.uncompared: list[str] = []
 
     def _read(self, name: str) -> str | None:
         try:
@@ -134,6 +145,7 @@ class _Comparison:
 
     def _other_page(self, text: str) -> None:
         """State how far a page by other templates could be compared."""
+        self.uncompared.append(PAGE)
         said = _flat(html.unescape(re.sub(r"<[^>]*>", " ", _PICTURE.sub("", text))))
         wanted = [str(self._stored.get("title", "")), str(self._stored["digest"])]
         n_found = sum(bool(words) and _flat(words) in said for words in wanted)
@@ -145,8 +157,8 @@ class _Comparison:
             own = {one[0].removeprefix(_URL) for one in thumbnails.own.values() if one}
             n_same = len(pictures & own)
         self.notes.append(
-            f"{PAGE} was written by {self._writer} with other templates, so its text could not be compared word for "
-            f"word. It has {n_found} of 2 of the title and the digest of report.json, and {n_same} of its "
+            f"{PAGE} says that {self._writer} wrote it with other templates, so its text could not be compared "
+            f"word for word. It has {n_found} of 2 of the title and the digest of report.json, and {n_same} of its "
             f"{_count(len(pictures), 'picture')} {'is' if n_same == 1 else 'are'} as they are made now. Only a seal "
             "shows whether it was edited."
         )
@@ -323,7 +335,8 @@ def _alike(one: str, other: str) -> bool:
     pixels = [_pixels(one), _pixels(other)]
     if any(array is None for array in pixels) or pixels[0].shape != pixels[1].shape:
         return False
-    return bool(np.abs(pixels[0] - pixels[1]).max() <= LOOKS_THE_SAME)
+    difference = np.abs(pixels[0] - pixels[1])
+    return bool(difference.max() <= LOOKS_THE_SAME and difference.mean() <= ON_AVERAGE)
 
 
 def _pixels(encoded: str) -> Any:

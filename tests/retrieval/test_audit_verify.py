@@ -304,11 +304,27 @@ def test_a_page_by_another_version_is_not_called_edited(done: Path) -> None:
     found = again(done)
     assert found.faults == [] and found.same == ("artists.csv",)
     (said,) = [one for one in found.notes if one.startswith("report.html")]
-    assert "was written by imindex 0.0.9 with other templates" in said and "2 of 2" in said
+    assert "imindex 0.0.9 wrote it with other templates" in said and "2 of 2" in said
+    assert found.uncompared == ("report.html",)
     table = done / "audit/artists.csv"
     head, *rows = table.read_bytes().decode().splitlines()
     table.write_bytes("\r\n".join([f"{head},older", *(f"{row},1" for row in rows), ""]).encode())
     assert "not compared: older" in " ".join(again(done).notes)
+
+
+def test_a_page_that_only_claims_other_templates_is_not_verified(done: Path) -> None:
+    (done / "audit").rename(done / "plan-audit")
+    folder = done / "plan-audit"
+    words = ("verify", "--results", folder, "--device", "cpu")
+    assert last_line(run(*words)).endswith("no faults.")
+    report = json.loads((folder / "report.json").read_text())
+    report["provenance"]["rendering"] = "0" * 64
+    (folder / "report.json").write_text(json.dumps(report, indent=1))
+    edit(folder / "report.html", "</body>", "<p>Nobody is imitated.</p></body>")
+    line = last_line(run(*words, code=4))
+    assert "Not compared, and possibly edited: report.html" in line and "Verified" not in line
+    found = json.loads(run(*words, "--json", code=4).stdout)
+    assert found["sound"] is False and found["uncompared"] == ["report.html"]
 
 
 def test_each_file_of_the_report_is_in_the_seal(done: Path) -> None:
