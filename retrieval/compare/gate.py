@@ -232,25 +232,29 @@ def _open(condition: Condition, key: str, value: float, limit: float, base: Figu
     """Return what the design lacks to decide a condition; empty if it can decide it."""
     if condition.metric not in (*FOUND, *ONLY_NEW):
         return ""
-    fired = _fires(condition, value, limit)
-    fewest = float(new.get(FEWEST_SHIFTS if condition.metric in ONLY_NEW else FEWEST, 0.0))
-    if not fired and condition.op in (">", ">="):
-        least = math.floor(limit) + 1 if condition.op == ">" else max(1, math.ceil(limit))
-        if fewest > least:
-            reach = "nobody" if math.isinf(fewest) else f"no fewer than {fewest:.0f} artists"
-            return f"with so few reference names, this design can find {reach}"
-    more, what = _possible(key, new, "")
+    fewest = FEWEST_SHIFTS if condition.metric in ONLY_NEW else FEWEST
+    more, what = _possible(key, value, new, fewest, "")
     base_more, base_what = (
-        _possible(condition.base, base, "in the base release, ") if condition.base else (0.0, [])
+        _possible(condition.base, limit - condition.offset, base, fewest, "in the base release, ")
+        if condition.base
+        else (0.0, [])
     )
     possible = {_fires(condition, value + a, limit + b) for a in (0.0, more) for b in (0.0, base_more)}
     return " and ".join([*what, *base_what]) if len(possible) > 1 else ""
 
 
-def _possible(key: str, figures: Figures, where: str) -> tuple[float, list[str]]:
-    """Return how many more artists a count could include if the design were able to judge them, and why it is not."""
+def _possible(
+    key: str, value: float, figures: Figures, fewest_key: str, where: str
+) -> tuple[float, list[str]]:
+    """Return how many more artists a count could include if the design were able to find them, and why it is not."""
     what, total = [], figures.get(key + OF_KEY, 0.0)
     more = untestable = figures.get(key + UNTESTABLE_KEY, 0.0)
+    fewest = float(figures.get(fewest_key, 0.0))
+    if value < fewest - 1:  # that many may be there and cannot be found
+        hidden = fewest - 1 - value if math.isfinite(fewest) or not total else total - value
+        more = max(more, hidden)
+        reach = "nobody" if math.isinf(fewest) else f"no fewer than {fewest:.0f} artists"
+        what.append(f"{where}with so few reference names, this design can find {reach}")
     if untestable:
         what.append(
             f"{where}specificity could not be tested for {untestable:.0f} of {total:.0f} artists: there are too few "
@@ -258,7 +262,7 @@ def _possible(key: str, figures: Figures, where: str) -> tuple[float, list[str]]
         )
     unjudged = figures.get(key + UNJUDGED_KEY, 0.0)
     if total - unjudged < COVERAGE * total - ROUNDING:
-        more += unjudged
+        more = max(more, untestable + unjudged)
         what.append(f"{where}only {total - unjudged:.0f} of {total:.0f} artists were judged")
     return more, what
 

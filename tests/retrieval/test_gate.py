@@ -226,7 +226,7 @@ def matching(auc: float, imitated: int = 0, named: int = 0, *, tested: bool = Tr
         ("imitated > 0", 12, True, "no fewer than 12 artists"),
         ("imitated > 11", 12, False, "passes"),
         ("significant >= 1", None, True, "can find nobody"),
-        ("imitated < 3", 12, True, "imitated 0 < 3: fails"),
+        ("imitated < 3", 12, True, "this design can find no fewer than 12 artists: undecided"),
     ],
 )
 def test_a_count_that_the_design_cannot_find_is_not_decided(
@@ -453,3 +453,30 @@ def test_verdicts_of_an_audit() -> None:
     assert [one.failed for one in changed] == [False, False]
     missing = verdicts(["auc > base"], "old", results, [])
     assert missing[0].failed and "not known" in missing[0].reason
+
+
+@pytest.mark.parametrize(
+    ("condition", "value", "fewest", "outcome"),
+    [
+        ("imitated > 0", 0.0, 12.0, "undecided"),
+        ("imitated > 20", 0.0, 12.0, "passed"),
+        ("imitated < 1", 0.0, 12.0, "undecided"),
+        ("imitated <= 0", 0.0, math.inf, "undecided"),
+        ("imitated < 20", 0.0, 12.0, "failed"),
+        ("imitated < 20", 16.0, 12.0, "failed"),
+        ("imitated > 0", 0.0, 1.0, "passed"),
+        ("imitated < 1", 0.0, 1.0, "failed"),
+    ],
+)
+def test_what_cannot_be_found_leaves_every_operator_undecided(
+    condition: str, value: float, fewest: float, outcome: str
+) -> None:
+    figures = {"imitated": value, "imitated.of": 24.0, "fewest findable": fewest}
+    assert check(parse(condition), None, figures).outcome == outcome
+
+
+def test_a_base_that_could_find_nobody_leaves_a_comparison_undecided() -> None:
+    base = {"significant": 0.0, "significant.of": 24.0, "fewest findable": math.inf}
+    new = {"significant": 5.0, "significant.of": 24.0, "fewest findable": 1.0}
+    verdict = check(parse("significant > base"), base, new)
+    assert verdict.outcome == "undecided" and "in the base release" in verdict.reason
