@@ -13,6 +13,7 @@ import pytest
 
 from imindex.indexer.store.index import Index
 from imindex.retrieval.compare.gate import METRICS
+from imindex.retrieval.results import Verdict
 from tests.support.commands import last_line, run
 from tests.support.places import ROOT
 from tests.support.two_releases import COLORS
@@ -130,16 +131,7 @@ def test_the_gate(root: Path, conditions: list[str], failed: list[str], code: in
     gate = answer(*words, code=code)["gate"]
     assert [one["condition"] for one in gate] == conditions
     assert [one["condition"] for one in gate if one["failed"]] == failed
-    assert set(gate[0]) == {
-        "condition",
-        "release",
-        "encoder",
-        "value",
-        "limit",
-        "failed",
-        "reason",
-        "outcome",
-    }
+    assert set(gate[0]) == set(Verdict.__struct_fields__)
     assert all(one["reason"] in plain.stdout for one in gate)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 
 import pytest
 from msgspec.structs import replace
@@ -11,10 +10,10 @@ from msgspec.structs import replace
 from imindex.retrieval.report import notebook
 from imindex.retrieval.report.style import fragment_style
 from imindex.retrieval.results import AuditFindings, GatedComparison, Result, fields_of
+from tests.support.html_page import Page
 from tests.support.report_sample import HOSTILE, VERDICTS, shared_report, shared_sample
 
 FIGURES = {"matching": 1, "classification": 1, "by works": 2, "comparison": 2, "gated": 2, "report": 2}
-VOID = {"img", "br"}
 
 
 @pytest.fixture(scope="module")
@@ -32,33 +31,11 @@ def results() -> dict[str, Result]:
     }
 
 
-class Fragment(HTMLParser):
-    """The elements of a fragment; checks their nesting."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self._open: list[str] = []
-        self.feed(text)
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-
 @pytest.mark.parametrize("name", FIGURES)
 def test_fragment_shows_figures_and_escapes_names(results: dict[str, Result], name: str) -> None:
     text = notebook.render(results[name])
     assert text is not None and text == notebook.render(results[name])
-    fragment = Fragment(text)
+    fragment = Page(text)
     tags = [tag for tag, _ in fragment.elements]
     assert not {"script", "link", "iframe", "object"} & set(tags) and "url(" not in text
     drawn = [attributes for tag, attributes in fragment.elements if tag == "svg" and "role" in attributes]
