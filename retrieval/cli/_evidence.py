@@ -15,7 +15,7 @@ from imindex.indexer.terminal.options import (
     add_options,
 )
 from imindex.indexer.terminal.output import count, number, percent, print_table, say
-from imindex.retrieval.findings import Finding
+from imindex.retrieval.findings import SIGNIFICANT, Finding
 from imindex.retrieval.results import (
     AccuracyTests,
     ArtistTests,
@@ -328,8 +328,13 @@ def summary(evidence: MatchEvidence) -> str:
     overall = evidence.overall
     findings = overall.findings
     parts = [f"{WORDS.get(label, label)} {n}" for label, n in findings.items() if n]
-    text = f"Tested {count(overall.n_tested, 'artist')} at level {evidence.level:g}: {', '.join(parts)}"
-    text += "."
+    text = f"Tested {count(overall.n_tested, 'artist')} at level {evidence.level:g}: {', '.join(parts)}."
+    if overall.n_tested and overall.fewest_findable is None:
+        text += " This design could find nobody, however strong the imitation."
+    elif (overall.fewest_findable or 0) > 1 and not sum(
+        n for label, n in findings.items() if label in SIGNIFICANT
+    ):
+        text += f" This design could not have found fewer than {overall.fewest_findable}."
     if overall.auc is not None:
         interval = _span(overall.auc_low, overall.auc_high)
         text += (

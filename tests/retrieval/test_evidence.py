@@ -350,3 +350,15 @@ def test_naming_is_tested_against_placebo_names(index: Path) -> None:
     plain = " ".join(run(*words).stdout.split())
     assert "Not tested against placebo names" in plain and "p named" not in plain
     assert "p chance" not in run(*words, "--placebo", "placebo *").stdout
+
+
+def test_summary_says_what_the_design_could_not_find(index: Path) -> None:
+    words = ("match", "-i", index, "--placebo", "placebo *", "--resamples", "99", "--level", "0.01")
+    text = " ".join(run(*words).stdout.split())
+    assert (
+        "This design could find nobody, however strong the imitation."
+        in text.partition("Tested 3 artists")[2]
+    )
+    assert (
+        "could find nobody" not in run(*words[:-2], "--adjust", "bh").stdout.partition("Tested 3 artists")[2]
+    )
