@@ -40,7 +40,7 @@ class ChangeTest:
     change : float
         Change of the own set.
     placebo_change : float
-        Mean change of the placebo names.
+        Median change of the placebo names: the middle that the test uses.
     beyond : float
         Change beyond placebo names: `change` minus `placebo_change`.
     interval : Interval
@@ -48,8 +48,6 @@ class ChangeTest:
         reject. NaN with fewer than 1 / (1 - confidence_level) - 1 placebo names.
     pvalue : float
         NaN without placebo names.
-    rises : bool
-        Whether the own change is above the middle of all changes.
     n_placebos : int
     resolution : float
         Smallest possible p-value, 1 / (1 + n_placebos).
@@ -60,7 +58,6 @@ class ChangeTest:
     beyond: float
     interval: Interval
     pvalue: float
-    rises: bool
     n_placebos: int
     resolution: float
 
@@ -111,20 +108,19 @@ def change_test(
     others = np.asarray(placebos, np.float64)
     n = len(others)
     if not n or not math.isfinite(own):
-        return ChangeTest(own, np.nan, np.nan, Interval(np.nan, np.nan), np.nan, False, 0, np.nan)
+        return ChangeTest(own, np.nan, np.nan, Interval(np.nan, np.nan), np.nan, 0, np.nan)
     middle = float(np.median(np.append(others, own)))
     if alternative == "two-sided":
         reached = np.abs(others - middle) >= abs(own - middle) - TIE
     else:
         reached = others >= own - TIE if alternative == "greater" else others <= own + TIE
-    mean = float(others.mean())
+    placebo_change = float(np.median(others))
     return ChangeTest(
         change=own,
-        placebo_change=mean,
-        beyond=own - mean,
+        placebo_change=placebo_change,
+        beyond=own - placebo_change,
         interval=_inverted(own, others, confidence_level),
         pvalue=(1 + int(np.count_nonzero(reached))) / (1 + n),
-        rises=own > middle,
         n_placebos=n,
         resolution=1 / (1 + n),
     )

@@ -278,7 +278,7 @@ class ArtistChange(Result, kw_only=True, frozen=True):
     auc_low, auc_high : float or None
         Confidence interval of the change.
     auc_placebo_change : float or None
-        Mean change of the placebo names' sets for this artist's works.
+        Median change of the placebo names' sets for this artist's works.
     auc_beyond, auc_beyond_low, auc_beyond_high : float or None
         Change beyond placebo names: `auc_change` minus `auc_placebo_change`, and its interval.
     n_placebos : int

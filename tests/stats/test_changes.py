@@ -157,3 +157,10 @@ def test_names_of_other_origins_are_not_exchanged() -> None:
         placebos = [list(range(6, 16))] * 5 + [list(range(6, 76))]
         called.append(mean_change(changes, np.arange(6), placebos, n_resamples=199, rng=rng).pvalue <= 0.05)
     assert np.mean(called) <= 0.05 + 3 * (0.05 * 0.95 / len(called)) ** 0.5
+
+
+def test_direction_is_that_of_the_test_where_placebo_names_are_skewed() -> None:
+    """A few placebo names change much; the own set is above the others that do not."""
+    result = change_test(0.01, np.concatenate([np.linspace(-0.005, 0.005, 95), np.full(4, 0.9)]))
+    assert result.pvalue <= 0.05
+    assert result.beyond > 0 and result.interval.low > 0

@@ -402,8 +402,8 @@ def _changes(
         own = changes[artist, artist]
         others = np.array([changes[artist, name] for name in usable])
         at.same("n_placebos", row["n_placebos"], len(usable))
-        at.same("auc_placebo_change", row["auc_placebo_change"], others.mean() if usable else None)
-        at.same("auc_beyond", row["auc_beyond"], own - others.mean() if usable else None)
+        at.same("auc_placebo_change", row["auc_placebo_change"], np.median(others) if usable else None)
+        at.same("auc_beyond", row["auc_beyond"], own - np.median(others) if usable else None)
         p = None
         if usable:
             middle = np.median([own, *others])
