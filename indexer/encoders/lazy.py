@@ -10,6 +10,7 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.encoders.registry import DEFAULT_MODEL, require_same
 from imindex.indexer.store.index import Index
+from imindex.indexer.system.input_files import exists
 
 if TYPE_CHECKING:
     from imindex.indexer.encoders.base import Encoder
@@ -116,7 +117,7 @@ def encoder_for(
 
         return load_as(info, model=model, pretrained=pretrained, device=device, batch_size=batch_size)
 
-    if not path.exists():
+    if not exists(path):
         name = model or DEFAULT_MODEL
         note(f"{path} is new: loading the encoder {name}.")
         lazy = LazyEncoder(load_new, batch_size or default_size)

@@ -14,6 +14,7 @@ from typing import Any
 
 from imindex.indexer.core.digest import canonical_json, json_digest
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.system.input_files import open_input, read_text
 
 DTYPES = ("auto", "fp16", "bf16", "fp32")
 OFFLOADS = ("none", "model", "sequential")
@@ -103,7 +104,7 @@ def read_index(folder: Path) -> dict[str, Any]:
     """
     file = folder / "model_index.json"
     try:
-        index = json.loads(file.read_text(encoding="utf-8"))
+        index = json.loads(read_text(file))
     except FileNotFoundError:
         raise ImindexError(
             f"{folder} is not the folder of a diffusers pipeline: it has no model_index.json. Pass a folder written by "
@@ -243,7 +244,7 @@ def sha256(file: Path) -> str:
 @functools.lru_cache(maxsize=4096)
 def _sha256(file: Path, size: int, changed: int) -> str:
     digest = hashlib.sha256()
-    with file.open("rb") as opened:
+    with open_input(file) as opened:
         while block := opened.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
@@ -293,7 +294,7 @@ def versions() -> dict[str, str]:
 
 def _read_json(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(read_text(file))
     except (OSError, ValueError) as error:
         raise ImindexError(f"{file} cannot be read: {error}. Download the model again.") from error
     return content if isinstance(content, dict) else {}

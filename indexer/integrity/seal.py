@@ -15,7 +15,8 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.provenance import now, program, versions
 from imindex.indexer.integrity.verify import Verification
 from imindex.indexer.store.index import Index
-from imindex.indexer.system.atomic import put_in_place
+from imindex.indexer.system.atomic import write_file
+from imindex.indexer.system.input_files import open_input, read_input
 
 FORMAT, VERSION = "imindex-seal", "1.1"
 READABLE = ("1.0", VERSION)
@@ -136,7 +137,7 @@ class Match:
 def file_digest(path: Path, progress: Callable[[int], None] = lambda done: None) -> str:
     """Return the SHA-256 of a file, read in chunks."""
     digest, done = hashlib.sha256(), 0
-    with path.open("rb") as file:
+    with open_input(path) as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
             progress(done := done + len(chunk))
@@ -177,8 +178,7 @@ def seal(index: Index, audit: SealedAudit | None = None) -> Seal:
 
 def write_seal(manifest: Seal, path: Path) -> None:
     """Write a seal as one line of canonical JSON, so that equal content gives equal bytes."""
-    with put_in_place(path) as temporary:
-        temporary.write_bytes(_line(manifest.to_dict()))
+    write_file(path, _line(manifest.to_dict()))
 
 
 def _line(manifest: dict[str, object]) -> bytes:
@@ -194,7 +194,7 @@ def read_seal(path: Path) -> Seal:
         If the file does not exist, is not a seal, or is not in canonical form.
     """
     try:
-        data = path.read_bytes()
+        data = read_input(path)
         manifest = json.loads(data)
     except FileNotFoundError:
         raise ImindexError(f"{path} does not exist. Make a seal with `imindex seal -o {path}`.") from None
