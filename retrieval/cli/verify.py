@@ -58,6 +58,10 @@ _LISTED = 20
 @click.option(
     "--seal", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Check this seal."
 )
+@click.option(
+    "--signer", type=click.Path(path_type=Path, dir_okay=False, exists=True), metavar="KEY.pub",
+    help="The seal must be signed by this Ed25519 public key (PEM or OpenSSH).",
+)  # fmt: skip
 @model_options
 @device_option
 @json_option
@@ -78,10 +82,12 @@ def verify(ctx: click.Context, /, index: Path, as_json: bool, **options: Any) ->
     imindex verify -i audit.h5 --replay all --root ~/art
     imindex verify --results plan-audit/
     imindex verify -i audit.h5 --seal audit.h5.seal.json
-    imindex verify --results plan-audit/ --seal tiny.seal.json
+    imindex verify --results plan-audit/ --seal tiny.seal.json --signer expert.pub
     """
     checks: list[Check] = []
     results = options["results"]
+    if options["signer"] is not None and options["seal"] is None:
+        raise click.UsageError("--signer checks the signature of a seal: pass the seal with --seal.")
     if results is not None:
         if options["pictures"] or options["replay"]:
             raise click.UsageError(
@@ -93,6 +99,8 @@ def verify(ctx: click.Context, /, index: Path, as_json: bool, **options: Any) ->
             checks += _sealed_results(options["seal"], results, index if given else None, checks[0].same)
     else:
         checks += _index(index, options)
+    if options["seal"] is not None:
+        checks.append(_signature(options["seal"], options["signer"]))
     faults = [fault for check in checks for fault in check.faults]
     # A seal that holds the digest of a page decides whether it was edited.
     uncompared = [
@@ -332,6 +340,22 @@ def _seal(
 
     manifest = read_seal(file)
     return _matched(manifest, check_seal(manifest, index, verification), folder, same)
+
+
+def _signature(file: Path, signer: Path | None) -> Check:
+    from imindex.indexer.core.errors import ImindexError
+    from imindex.indexer.integrity.seal import DIFFERS, read_seal
+    from imindex.indexer.integrity.signature import check_signature
+    from imindex.indexer.integrity.verify import Fault
+
+    try:
+        manifest = read_seal(file)
+    except ImindexError:  # it is a fault already
+        return Check({}, [], [])
+    matches = check_signature(manifest, signer)
+    lines = [f"{match.status:<12}{match.what}: {match.said}" for match in matches]
+    faults = [Fault(f"seal: {match.what}", match.said) for match in matches if match.status == DIFFERS]
+    return Check({"signature": [asdict(match) for match in matches]}, lines, faults)
 
 
 def _matched(manifest: Seal, matches: Sequence[Match], folder: Path | None, same: Sequence[str]) -> Check:
