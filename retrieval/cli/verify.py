@@ -42,7 +42,7 @@ _LISTED = 20
     help="Seed for drawing the pictures of --replay. [default: from the operating system, and printed]",
 )  # fmt: skip
 @click.option(
-    "--root", "roots", type=click.Path(path_type=Path, file_okay=False, exists=True), multiple=True,
+    "--root", "roots", type=click.Path(path_type=Path, file_okay=False), multiple=True,
     metavar="FOLDER",
     help="Also open pictures in this folder, besides that of the index. Repeatable.",
 )  # fmt: skip
@@ -59,7 +59,7 @@ _LISTED = 20
     "--seal", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Check this seal."
 )
 @click.option(
-    "--signer", type=click.Path(path_type=Path, dir_okay=False, exists=True), metavar="KEY.pub",
+    "--signer", type=click.Path(path_type=Path, dir_okay=False), metavar="KEY.pub",
     help="The seal must be signed by this Ed25519 public key (PEM or OpenSSH).",
 )  # fmt: skip
 @model_options
@@ -158,6 +158,8 @@ class Check:
 def _index(path: Path, options: Mapping[str, Any]) -> list[Check]:
     from imindex.indexer.integrity.verify import opened, verify_index
 
+    if missing := [str(root) for root in options["roots"] if not root.is_dir()]:
+        raise click.UsageError(f"There is no folder {', '.join(missing)}. --root takes a folder with pictures.")
     started = time.monotonic()
     with opened(path) as index:
         with bar(index.n, "Verifying") as progress:
