@@ -350,7 +350,11 @@ def test_signature_example_in_custody_md(path: Path, seal: Path, gpg: Callable[.
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
 def test_key_example_in_custody_md(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = (ROOT / "indexer/CUSTODY.md").read_text(encoding="utf-8").partition("### Sign it with a key of your own")[2]
+    text = (
+        (ROOT / "indexer/CUSTODY.md")
+        .read_text(encoding="utf-8")
+        .partition("### Sign it with a key of your own")[2]
+    )
     block = text.split("```")[1].partition("\n")[2]
     lines = [line.partition("#")[0].split() for line in block.splitlines()]
     assert [words[0] for words in lines] == ["pip", "openssl", "openssl", "imindex", "imindex"]

@@ -159,11 +159,13 @@ def test_pictures_outside_the_folder_of_the_index_are_opened_only_on_request(
     result = run("verify", "-i", path, "--pictures", code=1)
     assert "0 are unchanged" in result.stdout and "4 outside the folder of the index" in result.stdout
     assert (
-        "was not opened, because it is outside the folder of the index: name its folder with --root"
+        "fault   pictures: 4 pictures were not opened, such as ../art/works/ada/000.png, because"
         in result.stdout
     )
+    assert "outside the folder of the index. Pass --root FOLDER" in result.stdout
+    assert last_line(result).startswith("Found 1 fault in ")
     result = run("verify", "-i", path, "--replay", 3, "--device", "cpu", code=1)
-    assert "not compared: the picture was not opened" in result.stdout
+    assert "fault   pictures: 3 pictures were not opened" in result.stdout
     run("verify", "-i", path, "--pictures", "--replay", "all", "--root", root, "--device", "cpu")
     run("verify", "-i", path, "--pictures", "--root", root / "works/ada", code=1)
     moved = tmp_path / "sent/art"
