@@ -19,7 +19,7 @@ from imindex.retrieval.audit.audit import Outcome
 from imindex.retrieval.audit.plan import read_plan
 from imindex.retrieval.audit.recompute import Recomputed, plan_of, recompute
 from imindex.retrieval.audit.run import Compute, Run, Workspace
-from imindex.retrieval.report.report import digest
+from imindex.retrieval.results.report_digest import digest
 from tests.support import audits
 from tests.support.audits import run_plan
 from tests.support.commands import last_line, run
@@ -386,3 +386,24 @@ def test_a_seal_of_version_1_0_is_still_read(done: Path) -> None:
     assert audit is not None
     said = {one.what: one.status for one in sealed_audit(audit, done / "audit")}
     assert said.pop("report files") == "not checked" and set(said.values()) == {"identical"}
+
+
+def test_a_comparison_can_require_that_its_audits_are_verified(done: Path) -> None:
+    """A digest that fits is no proof: figures of a gate are recomputed on request."""
+    audit = (done / "audit").rename(done / "plan-audit")
+    words = ("compare", f"{audit}:one", f"{audit}:two", "--no-names", "--resamples", "99", "--device", "cpu")
+    verified = run(*words, "--audit-verified")
+    assert "plan-audit was recomputed: " in " ".join(verified.stderr.split())
+    report = json.loads((audit / "report.json").read_text())
+    report["results"][1]["artists"][0]["finding"] = "imitated"
+    report["digest"] = digest(report)
+    (audit / "report.json").write_text(json.dumps(report))
+    run(*words)
+    said = " ".join(run(*words, "--audit-verified", code=1).stderr.split())
+    assert "does not pass verification, so it was not compared: report.results[two, tiny].artists[Ada" in said
+    index = next(audit.glob("*.h5"))
+    said = " ".join(run("compare", "one", "two", "-i", index, "--audit-verified", code=1).stderr.split())
+    assert (
+        "one is a collection of an index, and audit_verified (--audit-verified) is for finished audits"
+        in said
+    )
