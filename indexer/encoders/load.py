@@ -13,6 +13,7 @@ from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.encoders.precision import PRECISIONS, default_precision
 from imindex.indexer.encoders.registry import DEFAULT_MODEL, backend, name_for, name_of, require_same
 from imindex.indexer.system.device import torch_devices
+from imindex.indexer.system.foreign_code import no_foreign_code
 
 
 def load(
@@ -60,9 +61,10 @@ def load(
     if pretrained and Path(pretrained).is_file():
         pretrained = str(Path(pretrained).resolve())
     name = name_for(model)
-    encoder = backend(name).load(
-        model, pretrained, devices=devices, precision=precision, batch_size=batch_size
-    )
+    with no_foreign_code(model):
+        encoder = backend(name).load(
+            model, pretrained, devices=devices, precision=precision, batch_size=batch_size
+        )
     if encoder is None:
         raise ImindexError(f"The back end {name} returned no encoder. Let its load return one.")
     if name_of(encoder.info) != name:
