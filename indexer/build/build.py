@@ -29,6 +29,7 @@ from imindex.indexer.encoders.lazy import LazyEncoder
 from imindex.indexer.encoders.registry import require_same
 from imindex.indexer.encoders.returned import check_vectors
 from imindex.indexer.sources.item import Item
+from imindex.indexer.store.copying import require_unchanged
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.writer import write
 from imindex.indexer.system.atomic import clear_leftovers, real_file
@@ -135,7 +136,8 @@ def build(  # noqa: PLR0913
     Stopped
         After Ctrl-C. The same call resumes the build.
     ImindexError
-        If the encoder differs from the index's, another builder is running, or, with `strict`, pictures are unreadable.
+        If the encoder differs from the index's, another builder is running, the existing index is damaged, or, with
+        `strict`, pictures are unreadable.
     """
     started = time.monotonic()
     path = real_file(Path(path))
@@ -300,6 +302,8 @@ def _write(
         return old.root_digest, ()
     from imindex.indexer.ann.upkeep import ann_after  # imports faiss
 
+    if old is not None:
+        require_unchanged(old)
     contents = merged.contents
     summary = (
         f"build: {merged.added} added, {merged.replaced} replaced, {merged.moved} moved, "
