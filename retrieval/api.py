@@ -133,6 +133,7 @@ def compare(  # noqa: PLR0913
     seed: int | None = None,
     model: str | None = None,
     pretrained: str | None = None,
+    trust_encoder: bool = False,
     device: str = "auto",
     margin: float | None = None,
     rivals: Sequence[str] | None = None,
@@ -161,6 +162,8 @@ def compare(  # noqa: PLR0913
         "greater": the new release imitates more.
     model, pretrained, device : str
         Current location of the index's encoder, and the device to run it on.
+    trust_encoder : bool
+        Load the encoder that the index names, even if it is a folder, a file or a repository.
     margin : float, optional
         The largest change of the mean AUC, beyond that of placebo names, that does not matter: test whether the change
         is within it.
@@ -203,6 +206,7 @@ def compare(  # noqa: PLR0913
         "alternative": alternative,
         "model": model,
         "pretrained": pretrained,
+        "trust_encoder": trust_encoder,
         "device": device,
     }
     conditions = [
@@ -506,6 +510,7 @@ class OpenIndex:
             Search exactly, even if the file holds an approximate index.
         encoder : mapping, optional
             ``model``, ``pretrained``, ``device``: current location of the index's encoder, and the device to run it on.
+            ``trust``: load the encoder that the index names, even if it is a folder, a file or a repository.
         limits : Limits
             Pictures that exceed these limits are rejected.
 

@@ -122,6 +122,16 @@ def load(
     return on_devices(make, devices, batch_size)
 
 
+def knows(model: str, pretrained: str | None) -> bool:
+    """Whether open_clip has a model of this name, and weights of this tag; not a folder, a file or a repository."""
+    model = model.removeprefix("open_clip:")
+    if model == DEMO_MODEL:
+        return not pretrained
+    return model in open_clip.list_models() and (
+        not pretrained or bool(open_clip.get_pretrained_cfg(model, pretrained))
+    )
+
+
 def compared_config(config: Mapping[str, Any]) -> dict[str, object]:
     """Return what vectors depend on, of a model configuration, that the weights do not tell.
 

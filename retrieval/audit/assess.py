@@ -17,7 +17,7 @@ from imindex.indexer.store.index import Index
 from imindex.retrieval.audit.decisions import decided
 from imindex.retrieval.audit.inputs import Inputs
 from imindex.retrieval.audit.made import Made
-from imindex.retrieval.audit.models import encoder_arguments
+from imindex.retrieval.audit.models import own_encoder
 from imindex.retrieval.audit.plan import EncoderSpec, Plan, Release
 from imindex.retrieval.audit.record import (
     encoder_record,
@@ -65,12 +65,11 @@ class Built:
 
 def texts_of(run: Run, encoder: EncoderSpec, path: Path) -> Texts:
     """Return the text vectors by an index's encoder, which is loaded when the first one is needed."""
-    where = {**encoder_arguments(run.plan, encoder, paths_only=True), "device": run.compute.device}
 
     def load() -> Encoder:
         with Index(path) as index:
             info = index.encoder
-        return load_encoder(info, where)
+        return load_encoder(info, own_encoder(run, encoder, info))
 
     return Texts(load)
 

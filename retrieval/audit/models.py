@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from imindex.indexer.core.digest import canonical_json, json_digest
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.encoders.lazy import LazyEncoder, encoder_for
 from imindex.indexer.generate.prompts import Shot, shots
 from imindex.indexer.sources.find import find
@@ -46,6 +47,13 @@ def encoder_arguments(plan: Plan, encoder: EncoderSpec, *, paths_only: bool = Fa
         moved = (model, pretrained) != (encoder.model, encoder.pretrained)
         return {"model": model, "pretrained": pretrained} if moved else {}
     return {"model": model, "pretrained": pretrained, "precision": encoder.precision}
+
+
+def own_encoder(run: Run, encoder: EncoderSpec, info: EncoderInfo) -> dict[str, Any]:
+    """Return where the encoder of an index is, as `load_with` takes it. What only the index names is not trusted."""
+    where, named = encoder_arguments(run.plan, encoder, paths_only=True), encoder_arguments(run.plan, encoder)
+    in_plan = bool(where) or (info.model, info.pretrained) == (named["model"], named["pretrained"] or "")
+    return {**where, "device": run.compute.device, "trust": run.compute.trust_encoders and in_plan}
 
 
 def order(plan: Plan, release: Release, inputs: Inputs) -> list[Shot]:
@@ -114,7 +122,7 @@ class Encoders:
         if path.exists():
             with Index(path) as index:
                 info = index.encoder
-            where = {**encoder_arguments(run.plan, spec, paths_only=True), "device": run.compute.device}
+            where = own_encoder(run, spec, info)
             load = functools.partial(load_encoder, info, {**where, "batch_size": run.compute.batch_size})
             return LazyEncoder(load, run.compute.batch_size or self._default_size, info)
         if spec.name in self._loaded:
