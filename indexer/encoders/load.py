@@ -128,14 +128,19 @@ def load_as(
     name = model or info.model
     weights = pretrained or (None if model else info.pretrained or None)
     if not (model is not None if trust is None else trust):
-        _require_trusted(name, None if pretrained and trust is None else weights)
+        _require_trusted(name, weights, given=bool(pretrained) and trust is None)
     encoder = _load(name, weights, device=device, precision=info.precision, batch_size=batch_size)
     require_same(info, encoder.info)
     return encoder
 
 
-def _require_trusted(model: str, pretrained: str | None) -> None:
-    if (model, pretrained or "") in _named or knows(model, pretrained):
+def _require_trusted(model: str, pretrained: str | None, *, given: bool) -> None:
+    """Refuse an encoder that only an index names. The weights are not compared if the caller has given them."""
+    if given:
+        pretrained, named = None, model in {known for known, _ in _named}
+    else:
+        named = (model, pretrained or "") in _named
+    if named or knows(model, pretrained):
         return
     weights = f" with the weights {pretrained}" if pretrained else ""
     raise ImindexError(

@@ -47,7 +47,7 @@ _LARGEST = {
 """The largest sizes that a configuration may have. Larger ones would only exhaust the memory."""
 
 
-def check_config(model: str, config: object) -> dict[str, Any]:
+def check_config(model: str, config: object) -> Mapping[str, Any]:
     """Return the configuration of a model, or refuse it. Nothing is loaded.
 
     Parameters
@@ -85,7 +85,7 @@ def check_config(model: str, config: object) -> dict[str, Any]:
     vision, text = (dict(tower or {}) for tower in towers.values())
     _check_tokenizer(model, text)
     _check_timm(model, vision.get("timm_model_name"))
-    return dict(config)
+    return config
 
 
 def check_text_tower(model: str, config: Mapping[str, Any]) -> None:

@@ -115,7 +115,7 @@ def model_options(command: Command) -> Command:
     )
 
 
-def encoder_of(options: Mapping[str, Any]) -> dict[str, Any]:
+def encoder_of(options: Mapping[str, Any]) -> dict[str, object]:
     """Return where the encoder of an index is, and whether it is trusted, as `load_with` takes it."""
     where = {name: options[name] for name in ("model", "pretrained", "device")}
     return {**where, "trust": options["trust_encoder"] or None}

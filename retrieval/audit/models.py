@@ -6,7 +6,7 @@ import contextlib
 import functools
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,7 +49,7 @@ def encoder_arguments(plan: Plan, encoder: EncoderSpec, *, paths_only: bool = Fa
     return {"model": model, "pretrained": pretrained, "precision": encoder.precision}
 
 
-def own_encoder(run: Run, encoder: EncoderSpec, info: EncoderInfo) -> dict[str, Any]:
+def own_encoder(run: Run, encoder: EncoderSpec, info: EncoderInfo) -> Mapping[str, Any]:
     """Return where the encoder of an index is, as `load_with` takes it. What only the index names is not trusted."""
     where, named = encoder_arguments(run.plan, encoder, paths_only=True), encoder_arguments(run.plan, encoder)
     in_plan = bool(where) or (info.model, info.pretrained) == (named["model"], named["pretrained"] or "")
