@@ -386,3 +386,13 @@ def test_a_seal_of_version_1_0_is_still_read(done: Path) -> None:
     assert audit is not None
     said = {one.what: one.status for one in sealed_audit(audit, done / "audit")}
     assert said.pop("report files") == "not checked" and set(said.values()) == {"identical"}
+
+
+def test_encoder_of_a_strangers_plan_is_not_loaded(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plan lies beside the results, so it may be the stranger's as well."""
+    monkeypatch.setattr("imindex.indexer.encoders.load._named", set())
+    asked = ("verify", "--results", done / "audit", "--plan", done / "plan.toml", "--device", "cpu")
+    refused = " ".join(run(*asked, code=1).output.split())
+    assert re.search(r"names the encoder local-dir:\S+, .* so it is not loaded", refused), refused
+    assert "Verified" in run(*asked, "--trust-encoder").output
+    assert run_plan(done).report is not None  # whoever runs a plan trusts what it names
