@@ -133,6 +133,7 @@ def compare(  # noqa: PLR0913
     seed: int | None = None,
     model: str | None = None,
     pretrained: str | None = None,
+    trust_encoder: bool = False,
     device: str = "auto",
     margin: float | None = None,
     rivals: Sequence[str] | None = None,
@@ -162,6 +163,8 @@ def compare(  # noqa: PLR0913
         "greater": the new release imitates more.
     model, pretrained, device : str
         Current location of the index's encoder, and the device to run it on.
+    trust_encoder : bool
+        Load the encoder that the index names, even if it is a folder, a file or a repository.
     margin : float, optional
         The largest change of the mean AUC, beyond that of placebo names, that does not matter: test whether the change
         is within it.
@@ -207,6 +210,7 @@ def compare(  # noqa: PLR0913
         "alternative": alternative,
         "model": model,
         "pretrained": pretrained,
+        "trust_encoder": trust_encoder,
         "device": device,
     }
     conditions = [
@@ -216,7 +220,7 @@ def compare(  # noqa: PLR0913
     one_of(alternative, get_args(Alternative), "alternative")
     question = resolve(os.fspath(base), os.fspath(new), options, set(passed))
     if audit_verified:
-        _require_verified(question, device, note)
+        _require_verified(question, device, trust_encoder, note)
     for text in question.notes:
         note(text)
     result = question.answer()
@@ -225,7 +229,9 @@ def compare(  # noqa: PLR0913
     return GatedComparison(**fields, gate=verdicts)
 
 
-def _require_verified(question: Question, device: str, note: Callable[[str], None]) -> None:
+def _require_verified(
+    question: Question, device: str, trust_encoder: bool, note: Callable[[str], None]
+) -> None:
     from imindex.retrieval.audit.verified import require_verified
 
     for source in question.sources:
@@ -235,7 +241,7 @@ def _require_verified(question: Question, device: str, note: Callable[[str], Non
                 "audits. Drop it, or pass two audits."
             )
     for folder in dict.fromkeys(source.folder for source in question.sources if source.folder is not None):
-        require_verified(folder, device=device, note=note)
+        require_verified(folder, device=device, trust_encoder=trust_encoder, note=note)
 
 
 def write_comparison_report(
@@ -525,6 +531,7 @@ class OpenIndex:
             Search exactly, even if the file holds an approximate index.
         encoder : mapping, optional
             ``model``, ``pretrained``, ``device``: current location of the index's encoder, and the device to run it on.
+            ``trust``: load the encoder that the index names, even if it is a folder, a file or a repository.
         limits : Limits
             Pictures that exceed these limits are rejected.
 

@@ -11,8 +11,12 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.encoders.precision import PRECISIONS, default_precision
-from imindex.indexer.encoders.registry import DEFAULT_MODEL, backend, name_for, name_of, require_same
+from imindex.indexer.encoders.registry import DEFAULT_MODEL, backend, knows, name_for, name_of, require_same
 from imindex.indexer.system.device import torch_devices
+from imindex.indexer.system.foreign_code import no_foreign_code
+
+_named: set[tuple[str, str]] = set()
+"""Model and pretrained of the encoders that a caller has named in this process."""
 
 
 def load(
@@ -50,6 +54,14 @@ def load(
         The precision or the batch size is invalid, the model is unknown, its weights are not found or cannot be
         downloaded, there is no such device, or the encoder does not compute at that precision.
     """
+    encoder = _load(model, pretrained, device=device, precision=precision, batch_size=batch_size)
+    _named.add((encoder.info.model, encoder.info.pretrained))
+    return encoder
+
+
+def _load(
+    model: str, pretrained: str | None, *, device: str, precision: str, batch_size: int | None
+) -> Encoder:
     one_of(precision, ("auto", *PRECISIONS), "precision")
     if batch_size is not None:
         at_least(batch_size, 1, "batch_size")
@@ -60,9 +72,10 @@ def load(
     if pretrained and Path(pretrained).is_file():
         pretrained = str(Path(pretrained).resolve())
     name = name_for(model)
-    encoder = backend(name).load(
-        model, pretrained, devices=devices, precision=precision, batch_size=batch_size
-    )
+    with no_foreign_code(model):
+        encoder = backend(name).load(
+            model, pretrained, devices=devices, precision=precision, batch_size=batch_size
+        )
     if encoder is None:
         raise ImindexError(f"The back end {name} returned no encoder. Let its load return one.")
     if name_of(encoder.info) != name:
@@ -84,8 +97,12 @@ def load_as(
     pretrained: str | None = None,
     device: str = "auto",
     batch_size: int | None = None,
+    trust: bool | None = None,
 ) -> Encoder:
     """Load the encoder that made an index, and refuse any other.
+
+    A folder, a file or a repository that only the index names is not loaded: the index may be a stranger's. Names that
+    the back end knows are, and so are encoders that `load` has loaded by name in this process.
 
     Parameters
     ----------
@@ -95,6 +112,8 @@ def load_as(
         Where to find it now, if it has moved.
     device, batch_size
         See `load`.
+    trust : bool, optional
+        Load whatever is named, or only names that the back end knows. By default, the former if `model` is given.
 
     Returns
     -------
@@ -103,18 +122,51 @@ def load_as(
     Raises
     ------
     ImindexError
-        The encoder cannot be found, or it is not the one that made the index.
+        The encoder cannot be found, it is not the one that made the index, or it is not trusted.
     """
     backend(name_of(info))  # an unknown back end is refused before its model's name is tried
-    encoder = load(
-        model or info.model,
-        pretrained or (None if model else info.pretrained or None),
-        device=device,
-        precision=info.precision,
-        batch_size=batch_size,
-    )
+    name = model or info.model
+    weights = pretrained or (None if model else info.pretrained or None)
+    if not (model is not None if trust is None else trust):
+        require_trusted(name, weights, given=bool(pretrained) and trust is None)
+    encoder = _load(name, weights, device=device, precision=info.precision, batch_size=batch_size)
     require_same(info, encoder.info)
     return encoder
+
+
+def require_trusted(
+    model: str, pretrained: str | None, *, given: bool = False, named_by: str = "The index"
+) -> None:
+    """Refuse an encoder that only a file names, unless imindex knows it by name.
+
+    Parameters
+    ----------
+    model, pretrained : str
+        As `load` takes them.
+    given : bool
+        The caller has given `pretrained`, so it is not compared.
+    named_by : str
+        The file, to begin the message with.
+
+    Raises
+    ------
+    ImindexError
+        The encoder is a folder, a file or a repository, and `load` has not loaded it by this name in this process.
+    """
+    if given:
+        pretrained, named = None, model in {known for known, _ in _named}
+    else:
+        named = (model, pretrained or "") in _named
+    if named or knows(model, pretrained):
+        return
+    weights = f" with the weights {pretrained}" if pretrained else ""
+    raise ImindexError(
+        f"{named_by} names the encoder {model}{weights}, which is not one of the names that imindex knows. A model can "
+        "be made to do harm, and this one was chosen by whoever made the file, so it is not loaded. If you have the "
+        "encoder, say where it is: --model (and --pretrained). If you trust the file, add --trust-encoder. "
+        "(In Python: model= and trust_encoder= of build and compare, otherwise encoder={'model': ...} or "
+        "encoder={'trust': True}.)"
+    )
 
 
 def load_with(info: EncoderInfo, where: Mapping[str, Any]) -> Encoder:
@@ -124,7 +176,7 @@ def load_with(info: EncoderInfo, where: Mapping[str, Any]) -> Encoder:
     ----------
     info : EncoderInfo
     where : mapping
-        `model`, `pretrained`, `device` or `batch_size`, as in `load_as`.
+        `model`, `pretrained`, `device`, `batch_size` or `trust`, as in `load_as`.
 
     Raises
     ------
@@ -136,5 +188,5 @@ def load_with(info: EncoderInfo, where: Mapping[str, Any]) -> Encoder:
             f'encoder: expected a mapping, not {where!r}. Pass {{"model": ..., "device": ...}}.'
         )
     for key in where:
-        one_of(key, ("model", "pretrained", "device", "batch_size"), "encoder")
+        one_of(key, ("model", "pretrained", "device", "batch_size", "trust"), "encoder")
     return load_as(info, **where)

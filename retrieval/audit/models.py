@@ -60,11 +60,13 @@ def load_planned(run: Run, spec: EncoderSpec, path: Path) -> Encoder:
     ImindexError
         The encoder cannot be loaded, or another one made the index.
     """
-    from imindex.indexer.encoders.load import load
+    from imindex.indexer.encoders.load import load, require_trusted
 
     with Index(path) as index:
         made_by = index.encoder
     where = encoder_arguments(run.plan, spec)
+    if not run.compute.trust_encoders:
+        require_trusted(where["model"], where["pretrained"], named_by=f"The plan {run.plan.path}")
     if where["precision"] == "auto":
         where["precision"] = made_by.precision
     encoder = load(**where, device=run.compute.device, batch_size=run.compute.batch_size)

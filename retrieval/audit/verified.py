@@ -12,7 +12,11 @@ from imindex.retrieval.audit.run import Compute, Run, Workspace
 
 
 def require_verified(
-    folder: Path, *, device: str = "auto", note: Callable[[str], None] = lambda _: None
+    folder: Path,
+    *,
+    device: str = "auto",
+    trust_encoder: bool = False,
+    note: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Recompute an audit as `imindex verify --results` does, and refuse it if anything differs.
 
@@ -21,6 +25,8 @@ def require_verified(
     folder : Path
         Of the audit. Its plan is beside it.
     device : str
+    trust_encoder : bool
+        Load the encoder that the plan names, even if it is a folder, a file or a repository.
     note : callable
         Called with a message before and after.
 
@@ -30,7 +36,8 @@ def require_verified(
         The audit cannot be recomputed, or differs from what is recomputed.
     """
     note(f"Recomputing the audit in {folder}.")
-    again = recompute(Run(read_plan(plan_of(folder)), Workspace(folder, keeps=False), Compute(device)))
+    compute = Compute(device, trust_encoders=trust_encoder)
+    again = recompute(Run(read_plan(plan_of(folder)), Workspace(folder, keeps=False), compute))
     if again.faults:
         first = again.faults[0]
         raise ImindexError(

@@ -15,6 +15,7 @@ from click.core import ParameterSource
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     device_option,
+    encoder_of,
     index_option,
     json_option,
     model_options,
@@ -93,7 +94,7 @@ def verify(ctx: click.Context, /, index: Path, as_json: bool, **options: Any) ->
             raise click.UsageError(
                 "--pictures and --replay check one index: pass it with -i, and drop --results."
             )
-        checks.append(_results(results, options["plan"], options["device"]))
+        checks.append(_results(results, options))
         if options["seal"] is not None:
             given = ctx.get_parameter_source("index") is not ParameterSource.DEFAULT
             checks += _sealed_results(options["seal"], results, index if given else None, checks[0].same)
@@ -170,7 +171,7 @@ def _index(path: Path, options: Mapping[str, Any]) -> list[Check]:
         if options["pictures"]:
             checks.append(_pictures(index, options["roots"]))
         if options["replay"]:
-            overrides = {name: options[name] for name in ("model", "pretrained", "device")}
+            overrides = encoder_of(options)
             checks.append(_replay(index, options["replay"], options["seed"], options["roots"], overrides))
         if options["seal"] is not None:
             checks.append(_seal(options["seal"], index, verification))
@@ -289,7 +290,7 @@ def _replay(
     return Check({"replay": {**asdict(again), "limit": SAME}}, lines, faults)
 
 
-def _results(folder: Path, plan_file: Path | None, device: str) -> Check:
+def _results(folder: Path, options: Mapping[str, Any]) -> Check:
     from imindex.indexer.core.errors import ImindexError
     from imindex.retrieval.audit.plan import read_plan
     from imindex.retrieval.audit.recompute import plan_of, recompute
@@ -298,9 +299,10 @@ def _results(folder: Path, plan_file: Path | None, device: str) -> Check:
 
     screen = screen_of_stages()
     try:
-        plan = read_plan(plan_file or plan_of(folder))
+        plan = read_plan(options["plan"] or plan_of(folder))
+        compute = Compute(options["device"], trust_encoders=options["trust_encoder"])
         with screen:
-            again = recompute(Run(plan, Workspace(folder, keeps=False), Compute(device), show=screen))
+            again = recompute(Run(plan, Workspace(folder, keeps=False), compute, show=screen))
     except ImindexError as error:
         return _without_recomputation(folder, error)
     lines = [
