@@ -287,12 +287,16 @@ def json_object(text: Any, what: str) -> dict[str, Any]:
     if deepest > _MAX_DEPTH:
         raise Damage(f"{what} is nested {deepest} levels deep")
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise Damage(f"{what} is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise Damage(f"{what} is not a JSON object")
     return value
+
+
+def _no_number(constant: str) -> Any:
+    raise ValueError(f"{constant} is not a number")
 
 
 def text_of(attributes: Mapping[str, Attribute], name: str, *, digest: bool = False) -> str:
