@@ -47,7 +47,7 @@ from imindex.retrieval import results
 from imindex.retrieval.audit.plan import read_plan
 from imindex.retrieval.audit.run import Compute, Run, Show, Workspace
 from imindex.retrieval.compare.gate import Condition, parse
-from imindex.retrieval.compare.sources import resolve
+from imindex.retrieval.compare.sources import Question, resolve
 from imindex.retrieval.evidence.classify_release import GENERIC_LABELS, classify_release
 from imindex.retrieval.evidence.match_release import match_release
 from imindex.retrieval.evidence.testing import Testing
@@ -137,6 +137,7 @@ def compare(  # noqa: PLR0913
     device: str = "auto",
     margin: float | None = None,
     rivals: Sequence[str] | None = None,
+    audit_verified: bool = False,
     note: Callable[[str], None] = lambda _: None,
 ) -> GatedComparison:
     """Compare two releases on the same artists, and check conditions on the change.
@@ -169,6 +170,9 @@ def compare(  # noqa: PLR0913
         is within it.
     rivals : sequence of str, optional
         Further real names among the imitations, which are neither compared nor candidates. Audits store their own.
+    audit_verified : bool
+        Recompute both audits first, as `imindex verify --results` does, and refuse one that differs. The digest of a
+        report, which is always compared, only detects accidents.
     note : callable
         Called with messages about what is compared.
 
@@ -179,7 +183,7 @@ def compare(  # noqa: PLR0913
     Raises
     ------
     ImindexError
-        If a collection, report or release does not exist, or a condition cannot be parsed.
+        If a collection, report or release does not exist, a report was edited, or a condition cannot be parsed.
     """
     passed = {
         name: value
@@ -215,12 +219,29 @@ def compare(  # noqa: PLR0913
     ]
     one_of(alternative, get_args(Alternative), "alternative")
     question = resolve(os.fspath(base), os.fspath(new), options, set(passed))
+    if audit_verified:
+        _require_verified(question, device, trust_encoder, note)
     for text in question.notes:
         note(text)
     result = question.answer()
     verdicts = question.verdicts(result, conditions)
     fields = {**fields_of(result), "notes": (*question.notes, *result.notes)}
     return GatedComparison(**fields, gate=verdicts)
+
+
+def _require_verified(
+    question: Question, device: str, trust_encoder: bool, note: Callable[[str], None]
+) -> None:
+    from imindex.retrieval.audit.verified import require_verified
+
+    for source in question.sources:
+        if source.folder is None:
+            raise ImindexError(
+                f"{source.word} is a collection of an index, and audit_verified (--audit-verified) is for finished "
+                "audits. Drop it, or pass two audits."
+            )
+    for folder in dict.fromkeys(source.folder for source in question.sources if source.folder is not None):
+        require_verified(folder, device=device, trust_encoders=trust_encoder, note=note)
 
 
 def write_comparison_report(

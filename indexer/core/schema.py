@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -150,6 +151,16 @@ class EncoderInfo:
         """Return a short name for messages, such as `ViT-B-32/openai at bf16`."""
         pretrained = f"/{self.pretrained}" if self.pretrained else ""
         return f"{self.model}{pretrained} at {self.precision}"
+
+    def short_name(self) -> str:
+        """Return model and weights as recorded, such as `ViT-B-32/openai`; of a path only the last part."""
+        folder = self.model.removeprefix("local-dir:")
+        model = f"local-dir:{PurePath(folder).name}" if folder != self.model else _last_part(self.model)
+        return f"{model}/{_last_part(self.pretrained)}" if self.pretrained else model
+
+
+def _last_part(name: str) -> str:
+    return PurePath(name).name if PurePath(name).is_absolute() else name
 
 
 def _whole_config(config: Mapping[str, Any]) -> dict[str, object]:

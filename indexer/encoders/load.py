@@ -127,26 +127,40 @@ def load_as(
     backend(name_of(info))  # an unknown back end is refused before its model's name is tried
     name = model or info.model
     weights = pretrained or (None if model else info.pretrained or None)
-    if not (model is not None if trust is None else trust):
-        _require_trusted(name, weights, given=bool(pretrained) and trust is None)
+    trusted = model is not None if trust is None else trust
+    if (
+        pretrained and trust is None and not trusted
+    ):  # the weights are the caller's, and the model is the index's
+        trusted = name in {known for known, _ in _named} or knows(name, None)
+    if not trusted:
+        require_trusted(name, weights)
     encoder = _load(name, weights, device=device, precision=info.precision, batch_size=batch_size)
     require_same(info, encoder.info)
     return encoder
 
 
-def _require_trusted(model: str, pretrained: str | None, *, given: bool) -> None:
-    """Refuse an encoder that only an index names. The weights are not compared if the caller has given them."""
-    if given:
-        pretrained, named = None, model in {known for known, _ in _named}
-    else:
-        named = (model, pretrained or "") in _named
-    if named or knows(model, pretrained):
+def require_trusted(model: str, pretrained: str | None = None, *, by: str = "The index") -> None:
+    """Refuse an encoder that only an untrusted file names, unless it is known by name.
+
+    Parameters
+    ----------
+    model, pretrained : str
+        As the file names them.
+    by : str
+        The file, for the message.
+
+    Raises
+    ------
+    ImindexError
+        The back end does not know the name, and the caller has not loaded the encoder by that name in this process.
+    """
+    if (model, pretrained or "") in _named or knows(model, pretrained):
         return
     weights = f" with the weights {pretrained}" if pretrained else ""
     raise ImindexError(
-        f"The index names the encoder {model}{weights}, which is not one of the names that imindex knows. A model can "
-        "be made to do harm, and this one was chosen by whoever made the index, so it is not loaded. If you have the "
-        "encoder, say where it is: --model (and --pretrained). If you trust the index, add --trust-encoder. "
+        f"{by} names the encoder {model}{weights}, which is not one of the names that imindex knows. A model can be "
+        "made to do harm, and this one was chosen by whoever made the file, so it is not loaded. If you have the "
+        "encoder, say where it is: --model (and --pretrained). If you trust the file, add --trust-encoder. "
         "(In Python: model= and trust_encoder= of build and compare, otherwise encoder={'model': ...} or "
         "encoder={'trust': True}.)"
     )

@@ -139,7 +139,8 @@ class Index:
         version = attributes.get("encoding-version")
         if version not in FORMATS_READ:
             raise ImindexError(
-                f"{self.path} has format version {version}; this imindex reads {', '.join(FORMATS_READ[:-1])} and {FORMATS_READ[-1]}. "
+                f"{self.path} has format version {version}; this imindex reads {', '.join(FORMATS_READ[:-1])} and "
+                f"{FORMATS_READ[-1]}. "
                 "Install the imindex that wrote it (attribute created-by), or build a new index."
             )
         return str(version)

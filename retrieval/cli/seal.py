@@ -30,7 +30,7 @@ from imindex.retrieval.cli.verify import bar
     help="Output file. [default: INDEX.seal.json]",
 )  # fmt: skip
 @click.option(
-    "--sign", "key", type=click.Path(path_type=Path, dir_okay=False, exists=True), metavar="KEY",
+    "--sign", "key", type=click.Path(path_type=Path, dir_okay=False), metavar="KEY",
     help="Sign the seal with this Ed25519 private key (PEM or OpenSSH).",
 )  # fmt: skip
 @click.option("--force", is_flag=True, help="Overwrite an existing seal.")

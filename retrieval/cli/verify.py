@@ -43,7 +43,7 @@ _LISTED = 20
     help="Seed for drawing the pictures of --replay. [default: from the operating system, and printed]",
 )  # fmt: skip
 @click.option(
-    "--root", "roots", type=click.Path(path_type=Path, file_okay=False, exists=True), multiple=True,
+    "--root", "roots", type=click.Path(path_type=Path, file_okay=False), multiple=True,
     metavar="FOLDER",
     help="Also open pictures in this folder, besides that of the index. Repeatable.",
 )  # fmt: skip
@@ -60,7 +60,7 @@ _LISTED = 20
     "--seal", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Check this seal."
 )
 @click.option(
-    "--signer", type=click.Path(path_type=Path, dir_okay=False, exists=True), metavar="KEY.pub",
+    "--signer", type=click.Path(path_type=Path, dir_okay=False), metavar="KEY.pub",
     help="The seal must be signed by this Ed25519 public key (PEM or OpenSSH).",
 )  # fmt: skip
 @model_options
@@ -159,6 +159,10 @@ class Check:
 def _index(path: Path, options: Mapping[str, Any]) -> list[Check]:
     from imindex.indexer.integrity.verify import opened, verify_index
 
+    if missing := [str(root) for root in options["roots"] if not root.is_dir()]:
+        raise click.UsageError(
+            f"There is no folder {', '.join(missing)}. --root takes a folder with pictures."
+        )
     started = time.monotonic()
     with opened(path) as index:
         with bar(index.n, "Verifying") as progress:
@@ -224,17 +228,25 @@ def _pictures(index: Index, roots: Sequence[Path]) -> Check:
         f"{originals.changed:,} changed, {originals.missing:,} missing, {originals.unreadable:,} unreadable"
         + (f", {originals.outside:,} outside the folder of the index." if originals.outside else ".")
     )
-    faults = [Fault(path, _problem(state)) for state, path in originals.listed[:_LISTED]]
-    more = index.n - originals.same - len(faults)
+    listed = [(state, path) for state, path in originals.listed if state != "outside"][:_LISTED]
+    faults = [Fault(path, f"the picture is {state}") for state, path in listed]
+    more = index.n - originals.same - originals.outside - len(faults)
     if more:
-        faults.append(Fault("pictures", f"{more:,} more are missing, unreadable, changed or outside"))
+        faults.append(Fault("pictures", f"{more:,} more are missing, unreadable or changed"))
+    faults += _outside(originals.outside, originals.listed)
     return Check({"pictures": asdict(originals)}, [line], faults)
 
 
-def _problem(state: str) -> str:
-    if state == "outside":
-        return "the picture was not opened, because it is outside the folder of the index: name its folder with --root"
-    return f"the picture is {state}"
+def _outside(n: int, listed: Sequence[tuple[str, str]]) -> list[Fault]:
+    """Report pictures that were not opened; there are often many, for one reason."""
+    from imindex.indexer.integrity.verify import Fault
+
+    example = next((path for state, path in listed if state == "outside"), "")
+    reason = (
+        f"{count(n, 'picture')} {'was' if n == 1 else 'were'} not opened, such as {example}, because "
+        f"{'it is' if n == 1 else 'they are'} outside the folder of the index. Pass --root FOLDER to permit a folder"
+    )
+    return [Fault("pictures", reason)] if n else []
 
 
 def _drawn(value: str | None) -> int | str | None:
@@ -264,9 +276,11 @@ def _replay(
     faults = [
         Fault(path, f"the vector differs from the encoder's: cosine below {SAME}") for path in again.differing
     ]
-    faults += [Fault(path, f"not compared: {_problem(state)}") for state, path in again.uncompared[:_LISTED]]
-    if (more := len(again.uncompared) - _LISTED) > 0:
+    inside = [(state, path) for state, path in again.uncompared if state != "outside"]
+    faults += [Fault(path, f"not compared: the picture is {state}") for state, path in inside[:_LISTED]]
+    if (more := len(inside) - _LISTED) > 0:
         faults.append(Fault("replay", f"{more:,} more pictures that were drawn could not be compared"))
+    faults += _outside(len(again.uncompared) - len(inside), again.uncompared)
     if again.compared and not faults and again.asked < index.n:
         lines.append(
             "If the seed was not known to whoever made the file, with a confidence of 95 % at most "

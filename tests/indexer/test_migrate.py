@@ -145,5 +145,6 @@ def test_the_commands_report_the_format_version(archive: Path) -> None:
     with h5py.File(path, "r+") as file:
         file.attrs["encoding-version"] = "1.3"
     assert (
-        "has format version 1.3; this imindex reads 1.0, 1.1 and 1.2" in run("migrate", "-i", path, code=1).stderr
+        "has format version 1.3; this imindex reads 1.0, 1.1 and 1.2"
+        in run("migrate", "-i", path, code=1).stderr
     )

@@ -346,3 +346,21 @@ def test_signature_example_in_custody_md(path: Path, seal: Path, gpg: Callable[.
     assert matches(path, seal)["content"] == "identical"
     seal.write_text(seal.read_text().replace('"rows":12', '"rows":13'))
     assert "BAD signature" in gpg(*check).stderr
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
+def test_key_example_in_custody_md(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (
+        (ROOT / "indexer/CUSTODY.md")
+        .read_text(encoding="utf-8")
+        .partition("### Sign it with a key of your own")[2]
+    )
+    block = text.split("```")[1].partition("\n")[2]
+    lines = [line.partition("#")[0].split() for line in block.splitlines()]
+    assert [words[0] for words in lines] == ["pip", "openssl", "openssl", "imindex", "imindex"]
+    monkeypatch.chdir(tmp_path)
+    path.rename("audit.h5")
+    for words in lines[1:3]:
+        subprocess.run(words, check=True, capture_output=True)
+    for words in lines[3:]:
+        run(*words[1:])

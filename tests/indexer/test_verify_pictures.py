@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from imindex.indexer.integrity.verify_pictures import Folders, check_pictures, m
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.writer import write
 from tests.support.commands import last_line, run
+from tests.support.places import ROOT
 
 
 @pytest.fixture
@@ -117,12 +119,14 @@ def test_a_forger_cannot_know_the_rows_of_a_replay(built: Path, tiny_encoder: En
         assert len({replay(index, 2, tiny_encoder).seed for _ in range(20)}) == 20
 
 
-def test_a_draw_finds_false_vectors_as_often_as_custody_md_says() -> None:
-    """With 10 false rows among 1,000, 100 draws find one with a probability of 65 %."""
-    rng = np.random.default_rng()
-    found = np.mean([(rng.choice(1_000, 100, replace=False) < 10).any() for _ in range(4_000)])
-    exact = 1 - scipy.stats.hypergeom.pmf(0, 1_000, 10, 100)
-    assert exact == pytest.approx(0.65, abs=0.005) and found == pytest.approx(exact, abs=0.03)
+def test_custody_md_states_the_probability_of_finding_a_false_vector() -> None:
+    text = (ROOT / "indexer/CUSTODY.md").read_text(encoding="utf-8")
+    stated = re.search(
+        r"with (\d+) false rows among ([\d,]+), (\d+) draws find one with a probability of (\d+) %", text
+    )
+    assert stated
+    false, rows, drawn, percent = (int(number.replace(",", "")) for number in stated.groups())
+    assert round(100 * (1 - scipy.stats.hypergeom.pmf(0, rows, false, drawn))) == percent
 
 
 @pytest.mark.parametrize(("rows", "drawn"), [(1_000, 100), (8, 2), (8, 8), (50, 1), (10**9, 1_000), (5, 0)])
@@ -155,11 +159,13 @@ def test_pictures_outside_the_folder_of_the_index_are_opened_only_on_request(
     result = run("verify", "-i", path, "--pictures", code=1)
     assert "0 are unchanged" in result.stdout and "4 outside the folder of the index" in result.stdout
     assert (
-        "was not opened, because it is outside the folder of the index: name its folder with --root"
+        "fault   pictures: 4 pictures were not opened, such as ../art/works/ada/000.png, because"
         in result.stdout
     )
+    assert "outside the folder of the index. Pass --root FOLDER" in result.stdout
+    assert last_line(result).startswith("Found 1 fault in ")
     result = run("verify", "-i", path, "--replay", 3, "--device", "cpu", code=1)
-    assert "not compared: the picture was not opened" in result.stdout
+    assert "fault   pictures: 3 pictures were not opened" in result.stdout
     run("verify", "-i", path, "--pictures", "--replay", "all", "--root", root, "--device", "cpu")
     run("verify", "-i", path, "--pictures", "--root", root / "works/ada", code=1)
     moved = tmp_path / "sent/art"
