@@ -220,7 +220,14 @@ class _Loop:
         scan = Scan()
         preprocess = self._encoder.info.preprocess
         reads = read_all(
-            items, self._known, preprocess, unchanged, lambda: self._ahead, self._limits, self._may_decode
+            items,
+            self._known,
+            preprocess,
+            unchanged,
+            lambda: self._ahead,
+            self._limits,
+            self._may_decode,
+            before=self._encoder.get,  # an index may name settings that are not those of its encoder
         )
         try:
             with contextlib.closing(reads):
