@@ -241,7 +241,7 @@ def _require_verified(
                 "audits. Drop it, or pass two audits."
             )
     for folder in dict.fromkeys(source.folder for source in question.sources if source.folder is not None):
-        require_verified(folder, device=device, trust_encoder=trust_encoder, note=note)
+        require_verified(folder, device=device, trust_encoders=trust_encoder, note=note)
 
 
 def write_comparison_report(

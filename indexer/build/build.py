@@ -26,6 +26,7 @@ from imindex.indexer.core.errors import ImindexError, Interrupted
 from imindex.indexer.core.provenance import entry
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.encoders.lazy import LazyEncoder
+from imindex.indexer.encoders.probe import with_text_probe
 from imindex.indexer.encoders.registry import require_same
 from imindex.indexer.encoders.returned import check_vectors
 from imindex.indexer.sources.item import Item
@@ -155,7 +156,8 @@ def build(  # noqa: PLR0913
         except KeyboardInterrupt:
             raise Stopped(_stopped_message(path, len(parts.numbers))) from None
         clear_leftovers(path)
-        merged = merge(old, scan, encoder.info, parts, path.parent, prune=prune)
+        info = encoder.info if old is not None else with_text_probe(encoder.get())
+        merged = merge(old, scan, info, parts, path.parent, prune=prune)
         if strict and merged.rejected:
             raise ImindexError(_strict_message(merged, parts))
         root, notes = _write(path, old, merged, parts, command)
@@ -218,7 +220,14 @@ class _Loop:
         scan = Scan()
         preprocess = self._encoder.info.preprocess
         reads = read_all(
-            items, self._known, preprocess, unchanged, lambda: self._ahead, self._limits, self._may_decode
+            items,
+            self._known,
+            preprocess,
+            unchanged,
+            lambda: self._ahead,
+            self._limits,
+            self._may_decode,
+            before=self._encoder.get,  # an index may name settings that are not those of its encoder
         )
         try:
             with contextlib.closing(reads):

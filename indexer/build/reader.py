@@ -55,7 +55,7 @@ class Read:
     unchanged_row: bool = False
 
 
-def read_all(
+def read_all(  # noqa: PLR0913
     items: Sequence[Item],
     known: Container[bytes],
     preprocess: Mapping[str, Any],
@@ -63,6 +63,7 @@ def read_all(
     ahead: Callable[[], int] = lambda: 0,
     limits: Limits = Limits(),  # noqa: B008 - frozen
     may_decode: threading.Event | None = None,
+    before: Callable[[], object] = lambda: None,
 ) -> Generator[Read]:
     """Read and digest files, and decode those that are new, in threads; yield them in order, with bounded read-ahead.
 
@@ -82,7 +83,10 @@ def read_all(
         A picture that exceeds them is yielded with a reason and without pixels.
     may_decode : threading.Event, optional
         While it is cleared, files are read but not decoded, which leaves the processors to the encoder.
+    before : callable
+        Called once, in one of the threads, before the first picture is decoded. What it raises ends the reading.
     """
+    before = _once(before)
     may_decode = may_decode or _set_event()
     workers = processors()
     window = 32 * workers
@@ -94,7 +98,7 @@ def read_all(
                     digest, stamp, is_row = known_file
                     waiting.append(Read(item, digest, stamp=stamp, unchanged_row=is_row))
                 else:
-                    waiting.append(pool.submit(_read, item, known, preprocess, decoders, may_decode))
+                    waiting.append(pool.submit(_read, item, known, preprocess, decoders, may_decode, before))
                 if len(waiting) >= max(window, ahead()):
                     yield _result(waiting.popleft())
             while waiting:
@@ -103,6 +107,26 @@ def read_all(
             may_decode.set()
             # Without waiting: the decoders must end first, then the threads that wait for them.
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _once(function: Callable[[], object]) -> Callable[[], None]:
+    """Return a function that calls another one once; all callers wait for it, and get the error that it raised."""
+    lock = threading.Lock()
+    outcome: list[Exception | None] = []
+
+    def call() -> None:
+        with lock:
+            if not outcome:
+                try:
+                    function()
+                except Exception as error:
+                    outcome.append(error)
+                else:
+                    outcome.append(None)
+        if outcome[0] is not None:
+            raise outcome[0]
+
+    return call
 
 
 def _set_event() -> threading.Event:
@@ -121,6 +145,7 @@ def _read(
     preprocess: Mapping[str, Any],
     decoders: Decoders,
     may_decode: threading.Event,
+    before: Callable[[], object],
 ) -> Read:
     try:
         data, stamp = read_file(item.path)
@@ -133,6 +158,7 @@ def _read(
     digest = hashlib.sha256(data).digest()
     if digest in known:
         return Read(item, digest, stamp=stamp)
+    before()
     may_decode.wait()
     try:
         return Read(item, digest, decode(data, preprocess, decoders), stamp=stamp)

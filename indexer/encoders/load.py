@@ -127,42 +127,39 @@ def load_as(
     backend(name_of(info))  # an unknown back end is refused before its model's name is tried
     name = model or info.model
     weights = pretrained or (None if model else info.pretrained or None)
-    if not (model is not None if trust is None else trust):
-        require_trusted(name, weights, given=bool(pretrained) and trust is None)
+    trusted = model is not None if trust is None else trust
+    if (
+        pretrained and trust is None and not trusted
+    ):  # the weights are the caller's, and the model is the index's
+        trusted = name in {known for known, _ in _named} or knows(name, None)
+    if not trusted:
+        require_trusted(name, weights)
     encoder = _load(name, weights, device=device, precision=info.precision, batch_size=batch_size)
     require_same(info, encoder.info)
     return encoder
 
 
-def require_trusted(
-    model: str, pretrained: str | None, *, given: bool = False, named_by: str = "The index"
-) -> None:
-    """Refuse an encoder that only a file names, unless imindex knows it by name.
+def require_trusted(model: str, pretrained: str | None = None, *, by: str = "The index") -> None:
+    """Refuse an encoder that only an untrusted file names, unless it is known by name.
 
     Parameters
     ----------
     model, pretrained : str
-        As `load` takes them.
-    given : bool
-        The caller has given `pretrained`, so it is not compared.
-    named_by : str
-        The file, to begin the message with.
+        As the file names them.
+    by : str
+        The file, for the message.
 
     Raises
     ------
     ImindexError
-        The encoder is a folder, a file or a repository, and `load` has not loaded it by this name in this process.
+        The back end does not know the name, and the caller has not loaded the encoder by that name in this process.
     """
-    if given:
-        pretrained, named = None, model in {known for known, _ in _named}
-    else:
-        named = (model, pretrained or "") in _named
-    if named or knows(model, pretrained):
+    if (model, pretrained or "") in _named or knows(model, pretrained):
         return
     weights = f" with the weights {pretrained}" if pretrained else ""
     raise ImindexError(
-        f"{named_by} names the encoder {model}{weights}, which is not one of the names that imindex knows. A model can "
-        "be made to do harm, and this one was chosen by whoever made the file, so it is not loaded. If you have the "
+        f"{by} names the encoder {model}{weights}, which is not one of the names that imindex knows. A model can be "
+        "made to do harm, and this one was chosen by whoever made the file, so it is not loaded. If you have the "
         "encoder, say where it is: --model (and --pretrained). If you trust the file, add --trust-encoder. "
         "(In Python: model= and trust_encoder= of build and compare, otherwise encoder={'model': ...} or "
         "encoder={'trust': True}.)"

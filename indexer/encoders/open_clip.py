@@ -26,6 +26,7 @@ from imindex.indexer.decode.preprocess import Preprocess
 from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.encoders.multi_device import on_devices
 from imindex.indexer.encoders.open_clip_config import check_config, check_text_tower, has_weights, text_tower
+from imindex.indexer.encoders.probe import PROBE_TEXTS, tokens_digest
 from imindex.indexer.encoders.registry import BACKENDS, DEMO_MODEL
 from imindex.indexer.encoders.torch_encoder import TorchEncoder, weights_digest
 
@@ -113,6 +114,7 @@ def load(
         preprocess=preprocess.as_dict(),
         dim=int(config["embed_dim"]),
         precision=precision,
+        tokens_sha256=tokens_digest(tokenizer(list(PROBE_TEXTS)).tolist()),
     )
 
     def make(device: torch.device, batch_size: int | None) -> Encoder:

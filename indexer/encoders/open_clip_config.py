@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.preprocess_bounds import MAX_SIDE
 
 TOKENIZER_ARGUMENTS = (
     "clean",
@@ -33,8 +34,8 @@ ATTENTION = (None, "eager", "sdpa")
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _LARGEST = {
     "embed_dim": 1 << 16,
-    "image_size": 4096,
-    "patch_size": 4096,
+    "image_size": MAX_SIDE,
+    "patch_size": MAX_SIDE,
     "width": 1 << 15,
     "layers": 512,
     "heads": 512,

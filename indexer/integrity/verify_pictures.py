@@ -245,6 +245,13 @@ def most_false(rows: int, drawn: int, confidence_level: float = 0.95) -> int:
     return least
 
 
+def replay_text(index: Index, encoder: Encoder) -> float | None:
+    """Encode the text probe of the index again, and return its cosine with the stored vector; None without a probe."""
+    from imindex.indexer.encoders.probe import probe_cosine
+
+    return probe_cosine(index.encoder, encoder)
+
+
 def own_encoder(index: Index, where: Mapping[str, Any]) -> Encoder:
     """Load the encoder of an index; `where` may give model, pretrained and device.
 

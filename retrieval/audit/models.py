@@ -66,7 +66,7 @@ def load_planned(run: Run, spec: EncoderSpec, path: Path) -> Encoder:
         made_by = index.encoder
     where = encoder_arguments(run.plan, spec)
     if not run.compute.trust_encoders:
-        require_trusted(where["model"], where["pretrained"], named_by=f"The plan {run.plan.path}")
+        require_trusted(where["model"], where["pretrained"], by=f"The plan {run.plan.path}")
     if where["precision"] == "auto":
         where["precision"] = made_by.precision
     encoder = load(**where, device=run.compute.device, batch_size=run.compute.batch_size)

@@ -15,7 +15,7 @@ def require_verified(
     folder: Path,
     *,
     device: str = "auto",
-    trust_encoder: bool = False,
+    trust_encoders: bool = False,
     note: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Recompute an audit as `imindex verify --results` does, and refuse it if anything differs.
@@ -25,8 +25,8 @@ def require_verified(
     folder : Path
         Of the audit. Its plan is beside it.
     device : str
-    trust_encoder : bool
-        Load the encoder that the plan names, even if it is a folder, a file or a repository.
+    trust_encoders : bool
+        Load whatever encoder the plan beside the audit names.
     note : callable
         Called with a message before and after.
 
@@ -36,7 +36,7 @@ def require_verified(
         The audit cannot be recomputed, or differs from what is recomputed.
     """
     note(f"Recomputing the audit in {folder}.")
-    compute = Compute(device, trust_encoders=trust_encoder)
+    compute = Compute(device, trust_encoders=trust_encoders)
     again = recompute(Run(read_plan(plan_of(folder)), Workspace(folder, keeps=False), compute))
     if again.faults:
         first = again.faults[0]

@@ -24,6 +24,7 @@ from imindex.indexer.terminal.output import clean, count, print_json, say
 from imindex.indexer.terminal.progress import progress_bar
 
 if TYPE_CHECKING:
+    from imindex.indexer.encoders.base import Encoder
     from imindex.indexer.integrity.seal import Match, Seal
     from imindex.indexer.integrity.verify import Fault, Verification
     from imindex.indexer.store.index import Index
@@ -287,7 +288,27 @@ def _replay(
             f"{count(again.most_false, 'row')} ({again.most_false / index.n:.1%}) of the others "
             f"{'has' if again.most_false == 1 else 'have'} a false vector."
         )
-    return Check({"replay": {**asdict(again), "limit": SAME}}, lines, faults)
+    text = _replayed_text(index, encoder)
+    values = {"replay": {**asdict(again), "limit": SAME}, **text.values}
+    return Check(values, [*lines, *text.lines], [*faults, *text.faults])
+
+
+def _replayed_text(index: Index, encoder: Encoder) -> Check:
+    from imindex.indexer.integrity.verify import Fault
+    from imindex.indexer.integrity.verify_pictures import SAME, replay_text
+
+    if not encoder.has_text:
+        return Check({"replay-text": None}, [], [])
+    cosine = replay_text(index, encoder)
+    if cosine is None:
+        line = (
+            "The text side was not compared, because the index stores no vector of a text. Indexes that were begun "
+            "before format 1.2 have none; build a new one to store it."
+        )
+        return Check({"replay-text": None}, [line], [])
+    line = f"The text that the index stores a vector of was encoded again: the cosine is {cosine:.6f}."
+    fault = Fault("encoder/text-probe", f"the vector differs from the encoder's: cosine below {SAME}")
+    return Check({"replay-text": cosine}, [line], [fault] if cosine < SAME else [])
 
 
 def _results(folder: Path, options: Mapping[str, Any]) -> Check:

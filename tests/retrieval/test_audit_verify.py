@@ -388,6 +388,18 @@ def test_a_seal_of_version_1_0_is_still_read(done: Path) -> None:
     assert said.pop("report files") == "not checked" and set(said.values()) == {"identical"}
 
 
+def test_encoder_of_a_strangers_plan_is_not_loaded(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plan lies beside the results, so it may be the stranger's as well."""
+    monkeypatch.setattr("imindex.indexer.encoders.load._named", set())
+    asked = ("verify", "--results", done / "audit", "--plan", done / "plan.toml", "--device", "cpu")
+    refused = " ".join(run(*asked, code=1).output.split())
+    assert re.search(
+        r"fault results: .* The plan \S+ names the encoder local-dir:\S+, .* so it is not loaded", refused
+    ), refused
+    assert "Verified" in run(*asked, "--trust-encoder").output
+    assert run_plan(done).report is not None  # whoever runs a plan trusts what it names
+
+
 def test_a_comparison_can_require_that_its_audits_are_verified(done: Path) -> None:
     """A digest that fits is no proof: figures of a gate are recomputed on request."""
     audit = (done / "audit").rename(done / "plan-audit")
@@ -407,13 +419,3 @@ def test_a_comparison_can_require_that_its_audits_are_verified(done: Path) -> No
         "one is a collection of an index, and audit_verified (--audit-verified) is for finished audits"
         in said
     )
-
-
-def test_encoder_of_a_strangers_plan_is_not_loaded(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The plan lies beside the results, so it may be the stranger's as well."""
-    monkeypatch.setattr("imindex.indexer.encoders.load._named", set())
-    asked = ("verify", "--results", done / "audit", "--plan", done / "plan.toml", "--device", "cpu")
-    refused = " ".join(run(*asked, code=1).output.split())
-    assert re.search(r"names the encoder local-dir:\S+, .* so it is not loaded", refused), refused
-    assert "Verified" in run(*asked, "--trust-encoder").output
-    assert run_plan(done).report is not None  # whoever runs a plan trusts what it names
