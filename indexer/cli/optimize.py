@@ -12,7 +12,7 @@ import click
 from imindex.indexer.ann.record import APPROXIMATE, NEIGHBOURS
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import FromSignature, command_line, index_option, json_option
-from imindex.indexer.terminal.output import clean, count, print_json, say
+from imindex.indexer.terminal.output import count, echo, print_json, say
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _OPTIMIZE = "imindex.indexer.maintain.optimize:optimize"
@@ -82,11 +82,11 @@ def optimize(index: Path, memory: int | None, as_json: bool, **options: Any) -> 
         return
     if not report.n_queries:
         state = "is exact again" if report.changed else "stays exact"
-        click.echo(f"{clean(str(index))} {state}: {clean(report.reason)}.")
+        echo(f"{index} {state}: {report.reason}.")
         return
     parameters = ", ".join(f"{name} {value}" for name, value in report.parameters.items())
-    click.echo(
-        f"Optimized {clean(str(index))} for queries: {report.kind} ({parameters}), recall@{NEIGHBOURS} "
+    echo(
+        f"Optimized {index} for queries: {report.kind} ({parameters}), recall@{NEIGHBOURS} "
         f"{report.recall:.3f} on {count(report.n_queries, 'held-out query', 'held-out queries')} "
         f"(target {report.target:g}), {format_size(report.size)} in addition to the vectors, {report.seconds:.1f} s."
     )
