@@ -12,11 +12,13 @@ from collections import deque
 from collections.abc import Callable, Container, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imindex.indexer.core.errors import BadPicture
 from imindex.indexer.core.schema import NO_STAMP, Stamp
-from imindex.indexer.decode.limits import Limits
+from imindex.indexer.decode.limits import MAX_BYTES, Limits
+from imindex.indexer.decode.memory import budget
 from imindex.indexer.decode.pool import Decoders
 from imindex.indexer.sources.item import Item
 from imindex.indexer.sources.local import read_file
@@ -123,6 +125,23 @@ def _read(
     may_decode: threading.Event,
 ) -> Read:
     try:
+        size = Path(item.path).stat().st_size
+        with budget(decoders.limits).file(size if size <= MAX_BYTES else 0):  # larger files are not read
+            return _read_held(item, known, preprocess, decoders, may_decode)
+    except BadPicture as error:
+        return Read(item, NO_DIGEST, reason=str(error))
+    except OSError as error:
+        return Read(item, NO_DIGEST, reason=f"cannot be read: {error.strerror or error}")
+
+
+def _read_held(
+    item: Item,
+    known: Container[bytes],
+    preprocess: Mapping[str, Any],
+    decoders: Decoders,
+    may_decode: threading.Event,
+) -> Read:
+    try:
         data, stamp = read_file(item.path)
     except BadPicture as error:
         return Read(item, NO_DIGEST, reason=str(error))
@@ -146,4 +165,4 @@ def decode(data: bytes, preprocess: Mapping[str, Any], decoders: Decoders) -> Pi
     from imindex.indexer.decode.preprocess import decode as decode_picture
 
     settings = Preprocess.from_dict(preprocess)
-    return decode_picture(data, settings, limits=decoders.limits, elsewhere=decoders)
+    return decode_picture(data, settings, limits=decoders.limits, elsewhere=decoders.decoded)
