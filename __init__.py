@@ -76,7 +76,9 @@ def _guard() -> Iterator[None]:
     """Apply `imindex.indexer.terminal.errors.guard`, which is imported only if there is an exception."""
     try:
         yield
-    except (click.exceptions.Exit, click.Abort, KeyboardInterrupt, SystemExit, GeneratorExit):
+    except (click.exceptions.Exit, click.exceptions.NoArgsIsHelpError, click.Abort):
+        raise
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
     except BaseException as error:
         from imindex.indexer.terminal.errors import guard

@@ -73,7 +73,7 @@ def _open(data: bytes, formats: tuple[str, ...]) -> Image.Image:
         return Image.open(io.BytesIO(data), formats=_COMMON)
     Image.init()
     if (avif := sys.modules.get("PIL.AvifImagePlugin")) is not None:
-        avif.DEFAULT_MAX_THREADS = 1  # type: ignore[attr-defined] - each decoder has one processor
+        vars(avif)["DEFAULT_MAX_THREADS"] = 1  # each decoder has one processor
     return Image.open(io.BytesIO(data), formats=[name for name in Image.ID if name not in NOT_OPENED])
 
 

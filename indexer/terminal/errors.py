@@ -144,7 +144,7 @@ def guard() -> Iterator[None]:
     ):
         raise
     except click.ClickException as error:
-        error.message = clean(error.message, keep="\n")
+        vars(error)["message"] = clean(error.message, keep="\n")
         raise
     except ImindexError as error:
         raise click.ClickException(clean(str(error), keep="\n")) from error
