@@ -19,7 +19,6 @@ from typing import Any
 import click
 
 from imindex.indexer.core.errors import ImindexError, Interrupted
-from imindex.indexer.core.provenance import program
 from imindex.indexer.terminal.options import Command
 from imindex.indexer.terminal.output import clean
 
@@ -157,6 +156,8 @@ def guard() -> Iterator[None]:
 
 
 def _about_defect(error: BaseException) -> str:
+    from imindex.indexer.core.provenance import program
+
     said = clean(f"{type(error).__name__}: {error}")
     said = said if len(said) <= _LONGEST_REASON else f"{said[:_LONGEST_REASON]}..."
     about = f"{program()}, Python {platform.python_version()}, {platform.platform()}"
