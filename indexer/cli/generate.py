@@ -21,7 +21,7 @@ from imindex.indexer.terminal.options import (
     device_option,
     json_option,
 )
-from imindex.indexer.terminal.output import clean, count, fail, print_json, print_table, say
+from imindex.indexer.terminal.output import clean, count, echo, fail, print_json, print_table, say
 from imindex.indexer.terminal.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -189,9 +189,9 @@ def generate(model: str, out: Path, release: str, dry_run: bool, as_json: bool, 
         return
     for line in _notes(report):
         say(line)
-    click.echo(
+    echo(
         f"Made {count(report.made, 'picture')} ({report.there:,} already present, {len(report.blocked):,} blocked) "
-        f"of {count(report.names, 'name')} in {clean(str(out))}."
+        f"of {count(report.names, 'name')} in {out}."
     )
 
 
@@ -284,9 +284,7 @@ def _print_plan(wanted: list[Shot], out: Path, release: str, as_json: bool) -> N
         ],
         left=2,
     )
-    click.echo(
-        f"Would make {count(left, 'picture')} ({len(wanted) - left:,} already present) in {clean(str(out))}; made none."
-    )
+    echo(f"Would make {count(left, 'picture')} ({len(wanted) - left:,} already present) in {out}; made none.")
 
 
 @dataclasses.dataclass(frozen=True)

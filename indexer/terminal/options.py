@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ import click
 from imindex.indexer.decode.limits import Limits
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 DEFAULT_INDEX = "imindex.h5"
 
 index_option = click.option(
@@ -65,6 +67,26 @@ class FromSignature(click.Option):
         return inspect.signature(function).parameters[self._parameter].default
 
 
+class Size(click.ParamType):  # type: ignore[type-arg]
+    """A number of bytes, such as 500MB or 1.5GiB."""
+
+    name = "SIZE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"(\d{1,18}(?:\.\d{1,9})?)\s*([KMGT]?)(I?)B?", str(value).strip().upper())
+        if not match or (match[3] and not match[2]):
+            self.fail(f"{value} is not a size. Write 500MB, 2GB or 1.5GiB.", param, ctx)
+        unit = _UNITS[match[2]]
+        if match[3]:
+            unit = 1024 ** ("KMGT".index(match[2]) + 1)
+        size = int(float(match[1]) * unit)
+        if size < 1:
+            self.fail("The size must be positive.", param, ctx)
+        return size
+
+
 def add_options(command: Command, *options: Callable[[Command], Command]) -> Command:
     """Add options to a command, listed in this order in its help."""
     for option in reversed(options):
@@ -84,7 +106,7 @@ def batch_size_of(value: str) -> int | None:
 
 
 def limit_options(command: Command) -> Command:
-    """Add --max-pixels and --decode-timeout to a command that decodes pictures; see `limits_of`."""
+    """Add --max-pixels, --decode-timeout and --decode-memory to a command that decodes pictures; see `limits_of`."""
     limits = "imindex.indexer.decode.limits:Limits"
     return add_options(
         command,
@@ -97,12 +119,17 @@ def limit_options(command: Command) -> Command:
             metavar="SECONDS",
             help="Reject pictures that take longer to decode. Raising the limit retries those it rejected.",
         ),
+        click.option(
+            "--decode-memory", type=Size(), metavar="SIZE",
+            help="Memory for all pictures that are decoded at the same time, such as 2GB. A picture that alone needs "
+            "more is rejected. Raising the limit retries those it rejected.  [default: a quarter of the memory]",
+        ),
     )  # fmt: skip
 
 
 def limits_of(options: Mapping[str, Any]) -> Limits:
-    """Return the limits set by --max-pixels and --decode-timeout."""
-    return Limits(options["max_pixels"], options["decode_timeout"])
+    """Return the limits set by --max-pixels, --decode-timeout and --decode-memory."""
+    return Limits(options["max_pixels"], options["decode_timeout"], options["decode_memory"] or 0)
 
 
 def model_options(command: Command) -> Command:

@@ -17,7 +17,7 @@ from imindex.indexer.terminal.options import (
     json_option,
     model_options,
 )
-from imindex.indexer.terminal.output import clean, number, percent, print_json, print_table, say
+from imindex.indexer.terminal.output import echo, number, percent, print_json, print_table, say
 from imindex.retrieval.cli._evidence import (
     ACCURACY,
     TOP,
@@ -102,8 +102,8 @@ def classify(index: Path, as_json: bool, show_all: bool, **options: Any) -> None
     if options["report"]:
         say(f"Wrote the report to {options['report']}.")
     best = results.methods[0]
-    click.echo(
-        f"Classified {results.n} pictures of {clean(results.collection)} among {best.n_labels} labels: "
+    echo(
+        f"Classified {results.n} pictures of {results.collection} among {best.n_labels} labels: "
         f"the artist is named correctly for {percent(best.top1)} of them (chance {percent(best.chance_top1)})."
     )
 

@@ -17,7 +17,7 @@ from imindex.indexer.terminal.options import (
     json_option,
     model_options,
 )
-from imindex.indexer.terminal.output import clean, count, number, print_json, print_table, say
+from imindex.indexer.terminal.output import clean, count, echo, number, print_json, print_table, say
 from imindex.retrieval.cli._evidence import (
     ADJUSTED,
     TOP,
@@ -171,10 +171,10 @@ def compare(
         _print_artists(result, show_all)
         _print_overall(result)
         if result.margin is not None:
-            click.echo(clean(result.margin.sentence))
+            echo(result.margin.sentence)
         for verdict in result.gate:
-            click.echo(clean(verdict.reason))
-        click.echo(clean(summary(result)))
+            echo(verdict.reason)
+        echo(summary(result))
     end_of_gate(context, result.gate, allow_undecided)
 
 

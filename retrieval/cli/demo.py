@@ -11,7 +11,7 @@ import click
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import FromSignature, device_option
-from imindex.indexer.terminal.output import clean
+from imindex.indexer.terminal.output import clean, echo
 
 DEMO = "imindex.retrieval.cli.demo:run"
 
@@ -68,10 +68,11 @@ def run(
     world.prepare(folder, n_works=n_works)
     plan = folder / "plan.toml"
     world.write_plan(plan, per_artist=n_imitations, placebos=placebos, steps=steps)
-    click.echo(
+    echo(
         f"24 invented artists with {n_works} works each. Two releases of a small model were trained on 16 of them: "
-        f"{' and '.join(world.RELEASES)}.\n"
-        f"Each is prompted with all 24 names and with {placebos} placebo names.\n"
+        f"{' and '.join(world.RELEASES)}.",
+        f"Each is prompted with all 24 names and with {placebos} placebo names.",
+        "",
     )
     _command("audit", plan, "--device", device)
     audit = folder / "plan-audit"
@@ -81,10 +82,11 @@ def run(
     _command("query", audit / imitation, "-i", index, "-k", 5, "--device", device)
     world.contact_sheet(report.results, audit, folder / "contact-sheet.png")
     for result in report.results:
-        click.echo(world.truth(result.release, {row.artist: row.finding for row in result.artists}))
-    click.echo(
-        f"Report: {clean(str(audit / 'report.html'))}; contact sheet, works above imitations: "
-        f"{clean(str(folder / 'contact-sheet.png'))}. Next, write your own plan: `imindex audit init`."
+        truth = world.truth(result.release, {row.artist: row.finding for row in result.artists})
+        echo(*truth.split("\n"))
+    echo(
+        f"Report: {audit / 'report.html'}; contact sheet, works above imitations: "
+        f"{folder / 'contact-sheet.png'}. Next, write your own plan: `imindex audit init`."
     )
 
 
@@ -94,4 +96,4 @@ def _command(*words: object) -> None:
     click.secho(f"$ {clean(shlex.join(['imindex', *line]))}", bold=True)
     imindex = click.get_current_context().find_root().command
     imindex.main(line, "imindex", standalone_mode=False)
-    click.echo()
+    echo()

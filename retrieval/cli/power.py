@@ -9,7 +9,7 @@ import click
 
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import DEFAULT_INDEX, FromSignature, json_option
-from imindex.indexer.terminal.output import count, fail, number, percent, print_json, print_table, say
+from imindex.indexer.terminal.output import count, echo, fail, number, percent, print_json, print_table, say
 
 if TYPE_CHECKING:
     from imindex.retrieval.results import PowerPlan
@@ -164,13 +164,13 @@ def _print_plan(result: PowerPlan) -> None:
         )
     small = result.smallest
     if small is None:
-        click.echo(
+        echo(
             f"No design reaches {percent(result.target)}. With this correction, no artist can be found with fewer "
             f"than {result.references_needed:,} placebo names; beyond that, more imitations and works help until "
             "the spread between names becomes the limit."
         )
         return
-    click.echo(
+    echo(
         f"{percent(result.target)} power requires {small.n_works} works per artist, {small.n_imitations} "
         f"imitations per name and {small.n_placebos:,} placebo names: {small.pictures:,} pictures to make."
     )

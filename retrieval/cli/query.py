@@ -19,7 +19,16 @@ from imindex.indexer.terminal.options import (
     limits_of,
     model_options,
 )
-from imindex.indexer.terminal.output import clean, count, fail, number, percent, print_json, print_table, say
+from imindex.indexer.terminal.output import (
+    count,
+    echo,
+    fail,
+    number,
+    percent,
+    print_json,
+    print_table,
+    say,
+)
 from imindex.retrieval.cli._evidence import (
     p_value,
 )
@@ -95,9 +104,7 @@ def query(
         for answer in result.queries:
             _print_answer(answer)
         how = "approximately" if approximate else "exactly"
-        click.echo(
-            f"Searched {clean(str(index))} for {count(len(result.queries), 'query', 'queries')}, {how}."
-        )
+        echo(f"Searched {index} for {count(len(result.queries), 'query', 'queries')}, {how}.")
     if result.rejects:
         messages = (f"{path} cannot be used as a query: {reason}." for path, reason in result.rejects.items())
         fail("\n".join(messages))
@@ -157,9 +164,10 @@ def _print_attribution(query: str, attribution: Attribution) -> None:
         title = f"{query}: artists among whose works it does not stand out"
         print_table(title, ["artist", "p", "works", "in the set"], rows, note=note)
     elif excludable:
-        click.echo(f"{clean(query)} stands out among the works of every artist. {clean(note)}\n")
+        echo(f"{query} stands out among the works of every artist. {note}", "")
     else:
-        click.echo(
+        echo(
             f"Not attributed: excluding an artist at {level} confidence requires {needed} works; "
-            "no artist has that many.\n"
+            "no artist has that many.",
+            "",
         )
