@@ -30,6 +30,7 @@ def build_from_sources(  # noqa: PLR0913
     artist: str | None = None,
     model: str | None = None,
     pretrained: str | None = None,
+    trust_encoder: bool = False,
     device: str = "auto",
     precision: str = "auto",
     batch_size: int | None = None,
@@ -60,6 +61,8 @@ def build_from_sources(  # noqa: PLR0913
     model, pretrained : str, optional
         The encoder, as in `imindex.indexer.encoders.load.load`. For an existing index, the current location of its
         encoder.
+    trust_encoder : bool
+        Load the encoder that an existing index names, even if it is a folder, a file or a repository.
     device : str
         auto, cpu, cuda, cuda:N, or several devices that share the pictures, such as cuda:0,cuda:1.
     precision : {"auto", "fp16", "bf16", "fp32"}
@@ -112,6 +115,7 @@ def build_from_sources(  # noqa: PLR0913
         device=device,
         precision=precision,
         batch_size=batch_size,
+        trust=trust_encoder,
         note=note,
     )
     with progress(len(items)) as advance:

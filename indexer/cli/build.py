@@ -18,14 +18,15 @@ from imindex.indexer.terminal.options import (
     json_option,
     limit_options,
     limits_of,
+    trust_option,
 )
 from imindex.indexer.terminal.output import count, echo, print_json, say
 from imindex.indexer.terminal.progress import progress_bar
 
 KIND_CHOICES = ("works", "imitations", "control", "background")
 PASSED_ON = (
-    "kind", "collection", "artist", "model", "pretrained", "device", "precision", "strict", "prune", "rehash",
-    "retry_rejects",
+    "kind", "collection", "artist", "model", "pretrained", "trust_encoder", "device", "precision", "strict", "prune",
+    "rehash", "retry_rejects",
 )  # fmt: skip
 
 
@@ -40,6 +41,7 @@ PASSED_ON = (
     help="demo, an open_clip model name, local-dir:FOLDER, hf-hub:ORG/REPO, a JSON configuration, or another back end.",
 )
 @click.option("--pretrained", help="An open_clip pretrained tag, or a weights file.")
+@trust_option
 @device_option
 @click.option(
     "--precision", type=click.Choice(("auto", "fp16", "bf16", "fp32")), default="auto", show_default=True,

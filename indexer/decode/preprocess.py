@@ -21,7 +21,8 @@ from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-from imindex.indexer.core.errors import BadPicture
+from imindex.indexer.core.errors import BadPicture, ImindexError
+from imindex.indexer.core.preprocess_bounds import preprocess_fault
 from imindex.indexer.decode import pillow
 from imindex.indexer.decode.limits import NO_MEMORY, Limits
 from imindex.indexer.decode.memory import budget
@@ -59,7 +60,18 @@ class Preprocess:
 
     @classmethod
     def from_dict(cls, config: Mapping[str, Any]) -> Preprocess:
-        """Create settings from the result of `as_dict`, or from open_clip's preprocessing configuration."""
+        """Create settings from the result of `as_dict`, or from open_clip's preprocessing configuration.
+
+        Raises
+        ------
+        ImindexError
+            A setting is missing, unknown or out of bounds.
+        """
+        fault = preprocess_fault(config)
+        if fault:
+            raise ImindexError(
+                f"The preprocessing of the encoder {fault}. Use another encoder, or another index."
+            )
         size = config["size"]
         height, width = (size, size) if isinstance(size, int) else (int(size[0]), int(size[-1]))
         return cls(

@@ -12,6 +12,7 @@ import numpy as np
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import Columns
 from imindex.indexer.maintain.summary import describe
+from imindex.indexer.store.copying import require_unchanged, unchanged_blocks
 from imindex.indexer.store.index import Index
 from imindex.indexer.system.atomic import put_in_place
 
@@ -27,7 +28,7 @@ def export(index: Index, folder: Path, *, force: bool = False) -> list[str]:
     Raises
     ------
     ImindexError
-        If the folder holds files from an earlier export, and `force` is not set.
+        If the index is damaged, or the folder holds files from an earlier export and `force` is not set.
     """
     import pyarrow.parquet
 
@@ -36,13 +37,14 @@ def export(index: Index, folder: Path, *, force: bool = False) -> list[str]:
         raise ImindexError(
             f"{folder} already holds {', '.join(existing)}. Pass --force to overwrite, or name another folder."
         )
+    require_unchanged(index)
     folder.mkdir(parents=True, exist_ok=True)
     with put_in_place(folder / "vectors.npy") as temporary:
         shape = (index.n, index.encoder.dim)
         if index.n:
             out = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
             row = 0
-            for block in index.blocks():
+            for block in unchanged_blocks(index):
                 out[row : row + len(block)] = block
                 row += len(block)
             out.flush()

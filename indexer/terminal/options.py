@@ -39,6 +39,12 @@ device_option = click.option(
     help="Compute device.",
 )
 
+trust_option = click.option(
+    "--trust-encoder",
+    is_flag=True,
+    help="Load the encoder that the index names, even if it is a folder, a file or a repository.",
+)
+
 
 class FromSignature(click.Option):
     """An option that takes its default from a function's signature. The function is imported on demand.
@@ -143,12 +149,19 @@ def limits_of(options: Mapping[str, Any]) -> Limits:
 
 
 def model_options(command: Command) -> Command:
-    """Add --model and --pretrained to a command that reads an index, for an encoder that was moved."""
+    """Add --model, --pretrained and --trust-encoder to a command that reads an index; see `encoder_of`."""
     return add_options(
         command,
         click.option("--model", help="New location of the index's encoder, if it was moved."),
         click.option("--pretrained", help="New location of the encoder's weights, if they were moved."),
+        trust_option,
     )
+
+
+def encoder_of(options: Mapping[str, Any]) -> dict[str, object]:
+    """Return where the encoder of an index is, and whether it is trusted, as `load_with` takes it."""
+    where = {name: options[name] for name in ("model", "pretrained", "device")}
+    return {**where, "trust": options["trust_encoder"] or None}
 
 
 def command_line() -> str:

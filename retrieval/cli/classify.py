@@ -13,6 +13,7 @@ from imindex.indexer.terminal.options import (
     FromSignature,
     command_line,
     device_option,
+    encoder_of,
     index_option,
     json_option,
     model_options,
@@ -89,7 +90,7 @@ def classify(index: Path, as_json: bool, show_all: bool, **options: Any) -> None
         results = opened.classify(
             options["collection"],
             **{name: options[name] for name in ("by", "labels", "templates", "k")},
-            encoder={name: options[name] for name in ("model", "pretrained", "device")},
+            encoder=encoder_of(options),
             testing=None if options["no_tests"] else testing,
         )
         if options["report"]:

@@ -68,6 +68,10 @@ class ConditionType(click.ParamType):  # type: ignore[type-arg]
     "--allow-undecided", is_flag=True, help="Conditions that cannot be decided do not change the exit code."
 )
 @click.option(
+    "--audit-verified", is_flag=True,
+    help="Recompute both audits first, as `imindex verify --results` does, and refuse one that differs.",
+)  # fmt: skip
+@click.option(
     "--margin", type=_SHARE, metavar="M",
     help="Also test whether the mean AUC, beyond that of placebo names, changed by no more than M, up or down.",
 )  # fmt: skip
@@ -139,6 +143,7 @@ def compare(
 
     BASE and NEW are collections of the index, or finished audits: a report.json or an audit's folder, followed by
     :RELEASE if it has several. An audit's index file is used if it exists unchanged, otherwise the audit's figures.
+    A report that was edited is refused; --audit-verified also finds edits by someone who computed a new digest.
 
     With --fail-if, the command serves as a gate in a release pipeline (retrieval/RELEASES.md). The exit code is 0 if
     every condition passes, 1 if the command could not run, 2 for a usage error, 3 if a condition fails, and 4 if one

@@ -13,6 +13,7 @@ from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     FromSignature,
     device_option,
+    encoder_of,
     index_option,
     json_option,
     limit_options,
@@ -88,7 +89,7 @@ def query(
             texts=texts,
             k=k,
             **{name: options[name] for name in ("collections", "artists", "confidence_level", "exact")},
-            encoder={name: options[name] for name in ("model", "pretrained", "device")},
+            encoder=encoder_of(options),
             limits=limits_of(options),
         )
     approximate = [
