@@ -9,8 +9,16 @@ from typing import Any
 import click
 
 from imindex.indexer.ann.record import APPROXIMATE, NEIGHBOURS
+from imindex.indexer.core.bounds import RECALL, SEED
 from imindex.indexer.terminal.errors import errors_for_people
-from imindex.indexer.terminal.options import FromSignature, Size, command_line, index_option, json_option
+from imindex.indexer.terminal.options import (
+    FromSignature,
+    Size,
+    command_line,
+    index_option,
+    json_option,
+    within,
+)
 from imindex.indexer.terminal.output import count, echo, print_json, say
 
 _OPTIMIZE = "imindex.indexer.maintain.optimize:optimize"
@@ -27,7 +35,7 @@ def format_size(size: int) -> str:
 @click.command(short_help="Speed up queries on a large index, at a stated recall.")
 @index_option
 @click.option(
-    "--recall", cls=FromSignature, of=_OPTIMIZE, type=click.FloatRange(0, 1, min_open=True),
+    "--recall", cls=FromSignature, of=_OPTIMIZE, type=within(RECALL),
     help=f"Fraction of the {NEIGHBOURS} nearest neighbours that a query must find.",
 )  # fmt: skip
 @click.option("--memory", type=Size(), help="Size limit, such as 2GB.  [default: the size of the vectors]")
@@ -36,7 +44,7 @@ def format_size(size: int) -> str:
     help="auto keeps small indexes exact; exact removes an approximate index.",
 )  # fmt: skip
 @click.option(
-    "--seed", cls=FromSignature, of=_OPTIMIZE, type=click.IntRange(0), help="Seed of the held-out queries."
+    "--seed", cls=FromSignature, of=_OPTIMIZE, type=within(SEED), help="Seed of the held-out queries."
 )
 @json_option
 @errors_for_people

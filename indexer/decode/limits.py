@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from imindex.indexer.core.bounds import MAX_PIXELS, MEMORY, SECONDS
 from imindex.indexer.system.memory import total_memory
 
 MAX_BYTES = 2**30
@@ -40,6 +41,12 @@ class Limits:
     max_pixels: int = 178_956_970
     decode_timeout: float = 60.0
     decode_memory: int = 0
+
+    def __post_init__(self) -> None:
+        MAX_PIXELS.check(self.max_pixels, "max_pixels")
+        SECONDS.check(self.decode_timeout, "decode_timeout")
+        if self.decode_memory != 0:
+            MEMORY.check(self.decode_memory, "decode_memory")
 
     def too_large(self, pixels: int) -> str:
         """Return the reason for rejecting a picture with this many pixels."""

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
+from imindex.indexer.core.bounds import BATCH, MAX_PIXELS, MEMORY, SECONDS, Bounds
 from imindex.indexer.decode.limits import Limits
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -67,6 +68,23 @@ class FromSignature(click.Option):
         return inspect.signature(function).parameters[self._parameter].default
 
 
+class Real(click.FloatRange):
+    """A number in a range, ends included; NaN is in none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if number != number:
+            self.fail(f"{value} is not a number.", param, ctx)
+        return number
+
+
+def within(bounds: Bounds) -> click.ParamType:  # type: ignore[type-arg]
+    """Return the type of an option whose numbers are in a range of `imindex.indexer.core.bounds`."""
+    if bounds.whole:
+        return click.IntRange(int(bounds.least), int(bounds.most))
+    return Real(bounds.least, bounds.most)
+
+
 class Size(click.ParamType):  # type: ignore[type-arg]
     """A number of bytes, such as 500MB or 1.5GiB."""
 
@@ -82,8 +100,8 @@ class Size(click.ParamType):  # type: ignore[type-arg]
         if match[3]:
             unit = 1024 ** ("KMGT".index(match[2]) + 1)
         size = int(float(match[1]) * unit)
-        if size < 1:
-            self.fail("The size must be positive.", param, ctx)
+        if not MEMORY.hold(size):
+            self.fail(f"{value} is too small or too large: write 1MiB to 1024TiB.", param, ctx)
         return size
 
 
@@ -98,10 +116,8 @@ def batch_size_of(value: str) -> int | None:
     """Parse `--batch-size auto|N`; return None for auto."""
     if value == "auto":
         return None
-    if not value.isdecimal() or int(value) < 1:
-        raise click.BadParameter(
-            f"{value} is neither auto nor a positive integer.", param_hint="--batch-size"
-        )
+    if not value.isdecimal() or len(value) > 9 or not BATCH.hold(int(value)):
+        raise click.BadParameter(f"{value} is neither auto nor {BATCH}.", param_hint="--batch-size")
     return int(value)
 
 
@@ -111,11 +127,11 @@ def limit_options(command: Command) -> Command:
     return add_options(
         command,
         click.option(
-            "--max-pixels", cls=FromSignature, of=limits, type=click.IntRange(1), metavar="N",
+            "--max-pixels", cls=FromSignature, of=limits, type=within(MAX_PIXELS), metavar="N",
             help="Reject larger pictures (width x height). Raising the limit retries those it rejected.",
         ),
         click.option(
-            "--decode-timeout", cls=FromSignature, of=limits, type=click.FloatRange(0, min_open=True),
+            "--decode-timeout", cls=FromSignature, of=limits, type=within(SECONDS),
             metavar="SECONDS",
             help="Reject pictures that take longer to decode. Raising the limit retries those it rejected.",
         ),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from imindex.indexer.core.bounds import BATCH
 from imindex.indexer.demo.recognise import NOT_EVIDENCE
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
@@ -19,6 +20,7 @@ from imindex.indexer.terminal.options import (
     json_option,
     limit_options,
     limits_of,
+    within,
 )
 from imindex.indexer.terminal.output import clean, count, echo, fail, percent, print_json, print_table, say
 from imindex.indexer.terminal.progress import bars
@@ -109,12 +111,12 @@ def init(plan: Path, force: bool) -> None:
 @click.option("--as-paper", is_flag=True, help="Add the tests of Casper et al. 2023, with what they assume.")
 @click.option(
     "--batch-size",
-    type=click.IntRange(1),
+    type=within(BATCH),
     help="Pictures per encoding batch. [default: depends on the device]",
 )
 @click.option(
     "--generate-batch",
-    type=click.IntRange(1),
+    type=within(BATCH),
     help="Pictures per generation batch. [default: depends on the device]",
 )
 @device_option

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from imindex.indexer.core.bounds import NEIGHBOURS
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     FromSignature,
@@ -16,6 +17,7 @@ from imindex.indexer.terminal.options import (
     index_option,
     json_option,
     model_options,
+    within,
 )
 from imindex.indexer.terminal.output import echo, number, percent, print_json, print_table, say
 from imindex.retrieval.cli._evidence import (
@@ -60,7 +62,7 @@ CLASSIFY = "imindex.retrieval.evidence.classify_release:classify_release"
     "k",
     cls=FromSignature,
     of=CLASSIFY,
-    type=click.IntRange(1),
+    type=within(NEIGHBOURS),
     help="Number of nearest works that vote.",
 )
 @accuracy_options

@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
+from imindex.indexer.core.bounds import PER_NAME, SOME_NAMES, SOME_STEPS
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.terminal.errors import errors_for_people
-from imindex.indexer.terminal.options import FromSignature, device_option
+from imindex.indexer.terminal.options import FromSignature, device_option, within
 from imindex.indexer.terminal.output import clean, echo
 
 DEMO = "imindex.retrieval.cli.demo:run"
@@ -21,10 +22,10 @@ DEMO = "imindex.retrieval.cli.demo:run"
 @click.option(
     "--works", "n_works", cls=FromSignature, of=DEMO, type=click.IntRange(2), help="Works per artist."
 )
-@click.option("--placebos", cls=FromSignature, of=DEMO, type=click.IntRange(1), help="Placebo names.")
-@click.option("--steps", cls=FromSignature, of=DEMO, type=click.IntRange(1), help="Denoising steps.")
+@click.option("--placebos", cls=FromSignature, of=DEMO, type=within(SOME_NAMES), help="Placebo names.")
+@click.option("--steps", cls=FromSignature, of=DEMO, type=within(SOME_STEPS), help="Denoising steps.")
 @click.option(
-    "--imitations", "n_imitations", cls=FromSignature, of=DEMO, type=click.IntRange(1), help="Imitations per artist."
+    "--imitations", "n_imitations", cls=FromSignature, of=DEMO, type=within(PER_NAME), help="Imitations per artist."
 )  # fmt: skip
 @device_option
 @errors_for_people

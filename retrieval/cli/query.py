@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from imindex.indexer.core.bounds import NEIGHBOURS, SHARE
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     FromSignature,
@@ -18,6 +19,7 @@ from imindex.indexer.terminal.options import (
     limit_options,
     limits_of,
     model_options,
+    within,
 )
 from imindex.indexer.terminal.output import (
     count,
@@ -45,7 +47,7 @@ from imindex.retrieval.results import (
     "-k",
     cls=FromSignature,
     of="imindex.retrieval.search.query:ask",
-    type=click.IntRange(1),
+    type=within(NEIGHBOURS),
     help="Number of neighbours of each kind.",
 )
 @click.option("--text", "texts", multiple=True, help="Query by text instead. Repeatable.")
@@ -53,7 +55,7 @@ from imindex.retrieval.results import (
 @click.option("--artist", "artists", multiple=True, help="Search only this artist. Repeatable.")
 @click.option(
     "--confidence", "confidence_level", cls=FromSignature, of="imindex.retrieval.search.query:ask",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=within(SHARE),
     help="Confidence level of the set of artists that the picture may be by.",
 )  # fmt: skip
 @click.option("--exact", is_flag=True, help="Search exactly, even in an optimized index.")
