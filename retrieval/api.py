@@ -47,7 +47,7 @@ from imindex.retrieval import results
 from imindex.retrieval.audit.plan import read_plan
 from imindex.retrieval.audit.run import Compute, Run, Show, Workspace
 from imindex.retrieval.compare.gate import Condition, parse
-from imindex.retrieval.compare.sources import resolve
+from imindex.retrieval.compare.sources import Question, resolve
 from imindex.retrieval.evidence.classify_release import GENERIC_LABELS, classify_release
 from imindex.retrieval.evidence.match_release import match_release
 from imindex.retrieval.evidence.testing import Testing
@@ -133,9 +133,11 @@ def compare(  # noqa: PLR0913
     seed: int | None = None,
     model: str | None = None,
     pretrained: str | None = None,
+    trust_encoder: bool = False,
     device: str = "auto",
     margin: float | None = None,
     rivals: Sequence[str] | None = None,
+    audit_verified: bool = False,
     note: Callable[[str], None] = lambda _: None,
 ) -> GatedComparison:
     """Compare two releases on the same artists, and check conditions on the change.
@@ -161,11 +163,16 @@ def compare(  # noqa: PLR0913
         "greater": the new release imitates more.
     model, pretrained, device : str
         Current location of the index's encoder, and the device to run it on.
+    trust_encoder : bool
+        Load the encoder that the index names, even if it is a folder, a file or a repository.
     margin : float, optional
         The largest change of the mean AUC, beyond that of placebo names, that does not matter: test whether the change
         is within it.
     rivals : sequence of str, optional
         Further real names among the imitations, which are neither compared nor candidates. Audits store their own.
+    audit_verified : bool
+        Recompute both audits first, as `imindex verify --results` does, and refuse one that differs. The digest of a
+        report, which is always compared, only detects accidents.
     note : callable
         Called with messages about what is compared.
 
@@ -176,7 +183,7 @@ def compare(  # noqa: PLR0913
     Raises
     ------
     ImindexError
-        If a collection, report or release does not exist, or a condition cannot be parsed.
+        If a collection, report or release does not exist, a report was edited, or a condition cannot be parsed.
     """
     passed = {
         name: value
@@ -203,6 +210,7 @@ def compare(  # noqa: PLR0913
         "alternative": alternative,
         "model": model,
         "pretrained": pretrained,
+        "trust_encoder": trust_encoder,
         "device": device,
     }
     conditions = [
@@ -211,12 +219,29 @@ def compare(  # noqa: PLR0913
     ]
     one_of(alternative, get_args(Alternative), "alternative")
     question = resolve(os.fspath(base), os.fspath(new), options, set(passed))
+    if audit_verified:
+        _require_verified(question, device, trust_encoder, note)
     for text in question.notes:
         note(text)
     result = question.answer()
     verdicts = question.verdicts(result, conditions)
     fields = {**fields_of(result), "notes": (*question.notes, *result.notes)}
     return GatedComparison(**fields, gate=verdicts)
+
+
+def _require_verified(
+    question: Question, device: str, trust_encoder: bool, note: Callable[[str], None]
+) -> None:
+    from imindex.retrieval.audit.verified import require_verified
+
+    for source in question.sources:
+        if source.folder is None:
+            raise ImindexError(
+                f"{source.word} is a collection of an index, and audit_verified (--audit-verified) is for finished "
+                "audits. Drop it, or pass two audits."
+            )
+    for folder in dict.fromkeys(source.folder for source in question.sources if source.folder is not None):
+        require_verified(folder, device=device, trust_encoders=trust_encoder, note=note)
 
 
 def write_comparison_report(
@@ -506,6 +531,7 @@ class OpenIndex:
             Search exactly, even if the file holds an approximate index.
         encoder : mapping, optional
             ``model``, ``pretrained``, ``device``: current location of the index's encoder, and the device to run it on.
+            ``trust``: load the encoder that the index names, even if it is a folder, a file or a repository.
         limits : Limits
             Pictures that exceed these limits are rejected.
 

@@ -68,6 +68,7 @@ LIBRARIES = {
     "diffusers": ("indexer/generate/",),
     "open_clip": ("indexer/encoders/open_clip.py",),
     "cv2": ("retrieval/evidence/outlines.py",),
+    "cryptography": ("indexer/integrity/signature.py",),
     "click": ("__init__.py", "indexer/cli/", "indexer/terminal/", "retrieval/cli/"),
 }
 """Where each library may be imported: a folder, or one file. Only its back end imports an encoder's library."""

@@ -26,9 +26,11 @@ from imindex.indexer.core.errors import ImindexError, Interrupted
 from imindex.indexer.core.provenance import entry
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.encoders.lazy import LazyEncoder
+from imindex.indexer.encoders.probe import with_text_probe
 from imindex.indexer.encoders.registry import require_same
 from imindex.indexer.encoders.returned import check_vectors
 from imindex.indexer.sources.item import Item
+from imindex.indexer.store.copying import require_unchanged
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.writer import write
 from imindex.indexer.system.atomic import clear_leftovers, real_file
@@ -135,7 +137,8 @@ def build(  # noqa: PLR0913
     Stopped
         After Ctrl-C. The same call resumes the build.
     ImindexError
-        If the encoder differs from the index's, another builder is running, or, with `strict`, pictures are unreadable.
+        If the encoder differs from the index's, another builder is running, the existing index is damaged, or, with
+        `strict`, pictures are unreadable.
     """
     started = time.monotonic()
     path = real_file(Path(path))
@@ -153,7 +156,8 @@ def build(  # noqa: PLR0913
         except KeyboardInterrupt:
             raise Stopped(_stopped_message(path, len(parts.numbers))) from None
         clear_leftovers(path)
-        merged = merge(old, scan, encoder.info, parts, path.parent, prune=prune)
+        info = encoder.info if old is not None else with_text_probe(encoder.get())
+        merged = merge(old, scan, info, parts, path.parent, prune=prune)
         if strict and merged.rejected:
             raise ImindexError(_strict_message(merged, parts))
         root, notes = _write(path, old, merged, parts, command)
@@ -216,7 +220,14 @@ class _Loop:
         scan = Scan()
         preprocess = self._encoder.info.preprocess
         reads = read_all(
-            items, self._known, preprocess, unchanged, lambda: self._ahead, self._limits, self._may_decode
+            items,
+            self._known,
+            preprocess,
+            unchanged,
+            lambda: self._ahead,
+            self._limits,
+            self._may_decode,
+            before=self._encoder.get,  # an index may name settings that are not those of its encoder
         )
         try:
             with contextlib.closing(reads):
@@ -300,6 +311,8 @@ def _write(
         return old.root_digest, ()
     from imindex.indexer.ann.upkeep import ann_after  # imports faiss
 
+    if old is not None:
+        require_unchanged(old)
     contents = merged.contents
     summary = (
         f"build: {merged.added} added, {merged.replaced} replaced, {merged.moved} moved, "

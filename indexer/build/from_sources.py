@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from imindex.indexer.build.build import BuildReport, build
-from imindex.indexer.core.arguments import at_least
+from imindex.indexer.core.bounds import BATCH
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.encoders.lazy import encoder_for
@@ -31,6 +31,7 @@ def build_from_sources(  # noqa: PLR0913
     artist: str | None = None,
     model: str | None = None,
     pretrained: str | None = None,
+    trust_encoder: bool = False,
     device: str = "auto",
     precision: str = "auto",
     batch_size: int | None = None,
@@ -61,6 +62,8 @@ def build_from_sources(  # noqa: PLR0913
     model, pretrained : str, optional
         The encoder, as in `imindex.indexer.encoders.load.load`. For an existing index, the current location of its
         encoder.
+    trust_encoder : bool
+        Load the encoder that an existing index names, even if it is a folder, a file or a repository.
     device : str
         auto, cpu, cuda, cuda:N, or several devices that share the pictures, such as cuda:0,cuda:1.
     precision : {"auto", "fp16", "bf16", "fp32"}
@@ -98,7 +101,7 @@ def build_from_sources(  # noqa: PLR0913
         After Ctrl-C.
     """
     if batch_size is not None:
-        at_least(batch_size, 1, "batch_size")
+        BATCH.check(batch_size, "batch_size")
     paths = (
         [Path(sources)] if isinstance(sources, (str, os.PathLike)) else [Path(source) for source in sources]
     )
@@ -114,6 +117,7 @@ def build_from_sources(  # noqa: PLR0913
         device=device,
         precision=precision,
         batch_size=batch_size,
+        trust=trust_encoder,
         note=note,
     )
     with progress(len(items)) as advance:

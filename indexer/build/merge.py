@@ -40,6 +40,7 @@ from imindex.indexer.core.schema import (
 )
 from imindex.indexer.sources.item import Item
 from imindex.indexer.sources.local import UNLISTED
+from imindex.indexer.store.copying import unchanged_blocks
 from imindex.indexer.store.index import Index
 
 
@@ -76,7 +77,7 @@ class Merged:
     def vectors(self, old: Index | None, parts: Parts) -> Iterator[npt.NDArray[np.float16]]:
         """Yield the vectors of the new index in blocks, in the order of its rows."""
         if old is not None:
-            yield from old.blocks(self.old_rows)
+            yield from unchanged_blocks(old, self.old_rows)
         new = self.contents.items["sha256"][len(self.old_rows) :]
         from_old = {digest for digest in digests_of(new) if digest not in parts.numbers}
         old_row: dict[bytes, int] = {}

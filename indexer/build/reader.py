@@ -6,17 +6,20 @@ child processes (`imindex.indexer.decode.pool`).
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 from collections import deque
 from collections.abc import Callable, Container, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imindex.indexer.core.errors import BadPicture
 from imindex.indexer.core.schema import NO_STAMP, Stamp
-from imindex.indexer.decode.limits import Limits
+from imindex.indexer.decode.limits import MAX_BYTES, Limits
+from imindex.indexer.decode.memory import budget
 from imindex.indexer.decode.pool import Decoders
 from imindex.indexer.sources.item import Item
 from imindex.indexer.sources.local import read_file
@@ -55,7 +58,7 @@ class Read:
     unchanged_row: bool = False
 
 
-def read_all(
+def read_all(  # noqa: PLR0913
     items: Sequence[Item],
     known: Container[bytes],
     preprocess: Mapping[str, Any],
@@ -63,6 +66,7 @@ def read_all(
     ahead: Callable[[], int] = lambda: 0,
     limits: Limits = Limits(),  # noqa: B008 - frozen
     may_decode: threading.Event | None = None,
+    before: Callable[[], object] = lambda: None,
 ) -> Generator[Read]:
     """Read and digest files, and decode those that are new, in threads; yield them in order, with bounded read-ahead.
 
@@ -82,7 +86,10 @@ def read_all(
         A picture that exceeds them is yielded with a reason and without pixels.
     may_decode : threading.Event, optional
         While it is cleared, files are read but not decoded, which leaves the processors to the encoder.
+    before : callable
+        Called once, in one of the threads, before the first picture is decoded. What it raises ends the reading.
     """
+    before = _once(before)
     may_decode = may_decode or _set_event()
     workers = processors()
     window = 32 * workers
@@ -94,7 +101,7 @@ def read_all(
                     digest, stamp, is_row = known_file
                     waiting.append(Read(item, digest, stamp=stamp, unchanged_row=is_row))
                 else:
-                    waiting.append(pool.submit(_read, item, known, preprocess, decoders, may_decode))
+                    waiting.append(pool.submit(_read, item, known, preprocess, decoders, may_decode, before))
                 if len(waiting) >= max(window, ahead()):
                     yield _result(waiting.popleft())
             while waiting:
@@ -103,6 +110,26 @@ def read_all(
             may_decode.set()
             # Without waiting: the decoders must end first, then the threads that wait for them.
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _once(function: Callable[[], object]) -> Callable[[], None]:
+    """Return a function that calls another one once; all callers wait for it, and get the error that it raised."""
+    lock = threading.Lock()
+    outcome: list[Exception | None] = []
+
+    def call() -> None:
+        with lock:
+            if not outcome:
+                try:
+                    function()
+                except Exception as error:
+                    outcome.append(error)
+                else:
+                    outcome.append(None)
+        if outcome[0] is not None:
+            raise outcome[0]
+
+    return call
 
 
 def _set_event() -> threading.Event:
@@ -121,23 +148,29 @@ def _read(
     preprocess: Mapping[str, Any],
     decoders: Decoders,
     may_decode: threading.Event,
+    before: Callable[[], object],
 ) -> Read:
-    try:
-        data, stamp = read_file(item.path)
-    except BadPicture as error:
-        return Read(item, NO_DIGEST, reason=str(error))
-    except OSError as error:
-        return Read(item, NO_DIGEST, reason=f"cannot be read: {error.strerror or error}")
-    except MemoryError:
-        return Read(item, NO_DIGEST, reason="cannot be read: memory ran out")
-    digest = hashlib.sha256(data).digest()
-    if digest in known:
-        return Read(item, digest, stamp=stamp)
-    may_decode.wait()
-    try:
-        return Read(item, digest, decode(data, preprocess, decoders), stamp=stamp)
-    except BadPicture as error:
-        return Read(item, digest, reason=str(error), stamp=stamp)
+    with contextlib.ExitStack() as held:
+        try:
+            size = Path(item.path).stat().st_size
+            size = size if size <= MAX_BYTES else 0  # larger files are not read
+            held.enter_context(budget(decoders.limits).file(size))
+            data, stamp = read_file(item.path)
+        except BadPicture as error:
+            return Read(item, NO_DIGEST, reason=str(error))
+        except OSError as error:
+            return Read(item, NO_DIGEST, reason=f"cannot be read: {error.strerror or error}")
+        except MemoryError:
+            return Read(item, NO_DIGEST, reason="cannot be read: memory ran out")
+        digest = hashlib.sha256(data).digest()
+        if digest in known:
+            return Read(item, digest, stamp=stamp)
+        before()
+        may_decode.wait()
+        try:
+            return Read(item, digest, decode(data, preprocess, decoders), stamp=stamp)
+        except BadPicture as error:
+            return Read(item, digest, reason=str(error), stamp=stamp)
 
 
 def decode(data: bytes, preprocess: Mapping[str, Any], decoders: Decoders) -> Picture:
@@ -146,4 +179,4 @@ def decode(data: bytes, preprocess: Mapping[str, Any], decoders: Decoders) -> Pi
     from imindex.indexer.decode.preprocess import decode as decode_picture
 
     settings = Preprocess.from_dict(preprocess)
-    return decode_picture(data, settings, limits=decoders.limits, elsewhere=decoders)
+    return decode_picture(data, settings, limits=decoders.limits, elsewhere=decoders.decoded)

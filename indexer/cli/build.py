@@ -18,14 +18,15 @@ from imindex.indexer.terminal.options import (
     json_option,
     limit_options,
     limits_of,
+    trust_option,
 )
-from imindex.indexer.terminal.output import clean, count, print_json, say
+from imindex.indexer.terminal.output import count, echo, print_json, say
 from imindex.indexer.terminal.progress import progress_bar
 
 KIND_CHOICES = ("works", "imitations", "control", "background")
 PASSED_ON = (
-    "kind", "collection", "artist", "model", "pretrained", "device", "precision", "strict", "prune", "rehash",
-    "retry_rejects",
+    "kind", "collection", "artist", "model", "pretrained", "trust_encoder", "device", "precision", "strict", "prune",
+    "rehash", "retry_rejects",
 )  # fmt: skip
 
 
@@ -40,6 +41,7 @@ PASSED_ON = (
     help="demo, an open_clip model name, local-dir:FOLDER, hf-hub:ORG/REPO, a JSON configuration, or another back end.",
 )
 @click.option("--pretrained", help="An open_clip pretrained tag, or a weights file.")
+@trust_option
 @device_option
 @click.option(
     "--precision", type=click.Choice(("auto", "fp16", "bf16", "fp32")), default="auto", show_default=True,
@@ -89,9 +91,9 @@ def build(sources: tuple[Path, ...], index: Path, as_json: bool, **options: Any)
     for line in _build_notes(report, index):
         say(line)
     unchanged = report.unchanged + report.moved
-    click.echo(
+    echo(
         f"Encoded {count(report.encoded, 'picture')} ({unchanged} unchanged, {report.rejected} rejected) "
-        f"into {clean(str(index))}: {count(report.rows, 'row')}, {report.seconds:.1f} s."
+        f"into {index}: {count(report.rows, 'row')}, {report.seconds:.1f} s."
     )
 
 

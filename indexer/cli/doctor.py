@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from imindex.indexer.terminal.errors import errors_for_people
-from imindex.indexer.terminal.options import device_option, index_option, json_option
-from imindex.indexer.terminal.output import clean, count, print_json
+from imindex.indexer.terminal.options import device_option, index_option, json_option, trust_option
+from imindex.indexer.terminal.output import count, echo, print_json
 
 if TYPE_CHECKING:
     from imindex.indexer.doctor.machine import Check
@@ -21,12 +21,17 @@ if TYPE_CHECKING:
 @index_option
 @click.option("--model", help="The encoder to check; for an index, the current location of its encoder.")
 @click.option("--pretrained", help="The encoder's pretrained tag or weights file.")
+@trust_option
 @device_option
 @json_option
 @click.pass_context
 @errors_for_people
 def doctor(
-    ctx: click.Context, index: Path, model: str | None, pretrained: str | None, device: str, as_json: bool
+    ctx: click.Context,
+    /,
+    index: Path,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Check this machine, its GPUs and an index; suggest fixes.
 
@@ -42,30 +47,28 @@ def doctor(
     """
     index_given = ctx.get_parameter_source("index") is not ParameterSource.DEFAULT
     checks = []
-    for check in _examine(index, index_given, model, pretrained, device):
+    for check in _examine(index, index_given, options):
         checks.append(check)
         if not as_json:
-            click.echo(clean(f"{check.status:<8}{check.name}: {check.said} {check.remedy}".rstrip()))
+            echo(f"{check.status:<8}{check.name}: {check.said} {check.remedy}".rstrip())
     by_status = {status: sum(c.status == status for c in checks) for status in ("ok", "warning", "fault")}
     if as_json:
         print_json({"index": index, "checks": [dict(vars(check)) for check in checks], "counts": by_status})
     else:
-        click.echo(
+        echo(
             f"{count(len(checks), 'check')}: {by_status['ok']} ok, {count(by_status['warning'], 'warning')}, "
             f"{count(by_status['fault'], 'fault')}."
         )
     ctx.exit(1 if by_status["fault"] else 0)
 
 
-def _examine(
-    path: Path, index_given: bool, model: str | None, pretrained: str | None, device: str
-) -> Iterator[Check]:
+def _examine(path: Path, index_given: bool, options: Mapping[str, Any]) -> Iterator[Check]:
     from imindex.indexer.doctor.index import disk_space, examine_index
     from imindex.indexer.doctor.machine import FAULT, OK, WARNING, Check, examine_machine, tried
 
     folder = path.absolute().parent
     faulty = set()
-    for check in examine_machine(folder, device):
+    for check in examine_machine(folder, options["device"]):
         if check.status == FAULT:
             faulty.add(check.name)
         yield check
@@ -82,18 +85,16 @@ def _examine(
         yield Check("index", OK, f"{path} does not exist yet; name another index with -i.")
     if "device" in faulty:
         return
-    if path.exists() and not opened and model is None:
+    if path.exists() and not opened and options["model"] is None:
         message = "Not examined: the index that names it cannot be opened."
         yield Check(
             "encoder", WARNING, message, "Name an encoder with --model to examine it without the index."
         )
         return
-    yield from _examine_encoder(path if opened else None, model, pretrained, device)
+    yield from _examine_encoder(path if opened else None, options)
 
 
-def _examine_encoder(
-    path: Path | None, model: str | None, pretrained: str | None, device: str
-) -> Iterator[Check]:
+def _examine_encoder(path: Path | None, options: Mapping[str, Any]) -> Iterator[Check]:
     import contextlib
 
     from imindex.indexer.doctor.machine import FAULT, Check
@@ -106,9 +107,8 @@ def _examine_encoder(
             index = stack.enter_context(Index(path)) if path is not None else None
             yield from examine_encoder(
                 index.encoder if index else None,
-                model=model,
-                pretrained=pretrained,
-                device=device,
+                **{name: options[name] for name in ("model", "pretrained", "device")},
+                trust=options["trust_encoder"],
                 index=index,
             )
     except Exception as error:  # the examination itself failed; a failing check reports its own errors

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,9 @@ import numpy.typing as npt
 from imindex.indexer.core.digest import DIGEST_SCHEME, canonical_json, json_digest
 
 FORMAT = "imindex"
-FORMAT_VERSION = "1.1"
+FORMAT_VERSION = "1.2"
 """What is written."""
-FORMATS_READ = ("1.0", "1.1")
+FORMATS_READ = ("1.0", "1.1", "1.2")
 KINDS = ("works", "imitations", "control", "background")
 NO_SEED = -1
 NOBODY = -1
@@ -42,6 +43,10 @@ REJECT_DTYPES: dict[str, npt.DTypeLike] = {
     "reason": object,
 }
 
+PRECISIONS = ("fp16", "bf16", "fp32")
+"""The arithmetic of a forward pass."""
+OPTIONAL_ENCODER = ("tokens-sha256", "text-probe")
+"""The attributes of /encoder that may be missing."""
 LOG_COLUMNS = ("when", "who", "command", "summary", "versions", "digest-before", "digest-after")
 
 Attribute = str | int | float | bool
@@ -74,6 +79,12 @@ class EncoderInfo:
         Length of a vector.
     precision : str
         fp16, bf16 or fp32: the arithmetic of the forward pass.
+    tokens_sha256 : str
+        Digest of the token ids of fixed texts (`imindex.indexer.encoders.probe.tokens_digest`). Empty if the encoder
+        has no text side, and in indexes of formats before 1.2.
+    text_probe : str
+        The vector of a fixed text, float16, in hexadecimal digits (`imindex.indexer.encoders.probe.with_text_probe`).
+        Empty if there is none. Not part of the identity, because it depends on the rounding of the machine.
     """
 
     model: str
@@ -83,10 +94,14 @@ class EncoderInfo:
     preprocess: Mapping[str, Any]
     dim: int
     precision: str
+    tokens_sha256: str = ""
+    text_probe: str = ""
 
     def identity(self) -> dict[str, Any]:
         """Return the part that the root digest covers: what the vectors depend on, and no local path."""
+        tokens = {"tokens-sha256": self.tokens_sha256} if self.tokens_sha256 else {}
         return {
+            **tokens,
             "config": dict(self.config),
             "weights-sha256": self.weights_sha256,
             "preprocess": dict(self.preprocess),
@@ -114,8 +129,10 @@ class EncoderInfo:
             Such as `precision fp32 against bf16`; empty if the vectors are comparable.
         """
         parts = compared_config or _whole_config
+        tokens_known = bool(self.tokens_sha256 and other.tokens_sha256)
         mine, theirs = (
             {
+                "tokenizer": info.tokens_sha256[:12] if tokens_known else "",
                 "weights": info.weights_sha256[:12],
                 "preprocessing": dict(info.preprocess),
                 **parts(info.config),
@@ -134,6 +151,16 @@ class EncoderInfo:
         """Return a short name for messages, such as `ViT-B-32/openai at bf16`."""
         pretrained = f"/{self.pretrained}" if self.pretrained else ""
         return f"{self.model}{pretrained} at {self.precision}"
+
+    def short_name(self) -> str:
+        """Return model and weights as recorded, such as `ViT-B-32/openai`; of a path only the last part."""
+        folder = self.model.removeprefix("local-dir:")
+        model = f"local-dir:{PurePath(folder).name}" if folder != self.model else _last_part(self.model)
+        return f"{model}/{_last_part(self.pretrained)}" if self.pretrained else model
+
+
+def _last_part(name: str) -> str:
+    return PurePath(name).name if PurePath(name).is_absolute() else name
 
 
 def _whole_config(config: Mapping[str, Any]) -> dict[str, object]:

@@ -68,6 +68,7 @@ def examine_encoder(
     model: str | None = None,
     pretrained: str | None = None,
     device: str = "auto",
+    trust: bool = False,
     index: Any = None,
 ) -> Iterator[Check]:
     """Load an encoder and check it.
@@ -78,13 +79,15 @@ def examine_encoder(
         The encoder of the index. Without it, `model` is loaded, by default the demo encoder.
     model, pretrained, device
         As in `imindex.indexer.encoders.load.load`.
+    trust : bool
+        Load whatever the index names, see `imindex.indexer.encoders.load.load_as`.
     index : Index, optional
         Its pictures are used if they still exist, and their stored vectors are compared.
     """
     started = time.perf_counter()
     try:
         if info is not None:
-            loaded = load_as(info, model=model, pretrained=pretrained, device=device)
+            loaded = load_as(info, model=model, pretrained=pretrained, device=device, trust=trust or None)
         else:
             loaded = load(model or DEMO_MODEL, pretrained, device=device)
     except ImindexError as error:

@@ -109,7 +109,8 @@ class Encoder(Protocol):
 class Backend(Protocol):
     """What a back end module defines.
 
-    A module may also define `compared_config(config) -> dict`, see `imindex.indexer.encoders.registry.differences`.
+    A module may also define `compared_config(config) -> dict`, see `imindex.indexer.encoders.registry.differences`, and
+    `knows(model, pretrained) -> bool`, see `imindex.indexer.encoders.registry.knows`.
     """
 
     def load(

@@ -72,7 +72,7 @@ class LazyEncoder:
         return self._info or self.get().info
 
 
-def encoder_for(
+def encoder_for(  # noqa: PLR0913
     path: Path,
     *,
     model: str | None = None,
@@ -80,6 +80,7 @@ def encoder_for(
     device: str = "auto",
     precision: str = "auto",
     batch_size: int | None = None,
+    trust: bool = False,
     note: Callable[[str], None] = lambda _: None,
 ) -> LazyEncoder:
     """Return the encoder that made an index or, for a new index, the named one.
@@ -93,6 +94,8 @@ def encoder_for(
         now.
     batch_size : int, optional
         Pictures in one batch; by default what suits the device.
+    trust : bool
+        Load whatever an existing index names, see `imindex.indexer.encoders.load.load_as`.
     note : callable
         Is told that a new index is begun.
 
@@ -115,7 +118,14 @@ def encoder_for(
     def load_own() -> Encoder:
         from imindex.indexer.encoders.load import load_as
 
-        return load_as(info, model=model, pretrained=pretrained, device=device, batch_size=batch_size)
+        return load_as(
+            info,
+            model=model,
+            pretrained=pretrained,
+            device=device,
+            batch_size=batch_size,
+            trust=trust or None,
+        )
 
     if not exists(path):
         name = model or DEFAULT_MODEL

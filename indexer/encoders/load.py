@@ -6,13 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from imindex.indexer.core.arguments import at_least, one_of
+from imindex.indexer.core.arguments import one_of
+from imindex.indexer.core.bounds import BATCH
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.encoders.precision import PRECISIONS, default_precision
-from imindex.indexer.encoders.registry import DEFAULT_MODEL, backend, name_for, name_of, require_same
+from imindex.indexer.encoders.registry import DEFAULT_MODEL, backend, knows, name_for, name_of, require_same
 from imindex.indexer.system.device import torch_devices
+from imindex.indexer.system.foreign_code import no_foreign_code
+
+_named: set[tuple[str, str]] = set()
+"""Model and pretrained of the encoders that a caller has named in this process."""
 
 
 def load(
@@ -50,9 +55,17 @@ def load(
         The precision or the batch size is invalid, the model is unknown, its weights are not found or cannot be
         downloaded, there is no such device, or the encoder does not compute at that precision.
     """
+    encoder = _load(model, pretrained, device=device, precision=precision, batch_size=batch_size)
+    _named.add((encoder.info.model, encoder.info.pretrained))
+    return encoder
+
+
+def _load(
+    model: str, pretrained: str | None, *, device: str, precision: str, batch_size: int | None
+) -> Encoder:
     one_of(precision, ("auto", *PRECISIONS), "precision")
     if batch_size is not None:
-        at_least(batch_size, 1, "batch_size")
+        BATCH.check(batch_size, "batch_size")
     devices = torch_devices(device)
     requested = precision
     if precision == "auto":
@@ -60,9 +73,10 @@ def load(
     if pretrained and Path(pretrained).is_file():
         pretrained = str(Path(pretrained).resolve())
     name = name_for(model)
-    encoder = backend(name).load(
-        model, pretrained, devices=devices, precision=precision, batch_size=batch_size
-    )
+    with no_foreign_code(model):
+        encoder = backend(name).load(
+            model, pretrained, devices=devices, precision=precision, batch_size=batch_size
+        )
     if encoder is None:
         raise ImindexError(f"The back end {name} returned no encoder. Let its load return one.")
     if name_of(encoder.info) != name:
@@ -84,8 +98,12 @@ def load_as(
     pretrained: str | None = None,
     device: str = "auto",
     batch_size: int | None = None,
+    trust: bool | None = None,
 ) -> Encoder:
     """Load the encoder that made an index, and refuse any other.
+
+    A folder, a file or a repository that only the index names is not loaded: the index may be a stranger's. Names that
+    the back end knows are, and so are encoders that `load` has loaded by name in this process.
 
     Parameters
     ----------
@@ -95,6 +113,8 @@ def load_as(
         Where to find it now, if it has moved.
     device, batch_size
         See `load`.
+    trust : bool, optional
+        Load whatever is named, or only names that the back end knows. By default, the former if `model` is given.
 
     Returns
     -------
@@ -103,18 +123,48 @@ def load_as(
     Raises
     ------
     ImindexError
-        The encoder cannot be found, or it is not the one that made the index.
+        The encoder cannot be found, it is not the one that made the index, or it is not trusted.
     """
     backend(name_of(info))  # an unknown back end is refused before its model's name is tried
-    encoder = load(
-        model or info.model,
-        pretrained or (None if model else info.pretrained or None),
-        device=device,
-        precision=info.precision,
-        batch_size=batch_size,
-    )
+    name = model or info.model
+    weights = pretrained or (None if model else info.pretrained or None)
+    trusted = model is not None if trust is None else trust
+    if (
+        pretrained and trust is None and not trusted
+    ):  # the weights are the caller's, and the model is the index's
+        trusted = name in {known for known, _ in _named} or knows(name, None)
+    if not trusted:
+        require_trusted(name, weights)
+    encoder = _load(name, weights, device=device, precision=info.precision, batch_size=batch_size)
     require_same(info, encoder.info)
     return encoder
+
+
+def require_trusted(model: str, pretrained: str | None = None, *, by: str = "The index") -> None:
+    """Refuse an encoder that only an untrusted file names, unless it is known by name.
+
+    Parameters
+    ----------
+    model, pretrained : str
+        As the file names them.
+    by : str
+        The file, for the message.
+
+    Raises
+    ------
+    ImindexError
+        The back end does not know the name, and the caller has not loaded the encoder by that name in this process.
+    """
+    if (model, pretrained or "") in _named or knows(model, pretrained):
+        return
+    weights = f" with the weights {pretrained}" if pretrained else ""
+    raise ImindexError(
+        f"{by} names the encoder {model}{weights}, which is not one of the names that imindex knows. A model can be "
+        "made to do harm, and this one was chosen by whoever made the file, so it is not loaded. If you have the "
+        "encoder, say where it is: --model (and --pretrained). If you trust the file, add --trust-encoder. "
+        "(In Python: model= and trust_encoder= of build and compare, otherwise encoder={'model': ...} or "
+        "encoder={'trust': True}.)"
+    )
 
 
 def load_with(info: EncoderInfo, where: Mapping[str, Any]) -> Encoder:
@@ -124,7 +174,7 @@ def load_with(info: EncoderInfo, where: Mapping[str, Any]) -> Encoder:
     ----------
     info : EncoderInfo
     where : mapping
-        `model`, `pretrained`, `device` or `batch_size`, as in `load_as`.
+        `model`, `pretrained`, `device`, `batch_size` or `trust`, as in `load_as`.
 
     Raises
     ------
@@ -136,5 +186,5 @@ def load_with(info: EncoderInfo, where: Mapping[str, Any]) -> Encoder:
             f'encoder: expected a mapping, not {where!r}. Pass {{"model": ..., "device": ...}}.'
         )
     for key in where:
-        one_of(key, ("model", "pretrained", "device", "batch_size"), "encoder")
+        one_of(key, ("model", "pretrained", "device", "batch_size", "trust"), "encoder")
     return load_as(info, **where)

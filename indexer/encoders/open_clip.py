@@ -25,6 +25,8 @@ from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.decode.preprocess import Preprocess
 from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.encoders.multi_device import on_devices
+from imindex.indexer.encoders.open_clip_config import check_config, check_text_tower, has_weights, text_tower
+from imindex.indexer.encoders.probe import PROBE_TEXTS, tokens_digest
 from imindex.indexer.encoders.registry import BACKENDS, DEMO_MODEL
 from imindex.indexer.encoders.torch_encoder import TorchEncoder, weights_digest
 from imindex.indexer.system.input_files import read_text
@@ -113,6 +115,7 @@ def load(
         preprocess=preprocess.as_dict(),
         dim=int(config["embed_dim"]),
         precision=precision,
+        tokens_sha256=tokens_digest(tokenizer(list(PROBE_TEXTS)).tolist()),
     )
 
     def make(device: torch.device, batch_size: int | None) -> Encoder:
@@ -120,6 +123,16 @@ def load(
         return OpenClipEncoder(own, tokenizer, info, device=device, batch_size=batch_size)
 
     return on_devices(make, devices, batch_size)
+
+
+def knows(model: str, pretrained: str | None) -> bool:
+    """Whether open_clip has a model of this name, and weights of this tag; not a folder, a file or a repository."""
+    model = model.removeprefix("open_clip:")
+    if model == DEMO_MODEL:
+        return not pretrained
+    return model in open_clip.list_models() and (
+        not pretrained or bool(open_clip.get_pretrained_cfg(model, pretrained))
+    )
 
 
 def compared_config(config: Mapping[str, Any]) -> dict[str, object]:
@@ -182,24 +195,31 @@ def _create(
     known = open_clip.get_pretrained_cfg(name, tag) if tag and ":" not in name else None
     # open_clip only warns if a tag was trained with the other activation, and the vectors would be wrong.
     quick_gelu = bool(known and known.get("quick_gelu"))
-    _trust_no_code()
     try:
         config = open_clip.get_model_config(name)
+        if config is not None:
+            _check(model, name, check_config(model, config))
         network = open_clip.create_model(
             name, pretrained=tag, require_pretrained=True, force_quick_gelu=quick_gelu
         )
         tokenizer = open_clip.get_tokenizer(name)
+    except ImindexError:
+        raise
     except Exception as error:
         raise ImindexError(_cannot_load(model, pretrained, name, error)) from error
     return network, tokenizer, {**config, "quick_gelu": True} if quick_gelu else {**config}
 
 
-def _trust_no_code() -> None:
-    """Make transformers refuse a tokenizer or text tower that contains code, instead of asking whether to run it."""
-    with contextlib.suppress(ImportError):
-        from transformers import dynamic_module_utils
+def _check(model: str, name: str, config: Mapping[str, Any]) -> None:
+    """Refuse a model whose text tower is not a plain one, or whose weights are missing."""
+    tower = text_tower(config)
+    if tower is not None:
+        from transformers import PretrainedConfig
 
-        dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
+        check_text_tower(model, PretrainedConfig.get_config_dict(tower)[0])
+    folder = Path(name.removeprefix("local-dir:"))
+    if name.startswith("local-dir:") and folder.is_dir() and not has_weights(folder):
+        raise ImindexError(f"{model} has no weights (open_clip_model.safetensors). Check the folder.")
 
 
 def _cannot_load(model: str, pretrained: str | None, name: str, error: Exception) -> str:

@@ -95,6 +95,22 @@ def backend(name: str) -> Backend:
         ) from error
 
 
+def knows(model: str, pretrained: str | None) -> bool:
+    """Whether a back end knows an encoder by name, so that loading it reads no file or repository of its user's choice.
+
+    A back end may define `knows(model, pretrained) -> bool`. Without it, its name alone is known, and `NAME:MODEL` is
+    not.
+
+    Parameters
+    ----------
+    model, pretrained : str
+        As `--model` and `--pretrained` take them.
+    """
+    name = name_for(model)
+    decide = getattr(backend(name), "knows", None)
+    return bool(decide(model, pretrained)) if decide else model == name and not pretrained
+
+
 def differences(index: EncoderInfo, other: EncoderInfo) -> list[str]:
     """Name what makes the vectors of two encoders incomparable.
 

@@ -12,8 +12,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from imindex.indexer.core.bounds import SCALE, SIDE, STEPS
 from imindex.indexer.core.digest import canonical_json, json_digest
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.generate.components import read_json
 from imindex.indexer.system.input_files import open_input, read_text
 
 DTYPES = ("auto", "fp16", "bf16", "fp32")
@@ -77,10 +79,12 @@ class ModelSettings:
             )
         if self.size and not re.fullmatch(r"\d{1,5}(x\d{1,5})?", self.size):
             raise ImindexError(f"size {self.size!r} is not a size. Write 512, or 512x768 for width x height.")
-        if 0 in self.width_height():
-            raise ImindexError(f"size {self.size!r} has no pixels. Write 512, or 512x768.")
-        if self.steps < 0:
-            raise ImindexError(f"steps is {self.steps}. Write a positive integer, or leave it out.")
+        for side in self.width_height():
+            SIDE.check(side, f"size {self.size!r}: a side")
+        STEPS.check(self.steps, "steps")
+        SCALE.check(self.lora_scale, "lora_scale")
+        if self.guidance is not None:
+            SCALE.check(self.guidance, "guidance")
         for name, value, known in (("dtype", self.dtype, DTYPES), ("offload", self.offload, OFFLOADS)):
             if value not in known:
                 raise ImindexError(f"{name} {value!r} is unknown. Write one of {', '.join(known)}.")
@@ -110,7 +114,7 @@ def read_index(folder: Path) -> dict[str, Any]:
             f"{folder} is not the folder of a diffusers pipeline: it has no model_index.json. Pass a folder written by "
             "save_pretrained."
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ImindexError(f"{file} cannot be read: {error}. Download the model again.") from error
     if not isinstance(index, dict) or "_class_name" not in index:
         raise ImindexError(f"{file} names no pipeline (_class_name). Download the model again.")
@@ -149,8 +153,9 @@ def text_encoders(folder: Path, index: Mapping[str, Any]) -> list[str]:
     for name, kind in components(index):
         if not name.startswith("text_encoder"):
             continue
-        config = _read_json(folder / name / "config.json")
-        config = {**config, **config.get("text_config", {})}
+        config = read_json(folder / name / "config.json")
+        text = config.get("text_config")
+        config = {**config, **(text if isinstance(text, dict) else {})}
         layers, width = (
             config.get(key) or config.get(other_key)
             for key, other_key in (("num_hidden_layers", "num_layers"), ("hidden_size", "d_model"))
@@ -183,7 +188,7 @@ def check_weights(folder: Path, index: Mapping[str, Any], variant: str | None) -
         shards = {
             part / shard
             for listing in part.glob("*.safetensors.index*.json")
-            for shard in _read_json(listing).get("weight_map", {}).values()
+            for shard in _shards(listing)
             if _variant_of(part / shard) == variant
         }
         if not files:
@@ -199,6 +204,20 @@ def check_weights(folder: Path, index: Mapping[str, Any], variant: str | None) -
                 raise ImindexError(
                     f"{file} is missing or truncated: {error}. Download the model again."
                 ) from error
+
+
+def _shards(listing: Path) -> set[str]:
+    """Return the files of weights that a listing names; they lie beside it."""
+    named = read_json(listing).get("weight_map")
+    shards = set()
+    for shard in named.values() if isinstance(named, dict) else [None]:
+        if not isinstance(shard, str) or Path(shard).name != shard or not shard.endswith(".safetensors"):
+            raise ImindexError(
+                f"{listing} names the weights {shard!r}, which is not a safetensors file beside it, and imindex reads "
+                "no other format, since others can execute code. Download the model again."
+            )
+        shards.add(shard)
+    return shards
 
 
 def variant(folder: Path, index: Mapping[str, Any]) -> str | None:
@@ -290,11 +309,3 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             installed[name] = ""
     return installed
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(read_text(file))
-    except (OSError, ValueError) as error:
-        raise ImindexError(f"{file} cannot be read: {error}. Download the model again.") from error
-    return content if isinstance(content, dict) else {}

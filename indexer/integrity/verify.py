@@ -19,7 +19,7 @@ import numpy.typing as npt
 from imindex.indexer.core.digest import BLOCK_ROWS, STREAM_ROWS, BlockHasher
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import ITEM_DTYPES, LOG_COLUMNS, REJECT_DTYPES, root_digest
-from imindex.indexer.store.digests import COLUMNS, THE_REST, digest_of
+from imindex.indexer.store.digests import COLUMNS, THE_REST, covered, difference, digest_of, stored_digests
 from imindex.indexer.store.index import Index
 
 UNIT = 2e-3
@@ -141,26 +141,22 @@ def _guarded(result: Verification, where: str, check: Callable[[], None]) -> Non
 
 def _digests(index: Index, result: Verification, progress: Progress) -> None:
     raw = index.raw()
-    stored = {name: str(value) for name, value in raw.attributes("digests").items()}
+    stored = stored_digests(raw)
     now: dict[str, str] = {}
 
     def compare(name: str, find: Callable[[], str]) -> None:
         now[name] = find()
         result.n_digests += 1
-        if name not in stored:
-            result.fault(name, "has no digest in the file")
-        elif stored[name] != now[name]:
-            result.fault(
-                name, f"has changed since it was written: digest {now[name][:12]}, not {stored[name][:12]}"
-            )
+        if fault := difference(stored, name, now[name]):
+            result.fault(name, fault)
 
     for name in COLUMNS:
         _guarded(result, name, lambda name=name: compare(name, lambda: digest_of(raw, name)))  # type: ignore[misc]
     _guarded(result, "vectors", lambda: compare("vectors", lambda: _vectors(index, result, progress)))
-    covered = [name for name in THE_REST if index.version != "1.0" or name in stored]
-    for name in covered:
+    with_digest = covered(index.version, stored)
+    for name in with_digest:
         _guarded(result, name, lambda name=name: compare(name, lambda: THE_REST[name](raw)))  # type: ignore[misc]
-    result.uncovered = tuple(name for name in THE_REST if name not in covered)
+    result.uncovered = tuple(name for name in THE_REST if name not in with_digest)
     for name in sorted(stored.keys() - {*COLUMNS, "vectors", *THE_REST}):
         result.fault(name, "has a digest in the file, but is not part of an index")
     if {*COLUMNS, "vectors"} <= now.keys():

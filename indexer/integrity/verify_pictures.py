@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+import secrets
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,17 +25,20 @@ if TYPE_CHECKING:
 SAME = 0.9999
 """Minimum cosine between the stored vector of a picture and a newly encoded one."""
 _MAX_LISTED = 1_000
+_SEED_BITS = 53
+"""Bits of a seed from the operating system: JSON readers that use doubles keep them."""
 Progress = Callable[[int], None]
 
 
 @dataclass
 class Originals:
-    """State of the files of all rows. The four counts add up to the number of rows.
+    """State of the files of all rows. The five counts add up to the number of rows.
 
     Attributes
     ----------
-    same, changed, missing, unreadable : int
-        Files with the bytes recorded in the index, with other bytes, that do not exist, and that cannot be read.
+    same, changed, missing, unreadable, outside : int
+        Files with the bytes recorded in the index, with other bytes, that do not exist, that cannot be read, and that
+        were not opened because they are outside the permitted folders.
     listed : list of (state, path)
         The first thousand files that are not the same.
     """
@@ -41,6 +47,7 @@ class Originals:
     changed: int = 0
     missing: int = 0
     unreadable: int = 0
+    outside: int = 0
     listed: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -50,6 +57,8 @@ class Replay:
 
     Attributes
     ----------
+    seed : int
+        Seed that drew the rows; the same seed draws them again.
     asked, compared : int
         Number of pictures drawn, and of those whose bytes are unchanged and that were encoded.
     identical : int
@@ -58,13 +67,51 @@ class Replay:
         The smallest cosine; NaN if none was compared.
     differing : tuple of str
         Paths of pictures with a cosine below `SAME`.
+    uncompared : tuple of (state, path)
+        Pictures that were drawn and not compared; the states are those of `Originals`.
+    most_false : int
+        With a confidence of 95 %, at most this many rows have a false vector, if `differing` is empty.
     """
 
+    seed: int
     asked: int
     compared: int
     identical: int
     least: float
     differing: tuple[str, ...]
+    uncompared: tuple[tuple[str, str], ...]
+    most_false: int
+
+
+@dataclass(frozen=True)
+class Folders:
+    """The folders in which pictures of an index may be opened: that of the index, and further ones that the user names.
+
+    An index may come from a stranger, and its paths may point anywhere. Links are resolved before the comparison.
+
+    Parameters
+    ----------
+    index : Path
+        The index file.
+    roots : sequence of Path
+        Further folders.
+    """
+
+    index: Path
+    roots: Sequence[Path] = ()
+
+    def path(self, stored: str) -> str | None:
+        """Return the path of a picture; None if it is outside the folders."""
+        full = os.path.normpath(self.index.absolute().parent / stored)
+        try:
+            real = Path(full).resolve()
+        except (OSError, RuntimeError, ValueError):  # links in a circle, a zero byte
+            return None
+        return full if any(real.is_relative_to(root) for root in self._resolved) else None
+
+    @cached_property
+    def _resolved(self) -> tuple[Path, ...]:
+        return tuple(root.resolve() for root in (self.index.absolute().parent, *self.roots))
 
 
 class _Everything:
@@ -74,7 +121,9 @@ class _Everything:
         return True
 
 
-def check_pictures(index: Index, progress: Progress = lambda done: None) -> Originals:
+def check_pictures(
+    index: Index, progress: Progress = lambda done: None, *, roots: Sequence[Path] = ()
+) -> Originals:
     """Read the file of every row, and compare its SHA-256 with the one in the index.
 
     Parameters
@@ -82,11 +131,13 @@ def check_pictures(index: Index, progress: Progress = lambda done: None) -> Orig
     index : Index
     progress : callable
         Called with the number of files done so far.
+    roots : sequence of Path
+        Folders outside that of the index in which files may be opened.
     """
-    originals, done = Originals(), 0
+    originals, done, folders = Originals(), 0, Folders(index.path, roots)
     for start in range(0, index.n, STREAM_ROWS):
         paths, digests = _rows(index, slice(start, start + STREAM_ROWS))
-        reads = read_all(_items(index, paths), _Everything(), index.encoder.preprocess)
+        reads = _reads(index, folders, paths, _Everything())
         for path, digest, read in zip(paths, digests, reads, strict=True):
             state = _state(read, digest)
             setattr(originals, state, getattr(originals, state) + 1)
@@ -97,37 +148,54 @@ def check_pictures(index: Index, progress: Progress = lambda done: None) -> Orig
 
 
 def replay(
-    index: Index, n: int, encoder: Encoder, *, seed: int = 0, progress: Progress = lambda done: None
+    index: Index,
+    n: int | None,
+    encoder: Encoder,
+    *,
+    seed: int | None = None,
+    roots: Sequence[Path] = (),
+    progress: Progress = lambda done: None,
 ) -> Replay:
     """Encode randomly drawn pictures of the index again, and compare the vectors with the stored ones.
 
     Parameters
     ----------
     index : Index
-    n : int
-        Number of rows to draw; all of them, if there are fewer.
+    n : int or None
+        Number of rows to draw; all of them if there are fewer, or with None.
     encoder : Encoder
         The encoder of the index.
-    seed : int
-        Seed for drawing the rows.
+    seed : int, optional
+        Seed for drawing the rows. By default it comes from the operating system, so that nobody who prepares a file
+        can know which rows will be compared.
+    roots : sequence of Path
+        Folders outside that of the index in which files may be opened.
     progress : callable
         Called with the number of rows done so far.
     """
     import torch
 
-    n = min(n, index.n)
+    n = index.n if n is None else min(n, index.n)
+    seed = secrets.randbits(_SEED_BITS) if seed is None else seed
     rows = (
         np.sort(np.random.default_rng(seed).choice(index.n, n, replace=False)) if n else np.empty(0, np.int64)
     )
-    compared, identical, least, differing, done = 0, 0, float("inf"), [], 0
+    compared, identical, least, differing, uncompared, done = 0, 0, float("inf"), [], [], 0
+    folders = Folders(index.path, roots)
     for start in range(0, n, encoder.batch_size):
         batch = rows[start : start + encoder.batch_size]
         paths, digests = _rows(index, batch)
-        reads = list(read_all(_items(index, paths), (), index.encoder.preprocess))
-        unchanged = [i for i, read in enumerate(reads) if read.picture and read.digest == digests[i]]
+        reads = list(_reads(index, folders, paths, ()))
+        states = [_state(read, digest) for read, digest in zip(reads, digests, strict=True)]
+        states = [
+            "unreadable" if state == "same" and read and not read.picture else state
+            for state, read in zip(states, reads, strict=True)
+        ]
+        uncompared += [(state, path) for state, path in zip(states, paths, strict=True) if state != "same"]
+        unchanged = [i for i, state in enumerate(states) if state == "same"]
         if unchanged:
             pixels = torch.stack(
-                [read.picture.pixels for read in (reads[i] for i in unchanged) if read.picture]
+                [read.picture.pixels for read in (reads[i] for i in unchanged) if read and read.picture]
             )
             encoded, stored = encoder.encode_images(pixels), np.asarray(index.vectors[batch[unchanged]])
             similarity = cosines(encoded, stored)
@@ -136,7 +204,52 @@ def replay(
             differing += [paths[unchanged[i]] for i in np.flatnonzero(similarity < SAME)]
             compared += len(unchanged)
         progress(done := done + len(batch))
-    return Replay(n, compared, identical, least if compared else float("nan"), tuple(differing))
+    return Replay(
+        seed=seed,
+        asked=n,
+        compared=compared,
+        identical=identical,
+        least=least if compared else float("nan"),
+        differing=tuple(differing),
+        uncompared=tuple(uncompared),
+        most_false=most_false(index.n, compared),
+    )
+
+
+def most_false(rows: int, drawn: int, confidence_level: float = 0.95) -> int:
+    """Return an upper confidence limit of the number of false rows, if none was found among those drawn.
+
+    Parameters
+    ----------
+    rows : int
+        Number of rows.
+    drawn : int
+        Number of rows drawn at random without replacement, all of them right.
+    confidence_level : float
+
+    Returns
+    -------
+    int
+        The largest number k of false rows for which a draw without any of them has a probability above
+        ``1 - confidence_level``. That probability is hypergeometric, C(rows - k, drawn) / C(rows, drawn).
+    """
+
+    left = rows - np.arange(drawn)
+    least, most = 0, rows - drawn
+    while least < most:
+        middle = (least + most + 1) // 2
+        if np.log1p(-middle / left).sum() > math.log(1 - confidence_level):
+            least = middle
+        else:
+            most = middle - 1
+    return least
+
+
+def replay_text(index: Index, encoder: Encoder) -> float | None:
+    """Encode the text probe of the index again, and return its cosine with the stored vector; None without a probe."""
+    from imindex.indexer.encoders.probe import probe_cosine
+
+    return probe_cosine(index.encoder, encoder)
 
 
 def own_encoder(index: Index, where: Mapping[str, Any]) -> Encoder:
@@ -159,12 +272,19 @@ def _rows(index: Index, rows: slice | npt.NDArray[np.int64]) -> tuple[list[str],
     return paths, [bytes(digest) for digest in raw.part("items/sha256", rows)]
 
 
-def _items(index: Index, paths: Sequence[str]) -> list[Item]:
-    folder = Path(index.path).absolute().parent
-    return [Item(os.path.normpath(folder / path), "", "", "") for path in paths]
+def _reads(
+    index: Index, folders: Folders, paths: Sequence[str], known: Container[bytes]
+) -> Iterator[Read | None]:
+    """Read files in order; None for each that is outside the folders."""
+    full = [folders.path(path) for path in paths]
+    items = [Item(path, "", "", "") for path in full if path is not None]
+    reads = read_all(items, known, index.encoder.preprocess)
+    return (next(reads) if path is not None else None for path in full)
 
 
-def _state(read: Read, digest: bytes) -> str:
+def _state(read: Read | None, digest: bytes) -> str:
+    if read is None:
+        return "outside"
     if read.digest == digest:
         return "same"
     if read.digest != NO_DIGEST:

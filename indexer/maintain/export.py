@@ -12,6 +12,7 @@ import numpy as np
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import Columns
 from imindex.indexer.maintain.summary import describe
+from imindex.indexer.store.copying import require_unchanged, unchanged_blocks
 from imindex.indexer.store.index import Index
 from imindex.indexer.system.atomic import make_folder, put_in_place, write_file
 
@@ -27,7 +28,7 @@ def export(index: Index, folder: Path, *, force: bool = False) -> list[str]:
     Raises
     ------
     ImindexError
-        If the folder holds files from an earlier export, and `force` is not set.
+        If the index is damaged, or the folder holds files from an earlier export and `force` is not set.
     """
     import pyarrow.parquet
 
@@ -36,11 +37,12 @@ def export(index: Index, folder: Path, *, force: bool = False) -> list[str]:
         raise ImindexError(
             f"{folder} already holds {', '.join(existing)}. Pass --force to overwrite, or name another folder."
         )
+    require_unchanged(index)
     make_folder(folder)
     with put_in_place(folder / "vectors.npy") as file:
         header = {"descr": "<f2", "fortran_order": False, "shape": (index.n, index.encoder.dim)}
         np.lib.format.write_array_header_1_0(file, header)
-        for block in index.blocks():
+        for block in unchanged_blocks(index):
             file.write(np.ascontiguousarray(block, "<f2").data)
     for name, table in (("items", item_table(index)), ("rejects", _arrow(index, index.rejects()))):
         with put_in_place(folder / f"{name}.parquet") as file:

@@ -19,6 +19,7 @@ from imindex.indexer.ann.upkeep import ApproximateIndex, make
 from imindex.indexer.build.checkpoint import Parts
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.provenance import entry
+from imindex.indexer.store.copying import require_unchanged, unchanged_blocks
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.writer import write
 from imindex.indexer.system.atomic import clear_leftovers, real_file
@@ -103,8 +104,8 @@ def optimize(
     Raises
     ------
     ImindexError
-        If an explicitly chosen kind exceeds the memory budget, has too few rows or does not reach the recall, or if
-        another builder is running. The index is unchanged.
+        If an explicitly chosen kind exceeds the memory budget, has too few rows or does not reach the recall, if the
+        index is damaged, or if another builder is running. The index is unchanged.
     """
     if not 0 < recall <= 1:
         raise ImindexError(f"A recall of {recall:g} is not above 0 and at most 1. Pass 0.95, for example.")
@@ -115,6 +116,7 @@ def optimize(
     with Parts(path, encoder, command) as parts, Index(path) as index:
         for line in parts.notes:
             note(line)
+        require_unchanged(index)
         approximate, reason = _choose(index, recall, memory, kind, seed, note)
         report = functools.partial(OptimizeReport, target=recall, rows=index.n, reason=reason)
         if approximate is None and not is_approximate(index.ann()):
@@ -126,7 +128,7 @@ def optimize(
         root = write(
             path,
             index.contents(),
-            index.blocks(),
+            unchanged_blocks(index),
             ann=record.attributes() if record else exact.describe(),
             ann_data=approximate.data if approximate else exact.exact_header(index.n, encoder.dim),
             entry=entry(command, f"optimize: {record.words() if record else exact.EXACT}", index.root_digest),

@@ -17,6 +17,7 @@ from imindex.indexer.build.checkpoint import Parts
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.provenance import entry
 from imindex.indexer.core.schema import Columns, Contents, without_rows
+from imindex.indexer.store.copying import require_unchanged, unchanged_blocks
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.writer import write
 from imindex.indexer.system.atomic import clear_leftovers, real_file
@@ -75,7 +76,7 @@ def remove(
     Raises
     ------
     ImindexError
-        If the index does not have a name or digest, or another builder is running.
+        If the index does not have a name or digest, is damaged, or another builder is running.
     """
     artists, collections = [_nfc(name) for name in artists], [_nfc(name) for name in collections]
     path = real_file(path)
@@ -91,6 +92,7 @@ def remove(
         removed, rejects = int(gone.sum()), int(gone_rejects.sum())
         if dry_run or not removed + rejects:
             return RemoveReport(removed, rejects, left.n, index.root_digest, tuple(parts.notes))
+        require_unchanged(index)
         clear_leftovers(path)
         # The part files first: if this crashes in between, the same command still finds the artist and completes.
         tables = (contents.items["sha256"][gone], contents.rejects["sha256"][gone_rejects])
@@ -103,7 +105,7 @@ def remove(
         root = write(
             path,
             replace(left, log=[_erase(line, artists) for line in contents.log]),
-            index.blocks(np.flatnonzero(~gone)),
+            unchanged_blocks(index, np.flatnonzero(~gone)),
             entry=entry(command, summary, index.root_digest),
             **ann,
         )

@@ -98,6 +98,31 @@ THE_REST: Mapping[str, Callable[[Source], str]] = {
 """The parts not covered by the root digest, with the function that computes the digest of each."""
 
 
+def stored_digests(source: Source) -> dict[str, str]:
+    """Return the digests that the file itself contains, by name."""
+    return {name: str(value) for name, value in source.attributes("digests").items()}
+
+
+def covered(version: str, stored: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the names in `THE_REST` that have a digest: all of them, except in a file of format 1.0."""
+    return tuple(name for name in THE_REST if version != "1.0" or name in stored)
+
+
+def difference(stored: Mapping[str, str], name: str, digest: str) -> str:
+    """Compare a digest with the stored one.
+
+    Returns
+    -------
+    str
+        What is wrong, to follow the name in a sentence; empty if they are equal.
+    """
+    if name not in stored:
+        return "has no digest in the file"
+    if stored[name] != digest:
+        return f"has changed since it was written: digest {digest[:12]}, not {stored[name][:12]}"
+    return ""
+
+
 def digests_of_the_rest(source: Source) -> dict[str, str]:
     """Return the digests of `THE_REST`, by name."""
     return {name: compute(source) for name, compute in THE_REST.items()}

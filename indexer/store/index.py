@@ -19,11 +19,14 @@ import numpy.typing as npt
 
 from imindex.indexer.core.digest import STREAM_ROWS, BlockHasher
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.preprocess_bounds import preprocess_fault
 from imindex.indexer.core.schema import (
     FORMAT,
     FORMATS_READ,
     ITEM_DTYPES,
     NOBODY,
+    OPTIONAL_ENCODER,
+    PRECISIONS,
     REJECT_DTYPES,
     Attribute,
     Collection,
@@ -113,7 +116,9 @@ class Index:
             text_of(attributes, "created-at"),
             text_of(attributes, "created-by"),
         )
-        self.encoder = _read_encoder(read_attributes(member_group(root, "encoder"), self._guard, "encoder"))
+        self.encoder = _read_encoder(
+            read_attributes(member_group(root, "encoder"), self._guard, "encoder"), self.version
+        )
         self._counts = check_structure(
             self._file, self._guard, self.n, self.encoder.dim, version=self.version
         )
@@ -135,7 +140,8 @@ class Index:
         version = attributes.get("encoding-version")
         if version not in FORMATS_READ:
             raise ImindexError(
-                f"{self.path} has format version {version}; this imindex reads {' and '.join(FORMATS_READ)}. "
+                f"{self.path} has format version {version}; this imindex reads {', '.join(FORMATS_READ[:-1])} and "
+                f"{FORMATS_READ[-1]}. "
                 "Install the imindex that wrote it (attribute created-by), or build a new index."
             )
         return str(version)
@@ -268,13 +274,28 @@ def recompute_root_digest(index: Index) -> str:
     return root_digest(index.encoder, {**column_digests(index.raw()), "vectors": hasher.finish()[0]})
 
 
-def _read_encoder(attributes: Mapping[str, Attribute]) -> EncoderInfo:
+def _read_encoder(attributes: Mapping[str, Attribute], version: str) -> EncoderInfo:
+    preprocess = json_object(attributes.get("preprocess"), "/encoder's preprocess")
+    fault = preprocess_fault(preprocess, partial=True)
+    if fault:
+        raise Damage(f"/encoder's preprocess {fault}")
+    precision = text_of(attributes, "precision")
+    if precision not in PRECISIONS:
+        raise Damage(
+            f"/encoder's precision is {precision[:40]!r}, which is not one of {', '.join(PRECISIONS)}"
+        )
+    optional = {
+        name.replace("-", "_"): text_of(attributes, name, digest=name == "tokens-sha256")
+        for name in OPTIONAL_ENCODER
+        if name in attributes and version not in ("1.0", "1.1")
+    }
     return EncoderInfo(
         model=text_of(attributes, "model"),
         pretrained=text_of(attributes, "pretrained"),
         weights_sha256=text_of(attributes, "weights-sha256", digest=True),
         config=json_object(attributes.get("config"), "/encoder's config"),
-        preprocess=json_object(attributes.get("preprocess"), "/encoder's preprocess"),
+        preprocess=preprocess,
         dim=number_of(attributes, "dim"),
-        precision=text_of(attributes, "precision"),
+        precision=precision,
+        **optional,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -243,7 +243,7 @@ def _check_text_of(guard: GuardedFile, name: bytes, key: str) -> None:
     """
     terminated = name + b"\0"
     checked = False
-    for block in guard.blocks.values():
+    for block in _joined(guard.blocks):
         start = block.find(terminated)
         while start >= 0:
             for version, header in ((3, 9), (2, 8), (1, 8)):
@@ -259,6 +259,21 @@ def _check_text_of(guard: GuardedFile, name: bytes, key: str) -> None:
             start = block.find(terminated, start + 1)
     if not checked:
         raise Damage(f"the attribute {key} is not stored the way imindex stores it")
+
+
+def _joined(blocks: Mapping[int, bytes]) -> Iterator[bytes]:
+    """Yield the blocks, those that touch as one: libhdf5 reads a long header in two pieces, through any attribute."""
+    run, end = b"", -1
+    for address, block in sorted(blocks.items()):
+        if address > end or end < 0:
+            if run:
+                yield run
+            run = block
+        else:
+            run += block[max(0, end - address) :]
+        end = max(end, address + len(block))
+    if run:
+        yield run
 
 
 def _check_descriptor(guard: GuardedFile, raw: bytes, key: str) -> None:
@@ -287,12 +302,16 @@ def json_object(text: Any, what: str) -> dict[str, Any]:
     if deepest > _MAX_DEPTH:
         raise Damage(f"{what} is nested {deepest} levels deep")
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise Damage(f"{what} is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise Damage(f"{what} is not a JSON object")
     return value
+
+
+def _no_number(constant: str) -> Any:
+    raise ValueError(f"{constant} is not a number")
 
 
 def text_of(attributes: Mapping[str, Attribute], name: str, *, digest: bool = False) -> str:

@@ -14,7 +14,15 @@ import numpy.typing as npt
 
 from imindex.indexer.core.digest import STREAM_ROWS, BlockHasher, canonical_json, column_digest, encode_text
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.core.schema import FORMAT, FORMAT_VERSION, LOG_COLUMNS, Columns, Contents, root_digest
+from imindex.indexer.core.schema import (
+    FORMAT,
+    FORMAT_VERSION,
+    LOG_COLUMNS,
+    OPTIONAL_ENCODER,
+    Columns,
+    Contents,
+    root_digest,
+)
 from imindex.indexer.store.digests import digests_of_the_rest
 from imindex.indexer.store.guard import mapped
 from imindex.indexer.store.raw import Written
@@ -134,6 +142,8 @@ def _write_tables(file: h5py.File, contents: Contents) -> dict[str, str]:
     encoder = file.create_group("encoder")
     for name, value in asdict(contents.encoder).items():
         key = name.replace("_", "-")
+        if key in OPTIONAL_ENCODER and not value:
+            continue
         encoder.attrs[key] = canonical_json(value) if isinstance(value, Mapping) else value
     tables: dict[str, Columns] = {
         "artists": {"name": np.array(contents.artists, dtype=object)},

@@ -7,7 +7,7 @@ import glob
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from msgspec.structs import replace as set_fields
@@ -17,7 +17,7 @@ from imindex.indexer.store.index import Index
 from imindex.retrieval.audit.decisions import decided
 from imindex.retrieval.audit.inputs import Inputs
 from imindex.retrieval.audit.made import Made
-from imindex.retrieval.audit.models import encoder_arguments
+from imindex.retrieval.audit.models import load_planned
 from imindex.retrieval.audit.plan import EncoderSpec, Plan, Release
 from imindex.retrieval.audit.record import (
     encoder_record,
@@ -30,7 +30,7 @@ from imindex.retrieval.audit.results_cache import kept, stored
 from imindex.retrieval.audit.run import Run
 from imindex.retrieval.compare.overall import resolution_of
 from imindex.retrieval.compare.releases import Prepared, Side, compare, prepare
-from imindex.retrieval.evidence.classify_release import VOTERS, classify_release, load_encoder
+from imindex.retrieval.evidence.classify_release import VOTERS, classify_release
 from imindex.retrieval.evidence.gallery import gallery
 from imindex.retrieval.evidence.looks import Looks
 from imindex.retrieval.evidence.match_release import match_release
@@ -39,9 +39,6 @@ from imindex.retrieval.evidence.release_walk import Observed, Wanted, observe
 from imindex.retrieval.evidence.shared import Shared, Texts
 from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.results import AuditFindings, AuditResult, Comparison, RegisterEntry, Verdict
-
-if TYPE_CHECKING:
-    from imindex.indexer.encoders.base import Encoder
 
 TOGETHER_BYTES = 2**29
 """Releases are walked together while their observers take less memory than this."""
@@ -64,15 +61,8 @@ class Built:
 
 
 def texts_of(run: Run, encoder: EncoderSpec, path: Path) -> Texts:
-    """Return the text vectors by an index's encoder, which is loaded when the first one is needed."""
-    where = {**encoder_arguments(run.plan, encoder, paths_only=True), "device": run.compute.device}
-
-    def load() -> Encoder:
-        with Index(path) as index:
-            info = index.encoder
-        return load_encoder(info, where)
-
-    return Texts(load)
+    """Return the text vectors by the plan's encoder, which is loaded and compared with the index at the first one."""
+    return Texts(lambda: load_planned(run, encoder, path))
 
 
 def assess(

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from imindex.indexer.core.digest import canonical_json, json_digest
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.encoders.lazy import LazyEncoder, encoder_for
+from imindex.indexer.encoders.registry import differences
 from imindex.indexer.generate.prompts import Shot, shots
 from imindex.indexer.sources.find import find
 from imindex.indexer.store.index import Index
@@ -22,7 +24,6 @@ from imindex.indexer.system.input_files import read_text
 from imindex.retrieval.audit.inputs import Inputs, require_imitations
 from imindex.retrieval.audit.made import Made
 from imindex.retrieval.audit.plan import EncoderSpec, Plan, Release
-from imindex.retrieval.evidence.classify_release import load_encoder
 from imindex.retrieval.results import BlockedPicture
 
 if TYPE_CHECKING:
@@ -31,11 +32,8 @@ if TYPE_CHECKING:
     from imindex.retrieval.audit.run import Run
 
 
-def encoder_arguments(plan: Plan, encoder: EncoderSpec, *, paths_only: bool = False) -> dict[str, Any]:
-    """Return the arguments that load an encoder: model, pretrained, precision. Paths are relative to the plan.
-
-    With `paths_only`, names are omitted, because the index records them.
-    """
+def encoder_arguments(plan: Plan, encoder: EncoderSpec) -> dict[str, Any]:
+    """Return the arguments that load an encoder: model, pretrained, precision. Paths are relative to the plan."""
     model, pretrained = encoder.model, encoder.pretrained
     if model.startswith("local-dir:"):
         model = f"local-dir:{plan.at(model.removeprefix('local-dir:'))}"
@@ -43,10 +41,59 @@ def encoder_arguments(plan: Plan, encoder: EncoderSpec, *, paths_only: bool = Fa
         model = str(plan.at(model))
     if pretrained and plan.at(pretrained).is_file():
         pretrained = str(plan.at(pretrained))
-    if paths_only:
-        moved = (model, pretrained) != (encoder.model, encoder.pretrained)
-        return {"model": model, "pretrained": pretrained} if moved else {}
     return {"model": model, "pretrained": pretrained, "precision": encoder.precision}
+
+
+def load_planned(run: Run, spec: EncoderSpec, path: Path) -> Encoder:
+    """Load an encoder as the plan names it, and compare it with the one that made the index.
+
+    What the index itself names is never loaded: the index may come from somebody else.
+
+    Parameters
+    ----------
+    run : Run
+    spec : EncoderSpec
+    path : Path
+        The index of this encoder.
+
+    Raises
+    ------
+    ImindexError
+        The encoder cannot be loaded, or another one made the index.
+    """
+    from imindex.indexer.encoders.load import load, require_trusted
+
+    with Index(path) as index:
+        made_by = index.encoder
+    where = encoder_arguments(run.plan, spec)
+    if not run.compute.trust_encoders:
+        require_trusted(where["model"], where["pretrained"], by=f"The plan {run.plan.path}")
+    if where["precision"] == "auto":
+        where["precision"] = made_by.precision
+    encoder = load(**where, device=run.compute.device, batch_size=run.compute.batch_size)
+    if found := differences(made_by, encoder.info):
+        raise ImindexError(
+            f"{path} was made by another encoder than {spec.name} of {run.plan.path}: {made_by.name()}, not "
+            f"{encoder.info.name()} (index against plan: {'; '.join(found)}). Move that index away, and run the audit "
+            "again to encode the pictures with the encoder of the plan; or name the other encoder in the plan."
+        )
+    return encoder
+
+
+def is_as_planned(plan: Plan, spec: EncoderSpec, info: EncoderInfo) -> bool:
+    """Return whether an index names the encoder as the plan does, which needs no encoder to be loaded.
+
+    An index can name another encoder than the one that made it: `load_planned` compares the encoders themselves.
+    """
+    named = encoder_arguments(plan, spec)
+    model, pretrained = str(named["model"]).removeprefix("open_clip:"), named["pretrained"]
+    absolute = f"local-dir:{Path(model.removeprefix('local-dir:')).absolute()}"
+    models = {model, str(Path(model).absolute()), absolute if model.startswith("local-dir:") else model}
+    return (
+        info.model in models
+        and named["precision"] in ("auto", info.precision)
+        and (not pretrained or info.pretrained in (pretrained, str(Path(pretrained).resolve())))
+    )
 
 
 def order(plan: Plan, release: Release, inputs: Inputs) -> list[Shot]:
@@ -110,17 +157,27 @@ class Encoders:
             self._loaded[spec.name] = encoder
 
     def of(self, spec: EncoderSpec, path: Path) -> LazyEncoder:
-        """Return the encoder of an index, which is loaded when needed; for a new index it is loaded now."""
+        """Return the encoder of an index, which is loaded when needed.
+
+        It is loaded now for a new index, and if the index names another encoder than the plan.
+
+        Raises
+        ------
+        ImindexError
+            The encoder cannot be loaded, or another one made the index.
+        """
         run = self._run
         if path.exists():
             with Index(path) as index:
                 info = index.encoder
-            where = {**encoder_arguments(run.plan, spec, paths_only=True), "device": run.compute.device}
-            load = functools.partial(load_encoder, info, {**where, "batch_size": run.compute.batch_size})
-            return LazyEncoder(load, run.compute.batch_size or self._default_size, info)
+            load = functools.partial(load_planned, run, spec, path)
+            encoder = LazyEncoder(load, run.compute.batch_size or self._default_size, info)
+            if not is_as_planned(run.plan, spec, info):
+                encoder.get()
+            return encoder
         if spec.name in self._loaded:
-            encoder = self._loaded.pop(spec.name)
-            return LazyEncoder(lambda: encoder, run.compute.batch_size or self._default_size, encoder.info)
+            loaded = self._loaded.pop(spec.name)
+            return LazyEncoder(lambda: loaded, run.compute.batch_size or self._default_size, loaded.info)
         named = encoder_arguments(run.plan, spec)
         return encoder_for(path, **named, device=run.compute.device, batch_size=run.compute.batch_size)
 

@@ -36,8 +36,9 @@ from imindex.retrieval.audit.plan import Plan, read_plan
 from imindex.retrieval.audit.register import changed, read_register
 from imindex.retrieval.audit.run import Run, Workspace
 from imindex.retrieval.report.rendering import PAGE, TABLE, Rendered, check_rendered
-from imindex.retrieval.report.report import assemble, covered, digest
+from imindex.retrieval.report.report import assemble
 from imindex.retrieval.results import AuditFindings, Provenance, from_dict, to_dict
+from imindex.retrieval.results.report_digest import covered, digest
 from imindex.stats.keyed import STREAMS
 
 StoredReport = dict[str, Any]

@@ -80,12 +80,12 @@ def plan_record(plan: Plan, inputs: Inputs, entries: Sequence[RegisterEntry]) ->
 
 
 def encoder_record(encoder: EncoderSpec, path: Path) -> EncoderRecord:
-    """Describe an encoder and its index."""
+    """Describe an encoder, by what its index records of it."""
     with Index(path) as index:
         info, root = index.encoder, index.root_digest
     return EncoderRecord(
         name=encoder.name,
-        model=f"{encoder.model}{'/' + encoder.pretrained if encoder.pretrained else ''}",
+        model=info.short_name(),
         precision=info.precision,
         weights_sha256=info.weights_sha256,
         root_digest=root,

@@ -69,12 +69,15 @@ class Compute:
         Number of pictures to encode, and to generate, at a time; by default chosen for the device.
     limits : Limits
         Larger pictures are rejected.
+    trust_encoders : bool
+        Load whatever encoder the plan names. Otherwise only encoders that imindex knows by name are loaded.
     """
 
     device: str = "auto"
     batch_size: int | None = None
     generate_batch: int | None = None
     limits: Limits = field(default_factory=Limits)
+    trust_encoders: bool = True
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from imindex.indexer.terminal.options import (
     index_option,
     json_option,
 )
-from imindex.indexer.terminal.output import clean, count, print_json
+from imindex.indexer.terminal.output import count, echo, print_json
 from imindex.retrieval.cli.verify import bar
 
 
@@ -29,22 +29,33 @@ from imindex.retrieval.cli.verify import bar
     "-o", "--out", type=click.Path(path_type=Path, dir_okay=False),
     help="Output file. [default: INDEX.seal.json]",
 )  # fmt: skip
+@click.option(
+    "--sign", "key", type=click.Path(path_type=Path, dir_okay=False), metavar="KEY",
+    help="Sign the seal with this Ed25519 private key (PEM or OpenSSH).",
+)  # fmt: skip
 @click.option("--force", is_flag=True, help="Overwrite an existing seal.")
 @json_option
 @errors_for_people
 def seal(
-    index: Path, plan: Path | None, audit: Path | None, out: Path | None, force: bool, as_json: bool
+    index: Path,
+    plan: Path | None,
+    audit: Path | None,
+    out: Path | None,
+    key: Path | None,
+    force: bool,
+    as_json: bool,
 ) -> None:
-    """Write the identity of an index to a small file that other tools can sign or time-stamp.
+    """Write the identity of an index to a small file, to be signed or time-stamped.
 
-    The file holds the root digest, the SHA-256 of the index file, the number of rows, the encoder's weights, versions
-    and the time. With --plan or --audit, it also holds the digests of the plan, the register and the report, and of
-    report.html, report.json and artists.csv. The index
-    is verified first.
+    The file holds the root digest, the SHA-256 of the index file, the number of rows, the log, the encoder's weights,
+    versions and the time. With --plan or --audit, it also holds the digests of the plan, the register and the report,
+    and of report.html, report.json and artists.csv. The index is verified first. --sign adds a signature, which
+    `imindex verify --seal FILE --signer KEY.pub` checks; gpg and OpenTimestamps can sign and time-stamp the file.
 
     \b
     imindex seal -i audit.h5
     imindex seal -i plan-audit/tiny.h5 --plan plan.toml -o tiny.seal.json
+    imindex seal -i audit.h5 --sign key.pem
     """
     from imindex.indexer.core.errors import ImindexError
     from imindex.indexer.integrity.seal import seal as sealed
@@ -69,11 +80,17 @@ def seal(
                 f"See `imindex verify -i {index}`."
             )
         manifest = sealed(opened_index, audit_record)
+    if key is not None:
+        from imindex.indexer.integrity.signature import sign
+
+        manifest = sign(
+            manifest, key, lambda: click.prompt(f"Passphrase of {key}", hide_input=True, err=True)
+        )
     write_seal(manifest, out)
     if as_json:
         print_json({"file": out, **manifest.to_dict()})
         return
-    click.echo(
-        f"Sealed {clean(str(index))} ({count(manifest.index.rows, 'row')}, root digest "
-        f"{manifest.index.root_digest[:12]}) in {clean(str(out))}."
+    echo(
+        f"Sealed {index} ({count(manifest.index.rows, 'row')}, root digest {manifest.index.root_digest[:12]}) in {out}"
+        + (f", signed by key {manifest.signature.public_key[:16]}." if manifest.signature else ".")
     )

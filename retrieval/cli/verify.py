@@ -12,18 +12,21 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from imindex.indexer.core.bounds import SEED
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
-    FromSignature,
     device_option,
+    encoder_of,
     index_option,
     json_option,
     model_options,
+    within,
 )
-from imindex.indexer.terminal.output import clean, count, print_json, say
+from imindex.indexer.terminal.output import count, echo, print_json, say
 from imindex.indexer.terminal.progress import progress_bar
 
 if TYPE_CHECKING:
+    from imindex.indexer.encoders.base import Encoder
     from imindex.indexer.integrity.seal import Match, Seal
     from imindex.indexer.integrity.verify import Fault, Verification
     from imindex.indexer.store.index import Index
@@ -35,14 +38,17 @@ _LISTED = 20
 @index_option
 @click.option("--pictures", is_flag=True, help="Read every original picture and compare its SHA-256.")
 @click.option(
-    "--replay",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Encode N random pictures again and compare the vectors.",
-)
+    "--replay", metavar="N|all", callback=lambda ctx, parameter, value: _drawn(value),
+    help="Encode N random pictures, or all, again and compare the vectors.",
+)  # fmt: skip
 @click.option(
-    "--seed", cls=FromSignature, of="imindex.indexer.integrity.verify_pictures:replay", type=click.IntRange(0),
-    help="Seed for drawing the pictures of --replay.",
+    "--seed", type=within(SEED),
+    help="Seed for drawing the pictures of --replay. [default: from the operating system, and printed]",
+)  # fmt: skip
+@click.option(
+    "--root", "roots", type=click.Path(path_type=Path, file_okay=False), multiple=True,
+    metavar="FOLDER",
+    help="Also open pictures in this folder, besides that of the index. Repeatable.",
 )  # fmt: skip
 @click.option(
     "--results", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
@@ -56,6 +62,10 @@ _LISTED = 20
 @click.option(
     "--seal", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Check this seal."
 )
+@click.option(
+    "--signer", type=click.Path(path_type=Path, dir_okay=False), metavar="KEY.pub",
+    help="The seal must be signed by this Ed25519 public key (PEM or OpenSSH).",
+)  # fmt: skip
 @model_options
 @device_option
 @json_option
@@ -65,30 +75,36 @@ def verify(ctx: click.Context, /, index: Path, as_json: bool, **options: Any) ->
     """Check that an index is unchanged since it was written, block by block, and that its parts are consistent.
 
     Reads every column, attribute and vector, recomputes every digest, and lists the differences. A sound index may
-    still have been made from other pictures or by another encoder: --pictures and --replay check that. With --results,
+    still have been made from other pictures or by another encoder: --pictures and --replay check that. They open files
+    in the folder of the index, and in those passed with --root. With --results,
     the figures of an audit are recomputed, its page and table are written again, and differences are listed. The exit
     code is 1 if there is a fault, and 4 if there is none but a page by another version could not be compared.
 
     \b
     imindex verify -i audit.h5
     imindex verify -i audit.h5 --pictures --replay 100
+    imindex verify -i audit.h5 --replay all --root ~/art
     imindex verify --results plan-audit/
     imindex verify -i audit.h5 --seal audit.h5.seal.json
-    imindex verify --results plan-audit/ --seal tiny.seal.json
+    imindex verify --results plan-audit/ --seal tiny.seal.json --signer expert.pub
     """
     checks: list[Check] = []
     results = options["results"]
+    if options["signer"] is not None and options["seal"] is None:
+        raise click.UsageError("--signer checks the signature of a seal: pass the seal with --seal.")
     if results is not None:
         if options["pictures"] or options["replay"]:
             raise click.UsageError(
                 "--pictures and --replay check one index: pass it with -i, and drop --results."
             )
-        checks.append(_results(results, options["plan"], options["device"]))
+        checks.append(_results(results, options))
         if options["seal"] is not None:
             given = ctx.get_parameter_source("index") is not ParameterSource.DEFAULT
             checks += _sealed_results(options["seal"], results, index if given else None, checks[0].same)
     else:
         checks += _index(index, options)
+    if options["seal"] is not None:
+        checks.append(_signature(options["seal"], options["signer"]))
     faults = [fault for check in checks for fault in check.faults]
     # A seal that holds the digest of a page decides whether it was edited.
     uncompared = [
@@ -104,18 +120,18 @@ def verify(ctx: click.Context, /, index: Path, as_json: bool, **options: Any) ->
         print_json({"sound": not code, **values, **found})
         ctx.exit(code)
     for fault in faults:
-        click.echo(clean(f"fault   {fault.where}: {fault.said}"))
+        echo(f"fault   {fault.where}: {fault.said}")
     for line in (line for check in checks for line in check.lines):
-        click.echo(clean(line))
-    target = clean(str(options["results"] or index))
+        echo(line)
+    target = options["results"] or index
     if faults:
-        click.echo(f"Found {count(len(faults), 'fault')} in {target}.")
+        echo(f"Found {count(len(faults), 'fault')} in {target}.")
     elif uncompared:
-        click.echo(
+        echo(
             f"No faults in what was compared of {target}. Not compared, and possibly edited: {', '.join(uncompared)}."
         )
     else:
-        click.echo(f"Verified {target}: no faults.")
+        echo(f"Verified {target}: no faults.")
     ctx.exit(code)
 
 
@@ -146,16 +162,20 @@ class Check:
 def _index(path: Path, options: Mapping[str, Any]) -> list[Check]:
     from imindex.indexer.integrity.verify import opened, verify_index
 
+    if missing := [str(root) for root in options["roots"] if not root.is_dir()]:
+        raise click.UsageError(
+            f"There is no folder {', '.join(missing)}. --root takes a folder with pictures."
+        )
     started = time.monotonic()
     with opened(path) as index:
         with bar(index.n, "Verifying") as progress:
             verification = verify_index(index, progress)
         checks = [_digests(path, verification, time.monotonic() - started)]
         if options["pictures"]:
-            checks.append(_pictures(index))
+            checks.append(_pictures(index, options["roots"]))
         if options["replay"]:
-            overrides = {name: options[name] for name in ("model", "pretrained", "device")}
-            checks.append(_replay(index, options["replay"], options["seed"], overrides))
+            overrides = encoder_of(options)
+            checks.append(_replay(index, options["replay"], options["seed"], options["roots"], overrides))
         if options["seal"] is not None:
             checks.append(_seal(options["seal"], index, verification))
     return checks
@@ -200,43 +220,100 @@ def _digests(path: Path, verification: Verification, seconds: float) -> Check:
     return Check({**values, "seconds": round(seconds, 3)}, lines, verification.faults)
 
 
-def _pictures(index: Index) -> Check:
+def _pictures(index: Index, roots: Sequence[Path]) -> Check:
     from imindex.indexer.integrity.verify import Fault
     from imindex.indexer.integrity.verify_pictures import check_pictures
 
     with bar(index.n, "Reading pictures") as progress:
-        originals = check_pictures(index, progress)
+        originals = check_pictures(index, progress, roots=roots)
     line = (
         f"Of the pictures of {count(index.n, 'row')}, {originals.same:,} are unchanged, "
-        f"{originals.changed:,} changed, {originals.missing:,} missing, {originals.unreadable:,} unreadable."
+        f"{originals.changed:,} changed, {originals.missing:,} missing, {originals.unreadable:,} unreadable"
+        + (f", {originals.outside:,} outside the folder of the index." if originals.outside else ".")
     )
-    faults = [Fault(path, f"the picture is {state}") for state, path in originals.listed[:_LISTED]]
-    more = index.n - originals.same - len(faults)
+    listed = [(state, path) for state, path in originals.listed if state != "outside"][:_LISTED]
+    faults = [Fault(path, f"the picture is {state}") for state, path in listed]
+    more = index.n - originals.same - originals.outside - len(faults)
     if more:
         faults.append(Fault("pictures", f"{more:,} more are missing, unreadable or changed"))
+    faults += _outside(originals.outside, originals.listed)
     return Check({"pictures": asdict(originals)}, [line], faults)
 
 
-def _replay(index: Index, n: int, seed: int, overrides: Mapping[str, Any]) -> Check:
+def _outside(n: int, listed: Sequence[tuple[str, str]]) -> list[Fault]:
+    """Report pictures that were not opened; there are often many, for one reason."""
+    from imindex.indexer.integrity.verify import Fault
+
+    example = next((path for state, path in listed if state == "outside"), "")
+    reason = (
+        f"{count(n, 'picture')} {'was' if n == 1 else 'were'} not opened, such as {example}, because "
+        f"{'it is' if n == 1 else 'they are'} outside the folder of the index. Pass --root FOLDER to permit a folder"
+    )
+    return [Fault("pictures", reason)] if n else []
+
+
+def _drawn(value: str | None) -> int | str | None:
+    """Parse `--replay N|all`."""
+    if value is None or value == "all":
+        return value
+    if not value.isdecimal() or int(value) < 1:
+        raise click.BadParameter(f"{value} is neither all nor a positive integer.")
+    return int(value)
+
+
+def _replay(
+    index: Index, n: int | str, seed: int | None, roots: Sequence[Path], overrides: Mapping[str, Any]
+) -> Check:
     from imindex.indexer.integrity.verify import Fault
     from imindex.indexer.integrity.verify_pictures import SAME, own_encoder, replay
 
     encoder = own_encoder(index, overrides)
-    with bar(min(n, index.n), "Encoding again") as progress:
-        again = replay(index, n, encoder, seed=seed, progress=progress)
-    line = (
-        f"Of {count(again.asked, 'picture')} drawn, {again.compared:,} were encoded again: {again.identical:,} vectors "
-        f"are identical bit for bit, the smallest cosine is {again.least:.6f}."
-    )
+    asked = index.n if isinstance(n, str) else n
+    with bar(min(asked, index.n), "Encoding again") as progress:
+        again = replay(index, asked, encoder, seed=seed, roots=roots, progress=progress)
+    draw = "" if again.asked == index.n else f" (of {index.n:,} rows, with --seed {again.seed})"
+    lines = [
+        f"Of {count(again.asked, 'picture')} drawn{draw}, {again.compared:,} were encoded again: {again.identical:,} "
+        f"vectors are identical bit for bit, the smallest cosine is {again.least:.6f}."
+    ]
     faults = [
         Fault(path, f"the vector differs from the encoder's: cosine below {SAME}") for path in again.differing
     ]
-    if again.asked and not again.compared:
-        faults = [Fault("replay", "none of the drawn pictures is unchanged, so no vector was compared")]
-    return Check({"replay": {**asdict(again), "limit": SAME}}, [line], faults)
+    inside = [(state, path) for state, path in again.uncompared if state != "outside"]
+    faults += [Fault(path, f"not compared: the picture is {state}") for state, path in inside[:_LISTED]]
+    if (more := len(inside) - _LISTED) > 0:
+        faults.append(Fault("replay", f"{more:,} more pictures that were drawn could not be compared"))
+    faults += _outside(len(again.uncompared) - len(inside), again.uncompared)
+    if again.compared and not faults and again.asked < index.n:
+        lines.append(
+            "If the seed was not known to whoever made the file, with a confidence of 95 % at most "
+            f"{count(again.most_false, 'row')} ({again.most_false / index.n:.1%}) of the others "
+            f"{'has' if again.most_false == 1 else 'have'} a false vector."
+        )
+    text = _replayed_text(index, encoder)
+    values = {"replay": {**asdict(again), "limit": SAME}, **text.values}
+    return Check(values, [*lines, *text.lines], [*faults, *text.faults])
 
 
-def _results(folder: Path, plan_file: Path | None, device: str) -> Check:
+def _replayed_text(index: Index, encoder: Encoder) -> Check:
+    from imindex.indexer.integrity.verify import Fault
+    from imindex.indexer.integrity.verify_pictures import SAME, replay_text
+
+    if not encoder.has_text:
+        return Check({"replay-text": None}, [], [])
+    cosine = replay_text(index, encoder)
+    if cosine is None:
+        line = (
+            "The text side was not compared, because the index stores no vector of a text. Indexes that were begun "
+            "before format 1.2 have none; build a new one to store it."
+        )
+        return Check({"replay-text": None}, [line], [])
+    line = f"The text that the index stores a vector of was encoded again: the cosine is {cosine:.6f}."
+    fault = Fault("encoder/text-probe", f"the vector differs from the encoder's: cosine below {SAME}")
+    return Check({"replay-text": cosine}, [line], [fault] if cosine < SAME else [])
+
+
+def _results(folder: Path, options: Mapping[str, Any]) -> Check:
     from imindex.indexer.core.errors import ImindexError
     from imindex.retrieval.audit.plan import read_plan
     from imindex.retrieval.audit.recompute import plan_of, recompute
@@ -245,9 +322,10 @@ def _results(folder: Path, plan_file: Path | None, device: str) -> Check:
 
     screen = screen_of_stages()
     try:
-        plan = read_plan(plan_file or plan_of(folder))
+        plan = read_plan(options["plan"] or plan_of(folder))
+        compute = Compute(options["device"], trust_encoders=options["trust_encoder"])
         with screen:
-            again = recompute(Run(plan, Workspace(folder, keeps=False), Compute(device), show=screen))
+            again = recompute(Run(plan, Workspace(folder, keeps=False), compute, show=screen))
     except ImindexError as error:
         return _without_recomputation(folder, error)
     lines = [
@@ -301,6 +379,22 @@ def _seal(
 
     manifest = read_seal(file)
     return _matched(manifest, check_seal(manifest, index, verification), folder, same)
+
+
+def _signature(file: Path, signer: Path | None) -> Check:
+    from imindex.indexer.core.errors import ImindexError
+    from imindex.indexer.integrity.seal import DIFFERS, read_seal
+    from imindex.indexer.integrity.signature import check_signature
+    from imindex.indexer.integrity.verify import Fault
+
+    try:
+        manifest = read_seal(file)
+    except ImindexError:  # it is a fault already
+        return Check({}, [], [])
+    matches = check_signature(manifest, signer)
+    lines = [f"{match.status:<12}{match.what}: {match.said}" for match in matches]
+    faults = [Fault(f"seal: {match.what}", match.said) for match in matches if match.status == DIFFERS]
+    return Check({"signature": [asdict(match) for match in matches]}, lines, faults)
 
 
 def _matched(manifest: Seal, matches: Sequence[Match], folder: Path | None, same: Sequence[str]) -> Check:

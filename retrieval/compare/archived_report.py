@@ -17,6 +17,7 @@ from imindex.indexer.system.input_files import read_text
 from imindex.retrieval.compare.overall import Resolution
 from imindex.retrieval.findings import Finding
 from imindex.retrieval.results import from_dict
+from imindex.retrieval.results.report_digest import digest
 
 REPORT = "report.json"
 
@@ -165,7 +166,8 @@ def read_archived(file: Path) -> ArchivedReport:
     Raises
     ------
     ImindexError
-        If the file is not JSON or not a report, or a key has an invalid value. The message names the key.
+        If the file is not JSON or not a report, if it was edited, or if a key has an invalid value. The message names
+        the key.
     """
     try:
         value = json.loads(read_text(file))
@@ -178,4 +180,12 @@ def read_archived(file: Path) -> ArchivedReport:
         raise ImindexError(
             f"{file} is not the report of an audit: it has no {missing[0]}. Pass an audit's {REPORT}."
         )
-    return from_dict(ArchivedReport, value, str(file))
+    archived = from_dict(ArchivedReport, value, str(file))
+    stated = value.get("digest")
+    if stated != digest(value):
+        said = f"it states the digest {str(stated)[:12]}" if stated else "it has no digest"
+        raise ImindexError(
+            f"{file} was edited since imindex wrote it: {said}, and its content has {digest(value)[:12]}. Restore it "
+            "from a backup, or run the audit again."
+        )
+    return archived

@@ -92,7 +92,10 @@ class Question:
         result = compare(
             *self.sides,
             testing=self.testing,
-            encoder={name: self.options[name] for name in ("model", "pretrained", "device")},
+            encoder={
+                **{name: self.options[name] for name in ("model", "pretrained", "device")},
+                "trust": self.options["trust_encoder"] or None,
+            },
             alternative=alternative,
             by_name=not self.options["no_names"],
             labels=self.options["labels"],

@@ -10,9 +10,8 @@ import csv
 import functools
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -32,6 +31,7 @@ from imindex.retrieval.results import (
     to_dict,
     to_json,
 )
+from imindex.retrieval.results.report_digest import digest
 from imindex.retrieval.results.tables import csv_cell
 
 _NOT_IN_CSV = ("rank_histogram", "neighbours")
@@ -93,26 +93,6 @@ def _without_folders(comparison: Comparison) -> Comparison:
     """Keep only the names of the index files, because their folders are not part of the findings."""
     base, new = (replace(side, index=Path(side.index).name) for side in (comparison.base, comparison.new))
     return replace(comparison, base=base, new=new)
-
-
-def covered(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of a report.json that its digest covers: all except the digest, times and provenance."""
-    kept = {key: value for key, value in report.items() if key not in ("digest", "provenance")}
-    plan = dict(kept["plan"])
-    plan.pop("registered", None)
-    plan["amendments"] = [
-        {key: value for key, value in amendment.items() if key != "when"}
-        for amendment in plan.get("amendments", ())
-    ]
-    return {**kept, "plan": plan}
-
-
-def digest(report: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of the part of a report.json that its digest covers.
-
-    The argument is plain JSON, so that the digest of a report by an older version, which has fewer keys, is unchanged.
-    """
-    return json_digest(covered(report))
 
 
 def write(report: Report, folder: Path, *, base: Path, pictures: bool = True) -> list[Path]:

@@ -16,6 +16,7 @@ from imindex.retrieval.compare.gate import METRICS
 from imindex.retrieval.results import Verdict
 from tests.support.commands import last_line, run
 from tests.support.places import ROOT
+from tests.support.reports import write_report
 from tests.support.two_releases import COLORS
 
 
@@ -70,7 +71,7 @@ def audits(root: Path) -> Callable[..., Path]:
             "releases": [{"name": release} for release in releases],
             "results": results,
         }  # fmt: skip
-        (folder / "report.json").write_text(json.dumps(report))
+        write_report(folder, report)
         return folder
 
     return make
@@ -174,10 +175,27 @@ def test_findings_are_those_of_the_reports_by_default(audits: Callable[..., Path
     report = json.loads((both / "report.json").read_text())
     for row in report["results"][1]["artists"]:
         row["finding"] = "imitated"
-    (both / "report.json").write_text(json.dumps(report))
+    write_report(both, report)
     words = (f"{both}:r1", f"{both}:r2", "--no-names", "--resamples", "99")
     assert answer(*words)["counts"]["findings"]["new"] == {"imitated": 4}
     assert "imitated" not in answer(*words, "--level", "0.01")["counts"]["findings"]["new"]
+
+
+def test_an_edited_report_is_not_believed(audits: Callable[..., Path]) -> None:
+    old, new = audits("before", "r1", with_index=False), audits("edited", "r2", with_index=False)
+    report = json.loads((new / "report.json").read_text())
+    gate = ("--fail-if", "auc > 0.6")
+    assert run("compare", old, new, *gate, code=3)
+    honest = dict(report)
+    for row in report["results"][0]["artists"]:
+        row["auc"] = 0.5
+    (new / "report.json").write_text(json.dumps(report))
+    for words in ((), gate):
+        said = " ".join(run("compare", old, new, *words, code=1).stderr.split())
+        assert "report.json was edited since imindex wrote it: it states the digest" in said
+    del honest["digest"]
+    (new / "report.json").write_text(json.dumps(honest))
+    assert "it has no digest" in run("compare", old, new, code=1).stderr
 
 
 def test_two_releases_of_one_audit_and_a_collection(root: Path, audits: Callable[..., Path]) -> None:
@@ -195,7 +213,7 @@ def test_figures_are_compared_without_a_matching_index(root: Path, audits: Calla
     shutil.copy(root / "i.h5", new / "tiny.h5")
     report = json.loads((new / "report.json").read_text())
     report["encoders"][0]["root_digest"] = "0" * 64
-    (new / "report.json").write_text(json.dumps(report))
+    write_report(new, report)
     plain = run("compare", old, new)
     said = " ".join(plain.stderr.split())
     assert "tiny.h5 does not exist: comparing the figures" in said and "has changed since the report" in said

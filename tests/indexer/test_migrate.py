@@ -112,7 +112,20 @@ def test_an_archived_index_opens_verifies_and_migrates(archive: Path, version: s
 @pytest.mark.parametrize("version", VERSIONS)
 def test_an_archived_index_can_be_extended(archive: Path, version: str) -> None:
     path, known = unpacked(archive, version, "index")
-    result = run("verify", "-i", path, "--pictures", "--replay", 4, "--device", "cpu")
+    result = run(
+        "verify",
+        "-i",
+        path,
+        "--pictures",
+        "--replay",
+        4,
+        "--root",
+        archive,
+        "--device",
+        "cpu",
+        "--root",
+        archive,
+    )
     assert "12 are unchanged, 0 changed" in result.stdout and "4 were encoded again" in result.stdout
     (archive / "art/works/Bo Sample/3.png").unlink()
     run("build", archive / "art", "-i", path, "--prune", "--device", "cpu")
@@ -139,11 +152,12 @@ def test_the_commands_report_the_format_version(archive: Path) -> None:
     assert "not recorded" in text and known["root-digest"] in text
     digest = known["root-digest"][:12]
     said = last_line(run("migrate", "-i", path))
-    assert said == f"Migrated {path} from format 1.0 to 1.1: 12 rows, root digest {digest} as before."
-    assert last_line(run("migrate", "-i", path)) == f"{path} is already in format 1.1: nothing to do."
+    assert said == f"Migrated {path} from format 1.0 to 1.2: 12 rows, root digest {digest} as before."
+    assert last_line(run("migrate", "-i", path)) == f"{path} is already in format 1.2: nothing to do."
     assert json.loads(run("migrate", "-i", path, "--json").stdout)["changed"] is False
     with h5py.File(path, "r+") as file:
-        file.attrs["encoding-version"] = "1.2"
+        file.attrs["encoding-version"] = "1.3"
     assert (
-        "has format version 1.2; this imindex reads 1.0 and 1.1" in run("migrate", "-i", path, code=1).stderr
+        "has format version 1.3; this imindex reads 1.0, 1.1 and 1.2"
+        in run("migrate", "-i", path, code=1).stderr
     )

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import scipy.stats
+from click.testing import CliRunner
 
+from imindex import main
 from imindex.indexer.ann import exact as ann
 from imindex.indexer.core.provenance import entry
 from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.integrity.verify import verify
-from imindex.indexer.integrity.verify_pictures import check_pictures, replay
+from imindex.indexer.integrity.verify_pictures import Folders, check_pictures, most_false, replay
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.writer import write
 from tests.support.commands import last_line, run
+from tests.support.places import ROOT
 
 
 @pytest.fixture
@@ -75,7 +81,96 @@ def test_a_replay_reproduces_the_stored_vectors_or_names_the_others(
     assert said["replay"]["identical"] == 6
     for file in (built.parent / "art").rglob("*.png"):
         file.write_bytes(b"other")
-    assert (
-        "no vector was compared"
-        in run("verify", "-i", built, "--replay", 2, "--device", "cpu", code=1).stdout
+    result = run("verify", "-i", built, "--replay", 2, "--device", "cpu", code=1)
+    assert "fault   art/" in result.stdout and "not compared: the picture is changed" in result.stdout
+
+
+def forge(index: Path, false: set[int]) -> None:
+    """Replace vectors, and write the file with right digests."""
+    with Index(index) as opened:
+        contents, vectors = opened.contents(), np.array(opened.vectors)
+    noise = np.random.default_rng(0).normal(size=vectors.shape)
+    rows = sorted(false)
+    vectors[rows] = (noise / np.linalg.norm(noise, axis=1, keepdims=True)).astype(np.float16)[rows]
+    write(
+        index, contents, [vectors], ann=ann.describe(), ann_data=ann.exact_header(*vectors.shape),
+        entry=entry("", "forged", contents.log[-1]["digest-after"]),
+    )  # fmt: skip
+
+
+def test_a_forger_cannot_know_the_rows_of_a_replay(built: Path, tiny_encoder: Encoder) -> None:
+    spared = set(np.random.default_rng(0).choice(8, 2, replace=False).tolist())
+    forge(built, set(range(8)) - spared)
+    replayed = ("verify", "-i", built, "--replay", 2, "--device", "cpu", "--json")
+
+    def verified(*words: object) -> Any:
+        return json.loads(CliRunner().invoke(main, [str(word) for word in (*replayed, *words)]).stdout)
+
+    said = [verified() for _ in range(8)]
+    assert len({one["replay"]["seed"] for one in said}) == 8
+    assert sum(not one["sound"] for one in said) >= 5  # 2 spared rows of 8 are drawn with probability 1/28
+    again = verified("--seed", said[0]["replay"]["seed"])
+    assert again["replay"] == said[0]["replay"]
+    every = json.loads(
+        run("verify", "-i", built, "--replay", "all", "--device", "cpu", "--json", code=1).stdout
     )
+    assert every["replay"]["asked"] == 8 and len(every["replay"]["differing"]) == 6
+    with Index(built) as index:
+        assert len({replay(index, 2, tiny_encoder).seed for _ in range(20)}) == 20
+
+
+def test_custody_md_states_the_probability_of_finding_a_false_vector() -> None:
+    text = (ROOT / "indexer/CUSTODY.md").read_text(encoding="utf-8")
+    stated = re.search(
+        r"with (\d+) false rows among ([\d,]+), (\d+) draws find one with a probability of (\d+) %", text
+    )
+    assert stated
+    false, rows, drawn, percent = (int(number.replace(",", "")) for number in stated.groups())
+    assert round(100 * (1 - scipy.stats.hypergeom.pmf(0, rows, false, drawn))) == percent
+
+
+@pytest.mark.parametrize(("rows", "drawn"), [(1_000, 100), (8, 2), (8, 8), (50, 1), (10**9, 1_000), (5, 0)])
+def test_limit_of_false_rows_is_that_of_the_hypergeometric_distribution(rows: int, drawn: int) -> None:
+    most = most_false(rows, drawn)
+    assert 0 <= most <= rows - drawn
+    assert not most or scipy.stats.hypergeom.pmf(0, rows, most, drawn) > 0.05
+    if most < rows - drawn:
+        assert scipy.stats.hypergeom.pmf(0, rows, most + 1, drawn) <= 0.05
+
+
+def test_a_replay_says_what_it_could_not_compare(built: Path) -> None:
+    result = run("verify", "-i", built, "--replay", 7, "--device", "cpu")
+    assert "with a confidence of 95 % at most 1 row (12.5%) of the others has a false vector" in result.stdout
+    (built.parent / "art/works/ada/001.png").unlink()
+    result = run("verify", "-i", built, "--replay", "all", "--device", "cpu", code=1)
+    assert "fault   art/works/ada/001.png: not compared: the picture is missing" in result.stdout
+    assert "7 were encoded again: 7 vectors are identical bit for bit" in result.stdout
+    assert "is neither all nor" in run("verify", "-i", built, "--replay", "0", code=2).stderr
+
+
+def test_pictures_outside_the_folder_of_the_index_are_opened_only_on_request(
+    works: Callable[..., Path], tiny_model: str, tmp_path: Path
+) -> None:
+    root = works({"works/ada": 2, "works/bo": 1})
+    (tmp_path / "sent").mkdir()
+    path = tmp_path / "sent/i.h5"
+    (root / "works/bo/001.png").symlink_to(root / "works/ada/001.png")
+    run("build", root, "-i", path, "--model", tiny_model, "--precision", "fp32", "--device", "cpu")
+    result = run("verify", "-i", path, "--pictures", code=1)
+    assert "0 are unchanged" in result.stdout and "4 outside the folder of the index" in result.stdout
+    assert (
+        "fault   pictures: 4 pictures were not opened, such as ../art/works/ada/000.png, because"
+        in result.stdout
+    )
+    assert "outside the folder of the index. Pass --root FOLDER" in result.stdout
+    assert last_line(result).startswith("Found 1 fault in ")
+    result = run("verify", "-i", path, "--replay", 3, "--device", "cpu", code=1)
+    assert "fault   pictures: 3 pictures were not opened" in result.stdout
+    run("verify", "-i", path, "--pictures", "--replay", "all", "--root", root, "--device", "cpu")
+    run("verify", "-i", path, "--pictures", "--root", root / "works/ada", code=1)
+    moved = tmp_path / "sent/art"
+    moved.symlink_to(root)  # a link inside the folder leads out of it
+    with Index(path) as index:
+        assert Folders(index.path).path("art/works/ada/000.png") is None
+        assert Folders(index.path, [root]).path("art/works/ada/000.png") is not None
+        assert Folders(index.path).path("/etc/hostname") is None and Folders(index.path).path("a\0b") is None

@@ -19,7 +19,7 @@ from imindex.retrieval.audit.audit import Outcome
 from imindex.retrieval.audit.plan import read_plan
 from imindex.retrieval.audit.recompute import Recomputed, plan_of, recompute
 from imindex.retrieval.audit.run import Compute, Run, Workspace
-from imindex.retrieval.report.report import digest
+from imindex.retrieval.results.report_digest import digest
 from tests.support import audits
 from tests.support.audits import run_plan
 from tests.support.commands import last_line, run
@@ -377,10 +377,45 @@ def test_a_seal_of_version_1_0_is_still_read(done: Path) -> None:
     index, seal = next((done / "audit").glob("*.h5")), done / "seal.json"
     run("seal", "-i", index, "--audit", done / "audit", "-o", seal)
     manifest = json.loads(seal.read_text())
-    del manifest["audit"]["files"]
+    del manifest["audit"]["files"], manifest["digest"], manifest["signature"]
+    for key in ("created-at", "created-by", "log-lines", "log-digest", "digests"):
+        del manifest["index"][key]
     manifest["version"] = "1.0"
     seal.write_text(canonical_json(manifest) + "\n")
     audit = read_seal(seal).audit
     assert audit is not None
     said = {one.what: one.status for one in sealed_audit(audit, done / "audit")}
     assert said.pop("report files") == "not checked" and set(said.values()) == {"identical"}
+
+
+def test_encoder_of_a_strangers_plan_is_not_loaded(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plan lies beside the results, so it may be the stranger's as well."""
+    monkeypatch.setattr("imindex.indexer.encoders.load._named", set())
+    asked = ("verify", "--results", done / "audit", "--plan", done / "plan.toml", "--device", "cpu")
+    refused = " ".join(run(*asked, code=1).output.split())
+    assert re.search(
+        r"fault results: .* The plan \S+ names the encoder local-dir:\S+, .* so it is not loaded", refused
+    ), refused
+    assert "Verified" in run(*asked, "--trust-encoder").output
+    assert run_plan(done).report is not None  # whoever runs a plan trusts what it names
+
+
+def test_a_comparison_can_require_that_its_audits_are_verified(done: Path) -> None:
+    """A digest that fits is no proof: figures of a gate are recomputed on request."""
+    audit = (done / "audit").rename(done / "plan-audit")
+    words = ("compare", f"{audit}:one", f"{audit}:two", "--no-names", "--resamples", "99", "--device", "cpu")
+    verified = run(*words, "--audit-verified")
+    assert "plan-audit was recomputed: " in " ".join(verified.stderr.split())
+    report = json.loads((audit / "report.json").read_text())
+    report["results"][1]["artists"][0]["finding"] = "imitated"
+    report["digest"] = digest(report)
+    (audit / "report.json").write_text(json.dumps(report))
+    run(*words)
+    said = " ".join(run(*words, "--audit-verified", code=1).stderr.split())
+    assert "does not pass verification, so it was not compared: report.results[two, tiny].artists[Ada" in said
+    index = next(audit.glob("*.h5"))
+    said = " ".join(run("compare", "one", "two", "-i", index, "--audit-verified", code=1).stderr.split())
+    assert (
+        "one is a collection of an index, and audit_verified (--audit-verified) is for finished audits"
+        in said
+    )

@@ -137,7 +137,10 @@ def test_the_index_of_an_old_audit_serves_the_commands(old: Path) -> None:
     said = json.loads(run("info", "-i", path, "--json").stdout)
     with Index(path) as index:
         assert said["root-digest"] == index.root_digest == report["encoders"][0]["root_digest"]
-    assert run("verify", "-i", path, "--pictures").stdout.count("40 are unchanged, 0 changed") == 1
+    assert (
+        run("verify", "-i", path, "--pictures", "--root", old).stdout.count("40 are unchanged, 0 changed")
+        == 1
+    )
     words = ("--collection", "two", "--placebo", "placebo *", "--json")
     matched = {
         row["artist"]: row["auc"] for row in json.loads(run("match", "-i", path, *words).stdout)["artists"]

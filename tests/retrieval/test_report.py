@@ -22,7 +22,7 @@ from imindex.retrieval.findings import Finding
 from imindex.retrieval.report import page as report_page
 from imindex.retrieval.report.figures.svg import shown
 from imindex.retrieval.report.page import page
-from imindex.retrieval.report.report import assemble, digest, table, write
+from imindex.retrieval.report.report import assemble, table, write
 from imindex.retrieval.results import (
     AccuracyTests,
     ArtistTests,
@@ -38,6 +38,7 @@ from imindex.retrieval.results import (
     to_dict,
     to_json,
 )
+from imindex.retrieval.results.report_digest import digest
 from tests.support.html_page import Page
 from tests.support.places import ROOT
 from tests.support.report_sample import (

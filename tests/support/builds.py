@@ -18,6 +18,7 @@ class Counting(LazyEncoder):
     """Wraps an encoder, alternating with the decoding, and counts the pictures it encodes."""
 
     takes_all_processors = True
+    has_text = False
 
     def __init__(self, encoder: Encoder, batch_size: int = 4):
         super().__init__(lambda: self, batch_size, encoder.info)  # type: ignore[arg-type,return-value]
