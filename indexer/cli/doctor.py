@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,7 +73,7 @@ def _examine(path: Path, index_given: bool, options: Mapping[str, Any]) -> Itera
         if check.status == FAULT:
             faulty.add(check.name)
         yield check
-    opened = path.exists()
+    opened = os.path.lexists(path)
     if folder.is_dir():
         yield tried("disk", lambda: disk_space(folder, path))
     if opened:
