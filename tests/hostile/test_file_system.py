@@ -354,7 +354,7 @@ def test_an_index_that_links_to_itself_is_an_error(
     works({"works/ada": 1}, root="bundle/art")
     (bundle / "i.h5").symlink_to("j.h5"), (bundle / "j.h5").symlink_to("i.h5")
     picture(1).save("p.png")
-    caught = run(*words.split(), "i.h5", code=3 if "doctor" in words else 1)
+    caught = run(*words.split(), "i.h5", code=1)
     assert "symbolic link that leads back to itself" in " ".join(caught.output.split())
     assert not list(bundle.glob("*.parts"))
 
@@ -392,7 +392,7 @@ REWRITTEN: dict[str, Callable[[Path], Any]] = {
 
 @pytest.mark.usefixtures("umask")
 @pytest.mark.parametrize("command", REWRITTEN)
-@pytest.mark.parametrize("private", [0o600, 0o660, 0o444, 0o604])
+@pytest.mark.parametrize("private", [0o600, 0o660, 0o444, 0o604], ids=oct)
 def test_a_rewritten_index_keeps_its_permissions(command: str, private: int, tmp_path: Path) -> None:
     path = save(tmp_path / "i.h5", clustered(1_200))
     assert mode(path) == 0o640  # a new file follows the umask
@@ -420,7 +420,7 @@ def test_a_group_that_cannot_be_kept_hands_its_rights_to_no_other(tmp_path: Path
     folder = tmp_path / "shared"
     folder.mkdir(), folder.chmod(0o777)
     path = folder / "x"
-    path.write_text("secret"), path.chmod(0o664), os.chown(path, 12, 34)
+    path.write_text("secret"), path.chmod(0o660), os.chown(path, 12, 34)
     for above in (tmp_path, *tmp_path.parents):
         with suppress(PermissionError):
             above.chmod(above.stat().st_mode | 0o011)
@@ -434,7 +434,7 @@ def test_a_group_that_cannot_be_kept_hands_its_rights_to_no_other(tmp_path: Path
         os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     after = path.stat()
-    assert (after.st_uid, after.st_gid, mode(path)) == (78, 56, 0o644)
+    assert (after.st_uid, after.st_gid, mode(path)) == (78, 56, 0o600)
 
 
 # Input files
