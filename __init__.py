@@ -9,7 +9,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -69,8 +71,34 @@ def __dir__() -> list[str]:
     return sorted({*DOOR, *modules, "main", *(name for name in globals() if name.startswith("__"))})
 
 
+@contextlib.contextmanager
+def _guard() -> Iterator[None]:
+    """Apply `imindex.indexer.terminal.errors.guard`, which is imported only if there is an exception."""
+    try:
+        yield
+    except (click.exceptions.Exit, click.exceptions.NoArgsIsHelpError, click.Abort):
+        raise
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:
+        from imindex.indexer.terminal.errors import guard
+
+        with guard():
+            raise error
+
+
 class LazyGroup(click.Group):
     """A group whose commands are named in `COMMANDS`; `imindex --help` imports none of their modules."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        with _guard():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _guard():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from imindex.indexer.build.build import BuildReport, build
-from imindex.indexer.core.arguments import at_least
+from imindex.indexer.core.bounds import BATCH
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.encoders.lazy import encoder_for
@@ -100,7 +100,7 @@ def build_from_sources(  # noqa: PLR0913
         After Ctrl-C.
     """
     if batch_size is not None:
-        at_least(batch_size, 1, "batch_size")
+        BATCH.check(batch_size, "batch_size")
     paths = (
         [Path(sources)] if isinstance(sources, (str, os.PathLike)) else [Path(source) for source in sources]
     )

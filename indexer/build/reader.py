@@ -6,17 +6,20 @@ child processes (`imindex.indexer.decode.pool`).
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 from collections import deque
 from collections.abc import Callable, Container, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imindex.indexer.core.errors import BadPicture
 from imindex.indexer.core.schema import NO_STAMP, Stamp
-from imindex.indexer.decode.limits import Limits
+from imindex.indexer.decode.limits import MAX_BYTES, Limits
+from imindex.indexer.decode.memory import budget
 from imindex.indexer.decode.pool import Decoders
 from imindex.indexer.sources.item import Item
 from imindex.indexer.sources.local import read_file
@@ -147,23 +150,27 @@ def _read(
     may_decode: threading.Event,
     before: Callable[[], object],
 ) -> Read:
-    try:
-        data, stamp = read_file(item.path)
-    except BadPicture as error:
-        return Read(item, NO_DIGEST, reason=str(error))
-    except OSError as error:
-        return Read(item, NO_DIGEST, reason=f"cannot be read: {error.strerror or error}")
-    except MemoryError:
-        return Read(item, NO_DIGEST, reason="cannot be read: memory ran out")
-    digest = hashlib.sha256(data).digest()
-    if digest in known:
-        return Read(item, digest, stamp=stamp)
-    before()
-    may_decode.wait()
-    try:
-        return Read(item, digest, decode(data, preprocess, decoders), stamp=stamp)
-    except BadPicture as error:
-        return Read(item, digest, reason=str(error), stamp=stamp)
+    with contextlib.ExitStack() as held:
+        try:
+            size = Path(item.path).stat().st_size
+            size = size if size <= MAX_BYTES else 0  # larger files are not read
+            held.enter_context(budget(decoders.limits).file(size))
+            data, stamp = read_file(item.path)
+        except BadPicture as error:
+            return Read(item, NO_DIGEST, reason=str(error))
+        except OSError as error:
+            return Read(item, NO_DIGEST, reason=f"cannot be read: {error.strerror or error}")
+        except MemoryError:
+            return Read(item, NO_DIGEST, reason="cannot be read: memory ran out")
+        digest = hashlib.sha256(data).digest()
+        if digest in known:
+            return Read(item, digest, stamp=stamp)
+        before()
+        may_decode.wait()
+        try:
+            return Read(item, digest, decode(data, preprocess, decoders), stamp=stamp)
+        except BadPicture as error:
+            return Read(item, digest, reason=str(error), stamp=stamp)
 
 
 def decode(data: bytes, preprocess: Mapping[str, Any], decoders: Decoders) -> Picture:
@@ -172,4 +179,4 @@ def decode(data: bytes, preprocess: Mapping[str, Any], decoders: Decoders) -> Pi
     from imindex.indexer.decode.preprocess import decode as decode_picture
 
     settings = Preprocess.from_dict(preprocess)
-    return decode_picture(data, settings, limits=decoders.limits, elsewhere=decoders)
+    return decode_picture(data, settings, limits=decoders.limits, elsewhere=decoders.decoded)

@@ -20,7 +20,7 @@ from imindex.indexer.terminal.options import (
     limits_of,
     trust_option,
 )
-from imindex.indexer.terminal.output import clean, count, print_json, say
+from imindex.indexer.terminal.output import count, echo, print_json, say
 from imindex.indexer.terminal.progress import progress_bar
 
 KIND_CHOICES = ("works", "imitations", "control", "background")
@@ -91,9 +91,9 @@ def build(sources: tuple[Path, ...], index: Path, as_json: bool, **options: Any)
     for line in _build_notes(report, index):
         say(line)
     unchanged = report.unchanged + report.moved
-    click.echo(
+    echo(
         f"Encoded {count(report.encoded, 'picture')} ({unchanged} unchanged, {report.rejected} rejected) "
-        f"into {clean(str(index))}: {count(report.rows, 'row')}, {report.seconds:.1f} s."
+        f"into {index}: {count(report.rows, 'row')}, {report.seconds:.1f} s."
     )
 
 

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import device_option, index_option, json_option, trust_option
-from imindex.indexer.terminal.output import clean, count, print_json
+from imindex.indexer.terminal.output import count, echo, print_json
 
 if TYPE_CHECKING:
     from imindex.indexer.doctor.machine import Check
@@ -50,12 +50,12 @@ def doctor(
     for check in _examine(index, index_given, options):
         checks.append(check)
         if not as_json:
-            click.echo(clean(f"{check.status:<8}{check.name}: {check.said} {check.remedy}".rstrip()))
+            echo(f"{check.status:<8}{check.name}: {check.said} {check.remedy}".rstrip())
     by_status = {status: sum(c.status == status for c in checks) for status in ("ok", "warning", "fault")}
     if as_json:
         print_json({"index": index, "checks": [dict(vars(check)) for check in checks], "counts": by_status})
     else:
-        click.echo(
+        echo(
             f"{count(len(checks), 'check')}: {by_status['ok']} ok, {count(by_status['warning'], 'warning')}, "
             f"{count(by_status['fault'], 'fault')}."
         )

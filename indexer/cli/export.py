@@ -11,7 +11,7 @@ from imindex.indexer.terminal.options import (
     index_option,
     json_option,
 )
-from imindex.indexer.terminal.output import clean, count, print_json
+from imindex.indexer.terminal.output import count, echo, print_json
 
 
 @click.command(short_help="Write an index as NumPy and Parquet files.")
@@ -37,4 +37,4 @@ def export(folder: Path, index: Path, force: bool, as_json: bool) -> None:
     if as_json:
         print_json({"index": index, "rows": n, "files": files})
         return
-    click.echo(f"Exported {count(n, 'row')} of {clean(str(index))} to {clean(str(folder))}.")
+    echo(f"Exported {count(n, 'row')} of {index} to {folder}.")

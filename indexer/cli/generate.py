@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from imindex.indexer.core.bounds import CONTROLS, NAMES, PER_NAME, SCALE, SEED, STEPS
 from imindex.indexer.core.errors import Interrupted
 from imindex.indexer.generate.model_settings import DTYPES, OFFLOADS
 from imindex.indexer.terminal.errors import errors_for_people
@@ -20,8 +21,9 @@ from imindex.indexer.terminal.options import (
     command_line,
     device_option,
     json_option,
+    within,
 )
-from imindex.indexer.terminal.output import clean, count, fail, print_json, print_table, say
+from imindex.indexer.terminal.output import clean, count, echo, fail, print_json, print_table, say
 from imindex.indexer.terminal.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -50,14 +52,14 @@ def _prompt_options(command: Command) -> Command:
         ),
         click.option("--artist", "names", multiple=True, metavar="NAME", help="An artist's name. Repeatable."),
         click.option(
-            "--per-artist", cls=FromSignature, of=SHOTS, type=click.IntRange(1), help="Pictures per name."
+            "--per-artist", cls=FromSignature, of=SHOTS, type=within(PER_NAME), help="Pictures per name."
         ),
         click.option(
             "--template", "templates", cls=FromSignature, of=SHOTS, multiple=True, metavar="TEXT",
             help="A prompt that contains {artist}. Repeatable; each name gets equally many pictures from each.",
         ),
         click.option(
-            "--placebos", type=click.IntRange(0), default=0, show_default=True, help="Number of invented names."
+            "--placebos", type=within(NAMES), default=0, show_default=True, help="Number of invented names."
         ),
         click.option(
             "--placebo-names", "placebo_file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
@@ -74,11 +76,11 @@ def _prompt_options(command: Command) -> Command:
             "[default: 2, or what --out was begun with]",
         ),
         click.option(
-            "--rivals", type=click.IntRange(0), default=0, show_default=True,
+            "--rivals", type=within(NAMES), default=0, show_default=True,
             help="Number of further real names: artists who died before 1920.",
         ),
         click.option(
-            "--nameless", cls=FromSignature, of=SHOTS, type=click.IntRange(0),
+            "--nameless", cls=FromSignature, of=SHOTS, type=within(CONTROLS),
             help="Number of control pictures from the templates with the name removed.",
         ),
         click.option(
@@ -86,10 +88,10 @@ def _prompt_options(command: Command) -> Command:
             help="A control prompt that names no artist. Repeatable.",
         ),
         click.option(
-            "--per-generic", cls=FromSignature, of=SHOTS, type=click.IntRange(1), help="Pictures per generic prompt."
+            "--per-generic", cls=FromSignature, of=SHOTS, type=within(PER_NAME), help="Pictures per generic prompt."
         ),
         click.option(
-            "--seed", cls=FromSignature, of=SHOTS, type=click.IntRange(0),
+            "--seed", cls=FromSignature, of=SHOTS, type=within(SEED),
             help="Seed of all pictures and of the invented names.",
         ),
     )  # fmt: skip
@@ -101,13 +103,15 @@ def _model_options(command: Command) -> Command:
         command,
         click.option("--revision", default="", help="Branch, tag or commit on the hub."),
         click.option("--lora", default="", metavar="FILE", help="LoRA weights (safetensors), or a hub id."),
-        click.option("--lora-scale", cls=FromSignature, of=MODEL, type=float, help="Strength of the LoRA weights."),
+        click.option(
+            "--lora-scale", cls=FromSignature, of=MODEL, type=within(SCALE), help="Strength of the LoRA weights."
+        ),
         click.option("--scheduler", default="", metavar="CLASS", help="Such as DPMSolverMultistepScheduler."),
         click.option(
-            "--steps", cls=FromSignature, of=MODEL, type=click.IntRange(0),
+            "--steps", cls=FromSignature, of=MODEL, type=within(STEPS),
             help="Denoising steps; 0: the pipeline's default.",
         ),
-        click.option("--guidance", type=float, help="Guidance scale."),
+        click.option("--guidance", type=within(SCALE), help="Guidance scale."),
         click.option("--size", default="", metavar="N|WxH", help="Picture size, such as 512 or 512x768."),
         click.option("--negative-prompt", default="", metavar="TEXT", help="Negative prompt of every picture."),
         click.option(
@@ -189,9 +193,9 @@ def generate(model: str, out: Path, release: str, dry_run: bool, as_json: bool, 
         return
     for line in _notes(report):
         say(line)
-    click.echo(
+    echo(
         f"Made {count(report.made, 'picture')} ({report.there:,} already present, {len(report.blocked):,} blocked) "
-        f"of {count(report.names, 'name')} in {clean(str(out))}."
+        f"of {count(report.names, 'name')} in {out}."
     )
 
 
@@ -284,9 +288,7 @@ def _print_plan(wanted: list[Shot], out: Path, release: str, as_json: bool) -> N
         ],
         left=2,
     )
-    click.echo(
-        f"Would make {count(left, 'picture')} ({len(wanted) - left:,} already present) in {clean(str(out))}; made none."
-    )
+    echo(f"Would make {count(left, 'picture')} ({len(wanted) - left:,} already present) in {out}; made none.")
 
 
 @dataclasses.dataclass(frozen=True)

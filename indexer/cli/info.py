@@ -11,7 +11,7 @@ from imindex.indexer.terminal.options import (
     index_option,
     json_option,
 )
-from imindex.indexer.terminal.output import clean, count, print_json, print_table
+from imindex.indexer.terminal.output import count, echo, print_json, print_table
 
 
 @click.command(short_help="Show what an index holds and how it was made.")
@@ -86,6 +86,4 @@ def info(
     if show_provenance:
         for number, line in enumerate(about.log, 1):
             print_table(f"Change {number}", [], provenance_rows(line), left=2)
-    click.echo(
-        f"{clean(str(index))} holds {count(about.n, 'picture')} by {count(len(about.artists), 'artist')}."
-    )
+    echo(f"{index} holds {count(about.n, 'picture')} by {count(len(about.artists), 'artist')}.")

@@ -9,7 +9,7 @@ import click
 
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import command_line, index_option, json_option
-from imindex.indexer.terminal.output import clean, count, print_json
+from imindex.indexer.terminal.output import count, echo, print_json
 
 
 @click.command(short_help="Upgrade an index from an older format version.")
@@ -30,9 +30,9 @@ def migrate(index: Path, as_json: bool) -> None:
     if as_json:
         print_json({"index": index, "changed": report.changed, **asdict(report)})
     elif report.changed:
-        click.echo(
-            f"Migrated {clean(str(index))} from format {report.before} to {report.after}: "
+        echo(
+            f"Migrated {index} from format {report.before} to {report.after}: "
             f"{count(report.rows, 'row')}, root digest {report.root_digest[:12]} as before."
         )
     else:
-        click.echo(f"{clean(str(index))} is already in format {report.after}: nothing to do.")
+        echo(f"{index} is already in format {report.after}: nothing to do.")

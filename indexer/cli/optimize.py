@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,32 +9,19 @@ from typing import Any
 import click
 
 from imindex.indexer.ann.record import APPROXIMATE, NEIGHBOURS
+from imindex.indexer.core.bounds import RECALL, SEED
 from imindex.indexer.terminal.errors import errors_for_people
-from imindex.indexer.terminal.options import FromSignature, command_line, index_option, json_option
-from imindex.indexer.terminal.output import clean, count, print_json, say
+from imindex.indexer.terminal.options import (
+    FromSignature,
+    Size,
+    command_line,
+    index_option,
+    json_option,
+    within,
+)
+from imindex.indexer.terminal.output import count, echo, print_json, say
 
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _OPTIMIZE = "imindex.indexer.maintain.optimize:optimize"
-
-
-class Size(click.ParamType):  # type: ignore[type-arg]
-    """A number of bytes, such as 500MB or 1.5GiB."""
-
-    name = "SIZE"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(I?)B?", str(value).strip().upper())
-        if not match or (match[3] and not match[2]):
-            self.fail(f"{value} is not a size. Write 500MB, 2GB or 1.5GiB.", param, ctx)
-        unit = _UNITS[match[2]]
-        if match[3]:
-            unit = 1024 ** ("KMGT".index(match[2]) + 1)
-        size = int(float(match[1]) * unit)
-        if size < 1:
-            self.fail("The size must be positive.", param, ctx)
-        return size
 
 
 def format_size(size: int) -> str:
@@ -49,7 +35,7 @@ def format_size(size: int) -> str:
 @click.command(short_help="Speed up queries on a large index, at a stated recall.")
 @index_option
 @click.option(
-    "--recall", cls=FromSignature, of=_OPTIMIZE, type=click.FloatRange(0, 1, min_open=True),
+    "--recall", cls=FromSignature, of=_OPTIMIZE, type=within(RECALL),
     help=f"Fraction of the {NEIGHBOURS} nearest neighbours that a query must find.",
 )  # fmt: skip
 @click.option("--memory", type=Size(), help="Size limit, such as 2GB.  [default: the size of the vectors]")
@@ -58,7 +44,7 @@ def format_size(size: int) -> str:
     help="auto keeps small indexes exact; exact removes an approximate index.",
 )  # fmt: skip
 @click.option(
-    "--seed", cls=FromSignature, of=_OPTIMIZE, type=click.IntRange(0), help="Seed of the held-out queries."
+    "--seed", cls=FromSignature, of=_OPTIMIZE, type=within(SEED), help="Seed of the held-out queries."
 )
 @json_option
 @errors_for_people
@@ -82,11 +68,11 @@ def optimize(index: Path, memory: int | None, as_json: bool, **options: Any) -> 
         return
     if not report.n_queries:
         state = "is exact again" if report.changed else "stays exact"
-        click.echo(f"{clean(str(index))} {state}: {clean(report.reason)}.")
+        echo(f"{index} {state}: {report.reason}.")
         return
     parameters = ", ".join(f"{name} {value}" for name, value in report.parameters.items())
-    click.echo(
-        f"Optimized {clean(str(index))} for queries: {report.kind} ({parameters}), recall@{NEIGHBOURS} "
+    echo(
+        f"Optimized {index} for queries: {report.kind} ({parameters}), recall@{NEIGHBOURS} "
         f"{report.recall:.3f} on {count(report.n_queries, 'held-out query', 'held-out queries')} "
         f"(target {report.target:g}), {format_size(report.size)} in addition to the vectors, {report.seconds:.1f} s."
     )

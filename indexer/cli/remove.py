@@ -12,7 +12,7 @@ from imindex.indexer.terminal.options import (
     index_option,
     json_option,
 )
-from imindex.indexer.terminal.output import clean, count, print_json, say
+from imindex.indexer.terminal.output import count, echo, print_json, say
 
 
 @click.command(short_help="Remove pictures from an index permanently.")
@@ -56,7 +56,7 @@ def remove(
     for line in report.notes:
         say(line)
     verb = "Would remove" if dry_run else "Removed"
-    click.echo(
+    echo(
         f"{verb} {count(report.removed, 'picture')} and {count(report.rejects, 'reject')} "
-        f"from {clean(str(index))}: {count(report.rows, 'row')} {'would be' if dry_run else 'are'} left."
+        f"from {index}: {count(report.rows, 'row')} {'would be' if dry_run else 'are'} left."
     )

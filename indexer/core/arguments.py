@@ -43,29 +43,3 @@ def one_of(value: object, choices: Sequence[str], name: str) -> None:
     """
     if value not in choices:
         raise ImindexError(f"{name}: expected one of {', '.join(choices)}, not {value!r}.")
-
-
-def at_least(value: object, least: int, name: str) -> None:
-    """Refuse anything but an integer that is at least `least`.
-
-    Raises
-    ------
-    ImindexError
-    """
-    try:
-        number = value.__index__()  # type: ignore[attr-defined]
-    except AttributeError:
-        number = None
-    if number is None or isinstance(value, bool) or number < least:
-        raise ImindexError(f"{name}: expected a whole number, at least {least}, not {value!r}.")
-
-
-def within(value: object, name: str) -> None:
-    """Refuse anything but a number between 0 and 1, ends excluded.
-
-    Raises
-    ------
-    ImindexError
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
-        raise ImindexError(f"{name}: expected a number between 0 and 1, not {value!r}.")

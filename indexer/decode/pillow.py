@@ -9,9 +9,11 @@ import contextlib
 import io
 import math
 import re
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -26,6 +28,7 @@ _COMMON = ("JPEG", "PNG", "GIF", "BMP", "PPM")
 """Formats available without loading Pillow's other plug-ins."""
 _POSTSCRIPT = (b"%!PS", b"\xc5\xd0\xd3\xc6")
 _ORIENTATION = 0x0112
+_STRIP = 2**20
 _HEADER = 2**20
 """Maximum size in bytes of the header of a plain JPEG."""
 
@@ -47,8 +50,7 @@ def read(data: bytes, limits: Limits) -> Image.Image:
         With the reason for the user.
     """
     with reasons(limits):
-        image = identify(data, limits)
-        return _to_rgb(image)
+        return to_rgb(identify(data, limits))
 
 
 def identify(data: bytes, limits: Limits, formats: tuple[str, ...] = ()) -> Image.Image:
@@ -70,6 +72,8 @@ def _open(data: bytes, formats: tuple[str, ...]) -> Image.Image:
     with contextlib.suppress(UnidentifiedImageError):
         return Image.open(io.BytesIO(data), formats=_COMMON)
     Image.init()
+    if (avif := sys.modules.get("PIL.AvifImagePlugin")) is not None:
+        vars(avif)["DEFAULT_MAX_THREADS"] = 1  # each decoder has one processor
     return Image.open(io.BytesIO(data), formats=[name for name in Image.ID if name not in NOT_OPENED])
 
 
@@ -163,25 +167,60 @@ def is_upright(image: Image.Image) -> bool:
         return True
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def bytes_per_pixel(image: Image.Image) -> int:
+    """Return the memory that `to_rgb` takes for each pixel of an opened picture, measured and with a margin, in bytes.
+
+    Pillow stores four bytes for each pixel of a colour picture, and converts into a second one. Some decoders hold
+    the whole picture themselves as well.
+    """
+    if image.format in HEAVY:
+        return 32
+    return 20 if image.mode.startswith(("I", "F")) else 14
+
+
+HEAVY = frozenset({"WEBP", "AVIF", "JPEG2000"})
+"""Formats whose decoders hold the whole picture, and may report a lack of memory as a broken file."""
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Decode an opened picture, turn it upright and convert it to RGB; see `read`. Call it inside `reasons`."""
     image.load()
     if not is_upright(image):
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith(("I", "F")):
         return _from_high_depth(image)
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB")
+        return _over_white(image)
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def strips(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
+    """Yield the boxes of strips that cover a picture, each of at most 2^20 pixels or one row."""
+    width, height = image.size
+    rows = max(1, _STRIP // width)
+    for top in range(0, height, rows):
+        yield (0, top, width, min(height, top + rows))
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    """Composite over white, strip by strip, which needs half the memory."""
+    result = Image.new("RGB", image.size)
+    for box in strips(image):
+        strip = image.crop(box).convert("RGBA")
+        white = Image.new("RGBA", strip.size, "white")
+        result.paste(Image.alpha_composite(white, strip).convert("RGB"), box)
+    return result
 
 
 def _from_high_depth(image: Image.Image) -> Image.Image:
     """Scale 16-bit grey (and 32-bit files that hold 16 bits, or floats in [0, 1] or [0, 255]) to 8 bits."""
     import numpy as np
 
-    values = np.asarray(image, dtype=np.float64)
-    low, high = float(values.min()), float(values.max())
+    def values() -> Iterator[tuple[tuple[int, int, int, int], Any]]:
+        return ((box, np.asarray(image.crop(box), dtype=np.float64)) for box in strips(image))
+
+    ends = [(strip.min(), strip.max()) for _, strip in values()]  # of NaN, NaN
+    low, high = float(np.min(ends)), float(np.max(ends))
     if image.mode.startswith("F"):
         if not math.isfinite(low) or not math.isfinite(high) or low < 0 or high > 255:
             raise BadPicture("floating-point pixels outside [0, 255]: convert it to 8 or 16 bits")
@@ -190,7 +229,10 @@ def _from_high_depth(image: Image.Image) -> Image.Image:
         if low < 0 or high > 65535:
             raise BadPicture("32-bit pixels outside [0, 65535]: convert it to 8 or 16 bits")
         scale = 255.0 / 65535.0
-    return Image.fromarray(np.rint(values * scale).astype(np.uint8)).convert("RGB")
+    result = Image.new("RGB", image.size)
+    for box, strip in values():
+        result.paste(Image.fromarray(np.rint(strip * scale).astype(np.uint8)).convert("RGB"), box)
+    return result
 
 
 def _first_line(error: BaseException) -> str:

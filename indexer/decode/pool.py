@@ -13,6 +13,7 @@ import functools
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,8 @@ import numpy.typing as npt
 
 from imindex.indexer.core.errors import BadPicture, ImindexError
 from imindex.indexer.decode.limits import NO_MEMORY, Limits
-from imindex.indexer.decode.worker import DONE, READY, REPLY, REQUEST
+from imindex.indexer.decode.memory import budget
+from imindex.indexer.decode.worker import ALL, BAD, DONE, GRANT, READY, REPLY, REQUEST
 from imindex.indexer.system.child_process import how_it_ended, start
 from imindex.indexer.system.sandbox import write_all
 
@@ -28,6 +30,12 @@ if TYPE_CHECKING:
     from imindex.indexer.decode.preprocess import Picture, Preprocess
 
 
+Grant = Callable[[int | None, int], int]
+"""Waits for memory for a number of pixels, of which each takes so many bytes in the decoder; None stands for all
+memory. Returns the bytes that the decoder may use."""
+_GRANTS = 2
+"""Most grants that a process asks for: one for the size of the picture, and one for everything."""
+_MOST_PER_PIXEL = 64
 _START_SECONDS = 120.0
 _PIPE_BYTES = 2**20
 HOOK = ""
@@ -44,6 +52,7 @@ class Decoders:
 
     def __init__(self, limits: Limits):
         self.limits = limits
+        self._memory = budget(limits)
         self._lock = threading.Lock()
         self._idle: list[_Process] = []
         self._all: set[_Process] = set()
@@ -64,38 +73,63 @@ class Decoders:
             process.end()
 
     def __call__(self, data: bytes) -> npt.NDArray[np.uint8]:
+        """Decode a picture as `decoded` does, and return its pixels, (height, width, 3) uint8."""
+        with self.decoded(data) as pixels:
+            return pixels
+
+    @contextlib.contextmanager
+    def decoded(self, data: bytes, bytes_per_pixel: int = 3) -> Iterator[npt.NDArray[np.uint8]]:
         """Decode a picture in another process, as `imindex.indexer.decode.pillow.read` does.
 
-        Returns
-        -------
+        The memory that this takes is part of the budget of all decoders until the end of the block. The caller holds
+        the memory of the file (`imindex.indexer.decode.memory`).
+
+        Parameters
+        ----------
+        data : bytes
+        bytes_per_pixel : int
+            What the caller needs for each pixel, with those that are yielded.
+
+        Yields
+        ------
         (height, width, 3) uint8
 
         Raises
         ------
         BadPicture
             With the reason: that of `pillow.read`, a timeout, or a decoder that crashed twice (the second time in a
-            fresh process).
+            fresh process), or that it alone does not fit into the memory.
         ImindexError
             If no process can be started.
         """
+        with contextlib.ExitStack() as held:
+
+            def grant(n_pixels: int | None, each: int) -> int:
+                held.close()  # of an earlier attempt
+                size = None if n_pixels is None else n_pixels * (each + bytes_per_pixel)
+                return held.enter_context(self._memory.picture(size, self._closed.is_set))
+
+            yield self._twice(data, grant)
+
+    def _twice(self, data: bytes, grant: Grant) -> npt.NDArray[np.uint8]:
         try:
-            return self._decode(data)
+            return self._decode(data, grant)
         except _Crashed:  # the cause may be an earlier picture, or a lack of memory
             pass
         try:
-            return self._decode(data, fresh=True)
+            return self._decode(data, grant, fresh=True)
         except _Crashed as crash:
             if str(crash) == "SIGKILL":  # not sent by this process: the system kills when memory is short
                 raise BadPicture(f"{NO_MEMORY}, or somebody else killed the decoder ({crash})") from None
             raise BadPicture(f"the decoder crashed ({crash})") from None
 
-    def _decode(self, data: bytes, fresh: bool = False) -> npt.NDArray[np.uint8]:
+    def _decode(self, data: bytes, grant: Grant, fresh: bool = False) -> npt.NDArray[np.uint8]:
         process = self._borrow(fresh)
         try:
-            pixels = process.decode(data, self.limits)
-        except BadPicture:
+            pixels = process.decode(data, self.limits, grant)
+        except _Refused as refused:
             self._give_back(process)
-            raise
+            raise BadPicture(str(refused)) from None
         except BaseException:
             process.kill()
             self._give_back(process)
@@ -141,6 +175,10 @@ def shared(limits: Limits) -> Decoders:
     return decoders
 
 
+class _Refused(Exception):
+    """The process gave a reason for a rejection, and is ready for the next picture."""
+
+
 class _Crashed(Exception):
     """The process ended; the message is the exit code or signal."""
 
@@ -163,17 +201,40 @@ class _Process:
         self.alive = True
         _enlarge_buffers(self._in.fileno(), self._out.fileno())
 
-    def decode(self, data: bytes, limits: Limits) -> npt.NDArray[np.uint8]:
+    def decode(self, data: bytes, limits: Limits, grant: Grant) -> npt.NDArray[np.uint8]:
         if not self._started:
             self._start()
-        self._set_deadline(limits.decode_timeout)
+        left = limits.decode_timeout
+        asked = n_pixels = 0
         try:
+            self._set_deadline(left)
+            began = time.monotonic()
             write_all(self._in, REQUEST.pack(len(data), limits.max_pixels))  # type: ignore[arg-type]
             write_all(self._in, data)  # type: ignore[arg-type]
-            status, width, height = REPLY.unpack(self._read_exactly(bytearray(REPLY.size)))
-            if status != DONE:
-                raise BadPicture(self._read_exactly(bytearray(min(width, 10_000))).decode("utf-8", "replace"))
-            if not 0 < width * height <= limits.max_pixels:
+            while True:
+                status, width, height, each = REPLY.unpack(self._read_exactly(bytearray(REPLY.size)))
+                if status == BAD:
+                    reason = self._read_exactly(bytearray(min(width, 10_000))).decode("utf-8", "replace")
+                    raise _Refused(reason)
+                if status != ALL and not 0 < width * height <= limits.max_pixels:
+                    raise OSError("its reply is invalid")
+                if status == DONE:
+                    break
+                asked += 1
+                if asked > _GRANTS or each > _MOST_PER_PIXEL:
+                    raise OSError("its reply is invalid")
+                self._set_deadline(None)  # it waits for this process
+                left -= time.monotonic() - began
+                n_pixels = width * height
+                try:
+                    granted = grant(None if status == ALL else n_pixels, each)
+                except BadPicture as error:
+                    write_all(self._in, GRANT.pack(0))  # type: ignore[arg-type]
+                    raise _Refused(str(error)) from error
+                self._set_deadline(max(left, 0.0))
+                began = time.monotonic()
+                write_all(self._in, GRANT.pack(granted))  # type: ignore[arg-type]
+            if not asked or (status == DONE and n_pixels and width * height != n_pixels):
                 raise OSError("its reply is invalid")
             pixels = np.empty((height, width, 3), np.uint8)
             self._read_exactly(pixels.reshape(-1))
@@ -247,4 +308,5 @@ def picture_of(data: bytes, preprocess: Preprocess, limits: Limits = Limits()) -
     """
     from imindex.indexer.decode.preprocess import decode
 
-    return decode(data, preprocess, limits=limits, elsewhere=shared(limits))
+    with budget(limits).file(len(data)):
+        return decode(data, preprocess, limits=limits, elsewhere=shared(limits).decoded)

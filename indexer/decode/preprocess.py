@@ -9,6 +9,7 @@ isolated pixels. Colour profiles are ignored, as in open_clip.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -24,6 +25,9 @@ from imindex.indexer.core.errors import BadPicture, ImindexError
 from imindex.indexer.core.preprocess_bounds import preprocess_fault
 from imindex.indexer.decode import pillow
 from imindex.indexer.decode.limits import NO_MEMORY, Limits
+from imindex.indexer.decode.memory import budget
+
+Elsewhere = Callable[[bytes, int], contextlib.AbstractContextManager[npt.NDArray[np.uint8]]]
 
 _LONG = 8
 """Pictures with a larger aspect ratio are cropped before they are resized, to bound the memory."""
@@ -108,7 +112,7 @@ def decode(
     preprocess: Preprocess,
     *,
     limits: Limits = Limits(),  # noqa: B008 - frozen
-    elsewhere: Callable[[bytes], npt.NDArray[np.uint8]] | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> Picture:
     """Decode a picture and resize it to the input size of the encoder.
 
@@ -124,8 +128,10 @@ def decode(
     limits : Limits
         Larger pictures are rejected before they are decoded. The time limit is enforced by `elsewhere`.
     elsewhere : callable, optional
-        Maps bytes to (height, width, 3) uint8 in another process, such as an `imindex.indexer.decode.pool.Decoders`.
-        It decodes everything except plain JPEGs. By default, this process does.
+        Decodes bytes to (height, width, 3) uint8 in another process, such as
+        `imindex.indexer.decode.pool.Decoders.decoded`. It takes the bytes, and the memory that this process needs for
+        each pixel; it returns a context manager. It decodes everything except plain JPEGs. By default, this process
+        does.
 
     Returns
     -------
@@ -137,20 +143,34 @@ def decode(
     BadPicture
         With the reason for the user.
     """
-    pixels = _plain_jpeg(data, limits) if pillow.is_plain_jpeg(data) else None
-    if pixels is None:
-        values = elsewhere(data) if elsewhere else np.array(pillow.read(data, limits))
-        pixels = torch.from_numpy(values).permute(2, 0, 1)
-    height, width = pixels.shape[-2:]
-    return Picture(resize(pixels, preprocess), width, height)
+    with contextlib.ExitStack() as held:
+        values = _plain_jpeg(data, limits, held) if pillow.is_plain_jpeg(data) else None
+        if values is None:
+            if elsewhere:
+                array = held.enter_context(elsewhere(data, _bytes_per_pixel()))
+            else:
+                array = np.array(pillow.read(data, limits))
+            values = torch.from_numpy(array).permute(2, 0, 1)
+        height, width = values.shape[-2:]
+        return Picture(resize(values, preprocess), width, height)
 
 
-def _plain_jpeg(data: bytes, limits: Limits) -> torch.Tensor | None:
-    """Decode a plain JPEG with torchvision; return None if the picture needs Pillow after all."""
+def _bytes_per_pixel() -> int:
+    """Return the memory for a picture and its resizing, in bytes per pixel.
+
+    Without a kernel for uint8, which PyTorch has for AVX2 only, a copy in float32 is resized.
+    """
+    return 8 if torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512") else 20
+
+
+def _plain_jpeg(data: bytes, limits: Limits, held: contextlib.ExitStack) -> torch.Tensor | None:
+    """Decode a plain JPEG with torchvision, and hold its memory; return None if the picture needs Pillow after all."""
     with pillow.reasons(limits):
         image = pillow.identify(data, limits, ("JPEG",))
         if image.format != "JPEG" or image.mode not in ("RGB", "L") or not pillow.is_upright(image):
             return None
+        n_pixels = image.size[0] * image.size[1]
+        held.enter_context(budget(limits).picture(n_pixels * _bytes_per_pixel()))
         try:
             raw = torch.frombuffer(bytearray(data), dtype=torch.uint8)
             pixels: torch.Tensor = decode_jpeg(raw, mode=ImageReadMode.RGB)

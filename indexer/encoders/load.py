@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from imindex.indexer.core.arguments import at_least, one_of
+from imindex.indexer.core.arguments import one_of
+from imindex.indexer.core.bounds import BATCH
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.encoders.base import Encoder
@@ -64,7 +65,7 @@ def _load(
 ) -> Encoder:
     one_of(precision, ("auto", *PRECISIONS), "precision")
     if batch_size is not None:
-        at_least(batch_size, 1, "batch_size")
+        BATCH.check(batch_size, "batch_size")
     devices = torch_devices(device)
     requested = precision
     if precision == "auto":

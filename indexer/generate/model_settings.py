@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from imindex.indexer.core.bounds import SCALE, SIDE, STEPS
 from imindex.indexer.core.digest import canonical_json, json_digest
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.generate.components import read_json
@@ -77,10 +78,12 @@ class ModelSettings:
             )
         if self.size and not re.fullmatch(r"\d{1,5}(x\d{1,5})?", self.size):
             raise ImindexError(f"size {self.size!r} is not a size. Write 512, or 512x768 for width x height.")
-        if 0 in self.width_height():
-            raise ImindexError(f"size {self.size!r} has no pixels. Write 512, or 512x768.")
-        if self.steps < 0:
-            raise ImindexError(f"steps is {self.steps}. Write a positive integer, or leave it out.")
+        for side in self.width_height():
+            SIDE.check(side, f"size {self.size!r}: a side")
+        STEPS.check(self.steps, "steps")
+        SCALE.check(self.lora_scale, "lora_scale")
+        if self.guidance is not None:
+            SCALE.check(self.guidance, "guidance")
         for name, value, known in (("dtype", self.dtype, DTYPES), ("offload", self.offload, OFFLOADS)):
             if value not in known:
                 raise ImindexError(f"{name} {value!r} is unknown. Write one of {', '.join(known)}.")

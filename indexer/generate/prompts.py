@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from imindex.indexer.core.bounds import CONTROLS, PER_NAME, PICTURES, SEED
 from imindex.indexer.core.digest import canonical_json
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.slug import safe_name
@@ -100,6 +101,11 @@ def shots(  # noqa: PLR0913 - one parameter per key of a plan's [prompts]
         If a name or prompt is empty, listed twice or contains control characters, a template has no `{artist}`, or the
         pictures cannot be split evenly among the templates.
     """
+    for value, bounds, name in (
+        (per_artist, PER_NAME, "per_artist"), (per_generic, PER_NAME, "per_generic"),
+        (nameless, CONTROLS, "nameless"), (seed, SEED, "seed"),
+    ):  # fmt: skip
+        bounds.check(value, name)
     artists, placebos, rivals = names_of(artists), names_of(placebos), names_of(rivals)
     for first, second, what in (
         (artists, placebos, "a tested artist and also a placebo name"),
@@ -114,6 +120,11 @@ def shots(  # noqa: PLR0913 - one parameter per key of a plan's [prompts]
     refuse_duplicates(templates, "template")
     refuse_duplicates(generic, "generic prompt")
     per_template = _per_template(per_artist, len(templates), bool(artists or placebos or rivals))
+    n_pictures = (
+        per_template * len(templates) * (len(artists) + len(placebos) + len(rivals))
+        + nameless + per_generic * len(generic)
+    )  # fmt: skip
+    PICTURES.check(n_pictures, "The number of pictures of a release (names x per_artist, with the controls)")
     listed = [
         _with_name(seed, arm, name, template, number)
         for arm, names in (("artist", artists), ("placebo", placebos), ("rival", rivals))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
@@ -70,24 +71,26 @@ def unchanged_blocks(
     n_blocks = -(-index.n // BLOCK_ROWS)
     if expected.shape != (n_blocks, 32):
         _require(index, "digests/vectors", f"has {len(expected)} digests for {n_blocks} blocks of vectors")
-    for block in range(n_blocks):
-        start, end = block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, index.n)
-        hasher = hashlib.sha256()
-        for first in range(start, end, STREAM_ROWS):
-            last = min(first + STREAM_ROWS, end)
-            copied = np.array(index.vectors[first:last])
-            hasher.update(np.ascontiguousarray(copied, dtype="<f2").data)
-            if rows is None:
-                yield copied
-            else:
-                chosen = rows[np.searchsorted(rows, first) : np.searchsorted(rows, last)] - first
-                if len(chosen):
-                    yield copied if len(chosen) == len(copied) else copied[chosen]
-        if hasher.digest() != expected[block].tobytes():
-            _require(
-                index, f"vectors/{block}", f"(rows {start} to {end - 1}) has changed since it was written"
-            )
-        digest.update(hasher.digest())
+    with ThreadPoolExecutor(1) as pool:  # digest a piece while the caller writes it
+        for block in range(n_blocks):
+            start, end = block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, index.n)
+            hasher = hashlib.sha256()
+            for first in range(start, end, STREAM_ROWS):
+                last = min(first + STREAM_ROWS, end)
+                copied = np.array(index.vectors[first:last])
+                hashed = pool.submit(hasher.update, np.ascontiguousarray(copied, dtype="<f2").data)
+                if rows is None:
+                    yield copied
+                else:
+                    chosen = rows[np.searchsorted(rows, first) : np.searchsorted(rows, last)] - first
+                    if len(chosen):
+                        yield copied if len(chosen) == len(copied) else copied[chosen]
+                hashed.result()
+            if hasher.digest() != expected[block].tobytes():
+                _require(
+                    index, f"vectors/{block}", f"(rows {start} to {end - 1}) has changed since it was written"
+                )
+            digest.update(hasher.digest())
     if digest.hexdigest() != stored_digests(raw).get("vectors"):
         _require(index, "vectors", "has another digest than its blocks")
 

@@ -39,14 +39,23 @@ def isolate_output() -> BinaryIO:
     return replies
 
 
-def limit_memory(most: int) -> None:
-    """Limit the address space to `most` bytes, where the system supports it."""
+def limit_memory(addresses: int, private: int | None = None) -> None:
+    """Limit the address space, and the private memory if a limit is given, where the system supports it.
+
+    Parameters
+    ----------
+    addresses : int
+        In bytes, with the files that are mapped, such as libraries.
+    private : int, optional
+        In bytes. Only Linux counts everything that a process allocates.
+    """
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
-        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-        if hard == resource.RLIM_INFINITY or most < hard:
-            resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+        for kind, most in ((resource.RLIMIT_AS, addresses), (resource.RLIMIT_DATA, private)):
+            hard = resource.getrlimit(kind)[1]
+            if most is not None and (hard == resource.RLIM_INFINITY or most < hard):
+                resource.setrlimit(kind, (most, hard))
 
 
 @contextlib.contextmanager
@@ -65,5 +74,7 @@ def ends_with_parent() -> Iterator[None]:
     ended.register(0, 0)
     if ended.poll(0):  # it has already ended
         raise SystemExit
-    yield
-    fcntl.fcntl(0, fcntl.F_SETFL, flags)
+    try:
+        yield
+    finally:
+        fcntl.fcntl(0, fcntl.F_SETFL, flags)

@@ -5,8 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import os
+import platform
+import shlex
 import signal
+import sys
+import tempfile
 import threading
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,6 +35,10 @@ _REMEDIES = {
 }
 
 
+DEBUG = "IMINDEX_DEBUG"
+"""Environment variable: if set, a defect is shown with its traceback; otherwise that goes to a file."""
+_LONGEST_REASON = 300
+_LF = "\n"
 _SAME_AGAIN = "Run the same command again to resume."
 _RESUME = {
     "run": f"Stopped. Finished pictures and results are kept. {_SAME_AGAIN}",
@@ -104,6 +114,77 @@ def errors_for_people(command: Command) -> Command:
             raise click.ClickException(_NO_MEMORY) from error
 
     return run  # type: ignore[return-value]
+
+
+class Defect(click.ClickException):
+    """Ends a command with an exception that no part of imindex expected, and says how to report it."""
+
+    def __init__(self, error: BaseException):
+        super().__init__(_about_defect(error))
+
+
+@contextlib.contextmanager
+def guard() -> Iterator[None]:
+    """Convert every exception that is not for click, Python's exit or an interruption into a message, exit code 1.
+
+    It surrounds the whole command line, so that no input, however odd, ends in a traceback. What the user can act on,
+    such as a full disk or a lack of memory, is said as by `errors_for_people`; anything else is a `Defect`. Messages
+    of click are made safe by `clean`, because they quote arguments.
+    """
+    try:
+        yield
+    except (
+        KeyboardInterrupt,
+        SystemExit,
+        GeneratorExit,
+        click.exceptions.Exit,
+        click.Abort,
+        BrokenPipeError,
+    ):
+        raise
+    except click.ClickException as error:
+        vars(error)["message"] = clean(error.message, keep="\n")
+        raise
+    except ImindexError as error:
+        raise click.ClickException(clean(str(error), keep="\n")) from error
+    except OSError as error:
+        raise click.ClickException(_os_error(error)) from error
+    except MemoryError as error:
+        raise click.ClickException(_NO_MEMORY) from error
+    except BaseException as error:  # PyO3's PanicException is no Exception
+        raise Defect(error) from error
+
+
+def _about_defect(error: BaseException) -> str:
+    from imindex.indexer.core.provenance import program
+
+    said = clean(f"{type(error).__name__}: {error}")
+    said = said if len(said) <= _LONGEST_REASON else f"{said[:_LONGEST_REASON]}..."
+    about = f"{program()}, Python {platform.python_version()}, {platform.platform()}"
+    text = "".join(traceback.format_exception(error))
+    details = f"{about}\n{shlex.join(sys.argv)}\n\n{text}"
+    shown, remark = "", ""
+    if os.environ.get(DEBUG, "") not in ("", "0"):
+        shown, what = f"{clean(details, keep=_LF)}\n", "the text above"
+    elif path := _keep(details):
+        what = clean(path)
+    else:
+        what, remark = "the details", f" Set {DEBUG}=1 to see the details."
+    return (
+        f"{shown}This is a defect in imindex: {said}.{remark} To report it, send the maintainers {what}, and the "
+        "smallest input that shows it; in private, if the input came from somebody whom you do not trust (SECURITY.md)."
+    )
+
+
+def _keep(details: str) -> str:
+    """Write details to a new file that only this user can read, and return its path; empty if that fails."""
+    try:
+        number, path = tempfile.mkstemp(prefix="imindex-defect-", suffix=".txt")
+        with os.fdopen(number, "wb") as file:
+            file.write(details.encode("utf-8", "backslashreplace"))
+    except OSError:
+        return ""
+    return path
 
 
 def _os_error(error: OSError) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping
@@ -12,9 +13,11 @@ from typing import Any, TypeVar
 
 import click
 
+from imindex.indexer.core.bounds import BATCH, MAX_PIXELS, MEMORY, SECONDS, Bounds
 from imindex.indexer.decode.limits import Limits
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 DEFAULT_INDEX = "imindex.h5"
 
 index_option = click.option(
@@ -65,6 +68,43 @@ class FromSignature(click.Option):
         return inspect.signature(function).parameters[self._parameter].default
 
 
+class Real(click.FloatRange):
+    """A number in a range, ends included; NaN is in none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if number != number:
+            self.fail(f"{value} is not a number.", param, ctx)
+        return number
+
+
+def within(bounds: Bounds) -> click.ParamType:  # type: ignore[type-arg]
+    """Return the type of an option whose numbers are in a range of `imindex.indexer.core.bounds`."""
+    if bounds.whole:
+        return click.IntRange(int(bounds.least), int(bounds.most))
+    return Real(bounds.least, bounds.most)
+
+
+class Size(click.ParamType):  # type: ignore[type-arg]
+    """A number of bytes, such as 500MB or 1.5GiB."""
+
+    name = "SIZE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"(\d{1,18}(?:\.\d{1,9})?)\s*([KMGT]?)(I?)B?", str(value).strip().upper())
+        if not match or (match[3] and not match[2]):
+            self.fail(f"{value} is not a size. Write 500MB, 2GB or 1.5GiB.", param, ctx)
+        unit = _UNITS[match[2]]
+        if match[3]:
+            unit = 1024 ** ("KMGT".index(match[2]) + 1)
+        size = int(float(match[1]) * unit)
+        if not MEMORY.hold(size):
+            self.fail(f"{value} is too small or too large: write 1MiB to 1024TiB.", param, ctx)
+        return size
+
+
 def add_options(command: Command, *options: Callable[[Command], Command]) -> Command:
     """Add options to a command, listed in this order in its help."""
     for option in reversed(options):
@@ -76,33 +116,36 @@ def batch_size_of(value: str) -> int | None:
     """Parse `--batch-size auto|N`; return None for auto."""
     if value == "auto":
         return None
-    if not value.isdecimal() or int(value) < 1:
-        raise click.BadParameter(
-            f"{value} is neither auto nor a positive integer.", param_hint="--batch-size"
-        )
+    if not value.isdecimal() or len(value) > 9 or not BATCH.hold(int(value)):
+        raise click.BadParameter(f"{value} is neither auto nor {BATCH}.", param_hint="--batch-size")
     return int(value)
 
 
 def limit_options(command: Command) -> Command:
-    """Add --max-pixels and --decode-timeout to a command that decodes pictures; see `limits_of`."""
+    """Add --max-pixels, --decode-timeout and --decode-memory to a command that decodes pictures; see `limits_of`."""
     limits = "imindex.indexer.decode.limits:Limits"
     return add_options(
         command,
         click.option(
-            "--max-pixels", cls=FromSignature, of=limits, type=click.IntRange(1), metavar="N",
+            "--max-pixels", cls=FromSignature, of=limits, type=within(MAX_PIXELS), metavar="N",
             help="Reject larger pictures (width x height). Raising the limit retries those it rejected.",
         ),
         click.option(
-            "--decode-timeout", cls=FromSignature, of=limits, type=click.FloatRange(0, min_open=True),
+            "--decode-timeout", cls=FromSignature, of=limits, type=within(SECONDS),
             metavar="SECONDS",
             help="Reject pictures that take longer to decode. Raising the limit retries those it rejected.",
+        ),
+        click.option(
+            "--decode-memory", type=Size(), metavar="SIZE",
+            help="Memory for all pictures that are decoded at the same time, such as 2GB. A picture that alone needs "
+            "more is rejected. Raising the limit retries those it rejected.  [default: a quarter of the memory]",
         ),
     )  # fmt: skip
 
 
 def limits_of(options: Mapping[str, Any]) -> Limits:
-    """Return the limits set by --max-pixels and --decode-timeout."""
-    return Limits(options["max_pixels"], options["decode_timeout"])
+    """Return the limits set by --max-pixels, --decode-timeout and --decode-memory."""
+    return Limits(options["max_pixels"], options["decode_timeout"], options["decode_memory"] or 0)
 
 
 def model_options(command: Command) -> Command:

@@ -18,8 +18,16 @@ def fail(message: str) -> NoReturn:
 
 
 def say(message: str) -> None:
-    """Write a note to stderr."""
+    """Write a note to stderr, made safe by `clean`."""
     click.echo(clean(message), err=True)
+
+
+def echo(*lines: str) -> None:
+    """Write lines to stdout, each made safe by `clean`. Commands write text through this function only.
+
+    A line feed inside a line is escaped like any control character, so that no name can begin a line of its own.
+    """
+    click.echo("\n".join(map(clean, lines)))
 
 
 def print_json(value: Mapping[str, Any]) -> None:
@@ -28,11 +36,18 @@ def print_json(value: Mapping[str, Any]) -> None:
 
 
 def clean(text: str, keep: str = "") -> str:
-    """Make a name safe for a terminal: control characters and stray bytes are escaped."""
-    return "".join(
-        c if c.isprintable() or c in keep else f"\\x{ord(c):02x}" if ord(c) < 256 else f"\\u{ord(c):04x}"
-        for c in text
-    )
+    """Make a text safe for a terminal: control characters, marks of direction and stray bytes are escaped.
+
+    Examples
+    --------
+    >>> clean("[link=x]\\x1b[2J\\n")
+    '[link=x]\\\\x1b[2J\\\\x0a'
+    """
+    return "".join(c if c.isprintable() or c in keep else _escape(ord(c)) for c in text)
+
+
+def _escape(code: int) -> str:
+    return f"\\x{code:02x}" if code < 2**8 else f"\\u{code:04x}" if code < 2**16 else f"\\U{code:08x}"
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -67,7 +82,7 @@ def print_table(
     for position, name in enumerate(header or [""] * len(rows[0])):
         text = position < left
         table.add_column(
-            Text(name),
+            Text(clean(name)),
             justify="left" if text else "right",
             overflow="fold",
             no_wrap=bool(header) and not text,

@@ -6,26 +6,42 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
+
+from imindex.indexer.terminal.output import clean
+
+
+def bars(*, transient: bool = False) -> Any:
+    """Return a display of progress bars on stderr, each with the field `rate`. Off a terminal it shows nothing.
+
+    Descriptions are shown as they are: rich's markup, its emoji codes and its links are disabled, because names of
+    releases and artists may come from a stranger. Pass each description through `clean`.
+
+    Returns
+    -------
+    rich.progress.Progress
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}", markup=False),
+        TimeRemainingColumn(),
+        console=Console(stderr=True, markup=False, emoji=False, highlight=False),
+        disable=not sys.stderr.isatty(),
+        transient=transient,
+    )
 
 
 @contextmanager
 def progress_bar(total: int, what: str) -> Iterator[Callable[[int, int], None]]:
     """Show a progress bar on stderr; yield the function to call with (done, encoded)."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
-    )
+    bar = bars()
     with bar:
-        task = bar.add_task(what, total=total, rate="")
+        task = bar.add_task(clean(what), total=total, rate="")
         due = 0.0
 
         def advance(done: int, encoded: int) -> None:

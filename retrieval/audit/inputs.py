@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from imindex.indexer.core.bounds import NAMES
 from imindex.indexer.core.errors import BadPicture, ImindexError
 from imindex.indexer.generate.artist_origins import STATED, Origin, origins_of
 from imindex.indexer.generate.matched_names import DRAWING, INDEPENDENT, Placebo, matched_placebos
@@ -252,6 +253,11 @@ def _invented(
     """Draw the placebo names of models; and return the origins of the artists that they match, if they do."""
     n, avoid = plan.prompts.placebos, sorted({*known, *plan.tested})
     wanted = n if isinstance(n, int) else needed_placebos(plan)
+    if wanted > NAMES.most:
+        raise ImindexError(
+            f"{plan.path}: prompts.placebos is {n!r}, which takes {wanted:,} names at tests.level "
+            f"{plan.tests.level:g} with {plan.tests.adjust}. Write {NAMES}, or a higher level."
+        )
     if drawing == INDEPENDENT:
         seed = plan.seed if secret is None else secret.key.hex()
         return [Placebo(name, "", "") for name in placebo_names(wanted, seed=seed, avoid=avoid)], ()
@@ -259,6 +265,7 @@ def _invented(
     by_origin = n == BY_ORIGIN
     if by_origin:
         wanted *= len({one.origin for one in origins})
+        NAMES.check(wanted, f"{plan.path}: prompts.placebos: the number of names of all origins")
     if isinstance(plan.rivals, tuple):
         avoid += plan.rivals
     try:

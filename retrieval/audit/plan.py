@@ -11,9 +11,11 @@ from typing import Any
 
 import msgspec
 
+from imindex.indexer.core.bounds import NAMES
 from imindex.indexer.core.digest import json_digest
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.generate.artists_file import names_of, read_artists, read_origins
+from imindex.indexer.generate.model_settings import ModelSettings
 from imindex.retrieval.audit.plan_table import (
     ArtistsTable,
     EncoderTable,
@@ -169,9 +171,13 @@ def read_plan(path: Path) -> Plan:
         raise ImindexError(f"{path} is not UTF-8: {error}. Save it as UTF-8.") from error
     try:
         content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (
+        RecursionError,
+        ValueError,
+    ) as error:  # ValueError: TOMLDecodeError, and numbers of thousands of digits
+        said = "it is nested too deeply" if isinstance(error, RecursionError) else error
         raise ImindexError(
-            f"{path} is not TOML: {error}. `imindex audit init` writes a valid plan."
+            f"{path} is not TOML: {said}. `imindex audit init` writes a valid plan."
         ) from error
     return _plan(path, text, content)
 
@@ -250,9 +256,9 @@ def _rivals(
                     f"{path}: rivals: {name!r} is a tested artist ({same}). Remove the name from the list."
                 )
         return names
-    if written not in ("auto", NO_RIVALS) and (isinstance(written, str) or written < 0):
+    if written not in ("auto", NO_RIVALS) and not NAMES.hold(written):
         raise ImindexError(
-            f'{path}: rivals is {written!r}. Write "auto", "none", a whole number from 0 on, or a list of names.'
+            f'{path}: rivals is {written!r}. Write "auto", "none", {NAMES}, or a list of names.'
         )
     return written or NO_RIVALS
 
@@ -295,6 +301,11 @@ def _release(path: Path, name: str, table: ReleaseTable, written: Mapping[str, A
         raise ImindexError(
             f"{path}: {name}.placebos applies to existing pictures only. For a model, set prompts.placebos."
         )
+    if table.model:
+        try:
+            ModelSettings(model=table.model, **settings)
+        except ImindexError as error:
+            raise ImindexError(f"{path}: {name}: {error}") from error
     return Release(table.name, table.model, table.pictures, table.placebos, settings)
 
 
@@ -305,9 +316,9 @@ def _check_prompts(path: Path, prompts: Prompts) -> None:
                 f"{path}: prompts.templates: {template!r} does not contain {{artist}}. Write it where the name goes."
             )
     placebos = prompts.placebos
-    if placebos not in ("auto", BY_ORIGIN) and (isinstance(placebos, str) or placebos < 0):
+    if placebos not in ("auto", BY_ORIGIN) and not NAMES.hold(placebos):
         raise ImindexError(
-            f'{path}: prompts.placebos is {placebos!r}. Write a whole number, at least 0, "auto", or "{BY_ORIGIN}".'
+            f'{path}: prompts.placebos is {placebos!r}. Write {NAMES}, "auto", or "{BY_ORIGIN}".'
         )
     if prompts.placebo_seed and not prompts.placebo_seed.startswith("from:"):
         raise ImindexError(

@@ -17,6 +17,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from imindex.indexer.core import bounds
+from imindex.indexer.core.bounds import Bounds
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.generate.model_settings import DTYPES, OFFLOADS
 from imindex.indexer.generate.prompts import DEFAULT_TEMPLATE
@@ -28,11 +30,10 @@ from imindex.stats import set_statistics
 from imindex.stats.set_statistics import STATISTICS
 
 _CONTROL = r"\x00-\x1f\x7f"
-_FINITE = 1.7976931348623157e308
 
 
-def _whole(least: int) -> Meta:
-    return Meta(ge=least, description=f"Write a whole number, at least {least}.")
+def _within(range_: Bounds) -> Meta:
+    return Meta(ge=range_.least, le=range_.most, description=f"Write {range_}.")
 
 
 def _one_of(words: tuple[str, ...]) -> Meta:
@@ -46,21 +47,21 @@ Texts = Annotated[
     tuple[Annotated[str, Meta(pattern=r"\S", description=_TEXT)], ...],
     Meta(description='Write a list of texts: ["one", "two"].'),
 ]
-Natural = Annotated[int, _whole(0)]
-Positive = Annotated[int, _whole(1)]
-Resamples = Annotated[int, _whole(99)]
-Real = Annotated[float, Meta(ge=-_FINITE, le=_FINITE, description="Write a number.")]
-Between = Annotated[float, Meta(gt=0, lt=1, description="Write a number between 0 and 1.")]
+Seed = Annotated[int, _within(bounds.SEED)]
+PerName = Annotated[int, _within(bounds.PER_NAME)]
+Controls = Annotated[int, _within(bounds.CONTROLS)]
+Steps = Annotated[int, _within(bounds.STEPS)]
+Resamples = Annotated[int, _within(bounds.RESAMPLES)]
+Scale = Annotated[float, _within(bounds.SCALE)]
+Share = Annotated[float, _within(bounds.SHARE)]
 DType = Annotated[str, _one_of(DTYPES)]
 Offload = Annotated[str, _one_of(OFFLOADS)]
 Adjust = Annotated[results.Adjust, Meta(description=f"Write one of {', '.join(ADJUSTMENTS)}.")]
 Statistic = Annotated[set_statistics.Statistic, Meta(description=f"Write one of {', '.join(STATISTICS)}.")]
-Placebos = Annotated[
-    int | str, Meta(description='Write a whole number, at least 0, "auto", or "auto by origin".')
-]
+Placebos = Annotated[int | str, Meta(description=f'Write {bounds.NAMES}, "auto", or "auto by origin".')]
 Rivals = Annotated[
     int | str | tuple[str, ...],
-    Meta(description='Write "auto", "none", a whole number, at least 0, or a list of names.'),
+    Meta(description=f'Write "auto", "none", {bounds.NAMES}, or a list of names.'),
 ]
 Origins = Annotated[
     Mapping[str, str], Meta(description='Write origins by artist: { "Ada Example" = "polish" }.')
@@ -93,12 +94,12 @@ class Prompts(Table, frozen=True, kw_only=True):
     """
 
     templates: Texts = (DEFAULT_TEMPLATE,)
-    per_artist: Positive = 20
+    per_artist: PerName = 20
     placebos: Placebos = "auto"
     placebo_seed: Text = ""
-    nameless: Natural = 20
+    nameless: Controls = 20
     generic: Texts = ()
-    per_generic: Positive = 20
+    per_generic: PerName = 20
 
 
 class Tests(Table, frozen=True, kw_only=True):
@@ -119,15 +120,15 @@ class Tests(Table, frozen=True, kw_only=True):
         Whether the report also has the tests of Casper et al. 2023, with what they assume.
     """
 
-    level: Between = Testing.level
+    level: Share = Testing.level
     adjust: Adjust = Testing.adjust
     statistic: Statistic = Testing.statistic
     n_resamples: Resamples = Testing.n_resamples
-    confidence_level: Between = Testing.confidence_level
+    confidence_level: Share = Testing.confidence_level
     labels: Texts = GENERIC_LABELS
     templates: Texts = ()
-    copies: Between = 0.85
-    copies_rate: Between = RATE
+    copies: Share = 0.85
+    copies_rate: Share = RATE
     as_paper: bool = False
 
 
@@ -157,10 +158,10 @@ class ReleaseTable(Table, frozen=True, kw_only=True):
     placebos: Texts = ()
     revision: Text = ""
     lora: Text = ""
-    lora_scale: Real = 1.0
+    lora_scale: Scale = 1.0
     scheduler: Text = ""
-    steps: Natural = 0
-    guidance: Real | None = None
+    steps: Steps = 0
+    guidance: Scale | None = None
     size: Text = ""
     dtype: DType = "auto"
     negative_prompt: Text = ""
@@ -187,7 +188,7 @@ class CompareTable(Table, frozen=True, kw_only=True):
     """
 
     base: Text = ""
-    margin: Between | None = None
+    margin: Share | None = None
 
 
 class GateTable(Table, frozen=True, kw_only=True):
@@ -207,7 +208,7 @@ class PlanFile(Table, frozen=True, kw_only=True):
     """A whole plan file."""
 
     title: Text | None = None
-    seed: Natural = 0
+    seed: Seed = 0
     rivals: Rivals = "none"
     artists: ArtistsTable = ArtistsTable()
     works: WorksTable = WorksTable()
@@ -251,7 +252,7 @@ def _explain(message: str, content: Mapping[str, Any]) -> str:
     where = ""
     for step in steps:
         value = value[int(step) if isinstance(value, list) else step]
-        hint = _within(hint, step)
+        hint = _inside(hint, step)
         where += f"[{int(step) + 1}]" if step.isdigit() else f"{'.' if where else ''}{step}"
     if named := re.fullmatch(r"Object contains unknown field `(.*)`", text, re.DOTALL):
         known = list(hint.__struct_fields__)
@@ -276,7 +277,7 @@ def _key(where: str, key: str) -> str:
     return f"{where}.{key}" if where else key
 
 
-def _within(hint: Any, step: str) -> Any:
+def _inside(hint: Any, step: str) -> Any:
     """Return the type of a field of a table, or of the items of a list."""
     while typing.get_origin(hint) is Annotated:
         hint = typing.get_args(hint)[0]

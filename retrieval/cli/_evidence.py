@@ -9,11 +9,9 @@ from typing import Any, TypeVar
 
 import click
 
+from imindex.indexer.core.bounds import RESAMPLES, SEED, SHARE
 from imindex.indexer.demo.recognise import NOT_EVIDENCE
-from imindex.indexer.terminal.options import (
-    FromSignature,
-    add_options,
-)
+from imindex.indexer.terminal.options import FromSignature, add_options, within
 from imindex.indexer.terminal.output import count, number, percent, print_table, say
 from imindex.retrieval.findings import SIGNIFICANT, Finding
 from imindex.retrieval.results import (
@@ -55,7 +53,7 @@ def _option(*names: str, **kwargs: Any) -> Callable[[F], F]:
     return click.option(*names, cls=FromSignature, of=OF, **kwargs)
 
 
-_SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
+_SHARE = within(SHARE)
 _ADJUST = _option(
     "--adjust", type=click.Choice(("holm", "bh", "by")),
     help="Multiple-testing correction: Holm, Benjamini-Hochberg or Benjamini-Yekutieli.",
@@ -66,9 +64,9 @@ _PLACEBO = _option(
     "real ones. Repeatable.",
 )  # fmt: skip
 _COMMON = (
-    _option("--resamples", "n_resamples", type=click.IntRange(99), help="Number of resamples."),
+    _option("--resamples", "n_resamples", type=within(RESAMPLES), help="Number of resamples."),
     _option("--confidence", "confidence_level", type=_SHARE, help="Confidence level of intervals."),
-    _option("--seed", type=click.IntRange(0), help="Seed of the random numbers."),
+    _option("--seed", type=within(SEED), help="Seed of the random numbers."),
     click.option("--no-tests", is_flag=True, help="Skip the tests; print descriptive statistics only."),
 )
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from imindex.indexer.core.bounds import BATCH
 from imindex.indexer.demo.recognise import NOT_EVIDENCE
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
@@ -19,8 +20,10 @@ from imindex.indexer.terminal.options import (
     json_option,
     limit_options,
     limits_of,
+    within,
 )
-from imindex.indexer.terminal.output import clean, count, fail, percent, print_json, print_table, say
+from imindex.indexer.terminal.output import clean, count, echo, fail, percent, print_json, print_table, say
+from imindex.indexer.terminal.progress import bars
 from imindex.retrieval.cli._evidence import p_value
 from imindex.retrieval.cli.compare import end_of_gate
 from imindex.retrieval.cli.confirm import confirm
@@ -86,9 +89,9 @@ def init(plan: Path, force: bool) -> None:
     artists = works_of(plan.parent / "works")
     with put_in_place(plan) as temporary:
         temporary.write_text(template(plan.name, artists), encoding="utf-8")
-    click.echo(
-        f"Wrote {clean(str(plan))}" + (f" with {count(len(artists), 'artist')} from works/." if artists else ".")
-        + f" Edit it, then run: imindex audit {clean(str(plan))} --dry-run"
+    echo(
+        f"Wrote {plan}" + (f" with {count(len(artists), 'artist')} from works/." if artists else ".")
+        + f" Edit it, then run: imindex audit {plan} --dry-run"
     )  # fmt: skip
 
 
@@ -108,12 +111,12 @@ def init(plan: Path, force: bool) -> None:
 @click.option("--as-paper", is_flag=True, help="Add the tests of Casper et al. 2023, with what they assume.")
 @click.option(
     "--batch-size",
-    type=click.IntRange(1),
+    type=within(BATCH),
     help="Pictures per encoding batch. [default: depends on the device]",
 )
 @click.option(
     "--generate-batch",
-    type=click.IntRange(1),
+    type=within(BATCH),
     help="Pictures per generation batch. [default: depends on the device]",
 )
 @device_option
@@ -182,13 +185,13 @@ def _print_outcome(outcome: Outcome) -> None:
         if result.as_paper:
             _print_as_paper(f"{result.release} by {result.encoder}", result.as_paper)
     for verdict in outcome.report.gate:
-        click.echo(clean(f"{verdict.release}, {verdict.encoder}: {verdict.reason}"))
+        echo(f"{verdict.release}, {verdict.encoder}: {verdict.reason}")
     for sentence in outcome.report.answer:
-        click.echo(clean(sentence))
+        echo(sentence)
     page = next(path for path in outcome.files if path.suffix == ".html")
-    click.echo(
+    echo(
         f"Audited {count(len(outcome.report.releases), 'release')} by plan "
-        f"{outcome.report.plan.digest[:12]}: {clean(str(page))}"
+        f"{outcome.report.plan.digest[:12]}: {page}"
     )
 
 
@@ -237,7 +240,7 @@ def _print_forecast(forecast: Forecast) -> None:
         note=forecast.notes,
     )
     known = [stage.seconds for stage in forecast.stages if stage.seconds is not None]
-    click.echo(
+    echo(
         f"Plan {forecast.digest[:12]} would take about {duration(sum(known))} on this machine; nothing has been made."
     )
 
@@ -254,19 +257,13 @@ def duration(seconds: float | None) -> str:
 
 def screen_of_stages() -> Any:
     """Return a progress display on stderr: a line per finished stage, a bar for the current one."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from imindex.retrieval.audit.run import Show
 
     live = sys.stderr.isatty()
 
     class Screen(Show, contextlib.AbstractContextManager["Screen"]):
         def __init__(self) -> None:
-            self._bar = Progress(
-                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
-                TimeRemainingColumn(), console=Console(stderr=True), disable=not live, transient=True,
-            )  # fmt: skip
+            self._bar = bars(transient=True)
 
         def __enter__(self) -> Screen:
             self._bar.start()
@@ -291,7 +288,7 @@ def screen_of_stages() -> Any:
 
         def note(self, text: str) -> None:
             if live:
-                self._bar.console.print(clean(text), markup=False, highlight=False)
+                self._bar.console.print(clean(text))
             else:
                 say(text)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from imindex.indexer.core.bounds import NEIGHBOURS
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     FromSignature,
@@ -16,8 +17,9 @@ from imindex.indexer.terminal.options import (
     index_option,
     json_option,
     model_options,
+    within,
 )
-from imindex.indexer.terminal.output import clean, number, percent, print_json, print_table, say
+from imindex.indexer.terminal.output import echo, number, percent, print_json, print_table, say
 from imindex.retrieval.cli._evidence import (
     ACCURACY,
     TOP,
@@ -60,7 +62,7 @@ CLASSIFY = "imindex.retrieval.evidence.classify_release:classify_release"
     "k",
     cls=FromSignature,
     of=CLASSIFY,
-    type=click.IntRange(1),
+    type=within(NEIGHBOURS),
     help="Number of nearest works that vote.",
 )
 @accuracy_options
@@ -102,8 +104,8 @@ def classify(index: Path, as_json: bool, show_all: bool, **options: Any) -> None
     if options["report"]:
         say(f"Wrote the report to {options['report']}.")
     best = results.methods[0]
-    click.echo(
-        f"Classified {results.n} pictures of {clean(results.collection)} among {best.n_labels} labels: "
+    echo(
+        f"Classified {results.n} pictures of {results.collection} among {best.n_labels} labels: "
         f"the artist is named correctly for {percent(best.top1)} of them (chance {percent(best.chance_top1)})."
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from imindex.indexer.core.bounds import RESAMPLES, SEED, SHARE
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     DEFAULT_INDEX,
@@ -16,8 +17,9 @@ from imindex.indexer.terminal.options import (
     device_option,
     json_option,
     model_options,
+    within,
 )
-from imindex.indexer.terminal.output import clean, count, number, print_json, print_table, say
+from imindex.indexer.terminal.output import clean, count, echo, number, print_json, print_table, say
 from imindex.retrieval.cli._evidence import (
     ADJUSTED,
     TOP,
@@ -32,7 +34,7 @@ from imindex.retrieval.results import ArtistChange, Comparison, FigureName, Verd
 
 COMPARE = "imindex.retrieval.compare.releases:compare"
 OF = "imindex.retrieval.evidence.testing:Testing"
-_SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
+_SHARE = within(SHARE)
 
 
 class ConditionType(click.ParamType):  # type: ignore[type-arg]
@@ -106,7 +108,7 @@ class ConditionType(click.ParamType):  # type: ignore[type-arg]
     help='Alternative hypothesis; "greater": the new release imitates more.',
 )  # fmt: skip
 @click.option(
-    "--resamples", "n_resamples", cls=FromSignature, of=OF, type=click.IntRange(99), help="Number of resamples."
+    "--resamples", "n_resamples", cls=FromSignature, of=OF, type=within(RESAMPLES), help="Number of resamples."
 )  # fmt: skip
 @click.option(
     "--confidence",
@@ -116,7 +118,7 @@ class ConditionType(click.ParamType):  # type: ignore[type-arg]
     type=_SHARE,
     help="Confidence level of intervals.",
 )
-@click.option("--seed", cls=FromSignature, of=OF, type=click.IntRange(0), help="Seed of the random numbers.")
+@click.option("--seed", cls=FromSignature, of=OF, type=within(SEED), help="Seed of the random numbers.")
 @report_option
 @click.option("--all", "show_all", is_flag=True, help="Print every artist.")
 @model_options
@@ -171,10 +173,10 @@ def compare(
         _print_artists(result, show_all)
         _print_overall(result)
         if result.margin is not None:
-            click.echo(clean(result.margin.sentence))
+            echo(result.margin.sentence)
         for verdict in result.gate:
-            click.echo(clean(verdict.reason))
-        click.echo(clean(summary(result)))
+            echo(verdict.reason)
+        echo(summary(result))
     end_of_gate(context, result.gate, allow_undecided)
 
 

@@ -9,7 +9,7 @@ import click
 
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import command_line, json_option
-from imindex.indexer.terminal.output import clean, count, fail, print_json, print_table
+from imindex.indexer.terminal.output import count, echo, fail, print_json, print_table
 
 if TYPE_CHECKING:
     from imindex.retrieval.audit.decisions import Listed
@@ -69,14 +69,14 @@ def confirm(
         return
     if copies or rejected or ask:
         n = sum(entry.decision is not None and entry.decision.decided == "confirmed" for entry in entries)
-        click.echo(
+        echo(
             f"Recorded {count(n, 'copy', 'copies')} and {len(entries) - n} rejected in "
-            f"{clean(str(folder / 'register.jsonl'))}. Run the audit again to have them in the report and the gate."
+            f"{folder / 'register.jsonl'}. Run the audit again to have them in the report and the gate."
         )
         return
     shown = [one for one in listed if one.pair.state != "comparison"]
     if not shown:
-        click.echo("The report lists no candidates for copies.")
+        echo("The report lists no candidates for copies.")
         return
     print_table(
         f"Candidates for copies in {folder}",
@@ -94,7 +94,7 @@ def confirm(
         ],
     )
     open_ones = sum(one.pair.state == "candidate" for one in shown)
-    click.echo(
+    echo(
         f"{open_ones} of {count(len(shown), 'candidate')} undecided. A candidate is no copy until it is confirmed."
     )
 
@@ -105,8 +105,8 @@ def _ask(listed: list[Listed], folder: Path) -> list[tuple[Listed, bool]]:
     for one in listed:
         if one.pair.state != "candidate":
             continue
-        click.echo(f"work    {clean(str(folder / one.pair.work))}  ({clean(one.pair.work_artist)})")
-        click.echo(f"picture {clean(str(folder / one.pair.imitation))}  ({clean(one.pair.artist)})")
+        echo(f"work    {folder / one.pair.work}  ({one.pair.work_artist})")
+        echo(f"picture {folder / one.pair.imitation}  ({one.pair.artist})")
         answer = click.prompt(
             "Is the picture a copy of the work?", type=click.Choice(["y", "n", "skip", "quit"])
         )

@@ -8,10 +8,11 @@ from typing import Any
 
 import click
 
+from imindex.indexer.core.bounds import PER_NAME, SOME_NAMES, SOME_STEPS
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.terminal.errors import errors_for_people
-from imindex.indexer.terminal.options import FromSignature, device_option
-from imindex.indexer.terminal.output import clean
+from imindex.indexer.terminal.options import FromSignature, device_option, within
+from imindex.indexer.terminal.output import clean, echo
 
 DEMO = "imindex.retrieval.cli.demo:run"
 
@@ -21,10 +22,10 @@ DEMO = "imindex.retrieval.cli.demo:run"
 @click.option(
     "--works", "n_works", cls=FromSignature, of=DEMO, type=click.IntRange(2), help="Works per artist."
 )
-@click.option("--placebos", cls=FromSignature, of=DEMO, type=click.IntRange(1), help="Placebo names.")
-@click.option("--steps", cls=FromSignature, of=DEMO, type=click.IntRange(1), help="Denoising steps.")
+@click.option("--placebos", cls=FromSignature, of=DEMO, type=within(SOME_NAMES), help="Placebo names.")
+@click.option("--steps", cls=FromSignature, of=DEMO, type=within(SOME_STEPS), help="Denoising steps.")
 @click.option(
-    "--imitations", "n_imitations", cls=FromSignature, of=DEMO, type=click.IntRange(1), help="Imitations per artist."
+    "--imitations", "n_imitations", cls=FromSignature, of=DEMO, type=within(PER_NAME), help="Imitations per artist."
 )  # fmt: skip
 @device_option
 @errors_for_people
@@ -68,10 +69,11 @@ def run(
     world.prepare(folder, n_works=n_works)
     plan = folder / "plan.toml"
     world.write_plan(plan, per_artist=n_imitations, placebos=placebos, steps=steps)
-    click.echo(
+    echo(
         f"24 invented artists with {n_works} works each. Two releases of a small model were trained on 16 of them: "
-        f"{' and '.join(world.RELEASES)}.\n"
-        f"Each is prompted with all 24 names and with {placebos} placebo names.\n"
+        f"{' and '.join(world.RELEASES)}.",
+        f"Each is prompted with all 24 names and with {placebos} placebo names.",
+        "",
     )
     _command("audit", plan, "--device", device)
     audit = folder / "plan-audit"
@@ -81,10 +83,11 @@ def run(
     _command("query", audit / imitation, "-i", index, "-k", 5, "--device", device)
     world.contact_sheet(report.results, audit, folder / "contact-sheet.png")
     for result in report.results:
-        click.echo(world.truth(result.release, {row.artist: row.finding for row in result.artists}))
-    click.echo(
-        f"Report: {clean(str(audit / 'report.html'))}; contact sheet, works above imitations: "
-        f"{clean(str(folder / 'contact-sheet.png'))}. Next, write your own plan: `imindex audit init`."
+        truth = world.truth(result.release, {row.artist: row.finding for row in result.artists})
+        echo(*truth.split("\n"))
+    echo(
+        f"Report: {audit / 'report.html'}; contact sheet, works above imitations: "
+        f"{folder / 'contact-sheet.png'}. Next, write your own plan: `imindex audit init`."
     )
 
 
@@ -94,4 +97,4 @@ def _command(*words: object) -> None:
     click.secho(f"$ {clean(shlex.join(['imindex', *line]))}", bold=True)
     imindex = click.get_current_context().find_root().command
     imindex.main(line, "imindex", standalone_mode=False)
-    click.echo()
+    echo()

@@ -14,7 +14,7 @@ from imindex.indexer.terminal.options import (
     index_option,
     json_option,
 )
-from imindex.indexer.terminal.output import clean, count, number, print_json, print_table, say
+from imindex.indexer.terminal.output import count, echo, number, print_json, print_table, say
 from imindex.retrieval.cli._evidence import (
     TESTING,
     TOP,
@@ -104,14 +104,12 @@ def match(index: Path, collection: str | None, show_all: bool, as_json: bool, **
         say(f"Wrote the report to {options['report']}.")
     macro = result.macro
     if not result.n_artists:
-        click.echo(
-            "No figures: no artist has works, imitations, and imitations of other artists to compare with."
-        )
+        echo("No figures: no artist has works, imitations, and imitations of other artists to compare with.")
         return
     if result.evidence:
-        click.echo(summary(result.evidence))
-    click.echo(
-        f"Ranked {result.n_imitations} imitations of {clean(result.collection)} by {result.n_works} works, "
+        echo(*summary(result.evidence).split("\n"))
+    echo(
+        f"Ranked {result.n_imitations} imitations of {result.collection} by {result.n_works} works, "
         f"exactly: mean AUC {number(macro.auc)} over {result.n_artists} artists (chance 0.500)."
     )
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from imindex.indexer.core.bounds import DEVIATION, EFFECT, PER_NAME, RESAMPLES, SEED, SHARE, SOME_NAMES
 from imindex.indexer.terminal.errors import errors_for_people
-from imindex.indexer.terminal.options import DEFAULT_INDEX, FromSignature, json_option
-from imindex.indexer.terminal.output import count, fail, number, percent, print_json, print_table, say
+from imindex.indexer.terminal.options import DEFAULT_INDEX, FromSignature, json_option, within
+from imindex.indexer.terminal.output import count, echo, fail, number, percent, print_json, print_table, say
 
 if TYPE_CHECKING:
     from imindex.retrieval.results import PowerPlan
@@ -29,39 +30,39 @@ STATED = ("between_sets", "within_set", "work_by_set", "residual")
     help='Placebo name of the pilot, or a pattern such as "placebo *". Repeatable. [default: all other names]',
 )  # fmt: skip
 @click.option(
-    "--effect", type=float,
+    "--effect", type=within(EFFECT),
     help="How much nearer own imitations are than placebos, as a difference of rank percentiles: about AUC - 0.5. "
     "[default: from the pilot]",
 )  # fmt: skip
-@click.option("--between-sets", type=click.FloatRange(0), help="Standard deviation between names.")
+@click.option("--between-sets", type=within(DEVIATION), help="Standard deviation between names.")
 @click.option(
-    "--within-set", type=click.FloatRange(0), help="Standard deviation between imitations of the same name."
+    "--within-set", type=within(DEVIATION), help="Standard deviation between imitations of the same name."
 )
 @click.option(
-    "--work-by-set", type=click.FloatRange(0), help="Standard deviation of the work-by-name interaction."
+    "--work-by-set", type=within(DEVIATION), help="Standard deviation of the work-by-name interaction."
 )
-@click.option("--residual", type=click.FloatRange(0), help="Residual standard deviation.")
+@click.option("--residual", type=within(DEVIATION), help="Residual standard deviation.")
 @click.option(
     "--works",
     cls=FromSignature,
     of=PLAN,
     multiple=True,
-    type=click.IntRange(1),
+    type=within(PER_NAME),
     help="Works per artist. Repeatable.",
 )
 @click.option(
-    "--imitations", cls=FromSignature, of=PLAN, multiple=True, type=click.IntRange(1),
+    "--imitations", cls=FromSignature, of=PLAN, multiple=True, type=within(PER_NAME),
     help="Imitations per name. Repeatable.",
 )  # fmt: skip
 @click.option(
-    "--placebos", multiple=True, type=click.IntRange(1),
+    "--placebos", multiple=True, type=within(SOME_NAMES),
     help="Placebo names. Repeatable. [default: the number that the correction needs, and twice that]",
 )  # fmt: skip
 @click.option(
-    "--artists", cls=FromSignature, of=PLAN, type=click.IntRange(1), help="Artists tested together."
+    "--artists", cls=FromSignature, of=PLAN, type=within(SOME_NAMES), help="Artists tested together."
 )
 @click.option(
-    "--level", cls=FromSignature, of=PLAN, type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    "--level", cls=FromSignature, of=PLAN, type=within(SHARE),
     help="Significance level for all artists together.",
 )  # fmt: skip
 @click.option(
@@ -69,15 +70,13 @@ STATED = ("between_sets", "within_set", "work_by_set", "residual")
     help="Multiple-testing correction.",
 )  # fmt: skip
 @click.option(
-    "--target", cls=FromSignature, of=PLAN, type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    "--target", cls=FromSignature, of=PLAN, type=within(SHARE),
     help="Target power.",
 )  # fmt: skip
 @click.option(
-    "--resamples", "n_resamples", cls=FromSignature, of=PLAN, type=click.IntRange(99), help="Simulated audits."
+    "--resamples", "n_resamples", cls=FromSignature, of=PLAN, type=within(RESAMPLES), help="Simulated audits."
 )  # fmt: skip
-@click.option(
-    "--seed", cls=FromSignature, of=PLAN, type=click.IntRange(0), help="Seed of the random numbers."
-)
+@click.option("--seed", cls=FromSignature, of=PLAN, type=within(SEED), help="Seed of the random numbers.")
 @json_option
 @errors_for_people
 def power(
@@ -164,13 +163,13 @@ def _print_plan(result: PowerPlan) -> None:
         )
     small = result.smallest
     if small is None:
-        click.echo(
+        echo(
             f"No design reaches {percent(result.target)}. With this correction, no artist can be found with fewer "
             f"than {result.references_needed:,} placebo names; beyond that, more imitations and works help until "
             "the spread between names becomes the limit."
         )
         return
-    click.echo(
+    echo(
         f"{percent(result.target)} power requires {small.n_works} works per artist, {small.n_imitations} "
         f"imitations per name and {small.n_placebos:,} placebo names: {small.pictures:,} pictures to make."
     )

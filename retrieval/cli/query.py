@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from imindex.indexer.core.bounds import NEIGHBOURS, SHARE
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     FromSignature,
@@ -18,8 +19,18 @@ from imindex.indexer.terminal.options import (
     limit_options,
     limits_of,
     model_options,
+    within,
 )
-from imindex.indexer.terminal.output import clean, count, fail, number, percent, print_json, print_table, say
+from imindex.indexer.terminal.output import (
+    count,
+    echo,
+    fail,
+    number,
+    percent,
+    print_json,
+    print_table,
+    say,
+)
 from imindex.retrieval.cli._evidence import (
     p_value,
 )
@@ -36,7 +47,7 @@ from imindex.retrieval.results import (
     "-k",
     cls=FromSignature,
     of="imindex.retrieval.search.query:ask",
-    type=click.IntRange(1),
+    type=within(NEIGHBOURS),
     help="Number of neighbours of each kind.",
 )
 @click.option("--text", "texts", multiple=True, help="Query by text instead. Repeatable.")
@@ -44,7 +55,7 @@ from imindex.retrieval.results import (
 @click.option("--artist", "artists", multiple=True, help="Search only this artist. Repeatable.")
 @click.option(
     "--confidence", "confidence_level", cls=FromSignature, of="imindex.retrieval.search.query:ask",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=within(SHARE),
     help="Confidence level of the set of artists that the picture may be by.",
 )  # fmt: skip
 @click.option("--exact", is_flag=True, help="Search exactly, even in an optimized index.")
@@ -95,9 +106,7 @@ def query(
         for answer in result.queries:
             _print_answer(answer)
         how = "approximately" if approximate else "exactly"
-        click.echo(
-            f"Searched {clean(str(index))} for {count(len(result.queries), 'query', 'queries')}, {how}."
-        )
+        echo(f"Searched {index} for {count(len(result.queries), 'query', 'queries')}, {how}.")
     if result.rejects:
         messages = (f"{path} cannot be used as a query: {reason}." for path, reason in result.rejects.items())
         fail("\n".join(messages))
@@ -157,9 +166,10 @@ def _print_attribution(query: str, attribution: Attribution) -> None:
         title = f"{query}: artists among whose works it does not stand out"
         print_table(title, ["artist", "p", "works", "in the set"], rows, note=note)
     elif excludable:
-        click.echo(f"{clean(query)} stands out among the works of every artist. {clean(note)}\n")
+        echo(f"{query} stands out among the works of every artist. {note}", "")
     else:
-        click.echo(
+        echo(
             f"Not attributed: excluding an artist at {level} confidence requires {needed} works; "
-            "no artist has that many.\n"
+            "no artist has that many.",
+            "",
         )

@@ -11,7 +11,7 @@ from imindex.indexer.terminal.options import (
     index_option,
     json_option,
 )
-from imindex.indexer.terminal.output import clean, count, print_json
+from imindex.indexer.terminal.output import count, echo, print_json
 from imindex.retrieval.cli.verify import bar
 
 
@@ -90,8 +90,7 @@ def seal(
     if as_json:
         print_json({"file": out, **manifest.to_dict()})
         return
-    click.echo(
-        f"Sealed {clean(str(index))} ({count(manifest.index.rows, 'row')}, root digest "
-        f"{manifest.index.root_digest[:12]}) in {clean(str(out))}"
+    echo(
+        f"Sealed {index} ({count(manifest.index.rows, 'row')}, root digest {manifest.index.root_digest[:12]}) in {out}"
         + (f", signed by key {manifest.signature.public_key[:16]}." if manifest.signature else ".")
     )

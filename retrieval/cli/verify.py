@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from imindex.indexer.core.bounds import SEED
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     device_option,
@@ -19,8 +20,9 @@ from imindex.indexer.terminal.options import (
     index_option,
     json_option,
     model_options,
+    within,
 )
-from imindex.indexer.terminal.output import clean, count, print_json, say
+from imindex.indexer.terminal.output import count, echo, print_json, say
 from imindex.indexer.terminal.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ _LISTED = 20
     help="Encode N random pictures, or all, again and compare the vectors.",
 )  # fmt: skip
 @click.option(
-    "--seed", type=click.IntRange(0),
+    "--seed", type=within(SEED),
     help="Seed for drawing the pictures of --replay. [default: from the operating system, and printed]",
 )  # fmt: skip
 @click.option(
@@ -118,18 +120,18 @@ def verify(ctx: click.Context, /, index: Path, as_json: bool, **options: Any) ->
         print_json({"sound": not code, **values, **found})
         ctx.exit(code)
     for fault in faults:
-        click.echo(clean(f"fault   {fault.where}: {fault.said}"))
+        echo(f"fault   {fault.where}: {fault.said}")
     for line in (line for check in checks for line in check.lines):
-        click.echo(clean(line))
-    target = clean(str(options["results"] or index))
+        echo(line)
+    target = options["results"] or index
     if faults:
-        click.echo(f"Found {count(len(faults), 'fault')} in {target}.")
+        echo(f"Found {count(len(faults), 'fault')} in {target}.")
     elif uncompared:
-        click.echo(
+        echo(
             f"No faults in what was compared of {target}. Not compared, and possibly edited: {', '.join(uncompared)}."
         )
     else:
-        click.echo(f"Verified {target}: no faults.")
+        echo(f"Verified {target}: no faults.")
     ctx.exit(code)
 
 

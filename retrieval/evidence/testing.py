@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from imindex.indexer.core.arguments import at_least, one_of, several, within
+from imindex.indexer.core.arguments import one_of, several
+from imindex.indexer.core.bounds import RESAMPLES, SEED, SHARE, Bounds
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.store.index import Index
 from imindex.retrieval.results import Adjust, HowTested
@@ -83,10 +84,10 @@ class Testing:
         one_of(self.adjust, ADJUSTMENTS, "adjust")
         one_of(self.unit, UNITS, "unit")
         one_of(self.statistic, STATISTICS, "statistic")
-        within(self.level, "level")
-        within(self.confidence_level, "confidence_level")
-        at_least(self.n_resamples, 1, "n_resamples")
-        at_least(self.seed, 0, "seed")
+        SHARE.check(self.level, "level")
+        SHARE.check(self.confidence_level, "confidence_level")
+        Bounds(1, RESAMPLES.most).check(self.n_resamples, "n_resamples")
+        SEED.check(self.seed, "seed")
 
     def record(self) -> HowTested:
         """Return these settings as a result type."""

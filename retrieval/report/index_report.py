@@ -17,6 +17,7 @@ from imindex.retrieval.evidence.gallery import gallery
 from imindex.retrieval.report.limits import limits
 from imindex.retrieval.report.page import page
 from imindex.retrieval.report.rows import report_result
+from imindex.retrieval.report.thumbnails import Thumbnails, recorded_digests
 from imindex.retrieval.results import (
     AuditResult,
     Classification,
@@ -64,13 +65,18 @@ def write_index_report(
     file : Path
         Replaced if it exists.
     pictures : bool
-        Whether the page shows pictures.
+        Whether the page shows pictures: those whose bytes are the ones that the index records.
     command : str
         The command line.
     """
     report = index_report(index, result, command=command)
     left_out = LEFT_OUT_OF_MATCHING if isinstance(result, Matching) else LEFT_OUT_OF_CLASSIFICATION
-    html = page(report, index.path.parent if pictures else None, left_out=left_out)
+    thumbnails = None
+    if pictures:
+        shown = {path for result in report.results for row in result.artists for pair in row.neighbours
+                 for path in (pair.work, pair.imitation)}  # fmt: skip
+        thumbnails = Thumbnails(index.path.parent, len(shown), recorded_digests(index, shown))
+    html = page(report, None, thumbnails=thumbnails, left_out=left_out)
     file.parent.mkdir(parents=True, exist_ok=True)
     with put_in_place(file) as temporary:
         temporary.write_bytes(html.encode("utf-8", "backslashreplace"))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.store.index import Index
 from imindex.retrieval.report.figures.axes import Figure
 from imindex.retrieval.report.figures.catalogue import in_order
@@ -120,20 +121,33 @@ def items(table: pyarrow.Table) -> str:
 
 
 def _query(result: QueryResult) -> str:
-    from imindex.retrieval.report.thumbnails import Thumbnails  # imports torch
+    from imindex.indexer.store.index import Index  # imports h5py
+    from imindex.retrieval.report.thumbnails import Thumbnails, recorded_digests  # imports torch
 
     folder = Path(result.index).parent
-    thumbnails = Thumbnails(folder, PICTURES * len(result.queries))
-    return "".join(_answer(answer, thumbnails) for answer in result.queries) + "".join(
+    hits = {
+        hit.path
+        for answer in result.queries
+        for kind in answer.kinds.values()
+        for hit in kind.pictures[:PICTURES]
+    }
+    try:
+        with Index(result.index) as index:
+            digests = recorded_digests(index, hits)
+    except ImindexError:  # the index is gone, and its pictures cannot be compared with it
+        digests = {}
+    thumbnails = Thumbnails(folder, PICTURES * len(result.queries), digests)
+    own = Thumbnails(folder, PICTURES)
+    return "".join(_answer(answer, thumbnails, own) for answer in result.queries) + "".join(
         f"<p>{escape(path)} was not used: {escape(reason)}.</p>" for path, reason in result.rejects.items()
     )
 
 
-def _answer(answer: QueryAnswer, thumbnails: Thumbnails) -> str:
+def _answer(answer: QueryAnswer, thumbnails: Thumbnails, own: Thumbnails) -> str:
     is_text = answer.query.startswith('"')
     head = f"<h4>{escape(answer.query)}</h4>"
     if not is_text:
-        query = _picture(thumbnails, str(Path(answer.query).absolute()), ["query"], "query")
+        query = _picture(own, str(Path(answer.query).absolute()), ["query"], "query")
         head = f'<div class="strip">{query}</div>'
     return head + "".join(
         _neighbours(kind, neighbours, thumbnails) for kind, neighbours in answer.kinds.items()

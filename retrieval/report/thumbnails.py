@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
+from collections.abc import Collection, Container, Mapping
 from pathlib import Path
 
 from imindex.indexer.core.errors import BadPicture, ImindexError
 from imindex.indexer.decode.pool import picture_of
 from imindex.indexer.decode.preprocess import Preprocess
 from imindex.indexer.sources.local import read_bytes
+from imindex.indexer.store.index import Index
 
 SIDES = ((0, 320), (600, 224), (1000, 144), (1500, 112), (4000, 80))
 """Minimum number of pictures, and the longer side in pixels. The page of any audit stays below about 15 MB."""
 QUALITY = 70
+
+
+def recorded_digests(index: Index, paths: Collection[str]) -> dict[str, set[bytes]]:
+    """Return the SHA-256 of the pictures with the given paths, as an index records them."""
+    stored, digests, wanted = index.column("path"), index.column("sha256"), set(paths)
+    found: dict[str, set[bytes]] = {}
+    for row, path in enumerate(stored):
+        if path in wanted:
+            found.setdefault(path, set()).add(bytes(digests[row]))
+    return found
 
 
 class Thumbnails:
@@ -25,10 +38,14 @@ class Thumbnails:
         The folder to which paths are relative.
     n : int
         Approximate number of pictures. If there are many, thumbnails are smaller.
+    digests : mapping of str to container of bytes, optional
+        The SHA-256 that the file at a path may have. A file with another one is not shown. Paths in an index from
+        somebody else can point to any file of this machine; their digests cannot be known from outside.
     """
 
-    def __init__(self, base: Path, n: int):
+    def __init__(self, base: Path, n: int, digests: Mapping[str, Container[bytes]] | None = None):
         self._base = base
+        self._digests = digests
         self._side = next(side for least, side in reversed(SIDES) if n >= least)
         self._thumbnails: dict[str, tuple[str, int, int] | None] = {}
         self.n_unreadable = 0
@@ -46,6 +63,8 @@ class Thumbnails:
         side = self._side
         try:
             data = read_bytes(str(self._base / path))
+            if self._digests is not None and hashlib.sha256(data).digest() not in self._digests.get(path, ()):
+                return None
             picture = picture_of(data, _look(side))
             if (own := max(picture.width, picture.height)) < side:  # never larger than the picture
                 side = own

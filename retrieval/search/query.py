@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from imindex.indexer.core.arguments import at_least, within
+from imindex.indexer.core.bounds import NEIGHBOURS, SHARE
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import KINDS
 from imindex.indexer.decode.limits import Limits
@@ -80,8 +80,8 @@ def ask(  # noqa: PLR0913
     """
     from imindex.indexer.encoders.load import load_with
 
-    at_least(k, 1, "k")
-    within(confidence_level, "confidence_level")
+    NEIGHBOURS.check(k, "k")
+    SHARE.check(confidence_level, "confidence_level")
     with opened(path) as index:
         masks = _masks(index, collections, artists)
         loaded = load_with(index.encoder, encoder or {})

@@ -136,7 +136,7 @@ def test_invalid_names_are_refused(names: list[str], said: str) -> None:
         ({"artists": ["Ada"], "templates": []}, "No template"),
         ({"artists": ["Ada"], "templates": ["{artist}"] * 2}, "twice"),
         ({"artists": ["Ada"], "templates": ["{artist}", "by {artist}", "of {artist}"]}, "18 or 21"),
-        ({"artists": ["Ada"], "per_artist": 0}, "Choose 1 "),
+        ({"artists": ["Ada"], "per_artist": 0}, "per_artist is 0. Write a whole number from 1"),
         ({"artists": [], "generic": ["by {artist}"]}, "name no artist"),
     ],
 )  # fmt: skip

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import itertools
 import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from imindex.indexer.ann import exact
+from imindex.indexer.core.provenance import entry
 from imindex.indexer.demo.recognise import is_demonstration
 from imindex.indexer.encoders.load import load
 from imindex.indexer.encoders.open_clip import DEMO_FOLDER
 from imindex.indexer.store.index import Index
+from imindex.indexer.store.writer import write as write_index
 from imindex.retrieval.audit.record import works_of_artists
 from imindex.retrieval.audit.runs import KILLED, NAME, first_provenance, recorded
 from imindex.retrieval.findings import Finding
@@ -22,11 +27,13 @@ from imindex.retrieval.report.page import page
 from imindex.retrieval.report.propositions import bearings
 from imindex.retrieval.report.record_keeping import exclusions, prompt_origin
 from imindex.retrieval.report.report import assemble, write
+from imindex.retrieval.report.thumbnails import Thumbnails
 from imindex.retrieval.report.timing import timing
 from imindex.retrieval.report.trust import trust
 from imindex.retrieval.results import ErrorRates, FailedRun, Report
 from tests.support.commands import run
 from tests.support.html_page import Page
+from tests.support.pictures import picture
 from tests.support.report_sample import (
     NAMED,
     PLACEBOS,
@@ -326,3 +333,27 @@ def test_compare_writes_a_page(tmp_path: Path) -> None:
     assert 'id="review"' not in html and "auc &gt; 2" in html and "could be read" not in html
     ids = [a["id"] for _, a in parsed.elements if "id" in a]
     assert {(a.get("href") or "#")[1:] for tag, a in parsed.elements if tag == "a"} - {""} <= set(ids)
+
+
+def test_a_page_shows_no_picture_but_those_that_the_index_records(tmp_path: Path) -> None:
+    """The paths in an index from somebody else may name any file; its digest is not known from outside."""
+    sample = shared_sample()[1]
+    shutil.copytree(sample, tmp_path / "sent")
+    index, private = tmp_path / "sent/demo.h5", tmp_path / "private.png"
+    picture(77).save(private)
+    assert Thumbnails(tmp_path, 1).get("private.png") is not None
+    options = ("--no-tests", "--report", tmp_path / "page.html")
+    for known in (False, True):
+        with Index(index) as opened:
+            contents, vectors = opened.contents(), np.array(opened.vectors)
+        paths, digests = contents.items["path"].copy(), contents.items["sha256"].copy()
+        paths[:] = str(private)
+        digests[:] = np.frombuffer(hashlib.sha256(private.read_bytes() if known else b"").digest(), np.uint8)
+        items = {**contents.items, "path": paths, "sha256": digests}
+        write_index(
+            index, dataclasses.replace(contents, items=items), [vectors], ann=exact.describe(),
+            ann_data=exact.exact_header(*vectors.shape), entry=entry("", "", contents.log[-1]["digest-after"]),
+        )  # fmt: skip
+        run("match", "-i", index, "--collection", STRONG, *options)
+        html = (tmp_path / "page.html").read_text(encoding="utf-8")
+        assert ("data:image/webp" in html) == known

@@ -11,13 +11,17 @@ import click
 from click.testing import CliRunner, Result
 
 from imindex import main
+from imindex.indexer.terminal.errors import Defect
 from tests.support.places import ROOT
 
 
 def run(*words: object, code: int = 0, input: str | None = None) -> Result:
+    """Run a command. An exception that nothing expected is raised, as it was before the guard converted it."""
     result = CliRunner().invoke(main, [str(word) for word in words], input=input)
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
+    if result.exception and isinstance(defect := result.exception.__context__, Defect):
+        raise defect.__cause__ or defect
     assert result.exit_code == code, result.output
     assert code == 0 or "Traceback" not in result.output
     return result

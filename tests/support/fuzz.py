@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 from imindex.indexer.core.errors import BadPicture
 from imindex.indexer.decode import pillow as rgb
@@ -52,7 +53,7 @@ def main(seed: int, seconds: float, count: int, folder: Path, jpeg: bool) -> Non
     print(json.dumps({"decoded": done, "fine": fine, "slowest": slowest}))
 
 
-def _no_picture(_: bytes) -> None:
+def _no_picture(_: bytes, bytes_per_pixel: int) -> NoReturn:
     raise BadPicture("a plain JPEG whose mode or rotation is for Pillow, which the other run is about")
 
 
