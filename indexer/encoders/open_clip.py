@@ -25,7 +25,13 @@ from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.decode.preprocess import Preprocess
 from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.encoders.multi_device import on_devices
-from imindex.indexer.encoders.open_clip_config import check_config, check_text_tower, has_weights, text_tower
+from imindex.indexer.encoders.open_clip_config import (
+    check_config,
+    check_no_folder,
+    check_text_tower,
+    has_weights,
+    text_tower,
+)
 from imindex.indexer.encoders.probe import PROBE_TEXTS, tokens_digest
 from imindex.indexer.encoders.registry import BACKENDS, DEMO_MODEL
 from imindex.indexer.encoders.torch_encoder import TorchEncoder, weights_digest
@@ -212,6 +218,8 @@ def _create(
 
 def _check(model: str, name: str, config: Mapping[str, Any]) -> None:
     """Refuse a model whose text tower is not a plain one, or whose weights are missing."""
+    if not name.startswith("local-dir:"):
+        check_no_folder(model, config)
     tower = text_tower(config)
     if tower is not None:
         from transformers import PretrainedConfig
