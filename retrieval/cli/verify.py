@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from imindex.indexer.core.bounds import SEED
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     device_option,
@@ -19,6 +20,7 @@ from imindex.indexer.terminal.options import (
     index_option,
     json_option,
     model_options,
+    within,
 )
 from imindex.indexer.terminal.output import count, echo, print_json, say
 from imindex.indexer.terminal.progress import progress_bar
@@ -40,7 +42,7 @@ _LISTED = 20
     help="Encode N random pictures, or all, again and compare the vectors.",
 )  # fmt: skip
 @click.option(
-    "--seed", type=click.IntRange(0),
+    "--seed", type=within(SEED),
     help="Seed for drawing the pictures of --replay. [default: from the operating system, and printed]",
 )  # fmt: skip
 @click.option(
@@ -254,7 +256,7 @@ def _drawn(value: str | None) -> int | str | None:
     """Parse `--replay N|all`."""
     if value is None or value == "all":
         return value
-    if not value.isdecimal() or int(value) < 1:
+    if not value.isdecimal() or len(value) > 18 or int(value) < 1:
         raise click.BadParameter(f"{value} is neither all nor a positive integer.")
     return int(value)
 
