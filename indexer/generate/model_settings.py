@@ -15,6 +15,7 @@ from typing import Any
 from imindex.indexer.core.bounds import SCALE, SIDE, STEPS
 from imindex.indexer.core.digest import canonical_json, json_digest
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.generate.components import read_json
 
 DTYPES = ("auto", "fp16", "bf16", "fp32")
 OFFLOADS = ("none", "model", "sequential")
@@ -112,7 +113,7 @@ def read_index(folder: Path) -> dict[str, Any]:
             f"{folder} is not the folder of a diffusers pipeline: it has no model_index.json. Pass a folder written by "
             "save_pretrained."
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ImindexError(f"{file} cannot be read: {error}. Download the model again.") from error
     if not isinstance(index, dict) or "_class_name" not in index:
         raise ImindexError(f"{file} names no pipeline (_class_name). Download the model again.")
@@ -151,8 +152,9 @@ def text_encoders(folder: Path, index: Mapping[str, Any]) -> list[str]:
     for name, kind in components(index):
         if not name.startswith("text_encoder"):
             continue
-        config = _read_json(folder / name / "config.json")
-        config = {**config, **config.get("text_config", {})}
+        config = read_json(folder / name / "config.json")
+        text = config.get("text_config")
+        config = {**config, **(text if isinstance(text, dict) else {})}
         layers, width = (
             config.get(key) or config.get(other_key)
             for key, other_key in (("num_hidden_layers", "num_layers"), ("hidden_size", "d_model"))
@@ -185,7 +187,7 @@ def check_weights(folder: Path, index: Mapping[str, Any], variant: str | None) -
         shards = {
             part / shard
             for listing in part.glob("*.safetensors.index*.json")
-            for shard in _read_json(listing).get("weight_map", {}).values()
+            for shard in _shards(listing)
             if _variant_of(part / shard) == variant
         }
         if not files:
@@ -201,6 +203,20 @@ def check_weights(folder: Path, index: Mapping[str, Any], variant: str | None) -
                 raise ImindexError(
                     f"{file} is missing or truncated: {error}. Download the model again."
                 ) from error
+
+
+def _shards(listing: Path) -> set[str]:
+    """Return the files of weights that a listing names; they lie beside it."""
+    named = read_json(listing).get("weight_map")
+    shards = set()
+    for shard in named.values() if isinstance(named, dict) else [None]:
+        if not isinstance(shard, str) or Path(shard).name != shard or not shard.endswith(".safetensors"):
+            raise ImindexError(
+                f"{listing} names the weights {shard!r}, which is not a safetensors file beside it, and imindex reads "
+                "no other format, since others can execute code. Download the model again."
+            )
+        shards.add(shard)
+    return shards
 
 
 def variant(folder: Path, index: Mapping[str, Any]) -> str | None:
@@ -292,11 +308,3 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             installed[name] = ""
     return installed
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ImindexError(f"{file} cannot be read: {error}. Download the model again.") from error
-    return content if isinstance(content, dict) else {}

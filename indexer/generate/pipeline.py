@@ -12,6 +12,7 @@ from imindex.indexer.generate.model_settings import ModelSettings
 from imindex.indexer.generate.prompts import Shot
 from imindex.indexer.generate.release_folder import ONE_COLOUR, SAFETY
 from imindex.indexer.generate.resolve_model import ResolvedModel, quiet, reason
+from imindex.indexer.system.foreign_code import no_foreign_code
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -40,7 +41,7 @@ class Pipeline:
 
     def __init__(self, resolved: ResolvedModel, model: ModelSettings, batch_size: int | None):
         self._name, self._device = model.model, resolved.device
-        with quiet():
+        with quiet(), no_foreign_code(model.model):
             self._pipe = _load(resolved, model)
         settings = resolved.description.settings
         parameters = inspect.signature(resolved.kind.__call__).parameters
@@ -90,7 +91,11 @@ class Pipeline:
 
         padded = [*batch, *[batch[-1]] * (self.batch_size - len(batch))]
         more = {"negative_prompt": [self._negative] * len(padded)} if self._negative else {}
-        with quiet(), torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+        with (
+            quiet(),
+            no_foreign_code(self._name),
+            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
+        ):
             output = self._pipe(
                 prompt=[shot.prompt for shot in padded],
                 generator=[torch.Generator("cpu").manual_seed(shot.seed) for shot in padded],
@@ -164,7 +169,10 @@ def _load(resolved: ResolvedModel, model: ModelSettings) -> Any:
         )
         if resolved.lora is not None:
             pipe.load_lora_weights(
-                resolved.lora.parent, weight_name=resolved.lora.name, adapter_name="imindex"
+                resolved.lora.parent,
+                weight_name=resolved.lora.name,
+                adapter_name="imindex",
+                use_safetensors=True,
             )
             pipe.set_adapters(["imindex"], [model.lora_scale])
         if model.offload == "model":

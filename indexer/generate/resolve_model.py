@@ -19,6 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.generate import model_settings
+from imindex.indexer.generate.components import (
+    check_components,
+    check_lora,
+    check_scheduler,
+    scheduler_class,
+)
 from imindex.indexer.generate.model_description import (
     LoraDescription,
     ModelDescription,
@@ -26,6 +32,7 @@ from imindex.indexer.generate.model_description import (
     SettingsDescription,
 )
 from imindex.indexer.generate.model_settings import ModelSettings
+from imindex.indexer.system.foreign_code import no_foreign_code
 
 if TYPE_CHECKING:
     import torch
@@ -82,10 +89,11 @@ def resolve(model: ModelSettings) -> ResolvedModel:
     device = torch_device(model.device)
     if model.offload != "none" and device.type != "cuda":
         raise ImindexError(f"offload {model.offload} is for GPUs, but the device is the CPU. Drop it.")
-    with quiet():
+    with quiet(), no_foreign_code(model.model):
         folder = _folder(model)
         index = model_settings.read_index(folder)
         kind = _pipeline_class(folder, index)
+        check_components(folder, index)
         scheduler = _scheduler(model, folder, index)
         lora = _lora(model)
     parameters = inspect.signature(kind.__call__).parameters
@@ -185,12 +193,7 @@ def _scheduler(model: ModelSettings, folder: Path, index: Mapping[str, Any]) -> 
             raise ImindexError(f"{folder} has no scheduler. Drop --scheduler.")
         return None
     name = index["scheduler"][1]
-    own = getattr(diffusers, name, None)
-    if own is None:
-        raise ImindexError(
-            f"{folder} has the scheduler {name}, which diffusers {diffusers.__version__} does not have."
-        )
-    config = own.load_config(folder / "scheduler")
+    config = _scheduler_config(folder, scheduler_class(folder, name))
     wanted = model.scheduler or name
     if wanted in _NOT_BY_SEED:
         raise ImindexError(
@@ -210,12 +213,27 @@ def _scheduler(model: ModelSettings, folder: Path, index: Mapping[str, Any]) -> 
         ) from error
 
 
+def _scheduler_config(folder: Path, kind: Any) -> Any:
+    try:
+        config = kind.load_config(folder / "scheduler")
+    except Exception as error:
+        raise ImindexError(
+            f"The scheduler of {folder} cannot be read: {reason(error)} Download the model again."
+        ) from error
+    check_scheduler(folder, config)
+    return config
+
+
 def _lora(model: ModelSettings) -> Path | None:
     if not model.lora:
         return None
     path = Path(model.lora).expanduser()
-    if path.exists():
-        return model_settings.lora_file(path)
+    file = model_settings.lora_file(path) if path.exists() else _downloaded_lora(model)
+    check_lora(file)
+    return file
+
+
+def _downloaded_lora(model: ModelSettings) -> Path:
     import huggingface_hub
 
     try:

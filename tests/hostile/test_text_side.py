@@ -24,6 +24,7 @@ from tests.support.commands import run
 from tests.support.forging import with_encoder
 from tests.support.hostile_models import save_encoder, swapped_tokenizer
 from tests.support.pictures import picture
+from tests.support.places import ROOT
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 
@@ -88,6 +89,9 @@ def test_probe_texts_are_those_of_the_format() -> None:
     assert tokens_digest([list(text.encode()) for text in PROBE_TEXTS]) == (
         "fbd54558ae3c09ee57759659207ab9ee6cc90392eb5bd0675f669971da445a13"
     )
+    page = (ROOT / "indexer/store/FORMAT.md").read_text(encoding="utf-8")
+    assert "\n".join([*PROBE_TEXTS[:-1], PROBE_TEXTS[-1].split()[0] + " ..."]) in page
+    assert PROBE_TEXTS[-1] == "antidisestablishmentarianism " * 40
 
 
 @pytest.mark.parametrize("change", [lambda ids: ids + 1, lambda ids: ids[:, :-1], lambda ids: ids.flip(1)])

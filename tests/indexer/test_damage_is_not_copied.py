@@ -105,7 +105,7 @@ def test_the_refusal_names_the_part_and_the_remedy(both: dict[str, Path], tmp_pa
     assert "was not sealed" in run("seal", "-i", path, code=1).stderr
 
 
-@pytest.mark.parametrize("part", ["vectors", "items/width", "log/command"])
+@pytest.mark.parametrize("part", ["vectors", "items/width", "log/summary"])
 def test_a_build_does_not_add_to_a_damaged_index(
     part: str, works: Callable[..., Path], tiny_model: str, tmp_path: Path
 ) -> None:
@@ -115,7 +115,7 @@ def test_a_build_does_not_add_to_a_damaged_index(
     sound = path.read_bytes()
     with h5py.File(path) as file:
         offset = file[part].id.get_offset()
-        text = file[part][0] if part == "log/command" else b""
+        text = file[part][0] if part == "log/summary" else b""
     turn(path, sound.index(text) + 3 if text else offset, 2)
     damaged = path.read_bytes()
     run(*command, code=0)  # nothing is new, so nothing is copied

@@ -112,7 +112,20 @@ def test_an_archived_index_opens_verifies_and_migrates(archive: Path, version: s
 @pytest.mark.parametrize("version", VERSIONS)
 def test_an_archived_index_can_be_extended(archive: Path, version: str) -> None:
     path, known = unpacked(archive, version, "index")
-    result = run("verify", "-i", path, "--pictures", "--replay", 4, "--device", "cpu")
+    result = run(
+        "verify",
+        "-i",
+        path,
+        "--pictures",
+        "--replay",
+        4,
+        "--root",
+        archive,
+        "--device",
+        "cpu",
+        "--root",
+        archive,
+    )
     assert "12 are unchanged, 0 changed" in result.stdout and "4 were encoded again" in result.stdout
     (archive / "art/works/Bo Sample/3.png").unlink()
     run("build", archive / "art", "-i", path, "--prune", "--device", "cpu")
