@@ -11,7 +11,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +113,7 @@ class Parts:
     def _check_encoder(self, fresh: bool) -> None:
         path = self.folder / "encoder.json"
         mine = canonical_json(self._encoder.identity())
+        before_1_2 = canonical_json(replace(self._encoder, tokens_sha256="").identity())
         if fresh:
             with put_in_place(path) as temporary:
                 temporary.write_text(mine, encoding="utf-8")
@@ -121,7 +122,7 @@ class Parts:
                 f"{path} is missing, so the encoder of the vectors in {self.folder} is unknown. "
                 "Delete the folder; its pictures are then encoded again."
             )
-        elif path.read_text(encoding="utf-8") != mine:
+        elif path.read_text(encoding="utf-8") not in (mine, before_1_2):
             raise ImindexError(
                 f"{self.folder} holds the results of an interrupted build with another encoder than "
                 f"{self._encoder.name()}. Finish that build first, or delete the folder to discard it."

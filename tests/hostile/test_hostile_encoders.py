@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
 
 import diffusers
@@ -62,6 +63,25 @@ def test_the_trap_in_pickles_works(mark: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", open_clip.list_models())
 def test_configurations_of_open_clip_pass(name: str) -> None:
     check_config(name, open_clip.get_model_config(name))
+
+
+SHAPES = [
+    "[1]", "3", "null", "{", "[" * 100_000, '{"model_cfg":' + "[" * 100_000, '{"model_cfg": null}', '{"model_cfg": {}}',
+    '{"model_cfg": {"embed_dim": 32, "vision_cfg": {}, "text_cfg": 3}}',
+    '{"model_cfg": {"embed_dim": 32, "vision_cfg": {"image_size": 32}, "text_cfg": {}}, "preprocess_cfg": 3}',
+    '{"model_cfg": {"embed_dim": 32, "vision_cfg": {"layers": true}, "text_cfg": {}}}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", SHAPES, ids=lambda text: text[:30])
+def test_configuration_of_an_odd_shape_is_refused(text: str, tmp_path: Path) -> None:
+    model = hostile_models.save_encoder(tmp_path / "model")
+    (tmp_path / "model" / "open_clip_config.json").write_text(text)
+    (tmp_path / "model.json").write_text(text)
+    weights = str(tmp_path / "model" / "open_clip_model.safetensors")
+    for name, pretrained in ((model, None), (str(tmp_path / "model.json"), weights)):
+        with pytest.raises(ImindexError, match=re.escape(name.removeprefix("local-dir:"))):
+            load(name, pretrained, device="cpu")
 
 
 # What no loader may do, whatever asks for it
