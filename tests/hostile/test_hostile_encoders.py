@@ -9,6 +9,7 @@ from pathlib import Path
 import diffusers
 import open_clip
 import pytest
+import safetensors.torch
 import torch
 import transformers
 
@@ -18,6 +19,7 @@ from imindex.indexer.encoders.open_clip_config import check_config
 from imindex.indexer.system.foreign_code import ForeignCode, no_foreign_code
 from tests.support import hostile_models
 from tests.support.hostile_models import Attack
+from tests.support.models import TINY
 
 
 @pytest.fixture
@@ -176,3 +178,31 @@ def test_a_refusal_cannot_be_swallowed() -> None:
 def test_other_errors_pass_unchanged() -> None:
     with pytest.raises(KeyError, match="mine"), no_foreign_code("The model"):
         raise KeyError("mine")
+
+
+# What must go on
+
+
+@pytest.mark.parametrize("tower", ["text", "vision"])
+def test_towers_of_transformers_and_timm_still_load(tower: str, mark: Path, tmp_path: Path) -> None:
+    config = dict(TINY)
+    if tower == "text":
+        folder = hostile_models.evil_folder(
+            tmp_path / "tower", mark, config=hostile_models.BERT, tokenizer={}
+        )
+        hostile_models.swapped_tokenizer(tmp_path / "model")
+        config["text_cfg"] = {
+            "hf_model_name": str(folder), "hf_tokenizer_name": "mine", "hf_model_pretrained": False,
+            "hf_proj_type": "linear", "hf_pooler_type": "mean_pooler", "context_length": 16,
+            "tokenizer_kwargs": {"clean": "canonicalize", "strip_sep_token": False},
+        }  # fmt: skip
+    else:
+        config["vision_cfg"] = {"timm_model_name": "resnet10t", "image_size": 32}
+    network = (open_clip.CustomTextCLIP if tower == "text" else open_clip.CLIP)(**config)
+    weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    hostile_models.write_json(tmp_path / "model" / "open_clip_config.json", {"model_cfg": config})
+    safetensors.torch.save_file(weights, tmp_path / "model" / "open_clip_model.safetensors")
+    encoder = load(f"local-dir:{tmp_path / 'model'}", device="cpu", precision="fp32")
+    assert encoder.encode_texts(["a b", "c"]).shape == (2, 32) and len(encoder.info.tokens_sha256) == 64
+    assert encoder.encode_images(torch.zeros(1, 3, 32, 32, dtype=torch.uint8)).shape == (1, 32)
+    assert not mark.exists()
