@@ -133,9 +133,8 @@ def load_as(
     name = model or info.model
     weights = pretrained or (None if model else info.pretrained or None)
     trusted = model is not None if trust is None else trust
-    if (
-        pretrained and trust is None and not trusted
-    ):  # the weights are the caller's, and the model is the index's
+    if pretrained and trust is None and not trusted:
+        # The weights are the caller's; the model is the index's.
         trusted = name in {known for known, _ in _named} or knows(name, None)
     if not trusted:
         require_trusted(name, weights)

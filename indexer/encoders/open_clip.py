@@ -177,7 +177,7 @@ def _open_clip_name(model: str, pretrained: str | None) -> Iterator[tuple[str, s
 def _write_local_dir(config: Path, pretrained: str | None, folder: Path) -> None:
     try:
         settings = json.loads(read_text(config))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ImindexError(f"{config} cannot be read as a model configuration: {error}.") from error
     if not pretrained or not Path(pretrained).is_file():
         raise ImindexError(f"{config} is a model configuration: pass its weights with --pretrained FILE.")
