@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.json_text import parse_json
 from imindex.indexer.generate.prompts import Shot
 from imindex.indexer.system.atomic import flush, flush_folder, make_folder, put_in_place
 from imindex.indexer.system.locks import alone
@@ -62,7 +63,7 @@ class Folder:
                 )
             return
         try:
-            stored = json.loads(file.read_text(encoding="utf-8"))
+            stored = parse_json(file.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ImindexError(f"{file} is not JSON: {error}. Generate into another folder.") from error
         stored, current = _flat(stored), _flat(about)
@@ -175,7 +176,7 @@ def read_manifest(folder: Path) -> dict[str, Line]:
     lines: dict[str, Line] = {}
     for number, text in enumerate(manifest.read_bytes().split(b"\n")[:-1], 1):
         try:
-            line = json.loads(text)
+            line = parse_json(text)
             lines[line["path"]] = line
             if not {"sha256", "prompt", "seed", "blocked"} <= line.keys():
                 raise ValueError("not a line of imindex generate")

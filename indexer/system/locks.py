@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.json_text import parse_json
 from imindex.indexer.core.provenance import now
 
 try:
@@ -250,7 +251,7 @@ def _read(path: Path) -> Holder:
     """Read the content of a lock file; empty if it is missing or invalid."""
     text = ("host", "user", "since", "command", "boot", "started", "namespace")
     try:
-        holder = json.loads(path.read_bytes())
+        holder = parse_json(path.read_bytes())
         if type(holder["pid"]) is int and all(isinstance(holder[key], str) for key in text):
             return {"pid": holder["pid"], **{key: holder[key] for key in text}}
     except (OSError, ValueError, KeyError, TypeError):

@@ -10,6 +10,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.json_text import parse_json
 from imindex.indexer.core.provenance import now
 from imindex.retrieval.results import FailedRun, Provenance, Report, from_json
 
@@ -53,7 +54,7 @@ def _failed(path: Path) -> tuple[FailedRun, ...]:
     begun = ""
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         with contextlib.suppress(ValueError, TypeError, AttributeError):
-            event = json.loads(line)
+            event = parse_json(line)
             if "started" in event:
                 if begun:
                     failed.append(FailedRun(started=begun, why=KILLED))
