@@ -70,7 +70,8 @@ def _load(
     requested = precision
     if precision == "auto":
         precision = default_precision(devices[0])
-    if pretrained and Path(pretrained).is_file():
+    # A tag that the back end knows is not a file, even if a file in the current folder has its name.
+    if pretrained and Path(pretrained).is_file() and not knows(model, pretrained):
         pretrained = str(Path(pretrained).resolve())
     name = name_for(model)
     with no_foreign_code(model):

@@ -119,6 +119,30 @@ def check_text_tower(model: str, config: Mapping[str, Any]) -> None:
     raise ImindexError(f"The text tower of {model} {fault}. Use a model with another text tower.")
 
 
+def check_no_folder(model: str, config: Mapping[str, Any]) -> None:
+    """Refuse a folder that would take the place of a model on the hub: transformers looks in the current folder first.
+
+    Parameters
+    ----------
+    model : str
+        The model's name, for messages.
+    config : mapping
+        open_clip's `model_cfg`.
+
+    Raises
+    ------
+    ImindexError
+        The text tower or the tokenizer has the name of an existing file or folder.
+    """
+    for key in ("hf_model_name", "hf_tokenizer_name"):
+        name = config["text_cfg"].get(key)
+        if name and Path(name).exists():
+            raise ImindexError(
+                f"{Path(name).absolute()} would be loaded in place of {name}, which {model} takes from the Hugging "
+                f"Face hub ({key}). Rename it, or work in another folder."
+            )
+
+
 def text_tower(config: Mapping[str, Any]) -> str | None:
     """Return the name of the transformers model that is the text tower; None if open_clip makes it itself."""
     name = config["text_cfg"].get("hf_model_name")

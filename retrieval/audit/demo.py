@@ -14,7 +14,7 @@ from pathlib import Path
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.demo.artists import NAMES, draw, technique
 from imindex.indexer.demo.diffusion import diffusion_folder
-from imindex.indexer.system.atomic import put_in_place
+from imindex.indexer.system.atomic import make_folder, put_in_place, write_file
 from imindex.indexer.terminal.progress import progress_bar
 from imindex.retrieval.findings import SIGNIFICANT, Finding
 from imindex.retrieval.results import ReportResult
@@ -76,7 +76,7 @@ def prepare(folder: Path, *, n_works: int, first_seed: int = 0, models: Path | N
 
 
 def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     return folder
 
 
@@ -93,8 +93,7 @@ def write_plan(
         placebos=placebos,
         base=BASE,
     )
-    with put_in_place(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_file(path, text.encode())
 
 
 def truth(release: str, findings: Mapping[str, Finding]) -> str:
@@ -125,9 +124,9 @@ def _works(folder: Path, n: int, first_seed: int) -> Iterator[tuple[Path, Callab
 
 def _painter(artist: str, seed: int) -> Callable[[Path], None]:
     def paint(path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with put_in_place(path) as temporary:
-            draw(artist, seed=seed, size=SIZE).save(temporary, "PNG")
+        make_folder(path.parent)
+        with put_in_place(path) as file:
+            draw(artist, seed=seed, size=SIZE).save(file, "PNG")
 
     return paint
 
@@ -161,4 +160,5 @@ def contact_sheet(
                 with Image.open(picture) as opened:
                     small = opened.convert("RGB").resize((thumb, thumb), Image.Resampling.LANCZOS)
                 sheet.paste(small, (left + 64 + column * (thumb + gap), y))
-    sheet.save(path)
+    with put_in_place(path) as file:
+        sheet.save(file, "PNG")

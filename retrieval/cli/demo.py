@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from imindex.indexer.core.bounds import DEMO_WORKS, PER_NAME, SOME_NAMES, SOME_STEPS
+from imindex.indexer.system.input_files import read_input
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import FromSignature, device_option, within
 from imindex.indexer.terminal.output import clean, echo
@@ -73,7 +74,7 @@ def run(
     )
     _command("audit", plan, "--device", device)
     audit = folder / "plan-audit"
-    report = from_json(Report, (audit / "report.json").read_bytes(), str(audit / "report.json"))
+    report = from_json(Report, read_input(audit / "report.json"), str(audit / "report.json"))
     index = audit / report.encoders[0].index
     imitation = report.results[-1].artists[0].neighbours[0].imitation
     _command("query", audit / imitation, "-i", index, "-k", 5, "--device", device)

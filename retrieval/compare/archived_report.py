@@ -16,6 +16,7 @@ import msgspec
 from imindex.indexer.core.bounds import RESAMPLES, SEED, SHARE
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.json_text import parse_json
+from imindex.indexer.system.input_files import read_text
 from imindex.retrieval.compare.overall import Resolution
 from imindex.retrieval.findings import Finding
 from imindex.retrieval.results import Adjust, from_dict
@@ -176,7 +177,7 @@ def read_archived(file: Path) -> ArchivedReport:
         the key.
     """
     try:
-        value = parse_json(file.read_text(encoding="utf-8"), finite=True)
+        value = parse_json(read_text(file), finite=True)
     except ValueError as error:
         raise ImindexError(f"{file} cannot be read as JSON: {error}. Run the audit again.") from error
     missing = [
