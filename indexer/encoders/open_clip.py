@@ -21,6 +21,7 @@ import torch
 
 from imindex.indexer.core.digest import json_digest
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.json_text import parse_json
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.decode.preprocess import Preprocess
 from imindex.indexer.encoders.base import Encoder
@@ -176,8 +177,8 @@ def _open_clip_name(model: str, pretrained: str | None) -> Iterator[tuple[str, s
 
 def _write_local_dir(config: Path, pretrained: str | None, folder: Path) -> None:
     try:
-        settings = json.loads(read_text(config))
-    except (OSError, ValueError, RecursionError) as error:
+        settings = parse_json(read_text(config))
+    except (OSError, ValueError) as error:
         raise ImindexError(f"{config} cannot be read as a model configuration: {error}.") from error
     if not pretrained or not Path(pretrained).is_file():
         raise ImindexError(f"{config} is a model configuration: pass its weights with --pretrained FILE.")
