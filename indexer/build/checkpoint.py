@@ -7,12 +7,11 @@ once it has its final name. A resumed build reads the part files and encodes onl
 from __future__ import annotations
 
 import io
-import json
 import re
 import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ import numpy.typing as npt
 
 from imindex.indexer.core.digest import canonical_json
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.json_text import parse_json
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.system.atomic import clear_folder, flush_folder, make_folder, write_file
 from imindex.indexer.system.input_files import open_input, read_text
@@ -131,6 +131,7 @@ class Parts:
     def _check_encoder(self, fresh: bool) -> None:
         path = self.folder / "encoder.json"
         mine = canonical_json(self._encoder.identity())
+        before_1_2 = canonical_json(replace(self._encoder, tokens_sha256="").identity())
         if fresh:
             write_file(path, mine.encode())
         elif not path.exists():
@@ -138,7 +139,7 @@ class Parts:
                 f"{path} is missing, so the encoder of the vectors in {self.folder} is unknown. "
                 "Delete the folder; its pictures are then encoded again."
             )
-        elif read_text(path) != mine:
+        elif read_text(path) not in (mine, before_1_2):
             raise ImindexError(
                 f"{self.folder} holds the results of an interrupted build with another encoder than "
                 f"{self._encoder.name()}. Finish that build first, or delete the folder to discard it."
@@ -148,7 +149,7 @@ class Parts:
         try:
             with _opened(path) as part:
                 digests = part["digests"].tobytes()
-                rejected: dict[str, str] = json.loads(part["rejected"].tobytes())
+                rejected: dict[str, str] = parse_json(part["rejected"].tobytes())
                 rows = len(digests) // 32
                 if part["sizes"].shape != (rows, 2) or part["vectors"].shape != (rows, self._encoder.dim):
                     raise ValueError("its columns differ in length")
@@ -232,7 +233,7 @@ class Parts:
                 part = {name: stored[name] for name in stored.files}
             stored_digests = [bytes(digest) for digest in part["digests"].reshape(-1, 32)]
             keep = [row for row, digest in enumerate(stored_digests) if digest not in digests]
-            listed: dict[str, str] = json.loads(part["rejected"].tobytes())
+            listed: dict[str, str] = parse_json(part["rejected"].tobytes())
             rejected = {bytes.fromhex(digest): reason for digest, reason in listed.items()}
             if len(keep) < len(stored_digests) or digests & set(rejected):
                 self._store(

@@ -71,10 +71,11 @@ def _load(
     requested = precision
     if precision == "auto":
         precision = default_precision(devices[0])
-    if pretrained:
+    # A tag that the back end knows is not a file, even if a file in the current folder has its name.
+    if pretrained and not knows(model, pretrained):
         refuse_special_files(pretrained)
-    if pretrained and Path(pretrained).is_file():
-        pretrained = str(Path(pretrained).resolve())
+        if Path(pretrained).is_file():
+            pretrained = str(Path(pretrained).resolve())
     name = name_for(model)
     with no_foreign_code(model):
         encoder = backend(name).load(
@@ -132,9 +133,8 @@ def load_as(
     name = model or info.model
     weights = pretrained or (None if model else info.pretrained or None)
     trusted = model is not None if trust is None else trust
-    if (
-        pretrained and trust is None and not trusted
-    ):  # the weights are the caller's, and the model is the index's
+    if pretrained and trust is None and not trusted:
+        # The weights are the caller's; the model is the index's.
         trusted = name in {known for known, _ in _named} or knows(name, None)
     if not trusted:
         require_trusted(name, weights)

@@ -21,11 +21,18 @@ import torch
 
 from imindex.indexer.core.digest import json_digest
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.json_text import parse_json
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.decode.preprocess import Preprocess
 from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.encoders.multi_device import on_devices
-from imindex.indexer.encoders.open_clip_config import check_config, check_text_tower, has_weights, text_tower
+from imindex.indexer.encoders.open_clip_config import (
+    check_config,
+    check_no_folder,
+    check_text_tower,
+    has_weights,
+    text_tower,
+)
 from imindex.indexer.encoders.probe import PROBE_TEXTS, tokens_digest
 from imindex.indexer.encoders.registry import BACKENDS, DEMO_MODEL
 from imindex.indexer.encoders.torch_encoder import TorchEncoder, weights_digest
@@ -170,7 +177,7 @@ def _open_clip_name(model: str, pretrained: str | None) -> Iterator[tuple[str, s
 
 def _write_local_dir(config: Path, pretrained: str | None, folder: Path) -> None:
     try:
-        settings = json.loads(read_text(config))
+        settings = parse_json(read_text(config))
     except (OSError, ValueError) as error:
         raise ImindexError(f"{config} cannot be read as a model configuration: {error}.") from error
     if not pretrained or not Path(pretrained).is_file():
@@ -214,6 +221,8 @@ def _create(
 
 def _check(model: str, name: str, config: Mapping[str, Any]) -> None:
     """Refuse a model whose text tower is not a plain one, or whose weights are missing."""
+    if not name.startswith("local-dir:"):
+        check_no_folder(model, config)
     tower = text_tower(config)
     if tower is not None:
         from transformers import PretrainedConfig

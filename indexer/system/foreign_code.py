@@ -22,7 +22,11 @@ from imindex.indexer.core.errors import ImindexError
 _DYNAMIC = ("get_class_from_dynamic_module", "get_cached_module_file", "get_class_in_module", "check_imports")
 _RUN_CODE = {
     "transformers.dynamic_module_utils": _DYNAMIC,
-    "transformers.integrations.hub_kernels": ("get_kernel", "load_and_register_attn_kernel"),
+    "transformers.integrations.hub_kernels": (
+        "get_kernel",
+        "load_and_register_attn_kernel",
+        "load_and_register_kernel",
+    ),
     "diffusers.utils.dynamic_modules_utils": _DYNAMIC,
 }
 """The functions through which a model's own code or a compiled kernel is fetched, imported and run, by module."""

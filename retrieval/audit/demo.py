@@ -24,7 +24,6 @@ BASE = "early"
 TRAINED = NAMES[:16]
 """The artists whose works the releases have learned."""
 SIZE = 256
-MOST_WORKS = 500
 _PLAN = """\
 # The demo's plan: two releases of a small model that learned the works of 16 of these 24 artists.
 title = "Which of 24 invented artists do two small models imitate?"

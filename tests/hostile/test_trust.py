@@ -19,6 +19,7 @@ from imindex.indexer.store.index import Index
 from tests.support.commands import run
 from tests.support.forging import with_encoder
 from tests.support.hostile_models import ENCODERS
+from tests.support.places import ROOT
 from tests.support.two_releases import RELEASES
 
 REFUSED = (
@@ -125,6 +126,37 @@ def test_hostile_encoder_of_an_index_is_not_even_read(
     assert created and not mark.exists()
 
 
+def test_file_with_the_name_of_a_tag_is_not_loaded(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bundle is unpacked in the current folder, and holds a file that is called as known weights are."""
+    weights = tmp_path / "openai"
+    weights.write_bytes(b"the stranger's")
+    monkeypatch.chdir(tmp_path)
+    loaded: list[str] = []
+    monkeypatch.setattr(open_clip.factory, "download_pretrained", lambda *_, **__: loaded.append("the tag's"))
+    foreign = with_encoder(built, tmp_path / "foreign.h5", model="ViT-B-32", pretrained="openai")
+    refused = run("query", "--text", "Artwork from ada", "-i", foreign, code=1).output
+    assert loaded == ["the tag's"] and str(weights) not in refused
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"), [("roberta-ViT-B-32", "roberta-base"), ("ViT-B-16-SigLIP", "timm")]
+)
+def test_folder_with_the_name_of_a_tokenizer_is_not_loaded(
+    name: str, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = open_clip.get_model_config(name)["text_cfg"]
+    for key in ("hf_model_name", "hf_tokenizer_name"):
+        if key in text:
+            (tmp_path / text[key]).mkdir(parents=True, exist_ok=True)
+    assert (tmp_path / folder).exists()
+    (tmp_path / "weights.pt").touch()
+    with pytest.raises(ImindexError, match=rf"{tmp_path}/{folder}\S* would be loaded in place of {folder}"):
+        load(name, str(tmp_path / "weights.pt"), device="cpu")
+
+
 def test_names_that_are_known_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     assert knows("demo", None) and knows("ViT-B-32", None) and knows("open_clip:ViT-B-32", "openai")
     for model, pretrained in (
@@ -146,3 +178,14 @@ def test_an_encoder_named_in_this_process_is_trusted(tiny_model: str) -> None:
     load_as(info, device="cpu", trust=True)
     with pytest.raises(ImindexError, match=REFUSED):  # trusting once says nothing about the next index
         load_as(info, device="cpu")
+
+
+def test_the_table_of_loaders_names_tests_that_exist() -> None:
+    page = (ROOT / "indexer/SECURITY.md").read_text(encoding="utf-8")
+    rows = [line for line in page.partition("## Models")[2].splitlines() if line.startswith("| ")][1:]
+    files = [*(ROOT / "tests/hostile").glob("*.py"), ROOT / "tests/indexer/test_backends.py"]
+    written = "\n".join(file.read_text(encoding="utf-8") for file in files)
+    assert len(rows) >= 20
+    for row in rows:
+        named = re.findall(r"`(test_\w+)`", row.rstrip("|").rpartition("|")[2])
+        assert named and all(f"def {name}(" in written for name in named), row
