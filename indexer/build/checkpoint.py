@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
+import re
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,13 @@ import numpy.typing as npt
 from imindex.indexer.core.digest import canonical_json
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import EncoderInfo
-from imindex.indexer.system.atomic import flush_folder, make_folder, put_in_place
+from imindex.indexer.system.atomic import clear_folder, flush_folder, make_folder, write_file
+from imindex.indexer.system.input_files import open_input, read_text
 from imindex.indexer.system.locks import Held, Lock
+
+_PART = re.compile(r"part-[0-9]{8,}\.npz")
+_OTHERS = re.compile(r"encoder\.json|lock(\.held(\.[0-9]+)?)?")
+"""The names of the files in the folder: of parts, and of all others."""
 
 
 @dataclass
@@ -93,9 +99,8 @@ class Parts:
         self.notes = [self._lock.note] if self._lock.note else []
         try:
             flush_folder(self.folder.parent)  # otherwise a power cut may lose the folder and its content
-            for leftover in self.folder.glob(".*.new"):
-                leftover.unlink(missing_ok=True)
-            files = sorted(self.folder.glob("part-*.npz"))
+            clear_folder(self.folder)
+            files = self._on_disk()
             self._check_encoder(fresh=not files)
             for path in files:
                 self._read(path)
@@ -106,23 +111,35 @@ class Parts:
 
     def __exit__(self, *exception: object) -> None:
         # Check the disk, since Ctrl-C may come between the rename of a part file and its entry in `_files`.
-        if not any(self.folder.glob("part-*.npz")):
-            shutil.rmtree(self.folder, ignore_errors=True)
+        if not self._on_disk():
+            self._delete()
         self._lock.release()
+
+    def _on_disk(self) -> list[Path]:
+        """Return the part files in the folder, in the order in which they were written."""
+        return sorted(path for path in self.folder.glob("part-*.npz") if _PART.fullmatch(path.name))
+
+    def _delete(self) -> None:
+        """Delete the folder, unless it holds anything that no build writes."""
+        with suppress(OSError):
+            clear_folder(self.folder)
+            for path in list(self.folder.iterdir()):
+                if _OTHERS.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
+            self.folder.rmdir()
 
     def _check_encoder(self, fresh: bool) -> None:
         path = self.folder / "encoder.json"
         mine = canonical_json(self._encoder.identity())
         before_1_2 = canonical_json(replace(self._encoder, tokens_sha256="").identity())
         if fresh:
-            with put_in_place(path) as temporary:
-                temporary.write_text(mine, encoding="utf-8")
+            write_file(path, mine.encode())
         elif not path.exists():
             raise ImindexError(
                 f"{path} is missing, so the encoder of the vectors in {self.folder} is unknown. "
                 "Delete the folder; its pictures are then encoded again."
             )
-        elif path.read_text(encoding="utf-8") not in (mine, before_1_2):
+        elif read_text(path) not in (mine, before_1_2):
             raise ImindexError(
                 f"{self.folder} holds the results of an interrupted build with another encoder than "
                 f"{self._encoder.name()}. Finish that build first, or delete the folder to discard it."
@@ -178,8 +195,7 @@ class Parts:
             sizes=np.array(batch.sizes, dtype="<i4").reshape(-1, 2),
             rejected=np.frombuffer(rejected.encode(), np.uint8),
         )
-        with put_in_place(path) as temporary, temporary.open("wb") as file:
-            file.write(buffer.getbuffer())
+        write_file(path, buffer.getvalue())
 
     def _next(self) -> int:
         return 1 + max((int(path.stem.partition("-")[2]) for path in self._files), default=0)
@@ -256,7 +272,7 @@ def _opened(path: Path) -> Any:
 
     Compressed files are refused, since their size is not known before decompression.
     """
-    with zipfile.ZipFile(path) as archive:
+    with open_input(path) as file, zipfile.ZipFile(file) as archive:
         members = archive.infolist()
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise ValueError("its columns are compressed, which no build does")

@@ -13,6 +13,7 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.encoders.lazy import encoder_for
 from imindex.indexer.sources.find import find
+from imindex.indexer.system.atomic import real_file
 
 Progress = Callable[[int, int], None]
 
@@ -104,6 +105,7 @@ def build_from_sources(  # noqa: PLR0913
     paths = (
         [Path(sources)] if isinstance(sources, (str, os.PathLike)) else [Path(source) for source in sources]
     )
+    real_file(Path(index))  # refuses some links, before anything is read
     items = list(find(paths, kind=kind, collection=collection, artist=artist, note=note))
     if not items:
         listed = ", ".join(map(str, paths)) or "the empty list of sources"

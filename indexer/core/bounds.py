@@ -80,6 +80,8 @@ CONTROLS = Bounds(0, 100_000)
 """Control pictures from templates without the name."""
 PICTURES = Bounds(0, 10_000_000)
 """Pictures of one release together."""
+DEMO_WORKS = Bounds(2, 500)
+"""Works per artist of the demonstration, which has no more seeds."""
 STEPS = Bounds(0, 10_000)
 SOME_STEPS = Bounds(1, 10_000)
 SCALE = Bounds(-1000.0, 1000.0)

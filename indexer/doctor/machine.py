@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.system.atomic import put_in_place
+from imindex.indexer.system.atomic import write_file
 from imindex.indexer.system.child_process import python
 from imindex.indexer.system.locks import Held, Lock, alone
 
@@ -255,8 +255,7 @@ def file_system(folder: Path) -> Check:
         started = time.perf_counter()
         for content in (b"old", b"new"):
             reader = target.open("rb") if target.exists() else None
-            with put_in_place(target) as temporary_file:
-                temporary_file.write_bytes(content * 4096)
+            write_file(target, content * 4096)
             if reader is not None:
                 with reader:
                     reader_kept = reader.read(3) == b"old"

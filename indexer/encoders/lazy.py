@@ -10,6 +10,7 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.encoders.registry import DEFAULT_MODEL, require_same
 from imindex.indexer.store.index import Index
+from imindex.indexer.system.input_files import exists
 
 if TYPE_CHECKING:
     from imindex.indexer.encoders.base import Encoder
@@ -126,7 +127,7 @@ def encoder_for(  # noqa: PLR0913
             trust=trust or None,
         )
 
-    if not path.exists():
+    if not exists(path):
         name = model or DEFAULT_MODEL
         note(f"{path} is new: loading the encoder {name}.")
         lazy = LazyEncoder(load_new, batch_size or default_size)

@@ -35,6 +35,7 @@ from imindex.indexer.encoders.open_clip_config import (
 from imindex.indexer.encoders.probe import PROBE_TEXTS, tokens_digest
 from imindex.indexer.encoders.registry import BACKENDS, DEMO_MODEL
 from imindex.indexer.encoders.torch_encoder import TorchEncoder, weights_digest
+from imindex.indexer.system.input_files import read_text
 
 DEFAULT_PRETRAINED = {"ViT-B-32": "laion2b_s34b_b79k"}
 """The weights of a model that is named without any."""
@@ -173,7 +174,7 @@ def _open_clip_name(model: str, pretrained: str | None) -> Iterator[tuple[str, s
 
 def _write_local_dir(config: Path, pretrained: str | None, folder: Path) -> None:
     try:
-        settings = json.loads(config.read_text(encoding="utf-8"))
+        settings = json.loads(read_text(config))
     except (OSError, ValueError, RecursionError) as error:
         raise ImindexError(f"{config} cannot be read as a model configuration: {error}.") from error
     if not pretrained or not Path(pretrained).is_file():

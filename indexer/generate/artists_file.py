@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.system.input_files import read_text
 
 
 def names_of(names: Iterable[str]) -> list[str]:
@@ -68,7 +69,7 @@ def read_artists(path: Path) -> list[str]:
         If the file does not exist, is not UTF-8 or lists no name, or if a name is empty, listed twice or invalid.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, "utf-8-sig")
     except FileNotFoundError:
         raise ImindexError(f"{path} does not exist. Pass a file with one artist per line.") from None
     except UnicodeDecodeError as error:
@@ -103,7 +104,7 @@ def read_origins(path: Path) -> dict[str, str]:
     dict of str to str
         By artist; only those with an origin. Empty if the file has no origins.
     """
-    text = path.read_text(encoding="utf-8-sig")
+    text = read_text(path, "utf-8-sig")
     rows: Iterable[Any] = ()
     if path.suffix.lower() == ".csv":
         reader = csv.reader(io.StringIO(text, newline=""))

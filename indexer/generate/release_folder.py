@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.generate.prompts import Shot
-from imindex.indexer.system.atomic import flush, flush_folder, make_folder, put_in_place
+from imindex.indexer.system.atomic import (
+    clear_folders,
+    flush,
+    flush_folder,
+    make_folder,
+    open_to_append,
+    write_file,
+)
+from imindex.indexer.system.input_files import read_input, read_text
 from imindex.indexer.system.locks import alone
 
 if TYPE_CHECKING:
@@ -56,13 +65,10 @@ class Folder:
         """
         file = self.path / ABOUT
         if not file.exists():
-            with put_in_place(file) as temporary:
-                temporary.write_text(
-                    json.dumps(about, ensure_ascii=True, indent=2) + "\n", encoding="utf-8", newline="\n"
-                )
+            write_file(file, json.dumps(about, ensure_ascii=True, indent=2).encode() + b"\n")
             return
         try:
-            stored = json.loads(file.read_text(encoding="utf-8"))
+            stored = json.loads(read_text(file))
         except ValueError as error:
             raise ImindexError(f"{file} is not JSON: {error}. Generate into another folder.") from error
         stored, current = _flat(stored), _flat(about)
@@ -95,16 +101,16 @@ class Folder:
         """
         file = self.path / shot.path
         with disk_full_errors(self.path):
-            make_folder(file.parent)
-            with put_in_place(file) as temporary:
-                image.save(temporary, format="PNG", pnginfo=self._chunks(shot))
-                digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
+            make_folder(file.parent, inside=self.path)
+            picture = io.BytesIO()
+            image.save(picture, format="PNG", pnginfo=self._chunks(shot))
+            write_file(file, picture.getvalue())
             line = self._line(
                 shot,
                 {
                     "width": image.width,
                     "height": image.height,
-                    "sha256": digest,
+                    "sha256": hashlib.sha256(picture.getvalue()).hexdigest(),
                     "blocked": blocked,
                     **self.common,
                 },
@@ -123,9 +129,9 @@ class Folder:
         others = [line for path, line in self._lines.items() if path not in ordered]
         content = b"".join(map(_json, [*ordered.values(), *others]))
         manifest = self.path / MANIFEST
-        if not manifest.exists() or manifest.read_bytes() != content:
-            with disk_full_errors(self.path), put_in_place(manifest) as temporary:
-                temporary.write_bytes(content)
+        if not manifest.exists() or read_input(manifest) != content:
+            with disk_full_errors(self.path):
+                write_file(manifest, content)
         return list(ordered.values())
 
     def close(self) -> None:
@@ -173,7 +179,7 @@ def read_manifest(folder: Path) -> dict[str, Line]:
     if not manifest.exists():
         return {}
     lines: dict[str, Line] = {}
-    for number, text in enumerate(manifest.read_bytes().split(b"\n")[:-1], 1):
+    for number, text in enumerate(read_input(manifest).split(b"\n")[:-1], 1):
         try:
             line = json.loads(text)
             lines[line["path"]] = line
@@ -202,8 +208,8 @@ def _is_done(folder: Path, shot: Shot, line: Line | None) -> bool:
                 "Pass the same --seed, or generate into another folder."
             )
     try:
-        return bool(hashlib.sha256((folder / shot.path).read_bytes()).hexdigest() == line["sha256"])
-    except OSError:
+        return bool(hashlib.sha256(read_input(folder / shot.path)).hexdigest() == line["sha256"])
+    except (OSError, ImindexError):
         return False
 
 
@@ -216,14 +222,13 @@ def locked(folder: Path, command: str = "") -> Iterator[str]:
     Raises
     ------
     ImindexError
-        If another process is generating into the folder.
+        If another process is generating into the folder, or it is a symbolic link.
     """
     with disk_full_errors(folder):
-        make_folder(folder)
+        make_folder(folder, inside=folder)
     refusal = f"{folder} is in use by {{by}}. Wait for it to end, or choose another folder."
     with alone(folder / ".lock", refusal, command) as note:
-        for leftover in folder.rglob(".*.new"):
-            leftover.unlink(missing_ok=True)
+        clear_folders(folder)
         yield note
 
 
@@ -277,9 +282,9 @@ def disk_full_errors(folder: Path) -> Iterator[None]:
 
 def _open_to_append(manifest: Path) -> Any:
     """Open the manifest for appending, after removing a truncated last line."""
-    opened = manifest.open("ab")
+    opened = open_to_append(manifest)
     flush_folder(manifest.parent)
-    content = manifest.read_bytes()
+    content = opened.read()
     if content and not content.endswith(b"\n"):
         opened.truncate(content.rfind(b"\n") + 1)
     return opened

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.system.input_files import read_input
 
 PREFIX = "from:"
 FEWEST_BYTES = 16
@@ -56,7 +57,7 @@ def read_seed(text: str, folder: Path = Path()) -> SecretSeed:
     path = folder / text.removeprefix(PREFIX).strip()
     remedy = f"Make one with `head -c 32 /dev/urandom > {path}; chmod 600 {path}`."
     try:
-        content = path.read_bytes()
+        content = read_input(path)
         mode = path.stat().st_mode
     except FileNotFoundError:
         raise ImindexError(f"The file of the placebo seed, {path}, does not exist. {remedy}") from None

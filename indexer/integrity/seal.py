@@ -17,7 +17,8 @@ from imindex.indexer.core.schema import LOG_COLUMNS
 from imindex.indexer.integrity.verify import Verification
 from imindex.indexer.store.digests import THE_REST
 from imindex.indexer.store.index import Index
-from imindex.indexer.system.atomic import put_in_place
+from imindex.indexer.system.atomic import write_file
+from imindex.indexer.system.input_files import open_input
 
 FORMAT, VERSION = "imindex-seal", "1.2"
 READABLE = ("1.0", "1.1", VERSION)
@@ -187,7 +188,7 @@ class Match:
 def file_digest(path: Path, progress: Callable[[int], None] = lambda done: None) -> str:
     """Return the SHA-256 of a file, read in chunks."""
     digest, done = hashlib.sha256(), 0
-    with path.open("rb") as file:
+    with open_input(path) as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
             progress(done := done + len(chunk))
@@ -239,8 +240,7 @@ def seal(index: Index, audit: SealedAudit | None = None) -> Seal:
 
 def write_seal(manifest: Seal, path: Path) -> None:
     """Write a seal as one line of canonical JSON, so that equal content gives equal bytes."""
-    with put_in_place(path) as temporary:
-        temporary.write_bytes(_line(manifest.to_dict()))
+    write_file(path, _line(manifest.to_dict()))
 
 
 def _bytes(values: Mapping[str, object]) -> bytes:
@@ -260,7 +260,7 @@ def read_seal(path: Path) -> Seal:
         If the file does not exist, is not a seal, is not in canonical form, or has another digest than its own.
     """
     try:
-        with path.open("rb") as file:
+        with open_input(path) as file:
             data = file.read(_MAX_BYTES + 1)
         if len(data) > _MAX_BYTES:
             raise ValueError(f"it has more than {_MAX_BYTES:,} bytes")

@@ -14,7 +14,7 @@ from imindex.indexer.core.schema import Columns
 from imindex.indexer.maintain.summary import describe
 from imindex.indexer.store.copying import require_unchanged, unchanged_blocks
 from imindex.indexer.store.index import Index
-from imindex.indexer.system.atomic import put_in_place
+from imindex.indexer.system.atomic import make_folder, put_in_place, write_file
 
 if TYPE_CHECKING:
     import pyarrow
@@ -38,27 +38,19 @@ def export(index: Index, folder: Path, *, force: bool = False) -> list[str]:
             f"{folder} already holds {', '.join(existing)}. Pass --force to overwrite, or name another folder."
         )
     require_unchanged(index)
-    folder.mkdir(parents=True, exist_ok=True)
-    with put_in_place(folder / "vectors.npy") as temporary:
-        shape = (index.n, index.encoder.dim)
-        if index.n:
-            out = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
-            row = 0
-            for block in unchanged_blocks(index):
-                out[row : row + len(block)] = block
-                row += len(block)
-            out.flush()
-        else:
-            with temporary.open("wb") as file:
-                np.save(file, np.empty(shape, np.float16))
+    make_folder(folder)
+    with put_in_place(folder / "vectors.npy") as file:
+        header = {"descr": "<f2", "fortran_order": False, "shape": (index.n, index.encoder.dim)}
+        np.lib.format.write_array_header_1_0(file, header)
+        for block in unchanged_blocks(index):
+            file.write(np.ascontiguousarray(block, "<f2").data)
     for name, table in (("items", item_table(index)), ("rejects", _arrow(index, index.rejects()))):
-        with put_in_place(folder / f"{name}.parquet") as temporary:
-            pyarrow.parquet.write_table(table, temporary)
+        with put_in_place(folder / f"{name}.parquet") as file:
+            pyarrow.parquet.write_table(table, file)
     about = {
         key: value for key, value in describe(index).to_dict().items() if key not in ("rejects", "duplicates")
     }
-    with put_in_place(folder / "index.json") as temporary:
-        temporary.write_text(json.dumps(about, indent=2), encoding="utf-8")
+    write_file(folder / "index.json", json.dumps(about, indent=2).encode())
     return [str(folder / name) for name in _FILES]
 
 

@@ -7,6 +7,7 @@ are compressed, and their size is known only after decompression.
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, TextIO
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.system.child_process import Crashed, Lines, python
+from imindex.indexer.system.input_files import open_input
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 MAX_ROWS = 20_000_000
@@ -54,7 +56,7 @@ def rows(path: Path) -> Iterator[tuple[str, Row]]:
 
 
 def _csv(path: Path) -> Iterator[tuple[str, Row]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with io.TextIOWrapper(open_input(path), "utf-8-sig", newline="") as file:
         reader = csv.DictReader(_lines(path, file))
         if "path" not in (reader.fieldnames or ()):
             raise ImindexError(f"{path}: no column `path` in the first line. Add a header line.")
@@ -66,7 +68,7 @@ def _csv(path: Path) -> Iterator[tuple[str, Row]]:
 
 
 def _jsonl(path: Path) -> Iterator[tuple[str, Row]]:
-    with path.open(encoding="utf-8-sig") as file:
+    with io.TextIOWrapper(open_input(path), "utf-8-sig") as file:
         for number, line in enumerate(_lines(path, file), 1):
             where = f"{path}, line {number}"
             if not line.strip():

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.store.metadata_blocks import Blocks
+from imindex.indexer.system.input_files import open_descriptor
 
 LONGEST_TEXT = 16 << 20
 """Maximum number of bytes per text."""
@@ -82,9 +83,7 @@ class GuardedFile(io.RawIOBase):
     """
 
     def __init__(self, path: Path):
-        self._descriptor = os.open(
-            path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-        )
+        self._descriptor = open_descriptor(path)
         self.size = os.fstat(self._descriptor).st_size
         self.wrong = ""
         self.blocks: dict[int, bytes] = {}
@@ -187,6 +186,8 @@ def open_file(path: Path) -> tuple[h5py.File, GuardedFile]:
 
     Raises
     ------
+    ImindexError
+        If it is not a regular file.
     OSError
         If it cannot be opened.
     """

@@ -60,6 +60,7 @@ from imindex.indexer.store.structure import (
     read_attributes,
     text_of,
 )
+from imindex.indexer.system.input_files import exists
 
 
 class Index:
@@ -79,7 +80,7 @@ class Index:
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = Path(path)
-        if not self.path.exists():
+        if not exists(self.path):
             raise ImindexError(
                 f"{self.path} does not exist. Build it with `imindex build SOURCE... -i {self.path}`, "
                 "or name another index (-i, or $IMINDEX_INDEX)."

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, BinaryIO, TypedDict
 
 import h5py
 import numpy as np
@@ -26,7 +26,7 @@ from imindex.indexer.core.schema import (
 from imindex.indexer.store.digests import digests_of_the_rest
 from imindex.indexer.store.guard import mapped
 from imindex.indexer.store.raw import Written
-from imindex.indexer.system.atomic import check_room, put_in_place
+from imindex.indexer.system.atomic import check_room, path_of_open_file, put_in_place
 
 _OVERHEAD = 2**17
 """Bytes reserved for an index besides tables, vectors and ANN data; an empty index takes less than half of them."""
@@ -123,7 +123,7 @@ def write(
     return root
 
 
-def _new_file(path: Path, contents: Contents, ann_bytes: int) -> h5py.File:
+def _new_file(new: BinaryIO, contents: Contents, ann_bytes: int) -> h5py.File:
     tables = [*contents.items.values(), *contents.rejects.values()]
     numbers = sum(values.nbytes for values in tables)
     texts = sum(
@@ -132,8 +132,10 @@ def _new_file(path: Path, contents: Contents, ann_bytes: int) -> h5py.File:
     stamps = 24 * (contents.n + len(contents.rejects["artist"]))
     log = sum(len(encode_text(value)) + 32 for line in contents.log for value in line.values())
     vectors = 2 * contents.n * contents.encoder.dim
-    check_room(path, vectors + numbers + texts + stamps + log + ann_bytes + _OVERHEAD)
-    return h5py.File(path, "w", libver=("v110", "v110"))
+    check_room(new, vectors + numbers + texts + stamps + log + ann_bytes + _OVERHEAD)
+    # No other process knows the file, and the builders' lock protects the index: libhdf5 needs no lock of its own,
+    # which some file systems do not have.
+    return h5py.File(path_of_open_file(new), "w", libver=("v110", "v110"), locking=False)
 
 
 def _write_tables(file: h5py.File, contents: Contents) -> dict[str, str]:

@@ -20,6 +20,8 @@ from typing import Any
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.provenance import now
+from imindex.indexer.system.atomic import open_own, refuse_links
+from imindex.indexer.system.input_files import read_input
 
 try:
     import fcntl
@@ -45,7 +47,7 @@ class Held(Exception):
 
 
 class Lock:
-    """A lock file. Its folder is created if it does not exist.
+    """A lock file. Its folder is created if it does not exist. Neither may be a symbolic link.
 
     If the file system does not support locks, the file with the additional suffix `.held` is the lock: the holder
     creates and deletes it, and it is taken over from a holder that is known to have ended.
@@ -76,6 +78,8 @@ class Lock:
         ------
         Held
             If another process holds it.
+        ImindexError
+            If the file or its folder is a symbolic link, or the file is not a regular file with a single name.
         OSError
             If the file cannot be written.
         """
@@ -106,9 +110,10 @@ class Lock:
         self._descriptor = -1
 
     def _try(self) -> bool:
+        refuse_links(self.path.parent)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+            descriptor = open_own(self.path, os.O_RDWR)
         except FileNotFoundError:  # the previous holder has just deleted the folder
             return False
         try:
@@ -116,7 +121,7 @@ class Lock:
                 return False
             # The previous holder may have deleted the file, in which case this lock protects nothing.
             with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(descriptor), self.path.stat()):
+                if os.path.samestat(os.fstat(descriptor), self.path.lstat()):
                     self._descriptor, descriptor = descriptor, -1
                     return True
             return False
@@ -187,7 +192,7 @@ def alone(path: Path, refusal: str, command: str = "") -> Iterator[str]:
     Raises
     ------
     ImindexError
-        If another process holds the lock.
+        If another process holds the lock, or it cannot be a lock of imindex; see `Lock.acquire`.
     """
     lock = Lock(path, command)
     try:
@@ -250,10 +255,10 @@ def _read(path: Path) -> Holder:
     """Read the content of a lock file; empty if it is missing or invalid."""
     text = ("host", "user", "since", "command", "boot", "started", "namespace")
     try:
-        holder = json.loads(path.read_bytes())
+        holder = json.loads(read_input(path, follow=False))
         if type(holder["pid"]) is int and all(isinstance(holder[key], str) for key in text):
             return {"pid": holder["pid"], **{key: holder[key] for key in text}}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, ImindexError):
         pass
     return {}
 

@@ -17,7 +17,7 @@ from imindex.indexer.core.provenance import now, program, versions
 from imindex.indexer.encoders.base import require_text_side
 from imindex.indexer.sources.item import Item
 from imindex.indexer.store.index import Index
-from imindex.indexer.system.atomic import clear_folder, make_folder
+from imindex.indexer.system.atomic import clear_folder, make_folder, refuse_links
 from imindex.indexer.system.locks import alone
 from imindex.retrieval.audit.assess import Built, assess, texts_of
 from imindex.retrieval.audit.inputs import Inputs, gather
@@ -77,7 +77,7 @@ def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
         Something that the plan names does not exist or differs from the register, or another audit uses this folder.
     """
     plan, started = run.plan, now()
-    make_folder(run.workspace.folder)
+    make_folder(run.workspace.folder, inside=run.workspace.folder)
     refusal = (
         f"{run.workspace.folder} is in use by {{by}}. Wait for it to end, or use another folder with --out."
     )
@@ -120,6 +120,7 @@ def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
 def _build(run: Run, encoder: EncoderSpec, inputs: Inputs, made: Sequence[Made], encoders: Encoders) -> Built:
     items: list[Item] = [*inputs.works, *(item for release in made for item in release.items)]
     path = run.workspace.index(encoder)
+    refuse_links(path)
     new = not path.exists()
     with run.stage(f"encode with {encoder.name}", len(items)) as progress:
         lazy = encoders.of(encoder, path)

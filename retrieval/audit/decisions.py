@@ -11,6 +11,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.system.input_files import read_input, read_text
 from imindex.indexer.system.locks import alone
 from imindex.retrieval.audit.register import read_register, record_decisions
 from imindex.retrieval.results import AuditResult, CopyDecision, CopyPair, RegisterEntry, from_dict
@@ -48,7 +49,7 @@ def listed_pairs(folder: Path) -> list[Listed]:
     """
     decisions, path = _decisions(read_register(folder)), folder / "report.json"
     try:
-        results = json.loads(path.read_text(encoding="utf-8"))["results"]
+        results = json.loads(read_text(path))["results"]
         found = [(str(one["release"]), pair) for one in results for pair in one["copies"]["pairs"]]
     except FileNotFoundError:
         raise ImindexError(f"{path} does not exist: the audit is not finished. Run it again.") from None
@@ -167,7 +168,7 @@ def _names(word: str, one: Listed) -> bool:
 
 def _check(path: Path, digest: str) -> None:
     try:
-        now = hashlib.sha256(path.read_bytes()).hexdigest()
+        now = hashlib.sha256(read_input(path)).hexdigest()
     except OSError as error:
         raise ImindexError(f"{path} cannot be read: {error}. Put the picture back.") from error
     if now != digest:

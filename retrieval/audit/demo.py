@@ -14,7 +14,7 @@ from pathlib import Path
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.demo.artists import NAMES, draw, technique
 from imindex.indexer.demo.diffusion import diffusion_folder
-from imindex.indexer.system.atomic import put_in_place
+from imindex.indexer.system.atomic import make_folder, put_in_place, write_file
 from imindex.indexer.terminal.progress import progress_bar
 from imindex.retrieval.findings import SIGNIFICANT, Finding
 from imindex.retrieval.results import ReportResult
@@ -24,7 +24,6 @@ BASE = "early"
 TRAINED = NAMES[:16]
 """The artists whose works the releases have learned."""
 SIZE = 256
-MOST_WORKS = 500
 _PLAN = """\
 # The demo's plan: two releases of a small model that learned the works of 16 of these 24 artists.
 title = "Which of 24 invented artists do two small models imitate?"
@@ -77,7 +76,7 @@ def prepare(folder: Path, *, n_works: int, first_seed: int = 0, models: Path | N
 
 
 def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     return folder
 
 
@@ -94,8 +93,7 @@ def write_plan(
         placebos=placebos,
         base=BASE,
     )
-    with put_in_place(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_file(path, text.encode())
 
 
 def truth(release: str, findings: Mapping[str, Finding]) -> str:
@@ -126,9 +124,9 @@ def _works(folder: Path, n: int, first_seed: int) -> Iterator[tuple[Path, Callab
 
 def _painter(artist: str, seed: int) -> Callable[[Path], None]:
     def paint(path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with put_in_place(path) as temporary:
-            draw(artist, seed=seed, size=SIZE).save(temporary, "PNG")
+        make_folder(path.parent)
+        with put_in_place(path) as file:
+            draw(artist, seed=seed, size=SIZE).save(file, "PNG")
 
     return paint
 
@@ -162,4 +160,5 @@ def contact_sheet(
                 with Image.open(picture) as opened:
                     small = opened.convert("RGB").resize((thumb, thumb), Image.Resampling.LANCZOS)
                 sheet.paste(small, (left + 64 + column * (thumb + gap), y))
-    sheet.save(path)
+    with put_in_place(path) as file:
+        sheet.save(file, "PNG")

@@ -19,7 +19,8 @@ from imindex.indexer.encoders.registry import differences
 from imindex.indexer.generate.prompts import Shot, shots
 from imindex.indexer.sources.find import find
 from imindex.indexer.store.index import Index
-from imindex.indexer.system.atomic import put_in_place
+from imindex.indexer.system.atomic import make_folder, write_file
+from imindex.indexer.system.input_files import read_text
 from imindex.retrieval.audit.inputs import Inputs, require_imitations
 from imindex.retrieval.audit.made import Made
 from imindex.retrieval.audit.plan import EncoderSpec, Plan, Release
@@ -299,21 +300,21 @@ def _generate(
     folder = run.workspace.pictures(release)
     request = canonical_json({"model": release.model, **release.settings})
     record = folder / "asked.json"
-    if whole and record.exists() and record.read_text(encoding="utf-8") == request:
+    if whole and record.exists() and read_text(record) == request:
         progress(len(wanted), 0)
         return
     settings = model_settings(run, release)
+    make_folder(folder, inside=run.workspace.folder)
     generate(
         wanted, folder, settings,
         release=release.name, batch_size=run.compute.generate_batch, command=run.command, progress=progress,
     )  # fmt: skip
-    with put_in_place(record) as temporary:
-        temporary.write_text(request, encoding="utf-8")
+    write_file(record, request.encode())
 
 
 def _made(release: Release, folder: Path, wanted: set[str]) -> Made:
     manifest = folder / "manifest.jsonl"
-    rows = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
+    rows = [json.loads(line) for line in read_text(manifest).splitlines()]
     rows = [row for row in rows if row["path"] in wanted]
     blocked = {row["path"]: row for row in rows if row["blocked"]}
     paths = {os.path.normpath(folder / path) for path in wanted - blocked.keys()}
@@ -327,7 +328,7 @@ def _made(release: Release, folder: Path, wanted: set[str]) -> Made:
             f"{manifest} lists {len(items)} of the {len(paths)} pictures, so it has changed since it was written. "
             "Delete it and run the audit again."
         )
-    about = json.loads((folder / "release.json").read_text(encoding="utf-8"))
+    about = json.loads(read_text(folder / "release.json"))
     return Made(
         release=release,
         items=items,

@@ -16,6 +16,7 @@ from imindex.indexer.core.digest import json_digest
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.generate.artists_file import names_of, read_artists, read_origins
 from imindex.indexer.generate.model_settings import ModelSettings
+from imindex.indexer.system.input_files import read_text
 from imindex.retrieval.audit.plan_table import (
     ArtistsTable,
     EncoderTable,
@@ -162,7 +163,7 @@ def read_plan(path: Path) -> Plan:
         The file does not exist or is not TOML, or a key is unknown, missing or has an invalid value.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except FileNotFoundError:
         raise ImindexError(f"{path} does not exist. Write a plan with `imindex audit init {path}`.") from None
     except IsADirectoryError:

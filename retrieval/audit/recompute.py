@@ -26,6 +26,7 @@ from imindex.indexer.integrity.seal import (
     file_digest,
 )
 from imindex.indexer.integrity.verify import Fault, opened, verify_index
+from imindex.indexer.system.input_files import read_text
 from imindex.retrieval.audit.assess import Built, assess, texts_of
 from imindex.retrieval.audit.decisions import decided
 from imindex.retrieval.audit.inputs import Inputs, gather
@@ -164,7 +165,7 @@ def recompute(run: Run) -> Recomputed:
 
 def _read(path: Path) -> StoredReport:
     try:
-        stored: StoredReport = json.loads(path.read_text(encoding="utf-8"))
+        stored: StoredReport = json.loads(read_text(path))
         if not isinstance(stored["digest"], str) or not isinstance(stored["provenance"], dict):
             raise TypeError("no report")
     except FileNotFoundError:
@@ -223,7 +224,7 @@ def _compare_file(outcome: Recomputed, file: Path, result: Mapping[str, Any]) ->
         return
     name = file.relative_to(outcome.folder).as_posix()
     try:
-        cached = json.loads(file.read_text(encoding="utf-8"))
+        cached = json.loads(read_text(file))
         intact = cached["digest"] == json_digest(cached["result"])
         outcome.other_streams |= cached["key"].get("streams") != STREAMS
         # The plan's name of the encoder; a cached result may have the model's.

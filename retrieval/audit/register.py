@@ -13,7 +13,8 @@ from imindex.indexer.core.digest import canonical_json, json_digest
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.provenance import now, versions
 from imindex.indexer.generate.matched_names import DRAWING, INDEPENDENT
-from imindex.indexer.system.atomic import put_in_place
+from imindex.indexer.system.atomic import write_file
+from imindex.indexer.system.input_files import read_text
 from imindex.retrieval.audit.inputs import SECRET
 from imindex.retrieval.audit.plan import Plan
 from imindex.retrieval.evidence.testing import TESTS
@@ -130,8 +131,7 @@ def record_decisions(folder: Path, decisions: Sequence[CopyDecision]) -> list[Re
 def _append(path: Path, lines: Sequence[str], entry: RegisterEntry) -> RegisterEntry:
     """Write an entry after the lines of a register, with its digest."""
     entry = replace(entry, digest=_own_digest(to_dict(entry)))
-    with put_in_place(path) as temporary:
-        temporary.write_text("\n".join([*lines, canonical_json(to_dict(entry)), ""]), encoding="utf-8")
+    write_file(path, "\n".join([*lines, canonical_json(to_dict(entry)), ""]).encode())
     return entry
 
 
@@ -153,7 +153,7 @@ def read_register(folder: Path) -> list[RegisterEntry]:
 
 
 def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return read_text(path).splitlines() if path.exists() else []
 
 
 def _same(entry: RegisterEntry, plan: Plan, inputs: Mapping[str, str]) -> bool:

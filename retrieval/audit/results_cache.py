@@ -13,7 +13,8 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.jsonable import json_ready
 from imindex.indexer.core.provenance import program, versions
 from imindex.indexer.store.index import Index, opened
-from imindex.indexer.system.atomic import make_folder, put_in_place
+from imindex.indexer.system.atomic import make_folder, write_file
+from imindex.indexer.system.input_files import read_text
 from imindex.retrieval.audit.run import Run
 from imindex.retrieval.results import Result, from_dict, to_dict
 from imindex.stats.keyed import STREAMS
@@ -26,7 +27,7 @@ def stored(run: Run, file: Path, path: Path | Index, options: Mapping[str, Any],
     if not run.workspace.keeps:
         return None
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, ImindexError):
-        entry = json.loads(file.read_text(encoding="utf-8"))
+        entry = json.loads(read_text(file))
         if entry["key"] == _key(path, options) and entry["digest"] == json_digest(entry["result"]):
             return from_dict(type, entry["result"], str(file))
     return None
@@ -48,14 +49,9 @@ def kept(
     if not run.workspace.keeps:
         return result
     content = to_dict(result)
-    make_folder(file.parent)
-    with put_in_place(file) as temporary:
-        temporary.write_text(
-            json.dumps(
-                {"key": _key(path, options), "digest": json_digest(content), "result": content}, indent=1
-            ),
-            encoding="utf-8",
-        )
+    entry = {"key": _key(path, options), "digest": json_digest(content), "result": content}
+    make_folder(file.parent, inside=run.workspace.folder)
+    write_file(file, json.dumps(entry, indent=1).encode())
     return result
 
 

@@ -11,6 +11,8 @@ from msgspec.structs import replace
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.provenance import now
+from imindex.indexer.system.atomic import open_to_append
+from imindex.indexer.system.input_files import read_input, read_text
 from imindex.retrieval.results import FailedRun, Provenance, Report, from_json
 
 NAME = "runs.jsonl"
@@ -41,17 +43,17 @@ def recorded(folder: Path, started: str, command: str) -> Iterator[tuple[FailedR
 
 
 def _append(path: Path, line: dict[str, str]) -> None:
-    cut = path.exists() and not path.read_bytes().endswith(
-        b"\n"
-    )  # the last writer was killed in the middle of a line
-    with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(f"{chr(10) if cut else ''}{json.dumps(line)}\n")
+    with open_to_append(path) as file:
+        file.seek(0)
+        before = file.read()
+        cut = before and not before.endswith(b"\n")  # the last writer was killed in the middle of a line
+        file.write(b"\n" * bool(cut) + json.dumps(line).encode() + b"\n")
 
 
 def _failed(path: Path) -> tuple[FailedRun, ...]:
     failed: list[FailedRun] = []
     begun = ""
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+    for line in read_text(path).splitlines() if path.exists() else ():
         with contextlib.suppress(ValueError, TypeError, AttributeError):
             event = json.loads(line)
             if "started" in event:
@@ -82,7 +84,7 @@ def first_provenance(report: Report, path: Path) -> Provenance:
         decisions on candidates differ, with the time of this run as `rendered`. Otherwise that of this run.
     """
     try:
-        before = from_json(Report, path.read_bytes(), str(path))
+        before = from_json(Report, read_input(path), str(path))
     except (OSError, ImindexError):
         return report.provenance
     if before.digest == report.digest:

@@ -80,15 +80,14 @@ def init(plan: Path, force: bool) -> None:
     \b
     imindex audit init plan.toml
     """
-    from imindex.indexer.system.atomic import put_in_place
+    from imindex.indexer.system.atomic import write_file
     from imindex.retrieval.audit.inputs import works_of
     from imindex.retrieval.audit.plan_template import template
 
     if plan.exists() and not force:
         fail(f"{plan} exists already. Choose another file, or pass --force.")
     artists = works_of(plan.parent / "works")
-    with put_in_place(plan) as temporary:
-        temporary.write_text(template(plan.name, artists), encoding="utf-8")
+    write_file(plan, template(plan.name, artists).encode())
     echo(
         f"Wrote {plan}" + (f" with {count(len(artists), 'artist')} from works/." if artists else ".")
         + f" Edit it, then run: imindex audit {plan} --dry-run"

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from imindex.indexer.core.bounds import PER_NAME, SOME_NAMES, SOME_STEPS
-from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.bounds import DEMO_WORKS, PER_NAME, SOME_NAMES, SOME_STEPS
+from imindex.indexer.system.input_files import read_input
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import FromSignature, device_option, within
 from imindex.indexer.terminal.output import clean, echo
@@ -20,7 +20,7 @@ DEMO = "imindex.retrieval.cli.demo:run"
 @click.command(short_help="Run a complete example on generated pictures.")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.option(
-    "--works", "n_works", cls=FromSignature, of=DEMO, type=click.IntRange(2), help="Works per artist."
+    "--works", "n_works", cls=FromSignature, of=DEMO, type=within(DEMO_WORKS), help="Works per artist."
 )
 @click.option("--placebos", cls=FromSignature, of=DEMO, type=within(SOME_NAMES), help="Placebo names.")
 @click.option("--steps", cls=FromSignature, of=DEMO, type=within(SOME_STEPS), help="Denoising steps.")
@@ -62,10 +62,7 @@ def run(
     from imindex.retrieval.audit import demo as world
     from imindex.retrieval.results import Report, from_json
 
-    if n_works > world.MOST_WORKS:
-        raise ImindexError(
-            f"--works is at most {world.MOST_WORKS}, because there are no more seeds. Pass a smaller number."
-        )
+    DEMO_WORKS.check(n_works, "--works")
     world.prepare(folder, n_works=n_works)
     plan = folder / "plan.toml"
     world.write_plan(plan, per_artist=n_imitations, placebos=placebos, steps=steps)
@@ -77,7 +74,7 @@ def run(
     )
     _command("audit", plan, "--device", device)
     audit = folder / "plan-audit"
-    report = from_json(Report, (audit / "report.json").read_bytes(), str(audit / "report.json"))
+    report = from_json(Report, read_input(audit / "report.json"), str(audit / "report.json"))
     index = audit / report.encoders[0].index
     imitation = report.results[-1].artists[0].neighbours[0].imitation
     _command("query", audit / imitation, "-i", index, "-k", 5, "--device", device)

@@ -256,7 +256,7 @@ def _drawn(value: str | None) -> int | str | None:
     """Parse `--replay N|all`."""
     if value is None or value == "all":
         return value
-    if not value.isdecimal() or int(value) < 1:
+    if not value.isdecimal() or len(value) > 18 or int(value) < 1:
         raise click.BadParameter(f"{value} is neither all nor a positive integer.")
     return int(value)
 

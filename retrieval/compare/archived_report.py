@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.system.input_files import read_text
 from imindex.retrieval.compare.overall import Resolution
 from imindex.retrieval.findings import Finding
 from imindex.retrieval.results import from_dict
@@ -169,7 +170,7 @@ def read_archived(file: Path) -> ArchivedReport:
         the key.
     """
     try:
-        value = json.loads(file.read_text(encoding="utf-8"))
+        value = json.loads(read_text(file))
     except ValueError as error:
         raise ImindexError(f"{file} cannot be read as JSON: {error}. Run the audit again.") from error
     missing = [

@@ -175,5 +175,5 @@ def _at(figures: Figures, position: Any) -> RankFigures:
 def _save_ranks(path: Path, ranks: Any, works: Int64, imitations: Int64) -> None:
     from imindex.indexer.system.atomic import put_in_place
 
-    with put_in_place(path) as temporary, temporary.open("wb") as file:
+    with put_in_place(path) as file:
         np.savez(file, ranks=ranks, works=works, imitations=imitations)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from imindex.indexer.core.provenance import now, program, versions
 from imindex.indexer.demo.recognise import is_demonstration
 from imindex.indexer.store.index import Index
-from imindex.indexer.system.atomic import put_in_place
+from imindex.indexer.system.atomic import make_folder, write_file
 from imindex.retrieval.evidence.gallery import gallery
 from imindex.retrieval.report.limits import limits
 from imindex.retrieval.report.page import page
@@ -77,18 +77,16 @@ def write_index_report(
                  for path in (pair.work, pair.imitation)}  # fmt: skip
         thumbnails = Thumbnails(index.path.parent, len(shown), recorded_digests(index, shown))
     html = page(report, None, thumbnails=thumbnails, left_out=left_out)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with put_in_place(file) as temporary:
-        temporary.write_bytes(html.encode("utf-8", "backslashreplace"))
+    make_folder(file.parent)
+    write_file(file, html.encode("utf-8", "backslashreplace"))
 
 
 def write_comparison_report(result: Comparison, file: Path, *, command: str = "") -> None:
     """Write the page of a comparison; `result` may be a `GatedComparison`."""
     report = comparison_report(result, command=command)
     html = page(report, None, left_out=LEFT_OUT_OF_COMPARISON)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with put_in_place(file) as temporary:
-        temporary.write_bytes(html.encode("utf-8", "backslashreplace"))
+    make_folder(file.parent)
+    write_file(file, html.encode("utf-8", "backslashreplace"))
 
 
 def comparison_report(result: Comparison, *, command: str = "") -> Report:

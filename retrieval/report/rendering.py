@@ -20,6 +20,7 @@ import numpy as np
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.integrity.verify import Fault
+from imindex.indexer.system.input_files import read_input
 from imindex.retrieval.report.page import n_pictures, page
 from imindex.retrieval.report.report import renderer, table
 from imindex.retrieval.report.thumbnails import Thumbnails
@@ -110,10 +111,10 @@ class _Comparison:
 
     def _read(self, name: str) -> str | None:
         try:
-            return (self._folder / name).read_bytes().decode("utf-8-sig")
+            return read_input(self._folder / name).decode("utf-8-sig")
         except FileNotFoundError:
             self.faults.append(Fault(name, "is missing"))
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ImindexError, UnicodeDecodeError) as error:
             self.faults.append(Fault(name, f"cannot be read: {error}"))
         return None
 

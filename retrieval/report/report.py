@@ -16,7 +16,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from imindex.indexer.core.digest import json_digest
-from imindex.indexer.system.atomic import put_in_place
+from imindex.indexer.system.atomic import make_folder, write_file
 from imindex.retrieval.report.limits import limits
 from imindex.retrieval.report.rows import agreement, report_result, report_wide
 from imindex.retrieval.report.text import answer
@@ -116,15 +116,14 @@ def write(report: Report, folder: Path, *, base: Path, pictures: bool = True) ->
     from imindex.retrieval.report.page import page
 
     report = replace(report, provenance=replace(report.provenance, rendering=renderer()))
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, inside=folder)
     files = {
         "report.html": page(report, base if pictures else None).encode("utf-8", "backslashreplace"),
         "report.json": to_json(report, indent=1),
         "artists.csv": table(report.results).encode("utf-8-sig", "backslashreplace"),
     }
     for name, data in files.items():
-        with put_in_place(folder / name) as temporary:
-            temporary.write_bytes(data)
+        write_file(folder / name, data)
     return [folder / name for name in files]
 
 

@@ -118,15 +118,15 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         file = Path(path)
         if file.suffix not in (".json", ".csv", ".parquet"):
             raise ImindexError(f"{file} does not end in .json, .csv or .parquet. Use one of these suffixes.")
-        with put_in_place(file) as temporary:
+        with put_in_place(file) as opened:
             if file.suffix == ".json":
-                temporary.write_bytes(to_json(self, indent=1))
+                opened.write(to_json(self, indent=1))
             elif file.suffix == ".csv":
-                temporary.write_text(to_csv(self.records()), encoding="utf-8", errors="backslashreplace")
+                opened.write(to_csv(self.records()).encode("utf-8", "backslashreplace"))
             else:
                 import pyarrow.parquet
 
-                pyarrow.parquet.write_table(self.to_arrow(), temporary)
+                pyarrow.parquet.write_table(self.to_arrow(), opened)
         return file
 
     def _repr_html_(self) -> str | None:

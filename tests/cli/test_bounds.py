@@ -100,9 +100,8 @@ def test_a_plan_names_the_key_the_value_and_the_range(
     path.write_text(PLAN.format(**{**parts, part: f"{key} = {value}"}), encoding="utf-8")
     said = run("audit", path, "--dry-run", code=1).stderr
     where = {"top": key, "releases": f"releases[1].{key}"}.get(part, f"{part}.{key}")
-    assert f"{where} is " in said or "more digits" in said.replace("\n", " ") or "digits" in said, said
-    assert ("Write " in said and ("from" in said or "whole number" in said)) or "digits" in said
-    assert len(said) < 1_000
+    assert f"{where} is " in said and "Write " in said and len(said) < 1_000, said
+    assert "a whole number from " in said or "a number from " in said, said
 
 
 def test_sizes_and_totals_are_bounded_too(tmp_path: Path) -> None:
@@ -175,9 +174,8 @@ def test_an_option_beyond_its_range_is_a_usage_error_with_the_range(name: str) -
     words = name.split()[1:-1]
     for value in ("nan", "inf", "1e400", "9" * 30, "9" * 5_000):
         needed = [word for each in _command(words).params if each.required for word in _given(each)]
-        said = run(
-            *words, *needed, f"{option.opts[0]}={value}" if option.opts[0] != "-k" else f"-k{value}", code=2
-        ).stderr
+        given = f"-k{value}" if option.opts[0] == "-k" else f"{option.opts[0]}={value}"
+        said = run(*words, *needed, given, code=2).stderr
         assert "Invalid value" in said and ("range" in said or "not a" in said), said
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -236,8 +237,10 @@ def test_the_model_finds_a_build_that_does_not_flush(disk: Disk, monkeypatch: py
     for what in ("flush", "flush_folder"):
         lay(disk.root, {})
         with recorded(disk.root) as log, monkeypatch.context() as patch:
-            kind = Path.is_file if what == "flush" else Path.is_dir
-            patch.setattr(files, "_sync", lambda path, kind=kind: None if kind(path) else sync(path))
+            kind = stat.S_ISREG if what == "flush" else stat.S_ISDIR
+            patch.setattr(
+                files, "flush", lambda fd, kind=kind: None if kind(os.fstat(fd).st_mode) else flush(fd)
+            )
             mark_commits(patch, log)
             final = disk.build()
         with pytest.raises(
@@ -246,4 +249,4 @@ def test_the_model_finds_a_build_that_does_not_flush(disk: Disk, monkeypatch: py
             replay(disk, log, {final}, disk.build, final)
 
 
-sync = files._sync
+flush = files.flush

@@ -23,6 +23,7 @@ from imindex.indexer.generate import release_folder as generate_folder
 from imindex.indexer.generate.generate import ModelSettings, describe, missing
 from imindex.indexer.generate.prompts import Shot, shots
 from imindex.indexer.sources.find import find
+from imindex.indexer.system.atomic import SUFFIX
 from tests.support.generating import ASKED, files, lines, pixels, wrap
 from tests.support.hostile_names import HOSTILE
 from tests.support.pipelines import SIZE, save_pipeline
@@ -99,7 +100,7 @@ def test_a_stopped_run_resumes_to_the_same_bytes(make: Callable, tmp_path: Path)
     victim = tmp_path / "part" / ASKED[0].path
     victim.write_bytes(victim.read_bytes()[:-1])
     (tmp_path / "part" / ASKED[1].path).unlink()
-    (tmp_path / "part" / "names" / ".x.png.1.new").write_bytes(b"half")
+    (tmp_path / "part" / "names" / f".x.png.{16 * '0'}{SUFFIX}").write_bytes(b"half")
     report = make("part")
     assert (report.made, report.there) == (len(ASKED) - 3, 3)
     assert files(tmp_path / "part") == files(tmp_path / "whole")

@@ -23,6 +23,7 @@ from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.maintain import optimize as module
 from imindex.indexer.maintain.optimize import optimize
 from imindex.indexer.store.index import Index
+from imindex.indexer.system.atomic import SUFFIX
 from tests.support.approximate import (
     N,
     clustered,
@@ -144,7 +145,7 @@ def test_sigkill_leaves_the_old_file(optimized: dict[str, Path], tmp_path: Path,
     assert child.returncode == -signal.SIGKILL, child.stderr
     assert path.read_bytes() == before
     assert optimize(path, kind="ivf-pq").changed
-    assert not list(tmp_path.glob(".*.new"))
+    assert not list(tmp_path.glob(f".*{SUFFIX}"))
 
 
 # Commands

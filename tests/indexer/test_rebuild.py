@@ -19,6 +19,7 @@ from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.sources.find import find
 from imindex.indexer.sources.item import Item
 from imindex.indexer.store.index import Index
+from imindex.indexer.system.atomic import SUFFIX
 from tests.support.builds import TREE, Counting, digest
 from tests.support.pictures import picture
 
@@ -189,7 +190,7 @@ def test_a_part_file_renamed_but_not_recorded_is_kept(tiny_encoder: Encoder, tmp
 def test_leftovers_of_another_index_are_left_alone(
     works: Callable, tiny_encoder: Encoder, tmp_path: Path
 ) -> None:
-    theirs, ours = tmp_path / ".audit.h5.123.new", tmp_path / ".audit.123.new"
+    theirs, ours = (tmp_path / f".{name}.{16 * '0'}{SUFFIX}" for name in ("audit.h5", "audit"))
     theirs.touch(), ours.touch()
     picture(1).save(tmp_path / "x.png")
     build(

@@ -144,6 +144,7 @@ def _count_steps(fatal: int | None, committed: str) -> list[int]:
 
     for name in ("fsync", "replace", "unlink", "mkdir", "rmdir"):
         around(os, name)
+    around(os, "open", lambda path, flags, *_, **__: bool(flags & os.O_CREAT))
     around(io, "open", lambda file, mode="r", *_, **__: any(letter in mode for letter in "wax+"))
     around(h5py.Group, "create_dataset")
     around(h5py.AttributeManager, "update")

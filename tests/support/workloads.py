@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from imindex.indexer.system.atomic import SUFFIX
 from tests.support.crashing import Ended, Server
 
 COMMANDS = ("build", "add", "remove", "optimise", "generate", "audit")
@@ -89,7 +90,7 @@ def kill_once(server: Server, workload: Workload, **when: Any) -> Ended:
         said.append(f"{workload.name} {when}: came to {came}, not to {workload.after}")
     said += [
         f"{workload.name} {when}: left {path.name}"
-        for pattern in (".*.new", "*.parts")
+        for pattern in (f".*{SUFFIX}", "*.parts")
         for path in place.rglob(pattern)
         if not (workload.name == "remove" and pattern == "*.parts")  # parts of pictures that stay, wait
     ]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.system.atomic import put_in_place
+from imindex.indexer.system.atomic import copy_file, make_folder, write_file
 
 __all__ = ["FOLDER", "RELEASES", "diffusion_folder", "word_vectors"]
 
@@ -79,8 +78,8 @@ def diffusion_folder(release: str, target: Path, *, parts: Path = FOLDER) -> Pat
         available = ", ".join(name for name in RELEASES if (parts / f"{name}.safetensors").is_file())
         raise ImindexError(f"{release} is not a release of the demo. Choose one of: {available}.")
     for name in _CONFIGS:
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(parts / name, target / name)
+        make_folder((target / name).parent)
+        copy_file(parts / name, target / name)
     write_tokenizer(target / "tokenizer")
     release_weights = load_file(weights)
     text = {
@@ -91,7 +90,7 @@ def diffusion_folder(release: str, target: Path, *, parts: Path = FOLDER) -> Pat
     _write_weights(
         _with_prefix("unet.", release_weights), target / "unet" / "diffusion_pytorch_model.safetensors"
     )
-    shutil.copyfile(parts / "vae.safetensors", target / "vae" / "diffusion_pytorch_model.safetensors")
+    copy_file(parts / "vae.safetensors", target / "vae" / "diffusion_pytorch_model.safetensors")
     return target
 
 
@@ -118,10 +117,9 @@ def _with_prefix(prefix: str, weights: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def _write_weights(weights: Mapping[str, Array], path: Path) -> None:
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
-    with put_in_place(path) as temporary:
-        save_file(dict(sorted(weights.items())), temporary, metadata={"format": "pt"})
+    write_file(path, save(dict(sorted(weights.items())), metadata={"format": "pt"}))
 
 
 def _byte_letters() -> list[str]:
@@ -146,7 +144,7 @@ def _merges() -> list[str]:
 
 def write_tokenizer(folder: Path) -> None:
     """Write CLIP's tokenizer as files that transformers opens."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     merges, letters = _merges(), _byte_letters()
     words = [*letters, *(f"{letter}</w>" for letter in letters), *("".join(m.split()) for m in merges)]
     vocabulary = {word: number for number, word in enumerate([*words, _FIRST, _LAST])}
@@ -158,5 +156,4 @@ def write_tokenizer(folder: Path) -> None:
         ("tokenizer_config.json", json.dumps(settings, indent=2)),
         ("special_tokens_map.json", json.dumps(special, indent=2)),
     ):
-        with put_in_place(folder / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_file(folder / name, text.encode())
