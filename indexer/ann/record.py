@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from imindex.indexer.core.digest import canonical_json
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.json_text import parse_json
 from imindex.indexer.core.schema import Attribute
 
 IVF_PQ, IVF, HNSW = "ivf-pq", "ivf", "hnsw"
@@ -103,7 +103,7 @@ class Record:
             If an attribute is missing or invalid.
         """
         try:
-            parameters = json.loads(attributes["parameters"])
+            parameters = parse_json(attributes["parameters"])
             record = Record(
                 kind=str(attributes["kind"]),
                 target=float(attributes["recall-target"]),

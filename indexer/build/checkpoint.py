@@ -7,7 +7,6 @@ once it has its final name. A resumed build reads the part files and encodes onl
 from __future__ import annotations
 
 import io
-import json
 import re
 import zipfile
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ import numpy.typing as npt
 
 from imindex.indexer.core.digest import canonical_json
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.json_text import parse_json
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.system.atomic import clear_folder, flush_folder, make_folder, write_file
 from imindex.indexer.system.input_files import open_input, read_text
@@ -149,7 +149,7 @@ class Parts:
         try:
             with _opened(path) as part:
                 digests = part["digests"].tobytes()
-                rejected: dict[str, str] = json.loads(part["rejected"].tobytes())
+                rejected: dict[str, str] = parse_json(part["rejected"].tobytes())
                 rows = len(digests) // 32
                 if part["sizes"].shape != (rows, 2) or part["vectors"].shape != (rows, self._encoder.dim):
                     raise ValueError("its columns differ in length")
@@ -233,7 +233,7 @@ class Parts:
                 part = {name: stored[name] for name in stored.files}
             stored_digests = [bytes(digest) for digest in part["digests"].reshape(-1, 32)]
             keep = [row for row, digest in enumerate(stored_digests) if digest not in digests]
-            listed: dict[str, str] = json.loads(part["rejected"].tobytes())
+            listed: dict[str, str] = parse_json(part["rejected"].tobytes())
             rejected = {bytes.fromhex(digest): reason for digest, reason in listed.items()}
             if len(keep) < len(stored_digests) or digests & set(rejected):
                 self._store(

@@ -11,5 +11,9 @@ class BadPicture(Exception):
     """A picture that cannot be used. The message is the reason recorded in /rejects."""
 
 
+class BadVectors(ImindexError, ValueError):
+    """Vectors that are not finite, or not of unit length. Whoever opened their index adds its name to the message."""
+
+
 class Interrupted(ImindexError):
     """Ctrl-C or SIGTERM. What was finished is kept; the message says how to resume."""

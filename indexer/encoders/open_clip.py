@@ -21,6 +21,7 @@ import torch
 
 from imindex.indexer.core.digest import json_digest
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.json_text import parse_json
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.decode.preprocess import Preprocess
 from imindex.indexer.encoders.base import Encoder
@@ -35,7 +36,7 @@ from imindex.indexer.encoders.open_clip_config import (
 from imindex.indexer.encoders.probe import PROBE_TEXTS, tokens_digest
 from imindex.indexer.encoders.registry import BACKENDS, DEMO_MODEL
 from imindex.indexer.encoders.torch_encoder import TorchEncoder, weights_digest
-from imindex.indexer.system.input_files import read_text
+from imindex.indexer.system.input_files import read_text, refuse_special_files
 
 DEFAULT_PRETRAINED = {"ViT-B-32": "laion2b_s34b_b79k"}
 """The weights of a model that is named without any."""
@@ -167,6 +168,8 @@ def _open_clip_name(model: str, pretrained: str | None) -> Iterator[tuple[str, s
             _write_local_dir(Path(model), pretrained, Path(folder))
             yield f"local-dir:{folder}", None
     elif ":" in model:
+        if model.startswith("local-dir:"):
+            refuse_special_files(model.removeprefix("local-dir:"))
         yield model, None
     else:
         yield model, pretrained
@@ -174,8 +177,8 @@ def _open_clip_name(model: str, pretrained: str | None) -> Iterator[tuple[str, s
 
 def _write_local_dir(config: Path, pretrained: str | None, folder: Path) -> None:
     try:
-        settings = json.loads(read_text(config))
-    except (OSError, ValueError, RecursionError) as error:
+        settings = parse_json(read_text(config))
+    except (OSError, ValueError) as error:
         raise ImindexError(f"{config} cannot be read as a model configuration: {error}.") from error
     if not pretrained or not Path(pretrained).is_file():
         raise ImindexError(f"{config} is a model configuration: pass its weights with --pretrained FILE.")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.json_text import parse_json
 from imindex.indexer.system.input_files import read_text
 
 
@@ -112,7 +112,7 @@ def read_origins(path: Path) -> dict[str, str]:
         header = [cell.strip().casefold() for cell in cells[0]] if cells else []
         rows = [dict(zip(header, row, strict=False)) for row in cells[1:]]
     elif path.suffix.lower() == ".jsonl":
-        rows = [json.loads(line) for _, line in _lines(path, text)]
+        rows = [parse_json(line) for _, line in _lines(path, text)]
     return {
         normalized(str(row["artist"]), "name"): str(row["origin"]).strip()
         for row in rows
@@ -151,7 +151,7 @@ def _csv_names(path: Path, text: str) -> Iterator[tuple[int, str]]:
 def _jsonl_names(path: Path, text: str) -> Iterator[tuple[int, str]]:
     for number, line in _lines(path, text):
         try:
-            value: Any = json.loads(line)
+            value: Any = parse_json(line)
         except ValueError as error:
             raise ImindexError(
                 f"{path}, line {number}: not JSON: {error}. Write one object per line."

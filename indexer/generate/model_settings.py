@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 from imindex.indexer.core.bounds import SCALE, SIDE, STEPS
 from imindex.indexer.core.digest import canonical_json, json_digest
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.json_text import parse_json
 from imindex.indexer.generate.components import read_json
 from imindex.indexer.system.input_files import open_input, read_text
 
@@ -108,7 +108,7 @@ def read_index(folder: Path) -> dict[str, Any]:
     """
     file = folder / "model_index.json"
     try:
-        index = json.loads(read_text(file))
+        index = parse_json(read_text(file))
     except FileNotFoundError:
         raise ImindexError(
             f"{folder} is not the folder of a diffusers pipeline: it has no model_index.json. Pass a folder written by "

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.json_text import parse_json
 from imindex.indexer.generate.prompts import Shot
 from imindex.indexer.system.atomic import (
     clear_folders,
@@ -68,7 +69,7 @@ class Folder:
             write_file(file, json.dumps(about, ensure_ascii=True, indent=2).encode() + b"\n")
             return
         try:
-            stored = json.loads(read_text(file))
+            stored = parse_json(read_text(file))
         except ValueError as error:
             raise ImindexError(f"{file} is not JSON: {error}. Generate into another folder.") from error
         stored, current = _flat(stored), _flat(about)
@@ -181,7 +182,7 @@ def read_manifest(folder: Path) -> dict[str, Line]:
     lines: dict[str, Line] = {}
     for number, text in enumerate(read_input(manifest).split(b"\n")[:-1], 1):
         try:
-            line = json.loads(text)
+            line = parse_json(text)
             lines[line["path"]] = line
             if not {"sha256", "prompt", "seed", "blocked"} <= line.keys():
                 raise ValueError("not a line of imindex generate")

@@ -170,10 +170,17 @@ def _command(artists: Sequence[str], collections: Sequence[str], digests: Sequen
 
 
 def _erase(line: Mapping[str, str], artists: Sequence[str]) -> dict[str, str]:
-    """Erase the artists' names from an earlier command line, word by word as the shell split it."""
+    """Erase the artists' names from an earlier command line, word by word as the shell split it.
+
+    Of a line that no shell could have split, such as one with an open quote, only the first two words are kept.
+    """
     if not line["command"]:
         return dict(line)
-    words = [_nfc(word) for word in shlex.split(line["command"])]
+    try:
+        words = [_nfc(word) for word in shlex.split(line["command"])]
+    except ValueError:
+        begun = re.match(r"imindex [a-z]+(?= )", line["command"])
+        return {**line, "command": f"{begun[0]} {ERASED}" if begun else ERASED}
     for name in artists:
         whole_name = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
         for position, word in enumerate(words[2:], 2):

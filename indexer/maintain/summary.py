@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imindex.indexer.ann.record import Record, is_approximate
+from imindex.indexer.core.json_text import parse_json
 from imindex.indexer.core.jsonable import json_ready
 from imindex.indexer.core.schema import KINDS, NOBODY, Columns
 from imindex.indexer.store.index import Index
@@ -171,7 +171,7 @@ def describe_search(ann: Mapping[str, Any]) -> str:
 def provenance_rows(line: Mapping[str, str]) -> list[list[str]]:
     """Return a line of /log as rows of name and value, for display."""
     try:
-        versions = ", ".join(f"{name} {value}" for name, value in json.loads(line["versions"]).items())
+        versions = ", ".join(f"{name} {value}" for name, value in parse_json(line["versions"]).items())
     except (ValueError, AttributeError):
         versions = line["versions"]
     rows = {

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.json_text import parse_json
 from imindex.indexer.system.child_process import Crashed, Lines, python
 from imindex.indexer.system.input_files import open_input
 
@@ -74,8 +74,8 @@ def _jsonl(path: Path) -> Iterator[tuple[str, Row]]:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
+                row = parse_json(line)
+            except ValueError as error:
                 raise ImindexError(f"{where}: not JSON: {error}. Write one object per line.") from error
             if not isinstance(row, dict):
                 raise ImindexError(f"{where}: not a JSON object. Write one object per line.")
@@ -101,7 +101,7 @@ def _parquet(path: Path) -> Iterator[tuple[str, Row]]:
         lines = Lines(process, PARQUET_SECONDS, MAX_LINE)
         try:
             for number, line in enumerate(lines, 1):
-                reply = json.loads(line)
+                reply = parse_json(line)
                 if "error" in reply:
                     raise ImindexError(prefix + reply["error"])
                 yield f"{path}, row {number}", reply["row"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import weakref
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imindex.indexer.core.digest import STREAM_ROWS, BlockHasher
-from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.errors import BadVectors, ImindexError
 from imindex.indexer.core.preprocess_bounds import preprocess_fault
 from imindex.indexer.core.schema import (
     FORMAT,
@@ -123,6 +124,9 @@ class Index:
             self._file, self._guard, self.n, self.encoder.dim, version=self.version
         )
         self.artists = tuple(self._text("artists/name"))
+        if len(set(self.artists)) < len(self.artists):
+            name = next(name for name, n in Counter(self.artists).items() if n > 1)
+            raise Damage(f"/artists/name lists {name!r} more than once")
         self.collections = tuple(
             Collection(name, check_kind(kind), json_object(generator, "/collections/generator"))
             for name, kind, generator in zip(
@@ -240,8 +244,10 @@ class Index:
         self._reading()  # refuses a closed file
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self.close()
+        if isinstance(error, BadVectors):
+            raise _named(error, self.path) from error
 
 
 @contextlib.contextmanager
@@ -254,10 +260,18 @@ def opened(index: Index | str | os.PathLike[str]) -> Iterator[Index]:
         As in `Index`.
     """
     if isinstance(index, Index):
-        yield index
+        try:
+            yield index
+        except BadVectors as error:
+            raise _named(error, index.path) from error
         return
     with Index(index) as file:
         yield file
+
+
+def _named(error: BadVectors, path: Path) -> ImindexError:
+    """Name the index whose vectors were refused."""
+    return ImindexError(f"{path}: {error} `imindex verify -i {path}` lists what is wrong with it.")
 
 
 def _close(file: h5py.File, guard: GuardedFile) -> None:

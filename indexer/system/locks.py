@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.json_text import parse_json
 from imindex.indexer.core.provenance import now
 from imindex.indexer.system.atomic import open_own, refuse_links
 from imindex.indexer.system.input_files import read_input
@@ -255,7 +256,7 @@ def _read(path: Path) -> Holder:
     """Read the content of a lock file; empty if it is missing or invalid."""
     text = ("host", "user", "since", "command", "boot", "started", "namespace")
     try:
-        holder = json.loads(read_input(path, follow=False))
+        holder = parse_json(read_input(path, follow=False))
         if type(holder["pid"]) is int and all(isinstance(holder[key], str) for key in text):
             return {"pid": holder["pid"], **{key: holder[key] for key in text}}
     except (OSError, ValueError, KeyError, TypeError, RecursionError, ImindexError):

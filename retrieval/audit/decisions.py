@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.json_text import parse_json
 from imindex.indexer.system.input_files import read_input, read_text
 from imindex.indexer.system.locks import alone
 from imindex.retrieval.audit.register import read_register, record_decisions
@@ -49,7 +49,7 @@ def listed_pairs(folder: Path) -> list[Listed]:
     """
     decisions, path = _decisions(read_register(folder)), folder / "report.json"
     try:
-        results = json.loads(read_text(path))["results"]
+        results = parse_json(read_text(path))["results"]
         found = [(str(one["release"]), pair) for one in results for pair in one["copies"]["pairs"]]
     except FileNotFoundError:
         raise ImindexError(f"{path} does not exist: the audit is not finished. Run it again.") from None

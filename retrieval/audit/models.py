@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from imindex.indexer.core.digest import canonical_json, json_digest
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.json_text import parse_json
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.encoders.lazy import LazyEncoder, encoder_for
 from imindex.indexer.encoders.registry import differences
@@ -314,7 +314,7 @@ def _generate(
 
 def _made(release: Release, folder: Path, wanted: set[str]) -> Made:
     manifest = folder / "manifest.jsonl"
-    rows = [json.loads(line) for line in read_text(manifest).splitlines()]
+    rows = [parse_json(line) for line in read_text(manifest).splitlines()]
     rows = [row for row in rows if row["path"] in wanted]
     blocked = {row["path"]: row for row in rows if row["blocked"]}
     paths = {os.path.normpath(folder / path) for path in wanted - blocked.keys()}
@@ -328,7 +328,7 @@ def _made(release: Release, folder: Path, wanted: set[str]) -> Made:
             f"{manifest} lists {len(items)} of the {len(paths)} pictures, so it has changed since it was written. "
             "Delete it and run the audit again."
         )
-    about = json.loads(read_text(folder / "release.json"))
+    about = parse_json(read_text(folder / "release.json"))
     return Made(
         release=release,
         items=items,

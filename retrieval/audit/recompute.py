@@ -5,7 +5,6 @@ Nothing is written to the audit's folder. No pictures are generated, and no cach
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ from typing import Any
 
 from imindex.indexer.core.digest import json_digest
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.json_text import parse_json
 from imindex.indexer.core.paths import StoredPaths
 from imindex.indexer.core.provenance import versions
 from imindex.indexer.integrity.seal import (
@@ -165,7 +165,7 @@ def recompute(run: Run) -> Recomputed:
 
 def _read(path: Path) -> StoredReport:
     try:
-        stored: StoredReport = json.loads(read_text(path))
+        stored: StoredReport = parse_json(read_text(path))
         if not isinstance(stored["digest"], str) or not isinstance(stored["provenance"], dict):
             raise TypeError("no report")
     except FileNotFoundError:
@@ -224,7 +224,7 @@ def _compare_file(outcome: Recomputed, file: Path, result: Mapping[str, Any]) ->
         return
     name = file.relative_to(outcome.folder).as_posix()
     try:
-        cached = json.loads(read_text(file))
+        cached = parse_json(read_text(file))
         intact = cached["digest"] == json_digest(cached["result"])
         outcome.other_streams |= cached["key"].get("streams") != STREAMS
         # The plan's name of the encoder; a cached result may have the model's.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from msgspec.structs import replace
 
 from imindex.indexer.core.digest import canonical_json, json_digest
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.json_text import parse_json
 from imindex.indexer.core.provenance import now, versions
 from imindex.indexer.generate.matched_names import DRAWING, INDEPENDENT
 from imindex.indexer.system.atomic import write_file
@@ -191,7 +191,7 @@ def _checked(path: Path, lines: Sequence[str]) -> list[RegisterEntry]:
     entries = []
     for number, line in enumerate(lines, 1):
         try:
-            entry = json.loads(line)
+            entry = parse_json(line)
             intact = entry["previous"] == (_digest(lines[number - 2]) if number > 1 else "")
             intact = intact and entry["digest"] == _own_digest(entry)
         except (ValueError, TypeError, KeyError, AttributeError):

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from imindex.indexer.core.digest import json_digest
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.json_text import parse_json
 from imindex.indexer.core.jsonable import json_ready
 from imindex.indexer.core.provenance import program, versions
 from imindex.indexer.store.index import Index, opened
@@ -27,7 +28,7 @@ def stored(run: Run, file: Path, path: Path | Index, options: Mapping[str, Any],
     if not run.workspace.keeps:
         return None
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, ImindexError):
-        entry = json.loads(read_text(file))
+        entry = parse_json(read_text(file))
         if entry["key"] == _key(path, options) and entry["digest"] == json_digest(entry["result"]):
             return from_dict(type, entry["result"], str(file))
     return None

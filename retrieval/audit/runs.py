@@ -10,6 +10,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.json_text import parse_json
 from imindex.indexer.core.provenance import now
 from imindex.indexer.system.atomic import open_to_append
 from imindex.indexer.system.input_files import read_input, read_text
@@ -55,7 +56,7 @@ def _failed(path: Path) -> tuple[FailedRun, ...]:
     begun = ""
     for line in read_text(path).splitlines() if path.exists() else ():
         with contextlib.suppress(ValueError, TypeError, AttributeError):
-            event = json.loads(line)
+            event = parse_json(line)
             if "started" in event:
                 if begun:
                     failed.append(FailedRun(started=begun, why=KILLED))

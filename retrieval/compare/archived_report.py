@@ -6,20 +6,27 @@ optional. `imindex.retrieval.results.Report` is the strict type of the reports t
 
 from __future__ import annotations
 
-import json
 import math
+from collections import Counter
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
+from imindex.indexer.core.bounds import RESAMPLES, SEED, SHARE
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.json_text import parse_json
 from imindex.indexer.system.input_files import read_text
 from imindex.retrieval.compare.overall import Resolution
 from imindex.retrieval.findings import Finding
-from imindex.retrieval.results import from_dict
+from imindex.retrieval.results import Adjust, from_dict
+from imindex.retrieval.results.base import Count, Share
 from imindex.retrieval.results.report_digest import digest
 
 REPORT = "report.json"
+Level = Annotated[float, msgspec.Meta(ge=SHARE.least, le=SHARE.most)]
+Resamples = Annotated[int, msgspec.Meta(ge=1, le=RESAMPLES.most)]
+Seed = Annotated[int, msgspec.Meta(ge=SEED.least, le=SEED.most)]
 
 
 class _Archived(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,8 +38,8 @@ class ArchivedArtist(_Archived, frozen=True, kw_only=True):
 
     artist: str
     finding: Finding | None = None
-    auc: float | None = None
-    top1: float | None = None
+    auc: Share = None
+    top1: Share = None
 
 
 class ArchivedPair(_Archived, frozen=True, kw_only=True):
@@ -52,7 +59,7 @@ class ArchivedCopies(_Archived, frozen=True, kw_only=True):
 class ArchivedSummary(_Archived, frozen=True, kw_only=True):
     """What the tests of the release can find; unset in early reports."""
 
-    fewest_findable: int | msgspec.UnsetType | None = msgspec.UNSET
+    fewest_findable: Count | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class ArchivedResult(_Archived, frozen=True, kw_only=True):
@@ -109,17 +116,17 @@ class ArchivedRelease(_Archived, frozen=True, kw_only=True):
 
     name: str
     rivals: tuple[str, ...] = ()
-    n_placebo_names: int | None = None
+    n_placebo_names: Count | None = None
 
 
 class ArchivedTests(_Archived, frozen=True, kw_only=True):
     """Settings of the tests in the plan."""
 
-    level: float | None = None
-    adjust: str | None = None
-    n_resamples: int | None = None
-    confidence_level: float | None = None
-    seed: int | None = None
+    level: Level | None = None
+    adjust: Adjust | None = None
+    n_resamples: Resamples | None = None
+    confidence_level: Level | None = None
+    seed: Seed | None = None
 
 
 class ArchivedPlan(_Archived, frozen=True, kw_only=True):
@@ -170,7 +177,7 @@ def read_archived(file: Path) -> ArchivedReport:
         the key.
     """
     try:
-        value = json.loads(read_text(file))
+        value = parse_json(read_text(file), finite=True)
     except ValueError as error:
         raise ImindexError(f"{file} cannot be read as JSON: {error}. Run the audit again.") from error
     missing = [
@@ -181,11 +188,33 @@ def read_archived(file: Path) -> ArchivedReport:
             f"{file} is not the report of an audit: it has no {missing[0]}. Pass an audit's {REPORT}."
         )
     archived = from_dict(ArchivedReport, value, str(file))
+    _refuse_duplicates(archived, file)
     stated = value.get("digest")
-    if stated != digest(value):
+    try:
+        actual = digest(value)
+    except RecursionError as error:
+        raise ImindexError(f"{file} is nested too deeply for a report. Run the audit again.") from error
+    if stated != actual:
         said = f"it states the digest {str(stated)[:12]}" if stated else "it has no digest"
         raise ImindexError(
-            f"{file} was edited since imindex wrote it: {said}, and its content has {digest(value)[:12]}. Restore it "
+            f"{file} was edited since imindex wrote it: {said}, and its content has {actual[:12]}. Restore it "
             "from a backup, or run the audit again."
         )
     return archived
+
+
+def _refuse_duplicates(report: ArchivedReport, file: Path) -> None:
+    """Refuse a report that says something twice, of which a reader would believe one."""
+    lists: list[tuple[str, list[object]]] = [
+        ("encoders", [encoder.name for encoder in report.encoders]),
+        ("releases", [release.name for release in report.releases]),
+        ("results", [(result.release, result.encoder) for result in report.results]),
+    ]
+    lists += [
+        (f"results[{number}].artists", [row.artist for row in result.artists])
+        for number, result in enumerate(report.results)
+    ]
+    for where, names in lists:
+        name, n = Counter(names).most_common(1)[0] if names else ("", 0)
+        if n > 1:
+            raise ImindexError(f"{file}: {where}: {name!r} is listed {n} times. Run the audit again.")

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.json_text import parse_json
 from imindex.retrieval.results.tables import Row, flat, to_csv, to_frame, to_table
 
 if TYPE_CHECKING:
@@ -220,7 +221,7 @@ def from_dict(type: type[T], value: Any, name: str = "") -> T:
 def from_json(type: type[T], data: bytes | str, name: str = "") -> T:
     """Decode a result from JSON with strict validation; see `from_dict`."""
     try:
-        value = json.loads(data)
+        value = parse_json(data)
     except ValueError as error:
         raise ImindexError(
             f"{name or type.__name__} is not JSON: {error}. Restore it or compute it again."

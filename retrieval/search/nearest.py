@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from imindex.indexer.core.errors import BadVectors
 from imindex.retrieval.vectors.blocks import Float16, Float64, Int64, blocks
 from imindex.retrieval.vectors.checks import check_pair
 
@@ -112,9 +113,8 @@ def nearest(
         fetch = min(fetch, n_allowed)
         rough, candidates = searcher.search(unit_queries[pending].astype(np.float32), fetch, among=among)
         if candidates.min(initial=0) < 0:
-            raise ValueError(
-                "Some of the vectors are not finite, so they have no neighbours. Check the index with `imindex verify` "
-                "and encode their pictures again."
+            raise BadVectors(
+                "some of the vectors are not finite, so they have no neighbours. Encode their pictures again."
             )
         contenders = rough >= rough[:, k - 1, None] - _ROUNDING
         settled = (fetch == n_allowed) | ~contenders[:, -1]

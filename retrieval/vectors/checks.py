@@ -7,6 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from imindex.indexer.core.errors import BadVectors
 from imindex.retrieval.vectors.blocks import Float16, Int64, blocks
 
 NORM_TOLERANCE = 1e-2
@@ -30,18 +31,19 @@ def check_vectors(vectors: npt.ArrayLike, name: str) -> Float16:
     Raises
     ------
     ValueError
-        If the array is not a float16 matrix, a value is not finite, or a norm differs from 1 by more than
-        `NORM_TOLERANCE`.
+        If the array is not a float16 matrix.
+    BadVectors
+        If a value is not finite, or a norm differs from 1 by more than `NORM_TOLERANCE`. It is a ValueError.
 
     Examples
     --------
     >>> import numpy as np
     >>> check_vectors(np.array([[0.6, 0.8]], np.float16), "works").shape
     (1, 2)
-    >>> check_vectors(np.array([[3, 4]], np.float16), "works")
+    >>> check_vectors(np.array([[3, 4]], np.float16), "works")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    ValueError: works: row 0 has norm 5, not 1. Divide each vector by its norm before the cast to float16.
+    imindex.indexer.core.errors.BadVectors: works: row 0 has norm 5, not 1. Divide each vector by its norm before ...
     """
     array = np.asarray(vectors)
     if array.ndim != 2:
@@ -60,11 +62,11 @@ def check_vectors(vectors: npt.ArrayLike, name: str) -> Float16:
         row = int(bad[0])
         more = f" (and {len(bad) - 1} more rows)" if len(bad) > 1 else ""
         if not math.isfinite(norms[row]):
-            raise ValueError(
+            raise BadVectors(
                 f"{name}: row {row}{more} has a value that is not finite. "
                 "Encode the picture again, or exclude it."
             )
-        raise ValueError(
+        raise BadVectors(
             f"{name}: row {row}{more} has norm {norms[row]:.4g}, not 1. "
             "Divide each vector by its norm before the cast to float16."
         )

@@ -112,7 +112,13 @@ def pictures(index: Index, *kinds: str, collections: Sequence[str] = ()) -> Pict
             f"{index.path} has no {kinds[0]}{' of ' + ', '.join(collections) if collections else ''}. "
             f"Add some: `imindex build {kinds[0]}/ -i {index.path}`."
         )
-    return Pictures(rows, np.asarray(index.vectors[rows]), index.column("artist")[rows].astype(np.int64))
+    artist = index.column("artist")[rows].astype(np.int64)
+    if "control" not in kinds and artist.min() < 0:
+        raise ImindexError(
+            f"{index.path}: {int((artist < 0).sum()):,} of the {' and '.join(kinds)} have no artist, which no build "
+            f"writes. Restore the file from a backup, or build it again."
+        )
+    return Pictures(rows, np.asarray(index.vectors[rows]), artist)
 
 
 def release(index: Index, name: str | None, kinds: Sequence[str] = ("imitations",)) -> tuple[str, str]:

@@ -83,7 +83,7 @@ def test_the_name_is_erased_from_earlier_command_lines_in_any_spelling(
     tmp_path: Path, artist: str, typed: str
 ) -> None:
     path, command = tmp_path / "i.h5", shlex.join(["imindex", "build", typed, "-i", "a.h5"])
-    artists = [artist if name in (artist, "Bo O'Brien") else name for name in ARTISTS]
+    artists = ARTISTS if artist in ARTISTS else (ARTISTS[0], artist, ARTISTS[2])
     save(path, example(artists=artists, log=[entry(command, "build", "")]))
     remove(path, artists=[artist])
     with Index(path) as index:
@@ -91,6 +91,26 @@ def test_the_name_is_erased_from_earlier_command_lines_in_any_spelling(
     for word in (word for line in words for word in line):
         assert artist not in unicodedata.normalize("NFC", word)
     assert words[0][:2] == ["imindex", "build"] and words[0][3:] == ["-i", "a.h5"]
+
+
+@pytest.mark.parametrize(
+    ("command", "kept"),
+    [
+        ("imindex build 'art/Zoë -i a.h5", f"imindex build {ERASED}"),
+        ('imindex build "art/Zoë', f"imindex build {ERASED}"),
+        ("imindex build art/Zoë \\", f"imindex build {ERASED}"),
+        ("Zoë '", ERASED),
+        ("imindex Zoë '", ERASED),
+    ],
+)
+def test_a_command_line_with_an_open_quote_is_erased(tmp_path: Path, command: str, kept: str) -> None:
+    """Only a forger writes one; it must not keep an artist from being removed."""
+    path = tmp_path / "i.h5"
+    save(path, example(log=[entry(command, "build", "")]))
+    assert remove(path, artists=["Zoë"]).removed == 1
+    with Index(path) as index:
+        assert index.log()[0]["command"] == kept
+    assert "Zoë".encode() not in path.read_bytes()
 
 
 def test_a_short_name_does_not_damage_the_log(tmp_path: Path) -> None:

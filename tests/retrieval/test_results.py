@@ -28,6 +28,7 @@ from imindex.retrieval.results import (
     to_json,
 )
 from imindex.retrieval.results.schema import documentation, schema
+from imindex.retrieval.results.tables import csv_cell
 from tests.support.places import ROOT
 
 TYPES = [
@@ -125,3 +126,17 @@ def test_finding_equals_its_string() -> None:
     assert f"{Finding.IMITATED:>10}" == "  imitated"
     assert {"imitated": 1}[Finding.IMITATED] == 1
     assert json.dumps({Finding.NOT_SHOWN: Finding.NOT_SHOWN}) == '{"not shown": "not shown"}'
+
+
+SIGNS = "=+-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b\u2212"
+UNSEEN = ["", *" \t\r\n\u200b\ufeff\u00a0\u3000\u202e\x00"]
+
+
+def test_no_text_of_a_table_is_a_formula_in_any_form_of_its_sign() -> None:
+    """Excel in Chinese and Japanese, and LibreOffice, read full-width and small signs as the plain ones."""
+    for text in (f"{before}{sign}HYPERLINK(1)" for sign in SIGNS for before in UNSEEN):
+        assert csv_cell(text) == f"'{text}", text
+    for text in ("\tx", "\rx", "\nx", "\x0bx", "\x7fx", "\x85x"):
+        assert csv_cell(text) == f"'{text}", text
+    for text in ("", " ", "Ada Example", " Ada", "'=1", "Zoë", "日本", "1-2", "a=b", "(x)", "\u200b"):
+        assert csv_cell(text) == text
