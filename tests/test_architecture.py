@@ -73,6 +73,31 @@ LIBRARIES = {
 }
 """Where each library may be imported: a folder, or one file. Only its back end imports an encoder's library."""
 
+FILE_CALLS = frozenset(
+    {"read_text", "read_bytes", "write_text", "write_bytes", "open", "touch", "unlink", "rmdir", "mkdir", "symlink_to",
+     "hardlink_to", "copyfile", "copy2", "copytree", "rmtree", "remove", "rename", "replace", "open_memmap"}
+)  # fmt: skip
+"""Calls that open, create or delete a file by its name, as a method or a function of a module."""
+NO_FILES = {
+    "Image.open", "api.open", "h5a.open", "h5g.open", "h5o.open", "h5py.h5g.open", "imindex.open", "os.replace",
+}  # fmt: skip
+"""Some of that name that do not, or that get bytes or an open file."""
+OPENS_FILES = {
+    "indexer/build/checkpoint.py": {"unlink", "rmdir"},  # own files, by their patterns and under the lock
+    "indexer/decode/worker.py": {"read_text"},  # /proc
+    "indexer/demo/diffusion/__init__.py": {"read_bytes"},  # of a package
+    "indexer/doctor/machine.py": {"open", "read_text"},  # /proc, and its own temporary folder
+    "indexer/encoders/open_clip.py": {"copyfile", "symlink_to", "write_text"},  # its own temporary folder
+    "indexer/encoders/precision.py": {"read_text"},  # /proc
+    "indexer/generate/historical_artists.py": {"read_text"},  # of the package
+    "indexer/sources/local.py": {"open"},  # pictures: regular files of a limited size
+    "retrieval/audit/demo.py": {"replace"},  # a finished folder, out of its own temporary folder
+    "retrieval/report/page.py": {"read_text"},  # of the package
+    "retrieval/report/report.py": {"read_bytes"},  # of the package
+    "retrieval/report/style.py": {"read_text"},  # of the package
+}
+"""Files outside indexer/system that open files by themselves, and why they may."""
+
 TOP_LEVEL = {"indexer", "retrieval", "stats"}
 """Top-level names that any project may use: ours are below `imindex`."""
 
@@ -268,6 +293,34 @@ def test_array_modules_do_no_io() -> None:
         }
         wrong[path] = found | (calls & {"open", "print", "input"})
     assert {path: what for path, what in wrong.items() if what} == READS_FILES
+
+
+def file_calls(path: str) -> set[str]:
+    """Return the calls of a file that open, create or delete another one."""
+    called = set()
+    for node in ast.walk(tree(path)):
+        if not isinstance(node, ast.Call):
+            continue
+        if isinstance(node.func, ast.Name) and node.func.id == "open":
+            called.add("open")
+        elif isinstance(node.func, ast.Attribute) and node.func.attr in FILE_CALLS:
+            name, n = node.func.attr, len(node.args)
+            of_paths = {"replace": n == 1 and not node.keywords, "remove": False, "rename": n == 1}.get(
+                name, True
+            )
+            if ast.unparse(node.func.value) == "os" or (of_paths and ast.unparse(node.func) not in NO_FILES):
+                called.add(name)
+    return called
+
+
+def test_files_are_opened_through_the_helpers_of_indexer_system() -> None:
+    """They refuse links, pipes and devices, and give temporary files names that nobody can predict."""
+    found = {
+        path: calls
+        for path in files()
+        if not path.startswith("indexer/system/") and (calls := file_calls(path))
+    }
+    assert found == OPENS_FILES
 
 
 # Names

@@ -11,7 +11,7 @@ import re
 import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +135,7 @@ class Parts:
     def _check_encoder(self, fresh: bool) -> None:
         path = self.folder / "encoder.json"
         mine = canonical_json(self._encoder.identity())
+        before_1_2 = canonical_json(replace(self._encoder, tokens_sha256="").identity())
         if fresh:
             write_file(path, mine.encode())
         elif not path.exists():
@@ -142,7 +143,7 @@ class Parts:
                 f"{path} is missing, so the encoder of the vectors in {self.folder} is unknown. "
                 "Delete the folder; its pictures are then encoded again."
             )
-        elif read_text(path) != mine:
+        elif read_text(path) not in (mine, before_1_2):
             raise ImindexError(
                 f"{self.folder} holds the results of an interrupted build with another encoder than "
                 f"{self._encoder.name()}. Finish that build first, or delete the folder to discard it."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,7 +73,7 @@ def _examine(path: Path, index_given: bool, options: Mapping[str, Any]) -> Itera
         if check.status == FAULT:
             faulty.add(check.name)
         yield check
-    opened = path.exists()
+    opened = named = os.path.lexists(path)
     if folder.is_dir():
         yield tried("disk", lambda: disk_space(folder, path))
     if opened:
@@ -85,7 +86,7 @@ def _examine(path: Path, index_given: bool, options: Mapping[str, Any]) -> Itera
         yield Check("index", OK, f"{path} does not exist yet; name another index with -i.")
     if "device" in faulty:
         return
-    if path.exists() and not opened and options["model"] is None:
+    if named and not opened and options["model"] is None:
         message = "Not examined: the index that names it cannot be opened."
         yield Check(
             "encoder", WARNING, message, "Name an encoder with --model to examine it without the index."

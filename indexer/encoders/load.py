@@ -15,6 +15,7 @@ from imindex.indexer.encoders.precision import PRECISIONS, default_precision
 from imindex.indexer.encoders.registry import DEFAULT_MODEL, backend, knows, name_for, name_of, require_same
 from imindex.indexer.system.device import torch_devices
 from imindex.indexer.system.foreign_code import no_foreign_code
+from imindex.indexer.system.input_files import refuse_special_files
 
 _named: set[tuple[str, str]] = set()
 """Model and pretrained of the encoders that a caller has named in this process."""
@@ -71,8 +72,10 @@ def _load(
     if precision == "auto":
         precision = default_precision(devices[0])
     # A tag that the back end knows is not a file, even if a file in the current folder has its name.
-    if pretrained and Path(pretrained).is_file() and not knows(model, pretrained):
-        pretrained = str(Path(pretrained).resolve())
+    if pretrained and not knows(model, pretrained):
+        refuse_special_files(pretrained)
+        if Path(pretrained).is_file():
+            pretrained = str(Path(pretrained).resolve())
     name = name_for(model)
     with no_foreign_code(model):
         encoder = backend(name).load(
@@ -130,9 +133,8 @@ def load_as(
     name = model or info.model
     weights = pretrained or (None if model else info.pretrained or None)
     trusted = model is not None if trust is None else trust
-    if (
-        pretrained and trust is None and not trusted
-    ):  # the weights are the caller's, and the model is the index's
+    if pretrained and trust is None and not trusted:
+        # The weights are the caller's; the model is the index's.
         trusted = name in {known for known, _ in _named} or knows(name, None)
     if not trusted:
         require_trusted(name, weights)

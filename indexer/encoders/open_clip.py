@@ -36,7 +36,7 @@ from imindex.indexer.encoders.open_clip_config import (
 from imindex.indexer.encoders.probe import PROBE_TEXTS, tokens_digest
 from imindex.indexer.encoders.registry import BACKENDS, DEMO_MODEL
 from imindex.indexer.encoders.torch_encoder import TorchEncoder, weights_digest
-from imindex.indexer.system.input_files import read_text
+from imindex.indexer.system.input_files import read_text, refuse_special_files
 
 DEFAULT_PRETRAINED = {"ViT-B-32": "laion2b_s34b_b79k"}
 """The weights of a model that is named without any."""
@@ -168,6 +168,8 @@ def _open_clip_name(model: str, pretrained: str | None) -> Iterator[tuple[str, s
             _write_local_dir(Path(model), pretrained, Path(folder))
             yield f"local-dir:{folder}", None
     elif ":" in model:
+        if model.startswith("local-dir:"):
+            refuse_special_files(model.removeprefix("local-dir:"))
         yield model, None
     else:
         yield model, pretrained

@@ -46,6 +46,15 @@ _LARGEST = {
     "attn_pooler_queries": 1 << 16,
 }
 """The largest sizes that a configuration may have. Larger ones would only exhaust the memory."""
+_LARGEST_TOWER = {
+    **dict.fromkeys(("hidden_size", "d_model", "d_kv"), 1 << 15),
+    **dict.fromkeys(("intermediate_size", "d_ff", "encoder_ffn_dim", "decoder_ffn_dim"), 1 << 18),
+    **dict.fromkeys(("num_hidden_layers", "num_layers", "num_decoder_layers"), 512),
+    **dict.fromkeys(("encoder_layers", "decoder_layers", "num_attention_heads", "num_heads"), 512),
+    **dict.fromkeys(("max_position_embeddings", "type_vocab_size"), 1 << 20),
+    "vocab_size": 1 << 22,
+}
+"""The same for the text towers of transformers."""
 
 
 def check_config(model: str, config: object) -> Mapping[str, Any]:
@@ -102,8 +111,10 @@ def check_text_tower(model: str, config: Mapping[str, Any]) -> None:
     Raises
     ------
     ImindexError
-        It brings code, is of a type that open_clip cannot use, is quantized, or asks for a compiled kernel.
+        It brings code, is of a type that open_clip cannot use, is quantized, asks for a compiled kernel, or has a
+        size out of range.
     """
+    _check_sizes(model, config, "text tower's ", _LARGEST_TOWER)
     kind = config.get("model_type")
     attention = config.get("attn_implementation", config.get("_attn_implementation"))
     if "auto_map" in config:
@@ -202,8 +213,10 @@ def _check_timm(model: str, name: object) -> None:
         )
 
 
-def _check_sizes(model: str, config: Mapping[str, Any], where: str) -> None:
-    for name, largest in _LARGEST.items():
+def _check_sizes(
+    model: str, config: Mapping[str, Any], where: str, limits: Mapping[str, int] = _LARGEST
+) -> None:
+    for name, largest in limits.items():
         value = config.get(name)
         numbers = value if isinstance(value, (list, tuple)) else [value]
         for number in numbers:

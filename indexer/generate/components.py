@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.system.input_files import read_text
 
 QUANTIZERS = ("bitsandbytes", "bitsandbytes_4bit", "bitsandbytes_8bit")
 """Quantization methods whose weights are safetensors; others read pickles or run code of their own."""
@@ -249,7 +250,7 @@ def read_json(file: Path) -> dict[str, Any]:
         It cannot be read, or is not JSON.
     """
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(read_text(file))
     except (OSError, ValueError, RecursionError) as error:
         raise ImindexError(f"{file} cannot be read: {error}. Download the model again.") from error
     return content if isinstance(content, dict) else {}

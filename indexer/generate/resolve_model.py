@@ -33,6 +33,7 @@ from imindex.indexer.generate.model_description import (
 )
 from imindex.indexer.generate.model_settings import ModelSettings
 from imindex.indexer.system.foreign_code import no_foreign_code
+from imindex.indexer.system.input_files import refuse_special_files
 
 if TYPE_CHECKING:
     import torch
@@ -129,6 +130,7 @@ def _folder(model: ModelSettings) -> Path:
     if path.is_dir():
         if model.revision:
             raise ImindexError(f"{path} is a folder and has no revisions. Drop --revision.")
+        refuse_special_files(path)
         return path
     if path.is_file():
         raise ImindexError(
@@ -228,6 +230,7 @@ def _lora(model: ModelSettings) -> Path | None:
     if not model.lora:
         return None
     path = Path(model.lora).expanduser()
+    refuse_special_files(path)
     file = model_settings.lora_file(path) if path.exists() else _downloaded_lora(model)
     check_lora(file)
     return file

@@ -10,6 +10,7 @@ import msgspec
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.integrity.seal import DIFFERS, IDENTICAL, UNCHECKED, Match, Seal, Signature
+from imindex.indexer.system.input_files import open_input
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -148,7 +149,7 @@ def _public_key(path: Path) -> Ed25519PublicKey:
 
 def _read(path: Path, what: str) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_input(path) as file:
             data = file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise ImindexError(f"{path} cannot be read as {what}: {error.strerror}.") from error

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
 
 import diffusers
 import open_clip
 import pytest
+import safetensors.torch
 import torch
 import transformers
 
@@ -17,6 +19,7 @@ from imindex.indexer.encoders.open_clip_config import check_config
 from imindex.indexer.system.foreign_code import ForeignCode, no_foreign_code
 from tests.support import hostile_models
 from tests.support.hostile_models import Attack
+from tests.support.models import TINY
 
 
 @pytest.fixture
@@ -62,6 +65,25 @@ def test_the_trap_in_pickles_works(mark: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", open_clip.list_models())
 def test_configurations_of_open_clip_pass(name: str) -> None:
     check_config(name, open_clip.get_model_config(name))
+
+
+SHAPES = [
+    "[1]", "3", "null", "{", "[" * 100_000, '{"model_cfg":' + "[" * 100_000, '{"model_cfg": null}', '{"model_cfg": {}}',
+    '{"model_cfg": {"embed_dim": 32, "vision_cfg": {}, "text_cfg": 3}}',
+    '{"model_cfg": {"embed_dim": 32, "vision_cfg": {"image_size": 32}, "text_cfg": {}}, "preprocess_cfg": 3}',
+    '{"model_cfg": {"embed_dim": 32, "vision_cfg": {"layers": true}, "text_cfg": {}}}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", SHAPES, ids=lambda text: text[:30])
+def test_configuration_of_an_odd_shape_is_refused(text: str, tmp_path: Path) -> None:
+    model = hostile_models.save_encoder(tmp_path / "model")
+    (tmp_path / "model" / "open_clip_config.json").write_text(text)
+    (tmp_path / "model.json").write_text(text)
+    weights = str(tmp_path / "model" / "open_clip_model.safetensors")
+    for name, pretrained in ((model, None), (str(tmp_path / "model.json"), weights)):
+        with pytest.raises(ImindexError, match=re.escape(name.removeprefix("local-dir:"))):
+            load(name, pretrained, device="cpu")
 
 
 # What no loader may do, whatever asks for it
@@ -156,3 +178,31 @@ def test_a_refusal_cannot_be_swallowed() -> None:
 def test_other_errors_pass_unchanged() -> None:
     with pytest.raises(KeyError, match="mine"), no_foreign_code("The model"):
         raise KeyError("mine")
+
+
+# What must go on
+
+
+@pytest.mark.parametrize("tower", ["text", "vision"])
+def test_towers_of_transformers_and_timm_still_load(tower: str, mark: Path, tmp_path: Path) -> None:
+    config = dict(TINY)
+    if tower == "text":
+        folder = hostile_models.evil_folder(
+            tmp_path / "tower", mark, config=hostile_models.BERT, tokenizer={}
+        )
+        hostile_models.swapped_tokenizer(tmp_path / "model")
+        config["text_cfg"] = {
+            "hf_model_name": str(folder), "hf_tokenizer_name": "mine", "hf_model_pretrained": False,
+            "hf_proj_type": "linear", "hf_pooler_type": "mean_pooler", "context_length": 16,
+            "tokenizer_kwargs": {"clean": "canonicalize", "strip_sep_token": False},
+        }  # fmt: skip
+    else:
+        config["vision_cfg"] = {"timm_model_name": "resnet10t", "image_size": 32}
+    network = (open_clip.CustomTextCLIP if tower == "text" else open_clip.CLIP)(**config)
+    weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    hostile_models.write_json(tmp_path / "model" / "open_clip_config.json", {"model_cfg": config})
+    safetensors.torch.save_file(weights, tmp_path / "model" / "open_clip_model.safetensors")
+    encoder = load(f"local-dir:{tmp_path / 'model'}", device="cpu", precision="fp32")
+    assert encoder.encode_texts(["a b", "c"]).shape == (2, 32) and len(encoder.info.tokens_sha256) == 64
+    assert encoder.encode_images(torch.zeros(1, 3, 32, 32, dtype=torch.uint8)).shape == (1, 32)
+    assert not mark.exists()

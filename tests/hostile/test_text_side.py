@@ -14,6 +14,7 @@ import numpy as np
 import open_clip
 import pytest
 
+from imindex.indexer.build.checkpoint import Batch, Parts
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.encoders.load import load, load_as
 from imindex.indexer.encoders.probe import PROBE_TEXTS, probe_cosine, tokens_digest, with_text_probe
@@ -140,6 +141,19 @@ def test_identity_of_older_indexes_is_unchanged(folder: Path) -> None:
     assert differences(info, replace(info, tokens_sha256="0" * 64)) != []
     with pytest.raises(ImindexError, match=r"tokenizer 0{12} against"):
         load_as(replace(info, tokens_sha256="0" * 64), device="cpu")
+
+
+def test_build_interrupted_before_format_1_2_is_resumed(folder: Path, tmp_path: Path) -> None:
+    with Index(folder / "i.h5") as index:
+        info = index.encoder
+    batch = Batch([bytes(range(32))], [np.zeros(32, np.float16)], [(1, 1)])
+    with Parts(tmp_path / "i.h5", replace(info, tokens_sha256="")) as parts:
+        parts.append(batch)
+    with Parts(tmp_path / "i.h5", info) as parts:
+        assert len(parts.numbers) == 1
+    other = replace(info, tokens_sha256="0" * 64, weights_sha256="0" * 64)
+    with pytest.raises(ImindexError, match="another encoder"), Parts(tmp_path / "i.h5", other):
+        pass
 
 
 def test_encoder_without_a_text_side_has_no_probe(tiny_model: str) -> None:

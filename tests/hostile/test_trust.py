@@ -19,6 +19,7 @@ from imindex.indexer.store.index import Index
 from tests.support.commands import run
 from tests.support.forging import with_encoder
 from tests.support.hostile_models import ENCODERS
+from tests.support.places import ROOT
 from tests.support.two_releases import RELEASES
 
 REFUSED = (
@@ -177,3 +178,14 @@ def test_an_encoder_named_in_this_process_is_trusted(tiny_model: str) -> None:
     load_as(info, device="cpu", trust=True)
     with pytest.raises(ImindexError, match=REFUSED):  # trusting once says nothing about the next index
         load_as(info, device="cpu")
+
+
+def test_the_table_of_loaders_names_tests_that_exist() -> None:
+    page = (ROOT / "indexer/SECURITY.md").read_text(encoding="utf-8")
+    rows = [line for line in page.partition("## Models")[2].splitlines() if line.startswith("| ")][1:]
+    files = [*(ROOT / "tests/hostile").glob("*.py"), ROOT / "tests/indexer/test_backends.py"]
+    written = "\n".join(file.read_text(encoding="utf-8") for file in files)
+    assert len(rows) >= 20
+    for row in rows:
+        named = re.findall(r"`(test_\w+)`", row.rstrip("|").rpartition("|")[2])
+        assert named and all(f"def {name}(" in written for name in named), row

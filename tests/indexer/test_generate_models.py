@@ -8,7 +8,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -44,12 +44,12 @@ def test_a_full_disk_is_detected_in_advance(
 def test_full_disk_loses_no_data(make: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     save, written = Image.Image.save, []
 
-    def fill(self: Image.Image, path: Path, **how: Any) -> None:
-        written.append(path)
+    def fill(self: Image.Image, file: IO[bytes], **how: Any) -> None:
+        written.append(file)
         if len(written) > 5:
-            path.write_bytes(b"half")
-            raise OSError(errno.ENOSPC, "No space left on device", str(path))
-        save(self, path, **how)
+            file.write(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(self, file, **how)
 
     monkeypatch.setattr(Image.Image, "save", fill)
     with pytest.raises(ImindexError, match=r"is full.*same command again"):

@@ -240,7 +240,7 @@ def test_a_weak_or_missing_secret_is_named(tmp_path: Path) -> None:
     file.chmod(0o640)
     readable, short = read_seed(f"from:{file}").warnings
     assert "can be read by other users" in readable and "fewer than 16 bytes" in short
-    with pytest.raises(ImindexError, match="cannot be read"):
+    with pytest.raises(ImindexError, match="is a folder, not a regular file"):
         read_seed(f"from:{tmp_path}")
 
 

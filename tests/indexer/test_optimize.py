@@ -104,13 +104,13 @@ def test_a_named_kind_needs_rows_and_the_recall(
 
 
 @pytest.mark.parametrize(
-    ("said", "size"), [("500MB", 5 * 10**8), ("1.5GiB", 3 * 2**29), ("2 gb", 2 * 10**9), ("7", 7)]
+    ("said", "size"), [("500MB", 5 * 10**8), ("1.5GiB", 3 * 2**29), ("2 gb", 2 * 10**9), ("1048576", 2**20)]
 )
 def test_sizes(said: str, size: int) -> None:
     from imindex.indexer.cli.optimize import Size
 
     assert Size().convert(said, None, None) == size
-    for wrong in ("", "GB", "1XB", "-1", "0", "1IB"):
+    for wrong in ("", "GB", "1XB", "-1", "0", "7", "1IB"):
         assert "Usage" in run("optimize", "--memory", wrong, code=2).output
 
 

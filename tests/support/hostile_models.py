@@ -223,6 +223,8 @@ ENCODERS = (
     Attack("text tower with a kernel", _tower({**BERT, "attn_implementation": "evil/kernel"})),
     Attack("text tower of another type", _tower({**BERT, "model_type": "rag"})),
     Attack("quantized text tower", _tower({**BERT, "quantization_config": {"quant_method": "quark"}})),
+    Attack("huge text tower", _tower({**BERT, "hidden_size": 1 << 40})),
+    Attack("text tower of a negative size", _tower({**BERT, "num_hidden_layers": -1})),
     Attack("pickled text tower", _pickled_tower),
     Attack("text tower named by a number", _text(hf_model_name=3)),
     Attack("tokenizer named by a path", _text(hf_tokenizer_name="/no/such folder")),
