@@ -23,7 +23,7 @@ FIGURES = ("query a picture", "query an artist", "classify by works", "match", "
 def root(two_releases: Path, tmp_path: Path) -> Path:
     """A folder with the pictures, where the commands may write."""
     for name in ("works", "r1", "r2"):
-        (tmp_path / name).symlink_to(two_releases / name)
+        shutil.copytree(two_releases / name, tmp_path / name)
     for name in ("r1.jsonl", "r2.jsonl", "both.jsonl"):
         shutil.copy(two_releases / name, tmp_path)
     return tmp_path
@@ -44,6 +44,7 @@ def run_matrix(
     return faults
 
 
+@pytest.mark.slow
 def test_the_commands_work_on_the_sound_index(root: Path, two_releases: Path, tiny_model: str) -> None:
     """Otherwise the matrix would test nothing."""
     for name, words in commands(root, tiny_model).items():
@@ -74,7 +75,7 @@ def test_vectors_that_are_no_unit_vectors_are_named_with_their_index(
 def test_other_damage_is_an_error_for_people(
     kinds: dict, root: Path, two_releases: Path, tiny_model: str
 ) -> None:
-    chosen = ["info", "query by text", "classify untested", "export", "remove an artist"]
+    chosen = ["info", "classify untested", "remove an artist"]
     assert run_matrix(kinds, chosen, root, two_releases / "i.h5", tiny_model, seal=False) == []
 
 
