@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import configparser
+import os
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 from packaging.markers import default_environment
@@ -36,8 +38,11 @@ def locked() -> dict[str, str]:
     lines = LOCK.read_text(encoding="ascii").splitlines()
     pinned = {}
     for line in lines:
-        name, equals, version = line.partition("==")
-        assert equals and version and "@" not in line, line
+        if line.startswith("#"):
+            continue
+        found = re.fullmatch(r"([\w.-]+)==([\w.!+-]+) --hash=sha256:[0-9a-f]{64}", line)
+        assert found, line
+        name, version = found.groups()
         assert named(name) not in pinned
         pinned[named(name)] = version
     return pinned
@@ -49,6 +54,30 @@ def test_the_lock_satisfies_setup_cfg() -> None:
     assert len(asked) > 20
     for requirement in asked:
         assert requirement.specifier.contains(pinned[named(requirement.name)]), requirement
+
+
+def test_pip_checks_every_hash_and_refuses_another(tmp_path: Path) -> None:
+    """A wheel of this version with other bytes is refused under --require-hashes, which scripts/env.sh passes."""
+    line = next(
+        line for line in LOCK.read_text(encoding="ascii").splitlines() if line.startswith("iniconfig==")
+    )
+    version = line.partition("==")[2].split()[0]
+    wheel = tmp_path / f"iniconfig-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        about = f"iniconfig-{version}.dist-info"
+        archive.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: iniconfig\nVersion: {version}\n")
+        archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{about}/RECORD", "")
+    (tmp_path / "lock.txt").write_text(line + "\n")
+    words = ["--isolated", "--no-index", "--find-links", tmp_path, "--no-deps", "--target", tmp_path / "out"]
+    pip = [sys.executable, "-m", "pip", "install", *words, "--require-hashes", "-r", tmp_path / "lock.txt"]
+    done = subprocess.run(
+        pip, capture_output=True, text=True, check=False, env={**os.environ, "PIP_CONFIG_FILE": os.devnull}
+    )
+    assert done.returncode and "THESE PACKAGES DO NOT MATCH THE HASHES" in done.stderr, done.stderr
+    script = (ROOT / "scripts/env.sh").read_text(encoding="utf-8")
+    assert "--require-hashes --requirement" in script and "--constraint" not in script
+    assert "lock/check" in (ROOT / ".ci/run").read_text()
 
 
 def test_every_requirement_has_a_lower_bound_and_the_check_takes_it() -> None:

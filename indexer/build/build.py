@@ -11,17 +11,19 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from imindex.indexer.build.checkpoint import Batch, Parts
+from imindex.indexer.build.checkpoint import PARTS_SUFFIX, Batch, Parts
 from imindex.indexer.build.merge import Merged, merge
 from imindex.indexer.build.reader import NO_DIGEST, Read, read_all
 from imindex.indexer.build.scan import Scan, Scanned
 from imindex.indexer.build.unchanged import Known, UnchangedFiles
+from imindex.indexer.core.bounds import MAX_NAME, MAX_TEXT
 from imindex.indexer.core.errors import ImindexError, Interrupted
 from imindex.indexer.core.provenance import entry
 from imindex.indexer.decode.limits import Limits
@@ -36,6 +38,7 @@ from imindex.indexer.store.writer import write
 from imindex.indexer.system.atomic import clear_leftovers, real_file
 
 COMMIT_SECONDS = 5.0
+_NAME_MAX = 255
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,8 @@ class BuildReport:
     root_digest : str
     seconds : float
         Wall-clock time.
+    reasons : tuple of (str, int)
+        Why pictures were rejected, and how many, the most frequent reason first.
     notes : tuple of str
         Whether an earlier run was killed, and whether an approximate index was retrained or replaced by the exact kind.
     """
@@ -84,6 +89,13 @@ class BuildReport:
     root_digest: str
     seconds: float
     notes: tuple[str, ...] = ()
+    reasons: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def nothing_usable(self) -> bool:
+        """Whether every picture of the sources was rejected."""
+        usable = self.encoded, self.resumed, self.unchanged, self.moved, self.replaced, self.added
+        return bool(self.rejected) and not any(usable)
 
 
 class Stopped(Interrupted):
@@ -142,6 +154,7 @@ def build(  # noqa: PLR0913
     """
     started = time.monotonic()
     path = real_file(Path(path))
+    refuse_long(items, path)
     with contextlib.ExitStack() as stack:
         parts = stack.enter_context(Parts(path, encoder.info, command))
         old = stack.enter_context(Index(path)) if path.exists() else None
@@ -177,8 +190,42 @@ def build(  # noqa: PLR0913
         waiting=waiting,
         root_digest=root,
         notes=(*parts.notes, *notes),
+        reasons=tuple(Counter(rejected.reason for rejected in merged.rejected).most_common()),
         seconds=time.monotonic() - started,
     )
+
+
+def refuse_long(items: Sequence[Item], path: Path) -> None:
+    """Refuse names and texts that no index could hold, and a name that is too long for its files, before encoding.
+
+    Raises
+    ------
+    ImindexError
+    """
+    try:
+        most = os.pathconf(path.parent, "PC_NAME_MAX") if hasattr(os, "pathconf") else _NAME_MAX
+    except OSError:
+        most = _NAME_MAX
+    if len(os.fsencode(path.name + PARTS_SUFFIX)) > most:
+        raise ImindexError(
+            f"The name of the index, {path.name[:40]}..., is too long: with {PARTS_SUFFIX}, for the folder beside it, "
+            f"it has more than {most} bytes. Choose a shorter name."
+        )
+    for what, names in (
+        ("artist", {item.artist for item in items}), ("collection", {item.collection for item in items}),
+    ):  # fmt: skip
+        _refuse_longer(names, MAX_NAME, f"The name of the {what}")
+    for what in ("path", "prompt", "caption"):
+        _refuse_longer((getattr(item, what) for item in items), MAX_TEXT, f"The {what}")
+
+
+def _refuse_longer(texts: Iterable[str], most: int, what: str) -> None:
+    for text in texts:
+        if len(text) > most:
+            raise ImindexError(
+                f"{what} {text[:40]!r}... has {len(text):,} characters, more than {most:,}. Shorten it; nothing was "
+                "encoded."
+            )
 
 
 class _Loop:

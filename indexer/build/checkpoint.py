@@ -58,6 +58,10 @@ class Batch:
         return len(self.digests) + len(self.rejected)
 
 
+PARTS_SUFFIX = ".parts"
+"""What the folder of an index's part files has after the name of the index."""
+
+
 class Parts:
     """The part files of one index, locked by one builder at a time. Use as a context manager.
 
@@ -77,7 +81,7 @@ class Parts:
     """
 
     def __init__(self, index: Path, encoder: EncoderInfo, command: str = ""):
-        self.folder = index.with_name(index.name + ".parts")
+        self.folder = index.with_name(index.name + PARTS_SUFFIX)
         self._index = index
         self._encoder = encoder
         self.numbers: dict[bytes, int] = {}

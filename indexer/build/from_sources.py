@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from imindex.indexer.build.build import BuildReport, build
+from imindex.indexer.build.build import BuildReport, build, refuse_long
 from imindex.indexer.core.bounds import BATCH
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.decode.limits import Limits
@@ -110,6 +110,7 @@ def build_from_sources(  # noqa: PLR0913
     if not items:
         listed = ", ".join(map(str, paths)) or "the empty list of sources"
         raise ImindexError(f"No pictures in {listed}. Check the folder, or see imindex build --help.")
+    refuse_long(items, Path(index))
     encoder = encoder_for(
         Path(index),
         model=model,

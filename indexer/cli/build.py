@@ -20,9 +20,10 @@ from imindex.indexer.terminal.options import (
     limits_of,
     trust_option,
 )
-from imindex.indexer.terminal.output import count, echo, print_json, say
+from imindex.indexer.terminal.output import count, echo, fail, print_json, say
 from imindex.indexer.terminal.progress import progress_bar
 
+_REASONS = 5
 KIND_CHOICES = ("works", "imitations", "control", "background")
 PASSED_ON = (
     "kind", "collection", "artist", "model", "pretrained", "trust_encoder", "device", "precision", "strict", "prune",
@@ -87,6 +88,7 @@ def build(sources: tuple[Path, ...], index: Path, as_json: bool, **options: Any)
     )
     if as_json:
         print_json({"index": index, **asdict(report)})
+        _refuse_nothing(report, index)
         return
     for line in _build_notes(report, index):
         say(line)
@@ -95,6 +97,17 @@ def build(sources: tuple[Path, ...], index: Path, as_json: bool, **options: Any)
         f"Encoded {count(report.encoded, 'picture')} ({unchanged} unchanged, {report.rejected} rejected) "
         f"into {index}: {count(report.rows, 'row')}, {report.seconds:.1f} s."
     )
+    _refuse_nothing(report, index)
+
+
+def _refuse_nothing(report: Any, index: Path) -> None:
+    """End with an error if every picture was rejected, and say why."""
+    if report.nothing_usable:
+        reasons = [f"{reason} ({n:,})" for reason, n in report.reasons[:_REASONS]]
+        if len(report.reasons) > _REASONS:
+            reasons.append(f"and {len(report.reasons) - _REASONS:,} other reasons")
+        n = "The only picture was" if report.rejected == 1 else f"All {report.rejected:,} pictures were"
+        fail(f"{n} rejected: {'; '.join(reasons)}. `imindex info --rejects -i {index}` lists them.")
 
 
 def _build_notes(report: Any, index: Path) -> Iterator[str]:

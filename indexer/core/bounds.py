@@ -51,7 +51,7 @@ class Bounds:
             It names the thing, the value and the range.
         """
         if not self.hold(value):
-            raise ImindexError(f"{name} is {_shown(value)}. Write {self}.")
+            raise ImindexError(f"{name} is {shown(value)}. Write {self}.")
 
     def __str__(self) -> str:
         if self.whole:
@@ -59,7 +59,8 @@ class Bounds:
         return f"a number from {self.least:g} to {self.most:g}"
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a value for a message, in a length that a person reads."""
     if isinstance(value, int) and abs(value) >= 10**30:
         return f"a number of {math.ceil(value.bit_length() * math.log10(2))} digits"
     text = repr(value)
@@ -82,6 +83,10 @@ PICTURES = Bounds(0, 10_000_000)
 """Pictures of one release together."""
 DEMO_WORKS = Bounds(2, 500)
 """Works per artist of the demonstration, which has no more seeds."""
+MAX_NAME = 1000
+"""Characters of the name of an artist, a release or an encoder."""
+MAX_TEXT = 2**20
+"""Characters of a prompt, a caption or a path."""
 STEPS = Bounds(0, 10_000)
 SOME_STEPS = Bounds(1, 10_000)
 SCALE = Bounds(-1000.0, 1000.0)

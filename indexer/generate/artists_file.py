@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from imindex.indexer.core.bounds import MAX_NAME, MAX_TEXT
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.json_text import parse_json
 from imindex.indexer.system.input_files import read_text
@@ -32,6 +33,11 @@ def normalized(text: str, what: str) -> str:
     text = unicodedata.normalize("NFC", text.strip())
     if not text:
         raise ImindexError(f"A {what} is empty. Fill it in, or remove it.")
+    most = MAX_NAME if what == "name" else MAX_TEXT
+    if len(text) > most:
+        raise ImindexError(
+            f"The {what} {text[:40]!a}... has {len(text):,} characters, more than {most:,}. Shorten it."
+        )
     invalid = next((c for c in text if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")), "")
     if invalid:
         kind = "a lone surrogate" if unicodedata.category(invalid) == "Cs" else "a control character"

@@ -31,6 +31,7 @@ _TORCH_NO_MEMORY = ("allocate memory", "could not create a primitive", "could no
 _REMEDIES = {
     errno.ENOSPC: "Free space",
     errno.EFBIG: "Raise the file size limit (`ulimit -f`), or write to another file system",
+    errno.ENAMETOOLONG: "Choose a shorter name",
     errno.EROFS: "Mount the file system for writing, or write elsewhere",
 }
 

@@ -41,8 +41,14 @@ def _one_of(words: tuple[str, ...]) -> Meta:
 
 
 _TEXT = "Write a text in quotes."
-Text = Annotated[str, Meta(pattern=rf"\A[^{_CONTROL}]*\Z", description=_TEXT)]
-Given = Annotated[str, Meta(pattern=rf"\A(?=.*\S)[^{_CONTROL}]+\Z", description=_TEXT)]
+Text = Annotated[str, Meta(pattern=rf"\A[^{_CONTROL}]*\Z", max_length=bounds.MAX_TEXT, description=_TEXT)]
+Given = Annotated[
+    str,
+    Meta(
+        pattern=rf"\A(?=.*\S)[^{_CONTROL}]+\Z", max_length=bounds.MAX_NAME,
+        description=f"Write a text in quotes, of at most {bounds.MAX_NAME:,} characters.",
+    ),
+]  # fmt: skip
 Texts = Annotated[
     tuple[Annotated[str, Meta(pattern=r"\S", description=_TEXT)], ...],
     Meta(description='Write a list of texts: ["one", "two"].'),
@@ -270,7 +276,7 @@ def _explain(message: str, content: Mapping[str, Any]) -> str:
         return f"{where} is not a list of tables. Begin each with [[{where}]]."
     if isinstance(value, str) and re.search(f"[{_CONTROL}]", value):
         return f"{where} contains a control character. Remove it."
-    return f"{where} is {value!r}. {_remedy(hint)}"
+    return f"{where} is {bounds.shown(value)}. {_remedy(hint)}"
 
 
 def _key(where: str, key: str) -> str:

@@ -138,11 +138,11 @@ def from_index(path: Path, collection: str | None = None, placebos: Sequence[str
         works = pictures(index, "works")
         imitations = pictures(index, "imitations", collections=[name])
         chosen = placebo_numbers(index, placebos, imitations)
-    scores: dict[int, list[Float64]] = {}
-    for rows, block in similarity_blocks(works.vectors, imitations.vectors):
-        percentiles = (ranks_in_rows(block)[1] - 1) / (2 * block.shape[1])
-        for artist in np.unique(works.artist[rows]).tolist():
-            scores.setdefault(artist, []).append(percentiles[works.artist[rows] == artist])
+        scores: dict[int, list[Float64]] = {}
+        for rows, block in similarity_blocks(works.vectors, imitations.vectors):
+            percentiles = (ranks_in_rows(block)[1] - 1) / (2 * block.shape[1])
+            for artist in np.unique(works.artist[rows]).tolist():
+                scores.setdefault(artist, []).append(percentiles[works.artist[rows] == artist])
     parts = [_components(np.concatenate(scores[a]), imitations.artist, a, chosen) for a in sorted(scores)]
     known = [part for part in parts if part is not None]
     if not known:

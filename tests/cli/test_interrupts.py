@@ -71,7 +71,7 @@ def test_an_index_of_rejects_only_is_named_as_such(tmp_path: Path, tiny_model: s
     broken.parent.mkdir(parents=True)
     broken.write_bytes(b"no picture")
     index = tmp_path / "i.h5"
-    run("build", tmp_path / "works", "--kind", "works", "-i", index, "--model", tiny_model, "--device", "cpu")
+    run("build", tmp_path / "works", "-i", index, "--model", tiny_model, "--device", "cpu", code=1)
     for words in (("--text", "x"), (broken,)):
         message = run("query", *words, "-i", index, "--device", "cpu", code=1).stderr
         assert "only 1 reject:" in message and "--rejects" in message

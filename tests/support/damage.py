@@ -243,7 +243,7 @@ def commands(root: Path, model: str) -> dict[str, list[object]]:
         "verify": ["verify"],
         "verify pictures": ["verify", "--pictures"],
         "replay": ["verify", "--replay", 2, *encoder],
-        "seal": ["seal", "--out", root / "seal.json"],
+        "seal": ["seal", "--out", root / "seal.json", "--force"],
         "doctor": ["doctor", *encoder],
     }
 

@@ -1,0 +1,96 @@
+"""Every command on every kind of damaged index ends with an error for people: no traceback, no hang.
+
+The matrix of commands and kinds of damage is in `tests.support.damage`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.damage import COLUMNS, ENCODERS, EVERY, VECTORS, commands, damaged, forged, outcome
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="commands are stopped by SIGALRM")
+FIGURES = ("query a picture", "query an artist", "classify by works", "match", "compare", "power")
+"""Commands whose figures follow from vectors."""
+
+
+@pytest.fixture
+def root(two_releases: Path, tmp_path: Path) -> Path:
+    """A folder with the pictures, where the commands may write."""
+    for name in ("works", "r1", "r2"):
+        shutil.copytree(two_releases / name, tmp_path / name)
+    for name in ("r1.jsonl", "r2.jsonl", "both.jsonl"):
+        shutil.copy(two_releases / name, tmp_path)
+    return tmp_path
+
+
+def run_matrix(
+    kinds: dict, chosen: list[str] | None, root: Path, source: Path, model: str, seal: bool
+) -> list[str]:
+    faults = []
+    for (kind, damage), (name, words) in itertools.product(kinds.items(), commands(root, model).items()):
+        if chosen is not None and name not in chosen:
+            continue
+        path = damaged(source, root / "damaged.h5", damage)
+        if seal and not forged(path):
+            continue
+        if fault := outcome([*words, "-i", path]).fault:
+            faults.append(f"{name}, with {kind}: {fault}")
+    return faults
+
+
+@pytest.mark.slow
+def test_the_commands_work_on_the_sound_index(root: Path, two_releases: Path, tiny_model: str) -> None:
+    """Otherwise the matrix would test nothing."""
+    for name, words in commands(root, tiny_model).items():
+        shutil.copy(two_releases / "i.h5", root / "sound.h5")
+        ended = outcome([*words, "-i", root / "sound.h5"])
+        expected = (1, "needs at least 1000") if name == "optimize by graph" else (0, "")
+        assert (ended.code, ended.fault) == (expected[0], ""), (name, ended)
+        assert expected[1] in ended.said
+
+
+@pytest.mark.parametrize("kind", VECTORS)
+def test_vectors_that_are_no_unit_vectors_are_named_with_their_index(
+    kind: str, root: Path, two_releases: Path, tiny_model: str
+) -> None:
+    every = commands(root, tiny_model)
+    said = []
+    for name in FIGURES:
+        path = damaged(two_releases / "i.h5", root / "damaged.h5", VECTORS[kind])
+        ended = outcome([*every[name], "-i", path])
+        assert not ended.fault, (name, ended)
+        said += [ended.said] if ended.code else []
+    assert said or kind == "an infinity among the imitations"
+    for text in said:
+        assert f"{root / 'damaged.h5'}: " in text and "imindex verify -i" in text, text
+
+
+@pytest.mark.parametrize("kinds", [ENCODERS, COLUMNS], ids=["encoders", "columns"])
+def test_other_damage_is_an_error_for_people(
+    kinds: dict, root: Path, two_releases: Path, tiny_model: str
+) -> None:
+    chosen = ["info", "classify untested", "remove an artist"]
+    assert run_matrix(kinds, chosen, root, two_releases / "i.h5", tiny_model, seal=False) == []
+
+
+def test_a_forged_log_does_not_keep_an_artist_from_being_removed(
+    root: Path, two_releases: Path, tiny_model: str
+) -> None:
+    for kind in ("command with an open quote", "command with an escape at its end", "command of nothing"):
+        path = damaged(two_releases / "i.h5", root / "damaged.h5", COLUMNS[kind])
+        assert forged(path)
+        ended = outcome(["remove", "--artist", "ada", "-i", path])
+        assert (ended.code, ended.fault) == (0, ""), ended
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seal", [False, True], ids=["damaged", "forged"])
+def test_every_command_on_every_damage(root: Path, two_releases: Path, tiny_model: str, seal: bool) -> None:
+    """`forged`: with the digests of what the file holds now, so that writers do not refuse it for these."""
+    assert run_matrix(EVERY, None, root, two_releases / "i.h5", tiny_model, seal=seal) == []
