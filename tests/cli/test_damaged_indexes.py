@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.damage import COLUMNS, ENCODERS, EVERY, VECTORS, commands, damaged, forged, outcome
+from tests.support.damage import COLUMNS, ENCODERS, EVERY, VECTORS, commands, damaged, forged, fuzz, outcome
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="commands are stopped by SIGALRM")
 FIGURES = ("query a picture", "query an artist", "classify by works", "match", "compare", "power")
@@ -94,3 +94,14 @@ def test_a_forged_log_does_not_keep_an_artist_from_being_removed(
 def test_every_command_on_every_damage(root: Path, two_releases: Path, tiny_model: str, seal: bool) -> None:
     """`forged`: with the digests of what the file holds now, so that writers do not refuse it for these."""
     assert run_matrix(EVERY, None, root, two_releases / "i.h5", tiny_model, seal=seal) == []
+
+
+def test_mutated_reports_and_plans_are_errors_for_people(
+    root: Path, two_releases: Path, tiny_model: str
+) -> None:
+    """A short run of `scripts/bench/fuzz --commands`, without the indexes."""
+    shutil.copy(two_releases / "i.h5", root / "i.h5")
+    numbers = (number for number in range(120) if number % 3)
+    counts, finds = fuzz(root, tiny_model, numbers, 60)
+    assert finds == [] and counts.total() == 80
+    assert len(counts) >= 2, counts
