@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.support.crashing import Server
-from tests.support.workloads import kill_once, prepare
+from tests.support.workloads import kill_in_a_row, kill_once, prepare
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks after importing torch")
 
@@ -32,3 +32,13 @@ def test_killed_command_loses_nothing_and_finishes_when_repeated(
         killed += ended.code == -signal.SIGKILL
     assert not workload.faults, "\n".join(workload.faults)
     assert killed == KILLS[command]
+
+
+@pytest.mark.slow
+def test_generating_is_killed_in_a_row_and_ends_with_the_same_files(server: Server, tmp_path: Path) -> None:
+    """Each run that resumes is killed as well. The manifest and the pictures are those of an undisturbed run."""
+    (workload,) = prepare(tmp_path / "killed", server, ["generate"])
+    steps = np.random.default_rng(12).integers(1, workload.steps // 4, 4)
+    ended = kill_in_a_row(server, workload, [{"step": int(step)} for step in steps])
+    assert not workload.faults, "\n".join(workload.faults)
+    assert [one.code for one in ended] == [-signal.SIGKILL] * len(steps)

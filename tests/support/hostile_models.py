@@ -245,8 +245,8 @@ ENCODERS = (
     ),
     *(
         Attack(f"{name} for {model} by {save.__name__}", _file(name, save, model=model))
-        for model in ("ViT-B-32", "model.json")
-        for name in ("evil.pt", "evil.bin", "evil.safetensors")
+        for model, names in (("ViT-B-32", ("evil.pt",)), ("model.json", ("evil.pt", "evil.bin", "evil.safetensors")))
+        for name in names
         for save in (*PICKLES, save_torchscript)
     ),
     Attack("arrays of objects", _file("evil.npz", save_arrays)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,9 +78,32 @@ def prepare(folder: Path, server: Server, names: Iterable[str] = COMMANDS) -> li
 
 def kill_once(server: Server, workload: Workload, **when: Any) -> Ended:
     """Kill a run at a step or after a time, check what is left, run it again; faults go to `workload.faults`."""
-    place = _laid(workload)
-    ended = server.run(place, workload.words, **when)
-    said = [f"{workload.name} {when}: {fault}" for fault in _wrong_after_kill(workload, place, ended)]
+    return kill_in_a_row(server, workload, [when])[0]
+
+
+def kill_in_a_row(server: Server, workload: Workload, moments: Sequence[Mapping[str, Any]]) -> list[Ended]:
+    """Kill a run, and each one that resumes it, then let one end; check what is left after each.
+
+    Parameters
+    ----------
+    server : Server
+    workload : Workload
+        Its result at the end is compared with that of a run that was not killed; faults go to its `faults`.
+    moments : sequence of mappings
+        For each run, `step` or `seconds`; see `Server.run`. The rest is left out after a run that ended before.
+    """
+    place, when = _laid(workload), list(map(dict, moments))
+    all_ended: list[Ended] = []
+    said: list[str] = []
+    for moment in moments:
+        all_ended.append(ended := server.run(place, workload.words, **moment))
+        committed = frozenset().union(*(one.committed for one in all_ended))
+        said += [
+            f"{workload.name} {when}: {fault}"
+            for fault in _wrong_after_kill(workload, place, ended, committed)
+        ]
+        if ended.code != -signal.SIGKILL:
+            break
     now = identity(workload.name, place)
     again = server.run(place, workload.words)
     removed = workload.name == "remove" and now == workload.after and "no artist bo" in again.said
@@ -95,10 +118,12 @@ def kill_once(server: Server, workload: Workload, **when: Any) -> Ended:
         if not (workload.name == "remove" and pattern == "*.parts")  # parts of pictures that stay, wait
     ]
     workload.faults += said
-    return ended
+    return all_ended
 
 
-def _wrong_after_kill(workload: Workload, place: Path, ended: Ended) -> Iterable[str]:
+def _wrong_after_kill(
+    workload: Workload, place: Path, ended: Ended, committed: frozenset[str]
+) -> Iterable[str]:
     if ended.code not in (0, -signal.SIGKILL):
         yield f"ended with {ended.code}: {ended.said[-500:]}"
     one_file = workload.name not in ("audit", "generate")
@@ -107,7 +132,7 @@ def _wrong_after_kill(workload: Workload, place: Path, ended: Ended) -> Iterable
     for index in place.rglob("*.h5"):
         yield from _wrong_rows(index)
     there = _kept(place)
-    if lost := ended.committed - there:
+    if lost := committed - there:
         yield f"{len(lost)} committed pictures are lost"
 
 
@@ -146,7 +171,7 @@ def _kept(place: Path) -> set[str]:
 
 
 def identity(name: str, place: Path) -> str:
-    """The result of a command: root digest (and kind of search index), the report's digest, or the pictures."""
+    """The result of a command: root digest (and kind of search index), a report's digest, or all files of a release."""
     import hashlib
 
     from imindex.indexer.store.index import Index
@@ -155,10 +180,11 @@ def identity(name: str, place: Path) -> str:
         report = place / "audit/report.json"
         return json.loads(report.read_text())["digest"] if report.exists() else ""
     if name == "generate":
-        files = sorted(
-            path for path in (place / "out").rglob("*") if path.suffix in (".png", ".jsonl", ".json")
-        )
-        return hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in files)).hexdigest()
+        files = sorted(path for path in (place / "out").rglob("*") if path.is_file() and path.name != ".lock")
+        parts = [
+            (str(path.relative_to(place)), hashlib.sha256(path.read_bytes()).hexdigest()) for path in files
+        ]
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
     if not (place / "i.h5").exists():
         return ""
     with Index(place / "i.h5") as index:
