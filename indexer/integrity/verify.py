@@ -6,6 +6,7 @@ pictures themselves.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -122,6 +123,7 @@ def verify_index(index: Index, progress: Progress = lambda done: None) -> Verifi
         ("structure", index.raw().visit),
         ("items", lambda: _tables(index, result)),
         ("items/sha256", lambda: _equal_pictures(index, result)),
+        ("items/path", lambda: _unique(index, result)),
         ("log", lambda: _log(index, result)),
     ):
         _guarded(result, where, check)
@@ -232,9 +234,45 @@ def _tables(index: Index, result: Verification) -> None:
             ("collection", 0, len(index.collections)),
         ):
             _in_range(index, result, f"{table}/{name}", least, end)
+        if table == "items":
+            for name in ("width", "height"):
+                _in_range(index, result, f"items/{name}", 0, 2**31)
         stamps = f"stamps/{table}"
         if table in raw.names("stamps") and raw.rows(stamps) != rows:
             result.fault(stamps, f"has {raw.rows(stamps)} rows, not {rows}")
+
+
+def _unique(index: Index, result: Verification) -> None:
+    """Check that every picture is listed once: artist, collection and path identify a row or a reject."""
+    raw = index.raw()
+    rows = index.n + raw.rows("rejects/artist")
+    passes = max(1, -(-rows // _DIGESTS_PER_PASS))
+    for number in range(passes):
+        seen: dict[bytes, str] = {}
+        for table in ("items", "rejects"):
+            for row, key in _keys(index, table):
+                if key[-1] % passes != number:
+                    continue
+                if key in seen:
+                    result.fault(
+                        f"{table}/path", f"row {row} has the artist, collection and path of {seen[key]}: each "
+                        "picture is listed once"
+                    )  # fmt: skip
+                    return
+                seen[key] = f"{table} row {row}"
+
+
+def _keys(index: Index, table: str) -> Iterator[tuple[int, bytes]]:
+    """Yield the number of each row, and a digest of its artist, collection and path."""
+    raw = index.raw()
+    for start in range(0, raw.rows(f"{table}/path"), STREAM_ROWS):
+        rows = slice(start, start + STREAM_ROWS)
+        artists, collections, paths = (
+            raw.part(f"{table}/{name}", rows) for name in ("artist", "collection", "path")
+        )
+        for offset, (artist, collection, path) in enumerate(zip(artists, collections, paths, strict=True)):
+            key = f"{artist} {collection} ".encode() + path
+            yield start + offset, hashlib.blake2b(key, digest_size=16).digest()
 
 
 def _in_range(index: Index, result: Verification, name: str, least: int, end: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import secrets
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -145,6 +146,51 @@ def check_pictures(
                 originals.listed.append((state, path))
             progress(done := done + 1)
     return originals
+
+
+def check_rejects(
+    index: Index, progress: Progress = lambda done: None, *, roots: Sequence[Path] = ()
+) -> list[tuple[str, str]]:
+    """Decode the file of every reject again: a picture that can be used must not be hidden among the rejects.
+
+    Parameters
+    ----------
+    index : Index
+    progress : callable
+        Called with the number of files done so far.
+    roots : sequence of Path
+        Folders outside that of the index in which files may be opened.
+
+    Returns
+    -------
+    list of (path, problem)
+        Rejects that can be decoded, whose bytes are not those of the index, or that were not compared.
+    """
+    rejects, folders = index.rejects(), Folders(index.path, roots)
+    problems: list[tuple[str, str]] = []
+    paths = rejects["path"].tolist()
+    reads = _reads(index, folders, paths, ())
+    rows = zip(paths, rejects["sha256"], rejects["reason"], reads, strict=True)
+    for done, (path, digest, reason, read) in enumerate(rows, 1):
+        if problem := _reject_problem(bytes(digest), reason, read):
+            problems.append((path, problem))
+        progress(done)
+    return problems
+
+
+def _reject_problem(digest: bytes, reason: str, read: Read | None) -> str:
+    if read is None:
+        return "is a reject that was not compared, because it is outside the folder of the index"
+    if read.digest != digest:
+        return (
+            f"is a reject whose file {'can be read now' if digest == NO_DIGEST else 'is missing or changed'}"
+        )
+    if read.picture is None or digest == NO_DIGEST:
+        return ""
+    limit = re.search(r"pixels are more than the limit of ([\d,]+)$", reason)
+    if limit and read.picture.width * read.picture.height > int(limit[1].replace(",", "")):
+        return ""
+    return f"was rejected ({reason}), but can be decoded"
 
 
 def replay(

@@ -96,6 +96,18 @@ def is_as_planned(plan: Plan, spec: EncoderSpec, info: EncoderInfo) -> bool:
     )
 
 
+def named_as_planned(plan: Plan, spec: EncoderSpec, info: EncoderInfo) -> bool:
+    """Return whether an index states the names of the plan's encoder, except for the folders they are in."""
+    named = encoder_arguments(plan, spec)
+    model, pretrained = str(named["model"]).removeprefix("open_clip:"), named["pretrained"] or ""
+    model = str(Path(model).absolute()) if model.endswith(".json") else model
+    pretrained = str(Path(pretrained).absolute()) if Path(pretrained).is_file() else pretrained
+    planned = replace(info, model=model, pretrained=pretrained)
+    if not planned.pretrained:  # the back end's default, which only the back end knows
+        planned = replace(planned, pretrained=info.pretrained)
+    return planned.short_name() == info.short_name()
+
+
 def order(plan: Plan, release: Release, inputs: Inputs) -> list[Shot]:
     """List the pictures to generate for a release: every name and template, and the controls."""
     prompts = plan.prompts

@@ -14,7 +14,6 @@ from typing import Any
 from imindex.indexer.core.digest import json_digest
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.json_text import parse_json
-from imindex.indexer.core.paths import StoredPaths
 from imindex.indexer.core.provenance import versions
 from imindex.indexer.integrity.seal import (
     DIFFERS,
@@ -31,9 +30,11 @@ from imindex.retrieval.audit.assess import Built, assess, texts_of
 from imindex.retrieval.audit.decisions import decided
 from imindex.retrieval.audit.inputs import Inputs, gather
 from imindex.retrieval.audit.made import Made
-from imindex.retrieval.audit.models import made_before
-from imindex.retrieval.audit.plan import Plan, read_plan
+from imindex.retrieval.audit.models import made_before, named_as_planned
+from imindex.retrieval.audit.plan import EncoderSpec, Plan, read_plan
+from imindex.retrieval.audit.provenance_check import provenance_faults
 from imindex.retrieval.audit.register import changed, read_register
+from imindex.retrieval.audit.row_check import row_faults
 from imindex.retrieval.audit.run import Run, Workspace
 from imindex.retrieval.report.rendering import PAGE, TABLE, Rendered, check_rendered
 from imindex.retrieval.report.report import assemble
@@ -139,8 +140,8 @@ def recompute(run: Run) -> Recomputed:
         outcome.faults.append(Fault("inputs", f"{what} changed since the plan was registered"))
     made = [made_before(run, release, inputs) for release in run.plan.releases]
     built = [run.workspace.index(encoder) for encoder in run.plan.encoders]
-    for path in built:
-        outcome.faults += _index_faults(path, inputs, made, stored)
+    for spec, path in zip(run.plan.encoders, built, strict=True):
+        outcome.faults += _index_faults(run, spec, path, inputs, made, stored)
     provenance = from_dict(
         Provenance, stored["provenance"], f"{run.workspace.folder / 'report.json'}: provenance"
     )
@@ -151,6 +152,7 @@ def recompute(run: Run) -> Recomputed:
     findings = assess(run, inputs, entries, made, indexes)
     report = assemble(findings, provenance)
     _compare_report(outcome, stored, to_dict(report))
+    outcome.faults += provenance_faults(stored, to_dict(report), run.workspace.folder)
     rendered = check_rendered(run.workspace.folder, stored, report)
     outcome.same, outcome.notes = rendered.same, rendered.notes
     outcome.uncompared = rendered.uncompared
@@ -177,8 +179,10 @@ def _read(path: Path) -> StoredReport:
     return stored
 
 
-def _index_faults(path: Path, inputs: Inputs, made: list[Made], stored: StoredReport) -> Iterator[Fault]:
-    """Check that an index is intact, that the report names it, and that it contains exactly these pictures."""
+def _index_faults(
+    run: Run, spec: EncoderSpec, path: Path, inputs: Inputs, made: list[Made], stored: StoredReport
+) -> Iterator[Fault]:
+    """Check that an index is intact, that the report names it, and that its rows are exactly these pictures."""
     with opened(path) as index:
         for fault in verify_index(index).faults:
             yield Fault(f"{path.name}: {fault.where}", fault.said)
@@ -189,13 +193,14 @@ def _index_faults(path: Path, inputs: Inputs, made: list[Made], stored: StoredRe
                 f"has the root digest {index.root_digest[:12]}; "
                 f"the report states {str(reported.get(path.name))[:12]}",
             )
-        indexed = {*index.column("path"), *index.column("path", "rejects")}
-    stored_path = StoredPaths(path.parent)
-    items = (*inputs.works, *(item for release in made for item in release.items))
-    expected = {stored_path(item.path) for item in items}
-    for verb, paths in (("lacks", expected - indexed), ("also contains", indexed - expected)):
-        if paths:
-            yield Fault(path.name, f"{verb} {len(paths)} pictures, such as {min(paths)}")
+        if not named_as_planned(run.plan, spec, index.encoder):
+            yield Fault(
+                f"{path.name}: encoder",
+                f"the index names {index.encoder.short_name()}, not the encoder of the plan, {spec.model}",
+            )
+        items = (*inputs.works, *(item for release in made for item in release.items))
+        for fault in row_faults(index, items):
+            yield Fault(f"{path.name}: {fault.where}", fault.said)
 
 
 def _compare_report(outcome: Recomputed, stored: StoredReport, report: StoredReport) -> None:

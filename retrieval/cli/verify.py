@@ -173,6 +173,8 @@ def _index(path: Path, options: Mapping[str, Any]) -> list[Check]:
         checks = [_digests(path, verification, time.monotonic() - started)]
         if options["pictures"]:
             checks.append(_pictures(index, options["roots"]))
+        if options["pictures"] or options["replay"] == "all":
+            checks.append(_rejects(index, options["roots"]))
         if options["replay"]:
             overrides = encoder_of(options)
             checks.append(_replay(index, options["replay"], options["seed"], options["roots"], overrides))
@@ -238,6 +240,20 @@ def _pictures(index: Index, roots: Sequence[Path]) -> Check:
         faults.append(Fault("pictures", f"{more:,} more are missing, unreadable or changed"))
     faults += _outside(originals.outside, originals.listed)
     return Check({"pictures": asdict(originals)}, [line], faults)
+
+
+def _rejects(index: Index, roots: Sequence[Path]) -> Check:
+    from imindex.indexer.integrity.verify import Fault
+    from imindex.indexer.integrity.verify_pictures import check_rejects
+
+    n = index.raw().rows("rejects/path")
+    with bar(n, "Reading rejects") as progress:
+        problems = check_rejects(index, progress, roots=roots)
+    faults = [Fault(path, problem) for path, problem in problems[:_LISTED]]
+    if (more := len(problems) - _LISTED) > 0:
+        faults.append(Fault("rejects", f"{more:,} more were not confirmed"))
+    line = f"Of {count(n, 'reject')}, {n - len(problems):,} still cannot be used."
+    return Check({"rejects": {"rows": n, "confirmed": n - len(problems)}}, [line] if n else [], faults)
 
 
 def _outside(n: int, listed: Sequence[tuple[str, str]]) -> list[Fault]:

@@ -500,6 +500,27 @@ def test_a_pipe_is_no_input(
     assert not list(bundle.glob("*.parts")) and not (bundle / "new.h5").exists()
 
 
+def test_a_pipe_is_no_key_seed_or_picture_of_a_release(bundle: Path, pipe: Path) -> None:
+    from imindex.indexer.generate.secret_seed import read_seed
+    from imindex.indexer.integrity.signature import check_signature
+    from imindex.retrieval.compare.archived_report import read_archived
+
+    with limited():
+        with pytest.raises(ImindexError, match="pipe is a pipe, not a regular file"):
+            read_seed(f"from:{pipe}")
+        with pytest.raises(ImindexError, match="pipe is a pipe, not a regular file"):
+            read_archived(pipe)
+        released(bundle / "out", 1)
+        (file,) = (bundle / "out").rglob("*.png")
+        file.unlink()
+        os.mkfifo(file)
+        with pytest.raises(ImindexError, match="is a pipe, not a regular file"):
+            released(bundle / "out", 1)
+        pytest.importorskip("cryptography")
+        with pytest.raises(ImindexError, match="pipe is a pipe, not a regular file"):
+            check_signature(None, pipe)  # type: ignore[arg-type] - the key is read first
+
+
 @pytest.mark.parametrize("what", ["folder", "socket", "device", "self"])
 def test_what_is_no_regular_file_is_refused_by_its_kind(what: str, bundle: Path) -> None:
     path = bundle / "x"

@@ -114,7 +114,7 @@ def test_what_was_changed_is_named(done: Path) -> None:
         r"two-against-one\.json\.n_artists: is 2 now, 3 stored",
         r"tiny.*\.h5: items/seed: has changed since it was written",
         r"inputs: the works changed",
-        r"\.h5: lacks 1 pictures",
+        r"\.h5: rows: lacks 1 pictures",
     ):
         assert any(re.search(wanted, one) for one in said), (wanted, said)
 
