@@ -27,7 +27,8 @@ from imindex.indexer.terminal.progress import progress_bar
 
 if TYPE_CHECKING:
     from imindex.indexer.encoders.base import Encoder
-    from imindex.indexer.integrity.seal import Match, Seal
+    from imindex.indexer.integrity.seal import Match as SealMatch
+    from imindex.indexer.integrity.seal import Seal
     from imindex.indexer.integrity.verify import Fault, Verification
     from imindex.indexer.store.index import Index
 
@@ -200,6 +201,9 @@ def _sealed_results(file: Path, folder: Path, index: Path | None, same: Sequence
     path, started = index or folder / Path(manifest.index.name).name, time.monotonic()
     try:
         with opened(path) as sealed:
+            if index is not None and sealed.root_digest not in _roots(folder):
+                said = f"{index} is none of the indexes that the report in {folder} names"
+                return [Check({}, [], [Fault("index", said)]), _matched(manifest, [], folder, same)]
             with bar(sealed.n, "Verifying") as progress:
                 verification = verify_index(sealed, progress)
             digests = _digests(path, verification, time.monotonic() - started)
@@ -209,6 +213,17 @@ def _sealed_results(file: Path, folder: Path, index: Path | None, same: Sequence
             Check({}, [], [Fault("index", str(error))]),
             _matched(manifest, [], folder, same),
         ]
+
+
+def _roots(folder: Path) -> set[str]:
+    """Return the root digests that an audit's report states; none if it cannot be read."""
+    from imindex.indexer.core.errors import ImindexError
+    from imindex.retrieval.compare.archived_report import read_archived
+
+    try:
+        return {one.root_digest or "" for one in read_archived(folder / "report.json").encoders}
+    except (ImindexError, OSError):
+        return set()
 
 
 def _digests(path: Path, verification: Verification, seconds: float) -> Check:
@@ -428,14 +443,17 @@ def _signature(file: Path, signer: Path | None) -> Check:
     return Check({"signature": [asdict(match) for match in matches]}, lines, faults)
 
 
-def _matched(manifest: Seal, matches: Sequence[Match], folder: Path | None, same: Sequence[str]) -> Check:
+def _matched(manifest: Seal, matches: Sequence[SealMatch], folder: Path | None, same: Sequence[str]) -> Check:
     """Add the comparison of an audit with its seal to that of the index."""
-    from imindex.indexer.integrity.seal import DIFFERS, IDENTICAL
+    from imindex.indexer.integrity.seal import DIFFERS, IDENTICAL, UNCHECKED, Match
     from imindex.indexer.integrity.verify import Fault
     from imindex.retrieval.audit.recompute import sealed_audit
 
     if manifest.audit is not None:
         matches = [*matches, *sealed_audit(manifest.audit, folder, same)]
+    elif folder is not None:
+        said = "the seal is of an index only, and holds no plan, register or report (`imindex seal --plan`)"
+        matches = [*matches, Match("audit", UNCHECKED, said)]
     lines = [
         f"Sealed on {manifest.when}:",
         *(f"{match.status:<12}{match.what}: {match.said}" for match in matches),
