@@ -43,6 +43,7 @@ from imindex.indexer.core.schema import Collection, EncoderInfo
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.maintain.export import item_table
 from imindex.indexer.store.index import Index
+from imindex.indexer.store.intact import require_intact
 from imindex.retrieval import results
 from imindex.retrieval.audit.plan import read_plan
 from imindex.retrieval.audit.run import Compute, Run, Show, Workspace
@@ -239,6 +240,11 @@ def _require_verified(
             raise ImindexError(
                 f"{source.word} is a collection of an index, and audit_verified (--audit-verified) is for finished "
                 "audits. Drop it, or pass two audits."
+            )
+        if source.file is None or source.file.name != "report.json":
+            raise ImindexError(
+                f"{source.word} is not the report.json of an audit's folder, which audit_verified (--audit-verified) "
+                "recomputes. Pass the folder."
             )
     for folder in dict.fromkeys(source.folder for source in question.sources if source.folder is not None):
         require_verified(folder, device=device, trust_encoders=trust_encoder, note=note)
@@ -599,6 +605,7 @@ class OpenIndex:
         if artists is not None:
             artists = several(artists, "artists")
             artist_mask(self._index, artists)  # refuses an artist that the index does not have
+        require_intact(self._index)
         return classify_release(
             self._index,
             release,
@@ -643,6 +650,7 @@ class OpenIndex:
         -------
         Matching
         """
+        require_intact(self._index)
         return match_release(
             self._index,
             release,

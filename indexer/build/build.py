@@ -32,8 +32,8 @@ from imindex.indexer.encoders.probe import with_text_probe
 from imindex.indexer.encoders.registry import require_same
 from imindex.indexer.encoders.returned import check_vectors
 from imindex.indexer.sources.item import Item
-from imindex.indexer.store.copying import require_unchanged
 from imindex.indexer.store.index import Index
+from imindex.indexer.store.intact import require_unchanged
 from imindex.indexer.store.writer import write
 from imindex.indexer.system.atomic import clear_leftovers, real_file
 

@@ -40,8 +40,8 @@ from imindex.indexer.core.schema import (
 )
 from imindex.indexer.sources.item import Item
 from imindex.indexer.sources.local import UNLISTED
-from imindex.indexer.store.copying import unchanged_blocks
 from imindex.indexer.store.index import Index
+from imindex.indexer.store.intact import unchanged_blocks
 
 
 @dataclass

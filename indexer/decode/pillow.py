@@ -173,9 +173,7 @@ def bytes_per_pixel(image: Image.Image) -> int:
     Pillow stores four bytes for each pixel of a colour picture, and converts into a second one. Some decoders hold
     the whole picture themselves as well.
     """
-    if image.format in HEAVY:
-        return 32
-    return 20 if image.mode.startswith(("I", "F")) else 14
+    return 32 if image.format in HEAVY else 14
 
 
 HEAVY = frozenset({"WEBP", "AVIF", "JPEG2000"})

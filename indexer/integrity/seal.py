@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -24,6 +25,7 @@ FORMAT, VERSION = "imindex-seal", "1.2"
 READABLE = ("1.0", "1.1", VERSION)
 IDENTICAL, REWRITTEN, DIFFERS, UNCHECKED = "identical", "rewritten", "differs", "not checked"
 _CHUNK = 2**22
+_CLOCKS = timedelta(hours=1)
 _KEYS_BEFORE_1_2 = 7
 """Keys of `SealedIndex` in older seals."""
 _MAX_BYTES = 2**20
@@ -72,11 +74,21 @@ class SealedIndex(_Sealed, kw_only=True, frozen=True):
 
 
 class SealedEncoder(_Sealed, kw_only=True, frozen=True):
-    """The encoder of an index."""
+    """The encoder of an index.
+
+    Attributes
+    ----------
+    dim : int
+    precision : str
+    weights_sha256 : str
+    name : str or None
+        Model and weights as recorded, without folders. None in seals before version 1.2.
+    """
 
     dim: int
     precision: str
     weights_sha256: str
+    name: str | None = None
 
 
 class SealedAudit(_Sealed, kw_only=True, frozen=True):
@@ -231,7 +243,10 @@ def seal(index: Index, audit: SealedAudit | None = None) -> Seal:
             digests=_digests_of_the_rest(index),
         ),
         encoder=SealedEncoder(
-            dim=encoder.dim, precision=encoder.precision, weights_sha256=encoder.weights_sha256
+            dim=encoder.dim,
+            precision=encoder.precision,
+            weights_sha256=encoder.weights_sha256,
+            name=encoder.short_name(),
         ),
         audit=audit,
     )
@@ -290,7 +305,8 @@ def read_seal(path: Path) -> Seal:
 
 def _is_whole(read: Seal) -> bool:
     """Return whether a seal has exactly the keys of its version and, since version 1.2, its own digest."""
-    present = [value is not None for value in msgspec.structs.astuple(read.index)]
+    parts = (*msgspec.structs.astuple(read.index), read.encoder.name)
+    present = [value is not None for value in parts]
     if read.version != VERSION:
         return sum(present) == _KEYS_BEFORE_1_2 and read.digest is None and read.signature is None
     return all(present) and read.digest == read.own_digest()
@@ -330,9 +346,18 @@ def check_seal(manifest: Seal, index: Index, verification: Verification) -> list
         root = verification.root[:12] or "unknown, since the content cannot be read"
         matches.append(Match("content", DIFFERS, f"root digest {root}, sealed {sealed.root_digest[:12]}"))
     matches += [_check_encoder(manifest.encoder, index), *_check_figures(sealed, index, same_file, content)]
-    if sealed.log_lines is not None:
-        matches += _check_history(sealed, index)
-    return matches
+    if sealed.log_lines is None:
+        said = f"seals of version {manifest.version} do not hold the log, dates and names"
+        return [*matches, Match("log", UNCHECKED, said)]
+    return [*matches, *_check_history(manifest, index)]
+
+
+def _is_before(when: str, sealed: str) -> bool:
+    """Return whether a line is older than a seal, by more than clocks of two machines may differ; or has no date."""
+    try:
+        return datetime.fromisoformat(sealed) - datetime.fromisoformat(when) > _CLOCKS
+    except (ValueError, TypeError):
+        return True
 
 
 def _check_encoder(sealed: SealedEncoder, index: Index) -> Match:
@@ -373,8 +398,9 @@ def _check_figures(sealed: SealedIndex, index: Index, same_file: bool, content: 
     ]
 
 
-def _check_history(sealed: SealedIndex, index: Index) -> list[Match]:
+def _check_history(manifest: Seal, index: Index) -> list[Match]:
     """Compare the log, whose sealed lines must come first, and what else the root digest does not cover."""
+    sealed = manifest.index
     lines, count = index.log(), sealed.log_lines or 0
     later = len(lines) - count
     if later < 0 or log_digest(lines[:count]) != sealed.log_digest:
@@ -384,6 +410,9 @@ def _check_history(sealed: SealedIndex, index: Index) -> list[Match]:
             else f"the {count} sealed lines differ"
         )
         matches = [Match("log", DIFFERS, f"{said}: who changed the file, when or how was edited")]
+    elif early := [line["when"] for line in lines[count:] if _is_before(line["when"], manifest.when)]:
+        said = f"a line that was added since the seal is dated {early[0]}, before the seal ({manifest.when})"
+        matches = [Match("log", DIFFERS, said)]
     elif later:
         matches = [Match("log", REWRITTEN, f"the {count} sealed lines, and {later} more since")]
     else:
@@ -394,6 +423,9 @@ def _check_history(sealed: SealedIndex, index: Index) -> list[Match]:
     ):
         if own != theirs:
             matches.append(Match(name, DIFFERS, f"{own}, sealed {theirs}"))
+    if (own_name := index.encoder.short_name()) != manifest.encoder.name:
+        said = f"the index names {own_name}, sealed {manifest.encoder.name}, with the same weights"
+        matches.append(Match("encoder name", REWRITTEN if later > 0 else DIFFERS, said))
     if later <= 0:  # every command that rewrites a file adds a line to its log
         digests = _digests_of_the_rest(index)
         matches += [

@@ -23,8 +23,12 @@ from imindex.indexer.store.index import Index
 if TYPE_CHECKING:
     from imindex.indexer.encoders.base import Encoder
 
-SAME = 0.9999
-"""Minimum cosine between the stored vector of a picture and a newly encoded one."""
+SAME = {"fp32": 1 - 1e-6, "bf16": 0.9999, "fp16": 0.9999}
+"""Minimum cosine between the stored vector of a picture and a newly encoded one, by the precision of the encoder.
+
+Other batches, numbers of threads and instruction sets (AVX-512, AVX2, SSE4) lowered the cosine by at most 4e-9 in fp32
+and 4.5e-5 in bf16 (`scripts/bench/replay`, 2026-11-28); fp16 was not measured.
+"""
 _MAX_LISTED = 1_000
 _SEED_BITS = 53
 """Bits of a seed from the operating system: JSON readers that use doubles keep them."""
@@ -67,7 +71,7 @@ class Replay:
     least : float
         The smallest cosine; NaN if none was compared.
     differing : tuple of str
-        Paths of pictures with a cosine below `SAME`.
+        Paths of pictures with a cosine below the limit.
     uncompared : tuple of (state, path)
         Pictures that were drawn and not compared; the states are those of `Originals`.
     most_false : int
@@ -247,7 +251,7 @@ def replay(
             similarity = cosines(encoded, stored)
             identical += int((encoded.view(np.uint16) == stored.view(np.uint16)).all(axis=1).sum())
             least = min(least, float(similarity.min()))
-            differing += [paths[unchanged[i]] for i in np.flatnonzero(similarity < SAME)]
+            differing += [paths[unchanged[i]] for i in np.flatnonzero(similarity < limit_of(encoder))]
             compared += len(unchanged)
         progress(done := done + len(batch))
     return Replay(
@@ -289,6 +293,11 @@ def most_false(rows: int, drawn: int, confidence_level: float = 0.95) -> int:
         else:
             most = middle - 1
     return least
+
+
+def limit_of(encoder: Encoder) -> float:
+    """Return the minimum cosine for an encoder."""
+    return SAME[encoder.info.precision]
 
 
 def replay_text(index: Index, encoder: Encoder) -> float | None:

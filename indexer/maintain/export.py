@@ -12,8 +12,8 @@ import numpy as np
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import Columns
 from imindex.indexer.maintain.summary import describe
-from imindex.indexer.store.copying import require_unchanged, unchanged_blocks
 from imindex.indexer.store.index import Index
+from imindex.indexer.store.intact import require_unchanged, unchanged_blocks
 from imindex.indexer.system.atomic import make_folder, put_in_place, write_file
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.provenance import entry
 from imindex.indexer.core.schema import FORMAT_VERSION
 from imindex.indexer.integrity.verify import opened, verify_index
-from imindex.indexer.store.copying import unchanged_blocks
+from imindex.indexer.store.intact import unchanged_blocks
 from imindex.indexer.store.writer import write
 from imindex.indexer.system.atomic import clear_leftovers, real_file
 

@@ -19,8 +19,8 @@ from imindex.indexer.ann.upkeep import ApproximateIndex, make
 from imindex.indexer.build.checkpoint import Parts
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.provenance import entry
-from imindex.indexer.store.copying import require_unchanged, unchanged_blocks
 from imindex.indexer.store.index import Index
+from imindex.indexer.store.intact import require_unchanged, unchanged_blocks
 from imindex.indexer.store.writer import write
 from imindex.indexer.system.atomic import clear_leftovers, real_file
 

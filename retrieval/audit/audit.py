@@ -17,6 +17,7 @@ from imindex.indexer.core.provenance import now, program, versions
 from imindex.indexer.encoders.base import require_text_side
 from imindex.indexer.sources.item import Item
 from imindex.indexer.store.index import Index
+from imindex.indexer.store.intact import require_intact
 from imindex.indexer.system.atomic import clear_folder, make_folder, refuse_links
 from imindex.indexer.system.locks import alone
 from imindex.retrieval.audit.assess import Built, assess, texts_of
@@ -129,6 +130,8 @@ def _build(run: Run, encoder: EncoderSpec, inputs: Inputs, made: Sequence[Made],
         report: BuildReport = build(
             items, path, lazy, prune=True, limits=run.compute.limits, command=run.command, progress=progress
         )
+        with Index(path) as index:
+            require_intact(index)
         built = Built(path, texts_of(run, encoder, path))
         if lazy.loaded:
             with Index(path) as index:

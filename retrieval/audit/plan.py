@@ -162,12 +162,12 @@ def read_plan(path: Path) -> Plan:
     ImindexError
         The file does not exist or is not TOML, or a key is unknown, missing or has an invalid value.
     """
+    if path.is_dir():
+        raise ImindexError(f"{path} is a folder, not a plan. Pass the TOML file of the plan.")
     try:
         text = read_text(path)
     except FileNotFoundError:
         raise ImindexError(f"{path} does not exist. Write a plan with `imindex audit init {path}`.") from None
-    except IsADirectoryError:
-        raise ImindexError(f"{path} is a folder, not a plan. Pass the TOML file of the plan.") from None
     except UnicodeDecodeError as error:
         raise ImindexError(f"{path} is not UTF-8: {error}. Save it as UTF-8.") from error
     try:

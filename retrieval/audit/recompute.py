@@ -322,10 +322,16 @@ def audit_digests(folder: Path, plan: Path | None = None) -> SealedAudit:
                 "that was audited, or amend the audit first."
             )
     report = folder / REPORT
+    stored = _read(report) if report.exists() else {"digest": ""}
+    if stored["digest"] and stored["digest"] != digest(stored):
+        raise ImindexError(
+            f"{report} was edited since imindex wrote it, so it was not sealed. `imindex verify --results {folder}` "
+            "shows what differs. Restore it from a backup, or run the audit again."
+        )
     return SealedAudit(
         plan=last.plan,
         register=last.digest,
-        report=_read(report)["digest"] if report.exists() else "",
+        report=stored["digest"],
         files={
             name: file_digest(folder / name) for name in (PAGE, REPORT, TABLE) if (folder / name).exists()
         },
@@ -398,7 +404,8 @@ def _sealed_plan(sealed: SealedAudit, then: RegisterEntry, last: RegisterEntry) 
 def _sealed_files(sealed: SealedAudit, folder: Path, same: Container[str]) -> list[Match]:
     """Compare the report and its files with a seal."""
     if not sealed.report:
-        return []
+        said = "the seal holds no report: it was made before the audit had one"
+        return [Match("report", UNCHECKED, said)]
     matches = []
     try:
         matches.append(_same_digest("report", _read(folder / REPORT)["digest"], sealed.report))
@@ -413,9 +420,11 @@ def _sealed_files(sealed: SealedAudit, folder: Path, same: Container[str]) -> li
             continue
         if own == before:
             matches.append(Match(name, IDENTICAL, f"SHA-256 {own[:12]}"))
-        elif intact and (name in same or (name == REPORT and _intact(folder / name))):
-            said = "the findings are the sealed ones; times, command line, versions or layout are not"
-            matches.append(Match(name, REWRITTEN, said))
+        elif intact and name == REPORT and _intact(folder / name):
+            said = "the findings are the sealed ones, but times, command line, versions or layout were edited"
+            matches.append(Match(name, DIFFERS, said))
+        elif intact and name in same:
+            matches.append(Match(name, REWRITTEN, "other bytes, which agree with a new rendering"))
         else:
             matches.append(Match(name, DIFFERS, f"SHA-256 {own[:12]}, sealed {before[:12]}"))
     if not sealed.files:

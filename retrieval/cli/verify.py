@@ -27,7 +27,8 @@ from imindex.indexer.terminal.progress import progress_bar
 
 if TYPE_CHECKING:
     from imindex.indexer.encoders.base import Encoder
-    from imindex.indexer.integrity.seal import Match, Seal
+    from imindex.indexer.integrity.seal import Match as SealMatch
+    from imindex.indexer.integrity.seal import Seal
     from imindex.indexer.integrity.verify import Fault, Verification
     from imindex.indexer.store.index import Index
 
@@ -44,6 +45,10 @@ _LISTED = 20
 @click.option(
     "--seed", type=within(SEED),
     help="Seed for drawing the pictures of --replay. [default: from the operating system, and printed]",
+)  # fmt: skip
+@click.option(
+    "--identical", is_flag=True,
+    help="With --replay, every vector must be identical bit for bit, as on the machine that built the index.",
 )  # fmt: skip
 @click.option(
     "--root", "roots", type=click.Path(path_type=Path, file_okay=False), multiple=True,
@@ -177,7 +182,7 @@ def _index(path: Path, options: Mapping[str, Any]) -> list[Check]:
             checks.append(_rejects(index, options["roots"]))
         if options["replay"]:
             overrides = encoder_of(options)
-            checks.append(_replay(index, options["replay"], options["seed"], options["roots"], overrides))
+            checks.append(_replay(index, options["replay"], overrides, options))
         if options["seal"] is not None:
             checks.append(_seal(options["seal"], index, verification))
     return checks
@@ -196,6 +201,9 @@ def _sealed_results(file: Path, folder: Path, index: Path | None, same: Sequence
     path, started = index or folder / Path(manifest.index.name).name, time.monotonic()
     try:
         with opened(path) as sealed:
+            if index is not None and sealed.root_digest not in _roots(folder):
+                said = f"{index} is none of the indexes that the report in {folder} names"
+                return [Check({}, [], [Fault("index", said)]), _matched(manifest, [], folder, same)]
             with bar(sealed.n, "Verifying") as progress:
                 verification = verify_index(sealed, progress)
             digests = _digests(path, verification, time.monotonic() - started)
@@ -205,6 +213,17 @@ def _sealed_results(file: Path, folder: Path, index: Path | None, same: Sequence
             Check({}, [], [Fault("index", str(error))]),
             _matched(manifest, [], folder, same),
         ]
+
+
+def _roots(folder: Path) -> set[str]:
+    """Return the root digests that an audit's report states; none if it cannot be read."""
+    from imindex.indexer.core.errors import ImindexError
+    from imindex.retrieval.compare.archived_report import read_archived
+
+    try:
+        return {one.root_digest or "" for one in read_archived(folder / "report.json").encoders}
+    except (ImindexError, OSError):
+        return set()
 
 
 def _digests(path: Path, verification: Verification, seconds: float) -> Check:
@@ -277,24 +296,33 @@ def _drawn(value: str | None) -> int | str | None:
     return int(value)
 
 
-def _replay(
-    index: Index, n: int | str, seed: int | None, roots: Sequence[Path], overrides: Mapping[str, Any]
-) -> Check:
+def _replay(index: Index, n: int | str, overrides: Mapping[str, Any], options: Mapping[str, Any]) -> Check:
     from imindex.indexer.integrity.verify import Fault
-    from imindex.indexer.integrity.verify_pictures import SAME, own_encoder, replay
+    from imindex.indexer.integrity.verify_pictures import limit_of, own_encoder, replay
 
     encoder = own_encoder(index, overrides)
+    limit = limit_of(encoder)
     asked = index.n if isinstance(n, str) else n
     with bar(min(asked, index.n), "Encoding again") as progress:
-        again = replay(index, asked, encoder, seed=seed, roots=roots, progress=progress)
+        again = replay(index, asked, encoder, seed=options["seed"], roots=options["roots"], progress=progress)
     draw = "" if again.asked == index.n else f" (of {index.n:,} rows, with --seed {again.seed})"
     lines = [
         f"Of {count(again.asked, 'picture')} drawn{draw}, {again.compared:,} were encoded again: {again.identical:,} "
-        f"vectors are identical bit for bit, the smallest cosine is {again.least:.6f}."
+        f"vectors are identical bit for bit"
+        + (f", the smallest cosine is {again.least:.8f} (limit {limit:g})." if again.compared else ".")
     ]
     faults = [
-        Fault(path, f"the vector differs from the encoder's: cosine below {SAME}") for path in again.differing
+        Fault(path, f"the vector differs from the encoder's: cosine below {limit:g}")
+        for path in again.differing
     ]
+    if other := again.compared - again.identical - len(again.differing):
+        lines.append(
+            f"{count(other, 'vector')} {'differs' if other == 1 else 'differ'} within the limit. Another kind of "
+            "processor or another batch size causes that; on the machine that built the index it is a reason to build "
+            "it again. --identical makes it a fault."
+        )
+        if options["identical"]:
+            faults.append(Fault("replay", f"{count(other, 'vector')} not identical bit for bit"))
     inside = [(state, path) for state, path in again.uncompared if state != "outside"]
     faults += [Fault(path, f"not compared: the picture is {state}") for state, path in inside[:_LISTED]]
     if (more := len(inside) - _LISTED) > 0:
@@ -307,13 +335,13 @@ def _replay(
             f"{'has' if again.most_false == 1 else 'have'} a false vector."
         )
     text = _replayed_text(index, encoder)
-    values = {"replay": {**asdict(again), "limit": SAME}, **text.values}
+    values = {"replay": {**asdict(again), "limit": limit}, **text.values}
     return Check(values, [*lines, *text.lines], [*faults, *text.faults])
 
 
 def _replayed_text(index: Index, encoder: Encoder) -> Check:
     from imindex.indexer.integrity.verify import Fault
-    from imindex.indexer.integrity.verify_pictures import SAME, replay_text
+    from imindex.indexer.integrity.verify_pictures import limit_of, replay_text
 
     if not encoder.has_text:
         return Check({"replay-text": None}, [], [])
@@ -325,8 +353,10 @@ def _replayed_text(index: Index, encoder: Encoder) -> Check:
         )
         return Check({"replay-text": None}, [line], [])
     line = f"The text that the index stores a vector of was encoded again: the cosine is {cosine:.6f}."
-    fault = Fault("encoder/text-probe", f"the vector differs from the encoder's: cosine below {SAME}")
-    return Check({"replay-text": cosine}, [line], [fault] if cosine < SAME else [])
+    fault = Fault(
+        "encoder/text-probe", f"the vector differs from the encoder's: cosine below {limit_of(encoder):g}"
+    )
+    return Check({"replay-text": cosine}, [line], [fault] if cosine < limit_of(encoder) else [])
 
 
 def _results(folder: Path, options: Mapping[str, Any]) -> Check:
@@ -413,14 +443,17 @@ def _signature(file: Path, signer: Path | None) -> Check:
     return Check({"signature": [asdict(match) for match in matches]}, lines, faults)
 
 
-def _matched(manifest: Seal, matches: Sequence[Match], folder: Path | None, same: Sequence[str]) -> Check:
+def _matched(manifest: Seal, matches: Sequence[SealMatch], folder: Path | None, same: Sequence[str]) -> Check:
     """Add the comparison of an audit with its seal to that of the index."""
-    from imindex.indexer.integrity.seal import DIFFERS, IDENTICAL
+    from imindex.indexer.integrity.seal import DIFFERS, IDENTICAL, UNCHECKED, Match
     from imindex.indexer.integrity.verify import Fault
     from imindex.retrieval.audit.recompute import sealed_audit
 
     if manifest.audit is not None:
         matches = [*matches, *sealed_audit(manifest.audit, folder, same)]
+    elif folder is not None:
+        said = "the seal is of an index only, and holds no plan, register or report (`imindex seal --plan`)"
+        matches = [*matches, Match("audit", UNCHECKED, said)]
     lines = [
         f"Sealed on {manifest.when}:",
         *(f"{match.status:<12}{match.what}: {match.said}" for match in matches),

@@ -208,8 +208,13 @@ def read_archived(file: Path) -> ArchivedReport:
     stated = value.get("digest")
     try:
         actual = digest(value)
-    except RecursionError as error:
-        raise ImindexError(f"{file} is nested too deeply for a report. Run the audit again.") from error
+    except (RecursionError, UnicodeError, ValueError) as error:
+        said = (
+            "it is nested too deeply"
+            if isinstance(error, RecursionError)
+            else f"a text is not valid: {error}"
+        )
+        raise ImindexError(f"{file} is not the report of an audit: {said}. Run the audit again.") from error
     if stated != actual:
         said = f"it states the digest {str(stated)[:12]}" if stated else "it has no digest"
         raise ImindexError(

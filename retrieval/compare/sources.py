@@ -11,7 +11,8 @@ from typing import Any
 from msgspec.structs import replace as replace_field
 
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.store.index import Index
+from imindex.indexer.store.index import Index, opened
+from imindex.indexer.store.intact import require_intact
 from imindex.retrieval.compare.archived_report import (
     REPORT,
     ArchivedPlan,
@@ -51,12 +52,15 @@ class Source:
         Folder of the report.
     report : ArchivedReport or None
         None for a collection of the index.
+    file : Path or None
+        The file of the report.
     """
 
     word: str
     release: str | None
     folder: Path | None = None
     report: ArchivedReport | None = None
+    file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,7 @@ def read_source(word: str) -> Source:
         file = Path(path) / REPORT if path and Path(path).is_dir() else Path(path)
         if path and file.suffix == ".json" and file.is_file():
             report = read_archived(file)
-            return Source(word, only_release(report, release or None), file.parent, report)
+            return Source(word, only_release(report, release or None), file.parent, report, file)
     return Source(word, word)
 
 
@@ -279,12 +283,15 @@ def _side(
             raise ImindexError(
                 f"{folder} contains no {REPORT}. Complete the audit, or pass two collections of an index with -i."
             )
+        with opened(options["index"]) as index:
+            require_intact(index)
         return Side(Path(options["index"]), release), ""
     entry = next(record for record in source.report.encoders if record.name == encoder)
     path = source.folder / (entry.index or "")
     if not path.is_file():
         return None, f"{path} does not exist: comparing the figures of {source.word} only."
     with Index(path) as index:
+        require_intact(index)
         if index.root_digest != entry.root_digest:
             return None, f"{path} has changed since the report: comparing the figures of {source.word} only."
         placebos = testing.placebos or _placebos(index, release, source.report)

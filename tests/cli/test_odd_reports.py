@@ -107,6 +107,8 @@ def test_an_odd_report_is_refused_with_what_is_wrong(name: str, side: int, sides
         ("", "cannot be read as JSON"),
         ('{"encoders": {}, "releases": [], "results": []}', "encoders: expected `array`"),
         ('{"encoders": [], "releases": [], "results": []}', "edited"),
+        ('{"encoders": [], "releases": [], "results": [], "x": "\\ud800"}', "a text is not valid"),
+        ('{"encoders": [], "releases": [], "results": [], "x": ' + "[" * 990 + "]" * 990 + "}", ""),
         ("\ufeff{}", "cannot be read as JSON"),
     ],
 )

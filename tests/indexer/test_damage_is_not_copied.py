@@ -19,9 +19,9 @@ from imindex.indexer.maintain.export import export
 from imindex.indexer.maintain.migrate import migrate
 from imindex.indexer.maintain.optimize import optimize
 from imindex.indexer.maintain.remove import remove
-from imindex.indexer.store.copying import unchanged_blocks
 from imindex.indexer.store.digests import COLUMNS
 from imindex.indexer.store.index import Index
+from imindex.indexer.store.intact import unchanged_blocks
 from imindex.indexer.store.writer import write
 from tests.support.commands import run
 from tests.support.flipping import turn
@@ -121,7 +121,9 @@ def test_a_build_does_not_add_to_a_damaged_index(
     run(*command, code=0)  # nothing is new, so nothing is copied
     picture(99).save(root / "works/ada/new.png")
     result = run(*command, code=1)
-    assert "is damaged" in result.stderr and "Nothing was written" in result.stderr
+    assert "is damaged" in result.stderr and "Nothing was written or computed" in " ".join(
+        result.stderr.split()
+    )
     assert path.read_bytes() == damaged
     path.write_bytes(sound)
     assert "Encoded 0 pictures" in run(*command).stdout  # what was encoded is kept
@@ -159,3 +161,22 @@ def test_every_block_is_compared_whether_its_rows_are_copied_or_not(n: int, tmp_
         turn(path, offset + 2 * DIM * (n - 1), 1)
         with Index(path) as index, pytest.raises(ImindexError, match=rf"vectors/{(n - 1) // 65_536} "):
             list(unchanged_blocks(index, np.empty(0, np.intp)))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("match", "--collection", "r1", "--no-tests"),
+        ("classify", "--collection", "r1", "--by", "works", "--no-tests"),
+        ("compare", "r1", "r1", "--no-names", "--resamples", "99"),
+    ],
+)
+def test_nothing_is_concluded_from_a_damaged_index(
+    words: tuple[str, ...], both: dict[str, Path], tmp_path: Path
+) -> None:
+    path = Path(shutil.copy(both["exact"], tmp_path / "i.h5"))
+    with h5py.File(path) as file:
+        offset = file["vectors"].id.get_offset()
+    turn(path, offset + 33, 1)
+    result = run(*words, "-i", path, code=1)
+    assert "is damaged: vectors/0 (rows 0 to 11) has changed" in " ".join(result.stderr.split())

@@ -161,6 +161,7 @@ def edited(seal: Path, *keys: str, value: object) -> None:
         (("index", "digests", "attributes"), "0" * 64, "attributes"),
         (("encoder", "precision"), "bf16", "encoder"),
         (("encoder", "dim"), 9, "encoder"),
+        (("encoder", "name"), "ViT-L-14/openai", "encoder name"),
         (("encoder", "weights-sha256"), "0" * 64, "encoder"),
     ],
 )
@@ -226,11 +227,28 @@ def test_seals_of_older_versions_are_still_read_and_compared(path: Path, seal: P
     old["version"] = version
     for key in ("created-at", "created-by", "log-lines", "log-digest", "digests"):
         del old["index"][key]
+    del old["encoder"]["name"]
     seal.write_text(canonical_json(old) + "\n")
-    assert matches(path, seal) == {"file": "identical", "content": "identical", "encoder": "identical"}
+    assert matches(path, seal) == {**SOUND, "log": "not checked"}
     old["index"]["rows"] = 13
     seal.write_text(canonical_json(old) + "\n")
     assert matches(path, seal, code=1)["rows"] == "differs"
+
+
+def test_a_line_added_since_the_seal_is_not_older_than_it(path: Path, seal: Path) -> None:
+    with Index(path) as index:
+        contents, vectors, log = index.contents(), np.array(index.vectors), index.log()
+    how = {"ann": ann.describe(), "ann_data": ann.exact_header(12, DIM)}
+    line = {
+        **entry("imindex migrate", "migrate", log[-1]["digest-after"]),
+        "when": "2001-01-01T00:00:00+00:00",
+    }
+    other = replace(contents, log=log, encoder=replace(contents.encoder, model="ViT-L-14"))
+    write(path, other, [vectors], entry=line, **how)
+    assert matches(path, seal, code=1)["log"] == "differs"
+    said = run("verify", "-i", path, "--seal", seal, code=1).stdout
+    assert "is dated 2001-01-01T00:00:00+00:00, before the seal" in said
+    assert "rewritten   encoder name: the index names ViT-L-14/a/weights.pt, sealed demo/a/weights.pt" in said
 
 
 # Signatures

@@ -174,3 +174,27 @@ def test_pictures_outside_the_folder_of_the_index_are_opened_only_on_request(
         assert Folders(index.path).path("art/works/ada/000.png") is None
         assert Folders(index.path, [root]).path("art/works/ada/000.png") is not None
         assert Folders(index.path).path("/etc/hostname") is None and Folders(index.path).path("a\0b") is None
+
+
+def test_vectors_moved_within_the_limit_are_said_and_a_fault_on_request(
+    built: Path, tiny_encoder: Encoder
+) -> None:
+    with Index(built) as index:
+        contents, vectors = index.contents(), np.array(index.vectors)
+    vectors[2, 0] = np.nextafter(vectors[2, 0], np.float16(2))
+    write(
+        built, contents, [vectors], ann=ann.describe(), ann_data=ann.exact_header(*vectors.shape),
+        entry=entry("", "moved", contents.log[-1]["digest-after"]),
+    )  # fmt: skip
+    words = ("verify", "-i", built, "--replay", "all", "--device", "cpu")
+    assert "1 vector differs within the limit." in run(*words).stdout
+    assert "fault   replay: 1 vector not identical bit for bit" in run(*words, "--identical", code=1).stdout
+    moved = vectors.astype(np.float64)
+    moved[2] += 0.002 * np.linalg.norm(moved[2]) * np.roll(moved[2], 1)
+    moved /= np.linalg.norm(moved, axis=1, keepdims=True)
+    write(
+        built, contents, [moved.astype(np.float16)], ann=ann.describe(), ann_data=ann.exact_header(*vectors.shape),
+        entry=entry("", "moved", contents.log[-1]["digest-after"]),
+    )  # fmt: skip
+    result = run(*words, code=1)  # a cosine of 0.999998, which is far beyond rounding in fp32
+    assert "cosine below 0.999999" in result.stdout

@@ -23,6 +23,7 @@ from imindex.retrieval.results.report_digest import digest
 from tests.support import audits
 from tests.support.audits import run_plan
 from tests.support.commands import last_line, run
+from tests.support.whole_index import save
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -380,6 +381,7 @@ def test_a_seal_of_version_1_0_is_still_read(done: Path) -> None:
     del manifest["audit"]["files"], manifest["digest"], manifest["signature"]
     for key in ("created-at", "created-by", "log-lines", "log-digest", "digests"):
         del manifest["index"][key]
+    del manifest["encoder"]["name"]
     manifest["version"] = "1.0"
     seal.write_text(canonical_json(manifest) + "\n")
     audit = read_seal(seal).audit
@@ -419,3 +421,27 @@ def test_a_comparison_can_require_that_its_audits_are_verified(done: Path) -> No
         "one is a collection of an index, and audit_verified (--audit-verified) is for finished audits"
         in said
     )
+
+
+def test_an_edited_report_is_not_sealed(done: Path) -> None:
+    edit_report(done, honest=False)
+    index = next((done / "audit").glob("*.h5"))
+    said = run("seal", "-i", index, "--audit", done / "audit", "-o", done / "s.json", code=1).stderr
+    assert "report.json was edited since imindex wrote it, so it was not sealed" in " ".join(said.split())
+    assert not (done / "s.json").exists()
+
+
+def test_verify_says_what_a_seal_does_not_hold(done: Path, tmp_path: Path) -> None:
+    index = next((done / "audit").glob("*.h5"))
+    run("seal", "-i", index, "-o", done / "index.json")
+    asked = ("verify", "--results", done / "audit", "--plan", done / "plan.toml", "--trust-encoder", "--seal")
+    said = run(*asked, done / "index.json", "-i", index, "--device", "cpu").stdout
+    assert "not checked audit: the seal is of an index only" in said
+    (done / "audit/report.json").rename(done / "kept.json")
+    run("seal", "-i", index, "--audit", done / "audit", "-o", done / "early.json")
+    (done / "kept.json").rename(done / "audit/report.json")
+    said = run(*asked, done / "early.json", "--device", "cpu").stdout
+    assert "not checked report: the seal holds no report" in said
+    save(tmp_path / "other.h5")
+    result = run(*asked, done / "index.json", "-i", tmp_path / "other.h5", "--device", "cpu", code=1)
+    assert "is none of the indexes that the report in" in result.stdout

@@ -1,7 +1,5 @@
 """Damaged indexes and odd files, and commands that must end on them with an error for people.
 
-    python -m tests.support.damage FOLDER --model MODEL [--seconds 600] [--seed 0]
-
 Each kind of damage leaves a file that is opened as an index, but whose content no build would write. `outcome` runs a
 command on it in this process: it ends with exit code 0, or with 1 or 2 and an `Error:`, never with a traceback, a
 defect or a hang.
@@ -10,9 +8,12 @@ defect or a hang.
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import shutil
 import signal
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.provenance import entry
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.writer import write
+from tests.support.reports import write_report
 
 LIMIT = 60
 """Seconds after which a command has hung."""
@@ -312,3 +314,131 @@ def outcome(words: list[object]) -> Outcome:
     ):
         return Outcome(result.exit_code, said, "a control character on the terminal")
     return Outcome(result.exit_code, said, "")
+
+
+# Reports and plans
+
+EXTREMES: tuple[Any, ...] = (
+    None, True, -1, 0, 7.5, 1e-300, 1e300, 10**9, 10**30, float("nan"), float("inf"), "", "[/] \x1b[2J", "x" * 5_000,
+    "\ud800", [], [[[]]], {}, {"a": {}}, "nan",
+)  # fmt: skip
+"""What a value of a report or a plan may be replaced by."""
+REPORT: dict[str, Any] = {
+    "encoders": [{"name": "tiny", "weights_sha256": "0" * 64, "precision": "fp32"}],
+    "releases": [{"name": "r1", "rivals": [], "n_placebo_names": 39}],
+    "results": [
+        {
+            "release": "r1", "encoder": "tiny", "summary": {"fewest_findable": 1},
+            "artists": [
+                {"artist": name, "auc": 0.7, "top1": 0.5, "finding": "imitated"} for name in ("ada", "bo", "cy")
+            ],
+            "copies": {"pairs": [{"copy": True, "candidate": True, "decided": ""}]},
+        }
+    ],
+    "plan": {
+        "artists": ["ada", "bo", "cy"],
+        "tests": {"level": 0.05, "adjust": "holm", "n_resamples": 99, "confidence_level": 0.95, "seed": 0},
+    },
+}  # fmt: skip
+PLAN: dict[str, Any] = {
+    "title": "A plan", "seed": 7, "rivals": "none",
+    "artists": {"tested": ["ada", "bo"], "origins": {"ada": "polish"}},
+    "works": {"tested": "works"},
+    "releases": [
+        {"name": "r1", "model": "models/one", "steps": 2, "guidance": 7.5, "size": "32x32", "lora_scale": 1.0},
+    ],
+    "prompts": {
+        "templates": ["Artwork from {artist}"], "per_artist": 2, "placebos": 3, "nameless": 1,
+        "generic": ["A painting"], "per_generic": 1,
+    },
+    "encoders": [{"name": "tiny", "model": "demo"}],
+    "tests": {"level": 0.05, "adjust": "bh", "n_resamples": 99, "confidence_level": 0.9, "copies_rate": 0.05},
+    "compare": {"base": "r1", "margin": 0.1}, "gate": {"fail_if": ["auc > 0.9"]},
+}  # fmt: skip
+
+
+def mutated(value: Any, rng: np.random.Generator) -> Any:
+    """Return a copy of nested lists and dicts in which one to three values are replaced, repeated or removed."""
+    whole = copy.deepcopy({"": value})
+    for _ in range(int(rng.integers(1, 4))):
+        place: Any = whole
+        key: Any = ""
+        while isinstance(place[key], (dict, list)) and place[key] and rng.random() < 0.85:
+            place = place[key]
+            key = rng.choice(list(place)) if isinstance(place, dict) else int(rng.integers(len(place)))
+            key = str(key) if isinstance(place, dict) else key
+        what = rng.random()
+        if what < 0.7 or place is whole:
+            place[key] = copy.deepcopy(EXTREMES[int(rng.integers(len(EXTREMES)))])
+        elif what < 0.85 and isinstance(place, list):
+            place.append(copy.deepcopy(place[key]))
+        else:
+            del place[key]
+    return whole[""]
+
+
+def toml(value: Any) -> str:
+    """Write a value in TOML; what TOML cannot hold is written as it is, and is a mistake in the plan."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(str(key))} = {toml(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    if isinstance(value, float):
+        return repr(value)
+    return json.dumps(value)
+
+
+def fuzz(
+    root: Path, model: str, numbers: Iterator[int], seconds: float
+) -> tuple[Counter[str], list[dict[str, Any]]]:
+    """Run commands on damaged indexes, odd reports and odd plans until the numbers or the time are used up.
+
+    Parameters
+    ----------
+    root : Path
+        A folder with the pictures of `tests.support.two_releases` and their index, i.h5. Files are written into it.
+    model : str
+    numbers : iterator of int
+        Each is a case; the same number gives the same case.
+    seconds : float
+
+    Returns
+    -------
+    counts : Counter
+        By exit code.
+    finds : list of dict
+        The cases that did not end as they should.
+    """
+    began, counts, finds = time.monotonic(), Counter[str](), []
+    for name in ("old", "new"):
+        (root / name).mkdir(exist_ok=True)
+    write_report(root / "old", REPORT)
+    every, kinds = commands(root, model), list(EVERY)
+    for number in numbers:
+        if time.monotonic() - began > seconds:
+            break
+        rng = np.random.default_rng(number)
+        what = ("index", "report", "plan")[number % 3]
+        if what == "index":
+            kind, name = kinds[int(rng.integers(len(kinds)))], list(every)[int(rng.integers(len(every)))]
+            path = damaged(root / "i.h5", root / "damaged.h5", EVERY[kind])
+            seal = rng.random() < 0.5 and forged(path)
+            words, case = [*every[name], "-i", path], f"{name}, with {kind}{', forged' if seal else ''}"
+        elif what == "report":
+            odd = mutated(REPORT, rng)
+            try:
+                write_report(root / "new", odd)
+            except (AttributeError, TypeError, ValueError):  # nothing to write a digest of
+                (root / "new/report.json").write_text(json.dumps(odd), encoding="utf-8")
+            words, case = ["compare", root / "old", root / "new", "--fail-if", "auc > 0.9"], repr(odd)[:500]
+        else:
+            odd = mutated(PLAN, rng)
+            lines = odd.items() if isinstance(odd, dict) else [("odd", odd)]
+            text = "\n".join(f"{key} = {toml(value)}" for key, value in lines)
+            (root / "plan.toml").write_text(text, encoding="utf-8", errors="surrogatepass")
+            words, case = ["audit", root / "plan.toml", "--dry-run", "--device", "cpu"], text[:500]
+        ended = outcome(words)
+        counts[f"{what}: exit code {ended.code}"] += 1
+        if ended.fault:
+            finds.append({"number": number, "case": case, "how": ended.fault, "said": ended.said[-1500:]})
+    return counts, finds

@@ -1,4 +1,4 @@
-"""Read an index that is about to be rewritten, and compare everything that is read with its digests.
+"""Compare an index with its digests before it is copied, or before anything is concluded from it.
 
 A writer computes new digests of what it writes. If it copied damaged values, they would get valid digests, and nothing
 could detect the damage any more.
@@ -95,10 +95,23 @@ def unchanged_blocks(
         _require(index, "vectors", "has another digest than its blocks")
 
 
+def require_intact(index: Index) -> None:
+    """Compare everything in an index with its digests, before anything is concluded from it.
+
+    Raises
+    ------
+    ImindexError
+        If anything has changed since the file was written.
+    """
+    require_unchanged(index)
+    for _ in unchanged_blocks(index, np.empty(0, np.intp)):
+        pass
+
+
 def _require(index: Index, name: str, difference: str) -> None:
     if difference:
         raise ImindexError(
-            f"{index.path} is damaged: {name} {difference}. Nothing was written, because a copy would hide the damage. "
+            f"{index.path} is damaged: {name} {difference}. Nothing was written or computed from it. "
             f"`imindex verify -i {index.path}` lists what has changed. Restore the file from a backup, and run this "
             "command again."
         )
