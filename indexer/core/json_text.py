@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 
 def parse_json(text: str | bytes | bytearray, *, finite: bool = False) -> Any:
-    """Parse JSON as `json.loads` does; whatever the text is, the only error is ValueError.
+    """Parse JSON as `json.loads` does, without repeated keys; whatever the text is, the only error is ValueError.
+
+    Other programs take the first of two equal keys, or show both, so a file that repeats a key can say one thing to a
+    reader and another to imindex.
 
     Parameters
     ----------
@@ -18,7 +23,7 @@ def parse_json(text: str | bytes | bytearray, *, finite: bool = False) -> Any:
     Raises
     ------
     ValueError
-        If it is not JSON, is nested too deeply, or has a number of thousands of digits.
+        If it is not JSON, is nested too deeply, has a number of thousands of digits, or an object repeats a key.
 
     Examples
     --------
@@ -32,13 +37,41 @@ def parse_json(text: str | bytes | bytearray, *, finite: bool = False) -> Any:
     Traceback (most recent call last):
     ...
     ValueError: 1e999 is not a finite number
+    >>> parse_json('{"auc": 0.99, "auc": 0.5}')
+    Traceback (most recent call last):
+    ...
+    ValueError: it repeats the key 'auc'
     """
     try:
         if finite:
-            return json.loads(text, parse_constant=_refuse, parse_float=_finite)
-        return json.loads(text)
+            return json.loads(
+                text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_without_repeats
+            )
+        return json.loads(text, object_pairs_hook=_without_repeats)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def split_lines(text: str) -> list[str]:
+    """Split JSON lines at line feeds only.
+
+    `str.splitlines` also splits at U+2028 and other characters that a JSON string may contain.
+
+    Examples
+    --------
+    >>> split_lines('["a\u2028b"]\\n[]\\n') == ['["a\u2028b"]', "[]"]
+    True
+    """
+    lines = text.split("\n")
+    return lines if lines[-1] else lines[:-1]
+
+
+def _without_repeats(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        repeated = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"it repeats the key {repeated[:40]!r}")
+    return found
 
 
 def _refuse(constant: str) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.json_text import parse_json
 from imindex.indexer.system.input_files import read_text
 
 QUANTIZERS = ("bitsandbytes", "bitsandbytes_4bit", "bitsandbytes_8bit")
@@ -213,8 +213,8 @@ def _faults_of(text: str | None) -> Iterator[str]:
     if text is None:
         return
     try:
-        fields = json.loads(text)
-    except (ValueError, RecursionError):
+        fields = parse_json(text)
+    except ValueError:
         fields = None
     if not isinstance(fields, dict):
         yield "has something else than a JSON object"
@@ -250,7 +250,7 @@ def read_json(file: Path) -> dict[str, Any]:
         It cannot be read, or is not JSON.
     """
     try:
-        content = json.loads(read_text(file))
-    except (OSError, ValueError, RecursionError) as error:
+        content = parse_json(read_text(file))
+    except (OSError, ValueError) as error:
         raise ImindexError(f"{file} cannot be read: {error}. Download the model again.") from error
     return content if isinstance(content, dict) else {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,6 +12,7 @@ import msgspec
 
 from imindex.indexer.core.digest import canonical_json, encode_text, json_digest
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.json_text import parse_json
 from imindex.indexer.core.provenance import now, program, versions
 from imindex.indexer.core.schema import LOG_COLUMNS
 from imindex.indexer.integrity.verify import Verification
@@ -279,13 +279,9 @@ def read_seal(path: Path) -> Seal:
             data = file.read(_MAX_BYTES + 1)
         if len(data) > _MAX_BYTES:
             raise ValueError(f"it has more than {_MAX_BYTES:,} bytes")
-        manifest = json.loads(data)
+        manifest = parse_json(data)
     except FileNotFoundError:
         raise ImindexError(f"{path} does not exist. Make a seal with `imindex seal -o {path}`.") from None
-    except RecursionError:
-        raise ImindexError(
-            f"{path} is not a seal: it is nested too deeply. `imindex seal` writes one."
-        ) from None
     except ValueError as error:
         raise ImindexError(f"{path} is not a seal: {error}. `imindex seal` writes one.") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:

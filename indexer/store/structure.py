@@ -5,7 +5,6 @@ Only metadata is read. Groups, columns and attributes that the format does not d
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ import h5py
 import numpy as np
 from h5py import h5a, h5d, h5g, h5l, h5o, h5s, h5t
 
+from imindex.indexer.core.json_text import parse_json
 from imindex.indexer.core.schema import (
     FORMAT_VERSION,
     ITEM_DTYPES,
@@ -302,16 +302,12 @@ def json_object(text: Any, what: str) -> dict[str, Any]:
     if deepest > _MAX_DEPTH:
         raise Damage(f"{what} is nested {deepest} levels deep")
     try:
-        value = json.loads(text, parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
+        value = parse_json(text, finite=True)
+    except ValueError as error:
         raise Damage(f"{what} is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise Damage(f"{what} is not a JSON object")
     return value
-
-
-def _no_number(constant: str) -> Any:
-    raise ValueError(f"{constant} is not a number")
 
 
 def text_of(attributes: Mapping[str, Attribute], name: str, *, digest: bool = False) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from imindex.indexer.core.digest import canonical_json, json_digest
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.core.json_text import parse_json
+from imindex.indexer.core.json_text import parse_json, split_lines
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.encoders.lazy import LazyEncoder, encoder_for
 from imindex.indexer.encoders.registry import differences
@@ -326,7 +326,7 @@ def _generate(
 
 def _made(release: Release, folder: Path, wanted: set[str]) -> Made:
     manifest = folder / "manifest.jsonl"
-    rows = [parse_json(line) for line in read_text(manifest).splitlines()]
+    rows = [parse_json(line) for line in split_lines(read_text(manifest))]
     rows = [row for row in rows if row["path"] in wanted]
     blocked = {row["path"]: row for row in rows if row["blocked"]}
     paths = {os.path.normpath(folder / path) for path in wanted - blocked.keys()}

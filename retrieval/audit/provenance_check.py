@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from imindex.indexer.core.json_text import parse_json
+from imindex.indexer.core.json_text import parse_json, split_lines
 from imindex.indexer.integrity.verify import Fault
 from imindex.indexer.system.input_files import read_text
 from imindex.retrieval.audit.runs import KILLED, NAME
@@ -60,7 +60,7 @@ def _runs(path: Path) -> Sequence[dict[str, str]]:
     """Return when each run began, its command, and why it stopped early."""
     runs: list[dict[str, str]] = []
     with contextlib.suppress(OSError):
-        for line in read_text(path).split("\n"):
+        for line in split_lines(read_text(path)):
             with contextlib.suppress(ValueError, TypeError, AttributeError, KeyError):
                 event = parse_json(line)
                 if "started" in event:

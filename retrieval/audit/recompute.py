@@ -38,7 +38,7 @@ from imindex.retrieval.audit.row_check import row_faults
 from imindex.retrieval.audit.run import Run, Workspace
 from imindex.retrieval.report.rendering import PAGE, TABLE, Rendered, check_rendered
 from imindex.retrieval.report.report import assemble
-from imindex.retrieval.results import AuditFindings, Provenance, from_dict, to_dict
+from imindex.retrieval.results import AuditFindings, Provenance, RegisterEntry, from_dict, to_dict
 from imindex.retrieval.results.report_digest import covered, digest
 from imindex.stats.keyed import STREAMS
 
@@ -377,11 +377,28 @@ def sealed_audit(sealed: SealedAudit, folder: Path | None, same: Container[str] 
         no_line = Match("register", DIFFERS, f"has no line with the digest {sealed.register[:12]}")
         return [no_line, *_sealed_files(sealed, folder, same)]
     position = digests.index(sealed.register)
-    later = len(entries) - position - 1
-    register = Match("register", REWRITTEN, f"has {later} more lines since") if later else \
-        Match("register", IDENTICAL, f"last line {digests[-1][:12]}")  # fmt: skip
-    plan = _same_digest("plan", entries[position].plan, sealed.plan)
-    return [register, plan, *_sealed_files(sealed, folder, same)]
+    later = entries[position + 1 :]
+    if later:
+        decisions = sum(entry.decision is not None for entry in later)
+        amendments = len(later) - decisions
+        said = f"has {len(later)} more lines since: amendments {amendments}, decisions on copies {decisions}"
+        matches = [Match("register", REWRITTEN, said)]
+    else:
+        matches = [Match("register", IDENTICAL, f"last line {digests[-1][:12]}")]
+    matches += _sealed_plan(sealed, entries[position], entries[-1])
+    return [*matches, *_sealed_files(sealed, folder, same)]
+
+
+def _sealed_plan(sealed: SealedAudit, then: RegisterEntry, last: RegisterEntry) -> Iterator[Match]:
+    """Compare the plan and the inputs that are in use with those of the sealed line."""
+    plan = _same_digest("plan", then.plan, sealed.plan)
+    if plan.status == IDENTICAL and last.plan != sealed.plan:
+        said = f"amended since it was sealed: digest {last.plan[:12]} in use, sealed {sealed.plan[:12]}"
+        plan = Match("plan", REWRITTEN, said)
+    yield plan
+    inputs = changed(then.inputs, last.inputs)
+    if inputs:
+        yield Match("inputs", REWRITTEN, f"amended since the seal: {' and '.join(inputs)} changed")
 
 
 def _sealed_files(sealed: SealedAudit, folder: Path, same: Container[str]) -> list[Match]:

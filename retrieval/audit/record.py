@@ -32,7 +32,6 @@ from imindex.retrieval.results import (
 
 def plan_record(plan: Plan, inputs: Inputs, entries: Sequence[RegisterEntry]) -> PlanRecord:
     """Describe the plan and its registration."""
-    entries = [entry for entry in entries if entry.decision is None]
     generates = any(release.model for release in plan.releases)
     return PlanRecord(
         digest=plan.digest,
@@ -50,6 +49,7 @@ def plan_record(plan: Plan, inputs: Inputs, entries: Sequence[RegisterEntry]) ->
                 inputs=tuple(changed(before.inputs, after.inputs)),
             )
             for before, after in itertools.pairwise(entries)
+            if (before.plan, before.inputs) != (after.plan, after.inputs)
         ),
         artists=tuple(plan.tested),
         background=tuple(inputs.background),

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from imindex.indexer.core.digest import canonical_json, json_digest
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.core.json_text import parse_json
+from imindex.indexer.core.json_text import parse_json, split_lines
 from imindex.indexer.core.provenance import now, versions
 from imindex.indexer.generate.matched_names import DRAWING, INDEPENDENT
 from imindex.indexer.system.atomic import write_file
@@ -153,7 +153,7 @@ def read_register(folder: Path) -> list[RegisterEntry]:
 
 
 def _lines(path: Path) -> list[str]:
-    return read_text(path).splitlines() if path.exists() else []
+    return split_lines(read_text(path)) if path.exists() else []
 
 
 def _same(entry: RegisterEntry, plan: Plan, inputs: Mapping[str, str]) -> bool:
@@ -192,7 +192,8 @@ def _checked(path: Path, lines: Sequence[str]) -> list[RegisterEntry]:
     for number, line in enumerate(lines, 1):
         try:
             entry = parse_json(line)
-            intact = entry["previous"] == (_digest(lines[number - 2]) if number > 1 else "")
+            intact = line == canonical_json(entry)
+            intact = intact and entry["previous"] == (_digest(lines[number - 2]) if number > 1 else "")
             intact = intact and entry["digest"] == _own_digest(entry)
         except (ValueError, TypeError, KeyError, AttributeError):
             intact = False
@@ -202,7 +203,43 @@ def _checked(path: Path, lines: Sequence[str]) -> list[RegisterEntry]:
                 "leave this folder as it is if it is evidence."
             )
         entries.append(from_dict(RegisterEntry, entry, f"{path}, line {number}"))
+        fault = _event_fault(entries[-2] if number > 1 else None, entries[-1])
+        if fault:
+            raise ImindexError(
+                f"{path}, line {number} was not written by imindex: {fault}. Audit into another folder with --out, and "
+                "leave this folder as it is if it is evidence."
+            )
     return entries
+
+
+def _event_fault(before: RegisterEntry | None, entry: RegisterEntry) -> str:
+    """Say why an entry cannot follow the one before; empty if it can.
+
+    Only an amendment changes the plan or the inputs, and it says why. Nothing changes the drawing of placebo names.
+    """
+    changes = [
+        name
+        for name in ("plan", "inputs", "text", "placebo_drawing", "tests")
+        if before is not None and getattr(before, name) != getattr(entry, name)
+    ]
+    if entry.decision is not None:
+        fitting: tuple[str, ...] = (f"copy {entry.decision.decided}",) if before is not None else ()
+        what = "a decision on a copy"
+    elif before is None:
+        fitting, what = ("registered", "registered late"), "the first line"
+    else:
+        fitting, what = ("amended",), "a later line"
+    if entry.event not in fitting:
+        return f"{what} has the event {entry.event!r}"
+    if entry.decision is not None and changes:
+        return f"a decision on a copy changes {' and '.join(changes)}"
+    if "placebo_drawing" in changes:
+        return "it changes the drawing of placebo names"
+    if entry.event == "amended" and not {"plan", "inputs"} & {*changes}:
+        return "an amendment changes neither the plan nor the inputs"
+    if bool(entry.why) != (entry.event in ("amended", "registered late")):
+        return f"the event {entry.event!r} has {'a' if entry.why else 'no'} reason"
+    return ""
 
 
 def _refusal(path: Path, entry: RegisterEntry, plan: Plan, inputs: Mapping[str, str]) -> str:

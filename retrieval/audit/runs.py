@@ -10,7 +10,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.core.json_text import parse_json
+from imindex.indexer.core.json_text import parse_json, split_lines
 from imindex.indexer.core.provenance import now
 from imindex.indexer.system.atomic import open_to_append
 from imindex.indexer.system.input_files import read_input, read_text
@@ -54,7 +54,7 @@ def _append(path: Path, line: dict[str, str]) -> None:
 def _failed(path: Path) -> tuple[FailedRun, ...]:
     failed: list[FailedRun] = []
     begun = ""
-    for line in read_text(path).splitlines() if path.exists() else ():
+    for line in split_lines(read_text(path)) if path.exists() else ():
         with contextlib.suppress(ValueError, TypeError, AttributeError):
             event = parse_json(line)
             if "started" in event:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
+from msgspec.structs import replace
 
 from imindex.indexer.core.bounds import RESAMPLES, SEED, SHARE
 from imindex.indexer.core.errors import ImindexError
@@ -165,6 +166,21 @@ def archived_resolution(report: ArchivedReport, release: str, encoder: str) -> R
     if isinstance(fewest, msgspec.UnsetType):
         return Resolution(n_placebos)
     return Resolution(n_placebos, math.inf if fewest is None else float(fewest))
+
+
+def unjudged(report: ArchivedReport) -> ArchivedReport:
+    """Return a report in which every artist that has a finding is not tested."""
+    results = tuple(
+        replace(
+            result,
+            artists=tuple(
+                row if row.finding is None else replace(row, finding=Finding.NOT_TESTED)
+                for row in result.artists
+            ),
+        )
+        for result in report.results
+    )
+    return replace(report, results=results)
 
 
 def read_archived(file: Path) -> ArchivedReport:

@@ -20,6 +20,7 @@ from imindex.retrieval.compare.archived_report import (
     ArchivedTests,
     archived_resolution,
     read_archived,
+    unjudged,
 )
 from imindex.retrieval.compare.gate import Condition, check, comparison_figures
 from imindex.retrieval.compare.releases import Side, compare
@@ -29,6 +30,12 @@ from imindex.retrieval.results import Comparison, Verdict
 
 TESTING = ("placebos", "rivals", "level", "adjust", "n_resamples", "confidence_level", "seed")
 OF_PLAN = ("level", "adjust", "n_resamples", "confidence_level", "seed")
+JUDGED_BY = ("level", "adjust", "n_resamples", "confidence_level")
+"""Settings on which the findings of a report depend."""
+
+
+_SHOWN = {"n_resamples": "resamples", "confidence_level": "confidence"}
+"""Settings whose option has another name."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,8 @@ class Question:
     copies : pair of dict of str to float
         Numbers of confirmed copies and of candidates that the audits list, by metric.
     notes : sequence of str
+    judged_otherwise : bool
+        Whether the findings in NEW's report were made with other settings than BASE's. They are not used.
     """
 
     sides: tuple[Side, Side] | None
@@ -82,6 +91,7 @@ class Question:
     encoder: str | None
     copies: tuple[dict[str, float], dict[str, float]]
     notes: Sequence[str]
+    judged_otherwise: bool = False
 
     def answer(self) -> Comparison:
         """Run the comparison; see `imindex.retrieval.compare.releases`."""
@@ -89,8 +99,9 @@ class Question:
         if self.sides is None:
             base, new = self.sources
             assert base.report is not None and new.report is not None
+            judged = unjudged(new.report) if self.judged_otherwise else new.report
             return compare_reports(
-                base.report, new.report, base.release, new.release, self.encoder,
+                base.report, judged, base.release, new.release, self.encoder,
                 testing=self.testing, alternative=alternative, margin=self.options["margin"],
             )  # fmt: skip
         result = compare(
@@ -181,16 +192,18 @@ def resolve(base: str, new: str, options: Mapping[str, Any], passed: set[str]) -
     notes: list[str] = []
     if reports:
         encoder = common_encoder(reports[0], reports[-1], options["encoder"])
-        options = {**options, **_planned(reports, passed, notes)}
+        options = {**options, **_planned(sources, options, passed, notes)}
     elif options["encoder"]:
         raise ImindexError(
             "encoder (--encoder) is for audits with several encoders, and an index has one. Drop it."
         )
     testing = Testing(**{name: options[name] for name in TESTING})
+    judged_otherwise = _judged_otherwise(sources, testing)
     sides = []
     for source in sources:
         side, note = _side(source, options, testing, encoder)
-        if side is not None and passed & {"placebos", "level", "adjust"}:
+        other = passed & {"placebos", "level", "adjust"} or (judged_otherwise and source is sources[1])
+        if side is not None and other:
             side = replace(side, findings=None)  # the report's findings used other settings
         if note:
             notes.append(note)
@@ -202,24 +215,59 @@ def resolve(base: str, new: str, options: Mapping[str, Any], passed: set[str]) -
                 "Pass two audits, or two collections."
             )
         pair = None
+        if judged_otherwise:
+            notes.append(
+                "The findings in NEW's report were made with other settings, so its artists count as not tested."
+            )
     else:
         pair = (sides[0], sides[1])
     copies = tuple(_copies(source, encoder) for source in sources)
-    return Question(pair, sources, options, testing, encoder, (copies[0], copies[1]), notes)
+    return Question(pair, sources, options, testing, encoder, (copies[0], copies[1]), notes, judged_otherwise)
 
 
-def _planned(reports: Sequence[ArchivedReport], passed: set[str], notes: list[str]) -> dict[str, Any]:
-    """Return the options that were not passed, as in the plan of the newer audit."""
-    plan, other = (report.plan or ArchivedPlan() for report in (reports[-1], reports[0]))
+def _planned(
+    sources: tuple[Source, Source], options: Mapping[str, Any], passed: set[str], notes: list[str]
+) -> dict[str, Any]:
+    """Return the options that were not passed, as in BASE's plan. NEW does not choose by what it is judged.
+
+    Without a plan of BASE they are the defaults of the command. A note names what is otherwise in NEW's plan.
+    """
+    plans = [_settings(source.report.plan if source.report else None) for source in sources]
+    planned = {name: value for name, value in plans[0].items() if name not in passed}
+    used = {**options, **planned}
+    others = []
+    for name, value in plans[1].items():
+        if name in passed:
+            continue
+        if name in ("labels", "templates"):
+            if tuple(value) != tuple(used[name]):
+                others.append(f"other {name}")
+        elif value != used[name]:
+            others.append(f"{_SHOWN.get(name, name)} {value}, not {used[name]}")
+    if others:
+        whose = "those of BASE's plan" if plans[0] else "the defaults of this command"
+        notes.append(f"NEW's plan has {'; '.join(others)}. The settings used are {whose}.")
+    return planned
+
+
+def _settings(plan: ArchivedPlan | None) -> dict[str, Any]:
+    """Return the options that a plan sets."""
+    plan = plan or ArchivedPlan()
     tests = plan.tests or ArchivedTests()
-    planned = {name: getattr(tests, name) for name in OF_PLAN if getattr(tests, name) is not None}
+    settings = {name: getattr(tests, name) for name in OF_PLAN if getattr(tests, name) is not None}
     if plan.labels is not None:
-        planned["labels"] = plan.labels
+        settings["labels"] = plan.labels
     if plan.label_templates or plan.templates:
-        planned["templates"] = plan.label_templates or plan.templates
-    if any(getattr(plan, key) != getattr(other, key) for key in ("labels", "templates", "label_templates")):
-        notes.append("The audits' plans differ in labels or templates. The accuracy uses those of NEW.")
-    return {name: value for name, value in planned.items() if name not in passed}
+        settings["templates"] = plan.label_templates or plan.templates
+    return settings
+
+
+def _judged_otherwise(sources: tuple[Source, Source], testing: Testing) -> bool:
+    """Return whether the findings in NEW's report were made with other settings than BASE's, or this command's."""
+    base, new = (_settings(source.report.plan if source.report else None) for source in sources)
+    return sources[1].report is not None and any(
+        new.get(name) != base.get(name, getattr(testing, name)) for name in JUDGED_BY
+    )
 
 
 def _side(

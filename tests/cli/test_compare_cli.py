@@ -181,6 +181,58 @@ def test_findings_are_those_of_the_reports_by_default(audits: Callable[..., Path
     assert "imitated" not in answer(*words, "--level", "0.01")["counts"]["findings"]["new"]
 
 
+STRICT = {"level": 1e-6, "adjust": "holm", "n_resamples": 19, "confidence_level": 0.999999, "seed": 3}
+"""Settings with which no artist rises and no interval lies above 0."""
+
+
+def with_plan(folder: Path, finding: str = "not shown", **plan: Any) -> Path:
+    """Edit the plan in a report, and its findings."""
+    report = json.loads((folder / "report.json").read_text())
+    report["plan"].update(plan)
+    for row in (row for result in report["results"] for row in result["artists"]):
+        row["finding"] = finding
+    write_report(folder, report)
+    return folder
+
+
+def test_the_plan_of_new_does_not_choose_by_what_it_is_judged(
+    root: Path, audits: Callable[..., Path]
+) -> None:
+    old, same = audits("judge", "r1"), audits("judged", "r2")
+    fair = answer(old, same, *NAMED)
+    lax = with_plan(audits("lax", "r2"), tests=STRICT, labels=[], templates=["{artist}"])
+    found = answer(old, lax, *NAMED)
+    assert found["testing"] == fair["testing"] and found["figures"] == fair["figures"]
+    assert found["artists"] == [
+        {**row, "finding_new": other["finding_new"]}
+        for row, other in zip(fair["artists"], found["artists"], strict=True)
+    ]
+    said = " ".join(found["notes"])
+    for wanted in (
+        "level 1e-06, not 0.1", "adjust holm, not by", "resamples 19, not 199", "confidence 0.999999, not 0.9",
+        "other labels", "other templates", "those of BASE's plan",
+    ):  # fmt: skip
+        assert wanted in said, (wanted, said)
+    assert "seed" not in said and not any("NEW's plan" in note for note in fair["notes"])
+    chosen = answer(old, lax, "--no-names", "--level", "0.2", "--confidence", "0.8")
+    assert (chosen["testing"]["level"], chosen["testing"]["confidence_level"]) == (0.2, 0.8)
+    assert "level 1e-06" not in " ".join(chosen["notes"])
+    alone = answer("r1", lax, "-i", root / "i.h5", "--placebo", "placebo *", "--no-names")
+    assert alone["testing"]["level"] == 0.05 and "the defaults of this command" in " ".join(alone["notes"])
+
+
+def test_findings_by_other_settings_are_computed_again_or_not_used(audits: Callable[..., Path]) -> None:
+    old, same = audits("ruler", "r1"), audits("alike", "r2")
+    lax = with_plan(audits("hidden", "r2"), "imitated", tests=STRICT)
+    plain = answer(old, same, "--no-names", "--level", "0.1")["counts"]["findings"]["new"]
+    assert answer(old, lax, "--no-names")["counts"]["findings"]["new"] == plain != {"imitated": 4}
+    lax = with_plan(audits("hidden", "r2", with_index=False), tests=STRICT)
+    found = answer(old, lax, "--fail-if", "imitated > 0", code=4)
+    assert found["gate"][0]["outcome"] == "undecided"
+    assert "its artists count as not tested" in " ".join(found["notes"])
+    assert answer(old, lax, "--fail-if", "auc > 2")["testing"]["confidence_level"] == 0.9
+
+
 def test_an_edited_report_is_not_believed(audits: Callable[..., Path]) -> None:
     old, new = audits("before", "r1", with_index=False), audits("edited", "r2", with_index=False)
     report = json.loads((new / "report.json").read_text())
