@@ -15,6 +15,7 @@ from imindex.indexer.system.input_files import read_input, read_text
 from imindex.indexer.system.locks import alone
 from imindex.retrieval.audit.register import read_register, record_decisions
 from imindex.retrieval.results import AuditResult, CopyDecision, CopyPair, RegisterEntry, from_dict
+from imindex.retrieval.results.report_digest import digest
 
 
 @dataclass(frozen=True)
@@ -45,16 +46,21 @@ def listed_pairs(folder: Path) -> list[Listed]:
     Raises
     ------
     ImindexError
-        There is no register or no report, or the report is of an earlier version.
+        There is no register or no report, or the report was edited or is of an earlier version.
     """
     decisions, path = _decisions(read_register(folder)), folder / "report.json"
     try:
-        results = parse_json(read_text(path))["results"]
-        found = [(str(one["release"]), pair) for one in results for pair in one["copies"]["pairs"]]
+        report = parse_json(read_text(path))
+        found = [(str(one["release"]), pair) for one in report["results"] for pair in one["copies"]["pairs"]]
+        edited = digest(report) != report["digest"]
     except FileNotFoundError:
         raise ImindexError(f"{path} does not exist: the audit is not finished. Run it again.") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ImindexError(f"{path} is not a report of imindex: {error}. Run the audit again.") from error
+    if edited:
+        raise ImindexError(
+            f"{path} was edited since it was written: its digest is wrong. Run the audit again, then decide."
+        )
     listed: dict[tuple[str, str], Listed] = {}
     for release, value in found:
         if not isinstance(value, dict) or not value.get("imitation_sha256"):

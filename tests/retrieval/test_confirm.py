@@ -122,6 +122,15 @@ def test_what_cannot_be_decided_is_refused(audited: Path) -> None:
         api.confirm_copies(folder, [MIRRORED], by="A")
 
 
+def test_pairs_of_an_edited_report_are_not_shown_for_a_decision(audited: Path) -> None:
+    report = json.loads((audited / "audit/report.json").read_text())
+    for result in report["results"]:
+        result["copies"]["pairs"] = [{**pair, "candidate": False} for pair in result["copies"]["pairs"]]
+    (audited / "audit/report.json").write_text(json.dumps(report))
+    with pytest.raises(ImindexError, match="was edited since it was written"):
+        api.copy_candidates(audited / "audit")
+
+
 def test_the_command(audited: Path) -> None:
     folder = audited / "audit"
     listed = run("audit", "confirm", folder)
