@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -135,7 +134,7 @@ def pictures(index: Any = None, count: int = 24) -> Sample:
     if index is not None and index.n:
         chosen = np.unique(np.linspace(0, index.n - 1, 4 * count).astype(np.intp))
         paths, digests = index.column("path"), index.column("sha256")
-        folder = Path(index.path).absolute().parent
+        folder = index.folder
         for row in chosen.tolist():
             try:
                 content = read_bytes(os.path.normpath(folder / paths[row]))

@@ -9,6 +9,7 @@ import contextlib
 import copy
 import json
 import logging
+import os
 import shutil
 import tempfile
 import textwrap
@@ -154,8 +155,8 @@ def compared_config(config: Mapping[str, Any]) -> dict[str, object]:
 def _absolute(model: str) -> str:
     """Make the path of a folder or file absolute, so that an index finds it from any working directory."""
     if model.startswith("local-dir:"):
-        return f"local-dir:{Path(model.removeprefix('local-dir:')).absolute()}"
-    return str(Path(model).absolute()) if model.endswith(".json") else model
+        return f"local-dir:{os.path.normpath(Path(model.removeprefix('local-dir:')).absolute())}"
+    return os.path.normpath(Path(model).absolute()) if model.endswith(".json") else model
 
 
 @contextlib.contextmanager

@@ -116,7 +116,9 @@ def check_text_tower(model: str, config: Mapping[str, Any]) -> None:
     """
     _check_sizes(model, config, "text tower's ", _LARGEST_TOWER)
     kind = config.get("model_type")
-    attention = config.get("attn_implementation", config.get("_attn_implementation"))
+    nested = (config, *(value for value in config.values() if isinstance(value, Mapping)))
+    asked = [part.get(key) for part in nested for key in ("attn_implementation", "_attn_implementation")]
+    attention = next((one for one in asked if one not in ATTENTION), None)
     if "auto_map" in config:
         fault = f"brings code of its own (auto_map {_shown(config['auto_map'])}), which imindex never runs"
     elif kind not in TEXT_TOWERS:

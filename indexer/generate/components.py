@@ -123,12 +123,22 @@ def _library(name: str) -> ModuleType | None:
 
 def _check_files(folder: Path, name: str) -> None:
     part = folder / name
+    if not part.is_dir():
+        raise ImindexError(
+            f"{folder} has no folder of its component {name}, whose files would then be those of another one. "
+            "Download the model again."
+        )
     if (part / "adapter_config.json").exists():
         raise ImindexError(
             f"{part} is an adapter of another model (adapter_config.json), which imindex does not load. "
             "Merge it into the model, or pass a LoRA with --lora."
         )
     config = read_json(part / "config.json") if (part / "config.json").exists() else {}
+    if "configuration_files" in config:
+        raise ImindexError(
+            f"{part} names other configurations for other versions of transformers (configuration_files in its "
+            "config.json), which imindex does not read. Remove the key."
+        )
     quantized = config.get("quantization_config")
     if quantized is not None:
         method = quantized.get("quant_method") if isinstance(quantized, dict) else None

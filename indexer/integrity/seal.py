@@ -207,6 +207,11 @@ def file_digest(path: Path, progress: Callable[[int], None] = lambda done: None)
     return digest.hexdigest()
 
 
+def readable(name: str) -> str:
+    """Return a name with bytes that are not UTF-8 escaped, so that a seal is valid JSON."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def log_digest(lines: Sequence[Mapping[str, str]]) -> str:
     """Return the SHA-256 of lines of a log: canonical JSON of a list of objects with the keys of `LOG_COLUMNS`."""
     return json_digest([{name: line.get(name, "") for name in LOG_COLUMNS} for line in lines])
@@ -229,7 +234,7 @@ def seal(index: Index, audit: SealedAudit | None = None) -> Seal:
         program=program(),
         versions=versions(),
         index=SealedIndex(
-            name=index.path.name,
+            name=readable(index.path.name),
             bytes=index.path.stat().st_size,
             sha256=file_digest(index.path),
             format=index.version,
@@ -246,7 +251,7 @@ def seal(index: Index, audit: SealedAudit | None = None) -> Seal:
             dim=encoder.dim,
             precision=encoder.precision,
             weights_sha256=encoder.weights_sha256,
-            name=encoder.short_name(),
+            name=readable(encoder.short_name()),
         ),
         audit=audit,
     )
@@ -352,6 +357,10 @@ def check_seal(manifest: Seal, index: Index, verification: Verification) -> list
     return [*matches, *_check_history(manifest, index)]
 
 
+def _lines(n: int) -> str:
+    return f"{n} line" if n == 1 else f"{n} lines"
+
+
 def _is_before(when: str, sealed: str) -> bool:
     """Return whether a line is older than a seal, by more than clocks of two machines may differ; or has no date."""
     try:
@@ -404,26 +413,22 @@ def _check_history(manifest: Seal, index: Index) -> list[Match]:
     lines, count = index.log(), sealed.log_lines or 0
     later = len(lines) - count
     if later < 0 or log_digest(lines[:count]) != sealed.log_digest:
-        said = (
-            f"has {len(lines)} lines, sealed were {count}"
-            if later < 0
-            else f"the {count} sealed lines differ"
-        )
+        said = f"has {_lines(len(lines))}, sealed were {count}" if later < 0 else "a sealed line differs"
         matches = [Match("log", DIFFERS, f"{said}: who changed the file, when or how was edited")]
     elif early := [line["when"] for line in lines[count:] if _is_before(line["when"], manifest.when)]:
         said = f"a line that was added since the seal is dated {early[0]}, before the seal ({manifest.when})"
         matches = [Match("log", DIFFERS, said)]
     elif later:
-        matches = [Match("log", REWRITTEN, f"the {count} sealed lines, and {later} more since")]
+        matches = [Match("log", REWRITTEN, f"{_lines(count)} as sealed, and {later} more since")]
     else:
-        matches = [Match("log", IDENTICAL, f"{count} lines")]
+        matches = [Match("log", IDENTICAL, _lines(count))]
     for name, own, theirs in (
         ("created-at", index.created_at, sealed.created_at),
         ("created-by", index.created_by, sealed.created_by),
     ):
         if own != theirs:
             matches.append(Match(name, DIFFERS, f"{own}, sealed {theirs}"))
-    if (own_name := index.encoder.short_name()) != manifest.encoder.name:
+    if (own_name := readable(index.encoder.short_name())) != manifest.encoder.name:
         said = f"the index names {own_name}, sealed {manifest.encoder.name}, with the same weights"
         matches.append(Match("encoder name", REWRITTEN if later > 0 else DIFFERS, said))
     if later <= 0:  # every command that rewrites a file adds a line to its log

@@ -110,6 +110,8 @@ def _private_key(path: Path, passphrase: Callable[[], str] | None) -> Ed25519Pri
     from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_ssh_private_key
 
     data = _read(path, "a private key")
+    if b"PUBLIC KEY" in data or data.startswith(b"ssh-"):
+        raise ImindexError(f"{path} is a public key; --sign takes the private one.")
     load = load_ssh_private_key if b"OPENSSH PRIVATE KEY" in data else load_pem_private_key
     try:
         try:

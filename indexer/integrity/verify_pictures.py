@@ -96,18 +96,18 @@ class Folders:
 
     Parameters
     ----------
-    index : Path
-        The index file.
+    folder : Path
+        The folder of the index.
     roots : sequence of Path
         Further folders.
     """
 
-    index: Path
+    folder: Path
     roots: Sequence[Path] = ()
 
     def path(self, stored: str) -> str | None:
         """Return the path of a picture; None if it is outside the folders."""
-        full = os.path.normpath(self.index.absolute().parent / stored)
+        full = os.path.normpath(self.folder.absolute() / stored)
         try:
             real = Path(full).resolve()
         except (OSError, RuntimeError, ValueError):  # links in a circle, a zero byte
@@ -116,7 +116,7 @@ class Folders:
 
     @cached_property
     def _resolved(self) -> tuple[Path, ...]:
-        return tuple(root.resolve() for root in (self.index.absolute().parent, *self.roots))
+        return tuple(root.resolve() for root in (self.folder, *self.roots))
 
 
 class _Everything:
@@ -139,7 +139,7 @@ def check_pictures(
     roots : sequence of Path
         Folders outside that of the index in which files may be opened.
     """
-    originals, done, folders = Originals(), 0, Folders(index.path, roots)
+    originals, done, folders = Originals(), 0, Folders(index.folder, roots)
     for start in range(0, index.n, STREAM_ROWS):
         paths, digests = _rows(index, slice(start, start + STREAM_ROWS))
         reads = _reads(index, folders, paths, _Everything())
@@ -170,7 +170,7 @@ def check_rejects(
     list of (path, problem)
         Rejects that can be decoded, whose bytes are not those of the index, or that were not compared.
     """
-    rejects, folders = index.rejects(), Folders(index.path, roots)
+    rejects, folders = index.rejects(), Folders(index.folder, roots)
     problems: list[tuple[str, str]] = []
     paths = rejects["path"].tolist()
     reads = _reads(index, folders, paths, ())
@@ -231,7 +231,7 @@ def replay(
         np.sort(np.random.default_rng(seed).choice(index.n, n, replace=False)) if n else np.empty(0, np.int64)
     )
     compared, identical, least, differing, uncompared, done = 0, 0, float("inf"), [], [], 0
-    folders = Folders(index.path, roots)
+    folders = Folders(index.folder, roots)
     for start in range(0, n, encoder.batch_size):
         batch = rows[start : start + encoder.batch_size]
         paths, digests = _rows(index, batch)

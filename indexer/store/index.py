@@ -61,6 +61,7 @@ from imindex.indexer.store.structure import (
     read_attributes,
     text_of,
 )
+from imindex.indexer.system.atomic import real_file
 from imindex.indexer.system.input_files import exists
 
 
@@ -154,6 +155,11 @@ class Index:
         descriptors = mapped(self._guard.fileno(), self._file[name], DESCRIPTOR)
         raw = read_texts(self._guard, descriptors if rows is None else descriptors[rows], name)
         return [text.decode("utf-8", "surrogateescape") for text in raw]
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the file, to which its paths are relative. A link to the file is resolved, as by writers."""
+        return real_file(self.path).absolute().parent
 
     def column(self, name: str, group: str = "items") -> npt.NDArray[Any]:
         """Return a column of /items (or another group); text is an object array of str."""

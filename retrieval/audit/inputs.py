@@ -323,7 +323,7 @@ def _name_notes(
             f"{len(references)} of {len(origins)} artists are compared with the placebo names of their own origin, the "
             f"others with all placebo names; an origin counts if it has {needed_placebos(plan):,} placebo names."
         )
-    if rivals:
+    if rivals and any(release.model for release in plan.releases):
         yield (
             f"{len(rivals)} further real names are asked for, as references of the rival test: "
             f"{', '.join(rivals[:5])}{' and others' if len(rivals) > 5 else ''}. Level {plan.tests.level:g} needs "

@@ -87,8 +87,12 @@ def is_as_planned(plan: Plan, spec: EncoderSpec, info: EncoderInfo) -> bool:
     """
     named = encoder_arguments(plan, spec)
     model, pretrained = str(named["model"]).removeprefix("open_clip:"), named["pretrained"]
-    absolute = f"local-dir:{Path(model.removeprefix('local-dir:')).absolute()}"
-    models = {model, str(Path(model).absolute()), absolute if model.startswith("local-dir:") else model}
+    absolute = f"local-dir:{os.path.normpath(Path(model.removeprefix('local-dir:')).absolute())}"
+    models = {
+        model,
+        os.path.normpath(Path(model).absolute()),
+        absolute if model.startswith("local-dir:") else model,
+    }
     return (
         info.model in models
         and named["precision"] in ("auto", info.precision)

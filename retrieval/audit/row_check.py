@@ -29,7 +29,7 @@ def row_faults(index: Index, items: Sequence[Item]) -> Iterator[Fault]:
     items : sequence of Item
         Works and pictures of all releases, as the sources list them now.
     """
-    stored_path = StoredPaths(Path(index.path).parent)
+    stored_path = StoredPaths(index.folder)
     expected = {(item.artist, item.collection, item.kind, stored_path(item.path)): item for item in items}
     rows, rejects = list(_keys(index, "items")), list(_keys(index, "rejects"))
     counted = Counter([*rows, *rejects])

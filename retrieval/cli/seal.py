@@ -92,5 +92,6 @@ def seal(
         return
     echo(
         f"Sealed {index} ({count(manifest.index.rows, 'row')}, root digest {manifest.index.root_digest[:12]}) in {out}"
+        + (f", with the audit of plan {manifest.audit.plan[:12]}" if manifest.audit else "")
         + (f", signed by key {manifest.signature.public_key[:16]}." if manifest.signature else ".")
     )

@@ -97,6 +97,10 @@ def verify(ctx: click.Context, /, index: Path, as_json: bool, **options: Any) ->
     results = options["results"]
     if options["signer"] is not None and options["seal"] is None:
         raise click.UsageError("--signer checks the signature of a seal: pass the seal with --seal.")
+    if not options["replay"] and (options["identical"] or options["seed"] is not None):
+        raise click.UsageError("--identical and --seed are for --replay: add --replay N or --replay all.")
+    if options["roots"] and not (options["replay"] or options["pictures"]):
+        raise click.UsageError("--root names folders of pictures: add --pictures or --replay.")
     if results is not None:
         if options["pictures"] or options["replay"]:
             raise click.UsageError(

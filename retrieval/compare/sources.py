@@ -250,7 +250,7 @@ def _planned(
     return planned
 
 
-def _settings(plan: ArchivedPlan | None) -> dict[str, Any]:
+def _settings(plan: ArchivedPlan | None) -> Mapping[str, Any]:
     """Return the options that a plan sets."""
     plan = plan or ArchivedPlan()
     tests = plan.tests or ArchivedTests()

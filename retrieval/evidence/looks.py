@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,33 +16,35 @@ from imindex.indexer.system.cpu import processors
 SIDE = 64
 
 Pixels = npt.NDArray[np.uint8]
+File = tuple[str, bytes]
+"""The path of a picture, and the SHA-256 that its file must have: a path in an index may lead to any other file."""
 
 
 class Looks:
-    """Cache of small versions of pictures, by path. Several pictures are read at a time.
+    """Cache of small versions of pictures, by path and digest. Several pictures are read at a time.
 
-    A picture that is missing, or can no longer be read, has no small version.
+    A picture that is missing, can no longer be read, or has other bytes now, has no small version.
     """
 
     def __init__(self) -> None:
-        self._seen: dict[str, Pixels | None] = {}
+        self._seen: dict[File, Pixels | None] = {}
 
-    def load(self, paths: Iterable[str]) -> None:
+    def load(self, files: Iterable[File]) -> None:
         """Read the pictures that are not in the cache."""
-        missing = [path for path in dict.fromkeys(paths) if path not in self._seen]
+        missing = [file for file in dict.fromkeys(files) if file not in self._seen]
         if missing:
             with ThreadPoolExecutor(processors()) as pool:
                 self._seen.update(zip(missing, pool.map(_read, missing), strict=True))
 
-    def forget(self, paths: Iterable[str]) -> None:
+    def forget(self, files: Iterable[File]) -> None:
         """Remove pictures from the cache."""
-        for path in paths:
-            self._seen.pop(path, None)
+        for file in files:
+            self._seen.pop(file, None)
 
-    def get(self, path: str) -> Pixels | None:
+    def get(self, file: File) -> Pixels | None:
         """Return a small version, shape (SIDE, SIDE, 3), squeezed into a square; None if there is none."""
-        self.load([path])
-        return self._seen[path]
+        self.load([file])
+        return self._seen[file]
 
 
 def batches(items: list[int], size: int) -> Iterator[list[int]]:
@@ -50,13 +53,17 @@ def batches(items: list[int], size: int) -> Iterator[list[int]]:
         yield items[start : start + size]
 
 
-def _read(path: str) -> Pixels | None:
+def _read(file: File) -> Pixels | None:
     from imindex.indexer.decode.pool import picture_of
     from imindex.indexer.decode.preprocess import Preprocess  # it imports torch
 
     look = Preprocess(size=(SIDE, SIDE), mean=(0.0,) * 3, std=(1.0,) * 3, resize_mode="squash")
+    path, digest = file
     try:
-        pixels = picture_of(read_bytes(path), look).pixels.numpy()
+        data = read_bytes(path)
+        if hashlib.sha256(data).digest() != digest:
+            return None
+        pixels = picture_of(data, look).pixels.numpy()
     except (OSError, BadPicture):
         return None
     return np.ascontiguousarray(pixels.transpose(1, 2, 0))

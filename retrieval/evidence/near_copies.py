@@ -13,7 +13,7 @@ import numpy as np
 from imindex.indexer.store.index import Index
 from imindex.indexer.system.cpu import processors
 from imindex.retrieval.evidence.copy_rule import FLOOR, RATE, Nearest, calibrate, candidates, near_series
-from imindex.retrieval.evidence.looks import batches
+from imindex.retrieval.evidence.looks import File, batches
 from imindex.retrieval.evidence.outlines import Alike, Field, Searched, Sought, alike
 from imindex.retrieval.evidence.proposals import coarse_middles, coarse_windows, nearest_outlines
 from imindex.retrieval.evidence.release_walk import Observed, Wanted, observe
@@ -133,7 +133,7 @@ class Compared:
             shared.looks,
             shared.series,
         )
-        self._folder = index.path.parent
+        self._folder = index.folder
         names = ("artist", "path", "prompt", "seed", "sha256", "width", "height")
         self._columns = {name: index.column(name) for name in names}
         self._artists = index.artists
@@ -154,7 +154,7 @@ class Compared:
 
         found: dict[int, Found] = {}
         for works in batches(sorted(by_work), TOGETHER):
-            self._looks.load(self._path_of_work(work) for work in works)
+            self._looks.load(self._file_of_work(work) for work in works)
             with ThreadPoolExecutor(processors()) as pool:
                 for k, one in itertools.chain.from_iterable(pool.map(compare, works)):
                     # Of works that agree equally, the first in the index is named.
@@ -220,12 +220,12 @@ class Compared:
         sought = {}
         for batch in batches(list(range(len(self.rows))), TOGETHER):
             rows = self.rows[batch].tolist()
-            self._looks.load(map(self._path, rows))
+            self._looks.load(map(self._file, rows))
             for k, row in zip(batch, rows, strict=True):
-                pixels = self._looks.get(self._path(row))
+                pixels = self._looks.get(self._file(row))
                 if pixels is not None:
                     sought[k] = Sought.of(pixels, self._aspect(row))
-            self._looks.forget(map(self._path, rows))
+            self._looks.forget(map(self._file, rows))
         return sought
 
     def _proposed(self, sought: Mapping[int, Sought]) -> dict[int, set[int]]:
@@ -241,11 +241,11 @@ class Compared:
         """Yield the coarse outlines of the works that can be read."""
 
         def windows(work: int) -> Field | None:
-            pixels = self._looks.get(self._path_of_work(work))
+            pixels = self._looks.get(self._file_of_work(work))
             return None if pixels is None else coarse_windows(pixels, self._aspect_of_work(work))
 
         for works in batches(list(range(len(self._works.rows))), TOGETHER):
-            self._looks.load(map(self._path_of_work, works))
+            self._looks.load(map(self._file_of_work, works))
             with ThreadPoolExecutor(processors()) as pool:
                 for work, one in zip(works, pool.map(windows, works), strict=True):
                     if one is not None:
@@ -253,7 +253,7 @@ class Compared:
 
     def _compare(self, work: int, ks: list[int], sought: Mapping[int, Sought]) -> list[tuple[int, Alike]]:
         """Compare a work with pictures."""
-        pixels, values = self._looks.get(self._path_of_work(work)), []
+        pixels, values = self._looks.get(self._file_of_work(work)), []
         if pixels is None:
             return []
         searched: dict[float, Searched] = {}
@@ -282,8 +282,8 @@ class Compared:
         """Return how far the outlines of a work agree with another work of its artist at most; NaN if there is none."""
         if work not in self._series:
             others = self._others(work)
-            self._looks.load(map(self._path_of_work, (work, *others)))
-            own = self._looks.get(self._path_of_work(work))
+            self._looks.load(map(self._file_of_work, (work, *others)))
+            own = self._looks.get(self._file_of_work(work))
             values = []
             if own is not None:
                 sought = Sought.of(own, self._aspect_of_work(work))
@@ -303,11 +303,11 @@ class Compared:
             places = places[np.argsort(-near, kind="stable")[:SERIES]]
         return [int(place) for place in places]
 
-    def _path_of_work(self, work: int) -> str:
-        return self._path(int(self._works.rows[work]))
+    def _file_of_work(self, work: int) -> File:
+        return self._file(int(self._works.rows[work]))
 
-    def _path(self, row: int) -> str:
-        return str(self._folder / self._columns["path"][row])
+    def _file(self, row: int) -> File:
+        return str(self._folder / self._columns["path"][row]), bytes(self._columns["sha256"][row])
 
     def _aspect_of_work(self, work: int) -> float:
         return self._aspect(int(self._works.rows[work]))

@@ -133,7 +133,7 @@ def _query(result: QueryResult) -> str:
     }
     try:
         with Index(result.index) as index:
-            digests = recorded_digests(index, hits)
+            digests, folder = recorded_digests(index, hits), index.folder
     except ImindexError:  # the index is gone, and its pictures cannot be compared with it
         digests = {}
     thumbnails = Thumbnails(folder, PICTURES * len(result.queries), digests)

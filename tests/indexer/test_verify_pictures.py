@@ -171,9 +171,11 @@ def test_pictures_outside_the_folder_of_the_index_are_opened_only_on_request(
     moved = tmp_path / "sent/art"
     moved.symlink_to(root)  # a link inside the folder leads out of it
     with Index(path) as index:
-        assert Folders(index.path).path("art/works/ada/000.png") is None
-        assert Folders(index.path, [root]).path("art/works/ada/000.png") is not None
-        assert Folders(index.path).path("/etc/hostname") is None and Folders(index.path).path("a\0b") is None
+        assert Folders(index.folder).path("art/works/ada/000.png") is None
+        assert Folders(index.folder, [root]).path("art/works/ada/000.png") is not None
+        assert (
+            Folders(index.folder).path("/etc/hostname") is None and Folders(index.folder).path("a\0b") is None
+        )
 
 
 def test_vectors_moved_within_the_limit_are_said_and_a_fault_on_request(
@@ -198,3 +200,11 @@ def test_vectors_moved_within_the_limit_are_said_and_a_fault_on_request(
     )  # fmt: skip
     result = run(*words, code=1)  # a cosine of 0.999998, which is far beyond rounding in fp32
     assert "cosine below 0.999999" in result.stdout
+
+
+def test_an_index_behind_a_link_is_that_of_its_own_folder(built: Path, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/i.h5").symlink_to(built)
+    run("verify", "-i", tmp_path / "home/i.h5", "--pictures")
+    with Index(tmp_path / "home/i.h5") as index:
+        assert index.folder == built.parent
