@@ -51,7 +51,7 @@ def test_numbers_that_json_does_not_have_are_refused(constant: str, built: Path,
         {**GOOD, "std": [1, value, 1]}
     )
     forged = with_encoder(built, tmp_path / "forged.h5", config={"embed_dim": value})
-    with pytest.raises(ImindexError, match=f"config is not JSON: {constant} is not a number"):
+    with pytest.raises(ImindexError, match=f"config is not JSON: {constant} is not a finite number"):
         Index(forged)
 
 
