@@ -11,6 +11,7 @@ import csv
 import html
 import io
 import re
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.integrity.verify import Fault
 from imindex.indexer.system.input_files import read_input
 from imindex.retrieval.report.page import n_pictures, page
-from imindex.retrieval.report.report import renderer, table
+from imindex.retrieval.report.report import NOT_IN_CSV, renderer, table
 from imindex.retrieval.report.thumbnails import Thumbnails
 from imindex.retrieval.results import Report, from_dict
 from imindex.retrieval.results.tables import csv_cell
@@ -34,7 +35,6 @@ ON_AVERAGE = 1.0
 """Largest mean difference, in grey levels: rounding changes single pixels, an inscription changes many."""
 _URL = "data:image/webp;base64,"
 _PICTURE = re.compile(rf"{re.escape(_URL)}([A-Za-z0-9+/=]*)")
-_TOKEN = re.compile(rf"{re.escape(_URL)}imindex([0-9]+)x|9([0-9]{{6}})00[12]")
 _LISTED = 20
 
 
@@ -177,11 +177,16 @@ class _Comparison:
             self.same.append(TABLE)
             self.notes.append(f"{TABLE} was written again and agrees.")
             return
-        differing, n_compared, unknown = _cells(text, self._stored["results"])
+        differing, n_compared, unknown, missing = _cells(text, self._stored["results"])
         if not differing and not self._own:
+            if unknown or missing:
+                self.uncompared.append(TABLE)
             self.notes.append(
                 f"{TABLE} was written by {self._writer}, with other columns or another layout: {n_compared:,} cells "
-                "agree with report.json" + (f"; not compared: {', '.join(unknown)}." if unknown else ".")
+                "agree with report.json"
+                + (f"; not compared: {', '.join(unknown)}" if unknown else "")
+                + (f"; missing: {', '.join(missing)}" if missing else "")
+                + "."
             )
             return
         self.faults += [Fault(f"{TABLE}: {where}", said) for where, said in differing[:_LISTED]]
@@ -236,6 +241,11 @@ class _Marked(Thumbnails):
         self.own: dict[str, tuple[str, int, int] | None] = {} if known is None else known.own
         self._numbers = {path: number for number, path in enumerate(self.own)}
         self._absent = absent
+        # No text of a report can contain a number that is drawn after it was written.
+        self._nonce = f"{secrets.randbelow(10**24):024}"
+        self.token = re.compile(
+            rf"{re.escape(_URL)}imindex{self._nonce}n([0-9]+)x|9{self._nonce}([0-9]{{6}})[12]"
+        )
 
     def path(self, mark: re.Match[str]) -> str:
         """Return the path that a mark in the page stands for."""
@@ -248,9 +258,12 @@ class _Marked(Thumbnails):
         if path in self._absent:
             return None
         number, own = self._numbers[path], self.own[path]
-        mark = f"{_URL}imindex{number}x"
+        mark = f"{_URL}imindex{self._nonce}n{number}x"
         # The size of a picture that cannot be read is unknown: it is marked too.
-        return (mark, *own[1:]) if own else (mark, int(f"9{number:06}001"), int(f"9{number:06}002"))
+        if own:
+            return mark, *own[1:]
+        width, height = (int(f"9{self._nonce}{number:06}{edge}") for edge in (1, 2))
+        return mark, width, height
 
 
 def _match(report: Report, folder: Path, text: str) -> _Match:
@@ -289,7 +302,7 @@ def _walk(
     rendered = rendered.encode("utf-8", "backslashreplace").decode()
     place, at = 0, 0
     shown: dict[str, list[str]] = {}
-    marks = [*_TOKEN.finditer(rendered), None] if marked else [None]
+    marks = [*marked.token.finditer(rendered), None] if marked else [None]
     for mark in marks:
         literal = rendered[place : mark.start() if mark else len(rendered)]
         if not text.startswith(literal, at) or (mark is None and len(text) != at + len(literal)):
@@ -344,12 +357,26 @@ def _pixels(encoded: str) -> Any:
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(base64.b64decode(encoded, validate=True)), formats=["WEBP"]) as picture:
+        data = base64.b64decode(encoded, validate=True)
+        if not _one_lossy_frame(data):
+            return None
+        with Image.open(io.BytesIO(data), formats=["WEBP"]) as picture:
             if max(picture.size) > 1024:
                 return None
             return np.asarray(picture.convert("RGB"), np.int16)
     except (OSError, ValueError, SyntaxError):
         return None
+
+
+def _one_lossy_frame(data: bytes) -> bool:
+    """Whether a WebP file is as thumbnails are written: one lossy frame, and no animation, profile or metadata."""
+    length = int.from_bytes(data[16:20], "little")
+    return (
+        data[:4] == b"RIFF"
+        and data[8:16] == b"WEBPVP8 "
+        and int.from_bytes(data[4:8], "little") == len(data) - 8
+        and len(data) == 20 + length + length % 2
+    )
 
 
 def _common(one: str, other: str) -> int:
@@ -376,7 +403,9 @@ def _around(text: str, at: int) -> str:
 # Tables
 
 
-def _cells(text: str, results: Sequence[Mapping[str, Any]]) -> tuple[list[tuple[str, str]], int, list[str]]:
+def _cells(
+    text: str, results: Sequence[Mapping[str, Any]]
+) -> tuple[list[tuple[str, str]], int, list[str], list[str]]:
     """Compare the cells of a table with the rows of report.json, by release, encoder and artist.
 
     Returns
@@ -386,6 +415,8 @@ def _cells(text: str, results: Sequence[Mapping[str, Any]]) -> tuple[list[tuple[
     n_compared : int
     unknown : list of str
         Columns that report.json does not have.
+    missing : list of str
+        Columns that the table lacks.
     """
     expected = {
         (str(result["release"]), str(result["encoder"]), str(row["artist"])): row
@@ -397,6 +428,7 @@ def _cells(text: str, results: Sequence[Mapping[str, Any]]) -> tuple[list[tuple[
     reader = csv.DictReader(io.StringIO(text))
     columns = [name for name in reader.fieldnames or () if name not in ("release", "encoder")]
     unknown = [name for name in columns if name not in known]
+    missing = sorted(known - {*columns, *NOT_IN_CSV})
     differing, n_compared, seen = [], 0, set()
     for number, cells in enumerate(reader, 1):
         key = names.get(tuple(str(cells.get(name) or "") for name in ("release", "encoder", "artist")))
@@ -413,7 +445,7 @@ def _cells(text: str, results: Sequence[Mapping[str, Any]]) -> tuple[list[tuple[
                 said = f"is {cells[name] or 'empty'}, {wanted or 'empty'} in report.json"
                 differing.append((f"{', '.join(key)}: {name}", said))
     differing += [(", ".join(key), "the row is missing") for key in expected if key not in seen]
-    return differing, n_compared, unknown
+    return differing, n_compared, unknown, missing
 
 
 def _written(value: Any) -> str:

@@ -34,7 +34,7 @@ from imindex.retrieval.results import (
 from imindex.retrieval.results.report_digest import digest
 from imindex.retrieval.results.tables import csv_cell
 
-_NOT_IN_CSV = ("rank_histogram", "neighbours")
+NOT_IN_CSV = ("rank_histogram", "neighbours")
 
 
 def assemble(findings: AuditFindings, provenance: Provenance) -> Report:
@@ -143,7 +143,7 @@ def table(results: Sequence[ReportResult]) -> str:
     writer = csv.writer(out)
     rows = [(result, artist) for result in results for artist in result.artists]
     for number, (result, artist) in enumerate(rows):
-        cells = {name: value for name, value in fields_of(artist).items() if name not in _NOT_IN_CSV}
+        cells = {name: value for name, value in fields_of(artist).items() if name not in NOT_IN_CSV}
         if number == 0:
             writer.writerow(["release", "encoder", *cells])
         writer.writerow([csv_cell(value) for value in (result.release, result.encoder, *cells.values())])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
 import shutil
@@ -310,7 +312,64 @@ def test_a_page_by_another_version_is_not_called_edited(done: Path) -> None:
     table = done / "audit/artists.csv"
     head, *rows = table.read_bytes().decode().splitlines()
     table.write_bytes("\r\n".join([f"{head},older", *(f"{row},1" for row in rows), ""]).encode())
-    assert "not compared: older" in " ".join(again(done).notes)
+    found = again(done)
+    assert "not compared: older" in " ".join(found.notes)
+    assert found.uncompared == ("report.html", "artists.csv")
+
+
+def test_a_renamed_column_of_the_table_is_not_verified(done: Path) -> None:
+    from imindex.retrieval.audit.recompute import stored_rendered
+
+    path = done / "audit/report.json"
+    report = json.loads(path.read_text())
+    report["provenance"]["rendering"] = "0" * 64
+    path.write_text(json.dumps(report, indent=1))
+    assert stored_rendered(done / "audit").uncompared == ()
+    edit(done / "audit/artists.csv", ",auc,", ",AUC,")
+    rendered = stored_rendered(done / "audit")
+    assert rendered.uncompared == ("artists.csv",)
+    assert "not compared: AUC; missing: auc" in " ".join(rendered.notes)
+
+
+@pytest.mark.parametrize("how", ["animated", "lossless", "metadata", "trailing"])
+def test_a_thumbnail_is_one_lossy_frame(done: Path, how: str) -> None:
+    """Viewers show the later frames, or the metadata, of a picture whose first frame agrees."""
+    from PIL import Image
+
+    from imindex.retrieval.audit.recompute import stored_rendered
+
+    page = done / "audit/report.html"
+    _, encoded = re.findall(r"(data:image/webp;base64,)([A-Za-z0-9+/=]+)", page.read_text())[0]
+    data = base64.b64decode(encoded)
+    true, out = Image.open(io.BytesIO(data)).convert("RGB"), io.BytesIO()
+    if how == "animated":
+        other = Image.new("RGB", true.size, (255, 0, 0))
+        true.save(out, "WEBP", save_all=True, append_images=[other], duration=[1, 10**6], lossless=True)
+    elif how == "lossless":
+        true.save(out, "WEBP", lossless=True)
+    elif how == "metadata":
+        edges = b"".join((edge - 1).to_bytes(3, "little") for edge in true.size)
+        exif = b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"
+        chunks = b"VP8X\x0a\0\0\0\x08\0\0\0" + edges + data[12:]
+        chunks += b"EXIF" + len(exif).to_bytes(4, "little") + exif
+        out.write(b"RIFF" + (4 + len(chunks)).to_bytes(4, "little") + b"WEBP" + chunks)
+    else:
+        out.write(data + b"more")
+    page.write_text(page.read_text().replace(encoded, base64.b64encode(out.getvalue()).decode()))
+    assert any("shows another picture" in fault.said for fault in stored_rendered(done / "audit").faults)
+
+
+def test_no_text_of_a_report_is_taken_for_a_picture(done: Path) -> None:
+    from imindex.retrieval.audit.recompute import stored_rendered
+    from imindex.retrieval.report.report import write
+    from imindex.retrieval.results import Report, from_json
+
+    report = from_json(Report, (done / "audit/report.json").read_bytes())
+    title = "data:image/webp;base64,imindex99x costs 9000000001"
+    write(replace(report, title=title), done / "audit", base=done / "audit")
+    assert stored_rendered(done / "audit").faults == ()
+    edit(done / "audit/report.html", "9000000001", "17")
+    assert stored_rendered(done / "audit").faults
 
 
 def test_a_page_that_only_claims_other_templates_is_not_verified(done: Path) -> None:
