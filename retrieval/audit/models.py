@@ -349,7 +349,12 @@ def _made(release: Release, folder: Path, wanted: set[str]) -> Made:
         release=release,
         items=items,
         revision=about["revision"],
-        digest=json_digest({row["path"]: row["sha256"] for row in rows}),
+        digest=json_digest(
+            {
+                row["path"]: [row["sha256"], row["blocked"]] if row["blocked"] else row["sha256"]
+                for row in rows
+            }
+        ),
         settings=about["settings"],
         text_encoders=tuple(about["text_encoders"]),
         blocked=tuple(

@@ -25,7 +25,7 @@ from imindex.indexer.integrity.seal import (
     file_digest,
 )
 from imindex.indexer.integrity.verify import Fault, opened, verify_index
-from imindex.indexer.system.input_files import read_text
+from imindex.indexer.system.input_files import read_input, read_text
 from imindex.retrieval.audit.assess import Built, assess, texts_of
 from imindex.retrieval.audit.decisions import decided
 from imindex.retrieval.audit.inputs import Inputs, gather
@@ -423,6 +423,8 @@ def _sealed_files(sealed: SealedAudit, folder: Path, same: Container[str]) -> li
         elif intact and name == REPORT and _intact(folder / name):
             said = "the findings are the sealed ones, but times, command line, versions or layout were edited"
             matches.append(Match(name, DIFFERS, said))
+        elif intact and name == PAGE and b"data:image/" not in read_input(folder / name):
+            matches.append(Match(name, DIFFERS, "has no pictures, and other bytes than the sealed page"))
         elif intact and name in same:
             matches.append(Match(name, REWRITTEN, "other bytes, which agree with a new rendering"))
         else:

@@ -18,7 +18,7 @@ from imindex.retrieval.report.figures.svg import Drawing, icon, shown
 from imindex.retrieval.report.propositions import ALTERNATIVE, CLAIM, bearings
 from imindex.retrieval.report.record_keeping import exclusions, prompt_origin, review
 from imindex.retrieval.report.style import TEMPLATES, page_style
-from imindex.retrieval.report.thumbnails import Thumbnails
+from imindex.retrieval.report.thumbnails import Thumbnails, digests_of_audit
 from imindex.retrieval.report.timing import timing
 from imindex.retrieval.report.trust import trust
 from imindex.retrieval.results import (
@@ -131,7 +131,7 @@ def page(
     )
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     if thumbnails is None and base is not None:
-        thumbnails = Thumbnails(base, n_pictures(report))
+        thumbnails = Thumbnails(base, n_pictures(report), recorded(report, base))
     releases = [_release(place, one, report) for place, one in enumerate(report.releases)]
     trusted = [one for one in releases if one.results and one.results[0].tested]
     first = {result.release: result for result in reversed(report.results)}
@@ -230,6 +230,16 @@ def _strongest_first(row: ReportArtist) -> tuple[int, bool, float]:
 def _copies(copies: Copies) -> CopiesView:
     candidates = (*copies.of("confirmed"), *copies.of("candidate"), *copies.of("rejected"))
     return CopiesView(copies, candidates, candidates[:COPIES_SHOWN], copies.of("comparison"))
+
+
+def recorded(report: Report, folder: Path) -> dict[str, set[bytes]]:
+    """Return the SHA-256 that each picture of a report may have, as the indexes in the audit's folder record them."""
+    paths: set[str] = set()
+    for result in report.results:
+        for row in result.artists:
+            paths.update(path for pair in row.neighbours for path in (pair.work, pair.imitation))
+        paths.update(path for pair in result.copies.pairs for path in (pair.work, pair.imitation))
+    return digests_of_audit(folder, [encoder.index for encoder in report.encoders], paths)
 
 
 def n_pictures(report: Report) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-from collections.abc import Collection, Container, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from pathlib import Path
 
 from imindex.indexer.core.errors import BadPicture, ImindexError
@@ -29,6 +29,28 @@ def recorded_digests(index: Index, paths: Collection[str]) -> dict[str, set[byte
     return found
 
 
+def digests_of_audit(folder: Path, indexes: Iterable[str], paths: Collection[str]) -> dict[str, set[bytes]]:
+    """Return the SHA-256 of pictures as the indexes of an audit record them. An index that is missing has none.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the audit.
+    indexes : iterable of str
+        File names.
+    paths : collection of str
+    """
+    found: dict[str, set[bytes]] = {}
+    for name in dict.fromkeys(indexes):
+        try:
+            with Index(folder / Path(name).name) as index:
+                for path, digests in recorded_digests(index, paths).items():
+                    found.setdefault(path, set()).update(digests)
+        except ImindexError:
+            continue
+    return found
+
+
 class Thumbnails:
     """Thumbnails of the pictures in a folder. Each is computed once.
 
@@ -45,7 +67,7 @@ class Thumbnails:
 
     def __init__(self, base: Path, n: int, digests: Mapping[str, Container[bytes]] | None = None):
         self._base = base
-        self._digests = digests
+        self.digests = digests
         self._side = next(side for least, side in reversed(SIDES) if n >= least)
         self._thumbnails: dict[str, tuple[str, int, int] | None] = {}
         self.n_unreadable = 0
@@ -63,7 +85,7 @@ class Thumbnails:
         side = self._side
         try:
             data = read_bytes(str(self._base / path))
-            if self._digests is not None and hashlib.sha256(data).digest() not in self._digests.get(path, ()):
+            if self.digests is not None and hashlib.sha256(data).digest() not in self.digests.get(path, ()):
                 return None
             picture = picture_of(data, _look(side))
             if (own := max(picture.width, picture.height)) < side:  # never larger than the picture

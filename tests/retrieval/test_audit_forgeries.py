@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import re
 import shutil
@@ -24,8 +25,13 @@ from imindex.retrieval.audit.audit import Outcome
 from imindex.retrieval.audit.plan import read_plan
 from imindex.retrieval.audit.recompute import recompute
 from imindex.retrieval.audit.run import Compute, Run, Workspace
+from imindex.retrieval.evidence.looks import Looks
+from imindex.retrieval.report.page import n_pictures, page
+from imindex.retrieval.report.thumbnails import Thumbnails
+from imindex.retrieval.results import Report, from_json
 from imindex.retrieval.results.report_digest import digest
 from tests.support.commands import run
+from tests.support.pictures import picture
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 Columns = dict[str, np.ndarray]
@@ -214,3 +220,46 @@ def test_a_failed_run_cannot_be_left_out(done: Path) -> None:
         "lists 0 runs that did not finish, and runs.jsonl lists 1 until then" in fault
         for fault in faults(done)
     )
+
+
+def test_the_page_of_an_audit_shows_only_pictures_that_its_indexes_record(done: Path, tmp_path: Path) -> None:
+    """The cached results of an audit from somebody else may name any file of this machine."""
+    private = tmp_path / "private.png"
+    picture(77).save(private)
+
+    def point(report: Any) -> None:
+        for row in report["results"][0]["artists"]:
+            for pair in row["neighbours"]:
+                pair["work"] = str(private)
+
+    edit(done, point)
+    report = from_json(Report, (done / "audit/report.json").read_bytes(), "report.json")
+    shown = Thumbnails(tmp_path, n_pictures(report)).get(str(private))
+    html = page(report, done / "audit")
+    assert shown is not None and "data:image/webp" in html and shown[0] not in html
+
+
+def test_outlines_are_those_of_the_recorded_bytes(tmp_path: Path) -> None:
+    file = tmp_path / "a.png"
+    picture(3).save(file)
+    right, wrong = hashlib.sha256(file.read_bytes()).digest(), bytes(32)
+    assert Looks().get((str(file), right)) is not None and Looks().get((str(file), wrong)) is None
+
+
+def test_a_sealed_page_cannot_lose_its_pictures(done: Path) -> None:
+    index, seal = next((done / "audit").glob("*.h5")), done / "seal.json"
+    run("seal", "-i", index, "--audit", done / "audit", "-o", seal)
+    report = from_json(Report, (done / "audit/report.json").read_bytes(), "report.json")
+    (done / "audit/report.html").write_bytes(page(report, None).encode("utf-8", "backslashreplace"))
+    words = ("--plan", done / "plan.toml", "--trust-encoder", "--seal", seal, "--device", "cpu")
+    result = run("verify", "--results", done / "audit", *words, code=1)
+    assert "fault   seal: report.html: has no pictures, and other bytes than the sealed page" in result.stdout
+
+
+def test_blocking_a_picture_changes_the_digest_of_its_release(done: Path) -> None:
+    manifest = done / "audit/imitations/one/manifest.jsonl"
+    lines = manifest.read_text().splitlines()
+    row = next(number for number, line in enumerate(lines) if "Ada Example" in line)
+    lines[row] = json.dumps({**json.loads(lines[row]), "blocked": "safety filter"})
+    manifest.write_text("\n".join(lines) + "\n")
+    assert any("releases[one].digest" in fault for fault in faults(done))
