@@ -123,10 +123,9 @@ def _library(name: str) -> ModuleType | None:
 
 def _check_files(folder: Path, name: str) -> None:
     part = folder / name
-    if not part.is_dir():
+    if not part.is_dir():  # diffusers would take the files of the folder above
         raise ImindexError(
-            f"{folder} has no folder of its component {name}, whose files would then be those of another one. "
-            "Download the model again."
+            f"{folder} has no {name}: there is no folder of this name. Download the model again."
         )
     if (part / "adapter_config.json").exists():
         raise ImindexError(

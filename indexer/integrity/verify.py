@@ -28,6 +28,8 @@ UNIT = 2e-3
 _DIGESTS_PER_PASS = 2**20
 """Approximate number of digests held in memory at a time to find equal ones."""
 _VALUES_IN_CACHE = 2**17
+_KEY = 16
+"""Bytes of the digest of a row's key."""
 Progress = Callable[[int], None]
 
 
@@ -243,36 +245,40 @@ def _tables(index: Index, result: Verification) -> None:
 
 
 def _unique(index: Index, result: Verification) -> None:
-    """Check that every picture is listed once: artist, collection and path identify a row or a reject."""
-    raw = index.raw()
-    rows = index.n + raw.rows("rejects/artist")
-    passes = max(1, -(-rows // _DIGESTS_PER_PASS))
+    """Check that every picture is listed once: artist, collection and path identify a row or a reject.
+
+    The digests of their keys are compared in several passes, as in `_equal_pictures`.
+    """
+    n_rejects = index.raw().rows("rejects/artist")
+    passes = max(1, -(-(index.n + n_rejects) // _DIGESTS_PER_PASS))
     for number in range(passes):
-        seen: dict[bytes, str] = {}
-        for table in ("items", "rejects"):
-            for row, key in _keys(index, table):
-                if key[-1] % passes != number:
-                    continue
-                if key in seen:
-                    result.fault(
-                        f"{table}/path", f"row {row} has the artist, collection and path of {seen[key]}: each "
-                        "picture is listed once"
-                    )  # fmt: skip
-                    return
-                seen[key] = f"{table} row {row}"
+        rows, keys = [np.empty(0, np.int64)], [np.empty((0, _KEY), np.uint8)]
+        for first, table in ((0, "items"), (index.n, "rejects")):
+            for start, block in _keys(index, table):
+                mine = np.flatnonzero(block[:, -1] % passes == number)
+                rows.append(first + start + mine)
+                keys.append(block[mine])
+        found = np.ascontiguousarray(np.concatenate(keys)).view(f"V{_KEY}").ravel()
+        order = np.argsort(found, kind="stable")
+        repeated = np.flatnonzero(found[order[1:]] == found[order[:-1]])
+        if len(repeated):
+            pair = np.concatenate(rows)[order[repeated[0] : repeated[0] + 2]].tolist()
+            names = [f"row {row}" if row < index.n else f"reject {row - index.n}" for row in pair]
+            result.fault("items/path", f"{names[0]} and {names[1]} have the same artist, collection and path")
+            return
 
 
-def _keys(index: Index, table: str) -> Iterator[tuple[int, bytes]]:
-    """Yield the number of each row, and a digest of its artist, collection and path."""
+def _keys(index: Index, table: str) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+    """Yield the first row of each block, and digests of artist, collection and path of its rows, (b, 16) uint8."""
     raw = index.raw()
     for start in range(0, raw.rows(f"{table}/path"), STREAM_ROWS):
         rows = slice(start, start + STREAM_ROWS)
-        artists, collections, paths = (
-            raw.part(f"{table}/{name}", rows) for name in ("artist", "collection", "path")
+        columns = (raw.part(f"{table}/{name}", rows) for name in ("artist", "collection", "path"))
+        digests = b"".join(
+            hashlib.blake2b(f"{artist} {collection} ".encode() + path, digest_size=_KEY).digest()
+            for artist, collection, path in zip(*columns, strict=True)
         )
-        for offset, (artist, collection, path) in enumerate(zip(artists, collections, paths, strict=True)):
-            key = f"{artist} {collection} ".encode() + path
-            yield start + offset, hashlib.blake2b(key, digest_size=16).digest()
+        yield start, np.frombuffer(digests, np.uint8).reshape(-1, _KEY)
 
 
 def _in_range(index: Index, result: Verification, name: str, least: int, end: int) -> None:
