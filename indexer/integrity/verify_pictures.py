@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import secrets
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ import numpy.typing as npt
 
 from imindex.indexer.build.reader import NO_DIGEST, Read, read_all
 from imindex.indexer.core.digest import STREAM_ROWS
+from imindex.indexer.decode.limits import Limits
 from imindex.indexer.sources.item import Item
 from imindex.indexer.store.index import Index
 
@@ -75,7 +75,8 @@ class Replay:
     uncompared : tuple of (state, path)
         Pictures that were drawn and not compared; the states are those of `Originals`.
     most_false : int
-        With a confidence of 95 %, at most this many rows have a false vector, if `differing` is empty.
+        With a confidence of 95 %, at most this many rows have a vector that differs by more than the limit, if
+        `differing` is empty.
     """
 
     seed: int
@@ -153,9 +154,16 @@ def check_pictures(
 
 
 def check_rejects(
-    index: Index, progress: Progress = lambda done: None, *, roots: Sequence[Path] = ()
+    index: Index,
+    progress: Progress = lambda done: None,
+    *,
+    roots: Sequence[Path] = (),
+    limits: Limits = Limits(),  # noqa: B008 - frozen
 ) -> list[tuple[str, str]]:
     """Decode the file of every reject again: a picture that can be used must not be hidden among the rejects.
+
+    The reason in the index is not believed. A picture that was rejected by a lower limit than the default is confirmed
+    only if the caller passes that limit.
 
     Parameters
     ----------
@@ -164,6 +172,8 @@ def check_rejects(
         Called with the number of files done so far.
     roots : sequence of Path
         Folders outside that of the index in which files may be opened.
+    limits : Limits
+        A picture that exceeds them cannot be used.
 
     Returns
     -------
@@ -173,7 +183,7 @@ def check_rejects(
     rejects, folders = index.rejects(), Folders(index.folder, roots)
     problems: list[tuple[str, str]] = []
     paths = rejects["path"].tolist()
-    reads = _reads(index, folders, paths, ())
+    reads = _reads(index, folders, paths, (), limits)
     rows = zip(paths, rejects["sha256"], rejects["reason"], reads, strict=True)
     for done, (path, digest, reason, read) in enumerate(rows, 1):
         if problem := _reject_problem(bytes(digest), reason, read):
@@ -190,9 +200,6 @@ def _reject_problem(digest: bytes, reason: str, read: Read | None) -> str:
             f"is a reject whose file {'can be read now' if digest == NO_DIGEST else 'is missing or changed'}"
         )
     if read.picture is None or digest == NO_DIGEST:
-        return ""
-    limit = re.search(r"pixels are more than the limit of ([\d,]+)$", reason)
-    if limit and read.picture.width * read.picture.height > int(limit[1].replace(",", "")):
         return ""
     return f"was rejected ({reason}), but can be decoded"
 
@@ -283,7 +290,6 @@ def most_false(rows: int, drawn: int, confidence_level: float = 0.95) -> int:
         The largest number k of false rows for which a draw without any of them has a probability above
         ``1 - confidence_level``. That probability is hypergeometric, C(rows - k, drawn) / C(rows, drawn).
     """
-
     left = rows - np.arange(drawn)
     least, most = 0, rows - drawn
     while least < most:
@@ -328,12 +334,16 @@ def _rows(index: Index, rows: slice | npt.NDArray[np.int64]) -> tuple[list[str],
 
 
 def _reads(
-    index: Index, folders: Folders, paths: Sequence[str], known: Container[bytes]
+    index: Index,
+    folders: Folders,
+    paths: Sequence[str],
+    known: Container[bytes],
+    limits: Limits = Limits(),  # noqa: B008 - frozen
 ) -> Iterator[Read | None]:
     """Read files in order; None for each that is outside the folders."""
     full = [folders.path(path) for path in paths]
     items = [Item(path, "", "", "") for path in full if path is not None]
-    reads = read_all(items, known, index.encoder.preprocess)
+    reads = read_all(items, known, index.encoder.preprocess, limits=limits)
     return (next(reads) if path is not None else None for path in full)
 
 

@@ -85,31 +85,32 @@ def is_as_planned(plan: Plan, spec: EncoderSpec, info: EncoderInfo) -> bool:
 
     An index can name another encoder than the one that made it: `load_planned` compares the encoders themselves.
     """
-    named = encoder_arguments(plan, spec)
-    model, pretrained = str(named["model"]).removeprefix("open_clip:"), named["pretrained"]
-    absolute = f"local-dir:{os.path.normpath(Path(model.removeprefix('local-dir:')).absolute())}"
-    models = {
-        model,
-        os.path.normpath(Path(model).absolute()),
-        absolute if model.startswith("local-dir:") else model,
-    }
-    return (
-        info.model in models
-        and named["precision"] in ("auto", info.precision)
-        and (not pretrained or info.pretrained in (pretrained, str(Path(pretrained).resolve())))
+    planned = _named(plan, spec, info)
+    return (planned.model, planned.pretrained, planned.precision) == (
+        info.model,
+        info.pretrained,
+        info.precision,
     )
 
 
 def named_as_planned(plan: Plan, spec: EncoderSpec, info: EncoderInfo) -> bool:
     """Return whether an index states the names of the plan's encoder, except for the folders they are in."""
+    return _named(plan, spec, info).short_name() == info.short_name()
+
+
+def _named(plan: Plan, spec: EncoderSpec, info: EncoderInfo) -> EncoderInfo:
+    """Return what an index would record of the plan's encoder; where the plan leaves it open, what it does record."""
     named = encoder_arguments(plan, spec)
-    model, pretrained = str(named["model"]).removeprefix("open_clip:"), named["pretrained"] or ""
-    model = str(Path(model).absolute()) if model.endswith(".json") else model
-    pretrained = str(Path(pretrained).absolute()) if Path(pretrained).is_file() else pretrained
-    planned = replace(info, model=model, pretrained=pretrained)
-    if not planned.pretrained:  # the back end's default, which only the back end knows
-        planned = replace(planned, pretrained=info.pretrained)
-    return planned.short_name() == info.short_name()
+    model, pretrained = str(named["model"]).removeprefix("open_clip:"), named["pretrained"] or info.pretrained
+    folder = model.removeprefix("local-dir:")
+    if folder != model:
+        model = f"local-dir:{os.path.normpath(Path(folder).absolute())}"
+    elif model.endswith(".json"):
+        model = os.path.normpath(Path(model).absolute())
+    if named["pretrained"] and Path(pretrained).is_file():
+        pretrained = str(Path(pretrained).resolve())
+    precision = info.precision if named["precision"] == "auto" else named["precision"]
+    return replace(info, model=model, pretrained=pretrained, precision=precision)
 
 
 def order(plan: Plan, release: Release, inputs: Inputs) -> list[Shot]:

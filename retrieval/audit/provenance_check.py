@@ -33,9 +33,12 @@ def provenance_faults(
         if then != now:
             yield Fault(f"report.plan.{key}", f"is {then} in the report, and {now} in the register")
     runs = _runs(folder / NAME)
-    if not runs:  # of an audit by an early version
-        return
     provenance = stored["provenance"]
+    if not runs:
+        if "rendering" in provenance:  # versions that did not record it kept no list of runs
+            said = "is missing or lists no run, so nothing confirms the dates and the command of the report"
+            yield Fault(NAME, said)
+        return
     own = next((run for run in runs if run["started"] == provenance.get("started")), None)
     if own is None:
         said = f"is {provenance.get('started')}, and {NAME} lists no run that began then"

@@ -199,7 +199,7 @@ def _index_faults(
                 f"the index names {index.encoder.short_name()}, not the encoder of the plan, {spec.model}",
             )
         items = (*inputs.works, *(item for release in made for item in release.items))
-        for fault in row_faults(index, items):
+        for fault in row_faults(index, items, run.compute.limits):
             yield Fault(f"{path.name}: {fault.where}", fault.said)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from imindex.indexer.core.paths import StoredPaths
+from imindex.indexer.decode.limits import Limits
 from imindex.indexer.integrity.verify import Fault
 from imindex.indexer.integrity.verify_pictures import check_pictures, check_rejects
 from imindex.indexer.sources.item import Item
@@ -17,7 +18,7 @@ Key = tuple[str, str, str, str]
 _LISTED = 20
 
 
-def row_faults(index: Index, items: Sequence[Item]) -> Iterator[Fault]:
+def row_faults(index: Index, items: Sequence[Item], limits: Limits) -> Iterator[Fault]:
     """Yield the differences between an index and the pictures that it was built from.
 
     Every picture must be one row, or a reject that cannot be used, of the same artist, collection and kind, with the
@@ -28,6 +29,8 @@ def row_faults(index: Index, items: Sequence[Item]) -> Iterator[Fault]:
     index : Index
     items : sequence of Item
         Works and pictures of all releases, as the sources list them now.
+    limits : Limits
+        A picture that exceeds them is a reject.
     """
     stored_path = StoredPaths(index.folder)
     expected = {(item.artist, item.collection, item.kind, stored_path(item.path)): item for item in items}
@@ -46,7 +49,7 @@ def row_faults(index: Index, items: Sequence[Item]) -> Iterator[Fault]:
     originals = check_pictures(index, roots=tuple(roots))
     other = [(path, state) for state, path in originals.listed]
     problems = [(path, f"the picture is {state}") for path, state in other]
-    problems += check_rejects(index, roots=tuple(roots))
+    problems += check_rejects(index, roots=tuple(roots), limits=limits)
     for path, problem in problems[:_LISTED]:
         yield Fault(path, problem)
     if len(problems) > _LISTED:

@@ -19,6 +19,8 @@ from imindex.indexer.terminal.options import (
     encoder_of,
     index_option,
     json_option,
+    limit_options,
+    limits_of,
     model_options,
     within,
 )
@@ -26,6 +28,7 @@ from imindex.indexer.terminal.output import count, echo, print_json, say
 from imindex.indexer.terminal.progress import progress_bar
 
 if TYPE_CHECKING:
+    from imindex.indexer.decode.limits import Limits
     from imindex.indexer.encoders.base import Encoder
     from imindex.indexer.integrity.seal import Match as SealMatch
     from imindex.indexer.integrity.seal import Seal
@@ -71,6 +74,7 @@ _LISTED = 20
     "--signer", type=click.Path(path_type=Path, dir_okay=False), metavar="KEY.pub",
     help="The seal must be signed by this Ed25519 public key (PEM or OpenSSH).",
 )  # fmt: skip
+@limit_options
 @model_options
 @device_option
 @json_option
@@ -81,9 +85,10 @@ def verify(ctx: click.Context, /, index: Path, as_json: bool, **options: Any) ->
 
     Reads every column, attribute and vector, recomputes every digest, and lists the differences. A sound index may
     still have been made from other pictures or by another encoder: --pictures and --replay check that. They open files
-    in the folder of the index, and in those passed with --root. With --results,
-    the figures of an audit are recomputed, its page and table are written again, and differences are listed. The exit
-    code is 1 if there is a fault, and 4 if there is none but a page by another version could not be compared.
+    in the folder of the index, and in those passed with --root, and decode rejects again, within the limits that are
+    passed. With --results, the figures of an audit are recomputed, its page and table are written again, and
+    differences are listed. The exit code is 1 if there is a fault, and 4 if there is none but a page by another version
+    could not be compared.
 
     \b
     imindex verify -i audit.h5
@@ -183,7 +188,7 @@ def _index(path: Path, options: Mapping[str, Any]) -> list[Check]:
         if options["pictures"]:
             checks.append(_pictures(index, options["roots"]))
         if options["pictures"] or options["replay"] == "all":
-            checks.append(_rejects(index, options["roots"]))
+            checks.append(_rejects(index, options["roots"], limits_of(options)))
         if options["replay"]:
             overrides = encoder_of(options)
             checks.append(_replay(index, options["replay"], overrides, options))
@@ -265,18 +270,20 @@ def _pictures(index: Index, roots: Sequence[Path]) -> Check:
     return Check({"pictures": asdict(originals)}, [line], faults)
 
 
-def _rejects(index: Index, roots: Sequence[Path]) -> Check:
+def _rejects(index: Index, roots: Sequence[Path], limits: Limits) -> Check:
     from imindex.indexer.integrity.verify import Fault
     from imindex.indexer.integrity.verify_pictures import check_rejects
 
     n = index.raw().rows("rejects/path")
+    if not n:
+        return Check({"rejects": {"rows": 0, "confirmed": 0}}, [], [])
     with bar(n, "Reading rejects") as progress:
-        problems = check_rejects(index, progress, roots=roots)
+        problems = check_rejects(index, progress, roots=roots, limits=limits)
     faults = [Fault(path, problem) for path, problem in problems[:_LISTED]]
     if (more := len(problems) - _LISTED) > 0:
         faults.append(Fault("rejects", f"{more:,} more were not confirmed"))
     line = f"Of {count(n, 'reject')}, {n - len(problems):,} still cannot be used."
-    return Check({"rejects": {"rows": n, "confirmed": n - len(problems)}}, [line] if n else [], faults)
+    return Check({"rejects": {"rows": n, "confirmed": n - len(problems)}}, [line], faults)
 
 
 def _outside(n: int, listed: Sequence[tuple[str, str]]) -> list[Fault]:
@@ -334,9 +341,9 @@ def _replay(index: Index, n: int | str, overrides: Mapping[str, Any], options: M
     faults += _outside(len(again.uncompared) - len(inside), again.uncompared)
     if again.compared and not faults and again.asked < index.n:
         lines.append(
-            "If the seed was not known to whoever made the file, with a confidence of 95 % at most "
-            f"{count(again.most_false, 'row')} ({again.most_false / index.n:.1%}) of the others "
-            f"{'has' if again.most_false == 1 else 'have'} a false vector."
+            "If whoever made the file did not know the seed, then, with a confidence of 95 %, at most "
+            f"{count(again.most_false, 'row')} of the others ({100 * again.most_false / index.n:.1f} % of all) "
+            f"{'has' if again.most_false == 1 else 'have'} a vector that differs by more than the limit."
         )
     text = _replayed_text(index, encoder)
     values = {"replay": {**asdict(again), "limit": limit}, **text.values}
@@ -373,7 +380,9 @@ def _results(folder: Path, options: Mapping[str, Any]) -> Check:
     screen = screen_of_stages()
     try:
         plan = read_plan(options["plan"] or plan_of(folder))
-        compute = Compute(options["device"], trust_encoders=options["trust_encoder"])
+        compute = Compute(
+            options["device"], limits=limits_of(options), trust_encoders=options["trust_encoder"]
+        )
         with screen:
             again = recompute(Run(plan, Workspace(folder, keeps=False), compute, show=screen))
     except ImindexError as error:

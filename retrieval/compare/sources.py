@@ -11,7 +11,7 @@ from typing import Any
 from msgspec.structs import replace as replace_field
 
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.store.index import Index, opened
+from imindex.indexer.store.index import Index
 from imindex.indexer.store.intact import require_intact
 from imindex.retrieval.compare.archived_report import (
     REPORT,
@@ -199,6 +199,10 @@ def resolve(base: str, new: str, options: Mapping[str, Any], passed: set[str]) -
         )
     testing = Testing(**{name: options[name] for name in TESTING})
     judged_otherwise = _judged_otherwise(sources, testing)
+    index = options["index"]
+    if not isinstance(index, Index) and Path(index).is_file() and any(one.report is None for one in sources):
+        with Index(index) as opened:  # once, for both sides
+            require_intact(opened)
     sides = []
     for source in sources:
         side, note = _side(source, options, testing, encoder)
@@ -283,8 +287,6 @@ def _side(
             raise ImindexError(
                 f"{folder} contains no {REPORT}. Complete the audit, or pass two collections of an index with -i."
             )
-        with opened(options["index"]) as index:
-            require_intact(index)
         return Side(Path(options["index"]), release), ""
     entry = next(record for record in source.report.encoders if record.name == encoder)
     path = source.folder / (entry.index or "")

@@ -140,7 +140,10 @@ def test_limit_of_false_rows_is_that_of_the_hypergeometric_distribution(rows: in
 
 def test_a_replay_says_what_it_could_not_compare(built: Path) -> None:
     result = run("verify", "-i", built, "--replay", 7, "--device", "cpu")
-    assert "with a confidence of 95 % at most 1 row (12.5%) of the others has a false vector" in result.stdout
+    assert (
+        "confidence of 95 %, at most 1 row of the others (12.5 % of all) has a vector that differs"
+        in result.stdout
+    )
     (built.parent / "art/works/ada/001.png").unlink()
     result = run("verify", "-i", built, "--replay", "all", "--device", "cpu", code=1)
     assert "fault   art/works/ada/001.png: not compared: the picture is missing" in result.stdout

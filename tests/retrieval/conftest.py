@@ -33,3 +33,9 @@ def finished(world: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     (root / "models").symlink_to(world / "models")
     shutil.copy(world / "plan.toml", root)
     return root, run_plan(root)
+
+
+@pytest.fixture
+def done(finished: tuple[Path, Outcome], tmp_path: Path) -> Path:
+    """A modifiable copy of a finished audit."""
+    return Path(shutil.copytree(finished[0], tmp_path / "copy", symlinks=True))

@@ -17,19 +17,11 @@ from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.encoders.load import load
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.writer import write
-from imindex.retrieval.audit.audit import Outcome
 from tests.support.audits import change, run_plan
 from tests.support.commands import run
 from tests.support.models import save_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture
-def done(finished: tuple[Path, Outcome], tmp_path: Path) -> Path:
-    root = tmp_path / "copy"
-    shutil.copytree(finished[0], root, symlinks=True)
-    return root
 
 
 def rewrite(

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import json
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from imindex.indexer.core.schema import Contents
 from imindex.indexer.integrity.verify import verify
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.writer import write
-from imindex.retrieval.audit.audit import Outcome
 from imindex.retrieval.audit.plan import read_plan
 from imindex.retrieval.audit.recompute import recompute
 from imindex.retrieval.audit.run import Compute, Run, Workspace
@@ -36,13 +34,6 @@ from tests.support.pictures import picture
 pytestmark = pytest.mark.usefixtures("one_thread")
 Columns = dict[str, np.ndarray]
 EARLY = "2019-01-01T00:00:00+00:00"
-
-
-@pytest.fixture
-def done(finished: tuple[Path, Outcome], tmp_path: Path) -> Path:
-    root = tmp_path / "copy"
-    shutil.copytree(finished[0], root, symlinks=True)
-    return root
 
 
 def forge(root: Path, change: Callable[[Contents, np.ndarray], tuple[Contents, np.ndarray]]) -> Path:
@@ -263,3 +254,25 @@ def test_blocking_a_picture_changes_the_digest_of_its_release(done: Path) -> Non
     lines[row] = json.dumps({**json.loads(lines[row]), "blocked": "safety filter"})
     manifest.write_text("\n".join(lines) + "\n")
     assert any("releases[one].digest" in fault for fault in faults(done))
+
+
+@pytest.mark.parametrize(
+    "reason", ["1024 pixels are more than the limit of 1", "took longer than 1e-05 s to decode"]
+)
+def test_the_reason_of_a_reject_is_not_believed(reason: str, done: Path) -> None:
+    def hide(contents: Contents, vectors: np.ndarray) -> tuple[Contents, np.ndarray]:
+        contents, vectors = hidden(contents, vectors)
+        contents.rejects["reason"][-1] = reason
+        return contents, vectors
+
+    path = forge(done, hide)
+    assert any(f"was rejected ({reason}), but can be decoded" in fault for fault in faults(done))
+    words = ("verify", "-i", path, "--root", done, "--pictures")
+    assert "but can be decoded" in run(*words, code=1).stdout
+    if "pixels" in reason:  # whoever verifies states the limit
+        assert "Of 1 reject, 1 still cannot be used." in run(*words, "--max-pixels", 1).stdout
+
+
+def test_dates_cannot_be_freed_by_deleting_the_list_of_runs(done: Path) -> None:
+    (done / "audit/runs.jsonl").unlink()
+    assert any("runs.jsonl: is missing or lists no run" in fault for fault in faults(done))

@@ -30,14 +30,6 @@ from tests.support.whole_index import save
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.fixture
-def done(finished: tuple[Path, Outcome], tmp_path: Path) -> Path:
-    """A modifiable copy of a finished audit."""
-    root = tmp_path / "copy"
-    shutil.copytree(finished[0], root, symlinks=True)
-    return root
-
-
 def again(root: Path) -> Recomputed:
     return recompute(
         Run(read_plan(root / "plan.toml"), Workspace(root / "audit", keeps=False), Compute("cpu"))
