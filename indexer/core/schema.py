@@ -16,9 +16,9 @@ import numpy.typing as npt
 from imindex.indexer.core.digest import DIGEST_SCHEME, canonical_json, json_digest
 
 FORMAT = "imindex"
-FORMAT_VERSION = "1.2"
+FORMAT_VERSION = "1.3"
 """What is written."""
-FORMATS_READ = ("1.0", "1.1", "1.2")
+FORMATS_READ = ("1.0", "1.1", "1.2", "1.3")
 KINDS = ("works", "imitations", "control", "background")
 NO_SEED = -1
 NOBODY = -1
