@@ -215,7 +215,8 @@ def _curve(tag: bytes) -> Callable[[float], float]:
         raise ValueError(tag[:4])
     kind = struct.unpack_from(">H", tag, 8)[0]
     values = [value / 65536 for value in struct.unpack_from(f">{(1, 3, 4, 5, 7)[kind]}i", tag, 12)]
-    g, a, b, c, d, e, f = [*values, *(1.0, 0.0, 0.0, -1.0, 0.0, 0.0)[len(values) - 1 :]]
+    given = (*values, *(1.0, 0.0, 0.0, -1.0, 0.0, 0.0)[len(values) - 1 :])
+    g, a, b, c, d, e, f = (float(given[place]) for place in range(7))
     if kind in (1, 2):  # the constant, if there is one, is added everywhere
         c, d, e, f = 0.0, -b / a, c, c
     return lambda x: float((a * x + b) ** g + e) if x >= d else float(c * x + f)

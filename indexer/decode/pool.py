@@ -14,7 +14,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +22,7 @@ import numpy.typing as npt
 from imindex.indexer.core.errors import BadPicture, ImindexError
 from imindex.indexer.decode.limits import NO_MEMORY, Limits
 from imindex.indexer.decode.memory import budget
-from imindex.indexer.decode.rendering import Rendering, from_bits
+from imindex.indexer.decode.rendering import Pixels, Rendering, from_bits
 from imindex.indexer.decode.worker import ALL, BAD, DONE, GRANT, READY, REPLY, REQUEST
 from imindex.indexer.system.child_process import how_it_ended, start
 from imindex.indexer.system.sandbox import write_all
@@ -42,21 +41,6 @@ _START_SECONDS = 120.0
 _PIPE_BYTES = 2**20
 HOOK = ""
 """For tests: `module:function` that each process calls with the bytes of a picture before decoding them."""
-
-
-@dataclass(frozen=True)
-class Pixels:
-    """A picture from a decoder process.
-
-    Attributes
-    ----------
-    values : (height, width, 3) uint8
-    notes : tuple of str
-        What is worth telling, of `imindex.indexer.decode.rendering.NOTES`.
-    """
-
-    values: npt.NDArray[np.uint8]
-    notes: tuple[str, ...] = ()
 
 
 class Decoders:

@@ -26,14 +26,12 @@ from imindex.indexer.core.preprocess_bounds import AS_ENCODED, REJECT, preproces
 from imindex.indexer.decode import color, pillow
 from imindex.indexer.decode.limits import NO_MEMORY, Limits
 from imindex.indexer.decode.memory import budget
-from imindex.indexer.decode.rendering import Rendering
+from imindex.indexer.decode.rendering import Pixels, Rendering
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from imindex.indexer.decode.pool import Pixels
-
-Elsewhere = Callable[[bytes, int, Rendering], "contextlib.AbstractContextManager[Pixels]"]
+Elsewhere = Callable[[bytes, int, Rendering], contextlib.AbstractContextManager[Pixels]]
 
 _LONG = 8
 """Pictures with a larger aspect ratio are cropped before they are resized, to bound the memory."""
@@ -152,7 +150,7 @@ def decode(
     limits : Limits
         Larger pictures are rejected before they are decoded. The time limit is enforced by `elsewhere`.
     elsewhere : callable, optional
-        Decodes bytes to `imindex.indexer.decode.pool.Pixels` in another process, such as
+        Decodes bytes to `imindex.indexer.decode.rendering.Pixels` in another process, such as
         `imindex.indexer.decode.pool.Decoders.decoded`. It takes the bytes, the memory that this process needs for
         each pixel, and the rendering; it returns a context manager. It decodes everything except plain JPEGs. By
         default, this process does.

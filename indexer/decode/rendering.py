@@ -5,8 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from imindex.indexer.core.preprocess_bounds import ACCEPT, AS_ENCODED, REJECT, SRGB
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 CONVERTED = "converted to sRGB from another colour profile"
 BROKEN_PROFILE = "colour profile cannot be used: decoded without it"
@@ -56,6 +61,21 @@ class Rendering:
     def from_flags(cls, flags: int) -> Rendering:
         """Return the settings of `flags`."""
         return cls(SRGB if flags & 1 else AS_ENCODED, ACCEPT if flags & 2 else REJECT)
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """A picture from a decoder process.
+
+    Attributes
+    ----------
+    values : (height, width, 3) uint8
+    notes : tuple of str
+        What is worth telling, of `NOTES`.
+    """
+
+    values: npt.NDArray[np.uint8]
+    notes: tuple[str, ...] = ()
 
 
 def as_bits(notes: Iterable[str]) -> int:
