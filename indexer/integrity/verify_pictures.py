@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from imindex.indexer.build.reader import NO_DIGEST, Read, read_all
 from imindex.indexer.core.digest import STREAM_ROWS
+from imindex.indexer.decode.formats import is_missing
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.sources.item import Item
 from imindex.indexer.store.index import Index
@@ -201,6 +202,8 @@ def _reject_problem(digest: bytes, reason: str, read: Read | None) -> str:
         )
     if read.picture is None or digest == NO_DIGEST:
         return ""
+    if is_missing(reason):
+        return f"was rejected ({reason}), and can be decoded now: `imindex build` adds it"
     return f"was rejected ({reason}), but can be decoded"
 
 

@@ -29,6 +29,7 @@ from imindex.retrieval.audit.plan import read_plan
 from imindex.retrieval.evidence.looks import File, Looks
 from tests.support import profiles
 from tests.support.pictures import encoded, picture
+from tests.support.raw_pictures import by_hand
 
 PHOTO = picture(3, (80, 60))
 GREY = PHOTO.convert("L")
@@ -46,17 +47,6 @@ OWN = {
     "described": described((0.3127, 0.3290, 0.640, 0.330, 0.300, 0.600, 0.150, 0.060)),
     "grey": profiles.grey(profiles.srgb_table()),
 }
-
-
-def by_hand(image: Image.Image, profile: bytes) -> np.ndarray:
-    """Convert as a user of ImageCms would."""
-    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-    flags = ImageCms.Flags.NOOPTIMIZE if image.mode == "L" else ImageCms.Flags.NONE
-    made = ImageCms.profileToProfile(
-        image, source, ImageCms.createProfile("sRGB"), outputMode="RGB", flags=flags
-    )
-    assert made is not None
-    return np.asarray(made).astype(int)
 
 
 def read(data: bytes, rendering: Rendering = SRGB) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -13,10 +13,9 @@ from PIL import Image
 from imindex.indexer.decode import pillow
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.decode.rendering import CONVERTED, DARK, Rendering
-from tests.indexer.test_color import by_hand
-from tests.indexer.test_tiff import grey_rgb, packed
 from tests.support import profiles
 from tests.support.pictures import encoded, picture, png16
+from tests.support.raw_pictures import by_hand, grey_rgb, packed
 
 GREY = np.asarray(picture(3, (50, 36)).convert("L"))
 

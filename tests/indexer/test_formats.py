@@ -22,11 +22,13 @@ from imindex.indexer.decode.rendering import CONVERTED, Rendering
 from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.sources.find import find
 from imindex.indexer.store.index import Index
-from tests.indexer.test_color import P3, by_hand
+from tests.support import profiles
 from tests.support.builds import Counting
 from tests.support.pictures import encoded, picture
 from tests.support.places import child_environment
+from tests.support.raw_pictures import by_hand, interlaced
 
+P3 = profiles.rgb(profiles.P3, profiles.srgb_table())
 PHOTO = picture(3, (64, 48))
 RGB = np.asarray(PHOTO).astype(int)
 HEIC_HEAD = struct.pack(">I4s4sI4s4s", 24, b"ftyp", b"heic", 0, b"mif1", b"heic")
@@ -76,7 +78,8 @@ def test_heic() -> None:
 
 
 def test_heic_with_a_profile() -> None:
-    code = "from tests.indexer.test_color import P3\n" + HEIC.format(more=", icc_profile=P3")
+    own = "from tests.support import profiles\nP3 = profiles.rgb(profiles.P3, profiles.srgb_table())\n"
+    code = own + HEIC.format(more=", icc_profile=P3")
     data = made_elsewhere("pillow_heif", code)
     plain = shared(Limits())(data)
     with shared(Limits()).decoded(data, rendering=Rendering("srgb")) as pixels:
@@ -244,32 +247,12 @@ def test_pictures_of_kinds_reported_in_public() -> None:
         ),
         "Adobe CMYK JPEG": (encoded(PHOTO.convert("CMYK"), "JPEG", quality=98, subsampling=0), RGB, 12),
         "TGA from below": (encoded(PHOTO, "TGA"), RGB, 0),
-        "interlaced PNG": (interlaced(), RGB, 0),
+        "interlaced PNG": (interlaced(RGB), RGB, 0),
     }  # fmt: skip
     for name, (data, expected, most) in cases.items():
         got = shared(Limits())(data).astype(int)
         assert got.shape == expected.shape, name
         assert np.abs(got - expected).max() <= most, name
-
-
-def interlaced() -> bytes:
-    """Adam7, which Pillow does not write."""
-    import zlib
-
-    from tests.support.profiles import png_chunk
-
-    raw = b""
-    for left, top, across, down in (
-        (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2),
-    ):  # fmt: skip
-        raw += b"".join(b"\0" + row.astype(np.uint8).tobytes() for row in RGB[top::down, left::across])
-    header = struct.pack(">IIBBBBB", 64, 48, 8, 2, 0, 0, 1)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + png_chunk(b"IHDR", header)
-        + png_chunk(b"IDAT", zlib.compress(raw))
-        + png_chunk(b"IEND", b"")
-    )
 
 
 def test_extras_are_not_imported_outside_of_a_sandbox() -> None:

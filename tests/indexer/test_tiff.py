@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,9 +16,11 @@ from imindex.indexer.decode import pillow, tiff
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.decode.pool import shared
 from imindex.indexer.decode.rendering import CONVERTED, DARK, PARTIAL, Rendering
-from tests.indexer.test_color import ADOBE, by_hand
+from tests.support import profiles
 from tests.support.pictures import encoded, picture
+from tests.support.raw_pictures import by_hand, grey_rgb, packed, written
 
+ADOBE = profiles.rgb(profiles.ADOBE, 2.19921875)
 PHOTO = picture(3, (50, 36))
 RGB = np.asarray(PHOTO)
 WIDE = RGB.astype(np.int64)
@@ -33,26 +34,6 @@ def read(data: bytes, rendering: Rendering = Rendering()) -> tuple[np.ndarray, t
     with shared(Limits()).decoded(data, rendering=rendering) as pixels:
         assert (pixels.values == np.asarray(here.image)).all() and pixels.notes == here.notes
     return np.asarray(here.image).astype(int), here.notes
-
-
-def written(values: np.ndarray, **how: Any) -> bytes:
-    """A TIFF by tifffile."""
-    out = io.BytesIO()
-    tifffile.imwrite(out, values, **how)
-    return out.getvalue()
-
-
-def grey_rgb(values: np.ndarray) -> np.ndarray:
-    return np.repeat(np.asarray(values).astype(int)[..., None], 3, -1)
-
-
-def packed(values: np.ndarray, bits: int) -> bytes:
-    """Rows of samples of any number of bits, the highest bit first, each row padded to a whole byte."""
-    rows = values.reshape(len(values), -1)
-    text = ["".join(f"{int(value):0{bits}b}" for value in row) for row in rows]
-    return b"".join(
-        int(row.ljust(-(-len(row) // 8) * 8, "0"), 2).to_bytes(-(-len(row) // 8), "big") for row in text
-    )
 
 
 def by_hand_tiff(

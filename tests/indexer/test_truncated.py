@@ -25,10 +25,10 @@ from imindex.indexer.decode.rendering import JUNK, NO_END, PARTIAL
 from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.sources.find import find
 from imindex.indexer.store.index import Index
-from tests.indexer.test_tiff import written
 from tests.support.builds import Counting
 from tests.support.pictures import encoded, picture
 from tests.support.places import child_environment
+from tests.support.raw_pictures import interlaced, written
 
 PHOTO = picture(3, (160, 120))
 RGB = np.asarray(PHOTO).astype(int)
@@ -135,9 +135,7 @@ def test_a_progressive_jpeg_that_ends_in_a_scan() -> None:
 
 
 def test_an_interlaced_png_that_ends_early() -> None:
-    from tests.indexer.test_formats import interlaced
-
-    whole = interlaced()
+    whole = interlaced(np.asarray(PHOTO.resize((64, 48))))
     cut = whole[: len(whole) * 2 // 3]
     assert re.match(r"^the file ends early: \d+ % of the (pixels|lines) were read$", reason(cut))
     got, notes = pixels(
