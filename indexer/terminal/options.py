@@ -7,14 +7,16 @@ import inspect
 import re
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from imindex.indexer.core.bounds import BATCH, MAX_PIXELS, MEMORY, SECONDS, Bounds
+from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.decode.limits import Limits
+from imindex.indexer.terminal.output import View
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -119,6 +121,52 @@ def batch_size_of(value: str) -> int | None:
     if not value.isdecimal() or len(value) > 9 or not BATCH.hold(int(value)):
         raise click.BadParameter(f"{value} is neither auto nor {BATCH}.", param_hint="--batch-size")
     return int(value)
+
+
+def table_options(command: Command) -> Command:
+    """Add --columns and --csv to a command that shows a table; see `view_of`."""
+    return add_options(
+        command,
+        click.option(
+            "--columns", metavar="NAME,...",
+            help="Columns to show, by their names in the CSV, or `all`. A name that is unknown lists them. "
+            "[default: those that the terminal has room for]",
+        ),
+        click.option(
+            "--csv", "as_csv", is_flag=True,
+            help="Print the full table as CSV: every row and column, in full precision. A pipe gets the same, "
+            "separated by tabs.",
+        ),
+    )  # fmt: skip
+
+
+def view_of(options: MutableMapping[str, Any], known: Callable[[], Sequence[str]] = tuple) -> View:
+    """Take --columns and --csv out of the options of a command, and return what they ask for.
+
+    Parameters
+    ----------
+    options : mutable mapping
+    known : callable, optional
+        Returns the names of the fields of the table, so that a wrong one is an error before anything is computed.
+        Fields of which there are several, such as `recall@5`, are known by what precedes the @.
+    """
+    columns, as_csv = options.pop("columns"), options.pop("as_csv")
+    context = click.get_current_context(silent=True)
+    if as_csv and context is not None and context.params.get("as_json"):
+        raise click.UsageError("--csv and --json are two forms of one result. Pass one of them.")
+    names = tuple(name for part in (columns or "").split(",") if (name := part.strip()))
+    if columns is not None and not names:
+        raise click.BadParameter("no column is named.", param_hint="--columns")
+    there = known() if names and names != ("all",) else ()
+    if there:
+        from imindex.indexer.terminal.table import check_names
+
+        prefixes = {name.partition("@")[0] for name in there if "@" in name}
+        try:
+            check_names([name for name in names if name.partition("@")[0] not in prefixes], there)
+        except ImindexError as error:
+            raise click.BadParameter(str(error), param_hint="--columns") from error
+    return View(names, as_csv)
 
 
 def limit_options(command: Command) -> Command:

@@ -22,7 +22,18 @@ from imindex.indexer.terminal.options import (
     limits_of,
     within,
 )
-from imindex.indexer.terminal.output import clean, count, echo, fail, percent, print_json, print_table, say
+from imindex.indexer.terminal.output import (
+    clean,
+    count,
+    echo,
+    fail,
+    percent,
+    print_json,
+    print_table,
+    remark,
+    say,
+    short_path,
+)
 from imindex.indexer.terminal.progress import bars
 from imindex.retrieval.cli._evidence import p_value
 from imindex.retrieval.cli.compare import end_of_gate
@@ -219,12 +230,14 @@ def _print_as_paper(title: str, found: AsPaper) -> None:
             "artists.",
             *found.assumes,
         ],
+        aside=True,
+        elsewhere="see a wider terminal or --json",
     )
 
 
 def _print_forecast(forecast: Forecast) -> None:
     print_table(
-        f"{forecast.title}: to be made in {forecast.folder}",
+        f"{forecast.title}: to be made in {short_path(forecast.folder)}",
         ["", "total", "done", "to do", "time"],
         [
             [
@@ -239,7 +252,7 @@ def _print_forecast(forecast: Forecast) -> None:
         note=forecast.notes,
     )
     known = [stage.seconds for stage in forecast.stages if stage.seconds is not None]
-    echo(
+    remark(
         f"Plan {forecast.digest[:12]} would take about {duration(sum(known))} on this machine; nothing has been made."
     )
 
