@@ -426,7 +426,8 @@ class Items:
     """The pictures of an index as a table: one row per picture, in the order of `OpenIndex.vectors`.
 
     Columns: ``row``, ``path``, ``artist``, ``kind``, ``collection``, ``prompt``, ``seed`` (-1 if unknown), ``caption``,
-    ``width``, ``height`` (pixels), ``sha256`` (of the file's bytes).
+    ``arm`` (own, placebo, nameless, control, rival), ``model``, ``width``, ``height`` (pixels), ``sha256`` (of the
+    file's bytes). Texts are empty if unknown.
     """
 
     def __init__(self, table: pyarrow.Table):

@@ -32,8 +32,8 @@ def find(
         - a folder laid out as `works/<artist>/*`, `imitations/<release>/<artist>/*`, `control/*` and
           `background/<artist>/*`, or one of these folders;
         - any other folder, laid out as `<artist>/*`, if `kind` is given;
-        - a manifest (CSV, JSONL, Parquet) with the columns path, artist, kind, collection, prompt, seed and
-          caption. Only path is required; it is relative to the manifest. Rows with a non-empty `blocked` are skipped.
+        - a manifest (CSV, JSONL, Parquet) with the columns path, artist, kind, collection, prompt, seed, caption,
+          arm, model and blocked. Only path is required; it is relative to the manifest.
     kind, collection, artist : str, optional
         Metadata of all pictures. For a folder it takes precedence over the names of its folders; for a manifest it
         fills empty columns.

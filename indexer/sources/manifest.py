@@ -5,31 +5,40 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import KINDS, NO_SEED
 from imindex.indexer.sources import manifest_rows
+from imindex.indexer.sources.arms import arm_of, blocked_of, kind_of_arm, refuse_other_kind
 from imindex.indexer.sources.item import Item, SourceOptions, clean_name
 
-_TEXT_KEYS = ("artist", "kind", "collection", "prompt", "caption")
+_TEXT_KEYS = ("artist", "kind", "collection", "prompt", "caption", "arm", "model")
 _SEED_MAX = 2**63 - 1
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def items_of_manifest(path: Path, options: SourceOptions, note: Callable[[str], None]) -> Iterator[Item]:
     unknown: set[str] = set()
-    n_blocked = 0
+    n_blocked = n_without_path = 0
     resolve = _PathResolver(path)
     for where, row in manifest_rows.rows(path):
         unknown |= set(row) - {"path", "seed", "blocked", *_TEXT_KEYS}
-        if row.get("blocked"):  # a safety filter replaced the picture by a black one
-            n_blocked += 1
+        blocked = blocked_of(row.get("blocked"))
+        n_blocked += bool(blocked)
+        if blocked and not row.get("path"):
+            n_without_path += 1
         else:
-            yield _item(resolve, where, row, options)
+            yield replace(_item(resolve, where, row, options), blocked=blocked)
     if n_blocked:
-        note(f"{path}: {n_blocked} pictures are marked as blocked and skipped.")
+        note(
+            f"{path}: {n_blocked} pictures are marked as blocked. They are recorded, and left out of every search and "
+            "test."
+        )
+    if n_without_path:
+        note(f"{path}: {n_without_path} of them have no path, and are counted here only.")
     # A manifest written by `imindex generate` has more columns than are used here.
     if unknown and not (path.parent / "release.json").exists():
         note(f"{path}: the columns {', '.join(sorted(unknown))} are not used.")
@@ -40,10 +49,13 @@ def _item(resolve: _PathResolver, where: str, row: Mapping[str, Any], options: S
     if not isinstance(name, str) or not _text(where, "path", name):
         raise ImindexError(f"{where}: no path. Every row must name its picture in the column `path`.")
     text = {key: _text(where, key, row.get(key)) for key in _TEXT_KEYS}
-    kind = text["kind"] or options.kind
+    arm = arm_of(where, text["arm"])
+    of_arm = kind_of_arm(arm)
+    kind = text["kind"] or (of_arm if of_arm == "control" else "") or options.kind or of_arm
     if kind not in KINDS:
         problem = f"kind {kind!r} is unknown" if kind else "no kind"
         raise ImindexError(f"{where}: {problem}. Write one of {', '.join(KINDS)}, or pass --kind.")
+    refuse_other_kind(where, kind, arm)
     artist = clean_name(text["artist"] or options.artist or "")
     if kind == "control":
         artist = ""
@@ -64,6 +76,8 @@ def _item(resolve: _PathResolver, where: str, row: Mapping[str, Any], options: S
         prompt=text["prompt"],
         seed=_seed(where, row.get("seed")),
         caption=text["caption"],
+        arm=arm,
+        model=text["model"],
     )
 
 

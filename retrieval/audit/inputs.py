@@ -155,7 +155,8 @@ def _find(
     plan: Plan, key: str, path: str, kind: str, note: Callable[[str], None], **options: str
 ) -> list[Item]:
     try:
-        return list(find([plan.at(path)], kind=kind, note=note, **options))
+        items = find([plan.at(path)], kind=kind, note=note, **options)
+        return [item for item in items if not item.blocked]
     except ImindexError as error:
         raise ImindexError(f"{plan.path}: {key}: {error}") from error
 
