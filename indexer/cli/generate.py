@@ -23,7 +23,7 @@ from imindex.indexer.terminal.options import (
     json_option,
     within,
 )
-from imindex.indexer.terminal.output import clean, count, echo, fail, print_json, print_table, say
+from imindex.indexer.terminal.output import clean, count, echo, print_json, print_table, say
 from imindex.indexer.terminal.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def generate(model: str, out: Path, release: str, dry_run: bool, as_json: bool, 
         },
     )
     if not wanted:
-        fail(
+        raise click.UsageError(
             "There is nothing to generate. Name artists with --artists or --artist, or pass --placebos, --nameless or "
             "--generic."
         )
