@@ -22,7 +22,12 @@ USAGE = {
     "match": [["--csls-k", "0"]],
     "classify": [["--by", "luck"]],
     "compare": [["a"], ["a", "b", "--fail-if", "luck > 0"]],
-    "audit": [["run"], ["p.toml", "--batch-size", "0"], ["confirm", "f", "--copy", "r/p"], ["init", "a", "b"]],
+    "audit": [
+        ["run"],
+        ["p.toml", "--batch-size", "0"],
+        ["confirm", "f", "--copy", "r/p"],
+        ["init", "a", "b"],
+    ],
     "power": [[], ["-i", "i.h5", "--residual", "0.1"]],
     "info": [["--no-such"]],
     "verify": [["--signer", "k"], ["--replay", "0"], ["--identical"], ["--root", "."]],
