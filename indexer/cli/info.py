@@ -23,6 +23,7 @@ from imindex.indexer.terminal.output import (
     print_json,
     print_table,
     remark,
+    say,
     short_path,
     show_table,
 )
@@ -62,6 +63,7 @@ def info(
     imindex info -i audit.h5 --provenance
     imindex info -i audit.h5 --artists --csv
     """
+    from imindex.indexer.core.names import alike_note
     from imindex.indexer.maintain.summary import describe, provenance_rows
     from imindex.indexer.store.index import Index
 
@@ -86,14 +88,23 @@ def info(
             )
         show_table(tables[asked[0] if asked else "collections"], view)
     elif view.for_machines:
-        _show_separated([tables[name] for name in asked or ("index", "collections")], view)
+        _show_separated(
+            [
+                tables[name]
+                for name in asked or ("index", "collections", "arms")
+                if asked or tables[name].records
+            ],
+            view,
+        )
     else:
-        for name in ("index", "collections", *asked):
+        for name in ("index", "collections", "arms", *asked):
             if tables[name].records and name != "provenance":
                 show_table(tables[name])
         if show_provenance:
             for number, line in enumerate(about.log, 1):
                 print_table(f"Change {number}", [], provenance_rows(line), left=2)
+    if alike := alike_note(a.name for a in about.artists):
+        say(alike)
     remark(
         f"{short_path(index)} holds {count(about.n, 'picture')} by {count(len(about.artists), 'artist')}.",
         view=view,
@@ -112,6 +123,10 @@ def _tables(about: IndexSummary) -> dict[str, Table]:
     from imindex.indexer.maintain.summary import describe_search
 
     encoder, last = about.encoder, about.log[-1]
+    n_blocked = sum(bool(reject.blocked) for reject in about.rejects)
+    blocked = (
+        {"blocked": f"{count(n_blocked, 'picture')}, by a safety filter (--rejects)"} if n_blocked else {}
+    )
     rows = {
         "rows": f"{about.n:,}",
         "root digest": about.root_digest,
@@ -121,7 +136,8 @@ def _tables(about: IndexSummary) -> dict[str, Table]:
         "search": describe_search(about.ann),
         "created": f"{about.created_at} by {about.created_by}",
         "last change": f"{last['when']}, {last['summary']}",
-        "rejects": f"{len(about.rejects):,}",
+        "rejects": f"{len(about.rejects) - n_blocked:,}",
+        **blocked,
         "same bytes": about.duplicates_summary,
     }
     artist, path = (
@@ -147,8 +163,20 @@ def _tables(about: IndexSummary) -> dict[str, Table]:
                 Column("artists", "artists"),
                 Column("pictures", "pictures", rank=8),
                 Column("rejected", "rejected"),
+                *([Column("blocked", "blocked")] if n_blocked else []),
             ],
             about.collections,
+        ),
+        "arms": table(
+            "Arms, from the manifests",
+            [
+                Column("collection", "collection", kind="name", rank=0),
+                Column("kind", "kind", kind="prose", rank=7),
+                Column("arm", "arm", kind="prose", rank=9),
+                Column("names", "names", rank=8),
+                Column("pictures", "pictures", rank=8),
+            ],
+            [{"collection": c.name, "kind": c.kind, **_record(arm)} for c in about.collections for arm in c.arms],
         ),
         "artists": table(
             "Artists",
@@ -175,4 +203,4 @@ def _tables(about: IndexSummary) -> dict[str, Table]:
 def _record(row: object) -> dict[str, object]:
     """Return a row as its CSV has it; what is nested is in the JSON only."""
     values = msgspec.to_builtins(row)
-    return {name: value for name, value in values.items() if not isinstance(value, dict)}
+    return {name: value for name, value in values.items() if not isinstance(value, (dict, list))}

@@ -21,7 +21,6 @@ from imindex.indexer.terminal.options import (
 from imindex.indexer.terminal.output import (
     View,
     count,
-    fail,
     number,
     percent,
     print_json,
@@ -124,9 +123,11 @@ def power(
     stated = {name: options.pop(name) for name in STATED}
     passed = {name: value for name, value in stated.items() if value is not None}
     if index is not None:
-        pilot = from_index(index, collection, names)
         if passed:
-            fail("Variances come either from the pilot or from options, not both. Drop -i, or the variances.")
+            raise click.UsageError(
+                "Variances come either from the pilot or from options, not both. Drop -i, or the variances."
+            )
+        pilot = from_index(index, collection, names)
         if effect is not None:
             pilot = Pilot(pilot.variances, effect, pilot.n_artists)
     else:
