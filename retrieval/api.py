@@ -73,6 +73,7 @@ if TYPE_CHECKING:
 
     from imindex.retrieval.audit.audit import Outcome
     from imindex.retrieval.audit.decisions import Listed
+    from imindex.retrieval.report.thumbnails import Thumbnails
 
 __all__ = [
     "BuildReport",
@@ -676,6 +677,23 @@ class OpenIndex:
         if "index" in options:
             raise ImindexError("index: the releases are those of this index. Use imindex.compare for others.")
         return compare(base, new, index=self._index, **options)
+
+    def thumbnails(self, paths: Sequence[str]) -> Thumbnails:
+        """Return what reads thumbnails of pictures of the index, each only if its bytes are those that were indexed.
+
+        Parameters
+        ----------
+        paths : sequence of str
+            As the index stores them.
+
+        Returns
+        -------
+        Thumbnails
+            See `imindex.retrieval.report.thumbnails`.
+        """
+        from imindex.retrieval.report.thumbnails import Thumbnails, recorded_digests
+
+        return Thumbnails(self._index.folder, len(paths), recorded_digests(self._index, paths))
 
     def write_report(
         self,

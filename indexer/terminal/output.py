@@ -54,6 +54,12 @@ def echo_text(text: str) -> None:
     click.echo(text)
 
 
+def show_escape(sequence: str) -> None:
+    """Write an escape sequence of imindex itself, such as a picture, to a terminal; anything else gets nothing."""
+    if is_terminal():
+        click.echo(sequence)
+
+
 def print_json(value: Mapping[str, Any]) -> None:
     """Print a result to stdout as JSON; NaN becomes null."""
     click.echo(json.dumps(json_ready(value), ensure_ascii=True, indent=2, allow_nan=False))

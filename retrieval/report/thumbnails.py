@@ -8,6 +8,9 @@ import io
 from collections.abc import Collection, Container, Iterable, Mapping
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from imindex.indexer.core.errors import BadPicture, ImindexError
 from imindex.indexer.decode.pool import picture_of
 from imindex.indexer.decode.preprocess import Preprocess
@@ -79,10 +82,13 @@ class Thumbnails:
             self.n_unreadable += self._thumbnails[path] is None
         return self._thumbnails[path]
 
-    def _make(self, path: str) -> tuple[str, int, int] | None:
-        from PIL import Image
+    def pixels(self, path: str, side: int) -> npt.NDArray[np.uint8] | None:
+        """Return the pixels of a thumbnail, whose longer side is at most `side`; None if the picture cannot be read.
 
-        side = self._side
+        Returns
+        -------
+        (height, width, 3) uint8 or None
+        """
         try:
             data = read_bytes(str(self._base / path))
             if self.digests is not None and hashlib.sha256(data).digest() not in self.digests.get(path, ()):
@@ -97,8 +103,17 @@ class Thumbnails:
         width, height = (max(1, round(edge * scale)) for edge in (picture.width, picture.height))
         left, top = (side - width) // 2, (side - height) // 2
         pixels = picture.pixels[:, top : top + height, left : left + width].permute(1, 2, 0).numpy()
+        return np.ascontiguousarray(pixels)
+
+    def _make(self, path: str) -> tuple[str, int, int] | None:
+        from PIL import Image
+
+        pixels = self.pixels(path, self._side)
+        if pixels is None:
+            return None
         out = io.BytesIO()
         Image.fromarray(pixels).save(out, "WEBP", quality=QUALITY, method=4)
+        height, width = pixels.shape[:2]
         return f"data:image/webp;base64,{base64.b64encode(out.getvalue()).decode()}", width, height
 
 
