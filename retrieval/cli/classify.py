@@ -119,7 +119,10 @@ def _print_classification(results: Classification, method: ClassificationMethod,
             ["mean over artists", percent(method.macro_top1), percent(method.macro_top5)],
             *_chance_rows(method),
         ],
-        note=_classification_note(results, method),
+        note=[
+            _classification_note(results, method),
+            *(results.names.sentences(results.placebos) if results.names else ()),
+        ],
     )
     artists = sorted(method.artists, key=lambda a: (a.top1 or 0.0, a.artist))
     shown = artists if show_all else artists[:TOP]

@@ -114,6 +114,15 @@ def match(index: Path, collection: str | None, show_all: bool, as_json: bool, **
     )
 
 
+def _names(result: Matching) -> list[str]:
+    """Say which names were taken for placebo names, and what was blocked; the notes of the tests say the rest."""
+    if result.names is None:
+        return []
+    if result.evidence is None:
+        return result.names.sentences()
+    return result.names.sentences(result.evidence.placebos, notes=False)
+
+
 def _print_match(result: Matching, show_all: bool) -> None:
     recall = list(result.recall_at)
     header = ["artist", "works", "imitations", "AUC", "rank percentile", "MRR", "mAP"]
@@ -134,7 +143,10 @@ def _print_match(result: Matching, show_all: bool) -> None:
         f"{result.collection}, ranked by {order}" + shown_of(shown, ranked),
         header,
         rows,
-        note=f"Encoder {result.encoder}. At a gap of 0 or below, this encoder cannot distinguish the artist.",
+        note=[
+            f"Encoder {result.encoder}. At a gap of 0 or below, this encoder cannot distinguish the artist.",
+            *_names(result),
+        ],
     )
     expected = {*result.evidence.placebos, *result.evidence.rivals} if result.evidence else set()
     left_out = [[a.artist, a.status] for a in result.artists if a.status != "ok" and a.artist not in expected]
