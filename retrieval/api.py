@@ -412,13 +412,13 @@ def _run(  # noqa: PLR0913
     command: str,
     show: Show | None,
 ) -> Run:
-    path = Path(plan)
+    path, show = Path(plan), show or Show()
     return Run(
-        read_plan(path),
+        read_plan(path, show.note),
         Workspace(path.with_name(f"{path.stem}-audit") if out is None else Path(out)),
         Compute(device, batch_size, generate_batch, limits),
         command=command,
-        show=show or Show(),
+        show=show,
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imindex.indexer.build.checkpoint import Parts
+from imindex.indexer.build.row_keys import numbers_by_spelling
 from imindex.indexer.core.paths import StoredPaths
 from imindex.indexer.core.schema import BLOCKED, NO_STAMP, NOBODY, Stamp, Stamps, digests_of
 from imindex.indexer.sources.arms import ALL_BLACK, BLOCKABLE
@@ -111,9 +112,8 @@ class UnchangedFiles:
         if old is not None:
             items, rejects = old.stamps()
             self._tables = [_Table(old, "items", items), _Table(old, "rejects", rejects)]
-            self._artists = {name: number for number, name in enumerate((*old.artists, ""))}
-            self._artists[""] = NOBODY
-            self._collections = {(c.name, c.kind): number for number, c in enumerate(old.collections)}
+            self._artists = {**numbers_by_spelling(old.artists), "": NOBODY}
+            self._collections = numbers_by_spelling([(c.name, c.kind) for c in old.collections])
 
     def __call__(self, item: Item) -> tuple[bytes, Stamp, bool] | None:
         """Return digest and stamp of an unchanged file, and whether it is a row; None if it has to be read."""

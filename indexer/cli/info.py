@@ -11,7 +11,7 @@ from imindex.indexer.terminal.options import (
     index_option,
     json_option,
 )
-from imindex.indexer.terminal.output import count, echo, print_json, print_table
+from imindex.indexer.terminal.output import count, echo, print_json, print_table, say
 
 
 @click.command(short_help="Show what an index holds and how it was made.")
@@ -41,6 +41,7 @@ def info(
     imindex info -i audit.h5 --rejects
     imindex info -i audit.h5 --provenance
     """
+    from imindex.indexer.core.names import alike_note
     from imindex.indexer.maintain.summary import describe, describe_search, provenance_rows
     from imindex.indexer.store.index import Index
 
@@ -105,4 +106,6 @@ def info(
     if show_provenance:
         for number, line in enumerate(about.log, 1):
             print_table(f"Change {number}", [], provenance_rows(line), left=2)
+    if alike := alike_note(a.name for a in about.artists):
+        say(alike)
     echo(f"{index} holds {count(about.n, 'picture')} by {count(len(about.artists), 'artist')}.")

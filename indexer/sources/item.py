@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass
 
 from imindex.indexer.core.schema import NO_SEED
@@ -53,8 +52,3 @@ class SourceOptions:
     kind: str | None = None
     collection: str | None = None
     artist: str | None = None
-
-
-def clean_name(name: str) -> str:
-    """Normalise the spelling of a name to NFC, since macOS returns decomposed accents."""
-    return unicodedata.normalize("NFC", name.strip())

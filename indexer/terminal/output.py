@@ -30,6 +30,11 @@ def echo(*lines: str) -> None:
     click.echo("\n".join(map(clean, lines)))
 
 
+def echo_text(text: str) -> None:
+    """Write a text of imindex itself to stdout as it is; it may have several lines."""
+    click.echo(text)
+
+
 def print_json(value: Mapping[str, Any]) -> None:
     """Print a result to stdout as JSON; NaN becomes null."""
     click.echo(json.dumps(json_ready(value), ensure_ascii=True, indent=2, allow_nan=False))

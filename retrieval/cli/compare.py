@@ -192,6 +192,8 @@ def end_of_gate(context: click.Context, verdicts: Sequence[Verdict], allow_undec
             words = "The gate is undecided, which --allow-undecided accepts:"
         for line in [words, *(f"  {reason}" for reason in reasons)] if reasons else ():
             say(line)
+    if verdicts and all(outcome(verdict) == "passed" for verdict in verdicts):
+        say(f"The release passes the gate: {count(len(verdicts), 'verdict')}.")
     code = exit_code(verdicts, allow_undecided=allow_undecided)
     if code:
         context.exit(code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import click
 
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import command_line, json_option
-from imindex.indexer.terminal.output import count, echo, fail, print_json, print_table
+from imindex.indexer.terminal.output import count, echo, print_json, print_table
 
 if TYPE_CHECKING:
     from imindex.retrieval.audit.decisions import Listed
@@ -51,15 +52,15 @@ def confirm(
     from imindex.retrieval.audit.decisions import decide
     from imindex.retrieval.results import to_dict
 
-    listed = api.copy_candidates(folder)
     if (copies or rejected or ask) and not by:
-        fail("A decision has a name to it. Say whose it is with --by NAME.")
+        raise click.UsageError("A decision has a name to it. Say whose it is with --by NAME.")
+    listed = api.copy_candidates(folder)
     entries = []
     if copies or rejected:
         entries += api.confirm_copies(folder, copies, rejected, by=str(by), note=note, command=command_line())
     if ask:
-        decisions = _ask(api.copy_candidates(folder), folder)
-        entries += decide(folder, decisions, by=str(by), note=note, command=command_line())
+        for decision in _ask(api.copy_candidates(folder), folder):  # each is kept at once, for Ctrl-C
+            entries += decide(folder, [decision], by=str(by), note=note, command=command_line())
     if as_json:
         now = api.copy_candidates(folder)
         print_json({
@@ -99,9 +100,8 @@ def confirm(
     )
 
 
-def _ask(listed: list[Listed], folder: Path) -> list[tuple[Listed, bool]]:
+def _ask(listed: list[Listed], folder: Path) -> Iterator[tuple[Listed, bool]]:
     """Ask about each candidate that nobody has decided: yes, no, or skip."""
-    decisions = []
     for one in listed:
         if one.pair.state != "candidate":
             continue
@@ -113,5 +113,4 @@ def _ask(listed: list[Listed], folder: Path) -> list[tuple[Listed, bool]]:
         if answer == "quit":
             break
         if answer != "skip":
-            decisions.append((one, answer == "y"))
-    return decisions
+            yield one, answer == "y"

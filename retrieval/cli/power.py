@@ -10,7 +10,7 @@ import click
 from imindex.indexer.core.bounds import DEVIATION, EFFECT, PER_NAME, RESAMPLES, SEED, SHARE, SOME_NAMES
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import DEFAULT_INDEX, FromSignature, json_option, within
-from imindex.indexer.terminal.output import count, echo, fail, number, percent, print_json, print_table, say
+from imindex.indexer.terminal.output import count, echo, number, percent, print_json, print_table, say
 
 if TYPE_CHECKING:
     from imindex.retrieval.results import PowerPlan
@@ -104,9 +104,11 @@ def power(
     stated = {name: options.pop(name) for name in STATED}
     passed = {name: value for name, value in stated.items() if value is not None}
     if index is not None:
-        pilot = from_index(index, collection, names)
         if passed:
-            fail("Variances come either from the pilot or from options, not both. Drop -i, or the variances.")
+            raise click.UsageError(
+                "Variances come either from the pilot or from options, not both. Drop -i, or the variances."
+            )
+        pilot = from_index(index, collection, names)
         if effect is not None:
             pilot = Pilot(pilot.variances, effect, pilot.n_artists)
     else:

@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from imindex.indexer.core.bounds import SEED
+from imindex.indexer.core.exit_codes import DONE, REFUSED, UNDECIDED
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     device_option,
@@ -87,8 +88,8 @@ def verify(ctx: click.Context, /, index: Path, as_json: bool, **options: Any) ->
     still have been made from other pictures or by another encoder: --pictures and --replay check that. They open files
     in the folder of the index, and in those passed with --root, and decode rejects again, within the limits that are
     passed. With --results, the figures of an audit are recomputed, its page and table are written again, and
-    differences are listed. The exit code is 1 if there is a fault, and 4 if there is none but a page by another version
-    could not be compared.
+    differences are listed. The exit code is 3 if there is a fault, 4 if there is none but not all was compared, and 1
+    if the file could not be opened.
 
     \b
     imindex verify -i audit.h5
@@ -127,7 +128,7 @@ def verify(ctx: click.Context, /, index: Path, as_json: bool, **options: Any) ->
         for name in check.uncompared
         if not any(name in other.same for other in checks)
     ]
-    code = 1 if faults else 4 if uncompared else 0
+    code = REFUSED if faults else UNDECIDED if uncompared else DONE
     if as_json:
         values = {key: value for check in checks for key, value in check.values.items()}
         found = {"faults": [asdict(fault) for fault in faults], "uncompared": uncompared}

@@ -337,10 +337,11 @@ def test_the_command(finished: tuple[Path, Outcome], copied: Path) -> None:
     assert all(one["seconds"] > 0 for one in stages.values())
     assert not (copied / "plan-audit").exists() and not pictures_in(copied / "audit")
 
-    change(copied, "[compare]", '[gate]\nfail_if = ["auc > 0", "significant > 99"]\n[compare]')
+    change(copied, "[compare]", '[gate]\nfail_if = ["auc > 0", "auc > 1", "significant > 99"]\n[compare]')
     gated = run("audit", copied / "plan.toml", "--device", "cpu", code=3)
     assert (copied / "plan-audit/report.html").exists()
     assert "auc" in gated.stderr
+    assert gated.stdout.count("> 1.00: passes.") == gated.stdout.count("> 0.00: fails.") == 1
     assert "significant is not known" in gated.stderr  # nobody could be judged: that is no pass
 
     again = run("audit", "init", copied / "plan.toml", code=1)
