@@ -32,6 +32,8 @@ def find(
         - a folder laid out as `works/<artist>/*`, `imitations/<release>/<artist>/*`, `control/*` and
           `background/<artist>/*`, or one of these folders;
         - any other folder, laid out as `<artist>/*`, if `kind` is given;
+        - one of the above folders of artists that holds a file `manifest.csv` (.tsv, .jsonl, .parquet), as
+          `imindex generate` writes it: that manifest is read instead;
         - a manifest (CSV, TSV, JSONL, Parquet) with the columns path, artist, kind, collection, prompt, seed, caption,
           arm, model and blocked. Only path is required; it is relative to the manifest. Cells are separated by commas,
           semicolons or tabs.

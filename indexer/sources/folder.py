@@ -10,7 +10,9 @@ from pathlib import Path
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.names import clean_name
 from imindex.indexer.core.schema import KINDS
+from imindex.indexer.sources import manifest_rows
 from imindex.indexer.sources.item import Item, SourceOptions
+from imindex.indexer.sources.manifest import items_of_manifest
 
 _NOT_PICTURES = (".h5", ".h5.parts")
 _LAYOUT = "works/<artist>/*, imitations/<release>/<artist>/*, control/*, background/<artist>/*"
@@ -25,15 +27,16 @@ def items_of_folder(path: Path, options: SourceOptions, note: Callable[[str], No
                 "Drop --kind, or pass the folder that holds the artists."
             )
         if folder_name == options.kind == "imitations":
-            yield from _kind_folder(path, folder_name, options)
+            yield from _kind_folder(path, folder_name, options, note)
             return
-        yield from _by_artist(path, options.kind, _collection(options, path.resolve().name), options.artist)
+        collection = _collection(options, path.resolve().name)
+        yield from _by_artist(path, options.kind, collection, options.artist, note)
         return
     if folder_name in KINDS:
-        yield from _kind_folder(path, folder_name, options)
+        yield from _kind_folder(path, folder_name, options, note)
         return
     if path.absolute().parent.name == "imitations":
-        yield from _by_artist(path, "imitations", options.collection or folder_name, options.artist)
+        yield from _by_artist(path, "imitations", options.collection or folder_name, options.artist, note)
         return
     kinds = [kind for kind in KINDS if (path / kind).is_dir()]
     if not kinds:
@@ -45,12 +48,27 @@ def items_of_folder(path: Path, options: SourceOptions, note: Callable[[str], No
         if child.name not in KINDS and child.is_dir():
             note(f"{child.path} is not one of the folders {', '.join(KINDS)}: skipped.")
     for kind in kinds:
-        yield from _kind_folder(path / kind, kind, options)
+        yield from _kind_folder(path / kind, kind, options, note)
 
 
-def _kind_folder(path: Path, kind: str, options: SourceOptions) -> Iterator[Item]:
+def manifest_in(folder: Path) -> Path | None:
+    """Return the manifest that lists the pictures of a folder: a file named manifest.* directly in it."""
+    names = [folder / f"manifest{suffix}" for suffix in manifest_rows.SUFFIXES if suffix != ".txt"]
+    return next((path for path in names if path.is_file()), None)
+
+
+def _listed_in(manifest: Path, options: SourceOptions, note: Callable[[str], None]) -> Iterator[Item]:
+    note(f"{manifest.parent} is read by its {manifest.name}: pictures that it does not list are not used.")
+    yield from items_of_manifest(manifest, options, note)
+
+
+def _kind_folder(
+    path: Path, kind: str, options: SourceOptions, note: Callable[[str], None]
+) -> Iterator[Item]:
     if kind in ("works", "background"):
-        yield from _by_artist(path, kind, options.collection or kind, options.artist)
+        yield from _by_artist(path, kind, options.collection or kind, options.artist, note)
+    elif kind == "control" and (manifest := manifest_in(path)) is not None:
+        yield from _listed_in(manifest, SourceOptions(kind, options.collection or kind, options.artist), note)
     elif kind == "control":
         for child in _entries(path):
             collection = options.collection or (child.name if child.is_dir() else kind)
@@ -63,10 +81,16 @@ def _kind_folder(path: Path, kind: str, options: SourceOptions) -> Iterator[Item
                     f"{child.path} is directly in {path}, but imitations are laid out as "
                     "imitations/<release>/<artist>/*. Move it into the folder of its release and artist."
                 )
-            yield from _by_artist(Path(child.path), kind, options.collection or child.name, options.artist)
+            collection = options.collection or child.name
+            yield from _by_artist(Path(child.path), kind, collection, options.artist, note)
 
 
-def _by_artist(path: Path, kind: str, collection: str, artist: str | None) -> Iterator[Item]:
+def _by_artist(
+    path: Path, kind: str, collection: str, artist: str | None, note: Callable[[str], None]
+) -> Iterator[Item]:
+    if (manifest := manifest_in(path)) is not None:
+        yield from _listed_in(manifest, SourceOptions(kind, collection, artist), note)
+        return
     if kind == "control":
         for file in _files(path):
             yield Item(file, "", kind, clean_name(collection))
