@@ -75,6 +75,10 @@ class BuildReport:
         Wall-clock time.
     reasons : tuple of (str, int)
         Why pictures were rejected, and how many, the most frequent reason first.
+    passed_over : tuple of (str, int)
+        Files of the source folders that are not pictures: their kinds (`Thumbs.db`, `.json`) and how many of each.
+    empty_folders : tuple of str
+        Folders of artists without a picture.
     notes : tuple of str
         Whether an earlier run was killed, and whether an approximate index was retrained or replaced by the exact kind.
     """
@@ -96,6 +100,8 @@ class BuildReport:
     notes: tuple[str, ...] = ()
     reasons: tuple[tuple[str, int], ...] = ()
     blocked: int = 0
+    passed_over: tuple[tuple[str, int], ...] = ()
+    empty_folders: tuple[str, ...] = ()
 
     @property
     def nothing_usable(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from imindex.indexer.build.build import BuildReport, build, refuse_long
@@ -14,6 +15,7 @@ from imindex.indexer.core.names import alike_note, as_stored
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.encoders.lazy import encoder_for
 from imindex.indexer.sources.find import find
+from imindex.indexer.sources.stray import ARCHIVES, PassedOver
 from imindex.indexer.store.index import Index
 from imindex.indexer.system.atomic import real_file
 from imindex.indexer.system.input_files import exists
@@ -109,10 +111,14 @@ def build_from_sources(  # noqa: PLR0913
         [Path(sources)] if isinstance(sources, (str, os.PathLike)) else [Path(source) for source in sources]
     )
     real_file(Path(index))  # refuses some links, before anything is read
-    items = list(find(paths, kind=kind, collection=collection, artist=artist, note=note))
+    passed = PassedOver(own=index)
+    items = list(find(paths, kind=kind, collection=collection, artist=artist, note=note, passed=passed))
     if not items:
         listed = ", ".join(map(str, paths)) or "the empty list of sources"
-        raise ImindexError(f"No pictures in {listed}. Check the folder, or see imindex build --help.")
+        other = f", only files that are not pictures: {passed.listed()}" if len(passed) else ""
+        packed = any(kind in ARCHIVES for kind, _ in passed.counts())
+        remedy = "Unpack the archives first" if packed else "Check the folder"
+        raise ImindexError(f"No pictures in {listed}{other}. {remedy}, or see imindex build --help.")
     refuse_long(items, Path(index))
     stored = _artists_of(Path(index))
     if alike := alike_note([*stored, *as_stored(dict.fromkeys(item.artist for item in items), stored)]):
@@ -128,7 +134,7 @@ def build_from_sources(  # noqa: PLR0913
         note=note,
     )
     with progress(len(items)) as advance:
-        return build(
+        report = build(
             items,
             index,
             encoder,
@@ -140,6 +146,7 @@ def build_from_sources(  # noqa: PLR0913
             command=command,
             progress=advance,
         )
+    return replace(report, passed_over=passed.counts(), empty_folders=tuple(passed.empty))
 
 
 def _artists_of(index: Path) -> tuple[str, ...]:

@@ -67,6 +67,9 @@ def build(sources: tuple[Path, ...], index: Path, as_json: bool, **options: Any)
     (or one of these folders); any other folder of ARTIST/* with --kind; or a manifest (CSV, JSONL, Parquet) with
     the columns path, artist, kind, collection, prompt, seed, caption.
 
+    Every file of a folder is a picture (by its suffix, or else by its first bytes), or is passed over and counted, as
+    are Thumbs.db, sidecars such as 1.json, lists, indexes, and hidden files.
+
     The index is created if it does not exist. Run the same command again to resume after Ctrl-C or a crash.
 
     \b
