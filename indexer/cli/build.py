@@ -21,7 +21,7 @@ from imindex.indexer.terminal.options import (
     trust_option,
 )
 from imindex.indexer.terminal.output import count, echo, fail, print_json, say
-from imindex.indexer.terminal.progress import progress_bar
+from imindex.indexer.terminal.progress import progress_bar, quiet_option
 
 _REASONS = 5
 KIND_CHOICES = ("works", "imitations", "control", "background")
@@ -59,6 +59,7 @@ PASSED_ON = (
 @click.option("--retry-rejects", is_flag=True, help="Retry pictures that were rejected before.")
 @limit_options
 @json_option
+@quiet_option
 @errors_for_people
 def build(sources: tuple[Path, ...], index: Path, as_json: bool, **options: Any) -> None:
     """Encode pictures into an index, each once.

@@ -1,4 +1,4 @@
-"""Exit codes: 0 done, 1 could not, 2 usage, 3 a check said no, 4 undecided, 130 interrupted; the same in all commands."""
+"""Exit codes: 0 done, 1 could not, 2 usage, 3 a check said no, 4 undecided, 130 interrupted; in all commands."""
 
 from __future__ import annotations
 
@@ -22,7 +22,12 @@ USAGE = {
     "match": [["--csls-k", "0"]],
     "classify": [["--by", "luck"]],
     "compare": [["a"], ["a", "b", "--fail-if", "luck > 0"]],
-    "audit": [["run"], ["p.toml", "--batch-size", "0"], ["confirm", "f", "--copy", "r/p"], ["init", "a", "b"]],
+    "audit": [
+        ["run"],
+        ["p.toml", "--batch-size", "0"],
+        ["confirm", "f", "--copy", "r/p"],
+        ["init", "a", "b"],
+    ],
     "power": [[], ["-i", "i.h5", "--residual", "0.1"]],
     "info": [["--no-such"]],
     "verify": [["--signer", "k"], ["--replay", "0"], ["--identical"], ["--root", "."]],
