@@ -412,13 +412,13 @@ def _run(  # noqa: PLR0913
     command: str,
     show: Show | None,
 ) -> Run:
-    path = Path(plan)
+    path, show = Path(plan), show or Show()
     return Run(
-        read_plan(path),
+        read_plan(path, show.note),
         Workspace(path.with_name(f"{path.stem}-audit") if out is None else Path(out)),
         Compute(device, batch_size, generate_batch, limits),
         command=command,
-        show=show or Show(),
+        show=show,
     )
 
 
@@ -426,7 +426,8 @@ class Items:
     """The pictures of an index as a table: one row per picture, in the order of `OpenIndex.vectors`.
 
     Columns: ``row``, ``path``, ``artist``, ``kind``, ``collection``, ``prompt``, ``seed`` (-1 if unknown), ``caption``,
-    ``width``, ``height`` (pixels), ``sha256`` (of the file's bytes).
+    ``arm`` (own, placebo, nameless, control, rival), ``model``, ``width``, ``height`` (pixels), ``sha256`` (of the
+    file's bytes). Texts are empty if unknown.
     """
 
     def __init__(self, table: pyarrow.Table):

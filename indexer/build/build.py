@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,11 +26,13 @@ from imindex.indexer.build.unchanged import Known, UnchangedFiles
 from imindex.indexer.core.bounds import MAX_NAME, MAX_TEXT
 from imindex.indexer.core.errors import ImindexError, Interrupted
 from imindex.indexer.core.provenance import entry
+from imindex.indexer.core.schema import BLOCKED
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.encoders.lazy import LazyEncoder
 from imindex.indexer.encoders.probe import with_text_probe
 from imindex.indexer.encoders.registry import require_same
 from imindex.indexer.encoders.returned import check_vectors
+from imindex.indexer.sources.arms import ALL_BLACK, BLOCKABLE, refuse_two_arms
 from imindex.indexer.sources.item import Item
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.intact import require_unchanged
@@ -61,6 +63,9 @@ class BuildReport:
         Rows removed by `prune`, because their pictures are not in the sources.
     rejected : int
         Pictures of the sources that could not be read or encoded.
+    blocked : int
+        Pictures of the sources that a safety filter replaced: the manifest says so, or an imitation or control picture
+        is black.
     already_rejected : int
         The part of `rejected` that an earlier build rejected and this one did not retry.
     waiting : int
@@ -90,12 +95,13 @@ class BuildReport:
     seconds: float
     notes: tuple[str, ...] = ()
     reasons: tuple[tuple[str, int], ...] = ()
+    blocked: int = 0
 
     @property
     def nothing_usable(self) -> bool:
-        """Whether every picture of the sources was rejected."""
+        """Whether every picture of the sources was rejected or blocked."""
         usable = self.encoded, self.resumed, self.unchanged, self.moved, self.replaced, self.added
-        return bool(self.rejected) and not any(usable)
+        return bool(self.rejected or self.blocked) and not any(usable)
 
 
 class Stopped(Interrupted):
@@ -155,6 +161,7 @@ def build(  # noqa: PLR0913
     started = time.monotonic()
     path = real_file(Path(path))
     refuse_long(items, path)
+    refuse_two_arms(items)
     with contextlib.ExitStack() as stack:
         parts = stack.enter_context(Parts(path, encoder.info, command))
         old = stack.enter_context(Index(path)) if path.exists() else None
@@ -162,7 +169,7 @@ def build(  # noqa: PLR0913
             require_same(old.encoder, encoder.info)
         retry = (lambda _: True) if retry_rejects else limits.outgrown
         parts.rejected = {digest: reason for digest, reason in parts.rejected.items() if not retry(reason)}
-        known = Known(old, parts, retry)
+        known = Known(old, parts, retry, rehash=rehash)
         loop = _Loop(encoder, parts, known, limits, progress)
         try:  # the stamps are passed as a temporary, so that their memory is freed after the loop
             scan = loop.run(items, UnchangedFiles(None if rehash else old, path.parent, known))
@@ -171,8 +178,9 @@ def build(  # noqa: PLR0913
         clear_leftovers(path)
         info = encoder.info if old is not None else with_text_probe(encoder.get())
         merged = merge(old, scan, info, parts, path.parent, prune=prune)
-        if strict and merged.rejected:
-            raise ImindexError(_strict_message(merged, parts))
+        unreadable = [scanned for scanned in merged.rejected if not scanned.item.blocked]
+        if strict and unreadable:
+            raise ImindexError(_strict_message(unreadable, parts))
         root, notes = _write(path, old, merged, parts, command)
         waiting = parts.forget(merged.contents.items["sha256"])
     return BuildReport(
@@ -185,7 +193,8 @@ def build(  # noqa: PLR0913
         replaced=merged.replaced,
         added=merged.added,
         pruned=merged.pruned,
-        rejected=len(merged.rejected),
+        rejected=len(unreadable),
+        blocked=len(merged.rejected) - len(unreadable),
         already_rejected=loop.already_rejected,
         waiting=waiting,
         root_digest=root,
@@ -274,6 +283,7 @@ class _Loop:
             lambda: self._ahead,
             self._limits,
             self._may_decode,
+            look=self._known.look,
             before=self._encoder.get,  # an index may name settings that are not those of its encoder
         )
         try:
@@ -288,7 +298,12 @@ class _Loop:
 
     def _take(self, read: Read) -> Scanned:
         """Record a picture, and add it to the current batch if it is new to the index."""
-        digest = read.digest
+        digest, item = read.digest, read.item
+        black = read.picture is not None and read.picture.black
+        if not item.blocked and ((black and item.kind in BLOCKABLE) or self._known.is_blocked(item, digest)):
+            item = replace(item, blocked=ALL_BLACK)
+        if item.blocked:
+            return Scanned(item, digest, BLOCKED + item.blocked, read.stamp)
         if read.reason and digest == NO_DIGEST:
             return Scanned(read.item, digest, read.reason)
         if digest in self._known.rejected:
@@ -339,6 +354,8 @@ class _Loop:
                     ready.digests.append(read.digest)
                     ready.vectors.append(vector)
                     ready.sizes.append((read.picture.width, read.picture.height))
+                    if read.picture.black:
+                        ready.black.add(read.digest)
                 else:
                     precision = self._encoder.info.precision
                     ready.rejected[read.digest] = f"the encoder gave no finite vector at {precision}"
@@ -361,10 +378,11 @@ def _write(
     if old is not None:
         require_unchanged(old)
     contents = merged.contents
+    n_blocked = sum(bool(scanned.item.blocked) for scanned in merged.rejected)
     summary = (
         f"build: {merged.added} added, {merged.replaced} replaced, {merged.moved} moved, "
-        f"{merged.unchanged} unchanged, {merged.pruned} pruned, {len(merged.rejected)} rejected"
-    )
+        f"{merged.unchanged} unchanged, {merged.pruned} pruned, {len(merged.rejected) - n_blocked} rejected"
+    ) + (f", {n_blocked} blocked" if n_blocked else "")
     ann, notes = ann_after(old, merged.old_rows, contents.n, contents.encoder.dim)
     root = write(
         path,
@@ -384,13 +402,13 @@ def _stopped_message(path: Path, committed: int) -> str:
     )
 
 
-def _strict_message(merged: Merged, parts: Parts) -> str:
-    listed = [f"  {rejected.item.path}: {rejected.reason}" for rejected in merged.rejected[:10]]
-    if len(merged.rejected) > 10:
-        listed.append(f"  and {len(merged.rejected) - 10} more")
+def _strict_message(unreadable: Sequence[Scanned], parts: Parts) -> str:
+    listed = [f"  {rejected.item.path}: {rejected.reason}" for rejected in unreadable[:10]]
+    if len(unreadable) > 10:
+        listed.append(f"  and {len(unreadable) - 10} more")
     return "\n".join(
         [
-            f"{len(merged.rejected)} pictures cannot be read:",
+            f"{len(unreadable)} pictures cannot be read:",
             *listed,
             "The index was not written (--strict). Repair or remove them, or build without --strict to record "
             f"them. The encoded pictures are kept in {parts.folder}.",

@@ -44,15 +44,18 @@ class Batch:
         Width and height of each picture, in pixels.
     rejected : dict of bytes to str
         Digests of unreadable pictures, with the reason.
+    black : set of bytes
+        Digests of those of the pictures that are black.
     """
 
     digests: list[bytes] = field(default_factory=list)
     vectors: list[npt.NDArray[np.float16]] = field(default_factory=list)
     sizes: list[tuple[int, int]] = field(default_factory=list)
     rejected: dict[bytes, str] = field(default_factory=dict)
+    black: set[bytes] = field(default_factory=set)
 
     def copy(self) -> Batch:
-        return Batch([*self.digests], [*self.vectors], [*self.sizes], dict(self.rejected))
+        return Batch([*self.digests], [*self.vectors], [*self.sizes], dict(self.rejected), set(self.black))
 
     def __len__(self) -> int:
         return len(self.digests) + len(self.rejected)
@@ -71,6 +74,8 @@ class Parts:
         The committed pictures by digest, numbered consecutively over all part files.
     rejected : dict of bytes to str
         Digests of unreadable pictures, with the reason.
+    black : set of bytes
+        Digests of committed pictures that are black.
     notes : list of str
         A note if an earlier builder was killed.
 
@@ -86,6 +91,7 @@ class Parts:
         self._encoder = encoder
         self.numbers: dict[bytes, int] = {}
         self.rejected: dict[bytes, str] = {}
+        self.black: set[bytes] = set()
         self._files: list[Path] = []
         self._lock = Lock(self.folder / "lock", command)
         self.notes: list[str] = []
@@ -155,6 +161,7 @@ class Parts:
                 digests = part["digests"].tobytes()
                 rejected: dict[str, str] = parse_json(part["rejected"].tobytes())
                 rows = len(digests) // 32
+                black = part["black"].tobytes() if "black" in part.files else b""
                 if part["sizes"].shape != (rows, 2) or part["vectors"].shape != (rows, self._encoder.dim):
                     raise ValueError("its columns differ in length")
         except Exception as error:
@@ -163,9 +170,10 @@ class Parts:
             ) from error
         self._add(
             path,
-            [digests[start : start + 32] for start in range(0, len(digests), 32)],
+            _split(digests),
             {bytes.fromhex(digest): reason for digest, reason in rejected.items()},
         )
+        self.black.update(_split(black))
 
     def _add(self, path: Path, digests: Sequence[bytes], rejected: dict[bytes, str]) -> None:
         start = self._starts[-1]
@@ -187,6 +195,7 @@ class Parts:
         path = self.folder / f"part-{self._next():08d}.npz"
         self._store(path, batch)
         self._add(path, batch.digests, batch.rejected)
+        self.black |= batch.black
 
     def _store(self, path: Path, batch: Batch) -> None:
         rejected = canonical_json({digest.hex(): reason for digest, reason in batch.rejected.items()})
@@ -194,6 +203,7 @@ class Parts:
         buffer = io.BytesIO()
         np.savez(
             buffer,
+            black=np.frombuffer(b"".join(sorted(batch.black)), np.uint8),
             digests=np.frombuffer(b"".join(batch.digests), np.uint8),
             vectors=np.array(batch.vectors, dtype="<f2").reshape(len(batch.digests), self._encoder.dim),
             sizes=np.array(batch.sizes, dtype="<i4").reshape(-1, 2),
@@ -247,6 +257,7 @@ class Parts:
                         list(part["vectors"][keep]),
                         [(int(w), int(h)) for w, h in part["sizes"][keep]],
                         {digest: reason for digest, reason in rejected.items() if digest not in digests},
+                        set(_split(part["black"].tobytes())) - digests if "black" in part else set(),
                     ),
                 )
 
@@ -269,6 +280,10 @@ class Parts:
         flush_folder(self.folder)
         self._files = [path for number, path in enumerate(self._files) if number in remaining]
         return len(waiting)
+
+
+def _split(digests: bytes) -> list[bytes]:
+    return [digests[start : start + 32] for start in range(0, len(digests), 32)]
 
 
 def _opened(path: Path) -> Any:

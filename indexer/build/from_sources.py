@@ -10,10 +10,13 @@ from pathlib import Path
 from imindex.indexer.build.build import BuildReport, build, refuse_long
 from imindex.indexer.core.bounds import BATCH
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.names import alike_note, as_stored
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.encoders.lazy import encoder_for
 from imindex.indexer.sources.find import find
+from imindex.indexer.store.index import Index
 from imindex.indexer.system.atomic import real_file
+from imindex.indexer.system.input_files import exists
 
 Progress = Callable[[int, int], None]
 
@@ -111,6 +114,9 @@ def build_from_sources(  # noqa: PLR0913
         listed = ", ".join(map(str, paths)) or "the empty list of sources"
         raise ImindexError(f"No pictures in {listed}. Check the folder, or see imindex build --help.")
     refuse_long(items, Path(index))
+    stored = _artists_of(Path(index))
+    if alike := alike_note([*stored, *as_stored(dict.fromkeys(item.artist for item in items), stored)]):
+        note(alike)
     encoder = encoder_for(
         Path(index),
         model=model,
@@ -134,3 +140,11 @@ def build_from_sources(  # noqa: PLR0913
             command=command,
             progress=advance,
         )
+
+
+def _artists_of(index: Path) -> tuple[str, ...]:
+    """Return the artists of an index; none if there is no index yet."""
+    if not exists(index):
+        return ()
+    with Index(index) as opened:
+        return opened.artists

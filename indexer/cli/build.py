@@ -94,8 +94,9 @@ def build(sources: tuple[Path, ...], index: Path, as_json: bool, **options: Any)
     for line in _build_notes(report, index):
         say(line)
     unchanged = report.unchanged + report.moved
+    blocked = f", {report.blocked} blocked" if report.blocked else ""
     echo(
-        f"Encoded {count(report.encoded, 'picture')} ({unchanged} unchanged, {report.rejected} rejected) "
+        f"Encoded {count(report.encoded, 'picture')} ({unchanged} unchanged, {report.rejected} rejected{blocked}) "
         f"into {index}: {count(report.rows, 'row')}, {report.seconds:.1f} s."
     )
     _refuse_nothing(report, index)
@@ -107,7 +108,8 @@ def _refuse_nothing(report: Any, index: Path) -> None:
         reasons = [f"{reason} ({n:,})" for reason, n in report.reasons[:_REASONS]]
         if len(report.reasons) > _REASONS:
             reasons.append(f"and {len(report.reasons) - _REASONS:,} other reasons")
-        n = "The only picture was" if report.rejected == 1 else f"All {report.rejected:,} pictures were"
+        n_rejected = report.rejected + report.blocked
+        n = "The only picture was" if n_rejected == 1 else f"All {n_rejected:,} pictures were"
         fail(f"{n} rejected: {'; '.join(reasons)}. `imindex info --rejects -i {index}` lists them.")
 
 
@@ -125,6 +127,11 @@ def _build_notes(report: Any, index: Path) -> Iterator[str]:
     if report.rejected:
         yield (
             f"{count(report.rejected, 'picture')} rejected: `imindex info --rejects -i {index}` lists the reasons."
+        )
+    if report.blocked:
+        yield (
+            f"{count(report.blocked, 'picture')} blocked by a safety filter: left out of every search and test, and "
+            f"listed by `imindex info --rejects -i {index}`."
         )
     yield from report.notes
     if report.waiting:

@@ -202,6 +202,7 @@ def generate(model: str, out: Path, release: str, dry_run: bool, as_json: bool, 
 
 def _names(options: Mapping[str, Any], out: Path) -> tuple[list[str], list[str], list[str]]:
     """Return the artists, the placebo names and the further real names."""
+    from imindex.indexer.core.names import alike_note
     from imindex.indexer.generate.artist_origins import origins_of
     from imindex.indexer.generate.artists_file import names_of, read_artists, read_origins
     from imindex.indexer.generate.historical_artists import historical_names
@@ -210,8 +211,10 @@ def _names(options: Mapping[str, Any], out: Path) -> tuple[list[str], list[str],
     from imindex.indexer.generate.secret_seed import read_seed
 
     artists_file, placebo_file = options["artists_file"], options["placebo_file"]
-    artists = names_of([*(read_artists(artists_file) if artists_file else ()), *options["names"]])
-    own = read_artists(placebo_file) if placebo_file else []
+    artists = names_of([*(read_artists(artists_file, say) if artists_file else ()), *options["names"]])
+    own = read_artists(placebo_file, say) if placebo_file else []
+    if alike := alike_note([*artists, *own]):
+        say(alike)
     n, avoid = options["placebos"], [*artists, *own]
     rivals = historical_names(options["rivals"], seed=options["seed"], avoid=avoid)
     secret = read_seed(options["placebo_seed"]) if options["placebo_seed"] else None

@@ -11,7 +11,7 @@ from imindex.indexer.terminal.options import (
     index_option,
     json_option,
 )
-from imindex.indexer.terminal.output import count, echo, print_json, print_table
+from imindex.indexer.terminal.output import count, echo, print_json, print_table, say
 
 
 @click.command(short_help="Show what an index holds and how it was made.")
@@ -41,6 +41,7 @@ def info(
     imindex info -i audit.h5 --rejects
     imindex info -i audit.h5 --provenance
     """
+    from imindex.indexer.core.names import alike_note
     from imindex.indexer.maintain.summary import describe, describe_search, provenance_rows
     from imindex.indexer.store.index import Index
 
@@ -50,6 +51,7 @@ def info(
         print_json(about.to_dict())
         return
     encoder = about.encoder
+    n_blocked = sum(bool(reject.blocked) for reject in about.rejects)
     rows = [
         ["rows", str(about.n)],
         ["root digest", about.root_digest],
@@ -59,16 +61,34 @@ def info(
         ["search", describe_search(about.ann)],
         ["created", f"{about.created_at} by {about.created_by}"],
         ["last change", about.log[-1]["when"] + ", " + about.log[-1]["summary"]],
-        ["rejects", str(len(about.rejects))],
+        ["rejects", str(len(about.rejects) - n_blocked)],
+        *(
+            [["blocked", f"{count(n_blocked, 'picture')}, by a safety filter (--rejects)"]]
+            if n_blocked
+            else []
+        ),
         ["same bytes", about.duplicates_summary],
     ]
     print_table(str(index), [], rows, left=2)
     print_table(
         "Collections",
-        ["collection", "kind", "artists", "pictures", "rejected"],
-        [[c.name, c.kind, str(c.artists), str(c.pictures), str(c.rejected)] for c in about.collections],
+        ["collection", "kind", "artists", "pictures", "rejected", *(["blocked"] if n_blocked else [])],
+        [
+            [c.name, c.kind, str(c.artists), str(c.pictures), str(c.rejected)]
+            + ([str(c.blocked)] if n_blocked else [])
+            for c in about.collections
+        ],
         left=2,
     )
+    arms = [
+        [c.name, c.kind, arm.arm, str(arm.names), str(arm.pictures)]
+        for c in about.collections
+        for arm in c.arms
+    ]
+    if arms:
+        print_table(
+            "Arms, from the manifests", ["collection", "kind", "arm", "names", "pictures"], arms, left=3
+        )
     if show_artists:
         print_table(
             "Artists",
@@ -86,4 +106,6 @@ def info(
     if show_provenance:
         for number, line in enumerate(about.log, 1):
             print_table(f"Change {number}", [], provenance_rows(line), left=2)
+    if alike := alike_note(a.name for a in about.artists):
+        say(alike)
     echo(f"{index} holds {count(about.n, 'picture')} by {count(len(about.artists), 'artist')}.")

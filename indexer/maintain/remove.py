@@ -15,6 +15,7 @@ import numpy.typing as npt
 from imindex.indexer.ann.upkeep import ann_after
 from imindex.indexer.build.checkpoint import Parts
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.names import as_stored, clean_name
 from imindex.indexer.core.provenance import entry
 from imindex.indexer.core.schema import Columns, Contents, without_rows
 from imindex.indexer.store.index import Index
@@ -78,10 +79,11 @@ def remove(
     ImindexError
         If the index does not have a name or digest, is damaged, or another builder is running.
     """
-    artists, collections = [_nfc(name) for name in artists], [_nfc(name) for name in collections]
     path = real_file(path)
     with Index(path) as index:
         encoder = index.encoder
+        artists = as_stored(artists, index.artists)
+        collections = as_stored(collections, [c.name for c in index.collections])
     with Parts(path, encoder, "imindex remove") as parts, Index(path) as index:
         contents = index.contents()
         raw = _digests(digests)
@@ -181,9 +183,11 @@ def _erase(line: Mapping[str, str], artists: Sequence[str]) -> dict[str, str]:
     except ValueError:
         begun = re.match(r"imindex [a-z]+(?= )", line["command"])
         return {**line, "command": f"{begun[0]} {ERASED}" if begun else ERASED}
-    for name in artists:
+    for name in dict.fromkeys(spelling for artist in artists for spelling in (artist, clean_name(artist))):
         whole_name = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
         for position, word in enumerate(words[2:], 2):
+            if not whole_name.search(word) and whole_name.search(clean_name(word)):
+                word = clean_name(word)
             option = re.match(r"(--?[\w-]+(=|$))?", word)
             start = option.end() if option else 0
             words[position] = word[:start] + whole_name.sub(ERASED, word[start:])

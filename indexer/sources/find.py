@@ -32,8 +32,9 @@ def find(
         - a folder laid out as `works/<artist>/*`, `imitations/<release>/<artist>/*`, `control/*` and
           `background/<artist>/*`, or one of these folders;
         - any other folder, laid out as `<artist>/*`, if `kind` is given;
-        - a manifest (CSV, JSONL, Parquet) with the columns path, artist, kind, collection, prompt, seed and
-          caption. Only path is required; it is relative to the manifest. Rows with a non-empty `blocked` are skipped.
+        - a manifest (CSV, TSV, JSONL, Parquet) with the columns path, artist, kind, collection, prompt, seed, caption,
+          arm, model and blocked. Only path is required; it is relative to the manifest. Cells are separated by commas,
+          semicolons or tabs.
     kind, collection, artist : str, optional
         Metadata of all pictures. For a folder it takes precedence over the names of its folders; for a manifest it
         fills empty columns.
@@ -54,6 +55,10 @@ def find(
             yield from items_of_folder(path, options, note)
         elif path.suffix.lower() in manifest_rows.SUFFIXES and path.is_file():
             yield from items_of_manifest(path, options, note)
+        elif path.suffix.lower() in manifest_rows.WORKBOOKS and path.is_file():
+            raise ImindexError(
+                f'{path} is a workbook, which imindex does not read. Save the sheet as "CSV UTF-8", and pass that file.'
+            )
         elif path.exists():
             raise ImindexError(
                 f"{path} is neither a folder nor a manifest ({', '.join(manifest_rows.SUFFIXES)}). "

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.names import clean_name
 from imindex.indexer.core.schema import KINDS
-from imindex.indexer.sources.item import Item, SourceOptions, clean_name
+from imindex.indexer.sources.item import Item, SourceOptions
 
 _NOT_PICTURES = (".h5", ".h5.parts")
 _LAYOUT = "works/<artist>/*, imitations/<release>/<artist>/*, control/*, background/<artist>/*"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass
 
 from imindex.indexer.core.schema import NO_SEED
@@ -26,6 +25,12 @@ class Item:
         Empty if unknown.
     seed : int
         -1 if unknown.
+    arm : str
+        What a picture of a release is for: own, placebo, nameless, control or rival. Empty if unknown.
+    model : str
+        The model that made the picture. Empty if unknown.
+    blocked : str
+        Why a safety filter replaced the picture. Empty if it did not.
     """
 
     path: str
@@ -35,6 +40,9 @@ class Item:
     prompt: str = ""
     seed: int = NO_SEED
     caption: str = ""
+    arm: str = ""
+    model: str = ""
+    blocked: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,8 +52,3 @@ class SourceOptions:
     kind: str | None = None
     collection: str | None = None
     artist: str | None = None
-
-
-def clean_name(name: str) -> str:
-    """Normalise the spelling of a name to NFC, since macOS returns decomposed accents."""
-    return unicodedata.normalize("NFC", name.strip())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -88,12 +90,20 @@ def _guard() -> Iterator[None]:
             raise error
 
 
+def _print_any_name() -> None:
+    """Escape the characters that stdout and stderr cannot encode, such as names in a locale that is not UTF-8."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower().replace("-", "") != "utf8":
+            stream.reconfigure(errors="backslashreplace")
+
+
 class LazyGroup(click.Group):
     """A group whose commands are named in `JOBS`; `imindex --help` imports none of their modules."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
+        _print_any_name()
         with _guard():
             return super().make_context(info_name, args, parent, **extra)
 

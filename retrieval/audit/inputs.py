@@ -13,6 +13,7 @@ from pathlib import Path
 
 from imindex.indexer.core.bounds import NAMES
 from imindex.indexer.core.errors import BadPicture, ImindexError
+from imindex.indexer.core.names import alike_note, clean_name
 from imindex.indexer.generate.artist_origins import STATED, Origin, origins_of
 from imindex.indexer.generate.matched_names import DRAWING, INDEPENDENT, Placebo, matched_placebos
 from imindex.indexer.generate.placebo_names import placebo_names
@@ -92,6 +93,8 @@ def gather(plan: Plan, note: Callable[[str], None] = lambda _: None, *, drawing:
     """
     works = _works(plan, note)
     known = {item.artist for item in works}
+    if alike := alike_note(sorted(known | set(plan.tested))):
+        note(alike)
     made = {release.name: _made(plan, release, note) for release in plan.releases if release.pictures}
     generates = any(release.model for release in plan.releases)
     secret = read_seed(plan.prompts.placebo_seed, plan.folder) if plan.prompts.placebo_seed else None
@@ -155,7 +158,8 @@ def _find(
     plan: Plan, key: str, path: str, kind: str, note: Callable[[str], None], **options: str
 ) -> list[Item]:
     try:
-        return list(find([plan.at(path)], kind=kind, note=note, **options))
+        items = find([plan.at(path)], kind=kind, note=note, **options)
+        return [item for item in items if not item.blocked]
     except ImindexError as error:
         raise ImindexError(f"{plan.path}: {key}: {error}") from error
 
@@ -230,7 +234,7 @@ def _placebos(
     names = sorted({item.artist for item in made[release.name] if item.kind == "imitations"})
     placebos: set[str] = set()
     for pattern in release.placebos:
-        fits = {name for name in names if fnmatch.fnmatchcase(name, pattern)}
+        fits = {name for name in names if fnmatch.fnmatchcase(name, clean_name(pattern))}
         if not fits:
             raise ImindexError(
                 f'{plan.path}: {release.name}.placebos: no pictures have a name that matches "{pattern}". '

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from imindex.indexer.core.names import clean_name
 from imindex.indexer.core.paths import StoredPaths
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.integrity.verify import Fault
@@ -60,7 +61,8 @@ def _keys(index: Index, table: str) -> Iterator[Key]:
     columns = (index.column(name, table) for name in ("artist", "collection", "path"))
     for artist, collection, path in zip(*columns, strict=True):
         place = index.collections[collection]
-        yield (index.artists[artist] if artist >= 0 else "", place.name, place.kind, path)
+        name = index.artists[artist] if artist >= 0 else ""
+        yield (clean_name(name), clean_name(place.name), place.kind, path)
 
 
 def _data_faults(index: Index, rows: Sequence[Key], expected: dict[Key, Item]) -> Iterator[Fault]:

@@ -100,6 +100,19 @@ def query(
             f"Neighbours are approximate ({approximate[0].kind}): about {percent(approximate[0].recall)} of the ten "
             f"nearest are found, measured on {approximate[0].recall_queries} pictures. Pass --exact to find all."
         )
+    copied = {
+        picture.row: picture.copies
+        for answer in result.queries
+        for kind in answer.kinds.values()
+        for picture in kind.pictures
+        if picture.copies
+    }
+    if copied:
+        verb = "is" if len(copied) == 1 else "are"
+        say(
+            f"{count(len(copied), 'neighbour')} {verb} in the index more than once under the same artist. They are "
+            "listed and counted once."
+        )
     if as_json:
         print_json(result.to_dict())
     else:

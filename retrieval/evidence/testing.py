@@ -11,6 +11,7 @@ import numpy as np
 from imindex.indexer.core.arguments import one_of, several
 from imindex.indexer.core.bounds import RESAMPLES, SEED, SHARE, Bounds
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.names import as_stored, clean_name
 from imindex.indexer.store.index import Index
 from imindex.retrieval.results import Adjust, HowTested
 from imindex.retrieval.vectors.blocks import Int64
@@ -109,7 +110,14 @@ def placebo_numbers(index: Index, patterns: Sequence[str], imitations: Pictures)
     with_set = set(imitations.artist.tolist())
     found: set[int] = set()
     for pattern in patterns:
-        fits = {n for n, name in enumerate(index.artists) if fnmatch.fnmatchcase(name, pattern)} & with_set
+        written = {pattern, clean_name(pattern)}
+        fits = with_set & {
+            n
+            for n, name in enumerate(index.artists)
+            if any(
+                fnmatch.fnmatchcase(spelling, one) for spelling in {name, clean_name(name)} for one in written
+            )
+        }
         if not fits:
             raise ImindexError(
                 f'No imitations were made of a name like "{pattern}". '
@@ -127,7 +135,7 @@ def placebo_numbers(index: Index, patterns: Sequence[str], imitations: Pictures)
 
 def numbers_of(index: Index, names: Sequence[str], imitations: Pictures) -> list[int]:
     """Return the numbers of those of the names that have imitations, ascending."""
-    wanted, with_set = set(names), set(imitations.artist.tolist())
+    wanted, with_set = set(as_stored(names, index.artists)), set(imitations.artist.tolist())
     return [n for n, name in enumerate(index.artists) if name in wanted and n in with_set]
 
 

@@ -42,6 +42,8 @@ class QueryNeighbour(Result, kw_only=True, frozen=True):
     artist : str
         Empty for control pictures.
     collection, path, prompt : str
+    copies : int
+        Number of further rows of this kind with the same file and the same artist. They are not listed.
     """
 
     rank: Annotated[int, Meta(ge=1)]
@@ -51,6 +53,7 @@ class QueryNeighbour(Result, kw_only=True, frozen=True):
     collection: str
     path: str
     prompt: str
+    copies: Count = 0
 
 
 class QueryArtist(Result, kw_only=True, frozen=True):
@@ -60,7 +63,7 @@ class QueryArtist(Result, kw_only=True, frozen=True):
     ----------
     artist : str
     votes : int
-        Number of neighbours by this artist.
+        Number of neighbours by this artist. Copies of a file count once.
     best : float
         Highest cosine of these.
     """
@@ -97,6 +100,7 @@ class AttributedArtist(Result, kw_only=True, frozen=True):
     p : float
         Conformal p-value: small if the picture stands out.
     n_works : int
+        Copies of a picture count once.
     n_distinct_works : int
         With near-duplicates counted as one.
     smallest_p : float

@@ -13,6 +13,7 @@ from imindex.retrieval.results import (
 )
 from imindex.retrieval.vectors.blocks import Float16
 from imindex.retrieval.vectors.near_duplicates import near_duplicates
+from imindex.retrieval.vectors.select import Pictures, distinct
 from imindex.retrieval.vectors.similarity import similarities
 from imindex.stats.conformal import conformal_attribution
 
@@ -35,18 +36,20 @@ def attribute(
     Returns
     -------
     Attribution
-        `set` contains the artists with p above 1 - level, best fit first.
+        `set` contains the artists with p above 1 - level, best fit first. Copies of a picture under one artist count
+        as one work.
     """
     is_query = (index.column("sha256") == np.frombuffer(digest, np.uint8)).all(axis=1)
     artist_of = index.column("artist")
     rows = np.flatnonzero(works & ~is_query & (artist_of >= 0))
+    known, _ = distinct(Pictures(rows, np.asarray(index.vectors[rows]), artist_of[rows].astype(np.int64)))
     clusters = np.zeros(0, np.int64)
-    if len(rows):
-        clusters = near_duplicates(np.asarray(index.vectors[rows]), artist_of[rows].astype(np.int64))[0]
+    if len(known.rows):
+        clusters = near_duplicates(known.vectors, known.artist)[0]
     attributed = []
-    for artist in np.unique(artist_of[rows]).tolist():
-        mine = artist_of[rows] == artist
-        own = np.asarray(index.vectors[rows[mine]])
+    for artist in np.unique(known.artist).tolist():
+        mine = known.artist == artist
+        own = known.vectors[mine]
         prediction = conformal_attribution(
             similarities(vector[None], own)[0],
             similarities(own, own),

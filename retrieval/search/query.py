@@ -11,6 +11,7 @@ import numpy as np
 
 from imindex.indexer.core.bounds import NEIGHBOURS, SHARE
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.names import as_stored
 from imindex.indexer.core.schema import KINDS
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.store.index import Index, opened
@@ -27,7 +28,7 @@ from imindex.retrieval.results import (
 from imindex.retrieval.search.attribution import attribute
 from imindex.retrieval.search.nearest import Neighbours, nearest, vote
 from imindex.retrieval.vectors.blocks import Float16, Float64, Int64
-from imindex.retrieval.vectors.select import artist_mask
+from imindex.retrieval.vectors.select import artist_mask, same_files
 
 
 def ask(  # noqa: PLR0913
@@ -68,8 +69,9 @@ def ask(  # noqa: PLR0913
     Returns
     -------
     QueryResult
-        An answer for each query, and in `rejects` the pictures that could not be read, with the reason. If none could
-        be read and there are no texts, `queries` is empty (`imindex query` then exits with 1).
+        An answer for each query; copies of a work are listed and counted once. `rejects` holds the pictures that could
+        not be read, with the reason. If none could be read and there are no texts, `queries` is empty (`imindex query`
+        then exits with 1).
         If neighbours may be missing, `approximate` holds the type of index and the measured recall@10. For a search
         over part of the rows, this is the smaller of the recall over all rows and the recall over a tenth of them.
 
@@ -84,6 +86,7 @@ def ask(  # noqa: PLR0913
     SHARE.check(confidence_level, "confidence_level")
     with opened(path) as index:
         masks = _masks(index, collections, artists)
+        copies = _leave_out_copies(index, masks)
         loaded = load_with(index.encoder, encoder or {})
         queries, vectors, digests, rejected = _encode(loaded, pictures, texts, limits)
         attributions: list[Attribution | None] = [None] * len(queries)
@@ -102,7 +105,7 @@ def ask(  # noqa: PLR0913
                     kinds[place][kind] = KindNeighbours(
                         approximate=approximate if place < len(digests) else None,
                         pictures=_neighbours(
-                            index, columns, neighbours.rows[place], neighbours.scores[place]
+                            index, columns, neighbours.rows[place], neighbours.scores[place], copies
                         ),
                         artists=tuple(
                             QueryArtist(artist=index.artists[v.artist], votes=v.votes, best=v.best)
@@ -157,6 +160,7 @@ def _masks(
 ) -> dict[str, np.ndarray[Any, Any]]:
     """Return the mask of rows to search, for each kind that has any."""
     names = {c.name for c in index.collections}
+    collections = as_stored(collections, [c.name for c in index.collections])
     unknown = [name for name in collections if name not in names]
     if unknown:
         raise ImindexError(
@@ -177,6 +181,31 @@ def _masks(
     if not masks:
         raise ImindexError(_nothing_to_search(index, collections, artists))
     return masks
+
+
+def _leave_out_copies(index: Index, masks: Mapping[str, np.ndarray[Any, Any]]) -> dict[int, int]:
+    """Take copies of works out of the masks: rows with the same file, artist and kind as an earlier row.
+
+    The same folder of works, built twice under two paths, would otherwise fill the list of neighbours twice. Imitations
+    keep their copies, because two releases that return the same file are a finding.
+
+    Returns
+    -------
+    dict of int to int
+        For each row that has copies, their number.
+    """
+    copies: dict[int, int] = {}
+    sha256, artist = index.column("sha256"), index.column("artist")
+    for kind in ("works", "background"):
+        if kind not in masks:
+            continue
+        rows = np.flatnonzero(masks[kind])
+        first = rows[same_files(sha256[rows], artist[rows])]
+        repeated = rows[first != rows]
+        masks[kind][repeated] = False
+        kept, counts = np.unique(first[first != rows], return_counts=True)
+        copies.update(zip(kept.tolist(), counts.tolist(), strict=True))
+    return copies
 
 
 def _nothing_to_search(index: Index, collections: Sequence[str], artists: Sequence[str]) -> str:
@@ -229,7 +258,7 @@ def _encode(
 
 
 def _neighbours(
-    index: Index, columns: Mapping[str, Any], rows: Int64, scores: Float64
+    index: Index, columns: Mapping[str, Any], rows: Int64, scores: Float64, copies: Mapping[int, int]
 ) -> tuple[QueryNeighbour, ...]:
     artists, collections = columns["artist"][rows].tolist(), columns["collection"][rows].tolist()
     paths, prompts = (index.text_at(name, rows) for name in ("path", "prompt"))
@@ -242,6 +271,7 @@ def _neighbours(
             collection=index.collections[collections[place]].name,
             path=paths[place],
             prompt=prompts[place],
+            copies=copies.get(int(rows[place]), 0),
         )
         for place in range(len(rows))
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from imindex.retrieval.vectors.blocks import Float16, Float64, Int64
+from imindex.retrieval.vectors.select import Pictures, same_pictures
 from imindex.retrieval.vectors.similarity import similarities, similarity_blocks
 from imindex.stats.duplicates import duplicate_threshold, link, nearest_other
 
@@ -30,11 +32,13 @@ def near_duplicates(works: Float16, work_artist: Int64) -> tuple[Int64, float]:
     Notes
     -----
     The threshold depends on the works of all artists: an artist's clusters may change when another artist is added, if
-    a cosine lies between the old threshold and the new one.
+    a cosine lies between the old threshold and the new one. A picture that is listed under two artists is no measure of
+    how near works by different artists come, so it is left out of that sample.
     """
     rows = [np.flatnonzero(work_artist == artist) for artist in np.unique(work_artist)]
     within = [_median(works[_spaced(own)]) for own in rows if len(own) > 1]
     sample = _spaced(np.concatenate(rows))
+    sample = sample[~_listed_under_two(works, work_artist)[sample]]
     others = [
         nearest_other(block, work_artist[sample[some]], work_artist)
         for some, block in similarity_blocks(works[sample], works, names=("works", "works"))
@@ -45,6 +49,15 @@ def near_duplicates(works: Float16, work_artist: Int64) -> tuple[Int64, float]:
         if len(own) > 1:
             cluster[own] = own[link(_among(works[own]), threshold)]
     return cluster, threshold
+
+
+def _listed_under_two(works: Float16, work_artist: Int64) -> npt.NDArray[np.bool_]:
+    """Return whether the same picture, by its vector, is also a work by another artist."""
+    group = same_pictures(Pictures(np.arange(len(works)), works, np.zeros(len(works), np.int64)))
+    elsewhere = work_artist != work_artist[group]
+    shared = np.zeros(len(works), np.bool_)
+    shared[group[elsewhere]] = True
+    return np.asarray(shared[group])
 
 
 def _among(works: Float16) -> Float64:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.names import as_stored
 from imindex.indexer.store.index import Index
 from imindex.retrieval.vectors.blocks import Float16, Int64, blocks
 
@@ -74,11 +75,31 @@ def same_pictures(chosen: Pictures) -> Int64:
     ndarray, shape (n,), int64
         For each picture, the position of the first picture that is the same, which may be its own.
     """
-    n, d = chosen.vectors.shape
-    bits = np.ascontiguousarray(chosen.vectors).view(np.uint16)
+    return _same_rows(np.ascontiguousarray(chosen.vectors).view(np.uint16), chosen.artist)
+
+
+def same_files(sha256: npt.NDArray[np.uint8], artist: npt.NDArray[np.integer[Any]]) -> Int64:
+    """Find repetitions: files with the same bytes and the same artist.
+
+    Parameters
+    ----------
+    sha256 : ndarray, shape (n, 32), uint8
+        Digests of the files.
+    artist : ndarray, shape (n,), integers
+
+    Returns
+    -------
+    ndarray, shape (n,), int64
+        For each file, the position of the first file that is the same, which may be its own.
+    """
+    return _same_rows(np.ascontiguousarray(sha256).view(np.uint16), artist.astype(np.int64))
+
+
+def _same_rows(bits: npt.NDArray[np.uint16], artist: Int64) -> Int64:
+    n, d = bits.shape
     # Equal rows have equal keys. Rows with equal keys are compared, because they may differ.
     odd = np.random.default_rng(0).integers(0, 2**63, d + 1, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-    key = chosen.artist.astype(np.uint64) * odd[d]
+    key = artist.astype(np.uint64) * odd[d]
     for rows in blocks(n, d):
         key[rows] += bits[rows].astype(np.uint64) @ odd[:d]
     _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
@@ -88,7 +109,7 @@ def same_pictures(chosen: Pictures) -> Int64:
     if len(repeated):
         to_compare = np.flatnonzero(np.isin(inverse, inverse[repeated]))
         for position in to_compare.tolist():
-            content = int(chosen.artist[position]), bits[position].tobytes()
+            content = int(artist[position]), bits[position].tobytes()
             group[position] = known.setdefault(content, position)
     return group
 
@@ -130,6 +151,8 @@ def release(index: Index, name: str | None, kinds: Sequence[str] = ("imitations"
         If there is no such collection, or there are several releases and `name` is None.
     """
     collections = [(c.name, c.kind) for c in index.collections if c.kind in kinds]
+    if name is not None:
+        (name,) = as_stored([name], [c for c, _ in collections])
     listed = ", ".join(sorted(c for c, _ in collections)) or "none"
     if name is not None:
         for kind in kinds:  # collections of several kinds can share a name; the first kind takes precedence
@@ -157,7 +180,7 @@ def artist_mask(index: Index, names: Sequence[str]) -> npt.NDArray[np.bool_]:
     ImindexError
         If an artist is not in the index.
     """
-    names = [unicodedata.normalize("NFC", name) for name in names]
+    names = as_stored(names, index.artists)
     missing = [name for name in names if name not in index.artists]
     if missing:
         raise ImindexError(
