@@ -81,7 +81,9 @@ def test_the_command_that_encodes_writes_lines(
     assert re.search(line, loud.stderr) and len(loud.stdout.splitlines()) == 1
     assert "Encoding" not in silent.stderr and len(silent.stdout.splitlines()) == 1
     verified = run("verify", "-i", tmp_path / "a.h5", "--pictures", "--root", tmp_path)
-    assert all(re.fullmatch(r"(Verifying|Reading pictures): .*", line) for line in verified.stderr.splitlines())
+    assert all(
+        re.fullmatch(r"(Verifying|Reading pictures): .*", line) for line in verified.stderr.splitlines()
+    )
 
 
 @pytest.mark.parametrize("command", ["build", "generate", "verify", "seal", "demo", "audit run"])
