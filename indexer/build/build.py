@@ -26,6 +26,7 @@ from imindex.indexer.build.unchanged import Known, UnchangedFiles
 from imindex.indexer.core.bounds import MAX_NAME, MAX_TEXT
 from imindex.indexer.core.errors import ImindexError, Interrupted
 from imindex.indexer.core.provenance import entry
+from imindex.indexer.core.removal import Removal, removal_of
 from imindex.indexer.core.schema import BLOCKED
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.encoders.lazy import LazyEncoder
@@ -126,6 +127,7 @@ def build(  # noqa: PLR0913
     limits: Limits = Limits(),  # noqa: B008 - frozen
     command: str = "",
     progress: Callable[[int, int], None] = lambda done, encoded: None,
+    confirm: Callable[[Removal], None] = lambda _: None,
 ) -> BuildReport:
     """Encode pictures, each one once, and write the new index.
 
@@ -151,6 +153,8 @@ def build(  # noqa: PLR0913
         The command line, for the log.
     progress : callable
         Called after each picture with the number of pictures done and the number encoded so far.
+    confirm : callable
+        Called with what `prune` is going to remove, before the index is written. It raises an exception to prevent it.
 
     Returns
     -------
@@ -184,6 +188,8 @@ def build(  # noqa: PLR0913
         clear_leftovers(path)
         info = encoder.info if old is not None else with_text_probe(encoder.get())
         merged = merge(old, scan, info, parts, path.parent, prune=prune)
+        if old is not None and merged.pruned_rows:
+            confirm(_pruned(old, merged))
         unreadable = [scanned for scanned in merged.rejected if not scanned.item.blocked]
         if strict and unreadable:
             raise ImindexError(_strict_message(unreadable, parts))
@@ -208,6 +214,14 @@ def build(  # noqa: PLR0913
         reasons=tuple(Counter(rejected.reason for rejected in merged.rejected).most_common()),
         seconds=time.monotonic() - started,
     )
+
+
+def _pruned(old: Index, merged: Merged) -> Removal:
+    contents = old.contents()
+    gone, gone_rejects = (np.zeros(len(table["path"]), bool) for table in (contents.items, contents.rejects))
+    gone[merged.pruned_rows] = True
+    gone_rejects[merged.pruned_rejects] = True
+    return removal_of(contents, gone, gone_rejects, old.path.stat().st_size)
 
 
 def refuse_long(items: Sequence[Item], path: Path) -> None:

@@ -12,6 +12,7 @@ from imindex.indexer.build.build import BuildReport, build, refuse_long
 from imindex.indexer.core.bounds import BATCH
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.names import alike_note, as_stored
+from imindex.indexer.core.removal import Removal
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.encoders.lazy import encoder_for
 from imindex.indexer.sources.find import find
@@ -48,6 +49,7 @@ def build_from_sources(  # noqa: PLR0913
     command: str = "",
     note: Callable[[str], None] = lambda _: None,
     progress: Callable[[int], AbstractContextManager[Progress]] = lambda total: nullcontext(_ignore),
+    confirm: Callable[[Removal], None] = lambda _: None,
 ) -> BuildReport:
     """Encode pictures into an index, each one once.
 
@@ -92,6 +94,8 @@ def build_from_sources(  # noqa: PLR0913
     progress : callable
         Takes the number of pictures and returns a context manager. That yields a function, which is called with the
         numbers of pictures done and encoded so far.
+    confirm : callable
+        Called with what `prune` is going to remove, before the index is written. It raises an exception to prevent it.
 
     Returns
     -------
@@ -145,6 +149,7 @@ def build_from_sources(  # noqa: PLR0913
             limits=limits,
             command=command,
             progress=advance,
+            confirm=confirm,
         )
     return replace(report, passed_over=passed.counts(), empty_folders=tuple(passed.empty))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from imindex.indexer.terminal.confirm import confirm, yes_option
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     batch_size_of,
@@ -21,7 +22,7 @@ from imindex.indexer.terminal.options import (
     trust_option,
 )
 from imindex.indexer.terminal.output import count, echo, fail, print_json, say
-from imindex.indexer.terminal.progress import progress_bar
+from imindex.indexer.terminal.progress import progress_bar, quiet_option
 
 _REASONS = 5
 KIND_CHOICES = ("works", "imitations", "control", "background")
@@ -50,7 +51,9 @@ PASSED_ON = (
 )  # fmt: skip
 @click.option("--batch-size", default="auto", show_default=True, metavar="auto|N", help="Pictures per batch.")
 @click.option("--strict", is_flag=True, help="Fail if a picture cannot be read, without writing the index.")
-@click.option("--prune", is_flag=True, help="Remove the rows of pictures that are not in SOURCE.")
+@click.option(
+    "--prune", is_flag=True, help="Remove the rows of pictures that are not in SOURCE, after a question."
+)
 @click.option(
     "--rehash",
     is_flag=True,
@@ -59,8 +62,10 @@ PASSED_ON = (
 @click.option("--retry-rejects", is_flag=True, help="Retry pictures that were rejected before.")
 @limit_options
 @json_option
+@quiet_option
+@yes_option
 @errors_for_people
-def build(sources: tuple[Path, ...], index: Path, as_json: bool, **options: Any) -> None:
+def build(sources: tuple[Path, ...], index: Path, as_json: bool, yes: bool, **options: Any) -> None:
     """Encode pictures into an index, each once.
 
     SOURCE is a folder laid out as works/ARTIST/*, imitations/RELEASE/ARTIST/*, control/*, background/ARTIST/*
@@ -88,6 +93,7 @@ def build(sources: tuple[Path, ...], index: Path, as_json: bool, **options: Any)
         command=command_line(),
         note=say,
         progress=lambda total: progress_bar(total, "Encoding"),
+        confirm=lambda removal: confirm(removal, index, yes),
     )
     if as_json:
         print_json({"index": index, **asdict(report)})
