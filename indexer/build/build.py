@@ -29,6 +29,7 @@ from imindex.indexer.core.provenance import entry
 from imindex.indexer.core.removal import Removal, removal_of
 from imindex.indexer.core.schema import BLOCKED
 from imindex.indexer.decode.limits import Limits
+from imindex.indexer.decode.rendering import Told, as_bits, as_log, as_sentence, curable, from_bits
 from imindex.indexer.encoders.lazy import LazyEncoder
 from imindex.indexer.encoders.probe import with_text_probe
 from imindex.indexer.encoders.registry import require_same
@@ -177,7 +178,11 @@ def build(  # noqa: PLR0913
         old = stack.enter_context(Index(path)) if path.exists() else None
         if old is not None:
             require_same(old.encoder, encoder.info)
-        retry = (lambda _: True) if retry_rejects else limits.outgrown
+        truncated = encoder.info.truncated
+
+        def retry(reason: str) -> bool:
+            return retry_rejects or limits.outgrown(reason) or curable(reason, truncated)
+
         parts.rejected = {digest: reason for digest, reason in parts.rejected.items() if not retry(reason)}
         known = Known(old, parts, retry, rehash=rehash)
         loop = _Loop(encoder, parts, known, limits, progress)
@@ -193,7 +198,8 @@ def build(  # noqa: PLR0913
         unreadable = [scanned for scanned in merged.rejected if not scanned.item.blocked]
         if strict and unreadable:
             raise ImindexError(_strict_message(unreadable, parts))
-        root, notes = _write(path, old, merged, parts, command)
+        told = _told(merged, parts)
+        root, notes = _write(path, old, merged, parts, command, told)
         waiting = parts.forget(merged.contents.items["sha256"])
     return BuildReport(
         rows=merged.contents.n,
@@ -210,7 +216,7 @@ def build(  # noqa: PLR0913
         already_rejected=loop.already_rejected,
         waiting=waiting,
         root_digest=root,
-        notes=(*parts.notes, *notes),
+        notes=(*parts.notes, *notes, *map(as_sentence, told)),
         reasons=tuple(Counter(rejected.reason for rejected in merged.rejected).most_common()),
         seconds=time.monotonic() - started,
     )
@@ -376,6 +382,8 @@ class _Loop:
                     ready.sizes.append((read.picture.width, read.picture.height))
                     if read.picture.black:
                         ready.black.add(read.digest)
+                    if read.picture.notes:
+                        ready.told[read.digest] = as_bits(read.picture.notes)
                 else:
                     precision = self._encoder.info.precision
                     ready.rejected[read.digest] = f"the encoder gave no finite vector at {precision}"
@@ -387,8 +395,20 @@ class _Loop:
             self._committed_at = time.monotonic()
 
 
+def _told(merged: Merged, parts: Parts) -> list[Told]:
+    """Return what is worth telling about the new rows."""
+    items, first = merged.contents.items, len(merged.old_rows)
+    if not parts.told:
+        return []
+    places: dict[str, list[int]] = {}
+    for row in range(first, len(items["sha256"])):
+        for note in from_bits(parts.told.get(bytes(items["sha256"][row]), 0)):
+            places.setdefault(note, []).append(row)
+    return [Told(note, len(rows), str(items["path"][rows[0]])) for note, rows in sorted(places.items())]
+
+
 def _write(
-    path: Path, old: Index | None, merged: Merged, parts: Parts, command: str
+    path: Path, old: Index | None, merged: Merged, parts: Parts, command: str, told: Sequence[Told]
 ) -> tuple[str, tuple[str, ...]]:
     # If only stamps are new, write them only if that costs less than reading those files again.
     if old is not None and not merged.changed and merged.restamped <= path.stat().st_size:
@@ -402,7 +422,9 @@ def _write(
     summary = (
         f"build: {merged.added} added, {merged.replaced} replaced, {merged.moved} moved, "
         f"{merged.unchanged} unchanged, {merged.pruned} pruned, {len(merged.rejected) - n_blocked} rejected"
-    ) + (f", {n_blocked} blocked" if n_blocked else "")
+        + (f", {n_blocked} blocked" if n_blocked else "")
+        + as_log(told)
+    )
     ann, notes = ann_after(old, merged.old_rows, contents.n, contents.encoder.dim)
     root = write(
         path,

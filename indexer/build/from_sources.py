@@ -46,6 +46,8 @@ def build_from_sources(  # noqa: PLR0913
     rehash: bool = False,
     retry_rejects: bool = False,
     limits: Limits = Limits(),  # noqa: B008 - frozen
+    color: str | None = None,
+    truncated: str | None = None,
     command: str = "",
     note: Callable[[str], None] = lambda _: None,
     progress: Callable[[int], AbstractContextManager[Progress]] = lambda total: nullcontext(_ignore),
@@ -87,6 +89,12 @@ def build_from_sources(  # noqa: PLR0913
         Retry pictures that were rejected before.
     limits : Limits
         Limits per picture; pictures beyond them are rejected.
+    color : {"srgb", "as-encoded"}, optional
+        Whether pictures are converted to sRGB by their colour profiles, or the profiles are ignored. By default, as in
+        the index, or else `srgb`.
+    truncated : {"reject", "accept"}, optional
+        Whether a picture whose file ends early is rejected, or decoded with a grey rest. By default, as in the index,
+        or else `reject`.
     command : str
         The command line, for the log.
     note : callable
@@ -135,6 +143,8 @@ def build_from_sources(  # noqa: PLR0913
         precision=precision,
         batch_size=batch_size,
         trust=trust_encoder,
+        color=color,
+        truncated=truncated,
         note=note,
     )
     with progress(len(items)) as advance:

@@ -19,6 +19,7 @@ from imindex.indexer.terminal.options import (
     json_option,
     limit_options,
     limits_of,
+    rendering_options,
     trust_option,
 )
 from imindex.indexer.terminal.output import count, echo, fail, print_json, say
@@ -28,7 +29,7 @@ _REASONS = 5
 KIND_CHOICES = ("works", "imitations", "control", "background")
 PASSED_ON = (
     "kind", "collection", "artist", "model", "pretrained", "trust_encoder", "device", "precision", "strict", "prune",
-    "rehash", "retry_rejects",
+    "rehash", "retry_rejects", "color", "truncated",
 )  # fmt: skip
 
 
@@ -61,6 +62,7 @@ PASSED_ON = (
 )
 @click.option("--retry-rejects", is_flag=True, help="Retry pictures that were rejected before.")
 @limit_options
+@rendering_options
 @json_option
 @quiet_option
 @yes_option
