@@ -133,13 +133,18 @@ def _tables(about: IndexSummary) -> dict[str, Table]:
         "format": about.format,
         "encoder": f"{encoder['name']}, {encoder['dim']} dimensions",
         "weights": encoder["weights-sha256"],
+        "colours": about.rendering,
         "search": describe_search(about.ann),
         "created": f"{about.created_at} by {about.created_by}",
         "last change": f"{last['when']}, {last['summary']}",
         "rejects": f"{len(about.rejects) - n_blocked:,}",
         **blocked,
-        "same bytes": about.duplicates_summary,
     }
+    pairs = [
+        *rows.items(),
+        *(("told by builds", f"{note}: {n:,}") for note, n in about.told.items()),
+        ("same bytes", about.duplicates_summary),
+    ]
     artist, path = (
         Column("artist", "artist", kind="name", rank=9),
         Column("path", "path", kind="path", rank=8),
@@ -153,7 +158,7 @@ def _tables(about: IndexSummary) -> dict[str, Table]:
         "index": Table(
             short_path(about.index),
             [Column("name", "", kind="prose", rank=0), Column("value", "", str, kind="prose", rank=0)],
-            [{"name": name, "value": value} for name, value in rows.items()],
+            [{"name": name, "value": value} for name, value in pairs],
         ),
         "collections": table(
             "Collections",

@@ -193,7 +193,10 @@ class Index:
         with self._reading():
             if self._is_left_out("items", name):
                 return [""] * len(rows)
-            return self._text(f"items/{name}", rows)
+            texts = self._text(f"items/{name}", rows)
+            if name == "arm":
+                check_arms(texts, f"items/{name}")
+            return texts
 
     def items(self) -> Columns:
         """Return all columns of /items, including the optional ones that the file leaves out."""

@@ -243,3 +243,11 @@ def short_path(path: str | os.PathLike[str]) -> str:
             inside = full.relative_to(base).as_posix()
             return f"{prefix}/{inside}" if prefix else inside
     return str(path)
+
+
+def file_size(size: int) -> str:
+    """Format a number of bytes, such as `72.3 MB`."""
+    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if size >= unit:
+            return f"{size / unit:.1f} {name}"
+    return f"{size} bytes"

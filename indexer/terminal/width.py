@@ -6,9 +6,10 @@ marks. Texts are expected to be safe already (`imindex.indexer.terminal.output.c
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 ELLIPSIS = "\u2026"
 _BEFORE_PERCENT = re.compile(r"(?<=\d) (?=%)")
@@ -154,8 +155,10 @@ def shortened(texts: Iterable[str], width: int, *, ends: bool = False) -> dict[s
                 short[text] = form
                 taken.add(form)
                 del pending[text]
-    for text in list(pending):
-        if form := _window(text, [other for other in long if other != text], room, taken):
+    marks = _first_differences(long)
+    for text, pieces in pending.items():
+        form = _around(pieces, marks[text], width)
+        if form and form not in taken:
             short[text] = form
             taken.add(form)
     return {text: short[text] for text in distinct if text in short}
@@ -166,7 +169,7 @@ def _tails(room: int, ends: bool) -> list[int]:
     most = max(0, room - _LEAST_HEAD)
     middle = range(min(4, most), most + 1)
     if ends:
-        return [*reversed(middle), 0]
+        return [room, *reversed(middle), 0]
     return list(dict.fromkeys([0, *middle, *range(1, min(4, most))]))
 
 
@@ -187,20 +190,60 @@ def _fitting(pieces: Iterable[str], width: int) -> list[str]:
     return kept
 
 
-def _window(text: str, others: Sequence[str], room: int, taken: set[str]) -> str:
-    """Return a beginning and the part of a text in which it differs from all others; empty if there is none."""
-    pieces = clusters(text)
-    room -= 1  # the second ellipsis
-    for head in (min(_LEAST_HEAD, room // 3), 0):
-        beginning = "".join(_fitting(pieces, head))
-        alike = [other[len(beginning) :] for other in others if other.startswith(beginning)]
-        rest = clusters(text[len(beginning) :])
-        for start in range(1, len(rest)):
-            part = "".join(_fitting(rest[start:], room - width_of(beginning)))
-            form = f"{beginning}{ELLIPSIS}{part}{ELLIPSIS}"
-            if part and form not in taken and not any(part in other for other in alike):
-                return form
-    return ""
+def _first_differences(texts: Mapping[str, Sequence[str]]) -> dict[str, set[int]]:
+    """Return, for each text, the places at which it first differs from any of the others.
+
+    In sorted order, the length of the beginning that two texts share is the least over the neighbours between them.
+    """
+    order = sorted(texts, key=lambda text: texts[text])
+    shared = [_shared(texts[a], texts[b]) for a, b in itertools.pairwise(order)]
+    places: dict[str, set[int]] = {}
+    for k, text in enumerate(order):
+        both = itertools.chain(
+            itertools.accumulate(reversed(shared[:k]), min), itertools.accumulate(shared[k:], min)
+        )
+        places[text] = {min(place, len(texts[text]) - 1) for place in both}
+    return places
+
+
+def _shared(first: Sequence[str], second: Sequence[str]) -> int:
+    pairs = enumerate(zip(first, second, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(first), len(second)))
+
+
+def _around(pieces: Sequence[str], places: set[int], width: int) -> str:
+    """Return the parts of a text around some places, with an ellipsis for each gap; empty if they do not fit."""
+    kept = set(places)
+    used = width_of(_with_gaps(pieces, kept))
+    if used > width:
+        return ""
+    grown = True
+    while grown:
+        grown = False
+        ends = sorted(i + 1 for i in kept if i + 1 not in kept and i + 1 < len(pieces))
+        starts = sorted(i - 1 for i in kept if i and i - 1 not in kept)
+        for place in [*ends, *starts, 0, len(pieces) - 1]:
+            if place in kept:
+                continue
+            closes = all(
+                i in kept or not 0 <= i < len(pieces) for i in (place - 1, place + 1)
+            )  # its ellipsis goes
+            more = width_of(pieces[place]) - closes
+            if used + more <= width:
+                kept.add(place)
+                used += more
+                grown = True
+    return _with_gaps(pieces, kept)
+
+
+def _with_gaps(pieces: Sequence[str], kept: set[int]) -> str:
+    parts: list[str] = []
+    for i, piece in enumerate(pieces):
+        if i in kept:
+            parts.append(piece)
+        elif not parts or parts[-1] != ELLIPSIS:
+            parts.append(ELLIPSIS)
+    return "".join(parts)
 
 
 def fold(text: str, width: int) -> list[str]:

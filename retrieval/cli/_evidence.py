@@ -60,7 +60,7 @@ _ADJUST = _option(
 _PLACEBO = _option(
     "--placebo", "placebos", multiple=True, metavar="NAME",
     help='A placebo name, or a pattern such as "placebo *": an invented artist, prompted for in the same way as the '
-    "real ones. Repeatable.",
+    "real ones. Repeatable. By default, the names of the arm placebo in the manifest.",
 )  # fmt: skip
 _COMMON = (
     _option("--resamples", "n_resamples", type=within(RESAMPLES), help="Number of resamples."),
@@ -217,7 +217,8 @@ def _meaning(evidence: MatchEvidence) -> list[str]:
     if not evidence.placebos:
         return [
             *lines,
-            "Without placebo names, there is no test of whether the name matters: pass --placebo.",
+            "Without placebo names, there is no test of whether the name matters: pass --placebo, or build from a "
+            "manifest with the column `arm`.",
         ]
     adjusted = ADJUSTED[evidence.adjust]
     lines.append(

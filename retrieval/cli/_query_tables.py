@@ -43,7 +43,7 @@ def answer_table(answer: QueryAnswer, title: str) -> Table:
                 }
                 for rank, a in enumerate(shown, 1)
             ]  # fmt: skip
-        records.append(Section(f"nearest {kind}"))
+        records.append(Section(f"nearest {kind}{' pictures' if kind == 'control' else ''}"))
         records += [
             {
                 "rank": one.rank, "artist": one.artist or NOBODY, "collection": one.collection, "path": one.path,
@@ -75,9 +75,13 @@ def whole_table(answers: Sequence[QueryAnswer]) -> Table:
         for one in neighbours.pictures
     ]  # fmt: skip
     columns = [
-        Column("query", "query", kind="path", rank=9),
-        Column("kind", "kind", kind="prose", rank=8),
-        *(Column(name, name) for name in ("rank", "artist", "collection", "path", "cosine", "row", "prompt")),
+        Column("query", "query", kind="path"),
+        Column("kind", "kind", kind="prose"),
+        Column("rank", "rank", rank=0),
+        Column("artist", "artist", kind="name", rank=0),
+        Column("collection", "collection", kind="name"),
+        Column("path", "path", kind="path"),
+        Column("cosine", "cosine", lambda value: number(value, 4)),
     ]
     return Table("Nearest pictures", columns, rows)
 

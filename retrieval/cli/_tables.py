@@ -83,11 +83,21 @@ def match_table(result: Matching, show_all: bool) -> Table:
         footer=[macro] if shown else [],
         notes=[
             f"Encoder {result.encoder}. At a gap of 0 or below, this encoder cannot distinguish the artist.",
+            *_names(result),
             *(basis(result, evidence) if evidence else []),
         ],
         most=most_of(show_all),
         data=[*records, *map(record, rest)],
     )
+
+
+def _names(result: Matching) -> list[str]:
+    """Say which names were taken for placebo names, and what was blocked; the notes of the tests say the rest."""
+    if result.names is None:
+        return []
+    if result.evidence is None:
+        return result.names.sentences()
+    return result.names.sentences(result.evidence.placebos, notes=False)
 
 
 def _has_figures(artist: MatchedArtist) -> bool:

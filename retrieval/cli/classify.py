@@ -140,7 +140,10 @@ def _print_classification(
             ["mean over artists", percent(method.macro_top1), percent(method.macro_top5)],
             *_chance_rows(method),
         ],
-        note=_classification_note(results, method),
+        note=[
+            _classification_note(results, method),
+            *(results.names.sentences(results.placebos) if results.names else ()),
+        ],
     )
     show_aside(overall, view)
     if not view.for_machines:

@@ -96,11 +96,13 @@ class ConditionType(click.ParamType):  # type: ignore[type-arg]
 )
 @click.option(
     "--placebo", "placebos", cls=FromSignature, of=OF, multiple=True, metavar="NAME",
-    help='A placebo name, or a pattern such as "placebo *". Repeatable. Audits store their own.',
+    help='A placebo name, or a pattern such as "placebo *". Repeatable. By default, the names of the arm placebo in '
+    "the manifest. Audits store their own.",
 )  # fmt: skip
 @click.option(
     "--rival", "rivals", cls=FromSignature, of=OF, multiple=True, metavar="NAME",
-    help="A further real name that is neither compared nor a candidate. Repeatable. Audits store their own.",
+    help="A further real name that is neither compared nor a candidate. Repeatable. By default, the names of the arm "
+    "rival in the manifest. Audits store their own.",
 )  # fmt: skip
 @click.option(
     "--level", cls=FromSignature, of=OF, type=_SHARE, help="Significance level for all artists together."

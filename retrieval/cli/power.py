@@ -45,7 +45,8 @@ STATED = ("between_sets", "within_set", "work_by_set", "residual")
 @click.option("--collection", help="The pilot's release. Optional if there is only one.")
 @click.option(
     "--placebo", "names", multiple=True, metavar="NAME",
-    help='Placebo name of the pilot, or a pattern such as "placebo *". Repeatable. [default: all other names]',
+    help='Placebo name of the pilot, or a pattern such as "placebo *". Repeatable. [default: those of the manifest, or '
+    "all other names]",
 )  # fmt: skip
 @click.option(
     "--effect", type=within(EFFECT),

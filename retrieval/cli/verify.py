@@ -26,7 +26,7 @@ from imindex.indexer.terminal.options import (
     within,
 )
 from imindex.indexer.terminal.output import count, echo, print_json, say
-from imindex.indexer.terminal.progress import progress_bar
+from imindex.indexer.terminal.progress import progress_bar, quiet_option
 
 if TYPE_CHECKING:
     from imindex.indexer.decode.limits import Limits
@@ -79,6 +79,7 @@ _LISTED = 20
 @model_options
 @device_option
 @json_option
+@quiet_option
 @click.pass_context
 @errors_for_people
 def verify(ctx: click.Context, /, index: Path, as_json: bool, **options: Any) -> None:
@@ -135,9 +136,9 @@ def verify(ctx: click.Context, /, index: Path, as_json: bool, **options: Any) ->
         print_json({"sound": not code, **values, **found})
         ctx.exit(code)
     for fault in faults:
-        echo(f"fault   {fault.where}: {fault.said}")
+        echo(f"fault   {fault.where}: {fault.said}", hanging=8)
     for line in (line for check in checks for line in check.lines):
-        echo(line)
+        echo(line, hanging=2)
     target = options["results"] or index
     if faults:
         echo(f"Found {count(len(faults), 'fault')} in {target}.")
