@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from imindex.indexer.build.build import BuildReport, build, refuse_long
 from imindex.indexer.core.bounds import BATCH
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.names import alike_note, as_stored
+from imindex.indexer.core.paths import merged_roots, require_roots
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.encoders.lazy import encoder_for
 from imindex.indexer.sources.find import find
@@ -43,6 +44,7 @@ def build_from_sources(  # noqa: PLR0913
     rehash: bool = False,
     retry_rejects: bool = False,
     limits: Limits = Limits(),  # noqa: B008 - frozen
+    roots: Mapping[str, str | os.PathLike[str]] | None = None,
     command: str = "",
     note: Callable[[str], None] = lambda _: None,
     progress: Callable[[int], AbstractContextManager[Progress]] = lambda total: nullcontext(_ignore),
@@ -83,6 +85,9 @@ def build_from_sources(  # noqa: PLR0913
         Retry pictures that were rejected before.
     limits : Limits
         Limits per picture; pictures beyond them are rejected.
+    roots : mapping of str to path-like, optional
+        Folders by name, such as ``{"art": "/data/art"}``. Paths of a manifest may lead to them, and pictures in them
+        are stored as ``//art/...``, so that index and folders can move separately. An index remembers its roots.
     command : str
         The command line, for the log.
     note : callable
@@ -109,12 +114,13 @@ def build_from_sources(  # noqa: PLR0913
         [Path(sources)] if isinstance(sources, (str, os.PathLike)) else [Path(source) for source in sources]
     )
     real_file(Path(index))  # refuses some links, before anything is read
-    items = list(find(paths, kind=kind, collection=collection, artist=artist, note=note))
+    stored, known_roots = _artists_and_roots(Path(index))
+    named = merged_roots(known_roots, require_roots(roots or {}))
+    items = list(find(paths, kind=kind, collection=collection, artist=artist, roots=named, note=note))
     if not items:
         listed = ", ".join(map(str, paths)) or "the empty list of sources"
         raise ImindexError(f"No pictures in {listed}. Check the folder, or see imindex build --help.")
     refuse_long(items, Path(index))
-    stored = _artists_of(Path(index))
     if alike := alike_note([*stored, *as_stored(dict.fromkeys(item.artist for item in items), stored)]):
         note(alike)
     encoder = encoder_for(
@@ -137,14 +143,15 @@ def build_from_sources(  # noqa: PLR0913
             prune=prune,
             rehash=rehash,
             limits=limits,
+            roots=named,
             command=command,
             progress=advance,
         )
 
 
-def _artists_of(index: Path) -> tuple[str, ...]:
-    """Return the artists of an index; none if there is no index yet."""
+def _artists_and_roots(index: Path) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the artists and the named roots of an index; none if there is no index yet."""
     if not exists(index):
-        return ()
+        return (), {}
     with Index(index) as opened:
-        return opened.artists
+        return opened.artists, opened.roots

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from imindex.indexer.core.errors import ImindexError
@@ -20,6 +20,7 @@ def find(
     kind: str | None = None,
     collection: str | None = None,
     artist: str | None = None,
+    roots: Mapping[str, str] | None = None,
     note: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Item]:
     """Yield the pictures of folders and manifests, in a fixed order.
@@ -33,11 +34,13 @@ def find(
           `background/<artist>/*`, or one of these folders;
         - any other folder, laid out as `<artist>/*`, if `kind` is given;
         - a manifest (CSV, TSV, JSONL, Parquet) with the columns path, artist, kind, collection, prompt, seed and
-          caption. Only path is required; it is relative to the manifest. Rows with a non-empty `blocked` are skipped.
-          Cells are separated by commas, semicolons or tabs.
+          caption. Only path is required; it is relative to the manifest, or absolute and inside its folder or one of
+          `roots`. Rows with a non-empty `blocked` are skipped. Cells are separated by commas, semicolons or tabs.
     kind, collection, artist : str, optional
         Metadata of all pictures. For a folder it takes precedence over the names of its folders; for a manifest it
         fills empty columns.
+    roots : mapping of str to str, optional
+        Absolute folders outside those of manifests that their paths may lead to, by name.
     note : callable
         Called with a message about each thing that is skipped.
 
@@ -48,7 +51,7 @@ def find(
     """
     if kind is not None and kind not in KINDS:
         raise ImindexError(f"There is no kind {kind!r}. Use one of {', '.join(KINDS)}.")
-    options = SourceOptions(kind, collection, artist)
+    options = SourceOptions(kind, collection, artist, roots or {})
     for source in sources:
         path = Path(source)
         if path.is_dir():

@@ -17,6 +17,8 @@ from imindex.indexer.terminal.options import (
     index_option,
     json_option,
     model_options,
+    root_option,
+    roots_of,
     within,
 )
 from imindex.indexer.terminal.output import echo, number, percent, print_json, print_table, say
@@ -67,6 +69,7 @@ CLASSIFY = "imindex.retrieval.evidence.classify_release:classify_release"
 )
 @accuracy_options
 @report_option
+@root_option
 @click.option("--all", "show_all", is_flag=True, help="Print every artist.")
 @model_options
 @device_option
@@ -86,7 +89,7 @@ def classify(index: Path, as_json: bool, show_all: bool, **options: Any) -> None
     from imindex.retrieval import api
 
     testing = api.Testing(**{name: options[name] for name in ACCURACY})
-    with api.open(index) as opened:
+    with api.open(index, roots=roots_of(options)) as opened:
         results = opened.classify(
             options["collection"],
             **{name: options[name] for name in ("by", "labels", "templates", "k")},

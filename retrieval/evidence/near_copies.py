@@ -133,7 +133,7 @@ class Compared:
             shared.looks,
             shared.series,
         )
-        self._folder = index.folder
+        self._places = index.places()
         names = ("artist", "path", "prompt", "seed", "sha256", "width", "height")
         self._columns = {name: index.column(name) for name in names}
         self._artists = index.artists
@@ -307,7 +307,8 @@ class Compared:
         return self._file(int(self._works.rows[work]))
 
     def _file(self, row: int) -> File:
-        return str(self._folder / self._columns["path"][row]), bytes(self._columns["sha256"][row])
+        path = self._columns["path"][row]
+        return self._places.full(path) or path, bytes(self._columns["sha256"][row])
 
     def _aspect_of_work(self, work: int) -> float:
         return self._aspect(int(self._works.rows[work]))
