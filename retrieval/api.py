@@ -74,6 +74,7 @@ if TYPE_CHECKING:
 
     from imindex.retrieval.audit.audit import Outcome
     from imindex.retrieval.audit.decisions import Listed
+    from imindex.retrieval.report.thumbnails import Thumbnails
 
 __all__ = [
     "BuildReport",
@@ -436,7 +437,8 @@ class Items:
     """The pictures of an index as a table: one row per picture, in the order of `OpenIndex.vectors`.
 
     Columns: ``row``, ``path``, ``artist``, ``kind``, ``collection``, ``prompt``, ``seed`` (-1 if unknown), ``caption``,
-    ``width``, ``height`` (pixels), ``sha256`` (of the file's bytes).
+    ``arm`` (own, placebo, nameless, control, rival), ``model``, ``width``, ``height`` (pixels), ``sha256`` (of the
+    file's bytes). Texts are empty if unknown.
     """
 
     def __init__(self, table: pyarrow.Table):
@@ -689,6 +691,23 @@ class OpenIndex:
             raise ImindexError("index: the releases are those of this index. Use imindex.compare for others.")
         return compare(base, new, index=self._index, **options)
 
+    def thumbnails(self, paths: Sequence[str]) -> Thumbnails:
+        """Return what reads thumbnails of pictures of the index, each only if its bytes are those that were indexed.
+
+        Parameters
+        ----------
+        paths : sequence of str
+            As the index stores them.
+
+        Returns
+        -------
+        Thumbnails
+            See `imindex.retrieval.report.thumbnails`.
+        """
+        from imindex.retrieval.report.thumbnails import Thumbnails, recorded_digests
+
+        return Thumbnails(self._index.folder, len(paths), recorded_digests(self._index, paths))
+
     def write_report(
         self,
         result: Matching | Classification,
@@ -757,8 +776,10 @@ class Encoder:
         device: str = "auto",
         precision: str = "auto",
         batch_size: int | None = None,
+        color: str = "srgb",
+        truncated: str = "reject",
     ) -> Encoder:
-        """Load an encoder; see `imindex.indexer.encoders.load.load` for the names.
+        """Load an encoder; see `imindex.indexer.encoders.load.load` for the names and settings.
 
         Raises
         ------
@@ -767,7 +788,16 @@ class Encoder:
         """
         from imindex.indexer.encoders.load import load
 
-        return cls(load(model, pretrained, device=device, precision=precision, batch_size=batch_size))
+        loaded = load(
+            model,
+            pretrained,
+            device=device,
+            precision=precision,
+            batch_size=batch_size,
+            color=color,
+            truncated=truncated,
+        )
+        return cls(loaded)
 
     @property
     def info(self) -> EncoderInfo:

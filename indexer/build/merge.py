@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -25,8 +25,10 @@ from imindex.indexer.core.paths import PicturePaths, StoredPaths
 from imindex.indexer.core.provenance import now, program
 from imindex.indexer.core.schema import (
     ITEM_DTYPES,
+    NO_SEED,
     NO_STAMP,
     NOBODY,
+    OPTIONAL_DTYPES,
     Collection,
     Columns,
     Contents,
@@ -61,6 +63,8 @@ class Merged:
         Whether the new index differs from the old one in anything except stamps.
     restamped : int
         Total size in bytes of unchanged files that had to be read and now have a stamp.
+    pruned_rows, pruned_rejects : list of int
+        Rows and rejects of the old index that `prune` removes.
     """
 
     contents: Contents
@@ -75,6 +79,8 @@ class Merged:
     relinked: int = 0
     changed: bool = False
     restamped: int = 0
+    pruned_rows: list[int] = field(default_factory=list)
+    pruned_rejects: list[int] = field(default_factory=list)
 
     def vectors(self, old: Index | None, parts: Parts) -> Iterator[npt.NDArray[np.float16]]:
         """Yield the vectors of the new index in blocks, in the order of its rows."""
@@ -211,9 +217,11 @@ class _Merge:
             if is_missing(key) and self._items["path"][row] == key[2] and self._keep[row]:
                 self._keep[row] = False
                 self._merged.pruned += 1
+                self._merged.pruned_rows.append(row)
         for key, reject in self._reject_of:
             if is_missing(key):
                 self._keep_rejects[reject] = False
+                self._merged.pruned_rejects.append(reject)
 
     def _key(self, position: int) -> Key:
         item = self._scan.items[position]
@@ -273,7 +281,7 @@ class _Merge:
         return full is None or not os.path.exists(full)  # noqa: PTH110 - many
 
     def _describe(self, row: int, item: Item) -> None:
-        """Update the metadata of an unchanged picture; empty values change nothing."""
+        """Update the metadata of an unchanged picture, which is not encoded again; empty values change nothing."""
         for name, value in _metadata(item).items():
             if value not in ("", -1) and self._items[name][row] != value:
                 self._set(name, row, value)
@@ -287,13 +295,13 @@ class _Merge:
     def _reject(self, key: Key, scanned: Scanned) -> None:
         self._merged.rejected.append(scanned)
         row, reject = self._row_of.get(key), self._reject_of.get(key)
-        if (
-            row is not None and scanned.digest != NO_DIGEST
-        ):  # a file that could not be read counts as unchanged
+        # A file that could not be read counts as unchanged, unless the manifest says that it is blocked.
+        if row is not None and (scanned.digest != NO_DIGEST or scanned.item.blocked):
             self._keep[row] = False
         if reject is not None:
             same = bytes(self._base.rejects["sha256"][reject]) == scanned.digest
-            if same and self._base.rejects["reason"][reject] == scanned.reason:
+            described = _of_reject(scanned)
+            if same and all(self._base.rejects[name][reject] == value for name, value in described.items()):
                 self._restamp(self._reject_stamps, reject, scanned.stamp)
                 return
             self._keep_rejects[reject] = False
@@ -344,7 +352,7 @@ class _Merge:
                 "collection": key[1],
                 "path": key[2],
                 "sha256": scanned.digest,
-                "reason": scanned.reason,
+                **_of_reject(scanned),
             }
             for key, scanned in self._new_rejects
         )
@@ -390,8 +398,11 @@ class _Merge:
             "prompt": [item.prompt for item in items],
             "seed": [item.seed for item in items],
             "caption": [item.caption for item in items],
+            "arm": [item.arm for item in items],
+            "model": [item.model for item in items],
         }
-        return {name: np.array(columns[name], dtype) for name, dtype in ITEM_DTYPES.items()}
+        dtypes = {**ITEM_DTYPES, **OPTIONAL_DTYPES["items"]}
+        return {name: np.array(columns[name], dtype) for name, dtype in dtypes.items()}
 
     def _sizes(self, packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
         sizes = np.zeros((len(packed), 2), np.int32)
@@ -409,7 +420,16 @@ class _Merge:
 
 
 def _metadata(item: Item) -> dict[str, str | int]:
-    return {"prompt": item.prompt, "seed": item.seed, "caption": item.caption}
+    names = ("prompt", "seed", "caption", "arm", "model")
+    return {name: getattr(item, name) for name in names}
+
+
+def _of_reject(scanned: Scanned) -> dict[str, str | int]:
+    """Return the reason of a reject; and what the manifest says of it, if it is blocked."""
+    item, reason = scanned.item, {"reason": scanned.reason}
+    if not item.blocked:
+        return {**reason, **dict.fromkeys(("arm", "model", "prompt", "blocked"), ""), "seed": NO_SEED}
+    return {**reason, **{name: getattr(item, name) for name in OPTIONAL_DTYPES["rejects"]}}
 
 
 def _stack(first: Columns, second: Columns) -> Columns:

@@ -23,8 +23,8 @@ from imindex.indexer.terminal.options import (
     json_option,
     within,
 )
-from imindex.indexer.terminal.output import clean, count, echo, fail, print_json, print_table, say
-from imindex.indexer.terminal.progress import progress_bar
+from imindex.indexer.terminal.output import clean, count, echo, print_json, print_table, remark, say
+from imindex.indexer.terminal.progress import progress_bar, quiet_option
 
 if TYPE_CHECKING:
     from imindex.indexer.generate.generate import Report
@@ -148,6 +148,7 @@ def _model_options(command: Command) -> Command:
 @_model_options
 @click.option("--dry-run", is_flag=True, help="Print what would be made, without loading the model.")
 @json_option
+@quiet_option
 @errors_for_people
 def generate(model: str, out: Path, release: str, dry_run: bool, as_json: bool, **options: Any) -> None:
     """Generate pictures from artists' names, and control pictures, with a diffusion model.
@@ -176,7 +177,7 @@ def generate(model: str, out: Path, release: str, dry_run: bool, as_json: bool, 
         },
     )
     if not wanted:
-        fail(
+        raise click.UsageError(
             "There is nothing to generate. Name artists with --artists or --artist, or pass --placebos, --nameless or "
             "--generic."
         )
@@ -291,7 +292,9 @@ def _print_plan(wanted: list[Shot], out: Path, release: str, as_json: bool) -> N
         ],
         left=2,
     )
-    echo(f"Would make {count(left, 'picture')} ({len(wanted) - left:,} already present) in {out}; made none.")
+    remark(
+        f"Would make {count(left, 'picture')} ({len(wanted) - left:,} already present) in {out}; made none."
+    )
 
 
 @dataclasses.dataclass(frozen=True)

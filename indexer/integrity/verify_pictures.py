@@ -17,6 +17,7 @@ import numpy.typing as npt
 from imindex.indexer.build.reader import NO_DIGEST, Read, read_all
 from imindex.indexer.core.digest import STREAM_ROWS
 from imindex.indexer.core.paths import PicturePaths, merged_roots, split_rooted
+from imindex.indexer.core.schema import BLOCKED
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.sources.item import Item
 from imindex.indexer.store.index import Index
@@ -198,7 +199,8 @@ def check_rejects(
     """Decode the file of every reject again: a picture that can be used must not be hidden among the rejects.
 
     The reason in the index is not believed. A picture that was rejected by a lower limit than the default is confirmed
-    only if the caller passes that limit.
+    only if the caller passes that limit. A blocked picture is confirmed if it is black; otherwise only its manifest
+    says that it is blocked.
 
     Parameters
     ----------
@@ -236,7 +238,7 @@ def _reject_problem(digest: bytes, reason: str, read: Read | None) -> str:
         return (
             f"is a reject whose file {'can be read now' if digest == NO_DIGEST else 'is missing or changed'}"
         )
-    if read.picture is None or digest == NO_DIGEST:
+    if read.picture is None or digest == NO_DIGEST or (reason.startswith(BLOCKED) and read.picture.black):
         return ""
     return f"was rejected ({reason}), but can be decoded"
 

@@ -26,6 +26,12 @@ class Item:
         Empty if unknown.
     seed : int
         -1 if unknown.
+    arm : str
+        What a picture of a release is for: own, placebo, nameless, control or rival. Empty if unknown.
+    model : str
+        The model that made the picture. Empty if unknown.
+    blocked : str
+        Why a safety filter replaced the picture. Empty if it did not.
     """
 
     path: str
@@ -35,6 +41,9 @@ class Item:
     prompt: str = ""
     seed: int = NO_SEED
     caption: str = ""
+    arm: str = ""
+    model: str = ""
+    blocked: str = ""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.names import clean_name
 from imindex.indexer.core.schema import KINDS, NO_SEED
 from imindex.indexer.sources import manifest_rows
+from imindex.indexer.sources.arms import arm_of, blocked_of, kind_of_arm, refuse_other_kind
 from imindex.indexer.sources.delimited import did_you_mean, shown_columns
 from imindex.indexer.sources.item import Item, SourceOptions
 from imindex.indexer.sources.manifest_paths import PathResolver
 
-_TEXT_KEYS = ("artist", "kind", "collection", "prompt", "caption")
+_TEXT_KEYS = ("artist", "kind", "collection", "prompt", "caption", "arm", "model")
 _PANDAS_INDEX = "__index_level_0__"
 """The column in which pandas writes the row numbers of a data frame to Parquet."""
 _SCIENTIFIC = re.compile(r"\d(?:[.,]\d+)?e\+\d+", re.IGNORECASE)
@@ -25,16 +27,23 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 def items_of_manifest(path: Path, options: SourceOptions, note: Callable[[str], None]) -> Iterator[Item]:
     unknown: set[str] = set()
-    n_blocked = 0
+    n_blocked = n_without_path = 0
     resolve = PathResolver(path, options.roots)
     for where, row in manifest_rows.rows(path, note):
         unknown |= set(row) - set(manifest_rows.COLUMNS)
-        if row.get("blocked"):  # a safety filter replaced the picture by a black one
-            n_blocked += 1
+        blocked = blocked_of(row.get("blocked"))
+        n_blocked += bool(blocked)
+        if blocked and not row.get("path"):
+            n_without_path += 1
         else:
-            yield _item(resolve, where, row, options)
+            yield replace(_item(resolve, where, row, options), blocked=blocked)
     if n_blocked:
-        note(f"{path}: {n_blocked} pictures are marked as blocked and skipped.")
+        note(
+            f"{path}: {n_blocked} pictures are marked as blocked. They are recorded, and left out of every search and "
+            "test."
+        )
+    if n_without_path:
+        note(f"{path}: {n_without_path} of them have no path, and are counted here only.")
     # A manifest written by `imindex generate` has more columns than are used here.
     if unknown - {_PANDAS_INDEX} and not (path.parent / "release.json").exists():
         listed = [name or "(no name)" for name in sorted(unknown - {_PANDAS_INDEX})]
@@ -53,12 +62,16 @@ def _item(resolve: PathResolver, where: str, row: Mapping[str, Any], options: So
             f"{where}: no path. Every row must name its picture in the column `path`.{hint}".rstrip()
         )
     text = {key: _text(where, key, row.get(key)) for key in _TEXT_KEYS}
-    kind = text["kind"].strip().lower() or options.kind  # spreadsheets capitalise the first letter
+    arm = arm_of(where, text["arm"])
+    of_arm = kind_of_arm(arm)
+    written = text["kind"].strip().lower()  # spreadsheets capitalise the first letter
+    kind = written or (of_arm if of_arm == "control" else "") or options.kind or of_arm
     if kind not in KINDS:
         problem = f"kind {text['kind']!r} is unknown" if kind else "no kind"
         raise ImindexError(
             f"{where}: {problem}. Write one of {', '.join(KINDS)}, or pass --kind.{_hint('kind', row)}"
         )
+    refuse_other_kind(where, kind, arm)
     artist = clean_name(text["artist"]) or clean_name(options.artist or "")
     if kind == "control":
         artist = ""
@@ -81,6 +94,8 @@ def _item(resolve: PathResolver, where: str, row: Mapping[str, Any], options: So
         prompt=text["prompt"],
         seed=_seed(where, row.get("seed")),
         caption=text["caption"],
+        arm=arm,
+        model=text["model"],
     )
 
 

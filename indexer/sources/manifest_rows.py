@@ -17,7 +17,9 @@ from imindex.indexer.sources.delimited import lines_of, open_text, plain_row, ta
 from imindex.indexer.system.child_process import Crashed, Lines, python
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".parquet")
-COLUMNS = ("path", "artist", "kind", "collection", "prompt", "seed", "caption", "blocked")
+COLUMNS = (
+    "path", "artist", "kind", "collection", "prompt", "seed", "caption", "arm", "model", "blocked",
+)  # fmt: skip
 """The columns that are used. Headers are compared without case and surrounding space."""
 WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods", ".numbers")
 MAX_ROWS = 20_000_000

@@ -27,6 +27,7 @@ from imindex.indexer.core.schema import (
     FORMATS_READ,
     ITEM_DTYPES,
     NOBODY,
+    OPTIONAL_DTYPES,
     OPTIONAL_ENCODER,
     PRECISIONS,
     REJECT_DTYPES,
@@ -36,6 +37,7 @@ from imindex.indexer.core.schema import (
     Contents,
     EncoderInfo,
     Stamps,
+    empty_column,
     root_digest,
     stamps_or_zeros,
 )
@@ -51,6 +53,7 @@ from imindex.indexer.store.guard import (
 )
 from imindex.indexer.store.raw import Raw
 from imindex.indexer.store.structure import (
+    check_arms,
     check_dataset,
     check_kind,
     check_range,
@@ -59,6 +62,7 @@ from imindex.indexer.store.structure import (
     log_columns,
     member_group,
     number_of,
+    optional_columns,
     read_attributes,
     text_of,
 )
@@ -180,9 +184,14 @@ class Index:
         """Return a column of /items (or another group); text is an object array of str."""
         key = f"{group}/{name}"
         with self._reading():
+            if self._is_left_out(group, name):
+                return empty_column(group, name, self.n if group == "items" else self._counts.rejects)
             dataset = self._file[key]
             if h5py.check_string_dtype(dataset.dtype):
-                return np.array(self._text(key), dtype=object)
+                texts = self._text(key)
+                if name == "arm":
+                    check_arms(texts, key)
+                return np.array(texts, dtype=object)
             values = np.array(mapped(self._guard.fileno(), dataset))
             if name == "artist":
                 check_range(values, NOBODY, self._counts.artists, key)
@@ -190,18 +199,28 @@ class Index:
                 check_range(values, 0, self._counts.collections, key)
             return values
 
+    def _is_left_out(self, group: str, name: str) -> bool:
+        optional = OPTIONAL_DTYPES.get(group, {})
+        return name in optional and name not in optional_columns(self._file.id, group, self.version)
+
     def text_at(self, name: str, rows: npt.NDArray[np.int64]) -> list[str]:
         """Return the values of a text column of /items for some rows, without reading the others."""
         with self._reading():
-            return self._text(f"items/{name}", rows)
+            if self._is_left_out("items", name):
+                return [""] * len(rows)
+            texts = self._text(f"items/{name}", rows)
+            if name == "arm":
+                check_arms(texts, f"items/{name}")
+            return texts
 
     def items(self) -> Columns:
-        """Return all columns of /items."""
-        return {name: self.column(name) for name in ITEM_DTYPES}
+        """Return all columns of /items, including the optional ones that the file leaves out."""
+        return {name: self.column(name) for name in (*ITEM_DTYPES, *OPTIONAL_DTYPES["items"])}
 
     def rejects(self) -> Columns:
-        """Return all columns of /rejects: pictures that could not be read or encoded, with the reason."""
-        return {name: self.column(name, "rejects") for name in REJECT_DTYPES}
+        """Return all columns of /rejects: pictures that cannot be used, with the reason."""
+        names = (*REJECT_DTYPES, *OPTIONAL_DTYPES["rejects"])
+        return {name: self.column(name, "rejects") for name in names}
 
     def stamps(self) -> tuple[Stamps, Stamps]:
         """Return the stamps of the files of /items and /rejects, (n, 3) int64 each; zeros if unknown."""

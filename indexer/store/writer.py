@@ -22,6 +22,7 @@ from imindex.indexer.core.schema import (
     OPTIONAL_ENCODER,
     Columns,
     Contents,
+    is_left_out,
     root_digest,
 )
 from imindex.indexer.store.digests import digests_of_the_rest
@@ -171,6 +172,8 @@ def _write_tables(file: h5py.File, contents: Contents) -> dict[str, str]:
     for table, columns in tables.items():
         group = file.create_group(table)
         for name, values in columns.items():
+            if is_left_out(table, name, values):
+                continue
             if values.dtype == object:
                 dataset = group.create_dataset(name, shape=(len(values),), dtype=_TEXT)
                 for start in range(0, len(values), STREAM_ROWS):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace as replace_fields
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -123,6 +124,8 @@ def _build(run: Run, encoder: EncoderSpec, inputs: Inputs, made: Sequence[Made],
     path = run.workspace.index(encoder)
     refuse_links(path)
     new = not path.exists()
+    if not new and not _has_arms(path):
+        items = [replace_fields(item, arm="", model="") for item in items]
     with run.stage(f"encode with {encoder.name}", len(items)) as progress:
         lazy = encoders.of(encoder, path)
         if new:  # the encoder is loaded; an audit names artists by text
@@ -147,6 +150,12 @@ def _build(run: Run, encoder: EncoderSpec, inputs: Inputs, made: Sequence[Made],
     if report.rejected:
         run.show.note(f"{report.rejected} pictures were rejected; the report lists them.")
     return built
+
+
+def _has_arms(path: Path) -> bool:
+    """Return whether an index has arms. That of an audit which was begun before there were any stays as it is."""
+    with Index(path) as index:
+        return any(index.column("arm"))
 
 
 # Report

@@ -132,14 +132,21 @@ def gather(
     digests = {"works": digest_of(works), **{name: digest_of(items) for name, items in made.items()}}
     if secret is not None:
         digests[SECRET] = secret.digest
-    notes = [*_notes(plan, works, placebos), *_name_notes(plan, origins, references, rivals, secret)]
+    notes = [
+        *_arm_notes(plan, made),
+        *_notes(plan, works, placebos),
+        *_name_notes(plan, origins, references, rivals, secret),
+    ]
     return Inputs(
         tuple(works), made, placebos, digests, tuple(notes),
         drawing=drawing,
         origins=origins,
         references={one.name: references for one in plan.releases if one.model and origins},
         rivals={
-            one.name: rivals for one in plan.releases if one.model or isinstance(plan.rivals, tuple)
+            one.name: rivals if one.model or isinstance(plan.rivals, tuple) else tuple(of_arm)
+            for one in plan.releases
+            if (of_arm := sorted(_of_arm(made.get(one.name, ()), "rival") - set(plan.tested)))
+            or one.model or isinstance(plan.rivals, tuple)
         },
     )  # fmt: skip
 
@@ -176,17 +183,20 @@ def _bytes_digest(item: Item) -> str:
         return "unreadable"
 
 
-def _find(
+def _find(  # noqa: PLR0913
     plan: Plan,
     key: str,
     path: str,
     kind: str,
     note: Callable[[str], None],
     roots: Mapping[str, str] | None,
+    *,
     collection: str | None = None,
+    artist: str | None = None,
 ) -> list[Item]:
     try:
-        return list(find([plan.at(path)], kind=kind, collection=collection, roots=roots, note=note))
+        items = find([plan.at(path)], kind=kind, collection=collection, artist=artist, roots=roots, note=note)
+        return [item for item in items if not item.blocked]
     except ImindexError as error:
         raise ImindexError(f"{plan.path}: {key}: {error}") from error
 
@@ -241,7 +251,7 @@ def _made(
     plan: Plan, release: Release, note: Callable[[str], None], roots: Mapping[str, str] | None
 ) -> tuple[Item, ...]:
     key = f"the pictures of {release.name}"
-    pictures = _find(plan, key, release.pictures, "imitations", note, roots, release.name)
+    pictures = _find(plan, key, release.pictures, "imitations", note, roots, collection=release.name)
     items = [
         replace(item, collection=release.name) for item in pictures if item.kind in ("imitations", "control")
     ]
@@ -276,7 +286,9 @@ def require_imitations(plan: Plan, release: str, items: Iterable[Item], *, block
 def _placebos(
     plan: Plan, release: Release, made: Mapping[str, Sequence[Item]], known: set[str]
 ) -> tuple[str, ...]:
-    """Return the placebo names of a release of existing pictures, matched by patterns."""
+    """Return the placebo names of a release of existing pictures: by the plan's patterns, or else by its manifest."""
+    if not release.placebos:
+        return tuple(_refuse_works(plan, release, _of_arm(made[release.name], "placebo"), known))
     names = sorted({item.artist for item in made[release.name] if item.kind == "imitations"})
     placebos: set[str] = set()
     for pattern in release.placebos:
@@ -286,15 +298,58 @@ def _placebos(
                 f'{plan.path}: {release.name}.placebos: no pictures have a name that matches "{pattern}". '
                 f"Correct the pattern, or add the pictures to {release.pictures}."
             )
-        folded = {name.casefold() for name in {*known, *plan.tested}}
-        real = sorted(name for name in fits if name.casefold() in folded)
-        if real:
-            raise ImindexError(
-                f"{plan.path}: {release.name}.placebos: {real[0]} has works, so it is not a placebo name. Narrow "
-                f'"{pattern}".'
-            )
-        placebos |= fits
+        placebos.update(_refuse_works(plan, release, fits, known, pattern))
     return tuple(sorted(placebos))
+
+
+def _of_arm(items: Iterable[Item], arm: str) -> set[str]:
+    return {item.artist for item in items if item.arm == arm}
+
+
+def _refuse_works(
+    plan: Plan, release: Release, names: Iterable[str], known: set[str], pattern: str = ""
+) -> list[str]:
+    """Return placebo names, sorted, if none of them is an artist with works."""
+    folded = {name.casefold() for name in {*known, *plan.tested}}
+    real = sorted(name for name in names if name.casefold() in folded)
+    if real:
+        remedy = (
+            f'Narrow "{pattern}".'
+            if pattern
+            else "Correct its arm in the manifest, or list them in the plan."
+        )
+        raise ImindexError(
+            f"{plan.path}: {release.name}.placebos: {real[0]} has works, so it is not a placebo name. {remedy}"
+        )
+    return sorted(names)
+
+
+def _arm_notes(plan: Plan, made: Mapping[str, Sequence[Item]]) -> Iterable[str]:
+    """Say which names a manifest made placebo names, and where the plan contradicts a manifest."""
+    for release in plan.releases:
+        of_arm = _of_arm(made.get(release.name, ()), "placebo")
+        if of_arm and not release.placebos:
+            yield f"{release.name}: {len(of_arm)} placebo names, from the manifest."
+        patterns = release.placebos
+        others = {
+            item.artist: item.arm for item in made.get(release.name, ()) if item.arm not in ("", "placebo")
+        }
+        wrong = sorted(
+            name for name in others if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+        )
+        if wrong:
+            yield (
+                f"{release.name}.placebos takes {wrong[0]} for a placebo name, but the manifest says "
+                f"{others[wrong[0]]} ({len(wrong)} such names)."
+            )
+        left = sorted(
+            name for name in of_arm if not any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+        )
+        if patterns and left:
+            yield (
+                f"{release.name}.placebos leaves out {left[0]}, which the manifest calls a placebo name ({len(left)} "
+                "such names)."
+            )
 
 
 def _invented(

@@ -25,7 +25,8 @@ def row_faults(
     """Yield the differences between an index and the pictures that it was built from.
 
     Every picture must be one row, or a reject that cannot be used, of the same artist, collection and kind, with the
-    same prompt, seed and caption; the bytes of its file must be those that the index records.
+    same prompt, seed and caption; the bytes of its file must be those that the index records. Arm and model are
+    compared if the index has any.
 
     Parameters
     ----------
@@ -72,8 +73,11 @@ def _keys(index: Index, table: str) -> Iterator[Key]:
 
 def _data_faults(index: Index, rows: Sequence[Key], expected: dict[Key, Item]) -> Iterator[Fault]:
     n = 0
-    for name in ("prompt", "seed", "caption"):
-        for key, value in zip(rows, index.column(name).tolist(), strict=True):
+    for name in ("prompt", "seed", "caption", "arm", "model"):
+        values = index.column(name).tolist()
+        if name in ("arm", "model") and not any(values):
+            continue  # of an index that was begun in an older format
+        for key, value in zip(rows, values, strict=True):
             item = expected.get(key)
             if item is not None and getattr(item, name) != value:
                 n += 1

@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from imindex.indexer.core.bounds import SEED
+from imindex.indexer.core.exit_codes import DONE, REFUSED, UNDECIDED
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     Root,
@@ -29,7 +30,7 @@ from imindex.indexer.terminal.options import (
     within,
 )
 from imindex.indexer.terminal.output import count, echo, print_json, say
-from imindex.indexer.terminal.progress import progress_bar
+from imindex.indexer.terminal.progress import progress_bar, quiet_option
 
 if TYPE_CHECKING:
     from imindex.indexer.decode.limits import Limits
@@ -96,6 +97,7 @@ class Where(TypedDict):
 @model_options
 @device_option
 @json_option
+@quiet_option
 @click.pass_context
 @errors_for_people
 def verify(ctx: click.Context, /, index: Path, as_json: bool, **options: Any) -> None:
@@ -105,8 +107,8 @@ def verify(ctx: click.Context, /, index: Path, as_json: bool, **options: Any) ->
     still have been made from other pictures or by another encoder: --pictures and --replay check that. They open files
     in the folder of the index, and in those passed with --root, and decode rejects again, within the limits that are
     passed. With --results, the figures of an audit are recomputed, its page and table are written again, and
-    differences are listed. The exit code is 1 if there is a fault, and 4 if there is none but a page by another version
-    could not be compared.
+    differences are listed. The exit code is 3 if there is a fault, 4 if there is none but not all was compared, and 1
+    if the file could not be opened.
 
     \b
     imindex verify -i audit.h5
@@ -146,16 +148,16 @@ def verify(ctx: click.Context, /, index: Path, as_json: bool, **options: Any) ->
         for name in check.uncompared
         if not any(name in other.same for other in checks)
     ]
-    code = 1 if faults else 4 if uncompared else 0
+    code = REFUSED if faults else UNDECIDED if uncompared else DONE
     if as_json:
         values = {key: value for check in checks for key, value in check.values.items()}
         found = {"faults": [asdict(fault) for fault in faults], "uncompared": uncompared}
         print_json({"sound": not code, **values, **found})
         ctx.exit(code)
     for fault in faults:
-        echo(f"fault   {fault.where}: {fault.said}")
+        echo(f"fault   {fault.where}: {fault.said}", hanging=8)
     for line in (line for check in checks for line in check.lines):
-        echo(line)
+        echo(line, hanging=2)
     target = options["results"] or index
     if faults:
         echo(f"Found {count(len(faults), 'fault')} in {target}.")

@@ -188,7 +188,7 @@ def test_an_index_and_its_root_move_separately(rooted: Path, tiny_encoder: Encod
         digests = recorded_digests(index, index.column("path"))
         assert Thumbnails(index.places(), 3, digests).get("//art/w/000.png")
     assert not verify(rooted).faults
-    outside = run("verify", "-i", rooted, "--pictures", code=1).stdout
+    outside = run("verify", "-i", rooted, "--pictures", code=3).stdout
     assert (
         f"Pass --root art=FOLDER to permit a folder; when it was built, art was {tmp_path / 'disk/art'}"
         in outside
@@ -376,7 +376,7 @@ def test_verify_tells_missing_changed_and_unreadable_apart_with_remedies(
     (art / "works/ada/001.png").unlink()
     (art / "works/ada/002.png").unlink()
     (art / "works/ada/002.png").mkdir()
-    said = run("verify", "-i", tmp_path / "i.h5", "--pictures", code=1).stdout
+    said = run("verify", "-i", tmp_path / "i.h5", "--pictures", code=3).stdout
     for what in (
         "000.png: the picture is changed",
         "001.png: the picture is missing",
@@ -392,7 +392,7 @@ def test_verify_tells_missing_changed_and_unreadable_apart_with_remedies(
     shutil.rmtree(art / "works/ada/002.png")
     (tmp_path / "new place").mkdir()
     (art / "works").rename(tmp_path / "new place/all")
-    assert "4 missing" in run("verify", "-i", tmp_path / "i.h5", "--pictures", code=1).stdout
+    assert "4 missing" in run("verify", "-i", tmp_path / "i.h5", "--pictures", code=3).stdout
     said = run(
         "verify", "-i", tmp_path / "i.h5", "--pictures", "--root", tmp_path / "new place", code=1
     ).stdout
