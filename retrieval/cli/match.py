@@ -13,6 +13,8 @@ from imindex.indexer.terminal.options import (
     command_line,
     index_option,
     json_option,
+    root_option,
+    roots_of,
     table_options,
     view_of,
 )
@@ -58,6 +60,7 @@ MATCH = "imindex.retrieval.evidence.match_release:match_release"
 )  # fmt: skip
 @testing_options
 @report_option
+@root_option
 @click.option("--all", "show_all", is_flag=True, help="Print every artist.")
 @json_option
 @table_options
@@ -85,7 +88,7 @@ def match(index: Path, collection: str | None, show_all: bool, as_json: bool, **
     view = view_of(options, match_fields)
     testing = api.Testing(**{name: options[name] for name in TESTING})
     ranks = options["ranks"]
-    with api.open(index) as opened:
+    with api.open(index, roots=roots_of(options)) as opened:
         result = opened.match(
             collection,
             csls=options["csls"],
