@@ -65,10 +65,13 @@ def _listed_in(manifest: Path, options: SourceOptions, note: Callable[[str], Non
 def _kind_folder(
     path: Path, kind: str, options: SourceOptions, note: Callable[[str], None]
 ) -> Iterator[Item]:
-    if kind in ("works", "background"):
+    default = kind if kind != "imitations" else None
+    if (manifest := manifest_in(path)) is not None:
+        yield from _listed_in(
+            manifest, SourceOptions(kind, options.collection or default, options.artist), note
+        )
+    elif kind in ("works", "background"):
         yield from _by_artist(path, kind, options.collection or kind, options.artist, note)
-    elif kind == "control" and (manifest := manifest_in(path)) is not None:
-        yield from _listed_in(manifest, SourceOptions(kind, options.collection or kind, options.artist), note)
     elif kind == "control":
         for child in _entries(path):
             collection = options.collection or (child.name if child.is_dir() else kind)

@@ -173,13 +173,16 @@ def _find(
 
 def _works(plan: Plan, note: Callable[[str], None]) -> list[Item]:
     tested = set(plan.tested)
-    works = _find(plan, "works.tested", plan.works, "works", note)
+    works = _of_kinds(_find(plan, "works.tested", plan.works, "works", note), "works", "background")
     items = [
-        item if item.artist in tested else replace(item, kind="background", collection="background")
+        item
+        if item.artist in tested and item.kind == "works"
+        else replace(item, kind="background", collection="background")
         for item in works
+        if item.kind == "works" or plan.background != plan.works  # the same manifest lists them below
     ]
     if plan.background:
-        others = _find(plan, "works.background", plan.background, "background", note)
+        others = _of_kinds(_find(plan, "works.background", plan.background, "background", note), "background")
         both = sorted({item.artist for item in others} & tested)
         if both:
             raise ImindexError(
@@ -187,12 +190,25 @@ def _works(plan: Plan, note: Callable[[str], None]) -> list[Item]:
             )
         items += others
     if plan.control:
-        items += _find(plan, "works.control", plan.control, "control", note)
+        controls = _of_kinds(_find(plan, "works.control", plan.control, "control", note), "control")
+        items += _of_no_release(plan, controls)
+    background = sorted({item.artist for item in items if item.kind == "background"} & tested)
+    if background:
+        raise ImindexError(
+            f"{plan.path}: works.tested lists pictures of the tested artist {background[0]} as background. Correct "
+            "their kind."
+        )
     counts = Counter(item.artist for item in items if item.kind == "works")
     missing = [name for name in plan.tested if not counts[name]]
     if missing:
-        near = difflib.get_close_matches(missing[0], {item.artist for item in works}, 1)
-        hint = f"Did you mean {near[0]}?" if near else f"Put works into {plan.at(plan.works) / 'NAME'}."
+        near = difflib.get_close_matches(missing[0], {item.artist for item in works} - tested, 1)
+        place = plan.at(plan.works)
+        put = (
+            f"List works of this artist in {place}."
+            if place.is_file()
+            else f"Put works into {place / 'NAME'}."
+        )
+        hint = f"Did you mean {near[0]}?" if near else put
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise ImindexError(
             f"{plan.path}: artists.tested: {missing[0]}{more} has no works in {plan.at(plan.works)}. {hint}"
@@ -200,11 +216,45 @@ def _works(plan: Plan, note: Callable[[str], None]) -> list[Item]:
     return items
 
 
+def _of_kinds(items: Iterable[Item], *kinds: str) -> list[Item]:
+    """Leave out the pictures of other kinds, which a manifest of everything lists as well."""
+    return [item for item in items if item.kind in kinds]
+
+
+def _of_no_release(plan: Plan, controls: Sequence[Item]) -> list[Item]:
+    """Leave out the control pictures of a release, which come with its imitations."""
+    releases = {release.name for release in plan.releases if release.pictures == plan.control}
+    return [item for item in controls if item.collection not in releases]
+
+
+def _of_release(plan: Plan, release: Release, items: Sequence[Item]) -> Sequence[Item]:
+    """Leave out the pictures of other releases, which the manifest names in its column `collection`.
+
+    Raises
+    ------
+    ImindexError
+        If the manifest lists several releases, but none of this name.
+    """
+    releases = {item.collection for item in items if item.kind == "imitations"}
+    if len(releases) > 1 and release.name not in releases:
+        raise ImindexError(
+            f"{plan.path}: {release.pictures} lists the releases {', '.join(sorted(releases)[:5])}, but none is "
+            f"called {release.name}. Correct the name of the release, or the column `collection`."
+        )
+    if release.name not in releases:
+        return items
+    own = [item for item in items if item.collection == release.name]
+    if any(item.kind == "control" for item in own):
+        return own
+    return [*own, *(item for item in items if item.collection not in releases)]  # controls of no release
+
+
 def _made(plan: Plan, release: Release, note: Callable[[str], None]) -> tuple[Item, ...]:
     key = f"the pictures of {release.name}"
     pictures = _find(plan, key, release.pictures, "imitations", note, collection=release.name)
     items = [
-        replace(item, collection=release.name) for item in pictures if item.kind in ("imitations", "control")
+        replace(item, collection=release.name)
+        for item in _of_release(plan, release, _of_kinds(pictures, "imitations", "control"))
     ]
     require_imitations(plan, release.name, items)
     return tuple(items)
