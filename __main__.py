@@ -11,6 +11,7 @@ def run() -> None:
     try:
         main(prog_name="imindex")
     except SystemExit as end:
+        INTERRUPTS.end()
         if INTERRUPTS.received and isinstance(end.code, int) and end.code > 128:
             INTERRUPTS.stop(end.code)
         raise

@@ -745,8 +745,10 @@ class Encoder:
         device: str = "auto",
         precision: str = "auto",
         batch_size: int | None = None,
+        color: str = "srgb",
+        truncated: str = "reject",
     ) -> Encoder:
-        """Load an encoder; see `imindex.indexer.encoders.load.load` for the names.
+        """Load an encoder; see `imindex.indexer.encoders.load.load` for the names and settings.
 
         Raises
         ------
@@ -755,7 +757,16 @@ class Encoder:
         """
         from imindex.indexer.encoders.load import load
 
-        return cls(load(model, pretrained, device=device, precision=precision, batch_size=batch_size))
+        loaded = load(
+            model,
+            pretrained,
+            device=device,
+            precision=precision,
+            batch_size=batch_size,
+            color=color,
+            truncated=truncated,
+        )
+        return cls(loaded)
 
     @property
     def info(self) -> EncoderInfo:

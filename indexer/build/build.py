@@ -26,8 +26,10 @@ from imindex.indexer.build.unchanged import Known, UnchangedFiles
 from imindex.indexer.core.bounds import MAX_NAME, MAX_TEXT
 from imindex.indexer.core.errors import ImindexError, Interrupted
 from imindex.indexer.core.provenance import entry
+from imindex.indexer.core.removal import Removal, removal_of
 from imindex.indexer.core.schema import BLOCKED
 from imindex.indexer.decode.limits import Limits
+from imindex.indexer.decode.rendering import Told, as_bits, as_log, as_sentence, curable, from_bits
 from imindex.indexer.encoders.lazy import LazyEncoder
 from imindex.indexer.encoders.probe import with_text_probe
 from imindex.indexer.encoders.registry import require_same
@@ -75,6 +77,10 @@ class BuildReport:
         Wall-clock time.
     reasons : tuple of (str, int)
         Why pictures were rejected, and how many, the most frequent reason first.
+    passed_over : tuple of (str, int)
+        Files of the source folders that are not pictures: their kinds (`Thumbs.db`, `.json`) and how many of each.
+    empty_folders : tuple of str
+        Folders of artists without a picture.
     notes : tuple of str
         Whether an earlier run was killed, and whether an approximate index was retrained or replaced by the exact kind.
     """
@@ -96,6 +102,8 @@ class BuildReport:
     notes: tuple[str, ...] = ()
     reasons: tuple[tuple[str, int], ...] = ()
     blocked: int = 0
+    passed_over: tuple[tuple[str, int], ...] = ()
+    empty_folders: tuple[str, ...] = ()
 
     @property
     def nothing_usable(self) -> bool:
@@ -120,6 +128,7 @@ def build(  # noqa: PLR0913
     limits: Limits = Limits(),  # noqa: B008 - frozen
     command: str = "",
     progress: Callable[[int, int], None] = lambda done, encoded: None,
+    confirm: Callable[[Removal], None] = lambda _: None,
 ) -> BuildReport:
     """Encode pictures, each one once, and write the new index.
 
@@ -145,6 +154,8 @@ def build(  # noqa: PLR0913
         The command line, for the log.
     progress : callable
         Called after each picture with the number of pictures done and the number encoded so far.
+    confirm : callable
+        Called with what `prune` is going to remove, before the index is written. It raises an exception to prevent it.
 
     Returns
     -------
@@ -167,7 +178,11 @@ def build(  # noqa: PLR0913
         old = stack.enter_context(Index(path)) if path.exists() else None
         if old is not None:
             require_same(old.encoder, encoder.info)
-        retry = (lambda _: True) if retry_rejects else limits.outgrown
+        truncated = encoder.info.truncated
+
+        def retry(reason: str) -> bool:
+            return retry_rejects or limits.outgrown(reason) or curable(reason, truncated)
+
         parts.rejected = {digest: reason for digest, reason in parts.rejected.items() if not retry(reason)}
         known = Known(old, parts, retry, rehash=rehash)
         loop = _Loop(encoder, parts, known, limits, progress)
@@ -178,10 +193,13 @@ def build(  # noqa: PLR0913
         clear_leftovers(path)
         info = encoder.info if old is not None else with_text_probe(encoder.get())
         merged = merge(old, scan, info, parts, path.parent, prune=prune)
+        if old is not None and merged.pruned_rows:
+            confirm(_pruned(old, merged))
         unreadable = [scanned for scanned in merged.rejected if not scanned.item.blocked]
         if strict and unreadable:
             raise ImindexError(_strict_message(unreadable, parts))
-        root, notes = _write(path, old, merged, parts, command)
+        told = _told(merged, parts)
+        root, notes = _write(path, old, merged, parts, command, told)
         waiting = parts.forget(merged.contents.items["sha256"])
     return BuildReport(
         rows=merged.contents.n,
@@ -198,10 +216,18 @@ def build(  # noqa: PLR0913
         already_rejected=loop.already_rejected,
         waiting=waiting,
         root_digest=root,
-        notes=(*parts.notes, *notes),
+        notes=(*parts.notes, *notes, *map(as_sentence, told)),
         reasons=tuple(Counter(rejected.reason for rejected in merged.rejected).most_common()),
         seconds=time.monotonic() - started,
     )
+
+
+def _pruned(old: Index, merged: Merged) -> Removal:
+    contents = old.contents()
+    gone, gone_rejects = (np.zeros(len(table["path"]), bool) for table in (contents.items, contents.rejects))
+    gone[merged.pruned_rows] = True
+    gone_rejects[merged.pruned_rejects] = True
+    return removal_of(contents, gone, gone_rejects, old.path.stat().st_size)
 
 
 def refuse_long(items: Sequence[Item], path: Path) -> None:
@@ -356,6 +382,8 @@ class _Loop:
                     ready.sizes.append((read.picture.width, read.picture.height))
                     if read.picture.black:
                         ready.black.add(read.digest)
+                    if read.picture.notes:
+                        ready.told[read.digest] = as_bits(read.picture.notes)
                 else:
                     precision = self._encoder.info.precision
                     ready.rejected[read.digest] = f"the encoder gave no finite vector at {precision}"
@@ -367,8 +395,20 @@ class _Loop:
             self._committed_at = time.monotonic()
 
 
+def _told(merged: Merged, parts: Parts) -> list[Told]:
+    """Return what is worth telling about the new rows."""
+    items, first = merged.contents.items, len(merged.old_rows)
+    if not parts.told:
+        return []
+    places: dict[str, list[int]] = {}
+    for row in range(first, len(items["sha256"])):
+        for note in from_bits(parts.told.get(bytes(items["sha256"][row]), 0)):
+            places.setdefault(note, []).append(row)
+    return [Told(note, len(rows), str(items["path"][rows[0]])) for note, rows in sorted(places.items())]
+
+
 def _write(
-    path: Path, old: Index | None, merged: Merged, parts: Parts, command: str
+    path: Path, old: Index | None, merged: Merged, parts: Parts, command: str, told: Sequence[Told]
 ) -> tuple[str, tuple[str, ...]]:
     # If only stamps are new, write them only if that costs less than reading those files again.
     if old is not None and not merged.changed and merged.restamped <= path.stat().st_size:
@@ -382,7 +422,9 @@ def _write(
     summary = (
         f"build: {merged.added} added, {merged.replaced} replaced, {merged.moved} moved, "
         f"{merged.unchanged} unchanged, {merged.pruned} pruned, {len(merged.rejected) - n_blocked} rejected"
-    ) + (f", {n_blocked} blocked" if n_blocked else "")
+        + (f", {n_blocked} blocked" if n_blocked else "")
+        + as_log(told)
+    )
     ann, notes = ann_after(old, merged.old_rows, contents.n, contents.encoder.dim)
     root = write(
         path,

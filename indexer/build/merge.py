@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,8 @@ class Merged:
         Whether the new index differs from the old one in anything except stamps.
     restamped : int
         Total size in bytes of unchanged files that had to be read and now have a stamp.
+    pruned_rows, pruned_rejects : list of int
+        Rows and rejects of the old index that `prune` removes.
     """
 
     contents: Contents
@@ -75,6 +77,8 @@ class Merged:
     pruned: int = 0
     changed: bool = False
     restamped: int = 0
+    pruned_rows: list[int] = field(default_factory=list)
+    pruned_rejects: list[int] = field(default_factory=list)
 
     def vectors(self, old: Index | None, parts: Parts) -> Iterator[npt.NDArray[np.float16]]:
         """Yield the vectors of the new index in blocks, in the order of its rows."""
@@ -190,9 +194,11 @@ class _Merge:
             if is_missing(key) and self._items["path"][row] == key[2] and self._keep[row]:
                 self._keep[row] = False
                 self._merged.pruned += 1
+                self._merged.pruned_rows.append(row)
         for key, reject in self._reject_of:
             if is_missing(key):
                 self._keep_rejects[reject] = False
+                self._merged.pruned_rejects.append(reject)
 
     def _key(self, position: int) -> Key:
         item = self._scan.items[position]

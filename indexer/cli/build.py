@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from imindex.indexer.terminal.confirm import confirm, yes_option
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     batch_size_of,
@@ -18,16 +19,17 @@ from imindex.indexer.terminal.options import (
     json_option,
     limit_options,
     limits_of,
+    rendering_options,
     trust_option,
 )
 from imindex.indexer.terminal.output import count, echo, fail, print_json, say
-from imindex.indexer.terminal.progress import progress_bar
+from imindex.indexer.terminal.progress import progress_bar, quiet_option
 
 _REASONS = 5
 KIND_CHOICES = ("works", "imitations", "control", "background")
 PASSED_ON = (
     "kind", "collection", "artist", "model", "pretrained", "trust_encoder", "device", "precision", "strict", "prune",
-    "rehash", "retry_rejects",
+    "rehash", "retry_rejects", "color", "truncated",
 )  # fmt: skip
 
 
@@ -50,7 +52,9 @@ PASSED_ON = (
 )  # fmt: skip
 @click.option("--batch-size", default="auto", show_default=True, metavar="auto|N", help="Pictures per batch.")
 @click.option("--strict", is_flag=True, help="Fail if a picture cannot be read, without writing the index.")
-@click.option("--prune", is_flag=True, help="Remove the rows of pictures that are not in SOURCE.")
+@click.option(
+    "--prune", is_flag=True, help="Remove the rows of pictures that are not in SOURCE, after a question."
+)
 @click.option(
     "--rehash",
     is_flag=True,
@@ -58,14 +62,20 @@ PASSED_ON = (
 )
 @click.option("--retry-rejects", is_flag=True, help="Retry pictures that were rejected before.")
 @limit_options
+@rendering_options
 @json_option
+@quiet_option
+@yes_option
 @errors_for_people
-def build(sources: tuple[Path, ...], index: Path, as_json: bool, **options: Any) -> None:
+def build(sources: tuple[Path, ...], index: Path, as_json: bool, yes: bool, **options: Any) -> None:
     """Encode pictures into an index, each once.
 
     SOURCE is a folder laid out as works/ARTIST/*, imitations/RELEASE/ARTIST/*, control/*, background/ARTIST/*
     (or one of these folders); any other folder of ARTIST/* with --kind; or a manifest (CSV, JSONL, Parquet) with
     the columns path, artist, kind, collection, prompt, seed, caption.
+
+    Every file of a folder is a picture (by its suffix, or else by its first bytes), or is passed over and counted, as
+    are Thumbs.db, sidecars such as 1.json, lists, indexes, and hidden files.
 
     The index is created if it does not exist. Run the same command again to resume after Ctrl-C or a crash.
 
@@ -85,6 +95,7 @@ def build(sources: tuple[Path, ...], index: Path, as_json: bool, **options: Any)
         command=command_line(),
         note=say,
         progress=lambda total: progress_bar(total, "Encoding"),
+        confirm=lambda removal: confirm(removal, index, yes),
     )
     if as_json:
         print_json({"index": index, **asdict(report)})

@@ -24,7 +24,7 @@ from imindex.indexer.terminal.options import (
     within,
 )
 from imindex.indexer.terminal.output import clean, count, echo, print_json, print_table, say
-from imindex.indexer.terminal.progress import progress_bar
+from imindex.indexer.terminal.progress import progress_bar, quiet_option
 
 if TYPE_CHECKING:
     from imindex.indexer.generate.generate import Report
@@ -148,6 +148,7 @@ def _model_options(command: Command) -> Command:
 @_model_options
 @click.option("--dry-run", is_flag=True, help="Print what would be made, without loading the model.")
 @json_option
+@quiet_option
 @errors_for_people
 def generate(model: str, out: Path, release: str, dry_run: bool, as_json: bool, **options: Any) -> None:
     """Generate pictures from artists' names, and control pictures, with a diffusion model.

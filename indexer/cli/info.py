@@ -58,6 +58,7 @@ def info(
         ["format", about.format],
         ["encoder", f"{encoder['name']}, {encoder['dim']} dimensions"],
         ["weights", encoder["weights-sha256"]],
+        ["colours", about.rendering],
         ["search", describe_search(about.ann)],
         ["created", f"{about.created_at} by {about.created_by}"],
         ["last change", about.log[-1]["when"] + ", " + about.log[-1]["summary"]],
@@ -67,6 +68,7 @@ def info(
             if n_blocked
             else []
         ),
+        *(["told by builds", f"{note}: {n:,}"] for note, n in about.told.items()),
         ["same bytes", about.duplicates_summary],
     ]
     print_table(str(index), [], rows, left=2)

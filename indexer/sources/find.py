@@ -12,6 +12,7 @@ from imindex.indexer.sources import manifest_rows
 from imindex.indexer.sources.folder import items_of_folder
 from imindex.indexer.sources.item import Item, SourceOptions
 from imindex.indexer.sources.manifest import items_of_manifest
+from imindex.indexer.sources.stray import PassedOver
 
 
 def find(
@@ -21,6 +22,7 @@ def find(
     collection: str | None = None,
     artist: str | None = None,
     note: Callable[[str], None] = lambda _: None,
+    passed: PassedOver | None = None,
 ) -> Iterator[Item]:
     """Yield the pictures of folders and manifests, in a fixed order.
 
@@ -30,7 +32,7 @@ def find(
         Each source is one of:
 
         - a folder laid out as `works/<artist>/*`, `imitations/<release>/<artist>/*`, `control/*` and
-          `background/<artist>/*`, or one of these folders;
+          `background/<artist>/*`, or one of these folders. Files that are not pictures are passed over;
         - any other folder, laid out as `<artist>/*`, if `kind` is given;
         - one of the above folders of artists that holds a file `manifest.csv` (.tsv, .jsonl, .parquet), as
           `imindex generate` writes it: that manifest is read instead;
@@ -41,7 +43,10 @@ def find(
         Metadata of all pictures. For a folder it takes precedence over the names of its folders; for a manifest it
         fills empty columns.
     note : callable
-        Called with a message about each thing that is skipped.
+        Called with a message about each thing that is skipped; about files that are not pictures, one message.
+    passed : PassedOver, optional
+        Counts the files of folders that are not pictures (see `imindex.indexer.sources.stray`), and the folders of
+        artists without a picture.
 
     Raises
     ------
@@ -51,10 +56,11 @@ def find(
     if kind is not None and kind not in KINDS:
         raise ImindexError(f"There is no kind {kind!r}. Use one of {', '.join(KINDS)}.")
     options = SourceOptions(kind, collection, artist)
+    passed = PassedOver() if passed is None else passed
     for source in sources:
         path = Path(source)
         if path.is_dir():
-            yield from items_of_folder(path, options, note)
+            yield from items_of_folder(path, options, note, passed)
         elif path.suffix.lower() in manifest_rows.SUFFIXES and path.is_file():
             yield from items_of_manifest(path, options, note)
         elif path.suffix.lower() in manifest_rows.WORKBOOKS and path.is_file():
@@ -68,3 +74,5 @@ def find(
             )
         else:
             raise ImindexError(f"{path} does not exist. Give a folder of pictures or a manifest.")
+    for line in passed.notes():
+        note(line)

@@ -67,9 +67,16 @@ class Interrupts:
             yield
         finally:
             self._message = outer
-            if outermost:
-                self._ended = self.installed
-                self._begun = False
+            if outermost and self.installed:
+                self.end()
+            self._begun = not outermost
+
+    def end(self) -> None:
+        """Ignore both signals from now on: the result is out, and the interpreter is about to end."""
+        self._ended = True
+        for number in _NUMBERS:
+            if signal.getsignal(number) == self._handle:
+                signal.signal(number, signal.SIG_IGN)
 
     def stop(self, code: int) -> NoReturn:
         """End an interrupted process without the interpreter's own end, which compiled libraries may disturb."""
@@ -79,7 +86,7 @@ class Interrupts:
         os._exit(code)
 
     def _handle(self, number: int, frame: object) -> None:
-        if self._ended:  # the result is out; the interpreter is about to end
+        if self._ended:
             return
         self.received = self.received or number
         if not self._begun:

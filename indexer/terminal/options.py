@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import click
 
 from imindex.indexer.core.bounds import BATCH, MAX_PIXELS, MEMORY, SECONDS, Bounds
+from imindex.indexer.core.preprocess_bounds import COLORS, TRUNCATED
 from imindex.indexer.decode.limits import Limits
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -139,6 +140,23 @@ def limit_options(command: Command) -> Command:
             "--decode-memory", type=Size(), metavar="SIZE",
             help="Memory for all pictures that are decoded at the same time, such as 2GB. A picture that alone needs "
             "more is rejected. Raising the limit retries those it rejected.  [default: a quarter of the memory]",
+        ),
+    )  # fmt: skip
+
+
+def rendering_options(command: Command) -> Command:
+    """Add --color and --truncated to a command that makes an index."""
+    return add_options(
+        command,
+        click.option(
+            "--color", type=click.Choice(COLORS),
+            help="srgb: pictures are converted to sRGB by their colour profiles. as-encoded: profiles are ignored.  "
+            "[default: the index's; srgb for a new one]",
+        ),
+        click.option(
+            "--truncated", type=click.Choice(TRUNCATED),
+            help="accept: a picture whose file ends early is a row, with a grey rest.  [default: the index's; reject "
+            "for a new one]",
         ),
     )  # fmt: skip
 

@@ -128,3 +128,11 @@ def _stdout() -> Any:
 def count(n: int, noun: str, plural: str = "") -> str:
     """Format a number with its noun: `1 picture`, `2,000 pictures`."""
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
+
+
+def file_size(size: int) -> str:
+    """Format a number of bytes, such as `72.3 MB`."""
+    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if size >= unit:
+            return f"{size / unit:.1f} {name}"
+    return f"{size} bytes"

@@ -162,10 +162,17 @@ def _bytes_digest(item: Item) -> str:
 
 
 def _find(
-    plan: Plan, key: str, path: str, kind: str, note: Callable[[str], None], **options: str
+    plan: Plan,
+    key: str,
+    path: str,
+    kind: str,
+    note: Callable[[str], None],
+    *,
+    collection: str | None = None,
+    artist: str | None = None,
 ) -> list[Item]:
     try:
-        items = find([plan.at(path)], kind=kind, note=note, **options)
+        items = find([plan.at(path)], kind=kind, collection=collection, artist=artist, note=note)
         return [item for item in items if not item.blocked]
     except ImindexError as error:
         raise ImindexError(f"{plan.path}: {key}: {error}") from error

@@ -23,7 +23,7 @@ from imindex.indexer.terminal.options import (
     within,
 )
 from imindex.indexer.terminal.output import clean, count, echo, fail, percent, print_json, print_table, say
-from imindex.indexer.terminal.progress import bars
+from imindex.indexer.terminal.progress import bars, duration, plain_lines, quiet, quiet_option
 from imindex.retrieval.cli._evidence import p_value
 from imindex.retrieval.cli.compare import end_of_gate
 from imindex.retrieval.cli.confirm import confirm
@@ -126,6 +126,7 @@ def init(plan: Path, force: bool) -> None:
     is_flag=True,
     help="Conditions of the gate that cannot be decided do not change the exit code.",
 )
+@quiet_option
 @click.pass_context
 @errors_for_people
 def run(
@@ -244,18 +245,8 @@ def _print_forecast(forecast: Forecast) -> None:
     )
 
 
-def duration(seconds: float | None) -> str:
-    """Format a duration for display: `40 s`, `12 min`, `3 h 20 min`."""
-    if seconds is None:
-        return "not measured"
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
 def screen_of_stages() -> Any:
-    """Return a progress display on stderr: a line per finished stage, a bar for the current one."""
+    """Return a progress display on stderr: a line per finished stage, a bar or plain lines for the current one."""
     from imindex.retrieval.audit.run import Show
 
     live = sys.stderr.isatty()
@@ -273,6 +264,12 @@ def screen_of_stages() -> Any:
 
         @contextlib.contextmanager
         def stage(self, name: str, total: int) -> Iterator[Callable[[int, int], None]]:
+            if not live:
+                started = time.monotonic()
+                with plain_lines(total, name) as advance:
+                    yield advance
+                self._finished(name, started)
+                return
             started, task = time.monotonic(), self._bar.add_task(clean(name), total=total or None, rate="")
 
             def advance(done: int, new: int) -> None:
@@ -283,7 +280,11 @@ def screen_of_stages() -> Any:
 
             yield advance
             self._bar.remove_task(task)
-            self.note(f"{name}: {duration(time.monotonic() - started)}")
+            self._finished(name, started)
+
+        def _finished(self, name: str, started: float) -> None:
+            if not quiet():
+                self.note(f"{name}: {duration(time.monotonic() - started)}")
 
         def note(self, text: str) -> None:
             if live:

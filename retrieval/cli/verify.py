@@ -26,7 +26,7 @@ from imindex.indexer.terminal.options import (
     within,
 )
 from imindex.indexer.terminal.output import count, echo, print_json, say
-from imindex.indexer.terminal.progress import progress_bar
+from imindex.indexer.terminal.progress import progress_bar, quiet_option
 
 if TYPE_CHECKING:
     from imindex.indexer.decode.limits import Limits
@@ -79,6 +79,7 @@ _LISTED = 20
 @model_options
 @device_option
 @json_option
+@quiet_option
 @click.pass_context
 @errors_for_people
 def verify(ctx: click.Context, /, index: Path, as_json: bool, **options: Any) -> None:

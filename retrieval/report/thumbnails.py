@@ -9,6 +9,7 @@ from collections.abc import Collection, Container, Iterable, Mapping
 from pathlib import Path
 
 from imindex.indexer.core.errors import BadPicture, ImindexError
+from imindex.indexer.core.preprocess_bounds import ACCEPT, SRGB
 from imindex.indexer.decode.pool import picture_of
 from imindex.indexer.decode.preprocess import Preprocess
 from imindex.indexer.sources.local import read_bytes
@@ -103,4 +104,13 @@ class Thumbnails:
 
 
 def _look(side: int) -> Preprocess:
-    return Preprocess((side, side), (0.0,) * 3, (1.0,) * 3, resize_mode="longest", fill_color=255)
+    """Return how a picture is shown: in its true colours, whatever the encoder of the index is given."""
+    return Preprocess(
+        (side, side),
+        (0.0,) * 3,
+        (1.0,) * 3,
+        resize_mode="longest",
+        fill_color=255,
+        color=SRGB,
+        truncated=ACCEPT,
+    )

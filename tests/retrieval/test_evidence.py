@@ -254,7 +254,7 @@ def test_one_artist_with_placebos_and_a_background_is_found(tiny_model: str, tmp
     )
     further = (made[:, None, :] < control[:, :, None]) + (made[:, None, :] == control[:, :, None]) / 2
     assert with_control["floor_control"] == pytest.approx(further.mean())
-    run("remove", "--collection", "background", "-i", index)
+    run("remove", "--collection", "background", "-i", index, "--yes")
     alone = by_artist(asked(index, "match", "--placebo", "placebo *"))["ada"]
     assert (alone["finding"], alone["p_name"]) == ("not tested", 0.05)
     assert "add some to background/" in " ".join(
