@@ -25,6 +25,7 @@ from imindex.retrieval.cli._evidence import (
     testing_options,
     warn_of_demonstration,
 )
+from imindex.retrieval.evidence.compared import sampling_notes
 from imindex.retrieval.results import (
     MatchedArtist,
     Matching,
@@ -82,6 +83,7 @@ def match(index: Path, collection: str | None, show_all: bool, as_json: bool, **
             ranks_file=ranks,
             testing=None if options["no_tests"] else testing,
             matrix=as_json,  # only JSON shows it
+            background=options["background"],
         )
         if options["report"]:
             opened.write_report(result, options["report"], command=command_line())
@@ -98,6 +100,9 @@ def match(index: Path, collection: str | None, show_all: bool, as_json: bool, **
         )
     if result.evidence:
         print_evidence(result, show_all)
+    else:
+        for note in sampling_notes(result.sampled_works):
+            say(note)
     if ranks:
         say(f"Wrote the ranks to {ranks}: ranks[w, m] belongs to the rows works[w] and imitations[m].")
     if options["report"]:

@@ -391,6 +391,26 @@ class AucMatrix(Result, kw_only=True, frozen=True):
     values: tuple[tuple[Number, ...], ...]
 
 
+class SampledWorks(Result, kw_only=True, frozen=True):
+    """The works that works are compared with, where these are a sample; see stats/METHODS.md.
+
+    Attributes
+    ----------
+    n_own, of_own : int
+        Number of compared works, and of all works, by artists whose names some release was asked for.
+    n_background, of_background : int
+        The same of all other artists.
+    seed : int
+        Seed of the draws.
+    """
+
+    n_own: Count
+    of_own: Count
+    n_background: Count
+    of_background: Count
+    seed: int
+
+
 class Matching(Result, kw_only=True, frozen=True):
     """Result of `match` for a release.
 
@@ -421,6 +441,8 @@ class Matching(Result, kw_only=True, frozen=True):
         None if it was not requested.
     demonstration : bool
         Whether the encoder is the demonstration encoder of imindex, which is not for evidence.
+    sampled_works : SampledWorks or None
+        The works on which gaps, ceilings and the check of an artist's own works rest; None if these are all works.
     """
 
     collection: str
@@ -438,3 +460,4 @@ class Matching(Result, kw_only=True, frozen=True):
     evidence: MatchEvidence | None
     auc_matrix: AucMatrix | None
     demonstration: bool = False
+    sampled_works: SampledWorks | None = None
