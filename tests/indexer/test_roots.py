@@ -394,10 +394,10 @@ def test_verify_tells_missing_changed_and_unreadable_apart_with_remedies(
     (art / "works").rename(tmp_path / "new place/all")
     assert "4 missing" in run("verify", "-i", tmp_path / "i.h5", "--pictures", code=3).stdout
     said = run(
-        "verify", "-i", tmp_path / "i.h5", "--pictures", "--root", tmp_path / "new place", code=1
+        "verify", "-i", tmp_path / "i.h5", "--pictures", "--root", tmp_path / "new place", code=3
     ).stdout
     assert "4 missing" in said
     said = run(
-        "verify", "-i", tmp_path / "i.h5", "--pictures", "--root", tmp_path / "new place/all", code=1
+        "verify", "-i", tmp_path / "i.h5", "--pictures", "--root", tmp_path / "new place/all", code=3
     ).stdout
     assert "1 are unchanged, 0 changed, 3 missing" in said  # a file with other bytes may be another one
