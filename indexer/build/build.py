@@ -466,7 +466,10 @@ def _nothing_message(path: Path, old: Index | None, merged: Merged, parts: Parts
     """Return why no index without rows was written, with an example of each reason."""
     state = "was not written" if old is None else "is unchanged"
     if not merged.rejected:
-        return f"No row would be left of {path}, which {state}. Delete the file if it is no longer needed, or drop --prune."
+        return (
+            f"No row would be left in {path}, which {state}. Delete the file if it is no longer needed, or drop "
+            "--prune."
+        )
     counts: Counter[str] = Counter()
     examples: dict[str, str] = {}
     for rejected in merged.rejected:

@@ -38,8 +38,8 @@ def test_a_build_whose_pictures_were_all_rejected_fails_with_the_reasons(
     result = run("build", tmp_path / "works", *words, code=1)
     assert (
         f"Error: All 4 pictures were rejected: empty file (3, such as {folder / 'empty 0.png'}); not a picture in any "
-        f"format that Pillow opens ({folder / 'text.png'}). {tmp_path / 'i.h5'} was not written, because it would have no "
-        "rows." in result.stderr.replace("\n", " ")
+        f"format that Pillow opens ({folder / 'text.png'}). {tmp_path / 'i.h5'} was not written, because it would have "
+        "no rows." in result.stderr.replace("\n", " ")
     )
     assert not list(tmp_path.glob("*i.h5*"))  # nor anything beside it
     result = run("build", tmp_path / "works", *words, "--json", code=1)
