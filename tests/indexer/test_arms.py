@@ -49,6 +49,7 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
             path = folder / arm / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             picture(len(rows)).save(path)
+            os.utime(path, (time.time() - 3600,) * 2)  # at rest, so that it is stamped at once
             row = {
                 "path": f"{arm}/{number}.png",
                 "artist": artist,
