@@ -53,7 +53,7 @@ def init(folder: Path, *words: object) -> tuple[Plan, str, list[str]]:
 
 def dry_run(folder: Path) -> str:
     before = sorted(folder.rglob("*"))
-    stdout = run("audit", folder / "plan.toml", "--dry-run", "--device", "cpu").stdout
+    stdout = run("audit", folder / "plan.toml", "--dry-run", "--device", "cpu").output
     assert sorted(folder.rglob("*")) == before
     return stdout
 

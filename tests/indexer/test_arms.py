@@ -112,7 +112,7 @@ def test_a_build_keeps_arms_and_models_of_a_manifest(tiny_encoder: Encoder, tmp_
     }
     table = pyarrow.parquet.read_table(tmp_path / "out/items.parquet").to_pylist()
     assert {(one["arm"], one["model"]) for one in table} == {(arm, "m-1") for _, arm, _ in ARMS}
-    text = run("info", "-i", path).stdout
+    text = run("info", "-i", path).output
     assert "Arms, from the manifests" in text and "placebo" in text and "blocked" not in text
 
 
@@ -343,7 +343,7 @@ def test_black_pictures_of_a_folder_are_blocked(tiny_encoder: Encoder, tmp_path:
         assert check_rejects(index) == []  # each is black, so nothing is hidden
     said = json.loads(run("info", "-i", path, "--json").stdout)
     assert said["collections"][0]["blocked"] == len(BLACK) and said["collections"][0]["rejected"] == 0
-    assert f"{len(BLACK)} pictures, by a safety filter" in run("info", "-i", path).stdout
+    assert f"{len(BLACK)} pictures, by a safety filter" in run("info", "-i", path).output
 
 
 def test_what_is_not_entirely_black_is_kept(tiny_encoder: Encoder, tmp_path: Path) -> None:
