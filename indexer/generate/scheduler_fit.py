@@ -107,7 +107,7 @@ def fitting(own: Any, family: str, pipeline: type, avoid: tuple[str, ...] = ()) 
             continue
         try:
             scheduler = kind.from_config(own.config)  # type: ignore[attr-defined]
-        except Exception:  # noqa: S112 - it does not fit
+        except Exception:
             continue
         if not misfit(scheduler, own, family, pipeline):
             names.append(name)
