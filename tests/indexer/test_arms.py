@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -113,7 +114,7 @@ def test_a_build_keeps_arms_and_models_of_a_manifest(tiny_encoder: Encoder, tmp_
     table = pyarrow.parquet.read_table(tmp_path / "out/items.parquet").to_pylist()
     assert {(one["arm"], one["model"]) for one in table} == {(arm, "m-1") for _, arm, _ in ARMS}
     text = run("info", "-i", path).output
-    assert "Arms, from the manifests" in text and "placebo" in text and "blocked" not in text
+    assert re.search(r"r1\s+imitations\s+placebo\s+1\s+2\n", text) and "by a safety filter" not in text
 
 
 def test_an_arm_that_changes_is_updated_without_encoding(tiny_encoder: Encoder, tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ def test_what_is_passed_wins_and_a_contradiction_is_told(root: Path) -> None:
         named = armed.classify("r2", by="works", testing=imindex.Testing(placebos=fewer, **FEW))
         assert named.names.notes == notes
     text = " ".join(
-        run("match", "-i", root / "arms.h5", "--collection", "r2", "--placebo", "placebo 1*").stdout.split()
+        run("match", "-i", root / "arms.h5", "--collection", "r2", "--placebo", "placebo 1*").output.split()
     )
     assert text.count("leaves out placebo 0, placebo 2, placebo 3 and") == 1
     notes = imindex.compare(
