@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.generate import lora
 from imindex.indexer.generate.model_settings import ModelSettings
 from imindex.indexer.generate.prompts import Shot
 from imindex.indexer.generate.release_folder import ONE_COLOUR, SAFETY
@@ -168,29 +169,24 @@ def _load(resolved: ResolvedModel, model: ModelSettings) -> Any:
             **more,
         )
         if resolved.lora is not None:
-            pipe.load_lora_weights(
-                resolved.lora.parent,
-                weight_name=resolved.lora.name,
-                adapter_name="imindex",
-                use_safetensors=True,
-            )
-            pipe.set_adapters(["imindex"], [model.lora_scale])
+            lora.put_on(pipe, resolved.lora, model.lora_scale)
         if model.offload == "model":
             pipe.enable_model_cpu_offload(device=resolved.device)
         elif model.offload == "sequential":
             pipe.enable_sequential_cpu_offload(device=resolved.device)
         else:
             pipe.to(resolved.device)
+    except ImindexError:
+        raise
     except Exception as error:
         if _out_of_memory(error):
             raise ImindexError(
                 f"{model.model} does not fit in the memory of {resolved.device}. Use --offload model (or sequential), "
                 "--dtype fp16, or --device cpu."
             ) from error
-        lora = f" with the LoRA {model.lora}" if model.lora else ""
-        raise ImindexError(
-            f"{model.model}{lora} cannot be loaded: {reason(error)} Check its files."
-        ) from error
+        and_lora = f" with the LoRA {model.lora}" if model.lora else ""
+        remedy = "Install a newer peft." if model.lora and "PEFT" in str(error) else "Check its files."
+        raise ImindexError(f"{model.model}{and_lora} cannot be loaded: {reason(error)} {remedy}") from error
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
