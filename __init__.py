@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -115,11 +116,34 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
 
+def _debug(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    """Set the variable that `imindex.indexer.terminal.errors` reads, until the command has ended."""
+    if value:
+        name = "IMINDEX_DEBUG"
+        before = os.environ.get(name)
+        os.environ[name] = "all"
+
+        def restore() -> None:
+            if before is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = before
+
+        context.call_on_close(restore)
+
+
 @click.command(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Start with: imindex demo DIR. Then: imindex build SOURCE...; imindex match.",
 )
 @click.version_option(__version__, prog_name="imindex")
+@click.option(
+    "--debug",
+    is_flag=True,
+    expose_value=False,
+    callback=_debug,
+    help="Show the traceback of every error.",
+)
 def main() -> None:
     """Measure how well a generative image model imitates named artists, and say how sure one may be."""

@@ -102,7 +102,10 @@ def _model_options(command: Command) -> Command:
     return add_options(
         command,
         click.option("--revision", default="", help="Branch, tag or commit on the hub."),
-        click.option("--lora", default="", metavar="FILE", help="LoRA weights (safetensors), or a hub id. Needs peft: pip install 'imindex[lora]'."),
+        click.option(
+            "--lora", default="", metavar="FILE",
+            help="LoRA weights (safetensors), or a hub id; needs peft (pip install 'imindex[lora]').",
+        ),
         click.option(
             "--lora-scale", cls=FromSignature, of=MODEL, type=within(SCALE), help="Strength of the LoRA weights."
         ),

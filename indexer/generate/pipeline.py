@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from imindex.indexer.core.bounds import shown
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.generate import lora
 from imindex.indexer.generate.model_settings import ModelSettings
@@ -67,25 +68,36 @@ class Pipeline:
         Raises
         ------
         ImindexError
-            If the pipeline rejects its settings, or there is not enough memory for a single picture.
+            If the pipeline rejects its settings or raises any other exception, or there is not enough memory for a
+            single picture.
         """
         start = 0
         while start < len(shots):
             batch = shots[start : start + self.batch_size]
             try:
                 images, unsafe = self._forward(batch)
-            except (RuntimeError, MemoryError) as error:
+            except (ImindexError, KeyboardInterrupt, SystemExit, GeneratorExit):
+                raise
+            except BaseException as error:  # also panics of tokenizers, which are no Exception
                 if not _out_of_memory(error):
-                    raise
+                    raise ImindexError(self._about_failure(batch, error)) from error
                 self._halve(error)
                 continue
-            except (ValueError, TypeError) as error:
-                raise ImindexError(
-                    f"{self._name} rejects these settings: {reason(error)} Change them."
-                ) from error
             for shot, image, is_unsafe in zip(batch, images, unsafe, strict=True):
                 yield shot, image, SAFETY if is_unsafe else ONE_COLOUR if _one_colour(image) else None
             start += len(batch)
+
+    def _about_failure(self, batch: Sequence[Shot], error: BaseException) -> str:
+        first, *others = batch
+        of = f", the first of {len(batch)} in its batch" if others else ""
+        picture = f"the picture {first.path} (prompt {shown(first.prompt)}, seed {first.seed}{of})"
+        rejects = isinstance(error, (ValueError, TypeError))
+        what = f"{self._name} rejects these settings" if rejects else f"{self._name} failed"
+        remedy = "Change them." if rejects else "Try other settings (--dtype, --size, --scheduler), or another model."
+        return (
+            f"{what} at {picture}: {type(error).__name__}: {reason(error)} {remedy} Pictures that were finished before "
+            "are kept. `imindex --debug ...` shows the traceback."
+        )
 
     def _forward(self, batch: Sequence[Shot]) -> tuple[list[Image], list[bool]]:
         import torch
@@ -138,9 +150,15 @@ class Pipeline:
             return ""
         tokenizer = max(tokenizers, key=lambda part: int(part.model_max_length))
         prompts = sorted({shot.prompt for shot in shots})
-        with quiet():
-            lengths = map(len, tokenizer(prompts)["input_ids"])
-            n = sum(length > tokenizer.model_max_length for length in lengths)
+        try:
+            with quiet():
+                lengths = map(len, tokenizer(prompts)["input_ids"])
+                n = sum(length > tokenizer.model_max_length for length in lengths)
+        except Exception as error:
+            raise ImindexError(
+                f"The tokenizer of {self._name} failed: {type(error).__name__}: {reason(error)} Download the model "
+                "again, or pass another model."
+            ) from error
         if not n:
             return ""
         return (

@@ -111,11 +111,11 @@ def template(name: str, artists: Sequence[str], *, level: float = 0.05) -> str:
     from imindex.stats.references import references_needed
 
     names = list(artists) or ["Ada Example", "Bo Sample"]
-    listed = "[\n" + "".join(f"    {json.dumps(artist, ensure_ascii=False)},\n" for artist in names) + "]"
+    listed = "[\n" + "".join(f"    {json.dumps(artist, ensure_ascii=False, allow_nan=False)},\n" for artist in names) + "]"
     n = len(names)
     return _TEMPLATE.format(
         name=name,
-        tested=listed if artists else json.dumps(names),
+        tested=listed if artists else json.dumps(names, allow_nan=False),
         n_artists=n,
         n_rivals=max(0, rivals_needed(level) - n + 1),
         needed=references_needed(level, n),

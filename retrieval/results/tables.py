@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.jsonable import json_ready
 
 if TYPE_CHECKING:
     import pyarrow
@@ -65,7 +66,7 @@ def csv_cell(value: Any) -> Any:
     ("'", "'", ' Ada')
     """
     if isinstance(value, (list, tuple)):
-        return json.dumps(value)
+        return json.dumps(json_ready(value), allow_nan=False)
     if isinstance(value, str) and _may_be_formula(value):
         return f"'{value}"
     if isinstance(value, bool):
