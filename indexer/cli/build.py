@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from imindex.indexer.terminal.confirm import confirm, yes_option
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     batch_size_of,
@@ -18,16 +19,19 @@ from imindex.indexer.terminal.options import (
     json_option,
     limit_options,
     limits_of,
+    rendering_options,
+    root_option,
+    roots_of,
     trust_option,
 )
 from imindex.indexer.terminal.output import count, echo, fail, print_json, say
-from imindex.indexer.terminal.progress import progress_bar
+from imindex.indexer.terminal.progress import progress_bar, quiet_option
 
 _REASONS = 5
 KIND_CHOICES = ("works", "imitations", "control", "background")
 PASSED_ON = (
     "kind", "collection", "artist", "model", "pretrained", "trust_encoder", "device", "precision", "strict", "prune",
-    "rehash", "retry_rejects",
+    "rehash", "retry_rejects", "color", "truncated",
 )  # fmt: skip
 
 
@@ -50,7 +54,9 @@ PASSED_ON = (
 )  # fmt: skip
 @click.option("--batch-size", default="auto", show_default=True, metavar="auto|N", help="Pictures per batch.")
 @click.option("--strict", is_flag=True, help="Fail if a picture cannot be read, without writing the index.")
-@click.option("--prune", is_flag=True, help="Remove the rows of pictures that are not in SOURCE.")
+@click.option(
+    "--prune", is_flag=True, help="Remove the rows of pictures that are not in SOURCE, after a question."
+)
 @click.option(
     "--rehash",
     is_flag=True,
@@ -58,9 +64,13 @@ PASSED_ON = (
 )
 @click.option("--retry-rejects", is_flag=True, help="Retry pictures that were rejected before.")
 @limit_options
+@rendering_options
+@root_option
 @json_option
+@quiet_option
+@yes_option
 @errors_for_people
-def build(sources: tuple[Path, ...], index: Path, as_json: bool, **options: Any) -> None:
+def build(sources: tuple[Path, ...], index: Path, as_json: bool, yes: bool, **options: Any) -> None:
     """Encode pictures into an index, each once.
 
     SOURCE is a folder laid out as works/ARTIST/*, imitations/RELEASE/ARTIST/*, control/*, background/ARTIST/*
@@ -85,9 +95,11 @@ def build(sources: tuple[Path, ...], index: Path, as_json: bool, **options: Any)
         **{name: options[name] for name in PASSED_ON},
         batch_size=batch_size_of(options["batch_size"]),
         limits=limits_of(options),
+        roots=roots_of(options),
         command=command_line(),
         note=say,
         progress=lambda total: progress_bar(total, "Encoding"),
+        confirm=lambda removal: confirm(removal, index, yes),
     )
     if as_json:
         print_json({"index": index, **asdict(report)})
@@ -96,8 +108,9 @@ def build(sources: tuple[Path, ...], index: Path, as_json: bool, **options: Any)
     for line in _build_notes(report, index):
         say(line)
     unchanged = report.unchanged + report.moved
+    blocked = f", {report.blocked} blocked" if report.blocked else ""
     echo(
-        f"Encoded {count(report.encoded, 'picture')} ({unchanged} unchanged, {report.rejected} rejected) "
+        f"Encoded {count(report.encoded, 'picture')} ({unchanged} unchanged, {report.rejected} rejected{blocked}) "
         f"into {index}: {count(report.rows, 'row')}, {report.seconds:.1f} s."
     )
     _refuse_nothing(report, index)
@@ -109,13 +122,16 @@ def _refuse_nothing(report: Any, index: Path) -> None:
         reasons = [f"{reason} ({n:,})" for reason, n in report.reasons[:_REASONS]]
         if len(report.reasons) > _REASONS:
             reasons.append(f"and {len(report.reasons) - _REASONS:,} other reasons")
-        n = "The only picture was" if report.rejected == 1 else f"All {report.rejected:,} pictures were"
+        n_rejected = report.rejected + report.blocked
+        n = "The only picture was" if n_rejected == 1 else f"All {n_rejected:,} pictures were"
         fail(f"{n} rejected: {'; '.join(reasons)}. `imindex info --rejects -i {index}` lists them.")
 
 
 def _build_notes(report: Any, index: Path) -> Iterator[str]:
     if report.resumed:
         yield f"{count(report.resumed, 'picture')} already encoded by an interrupted run."
+    if report.relinked:
+        yield f"{count(report.relinked, 'picture')} re-linked: the same file under another path, which is stored now."
     if report.moved:
         yield f"{count(report.moved, 'picture')} moved: new path, same vector."
     if report.pruned:
@@ -127,6 +143,11 @@ def _build_notes(report: Any, index: Path) -> Iterator[str]:
     if report.rejected:
         yield (
             f"{count(report.rejected, 'picture')} rejected: `imindex info --rejects -i {index}` lists the reasons."
+        )
+    if report.blocked:
+        yield (
+            f"{count(report.blocked, 'picture')} blocked by a safety filter: left out of every search and test, and "
+            f"listed by `imindex info --rejects -i {index}`."
         )
     yield from report.notes
     if report.waiting:

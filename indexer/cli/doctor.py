@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from imindex.indexer.core.exit_codes import DONE, REFUSED
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import device_option, index_option, json_option, trust_option
 from imindex.indexer.terminal.output import count, echo, print_json
@@ -39,7 +40,7 @@ def doctor(
     Prints one line per check: packages, FAISS, device, memory, disk and file system, the index, and its encoder
     (without an index, the encoder given by --model, or the demo encoder). The encoder checks cover its vectors,
     their independence of the batch size, and its speed relative to the bare forward pass. On CUDA, the vectors and
-    neighbours of each GPU are compared with those of the CPU. The exit code is 1 if any check finds a fault.
+    neighbours of each GPU are compared with those of the CPU. The exit code is 3 if any check finds a fault.
 
     \b
     imindex doctor
@@ -51,7 +52,7 @@ def doctor(
     for check in _examine(index, index_given, options):
         checks.append(check)
         if not as_json:
-            echo(f"{check.status:<8}{check.name}: {check.said} {check.remedy}".rstrip())
+            echo(f"{check.status:<8}{check.name}: {check.said} {check.remedy}".rstrip(), hanging=8)
     by_status = {status: sum(c.status == status for c in checks) for status in ("ok", "warning", "fault")}
     if as_json:
         print_json({"index": index, "checks": [dict(vars(check)) for check in checks], "counts": by_status})
@@ -60,7 +61,7 @@ def doctor(
             f"{count(len(checks), 'check')}: {by_status['ok']} ok, {count(by_status['warning'], 'warning')}, "
             f"{count(by_status['fault'], 'fault')}."
         )
-    ctx.exit(1 if by_status["fault"] else 0)
+    ctx.exit(REFUSED if by_status["fault"] else DONE)
 
 
 def _examine(path: Path, index_given: bool, options: Mapping[str, Any]) -> Iterator[Check]:

@@ -89,9 +89,7 @@ def canonical_json(value: Any) -> str:
 
 
 def _canonical(value: Any, *, finite: bool = True) -> str:
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=not finite
-    )
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=not finite)
 
 
 def json_digest(value: Any) -> str:

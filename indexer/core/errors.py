@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 DEBUG = "IMINDEX_DEBUG"
 """Environment variable: 1 shows defects with their traceback, and `all`, which `imindex --debug` sets, every error."""
 

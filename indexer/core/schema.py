@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from imindex.indexer.core.digest import DIGEST_SCHEME, canonical_json, json_digest
+from imindex.indexer.core.preprocess_bounds import AS_ENCODED, REJECT
 
 FORMAT = "imindex"
 FORMAT_VERSION = "1.3"
@@ -42,12 +44,24 @@ REJECT_DTYPES: dict[str, npt.DTypeLike] = {
     "path": object,
     "reason": object,
 }
+OPTIONAL_DTYPES: dict[str, dict[str, npt.DTypeLike]] = {
+    "items": {"arm": object, "model": object},
+    "rejects": {"arm": object, "model": object, "prompt": object, "seed": "<i8", "blocked": object},
+}
+"""Columns of /items and /rejects, since format 1.3, that a file leaves out if all of their values are empty."""
+ARMS = ("own", "placebo", "nameless", "control", "rival")
+"""Values of the column `arm`: what a picture of a release is for. Empty if unknown."""
+BLOCKED = "blocked: "
+"""How the reason begins of a reject that a safety filter replaced."""
 
 PRECISIONS = ("fp16", "bf16", "fp32")
 """The arithmetic of a forward pass."""
 OPTIONAL_ENCODER = ("tokens-sha256", "text-probe")
 """The attributes of /encoder that may be missing."""
 LOG_COLUMNS = ("when", "who", "command", "summary", "versions", "digest-before", "digest-after")
+
+RENDERING = ("color", "truncated")
+"""The keys of the preprocessing that say how the pixels of a file are interpreted."""
 
 Attribute = str | int | float | bool
 """The value of an attribute in the file."""
@@ -74,7 +88,8 @@ class EncoderInfo:
     config : mapping
         The back end's configuration of the model (JSON). `backend` names the back end; without it, that is open_clip.
     preprocess : mapping
-        Size, mean, std, interpolation, resize_mode, fill_color: `imindex.indexer.decode.preprocess.Preprocess`.
+        Size, mean, std, interpolation, resize_mode, fill_color, color, truncated:
+        `imindex.indexer.decode.preprocess.Preprocess`.
     dim : int
         Length of a vector.
     precision : str
@@ -97,6 +112,24 @@ class EncoderInfo:
     tokens_sha256: str = ""
     text_probe: str = ""
 
+    @property
+    def color(self) -> str:
+        """Whether colour profiles were converted (`srgb`) or ignored (`as-encoded`)."""
+        return str(self.preprocess.get("color") or AS_ENCODED)
+
+    @property
+    def truncated(self) -> str:
+        """Whether pictures whose file ends early were rejected (`reject`) or decoded in part (`accept`)."""
+        return str(self.preprocess.get("truncated") or REJECT)
+
+    def rendered(self, color: str, truncated: str) -> EncoderInfo:
+        """Return this description with other settings of `color` and `truncated`."""
+        kept = {key: value for key, value in self.preprocess.items() if key not in RENDERING}
+        stated = {"color": color, "truncated": truncated}
+        defaults = {"color": AS_ENCODED, "truncated": REJECT}
+        changed = {key: value for key, value in stated.items() if value != defaults[key]}
+        return replace(self, preprocess={**kept, **changed})
+
     def identity(self) -> dict[str, Any]:
         """Return the part that the root digest covers: what the vectors depend on, and no local path."""
         tokens = {"tokens-sha256": self.tokens_sha256} if self.tokens_sha256 else {}
@@ -116,6 +149,8 @@ class EncoderInfo:
     ) -> list[str]:
         """Name what makes vectors of `other` incomparable with these.
 
+        `truncated` does not: it decides which pictures have a vector, and changes no vector of a whole picture.
+
         Parameters
         ----------
         other : EncoderInfo
@@ -134,7 +169,10 @@ class EncoderInfo:
             {
                 "tokenizer": info.tokens_sha256[:12] if tokens_known else "",
                 "weights": info.weights_sha256[:12],
-                "preprocessing": dict(info.preprocess),
+                "preprocessing": {
+                    key: value for key, value in info.preprocess.items() if key not in RENDERING
+                },
+                "color": info.color,
                 **parts(info.config),
                 "dimensions": info.dim,
                 "precision": info.precision,
@@ -185,7 +223,7 @@ class Contents:
     """The content of an index except the vectors, which are streamed.
 
     `items` and `rejects` are columns of equal length, named as in FORMAT.md. `item_stamps` and `reject_stamps` are
-    (n, 3) int64 arrays of size, modification time and inode.
+    (n, 3) int64 arrays of size, modification time and inode. `roots` has the folder of each named root by its name.
     """
 
     encoder: EncoderInfo
@@ -198,6 +236,7 @@ class Contents:
     created_by: str = ""
     item_stamps: Stamps | None = None
     reject_stamps: Stamps | None = None
+    roots: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def n(self) -> int:
@@ -221,14 +260,22 @@ def stamp_rows(stamps: Iterable[Stamp]) -> Stamps:
     return np.array(list(stamps), np.int64).reshape(-1, 3)
 
 
-def columns(dtypes: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> Columns:
-    """Turn rows (dicts) into columns of the given dtypes; `sha256` becomes (n, 32) bytes."""
-    listed: dict[str, list[Any]] = {name: [] for name in dtypes}
+def columns(
+    dtypes: Mapping[str, Any],
+    rows: Iterable[Mapping[str, Any]],
+    optional: Mapping[str, Any] = MappingProxyType({}),
+) -> Columns:
+    """Turn rows (dicts) into columns of the given dtypes; `sha256` becomes (n, 32) bytes.
+
+    A value of an optional column may be missing: it is then the empty text, or `NO_SEED` of numbers.
+    """
+    listed: dict[str, list[Any]] = {name: [] for name in (*dtypes, *optional)}
+    empty = {name: "" if dtype is object else NO_SEED for name, dtype in optional.items()}
     for row in rows:  # an iterator: only one row is in memory at a time
         for name, values in listed.items():
-            values.append(row[name])
+            values.append(row.get(name, empty[name]) if name in empty else row[name])
     table: Columns = {}
-    for name, dtype in dtypes.items():
+    for name, dtype in {**dtypes, **optional}.items():
         if name == "sha256":
             table[name] = np.frombuffer(b"".join(listed.pop(name)), np.uint8).reshape(-1, 32)
         else:
@@ -237,13 +284,26 @@ def columns(dtypes: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> Col
 
 
 def item_columns(rows: Iterable[Mapping[str, Any]]) -> Columns:
-    """Return the columns of /items from rows with its keys."""
-    return columns(ITEM_DTYPES, rows)
+    """Return the columns of /items from rows with its keys; those of optional columns may be missing."""
+    return columns(ITEM_DTYPES, rows, OPTIONAL_DTYPES["items"])
 
 
 def reject_columns(rows: Iterable[Mapping[str, Any]]) -> Columns:
-    """Return the columns of /rejects from rows with its keys."""
-    return columns(REJECT_DTYPES, rows)
+    """Return the columns of /rejects from rows with its keys; those of optional columns may be missing."""
+    return columns(REJECT_DTYPES, rows, OPTIONAL_DTYPES["rejects"])
+
+
+def empty_column(table: str, name: str, n: int) -> npt.NDArray[Any]:
+    """Return the values of an optional column that a file leaves out: n times the empty text, or `NO_SEED`."""
+    dtype = OPTIONAL_DTYPES[table][name]
+    return np.full(n, "" if dtype is object else NO_SEED, dtype=dtype)
+
+
+def is_left_out(table: str, name: str, values: npt.NDArray[Any]) -> bool:
+    """Return whether a writer leaves out a column: an optional one, without any value."""
+    return name in OPTIONAL_DTYPES.get(table, ()) and not (
+        any(values) if values.dtype == object else (values != NO_SEED).any()
+    )
 
 
 def digests_of(column: npt.NDArray[np.uint8]) -> Iterator[bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from imindex.indexer.core.bounds import shown
@@ -93,7 +93,11 @@ class Pipeline:
         picture = f"the picture {first.path} (prompt {shown(first.prompt)}, seed {first.seed}{of})"
         rejects = isinstance(error, (ValueError, TypeError))
         what = f"{self._name} rejects these settings" if rejects else f"{self._name} failed"
-        remedy = "Change them." if rejects else "Try other settings (--dtype, --size, --scheduler), or another model."
+        remedy = (
+            "Change them."
+            if rejects
+            else "Try other settings (--dtype, --size, --scheduler), or another model."
+        )
         return (
             f"{what} at {picture}: {type(error).__name__}: {reason(error)} {remedy} Pictures that were finished before "
             "are kept. `imindex --debug ...` shows the traceback."
@@ -138,7 +142,13 @@ class Pipeline:
             torch.cuda.empty_cache()
 
     def note_on_long_prompts(self, shots: Sequence[Shot]) -> str:
-        """Return a note on how many prompts exceed the limit of every tokenizer; empty if there are none."""
+        """Return a note on how many prompts exceed the limit of every tokenizer; empty if there are none.
+
+        Raises
+        ------
+        ImindexError
+            If a prompt exceeds it before the artist's name: its picture could not depend on the name.
+        """
         tokenizers = [
             part
             for name, part in self._pipe.components.items()
@@ -149,21 +159,40 @@ class Pipeline:
         if not tokenizers:
             return ""
         tokenizer = max(tokenizers, key=lambda part: int(part.model_max_length))
-        prompts = sorted({shot.prompt for shot in shots})
-        try:
-            with quiet():
-                lengths = map(len, tokenizer(prompts)["input_ids"])
-                n = sum(length > tokenizer.model_max_length for length in lengths)
-        except Exception as error:
+        limit = int(tokenizer.model_max_length)
+
+        def lengths(texts: Iterable[str]) -> dict[str, int]:
+            ordered = sorted(set(texts))
+            try:
+                with quiet():
+                    counts = map(len, tokenizer(ordered)["input_ids"] if ordered else [])
+                    return dict(zip(ordered, counts, strict=True))
+            except Exception as error:
+                raise ImindexError(
+                    f"The tokenizer of {self._name} failed: {type(error).__name__}: {reason(error)} Download the model "
+                    "again, or pass another model."
+                ) from error
+
+        prompts = lengths(shot.prompt for shot in shots)
+        long = [prompt for prompt, length in prompts.items() if length > limit]
+        before = {
+            shot.prompt: shot.prompt[: shot.prompt.rfind(shot.artist)]
+            for shot in shots
+            if shot.artist and shot.artist in shot.prompt and prompts[shot.prompt] > limit
+        }
+        room = lengths(before.values())
+        unread = [prompt for prompt, start in before.items() if room[start] >= limit]
+        if unread:
             raise ImindexError(
-                f"The tokenizer of {self._name} failed: {type(error).__name__}: {reason(error)} Download the model "
-                "again, or pass another model."
-            ) from error
-        if not n:
+                f"{self._name} reads {limit} tokens of a prompt, and in {len(unread):,} of {len(prompts):,} prompts "
+                f"the artist's name comes later, after `... {before[unread[0]][-40:]}`. Their pictures could not "
+                "depend on the name. Put {artist} earlier in the template, or shorten it."
+            )
+        if not long:
             return ""
         return (
-            f"{n:,} of {len(prompts):,} prompts are longer than the model's limit of {tokenizer.model_max_length} "
-            "tokens: their end is ignored."
+            f"{len(long):,} of {len(prompts):,} prompts are longer than the model's limit of {limit} tokens: their end "
+            "is ignored."
         )
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 DIFFUSION, FLOW, SCALED = "diffusion", "flow matching", "scaled"
 _STEPS = 12
 _MOST_ERROR = 0.2
-"""The largest distance from the known picture at the end, relative to its values (both root mean square)."""
+"""The largest distance from the known picture at the end, relative to the size of its values (both root mean square)."""
 _LEAST_NOISE, _MOST_NOISE = 0.85, 1.15
 """The noise of a picture, relative to the noise that its step says; the noise of 1,024 numbers varies by 2 %."""
 _FAINT = 0.15
@@ -107,7 +107,7 @@ def fitting(own: Any, family: str, pipeline: type, avoid: tuple[str, ...] = ()) 
             continue
         try:
             scheduler = kind.from_config(own.config)  # type: ignore[attr-defined]
-        except Exception:  # it does not fit
+        except Exception:
             continue
         if not misfit(scheduler, own, family, pipeline):
             names.append(name)

@@ -57,7 +57,8 @@ def export(index: Index, folder: Path, *, force: bool = False) -> list[str]:
 def item_table(index: Index) -> pyarrow.Table:
     """Return the pictures of an index as an Arrow table, one row per picture, in the order of its vectors.
 
-    The columns are row, artist, kind, collection, sha256 (of the file), path, width, height, prompt, seed and caption.
+    The columns are row, artist, kind, collection, sha256 (of the file), path, width, height, prompt, seed, caption,
+    arm and model.
     Bytes of text that are not UTF-8 become question marks.
     """
     return _arrow(index, index.items())

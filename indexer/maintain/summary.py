@@ -12,7 +12,9 @@ import numpy.typing as npt
 from imindex.indexer.ann.record import Record, is_approximate
 from imindex.indexer.core.json_text import parse_json
 from imindex.indexer.core.jsonable import json_ready
-from imindex.indexer.core.schema import KINDS, NOBODY, Columns
+from imindex.indexer.core.preprocess_bounds import ACCEPT, AS_ENCODED, SRGB
+from imindex.indexer.core.schema import ARMS, KINDS, NOBODY, Columns
+from imindex.indexer.decode.rendering import from_log
 from imindex.indexer.store.index import Index
 
 
@@ -20,8 +22,19 @@ class _Described(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     """Base of the types below; JSON keys have hyphens."""
 
 
+class ArmSummary(_Described, kw_only=True, frozen=True):
+    """The pictures of an arm in a collection: names in the prompts, and pictures."""
+
+    arm: str
+    names: int
+    pictures: int
+
+
 class CollectionSummary(_Described, kw_only=True, frozen=True):
-    """A collection and its size: artists with pictures, pictures, and rejected pictures."""
+    """A collection and its size: artists with pictures, pictures, and those that were rejected and blocked.
+
+    `arms` lists the arms of its pictures, as far as they are known.
+    """
 
     name: str
     kind: str
@@ -29,6 +42,8 @@ class CollectionSummary(_Described, kw_only=True, frozen=True):
     artists: int
     pictures: int
     rejected: int
+    blocked: int
+    arms: tuple[ArmSummary, ...]
 
 
 class ArtistSummary(_Described, kw_only=True, frozen=True):
@@ -42,7 +57,7 @@ class ArtistSummary(_Described, kw_only=True, frozen=True):
 
 
 class RejectSummary(_Described, kw_only=True, frozen=True):
-    """A picture that could not be read or encoded."""
+    """A picture that could not be read or encoded, or was blocked by a safety filter for the reason `blocked`."""
 
     artist: str
     collection: str
@@ -50,6 +65,7 @@ class RejectSummary(_Described, kw_only=True, frozen=True):
     sha256: str
     path: str
     reason: str
+    blocked: str
 
 
 class DuplicateSummary(_Described, kw_only=True, frozen=True):
@@ -85,6 +101,11 @@ class IndexSummary(_Described, kw_only=True, frozen=True):
         The duplicates in a sentence.
     log : tuple of dict
         Changes of the index, oldest first.
+    rendering : str
+        How the pixels of files were interpreted, in words.
+    told : mapping of str to int
+        What builds told about pictures when they were added (`imindex.indexer.decode.rendering.NOTES`), and how many
+        they were; they may have been removed since.
     """
 
     index: str
@@ -101,6 +122,8 @@ class IndexSummary(_Described, kw_only=True, frozen=True):
     duplicates: tuple[DuplicateSummary, ...]
     duplicates_summary: str
     log: tuple[Mapping[str, str], ...]
+    rendering: str = ""
+    told: Mapping[str, int] = {}
 
     def to_dict(self) -> dict[str, object]:
         """Return the summary as it is written to JSON."""
@@ -111,7 +134,8 @@ class IndexSummary(_Described, kw_only=True, frozen=True):
 def describe(index: Index) -> IndexSummary:
     """Describe an index: counts, encoder, collections, rejects, duplicates, log."""
     artist, collection = index.column("artist"), index.column("collection")
-    rejects = index.rejects()
+    rejects, arm = index.rejects(), index.column("arm")
+    is_blocked = rejects["blocked"] != ""
     kind_of = np.array([KINDS.index(c.kind) for c in index.collections], dtype=np.int64)
     per_kind = np.zeros((len(index.artists), len(KINDS)), np.int64)
     named = artist != NOBODY
@@ -138,7 +162,9 @@ def describe(index: Index) -> IndexSummary:
                 generator=c.generator,
                 artists=len(np.unique(artist[(collection == number) & named])),
                 pictures=int(np.count_nonzero(collection == number)),
-                rejected=int(np.count_nonzero(rejects["collection"] == number)),
+                rejected=int(np.count_nonzero((rejects["collection"] == number) & ~is_blocked)),
+                blocked=int(np.count_nonzero((rejects["collection"] == number) & is_blocked)),
+                arms=_arms(arm, artist, collection == number),
             )
             for number, c in enumerate(index.collections)
         ),
@@ -150,7 +176,17 @@ def describe(index: Index) -> IndexSummary:
         duplicates=duplicates,
         duplicates_summary=sentence,
         log=tuple(index.log()),
+        rendering=_rendering(index),
+        told=from_log(str(line["summary"]) for line in index.log()),
     )
+
+
+def _rendering(index: Index) -> str:
+    """Describe how the pixels of files were interpreted."""
+    info = index.encoder
+    colors = {SRGB: "converted to sRGB by colour profiles", AS_ENCODED: "as encoded, without colour profiles"}
+    partial = "; files that end early are rows" if info.truncated == ACCEPT else ""
+    return colors[info.color] + partial
 
 
 def describe_search(ann: Mapping[str, Any]) -> str:
@@ -215,6 +251,21 @@ def _duplicates(
     )
 
 
+def _arms(
+    arm: npt.NDArray[np.object_], artist: npt.NDArray[np.int32], chosen: npt.NDArray[np.bool_]
+) -> tuple[ArmSummary, ...]:
+    arms = arm[chosen]
+    return tuple(
+        ArmSummary(
+            arm=name,
+            names=len(set(artist[chosen][arms == name].tolist()) - {NOBODY}),
+            pictures=int(np.count_nonzero(arms == name)),
+        )
+        for name in ARMS
+        if (arms == name).any()
+    )
+
+
 def _name(index: Index, artist: int) -> str:
     return index.artists[artist] if artist != NOBODY else ""
 
@@ -229,13 +280,15 @@ def _rejects(index: Index, table: Columns) -> tuple[RejectSummary, ...]:
             sha256=bytes(digest).hex(),
             path=path,
             reason=reason,
+            blocked=blocked,
         )
-        for artist, collection, digest, path, reason in zip(
+        for artist, collection, digest, path, reason, blocked in zip(
             table["artist"].tolist(),
             table["collection"].tolist(),
             table["sha256"],
             table["path"],
             table["reason"],
+            table["blocked"],
             strict=True,
         )
     )

@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.names import clean_name
 from imindex.indexer.core.schema import KINDS
+from imindex.indexer.sources import manifest_rows
 from imindex.indexer.sources.img2dataset import refuse_shards
-from imindex.indexer.sources.item import Item, SourceOptions, clean_name
+from imindex.indexer.sources.item import Item, SourceOptions
+from imindex.indexer.sources.manifest import items_of_manifest
 from imindex.indexer.sources.stray import OTHER_FOLDER, OUTSIDE, PassedOver, kind_of_file, kind_of_folder
 
 _LAYOUT = "works/<artist>/*, imitations/<release>/<artist>/*, control/*, background/<artist>/*"
@@ -28,16 +31,16 @@ def items_of_folder(
                 "Drop --kind, or pass the folder that holds the artists."
             )
         if folder_name == options.kind == "imitations":
-            yield from _kind_folder(path, folder_name, options, passed)
+            yield from _kind_folder(path, folder_name, options, note, passed)
             return
         collection = _collection(options, path.resolve().name)
-        yield from _by_artist(path, options.kind, collection, options, passed)
+        yield from _by_artist(path, options.kind, collection, options, note, passed)
         return
     if folder_name in KINDS:
-        yield from _kind_folder(path, folder_name, options, passed)
+        yield from _kind_folder(path, folder_name, options, note, passed)
         return
     if path.absolute().parent.name == "imitations":
-        yield from _by_artist(path, "imitations", options.collection or folder_name, options, passed)
+        yield from _by_artist(path, "imitations", options.collection or folder_name, options, note, passed)
         return
     kinds = [kind for kind in KINDS if (path / kind).is_dir()]
     if not kinds:
@@ -63,12 +66,29 @@ def items_of_folder(
             f"{path}: {are} beside the folders {', '.join(kinds)}: skipped. Move them into one of these folders."
         )
     for kind in kinds:
-        yield from _kind_folder(path / kind, kind, options, passed)
+        yield from _kind_folder(path / kind, kind, options, note, passed)
 
 
-def _kind_folder(path: Path, kind: str, options: SourceOptions, passed: PassedOver) -> Iterator[Item]:
-    if kind in ("works", "background"):
-        yield from _by_artist(path, kind, options.collection or kind, options, passed)
+def manifest_in(folder: Path) -> Path | None:
+    """Return the manifest that lists the pictures of a folder: a file named manifest.* directly in it."""
+    names = [folder / f"manifest{suffix}" for suffix in manifest_rows.SUFFIXES if suffix != ".txt"]
+    return next((path for path in names if path.is_file()), None)
+
+
+def _listed_in(manifest: Path, options: SourceOptions, note: Callable[[str], None]) -> Iterator[Item]:
+    note(f"{manifest.parent} is read by its {manifest.name}: pictures that it does not list are not used.")
+    yield from items_of_manifest(manifest, options, note)
+
+
+def _kind_folder(
+    path: Path, kind: str, options: SourceOptions, note: Callable[[str], None], passed: PassedOver
+) -> Iterator[Item]:
+    default = kind if kind != "imitations" else None
+    if (manifest := manifest_in(path)) is not None:
+        of_kind = SourceOptions(kind, options.collection or default, options.artist)
+        yield from _listed_in(manifest, of_kind, note)
+    elif kind in ("works", "background"):
+        yield from _by_artist(path, kind, options.collection or kind, options, note, passed)
     elif kind == "control":
         for child in _entries(path, passed):
             collection = options.collection or (child.name if _is_dir(child) else kind)
@@ -81,12 +101,21 @@ def _kind_folder(path: Path, kind: str, options: SourceOptions, passed: PassedOv
                     f"{child.path} is directly in {path}, but imitations are laid out as "
                     "imitations/<release>/<artist>/*. Move it into the folder of its release and artist."
                 )
-            yield from _by_artist(Path(child.path), kind, options.collection or child.name, options, passed)
+            collection = options.collection or child.name
+            yield from _by_artist(Path(child.path), kind, collection, options, note, passed)
 
 
 def _by_artist(
-    path: Path, kind: str, collection: str, options: SourceOptions, passed: PassedOver
+    path: Path,
+    kind: str,
+    collection: str,
+    options: SourceOptions,
+    note: Callable[[str], None],
+    passed: PassedOver,
 ) -> Iterator[Item]:
+    if (manifest := manifest_in(path)) is not None:
+        yield from _listed_in(manifest, SourceOptions(kind, collection, options.artist), note)
+        return
     artist = options.artist
     if kind == "control":
         for file in _files(path, passed):

@@ -29,7 +29,10 @@ def main(path: str) -> None:
         pa.set_memory_pool(pa.system_memory_pool())
         with ends_with_parent(), pyarrow.parquet.ParquetFile(path, pre_buffer=False) as file:
             for batch in file.iter_batches(_BATCH_ROWS, use_threads=False):
-                rows = (json.dumps({"row": _without_nan(row)}, default=_plain, allow_nan=False) for row in batch.to_pylist())
+                rows = (
+                    json.dumps({"row": _without_nan(row)}, default=_plain, allow_nan=False)
+                    for row in batch.to_pylist()
+                )
                 write_all(out, "".join(f"{row}\n" for row in rows).encode())
     except MemoryError:  # including ArrowMemoryError
         write_all(out, _line("its content does not fit in memory. Check that this is a manifest."))

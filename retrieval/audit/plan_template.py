@@ -72,6 +72,7 @@ model = "ViT-L-14"                # an open_clip name, local-dir:FOLDER, hf-hub:
 pretrained = "openai"             # an open_clip tag, or a file of weights
 # name = "ViT-L-14"
 # precision = "auto"
+# color = "auto"                  # auto, srgb (pictures are converted by their colour profiles) or as-encoded
 
 [tests]
 level = 0.05                      # for all artists together
@@ -111,7 +112,11 @@ def template(name: str, artists: Sequence[str], *, level: float = 0.05) -> str:
     from imindex.stats.references import references_needed
 
     names = list(artists) or ["Ada Example", "Bo Sample"]
-    listed = "[\n" + "".join(f"    {json.dumps(artist, ensure_ascii=False, allow_nan=False)},\n" for artist in names) + "]"
+    listed = (
+        "[\n"
+        + "".join(f"    {json.dumps(artist, ensure_ascii=False, allow_nan=False)},\n" for artist in names)
+        + "]"
+    )
     n = len(names)
     return _TEMPLATE.format(
         name=name,

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from msgspec import UNSET
 
+from imindex.indexer.core.names import as_stored
 from imindex.indexer.demo.recognise import is_demonstration
 from imindex.indexer.generate.matched_names import INDEPENDENT
 from imindex.indexer.store.index import Index
@@ -129,7 +130,8 @@ def works_of_artists(built: Sequence[Path], artists: Sequence[str]) -> tuple[Wor
     """List the works of artists with the digests of their files, by artist and path; the same for every encoder."""
     with Index(built[0]) as index:
         works = np.array([c.kind == "works" for c in index.collections], np.bool_)
-        numbers = {index.artists.index(name): name for name in artists if name in index.artists}
+        stored = zip(as_stored(artists, index.artists), artists, strict=True)
+        numbers = {index.artists.index(name): artist for name, artist in stored if name in index.artists}
         artist, paths, digests = (index.column(name) for name in ("artist", "path", "sha256"))
         rows = np.flatnonzero(works[index.column("collection")] & np.isin(artist, list(numbers)))
         return tuple(

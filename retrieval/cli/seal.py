@@ -12,6 +12,7 @@ from imindex.indexer.terminal.options import (
     json_option,
 )
 from imindex.indexer.terminal.output import count, echo, print_json
+from imindex.indexer.terminal.progress import quiet_option
 from imindex.retrieval.cli.verify import bar
 
 
@@ -35,6 +36,7 @@ from imindex.retrieval.cli.verify import bar
 )  # fmt: skip
 @click.option("--force", is_flag=True, help="Overwrite an existing seal.")
 @json_option
+@quiet_option
 @errors_for_people
 def seal(
     index: Path,

@@ -84,6 +84,7 @@ from imindex.retrieval.results.matching import (
     Matching,
     OverallTests,
     RankFigures,
+    SampledWorks,
 )
 from imindex.retrieval.results.pictures import (
     Copies,
@@ -121,6 +122,10 @@ from imindex.retrieval.results.records import (
     RejectedPicture,
     ReleaseRecord,
     WorkRecord,
+)
+from imindex.retrieval.results.release_names import (
+    NamesFrom,
+    ReleaseNames,
 )
 from imindex.retrieval.results.report import (
     Agreement,
@@ -201,6 +206,7 @@ __all__ = [
     "MatchedArtist",
     "Matching",
     "NamedCounts",
+    "NamesFrom",
     "Neighbours",
     "Number",
     "OverallTests",
@@ -217,6 +223,7 @@ __all__ = [
     "RegisterEntry",
     "RejectedPicture",
     "ReleaseFindings",
+    "ReleaseNames",
     "ReleaseRecord",
     "ReleaseSide",
     "Report",
@@ -224,6 +231,7 @@ __all__ = [
     "ReportResult",
     "Result",
     "Row",
+    "SampledWorks",
     "Seed",
     "SetVariances",
     "Sha256",

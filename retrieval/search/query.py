@@ -11,6 +11,7 @@ import numpy as np
 
 from imindex.indexer.core.bounds import NEIGHBOURS, SHARE
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.names import as_stored
 from imindex.indexer.core.schema import KINDS
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.store.index import Index, opened
@@ -159,6 +160,7 @@ def _masks(
 ) -> dict[str, np.ndarray[Any, Any]]:
     """Return the mask of rows to search, for each kind that has any."""
     names = {c.name for c in index.collections}
+    collections = as_stored(collections, [c.name for c in index.collections])
     unknown = [name for name in collections if name not in names]
     if unknown:
         raise ImindexError(

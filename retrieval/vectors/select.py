@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.names import as_stored
 from imindex.indexer.store.index import Index
 from imindex.retrieval.vectors.blocks import Float16, Int64, blocks
 
@@ -151,6 +151,8 @@ def release(index: Index, name: str | None, kinds: Sequence[str] = ("imitations"
         If there is no such collection, or there are several releases and `name` is None.
     """
     collections = [(c.name, c.kind) for c in index.collections if c.kind in kinds]
+    if name is not None:
+        (name,) = as_stored([name], [c for c, _ in collections])
     listed = ", ".join(sorted(c for c, _ in collections)) or "none"
     if name is not None:
         for kind in kinds:  # collections of several kinds can share a name; the first kind takes precedence
@@ -178,7 +180,7 @@ def artist_mask(index: Index, names: Sequence[str]) -> npt.NDArray[np.bool_]:
     ImindexError
         If an artist is not in the index.
     """
-    names = [unicodedata.normalize("NFC", name) for name in names]
+    names = as_stored(names, index.artists)
     missing = [name for name in names if name not in index.artists]
     if missing:
         raise ImindexError(

@@ -128,7 +128,7 @@ def test_an_archived_index_can_be_extended(archive: Path, version: str) -> None:
     )
     assert "12 are unchanged, 0 changed" in result.stdout and "4 were encoded again" in result.stdout
     (archive / "art/works/Bo Sample/3.png").unlink()
-    run("build", archive / "art", "-i", path, "--prune", "--device", "cpu")
+    run("build", archive / "art", "-i", path, "--prune", "--yes", "--device", "cpu")
     with Index(path) as index:
         assert (index.n, index.version) == (known["n"] - 1, FORMAT_VERSION)
         assert index.log()[-1]["digest-before"] == known["root-digest"]

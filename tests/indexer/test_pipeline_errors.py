@@ -30,7 +30,7 @@ from tests.support.models import save_model
 ROOT = Path(imindex.__file__).parent
 
 
-class PanicException(BaseException):  # noqa: N818 - as PyO3 names it
+class PanicException(BaseException):
     """What a library in Rust raises; it is no Exception."""
 
 
@@ -89,7 +89,19 @@ def test_debug_shows_the_traceback(
 ) -> None:
     monkeypatch.delenv("IMINDEX_DEBUG", raising=False)
     failing(monkeypatch, KeyError("sample"), after=0)
-    words = ["generate", "--model", model("sd"), "--artist", "Ada", "--per-artist", 1, "--steps", 1, "--device", "cpu"]
+    words = [
+        "generate",
+        "--model",
+        model("sd"),
+        "--artist",
+        "Ada",
+        "--per-artist",
+        1,
+        "--steps",
+        1,
+        "--device",
+        "cpu",
+    ]
     asked = ["--debug"] * debug + [*map(str, words), "--out", str(tmp_path / "out")]
     result = CliRunner().invoke(main, asked)
     assert result.exit_code == 1
@@ -142,7 +154,11 @@ def numeric_options() -> list[tuple[list[str], str]]:
 
 def test_every_numeric_option_refuses_what_is_not_finite() -> None:
     options = numeric_options()
-    assert (["generate"], "--guidance") in options and (["generate"], "--lora-scale") in options and len(options) > 20
+    assert (
+        (["generate"], "--guidance") in options
+        and (["generate"], "--lora-scale") in options
+        and len(options) > 20
+    )
     for words, option in options:
         for value in ("nan", "inf", "-inf", "1e999"):
             result = CliRunner().invoke(main, [*words, f"{option}={value}"])
@@ -164,7 +180,9 @@ def test_all_json_is_written_without_nan() -> None:
             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
                 if not (isinstance(node, ast.Call) and ast.unparse(node.func) in ("json.dumps", "json.dump")):
                     continue
-                strict = any(word.arg == "allow_nan" and ast.unparse(word.value) == "False" for word in node.keywords)
+                strict = any(
+                    word.arg == "allow_nan" and ast.unparse(word.value) == "False" for word in node.keywords
+                )
                 if not strict:
                     loose.append(f"{file.relative_to(ROOT)}: {ast.unparse(node)}")
     assert [line.partition(":")[0] for line in loose] == ["indexer/core/digest.py"]
@@ -174,7 +192,14 @@ def test_all_json_is_written_without_nan() -> None:
 
 
 def test_nan_in_a_manifest_of_an_older_version_is_told(tmp_path: Path) -> None:
-    line = {"path": "a.png", "sha256": "0" * 64, "prompt": "p", "seed": 1, "blocked": None, "guidance": math.nan}
+    line = {
+        "path": "a.png",
+        "sha256": "0" * 64,
+        "prompt": "p",
+        "seed": 1,
+        "blocked": None,
+        "guidance": math.nan,
+    }
     (tmp_path / "manifest.jsonl").write_text(json.dumps(line) + "\n")
     with pytest.raises(ImindexError, match=r"line 1 cannot be read: NaN is not a finite number"):
         read_manifest(tmp_path)

@@ -353,10 +353,10 @@ def test_the_command_reports_its_result(path: Path) -> None:
     )
     with h5py.File(path, "r+") as file:
         file["items/width"][3] = 1
-    result = run("verify", "-i", path, code=1)
+    result = run("verify", "-i", path, code=3)
     assert "fault   items/width: has changed since it was written" in result.stdout
     assert last_line(result) == f"Found 2 faults in {path}."
-    said = json.loads(run("verify", "-i", path, "--json", code=1).stdout)
+    said = json.loads(run("verify", "-i", path, "--json", code=3).stdout)
     assert [fault["where"] for fault in said["faults"]] == ["items/width", "root-digest"] and not said[
         "sound"
     ]
