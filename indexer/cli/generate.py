@@ -126,7 +126,9 @@ def _model_options(command: Command) -> Command:
         ),
         device_option,
         click.option(
-            "--batch-size", default="auto", show_default=True, metavar="auto|N", help="Pictures per forward pass."
+            "--batch-size", default="auto", show_default=True, metavar="auto|N",
+            help="Pictures per forward pass. A few missing pictures also take a whole pass, since pictures of another "
+            "batch size can differ by a grey level.",
         ),
     )  # fmt: skip
 

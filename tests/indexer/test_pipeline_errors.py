@@ -123,7 +123,7 @@ def test_a_broken_tokenizer_is_an_error(make: Callable, monkeypatch: pytest.Monk
 
     note = generate_pipeline.Pipeline.note_on_long_prompts
     monkeypatch.setattr(generate_pipeline.Pipeline, "note_on_long_prompts", fails)
-    with pytest.raises(ImindexError, match="The tokenizer of .* failed: KeyError"):
+    with pytest.raises(ImindexError, match=r"The tokenizer of .* failed: KeyError"):
         make("out", ASKED[:1])
 
 
