@@ -66,10 +66,10 @@ class Folder:
         """
         file = self.path / ABOUT
         if not file.exists():
-            write_file(file, json.dumps(about, ensure_ascii=True, indent=2).encode() + b"\n")
+            write_file(file, json.dumps(about, ensure_ascii=True, indent=2, allow_nan=False).encode() + b"\n")
             return
         try:
-            stored = parse_json(read_text(file))
+            stored = parse_json(read_text(file), finite=True)
         except ValueError as error:
             raise ImindexError(f"{file} is not JSON: {error}. Generate into another folder.") from error
         stored, current = _flat(stored), _flat(about)
@@ -182,7 +182,7 @@ def read_manifest(folder: Path) -> dict[str, Line]:
     lines: dict[str, Line] = {}
     for number, text in enumerate(read_input(manifest).split(b"\n")[:-1], 1):
         try:
-            line = parse_json(text)
+            line = parse_json(text, finite=True)
             lines[line["path"]] = line
             if not {"sha256", "prompt", "seed", "blocked"} <= line.keys():
                 raise ValueError("not a line of imindex generate")
@@ -292,7 +292,7 @@ def _open_to_append(manifest: Path) -> Any:
 
 
 def _json(line: Mapping[str, Any]) -> bytes:
-    return json.dumps(line, ensure_ascii=True).encode() + b"\n"
+    return json.dumps(line, ensure_ascii=True, allow_nan=False).encode() + b"\n"
 
 
 def _flat(value: Any, name: str = "") -> dict[str, Any]:

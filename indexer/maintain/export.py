@@ -50,7 +50,7 @@ def export(index: Index, folder: Path, *, force: bool = False) -> list[str]:
     about = {
         key: value for key, value in describe(index).to_dict().items() if key not in ("rejects", "duplicates")
     }
-    write_file(folder / "index.json", json.dumps(about, indent=2).encode())
+    write_file(folder / "index.json", json.dumps(about, indent=2, allow_nan=False).encode())
     return [str(folder / name) for name in _FILES]
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import click
 
-from imindex.indexer.core.errors import ImindexError, Interrupted
+from imindex.indexer.core.errors import DEBUG, ImindexError, Interrupted
 from imindex.indexer.core.exit_codes import INTERRUPTED, TERMINATED
 from imindex.indexer.terminal.interrupts import INTERRUPTS, nothing_changed
 from imindex.indexer.terminal.options import Command
@@ -39,8 +39,6 @@ _REMEDIES = {
 }
 
 
-DEBUG = "IMINDEX_DEBUG"
-"""Environment variable: if set, a defect is shown with its traceback; otherwise that goes to a file."""
 _LONGEST_REASON = 300
 _NO_ANSWER = (
     "The command asked a question, and nobody answered. Run it in a terminal, or see --help for its option."
@@ -164,7 +162,7 @@ def errors_for_people(command: Command) -> Command:
         except click.Abort as error:
             raise click.UsageError(_NO_ANSWER) from error
         except ImindexError as error:
-            raise click.ClickException(clean(str(error), keep="\n")) from error
+            raise click.ClickException(_for_people(error)) from error
         except BrokenPipeError:  # the reader closed the pipe; click exits silently
             raise
         except OSError as error:
@@ -215,13 +213,19 @@ def guard() -> Iterator[None]:
         vars(error)["message"] = clean(error.message, keep="\n")
         raise
     except ImindexError as error:
-        raise click.ClickException(clean(str(error), keep="\n")) from error
+        raise click.ClickException(_for_people(error)) from error
     except OSError as error:
         raise click.ClickException(_os_error(error)) from error
     except MemoryError as error:
         raise click.ClickException(_NO_MEMORY) from error
     except BaseException as error:  # PyO3's PanicException is no Exception
         raise Defect(error) from error
+
+
+def _for_people(error: ImindexError) -> str:
+    """Return the message of an error, after its traceback if the user asked for that."""
+    shown = f"{''.join(traceback.format_exception(error))}\n" if os.environ.get(DEBUG) == "all" else ""
+    return clean(f"{shown}{error}", keep=_LF)
 
 
 def _about_defect(error: BaseException) -> str:
@@ -238,7 +242,7 @@ def _about_defect(error: BaseException) -> str:
     elif path := _keep(details):
         what = clean(path)
     else:
-        what, remark = "the details", f" Set {DEBUG}=1 to see the details."
+        what, remark = "the details", f" Set {DEBUG}=1, or run `imindex --debug ...`, to see the details."
     return (
         f"{shown}This is a defect in imindex: {said}.{remark} To report it, send the maintainers {what}, and the "
         "smallest input that shows it; in private, if the input came from somebody whom you do not trust (SECURITY.md)."

@@ -52,7 +52,7 @@ def kept(
     content = to_dict(result)
     entry = {"key": _key(path, options), "digest": json_digest(content), "result": content}
     make_folder(file.parent, inside=run.workspace.folder)
-    write_file(file, json.dumps(entry, indent=1).encode())
+    write_file(file, json.dumps(entry, indent=1, allow_nan=False).encode())
     return result
 
 

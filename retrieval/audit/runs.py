@@ -48,7 +48,7 @@ def _append(path: Path, line: dict[str, str]) -> None:
         file.seek(0)
         before = file.read()
         cut = before and not before.endswith(b"\n")  # the last writer was killed in the middle of a line
-        file.write(b"\n" * bool(cut) + json.dumps(line).encode() + b"\n")
+        file.write(b"\n" * bool(cut) + json.dumps(line, allow_nan=False).encode() + b"\n")
 
 
 def _failed(path: Path) -> tuple[FailedRun, ...]:
