@@ -224,7 +224,7 @@ def _around(pieces: Sequence[str], places: set[int], width: int) -> str:
         grown = False
         ends = sorted(i + 1 for i in kept if i + 1 not in kept and i + 1 < len(pieces))
         starts = sorted(i - 1 for i in kept if i and i - 1 not in kept)
-        for place in [*ends, *starts, 0, len(pieces) - 1]:
+        for place in [*ends, *starts, 0]:
             if place in kept:
                 continue
             closes = all(

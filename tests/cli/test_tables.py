@@ -156,7 +156,7 @@ def test_rows_beyond_the_most_are_counted_and_sections_are_not_rows() -> None:
     rows = [Section("first"), {"artist": "a"}, {"artist": "b"}, Section("second"), {"artist": "c"}]
     one = Table("T", COLUMNS[:1], rows, most=2)
     lines = [line.text for line in drawn(one, 60, safe=clean)]
-    assert lines[0] == "T (2 of 3; --all prints the rest)" and lines[-3:] == ["first", "a", "b"]
+    assert lines[0] == "T (2 of 3; see --all)" and lines[-3:] == ["first", "a", "b"]
     assert separated(one, as_csv=False, safe=clean) == "artist\na\nb\nc\n"
 
 
