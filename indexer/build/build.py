@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from imindex.indexer.build.scan import Scan, Scanned
 from imindex.indexer.build.unchanged import Known, UnchangedFiles
 from imindex.indexer.core.bounds import MAX_NAME, MAX_TEXT
 from imindex.indexer.core.errors import ImindexError, Interrupted
+from imindex.indexer.core.paths import PicturePaths, merged_roots
 from imindex.indexer.core.provenance import entry
 from imindex.indexer.core.removal import Removal, removal_of
 from imindex.indexer.core.schema import BLOCKED
@@ -61,6 +62,8 @@ class BuildReport:
         Rows that are unchanged, have a new path, have new bytes, or are new.
     repeated : int
         Pictures listed more than once; the first occurrence is used.
+    relinked : int
+        The part of `unchanged` and `replaced` whose file is now reached by another path, which the rows have since.
     pruned : int
         Rows removed by `prune`, because their pictures are not in the sources.
     rejected : int
@@ -99,6 +102,7 @@ class BuildReport:
     waiting: int
     root_digest: str
     seconds: float
+    relinked: int = 0
     notes: tuple[str, ...] = ()
     reasons: tuple[tuple[str, int], ...] = ()
     blocked: int = 0
@@ -126,6 +130,7 @@ def build(  # noqa: PLR0913
     prune: bool = False,
     rehash: bool = False,
     limits: Limits = Limits(),  # noqa: B008 - frozen
+    roots: Mapping[str, str] | None = None,
     command: str = "",
     progress: Callable[[int, int], None] = lambda done, encoded: None,
     confirm: Callable[[Removal], None] = lambda _: None,
@@ -150,6 +155,9 @@ def build(  # noqa: PLR0913
         Read every file, even if its size, modification time and inode are unchanged.
     limits : Limits
         Limits per picture. Pictures that were rejected by a lower limit are retried.
+    roots : mapping of str to str, optional
+        Absolute folders of named roots (`imindex.indexer.core.paths.require_roots`). Pictures in them, and in those
+        that the index names, are stored by the name.
     command : str
         The command line, for the log.
     progress : callable
@@ -184,15 +192,16 @@ def build(  # noqa: PLR0913
             return retry_rejects or limits.outgrown(reason) or curable(reason, truncated)
 
         parts.rejected = {digest: reason for digest, reason in parts.rejected.items() if not retry(reason)}
+        places = PicturePaths(path.parent, merged_roots(old.roots if old else {}, roots or {}))
         known = Known(old, parts, retry, rehash=rehash)
         loop = _Loop(encoder, parts, known, limits, progress)
         try:  # the stamps are passed as a temporary, so that their memory is freed after the loop
-            scan = loop.run(items, UnchangedFiles(None if rehash else old, path.parent, known))
+            scan = loop.run(items, UnchangedFiles(None if rehash else old, path.parent, known, places.roots))
         except KeyboardInterrupt:
             raise Stopped(_stopped_message(path, len(parts.numbers))) from None
         clear_leftovers(path)
         info = encoder.info if old is not None else with_text_probe(encoder.get())
-        merged = merge(old, scan, info, parts, path.parent, prune=prune)
+        merged = merge(old, scan, info, parts, places, prune=prune)
         if old is not None and merged.pruned_rows:
             confirm(_pruned(old, merged))
         unreadable = [scanned for scanned in merged.rejected if not scanned.item.blocked]
@@ -211,6 +220,7 @@ def build(  # noqa: PLR0913
         replaced=merged.replaced,
         added=merged.added,
         pruned=merged.pruned,
+        relinked=merged.relinked,
         rejected=len(unreadable),
         blocked=len(merged.rejected) - len(unreadable),
         already_rejected=loop.already_rejected,
@@ -423,6 +433,7 @@ def _write(
         f"build: {merged.added} added, {merged.replaced} replaced, {merged.moved} moved, "
         f"{merged.unchanged} unchanged, {merged.pruned} pruned, {len(merged.rejected) - n_blocked} rejected"
         + (f", {n_blocked} blocked" if n_blocked else "")
+        + (f", {merged.relinked} relinked" if merged.relinked else "")
         + as_log(told)
     )
     ann, notes = ann_after(old, merged.old_rows, contents.n, contents.encoder.dim)

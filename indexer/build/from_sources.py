@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +12,7 @@ from imindex.indexer.build.build import BuildReport, build, refuse_long
 from imindex.indexer.core.bounds import BATCH
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.names import alike_note, as_stored
+from imindex.indexer.core.paths import merged_roots, require_roots
 from imindex.indexer.core.removal import Removal
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.encoders.lazy import encoder_for
@@ -48,6 +49,7 @@ def build_from_sources(  # noqa: PLR0913
     limits: Limits = Limits(),  # noqa: B008 - frozen
     color: str | None = None,
     truncated: str | None = None,
+    roots: Mapping[str, str | os.PathLike[str]] | None = None,
     command: str = "",
     note: Callable[[str], None] = lambda _: None,
     progress: Callable[[int], AbstractContextManager[Progress]] = lambda total: nullcontext(_ignore),
@@ -95,6 +97,9 @@ def build_from_sources(  # noqa: PLR0913
     truncated : {"reject", "accept"}, optional
         Whether a picture whose file ends early is rejected, or decoded with a grey rest. By default, as in the index,
         or else `reject`.
+    roots : mapping of str to path-like, optional
+        Folders by name, such as ``{"art": "/data/art"}``. Paths of a manifest may lead to them, and pictures in them
+        are stored as ``//art/...``, so that index and folders can move separately. An index remembers its roots.
     command : str
         The command line, for the log.
     note : callable
@@ -123,8 +128,12 @@ def build_from_sources(  # noqa: PLR0913
         [Path(sources)] if isinstance(sources, (str, os.PathLike)) else [Path(source) for source in sources]
     )
     real_file(Path(index))  # refuses some links, before anything is read
+    stored, known_roots = _artists_and_roots(Path(index))
+    named = merged_roots(known_roots, require_roots(roots or {}))
     passed = PassedOver(own=index)
-    items = list(find(paths, kind=kind, collection=collection, artist=artist, note=note, passed=passed))
+    items = list(
+        find(paths, kind=kind, collection=collection, artist=artist, roots=named, note=note, passed=passed)
+    )
     if not items:
         listed = ", ".join(map(str, paths)) or "the empty list of sources"
         other = f", only files that are not pictures: {passed.listed()}" if len(passed) else ""
@@ -132,7 +141,6 @@ def build_from_sources(  # noqa: PLR0913
         remedy = "Unpack the archives first" if packed else "Check the folder"
         raise ImindexError(f"No pictures in {listed}{other}. {remedy}, or see imindex build --help.")
     refuse_long(items, Path(index))
-    stored = _artists_of(Path(index))
     if alike := alike_note([*stored, *as_stored(dict.fromkeys(item.artist for item in items), stored)]):
         note(alike)
     encoder = encoder_for(
@@ -157,6 +165,7 @@ def build_from_sources(  # noqa: PLR0913
             prune=prune,
             rehash=rehash,
             limits=limits,
+            roots=named,
             command=command,
             progress=advance,
             confirm=confirm,
@@ -164,9 +173,9 @@ def build_from_sources(  # noqa: PLR0913
     return replace(report, passed_over=passed.counts(), empty_folders=tuple(passed.empty))
 
 
-def _artists_of(index: Path) -> tuple[str, ...]:
-    """Return the artists of an index; none if there is no index yet."""
+def _artists_and_roots(index: Path) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the artists and the named roots of an index; none if there is no index yet."""
     if not exists(index):
-        return ()
+        return (), {}
     with Index(index) as opened:
-        return opened.artists
+        return opened.artists, opened.roots

@@ -20,6 +20,8 @@ from imindex.indexer.terminal.options import (
     limit_options,
     limits_of,
     rendering_options,
+    root_option,
+    roots_of,
     trust_option,
 )
 from imindex.indexer.terminal.output import count, echo, fail, print_json, say
@@ -63,6 +65,7 @@ PASSED_ON = (
 @click.option("--retry-rejects", is_flag=True, help="Retry pictures that were rejected before.")
 @limit_options
 @rendering_options
+@root_option
 @json_option
 @quiet_option
 @yes_option
@@ -92,6 +95,7 @@ def build(sources: tuple[Path, ...], index: Path, as_json: bool, yes: bool, **op
         **{name: options[name] for name in PASSED_ON},
         batch_size=batch_size_of(options["batch_size"]),
         limits=limits_of(options),
+        roots=roots_of(options),
         command=command_line(),
         note=say,
         progress=lambda total: progress_bar(total, "Encoding"),
@@ -126,6 +130,8 @@ def _refuse_nothing(report: Any, index: Path) -> None:
 def _build_notes(report: Any, index: Path) -> Iterator[str]:
     if report.resumed:
         yield f"{count(report.resumed, 'picture')} already encoded by an interrupted run."
+    if report.relinked:
+        yield f"{count(report.relinked, 'picture')} re-linked: the same file under another path, which is stored now."
     if report.moved:
         yield f"{count(report.moved, 'picture')} moved: new path, same vector."
     if report.pruned:

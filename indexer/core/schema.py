@@ -223,7 +223,7 @@ class Contents:
     """The content of an index except the vectors, which are streamed.
 
     `items` and `rejects` are columns of equal length, named as in FORMAT.md. `item_stamps` and `reject_stamps` are
-    (n, 3) int64 arrays of size, modification time and inode.
+    (n, 3) int64 arrays of size, modification time and inode. `roots` has the folder of each named root by its name.
     """
 
     encoder: EncoderInfo
@@ -236,6 +236,7 @@ class Contents:
     created_by: str = ""
     item_stamps: Stamps | None = None
     reject_stamps: Stamps | None = None
+    roots: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def n(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from imindex.indexer.core.errors import ImindexError
@@ -21,6 +21,7 @@ def find(
     kind: str | None = None,
     collection: str | None = None,
     artist: str | None = None,
+    roots: Mapping[str, str] | None = None,
     note: Callable[[str], None] = lambda _: None,
     passed: PassedOver | None = None,
 ) -> Iterator[Item]:
@@ -37,11 +38,13 @@ def find(
         - one of the above folders of artists that holds a file `manifest.csv` (.tsv, .jsonl, .parquet), as
           `imindex generate` writes it: that manifest is read instead;
         - a manifest (CSV, TSV, JSONL, Parquet) with the columns path, artist, kind, collection, prompt, seed, caption,
-          arm, model and blocked. Only path is required; it is relative to the manifest. Cells are separated by commas,
-          semicolons or tabs.
+          arm, model and blocked. Only path is required; it is relative to the manifest, or absolute and inside its
+          folder or one of `roots`. Cells are separated by commas, semicolons or tabs.
     kind, collection, artist : str, optional
         Metadata of all pictures. For a folder it takes precedence over the names of its folders; for a manifest it
         fills empty columns.
+    roots : mapping of str to str, optional
+        Absolute folders outside those of manifests that their paths may lead to, by name.
     note : callable
         Called with a message about each thing that is skipped; about files that are not pictures, one message.
     passed : PassedOver, optional
@@ -55,7 +58,7 @@ def find(
     """
     if kind is not None and kind not in KINDS:
         raise ImindexError(f"There is no kind {kind!r}. Use one of {', '.join(KINDS)}.")
-    options = SourceOptions(kind, collection, artist)
+    options = SourceOptions(kind, collection, artist, roots or {})
     passed = PassedOver() if passed is None else passed
     for source in sources:
         path = Path(source)

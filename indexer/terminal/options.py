@@ -8,6 +8,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ import click
 
 from imindex.indexer.core.bounds import BATCH, MAX_PIXELS, MEMORY, SECONDS, Bounds
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.paths import root_name_fault
 from imindex.indexer.core.preprocess_bounds import COLORS, TRUNCATED
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.terminal.output import View
@@ -47,6 +49,64 @@ trust_option = click.option(
     is_flag=True,
     help="Load the encoder that the index names, even if it is a folder, a file or a repository.",
 )
+
+
+class RootFolder(click.ParamType):  # type: ignore[type-arg]
+    """A folder of pictures, with or without a name: FOLDER or NAME=FOLDER."""
+
+    name = "[NAME=]FOLDER"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Root:
+        if isinstance(value, Root):
+            return value
+        name, equals, folder = str(value).partition("=")
+        if not equals or Path(value).is_dir():
+            name, folder = "", str(value)
+        if name and (fault := root_name_fault(name)):
+            self.fail(f"The name {name!r} {fault}.", param, ctx)
+        return Root(name, Path(folder))
+
+
+@dataclass(frozen=True)
+class Root:
+    """A folder of pictures that the user named; `name` is empty if only the folder was given."""
+
+    name: str
+    folder: Path
+
+
+root_option = click.option(
+    "--root",
+    "roots",
+    type=RootFolder(),
+    multiple=True,
+    metavar="[NAME=]FOLDER",
+    help="Where the pictures of a named root are now; the name is by default that of FOLDER. Repeatable.",
+)
+
+
+def require_folders(roots: Sequence[Root]) -> None:
+    """Refuse a `--root` that is not a folder."""
+    if missing := [str(root.folder) for root in roots if not root.folder.is_dir()]:
+        raise click.UsageError(
+            f"There is no folder {', '.join(missing)}. --root takes a folder with pictures."
+        )
+
+
+def roots_of(options: Mapping[str, Any]) -> dict[str, Path]:
+    """Return the folders passed with `--root` by their names."""
+    require_folders(options["roots"])
+    roots: dict[str, Path] = {}
+    for root in options["roots"]:
+        name = root.name or root.folder.absolute().name
+        if fault := root_name_fault(name):
+            raise click.UsageError(f"--root {root.folder}: its name {fault}. Pass --root NAME={root.folder}.")
+        if name in roots and roots[name] != root.folder:
+            raise click.UsageError(
+                f"--root: {roots[name]} and {root.folder} would both be named {name}. Pass --root NAME=FOLDER."
+            )
+        roots[name] = root.folder
+    return roots
 
 
 class FromSignature(click.Option):

@@ -14,6 +14,7 @@ from pathlib import Path
 from imindex.indexer.core.bounds import NAMES
 from imindex.indexer.core.errors import BadPicture, ImindexError
 from imindex.indexer.core.names import alike_note, clean_name
+from imindex.indexer.core.paths import merged_roots
 from imindex.indexer.generate.artist_origins import STATED, Origin, origins_of
 from imindex.indexer.generate.matched_names import DRAWING, INDEPENDENT, Placebo, matched_placebos
 from imindex.indexer.generate.placebo_names import placebo_names
@@ -21,8 +22,10 @@ from imindex.indexer.generate.secret_seed import SecretSeed, read_seed
 from imindex.indexer.sources.find import find
 from imindex.indexer.sources.item import Item
 from imindex.indexer.sources.local import read_bytes
+from imindex.indexer.store.index import Index
 from imindex.retrieval.audit.plan import BY_ORIGIN, Plan, Release
 from imindex.retrieval.audit.rivals import further_rivals, rivals_needed
+from imindex.retrieval.audit.run import Run
 from imindex.stats.references import references_needed
 from imindex.stats.validity import FEWEST
 
@@ -75,7 +78,24 @@ class Inputs:
         return tuple(sorted({item.artist for item in self.works if item.kind == "background"}))
 
 
-def gather(plan: Plan, note: Callable[[str], None] = lambda _: None, *, drawing: int = DRAWING) -> Inputs:
+def roots_of(run: Run) -> dict[str, str]:
+    """Return the named roots that an audit may read: where its indexes say that they are, or the user does now."""
+    roots: dict[str, str] = {}
+    for encoder in run.plan.encoders:
+        path = run.workspace.index(encoder)
+        if path.exists():
+            with Index(path) as index:
+                roots = {**index.roots, **roots}
+    return merged_roots(roots, run.compute.roots)
+
+
+def gather(
+    plan: Plan,
+    note: Callable[[str], None] = lambda _: None,
+    *,
+    drawing: int = DRAWING,
+    roots: Mapping[str, str] | None = None,
+) -> Inputs:
     """Collect and check the existing pictures, and choose the placebo names and further rivals.
 
     Parameters
@@ -85,17 +105,19 @@ def gather(plan: Plan, note: Callable[[str], None] = lambda _: None, *, drawing:
         Receives messages for the user.
     drawing : int
         Version of the drawing of placebo names: `imindex.retrieval.audit.register.drawing_of` the audit's folder.
+    roots : mapping of str to str, optional
+        Absolute folders, by name, that the paths of manifests may lead to.
 
     Raises
     ------
     ImindexError
         Works or pictures do not exist, a tested artist has no works or no imitations, or a secret seed cannot be read.
     """
-    works = _works(plan, note)
+    works = _works(plan, note, roots)
     known = {item.artist for item in works}
     if alike := alike_note(sorted(known | set(plan.tested))):
         note(alike)
-    made = {release.name: _made(plan, release, note) for release in plan.releases if release.pictures}
+    made = {release.name: _made(plan, release, note, roots) for release in plan.releases if release.pictures}
     generates = any(release.model for release in plan.releases)
     secret = read_seed(plan.prompts.placebo_seed, plan.folder) if plan.prompts.placebo_seed else None
     rivals = further_rivals(plan, known - set(plan.tested))
@@ -161,32 +183,38 @@ def _bytes_digest(item: Item) -> str:
         return "unreadable"
 
 
-def _find(
+def _find(  # noqa: PLR0913
     plan: Plan,
     key: str,
     path: str,
     kind: str,
     note: Callable[[str], None],
+    roots: Mapping[str, str] | None,
     *,
     collection: str | None = None,
     artist: str | None = None,
 ) -> list[Item]:
     try:
-        items = find([plan.at(path)], kind=kind, collection=collection, artist=artist, note=note)
+        items = find([plan.at(path)], kind=kind, collection=collection, artist=artist, roots=roots, note=note)
         return [item for item in items if not item.blocked]
     except ImindexError as error:
         raise ImindexError(f"{plan.path}: {key}: {error}") from error
 
 
-def _works(plan: Plan, note: Callable[[str], None]) -> list[Item]:
+def _works(plan: Plan, note: Callable[[str], None], roots: Mapping[str, str] | None) -> list[Item]:
     tested = set(plan.tested)
-    works = _find(plan, "works.tested", plan.works, "works", note)
+    works = _find(plan, "works.tested", plan.works, "works", note, roots)
+    works = _of_kinds(works, "works", "background")
     items = [
-        item if item.artist in tested else replace(item, kind="background", collection="background")
+        item
+        if item.artist in tested and item.kind == "works"
+        else replace(item, kind="background", collection="background")
         for item in works
+        if item.kind == "works" or plan.background != plan.works  # the same manifest lists them below
     ]
     if plan.background:
-        others = _find(plan, "works.background", plan.background, "background", note)
+        others = _find(plan, "works.background", plan.background, "background", note, roots)
+        others = _of_kinds(others, "background")
         both = sorted({item.artist for item in others} & tested)
         if both:
             raise ImindexError(
@@ -194,12 +222,25 @@ def _works(plan: Plan, note: Callable[[str], None]) -> list[Item]:
             )
         items += others
     if plan.control:
-        items += _find(plan, "works.control", plan.control, "control", note)
+        controls = _of_kinds(_find(plan, "works.control", plan.control, "control", note, roots), "control")
+        items += _of_no_release(plan, controls)
+    background = sorted({item.artist for item in items if item.kind == "background"} & tested)
+    if background:
+        raise ImindexError(
+            f"{plan.path}: works.tested lists pictures of the tested artist {background[0]} as background. Correct "
+            "their kind."
+        )
     counts = Counter(item.artist for item in items if item.kind == "works")
     missing = [name for name in plan.tested if not counts[name]]
     if missing:
-        near = difflib.get_close_matches(missing[0], {item.artist for item in works}, 1)
-        hint = f"Did you mean {near[0]}?" if near else f"Put works into {plan.at(plan.works) / 'NAME'}."
+        near = difflib.get_close_matches(missing[0], {item.artist for item in works} - tested, 1)
+        place = plan.at(plan.works)
+        put = (
+            f"List works of this artist in {place}."
+            if place.is_file()
+            else f"Put works into {place / 'NAME'}."
+        )
+        hint = f"Did you mean {near[0]}?" if near else put
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise ImindexError(
             f"{plan.path}: artists.tested: {missing[0]}{more} has no works in {plan.at(plan.works)}. {hint}"
@@ -207,11 +248,47 @@ def _works(plan: Plan, note: Callable[[str], None]) -> list[Item]:
     return items
 
 
-def _made(plan: Plan, release: Release, note: Callable[[str], None]) -> tuple[Item, ...]:
+def _of_kinds(items: Iterable[Item], *kinds: str) -> list[Item]:
+    """Leave out the pictures of other kinds, which a manifest of everything lists as well."""
+    return [item for item in items if item.kind in kinds]
+
+
+def _of_no_release(plan: Plan, controls: Sequence[Item]) -> list[Item]:
+    """Leave out the control pictures of a release, which come with its imitations."""
+    releases = {release.name for release in plan.releases if release.pictures == plan.control}
+    return [item for item in controls if item.collection not in releases]
+
+
+def _of_release(plan: Plan, release: Release, items: Sequence[Item]) -> Sequence[Item]:
+    """Leave out the pictures of other releases, which the manifest names in its column `collection`.
+
+    Raises
+    ------
+    ImindexError
+        If the manifest lists several releases, but none of this name.
+    """
+    releases = {item.collection for item in items if item.kind == "imitations"}
+    if len(releases) > 1 and release.name not in releases:
+        raise ImindexError(
+            f"{plan.path}: {release.pictures} lists the releases {', '.join(sorted(releases)[:5])}, but none is "
+            f"called {release.name}. Correct the name of the release, or the column `collection`."
+        )
+    if release.name not in releases:
+        return items
+    own = [item for item in items if item.collection == release.name]
+    if any(item.kind == "control" for item in own):
+        return own
+    return [*own, *(item for item in items if item.collection not in releases)]  # controls of no release
+
+
+def _made(
+    plan: Plan, release: Release, note: Callable[[str], None], roots: Mapping[str, str] | None
+) -> tuple[Item, ...]:
     key = f"the pictures of {release.name}"
-    pictures = _find(plan, key, release.pictures, "imitations", note, collection=release.name)
+    pictures = _find(plan, key, release.pictures, "imitations", note, roots, collection=release.name)
     items = [
-        replace(item, collection=release.name) for item in pictures if item.kind in ("imitations", "control")
+        replace(item, collection=release.name)
+        for item in _of_release(plan, release, _of_kinds(pictures, "imitations", "control"))
     ]
     require_imitations(plan, release.name, items)
     return tuple(items)

@@ -20,6 +20,8 @@ from imindex.indexer.terminal.options import (
     json_option,
     limit_options,
     limits_of,
+    root_option,
+    roots_of,
     within,
 )
 from imindex.indexer.terminal.output import (
@@ -137,6 +139,7 @@ def init(plan: Path, force: bool) -> None:
     is_flag=True,
     help="Conditions of the gate that cannot be decided do not change the exit code.",
 )
+@root_option
 @quiet_option
 @click.pass_context
 @errors_for_people
@@ -163,7 +166,7 @@ def run(
 
     screen = screen_of_stages()
     how = {name: options[name] for name in ("device", "batch_size", "generate_batch")}
-    how.update(limits=limits_of(options), show=screen)
+    how.update(limits=limits_of(options), roots=roots_of(options), show=screen)
     if options["dry_run"]:
         with screen:
             forecast = api.forecast(plan, out, **how)

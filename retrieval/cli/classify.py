@@ -19,6 +19,8 @@ from imindex.indexer.terminal.options import (
     index_option,
     json_option,
     model_options,
+    root_option,
+    roots_of,
     table_options,
     view_of,
     within,
@@ -78,6 +80,7 @@ CLASSIFY = "imindex.retrieval.evidence.classify_release:classify_release"
 )
 @accuracy_options
 @report_option
+@root_option
 @click.option("--all", "show_all", is_flag=True, help="Print every artist.")
 @model_options
 @device_option
@@ -100,7 +103,7 @@ def classify(index: Path, as_json: bool, show_all: bool, **options: Any) -> None
 
     view = view_of(options, functools.partial(known_fields, ClassifiedArtist, more=["method"]))
     testing = api.Testing(**{name: options[name] for name in ACCURACY})
-    with api.open(index) as opened:
+    with api.open(index, roots=roots_of(options)) as opened:
         results = opened.classify(
             options["collection"],
             **{name: options[name] for name in ("by", "labels", "templates", "k")},

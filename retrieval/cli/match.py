@@ -13,6 +13,8 @@ from imindex.indexer.terminal.options import (
     command_line,
     index_option,
     json_option,
+    root_option,
+    roots_of,
     table_options,
     view_of,
 )
@@ -34,6 +36,7 @@ from imindex.retrieval.cli._evidence import (
     warn_of_demonstration,
 )
 from imindex.retrieval.cli._tables import match_fields, match_table
+from imindex.retrieval.evidence.compared import sampling_notes
 from imindex.retrieval.results import Matching
 
 LISTED = 5
@@ -58,6 +61,7 @@ MATCH = "imindex.retrieval.evidence.match_release:match_release"
 )  # fmt: skip
 @testing_options
 @report_option
+@root_option
 @click.option("--all", "show_all", is_flag=True, help="Print every artist.")
 @json_option
 @table_options
@@ -85,7 +89,7 @@ def match(index: Path, collection: str | None, show_all: bool, as_json: bool, **
     view = view_of(options, match_fields)
     testing = api.Testing(**{name: options[name] for name in TESTING})
     ranks = options["ranks"]
-    with api.open(index) as opened:
+    with api.open(index, roots=roots_of(options)) as opened:
         result = opened.match(
             collection,
             csls=options["csls"],
@@ -93,6 +97,7 @@ def match(index: Path, collection: str | None, show_all: bool, as_json: bool, **
             ranks_file=ranks,
             testing=None if options["no_tests"] else testing,
             matrix=as_json,  # only JSON shows it
+            background=options["background"],
         )
         if options["report"]:
             opened.write_report(result, options["report"], command=command_line())
@@ -110,6 +115,9 @@ def match(index: Path, collection: str | None, show_all: bool, as_json: bool, **
         )
     if result.evidence and result.evidence.unit == "work":
         say(f"Warning: {UNIT_WARNING}")
+    if not result.evidence:
+        for note in sampling_notes(result.sampled_works):
+            say(note)
     if ranks:
         say(f"Wrote the ranks to {ranks}: ranks[w, m] belongs to the rows works[w] and imitations[m].")
     if options["report"]:

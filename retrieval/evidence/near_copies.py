@@ -134,7 +134,7 @@ class Compared:
             shared.looks,
             shared.series,
         )
-        self._folder = index.folder
+        self._places = index.places()
         self._rendering = Rendering(index.encoder.color, index.encoder.truncated)
         names = ("artist", "path", "prompt", "seed", "sha256", "width", "height")
         self._columns = {name: index.column(name) for name in names}
@@ -309,8 +309,8 @@ class Compared:
         return self._file(int(self._works.rows[work]))
 
     def _file(self, row: int) -> File:
-        path, digest = str(self._folder / self._columns["path"][row]), bytes(self._columns["sha256"][row])
-        return File(path, digest, self._rendering)
+        path, digest = self._columns["path"][row], bytes(self._columns["sha256"][row])
+        return File(self._places.full(path) or path, digest, self._rendering)
 
     def _aspect_of_work(self, work: int) -> float:
         return self._aspect(int(self._works.rows[work]))

@@ -77,7 +77,7 @@ def write_index_report(
     if pictures:
         shown = {path for result in report.results for row in result.artists for pair in row.neighbours
                  for path in (pair.work, pair.imitation)}  # fmt: skip
-        thumbnails = Thumbnails(index.folder, len(shown), recorded_digests(index, shown))
+        thumbnails = Thumbnails(index.places(), len(shown), recorded_digests(index, shown))
     html = page(report, None, thumbnails=thumbnails, left_out=left_out)
     make_folder(file.parent)
     write_file(file, html.encode("utf-8", "backslashreplace"))
