@@ -23,7 +23,7 @@ from imindex.indexer.core.errors import DEBUG, ImindexError, Interrupted
 from imindex.indexer.core.exit_codes import INTERRUPTED, TERMINATED
 from imindex.indexer.terminal.interrupts import INTERRUPTS, nothing_changed
 from imindex.indexer.terminal.options import Command
-from imindex.indexer.terminal.output import clean
+from imindex.indexer.terminal.output import clean, error_text
 
 _NO_MEMORY = (
     "Out of memory, or the memory limit of this process is reached. Committed results are kept. Free memory or pass a "
@@ -210,7 +210,11 @@ def guard() -> Iterator[None]:
     ):
         raise
     except click.ClickException as error:
-        vars(error)["message"] = clean(error.message, keep="\n")
+        safe = clean(error.message, keep="\n")
+        before = max(
+            0, error.format_message().find(error.message)
+        )  # such as "Invalid value for '--batch-size': "
+        vars(error)["message"] = error_text(safe, len("Error: ") + before)
         raise
     except ImindexError as error:
         raise click.ClickException(_for_people(error)) from error
