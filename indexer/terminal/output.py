@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import click
 
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.core.jsonable import json_ready
+from imindex.indexer.core.json_text import json_text
 
 
 def fail(message: str) -> NoReturn:
@@ -37,7 +36,7 @@ def echo_text(text: str) -> None:
 
 def print_json(value: Mapping[str, Any]) -> None:
     """Print a result to stdout as JSON; NaN becomes null."""
-    click.echo(json.dumps(json_ready(value), ensure_ascii=True, indent=2, allow_nan=False))
+    click.echo(json_text(value, indent=2))
 
 
 def clean(text: str, keep: str = "") -> str:
