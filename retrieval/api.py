@@ -39,6 +39,7 @@ from imindex.indexer.build.build import BuildReport
 from imindex.indexer.build.from_sources import build_from_sources as build
 from imindex.indexer.core.arguments import one_of, several
 from imindex.indexer.core.errors import BadPicture, ImindexError
+from imindex.indexer.core.paths import require_roots
 from imindex.indexer.core.schema import Collection, EncoderInfo
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.maintain.export import item_table
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
 
     from imindex.retrieval.audit.audit import Outcome
     from imindex.retrieval.audit.decisions import Listed
+    from imindex.retrieval.report.thumbnails import Thumbnails
 
 __all__ = [
     "BuildReport",
@@ -96,12 +98,16 @@ DEFAULT_TEMPLATES = ("Artwork from {artist}",)
 results.draw_with(notebook.render)
 
 
-def open(path: str | os.PathLike[str]) -> OpenIndex:
+def open(
+    path: str | os.PathLike[str], *, roots: Mapping[str, str | os.PathLike[str]] | None = None
+) -> OpenIndex:
     """Open an index for queries, classification and matching.
 
     Parameters
     ----------
     path : path-like
+    roots : mapping of str to path-like, optional
+        Where the pictures of named roots are now, such as ``{"art": "/data/art"}``; by default, where the index says.
 
     Returns
     -------
@@ -112,7 +118,7 @@ def open(path: str | os.PathLike[str]) -> OpenIndex:
     ImindexError
         If the file does not exist, or is not an index that this version can read.
     """
-    return OpenIndex(path)
+    return OpenIndex(path, roots)
 
 
 def compare(  # noqa: PLR0913
@@ -287,6 +293,7 @@ def audit(  # noqa: PLR0913
     batch_size: int | None = None,
     generate_batch: int | None = None,
     limits: Limits = Limits(),  # noqa: B008 - frozen
+    roots: Mapping[str, str | os.PathLike[str]] | None = None,
     pictures: bool = True,
     as_paper: bool = False,
     command: str = "",
@@ -307,6 +314,8 @@ def audit(  # noqa: PLR0913
         Number of pictures to encode, and to generate, at a time.
     limits : Limits
         Pictures that exceed these limits are rejected.
+    roots : mapping of str to path-like, optional
+        Folders by name, to which the paths of manifests may lead, such as ``{"art": "/data/art"}``.
     pictures : bool
         Show pictures in the report.
     as_paper : bool
@@ -328,7 +337,7 @@ def audit(  # noqa: PLR0913
     """
     from imindex.retrieval.audit.audit import audit as run_audit  # imports torch
 
-    run = _run(plan, out, device, batch_size, generate_batch, limits, command, show)
+    run = _run(plan, out, device, batch_size, generate_batch, limits, roots, command, show)
     run = replace(run, as_paper=as_paper)
     return run_audit(run, amend=amend, pictures=pictures)
 
@@ -383,7 +392,7 @@ def confirm_copies(
     return decide(Path(folder), decisions, by=by, note=note, command=command)
 
 
-def forecast(
+def forecast(  # noqa: PLR0913
     plan: str | os.PathLike[str],
     out: str | os.PathLike[str] | None = None,
     *,
@@ -391,6 +400,7 @@ def forecast(
     batch_size: int | None = None,
     generate_batch: int | None = None,
     limits: Limits = Limits(),  # noqa: B008 - frozen
+    roots: Mapping[str, str | os.PathLike[str]] | None = None,
     show: Show | None = None,
 ) -> Any:
     """Estimate how long an audit will take from a few pictures, without writing anything.
@@ -399,7 +409,7 @@ def forecast(
     """
     from imindex.retrieval.audit.dry_run import dry_run
 
-    return dry_run(_run(plan, out, device, batch_size, generate_batch, limits, "", show))
+    return dry_run(_run(plan, out, device, batch_size, generate_batch, limits, roots, "", show))
 
 
 def _run(  # noqa: PLR0913
@@ -409,6 +419,7 @@ def _run(  # noqa: PLR0913
     batch_size: int | None,
     generate_batch: int | None,
     limits: Limits,
+    roots: Mapping[str, str | os.PathLike[str]] | None,
     command: str,
     show: Show | None,
 ) -> Run:
@@ -416,7 +427,7 @@ def _run(  # noqa: PLR0913
     return Run(
         read_plan(path, show.note),
         Workspace(path.with_name(f"{path.stem}-audit") if out is None else Path(out)),
-        Compute(device, batch_size, generate_batch, limits),
+        Compute(device, batch_size, generate_batch, limits, roots=require_roots(roots or {})),
         command=command,
         show=show,
     )
@@ -467,10 +478,13 @@ class OpenIndex:
     Parameters
     ----------
     path : path-like
+    roots : mapping of str to path-like, optional
     """
 
-    def __init__(self, path: str | os.PathLike[str]):
-        self._index = Index(path)
+    def __init__(
+        self, path: str | os.PathLike[str], roots: Mapping[str, str | os.PathLike[str]] | None = None
+    ):
+        self._index = Index(path, roots)
 
     @property
     def path(self) -> Path:
@@ -677,6 +691,23 @@ class OpenIndex:
             raise ImindexError("index: the releases are those of this index. Use imindex.compare for others.")
         return compare(base, new, index=self._index, **options)
 
+    def thumbnails(self, paths: Sequence[str]) -> Thumbnails:
+        """Return what reads thumbnails of pictures of the index, each only if its bytes are those that were indexed.
+
+        Parameters
+        ----------
+        paths : sequence of str
+            As the index stores them.
+
+        Returns
+        -------
+        Thumbnails
+            See `imindex.retrieval.report.thumbnails`.
+        """
+        from imindex.retrieval.report.thumbnails import Thumbnails, recorded_digests
+
+        return Thumbnails(self._index.folder, len(paths), recorded_digests(self._index, paths))
+
     def write_report(
         self,
         result: Matching | Classification,
@@ -745,8 +776,10 @@ class Encoder:
         device: str = "auto",
         precision: str = "auto",
         batch_size: int | None = None,
+        color: str = "srgb",
+        truncated: str = "reject",
     ) -> Encoder:
-        """Load an encoder; see `imindex.indexer.encoders.load.load` for the names.
+        """Load an encoder; see `imindex.indexer.encoders.load.load` for the names and settings.
 
         Raises
         ------
@@ -755,7 +788,16 @@ class Encoder:
         """
         from imindex.indexer.encoders.load import load
 
-        return cls(load(model, pretrained, device=device, precision=precision, batch_size=batch_size))
+        loaded = load(
+            model,
+            pretrained,
+            device=device,
+            precision=precision,
+            batch_size=batch_size,
+            color=color,
+            truncated=truncated,
+        )
+        return cls(loaded)
 
     @property
     def info(self) -> EncoderInfo:

@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,10 +25,12 @@ from imindex.indexer.build.scan import Scan, Scanned
 from imindex.indexer.build.unchanged import Known, UnchangedFiles
 from imindex.indexer.core.bounds import MAX_NAME, MAX_TEXT
 from imindex.indexer.core.errors import ImindexError, Interrupted
+from imindex.indexer.core.paths import PicturePaths, merged_roots
 from imindex.indexer.core.provenance import entry
 from imindex.indexer.core.removal import Removal, removal_of
 from imindex.indexer.core.schema import BLOCKED
 from imindex.indexer.decode.limits import Limits
+from imindex.indexer.decode.rendering import Told, as_bits, as_log, as_sentence, curable, from_bits
 from imindex.indexer.encoders.lazy import LazyEncoder
 from imindex.indexer.encoders.probe import with_text_probe
 from imindex.indexer.encoders.registry import require_same
@@ -60,6 +62,8 @@ class BuildReport:
         Rows that are unchanged, have a new path, have new bytes, or are new.
     repeated : int
         Pictures listed more than once; the first occurrence is used.
+    relinked : int
+        The part of `unchanged` and `replaced` whose file is now reached by another path, which the rows have since.
     pruned : int
         Rows removed by `prune`, because their pictures are not in the sources.
     rejected : int
@@ -76,6 +80,10 @@ class BuildReport:
         Wall-clock time.
     reasons : tuple of (str, int)
         Why pictures were rejected, and how many, the most frequent reason first.
+    passed_over : tuple of (str, int)
+        Files of the source folders that are not pictures: their kinds (`Thumbs.db`, `.json`) and how many of each.
+    empty_folders : tuple of str
+        Folders of artists without a picture.
     notes : tuple of str
         Whether an earlier run was killed, and whether an approximate index was retrained or replaced by the exact kind.
     """
@@ -94,9 +102,12 @@ class BuildReport:
     waiting: int
     root_digest: str
     seconds: float
+    relinked: int = 0
     notes: tuple[str, ...] = ()
     reasons: tuple[tuple[str, int], ...] = ()
     blocked: int = 0
+    passed_over: tuple[tuple[str, int], ...] = ()
+    empty_folders: tuple[str, ...] = ()
 
     @property
     def nothing_usable(self) -> bool:
@@ -119,6 +130,7 @@ def build(  # noqa: PLR0913
     prune: bool = False,
     rehash: bool = False,
     limits: Limits = Limits(),  # noqa: B008 - frozen
+    roots: Mapping[str, str] | None = None,
     command: str = "",
     progress: Callable[[int, int], None] = lambda done, encoded: None,
     confirm: Callable[[Removal], None] = lambda _: None,
@@ -143,6 +155,9 @@ def build(  # noqa: PLR0913
         Read every file, even if its size, modification time and inode are unchanged.
     limits : Limits
         Limits per picture. Pictures that were rejected by a lower limit are retried.
+    roots : mapping of str to str, optional
+        Absolute folders of named roots (`imindex.indexer.core.paths.require_roots`). Pictures in them, and in those
+        that the index names, are stored by the name.
     command : str
         The command line, for the log.
     progress : callable
@@ -171,23 +186,29 @@ def build(  # noqa: PLR0913
         old = stack.enter_context(Index(path)) if path.exists() else None
         if old is not None:
             require_same(old.encoder, encoder.info)
-        retry = (lambda _: True) if retry_rejects else limits.outgrown
+        truncated = encoder.info.truncated
+
+        def retry(reason: str) -> bool:
+            return retry_rejects or limits.outgrown(reason) or curable(reason, truncated)
+
         parts.rejected = {digest: reason for digest, reason in parts.rejected.items() if not retry(reason)}
+        places = PicturePaths(path.parent, merged_roots(old.roots if old else {}, roots or {}))
         known = Known(old, parts, retry, rehash=rehash)
         loop = _Loop(encoder, parts, known, limits, progress)
         try:  # the stamps are passed as a temporary, so that their memory is freed after the loop
-            scan = loop.run(items, UnchangedFiles(None if rehash else old, path.parent, known))
+            scan = loop.run(items, UnchangedFiles(None if rehash else old, path.parent, known, places.roots))
         except KeyboardInterrupt:
             raise Stopped(_stopped_message(path, len(parts.numbers))) from None
         clear_leftovers(path)
         info = encoder.info if old is not None else with_text_probe(encoder.get())
-        merged = merge(old, scan, info, parts, path.parent, prune=prune)
+        merged = merge(old, scan, info, parts, places, prune=prune)
         if old is not None and merged.pruned_rows:
             confirm(_pruned(old, merged))
         unreadable = [scanned for scanned in merged.rejected if not scanned.item.blocked]
         if strict and unreadable:
             raise ImindexError(_strict_message(unreadable, parts))
-        root, notes = _write(path, old, merged, parts, command)
+        told = _told(merged, parts)
+        root, notes = _write(path, old, merged, parts, command, told)
         waiting = parts.forget(merged.contents.items["sha256"])
     return BuildReport(
         rows=merged.contents.n,
@@ -199,12 +220,13 @@ def build(  # noqa: PLR0913
         replaced=merged.replaced,
         added=merged.added,
         pruned=merged.pruned,
+        relinked=merged.relinked,
         rejected=len(unreadable),
         blocked=len(merged.rejected) - len(unreadable),
         already_rejected=loop.already_rejected,
         waiting=waiting,
         root_digest=root,
-        notes=(*parts.notes, *notes),
+        notes=(*parts.notes, *notes, *map(as_sentence, told)),
         reasons=tuple(Counter(rejected.reason for rejected in merged.rejected).most_common()),
         seconds=time.monotonic() - started,
     )
@@ -370,6 +392,8 @@ class _Loop:
                     ready.sizes.append((read.picture.width, read.picture.height))
                     if read.picture.black:
                         ready.black.add(read.digest)
+                    if read.picture.notes:
+                        ready.told[read.digest] = as_bits(read.picture.notes)
                 else:
                     precision = self._encoder.info.precision
                     ready.rejected[read.digest] = f"the encoder gave no finite vector at {precision}"
@@ -381,8 +405,20 @@ class _Loop:
             self._committed_at = time.monotonic()
 
 
+def _told(merged: Merged, parts: Parts) -> list[Told]:
+    """Return what is worth telling about the new rows."""
+    items, first = merged.contents.items, len(merged.old_rows)
+    if not parts.told:
+        return []
+    places: dict[str, list[int]] = {}
+    for row in range(first, len(items["sha256"])):
+        for note in from_bits(parts.told.get(bytes(items["sha256"][row]), 0)):
+            places.setdefault(note, []).append(row)
+    return [Told(note, len(rows), str(items["path"][rows[0]])) for note, rows in sorted(places.items())]
+
+
 def _write(
-    path: Path, old: Index | None, merged: Merged, parts: Parts, command: str
+    path: Path, old: Index | None, merged: Merged, parts: Parts, command: str, told: Sequence[Told]
 ) -> tuple[str, tuple[str, ...]]:
     # If only stamps are new, write them only if that costs less than reading those files again.
     if old is not None and not merged.changed and merged.restamped <= path.stat().st_size:
@@ -396,7 +432,10 @@ def _write(
     summary = (
         f"build: {merged.added} added, {merged.replaced} replaced, {merged.moved} moved, "
         f"{merged.unchanged} unchanged, {merged.pruned} pruned, {len(merged.rejected) - n_blocked} rejected"
-    ) + (f", {n_blocked} blocked" if n_blocked else "")
+        + (f", {n_blocked} blocked" if n_blocked else "")
+        + (f", {merged.relinked} relinked" if merged.relinked else "")
+        + as_log(told)
+    )
     ann, notes = ann_after(old, merged.old_rows, contents.n, contents.encoder.dim)
     root = write(
         path,

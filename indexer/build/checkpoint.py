@@ -46,6 +46,8 @@ class Batch:
         Digests of unreadable pictures, with the reason.
     black : set of bytes
         Digests of those of the pictures that are black.
+    told : dict of bytes to int
+        By digest, what is worth telling about a picture (`imindex.indexer.decode.rendering.as_bits`), if anything is.
     """
 
     digests: list[bytes] = field(default_factory=list)
@@ -53,9 +55,17 @@ class Batch:
     sizes: list[tuple[int, int]] = field(default_factory=list)
     rejected: dict[bytes, str] = field(default_factory=dict)
     black: set[bytes] = field(default_factory=set)
+    told: dict[bytes, int] = field(default_factory=dict)
 
     def copy(self) -> Batch:
-        return Batch([*self.digests], [*self.vectors], [*self.sizes], dict(self.rejected), set(self.black))
+        return Batch(
+            [*self.digests],
+            [*self.vectors],
+            [*self.sizes],
+            dict(self.rejected),
+            set(self.black),
+            dict(self.told),
+        )
 
     def __len__(self) -> int:
         return len(self.digests) + len(self.rejected)
@@ -76,6 +86,8 @@ class Parts:
         Digests of unreadable pictures, with the reason.
     black : set of bytes
         Digests of committed pictures that are black.
+    told : dict of bytes to int
+        By digest, what is worth telling about a picture.
     notes : list of str
         A note if an earlier builder was killed.
 
@@ -92,6 +104,7 @@ class Parts:
         self.numbers: dict[bytes, int] = {}
         self.rejected: dict[bytes, str] = {}
         self.black: set[bytes] = set()
+        self.told: dict[bytes, int] = {}
         self._files: list[Path] = []
         self._lock = Lock(self.folder / "lock", command)
         self.notes: list[str] = []
@@ -160,6 +173,7 @@ class Parts:
             with _opened(path) as part:
                 digests = part["digests"].tobytes()
                 rejected: dict[str, str] = parse_json(part["rejected"].tobytes())
+                told: dict[str, int] = parse_json(part["told"].tobytes()) if "told" in part else {}
                 rows = len(digests) // 32
                 black = part["black"].tobytes() if "black" in part.files else b""
                 if part["sizes"].shape != (rows, 2) or part["vectors"].shape != (rows, self._encoder.dim):
@@ -172,13 +186,17 @@ class Parts:
             path,
             _split(digests),
             {bytes.fromhex(digest): reason for digest, reason in rejected.items()},
+            {bytes.fromhex(digest): bits for digest, bits in told.items()},
         )
         self.black.update(_split(black))
 
-    def _add(self, path: Path, digests: Sequence[bytes], rejected: dict[bytes, str]) -> None:
+    def _add(
+        self, path: Path, digests: Sequence[bytes], rejected: dict[bytes, str], told: dict[bytes, int]
+    ) -> None:
         start = self._starts[-1]
         self.numbers.update((digest, start + row) for row, digest in enumerate(digests))
         self.rejected.update(rejected)
+        self.told.update(told)
         for digest in digests:  # rejected earlier, read successfully since
             self.rejected.pop(digest, None)
         self._files.append(path)
@@ -194,11 +212,12 @@ class Parts:
             return
         path = self.folder / f"part-{self._next():08d}.npz"
         self._store(path, batch)
-        self._add(path, batch.digests, batch.rejected)
+        self._add(path, batch.digests, batch.rejected, batch.told)
         self.black |= batch.black
 
     def _store(self, path: Path, batch: Batch) -> None:
         rejected = canonical_json({digest.hex(): reason for digest, reason in batch.rejected.items()})
+        told = canonical_json({digest.hex(): bits for digest, bits in batch.told.items()})
         # In memory first: a zip file left open by a full disk raises again when it is garbage-collected.
         buffer = io.BytesIO()
         np.savez(
@@ -208,6 +227,7 @@ class Parts:
             vectors=np.array(batch.vectors, dtype="<f2").reshape(len(batch.digests), self._encoder.dim),
             sizes=np.array(batch.sizes, dtype="<i4").reshape(-1, 2),
             rejected=np.frombuffer(rejected.encode(), np.uint8),
+            told=np.frombuffer(told.encode(), np.uint8),
         )
         write_file(path, buffer.getvalue())
 
@@ -258,6 +278,7 @@ class Parts:
                         [(int(w), int(h)) for w, h in part["sizes"][keep]],
                         {digest: reason for digest, reason in rejected.items() if digest not in digests},
                         set(_split(part["black"].tobytes())) - digests if "black" in part else set(),
+                        {digest: bits for digest, bits in self.told.items() if digest not in digests},
                     ),
                 )
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from imindex.indexer.build.build import BuildReport, build, refuse_long
 from imindex.indexer.core.bounds import BATCH
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.names import alike_note, as_stored
+from imindex.indexer.core.paths import merged_roots, require_roots
 from imindex.indexer.core.removal import Removal
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.encoders.lazy import encoder_for
 from imindex.indexer.sources.find import find
+from imindex.indexer.sources.stray import ARCHIVES, PassedOver
 from imindex.indexer.store.index import Index
 from imindex.indexer.system.atomic import real_file
 from imindex.indexer.system.input_files import exists
@@ -44,6 +47,9 @@ def build_from_sources(  # noqa: PLR0913
     rehash: bool = False,
     retry_rejects: bool = False,
     limits: Limits = Limits(),  # noqa: B008 - frozen
+    color: str | None = None,
+    truncated: str | None = None,
+    roots: Mapping[str, str | os.PathLike[str]] | None = None,
     command: str = "",
     note: Callable[[str], None] = lambda _: None,
     progress: Callable[[int], AbstractContextManager[Progress]] = lambda total: nullcontext(_ignore),
@@ -85,6 +91,15 @@ def build_from_sources(  # noqa: PLR0913
         Retry pictures that were rejected before.
     limits : Limits
         Limits per picture; pictures beyond them are rejected.
+    color : {"srgb", "as-encoded"}, optional
+        Whether pictures are converted to sRGB by their colour profiles, or the profiles are ignored. By default, as in
+        the index, or else `srgb`.
+    truncated : {"reject", "accept"}, optional
+        Whether a picture whose file ends early is rejected, or decoded with a grey rest. By default, as in the index,
+        or else `reject`.
+    roots : mapping of str to path-like, optional
+        Folders by name, such as ``{"art": "/data/art"}``. Paths of a manifest may lead to them, and pictures in them
+        are stored as ``//art/...``, so that index and folders can move separately. An index remembers its roots.
     command : str
         The command line, for the log.
     note : callable
@@ -113,12 +128,19 @@ def build_from_sources(  # noqa: PLR0913
         [Path(sources)] if isinstance(sources, (str, os.PathLike)) else [Path(source) for source in sources]
     )
     real_file(Path(index))  # refuses some links, before anything is read
-    items = list(find(paths, kind=kind, collection=collection, artist=artist, note=note))
+    stored, known_roots = _artists_and_roots(Path(index))
+    named = merged_roots(known_roots, require_roots(roots or {}))
+    passed = PassedOver(own=index)
+    items = list(
+        find(paths, kind=kind, collection=collection, artist=artist, roots=named, note=note, passed=passed)
+    )
     if not items:
         listed = ", ".join(map(str, paths)) or "the empty list of sources"
-        raise ImindexError(f"No pictures in {listed}. Check the folder, or see imindex build --help.")
+        other = f", only files that are not pictures: {passed.listed()}" if len(passed) else ""
+        packed = any(kind in ARCHIVES for kind, _ in passed.counts())
+        remedy = "Unpack the archives first" if packed else "Check the folder"
+        raise ImindexError(f"No pictures in {listed}{other}. {remedy}, or see imindex build --help.")
     refuse_long(items, Path(index))
-    stored = _artists_of(Path(index))
     if alike := alike_note([*stored, *as_stored(dict.fromkeys(item.artist for item in items), stored)]):
         note(alike)
     encoder = encoder_for(
@@ -129,10 +151,12 @@ def build_from_sources(  # noqa: PLR0913
         precision=precision,
         batch_size=batch_size,
         trust=trust_encoder,
+        color=color,
+        truncated=truncated,
         note=note,
     )
     with progress(len(items)) as advance:
-        return build(
+        report = build(
             items,
             index,
             encoder,
@@ -141,15 +165,17 @@ def build_from_sources(  # noqa: PLR0913
             prune=prune,
             rehash=rehash,
             limits=limits,
+            roots=named,
             command=command,
             progress=advance,
             confirm=confirm,
         )
+    return replace(report, passed_over=passed.counts(), empty_folders=tuple(passed.empty))
 
 
-def _artists_of(index: Path) -> tuple[str, ...]:
-    """Return the artists of an index; none if there is no index yet."""
+def _artists_and_roots(index: Path) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the artists and the named roots of an index; none if there is no index yet."""
     if not exists(index):
-        return ()
+        return (), {}
     with Index(index) as opened:
-        return opened.artists
+        return opened.artists, opened.roots

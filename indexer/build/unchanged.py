@@ -7,7 +7,7 @@ resolution of the clock and keep its stamp. A file without a stamp, or with anot
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -105,8 +105,8 @@ class UnchangedFiles:
     A file is unchanged if the index has a row with the same artist, collection, path and stamp.
     """
 
-    def __init__(self, old: Index | None, folder: Path, known: Known):
-        self._path = StoredPaths(folder)
+    def __init__(self, old: Index | None, folder: Path, known: Known, roots: Mapping[str, str] | None = None):
+        self._path = StoredPaths(folder, roots)
         self._known = known
         self._tables: list[_Table] = []
         if old is not None:

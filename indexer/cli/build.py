@@ -19,6 +19,9 @@ from imindex.indexer.terminal.options import (
     json_option,
     limit_options,
     limits_of,
+    rendering_options,
+    root_option,
+    roots_of,
     trust_option,
 )
 from imindex.indexer.terminal.output import count, echo, fail, print_json, say
@@ -28,7 +31,7 @@ _REASONS = 5
 KIND_CHOICES = ("works", "imitations", "control", "background")
 PASSED_ON = (
     "kind", "collection", "artist", "model", "pretrained", "trust_encoder", "device", "precision", "strict", "prune",
-    "rehash", "retry_rejects",
+    "rehash", "retry_rejects", "color", "truncated",
 )  # fmt: skip
 
 
@@ -61,6 +64,8 @@ PASSED_ON = (
 )
 @click.option("--retry-rejects", is_flag=True, help="Retry pictures that were rejected before.")
 @limit_options
+@rendering_options
+@root_option
 @json_option
 @quiet_option
 @yes_option
@@ -71,6 +76,9 @@ def build(sources: tuple[Path, ...], index: Path, as_json: bool, yes: bool, **op
     SOURCE is a folder laid out as works/ARTIST/*, imitations/RELEASE/ARTIST/*, control/*, background/ARTIST/*
     (or one of these folders); any other folder of ARTIST/* with --kind; or a manifest (CSV, JSONL, Parquet) with
     the columns path, artist, kind, collection, prompt, seed, caption.
+
+    Every file of a folder is a picture (by its suffix, or else by its first bytes), or is passed over and counted, as
+    are Thumbs.db, sidecars such as 1.json, lists, indexes, and hidden files.
 
     The index is created if it does not exist. Run the same command again to resume after Ctrl-C or a crash.
 
@@ -87,6 +95,7 @@ def build(sources: tuple[Path, ...], index: Path, as_json: bool, yes: bool, **op
         **{name: options[name] for name in PASSED_ON},
         batch_size=batch_size_of(options["batch_size"]),
         limits=limits_of(options),
+        roots=roots_of(options),
         command=command_line(),
         note=say,
         progress=lambda total: progress_bar(total, "Encoding"),
@@ -121,6 +130,8 @@ def _refuse_nothing(report: Any, index: Path) -> None:
 def _build_notes(report: Any, index: Path) -> Iterator[str]:
     if report.resumed:
         yield f"{count(report.resumed, 'picture')} already encoded by an interrupted run."
+    if report.relinked:
+        yield f"{count(report.relinked, 'picture')} re-linked: the same file under another path, which is stored now."
     if report.moved:
         yield f"{count(report.moved, 'picture')} moved: new path, same vector."
     if report.pruned:

@@ -52,7 +52,7 @@ def doctor(
     for check in _examine(index, index_given, options):
         checks.append(check)
         if not as_json:
-            echo(f"{check.status:<8}{check.name}: {check.said} {check.remedy}".rstrip())
+            echo(f"{check.status:<8}{check.name}: {check.said} {check.remedy}".rstrip(), hanging=8)
     by_status = {status: sum(c.status == status for c in checks) for status in ("ok", "warning", "fault")}
     if as_json:
         print_json({"index": index, "checks": [dict(vars(check)) for check in checks], "counts": by_status})

@@ -23,7 +23,7 @@ from imindex.indexer.terminal.options import (
     json_option,
     within,
 )
-from imindex.indexer.terminal.output import clean, count, echo, print_json, print_table, say
+from imindex.indexer.terminal.output import clean, count, echo, print_json, print_table, remark, say
 from imindex.indexer.terminal.progress import progress_bar, quiet_option
 
 if TYPE_CHECKING:
@@ -292,7 +292,9 @@ def _print_plan(wanted: list[Shot], out: Path, release: str, as_json: bool) -> N
         ],
         left=2,
     )
-    echo(f"Would make {count(left, 'picture')} ({len(wanted) - left:,} already present) in {out}; made none.")
+    remark(
+        f"Would make {count(left, 'picture')} ({len(wanted) - left:,} already present) in {out}; made none."
+    )
 
 
 @dataclasses.dataclass(frozen=True)

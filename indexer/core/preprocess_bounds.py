@@ -10,6 +10,12 @@ MAX_SIDE = 2048
 """The largest input of an encoder, in pixels per side. A batch of 32 such pictures takes 400 MB."""
 INTERPOLATIONS = ("bicubic", "bilinear")
 RESIZE_MODES = ("shortest", "longest", "squash")
+SRGB, AS_ENCODED = "srgb", "as-encoded"
+COLORS = (SRGB, AS_ENCODED)
+"""Pictures are converted to sRGB by their colour profiles, or the profiles are ignored."""
+REJECT, ACCEPT = "reject", "accept"
+TRUNCATED = (REJECT, ACCEPT)
+"""What becomes of a picture whose file ends early: it is rejected, or the missing part is grey."""
 _LARGEST = 1e6
 """The largest absolute mean and standard deviation; the smallest standard deviation is its inverse."""
 
@@ -21,7 +27,8 @@ def preprocess_fault(settings: Mapping[str, Any], *, partial: bool = False) -> s
     ----------
     settings : mapping
         `size`, `mean`, `std`, `interpolation`, `resize_mode`, `fill_color`, as in
-        `imindex.indexer.decode.preprocess.Preprocess`. The last three have defaults.
+        `imindex.indexer.decode.preprocess.Preprocess`. The last three have defaults, and so have `color` and
+        `truncated`, which files of older formats do not have.
     partial : bool
         Whether settings may be missing: an index can be opened without, but no picture can be prepared.
 
@@ -39,6 +46,8 @@ def preprocess_fault(settings: Mapping[str, Any], *, partial: bool = False) -> s
         ("interpolation", _one_of(INTERPOLATIONS), " or ".join(INTERPOLATIONS)),
         ("resize_mode", _one_of(RESIZE_MODES), " or ".join(RESIZE_MODES)),
         ("fill_color", _is_grey, "a whole number from 0 to 255"),
+        ("color", _one_of(COLORS), " or ".join(COLORS)),
+        ("truncated", _one_of(TRUNCATED), " or ".join(TRUNCATED)),
     ):
         value = settings.get(name)
         if partial and name not in settings:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imindex.indexer.core.digest import DIGEST_SCHEME, canonical_json, json_digest
+from imindex.indexer.core.preprocess_bounds import AS_ENCODED, REJECT
 
 FORMAT = "imindex"
 FORMAT_VERSION = "1.3"
@@ -59,6 +60,9 @@ OPTIONAL_ENCODER = ("tokens-sha256", "text-probe")
 """The attributes of /encoder that may be missing."""
 LOG_COLUMNS = ("when", "who", "command", "summary", "versions", "digest-before", "digest-after")
 
+RENDERING = ("color", "truncated")
+"""The keys of the preprocessing that say how the pixels of a file are interpreted."""
+
 Attribute = str | int | float | bool
 """The value of an attribute in the file."""
 Columns = dict[str, npt.NDArray[Any]]
@@ -84,7 +88,8 @@ class EncoderInfo:
     config : mapping
         The back end's configuration of the model (JSON). `backend` names the back end; without it, that is open_clip.
     preprocess : mapping
-        Size, mean, std, interpolation, resize_mode, fill_color: `imindex.indexer.decode.preprocess.Preprocess`.
+        Size, mean, std, interpolation, resize_mode, fill_color, color, truncated:
+        `imindex.indexer.decode.preprocess.Preprocess`.
     dim : int
         Length of a vector.
     precision : str
@@ -107,6 +112,24 @@ class EncoderInfo:
     tokens_sha256: str = ""
     text_probe: str = ""
 
+    @property
+    def color(self) -> str:
+        """Whether colour profiles were converted (`srgb`) or ignored (`as-encoded`)."""
+        return str(self.preprocess.get("color") or AS_ENCODED)
+
+    @property
+    def truncated(self) -> str:
+        """Whether pictures whose file ends early were rejected (`reject`) or decoded in part (`accept`)."""
+        return str(self.preprocess.get("truncated") or REJECT)
+
+    def rendered(self, color: str, truncated: str) -> EncoderInfo:
+        """Return this description with other settings of `color` and `truncated`."""
+        kept = {key: value for key, value in self.preprocess.items() if key not in RENDERING}
+        stated = {"color": color, "truncated": truncated}
+        defaults = {"color": AS_ENCODED, "truncated": REJECT}
+        changed = {key: value for key, value in stated.items() if value != defaults[key]}
+        return replace(self, preprocess={**kept, **changed})
+
     def identity(self) -> dict[str, Any]:
         """Return the part that the root digest covers: what the vectors depend on, and no local path."""
         tokens = {"tokens-sha256": self.tokens_sha256} if self.tokens_sha256 else {}
@@ -126,6 +149,8 @@ class EncoderInfo:
     ) -> list[str]:
         """Name what makes vectors of `other` incomparable with these.
 
+        `truncated` does not: it decides which pictures have a vector, and changes no vector of a whole picture.
+
         Parameters
         ----------
         other : EncoderInfo
@@ -144,7 +169,10 @@ class EncoderInfo:
             {
                 "tokenizer": info.tokens_sha256[:12] if tokens_known else "",
                 "weights": info.weights_sha256[:12],
-                "preprocessing": dict(info.preprocess),
+                "preprocessing": {
+                    key: value for key, value in info.preprocess.items() if key not in RENDERING
+                },
+                "color": info.color,
                 **parts(info.config),
                 "dimensions": info.dim,
                 "precision": info.precision,
@@ -195,7 +223,7 @@ class Contents:
     """The content of an index except the vectors, which are streamed.
 
     `items` and `rejects` are columns of equal length, named as in FORMAT.md. `item_stamps` and `reject_stamps` are
-    (n, 3) int64 arrays of size, modification time and inode.
+    (n, 3) int64 arrays of size, modification time and inode. `roots` has the folder of each named root by its name.
     """
 
     encoder: EncoderInfo
@@ -208,6 +236,7 @@ class Contents:
     created_by: str = ""
     item_stamps: Stamps | None = None
     reject_stamps: Stamps | None = None
+    roots: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def n(self) -> int:

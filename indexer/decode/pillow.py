@@ -13,12 +13,15 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from imindex.indexer.core.errors import BadPicture
+from imindex.indexer.decode import color
 from imindex.indexer.decode.limits import Limits
+from imindex.indexer.decode.rendering import Rendering
 
 NOT_OPENED = frozenset({"EPS", "IPTC", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"})
 """Formats of Pillow that are never opened: EPS is a program for Ghostscript; IPTC can contain any format, including
@@ -33,7 +36,23 @@ _HEADER = 2**20
 """Maximum size in bytes of the header of a plain JPEG."""
 
 
-def read(data: bytes, limits: Limits) -> Image.Image:
+@dataclass(frozen=True)
+class Decoded:
+    """A decoded picture.
+
+    Attributes
+    ----------
+    image : PIL.Image.Image
+        Of mode RGB.
+    notes : tuple of str
+        What is worth telling, of `imindex.indexer.decode.rendering.NOTES`.
+    """
+
+    image: Image.Image
+    notes: tuple[str, ...] = ()
+
+
+def read(data: bytes, limits: Limits, rendering: Rendering = Rendering()) -> Image.Image:  # noqa: B008 - frozen
     """Decode a picture in any format except those in `NOT_OPENED`.
 
     EXIF rotation is applied, transparency is composited over white, 16-bit values are scaled to 8 bits, and only the
@@ -49,8 +68,13 @@ def read(data: bytes, limits: Limits) -> Image.Image:
     BadPicture
         With the reason for the user.
     """
+    return read_noted(data, limits, rendering).image
+
+
+def read_noted(data: bytes, limits: Limits, rendering: Rendering) -> Decoded:
+    """Decode a picture as `read` does, with what is worth telling about it."""
     with reasons(limits):
-        return to_rgb(identify(data, limits))
+        return to_rgb(identify(data, limits), data, rendering)
 
 
 def identify(data: bytes, limits: Limits, formats: tuple[str, ...] = ()) -> Image.Image:
@@ -180,13 +204,38 @@ HEAVY = frozenset({"WEBP", "AVIF", "JPEG2000"})
 """Formats whose decoders hold the whole picture, and may report a lack of memory as a broken file."""
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Decode an opened picture, turn it upright and convert it to RGB; see `read`. Call it inside `reasons`."""
+def to_rgb(image: Image.Image, data: bytes, rendering: Rendering) -> Decoded:
+    """Decode an opened picture, turn it upright and convert it to RGB; see `read`. Call it inside `reasons`.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        From `identify`.
+    data : bytes
+        The file.
+    rendering : Rendering
+    """
+    notes = []
+    profile = None
+    if rendering.to_srgb:
+        try:
+            profile = color.profile_of(image, data)
+        except color.Unusable as unusable:
+            notes.append(str(unusable))
     image.load()
     if not is_upright(image):
         image = ImageOps.exif_transpose(image)
-    if image.mode.startswith(("I", "F")):
-        return _from_high_depth(image)
+    space = image.mode
+    if space.startswith(("I", "F")):
+        image = _from_high_depth(image)
+    if profile:
+        image, note = color.to_srgb(image, profile, space)
+        notes += [note] if note else []
+    return Decoded(_opaque(image), tuple(notes))
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """Convert an 8-bit picture to RGB, over white."""
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         return _over_white(image)
     return image if image.mode == "RGB" else image.convert("RGB")

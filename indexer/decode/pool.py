@@ -22,6 +22,7 @@ import numpy.typing as npt
 from imindex.indexer.core.errors import BadPicture, ImindexError
 from imindex.indexer.decode.limits import NO_MEMORY, Limits
 from imindex.indexer.decode.memory import budget
+from imindex.indexer.decode.rendering import Pixels, Rendering, from_bits
 from imindex.indexer.decode.worker import ALL, BAD, DONE, GRANT, READY, REPLY, REQUEST
 from imindex.indexer.system.child_process import how_it_ended, start
 from imindex.indexer.system.sandbox import write_all
@@ -72,13 +73,18 @@ class Decoders:
         for process in idle:
             process.end()
 
-    def __call__(self, data: bytes) -> npt.NDArray[np.uint8]:
+    def __call__(self, data: bytes, rendering: Rendering = Rendering()) -> npt.NDArray[np.uint8]:  # noqa: B008 - frozen
         """Decode a picture as `decoded` does, and return its pixels, (height, width, 3) uint8."""
-        with self.decoded(data) as pixels:
-            return pixels
+        with self.decoded(data, rendering=rendering) as pixels:
+            return pixels.values
 
     @contextlib.contextmanager
-    def decoded(self, data: bytes, bytes_per_pixel: int = 3) -> Iterator[npt.NDArray[np.uint8]]:
+    def decoded(
+        self,
+        data: bytes,
+        bytes_per_pixel: int = 3,
+        rendering: Rendering = Rendering(),  # noqa: B008 - frozen
+    ) -> Iterator[Pixels]:
         """Decode a picture in another process, as `imindex.indexer.decode.pillow.read` does.
 
         The memory that this takes is part of the budget of all decoders until the end of the block. The caller holds
@@ -89,10 +95,11 @@ class Decoders:
         data : bytes
         bytes_per_pixel : int
             What the caller needs for each pixel, with those that are yielded.
+        rendering : Rendering
 
         Yields
         ------
-        (height, width, 3) uint8
+        Pixels
 
         Raises
         ------
@@ -109,24 +116,30 @@ class Decoders:
                 size = None if n_pixels is None else n_pixels * (each + bytes_per_pixel)
                 return held.enter_context(self._memory.picture(size, self._closed.is_set))
 
-            yield self._twice(data, grant)
+            yield self._twice(data, grant, rendering)
 
-    def _twice(self, data: bytes, grant: Grant) -> npt.NDArray[np.uint8]:
+    def _twice(self, data: bytes, grant: Grant, rendering: Rendering) -> Pixels:
         try:
-            return self._decode(data, grant)
+            return self._decode(data, grant, rendering)
         except _Crashed:  # the cause may be an earlier picture, or a lack of memory
             pass
         try:
-            return self._decode(data, grant, fresh=True)
+            return self._decode(data, grant, rendering, fresh=True)
         except _Crashed as crash:
             if str(crash) == "SIGKILL":  # not sent by this process: the system kills when memory is short
                 raise BadPicture(f"{NO_MEMORY}, or somebody else killed the decoder ({crash})") from None
             raise BadPicture(f"the decoder crashed ({crash})") from None
 
-    def _decode(self, data: bytes, grant: Grant, fresh: bool = False) -> npt.NDArray[np.uint8]:
+    def _decode(
+        self,
+        data: bytes,
+        grant: Grant,
+        rendering: Rendering = Rendering(),  # noqa: B008 - frozen
+        fresh: bool = False,
+    ) -> Pixels:
         process = self._borrow(fresh)
         try:
-            pixels = process.decode(data, self.limits, grant)
+            pixels = process.decode(data, self.limits, grant, rendering)
         except _Refused as refused:
             self._give_back(process)
             raise BadPicture(str(refused)) from None
@@ -201,7 +214,7 @@ class _Process:
         self.alive = True
         _enlarge_buffers(self._in.fileno(), self._out.fileno())
 
-    def decode(self, data: bytes, limits: Limits, grant: Grant) -> npt.NDArray[np.uint8]:
+    def decode(self, data: bytes, limits: Limits, grant: Grant, rendering: Rendering) -> Pixels:
         if not self._started:
             self._start()
         left = limits.decode_timeout
@@ -209,7 +222,8 @@ class _Process:
         try:
             self._set_deadline(left)
             began = time.monotonic()
-            write_all(self._in, REQUEST.pack(len(data), limits.max_pixels))  # type: ignore[arg-type]
+            request = REQUEST.pack(len(data), limits.max_pixels, rendering.flags)
+            write_all(self._in, request)  # type: ignore[arg-type]
             write_all(self._in, data)  # type: ignore[arg-type]
             while True:
                 status, width, height, each = REPLY.unpack(self._read_exactly(bytearray(REPLY.size)))
@@ -244,7 +258,7 @@ class _Process:
             raise _Crashed(how_it_ended(self._process) or str(error)) from error
         finally:
             self._set_deadline(None)
-        return pixels
+        return Pixels(pixels, from_bits(each))
 
     def _start(self) -> None:
         self._set_deadline(_START_SECONDS)

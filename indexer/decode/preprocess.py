@@ -4,7 +4,8 @@ Plain JPEGs are decoded by torchvision in the calling thread, which is fastest. 
 during a build in child processes (`imindex.indexer.decode.pool`). Every picture is converted to 8-bit RGB before it
 is resized; open_clip's transform resizes first, and therefore uses nearest-neighbour sampling for palette pictures.
 Resizing works on uint8, and differs from open_clip's transform of the RGB picture by at most one grey level except at
-isolated pixels. Colour profiles are ignored, as in open_clip.
+isolated pixels. Pictures with a colour profile, or another colour description, are converted to sRGB if `color` says
+so; open_clip ignores profiles.
 """
 
 from __future__ import annotations
@@ -12,22 +13,25 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from imindex.indexer.core.errors import BadPicture, ImindexError
-from imindex.indexer.core.preprocess_bounds import preprocess_fault
-from imindex.indexer.decode import pillow
+from imindex.indexer.core.preprocess_bounds import AS_ENCODED, REJECT, preprocess_fault
+from imindex.indexer.decode import color, pillow
 from imindex.indexer.decode.limits import NO_MEMORY, Limits
 from imindex.indexer.decode.memory import budget
+from imindex.indexer.decode.rendering import Pixels, Rendering
 
-Elsewhere = Callable[[bytes, int], contextlib.AbstractContextManager[npt.NDArray[np.uint8]]]
+if TYPE_CHECKING:
+    from PIL import Image
+
+Elsewhere = Callable[[bytes, int, Rendering], contextlib.AbstractContextManager[Pixels]]
 
 _LONG = 8
 """Pictures with a larger aspect ratio are cropped before they are resized, to bound the memory."""
@@ -49,6 +53,10 @@ class Preprocess:
         `shortest` (short edge to size, centre crop), `longest` (long edge to size, padded) or `squash`.
     fill_color : int
         Grey level of the padding, 0 to 255.
+    color : {"as-encoded", "srgb"}
+        Whether pictures are converted to sRGB by their colour profiles. (Not a field of open_clip's.)
+    truncated : {"reject", "accept"}
+        Whether a picture whose file ends early is rejected, or decoded with a grey rest. (Not a field of open_clip's.)
     """
 
     size: tuple[int, int]
@@ -57,6 +65,13 @@ class Preprocess:
     interpolation: str = "bicubic"
     resize_mode: str = "shortest"
     fill_color: int = 0
+    color: str = AS_ENCODED
+    truncated: str = REJECT
+
+    @property
+    def rendering(self) -> Rendering:
+        """How the pixels of a file are interpreted."""
+        return Rendering(self.color, self.truncated)
 
     @classmethod
     def from_dict(cls, config: Mapping[str, Any]) -> Preprocess:
@@ -81,13 +96,17 @@ class Preprocess:
             interpolation="bilinear" if config.get("interpolation") == "bilinear" else "bicubic",
             resize_mode=str(config.get("resize_mode") or "shortest"),
             fill_color=int(config.get("fill_color") or 0),
+            color=str(config.get("color") or AS_ENCODED),
+            truncated=str(config.get("truncated") or REJECT),
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the settings as JSON-ready values."""
-        return {
+        """Return the settings as JSON-ready values, without those that indexes before 1.3 have by default."""
+        values = {
             key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()
         }
+        defaults = {"color": AS_ENCODED, "truncated": REJECT}
+        return {key: value for key, value in values.items() if value != defaults.get(key)}
 
 
 @dataclass(frozen=True)
@@ -102,12 +121,15 @@ class Picture:
         Size of the original, in pixels.
     black : bool
         Whether every pixel of the original is black.
+    notes : tuple of str
+        What is worth telling, of `imindex.indexer.decode.rendering.NOTES`.
     """
 
     pixels: torch.Tensor
     width: int
     height: int
     black: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def decode(
@@ -131,10 +153,10 @@ def decode(
     limits : Limits
         Larger pictures are rejected before they are decoded. The time limit is enforced by `elsewhere`.
     elsewhere : callable, optional
-        Decodes bytes to (height, width, 3) uint8 in another process, such as
-        `imindex.indexer.decode.pool.Decoders.decoded`. It takes the bytes, and the memory that this process needs for
-        each pixel; it returns a context manager. It decodes everything except plain JPEGs. By default, this process
-        does.
+        Decodes bytes to `imindex.indexer.decode.rendering.Pixels` in another process, such as
+        `imindex.indexer.decode.pool.Decoders.decoded`. It takes the bytes, the memory that this process needs for
+        each pixel, and the rendering; it returns a context manager. It decodes everything except plain JPEGs. By
+        default, this process does.
 
     Returns
     -------
@@ -147,15 +169,19 @@ def decode(
         With the reason for the user.
     """
     with contextlib.ExitStack() as held:
-        values = _plain_jpeg(data, limits, held) if pillow.is_plain_jpeg(data) else None
+        rendering = preprocess.rendering
+        notes: tuple[str, ...] = ()
+        values = _plain_jpeg(data, limits, rendering, held) if pillow.is_plain_jpeg(data) else None
         if values is None:
             if elsewhere:
-                array = held.enter_context(elsewhere(data, _bytes_per_pixel()))
+                pixels = held.enter_context(elsewhere(data, _bytes_per_pixel(), rendering))
+                array, notes = pixels.values, pixels.notes
             else:
-                array = np.array(pillow.read(data, limits))
+                decoded = pillow.read_noted(data, limits, rendering)
+                array, notes = np.array(decoded.image), decoded.notes
             values = torch.from_numpy(array).permute(2, 0, 1)
         height, width = values.shape[-2:]
-        return Picture(resize(values, preprocess), width, height, black=_is_black(values))
+        return Picture(resize(values, preprocess), width, height, _is_black(values), notes)
 
 
 def _is_black(values: torch.Tensor) -> bool:
@@ -172,11 +198,15 @@ def _bytes_per_pixel() -> int:
     return 8 if torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512") else 20
 
 
-def _plain_jpeg(data: bytes, limits: Limits, held: contextlib.ExitStack) -> torch.Tensor | None:
+def _plain_jpeg(
+    data: bytes, limits: Limits, rendering: Rendering, held: contextlib.ExitStack
+) -> torch.Tensor | None:
     """Decode a plain JPEG with torchvision, and hold its memory; return None if the picture needs Pillow after all."""
     with pillow.reasons(limits):
         image = pillow.identify(data, limits, ("JPEG",))
         if image.format != "JPEG" or image.mode not in ("RGB", "L") or not pillow.is_upright(image):
+            return None
+        if rendering.to_srgb and "icc_profile" in image.info and _has_other_profile(image, data):
             return None
         n_pixels = image.size[0] * image.size[1]
         held.enter_context(budget(limits).picture(n_pixels * _bytes_per_pixel()))
@@ -188,6 +218,14 @@ def _plain_jpeg(data: bytes, limits: Limits, held: contextlib.ExitStack) -> torc
                 raise BadPicture(f"{NO_MEMORY} while it was decoded") from error
             raise
         return pixels
+
+
+def _has_other_profile(image: Image.Image, data: bytes) -> bool:
+    """Return whether the colour profile of a JPEG has to be looked at by Pillow's decoder."""
+    try:
+        return color.profile_of(image, data) is not None
+    except color.Unusable:
+        return True
 
 
 def resize(pixels: torch.Tensor, preprocess: Preprocess) -> torch.Tensor:

@@ -1,8 +1,9 @@
 """The main loop of a decoder process. It reads pictures from stdin and writes RGB pixels, or a reason, to stdout.
 
-A request consists of the number of bytes, the pixel limit, and the bytes. The process opens the picture, replies ASK
-with width, height and the bytes of memory for each pixel, and waits for a grant: the number of bytes that it may use,
-or 0 to drop the picture without a reply. It then replies DONE with width, height, 0 and the pixels. In place of each
+A request consists of the number of bytes, the pixel limit, the settings of a `Rendering`, and the bytes. The process
+opens the picture, replies ASK with width, height and the bytes of memory for each pixel, and waits for a grant: the
+number of bytes that it may use, or 0 to drop the picture without a reply. It then replies DONE with width, height, what
+is worth telling (`rendering.as_bits`) and the pixels. In place of each
 reply there may be BAD with the length of the reason, 0, 0 and the reason. If opening or decoding fails in a way that
 more memory may cure, it replies ALL, once, and waits for a grant of everything that there is.
 """
@@ -19,9 +20,9 @@ from typing import TYPE_CHECKING
 from imindex.indexer.system.sandbox import ends_with_parent, isolate_output, limit_memory, write_all
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from imindex.indexer.decode.pillow import Decoded
 
-REQUEST = struct.Struct("<QQ")
+REQUEST = struct.Struct("<QQB")
 REPLY = struct.Struct("<BQQQ")
 GRANT = struct.Struct("<Q")
 READY, DONE, BAD, ASK, ALL = b"R", 0, 1, 2, 3
@@ -48,7 +49,7 @@ def main(hook: str = "") -> None:
     own = _own_memory()
     write_all(replies, READY)
     while len(header := requests.read(REQUEST.size)) == REQUEST.size:
-        length, max_pixels = REQUEST.unpack(header)
+        length, max_pixels, flags = REQUEST.unpack(header)
         _limit(own, length)
         data = requests.read(length)
         if len(data) < length:
@@ -64,7 +65,7 @@ def main(hook: str = "") -> None:
         with ends_with_parent():
             before_decoding(data)
         with contextlib.suppress(_Dropped):
-            for part in _answer(data, max_pixels, grant):
+            for part in _answer(data, max_pixels, flags, grant):
                 write_all(replies, part)
                 del part
         del data
@@ -78,16 +79,17 @@ def _limit(own: int, granted: int) -> None:
     limit_memory(_ADDRESSES + granted, own + OPENING + granted if own else None)
 
 
-def _answer(data: bytes, max_pixels: int, grant: Callable[..., None]) -> Iterator[bytes]:
+def _answer(data: bytes, max_pixels: int, flags: int, grant: Callable[..., None]) -> Iterator[bytes]:
     """Yield the parts of the last reply about a picture."""
     from imindex.indexer.core.errors import BadPicture
     from imindex.indexer.decode import pillow
     from imindex.indexer.decode.limits import Limits
+    from imindex.indexer.decode.rendering import Rendering
 
-    limits = Limits(max_pixels=max_pixels)
+    limits, rendering = Limits(max_pixels=max_pixels), Rendering.from_flags(flags)
     asked = all_granted = False
     while True:
-        image, heavy = None, True
+        decoded, heavy = None, True
         try:
             with ends_with_parent(), pillow.reasons(limits):
                 opened = pillow.identify(data, limits)
@@ -96,12 +98,12 @@ def _answer(data: bytes, max_pixels: int, grant: Callable[..., None]) -> Iterato
                 grant(ASK, *opened.size, pillow.bytes_per_pixel(opened))
                 asked = True
             with ends_with_parent(), pillow.reasons(limits):
-                image = pillow.to_rgb(opened)
+                decoded = pillow.to_rgb(opened, data, rendering)
                 del opened
         except BadPicture as error:
             reason, curable = str(error).encode("utf-8", "replace"), _curable(error, heavy)
-        if image is not None:
-            yield from _pixels(image)
+        if decoded is not None:
+            yield from _pixels(decoded)
             return
         if not curable or all_granted:
             yield REPLY.pack(BAD, len(reason), 0, 0)
@@ -120,10 +122,12 @@ def _curable(error: BaseException, heavy: bool) -> bool:
     return broken or isinstance(cause, MemoryError)
 
 
-def _pixels(image: Image.Image) -> Iterator[bytes]:
+def _pixels(decoded: Decoded) -> Iterator[bytes]:
     from imindex.indexer.decode import pillow
+    from imindex.indexer.decode.rendering import as_bits
 
-    yield REPLY.pack(DONE, *image.size, 0)
+    image = decoded.image
+    yield REPLY.pack(DONE, *image.size, as_bits(decoded.notes))
     for box in pillow.strips(image):
         yield image.crop(box).tobytes()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.preprocess_bounds import ACCEPT, REJECT, SRGB
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.encoders.registry import DEFAULT_MODEL, require_same
 from imindex.indexer.store.index import Index
@@ -81,6 +82,8 @@ def encoder_for(  # noqa: PLR0913
     precision: str = "auto",
     batch_size: int | None = None,
     trust: bool = False,
+    color: str | None = None,
+    truncated: str | None = None,
     note: Callable[[str], None] = lambda _: None,
 ) -> LazyEncoder:
     """Return the encoder that made an index or, for a new index, the named one.
@@ -96,13 +99,16 @@ def encoder_for(  # noqa: PLR0913
         Pictures in one batch; by default what suits the device.
     trust : bool
         Load whatever an existing index names, see `imindex.indexer.encoders.load.load_as`.
+    color, truncated : str, optional
+        See `imindex.indexer.encoders.load.load`. By default, those of an existing index, or else `srgb` and `reject`.
+        An index whose truncated pictures were rejected may accept them from now on: its rows stay what they are.
     note : callable
         Is told that a new index is begun.
 
     Raises
     ------
     ImindexError
-        The encoder cannot be loaded, or is not that of the index.
+        The encoder cannot be loaded, is not that of the index, or the index was made with another setting.
     """
 
     def default_size() -> int:
@@ -113,7 +119,15 @@ def encoder_for(  # noqa: PLR0913
     def load_new() -> Encoder:
         from imindex.indexer.encoders.load import load
 
-        return load(name, pretrained, device=device, precision=precision, batch_size=batch_size)
+        return load(
+            name,
+            pretrained,
+            device=device,
+            precision=precision,
+            batch_size=batch_size,
+            color=color or SRGB,
+            truncated=truncated or REJECT,
+        )
 
     def load_own() -> Encoder:
         from imindex.indexer.encoders.load import load_as
@@ -140,6 +154,18 @@ def encoder_for(  # noqa: PLR0913
             f"{path} was encoded at {info.precision}, not {precision}. "
             "Drop --precision, or build a new index with -i."
         )
+    if color not in (None, info.color):
+        how = "converted to sRGB" if info.color == SRGB else "decoded without their colour profiles"
+        raise ImindexError(
+            f"The pictures of {path} were {how}, so --color {color} does not fit it. Drop --color, or build a new "
+            "index with -i."
+        )
+    if truncated == REJECT and info.truncated == ACCEPT:
+        raise ImindexError(
+            f"{path} may hold pictures whose files end early (--truncated accept), so --truncated reject does not fit "
+            "it. Drop --truncated, or build a new index with -i."
+        )
+    info = info.rendered(info.color, truncated or info.truncated)
     lazy = LazyEncoder(load_own, batch_size or default_size, info)
     if model is not None or pretrained is not None:
         lazy.get()

@@ -9,6 +9,7 @@ from typing import Any
 from imindex.indexer.core.arguments import one_of
 from imindex.indexer.core.bounds import BATCH
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.preprocess_bounds import COLORS, REJECT, SRGB, TRUNCATED
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.encoders.precision import PRECISIONS, default_precision
@@ -28,6 +29,8 @@ def load(
     device: str = "auto",
     precision: str = "auto",
     batch_size: int | None = None,
+    color: str = SRGB,
+    truncated: str = REJECT,
 ) -> Encoder:
     """Load an encoder.
 
@@ -45,6 +48,10 @@ def load(
         fp16, bf16, fp32 or auto: fp16 on CUDA; on a CPU bf16 if the processor has bf16 instructions, else fp32.
     batch_size : int, optional
         Pictures in one forward pass, over all devices.
+    color : {"srgb", "as-encoded"}
+        Whether pictures are converted to sRGB by their colour profiles, or the profiles are ignored.
+    truncated : {"reject", "accept"}
+        Whether a picture whose file ends early is rejected, or decoded with a grey rest.
 
     Returns
     -------
@@ -53,10 +60,13 @@ def load(
     Raises
     ------
     ImindexError
-        The precision or the batch size is invalid, the model is unknown, its weights are not found or cannot be
-        downloaded, there is no such device, or the encoder does not compute at that precision.
+        A setting is invalid, the model is unknown, its weights are not found or cannot be downloaded, there is no such
+        device, or the encoder does not compute at that precision.
     """
+    one_of(color, COLORS, "color")
+    one_of(truncated, TRUNCATED, "truncated")
     encoder = _load(model, pretrained, device=device, precision=precision, batch_size=batch_size)
+    encoder.info = encoder.info.rendered(color, truncated)
     _named.add((encoder.info.model, encoder.info.pretrained))
     return encoder
 
@@ -139,6 +149,7 @@ def load_as(
     if not trusted:
         require_trusted(name, weights)
     encoder = _load(name, weights, device=device, precision=info.precision, batch_size=batch_size)
+    encoder.info = encoder.info.rendered(info.color, info.truncated)
     require_same(info, encoder.info)
     return encoder
 

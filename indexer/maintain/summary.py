@@ -12,7 +12,9 @@ import numpy.typing as npt
 from imindex.indexer.ann.record import Record, is_approximate
 from imindex.indexer.core.json_text import parse_json
 from imindex.indexer.core.jsonable import json_ready
+from imindex.indexer.core.preprocess_bounds import ACCEPT, AS_ENCODED, SRGB
 from imindex.indexer.core.schema import ARMS, KINDS, NOBODY, Columns
+from imindex.indexer.decode.rendering import from_log
 from imindex.indexer.store.index import Index
 
 
@@ -99,6 +101,11 @@ class IndexSummary(_Described, kw_only=True, frozen=True):
         The duplicates in a sentence.
     log : tuple of dict
         Changes of the index, oldest first.
+    rendering : str
+        How the pixels of files were interpreted, in words.
+    told : mapping of str to int
+        What builds told about pictures when they were added (`imindex.indexer.decode.rendering.NOTES`), and how many
+        they were; they may have been removed since.
     """
 
     index: str
@@ -115,6 +122,8 @@ class IndexSummary(_Described, kw_only=True, frozen=True):
     duplicates: tuple[DuplicateSummary, ...]
     duplicates_summary: str
     log: tuple[Mapping[str, str], ...]
+    rendering: str = ""
+    told: Mapping[str, int] = {}
 
     def to_dict(self) -> dict[str, object]:
         """Return the summary as it is written to JSON."""
@@ -169,7 +178,17 @@ def describe(index: Index) -> IndexSummary:
         duplicates=duplicates,
         duplicates_summary=sentence,
         log=tuple(index.log()),
+        rendering=_rendering(index),
+        told=from_log(str(line["summary"]) for line in index.log()),
     )
+
+
+def _rendering(index: Index) -> str:
+    """Describe how the pixels of files were interpreted."""
+    info = index.encoder
+    colors = {SRGB: "converted to sRGB by colour profiles", AS_ENCODED: "as encoded, without colour profiles"}
+    partial = "; files that end early are rows" if info.truncated == ACCEPT else ""
+    return colors[info.color] + partial
 
 
 def describe_search(ann: Mapping[str, Any]) -> str:

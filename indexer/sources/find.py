@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from imindex.indexer.core.errors import ImindexError
@@ -12,6 +12,7 @@ from imindex.indexer.sources import manifest_rows
 from imindex.indexer.sources.folder import items_of_folder
 from imindex.indexer.sources.item import Item, SourceOptions
 from imindex.indexer.sources.manifest import items_of_manifest
+from imindex.indexer.sources.stray import PassedOver
 
 
 def find(
@@ -20,7 +21,9 @@ def find(
     kind: str | None = None,
     collection: str | None = None,
     artist: str | None = None,
+    roots: Mapping[str, str] | None = None,
     note: Callable[[str], None] = lambda _: None,
+    passed: PassedOver | None = None,
 ) -> Iterator[Item]:
     """Yield the pictures of folders and manifests, in a fixed order.
 
@@ -30,16 +33,23 @@ def find(
         Each source is one of:
 
         - a folder laid out as `works/<artist>/*`, `imitations/<release>/<artist>/*`, `control/*` and
-          `background/<artist>/*`, or one of these folders;
+          `background/<artist>/*`, or one of these folders. Files that are not pictures are passed over;
         - any other folder, laid out as `<artist>/*`, if `kind` is given;
+        - one of the above folders of artists that holds a file `manifest.csv` (.tsv, .jsonl, .parquet), as
+          `imindex generate` writes it: that manifest is read instead;
         - a manifest (CSV, TSV, JSONL, Parquet) with the columns path, artist, kind, collection, prompt, seed, caption,
-          arm, model and blocked. Only path is required; it is relative to the manifest. Cells are separated by commas,
-          semicolons or tabs.
+          arm, model and blocked. Only path is required; it is relative to the manifest, or absolute and inside its
+          folder or one of `roots`. Cells are separated by commas, semicolons or tabs.
     kind, collection, artist : str, optional
         Metadata of all pictures. For a folder it takes precedence over the names of its folders; for a manifest it
         fills empty columns.
+    roots : mapping of str to str, optional
+        Absolute folders outside those of manifests that their paths may lead to, by name.
     note : callable
-        Called with a message about each thing that is skipped.
+        Called with a message about each thing that is skipped; about files that are not pictures, one message.
+    passed : PassedOver, optional
+        Counts the files of folders that are not pictures (see `imindex.indexer.sources.stray`), and the folders of
+        artists without a picture.
 
     Raises
     ------
@@ -48,11 +58,12 @@ def find(
     """
     if kind is not None and kind not in KINDS:
         raise ImindexError(f"There is no kind {kind!r}. Use one of {', '.join(KINDS)}.")
-    options = SourceOptions(kind, collection, artist)
+    options = SourceOptions(kind, collection, artist, roots or {})
+    passed = PassedOver() if passed is None else passed
     for source in sources:
         path = Path(source)
         if path.is_dir():
-            yield from items_of_folder(path, options, note)
+            yield from items_of_folder(path, options, note, passed)
         elif path.suffix.lower() in manifest_rows.SUFFIXES and path.is_file():
             yield from items_of_manifest(path, options, note)
         elif path.suffix.lower() in manifest_rows.WORKBOOKS and path.is_file():
@@ -66,3 +77,5 @@ def find(
             )
         else:
             raise ImindexError(f"{path} does not exist. Give a folder of pictures or a manifest.")
+    for line in passed.notes():
+        note(line)

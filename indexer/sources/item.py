@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from imindex.indexer.core.schema import NO_SEED
 
@@ -47,8 +48,16 @@ class Item:
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """Metadata passed by the caller for every picture of a source."""
+    """Metadata passed by the caller for every picture of a source, and folders in which the pictures may be.
+
+    Attributes
+    ----------
+    kind, collection, artist : str, optional
+    roots : mapping of str to str
+        Absolute folders, by name, that the paths of a manifest may lead to.
+    """
 
     kind: str | None = None
     collection: str | None = None
     artist: str | None = None
+    roots: Mapping[str, str] = field(default_factory=dict)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -16,6 +15,7 @@ from imindex.indexer.sources import manifest_rows
 from imindex.indexer.sources.arms import arm_of, blocked_of, kind_of_arm, refuse_other_kind
 from imindex.indexer.sources.delimited import did_you_mean, shown_columns
 from imindex.indexer.sources.item import Item, SourceOptions
+from imindex.indexer.sources.manifest_paths import PathResolver
 
 _TEXT_KEYS = ("artist", "kind", "collection", "prompt", "caption", "arm", "model")
 _PANDAS_INDEX = "__index_level_0__"
@@ -28,7 +28,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 def items_of_manifest(path: Path, options: SourceOptions, note: Callable[[str], None]) -> Iterator[Item]:
     unknown: set[str] = set()
     n_blocked = n_without_path = 0
-    resolve = _PathResolver(path)
+    resolve = PathResolver(path, options.roots)
     for where, row in manifest_rows.rows(path, note):
         unknown |= set(row) - set(manifest_rows.COLUMNS)
         blocked = blocked_of(row.get("blocked"))
@@ -50,7 +50,7 @@ def items_of_manifest(path: Path, options: SourceOptions, note: Callable[[str], 
         note(f"{path}: the columns {', '.join(listed)} are not used.")
 
 
-def _item(resolve: _PathResolver, where: str, row: Mapping[str, Any], options: SourceOptions) -> Item:
+def _item(resolve: PathResolver, where: str, row: Mapping[str, Any], options: SourceOptions) -> Item:
     name = row.get("path")
     if not isinstance(name, str) or not _text(where, "path", name):
         hint = (
@@ -104,34 +104,6 @@ def _hint(wanted: str, row: Mapping[str, Any]) -> str:
     unused = [name for name in row if name not in manifest_rows.COLUMNS]
     hint = "" if wanted in row else did_you_mean(wanted, unused)
     return f" {hint}" if hint else ""
-
-
-class _PathResolver:
-    """Resolve the paths of a manifest and refuse those outside its folder; links are resolved once per folder."""
-
-    def __init__(self, manifest: Path):
-        self._folder = manifest.parent
-        self._real = os.path.realpath(self._folder)
-        self._is_inside: dict[str, bool] = {}
-
-    def __call__(self, where: str, name: str) -> str:
-        full = os.path.normpath(self._folder / name)
-        if Path(name).is_absolute() or Path(os.path.relpath(full, self._folder)).parts[:1] == (os.pardir,):
-            raise ImindexError(
-                f"{where}: {name} is outside the folder of the manifest. Paths are relative to the manifest: move it "
-                "to the folder of the pictures."
-            )
-        if not self._inside(os.path.dirname(full)) or (os.path.islink(full) and not self._inside(full)):  # noqa: PTH114, PTH120 - many
-            raise ImindexError(
-                f"{where}: {name} is, or is reached through, a symbolic link to outside the folder of the manifest. "
-                "Copy the picture into that folder, or pass its own folder instead of a manifest."
-            )
-        return full
-
-    def _inside(self, path: str) -> bool:
-        if path not in self._is_inside:
-            self._is_inside[path] = Path(os.path.realpath(path)).is_relative_to(self._real)
-        return self._is_inside[path]
 
 
 def _text(where: str, key: str, value: Any) -> str:

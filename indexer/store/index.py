@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from imindex.indexer.core.digest import STREAM_ROWS, BlockHasher
 from imindex.indexer.core.errors import BadVectors, ImindexError
+from imindex.indexer.core.paths import PicturePaths, merged_roots, require_roots, root_name_fault
 from imindex.indexer.core.preprocess_bounds import preprocess_fault
 from imindex.indexer.core.schema import (
     FORMAT,
@@ -77,15 +78,20 @@ class Index:
     Parameters
     ----------
     path : path-like
+    roots : mapping of str to path-like, optional
+        Where the pictures of named roots are now. By default they are where the index says, which is a hint.
 
     Raises
     ------
     ImindexError
-        If the file does not exist, is not an index, or has an unknown format version.
+        If the file does not exist, is not an index, or has an unknown format version; or a root is not a folder.
     """
 
-    def __init__(self, path: str | os.PathLike[str]):
+    def __init__(
+        self, path: str | os.PathLike[str], roots: Mapping[str, str | os.PathLike[str]] | None = None
+    ):
         self.path = Path(path)
+        self._named = require_roots(roots or {})
         if not exists(self.path):
             raise ImindexError(
                 f"{self.path} does not exist. Build it with `imindex build SOURCE... -i {self.path}`, "
@@ -122,6 +128,7 @@ class Index:
             text_of(attributes, "created-at"),
             text_of(attributes, "created-by"),
         )
+        self.roots = _read_roots(attributes, self.version)
         self.encoder = _read_encoder(
             read_attributes(member_group(root, "encoder"), self._guard, "encoder"), self.version
         )
@@ -165,6 +172,14 @@ class Index:
         """The folder of the file, to which its paths are relative. A link to the file is resolved, as by writers."""
         return real_file(self.path).absolute().parent
 
+    def places(self) -> PicturePaths:
+        """Return the files that the paths of the index mean.
+
+        An index from somebody else can point anywhere: compare what is opened with its digest, or permit folders
+        (`imindex.indexer.integrity.verify_pictures.Folders`).
+        """
+        return PicturePaths(self.folder, merged_roots(self.roots, self._named))
+
     def column(self, name: str, group: str = "items") -> npt.NDArray[Any]:
         """Return a column of /items (or another group); text is an object array of str."""
         key = f"{group}/{name}"
@@ -193,7 +208,10 @@ class Index:
         with self._reading():
             if self._is_left_out("items", name):
                 return [""] * len(rows)
-            return self._text(f"items/{name}", rows)
+            texts = self._text(f"items/{name}", rows)
+            if name == "arm":
+                check_arms(texts, f"items/{name}")
+            return texts
 
     def items(self) -> Columns:
         """Return all columns of /items, including the optional ones that the file leaves out."""
@@ -254,6 +272,7 @@ class Index:
             created_by=self.created_by,
             item_stamps=item_stamps,
             reject_stamps=reject_stamps,
+            roots=self.roots,
         )
 
     def blocks(self, rows: npt.NDArray[np.intp] | None = None) -> Iterator[npt.NDArray[np.float16]]:
@@ -308,6 +327,18 @@ def recompute_root_digest(index: Index) -> str:
     for block in index.raw().blocks("vectors"):
         hasher.update(block)
     return root_digest(index.encoder, {**column_digests(index.raw()), "vectors": hasher.finish()[0]})
+
+
+def _read_roots(attributes: Mapping[str, Attribute], version: str) -> dict[str, str]:
+    if "roots" not in attributes or version in ("1.0", "1.1", "1.2"):
+        return {}
+    roots = json_object(attributes["roots"], "the attribute roots")
+    for name, folder in roots.items():
+        if fault := root_name_fault(name):
+            raise Damage(f"the attribute roots has the name {name[:40]!r}, which {fault}")
+        if not isinstance(folder, str) or "\0" in folder:
+            raise Damage(f"the attribute roots gives no folder for {name[:40]!r}")
+    return roots
 
 
 def _read_encoder(attributes: Mapping[str, Attribute], version: str) -> EncoderInfo:

@@ -13,6 +13,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import numpy.typing as npt
 from h5py import h5a, h5d, h5g, h5l, h5o, h5s, h5t
 
 from imindex.indexer.core.json_text import parse_json
@@ -63,7 +64,7 @@ def has_optional(version: str) -> bool:
     return version not in ("1.0", "1.1", "1.2")
 
 
-def optional_columns(root: h5g.GroupID, table: str, version: str) -> dict[str, Any]:
+def optional_columns(root: h5g.GroupID, table: str, version: str) -> Mapping[str, npt.DTypeLike]:
     """Return the optional columns that a table of a file has, with their dtypes."""
     if not has_optional(version):
         return {}

@@ -14,6 +14,7 @@ from pathlib import Path
 from imindex.indexer.core.bounds import NAMES
 from imindex.indexer.core.errors import BadPicture, ImindexError
 from imindex.indexer.core.names import alike_note, clean_name
+from imindex.indexer.core.paths import merged_roots
 from imindex.indexer.generate.artist_origins import STATED, Origin, origins_of
 from imindex.indexer.generate.matched_names import DRAWING, INDEPENDENT, Placebo, matched_placebos
 from imindex.indexer.generate.placebo_names import placebo_names
@@ -21,8 +22,10 @@ from imindex.indexer.generate.secret_seed import SecretSeed, read_seed
 from imindex.indexer.sources.find import find
 from imindex.indexer.sources.item import Item
 from imindex.indexer.sources.local import read_bytes
+from imindex.indexer.store.index import Index
 from imindex.retrieval.audit.plan import BY_ORIGIN, Plan, Release
 from imindex.retrieval.audit.rivals import further_rivals, rivals_needed
+from imindex.retrieval.audit.run import Run
 from imindex.stats.references import references_needed
 from imindex.stats.validity import FEWEST
 
@@ -75,7 +78,24 @@ class Inputs:
         return tuple(sorted({item.artist for item in self.works if item.kind == "background"}))
 
 
-def gather(plan: Plan, note: Callable[[str], None] = lambda _: None, *, drawing: int = DRAWING) -> Inputs:
+def roots_of(run: Run) -> dict[str, str]:
+    """Return the named roots that an audit may read: where its indexes say that they are, or the user does now."""
+    roots: dict[str, str] = {}
+    for encoder in run.plan.encoders:
+        path = run.workspace.index(encoder)
+        if path.exists():
+            with Index(path) as index:
+                roots = {**index.roots, **roots}
+    return merged_roots(roots, run.compute.roots)
+
+
+def gather(
+    plan: Plan,
+    note: Callable[[str], None] = lambda _: None,
+    *,
+    drawing: int = DRAWING,
+    roots: Mapping[str, str] | None = None,
+) -> Inputs:
     """Collect and check the existing pictures, and choose the placebo names and further rivals.
 
     Parameters
@@ -85,17 +105,19 @@ def gather(plan: Plan, note: Callable[[str], None] = lambda _: None, *, drawing:
         Receives messages for the user.
     drawing : int
         Version of the drawing of placebo names: `imindex.retrieval.audit.register.drawing_of` the audit's folder.
+    roots : mapping of str to str, optional
+        Absolute folders, by name, that the paths of manifests may lead to.
 
     Raises
     ------
     ImindexError
         Works or pictures do not exist, a tested artist has no works or no imitations, or a secret seed cannot be read.
     """
-    works = _works(plan, note)
+    works = _works(plan, note, roots)
     known = {item.artist for item in works}
     if alike := alike_note(sorted(known | set(plan.tested))):
         note(alike)
-    made = {release.name: _made(plan, release, note) for release in plan.releases if release.pictures}
+    made = {release.name: _made(plan, release, note, roots) for release in plan.releases if release.pictures}
     generates = any(release.model for release in plan.releases)
     secret = read_seed(plan.prompts.placebo_seed, plan.folder) if plan.prompts.placebo_seed else None
     rivals = further_rivals(plan, known - set(plan.tested))
@@ -110,14 +132,21 @@ def gather(plan: Plan, note: Callable[[str], None] = lambda _: None, *, drawing:
     digests = {"works": digest_of(works), **{name: digest_of(items) for name, items in made.items()}}
     if secret is not None:
         digests[SECRET] = secret.digest
-    notes = [*_notes(plan, works, placebos), *_name_notes(plan, origins, references, rivals, secret)]
+    notes = [
+        *_arm_notes(plan, made),
+        *_notes(plan, works, placebos),
+        *_name_notes(plan, origins, references, rivals, secret),
+    ]
     return Inputs(
         tuple(works), made, placebos, digests, tuple(notes),
         drawing=drawing,
         origins=origins,
         references={one.name: references for one in plan.releases if one.model and origins},
         rivals={
-            one.name: rivals for one in plan.releases if one.model or isinstance(plan.rivals, tuple)
+            one.name: rivals if one.model or isinstance(plan.rivals, tuple) else tuple(of_arm)
+            for one in plan.releases
+            if (of_arm := sorted(_of_arm(made.get(one.name, ()), "rival") - set(plan.tested)))
+            or one.model or isinstance(plan.rivals, tuple)
         },
     )  # fmt: skip
 
@@ -154,25 +183,35 @@ def _bytes_digest(item: Item) -> str:
         return "unreadable"
 
 
-def _find(
-    plan: Plan, key: str, path: str, kind: str, note: Callable[[str], None], **options: str
+def _find(  # noqa: PLR0913
+    plan: Plan,
+    key: str,
+    path: str,
+    kind: str,
+    note: Callable[[str], None],
+    roots: Mapping[str, str] | None,
+    *,
+    collection: str | None = None,
+    artist: str | None = None,
 ) -> list[Item]:
     try:
-        items = find([plan.at(path)], kind=kind, note=note, **options)
+        items = find([plan.at(path)], kind=kind, collection=collection, artist=artist, roots=roots, note=note)
         return [item for item in items if not item.blocked]
     except ImindexError as error:
         raise ImindexError(f"{plan.path}: {key}: {error}") from error
 
 
-def _works(plan: Plan, note: Callable[[str], None]) -> list[Item]:
+def _works(plan: Plan, note: Callable[[str], None], roots: Mapping[str, str] | None) -> list[Item]:
     tested = set(plan.tested)
-    works = _find(plan, "works.tested", plan.works, "works", note)
+    works = _find(plan, "works.tested", plan.works, "works", note, roots)
+    works = _of_kinds(plan, "works.tested", works, ("works", "background"), note)
     items = [
         item if item.artist in tested else replace(item, kind="background", collection="background")
         for item in works
     ]
     if plan.background:
-        others = _find(plan, "works.background", plan.background, "background", note)
+        others = _find(plan, "works.background", plan.background, "background", note, roots)
+        others = _of_kinds(plan, "works.background", others, ("works", "background"), note)
         both = sorted({item.artist for item in others} & tested)
         if both:
             raise ImindexError(
@@ -180,7 +219,8 @@ def _works(plan: Plan, note: Callable[[str], None]) -> list[Item]:
             )
         items += others
     if plan.control:
-        items += _find(plan, "works.control", plan.control, "control", note)
+        control = _find(plan, "works.control", plan.control, "control", note, roots)
+        items += _of_kinds(plan, "works.control", control, ("control",), note)
     counts = Counter(item.artist for item in items if item.kind == "works")
     missing = [name for name in plan.tested if not counts[name]]
     if missing:
@@ -193,9 +233,25 @@ def _works(plan: Plan, note: Callable[[str], None]) -> list[Item]:
     return items
 
 
-def _made(plan: Plan, release: Release, note: Callable[[str], None]) -> tuple[Item, ...]:
+def _of_kinds(
+    plan: Plan, key: str, items: Sequence[Item], kinds: Sequence[str], note: Callable[[str], None]
+) -> list[Item]:
+    """Return the items of some kinds; a manifest may list others."""
+    kept = [item for item in items if item.kind in kinds]
+    if left := len(items) - len(kept):
+        other = next(item for item in items if item.kind not in kinds)
+        note(
+            f"{plan.path}: {key}: {left:,} pictures of the manifest have other kinds than {' and '.join(kinds)}, such "
+            f"as {Path(other.path).name} ({other.kind}), and are not used."
+        )
+    return kept
+
+
+def _made(
+    plan: Plan, release: Release, note: Callable[[str], None], roots: Mapping[str, str] | None
+) -> tuple[Item, ...]:
     key = f"the pictures of {release.name}"
-    pictures = _find(plan, key, release.pictures, "imitations", note, collection=release.name)
+    pictures = _find(plan, key, release.pictures, "imitations", note, roots, collection=release.name)
     items = [
         replace(item, collection=release.name) for item in pictures if item.kind in ("imitations", "control")
     ]
@@ -230,7 +286,9 @@ def require_imitations(plan: Plan, release: str, items: Iterable[Item], *, block
 def _placebos(
     plan: Plan, release: Release, made: Mapping[str, Sequence[Item]], known: set[str]
 ) -> tuple[str, ...]:
-    """Return the placebo names of a release of existing pictures, matched by patterns."""
+    """Return the placebo names of a release of existing pictures: by the plan's patterns, or else by its manifest."""
+    if not release.placebos:
+        return tuple(_refuse_works(plan, release, _of_arm(made[release.name], "placebo"), known))
     names = sorted({item.artist for item in made[release.name] if item.kind == "imitations"})
     placebos: set[str] = set()
     for pattern in release.placebos:
@@ -240,15 +298,58 @@ def _placebos(
                 f'{plan.path}: {release.name}.placebos: no pictures have a name that matches "{pattern}". '
                 f"Correct the pattern, or add the pictures to {release.pictures}."
             )
-        folded = {name.casefold() for name in {*known, *plan.tested}}
-        real = sorted(name for name in fits if name.casefold() in folded)
-        if real:
-            raise ImindexError(
-                f"{plan.path}: {release.name}.placebos: {real[0]} has works, so it is not a placebo name. Narrow "
-                f'"{pattern}".'
-            )
-        placebos |= fits
+        placebos.update(_refuse_works(plan, release, fits, known, pattern))
     return tuple(sorted(placebos))
+
+
+def _of_arm(items: Iterable[Item], arm: str) -> set[str]:
+    return {item.artist for item in items if item.arm == arm}
+
+
+def _refuse_works(
+    plan: Plan, release: Release, names: Iterable[str], known: set[str], pattern: str = ""
+) -> list[str]:
+    """Return placebo names, sorted, if none of them is an artist with works."""
+    folded = {name.casefold() for name in {*known, *plan.tested}}
+    real = sorted(name for name in names if name.casefold() in folded)
+    if real:
+        remedy = (
+            f'Narrow "{pattern}".'
+            if pattern
+            else "Correct its arm in the manifest, or list them in the plan."
+        )
+        raise ImindexError(
+            f"{plan.path}: {release.name}.placebos: {real[0]} has works, so it is not a placebo name. {remedy}"
+        )
+    return sorted(names)
+
+
+def _arm_notes(plan: Plan, made: Mapping[str, Sequence[Item]]) -> Iterable[str]:
+    """Say which names a manifest made placebo names, and where the plan contradicts a manifest."""
+    for release in plan.releases:
+        of_arm = _of_arm(made.get(release.name, ()), "placebo")
+        if of_arm and not release.placebos:
+            yield f"{release.name}: {len(of_arm)} placebo names, from the manifest."
+        patterns = release.placebos
+        others = {
+            item.artist: item.arm for item in made.get(release.name, ()) if item.arm not in ("", "placebo")
+        }
+        wrong = sorted(
+            name for name in others if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+        )
+        if wrong:
+            yield (
+                f"{release.name}.placebos takes {wrong[0]} for a placebo name, but the manifest says "
+                f"{others[wrong[0]]} ({len(wrong)} such names)."
+            )
+        left = sorted(
+            name for name in of_arm if not any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+        )
+        if patterns and left:
+            yield (
+                f"{release.name}.placebos leaves out {left[0]}, which the manifest calls a placebo name ({len(left)} "
+                "such names)."
+            )
 
 
 def _invented(

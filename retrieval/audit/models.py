@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from imindex.indexer.core.digest import canonical_json, json_digest
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.json_text import parse_json, split_lines
+from imindex.indexer.core.preprocess_bounds import SRGB
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.encoders.lazy import LazyEncoder, encoder_for
 from imindex.indexer.encoders.registry import differences
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def encoder_arguments(plan: Plan, encoder: EncoderSpec) -> dict[str, Any]:
-    """Return the arguments that load an encoder: model, pretrained, precision. Paths are relative to the plan."""
+    """Return the arguments that load an encoder: with paths relative to the plan."""
     model, pretrained = encoder.model, encoder.pretrained
     if model.startswith("local-dir:"):
         model = f"local-dir:{plan.at(model.removeprefix('local-dir:'))}"
@@ -41,7 +42,8 @@ def encoder_arguments(plan: Plan, encoder: EncoderSpec) -> dict[str, Any]:
         model = str(plan.at(model))
     if pretrained and plan.at(pretrained).is_file():
         pretrained = str(plan.at(pretrained))
-    return {"model": model, "pretrained": pretrained, "precision": encoder.precision}
+    color = SRGB if encoder.color == "auto" else encoder.color
+    return {"model": model, "pretrained": pretrained, "precision": encoder.precision, "color": color}
 
 
 def load_planned(run: Run, spec: EncoderSpec, path: Path) -> Encoder:
@@ -70,7 +72,14 @@ def load_planned(run: Run, spec: EncoderSpec, path: Path) -> Encoder:
         require_trusted(where["model"], where["pretrained"], by=f"The plan {run.plan.path}")
     if where["precision"] == "auto":
         where["precision"] = made_by.precision
-    encoder = load(**where, device=run.compute.device, batch_size=run.compute.batch_size)
+    if spec.color == "auto":
+        where["color"] = made_by.color
+    encoder = load(
+        **where,
+        truncated=made_by.truncated,
+        device=run.compute.device,
+        batch_size=run.compute.batch_size,
+    )
     if found := differences(made_by, encoder.info):
         raise ImindexError(
             f"{path} was made by another encoder than {spec.name} of {run.plan.path}: {made_by.name()}, not "
@@ -86,10 +95,11 @@ def is_as_planned(plan: Plan, spec: EncoderSpec, info: EncoderInfo) -> bool:
     An index can name another encoder than the one that made it: `load_planned` compares the encoders themselves.
     """
     planned = _named(plan, spec, info)
-    return (planned.model, planned.pretrained, planned.precision) == (
+    return (planned.model, planned.pretrained, planned.precision, planned.color) == (
         info.model,
         info.pretrained,
         info.precision,
+        info.color,
     )
 
 
@@ -110,7 +120,9 @@ def _named(plan: Plan, spec: EncoderSpec, info: EncoderInfo) -> EncoderInfo:
     if named["pretrained"] and Path(pretrained).is_file():
         pretrained = str(Path(pretrained).resolve())
     precision = info.precision if named["precision"] == "auto" else named["precision"]
-    return replace(info, model=model, pretrained=pretrained, precision=precision)
+    color = info.color if spec.color == "auto" else spec.color
+    planned = replace(info, model=model, pretrained=pretrained, precision=precision)
+    return planned.rendered(color, info.truncated)
 
 
 def order(plan: Plan, release: Release, inputs: Inputs) -> list[Shot]:

@@ -75,6 +75,7 @@ class EncoderSpec:
     model: str
     pretrained: str | None = None
     precision: str = "auto"
+    color: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,7 @@ class Plan:
             (values["tests"], "statistic", Tests().statistic),
             (values["tests"], "copies_rate", Tests().copies_rate),
             (values["tests"], "as_paper", Tests().as_paper),
+            *((encoder, "color", "auto") for encoder in values["encoders"]),
         ):
             if table[key] == default or not (table[key] or default):
                 del table[key]
@@ -339,6 +341,7 @@ def _encoder(table: EncoderTable) -> EncoderSpec:
         model=table.model,
         pretrained=table.pretrained or None,
         precision=table.precision,
+        color=table.color,
     )
 
 

@@ -20,6 +20,7 @@ from msgspec import Meta
 from imindex.indexer.core import bounds
 from imindex.indexer.core.bounds import Bounds
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.preprocess_bounds import COLORS
 from imindex.indexer.generate.model_settings import DTYPES, OFFLOADS
 from imindex.indexer.generate.prompts import DEFAULT_TEMPLATE
 from imindex.retrieval import results
@@ -60,6 +61,7 @@ Steps = Annotated[int, _within(bounds.STEPS)]
 Resamples = Annotated[int, _within(bounds.RESAMPLES)]
 Scale = Annotated[float, _within(bounds.SCALE)]
 Share = Annotated[float, _within(bounds.SHARE)]
+Color = Annotated[str, _one_of(("auto", *COLORS))]
 DType = Annotated[str, _one_of(DTYPES)]
 Offload = Annotated[str, _one_of(OFFLOADS)]
 Adjust = Annotated[results.Adjust, Meta(description=f"Write one of {', '.join(ADJUSTMENTS)}.")]
@@ -175,12 +177,19 @@ class ReleaseTable(Table, frozen=True, kw_only=True):
 
 
 class EncoderTable(Table, frozen=True, kw_only=True):
-    """An encoder, as `imindex build` takes it."""
+    """An encoder, as `imindex build` takes it.
+
+    Attributes
+    ----------
+    color : {"auto", "srgb", "as-encoded"}
+        auto is the setting of an existing index, or else `srgb`.
+    """
 
     model: Given
     name: Given | None = None
     pretrained: Text = ""
     precision: DType = "auto"
+    color: Color = "auto"
 
 
 class CompareTable(Table, frozen=True, kw_only=True):

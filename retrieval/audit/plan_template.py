@@ -72,6 +72,7 @@ model = "ViT-L-14"                # an open_clip name, local-dir:FOLDER, hf-hub:
 pretrained = "openai"             # an open_clip tag, or a file of weights
 # name = "ViT-L-14"
 # precision = "auto"
+# color = "auto"                  # auto, srgb (pictures are converted by their colour profiles) or as-encoded
 
 [tests]
 level = 0.05                      # for all artists together

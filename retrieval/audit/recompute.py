@@ -130,7 +130,7 @@ def recompute(run: Run) -> Recomputed:
     run = replace(run, as_paper=any(result.get("as_paper") for result in stored["results"]))
     outcome.other_tests = any("statistic" not in result["summary"] for result in stored["results"])
     with run.stage("check", 0):
-        inputs = gather(run.plan, run.show.note, drawing=entries[-1].placebo_drawing)
+        inputs = gather(run.plan, run.show.note, drawing=entries[-1].placebo_drawing, roots=run.compute.roots)
     if run.plan.digest != entries[-1].plan:
         digests = f"digest {run.plan.digest[:12]}, registered {entries[-1].plan[:12]}"
         outcome.faults.append(
@@ -199,7 +199,7 @@ def _index_faults(
                 f"the index names {index.encoder.short_name()}, not the encoder of the plan, {spec.model}",
             )
         items = (*inputs.works, *(item for release in made for item in release.items))
-        for fault in row_faults(index, items, run.compute.limits):
+        for fault in row_faults(index, items, run.compute.limits, run.compute.roots):
             yield Fault(f"{path.name}: {fault.where}", fault.said)
 
 

@@ -20,9 +20,22 @@ from imindex.indexer.terminal.options import (
     json_option,
     limit_options,
     limits_of,
+    root_option,
+    roots_of,
     within,
 )
-from imindex.indexer.terminal.output import clean, count, echo, fail, percent, print_json, print_table, say
+from imindex.indexer.terminal.output import (
+    clean,
+    count,
+    echo,
+    fail,
+    percent,
+    print_json,
+    print_table,
+    remark,
+    say,
+    short_path,
+)
 from imindex.indexer.terminal.progress import bars, duration, plain_lines, quiet, quiet_option
 from imindex.retrieval.cli._evidence import p_value
 from imindex.retrieval.cli.compare import end_of_gate
@@ -126,6 +139,7 @@ def init(plan: Path, force: bool) -> None:
     is_flag=True,
     help="Conditions of the gate that cannot be decided do not change the exit code.",
 )
+@root_option
 @quiet_option
 @click.pass_context
 @errors_for_people
@@ -152,7 +166,7 @@ def run(
 
     screen = screen_of_stages()
     how = {name: options[name] for name in ("device", "batch_size", "generate_batch")}
-    how.update(limits=limits_of(options), show=screen)
+    how.update(limits=limits_of(options), roots=roots_of(options), show=screen)
     if options["dry_run"]:
         with screen:
             forecast = api.forecast(plan, out, **how)
@@ -220,12 +234,14 @@ def _print_as_paper(title: str, found: AsPaper) -> None:
             "artists.",
             *found.assumes,
         ],
+        aside=True,
+        elsewhere="see a wider terminal or --json",
     )
 
 
 def _print_forecast(forecast: Forecast) -> None:
     print_table(
-        f"{forecast.title}: to be made in {forecast.folder}",
+        f"{forecast.title}: to be made in {short_path(forecast.folder)}",
         ["", "total", "done", "to do", "time"],
         [
             [
@@ -240,7 +256,7 @@ def _print_forecast(forecast: Forecast) -> None:
         note=forecast.notes,
     )
     known = [stage.seconds for stage in forecast.stages if stage.seconds is not None]
-    echo(
+    remark(
         f"Plan {forecast.digest[:12]} would take about {duration(sum(known))} on this machine; nothing has been made."
     )
 

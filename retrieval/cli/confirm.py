@@ -10,7 +10,8 @@ import click
 
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import command_line, json_option
-from imindex.indexer.terminal.output import count, echo, print_json, print_table
+from imindex.indexer.terminal.output import count, echo, print_json, remark, short_path, show_table
+from imindex.indexer.terminal.table import Column, Table
 
 if TYPE_CHECKING:
     from imindex.retrieval.audit.decisions import Listed
@@ -79,25 +80,38 @@ def confirm(
     if not shown:
         echo("The report lists no candidates for copies.")
         return
-    print_table(
-        f"Candidates for copies in {folder}",
-        ["picture", "work", "by", "outlines", "cosine", "state"],
+    table = Table(
+        f"Candidates for copies in {short_path(folder)}",
         [
-            [
-                f"{one.release}/{one.pair.imitation.removeprefix('./')}",
-                one.pair.work,
-                one.pair.work_artist,
-                "same file" if one.pair.same_bytes else f"{one.pair.outlines or 0:.2f}",
-                f"{one.pair.cosine:.3f}",
-                f"{one.pair.state} by {one.pair.decided_by}" if one.pair.decided else one.pair.state,
-            ]
+            Column("picture", "picture", kind="prose", rank=0),  # whole: it is what --copy takes
+            Column("work", "work", kind="path", rank=6),
+            Column("by", "by", kind="name", rank=5),
+            Column("outlines", "outlines", _outlines, rank=7),
+            Column("cosine", "cosine", rank=8),
+            Column("state", "state", kind="prose", rank=9),
+        ],
+        [
+            {
+                "picture": f"{one.release}/{one.pair.imitation.removeprefix('./')}",
+                "work": one.pair.work,
+                "by": one.pair.work_artist,
+                "outlines": "same file" if one.pair.same_bytes else one.pair.outlines or 0.0,
+                "cosine": one.pair.cosine,
+                "state": f"{one.pair.state} by {one.pair.decided_by}" if one.pair.decided else one.pair.state,
+            }
             for one in shown
         ],
+        elsewhere="see a wider terminal or --json",
     )
+    show_table(table)
     open_ones = sum(one.pair.state == "candidate" for one in shown)
-    echo(
+    remark(
         f"{open_ones} of {count(len(shown), 'candidate')} undecided. A candidate is no copy until it is confirmed."
     )
+
+
+def _outlines(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:.2f}"
 
 
 def _ask(listed: list[Listed], folder: Path) -> Iterator[tuple[Listed, bool]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,25 @@ import click
 
 from imindex.indexer.core.bounds import DEVIATION, EFFECT, PER_NAME, RESAMPLES, SEED, SHARE, SOME_NAMES
 from imindex.indexer.terminal.errors import errors_for_people
-from imindex.indexer.terminal.options import DEFAULT_INDEX, FromSignature, json_option, within
-from imindex.indexer.terminal.output import count, echo, number, percent, print_json, print_table, say
+from imindex.indexer.terminal.options import (
+    DEFAULT_INDEX,
+    FromSignature,
+    json_option,
+    table_options,
+    view_of,
+    within,
+)
+from imindex.indexer.terminal.output import (
+    View,
+    count,
+    number,
+    percent,
+    print_json,
+    remark,
+    say,
+    show_table,
+)
+from imindex.indexer.terminal.table import Column, Table
 
 if TYPE_CHECKING:
     from imindex.retrieval.results import PowerPlan
@@ -27,7 +45,8 @@ STATED = ("between_sets", "within_set", "work_by_set", "residual")
 @click.option("--collection", help="The pilot's release. Optional if there is only one.")
 @click.option(
     "--placebo", "names", multiple=True, metavar="NAME",
-    help='Placebo name of the pilot, or a pattern such as "placebo *". Repeatable. [default: all other names]',
+    help='Placebo name of the pilot, or a pattern such as "placebo *". Repeatable. [default: those of the manifest, or '
+    "all other names]",
 )  # fmt: skip
 @click.option(
     "--effect", type=within(EFFECT),
@@ -78,6 +97,7 @@ STATED = ("between_sets", "within_set", "work_by_set", "residual")
 )  # fmt: skip
 @click.option("--seed", cls=FromSignature, of=PLAN, type=within(SEED), help="Seed of the random numbers.")
 @json_option
+@table_options
 @errors_for_people
 def power(
     index: Path | None,
@@ -100,6 +120,7 @@ def power(
     from imindex.retrieval.evidence.power_plan import Pilot, from_index, plan
     from imindex.stats.power import Variances
 
+    view = view_of(options)
     stated = {name: options.pop(name) for name in STATED}
     passed = {name: value for name, value in stated.items() if value is not None}
     if index is not None:
@@ -120,44 +141,40 @@ def power(
     if as_json:
         print_json({"index": index, **result.to_dict()})
         return
-    _print_plan(result)
+    _print_plan(result, view)
 
 
-def _print_plan(result: PowerPlan) -> None:
+def _power(power: float | None, error: float | None) -> str:
+    return f"{percent(power)} ± {200 * (error or 0):.1f}"
+
+
+def _print_plan(result: PowerPlan, view: View) -> None:
     sd = result.variances
     source = (
         f"medians over {count(result.pilot_artists, 'artist')} in the pilot"
         if result.pilot_artists
         else "from options"
     )
-    print_table(
+    table = Table(
         f"Power to find an imitated artist among {result.artists}, level {result.level:g}, "
         f"correction {result.correction}",
         [
-            "works per artist",
-            "imitations per name",
-            "placebo names",
-            "pictures to make",
-            "smallest p",
-            "power",
+            Column("n_works", "works per artist", rank=0),
+            Column("n_imitations", "imitations per name", rank=0),
+            Column("n_placebos", "placebo names", rank=0),
+            Column("pictures", "pictures to make", rank=8),
+            Column("resolution", "smallest p", functools.partial(number, digits=4), rank=7),
+            Column("power standard_error", "power", _power, rank=9),
         ],
-        [
-            [
-                str(design.n_works),
-                str(design.n_imitations),
-                f"{design.n_placebos:,}",
-                f"{design.pictures:,}",
-                number(design.resolution, 4),
-                f"{percent(design.power)} ± {200 * (design.standard_error or 0):.1f}",
-            ]
-            for design in result.designs
+        result.records(),
+        notes=[
+            f"Effect {number(result.effect)} of the rank percentile; standard deviations between names "
+            f"{number(sd.between_sets)}, within {number(sd.within_set)}, work by name {number(sd.work_by_set)}, "
+            f"residual {number(sd.residual)} ({source}). {result.n_resamples:,} simulated audits, "
+            f"seed {result.seed}."
         ],
-        left=0,
-        note=f"Effect {number(result.effect)} of the rank percentile; standard deviations between names "
-        f"{number(sd.between_sets)}, within {number(sd.within_set)}, work by name {number(sd.work_by_set)}, "
-        f"residual {number(sd.residual)} ({source}). {result.n_resamples:,} simulated audits, "
-        f"seed {result.seed}.",
     )
+    show_table(table, view)
     if result.pilot_artists and not sd.between_sets:
         say(
             "Warning: the pilot shows no spread between names, which limits the power. It is too small to estimate "
@@ -165,13 +182,15 @@ def _print_plan(result: PowerPlan) -> None:
         )
     small = result.smallest
     if small is None:
-        echo(
+        remark(
             f"No design reaches {percent(result.target)}. With this correction, no artist can be found with fewer "
             f"than {result.references_needed:,} placebo names; beyond that, more imitations and works help until "
-            "the spread between names becomes the limit."
+            "the spread between names becomes the limit.",
+            view=view,
         )
         return
-    echo(
+    remark(
         f"{percent(result.target)} power requires {small.n_works} works per artist, {small.n_imitations} "
-        f"imitations per name and {small.n_placebos:,} placebo names: {small.pictures:,} pictures to make."
+        f"imitations per name and {small.n_placebos:,} placebo names: {small.pictures:,} pictures to make.",
+        view=view,
     )

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 from click.core import ParameterSource
@@ -16,6 +16,8 @@ from imindex.indexer.core.bounds import SEED
 from imindex.indexer.core.exit_codes import DONE, REFUSED, UNDECIDED
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
+    Root,
+    RootFolder,
     device_option,
     encoder_of,
     index_option,
@@ -23,6 +25,8 @@ from imindex.indexer.terminal.options import (
     limit_options,
     limits_of,
     model_options,
+    require_folders,
+    roots_of,
     within,
 )
 from imindex.indexer.terminal.output import count, echo, print_json, say
@@ -37,6 +41,21 @@ if TYPE_CHECKING:
     from imindex.indexer.store.index import Index
 
 _LISTED = 20
+_REMEDIES = {
+    "missing": "Missing pictures are not where the index says. If they were moved, pass --root FOLDER, where they are "
+    "now; or build again from that folder, which stores the new paths and encodes nothing.",
+    "changed": "Changed pictures have other bytes than those that were encoded. Restore the files; or build again, "
+    "which replaces their rows.",
+    "unreadable": "Unreadable pictures exist but cannot be read. Check their permissions and the disk.",
+}
+"""What to do about pictures by their state."""
+
+
+class Where(TypedDict):
+    """The arguments of the checks of pictures that say where they are."""
+
+    roots: Sequence[Path]
+    named: Mapping[str, Path]
 
 
 @click.command(short_help="Check that an index, its pictures or an audit are unchanged.")
@@ -55,9 +74,8 @@ _LISTED = 20
     help="With --replay, every vector must be identical bit for bit, as on the machine that built the index.",
 )  # fmt: skip
 @click.option(
-    "--root", "roots", type=click.Path(path_type=Path, file_okay=False), multiple=True,
-    metavar="FOLDER",
-    help="Also open pictures in this folder, besides that of the index. Repeatable.",
+    "--root", "roots", type=RootFolder(), multiple=True, metavar="[NAME=]FOLDER",
+    help="Also open pictures in this folder, besides that of the index; NAME is one of its named roots. Repeatable.",
 )  # fmt: skip
 @click.option(
     "--results", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
@@ -96,6 +114,7 @@ def verify(ctx: click.Context, /, index: Path, as_json: bool, **options: Any) ->
     imindex verify -i audit.h5
     imindex verify -i audit.h5 --pictures --replay 100
     imindex verify -i audit.h5 --replay all --root ~/art
+    imindex verify -i audit.h5 --pictures --root art=/data/art
     imindex verify --results plan-audit/
     imindex verify -i audit.h5 --seal audit.h5.seal.json
     imindex verify --results plan-audit/ --seal tiny.seal.json --signer expert.pub
@@ -106,8 +125,8 @@ def verify(ctx: click.Context, /, index: Path, as_json: bool, **options: Any) ->
         raise click.UsageError("--signer checks the signature of a seal: pass the seal with --seal.")
     if not options["replay"] and (options["identical"] or options["seed"] is not None):
         raise click.UsageError("--identical and --seed are for --replay: add --replay N or --replay all.")
-    if options["roots"] and not (options["replay"] or options["pictures"]):
-        raise click.UsageError("--root names folders of pictures: add --pictures or --replay.")
+    if options["roots"] and not (options["replay"] or options["pictures"] or results is not None):
+        raise click.UsageError("--root names folders of pictures: add --pictures, --replay or --results.")
     if results is not None:
         if options["pictures"] or options["replay"]:
             raise click.UsageError(
@@ -136,9 +155,9 @@ def verify(ctx: click.Context, /, index: Path, as_json: bool, **options: Any) ->
         print_json({"sound": not code, **values, **found})
         ctx.exit(code)
     for fault in faults:
-        echo(f"fault   {fault.where}: {fault.said}")
+        echo(f"fault   {fault.where}: {fault.said}", hanging=8)
     for line in (line for check in checks for line in check.lines):
-        echo(line)
+        echo(line, hanging=2)
     target = options["results"] or index
     if faults:
         echo(f"Found {count(len(faults), 'fault')} in {target}.")
@@ -178,10 +197,7 @@ class Check:
 def _index(path: Path, options: Mapping[str, Any]) -> list[Check]:
     from imindex.indexer.integrity.verify import opened, verify_index
 
-    if missing := [str(root) for root in options["roots"] if not root.is_dir()]:
-        raise click.UsageError(
-            f"There is no folder {', '.join(missing)}. --root takes a folder with pictures."
-        )
+    require_folders(options["roots"])
     started = time.monotonic()
     with opened(path) as index:
         with bar(index.n, "Verifying") as progress:
@@ -252,12 +268,22 @@ def _digests(path: Path, verification: Verification, seconds: float) -> Check:
     return Check({**values, "seconds": round(seconds, 3)}, lines, verification.faults)
 
 
-def _pictures(index: Index, roots: Sequence[Path]) -> Check:
+def _where(index: Index, roots: Sequence[Root]) -> Where:
+    """Return the folders in which pictures may be opened, and where named roots are."""
+    unnamed = {root.folder.absolute().name: root.folder for root in roots if not root.name}
+    named = {name: folder for name, folder in unnamed.items() if name in index.roots}
+    return {
+        "roots": [root.folder for root in roots],
+        "named": {**named, **{root.name: root.folder for root in roots if root.name}},
+    }
+
+
+def _pictures(index: Index, roots: Sequence[Root]) -> Check:
     from imindex.indexer.integrity.verify import Fault
     from imindex.indexer.integrity.verify_pictures import check_pictures
 
     with bar(index.n, "Reading pictures") as progress:
-        originals = check_pictures(index, progress, roots=roots)
+        originals = check_pictures(index, progress, **_where(index, roots))
     line = (
         f"Of the pictures of {count(index.n, 'row')}, {originals.same:,} are unchanged, "
         f"{originals.changed:,} changed, {originals.missing:,} missing, {originals.unreadable:,} unreadable"
@@ -268,11 +294,12 @@ def _pictures(index: Index, roots: Sequence[Path]) -> Check:
     more = index.n - originals.same - originals.outside - len(faults)
     if more:
         faults.append(Fault("pictures", f"{more:,} more are missing, unreadable or changed"))
-    faults += _outside(originals.outside, originals.listed)
-    return Check({"pictures": asdict(originals)}, [line], faults)
+    faults += _outside(index, originals.outside, originals.listed)
+    remedies = [remedy for state, remedy in _REMEDIES.items() if getattr(originals, state)]
+    return Check({"pictures": asdict(originals)}, [line, *remedies], faults)
 
 
-def _rejects(index: Index, roots: Sequence[Path], limits: Limits) -> Check:
+def _rejects(index: Index, roots: Sequence[Root], limits: Limits) -> Check:
     from imindex.indexer.integrity.verify import Fault
     from imindex.indexer.integrity.verify_pictures import check_rejects
 
@@ -280,7 +307,7 @@ def _rejects(index: Index, roots: Sequence[Path], limits: Limits) -> Check:
     if not n:
         return Check({"rejects": {"rows": 0, "confirmed": 0}}, [], [])
     with bar(n, "Reading rejects") as progress:
-        problems = check_rejects(index, progress, roots=roots, limits=limits)
+        problems = check_rejects(index, progress, limits=limits, **_where(index, roots))
     faults = [Fault(path, problem) for path, problem in problems[:_LISTED]]
     if (more := len(problems) - _LISTED) > 0:
         faults.append(Fault("rejects", f"{more:,} more were not confirmed"))
@@ -288,14 +315,19 @@ def _rejects(index: Index, roots: Sequence[Path], limits: Limits) -> Check:
     return Check({"rejects": {"rows": n, "confirmed": n - len(problems)}}, [line], faults)
 
 
-def _outside(n: int, listed: Sequence[tuple[str, str]]) -> list[Fault]:
+def _outside(index: Index, n: int, listed: Sequence[tuple[str, str]]) -> list[Fault]:
     """Report pictures that were not opened; there are often many, for one reason."""
+    from imindex.indexer.core.paths import split_rooted
     from imindex.indexer.integrity.verify import Fault
 
     example = next((path for state, path in listed if state == "outside"), "")
+    name = (split_rooted(example) or ("",))[0]
+    place = f"; when it was built, {name} was {index.roots[name]}" if name in index.roots else ""
+    folder = f"{name}=FOLDER" if name in index.roots else "FOLDER"
     reason = (
         f"{count(n, 'picture')} {'was' if n == 1 else 'were'} not opened, such as {example}, because "
-        f"{'it is' if n == 1 else 'they are'} outside the folder of the index. Pass --root FOLDER to permit a folder"
+        f"{'it is' if n == 1 else 'they are'} outside the folder of the index. Pass --root {folder} to permit "
+        f"a folder{place}"
     )
     return [Fault("pictures", reason)] if n else []
 
@@ -317,7 +349,9 @@ def _replay(index: Index, n: int | str, overrides: Mapping[str, Any], options: M
     limit = limit_of(encoder)
     asked = index.n if isinstance(n, str) else n
     with bar(min(asked, index.n), "Encoding again") as progress:
-        again = replay(index, asked, encoder, seed=options["seed"], roots=options["roots"], progress=progress)
+        again = replay(
+            index, asked, encoder, seed=options["seed"], progress=progress, **_where(index, options["roots"])
+        )
     draw = "" if again.asked == index.n else f" (of {index.n:,} rows, with --seed {again.seed})"
     lines = [
         f"Of {count(again.asked, 'picture')} drawn{draw}, {again.compared:,} were encoded again: {again.identical:,} "
@@ -340,7 +374,7 @@ def _replay(index: Index, n: int | str, overrides: Mapping[str, Any], options: M
     faults += [Fault(path, f"not compared: the picture is {state}") for state, path in inside[:_LISTED]]
     if (more := len(inside) - _LISTED) > 0:
         faults.append(Fault("replay", f"{more:,} more pictures that were drawn could not be compared"))
-    faults += _outside(len(again.uncompared) - len(inside), again.uncompared)
+    faults += _outside(index, len(again.uncompared) - len(inside), again.uncompared)
     if again.compared and not faults and again.asked < index.n:
         lines.append(
             "If whoever made the file did not know the seed, then, with a confidence of 95 %, at most "
@@ -374,6 +408,7 @@ def _replayed_text(index: Index, encoder: Encoder) -> Check:
 
 def _results(folder: Path, options: Mapping[str, Any]) -> Check:
     from imindex.indexer.core.errors import ImindexError
+    from imindex.indexer.core.paths import require_roots
     from imindex.retrieval.audit.plan import read_plan
     from imindex.retrieval.audit.recompute import plan_of, recompute
     from imindex.retrieval.audit.run import Compute, Run, Workspace
@@ -383,7 +418,10 @@ def _results(folder: Path, options: Mapping[str, Any]) -> Check:
     try:
         plan = read_plan(options["plan"] or plan_of(folder))
         compute = Compute(
-            options["device"], limits=limits_of(options), trust_encoders=options["trust_encoder"]
+            options["device"],
+            limits=limits_of(options),
+            trust_encoders=options["trust_encoder"],
+            roots=require_roots(roots_of(options)),
         )
         with screen:
             again = recompute(Run(plan, Workspace(folder, keeps=False), compute, show=screen))

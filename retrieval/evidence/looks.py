@@ -5,19 +5,36 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from imindex.indexer.core.errors import BadPicture
+from imindex.indexer.decode.rendering import Rendering
 from imindex.indexer.sources.local import read_bytes
 from imindex.indexer.system.cpu import processors
 
 SIDE = 64
 
 Pixels = npt.NDArray[np.uint8]
-File = tuple[str, bytes]
-"""The path of a picture, and the SHA-256 that its file must have: a path in an index may lead to any other file."""
+
+
+class File(NamedTuple):
+    """A picture of an index.
+
+    Attributes
+    ----------
+    path : str
+    digest : bytes
+        The SHA-256 that the file must have: a path in an index may lead to any other file.
+    rendering : Rendering
+        That of the index.
+    """
+
+    path: str
+    digest: bytes
+    rendering: Rendering = Rendering()
 
 
 class Looks:
@@ -57,8 +74,15 @@ def _read(file: File) -> Pixels | None:
     from imindex.indexer.decode.pool import picture_of
     from imindex.indexer.decode.preprocess import Preprocess  # it imports torch
 
-    look = Preprocess(size=(SIDE, SIDE), mean=(0.0,) * 3, std=(1.0,) * 3, resize_mode="squash")
-    path, digest = file
+    path, digest, rendering = File(*file)
+    look = Preprocess(
+        size=(SIDE, SIDE),
+        mean=(0.0,) * 3,
+        std=(1.0,) * 3,
+        resize_mode="squash",
+        color=rendering.color,
+        truncated=rendering.truncated,
+    )
     try:
         data = read_bytes(path)
         if hashlib.sha256(data).digest() != digest:

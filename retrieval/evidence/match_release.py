@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from imindex.indexer.demo.recognise import is_demonstration
 from imindex.indexer.store.index import Index, opened
 from imindex.retrieval.evidence.match_tests import match_evidence
+from imindex.retrieval.evidence.release_names import names_of_release
 from imindex.retrieval.evidence.release_walk import Observed, Wanted, observe
 from imindex.retrieval.evidence.shared import Shared
-from imindex.retrieval.evidence.testing import Testing, placebo_numbers
+from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.match.discrimination import discrimination_gap
 from imindex.retrieval.match.match import Figures, match
 from imindex.retrieval.results import (
@@ -77,9 +79,13 @@ def match_release(  # noqa: PLR0913
     evidence = None
     with opened(path) as index:
         name, _ = release(index, collection)
+        asked = pictures(index, "imitations", collections=[name]) if observed is None else observed.imitations
+        # Fails early, before the long computation, if a placebo name is not one.
+        resolved, names = names_of_release(index, name, asked, testing or Testing())
+        testing = testing and resolved
         if testing is None:
             works, works_repeated = distinct(pictures(index, "works"))
-            imitations, imitations_repeated = distinct(pictures(index, "imitations", collections=[name]))
+            imitations, imitations_repeated = distinct(asked)
             result = match(
                 works.vectors,
                 works.artist,
@@ -101,10 +107,6 @@ def match_release(  # noqa: PLR0913
             )
         else:
             if observed is None:
-                imitations = pictures(index, "imitations", collections=[name])
-                placebo_numbers(
-                    index, testing.placebos, imitations
-                )  # fail early, before the long computation
                 wanted = Wanted(
                     name,
                     testing,
@@ -120,6 +122,8 @@ def match_release(  # noqa: PLR0913
             imitations, imitations_repeated = observed.imitations, observed.n_repeated
             result = observed.ranking.finish()
             tests, evidence = match_evidence(observed, testing)
+            if names is not None and names.notes:
+                evidence = replace(evidence, notes=(*evidence.notes, *names.notes))
             gaps = shared.among(testing).discrimination
         if ranks_file is not None and result.ranks is not None:
             _save_ranks(ranks_file, result.ranks, works.rows, np.sort(imitations.rows))
@@ -157,6 +161,7 @@ def match_release(  # noqa: PLR0913
             if matrix
             else None,
             demonstration=is_demonstration(index.encoder.weights_sha256),
+            names=names,
         )
 
 

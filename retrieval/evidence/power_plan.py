@@ -11,7 +11,8 @@ import numpy as np
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.store.index import Index
-from imindex.retrieval.evidence.testing import placebo_numbers
+from imindex.retrieval.evidence.release_names import names_of_release
+from imindex.retrieval.evidence.testing import Testing, placebo_numbers
 from imindex.retrieval.results import DesignPower, PowerPlan, SetVariances
 from imindex.retrieval.vectors.blocks import Float64, Int64
 from imindex.retrieval.vectors.row_ranks import ranks_in_rows
@@ -121,8 +122,8 @@ def from_index(path: Path, collection: str | None = None, placebos: Sequence[str
     collection : str, optional
         The release; by default the only one.
     placebos : sequence of str
-        Placebo names, or patterns for them, that each artist's own set is compared with. By default all other names;
-        those that are imitated then increase the variance.
+        Placebo names, or patterns for them, that each artist's own set is compared with. By default those of the arm
+        placebo in the index, or else all other names; those that are imitated then increase the variance.
 
     Returns
     -------
@@ -137,7 +138,8 @@ def from_index(path: Path, collection: str | None = None, placebos: Sequence[str
         name, _ = release(index, collection)
         works = pictures(index, "works")
         imitations = pictures(index, "imitations", collections=[name])
-        chosen = placebo_numbers(index, placebos, imitations)
+        testing, _ = names_of_release(index, name, imitations, Testing(placebos=placebos))
+        chosen = placebo_numbers(index, testing.placebos, imitations)
         scores: dict[int, list[Float64]] = {}
         for rows, block in similarity_blocks(works.vectors, imitations.vectors):
             percentiles = (ranks_in_rows(block)[1] - 1) / (2 * block.shape[1])

@@ -1,4 +1,4 @@
-"""Which names of a release are placebo names and further real names, and what else its manifest says of its pictures."""
+"""Which names of a release are placebo names and further real names, and what else its manifest says."""
 
 from __future__ import annotations
 
@@ -89,8 +89,8 @@ def arms_of(index: Index, release: str, imitations: Pictures) -> dict[int, str]:
     for artist, arm in zip(imitations.artist.tolist(), texts, strict=True):
         if arm and arms.setdefault(artist, arm) != arm:
             raise ImindexError(
-                f"{index.path}: {index.artists[artist]} has pictures of two arms in {release}, {arms[artist]} and {arm}. "
-                "Correct the column `arm` of the manifest, and build again."
+                f"{index.path}: {index.artists[artist]} has pictures of two arms in {release}, {arms[artist]} and "
+                f"{arm}. Correct the column `arm` of the manifest, and build again."
             )
     return arms
 

@@ -37,7 +37,7 @@ class Testing:
     Attributes
     ----------
     placebos : sequence of str
-        Placebo names, or patterns of them such as ``placebo *``.
+        Placebo names, or patterns of them such as ``placebo *``. If empty, the names of the arm placebo in the index.
     level : float
         Significance level of the whole family of artists, after `adjust`.
     adjust : str
@@ -57,7 +57,8 @@ class Testing:
         (`imindex.stats.keyed.generator`). Releases and encoders share these streams.
     rivals : sequence of str
         Further real names among the imitations: references of the rival test, and neither tested nor candidates in
-        classification. Names that the release was not asked for are ignored.
+        classification. Names that the release was not asked for are ignored. If empty, those of the arm rival in the
+        index.
     unknown : sequence of str
         Real names among the imitations that the release cannot know, for the diagnostic of exchangeability.
     references : mapping from artist to sequence of str, optional

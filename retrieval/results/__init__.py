@@ -122,6 +122,10 @@ from imindex.retrieval.results.records import (
     ReleaseRecord,
     WorkRecord,
 )
+from imindex.retrieval.results.release_names import (
+    NamesFrom,
+    ReleaseNames,
+)
 from imindex.retrieval.results.report import (
     Agreement,
     AgreementArtist,
@@ -201,6 +205,7 @@ __all__ = [
     "MatchedArtist",
     "Matching",
     "NamedCounts",
+    "NamesFrom",
     "Neighbours",
     "Number",
     "OverallTests",
@@ -217,6 +222,7 @@ __all__ = [
     "RegisterEntry",
     "RejectedPicture",
     "ReleaseFindings",
+    "ReleaseNames",
     "ReleaseRecord",
     "ReleaseSide",
     "Report",

@@ -8,6 +8,7 @@ from msgspec import field
 
 from imindex.retrieval.findings import Finding
 from imindex.retrieval.results.base import Adjust, Count, Interval, Level, Number, P, Result, Seed, Share
+from imindex.retrieval.results.release_names import ReleaseNames
 
 
 class ArtistTests(Result, kw_only=True, frozen=True):
@@ -421,6 +422,8 @@ class Matching(Result, kw_only=True, frozen=True):
         None if it was not requested.
     demonstration : bool
         Whether the encoder is the demonstration encoder of imindex, which is not for evidence.
+    names : ReleaseNames or None
+        What the manifest of the release says of its names and pictures; None if nothing is known.
     """
 
     collection: str
@@ -438,3 +441,4 @@ class Matching(Result, kw_only=True, frozen=True):
     evidence: MatchEvidence | None
     auc_matrix: AucMatrix | None
     demonstration: bool = False
+    names: ReleaseNames | None = None

@@ -1,4 +1,4 @@
-"""Exit codes: 0 done, 1 could not, 2 usage, 3 a check said no, 4 undecided, 130 interrupted; in all commands."""
+"""Exit codes: 0 done, 1 could not, 2 usage, 3 a check said no, 4 undecided, 130 interrupted; all commands alike."""
 
 from __future__ import annotations
 

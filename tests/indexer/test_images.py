@@ -14,6 +14,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
 from imindex.indexer.core.errors import BadPicture
+from imindex.indexer.core.schema import RENDERING
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.decode.preprocess import Preprocess, decode, resize
 from imindex.indexer.encoders.base import Encoder
@@ -24,7 +25,8 @@ PREPROCESS = Preprocess((224, 224), (0.5,) * 3, (0.5,) * 3)
 
 def stock(image: Image.Image, encoder: Encoder) -> np.ndarray:
     """Encode as open_clip does: its own transform, its own encode_image, fp32."""
-    config = PreprocessCfg(**{**encoder.info.preprocess, "size": tuple(encoder.preprocess.size)})
+    own = {key: value for key, value in encoder.info.preprocess.items() if key not in RENDERING}
+    config = PreprocessCfg(**{**own, "size": tuple(encoder.preprocess.size)})
     transform = image_transform_v2(config, is_train=False)
     with torch.inference_mode():
         features = encoder.model.encode_image(transform(image)[None])

@@ -103,7 +103,7 @@ def test_the_same_seed_gives_the_same_answer(index: Path) -> None:
 
 
 def test_output_states_what_is_not_tested_without_placebos(index: Path) -> None:
-    plain = run("match", "-i", index, "--resamples", "99").stdout
+    plain = run("match", "-i", index, "--resamples", "99").output
     assert "pass --placebo" in " ".join(plain.split())
     result = asked(index, "match", "--resamples", "99")
     assert result["evidence"]["placebos"] == []
@@ -114,7 +114,14 @@ def test_output_states_what_is_not_tested_without_placebos(index: Path) -> None:
 def test_work_as_unit_gives_a_warning(index: Path) -> None:
     found = run("match", "-i", index, "--unit", "work", "--resamples", "99")
     assert "assumes that works by the same artist are independent" in found.stderr
-    assert "p work" in found.stdout
+    assert found.stdout.splitlines()[0].split("\t")[:6] == [
+        "artist",
+        "finding",
+        "auc",
+        "auc_low",
+        "auc_high",
+        "p",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -181,11 +188,11 @@ class TestPower:
         assert result["references_needed"] == 199
         assert result["smallest"]["power"] >= 0.8
         assert min(one["n_placebos"] for one in result["designs"]) == 199
-        assert "power requires" in run("power", *self.STATED, "--resamples", "999").stdout
+        assert "power requires" in run("power", *self.STATED, "--resamples", "999").output
 
     def test_too_few_placebos_find_nobody(self) -> None:
         words = (*self.STATED, "--artists", "10", "--placebos", "50", "--resamples", "199")
-        assert "No design reaches" in run("power", *words).stdout
+        assert "No design reaches" in run("power", *words).output
 
     def test_power_from_a_pilot_index(self, index: Path) -> None:
         result = asked(index, "power", "--artists", "3", "--resamples", "999")
@@ -258,7 +265,7 @@ def test_one_artist_with_placebos_and_a_background_is_found(tiny_model: str, tmp
     alone = by_artist(asked(index, "match", "--placebo", "placebo *"))["ada"]
     assert (alone["finding"], alone["p_name"]) == ("not tested", 0.05)
     assert "add some to background/" in " ".join(
-        run("match", "--placebo", "placebo *", "-i", index).stdout.split()
+        run("match", "--placebo", "placebo *", "-i", index).output.split()
     )
 
 
@@ -282,10 +289,10 @@ def test_few_works_are_not_tested_and_few_prompts_are_held_fixed(tiny_model: str
     assert (found["bo"]["finding"], found["bo"]["gap_class"]) == ("not tested", "too few works")
     assert found["ada"]["prompts_held_fixed"] is True
     assert (found["ada"]["n_name_references"], found["ada"]["n_name_left_out"]) == (4, 1)
-    shown = " ".join(run("match", "--placebo", "placebo *", "-i", index).stdout.split())
+    shown = " ".join(run("match", "--placebo", "placebo *", "-i", index).output.split())
     assert "apply to the few prompts used" in shown
     assert "up to 1 excluded: fewer imitations, or another number of pictures per prompt" in shown
-    shown = " ".join(run("classify", "--placebo", "placebo *", "--by", "works", "-i", index).stdout.split())
+    shown = " ".join(run("classify", "--placebo", "placebo *", "--by", "works", "-i", index).output.split())
     assert "apply to the few prompts used" in shown
 
 
@@ -304,14 +311,14 @@ def test_indistinguishable_artist_has_no_finding(tiny_model: str, tmp_path: Path
             assert one["p_told"] > 0.05
             assert one["finding"] == "this encoder cannot tell" and one["p_holm"] is None
     assert result["evidence"]["overall"]["findings"]["this encoder cannot tell"] == 2
-    shown = " ".join(run("match", "--placebo", "placebo *", "-i", index).stdout.split())
+    shown = " ".join(run("match", "--placebo", "placebo *", "-i", index).output.split())
     assert "cannot tell 2" in shown and "the figures say nothing about imitation" in shown
 
 
 def test_work_unit_and_approximate_tests_use_weaker_wording(index: Path) -> None:
     by_work = by_artist(asked(index, "match", "--placebo", "placebo *", "--unit", "work"))
     assert by_work["ada"]["finding"] == "nearer than pooled works"
-    shown = " ".join(run("match", "--placebo", "placebo *", "--approximate", "-i", index).stdout.split())
+    shown = " ".join(run("match", "--placebo", "placebo *", "--approximate", "-i", index).output.split())
     assert "not evidence by themselves" in shown
 
 
@@ -347,18 +354,18 @@ def test_naming_is_tested_against_placebo_names(index: Path) -> None:
     assert found["ada"]["p_chance_if_independent"] < 0.01
     assert found["ada"]["n_named_references"] == N_PLACEBOS
     assert sum(row["placebo_share"] for row in found.values()) == pytest.approx(1)
-    plain = " ".join(run(*words).stdout.split())
+    plain = " ".join(run(*words).output.split())
     assert "Not tested against placebo names" in plain and "p named" not in plain
-    assert "p chance" not in run(*words, "--placebo", "placebo *").stdout
+    assert "p chance" not in run(*words, "--placebo", "placebo *").output
 
 
 def test_summary_says_what_the_design_could_not_find(index: Path) -> None:
     words = ("match", "-i", index, "--placebo", "placebo *", "--resamples", "99", "--level", "0.01")
-    text = " ".join(run(*words).stdout.split())
+    text = " ".join(run(*words).output.split())
     assert (
         "This design could find nobody, however strong the imitation."
         in text.partition("Tested 3 artists")[2]
     )
     assert (
-        "could find nobody" not in run(*words[:-2], "--adjust", "bh").stdout.partition("Tested 3 artists")[2]
+        "could find nobody" not in run(*words[:-2], "--adjust", "bh").output.partition("Tested 3 artists")[2]
     )

@@ -28,7 +28,8 @@ def run(*words: object, code: int = 0, input: str | None = None) -> Result:
 
 
 def last_line(result: Result) -> str:
-    return result.stdout.rstrip().splitlines()[-1]
+    """Return the last line that a command wrote, to stdout or stderr."""
+    return result.output.rstrip().splitlines()[-1]
 
 
 def imported_by(*words: str) -> set[str]:
