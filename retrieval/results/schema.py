@@ -56,7 +56,11 @@ def _of_seed(kind: type) -> dict[str, Any]:
         raise NotImplementedError
     unknown = " -1 if unknown." if kind is PictureSeed else ""
     pattern = "^(-1|[0-9]+)$" if unknown else "^[0-9]+$"
-    return {"type": "string", "pattern": pattern, "description": f"A number of up to 63 bits, as text.{unknown}"}
+    return {
+        "type": "string",
+        "pattern": pattern,
+        "description": f"A number of up to 63 bits, as text.{unknown}",
+    }
 
 
 def _put_null_last(part: Any) -> None:
