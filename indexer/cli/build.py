@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from imindex.indexer.terminal.complete import complete_artists, complete_collections
 from imindex.indexer.terminal.confirm import confirm, yes_option
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
@@ -47,8 +48,12 @@ artist_from_option = click.option(
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SOURCE...")
 @index_option
 @click.option("--kind", type=click.Choice(KIND_CHOICES), help="The kind of all pictures in SOURCE.")
-@click.option("--collection", help="The set the pictures belong to, such as a release name.")
-@click.option("--artist", help="The artist of all pictures in SOURCE.")
+@click.option(
+    "--collection",
+    help="The set the pictures belong to, such as a release name.",
+    shell_complete=complete_collections,
+)
+@click.option("--artist", help="The artist of all pictures in SOURCE.", shell_complete=complete_artists)
 @click.option(
     "--model",
     help="demo, an open_clip model name, local-dir:FOLDER, hf-hub:ORG/REPO, a JSON configuration, or another back end.",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from imindex.indexer.terminal.complete import complete_artists, complete_collections
 from imindex.indexer.terminal.confirm import confirm, lines_of, yes_option
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
@@ -18,8 +19,20 @@ from imindex.indexer.terminal.output import count, echo, print_json, say
 
 @click.command(short_help="Remove pictures from an index permanently.")
 @index_option
-@click.option("--artist", "artists", multiple=True, help="Remove all pictures of this artist. Repeatable.")
-@click.option("--collection", "collections", multiple=True, help="Remove this collection. Repeatable.")
+@click.option(
+    "--artist",
+    "artists",
+    multiple=True,
+    help="Remove all pictures of this artist. Repeatable.",
+    shell_complete=complete_artists,
+)
+@click.option(
+    "--collection",
+    "collections",
+    multiple=True,
+    help="Remove this collection. Repeatable.",
+    shell_complete=complete_collections,
+)
 @click.option(
     "--sha256",
     "digests",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imindex.indexer.core.bounds import DEVIATION, EFFECT, PER_NAME, RESAMPLES, SEED, SHARE, SOME_NAMES
+from imindex.indexer.terminal.complete import complete_collections
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     DEFAULT_INDEX,
@@ -42,7 +43,11 @@ STATED = ("between_sets", "within_set", "work_by_set", "residual")
     "-i", "--index", type=click.Path(path_type=Path, dir_okay=False), envvar="IMINDEX_INDEX",
     help=f"A pilot index to estimate variances and effect from, such as {DEFAULT_INDEX}.",
 )  # fmt: skip
-@click.option("--collection", help="The pilot's release. Optional if there is only one.")
+@click.option(
+    "--collection",
+    help="The pilot's release. Optional if there is only one.",
+    shell_complete=complete_collections,
+)
 @click.option(
     "--placebo", "names", multiple=True, metavar="NAME",
     help='Placebo name of the pilot, or a pattern such as "placebo *". Repeatable. [default: those of the manifest, or '

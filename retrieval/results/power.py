@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from imindex.retrieval.results.base import Count, Level, Number, P, Result, Share, to_dict
+from imindex.retrieval.results.base import Count, Level, Number, P, Result, Seed, Share, to_dict
 from imindex.retrieval.results.tables import Row
 
 
@@ -93,7 +93,7 @@ class PowerPlan(Result, kw_only=True, frozen=True):
     correction: Literal["none", "holm", "bh"]
     target: Level
     n_resamples: Count
-    seed: int
+    seed: Seed
     references_needed: Count
     designs: tuple[DesignPower, ...]
     smallest: DesignPower | None

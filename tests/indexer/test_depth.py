@@ -87,7 +87,9 @@ def test_other_significant_bits_say_nothing(bits: int) -> None:
     assert notes == (DARK,) and (got == grey_rgb(np.rint(values / 257))).all()
 
 
-@pytest.mark.parametrize(("highest", "told"), [(2**14 - 1, True), (2**14, False), (1, True), (0, False), (65535, False)])
+@pytest.mark.parametrize(
+    ("highest", "told"), [(2**14 - 1, True), (2**14, False), (1, True), (0, False), (65535, False)]
+)
 def test_a_small_part_of_the_range_is_told(highest: int, told: bool) -> None:
     values = np.linspace(0, highest, 200).astype(np.uint16).reshape(10, 20)
     assert (read(png16(values))[1] == (DARK,)) == told

@@ -241,7 +241,7 @@ def test_separate_planes_of_tiles_with_transparency() -> None:
         if meaning == 1:  # the colours are multiplied already
             expected = np.minimum(RGB + 255 * (1 - share), 255)
             got = read(data)[0]
-            inside = (RGB <= ALPHA[..., None]).all(-1)  # others cannot be
+            inside = (ALPHA[..., None] >= RGB).all(-1)  # others cannot be
             assert np.abs(got - expected)[inside & (ALPHA > 60)].max() <= 4
         else:
             close(read(data)[0], np.rint(RGB * share + 255 * (1 - share)))
