@@ -94,6 +94,8 @@ from imindex.retrieval.results.pictures import (
 )
 from imindex.retrieval.results.power import (
     DesignPower,
+    GivenCounts,
+    NamesBetween,
     PowerPlan,
     SetVariances,
 )
@@ -193,6 +195,7 @@ __all__ = [
     "ForecastStage",
     "Gallery",
     "GatedComparison",
+    "GivenCounts",
     "HowTested",
     "Interval",
     "KindNeighbours",
@@ -205,6 +208,7 @@ __all__ = [
     "MatchedArtist",
     "Matching",
     "NamedCounts",
+    "NamesBetween",
     "NamesFrom",
     "Neighbours",
     "Number",
