@@ -51,6 +51,7 @@ from imindex.retrieval.audit.run import Compute, Run, Show, Workspace
 from imindex.retrieval.compare.gate import Condition, parse
 from imindex.retrieval.compare.sources import Question, resolve
 from imindex.retrieval.evidence.classify_release import GENERIC_LABELS, classify_release
+from imindex.retrieval.evidence.compared import BACKGROUND
 from imindex.retrieval.evidence.match_release import match_release
 from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.report import notebook
@@ -633,7 +634,7 @@ class OpenIndex:
             testing=testing,
         )
 
-    def match(
+    def match(  # noqa: PLR0913
         self,
         release: str | None = None,
         *,
@@ -643,6 +644,7 @@ class OpenIndex:
         ranks_file: str | os.PathLike[str] | None = None,
         matrix: bool = True,
         testing: Testing | None = Testing(),  # noqa: B008 - frozen
+        background: int = BACKGROUND,
     ) -> Matching:
         """Rank all imitations of a release for each work; see `imindex.retrieval.evidence.match_release`.
 
@@ -660,6 +662,8 @@ class OpenIndex:
             Also compute the AUC of each artist's imitations by every other artist's works.
         testing : Testing or None
             Settings of the tests; None skips them.
+        background : int
+            Most works by artists that no release was asked for, with which works are compared. `testing` replaces it.
 
         Returns
         -------
@@ -675,6 +679,7 @@ class OpenIndex:
             ranks_file=None if ranks_file is None else Path(ranks_file),
             testing=testing,
             matrix=matrix,
+            background=background,
         )
 
     def compare(self, base: str, new: str, **options: Any) -> GatedComparison:

@@ -83,10 +83,12 @@ def _listed_in(manifest: Path, options: SourceOptions, note: Callable[[str], Non
 def _kind_folder(
     path: Path, kind: str, options: SourceOptions, note: Callable[[str], None], passed: PassedOver
 ) -> Iterator[Item]:
-    if kind in ("works", "background"):
+    default = kind if kind != "imitations" else None
+    if (manifest := manifest_in(path)) is not None:
+        of_kind = SourceOptions(kind, options.collection or default, options.artist)
+        yield from _listed_in(manifest, of_kind, note)
+    elif kind in ("works", "background"):
         yield from _by_artist(path, kind, options.collection or kind, options, note, passed)
-    elif kind == "control" and (manifest := manifest_in(path)) is not None:
-        yield from _listed_in(manifest, SourceOptions(kind, options.collection or kind, options.artist), note)
     elif kind == "control":
         for child in _entries(path, passed):
             collection = options.collection or (child.name if _is_dir(child) else kind)

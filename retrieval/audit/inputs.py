@@ -204,14 +204,17 @@ def _find(  # noqa: PLR0913
 def _works(plan: Plan, note: Callable[[str], None], roots: Mapping[str, str] | None) -> list[Item]:
     tested = set(plan.tested)
     works = _find(plan, "works.tested", plan.works, "works", note, roots)
-    works = _of_kinds(plan, "works.tested", works, ("works", "background"), note)
+    works = _of_kinds(works, "works", "background")
     items = [
-        item if item.artist in tested else replace(item, kind="background", collection="background")
+        item
+        if item.artist in tested and item.kind == "works"
+        else replace(item, kind="background", collection="background")
         for item in works
+        if item.kind == "works" or plan.background != plan.works  # the same manifest lists them below
     ]
     if plan.background:
         others = _find(plan, "works.background", plan.background, "background", note, roots)
-        others = _of_kinds(plan, "works.background", others, ("works", "background"), note)
+        others = _of_kinds(others, "background")
         both = sorted({item.artist for item in others} & tested)
         if both:
             raise ImindexError(
@@ -219,13 +222,25 @@ def _works(plan: Plan, note: Callable[[str], None], roots: Mapping[str, str] | N
             )
         items += others
     if plan.control:
-        control = _find(plan, "works.control", plan.control, "control", note, roots)
-        items += _of_kinds(plan, "works.control", control, ("control",), note)
+        controls = _of_kinds(_find(plan, "works.control", plan.control, "control", note, roots), "control")
+        items += _of_no_release(plan, controls)
+    background = sorted({item.artist for item in items if item.kind == "background"} & tested)
+    if background:
+        raise ImindexError(
+            f"{plan.path}: works.tested lists pictures of the tested artist {background[0]} as background. Correct "
+            "their kind."
+        )
     counts = Counter(item.artist for item in items if item.kind == "works")
     missing = [name for name in plan.tested if not counts[name]]
     if missing:
-        near = difflib.get_close_matches(missing[0], {item.artist for item in works}, 1)
-        hint = f"Did you mean {near[0]}?" if near else f"Put works into {plan.at(plan.works) / 'NAME'}."
+        near = difflib.get_close_matches(missing[0], {item.artist for item in works} - tested, 1)
+        place = plan.at(plan.works)
+        put = (
+            f"List works of this artist in {place}."
+            if place.is_file()
+            else f"Put works into {place / 'NAME'}."
+        )
+        hint = f"Did you mean {near[0]}?" if near else put
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise ImindexError(
             f"{plan.path}: artists.tested: {missing[0]}{more} has no works in {plan.at(plan.works)}. {hint}"
@@ -233,18 +248,37 @@ def _works(plan: Plan, note: Callable[[str], None], roots: Mapping[str, str] | N
     return items
 
 
-def _of_kinds(
-    plan: Plan, key: str, items: Sequence[Item], kinds: Sequence[str], note: Callable[[str], None]
-) -> list[Item]:
-    """Return the items of some kinds; a manifest may list others."""
-    kept = [item for item in items if item.kind in kinds]
-    if left := len(items) - len(kept):
-        other = next(item for item in items if item.kind not in kinds)
-        note(
-            f"{plan.path}: {key}: {left:,} pictures of the manifest have other kinds than {' and '.join(kinds)}, such "
-            f"as {Path(other.path).name} ({other.kind}), and are not used."
+def _of_kinds(items: Iterable[Item], *kinds: str) -> list[Item]:
+    """Leave out the pictures of other kinds, which a manifest of everything lists as well."""
+    return [item for item in items if item.kind in kinds]
+
+
+def _of_no_release(plan: Plan, controls: Sequence[Item]) -> list[Item]:
+    """Leave out the control pictures of a release, which come with its imitations."""
+    releases = {release.name for release in plan.releases if release.pictures == plan.control}
+    return [item for item in controls if item.collection not in releases]
+
+
+def _of_release(plan: Plan, release: Release, items: Sequence[Item]) -> Sequence[Item]:
+    """Leave out the pictures of other releases, which the manifest names in its column `collection`.
+
+    Raises
+    ------
+    ImindexError
+        If the manifest lists several releases, but none of this name.
+    """
+    releases = {item.collection for item in items if item.kind == "imitations"}
+    if len(releases) > 1 and release.name not in releases:
+        raise ImindexError(
+            f"{plan.path}: {release.pictures} lists the releases {', '.join(sorted(releases)[:5])}, but none is "
+            f"called {release.name}. Correct the name of the release, or the column `collection`."
         )
-    return kept
+    if release.name not in releases:
+        return items
+    own = [item for item in items if item.collection == release.name]
+    if any(item.kind == "control" for item in own):
+        return own
+    return [*own, *(item for item in items if item.collection not in releases)]  # controls of no release
 
 
 def _made(
@@ -253,7 +287,8 @@ def _made(
     key = f"the pictures of {release.name}"
     pictures = _find(plan, key, release.pictures, "imitations", note, roots, collection=release.name)
     items = [
-        replace(item, collection=release.name) for item in pictures if item.kind in ("imitations", "control")
+        replace(item, collection=release.name)
+        for item in _of_release(plan, release, _of_kinds(pictures, "imitations", "control"))
     ]
     require_imitations(plan, release.name, items)
     return tuple(items)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from imindex.indexer.core.bounds import RESAMPLES, SEED, SHARE
+from imindex.indexer.core.bounds import RESAMPLES, SEED, SHARE, WORKS
 from imindex.indexer.demo.recognise import NOT_EVIDENCE
 from imindex.indexer.terminal.complete import complete_artists
 from imindex.indexer.terminal.options import FromSignature, add_options, within
@@ -37,6 +37,7 @@ TESTING = (
     "n_resamples",
     "confidence_level",
     "seed",
+    "background",
 )
 ACCURACY = ("placebos", "adjust", "n_resamples", "confidence_level", "seed")
 TOP = 20
@@ -89,6 +90,11 @@ def testing_options(command: F) -> F:
             help="Base findings on studentised p-values: finer than 1 / (1 + references), valid if scores are normal.",
         ),
         *_COMMON,
+        _option(
+            "--background", type=within(WORKS),
+            help="Most works by artists that no release was asked for, with which works are compared for the gap and "
+            "the check of an artist's own works. Of more works a sample is drawn by --seed, and the output says so.",
+        ),
     )  # fmt: skip
 
 

@@ -37,6 +37,7 @@ from imindex.retrieval.cli._evidence import (
     warn_of_demonstration,
 )
 from imindex.retrieval.cli._tables import match_fields, match_table
+from imindex.retrieval.evidence.compared import sampling_notes
 from imindex.retrieval.results import Matching
 
 LISTED = 5
@@ -101,6 +102,7 @@ def match(index: Path, collection: str | None, show_all: bool, as_json: bool, **
             ranks_file=ranks,
             testing=None if options["no_tests"] else testing,
             matrix=as_json,  # only JSON shows it
+            background=options["background"],
         )
         if options["report"]:
             opened.write_report(result, options["report"], command=command_line())
@@ -118,6 +120,9 @@ def match(index: Path, collection: str | None, show_all: bool, as_json: bool, **
         )
     if result.evidence and result.evidence.unit == "work":
         say(f"Warning: {UNIT_WARNING}")
+    if not result.evidence:
+        for note in sampling_notes(result.sampled_works):
+            say(note)
     if ranks:
         say(f"Wrote the ranks to {ranks}: ranks[w, m] belongs to the rows works[w] and imitations[m].")
     if options["report"]:

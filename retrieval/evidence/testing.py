@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from imindex.indexer.core.arguments import one_of, several
-from imindex.indexer.core.bounds import RESAMPLES, SEED, SHARE, Bounds
+from imindex.indexer.core.bounds import RESAMPLES, SEED, SHARE, WORKS, Bounds
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.names import as_stored, clean_name
 from imindex.indexer.store.index import Index
+from imindex.retrieval.evidence.compared import BACKGROUND
 from imindex.retrieval.results import Adjust, HowTested
 from imindex.retrieval.vectors.blocks import Int64
 from imindex.retrieval.vectors.select import Pictures
@@ -64,6 +65,9 @@ class Testing:
     references : mapping from artist to sequence of str, optional
         The placebo names that some artists are compared with, of the same origin; the others are compared with all.
         None if there is no choice. The choice must be made before the pictures are.
+    background : int
+        Most works by artists that no release was asked for, with which works are compared for the gap and the check of
+        an artist's own works. Of more works a sample is drawn by `seed`, see `imindex.retrieval.evidence.compared`.
     """
 
     __test__ = False  # pytest collects classes of this name as tests
@@ -79,6 +83,7 @@ class Testing:
     rivals: Sequence[str] = ()
     unknown: Sequence[str] = ()
     references: Mapping[str, Sequence[str]] | None = None
+    background: int = BACKGROUND
 
     def __post_init__(self) -> None:
         for name in ("placebos", "rivals", "unknown"):
@@ -90,6 +95,7 @@ class Testing:
         SHARE.check(self.confidence_level, "confidence_level")
         Bounds(1, RESAMPLES.most).check(self.n_resamples, "n_resamples")
         SEED.check(self.seed, "seed")
+        WORKS.check(self.background, "background")
 
     def record(self) -> HowTested:
         """Return these settings as a result type."""

@@ -84,6 +84,7 @@ from imindex.retrieval.results.matching import (
     Matching,
     OverallTests,
     RankFigures,
+    SampledWorks,
 )
 from imindex.retrieval.results.pictures import (
     Copies,
@@ -234,6 +235,7 @@ __all__ = [
     "ReportResult",
     "Result",
     "Row",
+    "SampledWorks",
     "Seed",
     "SetVariances",
     "Sha256",

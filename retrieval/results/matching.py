@@ -392,6 +392,26 @@ class AucMatrix(Result, kw_only=True, frozen=True):
     values: tuple[tuple[Number, ...], ...]
 
 
+class SampledWorks(Result, kw_only=True, frozen=True):
+    """The works that works are compared with, where these are a sample; see stats/METHODS.md.
+
+    Attributes
+    ----------
+    n_own, of_own : int
+        Number of compared works, and of all works, by artists whose names some release was asked for.
+    n_background, of_background : int
+        The same of all other artists.
+    seed : int
+        Seed of the draws.
+    """
+
+    n_own: Count
+    of_own: Count
+    n_background: Count
+    of_background: Count
+    seed: int
+
+
 class Matching(Result, kw_only=True, frozen=True):
     """Result of `match` for a release.
 
@@ -424,6 +444,8 @@ class Matching(Result, kw_only=True, frozen=True):
         Whether the encoder is the demonstration encoder of imindex, which is not for evidence.
     names : ReleaseNames or None
         What the manifest of the release says of its names and pictures; None if nothing is known.
+    sampled_works : SampledWorks or None
+        The works on which gaps, ceilings and the check of an artist's own works rest; None if these are all works.
     """
 
     collection: str
@@ -442,3 +464,4 @@ class Matching(Result, kw_only=True, frozen=True):
     auc_matrix: AucMatrix | None
     demonstration: bool = False
     names: ReleaseNames | None = None
+    sampled_works: SampledWorks | None = None
