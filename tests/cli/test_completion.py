@@ -37,7 +37,7 @@ def complete(words: str, **environment: str) -> list[str]:
     heavy = {"torch", "faiss", "open_clip", "pyarrow", "PIL", "scipy", "rich"}
     assert heavy & {word.strip("'[], \n") for word in done.stderr.split()} == set()  # too slow for a shell
     assert "Traceback" not in done.stderr
-    return [line.partition(",")[2] for line in done.stdout.splitlines()]
+    return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
 
 
 def test_names_come_from_the_index(built: Path, tmp_path: Path) -> None:
