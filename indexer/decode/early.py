@@ -99,26 +99,28 @@ def missing_part(
     float
         The share that was written.
     bool
-        Whether whole lines were written, from above.
+        Whether whole lines were written, one after another.
     """
     import numpy as np
 
     over_black, over_white = (_over(opened(data), white) for white in (False, True))
     missing = Image.new("L", over_black.size)
-    lines = written = 0
-    in_lines = True
+    written, whole, empty = 0, [], []
     for box in strips(over_black.size):
         differs = np.asarray(over_black.crop(box)) != np.asarray(over_white.crop(box))
         if differs.ndim == 3:
             differs = differs.any(2)
         missing.paste(Image.fromarray(np.where(differs, 255, 0).astype(np.uint8)), box)
-        whole = ~differs.any(1)
-        lines += int(whole.sum())
+        whole += (~differs.any(1)).tolist()
+        empty += differs.all(1).tolist()
         written += int((~differs).sum())
-        in_lines &= bool((whole | differs.all(1)).all())
-    height = over_black.size[1]
-    share = lines / height if in_lines else written / (height * over_black.size[0])
-    return over_black, missing, share, in_lines
+    width, height = over_black.size
+    if not whole[0]:  # from below, as BMP is
+        whole.reverse()
+        empty.reverse()
+    lines = whole.index(False) if False in whole else height
+    in_lines = all(empty[lines + 1 :])  # the next one may have been begun
+    return over_black, missing, lines / height if in_lines else written / (height * width), in_lines
 
 
 def _over(image: Image.Image, white: bool) -> Image.Image:

@@ -9,6 +9,12 @@ _HEADER = 2**20
 _SOI, _EOI, _SOS, _DRI, _DNL = 0xD8, 0xD9, 0xDA, 0xDD, 0xDC
 _BETWEEN_SCANS = frozenset((0xC4, 0xCC, _SOS, 0xDB, _DNL, _DRI, 0xDE, 0xDF, 0xFE, *range(0xE0, 0xF0)))
 _MOST = 100_000
+_DAMAGE = (
+    b"Corrupt JPEG data",
+    b"Premature end of JPEG file",
+    b"Inconsistent progression",
+    b"Invalid SOS parameters",
+)
 
 
 def is_plain_jpeg(data: bytes) -> bool:
@@ -37,6 +43,11 @@ def is_plain_jpeg(data: bytes) -> bool:
             return False
         offset += 2 + length
     return False
+
+
+def is_damage(warnings: bytes) -> bool:
+    """Return whether one of libjpeg's warnings is about the data of a picture, and not about its header."""
+    return any(known in warnings for known in _DAMAGE)
 
 
 @dataclass(frozen=True)

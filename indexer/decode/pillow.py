@@ -232,6 +232,8 @@ def _loaded(
     opened: Opened, data: bytes, rendering: Rendering, notes: list[str]
 ) -> tuple[Image.Image, Image.Image | None]:
     """Decode a picture, and return the part that is missing from it, if the file ends early and that is accepted."""
+    if opened.format == "TIFF" and not isinstance(opened, tiff.Samples):
+        opened = _samples_if_cut(opened, data)
     if isinstance(opened, tiff.Samples):
         image, note, missing = opened.read(rendering.accepts_truncated)
         notes += [note] if note else []
@@ -252,6 +254,17 @@ def _loaded(
             raise early.Truncated(known or str(error)) from error
         return _early(opened, data, rendering, notes, error)
     return opened, None
+
+
+def _samples_if_cut(opened: Image.Image, data: bytes) -> Opened:
+    """Return a reader of the strips of a TIFF that are there, if some are not."""
+    main = tiff.main_picture(data)
+    if main is None or (share := tiff.part_there(data, main[0])) == 1:
+        return opened
+    try:
+        return tiff.Samples(data, main[0])
+    except BadPicture as error:
+        raise early.Truncated(early.reason(share, "strips are there")) from error
 
 
 def _early_jpeg(

@@ -240,6 +240,15 @@ def _pixels(directory: Directory) -> int:
     return directory.size[0] * directory.size[1]
 
 
+def part_there(data: bytes, directory: Directory) -> float:
+    """Return the share of the strips or tiles of a picture that end within the file."""
+    tiled = TILES in directory.tags
+    offsets = directory.tags.get(TILES if tiled else STRIPS, ())
+    lengths = directory.tags.get(TILE_BYTES if tiled else STRIP_BYTES, ())
+    there = [offset + length <= len(data) for offset, length in zip(offsets, lengths, strict=False)]
+    return sum(there) / len(there) if there else 1.0
+
+
 def starting_with(data: bytes, directory: Directory) -> bytes:
     """Return the file with another picture as its first."""
     if data[2:4] in (b"+\0", b"\0+"):

@@ -223,8 +223,7 @@ def test_predictors(dtype: str, colours: int, order: str) -> None:
         rows = np.diff(values, axis=1, prepend=np.zeros((height, 1, colours), dtype)).astype(order + dtype)
     tags = {
         258: (3, [8 * values.itemsize] * colours), 259: (3, [8]), 262: (3, [2 if colours == 3 else 1]),
-        277: (3, [colours]),
-        317: (3, [3 if floating else 2]), 339: (3, [3 if floating else 1] * colours),
+        277: (3, [colours]), 317: (3, [3 if floating else 2]), 339: (3, [3 if floating else 1] * colours),
     }  # fmt: skip
     data = by_hand_tiff([zlib.compress(rows.tobytes())], PHOTO.size, tags, order)
     main = tiff.main_picture(data)
@@ -402,7 +401,7 @@ def test_a_small_part_of_the_range_is_told() -> None:
         (by_hand_tiff([bytes(9000)], PHOTO.size, {258: (3, [12]), 259: (3, [50000]), 262: (3, [1])}), "Zstandard"),
         (by_hand_tiff([bytes(9000)], PHOTO.size, {258: (3, [12]), 259: (3, [7]), 262: (3, [1])}), "JPEG compression"),
         (by_hand_tiff([bytes(99)] * 3, PHOTO.size, {258: (3, [5, 6, 5]), 262: (3, [2]), 277: (3, [3])}), "differ in"),
-        (by_hand_tiff([b"x" * 99], PHOTO.size, {258: (3, [12]), 259: (3, [8]), 262: (3, [1])}), "Deflate data is dam"),
+        (by_hand_tiff([b"x" * 99], PHOTO.size, {258: (3, [12]), 259: (3, [8]), 262: (3, [1])}), "Deflate data"),
         (by_hand_tiff([b"\x80\xff" * 50], PHOTO.size, {258: (3, [12]), 259: (3, [5]), 262: (3, [1])}), "LZW|early"),
         (by_hand_tiff([], PHOTO.size, {258: (3, [12]), 262: (3, [1]), 273: (4, [0]), 279: (4, [0])}), "ends early"),
         (by_hand_tiff([bytes(99)], (10**5, 10**5), {258: (3, [12]), 262: (3, [1])}), "more than the limit"),
