@@ -40,7 +40,7 @@ def commands(index: Path, pictures: Path, query: Path) -> dict[str, list[object]
     }  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=[3, pytest.param(70, marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=[3, 70])
 def world(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tiny_model: str
 ) -> tuple[Path, dict[str, list[object]]]:
@@ -58,6 +58,7 @@ def world(
     return folder, commands(Path("audit.h5"), Path("art.h5"), query)
 
 
+@pytest.mark.slow
 def test_screens(world: tuple[Path, dict[str, list[object]]]) -> None:
     widths, (folder, asked) = (60, 80, 120), world
     screens = shown_in([WIDE, *widths], list(asked.values()), folder)
@@ -86,7 +87,7 @@ def check(shown: dict[str, list[str]], wide: dict[str, str], width: int) -> None
                 assert len(artists) == len(set(artists)), said
                 if any(cell in known for cell in cells):
                     assert artists == cells, said
-    for name in ("match", "classify", "compare"):
+    for name in {"match", "classify", "compare"} & set(shown):
         if width < 120:
             assert "Left out: " in "\n".join(shown[name])
             assert "--columns, --csv or a wider" in " ".join("\n".join(shown[name]).split()), name
@@ -117,9 +118,28 @@ def rows_of(lines: list[str]) -> Iterator[list[str]]:
                 table.append(line)
 
 
-def test_a_thumbnail_is_shown_where_it_is_asked_for_and_never_in_a_pipe(
+def test_a_table_in_a_terminal_of_60_columns(tmp_path: Path) -> None:
+    """The quick form of `test_screens`."""
+    index_of(tmp_path / "audit.h5", names(3))
+    asked = {"info": commands(Path("audit.h5"), Path(), Path())["info"]}
+    screens = shown_in([WIDE, 60], list(asked.values()), tmp_path)
+    check(dict(zip(asked, screens[60], strict=True)), {"info": "\n".join(screens[WIDE][0])}, 60)
+    assert any("\u2026" in line for line in screens[60][0])
+
+
+def test_thumbnails_are_never_written_to_a_pipe(
     works: Callable[..., Path], tiny_model: str, tmp_path: Path
 ) -> None:
+    root, index = works({"works/ada": 3}), tmp_path / "i.h5"
+    run("build", root, "-i", index, "--model", tiny_model, "--device", "cpu")
+    asked = ["query", root / "works/ada/000.png", "-i", index, "--device", "cpu", "--thumbnails"]
+    for protocol in ("auto", "kitty", "iterm", "sixel"):
+        piped = run(*asked, protocol)
+        assert "\x1b" not in piped.output and "Thumbnails are shown in a terminal only" in piped.stderr
+
+
+@pytest.mark.slow
+def test_thumbnails_have_captions(works: Callable[..., Path], tiny_model: str, tmp_path: Path) -> None:
     root, index = works({"works/ada": 3}), tmp_path / "i.h5"
     run("build", root, "-i", index, "--model", tiny_model, "--device", "cpu")
     asked = [
@@ -132,9 +152,6 @@ def test_a_thumbnail_is_shown_where_it_is_asked_for_and_never_in_a_pipe(
         "--trust-encoder",
         "--thumbnails",
     ]
-    for protocol in ("auto", "kitty", "iterm", "sixel"):
-        piped = run(*asked, protocol)
-        assert "\x1b" not in piped.output and "Thumbnails are shown in a terminal only" in piped.stderr
     ((auto, kitty),) = shown_in([80], [[*asked, "auto"], [*asked, "kitty"]], tmp_path).values()
     assert "This terminal does not say that it shows pictures" in " ".join(auto)
     (captions,) = (line for line in kitty if line.startswith("query "))
