@@ -17,9 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torchvision.io import ImageReadMode, decode_jpeg
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as F
 
 from imindex.indexer.core.errors import BadPicture, ImindexError
 from imindex.indexer.core.preprocess_bounds import AS_ENCODED, REJECT, preprocess_fault
@@ -27,9 +24,15 @@ from imindex.indexer.decode import color, pillow
 from imindex.indexer.decode.limits import NO_MEMORY, Limits
 from imindex.indexer.decode.memory import budget
 from imindex.indexer.decode.rendering import Pixels, Rendering
+from imindex.indexer.system.light import light_imports
 
 if TYPE_CHECKING:
     from PIL import Image
+
+with light_imports():
+    from torchvision.io import ImageReadMode, decode_jpeg
+    from torchvision.transforms.v2 import InterpolationMode
+    from torchvision.transforms.v2 import functional as F
 
 Elsewhere = Callable[[bytes, int, Rendering], contextlib.AbstractContextManager[Pixels]]
 
