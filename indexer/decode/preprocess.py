@@ -13,14 +13,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from PIL import Image
-from torchvision.io import ImageReadMode, decode_jpeg
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as F
 
 from imindex.indexer.core.errors import BadPicture, ImindexError
 from imindex.indexer.core.preprocess_bounds import AS_ENCODED, REJECT, preprocess_fault
@@ -29,6 +25,15 @@ from imindex.indexer.decode.limits import NO_MEMORY, Limits
 from imindex.indexer.decode.memory import budget
 from imindex.indexer.decode.rendering import JUNK, Pixels, Rendering
 from imindex.indexer.system.c_stderr import c_stderr
+from imindex.indexer.system.light import light_imports
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+with light_imports():
+    from torchvision.io import ImageReadMode, decode_jpeg
+    from torchvision.transforms.v2 import InterpolationMode
+    from torchvision.transforms.v2 import functional as F
 
 Elsewhere = Callable[[bytes, int, Rendering], contextlib.AbstractContextManager[Pixels]]
 
@@ -211,6 +216,8 @@ def _plain_jpeg(
     tuple of str
         What is worth telling.
     """
+    from PIL import Image
+
     with pillow.reasons(limits), contextlib.ExitStack() as own:
         image = pillow.identify(data, limits, ("JPEG",))
         assert isinstance(image, Image.Image)
