@@ -75,7 +75,11 @@ def build(sources: tuple[Path, ...], index: Path, as_json: bool, yes: bool, **op
 
     SOURCE is a folder laid out as works/ARTIST/*, imitations/RELEASE/ARTIST/*, control/*, background/ARTIST/*
     (or one of these folders); any other folder of ARTIST/* with --kind; or a manifest (CSV, JSONL, Parquet) with
-    the columns path, artist, kind, collection, prompt, seed, caption.
+    the columns path, artist, kind, collection, prompt, seed, caption, arm (own, placebo, nameless, control, rival),
+    model and blocked, as `imindex generate` writes it; or a folder that holds a manifest.csv (or .jsonl, .parquet).
+
+    Pictures that a safety filter blocked (marked in `blocked`, or all black imitations and controls) are recorded, and
+    left out of every search and test. With --rehash, they are found in an index of an earlier version, too.
 
     Every file of a folder is a picture (by its suffix, or else by its first bytes), or is passed over and counted, as
     are Thumbs.db, sidecars such as 1.json, lists, indexes, and hidden files.

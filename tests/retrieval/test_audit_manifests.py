@@ -205,7 +205,9 @@ def test_an_audit_of_manifests_has_the_results_of_an_audit_of_folders(root: Path
         Image.new("RGB", (24, 24), (0, 0, 0) if name == "folders" else (1, 2, 3)).save(root / lost)
         keys = {}
         if name == "manifests":
-            rows = [{**row, "blocked": "safety filter" if row["path"] == lost else ""} for row in rows_of(root)]
+            rows = [
+                {**row, "blocked": "safety filter" if row["path"] == lost else ""} for row in rows_of(root)
+            ]
             rows = [row for row in rows if row["kind"] != "control"]
             keys = dict.fromkeys(("works", "background", "r1", "r2"), write(root, "all.csv", rows))
             keys["placebos"] = ""
