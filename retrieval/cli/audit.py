@@ -299,13 +299,13 @@ def screen_of_stages() -> Any:
                 return
             started, task = time.monotonic(), self._bar.add_task(clean(name), total=total or None, rate="")
 
-            def advance(done: int, new: int) -> None:
+            def move(done: int, new: int) -> None:
                 elapsed = time.monotonic() - started
                 self._bar.update(
                     task, completed=done, rate=f"{new / elapsed:.1f}/s" if new and elapsed else ""
                 )
 
-            yield advance
+            yield move
             self._bar.remove_task(task)
             self._finished(name, started)
 
