@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.core.schema import FORMAT_VERSION, FORMATS_READ
+from imindex.indexer.core.schema import FORMAT_VERSION, FORMATS_READ, OPTIONAL_DTYPES
 from imindex.indexer.integrity.verify import verify
 from imindex.indexer.maintain.migrate import migrate
 from imindex.indexer.store.index import Index
@@ -60,6 +60,11 @@ def holds(path: Path, known: dict[str, Any]) -> None:
         rejects = index.rejects()
         assert rejects["path"].tolist() == known["rejects/path"]
         assert rejects["reason"].tolist() == known["rejects/reason"]
+        for table in ("items", "rejects"):
+            for name in OPTIONAL_DTYPES[table]:
+                values = index.column(name, table).tolist()
+                assert values == known.get(f"{table}/{name}", values) and len(values) == len(index.column("path", table))
+                assert f"{table}/{name}" in known or "arms" in path.stem or set(values) <= {"", -1}
         assert [line["command"] for line in index.log()][: len(known["log/command"])] == known["log/command"]
         assert hashlib.sha256(index.vectors.tobytes()).hexdigest() == known["vectors-sha256"]
         asked = np.array(index.vectors[[5]])
