@@ -32,6 +32,7 @@ from tests.support.approximate import (
     run,
     save,
 )
+from tests.support.commands import last_line
 from tests.support.pictures import picture
 from tests.support.places import ROOT
 
