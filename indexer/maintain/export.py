@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.json_text import json_text
 from imindex.indexer.core.schema import Columns
 from imindex.indexer.maintain.summary import describe
 from imindex.indexer.store.index import Index
@@ -50,7 +50,7 @@ def export(index: Index, folder: Path, *, force: bool = False) -> list[str]:
     about = {
         key: value for key, value in describe(index).to_dict().items() if key not in ("rejects", "duplicates")
     }
-    write_file(folder / "index.json", json.dumps(about, indent=2).encode())
+    write_file(folder / "index.json", json_text(about, indent=2).encode())
     return [str(folder / name) for name in _FILES]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 import click
 
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.core.jsonable import json_ready
+from imindex.indexer.core.json_text import json_text
 from imindex.indexer.terminal.width import wrap
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ def show_escape(sequence: str) -> None:
 
 def print_json(value: Mapping[str, Any]) -> None:
     """Print a result to stdout as JSON; NaN becomes null."""
-    click.echo(json.dumps(json_ready(value), ensure_ascii=True, indent=2, allow_nan=False))
+    click.echo(json_text(value, indent=2))
 
 
 def clean(text: str, keep: str = "") -> str:

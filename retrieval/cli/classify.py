@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from imindex.indexer.core.bounds import NEIGHBOURS
+from imindex.indexer.terminal.complete import complete_collections
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     FromSignature,
@@ -54,7 +55,11 @@ CLASSIFY = "imindex.retrieval.evidence.classify_release:classify_release"
 
 @click.command(short_help="Name the artist of each imitation, zero-shot.")
 @index_option
-@click.option("--collection", help="The release to classify. Optional if there is only one.")
+@click.option(
+    "--collection",
+    help="The release to classify. Optional if there is only one.",
+    shell_complete=complete_collections,
+)
 @click.option(
     "--by", cls=FromSignature, of=CLASSIFY, type=click.Choice(("name", "works")),
     help="Compare pictures with the text of each artist's name, or with each artist's works.",
