@@ -19,10 +19,10 @@ from typing import Any
 
 import click
 
-from imindex.indexer.core.errors import ImindexError, Interrupted
+from imindex.indexer.core.errors import ImindexError, Interrupted, NoEncoder
 from imindex.indexer.core.exit_codes import INTERRUPTED, TERMINATED
 from imindex.indexer.terminal.interrupts import INTERRUPTS, nothing_changed
-from imindex.indexer.terminal.options import Command
+from imindex.indexer.terminal.options import Command, command_line
 from imindex.indexer.terminal.output import clean
 
 _NO_MEMORY = (
@@ -164,7 +164,7 @@ def errors_for_people(command: Command) -> Command:
         except click.Abort as error:
             raise click.UsageError(_NO_ANSWER) from error
         except ImindexError as error:
-            raise click.ClickException(clean(str(error), keep="\n")) from error
+            raise click.ClickException(clean(f"{error}{remedy_of(error)}", keep="\n")) from error
         except BrokenPipeError:  # the reader closed the pipe; click exits silently
             raise
         except OSError as error:
@@ -176,6 +176,15 @@ def errors_for_people(command: Command) -> Command:
             raise click.ClickException(_NO_MEMORY) from error
 
     return with_errors  # type: ignore[return-value]
+
+
+def remedy_of(error: Exception) -> str:
+    """Return the command line that would go on after an error about an encoder; otherwise nothing."""
+    context = click.get_current_context(silent=True)
+    options = error.options if isinstance(error, NoEncoder) else ""
+    if not options or context is None or not any("--model" in one.opts for one in context.command.params):
+        return ""
+    return f"\nRun: {command_line()} {options}"
 
 
 def _is_interruption(error: BaseException) -> bool:
