@@ -158,9 +158,7 @@ def load_as(
     except NoEncoder:
         raise
     except ImindexError as error:
-        raise NoEncoder(
-            f"{error} {recorded(info)} Here, {found} could not be loaded.", _ELSEWHERE
-        ) from error
+        raise NoEncoder(f"{error} {recorded(info)} Here, {found} could not be loaded.", _ELSEWHERE) from error
     encoder.info = encoder.info.rendered(info.color, info.truncated)
     try:
         require_same(info, encoder.info)

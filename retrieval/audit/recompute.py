@@ -38,7 +38,15 @@ from imindex.retrieval.audit.row_check import row_faults
 from imindex.retrieval.audit.run import Run, Workspace
 from imindex.retrieval.report.rendering import PAGE, TABLE, Rendered, check_rendered
 from imindex.retrieval.report.report import assemble
-from imindex.retrieval.results import AuditFindings, Provenance, RegisterEntry, from_dict, to_dict
+from imindex.retrieval.results import (
+    AuditFindings,
+    AuditResult,
+    Comparison,
+    Provenance,
+    RegisterEntry,
+    from_dict,
+    to_dict,
+)
 from imindex.retrieval.results.report_digest import covered, digest
 from imindex.stats.keyed import STREAMS
 
@@ -232,7 +240,7 @@ def _seed_as(stored: Any, now: Any) -> Any:
 def _compare_kept(outcome: Recomputed, plan: Plan, built: list[Path], findings: AuditFindings) -> None:
     """Compare the cached results that still exist."""
     index = {encoder.name: path for encoder, path in zip(plan.encoders, built, strict=True)}
-    kept = [
+    kept: list[tuple[Path, AuditResult | Comparison]] = [
         (Workspace(outcome.folder).results(index[result.encoder], result.release), decided(result, ()))
         for result in findings.results
     ]
