@@ -39,6 +39,7 @@ from imindex.indexer.build.build import BuildReport
 from imindex.indexer.build.from_sources import build_from_sources as build
 from imindex.indexer.core.arguments import one_of, several
 from imindex.indexer.core.errors import BadPicture, ImindexError
+from imindex.indexer.core.paths import require_roots
 from imindex.indexer.core.schema import Collection, EncoderInfo
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.maintain.export import item_table
@@ -50,6 +51,7 @@ from imindex.retrieval.audit.run import Compute, Run, Show, Workspace
 from imindex.retrieval.compare.gate import Condition, parse
 from imindex.retrieval.compare.sources import Question, resolve
 from imindex.retrieval.evidence.classify_release import GENERIC_LABELS, classify_release
+from imindex.retrieval.evidence.compared import BACKGROUND
 from imindex.retrieval.evidence.match_release import match_release
 from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.report import notebook
@@ -73,6 +75,7 @@ if TYPE_CHECKING:
 
     from imindex.retrieval.audit.audit import Outcome
     from imindex.retrieval.audit.decisions import Listed
+    from imindex.retrieval.report.thumbnails import Thumbnails
 
 __all__ = [
     "BuildReport",
@@ -96,12 +99,16 @@ DEFAULT_TEMPLATES = ("Artwork from {artist}",)
 results.draw_with(notebook.render)
 
 
-def open(path: str | os.PathLike[str]) -> OpenIndex:
+def open(
+    path: str | os.PathLike[str], *, roots: Mapping[str, str | os.PathLike[str]] | None = None
+) -> OpenIndex:
     """Open an index for queries, classification and matching.
 
     Parameters
     ----------
     path : path-like
+    roots : mapping of str to path-like, optional
+        Where the pictures of named roots are now, such as ``{"art": "/data/art"}``; by default, where the index says.
 
     Returns
     -------
@@ -112,7 +119,7 @@ def open(path: str | os.PathLike[str]) -> OpenIndex:
     ImindexError
         If the file does not exist, or is not an index that this version can read.
     """
-    return OpenIndex(path)
+    return OpenIndex(path, roots)
 
 
 def compare(  # noqa: PLR0913
@@ -287,6 +294,7 @@ def audit(  # noqa: PLR0913
     batch_size: int | None = None,
     generate_batch: int | None = None,
     limits: Limits = Limits(),  # noqa: B008 - frozen
+    roots: Mapping[str, str | os.PathLike[str]] | None = None,
     pictures: bool = True,
     as_paper: bool = False,
     command: str = "",
@@ -307,6 +315,8 @@ def audit(  # noqa: PLR0913
         Number of pictures to encode, and to generate, at a time.
     limits : Limits
         Pictures that exceed these limits are rejected.
+    roots : mapping of str to path-like, optional
+        Folders by name, to which the paths of manifests may lead, such as ``{"art": "/data/art"}``.
     pictures : bool
         Show pictures in the report.
     as_paper : bool
@@ -328,7 +338,7 @@ def audit(  # noqa: PLR0913
     """
     from imindex.retrieval.audit.audit import audit as run_audit  # imports torch
 
-    run = _run(plan, out, device, batch_size, generate_batch, limits, command, show)
+    run = _run(plan, out, device, batch_size, generate_batch, limits, roots, command, show)
     run = replace(run, as_paper=as_paper)
     return run_audit(run, amend=amend, pictures=pictures)
 
@@ -383,7 +393,7 @@ def confirm_copies(
     return decide(Path(folder), decisions, by=by, note=note, command=command)
 
 
-def forecast(
+def forecast(  # noqa: PLR0913
     plan: str | os.PathLike[str],
     out: str | os.PathLike[str] | None = None,
     *,
@@ -391,6 +401,7 @@ def forecast(
     batch_size: int | None = None,
     generate_batch: int | None = None,
     limits: Limits = Limits(),  # noqa: B008 - frozen
+    roots: Mapping[str, str | os.PathLike[str]] | None = None,
     show: Show | None = None,
 ) -> Any:
     """Estimate how long an audit will take from a few pictures, without writing anything.
@@ -399,7 +410,7 @@ def forecast(
     """
     from imindex.retrieval.audit.dry_run import dry_run
 
-    return dry_run(_run(plan, out, device, batch_size, generate_batch, limits, "", show))
+    return dry_run(_run(plan, out, device, batch_size, generate_batch, limits, roots, "", show))
 
 
 def _run(  # noqa: PLR0913
@@ -409,16 +420,17 @@ def _run(  # noqa: PLR0913
     batch_size: int | None,
     generate_batch: int | None,
     limits: Limits,
+    roots: Mapping[str, str | os.PathLike[str]] | None,
     command: str,
     show: Show | None,
 ) -> Run:
-    path = Path(plan)
+    path, show = Path(plan), show or Show()
     return Run(
-        read_plan(path),
+        read_plan(path, show.note),
         Workspace(path.with_name(f"{path.stem}-audit") if out is None else Path(out)),
-        Compute(device, batch_size, generate_batch, limits),
+        Compute(device, batch_size, generate_batch, limits, roots=require_roots(roots or {})),
         command=command,
-        show=show or Show(),
+        show=show,
     )
 
 
@@ -426,7 +438,8 @@ class Items:
     """The pictures of an index as a table: one row per picture, in the order of `OpenIndex.vectors`.
 
     Columns: ``row``, ``path``, ``artist``, ``kind``, ``collection``, ``prompt``, ``seed`` (-1 if unknown), ``caption``,
-    ``width``, ``height`` (pixels), ``sha256`` (of the file's bytes).
+    ``arm`` (own, placebo, nameless, control, rival), ``model``, ``width``, ``height`` (pixels), ``sha256`` (of the
+    file's bytes). Texts are empty if unknown.
     """
 
     def __init__(self, table: pyarrow.Table):
@@ -466,10 +479,13 @@ class OpenIndex:
     Parameters
     ----------
     path : path-like
+    roots : mapping of str to path-like, optional
     """
 
-    def __init__(self, path: str | os.PathLike[str]):
-        self._index = Index(path)
+    def __init__(
+        self, path: str | os.PathLike[str], roots: Mapping[str, str | os.PathLike[str]] | None = None
+    ):
+        self._index = Index(path, roots)
 
     @property
     def path(self) -> Path:
@@ -618,7 +634,7 @@ class OpenIndex:
             testing=testing,
         )
 
-    def match(
+    def match(  # noqa: PLR0913
         self,
         release: str | None = None,
         *,
@@ -628,6 +644,7 @@ class OpenIndex:
         ranks_file: str | os.PathLike[str] | None = None,
         matrix: bool = True,
         testing: Testing | None = Testing(),  # noqa: B008 - frozen
+        background: int = BACKGROUND,
     ) -> Matching:
         """Rank all imitations of a release for each work; see `imindex.retrieval.evidence.match_release`.
 
@@ -645,6 +662,8 @@ class OpenIndex:
             Also compute the AUC of each artist's imitations by every other artist's works.
         testing : Testing or None
             Settings of the tests; None skips them.
+        background : int
+            Most works by artists that no release was asked for, with which works are compared. `testing` replaces it.
 
         Returns
         -------
@@ -660,6 +679,7 @@ class OpenIndex:
             ranks_file=None if ranks_file is None else Path(ranks_file),
             testing=testing,
             matrix=matrix,
+            background=background,
         )
 
     def compare(self, base: str, new: str, **options: Any) -> GatedComparison:
@@ -675,6 +695,23 @@ class OpenIndex:
         if "index" in options:
             raise ImindexError("index: the releases are those of this index. Use imindex.compare for others.")
         return compare(base, new, index=self._index, **options)
+
+    def thumbnails(self, paths: Sequence[str]) -> Thumbnails:
+        """Return what reads thumbnails of pictures of the index, each only if its bytes are those that were indexed.
+
+        Parameters
+        ----------
+        paths : sequence of str
+            As the index stores them.
+
+        Returns
+        -------
+        Thumbnails
+            See `imindex.retrieval.report.thumbnails`.
+        """
+        from imindex.retrieval.report.thumbnails import Thumbnails, recorded_digests
+
+        return Thumbnails(self._index.places(), len(paths), recorded_digests(self._index, paths))
 
     def write_report(
         self,

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
-from scipy.sparse import csgraph
 
-from imindex.stats.set_scores import Float64, Int64
-
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
 BETWEEN = 0.99
 """Share of works whose nearest work by another artist is further away than near-duplicates are."""
 NEARNESS = 0.1
 """Near-duplicates are at most this share of the usual distance of two works by one artist apart (1 - cosine)."""
+
+_LINKS = 2**22
+"""Number of links between works that are held before they are merged."""
 
 
 def duplicate_threshold(nearest_other: npt.ArrayLike, within: npt.ArrayLike) -> float:
@@ -78,10 +79,45 @@ def link(similarity: npt.ArrayLike, threshold: float) -> Int64:
     linked = np.asarray(similarity) > threshold
     if linked.ndim != 2 or linked.shape[0] != linked.shape[1]:
         raise ValueError(f"similarity: expected works x works, not the shape {linked.shape}.")
-    _, label = csgraph.connected_components(sparse.csr_array(linked), directed=False)
-    first = np.unique(label, return_index=True)[1]
-    clusters: Int64 = first[label].astype(np.int64)
-    return clusters
+    links = Links(len(linked))
+    links.add(*np.nonzero(linked))
+    return links.finish()
+
+
+class Links:
+    """Clusters of n works from pairs that are linked, which arrive in any order.
+
+    Memory: 16 bytes for each of up to `_LINKS` pairs, and 24 n bytes.
+    """
+
+    def __init__(self, n: int):
+        self._n = n
+        self._pairs: list[tuple[Int64, Int64]] = []
+        self._held = 0
+
+    def add(self, first: npt.ArrayLike, second: npt.ArrayLike) -> None:
+        """Link works ``first[k]`` and ``second[k]``, for each k."""
+        i, j = np.asarray(first, np.int64), np.asarray(second, np.int64)
+        self._pairs.append((i, j))
+        self._held += len(i)
+        if self._held > _LINKS:
+            # A work and the first one of its cluster say as much as all pairs of the cluster.
+            self._pairs = [(self.finish(), np.arange(self._n))]
+            self._held = self._n
+
+    def finish(self) -> Int64:
+        """Return, for each work, the position of the first work of its cluster, shape (n,)."""
+        if not self._pairs:
+            return np.arange(self._n)
+        from scipy import sparse  # only where there is something to link
+        from scipy.sparse import csgraph
+
+        i, j = (np.concatenate(part) for part in zip(*self._pairs, strict=True))
+        graph = sparse.coo_array((np.ones(len(i), np.bool_), (i, j)), shape=(self._n, self._n))
+        _, label = csgraph.connected_components(graph, directed=False)
+        first = np.unique(label, return_index=True)[1]
+        clusters: Int64 = first[label].astype(np.int64)
+        return clusters
 
 
 def nearest_other(similarity: Float64, artist: npt.ArrayLike, others: npt.ArrayLike) -> Float64:

@@ -451,7 +451,7 @@ def work_test(scores: SetScores, *, n_resamples: int = 9999, rng: Rngs = None) -
     statistic, p = np.full(len(scores.sizes), np.nan), np.full(len(scores.sizes), np.nan)
     total = len(scores.work_artist)
     for artist in np.flatnonzero(scores.sizes > 0).tolist():
-        near = scores.per_work[:, artist]
+        near = scores.near(artist)
         statistic[artist] = near[scores.work_artist == artist].mean()
         drawn = _integers(rngs[artist], total, (n_resamples, int(scores.n_works[artist])))
         null = np.sort(near)[drawn].mean(axis=1)  # sorted, so that the order of the works does not matter

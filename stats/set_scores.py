@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
 
 from imindex.stats.keyed import Rngs, one_each
 
@@ -37,8 +37,8 @@ class SetScores:
         For each work of the artist and each own imitation, the fraction of other artists' imitations that are further
         from the work, ties counting one half. The mean is the artist's AUC. Empty without works, own imitations or
         other imitations.
-    per_work : ndarray, shape (W, A), float64
-        Mean rank percentile (1 is nearest, 0 is furthest) of each complete set for each work. NaN without a set.
+    per_work : ndarray, shape (W, S), float64
+        Mean rank percentile (1 is nearest, 0 is furthest) of each complete set of `present` for each work.
     sizes : ndarray, shape (A,), int64
         Number of imitations at which the artist's own set is compared; 0 without works or imitations.
     sums : mapping from size to ndarray, shape (A, A), int64
@@ -54,6 +54,8 @@ class SetScores:
         Total number of imitations.
     order : ndarray, shape (M,), int64
         The imitations sorted by set. The columns of `own` are those of each set in this order.
+    present : ndarray, shape (S,), int64
+        The sets that have imitations, ascending.
     counts : mapping from size to ndarray, shape (A,), int64
         As `designs`, but whatever the templates are.
     """
@@ -68,7 +70,12 @@ class SetScores:
     work_artist: Int64
     n_ranked: int
     order: Int64
+    present: Int64
     counts: dict[int, Int64] = field(default_factory=dict)
+
+    def near(self, number: int) -> Float64:
+        """Return the mean rank percentile of a set for each work, shape (W,). The set must have imitations."""
+        return np.asarray(self.per_work[:, np.searchsorted(self.present, number)])
 
     @property
     def auc(self) -> Float64:
@@ -110,7 +117,7 @@ def twice_midranks(similarity: npt.ArrayLike) -> Int64:
         raise ValueError(f"similarity: expected works x imitations, not the shape {array.shape}.")
     if array.dtype.kind == "f" and np.isnan(array).any():
         raise ValueError("similarity: a value is NaN. Encode the picture again, or leave it out.")
-    ranks: Float64 = stats.rankdata(array, axis=1)
+    ranks: Float64 = scipy.stats.rankdata(array, axis=1)
     return np.rint(2 * ranks).astype(np.int64)
 
 
@@ -256,7 +263,7 @@ class Collector:
             size: _bounds(sets.starts, sets.n_imitations[sets.present], size) for size in sets.compared_sizes
         }
         self._sums = {size: np.zeros((n_artists, n_artists), np.int64) for size in self._bounds}
-        self._per_work = np.full((len(self._work_artist), n_artists), np.nan)
+        self._per_work = np.full((len(self._work_artist), len(sets.present)), np.nan)
         counts = zip(self._n_works, self._n_imitations, strict=True)
         self._own = [np.empty((n, k if 0 < k < self._m else 0)) for n, k in counts]
         self._filled = np.zeros(n_artists, np.int64)
@@ -275,7 +282,7 @@ class Collector:
         numbers = np.arange(len(self._work_artist))[rows]
         totals = np.add.reduceat(block, self._starts, axis=1, dtype=np.int64)
         means = totals / self._n_imitations[self._present]
-        self._per_work[numbers[:, None], self._present] = (means - 1) / (2 * self._m)
+        self._per_work[numbers] = (means - 1) / (2 * self._m)
         for artist in np.unique(self._work_artist[numbers]).tolist():
             ranks_of_artist = block[self._work_artist[numbers] == artist]
             columns = ranks_of_artist.sum(axis=0, dtype=np.int64)
@@ -289,7 +296,7 @@ class Collector:
         if self._own[artist].size:
             start = self._starts[np.searchsorted(self._present, artist)]
             cell = ranks[:, start : start + n].astype(np.int64)
-            further = cell - np.rint(2 * stats.rankdata(cell, axis=1))
+            further = cell - np.rint(2 * scipy.stats.rankdata(cell, axis=1))
             self._own[artist][self._filled[artist] : stop] = further / (2 * (self._m - n))
         self._filled[artist] = stop
 
@@ -313,6 +320,7 @@ class Collector:
             tuple(self._own), self._per_work, self._sets.sizes, self._sums,
             {size: self._sets.designs(size) for size in self._sums},
             self._n_works, self._n_imitations, self._work_artist, self._m, self._sets.order,
+            self._present,
             {size: self._sets.designs(size, templates=False) for size in self._sums},
         )  # fmt: skip
 

@@ -25,7 +25,7 @@ from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-from scipy import linalg, special, stats
+import scipy
 
 from imindex.stats.intervals import Interval, clopper_pearson
 from imindex.stats.set_scores import Float64, Int64, SetScores
@@ -45,6 +45,8 @@ LEVEL = 0.05
 POOL = 20_000
 """Most pictures, roughly, from which a covariance is estimated."""
 _BLOCK = 2**22
+_FOLD = 2**24
+"""Number of scores of held-out works that are computed at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +97,7 @@ class Scorer:
         if self.statistic == "lda":
             return _log_odds(linear)
         if self.statistic == "softmax":
-            return np.asarray(special.softmax(linear / TEMPERATURE, axis=1))
+            return np.asarray(scipy.special.softmax(linear / TEMPERATURE, axis=1))
         return linear
 
 
@@ -167,12 +169,13 @@ def fit(
     others = (means.sum(axis=0) - means) / (len(artists) - 1)
     offsets, shrinkage = np.zeros(len(artists)), np.nan
     if statistic in DISCRIMINANTS:
-        residuals = vectors - means[label]
+        residuals = means[label]
+        np.subtract(vectors, residuals, out=residuals)
         covariance, shrinkage = shrunken_covariance(residuals, max(1, len(vectors) - len(artists)))
         if pictures is not None:
             covariance = (covariance + _covariance(pictures, vectors.shape[1])) / 2
-        factor = linalg.cho_factor(covariance, lower=True)
-        weights = linalg.cho_solve(factor, means.T if statistic == "lda" else (means - others).T)
+        factor = scipy.linalg.cho_factor(covariance, lower=True)
+        weights = scipy.linalg.cho_solve(factor, means.T if statistic == "lda" else (means - others).T)
         middle = means if statistic == "lda" else means + others
         offsets = -0.5 * np.einsum("kd,dk->k", middle, weights)
     elif statistic == "direction":
@@ -356,6 +359,7 @@ def tell_apart(
     *,
     statistic: Statistic = DEFAULT,
     cluster: npt.ArrayLike | None = None,
+    artists: npt.ArrayLike | None = None,
     confidence_level: float = 0.95,
 ) -> ToldApart:
     """Test for each artist whether a statistic tells held-out works of the artist from those of others.
@@ -369,6 +373,8 @@ def tell_apart(
     cluster : array_like, shape (W,), integers, optional
         Works with the same number are held out together and count as one, such as near-duplicates. By default each
         work is a cluster.
+    artists : array_like of int, optional
+        The artists that are tested; by default all. The others have NaN.
     confidence_level : float
 
     Returns
@@ -402,22 +408,31 @@ def tell_apart(
     auc, low, high, p = (np.full(n_artists, np.nan) for _ in range(4))
     n_works = np.bincount(artist, minlength=n_artists)
     n_clusters = np.zeros(n_artists, np.int64)
-    scores = np.full((len(artist), n_artists), np.nan)
+    tested = np.flatnonzero(n_works) if artists is None else np.unique(np.asarray(artists, np.int64))
+    tested = tested[n_works[tested] > 0]
+    column = np.full(n_artists, -1)
+    column[tested] = np.arange(len(tested))
+    scores = np.full((len(artist), len(tested)), np.nan)
     fold = np.full(len(artist), -1)
     for f, (rows, scorer) in enumerate(_folds(vectors, artist, groups, statistic)):
         fold[rows] = f
-        scores[np.ix_(rows, scorer.artists)] = scorer.score(vectors[rows])
-    for a in np.flatnonzero(n_works).tolist():
+        known = np.flatnonzero(column[scorer.artists] >= 0)
+        step = max(1, _FOLD // len(scorer.artists))
+        for start in range(0, len(rows), step):
+            some = rows[start : start + step]
+            scores[np.ix_(some, column[scorer.artists[known]])] = scorer.score(vectors[some])[:, known]
+    for a in tested.tolist():
         own = np.flatnonzero(artist == a)
         _, label = np.unique(groups[own], return_inverse=True)
         n_clusters[a] = label.max() + 1
-        mine, other = scores[own, a], (artist != a) & np.isfinite(scores[:, a])
+        by_works = scores[:, column[a]]
+        mine, other = by_works[own], (artist != a) & np.isfinite(by_works)
         if n_clusters[a] < 2 or not other.any() or np.isnan(mine).any():
             continue
         percentile = np.empty(len(own))
         for f in np.unique(fold[own]).tolist():
             beside = other & (fold == f)
-            others = np.sort(scores[beside if beside.sum() >= BESIDE else other, a])
+            others = np.sort(by_works[beside if beside.sum() >= BESIDE else other])
             here = fold[own] == f
             below, upto = (np.searchsorted(others, mine[here], side) for side in ("left", "right"))
             percentile[here] = (below + upto) / (2 * len(others))
@@ -449,7 +464,7 @@ def held_out_pvalue(percentile: npt.ArrayLike) -> float:
     """
     values = np.asarray(percentile, np.float64)
     n = len(values)
-    return float(stats.norm.sf((values.sum() - n / 2) / np.sqrt(n / 6)))
+    return float(scipy.stats.norm.sf((values.sum() - n / 2) / np.sqrt(n / 6)))
 
 
 def _folds(
@@ -495,15 +510,16 @@ def _log_odds(linear: Float64) -> Float64:
     odds = linear - largest[:, None] - np.log(np.maximum(total[:, None] - terms, 0.5))
     others = linear.copy()
     others[n, top] = -np.inf
-    odds[n, top] = largest - special.logsumexp(others, axis=1)
+    odds[n, top] = largest - scipy.special.logsumexp(others, axis=1)
     return np.asarray(odds)
 
 
 def _means(vectors: Float64, label: npt.NDArray[np.intp], n: int) -> Float64:
     counts = np.bincount(label, minlength=n)
-    means = np.zeros((n, vectors.shape[1]))
-    np.add.at(means, label, vectors)
-    return np.asarray(means / counts[:, None])
+    sums = np.empty((vectors.shape[1], n))
+    for column, out in zip(vectors.T, sums, strict=True):
+        out[:] = np.bincount(label, column, minlength=n)  # adds in the order of the rows
+    return np.asarray(np.ascontiguousarray(sums.T) / counts[:, None])
 
 
 def _unit(vectors: Float64) -> Float64:

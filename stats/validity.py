@@ -362,6 +362,7 @@ class CeilingCollector:
         self._cluster = clusters_of(cluster, len(self._artist_of))
         self._n_works = np.bincount(self._artist_of, minlength=n_artists).astype(np.int64)
         self._twice = np.zeros(len(self._artist_of), np.int64)
+        self._added = np.zeros(n_artists, np.bool_)
 
     def add(self, artist: int, own: AnyFloat, others: AnyFloat) -> None:
         """Rank an artist's own works among works of other artists.
@@ -374,6 +375,7 @@ class CeilingCollector:
         others : ndarray, shape (n, m)
             Similarities to works of other artists. They may be added in several calls, each work once.
         """
+        self._added[artist] = True
         if len(own) < 2 or not others.shape[1]:
             return
         rows, ordered = np.flatnonzero(self._artist_of == artist), np.sort(others, axis=1)
@@ -383,12 +385,12 @@ class CeilingCollector:
             self._twice[rows[work]] += twice
 
     def finish(self) -> Ceiling:
-        """Return the AUCs of the works that were added."""
+        """Return the AUCs of the works that were added; NaN for those of other artists."""
         n, n_works = len(self._artist_of), self._n_works
         work_auc, auc = np.full(n, np.nan), np.full(len(n_works), np.nan)
         number, size = np.unique(self._cluster, return_inverse=True, return_counts=True)[1:]
         n_distinct = np.array([len(np.unique(number[self._artist_of == a])) for a in range(len(n_works))])
-        for artist in np.flatnonzero((n_distinct > 1) & (n_works < n)).tolist():
+        for artist in np.flatnonzero(self._added & (n_distinct > 1) & (n_works < n)).tolist():
             own = self._artist_of == artist
             pairs = (n - int(n_works[artist])) * (n_works[artist] - size[number[own]])
             work_auc[own] = self._twice[own] / (2 * pairs)

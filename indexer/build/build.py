@@ -8,12 +8,13 @@ vectors, bit for bit, as an uninterrupted one.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +26,17 @@ from imindex.indexer.build.scan import Scan, Scanned
 from imindex.indexer.build.unchanged import Known, UnchangedFiles
 from imindex.indexer.core.bounds import MAX_NAME, MAX_TEXT
 from imindex.indexer.core.errors import ImindexError, Interrupted
+from imindex.indexer.core.paths import PicturePaths, merged_roots
 from imindex.indexer.core.provenance import entry
+from imindex.indexer.core.removal import Removal, removal_of
+from imindex.indexer.core.schema import BLOCKED
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.decode.rendering import Told, as_bits, as_log, as_sentence, curable, from_bits
 from imindex.indexer.encoders.lazy import LazyEncoder
 from imindex.indexer.encoders.probe import with_text_probe
 from imindex.indexer.encoders.registry import require_same
 from imindex.indexer.encoders.returned import check_vectors
+from imindex.indexer.sources.arms import ALL_BLACK, BLOCKABLE, refuse_two_arms
 from imindex.indexer.sources.item import Item
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.intact import require_unchanged
@@ -40,6 +45,8 @@ from imindex.indexer.system.atomic import clear_leftovers, real_file
 
 COMMIT_SECONDS = 5.0
 _NAME_MAX = 255
+_MOST_REASONS = 5
+_NO_FILE = f"cannot be read: {os.strerror(errno.ENOENT)}"
 
 
 @dataclass(frozen=True)
@@ -58,10 +65,15 @@ class BuildReport:
         Rows that are unchanged, have a new path, have new bytes, or are new.
     repeated : int
         Pictures listed more than once; the first occurrence is used.
+    relinked : int
+        The part of `unchanged` and `replaced` whose file is now reached by another path, which the rows have since.
     pruned : int
         Rows removed by `prune`, because their pictures are not in the sources.
     rejected : int
         Pictures of the sources that could not be read or encoded.
+    blocked : int
+        Pictures of the sources that a safety filter replaced: the manifest says so, or an imitation or control picture
+        is black.
     already_rejected : int
         The part of `rejected` that an earlier build rejected and this one did not retry.
     waiting : int
@@ -71,6 +83,10 @@ class BuildReport:
         Wall-clock time.
     reasons : tuple of (str, int)
         Why pictures were rejected, and how many, the most frequent reason first.
+    passed_over : tuple of (str, int)
+        Files of the source folders that are not pictures: their kinds (`Thumbs.db`, `.json`) and how many of each.
+    empty_folders : tuple of str
+        Folders of artists without a picture.
     notes : tuple of str
         Whether an earlier run was killed, and whether an approximate index was retrained or replaced by the exact kind.
     """
@@ -89,14 +105,18 @@ class BuildReport:
     waiting: int
     root_digest: str
     seconds: float
+    relinked: int = 0
     notes: tuple[str, ...] = ()
     reasons: tuple[tuple[str, int], ...] = ()
+    blocked: int = 0
+    passed_over: tuple[tuple[str, int], ...] = ()
+    empty_folders: tuple[str, ...] = ()
 
     @property
     def nothing_usable(self) -> bool:
-        """Whether every picture of the sources was rejected."""
+        """Whether every picture of the sources was rejected or blocked."""
         usable = self.encoded, self.resumed, self.unchanged, self.moved, self.replaced, self.added
-        return bool(self.rejected) and not any(usable)
+        return bool(self.rejected or self.blocked) and not any(usable)
 
 
 class Stopped(Interrupted):
@@ -113,8 +133,10 @@ def build(  # noqa: PLR0913
     prune: bool = False,
     rehash: bool = False,
     limits: Limits = Limits(),  # noqa: B008 - frozen
+    roots: Mapping[str, str] | None = None,
     command: str = "",
     progress: Callable[[int, int], None] = lambda done, encoded: None,
+    confirm: Callable[[Removal], None] = lambda _: None,
 ) -> BuildReport:
     """Encode pictures, each one once, and write the new index.
 
@@ -136,10 +158,15 @@ def build(  # noqa: PLR0913
         Read every file, even if its size, modification time and inode are unchanged.
     limits : Limits
         Limits per picture. Pictures that were rejected by a lower limit are retried.
+    roots : mapping of str to str, optional
+        Absolute folders of named roots (`imindex.indexer.core.paths.require_roots`). Pictures in them, and in those
+        that the index names, are stored by the name.
     command : str
         The command line, for the log.
     progress : callable
         Called after each picture with the number of pictures done and the number encoded so far.
+    confirm : callable
+        Called with what `prune` is going to remove, before the index is written. It raises an exception to prevent it.
 
     Returns
     -------
@@ -150,12 +177,13 @@ def build(  # noqa: PLR0913
     Stopped
         After Ctrl-C. The same call resumes the build.
     ImindexError
-        If the encoder differs from the index's, another builder is running, the existing index is damaged, or, with
-        `strict`, pictures are unreadable.
+        If the encoder differs from the index's, another builder is running, the existing index is damaged, the index
+        would have no rows, or, with `strict`, pictures are unreadable. Nothing is written then.
     """
     started = time.monotonic()
     path = real_file(Path(path))
     refuse_long(items, path)
+    refuse_two_arms(items)
     with contextlib.ExitStack() as stack:
         parts = stack.enter_context(Parts(path, encoder.info, command))
         old = stack.enter_context(Index(path)) if path.exists() else None
@@ -167,17 +195,25 @@ def build(  # noqa: PLR0913
             return retry_rejects or limits.outgrown(reason) or curable(reason, truncated)
 
         parts.rejected = {digest: reason for digest, reason in parts.rejected.items() if not retry(reason)}
-        known = Known(old, parts, retry)
+        places = PicturePaths(path.parent, merged_roots(old.roots if old else {}, roots or {}))
+        known = Known(old, parts, retry, rehash=rehash)
         loop = _Loop(encoder, parts, known, limits, progress)
         try:  # the stamps are passed as a temporary, so that their memory is freed after the loop
-            scan = loop.run(items, UnchangedFiles(None if rehash else old, path.parent, known))
+            scan = loop.run(items, UnchangedFiles(None if rehash else old, path.parent, known, places.roots))
         except KeyboardInterrupt:
             raise Stopped(_stopped_message(path, len(parts.numbers))) from None
         clear_leftovers(path)
         info = encoder.info if old is not None else with_text_probe(encoder.get())
-        merged = merge(old, scan, info, parts, path.parent, prune=prune)
-        if strict and merged.rejected:
-            raise ImindexError(_strict_message(merged, parts))
+        merged = merge(old, scan, info, parts, places, prune=prune)
+        if not merged.contents.n:
+            if not parts.numbers:  # else the pictures of other sources are kept
+                parts.forget(merged.contents.items["sha256"])
+            raise ImindexError(_nothing_message(path, old, merged, parts))
+        if old is not None and merged.pruned_rows:
+            confirm(_pruned(old, merged))
+        unreadable = [scanned for scanned in merged.rejected if not scanned.item.blocked]
+        if strict and unreadable:
+            raise ImindexError(_strict_message(unreadable, parts))
         told = _told(merged, parts)
         root, notes = _write(path, old, merged, parts, command, told)
         waiting = parts.forget(merged.contents.items["sha256"])
@@ -191,7 +227,9 @@ def build(  # noqa: PLR0913
         replaced=merged.replaced,
         added=merged.added,
         pruned=merged.pruned,
-        rejected=len(merged.rejected),
+        relinked=merged.relinked,
+        rejected=len(unreadable),
+        blocked=len(merged.rejected) - len(unreadable),
         already_rejected=loop.already_rejected,
         waiting=waiting,
         root_digest=root,
@@ -199,6 +237,14 @@ def build(  # noqa: PLR0913
         reasons=tuple(Counter(rejected.reason for rejected in merged.rejected).most_common()),
         seconds=time.monotonic() - started,
     )
+
+
+def _pruned(old: Index, merged: Merged) -> Removal:
+    contents = old.contents()
+    gone, gone_rejects = (np.zeros(len(table["path"]), bool) for table in (contents.items, contents.rejects))
+    gone[merged.pruned_rows] = True
+    gone_rejects[merged.pruned_rejects] = True
+    return removal_of(contents, gone, gone_rejects, old.path.stat().st_size)
 
 
 def refuse_long(items: Sequence[Item], path: Path) -> None:
@@ -221,7 +267,7 @@ def refuse_long(items: Sequence[Item], path: Path) -> None:
         ("artist", {item.artist for item in items}), ("collection", {item.collection for item in items}),
     ):  # fmt: skip
         _refuse_longer(names, MAX_NAME, f"The name of the {what}")
-    for what in ("path", "prompt", "caption"):
+    for what in ("path", "prompt", "caption", "model"):
         _refuse_longer((getattr(item, what) for item in items), MAX_TEXT, f"The {what}")
 
 
@@ -280,6 +326,7 @@ class _Loop:
             lambda: self._ahead,
             self._limits,
             self._may_decode,
+            look=self._known.look,
             before=self._encoder.get,  # an index may name settings that are not those of its encoder
         )
         try:
@@ -294,7 +341,12 @@ class _Loop:
 
     def _take(self, read: Read) -> Scanned:
         """Record a picture, and add it to the current batch if it is new to the index."""
-        digest = read.digest
+        digest, item = read.digest, read.item
+        black = read.picture is not None and read.picture.black
+        if not item.blocked and ((black and item.kind in BLOCKABLE) or self._known.is_blocked(item, digest)):
+            item = replace(item, blocked=ALL_BLACK)
+        if item.blocked:
+            return Scanned(item, digest, BLOCKED + item.blocked, read.stamp)
         if read.reason and digest == NO_DIGEST:
             return Scanned(read.item, digest, read.reason)
         if digest in self._known.rejected:
@@ -345,6 +397,8 @@ class _Loop:
                     ready.digests.append(read.digest)
                     ready.vectors.append(vector)
                     ready.sizes.append((read.picture.width, read.picture.height))
+                    if read.picture.black:
+                        ready.black.add(read.digest)
                     if read.picture.notes:
                         ready.told[read.digest] = as_bits(read.picture.notes)
                 else:
@@ -381,9 +435,12 @@ def _write(
     if old is not None:
         require_unchanged(old)
     contents = merged.contents
+    n_blocked = sum(bool(scanned.item.blocked) for scanned in merged.rejected)
     summary = (
         f"build: {merged.added} added, {merged.replaced} replaced, {merged.moved} moved, "
-        f"{merged.unchanged} unchanged, {merged.pruned} pruned, {len(merged.rejected)} rejected"
+        f"{merged.unchanged} unchanged, {merged.pruned} pruned, {len(merged.rejected) - n_blocked} rejected"
+        + (f", {n_blocked} blocked" if n_blocked else "")
+        + (f", {merged.relinked} relinked" if merged.relinked else "")
         + as_log(told)
     )
     ann, notes = ann_after(old, merged.old_rows, contents.n, contents.encoder.dim)
@@ -405,13 +462,40 @@ def _stopped_message(path: Path, committed: int) -> str:
     )
 
 
-def _strict_message(merged: Merged, parts: Parts) -> str:
-    listed = [f"  {rejected.item.path}: {rejected.reason}" for rejected in merged.rejected[:10]]
-    if len(merged.rejected) > 10:
-        listed.append(f"  and {len(merged.rejected) - 10} more")
+def _nothing_message(path: Path, old: Index | None, merged: Merged, parts: Parts) -> str:
+    """Return why no index without rows was written, with an example of each reason."""
+    state = "was not written" if old is None else "is unchanged"
+    if not merged.rejected:
+        return (
+            f"No row would be left in {path}, which {state}. Delete the file if it is no longer needed, or drop "
+            "--prune."
+        )
+    counts: Counter[str] = Counter()
+    examples: dict[str, str] = {}
+    for rejected in merged.rejected:
+        reason = rejected.reason or parts.rejected.get(rejected.digest, "")
+        counts[reason] += 1
+        examples.setdefault(reason, rejected.item.path)
+    listed = [
+        f"{reason} ({n:,}, such as {examples[reason]})" if n > 1 else f"{reason} ({examples[reason]})"
+        for reason, n in counts.most_common(_MOST_REASONS)
+    ]
+    if (more := len(counts) - _MOST_REASONS) > 0:
+        listed.append(f"and {more:,} other reasons")
+    n = len(merged.rejected)
+    which = "The only picture was rejected" if n == 1 else f"All {n:,} pictures were rejected"
+    missing = all(reason.startswith(_NO_FILE) for reason in counts)
+    hint = " Check the paths: those of a manifest are relative to it." if missing else ""
+    return f"{which}: {'; '.join(listed)}. {path} {state}, because it would have no rows.{hint}"
+
+
+def _strict_message(unreadable: Sequence[Scanned], parts: Parts) -> str:
+    listed = [f"  {rejected.item.path}: {rejected.reason}" for rejected in unreadable[:10]]
+    if len(unreadable) > 10:
+        listed.append(f"  and {len(unreadable) - 10} more")
     return "\n".join(
         [
-            f"{len(merged.rejected)} pictures cannot be read:",
+            f"{len(unreadable)} pictures cannot be read:",
             *listed,
             "The index was not written (--strict). Repair or remove them, or build without --strict to record "
             f"them. The encoded pictures are kept in {parts.folder}.",

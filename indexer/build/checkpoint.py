@@ -44,6 +44,8 @@ class Batch:
         Width and height of each picture, in pixels.
     rejected : dict of bytes to str
         Digests of unreadable pictures, with the reason.
+    black : set of bytes
+        Digests of those of the pictures that are black.
     told : dict of bytes to int
         By digest, what is worth telling about a picture (`imindex.indexer.decode.rendering.as_bits`), if anything is.
     """
@@ -52,11 +54,17 @@ class Batch:
     vectors: list[npt.NDArray[np.float16]] = field(default_factory=list)
     sizes: list[tuple[int, int]] = field(default_factory=list)
     rejected: dict[bytes, str] = field(default_factory=dict)
+    black: set[bytes] = field(default_factory=set)
     told: dict[bytes, int] = field(default_factory=dict)
 
     def copy(self) -> Batch:
         return Batch(
-            [*self.digests], [*self.vectors], [*self.sizes], dict(self.rejected), told=dict(self.told)
+            [*self.digests],
+            [*self.vectors],
+            [*self.sizes],
+            dict(self.rejected),
+            set(self.black),
+            dict(self.told),
         )
 
     def __len__(self) -> int:
@@ -76,6 +84,8 @@ class Parts:
         The committed pictures by digest, numbered consecutively over all part files.
     rejected : dict of bytes to str
         Digests of unreadable pictures, with the reason.
+    black : set of bytes
+        Digests of committed pictures that are black.
     told : dict of bytes to int
         By digest, what is worth telling about a picture.
     notes : list of str
@@ -93,6 +103,7 @@ class Parts:
         self._encoder = encoder
         self.numbers: dict[bytes, int] = {}
         self.rejected: dict[bytes, str] = {}
+        self.black: set[bytes] = set()
         self.told: dict[bytes, int] = {}
         self._files: list[Path] = []
         self._lock = Lock(self.folder / "lock", command)
@@ -164,6 +175,7 @@ class Parts:
                 rejected: dict[str, str] = parse_json(part["rejected"].tobytes())
                 told: dict[str, int] = parse_json(part["told"].tobytes()) if "told" in part else {}
                 rows = len(digests) // 32
+                black = part["black"].tobytes() if "black" in part.files else b""
                 if part["sizes"].shape != (rows, 2) or part["vectors"].shape != (rows, self._encoder.dim):
                     raise ValueError("its columns differ in length")
         except Exception as error:
@@ -172,10 +184,11 @@ class Parts:
             ) from error
         self._add(
             path,
-            [digests[start : start + 32] for start in range(0, len(digests), 32)],
+            _split(digests),
             {bytes.fromhex(digest): reason for digest, reason in rejected.items()},
             {bytes.fromhex(digest): bits for digest, bits in told.items()},
         )
+        self.black.update(_split(black))
 
     def _add(
         self, path: Path, digests: Sequence[bytes], rejected: dict[bytes, str], told: dict[bytes, int]
@@ -200,6 +213,7 @@ class Parts:
         path = self.folder / f"part-{self._next():08d}.npz"
         self._store(path, batch)
         self._add(path, batch.digests, batch.rejected, batch.told)
+        self.black |= batch.black
 
     def _store(self, path: Path, batch: Batch) -> None:
         rejected = canonical_json({digest.hex(): reason for digest, reason in batch.rejected.items()})
@@ -208,6 +222,7 @@ class Parts:
         buffer = io.BytesIO()
         np.savez(
             buffer,
+            black=np.frombuffer(b"".join(sorted(batch.black)), np.uint8),
             digests=np.frombuffer(b"".join(batch.digests), np.uint8),
             vectors=np.array(batch.vectors, dtype="<f2").reshape(len(batch.digests), self._encoder.dim),
             sizes=np.array(batch.sizes, dtype="<i4").reshape(-1, 2),
@@ -262,7 +277,8 @@ class Parts:
                         list(part["vectors"][keep]),
                         [(int(w), int(h)) for w, h in part["sizes"][keep]],
                         {digest: reason for digest, reason in rejected.items() if digest not in digests},
-                        told={digest: bits for digest, bits in self.told.items() if digest not in digests},
+                        set(_split(part["black"].tobytes())) - digests if "black" in part else set(),
+                        {digest: bits for digest, bits in self.told.items() if digest not in digests},
                     ),
                 )
 
@@ -285,6 +301,10 @@ class Parts:
         flush_folder(self.folder)
         self._files = [path for number, path in enumerate(self._files) if number in remaining]
         return len(waiting)
+
+
+def _split(digests: bytes) -> list[bytes]:
+    return [digests[start : start + 32] for start in range(0, len(digests), 32)]
 
 
 def _opened(path: Path) -> Any:

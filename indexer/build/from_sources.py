@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from imindex.indexer.build.build import BuildReport, build, refuse_long
 from imindex.indexer.core.bounds import BATCH
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.names import alike_note, as_stored
+from imindex.indexer.core.paths import merged_roots, require_roots
+from imindex.indexer.core.removal import Removal
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.encoders.lazy import encoder_for
 from imindex.indexer.sources.find import find
+from imindex.indexer.sources.stray import ARCHIVES, PassedOver
+from imindex.indexer.store.index import Index
 from imindex.indexer.system.atomic import real_file
+from imindex.indexer.system.input_files import exists
 
 Progress = Callable[[int, int], None]
 
@@ -29,6 +36,7 @@ def build_from_sources(  # noqa: PLR0913
     kind: str | None = None,
     collection: str | None = None,
     artist: str | None = None,
+    artist_from: str | None = None,
     model: str | None = None,
     pretrained: str | None = None,
     trust_encoder: bool = False,
@@ -42,9 +50,11 @@ def build_from_sources(  # noqa: PLR0913
     limits: Limits = Limits(),  # noqa: B008 - frozen
     color: str | None = None,
     truncated: str | None = None,
+    roots: Mapping[str, str | os.PathLike[str]] | None = None,
     command: str = "",
     note: Callable[[str], None] = lambda _: None,
     progress: Callable[[int], AbstractContextManager[Progress]] = lambda total: nullcontext(_ignore),
+    confirm: Callable[[Removal], None] = lambda _: None,
 ) -> BuildReport:
     """Encode pictures into an index, each one once.
 
@@ -61,6 +71,9 @@ def build_from_sources(  # noqa: PLR0913
         The kind of the pictures, if the source does not specify it.
     collection, artist : str, optional
         The set that the pictures belong to, such as a release, and their artist.
+    artist_from : str, optional
+        How the paths of pictures tell their artists, for folders in another layout, such as ``{artist}_*.png``,
+        ``.../{artist}/*`` or ``re:^(?P<artist>[^_]+)_``: `imindex.indexer.sources.artist_from.ArtistFrom.parse`.
     model, pretrained : str, optional
         The encoder, as in `imindex.indexer.encoders.load.load`. For an existing index, the current location of its
         encoder.
@@ -88,6 +101,9 @@ def build_from_sources(  # noqa: PLR0913
     truncated : {"reject", "accept"}, optional
         Whether a picture whose file ends early is rejected, or decoded with a grey rest. By default, as in the index,
         or else `reject`.
+    roots : mapping of str to path-like, optional
+        Folders by name, such as ``{"art": "/data/art"}``. Paths of a manifest may lead to them, and pictures in them
+        are stored as ``//art/...``, so that index and folders can move separately. An index remembers its roots.
     command : str
         The command line, for the log.
     note : callable
@@ -95,6 +111,8 @@ def build_from_sources(  # noqa: PLR0913
     progress : callable
         Takes the number of pictures and returns a context manager. That yields a function, which is called with the
         numbers of pictures done and encoded so far.
+    confirm : callable
+        Called with what `prune` is going to remove, before the index is written. It raises an exception to prevent it.
 
     Returns
     -------
@@ -114,11 +132,30 @@ def build_from_sources(  # noqa: PLR0913
         [Path(sources)] if isinstance(sources, (str, os.PathLike)) else [Path(source) for source in sources]
     )
     real_file(Path(index))  # refuses some links, before anything is read
-    items = list(find(paths, kind=kind, collection=collection, artist=artist, note=note))
+    stored, known_roots = _artists_and_roots(Path(index))
+    named = merged_roots(known_roots, require_roots(roots or {}))
+    passed = PassedOver(own=index)
+    items = list(
+        find(
+            paths,
+            kind=kind,
+            collection=collection,
+            artist=artist,
+            artist_from=artist_from,
+            roots=named,
+            note=note,
+            passed=passed,
+        )
+    )
     if not items:
         listed = ", ".join(map(str, paths)) or "the empty list of sources"
-        raise ImindexError(f"No pictures in {listed}. Check the folder, or see imindex build --help.")
+        other = f", only files that are not pictures: {passed.listed()}" if len(passed) else ""
+        packed = any(kind in ARCHIVES for kind, _ in passed.counts())
+        remedy = "Unpack the archives first" if packed else "Check the folder"
+        raise ImindexError(f"No pictures in {listed}{other}. {remedy}, or see imindex build --help.")
     refuse_long(items, Path(index))
+    if alike := alike_note([*stored, *as_stored(dict.fromkeys(item.artist for item in items), stored)]):
+        note(alike)
     encoder = encoder_for(
         Path(index),
         model=model,
@@ -132,7 +169,7 @@ def build_from_sources(  # noqa: PLR0913
         note=note,
     )
     with progress(len(items)) as advance:
-        return build(
+        report = build(
             items,
             index,
             encoder,
@@ -141,6 +178,17 @@ def build_from_sources(  # noqa: PLR0913
             prune=prune,
             rehash=rehash,
             limits=limits,
+            roots=named,
             command=command,
             progress=advance,
+            confirm=confirm,
         )
+    return replace(report, passed_over=passed.counts(), empty_folders=tuple(passed.empty))
+
+
+def _artists_and_roots(index: Path) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the artists and the named roots of an index; none if there is no index yet."""
+    if not exists(index):
+        return (), {}
+    with Index(index) as opened:
+        return opened.artists, opened.roots

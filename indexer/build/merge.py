@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,14 +18,17 @@ import numpy.typing as npt
 from imindex.indexer.build.checkpoint import Parts
 from imindex.indexer.build.reader import NO_DIGEST
 from imindex.indexer.build.row_keys import Key, Names, Paths
+from imindex.indexer.build.same_files import SameFiles
 from imindex.indexer.build.scan import Scan, Scanned
 from imindex.indexer.core.digest import STREAM_ROWS
-from imindex.indexer.core.paths import StoredPaths
+from imindex.indexer.core.paths import PicturePaths, StoredPaths
 from imindex.indexer.core.provenance import now, program
 from imindex.indexer.core.schema import (
     ITEM_DTYPES,
+    NO_SEED,
     NO_STAMP,
     NOBODY,
+    OPTIONAL_DTYPES,
     Collection,
     Columns,
     Contents,
@@ -54,12 +56,15 @@ class Merged:
     old_rows : (k,) int
         The rows of the old index that are kept; the new index begins with them.
     rejected : list of Scanned
-    unchanged, moved, replaced, added, repeated, pruned : int
-        `repeated` counts pictures listed more than once, `pruned` rows removed because they are not in the sources.
+    unchanged, moved, replaced, added, repeated, pruned, relinked : int
+        `repeated` counts pictures listed more than once, `pruned` rows removed because they are not in the sources,
+        `relinked` rows with a new path to the same file.
     changed : bool
         Whether the new index differs from the old one in anything except stamps.
     restamped : int
         Total size in bytes of unchanged files that had to be read and now have a stamp.
+    pruned_rows, pruned_rejects : list of int
+        Rows and rejects of the old index that `prune` removes.
     """
 
     contents: Contents
@@ -71,8 +76,11 @@ class Merged:
     added: int = 0
     repeated: int = 0
     pruned: int = 0
+    relinked: int = 0
     changed: bool = False
     restamped: int = 0
+    pruned_rows: list[int] = field(default_factory=list)
+    pruned_rejects: list[int] = field(default_factory=list)
 
     def vectors(self, old: Index | None, parts: Parts) -> Iterator[npt.NDArray[np.float16]]:
         """Yield the vectors of the new index in blocks, in the order of its rows."""
@@ -102,7 +110,7 @@ def merge(
     scan: Scan,
     encoder: EncoderInfo,
     parts: Parts,
-    folder: Path,
+    places: PicturePaths,
     *,
     prune: bool = False,
 ) -> Merged:
@@ -115,20 +123,22 @@ def merge(
         The pictures in the order of the sources. Reasons of rejections made in this run are looked up in `parts`.
     encoder : EncoderInfo
     parts : Parts
-    folder : Path
-        Folder of the index; paths are stored relative to it.
+    places : PicturePaths
+        Folder of the index, to which paths are relative, and folders of the named roots.
     prune : bool
         Remove the rows and rejects that are not in `scan`.
     """
-    return _Merge(old, scan, encoder, parts, folder).run(prune)
+    return _Merge(old, scan, encoder, parts, places).run(prune)
 
 
 class _Merge:
-    def __init__(self, old: Index | None, scan: Scan, encoder: EncoderInfo, parts: Parts, folder: Path):
+    def __init__(
+        self, old: Index | None, scan: Scan, encoder: EncoderInfo, parts: Parts, places: PicturePaths
+    ):
         self._encoder = encoder
         self._parts = parts
-        self._folder = folder
-        self._path = StoredPaths(folder)
+        self._places = places
+        self._path = StoredPaths(places.folder, places.roots)
         self._base = old.contents() if old else _empty(encoder)
         self._artists = Names(list(self._base.artists))
         self._collections = Names([(c.name, c.kind) for c in self._base.collections])
@@ -157,15 +167,34 @@ class _Merge:
             rows.setdefault(digest, []).append(row)
         return rows
 
+    @cached_property
+    def _rejects_of_bytes(self) -> dict[bytes, list[int]]:
+        """Rejects by the digest of their bytes."""
+        rejects: dict[bytes, list[int]] = {}
+        for reject, digest in enumerate(digests_of(self._base.rejects["sha256"])):
+            rejects.setdefault(digest, []).append(reject)
+        return rejects
+
     def run(self, prune: bool) -> Merged:
         merged = self._merged
         for position in range(len(self._scan)):
             self._first_position.setdefault(self._key(position), position)
+        same_files = SameFiles(
+            self._places, (self._row_of, self._reject_of), self._first_position,
+            lambda position: self._scan.items[position].path,
+        )  # fmt: skip
         for position, scanned in enumerate(self._scan):
             key = self._key(position)
             if self._first_position.get(key) != position:
                 merged.repeated += 1
                 continue
+            if key not in self._row_of and key not in self._reject_of:
+                known, is_listed = same_files.find(key, position)
+                if is_listed:
+                    merged.repeated += 1
+                    continue
+                if known is not None:
+                    self._relink(known, key)
             reason = scanned.reason or self._parts.rejected.get(scanned.digest, "")
             if reason:
                 self._reject(key, replace(scanned, reason=reason))
@@ -188,9 +217,11 @@ class _Merge:
             if is_missing(key) and self._items["path"][row] == key[2] and self._keep[row]:
                 self._keep[row] = False
                 self._merged.pruned += 1
+                self._merged.pruned_rows.append(row)
         for key, reject in self._reject_of:
             if is_missing(key):
                 self._keep_rejects[reject] = False
+                self._merged.pruned_rejects.append(reject)
 
     def _key(self, position: int) -> Key:
         item = self._scan.items[position]
@@ -224,6 +255,16 @@ class _Merge:
             merged.added += 1
         self._new.append(position)
 
+    def _relink(self, known: Key, key: Key) -> None:
+        """Give the row or reject that reaches a file by another path the path of its key."""
+        row, reject = self._row_of.get(known), self._reject_of.get(known)
+        if reject is not None:
+            self._keep_rejects[reject] = False
+        if row is not None and self._keep[row]:
+            self._set("path", row, key[2])
+            self._row_of.put(key, row)
+            self._merged.relinked += 1
+
     def _moved_from(self, key: Key, digest: bytes) -> int | None:
         """Return the row with the same bytes, artist and collection whose own file no longer exists."""
         for row in self._rows_of_bytes.get(digest, ()):
@@ -231,12 +272,16 @@ class _Merge:
             old_key = (int(artist), int(collection), path)
             if old_key[:2] != key[:2] or old_key in self._first_position or not self._keep[row]:
                 continue
-            if not os.path.exists(os.path.normpath(self._folder.absolute() / path)):  # noqa: PTH110 - as stored_path
+            if self._is_gone(path):
                 return row
         return None
 
+    def _is_gone(self, path: str) -> bool:
+        full = self._places.full(path)
+        return full is None or not os.path.exists(full)  # noqa: PTH110 - many
+
     def _describe(self, row: int, item: Item) -> None:
-        """Update the metadata of an unchanged picture; empty values change nothing."""
+        """Update the metadata of an unchanged picture, which is not encoded again; empty values change nothing."""
         for name, value in _metadata(item).items():
             if value not in ("", -1) and self._items[name][row] != value:
                 self._set(name, row, value)
@@ -250,17 +295,29 @@ class _Merge:
     def _reject(self, key: Key, scanned: Scanned) -> None:
         self._merged.rejected.append(scanned)
         row, reject = self._row_of.get(key), self._reject_of.get(key)
-        if (
-            row is not None and scanned.digest != NO_DIGEST
-        ):  # a file that could not be read counts as unchanged
+        # A file that could not be read counts as unchanged, unless the manifest says that it is blocked.
+        if row is not None and (scanned.digest != NO_DIGEST or scanned.item.blocked):
             self._keep[row] = False
         if reject is not None:
             same = bytes(self._base.rejects["sha256"][reject]) == scanned.digest
-            if same and self._base.rejects["reason"][reject] == scanned.reason:
+            described = _of_reject(scanned)
+            if same and all(self._base.rejects[name][reject] == value for name, value in described.items()):
                 self._restamp(self._reject_stamps, reject, scanned.stamp)
                 return
             self._keep_rejects[reject] = False
+        elif scanned.digest != NO_DIGEST:
+            self._forget_moved_rejects(key, scanned.digest)
         self._new_rejects.append((key, scanned))
+
+    def _forget_moved_rejects(self, key: Key, digest: bytes) -> None:
+        """Drop rejects with the same bytes, artist and collection whose own file no longer exists."""
+        for reject in self._rejects_of_bytes.get(digest, ()):
+            artist, collection, path = (
+                self._base.rejects[name][reject] for name in ("artist", "collection", "path")
+            )
+            old_key = (int(artist), int(collection), path)
+            if old_key[:2] == key[:2] and old_key not in self._first_position and self._is_gone(path):
+                self._keep_rejects[reject] = False
 
     def _restamp(self, stamps: npt.NDArray[np.int64], row: int, stamp: Stamp) -> None:
         if stamp != NO_STAMP and stamp != tuple(stamps[row].tolist()):
@@ -272,6 +329,8 @@ class _Merge:
         merged.old_rows = np.flatnonzero(self._keep)
         merged.changed = bool(
             merged.moved
+            or merged.relinked
+            or any(self._places.roots[name] != place for name, place in self._base.roots.items())
             or self._new
             or self._new_rejects
             or self._described
@@ -284,6 +343,7 @@ class _Merge:
                 encoder=self._encoder,
                 item_stamps=self._stamps,
                 reject_stamps=self._reject_stamps,
+                roots=self._places.roots,
             )
             return merged
         new_rejects = reject_columns(
@@ -292,7 +352,7 @@ class _Merge:
                 "collection": key[1],
                 "path": key[2],
                 "sha256": scanned.digest,
-                "reason": scanned.reason,
+                **_of_reject(scanned),
             }
             for key, scanned in self._new_rejects
         )
@@ -309,6 +369,7 @@ class _Merge:
             log=self._base.log,
             created_at=self._base.created_at,
             created_by=self._base.created_by,
+            roots=self._places.roots,
             item_stamps=np.concatenate([self._stamps, self._scan.stamps(self._new)]),
             reject_stamps=np.concatenate(
                 [self._reject_stamps, stamp_rows(scanned.stamp for _, scanned in self._new_rejects)]
@@ -337,8 +398,11 @@ class _Merge:
             "prompt": [item.prompt for item in items],
             "seed": [item.seed for item in items],
             "caption": [item.caption for item in items],
+            "arm": [item.arm for item in items],
+            "model": [item.model for item in items],
         }
-        return {name: np.array(columns[name], dtype) for name, dtype in ITEM_DTYPES.items()}
+        dtypes = {**ITEM_DTYPES, **OPTIONAL_DTYPES["items"]}
+        return {name: np.array(columns[name], dtype) for name, dtype in dtypes.items()}
 
     def _sizes(self, packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
         sizes = np.zeros((len(packed), 2), np.int32)
@@ -356,7 +420,16 @@ class _Merge:
 
 
 def _metadata(item: Item) -> dict[str, str | int]:
-    return {"prompt": item.prompt, "seed": item.seed, "caption": item.caption}
+    names = ("prompt", "seed", "caption", "arm", "model")
+    return {name: getattr(item, name) for name in names}
+
+
+def _of_reject(scanned: Scanned) -> dict[str, str | int]:
+    """Return the reason of a reject; and what the manifest says of it, if it is blocked."""
+    item, reason = scanned.item, {"reason": scanned.reason}
+    if not item.blocked:
+        return {**reason, **dict.fromkeys(("arm", "model", "prompt", "blocked"), ""), "seed": NO_SEED}
+    return {**reason, **{name: getattr(item, name) for name in OPTIONAL_DTYPES["rejects"]}}
 
 
 def _stack(first: Columns, second: Columns) -> Columns:

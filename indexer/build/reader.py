@@ -67,6 +67,7 @@ def read_all(  # noqa: PLR0913
     limits: Limits = Limits(),  # noqa: B008 - frozen
     may_decode: threading.Event | None = None,
     before: Callable[[], object] = lambda: None,
+    look: Callable[[Item, bytes], bool] = lambda item, digest: False,
 ) -> Generator[Read]:
     """Read and digest files, and decode those that are new, in threads; yield them in order, with bounded read-ahead.
 
@@ -88,6 +89,8 @@ def read_all(  # noqa: PLR0913
         While it is cleared, files are read but not decoded, which leaves the processors to the encoder.
     before : callable
         Called once, in one of the threads, before the first picture is decoded. What it raises ends the reading.
+    look : callable
+        Returns whether a picture is decoded although its digest is known, to see whether it is black.
     """
     before = _once(before)
     may_decode = may_decode or _set_event()
@@ -101,7 +104,9 @@ def read_all(  # noqa: PLR0913
                     digest, stamp, is_row = known_file
                     waiting.append(Read(item, digest, stamp=stamp, unchanged_row=is_row))
                 else:
-                    waiting.append(pool.submit(_read, item, known, preprocess, decoders, may_decode, before))
+                    waiting.append(
+                        pool.submit(_read, item, known, preprocess, decoders, may_decode, before, look)
+                    )
                 if len(waiting) >= max(window, ahead()):
                     yield _result(waiting.popleft())
             while waiting:
@@ -149,6 +154,7 @@ def _read(
     decoders: Decoders,
     may_decode: threading.Event,
     before: Callable[[], object],
+    look: Callable[[Item, bytes], bool],
 ) -> Read:
     with contextlib.ExitStack() as held:
         try:
@@ -163,14 +169,15 @@ def _read(
         except MemoryError:
             return Read(item, NO_DIGEST, reason="cannot be read: memory ran out")
         digest = hashlib.sha256(data).digest()
-        if digest in known:
+        is_known = digest in known
+        if item.blocked or (is_known and not look(item, digest)):
             return Read(item, digest, stamp=stamp)
         before()
         may_decode.wait()
         try:
             return Read(item, digest, decode(data, preprocess, decoders), stamp=stamp)
         except BadPicture as error:
-            return Read(item, digest, reason=str(error), stamp=stamp)
+            return Read(item, digest, reason="" if is_known else str(error), stamp=stamp)
 
 
 def decode(data: bytes, preprocess: Mapping[str, Any], decoders: Decoders) -> Picture:

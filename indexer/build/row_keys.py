@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from imindex.indexer.core.names import clean_name
 from imindex.indexer.core.schema import Columns
 
 Key = tuple[int, int, str]
 """Artist, collection, path."""
 
 
+def numbers_by_spelling(names: Sequence[Any]) -> dict[Any, int]:
+    """Return the position of each name, by the name itself and by its clean spelling.
+
+    Parameters
+    ----------
+    names : sequence of str, or of (str, str)
+        Names, or names with the kind of a collection.
+    """
+    numbers = {name: number for number, name in enumerate(names)}
+    for number, name in enumerate(names):
+        clean = clean_name(name) if isinstance(name, str) else (clean_name(name[0]), *name[1:])
+        numbers.setdefault(clean, number)
+    return numbers
+
+
 @dataclass
 class Names:
-    """Names, numbered in order of first appearance."""
+    """Names, numbered in order of first appearance.
+
+    A stored name is also found by its clean spelling (`clean_name`), so that adding to an index follows its spelling.
+    """
 
     names: list[Any]
     numbers: dict[Any, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.numbers = {name: number for number, name in enumerate(self.names)}
+        self.numbers = numbers_by_spelling(self.names)
 
     def number(self, name: Any) -> int:
         if name not in self.numbers:

@@ -7,7 +7,7 @@ resolution of the clock and keep its stamp. A file without a stamp, or with anot
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -15,11 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from imindex.indexer.build.checkpoint import Parts
+from imindex.indexer.build.row_keys import numbers_by_spelling
 from imindex.indexer.core.paths import StoredPaths
-from imindex.indexer.core.schema import NO_STAMP, NOBODY, Stamp, Stamps, digests_of
+from imindex.indexer.core.schema import BLOCKED, NO_STAMP, NOBODY, Stamp, Stamps, digests_of
+from imindex.indexer.sources.arms import ALL_BLACK, BLOCKABLE
 from imindex.indexer.sources.item import Item
 from imindex.indexer.sources.local import raw_stamp
 from imindex.indexer.store.index import Index
+from imindex.indexer.store.structure import has_optional
 
 
 class Known:
@@ -36,24 +39,56 @@ class Known:
     ----------
     rejected : dict of bytes to str
         Digests of pictures that the index lists as unreadable, with the reason.
+    black : set of bytes
+        Digests of the blocked pictures of the index that are black. The same bytes may be a work.
     """
 
-    def __init__(self, old: Index | None, parts: Parts, retry: Callable[[str], bool]):
+    def __init__(
+        self, old: Index | None, parts: Parts, retry: Callable[[str], bool], *, rehash: bool = False
+    ):
         self._old = old
         self._parts = parts
+        self._rehash = rehash
         self.rejected: dict[bytes, str] = {}
+        self.black: set[bytes] = set()
         if old is None:
             return
         digests, reasons = old.column("sha256", "rejects"), old.column("reason", "rejects")
         rows = np.isin(_sortable(digests), _sortable(old.column("sha256")))
         for digest, reason, is_row in zip(digests_of(digests), reasons, rows, strict=True):
-            if any(digest) and not is_row and digest not in parts.numbers and not retry(reason):
+            if reason.startswith(BLOCKED):
+                if reason == BLOCKED + ALL_BLACK and not rehash:
+                    self.black.add(digest)
+            elif any(digest) and not is_row and digest not in parts.numbers and not retry(reason):
                 self.rejected[digest] = reason
 
     @cached_property
     def in_index(self) -> set[bytes]:
         """Digests of the rows of the index. Not computed if all files are unchanged."""
         return set(digests_of(self._old.column("sha256"))) if self._old else set()
+
+    @cached_property
+    def _looked_at(self) -> set[bytes]:
+        """Digests of the imitations and controls of the index, if its writer has seen that they are not black."""
+        if self._old is None or self._rehash or not has_optional(self._old.version):
+            return set()
+        blockable = np.array([c.kind in BLOCKABLE for c in self._old.collections], bool)
+        return set(digests_of(self._old.column("sha256")[blockable[self._old.column("collection")]]))
+
+    def look(self, item: Item, digest: bytes) -> bool:
+        """Return whether a picture of a known digest has to be decoded, to see whether it is black."""
+        return (
+            item.kind in BLOCKABLE
+            and digest in self.in_index
+            and digest not in self.rejected
+            and digest not in self.black
+            and digest not in self._looked_at
+        )
+
+    def is_blocked(self, item: Item, digest: bytes) -> bool:
+        """Return whether a picture that need not be decoded is blocked."""
+        black = digest in self.black or digest in self._parts.black
+        return bool(item.blocked) or (item.kind in BLOCKABLE and black)
 
     def __contains__(self, digest: object) -> bool:
         return (
@@ -70,16 +105,15 @@ class UnchangedFiles:
     A file is unchanged if the index has a row with the same artist, collection, path and stamp.
     """
 
-    def __init__(self, old: Index | None, folder: Path, known: Known):
-        self._path = StoredPaths(folder)
+    def __init__(self, old: Index | None, folder: Path, known: Known, roots: Mapping[str, str] | None = None):
+        self._path = StoredPaths(folder, roots)
         self._known = known
         self._tables: list[_Table] = []
         if old is not None:
             items, rejects = old.stamps()
             self._tables = [_Table(old, "items", items), _Table(old, "rejects", rejects)]
-            self._artists = {name: number for number, name in enumerate((*old.artists, ""))}
-            self._artists[""] = NOBODY
-            self._collections = {(c.name, c.kind): number for number, c in enumerate(old.collections)}
+            self._artists = {**numbers_by_spelling(old.artists), "": NOBODY}
+            self._collections = numbers_by_spelling([(c.name, c.kind) for c in old.collections])
 
     def __call__(self, item: Item) -> tuple[bytes, Stamp, bool] | None:
         """Return digest and stamp of an unchanged file, and whether it is a row; None if it has to be read."""
@@ -89,7 +123,7 @@ class UnchangedFiles:
             if row is None:
                 continue
             digest = table.digests[row].tobytes()
-            if table.rejects and digest not in self._known:
+            if table.rejects and digest not in self._known and not self._known.is_blocked(item, digest):
                 return None
             try:
                 stamp = raw_stamp(os.stat(item.path))  # noqa: PTH116 - many

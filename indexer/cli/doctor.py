@@ -10,8 +10,17 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from imindex.indexer.core.exit_codes import DONE, REFUSED
 from imindex.indexer.terminal.errors import errors_for_people
-from imindex.indexer.terminal.options import device_option, index_option, json_option, trust_option
+from imindex.indexer.terminal.options import (
+    device_option,
+    index_option,
+    json_option,
+    require_folders,
+    root_option,
+    roots_of,
+    trust_option,
+)
 from imindex.indexer.terminal.output import count, echo, print_json
 
 if TYPE_CHECKING:
@@ -25,6 +34,7 @@ if TYPE_CHECKING:
 @trust_option
 @device_option
 @json_option
+@root_option
 @click.pass_context
 @errors_for_people
 def doctor(
@@ -39,19 +49,20 @@ def doctor(
     Prints one line per check: packages, FAISS, device, memory, disk and file system, the index, and its encoder
     (without an index, the encoder given by --model, or the demo encoder). The encoder checks cover its vectors,
     their independence of the batch size, and its speed relative to the bare forward pass. On CUDA, the vectors and
-    neighbours of each GPU are compared with those of the CPU. The exit code is 1 if any check finds a fault.
+    neighbours of each GPU are compared with those of the CPU. The exit code is 3 if any check finds a fault.
 
     \b
     imindex doctor
     imindex doctor -i audit.h5 --device cuda:0,cuda:1
     imindex doctor --model ViT-L-14 --pretrained openai --json
     """
+    require_folders(options["roots"])
     index_given = ctx.get_parameter_source("index") is not ParameterSource.DEFAULT
     checks = []
     for check in _examine(index, index_given, options):
         checks.append(check)
         if not as_json:
-            echo(f"{check.status:<8}{check.name}: {check.said} {check.remedy}".rstrip())
+            echo(f"{check.status:<8}{check.name}: {check.said} {check.remedy}".rstrip(), hanging=8)
     by_status = {status: sum(c.status == status for c in checks) for status in ("ok", "warning", "fault")}
     if as_json:
         print_json({"index": index, "checks": [dict(vars(check)) for check in checks], "counts": by_status})
@@ -60,7 +71,7 @@ def doctor(
             f"{count(len(checks), 'check')}: {by_status['ok']} ok, {count(by_status['warning'], 'warning')}, "
             f"{count(by_status['fault'], 'fault')}."
         )
-    ctx.exit(1 if by_status["fault"] else 0)
+    ctx.exit(REFUSED if by_status["fault"] else DONE)
 
 
 def _examine(path: Path, index_given: bool, options: Mapping[str, Any]) -> Iterator[Check]:
@@ -105,7 +116,7 @@ def _examine_encoder(path: Path | None, options: Mapping[str, Any]) -> Iterator[
         from imindex.indexer.doctor.encoder import examine_encoder
 
         with contextlib.ExitStack() as stack:
-            index = stack.enter_context(Index(path)) if path is not None else None
+            index = stack.enter_context(Index(path, roots_of(options))) if path is not None else None
             yield from examine_encoder(
                 index.encoder if index else None,
                 **{name: options[name] for name in ("model", "pretrained", "device")},

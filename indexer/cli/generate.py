@@ -23,8 +23,8 @@ from imindex.indexer.terminal.options import (
     json_option,
     within,
 )
-from imindex.indexer.terminal.output import clean, count, echo, fail, print_json, print_table, say
-from imindex.indexer.terminal.progress import progress_bar
+from imindex.indexer.terminal.output import clean, count, echo, print_json, print_table, remark, say
+from imindex.indexer.terminal.progress import progress_bar, quiet_option
 
 if TYPE_CHECKING:
     from imindex.indexer.generate.generate import Report
@@ -102,7 +102,10 @@ def _model_options(command: Command) -> Command:
     return add_options(
         command,
         click.option("--revision", default="", help="Branch, tag or commit on the hub."),
-        click.option("--lora", default="", metavar="FILE", help="LoRA weights (safetensors), or a hub id."),
+        click.option(
+            "--lora", default="", metavar="FILE",
+            help="LoRA weights (safetensors), or a hub id; needs peft (pip install 'imindex[lora]').",
+        ),
         click.option(
             "--lora-scale", cls=FromSignature, of=MODEL, type=within(SCALE), help="Strength of the LoRA weights."
         ),
@@ -123,7 +126,9 @@ def _model_options(command: Command) -> Command:
         ),
         device_option,
         click.option(
-            "--batch-size", default="auto", show_default=True, metavar="auto|N", help="Pictures per forward pass."
+            "--batch-size", default="auto", show_default=True, metavar="auto|N",
+            help="Pictures per forward pass. A few missing pictures also take a whole pass, since pictures of another "
+            "batch size can differ by a grey level.",
         ),
     )  # fmt: skip
 
@@ -148,6 +153,7 @@ def _model_options(command: Command) -> Command:
 @_model_options
 @click.option("--dry-run", is_flag=True, help="Print what would be made, without loading the model.")
 @json_option
+@quiet_option
 @errors_for_people
 def generate(model: str, out: Path, release: str, dry_run: bool, as_json: bool, **options: Any) -> None:
     """Generate pictures from artists' names, and control pictures, with a diffusion model.
@@ -176,7 +182,7 @@ def generate(model: str, out: Path, release: str, dry_run: bool, as_json: bool, 
         },
     )
     if not wanted:
-        fail(
+        raise click.UsageError(
             "There is nothing to generate. Name artists with --artists or --artist, or pass --placebos, --nameless or "
             "--generic."
         )
@@ -201,6 +207,7 @@ def generate(model: str, out: Path, release: str, dry_run: bool, as_json: bool, 
 
 def _names(options: Mapping[str, Any], out: Path) -> tuple[list[str], list[str], list[str]]:
     """Return the artists, the placebo names and the further real names."""
+    from imindex.indexer.core.names import alike_note
     from imindex.indexer.generate.artist_origins import origins_of
     from imindex.indexer.generate.artists_file import names_of, read_artists, read_origins
     from imindex.indexer.generate.historical_artists import historical_names
@@ -209,8 +216,10 @@ def _names(options: Mapping[str, Any], out: Path) -> tuple[list[str], list[str],
     from imindex.indexer.generate.secret_seed import read_seed
 
     artists_file, placebo_file = options["artists_file"], options["placebo_file"]
-    artists = names_of([*(read_artists(artists_file) if artists_file else ()), *options["names"]])
-    own = read_artists(placebo_file) if placebo_file else []
+    artists = names_of([*(read_artists(artists_file, say) if artists_file else ()), *options["names"]])
+    own = read_artists(placebo_file, say) if placebo_file else []
+    if alike := alike_note([*artists, *own]):
+        say(alike)
     n, avoid = options["placebos"], [*artists, *own]
     rivals = historical_names(options["rivals"], seed=options["seed"], avoid=avoid)
     secret = read_seed(options["placebo_seed"]) if options["placebo_seed"] else None
@@ -288,7 +297,9 @@ def _print_plan(wanted: list[Shot], out: Path, release: str, as_json: bool) -> N
         ],
         left=2,
     )
-    echo(f"Would make {count(left, 'picture')} ({len(wanted) - left:,} already present) in {out}; made none.")
+    remark(
+        f"Would make {count(left, 'picture')} ({len(wanted) - left:,} already present) in {out}; made none."
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     index_option,
     json_option,
+    table_options,
+    view_of,
 )
-from imindex.indexer.terminal.output import count, echo, print_json, print_table
+from imindex.indexer.terminal.output import (
+    View,
+    count,
+    echo,
+    print_json,
+    print_table,
+    remark,
+    say,
+    short_path,
+    show_table,
+)
+from imindex.indexer.terminal.table import Column, Table
+
+if TYPE_CHECKING:
+    from imindex.indexer.maintain.summary import IndexSummary
 
 
 @click.command(short_help="Show what an index holds and how it was made.")
@@ -23,6 +42,7 @@ from imindex.indexer.terminal.output import count, echo, print_json, print_table
     "--provenance", "show_provenance", is_flag=True, help="List every change: who, what, when, and digests."
 )
 @json_option
+@table_options
 @errors_for_people
 def info(
     index: Path,
@@ -31,6 +51,7 @@ def info(
     show_duplicates: bool,
     show_provenance: bool,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Show what an index holds and how it was made.
 
@@ -40,52 +61,151 @@ def info(
     imindex info
     imindex info -i audit.h5 --rejects
     imindex info -i audit.h5 --provenance
+    imindex info -i audit.h5 --artists --csv
     """
-    from imindex.indexer.maintain.summary import describe, describe_search, provenance_rows
+    from imindex.indexer.core.names import alike_note
+    from imindex.indexer.maintain.summary import describe, provenance_rows
     from imindex.indexer.store.index import Index
 
+    view = view_of(options)
+    asked_for = {
+        "artists": show_artists,
+        "rejects": show_rejects,
+        "duplicates": show_duplicates,
+        "provenance": show_provenance,
+    }
     with Index(index) as opened:
         about = describe(opened)
     if as_json:
         print_json(about.to_dict())
         return
-    encoder = about.encoder
-    rows = [
-        ["rows", str(about.n)],
-        ["root digest", about.root_digest],
-        ["format", about.format],
-        ["encoder", f"{encoder['name']}, {encoder['dim']} dimensions"],
-        ["weights", encoder["weights-sha256"]],
-        ["colours", about.rendering],
-        ["search", describe_search(about.ann)],
-        ["created", f"{about.created_at} by {about.created_by}"],
-        ["last change", about.log[-1]["when"] + ", " + about.log[-1]["summary"]],
-        ["rejects", str(len(about.rejects))],
-        *(["told by builds", f"{note}: {n:,}"] for note, n in about.told.items()),
-        ["same bytes", about.duplicates_summary],
-    ]
-    print_table(str(index), [], rows, left=2)
-    print_table(
-        "Collections",
-        ["collection", "kind", "artists", "pictures", "rejected"],
-        [[c.name, c.kind, str(c.artists), str(c.pictures), str(c.rejected)] for c in about.collections],
-        left=2,
+    tables = _tables(about)
+    asked = [name for name, shown in asked_for.items() if shown]
+    if view.as_csv or view.columns:
+        if len(asked) > 1:
+            raise click.UsageError(
+                "--columns and --csv are for one table. Pass one of --artists, --rejects, --duplicates, --provenance."
+            )
+        show_table(tables[asked[0] if asked else "collections"], view)
+    elif view.for_machines:
+        _show_separated(
+            [
+                tables[name]
+                for name in asked or ("index", "collections", "arms")
+                if asked or tables[name].records
+            ],
+            view,
+        )
+    else:
+        for name in ("index", "collections", "arms", *asked):
+            if tables[name].records and name != "provenance":
+                show_table(tables[name])
+        if show_provenance:
+            for number, line in enumerate(about.log, 1):
+                print_table(f"Change {number}", [], provenance_rows(line), left=2)
+    if alike := alike_note(a.name for a in about.artists):
+        say(alike)
+    remark(
+        f"{short_path(index)} holds {count(about.n, 'picture')} by {count(len(about.artists), 'artist')}.",
+        view=view,
     )
-    if show_artists:
-        print_table(
+
+
+def _show_separated(tables: Sequence[Table], view: View) -> None:
+    """Write tables for machines, with an empty line between them."""
+    for number, table in enumerate(tables):
+        if number:
+            echo("")
+        show_table(table, view)
+
+
+def _tables(about: IndexSummary) -> dict[str, Table]:
+    from imindex.indexer.maintain.summary import describe_search
+
+    encoder, last = about.encoder, about.log[-1]
+    n_blocked = sum(bool(reject.blocked) for reject in about.rejects)
+    blocked = (
+        {"blocked": f"{count(n_blocked, 'picture')}, by a safety filter (--rejects)"} if n_blocked else {}
+    )
+    rows = {
+        "rows": f"{about.n:,}",
+        "root digest": about.root_digest,
+        "format": about.format,
+        "encoder": f"{encoder['name']}, {encoder['dim']} dimensions",
+        "weights": encoder["weights-sha256"],
+        "colours": about.rendering,
+        "search": describe_search(about.ann),
+        "created": f"{about.created_at} by {about.created_by}",
+        "last change": f"{last['when']}, {last['summary']}",
+        "rejects": f"{len(about.rejects) - n_blocked:,}",
+        **blocked,
+    }
+    pairs = [
+        *rows.items(),
+        *(("told by builds", f"{note}: {n:,}") for note, n in about.told.items()),
+        ("same bytes", about.duplicates_summary),
+    ]
+    artist, path = (
+        Column("artist", "artist", kind="name", rank=9),
+        Column("path", "path", kind="path", rank=8),
+    )
+    collection = Column("collection", "collection", kind="name", rank=5)
+
+    def table(title: str, columns: Sequence[Column], rows: Sequence[object]) -> Table:
+        return Table(title, columns, [_record(row) for row in rows])
+
+    return {
+        "index": Table(
+            short_path(about.index),
+            [Column("name", "", kind="prose", rank=0), Column("value", "", str, kind="prose", rank=0)],
+            [{"name": name, "value": value} for name, value in pairs],
+        ),
+        "collections": table(
+            "Collections",
+            [
+                Column("name", "collection", kind="name", rank=0),
+                Column("kind", "kind", kind="prose", rank=9),
+                Column("artists", "artists"),
+                Column("pictures", "pictures", rank=8),
+                Column("rejected", "rejected"),
+                *([Column("blocked", "blocked")] if n_blocked else []),
+            ],
+            about.collections,
+        ),
+        "arms": table(
+            "Arms, from the manifests",
+            [
+                Column("collection", "collection", kind="name", rank=0),
+                Column("kind", "kind", kind="prose", rank=7),
+                Column("arm", "arm", kind="prose", rank=9),
+                Column("names", "names", rank=8),
+                Column("pictures", "pictures", rank=8),
+            ],
+            [{"collection": c.name, "kind": c.kind, **_record(arm)} for c in about.collections for arm in c.arms],
+        ),
+        "artists": table(
             "Artists",
-            ["artist", "works", "imitations", "background"],
-            [[a.name, str(a.works), str(a.imitations), str(a.background)] for a in about.artists],
-        )
-    if show_rejects and about.rejects:
-        rejected = [[r.path, r.reason] for r in about.rejects]
-        print_table("Rejected pictures", ["path", "reason"], rejected, left=2)
-    if show_duplicates and about.duplicates:
-        same_bytes = [[d.sha256[:12], d.artist, d.collection, d.path] for d in about.duplicates]
-        print_table(
-            "Pictures with the same bytes", ["sha256", "artist", "collection", "path"], same_bytes, left=4
-        )
-    if show_provenance:
-        for number, line in enumerate(about.log, 1):
-            print_table(f"Change {number}", [], provenance_rows(line), left=2)
-    echo(f"{index} holds {count(about.n, 'picture')} by {count(len(about.artists), 'artist')}.")
+            [
+                Column("name", "artist", kind="name", rank=0),
+                *(Column(kind, kind) for kind in ("works", "imitations", "background")),
+            ],
+            about.artists,
+        ),
+        "rejects": table(
+            "Rejected pictures",
+            [Column("path", "path", kind="path", rank=0), Column("reason", "reason", str, kind="prose", rank=9)],
+            about.rejects,
+        ),
+        "duplicates": table(
+            "Pictures with the same bytes",
+            [Column("sha256", "sha256", lambda digest: digest[:12], kind="prose", rank=7), artist, collection, path],
+            about.duplicates,
+        ),
+        "provenance": Table("Changes", [Column(name, name) for name in ("when", "who", "summary")], about.log),
+    }  # fmt: skip
+
+
+def _record(row: object) -> dict[str, object]:
+    """Return a row as its CSV has it; what is nested is in the JSON only."""
+    values = msgspec.to_builtins(row)
+    return {name: value for name, value in values.items() if not isinstance(value, (dict, list))}

@@ -102,4 +102,6 @@ MEMORY = Bounds(2**20, 2**50)
 EFFECT = Bounds(-1.0, 1.0)
 """A difference of rank percentiles."""
 DEVIATION = Bounds(0.0, 10.0)
+WORKS = Bounds(1, 10_000_000)
+"""Works that works are compared with."""
 RECALL = Bounds(1e-6, 1.0)

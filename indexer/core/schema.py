@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,15 @@ REJECT_DTYPES: dict[str, npt.DTypeLike] = {
     "path": object,
     "reason": object,
 }
+OPTIONAL_DTYPES: dict[str, dict[str, npt.DTypeLike]] = {
+    "items": {"arm": object, "model": object},
+    "rejects": {"arm": object, "model": object, "prompt": object, "seed": "<i8", "blocked": object},
+}
+"""Columns of /items and /rejects, since format 1.3, that a file leaves out if all of their values are empty."""
+ARMS = ("own", "placebo", "nameless", "control", "rival")
+"""Values of the column `arm`: what a picture of a release is for. Empty if unknown."""
+BLOCKED = "blocked: "
+"""How the reason begins of a reject that a safety filter replaced."""
 
 PRECISIONS = ("fp16", "bf16", "fp32")
 """The arithmetic of a forward pass."""
@@ -213,7 +223,7 @@ class Contents:
     """The content of an index except the vectors, which are streamed.
 
     `items` and `rejects` are columns of equal length, named as in FORMAT.md. `item_stamps` and `reject_stamps` are
-    (n, 3) int64 arrays of size, modification time and inode.
+    (n, 3) int64 arrays of size, modification time and inode. `roots` has the folder of each named root by its name.
     """
 
     encoder: EncoderInfo
@@ -226,6 +236,7 @@ class Contents:
     created_by: str = ""
     item_stamps: Stamps | None = None
     reject_stamps: Stamps | None = None
+    roots: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def n(self) -> int:
@@ -249,14 +260,22 @@ def stamp_rows(stamps: Iterable[Stamp]) -> Stamps:
     return np.array(list(stamps), np.int64).reshape(-1, 3)
 
 
-def columns(dtypes: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> Columns:
-    """Turn rows (dicts) into columns of the given dtypes; `sha256` becomes (n, 32) bytes."""
-    listed: dict[str, list[Any]] = {name: [] for name in dtypes}
+def columns(
+    dtypes: Mapping[str, Any],
+    rows: Iterable[Mapping[str, Any]],
+    optional: Mapping[str, Any] = MappingProxyType({}),
+) -> Columns:
+    """Turn rows (dicts) into columns of the given dtypes; `sha256` becomes (n, 32) bytes.
+
+    A value of an optional column may be missing: it is then the empty text, or `NO_SEED` of numbers.
+    """
+    listed: dict[str, list[Any]] = {name: [] for name in (*dtypes, *optional)}
+    empty = {name: "" if dtype is object else NO_SEED for name, dtype in optional.items()}
     for row in rows:  # an iterator: only one row is in memory at a time
         for name, values in listed.items():
-            values.append(row[name])
+            values.append(row.get(name, empty[name]) if name in empty else row[name])
     table: Columns = {}
-    for name, dtype in dtypes.items():
+    for name, dtype in {**dtypes, **optional}.items():
         if name == "sha256":
             table[name] = np.frombuffer(b"".join(listed.pop(name)), np.uint8).reshape(-1, 32)
         else:
@@ -265,13 +284,26 @@ def columns(dtypes: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> Col
 
 
 def item_columns(rows: Iterable[Mapping[str, Any]]) -> Columns:
-    """Return the columns of /items from rows with its keys."""
-    return columns(ITEM_DTYPES, rows)
+    """Return the columns of /items from rows with its keys; those of optional columns may be missing."""
+    return columns(ITEM_DTYPES, rows, OPTIONAL_DTYPES["items"])
 
 
 def reject_columns(rows: Iterable[Mapping[str, Any]]) -> Columns:
-    """Return the columns of /rejects from rows with its keys."""
-    return columns(REJECT_DTYPES, rows)
+    """Return the columns of /rejects from rows with its keys; those of optional columns may be missing."""
+    return columns(REJECT_DTYPES, rows, OPTIONAL_DTYPES["rejects"])
+
+
+def empty_column(table: str, name: str, n: int) -> npt.NDArray[Any]:
+    """Return the values of an optional column that a file leaves out: n times the empty text, or `NO_SEED`."""
+    dtype = OPTIONAL_DTYPES[table][name]
+    return np.full(n, "" if dtype is object else NO_SEED, dtype=dtype)
+
+
+def is_left_out(table: str, name: str, values: npt.NDArray[Any]) -> bool:
+    """Return whether a writer leaves out a column: an optional one, without any value."""
+    return name in OPTIONAL_DTYPES.get(table, ()) and not (
+        any(values) if values.dtype == object else (values != NO_SEED).any()
+    )
 
 
 def digests_of(column: npt.NDArray[np.uint8]) -> Iterator[bytes]:

@@ -13,14 +13,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from PIL import Image
-from torchvision.io import ImageReadMode, decode_jpeg
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as F
 
 from imindex.indexer.core.errors import BadPicture, ImindexError
 from imindex.indexer.core.preprocess_bounds import AS_ENCODED, REJECT, preprocess_fault
@@ -29,6 +25,15 @@ from imindex.indexer.decode.limits import NO_MEMORY, Limits
 from imindex.indexer.decode.memory import budget
 from imindex.indexer.decode.rendering import JUNK, Pixels, Rendering
 from imindex.indexer.system.c_stderr import c_stderr
+from imindex.indexer.system.light import light_imports
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+with light_imports():
+    from torchvision.io import ImageReadMode, decode_jpeg
+    from torchvision.transforms.v2 import InterpolationMode
+    from torchvision.transforms.v2 import functional as F
 
 Elsewhere = Callable[[bytes, int, Rendering], contextlib.AbstractContextManager[Pixels]]
 
@@ -120,6 +125,8 @@ class Picture:
         At the input size of the encoder.
     width, height : int
         Size of the original, in pixels.
+    black : bool
+        Whether every pixel of the original is black.
     notes : tuple of str
         What is worth telling, of `imindex.indexer.decode.rendering.NOTES`.
     """
@@ -127,6 +134,7 @@ class Picture:
     pixels: torch.Tensor
     width: int
     height: int
+    black: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -180,7 +188,13 @@ def decode(
                 array, notes = np.array(decoded.image), decoded.notes
             values = torch.from_numpy(array).permute(2, 0, 1)
         height, width = values.shape[-2:]
-        return Picture(resize(values, preprocess), width, height, notes)
+        return Picture(resize(values, preprocess), width, height, _is_black(values), notes)
+
+
+def _is_black(values: torch.Tensor) -> bool:
+    """Return whether all pixels are black, (3, h, w) uint8. The one in the middle tells most pictures apart at once."""
+    height, width = values.shape[-2:]
+    return not values[:, height // 2, width // 2].any() and not values.any()
 
 
 def _bytes_per_pixel() -> int:
@@ -202,6 +216,8 @@ def _plain_jpeg(
     tuple of str
         What is worth telling.
     """
+    from PIL import Image
+
     with pillow.reasons(limits), contextlib.ExitStack() as own:
         image = pillow.identify(data, limits, ("JPEG",))
         assert isinstance(image, Image.Image)

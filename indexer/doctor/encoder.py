@@ -134,10 +134,10 @@ def pictures(index: Any = None, count: int = 24) -> Sample:
     if index is not None and index.n:
         chosen = np.unique(np.linspace(0, index.n - 1, 4 * count).astype(np.intp))
         paths, digests = index.column("path"), index.column("sha256")
-        folder = index.folder
+        places = index.places()
         for row in chosen.tolist():
             try:
-                content = read_bytes(os.path.normpath(folder / paths[row]))
+                content = read_bytes(places.full(paths[row]) or paths[row])
             except (OSError, BadPicture):
                 continue
             if hashlib.sha256(content).digest() == bytes(digests[row]) and len(data) < count:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import difflib
 import json
 import logging
 import os
+import re
 import shutil
 import tempfile
 import textwrap
@@ -17,7 +19,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import open_clip
 import torch
 
 from imindex.indexer.core.digest import json_digest
@@ -37,7 +38,12 @@ from imindex.indexer.encoders.open_clip_config import (
 from imindex.indexer.encoders.probe import PROBE_TEXTS, tokens_digest
 from imindex.indexer.encoders.registry import BACKENDS, DEMO_MODEL
 from imindex.indexer.encoders.torch_encoder import TorchEncoder, weights_digest
+from imindex.indexer.encoders.torchscript import refuse_torchscript
 from imindex.indexer.system.input_files import read_text, refuse_special_files
+from imindex.indexer.system.light import OPTIONAL, import_towers, light_imports, weights_assigned
+
+with light_imports(*OPTIONAL):
+    import open_clip
 
 DEFAULT_PRETRAINED = {"ViT-B-32": "laion2b_s34b_b79k"}
 """The weights of a model that is named without any."""
@@ -93,7 +99,8 @@ def load(
     Parameters
     ----------
     model : str
-        `demo`, a name that open_clip knows, `local-dir:FOLDER`, `hf-hub:ORG/REPO`, or a JSON file with a model
+        `demo`, a name that open_clip knows (`ViT-B-32`, or as OpenAI writes it, `ViT-B/32`), `local-dir:FOLDER`,
+        `hf-hub:ORG/REPO`, or a JSON file with a model
         configuration (open_clip's own, or `{"model_cfg": ..., "preprocess_cfg": ...}`).
     pretrained : str, optional
         A tag that open_clip knows for the model, or a file of weights.
@@ -105,13 +112,15 @@ def load(
     ImindexError
         The model is unknown, or its weights are not found or cannot be downloaded.
     """
-    model = _absolute(model.removeprefix("open_clip:"))
+    model = _absolute(registered_name(model))
     pretrained = pretrained or DEFAULT_PRETRAINED.get(model)
     if pretrained and model != DEMO_MODEL and ":" in model and not model.endswith(".json"):
         raise ImindexError(
             f"--pretrained {pretrained} has no place beside --model {model}, which brings its weights. "
             "Drop it, or give the model as a JSON configuration."
         )
+    if pretrained and Path(pretrained).is_file():
+        refuse_torchscript(model, pretrained)
     with _open_clip_name(model, pretrained) as (name, tag), _quiet():
         network, tokenizer, config = _create(model, pretrained, name, tag)
     preprocess = Preprocess.from_dict(network.visual.preprocess_cfg)  # type: ignore[union-attr, arg-type]
@@ -135,12 +144,28 @@ def load(
 
 def knows(model: str, pretrained: str | None) -> bool:
     """Whether open_clip has a model of this name, and weights of this tag; not a folder, a file or a repository."""
-    model = model.removeprefix("open_clip:")
+    model = registered_name(model)
     if model == DEMO_MODEL:
         return not pretrained
     return model in open_clip.list_models() and (
         not pretrained or bool(open_clip.get_pretrained_cfg(model, pretrained))
     )
+
+
+def registered_name(model: str) -> str:
+    """Return the name of a model as open_clip lists it, also where it is spelled as OpenAI spells it.
+
+    Examples
+    --------
+    >>> registered_name("open_clip:ViT-B/32"), registered_name("ViT-L/14@336px"), registered_name("local-dir:a/b")
+    ('ViT-B-32', 'ViT-L-14-336', 'local-dir:a/b')
+    """
+    model = model.removeprefix("open_clip:")
+    known = open_clip.list_models()
+    if model in known or ":" in model or model.endswith(".json"):
+        return model
+    name = re.sub(r"@(\d+)px", r"-\1", model.replace("/", "-"))
+    return name if name in known else model
 
 
 def compared_config(config: Mapping[str, Any]) -> dict[str, object]:
@@ -178,7 +203,7 @@ def _open_clip_name(model: str, pretrained: str | None) -> Iterator[tuple[str, s
 
 def _write_local_dir(config: Path, pretrained: str | None, folder: Path) -> None:
     try:
-        settings = parse_json(read_text(config))
+        settings = parse_json(read_text(config), finite=True)
     except (OSError, ValueError) as error:
         raise ImindexError(f"{config} cannot be read as a model configuration: {error}.") from error
     if not pretrained or not Path(pretrained).is_file():
@@ -188,7 +213,7 @@ def _write_local_dir(config: Path, pretrained: str | None, folder: Path) -> None
             f"{config} is not a model configuration: it is not a JSON object. See open_clip's configurations."
         )
     settings = settings if "model_cfg" in settings else {"model_cfg": settings}
-    (folder / "open_clip_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    (folder / "open_clip_config.json").write_text(json.dumps(settings, allow_nan=False), encoding="utf-8")
     # open_clip looks for these suffixes only, and reads .pt as it reads .bin.
     suffix = ".safetensors" if pretrained.endswith(".safetensors") else ".bin"
     weights = folder / f"open_clip_model{suffix}"
@@ -209,9 +234,11 @@ def _create(
         config = open_clip.get_model_config(name)
         if config is not None:
             _check(model, name, check_config(model, config))
-        network = open_clip.create_model(
-            name, pretrained=tag, require_pretrained=True, force_quick_gelu=quick_gelu
-        )
+            import_towers(open_clip, config)
+        with weights_assigned():
+            network = open_clip.create_model(
+                name, pretrained=tag, require_pretrained=True, force_quick_gelu=quick_gelu
+            )
         tokenizer = open_clip.get_tokenizer(name)
     except ImindexError:
         raise
@@ -230,6 +257,8 @@ def _check(model: str, name: str, config: Mapping[str, Any]) -> None:
 
         check_text_tower(model, PretrainedConfig.get_config_dict(tower)[0])
     folder = Path(name.removeprefix("local-dir:"))
+    if name.startswith("local-dir:") and folder.is_dir():
+        refuse_torchscript(model, folder)
     if name.startswith("local-dir:") and folder.is_dir() and not has_weights(folder):
         raise ImindexError(f"{model} has no weights (open_clip_model.safetensors). Check the folder.")
 
@@ -243,8 +272,10 @@ def _cannot_load(model: str, pretrained: str | None, name: str, error: Exception
             "without a network give local-dir:FOLDER, or --model demo to try imindex."
         )
     if name not in open_clip.list_models():
+        near = _near_names(model)
+        hint = f"Did you mean {' or '.join(near)}? " if near else ""
         return (
-            f"{model} is not a model that open_clip knows. See `python -c 'import open_clip; "
+            f"{model} is not a model that open_clip knows. {hint}See `python -c 'import open_clip; "
             "print(open_clip.list_models())'`, or give local-dir:FOLDER, hf-hub:ORG/REPO or a JSON file. "
             f"Registered back ends: {', '.join(BACKENDS)}."
         )
@@ -256,6 +287,16 @@ def _cannot_load(model: str, pretrained: str | None, name: str, error: Exception
         f"--model {model} --pretrained /path/to/weights.safetensors (or --model local-dir:FOLDER); "
         "--model demo needs no download."
     )
+
+
+def _near_names(model: str) -> list[str]:
+    """Return the names of models that are spelled almost like one that does not exist, the nearest first."""
+    known = {name.casefold(): name for name in open_clip.list_models()}
+    wanted = re.sub(r"[/_@\s]", "-", model).casefold()
+    near = [known[name] for name in difflib.get_close_matches(wanted, known, 3, 0.8)]
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", model):
+        near.append(f"hf-hub:{model}")
+    return near
 
 
 @contextlib.contextmanager

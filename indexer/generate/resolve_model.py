@@ -25,6 +25,7 @@ from imindex.indexer.generate.components import (
     check_scheduler,
     scheduler_class,
 )
+from imindex.indexer.generate.lora import require_peft
 from imindex.indexer.generate.model_description import (
     LoraDescription,
     ModelDescription,
@@ -32,6 +33,7 @@ from imindex.indexer.generate.model_description import (
     SettingsDescription,
 )
 from imindex.indexer.generate.model_settings import ModelSettings
+from imindex.indexer.generate.scheduler_fit import family_of, fitting, misfit
 from imindex.indexer.system.foreign_code import no_foreign_code
 from imindex.indexer.system.input_files import refuse_special_files
 
@@ -95,7 +97,7 @@ def resolve(model: ModelSettings) -> ResolvedModel:
         index = model_settings.read_index(folder)
         kind = _pipeline_class(folder, index)
         check_components(folder, index)
-        scheduler = _scheduler(model, folder, index)
+        scheduler = _scheduler(model, folder, index, kind)
         lora = _lora(model)
     parameters = inspect.signature(kind.__call__).parameters
     _refuse_unsupported_settings(model, kind, parameters)
@@ -186,8 +188,8 @@ def _is_a(kind: Any, base: Any) -> bool:
     return inspect.isclass(kind) and issubclass(kind, base)
 
 
-def _scheduler(model: ModelSettings, folder: Path, index: Mapping[str, Any]) -> Any:
-    """Create the scheduler; None for a pipeline without one."""
+def _scheduler(model: ModelSettings, folder: Path, index: Mapping[str, Any], pipeline: Any) -> Any:
+    """Create the scheduler, and refuse one that does not fit the pipeline; None for a pipeline without one."""
     import diffusers
 
     if not isinstance(index.get("scheduler"), list):
@@ -195,7 +197,8 @@ def _scheduler(model: ModelSettings, folder: Path, index: Mapping[str, Any]) -> 
             raise ImindexError(f"{folder} has no scheduler. Drop --scheduler.")
         return None
     name = index["scheduler"][1]
-    config = _scheduler_config(folder, scheduler_class(folder, name))
+    own_kind = scheduler_class(folder, name)
+    config = _scheduler_config(folder, own_kind)
     wanted = model.scheduler or name
     if wanted in _NOT_BY_SEED:
         raise ImindexError(
@@ -208,11 +211,26 @@ def _scheduler(model: ModelSettings, folder: Path, index: Mapping[str, Any]) -> 
         near = difflib.get_close_matches(wanted, known, 3, 0.4) or ["DDIMScheduler"]
         raise ImindexError(f"diffusers has no scheduler {wanted}. Did you mean {' or '.join(near)}?")
     try:
-        return kind.from_config(config)  # type: ignore[union-attr]
+        own = own_kind.from_config(config)
     except Exception as error:
         raise ImindexError(
-            f"{wanted} cannot be created from the settings of {name}: {reason(error)}"
+            f"{name} cannot be created from the settings of {folder}: {reason(error)}"
         ) from error
+    if wanted == name:
+        return own
+    family = family_of(own, pipeline)
+    try:
+        scheduler: Any = kind.from_config(config)  # type: ignore[union-attr]
+        fault = misfit(scheduler, own, family, pipeline)
+    except Exception as error:
+        fault = f"it cannot be created from the settings of {name}: {reason(error)}"
+    if fault:
+        fits = fitting(own, family, pipeline, avoid=_NOT_BY_SEED)
+        raise ImindexError(
+            f"{wanted} does not fit the pipeline, whose own scheduler is {name}: {_sentence(fault)} "
+            f"{', '.join(fits) or 'None'} fit {folder}. Pass one of these, or drop --scheduler."
+        )
+    return scheduler
 
 
 def _scheduler_config(folder: Path, kind: Any) -> Any:
@@ -233,6 +251,7 @@ def _lora(model: ModelSettings) -> Path | None:
     refuse_special_files(path)
     file = model_settings.lora_file(path) if path.exists() else _downloaded_lora(model)
     check_lora(file)
+    require_peft()
     return file
 
 
@@ -285,7 +304,11 @@ def _dtype(model: ModelSettings, device: torch.device, index: Mapping[str, Any])
 
 def reason(error: BaseException) -> str:
     """Return the message of an exception, shortened, as a sentence."""
-    message = textwrap.shorten(str(error) or type(error).__name__, 200, placeholder=" ...")
+    return _sentence(str(error) or type(error).__name__)
+
+
+def _sentence(text: str) -> str:
+    message = textwrap.shorten(text, 200, placeholder=" ...")
     return message if message.endswith(".") else message + "."
 
 

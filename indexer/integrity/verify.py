@@ -19,9 +19,24 @@ import numpy.typing as npt
 
 from imindex.indexer.core.digest import BLOCK_ROWS, STREAM_ROWS, BlockHasher
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.core.schema import ITEM_DTYPES, LOG_COLUMNS, REJECT_DTYPES, root_digest
-from imindex.indexer.store.digests import COLUMNS, THE_REST, covered, difference, digest_of, stored_digests
+from imindex.indexer.core.schema import (
+    ITEM_DTYPES,
+    LOG_COLUMNS,
+    NO_SEED,
+    OPTIONAL_DTYPES,
+    REJECT_DTYPES,
+    root_digest,
+)
+from imindex.indexer.store.digests import (
+    THE_REST,
+    covered,
+    covered_columns,
+    difference,
+    digest_of,
+    stored_digests,
+)
 from imindex.indexer.store.index import Index
+from imindex.indexer.store.structure import check_arms, has_optional
 
 UNIT = 2e-3
 """Tolerance of the length of a unit vector in fp16."""
@@ -154,17 +169,18 @@ def _digests(index: Index, result: Verification, progress: Progress) -> None:
         if fault := difference(stored, name, now[name]):
             result.fault(name, fault)
 
-    for name in COLUMNS:
+    columns = covered_columns(raw)
+    for name in columns:
         _guarded(result, name, lambda name=name: compare(name, lambda: digest_of(raw, name)))  # type: ignore[misc]
     _guarded(result, "vectors", lambda: compare("vectors", lambda: _vectors(index, result, progress)))
     with_digest = covered(index.version, stored)
     for name in with_digest:
         _guarded(result, name, lambda name=name: compare(name, lambda: THE_REST[name](raw)))  # type: ignore[misc]
     result.uncovered = tuple(name for name in THE_REST if name not in with_digest)
-    for name in sorted(stored.keys() - {*COLUMNS, "vectors", *THE_REST}):
+    for name in sorted(stored.keys() - {*columns, "vectors", *THE_REST}):
         result.fault(name, "has a digest in the file, but is not part of an index")
-    if {*COLUMNS, "vectors"} <= now.keys():
-        result.root = root_digest(index.encoder, {name: now[name] for name in (*COLUMNS, "vectors")})
+    if {*columns, "vectors"} <= now.keys():
+        result.root = root_digest(index.encoder, {name: now[name] for name in (*columns, "vectors")})
         if result.root != index.root_digest:
             result.fault(
                 "root-digest", f"{index.root_digest[:12]}, but that of the content is {result.root[:12]}"
@@ -228,7 +244,11 @@ def _tables(index: Index, result: Verification) -> None:
         ("items", ITEM_DTYPES, index.n),
         ("rejects", REJECT_DTYPES, raw.rows("rejects/artist")),
     ):
-        for name in dtypes:
+        optional = sorted(set(raw.names(table)) & set(OPTIONAL_DTYPES[table]))
+        optional = optional if has_optional(index.version) else []
+        for name in optional:
+            _optional(index, result, table, name)
+        for name in (*dtypes, *optional):
             if raw.rows(f"{table}/{name}") != rows:
                 result.fault(f"{table}/{name}", f"has {raw.rows(f'{table}/{name}')} rows, not {rows}")
         for name, least, end in (
@@ -242,6 +262,17 @@ def _tables(index: Index, result: Verification) -> None:
         stamps = f"stamps/{table}"
         if table in raw.names("stamps") and raw.rows(stamps) != rows:
             result.fault(stamps, f"has {raw.rows(stamps)} rows, not {rows}")
+
+
+def _optional(index: Index, result: Verification, table: str, name: str) -> None:
+    """Check that an optional column has a value, since two files of the same content have the same columns."""
+    key, has_value = f"{table}/{name}", False
+    for block in index.raw().blocks(key):
+        has_value |= bool((block != (b"" if block.dtype == object else NO_SEED)).any())
+        if name == "arm":
+            check_arms((arm.decode("utf-8", "surrogateescape") for arm in block), key)
+    if not has_value:
+        result.fault(key, "holds no value; a writer leaves out a column without any")
 
 
 def _unique(index: Index, result: Verification) -> None:

@@ -15,9 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from imindex.indexer.build.reader import NO_DIGEST, Read, read_all
+from imindex.indexer.core.cosine import shown_cosine
 from imindex.indexer.core.digest import STREAM_ROWS
+from imindex.indexer.core.paths import PicturePaths, merged_roots, split_rooted
+from imindex.indexer.core.schema import BLOCKED
 from imindex.indexer.decode.formats import is_missing
 from imindex.indexer.decode.limits import Limits
+from imindex.indexer.sources.arms import ALL_BLACK
 from imindex.indexer.sources.item import Item
 from imindex.indexer.store.index import Index
 
@@ -94,7 +98,8 @@ class Replay:
 class Folders:
     """The folders in which pictures of an index may be opened: that of the index, and further ones that the user names.
 
-    An index may come from a stranger, and its paths may point anywhere. Links are resolved before the comparison.
+    An index may come from a stranger, and its paths and the places of its roots may point anywhere: a root that the
+    index names is a permitted folder only if the user names its folder, too. Links are resolved before the comparison.
 
     Parameters
     ----------
@@ -102,19 +107,43 @@ class Folders:
         The folder of the index.
     roots : sequence of Path
         Further folders.
+    named : mapping of str to str
+        Where the named roots of the index are.
     """
 
     folder: Path
     roots: Sequence[Path] = ()
+    named: Mapping[str, str] = field(default_factory=dict)
 
     def path(self, stored: str) -> str | None:
         """Return the path of a picture; None if it is outside the folders."""
-        full = os.path.normpath(self.folder.absolute() / stored)
+        full = PicturePaths(self.folder, self.named).full(stored)
+        return full if full is not None and self._is_inside(full) else None
+
+    def moved_to(self, stored: str) -> str | None:
+        """Return the file in one of the further folders that ends as a stored path does; None if there is none.
+
+        It is looked for where the pictures were moved: by the longest end of the path first.
+        """
+        rooted = split_rooted(stored)
+        parts = [
+            part
+            for part in (stored if rooted is None else "/".join(rooted)).split("/")
+            if part not in ("", ".", "..")
+        ]
+        for start in range(len(parts)):
+            for root in self.roots:
+                full = os.path.normpath(root.absolute().joinpath(*parts[start:]))
+                if "\0" not in full and os.path.lexists(full) and self._is_inside(full):
+                    return full
+        return None
+
+    def _is_inside(self, full: str) -> bool:
         try:
             real = Path(full).resolve()
         except (OSError, RuntimeError, ValueError):  # links in a circle, a zero byte
-            return None
-        return full if any(real.is_relative_to(root) for root in self._resolved) else None
+            return False
+        return any(real.is_relative_to(root) for root in self._resolved)
 
     @cached_property
     def _resolved(self) -> tuple[Path, ...]:
@@ -129,9 +158,15 @@ class _Everything:
 
 
 def check_pictures(
-    index: Index, progress: Progress = lambda done: None, *, roots: Sequence[Path] = ()
+    index: Index,
+    progress: Progress = lambda done: None,
+    *,
+    roots: Sequence[Path] = (),
+    named: Mapping[str, Path] | None = None,
 ) -> Originals:
     """Read the file of every row, and compare its SHA-256 with the one in the index.
+
+    A picture that is not where the index says is looked for in `roots`, by the end of its path.
 
     Parameters
     ----------
@@ -140,13 +175,15 @@ def check_pictures(
         Called with the number of files done so far.
     roots : sequence of Path
         Folders outside that of the index in which files may be opened.
+    named : mapping of str to Path, optional
+        Where named roots of the index are now. They are permitted only if they are in `roots`.
     """
-    originals, done, folders = Originals(), 0, Folders(index.folder, roots)
+    originals, done, folders = Originals(), 0, _folders(index, roots, named)
     for start in range(0, index.n, STREAM_ROWS):
         paths, digests = _rows(index, slice(start, start + STREAM_ROWS))
         reads = _reads(index, folders, paths, _Everything())
         for path, digest, read in zip(paths, digests, reads, strict=True):
-            state = _state(read, digest)
+            state = _state(read, digest, folders.path(path))
             setattr(originals, state, getattr(originals, state) + 1)
             if state != "same" and len(originals.listed) < _MAX_LISTED:
                 originals.listed.append((state, path))
@@ -159,12 +196,15 @@ def check_rejects(
     progress: Progress = lambda done: None,
     *,
     roots: Sequence[Path] = (),
+    named: Mapping[str, Path] | None = None,
     limits: Limits = Limits(),  # noqa: B008 - frozen
+    trust_manifest: bool = False,
 ) -> list[tuple[str, str]]:
     """Decode the file of every reject again: a picture that can be used must not be hidden among the rejects.
 
     The reason in the index is not believed. A picture that was rejected by a lower limit than the default is confirmed
-    only if the caller passes that limit.
+    only if the caller passes that limit. A blocked picture is confirmed if it is black; otherwise only its manifest
+    says that it is blocked.
 
     Parameters
     ----------
@@ -173,27 +213,31 @@ def check_rejects(
         Called with the number of files done so far.
     roots : sequence of Path
         Folders outside that of the index in which files may be opened.
+    named : mapping of str to Path, optional
+        Where named roots of the index are now.
     limits : Limits
         A picture that exceeds them cannot be used.
+    trust_manifest : bool
+        Confirm a picture that its manifest marks as blocked even if it can be decoded.
 
     Returns
     -------
     list of (path, problem)
         Rejects that can be decoded, whose bytes are not those of the index, or that were not compared.
     """
-    rejects, folders = index.rejects(), Folders(index.folder, roots)
+    rejects, folders = index.rejects(), _folders(index, roots, named)
     problems: list[tuple[str, str]] = []
     paths = rejects["path"].tolist()
     reads = _reads(index, folders, paths, (), limits)
     rows = zip(paths, rejects["sha256"], rejects["reason"], reads, strict=True)
     for done, (path, digest, reason, read) in enumerate(rows, 1):
-        if problem := _reject_problem(bytes(digest), reason, read):
+        if problem := _reject_problem(bytes(digest), reason, read, trust_manifest=trust_manifest):
             problems.append((path, problem))
         progress(done)
     return problems
 
 
-def _reject_problem(digest: bytes, reason: str, read: Read | None) -> str:
+def _reject_problem(digest: bytes, reason: str, read: Read | None, *, trust_manifest: bool) -> str:
     if read is None:
         return "is a reject that was not compared, because it is outside the folder of the index"
     if read.digest != digest:
@@ -201,6 +245,9 @@ def _reject_problem(digest: bytes, reason: str, read: Read | None) -> str:
             f"is a reject whose file {'can be read now' if digest == NO_DIGEST else 'is missing or changed'}"
         )
     if read.picture is None or digest == NO_DIGEST:
+        return ""
+    marked = trust_manifest and reason != BLOCKED + ALL_BLACK
+    if reason.startswith(BLOCKED) and (marked or read.picture.black):
         return ""
     if is_missing(reason):
         return f"was rejected ({reason}), and can be decoded now: `imindex build` adds it"
@@ -214,6 +261,7 @@ def replay(
     *,
     seed: int | None = None,
     roots: Sequence[Path] = (),
+    named: Mapping[str, Path] | None = None,
     progress: Progress = lambda done: None,
 ) -> Replay:
     """Encode randomly drawn pictures of the index again, and compare the vectors with the stored ones.
@@ -230,6 +278,8 @@ def replay(
         can know which rows will be compared.
     roots : sequence of Path
         Folders outside that of the index in which files may be opened.
+    named : mapping of str to Path, optional
+        Where named roots of the index are now.
     progress : callable
         Called with the number of rows done so far.
     """
@@ -241,12 +291,15 @@ def replay(
         np.sort(np.random.default_rng(seed).choice(index.n, n, replace=False)) if n else np.empty(0, np.int64)
     )
     compared, identical, least, differing, uncompared, done = 0, 0, float("inf"), [], [], 0
-    folders = Folders(index.folder, roots)
+    folders = _folders(index, roots, named)
     for start in range(0, n, encoder.batch_size):
         batch = rows[start : start + encoder.batch_size]
         paths, digests = _rows(index, batch)
         reads = list(_reads(index, folders, paths, ()))
-        states = [_state(read, digest) for read, digest in zip(reads, digests, strict=True)]
+        states = [
+            _state(read, digest, folders.path(path))
+            for read, digest, path in zip(reads, digests, paths, strict=True)
+        ]
         states = [
             "unreadable" if state == "same" and read and not read.picture else state
             for state, read in zip(states, reads, strict=True)
@@ -269,7 +322,7 @@ def replay(
         asked=n,
         compared=compared,
         identical=identical,
-        least=least if compared else float("nan"),
+        least=shown_cosine(least) if compared else float("nan"),
         differing=tuple(differing),
         uncompared=tuple(uncompared),
         most_false=most_false(index.n, compared),
@@ -313,7 +366,8 @@ def replay_text(index: Index, encoder: Encoder) -> float | None:
     """Encode the text probe of the index again, and return its cosine with the stored vector; None without a probe."""
     from imindex.indexer.encoders.probe import probe_cosine
 
-    return probe_cosine(index.encoder, encoder)
+    cosine = probe_cosine(index.encoder, encoder)
+    return None if cosine is None else shown_cosine(cosine)
 
 
 def own_encoder(index: Index, where: Mapping[str, Any]) -> Encoder:
@@ -344,17 +398,32 @@ def _reads(
     limits: Limits = Limits(),  # noqa: B008 - frozen
 ) -> Iterator[Read | None]:
     """Read files in order; None for each that is outside the folders."""
-    full = [folders.path(path) for path in paths]
+    full = [_path_to_read(folders, path) for path in paths]
     items = [Item(path, "", "", "") for path in full if path is not None]
     reads = read_all(items, known, index.encoder.preprocess, limits=limits)
     return (next(reads) if path is not None else None for path in full)
 
 
-def _state(read: Read | None, digest: bytes) -> str:
+def _folders(index: Index, roots: Sequence[Path], named: Mapping[str, Path] | None) -> Folders:
+    return Folders(index.folder, roots, merged_roots(index.roots, named or {}))
+
+
+def _path_to_read(folders: Folders, stored: str) -> str | None:
+    """Return the path of a picture or, if it is not there, that of the file that it may have been moved to."""
+    own = folders.path(stored)
+    if not folders.roots or (own is not None and os.path.lexists(own)):
+        return own
+    return folders.moved_to(stored) or own
+
+
+def _state(read: Read | None, digest: bytes, own: str | None) -> str:
+    """Return the state of a picture, of which `own` is the path."""
     if read is None:
         return "outside"
     if read.digest == digest:
         return "same"
+    if read.item.path != own:  # the file that was found elsewhere is another one
+        return "outside" if own is None else "missing"
     if read.digest != NO_DIGEST:
         return "changed"
     return "unreadable" if os.path.lexists(read.item.path) else "missing"

@@ -15,7 +15,9 @@ import numpy.typing as npt
 from imindex.indexer.ann.upkeep import ann_after
 from imindex.indexer.build.checkpoint import Parts
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.names import as_stored, clean_name
 from imindex.indexer.core.provenance import entry
+from imindex.indexer.core.removal import Removal, removal_of
 from imindex.indexer.core.schema import Columns, Contents, without_rows
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.intact import require_unchanged, unchanged_blocks
@@ -39,6 +41,8 @@ class RemoveReport:
         Root digest of the index after the removal.
     notes : tuple of str
         What happened to an approximate index.
+    removal : Removal, optional
+        What was removed, or with `dry_run` would be: by artist, by collection, and the size of the file.
     """
 
     removed: int
@@ -46,6 +50,7 @@ class RemoveReport:
     rows: int
     root_digest: str
     notes: tuple[str, ...] = ()
+    removal: Removal | None = None
 
 
 def remove(
@@ -55,6 +60,7 @@ def remove(
     collections: Sequence[str] = (),
     digests: Sequence[str] = (),
     dry_run: bool = False,
+    expected: str = "",
 ) -> RemoveReport:
     """Rewrite the index without the pictures that match every kind of condition given.
 
@@ -68,6 +74,8 @@ def remove(
         SHA-256 in hexadecimal; a picture matches if it has any of them.
     dry_run : bool
         Count only, without changing the index.
+    expected : str
+        Root digest of the index that a person was shown; an index that has changed since is refused.
 
     Returns
     -------
@@ -78,11 +86,16 @@ def remove(
     ImindexError
         If the index does not have a name or digest, is damaged, or another builder is running.
     """
-    artists, collections = [_nfc(name) for name in artists], [_nfc(name) for name in collections]
     path = real_file(path)
     with Index(path) as index:
         encoder = index.encoder
+        artists = as_stored(artists, index.artists)
+        collections = as_stored(collections, [c.name for c in index.collections])
     with Parts(path, encoder, "imindex remove") as parts, Index(path) as index:
+        if expected and index.root_digest != expected:
+            raise ImindexError(
+                f"{path} was changed in the meantime. Nothing was removed. Run the command again."
+            )
         contents = index.contents()
         raw = _digests(digests)
         gone = _matches(contents, contents.items, artists, collections, raw)
@@ -90,8 +103,9 @@ def remove(
         _check_known(index, artists, collections, raw)
         left = without_rows(contents, ~gone, ~gone_rejects)
         removed, rejects = int(gone.sum()), int(gone_rejects.sum())
+        removal = removal_of(contents, gone, gone_rejects, path.stat().st_size)
         if dry_run or not removed + rejects:
-            return RemoveReport(removed, rejects, left.n, index.root_digest, tuple(parts.notes))
+            return RemoveReport(removed, rejects, left.n, index.root_digest, tuple(parts.notes), removal)
         require_unchanged(index)
         clear_leftovers(path)
         # The part files first: if this crashes in between, the same command still finds the artist and completes.
@@ -109,7 +123,8 @@ def remove(
             entry=entry(command, summary, index.root_digest),
             **ann,
         )
-    return RemoveReport(removed, rejects, left.n, root, (*parts.notes, *notes))
+    removal = replace(removal, bytes_after=path.stat().st_size)
+    return RemoveReport(removed, rejects, left.n, root, (*parts.notes, *notes), removal)
 
 
 def _matches(
@@ -181,9 +196,11 @@ def _erase(line: Mapping[str, str], artists: Sequence[str]) -> dict[str, str]:
     except ValueError:
         begun = re.match(r"imindex [a-z]+(?= )", line["command"])
         return {**line, "command": f"{begun[0]} {ERASED}" if begun else ERASED}
-    for name in artists:
+    for name in dict.fromkeys(spelling for artist in artists for spelling in (artist, clean_name(artist))):
         whole_name = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
         for position, word in enumerate(words[2:], 2):
+            if not whole_name.search(word) and whole_name.search(clean_name(word)):
+                word = clean_name(word)
             option = re.match(r"(--?[\w-]+(=|$))?", word)
             start = option.end() if option else 0
             words[position] = word[:start] + whole_name.sub(ERASED, word[start:])

@@ -13,7 +13,7 @@ from imindex.indexer.ann.record import Record, is_approximate
 from imindex.indexer.core.json_text import parse_json
 from imindex.indexer.core.jsonable import json_ready
 from imindex.indexer.core.preprocess_bounds import ACCEPT, AS_ENCODED, SRGB
-from imindex.indexer.core.schema import KINDS, NOBODY, Columns
+from imindex.indexer.core.schema import ARMS, KINDS, NOBODY, Columns
 from imindex.indexer.decode.rendering import from_log
 from imindex.indexer.store.index import Index
 
@@ -22,8 +22,19 @@ class _Described(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     """Base of the types below; JSON keys have hyphens."""
 
 
+class ArmSummary(_Described, kw_only=True, frozen=True):
+    """The pictures of an arm in a collection: names in the prompts, and pictures."""
+
+    arm: str
+    names: int
+    pictures: int
+
+
 class CollectionSummary(_Described, kw_only=True, frozen=True):
-    """A collection and its size: artists with pictures, pictures, and rejected pictures."""
+    """A collection and its size: artists with pictures, pictures, and those that were rejected and blocked.
+
+    `arms` lists the arms of its pictures, as far as they are known.
+    """
 
     name: str
     kind: str
@@ -31,6 +42,8 @@ class CollectionSummary(_Described, kw_only=True, frozen=True):
     artists: int
     pictures: int
     rejected: int
+    blocked: int
+    arms: tuple[ArmSummary, ...]
 
 
 class ArtistSummary(_Described, kw_only=True, frozen=True):
@@ -44,7 +57,7 @@ class ArtistSummary(_Described, kw_only=True, frozen=True):
 
 
 class RejectSummary(_Described, kw_only=True, frozen=True):
-    """A picture that could not be read or encoded."""
+    """A picture that could not be read or encoded, or was blocked by a safety filter for the reason `blocked`."""
 
     artist: str
     collection: str
@@ -52,6 +65,7 @@ class RejectSummary(_Described, kw_only=True, frozen=True):
     sha256: str
     path: str
     reason: str
+    blocked: str
 
 
 class DuplicateSummary(_Described, kw_only=True, frozen=True):
@@ -114,13 +128,16 @@ class IndexSummary(_Described, kw_only=True, frozen=True):
     def to_dict(self) -> dict[str, object]:
         """Return the summary as it is written to JSON."""
         values: dict[str, object] = msgspec.to_builtins(self)
+        if "seed" in self.ann:  # a number of 63 bits does not survive readers that use doubles
+            values["ann"] = {**self.ann, "seed": str(self.ann["seed"])}
         return values
 
 
 def describe(index: Index) -> IndexSummary:
     """Describe an index: counts, encoder, collections, rejects, duplicates, log."""
     artist, collection = index.column("artist"), index.column("collection")
-    rejects = index.rejects()
+    rejects, arm = index.rejects(), index.column("arm")
+    is_blocked = rejects["blocked"] != ""
     kind_of = np.array([KINDS.index(c.kind) for c in index.collections], dtype=np.int64)
     per_kind = np.zeros((len(index.artists), len(KINDS)), np.int64)
     named = artist != NOBODY
@@ -147,7 +164,9 @@ def describe(index: Index) -> IndexSummary:
                 generator=c.generator,
                 artists=len(np.unique(artist[(collection == number) & named])),
                 pictures=int(np.count_nonzero(collection == number)),
-                rejected=int(np.count_nonzero(rejects["collection"] == number)),
+                rejected=int(np.count_nonzero((rejects["collection"] == number) & ~is_blocked)),
+                blocked=int(np.count_nonzero((rejects["collection"] == number) & is_blocked)),
+                arms=_arms(arm, artist, collection == number),
             )
             for number, c in enumerate(index.collections)
         ),
@@ -234,6 +253,21 @@ def _duplicates(
     )
 
 
+def _arms(
+    arm: npt.NDArray[np.object_], artist: npt.NDArray[np.int32], chosen: npt.NDArray[np.bool_]
+) -> tuple[ArmSummary, ...]:
+    arms = arm[chosen]
+    return tuple(
+        ArmSummary(
+            arm=name,
+            names=len(set(artist[chosen][arms == name].tolist()) - {NOBODY}),
+            pictures=int(np.count_nonzero(arms == name)),
+        )
+        for name in ARMS
+        if (arms == name).any()
+    )
+
+
 def _name(index: Index, artist: int) -> str:
     return index.artists[artist] if artist != NOBODY else ""
 
@@ -248,13 +282,15 @@ def _rejects(index: Index, table: Columns) -> tuple[RejectSummary, ...]:
             sha256=bytes(digest).hex(),
             path=path,
             reason=reason,
+            blocked=blocked,
         )
-        for artist, collection, digest, path, reason in zip(
+        for artist, collection, digest, path, reason, blocked in zip(
             table["artist"].tolist(),
             table["collection"].tolist(),
             table["sha256"],
             table["path"],
             table["reason"],
+            table["blocked"],
             strict=True,
         )
     )

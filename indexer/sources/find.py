@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import KINDS
 from imindex.indexer.sources import manifest_rows
+from imindex.indexer.sources.artist_from import ArtistFrom
 from imindex.indexer.sources.folder import items_of_folder
 from imindex.indexer.sources.item import Item, SourceOptions
 from imindex.indexer.sources.manifest import items_of_manifest
+from imindex.indexer.sources.stray import PassedOver
 
 
-def find(
+def find(  # noqa: PLR0913
     sources: Sequence[str | os.PathLike[str]],
     *,
     kind: str | None = None,
     collection: str | None = None,
     artist: str | None = None,
+    roots: Mapping[str, str] | None = None,
+    artist_from: str | None = None,
     note: Callable[[str], None] = lambda _: None,
+    passed: PassedOver | None = None,
 ) -> Iterator[Item]:
     """Yield the pictures of folders and manifests, in a fixed order.
 
@@ -30,15 +35,25 @@ def find(
         Each source is one of:
 
         - a folder laid out as `works/<artist>/*`, `imitations/<release>/<artist>/*`, `control/*` and
-          `background/<artist>/*`, or one of these folders;
+          `background/<artist>/*`, or one of these folders. Files that are not pictures are passed over;
         - any other folder, laid out as `<artist>/*`, if `kind` is given;
-        - a manifest (CSV, JSONL, Parquet) with the columns path, artist, kind, collection, prompt, seed and
-          caption. Only path is required; it is relative to the manifest. Rows with a non-empty `blocked` are skipped.
+        - one of the above folders of artists that holds a file `manifest.csv` (.tsv, .jsonl, .parquet), as
+          `imindex generate` writes it: that manifest is read instead;
+        - a manifest (CSV, TSV, JSONL, Parquet) with the columns path, artist, kind, collection, prompt, seed, caption,
+          arm, model and blocked. Only path is required; it is relative to the manifest, or absolute and inside its
+          folder or one of `roots`. Cells are separated by commas, semicolons or tabs.
     kind, collection, artist : str, optional
         Metadata of all pictures. For a folder it takes precedence over the names of its folders; for a manifest it
         fills empty columns.
+    artist_from : str, optional
+        How the paths of pictures tell their artists, for folders in another layout: `ArtistFrom.parse`.
+    roots : mapping of str to str, optional
+        Absolute folders outside those of manifests that their paths may lead to, by name.
     note : callable
-        Called with a message about each thing that is skipped.
+        Called with a message about each thing that is skipped; about files that are not pictures, one message.
+    passed : PassedOver, optional
+        Counts the files of folders that are not pictures (see `imindex.indexer.sources.stray`), and the folders of
+        artists without a picture.
 
     Raises
     ------
@@ -47,13 +62,26 @@ def find(
     """
     if kind is not None and kind not in KINDS:
         raise ImindexError(f"There is no kind {kind!r}. Use one of {', '.join(KINDS)}.")
-    options = SourceOptions(kind, collection, artist)
+    if artist_from is not None and artist is not None:
+        raise ImindexError("Pass either artist (--artist) or artist_from (--artist-from), not both.")
+    pattern = ArtistFrom.parse(artist_from) if artist_from is not None else None
+    options = SourceOptions(kind, collection, artist, roots or {}, pattern)
+    passed = PassedOver() if passed is None else passed
     for source in sources:
         path = Path(source)
         if path.is_dir():
-            yield from items_of_folder(path, options, note)
+            yield from items_of_folder(path, options, note, passed)
         elif path.suffix.lower() in manifest_rows.SUFFIXES and path.is_file():
+            if pattern is not None:
+                raise ImindexError(
+                    f"{path} is a manifest, which names artists in its column `artist`; --artist-from is for folders. "
+                    "Drop it, or build them one after the other."
+                )
             yield from items_of_manifest(path, options, note)
+        elif path.suffix.lower() in manifest_rows.WORKBOOKS and path.is_file():
+            raise ImindexError(
+                f'{path} is a workbook, which imindex does not read. Save the sheet as "CSV UTF-8", and pass that file.'
+            )
         elif path.exists():
             raise ImindexError(
                 f"{path} is neither a folder nor a manifest ({', '.join(manifest_rows.SUFFIXES)}). "
@@ -61,3 +89,5 @@ def find(
             )
         else:
             raise ImindexError(f"{path} does not exist. Give a folder of pictures or a manifest.")
+    for line in passed.notes():
+        note(line)

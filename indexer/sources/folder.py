@@ -5,17 +5,33 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.names import clean_name
 from imindex.indexer.core.schema import KINDS
-from imindex.indexer.sources.item import Item, SourceOptions, clean_name
+from imindex.indexer.sources import manifest_rows
+from imindex.indexer.sources.artist_from import ArtistFrom
+from imindex.indexer.sources.img2dataset import refuse_shards
+from imindex.indexer.sources.item import Item, SourceOptions
+from imindex.indexer.sources.manifest import items_of_manifest
+from imindex.indexer.sources.stray import (
+    OTHER_FOLDER,
+    OUTSIDE,
+    UNMATCHED,
+    PassedOver,
+    kind_of_file,
+    kind_of_folder,
+)
 
-_NOT_PICTURES = (".h5", ".h5.parts")
 _LAYOUT = "works/<artist>/*, imitations/<release>/<artist>/*, control/*, background/<artist>/*"
 
 
-def items_of_folder(path: Path, options: SourceOptions, note: Callable[[str], None]) -> Iterator[Item]:
+def items_of_folder(
+    path: Path, options: SourceOptions, note: Callable[[str], None], passed: PassedOver
+) -> Iterator[Item]:
+    """Yield the pictures of a folder in a fixed order, and count everything else in `passed`."""
     folder_name = path.resolve().name if path.name in ("", "..") else path.name
     if options.kind is not None:
         if folder_name != options.kind and (present := [kind for kind in KINDS if (path / kind).is_dir()]):
@@ -24,15 +40,16 @@ def items_of_folder(path: Path, options: SourceOptions, note: Callable[[str], No
                 "Drop --kind, or pass the folder that holds the artists."
             )
         if folder_name == options.kind == "imitations":
-            yield from _kind_folder(path, folder_name, options)
+            yield from _kind_folder(path, folder_name, options, note, passed)
             return
-        yield from _by_artist(path, options.kind, _collection(options, path.resolve().name), options.artist)
+        collection = _collection(options, path.resolve().name)
+        yield from _by_artist(path, options.kind, collection, options, note, passed)
         return
     if folder_name in KINDS:
-        yield from _kind_folder(path, folder_name, options)
+        yield from _kind_folder(path, folder_name, options, note, passed)
         return
     if path.absolute().parent.name == "imitations":
-        yield from _by_artist(path, "imitations", options.collection or folder_name, options.artist)
+        yield from _by_artist(path, "imitations", options.collection or folder_name, options, note, passed)
         return
     kinds = [kind for kind in KINDS if (path / kind).is_dir()]
     if not kinds:
@@ -40,62 +57,163 @@ def items_of_folder(path: Path, options: SourceOptions, note: Callable[[str], No
             f"{path} holds none of the folders {', '.join(KINDS)} ({_LAYOUT}). "
             "Pass their kind with --kind works (or imitations, control, background)."
         )
-    for child in _entries(path):
-        if child.name not in KINDS and child.is_dir():
+    loose = []
+    for child in _entries(path, passed):
+        if _is_dir(child) and child.name not in KINDS:
             note(f"{child.path} is not one of the folders {', '.join(KINDS)}: skipped.")
+            passed.add(child.path, OTHER_FOLDER)
+        elif not _is_dir(child):
+            loose.append(child.name)
+            passed.add(child.path, OUTSIDE)
+    if loose:
+        are = (
+            f"{loose[0]} is a picture"
+            if len(loose) == 1
+            else f"{loose[0]} and {len(loose) - 1:,} more are pictures"
+        )
+        note(
+            f"{path}: {are} beside the folders {', '.join(kinds)}: skipped. Move them into one of these folders."
+        )
     for kind in kinds:
-        yield from _kind_folder(path / kind, kind, options)
+        yield from _kind_folder(path / kind, kind, options, note, passed)
 
 
-def _kind_folder(path: Path, kind: str, options: SourceOptions) -> Iterator[Item]:
-    if kind in ("works", "background"):
-        yield from _by_artist(path, kind, options.collection or kind, options.artist)
+def manifest_in(folder: Path) -> Path | None:
+    """Return the manifest that lists the pictures of a folder: a file named manifest.* directly in it."""
+    names = [folder / f"manifest{suffix}" for suffix in manifest_rows.SUFFIXES if suffix != ".txt"]
+    return next((path for path in names if path.is_file()), None)
+
+
+def _listed_in(manifest: Path, options: SourceOptions, note: Callable[[str], None]) -> Iterator[Item]:
+    note(f"{manifest.parent} is read by its {manifest.name}: pictures that it does not list are not used.")
+    yield from items_of_manifest(manifest, options, note)
+
+
+def _kind_folder(
+    path: Path, kind: str, options: SourceOptions, note: Callable[[str], None], passed: PassedOver
+) -> Iterator[Item]:
+    default = kind if kind != "imitations" else None
+    by_path = options.artist_from is not None and kind != "control"
+    if not by_path and (manifest := manifest_in(path)) is not None:
+        of_kind = replace(options, kind=kind, collection=options.collection or default)
+        yield from _listed_in(manifest, of_kind, note)
+    elif kind in ("works", "background"):
+        yield from _by_artist(path, kind, options.collection or kind, options, note, passed)
     elif kind == "control":
-        for child in _entries(path):
-            collection = options.collection or (child.name if child.is_dir() else kind)
-            for file in _files(child):
+        for child in _entries(path, passed):
+            collection = options.collection or (child.name if _is_dir(child) else kind)
+            for file in _files(child, passed):
                 yield Item(file, "", kind, clean_name(collection))
     else:
-        for child in _entries(path):
-            if not child.is_dir():
+        for child in _entries(path, passed):
+            if not _is_dir(child):
                 raise ImindexError(
                     f"{child.path} is directly in {path}, but imitations are laid out as "
                     "imitations/<release>/<artist>/*. Move it into the folder of its release and artist."
                 )
-            yield from _by_artist(Path(child.path), kind, options.collection or child.name, options.artist)
+            collection = options.collection or child.name
+            yield from _by_artist(Path(child.path), kind, collection, options, note, passed)
 
 
-def _by_artist(path: Path, kind: str, collection: str, artist: str | None) -> Iterator[Item]:
+def _by_artist(
+    path: Path,
+    kind: str,
+    collection: str,
+    options: SourceOptions,
+    note: Callable[[str], None],
+    passed: PassedOver,
+) -> Iterator[Item]:
+    if options.artist_from is not None and kind != "control":
+        yield from _by_pattern(path, kind, collection, options.artist_from, note, passed)
+        return
+    if (manifest := manifest_in(path)) is not None:
+        yield from _listed_in(manifest, replace(options, kind=kind, collection=collection), note)
+        return
+    artist = options.artist
     if kind == "control":
-        for file in _files(path):
+        for file in _files(path, passed):
             yield Item(file, "", kind, clean_name(collection))
         return
+    if artist is None:
+        refuse_shards(path)
     # A symbolic link to a parent folder would assign other artists' pictures to this artist.
     above = frozenset(_identity(folder) for folder in (path, *path.resolve().parents))
-    for child in _entries(path):
+    for child in _entries(path, passed):
         if artist is None and not _is_dir(child):
             raise ImindexError(
                 f"{child.path} is directly in {path}, so its artist is unknown. "
-                "Move it into a folder with the artist's name, or pass --artist."
+                "Move it into a folder with the artist's name, or pass --artist, or --artist-from if its path tells it."
             )
-        for file in _files(child, above):
+        empty = True
+        for file in _files(child, passed, above):
+            empty = False
             yield Item(file, clean_name(artist or child.name), kind, clean_name(collection))
+        if empty and not child.is_symlink():
+            passed.empty.append(child.path)
 
 
-def _entries(path: Path | str) -> list[os.DirEntry[str]]:
-    """List a folder, sorted by name, without hidden files, indexes and their part files."""
+def _by_pattern(
+    path: Path,
+    kind: str,
+    collection: str,
+    artist_from: ArtistFrom,
+    note: Callable[[str], None],
+    passed: PassedOver,
+) -> Iterator[Item]:
+    """Yield the pictures of a folder whose paths tell their artists; tell of the others."""
+    artists: dict[str, str] = {}
+    unmatched: list[str] = []
+    above = frozenset(_identity(folder) for folder in (path, *path.resolve().parents))
+    for child in _entries(path, passed):
+        for file in _files(child, passed, above):
+            relative = os.path.relpath(file, path).replace(os.sep, "/")
+            if artist := artist_from.artist_of(relative):
+                artists.setdefault(artist, relative)
+                yield Item(file, artist, kind, clean_name(collection))
+            else:
+                unmatched.append(relative)
+                passed.add(file, UNMATCHED)
+    if unmatched:
+        example = f"such as {unmatched[0]}" if len(unmatched) > 1 else f"which is {unmatched[0]}"
+        if not artists:
+            raise ImindexError(
+                f"{path}: no path matches --artist-from {artist_from.text!r}, {example}. Correct the pattern; it is "
+                "compared with paths as this one."
+            )
+        n = len(unmatched)
+        note(
+            f"{path}: {n:,} picture{'s do' if n > 1 else ' does'} not match --artist-from {artist_from.text!r} and "
+            f"{'are' if n > 1 else 'is'} not used, {example}."
+        )
+    if artists:
+        name, relative = next(iter(artists.items()))
+        note(
+            f"{path}: {len(artists):,} artist{'s' if len(artists) > 1 else ''} by --artist-from {artist_from.text!r}, "
+            f"such as {name!r} from {relative}."
+        )
+
+
+def _entries(path: Path | str, passed: PassedOver) -> list[os.DirEntry[str]]:
+    """List the pictures and folders of a folder, sorted by name; `passed` counts what is left out."""
     try:
         with os.scandir(path) as entries:
-            return sorted(
-                (e for e in entries if not e.name.startswith(".") and not e.name.endswith(_NOT_PICTURES)),
-                key=lambda e: os.fsencode(e.name),
-            )
+            listed = sorted(entries, key=lambda e: os.fsencode(e.name))
     except OSError as error:
         raise ImindexError(f"{path} cannot be listed: {error.strerror}. Check its permissions.") from error
+    kept = []
+    for entry in listed:
+        kind = kind_of_folder(entry.path) if _is_dir(entry) else kind_of_file(entry.path)
+        if kind:
+            passed.add(entry.path, kind)
+        else:
+            kept.append(entry)
+    return kept
 
 
-def _files(entry: os.DirEntry[str] | Path, seen: frozenset[tuple[int, int]] = frozenset()) -> Iterator[str]:
-    """Yield all files below an entry, in order.
+def _files(
+    entry: os.DirEntry[str] | Path, passed: PassedOver, seen: frozenset[tuple[int, int]] = frozenset()
+) -> Iterator[str]:
+    """Yield all pictures below an entry, in order.
 
     Symbolic links are followed, except loops. A folder that cannot be listed is yielded like a file.
     """
@@ -106,12 +224,12 @@ def _files(entry: os.DirEntry[str] | Path, seen: frozenset[tuple[int, int]] = fr
             here = _identity(Path(path))
             if here in seen:
                 return
-            children = _entries(path)
+            children = _entries(path, passed)
     if children is None:  # a file, or a folder for which the reader will report the reason
         yield path
         return
     for child in children:
-        yield from _files(child, seen | {here})
+        yield from _files(child, passed, seen | {here})
 
 
 def _identity(path: Path) -> tuple[int, int]:

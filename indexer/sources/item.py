@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from imindex.indexer.core.schema import NO_SEED
+from imindex.indexer.sources.artist_from import ArtistFrom
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,12 @@ class Item:
         Empty if unknown.
     seed : int
         -1 if unknown.
+    arm : str
+        What a picture of a release is for: own, placebo, nameless, control or rival. Empty if unknown.
+    model : str
+        The model that made the picture. Empty if unknown.
+    blocked : str
+        Why a safety filter replaced the picture. Empty if it did not.
     """
 
     path: str
@@ -35,17 +42,26 @@ class Item:
     prompt: str = ""
     seed: int = NO_SEED
     caption: str = ""
+    arm: str = ""
+    model: str = ""
+    blocked: str = ""
 
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """Metadata passed by the caller for every picture of a source."""
+    """Metadata passed by the caller for every picture of a source, and folders in which the pictures may be.
+
+    Attributes
+    ----------
+    kind, collection, artist : str, optional
+    roots : mapping of str to str
+        Absolute folders, by name, that the paths of a manifest may lead to.
+    artist_from : ArtistFrom, optional
+        Tells the artists of the pictures of folders from their paths.
+    """
 
     kind: str | None = None
     collection: str | None = None
     artist: str | None = None
-
-
-def clean_name(name: str) -> str:
-    """Normalise the spelling of a name to NFC, since macOS returns decomposed accents."""
-    return unicodedata.normalize("NFC", name.strip())
+    roots: Mapping[str, str] = field(default_factory=dict)
+    artist_from: ArtistFrom | None = None

@@ -2,59 +2,89 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.names import clean_name
 from imindex.indexer.core.schema import KINDS, NO_SEED
 from imindex.indexer.sources import manifest_rows
-from imindex.indexer.sources.item import Item, SourceOptions, clean_name
+from imindex.indexer.sources.arms import arm_of, blocked_of, kind_of_arm, refuse_other_kind
+from imindex.indexer.sources.delimited import did_you_mean, shown_columns
+from imindex.indexer.sources.item import Item, SourceOptions
+from imindex.indexer.sources.manifest_paths import PathResolver
 
-_TEXT_KEYS = ("artist", "kind", "collection", "prompt", "caption")
+_TEXT_KEYS = ("artist", "kind", "collection", "prompt", "caption", "arm", "model")
+_PANDAS_INDEX = "__index_level_0__"
+"""The column in which pandas writes the row numbers of a data frame to Parquet."""
+_SCIENTIFIC = re.compile(r"\d(?:[.,]\d+)?e\+\d+", re.IGNORECASE)
 _SEED_MAX = 2**63 - 1
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def items_of_manifest(path: Path, options: SourceOptions, note: Callable[[str], None]) -> Iterator[Item]:
     unknown: set[str] = set()
-    n_blocked = 0
-    resolve = _PathResolver(path)
-    for where, row in manifest_rows.rows(path):
-        unknown |= set(row) - {"path", "seed", "blocked", *_TEXT_KEYS}
-        if row.get("blocked"):  # a safety filter replaced the picture by a black one
-            n_blocked += 1
+    n_blocked = n_without_path = 0
+    resolve = PathResolver(path, options.roots)
+    for where, row in manifest_rows.rows(path, note):
+        unknown |= set(row) - set(manifest_rows.COLUMNS)
+        blocked = blocked_of(row.get("blocked"))
+        n_blocked += bool(blocked)
+        if blocked and not row.get("path"):
+            n_without_path += 1
         else:
-            yield _item(resolve, where, row, options)
+            yield replace(_item(resolve, where, row, options), blocked=blocked)
     if n_blocked:
-        note(f"{path}: {n_blocked} pictures are marked as blocked and skipped.")
+        note(
+            f"{path}: {n_blocked} pictures are marked as blocked. They are recorded, and left out of every search and "
+            "test."
+        )
+    if n_without_path:
+        note(f"{path}: {n_without_path} of them have no path, and are counted here only.")
     # A manifest written by `imindex generate` has more columns than are used here.
-    if unknown and not (path.parent / "release.json").exists():
-        note(f"{path}: the columns {', '.join(sorted(unknown))} are not used.")
+    if unknown - {_PANDAS_INDEX} and not (path.parent / "release.json").exists():
+        listed = [name or "(no name)" for name in sorted(unknown - {_PANDAS_INDEX})]
+        note(f"{path}: the columns {', '.join(listed)} are not used.")
 
 
-def _item(resolve: _PathResolver, where: str, row: Mapping[str, Any], options: SourceOptions) -> Item:
+def _item(resolve: PathResolver, where: str, row: Mapping[str, Any], options: SourceOptions) -> Item:
     name = row.get("path")
     if not isinstance(name, str) or not _text(where, "path", name):
-        raise ImindexError(f"{where}: no path. Every row must name its picture in the column `path`.")
+        hint = (
+            f" The row has {shown_columns(list(row))}. {did_you_mean('path', row)}"
+            if "path" not in row
+            else ""
+        )
+        raise ImindexError(
+            f"{where}: no path. Every row must name its picture in the column `path`.{hint}".rstrip()
+        )
     text = {key: _text(where, key, row.get(key)) for key in _TEXT_KEYS}
-    kind = text["kind"] or options.kind
+    arm = arm_of(where, text["arm"])
+    of_arm = kind_of_arm(arm)
+    written = text["kind"].strip().lower()  # spreadsheets capitalise the first letter
+    kind = written or (of_arm if of_arm == "control" else "") or options.kind or of_arm
     if kind not in KINDS:
-        problem = f"kind {kind!r} is unknown" if kind else "no kind"
-        raise ImindexError(f"{where}: {problem}. Write one of {', '.join(KINDS)}, or pass --kind.")
-    artist = clean_name(text["artist"] or options.artist or "")
+        problem = f"kind {text['kind']!r} is unknown" if kind else "no kind"
+        raise ImindexError(
+            f"{where}: {problem}. Write one of {', '.join(KINDS)}, or pass --kind.{_hint('kind', row)}"
+        )
+    refuse_other_kind(where, kind, arm)
+    artist = clean_name(text["artist"]) or clean_name(options.artist or "")
     if kind == "control":
         artist = ""
     elif not artist:
-        raise ImindexError(f"{where}: no artist. Fill in the column `artist`, or pass --artist.")
-    collection = clean_name(
-        text["collection"] or options.collection or (kind if kind != "imitations" else "")
-    )
+        raise ImindexError(
+            f"{where}: no artist. Fill in the column `artist`, or pass --artist.{_hint('artist', row)}"
+        )
+    default = kind if kind != "imitations" else ""
+    collection = clean_name(text["collection"]) or clean_name(options.collection or default)
     if not collection:
         raise ImindexError(
             f"{where}: no release for these imitations. Fill in the column `collection`, or pass --collection."
+            f"{_hint('collection', row)}"
         )
     return Item(
         path=resolve(where, name),
@@ -64,35 +94,16 @@ def _item(resolve: _PathResolver, where: str, row: Mapping[str, Any], options: S
         prompt=text["prompt"],
         seed=_seed(where, row.get("seed")),
         caption=text["caption"],
+        arm=arm,
+        model=text["model"],
     )
 
 
-class _PathResolver:
-    """Resolve the paths of a manifest and refuse those outside its folder; links are resolved once per folder."""
-
-    def __init__(self, manifest: Path):
-        self._folder = manifest.parent
-        self._real = os.path.realpath(self._folder)
-        self._is_inside: dict[str, bool] = {}
-
-    def __call__(self, where: str, name: str) -> str:
-        full = os.path.normpath(self._folder / name)
-        if Path(name).is_absolute() or Path(os.path.relpath(full, self._folder)).parts[:1] == (os.pardir,):
-            raise ImindexError(
-                f"{where}: {name} is outside the folder of the manifest. Paths are relative to the manifest: move it "
-                "to the folder of the pictures."
-            )
-        if not self._inside(os.path.dirname(full)) or (os.path.islink(full) and not self._inside(full)):  # noqa: PTH114, PTH120 - many
-            raise ImindexError(
-                f"{where}: {name} is, or is reached through, a symbolic link to outside the folder of the manifest. "
-                "Copy the picture into that folder, or pass its own folder instead of a manifest."
-            )
-        return full
-
-    def _inside(self, path: str) -> bool:
-        if path not in self._is_inside:
-            self._is_inside[path] = Path(os.path.realpath(path)).is_relative_to(self._real)
-        return self._is_inside[path]
+def _hint(wanted: str, row: Mapping[str, Any]) -> str:
+    """Return a sentence that suggests the column that is meant by a column that is missing."""
+    unused = [name for name in row if name not in manifest_rows.COLUMNS]
+    hint = "" if wanted in row else did_you_mean(wanted, unused)
+    return f" {hint}" if hint else ""
 
 
 def _text(where: str, key: str, value: Any) -> str:
@@ -112,12 +123,16 @@ def _seed(where: str, value: Any) -> int:
     if value is None or value == "" or value != value:
         return NO_SEED
     if isinstance(value, str):  # pandas writes 12.0 if another cell of the column is empty
-        value = re.sub(r"\.0*$", "", value.strip())
+        value = re.sub(r"[.,]0*$", "", value.strip())
     try:
         seed = int(value)
         if (not isinstance(value, str) and seed != value) or not 0 <= seed <= _SEED_MAX:
             raise ValueError
     except (TypeError, ValueError, OverflowError):
         shown = repr(value)[:40]
+        if isinstance(value, str) and _SCIENTIFIC.fullmatch(value):
+            raise ImindexError(
+                f"{where}: seed {shown} was rounded by a spreadsheet. Format the column as text, and fill it in again."
+            ) from None
         raise ImindexError(f"{where}: seed {shown} is not an integer from 0 to {_SEED_MAX}.") from None
     return seed

@@ -1,75 +1,78 @@
 """Read the rows of a manifest one at a time, with a size limit per row, since manifests are untrusted input.
 
-CSV and JSON lines are read in this process. Parquet is read in a child process with memory and time limits: its pages
-are compressed, and their size is known only after decompression.
+Delimited text and JSON lines are read in this process. Parquet is read in a child process with memory and time limits:
+its pages are compressed, and their size is known only after decompression.
 """
 
 from __future__ import annotations
 
 import csv
-import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.json_text import parse_json
+from imindex.indexer.sources.delimited import lines_of, open_text, plain_row, table_rows
 from imindex.indexer.system.child_process import Crashed, Lines, python
-from imindex.indexer.system.input_files import open_input
 
-SUFFIXES = (".csv", ".jsonl", ".parquet")
+SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".parquet")
+COLUMNS = (
+    "path", "artist", "kind", "collection", "prompt", "seed", "caption", "arm", "model", "blocked",
+)  # fmt: skip
+"""The columns that are used. Headers are compared without case and surrounding space."""
+WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods", ".numbers")
 MAX_ROWS = 20_000_000
 MAX_LINE = 2**20
 """Maximum number of characters per row."""
 PARQUET_SECONDS = 60.0
 """Time limit per row, including the first one."""
 Row = Mapping[str, Any]
+Note = Callable[[str], None]
 
 
-def rows(path: Path) -> Iterator[tuple[str, Row]]:
+def rows(path: Path, note: Note = lambda _: None) -> Iterator[tuple[str, Row]]:
     """Yield the rows of a manifest, each with a description of its position for error messages.
 
     Parameters
     ----------
     path : Path
         Its suffix, one of `SUFFIXES`, determines the format.
+    note : callable
+        Called with a message if the encoding had to be assumed.
 
     Raises
     ------
     ImindexError
         If the manifest cannot be read, has more than `MAX_ROWS` rows, or a row of more than `MAX_LINE` characters.
     """
-    reader = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}[path.suffix.lower()]
+    reader = {".jsonl": _jsonl, ".parquet": _parquet}.get(path.suffix.lower(), _delimited)
     try:
-        for number, row in enumerate(reader(path), 1):
+        for number, row in enumerate(reader(path, note), 1):
             if number > MAX_ROWS:
                 raise ImindexError(
                     f"{path} has more than {MAX_ROWS:,} rows. Split it into several manifests."
                 )
             yield row
     except UnicodeDecodeError as error:
-        raise ImindexError(f"{path} is not UTF-8: {error}. Save it as UTF-8.") from error
+        raise ImindexError(
+            f"{path} is not {error.encoding.upper()}, as its beginning says: {error.reason}. Save it as UTF-8."
+        ) from error
     except csv.Error as error:
         raise ImindexError(f"{path} is not valid CSV: {error}. Check its quotes.") from error
     except OSError as error:
         raise ImindexError(f"{path} cannot be read: {error.strerror}. Check its permissions.") from error
 
 
-def _csv(path: Path) -> Iterator[tuple[str, Row]]:
-    with io.TextIOWrapper(open_input(path), "utf-8-sig", newline="") as file:
-        reader = csv.DictReader(_lines(path, file))
-        if "path" not in (reader.fieldnames or ()):
-            raise ImindexError(f"{path}: no column `path` in the first line. Add a header line.")
-        for row in reader:
-            where = f"{path}, line {reader.line_num}"
-            if row.pop(None, None) is not None:
-                raise ImindexError(f"{where}: more cells than columns. Quote cells that contain commas.")
-            yield where, row
+def _delimited(path: Path, note: Note) -> Iterator[tuple[str, Row]]:
+    with open_text(path, note) as file:
+        for line, row in table_rows(path, file, "path", COLUMNS, MAX_LINE):
+            yield f"{path}, line {line}", row
 
 
-def _jsonl(path: Path) -> Iterator[tuple[str, Row]]:
-    with io.TextIOWrapper(open_input(path), "utf-8-sig") as file:
-        for number, line in enumerate(_lines(path, file), 1):
+def _jsonl(path: Path, note: Note) -> Iterator[tuple[str, Row]]:
+    with open_text(path, assume=False) as file:
+        for number, line in enumerate(lines_of(path, file, MAX_LINE), 1):
             where = f"{path}, line {number}"
             if not line.strip():
                 continue
@@ -79,23 +82,10 @@ def _jsonl(path: Path) -> Iterator[tuple[str, Row]]:
                 raise ImindexError(f"{where}: not JSON: {error}. Write one object per line.") from error
             if not isinstance(row, dict):
                 raise ImindexError(f"{where}: not a JSON object. Write one object per line.")
-            yield where, row
+            yield where, plain_row(where, row, COLUMNS)
 
 
-def _lines(path: Path, file: TextIO) -> Iterator[str]:
-    """Yield the lines of a text file, reading at most `MAX_LINE` characters at a time."""
-    number = 0
-    while line := file.readline(MAX_LINE + 1):
-        number += 1
-        if len(line) > MAX_LINE:
-            raise ImindexError(
-                f"{path}, line {number}: longer than {MAX_LINE:,} characters. Check that this is a manifest with one "
-                "row per line."
-            )
-        yield line
-
-
-def _parquet(path: Path) -> Iterator[tuple[str, Row]]:
+def _parquet(path: Path, note: Note) -> Iterator[tuple[str, Row]]:
     prefix = f"{path}: not valid Parquet: "
     with python("imindex.indexer.sources.parquet_worker:main", str(path)) as process:
         lines = Lines(process, PARQUET_SECONDS, MAX_LINE)
@@ -104,6 +94,7 @@ def _parquet(path: Path) -> Iterator[tuple[str, Row]]:
                 reply = parse_json(line)
                 if "error" in reply:
                     raise ImindexError(prefix + reply["error"])
-                yield f"{path}, row {number}", reply["row"]
+                where = f"{path}, row {number}"
+                yield where, plain_row(where, reply["row"], COLUMNS)
         except Crashed as crash:
             raise ImindexError(f"{prefix}{crash}. Write the file again, or convert it to CSV.") from None

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from imindex.indexer.core.digest import ColumnHasher, json_digest
-from imindex.indexer.core.schema import ITEM_DTYPES, REJECT_DTYPES, Attribute
+from imindex.indexer.core.schema import ITEM_DTYPES, OPTIONAL_DTYPES, REJECT_DTYPES, Attribute
+from imindex.indexer.store.structure import has_optional
 
 COLUMNS = (
     "artists/name",
@@ -19,7 +20,7 @@ COLUMNS = (
     *(f"items/{name}" for name in ITEM_DTYPES),
     *(f"rejects/{name}" for name in REJECT_DTYPES),
 )
-"""The columns covered by the root digest, in addition to the encoder and the vectors."""
+"""The columns of every index, which the root digest covers in addition to the encoder and the vectors."""
 
 
 class Source(Protocol):
@@ -40,9 +41,21 @@ def digest_of(source: Source, name: str) -> str:
     return hasher.finish()
 
 
+def covered_columns(source: Source) -> tuple[str, ...]:
+    """Return the names of all columns covered by the root digest: `COLUMNS`, and the optional ones that there are."""
+    if not has_optional(str(source.attributes("/").get("encoding-version"))):
+        return COLUMNS
+    optional = (
+        f"{table}/{name}"
+        for table, columns in OPTIONAL_DTYPES.items()
+        for name in sorted(columns.keys() & set(source.names(table)))
+    )
+    return (*COLUMNS, *optional)
+
+
 def column_digests(source: Source) -> dict[str, str]:
     """Return the digests of all columns covered by the root digest, by name."""
-    return {name: digest_of(source, name) for name in COLUMNS}
+    return {name: digest_of(source, name) for name in covered_columns(source)}
 
 
 def tagged(value: Any) -> list[Any]:

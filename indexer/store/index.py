@@ -20,12 +20,14 @@ import numpy.typing as npt
 
 from imindex.indexer.core.digest import STREAM_ROWS, BlockHasher
 from imindex.indexer.core.errors import BadVectors, ImindexError
+from imindex.indexer.core.paths import PicturePaths, merged_roots, require_roots, root_name_fault
 from imindex.indexer.core.preprocess_bounds import preprocess_fault
 from imindex.indexer.core.schema import (
     FORMAT,
     FORMATS_READ,
     ITEM_DTYPES,
     NOBODY,
+    OPTIONAL_DTYPES,
     OPTIONAL_ENCODER,
     PRECISIONS,
     REJECT_DTYPES,
@@ -35,6 +37,7 @@ from imindex.indexer.core.schema import (
     Contents,
     EncoderInfo,
     Stamps,
+    empty_column,
     root_digest,
     stamps_or_zeros,
 )
@@ -50,6 +53,7 @@ from imindex.indexer.store.guard import (
 )
 from imindex.indexer.store.raw import Raw
 from imindex.indexer.store.structure import (
+    check_arms,
     check_dataset,
     check_kind,
     check_range,
@@ -58,6 +62,7 @@ from imindex.indexer.store.structure import (
     log_columns,
     member_group,
     number_of,
+    optional_columns,
     read_attributes,
     text_of,
 )
@@ -73,15 +78,20 @@ class Index:
     Parameters
     ----------
     path : path-like
+    roots : mapping of str to path-like, optional
+        Where the pictures of named roots are now. By default they are where the index says, which is a hint.
 
     Raises
     ------
     ImindexError
-        If the file does not exist, is not an index, or has an unknown format version.
+        If the file does not exist, is not an index, or has an unknown format version; or a root is not a folder.
     """
 
-    def __init__(self, path: str | os.PathLike[str]):
+    def __init__(
+        self, path: str | os.PathLike[str], roots: Mapping[str, str | os.PathLike[str]] | None = None
+    ):
         self.path = Path(path)
+        self._named = require_roots(roots or {})
         if not exists(self.path):
             raise ImindexError(
                 f"{self.path} does not exist. Build it with `imindex build SOURCE... -i {self.path}`, "
@@ -118,6 +128,7 @@ class Index:
             text_of(attributes, "created-at"),
             text_of(attributes, "created-by"),
         )
+        self.roots = _read_roots(attributes, self.version)
         self.encoder = _read_encoder(
             read_attributes(member_group(root, "encoder"), self._guard, "encoder"), self.version
         )
@@ -161,13 +172,26 @@ class Index:
         """The folder of the file, to which its paths are relative. A link to the file is resolved, as by writers."""
         return real_file(self.path).absolute().parent
 
+    def places(self) -> PicturePaths:
+        """Return the files that the paths of the index mean.
+
+        An index from somebody else can point anywhere: compare what is opened with its digest, or permit folders
+        (`imindex.indexer.integrity.verify_pictures.Folders`).
+        """
+        return PicturePaths(self.folder, merged_roots(self.roots, self._named))
+
     def column(self, name: str, group: str = "items") -> npt.NDArray[Any]:
         """Return a column of /items (or another group); text is an object array of str."""
         key = f"{group}/{name}"
         with self._reading():
+            if self._is_left_out(group, name):
+                return empty_column(group, name, self.n if group == "items" else self._counts.rejects)
             dataset = self._file[key]
             if h5py.check_string_dtype(dataset.dtype):
-                return np.array(self._text(key), dtype=object)
+                texts = self._text(key)
+                if name == "arm":
+                    check_arms(texts, key)
+                return np.array(texts, dtype=object)
             values = np.array(mapped(self._guard.fileno(), dataset))
             if name == "artist":
                 check_range(values, NOBODY, self._counts.artists, key)
@@ -175,18 +199,28 @@ class Index:
                 check_range(values, 0, self._counts.collections, key)
             return values
 
+    def _is_left_out(self, group: str, name: str) -> bool:
+        optional = OPTIONAL_DTYPES.get(group, {})
+        return name in optional and name not in optional_columns(self._file.id, group, self.version)
+
     def text_at(self, name: str, rows: npt.NDArray[np.int64]) -> list[str]:
         """Return the values of a text column of /items for some rows, without reading the others."""
         with self._reading():
-            return self._text(f"items/{name}", rows)
+            if self._is_left_out("items", name):
+                return [""] * len(rows)
+            texts = self._text(f"items/{name}", rows)
+            if name == "arm":
+                check_arms(texts, f"items/{name}")
+            return texts
 
     def items(self) -> Columns:
-        """Return all columns of /items."""
-        return {name: self.column(name) for name in ITEM_DTYPES}
+        """Return all columns of /items, including the optional ones that the file leaves out."""
+        return {name: self.column(name) for name in (*ITEM_DTYPES, *OPTIONAL_DTYPES["items"])}
 
     def rejects(self) -> Columns:
-        """Return all columns of /rejects: pictures that could not be read or encoded, with the reason."""
-        return {name: self.column(name, "rejects") for name in REJECT_DTYPES}
+        """Return all columns of /rejects: pictures that cannot be used, with the reason."""
+        names = (*REJECT_DTYPES, *OPTIONAL_DTYPES["rejects"])
+        return {name: self.column(name, "rejects") for name in names}
 
     def stamps(self) -> tuple[Stamps, Stamps]:
         """Return the stamps of the files of /items and /rejects, (n, 3) int64 each; zeros if unknown."""
@@ -238,6 +272,7 @@ class Index:
             created_by=self.created_by,
             item_stamps=item_stamps,
             reject_stamps=reject_stamps,
+            roots=self.roots,
         )
 
     def blocks(self, rows: npt.NDArray[np.intp] | None = None) -> Iterator[npt.NDArray[np.float16]]:
@@ -292,6 +327,18 @@ def recompute_root_digest(index: Index) -> str:
     for block in index.raw().blocks("vectors"):
         hasher.update(block)
     return root_digest(index.encoder, {**column_digests(index.raw()), "vectors": hasher.finish()[0]})
+
+
+def _read_roots(attributes: Mapping[str, Attribute], version: str) -> dict[str, str]:
+    if "roots" not in attributes or version in ("1.0", "1.1", "1.2"):
+        return {}
+    roots = json_object(attributes["roots"], "the attribute roots")
+    for name, folder in roots.items():
+        if fault := root_name_fault(name):
+            raise Damage(f"the attribute roots has the name {name[:40]!r}, which {fault}")
+        if not isinstance(folder, str) or "\0" in folder:
+            raise Damage(f"the attribute roots gives no folder for {name[:40]!r}")
+    return roots
 
 
 def _read_encoder(attributes: Mapping[str, Attribute], version: str) -> EncoderInfo:

@@ -16,7 +16,14 @@ import numpy.typing as npt
 from imindex.indexer.core.digest import BLOCK_ROWS, STREAM_ROWS
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import root_digest
-from imindex.indexer.store.digests import COLUMNS, THE_REST, covered, difference, digest_of, stored_digests
+from imindex.indexer.store.digests import (
+    THE_REST,
+    covered,
+    covered_columns,
+    difference,
+    digest_of,
+    stored_digests,
+)
 from imindex.indexer.store.index import Index
 
 
@@ -36,11 +43,12 @@ def require_unchanged(index: Index) -> None:
     raw = index.raw()
     raw.visit()
     stored = stored_digests(raw)
-    for name in COLUMNS:
+    columns = covered_columns(raw)
+    for name in columns:
         _require(index, name, difference(stored, name, digest_of(raw, name)))
     for name in covered(index.version, stored):
         _require(index, name, difference(stored, name, THE_REST[name](raw)))
-    names = (*COLUMNS, "vectors")
+    names = (*columns, "vectors")
     if names_missing := [name for name in names if name not in stored]:
         _require(index, names_missing[0], "has no digest in the file")
     if root_digest(index.encoder, {name: stored[name] for name in names}) != index.root_digest:

@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import h5py
 import numpy as np
+import numpy.typing as npt
 from h5py import h5a, h5d, h5g, h5l, h5o, h5s, h5t
 
 from imindex.indexer.core.json_text import parse_json
 from imindex.indexer.core.schema import (
+    ARMS,
     FORMAT_VERSION,
     ITEM_DTYPES,
     KINDS,
     LOG_COLUMNS,
+    OPTIONAL_DTYPES,
     REJECT_DTYPES,
     Attribute,
 )
@@ -56,6 +59,19 @@ def log_columns(version: str) -> tuple[str, ...]:
     return tuple(name for name in LOG_COLUMNS if name != "who" or version != "1.0")
 
 
+def has_optional(version: str) -> bool:
+    """Return whether files of a format version can have the columns of `OPTIONAL_DTYPES`."""
+    return version not in ("1.0", "1.1", "1.2")
+
+
+def optional_columns(root: h5g.GroupID, table: str, version: str) -> Mapping[str, npt.DTypeLike]:
+    """Return the optional columns that a table of a file has, with their dtypes."""
+    if not has_optional(version):
+        return {}
+    present = set(names_in(root, table))
+    return {name: dtype for name, dtype in OPTIONAL_DTYPES[table].items() if name in present}
+
+
 def dtype_of(name: str) -> str:
     """Return the required type of a dataset: `text`, or a NumPy dtype.
 
@@ -71,7 +87,8 @@ def dtype_of(name: str) -> str:
         return _TEXT
     if group == "stamps":
         return "<i8"
-    dtype = {"items": ITEM_DTYPES, "rejects": REJECT_DTYPES}.get(group, {}).get(column)
+    dtypes = {"items": ITEM_DTYPES, "rejects": REJECT_DTYPES}.get(group, {})
+    dtype = {**dtypes, **OPTIONAL_DTYPES.get(group, {})}.get(column)
     if dtype is None:
         raise Damage(f"/{name} is not part of an index")
     return _TEXT if dtype is object else str(dtype)
@@ -114,8 +131,8 @@ def check_structure(
     counts = Counts(
         artists=table("artists", {"name": object}),
         collections=table("collections", dict.fromkeys(("name", "kind", "generator"), object)),
-        items=table("items", ITEM_DTYPES, n),
-        rejects=table("rejects", REJECT_DTYPES),
+        items=table("items", {**ITEM_DTYPES, **optional_columns(root, "items", version)}, n),
+        rejects=table("rejects", {**REJECT_DTYPES, **optional_columns(root, "rejects", version)}),
     )
     table("log", dict.fromkeys(log_columns(version), object))
     shape = check_dataset(root, "vectors", "<f2", guard, "vectors")
@@ -333,6 +350,13 @@ def check_kind(kind: str) -> str:
     if kind not in KINDS:
         raise Damage(f"a collection is of the kind {kind[:40]!r}, which is not one of {', '.join(KINDS)}")
     return kind
+
+
+def check_arms(values: Iterable[str], key: str) -> None:
+    """Refuse arms that the format does not have."""
+    unknown = set(values) - {"", *ARMS}
+    if unknown:
+        raise Damage(f"/{key} holds {min(unknown)[:40]!r}, which is not one of {', '.join(ARMS)}")
 
 
 def check_range(values: Any, first: int, end: int, key: str) -> None:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from imindex.indexer.core.digest import STREAM_ROWS, BlockHasher, canonical_json, column_digest, encode_text
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.paths import split_rooted
 from imindex.indexer.core.schema import (
     FORMAT,
     FORMAT_VERSION,
@@ -21,6 +22,7 @@ from imindex.indexer.core.schema import (
     OPTIONAL_ENCODER,
     Columns,
     Contents,
+    is_left_out,
     root_digest,
 )
 from imindex.indexer.store.digests import digests_of_the_rest
@@ -107,6 +109,8 @@ def write(
                 "root-digest": root,
             }
         )
+        if roots := used_roots(contents):
+            file.attrs["roots"] = canonical_json(roots)
         group = file.create_group("stamps")
         for name, stamps in zip(("items", "rejects"), contents.stamps(), strict=True):
             group.create_dataset(name, data=stamps.astype("<i8", copy=False))
@@ -121,6 +125,15 @@ def write(
         group.attrs.update(digests | digests_of_the_rest(Written(file)))
         group.create_dataset("vectors", data=blocks)
     return root
+
+
+def used_roots(contents: Contents) -> dict[str, str]:
+    """Return the named roots that paths of rows or rejects are in."""
+    if not contents.roots:
+        return {}
+    rooted = (split_rooted(path) for table in (contents.items, contents.rejects) for path in table["path"])
+    names = {name for name, _ in filter(None, rooted)}
+    return {name: folder for name, folder in contents.roots.items() if name in names}
 
 
 def _new_file(new: BinaryIO, contents: Contents, ann_bytes: int) -> h5py.File:
@@ -159,6 +172,8 @@ def _write_tables(file: h5py.File, contents: Contents) -> dict[str, str]:
     for table, columns in tables.items():
         group = file.create_group(table)
         for name, values in columns.items():
+            if is_left_out(table, name, values):
+                continue
             if values.dtype == object:
                 dataset = group.create_dataset(name, shape=(len(values),), dtype=_TEXT)
                 for start in range(0, len(values), STREAM_ROWS):

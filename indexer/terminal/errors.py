@@ -13,19 +13,26 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
 
-from imindex.indexer.core.errors import ImindexError, Interrupted
-from imindex.indexer.terminal.options import Command
-from imindex.indexer.terminal.output import clean
+from imindex.indexer.core.errors import DEBUG, ImindexError, Interrupted, NoEncoder
+from imindex.indexer.core.exit_codes import INTERRUPTED, TERMINATED
+from imindex.indexer.terminal.interrupts import INTERRUPTS, nothing_changed
+from imindex.indexer.terminal.options import Command, command_line
+from imindex.indexer.terminal.output import clean, error_text
 
-_NO_MEMORY = (
-    "Out of memory, or the memory limit of this process is reached. Committed results are kept. Free memory or pass a "
-    "smaller --batch-size, then run the command again."
+_SMALLER = (
+    ("--batch-size", "a smaller --batch-size"),
+    ("--generate-batch", "a smaller --generate-batch"),
+    ("--background", "a smaller --background"),
+    ("--no-tests", "--no-tests"),
+    ("--resamples", "fewer --resamples"),
 )
+"""Options with which a command takes less memory, and what to pass."""
 _TORCH_NO_MEMORY = ("allocate memory", "could not create a primitive", "could not create a memory")
 """Parts of the out-of-memory messages of PyTorch and oneDNN on a CPU."""
 _REMEDIES = {
@@ -36,32 +43,76 @@ _REMEDIES = {
 }
 
 
-DEBUG = "IMINDEX_DEBUG"
-"""Environment variable: if set, a defect is shown with its traceback; otherwise that goes to a file."""
 _LONGEST_REASON = 300
+_NO_ANSWER = (
+    "The command asked a question, and nobody answered. Run it in a terminal, or see --help for its option."
+)
 _LF = "\n"
-_SAME_AGAIN = "Run the same command again to resume."
-_RESUME = {
-    "run": f"Stopped. Finished pictures and results are kept. {_SAME_AGAIN}",
-    "optimize": "Stopped. The index is unchanged. Run the same command again to start over.",
-    "migrate": "Stopped. The index is unchanged. Run the same command again to start over.",
-    "demo": f"Stopped. {_SAME_AGAIN}",
-    "build": f"Stopped. Encoded pictures are kept. {_SAME_AGAIN}",
-    "generate": f"Stopped. Generated pictures are kept. {_SAME_AGAIN}",
+_SAME_AGAIN = "Run the same command again"
+_START_OVER = f"{_SAME_AGAIN} to start over."
+_WHOLE = "a file is written whole or not at all"
+_KEPT = {
+    "run": f"Stopped. Finished pictures and results are kept. {_SAME_AGAIN} to resume.",
+    "build": f"Stopped. Encoded pictures are kept. {_SAME_AGAIN} to resume.",
+    "generate": f"Stopped. Generated pictures are kept. {_SAME_AGAIN} to resume.",
+    "demo": f"Stopped. Finished pictures and results are kept. {_SAME_AGAIN} to resume.",
+    "optimize": f"Stopped. The index is unchanged. {_START_OVER}",
+    "migrate": f"Stopped. The index is unchanged. {_START_OVER}",
+    "remove": f"Stopped. The index is unchanged. {_START_OVER}",
+    "seal": f"Stopped. No seal was written. {_START_OVER}",
+    "init": f"Stopped. No plan was written. {_START_OVER}",
+    "export": "Stopped. The index is unchanged. Files of the export are whole, but some may be missing. "
+    f"{_SAME_AGAIN}, with --force.",
+    "confirm": f"Stopped. Decisions that were answered before are in the register. {_SAME_AGAIN} to go on.",
+    "match": f"Stopped. The index is unchanged, and {_WHOLE}. {_SAME_AGAIN}.",
+    "classify": f"Stopped. The index is unchanged, and {_WHOLE}. {_SAME_AGAIN}.",
+    "compare": f"Stopped. The releases are unchanged, and {_WHOLE}. {_SAME_AGAIN}.",
 }
-"""What an interrupted command says, by its name; `run` is that of `imindex audit`."""
+"""What an interrupted command says, by its name (`run`, `init` and `confirm` are of `imindex audit`). Others change
+nothing."""
+_WRITES: Mapping[str, Callable[[Mapping[str, Any]], Path | None]] = {
+    "optimize": lambda options: options.get("index"),
+    "migrate": lambda options: options.get("index"),
+    "remove": lambda options: options.get("index"),
+    "init": lambda options: options.get("plan"),
+    "seal": lambda options: (
+        options.get("out") or options["index"].with_name(f"{options['index'].name}.seal.json")
+    ),
+}
+"""The one file that a command replaces at its end."""
+
+
+def _message_of(command: str, options: Mapping[str, Any]) -> Callable[[], str]:
+    """Return a function that says what an interruption of a command leaves, at the time it is called."""
+    path = _WRITES[command](options) if command in _WRITES else None
+    before = _state(path)
+
+    def message() -> str:
+        if path is not None and _state(path) != before:
+            return f"Stopped, but {clean(str(path))} was complete before. There is nothing left to do."
+        return _KEPT.get(command) or nothing_changed()
+
+    return message
+
+
+def _state(path: Path | None) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat() if path is not None else None
+    except OSError:
+        return None
+    return (status.st_ino, status.st_mtime_ns, status.st_size) if status else None
 
 
 class _Interrupted(click.ClickException):
     """Ends a command that Ctrl-C interrupted."""
 
-    exit_code = 128 + signal.SIGINT
+    exit_code = INTERRUPTED
 
 
 class _Terminated(click.ClickException):
     """Ends a command that SIGTERM interrupted."""
 
-    exit_code = 128 + signal.SIGTERM
+    exit_code = TERMINATED
 
 
 @contextlib.contextmanager
@@ -92,18 +143,30 @@ def errors_for_people(command: Command) -> Command:
 
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
-        received: list[int] = []
+        terminated: list[int] = []
+        context = click.get_current_context(silent=True)
+        message = _message_of((context.info_name if context else "") or "", kwargs)
         try:
-            with _terminated_as_interrupted(received):
+            with INTERRUPTS.command(message), _terminated_as_interrupted(terminated):
                 return command(*args, **kwargs)
-        except KeyboardInterrupt:
-            context = click.get_current_context(silent=True)
-            name = context.info_name if context else ""
-            raise (_Terminated if received else _Interrupted)(_RESUME.get(name or "", "Stopped.")) from None
-        except Interrupted as error:
-            raise (_Terminated if received else _Interrupted)(clean(str(error), keep="\n")) from None
+        except click.exceptions.Exit:  # the result is out
+            raise
+        except BaseException as error:
+            # A library may convert the interruption into an exception of its own.
+            if not (INTERRUPTS.received or terminated or _is_interruption(error)):
+                raise
+            said = clean(str(error), keep="\n") if isinstance(error, Interrupted) else message()
+            ended = terminated or INTERRUPTS.received == signal.SIGTERM
+            raise (_Terminated if ended else _Interrupted)(said) from None
+
+    @functools.wraps(command)
+    def with_errors(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return run(*args, **kwargs)
+        except click.Abort as error:
+            raise click.UsageError(_NO_ANSWER) from error
         except ImindexError as error:
-            raise click.ClickException(clean(str(error), keep="\n")) from error
+            raise click.ClickException(_for_people(error)) from error
         except BrokenPipeError:  # the reader closed the pipe; click exits silently
             raise
         except OSError as error:
@@ -112,9 +175,25 @@ def errors_for_people(command: Command) -> Command:
             message = str(error)
             if not isinstance(error, MemoryError) and not any(part in message for part in _TORCH_NO_MEMORY):
                 raise
-            raise click.ClickException(_NO_MEMORY) from error
+            raise click.ClickException(_no_memory()) from error
 
-    return run  # type: ignore[return-value]
+    return with_errors  # type: ignore[return-value]
+
+
+def remedy_of(error: Exception) -> str:
+    """Return the command line that would go on after an error about an encoder; otherwise nothing."""
+    context = click.get_current_context(silent=True)
+    options = error.options if isinstance(error, NoEncoder) else ""
+    if not options or context is None or not any("--model" in one.opts for one in context.command.params):
+        return ""
+    return f"\nRun: {command_line()} {options}"
+
+
+def _is_interruption(error: BaseException) -> bool:
+    """Whether it is Ctrl-C: as such, with a message of what is kept, or in a question on the terminal."""
+    if isinstance(error, click.Abort):
+        return isinstance(error.__context__, KeyboardInterrupt)
+    return isinstance(error, (KeyboardInterrupt, Interrupted))
 
 
 class Defect(click.ClickException):
@@ -144,16 +223,39 @@ def guard() -> Iterator[None]:
     ):
         raise
     except click.ClickException as error:
-        vars(error)["message"] = clean(error.message, keep="\n")
+        safe = clean(error.message, keep="\n")
+        before = max(
+            0, error.format_message().find(error.message)
+        )  # such as "Invalid value for '--batch-size': "
+        vars(error)["message"] = error_text(safe, len("Error: ") + before)
         raise
     except ImindexError as error:
-        raise click.ClickException(clean(str(error), keep="\n")) from error
+        raise click.ClickException(_for_people(error)) from error
     except OSError as error:
         raise click.ClickException(_os_error(error)) from error
     except MemoryError as error:
-        raise click.ClickException(_NO_MEMORY) from error
+        raise click.ClickException(_no_memory()) from error
     except BaseException as error:  # PyO3's PanicException is no Exception
         raise Defect(error) from error
+
+
+def _for_people(error: ImindexError) -> str:
+    """Return the message of an error, after its traceback if the user asked for that."""
+    shown = f"{''.join(traceback.format_exception(error))}\n" if os.environ.get(DEBUG) == "all" else ""
+    return clean(f"{shown}{error}{remedy_of(error)}", keep=_LF)
+
+
+def _no_memory() -> str:
+    """Say that memory ran out, and name options that the command has."""
+    context = click.get_current_context(silent=True)
+    parameters = context.command.params if context else []
+    known = {name for parameter in parameters for name in parameter.opts}
+    remedies = [what for option, what in _SMALLER if option in known]
+    free = f"Free memory or pass {' or '.join(remedies)}" if remedies else "Free memory"
+    return (
+        "Out of memory, or the memory limit of this process is reached. Committed results are kept. "
+        f"{free}, then run the command again."
+    )
 
 
 def _about_defect(error: BaseException) -> str:
@@ -170,7 +272,7 @@ def _about_defect(error: BaseException) -> str:
     elif path := _keep(details):
         what = clean(path)
     else:
-        what, remark = "the details", f" Set {DEBUG}=1 to see the details."
+        what, remark = "the details", f" Set {DEBUG}=1, or run `imindex --debug ...`, to see the details."
     return (
         f"{shown}This is a defect in imindex: {said}.{remark} To report it, send the maintainers {what}, and the "
         "smallest input that shows it; in private, if the input came from somebody whom you do not trust (SECURITY.md)."

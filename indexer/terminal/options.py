@@ -7,15 +7,19 @@ import inspect
 import re
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from imindex.indexer.core.bounds import BATCH, MAX_PIXELS, MEMORY, SECONDS, Bounds
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.paths import root_name_fault
 from imindex.indexer.core.preprocess_bounds import COLORS, TRUNCATED
 from imindex.indexer.decode.limits import Limits
+from imindex.indexer.terminal.output import View
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -47,6 +51,64 @@ trust_option = click.option(
 )
 
 
+class RootFolder(click.ParamType):  # type: ignore[type-arg]
+    """A folder of pictures, with or without a name: FOLDER or NAME=FOLDER."""
+
+    name = "[NAME=]FOLDER"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Root:
+        if isinstance(value, Root):
+            return value
+        name, equals, folder = str(value).partition("=")
+        if not equals or Path(value).is_dir():
+            name, folder = "", str(value)
+        if name and (fault := root_name_fault(name)):
+            self.fail(f"The name {name!r} {fault}.", param, ctx)
+        return Root(name, Path(folder))
+
+
+@dataclass(frozen=True)
+class Root:
+    """A folder of pictures that the user named; `name` is empty if only the folder was given."""
+
+    name: str
+    folder: Path
+
+
+root_option = click.option(
+    "--root",
+    "roots",
+    type=RootFolder(),
+    multiple=True,
+    metavar="[NAME=]FOLDER",
+    help="Where the pictures of a named root are now; the name is by default that of FOLDER. Repeatable.",
+)
+
+
+def require_folders(roots: Sequence[Root]) -> None:
+    """Refuse a `--root` that is not a folder."""
+    if missing := [str(root.folder) for root in roots if not root.folder.is_dir()]:
+        raise click.UsageError(
+            f"There is no folder {', '.join(missing)}. --root takes a folder with pictures."
+        )
+
+
+def roots_of(options: Mapping[str, Any]) -> dict[str, Path]:
+    """Return the folders passed with `--root` by their names."""
+    require_folders(options["roots"])
+    roots: dict[str, Path] = {}
+    for root in options["roots"]:
+        name = root.name or root.folder.absolute().name
+        if fault := root_name_fault(name):
+            raise click.UsageError(f"--root {root.folder}: its name {fault}. Pass --root NAME={root.folder}.")
+        if name in roots and roots[name] != root.folder:
+            raise click.UsageError(
+                f"--root: {roots[name]} and {root.folder} would both be named {name}. Pass --root NAME=FOLDER."
+            )
+        roots[name] = root.folder
+    return roots
+
+
 class FromSignature(click.Option):
     """An option that takes its default from a function's signature. The function is imported on demand.
 
@@ -65,6 +127,8 @@ class FromSignature(click.Option):
         self._parameter = parameter or str(self.name)
 
     def get_default(self, ctx: click.Context, call: bool = True) -> Any:
+        if ctx.resilient_parsing:  # a shell completes words; the module would take long to import
+            return None
         function = getattr(importlib.import_module(self._module), self._function)
         return inspect.signature(function).parameters[self._parameter].default
 
@@ -120,6 +184,52 @@ def batch_size_of(value: str) -> int | None:
     if not value.isdecimal() or len(value) > 9 or not BATCH.hold(int(value)):
         raise click.BadParameter(f"{value} is neither auto nor {BATCH}.", param_hint="--batch-size")
     return int(value)
+
+
+def table_options(command: Command) -> Command:
+    """Add --columns and --csv to a command that shows a table; see `view_of`."""
+    return add_options(
+        command,
+        click.option(
+            "--columns", metavar="NAME,...",
+            help="Columns to show, by their names in the CSV, or `all`. A name that is unknown lists them. "
+            "[default: those that the terminal has room for]",
+        ),
+        click.option(
+            "--csv", "as_csv", is_flag=True,
+            help="Print the full table as CSV: every row and column, in full precision. A pipe gets the same, "
+            "separated by tabs.",
+        ),
+    )  # fmt: skip
+
+
+def view_of(options: MutableMapping[str, Any], known: Callable[[], Sequence[str]] = tuple) -> View:
+    """Take --columns and --csv out of the options of a command, and return what they ask for.
+
+    Parameters
+    ----------
+    options : mutable mapping
+    known : callable, optional
+        Returns the names of the fields of the table, so that a wrong one is an error before anything is computed.
+        Fields of which there are several, such as `recall@5`, are known by what precedes the @.
+    """
+    columns, as_csv = options.pop("columns"), options.pop("as_csv")
+    context = click.get_current_context(silent=True)
+    if as_csv and context is not None and context.params.get("as_json"):
+        raise click.UsageError("--csv and --json are two forms of one result. Pass one of them.")
+    names = tuple(name for part in (columns or "").split(",") if (name := part.strip()))
+    if columns is not None and not names:
+        raise click.BadParameter("no column is named.", param_hint="--columns")
+    there = known() if names and names != ("all",) else ()
+    if there:
+        from imindex.indexer.terminal.table import check_names
+
+        prefixes = {name.partition("@")[0] for name in there if "@" in name}
+        try:
+            check_names([name for name in names if name.partition("@")[0] not in prefixes], there)
+        except ImindexError as error:
+            raise click.BadParameter(str(error), param_hint="--columns") from error
+    return View(names, as_csv)
 
 
 def limit_options(command: Command) -> Command:

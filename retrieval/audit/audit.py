@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace as replace_fields
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -21,7 +22,7 @@ from imindex.indexer.store.intact import require_intact
 from imindex.indexer.system.atomic import clear_folder, make_folder, refuse_links
 from imindex.indexer.system.locks import alone
 from imindex.retrieval.audit.assess import Built, assess, texts_of
-from imindex.retrieval.audit.inputs import Inputs, gather
+from imindex.retrieval.audit.inputs import Inputs, gather, roots_of
 from imindex.retrieval.audit.made import Made
 from imindex.retrieval.audit.models import Encoders, check_models, make
 from imindex.retrieval.audit.plan import EncoderSpec
@@ -92,7 +93,7 @@ def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
             clear_folder(folder)
         with run.stage("check", 0):
             drawing = drawing_of(run.workspace.folder)
-            inputs = gather(plan, run.show.note, drawing=drawing)
+            inputs = gather(plan, run.show.note, drawing=drawing, roots=roots_of(run))
         for note in inputs.notes:
             run.show.note(note)
         encoders = Encoders(run)
@@ -123,12 +124,21 @@ def _build(run: Run, encoder: EncoderSpec, inputs: Inputs, made: Sequence[Made],
     path = run.workspace.index(encoder)
     refuse_links(path)
     new = not path.exists()
+    if not new and not _has_arms(path):
+        items = [replace_fields(item, arm="", model="") for item in items]
     with run.stage(f"encode with {encoder.name}", len(items)) as progress:
         lazy = encoders.of(encoder, path)
         if new:  # the encoder is loaded; an audit names artists by text
             require_text_side(lazy.get())
         report: BuildReport = build(
-            items, path, lazy, prune=True, limits=run.compute.limits, command=run.command, progress=progress
+            items,
+            path,
+            lazy,
+            prune=True,
+            limits=run.compute.limits,
+            roots=roots_of(run),
+            command=run.command,
+            progress=progress,
         )
         with Index(path) as index:
             require_intact(index)
@@ -139,7 +149,17 @@ def _build(run: Run, encoder: EncoderSpec, inputs: Inputs, made: Sequence[Made],
             built.texts.encode_with(lazy.get(), lists)
     if report.rejected:
         run.show.note(f"{report.rejected} pictures were rejected; the report lists them.")
+    if report.blocked:
+        run.show.note(
+            f"{report.blocked} pictures are all black, so they count as blocked; the report lists them."
+        )
     return built
+
+
+def _has_arms(path: Path) -> bool:
+    """Return whether an index has arms. That of an audit which was begun before there were any stays as it is."""
+    with Index(path) as index:
+        return any(index.column("arm"))
 
 
 # Report

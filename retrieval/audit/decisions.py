@@ -11,9 +11,11 @@ from msgspec.structs import replace
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.json_text import parse_json
+from imindex.indexer.core.paths import PicturePaths
 from imindex.indexer.system.input_files import read_input, read_text
 from imindex.indexer.system.locks import alone
 from imindex.retrieval.audit.register import read_register, record_decisions
+from imindex.retrieval.report.thumbnails import places_of_audit
 from imindex.retrieval.results import AuditResult, CopyDecision, CopyPair, RegisterEntry, from_dict
 from imindex.retrieval.results.report_digest import digest
 
@@ -125,9 +127,10 @@ def decide(
         raise ImindexError("A decision has a name to it. Say whose it is with --by NAME.")
     refusal = f"{folder} is in use by {{by}}. Wait for it to end."
     with alone(folder / ".lock", refusal, command):
+        places = places_of_audit(folder, [path.name for path in sorted(folder.glob("*.h5"))])
         for one, _ in decisions:
-            _check(folder / one.pair.imitation, one.pair.imitation_sha256)
-            _check(folder / one.pair.work, one.pair.work_sha256)
+            _check(places, one.pair.imitation, one.pair.imitation_sha256)
+            _check(places, one.pair.work, one.pair.work_sha256)
         return record_decisions(
             folder,
             [
@@ -172,7 +175,10 @@ def _names(word: str, one: Listed) -> bool:
     return release == one.release and bool(picture) and (whole == picture or whole.endswith(f"/{picture}"))
 
 
-def _check(path: Path, digest: str) -> None:
+def _check(places: PicturePaths, stored: str, digest: str) -> None:
+    path = places.full(stored)
+    if path is None:
+        raise ImindexError(f"{stored} is in no root that an index of the audit names. Run the audit again.")
     try:
         now = hashlib.sha256(read_input(path)).hexdigest()
     except OSError as error:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from imindex.indexer.core.bounds import NAMES
 from imindex.indexer.core.errors import BadPicture, ImindexError
+from imindex.indexer.core.names import alike_note, clean_name
+from imindex.indexer.core.paths import merged_roots
 from imindex.indexer.generate.artist_origins import STATED, Origin, origins_of
 from imindex.indexer.generate.matched_names import DRAWING, INDEPENDENT, Placebo, matched_placebos
 from imindex.indexer.generate.placebo_names import placebo_names
@@ -20,8 +22,11 @@ from imindex.indexer.generate.secret_seed import SecretSeed, read_seed
 from imindex.indexer.sources.find import find
 from imindex.indexer.sources.item import Item
 from imindex.indexer.sources.local import read_bytes
+from imindex.indexer.store.index import Index
 from imindex.retrieval.audit.plan import BY_ORIGIN, Plan, Release
 from imindex.retrieval.audit.rivals import further_rivals, rivals_needed
+from imindex.retrieval.audit.run import Run
+from imindex.retrieval.results import BlockedPicture
 from imindex.stats.references import references_needed
 from imindex.stats.validity import FEWEST
 
@@ -39,6 +44,8 @@ class Inputs:
     ----------
     works : tuple of Item
         Works of the tested artists (kind works) and of all others (background), and control pictures.
+    blocked : mapping from release to tuple of BlockedPicture
+        Pictures that the manifest of a release in `made` marks as blocked. They are not in `made`.
     made : mapping from release to tuple of Item
         Pictures of the releases that the plan names by their pictures.
     placebos : mapping from release to tuple of str
@@ -67,6 +74,7 @@ class Inputs:
     origins: tuple[Origin, ...] = ()
     references: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     rivals: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    blocked: Mapping[str, tuple[BlockedPicture, ...]] = field(default_factory=dict)
 
     @property
     def background(self) -> tuple[str, ...]:
@@ -74,7 +82,24 @@ class Inputs:
         return tuple(sorted({item.artist for item in self.works if item.kind == "background"}))
 
 
-def gather(plan: Plan, note: Callable[[str], None] = lambda _: None, *, drawing: int = DRAWING) -> Inputs:
+def roots_of(run: Run) -> dict[str, str]:
+    """Return the named roots that an audit may read: where its indexes say that they are, or the user does now."""
+    roots: dict[str, str] = {}
+    for encoder in run.plan.encoders:
+        path = run.workspace.index(encoder)
+        if path.exists():
+            with Index(path) as index:
+                roots = {**index.roots, **roots}
+    return merged_roots(roots, run.compute.roots)
+
+
+def gather(
+    plan: Plan,
+    note: Callable[[str], None] = lambda _: None,
+    *,
+    drawing: int = DRAWING,
+    roots: Mapping[str, str] | None = None,
+) -> Inputs:
     """Collect and check the existing pictures, and choose the placebo names and further rivals.
 
     Parameters
@@ -84,15 +109,24 @@ def gather(plan: Plan, note: Callable[[str], None] = lambda _: None, *, drawing:
         Receives messages for the user.
     drawing : int
         Version of the drawing of placebo names: `imindex.retrieval.audit.register.drawing_of` the audit's folder.
+    roots : mapping of str to str, optional
+        Absolute folders, by name, that the paths of manifests may lead to.
 
     Raises
     ------
     ImindexError
         Works or pictures do not exist, a tested artist has no works or no imitations, or a secret seed cannot be read.
     """
-    works = _works(plan, note)
+    works = _works(plan, note, roots)
     known = {item.artist for item in works}
-    made = {release.name: _made(plan, release, note) for release in plan.releases if release.pictures}
+    if alike := alike_note(sorted(known | set(plan.tested))):
+        note(alike)
+    listed = {
+        release.name: _made(plan, release, note, roots) for release in plan.releases if release.pictures
+    }
+    made = {name: tuple(item for item in items if not item.blocked) for name, items in listed.items()}
+    for name, items in made.items():
+        require_imitations(plan, name, items, blocked=len(listed[name]) - len(items))
     generates = any(release.model for release in plan.releases)
     secret = read_seed(plan.prompts.placebo_seed, plan.folder) if plan.prompts.placebo_seed else None
     rivals = further_rivals(plan, known - set(plan.tested))
@@ -107,14 +141,30 @@ def gather(plan: Plan, note: Callable[[str], None] = lambda _: None, *, drawing:
     digests = {"works": digest_of(works), **{name: digest_of(items) for name, items in made.items()}}
     if secret is not None:
         digests[SECRET] = secret.digest
-    notes = [*_notes(plan, works, placebos), *_name_notes(plan, origins, references, rivals, secret)]
+    notes = [
+        *_arm_notes(plan, made),
+        *_notes(plan, works, placebos),
+        *_name_notes(plan, origins, references, rivals, secret),
+    ]
     return Inputs(
         tuple(works), made, placebos, digests, tuple(notes),
         drawing=drawing,
         origins=origins,
         references={one.name: references for one in plan.releases if one.model and origins},
         rivals={
-            one.name: rivals for one in plan.releases if one.model or isinstance(plan.rivals, tuple)
+            one.name: rivals if one.model or isinstance(plan.rivals, tuple) else tuple(of_arm)
+            for one in plan.releases
+            if (of_arm := sorted(_of_arm(made.get(one.name, ()), "rival") - set(plan.tested)))
+            or one.model or isinstance(plan.rivals, tuple)
+        },
+        blocked={
+            name: tuple(
+                BlockedPicture(
+                    path=os.path.relpath(item.path, plan.folder), prompt=item.prompt, reason=item.blocked
+                )
+                for item in items if item.blocked
+            )
+            for name, items in listed.items()
         },
     )  # fmt: skip
 
@@ -151,24 +201,39 @@ def _bytes_digest(item: Item) -> str:
         return "unreadable"
 
 
-def _find(
-    plan: Plan, key: str, path: str, kind: str, note: Callable[[str], None], **options: str
+def _find(  # noqa: PLR0913
+    plan: Plan,
+    key: str,
+    path: str,
+    kind: str,
+    note: Callable[[str], None],
+    roots: Mapping[str, str] | None,
+    *,
+    collection: str | None = None,
+    artist: str | None = None,
 ) -> list[Item]:
     try:
-        return list(find([plan.at(path)], kind=kind, note=note, **options))
+        return list(
+            find([plan.at(path)], kind=kind, collection=collection, artist=artist, roots=roots, note=note)
+        )
     except ImindexError as error:
         raise ImindexError(f"{plan.path}: {key}: {error}") from error
 
 
-def _works(plan: Plan, note: Callable[[str], None]) -> list[Item]:
+def _works(plan: Plan, note: Callable[[str], None], roots: Mapping[str, str] | None) -> list[Item]:
     tested = set(plan.tested)
-    works = _find(plan, "works.tested", plan.works, "works", note)
+    works = _find(plan, "works.tested", plan.works, "works", note, roots)
+    works = _of_kinds(works, "works", "background")
     items = [
-        item if item.artist in tested else replace(item, kind="background", collection="background")
+        item
+        if item.artist in tested and item.kind == "works"
+        else replace(item, kind="background", collection="background")
         for item in works
+        if item.kind == "works" or plan.background != plan.works  # the same manifest lists them below
     ]
     if plan.background:
-        others = _find(plan, "works.background", plan.background, "background", note)
+        others = _find(plan, "works.background", plan.background, "background", note, roots)
+        others = _of_kinds(others, "background")
         both = sorted({item.artist for item in others} & tested)
         if both:
             raise ImindexError(
@@ -176,12 +241,26 @@ def _works(plan: Plan, note: Callable[[str], None]) -> list[Item]:
             )
         items += others
     if plan.control:
-        items += _find(plan, "works.control", plan.control, "control", note)
+        controls = _of_kinds(_find(plan, "works.control", plan.control, "control", note, roots), "control")
+        items += _of_no_release(plan, controls)
+    background = sorted({item.artist for item in items if item.kind == "background"} & tested)
+    if background:
+        raise ImindexError(
+            f"{plan.path}: works.tested lists pictures of the tested artist {background[0]} as background. Correct "
+            "their kind."
+        )
+    items = [item for item in items if not item.blocked]
     counts = Counter(item.artist for item in items if item.kind == "works")
     missing = [name for name in plan.tested if not counts[name]]
     if missing:
-        near = difflib.get_close_matches(missing[0], {item.artist for item in works}, 1)
-        hint = f"Did you mean {near[0]}?" if near else f"Put works into {plan.at(plan.works) / 'NAME'}."
+        near = difflib.get_close_matches(missing[0], {item.artist for item in works} - tested, 1)
+        place = plan.at(plan.works)
+        put = (
+            f"List works of this artist in {place}."
+            if place.is_file()
+            else f"Put works into {place / 'NAME'}."
+        )
+        hint = f"Did you mean {near[0]}?" if near else put
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise ImindexError(
             f"{plan.path}: artists.tested: {missing[0]}{more} has no works in {plan.at(plan.works)}. {hint}"
@@ -189,13 +268,48 @@ def _works(plan: Plan, note: Callable[[str], None]) -> list[Item]:
     return items
 
 
-def _made(plan: Plan, release: Release, note: Callable[[str], None]) -> tuple[Item, ...]:
+def _of_kinds(items: Iterable[Item], *kinds: str) -> list[Item]:
+    """Leave out the pictures of other kinds, which a manifest of everything lists as well. No work is blocked."""
+    return [item for item in items if item.kind in kinds]
+
+
+def _of_no_release(plan: Plan, controls: Sequence[Item]) -> list[Item]:
+    """Leave out the control pictures of a release, which come with its imitations."""
+    releases = {release.name for release in plan.releases if release.pictures == plan.control}
+    return [item for item in controls if item.collection not in releases]
+
+
+def _of_release(plan: Plan, release: Release, items: Sequence[Item]) -> Sequence[Item]:
+    """Leave out the pictures of other releases, which the manifest names in its column `collection`.
+
+    Raises
+    ------
+    ImindexError
+        If the manifest lists several releases, but none of this name.
+    """
+    releases = {item.collection for item in items if item.kind == "imitations"}
+    if len(releases) > 1 and release.name not in releases:
+        raise ImindexError(
+            f"{plan.path}: {release.pictures} lists the releases {', '.join(sorted(releases)[:5])}, but none is "
+            f"called {release.name}. Correct the name of the release, or the column `collection`."
+        )
+    if release.name not in releases:
+        return items
+    own = [item for item in items if item.collection == release.name]
+    if any(item.kind == "control" for item in own):
+        return own
+    return [*own, *(item for item in items if item.collection not in releases)]  # controls of no release
+
+
+def _made(
+    plan: Plan, release: Release, note: Callable[[str], None], roots: Mapping[str, str] | None
+) -> tuple[Item, ...]:
     key = f"the pictures of {release.name}"
-    pictures = _find(plan, key, release.pictures, "imitations", note, collection=release.name)
+    pictures = _find(plan, key, release.pictures, "imitations", note, roots, collection=release.name)
     items = [
-        replace(item, collection=release.name) for item in pictures if item.kind in ("imitations", "control")
+        replace(item, collection=release.name)
+        for item in _of_release(plan, release, _of_kinds(pictures, "imitations", "control"))
     ]
-    require_imitations(plan, release.name, items)
     return tuple(items)
 
 
@@ -226,25 +340,70 @@ def require_imitations(plan: Plan, release: str, items: Iterable[Item], *, block
 def _placebos(
     plan: Plan, release: Release, made: Mapping[str, Sequence[Item]], known: set[str]
 ) -> tuple[str, ...]:
-    """Return the placebo names of a release of existing pictures, matched by patterns."""
+    """Return the placebo names of a release of existing pictures: by the plan's patterns, or else by its manifest."""
+    if not release.placebos:
+        return tuple(_refuse_works(plan, release, _of_arm(made[release.name], "placebo"), known))
     names = sorted({item.artist for item in made[release.name] if item.kind == "imitations"})
     placebos: set[str] = set()
     for pattern in release.placebos:
-        fits = {name for name in names if fnmatch.fnmatchcase(name, pattern)}
+        fits = {name for name in names if fnmatch.fnmatchcase(name, clean_name(pattern))}
         if not fits:
             raise ImindexError(
                 f'{plan.path}: {release.name}.placebos: no pictures have a name that matches "{pattern}". '
                 f"Correct the pattern, or add the pictures to {release.pictures}."
             )
-        folded = {name.casefold() for name in {*known, *plan.tested}}
-        real = sorted(name for name in fits if name.casefold() in folded)
-        if real:
-            raise ImindexError(
-                f"{plan.path}: {release.name}.placebos: {real[0]} has works, so it is not a placebo name. Narrow "
-                f'"{pattern}".'
-            )
-        placebos |= fits
+        placebos.update(_refuse_works(plan, release, fits, known, pattern))
     return tuple(sorted(placebos))
+
+
+def _of_arm(items: Iterable[Item], arm: str) -> set[str]:
+    return {item.artist for item in items if item.arm == arm}
+
+
+def _refuse_works(
+    plan: Plan, release: Release, names: Iterable[str], known: set[str], pattern: str = ""
+) -> list[str]:
+    """Return placebo names, sorted, if none of them is an artist with works."""
+    folded = {name.casefold() for name in {*known, *plan.tested}}
+    real = sorted(name for name in names if name.casefold() in folded)
+    if real:
+        remedy = (
+            f'Narrow "{pattern}".'
+            if pattern
+            else "Correct its arm in the manifest, or list them in the plan."
+        )
+        raise ImindexError(
+            f"{plan.path}: {release.name}.placebos: {real[0]} has works, so it is not a placebo name. {remedy}"
+        )
+    return sorted(names)
+
+
+def _arm_notes(plan: Plan, made: Mapping[str, Sequence[Item]]) -> Iterable[str]:
+    """Say which names a manifest made placebo names, and where the plan contradicts a manifest."""
+    for release in plan.releases:
+        of_arm = _of_arm(made.get(release.name, ()), "placebo")
+        if of_arm and not release.placebos:
+            yield f"{release.name}: {len(of_arm)} placebo names, from the manifest."
+        patterns = release.placebos
+        others = {
+            item.artist: item.arm for item in made.get(release.name, ()) if item.arm not in ("", "placebo")
+        }
+        wrong = sorted(
+            name for name in others if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+        )
+        if wrong:
+            yield (
+                f"{release.name}.placebos takes {wrong[0]} for a placebo name, but the manifest says "
+                f"{others[wrong[0]]} ({len(wrong)} such names)."
+            )
+        left = sorted(
+            name for name in of_arm if not any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+        )
+        if patterns and left:
+            yield (
+                f"{release.name}.placebos leaves out {left[0]}, which the manifest calls a placebo name ({len(left)} "
+                "such names)."
+            )
 
 
 def _invented(
@@ -349,12 +508,3 @@ def _notes(plan: Plan, works: Sequence[Item], placebos: Mapping[str, Sequence[st
                 f"{release}: {len(names)} placebo names. Finding {together} of {len(plan.tested)} artists at level "
                 f"{plan.tests.level:g} with {plan.tests.adjust}, if no more are imitated, takes {needed:,}."
             )
-
-
-def works_of(path: Path) -> list[str]:
-    """List the artists of a folder of works for a new plan; empty if the folder does not exist."""
-    return (
-        sorted(p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
-        if path.is_dir()
-        else []
-    )

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import msgspec
 from imindex.indexer.core.bounds import NAMES
 from imindex.indexer.core.digest import json_digest
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.names import clean_name
 from imindex.indexer.generate.artists_file import names_of, read_artists, read_origins
 from imindex.indexer.generate.model_settings import ModelSettings
 from imindex.indexer.system.input_files import read_text
@@ -156,8 +156,14 @@ class Plan:
         return self.tests.templates or self.prompts.templates
 
 
-def read_plan(path: Path) -> Plan:
+def read_plan(path: Path, note: Callable[[str], None] = lambda _: None) -> Plan:
     """Read and check a plan.
+
+    Parameters
+    ----------
+    path : Path
+    note : callable
+        Called with messages about the file of artists.
 
     Raises
     ------
@@ -182,13 +188,13 @@ def read_plan(path: Path) -> Plan:
         raise ImindexError(
             f"{path} is not TOML: {said}. `imindex audit init` writes a valid plan."
         ) from error
-    return _plan(path, text, content)
+    return _plan(path, text, content, note)
 
 
-def _plan(path: Path, text: str, content: dict[str, Any]) -> Plan:
+def _plan(path: Path, text: str, content: dict[str, Any], note: Callable[[str], None]) -> Plan:
     file = decode(path, content)
     _check_prompts(path, file.prompts)
-    tested = _tested(path, file.artists)
+    tested = _tested(path, file.artists, note)
     plan = Plan(
         path=path,
         text=text,
@@ -227,13 +233,13 @@ def _plan(path: Path, text: str, content: dict[str, Any]) -> Plan:
     return plan
 
 
-def _tested(path: Path, artists: ArtistsTable) -> tuple[str, ...]:
+def _tested(path: Path, artists: ArtistsTable, note: Callable[[str], None]) -> tuple[str, ...]:
     if bool(artists.tested) == bool(artists.file):
         raise ImindexError(
             f'{path}: set either artists.tested = ["Ada Example"] or artists.file = "artists.csv".'
         )
     if artists.file:
-        names = read_artists(path.parent / artists.file)
+        names = read_artists(path.parent / artists.file, note)
     else:
         try:
             names = names_of(artists.tested)
@@ -269,7 +275,7 @@ def _rivals(
 def _origins(path: Path, artists: ArtistsTable, tested: Sequence[str]) -> dict[str, str]:
     stated = read_origins(path.parent / artists.file) if artists.file else {}
     for name, origin in artists.origins.items():
-        name = unicodedata.normalize("NFC", name)
+        name = clean_name(name)
         if name not in tested:
             raise ImindexError(f"{path}: artists.origins: {name!r} is not tested. Remove the line.")
         stated[name] = origin
@@ -344,7 +350,7 @@ def _check_names(path: Path, key: str, names: Sequence[str]) -> None:
         raise ImindexError(f"{path}: {key} is empty. Name at least one.")
     folded: set[str] = set()
     for name in names:
-        key_of_name = unicodedata.normalize("NFC", name).casefold()
+        key_of_name = clean_name(name).casefold()
         if key_of_name in folded:
             raise ImindexError(f"{path}: {key}: {name!r} is listed twice. Names must differ.")
         folded.add(key_of_name)

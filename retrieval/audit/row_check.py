@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from imindex.indexer.core.paths import StoredPaths
+from imindex.indexer.core.names import clean_name
+from imindex.indexer.core.paths import StoredPaths, merged_roots
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.integrity.verify import Fault
 from imindex.indexer.integrity.verify_pictures import check_pictures, check_rejects
@@ -18,11 +19,14 @@ Key = tuple[str, str, str, str]
 _LISTED = 20
 
 
-def row_faults(index: Index, items: Sequence[Item], limits: Limits) -> Iterator[Fault]:
+def row_faults(
+    index: Index, items: Sequence[Item], limits: Limits, roots: Mapping[str, str] | None = None
+) -> Iterator[Fault]:
     """Yield the differences between an index and the pictures that it was built from.
 
     Every picture must be one row, or a reject that cannot be used, of the same artist, collection and kind, with the
-    same prompt, seed and caption; the bytes of its file must be those that the index records.
+    same prompt, seed and caption; the bytes of its file must be those that the index records. Arm and model are
+    compared if the index has any.
 
     Parameters
     ----------
@@ -31,8 +35,10 @@ def row_faults(index: Index, items: Sequence[Item], limits: Limits) -> Iterator[
         Works and pictures of all releases, as the sources list them now.
     limits : Limits
         A picture that exceeds them is a reject.
+    roots : mapping of str to str, optional
+        Absolute folders of named roots, where they are now.
     """
-    stored_path = StoredPaths(index.folder)
+    stored_path = StoredPaths(index.folder, merged_roots(index.roots, roots or {}))
     expected = {(item.artist, item.collection, item.kind, stored_path(item.path)): item for item in items}
     rows, rejects = list(_keys(index, "items")), list(_keys(index, "rejects"))
     counted = Counter([*rows, *rejects])
@@ -45,11 +51,12 @@ def row_faults(index: Index, items: Sequence[Item], limits: Limits) -> Iterator[
         if keys:
             yield Fault("rows", f"{verb} {len(keys)} pictures, such as {_shown(min(keys))}")
     yield from _data_faults(index, rows, expected)
-    roots = {Path(item.path).absolute().parent for item in items}
-    originals = check_pictures(index, roots=tuple(roots))
+    folders = tuple({Path(item.path).absolute().parent for item in items})
+    named = {name: Path(folder) for name, folder in (roots or {}).items()}
+    originals = check_pictures(index, roots=folders, named=named)
     other = [(path, state) for state, path in originals.listed]
     problems = [(path, f"the picture is {state}") for path, state in other]
-    problems += check_rejects(index, roots=tuple(roots), limits=limits)
+    problems += check_rejects(index, roots=folders, named=named, limits=limits)
     for path, problem in problems[:_LISTED]:
         yield Fault(path, problem)
     if len(problems) > _LISTED:
@@ -60,13 +67,17 @@ def _keys(index: Index, table: str) -> Iterator[Key]:
     columns = (index.column(name, table) for name in ("artist", "collection", "path"))
     for artist, collection, path in zip(*columns, strict=True):
         place = index.collections[collection]
-        yield (index.artists[artist] if artist >= 0 else "", place.name, place.kind, path)
+        name = index.artists[artist] if artist >= 0 else ""
+        yield (clean_name(name), clean_name(place.name), place.kind, path)
 
 
 def _data_faults(index: Index, rows: Sequence[Key], expected: dict[Key, Item]) -> Iterator[Fault]:
     n = 0
-    for name in ("prompt", "seed", "caption"):
-        for key, value in zip(rows, index.column(name).tolist(), strict=True):
+    for name in ("prompt", "seed", "caption", "arm", "model"):
+        values = index.column(name).tolist()
+        if name in ("arm", "model") and not any(values):
+            continue  # of an index that was begun in an older format
+        for key, value in zip(rows, values, strict=True):
             item = expected.get(key)
             if item is not None and getattr(item, name) != value:
                 n += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,6 +69,8 @@ class Compute:
         Number of pictures to encode, and to generate, at a time; by default chosen for the device.
     limits : Limits
         Larger pictures are rejected.
+    roots : mapping of str to str
+        Absolute folders of named roots, to which the paths of manifests may lead.
     trust_encoders : bool
         Load whatever encoder the plan names. Otherwise only encoders that imindex knows by name are loaded.
     """
@@ -78,6 +80,7 @@ class Compute:
     generate_batch: int | None = None
     limits: Limits = field(default_factory=Limits)
     trust_encoders: bool = True
+    roots: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,17 @@ from typing import Any, TypeVar
 
 import click
 
-from imindex.indexer.core.bounds import RESAMPLES, SEED, SHARE
+from imindex.indexer.core.bounds import RESAMPLES, SEED, SHARE, WORKS
 from imindex.indexer.demo.recognise import NOT_EVIDENCE
+from imindex.indexer.terminal.complete import complete_artists
 from imindex.indexer.terminal.options import FromSignature, add_options, within
-from imindex.indexer.terminal.output import count, number, percent, print_table, say
+from imindex.indexer.terminal.output import count, number, percent, say
 from imindex.retrieval.findings import SIGNIFICANT, Finding
 from imindex.retrieval.results import (
     AccuracyTests,
     ArtistTests,
     Classification,
     ClassificationMethod,
-    ClassifiedArtist,
     MatchedArtist,
     MatchEvidence,
     Matching,
@@ -37,6 +37,7 @@ TESTING = (
     "n_resamples",
     "confidence_level",
     "seed",
+    "background",
 )
 ACCURACY = ("placebos", "adjust", "n_resamples", "confidence_level", "seed")
 TOP = 20
@@ -59,9 +60,9 @@ _ADJUST = _option(
     help="Multiple-testing correction: Holm, Benjamini-Hochberg or Benjamini-Yekutieli.",
 )  # fmt: skip
 _PLACEBO = _option(
-    "--placebo", "placebos", multiple=True, metavar="NAME",
+    "--placebo", "placebos", multiple=True, metavar="NAME", shell_complete=complete_artists,
     help='A placebo name, or a pattern such as "placebo *": an invented artist, prompted for in the same way as the '
-    "real ones. Repeatable.",
+    "real ones. Repeatable. By default, the names of the arm placebo in the manifest.",
 )  # fmt: skip
 _COMMON = (
     _option("--resamples", "n_resamples", type=within(RESAMPLES), help="Number of resamples."),
@@ -89,6 +90,11 @@ def testing_options(command: F) -> F:
             help="Base findings on studentised p-values: finer than 1 / (1 + references), valid if scores are normal.",
         ),
         *_COMMON,
+        _option(
+            "--background", type=within(WORKS),
+            help="Most works by artists that no release was asked for, with which works are compared for the gap and "
+            "the check of an artist's own works. Of more works a sample is drawn by --seed, and the output says so.",
+        ),
     )  # fmt: skip
 
 
@@ -129,70 +135,12 @@ def _span(low: float | None, high: float | None) -> str:
     return "-" if low is None else f"{number(low)} to {number(high)}"
 
 
-def print_evidence(result: Matching, show_all: bool) -> None:
-    """Print the findings, one artist per line, smallest p first, with notes on the tests."""
-    evidence = result.evidence
-    if evidence is None:
-        return
-    tested = _tested(result)
-    tested.sort(key=lambda a: (2.0 if a.p is None else a.p, -(a.auc or 0.0), a.artist))
-    shown = tested if show_all else tested[:TOP]
-    method, has_placebos = evidence.adjust, bool(evidence.placebos)
-    placebo_floor = any(a.floor_placebo is not None for a in tested)
-    control_floor = any(a.floor_control is not None for a in tested)
-    rows = [
-        [
-            a.artist,
-            _word(a.finding),
-            number(a.auc),
-            _span(a.auc_low, a.auc_high),
-            *_p_values(a, evidence),
-            *([number(a.floor_placebo)] if placebo_floor else []),
-            *([number(a.floor_control)] if control_floor else []),
-            number(a.told_auc),
-        ]
-        for a in shown
-    ]
-    header = ["artist", "finding", "AUC", f"{100 * evidence.confidence_level:g} % interval"]
-    if evidence.unit == "work":
-        header += ["p work", ADJUSTED[method]]
-    elif has_placebos:
-        header += ["p name", ADJUSTED[method], "p rival", ADJUSTED[method]]
-    else:
-        header += ["p rival", ADJUSTED[method]]
-    header += [
-        *(["floor"] if placebo_floor else []),
-        *(["controls"] if control_floor else []),
-        "own works",
-    ]
-    print_table(
-        f"{result.collection}: is each artist imitated?{shown_of(shown, tested)}",
-        header,
-        rows,
-        left=2,
-        note=_basis(result, evidence),
-    )
-    if evidence.unit == "work":
-        say(f"Warning: {UNIT_WARNING}")
-
-
-def _p_values(artist: MatchedArtist, evidence: MatchEvidence) -> list[str]:
-    """Return the p-values behind the finding: of each step, as it is and after correction."""
-    cells = [p_value(artist.p), p_value(artist.p_adjusted(evidence.adjust))]
-    if evidence.unit == "artist" and evidence.placebos:
-        cells += [p_value(artist.p_rival), p_value(artist.p_rival_selected)]
-    return cells
-
-
 def _tested(result: Matching) -> list[MatchedArtist]:
     return [a for a in result.artists if a.finding is not None]
 
 
-def _word(finding: Finding | None) -> str:
-    return WORDS.get(finding, finding) if finding is not None else "-"
-
-
-def _basis(result: Matching, evidence: MatchEvidence) -> list[str]:
+def basis(result: Matching, evidence: MatchEvidence) -> list[str]:
+    """Explain what the tests of a matching rest on, in sentences."""
     artists = _tested(result)
     names, rivals = (
         _References([a.n_name_references or 0 for a in artists], [a.n_name_left_out or 0 for a in artists]),
@@ -276,7 +224,8 @@ def _meaning(evidence: MatchEvidence) -> list[str]:
     if not evidence.placebos:
         return [
             *lines,
-            "Without placebo names, there is no test of whether the name matters: pass --placebo.",
+            "Without placebo names, there is no test of whether the name matters: pass --placebo, or build from a "
+            "manifest with the column `arm`.",
         ]
     adjusted = ADJUSTED[evidence.adjust]
     lines.append(
@@ -342,27 +291,6 @@ def summary(evidence: MatchEvidence) -> str:
     return text
 
 
-def accuracy_header(results: Classification) -> list[str]:
-    """Return the table columns that tests add to an artist's accuracy; empty without tests."""
-    testing = results.testing
-    if not testing:
-        return []
-    named = ["by placebos", "p named", f"p {ADJUSTED[testing.adjust]}"] if results.placebos else []
-    return [f"{100 * testing.confidence_level:g} % interval", *named]
-
-
-def accuracy_cells(results: Classification, artist: ClassifiedArtist) -> list[str]:
-    """Return an artist's cells of the columns of `accuracy_header`."""
-    testing = results.testing
-    if not testing:
-        return []
-    interval = f"{percent(artist.top1_low)} to {percent(artist.top1_high)}"
-    if not results.placebos:
-        return [interval]
-    adjusted = artist.p_named_adjusted(testing.adjust)
-    return [interval, percent(artist.placebo_share), p_value(artist.p_named), p_value(adjusted)]
-
-
 def accuracy_note(results: Classification, method: ClassificationMethod) -> list[str]:
     """Return notes on the tests and the figures over all artists."""
     testing, evidence = results.testing, method.evidence
@@ -417,8 +345,3 @@ def _naming_notes(results: Classification, method: ClassificationMethod) -> list
             f"only if at least {evidence.fewest_nameable} artists are found together."
         )
     return notes
-
-
-def shown_of(shown: Sequence[Any], rows: Sequence[Any]) -> str:
-    """Return a remark on how many rows are shown; empty if all are."""
-    return f" ({len(shown)} of {len(rows)}; --all prints the rest)" if len(shown) < len(rows) else ""

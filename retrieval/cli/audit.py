@@ -20,10 +20,23 @@ from imindex.indexer.terminal.options import (
     json_option,
     limit_options,
     limits_of,
+    root_option,
+    roots_of,
     within,
 )
-from imindex.indexer.terminal.output import clean, count, echo, fail, percent, print_json, print_table, say
-from imindex.indexer.terminal.progress import bars
+from imindex.indexer.terminal.output import (
+    clean,
+    count,
+    echo,
+    fail,
+    percent,
+    print_json,
+    print_table,
+    remark,
+    say,
+    short_path,
+)
+from imindex.indexer.terminal.progress import bars, duration, plain_lines, quiet, quiet_option
 from imindex.retrieval.cli._evidence import p_value
 from imindex.retrieval.cli.compare import end_of_gate
 from imindex.retrieval.cli.confirm import confirm
@@ -71,27 +84,38 @@ audit.add_command(confirm)
 
 
 @audit.command(short_help="Write a commented plan.")
-@click.argument("plan", type=click.Path(path_type=Path, dir_okay=False), default="plan.toml")
+@click.argument("plan", type=click.Path(path_type=Path), default="plan.toml")
 @click.option("--force", is_flag=True, help="Overwrite an existing plan.")
+@click.option("--model", default="", metavar="NAME", help="The encoder. [default: ViT-L-14, openai]")
+@click.option("--pretrained", default="", metavar="TAG|FILE", help="Its weights.")
 @errors_for_people
-def init(plan: Path, force: bool) -> None:
-    """Write a commented plan with every key. The artists are the folders of works/ beside it, if any.
+def init(plan: Path, force: bool, model: str, pretrained: str) -> None:
+    """Write a commented plan with every key, for the pictures in its folder.
+
+    PLAN is the file to write, or the folder to write plan.toml in. The plan takes the works, background, control
+    pictures and imitations/RELEASE that lie beside it, as folders or manifests. It guesses nothing: what it leaves open
+    is listed in its comments, and in the output.
 
     \b
     imindex audit init plan.toml
+    imindex audit init pictures/ --model demo
     """
     from imindex.indexer.system.atomic import write_file
-    from imindex.retrieval.audit.inputs import works_of
+    from imindex.retrieval.audit.layout import find_layout, left_open
     from imindex.retrieval.audit.plan_template import template
 
+    plan = plan / "plan.toml" if plan.is_dir() else plan
     if plan.exists() and not force:
         fail(f"{plan} exists already. Choose another file, or pass --force.")
-    artists = works_of(plan.parent / "works")
-    write_file(plan, template(plan.name, artists).encode())
-    echo(
-        f"Wrote {plan}" + (f" with {count(len(artists), 'artist')} from works/." if artists else ".")
-        + f" Edit it, then run: imindex audit {plan} --dry-run"
-    )  # fmt: skip
+    layout = find_layout(plan.parent, say)
+    text = template(plan.name, layout.tested, layout=layout, model=model, pretrained=pretrained)
+    write_file(plan, text.encode())
+    for sentence in left_open(layout):
+        echo(f"Left open: {sentence}")
+    found = [count(len(layout.tested), "artist")] if layout.tested else []
+    found += [count(len(layout.used), "release")] if layout.used else []
+    holding = f" with {' and '.join(found)}" if found else ""
+    echo(f"Wrote {plan}{holding}. Edit it, then run: imindex audit {plan} --dry-run")
 
 
 @audit.command(short_help="Run a plan.")
@@ -126,6 +150,8 @@ def init(plan: Path, force: bool) -> None:
     is_flag=True,
     help="Conditions of the gate that cannot be decided do not change the exit code.",
 )
+@root_option
+@quiet_option
 @click.pass_context
 @errors_for_people
 def run(
@@ -151,7 +177,7 @@ def run(
 
     screen = screen_of_stages()
     how = {name: options[name] for name in ("device", "batch_size", "generate_batch")}
-    how.update(limits=limits_of(options), show=screen)
+    how.update(limits=limits_of(options), roots=roots_of(options), show=screen)
     if options["dry_run"]:
         with screen:
             forecast = api.forecast(plan, out, **how)
@@ -219,12 +245,14 @@ def _print_as_paper(title: str, found: AsPaper) -> None:
             "artists.",
             *found.assumes,
         ],
+        aside=True,
+        elsewhere="see a wider terminal or --json",
     )
 
 
 def _print_forecast(forecast: Forecast) -> None:
     print_table(
-        f"{forecast.title}: to be made in {forecast.folder}",
+        f"{forecast.title}: to be made in {short_path(forecast.folder)}",
         ["", "total", "done", "to do", "time"],
         [
             [
@@ -239,23 +267,13 @@ def _print_forecast(forecast: Forecast) -> None:
         note=forecast.notes,
     )
     known = [stage.seconds for stage in forecast.stages if stage.seconds is not None]
-    echo(
+    remark(
         f"Plan {forecast.digest[:12]} would take about {duration(sum(known))} on this machine; nothing has been made."
     )
 
 
-def duration(seconds: float | None) -> str:
-    """Format a duration for display: `40 s`, `12 min`, `3 h 20 min`."""
-    if seconds is None:
-        return "not measured"
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
 def screen_of_stages() -> Any:
-    """Return a progress display on stderr: a line per finished stage, a bar for the current one."""
+    """Return a progress display on stderr: a line per finished stage, a bar or plain lines for the current one."""
     from imindex.retrieval.audit.run import Show
 
     live = sys.stderr.isatty()
@@ -273,17 +291,27 @@ def screen_of_stages() -> Any:
 
         @contextlib.contextmanager
         def stage(self, name: str, total: int) -> Iterator[Callable[[int, int], None]]:
+            if not live:
+                started = time.monotonic()
+                with plain_lines(total, name) as shown:
+                    yield shown
+                self._finished(name, started)
+                return
             started, task = time.monotonic(), self._bar.add_task(clean(name), total=total or None, rate="")
 
-            def advance(done: int, new: int) -> None:
+            def move(done: int, new: int) -> None:
                 elapsed = time.monotonic() - started
                 self._bar.update(
                     task, completed=done, rate=f"{new / elapsed:.1f}/s" if new and elapsed else ""
                 )
 
-            yield advance
+            yield move
             self._bar.remove_task(task)
-            self.note(f"{name}: {duration(time.monotonic() - started)}")
+            self._finished(name, started)
+
+        def _finished(self, name: str, started: float) -> None:
+            if not quiet():
+                self.note(f"{name}: {duration(time.monotonic() - started)}")
 
         def note(self, text: str) -> None:
             if live:

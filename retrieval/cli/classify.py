@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from pathlib import Path
 from typing import Any
 
 import click
 
 from imindex.indexer.core.bounds import NEIGHBOURS
+from imindex.indexer.terminal.complete import complete_collections
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     FromSignature,
@@ -17,23 +20,34 @@ from imindex.indexer.terminal.options import (
     index_option,
     json_option,
     model_options,
+    root_option,
+    roots_of,
+    table_options,
+    view_of,
     within,
 )
-from imindex.indexer.terminal.output import echo, number, percent, print_json, print_table, say
+from imindex.indexer.terminal.output import (
+    View,
+    percent,
+    print_json,
+    remark,
+    say,
+    show_aside,
+    show_table,
+    text_table,
+)
+from imindex.indexer.terminal.table import Column
 from imindex.retrieval.cli._evidence import (
     ACCURACY,
-    TOP,
-    accuracy_cells,
-    accuracy_header,
-    accuracy_note,
     accuracy_options,
     report_option,
-    shown_of,
     warn_of_demonstration,
 )
+from imindex.retrieval.cli._tables import classify_table, known_fields
 from imindex.retrieval.results import (
     Classification,
     ClassificationMethod,
+    ClassifiedArtist,
 )
 
 CLASSIFY = "imindex.retrieval.evidence.classify_release:classify_release"
@@ -41,7 +55,11 @@ CLASSIFY = "imindex.retrieval.evidence.classify_release:classify_release"
 
 @click.command(short_help="Name the artist of each imitation, zero-shot.")
 @index_option
-@click.option("--collection", help="The release to classify. Optional if there is only one.")
+@click.option(
+    "--collection",
+    help="The release to classify. Optional if there is only one.",
+    shell_complete=complete_collections,
+)
 @click.option(
     "--by", cls=FromSignature, of=CLASSIFY, type=click.Choice(("name", "works")),
     help="Compare pictures with the text of each artist's name, or with each artist's works.",
@@ -67,10 +85,12 @@ CLASSIFY = "imindex.retrieval.evidence.classify_release:classify_release"
 )
 @accuracy_options
 @report_option
+@root_option
 @click.option("--all", "show_all", is_flag=True, help="Print every artist.")
 @model_options
 @device_option
 @json_option
+@table_options
 @errors_for_people
 def classify(index: Path, as_json: bool, show_all: bool, **options: Any) -> None:
     """Name the artist of each imitation, zero-shot, among all artists of the index and the generic labels.
@@ -82,11 +102,13 @@ def classify(index: Path, as_json: bool, show_all: bool, **options: Any) -> None
     imindex classify --collection sd-2.1
     imindex classify --by works --json
     imindex classify --report names.html
+    imindex classify --csv
     """
     from imindex.retrieval import api
 
+    view = view_of(options, functools.partial(known_fields, ClassifiedArtist, more=["method"]))
     testing = api.Testing(**{name: options[name] for name in ACCURACY})
-    with api.open(index) as opened:
+    with api.open(index, roots=roots_of(options)) as opened:
         results = opened.classify(
             options["collection"],
             **{name: options[name] for name in ("by", "labels", "templates", "k")},
@@ -99,19 +121,27 @@ def classify(index: Path, as_json: bool, show_all: bool, **options: Any) -> None
     if as_json:
         print_json({"index": index, **results.to_dict()})
         return
+    noted: set[str] = set()
     for method in results.methods:
-        _print_classification(results, method, show_all)
+        _print_classification(results, method, show_all, view, noted)
+    if view.for_machines:
+        _show_all_methods(results, view)
     if options["report"]:
         say(f"Wrote the report to {options['report']}.")
     best = results.methods[0]
-    echo(
+    remark(
         f"Classified {results.n} pictures of {results.collection} among {best.n_labels} labels: "
-        f"the artist is named correctly for {percent(best.top1)} of them (chance {percent(best.chance_top1)})."
+        f"the artist is named correctly for {percent(best.top1)} of them (chance {percent(best.chance_top1)}).",
+        view=view,
     )
 
 
-def _print_classification(results: Classification, method: ClassificationMethod, show_all: bool) -> None:
-    print_table(
+def _print_classification(
+    results: Classification, method: ClassificationMethod, show_all: bool, view: View, noted: set[str]
+) -> None:
+    """Print the figures by one method, without the notes that are printed already."""
+    names = results.names.sentences(results.placebos) if results.names else []
+    overall = text_table(
         f"{results.collection}, {method.method}",
         ["", "top-1", "top-5"],
         [
@@ -119,29 +149,26 @@ def _print_classification(results: Classification, method: ClassificationMethod,
             ["mean over artists", percent(method.macro_top1), percent(method.macro_top5)],
             *_chance_rows(method),
         ],
-        note=_classification_note(results, method),
+        note=[_classification_note(results, method), *(note for note in names if note not in noted)],
     )
-    artists = sorted(method.artists, key=lambda a: (a.top1 or 0.0, a.artist))
-    shown = artists if show_all else artists[:TOP]
-    header = accuracy_header(results)
-    print_table(
-        "By artist, least recognised first" + shown_of(shown, artists),
-        ["artist", "most often taken for", "n", "top-1", *header, "top-5", "mean reciprocal rank"],
-        [
-            [
-                a.artist,
-                a.confused_with or "-",
-                str(a.n),
-                percent(a.top1),
-                *accuracy_cells(results, a),
-                percent(a.top5),
-                number(a.mrr),
-            ]
-            for a in shown
-        ],
-        left=2,
-        note=accuracy_note(results, method),
-    )
+    show_aside(overall, view)
+    noted.update(names)
+    if not view.for_machines:
+        table = classify_table(results, method, show_all)
+        show_table(
+            dataclasses.replace(table, notes=[note for note in table.notes if note not in noted]), view
+        )
+        noted.update(table.notes)
+
+
+def _show_all_methods(results: Classification, view: View) -> None:
+    """Write the artists of all methods as one table."""
+    tables = [classify_table(results, method, True) for method in results.methods]
+    records = [row for one in tables for row in one.records]
+    notes = list(dict.fromkeys(note for one in tables for note in one.notes))
+    whole = dataclasses.replace(tables[0], columns=[Column("method", "method", kind="prose"), *tables[0].columns],
+                                records=records, notes=notes)  # fmt: skip
+    show_table(whole, view)
 
 
 def _chance_rows(method: ClassificationMethod) -> list[list[str]]:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from imindex.indexer.core.bounds import RESAMPLES, SEED, SHARE
+from imindex.indexer.terminal.complete import complete_artists, complete_releases
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     DEFAULT_INDEX,
@@ -17,20 +18,26 @@ from imindex.indexer.terminal.options import (
     device_option,
     json_option,
     model_options,
+    table_options,
+    view_of,
     within,
 )
-from imindex.indexer.terminal.output import clean, count, echo, number, print_json, print_table, say
-from imindex.retrieval.cli._evidence import (
-    ADJUSTED,
-    TOP,
-    WORDS,
-    p_value,
-    report_option,
-    shown_of,
-    warn_of_demonstration,
+from imindex.indexer.terminal.output import (
+    View,
+    clean,
+    count,
+    number,
+    print_json,
+    remark,
+    say,
+    show_aside,
+    show_table,
+    text_table,
 )
+from imindex.retrieval.cli._evidence import p_value, report_option, warn_of_demonstration
+from imindex.retrieval.cli._tables import all_changes, compare_fields, compare_table, signed, signed_span
 from imindex.retrieval.compare.gate import Condition
-from imindex.retrieval.results import ArtistChange, Comparison, FigureName, Verdict
+from imindex.retrieval.results import Comparison, FigureName, Verdict
 
 COMPARE = "imindex.retrieval.compare.releases:compare"
 OF = "imindex.retrieval.evidence.testing:Testing"
@@ -53,8 +60,8 @@ class ConditionType(click.ParamType):  # type: ignore[type-arg]
 
 
 @click.command(short_help="Compare two releases artist by artist, with conditions to fail on.")
-@click.argument("base")
-@click.argument("new")
+@click.argument("base", shell_complete=complete_releases)
+@click.argument("new", shell_complete=complete_releases)
 @click.option(
     "-i", "--index", type=click.Path(path_type=Path, dir_okay=False), default=DEFAULT_INDEX, envvar="IMINDEX_INDEX",
     show_default=True, show_envvar=True, help="The index file, if BASE or NEW is a collection.",
@@ -89,12 +96,14 @@ class ConditionType(click.ParamType):  # type: ignore[type-arg]
     help="Prompt template. Repeatable.",
 )
 @click.option(
-    "--placebo", "placebos", cls=FromSignature, of=OF, multiple=True, metavar="NAME",
-    help='A placebo name, or a pattern such as "placebo *". Repeatable. Audits store their own.',
+    "--placebo", "placebos", cls=FromSignature, of=OF, multiple=True, metavar="NAME", shell_complete=complete_artists,
+    help='A placebo name, or a pattern such as "placebo *". Repeatable. By default, the names of the arm placebo in '
+    "the manifest. Audits store their own.",
 )  # fmt: skip
 @click.option(
     "--rival", "rivals", cls=FromSignature, of=OF, multiple=True, metavar="NAME",
-    help="A further real name that is neither compared nor a candidate. Repeatable. Audits store their own.",
+    help="A further real name that is neither compared nor a candidate. Repeatable. By default, the names of the arm "
+    "rival in the manifest. Audits store their own.",
 )  # fmt: skip
 @click.option(
     "--level", cls=FromSignature, of=OF, type=_SHARE, help="Significance level for all artists together."
@@ -124,6 +133,7 @@ class ConditionType(click.ParamType):  # type: ignore[type-arg]
 @model_options
 @device_option
 @json_option
+@table_options
 @click.pass_context
 @errors_for_people
 def compare(
@@ -155,7 +165,9 @@ def compare(
         --fail-if "auc.beyond.low > 0" --fail-if "risen > 0"
     """
     from imindex.retrieval import api
+    from imindex.retrieval.compare.gate import outcome
 
+    view = view_of(options, compare_fields)
     show_all, report_file = options.pop("show_all"), options.pop("report")
     passed = {
         name: value
@@ -170,13 +182,16 @@ def compare(
     if as_json:
         print_json(result.to_dict())
     else:
-        _print_artists(result, show_all)
-        _print_overall(result)
+        _print_artists(result, show_all, view)
+        _print_overall(result, view)
         if result.margin is not None:
-            echo(result.margin.sentence)
+            remark(result.margin.sentence, view=view)
         for verdict in result.gate:
-            echo(verdict.reason)
-        echo(summary(result))
+            if (
+                not view.for_machines or outcome(verdict) == "passed"
+            ):  # `end_of_gate` writes the others to stderr
+                remark(verdict.reason, view=view)
+        remark(summary(result), view=view)
     end_of_gate(context, result.gate, allow_undecided)
 
 
@@ -190,83 +205,34 @@ def end_of_gate(context: click.Context, verdicts: Sequence[Verdict], allow_undec
             words = "The gate is undecided, which --allow-undecided accepts:"
         for line in [words, *(f"  {reason}" for reason in reasons)] if reasons else ():
             say(line)
+    if verdicts and all(outcome(verdict) == "passed" for verdict in verdicts):
+        say(f"The release passes the gate: {count(len(verdicts), 'verdict')}.")
     code = exit_code(verdicts, allow_undecided=allow_undecided)
     if code:
         context.exit(code)
 
 
-def _span(low: float | None, high: float | None) -> str:
-    return "-" if low is None or high is None else f"{low:+.3f} to {high:+.3f}"
-
-
-def _signed(value: float | None) -> str:
-    return "-" if value is None else f"{round(value, 3) + 0.0:+.3f}"  # without a negative zero
-
-
-def _print_artists(result: Comparison, show_all: bool) -> None:
-    before, after = result.base.release, result.new.release
-    _print_figure(result, "auc", f"{before} -> {after}: AUC", show_all)
-    _print_figure(result, "accuracy", f"{before} -> {after}: top-1 by name", show_all)
+def _print_artists(result: Comparison, show_all: bool, view: View) -> None:
+    if view.for_machines or view.columns:
+        show_table(all_changes(result), view)
+    else:
+        names: tuple[FigureName, ...] = ("auc", "accuracy")
+        for name in names:
+            if (table := compare_table(result, name, show_all)) is not None:
+                show_table(table, view)
     if result.left_out:
         rows = [[artist.artist, artist.why] for artist in result.left_out]
-        print_table("Artists not compared", ["artist", "why"], rows, left=2)
+        show_aside(text_table("Artists not compared", ["artist", "why"], rows, left=2), view)
 
 
-def _print_figure(result: Comparison, name: FigureName, title: str, show_all: bool) -> None:
-    known = [(a, a.figure(name)) for a in result.artists if a.figure(name).change is not None]
-    known.sort(key=lambda row: (-abs(row[1].change or 0.0), row[0].artist))
-    if not known:
-        return
-    shown = known if show_all else known[:TOP]
-    adjust, tested = result.testing.adjust, any(figure.p is not None for _, figure in known)
-    print_table(
-        f"{title}, the largest change first{shown_of(shown, known)}",
-        ["artist", "finding", "base", "new", "change"]
-        + (
-            ["placebo names", "beyond", _level(result), "p", ADJUSTED[adjust]] if tested else [_level(result)]
-        ),
-        [
-            [
-                artist.artist,
-                _finding(artist),
-                number(figure.base),
-                number(figure.new),
-                _signed(figure.change),
-            ]
-            + (
-                [
-                    _signed(artist.auc_placebo_change),
-                    _signed(artist.auc_beyond),
-                    _span(artist.auc_beyond_low, artist.auc_beyond_high),
-                    p_value(figure.p),
-                    p_value(figure.p_adjusted(adjust)),
-                ]
-                if tested
-                else [_span(figure.low, figure.high)]
-            )
-            for artist, figure in shown
-        ],
-        left=2,
-    )
-
-
-def _level(result: Comparison) -> str:
-    return f"{100 * result.testing.confidence_level:g} % interval"
-
-
-def _finding(artist: ArtistChange) -> str:
-    before, after = (WORDS.get(f, str(f)) for f in (artist.finding_base, artist.finding_new))
-    return after if before == after else f"{before} -> {after}"
-
-
-def _print_overall(result: Comparison) -> None:
+def _print_overall(result: Comparison, view: View) -> None:
     rows = [
         [
             title,
             number(figure.base),
             number(figure.new),
-            _signed(figure.change),
-            _span(figure.low, figure.high),
+            signed(figure.change),
+            signed_span(figure.low, figure.high),
             p_value(figure.p),
             str(figure.n_artists),
         ]
@@ -277,8 +243,8 @@ def _print_overall(result: Comparison) -> None:
     if auc.beyond is not None:
         rows[0][5] = ""  # p is that of the line below
         rows[1:1] = [
-            ["that of placebo names", "", "", _signed(auc.placebo_change), "", "", f"{auc.n_placebos} names"],
-            ["beyond placebo names", "", "", _signed(auc.beyond), _span(auc.beyond_low, auc.beyond_high),
+            ["that of placebo names", "", "", signed(auc.placebo_change), "", "", f"{auc.n_placebos} names"],
+            ["beyond placebo names", "", "", signed(auc.beyond), signed_span(auc.beyond_low, auc.beyond_high),
              p_value(auc.p), str(auc.n_beyond)],
         ]  # fmt: skip
     rows.append(
@@ -286,9 +252,17 @@ def _print_overall(result: Comparison) -> None:
          f"{significant.new - significant.base:+d}", "", "", str(result.n_artists)]
     )  # fmt: skip
     changed = [f"{artist.artist}: {artist.before} -> {artist.to}" for artist in result.counts.changed]
-    print_table(
+    overall = text_table(
         "Over all artists",
-        ["", "base", "new", "change", _level(result), "p", "artists"],
+        [
+            "",
+            "base",
+            "new",
+            "change",
+            f"{100 * result.testing.confidence_level:g} % interval",
+            "p",
+            "artists",
+        ],
         rows,
         note=[
             f"Encoder {result.encoder}.",
@@ -298,6 +272,7 @@ def _print_overall(result: Comparison) -> None:
             *result.notes,
         ],
     )
+    show_aside(overall, view)
 
 
 def summary(result: Comparison) -> str:
@@ -306,12 +281,12 @@ def summary(result: Comparison) -> str:
     text = (
         f"Compared {result.new.release} with {result.base.release} on "
         f"{count(result.n_artists, 'artist')}: mean AUC {number(figure.base)} -> {number(figure.new)} "
-        f"(change {_signed(figure.change)})"
+        f"(change {signed(figure.change)})"
     )
     if figure.beyond is not None:
         text += (
-            f"; beyond placebo names {_signed(figure.beyond)} "
-            f"(interval {_span(figure.beyond_low, figure.beyond_high)}, p {p_value(figure.p)})"
+            f"; beyond placebo names {signed(figure.beyond)} "
+            f"(interval {signed_span(figure.beyond_low, figure.beyond_high)}, p {p_value(figure.p)})"
         )
     if not shifts.n_tested:
         return f"{text}; no change could be tested against placebo names."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,8 @@ import click
 
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import command_line, json_option
-from imindex.indexer.terminal.output import count, echo, fail, print_json, print_table
+from imindex.indexer.terminal.output import count, echo, print_json, remark, short_path, show_table
+from imindex.indexer.terminal.table import Column, Table
 
 if TYPE_CHECKING:
     from imindex.retrieval.audit.decisions import Listed
@@ -51,15 +53,15 @@ def confirm(
     from imindex.retrieval.audit.decisions import decide
     from imindex.retrieval.results import to_dict
 
-    listed = api.copy_candidates(folder)
     if (copies or rejected or ask) and not by:
-        fail("A decision has a name to it. Say whose it is with --by NAME.")
+        raise click.UsageError("A decision has a name to it. Say whose it is with --by NAME.")
+    listed = api.copy_candidates(folder)
     entries = []
     if copies or rejected:
         entries += api.confirm_copies(folder, copies, rejected, by=str(by), note=note, command=command_line())
     if ask:
-        decisions = _ask(api.copy_candidates(folder), folder)
-        entries += decide(folder, decisions, by=str(by), note=note, command=command_line())
+        for decision in _ask(api.copy_candidates(folder), folder):  # each is kept at once, for Ctrl-C
+            entries += decide(folder, [decision], by=str(by), note=note, command=command_line())
     if as_json:
         now = api.copy_candidates(folder)
         print_json({
@@ -78,30 +80,42 @@ def confirm(
     if not shown:
         echo("The report lists no candidates for copies.")
         return
-    print_table(
-        f"Candidates for copies in {folder}",
-        ["picture", "work", "by", "outlines", "cosine", "state"],
+    table = Table(
+        f"Candidates for copies in {short_path(folder)}",
         [
-            [
-                f"{one.release}/{one.pair.imitation.removeprefix('./')}",
-                one.pair.work,
-                one.pair.work_artist,
-                "same file" if one.pair.same_bytes else f"{one.pair.outlines or 0:.2f}",
-                f"{one.pair.cosine:.3f}",
-                f"{one.pair.state} by {one.pair.decided_by}" if one.pair.decided else one.pair.state,
-            ]
+            Column("picture", "picture", kind="prose", rank=0),  # whole: it is what --copy takes
+            Column("work", "work", kind="path", rank=6),
+            Column("by", "by", kind="name", rank=5),
+            Column("outlines", "outlines", _outlines, rank=7),
+            Column("cosine", "cosine", rank=8),
+            Column("state", "state", kind="prose", rank=9),
+        ],
+        [
+            {
+                "picture": f"{one.release}/{one.pair.imitation.removeprefix('./')}",
+                "work": one.pair.work,
+                "by": one.pair.work_artist,
+                "outlines": "same file" if one.pair.same_bytes else one.pair.outlines or 0.0,
+                "cosine": one.pair.cosine,
+                "state": f"{one.pair.state} by {one.pair.decided_by}" if one.pair.decided else one.pair.state,
+            }
             for one in shown
         ],
+        elsewhere="see a wider terminal or --json",
     )
+    show_table(table)
     open_ones = sum(one.pair.state == "candidate" for one in shown)
-    echo(
+    remark(
         f"{open_ones} of {count(len(shown), 'candidate')} undecided. A candidate is no copy until it is confirmed."
     )
 
 
-def _ask(listed: list[Listed], folder: Path) -> list[tuple[Listed, bool]]:
+def _outlines(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:.2f}"
+
+
+def _ask(listed: list[Listed], folder: Path) -> Iterator[tuple[Listed, bool]]:
     """Ask about each candidate that nobody has decided: yes, no, or skip."""
-    decisions = []
     for one in listed:
         if one.pair.state != "candidate":
             continue
@@ -113,5 +127,4 @@ def _ask(listed: list[Listed], folder: Path) -> list[tuple[Listed, bool]]:
         if answer == "quit":
             break
         if answer != "skip":
-            decisions.append((one, answer == "y"))
-    return decisions
+            yield one, answer == "y"

@@ -13,6 +13,7 @@ from imindex.indexer.system.input_files import read_input
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import FromSignature, device_option, within
 from imindex.indexer.terminal.output import clean, echo
+from imindex.indexer.terminal.progress import quiet, quiet_option
 
 DEMO = "imindex.retrieval.cli.demo:run"
 
@@ -28,6 +29,7 @@ DEMO = "imindex.retrieval.cli.demo:run"
     "--imitations", "n_imitations", cls=FromSignature, of=DEMO, type=within(PER_NAME), help="Imitations per artist."
 )  # fmt: skip
 @device_option
+@quiet_option
 @errors_for_people
 def demo(folder: Path, n_works: int, n_imitations: int, **options: Any) -> None:
     """Run a complete example with known truth: 24 invented artists, and two releases trained on the works of 16.
@@ -72,7 +74,7 @@ def run(
         f"Each is prompted with all 24 names and with {placebos} placebo names.",
         "",
     )
-    _command("audit", plan, "--device", device)
+    _command("audit", plan, "--device", device, *(["--quiet"] if quiet() else []))
     audit = folder / "plan-audit"
     report = from_json(Report, read_input(audit / "report.json"), str(audit / "report.json"))
     index = audit / report.encoders[0].index

@@ -7,36 +7,51 @@ from typing import Any
 
 import click
 
+from imindex.indexer.terminal.complete import complete_collections
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     FromSignature,
     command_line,
     index_option,
     json_option,
+    root_option,
+    roots_of,
+    table_options,
+    view_of,
 )
-from imindex.indexer.terminal.output import count, echo, number, print_json, print_table, say
+from imindex.indexer.terminal.output import (
+    View,
+    count,
+    number,
+    print_json,
+    remark,
+    say,
+    show_table,
+)
 from imindex.retrieval.cli._evidence import (
     TESTING,
-    TOP,
-    print_evidence,
+    UNIT_WARNING,
     report_option,
-    shown_of,
     summary,
     testing_options,
     warn_of_demonstration,
 )
-from imindex.retrieval.results import (
-    MatchedArtist,
-    Matching,
-    RankFigures,
-)
+from imindex.retrieval.cli._tables import match_fields, match_table
+from imindex.retrieval.evidence.compared import sampling_notes
+from imindex.retrieval.results import Matching
 
+LISTED = 5
+"""Names that a sentence lists."""
 MATCH = "imindex.retrieval.evidence.match_release:match_release"
 
 
 @click.command(short_help="Rank all imitations by every work, exactly.")
 @index_option
-@click.option("--collection", help="The release to match. Optional if there is only one.")
+@click.option(
+    "--collection",
+    help="The release to match. Optional if there is only one.",
+    shell_complete=complete_collections,
+)
 @click.option("--csls", is_flag=True, help="Rank by CSLS, which corrects for hubs, instead of by cosine.")
 @click.option(
     "--csls-k",
@@ -51,8 +66,10 @@ MATCH = "imindex.retrieval.evidence.match_release:match_release"
 )  # fmt: skip
 @testing_options
 @report_option
+@root_option
 @click.option("--all", "show_all", is_flag=True, help="Print every artist.")
 @json_option
+@table_options
 @errors_for_people
 def match(index: Path, collection: str | None, show_all: bool, as_json: bool, **options: Any) -> None:
     """Rank all imitations of a release by every work, exactly, and summarize the ranks of each artist's imitations.
@@ -68,13 +85,16 @@ def match(index: Path, collection: str | None, show_all: bool, as_json: bool, **
     \b
     imindex match --collection sd-2.1 --placebo "placebo *"
     imindex match --csls --json
+    imindex match --columns artist,auc,p_bh --all
+    imindex match --csv
     imindex match --placebo "placebo *" --report match.html
     """
     from imindex.retrieval import api
 
+    view = view_of(options, match_fields)
     testing = api.Testing(**{name: options[name] for name in TESTING})
     ranks = options["ranks"]
-    with api.open(index) as opened:
+    with api.open(index, roots=roots_of(options)) as opened:
         result = opened.match(
             collection,
             csls=options["csls"],
@@ -82,6 +102,7 @@ def match(index: Path, collection: str | None, show_all: bool, as_json: bool, **
             ranks_file=ranks,
             testing=None if options["no_tests"] else testing,
             matrix=as_json,  # only JSON shows it
+            background=options["background"],
         )
         if options["report"]:
             opened.write_report(result, options["report"], command=command_line())
@@ -89,54 +110,47 @@ def match(index: Path, collection: str | None, show_all: bool, as_json: bool, **
     if as_json:
         print_json({"index": index, **result.to_dict()})
         return
-    _print_match(result, show_all)
+    show_table(match_table(result, show_all), view)
+    _print_unranked(result, view)
     repeated = result.n_repeated_works + result.n_repeated_imitations
     if repeated:
         say(
             f"{count(repeated, 'duplicate')} of a picture under the same name "
             f"{'was' if repeated == 1 else 'were'} excluded."
         )
-    if result.evidence:
-        print_evidence(result, show_all)
+    if result.evidence and result.evidence.unit == "work":
+        say(f"Warning: {UNIT_WARNING}")
+    if not result.evidence:
+        for note in sampling_notes(result.sampled_works):
+            say(note)
     if ranks:
         say(f"Wrote the ranks to {ranks}: ranks[w, m] belongs to the rows works[w] and imitations[m].")
     if options["report"]:
         say(f"Wrote the report to {options['report']}.")
     macro = result.macro
     if not result.n_artists:
-        echo("No figures: no artist has works, imitations, and imitations of other artists to compare with.")
+        remark(
+            "No figures: no artist has works, imitations, and imitations of other artists to compare with.",
+            view=view,
+        )
         return
     if result.evidence:
-        echo(*summary(result.evidence).split("\n"))
-    echo(
+        remark(*summary(result.evidence).split("\n"), view=view)
+    remark(
         f"Ranked {result.n_imitations} imitations of {result.collection} by {result.n_works} works, "
-        f"exactly: mean AUC {number(macro.auc)} over {result.n_artists} artists (chance 0.500)."
+        f"exactly: mean AUC {number(macro.auc)} over {result.n_artists} artists (chance 0.500).",
+        view=view,
     )
 
 
-def _print_match(result: Matching, show_all: bool) -> None:
-    recall = list(result.recall_at)
-    header = ["artist", "works", "imitations", "AUC", "rank percentile", "MRR", "mAP"]
-    header += [f"recall@{k}" for k in recall] + ["gap"]
-
-    def cells(figures: MatchedArtist | RankFigures) -> list[str]:
-        means = [figures.auc, figures.rank_percentile, figures.reciprocal_rank, figures.average_precision]
-        return [number(value) for value in [*means, *(figures.recall[k] for k in recall)]]
-
-    ranked = sorted(
-        (a for a in result.artists if a.status == "ok"), key=lambda a: (-(a.auc or 0.0), a.artist)
-    )
-    shown = ranked if show_all else ranked[:TOP]
-    rows = [[a.artist, str(a.n_works), str(a.n_imitations), *cells(a), number(a.gap)] for a in shown]
-    rows.append(["mean over artists", "", "", *cells(result.macro), ""])
-    order = f"CSLS, k = {result.csls_k}" if result.csls_k else "cosine"
-    print_table(
-        f"{result.collection}, ranked by {order}" + shown_of(shown, ranked),
-        header,
-        rows,
-        note=f"Encoder {result.encoder}. At a gap of 0 or below, this encoder cannot distinguish the artist.",
-    )
+def _print_unranked(result: Matching, view: View) -> None:
+    """Say which artists have no figures, and why, in a line per reason."""
     expected = {*result.evidence.placebos, *result.evidence.rivals} if result.evidence else set()
-    left_out = [[a.artist, a.status] for a in result.artists if a.status != "ok" and a.artist not in expected]
-    if left_out:
-        print_table("Artists without figures", ["artist", "why"], left_out, left=2)
+    names: dict[str, list[str]] = {}
+    for artist in result.artists:
+        if artist.status != "ok" and artist.artist not in expected:
+            names.setdefault(artist.status, []).append(artist.artist)
+    for why, without in names.items():
+        listed = ", ".join(without[:LISTED])
+        more = f" and {len(without) - LISTED:,} more (--csv lists them)" if len(without) > LISTED else ""
+        remark(f"Without figures, {why}: {count(len(without), 'artist')}: {listed}{more}.", view=view)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from imindex.indexer.core.bounds import NEIGHBOURS, SHARE
+from imindex.indexer.terminal.complete import complete_artists, complete_collections
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     FromSignature,
@@ -19,25 +20,35 @@ from imindex.indexer.terminal.options import (
     limit_options,
     limits_of,
     model_options,
+    root_option,
+    roots_of,
+    table_options,
+    view_of,
     within,
 )
 from imindex.indexer.terminal.output import (
+    View,
     count,
-    echo,
     fail,
-    number,
     percent,
     print_json,
-    print_table,
+    remark,
     say,
+    short_path,
+    show_table,
 )
-from imindex.retrieval.cli._evidence import (
-    p_value,
-)
-from imindex.retrieval.results import (
-    Attribution,
-    QueryAnswer,
-)
+from imindex.retrieval.cli._query_tables import FIELDS, Thumbnails, answer_table, whole_table
+from imindex.retrieval.results import QueryAnswer
+
+if TYPE_CHECKING:
+    from imindex.retrieval.api import OpenIndex
+
+
+thumbnails_option = click.option(
+    "--thumbnails", type=click.Choice(("none", "auto", "kitty", "iterm", "sixel")), default="none", show_default=True,
+    help="Show the query beside its nearest works in a terminal that shows pictures, by this protocol; `auto` asks the "
+    "terminal for one.",
+)  # fmt: skip
 
 
 @click.command(short_help="Search for the nearest pictures and artists.")
@@ -51,8 +62,20 @@ from imindex.retrieval.results import (
     help="Number of neighbours of each kind.",
 )
 @click.option("--text", "texts", multiple=True, help="Query by text instead. Repeatable.")
-@click.option("--collection", "collections", multiple=True, help="Search only this collection. Repeatable.")
-@click.option("--artist", "artists", multiple=True, help="Search only this artist. Repeatable.")
+@click.option(
+    "--collection",
+    "collections",
+    multiple=True,
+    help="Search only this collection. Repeatable.",
+    shell_complete=complete_collections,
+)
+@click.option(
+    "--artist",
+    "artists",
+    multiple=True,
+    help="Search only this artist. Repeatable.",
+    shell_complete=complete_artists,
+)
 @click.option(
     "--confidence", "confidence_level", cls=FromSignature, of="imindex.retrieval.search.query:ask",
     type=within(SHARE),
@@ -63,6 +86,9 @@ from imindex.retrieval.results import (
 @device_option
 @limit_options
 @json_option
+@table_options
+@thumbnails_option
+@root_option
 @errors_for_people
 def query(
     pictures: tuple[Path, ...], texts: tuple[str, ...], index: Path, k: int, as_json: bool, **options: Any
@@ -77,13 +103,16 @@ def query(
 
     \b
     imindex query artist.png
+    imindex query artist.png --thumbnails auto
+    imindex query *.png --csv
     imindex query --text "Artwork from Ada Example" -k 5 --json
     """
     if not pictures and not texts:
         raise click.UsageError("Pass a picture, or --text.")
     from imindex.retrieval import api
 
-    with api.open(index) as opened:
+    view = view_of(options, lambda: FIELDS)
+    with api.open(index, roots=roots_of(options)) as opened:
         result = opened.query(
             *pictures,
             texts=texts,
@@ -92,6 +121,7 @@ def query(
             encoder=encoder_of(options),
             limits=limits_of(options),
         )
+        thumbnails = None if as_json else _thumbnails(options["thumbnails"], view, opened, result.queries)
     approximate = [
         kind.approximate for answer in result.queries for kind in answer.kinds.values() if kind.approximate
     ]
@@ -116,73 +146,51 @@ def query(
     if as_json:
         print_json(result.to_dict())
     else:
+        if view.for_machines or view.columns:
+            show_table(whole_table(result.queries), view)
         for answer in result.queries:
-            _print_answer(answer)
+            _print_answer(answer, view, pictures, thumbnails)
         how = "approximately" if approximate else "exactly"
-        echo(f"Searched {index} for {count(len(result.queries), 'query', 'queries')}, {how}.")
+        remark(
+            f"Searched {short_path(index)} for {count(len(result.queries), 'query', 'queries')}, {how}.",
+            view=view,
+        )
     if result.rejects:
         messages = (f"{path} cannot be used as a query: {reason}." for path, reason in result.rejects.items())
         fail("\n".join(messages))
 
 
-def _print_answer(answer: QueryAnswer) -> None:
-    for kind, neighbours in answer.kinds.items():
-        print_table(
-            f"{answer.query}: nearest {kind}",
-            ["artist", "collection", "picture", "rank", "cosine"],
-            [
-                [
-                    n.artist or "(no artist)",
-                    n.collection,
-                    n.path,
-                    str(n.rank),
-                    number(min(n.cosine, 1.0), 4),
-                ]
-                for n in neighbours.pictures
-            ],
-            left=3,
-        )
-        if not neighbours.artists:  # control pictures have no artist
-            continue
-        print_table(
-            f"{answer.query}: their artists",
-            ["artist", "share of neighbours", "best cosine"],
-            [
-                [a.artist, f"{a.votes} of {len(neighbours.pictures)}", number(min(a.best, 1.0), 4)]
-                for a in neighbours.artists
-            ],
-        )
-    if answer.attribution:
-        _print_attribution(answer.query, answer.attribution)
-
-
-def _print_attribution(query: str, attribution: Attribution) -> None:
-    level = f"{100 * attribution.confidence_level:g} %"
-    excludable = [a for a in attribution.artists if a.excludable]
-    rows = [
-        [a.artist, p_value(a.p), str(a.n_works), "yes" if a.in_set else "no"]
-        for a in attribution.artists
-        if a.in_set and a.excludable
-    ]
-    n_others = len(attribution.artists) - len(excludable)
-    needed = math.ceil(1 / (1 - attribution.confidence_level) - 1e-9) - 1
-    note = (
-        f"At {level} confidence, among {count(len(excludable), 'artist')} with enough works to be excluded."
-    )
-    if n_others:
-        note += f" {count(n_others, 'artist')} with fewer than {needed} works cannot be excluded, whatever the picture."
-    if attribution.n_itself:
-        note += (
-            f" The picture itself is in the index ({count(attribution.n_itself, 'row')}) and was excluded."
-        )
-    if rows:
-        title = f"{query}: artists among whose works it does not stand out"
-        print_table(title, ["artist", "p", "works", "in the set"], rows, note=note)
-    elif excludable:
-        echo(f"{query} stands out among the works of every artist. {note}", "")
+def _print_answer(
+    answer: QueryAnswer, view: View, pictures: Sequence[Path], thumbnails: Thumbnails | None
+) -> None:
+    picture = next((path for path in pictures if str(path) == answer.query), None)
+    title = answer.query if picture is None else short_path(picture)
+    if thumbnails is not None:
+        thumbnails.show(answer, picture)
+    table = answer_table(answer, title)
+    if view.for_machines or view.columns:
+        for note in table.notes:
+            remark(f"{title}: {note}", view=view)
     else:
-        echo(
-            f"Not attributed: excluding an artist at {level} confidence requires {needed} works; "
-            "no artist has that many.",
-            "",
+        show_table(table, view)
+
+
+def _thumbnails(
+    choice: str, view: View, opened: OpenIndex, answers: Sequence[QueryAnswer]
+) -> Thumbnails | None:
+    """Return what shows thumbnails; None if none are asked for, or there is no terminal that shows them."""
+    if choice == "none":
+        return None
+    if view.for_machines:
+        say("Thumbnails are shown in a terminal only; the output is not one.")
+        return None
+    from imindex.indexer.terminal.pictures import PROTOCOLS, protocol_of
+
+    protocol = protocol_of(choice)
+    if protocol is None:
+        say(
+            "This terminal does not say that it shows pictures. If it does, name the protocol: --thumbnails "
+            f"{', '.join(PROTOCOLS[:-1])} or {PROTOCOLS[-1]}."
         )
+        return None
+    return Thumbnails(protocol, opened, answers)

@@ -7,14 +7,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 from click.core import ParameterSource
 
 from imindex.indexer.core.bounds import SEED
+from imindex.indexer.core.exit_codes import DONE, REFUSED, UNDECIDED
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
+    Root,
+    RootFolder,
     device_option,
     encoder_of,
     index_option,
@@ -22,10 +25,12 @@ from imindex.indexer.terminal.options import (
     limit_options,
     limits_of,
     model_options,
+    require_folders,
+    roots_of,
     within,
 )
 from imindex.indexer.terminal.output import count, echo, print_json, say
-from imindex.indexer.terminal.progress import progress_bar
+from imindex.indexer.terminal.progress import progress_bar, quiet_option
 
 if TYPE_CHECKING:
     from imindex.indexer.decode.limits import Limits
@@ -36,6 +41,22 @@ if TYPE_CHECKING:
     from imindex.indexer.store.index import Index
 
 _LISTED = 20
+_NOT_OPENED = ("pictures that were not opened",)
+_REMEDIES = {
+    "missing": "Missing pictures are not where the index says. If they were moved, pass --root FOLDER, where they are "
+    "now; or build again from that folder, which stores the new paths and encodes nothing.",
+    "changed": "Changed pictures have other bytes than those that were encoded. Restore the files; or build again, "
+    "which replaces their rows.",
+    "unreadable": "Unreadable pictures exist but cannot be read. Check their permissions and the disk.",
+}
+"""What to do about pictures by their state."""
+
+
+class Where(TypedDict):
+    """The arguments of the checks of pictures that say where they are."""
+
+    roots: Sequence[Path]
+    named: Mapping[str, Path]
 
 
 @click.command(short_help="Check that an index, its pictures or an audit are unchanged.")
@@ -54,9 +75,8 @@ _LISTED = 20
     help="With --replay, every vector must be identical bit for bit, as on the machine that built the index.",
 )  # fmt: skip
 @click.option(
-    "--root", "roots", type=click.Path(path_type=Path, file_okay=False), multiple=True,
-    metavar="FOLDER",
-    help="Also open pictures in this folder, besides that of the index. Repeatable.",
+    "--root", "roots", type=RootFolder(), multiple=True, metavar="[NAME=]FOLDER",
+    help="Also open pictures in this folder, besides that of the index; NAME is one of its named roots. Repeatable.",
 )  # fmt: skip
 @click.option(
     "--results", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
@@ -78,6 +98,7 @@ _LISTED = 20
 @model_options
 @device_option
 @json_option
+@quiet_option
 @click.pass_context
 @errors_for_people
 def verify(ctx: click.Context, /, index: Path, as_json: bool, **options: Any) -> None:
@@ -87,13 +108,14 @@ def verify(ctx: click.Context, /, index: Path, as_json: bool, **options: Any) ->
     still have been made from other pictures or by another encoder: --pictures and --replay check that. They open files
     in the folder of the index, and in those passed with --root, and decode rejects again, within the limits that are
     passed. With --results, the figures of an audit are recomputed, its page and table are written again, and
-    differences are listed. The exit code is 1 if there is a fault, and 4 if there is none but a page by another version
-    could not be compared.
+    differences are listed. The exit code is 3 if there is a fault, 4 if there is none but not all was compared, and 1
+    if the file could not be opened.
 
     \b
     imindex verify -i audit.h5
     imindex verify -i audit.h5 --pictures --replay 100
     imindex verify -i audit.h5 --replay all --root ~/art
+    imindex verify -i audit.h5 --pictures --root art=/data/art
     imindex verify --results plan-audit/
     imindex verify -i audit.h5 --seal audit.h5.seal.json
     imindex verify --results plan-audit/ --seal tiny.seal.json --signer expert.pub
@@ -104,8 +126,8 @@ def verify(ctx: click.Context, /, index: Path, as_json: bool, **options: Any) ->
         raise click.UsageError("--signer checks the signature of a seal: pass the seal with --seal.")
     if not options["replay"] and (options["identical"] or options["seed"] is not None):
         raise click.UsageError("--identical and --seed are for --replay: add --replay N or --replay all.")
-    if options["roots"] and not (options["replay"] or options["pictures"]):
-        raise click.UsageError("--root names folders of pictures: add --pictures or --replay.")
+    if options["roots"] and not (options["replay"] or options["pictures"] or results is not None):
+        raise click.UsageError("--root names folders of pictures: add --pictures, --replay or --results.")
     if results is not None:
         if options["pictures"] or options["replay"]:
             raise click.UsageError(
@@ -127,16 +149,16 @@ def verify(ctx: click.Context, /, index: Path, as_json: bool, **options: Any) ->
         for name in check.uncompared
         if not any(name in other.same for other in checks)
     ]
-    code = 1 if faults else 4 if uncompared else 0
+    code = REFUSED if faults else UNDECIDED if uncompared else DONE
     if as_json:
         values = {key: value for check in checks for key, value in check.values.items()}
         found = {"faults": [asdict(fault) for fault in faults], "uncompared": uncompared}
         print_json({"sound": not code, **values, **found})
         ctx.exit(code)
     for fault in faults:
-        echo(f"fault   {fault.where}: {fault.said}")
+        echo(f"fault   {fault.where}: {fault.said}", hanging=8)
     for line in (line for check in checks for line in check.lines):
-        echo(line)
+        echo(line, hanging=2)
     target = options["results"] or index
     if faults:
         echo(f"Found {count(len(faults), 'fault')} in {target}.")
@@ -163,7 +185,7 @@ class Check:
     same : sequence of str
         Files of an audit's report that agree with a new rendering.
     uncompared : sequence of str
-        Files of an audit's report that may have been edited, because they could not be compared.
+        What was not compared, and may have been edited: files of an audit's report, figures, pictures.
     """
 
     values: Mapping[str, object]
@@ -176,10 +198,7 @@ class Check:
 def _index(path: Path, options: Mapping[str, Any]) -> list[Check]:
     from imindex.indexer.integrity.verify import opened, verify_index
 
-    if missing := [str(root) for root in options["roots"] if not root.is_dir()]:
-        raise click.UsageError(
-            f"There is no folder {', '.join(missing)}. --root takes a folder with pictures."
-        )
+    require_folders(options["roots"])
     started = time.monotonic()
     with opened(path) as index:
         with bar(index.n, "Verifying") as progress:
@@ -250,12 +269,22 @@ def _digests(path: Path, verification: Verification, seconds: float) -> Check:
     return Check({**values, "seconds": round(seconds, 3)}, lines, verification.faults)
 
 
-def _pictures(index: Index, roots: Sequence[Path]) -> Check:
+def _where(index: Index, roots: Sequence[Root]) -> Where:
+    """Return the folders in which pictures may be opened, and where named roots are."""
+    unnamed = {root.folder.absolute().name: root.folder for root in roots if not root.name}
+    named = {name: folder for name, folder in unnamed.items() if name in index.roots}
+    return {
+        "roots": [root.folder for root in roots],
+        "named": {**named, **{root.name: root.folder for root in roots if root.name}},
+    }
+
+
+def _pictures(index: Index, roots: Sequence[Root]) -> Check:
     from imindex.indexer.integrity.verify import Fault
     from imindex.indexer.integrity.verify_pictures import check_pictures
 
     with bar(index.n, "Reading pictures") as progress:
-        originals = check_pictures(index, progress, roots=roots)
+        originals = check_pictures(index, progress, **_where(index, roots))
     line = (
         f"Of the pictures of {count(index.n, 'row')}, {originals.same:,} are unchanged, "
         f"{originals.changed:,} changed, {originals.missing:,} missing, {originals.unreadable:,} unreadable"
@@ -266,36 +295,50 @@ def _pictures(index: Index, roots: Sequence[Path]) -> Check:
     more = index.n - originals.same - originals.outside - len(faults)
     if more:
         faults.append(Fault("pictures", f"{more:,} more are missing, unreadable or changed"))
-    faults += _outside(originals.outside, originals.listed)
-    return Check({"pictures": asdict(originals)}, [line], faults)
+    outside = _outside(index, originals.outside, originals.listed)
+    remedies = [remedy for state, remedy in _REMEDIES.items() if getattr(originals, state)]
+    return Check(
+        {"pictures": asdict(originals)},
+        [line, *remedies, *outside],
+        faults,
+        uncompared=_NOT_OPENED if outside else (),
+    )
 
 
-def _rejects(index: Index, roots: Sequence[Path], limits: Limits) -> Check:
+def _rejects(index: Index, roots: Sequence[Root], limits: Limits) -> Check:
     from imindex.indexer.integrity.verify import Fault
     from imindex.indexer.integrity.verify_pictures import check_rejects
+    from imindex.indexer.sources.arms import ALL_BLACK
 
     n = index.raw().rows("rejects/path")
     if not n:
         return Check({"rejects": {"rows": 0, "confirmed": 0}}, [], [])
     with bar(n, "Reading rejects") as progress:
-        problems = check_rejects(index, progress, roots=roots, limits=limits)
+        problems = check_rejects(index, progress, limits=limits, trust_manifest=True, **_where(index, roots))
     faults = [Fault(path, problem) for path, problem in problems[:_LISTED]]
     if (more := len(problems) - _LISTED) > 0:
         faults.append(Fault("rejects", f"{more:,} more were not confirmed"))
     line = f"Of {count(n, 'reject')}, {n - len(problems):,} still cannot be used."
+    marked = sum(why not in ("", ALL_BLACK) for why in index.column("blocked", "rejects"))
+    if marked:
+        line += f" {marked:,} of them {'is' if marked == 1 else 'are'} blocked by the word of the manifest."
     return Check({"rejects": {"rows": n, "confirmed": n - len(problems)}}, [line], faults)
 
 
-def _outside(n: int, listed: Sequence[tuple[str, str]]) -> list[Fault]:
-    """Report pictures that were not opened; there are often many, for one reason."""
-    from imindex.indexer.integrity.verify import Fault
+def _outside(index: Index, n: int, listed: Sequence[tuple[str, str]]) -> list[str]:
+    """Say which pictures were not opened, often many for one reason. That is no fault of the index."""
+    from imindex.indexer.core.paths import split_rooted
 
     example = next((path for state, path in listed if state == "outside"), "")
+    name = (split_rooted(example) or ("",))[0]
+    place = f"; when it was built, {name} was {index.roots[name]}" if name in index.roots else ""
+    folder = f"{name}=FOLDER" if name in index.roots else "FOLDER"
     reason = (
-        f"{count(n, 'picture')} {'was' if n == 1 else 'were'} not opened, such as {example}, because "
-        f"{'it is' if n == 1 else 'they are'} outside the folder of the index. Pass --root FOLDER to permit a folder"
+        f"Not found here: {count(n, 'picture')} {'was' if n == 1 else 'were'} not opened, such as {example}, because "
+        f"{'it is' if n == 1 else 'they are'} outside the folder of the index. Pass --root {folder} to permit "
+        f"a folder{place}"
     )
-    return [Fault("pictures", reason)] if n else []
+    return [f"{reason}."] if n else []
 
 
 def _drawn(value: str | None) -> int | str | None:
@@ -315,7 +358,9 @@ def _replay(index: Index, n: int | str, overrides: Mapping[str, Any], options: M
     limit = limit_of(encoder)
     asked = index.n if isinstance(n, str) else n
     with bar(min(asked, index.n), "Encoding again") as progress:
-        again = replay(index, asked, encoder, seed=options["seed"], roots=options["roots"], progress=progress)
+        again = replay(
+            index, asked, encoder, seed=options["seed"], progress=progress, **_where(index, options["roots"])
+        )
     draw = "" if again.asked == index.n else f" (of {index.n:,} rows, with --seed {again.seed})"
     lines = [
         f"Of {count(again.asked, 'picture')} drawn{draw}, {again.compared:,} were encoded again: {again.identical:,} "
@@ -338,16 +383,21 @@ def _replay(index: Index, n: int | str, overrides: Mapping[str, Any], options: M
     faults += [Fault(path, f"not compared: the picture is {state}") for state, path in inside[:_LISTED]]
     if (more := len(inside) - _LISTED) > 0:
         faults.append(Fault("replay", f"{more:,} more pictures that were drawn could not be compared"))
-    faults += _outside(len(again.uncompared) - len(inside), again.uncompared)
-    if again.compared and not faults and again.asked < index.n:
+    outside = _outside(index, len(again.uncompared) - len(inside), again.uncompared)
+    if again.compared and not faults and not outside and again.asked < index.n:
         lines.append(
             "If whoever made the file did not know the seed, then, with a confidence of 95 %, at most "
             f"{count(again.most_false, 'row')} of the others ({100 * again.most_false / index.n:.1f} % of all) "
             f"{'has' if again.most_false == 1 else 'have'} a vector that differs by more than the limit."
         )
     text = _replayed_text(index, encoder)
-    values = {"replay": {**asdict(again), "limit": limit}, **text.values}
-    return Check(values, [*lines, *text.lines], [*faults, *text.faults])
+    values = {"replay": {**asdict(again), "seed": str(again.seed), "limit": limit}, **text.values}
+    return Check(
+        values,
+        [*lines, *outside, *text.lines],
+        [*faults, *text.faults],
+        uncompared=_NOT_OPENED if outside else (),
+    )
 
 
 def _replayed_text(index: Index, encoder: Encoder) -> Check:
@@ -372,6 +422,7 @@ def _replayed_text(index: Index, encoder: Encoder) -> Check:
 
 def _results(folder: Path, options: Mapping[str, Any]) -> Check:
     from imindex.indexer.core.errors import ImindexError
+    from imindex.indexer.core.paths import require_roots
     from imindex.retrieval.audit.plan import read_plan
     from imindex.retrieval.audit.recompute import plan_of, recompute
     from imindex.retrieval.audit.run import Compute, Run, Workspace
@@ -381,7 +432,10 @@ def _results(folder: Path, options: Mapping[str, Any]) -> Check:
     try:
         plan = read_plan(options["plan"] or plan_of(folder))
         compute = Compute(
-            options["device"], limits=limits_of(options), trust_encoders=options["trust_encoder"]
+            options["device"],
+            limits=limits_of(options),
+            trust_encoders=options["trust_encoder"],
+            roots=require_roots(roots_of(options)),
         )
         with screen:
             again = recompute(Run(plan, Workspace(folder, keeps=False), compute, show=screen))
@@ -411,11 +465,13 @@ def _results(folder: Path, options: Mapping[str, Any]) -> Check:
 
 def _without_recomputation(folder: Path, why: Exception) -> Check:
     """Compare the files of a report with report.json alone, because its figures cannot be recomputed."""
-    from imindex.indexer.core.errors import ImindexError
+    from imindex.indexer.core.errors import ImindexError, NoEncoder
     from imindex.indexer.integrity.verify import Fault
     from imindex.retrieval.audit.recompute import stored_rendered
 
-    faults = [Fault("results", f"could not be recomputed: {why}")]
+    # That an encoder is not here says nothing about the audit.
+    absent = isinstance(why, NoEncoder)
+    faults = [] if absent else [Fault("results", f"could not be recomputed: {why}")]
     try:
         rendered = stored_rendered(folder)
     except ImindexError as error:
@@ -423,8 +479,17 @@ def _without_recomputation(folder: Path, why: Exception) -> Check:
             faults.append(Fault("report.json", str(error)))
         return Check({}, [], faults)
     lines = ["No figure was recomputed; page and table were compared with report.json.", *rendered.notes]
+    if absent:
+        lines.insert(0, f"The figures were not recomputed: {why}{_run_with(why)}")
     values = {"results": {"same": rendered.same, "notes": rendered.notes}}
-    return Check(values, lines, [*faults, *rendered.faults], rendered.same, rendered.uncompared)
+    uncompared = (*rendered.uncompared, *(["the figures"] if absent else []))
+    return Check(values, lines, [*faults, *rendered.faults], rendered.same, uncompared)
+
+
+def _run_with(why: Exception) -> str:
+    from imindex.indexer.terminal.errors import remedy_of
+
+    return remedy_of(why)
 
 
 def _seal(

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.exit_codes import REFUSED, UNDECIDED
 from imindex.retrieval.findings import UNJUDGED, Finding
 from imindex.retrieval.results import AuditResult, Classification, Comparison, Copies, Matching, Verdict
 
@@ -73,8 +74,6 @@ FEWEST = "fewest findable"
 FEWEST_SHIFTS = "fewest shifts"
 """The same for the tests of changes between two releases."""
 ROUNDING = 1e-12
-FAILED, UNDECIDED = 3, 4
-"""Exit codes."""
 _CONDITION = re.compile(
     r"\s*(?P<metric>[a-z_.]+)\s*(?P<op>>=|<=|>|<)\s*"
     r"(?:(?P<base>base(?:\.low|\.high)?)(?:\s*(?P<sign>[+-])\s*(?P<offset>\d+(?:\.\d+)?)\s*(?P<offset_percent>%)?)?"
@@ -386,7 +385,7 @@ def exit_code(verdicts: Sequence[Verdict], *, allow_undecided: bool = False) -> 
     """
     outcomes = {outcome(verdict) for verdict in verdicts}
     if "failed" in outcomes:
-        return FAILED
+        return REFUSED
     return UNDECIDED if "undecided" in outcomes and not allow_undecided else 0
 
 

@@ -39,12 +39,20 @@ from imindex.retrieval.evidence.classify_release import (
 )
 from imindex.retrieval.evidence.match_release import match_release
 from imindex.retrieval.evidence.prompt_templates import template_labels
+from imindex.retrieval.evidence.release_names import names_of_release
 from imindex.retrieval.evidence.release_walk import Observed, Pair, Wanted, observe
 from imindex.retrieval.evidence.shared import Shared, TextEncoder, Texts
 from imindex.retrieval.evidence.testing import Testing, numbers_of, placebo_numbers
 from imindex.retrieval.match.paired_cells import Cells, PairedCells
 from imindex.retrieval.match.similarity_pass import Columns, Watch, walk
-from imindex.retrieval.results import Alternative, ArtistChange, Comparison, LeftOut, ReleaseSide
+from imindex.retrieval.results import (
+    Alternative,
+    ArtistChange,
+    Comparison,
+    LeftOut,
+    ReleaseNames,
+    ReleaseSide,
+)
 from imindex.retrieval.vectors.blocks import Float16, Int64
 from imindex.retrieval.vectors.checks import check_vectors
 from imindex.retrieval.vectors.select import Pictures, distinct, pictures, release
@@ -110,6 +118,7 @@ class _Loaded:
     prompt: list[str]
     template: Int64
     seed: Int64
+    known: ReleaseNames | None
 
     def artists_of(self, pictures: Pictures) -> set[str]:
         return {self.names[a] for a in np.unique(pictures.artist).tolist()}
@@ -297,6 +306,7 @@ def prepare(base: Side, new: Side, testing: Testing = DEFAULTS) -> Prepared:
     _check_sides(sides)
     artists, left_out = _comparable(sides)
     artists, works, notes = _same_works(sides, artists, left_out)
+    notes = [*_names_notes(sides), *notes]
     if not artists:
         reasons = Counter(artist.why for artist in left_out).most_common(1)
         raise ImindexError(
@@ -305,6 +315,16 @@ def prepare(base: Side, new: Side, testing: Testing = DEFAULTS) -> Prepared:
             "under the same artist names."
         )
     return Prepared(sides, artists, left_out, works, notes)
+
+
+def _names_notes(sides: Sequence[_Loaded]) -> list[str]:
+    """Say which names of both releases are placebo names and why, what contradicts that, and what is blocked."""
+    return [
+        f"{side.label}: {sentence}"
+        for side in sides
+        if side.known is not None
+        for sentence in side.known.sentences([side.names[a] for a in side.placebos])
+    ]
 
 
 def _release_side(loaded: _Loaded) -> ReleaseSide:
@@ -318,6 +338,7 @@ def _load(side: Side, testing: Testing) -> _Loaded:
         name, _ = release(index, side.release)
         works, _ = distinct(pictures(index, "works"))
         imitations, _ = distinct(pictures(index, "imitations", collections=[name]))
+        testing, known = names_of_release(index, name, imitations, testing)
         digests, seen = index.column("sha256"), Counter[tuple[str, bytes]]()
         keys = []
         for row, artist in zip(works.rows.tolist(), works.artist.tolist(), strict=True):
@@ -339,6 +360,7 @@ def _load(side: Side, testing: Testing) -> _Loaded:
             [prompts[row] for row in imitations.rows.tolist()],
             template_labels(index, imitations),
             index.column("seed")[imitations.rows].astype(np.int64),
+            known,
         )
 
 

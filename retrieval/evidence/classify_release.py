@@ -19,6 +19,7 @@ from imindex.retrieval.classify.by_name import average_templates, confidences, l
 from imindex.retrieval.classify.by_works import knn_scores, prototype_scores
 from imindex.retrieval.classify.classify import classify
 from imindex.retrieval.evidence.classification_tests import classification_evidence, naming
+from imindex.retrieval.evidence.release_names import names_of_release
 from imindex.retrieval.evidence.release_walk import Observed
 from imindex.retrieval.evidence.shared import TextEncoder, Texts
 from imindex.retrieval.evidence.testing import Testing, numbers_of, placebo_numbers
@@ -100,6 +101,10 @@ def classify_release(  # noqa: PLR0913
     with opened(path) as index:
         name, kind = release(index, collection, ("imitations", "works"))
         chosen, n_repeated = distinct(pictures(index, kind, collections=[name]))
+        names_known = None
+        if kind == "imitations":
+            resolved, names_known = names_of_release(index, name, chosen, testing or Testing())
+            testing = testing and resolved
         placebos = placebo_numbers(index, testing.placebos, chosen) if testing else []
         rivals = numbers_of(index, testing.rivals, chosen) if testing else []
         references = chosen.of(placebos)
@@ -149,6 +154,7 @@ def classify_release(  # noqa: PLR0913
             n_repeated=n_repeated,
             methods=tuple(reversed(methods)),
             demonstration=is_demonstration(index.encoder.weights_sha256),
+            names=names_known,
         )
 
 

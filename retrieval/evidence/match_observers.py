@@ -11,6 +11,8 @@ from imindex.retrieval.vectors.similarity import Widened
 from imindex.stats.mmd import mmd_test, rbf_kernel_from_similarity
 
 MMD_RESAMPLES = 999
+MMD_PICTURES = 2_000
+"""Of more works of an artist, those are used that works are compared with; of more imitations, this many."""
 
 
 class ControlFloor:
@@ -67,7 +69,8 @@ class Differences:
 
     Notes
     -----
-    An artist is tested as soon as all of its works have been received. Memory: the kernel of one artist.
+    An artist is tested as soon as all of its works have been received. Memory: the kernel of one artist, of at most
+    `MMD_PICTURES` works and as many imitations, evenly spaced.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class Differences:
         self._works, self._chosen, self._work_artist = works, chosen, work_artist
         self._n_resamples, self._random = min(n_resamples, MMD_RESAMPLES), random
         self._n_works = np.bincount(work_artist, minlength=len(random))
+        self._n_seen = np.zeros(len(random), np.int64)
         self._seen: dict[int, list[tuple[Int64, Float64]]] = {}
         self._pvalue = np.full(len(random), np.nan)
 
@@ -89,21 +93,32 @@ class Differences:
         (block,) = seen
         for artist, here in block.runs:
             own = block.columns.own(artist)
-            if min(self._n_works[artist], own.stop - own.start) < 2:
+            n_own = own.stop - own.start
+            if min(self._n_works[artist], n_own) < 2:
                 continue
+            columns: slice | Int64 = own
+            if n_own > MMD_PICTURES:
+                columns = own.start + np.arange(MMD_PICTURES) * n_own // MMD_PICTURES
+            works = rows[here]
+            used = np.ones(len(works), np.bool_)
+            if self._n_works[artist] > MMD_PICTURES:
+                used = np.isin(self._chosen[works], self._works.rows(artist))
             parts = self._seen.setdefault(artist, [])
-            parts.append((rows[here], block.similarity[here, own].copy()))
-            if sum(len(numbers) for numbers, _ in parts) == self._n_works[artist]:
-                self._test(artist, block.columns.vectors[own])
+            parts.append((works[used], block.similarity[here][:, columns][used].copy()))
+            self._n_seen[artist] += len(works)
+            if self._n_seen[artist] == self._n_works[artist]:
+                self._test(artist, block.columns.vectors[columns])
                 del self._seen[artist]
 
     def _test(self, artist: int, imitations: Float16) -> None:
         rows = np.concatenate([numbers for numbers, _ in self._seen[artist]])
         across = np.concatenate([table for _, table in self._seen[artist]])[np.argsort(rows)]
-        positions = np.searchsorted(self._works.rows(artist), self._chosen[np.sort(rows)])
+        positions = self._chosen[np.sort(rows)]
         n, total = len(rows), len(rows) + len(imitations)
+        if n < 2:  # with very many artists, works of some are not drawn
+            return
         similarity = np.empty((total, total))
-        similarity[:n, :n] = self._works.within(artist)[np.ix_(positions, positions)]
+        similarity[:n, :n] = self._works.similarity(artist, positions, positions)
         similarity[:n, n:], similarity[n:, :n] = across, across.T
         similarity[n:, n:] = Widened(imitations).product(imitations.astype(np.float64))
         test = mmd_test(

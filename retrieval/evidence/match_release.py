@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from imindex.indexer.demo.recognise import is_demonstration
 from imindex.indexer.store.index import Index, opened
+from imindex.retrieval.evidence.compared import BACKGROUND
 from imindex.retrieval.evidence.match_tests import match_evidence
+from imindex.retrieval.evidence.release_names import names_of_release
 from imindex.retrieval.evidence.release_walk import Observed, Wanted, observe
 from imindex.retrieval.evidence.shared import Shared
-from imindex.retrieval.evidence.testing import Testing, placebo_numbers
-from imindex.retrieval.match.discrimination import discrimination_gap
+from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.match.match import Figures, match
 from imindex.retrieval.results import (
     ArtistTests,
@@ -25,7 +27,6 @@ from imindex.retrieval.results import (
     fields_of,
 )
 from imindex.retrieval.vectors.blocks import Int64
-from imindex.retrieval.vectors.near_duplicates import near_duplicates
 from imindex.retrieval.vectors.select import distinct, pictures, release
 
 
@@ -40,6 +41,7 @@ def match_release(  # noqa: PLR0913
     testing: Testing | None = None,
     matrix: bool = True,
     observed: Observed | None = None,
+    background: int = BACKGROUND,
 ) -> Matching:
     """Rank the imitations of a release for each work, and optionally test the results.
 
@@ -62,6 +64,8 @@ def match_release(  # noqa: PLR0913
         tested and no ranks are kept, False is much faster and takes less memory.
     observed : Observed, optional
         The release, if it was observed before with this `testing`. The options for ranks are then those of that walk.
+    background : int
+        As in `Testing`, which replaces it.
 
     Returns
     -------
@@ -75,11 +79,16 @@ def match_release(  # noqa: PLR0913
     """
     tests: Mapping[int, ArtistTests] = {}
     evidence = None
+    comparing = Testing(background=background) if testing is None else testing
     with opened(path) as index:
         name, _ = release(index, collection)
+        asked = pictures(index, "imitations", collections=[name]) if observed is None else observed.imitations
+        # Fails early, before the long computation, if a placebo name is not one.
+        resolved, names = names_of_release(index, name, asked, testing or Testing())
+        testing = testing and resolved
         if testing is None:
             works, works_repeated = distinct(pictures(index, "works"))
-            imitations, imitations_repeated = distinct(pictures(index, "imitations", collections=[name]))
+            imitations, imitations_repeated = distinct(asked)
             result = match(
                 works.vectors,
                 works.artist,
@@ -92,19 +101,11 @@ def match_release(  # noqa: PLR0913
                 matrix=matrix,
             )
             # Artists must also be distinguished from those in the background.
-            known, _ = distinct(pictures(index, "works", "background"))
-            gaps = discrimination_gap(
-                known.vectors,
-                known.artist,
-                len(index.artists),
-                cluster=near_duplicates(known.vectors, known.artist)[0],
-            )
+            shared = Shared(index)
+            shown = np.union1d(works.artist, imitations.artist)
+            gaps = shared.discrimination(comparing, shown)
         else:
             if observed is None:
-                imitations = pictures(index, "imitations", collections=[name])
-                placebo_numbers(
-                    index, testing.placebos, imitations
-                )  # fail early, before the long computation
                 wanted = Wanted(
                     name,
                     testing,
@@ -120,6 +121,8 @@ def match_release(  # noqa: PLR0913
             imitations, imitations_repeated = observed.imitations, observed.n_repeated
             result = observed.ranking.finish()
             tests, evidence = match_evidence(observed, testing)
+            if names is not None and names.notes:
+                evidence = replace(evidence, notes=(*evidence.notes, *names.notes))
             gaps = shared.among(testing).discrimination
         if ranks_file is not None and result.ranks is not None:
             _save_ranks(ranks_file, result.ranks, works.rows, np.sort(imitations.rows))
@@ -157,6 +160,8 @@ def match_release(  # noqa: PLR0913
             if matrix
             else None,
             demonstration=is_demonstration(index.encoder.weights_sha256),
+            names=names,
+            sampled_works=shared.compared(comparing).sampled,
         )
 
 

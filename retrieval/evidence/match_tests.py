@@ -9,6 +9,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from imindex.indexer.store.index import Index
+from imindex.retrieval.evidence.compared import sampling_notes
 from imindex.retrieval.evidence.detectable import Scored, detectable_auc
 from imindex.retrieval.evidence.error_rates import error_rates
 from imindex.retrieval.evidence.exchangeability import diagnose
@@ -59,7 +60,7 @@ def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, Arti
     placebos = placebo_numbers(index, testing.placebos, imitations)
     n_artists = len(index.artists)
     prompts, fixed = _prompts(index, scores, imitations)
-    series = _series(observed)
+    series = _series(observed, testing)
     boots = bootstrap_artists(
         scores.own,
         clusters=prompts,
@@ -81,7 +82,7 @@ def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, Arti
     among = observed.shared.among(testing)
     gaps, best = among.gaps, among.ceiling
     assert gaps is not None and best is not None
-    told = observed.shared.told(statistic)
+    told = observed.shared.told(statistic, testing)
     # Whether an artist can be judged rests on works only, so the tests of the others stay valid.
     judged = told.told & (told.n_clusters >= FEWEST)
     p_name, p_rival = (name.pvalue_t, rival.pvalue_t) if testing.approximate else (name.pvalue, rival.pvalue)
@@ -204,7 +205,11 @@ def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, Arti
         error_rates=error_rates(index, scores, placebos, judged, testing, table),
         exchangeability=diagnostics,
         n_without_prompt=n_without,
-        notes=(*prompt_notes(n_without, len(imitations.rows)), *notes),
+        notes=(
+            *prompt_notes(n_without, len(imitations.rows)),
+            *notes,
+            *sampling_notes(observed.shared.compared(testing).sampled),
+        ),
     )
 
 
@@ -228,11 +233,14 @@ def _shared(index: Index, scores: SetScores, imitations: Pictures) -> list[Int64
     return [numbers[start : start + cell.shape[1]] for start, cell in zip(starts, scores.own, strict=True)]
 
 
-def _series(observed: Observed) -> list[Int64]:
+def _series(observed: Observed, testing: Testing) -> list[Int64]:
     """Return the clusters of near-duplicates of each artist's works."""
-    clusters = observed.shared.clusters[observed.shared.works[1]]
+    clusters = observed.shared.clusters(testing)[observed.shared.works[1]]
     artist = observed.scores.work_artist
-    return [clusters[artist == number] for number in range(len(observed.scores.sizes))]
+    order = np.argsort(artist, kind="stable")
+    return np.split(
+        clusters[order], np.cumsum(np.bincount(artist, minlength=len(observed.scores.sizes)))[:-1]
+    )
 
 
 class _Interval(TypedDict, total=False):
@@ -266,7 +274,7 @@ def _placebo_floor(scores: SetScores, placebos: Sequence[int]) -> Float64:
     floor = np.full(len(scores.sizes), np.nan)
     if len(placebos):
         counts = scores.n_imitations[list(placebos)]
-        near = scores.per_work[:, list(placebos)] @ counts / counts.sum()
+        near = scores.per_work[:, np.searchsorted(scores.present, placebos)] @ counts / counts.sum()
         for artist in np.flatnonzero(scores.n_works).tolist():
             floor[artist] = near[scores.work_artist == artist].mean()
     return floor

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from imindex.indexer.core.cosine import shown_cosine
 from imindex.indexer.decode.rendering import Rendering
 from imindex.indexer.store.index import Index
 from imindex.indexer.system.cpu import processors
@@ -134,7 +135,7 @@ class Compared:
             shared.looks,
             shared.series,
         )
-        self._folder = index.folder
+        self._places = index.places()
         self._rendering = Rendering(index.encoder.color, index.encoder.truncated)
         names = ("artist", "path", "prompt", "seed", "sha256", "width", "height")
         self._columns = {name: index.column(name) for name in names}
@@ -208,7 +209,7 @@ class Compared:
             work=columns["path"][row],
             work_sha256=bytes(columns["sha256"][row]).hex(),
             work_artist=self._artists[columns["artist"][row]],
-            cosine=min(cosine, 1.0),
+            cosine=shown_cosine(cosine),
             outlines=found.alike.value,
             mirrored=found.alike.mirrored,
             series=None if np.isnan(series) else series,
@@ -309,8 +310,8 @@ class Compared:
         return self._file(int(self._works.rows[work]))
 
     def _file(self, row: int) -> File:
-        path, digest = str(self._folder / self._columns["path"][row]), bytes(self._columns["sha256"][row])
-        return File(path, digest, self._rendering)
+        path, digest = self._columns["path"][row], bytes(self._columns["sha256"][row])
+        return File(self._places.full(path) or path, digest, self._rendering)
 
     def _aspect_of_work(self, work: int) -> float:
         return self._aspect(int(self._works.rows[work]))

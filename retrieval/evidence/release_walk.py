@@ -12,6 +12,7 @@ from imindex.indexer.store.index import Index
 from imindex.retrieval.classify.by_works import knn_scores_of
 from imindex.retrieval.evidence.match_observers import ControlFloor, Differences
 from imindex.retrieval.evidence.prompt_templates import template_labels
+from imindex.retrieval.evidence.release_names import control_collections
 from imindex.retrieval.evidence.shared import Shared
 from imindex.retrieval.evidence.testing import Testing, prompt_labels
 from imindex.retrieval.match.match import Ranking
@@ -279,8 +280,6 @@ def observe(shared: Shared, wanted: Sequence[Wanted], pairs: Sequence[Pair] = ()
 
 def _controls_of(index: Index, imitations: Pictures) -> Pictures | None:
     """Return the control pictures of the release (a collection of the same name), or else those of no release."""
-    controls = [c.name for c in index.collections if c.kind == "control"]
-    releases = {c.name for c in index.collections if c.kind == "imitations"}
     own = index.collections[int(index.column("collection")[imitations.rows[0]])].name
-    chosen = [own] if own in controls else [name for name in controls if name not in releases]
+    chosen = control_collections(index, own)
     return pictures(index, "control", collections=chosen) if chosen else None

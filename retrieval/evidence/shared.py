@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from imindex.indexer.store.index import Index
+from imindex.retrieval.evidence.compared import Compared, compared_works
 from imindex.retrieval.evidence.looks import Looks
 from imindex.retrieval.evidence.testing import Testing
-from imindex.retrieval.match.among_works import AmongWorks, among_works
+from imindex.retrieval.match.among_works import AmongWorks, Discrimination, among_works
+from imindex.retrieval.match.discrimination import discrimination_gap
 from imindex.retrieval.vectors.blocks import Float16, Float64, Int64
 from imindex.retrieval.vectors.checks import check_artists, check_vectors
 from imindex.retrieval.vectors.near_duplicates import near_duplicates
@@ -87,9 +90,11 @@ class Shared:
         self.index = index
         self.looks = Looks() if looks is None else looks
         self.series: dict[int, float] = {}
-        self._among: dict[tuple[float, int], AmongWorks] = {}
+        self._among: dict[tuple[float, int, int], AmongWorks] = {}
         self._scorers: dict[Statistic, Scorer] = {}
-        self._told: dict[Statistic, ToldApart] = {}
+        self._compared: dict[tuple[int, int], Compared] = {}
+        self._clusters: dict[tuple[int, int], Int64] = {}
+        self._told: dict[tuple[Statistic, int, int], ToldApart] = {}
 
     @functools.cached_property
     def every_work(self) -> Pictures:
@@ -116,9 +121,47 @@ class Shared:
         return self._groups[1]
 
     @functools.cached_property
-    def clusters(self) -> Int64:
-        """The cluster of near-duplicates of each work of `known`: the position of its first work."""
-        return near_duplicates(self.known.vectors, self.known.artist)[0]
+    def asked(self) -> npt.NDArray[np.bool_]:
+        """Whether some release was asked for each artist's name, shape (A,)."""
+        index = self.index
+        kinds = np.array([c.kind == "imitations" for c in index.collections], np.bool_)
+        asked = np.zeros(len(index.artists), np.bool_)
+        named = index.column("artist")[kinds[index.column("collection")]]
+        asked[named[named >= 0]] = True
+        return asked
+
+    @functools.cached_property
+    def judged(self) -> Int64:
+        """The artists that can be tested: those with works, without the background, and imitations by some release."""
+        with_works = np.zeros(len(self.index.artists), np.bool_)
+        with_works[self.works[0].artist] = True
+        return np.flatnonzero(with_works & self.asked)
+
+    def compared(self, testing: Testing) -> Compared:
+        """Return the works that works are compared with: all, or a sample that `testing` limits."""
+        key = testing.seed, testing.background
+        if key not in self._compared:
+            self._compared[key] = compared_works(
+                self.known.artist,
+                self.asked,
+                self.index.artists,
+                background=testing.background,
+                seed=testing.seed,
+            )
+        return self._compared[key]
+
+    def clusters(self, testing: Testing) -> Int64:
+        """Return the cluster of near-duplicates of each work of `known`: the position of its first work.
+
+        Works that are not compared, by artists that no release was asked for, are alone.
+        """
+        key = testing.seed, testing.background
+        if key not in self._clusters:
+            known, compared, among = self.known, self.compared(testing), None
+            if compared.sampled is not None:
+                among = np.union1d(compared.rows, np.flatnonzero(self.asked[known.artist]))
+            self._clusters[key] = near_duplicates(known.vectors, known.artist, among=among)[0]
+        return self._clusters[key]
 
     @functools.cached_property
     def works(self) -> tuple[Pictures, Int64]:
@@ -159,23 +202,36 @@ class Shared:
 
         They depend on the confidence level and the seed of `testing`, but not on the release.
         """
-        key = testing.confidence_level, testing.seed
+        key = testing.confidence_level, testing.seed, testing.background
         if key not in self._among:
-            known, names = self.known, self.index.artists
+            known, names, rows = self.known, self.index.artists, self.compared(testing).rows
+            artist, cluster = known.artist[rows], self.clusters(testing)[rows]
             self._among[key] = among_works(
-                known.vectors,
-                known.artist,
+                known.vectors[rows],
+                artist,
                 len(names),
-                cluster=self.clusters,
+                cluster=cluster,
                 gaps=GapCollector(
-                    known.artist,
+                    artist,
                     len(names),
-                    cluster=self.clusters,
+                    cluster=cluster,
                     confidence_level=testing.confidence_level,
                     rng=generators(testing.seed, "gap", names),
                 ),
-            )
+                artists=self.judged,
+            ).numbered(rows, known.vectors)
         return self._among[key]
+
+    def discrimination(self, testing: Testing, artists: Int64) -> Discrimination:
+        """Return the gaps of some artists without a bootstrap. Those of other artists are undefined."""
+        known, rows = self.known, self.compared(testing).rows
+        return discrimination_gap(
+            known.vectors[rows],
+            known.artist[rows],
+            len(self.index.artists),
+            cluster=self.clusters(testing)[rows],
+            artists=artists,
+        )
 
     def scorer(self, statistic: Statistic) -> Scorer | None:
         """Return a statistic fitted to `known`; None if there are works of fewer than two artists."""
@@ -185,18 +241,20 @@ class Shared:
             self._scorers[statistic] = fit(self.known.vectors, self.known.artist, statistic)
         return self._scorers[statistic]
 
-    def told(self, statistic: Statistic) -> ToldApart:
+    def told(self, statistic: Statistic, testing: Testing) -> ToldApart:
         """Return whether a statistic tells held-out works of each artist from those of others."""
-        if statistic not in self._told:
-            known = self.known
-            self._told[statistic] = tell_apart(
-                known.vectors,
-                known.artist,
+        key = statistic, testing.seed, testing.background
+        if key not in self._told:
+            known, rows = self.known, self.compared(testing).rows
+            self._told[key] = tell_apart(
+                known.vectors[rows],
+                known.artist[rows],
                 len(self.index.artists),
                 statistic=statistic,
-                cluster=self.clusters,
+                cluster=self.clusters(testing)[rows],
+                artists=self.judged,
             )
-        return self._told[statistic]
+        return self._told[key]
 
     def similarity_to(self, work: int, others: Int64) -> Float64:
         """Return the exact similarities of a work to works of the same artist, by their positions in `every_work`."""
@@ -205,7 +263,5 @@ class Shared:
             own, rest = every.vectors[[work]], every.vectors[others]
             return np.ravel(similarities(own, rest, names=("works", "works")))
         among = next(iter(self._among.values()))
-        artist = int(every.artist[work])
-        rows = among.rows(artist)
-        line = among.within(artist)[np.searchsorted(rows, self.known_of[work])]
-        return np.asarray(line[np.searchsorted(rows, self.known_of[others])])
+        positions = np.concatenate([self.known_of[[work]], self.known_of[others]])
+        return np.ravel(among.similarity(int(every.artist[work]), positions[:1], positions[1:]))

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from imindex.indexer.core.arguments import one_of, several
-from imindex.indexer.core.bounds import RESAMPLES, SEED, SHARE, Bounds
+from imindex.indexer.core.bounds import RESAMPLES, SEED, SHARE, WORKS, Bounds
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.names import as_stored, clean_name
 from imindex.indexer.store.index import Index
+from imindex.retrieval.evidence.compared import BACKGROUND
 from imindex.retrieval.results import Adjust, HowTested
 from imindex.retrieval.vectors.blocks import Int64
 from imindex.retrieval.vectors.select import Pictures
@@ -36,7 +38,7 @@ class Testing:
     Attributes
     ----------
     placebos : sequence of str
-        Placebo names, or patterns of them such as ``placebo *``.
+        Placebo names, or patterns of them such as ``placebo *``. If empty, the names of the arm placebo in the index.
     level : float
         Significance level of the whole family of artists, after `adjust`.
     adjust : str
@@ -56,12 +58,16 @@ class Testing:
         (`imindex.stats.keyed.generator`). Releases and encoders share these streams.
     rivals : sequence of str
         Further real names among the imitations: references of the rival test, and neither tested nor candidates in
-        classification. Names that the release was not asked for are ignored.
+        classification. Names that the release was not asked for are ignored. If empty, those of the arm rival in the
+        index.
     unknown : sequence of str
         Real names among the imitations that the release cannot know, for the diagnostic of exchangeability.
     references : mapping from artist to sequence of str, optional
         The placebo names that some artists are compared with, of the same origin; the others are compared with all.
         None if there is no choice. The choice must be made before the pictures are.
+    background : int
+        Most works by artists that no release was asked for, with which works are compared for the gap and the check of
+        an artist's own works. Of more works a sample is drawn by `seed`, see `imindex.retrieval.evidence.compared`.
     """
 
     __test__ = False  # pytest collects classes of this name as tests
@@ -77,6 +83,7 @@ class Testing:
     rivals: Sequence[str] = ()
     unknown: Sequence[str] = ()
     references: Mapping[str, Sequence[str]] | None = None
+    background: int = BACKGROUND
 
     def __post_init__(self) -> None:
         for name in ("placebos", "rivals", "unknown"):
@@ -88,6 +95,7 @@ class Testing:
         SHARE.check(self.confidence_level, "confidence_level")
         Bounds(1, RESAMPLES.most).check(self.n_resamples, "n_resamples")
         SEED.check(self.seed, "seed")
+        WORKS.check(self.background, "background")
 
     def record(self) -> HowTested:
         """Return these settings as a result type."""
@@ -109,7 +117,14 @@ def placebo_numbers(index: Index, patterns: Sequence[str], imitations: Pictures)
     with_set = set(imitations.artist.tolist())
     found: set[int] = set()
     for pattern in patterns:
-        fits = {n for n, name in enumerate(index.artists) if fnmatch.fnmatchcase(name, pattern)} & with_set
+        written = {pattern, clean_name(pattern)}
+        fits = with_set & {
+            n
+            for n, name in enumerate(index.artists)
+            if any(
+                fnmatch.fnmatchcase(spelling, one) for spelling in {name, clean_name(name)} for one in written
+            )
+        }
         if not fits:
             raise ImindexError(
                 f'No imitations were made of a name like "{pattern}". '
@@ -127,7 +142,7 @@ def placebo_numbers(index: Index, patterns: Sequence[str], imitations: Pictures)
 
 def numbers_of(index: Index, names: Sequence[str], imitations: Pictures) -> list[int]:
     """Return the numbers of those of the names that have imitations, ascending."""
-    wanted, with_set = set(names), set(imitations.artist.tolist())
+    wanted, with_set = set(as_stored(names, index.artists)), set(imitations.artist.tolist())
     return [n for n, name in enumerate(index.artists) if name in wanted and n in with_set]
 
 

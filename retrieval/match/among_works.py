@@ -94,10 +94,8 @@ class AmongWorks:
     gaps: GapBootstrap | None = None
     ceiling: Ceiling | None = None
 
-    def __init__(self, works: Float16, order: Int64, n_works: Int64, keep_bytes: int):
-        self._works, self._order = works, order
-        self._starts = np.cumsum(n_works) - n_works
-        self._n_works = n_works
+    def __init__(self, works: Float16, order: Int64, starts: Int64, n_works: Int64, keep_bytes: int):
+        self._works, self._order, self._starts, self._n_works = works, order, starts, n_works
         self._kept: dict[int, Float64] = {}
         self._room = keep_bytes
 
@@ -105,6 +103,20 @@ class AmongWorks:
         """Return the artist's works, ascending."""
         start = self._starts[artist]
         return self._order[start : start + self._n_works[artist]]
+
+    def numbered(self, rows: Int64, works: Float16) -> AmongWorks:
+        """Number the works by ``rows[w]``, their positions among further `works`. `rows` must be ascending."""
+        self._order, self._works = rows[self._order], works
+        return self
+
+    def similarity(self, artist: int, first: Int64, second: Int64) -> Float64:
+        """Return the exact similarities between some works of an artist and others of the same artist."""
+        rows = self.rows(artist)
+        if artist in self._kept and np.isin(first, rows).all() and np.isin(second, rows).all():
+            own = self._kept[artist]
+            return np.asarray(own[np.ix_(np.searchsorted(rows, first), np.searchsorted(rows, second))])
+        right = Widened(self._works[second])
+        return right.product(self._works[first].astype(np.float64))
 
     def within(self, artist: int) -> Float64:
         """Return the exact similarities between the artist's works, shape (n, n), in the order of `rows`, read-only."""
@@ -128,6 +140,8 @@ def among_works(  # noqa: PLR0913
     *,
     cluster: Int64 | None = None,
     gaps: GapCollector | None = None,
+    artists: Int64 | None = None,
+    every_median: bool = True,
     tile_bytes: int = TILE_BYTES,
     keep_bytes: int = KEEP_BYTES,
     wide_bytes: int = LIMIT_BYTES,
@@ -146,6 +160,10 @@ def among_works(  # noqa: PLR0913
     gaps : GapCollector, optional
         Of the same works and clusters. If given, gaps are bootstrapped and ceilings computed, from similarities in
         float32.
+    artists : ndarray of int64, optional
+        The artists whose gaps are bootstrapped, and whose ceilings are computed; by default all.
+    every_median : bool
+        If False, only the medians of `artists` are computed, with all others. Those of two other artists are NaN.
     tile_bytes, keep_bytes, wide_bytes : int
         Approximate size of the similarities, of the similarities within artists, and of the float64 works that are held
         in memory. Results do not depend on them.
@@ -156,32 +174,48 @@ def among_works(  # noqa: PLR0913
 
     Notes
     -----
-    Medians are exact. Without `gaps` each pair of artists is multiplied once; with `gaps` twice, from either side.
+    Medians are exact. Each pair of artists is multiplied once; with `gaps`, a pair of two of the `artists` twice, from
+    either side.
     """
+    wanted = np.ones(n_artists, np.bool_)
+    if artists is not None:
+        wanted[:] = False
+        wanted[artists] = True
     with products_alone(), ThreadPoolExecutor(processors()) as pool:
-        walk = _Walk(works, work_artist, n_artists, cluster, gaps, wide_bytes, pool)
-        return walk.run(tile_bytes, AmongWorks(works, walk.order, walk.n_works, keep_bytes))
+        walk = _Walk(works, work_artist, wanted, cluster, gaps, wide_bytes, pool)
+        found = AmongWorks(works, walk.order, walk.starts, walk.n_works, keep_bytes)
+        return walk.run(tile_bytes, found, every_median=every_median)
 
 
 class _Walk:
-    """State of one walk. Each thread of the pool processes one artist at a time."""
+    """State of one walk. Each thread of the pool processes one artist at a time.
+
+    Artists are processed in a sequence: first those that are wanted, then the others, each in the order of their
+    numbers. A pair of artists is multiplied when the first of the two is processed.
+    """
 
     def __init__(
         self,
         works: Float16,
         work_artist: Int64,
-        n_artists: int,
+        wanted: npt.NDArray[np.bool_],
         cluster: Int64 | None,
         gaps: GapCollector | None,
         wide_bytes: int,
         pool: ThreadPoolExecutor,
     ):
+        n_artists = len(wanted)
+        self._wanted = wanted
+        sequence = np.argsort(~wanted, kind="stable")
+        self._place = np.argsort(sequence)
         self.n_works = np.bincount(work_artist, minlength=n_artists)
-        self.order = np.argsort(work_artist, kind="stable")
+        self._present = sequence[self.n_works[sequence] > 0]
+        self.order = np.argsort(self._place[work_artist], kind="stable")
         self._cluster = clusters_of(cluster, len(works))[self.order]
         first = np.unique(self._cluster, return_index=True)[1]
         self._n_distinct = np.bincount(work_artist[self.order][first], minlength=n_artists)
-        self._ends = np.cumsum(self.n_works)
+        self.starts = np.empty(n_artists, np.int64)
+        self.starts[sequence] = np.cumsum(self.n_works[sequence]) - self.n_works[sequence]
         self._works, self._wide, self._pool = works, Widened(works[self.order], wide_bytes), pool
         self._medians = np.full((n_artists, n_artists), np.nan)
         self._rounded = self._medians.copy()  # medians of float32 similarities, for the bootstrap
@@ -191,19 +225,31 @@ class _Walk:
 
     def _columns(self, artist: int, first: int = 0) -> slice:
         """Return the positions of the artist's works in `order`, counted from `first`."""
-        end = int(self._ends[artist]) - first
-        return slice(end - int(self.n_works[artist]), end)
+        start = int(self.starts[artist]) - first
+        return slice(start, start + int(self.n_works[artist]))
 
-    def run(self, tile_bytes: int, found: AmongWorks) -> AmongWorks:
-        present = np.flatnonzero(self.n_works)
-        for artists in _groups(present, self.n_works, len(self._works), tile_bytes):
-            rows = slice(self._columns(artists[0]).start, self._columns(artists[-1]).stop)
-            top = self._works[self.order[rows]].astype(np.float64)
-            self._held = {artist: {} for artist in artists}
-            whole = self._gaps is not None
-            for others in _columns(artists, self.n_works, len(top), tile_bytes, whole=whole):
-                self._see(top, artists, others, found)
-            self._each(artists, self._bootstrap)
+    def run(self, tile_bytes: int, found: AmongWorks, *, every_median: bool) -> AmongWorks:
+        n_wanted = int(self._wanted[self._present].sum())
+        parts = [(self._present[:n_wanted], self._gaps is not None)]
+        if every_median:
+            parts.append((self._present[n_wanted:], False))
+        for part, whole in parts:
+            for artists in _groups(part, self.n_works, len(self._works), tile_bytes):
+                rows = slice(self._columns(artists[0]).start, self._columns(artists[-1]).stop)
+                top = self._works[self.order[rows]].astype(np.float64)
+                self._held = {artist: {} for artist in artists}
+                begin = int(np.searchsorted(self._place[self._present], self._place[artists[0]]))
+                for others in _columns(
+                    self._present,
+                    slice(begin, begin + len(artists)),
+                    self.n_works,
+                    len(top),
+                    tile_bytes,
+                    whole=whole,
+                ):
+                    self._see(top, artists, others, found, whole=whole)
+                if whole:
+                    self._each(artists, self._bootstrap)
         found.discrimination = Discrimination.of(self._medians, self.n_works, self._n_distinct)
         if self._gaps is not None and self._ceiling is not None:
             found.gaps, found.ceiling = self._gaps.finish(), self._ceiling.finish()
@@ -213,7 +259,9 @@ class _Walk:
         for _ in self._pool.map(do, artists):
             pass
 
-    def _see(self, top: Float64, artists: list[int], others: list[int], found: AmongWorks) -> None:
+    def _see(
+        self, top: Float64, artists: list[int], others: list[int], found: AmongWorks, *, whole: bool
+    ) -> None:
         """Compute and use the similarities of some artists' works to those of others."""
         first, top_first = self._columns(others[0]).start, self._columns(artists[0]).start
         columns = slice(first, self._columns(others[-1]).stop)
@@ -228,7 +276,8 @@ class _Walk:
         for artist in artists:
             if artist in places:
                 found.keep(artist, mine(artist)[:, places[artist]])
-        self._each(artists, lambda artist: self._show(mine(artist), artist, places))
+        if whole:
+            self._each(artists, lambda artist: self._show(mine(artist), artist, places))
 
     def _find_medians(self, mine: Float64, artist: int, places: dict[int, slice]) -> None:
         """Compute the medians of an artist with itself and with later artists."""
@@ -238,7 +287,7 @@ class _Walk:
                 self._note(artist, np.array([artist]), *_middle(pairs[None]))
         by_size: dict[int, list[int]] = {}
         for other, columns in places.items():
-            if other > artist:
+            if self._place[other] > self._place[artist]:
                 by_size.setdefault(columns.stop - columns.start, []).append(other)
         for size, others in by_size.items():
             chosen = np.array([places[other].start for other in others])[:, None] + np.arange(size)
@@ -279,11 +328,11 @@ class _Walk:
             self._gaps.add(artist, self._rounded[artist], self._held.pop(artist).__getitem__)
 
 
-def _groups(present: Int64, n_works: Int64, n: int, tile_bytes: int) -> Iterator[list[int]]:
+def _groups(artists: Int64, n_works: Int64, n: int, tile_bytes: int) -> Iterator[list[int]]:
     """Yield groups of consecutive artists, each of as many as fit in a tile against n works, at least one."""
     group: list[int] = []
     size = 0
-    for artist in present.tolist():
+    for artist in artists.tolist():
         size += int(n_works[artist])
         if group and 8 * size * n > tile_bytes:
             yield group
@@ -294,20 +343,18 @@ def _groups(present: Int64, n_works: Int64, n: int, tile_bytes: int) -> Iterator
 
 
 def _columns(
-    artists: list[int], n_works: Int64, n_rows: int, tile_bytes: int, *, whole: bool
+    present: Int64, here: slice, n_works: Int64, n_rows: int, tile_bytes: int, *, whole: bool
 ) -> Iterator[list[int]]:
     """Yield groups of consecutive artists against which some artists are multiplied: all at once if they fit in a tile.
 
-    Otherwise the artists themselves come first. Unless `whole`, artists before them are left out.
+    Otherwise the artists themselves, ``present[here]``, come first. Unless `whole`, artists before them are left out.
     """
-    present = np.flatnonzero(n_works)
-    after = present[present > artists[-1]]
-    before = present[present < artists[0]] if whole else present[:0]
-    together = np.concatenate([before, artists, after])
+    before, after = present[: here.start] if whole else present[:0], present[here.stop :]
+    together = np.concatenate([before, present[here], after])
     if 8 * n_rows * int(n_works[together].sum()) <= tile_bytes:
         yield together.tolist()
         return
-    yield artists
+    yield present[here].tolist()
     for some in (before, after):
         room = tile_bytes // (8 * n_rows)
         yield from _groups(some, n_works, 1, 8 * room)

@@ -10,7 +10,12 @@ from imindex.retrieval.vectors.checks import check_artists, check_vectors
 
 
 def discrimination_gap(
-    works: npt.ArrayLike, work_artist: npt.ArrayLike, n_artists: int, *, cluster: Int64 | None = None
+    works: npt.ArrayLike,
+    work_artist: npt.ArrayLike,
+    n_artists: int,
+    *,
+    cluster: Int64 | None = None,
+    artists: Int64 | None = None,
 ) -> Discrimination:
     """Tell how well this encoder tells each artist's works from those of the others.
 
@@ -22,6 +27,8 @@ def discrimination_gap(
     cluster : ndarray, shape (W,), int64, optional
         The cluster of each work (`imindex.retrieval.vectors.near_duplicates`). Works of one cluster are not compared
         with each other.
+    artists : ndarray of int64, optional
+        The artists whose gaps are needed; by default all. Pairs of two others are not compared.
 
     Returns
     -------
@@ -48,4 +55,12 @@ def discrimination_gap(
     if not len(vectors):
         raise ValueError("There are no works, so there is nothing to distinguish. Add works to the index.")
     artist_of = check_artists(work_artist, len(vectors), n_artists, "work_artist")
-    return among_works(vectors, artist_of, n_artists, cluster=cluster, keep_bytes=0).discrimination
+    return among_works(
+        vectors,
+        artist_of,
+        n_artists,
+        cluster=cluster,
+        artists=artists,
+        every_median=artists is None,
+        keep_bytes=0,
+    ).discrimination

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
 
 from imindex.indexer.core.provenance import now, program, versions
+from imindex.indexer.core.schema import Columns
 from imindex.indexer.demo.recognise import is_demonstration
 from imindex.indexer.store.index import Index
 from imindex.indexer.system.atomic import make_folder, write_file
@@ -20,6 +21,7 @@ from imindex.retrieval.report.rows import report_result
 from imindex.retrieval.report.thumbnails import Thumbnails, recorded_digests
 from imindex.retrieval.results import (
     AuditResult,
+    BlockedPicture,
     Classification,
     ClassificationMethod,
     Comparison,
@@ -75,7 +77,7 @@ def write_index_report(
     if pictures:
         shown = {path for result in report.results for row in result.artists for pair in row.neighbours
                  for path in (pair.work, pair.imitation)}  # fmt: skip
-        thumbnails = Thumbnails(index.folder, len(shown), recorded_digests(index, shown))
+        thumbnails = Thumbnails(index.places(), len(shown), recorded_digests(index, shown))
     html = page(report, None, thumbnails=thumbnails, left_out=left_out)
     make_folder(file.parent)
     write_file(file, html.encode("utf-8", "backslashreplace"))
@@ -156,7 +158,7 @@ def index_report(index: Index, result: Matching | Classification, *, command: st
             computed.summary, confidence_level=named.testing.confidence_level if named.testing else None
         )
         computed = replace(computed, artists=rows, summary=summary)
-    collections = index.collections
+    collections, rejects = index.collections, index.rejects()
     report = Report(
         format="imindex-report",
         version="1.0",
@@ -191,7 +193,13 @@ def index_report(index: Index, result: Matching | Classification, *, command: st
                 n_placebo_names=computed.summary.n_placebo_names,
                 n_placebo_pictures=0,
                 n_controls=0,
-                blocked=(),
+                blocked=tuple(
+                    BlockedPicture(path=path, prompt=prompt, reason=why)
+                    for path, prompt, why, number in _columns(
+                        rejects, "path", "prompt", "blocked", "collection"
+                    )
+                    if why and collections[number].name == result.collection
+                ),
             ),
         ),
         results=(computed,),
@@ -200,9 +208,8 @@ def index_report(index: Index, result: Matching | Classification, *, command: st
         gate=(),
         rejects=tuple(
             RejectedPicture(path=path, reason=reason)
-            for path, reason in zip(
-                index.column("path", "rejects"), index.column("reason", "rejects"), strict=True
-            )
+            for path, reason, why in _columns(rejects, "path", "reason", "blocked")
+            if not why
         ),
         provenance=Provenance(
             command=command,
@@ -215,6 +222,11 @@ def index_report(index: Index, result: Matching | Classification, *, command: st
         limits=(),
     )
     return replace(report, limits=limits(report))
+
+
+def _columns(table: Columns, *names: str) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a table as tuples of some columns."""
+    return zip(*(table[name].tolist() for name in names), strict=True)
 
 
 def _plain(generator: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.paths import PicturePaths
 from imindex.indexer.store.index import Index
 from imindex.retrieval.report.figures.axes import Figure
 from imindex.retrieval.report.figures.catalogue import in_order
@@ -124,7 +125,7 @@ def _query(result: QueryResult) -> str:
     from imindex.indexer.store.index import Index  # imports h5py
     from imindex.retrieval.report.thumbnails import Thumbnails, recorded_digests  # imports torch
 
-    folder = Path(result.index).parent
+    places = PicturePaths(Path(result.index).parent)
     hits = {
         hit.path
         for answer in result.queries
@@ -133,11 +134,11 @@ def _query(result: QueryResult) -> str:
     }
     try:
         with Index(result.index) as index:
-            digests, folder = recorded_digests(index, hits), index.folder
+            digests, places = recorded_digests(index, hits), index.places()
     except ImindexError:  # the index is gone, and its pictures cannot be compared with it
         digests = {}
-    thumbnails = Thumbnails(folder, PICTURES * len(result.queries), digests)
-    own = Thumbnails(folder, PICTURES)
+    thumbnails = Thumbnails(places, PICTURES * len(result.queries), digests)
+    own = Thumbnails(places, PICTURES)
     return "".join(_answer(answer, thumbnails, own) for answer in result.queries) + "".join(
         f"<p>{escape(path)} was not used: {escape(reason)}.</p>" for path, reason in result.rejects.items()
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from imindex.indexer.core.paths import PicturePaths
 from imindex.retrieval.findings import Finding
 from imindex.retrieval.report import text as report_text
 from imindex.retrieval.report.figures.axes import Figure, Scale
@@ -18,7 +19,7 @@ from imindex.retrieval.report.figures.svg import Drawing, icon, shown
 from imindex.retrieval.report.propositions import ALTERNATIVE, CLAIM, bearings
 from imindex.retrieval.report.record_keeping import exclusions, prompt_origin, review
 from imindex.retrieval.report.style import TEMPLATES, page_style
-from imindex.retrieval.report.thumbnails import Thumbnails, digests_of_audit
+from imindex.retrieval.report.thumbnails import Thumbnails, digests_of_audit, places_of_audit
 from imindex.retrieval.report.timing import timing
 from imindex.retrieval.report.trust import trust
 from imindex.retrieval.results import (
@@ -131,7 +132,7 @@ def page(
     )
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     if thumbnails is None and base is not None:
-        thumbnails = Thumbnails(base, n_pictures(report), recorded(report, base))
+        thumbnails = Thumbnails(places(report, base), n_pictures(report), recorded(report, base))
     releases = [_release(place, one, report) for place, one in enumerate(report.releases)]
     trusted = [one for one in releases if one.results and one.results[0].tested]
     first = {result.release: result for result in reversed(report.results)}
@@ -240,6 +241,11 @@ def recorded(report: Report, folder: Path) -> dict[str, set[bytes]]:
             paths.update(path for pair in row.neighbours for path in (pair.work, pair.imitation))
         paths.update(path for pair in result.copies.pairs for path in (pair.work, pair.imitation))
     return digests_of_audit(folder, [encoder.index for encoder in report.encoders], paths)
+
+
+def places(report: Report, folder: Path) -> PicturePaths:
+    """Return the files that the paths of a report mean, which are those of the indexes in the audit's folder."""
+    return places_of_audit(folder, [encoder.index for encoder in report.encoders])
 
 
 def n_pictures(report: Report) -> int:

@@ -22,7 +22,7 @@ import numpy as np
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.integrity.verify import Fault
 from imindex.indexer.system.input_files import read_input
-from imindex.retrieval.report.page import n_pictures, page, recorded
+from imindex.retrieval.report.page import n_pictures, page, places, recorded
 from imindex.retrieval.report.report import NOT_IN_CSV, renderer, table
 from imindex.retrieval.report.thumbnails import Thumbnails
 from imindex.retrieval.results import Report, from_dict
@@ -237,7 +237,9 @@ class _Marked(Thumbnails):
     def __init__(
         self, folder: Path, report: Report, known: _Marked | None, absent: frozenset[str] = frozenset()
     ):
-        super().__init__(folder, n_pictures(report), known.digests if known else recorded(report, folder))
+        super().__init__(
+            places(report, folder), n_pictures(report), known.digests if known else recorded(report, folder)
+        )
         self.own: dict[str, tuple[str, int, int] | None] = {} if known is None else known.own
         self._numbers = {path: number for number, path in enumerate(self.own)}
         self._absent = absent

@@ -8,7 +8,11 @@ import io
 from collections.abc import Collection, Container, Iterable, Mapping
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from imindex.indexer.core.errors import BadPicture, ImindexError
+from imindex.indexer.core.paths import PicturePaths
 from imindex.indexer.core.preprocess_bounds import ACCEPT, SRGB
 from imindex.indexer.decode.pool import picture_of
 from imindex.indexer.decode.preprocess import Preprocess
@@ -52,13 +56,25 @@ def digests_of_audit(folder: Path, indexes: Iterable[str], paths: Collection[str
     return found
 
 
+def places_of_audit(folder: Path, indexes: Iterable[str]) -> PicturePaths:
+    """Return the files that the paths in the indexes of an audit mean; parameters as of `digests_of_audit`."""
+    roots: dict[str, str] = {}
+    for name in dict.fromkeys(indexes):
+        try:
+            with Index(folder / Path(name).name) as index:
+                roots = {**index.roots, **roots}
+        except ImindexError:
+            continue
+    return PicturePaths(folder, roots)
+
+
 class Thumbnails:
     """Thumbnails of the pictures in a folder. Each is computed once.
 
     Parameters
     ----------
-    base : Path
-        The folder to which paths are relative.
+    base : Path or PicturePaths
+        The folder to which paths are relative; with the named roots, if paths may be in one.
     n : int
         Approximate number of pictures. If there are many, thumbnails are smaller.
     digests : mapping of str to container of bytes, optional
@@ -66,8 +82,10 @@ class Thumbnails:
         somebody else can point to any file of this machine; their digests cannot be known from outside.
     """
 
-    def __init__(self, base: Path, n: int, digests: Mapping[str, Container[bytes]] | None = None):
-        self._base = base
+    def __init__(
+        self, base: Path | PicturePaths, n: int, digests: Mapping[str, Container[bytes]] | None = None
+    ):
+        self._places = base if isinstance(base, PicturePaths) else PicturePaths(base)
         self.digests = digests
         self._side = next(side for least, side in reversed(SIDES) if n >= least)
         self._thumbnails: dict[str, tuple[str, int, int] | None] = {}
@@ -80,12 +98,18 @@ class Thumbnails:
             self.n_unreadable += self._thumbnails[path] is None
         return self._thumbnails[path]
 
-    def _make(self, path: str) -> tuple[str, int, int] | None:
-        from PIL import Image
+    def pixels(self, path: str, side: int) -> npt.NDArray[np.uint8] | None:
+        """Return the pixels of a thumbnail, whose longer side is at most `side`; None if the picture cannot be read.
 
-        side = self._side
+        Returns
+        -------
+        (height, width, 3) uint8 or None
+        """
         try:
-            data = read_bytes(str(self._base / path))
+            full = self._places.full(path)
+            if full is None:
+                return None
+            data = read_bytes(full)
             if self.digests is not None and hashlib.sha256(data).digest() not in self.digests.get(path, ()):
                 return None
             picture = picture_of(data, _look(side))
@@ -98,8 +122,17 @@ class Thumbnails:
         width, height = (max(1, round(edge * scale)) for edge in (picture.width, picture.height))
         left, top = (side - width) // 2, (side - height) // 2
         pixels = picture.pixels[:, top : top + height, left : left + width].permute(1, 2, 0).numpy()
+        return np.ascontiguousarray(pixels)
+
+    def _make(self, path: str) -> tuple[str, int, int] | None:
+        from PIL import Image
+
+        pixels = self.pixels(path, self._side)
+        if pixels is None:
+            return None
         out = io.BytesIO()
         Image.fromarray(pixels).save(out, "WEBP", quality=QUALITY, method=4)
+        height, width = pixels.shape[:2]
         return f"data:image/webp;base64,{base64.b64encode(out.getvalue()).decode()}", width, height
 
 

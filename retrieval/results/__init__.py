@@ -84,6 +84,7 @@ from imindex.retrieval.results.matching import (
     Matching,
     OverallTests,
     RankFigures,
+    SampledWorks,
 )
 from imindex.retrieval.results.pictures import (
     Copies,
@@ -94,6 +95,8 @@ from imindex.retrieval.results.pictures import (
 )
 from imindex.retrieval.results.power import (
     DesignPower,
+    GivenCounts,
+    NamesBetween,
     PowerPlan,
     SetVariances,
 )
@@ -121,6 +124,10 @@ from imindex.retrieval.results.records import (
     RejectedPicture,
     ReleaseRecord,
     WorkRecord,
+)
+from imindex.retrieval.results.release_names import (
+    NamesFrom,
+    ReleaseNames,
 )
 from imindex.retrieval.results.report import (
     Agreement,
@@ -189,6 +196,7 @@ __all__ = [
     "ForecastStage",
     "Gallery",
     "GatedComparison",
+    "GivenCounts",
     "HowTested",
     "Interval",
     "KindNeighbours",
@@ -201,6 +209,8 @@ __all__ = [
     "MatchedArtist",
     "Matching",
     "NamedCounts",
+    "NamesBetween",
+    "NamesFrom",
     "Neighbours",
     "Number",
     "OverallTests",
@@ -217,6 +227,7 @@ __all__ = [
     "RegisterEntry",
     "RejectedPicture",
     "ReleaseFindings",
+    "ReleaseNames",
     "ReleaseRecord",
     "ReleaseSide",
     "Report",
@@ -224,6 +235,7 @@ __all__ = [
     "ReportResult",
     "Result",
     "Row",
+    "SampledWorks",
     "Seed",
     "SetVariances",
     "Sha256",

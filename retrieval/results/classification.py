@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from msgspec import field
 
 from imindex.retrieval.results.base import Adjust, Count, P, Result, Share, to_dict
+from imindex.retrieval.results.release_names import ReleaseNames
 from imindex.retrieval.results.tables import Row, flat
 from imindex.retrieval.results.testing import HowTested
 
@@ -265,6 +266,8 @@ class Classification(Result, kw_only=True, frozen=True):
         One by name, two by works.
     demonstration : bool
         Whether the encoder is the demonstration encoder of imindex, which is not for evidence.
+    names : ReleaseNames or None
+        What the manifest of the release says of its names and pictures; None if nothing is known.
     """
 
     collection: str
@@ -281,6 +284,7 @@ class Classification(Result, kw_only=True, frozen=True):
     n_repeated: Count
     methods: tuple[ClassificationMethod, ...]
     demonstration: bool = False
+    names: ReleaseNames | None = None
 
     def records(self) -> list[Row]:
         """Return one row per method and artist."""

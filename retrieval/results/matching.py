@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from msgspec import field
 
 from imindex.retrieval.findings import Finding
-from imindex.retrieval.results.base import Adjust, Count, Interval, Level, Number, P, Result, Share
+from imindex.retrieval.results.base import Adjust, Count, Interval, Level, Number, P, Result, Seed, Share
+from imindex.retrieval.results.release_names import ReleaseNames
 
 
 class ArtistTests(Result, kw_only=True, frozen=True):
@@ -319,7 +320,7 @@ class MatchEvidence(Result, kw_only=True, frozen=True):
     adjust: Adjust
     family: Count
     references_needed: Count
-    seed: int
+    seed: Seed
     n_resamples: Count
     confidence_level: Level
     overall: OverallTests
@@ -391,6 +392,26 @@ class AucMatrix(Result, kw_only=True, frozen=True):
     values: tuple[tuple[Number, ...], ...]
 
 
+class SampledWorks(Result, kw_only=True, frozen=True):
+    """The works that works are compared with, where these are a sample; see stats/METHODS.md.
+
+    Attributes
+    ----------
+    n_own, of_own : int
+        Number of compared works, and of all works, by artists whose names some release was asked for.
+    n_background, of_background : int
+        The same of all other artists.
+    seed : int
+        Seed of the draws.
+    """
+
+    n_own: Count
+    of_own: Count
+    n_background: Count
+    of_background: Count
+    seed: int
+
+
 class Matching(Result, kw_only=True, frozen=True):
     """Result of `match` for a release.
 
@@ -421,6 +442,10 @@ class Matching(Result, kw_only=True, frozen=True):
         None if it was not requested.
     demonstration : bool
         Whether the encoder is the demonstration encoder of imindex, which is not for evidence.
+    names : ReleaseNames or None
+        What the manifest of the release says of its names and pictures; None if nothing is known.
+    sampled_works : SampledWorks or None
+        The works on which gaps, ceilings and the check of an artist's own works rest; None if these are all works.
     """
 
     collection: str
@@ -438,3 +463,5 @@ class Matching(Result, kw_only=True, frozen=True):
     evidence: MatchEvidence | None
     auc_matrix: AucMatrix | None
     demonstration: bool = False
+    names: ReleaseNames | None = None
+    sampled_works: SampledWorks | None = None

@@ -5,21 +5,19 @@ from __future__ import annotations
 import csv
 import importlib
 import io
-import json
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec.inspect
+
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.spreadsheet import csv_cell as csv_cell
 
 if TYPE_CHECKING:
     import pyarrow
 
 Row = dict[str, Any]
 """A row of a table: plain values by column name."""
-_FORMULA = ("=", "+", "-", "@", "\u2212")
-_UNSEEN = re.compile(r"^[\s\x00-\x1f\x7f-\x9f\ufeff\u200b-\u200f\u202a-\u202e\u2060-\u2069]*")
 
 
 def flat(value: Mapping[str, Any], prefix: str = "") -> Row:
@@ -32,6 +30,14 @@ def flat(value: Mapping[str, Any], prefix: str = "") -> Row:
         else:
             row[name] = item
     return row
+
+
+def field_names(type: type[msgspec.Struct]) -> list[str]:
+    """Return the names of the fields of a result type; those of nested figures end in ``@K``, as in ``recall@K``."""
+    return [
+        f"{one.encode_name}@K" if isinstance(one.type, msgspec.inspect.DictType) else one.encode_name
+        for one in msgspec.inspect.type_info(type).fields  # type: ignore[attr-defined]
+    ]
 
 
 def columns_of(rows: Sequence[Row]) -> list[str]:
@@ -48,34 +54,6 @@ def to_csv(rows: Sequence[Row]) -> str:
     for row in rows:
         writer.writerow([csv_cell(row.get(name)) for name in names])
     return out.getvalue()
-
-
-def csv_cell(value: Any) -> Any:
-    """Return a value for a CSV file: lists as JSON, booleans as ``true`` or ``false``, and text never as a formula.
-
-    Spreadsheets interpret text that begins with ``= + - @`` as a formula, also in the full-width and small forms of
-    these signs, which some convert, and after characters that are not seen. Such text, and any text that begins with
-    a tab, a line feed or another control character, is prefixed with an apostrophe.
-
-    Examples
-    --------
-    >>> csv_cell("=1+1"), csv_cell(-0.5), csv_cell(True), csv_cell([1, 2])
-    ("'=1+1", -0.5, 'true', '[1, 2]')
-    >>> csv_cell("\N{FULLWIDTH EQUALS SIGN}1+1")[0], csv_cell("\N{ZERO WIDTH SPACE}@a")[0], csv_cell(" Ada")
-    ("'", "'", ' Ada')
-    """
-    if isinstance(value, (list, tuple)):
-        return json.dumps(value)
-    if isinstance(value, str) and _may_be_formula(value):
-        return f"'{value}"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return value
-
-
-def _may_be_formula(text: str) -> bool:
-    first = unicodedata.normalize("NFKC", _UNSEEN.sub("", text)[:1])
-    return first.startswith(_FORMULA) or (text != "" and unicodedata.category(text[0]) == "Cc")
 
 
 def to_table(rows: Sequence[Row]) -> pyarrow.Table:

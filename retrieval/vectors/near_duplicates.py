@@ -5,27 +5,30 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from imindex.retrieval.vectors.blocks import Float16, Float64, Int64
+from imindex.retrieval.vectors.blocks import Float16, Float64, Int64, blocks
 from imindex.retrieval.vectors.select import Pictures, same_pictures
-from imindex.retrieval.vectors.similarity import similarities, similarity_blocks
-from imindex.stats.duplicates import duplicate_threshold, link, nearest_other
+from imindex.retrieval.vectors.similarity import Widened, similarities, similarity_blocks
+from imindex.stats.duplicates import Links, duplicate_threshold, nearest_other
 
 SAMPLE = 1000
 """Number of works, evenly spaced, on which the threshold rests, and number of works of each artist."""
 
 
-def near_duplicates(works: Float16, work_artist: Int64) -> tuple[Int64, float]:
+def near_duplicates(works: Float16, work_artist: Int64, *, among: Int64 | None = None) -> tuple[Int64, float]:
     """Group works that are nearly the same picture to this encoder.
 
     Parameters
     ----------
     works : ndarray, shape (W, d), float16, unit norm
     work_artist : ndarray, shape (W,), int64
+    among : ndarray of int64, optional
+        The works that are grouped, by default all. The threshold always rests on all works.
 
     Returns
     -------
     cluster : ndarray, shape (W,), int64
-        For each work, the position of the first work of its cluster. A cluster has one artist.
+        For each work, the position of the first work of its cluster. A cluster has one artist. Works that are not
+        grouped are alone.
     threshold : float
         The cosine above which two works by one artist are linked; see `imindex.stats.duplicates.duplicate_threshold`.
 
@@ -45,10 +48,24 @@ def near_duplicates(works: Float16, work_artist: Int64) -> tuple[Int64, float]:
     ]
     threshold = duplicate_threshold(np.concatenate(others), within)
     cluster = np.arange(len(works))
+    if among is not None:
+        grouped = np.zeros(len(works), np.bool_)
+        grouped[among] = True
+        rows = [own[grouped[own]] for own in rows]
     for own in rows:
         if len(own) > 1:
-            cluster[own] = own[link(_among(works[own]), threshold)]
+            cluster[own] = own[_linked(works[own], threshold)]
     return cluster, threshold
+
+
+def _linked(works: Float16, threshold: float) -> Int64:
+    """Return the clusters of an artist's works, see `imindex.stats.duplicates.link`, without a table of all pairs."""
+    links, wide = Links(len(works)), Widened(works)
+    for some in blocks(len(works), len(works)):
+        later = wide.product(works[some].astype(np.float64), slice(some.start, None))
+        first, second = np.nonzero(later > threshold)
+        links.add(some.start + first, some.start + second)
+    return links.finish()
 
 
 def _listed_under_two(works: Float16, work_artist: Int64) -> npt.NDArray[np.bool_]:

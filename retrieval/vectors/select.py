@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.names import as_stored
 from imindex.indexer.store.index import Index
 from imindex.retrieval.vectors.blocks import Float16, Int64, blocks
 
@@ -122,6 +122,7 @@ def pictures(index: Index, *kinds: str, collections: Sequence[str] = ()) -> Pict
     ImindexError
         If there are none.
     """
+    require_rows(index)
     numbers = [
         number
         for number, c in enumerate(index.collections)
@@ -150,7 +151,10 @@ def release(index: Index, name: str | None, kinds: Sequence[str] = ("imitations"
     ImindexError
         If there is no such collection, or there are several releases and `name` is None.
     """
+    require_rows(index)
     collections = [(c.name, c.kind) for c in index.collections if c.kind in kinds]
+    if name is not None:
+        (name,) = as_stored([name], [c for c, _ in collections])
     listed = ", ".join(sorted(c for c, _ in collections)) or "none"
     if name is not None:
         for kind in kinds:  # collections of several kinds can share a name; the first kind takes precedence
@@ -170,6 +174,23 @@ def release(index: Index, name: str | None, kinds: Sequence[str] = ("imitations"
     )
 
 
+def require_rows(index: Index) -> None:
+    """Refuse an index without rows.
+
+    Raises
+    ------
+    ImindexError
+    """
+    if index.n:
+        return
+    rejects = index.raw().rows("rejects/artist")
+    only = f", only {rejects:,} reject{'s' if rejects != 1 else ''}" if rejects else ""
+    raise ImindexError(
+        f"{index.path} holds no pictures{only}: there is nothing to search or test. See `imindex info --rejects -i "
+        f"{index.path}`, and build it from pictures that can be read."
+    )
+
+
 def artist_mask(index: Index, names: Sequence[str]) -> npt.NDArray[np.bool_]:
     """Mark the rows of these artists.
 
@@ -178,7 +199,7 @@ def artist_mask(index: Index, names: Sequence[str]) -> npt.NDArray[np.bool_]:
     ImindexError
         If an artist is not in the index.
     """
-    names = [unicodedata.normalize("NFC", name) for name in names]
+    names = as_stored(names, index.artists)
     missing = [name for name in names if name not in index.artists]
     if missing:
         raise ImindexError(

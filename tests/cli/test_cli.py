@@ -138,7 +138,7 @@ def test_written_ranks_equal_sorting(built: Path, tmp_path: Path) -> None:
 def test_remove_and_export(built: Path, tmp_path: Path) -> None:
     index = tmp_path / "copy.h5"
     index.write_bytes(built.read_bytes())
-    assert last_line(run("remove", "-i", index, "--artist", "ada")) == (
+    assert last_line(run("remove", "-i", index, "--artist", "ada", "--yes")) == (
         f"Removed 6 pictures and 0 rejects from {index}: 8 rows are left."
     )
     assert "has no artist ada. See" in run("remove", "-i", index, "--artist", "ada", code=1).stderr

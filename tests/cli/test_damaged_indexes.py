@@ -96,7 +96,7 @@ def test_a_forged_log_does_not_keep_an_artist_from_being_removed(
     for kind in ("command with an open quote", "command with an escape at its end", "command of nothing"):
         path = damaged(two_releases / "i.h5", root / "damaged.h5", COLUMNS[kind])
         assert forged(path)
-        ended = outcome(["remove", "--artist", "ada", "-i", path])
+        ended = outcome(["remove", "--artist", "ada", "-i", path, "--yes"])
         assert (ended.code, ended.fault) == (0, ""), ended
 
 

@@ -452,7 +452,7 @@ INPUTS = {
     "seal of": ["seal", "-i", "PIPE"],
     "seal": ["verify", "-i", "INDEX", "--seal", "PIPE"],
     "build": ["build", "ART", "-i", "PIPE", "--model", "demo", "--device", "cpu"],
-    "remove": ["remove", "--artist", "ada", "-i", "PIPE"],
+    "remove": ["remove", "--artist", "ada", "-i", "PIPE", "--yes"],
     "optimize": ["optimize", "-i", "PIPE"],
     "migrate": ["migrate", "-i", "PIPE"],
     "export": ["export", "out", "-i", "PIPE"],

@@ -111,7 +111,7 @@ def test_the_text_tower_is_replayed(copy: Path, folder: Path) -> None:
     for probe in (other, "not hexadecimal", "00" * 64, "00", np.full(32, np.nan, "<f2").tobytes().hex()):
         forged = with_encoder(index, copy / "forged.h5", text_probe=probe)
         assert verify(forged).faults == []  # the digests are right
-        said = run("verify", "-i", forged, *words, code=1).stdout
+        said = run("verify", "-i", forged, *words, code=3).stdout
         assert "fault   encoder/text-probe: the vector differs from the encoder's" in said
 
 

@@ -74,19 +74,19 @@ def test_sound_index_prints_a_line_per_check(built: Path) -> None:
 
 
 def test_faults_end_with_exit_code_1(built: Path, tmp_path: Path, tiny_model: str) -> None:
-    missing = run("doctor", "-i", tmp_path / "no.h5", "--model", tiny_model, "--device", "cpu", code=1)
+    missing = run("doctor", "-i", tmp_path / "no.h5", "--model", tiny_model, "--device", "cpu", code=3)
     assert re.search(r"^fault +index: .*no\.h5 does not exist\. Build it", missing.stdout, re.M)
     assert re.search(r"^ok +batches: ", missing.stdout, re.M)
-    nowhere = run("doctor", "-i", built, "--device", "cuda:99", "--json", code=1)
+    nowhere = run("doctor", "-i", built, "--device", "cuda:99", "--json", code=3)
     said = json.loads(nowhere.stdout)
     assert [c["name"] for c in said["checks"] if c["status"] == "fault"] == ["device"]
     broken = tmp_path / "broken.h5"
     broken.write_bytes(built.read_bytes()[:5000])
-    examined = run("doctor", "-i", broken, "--device", "cpu", code=1).stdout
+    examined = run("doctor", "-i", broken, "--device", "cpu", code=3).stdout
     assert re.search(r"^fault +index: .*broken\.h5", examined, re.M)
     assert re.search(r"^warning +encoder: Not examined: the index", examined, re.M)
     assert "batches" not in examined
-    moved = run("doctor", "-i", built, "--model", "local-dir:/no/such", "--device", "cpu", code=1)
+    moved = run("doctor", "-i", built, "--model", "local-dir:/no/such", "--device", "cpu", code=3)
     assert re.search(r"^fault +encoder: local-dir:/no/such cannot be loaded", moved.stdout, re.M)
 
 

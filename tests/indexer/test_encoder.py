@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import inspect
 import json
+import shlex
+import shutil
+import subprocess
 import sys
+import warnings
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +23,14 @@ import safetensors.torch
 import torch
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.encoders import open_clip as open_clip_backend
 from imindex.indexer.encoders import precision as precisions
 from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.encoders.load import load, load_as
 from imindex.indexer.encoders.precision import _cpu_computes_bf16, default_batch_size
 from imindex.indexer.encoders.registry import require_same
 from imindex.indexer.encoders.torch_encoder import weights_digest
+from imindex.indexer.encoders.torchscript import is_torchscript
 from tests.support.models import TINY, save_model
 from tests.support.pictures import picture
 
@@ -311,7 +318,7 @@ def test_batch_that_does_not_fit_is_halved_without_losing_pictures(
 def test_lack_of_memory_and_other_errors_are_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = quick(f"local-dir:{folder}")
     for error, kind, message in (
-        (ERRORS[0], ImindexError, r"cpu has not enough memory for a single picture under .*smaller --model"),
+        (ERRORS[0], ImindexError, r"cpu has not enough memory for a single picture under .*smaller model"),
         (RuntimeError("mat1 and mat2 shapes"), RuntimeError, "mat1"),
     ):
 
@@ -352,3 +359,113 @@ def test_whether_a_cpu_computes_in_bf16_is_read_from_its_flags(monkeypatch: pyte
         assert computes_bf16()
     monkeypatch.setattr(Path, "read_text", lambda *_, **__: "flags : avx512f avx2")
     assert not computes_bf16()
+
+
+# Names as OpenAI spells them, and its archives
+
+
+@pytest.mark.parametrize(
+    ("spelled", "name"),
+    [
+        ("ViT-B/32", "ViT-B-32"), ("ViT-B/16", "ViT-B-16"), ("ViT-L/14", "ViT-L-14"),
+        ("open_clip:ViT-L/14", "ViT-L-14"),
+        ("ViT-L/14@336px", "ViT-L-14-336"), ("ViT-B/32-quickgelu", "ViT-B-32-quickgelu"), ("RN50x64", "RN50x64"),
+    ],
+)  # fmt: skip
+def test_openai_spelling_of_a_tag_is_that_of_open_clip(spelled: str, name: str) -> None:
+    assert open_clip_backend.registered_name(spelled) == name
+    assert open_clip_backend.knows(spelled, "openai")
+    bare = name.removesuffix("-quickgelu")
+    with pytest.raises(
+        ImindexError, match=rf"^The weights openai of {name} cannot be loaded: .*--model {bare}"
+    ):
+        quick(spelled, "openai")
+
+
+def test_openai_spelling_with_a_file_of_weights(folder: Path, registered: str) -> None:
+    spelled = registered.replace("-", "/", 1)
+    info = quick(spelled, folder / "weights.pt").info
+    assert info.model == registered
+    assert info == quick(registered, folder / "weights.pt").info
+    require_same(info, load_as(info, model=spelled, pretrained=str(folder / "weights.pt"), device="cpu").info)
+
+
+@pytest.mark.parametrize(
+    ("model", "hint"),
+    [("ViT-B/33", "Did you mean ViT-B-32"),
+     ("vit-l/14", "Did you mean ViT-L-14"), ("vit_b_32", "Did you mean ViT-B-32"),
+     ("laion/CLIP-ViT-B-32-laion2B", "hf-hub:laion/CLIP-ViT-B-32-laion2B"), ("/", "is not a model that open_clip")],
+)  # fmt: skip
+def test_a_name_that_is_almost_right_is_answered_with_the_right_one(model: str, hint: str) -> None:
+    with pytest.raises(ImindexError, match="is not a model that open_clip knows") as raised:
+        quick(model)
+    assert hint in str(raised.value)
+
+
+class Held(torch.nn.Module):
+    """A network that holds weights under given names."""
+
+    def __init__(self, weights: dict[str, torch.Tensor]):
+        super().__init__()
+        for name, tensor in weights.items():
+            *path, last = name.split(".")
+            holder: torch.nn.Module = self
+            for part in path:
+                if not hasattr(holder, part):
+                    holder.add_module(part, torch.nn.Module())
+                holder = getattr(holder, part)
+            holder.register_buffer(last, tensor)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return pixels
+
+
+def torchscript(folder: Path, path: Path) -> Path:
+    weights = {
+        k: v.half() for k, v in safetensors.torch.load_file(folder / "open_clip_model.safetensors").items()
+    }
+    numbers = {name: torch.tensor(7) for name in ("input_resolution", "context_length", "vocab_size")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls TorchScript deprecated
+        traced = torch.jit.trace(Held({**weights, **numbers}), torch.zeros(1))
+    traced.save(str(path))
+    return path
+
+
+def test_a_torchscript_archive_is_named_and_its_conversion_works(
+    folder: Path, registered: str, tmp_path: Path
+) -> None:
+    archive = torchscript(folder, tmp_path / "ViT B 32.pt")
+    with pytest.raises(ImindexError, match=r"TorchScript archive.*--pretrained openai.*convert it") as raised:
+        quick(registered, archive)
+    sentence, command = str(raised.value).split("\n")
+    assert str(archive) in sentence and "-quickgelu" in sentence
+    words = shlex.split(command)
+    assert words[0] == "python"
+    subprocess.run([sys.executable, *words[1:]], check=True, timeout=120)
+    converted = quick(registered, tmp_path / "ViT B 32.safetensors")
+    original = quick(registered, folder / "weights.pt")
+    assert cosines(converted.encode_images(pixels(2)), original.encode_images(pixels(2))).min() > 0.999
+
+
+@pytest.mark.parametrize("way", ["json", "local-dir"])
+def test_a_torchscript_archive_is_named_wherever_it_is(folder: Path, tmp_path: Path, way: str) -> None:
+    archive = torchscript(folder, tmp_path / "open_clip_model.bin")
+    shutil.copy(folder / "open_clip_config.json", tmp_path)
+    with pytest.raises(ImindexError, match=r"open_clip_model\.bin is a TorchScript archive"):
+        quick(str(folder / "plain.json"), archive) if way == "json" else quick(f"local-dir:{tmp_path}")
+
+
+def test_other_files_are_not_taken_for_torchscript(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty.pt").touch()
+    (tmp_path / "text.pt").write_text("PK\3\4 but no archive")
+    with zipfile.ZipFile(tmp_path / "other.pt", "w") as other:
+        other.writestr("a/data.pkl", b"")
+    files = [
+        folder / "weights.pt",
+        folder / "train.pt",
+        *tmp_path.glob("*.pt"),
+        tmp_path / "none.pt",
+        tmp_path,
+    ]
+    assert not any(map(is_torchscript, files))

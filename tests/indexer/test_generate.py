@@ -279,7 +279,7 @@ def test_batches_are_halved_when_memory_runs_out(
     assert make("halved", batch_size=8).batch_size == 2
     assert files(tmp_path / "halved") == files(tmp_path / "by-two")
     wrap(monkeypatch, most=0, says=says)
-    with pytest.raises(ImindexError, match=r"not have enough memory for a single picture.*--offload"):
+    with pytest.raises(ImindexError, match=r"not have enough memory for a single picture.*offload"):
         make("none")
 
 
@@ -293,7 +293,22 @@ def test_other_forward_errors_are_not_treated_as_out_of_memory(
 
 def test_prompts_beyond_the_token_limit_are_counted(make: Callable) -> None:
     assert make("short", ASKED[:1]).notes == ()
-    asked = shots(["word " * 100, "Ada"], per_artist=1)
+    late = shots(["Ada"], templates=["{artist}", "Art by {artist}, " + "word " * 100], per_artist=2)
     assert "1 of 2 prompts are longer than the model's limit of 77 tokens" in " ".join(
-        make("long", asked).notes
+        make("long", late).notes
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "template"),
+    [
+        ("Ada Example", "word " * 100 + "by {artist}"),
+        ("Ada Example", "word " * 75 + "{artist}"),
+    ],
+)
+def test_a_name_beyond_the_token_limit_is_refused(make: Callable, name: str, template: str) -> None:
+    """The picture would not depend on the name, and the artist would look as if not imitated."""
+    with pytest.raises(
+        ImindexError, match=r"reads 77 tokens .* in 1 of 1 prompts the artist's name comes later"
+    ):
+        make("late", shots([name], templates=[template], per_artist=1))

@@ -258,7 +258,7 @@ def test_generate_draws_matching_names_and_tells_what_it_guessed(tmp_path: Path)
     result = run(*words)
     assert "Jan Kowalczyk: west slavic (surname Kowalczyk in the lists of names)." in result.stderr
     assert "Ada Example: japanese (stated)." in result.stderr
-    assert "Would make 8 pictures" in result.stdout and "further real names" in result.stdout
+    assert "Would make 8 pictures" in result.stderr and "further real names" in result.stdout
     secret = run(*words, "--placebo-seed", f"from:{tmp_path / 'seed'}")
     assert hashlib.sha256(b"x" * 20).hexdigest() in secret.stderr and secret.stdout != result.stdout
     assert "of unknown origin" not in run(*words, "--placebo-drawing", "1").stderr

@@ -291,11 +291,11 @@ ADA = '"path": "a.png", "artist": "Ada", "kind": "works"'
     ("name", "content", "message"),
     [
         ("m.csv", b"", r"m\.csv: no column `path`.*Add a header"),
-        ("m.csv", b"file,artist\na.png,Ada\n", r"m\.csv: no column `path`.*Add a header"),
+        ("m.csv", b"x,artist\na.png,Ada\n", r"m\.csv: no column `path`.*`x`, `artist`.*commas.*Add a header"),
         ("m.csv", b"path,kind\na.png,works,x\n", r"line 2: more cells than columns\. Quote cells"),
         ("m.csv", b"path,kind,artist\n,works,Ada\n", r"line 2: no path"),
-        ("m.csv", b"path,kind,artist\na.png,Works,Ada\n", r"line 2: kind 'Works' is unknown\. Write one of works"),
-        ("m.csv", b"path,kind,artist\na.png,works,Caf\xe9\n", r"m\.csv.*UTF-8"),
+        ("m.csv", b"path,kind,artist\na.png,Work,Ada\n", r"line 2: kind 'Work' is unknown\. Write one of works"),
+        ("m.csv", b"path,kind,artist\na.png,works,Caf\x81\n", r"m\.csv is not UTF-8 or Windows-1252 \(byte 32\)"),
         ("m.csv", b'path,kind,artist\n"' + b"x" * 200_000 + b'",works,Ada\n', r"m\.csv"),
         ("m.jsonl", b'{"path": "a.png"\n', r"line 1: not JSON: .*Write one object per line"),
         ("m.jsonl", b"[1]\n", r"line 1: not a JSON object"),
@@ -318,19 +318,76 @@ def test_manifest_errors_name_the_line_and_the_remedy(
     assert str(raised.value).endswith(".")
 
 
-def test_blocked_pictures_of_a_manifest_are_skipped_and_counted(tmp_path: Path) -> None:
-    rows = [
-        {"path": "a.png", "artist": "ada", "kind": "imitations", "collection": "r", "blocked": None},
-        {
-            "path": "b.png",
-            "artist": "ada",
-            "kind": "imitations",
-            "collection": "r",
-            "blocked": "safety filter",
-        },
-    ]
+def test_blocked_pictures_of_a_manifest_are_marked_and_counted(tmp_path: Path) -> None:
+    cells = [None, "safety filter", False, True, "", "False", "0", "no", "nan", float("nan"), "true", 1]
+    common = {"artist": "ada", "kind": "imitations", "collection": "r"}
+    rows = [{"path": f"{n}.png", **common, "blocked": cell} for n, cell in enumerate(cells)]
     manifest = tmp_path / "manifest.jsonl"
-    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    lines = [json.dumps(row) + "\n" for row in rows if row["blocked"] == row["blocked"]]
+    manifest.write_text("".join([*lines, json.dumps({"blocked": "safety filter"}) + "\n"]))
     notes: list[str] = []
-    assert [Path(item.path).name for item in find([manifest], note=notes.append)] == ["a.png"]
-    assert notes == [f"{manifest}: 1 pictures are marked as blocked and skipped."]
+    blocked = {Path(item.path).stem: item.blocked for item in find([manifest], note=notes.append)}
+    marked = "marked in the manifest"
+    assert {name: why for name, why in blocked.items() if why} == {
+        "1": "safety filter", "3": marked, "10": marked, "11": marked,
+    }  # fmt: skip
+    assert notes == [
+        f"{manifest}: 5 pictures are marked as blocked. They are recorded, and left out of every search and test.",
+        f"{manifest}: 1 of them have no path, and are counted here only.",
+    ]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([
+        {"path": "a.png", **common, "blocked": float("nan")}, {"path": "b.png", **common, "blocked": 1.0}]),
+        tmp_path / "m.parquet")  # fmt: skip
+    assert [item.blocked for item in find([tmp_path / "m.parquet"])] == ["", marked]
+
+
+ARM_ROWS = [
+    # arm, kind, --kind -> arm, kind
+    ("artist", "imitations", None, "own", "imitations"),
+    (" Own ", "", None, "own", "imitations"),
+    ("PLACEBO", "imitations", None, "placebo", "imitations"),
+    ("rival", "", "imitations", "rival", "imitations"),
+    ("nameless", "", "imitations", "nameless", "control"),
+    ("nameless", "control", None, "nameless", "control"),
+    ("generic", "", None, "control", "control"),
+    ("control", "", "works", "control", "control"),
+    ("", "control", None, "", "control"),
+    ("own", "works", None, "own", "works"),
+    ("", "", "background", "", "background"),
+]
+
+
+@pytest.mark.parametrize(("arm", "kind", "option", "stored", "of_kind"), ARM_ROWS)
+def test_arms_of_a_manifest_are_read(
+    tmp_path: Path, arm: str, kind: str, option: str | None, stored: str, of_kind: str
+) -> None:
+    row = {"path": "a.png", "artist": "Ada", "kind": kind, "collection": "r", "arm": arm, "model": "m 1"}
+    manifest = write_manifest(tmp_path / "m.csv", [row], [*COLUMNS, "arm", "model"])
+    notes: list[str] = []
+    (item,) = find([manifest], kind=option, note=notes.append)
+    assert (item.arm, item.kind, item.model) == (stored, of_kind, "m 1") and not notes
+    assert item.artist == ("" if of_kind == "control" else "Ada")
+
+
+@pytest.mark.parametrize(
+    ("arm", "kind", "message"),
+    [
+        (
+            "placbo",
+            "imitations",
+            r"line 2: arm 'placbo' is unknown\. Write one of own, placebo, nameless, control, rival",
+        ),
+        (
+            "placebo",
+            "works",
+            r"line 2: a picture of kind works cannot be of the arm placebo, which is for imitations",
+        ),
+        ("nameless", "imitations", r"of kind imitations cannot be of the arm nameless, which is for control"),
+        ("own", "control", r"of kind control cannot be of the arm own"),
+        ("rival", "background", r"of kind background cannot be of the arm rival"),
+    ],
+)
+def test_arms_that_do_not_fit_are_refused(tmp_path: Path, arm: str, kind: str, message: str) -> None:
+    row = {"path": "a.png", "artist": "Ada", "kind": kind, "collection": "r", "arm": arm}
+    with pytest.raises(ImindexError, match=message):
+        list(find([write_manifest(tmp_path / "m.csv", [row], [*COLUMNS, "arm"])]))

@@ -25,7 +25,7 @@ from imindex.indexer.integrity.verify import UNIT, Verification, lengths, verify
 from imindex.indexer.store.index import Index, recompute_root_digest
 from imindex.indexer.store.writer import write
 from tests.support import flipping
-from tests.support.commands import last_line, run
+from tests.support.commands import last_line, run, shown
 from tests.support.whole_index import ARTISTS, DIM, save, unit, whole, write_both
 
 COLUMNS = [
@@ -353,10 +353,10 @@ def test_the_command_reports_its_result(path: Path) -> None:
     )
     with h5py.File(path, "r+") as file:
         file["items/width"][3] = 1
-    result = run("verify", "-i", path, code=1)
+    result = run("verify", "-i", path, code=3)
     assert "fault   items/width: has changed since it was written" in result.stdout
     assert last_line(result) == f"Found 2 faults in {path}."
-    said = json.loads(run("verify", "-i", path, "--json", code=1).stdout)
+    said = json.loads(run("verify", "-i", path, "--json", code=3).stdout)
     assert [fault["where"] for fault in said["faults"]] == ["items/width", "root-digest"] and not said[
         "sound"
     ]
@@ -381,7 +381,7 @@ def test_the_author_is_recorded_unless_suppressed(path: Path, monkeypatch: pytes
     monkeypatch.setattr("platform.node", lambda: "lab")
     assert entry("", "", "")["who"] == "ada@lab"
     save(path)
-    text = run("info", "-i", path, "--provenance").stdout
+    text = shown("info", "-i", path, "--provenance")
     assert (
         text.count("ada@lab") == 2 and "imindex build art/ --rehash" in text and "none: a new index" in text
     )

@@ -50,7 +50,7 @@ def test_every_original_is_classified(built: Path) -> None:
         ("changed", "art/works/ada/000.png"), ("missing", "art/works/ada/001.png"),
         ("unreadable", "art/works/bo/002.png"),
     ]  # fmt: skip
-    result = run("verify", "-i", built, "--pictures", code=1)
+    result = run("verify", "-i", built, "--pictures", code=3)
     assert "5 are unchanged, 1 changed, 1 missing, 1 unreadable" in result.stdout
     assert last_line(result).startswith("Found 3 faults in ")
     assert not verify(built).faults  # the index itself is sound
@@ -76,12 +76,12 @@ def test_a_replay_reproduces_the_stored_vectors_or_names_the_others(
         found = replay(index, 8, tiny_encoder)
         paths = [index.column("path")[row] for row in (1, 2)]
     assert list(found.differing) == paths and found.identical == 6 and found.least < 0.9999
-    said = json.loads(run("verify", "-i", built, "--replay", 8, "--device", "cpu", "--json", code=1).stdout)
+    said = json.loads(run("verify", "-i", built, "--replay", 8, "--device", "cpu", "--json", code=3).stdout)
     assert [fault["where"] for fault in said["faults"]] == paths and not said["sound"]
     assert said["replay"]["identical"] == 6
     for file in (built.parent / "art").rglob("*.png"):
         file.write_bytes(b"other")
-    result = run("verify", "-i", built, "--replay", 2, "--device", "cpu", code=1)
+    result = run("verify", "-i", built, "--replay", 2, "--device", "cpu", code=3)
     assert "fault   art/" in result.stdout and "not compared: the picture is changed" in result.stdout
 
 
@@ -112,7 +112,7 @@ def test_a_forger_cannot_know_the_rows_of_a_replay(built: Path, tiny_encoder: En
     again = verified("--seed", said[0]["replay"]["seed"])
     assert again["replay"] == said[0]["replay"]
     every = json.loads(
-        run("verify", "-i", built, "--replay", "all", "--device", "cpu", "--json", code=1).stdout
+        run("verify", "-i", built, "--replay", "all", "--device", "cpu", "--json", code=3).stdout
     )
     assert every["replay"]["asked"] == 8 and len(every["replay"]["differing"]) == 6
     with Index(built) as index:
@@ -145,7 +145,7 @@ def test_a_replay_says_what_it_could_not_compare(built: Path) -> None:
         in result.stdout
     )
     (built.parent / "art/works/ada/001.png").unlink()
-    result = run("verify", "-i", built, "--replay", "all", "--device", "cpu", code=1)
+    result = run("verify", "-i", built, "--replay", "all", "--device", "cpu", code=3)
     assert "fault   art/works/ada/001.png: not compared: the picture is missing" in result.stdout
     assert "7 were encoded again: 7 vectors are identical bit for bit" in result.stdout
     assert "is neither all nor" in run("verify", "-i", built, "--replay", "0", code=2).stderr
@@ -159,18 +159,18 @@ def test_pictures_outside_the_folder_of_the_index_are_opened_only_on_request(
     path = tmp_path / "sent/i.h5"
     (root / "works/bo/001.png").symlink_to(root / "works/ada/001.png")
     run("build", root, "-i", path, "--model", tiny_model, "--precision", "fp32", "--device", "cpu")
-    result = run("verify", "-i", path, "--pictures", code=1)
+    result = run("verify", "-i", path, "--pictures", code=4)
     assert "0 are unchanged" in result.stdout and "4 outside the folder of the index" in result.stdout
     assert (
-        "fault   pictures: 4 pictures were not opened, such as ../art/works/ada/000.png, because"
+        "Not found here: 4 pictures were not opened, such as ../art/works/ada/000.png, because"
         in result.stdout
     )
     assert "outside the folder of the index. Pass --root FOLDER" in result.stdout
-    assert last_line(result).startswith("Found 1 fault in ")
-    result = run("verify", "-i", path, "--replay", 3, "--device", "cpu", code=1)
-    assert "fault   pictures: 3 pictures were not opened" in result.stdout
+    assert last_line(result).startswith("No faults in what was compared of ")
+    result = run("verify", "-i", path, "--replay", 3, "--device", "cpu", code=4)
+    assert "Not found here: 3 pictures were not opened" in result.stdout
     run("verify", "-i", path, "--pictures", "--replay", "all", "--root", root, "--device", "cpu")
-    run("verify", "-i", path, "--pictures", "--root", root / "works/ada", code=1)
+    run("verify", "-i", path, "--pictures", "--root", root / "works/ada", code=4)
     moved = tmp_path / "sent/art"
     moved.symlink_to(root)  # a link inside the folder leads out of it
     with Index(path) as index:
@@ -193,7 +193,7 @@ def test_vectors_moved_within_the_limit_are_said_and_a_fault_on_request(
     )  # fmt: skip
     words = ("verify", "-i", built, "--replay", "all", "--device", "cpu")
     assert "1 vector differs within the limit." in run(*words).stdout
-    assert "fault   replay: 1 vector not identical bit for bit" in run(*words, "--identical", code=1).stdout
+    assert "fault   replay: 1 vector not identical bit for bit" in run(*words, "--identical", code=3).stdout
     moved = vectors.astype(np.float64)
     moved[2] += 0.002 * np.linalg.norm(moved[2]) * np.roll(moved[2], 1)
     moved /= np.linalg.norm(moved, axis=1, keepdims=True)
@@ -201,7 +201,7 @@ def test_vectors_moved_within_the_limit_are_said_and_a_fault_on_request(
         built, contents, [moved.astype(np.float16)], ann=ann.describe(), ann_data=ann.exact_header(*vectors.shape),
         entry=entry("", "moved", contents.log[-1]["digest-after"]),
     )  # fmt: skip
-    result = run(*words, code=1)  # a cosine of 0.999998, which is far beyond rounding in fp32
+    result = run(*words, code=3)  # a cosine of 0.999998, which is far beyond rounding in fp32
     assert "cosine below 0.999999" in result.stdout
 
 

@@ -58,6 +58,38 @@ def test_tiling_changes_no_bit(seed: int) -> None:
     np.testing.assert_array_equal(alone.discrimination.medians, found.discrimination.medians)
 
 
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 2**32 - 1))
+def test_some_artists_have_the_results_that_they_have_among_all(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    n_artists, n = random.integers(1, [9, 60])
+    artist = random.integers(0, n_artists, n)
+    works = few(random, n) if random.random() < 0.5 else unit(random.standard_normal((n, 8)))
+    chosen = random.permutation(n_artists)[: random.integers(0, n_artists + 1)]
+    rest = np.setdiff1d(np.arange(n_artists), chosen)
+    sizes = {"tile_bytes": int(random.integers(1, 5000)), "wide_bytes": int(random.integers(1, 3000))}
+    whole = among_works(works, artist, n_artists, gaps=collector(artist, n_artists))
+    some = among_works(
+        works, artist, n_artists, gaps=collector(artist, n_artists), artists=chosen, keep_bytes=3000, **sizes
+    )
+    rows = among_works(works, artist, n_artists, artists=chosen, every_median=False, **sizes)
+    assert whole.gaps and some.gaps and whole.ceiling and some.ceiling
+    np.testing.assert_array_equal(some.discrimination.medians, whole.discrimination.medians)
+    for name in ("gap", "nearest"):
+        np.testing.assert_array_equal(getattr(some.discrimination, name), getattr(whole.discrimination, name))
+        np.testing.assert_array_equal(
+            getattr(rows.discrimination, name)[chosen], getattr(whole.discrimination, name)[chosen]
+        )
+    for name in ("gap", "low", "high", "nearest"):
+        np.testing.assert_array_equal(getattr(some.gaps, name)[chosen], getattr(whole.gaps, name)[chosen])
+    assert np.isnan(some.gaps.gap[rest]).all() and np.isnan(some.ceiling.auc[rest]).all()
+    np.testing.assert_array_equal(some.ceiling.auc[chosen], whole.ceiling.auc[chosen])
+    assert np.isnan(rows.discrimination.medians[np.ix_(rest, rest)]).all()
+    for a in range(n_artists):
+        assert np.array_equal(some.rows(a), np.flatnonzero(artist == a))
+        assert np.array_equal(some.within(a), whole.within(a))
+
+
 def test_cached_scores_of_an_artist_are_not_recomputed() -> None:
     random = np.random.default_rng(5)
     works, artist = unit(random.standard_normal((40, 8))), np.arange(40) % 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -337,10 +338,11 @@ def test_the_command(finished: tuple[Path, Outcome], copied: Path) -> None:
     assert all(one["seconds"] > 0 for one in stages.values())
     assert not (copied / "plan-audit").exists() and not pictures_in(copied / "audit")
 
-    change(copied, "[compare]", '[gate]\nfail_if = ["auc > 0", "significant > 99"]\n[compare]')
+    change(copied, "[compare]", '[gate]\nfail_if = ["auc > 0", "auc > 1", "significant > 99"]\n[compare]')
     gated = run("audit", copied / "plan.toml", "--device", "cpu", code=3)
     assert (copied / "plan-audit/report.html").exists()
     assert "auc" in gated.stderr
+    assert re.search(r"auc [\d.]+ > 0[.0]*: fails\.\n.*auc [\d.]+ is not > 1[.0]*: passes\.\n", gated.stdout)
     assert "significant is not known" in gated.stderr  # nobody could be judged: that is no pass
 
     again = run("audit", "init", copied / "plan.toml", code=1)

@@ -52,7 +52,7 @@ def test_an_index_of_another_encoder_is_refused(done: Path, renamed: bool, tmp_p
     ):
         run_plan(done)
     result = run(
-        "verify", "--results", done / "audit", "--plan", done / "plan.toml", "--device", "cpu", code=1
+        "verify", "--results", done / "audit", "--plan", done / "plan.toml", "--device", "cpu", code=3
     )
     assert "was made by another encoder than tiny of" in result.stdout
     index.unlink()

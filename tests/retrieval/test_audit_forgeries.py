@@ -177,7 +177,7 @@ def test_an_index_that_repeats_a_picture_or_a_name_is_not_sound(done: Path, tmp_
 def test_verify_pictures_decodes_rejects_again(done: Path) -> None:
     path = forge(done, hidden)
     for words in (("--pictures",), ("--replay", "all", "--trust-encoder", "--device", "cpu")):
-        result = run("verify", "-i", path, "--root", done, *words, code=1)
+        result = run("verify", "-i", path, "--root", done, *words, code=3)
         assert "was rejected (cannot be decoded: broken data stream), but can be decoded" in result.stdout
         assert "Of 1 reject, 0 still cannot be used." in result.stdout
 
@@ -243,7 +243,7 @@ def test_a_sealed_page_cannot_lose_its_pictures(done: Path) -> None:
     report = from_json(Report, (done / "audit/report.json").read_bytes(), "report.json")
     (done / "audit/report.html").write_bytes(page(report, None).encode("utf-8", "backslashreplace"))
     words = ("--plan", done / "plan.toml", "--trust-encoder", "--seal", seal, "--device", "cpu")
-    result = run("verify", "--results", done / "audit", *words, code=1)
+    result = run("verify", "--results", done / "audit", *words, code=3)
     assert "fault   seal: report.html: has no pictures, and other bytes than the sealed page" in result.stdout
 
 
@@ -268,7 +268,7 @@ def test_the_reason_of_a_reject_is_not_believed(reason: str, done: Path) -> None
     path = forge(done, hide)
     assert any(f"was rejected ({reason}), but can be decoded" in fault for fault in faults(done))
     words = ("verify", "-i", path, "--root", done, "--pictures")
-    assert "but can be decoded" in run(*words, code=1).stdout
+    assert "but can be decoded" in run(*words, code=3).stdout
     if "pixels" in reason:  # whoever verifies states the limit
         assert "Of 1 reject, 1 still cannot be used." in run(*words, "--max-pixels", 1).stdout
 

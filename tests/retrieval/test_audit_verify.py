@@ -168,7 +168,7 @@ def test_the_commands_verify_and_seal_an_audit(done: Path) -> None:
         "amend the audit first"
         in run("seal", "-i", index, "--plan", done / "plan.toml", "-o", done / "other.json", code=1).stderr
     )
-    result = run("verify", "--results", done / "plan-audit", "--device", "cpu", "--json", code=1)
+    result = run("verify", "--results", done / "plan-audit", "--device", "cpu", "--json", code=3)
     assert json.loads(result.stdout)["faults"][0]["where"] == "plan"
 
 
@@ -391,7 +391,7 @@ def test_each_file_of_the_report_is_in_the_seal(done: Path) -> None:
     assert all(f"identical   {name}: SHA-256" in said for name in sealed)
     edit(folder / "report.html", "Two tiny releases", "Two harmless releases")
     edit(folder / "artists.csv", "one,tiny", "one,tinny")
-    said = run(*words, code=1).stdout
+    said = run(*words, code=3).stdout
     for wanted in (
         "fault   report.html: line",
         "fault   artists.csv",
@@ -409,7 +409,7 @@ def test_all_that_was_found_is_said_where_something_is_missing(done: Path) -> No
     edit(folder / "report.html", "Two tiny releases", "Two harmless releases")
     index.unlink()
     shutil.rmtree(done / "works")
-    said = run("verify", "--results", folder, "--seal", seal, "--device", "cpu", code=1).stdout
+    said = run("verify", "--results", folder, "--seal", seal, "--device", "cpu", code=3).stdout
     for wanted in (
         "fault   results: could not be recomputed", "fault   report.html: line", "fault   index: ",
         "identical   register", "identical   artists.csv", "fault   seal: report.html",
@@ -417,7 +417,7 @@ def test_all_that_was_found_is_said_where_something_is_missing(done: Path) -> No
     ):  # fmt: skip
         assert wanted in said, (wanted, said)
     seal.write_text("{")
-    said = run("verify", "--results", folder, "--seal", seal, "--device", "cpu", code=1).stdout
+    said = run("verify", "--results", folder, "--seal", seal, "--device", "cpu", code=3).stdout
     assert "fault   seal: " in said and "fault   report.html: line" in said
 
 
@@ -445,9 +445,10 @@ def test_encoder_of_a_strangers_plan_is_not_loaded(done: Path, monkeypatch: pyte
     """The plan lies beside the results, so it may be the stranger's as well."""
     monkeypatch.setattr("imindex.indexer.encoders.load._named", set())
     asked = ("verify", "--results", done / "audit", "--plan", done / "plan.toml", "--device", "cpu")
-    refused = " ".join(run(*asked, code=1).output.split())
+    refused = " ".join(run(*asked, code=4).output.split())
     assert re.search(
-        r"fault results: .* The plan \S+ names the encoder local-dir:\S+, .* so it is not loaded", refused
+        r"The figures were not recomputed: The plan \S+ names the encoder local-dir:\S+, .* so it is not loaded",
+        refused,
     ), refused
     assert "Verified" in run(*asked, "--trust-encoder").output
     assert run_plan(done).report is not None  # whoever runs a plan trusts what it names
@@ -494,5 +495,5 @@ def test_verify_says_what_a_seal_does_not_hold(done: Path, tmp_path: Path) -> No
     said = run(*asked, done / "early.json", "--device", "cpu").stdout
     assert "not checked report: the seal holds no report" in said
     save(tmp_path / "other.h5")
-    result = run(*asked, done / "index.json", "-i", tmp_path / "other.h5", "--device", "cpu", code=1)
+    result = run(*asked, done / "index.json", "-i", tmp_path / "other.h5", "--device", "cpu", code=3)
     assert "is none of the indexes that the report in" in result.stdout

@@ -134,8 +134,8 @@ def test_pairs_of_an_edited_report_are_not_shown_for_a_decision(audited: Path) -
 def test_the_command(audited: Path) -> None:
     folder = audited / "audit"
     listed = run("audit", "confirm", folder)
-    assert "same file" in listed.stdout and "2 of 2 candidates undecided" in listed.stdout
-    assert "--by" in run("audit", "confirm", folder, "--copy", SAME, code=1).stderr
+    assert "same file" in listed.output and "2 of 2 candidates undecided" in listed.output
+    assert "--by" in run("audit", "confirm", folder, "--copy", SAME, code=2).stderr
     told = run("audit", "confirm", folder, "--copy", SAME, "--by", "A. Expert")
     assert "Recorded 1 copy and 0 rejected" in told.stdout
     asked = run("audit", "confirm", folder, "--ask", "--by", "A. Expert", input="n\n")

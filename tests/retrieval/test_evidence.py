@@ -103,7 +103,7 @@ def test_the_same_seed_gives_the_same_answer(index: Path) -> None:
 
 
 def test_output_states_what_is_not_tested_without_placebos(index: Path) -> None:
-    plain = run("match", "-i", index, "--resamples", "99").stdout
+    plain = run("match", "-i", index, "--resamples", "99").output
     assert "pass --placebo" in " ".join(plain.split())
     result = asked(index, "match", "--resamples", "99")
     assert result["evidence"]["placebos"] == []
@@ -114,7 +114,14 @@ def test_output_states_what_is_not_tested_without_placebos(index: Path) -> None:
 def test_work_as_unit_gives_a_warning(index: Path) -> None:
     found = run("match", "-i", index, "--unit", "work", "--resamples", "99")
     assert "assumes that works by the same artist are independent" in found.stderr
-    assert "p work" in found.stdout
+    assert found.stdout.splitlines()[0].split("\t")[:6] == [
+        "artist",
+        "finding",
+        "auc",
+        "auc_low",
+        "auc_high",
+        "p",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -159,11 +166,9 @@ def test_query_attributes_a_picture(index: Path, tmp_path: Path) -> None:
     assert first["set"] == ["ada"]
     assert second["set"] == []
     assert all(a["excludable"] and a["smallest_p"] == pytest.approx(1 / 21) for a in first["artists"])
-    shown = run("query", red, black, "-i", index, "--device", "cpu").stdout
-    assert (
-        "artists among whose works it does not stand out" in shown
-        and "stands out among the works of every artist" in shown
-    )
+    said = run("query", red, black, "-i", index, "--device", "cpu").stderr.splitlines()
+    assert any(line.startswith(f"{red}: Does not stand out among the works of ada: ") for line in said)
+    assert any(line.startswith(f"{black}: Stands out among the works of every artist: ") for line in said)
 
 
 def test_indexed_work_is_compared_only_with_other_works(index: Path) -> None:
@@ -181,11 +186,11 @@ class TestPower:
         assert result["references_needed"] == 199
         assert result["smallest"]["power"] >= 0.8
         assert min(one["n_placebos"] for one in result["designs"]) == 199
-        assert "power requires" in run("power", *self.STATED, "--resamples", "999").stdout
+        assert "power requires" in run("power", *self.STATED, "--resamples", "999").output
 
     def test_too_few_placebos_find_nobody(self) -> None:
         words = (*self.STATED, "--artists", "10", "--placebos", "50", "--resamples", "199")
-        assert "No design reaches" in run("power", *words).stdout
+        assert "No design reaches" in run("power", *words).output
 
     def test_power_from_a_pilot_index(self, index: Path) -> None:
         result = asked(index, "power", "--artists", "3", "--resamples", "999")
@@ -193,11 +198,84 @@ class TestPower:
         assert result["effect"] > 0.1
         assert all(value >= 0 for value in result["variances"].values())
 
+    def test_the_default_numbers_of_names_are_those_at_which_p_can_change(self) -> None:
+        words = (*self.STATED, "--artists", "26", "--resamples", "99")
+        result = json.loads(run("power", *words, "--json").stdout)
+        assert sorted({one["n_placebos"] for one in result["designs"]}) == [519, 1039]
+        assert (
+            result["steps"][:3] == [519, 1039, 1559] and result["between"] == [] and result["given"] is None
+        )
+        told = run("power", *words, "--placebos", "1038", "--placebos", "1039", "--placebos", "100").stderr
+        assert (
+            "1,038 placebo names, p can be small enough no more often than with 519: use 519, or 1,039."
+            in told
+        )
+        assert "100 placebo names, no p can be small enough: use 519." in told and "With 1,039" not in told
+
+    def test_what_the_pilot_has_is_counted(self, index: Path) -> None:
+        with Index(index) as opened:
+            kinds = np.array([c.kind for c in opened.collections])[opened.column("collection")]
+            artist = opened.column("artist")
+            names = [n for n, name in enumerate(opened.artists) if (artist[kinds == "works"] == n).any()]
+        result = asked(index, "power", "--resamples", "99")
+        given = result["given"]
+        assert given["source"] == str(index) and result["artists"] == given["artists"] <= len(names)
+        assert {one["n_works"] for one in result["designs"]} == {given["works"]}
+        assert given["imitations"] in {one["n_imitations"] for one in result["designs"]}
+        assert given["works_fewest"] <= given["works"] <= given["works_most"]
+        other = asked(
+            index, "power", "--resamples", "99", "--artists", "2", "--works", "7", "--imitations", "5"
+        )
+        assert other["artists"] == 2 and {
+            (one["n_works"], one["n_imitations"]) for one in other["designs"]
+        } == {(7, 5)}
+
+    def test_what_a_plan_has_is_counted(self, index: Path, works: Callable, tmp_path: Path) -> None:
+        root = works({"works/Ada Example": 6, "works/Bo Sample": 4, "works/Cy Trial": 5})
+        (root / "plan.toml").write_text(PLANNED)
+        words = ("power", *self.STATED, "--plan", root / "plan.toml", "--resamples", "99")
+        result = json.loads(run(*words, "--json").stdout)
+        given = result["given"]
+        assert (given["artists"], given["works"], given["works_fewest"], given["works_most"]) == (3, 5, 4, 6)
+        assert (given["imitations"], given["placebos"]) == (4, 39)
+        assert (result["artists"], result["level"], result["correction"]) == (3, 0.1, "bh")
+        power = result["as_given"]
+        assert (power["n_works"], power["n_imitations"], power["n_placebos"], power["resolution"]) == (
+            5,
+            4,
+            39,
+            1 / 40,
+        )
+        said = run(*words).stderr
+        assert (
+            "has 3 artists, per artist 5 works (4 to 6) and 4 imitations, and 39 placebo names: power "
+            in said
+        )
+
     def test_missing_items_are_named(self, works: Callable, tiny_model: str, tmp_path: Path) -> None:
         assert "Pass a pilot" in run("power", code=2).stderr
         root, path = works({"works/ada": 1, "imitations/r1/ada": 1}), tmp_path / "small.h5"
         run("build", root, "-i", path, "--model", tiny_model, "--device", "cpu", *FP32)
         assert "too small for a pilot" in run("power", "-i", path, code=1).stderr
+
+
+PLANNED = """
+title = "t"
+[artists]
+tested = ["Ada Example", "Bo Sample", "Cy Trial"]
+[[releases]]
+name = "one"
+model = "models/none"
+[prompts]
+per_artist = 4
+placebos = 39
+[[encoders]]
+name = "demo"
+model = "demo"
+[tests]
+level = 0.1
+adjust = "bh"
+"""
 
 
 def test_small_indexes_have_answers(works: Callable, tiny_model: str, tmp_path: Path) -> None:
@@ -254,11 +332,11 @@ def test_one_artist_with_placebos_and_a_background_is_found(tiny_model: str, tmp
     )
     further = (made[:, None, :] < control[:, :, None]) + (made[:, None, :] == control[:, :, None]) / 2
     assert with_control["floor_control"] == pytest.approx(further.mean())
-    run("remove", "--collection", "background", "-i", index)
+    run("remove", "--collection", "background", "-i", index, "--yes")
     alone = by_artist(asked(index, "match", "--placebo", "placebo *"))["ada"]
     assert (alone["finding"], alone["p_name"]) == ("not tested", 0.05)
     assert "add some to background/" in " ".join(
-        run("match", "--placebo", "placebo *", "-i", index).stdout.split()
+        run("match", "--placebo", "placebo *", "-i", index).output.split()
     )
 
 
@@ -282,10 +360,10 @@ def test_few_works_are_not_tested_and_few_prompts_are_held_fixed(tiny_model: str
     assert (found["bo"]["finding"], found["bo"]["gap_class"]) == ("not tested", "too few works")
     assert found["ada"]["prompts_held_fixed"] is True
     assert (found["ada"]["n_name_references"], found["ada"]["n_name_left_out"]) == (4, 1)
-    shown = " ".join(run("match", "--placebo", "placebo *", "-i", index).stdout.split())
+    shown = " ".join(run("match", "--placebo", "placebo *", "-i", index).output.split())
     assert "apply to the few prompts used" in shown
     assert "up to 1 excluded: fewer imitations, or another number of pictures per prompt" in shown
-    shown = " ".join(run("classify", "--placebo", "placebo *", "--by", "works", "-i", index).stdout.split())
+    shown = " ".join(run("classify", "--placebo", "placebo *", "--by", "works", "-i", index).output.split())
     assert "apply to the few prompts used" in shown
 
 
@@ -304,14 +382,14 @@ def test_indistinguishable_artist_has_no_finding(tiny_model: str, tmp_path: Path
             assert one["p_told"] > 0.05
             assert one["finding"] == "this encoder cannot tell" and one["p_holm"] is None
     assert result["evidence"]["overall"]["findings"]["this encoder cannot tell"] == 2
-    shown = " ".join(run("match", "--placebo", "placebo *", "-i", index).stdout.split())
+    shown = " ".join(run("match", "--placebo", "placebo *", "-i", index).output.split())
     assert "cannot tell 2" in shown and "the figures say nothing about imitation" in shown
 
 
 def test_work_unit_and_approximate_tests_use_weaker_wording(index: Path) -> None:
     by_work = by_artist(asked(index, "match", "--placebo", "placebo *", "--unit", "work"))
     assert by_work["ada"]["finding"] == "nearer than pooled works"
-    shown = " ".join(run("match", "--placebo", "placebo *", "--approximate", "-i", index).stdout.split())
+    shown = " ".join(run("match", "--placebo", "placebo *", "--approximate", "-i", index).output.split())
     assert "not evidence by themselves" in shown
 
 
@@ -347,18 +425,18 @@ def test_naming_is_tested_against_placebo_names(index: Path) -> None:
     assert found["ada"]["p_chance_if_independent"] < 0.01
     assert found["ada"]["n_named_references"] == N_PLACEBOS
     assert sum(row["placebo_share"] for row in found.values()) == pytest.approx(1)
-    plain = " ".join(run(*words).stdout.split())
+    plain = " ".join(run(*words).output.split())
     assert "Not tested against placebo names" in plain and "p named" not in plain
-    assert "p chance" not in run(*words, "--placebo", "placebo *").stdout
+    assert "p chance" not in run(*words, "--placebo", "placebo *").output
 
 
 def test_summary_says_what_the_design_could_not_find(index: Path) -> None:
     words = ("match", "-i", index, "--placebo", "placebo *", "--resamples", "99", "--level", "0.01")
-    text = " ".join(run(*words).stdout.split())
+    text = " ".join(run(*words).output.split())
     assert (
         "This design could find nobody, however strong the imitation."
         in text.partition("Tested 3 artists")[2]
     )
     assert (
-        "could find nobody" not in run(*words[:-2], "--adjust", "bh").stdout.partition("Tested 3 artists")[2]
+        "could find nobody" not in run(*words[:-2], "--adjust", "bh").output.partition("Tested 3 artists")[2]
     )

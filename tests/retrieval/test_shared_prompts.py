@@ -116,7 +116,7 @@ def test_a_series_of_works_is_one_work(tmp_path: Path) -> None:
     assert [one.n_distinct_works for one in matched.artists] == [N_WORKS - SERIES + 1, *[N_WORKS] * 3]
     assert {one.n_works for one in matched.artists} == {N_WORKS}
     with Index(path) as index:
-        clusters = Shared(index).clusters
+        clusters = Shared(index).clusters(Testing())
         works = pictures(index, "works")
         is_work = np.zeros(len(index.column("artist")), bool)
         is_work[works.rows] = True
@@ -135,7 +135,10 @@ def test_another_artist_changes_no_number_of_distinct_works(tmp_path: Path) -> N
         release(tmp_path / "more.h5", MANY, 1, names=(*NAMES, "Eve")),
     )
     with Index(few) as one, Index(more) as two:
-        assert Shared(one).clusters.tolist() == Shared(two).clusters.tolist()[: 4 * N_WORKS]
+        assert (
+            Shared(one).clusters(Testing()).tolist()
+            == Shared(two).clusters(Testing()).tolist()[: 4 * N_WORKS]
+        )
         found = [match_release(index, testing=TESTING) for index in (one, two)]
     for before, after in zip(found[0].artists, found[1].artists, strict=False):
         assert before.n_distinct_works == after.n_distinct_works

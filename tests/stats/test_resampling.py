@@ -157,7 +157,7 @@ def test_work_test_draws_from_pooled_works() -> None:
     scores = collect([(slice(None), twice_midranks(similarity))], works, imitations, 4, rng=0)
     found = work_test(scores, n_resamples=20_000, rng=1)
     for artist in range(4):
-        near = scores.per_work[:, artist]
+        near = scores.near(artist)
         from itertools import product
 
         null = np.array([np.mean(drawn) for drawn in product(near, repeat=3)])

@@ -6,6 +6,7 @@ import json
 import shlex
 import subprocess
 import sys
+from unittest import mock
 
 import click
 from click.testing import CliRunner, Result
@@ -27,8 +28,16 @@ def run(*words: object, code: int = 0, input: str | None = None) -> Result:
     return result
 
 
+def shown(*words: object) -> str:
+    """Return what a command writes to a terminal that is wide enough for everything."""
+    output = "imindex.indexer.terminal.output"
+    with mock.patch(f"{output}.is_terminal", return_value=True), mock.patch(f"{output}._UNLIMITED", 10_000):
+        return run(*words).stdout
+
+
 def last_line(result: Result) -> str:
-    return result.stdout.rstrip().splitlines()[-1]
+    """Return the last line that a command wrote, to stdout or stderr."""
+    return result.output.rstrip().splitlines()[-1]
 
 
 def imported_by(*words: str) -> set[str]:

@@ -44,7 +44,10 @@ def prepare(folder: Path, server: Server, names: Iterable[str] = COMMANDS) -> li
     made = {
         "build": (lambda start: None, ["build", "../art", *built]),
         "add": (lambda start: _finish(server, start, ["build", "../art/control", *built]), ["build", "../art", *built]),
-        "remove": (lambda start: _with_parts(server, start, built), ["remove", "--artist", "bo", "-i", "i.h5"]),
+        "remove": (
+            lambda start: _with_parts(server, start, built),
+            ["remove", "--artist", "bo", "-i", "i.h5", "--yes"],
+        ),
         "optimise": (
             _clustered,
             ["optimize", "--kind", "ivf", "--recall", "0.5", "--memory", "100M", "-i", "i.h5"],

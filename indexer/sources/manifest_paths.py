@@ -1,0 +1,153 @@
+"""The file that a path in a manifest means: inside the manifest's folder, or inside a folder that the user named."""
+
+from __future__ import annotations
+
+import ntpath
+import os
+import re
+import unicodedata
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.paths import PicturePaths, split_rooted
+
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\[^\\]")
+
+
+class PathResolver:
+    """Resolve the paths of a manifest, and refuse those outside its folder and the named roots.
+
+    A path is relative to the manifest, or absolute. Backslashes separate folders, as on Windows, unless there is a file
+    with them in its name. `//NAME/path` is in the root of that name. A name that does not exist as it is written is
+    looked for in the other Unicode normal forms, and as bytes of Latin-1.
+
+    Parameters
+    ----------
+    manifest : Path
+    roots : mapping of str to str
+        Absolute folders outside that of the manifest in which pictures may be, by name.
+    """
+
+    def __init__(self, manifest: Path, roots: Mapping[str, str] | None = None):
+        self._folder = manifest.parent
+        self._places = PicturePaths(self._folder, roots or {})
+        self._bases = [os.fspath(self._folder.absolute()), *(roots or {}).values()]
+        self._real_bases = [Path(os.path.realpath(base)) for base in self._bases]
+        self._is_inside: dict[str, bool] = {}
+        self._folders: dict[str, str] = {}
+        """The folders of paths that were resolved before."""
+
+    def __call__(self, where: str, name: str) -> str:
+        """Return the path of the file.
+
+        Parameters
+        ----------
+        where : str
+            Position of the row, for messages.
+        name : str
+            The path as the manifest has it.
+
+        Raises
+        ------
+        ImindexError
+            If it is outside the permitted folders, or no path of this machine.
+        """
+        head, _, tail = name.rpartition("/")
+        folder = self._folders.get(head)
+        if folder is not None and tail not in ("", ".", "..") and "\\" not in name and tail.isascii():
+            full = os.path.join(folder, tail) if folder else tail  # noqa: PTH118 - many
+        else:
+            full = self._resolve(where, name)
+            if full.endswith(f"/{tail}") or full == tail:  # it was not changed on the way
+                self._folders[head] = full[: -len(tail)].rstrip("/") or ("/" if full.startswith("/") else "")
+        if os.path.islink(full) and not self._inside(full):  # noqa: PTH114 - many
+            raise ImindexError(_link(where, name))
+        return full
+
+    def _resolve(self, where: str, name: str) -> str:
+        rooted = split_rooted(name)
+        if rooted is not None and rooted[0] in self._places.roots:
+            full = self._places.full(name)
+            if full is None:
+                raise ImindexError(f"{where}: {name} leads out of its root {rooted[0]}. Correct the path.")
+            return full
+        path = _local(where, name)
+        full = os.path.normpath(self._folder / path)
+        if "\\" in path and os.sep == "/" and not os.path.lexists(full):
+            path = path.replace("\\", "/")
+            full = os.path.normpath(self._folder / path)
+        if not full.isascii() and not os.path.lexists(full):
+            full = _in_other_spelling(full)
+        if self._inside(os.path.dirname(full)):  # noqa: PTH120 - many
+            return full
+        absolute = Path(os.path.abspath(full))  # noqa: PTH100 - links stay
+        if any(absolute.parent.is_relative_to(base) for base in self._bases):
+            raise ImindexError(_link(where, name))
+        raise ImindexError(
+            f"{where}: {name} is outside the folder of the manifest. Name the folder that its pictures are in with "
+            f"--root FOLDER, such as --root {absolute.parent}; or move it to the folder of the pictures, because paths "
+            "are relative to the manifest."
+        )
+
+    def _inside(self, path: str) -> bool:
+        if path not in self._is_inside:
+            real = Path(os.path.realpath(path))
+            self._is_inside[path] = any(real.is_relative_to(base) for base in self._real_bases)
+        return self._is_inside[path]
+
+
+def _link(where: str, name: str) -> str:
+    return (
+        f"{where}: {name} is, or is reached through, a symbolic link to outside the folder of the manifest. Copy the "
+        "picture into that folder, pass its own folder instead of a manifest, or name its folder with --root FOLDER."
+    )
+
+
+def _local(where: str, name: str) -> str:
+    """Return the path that a `file:` URL means; a path as it is.
+
+    Raises
+    ------
+    ImindexError
+        For another URL, and for an absolute path of Windows elsewhere.
+    """
+    if url := _URL.match(name):
+        scheme = url[1].lower()
+        parts = urlsplit(name)
+        if scheme != "file":
+            raise ImindexError(
+                f"{where}: {name[:80]} is a URL. imindex opens local files only: download the pictures, and write "
+                "their paths."
+            )
+        if parts.netloc not in ("", "localhost"):
+            raise ImindexError(
+                f"{where}: {name[:80]} is on another machine, {parts.netloc}. Write a path of this machine."
+            )
+        path = unquote(name[url.end() - 1 :].removeprefix("//localhost") if not parts.netloc else parts.path)
+        return path.lstrip("/") if os.name == "nt" else path
+    if os.name != "nt" and _DRIVE.match(name):
+        drive = ntpath.splitdrive(name)[0]
+        raise ImindexError(
+            f"{where}: {name[:80]} is a path of Windows, and {drive} is not known here. Replace what comes before the "
+            "folder of the manifest, so that paths are relative to it; or write the paths of this machine."
+        )
+    return name
+
+
+def _in_other_spelling(full: str) -> str:
+    """Return the spelling of a path in which it exists; the path itself if there is none."""
+    spellings = [unicodedata.normalize("NFC", full), unicodedata.normalize("NFD", full)]
+    for encoding in ("latin-1", "cp1252"):
+        try:
+            spellings.append(os.fsdecode(full.encode(encoding)))
+        except UnicodeError:
+            continue
+    head, tail = os.path.split(full)
+    spellings += [os.path.join(head, unicodedata.normalize(form, tail)) for form in ("NFC", "NFD")]  # noqa: PTH118
+    for spelling in spellings:
+        if os.path.lexists(spelling):
+            return spelling
+    return full
