@@ -322,7 +322,7 @@ class Samples:
         self._data = data
         self._directory = directory
         self.size = directory.size
-        self.info: dict[str, Any] = (
+        self.info: dict[str, bytes] = (
             {"icc_profile": bytes(directory.tags[ICC])} if ICC in directory.tags else {}
         )
         self._kind = directory.one(PHOTOMETRIC, 1)
