@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imindex.indexer.core.bounds import NEIGHBOURS, SHARE
+from imindex.indexer.terminal.complete import complete_artists, complete_collections
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     FromSignature,
@@ -61,8 +62,20 @@ thumbnails_option = click.option(
     help="Number of neighbours of each kind.",
 )
 @click.option("--text", "texts", multiple=True, help="Query by text instead. Repeatable.")
-@click.option("--collection", "collections", multiple=True, help="Search only this collection. Repeatable.")
-@click.option("--artist", "artists", multiple=True, help="Search only this artist. Repeatable.")
+@click.option(
+    "--collection",
+    "collections",
+    multiple=True,
+    help="Search only this collection. Repeatable.",
+    shell_complete=complete_collections,
+)
+@click.option(
+    "--artist",
+    "artists",
+    multiple=True,
+    help="Search only this artist. Repeatable.",
+    shell_complete=complete_artists,
+)
 @click.option(
     "--confidence", "confidence_level", cls=FromSignature, of="imindex.retrieval.search.query:ask",
     type=within(SHARE),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from imindex.indexer.core.bounds import NEIGHBOURS, SHARE
+from imindex.indexer.core.cosine import shown_cosine
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.names import as_stored
 from imindex.indexer.core.schema import KINDS
@@ -107,7 +108,9 @@ def ask(  # noqa: PLR0913
                             index, columns, neighbours.rows[place], neighbours.scores[place], copies
                         ),
                         artists=tuple(
-                            QueryArtist(artist=index.artists[v.artist], votes=v.votes, best=v.best)
+                            QueryArtist(
+                                artist=index.artists[v.artist], votes=v.votes, best=shown_cosine(v.best)
+                            )
                             for v in votes
                         ),
                     )
@@ -259,7 +262,7 @@ def _neighbours(
         QueryNeighbour(
             rank=place + 1,
             row=int(rows[place]),
-            cosine=float(scores[place]),
+            cosine=shown_cosine(scores[place]),
             artist=index.artists[artists[place]] if artists[place] >= 0 else "",
             collection=index.collections[collections[place]].name,
             path=paths[place],
