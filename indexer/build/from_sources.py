@@ -133,7 +133,12 @@ def build_from_sources(  # noqa: PLR0913
     )
     real_file(Path(index))  # refuses some links, before anything is read
     stored, known_roots = _artists_and_roots(Path(index))
-    named = merged_roots(known_roots, require_roots(roots or {}))
+    given = require_roots(roots or {})
+    for name, folder in given.items():
+        before = Path(known_roots.get(name, folder))
+        if before.is_dir() and not before.samefile(folder):
+            note(f"The root {name} was {before}, which still exists; from now on it is {folder}.")
+    named = merged_roots(known_roots, given)
     passed = PassedOver(own=index)
     items = list(
         find(

@@ -75,7 +75,7 @@ def info(
         "provenance": show_provenance,
     }
     with Index(index) as opened:
-        about = describe(opened)
+        about, roots = describe(opened), opened.roots
     if as_json:
         print_json(about.to_dict())
         return
@@ -103,6 +103,10 @@ def info(
         if show_provenance:
             for number, line in enumerate(about.log, 1):
                 print_table(f"Change {number}", [], provenance_rows(line), left=2)
+    for name, folder in roots.items():
+        say(
+            f"The pictures of //{name}/ are in {folder}, as the index says; --root {name}=FOLDER names another place."
+        )
     if alike := alike_note(a.name for a in about.artists):
         say(alike)
     remark(

@@ -126,6 +126,11 @@ def encoding_of(path: Path, file: BinaryIO, *, assume: bool = True) -> Encoding:
         raise ImindexError(
             f"{path} is not UTF-8{' or Windows-1252' if assume else ''} (byte {place:,}). Save it as UTF-8."
         )
+    if _has_utf8(file):
+        raise ImindexError(
+            f"{path} is partly UTF-8, and partly not (from byte {wrong:,}), as after joining files of several "
+            "encodings, or cutting one off. Save it as UTF-8."
+        )
     file.seek(start_of_piece := max(0, wrong - 12))
     before, after = file.read(wrong - start_of_piece), file.read(12)
     file.seek(0)
@@ -151,6 +156,18 @@ def _first_undecodable(file: BinaryIO, encoding: str) -> int | None:
     finally:
         file.seek(0)
     return None
+
+
+def _has_utf8(file: BinaryIO) -> bool:
+    """Return whether a file that is not UTF-8 throughout has characters that are; it is then at its beginning again."""
+    decoder = codecs.getincrementaldecoder("utf-8")("ignore")
+    try:
+        while chunk := file.read(_CHUNK):
+            if not decoder.decode(chunk).isascii():
+                return True
+    finally:
+        file.seek(0)
+    return False
 
 
 def lines_of(path: Path, file: TextIO, longest: int = MAX_LINE) -> Iterator[str]:
@@ -229,7 +246,10 @@ def table_rows(
     skipped = 1 if stated else 0
     separator, header = _header(path, sniffed[skipped:], required, stated, skipped)
     _refuse_twice(path, header, known)
-    reader = csv.reader(itertools.chain(sniffed[skipped:], lines), delimiter=separator)
+    spaced = any(cell.startswith(" ") for cell in header[1:])  # as in `path, artist`
+    reader = csv.reader(
+        itertools.chain(sniffed[skipped:], lines), delimiter=separator, skipinitialspace=spaced
+    )
     names = [plain_column(name) for name in header]
     unnamed = {place for place, name in enumerate(names) if not name}
     is_header = True

@@ -76,6 +76,9 @@ class PathResolver:
             return full
         path = _local(where, name)
         full = os.path.normpath(self._folder / path)
+        if path != path.strip() and not os.path.lexists(full):
+            path = path.strip()
+            full = os.path.normpath(self._folder / path)
         if "\\" in path and os.sep == "/" and not os.path.lexists(full):
             path = path.replace("\\", "/")
             full = os.path.normpath(self._folder / path)

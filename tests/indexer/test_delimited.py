@@ -53,6 +53,8 @@ MANIFESTS: dict[str, tuple[str, bytes]] = {
     "quoted line breaks": ("m.csv", table(",").replace("Ada Example", '"Ada\nExample"').encode()),
     "a quoted header with a line break": ("m.csv", table(",",
          "path artist kind x").replace("x\n", '"of\nno use"\n', 1).encode()),
+    "spaces after commas": ("m.csv", table(", ").replace(" Ada Example", ' "Ada Example"').encode()),
+    "spaces around paths": ("m.csv", table(",").replace("a.png", " a.png ").encode()),
     "kinds as a spreadsheet capitalises them": ("m.csv", table(",").replace("works", "Works ").encode()),
     "commas in semicolon-separated cells": ("m.csv", table(";", "path artist kind x").replace(";x\n",
          ";1,5\n").encode()),
@@ -70,6 +72,7 @@ def test_manifests_of_many_programs_have_the_same_rows(name: str, tmp_path: Path
         lines = [json.dumps({f" {key.title()}": value for key, value in row.items()}) for row in rows]
         content = "\n".join(lines).encode(encoding)
     (tmp_path / file).write_bytes(content)
+    (tmp_path / "a.png").touch()
     notes: list[str] = []
     items = list(find([tmp_path / file], note=notes.append))
     assert [(Path(i.path).name, i.artist, i.kind) for i in items] == [(*ADA, "works"), (*BO, "works")]
@@ -110,6 +113,10 @@ REFUSED: dict[str, tuple[str, bytes, str]] = {
     "a workbook": ("m.xlsx", b"PK\x03\x04rest", r"is a workbook.*CSV UTF-8"),
     "UTF-16 without a mark": ("m.csv", "path,artist\n".encode("utf-16-le"), r"UTF-16 without a byte order mark"),
     "cut UTF-16": ("m.csv", "path,artist\n".encode("utf-16")[:-1], r"is not UTF-16.*Save it as UTF-8"),
+    "two encodings": ("m.csv", "path,artist\n1.png,Zoë\n".encode() + b"2.png,Zo\xeb\n",
+         r"partly UTF-8, and partly not \(from byte 31\)"),
+    "UTF-8 cut off": ("m.csv", "path,artist\n1.png,Zoë\n2.png,Zoë".encode()[:-1],
+         r"or cutting one off\. Save it as UTF-8"),
     "a rounded seed": ("m.csv", b"path,artist,kind,seed\na.png,Ada,works,1.23E+15\n",
          r"rounded by a spreadsheet.*as text"),
 }  # fmt: skip
