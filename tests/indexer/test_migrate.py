@@ -63,7 +63,9 @@ def holds(path: Path, known: dict[str, Any]) -> None:
         for table in ("items", "rejects"):
             for name in OPTIONAL_DTYPES[table]:
                 values = index.column(name, table).tolist()
-                assert values == known.get(f"{table}/{name}", values) and len(values) == len(index.column("path", table))
+                assert values == known.get(f"{table}/{name}", values) and len(values) == len(
+                    index.column("path", table)
+                )
                 assert f"{table}/{name}" in known or "arms" in path.stem or set(values) <= {"", -1}
         assert [line["command"] for line in index.log()][: len(known["log/command"])] == known["log/command"]
         assert hashlib.sha256(index.vectors.tobytes()).hexdigest() == known["vectors-sha256"]
