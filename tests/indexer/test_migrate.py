@@ -19,7 +19,7 @@ from imindex.indexer.integrity.verify import verify
 from imindex.indexer.maintain.migrate import migrate
 from imindex.indexer.store.index import Index
 from imindex.retrieval.search.nearest import nearest
-from tests.support.commands import last_line, run
+from tests.support.commands import last_line, run, shown
 from tests.support.places import DATA
 
 ARCHIVES = DATA / "archives"
@@ -155,7 +155,7 @@ def test_faulty_file_is_not_migrated(archive: Path) -> None:
 def test_the_commands_report_the_format_version(archive: Path) -> None:
     path, known = unpacked(archive, "1.0", "index")
     assert "imindex migrate" in run("verify", "-i", path).stdout
-    text = run("info", "-i", path, "--provenance").stdout
+    text = shown("info", "-i", path, "--provenance")
     assert "not recorded" in text and known["root-digest"] in text
     digest = known["root-digest"][:12]
     said = last_line(run("migrate", "-i", path))
