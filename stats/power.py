@@ -15,7 +15,7 @@ from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, special
+import scipy
 
 from imindex.stats.keyed import Rng
 from imindex.stats.set_scores import Float64, Int64
@@ -225,7 +225,7 @@ def power(
         block = slice(start, min(start + step, n_resamples))
         own = shift + sd * random.standard_normal((block.stop - start, family.n_tests))
         # Without any spread all placebos score 0, and a tie counts as at or above.
-        above = special.ndtr(-own / sd) if sd > 0 else (own <= 0).astype(np.float64)
+        above = scipy.special.ndtr(-own / sd) if sd > 0 else (own <= 0).astype(np.float64)
         calls = significant_tests(random.binomial(design.n_placebos, above), design.n_placebos, family)
         detected[block] = calls[:, : family.imitated].mean(axis=1)
         if family.imitated < family.n_tests:
@@ -252,6 +252,30 @@ def placebos_allowed(n_placebos: int, level: float) -> int:
     (1, 4, -1)
     """
     return math.floor(level * (n_placebos + 1) + _ROUNDING) - 1
+
+
+def placebo_steps(level: float, n_steps: int) -> tuple[int, ...]:
+    """Return the numbers of placebo sets at which one more of them may reach the own set's score.
+
+    Numbers in between allow no more than the step below them, so that further sets cost pictures and lose power.
+
+    Parameters
+    ----------
+    level : float
+        The p-value at or below which the artist is found, after correction.
+    n_steps : int
+
+    Returns
+    -------
+    tuple of int
+        The first one is the smallest number with which a p-value can be at or below the level.
+
+    Examples
+    --------
+    >>> placebo_steps(0.05, 4), placebo_steps(0.05 / 26, 2)
+    ((19, 39, 59, 79), (519, 1039))
+    """
+    return tuple(math.ceil(step / level - _ROUNDING) - 1 for step in range(1, n_steps + 1))
 
 
 def detectable_shift(n_placebos: int, level: float, target: float = 0.8) -> float | None:
@@ -295,11 +319,13 @@ def detectable_shift(n_placebos: int, level: float, target: float = 0.8) -> floa
     weights = weights / weights.sum()
 
     def missed(shift: float) -> float:
-        return target - float(weights @ special.bdtr(allowed, n_placebos, special.ndtr(-shift - nodes)))
+        return target - float(
+            weights @ scipy.special.bdtr(allowed, n_placebos, scipy.special.ndtr(-shift - nodes))
+        )
 
     if missed(0.0) <= 0:
         return 0.0
-    return float(optimize.brentq(missed, 0.0, 30.0, xtol=1e-6))
+    return float(scipy.optimize.brentq(missed, 0.0, 30.0, xtol=1e-6))
 
 
 def designs(

@@ -134,8 +134,8 @@ class Pipeline:
 
         if self.batch_size == 1:
             raise ImindexError(
-                f"{self._device} does not have enough memory for a single picture of {self._name}. Free memory, or use "
-                "--offload model (or sequential), --dtype fp16 or a smaller --size."
+                f"{self._device} does not have enough memory for a single picture of {self._name}. Free memory, or "
+                "set offload to model or sequential, dtype to fp16, or a smaller size."
             ) from error
         self.batch_size //= 2
         if self._device.type == "cuda":

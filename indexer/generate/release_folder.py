@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
-import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.core.json_text import parse_json
+from imindex.indexer.core.json_text import json_text, parse_json
 from imindex.indexer.generate.prompts import Shot
 from imindex.indexer.system.atomic import (
     clear_folders,
@@ -66,7 +65,7 @@ class Folder:
         """
         file = self.path / ABOUT
         if not file.exists():
-            write_file(file, json.dumps(about, ensure_ascii=True, indent=2, allow_nan=False).encode() + b"\n")
+            write_file(file, json_text(about, indent=2).encode() + b"\n")
             return
         try:
             stored = parse_json(read_text(file), finite=True)
@@ -147,7 +146,10 @@ class Folder:
 
     def _line(self, shot: Shot, rest: Mapping[str, Any]) -> Line:
         fields = {key: getattr(shot, key) for key in _OF_SHOT if key != "collection"}
-        fields["collection"] = self.release
+        fields |= {
+            "collection": self.release,
+            "seed": str(shot.seed),
+        }  # JSON readers round numbers of 63 bits
         return {
             **{key: fields[key] for key in _OF_SHOT},
             **{k: v for k, v in rest.items() if k not in fields},
@@ -203,7 +205,7 @@ def _is_done(folder: Path, shot: Shot, line: Line | None) -> bool:
     if line is None:
         return False
     for key in ("seed", "prompt"):
-        if line[key] != getattr(shot, key):
+        if str(line[key]) != str(getattr(shot, key)):  # earlier versions wrote seeds as numbers
             raise ImindexError(
                 f"{folder / shot.path} was made with {key} {line[key]!r}, not {getattr(shot, key)!r}. "
                 "Pass the same --seed, or generate into another folder."
@@ -292,7 +294,7 @@ def _open_to_append(manifest: Path) -> Any:
 
 
 def _json(line: Mapping[str, Any]) -> bytes:
-    return json.dumps(line, ensure_ascii=True, allow_nan=False).encode() + b"\n"
+    return json_text(line).encode() + b"\n"
 
 
 def _flat(value: Any, name: str = "") -> dict[str, Any]:

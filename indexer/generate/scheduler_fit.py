@@ -169,7 +169,9 @@ def _network(own: Any, family: str, picture: torch.Tensor, levels: list[float]) 
             if sigma > _FAINT:
                 levels.append(float((((noisy - picture) / sigma) ** 2).mean().sqrt()))
             sign = {"epsilon": 1, "v_prediction": -1}[kind]
-            scaled_back: torch.Tensor = sign * (picture - (data / total) ** 2 * noisy) * total / (sigma * data)
+            scaled_back: torch.Tensor = (
+                sign * (picture - (data / total) ** 2 * noisy) * total / (sigma * data)
+            )
             return scaled_back
 
         return scaled

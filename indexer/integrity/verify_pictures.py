@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imindex.indexer.build.reader import NO_DIGEST, Read, read_all
+from imindex.indexer.core.cosine import shown_cosine
 from imindex.indexer.core.digest import STREAM_ROWS
 from imindex.indexer.core.paths import PicturePaths, merged_roots, split_rooted
 from imindex.indexer.core.schema import BLOCKED
@@ -311,7 +312,7 @@ def replay(
         asked=n,
         compared=compared,
         identical=identical,
-        least=least if compared else float("nan"),
+        least=shown_cosine(least) if compared else float("nan"),
         differing=tuple(differing),
         uncompared=tuple(uncompared),
         most_false=most_false(index.n, compared),
@@ -355,7 +356,8 @@ def replay_text(index: Index, encoder: Encoder) -> float | None:
     """Encode the text probe of the index again, and return its cosine with the stored vector; None without a probe."""
     from imindex.indexer.encoders.probe import probe_cosine
 
-    return probe_cosine(index.encoder, encoder)
+    cosine = probe_cosine(index.encoder, encoder)
+    return None if cosine is None else shown_cosine(cosine)
 
 
 def own_encoder(index: Index, where: Mapping[str, Any]) -> Encoder:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.json_text import json_text
 from imindex.indexer.core.schema import Columns
 from imindex.indexer.maintain.summary import describe
 from imindex.indexer.store.index import Index
@@ -51,7 +51,7 @@ def export(index: Index, folder: Path, *, force: bool = False) -> list[str]:
     about = {
         key: value for key, value in describe(index).to_dict().items() if key not in ("rejects", "duplicates")
     }
-    text = json.dumps(about, indent=2, allow_nan=False).encode()
+    text = json_text(about, indent=2).encode()
     tables = item_table(index), _arrow(index, index.rejects())
     with contextlib.ExitStack() as stack:  # the files get their names after all of them are written
         vectors, items, rejects, description = (

@@ -23,12 +23,16 @@ from imindex.indexer.core.errors import DEBUG, ImindexError, Interrupted
 from imindex.indexer.core.exit_codes import INTERRUPTED, TERMINATED
 from imindex.indexer.terminal.interrupts import INTERRUPTS, nothing_changed
 from imindex.indexer.terminal.options import Command
-from imindex.indexer.terminal.output import clean
+from imindex.indexer.terminal.output import clean, error_text
 
-_NO_MEMORY = (
-    "Out of memory, or the memory limit of this process is reached. Committed results are kept. Free memory or pass a "
-    "smaller --batch-size, then run the command again."
+_SMALLER = (
+    ("--batch-size", "a smaller --batch-size"),
+    ("--generate-batch", "a smaller --generate-batch"),
+    ("--background", "a smaller --background"),
+    ("--no-tests", "--no-tests"),
+    ("--resamples", "fewer --resamples"),
 )
+"""Options with which a command takes less memory, and what to pass."""
 _TORCH_NO_MEMORY = ("allocate memory", "could not create a primitive", "could not create a memory")
 """Parts of the out-of-memory messages of PyTorch and oneDNN on a CPU."""
 _REMEDIES = {
@@ -171,7 +175,7 @@ def errors_for_people(command: Command) -> Command:
             message = str(error)
             if not isinstance(error, MemoryError) and not any(part in message for part in _TORCH_NO_MEMORY):
                 raise
-            raise click.ClickException(_NO_MEMORY) from error
+            raise click.ClickException(_no_memory()) from error
 
     return with_errors  # type: ignore[return-value]
 
@@ -210,14 +214,18 @@ def guard() -> Iterator[None]:
     ):
         raise
     except click.ClickException as error:
-        vars(error)["message"] = clean(error.message, keep="\n")
+        safe = clean(error.message, keep="\n")
+        before = max(
+            0, error.format_message().find(error.message)
+        )  # such as "Invalid value for '--batch-size': "
+        vars(error)["message"] = error_text(safe, len("Error: ") + before)
         raise
     except ImindexError as error:
         raise click.ClickException(_for_people(error)) from error
     except OSError as error:
         raise click.ClickException(_os_error(error)) from error
     except MemoryError as error:
-        raise click.ClickException(_NO_MEMORY) from error
+        raise click.ClickException(_no_memory()) from error
     except BaseException as error:  # PyO3's PanicException is no Exception
         raise Defect(error) from error
 
@@ -226,6 +234,19 @@ def _for_people(error: ImindexError) -> str:
     """Return the message of an error, after its traceback if the user asked for that."""
     shown = f"{''.join(traceback.format_exception(error))}\n" if os.environ.get(DEBUG) == "all" else ""
     return clean(f"{shown}{error}", keep=_LF)
+
+
+def _no_memory() -> str:
+    """Say that memory ran out, and name options that the command has."""
+    context = click.get_current_context(silent=True)
+    parameters = context.command.params if context else []
+    known = {name for parameter in parameters for name in parameter.opts}
+    remedies = [what for option, what in _SMALLER if option in known]
+    free = f"Free memory or pass {' or '.join(remedies)}" if remedies else "Free memory"
+    return (
+        "Out of memory, or the memory limit of this process is reached. Committed results are kept. "
+        f"{free}, then run the command again."
+    )
 
 
 def _about_defect(error: BaseException) -> str:

@@ -254,11 +254,7 @@ def drawn(
     """
     rows = [one for one in table.records if not isinstance(one, Section)]
     most = len(rows) if table.most is None else table.most
-    title = (
-        f"{table.title} ({most:,} of {len(rows):,}; --all prints the rest)"
-        if most < len(rows)
-        else table.title
-    )
+    title = f"{table.title} ({most:,} of {len(rows):,}; see --all)" if most < len(rows) else table.title
     lines = [Line(line, "bold") for line in w.wrap(safe(title), width)] if title else []
     visible = _visible(table.records, most)
     body = [

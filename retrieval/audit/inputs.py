@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from imindex.indexer.core.bounds import NAMES
 from imindex.indexer.core.errors import BadPicture, ImindexError
@@ -489,12 +488,3 @@ def _notes(plan: Plan, works: Sequence[Item], placebos: Mapping[str, Sequence[st
                 f"{release}: {len(names)} placebo names. Finding {together} of {len(plan.tested)} artists at level "
                 f"{plan.tests.level:g} with {plan.tests.adjust}, if no more are imitated, takes {needed:,}."
             )
-
-
-def works_of(path: Path) -> list[str]:
-    """List the artists of a folder of works for a new plan; empty if the folder does not exist."""
-    return (
-        sorted(p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
-        if path.is_dir()
-        else []
-    )

@@ -204,13 +204,29 @@ def _index_faults(
 
 
 def _compare_report(outcome: Recomputed, stored: StoredReport, report: StoredReport) -> None:
-    outcome.stored, outcome.now = stored["digest"], report["digest"]
+    report = _as_stored(stored, report)
+    outcome.stored, outcome.now = stored["digest"], digest(report)
     if digest(stored) != stored["digest"]:
         outcome.faults.append(Fault("report.json", "has changed since it was written: its digest is wrong"))
     outcome.figures += _compare_values(outcome, "report", covered(stored), covered(report))
     if outcome.stored != outcome.now and not any(f.where.startswith("report") for f in outcome.faults):
         digests = f"{outcome.stored[:12]}; the same content has the digest {outcome.now[:12]}"
         outcome.faults.append(Fault("report.json", f"has the digest {digests}"))
+
+
+def _as_stored(stored: Any, now: Any) -> Any:
+    """Return a report with its seeds as numbers where the stored one, of an earlier version, has numbers."""
+    if isinstance(stored, dict) and isinstance(now, dict):
+        return {key: _seed_as(stored.get(key), value) if key == "seed" else _as_stored(stored.get(key), value)
+                for key, value in now.items()}  # fmt: skip
+    if isinstance(stored, list) and isinstance(now, list):
+        more = [None] * max(len(now) - len(stored), 0)
+        return [_as_stored(*pair) for pair in zip([*stored, *more], now, strict=False)]
+    return now
+
+
+def _seed_as(stored: Any, now: Any) -> Any:
+    return stored if type(stored) is int and str(stored) == now else _as_stored(stored, now)
 
 
 def _compare_kept(outcome: Recomputed, plan: Plan, built: list[Path], findings: AuditFindings) -> None:
@@ -239,7 +255,7 @@ def _compare_file(outcome: Recomputed, file: Path, result: Mapping[str, Any]) ->
         return
     if not intact:
         outcome.faults.append(Fault(name, "has changed since it was written: its digest is wrong"))
-    outcome.figures += _compare_values(outcome, name, stored, result)
+    outcome.figures += _compare_values(outcome, name, stored, _as_stored(stored, result))
 
 
 def _compare_values(outcome: Recomputed, where: str, stored: Any, now: Any) -> int:

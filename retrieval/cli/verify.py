@@ -382,7 +382,7 @@ def _replay(index: Index, n: int | str, overrides: Mapping[str, Any], options: M
             f"{'has' if again.most_false == 1 else 'have'} a vector that differs by more than the limit."
         )
     text = _replayed_text(index, encoder)
-    values = {"replay": {**asdict(again), "limit": limit}, **text.values}
+    values = {"replay": {**asdict(again), "seed": str(again.seed), "limit": limit}, **text.values}
     return Check(values, [*lines, *text.lines], [*faults, *text.faults])
 
 

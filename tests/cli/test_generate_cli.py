@@ -150,7 +150,7 @@ def test_settings_reach_the_model(
     ("words", "said", "code"),
     [
         (["--out", "x", "--artist", "Ada"], "Missing option '--model'", 2),
-        (["--model", "m", "--out", "x"], "There is nothing to generate", 1),
+        (["--model", "m", "--out", "x"], "There is nothing to generate", 2),
         (["--model", "no/such/dir", "--out", "x", "--artist", "Ada"], "does not exist", 1),
         (["--model", "m", "--out", "x", "--artist", "Ada", "--batch-size", "many"], "neither auto nor", 2),
         (["--model", "m", "--out", "x", "--artist", "Ada", "--size", "big"], "is not a size", 1),

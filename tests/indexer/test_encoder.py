@@ -318,7 +318,7 @@ def test_batch_that_does_not_fit_is_halved_without_losing_pictures(
 def test_lack_of_memory_and_other_errors_are_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = quick(f"local-dir:{folder}")
     for error, kind, message in (
-        (ERRORS[0], ImindexError, r"cpu has not enough memory for a single picture under .*smaller --model"),
+        (ERRORS[0], ImindexError, r"cpu has not enough memory for a single picture under .*smaller model"),
         (RuntimeError("mat1 and mat2 shapes"), RuntimeError, "mat1"),
     ):
 

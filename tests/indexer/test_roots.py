@@ -394,10 +394,28 @@ def test_verify_tells_missing_changed_and_unreadable_apart_with_remedies(
     (art / "works").rename(tmp_path / "new place/all")
     assert "4 missing" in run("verify", "-i", tmp_path / "i.h5", "--pictures", code=3).stdout
     said = run(
-        "verify", "-i", tmp_path / "i.h5", "--pictures", "--root", tmp_path / "new place", code=1
+        "verify", "-i", tmp_path / "i.h5", "--pictures", "--root", tmp_path / "new place", code=3
     ).stdout
     assert "4 missing" in said
     said = run(
-        "verify", "-i", tmp_path / "i.h5", "--pictures", "--root", tmp_path / "new place/all", code=1
+        "verify", "-i", tmp_path / "i.h5", "--pictures", "--root", tmp_path / "new place/all", code=3
     ).stdout
     assert "1 are unchanged, 0 changed, 3 missing" in said  # a file with other bytes may be another one
+
+
+def test_a_manifest_inside_a_folder_may_lead_to_a_root_as_well(tmp_path: Path) -> None:
+    """`imindex build works/` reads works/manifest.csv; its absolute paths are under the same rule."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk/a.png").touch()
+    for folder in ("works", "imitations/r1", "control"):
+        manifest(tmp_path / "art" / folder / "manifest.csv", str(tmp_path / "disk/a.png"))
+        text = (
+            (tmp_path / "art" / folder / "manifest.csv")
+            .read_text()
+            .replace(",works", "," + folder.partition("/")[0])
+        )
+        (tmp_path / "art" / folder / "manifest.csv").write_text(text)
+        with pytest.raises(ImindexError, match=r"line 2: .* is outside the folder of the manifest"):
+            list(find([tmp_path / "art" / folder]))
+        (item,) = find([tmp_path / "art" / folder], roots={"disk": str(tmp_path / "disk")})
+        assert item.path == str(tmp_path / "disk/a.png")

@@ -17,7 +17,9 @@ from typing import NoReturn
 
 from imindex.indexer.core.errors import BadPicture
 from imindex.indexer.decode import pillow as rgb
+from imindex.indexer.decode.jpeg import is_plain_jpeg
 from imindex.indexer.decode.limits import Limits
+from imindex.indexer.decode.rendering import Rendering
 from tests.support.mutations import mutations
 
 HANG = 30
@@ -33,7 +35,7 @@ def main(seed: int, seconds: float, count: int, folder: Path, jpeg: bool) -> Non
     for number, (name, data) in enumerate(mutations(seed)):
         if done == count or time.monotonic() > until:
             break
-        if rgb.is_plain_jpeg(data) != jpeg:
+        if is_plain_jpeg(data) != jpeg:
             continue
         (folder / "now").write_bytes(data)
         (folder / "name").write_text(f"{name}, seed {seed}, number {number}")
@@ -53,7 +55,7 @@ def main(seed: int, seconds: float, count: int, folder: Path, jpeg: bool) -> Non
     print(json.dumps({"decoded": done, "fine": fine, "slowest": slowest}))
 
 
-def _no_picture(_: bytes, bytes_per_pixel: int) -> NoReturn:
+def _no_picture(_: bytes, bytes_per_pixel: int, rendering: Rendering) -> NoReturn:
     raise BadPicture("a plain JPEG whose mode or rotation is for Pillow, which the other run is about")
 
 
