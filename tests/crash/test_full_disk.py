@@ -119,7 +119,10 @@ def test_an_audit_on_a_full_disk_is_resumed(mount: Callable, model: Callable, tm
     assert ended.returncode == 0, ended.stderr
     assert not list(disk.rglob("*.imindex-new"))
     for release in ("one", "two"):
-        pictures = sorted(path.relative_to(root / "whole") for path in (root / "whole").glob(f"imitations/{release}/**/*.png"))
+        pictures = sorted(
+            path.relative_to(root / "whole")
+            for path in (root / "whole").glob(f"imitations/{release}/**/*.png")
+        )
         assert pictures and all(
             (disk / "audit" / path).read_bytes() == (root / "whole" / path).read_bytes() for path in pictures
         )
