@@ -40,6 +40,17 @@ class Damage(Exception):
     """Describes what is wrong with a file; `reading` turns it into an error message."""
 
 
+class Rewritten(Damage):
+    """Describes what another program has stored in another way than the format allows, with the same values.
+
+    `by_layout` says that only filters or the layout differ, which h5repack undoes.
+    """
+
+    def __init__(self, problem: str, *, by_layout: bool = False):
+        super().__init__(problem)
+        self.by_layout = by_layout
+
+
 @contextmanager
 def reading(path: Path, guard: GuardedFile | None = None) -> Iterator[None]:
     """Report any error while reading a file as damage of the file."""
@@ -59,6 +70,12 @@ def reading(path: Path, guard: GuardedFile | None = None) -> Iterator[None]:
         OverflowError,
         MemoryError,
     ) as error:
+        if isinstance(error, Rewritten):
+            undo = f"; or undo it: h5repack -f NONE -l CONTI {path} NEW.h5" if error.by_layout else ""
+            raise ImindexError(
+                f"{path} was rewritten by another program: {error}. Nothing may be lost, but imindex reads only what "
+                f"is stored as it stores it. Restore the original, copied with cp{undo}."
+            ) from error
         problem = guard.wrong if guard is not None and guard.wrong else str(error) or type(error).__name__
         raise ImindexError(
             f"{path} is damaged: {problem.strip(chr(39)).rstrip('.')}. Restore it from a backup, or build it again."

@@ -46,6 +46,7 @@ from imindex.indexer.store.guard import (
     DESCRIPTOR,
     Damage,
     GuardedFile,
+    Rewritten,
     mapped,
     open_file,
     read_texts,
@@ -66,6 +67,7 @@ from imindex.indexer.store.structure import (
     read_attributes,
     text_of,
 )
+from imindex.indexer.store.unfinished import is_open_for_writing, left_behind, why_unreadable
 from imindex.indexer.system.atomic import real_file
 from imindex.indexer.system.input_files import exists
 
@@ -93,20 +95,25 @@ class Index:
         self.path = Path(path)
         self._named = require_roots(roots or {})
         if not exists(self.path):
+            left = left_behind(self.path)
             raise ImindexError(
-                f"{self.path} does not exist. Build it with `imindex build SOURCE... -i {self.path}`, "
-                "or name another index (-i, or $IMINDEX_INDEX)."
+                f"{self.path} does not exist. {left}{' ' if left else ''}"
+                f"Build it with `imindex build SOURCE... -i {self.path}`, or name another index (-i, or $IMINDEX_INDEX)."
             )
         try:
             self._file, self._guard = open_file(self.path)
         except (OSError, RuntimeError, ValueError, MemoryError) as error:
             raise ImindexError(
-                f"{self.path} cannot be opened as an HDF5 file: {error}. "
+                why_unreadable(self.path)
+                or f"{self.path} cannot be opened as an HDF5 file: {error}. "
                 "Name another index with -i, restore it from a backup, or build it again."
             ) from error
         # Close before the interpreter exits, so that libhdf5 does not call back into it.
         self.close = weakref.finalize(self, _close, self._file, self._guard)
         try:
+            # Without locks, libhdf5 does not look at these flags itself.
+            if is_open_for_writing(self._guard.at(0, 12)):
+                raise ImindexError(why_unreadable(self.path))
             with self._reading():
                 self._open()
         except BaseException:
@@ -150,6 +157,10 @@ class Index:
 
     def _check_version(self, attributes: Mapping[str, Attribute]) -> str:
         if attributes.get("encoding-type") != FORMAT:
+            if {b"vectors", b"items", b"encoder"} <= set(self._file.id):
+                raise Rewritten(
+                    "its groups are those of an index, and the attributes of the file are missing, as after h5copy"
+                )
             raise ImindexError(
                 f"{self.path} is an HDF5 file but not an imindex index. Name another index (-i, or $IMINDEX_INDEX)."
             )

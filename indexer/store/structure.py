@@ -27,7 +27,7 @@ from imindex.indexer.core.schema import (
     REJECT_DTYPES,
     Attribute,
 )
-from imindex.indexer.store.guard import DESCRIPTOR, LONGEST_TEXT, Damage, GuardedFile
+from imindex.indexer.store.guard import DESCRIPTOR, LONGEST_TEXT, Damage, GuardedFile, Rewritten
 
 MAX_DIM = 1 << 16
 MAX_ROWS = 2**31 - 1
@@ -41,6 +41,12 @@ _NUMBERS = {
     "<f2": (h5t.IEEE_F16LE, 2),
 }
 _TEXT = "text"
+_OWN_TEXTS = {
+    "": ("encoding-type", "encoding-version", "root-digest", "created-at", "created-by"),
+    "encoder": ("model", "pretrained", "weights-sha256", "config", "preprocess", "precision"),
+    "ann": ("kind", "metric", "faiss-version"),
+}
+"""Attributes of text, by group, that every index has."""
 _SINGLE = {"vectors": "<f2", "ann/data": "u1", "digests/vectors": "u1"}
 
 
@@ -181,9 +187,9 @@ def check_dataset(group: h5g.GroupID, name: str, dtype: str, guard: GuardedFile,
     if properties.get_external_count():
         raise Damage(f"/{key} is stored in another file")
     if properties.get_nfilters():
-        raise Damage(f"/{key} uses a filter, such as compression")
+        raise Rewritten(f"/{key} uses a filter, such as compression", by_layout=True)
     if properties.get_layout() != h5d.CONTIGUOUS:
-        raise Damage(f"/{key} is not contiguous")
+        raise Rewritten(f"/{key} is not contiguous", by_layout=True)
     kind = dataset.get_type()
     if dtype == _TEXT:
         itemsize, type_matches = DESCRIPTOR.itemsize, _is_text(kind)
@@ -191,7 +197,10 @@ def check_dataset(group: h5g.GroupID, name: str, dtype: str, guard: GuardedFile,
         expected, itemsize = _NUMBERS[dtype]
         type_matches = not kind.committed() and bool(kind.equal(expected))
     if not type_matches:
-        raise Damage(f"/{key} does not hold {'text' if dtype == _TEXT else np.dtype(dtype).name}")
+        fault = f"/{key} does not hold {'text' if dtype == _TEXT else np.dtype(dtype).name}"
+        if isinstance(kind, h5t.TypeStringID if dtype == _TEXT else (h5t.TypeIntegerID, h5t.TypeFloatID)):
+            raise Rewritten(f"{fault} as imindex writes it")
+        raise Damage(fault)
     space = dataset.get_space()
     if space.get_simple_extent_type() != h5s.SIMPLE:
         raise Damage(f"/{key} is not an array")
@@ -241,6 +250,8 @@ def read_attributes(group: h5g.GroupID, guard: GuardedFile, key: str) -> dict[st
             attribute.read(value)
             text = value[()]
             values[name] = text.decode("utf-8", "surrogateescape") if isinstance(text, bytes) else text
+        elif isinstance(kind, h5t.TypeStringID) and name in _OWN_TEXTS.get(key, ()):
+            raise Rewritten(f"the attribute {key}/{name} is text of another kind (such as of fixed length)")
         elif isinstance(kind, (h5t.TypeIntegerID, h5t.TypeFloatID)) and kind.get_size() <= 8:
             value = np.empty((), kind.dtype)
             attribute.read(value)

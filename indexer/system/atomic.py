@@ -220,6 +220,14 @@ def real_file(path: Path) -> Path:
     return path.resolve()
 
 
+def leftovers_of(path: Path) -> list[Path]:
+    """Return the temporary files of `path`, left by killed processes or being written; empty if none can be listed."""
+    try:
+        return [leftover for leftover, name in _leftovers(path.parent) if name == _shown(path.name)]
+    except OSError:
+        return []
+
+
 def clear_leftovers(path: Path) -> None:
     """Delete temporary files of `path` left by killed processes. The caller must hold the builders' lock."""
     for leftover, name in _leftovers(path.parent):

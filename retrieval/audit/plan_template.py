@@ -136,7 +136,7 @@ def template(
     return _TEMPLATE.format(
         name=_comment(name),
         open=_open(layout),
-        tested=listed if artists else json.dumps(names),
+        tested=listed if artists else json.dumps(names, allow_nan=False),
         works=_line("tested", layout.works or "works"),
         background=_line("background", layout.background or "background", used=bool(layout.background)),
         control=_line("control", layout.control or "control", used=bool(layout.control)),
@@ -153,7 +153,7 @@ def template(
 
 def _toml(text: str) -> str:
     """Return a string of TOML. JSON escapes the same characters, except one."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return json.dumps(text, ensure_ascii=False, allow_nan=False).replace("\x7f", "\\u007f")
 
 
 def _line(key: str, value: str, *, used: bool = True) -> str:

@@ -197,7 +197,10 @@ class Check:
 
 def _index(path: Path, options: Mapping[str, Any]) -> list[Check]:
     from imindex.indexer.integrity.verify import opened, verify_index
+    from imindex.indexer.store.unfinished import left_behind
 
+    if left := left_behind(path):
+        say(left)
     require_folders(options["roots"])
     started = time.monotonic()
     with opened(path) as index:
