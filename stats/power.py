@@ -254,6 +254,30 @@ def placebos_allowed(n_placebos: int, level: float) -> int:
     return math.floor(level * (n_placebos + 1) + _ROUNDING) - 1
 
 
+def placebo_steps(level: float, n_steps: int) -> tuple[int, ...]:
+    """Return the numbers of placebo sets at which one more of them may reach the own set's score.
+
+    Numbers in between allow no more than the step below them, so that further sets cost pictures and lose power.
+
+    Parameters
+    ----------
+    level : float
+        The p-value at or below which the artist is found, after correction.
+    n_steps : int
+
+    Returns
+    -------
+    tuple of int
+        The first one is the smallest number with which a p-value can be at or below the level.
+
+    Examples
+    --------
+    >>> placebo_steps(0.05, 4), placebo_steps(0.05 / 26, 2)
+    ((19, 39, 59, 79), (519, 1039))
+    """
+    return tuple(math.ceil(step / level - _ROUNDING) - 1 for step in range(1, n_steps + 1))
+
+
 def detectable_shift(n_placebos: int, level: float, target: float = 0.8) -> float | None:
     """Return the smallest shift of the own set that the placebo test finds with a given probability.
 

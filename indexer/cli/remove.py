@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from imindex.indexer.terminal.complete import complete_artists, complete_collections
 from imindex.indexer.terminal.confirm import confirm, lines_of, yes_option
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
@@ -18,8 +20,20 @@ from imindex.indexer.terminal.output import count, echo, print_json, say
 
 @click.command(short_help="Remove pictures from an index permanently.")
 @index_option
-@click.option("--artist", "artists", multiple=True, help="Remove all pictures of this artist. Repeatable.")
-@click.option("--collection", "collections", multiple=True, help="Remove this collection. Repeatable.")
+@click.option(
+    "--artist",
+    "artists",
+    multiple=True,
+    help="Remove all pictures of this artist. Repeatable.",
+    shell_complete=complete_artists,
+)
+@click.option(
+    "--collection",
+    "collections",
+    multiple=True,
+    help="Remove this collection. Repeatable.",
+    shell_complete=complete_collections,
+)
 @click.option(
     "--sha256",
     "digests",
@@ -54,15 +68,17 @@ def remove(
         raise click.UsageError("Specify what to remove: --artist, --collection or --sha256.")
     from imindex.indexer.maintain.remove import remove as remove_rows
 
-    what = {"artists": artists, "collections": collections, "digests": digests}
-    report = remove_rows(index, **what, dry_run=True)
+    removing = functools.partial(
+        remove_rows, index, artists=artists, collections=collections, digests=digests
+    )
+    report = removing(dry_run=True)
     if report.removal is not None and report.removed + report.rejects:
         if dry_run:
             for line in lines_of(report.removal, index):
                 say(line)
         else:
             confirm(report.removal, index, yes)
-            report = remove_rows(index, **what, expected=report.root_digest)
+            report = removing(expected=report.root_digest)
     if as_json:
         print_json({"index": index, "dry-run": dry_run, **asdict(report)})
         return

@@ -1,4 +1,4 @@
-"""Parse JSON that may come from anybody."""
+"""Parse JSON that may come from anybody, and write JSON that anybody can parse."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
+
+from imindex.indexer.core.jsonable import json_ready
 
 
 def parse_json(text: str | bytes | bytearray, *, finite: bool = False) -> Any:
@@ -50,6 +52,19 @@ def parse_json(text: str | bytes | bytearray, *, finite: bool = False) -> Any:
         return json.loads(text, object_pairs_hook=_without_repeats)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """Return a value as JSON in ASCII. Numbers that are not finite become null, since NaN and Infinity are not JSON.
+
+    All JSON that imindex writes for others goes through this function.
+
+    Examples
+    --------
+    >>> json_text({"auc": float("nan"), "name": "é"})
+    '{"auc": null, "name": "\\\\u00e9"}'
+    """
+    return json.dumps(json_ready(value), ensure_ascii=True, indent=indent, allow_nan=False)
 
 
 def split_lines(text: str) -> list[str]:

@@ -203,7 +203,7 @@ def _open_clip_name(model: str, pretrained: str | None) -> Iterator[tuple[str, s
 
 def _write_local_dir(config: Path, pretrained: str | None, folder: Path) -> None:
     try:
-        settings = parse_json(read_text(config))
+        settings = parse_json(read_text(config), finite=True)
     except (OSError, ValueError) as error:
         raise ImindexError(f"{config} cannot be read as a model configuration: {error}.") from error
     if not pretrained or not Path(pretrained).is_file():
@@ -213,7 +213,7 @@ def _write_local_dir(config: Path, pretrained: str | None, folder: Path) -> None
             f"{config} is not a model configuration: it is not a JSON object. See open_clip's configurations."
         )
     settings = settings if "model_cfg" in settings else {"model_cfg": settings}
-    (folder / "open_clip_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    (folder / "open_clip_config.json").write_text(json.dumps(settings, allow_nan=False), encoding="utf-8")
     # open_clip looks for these suffixes only, and reads .pt as it reads .bin.
     suffix = ".safetensors" if pretrained.endswith(".safetensors") else ".bin"
     weights = folder / f"open_clip_model{suffix}"

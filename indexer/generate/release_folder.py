@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
-import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.core.json_text import parse_json
+from imindex.indexer.core.json_text import json_text, parse_json
 from imindex.indexer.generate.prompts import Shot
 from imindex.indexer.system.atomic import (
     clear_folders,
@@ -66,10 +65,10 @@ class Folder:
         """
         file = self.path / ABOUT
         if not file.exists():
-            write_file(file, json.dumps(about, ensure_ascii=True, indent=2).encode() + b"\n")
+            write_file(file, json_text(about, indent=2).encode() + b"\n")
             return
         try:
-            stored = parse_json(read_text(file))
+            stored = parse_json(read_text(file), finite=True)
         except ValueError as error:
             raise ImindexError(f"{file} is not JSON: {error}. Generate into another folder.") from error
         stored, current = _flat(stored), _flat(about)
@@ -147,7 +146,10 @@ class Folder:
 
     def _line(self, shot: Shot, rest: Mapping[str, Any]) -> Line:
         fields = {key: getattr(shot, key) for key in _OF_SHOT if key != "collection"}
-        fields["collection"] = self.release
+        fields |= {
+            "collection": self.release,
+            "seed": str(shot.seed),
+        }  # JSON readers round numbers of 63 bits
         return {
             **{key: fields[key] for key in _OF_SHOT},
             **{k: v for k, v in rest.items() if k not in fields},
@@ -182,7 +184,7 @@ def read_manifest(folder: Path) -> dict[str, Line]:
     lines: dict[str, Line] = {}
     for number, text in enumerate(read_input(manifest).split(b"\n")[:-1], 1):
         try:
-            line = parse_json(text)
+            line = parse_json(text, finite=True)
             lines[line["path"]] = line
             if not {"sha256", "prompt", "seed", "blocked"} <= line.keys():
                 raise ValueError("not a line of imindex generate")
@@ -203,7 +205,7 @@ def _is_done(folder: Path, shot: Shot, line: Line | None) -> bool:
     if line is None:
         return False
     for key in ("seed", "prompt"):
-        if line[key] != getattr(shot, key):
+        if str(line[key]) != str(getattr(shot, key)):  # earlier versions wrote seeds as numbers
             raise ImindexError(
                 f"{folder / shot.path} was made with {key} {line[key]!r}, not {getattr(shot, key)!r}. "
                 "Pass the same --seed, or generate into another folder."
@@ -292,7 +294,7 @@ def _open_to_append(manifest: Path) -> Any:
 
 
 def _json(line: Mapping[str, Any]) -> bytes:
-    return json.dumps(line, ensure_ascii=True).encode() + b"\n"
+    return json_text(line).encode() + b"\n"
 
 
 def _flat(value: Any, name: str = "") -> dict[str, Any]:

@@ -128,6 +128,8 @@ class IndexSummary(_Described, kw_only=True, frozen=True):
     def to_dict(self) -> dict[str, object]:
         """Return the summary as it is written to JSON."""
         values: dict[str, object] = msgspec.to_builtins(self)
+        if "seed" in self.ann:  # a number of 63 bits does not survive readers that use doubles
+            values["ann"] = {**self.ann, "seed": str(self.ann["seed"])}
         return values
 
 

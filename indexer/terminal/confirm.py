@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from imindex.indexer.terminal.output import clean, count, file_size
+from imindex.indexer.terminal.output import count, file_size, say
 
 if TYPE_CHECKING:
     from imindex.indexer.core.removal import Counted, Removal
@@ -26,7 +26,7 @@ def confirm(removal: Removal, index: object, yes: bool) -> None:
         The answer is no, or there is no terminal to ask on.
     """
     for line in lines_of(removal, index):
-        click.echo(clean(line), err=True)
+        say(line)
     if yes:
         return
     if not sys.stdin.isatty():

@@ -19,11 +19,11 @@ from typing import Any
 
 import click
 
-from imindex.indexer.core.errors import ImindexError, Interrupted
+from imindex.indexer.core.errors import DEBUG, ImindexError, Interrupted, NoEncoder
 from imindex.indexer.core.exit_codes import INTERRUPTED, TERMINATED
 from imindex.indexer.terminal.interrupts import INTERRUPTS, nothing_changed
-from imindex.indexer.terminal.options import Command
-from imindex.indexer.terminal.output import clean
+from imindex.indexer.terminal.options import Command, command_line
+from imindex.indexer.terminal.output import clean, error_text
 
 _SMALLER = (
     ("--batch-size", "a smaller --batch-size"),
@@ -43,8 +43,6 @@ _REMEDIES = {
 }
 
 
-DEBUG = "IMINDEX_DEBUG"
-"""Environment variable: if set, a defect is shown with its traceback; otherwise that goes to a file."""
 _LONGEST_REASON = 300
 _NO_ANSWER = (
     "The command asked a question, and nobody answered. Run it in a terminal, or see --help for its option."
@@ -168,7 +166,7 @@ def errors_for_people(command: Command) -> Command:
         except click.Abort as error:
             raise click.UsageError(_NO_ANSWER) from error
         except ImindexError as error:
-            raise click.ClickException(clean(str(error), keep="\n")) from error
+            raise click.ClickException(_for_people(error)) from error
         except BrokenPipeError:  # the reader closed the pipe; click exits silently
             raise
         except OSError as error:
@@ -180,6 +178,15 @@ def errors_for_people(command: Command) -> Command:
             raise click.ClickException(_no_memory()) from error
 
     return with_errors  # type: ignore[return-value]
+
+
+def remedy_of(error: Exception) -> str:
+    """Return the command line that would go on after an error about an encoder; otherwise nothing."""
+    context = click.get_current_context(silent=True)
+    options = error.options if isinstance(error, NoEncoder) else ""
+    if not options or context is None or not any("--model" in one.opts for one in context.command.params):
+        return ""
+    return f"\nRun: {command_line()} {options}"
 
 
 def _is_interruption(error: BaseException) -> bool:
@@ -216,16 +223,26 @@ def guard() -> Iterator[None]:
     ):
         raise
     except click.ClickException as error:
-        vars(error)["message"] = clean(error.message, keep="\n")
+        safe = clean(error.message, keep="\n")
+        before = max(
+            0, error.format_message().find(error.message)
+        )  # such as "Invalid value for '--batch-size': "
+        vars(error)["message"] = error_text(safe, len("Error: ") + before)
         raise
     except ImindexError as error:
-        raise click.ClickException(clean(str(error), keep="\n")) from error
+        raise click.ClickException(_for_people(error)) from error
     except OSError as error:
         raise click.ClickException(_os_error(error)) from error
     except MemoryError as error:
         raise click.ClickException(_no_memory()) from error
     except BaseException as error:  # PyO3's PanicException is no Exception
         raise Defect(error) from error
+
+
+def _for_people(error: ImindexError) -> str:
+    """Return the message of an error, after its traceback if the user asked for that."""
+    shown = f"{''.join(traceback.format_exception(error))}\n" if os.environ.get(DEBUG) == "all" else ""
+    return clean(f"{shown}{error}{remedy_of(error)}", keep=_LF)
 
 
 def _no_memory() -> str:
@@ -255,7 +272,7 @@ def _about_defect(error: BaseException) -> str:
     elif path := _keep(details):
         what = clean(path)
     else:
-        what, remark = "the details", f" Set {DEBUG}=1 to see the details."
+        what, remark = "the details", f" Set {DEBUG}=1, or run `imindex --debug ...`, to see the details."
     return (
         f"{shown}This is a defect in imindex: {said}.{remark} To report it, send the maintainers {what}, and the "
         "smallest input that shows it; in private, if the input came from somebody whom you do not trust (SECURITY.md)."

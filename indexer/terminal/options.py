@@ -127,6 +127,8 @@ class FromSignature(click.Option):
         self._parameter = parameter or str(self.name)
 
     def get_default(self, ctx: click.Context, call: bool = True) -> Any:
+        if ctx.resilient_parsing:  # a shell completes words; the module would take long to import
+            return None
         function = getattr(importlib.import_module(self._module), self._function)
         return inspect.signature(function).parameters[self._parameter].default
 

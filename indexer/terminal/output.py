@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 import click
 
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.core.jsonable import json_ready
+from imindex.indexer.core.json_text import json_text
 from imindex.indexer.terminal.width import wrap
 
 if TYPE_CHECKING:
@@ -34,6 +33,18 @@ def say(message: str) -> None:
     """Write a note to stderr, made safe by `clean`; a terminal breaks it at spaces."""
     text = clean(message)
     click.echo("\n".join(wrap(text, terminal_width())) if sys.stderr.isatty() else text, err=True)
+
+
+def error_text(text: str, first: int) -> str:
+    """Return a safe text for stderr as a terminal shows it: its lines broken at spaces.
+
+    `first` columns of the first line are taken already.
+    """
+    if not sys.stderr.isatty():
+        return text
+    width, lines = terminal_width(), text.split("\n")
+    parts = [wrap(line, width, first=0 if number else first) for number, line in enumerate(lines)]
+    return "\n".join(line for part in parts for line in part)
 
 
 def echo(*lines: str, hanging: int = 0) -> None:
@@ -62,7 +73,7 @@ def show_escape(sequence: str) -> None:
 
 def print_json(value: Mapping[str, Any]) -> None:
     """Print a result to stdout as JSON; NaN becomes null."""
-    click.echo(json.dumps(json_ready(value), ensure_ascii=True, indent=2, allow_nan=False))
+    click.echo(json_text(value, indent=2))
 
 
 def clean(text: str, keep: str = "") -> str:

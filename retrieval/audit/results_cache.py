@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from imindex.indexer.core.digest import json_digest
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.core.json_text import parse_json
+from imindex.indexer.core.json_text import json_text, parse_json
 from imindex.indexer.core.jsonable import json_ready
 from imindex.indexer.core.provenance import program, versions
 from imindex.indexer.store.index import Index, opened
@@ -52,7 +51,7 @@ def kept(
     content = to_dict(result)
     entry = {"key": _key(path, options), "digest": json_digest(content), "result": content}
     make_folder(file.parent, inside=run.workspace.folder)
-    write_file(file, json.dumps(entry, indent=1).encode())
+    write_file(file, json_text(entry, indent=1).encode())
     return result
 
 

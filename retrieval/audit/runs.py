@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.core.json_text import parse_json, split_lines
+from imindex.indexer.core.json_text import json_text, parse_json, split_lines
 from imindex.indexer.core.provenance import now
 from imindex.indexer.system.atomic import open_to_append
 from imindex.indexer.system.input_files import read_input, read_text
@@ -48,7 +47,7 @@ def _append(path: Path, line: dict[str, str]) -> None:
         file.seek(0)
         before = file.read()
         cut = before and not before.endswith(b"\n")  # the last writer was killed in the middle of a line
-        file.write(b"\n" * bool(cut) + json.dumps(line).encode() + b"\n")
+        file.write(b"\n" * bool(cut) + json_text(line).encode() + b"\n")
 
 
 def _failed(path: Path) -> tuple[FailedRun, ...]:

@@ -11,6 +11,7 @@ import click
 
 from imindex.indexer.core.bounds import RESAMPLES, SEED, SHARE, WORKS
 from imindex.indexer.demo.recognise import NOT_EVIDENCE
+from imindex.indexer.terminal.complete import complete_artists
 from imindex.indexer.terminal.options import FromSignature, add_options, within
 from imindex.indexer.terminal.output import count, number, percent, say
 from imindex.retrieval.findings import SIGNIFICANT, Finding
@@ -59,7 +60,7 @@ _ADJUST = _option(
     help="Multiple-testing correction: Holm, Benjamini-Hochberg or Benjamini-Yekutieli.",
 )  # fmt: skip
 _PLACEBO = _option(
-    "--placebo", "placebos", multiple=True, metavar="NAME",
+    "--placebo", "placebos", multiple=True, metavar="NAME", shell_complete=complete_artists,
     help='A placebo name, or a pattern such as "placebo *": an invented artist, prompted for in the same way as the '
     "real ones. Repeatable. By default, the names of the arm placebo in the manifest.",
 )  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from imindex.indexer.core.bounds import NEIGHBOURS
+from imindex.indexer.terminal.complete import complete_collections
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     FromSignature,
@@ -54,7 +55,11 @@ CLASSIFY = "imindex.retrieval.evidence.classify_release:classify_release"
 
 @click.command(short_help="Name the artist of each imitation, zero-shot.")
 @index_option
-@click.option("--collection", help="The release to classify. Optional if there is only one.")
+@click.option(
+    "--collection",
+    help="The release to classify. Optional if there is only one.",
+    shell_complete=complete_collections,
+)
 @click.option(
     "--by", cls=FromSignature, of=CLASSIFY, type=click.Choice(("name", "works")),
     help="Compare pictures with the text of each artist's name, or with each artist's works.",
@@ -135,6 +140,7 @@ def _print_classification(
     results: Classification, method: ClassificationMethod, show_all: bool, view: View, noted: set[str]
 ) -> None:
     """Print the figures by one method, without the notes that are printed already."""
+    names = results.names.sentences(results.placebos) if results.names else []
     overall = text_table(
         f"{results.collection}, {method.method}",
         ["", "top-1", "top-5"],
@@ -143,12 +149,10 @@ def _print_classification(
             ["mean over artists", percent(method.macro_top1), percent(method.macro_top5)],
             *_chance_rows(method),
         ],
-        note=[
-            _classification_note(results, method),
-            *(results.names.sentences(results.placebos) if results.names else ()),
-        ],
+        note=[_classification_note(results, method), *(note for note in names if note not in noted)],
     )
     show_aside(overall, view)
+    noted.update(names)
     if not view.for_machines:
         table = classify_table(results, method, show_all)
         show_table(

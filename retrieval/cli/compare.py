@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from imindex.indexer.core.bounds import RESAMPLES, SEED, SHARE
+from imindex.indexer.terminal.complete import complete_artists, complete_releases
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     DEFAULT_INDEX,
@@ -59,8 +60,8 @@ class ConditionType(click.ParamType):  # type: ignore[type-arg]
 
 
 @click.command(short_help="Compare two releases artist by artist, with conditions to fail on.")
-@click.argument("base")
-@click.argument("new")
+@click.argument("base", shell_complete=complete_releases)
+@click.argument("new", shell_complete=complete_releases)
 @click.option(
     "-i", "--index", type=click.Path(path_type=Path, dir_okay=False), default=DEFAULT_INDEX, envvar="IMINDEX_INDEX",
     show_default=True, show_envvar=True, help="The index file, if BASE or NEW is a collection.",
@@ -95,7 +96,7 @@ class ConditionType(click.ParamType):  # type: ignore[type-arg]
     help="Prompt template. Repeatable.",
 )
 @click.option(
-    "--placebo", "placebos", cls=FromSignature, of=OF, multiple=True, metavar="NAME",
+    "--placebo", "placebos", cls=FromSignature, of=OF, multiple=True, metavar="NAME", shell_complete=complete_artists,
     help='A placebo name, or a pattern such as "placebo *". Repeatable. By default, the names of the arm placebo in '
     "the manifest. Audits store their own.",
 )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from imindex.indexer.terminal.complete import complete_collections
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     FromSignature,
@@ -46,7 +47,11 @@ MATCH = "imindex.retrieval.evidence.match_release:match_release"
 
 @click.command(short_help="Rank all imitations by every work, exactly.")
 @index_option
-@click.option("--collection", help="The release to match. Optional if there is only one.")
+@click.option(
+    "--collection",
+    help="The release to match. Optional if there is only one.",
+    shell_complete=complete_collections,
+)
 @click.option("--csls", is_flag=True, help="Rank by CSLS, which corrects for hubs, instead of by cosine.")
 @click.option(
     "--csls-k",

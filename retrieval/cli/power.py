@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from imindex.indexer.core.bounds import DEVIATION, EFFECT, PER_NAME, RESAMPLES, SEED, SHARE, SOME_NAMES
+from imindex.indexer.terminal.complete import complete_collections
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     DEFAULT_INDEX,
@@ -31,9 +34,11 @@ from imindex.indexer.terminal.output import (
 from imindex.indexer.terminal.table import Column, Table
 
 if TYPE_CHECKING:
-    from imindex.retrieval.results import PowerPlan
+    from imindex.retrieval.results import GivenCounts, PowerPlan
 
 PLAN = "imindex.retrieval.evidence.power_plan:plan"
+CORRECTIONS = {"holm": "holm", "bh": "bh", "by": "bh"}
+"""The correction that is simulated for each one of a plan; Benjamini-Yekutieli needs more than that."""
 STATED = ("between_sets", "within_set", "work_by_set", "residual")
 
 
@@ -42,7 +47,11 @@ STATED = ("between_sets", "within_set", "work_by_set", "residual")
     "-i", "--index", type=click.Path(path_type=Path, dir_okay=False), envvar="IMINDEX_INDEX",
     help=f"A pilot index to estimate variances and effect from, such as {DEFAULT_INDEX}.",
 )  # fmt: skip
-@click.option("--collection", help="The pilot's release. Optional if there is only one.")
+@click.option(
+    "--collection",
+    help="The pilot's release. Optional if there is only one.",
+    shell_complete=complete_collections,
+)
 @click.option(
     "--placebo", "names", multiple=True, metavar="NAME",
     help='Placebo name of the pilot, or a pattern such as "placebo *". Repeatable. [default: those of the manifest, or '
@@ -63,22 +72,22 @@ STATED = ("between_sets", "within_set", "work_by_set", "residual")
 @click.option("--residual", type=within(DEVIATION), help="Residual standard deviation.")
 @click.option(
     "--works",
-    cls=FromSignature,
-    of=PLAN,
     multiple=True,
     type=within(PER_NAME),
-    help="Works per artist. Repeatable.",
+    help="Works per artist. Repeatable. [default: as in the plan or pilot, or 20]",
 )
 @click.option(
-    "--imitations", cls=FromSignature, of=PLAN, multiple=True, type=within(PER_NAME),
-    help="Imitations per name. Repeatable.",
+    "--imitations", multiple=True, type=within(PER_NAME),
+    help="Imitations per name. Repeatable. [default: as in the plan or pilot, and 10, 20 and 50]",
 )  # fmt: skip
 @click.option(
     "--placebos", multiple=True, type=within(SOME_NAMES),
-    help="Placebo names. Repeatable. [default: the number that the correction needs, and twice that]",
+    help="Placebo names. Repeatable. [default: the first two numbers at which p can change]",
 )  # fmt: skip
 @click.option(
-    "--artists", cls=FromSignature, of=PLAN, type=within(SOME_NAMES), help="Artists tested together."
+    "--artists",
+    type=within(SOME_NAMES),
+    help="Artists tested together. [default: as in the plan or pilot, or 1]",
 )
 @click.option(
     "--level", cls=FromSignature, of=PLAN, type=within(SHARE),
@@ -97,6 +106,10 @@ STATED = ("between_sets", "within_set", "work_by_set", "residual")
 )  # fmt: skip
 @click.option("--seed", cls=FromSignature, of=PLAN, type=within(SEED), help="Seed of the random numbers.")
 @json_option
+@click.option(
+    "--plan", "plan_file", type=click.Path(path_type=Path, dir_okay=False), metavar="PLAN.toml",
+    help="Count artists, works, imitations and placebo names of this plan, and use its level and correction.",
+)  # fmt: skip
 @table_options
 @errors_for_people
 def power(
@@ -105,17 +118,20 @@ def power(
     names: tuple[str, ...],
     effect: float | None,
     as_json: bool,
+    plan_file: Path | None,
     **options: Any,
 ) -> None:
     """Compute by simulation how many works, imitations and placebo names are needed to detect an imitation.
 
     Power is the share of imitated artists that the placebo test finds after correction. Variances are estimated from
-    a pilot index or passed as options, as standard deviations of rank percentiles (0 to 1).
+    a pilot index or passed as options, as standard deviations of rank percentiles (0 to 1). What the pilot, or a plan,
+    already has is counted: artists, works, imitations and placebo names.
 
     \b
     imindex power -i pilot.h5 --placebo "placebo *" --artists 24
     imindex power --effect 0.1 --between-sets 0.05 --within-set 0.2 \\
         --work-by-set 0.1 --artists 70
+    imindex power -i pilot.h5 --plan plan.toml
     """
     from imindex.retrieval.evidence.power_plan import Pilot, from_index, plan
     from imindex.stats.power import Variances
@@ -130,18 +146,48 @@ def power(
             )
         pilot = from_index(index, collection, names)
         if effect is not None:
-            pilot = Pilot(pilot.variances, effect, pilot.n_artists)
+            pilot = replace(pilot, effect=effect)
     else:
         if effect is None or not {"between_sets", "within_set"} <= set(passed):
             raise click.UsageError(
                 "Pass a pilot with -i, or at least --effect, --between-sets and --within-set."
             )
         pilot = Pilot(Variances(**{name: passed.get(name, 0.0) for name in STATED}), effect, 0)
+    if plan_file is not None:
+        from imindex.retrieval.audit.given import given_of
+
+        of_plan, given = given_of(plan_file, say)
+        pilot = replace(pilot, given=given)
+        context = click.get_current_context()
+        for name, value in (
+            ("level", of_plan.tests.level),
+            ("correction", CORRECTIONS[of_plan.tests.adjust]),
+        ):
+            if context.get_parameter_source(name) is ParameterSource.DEFAULT:
+                options[name] = value
     result = plan(pilot, **options)
     if as_json:
         print_json({"index": index, **result.to_dict()})
         return
     _print_plan(result, view)
+
+
+def _say_given(given: GivenCounts, result: PowerPlan) -> None:
+    def span(median: int, fewest: int, most: int, noun: str) -> str:
+        return count(median, noun) + (f" ({fewest:,} to {most:,})" if fewest != most else "")
+
+    power = result.as_given
+    reach = (
+        f": power {percent(power.power)}, smallest p {number(power.resolution, 4)}"
+        if power
+        else ", so its power is not known"
+    )
+    say(
+        f"{given.source} has {count(given.artists, 'artist')}, per artist "
+        f"{span(given.works, given.works_fewest, given.works_most, 'work')} and "
+        f"{span(given.imitations, given.imitations_fewest, given.imitations_most, 'imitation')}, and "
+        f"{count(given.placebos, 'placebo name')}{reach}."
+    )
 
 
 def _power(power: float | None, error: float | None) -> str:
@@ -174,7 +220,17 @@ def _print_plan(result: PowerPlan, view: View) -> None:
             f"seed {result.seed}."
         ],
     )
+    if result.given is not None:
+        _say_given(result.given, result)
     show_table(table, view)
+    for one in result.between:
+        if one.below is None:
+            say(f"With {one.n_placebos:,} placebo names, no p can be small enough: use {one.above:,}.")
+        else:
+            say(
+                f"With {one.n_placebos:,} placebo names, p can be small enough no more often than with {one.below:,}: "
+                f"use {one.below:,}, or {one.above:,}."
+            )
     if result.pilot_artists and not sd.between_sets:
         say(
             "Warning: the pilot shows no spread between names, which limits the power. It is too small to estimate "

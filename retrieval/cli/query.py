@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imindex.indexer.core.bounds import NEIGHBOURS, SHARE
+from imindex.indexer.terminal.complete import complete_artists, complete_collections
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     FromSignature,
@@ -19,6 +20,8 @@ from imindex.indexer.terminal.options import (
     limit_options,
     limits_of,
     model_options,
+    root_option,
+    roots_of,
     table_options,
     view_of,
     within,
@@ -59,8 +62,20 @@ thumbnails_option = click.option(
     help="Number of neighbours of each kind.",
 )
 @click.option("--text", "texts", multiple=True, help="Query by text instead. Repeatable.")
-@click.option("--collection", "collections", multiple=True, help="Search only this collection. Repeatable.")
-@click.option("--artist", "artists", multiple=True, help="Search only this artist. Repeatable.")
+@click.option(
+    "--collection",
+    "collections",
+    multiple=True,
+    help="Search only this collection. Repeatable.",
+    shell_complete=complete_collections,
+)
+@click.option(
+    "--artist",
+    "artists",
+    multiple=True,
+    help="Search only this artist. Repeatable.",
+    shell_complete=complete_artists,
+)
 @click.option(
     "--confidence", "confidence_level", cls=FromSignature, of="imindex.retrieval.search.query:ask",
     type=within(SHARE),
@@ -73,6 +88,7 @@ thumbnails_option = click.option(
 @json_option
 @table_options
 @thumbnails_option
+@root_option
 @errors_for_people
 def query(
     pictures: tuple[Path, ...], texts: tuple[str, ...], index: Path, k: int, as_json: bool, **options: Any
@@ -96,7 +112,7 @@ def query(
     from imindex.retrieval import api
 
     view = view_of(options, lambda: FIELDS)
-    with api.open(index) as opened:
+    with api.open(index, roots=roots_of(options)) as opened:
         result = opened.query(
             *pictures,
             texts=texts,

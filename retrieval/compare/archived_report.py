@@ -14,20 +14,19 @@ from typing import Annotated
 import msgspec
 from msgspec.structs import replace
 
-from imindex.indexer.core.bounds import RESAMPLES, SEED, SHARE
+from imindex.indexer.core.bounds import RESAMPLES, SHARE
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.json_text import parse_json
 from imindex.indexer.system.input_files import read_text
 from imindex.retrieval.compare.overall import Resolution
 from imindex.retrieval.findings import Finding
 from imindex.retrieval.results import Adjust, from_dict
-from imindex.retrieval.results.base import Count, Share
+from imindex.retrieval.results.base import Count, Seed, Share
 from imindex.retrieval.results.report_digest import digest
 
 REPORT = "report.json"
 Level = Annotated[float, msgspec.Meta(ge=SHARE.least, le=SHARE.most)]
 Resamples = Annotated[int, msgspec.Meta(ge=1, le=RESAMPLES.most)]
-Seed = Annotated[int, msgspec.Meta(ge=SEED.least, le=SEED.most)]
 
 
 class _Archived(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from imindex.indexer.core.cosine import shown_cosine
 from imindex.indexer.store.index import Index
 from imindex.retrieval.evidence.release_walk import Observed, Wanted, observe
 from imindex.retrieval.evidence.shared import Shared
@@ -66,7 +67,7 @@ def gallery(
                     prompt=prompts[row],
                     seed=int(seeds[row]),
                     rank=int(nearest.rank[position]),
-                    cosine=min(float(nearest.cosine[position]), 1.0),
+                    cosine=shown_cosine(nearest.cosine[position]),
                 )
                 for position in order[sampled]
                 for row in [observed.rows[nearest.imitation[position]]]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from imindex.indexer.core.cosine import shown_cosine
 from imindex.indexer.decode.rendering import Rendering
 from imindex.indexer.store.index import Index
 from imindex.indexer.system.cpu import processors
@@ -208,7 +209,7 @@ class Compared:
             work=columns["path"][row],
             work_sha256=bytes(columns["sha256"][row]).hex(),
             work_artist=self._artists[columns["artist"][row]],
-            cosine=min(cosine, 1.0),
+            cosine=shown_cosine(cosine),
             outlines=found.alike.value,
             mirrored=found.alike.mirrored,
             series=None if np.isnan(series) else series,

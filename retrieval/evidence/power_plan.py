@@ -13,14 +13,27 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.store.index import Index
 from imindex.retrieval.evidence.release_names import names_of_release
 from imindex.retrieval.evidence.testing import Testing, placebo_numbers
-from imindex.retrieval.results import DesignPower, PowerPlan, SetVariances
+from imindex.retrieval.results import DesignPower, GivenCounts, NamesBetween, PowerPlan, SetVariances
 from imindex.retrieval.vectors.blocks import Float64, Int64
 from imindex.retrieval.vectors.row_ranks import ranks_in_rows
 from imindex.retrieval.vectors.select import pictures, release
 from imindex.retrieval.vectors.similarity import similarity_blocks
 from imindex.stats.keyed import generator
-from imindex.stats.power import Family, Power, Variances, designs, required, variance_components
-from imindex.stats.references import references_needed
+from imindex.stats.power import (
+    Design,
+    Family,
+    Power,
+    Variances,
+    designs,
+    placebo_steps,
+    placebos_allowed,
+    required,
+    variance_components,
+)
+
+_WORKS = (20,)
+_IMITATIONS = (10, 20, 50)
+_STEPS = 6
 
 
 @dataclass(frozen=True)
@@ -34,20 +47,23 @@ class Pilot:
     effect : float
         Median over artists of the difference between the mean percentile of the own set and that of the other sets.
     n_artists : int
+    given : GivenCounts or None
+        What there is already.
     """
 
     variances: Variances
     effect: float
     n_artists: int
+    given: GivenCounts | None = None
 
 
 def plan(  # noqa: PLR0913
     pilot: Pilot,
     *,
-    works: Sequence[int] = (20,),
-    imitations: Sequence[int] = (10, 20, 50),
+    works: Sequence[int] = (),
+    imitations: Sequence[int] = (),
     placebos: Sequence[int] = (),
-    artists: int = 1,
+    artists: int | None = None,
     level: float = 0.05,
     correction: Literal["none", "holm", "bh"] = "holm",
     target: float = 0.8,
@@ -61,11 +77,13 @@ def plan(  # noqa: PLR0913
     pilot : Pilot
         Variances and effect, from a pilot index (`from_index`) or from the caller.
     works, imitations : sequence of int
-        Numbers of works per artist, and of imitations per name.
+        Numbers of works per artist, and of imitations per name. By default the given number, or else 20 works; and
+        the given number and 10, 20, and 50 imitations.
     placebos : sequence of int
-        Numbers of placebo names. By default, the minimum that the correction needs, and twice the minimum.
-    artists : int
-        Number of artists tested together, all of them imitated with this effect.
+        Numbers of placebo names. By default the first two numbers at which p can change.
+    artists : int, optional
+        Number of artists tested together, all of them imitated with this effect. By default the given number, or
+        else 1.
     level, correction, target, n_resamples, seed
         See `imindex.stats.power.required`.
 
@@ -73,17 +91,34 @@ def plan(  # noqa: PLR0913
     -------
     PowerPlan
     """
-    needed = references_needed(level, artists if correction != "none" else 1)
-    candidates = designs(works, imitations, placebos or (needed, 2 * needed))
+    given = pilot.given
+    artists = artists or (given.artists if given else 0) or 1
+    strictest = level / (artists if correction != "none" else 1)
+    steps = placebo_steps(strictest, _STEPS)
+    candidates = designs(
+        works or ((given.works,) if given and given.works else _WORKS),
+        imitations or sorted({*_IMITATIONS, *((given.imitations,) if given and given.imitations else ())}),
+        placebos or steps[:2],
+    )
+    family = Family(artists, None, correction, level)
     result = required(
         pilot.effect,
         pilot.variances,
         candidates,
-        family=Family(artists, None, correction, level),
+        family=family,
         target=target,
         n_resamples=n_resamples,
         rng=generator(seed, "power"),
     )
+    as_given = None
+    if given and given.works and given.imitations and given.placebos:
+        design = Design(given.works, given.imitations, given.placebos)
+        (of_given,) = required(
+            pilot.effect, pilot.variances, [design],
+            family=family, target=target, n_resamples=n_resamples, rng=generator(seed, "power"),
+        ).table  # fmt: skip
+        as_given = _design(of_given, artists)
+    numbers = sorted({power.design.n_placebos for power in result.table})
     return PowerPlan(
         effect=pilot.effect,
         variances=SetVariances(**asdict(pilot.variances)),
@@ -94,10 +129,23 @@ def plan(  # noqa: PLR0913
         target=target,
         n_resamples=n_resamples,
         seed=seed,
-        references_needed=needed,
+        references_needed=steps[0],
         designs=tuple(_design(power, artists) for power in result.table),
         smallest=_design(result.smallest, artists) if result.smallest else None,
+        given=given,
+        as_given=as_given,
+        steps=steps,
+        between=tuple(between for n in numbers if (between := _between(n, strictest)) is not None),
     )
+
+
+def _between(n_placebos: int, level: float) -> NamesBetween | None:
+    """Return the numbers of names below and above one at which p cannot change; None if p can change at it."""
+    step = placebos_allowed(n_placebos, level) + 1
+    below = placebo_steps(level, step)[-1] if step else None
+    if below == n_placebos:
+        return None
+    return NamesBetween(n_placebos=n_placebos, below=below, above=placebo_steps(level, step + 1)[-1])
 
 
 def _design(power: Power, artists: int) -> DesignPower:
@@ -152,8 +200,41 @@ def from_index(path: Path, collection: str | None = None, placebos: Sequence[str
             f"{path} is too small for a pilot: it needs an artist with two works, own imitations, and two other names "
             "with two imitations each. Pass the variances instead: --between-sets, --within-set, --work-by-set."
         )
+    given = counts(
+        str(path),
+        np.bincount(works.artist[works.artist >= 0], minlength=len(index.artists)),
+        np.bincount(imitations.artist[imitations.artist >= 0], minlength=len(index.artists)),
+        chosen,
+    )
     medians = np.median(np.array([[*asdict(part.variances).values(), part.effect] for part in known]), axis=0)
-    return Pilot(Variances(*medians[:-1].tolist()), float(medians[-1]), len(known))
+    return Pilot(Variances(*medians[:-1].tolist()), float(medians[-1]), len(known), given)
+
+
+def counts(source: str, works: Int64, imitations: Int64, placebos: Sequence[int]) -> GivenCounts:
+    """Count what there is of each artist.
+
+    Parameters
+    ----------
+    source : str
+        The index or the plan.
+    works, imitations : (n_artists,) int
+        Numbers by artist.
+    placebos : sequence of int
+        The artists that are placebo names.
+    """
+    tested = (works > 0) & (imitations > 0)
+    tested[list(placebos)] = False
+    of_works, of_imitations = (
+        [int(np.median(some)), int(some.min()), int(some.max())] if len(some) else [0, 0, 0]
+        for some in (works[tested], imitations[tested])
+    )
+    return GivenCounts(
+        source=source,
+        artists=int(tested.sum()),
+        works=of_works[0], works_fewest=of_works[1], works_most=of_works[2],
+        imitations=of_imitations[0], imitations_fewest=of_imitations[1], imitations_most=of_imitations[2],
+        placebos=len(placebos),
+    )  # fmt: skip
 
 
 def _components(scores: Float64, names: Int64, artist: int, placebos: Sequence[int]) -> Pilot | None:

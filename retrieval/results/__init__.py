@@ -95,6 +95,8 @@ from imindex.retrieval.results.pictures import (
 )
 from imindex.retrieval.results.power import (
     DesignPower,
+    GivenCounts,
+    NamesBetween,
     PowerPlan,
     SetVariances,
 )
@@ -194,6 +196,7 @@ __all__ = [
     "ForecastStage",
     "Gallery",
     "GatedComparison",
+    "GivenCounts",
     "HowTested",
     "Interval",
     "KindNeighbours",
@@ -206,6 +209,7 @@ __all__ = [
     "MatchedArtist",
     "Matching",
     "NamedCounts",
+    "NamesBetween",
     "NamesFrom",
     "Neighbours",
     "Number",

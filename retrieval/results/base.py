@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import math
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
 from msgspec import Meta
 
+from imindex.indexer.core.bounds import SEED
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.core.json_text import parse_json
+from imindex.indexer.core.json_text import json_text, parse_json
 from imindex.retrieval.results.tables import Row, flat, to_csv, to_frame, to_table
 
 if TYPE_CHECKING:
@@ -31,7 +33,25 @@ P = (
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Digest = Annotated[str, Meta(pattern="^([0-9a-f]{64})?$", description="A SHA-256, or empty.")]
 Time = Annotated[str, Meta(description="ISO 8601, UTC.")]
-Seed = Annotated[int, Meta(description="-1 if unknown.")]
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    Seed: TypeAlias = int
+    PictureSeed: TypeAlias = int
+else:
+
+    class Seed(int):
+        """The type of a field that holds a seed: an int, and in JSON a string of digits.
+
+        Seeds have up to 63 bits. Readers that use doubles, such as jq and JavaScript, change numbers of more than 53.
+        """
+
+    class PictureSeed(int):
+        """The type of a field that holds the seed of a picture, as `Seed`; -1 if it is unknown."""
+
+
+SEEDS = (Seed, PictureSeed)
+UNKNOWN_SEED = -1
 Level = Annotated[float, Meta(gt=0, lt=1)]
 Adjust = Literal["holm", "bh", "by"]
 Alternative = Literal["two-sided", "less", "greater"]
@@ -150,6 +170,8 @@ def _plain(value: Any) -> Any:
         return value if math.isfinite(value) else None
     if kind in (str, int, bool, type(None)):
         return value
+    if kind in SEEDS:
+        return int(value)
     if kind is tuple:
         items = tuple(_plain(item) for item in value)
         return value if all(a is b for a, b in zip(items, value, strict=True)) else items
@@ -165,21 +187,48 @@ def _plain(value: Any) -> Any:
 
 
 def to_dict(result: Any) -> Any:
-    """Return a result as dicts, lists, strings, numbers and None, ready for `json.dumps`."""
-    return _lists(msgspec.to_builtins(result, str_keys=True))
+    """Return a result as dicts, lists, strings, numbers and None, ready for `json.dumps`; seeds are strings."""
+    return _with_text(result, msgspec.to_builtins(result, str_keys=True))
 
 
-def _lists(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _lists(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_lists(item) for item in value]
-    return value
+def _with_text(result: Any, built: Any) -> Any:
+    """Return what `msgspec.to_builtins` made of a result, with lists instead of tuples and seeds as strings."""
+    if isinstance(result, msgspec.Struct):
+        seeds = _seeds(type(result))
+        return {
+            key: str(built[key])
+            if name in seeds and built[key] is not None
+            else _with_text(getattr(result, name), built[key])
+            for name, key in zip(result.__struct_fields__, result.__struct_encode_fields__, strict=True)
+            if key in built
+        }
+    if isinstance(built, dict):
+        return {key: _with_text(value, built[key]) for key, value in zip(built, result.values(), strict=True)}
+    if isinstance(built, (list, tuple)):
+        return [_with_text(*pair) for pair in zip(result, built, strict=True)]
+    return built
+
+
+@functools.cache
+def _seeds(kind: type[msgspec.Struct]) -> frozenset[str]:
+    """Return the fields of a result type whose type is `Seed`."""
+    fields = msgspec.structs.fields(kind)
+    return frozenset(field.name for field in fields if {*SEEDS} & {field.type, *get_args(field.type)})
+
+
+def _from_text(kind: type, value: Any) -> Any:
+    """Convert a seed, which earlier versions wrote as a number."""
+    if kind not in SEEDS:
+        raise NotImplementedError
+    seed = int(value) if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,39}", value) else value
+    if type(seed) is not int or not (SEED.hold(seed) or (seed == UNKNOWN_SEED and kind is PictureSeed)):
+        raise ValueError(f"expected a seed of up to 63 bits as a string of digits, got {value!r:.40}")
+    return kind(seed)
 
 
 def to_json(result: Any, *, indent: int | None = None) -> bytes:
     """Return a result as JSON in ASCII."""
-    return json.dumps(to_dict(result), ensure_ascii=True, indent=indent, allow_nan=False).encode()
+    return json_text(to_dict(result), indent=indent).encode()
 
 
 def from_dict(type: type[T], value: Any, name: str = "") -> T:
@@ -208,7 +257,7 @@ def from_dict(type: type[T], value: Any, name: str = "") -> T:
     imindex...ImindexError: report.json: why: expected `str`, got `int`. Restore it or compute it again.
     """
     try:
-        return msgspec.convert(value, type, str_keys=True)
+        return msgspec.convert(value, type, str_keys=True, dec_hook=_from_text)
     except (msgspec.ValidationError, UnicodeError) as error:
         text, _, place = str(error).partition(" - at `")
         where = ": ".join(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from msgspec import field
 
 from imindex.retrieval.findings import Finding
-from imindex.retrieval.results.base import Adjust, Count, Interval, Level, Number, P, Result, Share
+from imindex.retrieval.results.base import Adjust, Count, Interval, Level, Number, P, Result, Seed, Share
 from imindex.retrieval.results.release_names import ReleaseNames
 
 
@@ -320,7 +320,7 @@ class MatchEvidence(Result, kw_only=True, frozen=True):
     adjust: Adjust
     family: Count
     references_needed: Count
-    seed: int
+    seed: Seed
     n_resamples: Count
     confidence_level: Level
     overall: OverallTests

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from imindex.retrieval.results.base import Count, Digest, Number, Result, Seed
+from imindex.retrieval.results.base import Count, Digest, Number, PictureSeed, Result
 
 CopyState = Literal["candidate", "confirmed", "rejected", "comparison"]
 
@@ -30,7 +30,7 @@ class Neighbours(Result, kw_only=True, frozen=True):
     work: str
     imitation: str
     prompt: str | None
-    seed: Seed | None
+    seed: PictureSeed | None
     rank: Annotated[int, Meta(ge=1)]
     cosine: float
 
@@ -91,7 +91,7 @@ class CopyPair(Result, kw_only=True, frozen=True):
     imitation: str
     imitation_sha256: Digest = ""
     prompt: str | None
-    seed: Seed | None
+    seed: PictureSeed | None
     work: str
     work_sha256: Digest = ""
     work_artist: str

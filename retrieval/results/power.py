@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from imindex.retrieval.results.base import Count, Level, Number, P, Result, Share, to_dict
+from imindex.retrieval.results.base import Count, Level, Number, P, Result, Seed, Share, to_dict
 from imindex.retrieval.results.tables import Row
 
 
@@ -57,6 +57,51 @@ class DesignPower(Result, kw_only=True, frozen=True):
     resolution: P
 
 
+class GivenCounts(Result, kw_only=True, frozen=True):
+    """What a pilot or a plan already has.
+
+    Attributes
+    ----------
+    source : str
+        The index or the plan.
+    artists : int
+        Number of artists with works and imitations.
+    works, works_fewest, works_most : int
+        Works per artist: median, fewest and most.
+    imitations, imitations_fewest, imitations_most : int
+        Imitations per artist: median, fewest and most.
+    placebos : int
+        Number of placebo names.
+    """
+
+    source: str
+    artists: Count
+    works: Count
+    works_fewest: Count
+    works_most: Count
+    imitations: Count
+    imitations_fewest: Count
+    imitations_most: Count
+    placebos: Count
+
+
+class NamesBetween(Result, kw_only=True, frozen=True):
+    """A number of placebo names at which p cannot change.
+
+    Attributes
+    ----------
+    n_placebos : int
+    below : int or None
+        The largest number below it at which p can change; None if no p can be small enough.
+    above : int
+        The next number at which p can change.
+    """
+
+    n_placebos: Count
+    below: Count | None
+    above: Count
+
+
 class PowerPlan(Result, kw_only=True, frozen=True):
     """Numbers of works, imitations and placebo names that an audit needs.
 
@@ -83,6 +128,14 @@ class PowerPlan(Result, kw_only=True, frozen=True):
         Designs, fewest pictures first.
     smallest : DesignPower or None
         First design that reaches the target; None if none does.
+    given : GivenCounts or None
+        What the pilot or the plan has; None if there is none.
+    as_given : DesignPower or None
+        Power of what is given.
+    steps : tuple of int
+        The first numbers of placebo names at which p can change.
+    between : tuple of NamesBetween
+        Of the numbers of placebo names in `designs`, those at which p cannot change.
     """
 
     effect: float
@@ -93,10 +146,14 @@ class PowerPlan(Result, kw_only=True, frozen=True):
     correction: Literal["none", "holm", "bh"]
     target: Level
     n_resamples: Count
-    seed: int
+    seed: Seed
     references_needed: Count
     designs: tuple[DesignPower, ...]
     smallest: DesignPower | None
+    given: GivenCounts | None = None
+    as_given: DesignPower | None = None
+    steps: tuple[Count, ...] = ()
+    between: tuple[NamesBetween, ...] = ()
 
     def records(self) -> list[Row]:
         """Return one row per design."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
 
-from imindex.retrieval.results.base import Adjust, Count, Digest, Level, Result, Sha256, Time
+from imindex.retrieval.results.base import Adjust, Count, Digest, Level, Result, Seed, Sha256, Time
 
 
 class PlannedTests(Result, kw_only=True, frozen=True):
@@ -29,7 +29,7 @@ class PlannedTests(Result, kw_only=True, frozen=True):
     adjust: Adjust
     n_resamples: Count
     confidence_level: Level
-    seed: int
+    seed: Seed
 
 
 class Amendment(Result, kw_only=True, frozen=True):
@@ -114,7 +114,7 @@ class PlanRecord(Result, kw_only=True, frozen=True):
     label_templates: tuple[str, ...] = ()
     per_artist: Count | None
     tests: PlannedTests
-    seed: int
+    seed: Seed
     labels: tuple[str, ...]
     copy_rate: Level = 0.05
     origins: tuple[ArtistOrigin, ...] | UnsetType = UNSET

@@ -15,6 +15,7 @@ import msgspec
 
 from imindex.retrieval.findings import Finding
 from imindex.retrieval.results import Report, Result, to_dict
+from imindex.retrieval.results.base import SEEDS, PictureSeed
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 IDENTITY = "imindex-report-1.0"
@@ -35,7 +36,7 @@ def schema(type: type[Result]) -> dict[str, Any]:
         The schema of `type`, with nested types under ``$defs``. Property descriptions are taken from the
         docstrings.
     """
-    _, parts = msgspec.json.schema_components([type], ref_template="#/$defs/{name}")
+    _, parts = msgspec.json.schema_components([type], ref_template="#/$defs/{name}", schema_hook=_of_seed)
     for nested in _result_types(type):
         _describe(parts[nested.__name__], nested)
     parts["Finding"] = {
@@ -48,6 +49,18 @@ def schema(type: type[Result]) -> dict[str, Any]:
     )
     _put_null_last(document)
     return document
+
+
+def _of_seed(kind: type) -> dict[str, object]:
+    if kind not in SEEDS:
+        raise NotImplementedError
+    unknown = " -1 if unknown." if kind is PictureSeed else ""
+    pattern = "^(-1|[0-9]+)$" if unknown else "^[0-9]+$"
+    return {
+        "type": "string",
+        "pattern": pattern,
+        "description": f"A number of up to 63 bits, as text.{unknown}",
+    }
 
 
 def _put_null_last(part: Any) -> None:
@@ -124,7 +137,7 @@ def _attributes(type: type[Result]) -> Iterator[tuple[str, str]]:
 
 def main() -> None:
     """Print the JSON schema of report.json."""
-    print(json.dumps(schema(Report), indent=2))
+    print(json.dumps(schema(Report), indent=2, allow_nan=False))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imindex.retrieval.results.base import Adjust, Count, Level, Result
+from imindex.retrieval.results.base import Adjust, Count, Level, Result, Seed
 
 
 class HowTested(Result, kw_only=True, frozen=True):
@@ -38,4 +38,4 @@ class HowTested(Result, kw_only=True, frozen=True):
     approximate: bool
     n_resamples: Count
     confidence_level: Level
-    seed: int
+    seed: Seed

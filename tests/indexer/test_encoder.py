@@ -367,7 +367,8 @@ def test_whether_a_cpu_computes_in_bf16_is_read_from_its_flags(monkeypatch: pyte
 @pytest.mark.parametrize(
     ("spelled", "name"),
     [
-        ("ViT-B/32", "ViT-B-32"), ("ViT-B/16", "ViT-B-16"), ("ViT-L/14", "ViT-L-14"), ("open_clip:ViT-L/14", "ViT-L-14"),
+        ("ViT-B/32", "ViT-B-32"), ("ViT-B/16", "ViT-B-16"), ("ViT-L/14", "ViT-L-14"),
+        ("open_clip:ViT-L/14", "ViT-L-14"),
         ("ViT-L/14@336px", "ViT-L-14-336"), ("ViT-B/32-quickgelu", "ViT-B-32-quickgelu"), ("RN50x64", "RN50x64"),
     ],
 )  # fmt: skip

@@ -166,11 +166,9 @@ def test_query_attributes_a_picture(index: Path, tmp_path: Path) -> None:
     assert first["set"] == ["ada"]
     assert second["set"] == []
     assert all(a["excludable"] and a["smallest_p"] == pytest.approx(1 / 21) for a in first["artists"])
-    shown = run("query", red, black, "-i", index, "--device", "cpu").stdout
-    assert (
-        "artists among whose works it does not stand out" in shown
-        and "stands out among the works of every artist" in shown
-    )
+    said = run("query", red, black, "-i", index, "--device", "cpu").stderr.splitlines()
+    assert any(line.startswith(f"{red}: Does not stand out among the works of ada: ") for line in said)
+    assert any(line.startswith(f"{black}: Stands out among the works of every artist: ") for line in said)
 
 
 def test_indexed_work_is_compared_only_with_other_works(index: Path) -> None:
@@ -200,11 +198,84 @@ class TestPower:
         assert result["effect"] > 0.1
         assert all(value >= 0 for value in result["variances"].values())
 
+    def test_the_default_numbers_of_names_are_those_at_which_p_can_change(self) -> None:
+        words = (*self.STATED, "--artists", "26", "--resamples", "99")
+        result = json.loads(run("power", *words, "--json").stdout)
+        assert sorted({one["n_placebos"] for one in result["designs"]}) == [519, 1039]
+        assert (
+            result["steps"][:3] == [519, 1039, 1559] and result["between"] == [] and result["given"] is None
+        )
+        told = run("power", *words, "--placebos", "1038", "--placebos", "1039", "--placebos", "100").stderr
+        assert (
+            "1,038 placebo names, p can be small enough no more often than with 519: use 519, or 1,039."
+            in told
+        )
+        assert "100 placebo names, no p can be small enough: use 519." in told and "With 1,039" not in told
+
+    def test_what_the_pilot_has_is_counted(self, index: Path) -> None:
+        with Index(index) as opened:
+            kinds = np.array([c.kind for c in opened.collections])[opened.column("collection")]
+            artist = opened.column("artist")
+            names = [n for n, name in enumerate(opened.artists) if (artist[kinds == "works"] == n).any()]
+        result = asked(index, "power", "--resamples", "99")
+        given = result["given"]
+        assert given["source"] == str(index) and result["artists"] == given["artists"] <= len(names)
+        assert {one["n_works"] for one in result["designs"]} == {given["works"]}
+        assert given["imitations"] in {one["n_imitations"] for one in result["designs"]}
+        assert given["works_fewest"] <= given["works"] <= given["works_most"]
+        other = asked(
+            index, "power", "--resamples", "99", "--artists", "2", "--works", "7", "--imitations", "5"
+        )
+        assert other["artists"] == 2 and {
+            (one["n_works"], one["n_imitations"]) for one in other["designs"]
+        } == {(7, 5)}
+
+    def test_what_a_plan_has_is_counted(self, index: Path, works: Callable, tmp_path: Path) -> None:
+        root = works({"works/Ada Example": 6, "works/Bo Sample": 4, "works/Cy Trial": 5})
+        (root / "plan.toml").write_text(PLANNED)
+        words = ("power", *self.STATED, "--plan", root / "plan.toml", "--resamples", "99")
+        result = json.loads(run(*words, "--json").stdout)
+        given = result["given"]
+        assert (given["artists"], given["works"], given["works_fewest"], given["works_most"]) == (3, 5, 4, 6)
+        assert (given["imitations"], given["placebos"]) == (4, 39)
+        assert (result["artists"], result["level"], result["correction"]) == (3, 0.1, "bh")
+        power = result["as_given"]
+        assert (power["n_works"], power["n_imitations"], power["n_placebos"], power["resolution"]) == (
+            5,
+            4,
+            39,
+            1 / 40,
+        )
+        said = run(*words).stderr
+        assert (
+            "has 3 artists, per artist 5 works (4 to 6) and 4 imitations, and 39 placebo names: power "
+            in said
+        )
+
     def test_missing_items_are_named(self, works: Callable, tiny_model: str, tmp_path: Path) -> None:
         assert "Pass a pilot" in run("power", code=2).stderr
         root, path = works({"works/ada": 1, "imitations/r1/ada": 1}), tmp_path / "small.h5"
         run("build", root, "-i", path, "--model", tiny_model, "--device", "cpu", *FP32)
         assert "too small for a pilot" in run("power", "-i", path, code=1).stderr
+
+
+PLANNED = """
+title = "t"
+[artists]
+tested = ["Ada Example", "Bo Sample", "Cy Trial"]
+[[releases]]
+name = "one"
+model = "models/none"
+[prompts]
+per_artist = 4
+placebos = 39
+[[encoders]]
+name = "demo"
+model = "demo"
+[tests]
+level = 0.1
+adjust = "bh"
+"""
 
 
 def test_small_indexes_have_answers(works: Callable, tiny_model: str, tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from imindex.stats.power import (
     Family,
     Variances,
     designs,
+    placebo_steps,
+    placebos_allowed,
     power,
     required,
     significant_tests,
@@ -222,3 +224,12 @@ def test_meaningless_conditions_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             build()
+
+
+def test_steps_are_the_numbers_at_which_p_can_change() -> None:
+    for level in (0.05, 0.05 / 3, 0.05 / 26, 0.05 / 70, 0.1, 0.01, 1 / 3):
+        steps = placebo_steps(level, 4)
+        allowed = [placebos_allowed(n, level) for n in range(steps[-1] + 1)]
+        changes = [n for n in range(1, len(allowed)) if allowed[n] != allowed[n - 1]]
+        assert changes == list(steps), level
+    assert placebo_steps(0.05 / 26, 2) == (519, 1039)  # 1,038 find no more than 519

@@ -92,7 +92,7 @@ def run_and_signal(
                         time.sleep(0.2)
                     if process.poll() is None:
                         (os.killpg if group else os.kill)(process.pid, number)
-            out, err = process.communicate(timeout=LATEST)
+            out, err = process.communicate(timeout=LATEST if after is not None else None)
         except BaseException:
             process.kill()
             raise
