@@ -43,7 +43,9 @@ def sorted_rows(scores: npt.NDArray[Any]) -> tuple[Int64, npt.NDArray[Any]]:
     order = scores.argsort(axis=1)
     ordered = np.empty_like(scores)
     for line, places, out in zip(scores, order, ordered, strict=True):
-        line.take(places, out=out, mode="clip")  # all places are in range; this is faster than take_along_axis
+        line.take(
+            places, out=out, mode="clip"
+        )  # all places are in range; this is faster than take_along_axis
     return order, ordered
 
 
