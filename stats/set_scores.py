@@ -278,7 +278,7 @@ class Collector:
         ranks : array_like, shape (rows, M), integers
             Twice the midrank from below of each imitation among all imitations (see `twice_midranks`).
         """
-        block = np.asarray(ranks)[:, self._sets.order]
+        block = np.asarray(ranks).take(self._sets.order, axis=1)
         numbers = np.arange(len(self._work_artist))[rows]
         totals = np.add.reduceat(block, self._starts, axis=1, dtype=np.int64)
         means = totals / self._n_imitations[self._present]

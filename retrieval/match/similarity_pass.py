@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -268,7 +268,7 @@ def walk(
             for many in blocks(len(rows) if needed else 0, n_columns, together):
                 top = works[rows[many]].astype(np.float64)
                 products = {place: wide[place].product(top, pool=pool) for place in needed}
-                for few in blocks(len(top), n_columns, limits.block_bytes):
+                for few in _shared_blocks(len(top), n_columns, limits.block_bytes):
                     here = rows[many][few]
                     seen_blocks = {
                         place: Block(work_artist[here], products[place][few], releases[place], pool)
@@ -280,3 +280,12 @@ def walk(
                         )
                     del seen_blocks
                 del products
+
+
+def _shared_blocks(n: int, n_columns: int, limit_bytes: int) -> Iterator[slice]:
+    """Divide n rows into blocks of about `limit_bytes`, so that all threads get as many rows of a block."""
+    step = max(1, limit_bytes // (8 * max(1, n_columns)))
+    if step > 1:
+        step = -(-step // processors()) * processors()
+    for start in range(0, n, step):
+        yield slice(start, min(n, start + step))

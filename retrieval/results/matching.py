@@ -409,7 +409,7 @@ class SampledWorks(Result, kw_only=True, frozen=True):
     of_own: Count
     n_background: Count
     of_background: Count
-    seed: int
+    seed: Seed
 
 
 class Matching(Result, kw_only=True, frozen=True):

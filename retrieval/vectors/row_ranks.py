@@ -41,7 +41,12 @@ def sorted_rows(scores: npt.NDArray[Any]) -> tuple[Int64, npt.NDArray[Any]]:
         The scores in that order.
     """
     order = scores.argsort(axis=1)
-    return order, np.take_along_axis(scores, order, axis=1)
+    ordered = np.empty_like(scores)
+    for line, places, out in zip(scores, order, ordered, strict=True):
+        line.take(
+            places, out=out, mode="clip"
+        )  # all places are in range; this is faster than take_along_axis
+    return order, ordered
 
 
 def ranks_of_sorted(order: Int64, ordered: npt.NDArray[Any]) -> tuple[Int32, Int32]:
