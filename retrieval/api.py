@@ -711,7 +711,7 @@ class OpenIndex:
         """
         from imindex.retrieval.report.thumbnails import Thumbnails, recorded_digests
 
-        return Thumbnails(self._index.folder, len(paths), recorded_digests(self._index, paths))
+        return Thumbnails(self._index.places(), len(paths), recorded_digests(self._index, paths))
 
     def write_report(
         self,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
 
 from imindex.stats.intervals import LEAST, Interval, Spread, clopper_pearson, share_interval
 from imindex.stats.resampling import over_artists
@@ -232,7 +232,7 @@ def chance_test(
         raise ValueError("correct_by_artist_counts: expected integers from 0 to n.")
     if not ((rate >= 0) & (rate <= 1)).all():
         raise ValueError("chance: expected fractions from 0 to 1, such as 1 / labels.")
-    p = np.where(counts == 0, 1.0, np.maximum(stats.binom.sf(counts - 1, sizes, rate), LEAST))
+    p = np.where(counts == 0, 1.0, np.maximum(scipy.stats.binom.sf(counts - 1, sizes, rate), LEAST))
     return ChanceTest(p, counts.astype(np.int64), sizes.astype(np.int64), rate.copy())
 
 
@@ -286,7 +286,7 @@ def generic_test(n_right: int, n_generic: int, *, alternative: str = "greater") 
     if alternative not in ("two-sided", "less", "greater"):
         raise ValueError(f"alternative is {alternative!r}. Pass one of two-sided, less, greater.")
     n = n_right + n_generic
-    p = float(stats.binomtest(n_right, n, 0.5, alternative=alternative).pvalue) if n else 1.0
+    p = float(scipy.stats.binomtest(n_right, n, 0.5, alternative=alternative).pvalue) if n else 1.0
     return GenericTest(n_right / n if n else np.nan, p, n_right, n_generic, alternative)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special, stats
+import scipy
 
 from imindex.stats.intervals import LEAST, Interval, clopper_pearson, satterthwaite
 from imindex.stats.keyed import Rng
@@ -312,7 +312,7 @@ def mean_interval(values: npt.ArrayLike, *, confidence_level: float = 0.95) -> M
         high = mean + math.hypot(up.high - above, below - down.low)
         return MeanInterval(mean, Interval(max(-1.0, low), min(1.0, high)), np.nan, np.nan)
     variance = float(numbers.var(ddof=1)) / n
-    half = float(stats.t.ppf((1 + confidence_level) / 2, n - 1)) * math.sqrt(variance)
+    half = float(scipy.stats.t.ppf((1 + confidence_level) / 2, n - 1)) * math.sqrt(variance)
     return MeanInterval(mean, Interval(max(-1.0, mean - half), min(1.0, mean + half)), variance, n - 1)
 
 
@@ -324,9 +324,9 @@ def _combined(
         parts, dfs = [artists.variance, names.variance, joint], [artists.df, names.df, joint_df]
         # With few artists, a variance that is small by chance would be given the degrees of freedom of the others.
         df = satterthwaite(parts, dfs) if min(dfs) >= FEW - 1 else min(dfs)
-        half = float(stats.t.ppf((1 + level) / 2, df)) * math.sqrt(sum(parts))
+        half = float(scipy.stats.t.ppf((1 + level) / 2, df)) * math.sqrt(sum(parts))
         return Interval(max(-2.0, estimate - half), min(2.0, estimate + half))
-    more = float(special.ndtri((1 + level) / 2)) * math.sqrt(joint)
+    more = float(scipy.special.ndtri((1 + level) / 2)) * math.sqrt(joint)
     low = math.hypot(artists.estimate - artists.interval.low, names.interval.high - names.estimate, more)
     high = math.hypot(artists.interval.high - artists.estimate, names.estimate - names.interval.low, more)
     return Interval(max(-2.0, estimate - low), min(2.0, estimate + high))

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
-from scipy.sparse import csgraph
 
-from imindex.stats.set_scores import Float64, Int64
-
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
 BETWEEN = 0.99
 """Share of works whose nearest work by another artist is further away than near-duplicates are."""
 NEARNESS = 0.1
@@ -111,6 +109,9 @@ class Links:
         """Return, for each work, the position of the first work of its cluster, shape (n,)."""
         if not self._pairs:
             return np.arange(self._n)
+        from scipy import sparse  # only where there is something to link
+        from scipy.sparse import csgraph
+
         i, j = (np.concatenate(part) for part in zip(*self._pairs, strict=True))
         graph = sparse.coo_array((np.ones(len(i), np.bool_), (i, j)), shape=(self._n, self._n))
         _, label = csgraph.connected_components(graph, directed=False)

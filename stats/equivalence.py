@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
 
 from imindex.stats.intervals import LEAST, Interval
 from imindex.stats.set_scores import Float64
@@ -142,11 +142,11 @@ def _margin_test(
         error, tolerance = 0.0, TIE * max(abs(mean), margin)
         lower, upper = float(mean + margin <= tolerance), float(mean - margin >= -tolerance)
     else:
-        lower = float(stats.t.sf((mean + margin) / error, n - 1))
-        upper = float(stats.t.cdf((mean - margin) / error, n - 1))
+        lower = float(scipy.stats.t.sf((mean + margin) / error, n - 1))
+        upper = float(scipy.stats.t.cdf((mean - margin) / error, n - 1))
     lower, upper = max(lower, LEAST), max(upper, LEAST)
     p = max(lower, upper) if both else upper
-    half = float(stats.t.ppf(confidence_level, n - 1)) * error
+    half = float(scipy.stats.t.ppf(confidence_level, n - 1)) * error
     return MarginTest(
         estimate=mean,
         standard_error=error,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special, stats
+import scipy
 
 Float64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
@@ -216,9 +216,9 @@ def _normal_scores(block: Float64, n_placebos: int) -> Float64:
     block = block[rows]
     if not block.size:
         return block
-    ranks: Float64 = stats.rankdata(block, axis=1, nan_policy="omit")
+    ranks: Float64 = scipy.stats.rankdata(block, axis=1, nan_policy="omit")
     n = np.isfinite(block).sum(axis=1, keepdims=True)
-    scores: Float64 = special.ndtri((ranks - 0.5) / n)
+    scores: Float64 = scipy.special.ndtri((ranks - 0.5) / n)
     return scores
 
 

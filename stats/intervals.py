@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special, stats
+import scipy
 
 from imindex.stats.set_scores import Float64
 
@@ -165,7 +165,7 @@ def share_interval(estimate: float, spread: Spread, confidence_level: float) -> 
     if not 0 < confidence_level < 1:
         raise ValueError(f"confidence_level is {confidence_level}. It must be between 0 and 1.")
     tail = (1 - confidence_level) / 2
-    widened = spread.variance * float(stats.t.ppf(tail, spread.df) / special.ndtri(tail)) ** 2
+    widened = spread.variance * float(scipy.stats.t.ppf(tail, spread.df) / scipy.special.ndtri(tail)) ** 2
     x = (2 * estimate - 1) ** 2
     # The mean of both variances, divided by estimate (1 - estimate); 1 - x**4 is (1 - x) (1 + x + x**2 + x**3), and
     # 1 - x is 4 estimate (1 - estimate).
@@ -237,7 +237,7 @@ def bca_interval(
     if len(ties) == len(distribution):
         return Interval(estimate, estimate)
     below = np.count_nonzero(distribution < estimate - TIE) + len(ties) / 2
-    z0 = special.ndtri(below / len(distribution))
+    z0 = scipy.special.ndtri(below / len(distribution))
     if not np.isfinite(z0):
         return Interval(np.nan, np.nan)
     top = bottom = 0.0
@@ -249,10 +249,10 @@ def bca_interval(
     acceleration = top / (6 * bottom**1.5) if bottom > 0 else 0.0
     ends = []
     for level in (tail, 1 - tail):
-        z = z0 + special.ndtri(level)
+        z = z0 + scipy.special.ndtri(level)
         if acceleration * z >= 1:  # outside the range in which the correction is valid
             return Interval(np.nan, np.nan)
-        ends.append(float(special.ndtr(z0 + z / (1 - acceleration * z))))
+        ends.append(float(scipy.special.ndtr(z0 + z / (1 - acceleration * z))))
     low, high = np.quantile(distribution, ends)
     return Interval(float(low), float(high))
 
@@ -271,7 +271,7 @@ def tail_level(confidence_level: float, n: int | None, n_resamples: int) -> floa
     tail = (1 - confidence_level) / 2
     if n is None:
         return tail
-    tail = float(special.ndtr(np.sqrt(n / (n - 1)) * stats.t.ppf(tail, n - 1)))
+    tail = float(scipy.special.ndtr(np.sqrt(n / (n - 1)) * scipy.stats.t.ppf(tail, n - 1)))
     return max(tail, 1 / (1 + n_resamples))
 
 
@@ -284,6 +284,6 @@ def clopper_pearson(n_right: float, n: float, confidence_level: float) -> Interv
     (0.0, 0.3085)
     """
     tail, wrong = (1 - confidence_level) / 2, n - n_right
-    low = 0.0 if n_right <= _NO_COUNT else float(stats.beta.ppf(tail, n_right, wrong + 1))
-    high = 1.0 if wrong <= _NO_COUNT else float(stats.beta.isf(tail, n_right + 1, wrong))
+    low = 0.0 if n_right <= _NO_COUNT else float(scipy.stats.beta.ppf(tail, n_right, wrong + 1))
+    high = 1.0 if wrong <= _NO_COUNT else float(scipy.stats.beta.isf(tail, n_right + 1, wrong))
     return Interval(low, high)

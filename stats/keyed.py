@@ -65,7 +65,7 @@ def generator(seed: int, *key: str | int) -> np.random.Generator:
     >>> generator(7, "gap", "Ada Example").integers(0, 1000, 3).tolist()
     [726, 385, 627]
     """
-    text = json.dumps([_plain(seed), *map(_plain, key)], separators=(",", ":"))
+    text = json.dumps([_plain(seed), *map(_plain, key)], separators=(",", ":"), allow_nan=False)
     digest = hashlib.sha256(text.encode("ascii")).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "big")))
 

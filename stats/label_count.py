@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+import scipy
 
 from imindex.stats.set_scores import Float64, Int64
 
@@ -103,8 +103,12 @@ def accuracy_by_label_count(
     for column, count in enumerate(grid):
         k = np.minimum(count - 1, n)
         free = np.maximum(n - r - k, 0)
-        log = special.gammaln(n - r + 1) - special.gammaln(free + 1) + special.gammaln(n - k + 1)
-        right[possible, column] = np.where(k <= n - r, np.exp(log - special.gammaln(n + 1)), 0.0)
+        log = (
+            scipy.special.gammaln(n - r + 1)
+            - scipy.special.gammaln(free + 1)
+            + scipy.special.gammaln(n - k + 1)
+        )
+        right[possible, column] = np.where(k <= n - r, np.exp(log - scipy.special.gammaln(n + 1)), 0.0)
     np.minimum(right, 1.0, out=right)
     sums, sizes = np.zeros((n_artists, len(grid))), np.bincount(own_label, minlength=n_artists)
     np.add.at(sums, own_label, right)

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
 
 from imindex.stats.set_scores import Float64
 
@@ -87,7 +87,7 @@ def adjust(p: npt.ArrayLike, *, method: Method = "holm") -> Float64:
     if tested.any():
         known = raw[tested]
         out[tested] = (
-            _holm(known) if method == "holm" else stats.false_discovery_control(known, method=method)
+            _holm(known) if method == "holm" else scipy.stats.false_discovery_control(known, method=method)
         )
     return out
 

@@ -15,7 +15,7 @@ from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, special
+import scipy
 
 from imindex.stats.keyed import Rng
 from imindex.stats.set_scores import Float64, Int64
@@ -225,7 +225,7 @@ def power(
         block = slice(start, min(start + step, n_resamples))
         own = shift + sd * random.standard_normal((block.stop - start, family.n_tests))
         # Without any spread all placebos score 0, and a tie counts as at or above.
-        above = special.ndtr(-own / sd) if sd > 0 else (own <= 0).astype(np.float64)
+        above = scipy.special.ndtr(-own / sd) if sd > 0 else (own <= 0).astype(np.float64)
         calls = significant_tests(random.binomial(design.n_placebos, above), design.n_placebos, family)
         detected[block] = calls[:, : family.imitated].mean(axis=1)
         if family.imitated < family.n_tests:
@@ -319,11 +319,13 @@ def detectable_shift(n_placebos: int, level: float, target: float = 0.8) -> floa
     weights = weights / weights.sum()
 
     def missed(shift: float) -> float:
-        return target - float(weights @ special.bdtr(allowed, n_placebos, special.ndtr(-shift - nodes)))
+        return target - float(
+            weights @ scipy.special.bdtr(allowed, n_placebos, scipy.special.ndtr(-shift - nodes))
+        )
 
     if missed(0.0) <= 0:
         return 0.0
-    return float(optimize.brentq(missed, 0.0, 30.0, xtol=1e-6))
+    return float(scipy.optimize.brentq(missed, 0.0, 30.0, xtol=1e-6))
 
 
 def designs(

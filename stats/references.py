@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
 
 from imindex.stats.intervals import LEAST
 from imindex.stats.set_scores import Float64, Int64, SetScores
@@ -325,4 +325,4 @@ def _studentised(own: float, references: Float64) -> tuple[float, float]:
     if n < 3 or not spread > 0:
         return np.nan, np.nan
     z = float((own - references.mean()) / (spread * np.sqrt(1 + 1 / n)))
-    return z, max(float(stats.t.sf(z, n - 1)), LEAST)
+    return z, max(float(scipy.stats.t.sf(z, n - 1)), LEAST)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
 
 from imindex.stats.keyed import Rngs, one_each
 
@@ -117,7 +117,7 @@ def twice_midranks(similarity: npt.ArrayLike) -> Int64:
         raise ValueError(f"similarity: expected works x imitations, not the shape {array.shape}.")
     if array.dtype.kind == "f" and np.isnan(array).any():
         raise ValueError("similarity: a value is NaN. Encode the picture again, or leave it out.")
-    ranks: Float64 = stats.rankdata(array, axis=1)
+    ranks: Float64 = scipy.stats.rankdata(array, axis=1)
     return np.rint(2 * ranks).astype(np.int64)
 
 
@@ -296,7 +296,7 @@ class Collector:
         if self._own[artist].size:
             start = self._starts[np.searchsorted(self._present, artist)]
             cell = ranks[:, start : start + n].astype(np.int64)
-            further = cell - np.rint(2 * stats.rankdata(cell, axis=1))
+            further = cell - np.rint(2 * scipy.stats.rankdata(cell, axis=1))
             self._own[artist][self._filled[artist] : stop] = further / (2 * (self._m - n))
         self._filled[artist] = stop
 

@@ -25,7 +25,7 @@ from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-from scipy import linalg, special, stats
+import scipy
 
 from imindex.stats.intervals import Interval, clopper_pearson
 from imindex.stats.set_scores import Float64, Int64, SetScores
@@ -97,7 +97,7 @@ class Scorer:
         if self.statistic == "lda":
             return _log_odds(linear)
         if self.statistic == "softmax":
-            return np.asarray(special.softmax(linear / TEMPERATURE, axis=1))
+            return np.asarray(scipy.special.softmax(linear / TEMPERATURE, axis=1))
         return linear
 
 
@@ -174,8 +174,8 @@ def fit(
         covariance, shrinkage = shrunken_covariance(residuals, max(1, len(vectors) - len(artists)))
         if pictures is not None:
             covariance = (covariance + _covariance(pictures, vectors.shape[1])) / 2
-        factor = linalg.cho_factor(covariance, lower=True)
-        weights = linalg.cho_solve(factor, means.T if statistic == "lda" else (means - others).T)
+        factor = scipy.linalg.cho_factor(covariance, lower=True)
+        weights = scipy.linalg.cho_solve(factor, means.T if statistic == "lda" else (means - others).T)
         middle = means if statistic == "lda" else means + others
         offsets = -0.5 * np.einsum("kd,dk->k", middle, weights)
     elif statistic == "direction":
@@ -464,7 +464,7 @@ def held_out_pvalue(percentile: npt.ArrayLike) -> float:
     """
     values = np.asarray(percentile, np.float64)
     n = len(values)
-    return float(stats.norm.sf((values.sum() - n / 2) / np.sqrt(n / 6)))
+    return float(scipy.stats.norm.sf((values.sum() - n / 2) / np.sqrt(n / 6)))
 
 
 def _folds(
@@ -510,7 +510,7 @@ def _log_odds(linear: Float64) -> Float64:
     odds = linear - largest[:, None] - np.log(np.maximum(total[:, None] - terms, 0.5))
     others = linear.copy()
     others[n, top] = -np.inf
-    odds[n, top] = largest - special.logsumexp(others, axis=1)
+    odds[n, top] = largest - scipy.special.logsumexp(others, axis=1)
     return np.asarray(odds)
 
 

@@ -8,6 +8,7 @@ vectors, bit for bit, as an uninterrupted one.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
 import time
@@ -44,6 +45,8 @@ from imindex.indexer.system.atomic import clear_leftovers, real_file
 
 COMMIT_SECONDS = 5.0
 _NAME_MAX = 255
+_MOST_REASONS = 5
+_NO_FILE = f"cannot be read: {os.strerror(errno.ENOENT)}"
 
 
 @dataclass(frozen=True)
@@ -174,8 +177,8 @@ def build(  # noqa: PLR0913
     Stopped
         After Ctrl-C. The same call resumes the build.
     ImindexError
-        If the encoder differs from the index's, another builder is running, the existing index is damaged, or, with
-        `strict`, pictures are unreadable.
+        If the encoder differs from the index's, another builder is running, the existing index is damaged, the index
+        would have no rows, or, with `strict`, pictures are unreadable. Nothing is written then.
     """
     started = time.monotonic()
     path = real_file(Path(path))
@@ -202,6 +205,10 @@ def build(  # noqa: PLR0913
         clear_leftovers(path)
         info = encoder.info if old is not None else with_text_probe(encoder.get())
         merged = merge(old, scan, info, parts, places, prune=prune)
+        if not merged.contents.n:
+            if not parts.numbers:  # else the pictures of other sources are kept
+                parts.forget(merged.contents.items["sha256"])
+            raise ImindexError(_nothing_message(path, old, merged, parts))
         if old is not None and merged.pruned_rows:
             confirm(_pruned(old, merged))
         unreadable = [scanned for scanned in merged.rejected if not scanned.item.blocked]
@@ -260,7 +267,7 @@ def refuse_long(items: Sequence[Item], path: Path) -> None:
         ("artist", {item.artist for item in items}), ("collection", {item.collection for item in items}),
     ):  # fmt: skip
         _refuse_longer(names, MAX_NAME, f"The name of the {what}")
-    for what in ("path", "prompt", "caption"):
+    for what in ("path", "prompt", "caption", "model"):
         _refuse_longer((getattr(item, what) for item in items), MAX_TEXT, f"The {what}")
 
 
@@ -453,6 +460,33 @@ def _stopped_message(path: Path, committed: int) -> str:
         f"Stopped. {committed} encoded pictures are kept in {path}.parts; {path} {state}. "
         "Run the same command again to resume."
     )
+
+
+def _nothing_message(path: Path, old: Index | None, merged: Merged, parts: Parts) -> str:
+    """Return why no index without rows was written, with an example of each reason."""
+    state = "was not written" if old is None else "is unchanged"
+    if not merged.rejected:
+        return (
+            f"No row would be left in {path}, which {state}. Delete the file if it is no longer needed, or drop "
+            "--prune."
+        )
+    counts: Counter[str] = Counter()
+    examples: dict[str, str] = {}
+    for rejected in merged.rejected:
+        reason = rejected.reason or parts.rejected.get(rejected.digest, "")
+        counts[reason] += 1
+        examples.setdefault(reason, rejected.item.path)
+    listed = [
+        f"{reason} ({n:,}, such as {examples[reason]})" if n > 1 else f"{reason} ({examples[reason]})"
+        for reason, n in counts.most_common(_MOST_REASONS)
+    ]
+    if (more := len(counts) - _MOST_REASONS) > 0:
+        listed.append(f"and {more:,} other reasons")
+    n = len(merged.rejected)
+    which = "The only picture was rejected" if n == 1 else f"All {n:,} pictures were rejected"
+    missing = all(reason.startswith(_NO_FILE) for reason in counts)
+    hint = " Check the paths: those of a manifest are relative to it." if missing else ""
+    return f"{which}: {'; '.join(listed)}. {path} {state}, because it would have no rows.{hint}"
 
 
 def _strict_message(unreadable: Sequence[Scanned], parts: Parts) -> str:

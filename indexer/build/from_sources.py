@@ -36,6 +36,7 @@ def build_from_sources(  # noqa: PLR0913
     kind: str | None = None,
     collection: str | None = None,
     artist: str | None = None,
+    artist_from: str | None = None,
     model: str | None = None,
     pretrained: str | None = None,
     trust_encoder: bool = False,
@@ -70,6 +71,9 @@ def build_from_sources(  # noqa: PLR0913
         The kind of the pictures, if the source does not specify it.
     collection, artist : str, optional
         The set that the pictures belong to, such as a release, and their artist.
+    artist_from : str, optional
+        How the paths of pictures tell their artists, for folders in another layout, such as ``{artist}_*.png``,
+        ``.../{artist}/*`` or ``re:^(?P<artist>[^_]+)_``: `imindex.indexer.sources.artist_from.ArtistFrom.parse`.
     model, pretrained : str, optional
         The encoder, as in `imindex.indexer.encoders.load.load`. For an existing index, the current location of its
         encoder.
@@ -132,7 +136,16 @@ def build_from_sources(  # noqa: PLR0913
     named = merged_roots(known_roots, require_roots(roots or {}))
     passed = PassedOver(own=index)
     items = list(
-        find(paths, kind=kind, collection=collection, artist=artist, roots=named, note=note, passed=passed)
+        find(
+            paths,
+            kind=kind,
+            collection=collection,
+            artist=artist,
+            artist_from=artist_from,
+            roots=named,
+            note=note,
+            passed=passed,
+        )
     )
     if not items:
         listed = ", ".join(map(str, paths)) or "the empty list of sources"

@@ -51,11 +51,10 @@ class SameFiles:
         is_link = os.path.islink(full)  # noqa: PTH114 - many
         head, name = os.path.split(os.path.realpath(full) if is_link else full)
         real = head if is_link else self._real(head)
-        own = key[2].rpartition("/")[0] if not is_link else None
         for prefix in self._prefixes.get(real, ()):
-            if prefix == own:
-                continue
             other = key[0], key[1], f"{prefix}/{name}" if prefix else name
+            if other == key:
+                continue
             listed = self._listed.get(other)
             if listed is not None and (is_link or listed < position or self._is_stored(other)):
                 return None, True

@@ -31,9 +31,17 @@ from imindex.indexer.terminal.progress import progress_bar, quiet_option
 _REASONS = 5
 KIND_CHOICES = ("works", "imitations", "control", "background")
 PASSED_ON = (
-    "kind", "collection", "artist", "model", "pretrained", "trust_encoder", "device", "precision", "strict", "prune",
-    "rehash", "retry_rejects", "color", "truncated",
+    "kind", "collection", "artist", "artist_from", "model", "pretrained", "trust_encoder", "device", "precision",
+    "strict", "prune", "rehash", "retry_rejects", "color", "truncated",
 )  # fmt: skip
+
+
+artist_from_option = click.option(
+    "--artist-from",
+    metavar="PATTERN",
+    help="How the paths in SOURCE tell the artists: a template, such as {artist}_*.png or .../{artist}/*, or "
+    "re:REGEX with a group (?P<artist>...).",
+)
 
 
 @click.command(short_help="Encode pictures into an index, each once.")
@@ -71,6 +79,7 @@ PASSED_ON = (
 @limit_options
 @rendering_options
 @root_option
+@artist_from_option
 @json_option
 @quiet_option
 @yes_option
@@ -79,8 +88,14 @@ def build(sources: tuple[Path, ...], index: Path, as_json: bool, yes: bool, **op
     """Encode pictures into an index, each once.
 
     SOURCE is a folder laid out as works/ARTIST/*, imitations/RELEASE/ARTIST/*, control/*, background/ARTIST/*
-    (or one of these folders); any other folder of ARTIST/* with --kind; or a manifest (CSV, JSONL, Parquet) with
-    the columns path, artist, kind, collection, prompt, seed, caption.
+    (or one of these folders); any other folder of ARTIST/* with --kind, or in another layout with --artist-from;
+    or a manifest (CSV, TSV, JSONL, Parquet) with the columns path, artist, kind, collection, prompt, seed, caption,
+    arm (own, placebo, nameless, control, rival), model and blocked, as `imindex generate` writes it. A file
+    manifest.csv (.jsonl, .parquet) in a folder is read in its place. Paths of a manifest are inside its folder, or
+    inside a folder that --root names.
+
+    Pictures that a safety filter blocked (marked in `blocked`, or all black imitations and controls) are recorded, and
+    left out of every search and test. With --rehash, they are found in an index of an earlier version, too.
 
     Every file of a folder is a picture (by its suffix, or else by its first bytes), or is passed over and counted, as
     are Thumbs.db, sidecars such as 1.json, lists, indexes, and hidden files.
@@ -89,6 +104,7 @@ def build(sources: tuple[Path, ...], index: Path, as_json: bool, yes: bool, **op
 
     \b
     imindex build art/ --model demo
+    imindex build pile/ --kind works --artist-from "{artist}_*.png"
     imindex build works/ imitations/sd-2.1 -i audit.h5 --model ViT-L-14 \\
         --pretrained openai
     """

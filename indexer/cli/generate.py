@@ -102,7 +102,10 @@ def _model_options(command: Command) -> Command:
     return add_options(
         command,
         click.option("--revision", default="", help="Branch, tag or commit on the hub."),
-        click.option("--lora", default="", metavar="FILE", help="LoRA weights (safetensors), or a hub id."),
+        click.option(
+            "--lora", default="", metavar="FILE",
+            help="LoRA weights (safetensors), or a hub id; needs peft (pip install 'imindex[lora]').",
+        ),
         click.option(
             "--lora-scale", cls=FromSignature, of=MODEL, type=within(SCALE), help="Strength of the LoRA weights."
         ),
@@ -123,7 +126,9 @@ def _model_options(command: Command) -> Command:
         ),
         device_option,
         click.option(
-            "--batch-size", default="auto", show_default=True, metavar="auto|N", help="Pictures per forward pass."
+            "--batch-size", default="auto", show_default=True, metavar="auto|N",
+            help="Pictures per forward pass. A few missing pictures also take a whole pass, since pictures of another "
+            "batch size can differ by a grey level.",
         ),
     )  # fmt: skip
 

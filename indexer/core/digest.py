@@ -78,13 +78,26 @@ def column_digest(values: npt.NDArray[Any]) -> str:
 
 
 def canonical_json(value: Any) -> str:
-    """Return JSON with sorted keys and no spaces, so that equal values give equal text."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    """Return JSON with sorted keys and no spaces, so that equal values give equal text.
+
+    Raises
+    ------
+    ValueError
+        A number is not finite, which JSON cannot say.
+    """
+    return _canonical(value)
+
+
+def _canonical(value: Any, *, finite: bool = True) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=not finite)
 
 
 def json_digest(value: Any) -> str:
-    """Return the SHA-256 of a value as canonical JSON."""
-    return hashlib.sha256(encode_text(canonical_json(value))).hexdigest()
+    """Return the SHA-256 of a value as canonical JSON, in which numbers that are not finite are NaN and Infinity.
+
+    Settings of schedulers have such numbers; the text is only digested, and never stored.
+    """
+    return hashlib.sha256(encode_text(_canonical(value, finite=False))).hexdigest()
 
 
 def encode_text(text: str) -> bytes:

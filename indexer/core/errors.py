@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+DEBUG = "IMINDEX_DEBUG"
+"""Environment variable: 1 shows defects with their traceback, and `all`, which `imindex --debug` sets, every error."""
+
 
 class ImindexError(Exception):
     """An error that the user can act on. The message names the thing, the cause and the remedy."""

@@ -7,6 +7,8 @@ import re
 import unicodedata
 from typing import Any
 
+from imindex.indexer.core.jsonable import json_ready
+
 _FORMULA = ("=", "+", "-", "@", "\u2212")
 _UNSEEN = re.compile(r"^[\s\x00-\x1f\x7f-\x9f\ufeff\u200b-\u200f\u202a-\u202e\u2060-\u2069]*")
 
@@ -26,7 +28,7 @@ def csv_cell(value: Any) -> Any:
     ("'", "'", ' Ada')
     """
     if isinstance(value, (list, tuple)):
-        return json.dumps(value)
+        return json.dumps(json_ready(value), allow_nan=False)
     if isinstance(value, str) and _may_be_formula(value):
         return f"'{value}"
     if isinstance(value, bool):

@@ -19,6 +19,8 @@ from imindex.indexer.decode.rendering import BROKEN_PROFILE, CONVERTED, HDR
 if TYPE_CHECKING:
     from PIL import Image
 
+    from imindex.indexer.decode.tiff import Samples
+
 MAX_PROFILE = 2**24
 """Larger profiles, in bytes, are not read."""
 _HEADER = 128
@@ -55,7 +57,7 @@ class Unusable(Exception):
     """A colour description that cannot be used; the message is one of `imindex.indexer.decode.rendering.NOTES`."""
 
 
-def profile_of(image: Image.Image, data: bytes) -> bytes | None:
+def profile_of(image: Image.Image | Samples, data: bytes) -> bytes | None:
     """Return the ICC profile by which an opened picture is converted; None if it is taken for sRGB.
 
     A description without a profile (chunks of a PNG, `nclx`) is returned as a profile.

@@ -7,33 +7,25 @@ from __future__ import annotations
 
 import contextlib
 import io
-import math
 import re
-import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from imindex.indexer.core.errors import BadPicture
-from imindex.indexer.decode import color
+from imindex.indexer.decode import color, depth, early, formats, jpeg, png, tiff
+from imindex.indexer.decode.depth import strips
 from imindex.indexer.decode.limits import Limits
-from imindex.indexer.decode.rendering import Rendering
+from imindex.indexer.decode.rendering import JUNK, NO_END, PARTIAL, TRUNCATED, Rendering
 
-NOT_OPENED = frozenset({"EPS", "IPTC", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"})
-"""Formats of Pillow that are never opened: EPS is a program for Ghostscript; IPTC can contain any format, including
-EPS; WMF is rendered by Windows; the others are identified by Pillow, but it cannot decode them."""
-
-_COMMON = ("JPEG", "PNG", "GIF", "BMP", "PPM")
-"""Formats available without loading Pillow's other plug-ins."""
 _POSTSCRIPT = (b"%!PS", b"\xc5\xd0\xd3\xc6")
 _ORIENTATION = 0x0112
-_STRIP = 2**20
-_HEADER = 2**20
-"""Maximum size in bytes of the header of a plain JPEG."""
+
+Opened = Image.Image | tiff.Samples
+"""A picture that was opened, and not yet decoded."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +45,7 @@ class Decoded:
 
 
 def read(data: bytes, limits: Limits, rendering: Rendering = Rendering()) -> Image.Image:  # noqa: B008 - frozen
-    """Decode a picture in any format except those in `NOT_OPENED`.
+    """Decode a picture in any of the formats of `imindex.indexer.decode.formats`.
 
     EXIF rotation is applied, transparency is composited over white, 16-bit values are scaled to 8 bits, and only the
     first frame of an animation is decoded.
@@ -77,56 +69,41 @@ def read_noted(data: bytes, limits: Limits, rendering: Rendering) -> Decoded:
         return to_rgb(identify(data, limits), data, rendering)
 
 
-def identify(data: bytes, limits: Limits, formats: tuple[str, ...] = ()) -> Image.Image:
+def identify(data: bytes, limits: Limits, formats: tuple[str, ...] = ()) -> Opened:
     """Open a picture without decoding it, and refuse one that is too large. Call it inside `reasons`."""
     if not data:
         raise BadPicture("empty file")
-    image = _open(data, formats)
-    width, height = image.size
+    opened = _open(data, formats)
+    width, height = opened.size
     if width * height > limits.max_pixels:
         raise BadPicture(limits.too_large(width * height))
-    return image
+    return opened
 
 
-def _open(data: bytes, formats: tuple[str, ...]) -> Image.Image:
-    if formats:
-        return Image.open(io.BytesIO(data), formats=formats)
+def _open(data: bytes, only: tuple[str, ...]) -> Opened:
+    if only:
+        return Image.open(io.BytesIO(data), formats=only)
     if data.startswith(_POSTSCRIPT):
         raise BadPicture("PostScript is a program, and is not run: convert it to PNG")
+    if extra := formats.extra_of(data):
+        formats.load_extra(extra)
+        return _open_or_explain(data, [extra])
     with contextlib.suppress(UnidentifiedImageError):
-        return Image.open(io.BytesIO(data), formats=_COMMON)
-    Image.init()
-    if (avif := sys.modules.get("PIL.AvifImagePlugin")) is not None:
-        vars(avif)["DEFAULT_MAX_THREADS"] = 1  # each decoder has one processor
-    return Image.open(io.BytesIO(data), formats=[name for name in Image.ID if name not in NOT_OPENED])
+        return _open_or_explain(data, formats.COMMON)
+    if known := formats.unsupported(data):
+        raise BadPicture(known)
+    if data.startswith(tiff.MAGIC):
+        return tiff.opened(data)[0]
+    return _open_or_explain(data, formats.openable())
 
 
-def is_plain_jpeg(data: bytes) -> bool:
-    """Return whether a file is a JPEG whose decoding cost is bounded by its number of pixels, whatever its content.
-
-    Such a file has a short and well-formed header, Huffman coding, 8 bits, and 1 or 3 channels that are all in the
-    first scan, after which the decoder stops. In a progressive picture, each of many scans costs as much as the whole
-    picture.
-    """
-    if data[:2] != b"\xff\xd8":
-        return False
-    offset, channels, n_exif = 2, 0, 0
-    while offset + 4 <= min(len(data), _HEADER):
-        if data[offset] != 0xFF or not 0xC0 <= (marker := data[offset + 1]) <= 0xFE:
-            return False
-        length = int.from_bytes(data[offset + 2 : offset + 4], "big")
-        body = data[offset + 4 : offset + 2 + length]
-        if marker == 0xDA:
-            return channels in (1, 3) and body[:1] == bytes([channels])
-        if marker in (0xC0, 0xC1):
-            if channels or len(body) < 6 or body[0] != 8:
-                return False
-            channels = body[5]
-        n_exif += body.startswith(b"Exif")
-        if length < 2 or n_exif > 1 or (0xC2 <= marker < 0xDA and marker != 0xC4):
-            return False
-        offset += 2 + length
-    return False
+def _open_or_explain(data: bytes, kinds: Sequence[str]) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(data), formats=tuple(kinds))
+    except Exception as error:
+        if why := early.before_opening(data):
+            raise BadPicture(why) from error
+        raise
 
 
 @contextlib.contextmanager
@@ -191,47 +168,152 @@ def is_upright(image: Image.Image) -> bool:
         return True
 
 
-def bytes_per_pixel(image: Image.Image) -> int:
+def bytes_per_pixel(opened: Opened) -> int:
     """Return the memory that `to_rgb` takes for each pixel of an opened picture, measured and with a margin, in bytes.
 
     Pillow stores four bytes for each pixel of a colour picture, and converts into a second one. Some decoders hold
     the whole picture themselves as well.
     """
-    return 32 if image.format in HEAVY else 14
+    if isinstance(opened, tiff.Samples):
+        return opened.bytes_per_pixel
+    return 32 if opened.format in HEAVY else 14
 
 
-HEAVY = frozenset({"WEBP", "AVIF", "JPEG2000"})
+HEAVY = frozenset({"WEBP", "AVIF", "JPEG2000", "HEIF", "JXL"})
 """Formats whose decoders hold the whole picture, and may report a lack of memory as a broken file."""
 
 
-def to_rgb(image: Image.Image, data: bytes, rendering: Rendering) -> Decoded:
+def to_rgb(opened: Opened, data: bytes, rendering: Rendering) -> Decoded:
     """Decode an opened picture, turn it upright and convert it to RGB; see `read`. Call it inside `reasons`.
 
     Parameters
     ----------
-    image : PIL.Image.Image
+    opened : PIL.Image.Image or Samples
         From `identify`.
     data : bytes
         The file.
     rendering : Rendering
     """
-    notes = []
+    notes: list[str] = []
     profile = None
     if rendering.to_srgb:
         try:
-            profile = color.profile_of(image, data)
+            profile = color.profile_of(opened, data)
         except color.Unusable as unusable:
             notes.append(str(unusable))
-    image.load()
-    if not is_upright(image):
-        image = ImageOps.exif_transpose(image)
+    image, missing = _loaded(opened, data, rendering, notes)
+    turn = None if is_upright(image) else image.getexif().get(_ORIENTATION)
     space = image.mode
     if space.startswith(("I", "F")):
-        image = _from_high_depth(image)
+        image = _of_high_depth(image, data, notes)
+    elif image.format == "PNG" and space == "L" and "transparency" in image.info:
+        _scale_transparency(image, data)
     if profile:
         image, note = color.to_srgb(image, profile, space)
         notes += [note] if note else []
-    return Decoded(_opaque(image), tuple(notes))
+    image = _opaque(image)
+    if missing is not None:
+        image.paste(_GREY, mask=missing)
+    if turn in _TURNS:
+        image = image.transpose(_TURNS[turn])
+    return Decoded(image, tuple(dict.fromkeys(notes)))
+
+
+_GREY = (128, 128, 128)
+"""What is shown where a file ends early."""
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+
+
+def _loaded(
+    opened: Opened, data: bytes, rendering: Rendering, notes: list[str]
+) -> tuple[Image.Image, Image.Image | None]:
+    """Decode a picture, and return the part that is missing from it, if the file ends early and that is accepted."""
+    if opened.format == "TIFF" and not isinstance(opened, tiff.Samples):
+        opened = _samples_if_cut(opened, data)
+    if isinstance(opened, tiff.Samples):
+        image, note, missing = opened.read(rendering.accepts_truncated)
+        notes += [note] if note else []
+        notes += [PARTIAL] if missing is not None else []
+        return image, missing
+    if opened.format in ("JPEG", "MPO"):
+        found = jpeg.structure(data)
+        notes += [] if found.in_order else [JUNK]
+        if not found.ends:
+            return _early_jpeg(opened, data, rendering, notes, found), None
+    try:
+        opened.load()
+    except Exception as error:
+        known = early.before_opening(data)
+        if not known and not (early.ends_early(opened, data) or "truncated" in str(error).lower()):
+            raise
+        if opened.format in HEAVY:
+            raise early.Truncated(known or str(error)) from error
+        return _early(opened, data, rendering, notes, error)
+    return opened, None
+
+
+def _samples_if_cut(opened: Image.Image, data: bytes) -> Opened:
+    """Return a reader of the strips of a TIFF that are there, if some are not."""
+    main = tiff.main_picture(data)
+    if main is None or (share := tiff.part_there(data, main[0])) == 1:
+        return opened
+    try:
+        return tiff.Samples(data, main[0])
+    except BadPicture as error:
+        raise early.Truncated(early.reason(share, "strips are there")) from error
+
+
+def _early_jpeg(
+    opened: Image.Image, data: bytes, rendering: Rendering, notes: list[str], found: jpeg.Structure
+) -> Image.Image:
+    image, share = early.partial_jpeg(data, early.open_again(opened))
+    if share == 1:
+        notes.append(NO_END)
+        return image
+    if not rendering.accepts_truncated:
+        if found.progressive:
+            raise early.Truncated(f"{TRUNCATED}: in scan {found.scans} of a progressive JPEG")
+        raise early.Truncated(early.reason(share))
+    notes.append(PARTIAL)
+    return image
+
+
+def _early(
+    opened: Image.Image, data: bytes, rendering: Rendering, notes: list[str], error: Exception
+) -> tuple[Image.Image, Image.Image | None]:
+    image, missing, share, in_lines = early.missing_part(data, early.open_again(opened))
+    if not rendering.accepts_truncated or not share:
+        raise early.Truncated(
+            early.reason(share, "lines were read" if in_lines else "pixels were read")
+        ) from error
+    notes.append(PARTIAL)
+    return image, missing
+
+
+def _scale_transparency(image: Image.Image, data: bytes) -> None:
+    """Scale the transparent grey of a PNG, which Pillow leaves in the depth of the file, as its samples are."""
+    depth = png.depth(png.chunks(data))
+    grey = image.info["transparency"]
+    if depth in (2, 4) and isinstance(grey, int):
+        image.info["transparency"] = grey * 255 // (2**depth - 1)
+
+
+def _of_high_depth(image: Image.Image, data: bytes, notes: list[str]) -> Image.Image:
+    declared, transparent, bits = None, None, 16
+    if image.format == "PNG":
+        found = png.chunks(data)
+        declared = depth.of_png(found, image)
+        if len(grey := found.get(b"tRNS", b"")) == 2:
+            transparent = int.from_bytes(grey, "big")
+    elif image.format == "TIFF" and (main := tiff.main_picture(data)):
+        declared, bits = main[0].declared, main[0].bits[0]
+    scaled, note = depth.grey(image, declared, transparent, bits)
+    notes += [note] if note else []
+    return scaled
 
 
 def _opaque(image: Image.Image) -> Image.Image:
@@ -241,47 +323,20 @@ def _opaque(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def strips(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
-    """Yield the boxes of strips that cover a picture, each of at most 2^20 pixels or one row."""
-    width, height = image.size
-    rows = max(1, _STRIP // width)
-    for top in range(0, height, rows):
-        yield (0, top, width, min(height, top + rows))
-
-
 def _over_white(image: Image.Image) -> Image.Image:
     """Composite over white, strip by strip, which needs half the memory."""
     result = Image.new("RGB", image.size)
-    for box in strips(image):
+    for box in strips(image.size):
         strip = image.crop(box).convert("RGBA")
         white = Image.new("RGBA", strip.size, "white")
         result.paste(Image.alpha_composite(white, strip).convert("RGB"), box)
     return result
 
 
-def _from_high_depth(image: Image.Image) -> Image.Image:
-    """Scale 16-bit grey (and 32-bit files that hold 16 bits, or floats in [0, 1] or [0, 255]) to 8 bits."""
-    import numpy as np
-
-    def values() -> Iterator[tuple[tuple[int, int, int, int], Any]]:
-        return ((box, np.asarray(image.crop(box), dtype=np.float64)) for box in strips(image))
-
-    ends = [(strip.min(), strip.max()) for _, strip in values()]  # of NaN, NaN
-    low, high = float(np.min(ends)), float(np.max(ends))
-    if image.mode.startswith("F"):
-        if not math.isfinite(low) or not math.isfinite(high) or low < 0 or high > 255:
-            raise BadPicture("floating-point pixels outside [0, 255]: convert it to 8 or 16 bits")
-        scale = 255.0 if high <= 1 else 1.0
-    else:
-        if low < 0 or high > 65535:
-            raise BadPicture("32-bit pixels outside [0, 65535]: convert it to 8 or 16 bits")
-        scale = 255.0 / 65535.0
-    result = Image.new("RGB", image.size)
-    for box, strip in values():
-        result.paste(Image.fromarray(np.rint(strip * scale).astype(np.uint8)).convert("RGB"), box)
-    return result
+_SOURCE = re.compile(r"(\w+, )?[\w./\\:-]*[/\\][\w./\\-]+\.\w{1,4}(:\d+)?[,:]? ?")
+"""A path of the machine on which a library was built, with the line."""
 
 
 def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
+    lines = _SOURCE.sub("", str(error)).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__

@@ -36,7 +36,7 @@ Grant = Callable[[int | None, int], int]
 memory. Returns the bytes that the decoder may use."""
 _GRANTS = 2
 """Most grants that a process asks for: one for the size of the picture, and one for everything."""
-_MOST_PER_PIXEL = 64
+_MOST_PER_PIXEL = 300
 _START_SECONDS = 120.0
 _PIPE_BYTES = 2**20
 HOOK = ""

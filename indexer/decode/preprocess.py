@@ -17,22 +17,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torchvision.io import ImageReadMode, decode_jpeg
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as F
 
 from imindex.indexer.core.errors import BadPicture, ImindexError
 from imindex.indexer.core.preprocess_bounds import AS_ENCODED, REJECT, preprocess_fault
-from imindex.indexer.decode import color, pillow
+from imindex.indexer.decode import color, jpeg, pillow
 from imindex.indexer.decode.limits import NO_MEMORY, Limits
 from imindex.indexer.decode.memory import budget
-from imindex.indexer.decode.rendering import Pixels, Rendering
+from imindex.indexer.decode.rendering import JUNK, Pixels, Rendering
+from imindex.indexer.system.c_stderr import c_stderr
+from imindex.indexer.system.light import light_imports
 
 if TYPE_CHECKING:
     from PIL import Image
 
+with light_imports():
+    from torchvision.io import ImageReadMode, decode_jpeg
+    from torchvision.transforms.v2 import InterpolationMode
+    from torchvision.transforms.v2 import functional as F
+
 Elsewhere = Callable[[bytes, int, Rendering], contextlib.AbstractContextManager[Pixels]]
 
+_TRUNCATED = "incomplete or truncated"
+"""What torchvision says of a JPEG that ends early."""
 _LONG = 8
 """Pictures with a larger aspect ratio are cropped before they are resized, to bound the memory."""
 
@@ -147,8 +153,7 @@ def decode(
     Parameters
     ----------
     data : bytes
-        The content of the file, in any format that Pillow decodes by itself (see
-        `imindex.indexer.decode.pillow.NOT_OPENED`).
+        The content of the file, in any of the formats of `imindex.indexer.decode.formats`.
     preprocess : Preprocess
     limits : Limits
         Larger pictures are rejected before they are decoded. The time limit is enforced by `elsewhere`.
@@ -171,7 +176,9 @@ def decode(
     with contextlib.ExitStack() as held:
         rendering = preprocess.rendering
         notes: tuple[str, ...] = ()
-        values = _plain_jpeg(data, limits, rendering, held) if pillow.is_plain_jpeg(data) else None
+        values = None
+        if jpeg.is_plain_jpeg(data):
+            values, notes = _plain_jpeg(data, limits, rendering, held)
         if values is None:
             if elsewhere:
                 pixels = held.enter_context(elsewhere(data, _bytes_per_pixel(), rendering))
@@ -200,24 +207,38 @@ def _bytes_per_pixel() -> int:
 
 def _plain_jpeg(
     data: bytes, limits: Limits, rendering: Rendering, held: contextlib.ExitStack
-) -> torch.Tensor | None:
-    """Decode a plain JPEG with torchvision, and hold its memory; return None if the picture needs Pillow after all."""
-    with pillow.reasons(limits):
+) -> tuple[torch.Tensor | None, tuple[str, ...]]:
+    """Decode a plain JPEG with torchvision, and hold its memory; return None if the picture needs Pillow after all.
+
+    Returns
+    -------
+    uint8 tensor, (3, height, width), or None
+    tuple of str
+        What is worth telling.
+    """
+    from PIL import Image
+
+    with pillow.reasons(limits), contextlib.ExitStack() as own:
         image = pillow.identify(data, limits, ("JPEG",))
+        assert isinstance(image, Image.Image)
         if image.format != "JPEG" or image.mode not in ("RGB", "L") or not pillow.is_upright(image):
-            return None
+            return None, ()
         if rendering.to_srgb and "icc_profile" in image.info and _has_other_profile(image, data):
-            return None
+            return None, ()
         n_pixels = image.size[0] * image.size[1]
-        held.enter_context(budget(limits).picture(n_pixels * _bytes_per_pixel()))
+        own.enter_context(budget(limits).picture(n_pixels * _bytes_per_pixel()))
         try:
             raw = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-            pixels: torch.Tensor = decode_jpeg(raw, mode=ImageReadMode.RGB)
+            with c_stderr() as warnings:
+                pixels: torch.Tensor = decode_jpeg(raw, mode=ImageReadMode.RGB)
         except (MemoryError, RuntimeError) as error:
             if isinstance(error, MemoryError) or "allocate memory" in str(error):  # PyTorch's message
                 raise BadPicture(f"{NO_MEMORY} while it was decoded") from error
+            if _TRUNCATED in str(error):
+                return None, ()  # Pillow's decoder tells how much there is
             raise
-        return pixels
+        held.push(own.pop_all())
+        return pixels, (JUNK,) if jpeg.is_damage(b"".join(warnings)) else ()
 
 
 def _has_other_profile(image: Image.Image, data: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ NOTES = (CONVERTED, BROKEN_PROFILE, HDR, DARK, PARTIAL, NO_END, JUNK)
 """What may be told about a picture that is decoded."""
 TRUNCATED = "the file ends early"
 """Start of the reason for rejecting a picture whose file ends early."""
+_MISSING = "needs the extra"
+"""Part of the reason of `imindex.indexer.decode.formats.missing`."""
 _LOGGED = re.compile(rf"; (\d+) with the note: ({'|'.join(map(re.escape, NOTES))})")
 
 
@@ -141,4 +144,8 @@ def curable(reason: str, truncated: str) -> bool:
     reason : str
     truncated : {"reject", "accept"}
     """
+    from imindex.indexer.decode.formats import is_missing  # imports Pillow
+
+    if _MISSING in reason and (module := is_missing(reason)):
+        return importlib.util.find_spec(module) is not None
     return truncated == ACCEPT and reason.startswith(TRUNCATED)

@@ -42,8 +42,9 @@ def main(hook: str = "") -> None:
         `module:function` to call with the bytes of each picture before it is decoded. Tests use it to crash and hang.
     """
     replies = isolate_output()
-    from imindex.indexer.decode import pillow  # noqa: F401 - Pillow, in about 0.1 s
+    from imindex.indexer.decode import formats  # with Pillow, in about 0.1 s
 
+    formats.Sandbox.inside = True
     before_decoding = _function(hook)
     requests = os.fdopen(0, "rb", buffering=_BUFFERED)  # reads into the bytes that it returns, without a copy
     own = _own_memory()
@@ -123,12 +124,12 @@ def _curable(error: BaseException, heavy: bool) -> bool:
 
 
 def _pixels(decoded: Decoded) -> Iterator[bytes]:
-    from imindex.indexer.decode import pillow
+    from imindex.indexer.decode.depth import strips
     from imindex.indexer.decode.rendering import as_bits
 
     image = decoded.image
     yield REPLY.pack(DONE, *image.size, as_bits(decoded.notes))
-    for box in pillow.strips(image):
+    for box in strips(image.size):
         yield image.crop(box).tobytes()
 
 

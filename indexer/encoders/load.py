@@ -8,6 +8,7 @@ from typing import Any
 
 from imindex.indexer.core.arguments import one_of
 from imindex.indexer.core.bounds import BATCH
+from imindex.indexer.core.digest import canonical_json
 from imindex.indexer.core.errors import ImindexError, NoEncoder
 from imindex.indexer.core.preprocess_bounds import COLORS, REJECT, SRGB, TRUNCATED
 from imindex.indexer.core.schema import EncoderInfo
@@ -98,6 +99,12 @@ def _load(
             f"The back end {name} made an encoder whose configuration names the back end {name_of(encoder.info)}. "
             f'Set config={{"backend": "{name}", ...}} in its EncoderInfo.'
         )
+    try:
+        canonical_json([encoder.info.config, encoder.info.preprocess])
+    except ValueError as error:
+        raise ImindexError(
+            f"The configuration of {model} has a number that is not finite, which an index cannot record. Correct it."
+        ) from error
     if requested not in ("auto", encoder.info.precision):
         raise ImindexError(
             f"The encoder {model} computes at {encoder.info.precision}, not {requested}. Drop precision (--precision)."

@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import open_clip
 import torch
 
 from imindex.indexer.core.digest import json_digest
@@ -41,6 +40,10 @@ from imindex.indexer.encoders.registry import BACKENDS, DEMO_MODEL
 from imindex.indexer.encoders.torch_encoder import TorchEncoder, weights_digest
 from imindex.indexer.encoders.torchscript import refuse_torchscript
 from imindex.indexer.system.input_files import read_text, refuse_special_files
+from imindex.indexer.system.light import OPTIONAL, import_towers, light_imports, weights_assigned
+
+with light_imports(*OPTIONAL):
+    import open_clip
 
 DEFAULT_PRETRAINED = {"ViT-B-32": "laion2b_s34b_b79k"}
 """The weights of a model that is named without any."""
@@ -200,7 +203,7 @@ def _open_clip_name(model: str, pretrained: str | None) -> Iterator[tuple[str, s
 
 def _write_local_dir(config: Path, pretrained: str | None, folder: Path) -> None:
     try:
-        settings = parse_json(read_text(config))
+        settings = parse_json(read_text(config), finite=True)
     except (OSError, ValueError) as error:
         raise ImindexError(f"{config} cannot be read as a model configuration: {error}.") from error
     if not pretrained or not Path(pretrained).is_file():
@@ -210,7 +213,7 @@ def _write_local_dir(config: Path, pretrained: str | None, folder: Path) -> None
             f"{config} is not a model configuration: it is not a JSON object. See open_clip's configurations."
         )
     settings = settings if "model_cfg" in settings else {"model_cfg": settings}
-    (folder / "open_clip_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    (folder / "open_clip_config.json").write_text(json.dumps(settings, allow_nan=False), encoding="utf-8")
     # open_clip looks for these suffixes only, and reads .pt as it reads .bin.
     suffix = ".safetensors" if pretrained.endswith(".safetensors") else ".bin"
     weights = folder / f"open_clip_model{suffix}"
@@ -231,9 +234,11 @@ def _create(
         config = open_clip.get_model_config(name)
         if config is not None:
             _check(model, name, check_config(model, config))
-        network = open_clip.create_model(
-            name, pretrained=tag, require_pretrained=True, force_quick_gelu=quick_gelu
-        )
+            import_towers(open_clip, config)
+        with weights_assigned():
+            network = open_clip.create_model(
+                name, pretrained=tag, require_pretrained=True, force_quick_gelu=quick_gelu
+            )
         tokenizer = open_clip.get_tokenizer(name)
     except ImindexError:
         raise

@@ -106,7 +106,7 @@ class TorchEncoder(Encoder):
                 if size == 1:
                     raise ImindexError(
                         f"{self.device} has not enough memory for a single picture under {self.info.name()}. "
-                        "Free memory, or use --device cpu or a smaller --model."
+                        "Free memory, compute on another device, or take a smaller model."
                     ) from error
                 self.batch_size = max(1, size // 2)
                 if self.device.type == "cuda":
@@ -191,7 +191,7 @@ def move_to(model: torch.nn.Module, device: torch.device) -> torch.nn.Module:
     except torch.cuda.OutOfMemoryError as error:
         raise ImindexError(
             f"{device} has not enough memory for the weights. Free it (nvidia-smi shows who uses it), "
-            "or use --device cpu or a smaller --model."
+            "compute on another device, or take a smaller model."
         ) from error
 
 

@@ -56,8 +56,8 @@ def refuse_torchscript(model: str, weights: str | os.PathLike[str]) -> None:
     target = found.with_suffix(".safetensors")
     command = f"python -c {shlex.quote(CONVERT)} {shlex.quote(str(found))} {shlex.quote(str(target))}"
     raise ImindexError(
-        f"{found} is a TorchScript archive, as OpenAI published the weights of CLIP: it holds code, which imindex never "
-        f"runs. Pass --pretrained openai, which gets the weights of {model} without code. Or, if you trust the file, "
-        f"convert it once with the command below, then pass --pretrained {target} (OpenAI's weights need "
+        f"{found} is a TorchScript archive, as OpenAI published the weights of CLIP: it holds code, which imindex "
+        f"never runs. Pass --pretrained openai, which gets the weights of {model} without code. Or, if you trust the "
+        f"file, convert it once with the command below, then pass --pretrained {target} (OpenAI's weights need "
         f"a --model that ends in -quickgelu, such as ViT-B-32-quickgelu).\n{command}"
     )

@@ -7,7 +7,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from imindex.indexer.core.bounds import shown
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.generate import lora
 from imindex.indexer.generate.model_settings import ModelSettings
 from imindex.indexer.generate.prompts import Shot
 from imindex.indexer.generate.release_folder import ONE_COLOUR, SAFETY
@@ -66,25 +68,40 @@ class Pipeline:
         Raises
         ------
         ImindexError
-            If the pipeline rejects its settings, or there is not enough memory for a single picture.
+            If the pipeline rejects its settings or raises any other exception, or there is not enough memory for a
+            single picture.
         """
         start = 0
         while start < len(shots):
             batch = shots[start : start + self.batch_size]
             try:
                 images, unsafe = self._forward(batch)
-            except (RuntimeError, MemoryError) as error:
+            except (ImindexError, KeyboardInterrupt, SystemExit, GeneratorExit):
+                raise
+            except BaseException as error:  # also panics of tokenizers, which are no Exception
                 if not _out_of_memory(error):
-                    raise
+                    raise ImindexError(self._about_failure(batch, error)) from error
                 self._halve(error)
                 continue
-            except (ValueError, TypeError) as error:
-                raise ImindexError(
-                    f"{self._name} rejects these settings: {reason(error)} Change them."
-                ) from error
             for shot, image, is_unsafe in zip(batch, images, unsafe, strict=True):
                 yield shot, image, SAFETY if is_unsafe else ONE_COLOUR if _one_colour(image) else None
             start += len(batch)
+
+    def _about_failure(self, batch: Sequence[Shot], error: BaseException) -> str:
+        first, *others = batch
+        of = f", the first of {len(batch)} in its batch" if others else ""
+        picture = f"the picture {first.path} (prompt {shown(first.prompt)}, seed {first.seed}{of})"
+        rejects = isinstance(error, (ValueError, TypeError))
+        what = f"{self._name} rejects these settings" if rejects else f"{self._name} failed"
+        remedy = (
+            "Change them."
+            if rejects
+            else "Try other settings (--dtype, --size, --scheduler), or another model."
+        )
+        return (
+            f"{what} at {picture}: {type(error).__name__}: {reason(error)} {remedy} Pictures that were finished before "
+            "are kept. `imindex --debug ...` shows the traceback."
+        )
 
     def _forward(self, batch: Sequence[Shot]) -> tuple[list[Image], list[bool]]:
         import torch
@@ -117,8 +134,8 @@ class Pipeline:
 
         if self.batch_size == 1:
             raise ImindexError(
-                f"{self._device} does not have enough memory for a single picture of {self._name}. Free memory, or use "
-                "--offload model (or sequential), --dtype fp16 or a smaller --size."
+                f"{self._device} does not have enough memory for a single picture of {self._name}. Free memory, or "
+                "set offload to model or sequential, dtype to fp16, or a smaller size."
             ) from error
         self.batch_size //= 2
         if self._device.type == "cuda":
@@ -146,10 +163,15 @@ class Pipeline:
 
         def lengths(texts: Iterable[str]) -> dict[str, int]:
             ordered = sorted(set(texts))
-            with quiet():
-                return dict(
-                    zip(ordered, map(len, tokenizer(ordered)["input_ids"] if ordered else []), strict=True)
-                )
+            try:
+                with quiet():
+                    counts = map(len, tokenizer(ordered)["input_ids"] if ordered else [])
+                    return dict(zip(ordered, counts, strict=True))
+            except Exception as error:
+                raise ImindexError(
+                    f"The tokenizer of {self._name} failed: {type(error).__name__}: {reason(error)} Download the model "
+                    "again, or pass another model."
+                ) from error
 
         prompts = lengths(shot.prompt for shot in shots)
         long = [prompt for prompt, length in prompts.items() if length > limit]
@@ -194,29 +216,24 @@ def _load(resolved: ResolvedModel, model: ModelSettings) -> Any:
             **more,
         )
         if resolved.lora is not None:
-            pipe.load_lora_weights(
-                resolved.lora.parent,
-                weight_name=resolved.lora.name,
-                adapter_name="imindex",
-                use_safetensors=True,
-            )
-            pipe.set_adapters(["imindex"], [model.lora_scale])
+            lora.put_on(pipe, resolved.lora, model.lora_scale)
         if model.offload == "model":
             pipe.enable_model_cpu_offload(device=resolved.device)
         elif model.offload == "sequential":
             pipe.enable_sequential_cpu_offload(device=resolved.device)
         else:
             pipe.to(resolved.device)
+    except ImindexError:
+        raise
     except Exception as error:
         if _out_of_memory(error):
             raise ImindexError(
                 f"{model.model} does not fit in the memory of {resolved.device}. Use --offload model (or sequential), "
                 "--dtype fp16, or --device cpu."
             ) from error
-        lora = f" with the LoRA {model.lora}" if model.lora else ""
-        raise ImindexError(
-            f"{model.model}{lora} cannot be loaded: {reason(error)} Check its files."
-        ) from error
+        and_lora = f" with the LoRA {model.lora}" if model.lora else ""
+        remedy = "Install a newer peft." if model.lora and "PEFT" in str(error) else "Check its files."
+        raise ImindexError(f"{model.model}{and_lora} cannot be loaded: {reason(error)} {remedy}") from error
     pipe.set_progress_bar_config(disable=True)
     return pipe
 

@@ -68,7 +68,7 @@ class Folder:
             write_file(file, json_text(about, indent=2).encode() + b"\n")
             return
         try:
-            stored = parse_json(read_text(file))
+            stored = parse_json(read_text(file), finite=True)
         except ValueError as error:
             raise ImindexError(f"{file} is not JSON: {error}. Generate into another folder.") from error
         stored, current = _flat(stored), _flat(about)
@@ -184,7 +184,7 @@ def read_manifest(folder: Path) -> dict[str, Line]:
     lines: dict[str, Line] = {}
     for number, text in enumerate(read_input(manifest).split(b"\n")[:-1], 1):
         try:
-            line = parse_json(text)
+            line = parse_json(text, finite=True)
             lines[line["path"]] = line
             if not {"sha256", "prompt", "seed", "blocked"} <= line.keys():
                 raise ValueError("not a line of imindex generate")

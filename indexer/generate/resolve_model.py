@@ -25,6 +25,7 @@ from imindex.indexer.generate.components import (
     check_scheduler,
     scheduler_class,
 )
+from imindex.indexer.generate.lora import require_peft
 from imindex.indexer.generate.model_description import (
     LoraDescription,
     ModelDescription,
@@ -250,6 +251,7 @@ def _lora(model: ModelSettings) -> Path | None:
     refuse_special_files(path)
     file = model_settings.lora_file(path) if path.exists() else _downloaded_lora(model)
     check_lora(file)
+    require_peft()
     return file
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 DIFFUSION, FLOW, SCALED = "diffusion", "flow matching", "scaled"
 _STEPS = 12
 _MOST_ERROR = 0.2
-"""The largest distance from the known picture at the end, relative to the size of its values (both root mean square)."""
+"""The largest distance from the known picture at the end, relative to its values (both root mean square)."""
 _LEAST_NOISE, _MOST_NOISE = 0.85, 1.15
 """The noise of a picture, relative to the noise that its step says; the noise of 1,024 numbers varies by 2 %."""
 _FAINT = 0.15
@@ -88,8 +88,8 @@ def misfit(scheduler: Any, own: Any, family: str, pipeline: type) -> str:
     first, second = paths
     if not torch.equal(first, second):
         return "it draws noise that does not follow from a picture's seed"
-    error = float(((first[-1] - picture) ** 2).mean().sqrt() / (picture**2).mean().sqrt())
-    if not error <= _MOST_ERROR:
+    distance = float(((first[-1] - picture) ** 2).mean().sqrt() / (picture**2).mean().sqrt())
+    if not distance <= _MOST_ERROR:
         return "it reads the network's predictions in another way"
     if not all(_LEAST_NOISE <= level <= _MOST_NOISE for level in levels):
         return "its pictures have more or less noise than their steps say"
@@ -123,7 +123,7 @@ def _path(scheduler: Any, network: Network, noise: torch.Tensor, family: str, pi
     scheduler.set_timesteps(_STEPS, **({"mu": _SHIFT} if shifted else {}))
     scales = family != FLOW
     sample = noise * scheduler.init_noise_sigma if scales else noise
-    more: dict[str, Any] = {}
+    more: dict[str, object] = {}
     if hasattr(pipeline, "prepare_extra_step_kwargs"):
         accepted = inspect.signature(scheduler.step).parameters
         more = {
@@ -169,7 +169,10 @@ def _network(own: Any, family: str, picture: torch.Tensor, levels: list[float]) 
             if sigma > _FAINT:
                 levels.append(float((((noisy - picture) / sigma) ** 2).mean().sqrt()))
             sign = {"epsilon": 1, "v_prediction": -1}[kind]
-            return sign * (picture - (data / total) ** 2 * noisy) * total / (sigma * data)
+            scaled_back: torch.Tensor = (
+                sign * (picture - (data / total) ** 2 * noisy) * total / (sigma * data)
+            )
+            return scaled_back
 
         return scaled
     signal = np.clip(own.alphas_cumprod.double().numpy(), 1e-12, 1 - 1e-12)
@@ -178,11 +181,12 @@ def _network(own: Any, family: str, picture: torch.Tensor, levels: list[float]) 
     def predict(noisy: torch.Tensor, step: float) -> torch.Tensor:
         ratio = float(np.exp(np.interp(step, np.arange(len(logits)), logits)))
         alpha, sigma = (1 / (1 + ratio)) ** 0.5, (ratio / (1 + ratio)) ** 0.5
-        noise = (noisy - alpha * picture) / sigma
+        noise: torch.Tensor = (noisy - alpha * picture) / sigma
         if sigma > _FAINT:
             levels.append(float((noise**2).mean().sqrt()))
         if kind == "v_prediction":
-            return alpha * noise - sigma * picture
+            velocity: torch.Tensor = alpha * noise - sigma * picture
+            return velocity
         if kind == "sample":
             return torch.clone(picture)
         if kind == "epsilon":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,21 +15,29 @@ from imindex.indexer.core.schema import Columns
 from imindex.indexer.maintain.summary import describe
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.intact import require_unchanged, unchanged_blocks
-from imindex.indexer.system.atomic import make_folder, put_in_place, write_file
+from imindex.indexer.system.atomic import check_room, make_folder, put_in_place
 
 if TYPE_CHECKING:
     import pyarrow
 
 _FILES = ("vectors.npy", "items.parquet", "rejects.parquet", "index.json")
+_HEADER = 128
+"""The bytes before the vectors in an NPY file, at most."""
+_FOOTER = 65_536
+"""Room in bytes for what Parquet adds to a table; what is not used is given back."""
 
 
 def export(index: Index, folder: Path, *, force: bool = False) -> list[str]:
     """Write vectors.npy (float16), items.parquet, rejects.parquet and index.json; return their paths.
 
+    The room of all files is taken before anything is written, so on a full disk none is left behind.
+
     Raises
     ------
     ImindexError
         If the index is damaged, or the folder holds files from an earlier export and `force` is not set.
+    OSError
+        If the disk is full, or a file size limit is exceeded.
     """
     import pyarrow.parquet
 
@@ -39,18 +48,28 @@ def export(index: Index, folder: Path, *, force: bool = False) -> list[str]:
         )
     require_unchanged(index)
     make_folder(folder)
-    with put_in_place(folder / "vectors.npy") as file:
-        header = {"descr": "<f2", "fortran_order": False, "shape": (index.n, index.encoder.dim)}
-        np.lib.format.write_array_header_1_0(file, header)
-        for block in unchanged_blocks(index):
-            file.write(np.ascontiguousarray(block, "<f2").data)
-    for name, table in (("items", item_table(index)), ("rejects", _arrow(index, index.rejects()))):
-        with put_in_place(folder / f"{name}.parquet") as file:
-            pyarrow.parquet.write_table(table, file)
     about = {
         key: value for key, value in describe(index).to_dict().items() if key not in ("rejects", "duplicates")
     }
-    write_file(folder / "index.json", json_text(about, indent=2).encode())
+    text = json_text(about, indent=2).encode()
+    tables = item_table(index), _arrow(index, index.rejects())
+    with contextlib.ExitStack() as stack:  # the files get their names after all of them are written
+        vectors, items, rejects, description = (
+            stack.enter_context(put_in_place(folder / name)) for name in _FILES
+        )
+        check_room(vectors, _HEADER + index.n * index.encoder.dim * 2)
+        for table, file in zip(tables, (items, rejects), strict=True):
+            check_room(file, table.nbytes + _FOOTER)
+        check_room(description, len(text))
+        header = {"descr": "<f2", "fortran_order": False, "shape": (index.n, index.encoder.dim)}
+        np.lib.format.write_array_header_1_0(vectors, header)
+        for block in unchanged_blocks(index):
+            vectors.write(np.ascontiguousarray(block, "<f2").data)
+        for table, file in zip(tables, (items, rejects), strict=True):
+            pyarrow.parquet.write_table(table, file)
+        description.write(text)
+        for file in (vectors, items, rejects, description):
+            file.truncate(file.tell())
     return [str(folder / name) for name in _FILES]
 
 

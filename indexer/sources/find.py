@@ -9,19 +9,21 @@ from pathlib import Path
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import KINDS
 from imindex.indexer.sources import manifest_rows
+from imindex.indexer.sources.artist_from import ArtistFrom
 from imindex.indexer.sources.folder import items_of_folder
 from imindex.indexer.sources.item import Item, SourceOptions
 from imindex.indexer.sources.manifest import items_of_manifest
 from imindex.indexer.sources.stray import PassedOver
 
 
-def find(
+def find(  # noqa: PLR0913
     sources: Sequence[str | os.PathLike[str]],
     *,
     kind: str | None = None,
     collection: str | None = None,
     artist: str | None = None,
     roots: Mapping[str, str] | None = None,
+    artist_from: str | None = None,
     note: Callable[[str], None] = lambda _: None,
     passed: PassedOver | None = None,
 ) -> Iterator[Item]:
@@ -43,6 +45,8 @@ def find(
     kind, collection, artist : str, optional
         Metadata of all pictures. For a folder it takes precedence over the names of its folders; for a manifest it
         fills empty columns.
+    artist_from : str, optional
+        How the paths of pictures tell their artists, for folders in another layout: `ArtistFrom.parse`.
     roots : mapping of str to str, optional
         Absolute folders outside those of manifests that their paths may lead to, by name.
     note : callable
@@ -58,13 +62,21 @@ def find(
     """
     if kind is not None and kind not in KINDS:
         raise ImindexError(f"There is no kind {kind!r}. Use one of {', '.join(KINDS)}.")
-    options = SourceOptions(kind, collection, artist, roots or {})
+    if artist_from is not None and artist is not None:
+        raise ImindexError("Pass either artist (--artist) or artist_from (--artist-from), not both.")
+    pattern = ArtistFrom.parse(artist_from) if artist_from is not None else None
+    options = SourceOptions(kind, collection, artist, roots or {}, pattern)
     passed = PassedOver() if passed is None else passed
     for source in sources:
         path = Path(source)
         if path.is_dir():
             yield from items_of_folder(path, options, note, passed)
         elif path.suffix.lower() in manifest_rows.SUFFIXES and path.is_file():
+            if pattern is not None:
+                raise ImindexError(
+                    f"{path} is a manifest, which names artists in its column `artist`; --artist-from is for folders. "
+                    "Drop it, or build them one after the other."
+                )
             yield from items_of_manifest(path, options, note)
         elif path.suffix.lower() in manifest_rows.WORKBOOKS and path.is_file():
             raise ImindexError(

@@ -5,16 +5,25 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.names import clean_name
 from imindex.indexer.core.schema import KINDS
 from imindex.indexer.sources import manifest_rows
+from imindex.indexer.sources.artist_from import ArtistFrom
 from imindex.indexer.sources.img2dataset import refuse_shards
 from imindex.indexer.sources.item import Item, SourceOptions
 from imindex.indexer.sources.manifest import items_of_manifest
-from imindex.indexer.sources.stray import OTHER_FOLDER, OUTSIDE, PassedOver, kind_of_file, kind_of_folder
+from imindex.indexer.sources.stray import (
+    OTHER_FOLDER,
+    OUTSIDE,
+    UNMATCHED,
+    PassedOver,
+    kind_of_file,
+    kind_of_folder,
+)
 
 _LAYOUT = "works/<artist>/*, imitations/<release>/<artist>/*, control/*, background/<artist>/*"
 
@@ -84,8 +93,9 @@ def _kind_folder(
     path: Path, kind: str, options: SourceOptions, note: Callable[[str], None], passed: PassedOver
 ) -> Iterator[Item]:
     default = kind if kind != "imitations" else None
-    if (manifest := manifest_in(path)) is not None:
-        of_kind = SourceOptions(kind, options.collection or default, options.artist)
+    by_path = options.artist_from is not None and kind != "control"
+    if not by_path and (manifest := manifest_in(path)) is not None:
+        of_kind = replace(options, kind=kind, collection=options.collection or default)
         yield from _listed_in(manifest, of_kind, note)
     elif kind in ("works", "background"):
         yield from _by_artist(path, kind, options.collection or kind, options, note, passed)
@@ -113,8 +123,11 @@ def _by_artist(
     note: Callable[[str], None],
     passed: PassedOver,
 ) -> Iterator[Item]:
+    if options.artist_from is not None and kind != "control":
+        yield from _by_pattern(path, kind, collection, options.artist_from, note, passed)
+        return
     if (manifest := manifest_in(path)) is not None:
-        yield from _listed_in(manifest, SourceOptions(kind, collection, options.artist), note)
+        yield from _listed_in(manifest, replace(options, kind=kind, collection=collection), note)
         return
     artist = options.artist
     if kind == "control":
@@ -129,7 +142,7 @@ def _by_artist(
         if artist is None and not _is_dir(child):
             raise ImindexError(
                 f"{child.path} is directly in {path}, so its artist is unknown. "
-                "Move it into a folder with the artist's name, or pass --artist."
+                "Move it into a folder with the artist's name, or pass --artist, or --artist-from if its path tells it."
             )
         empty = True
         for file in _files(child, passed, above):
@@ -137,6 +150,47 @@ def _by_artist(
             yield Item(file, clean_name(artist or child.name), kind, clean_name(collection))
         if empty and not child.is_symlink():
             passed.empty.append(child.path)
+
+
+def _by_pattern(
+    path: Path,
+    kind: str,
+    collection: str,
+    artist_from: ArtistFrom,
+    note: Callable[[str], None],
+    passed: PassedOver,
+) -> Iterator[Item]:
+    """Yield the pictures of a folder whose paths tell their artists; tell of the others."""
+    artists: dict[str, str] = {}
+    unmatched: list[str] = []
+    above = frozenset(_identity(folder) for folder in (path, *path.resolve().parents))
+    for child in _entries(path, passed):
+        for file in _files(child, passed, above):
+            relative = os.path.relpath(file, path).replace(os.sep, "/")
+            if artist := artist_from.artist_of(relative):
+                artists.setdefault(artist, relative)
+                yield Item(file, artist, kind, clean_name(collection))
+            else:
+                unmatched.append(relative)
+                passed.add(file, UNMATCHED)
+    if unmatched:
+        example = f"such as {unmatched[0]}" if len(unmatched) > 1 else f"which is {unmatched[0]}"
+        if not artists:
+            raise ImindexError(
+                f"{path}: no path matches --artist-from {artist_from.text!r}, {example}. Correct the pattern; it is "
+                "compared with paths as this one."
+            )
+        n = len(unmatched)
+        note(
+            f"{path}: {n:,} picture{'s do' if n > 1 else ' does'} not match --artist-from {artist_from.text!r} and "
+            f"{'are' if n > 1 else 'is'} not used, {example}."
+        )
+    if artists:
+        name, relative = next(iter(artists.items()))
+        note(
+            f"{path}: {len(artists):,} artist{'s' if len(artists) > 1 else ''} by --artist-from {artist_from.text!r}, "
+            f"such as {name!r} from {relative}."
+        )
 
 
 def _entries(path: Path | str, passed: PassedOver) -> list[os.DirEntry[str]]:

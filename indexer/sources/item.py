@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from imindex.indexer.core.schema import NO_SEED
+from imindex.indexer.sources.artist_from import ArtistFrom
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +56,12 @@ class SourceOptions:
     kind, collection, artist : str, optional
     roots : mapping of str to str
         Absolute folders, by name, that the paths of a manifest may lead to.
+    artist_from : ArtistFrom, optional
+        Tells the artists of the pictures of folders from their paths.
     """
 
     kind: str | None = None
     collection: str | None = None
     artist: str | None = None
     roots: Mapping[str, str] = field(default_factory=dict)
+    artist_from: ArtistFrom | None = None

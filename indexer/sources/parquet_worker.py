@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from imindex.indexer.system.sandbox import ends_with_parent, isolate_output, limit_memory, write_all
@@ -28,7 +29,10 @@ def main(path: str) -> None:
         pa.set_memory_pool(pa.system_memory_pool())
         with ends_with_parent(), pyarrow.parquet.ParquetFile(path, pre_buffer=False) as file:
             for batch in file.iter_batches(_BATCH_ROWS, use_threads=False):
-                rows = (json.dumps({"row": row}, default=_plain) for row in batch.to_pylist())
+                rows = (
+                    json.dumps({"row": _without_nan(row)}, default=_plain, allow_nan=False)
+                    for row in batch.to_pylist()
+                )
                 write_all(out, "".join(f"{row}\n" for row in rows).encode())
     except MemoryError:  # including ArrowMemoryError
         write_all(out, _line("its content does not fit in memory. Check that this is a manifest."))
@@ -38,7 +42,18 @@ def main(path: str) -> None:
 
 
 def _line(error: str) -> bytes:
-    return f"{json.dumps({'error': error})}\n".encode()
+    return f"{json.dumps({'error': error}, allow_nan=False)}\n".encode()
+
+
+def _without_nan(value: Any) -> Any:
+    """Replace NaN, which is an empty cell, by null, and infinity by its name; JSON has neither."""
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value
 
 
 def _plain(value: Any) -> Any:

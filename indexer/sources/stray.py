@@ -35,6 +35,8 @@ SYSTEM_FOLDERS = frozenset(
 ARCHIVES = frozenset({".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".xz", ".zip", ".zst"})
 OTHER_FOLDER = "(other folder)"
 OUTSIDE = "(picture outside the layout)"
+UNMATCHED = "(picture without an artist in its path)"
+TOLD = (OTHER_FOLDER, OUTSIDE, UNMATCHED)
 """Kinds that notes of their own tell about."""
 _INDEX = ".h5"
 _PARTS = ".h5.parts"
@@ -91,7 +93,7 @@ class PassedOver:
 
     def listed(self) -> str:
         """Return the kinds in words: the name of a single file, or the kind with its count."""
-        counts = [(kind, n) for kind, n in self.counts() if kind not in (OTHER_FOLDER, OUTSIDE)]
+        counts = [(kind, n) for kind, n in self.counts() if kind not in TOLD]
         shown = [self._first[kind] if n == 1 else f"{kind} ({n:,})" for kind, n in counts[:_SHOWN]]
         more = len(counts) - len(shown)
         return ", ".join(shown) + (f" and {more} more kinds" if more else "")
@@ -99,7 +101,7 @@ class PassedOver:
     def notes(self) -> list[str]:
         """Return what a user is told: at most one line about files, and one about empty folders."""
         lines = []
-        if n := len(self) - self._counts[OTHER_FOLDER] - self._counts[OUTSIDE]:
+        if n := len(self) - sum(self._counts[kind] for kind in TOLD):
             are = "1 file that is not a picture" if n == 1 else f"{n:,} files that are not pictures"
             lines.append(f"Passed over {are}: {self.listed()}.")
         if n := len(self.empty):

@@ -50,7 +50,7 @@ def start(
     OSError
         If it cannot be started.
     """
-    words = [json.dumps(_paths()), str(_PACKAGE), function, *arguments]
+    words = [json.dumps(_paths(), allow_nan=False), str(_PACKAGE), function, *arguments]
     return subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", _CODE, *words],
         stdin=subprocess.PIPE,

@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
-import importlib.util
+import importlib.abc
+import importlib.machinery
 import inspect
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -34,6 +35,7 @@ _MAY_IT = "resolve_trust_remote_code"
 """Decides, and may ask the user at the terminal, whether a model's code is run."""
 _OPTIONAL = ("transformers.integrations.hub_kernels",)
 """Older versions of transformers do not have it."""
+_LIBRARIES = frozenset(name.partition(".")[0] for name in _RUN_CODE)
 _USERS = ("transformers", "diffusers", "timm", "open_clip", "peft")
 """The libraries that may have imported these functions by name."""
 
@@ -88,6 +90,7 @@ def no_foreign_code(model: str) -> Iterator[None]:
         _state.depth += 1
         if _state.depth == 1:
             _replace_torch()
+            sys.meta_path.insert(0, _on_import)
         before = len(_state.refused)
     failure: Exception | None = None
     try:
@@ -100,6 +103,7 @@ def no_foreign_code(model: str) -> Iterator[None]:
             _state.depth -= 1
             if _state.depth == 0:
                 _restore_torch()
+                sys.meta_path.remove(_on_import)
                 _state.refused.clear()
     if refused:
         raise ForeignCode(
@@ -130,10 +134,33 @@ def _close() -> None:
 
 
 def _reachable(library: str) -> bool:
-    """Whether a model can reach a library: transformers whenever it is installed, diffusers once it is imported."""
-    if library in sys.modules:
-        return True
-    return library == "transformers" and importlib.util.find_spec(library) is not None
+    """Whether a library is imported. Of one that is imported later, `_OnImport` tells."""
+    return sys.modules.get(library) is not None
+
+
+class _OnImport(importlib.abc.MetaPathFinder):
+    """Wraps the functions that run code as soon as a library that has them is imported, within `no_foreign_code`."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if name not in _LIBRARIES:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        if spec is None or spec.loader is None:
+            return spec
+        execute = spec.loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            execute(module)
+            with _state.lock:
+                _close()
+
+        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
+
+
+_on_import = _OnImport()
 
 
 def _module(name: str) -> ModuleType | None:

@@ -249,6 +249,7 @@ def holder_record(command: str) -> bytes:
             "namespace": _namespace(),
         },
         ensure_ascii=True,
+        allow_nan=False,
     ).encode()
 
 

@@ -19,16 +19,20 @@ from typing import Any
 
 import click
 
-from imindex.indexer.core.errors import ImindexError, Interrupted, NoEncoder
+from imindex.indexer.core.errors import DEBUG, ImindexError, Interrupted, NoEncoder
 from imindex.indexer.core.exit_codes import INTERRUPTED, TERMINATED
 from imindex.indexer.terminal.interrupts import INTERRUPTS, nothing_changed
 from imindex.indexer.terminal.options import Command, command_line
-from imindex.indexer.terminal.output import clean
+from imindex.indexer.terminal.output import clean, error_text
 
-_NO_MEMORY = (
-    "Out of memory, or the memory limit of this process is reached. Committed results are kept. Free memory or pass a "
-    "smaller --batch-size, then run the command again."
+_SMALLER = (
+    ("--batch-size", "a smaller --batch-size"),
+    ("--generate-batch", "a smaller --generate-batch"),
+    ("--background", "a smaller --background"),
+    ("--no-tests", "--no-tests"),
+    ("--resamples", "fewer --resamples"),
 )
+"""Options with which a command takes less memory, and what to pass."""
 _TORCH_NO_MEMORY = ("allocate memory", "could not create a primitive", "could not create a memory")
 """Parts of the out-of-memory messages of PyTorch and oneDNN on a CPU."""
 _REMEDIES = {
@@ -39,8 +43,6 @@ _REMEDIES = {
 }
 
 
-DEBUG = "IMINDEX_DEBUG"
-"""Environment variable: if set, a defect is shown with its traceback; otherwise that goes to a file."""
 _LONGEST_REASON = 300
 _NO_ANSWER = (
     "The command asked a question, and nobody answered. Run it in a terminal, or see --help for its option."
@@ -164,7 +166,7 @@ def errors_for_people(command: Command) -> Command:
         except click.Abort as error:
             raise click.UsageError(_NO_ANSWER) from error
         except ImindexError as error:
-            raise click.ClickException(clean(f"{error}{remedy_of(error)}", keep="\n")) from error
+            raise click.ClickException(_for_people(error)) from error
         except BrokenPipeError:  # the reader closed the pipe; click exits silently
             raise
         except OSError as error:
@@ -173,7 +175,7 @@ def errors_for_people(command: Command) -> Command:
             message = str(error)
             if not isinstance(error, MemoryError) and not any(part in message for part in _TORCH_NO_MEMORY):
                 raise
-            raise click.ClickException(_NO_MEMORY) from error
+            raise click.ClickException(_no_memory()) from error
 
     return with_errors  # type: ignore[return-value]
 
@@ -221,16 +223,39 @@ def guard() -> Iterator[None]:
     ):
         raise
     except click.ClickException as error:
-        vars(error)["message"] = clean(error.message, keep="\n")
+        safe = clean(error.message, keep="\n")
+        before = max(
+            0, error.format_message().find(error.message)
+        )  # such as "Invalid value for '--batch-size': "
+        vars(error)["message"] = error_text(safe, len("Error: ") + before)
         raise
     except ImindexError as error:
-        raise click.ClickException(clean(str(error), keep="\n")) from error
+        raise click.ClickException(_for_people(error)) from error
     except OSError as error:
         raise click.ClickException(_os_error(error)) from error
     except MemoryError as error:
-        raise click.ClickException(_NO_MEMORY) from error
+        raise click.ClickException(_no_memory()) from error
     except BaseException as error:  # PyO3's PanicException is no Exception
         raise Defect(error) from error
+
+
+def _for_people(error: ImindexError) -> str:
+    """Return the message of an error, after its traceback if the user asked for that."""
+    shown = f"{''.join(traceback.format_exception(error))}\n" if os.environ.get(DEBUG) == "all" else ""
+    return clean(f"{shown}{error}{remedy_of(error)}", keep=_LF)
+
+
+def _no_memory() -> str:
+    """Say that memory ran out, and name options that the command has."""
+    context = click.get_current_context(silent=True)
+    parameters = context.command.params if context else []
+    known = {name for parameter in parameters for name in parameter.opts}
+    remedies = [what for option, what in _SMALLER if option in known]
+    free = f"Free memory or pass {' or '.join(remedies)}" if remedies else "Free memory"
+    return (
+        "Out of memory, or the memory limit of this process is reached. Committed results are kept. "
+        f"{free}, then run the command again."
+    )
 
 
 def _about_defect(error: BaseException) -> str:
@@ -247,7 +272,7 @@ def _about_defect(error: BaseException) -> str:
     elif path := _keep(details):
         what = clean(path)
     else:
-        what, remark = "the details", f" Set {DEBUG}=1 to see the details."
+        what, remark = "the details", f" Set {DEBUG}=1, or run `imindex --debug ...`, to see the details."
     return (
         f"{shown}This is a defect in imindex: {said}.{remark} To report it, send the maintainers {what}, and the "
         "smallest input that shows it; in private, if the input came from somebody whom you do not trust (SECURITY.md)."

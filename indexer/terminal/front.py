@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
 
+from imindex.indexer.core.errors import DEBUG
 from imindex.indexer.core.exit_codes import MEANINGS
 
 JOBS: Mapping[str, Mapping[str, tuple[str, str]]] = {
@@ -137,6 +139,19 @@ def _version() -> str:
     return str(package.__version__)
 
 
+def _debug(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    """Set the variable that `imindex.indexer.terminal.errors` reads, until the command has ended."""
+    if value:
+        before = os.environ.get(DEBUG)
+        os.environ[DEBUG] = "all"
+
+        def restore() -> None:
+            os.environ.pop(DEBUG, None)
+            os.environ.update({} if before is None else {DEBUG: before})
+
+        context.call_on_close(restore)
+
+
 @click.command(
     "imindex",
     cls=LazyGroup,
@@ -144,5 +159,12 @@ def _version() -> str:
     epilog="Start with: imindex demo DIR. Then: imindex build SOURCE...; imindex match.",
 )
 @click.version_option(_version(), prog_name="imindex")
+@click.option(
+    "--debug",
+    is_flag=True,
+    expose_value=False,
+    callback=_debug,
+    help="Show the traceback of every error.",
+)
 def main() -> None:
     """Measure how well a generative image model imitates named artists, and say how sure one may be."""

@@ -35,6 +35,18 @@ def say(message: str) -> None:
     click.echo("\n".join(wrap(text, terminal_width())) if sys.stderr.isatty() else text, err=True)
 
 
+def error_text(text: str, first: int) -> str:
+    """Return a safe text for stderr as a terminal shows it: its lines broken at spaces.
+
+    `first` columns of the first line are taken already.
+    """
+    if not sys.stderr.isatty():
+        return text
+    width, lines = terminal_width(), text.split("\n")
+    parts = [wrap(line, width, first=0 if number else first) for number, line in enumerate(lines)]
+    return "\n".join(line for part in parts for line in part)
+
+
 def echo(*lines: str, hanging: int = 0) -> None:
     """Write lines to stdout, each made safe by `clean`. Commands write text through this function only.
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.jsonable import json_ready
 from imindex.indexer.core.spreadsheet import csv_cell
 from imindex.indexer.terminal import width as w
 
@@ -218,7 +219,7 @@ def _value(value: Any, safe: Callable[[str], str]) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (list, tuple)):
-        return json.dumps(value)
+        return json.dumps(json_ready(value), allow_nan=False)
     return safe(str(value))
 
 
@@ -253,11 +254,7 @@ def drawn(
     """
     rows = [one for one in table.records if not isinstance(one, Section)]
     most = len(rows) if table.most is None else table.most
-    title = (
-        f"{table.title} ({most:,} of {len(rows):,}; --all prints the rest)"
-        if most < len(rows)
-        else table.title
-    )
+    title = f"{table.title} ({most:,} of {len(rows):,}; see --all)" if most < len(rows) else table.title
     lines = [Line(line, "bold") for line in w.wrap(safe(title), width)] if title else []
     visible = _visible(table.records, most)
     body = [

@@ -61,7 +61,7 @@ def pad(text: str, width: int, *, left: bool) -> str:
     return text + space if left else space + text
 
 
-def wrap(text: str, width: int, *, hanging: int = 0) -> list[str]:
+def wrap(text: str, width: int, *, hanging: int = 0, first: int = 0) -> list[str]:
     """Break a text at spaces into lines of at most `width` columns.
 
     A word that is wider than a line stays whole, so that a path can be copied from the terminal, which breaks it by
@@ -73,16 +73,18 @@ def wrap(text: str, width: int, *, hanging: int = 0) -> list[str]:
     width : int
     hanging : int
         Columns by which all lines but the first are indented.
+    first : int
+        Columns of the first line that are taken already.
 
     Examples
     --------
     >>> wrap("a 95 % interval", 6)
     ['a 95 %', 'interval']
     """
-    if width_of(text) <= width:
+    if first + width_of(text) <= width:
         return [text]
     hanging = hanging if hanging < width // 2 else 0
-    lines, line, used = [], "", 0
+    lines, line, used = [], "", first
     for space, word in re.findall(r"(\s*)(\S+)", _BEFORE_PERCENT.sub(_KEPT, text)):
         for piece in _pieces(word.replace(_KEPT, " "), width - hanging):
             if line.strip() and used + width_of(space) + width_of(piece) > width:
@@ -195,7 +197,7 @@ def _first_differences(texts: Mapping[str, Sequence[str]]) -> dict[str, set[int]
 
     In sorted order, the length of the beginning that two texts share is the least over the neighbours between them.
     """
-    order = sorted(texts, key=lambda text: texts[text])
+    order = sorted(texts, key=lambda text: list(texts[text]))
     shared = [_shared(texts[a], texts[b]) for a, b in itertools.pairwise(order)]
     places: dict[str, set[int]] = {}
     for k, text in enumerate(order):
@@ -222,7 +224,7 @@ def _around(pieces: Sequence[str], places: set[int], width: int) -> str:
         grown = False
         ends = sorted(i + 1 for i in kept if i + 1 not in kept and i + 1 < len(pieces))
         starts = sorted(i - 1 for i in kept if i and i - 1 not in kept)
-        for place in [*ends, *starts, 0, len(pieces) - 1]:
+        for place in [*ends, *starts, 0]:
             if place in kept:
                 continue
             closes = all(

@@ -87,7 +87,7 @@ def write_plan(
     releases = "\n".join(_RELEASE.format(name=name, steps=steps, models=models) for name in RELEASES)
     text = _PLAN.format(
         seed=seed,
-        tested=json.dumps(list(NAMES)),
+        tested=json.dumps(list(NAMES), allow_nan=False),
         releases=releases,
         per_artist=per_artist,
         placebos=placebos,

@@ -289,7 +289,8 @@ def make(run: Run, release: Release, inputs: Inputs, *, whole: bool = False) -> 
     """
     if not release.model:
         items = inputs.made[release.name]
-        return Made(release, items, "", inputs.digests[release.name], {}, (), ())
+        blocked = inputs.blocked.get(release.name, ())
+        return Made(release, items, "", inputs.digests[release.name], {}, (), blocked)
     folder, wanted = run.workspace.pictures(release), order(run.plan, release, inputs)
     n_names = (
         len(run.plan.tested) + len(inputs.placebos[release.name]) + len(inputs.rivals.get(release.name, ()))

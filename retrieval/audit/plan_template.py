@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 import json
+import textwrap
 from collections.abc import Sequence
+
+from imindex.retrieval.audit.layout import FoundRelease, Layout, left_open, writable
 
 _TEMPLATE = """\
 # The plan of an imindex audit. It lists every key, with its default if there is one. Edit it, then run
@@ -13,7 +17,7 @@ _TEMPLATE = """\
 #
 # The audit registers the digest of the plan before it generates the first picture. A later change is
 # an error unless --amend "the reason" records it. Paths are relative to this file.
-
+{open}
 title = "Does the release imitate these artists?"
 seed = 0                          # for every picture and every resample
 rivals = "auto"                   # further real names, artists who died before 1920: references for "this artist rather
@@ -28,15 +32,15 @@ tested = {tested}
 # unknown = ["Bo Sample"]         # tested names or rivals that the releases cannot know: a check of the placebo names
 
 [works]
-tested = "works"                  # works/ARTIST/*, or a manifest (CSV, JSONL, Parquet). Artists in it who are
+{works}# works/ARTIST/*, or a manifest (CSV, JSONL, Parquet). Artists in it who are
                                   # not tested are background: additional candidates.
-# background = "background"       # works of more such artists
-# control = "control"             # pictures without an artist
+{background}# works of more such artists
+{control}# pictures without an artist
 
-# One [[releases]] per model. The audit generates the pictures of a model ...
-[[releases]]
-name = "sd-2.1"
-model = "stabilityai/stable-diffusion-2-1"    # Hub id or folder of a diffusers pipeline
+{existing}# One [[releases]] per model. The audit generates the pictures of a model ...
+{model}[[releases]]
+{model}name = "sd-2.1"
+{model}model = "stabilityai/stable-diffusion-2-1"    # Hub id or folder of a diffusers pipeline
 # revision = "..."                # commit on the Hub
 # lora = "path.safetensors"       # with lora_scale = 1.0
 # scheduler = "DDIMScheduler"     # default: that of the pipeline, as for the next three
@@ -51,7 +55,7 @@ model = "stabilityai/stable-diffusion-2-1"    # Hub id or folder of a diffusers 
 # [[releases]]
 # name = "api-model"
 # pictures = "pictures/api-model"
-# placebos = ["placebo *"]        # the names that are invented
+# placebos = ["placebo *"]        # the names that are invented; default: those of the arm placebo in the manifest
 
 [prompts]
 templates = ["Artwork from {{artist}}"]         # {{artist}} is where the name goes
@@ -68,8 +72,8 @@ nameless = 20                     # control pictures, generated from the templat
 
 # One [[encoders]] per CLIP model. With several, the report shows where they agree.
 [[encoders]]
-model = "ViT-L-14"                # an open_clip name, local-dir:FOLDER, hf-hub:ORG/REPO, a JSON file, or demo
-pretrained = "openai"             # an open_clip tag, or a file of weights
+{encoder}# an open_clip name, local-dir:FOLDER, hf-hub:ORG/REPO, a JSON file, or demo
+{weights}# an open_clip tag, or a file of weights
 # name = "ViT-L-14"
 # precision = "auto"
 # color = "auto"                  # auto, srgb (pictures are converted by their colour profiles) or as-encoded
@@ -97,7 +101,15 @@ copies_rate = 0.05                # probability that an audit without copies has
 """
 
 
-def template(name: str, artists: Sequence[str], *, level: float = 0.05) -> str:
+def template(
+    name: str,
+    artists: Sequence[str],
+    *,
+    level: float = 0.05,
+    layout: Layout | None = None,
+    model: str = "",
+    pretrained: str = "",
+) -> str:
     """Return a commented plan as text.
 
     Parameters
@@ -107,18 +119,79 @@ def template(name: str, artists: Sequence[str], *, level: float = 0.05) -> str:
     artists : sequence of str
         The tested artists; if empty, the plan shows an example.
     level : float
+    layout : Layout, optional
+        What the folder of the plan holds. Its releases are those of the plan; without any, the plan shows an example.
+    model, pretrained : str
+        The encoder, by default an example.
     """
     from imindex.retrieval.audit.rivals import rivals_needed
     from imindex.stats.references import references_needed
 
+    layout = layout or Layout()
     names = list(artists) or ["Ada Example", "Bo Sample"]
-    listed = "[\n" + "".join(f"    {json.dumps(artist, ensure_ascii=False)},\n" for artist in names) + "]"
+    listed = "[\n" + "".join(f"    {_toml(artist)},\n" for artist in names) + "]"
     n = len(names)
+    used = [release for release in layout.releases if release.name in layout.used]
+    has_weights = bool(pretrained or not model)
     return _TEMPLATE.format(
-        name=name,
+        name=_comment(name),
+        open=_open(layout),
         tested=listed if artists else json.dumps(names),
+        works=_line("tested", layout.works or "works"),
+        background=_line("background", layout.background or "background", used=bool(layout.background)),
+        control=_line("control", layout.control or "control", used=bool(layout.control)),
+        existing="".join(_release(layout, release) for release in used),
+        model="# " if used else "",
+        encoder=_line("model", model or "ViT-L-14"),
+        weights=_line("pretrained", pretrained or "openai", used=has_weights),
         n_artists=n,
         n_rivals=max(0, rivals_needed(level) - n + 1),
         needed=references_needed(level, n),
         needed_bh=references_needed(level * -(-n // 10) / n),
     )
+
+
+def _toml(text: str) -> str:
+    """Return a string of TOML. JSON escapes the same characters, except one."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _line(key: str, value: str, *, used: bool = True) -> str:
+    """Return a key and its value, commented out if it is only an example, padded to the column of the comments."""
+    return f"{'' if used else '# '}{key} = {_toml(value)}".ljust(33) + " "
+
+
+def _comment(text: str) -> str:
+    """Return text that stays in one line of a comment, whatever it holds."""
+    return "".join(c if c.isprintable() else "?" for c in text.encode("utf-8", "replace").decode())
+
+
+def _open(layout: Layout) -> str:
+    """Say in comments what the plan leaves open."""
+    if not (layout.works or layout.releases):
+        return ""
+    lines = ["", "# Left open by `imindex audit init`, which guesses nothing:"]
+    for sentence in left_open(layout):
+        lines += textwrap.wrap(
+            _comment(sentence), 100, initial_indent="# - ", subsequent_indent="#   ",
+            break_long_words=False, break_on_hyphens=False,
+        )  # fmt: skip
+    return "\n".join([*lines, ""]) if len(lines) > 2 else ""
+
+
+def _release(layout: Layout, release: FoundRelease) -> str:
+    """Return the table of a release of existing pictures."""
+    n_placebos = sum(arm == "placebo" for arm in release.arms.values())
+    open_names = [name for name in layout.without_works(release) if writable(name)]
+    n = sum(release.names.values())
+    lines = [
+        "[[releases]]",
+        f"name = {_toml(release.name)}",
+        f"pictures = {_toml(release.pictures)}    # {n:,} imitations of {len(release.names):,} names",
+    ]
+    if n_placebos:
+        lines.append(f"# {n_placebos:,} of them are placebo names, as its manifest says.")
+    if open_names:
+        lines.append("# Names without works. Keep those that are invented, and remove the # in front:")
+        lines.append(f"# placebos = [{', '.join(_toml(glob.escape(name)) for name in open_names)}]")
+    return "\n".join(lines) + "\n\n"

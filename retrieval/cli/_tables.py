@@ -185,7 +185,7 @@ def _classify_columns(result: Classification) -> list[Column]:
         Column("top1", "top-1", percent, rank=90),
         *tests,
         Column("top5", "top-5", percent, rank=55),
-        Column("mrr", "mean reciprocal rank", number, rank=40),
+        Column("mrr", "MRR", number, rank=40),
         Column("confused_with", "most often taken for", _or_dash, kind="name", rank=50),
     ]
 

@@ -84,27 +84,38 @@ audit.add_command(confirm)
 
 
 @audit.command(short_help="Write a commented plan.")
-@click.argument("plan", type=click.Path(path_type=Path, dir_okay=False), default="plan.toml")
+@click.argument("plan", type=click.Path(path_type=Path), default="plan.toml")
 @click.option("--force", is_flag=True, help="Overwrite an existing plan.")
+@click.option("--model", default="", metavar="NAME", help="The encoder. [default: ViT-L-14, openai]")
+@click.option("--pretrained", default="", metavar="TAG|FILE", help="Its weights.")
 @errors_for_people
-def init(plan: Path, force: bool) -> None:
-    """Write a commented plan with every key. The artists are the folders of works/ beside it, if any.
+def init(plan: Path, force: bool, model: str, pretrained: str) -> None:
+    """Write a commented plan with every key, for the pictures in its folder.
+
+    PLAN is the file to write, or the folder to write plan.toml in. The plan takes the works, background, control
+    pictures and imitations/RELEASE that lie beside it, as folders or manifests. It guesses nothing: what it leaves open
+    is listed in its comments, and in the output.
 
     \b
     imindex audit init plan.toml
+    imindex audit init pictures/ --model demo
     """
     from imindex.indexer.system.atomic import write_file
-    from imindex.retrieval.audit.inputs import works_of
+    from imindex.retrieval.audit.layout import find_layout, left_open
     from imindex.retrieval.audit.plan_template import template
 
+    plan = plan / "plan.toml" if plan.is_dir() else plan
     if plan.exists() and not force:
         fail(f"{plan} exists already. Choose another file, or pass --force.")
-    artists = works_of(plan.parent / "works")
-    write_file(plan, template(plan.name, artists).encode())
-    echo(
-        f"Wrote {plan}" + (f" with {count(len(artists), 'artist')} from works/." if artists else ".")
-        + f" Edit it, then run: imindex audit {plan} --dry-run"
-    )  # fmt: skip
+    layout = find_layout(plan.parent, say)
+    text = template(plan.name, layout.tested, layout=layout, model=model, pretrained=pretrained)
+    write_file(plan, text.encode())
+    for sentence in left_open(layout):
+        echo(f"Left open: {sentence}")
+    found = [count(len(layout.tested), "artist")] if layout.tested else []
+    found += [count(len(layout.used), "release")] if layout.used else []
+    holding = f" with {' and '.join(found)}" if found else ""
+    echo(f"Wrote {plan}{holding}. Edit it, then run: imindex audit {plan} --dry-run")
 
 
 @audit.command(short_help="Run a plan.")
@@ -288,13 +299,13 @@ def screen_of_stages() -> Any:
                 return
             started, task = time.monotonic(), self._bar.add_task(clean(name), total=total or None, rate="")
 
-            def advance(done: int, new: int) -> None:
+            def move(done: int, new: int) -> None:
                 elapsed = time.monotonic() - started
                 self._bar.update(
                     task, completed=done, rate=f"{new / elapsed:.1f}/s" if new and elapsed else ""
                 )
 
-            yield advance
+            yield move
             self._bar.remove_task(task)
             self._finished(name, started)
 

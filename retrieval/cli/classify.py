@@ -140,6 +140,7 @@ def _print_classification(
     results: Classification, method: ClassificationMethod, show_all: bool, view: View, noted: set[str]
 ) -> None:
     """Print the figures by one method, without the notes that are printed already."""
+    names = results.names.sentences(results.placebos) if results.names else []
     overall = text_table(
         f"{results.collection}, {method.method}",
         ["", "top-1", "top-5"],
@@ -148,12 +149,10 @@ def _print_classification(
             ["mean over artists", percent(method.macro_top1), percent(method.macro_top5)],
             *_chance_rows(method),
         ],
-        note=[
-            _classification_note(results, method),
-            *(results.names.sentences(results.placebos) if results.names else ()),
-        ],
+        note=[_classification_note(results, method), *(note for note in names if note not in noted)],
     )
     show_aside(overall, view)
+    noted.update(names)
     if not view.for_machines:
         table = classify_table(results, method, show_all)
         show_table(

@@ -20,6 +20,8 @@ from imindex.indexer.terminal.options import (
     limit_options,
     limits_of,
     model_options,
+    root_option,
+    roots_of,
     table_options,
     view_of,
     within,
@@ -86,6 +88,7 @@ thumbnails_option = click.option(
 @json_option
 @table_options
 @thumbnails_option
+@root_option
 @errors_for_people
 def query(
     pictures: tuple[Path, ...], texts: tuple[str, ...], index: Path, k: int, as_json: bool, **options: Any
@@ -109,7 +112,7 @@ def query(
     from imindex.retrieval import api
 
     view = view_of(options, lambda: FIELDS)
-    with api.open(index) as opened:
+    with api.open(index, roots=roots_of(options)) as opened:
         result = opened.query(
             *pictures,
             texts=texts,

@@ -308,16 +308,20 @@ def _pictures(index: Index, roots: Sequence[Root]) -> Check:
 def _rejects(index: Index, roots: Sequence[Root], limits: Limits) -> Check:
     from imindex.indexer.integrity.verify import Fault
     from imindex.indexer.integrity.verify_pictures import check_rejects
+    from imindex.indexer.sources.arms import ALL_BLACK
 
     n = index.raw().rows("rejects/path")
     if not n:
         return Check({"rejects": {"rows": 0, "confirmed": 0}}, [], [])
     with bar(n, "Reading rejects") as progress:
-        problems = check_rejects(index, progress, limits=limits, **_where(index, roots))
+        problems = check_rejects(index, progress, limits=limits, trust_manifest=True, **_where(index, roots))
     faults = [Fault(path, problem) for path, problem in problems[:_LISTED]]
     if (more := len(problems) - _LISTED) > 0:
         faults.append(Fault("rejects", f"{more:,} more were not confirmed"))
     line = f"Of {count(n, 'reject')}, {n - len(problems):,} still cannot be used."
+    marked = sum(why not in ("", ALL_BLACK) for why in index.column("blocked", "rejects"))
+    if marked:
+        line += f" {marked:,} of them {'is' if marked == 1 else 'are'} blocked by the word of the manifest."
     return Check({"rejects": {"rows": n, "confirmed": n - len(problems)}}, [line], faults)
 
 

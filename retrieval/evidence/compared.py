@@ -109,7 +109,7 @@ def sampling_notes(sampled: SampledWorks | None) -> tuple[str, ...]:
     ]
     return (
         f"Works are compared with each other by a random sample: {' and '.join(parts)} (seed {sampled.seed}). Gaps, "
-        "ceilings and the check of the artists' own works rest on it; ranks, AUCs and tests against other names do not.",
+        "ceilings and the check of own works rest on it; ranks, AUCs and tests against other names do not.",
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, special
+import scipy
 
 from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.vectors.select import Pictures
@@ -143,9 +143,9 @@ def _of_artist(scored: Scored, artist: int, placebos: list[int], level: float) -
         if far >= _FURTHEST:
             return None
         near, far = far, max(0.25, 2 * far)
-    step = 0.0 if far == 0 else optimize.bisect(short, near, far, xtol=1e-3, rtol=1e-3)
+    step = 0.0 if far == 0 else scipy.optimize.bisect(short, near, far, xtol=1e-3, rtol=1e-3)
     least = 1 / (2 * max(2, min(MOST_PICTURES, len(scored.imitations.vectors))))
-    return float(special.ndtr(special.ndtri(np.clip(auc(moved(step)), least, 1 - least)).mean()))
+    return float(scipy.special.ndtr(scipy.special.ndtri(np.clip(auc(moved(step)), least, 1 - least)).mean()))
 
 
 def _auc_of(works: Float64, imitations: Pictures, artist: int) -> Callable[[Float64], Float64]:

@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
 
 from imindex.indexer.system.cpu import processors, products_alone
 from imindex.retrieval.vectors.blocks import BLOCK_BYTES, Float16, Float64, Int32, Int64, blocks
@@ -186,7 +186,7 @@ class Block:
 
 def twice_midranks_in_rows(scores: npt.NDArray[Any]) -> Int64:
     """Return twice the midrank from below within each row."""
-    twice: Float64 = np.rint(2 * stats.rankdata(scores, axis=1))
+    twice: Float64 = np.rint(2 * scipy.stats.rankdata(scores, axis=1))
     return twice.astype(np.int64)
 
 

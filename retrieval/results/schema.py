@@ -137,7 +137,7 @@ def _attributes(type: type[Result]) -> Iterator[tuple[str, str]]:
 
 def main() -> None:
     """Print the JSON schema of report.json."""
-    print(json.dumps(schema(Report), indent=2))
+    print(json.dumps(schema(Report), indent=2, allow_nan=False))
 
 
 if __name__ == "__main__":

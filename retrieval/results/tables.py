@@ -33,9 +33,9 @@ def flat(value: Mapping[str, Any], prefix: str = "") -> Row:
 
 
 def field_names(type: type[msgspec.Struct]) -> list[str]:
-    """Return the names of the fields of a result type; those of nested figures end in ``@``, as in ``recall@``."""
+    """Return the names of the fields of a result type; those of nested figures end in ``@K``, as in ``recall@K``."""
     return [
-        f"{one.encode_name}@" if isinstance(one.type, msgspec.inspect.DictType) else one.encode_name
+        f"{one.encode_name}@K" if isinstance(one.type, msgspec.inspect.DictType) else one.encode_name
         for one in msgspec.inspect.type_info(type).fields  # type: ignore[attr-defined]
     ]
 

@@ -16,7 +16,6 @@ from imindex.indexer.core.names import as_stored
 from imindex.indexer.core.schema import KINDS
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.store.index import Index, opened
-from imindex.indexer.terminal.output import count
 from imindex.retrieval.results import (
     Approximate,
     Attribution,
@@ -29,7 +28,7 @@ from imindex.retrieval.results import (
 from imindex.retrieval.search.attribution import attribute
 from imindex.retrieval.search.nearest import Neighbours, nearest, vote
 from imindex.retrieval.vectors.blocks import Float16, Float64, Int64
-from imindex.retrieval.vectors.select import artist_mask, same_files
+from imindex.retrieval.vectors.select import artist_mask, require_rows, same_files
 
 
 def ask(  # noqa: PLR0913
@@ -162,6 +161,7 @@ def _masks(
     index: Index, collections: Sequence[str], artists: Sequence[str]
 ) -> dict[str, np.ndarray[Any, Any]]:
     """Return the mask of rows to search, for each kind that has any."""
+    require_rows(index)
     names = {c.name for c in index.collections}
     collections = as_stored(collections, [c.name for c in index.collections])
     unknown = [name for name in collections if name not in names]
@@ -213,13 +213,6 @@ def _leave_out_copies(index: Index, masks: Mapping[str, np.ndarray[Any, Any]]) -
 
 def _nothing_to_search(index: Index, collections: Sequence[str], artists: Sequence[str]) -> str:
     """Return the message for a search over no rows, with what to change."""
-    if not index.n:
-        rejects = index.raw().rows("rejects/artist")
-        only = f"no pictures, only {count(rejects, 'reject')}" if rejects else "no pictures"
-        return (
-            f"{index.path} has {only}: nothing can be searched. See `imindex info --rejects -i {index.path}`, and "
-            "build it from pictures that can be read."
-        )
     given = {"collections (--collection)": collections, "artists (--artist)": artists}
     names = [name for name, values in given.items() if values]
     if len(names) == 2:

@@ -122,6 +122,7 @@ def pictures(index: Index, *kinds: str, collections: Sequence[str] = ()) -> Pict
     ImindexError
         If there are none.
     """
+    require_rows(index)
     numbers = [
         number
         for number, c in enumerate(index.collections)
@@ -150,6 +151,7 @@ def release(index: Index, name: str | None, kinds: Sequence[str] = ("imitations"
     ImindexError
         If there is no such collection, or there are several releases and `name` is None.
     """
+    require_rows(index)
     collections = [(c.name, c.kind) for c in index.collections if c.kind in kinds]
     if name is not None:
         (name,) = as_stored([name], [c for c, _ in collections])
@@ -169,6 +171,23 @@ def release(index: Index, name: str | None, kinds: Sequence[str] = ("imitations"
     listed = ", ".join(sorted(c for c, _ in releases))
     raise ImindexError(
         f"{index.path} has several releases: {listed}. Pass one of them as the release (--collection)."
+    )
+
+
+def require_rows(index: Index) -> None:
+    """Refuse an index without rows.
+
+    Raises
+    ------
+    ImindexError
+    """
+    if index.n:
+        return
+    rejects = index.raw().rows("rejects/artist")
+    only = f", only {rejects:,} reject{'s' if rejects != 1 else ''}" if rejects else ""
+    raise ImindexError(
+        f"{index.path} holds no pictures{only}: there is nothing to search or test. See `imindex info --rejects -i "
+        f"{index.path}`, and build it from pictures that can be read."
     )
 
 

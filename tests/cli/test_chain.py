@@ -67,7 +67,7 @@ def run_chain(more: tuple[object, ...], placebos: int) -> dict[str, Any]:
     generate[generate.index("--placebos") + 1] = str(placebos)
     run(*generate, "--device", "cpu", "--batch-size", 8, *more)
     run(*build)
-    text = run(*match, "--resamples", 99).stdout
+    text = run(*match, "--resamples", 99).output
     assert f"{placebos} placebo names (" in text and "from the manifest" in text
     said: dict[str, Any] = json.loads(run(*match, "--json", "--resamples", 99).stdout)
     return said

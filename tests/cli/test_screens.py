@@ -12,7 +12,7 @@ from imindex.indexer.terminal.output import clean
 from imindex.indexer.terminal.width import width_of
 from tests.support.commands import run
 from tests.support.pictures import picture
-from tests.support.screens import Screen, index_of, names, needs_tmux
+from tests.support.screens import index_of, names, needs_tmux, shown_in
 
 pytestmark = needs_tmux
 FAST = ("--resamples", "99")
@@ -35,7 +35,7 @@ def commands(index: Path, pictures: Path, query: Path) -> dict[str, list[object]
         "power": [
             "power", "--effect", "0.1", "--between-sets", "0.05", "--within-set", "0.2", "--artists", "5", *FAST,
         ],
-        "query": ["query", query, "-i", pictures, "--device", "cpu", "-k", "6"],
+        "query": ["query", query, "-i", pictures, "--device", "cpu", "--trust-encoder", "-k", "6"],
         "verify": ["verify", "-i", index, "--pictures"],
     }  # fmt: skip
 
@@ -43,11 +43,11 @@ def commands(index: Path, pictures: Path, query: Path) -> dict[str, list[object]
 @pytest.fixture(scope="module", params=[3, 70])
 def world(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tiny_model: str
-) -> dict[str, list[object]]:
-    """Indexes of 3 or 70 artists, and the commands that read them."""
+) -> tuple[Path, dict[str, list[object]]]:
+    """A folder with indexes of 3 or 70 artists, and the commands that read them."""
     folder = tmp_path_factory.mktemp(f"screens-{request.param}")
     artists = names(request.param)
-    index = index_of(folder / "audit.h5", artists)
+    index_of(folder / "audit.h5", artists)
     for number, artist in enumerate(artists):
         for kind in ("works", "imitations/release-2.0", "imitations/release-2.1"):
             place = folder / "art" / kind / artist.replace("/", "_").replace("\x1b", "")
@@ -55,26 +55,28 @@ def world(
             picture(number).save(place / "000.png")
     run("build", folder / "art", "-i", folder / "art.h5", "--model", tiny_model, "--device", "cpu")
     query = folder / "art" / "works" / artists[0] / "000.png"
-    return commands(index, folder / "art.h5", query)
+    return folder, commands(Path("audit.h5"), Path("art.h5"), query)
 
 
-@pytest.fixture(scope="module")
-def wide(world: dict[str, list[object]], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What the commands show where everything has room."""
-    with Screen(WIDE, tmp_path_factory.mktemp("wide")) as screen:
-        shown = screen.run(*world.values())
-    return {name: "\n".join(lines) for name, lines in zip(world, shown, strict=True)}
+@pytest.mark.slow
+def test_screens(world: tuple[Path, dict[str, list[object]]]) -> None:
+    widths, (folder, asked) = (60, 80, 120), world
+    screens = shown_in([WIDE, *widths], list(asked.values()), folder)
+    wide = {name: "\n".join(lines) for name, lines in zip(asked, screens[WIDE], strict=True)}
+    assert "Left out" not in wide["match"] and "Names are cut" not in wide["match"]
+    for width in widths:
+        check(dict(zip(asked, screens[width], strict=True)), wide, width)
 
 
-@pytest.mark.parametrize("width", [60, 80, 120])
-def test_screens(world: dict[str, list[object]], wide: dict[str, str], width: int, tmp_path: Path) -> None:
-    with Screen(width, tmp_path) as screen:
-        shown = dict(zip(world, screen.run(*world.values()), strict=True))
+def check(shown: dict[str, list[str]], wide: dict[str, str], width: int) -> None:
+    """Check what the commands show at a width against what they show where everything has room."""
     for name, lines in shown.items():
         said = (name, "\n".join(lines))
         assert "Traceback" not in said[1], said
-        assert all(width_of(line) <= width for line in lines), said
-        assert numbers(said[1]) <= numbers(wide[name]), said
+        too_wide = [line for line in lines if width_of(line) > width]
+        assert [line for line in too_wide if len(line.split()) > 1] == [], said  # a word as long stays whole
+        assert name == "verify" or not too_wide, said
+        assert numbers(said[1]) - numbers(wide[name]) == set(), said
         tables = list(rows_of(lines))
         assert tables or name == "verify", said
         if name in ("match", "classify", "compare"):
@@ -85,11 +87,10 @@ def test_screens(world: dict[str, list[object]], wide: dict[str, str], width: in
                 assert len(artists) == len(set(artists)), said
                 if any(cell in known for cell in cells):
                     assert artists == cells, said
-    for name in ("match", "classify", "compare"):
+    for name in {"match", "classify", "compare"} & set(shown):
         if width < 120:
             assert "Left out: " in "\n".join(shown[name])
             assert "--columns, --csv or a wider" in " ".join("\n".join(shown[name]).split()), name
-    assert "Left out" not in wide["match"] and "Names are cut" not in wide["match"]
 
 
 def numbers(text: str) -> set[str]:
@@ -117,7 +118,16 @@ def rows_of(lines: list[str]) -> Iterator[list[str]]:
                 table.append(line)
 
 
-def test_a_thumbnail_is_shown_where_it_is_asked_for_and_never_in_a_pipe(
+def test_a_table_in_a_terminal_of_60_columns(tmp_path: Path) -> None:
+    """The quick form of `test_screens`."""
+    index_of(tmp_path / "audit.h5", names(3))
+    asked = {"info": commands(Path("audit.h5"), Path(), Path())["info"]}
+    screens = shown_in([WIDE, 60], list(asked.values()), tmp_path)
+    check(dict(zip(asked, screens[60], strict=True)), {"info": "\n".join(screens[WIDE][0])}, 60)
+    assert any("\u2026" in line for line in screens[60][0])
+
+
+def test_thumbnails_are_never_written_to_a_pipe(
     works: Callable[..., Path], tiny_model: str, tmp_path: Path
 ) -> None:
     root, index = works({"works/ada": 3}), tmp_path / "i.h5"
@@ -126,8 +136,23 @@ def test_a_thumbnail_is_shown_where_it_is_asked_for_and_never_in_a_pipe(
     for protocol in ("auto", "kitty", "iterm", "sixel"):
         piped = run(*asked, protocol)
         assert "\x1b" not in piped.output and "Thumbnails are shown in a terminal only" in piped.stderr
-    with Screen(80, tmp_path) as screen:
-        (auto, kitty) = screen.run([*asked, "auto"], [*asked, "kitty"])
+
+
+@pytest.mark.slow
+def test_thumbnails_have_captions(works: Callable[..., Path], tiny_model: str, tmp_path: Path) -> None:
+    root, index = works({"works/ada": 3}), tmp_path / "i.h5"
+    run("build", root, "-i", index, "--model", tiny_model, "--device", "cpu")
+    asked = [
+        "query",
+        root / "works/ada/000.png",
+        "-i",
+        index,
+        "--device",
+        "cpu",
+        "--trust-encoder",
+        "--thumbnails",
+    ]
+    ((auto, kitty),) = shown_in([80], [[*asked, "auto"], [*asked, "kitty"]], tmp_path).values()
     assert "This terminal does not say that it shows pictures" in " ".join(auto)
     (captions,) = (line for line in kitty if line.startswith("query "))
     assert re.fullmatch(r"query +1 ada +2 ada +3 ada", captions)

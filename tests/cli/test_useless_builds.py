@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from imindex.indexer.build.build import build
 from imindex.indexer.core.bounds import MAX_NAME
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.store.index import Index
+from imindex.indexer.encoders.base import Encoder
+from imindex.indexer.maintain.remove import remove
+from imindex.indexer.sources.find import find
 from imindex.retrieval import api
 from imindex.retrieval.audit.plan import read_plan
+from tests.support.builds import Counting
 from tests.support.commands import run
 from tests.support.pictures import picture
 
@@ -32,16 +37,13 @@ def test_a_build_whose_pictures_were_all_rejected_fails_with_the_reasons(
     (folder / "text.png").write_bytes(b"no picture")
     result = run("build", tmp_path / "works", *words, code=1)
     assert (
-        "Error: All 4 pictures were rejected: empty file (3); not a picture in any format that Pillow opens (1). "
-        f"`imindex info --rejects -i {tmp_path / 'i.h5'}` lists them." in result.stderr.replace("\n", " ")
+        f"Error: All 4 pictures were rejected: empty file (3, such as {folder / 'empty 0.png'}); not a picture in any "
+        f"format that Pillow opens ({folder / 'text.png'}). {tmp_path / 'i.h5'} was not written, because it would have "
+        "no rows." in result.stderr.replace("\n", " ")
     )
-    with Index(tmp_path / "i.h5") as index:  # they are recorded all the same
-        assert (index.n, len(index.rejects()["reason"])) == (0, 4)
-    assert (
-        "All 4 pictures were rejected" in run("build", tmp_path / "works", *words, code=1).stderr
-    )  # and again
+    assert not list(tmp_path.glob("*i.h5*"))  # nor anything beside it
     result = run("build", tmp_path / "works", *words, "--json", code=1)
-    assert json.loads(result.stdout)["reasons"][0] == ["empty file", 3]
+    assert "All 4 pictures were rejected" in result.stderr and not result.stdout
     picture(1).save(folder / "good.png")
     assert "Encoded 1 picture (0 unchanged, 4 rejected)" in run("build", tmp_path / "works", *words).stdout
     assert "Encoded 0 pictures (1 unchanged, 4 rejected)" in run("build", tmp_path / "works", *words).stdout
@@ -105,3 +107,65 @@ def test_a_plan_bounds_its_names(tmp_path: Path) -> None:
     plan.write_text(text.format("A" * 1001, "r"))
     with pytest.raises(ImindexError, match=r"artists\.tested: The name 'A+'\.\.\. has 1,001 characters"):
         read_plan(plan)
+
+
+def test_a_manifest_of_pictures_that_are_not_there_is_an_error(
+    words: tuple[object, ...], tmp_path: Path
+) -> None:
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("path;artist;kind\npics/a.png;Ada;works\npics/b.png;Ada;works\n")
+    result = run("build", manifest, *words, code=1)
+    said = " ".join(result.stderr.split())
+    assert "All 2 pictures were rejected: cannot be read: No such file" in said and "pics/a.png)" in said
+    assert "Check the paths: those of a manifest are relative to it." in said
+    assert not list(tmp_path.glob("*i.h5*"))
+
+
+def test_an_index_is_not_left_without_rows(words: tuple[object, ...], tmp_path: Path) -> None:
+    """Pruning the last rows, or adding rejects to no rows, changes nothing."""
+    for name in ("Ada", "Bo"):
+        (tmp_path / "art" / name).mkdir(parents=True)
+    picture(1).save(tmp_path / "art/Ada/a.png")
+    (tmp_path / "art/Bo/b.png").write_bytes(b"no picture")
+    run("build", tmp_path / "art", "--kind", "works", *words)
+    before = (tmp_path / "i.h5").read_bytes()
+    only = ("build", tmp_path / "art/Bo", "--kind", "works", "--artist", "Bo", "--prune", "--yes")
+    result = run(*only, *words, code=1)
+    assert f"{tmp_path / 'i.h5'} is unchanged, because it would have no rows." in " ".join(
+        result.stderr.split()
+    )
+    assert (tmp_path / "i.h5").read_bytes() == before and not list(tmp_path.glob("*.parts"))
+
+
+def test_pictures_of_other_sources_survive_a_useless_build(
+    tiny_encoder: Encoder, tmp_path: Path, works: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Part files of an interrupted build are kept; only the rejects of the useless one are dropped."""
+    items, counting = list(find([works({"works/ada": 2})])), Counting(tiny_encoder, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "imindex.indexer.build.build.merge", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
+        with pytest.raises(KeyboardInterrupt):
+            build(items, tmp_path / "i.h5", counting)
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    with pytest.raises(ImindexError, match=r"The only picture was rejected: not a picture"):
+        build([replace(items[0], path=str(tmp_path / "bad.png"))], tmp_path / "i.h5", counting)
+    report = build(items, tmp_path / "i.h5", counting)
+    assert (report.rows, report.resumed, counting.count) == (2, 2, 2)
+
+
+def test_an_index_without_rows_holds_no_pictures(
+    words: tuple[object, ...], tiny_model: str, tmp_path: Path
+) -> None:
+    (tmp_path / "art/Ada").mkdir(parents=True)
+    picture(1).save(tmp_path / "art/Ada/a.png")
+    run("build", tmp_path / "art", "--kind", "works", *words)
+    remove(tmp_path / "i.h5", artists=["Ada"])
+    asked = ("--model", tiny_model, "--device", "cpu")
+    for command in (
+        ("query", "--text", "red", *asked), ("query", tmp_path / "art/Ada/a.png", "--collection", "works", *asked),
+        ("classify", "--by", "works"), ("match",), ("match", "--collection", "r1"),
+    ):  # fmt: skip
+        said = " ".join(run(*command, "-i", tmp_path / "i.h5", code=1).stderr.split())
+        assert f"{tmp_path / 'i.h5'} holds no pictures: there is nothing to search or test." in said

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM at any moment of a real process: exit code 130 or 143, a word of what is kept, and no traceback."""
+"""Ctrl-C and SIGTERM at any moment of a process: exit code 130 or 143, a word of what is kept, and no traceback."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from imindex.indexer.decode import pillow as rgb
+from imindex.indexer.decode.jpeg import is_plain_jpeg
 from imindex.indexer.decode.limits import Limits
 from tests.support.mutations import mutations, seeds
 from tests.support.places import child_environment
@@ -39,8 +40,8 @@ def test_seed_files_are_valid_pictures() -> None:
     for name, data in made.items():
         if name not in ("eps", "fli"):
             assert rgb.read(data, Limits()).width >= 16, name
-    assert {name for name, data in made.items() if rgb.is_plain_jpeg(data)} == {
-        "jpeg", "jpeg 4:4:4", "jpeg grey", "jpeg restarts", "jpeg exif",
+    assert {name for name, data in made.items() if is_plain_jpeg(data)} == {
+        "jpeg", "jpeg 4:4:4", "jpeg grey", "jpeg restarts", "jpeg exif", "jpeg profile",
     }  # fmt: skip
     formats = {Image.open(io.BytesIO(data)).format for name, data in made.items() if name != "fli"}
     assert len(formats) > 20

@@ -15,7 +15,7 @@ from imindex.indexer.build.build import Stopped, build
 from imindex.indexer.build.from_sources import build_from_sources
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import EncoderInfo
-from imindex.indexer.decode import pillow
+from imindex.indexer.decode import jpeg, pillow
 from imindex.indexer.decode.color import described, is_srgb
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.decode.pool import picture_of, shared
@@ -91,7 +91,7 @@ def test_profiles_of_rgb_pictures(name: str, kind: str, options: dict) -> None:
 
 def test_jpegs_with_a_profile_are_not_decoded_as_plain_ones() -> None:
     data = encoded(PHOTO, "JPEG", quality=95, icc_profile=PROPHOTO)
-    assert pillow.is_plain_jpeg(data)
+    assert jpeg.is_plain_jpeg(data)
     preprocess = Preprocess((60, 80), (0.0,) * 3, (1.0,) * 3, resize_mode="squash", color="srgb")
     got = picture_of(data, preprocess)
     expected = by_hand(Image.open(io.BytesIO(data)), PROPHOTO)

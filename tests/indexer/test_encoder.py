@@ -318,7 +318,7 @@ def test_batch_that_does_not_fit_is_halved_without_losing_pictures(
 def test_lack_of_memory_and_other_errors_are_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = quick(f"local-dir:{folder}")
     for error, kind, message in (
-        (ERRORS[0], ImindexError, r"cpu has not enough memory for a single picture under .*smaller --model"),
+        (ERRORS[0], ImindexError, r"cpu has not enough memory for a single picture under .*smaller model"),
         (RuntimeError("mat1 and mat2 shapes"), RuntimeError, "mat1"),
     ):
 
@@ -367,7 +367,8 @@ def test_whether_a_cpu_computes_in_bf16_is_read_from_its_flags(monkeypatch: pyte
 @pytest.mark.parametrize(
     ("spelled", "name"),
     [
-        ("ViT-B/32", "ViT-B-32"), ("ViT-B/16", "ViT-B-16"), ("ViT-L/14", "ViT-L-14"), ("open_clip:ViT-L/14", "ViT-L-14"),
+        ("ViT-B/32", "ViT-B-32"), ("ViT-B/16", "ViT-B-16"), ("ViT-L/14", "ViT-L-14"),
+        ("open_clip:ViT-L/14", "ViT-L-14"),
         ("ViT-L/14@336px", "ViT-L-14-336"), ("ViT-B/32-quickgelu", "ViT-B-32-quickgelu"), ("RN50x64", "RN50x64"),
     ],
 )  # fmt: skip

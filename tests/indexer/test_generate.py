@@ -279,7 +279,7 @@ def test_batches_are_halved_when_memory_runs_out(
     assert make("halved", batch_size=8).batch_size == 2
     assert files(tmp_path / "halved") == files(tmp_path / "by-two")
     wrap(monkeypatch, most=0, says=says)
-    with pytest.raises(ImindexError, match=r"not have enough memory for a single picture.*--offload"):
+    with pytest.raises(ImindexError, match=r"not have enough memory for a single picture.*offload"):
         make("none")
 
 

@@ -194,7 +194,7 @@ def test_weights_that_exist_only_in_fp16_are_found(make: Callable, model: Callab
 def test_lora_weights_act_in_proportion_to_their_scale(
     make: Callable, model: Callable, tmp_path: Path
 ) -> None:
-    peft = pytest.importorskip("peft")
+    peft = pytest.importorskip("peft", reason="a LoRA needs peft: pip install 'imindex[lora]'")
     import diffusers
 
     pipe = diffusers.DiffusionPipeline.from_pretrained(model("sd"))

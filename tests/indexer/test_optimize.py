@@ -32,6 +32,7 @@ from tests.support.approximate import (
     run,
     save,
 )
+from tests.support.commands import last_line
 from tests.support.pictures import picture
 from tests.support.places import ROOT
 
@@ -180,17 +181,17 @@ def asked(tiny_encoder: Encoder, tmp_path: Path) -> Path:
 def test_query_uses_the_approximate_index_by_default(asked: Path) -> None:
     one = asked.parent / "one.png"
     quick = run("query", one, "-i", asked)
-    assert "Neighbours are approximate (ivf-pq)" in quick.stderr and quick.stdout.rstrip().endswith(
+    assert "Neighbours are approximate (ivf-pq)" in quick.stderr and last_line(quick).endswith(
         "approximately."
     )
     said = json.loads(run("query", one, "-i", asked, "--json").stdout)["queries"][0]["kinds"]["works"]
     assert said["approximate"]["kind"] == "ivf-pq" and said["approximate"]["recall"] >= 0.95
     assert said["pictures"][0]["row"] == 17
     exact = run("query", one, "-i", asked, "--exact")
-    assert "pproximate" not in exact.output and exact.stdout.rstrip().endswith("exactly.")
+    assert "pproximate" not in exact.output and last_line(exact).endswith("exactly.")
     wanted = json.loads(run("query", one, "-i", asked, "--exact", "--json").stdout)
     text = run("query", "--text", "a picture", "-i", asked)
-    assert text.stdout.rstrip().endswith("exactly.")
+    assert last_line(text).endswith("exactly.")
     optimize(asked, kind="exact")
     assert json.loads(run("query", one, "-i", asked, "--json").stdout) == wanted
     assert run("query", "--text", "a picture", "-i", asked).stdout == text.stdout

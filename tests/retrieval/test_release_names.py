@@ -126,9 +126,9 @@ def test_the_commands_say_which_names_were_taken_and_why(root: Path) -> None:
     words = ("-i", root / "arms.h5", "--collection", "r1", "--resamples", 99)
     shown = "placebo names (placebo 0, placebo 1, placebo 2, ...)"
     for command in (("match",), ("classify", "--by", "works")):
-        text = " ".join(run(*command, *words).stdout.split())
+        text = " ".join(run(*command, *words).output.split())
         assert f"{N_PLACEBOS} {shown}, from the manifest; 1 further real name, from the manifest" in text
-        text = " ".join(run(*command, *words, "--placebo", "placebo *").stdout.split())
+        text = " ".join(run(*command, *words, "--placebo", "placebo *").output.split())
         assert f"{N_PLACEBOS} {shown}, as passed; 1 further real name, from the manifest" in text
         assert "contradict" not in text and "but the manifest says" not in text
     said = json.loads(run("match", *words, "--json").stdout)["names"]
@@ -155,7 +155,7 @@ def test_what_is_passed_wins_and_a_contradiction_is_told(root: Path) -> None:
         named = armed.classify("r2", by="works", testing=imindex.Testing(placebos=fewer, **FEW))
         assert named.names.notes == notes
     text = " ".join(
-        run("match", "-i", root / "arms.h5", "--collection", "r2", "--placebo", "placebo 1*").stdout.split()
+        run("match", "-i", root / "arms.h5", "--collection", "r2", "--placebo", "placebo 1*").output.split()
     )
     assert text.count("leaves out placebo 0, placebo 2, placebo 3 and") == 1
     notes = imindex.compare(
@@ -231,7 +231,7 @@ def test_blocked_pictures_are_counted_by_name(root: Path, tmp_path: Path, tiny_m
         assert values(named) == values(without.classify(by="works", testing=imindex.Testing(**FEW)))
         index.write_report(result, tmp_path / "page.html", pictures=False)
     for command in (("match",), ("match", "--no-tests"), ("classify", "--by", "works")):
-        text = " ".join(run(*command, "-i", tmp_path / "i.h5").stdout.split())
+        text = " ".join(run(*command, "-i", tmp_path / "i.h5").output.split())
         assert "4 pictures blocked by a safety filter are left out: 3 of cy, 1 of ada." in text
     assert "black.png" in (tmp_path / "page.html").read_text()
 

@@ -12,12 +12,16 @@ import json
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 from imindex.indexer.core.errors import BadPicture
+from imindex.indexer.core.preprocess_bounds import COLORS, TRUNCATED
 from imindex.indexer.decode import pillow as rgb
+from imindex.indexer.decode.jpeg import is_plain_jpeg
 from imindex.indexer.decode.limits import Limits
+from imindex.indexer.decode.rendering import Rendering
 from tests.support.mutations import mutations
 
 HANG = 30
@@ -33,7 +37,7 @@ def main(seed: int, seconds: float, count: int, folder: Path, jpeg: bool) -> Non
     for number, (name, data) in enumerate(mutations(seed)):
         if done == count or time.monotonic() > until:
             break
-        if rgb.is_plain_jpeg(data) != jpeg:
+        if is_plain_jpeg(data) != jpeg:
             continue
         (folder / "now").write_bytes(data)
         (folder / "name").write_text(f"{name}, seed {seed}, number {number}")
@@ -41,9 +45,11 @@ def main(seed: int, seconds: float, count: int, folder: Path, jpeg: bool) -> Non
         started = time.monotonic()
         try:
             if jpeg:
-                fine += decode(data, preprocess, limits=limits, elsewhere=_no_picture).width > 0
+                settings = replace(preprocess, color=COLORS[number % 2], truncated=TRUNCATED[number // 2 % 2])
+                fine += decode(data, settings, limits=limits, elsewhere=_no_picture).width > 0
             else:
-                fine += rgb.read(data, limits).mode == "RGB"
+                rendering = Rendering(COLORS[number % 2], TRUNCATED[number // 2 % 2])
+                fine += rgb.read(data, limits, rendering).mode == "RGB"
         except BadPicture as error:
             assert str(error)
         finally:
@@ -53,7 +59,7 @@ def main(seed: int, seconds: float, count: int, folder: Path, jpeg: bool) -> Non
     print(json.dumps({"decoded": done, "fine": fine, "slowest": slowest}))
 
 
-def _no_picture(_: bytes, bytes_per_pixel: int) -> NoReturn:
+def _no_picture(_: bytes, bytes_per_pixel: int, rendering: Rendering) -> NoReturn:
     raise BadPicture("a plain JPEG whose mode or rotation is for Pillow, which the other run is about")
 
 

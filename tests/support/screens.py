@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
@@ -100,53 +101,78 @@ def index_of(path: Path, artists: Sequence[str], *, n_placebos: int = 19, seed: 
     return path
 
 
-class Screen:
-    """A tmux server of its own, for one terminal of a given width. Use as a context manager."""
+DRIVER = """
+import contextlib, json, pathlib, subprocess, sys, time
+from imindex import main
 
-    def __init__(self, width: int, folder: Path):
-        self.width, self._folder = width, folder
-        self._tmux = [str(TMUX), "-u", "-f", os.devnull, "-S", str(folder / f"tmux-{width}")]
+tmux, folder, widths, commands = json.loads(sys.argv[1])
+folder = pathlib.Path(folder)
 
-    def __enter__(self) -> Screen:
-        return self
+def screen(*words):
+    return subprocess.run([*tmux, *words], check=True, capture_output=True, text=True).stdout
 
-    def __exit__(self, *exception: object) -> None:
-        subprocess.run([*self._tmux, "kill-server"], capture_output=True, check=False)
+def width():
+    return int(screen("display-message", "-p", "#{pane_width}"))
 
-    def run(self, *commands: Sequence[object], timeout: float = 240) -> list[list[str]]:
-        """Run command lines of imindex one after the other, in one process, and return the lines of each.
+for wanted in widths:
+    screen("resize-window", "-x", str(wanted))
+    while width() != wanted:
+        time.sleep(0.01)
+    shown = []
+    for words in commands:
+        sys.stdout.write(chr(27) + "[2J" + chr(27) + "[3J" + chr(27) + "[H")
+        sys.stdout.flush()
+        screen("clear-history")
+        with contextlib.suppress(SystemExit):
+            main(words)
+        print("\u29c9", flush=True)
+        while "\u29c9" not in (text := screen("capture-pane", "-p", "-J", "-S", "-")):
+            time.sleep(0.01)
+        shown.append(text.partition("\u29c9")[0])
+    (folder / f"{wanted}.part").write_text(json.dumps(shown))
+    (folder / f"{wanted}.part").rename(folder / f"{wanted}.json")
+"""
 
-        Lines that the terminal had to break are joined again, so that they are longer than it is wide.
-        """
-        told, script = self._folder / f"done-{self.width}", self._folder / f"driver-{self.width}.py"
-        told.unlink(missing_ok=True)
-        lines = [[str(word) for word in words] for words in commands]
-        script.write_text(
-            f"import contextlib, sys\nfrom imindex import main\nfor words in {lines!r}:\n"
-            " print('\u29c9' * 3, flush=True)\n with contextlib.suppress(SystemExit):\n  main(words)\n"
-            f"print('\u29c9' * 3, flush=True)\nopen({str(told)!r}, 'w').close()\ninput()\n",
-            encoding="utf-8",
-        )
-        environment = {
-            **os.environ, "LC_ALL": "C.UTF-8", "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-            "OMP_NUM_THREADS": "1",
-        }  # fmt: skip
-        environment.pop("COLUMNS", None)
-        size = ["-x", str(self.width), "-y", "50"]
-        command = shlex.join([sys.executable, str(script)])
-        subprocess.run(
-            [*self._tmux, "start-server", ";", "set-option", "-g", "history-limit", "20000", ";",
-             "set-option", "-g", "status", "off", ";", "new-session", "-d", *size, command],
-            check=True, env=environment, cwd=self._folder, capture_output=True,
-        )  # fmt: skip
-        due = time.monotonic() + timeout
-        while not told.exists():
-            assert time.monotonic() < due, "the commands did not end in time"
+
+def shown_in(
+    widths: Sequence[int], commands: Sequence[Sequence[object]], folder: Path
+) -> dict[int, list[list[str]]]:
+    """Run command lines of imindex in a terminal of each width, in one process in `folder`; return the lines of each.
+
+    Lines that the terminal had to break are joined again, so that they are longer than it is wide.
+    """
+    tmux = [str(TMUX), "-u", "-f", os.devnull, "-S", str(folder / "tmux")]
+    script, told = folder / "driver.py", [folder / f"{width}.json" for width in widths]
+    script.write_text(DRIVER, encoding="utf-8")
+    for file in told:
+        file.unlink(missing_ok=True)
+    lines = [[str(word) for word in words] for words in commands]
+    environment = {
+        **os.environ, "LC_ALL": "C.UTF-8", "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+    for variable in ("COLUMNS", "LINES", "NO_COLOR", "TERM_PROGRAM", "KITTY_WINDOW_ID", "LC_TERMINAL"):
+        environment.pop(variable, None)
+    words = shlex.join([sys.executable, str(script), json.dumps([tmux, str(folder), list(widths), lines])])
+    errors = folder / "died"
+    errors.unlink(missing_ok=True)
+    line = f"{words} || touch {shlex.quote(str(errors))}"
+    subprocess.run(
+        [*tmux, "start-server", ";", "set-option", "-g", "history-limit", "20000", ";",
+         "set-option", "-g", "status", "off", ";",
+         "new-session", "-d", "-x", str(widths[0]), "-y", "50", line],
+        check=True, env=environment, cwd=folder, capture_output=True,
+    )  # fmt: skip
+    due = time.monotonic() + 300
+    try:
+        while not all(file.exists() for file in told):
+            assert time.monotonic() < due and not errors.exists(), "the commands did not end"
             time.sleep(0.05)
-        captured = subprocess.run(
-            [*self._tmux, "capture-pane", "-p", "-J", "-S", "-"], check=True, capture_output=True, env=environment
-        )  # fmt: skip
-        subprocess.run([*self._tmux, "kill-server"], capture_output=True, check=False)
-        shown = captured.stdout.decode().split("\u29c9" * 3)[1:-1]
-        assert len(shown) == len(commands), shown
-        return [[line.rstrip() for line in text.strip("\n").split("\n")] for text in shown]
+    finally:
+        subprocess.run([*tmux, "kill-server"], capture_output=True, check=False)
+    return {
+        width: [
+            [line.rstrip() for line in text.strip("\n").split("\n")] for text in json.loads(file.read_text())
+        ]
+        for width, file in zip(widths, told, strict=True)
+    }

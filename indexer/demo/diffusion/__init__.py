@@ -151,9 +151,9 @@ def write_tokenizer(folder: Path) -> None:
     special = {"bos_token": _FIRST, "eos_token": _LAST, "unk_token": _LAST, "pad_token": _LAST}
     settings = {"tokenizer_class": "CLIPTokenizer", "model_max_length": N_TOKENS, **special}
     for name, text in (
-        ("vocab.json", json.dumps(vocabulary, ensure_ascii=False)),
+        ("vocab.json", json.dumps(vocabulary, ensure_ascii=False, allow_nan=False)),
         ("merges.txt", "\n".join(["#version: 0.2", *merges]) + "\n"),
-        ("tokenizer_config.json", json.dumps(settings, indent=2)),
-        ("special_tokens_map.json", json.dumps(special, indent=2)),
+        ("tokenizer_config.json", json.dumps(settings, indent=2, allow_nan=False)),
+        ("special_tokens_map.json", json.dumps(special, indent=2, allow_nan=False)),
     ):
         write_file(folder / name, text.encode())

@@ -1,0 +1,100 @@
+"""Load open_clip and weights quickly: only the libraries that a model needs, and no weights that are overwritten."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import sys
+from collections.abc import Iterator, Mapping
+from types import ModuleType
+from typing import Any
+
+import torch
+
+OPTIONAL = ("transformers", "timm")
+"""Libraries that open_clip imports if they are installed. Only models with a tower of theirs need them."""
+_COMPILER = ("torch._dynamo", "torch._dynamo.utils")
+"""torchvision imports PyTorch's compiler, which takes longer than all the rest, for two functions of it."""
+
+
+@contextlib.contextmanager
+def light_imports(*optional: str) -> Iterator[None]:
+    """Let imports of torchvision leave out PyTorch's compiler, and those of open_clip the `optional` libraries.
+
+    What is imported already stays. Afterwards everything can be imported as usual.
+    """
+    hidden: dict[str, ModuleType | None] = {name: None for name in optional if name not in sys.modules}
+    if "torch._dynamo" not in sys.modules and "torchvision.ops" not in sys.modules:
+        hidden.update((name, ModuleType(name)) for name in _COMPILER)
+        vars(hidden["torch._dynamo"])["disable"] = _as_it_is
+        vars(hidden["torch._dynamo.utils"])["is_compile_supported"] = _is_compile_supported
+    sys.modules.update(hidden)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name, module in hidden.items():
+            if sys.modules.get(name, module) is module:
+                sys.modules.pop(name, None)
+
+
+def _as_it_is(function: Any, *_: Any, **__: Any) -> Any:
+    """Stand in for the compiler's `disable`, which has no effect on functions that are not compiled."""
+    return function
+
+
+def _is_compile_supported(device_type: str) -> bool:
+    supported: bool = importlib.import_module("torch._dynamo.utils").is_compile_supported(device_type)
+    return supported
+
+
+def import_towers(open_clip: ModuleType, config: Mapping[str, Any]) -> None:
+    """Import the libraries that the towers of a model need, where the import of open_clip left them out."""
+    needed = (
+        ("hf_model", "HFTextEncoder", "transformers", config.get("text_cfg", {}).get("hf_model_name")),
+        ("timm_model", "TimmModel", "timm", config.get("vision_cfg", {}).get("timm_model_name")),
+    )
+    for module, tower, library, name in needed:
+        part = sys.modules[f"{open_clip.__name__}.{module}"]
+        if name and getattr(part, library, None) is None:
+            importlib.reload(part)
+            vars(sys.modules[f"{open_clip.__name__}.model"])[tower] = vars(part)[tower]
+
+
+@contextlib.contextmanager
+def weights_assigned() -> Iterator[None]:
+    """Make models in this context without random weights, and let `load_state_dict` take tensors instead of copying.
+
+    Tensors of a safetensors file are mapped into memory, so a model then takes no memory of its own. A tensor of
+    another type or shape than the model's is converted, or refused, as by a copy. Every weight must be loaded: a model
+    that is used without is undefined.
+    """
+    from torch.nn.modules import activation
+
+    def keep(tensor: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+        return tensor
+
+    def take(module: torch.nn.Module, state: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        own = module.state_dict()
+        converted = {
+            name: value.to(own[name].dtype) if name in own and isinstance(value, torch.Tensor) else value
+            for name, value in state.items()
+        }
+        result = loads(module, converted, *args, **{**kwargs, "assign": True})
+        if result.missing_keys:
+            raise RuntimeError(f"the weights lack {', '.join(result.missing_keys[:3])}")
+        return result
+
+    names = [name for name in vars(torch.nn.init) if name.endswith("_") and not name.startswith("_")]
+    places: list[tuple[ModuleType, str]] = [(torch.nn.init, name) for name in names]
+    places += [(activation, name) for name in names if name in vars(activation)]
+    before = [vars(module)[name] for module, name in places]
+    loads = torch.nn.Module.load_state_dict
+    for module, name in places:
+        setattr(module, name, keep)
+    torch.nn.Module.load_state_dict = take  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        torch.nn.Module.load_state_dict = loads  # type: ignore[method-assign]
+        for (module, name), function in zip(places, before, strict=True):
+            setattr(module, name, function)

@@ -1,0 +1,114 @@
+"""Encoders are loaded quickly: with few libraries, without random weights, and to the same vectors."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pytest
+import safetensors.torch
+import torch
+
+from imindex.indexer.encoders.load import load
+from imindex.indexer.encoders.torch_encoder import unit_vectors
+from imindex.indexer.system.light import light_imports, weights_assigned
+
+CONFIG = {
+    "embed_dim": 32,
+    "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "patch_size": 8},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("light")
+    torch.manual_seed(1)
+    model = open_clip.model.CLIP(**CONFIG)
+    config, file = folder / "tiny.json", folder / "w.safetensors"
+    config.write_text(json.dumps(CONFIG), encoding="utf-8")
+    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    state["visual.proj"] = state["visual.proj"].half()  # as some published weights are
+    safetensors.torch.save_file(state, file)
+    return config, file
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_vectors_and_weights_are_those_of_a_copy(weights: tuple[Path, Path], precision: str) -> None:
+    config, file = weights
+    encoder = load(str(config), str(file), device="cpu", precision=precision)
+    plain = open_clip.model.CLIP(**CONFIG)
+    plain.load_state_dict(safetensors.torch.load_file(file))
+    assert {tensor.dtype for tensor in plain.state_dict().values()} == {torch.float32}
+    plain = plain.to(encoder.model.visual.proj.dtype).eval()
+    for name, tensor in plain.state_dict().items():
+        assert torch.equal(tensor, encoder.model.state_dict()[name]), name
+    pixels = torch.randint(
+        0, 256, (5, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(2)
+    )
+    tokens = open_clip.get_tokenizer("ViT-B-32")(["Artwork from somebody"])
+    with torch.inference_mode():
+        expected = unit_vectors(plain.encode_image(encoder.prepare(pixels)))
+        of_text = unit_vectors(plain.encode_text(tokens))
+    assert np.array_equal(encoder.encode_images(pixels), expected)
+    assert np.array_equal(encoder.encode_texts(["Artwork from somebody"]), of_text)
+
+
+def test_missing_weights_are_refused_and_everything_is_put_back() -> None:
+    before = torch.nn.init.normal_, torch.nn.Module.load_state_dict
+    with pytest.raises(RuntimeError, match="bias"), weights_assigned():
+        torch.nn.Linear(2, 2).load_state_dict({"weight": torch.zeros(2, 2)}, strict=False)
+    with pytest.raises(RuntimeError, match="size mismatch"), weights_assigned():
+        torch.nn.Linear(2, 2).load_state_dict({"weight": torch.zeros(3, 2), "bias": torch.zeros(2)})
+    assert before == (torch.nn.init.normal_, torch.nn.Module.load_state_dict)
+    assert torch.nn.Linear(50, 50).weight.std() > 0.01  # initialised again
+
+
+def run(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+
+
+def test_only_what_is_needed_is_imported_and_the_rest_can_be() -> None:
+    out = run(
+        "import sys, imindex.indexer.encoders.open_clip as own\n"
+        "import imindex.retrieval.api, imindex.retrieval.search.attribution\n"
+        "print([name for name in ('transformers', 'timm', 'torch._dynamo', 'scipy.stats') if name in sys.modules])\n"
+        "from imindex.indexer.system.light import import_towers\n"
+        "import_towers(own.open_clip, {'text_cfg': {'hf_model_name': 'a/b'}, 'vision_cfg': {'timm_model_name': 'c'}})\n"
+        "import open_clip.model, torch._dynamo.utils, torchvision.ops.roi_align\n"
+        "print(open_clip.hf_model.transformers.__name__, open_clip.timm_model.timm.__name__)\n"
+        "print(open_clip.model.HFTextEncoder is open_clip.hf_model.HFTextEncoder)\n"
+        "print(callable(torch._dynamo.utils.is_compile_supported), torch._dynamo.__file__ is not None)\n"
+    )
+    assert out.splitlines() == ["[]", "transformers timm", "True", "True True"]
+
+
+def test_foreign_code_is_refused_in_a_library_that_is_imported_later() -> None:
+    out = run(
+        "import sys\n"
+        "from imindex.indexer.system.foreign_code import ForeignCode, no_foreign_code\n"
+        "assert 'transformers' not in sys.modules\n"
+        "try:\n"
+        "    with no_foreign_code('This model'):\n"
+        "        from transformers.dynamic_module_utils import get_class_from_dynamic_module as get\n"
+        "        try:\n"
+        "            get('a.B', 'evil')\n"
+        "        except Exception:\n"
+        "            pass\n"
+        "except ForeignCode as error:\n"
+        "    print('refused', 'get_class_from_dynamic_module' in str(error))\n"
+        "print(any(type(f).__name__ == '_OnImport' for f in sys.meta_path))\n"
+    )
+    assert out.splitlines() == ["refused True", "False"]
+
+
+def test_hidden_libraries_come_back_after_an_error() -> None:
+    name = "no_such_library_of_imindex"
+    with pytest.raises(ZeroDivisionError), light_imports(name):
+        assert sys.modules[name] is None
+        raise ZeroDivisionError
+    assert name not in sys.modules
