@@ -154,7 +154,7 @@ def test_two_audits_with_their_indexes(root: Path, audits: Callable[..., Path]) 
         0.1,
         "by",
         0.9,
-        3,
+        "3",
     ]
     assert found["gate"][0]["value"] == 2 and found["gate"][0]["limit"] == 1
     same = answer(
