@@ -192,7 +192,7 @@ def test_an_index_and_its_root_move_separately(rooted: Path, tiny_encoder: Encod
         digests = recorded_digests(index, index.column("path"))
         assert Thumbnails(index.places(), 3, digests).get("//art/w/000.png")
     assert not verify(rooted).faults
-    outside = run("verify", "-i", rooted, "--pictures", code=3).stdout
+    outside = run("verify", "-i", rooted, "--pictures", code=4).stdout
     assert (
         f"Pass --root art=FOLDER to permit a folder; when it was built, art was {tmp_path / 'disk/art'}"
         in outside
