@@ -267,7 +267,7 @@ def refuse_long(items: Sequence[Item], path: Path) -> None:
         ("artist", {item.artist for item in items}), ("collection", {item.collection for item in items}),
     ):  # fmt: skip
         _refuse_longer(names, MAX_NAME, f"The name of the {what}")
-    for what in ("path", "prompt", "caption"):
+    for what in ("path", "prompt", "caption", "model"):
         _refuse_longer((getattr(item, what) for item in items), MAX_TEXT, f"The {what}")
 
 

@@ -89,8 +89,13 @@ def build(sources: tuple[Path, ...], index: Path, as_json: bool, yes: bool, **op
 
     SOURCE is a folder laid out as works/ARTIST/*, imitations/RELEASE/ARTIST/*, control/*, background/ARTIST/*
     (or one of these folders); any other folder of ARTIST/* with --kind, or in another layout with --artist-from;
-    or a manifest (CSV, TSV, JSONL, Parquet) with the columns path, artist, kind, collection, prompt, seed, caption.
-    Paths of a manifest are inside its folder, or inside a folder that --root names.
+    or a manifest (CSV, TSV, JSONL, Parquet) with the columns path, artist, kind, collection, prompt, seed, caption,
+    arm (own, placebo, nameless, control, rival), model and blocked, as `imindex generate` writes it. A file
+    manifest.csv (.jsonl, .parquet) in a folder is read in its place. Paths of a manifest are inside its folder, or
+    inside a folder that --root names.
+
+    Pictures that a safety filter blocked (marked in `blocked`, or all black imitations and controls) are recorded, and
+    left out of every search and test. With --rehash, they are found in an index of an earlier version, too.
 
     Every file of a folder is a picture (by its suffix, or else by its first bytes), or is passed over and counted, as
     are Thumbs.db, sidecars such as 1.json, lists, indexes, and hidden files.

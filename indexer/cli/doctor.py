@@ -12,7 +12,15 @@ from click.core import ParameterSource
 
 from imindex.indexer.core.exit_codes import DONE, REFUSED
 from imindex.indexer.terminal.errors import errors_for_people
-from imindex.indexer.terminal.options import device_option, index_option, json_option, trust_option
+from imindex.indexer.terminal.options import (
+    device_option,
+    index_option,
+    json_option,
+    require_folders,
+    root_option,
+    roots_of,
+    trust_option,
+)
 from imindex.indexer.terminal.output import count, echo, print_json
 
 if TYPE_CHECKING:
@@ -26,6 +34,7 @@ if TYPE_CHECKING:
 @trust_option
 @device_option
 @json_option
+@root_option
 @click.pass_context
 @errors_for_people
 def doctor(
@@ -47,6 +56,7 @@ def doctor(
     imindex doctor -i audit.h5 --device cuda:0,cuda:1
     imindex doctor --model ViT-L-14 --pretrained openai --json
     """
+    require_folders(options["roots"])
     index_given = ctx.get_parameter_source("index") is not ParameterSource.DEFAULT
     checks = []
     for check in _examine(index, index_given, options):
@@ -106,7 +116,7 @@ def _examine_encoder(path: Path | None, options: Mapping[str, Any]) -> Iterator[
         from imindex.indexer.doctor.encoder import examine_encoder
 
         with contextlib.ExitStack() as stack:
-            index = stack.enter_context(Index(path)) if path is not None else None
+            index = stack.enter_context(Index(path, roots_of(options))) if path is not None else None
             yield from examine_encoder(
                 index.encoder if index else None,
                 **{name: options[name] for name in ("model", "pretrained", "device")},

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
 import click
@@ -68,15 +68,17 @@ def remove(
         raise click.UsageError("Specify what to remove: --artist, --collection or --sha256.")
     from imindex.indexer.maintain.remove import remove as remove_rows
 
-    remove_these = partial(remove_rows, index, artists=artists, collections=collections, digests=digests)
-    report = remove_these(dry_run=True)
+    removing = functools.partial(
+        remove_rows, index, artists=artists, collections=collections, digests=digests
+    )
+    report = removing(dry_run=True)
     if report.removal is not None and report.removed + report.rejects:
         if dry_run:
             for line in lines_of(report.removal, index):
                 say(line)
         else:
             confirm(report.removal, index, yes)
-            report = remove_these(expected=report.root_digest)
+            report = removing(expected=report.root_digest)
     if as_json:
         print_json({"index": index, "dry-run": dry_run, **asdict(report)})
         return

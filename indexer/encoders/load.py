@@ -9,7 +9,7 @@ from typing import Any
 from imindex.indexer.core.arguments import one_of
 from imindex.indexer.core.bounds import BATCH
 from imindex.indexer.core.digest import canonical_json
-from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.errors import ImindexError, NoEncoder
 from imindex.indexer.core.preprocess_bounds import COLORS, REJECT, SRGB, TRUNCATED
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.encoders.base import Encoder
@@ -154,11 +154,34 @@ def load_as(
         # The weights are the caller's; the model is the index's.
         trusted = name in {known for known, _ in _named} or knows(name, None)
     if not trusted:
-        require_trusted(name, weights)
-    encoder = _load(name, weights, device=device, precision=info.precision, batch_size=batch_size)
+        try:
+            require_trusted(name, weights)
+        except NoEncoder as error:
+            raise NoEncoder(f"{error} {recorded(info)}", error.options) from None
+    torch_devices(device)  # a wrong device is no matter of the encoder
+    found = f"{name}{f' with the weights {weights}' if weights else ''}"
+    try:
+        encoder = _load(name, weights, device=device, precision=info.precision, batch_size=batch_size)
+    except NoEncoder:
+        raise
+    except ImindexError as error:
+        raise NoEncoder(f"{error} {recorded(info)} Here, {found} could not be loaded.", _ELSEWHERE) from error
     encoder.info = encoder.info.rendered(info.color, info.truncated)
-    require_same(info, encoder.info)
+    try:
+        require_same(info, encoder.info)
+    except ImindexError as error:
+        raise NoEncoder(f"{error} {recorded(info)} Here, {found} is another one.", _ELSEWHERE) from error
     return encoder
+
+
+_ELSEWHERE = "--model MODEL --pretrained WEIGHTS"
+
+
+def recorded(info: EncoderInfo) -> str:
+    """Say which encoder an index records."""
+    weights = f" with the weights {info.pretrained}" if info.pretrained else ""
+    digest = f", whose SHA-256 is {info.weights_sha256}" if info.weights_sha256 else ""
+    return f"The index records {info.model}{weights}{digest}; {info.dim} dimensions, {info.precision}."
 
 
 def require_trusted(model: str, pretrained: str | None = None, *, by: str = "The index") -> None:
@@ -179,12 +202,13 @@ def require_trusted(model: str, pretrained: str | None = None, *, by: str = "The
     if (model, pretrained or "") in _named or knows(model, pretrained):
         return
     weights = f" with the weights {pretrained}" if pretrained else ""
-    raise ImindexError(
+    raise NoEncoder(
         f"{by} names the encoder {model}{weights}, which is not one of the names that imindex knows. A model can be "
         "made to do harm, and this one was chosen by whoever made the file, so it is not loaded. If you have the "
         "encoder, say where it is: --model (and --pretrained). If you trust the file, add --trust-encoder. "
         "(In Python: model= and trust_encoder= of build and compare, otherwise encoder={'model': ...} or "
-        "encoder={'trust': True}.)"
+        "encoder={'trust': True}.)",
+        "--trust-encoder",
     )
 
 

@@ -20,6 +20,7 @@ from imindex.indexer.core.digest import STREAM_ROWS
 from imindex.indexer.core.paths import PicturePaths, merged_roots, split_rooted
 from imindex.indexer.core.schema import BLOCKED
 from imindex.indexer.decode.limits import Limits
+from imindex.indexer.sources.arms import ALL_BLACK
 from imindex.indexer.sources.item import Item
 from imindex.indexer.store.index import Index
 
@@ -196,6 +197,7 @@ def check_rejects(
     roots: Sequence[Path] = (),
     named: Mapping[str, Path] | None = None,
     limits: Limits = Limits(),  # noqa: B008 - frozen
+    trust_manifest: bool = False,
 ) -> list[tuple[str, str]]:
     """Decode the file of every reject again: a picture that can be used must not be hidden among the rejects.
 
@@ -214,6 +216,8 @@ def check_rejects(
         Where named roots of the index are now.
     limits : Limits
         A picture that exceeds them cannot be used.
+    trust_manifest : bool
+        Confirm a picture that its manifest marks as blocked even if it can be decoded.
 
     Returns
     -------
@@ -226,20 +230,23 @@ def check_rejects(
     reads = _reads(index, folders, paths, (), limits)
     rows = zip(paths, rejects["sha256"], rejects["reason"], reads, strict=True)
     for done, (path, digest, reason, read) in enumerate(rows, 1):
-        if problem := _reject_problem(bytes(digest), reason, read):
+        if problem := _reject_problem(bytes(digest), reason, read, trust_manifest=trust_manifest):
             problems.append((path, problem))
         progress(done)
     return problems
 
 
-def _reject_problem(digest: bytes, reason: str, read: Read | None) -> str:
+def _reject_problem(digest: bytes, reason: str, read: Read | None, *, trust_manifest: bool) -> str:
     if read is None:
         return "is a reject that was not compared, because it is outside the folder of the index"
     if read.digest != digest:
         return (
             f"is a reject whose file {'can be read now' if digest == NO_DIGEST else 'is missing or changed'}"
         )
-    if read.picture is None or digest == NO_DIGEST or (reason.startswith(BLOCKED) and read.picture.black):
+    if read.picture is None or digest == NO_DIGEST:
+        return ""
+    marked = trust_manifest and reason != BLOCKED + ALL_BLACK
+    if reason.startswith(BLOCKED) and (marked or read.picture.black):
         return ""
     return f"was rejected ({reason}), but can be decoded"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ from imindex.indexer.terminal.options import DEFAULT_INDEX
 from imindex.indexer.terminal.output import clean
 
 _MOST = 200
+_INDEX = "imindex.indexer.store.index"
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
@@ -33,9 +35,9 @@ def _names(column: str, otherwise: str = "") -> Complete:
 
 
 def _read(path: Any, column: str) -> list[str]:
-    from imindex.indexer.store.index import Index
+    module: Any = importlib.import_module(_INDEX)  # not before a shell asks
 
-    with Index(path) as index:
+    with module.Index(path) as index:
         return list(index.artists) if column == "artists" else [one.name for one in index.collections]
 
 

@@ -19,10 +19,10 @@ from typing import Any
 
 import click
 
-from imindex.indexer.core.errors import DEBUG, ImindexError, Interrupted
+from imindex.indexer.core.errors import DEBUG, ImindexError, Interrupted, NoEncoder
 from imindex.indexer.core.exit_codes import INTERRUPTED, TERMINATED
 from imindex.indexer.terminal.interrupts import INTERRUPTS, nothing_changed
-from imindex.indexer.terminal.options import Command
+from imindex.indexer.terminal.options import Command, command_line
 from imindex.indexer.terminal.output import clean, error_text
 
 _SMALLER = (
@@ -180,6 +180,15 @@ def errors_for_people(command: Command) -> Command:
     return with_errors  # type: ignore[return-value]
 
 
+def remedy_of(error: Exception) -> str:
+    """Return the command line that would go on after an error about an encoder; otherwise nothing."""
+    context = click.get_current_context(silent=True)
+    options = error.options if isinstance(error, NoEncoder) else ""
+    if not options or context is None or not any("--model" in one.opts for one in context.command.params):
+        return ""
+    return f"\nRun: {command_line()} {options}"
+
+
 def _is_interruption(error: BaseException) -> bool:
     """Whether it is Ctrl-C: as such, with a message of what is kept, or in a question on the terminal."""
     if isinstance(error, click.Abort):
@@ -233,7 +242,7 @@ def guard() -> Iterator[None]:
 def _for_people(error: ImindexError) -> str:
     """Return the message of an error, after its traceback if the user asked for that."""
     shown = f"{''.join(traceback.format_exception(error))}\n" if os.environ.get(DEBUG) == "all" else ""
-    return clean(f"{shown}{error}", keep=_LF)
+    return clean(f"{shown}{error}{remedy_of(error)}", keep=_LF)
 
 
 def _no_memory() -> str:

@@ -149,6 +149,10 @@ def _build(run: Run, encoder: EncoderSpec, inputs: Inputs, made: Sequence[Made],
             built.texts.encode_with(lazy.get(), lists)
     if report.rejected:
         run.show.note(f"{report.rejected} pictures were rejected; the report lists them.")
+    if report.blocked:
+        run.show.note(
+            f"{report.blocked} pictures are all black, so they count as blocked; the report lists them."
+        )
     return built
 
 

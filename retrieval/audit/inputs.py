@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ from imindex.indexer.store.index import Index
 from imindex.retrieval.audit.plan import BY_ORIGIN, Plan, Release
 from imindex.retrieval.audit.rivals import further_rivals, rivals_needed
 from imindex.retrieval.audit.run import Run
+from imindex.retrieval.results import BlockedPicture
 from imindex.stats.references import references_needed
 from imindex.stats.validity import FEWEST
 
@@ -42,6 +44,8 @@ class Inputs:
     ----------
     works : tuple of Item
         Works of the tested artists (kind works) and of all others (background), and control pictures.
+    blocked : mapping from release to tuple of BlockedPicture
+        Pictures that the manifest of a release in `made` marks as blocked. They are not in `made`.
     made : mapping from release to tuple of Item
         Pictures of the releases that the plan names by their pictures.
     placebos : mapping from release to tuple of str
@@ -70,6 +74,7 @@ class Inputs:
     origins: tuple[Origin, ...] = ()
     references: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     rivals: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    blocked: Mapping[str, tuple[BlockedPicture, ...]] = field(default_factory=dict)
 
     @property
     def background(self) -> tuple[str, ...]:
@@ -116,7 +121,12 @@ def gather(
     known = {item.artist for item in works}
     if alike := alike_note(sorted(known | set(plan.tested))):
         note(alike)
-    made = {release.name: _made(plan, release, note, roots) for release in plan.releases if release.pictures}
+    listed = {
+        release.name: _made(plan, release, note, roots) for release in plan.releases if release.pictures
+    }
+    made = {name: tuple(item for item in items if not item.blocked) for name, items in listed.items()}
+    for name, items in made.items():
+        require_imitations(plan, name, items, blocked=len(listed[name]) - len(items))
     generates = any(release.model for release in plan.releases)
     secret = read_seed(plan.prompts.placebo_seed, plan.folder) if plan.prompts.placebo_seed else None
     rivals = further_rivals(plan, known - set(plan.tested))
@@ -146,6 +156,15 @@ def gather(
             for one in plan.releases
             if (of_arm := sorted(_of_arm(made.get(one.name, ()), "rival") - set(plan.tested)))
             or one.model or isinstance(plan.rivals, tuple)
+        },
+        blocked={
+            name: tuple(
+                BlockedPicture(
+                    path=os.path.relpath(item.path, plan.folder), prompt=item.prompt, reason=item.blocked
+                )
+                for item in items if item.blocked
+            )
+            for name, items in listed.items()
         },
     )  # fmt: skip
 
@@ -194,8 +213,9 @@ def _find(  # noqa: PLR0913
     artist: str | None = None,
 ) -> list[Item]:
     try:
-        items = find([plan.at(path)], kind=kind, collection=collection, artist=artist, roots=roots, note=note)
-        return [item for item in items if not item.blocked]
+        return list(
+            find([plan.at(path)], kind=kind, collection=collection, artist=artist, roots=roots, note=note)
+        )
     except ImindexError as error:
         raise ImindexError(f"{plan.path}: {key}: {error}") from error
 
@@ -229,6 +249,7 @@ def _works(plan: Plan, note: Callable[[str], None], roots: Mapping[str, str] | N
             f"{plan.path}: works.tested lists pictures of the tested artist {background[0]} as background. Correct "
             "their kind."
         )
+    items = [item for item in items if not item.blocked]
     counts = Counter(item.artist for item in items if item.kind == "works")
     missing = [name for name in plan.tested if not counts[name]]
     if missing:
@@ -248,7 +269,7 @@ def _works(plan: Plan, note: Callable[[str], None], roots: Mapping[str, str] | N
 
 
 def _of_kinds(items: Iterable[Item], *kinds: str) -> list[Item]:
-    """Leave out the pictures of other kinds, which a manifest of everything lists as well."""
+    """Leave out the pictures of other kinds, which a manifest of everything lists as well. No work is blocked."""
     return [item for item in items if item.kind in kinds]
 
 
@@ -289,7 +310,6 @@ def _made(
         replace(item, collection=release.name)
         for item in _of_release(plan, release, _of_kinds(pictures, "imitations", "control"))
     ]
-    require_imitations(plan, release.name, items)
     return tuple(items)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imindex.indexer.core.digest import canonical_json, json_digest
-from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.errors import ImindexError, NoEncoder
 from imindex.indexer.core.json_text import parse_json, split_lines
 from imindex.indexer.core.preprocess_bounds import SRGB
 from imindex.indexer.core.schema import EncoderInfo
@@ -63,7 +63,8 @@ def load_planned(run: Run, spec: EncoderSpec, path: Path) -> Encoder:
     ImindexError
         The encoder cannot be loaded, or another one made the index.
     """
-    from imindex.indexer.encoders.load import load, require_trusted
+    from imindex.indexer.encoders.load import load, recorded, require_trusted
+    from imindex.indexer.system.device import torch_devices
 
     with Index(path) as index:
         made_by = index.encoder
@@ -74,12 +75,18 @@ def load_planned(run: Run, spec: EncoderSpec, path: Path) -> Encoder:
         where["precision"] = made_by.precision
     if spec.color == "auto":
         where["color"] = made_by.color
-    encoder = load(
-        **where,
-        truncated=made_by.truncated,
-        device=run.compute.device,
-        batch_size=run.compute.batch_size,
-    )
+    torch_devices(run.compute.device)  # a wrong device is no matter of the encoder
+    try:
+        encoder = load(
+            **where,
+            truncated=made_by.truncated,
+            device=run.compute.device,
+            batch_size=run.compute.batch_size,
+        )
+    except ImindexError as error:
+        raise NoEncoder(
+            f"{error} {recorded(made_by)} Put that encoder where {run.plan.path} names it, or name its place there."
+        ) from error
     if found := differences(made_by, encoder.info):
         raise ImindexError(
             f"{path} was made by another encoder than {spec.name} of {run.plan.path}: {made_by.name()}, not "
@@ -282,7 +289,8 @@ def make(run: Run, release: Release, inputs: Inputs, *, whole: bool = False) -> 
     """
     if not release.model:
         items = inputs.made[release.name]
-        return Made(release, items, "", inputs.digests[release.name], {}, (), ())
+        blocked = inputs.blocked.get(release.name, ())
+        return Made(release, items, "", inputs.digests[release.name], {}, (), blocked)
     folder, wanted = run.workspace.pictures(release), order(run.plan, release, inputs)
     n_names = (
         len(run.plan.tested) + len(inputs.placebos[release.name]) + len(inputs.rivals.get(release.name, ()))

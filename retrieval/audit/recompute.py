@@ -38,7 +38,15 @@ from imindex.retrieval.audit.row_check import row_faults
 from imindex.retrieval.audit.run import Run, Workspace
 from imindex.retrieval.report.rendering import PAGE, TABLE, Rendered, check_rendered
 from imindex.retrieval.report.report import assemble
-from imindex.retrieval.results import AuditFindings, Provenance, RegisterEntry, from_dict, to_dict
+from imindex.retrieval.results import (
+    AuditFindings,
+    AuditResult,
+    Comparison,
+    Provenance,
+    RegisterEntry,
+    from_dict,
+    to_dict,
+)
 from imindex.retrieval.results.report_digest import covered, digest
 from imindex.stats.keyed import STREAMS
 
@@ -232,12 +240,23 @@ def _seed_as(stored: Any, now: Any) -> Any:
 def _compare_kept(outcome: Recomputed, plan: Plan, built: list[Path], findings: AuditFindings) -> None:
     """Compare the cached results that still exist."""
     index = {encoder.name: path for encoder, path in zip(plan.encoders, built, strict=True)}
-    for result in findings.results:
-        file = Workspace(outcome.folder).results(index[result.encoder], result.release)
-        _compare_file(outcome, file, to_dict(decided(result, ())))
-    for comparison in findings.comparisons:
-        file = Workspace(outcome.folder).results(index[comparison.encoder], comparison.new.release, plan.base)
-        _compare_file(outcome, file, to_dict(comparison))
+    kept: list[tuple[Path, AuditResult | Comparison]] = [
+        (Workspace(outcome.folder).results(index[result.encoder], result.release), decided(result, ()))
+        for result in findings.results
+    ]
+    kept += [
+        (Workspace(outcome.folder).results(index[one.encoder], one.new.release, plan.base), one)
+        for one in findings.comparisons
+    ]
+    for file, result in kept:
+        _compare_file(outcome, file, to_dict(result))
+    if missing := [file for file, _ in kept if not file.exists()]:
+        folder = missing[0].parent
+        outcome.notes += (
+            f"{folder} {'lacks' if folder.is_dir() else 'is missing, and with it'} {len(missing)} of "
+            f"{len(kept)} files of results, so that fewer values were compared. The report's own values were all "
+            "compared. Ask the sender for the folder, or run the audit again to write it.",
+        )
 
 
 def _compare_file(outcome: Recomputed, file: Path, result: Mapping[str, Any]) -> None:

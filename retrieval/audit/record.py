@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from imindex.retrieval.evidence.testing import TESTS
 from imindex.retrieval.results import (
     Amendment,
     ArtistOrigin,
+    BlockedPicture,
     EncoderRecord,
     PlannedTests,
     PlanRecord,
@@ -95,10 +97,17 @@ def encoder_record(encoder: EncoderSpec, path: Path) -> EncoderRecord:
     )
 
 
-def release_record(made: Made, inputs: Inputs) -> ReleaseRecord:
-    """Describe a release and count its pictures by kind."""
+def release_record(made: Made, inputs: Inputs, built: Sequence[Path]) -> ReleaseRecord:
+    """Describe a release and count its pictures by kind.
+
+    Pictures that the build found to be blocked are listed with those that the manifest marks; they are the same for
+    every encoder.
+    """
     placebos = set(inputs.placebos[made.release.name])
-    kinds = [item.kind for item in made.items]
+    found = _blocked_in(built[0], made.release.name)
+    kinds = Counter(item.kind for item in made.items)
+    kinds.subtract(kind for kind, _, _ in found)
+    placebo_pictures = sum(item.artist in placebos for item in made.items)
     return ReleaseRecord(
         name=made.release.name,
         source="generated" if made.release.model else "pictures",
@@ -107,22 +116,37 @@ def release_record(made: Made, inputs: Inputs) -> ReleaseRecord:
         digest=made.digest,
         settings=made.settings,
         text_encoders=made.text_encoders,
-        n_imitations=kinds.count("imitations"),
+        n_imitations=kinds["imitations"],
         n_placebo_names=len(placebos),
-        n_placebo_pictures=sum(item.artist in placebos for item in made.items),
-        n_controls=kinds.count("control"),
-        blocked=made.blocked,
+        n_placebo_pictures=placebo_pictures - sum(name in placebos for _, name, _ in found),
+        n_controls=kinds["control"],
+        blocked=(*made.blocked, *(picture for _, _, picture in found)),
         rivals=tuple(inputs.rivals.get(made.release.name, ())),
     )
 
 
+def _blocked_in(path: Path, release: str) -> list[tuple[str, str, BlockedPicture]]:
+    """Return kind, name and record of the pictures of a release that an index has as blocked."""
+    with Index(path) as index:
+        rejects, names = index.rejects(), [*index.artists, ""]
+        places = [index.collections[number] for number in rejects["collection"].tolist()]
+        columns = (rejects[name].tolist() for name in ("artist", "path", "prompt", "blocked"))
+        return [
+            (place.kind, names[artist], BlockedPicture(path=file, prompt=prompt, reason=why))
+            for place, artist, file, prompt, why in zip(places, *columns, strict=True)
+            if why and place.name == release
+        ]
+
+
 def rejected_pictures(built: Sequence[Path]) -> tuple[RejectedPicture, ...]:
-    """List the rejected pictures; they are the same for every encoder."""
+    """List the pictures that could not be used, without the blocked ones; they are the same for every encoder."""
     with Index(built[0]) as index:
         rejects = index.rejects()
+        columns = (rejects[name].tolist() for name in ("path", "reason", "blocked"))
         return tuple(
             RejectedPicture(path=path, reason=reason)
-            for path, reason in zip(rejects["path"], rejects["reason"], strict=True)
+            for path, reason, blocked in zip(*columns, strict=True)
+            if not blocked
         )
 
 

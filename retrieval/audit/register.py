@@ -21,6 +21,11 @@ from imindex.retrieval.evidence.testing import TESTS
 from imindex.retrieval.results import CopyDecision, RegisterEntry, from_dict, to_dict
 
 NAME = "register.jsonl"
+_EDITED = (
+    "If the audit is yours, leave this folder as it is, because it may be evidence, and audit into another folder with "
+    "--out. If somebody sent it to you, the file was changed after registration: ask the sender for the original, and "
+    "compare it with a seal (`imindex verify --seal`)."
+)
 
 
 def drawing_of(folder: Path) -> int:
@@ -198,17 +203,11 @@ def _checked(path: Path, lines: Sequence[str]) -> list[RegisterEntry]:
         except (ValueError, TypeError, KeyError, AttributeError):
             intact = False
         if not intact:
-            raise ImindexError(
-                f"{path}, line {number} has changed since it was written. Audit into another folder with --out, and "
-                "leave this folder as it is if it is evidence."
-            )
+            raise ImindexError(f"{path}, line {number} has changed since it was written. {_EDITED}")
         entries.append(from_dict(RegisterEntry, entry, f"{path}, line {number}"))
         fault = _event_fault(entries[-2] if number > 1 else None, entries[-1])
         if fault:
-            raise ImindexError(
-                f"{path}, line {number} was not written by imindex: {fault}. Audit into another folder with --out, and "
-                "leave this folder as it is if it is evidence."
-            )
+            raise ImindexError(f"{path}, line {number} was not written by imindex: {fault}. {_EDITED}")
     return entries
 
 

@@ -293,8 +293,8 @@ def screen_of_stages() -> Any:
         def stage(self, name: str, total: int) -> Iterator[Callable[[int, int], None]]:
             if not live:
                 started = time.monotonic()
-                with plain_lines(total, name) as advance:
-                    yield advance
+                with plain_lines(total, name) as shown:
+                    yield shown
                 self._finished(name, started)
                 return
             started, task = time.monotonic(), self._bar.add_task(clean(name), total=total or None, rate="")

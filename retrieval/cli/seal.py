@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -14,6 +15,9 @@ from imindex.indexer.terminal.options import (
 from imindex.indexer.terminal.output import count, echo, print_json
 from imindex.indexer.terminal.progress import quiet_option
 from imindex.retrieval.cli.verify import bar
+
+PASSPHRASE = "IMINDEX_PASSPHRASE"
+"""Environment variable with the passphrase of a private key, which others could read on the command line."""
 
 
 @click.command(short_help="Write a manifest of an index for signing or time-stamping.")
@@ -37,8 +41,12 @@ from imindex.retrieval.cli.verify import bar
 @click.option("--force", is_flag=True, help="Overwrite an existing seal.")
 @json_option
 @quiet_option
+@click.option(
+    "--passphrase-file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    help=f"Read the passphrase of the key from the first line of this file; or set ${PASSPHRASE}.",
+)  # fmt: skip
 @errors_for_people
-def seal(
+def seal(  # noqa: PLR0913
     index: Path,
     plan: Path | None,
     audit: Path | None,
@@ -46,6 +54,7 @@ def seal(
     key: Path | None,
     force: bool,
     as_json: bool,
+    passphrase_file: Path | None,
 ) -> None:
     """Write the identity of an index to a small file, to be signed or time-stamped.
 
@@ -58,6 +67,7 @@ def seal(
     imindex seal -i audit.h5
     imindex seal -i plan-audit/tiny.h5 --plan plan.toml -o tiny.seal.json
     imindex seal -i audit.h5 --sign key.pem
+    imindex seal -i audit.h5 --sign key.pem --passphrase-file secret.txt
     """
     from imindex.indexer.core.errors import ImindexError
     from imindex.indexer.integrity.seal import seal as sealed
@@ -85,9 +95,7 @@ def seal(
     if key is not None:
         from imindex.indexer.integrity.signature import sign
 
-        manifest = sign(
-            manifest, key, lambda: click.prompt(f"Passphrase of {key}", hide_input=True, err=True)
-        )
+        manifest = sign(manifest, key, lambda: _passphrase(key, passphrase_file))
     write_seal(manifest, out)
     if as_json:
         print_json({"file": out, **manifest.to_dict()})
@@ -97,3 +105,22 @@ def seal(
         + (f", with the audit of plan {manifest.audit.plan[:12]}" if manifest.audit else "")
         + (f", signed by key {manifest.signature.public_key[:16]}." if manifest.signature else ".")
     )
+
+
+def _passphrase(key: Path, file: Path | None) -> str:
+    """Return the passphrase of a key: of the file, the environment, or the person at the terminal."""
+    from imindex.indexer.system.input_files import read_text
+
+    if file is not None:
+        return read_text(file).partition("\n")[0].rstrip("\r")
+    if PASSPHRASE in os.environ:
+        return os.environ[PASSPHRASE]
+    try:
+        return str(click.prompt(f"Passphrase of {key}", hide_input=True, err=True))
+    except click.Abort as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        raise click.UsageError(
+            f"{key} is encrypted, and there is no terminal to ask for its passphrase on. Pass --passphrase-file FILE, "
+            f"or set ${PASSPHRASE}."
+        ) from None

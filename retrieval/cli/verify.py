@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from imindex.indexer.store.index import Index
 
 _LISTED = 20
+_NOT_OPENED = ("pictures that were not opened",)
 _REMEDIES = {
     "missing": "Missing pictures are not where the index says. If they were moved, pass --root FOLDER, where they are "
     "now; or build again from that folder, which stores the new paths and encodes nothing.",
@@ -184,7 +185,7 @@ class Check:
     same : sequence of str
         Files of an audit's report that agree with a new rendering.
     uncompared : sequence of str
-        Files of an audit's report that may have been edited, because they could not be compared.
+        What was not compared, and may have been edited: files of an audit's report, figures, pictures.
     """
 
     values: Mapping[str, object]
@@ -297,42 +298,50 @@ def _pictures(index: Index, roots: Sequence[Root]) -> Check:
     more = index.n - originals.same - originals.outside - len(faults)
     if more:
         faults.append(Fault("pictures", f"{more:,} more are missing, unreadable or changed"))
-    faults += _outside(index, originals.outside, originals.listed)
+    outside = _outside(index, originals.outside, originals.listed)
     remedies = [remedy for state, remedy in _REMEDIES.items() if getattr(originals, state)]
-    return Check({"pictures": asdict(originals)}, [line, *remedies], faults)
+    return Check(
+        {"pictures": asdict(originals)},
+        [line, *remedies, *outside],
+        faults,
+        uncompared=_NOT_OPENED if outside else (),
+    )
 
 
 def _rejects(index: Index, roots: Sequence[Root], limits: Limits) -> Check:
     from imindex.indexer.integrity.verify import Fault
     from imindex.indexer.integrity.verify_pictures import check_rejects
+    from imindex.indexer.sources.arms import ALL_BLACK
 
     n = index.raw().rows("rejects/path")
     if not n:
         return Check({"rejects": {"rows": 0, "confirmed": 0}}, [], [])
     with bar(n, "Reading rejects") as progress:
-        problems = check_rejects(index, progress, limits=limits, **_where(index, roots))
+        problems = check_rejects(index, progress, limits=limits, trust_manifest=True, **_where(index, roots))
     faults = [Fault(path, problem) for path, problem in problems[:_LISTED]]
     if (more := len(problems) - _LISTED) > 0:
         faults.append(Fault("rejects", f"{more:,} more were not confirmed"))
     line = f"Of {count(n, 'reject')}, {n - len(problems):,} still cannot be used."
+    marked = sum(why not in ("", ALL_BLACK) for why in index.column("blocked", "rejects"))
+    if marked:
+        line += f" {marked:,} of them {'is' if marked == 1 else 'are'} blocked by the word of the manifest."
     return Check({"rejects": {"rows": n, "confirmed": n - len(problems)}}, [line], faults)
 
 
-def _outside(index: Index, n: int, listed: Sequence[tuple[str, str]]) -> list[Fault]:
-    """Report pictures that were not opened; there are often many, for one reason."""
+def _outside(index: Index, n: int, listed: Sequence[tuple[str, str]]) -> list[str]:
+    """Say which pictures were not opened, often many for one reason. That is no fault of the index."""
     from imindex.indexer.core.paths import split_rooted
-    from imindex.indexer.integrity.verify import Fault
 
     example = next((path for state, path in listed if state == "outside"), "")
     name = (split_rooted(example) or ("",))[0]
     place = f"; when it was built, {name} was {index.roots[name]}" if name in index.roots else ""
     folder = f"{name}=FOLDER" if name in index.roots else "FOLDER"
     reason = (
-        f"{count(n, 'picture')} {'was' if n == 1 else 'were'} not opened, such as {example}, because "
+        f"Not found here: {count(n, 'picture')} {'was' if n == 1 else 'were'} not opened, such as {example}, because "
         f"{'it is' if n == 1 else 'they are'} outside the folder of the index. Pass --root {folder} to permit "
         f"a folder{place}"
     )
-    return [Fault("pictures", reason)] if n else []
+    return [f"{reason}."] if n else []
 
 
 def _drawn(value: str | None) -> int | str | None:
@@ -377,8 +386,8 @@ def _replay(index: Index, n: int | str, overrides: Mapping[str, Any], options: M
     faults += [Fault(path, f"not compared: the picture is {state}") for state, path in inside[:_LISTED]]
     if (more := len(inside) - _LISTED) > 0:
         faults.append(Fault("replay", f"{more:,} more pictures that were drawn could not be compared"))
-    faults += _outside(index, len(again.uncompared) - len(inside), again.uncompared)
-    if again.compared and not faults and again.asked < index.n:
+    outside = _outside(index, len(again.uncompared) - len(inside), again.uncompared)
+    if again.compared and not faults and not outside and again.asked < index.n:
         lines.append(
             "If whoever made the file did not know the seed, then, with a confidence of 95 %, at most "
             f"{count(again.most_false, 'row')} of the others ({100 * again.most_false / index.n:.1f} % of all) "
@@ -386,7 +395,12 @@ def _replay(index: Index, n: int | str, overrides: Mapping[str, Any], options: M
         )
     text = _replayed_text(index, encoder)
     values = {"replay": {**asdict(again), "seed": str(again.seed), "limit": limit}, **text.values}
-    return Check(values, [*lines, *text.lines], [*faults, *text.faults])
+    return Check(
+        values,
+        [*lines, *outside, *text.lines],
+        [*faults, *text.faults],
+        uncompared=_NOT_OPENED if outside else (),
+    )
 
 
 def _replayed_text(index: Index, encoder: Encoder) -> Check:
@@ -454,11 +468,13 @@ def _results(folder: Path, options: Mapping[str, Any]) -> Check:
 
 def _without_recomputation(folder: Path, why: Exception) -> Check:
     """Compare the files of a report with report.json alone, because its figures cannot be recomputed."""
-    from imindex.indexer.core.errors import ImindexError
+    from imindex.indexer.core.errors import ImindexError, NoEncoder
     from imindex.indexer.integrity.verify import Fault
     from imindex.retrieval.audit.recompute import stored_rendered
 
-    faults = [Fault("results", f"could not be recomputed: {why}")]
+    # That an encoder is not here says nothing about the audit.
+    absent = isinstance(why, NoEncoder)
+    faults = [] if absent else [Fault("results", f"could not be recomputed: {why}")]
     try:
         rendered = stored_rendered(folder)
     except ImindexError as error:
@@ -466,8 +482,17 @@ def _without_recomputation(folder: Path, why: Exception) -> Check:
             faults.append(Fault("report.json", str(error)))
         return Check({}, [], faults)
     lines = ["No figure was recomputed; page and table were compared with report.json.", *rendered.notes]
+    if absent:
+        lines.insert(0, f"The figures were not recomputed: {why}{_run_with(why)}")
     values = {"results": {"same": rendered.same, "notes": rendered.notes}}
-    return Check(values, lines, [*faults, *rendered.faults], rendered.same, rendered.uncompared)
+    uncompared = (*rendered.uncompared, *(["the figures"] if absent else []))
+    return Check(values, lines, [*faults, *rendered.faults], rendered.same, uncompared)
+
+
+def _run_with(why: Exception) -> str:
+    from imindex.indexer.terminal.errors import remedy_of
+
+    return remedy_of(why)
 
 
 def _seal(

@@ -34,8 +34,10 @@ Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Digest = Annotated[str, Meta(pattern="^([0-9a-f]{64})?$", description="A SHA-256, or empty.")]
 Time = Annotated[str, Meta(description="ISO 8601, UTC.")]
 if TYPE_CHECKING:
-    Seed = int
-    PictureSeed = int
+    from typing import TypeAlias
+
+    Seed: TypeAlias = int
+    PictureSeed: TypeAlias = int
 else:
 
     class Seed(int):

@@ -51,7 +51,7 @@ def schema(type: type[Result]) -> dict[str, Any]:
     return document
 
 
-def _of_seed(kind: type) -> dict[str, Any]:
+def _of_seed(kind: type) -> dict[str, object]:
     if kind not in SEEDS:
         raise NotImplementedError
     unknown = " -1 if unknown." if kind is PictureSeed else ""

@@ -76,7 +76,7 @@ def sides(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def test_the_report_itself_is_fine(sides: tuple[Path, Path]) -> None:
-    assert "mean AUC 0.700 -> 0.700" in run("compare", *sides).stdout
+    assert "mean AUC 0.700 -> 0.700" in run("compare", *sides).stderr
 
 
 @pytest.mark.parametrize("name", ODD)

@@ -41,7 +41,7 @@ def test_seed_files_are_valid_pictures() -> None:
         if name not in ("eps", "fli"):
             assert rgb.read(data, Limits()).width >= 16, name
     assert {name for name, data in made.items() if is_plain_jpeg(data)} == {
-        "jpeg", "jpeg 4:4:4", "jpeg grey", "jpeg restarts", "jpeg exif",
+        "jpeg", "jpeg 4:4:4", "jpeg grey", "jpeg restarts", "jpeg exif", "jpeg profile",
     }  # fmt: skip
     formats = {Image.open(io.BytesIO(data)).format for name, data in made.items() if name != "fli"}
     assert len(formats) > 20

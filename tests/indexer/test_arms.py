@@ -10,6 +10,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from imindex.indexer.sources.find import find
 from imindex.indexer.store.index import Index, recompute_root_digest
 from tests.support.builds import Counting
 from tests.support.commands import run
-from tests.support.example_index import digest, example, row, save
+from tests.support.example_index import ENCODER, digest, example, row, save
 from tests.support.pictures import picture
 
 ARMS = (("Ada", "own", 3), ("Bo", "placebo", 2), ("Cy", "rival", 2), ("", "nameless", 2), ("", "control", 1))
@@ -441,7 +442,24 @@ def test_a_blocked_picture_that_is_not_black_rests_on_its_manifest(
     built(tiny_encoder, path, write(tmp_path / "r", rows))
     with Index(path) as index:
         ((file, problem),) = check_rejects(index)
+        assert check_rejects(index, trust_manifest=True) == []
     assert file == "r/own/0.png" and "can be decoded" in problem
+    said = run("verify", "-i", path, "--pictures").output
+    assert "Of 1 reject, 1 still cannot be used. 1 of them is blocked by the word of the manifest." in said
+
+
+def test_a_picture_that_is_not_black_cannot_be_hidden_as_black(tmp_path: Path) -> None:
+    picture(1).save(tmp_path / "a.png")
+    reject = {
+        "artist": 0, "collection": 1, "sha256": hashlib.sha256((tmp_path / "a.png").read_bytes()).digest(),
+        "path": "a.png", "reason": "blocked: all black", "blocked": "all black",
+    }  # fmt: skip
+    encoder = replace(ENCODER, preprocess={"size": 32, "mean": [0.5] * 3, "std": [0.5] * 3})
+    save(tmp_path / "i.h5", example(encoder=encoder, rejects=reject_columns([reject])))
+    with Index(tmp_path / "i.h5") as index:
+        for trust in (False, True):
+            ((file, problem),) = check_rejects(index, trust_manifest=trust)
+            assert file == "a.png" and "can be decoded" in problem
 
 
 def test_moved_files_keep_arms(tiny_encoder: Encoder, tmp_path: Path) -> None:

@@ -21,16 +21,19 @@ from imindex.indexer.decode.limits import Limits
 from imindex.indexer.decode.memory import Budget, Share
 from imindex.indexer.decode.pool import Decoders, picture_of
 from imindex.indexer.decode.preprocess import Preprocess
+from imindex.indexer.decode.rendering import Rendering
 from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.sources.find import find
 from imindex.indexer.store.index import Index
 from imindex.indexer.system.memory import total_memory
+from tests.support import profiles
 from tests.support.builds import Counting
 from tests.support.commands import run
 from tests.support.pictures import picture
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and Linux counts private memory")
 MB = 10**6
+ADOBE, INKS, GAMMA = profiles.rgb(profiles.ADOBE, 2.2), profiles.cmyk(), profiles.grey(1.8)
 PREPROCESS = Preprocess((32, 32), (0.5,) * 3, (0.5,) * 3)
 
 
@@ -103,7 +106,8 @@ def test_decoders_together_stay_within_the_budget() -> None:
         ("PNG", "RGB", {}), ("PNG", "RGBA", {}), ("PNG", "LA", {}), ("PNG", "P", {"transparency": 3}),
         ("PNG", "I;16", {}), ("TIFF", "I", {}), ("TIFF", "F", {}), ("TIFF", "CMYK", {}), ("GIF", "P", {}),
         ("JPEG", "CMYK", {"progressive": True}), ("WEBP", "RGBA", {}), ("AVIF", "RGBA", {}),
-        ("JPEG2000", "RGBA", {}),
+        ("JPEG2000", "RGBA", {}), ("PNG", "RGBA", {"icc_profile": ADOBE}), ("TIFF", "CMYK", {"icc_profile": INKS}),
+        ("PNG", "I;16", {"icc_profile": GAMMA}), ("PNG", "P", {"transparency": 3, "icc_profile": ADOBE}),
     ],
 )  # fmt: skip
 def test_what_is_granted_suffices(kind: str, mode: str, how: dict[str, object]) -> None:
@@ -125,7 +129,8 @@ def test_what_is_granted_suffices(kind: str, mode: str, how: dict[str, object]) 
     data = encoded(image, kind, **how)
     limits = Limits(decode_memory=2_000 * MB)
     with Decoders(limits) as pool:
-        assert (pool(data) == np.asarray(pillow.read(data, limits))).all()
+        for rendering in (Rendering(), Rendering("srgb", "accept")):
+            assert (pool(data, rendering) == np.asarray(pillow.read(data, limits, rendering))).all()
     assert memory.budget(limits).pixels.peak <= 40 * side * side  # not everything
 
 

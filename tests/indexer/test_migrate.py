@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.core.schema import FORMAT_VERSION, FORMATS_READ
+from imindex.indexer.core.schema import FORMAT_VERSION, FORMATS_READ, OPTIONAL_DTYPES
 from imindex.indexer.integrity.verify import verify
 from imindex.indexer.maintain.migrate import migrate
 from imindex.indexer.store.index import Index
 from imindex.retrieval.search.nearest import nearest
-from tests.support.commands import last_line, run
+from tests.support.commands import last_line, run, shown
 from tests.support.places import DATA
 
 ARCHIVES = DATA / "archives"
@@ -60,6 +60,13 @@ def holds(path: Path, known: dict[str, Any]) -> None:
         rejects = index.rejects()
         assert rejects["path"].tolist() == known["rejects/path"]
         assert rejects["reason"].tolist() == known["rejects/reason"]
+        for table in ("items", "rejects"):
+            for name in OPTIONAL_DTYPES[table]:
+                values = index.column(name, table).tolist()
+                assert values == known.get(f"{table}/{name}", values) and len(values) == len(
+                    index.column("path", table)
+                )
+                assert f"{table}/{name}" in known or "arms" in path.stem or set(values) <= {"", -1}
         assert [line["command"] for line in index.log()][: len(known["log/command"])] == known["log/command"]
         assert hashlib.sha256(index.vectors.tobytes()).hexdigest() == known["vectors-sha256"]
         asked = np.array(index.vectors[[5]])
@@ -148,7 +155,7 @@ def test_faulty_file_is_not_migrated(archive: Path) -> None:
 def test_the_commands_report_the_format_version(archive: Path) -> None:
     path, known = unpacked(archive, "1.0", "index")
     assert "imindex migrate" in run("verify", "-i", path).stdout
-    text = run("info", "-i", path, "--provenance").stdout
+    text = shown("info", "-i", path, "--provenance")
     assert "not recorded" in text and known["root-digest"] in text
     digest = known["root-digest"][:12]
     said = last_line(run("migrate", "-i", path))

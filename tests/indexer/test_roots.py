@@ -11,6 +11,7 @@ from pathlib import Path
 import h5py
 import pytest
 
+import imindex
 from imindex.indexer.build.build import build
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.paths import PicturePaths, StoredPaths, require_roots, root_name_fault, stored_path
@@ -19,6 +20,8 @@ from imindex.indexer.integrity.verify import verify
 from imindex.indexer.integrity.verify_pictures import Folders, check_pictures
 from imindex.indexer.sources.find import find
 from imindex.indexer.store.index import Index
+from imindex.retrieval.audit.inputs import gather
+from imindex.retrieval.audit.plan import read_plan
 from imindex.retrieval.report.thumbnails import Thumbnails, recorded_digests
 from tests.support.builds import Counting
 from tests.support.commands import run
@@ -419,3 +422,45 @@ def test_a_manifest_inside_a_folder_may_lead_to_a_root_as_well(tmp_path: Path) -
             list(find([tmp_path / "art" / folder]))
         (item,) = find([tmp_path / "art" / folder], roots={"disk": str(tmp_path / "disk")})
         assert item.path == str(tmp_path / "disk/a.png")
+
+
+def test_every_command_that_opens_pictures_takes_roots(rooted: Path, tmp_path: Path) -> None:
+    (tmp_path / "disk/art").rename(tmp_path / "moved")
+    root = f"art={tmp_path / 'moved'}"
+    with imindex.open(rooted, roots={"art": tmp_path / "moved"}) as index:
+        paths = list(index.items.to_arrow()["path"].to_pylist())
+        assert index.thumbnails(paths).get(paths[0])
+    with imindex.open(rooted) as index:
+        assert index.thumbnails(paths).get(paths[0]) is None
+    query = ("query", tmp_path / "moved/w/000.png", "-i", rooted, "--device", "cpu", "--trust-encoder")
+    assert "//art/w/000.png" in run(*query, "--root", root).stdout
+    for command in (("match",), ("classify", "--by", "works"), query[:2]):
+        said = run(*command, "-i", rooted, "--root", "art=/no/such", code=2).stderr
+        assert "There is no folder /no/such" in said
+    assert (
+        "are both" not in run("build", tmp_path / "run/m.csv", "-i", rooted, "--root", "a/b=/", code=2).stderr
+    )
+    two = ("--root", tmp_path / "moved", "--root", tmp_path / "run/moved")
+    (tmp_path / "run/moved").mkdir()
+    said = run("build", tmp_path / "run/m.csv", "-i", rooted, *two, code=2).stderr
+    assert "would both be named moved. Pass --root NAME=FOLDER" in " ".join(said.split())
+
+
+def test_works_of_a_plan_may_lead_to_a_root(works: Works, tmp_path: Path) -> None:
+    art = works({"w": 2}, root="disk/art")
+    names = [str(file) for file in sorted((art / "w").iterdir())]
+    manifest(tmp_path / "plan/works.csv", *names)
+    made = tmp_path / "plan/made/ada"
+    made.mkdir(parents=True)
+    shutil.copy(names[0], made / "1.png")
+    (tmp_path / "plan/plan.toml").write_text(
+        '[artists]\ntested = ["ada"]\n[works]\ntested = "works.csv"\n[[releases]]\nname = "r"\npictures = "made"\n'
+        '[[encoders]]\nmodel = "demo"\n'
+    )
+    plan = read_plan(tmp_path / "plan/plan.toml")
+    with pytest.raises(
+        ImindexError, match=r"works\.tested: .*outside the folder of the manifest.*--root FOLDER"
+    ):
+        gather(plan)
+    inputs = gather(plan, roots={"art": str(art)})
+    assert [item.path for item in inputs.works] == names

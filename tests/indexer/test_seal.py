@@ -308,6 +308,26 @@ def test_a_seal_signed_by_a_key_is_verified_by_its_public_key(
     assert "the seal is not signed" in run(*check, "--signer", keys[f"{name}.pub"], code=3).stdout
 
 
+def test_a_passphrase_comes_from_a_file_or_the_environment(
+    path: Path, keys: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sign, secret = ("seal", "-i", path, "--force", "--sign", keys["ssh"]), tmp_path / "secret"
+    said = run(*sign, input="", code=2).stderr
+    assert (
+        "no terminal to ask for its passphrase on. Pass --passphrase-file FILE, or set $IMINDEX_PASSPHRASE"
+        in said
+    )
+    for text, code in (("open sesame", 0), ("open sesame\r\nmore\n", 0), ("open sesame ", 1), ("\n", 1)):
+        secret.write_bytes(text.encode())
+        run(*sign, "--passphrase-file", secret, input="", code=code)
+    assert "missing" in run(*sign, "--passphrase-file", tmp_path / "missing", code=1).stderr
+    monkeypatch.setenv("IMINDEX_PASSPHRASE", "open sesame")
+    run(*sign, input="")
+    secret.write_text("another\n")
+    run(*sign, "--passphrase-file", secret, code=1)  # what was named last counts more
+    run("seal", "-i", path, "--force", "--sign", keys["pem"])  # needs none
+
+
 def test_keys_that_cannot_sign_or_verify_are_refused_with_the_reason(
     path: Path, seal: Path, keys: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,7 +25,7 @@ from imindex.indexer.integrity.verify import UNIT, Verification, lengths, verify
 from imindex.indexer.store.index import Index, recompute_root_digest
 from imindex.indexer.store.writer import write
 from tests.support import flipping
-from tests.support.commands import last_line, run
+from tests.support.commands import last_line, run, shown
 from tests.support.whole_index import ARTISTS, DIM, save, unit, whole, write_both
 
 COLUMNS = [
@@ -381,7 +381,7 @@ def test_the_author_is_recorded_unless_suppressed(path: Path, monkeypatch: pytes
     monkeypatch.setattr("platform.node", lambda: "lab")
     assert entry("", "", "")["who"] == "ada@lab"
     save(path)
-    text = run("info", "-i", path, "--provenance").stdout
+    text = shown("info", "-i", path, "--provenance")
     assert (
         text.count("ada@lab") == 2 and "imindex build art/ --rehash" in text and "none: a new index" in text
     )

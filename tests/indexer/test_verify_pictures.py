@@ -159,18 +159,18 @@ def test_pictures_outside_the_folder_of_the_index_are_opened_only_on_request(
     path = tmp_path / "sent/i.h5"
     (root / "works/bo/001.png").symlink_to(root / "works/ada/001.png")
     run("build", root, "-i", path, "--model", tiny_model, "--precision", "fp32", "--device", "cpu")
-    result = run("verify", "-i", path, "--pictures", code=3)
+    result = run("verify", "-i", path, "--pictures", code=4)
     assert "0 are unchanged" in result.stdout and "4 outside the folder of the index" in result.stdout
     assert (
-        "fault   pictures: 4 pictures were not opened, such as ../art/works/ada/000.png, because"
+        "Not found here: 4 pictures were not opened, such as ../art/works/ada/000.png, because"
         in result.stdout
     )
     assert "outside the folder of the index. Pass --root FOLDER" in result.stdout
-    assert last_line(result).startswith("Found 1 fault in ")
-    result = run("verify", "-i", path, "--replay", 3, "--device", "cpu", code=3)
-    assert "fault   pictures: 3 pictures were not opened" in result.stdout
+    assert last_line(result).startswith("No faults in what was compared of ")
+    result = run("verify", "-i", path, "--replay", 3, "--device", "cpu", code=4)
+    assert "Not found here: 3 pictures were not opened" in result.stdout
     run("verify", "-i", path, "--pictures", "--replay", "all", "--root", root, "--device", "cpu")
-    run("verify", "-i", path, "--pictures", "--root", root / "works/ada", code=3)
+    run("verify", "-i", path, "--pictures", "--root", root / "works/ada", code=4)
     moved = tmp_path / "sent/art"
     moved.symlink_to(root)  # a link inside the folder leads out of it
     with Index(path) as index:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.retrieval.audit.inputs import Inputs, gather
@@ -197,16 +198,27 @@ def figures(report: dict[str, Any]) -> list[Any]:
 
 @pytest.mark.usefixtures("one_thread")
 def test_an_audit_of_manifests_has_the_results_of_an_audit_of_folders(root: Path) -> None:
+    """One picture is blocked: in the folder it is all black, in the manifest it is marked."""
+    lost = "imitations/r1/Ada Example/9.png"
     reports = []
     for name in ("folders", "manifests"):
+        Image.new("RGB", (24, 24), (0, 0, 0) if name == "folders" else (1, 2, 3)).save(root / lost)
         keys = {}
         if name == "manifests":
-            rows = [row for row in rows_of(root) if row["kind"] != "control"]
+            rows = [
+                {**row, "blocked": "safety filter" if row["path"] == lost else ""} for row in rows_of(root)
+            ]
+            rows = [row for row in rows if row["kind"] != "control"]
             keys = dict.fromkeys(("works", "background", "r1", "r2"), write(root, "all.csv", rows))
             keys["placebos"] = ""
         (root / f"{name}.toml").write_text(PLAN.format(**{**FOLDERS, **keys}))
         run("audit", root / f"{name}.toml", "--device", "cpu", "--no-pictures")
         reports.append(json.loads((root / f"{name}-audit/report.json").read_text(encoding="utf-8")))
+        said = run("verify", "--results", root / f"{name}-audit", "--device", "cpu").output
+        assert "no faults" in said.lower()
     assert figures(reports[0]) == figures(reports[1]) and len(figures(reports[0])) == 4
-    said = run("verify", "--results", root / "manifests-audit", "--device", "cpu").stdout
-    assert "no faults" in said.lower() or "verified" in said.lower()
+    for report, reason in zip(reports, ("all black", "safety filter"), strict=True):
+        first, second = report["releases"]
+        assert [one["reason"] for one in first["blocked"]] == [reason] and second["blocked"] == []
+        assert (first["n_imitations"], second["n_imitations"], report["rejects"]) == (8, 8, [])
+        assert first["blocked"][0]["path"].endswith("Ada Example/9.png")

@@ -445,9 +445,10 @@ def test_encoder_of_a_strangers_plan_is_not_loaded(done: Path, monkeypatch: pyte
     """The plan lies beside the results, so it may be the stranger's as well."""
     monkeypatch.setattr("imindex.indexer.encoders.load._named", set())
     asked = ("verify", "--results", done / "audit", "--plan", done / "plan.toml", "--device", "cpu")
-    refused = " ".join(run(*asked, code=3).output.split())
+    refused = " ".join(run(*asked, code=4).output.split())
     assert re.search(
-        r"fault results: .* The plan \S+ names the encoder local-dir:\S+, .* so it is not loaded", refused
+        r"The figures were not recomputed: The plan \S+ names the encoder local-dir:\S+, .* so it is not loaded",
+        refused,
     ), refused
     assert "Verified" in run(*asked, "--trust-encoder").output
     assert run_plan(done).report is not None  # whoever runs a plan trusts what it names

@@ -6,6 +6,7 @@ import json
 import shlex
 import subprocess
 import sys
+from unittest import mock
 
 import click
 from click.testing import CliRunner, Result
@@ -25,6 +26,13 @@ def run(*words: object, code: int = 0, input: str | None = None) -> Result:
     assert result.exit_code == code, result.output
     assert code == 0 or "Traceback" not in result.output
     return result
+
+
+def shown(*words: object) -> str:
+    """Return what a command writes to a terminal that is wide enough for everything."""
+    output = "imindex.indexer.terminal.output"
+    with mock.patch(f"{output}.is_terminal", return_value=True), mock.patch(f"{output}._UNLIMITED", 10_000):
+        return run(*words).stdout
 
 
 def last_line(result: Result) -> str:

@@ -12,10 +12,12 @@ import json
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 from imindex.indexer.core.errors import BadPicture
+from imindex.indexer.core.preprocess_bounds import COLORS, TRUNCATED
 from imindex.indexer.decode import pillow as rgb
 from imindex.indexer.decode.jpeg import is_plain_jpeg
 from imindex.indexer.decode.limits import Limits
@@ -43,9 +45,11 @@ def main(seed: int, seconds: float, count: int, folder: Path, jpeg: bool) -> Non
         started = time.monotonic()
         try:
             if jpeg:
-                fine += decode(data, preprocess, limits=limits, elsewhere=_no_picture).width > 0
+                settings = replace(preprocess, color=COLORS[number % 2], truncated=TRUNCATED[number // 2 % 2])
+                fine += decode(data, settings, limits=limits, elsewhere=_no_picture).width > 0
             else:
-                fine += rgb.read(data, limits).mode == "RGB"
+                rendering = Rendering(COLORS[number % 2], TRUNCATED[number // 2 % 2])
+                fine += rgb.read(data, limits, rendering).mode == "RGB"
         except BadPicture as error:
             assert str(error)
         finally:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 from PIL import Image, features
 
+from tests.support import profiles
+
 _SMALL = Image.merge(
     "RGB", [Image.radial_gradient("L").resize((40, 32)).rotate(turn) for turn in (0, 60, 200)]
 )
@@ -16,6 +18,7 @@ _SMALL = Image.merge(
 def seeds() -> dict[str, bytes]:
     """A small picture of each kind, by name."""
     grey16 = Image.new("I;16", (24, 16), 777)
+    adobe, printer = profiles.rgb(profiles.ADOBE, 2.2), profiles.cmyk()
     kinds: dict[str, tuple[Image.Image, str, dict[str, object]]] = {
         "jpeg": (_SMALL, "JPEG", {}),
         "jpeg 4:4:4": (_SMALL, "JPEG", {"subsampling": 0, "quality": 95}),
@@ -24,6 +27,12 @@ def seeds() -> dict[str, bytes]:
         "jpeg progressive": (_SMALL, "JPEG", {"progressive": True}),
         "jpeg cmyk": (_SMALL.convert("CMYK"), "JPEG", {}),
         "jpeg exif": (_SMALL, "JPEG", {"exif": _exif()}),
+        "jpeg profile": (_SMALL, "JPEG", {"icc_profile": adobe}),
+        "jpeg cmyk profile": (_SMALL.convert("CMYK"), "JPEG", {"icc_profile": printer}),
+        "png profile": (_SMALL.convert("RGBA"), "PNG", {"icc_profile": adobe}),
+        "tiff profile": (_SMALL.convert("L"), "TIFF", {"icc_profile": profiles.grey([0, 9000, 65535])}),
+        "tiff float": (_SMALL.convert("F").point(lambda value: value / 255), "TIFF", {}),
+        "tiff 32": (_SMALL.convert("I"), "TIFF", {"compression": "tiff_lzw"}),
         "png": (_SMALL, "PNG", {}),
         "png rgba": (_SMALL.convert("RGBA"), "PNG", {"exif": _exif()}),
         "png palette": (_SMALL.quantize(16), "PNG", {"transparency": 3}),

@@ -1,6 +1,6 @@
 """Write the archived indexes of the format version that the installed imindex writes.
 
-    cd tests/data/archives && ../../../.venv/bin/python make.py VERSION [--approximate]
+    cd tests/data/archives && ../../../.venv/bin/python make.py VERSION [--approximate] [--arms]
 
 It was run once per version, with the code of that version. Do not regenerate its files: they stand for the files that
 users have. `known.json` holds their content as read by plain h5py and brute force. The pictures in art/ are the same
@@ -97,9 +97,40 @@ def approximate_index(folder: Path) -> dict[str, Any]:
     return found
 
 
+def arms_index(folder: Path) -> dict[str, Any]:
+    """The imitations and controls with arms, one of them blocked, by a manifest that is deleted afterwards."""
+    path = HERE / "art/arms.jsonl"
+    rows = [
+        {"path": "imitations/r1/Ada Example/0.png", "artist": "Ada Example", "arm": "own", "seed": 2**62},
+        {"path": "imitations/r1/Ada Example/1.png", "artist": "Zo Invented", "arm": "placebo", "prompt": "by Zo"},
+        {"path": "control/0.png", "arm": "nameless"},
+        {"path": "works/Bo Sample/3.png", "artist": "Ada Example", "arm": "own", "blocked": "safety filter"},
+    ]
+    common = {"collection": "r1", "model": "example/model"}
+    path.write_text("\n".join(json.dumps({**common, **row}) for row in rows), encoding="utf-8")
+    imindex(folder, "build", "../art/works", "-i", "arms.h5", "--kind", "works", "--model", "demo",
+            "--precision", "fp32", "--device", "cpu", "--batch-size", "4")  # fmt: skip
+    imindex(folder, "build", "../art/arms.jsonl", "-i", "arms.h5", "--device", "cpu", "--batch-size", "4")
+    path.unlink()
+    with h5py.File(folder / "arms.h5") as file:
+        optional = {
+            f"{table}/{name}": [value.decode() for value in file[f"{table}/{name}"][:]]
+            for table, name in (("items", "arm"), ("items", "model"), ("rejects", "arm"), ("rejects", "blocked"))
+        }
+    return {**known(folder / "arms.h5"), **optional}
+
+
 def main() -> None:
     version = sys.argv[1]
     folder = HERE / version
+    if sys.argv[2:] == ["--arms"] and folder.exists():  # beside those that there are
+        file = folder / "known.json"
+        found = json.loads(file.read_text(encoding="utf-8"))
+        file.write_text(
+            json.dumps({**found, "arms": arms_index(folder)}, indent=1, ensure_ascii=False) + "\n",
+            encoding="utf-8",
+        )
+        return
     folder.mkdir()
     if not (HERE / "art").exists():
         draw()
