@@ -97,9 +97,8 @@ class Index:
         if not exists(self.path):
             left = left_behind(self.path)
             raise ImindexError(
-                f"{self.path} does not exist. {left}{' ' if left else ''}"
-                f"Build it with `imindex build SOURCE... -i {self.path}`, or name another index (-i, or "
-                "$IMINDEX_INDEX)."
+                f"{self.path} does not exist. {left}{' ' if left else ''}Build it with "
+                f"`imindex build SOURCE... -i {self.path}`, or name another index (-i, or $IMINDEX_INDEX)."
             )
         try:
             self._file, self._guard = open_file(self.path)

@@ -28,7 +28,7 @@ def indexes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Indexes of each kind of /ann, and of each format version."""
     folder = tmp_path_factory.mktemp("indexes")
     kinds = one_of_each(folder)
-    return kinds | {path.parent.name: path for path in sorted(ARCHIVES.glob("*/*.h5"))}
+    return kinds | {f"{path.parent.name}-{path.stem}": path for path in sorted(ARCHIVES.glob("*/*.h5"))}
 
 
 @pytest.fixture
