@@ -92,7 +92,7 @@ def galleries(here: Check, seen: Seen, rows: Mapping[str, Row]) -> None:
             made = seen.made[best[work]]
             wanted = {
                 "work": paths[seen.works[mine[work]]], "imitation": paths[made], "prompt": prompts[made],
-                "seed": int(seeds[made]), "rank": int(rank[work]), "cosine": min(float(cosine[work]), 1.0),
+                "seed": str(int(seeds[made])), "rank": int(rank[work]), "cosine": min(float(cosine[work]), 1.0),
             }  # fmt: skip
             for key, value in wanted.items():
                 here.same(f"{name}.neighbours.{place}.{key}", said[key], value)

@@ -50,10 +50,10 @@ def near_copies(here: Check, seen: Seen, result: Row, rows: Mapping[str, Row], n
                 here.same(f"{at}.{key}", value, "a pair of pictures of the index")
             continue
         for key, column, which in (
-            ("artist", "artist", row), ("prompt", "prompt", row), ("seed", "seed", row),
-            ("work_artist", "artist", work),
+            ("artist", "artist", row), ("prompt", "prompt", row), ("work_artist", "artist", work),
         ):  # fmt: skip
             here.same(f"{at}.{key}", pair[key], columns[column][which])
+        here.same(f"{at}.seed", pair["seed"], str(int(columns["seed"][row])))
         for key, which in (("imitation_sha256", row), ("work_sha256", work)):
             here.same(f"{at}.{key}", pair[key], columns["sha256"][which])
         same = columns["sha256"][row] in digests
