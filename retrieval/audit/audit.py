@@ -22,7 +22,7 @@ from imindex.indexer.store.intact import require_intact
 from imindex.indexer.system.atomic import clear_folder, make_folder, refuse_links
 from imindex.indexer.system.locks import alone
 from imindex.retrieval.audit.assess import Built, assess, texts_of
-from imindex.retrieval.audit.inputs import Inputs, gather, roots_of
+from imindex.retrieval.audit.inputs import Inputs, gather, named_roots, roots_of
 from imindex.retrieval.audit.made import Made
 from imindex.retrieval.audit.models import Encoders, check_models, make
 from imindex.retrieval.audit.plan import EncoderSpec
@@ -93,7 +93,7 @@ def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
             clear_folder(folder)
         with run.stage("check", 0):
             drawing = drawing_of(run.workspace.folder)
-            inputs = gather(plan, run.show.note, drawing=drawing, roots=roots_of(run))
+            inputs = gather(plan, run.show.note, drawing=drawing, roots=named_roots(run))
         for note in inputs.notes:
             run.show.note(note)
         encoders = Encoders(run)

@@ -32,6 +32,7 @@ from imindex.indexer.maintain.migrate import migrate
 from imindex.indexer.maintain.optimize import optimize
 from imindex.indexer.maintain.remove import remove
 from imindex.indexer.maintain.summary import describe
+from imindex.indexer.sources.arms import blocked_of
 from imindex.indexer.sources.find import find
 from imindex.indexer.store.index import Index, recompute_root_digest
 from tests.support.builds import Counting
@@ -484,3 +485,16 @@ def test_rejects_round_trip(tmp_path: Path) -> None:
         stored = index.rejects()
     assert stored["seed"].tolist() == [2**63 - 1, -1] and stored["blocked"].tolist() == ["x", ""]
     assert stored["arm"].tolist() == ["own", ""] and verify(tmp_path / "i.h5").faults == []
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["FALSCH", "Falsch", "-", "n", "f", "0.00", "0,0", "00", "faux", "Nein", "false", "FALSE", "\u2013"],
+)
+def test_no_is_no_in_other_languages(cell: str) -> None:
+    assert blocked_of(cell) == ""
+
+
+@pytest.mark.parametrize("cell", ["1", "WAHR", "vrai", "x", "y", "1.0", True])
+def test_yes_is_yes_in_other_languages(cell: object) -> None:
+    assert blocked_of(cell) == "marked in the manifest"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -112,3 +113,44 @@ def test_hidden_libraries_come_back_after_an_error() -> None:
         assert sys.modules[name] is None
         raise ZeroDivisionError
     assert name not in sys.modules
+
+
+def test_models_of_other_threads_are_not_affected() -> None:
+    before = torch.nn.init.kaiming_uniform_, torch.nn.Module.load_state_dict
+    inside, checked = threading.Event(), threading.Event()
+    seen: list[bool] = []
+
+    def other() -> None:
+        inside.wait(60)
+        layer = torch.nn.Linear(3, 3)
+        torch.nn.init.constant_(layer.weight, 7.0)
+        seen.append(bool((layer.weight == 7).all()))
+        seen.append(layer.load_state_dict({"bias": torch.ones(3)}, strict=False).missing_keys == ["weight"])
+        checked.set()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    with weights_assigned():
+        inside.set()
+        assert checked.wait(60)
+    thread.join()
+    assert seen == [True, True]
+    assert (torch.nn.init.kaiming_uniform_, torch.nn.Module.load_state_dict) == before
+
+
+def test_two_threads_may_load_at_once() -> None:
+    before = torch.nn.init.kaiming_uniform_, torch.nn.Module.load_state_dict
+    first_is_in, second_may_leave = threading.Event(), threading.Event()
+
+    def second() -> None:
+        first_is_in.wait(60)
+        with weights_assigned():
+            second_may_leave.wait(60)
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    with weights_assigned():
+        first_is_in.set()
+    second_may_leave.set()
+    thread.join()
+    assert (torch.nn.init.kaiming_uniform_, torch.nn.Module.load_state_dict) == before
