@@ -281,9 +281,12 @@ class _Merge:
         return full is None or not os.path.exists(full)  # noqa: PTH110 - many
 
     def _describe(self, row: int, item: Item) -> None:
-        """Update the metadata of an unchanged picture, which is not encoded again; empty values change nothing."""
+        """Update the metadata of an unchanged picture, which is not encoded again.
+
+        Empty values change nothing, except that a manifest may clear an arm.
+        """
         for name, value in _metadata(item).items():
-            if value not in ("", -1) and self._items[name][row] != value:
+            if (value not in ("", -1) or (name == "arm" and item.no_arm)) and self._items[name][row] != value:
                 self._set(name, row, value)
                 self._described = True
 

@@ -95,6 +95,7 @@ def _item(resolve: PathResolver, where: str, row: Mapping[str, Any], options: So
         seed=_seed(where, row.get("seed")),
         caption=text["caption"],
         arm=arm,
+        no_arm=not arm and "arm" in row,
         model=text["model"],
     )
 

@@ -134,9 +134,13 @@ def test_an_arm_that_changes_is_updated_without_encoding(tiny_encoder: Encoder, 
         assert rows_in(path) == {(one["path"], one["artist"], one["arm"], "m-1") for one in wanted}
         roots.append(verify(path).root)
     assert len(set(roots)) == 3
+    without = [{key: value for key, value in one.items() if key != "arm"} for one in bare]
     before = path.stat()
-    built(tiny_encoder, path, write(tmp_path / "r", bare))  # empty cells change nothing
+    built(tiny_encoder, path, write(tmp_path / "r", without))  # a column that is missing changes nothing
     assert path.stat().st_ino == before.st_ino
+    report, counting = built(tiny_encoder, path, write(tmp_path / "r", bare))  # empty cells clear the arms
+    assert (report.unchanged, counting.count) == (10, 0)
+    assert rows_in(path) == {(one["path"], one["artist"], "", "m-1") for one in bare}
 
 
 def test_columns_without_values_are_left_out(tiny_encoder: Encoder, tmp_path: Path) -> None:
