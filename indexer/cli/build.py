@@ -91,7 +91,7 @@ def build(sources: tuple[Path, ...], index: Path, as_json: bool, yes: bool, **op
     (or one of these folders); any other folder of ARTIST/* with --kind, or in another layout with --artist-from;
     or a manifest (CSV, TSV, JSONL, Parquet) with the columns path, artist, kind, collection, prompt, seed, caption,
     arm (own, placebo, nameless, control, rival), model and blocked, as `imindex generate` writes it. A file
-    manifest.csv (.jsonl, .parquet) in a folder is read in its place. Paths of a manifest are inside its folder, or
+    manifest.csv (.jsonl, .parquet) in any of these folders is read in its place. Paths of a manifest are inside its folder, or
     inside a folder that --root names.
 
     Pictures that a safety filter blocked (marked in `blocked`, or all black imitations and controls) are recorded, and

@@ -17,6 +17,7 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import NO_SEED
 from imindex.indexer.sources.find import find
 from imindex.indexer.sources.item import Item
+from imindex.retrieval.audit.layout import find_layout
 
 Tree = Callable[..., Path]
 
@@ -101,6 +102,39 @@ def test_a_picture_with_unknown_artist_or_release_is_refused(tree: Tree) -> None
     with pytest.raises(ImindexError, match=r"b\.png is directly in .*Move it into the folder"):
         list(find([root / "imitations"]))
     assert [i.artist for i in find([root / "works"], artist="Ada")] == ["Ada"]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
+@pytest.mark.parametrize("folder", ["works/Ada", "Ada"])
+def test_a_manifest_of_the_whole_tree_is_read(tree: Tree, suffix: str, folder: str) -> None:
+    """`build` and `audit init` follow one rule: a folder that holds a manifest is read by it."""
+    root = tree(f"{folder}/1.png", f"{folder}/2.png")
+    rows = [{"path": f"{folder}/1.png", "artist": "Renamed", "kind": "works"}]
+    if suffix == "tsv":
+        (root / "manifest.tsv").write_text(f"path\tartist\tkind\n{folder}/1.png\tRenamed\tworks\n")
+    else:
+        write_manifest(root / f"manifest.{suffix}", rows)
+    notes: list[str] = []
+    items = list(find([root], note=notes.append))
+    assert summary(items, root) == [(f"{folder}/1.png", "Renamed", "works", "works")]
+    assert notes == [
+        f"{root} is read by its manifest.{suffix}: pictures that it does not list are not used."
+    ]
+    assert find_layout(root).artists == {"Renamed": 1}
+
+
+def test_a_missing_level_of_releases_is_named(tree: Tree) -> None:
+    root = tree("works/Davor/w.png", "imitations/Davor/x.png", "imitations/Bo/y.png")
+    expected = r"imitations/Bo/y\.png.*the level RELEASE is missing: .*imitations/RELEASE/Bo/\*"
+    for source in (root, root / "imitations", root / "imitations/Bo"):
+        with pytest.raises(ImindexError, match=expected):
+            list(find([source]))
+    with pytest.raises(ImindexError, match=expected):
+        find_layout(root)
+    tree("imitations/Bo/Ada/z.png")  # now it is a release
+    with pytest.raises(ImindexError, match=r"y\.png is directly in .*so its artist is unknown"):
+        list(find([root / "imitations"]))
+    assert {i.artist for i in find([root / "imitations/Bo"], artist="Cy")} == {"Cy"}
 
 
 def test_a_kind_cannot_be_combined_with_the_layout(tree: Tree) -> None:
