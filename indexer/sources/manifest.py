@@ -16,6 +16,7 @@ from imindex.indexer.sources.arms import arm_of, blocked_of, kind_of_arm, refuse
 from imindex.indexer.sources.delimited import did_you_mean, shown_columns
 from imindex.indexer.sources.item import Item, SourceOptions
 from imindex.indexer.sources.manifest_paths import PathResolver
+from imindex.indexer.sources.unfinished import warning
 
 _TEXT_KEYS = ("artist", "kind", "collection", "prompt", "caption", "arm", "model")
 _PANDAS_INDEX = "__index_level_0__"
@@ -29,6 +30,8 @@ def items_of_manifest(path: Path, options: SourceOptions, note: Callable[[str], 
     unknown: set[str] = set()
     n_blocked = n_without_path = 0
     resolve = PathResolver(path, options.roots)
+    if unfinished := warning(path.parent):
+        note(f"Warning: {unfinished}")
     for where, row in manifest_rows.rows(path, note):
         unknown |= set(row) - set(manifest_rows.COLUMNS)
         blocked = blocked_of(row.get("blocked"))
