@@ -129,9 +129,10 @@ def build(sources: tuple[Path, ...], index: Path, as_json: bool, yes: bool, **op
     for line in _build_notes(report, index):
         say(line)
     unchanged = report.unchanged + report.moved
+    known = f"{report.added_known:,} added without encoding, " if report.added_known else ""
     blocked = f", {report.blocked} blocked" if report.blocked else ""
     echo(
-        f"Encoded {count(report.encoded, 'picture')} ({unchanged} unchanged, {report.rejected} rejected{blocked}) "
+        f"Encoded {count(report.encoded, 'picture')} ({known}{unchanged} unchanged, {report.rejected} rejected{blocked}) "
         f"into {index}: {count(report.rows, 'row')}, {report.seconds:.1f} s."
     )
     _refuse_nothing(report, index)

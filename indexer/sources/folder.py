@@ -43,6 +43,11 @@ def items_of_folder(
             yield from _kind_folder(path, folder_name, options, note, passed)
             return
         collection = _collection(options, path.resolve().name)
+        listed = options.artist_from is None and manifest_in(path) is not None  # which may name other collections
+        if options.collection is None and collection not in KINDS and not listed:
+            note(
+                f"{path}: the collection is {collection!r}, by the name of the folder. --collection names another."
+            )
         yield from _by_artist(path, options.kind, collection, options, note, passed)
         return
     if folder_name in KINDS:

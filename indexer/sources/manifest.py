@@ -69,26 +69,26 @@ def _item(resolve: PathResolver, where: str, row: Mapping[str, Any], options: So
     of_arm = kind_of_arm(arm)
     written = text["kind"].strip().lower()  # spreadsheets capitalise the first letter
     kind = written or (of_arm if of_arm == "control" else "") or options.kind or of_arm
+    artist = clean_name(text["artist"]) or clean_name(options.artist or "")
+    default = kind if kind != "imitations" else ""
+    collection = clean_name(text["collection"]) or clean_name(options.collection or default)
+    problems = []
     if kind not in KINDS:
         problem = f"kind {text['kind']!r} is unknown" if kind else "no kind"
-        raise ImindexError(
-            f"{where}: {problem}. Write one of {', '.join(KINDS)}, or pass --kind.{_hint('kind', row)}"
-        )
-    refuse_other_kind(where, kind, arm)
-    artist = clean_name(text["artist"]) or clean_name(options.artist or "")
+        problems.append(f"{problem}. Write one of {', '.join(KINDS)}, or pass --kind.{_hint('kind', row)}")
+    else:
+        refuse_other_kind(where, kind, arm)
     if kind == "control":
         artist = ""
     elif not artist:
-        raise ImindexError(
-            f"{where}: no artist. Fill in the column `artist`, or pass --artist.{_hint('artist', row)}"
-        )
-    default = kind if kind != "imitations" else ""
-    collection = clean_name(text["collection"]) or clean_name(options.collection or default)
-    if not collection:
-        raise ImindexError(
-            f"{where}: no release for these imitations. Fill in the column `collection`, or pass --collection."
+        problems.append(f"no artist. Fill in the column `artist`, or pass --artist.{_hint('artist', row)}")
+    if not collection and kind == "imitations":
+        problems.append(
+            "no release for these imitations. Fill in the column `collection`, or pass --collection."
             f"{_hint('collection', row)}"
         )
+    if problems:
+        raise ImindexError(f"{where}: {' Also, '.join(problems)}")
     return Item(
         path=resolve(where, name),
         artist=artist,

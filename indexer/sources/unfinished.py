@@ -37,7 +37,7 @@ def unmark(folder: Path) -> None:
 def warning(folder: Path) -> str:
     """Return what a user of the pictures of a folder must know: that it is unfinished, or being written; or nothing."""
     if by := held_by(folder / LOCK):
-        return f"{folder} is in use by {by}, so pictures may be missing. Wait for it to end, then run this command again."
+        return f"{folder} is in use by {by}, so pictures may be missing. Wait for it to end, then run this again."
     try:
         state = parse_json(read_input(folder / MARK, follow=False))
         wanted, others = int(state["wanted"]), int(state["others"])

@@ -123,6 +123,26 @@ def test_a_manifest_of_the_whole_tree_is_read(tree: Tree, suffix: str, folder: s
     assert find_layout(root).artists == {"Renamed": 1}
 
 
+def test_a_collection_by_the_name_of_a_folder_is_told(tree: Tree) -> None:
+    root = tree("Ada/1.png", root="fakes")
+
+    def notes(**given: str) -> list[str]:
+        said: list[str] = []
+        list(find([root], note=said.append, **given))
+        return said
+
+    for kind in ("imitations", "control"):
+        assert notes(kind=kind) == [
+            f"{root}: the collection is 'fakes', by the name of the folder. --collection names another."
+        ]
+        assert not notes(kind=kind, collection="r1")
+    assert not notes(kind="works") and not notes(kind="background")
+    write_manifest(root / "manifest.csv", [{"path": "Ada/1.png", "artist": "Ada", "collection": "r1"}])
+    assert notes(kind="imitations") == [
+        f"{root} is read by its manifest.csv: pictures that it does not list are not used."
+    ]
+
+
 def test_a_missing_level_of_releases_is_named(tree: Tree) -> None:
     root = tree("works/Davor/w.png", "imitations/Davor/x.png", "imitations/Bo/y.png")
     expected = r"imitations/Bo/y\.png.*the level RELEASE is missing: .*imitations/RELEASE/Bo/\*"
@@ -260,6 +280,20 @@ def test_only_the_path_is_required_and_options_fill_the_rest(tmp_path: Path) -> 
     ):
         with pytest.raises(ImindexError, match=rf"m\.csv, line 2: {message}.*pass --"):
             list(find([path], **given))
+
+
+def test_all_missing_columns_of_a_row_are_reported_at_once(tmp_path: Path) -> None:
+    columns = ["path", "Künstler"]
+    path = write_manifest(tmp_path / "m.csv", [{"path": "a.png", "Künstler": "Ada"}], columns)
+    with pytest.raises(ImindexError, match=r"line 2: no kind\. .* Also, no artist\. .*pass --artist") as raised:
+        list(find([path]))
+    assert "no release" not in str(raised.value)  # only imitations need one
+    with pytest.raises(ImindexError, match=r"line 2: no artist\. .* Also, no release .*pass --collection"):
+        list(find([path], kind="imitations"))
+    with pytest.raises(ImindexError, match=r"line 2: no release .*pass --collection"):
+        list(find([path], kind="imitations", artist="Ada"))
+    with pytest.raises(ImindexError, match=r"line 2: no kind\. [^.]*pass --kind\.$"):
+        list(find([path], artist="Ada"))
 
 
 def test_unknown_columns_are_reported_and_nan_is_an_empty_cell(tmp_path: Path) -> None:
