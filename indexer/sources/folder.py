@@ -43,7 +43,9 @@ def items_of_folder(
             yield from _kind_folder(path, folder_name, options, note, passed)
             return
         collection = _collection(options, path.resolve().name)
-        listed = options.artist_from is None and manifest_in(path) is not None  # which may name other collections
+        listed = (
+            options.artist_from is None and manifest_in(path) is not None
+        )  # which may name other collections
         if options.collection is None and collection not in KINDS and not listed:
             note(
                 f"{path}: the collection is {collection!r}, by the name of the folder. --collection names another."
@@ -74,14 +76,11 @@ def items_of_folder(
             loose.append(child.name)
             passed.add(child.path, OUTSIDE)
     if loose:
-        are = (
-            f"{loose[0]} is a picture"
-            if len(loose) == 1
-            else f"{loose[0]} and {len(loose) - 1:,} more are pictures"
-        )
-        note(
-            f"{path}: {are} beside the folders {', '.join(kinds)}: skipped. Move them into one of these folders."
-        )
+        one = len(loose) == 1
+        are = f"{loose[0]} is a picture" if one else f"{loose[0]} and {len(loose) - 1:,} more are pictures"
+        folders = f"folder{'s' if len(kinds) > 1 else ''} {', '.join(kinds)}"
+        into = "one of these folders" if len(kinds) > 1 else "this folder"
+        note(f"{path}: {are} beside the {folders}: skipped. Move {'it' if one else 'them'} into {into}.")
     for kind in kinds:
         yield from _kind_folder(path / kind, kind, options, note, passed)
 

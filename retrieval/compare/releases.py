@@ -640,5 +640,7 @@ def _notes(rows: Sequence[ArtistChange], changes: PlaceboChanges) -> list[str]:
     )
     fixed = sum(row.prompts_held_fixed for row in rows)
     if fixed:
-        notes.append(f"For {fixed} artist(s) prompts are few and held fixed: figures are for these prompts.")
+        notes.append(
+            f"For {fixed:,} artist{'' if fixed == 1 else 's'}, prompts are few and held fixed: figures are for these prompts."
+        )
     return notes

@@ -108,6 +108,20 @@ def test_a_stopped_run_resumes_to_the_same_bytes(make: Callable, tmp_path: Path)
     assert make("part").made == 0 and manifest.stat().st_mtime_ns == before
 
 
+def test_a_resumed_run_says_what_is_there_before_the_model_is_loaded(
+    make: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*_: object) -> None:
+        raise ImindexError("no model")
+
+    make("part", ASKED[:3])
+    monkeypatch.setattr("imindex.indexer.generate.generate.Pipeline", load)
+    calls: list[tuple[int, int]] = []
+    with pytest.raises(ImindexError, match="no model"):
+        make("part", progress=lambda *call: calls.append(call))
+    assert calls == [(3, 0)]
+
+
 def test_readers_of_an_unfinished_folder_are_warned(make: Callable, tmp_path: Path) -> None:
     def stop(done: int, made: int) -> None:
         if made == 3:
