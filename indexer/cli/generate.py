@@ -245,9 +245,9 @@ def _names(options: Mapping[str, Any], out: Path) -> tuple[list[str], list[str],
 def _unknown_origins(n: int) -> str:
     artists = "1 artist is" if n == 1 else f"{n:,} artists are"
     return (
-        f"{artists} of unknown origin: the placebo names are drawn from the names of all origins, a less close reference. "
-        "If you know the origin, state it in the column `origin` of --artists FILE, such as dutch or japanese; or write "
-        "unknown there."
+        f"{artists} of unknown origin: placebo names of all origins stand in, which is a less close reference. If you "
+        "know the origin, state it in the column `origin` of --artists FILE, such as dutch or japanese; otherwise, "
+        "write unknown there."
     )
 
 

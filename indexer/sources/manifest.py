@@ -40,6 +40,13 @@ def items_of_manifest(path: Path, options: SourceOptions, note: Callable[[str], 
             n_without_path += 1
         else:
             yield replace(_item(resolve, where, row, options), blocked=blocked)
+    if resolve.misspelt:
+        written, there = resolve.misspelt[0]
+        n = len(resolve.misspelt)
+        differ = "1 path differs" if n == 1 else f"{n:,} paths differ"
+        note(
+            f"{path}: {differ} from the name of a file in case only: there is no {written}, but {there}. Correct the column `path`, or rename the folder or file."
+        )
     if n_blocked:
         note(
             f"{path}: {n_blocked} pictures are marked as blocked. They are recorded, and left out of every search and "

@@ -117,9 +117,7 @@ def test_a_manifest_of_the_whole_tree_is_read(tree: Tree, suffix: str, folder: s
     notes: list[str] = []
     items = list(find([root], note=notes.append))
     assert summary(items, root) == [(f"{folder}/1.png", "Renamed", "works", "works")]
-    assert notes == [
-        f"{root} is read by its manifest.{suffix}: pictures that it does not list are not used."
-    ]
+    assert notes == [f"{root} is read by its manifest.{suffix}: pictures that it does not list are not used."]
     assert find_layout(root).artists == {"Renamed": 1}
 
 
@@ -282,10 +280,32 @@ def test_only_the_path_is_required_and_options_fill_the_rest(tmp_path: Path) -> 
             list(find([path], **given))
 
 
+@pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="file names have no case there")
+@pytest.mark.parametrize("absolute", [False, True])
+def test_paths_that_differ_in_case_from_a_file_are_told(
+    tree: Tree, absolute: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tree("bilder/K0/a.png", "bilder/K0/b.png", "bilder/k1/c.PNG", "same/x.png", "SAME/x.png")
+    monkeypatch.chdir(root)
+    names = ["Bilder\\K0\\a.png", "Bilder\\K0\\b.png", "bilder/K1/c.png", "bilder/K0/a.png"]
+    neither = ["Same/x.png", "nowhere/y.png", "bilder/K0/none.png"]
+    rows = [{"path": name, "artist": "Ada", "kind": "works"} for name in (*names, *neither)]
+    write_manifest(root / "m.csv", rows)
+    notes: list[str] = []
+    manifest = root / "m.csv" if absolute else Path("m.csv")
+    items = list(find([manifest], note=notes.append))
+    assert len(items) == 7 and notes == [
+        f"{manifest}: 3 paths differ from the name of a file in case only: there is no Bilder\\K0\\a.png, but "
+        "bilder/K0/a.png. Correct the column `path`, or rename the folder or file."
+    ]
+
+
 def test_all_missing_columns_of_a_row_are_reported_at_once(tmp_path: Path) -> None:
     columns = ["path", "Künstler"]
     path = write_manifest(tmp_path / "m.csv", [{"path": "a.png", "Künstler": "Ada"}], columns)
-    with pytest.raises(ImindexError, match=r"line 2: no kind\. .* Also, no artist\. .*pass --artist") as raised:
+    with pytest.raises(
+        ImindexError, match=r"line 2: no kind\. .* Also, no artist\. .*pass --artist"
+    ) as raised:
         list(find([path]))
     assert "no release" not in str(raised.value)  # only imitations need one
     with pytest.raises(ImindexError, match=r"line 2: no artist\. .* Also, no release .*pass --collection"):
