@@ -15,6 +15,7 @@ from imindex.indexer.terminal.complete import complete_artists
 from imindex.indexer.terminal.options import FromSignature, add_options, within
 from imindex.indexer.terminal.output import count, number, percent, say
 from imindex.retrieval.findings import SIGNIFICANT, Finding
+from imindex.retrieval.report.text import reference_warning
 from imindex.retrieval.results import (
     AccuracyTests,
     ArtistTests,
@@ -23,6 +24,7 @@ from imindex.retrieval.results import (
     MatchedArtist,
     MatchEvidence,
     Matching,
+    name_test_calls,
 )
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -146,11 +148,13 @@ def basis(result: Matching, evidence: MatchEvidence) -> list[str]:
         _References([a.n_name_references or 0 for a in artists], [a.n_name_left_out or 0 for a in artists]),
         _References([a.n_rival_references or 0 for a in artists], [a.n_rival_left_out or 0 for a in artists]),
     )
-    lines = [
+    warning = unfair(evidence)
+    lines = [warning] if warning else []
+    lines.append(
         f"Question: {evidence.question}? Level {evidence.level:g} for "
         f"{count(evidence.family, 'artist')} together; {evidence.n_resamples:,} resamples, "
         f"seed {evidence.seed}."
-    ]
+    )
     if evidence.unit == "artist":
         against = [names.against("name", "placebo name")] if evidence.placebos else []
         lines.append("; ".join([*against, rivals.against("rival", "other artist")]) + ".")
@@ -260,6 +264,11 @@ def _rates(evidence: MatchEvidence) -> list[str]:
         f"Error rates, with placebo names in the places of {count(rates.n_artists, 'artist')} ({rates.n_repeats:,} "
         f'repetitions): any name effect in {percent(rates.any_name_effect)}, any "imitated" in '
         f"{percent(rates.any_imitated)}, after correction at level {evidence.level:g}."
+        + (
+            " They do not hold for real names here: the check of the placebo names failed."
+            if unfair(evidence)
+            else ""
+        )
     ]
 
 
@@ -270,12 +279,26 @@ def _fixed_prompts(artists: Sequence[ArtistTests | AccuracyTests]) -> list[str]:
     return [f"Intervals of {count(n, 'artist')} apply to the few prompts used, not to prompts in general."]
 
 
+def unfair(evidence: MatchEvidence) -> str:
+    """State what may not be claimed if the check of the placebo names failed, as a report does; otherwise empty."""
+    return reference_warning(evidence.exchangeability, evidence.level, p_value)
+
+
+def not_to_be_claimed(evidence: MatchEvidence | None) -> bool:
+    """Whether the name test calls too often, so that its findings may not be claimed."""
+    return evidence is not None and name_test_calls(evidence.exchangeability, evidence.level) == "too often"
+
+
 def summary(evidence: MatchEvidence) -> str:
-    """Summarize the tests over all artists in one or two sentences."""
+    """Summarize the tests over all artists in lines; the first says what may not be claimed, if anything."""
     overall = evidence.overall
     findings = overall.findings
     parts = [f"{WORDS.get(label, label)} {n}" for label, n in findings.items() if n]
-    text = f"Tested {count(overall.n_tested, 'artist')} at level {evidence.level:g}: {', '.join(parts)}."
+    text, warning = "", unfair(evidence)
+    if warning:
+        text = f"{warning}\n"
+    planned = "; by the tests as planned, and not to be claimed" if not_to_be_claimed(evidence) else ""
+    text += f"Tested {count(overall.n_tested, 'artist')} at level {evidence.level:g}{planned}: {', '.join(parts)}."
     if overall.n_tested and overall.fewest_findable is None:
         text += " This design could find nobody, however strong the imitation."
     elif (overall.fewest_findable or 0) > 1 and not sum(
@@ -331,6 +354,11 @@ def _naming_notes(results: Classification, method: ClassificationMethod) -> list
         "more often for the artist's own pictures than for those of each placebo name?"
     ]
     tested = sum(artist.p_named is not None for artist in method.artists)
+    if tested:
+        notes.append(
+            "p named takes the placebo names for a fair reference. `imindex match` checks that; if its check fails, no "
+            "effect of a name may be claimed by p named either."
+        )
     if not tested:
         notes.append(
             "p named is missing: no placebo name has as many pictures of each prompt as the artists have."

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from imindex.indexer.terminal.output import number, percent
 from imindex.indexer.terminal.table import Column, Record, Table
-from imindex.retrieval.cli._evidence import ADJUSTED, TOP, WORDS, accuracy_note, basis, p_value
+from imindex.retrieval.cli._evidence import (
+    ADJUSTED,
+    TOP,
+    WORDS,
+    accuracy_note,
+    basis,
+    not_to_be_claimed,
+    p_value,
+)
+from imindex.retrieval.findings import SIGNIFICANT
 from imindex.retrieval.results import (
     ArtistChange,
     Classification,
@@ -15,6 +24,7 @@ from imindex.retrieval.results import (
     Comparison,
     FigureName,
     MatchedArtist,
+    MatchEvidence,
     Matching,
 )
 from imindex.retrieval.results.base import Result, to_dict
@@ -109,6 +119,13 @@ def _order(artist: MatchedArtist) -> tuple[bool, float, float, str]:
     return artist.finding is None, p, -(artist.auc or 0.0), artist.artist
 
 
+def _finding_of(evidence: MatchEvidence) -> Callable[[str | None], str]:
+    """Return the format of a finding, which says where it may not be claimed."""
+    if not not_to_be_claimed(evidence):
+        return finding
+    return lambda value: f"{finding(value)}, not to be claimed" if value in SIGNIFICANT else finding(value)
+
+
 def _match_columns(result: Matching) -> list[Column]:
     evidence = result.evidence
     tests: list[Column] = []
@@ -133,7 +150,7 @@ def _match_columns(result: Matching) -> list[Column]:
         ]
     return [
         ARTIST,
-        *([Column("finding", "finding", finding, kind="prose", rank=95)] if evidence else []),
+        *([Column("finding", "finding", _finding_of(evidence), kind="prose", rank=95)] if evidence else []),
         Column("auc", "AUC", number, rank=90),
         *tests,
         Column("n_works", "works", rank=50),

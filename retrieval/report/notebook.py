@@ -19,7 +19,7 @@ from imindex.retrieval.report.figures.changes import change_figures
 from imindex.retrieval.report.figures.per_artist import accuracies, accuracy, auc
 from imindex.retrieval.report.figures.svg import escape, icon, shorten, shown
 from imindex.retrieval.report.style import fragment_style
-from imindex.retrieval.report.text import number, p_value, percent, signed, span
+from imindex.retrieval.report.text import number, p_value, percent, reference_warning, signed, span
 from imindex.retrieval.results import (
     Classification,
     Comparison,
@@ -171,6 +171,9 @@ def _neighbours(kind: str, neighbours: KindNeighbours, thumbnails: Thumbnails) -
 
 def _matching(result: Matching) -> str:
     tested = result.evidence is not None
+    warning = (
+        reference_warning(result.evidence.exchangeability, result.evidence.level) if result.evidence else ""
+    )
     ranked = sorted(
         (row for row in result.artists if row.status == "ok"), key=lambda row: (-(row.auc or 0.0), row.artist)
     )
@@ -200,6 +203,7 @@ def _matching(result: Matching) -> str:
         f"<h4>{escape(result.collection)}: how near the imitations are to the works</h4>"
         f"<p>Mean AUC {number(result.macro.auc)} over {result.n_artists} artists (chance 0.500); "
         f"{result.n_imitations:,} imitations ranked exactly for each of {result.n_works:,} works.</p>"
+        + (f"<p>{escape(warning)}</p>" if warning else "")
         + (_figures([auc(_identity(result, "auc"), ranked)]) if len(ranked) <= LINES else "")
         + _table(header, rows)
         + f'<p class="soft">Encoder {escape(result.encoder)}</p>'

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.retrieval.cli.compare import summary
 from imindex.retrieval.compare.gate import (
     COUNTS,
     METRICS,
@@ -22,7 +23,9 @@ from imindex.retrieval.compare.gate import (
     release_figures,
     verdicts,
 )
+from imindex.retrieval.compare.overall import conclude, resolution_of
 from imindex.retrieval.evidence import match_tests as evidence
+from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.findings import Finding
 from imindex.retrieval.results import (
     AccuracyInterval,
@@ -33,6 +36,7 @@ from imindex.retrieval.results import (
     Comparison,
     Copies,
     CopyPair,
+    Exchangeability,
     MatchEvidence,
     Matching,
     NamedCounts,
@@ -262,6 +266,56 @@ def test_what_the_design_could_not_judge_decides_nothing(
     evidence = replace(matched.evidence, overall=overall, placebos=("p",))
     verdict = check(parse(condition), None, release_figures(replace(matched, evidence=evidence)))
     assert verdict.outcome == outcome and words in verdict.reason and verdict.failed is (outcome != "passed")
+
+
+def unfair(shift: float, n_imitated: int) -> Matching:
+    """A release whose placebo names are not a fair reference; 4 more artists are not shown."""
+    matched = matching(0.6, n_imitated)
+    assert matched.evidence is not None
+    one = Exchangeability(
+        compares="others", statistic=3.0, p=0.002, shift=shift, p_shift=0.002, spread=0.1, p_spread=0.8,
+        n_placebos=40, n_others=12, n_artists=12,
+    )  # fmt: skip
+    return replace(matched, evidence=replace(matched.evidence, exchangeability=(one,)))
+
+
+@pytest.mark.parametrize(
+    ("shift", "n", "condition", "outcome"),
+    [
+        (1.0, 2, "imitated > 0", "undecided"),  # called too often: none of the two may be claimed
+        (1.0, 2, "significant >= 2", "undecided"),
+        (1.0, 2, "imitated < 3", "failed"),
+        (1.0, 0, "imitated > 0", "passed"),
+        (1.0, 2, "auc > 0.5", "failed"),
+        (-1.0, 2, "imitated > 0", "failed"),  # called too seldom: the two may be claimed
+        (-1.0, 0, "imitated > 0", "undecided"),
+        (-1.0, 2, "imitated > 2", "undecided"),
+        (-1.0, 2, "imitated > 6", "passed"),
+    ],
+)
+def test_a_gate_claims_no_more_than_the_report_where_the_placebo_names_are_not_fair(
+    shift: float, n: int, condition: str, outcome: str
+) -> None:
+    verdict = check(parse(condition), None, release_figures(unfair(shift, n)))
+    assert verdict.outcome == outcome
+    assert ("not a fair reference" in verdict.reason) == (outcome == "undecided")
+
+
+@pytest.mark.parametrize(("shift", "how"), [(1.0, "too often"), (-1.0, "too seldom")])
+def test_a_comparison_says_whose_placebo_names_are_not_fair(shift: float, how: str) -> None:
+    resolutions = resolution_of(matching(0.6)), resolution_of(unfair(shift, 2))
+    side = comparison(0.6, 0.7, 0.01)
+    found = {name: {"Ada Example": Finding.IMITATED} for name in ("old", "next")}
+    whole = conclude(
+        side.artists, (found["old"], found["next"]), base=side.base, new=side.new, encoder="e", left_out=(),
+        testing=Testing(), alternative="two-sided", notes=(), resolutions=resolutions,
+    )  # fmt: skip
+    both = whole.counts.all
+    assert (both.base.name_test_calls, both.new.name_test_calls) == ("", how)
+    assert whole.notes[0].startswith("next: The invented names are not a fair reference here (check failed")
+    assert "placebo names of next are not a fair reference" in summary(whole)
+    verdict = check(parse("imitated > 0"), *comparison_figures(whole))
+    assert verdict.outcome == ("undecided" if how == "too often" else "failed")
 
 
 def test_without_placebo_names_nobody_can_be_found_imitated() -> None:

@@ -18,6 +18,7 @@ from imindex.retrieval.evidence.prompt_templates import template_labels, templat
 from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.results import Matching
 from imindex.retrieval.vectors.select import pictures
+from tests.support.commands import run, shown
 from tests.support.invented_index import unit
 
 ARTISTS = ("Ada Example", "Bo Sample", "Cy Specimen", "Di Muster", "Ed Muestra")
@@ -187,6 +188,45 @@ def test_a_release_that_draws_real_names_as_art_is_diagnosed(tmp_path: Path) -> 
     assert len(evidence.notes) == 2
     assert "not a fair reference" in evidence.notes[1] and "are nearer to works" in evidence.notes[1]
     assert "too often" in evidence.notes[1]
+
+
+MOVED = dict.fromkeys(("Ada", "Bo", "Cy", "Di", "Ed", "rival"), 1.5)
+NOT_CLAIMED = "it may not be claimed that a name has an effect, nor that an artist is imitated"
+WITH_TESTS = (
+    "--placebo",
+    "placebo *",
+    "--adjust",
+    "bh",
+    "--level",
+    "0.2",
+    "--resamples",
+    "199",
+    "--statistic",
+    "rank",
+)
+
+
+def test_match_claims_no_more_than_the_report(tmp_path: Path) -> None:
+    path = made(tmp_path / "i.h5", plain, shift=MOVED)
+    page = tmp_path / "page.html"
+    screen = shown("match", "-i", path, *WITH_TESTS, "--report", page)
+    assert NOT_CLAIMED in page.read_text("utf-8")
+    table, rest = screen.split("mean over artists")
+    notes, end = " ".join(rest.split()).split("Tested 5 artists at level 0.2; ")
+    assert end.startswith("by the tests as planned, and not to be claimed: name effect")
+    assert (
+        notes.count(NOT_CLAIMED) == 2 and NOT_CLAIMED in notes[-280:]
+    )  # in the notes and beside the summary
+    found = [line for line in table.splitlines() if "name effect" in line]
+    assert found and all("name effect, not to be claimed" in line for line in found)
+    piped = run("match", "-i", path, *WITH_TESTS)
+    assert NOT_CLAIMED in piped.stderr
+    fair = shown("match", "-i", made(tmp_path / "fair.h5", plain), *WITH_TESTS)
+    assert "not to be claimed" not in fair and "fair reference" not in fair
+
+
+def test_the_figures_of_a_notebook_claim_no_more_than_the_report(tmp_path: Path) -> None:
+    assert NOT_CLAIMED in matched(made(tmp_path / "i.h5", plain, shift=MOVED), statistic="rank")._repr_html_()
 
 
 def test_the_diagnostic_does_not_depend_on_the_order_of_names(tmp_path: Path) -> None:
