@@ -14,8 +14,8 @@ from imindex.indexer.demo.recognise import NOT_EVIDENCE
 from imindex.indexer.terminal.complete import complete_artists
 from imindex.indexer.terminal.options import FromSignature, add_options, within
 from imindex.indexer.terminal.output import count, number, percent, say
+from imindex.retrieval.evidence.fair_reference import reference_warning
 from imindex.retrieval.findings import SIGNIFICANT, Finding
-from imindex.retrieval.report.text import reference_warning
 from imindex.retrieval.results import (
     AccuracyTests,
     ArtistTests,

@@ -229,7 +229,7 @@ def check(
         condition=condition.text,
         value=value,
         limit=limit,
-        failed=outcome != "passed",
+        failed=None if outcome == "undecided" else outcome == "failed",
         reason=reason,
         release=release,
         encoder=encoder,

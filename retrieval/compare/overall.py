@@ -11,9 +11,9 @@ import numpy as np
 from msgspec.structs import replace
 
 from imindex.retrieval.compare.placebo_changes import PlaceboChanges
+from imindex.retrieval.evidence.fair_reference import reference_warning
 from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.findings import SIGNIFICANT, Finding
-from imindex.retrieval.report.text import reference_warning
 from imindex.retrieval.results import (
     Alternative,
     ArtistChange,

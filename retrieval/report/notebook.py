@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.paths import PicturePaths
 from imindex.indexer.store.index import Index
+from imindex.retrieval.evidence.fair_reference import reference_warning
 from imindex.retrieval.report.figures.axes import Figure
 from imindex.retrieval.report.figures.catalogue import in_order
 from imindex.retrieval.report.figures.changes import change_figures
 from imindex.retrieval.report.figures.per_artist import accuracies, accuracy, auc
 from imindex.retrieval.report.figures.svg import escape, icon, shorten, shown
 from imindex.retrieval.report.style import fragment_style
-from imindex.retrieval.report.text import number, p_value, percent, reference_warning, signed, span
+from imindex.retrieval.report.text import number, p_value, percent, signed, span
 from imindex.retrieval.results import (
     Classification,
     Comparison,
@@ -172,7 +173,9 @@ def _neighbours(kind: str, neighbours: KindNeighbours, thumbnails: Thumbnails) -
 def _matching(result: Matching) -> str:
     tested = result.evidence is not None
     warning = (
-        reference_warning(result.evidence.exchangeability, result.evidence.level) if result.evidence else ""
+        reference_warning(result.evidence.exchangeability, result.evidence.level, p_value)
+        if result.evidence
+        else ""
     )
     ranked = sorted(
         (row for row in result.artists if row.status == "ok"), key=lambda row: (-(row.auc or 0.0), row.artist)

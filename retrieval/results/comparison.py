@@ -424,8 +424,8 @@ class Verdict(Result, kw_only=True, frozen=True):
     condition : str
         Text of the condition.
     value, limit : float or None
-    failed : bool
-        Whether the release does not pass by this condition: true also if it is undecided.
+    failed : bool or None
+        Whether the condition is true; None if it is undecided. Reports of earlier versions have true there.
     reason : str
         One sentence.
     release, encoder : str
@@ -437,7 +437,7 @@ class Verdict(Result, kw_only=True, frozen=True):
     condition: str
     value: Number
     limit: Number
-    failed: bool
+    failed: bool | None
     reason: str
     release: str = ""
     encoder: str = ""
