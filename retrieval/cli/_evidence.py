@@ -120,7 +120,7 @@ def accuracy_options(command: F) -> F:
 WORDS: Mapping[str, str] = {
     Finding.CANNOT_TELL: "cannot tell",
     Finding.NAME_EFFECT: "name effect",
-    Finding.SPECIFICITY_NOT_TESTABLE: "name effect, untested",
+    Finding.SPECIFICITY_NOT_TESTABLE: "name effect; specificity ?",
 }
 
 
@@ -234,7 +234,7 @@ def _meaning(evidence: MatchEvidence) -> list[str]:
     adjusted = ADJUSTED[evidence.adjust]
     lines.append(
         f'"Name effect": p name passes after {adjusted} over the artists. "Imitated": p rival passes as well, after '
-        f'{adjusted} over the artists with a name effect; "untested": too few other names for that.'
+        f'{adjusted} over the artists with a name effect; "specificity ?": too few other real names to test that.'
     )
     if evidence.family and not evidence.approximate and evidence.unit == "artist":
         fewest = overall.fewest_findable
@@ -305,6 +305,13 @@ def summary(evidence: MatchEvidence) -> str:
         n for label, n in findings.items() if label in SIGNIFICANT
     ):
         text += f" This design could not have found fewer than {overall.fewest_findable}."
+    if n := findings.get(Finding.SPECIFICITY_NOT_TESTABLE, 0):
+        from imindex.retrieval.audit.rivals import rivals_needed
+
+        text += (
+            f" Whether {count(n, 'name effect')} {'is' if n == 1 else 'are'} specific could not be tested: ask the "
+            f"release for more real names (imindex generate --rivals {rivals_needed(evidence.level)})."
+        )
     if overall.auc is not None:
         interval = _span(overall.auc_low, overall.auc_high)
         text += (
@@ -329,7 +336,7 @@ def accuracy_note(results: Classification, method: ClassificationMethod) -> list
     curve = evidence.by_label_count
     if curve:
         positions = sorted({0, len(curve.counts) // 3, 2 * len(curve.counts) // 3, len(curve.counts) - 1})
-        points = ", ".join(f"{curve.counts[i]} {percent(curve.top1[i])}" for i in positions)
+        points = ", ".join(f"{curve.counts[i]}: {percent(curve.top1[i])}" for i in positions)
         lines.append(
             f"Top-1 accuracy by number of candidate artists, averaged over all choices of them: {points}."
         )

@@ -143,8 +143,8 @@ def parse(text: str) -> Condition:
     match = _CONDITION.fullmatch(text)
     if match is None:
         raise ImindexError(
-            f'"{text}" is not a condition. Write METRIC > LIMIT, such as "accuracy > base + 0.05", "auc.low >= 0.7" or '
-            '"significant > base"; the operators are > >= < <=.'
+            f'"{text}" is not a condition. Write METRIC > LIMIT, such as "auc.beyond.low > 0", "risen > 0" or '
+            '"accuracy > base + 0.05"; the operators are > >= < <=.'
         )
     metric, base = match["metric"], match["base"] or ""
     if metric not in METRICS:

@@ -108,6 +108,11 @@ def test_invalid_conditions_are_refused(text: str, message: str) -> None:
     assert message in str(error.value)
 
 
+def test_the_conditions_that_are_suggested_are_the_recommended_ones() -> None:
+    with pytest.raises(ImindexError, match=r'such as "auc\.beyond\.low > 0", "risen > 0" or'):
+        parse("auc.change >")
+
+
 def test_an_unknown_metric_lists_all() -> None:
     with pytest.raises(ImindexError) as error:
         parse("style > 1")
