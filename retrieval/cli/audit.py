@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from imindex.indexer.core.bounds import BATCH
 from imindex.indexer.demo.recognise import NOT_EVIDENCE
+from imindex.indexer.terminal.complete import complete_plans
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     command_line,
@@ -55,6 +57,10 @@ class PlanOrCommand(click.Group):
         if args and args[0] not in self.commands:
             args = ["run", *args]
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        found = super().shell_complete(ctx, incomplete)
+        return found if incomplete.startswith("-") else complete_plans(incomplete, found)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         # Options before the plan (`audit --dry-run plan.toml`) belong to `run` as well.

@@ -27,7 +27,7 @@ def test_the_script_of_each_shell(shell: str, tmp_path: Path) -> None:
     assert f"imindex completion {shell} >" in run("completion", "--help").stdout
 
 
-def complete(words: str, **environment: str) -> list[str]:
+def complete(words: str, cwd: Path = ROOT, **environment: str) -> list[str]:
     """Ask as the script for bash does, with the last word incomplete."""
     code = "import sys; from imindex import main; main(prog_name='imindex')"
     done = subprocess.run(
@@ -35,7 +35,7 @@ def complete(words: str, **environment: str) -> list[str]:
         env=child_environment(
             _IMINDEX_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=str(words.count(" ")), **environment
         ),
-        cwd=ROOT, capture_output=True, text=True, timeout=60,
+        cwd=cwd, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     heavy = {"torch", "faiss", "open_clip", "pyarrow", "PIL", "scipy", "rich"}
     assert heavy & {word.strip("'[], \n") for word in done.stderr.split()} == set()  # too slow for a shell
@@ -46,7 +46,9 @@ def complete(words: str, **environment: str) -> list[str]:
 def test_names_come_from_the_index(built: Path, tmp_path: Path) -> None:
     assert complete(f"imindex remove -i {built} --artist ") == ["ada", "bo"]
     assert complete(f"imindex remove -i {built} --collection r") == ["r1"]
-    assert complete("imindex match --collection ", IMINDEX_INDEX=str(built)) == ["control", "r1", "works"]
+    assert complete("imindex match --collection ", IMINDEX_INDEX=str(built)) == ["r1"]
+    assert complete("imindex query --collection ", IMINDEX_INDEX=str(built)) == ["control", "r1", "works"]
+    assert complete(f"imindex compare -i {built} w") == ["w"]  # any file, no works
     assert complete("imindex query --artist b", IMINDEX_INDEX=str(built)) == ["bo"]
     assert complete(f"imindex compare -i {built} r") == ["r1"]
     for no_index in (tmp_path / "none.h5", tmp_path, ROOT / "README.md"):
@@ -58,6 +60,26 @@ def test_commands_and_options_are_completed() -> None:
     assert complete("imindex verify --repl") == ["--replay"]
     assert complete("imindex audit con") == ["confirm"]
     assert complete("imindex completion f") == ["fish"]
+
+
+def test_plans_and_audits_are_completed(built: Path, tmp_path: Path) -> None:
+    (tmp_path / "one-audit").mkdir()
+    for name in (
+        "plan.toml",
+        "old.json",
+        "picture.png",
+        "init.toml",
+        "one-audit/report.json",
+        "one-audit/p.toml",
+    ):
+        (tmp_path / name).write_text("{}")
+    assert complete("imindex audit pl", tmp_path) == ["plan.toml"]
+    assert complete("imindex audit init", tmp_path) == ["init", "init.toml"]
+    assert complete("imindex audit one-audit/", tmp_path) == ["one-audit/p.toml"]
+    assert complete("imindex audit nothing", tmp_path) == ["nothing"]  # any file
+    assert "--dry-run" in complete("imindex audit plan.toml --", tmp_path)
+    assert complete("imindex compare ", tmp_path) == ["old.json", "one-audit"]
+    assert complete(f"imindex compare -i {built} ", tmp_path) == ["old.json", "one-audit", "r1"]
 
 
 def test_names_take_less_than_a_second(built: Path) -> None:
@@ -113,7 +135,7 @@ def typed(shell: list[str], before: str, keys: str, folder: Path) -> list[str]:
     end = time.monotonic() + 60
     try:
         while not out.exists() and time.monotonic() < end:
-            if steps and (steps[0][0] is not None and steps[0][0] in heard or (folder / "asked").exists()):
+            if steps and ((steps[0][0] is not None and steps[0][0] in heard) or (folder / "asked").exists()):
                 os.write(terminal, f"{steps.pop(0)[1]}".encode())
             if select.select([terminal], [], [], 0.05)[0]:
                 heard += os.read(terminal, 65536)
