@@ -48,9 +48,8 @@ def _beside(incomplete: str, wanted: Callable[[Path], bool]) -> list[str]:
     folder, start = os.path.split(incomplete)
     try:
         entries = sorted(Path(folder or ".").iterdir())
-        return [
-            os.path.join(folder, one.name) for one in entries if one.name.startswith(start) and wanted(one)
-        ]
+        before = incomplete[: len(incomplete) - len(start)]
+        return [before + one.name for one in entries if one.name.startswith(start) and wanted(one)]
     except OSError:
         return []
 

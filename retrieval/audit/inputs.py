@@ -189,12 +189,13 @@ def digest_of(items: Sequence[Item]) -> str:
     with ThreadPoolExecutor() as pool:
         lines = sorted(
             f"{item.kind}\0{item.artist}\0{bytes_}"
-            for item, bytes_ in zip(items, pool.map(_bytes_digest, items), strict=True)
+            for item, bytes_ in zip(items, pool.map(bytes_digest, items), strict=True)
         )
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _bytes_digest(item: Item) -> str:
+def bytes_digest(item: Item) -> str:
+    """Return the SHA-256 of a picture's bytes."""
     try:
         return hashlib.sha256(read_bytes(item.path)).hexdigest()
     except (OSError, BadPicture):

@@ -130,7 +130,10 @@ def init(plan: Path, force: bool, model: str, pretrained: str) -> None:
     "--out", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
     help="Output folder. [default: beside PLAN, its name without the suffix plus -audit]",
 )  # fmt: skip
-@click.option("--amend", default="", metavar="REASON", help="Record why the registered plan has changed.")
+@click.option(
+    "--amend", metavar="REASON", callback=lambda context, parameter, value: _reason(value),
+    help="Record why the registered plan or its pictures have changed.",
+)  # fmt: skip
 @click.option(
     "--dry-run",
     is_flag=True,
@@ -209,6 +212,13 @@ def run(
     else:
         _print_outcome(outcome)
     end_of_gate(context, outcome.report.gate, allow_undecided)
+
+
+def _reason(value: str | None) -> str:
+    """Return the reason of an amendment, which must say something; empty without the option."""
+    if value is not None and not value.strip():
+        raise click.BadParameter('it is empty, but the register records it: pass --amend "the reason".')
+    return value or ""
 
 
 def _print_outcome(outcome: Outcome) -> None:
