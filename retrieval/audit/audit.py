@@ -29,6 +29,7 @@ from imindex.retrieval.audit.plan import EncoderSpec
 from imindex.retrieval.audit.register import drawing_of, register
 from imindex.retrieval.audit.run import Run
 from imindex.retrieval.audit.runs import first_provenance, recorded
+from imindex.retrieval.audit.what_changed import picture_changes
 from imindex.retrieval.compare.gate import outcome
 from imindex.retrieval.evidence.classify_release import label_texts
 from imindex.retrieval.results import AuditFindings, Provenance, Report
@@ -98,7 +99,14 @@ def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
             run.show.note(note)
         encoders = Encoders(run)
         incomplete = check_models(run, inputs, encoders)
-        entries = register(plan, inputs.digests, run.workspace.folder, amend=amend, drawing=drawing)
+        entries = register(
+            plan,
+            inputs.digests,
+            run.workspace.folder,
+            amend=amend,
+            drawing=drawing,
+            detail=lambda name: _changes(run, inputs, name),
+        )
         if amend and entries[-1].why != amend:
             run.show.note("Neither plan nor pictures have changed: no amendment was recorded.")
         made = [make(run, release, inputs, whole=release.name not in incomplete) for release in plan.releases]
@@ -114,6 +122,13 @@ def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
             unfinished=unfinished,
         )
         return _report(run, findings, provenance, pictures)
+
+
+def _changes(run: Run, inputs: Inputs, name: str) -> str:
+    """Say which pictures of an input differ from those that the audit encoded before; empty if nothing shows it."""
+    # A secret seed, or a release that the plan no longer has, has no pictures.
+    items = inputs.works if name == "works" else inputs.made.get(name, ())
+    return picture_changes(run.workspace.index(run.plan.encoders[0]), items, run.plan.folder) if items else ""
 
 
 # Build

@@ -198,7 +198,7 @@ def digest_of(items: Sequence[Item]) -> str:
     with ThreadPoolExecutor() as pool:
         lines = sorted(
             f"{item.kind}\0{item.artist}\0{bytes_}"
-            for item, bytes_ in zip(items, pool.map(_bytes_digest, items), strict=True)
+            for item, bytes_ in zip(items, pool.map(bytes_digest, items), strict=True)
         )
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
@@ -217,7 +217,8 @@ def _release_digest(plan: Plan, release: Release, items: Sequence[Item]) -> str:
     return json_digest([pictures, chosen]) if any(chosen.values()) else pictures
 
 
-def _bytes_digest(item: Item) -> str:
+def bytes_digest(item: Item) -> str:
+    """Return the SHA-256 of a picture's bytes."""
     try:
         return hashlib.sha256(read_bytes(item.path)).hexdigest()
     except (OSError, BadPicture):
