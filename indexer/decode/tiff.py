@@ -89,6 +89,8 @@ _WANTED = frozenset((
     TILE_BYTES, SUB_DIRECTORIES, INK_SET, EXTRA, FORMAT, LEAST, LARGEST, ICC, SUBSAMPLING,
 ))  # fmt: skip
 _JPEG = (6, 7)
+_PREDICTED = (5, 8, 32946, 34925, 50000)
+"""Compressions that have predictors: LZW, Deflate, LZMA and Zstandard."""
 _NAMES = {
     2: "CCITT", 3: "CCITT", 4: "CCITT", 6: "old-style JPEG", 7: "JPEG", 34712: "JPEG 2000", 34887: "LERC",
     34925: "LZMA", 50000: "Zstandard", 50001: "WebP", 50002: "JPEG XL", 52546: "JPEG XL",
@@ -176,6 +178,11 @@ class Directory:
         return None
 
     @property
+    def predictor(self) -> int:
+        """The predictor that was applied; libtiff ignores the tag where the compression has none."""
+        return self.one(PREDICTOR, 1) if self.one(COMPRESSION, 1) in _PREDICTED else 1
+
+    @property
     def is_usual(self) -> bool:
         """Whether Pillow reads it, and reads it right."""
         kind, bits, compression = self.one(PHOTOMETRIC, 1), set(self.bits), self.one(COMPRESSION, 1)
@@ -183,7 +190,7 @@ class Directory:
             return False
         (n,) = bits
         if self.formats[0] == 3:
-            return (kind, n, self.channels) == (1, 32, 1) and self.one(PREDICTOR, 1) == 1
+            return (kind, n, self.channels) == (1, 32, 1) and self.predictor == 1
         planes = self.one(PLANES, 1) == 2 and self.channels > 1
         if kind in (0, 1):
             return n in (1, 2, 4, 8) or (kind, n, self.channels) == (1, 16, 1)
@@ -360,8 +367,8 @@ class Samples:
             )
         if kind == 5 and directory.one(INK_SET, 1) != 1:
             raise BadPicture(f"a TIFF of other inks than CMYK: {_CONVERT}")
-        if directory.one(PREDICTOR, 1) not in (1, 2, 3):
-            raise BadPicture(f"a TIFF with predictor {directory.one(PREDICTOR, 1)}: {_CONVERT}")
+        if directory.predictor not in (1, 2, 3):
+            raise BadPicture(f"a TIFF with predictor {directory.predictor}: {_CONVERT}")
 
     @property
     def bytes_per_pixel(self) -> int:
@@ -539,7 +546,7 @@ class Samples:
         data = data.ljust(lines * row_bytes, b"\0")
         rows = np.frombuffer(data, np.uint8, lines * row_bytes).reshape(lines, row_bytes)
         kind = {1: "u", 2: "i", 3: "f"}[directory.formats[0]]
-        predictor = directory.one(PREDICTOR, 1)
+        predictor = directory.predictor
         if predictor == 3:
             if kind != "f":
                 raise BadPicture(f"a TIFF with a floating-point predictor and whole numbers: {_CONVERT}")
@@ -549,16 +556,11 @@ class Samples:
             values = np.ascontiguousarray(planes.transpose(0, 2, 1)).view(f">f{n // 8}")
             return values.reshape(lines, across, each), n_read
         if n in (8, 16, 32, 64):
-            values = (
-                np.ascontiguousarray(rows)
-                .view(f"{directory.order}{kind}{n // 8}")
-                .reshape(lines, across, each)
-            )
-            if predictor == 2 and kind != "f":
-                unsigned = f"u{n // 8}"
-                total = np.cumsum(values.astype(f"{kind}{n // 8}").view(unsigned), axis=1, dtype=unsigned)
-                return total.view(f"{kind}{n // 8}"), n_read
-            return values, n_read
+            rows = np.ascontiguousarray(rows)
+            if predictor == 2:  # of the bits, also where they are floating-point numbers
+                stored = rows.view(f"{directory.order}u{n // 8}").reshape(lines, across, each)
+                return np.cumsum(stored, axis=1, dtype=f"u{n // 8}").view(f"{kind}{n // 8}"), n_read
+            return rows.view(f"{directory.order}{kind}{n // 8}").reshape(lines, across, each), n_read
         if predictor != 1:
             raise BadPicture(f"a TIFF of {n}-bit samples with a predictor: {_CONVERT}")
         if n == 24:

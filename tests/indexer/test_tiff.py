@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -212,6 +213,43 @@ def test_predictors(dtype: str, colours: int, order: str) -> None:
     if dtype != "f2":  # the reader, also where Pillow would be used
         assert (tiff.Samples(data, main[0]).values()[0] == values).all()
     close(read(data)[0], np.rint(values.astype(float) / factor) * np.ones(3))
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+@pytest.mark.parametrize("colours", [1, 3])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_differences_of_the_bits_of_floating_point_samples(dtype: str, colours: int, order: str) -> None:
+    values = ((WIDE if colours == 3 else WIDE[..., :1]) / 255).astype(dtype)
+    stored = values.view(f"u{values.itemsize}")
+    rows = np.diff(stored, axis=1, prepend=np.zeros_like(stored[:, :1])).astype(f"{order}u{values.itemsize}")
+    tags = {
+        258: (3, [8 * values.itemsize] * colours), 259: (3, [8]), 262: (3, [2 if colours == 3 else 1]),
+        277: (3, [colours]), 317: (3, [2]), 339: (3, [3] * colours),
+    }  # fmt: skip
+    data = by_hand_tiff([zlib.compress(rows.tobytes())], PHOTO.size, tags, order)
+    assert (tifffile.imread(io.BytesIO(data)).reshape(values.shape) == values).all()
+    close(read(data)[0], np.rint(values.astype(float) * 255) * np.ones(3))
+
+
+@pytest.mark.parametrize("compression", [1, 32773])
+@pytest.mark.parametrize("predictor", [2, 3, 77])
+@pytest.mark.parametrize(
+    ("dtype", "kind"), [("u1", 1), ("u2", 0), ("u2", 1), ("u4", 1), ("f4", 1), ("f8", 1)]
+)
+def test_predictors_of_compressions_that_have_none(
+    dtype: str, kind: int, predictor: int, compression: int
+) -> None:
+    values = (GREY.astype(float) * {"u1": 1, "u2": 257, "u4": 16843009}.get(dtype, 1 / 255)).astype(dtype)
+    strip = values.tobytes() if compression == 1 else packbits(values.tobytes())
+    tags = {
+        258: (3, [8 * values.itemsize]), 259: (3, [compression]), 262: (3, [kind]), 317: (3, [predictor]),
+        339: (3, [3 if dtype[0] == "f" else 1]),
+    }  # fmt: skip
+    data = by_hand_tiff([strip], PHOTO.size, tags)
+    if compression == 32773 and dtype not in ("f8", "u4"):
+        theirs = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)  # by libtiff
+        assert theirs is not None and (theirs == values).all()
+    close(read(data)[0], grey_rgb(GREY if kind else 255 - GREY))
 
 
 def test_separate_planes_of_tiles_with_transparency() -> None:
