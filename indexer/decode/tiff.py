@@ -178,6 +178,11 @@ class Directory:
         return None
 
     @property
+    def palette_unit(self) -> int:
+        """What one level of 8 bits is in the palette: 256; 1 if no value is larger than 255, as in libtiff."""
+        return 256 if max(self.tags.get(PALETTE, (0,))) > 255 else 1
+
+    @property
     def predictor(self) -> int:
         """The predictor that was applied; libtiff ignores the tag where the compression has none."""
         return self.one(PREDICTOR, 1) if self.one(COMPRESSION, 1) in _PREDICTED else 1
@@ -464,7 +469,7 @@ class Samples:
         n = self._directory.bits[0]
         if n > 16 or len(listed) != 3 * 2**n:
             raise BadPicture(f"a TIFF whose palette has {len(listed)} values: {_CONVERT}")
-        colours = (np.array(listed).reshape(3, -1).T // 256).astype(np.uint8)
+        colours = (np.array(listed).reshape(3, -1).T // self._directory.palette_unit).astype(np.uint8)
         return Image.fromarray(colours[values[..., 0]])
 
     def _from_lab(self, values: npt.NDArray[Any]) -> Image.Image:
@@ -652,7 +657,7 @@ def _lzw(raw: bytes, expected: int) -> bytes:
 
 def opened(data: bytes) -> tuple[Image.Image | Samples, Directory | None]:
     """Open the main picture of a TIFF, and return what its directory says."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImagePalette, UnidentifiedImageError
 
     found = main_picture(data)
     if found is None:
@@ -664,6 +669,8 @@ def opened(data: bytes) -> tuple[Image.Image | Samples, Directory | None]:
         image = Image.open(io.BytesIO(data if is_first else starting_with(data, directory)), formats=["TIFF"])
     except UnidentifiedImageError:  # such as a BigTIFF with the highest byte first
         return Samples(data, directory), directory
+    if image.palette and directory.palette_unit == 1:  # Pillow takes every palette for one of 16 bits
+        image.palette = ImagePalette.raw("RGB;L", bytes(directory.tags[PALETTE]))
     if not is_first and directory.one(ORIENTATION, 1) != 1:
         image.getexif()[ORIENTATION] = directory.one(ORIENTATION, 1)
     return image, directory

@@ -294,6 +294,35 @@ def test_palettes(bits: int) -> None:
     close(read(data)[0], colours.T[indexes] // 257)
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 12, 16])
+@pytest.mark.parametrize("largest", [255, 200, 0])
+def test_palettes_of_8_bits(bits: int, largest: int, order: str) -> None:
+    rng = np.random.default_rng(6)
+    colours = rng.integers(0, largest + 1, (3, 2**bits))
+    colours[0, 0] = largest
+    indexes = rng.integers(0, 2**bits, GREY.shape)
+    indexes[0, 0] = 0
+    strip = packed(indexes, bits) if bits < 16 else indexes.astype(order + "u2").tobytes()
+    tags = {258: (3, [bits]), 262: (3, [3]), 320: (3, colours.ravel().tolist())}
+    data = by_hand_tiff([strip], PHOTO.size, tags, order)
+    got = read(data)[0]
+    assert (got == colours.T[indexes]).all()
+    if bits == 8:
+        theirs = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)  # by libtiff
+        assert theirs is not None and (theirs[..., ::-1] == got).all()
+
+
+def test_palettes_of_8_bits_with_other_compressions_and_on_other_pages() -> None:
+    colours = np.random.default_rng(7).integers(0, 256, (3, 256)).astype(np.uint16)
+    for how in ({"compression": "zlib"}, {"compression": "zlib", "predictor": True}, {"tile": (16, 16)}):
+        out = io.BytesIO()
+        with tifffile.TiffWriter(out) as file:
+            file.write(thumb(), photometric="rgb", subfiletype=1)
+            file.write(GREY, photometric="palette", colormap=colours, **how)
+        assert (read(out.getvalue())[0] == colours.T[GREY]).all()
+
+
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("planes", [1, 2])
 def test_lab(bits: int, planes: int) -> None:
