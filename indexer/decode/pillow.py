@@ -254,7 +254,7 @@ def _loaded(
         return image, missing
     if opened.format in ("JPEG", "MPO"):
         found = jpeg.structure(data)
-        notes += [] if found.in_order else [JUNK]
+        notes += [JUNK] if not found.in_order or (found.ends and jpeg.is_damaged(data)) else []
         if not found.ends:
             return _early_jpeg(opened, data, rendering, notes, found), None
     try:

@@ -531,6 +531,15 @@ def test_no_range_is_declared_for_8_bits() -> None:
     assert notes == (PARTIAL,) and (got[:15] == grey_rgb(GREY)[:15]).all()
 
 
+@pytest.mark.parametrize("end", ["", '<Pixels SignificantBits="10"/>'])
+def test_a_long_description_takes_no_longer_than_its_length(end: str) -> None:
+    values = GREY.astype(np.uint16) * 4
+    text = "<Pixels " * 120_000
+    data = written(values, photometric="miniswhite", description=text + end, metadata=None)
+    pixels = shared(Limits(decode_timeout=10))(data)  # a time that grows with the square would be an hour
+    close(pixels.astype(int), grey_rgb(255 - np.rint(values * 255.0 / (1023 if end else 65535))))
+
+
 def test_a_small_part_of_the_range_is_told() -> None:
     values = GREY.astype(np.uint16) * 16  # 12 bits, not declared
     for kind in ("minisblack", "miniswhite"):
