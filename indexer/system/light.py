@@ -7,6 +7,7 @@ import importlib
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
@@ -63,13 +64,30 @@ def import_towers(open_clip: ModuleType, config: Mapping[str, Any]) -> None:
             vars(sys.modules[f"{open_clip.__name__}.model"])[tower] = vars(part)[tower]
 
 
+_mapped: ContextVar[bool] = ContextVar("mapped", default=False)
+
+
+@contextlib.contextmanager
+def weights_mapped() -> Iterator[None]:
+    """Let models that are loaded in this context keep weights in their file, mapped into memory.
+
+    Only for commands that are over in seconds. If somebody overwrites the file, a mapped model computes other vectors
+    from then on, although the digest of its weights was right.
+    """
+    token = _mapped.set(True)
+    try:
+        yield
+    finally:
+        _mapped.reset(token)
+
+
 @contextlib.contextmanager
 def weights_assigned() -> Iterator[None]:
-    """Make models in this context without random weights, and let `load_state_dict` take tensors instead of copying.
+    """Make models in this context without random weights, and let `load_state_dict` take tensors into the model.
 
-    Tensors of a safetensors file are mapped into memory, so a model then takes no memory of its own. A tensor of
-    another type or shape than the model's is converted, or refused, as by a copy. Every weight must be loaded: a model
-    that is used without is undefined.
+    Tensors of a safetensors file are mapped into memory. Each is copied, so that the model does not change with the
+    file, except within `weights_mapped`. A tensor of another type or shape than the model's is converted, or refused,
+    as usual. Every weight must be loaded: a model that is used without is undefined.
 
     Models that other threads make at the same time are not affected, and their turn here comes afterwards.
     """
@@ -86,11 +104,12 @@ def weights_assigned() -> Iterator[None]:
     def take(module: torch.nn.Module, state: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         if threading.get_ident() != owner:
             return loads(module, state, *args, **kwargs)
-        own = module.state_dict()
-        converted = {
-            name: value.to(own[name].dtype) if name in own and isinstance(value, torch.Tensor) else value
-            for name, value in state.items()
-        }
+        own, converted = module.state_dict(), dict(state)
+        for name, value in converted.items():
+            if name in own and isinstance(value, torch.Tensor):
+                converted[name] = value.to(own[name].dtype, copy=not _mapped.get())
+                if isinstance(state, dict):  # frees the tensor, if it was read and not mapped
+                    state[name] = converted[name]
         result = loads(module, converted, *args, **{**kwargs, "assign": True})
         if result.missing_keys:
             raise RuntimeError(f"the weights lack {', '.join(result.missing_keys[:3])}")
