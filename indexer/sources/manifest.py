@@ -45,7 +45,8 @@ def items_of_manifest(path: Path, options: SourceOptions, note: Callable[[str], 
         n = len(resolve.misspelt)
         differ = "1 path differs" if n == 1 else f"{n:,} paths differ"
         note(
-            f"{path}: {differ} from the name of a file in case only: there is no {written}, but {there}. Correct the column `path`, or rename the folder or file."
+            f"{path}: {differ} from the name of a file in case only: there is no {written}, but {there}. "
+            "Correct the column `path`, or rename the folder or file."
         )
     if n_blocked:
         note(
