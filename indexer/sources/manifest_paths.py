@@ -23,7 +23,8 @@ class PathResolver:
 
     A path is relative to the manifest, or absolute. Backslashes separate folders, as on Windows, unless there is a file
     with them in its name. `//NAME/path` is in the root of that name, and so is an absolute path of
-    Windows with a folder NAME. A name that does not exist as it is written is looked for in the other Unicode normal forms, and as bytes of Latin-1.
+    Windows with a folder NAME. A name that does not exist as it is written is looked for in the other Unicode normal
+    forms, and as bytes of Latin-1.
 
     Parameters
     ----------
@@ -111,7 +112,8 @@ class PathResolver:
     def _from_windows(self, name: str) -> str | None:
         r"""Return the file that an absolute path of Windows means, by a root that has the name of one of its folders.
 
-        With `--root art=/data/art`, `C:\Users\me\art\Ada\1.png` is `/data/art/Ada/1.png`. None if there is no such root.
+        With `--root art=/data/art`, `C:\Users\me\art\Ada\1.png` is `/data/art/Ada/1.png`. None if there is no such
+        root.
         """
         if os.name == "nt" or not _DRIVE.match(name):
             return None
