@@ -41,7 +41,18 @@ def test_second_build_encodes_nothing(works: Callable, tiny_model: str, tmp_path
 def test_rows_added_without_encoding_are_told(works: Callable, tiny_model: str, tmp_path: Path) -> None:
     root, index = works({"works/ada": 2, "works/bo": 1}), tmp_path / "i.h5"
     run("build", root, "-i", index, "--device", "cpu", "--model", tiny_model)
-    words = ("build", root / "works", "-i", index, "--device", "cpu", "--kind", "works", "--collection", "again")
+    words = (
+        "build",
+        root / "works",
+        "-i",
+        index,
+        "--device",
+        "cpu",
+        "--kind",
+        "works",
+        "--collection",
+        "again",
+    )
     assert last_line(run(*words)).startswith(
         "Encoded 0 pictures (3 added without encoding, 0 unchanged, 0 rejected)"
     )
