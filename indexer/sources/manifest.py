@@ -106,6 +106,7 @@ def _item(resolve: PathResolver, where: str, row: Mapping[str, Any], options: So
         seed=_seed(where, row.get("seed")),
         caption=text["caption"],
         arm=arm,
+        no_arm=not arm and "arm" in row,
         model=text["model"],
     )
 
@@ -133,8 +134,10 @@ def _text(where: str, key: str, value: Any) -> str:
 def _seed(where: str, value: Any) -> int:
     if value is None or value == "" or value != value:
         return NO_SEED
-    if isinstance(value, str):  # pandas writes 12.0 if another cell of the column is empty
-        value = re.sub(r"[.,]0*$", "", value.strip())
+    if isinstance(
+        value, str
+    ):  # pandas writes 12.0 if another cell of the column is empty; 12,000 is twelve thousand
+        value = re.sub(r"[.,]0?$", "", value.strip())
     try:
         seed = int(value)
         if (not isinstance(value, str) and seed != value) or not 0 <= seed <= _SEED_MAX:

@@ -63,7 +63,10 @@ class PathResolver:
         """
         head, _, tail = name.rpartition("/")
         folder = self._folders.get(head)
-        if folder is not None and tail not in ("", ".", "..") and "\\" not in name and tail.isascii():
+        plain = (
+            "\\" not in name and "%" not in name and tail.isascii()
+        )  # the % of a file: URL quotes a character
+        if folder is not None and plain and tail not in ("", ".", ".."):
             full = os.path.join(folder, tail) if folder else tail  # noqa: PTH118 - many
         else:
             full = self._resolve(where, name)

@@ -14,6 +14,7 @@ from imindex.indexer.demo.recognise import NOT_EVIDENCE
 from imindex.indexer.terminal.complete import complete_artists
 from imindex.indexer.terminal.options import FromSignature, add_options, within
 from imindex.indexer.terminal.output import count, number, percent, say
+from imindex.retrieval.evidence.fair_reference import reference_warning
 from imindex.retrieval.findings import SIGNIFICANT, Finding
 from imindex.retrieval.results import (
     AccuracyTests,
@@ -23,6 +24,7 @@ from imindex.retrieval.results import (
     MatchedArtist,
     MatchEvidence,
     Matching,
+    name_test_calls,
 )
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -118,7 +120,7 @@ def accuracy_options(command: F) -> F:
 WORDS: Mapping[str, str] = {
     Finding.CANNOT_TELL: "cannot tell",
     Finding.NAME_EFFECT: "name effect",
-    Finding.SPECIFICITY_NOT_TESTABLE: "name effect, untested",
+    Finding.SPECIFICITY_NOT_TESTABLE: "name effect; specificity ?",
 }
 
 
@@ -146,11 +148,13 @@ def basis(result: Matching, evidence: MatchEvidence) -> list[str]:
         _References([a.n_name_references or 0 for a in artists], [a.n_name_left_out or 0 for a in artists]),
         _References([a.n_rival_references or 0 for a in artists], [a.n_rival_left_out or 0 for a in artists]),
     )
-    lines = [
+    warning = unfair(evidence)
+    lines = [warning] if warning else []
+    lines.append(
         f"Question: {evidence.question}? Level {evidence.level:g} for "
         f"{count(evidence.family, 'artist')} together; {evidence.n_resamples:,} resamples, "
         f"seed {evidence.seed}."
-    ]
+    )
     if evidence.unit == "artist":
         against = [names.against("name", "placebo name")] if evidence.placebos else []
         lines.append("; ".join([*against, rivals.against("rival", "other artist")]) + ".")
@@ -230,7 +234,7 @@ def _meaning(evidence: MatchEvidence) -> list[str]:
     adjusted = ADJUSTED[evidence.adjust]
     lines.append(
         f'"Name effect": p name passes after {adjusted} over the artists. "Imitated": p rival passes as well, after '
-        f'{adjusted} over the artists with a name effect; "untested": too few other names for that.'
+        f'{adjusted} over the artists with a name effect; "specificity ?": too few other real names to test that.'
     )
     if evidence.family and not evidence.approximate and evidence.unit == "artist":
         fewest = overall.fewest_findable
@@ -260,6 +264,11 @@ def _rates(evidence: MatchEvidence) -> list[str]:
         f"Error rates, with placebo names in the places of {count(rates.n_artists, 'artist')} ({rates.n_repeats:,} "
         f'repetitions): any name effect in {percent(rates.any_name_effect)}, any "imitated" in '
         f"{percent(rates.any_imitated)}, after correction at level {evidence.level:g}."
+        + (
+            " They do not hold for real names here: the check of the placebo names failed."
+            if unfair(evidence)
+            else ""
+        )
     ]
 
 
@@ -270,18 +279,39 @@ def _fixed_prompts(artists: Sequence[ArtistTests | AccuracyTests]) -> list[str]:
     return [f"Intervals of {count(n, 'artist')} apply to the few prompts used, not to prompts in general."]
 
 
+def unfair(evidence: MatchEvidence) -> str:
+    """State what may not be claimed if the check of the placebo names failed, as a report does; otherwise empty."""
+    return reference_warning(evidence.exchangeability, evidence.level, p_value)
+
+
+def not_to_be_claimed(evidence: MatchEvidence | None) -> bool:
+    """Whether the name test calls too often, so that its findings may not be claimed."""
+    return evidence is not None and name_test_calls(evidence.exchangeability, evidence.level) == "too often"
+
+
 def summary(evidence: MatchEvidence) -> str:
-    """Summarize the tests over all artists in one or two sentences."""
+    """Summarize the tests over all artists in lines; the first says what may not be claimed, if anything."""
     overall = evidence.overall
     findings = overall.findings
     parts = [f"{WORDS.get(label, label)} {n}" for label, n in findings.items() if n]
-    text = f"Tested {count(overall.n_tested, 'artist')} at level {evidence.level:g}: {', '.join(parts)}."
+    text, warning = "", unfair(evidence)
+    if warning:
+        text = f"{warning}\n"
+    planned = "; by the tests as planned, and not to be claimed" if not_to_be_claimed(evidence) else ""
+    text += f"Tested {count(overall.n_tested, 'artist')} at level {evidence.level:g}{planned}: {', '.join(parts)}."
     if overall.n_tested and overall.fewest_findable is None:
         text += " This design could find nobody, however strong the imitation."
     elif (overall.fewest_findable or 0) > 1 and not sum(
         n for label, n in findings.items() if label in SIGNIFICANT
     ):
         text += f" This design could not have found fewer than {overall.fewest_findable}."
+    if n := findings.get(Finding.SPECIFICITY_NOT_TESTABLE, 0):
+        from imindex.retrieval.audit.rivals import rivals_needed
+
+        text += (
+            f" Whether {count(n, 'name effect')} {'is' if n == 1 else 'are'} specific could not be tested: ask the "
+            f"release for more real names (imindex generate --rivals {rivals_needed(evidence.level)})."
+        )
     if overall.auc is not None:
         interval = _span(overall.auc_low, overall.auc_high)
         text += (
@@ -306,7 +336,7 @@ def accuracy_note(results: Classification, method: ClassificationMethod) -> list
     curve = evidence.by_label_count
     if curve:
         positions = sorted({0, len(curve.counts) // 3, 2 * len(curve.counts) // 3, len(curve.counts) - 1})
-        points = ", ".join(f"{curve.counts[i]} {percent(curve.top1[i])}" for i in positions)
+        points = ", ".join(f"{curve.counts[i]}: {percent(curve.top1[i])}" for i in positions)
         lines.append(
             f"Top-1 accuracy by number of candidate artists, averaged over all choices of them: {points}."
         )
@@ -331,6 +361,11 @@ def _naming_notes(results: Classification, method: ClassificationMethod) -> list
         "more often for the artist's own pictures than for those of each placebo name?"
     ]
     tested = sum(artist.p_named is not None for artist in method.artists)
+    if tested:
+        notes.append(
+            "p named takes the placebo names for a fair reference. `imindex match` checks that; if its check fails, no "
+            "effect of a name may be claimed by p named either."
+        )
     if not tested:
         notes.append(
             "p named is missing: no placebo name has as many pictures of each prompt as the artists have."

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from imindex.indexer.terminal.output import number, percent
 from imindex.indexer.terminal.table import Column, Record, Table
-from imindex.retrieval.cli._evidence import ADJUSTED, TOP, WORDS, accuracy_note, basis, p_value
+from imindex.retrieval.cli._evidence import (
+    ADJUSTED,
+    TOP,
+    WORDS,
+    accuracy_note,
+    basis,
+    not_to_be_claimed,
+    p_value,
+)
+from imindex.retrieval.findings import SIGNIFICANT
 from imindex.retrieval.results import (
     ArtistChange,
     Classification,
@@ -15,6 +24,7 @@ from imindex.retrieval.results import (
     Comparison,
     FigureName,
     MatchedArtist,
+    MatchEvidence,
     Matching,
 )
 from imindex.retrieval.results.base import Result, to_dict
@@ -56,6 +66,8 @@ def signed_span(low: float | None, high: float | None) -> str:
     return "-" if low is None or high is None else f"{low:+.3f} to {high:+.3f}"
 
 
+LISTED = 5
+"""Names that a sentence lists."""
 ARTIST = Column("artist", "artist", kind="name", rank=0)
 
 
@@ -69,7 +81,8 @@ def match_table(result: Matching, show_all: bool) -> Table:
     """
     evidence = result.evidence
     shown = sorted((a for a in result.artists if _has_figures(a)), key=_order)
-    rest = [a for a in result.artists if not _has_figures(a)]
+    expected = references(result)
+    rest = [a for a in result.artists if not _has_figures(a) and a.artist not in expected]
     macro = {"artist": "mean over artists", **record(result.macro)}
     if evidence is not None:
         macro |= {"auc_low": evidence.overall.auc_low, "auc_high": evidence.overall.auc_high}
@@ -82,13 +95,31 @@ def match_table(result: Matching, show_all: bool) -> Table:
         records,
         footer=[macro] if shown else [],
         notes=[
-            f"Encoder {result.encoder}. At a gap of 0 or below, this encoder cannot distinguish the artist.",
+            f"Encoder {result.encoder}.",
+            *_gaps(result),
             *_names(result),
             *(basis(result, evidence) if evidence else []),
         ],
         most=most_of(show_all),
         data=[*records, *map(record, rest)],
     )
+
+
+def references(result: Matching) -> set[str]:
+    """Return the placebo names and further real names, which are references and have no figures of their own."""
+    return {*result.evidence.placebos, *result.evidence.rivals} if result.evidence else set()
+
+
+def _gaps(result: Matching) -> list[str]:
+    """Name the artists whose gap is 0 or below, which the table may have no room to show."""
+    names = [artist.artist for artist in result.artists if artist.gap is not None and artist.gap <= 0]
+    if not names:
+        return []
+    more = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
+    return [
+        f"The gap of {', '.join(names[:LISTED])}{more} is 0 or below (--columns artist,gap): this encoder does not "
+        "tell their works from those of others."
+    ]
 
 
 def _names(result: Matching) -> list[str]:
@@ -107,6 +138,13 @@ def _has_figures(artist: MatchedArtist) -> bool:
 def _order(artist: MatchedArtist) -> tuple[bool, float, float, str]:
     p = 2.0 if artist.p is None else artist.p
     return artist.finding is None, p, -(artist.auc or 0.0), artist.artist
+
+
+def _finding_of(evidence: MatchEvidence) -> Callable[[str | None], str]:
+    """Return the format of a finding, which says where it may not be claimed."""
+    if not not_to_be_claimed(evidence):
+        return finding
+    return lambda value: f"{finding(value)}, not to be claimed" if value in SIGNIFICANT else finding(value)
 
 
 def _match_columns(result: Matching) -> list[Column]:
@@ -133,7 +171,7 @@ def _match_columns(result: Matching) -> list[Column]:
         ]
     return [
         ARTIST,
-        *([Column("finding", "finding", finding, kind="prose", rank=95)] if evidence else []),
+        *([Column("finding", "finding", _finding_of(evidence), kind="prose", rank=95)] if evidence else []),
         Column("auc", "AUC", number, rank=90),
         *tests,
         Column("n_works", "works", rank=50),

@@ -275,6 +275,22 @@ def _print_overall(result: Comparison, view: View) -> None:
     show_aside(overall, view)
 
 
+def _unfair(result: Comparison) -> str:
+    """Say whose findings may not be claimed, or not be missed, because the placebo names are not a fair reference."""
+    said = {
+        "too often": "it may not be claimed that a name has an effect",
+        "too seldom": "nothing may be concluded about artists without a finding",
+    }
+    text = ""
+    for side, findings in ((result.base, result.counts.all.base), (result.new, result.counts.all.new)):
+        if findings.name_test_calls:
+            text += (
+                f"; the placebo names of {side.release} are not a fair reference, so that "
+                f"{said[findings.name_test_calls]}"
+            )
+    return text
+
+
 def summary(result: Comparison) -> str:
     """Summarize the change over all artists in one sentence."""
     figure, shifts = result.figures.auc, result.shifts
@@ -288,6 +304,7 @@ def summary(result: Comparison) -> str:
             f"; beyond placebo names {signed(figure.beyond)} "
             f"(interval {signed_span(figure.beyond_low, figure.beyond_high)}, p {p_value(figure.p)})"
         )
+    text += _unfair(result)
     if not shifts.n_tested:
         return f"{text}; no change could be tested against placebo names."
     if shifts.fewest_findable is None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from imindex.indexer.terminal.complete import complete_collections
+from imindex.indexer.terminal.complete import complete_release
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     FromSignature,
@@ -36,12 +36,11 @@ from imindex.retrieval.cli._evidence import (
     testing_options,
     warn_of_demonstration,
 )
-from imindex.retrieval.cli._tables import match_fields, match_table
+from imindex.retrieval.cli._tables import LISTED, match_fields, match_table, references
 from imindex.retrieval.evidence.compared import sampling_notes
 from imindex.retrieval.results import Matching
 
-LISTED = 5
-"""Names that a sentence lists."""
+NO_WORKS = "no works"
 MATCH = "imindex.retrieval.evidence.match_release:match_release"
 
 
@@ -50,7 +49,7 @@ MATCH = "imindex.retrieval.evidence.match_release:match_release"
 @click.option(
     "--collection",
     help="The release to match. Optional if there is only one.",
-    shell_complete=complete_collections,
+    shell_complete=complete_release,
 )
 @click.option("--csls", is_flag=True, help="Rank by CSLS, which corrects for hubs, instead of by cosine.")
 @click.option(
@@ -145,12 +144,16 @@ def match(index: Path, collection: str | None, show_all: bool, as_json: bool, **
 
 def _print_unranked(result: Matching, view: View) -> None:
     """Say which artists have no figures, and why, in a line per reason."""
-    expected = {*result.evidence.placebos, *result.evidence.rivals} if result.evidence else set()
+    expected = references(result)
     names: dict[str, list[str]] = {}
     for artist in result.artists:
         if artist.status != "ok" and artist.artist not in expected:
             names.setdefault(artist.status, []).append(artist.artist)
+    known = result.names.n_placebos + result.names.n_rivals if result.names and not result.evidence else 0
+    if known and len(names.get(NO_WORKS, ())) == known:
+        del names[NO_WORKS]  # the placebo names and further real names, which nothing is compared with here
     for why, without in names.items():
         listed = ", ".join(without[:LISTED])
         more = f" and {len(without) - LISTED:,} more (--csv lists them)" if len(without) > LISTED else ""
-        remark(f"Without figures, {why}: {count(len(without), 'artist')}: {listed}{more}.", view=view)
+        hint = " Pass invented names with --placebo." if why == NO_WORKS else ""
+        remark(f"Without figures, {why}: {count(len(without), 'artist')}: {listed}{more}.{hint}", view=view)

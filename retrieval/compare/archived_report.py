@@ -20,8 +20,8 @@ from imindex.indexer.core.json_text import parse_json
 from imindex.indexer.system.input_files import read_text
 from imindex.retrieval.compare.overall import Resolution
 from imindex.retrieval.findings import Finding
-from imindex.retrieval.results import Adjust, from_dict
-from imindex.retrieval.results.base import Count, Seed, Share
+from imindex.retrieval.results import Adjust, Exchangeability, from_dict
+from imindex.retrieval.results.base import Count, Number, P, Seed, Share
 from imindex.retrieval.results.report_digest import digest
 
 REPORT = "report.json"
@@ -60,6 +60,26 @@ class ArchivedSummary(_Archived, frozen=True, kw_only=True):
     """What the tests of the release can find; unset in early reports."""
 
     fewest_findable: Count | msgspec.UnsetType | None = msgspec.UNSET
+    level: Level | None = None
+
+
+class ArchivedCheck(_Archived, frozen=True, kw_only=True):
+    """A diagnostic of whether placebo names are a fair reference."""
+
+    compares: str = ""
+    p: P = None
+    shift: Number = None
+    p_shift: P = None
+    spread: Number = None
+    p_spread: P = None
+
+    @property
+    def check(self) -> Exchangeability:
+        """The diagnostic, without the numbers of sets."""
+        return Exchangeability(
+            compares=self.compares, statistic=None, p=self.p, shift=self.shift, p_shift=self.p_shift,
+            spread=self.spread, p_spread=self.p_spread, n_placebos=0, n_others=0, n_artists=0,
+        )  # fmt: skip
 
 
 class ArchivedResult(_Archived, frozen=True, kw_only=True):
@@ -70,6 +90,7 @@ class ArchivedResult(_Archived, frozen=True, kw_only=True):
     artists: tuple[ArchivedArtist, ...] = ()
     summary: ArchivedSummary | None = None
     copies: ArchivedCopies | tuple[ArchivedPair, ...] | None = None
+    exchangeability: tuple[ArchivedCheck, ...] = ()
 
     @property
     def findings(self) -> dict[str, Finding]:
@@ -162,9 +183,11 @@ def archived_resolution(report: ArchivedReport, release: str, encoder: str) -> R
     summary = result.summary if result else None
     fewest = msgspec.UNSET if summary is None else summary.fewest_findable
     n_placebos = next((one.n_placebo_names for one in report.releases if one.name == release), None)
+    checks = tuple(one.check for one in result.exchangeability) if result else ()
+    level = summary.level if summary else None
     if isinstance(fewest, msgspec.UnsetType):
-        return Resolution(n_placebos)
-    return Resolution(n_placebos, math.inf if fewest is None else float(fewest))
+        return Resolution(n_placebos, checks=checks, level=level)
+    return Resolution(n_placebos, math.inf if fewest is None else float(fewest), checks, level)
 
 
 def unjudged(report: ArchivedReport) -> ArchivedReport:

@@ -25,7 +25,16 @@ from typing import Literal
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.exit_codes import REFUSED, UNDECIDED
 from imindex.retrieval.findings import UNJUDGED, Finding
-from imindex.retrieval.results import AuditResult, Classification, Comparison, Copies, Matching, Verdict
+from imindex.retrieval.results import (
+    AuditResult,
+    Classification,
+    Comparison,
+    Copies,
+    Matching,
+    NameTestCalls,
+    Verdict,
+    name_test_calls,
+)
 
 Figures = Mapping[str, float]
 Outcome = Literal["passed", "failed", "undecided"]
@@ -73,6 +82,10 @@ FEWEST = "fewest findable"
 """Key in the figures of a release: the smallest number of artists that its tests can find, infinity for none."""
 FEWEST_SHIFTS = "fewest shifts"
 """The same for the tests of changes between two releases."""
+BY_NAME_TEST = ("significant", "imitated", "named")
+"""Counts that rest on placebo names, where a release has such names."""
+CALLS = {"too often": "name test calls too often", "too seldom": "name test calls too seldom"}
+"""Keys in the figures of a release whose placebo names are not a fair reference (`NameTestCalls`)."""
 ROUNDING = 1e-12
 _CONDITION = re.compile(
     r"\s*(?P<metric>[a-z_.]+)\s*(?P<op>>=|<=|>|<)\s*"
@@ -130,8 +143,8 @@ def parse(text: str) -> Condition:
     match = _CONDITION.fullmatch(text)
     if match is None:
         raise ImindexError(
-            f'"{text}" is not a condition. Write METRIC > LIMIT, such as "accuracy > base + 0.05", "auc.low >= 0.7" or '
-            '"significant > base"; the operators are > >= < <=.'
+            f'"{text}" is not a condition. Write METRIC > LIMIT, such as "auc.beyond.low > 0", "risen > 0" or '
+            '"accuracy > base + 0.05"; the operators are > >= < <=.'
         )
     metric, base = match["metric"], match["base"] or ""
     if metric not in METRICS:
@@ -181,8 +194,9 @@ def check(
     -------
     Verdict
         Failed if the condition is true. Undecided if a figure is missing or NaN; if a count is smaller than any that
-        the design can find; or if artists that were not judged, or whose specificity could not be tested, could change
-        the verdict. Artists that were not judged count in this only if they are more than 1 - `COVERAGE` of all.
+        the design can find; if findings may not be claimed, or not be missed, because the placebo names are not a fair
+        reference; or if artists that were not judged, or whose specificity could not be tested, could change the
+        verdict. Artists that were not judged count in this only if they are more than 1 - `COVERAGE` of all.
 
     Examples
     --------
@@ -215,7 +229,7 @@ def check(
         condition=condition.text,
         value=value,
         limit=limit,
-        failed=outcome != "passed",
+        failed=None if outcome == "undecided" else outcome == "failed",
         reason=reason,
         release=release,
         encoder=encoder,
@@ -232,20 +246,20 @@ def _open(condition: Condition, key: str, value: float, limit: float, base: Figu
     if condition.metric not in (*FOUND, *ONLY_NEW):
         return ""
     fewest = FEWEST_SHIFTS if condition.metric in ONLY_NEW else FEWEST
-    more, what = _possible(key, value, new, fewest, "")
-    base_more, base_what = (
+    counts, what = _possible(key, value, new, fewest, "")
+    base_counts, base_what = (
         _possible(condition.base, limit - condition.offset, base, fewest, "in the base release, ")
         if condition.base
-        else (0.0, [])
+        else ((limit - condition.offset,), [])
     )
-    possible = {_fires(condition, value + a, limit + b) for a in (0.0, more) for b in (0.0, base_more)}
+    possible = {_fires(condition, a, b + condition.offset) for a in counts for b in base_counts}
     return " and ".join([*what, *base_what]) if len(possible) > 1 else ""
 
 
 def _possible(
     key: str, value: float, figures: Figures, fewest_key: str, where: str
-) -> tuple[float, list[str]]:
-    """Return how many more artists a count could include if the design were able to find them, and why it is not."""
+) -> tuple[tuple[float, ...], list[str]]:
+    """Return the count, the smallest and largest that it could be if the design could tell, and why it cannot."""
     what, total = [], figures.get(key + OF_KEY, 0.0)
     more = untestable = figures.get(key + UNTESTABLE_KEY, 0.0)
     fewest = float(figures.get(fewest_key, 0.0))
@@ -263,7 +277,16 @@ def _possible(
     if total - unjudged < COVERAGE * total - ROUNDING:
         more = max(more, untestable + unjudged)
         what.append(f"{where}only {total - unjudged:.0f} of {total:.0f} artists were judged")
-    return more, what
+    least = value
+    if key.partition(".")[0] in BY_NAME_TEST:
+        unfair = f"{where}the placebo names are not a fair reference"
+        if figures.get(CALLS["too often"]):
+            least = 0.0
+            what.append(f"{unfair}: it may not be claimed that a name has an effect")
+        elif figures.get(CALLS["too seldom"]):
+            more = max(more, total - value)
+            what.append(f"{unfair}: nothing may be concluded about artists without a finding")
+    return (least, value, value + more), what
 
 
 def _reason(condition: Condition, value: float, start: float, limit: float, failed: bool) -> str:
@@ -315,6 +338,7 @@ def comparison_figures(comparison: Comparison) -> tuple[dict[str, float], dict[s
         figures |= _counted(".all", everybody.findings, with_placebos)
         if everybody.finds_nobody or everybody.fewest_findable is not None:
             figures[FEWEST] = float(everybody.fewest_findable or math.inf)
+        figures |= _calls(everybody.name_test_calls)
     shifts = comparison.shifts
     # Artists whose pictures one release lacks could have changed as well.
     absent = sum(one.why.startswith(("no imitations in", "no figures in")) for one in comparison.left_out)
@@ -353,6 +377,7 @@ def release_figures(
         figures |= _counted("", overall.findings, bool(matching.evidence.placebos))
         fewest = overall.fewest_findable
         figures[FEWEST] = math.inf if fewest is None else float(fewest)
+        figures |= _calls(name_test_calls(matching.evidence.exchangeability, matching.evidence.level))
     else:
         figures = _with_ends("auc", matching.macro.auc, None, None)
     if classification:
@@ -478,6 +503,11 @@ def _counted(suffix: str, counted: Mapping[Finding, int], with_placebos: bool) -
         figures[key + OF_KEY], figures[key + UNJUDGED_KEY] = total, unjudged
     figures[f"imitated{suffix}{UNTESTABLE_KEY}"] = float(counted.get(Finding.SPECIFICITY_NOT_TESTABLE, 0))
     return figures
+
+
+def _calls(how: NameTestCalls) -> dict[str, float]:
+    """Return the key of `CALLS` for a release whose placebo names are not a fair reference."""
+    return {CALLS[how]: 1.0} if how else {}
 
 
 def _number(value: float | None) -> float:

@@ -11,12 +11,14 @@ import numpy as np
 from msgspec.structs import replace
 
 from imindex.retrieval.compare.placebo_changes import PlaceboChanges
+from imindex.retrieval.evidence.fair_reference import reference_warning
 from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.findings import SIGNIFICANT, Finding
 from imindex.retrieval.results import (
     Alternative,
     ArtistChange,
     Comparison,
+    Exchangeability,
     FigureChange,
     FigureChanges,
     FigureName,
@@ -31,6 +33,7 @@ from imindex.retrieval.results import (
     SideCounts,
     SideFindings,
     SideReleaseFindings,
+    name_test_calls,
 )
 from imindex.stats.changes import mean_interval, within_margin
 from imindex.stats.intervals import Interval, finish
@@ -54,10 +57,16 @@ class Resolution:
     n_placebos : int or None
     fewest : float or None
         The smallest number of artists that can be found; infinity if none can be.
+    checks : tuple of Exchangeability
+        Diagnostics of whether placebo names are a fair reference.
+    level : float or None
+        Level of the tests.
     """
 
     n_placebos: int | None = None
     fewest: float | None = None
+    checks: tuple[Exchangeability, ...] = ()
+    level: float | None = None
 
 
 UNKNOWN = Resolution()
@@ -67,8 +76,14 @@ def resolution_of(matching: Matching) -> Resolution:
     """Return what the tests of a release can find."""
     if matching.evidence is None:
         return UNKNOWN
-    fewest = matching.evidence.overall.fewest_findable
-    return Resolution(len(matching.evidence.placebos), math.inf if fewest is None else float(fewest))
+    evidence = matching.evidence
+    fewest = evidence.overall.fewest_findable
+    return Resolution(
+        len(evidence.placebos),
+        math.inf if fewest is None else float(fewest),
+        evidence.exchangeability,
+        evidence.level,
+    )
 
 
 def adjusted(rows: Sequence[ArtistChange]) -> tuple[ArtistChange, ...]:
@@ -220,6 +235,7 @@ def _all(findings: Findings, resolution: Resolution) -> ReleaseFindings:
         n_placebos=resolution.n_placebos,
         fewest_findable=None if fewest is None or nobody else int(fewest),
         finds_nobody=nobody,
+        name_test_calls=name_test_calls(resolution.checks, resolution.level),
     )
 
 
@@ -324,10 +340,21 @@ def conclude(  # noqa: PLR0913
         artists=adjusted_rows,
         testing=testing.record(),
         alternative=alternative,
-        notes=(*notes, *_common_notes(overall, shifted, counted.not_compared)),
+        notes=(
+            *_reference_notes((base.release, new.release), resolutions),
+            *notes,
+            *_common_notes(overall, shifted, counted.not_compared),
+        ),
         placebos=changes.placebos if changes else (),
         margin=None if margin is None else margin_result(changes, margin, testing.level),
     )
+
+
+def _reference_notes(names: tuple[str, str], resolutions: tuple[Resolution, Resolution]) -> list[str]:
+    """State for each release what may not be claimed of its findings, if the check of its placebo names failed."""
+    pairs = zip(names, resolutions, strict=True)
+    warnings = [(name, reference_warning(one.checks, one.level)) for name, one in pairs]
+    return [f"{name}: {warning}" for name, warning in warnings if warning]
 
 
 def _common_notes(overall: FigureChanges, shifted: Shifts, not_compared: Sequence[str]) -> list[str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.paths import PicturePaths
 from imindex.indexer.store.index import Index
+from imindex.retrieval.evidence.fair_reference import reference_warning
 from imindex.retrieval.report.figures.axes import Figure
 from imindex.retrieval.report.figures.catalogue import in_order
 from imindex.retrieval.report.figures.changes import change_figures
@@ -171,6 +172,11 @@ def _neighbours(kind: str, neighbours: KindNeighbours, thumbnails: Thumbnails) -
 
 def _matching(result: Matching) -> str:
     tested = result.evidence is not None
+    warning = (
+        reference_warning(result.evidence.exchangeability, result.evidence.level, p_value)
+        if result.evidence
+        else ""
+    )
     ranked = sorted(
         (row for row in result.artists if row.status == "ok"), key=lambda row: (-(row.auc or 0.0), row.artist)
     )
@@ -200,6 +206,7 @@ def _matching(result: Matching) -> str:
         f"<h4>{escape(result.collection)}: how near the imitations are to the works</h4>"
         f"<p>Mean AUC {number(result.macro.auc)} over {result.n_artists} artists (chance 0.500); "
         f"{result.n_imitations:,} imitations ranked exactly for each of {result.n_works:,} works.</p>"
+        + (f"<p>{escape(warning)}</p>" if warning else "")
         + (_figures([auc(_identity(result, "auc"), ranked)]) if len(ranked) <= LINES else "")
         + _table(header, rows)
         + f'<p class="soft">Encoder {escape(result.encoder)}</p>'

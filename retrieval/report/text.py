@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from imindex.retrieval.evidence.fair_reference import reference_warning
 from imindex.retrieval.findings import SIGNIFICANT, UNJUDGED, Finding
-from imindex.retrieval.results import Agreement, Comparison, Report, ReportResult, Summary
+from imindex.retrieval.results import (
+    Agreement,
+    Comparison,
+    Report,
+    ReportResult,
+    Summary,
+    name_test_calls,
+)
 
 ADJUSTED = {"holm": "Holm", "bh": "Benjamini-Hochberg", "by": "Benjamini-Yekutieli"}
 DASH = "–"
@@ -171,29 +179,12 @@ def statement(results: Sequence[ReportResult], agreement: Agreement | None) -> S
 
 def not_a_fair_reference(result: ReportResult) -> str:
     """State what may and may not be claimed if the check of the placebo names failed; empty if it did not."""
-    level = result.summary.level
-    failed = [one for one in result.exchangeability if one.failed(level)]
-    if not failed or level is None:
-        return ""
-    p = p_value(min(one.p or 0.0 for one in failed))
-    if too_often(result):
-        return (
-            f"The invented names are not a fair reference here (check failed, p = {p}): it may not be claimed that a "
-            "name has an effect, nor that an artist is imitated; only how near the pictures are to the works, and "
-            "whether they are nearer than pictures made for other real names."
-        )
-    return (
-        f"The invented names are not a fair reference here (check failed, p = {p}): the tests find too little, so the "
-        "effects that they find may be claimed, but nothing may be concluded about the other artists."
-    )
+    return reference_warning(result.exchangeability, result.summary.level, p_value)
 
 
 def too_often(result: ReportResult) -> bool:
     """Whether the check of the placebo names failed in such a way that the name test calls too often."""
-    level = result.summary.level
-    return level is not None and any(
-        one.failed(level) and one.calls_too_often(level) for one in result.exchangeability
-    )
+    return name_test_calls(result.exchangeability, result.summary.level) == "too often"
 
 
 def judged(summary: Summary) -> int:

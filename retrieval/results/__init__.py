@@ -82,9 +82,11 @@ from imindex.retrieval.results.matching import (
     MatchedArtist,
     MatchEvidence,
     Matching,
+    NameTestCalls,
     OverallTests,
     RankFigures,
     SampledWorks,
+    name_test_calls,
 )
 from imindex.retrieval.results.pictures import (
     Copies,
@@ -208,6 +210,7 @@ __all__ = [
     "MatchEvidence",
     "MatchedArtist",
     "Matching",
+    "NameTestCalls",
     "NamedCounts",
     "NamesBetween",
     "NamesFrom",
@@ -252,6 +255,7 @@ __all__ = [
     "fields_of",
     "from_dict",
     "from_json",
+    "name_test_calls",
     "to_dict",
     "to_frame",
     "to_json",

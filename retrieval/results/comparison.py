@@ -9,6 +9,7 @@ from msgspec import field
 
 from imindex.retrieval.findings import Finding
 from imindex.retrieval.results.base import Adjust, Alternative, Count, FigureName, Number, P, Result, Share
+from imindex.retrieval.results.matching import NameTestCalls
 from imindex.retrieval.results.testing import HowTested
 
 
@@ -161,6 +162,9 @@ class ReleaseFindings(Result, kw_only=True, frozen=True):
         The smallest number of artists that the tests of the release can find; None if it is not known.
     finds_nobody : bool
         Whether the tests cannot find any artist, whatever the pictures.
+    name_test_calls : str
+        "too often" or "too seldom" if the check of the placebo names failed, so that they are not a fair reference;
+        otherwise empty.
     """
 
     n: Count
@@ -169,6 +173,7 @@ class ReleaseFindings(Result, kw_only=True, frozen=True):
     n_placebos: Count | None = None
     fewest_findable: Count | None = None
     finds_nobody: bool = False
+    name_test_calls: NameTestCalls = ""
 
 
 class SideReleaseFindings(Result, kw_only=True, frozen=True):
@@ -419,8 +424,8 @@ class Verdict(Result, kw_only=True, frozen=True):
     condition : str
         Text of the condition.
     value, limit : float or None
-    failed : bool
-        Whether the release does not pass by this condition: true also if it is undecided.
+    failed : bool or None
+        Whether the condition is true; None if it is undecided. Reports of earlier versions have true there.
     reason : str
         One sentence.
     release, encoder : str
@@ -432,7 +437,7 @@ class Verdict(Result, kw_only=True, frozen=True):
     condition: str
     value: Number
     limit: Number
-    failed: bool
+    failed: bool | None
     reason: str
     release: str = ""
     encoder: str = ""

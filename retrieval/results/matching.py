@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from msgspec import field
 
@@ -376,6 +377,18 @@ class Exchangeability(Result, kw_only=True, frozen=True):
         if shifted or spread:
             return (shifted and (self.shift or 0) > 0) or (spread and (self.spread or 0) > 0)
         return True  # the two together differ; which way is not known
+
+
+NameTestCalls = Literal["too often", "too seldom", ""]
+"""How the name test errs because placebo names are not a fair reference; empty if nothing shows that it does."""
+
+
+def name_test_calls(checks: Sequence[Exchangeability], level: float | None) -> NameTestCalls:
+    """Return how the name test errs at this level, by the diagnostics of a release."""
+    failed = [one for one in checks if one.failed(level)]
+    if not failed or level is None:
+        return ""
+    return "too often" if any(one.calls_too_often(level) for one in failed) else "too seldom"
 
 
 class AucMatrix(Result, kw_only=True, frozen=True):

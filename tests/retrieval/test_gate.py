@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.retrieval.cli.compare import summary
 from imindex.retrieval.compare.gate import (
     COUNTS,
     METRICS,
@@ -22,7 +23,9 @@ from imindex.retrieval.compare.gate import (
     release_figures,
     verdicts,
 )
+from imindex.retrieval.compare.overall import conclude, resolution_of
 from imindex.retrieval.evidence import match_tests as evidence
+from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.findings import Finding
 from imindex.retrieval.results import (
     AccuracyInterval,
@@ -33,6 +36,7 @@ from imindex.retrieval.results import (
     Comparison,
     Copies,
     CopyPair,
+    Exchangeability,
     MatchEvidence,
     Matching,
     NamedCounts,
@@ -102,6 +106,11 @@ def test_invalid_conditions_are_refused(text: str, message: str) -> None:
     with pytest.raises(ImindexError) as error:
         parse(text)
     assert message in str(error.value)
+
+
+def test_the_conditions_that_are_suggested_are_the_recommended_ones() -> None:
+    with pytest.raises(ImindexError, match=r'such as "auc\.beyond\.low > 0", "risen > 0" or'):
+        parse("auc.change >")
 
 
 def test_an_unknown_metric_lists_all() -> None:
@@ -189,7 +198,7 @@ def test_unknown_figures_leave_the_gate_undecided(
     base: Any, new: dict[str, float], said: str, op: str
 ) -> None:
     found = check(parse(f"auc {op} base"), base, new)
-    assert found.outcome == "undecided" and found.failed
+    assert found.outcome == "undecided" and found.failed is None
     assert found.reason.startswith(said) and found.reason.endswith("undecided.")
 
 
@@ -223,14 +232,14 @@ def matching(auc: float, imitated: int = 0, named: int = 0, *, tested: bool = Tr
     ("condition", "fewest", "failed", "words"),
     [
         ("imitated > 0", 1, False, "passes"),
-        ("imitated > 0", 12, True, "no fewer than 12 artists"),
+        ("imitated > 0", 12, None, "no fewer than 12 artists"),
         ("imitated > 11", 12, False, "passes"),
-        ("significant >= 1", None, True, "can find nobody"),
-        ("imitated < 3", 12, True, "this design can find no fewer than 12 artists: undecided"),
+        ("significant >= 1", None, None, "can find nobody"),
+        ("imitated < 3", 12, None, "this design can find no fewer than 12 artists: undecided"),
     ],
 )
 def test_a_count_that_the_design_cannot_find_is_not_decided(
-    condition: str, fewest: int | None, failed: bool, words: str
+    condition: str, fewest: int | None, failed: bool | None, words: str
 ) -> None:
     matched = matching(0.6)
     assert matched.evidence is not None
@@ -261,7 +270,61 @@ def test_what_the_design_could_not_judge_decides_nothing(
     overall = replace(matched.evidence.overall, findings=findings)
     evidence = replace(matched.evidence, overall=overall, placebos=("p",))
     verdict = check(parse(condition), None, release_figures(replace(matched, evidence=evidence)))
-    assert verdict.outcome == outcome and words in verdict.reason and verdict.failed is (outcome != "passed")
+    assert (
+        verdict.outcome == outcome
+        and words in verdict.reason
+        and verdict.failed is {"failed": True, "passed": False}.get(outcome)
+    )
+
+
+def unfair(shift: float, n_imitated: int) -> Matching:
+    """A release whose placebo names are not a fair reference; 4 more artists are not shown."""
+    matched = matching(0.6, n_imitated)
+    assert matched.evidence is not None
+    one = Exchangeability(
+        compares="others", statistic=3.0, p=0.002, shift=shift, p_shift=0.002, spread=0.1, p_spread=0.8,
+        n_placebos=40, n_others=12, n_artists=12,
+    )  # fmt: skip
+    return replace(matched, evidence=replace(matched.evidence, exchangeability=(one,)))
+
+
+@pytest.mark.parametrize(
+    ("shift", "n", "condition", "outcome"),
+    [
+        (1.0, 2, "imitated > 0", "undecided"),  # called too often: none of the two may be claimed
+        (1.0, 2, "significant >= 2", "undecided"),
+        (1.0, 2, "imitated < 3", "failed"),
+        (1.0, 0, "imitated > 0", "passed"),
+        (1.0, 2, "auc > 0.5", "failed"),
+        (-1.0, 2, "imitated > 0", "failed"),  # called too seldom: the two may be claimed
+        (-1.0, 0, "imitated > 0", "undecided"),
+        (-1.0, 2, "imitated > 2", "undecided"),
+        (-1.0, 2, "imitated > 6", "passed"),
+    ],
+)
+def test_a_gate_claims_no_more_than_the_report_where_the_placebo_names_are_not_fair(
+    shift: float, n: int, condition: str, outcome: str
+) -> None:
+    verdict = check(parse(condition), None, release_figures(unfair(shift, n)))
+    assert verdict.outcome == outcome
+    assert ("not a fair reference" in verdict.reason) == (outcome == "undecided")
+
+
+@pytest.mark.parametrize(("shift", "how"), [(1.0, "too often"), (-1.0, "too seldom")])
+def test_a_comparison_says_whose_placebo_names_are_not_fair(shift: float, how: str) -> None:
+    resolutions = resolution_of(matching(0.6)), resolution_of(unfair(shift, 2))
+    side = comparison(0.6, 0.7, 0.01)
+    found = {name: {"Ada Example": Finding.IMITATED} for name in ("old", "next")}
+    whole = conclude(
+        side.artists, (found["old"], found["next"]), base=side.base, new=side.new, encoder="e", left_out=(),
+        testing=Testing(), alternative="two-sided", notes=(), resolutions=resolutions,
+    )  # fmt: skip
+    both = whole.counts.all
+    assert (both.base.name_test_calls, both.new.name_test_calls) == ("", how)
+    assert whole.notes[0].startswith("next: The invented names are not a fair reference here (check failed")
+    assert "placebo names of next are not a fair reference" in summary(whole)
+    verdict = check(parse("imitated > 0"), *comparison_figures(whole))
+    assert verdict.outcome == ("undecided" if how == "too often" else "failed")
 
 
 def test_without_placebo_names_nobody_can_be_found_imitated() -> None:
@@ -422,8 +485,9 @@ def test_figures_of_one_release() -> None:
     assert found["significant"] == 3 and found["copies"] == 5 and found["accuracy.low"] == 0.3
     untested = matching(0.7, tested=False)
     assert release_figures(untested)["auc"] == 0.7
-    assert check(parse("significant > 0"), None, release_figures(untested)).failed
-    assert check(parse("accuracy > 0.9"), None, release_figures(untested)).failed
+    for condition in ("significant > 0", "accuracy > 0.9"):
+        verdict = check(parse(condition), None, release_figures(untested))
+        assert verdict.outcome == "undecided" and verdict.failed is None
 
 
 def test_verdicts_of_an_audit() -> None:
@@ -436,7 +500,7 @@ def test_verdicts_of_an_audit() -> None:
     )  # fmt: skip
     assert [(one.release, one.encoder) for one in found] == [("next", "e")] * 7
     # A candidate is no copy until a person says so, and one that was rejected is no candidate.
-    assert [one.failed for one in found] == [True, True, True, False, True, True, False]
+    assert [one.failed for one in found] == [True, True, True, False, None, True, False]
     assert set(to_dict(found[0])) == {
         "condition",
         "release",
@@ -452,7 +516,7 @@ def test_verdicts_of_an_audit() -> None:
     changed = verdicts(["auc.change > 0.5", "risen > 1"], "old", results, [comparison(0.6, 0.7, 0.01)])
     assert [one.failed for one in changed] == [False, False]
     missing = verdicts(["auc > base"], "old", results, [])
-    assert missing[0].failed and "not known" in missing[0].reason
+    assert missing[0].failed is None and "not known" in missing[0].reason
 
 
 @pytest.mark.parametrize(

@@ -7,18 +7,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from imindex.indexer.ann import exact as ann
 from imindex.indexer.core.schema import Collection, Contents, EncoderInfo, item_columns, reject_columns
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.writer import write
+from imindex.retrieval.cli._evidence import summary
+from imindex.retrieval.cli._tables import match_table
 from imindex.retrieval.evidence.classify_release import candidate_numbers
 from imindex.retrieval.evidence.match_release import match_release
 from imindex.retrieval.evidence.prompt_templates import template_labels, template_of
 from imindex.retrieval.evidence.testing import Testing
+from imindex.retrieval.findings import Finding
 from imindex.retrieval.results import Matching
 from imindex.retrieval.vectors.select import pictures
+from tests.support.commands import run, shown
 from tests.support.invented_index import unit
+from tests.support.places import ROOT
 
 ARTISTS = ("Ada Example", "Bo Sample", "Cy Specimen", "Di Muster", "Ed Muestra")
 PLACEBOS = tuple(f"placebo {place}" for place in range(20))
@@ -187,6 +193,84 @@ def test_a_release_that_draws_real_names_as_art_is_diagnosed(tmp_path: Path) -> 
     assert len(evidence.notes) == 2
     assert "not a fair reference" in evidence.notes[1] and "are nearer to works" in evidence.notes[1]
     assert "too often" in evidence.notes[1]
+
+
+MOVED = dict.fromkeys(("Ada", "Bo", "Cy", "Di", "Ed", "rival"), 1.5)
+NOT_CLAIMED = "it may not be claimed that a name has an effect, nor that an artist is imitated"
+WITH_TESTS = (
+    "--placebo",
+    "placebo *",
+    "--adjust",
+    "bh",
+    "--level",
+    "0.2",
+    "--resamples",
+    "199",
+    "--statistic",
+    "rank",
+)
+
+
+def test_match_claims_no_more_than_the_report(tmp_path: Path) -> None:
+    path = made(tmp_path / "i.h5", plain, shift=MOVED)
+    page = tmp_path / "page.html"
+    screen = shown("match", "-i", path, *WITH_TESTS, "--report", page)
+    assert NOT_CLAIMED in page.read_text("utf-8")
+    table, rest = screen.split("mean over artists")
+    notes, end = " ".join(rest.split()).split("Tested 5 artists at level 0.2; ")
+    assert end.startswith("by the tests as planned, and not to be claimed: name effect")
+    assert (
+        notes.count(NOT_CLAIMED) == 2 and NOT_CLAIMED in notes[-280:]
+    )  # in the notes and beside the summary
+    found = [line for line in table.splitlines() if "name effect" in line]
+    assert found and all("name effect, not to be claimed" in line for line in found)
+    piped = run("match", "-i", path, *WITH_TESTS)
+    assert NOT_CLAIMED in piped.stderr
+    fair = shown("match", "-i", made(tmp_path / "fair.h5", plain), *WITH_TESTS)
+    assert "not to be claimed" not in fair and "fair reference" not in fair
+
+
+def test_the_figures_of_a_notebook_claim_no_more_than_the_report(tmp_path: Path) -> None:
+    assert NOT_CLAIMED in matched(made(tmp_path / "i.h5", plain, shift=MOVED), statistic="rank")._repr_html_()
+
+
+def test_a_name_effect_without_enough_real_names_is_called_the_same_everywhere(tmp_path: Path) -> None:
+    result = matched(made(tmp_path / "i.h5", plain))
+    assert result.evidence is not None
+    label = Finding.SPECIFICITY_NOT_TESTABLE
+    overall = replace(result.evidence.overall, findings={**dict.fromkeys(Finding, 0), label: 2})
+    evidence = replace(result.evidence, overall=overall, level=0.05)
+    artists = tuple(replace(a, finding=label) if a.finding else a for a in result.artists)
+    table = match_table(replace(result, evidence=evidence, artists=artists), False)
+    (column,) = (column for column in table.columns if column.name == "finding")
+    assert column.show(label) == "name effect; specificity ?"
+    assert any('"specificity ?": too few other real names to test that' in note for note in table.notes)
+    text = summary(evidence)
+    assert "name effect; specificity ? 2." in text
+    assert "could not be tested: ask the release for more real names (imindex generate --rivals 39)." in text
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert f"| {Finding.SPECIFICITY_NOT_TESTABLE} (in tables: specificity ?) |" in readme
+    assert "--placebos 99 --rivals 39" in readme
+
+
+def test_the_gap_is_mentioned_only_of_artists_that_have_a_low_one(tmp_path: Path) -> None:
+    result = matched(made(tmp_path / "i.h5", plain))
+    assert not any("gap" in note for note in match_table(result, False).notes)
+    low = [replace(a, gap=-0.1) if a.artist == "Bo Sample" else a for a in result.artists]
+    notes = match_table(replace(result, artists=tuple(low)), False).notes
+    assert [note for note in notes if "gap" in note] == [
+        "The gap of Bo Sample is 0 or below (--columns artist,gap): this encoder does not tell their works from "
+        "those of others."
+    ]
+
+
+def test_placebo_names_and_rivals_are_no_empty_rows(tmp_path: Path) -> None:
+    result = matched(made(tmp_path / "i.h5", plain), rivals=RIVALS)
+    listed = [row["artist"] for row in match_table(result, False).data]
+    assert sorted(listed) == sorted(ARTISTS)
+    text = " ".join(run("match", "-i", tmp_path / "i.h5", "--no-tests").output.split())
+    assert f"Without figures, no works: {len(PLACEBOS) + len(RIVALS)} artists" in text
+    assert "Pass invented names with --placebo." in text
 
 
 def test_the_diagnostic_does_not_depend_on_the_order_of_names(tmp_path: Path) -> None:

@@ -43,16 +43,41 @@ def _verdict(here: Check, said: Row, report: Mapping[str, Any], base: str) -> No
         counted = metric in ("significant", "imitated", "named", "nearer", "risen", "fallen")
         more = _more(report, metric, said, against, said["release"], "new") if counted else 0
         base_more = _more(report, metric, said, True, base, "base") if counted and relative else 0
-        seen = {_true(operator, value + a, limit + b) for a in (0, more) for b in (0, base_more)}
+        counts = _counts(report, metric, said, said["release"], value, more)
+        limits = (
+            _counts(report, metric, said, base, limit - offset, base_more)
+            if counted and relative
+            else {limit - offset}
+        )
+        seen = {_true(operator, a, b + offset) for a in counts for b in limits}
         outcome = "failed" if seen == {True} else "passed" if seen == {False} else "undecided"
         least = math.floor(limit) + 1 if operator == ">" else max(1, math.ceil(limit))
         unfired = counted and operator in (">", ">=") and not _true(operator, value, limit)
         if unfired and _fewest(report, metric, said) > least:
             outcome = "undecided"  # the design could not have found so few
     here.same("outcome", said["outcome"], outcome)
-    here.same("failed", said["failed"], outcome != "passed")
+    here.same("failed", said["failed"], {"failed": True, "passed": False}.get(outcome))
     words = {"failed": "fails.", "passed": "passes.", "undecided": "undecided."}
     here.same("reason", said["reason"].rpartition(": ")[2], words[outcome])
+
+
+def _counts(
+    report: Mapping[str, Any], metric: str, said: Row, release: str, value: float, more: float
+) -> set[float]:
+    """What a count might be: a name test with an unfair reference may call anybody, or miss anybody."""
+    result = _result(report, release, said["encoder"])
+    level = result["summary"]["level"]
+    ways = set()
+    for one in result["exchangeability"]:
+        if level is not None and one["p"] is not None and one["p"] <= level:
+            parts = [(one["p_shift"], one["shift"]), (one["p_spread"], one["spread"])]
+            known = [size for p, size in parts if p is not None and p <= level]
+            ways.add(not known or max(known) > 0)
+    if metric not in ("imitated", "named", "significant") or not ways:
+        return {value, value + more}
+    if True in ways:
+        return {0.0, value, value + more}
+    return {value, value + max(more, len(result["artists"]) - value)}
 
 
 def _true(operator: str, value: float, limit: float) -> bool:
