@@ -22,8 +22,9 @@ class PathResolver:
     """Resolve the paths of a manifest, and refuse those outside its folder and the named roots.
 
     A path is relative to the manifest, or absolute. Backslashes separate folders, as on Windows, unless there is a file
-    with them in its name. `//NAME/path` is in the root of that name. A name that does not exist as it is written is
-    looked for in the other Unicode normal forms, and as bytes of Latin-1.
+    with them in its name. `//NAME/path` is in the root of that name, and so is an absolute path of
+    Windows with a folder NAME. A name that does not exist as it is written is looked for in the other Unicode normal
+    forms, and as bytes of Latin-1.
 
     Parameters
     ----------
@@ -88,6 +89,8 @@ class PathResolver:
             if full is None:
                 raise ImindexError(f"{where}: {name} leads out of its root {rooted[0]}. Correct the path.")
             return full
+        if (moved := self._from_windows(name)) is not None:
+            return moved
         path = _local(where, name)
         full = os.path.normpath(self._folder / path)
         if path != path.strip() and not os.path.lexists(full):
@@ -108,6 +111,24 @@ class PathResolver:
             f"--root FOLDER, such as --root {absolute.parent}; or move it to the folder of the pictures, because paths "
             "are relative to the manifest."
         )
+
+    def _from_windows(self, name: str) -> str | None:
+        r"""Return the file that an absolute path of Windows means, by a root that has the name of one of its folders.
+
+        With `--root art=/data/art`, `C:\Users\me\art\Ada\1.png` is `/data/art/Ada/1.png`. None if there is no such
+        root.
+        """
+        if os.name == "nt" or not _DRIVE.match(name):
+            return None
+        parts = re.split(r"[\\/]+", name)
+        places = [
+            self._places.full(f"//{root}/{'/'.join(parts[i + 1 :])}")
+            for i, part in enumerate(parts[:-1])
+            for root in self._places.roots
+            if part.casefold() == root.casefold()
+        ]
+        inside = [place for place in places if place is not None]
+        return next((place for place in inside if os.path.lexists(place)), inside[0] if inside else None)
 
     def _in_other_case(self, full: str) -> str:
         """Return the path of a file that differs from a path in case only; empty if there is none, or several."""
@@ -170,9 +191,11 @@ def _local(where: str, name: str) -> str:
         return path.lstrip("/") if os.name == "nt" else path
     if os.name != "nt" and _DRIVE.match(name):
         drive = ntpath.splitdrive(name)[0]
+        example = ntpath.basename(ntpath.dirname(name)) or "art"
         raise ImindexError(
-            f"{where}: {name[:80]} is a path of Windows, and {drive} is not known here. Replace what comes before the "
-            "folder of the manifest, so that paths are relative to it; or write the paths of this machine."
+            f"{where}: {name[:80]} is a path of Windows, and {drive} is not known here. If one of its folders is here, "
+            f"say where with --root NAME=FOLDER, where NAME is its name, such as --root {example}=/data/{example}; or "
+            "replace what comes before the folder of the manifest, so that paths are relative to it."
         )
     return name
 

@@ -300,6 +300,24 @@ def test_paths_that_differ_in_case_from_a_file_are_told(
     ]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="drives are known there")
+def test_paths_of_another_windows_machine_are_found_by_a_root(tree: Tree, tmp_path: Path) -> None:
+    data = tree("Ada/1.png", "Ada/art/2.png", root="data")
+    names = [
+        "C:\\Users\\me\\Art\\Ada\\1.png", "D:/art/Ada/1.png", "\\\\server\\share\\art\\Ada\\art\\2.png",
+        "C:\\art\\old\\art\\Ada\\1.png", "C:\\art\\Ada\\gone.png",
+    ]  # fmt: skip
+    rows = [{"path": name, "artist": "Ada", "kind": "works"} for name in names]
+    manifest = write_manifest(tmp_path / "list/m.csv", rows)
+    found = [os.path.relpath(i.path, data) for i in find([manifest], roots={"art": str(data)})]
+    assert found == ["Ada/1.png", "Ada/1.png", "Ada/art/2.png", "Ada/1.png", "Ada/gone.png"]
+    with pytest.raises(ImindexError, match=r"path of Windows.*--root NAME=FOLDER.*--root Ada=/data/Ada"):
+        list(find([manifest], roots={"other": str(data)}))
+    rows = [{"path": "C:\\art\\..\\secret.png", "artist": "Ada", "kind": "works"}]
+    with pytest.raises(ImindexError, match=r"path of Windows"):
+        list(find([write_manifest(tmp_path / "list/n.csv", rows)], roots={"art": str(data)}))
+
+
 def test_all_missing_columns_of_a_row_are_reported_at_once(tmp_path: Path) -> None:
     columns = ["path", "Künstler"]
     path = write_manifest(tmp_path / "m.csv", [{"path": "a.png", "Künstler": "Ada"}], columns)
