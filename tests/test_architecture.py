@@ -67,7 +67,7 @@ LIBRARIES = {
     "faiss": ("indexer/ann/",),
     "diffusers": ("indexer/generate/",),
     "open_clip": ("indexer/encoders/open_clip.py",),
-    "cv2": ("retrieval/evidence/outlines.py",),
+    "cv2": ("retrieval/evidence/outlines.py", "indexer/decode/jpeg.py"),
     "cryptography": ("indexer/integrity/signature.py",),
     "click": ("__init__.py", "indexer/cli/", "indexer/terminal/", "retrieval/cli/"),
 }

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from imindex.indexer.ann import exact, faiss_kinds
 from imindex.indexer.ann.record import HNSW, IVF_PQ, LEAST_ROWS, NEIGHBOURS, Record, is_approximate
-from imindex.indexer.ann.tuning import Queries, Tuned, queries, tune
+from imindex.indexer.ann.tuning import Queries, Tuned, measured_again, queries, tune
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.writer import AnnArguments, AnnParts
@@ -143,9 +143,11 @@ class Carry:
         if changed <= _MEASURE_AGAIN * n:
             return ApproximateIndex(record, faiss_kinds.to_bytes(index))
         floats = vectors.shape[1] // index.pq.M if record.kind == IVF_PQ else 1
-        tuned = tune(
-            index, record.kind, vectors, _drawn(vectors, record.seed + n), record.target, floats=floats
-        )
+        drawn = _drawn(vectors, record.seed + n)
+        arguments = index, record.kind, vectors, drawn, record.target
+        tuned = measured_again(*arguments, record.parameters, floats=floats)
+        if tuned is None:
+            tuned = tune(*arguments, floats=floats)
         if tuned is None or tuned.work > _GROWTH * record.work:
             reason = f"recall@{NEIGHBOURS} {record.target:g} takes more than {_GROWTH} times the work"
             return self._retrain(record, vectors, reason)

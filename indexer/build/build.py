@@ -113,6 +113,11 @@ class BuildReport:
     empty_folders: tuple[str, ...] = ()
 
     @property
+    def added_known(self) -> int:
+        """Rows that are new, or have new bytes, for which nothing was encoded: their vectors were there already."""
+        return max(0, self.added + self.replaced - self.encoded - self.resumed)
+
+    @property
     def nothing_usable(self) -> bool:
         """Whether every picture of the sources was rejected or blocked."""
         usable = self.encoded, self.resumed, self.unchanged, self.moved, self.replaced, self.added

@@ -140,18 +140,26 @@ def build_from_sources(  # noqa: PLR0913
             note(f"The root {name} was {before}, which still exists; from now on it is {folder}.")
     named = merged_roots(known_roots, given)
     passed = PassedOver(own=index)
-    items = list(
-        find(
-            paths,
-            kind=kind,
-            collection=collection,
-            artist=artist,
-            artist_from=artist_from,
-            roots=named,
-            note=note,
-            passed=passed,
+    try:
+        items = list(
+            find(
+                paths,
+                kind=kind,
+                collection=collection,
+                artist=artist,
+                artist_from=artist_from,
+                roots=given,  # not those that the index names: it may come from a stranger
+                note=note,
+                passed=passed,
+            )
         )
-    )
+    except ImindexError as error:
+        others = [f"--root {name}={folder}" for name, folder in known_roots.items() if name not in given]
+        if not others or "--root" not in str(error):
+            raise
+        raise ImindexError(
+            f"{error} The index names {' '.join(others)}: pass it if you trust the index."
+        ) from error
     if not items:
         listed = ", ".join(map(str, paths)) or "the empty list of sources"
         other = f", only files that are not pictures: {passed.listed()}" if len(passed) else ""

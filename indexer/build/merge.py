@@ -161,19 +161,22 @@ class _Merge:
 
     @cached_property
     def _rows_of_bytes(self) -> dict[bytes, list[int]]:
-        """Rows by the digest of their bytes. Not computed if nothing is new."""
-        rows: dict[bytes, list[int]] = {}
-        for row, digest in enumerate(digests_of(self._base.items["sha256"])):
-            rows.setdefault(digest, []).append(row)
-        return rows
+        """Rows by the digest of their bytes, for the digests of the scan. Not computed if nothing is new."""
+        return self._by_bytes(self._base.items["sha256"])
 
     @cached_property
     def _rejects_of_bytes(self) -> dict[bytes, list[int]]:
-        """Rejects by the digest of their bytes."""
-        rejects: dict[bytes, list[int]] = {}
-        for reject, digest in enumerate(digests_of(self._base.rejects["sha256"])):
-            rejects.setdefault(digest, []).append(reject)
-        return rejects
+        """Rejects by the digest of their bytes, for the digests of the scan."""
+        return self._by_bytes(self._base.rejects["sha256"])
+
+    def _by_bytes(self, packed: npt.NDArray[np.uint8]) -> dict[bytes, list[int]]:
+        """Return the numbers of the digests that the scan has too, or that begin like one of them, by digest."""
+        wanted, numbers = (_beginnings(digests) for digests in (self._scan.digests(slice(None)), packed))
+        rows = np.flatnonzero(np.isin(numbers, wanted))
+        by_bytes: dict[bytes, list[int]] = {}
+        for row, digest in zip(rows.tolist(), digests_of(packed[rows]), strict=True):
+            by_bytes.setdefault(digest, []).append(row)
+        return by_bytes
 
     def run(self, prune: bool) -> Merged:
         merged = self._merged
@@ -281,9 +284,12 @@ class _Merge:
         return full is None or not os.path.exists(full)  # noqa: PTH110 - many
 
     def _describe(self, row: int, item: Item) -> None:
-        """Update the metadata of an unchanged picture, which is not encoded again; empty values change nothing."""
+        """Update the metadata of an unchanged picture, which is not encoded again.
+
+        Empty values change nothing, except that a manifest may clear an arm.
+        """
         for name, value in _metadata(item).items():
-            if value not in ("", -1) and self._items[name][row] != value:
+            if (value not in ("", -1) or (name == "arm" and item.no_arm)) and self._items[name][row] != value:
                 self._set(name, row, value)
                 self._described = True
 
@@ -417,6 +423,11 @@ class _Merge:
                     row = self._rows_of_bytes[digest][0]
                     sizes[start + i] = self._items["width"][row], self._items["height"][row]
         return sizes
+
+
+def _beginnings(packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
+    """Return the first 8 bytes of each digest as a number."""
+    return np.ascontiguousarray(packed[:, :8]).view(np.uint64)[:, 0]
 
 
 def _metadata(item: Item) -> dict[str, str | int]:

@@ -59,8 +59,8 @@ class Scan:
     def __iter__(self) -> Iterator[Scanned]:
         return map(self.__getitem__, range(len(self.items)))
 
-    def digests(self, positions: list[int]) -> npt.NDArray[np.uint8]:
-        """Return the SHA-256 of the pictures at these positions, (len(positions), 32) uint8."""
+    def digests(self, positions: list[int] | slice) -> npt.NDArray[np.uint8]:
+        """Return the SHA-256 of the pictures at these positions, (positions, 32) uint8."""
         rows: npt.NDArray[np.uint8] = np.frombuffer(self._digests, np.uint8).reshape(-1, 32)[positions]
         return rows
 

@@ -91,8 +91,8 @@ def build(sources: tuple[Path, ...], index: Path, as_json: bool, yes: bool, **op
     (or one of these folders); any other folder of ARTIST/* with --kind, or in another layout with --artist-from;
     or a manifest (CSV, TSV, JSONL, Parquet) with the columns path, artist, kind, collection, prompt, seed, caption,
     arm (own, placebo, nameless, control, rival), model and blocked, as `imindex generate` writes it. A file
-    manifest.csv (.jsonl, .parquet) in a folder is read in its place. Paths of a manifest are inside its folder, or
-    inside a folder that --root names.
+    manifest.csv (.jsonl, .parquet) in any of these folders is read in its place. Paths of a manifest are inside its
+    folder, or inside a folder that --root names.
 
     Pictures that a safety filter blocked (marked in `blocked`, or all black imitations and controls) are recorded, and
     left out of every search and test. With --rehash, they are found in an index of an earlier version, too.
@@ -129,10 +129,11 @@ def build(sources: tuple[Path, ...], index: Path, as_json: bool, yes: bool, **op
     for line in _build_notes(report, index):
         say(line)
     unchanged = report.unchanged + report.moved
+    known = f"{report.added_known:,} added without encoding, " if report.added_known else ""
     blocked = f", {report.blocked} blocked" if report.blocked else ""
     echo(
-        f"Encoded {count(report.encoded, 'picture')} ({unchanged} unchanged, {report.rejected} rejected{blocked}) "
-        f"into {index}: {count(report.rows, 'row')}, {report.seconds:.1f} s."
+        f"Encoded {count(report.encoded, 'picture')} ({known}{unchanged} unchanged, {report.rejected} "
+        f"rejected{blocked}) into {index}: {count(report.rows, 'row')}, {report.seconds:.1f} s."
     )
     _refuse_nothing(report, index)
 

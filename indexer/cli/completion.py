@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 import click
-from click.shell_completion import BashComplete, FishComplete, ZshComplete
 
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.output import echo_text
+from imindex.indexer.terminal.shells import SHELLS
 
 _VARIABLE = "_IMINDEX_COMPLETE"
-
-
-class _Bash(BashComplete):
-    """Bash, whose version is not asked for: the script may be written on another machine."""
-
-    @staticmethod
-    def _check_version() -> None:
-        pass
-
-
-SHELLS = {"bash": _Bash, "zsh": ZshComplete, "fish": FishComplete}
 
 
 @click.command(short_help="Print the completion script of a shell.")

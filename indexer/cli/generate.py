@@ -208,7 +208,7 @@ def generate(model: str, out: Path, release: str, dry_run: bool, as_json: bool, 
 def _names(options: Mapping[str, Any], out: Path) -> tuple[list[str], list[str], list[str]]:
     """Return the artists, the placebo names and the further real names."""
     from imindex.indexer.core.names import alike_note
-    from imindex.indexer.generate.artist_origins import origins_of
+    from imindex.indexer.generate.artist_origins import STATED, origins_of
     from imindex.indexer.generate.artists_file import names_of, read_artists, read_origins
     from imindex.indexer.generate.historical_artists import historical_names
     from imindex.indexer.generate.matched_names import MATCHED, drawing_begun, matched_placebos
@@ -236,8 +236,19 @@ def _names(options: Mapping[str, Any], out: Path) -> tuple[list[str], list[str],
     if n:
         for one in origins:
             say(f"{clean(one.artist)}: {one.origin or 'of unknown origin'} ({clean(one.source)}).")
+        if unknown := [one for one in origins if not one.origin and one.source != STATED]:
+            say(_unknown_origins(len(unknown)))
     matched = matched_placebos(origins, n, seed=options["seed"] if secret is None else secret.key, avoid=own)
     return artists, own + [placebo.name for placebo in matched], rivals
+
+
+def _unknown_origins(n: int) -> str:
+    artists = "1 artist is" if n == 1 else f"{n:,} artists are"
+    return (
+        f"{artists} of unknown origin: placebo names of all origins stand in, which is a less close reference. If you "
+        "know the origin, state it in the column `origin` of --artists FILE, such as dutch or japanese; otherwise, "
+        "write unknown there."
+    )
 
 
 def _generate(wanted: list[Shot], out: Path, release: str, settings: Any, batch_size: str) -> Report:

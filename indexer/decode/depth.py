@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from imindex.indexer.core.errors import BadPicture
-from imindex.indexer.decode.rendering import DARK
+from imindex.indexer.decode.rendering import DARK, UNUSABLE_RANGE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,10 +24,33 @@ _SMALL_PART = 4
 
 @dataclass(frozen=True)
 class Range:
-    """The values that stand for black and white."""
+    """The values that stand for black and white.
+
+    Attributes
+    ----------
+    low, high : float
+        NaN if a file declares them in a way that is not understood.
+    holds_all : bool
+        Whether no sample is said to lie outside.
+    """
 
     low: float
     high: float
+    holds_all: bool = False
+
+    def fits(self, kind: str, bits: int, low: float, high: float) -> bool:
+        """Return whether samples can have this range: see `range_of` for the parameters."""
+        width = self.high - self.low
+        if not math.isfinite(width) or width <= 0:
+            return False
+        if kind != "f":
+            least = -(2 ** (bits - 1)) if kind == "i" else 0
+            if self.low < least or self.high > least + 2**bits:
+                return False
+        if self.holds_all and high - self.low > 2 * width:  # a few samples may be a little larger
+            return False
+        inside = min(high, self.high) - max(low, self.low)
+        return low == high or 255 * inside / width >= 0.5  # or else one level would be left
 
 
 def strips(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
@@ -38,7 +61,9 @@ def strips(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
         yield (0, top, width, min(height, top + rows))
 
 
-def range_of(kind: str, bits: int, low: float, high: float, declared: Range | None) -> tuple[Range, str]:
+def range_of(
+    kind: str, bits: int, low: float, high: float, declared: Range | None
+) -> tuple[Range, tuple[str, ...]]:
     """Return the range by which samples are scaled.
 
     Parameters
@@ -54,8 +79,8 @@ def range_of(kind: str, bits: int, low: float, high: float, declared: Range | No
     Returns
     -------
     Range
-    str
-        A note; empty if there is nothing to tell.
+    tuple of str
+        What is worth telling. A declared range that cannot be is told and ignored.
 
     Raises
     ------
@@ -64,25 +89,32 @@ def range_of(kind: str, bits: int, low: float, high: float, declared: Range | No
     """
     if kind == "f" and not (math.isfinite(low) and math.isfinite(high)):
         raise BadPicture("floating-point pixels that are not finite: convert it to 8 or 16 bits")
-    if declared is not None and declared.high > declared.low:
-        return declared, ""
+    if declared is None:
+        return _undeclared(kind, bits, low, high)
+    if declared.fits(kind, bits, low, high):
+        return declared, ()
+    within, notes = _undeclared(kind, bits, low, high)
+    return within, (UNUSABLE_RANGE, *notes)
+
+
+def _undeclared(kind: str, bits: int, low: float, high: float) -> tuple[Range, tuple[str, ...]]:
     if kind == "f":
         if low < 0 or high > 255:
             raise BadPicture("floating-point pixels outside [0, 255]: convert it to 8 or 16 bits")
-        return Range(0, 1 if high <= 1 else 255), ""
+        return Range(0, 1 if high <= 1 else 255), ()
     if low < 0:
         raise BadPicture(
             f"negative samples of {bits} bits, whose range is not declared: convert it to 8 or 16 bits"
         )
     if bits <= 16:
         full = 2 ** (bits - (kind == "i")) - 1
-        return Range(0, full), DARK if bits == 16 and 0 < high < full / _SMALL_PART else ""
+        return Range(0, full), (DARK,) if bits == 16 and 0 < high < full / _SMALL_PART else ()
     if high <= 255:
-        return Range(0, 255), ""
+        return Range(0, 255), ()
     if 2**15 <= high < 2**16:
-        return Range(0, 65535), ""
+        return Range(0, 65535), ()
     if kind == "u" and high >= 2 ** (bits - 1):
-        return Range(0, 2**bits - 1), ""
+        return Range(0, 2**bits - 1), ()
     raise BadPicture(
         f"{bits}-bit samples up to {high:.0f}, whose range is not declared: convert it to 8 or 16 bits"
     )
@@ -100,7 +132,7 @@ def to_8_bits(values: npt.NDArray[Any], within: Range) -> npt.NDArray[np.uint8]:
 
 def grey(
     image: Image.Image, declared: Range | None, transparent: int | None = None, bits: int = 16
-) -> tuple[Image.Image, str]:
+) -> tuple[Image.Image, tuple[str, ...]]:
     """Scale a picture of one channel, of more than 8 bits, to 8 bits.
 
     Parameters
@@ -117,8 +149,8 @@ def grey(
     -------
     PIL.Image.Image
         Of mode L or LA.
-    str
-        A note; empty if there is nothing to tell.
+    tuple of str
+        What is worth telling.
     """
     import numpy as np
     from PIL import Image
@@ -132,7 +164,7 @@ def grey(
     kind = "f" if image.mode.startswith("F") else "u"
     if kind == "u" and (low < 0 or high > 65535):
         raise BadPicture("32-bit pixels outside [0, 65535]: convert it to 8 or 16 bits")
-    within, note = range_of(kind, bits, low, high, declared)
+    within, notes = range_of(kind, bits, low, high, declared)
     result = Image.new("L" if transparent is None else "LA", image.size)
     for box in boxes:
         strip = np.asarray(image.crop(box))
@@ -140,7 +172,19 @@ def grey(
         if transparent is not None:
             scaled.putalpha(Image.fromarray(np.where(strip == transparent, 0, 255).astype(np.uint8)))
         result.paste(scaled, box)
-    return result, note
+    return result, notes
+
+
+def is_dark(image: Image.Image) -> bool:
+    """Return whether a picture that was of 16 bits uses a small part of its range, as `range_of` tells of grey.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        Of mode RGB, RGBA or RGBX: the higher 8 bits of each sample.
+    """
+    highest = max(int(channel.getextrema()[1]) for channel in image.split()[:3])  # type: ignore[arg-type]
+    return 0 < highest < 256 // _SMALL_PART
 
 
 def of_png(found: dict[bytes, bytes], image: Image.Image) -> Range | None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
+
+from imindex.indexer.system.c_stderr import c_stderr
 
 _HEADER = 2**20
 """Maximum size in bytes of the header of a plain JPEG."""
@@ -48,6 +51,21 @@ def is_plain_jpeg(data: bytes) -> bool:
 def is_damage(warnings: bytes) -> bool:
     """Return whether one of libjpeg's warnings is about the data of a picture, and not about its header."""
     return any(known in warnings for known in _DAMAGE)
+
+
+def is_damaged(data: bytes) -> bool:
+    """Return whether libjpeg warns of damage when it decodes a JPEG of any kind.
+
+    Pillow suppresses the warnings of its libjpeg, so that OpenCV's decodes the picture once more, at an eighth of its
+    size, which costs little more than reading the data. A file that OpenCV cannot decode is not called damaged.
+    """
+    import cv2
+    import numpy as np
+
+    flags = cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION
+    with c_stderr() as warnings, contextlib.suppress(cv2.error, MemoryError):
+        cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    return is_damage(b"".join(warnings))
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,17 @@ from imindex.indexer.core.errors import BadPicture
 from imindex.indexer.decode import color, depth, early, formats, jpeg, png, tiff
 from imindex.indexer.decode.depth import strips
 from imindex.indexer.decode.limits import Limits
-from imindex.indexer.decode.rendering import JUNK, NO_END, PARTIAL, TRUNCATED, Rendering
+from imindex.indexer.decode.rendering import (
+    DARK,
+    DARK_COLOUR,
+    JUNK,
+    NO_END,
+    PARTIAL,
+    TRUNCATED,
+    Rendering,
+    as_bits,
+    from_bits,
+)
 
 _POSTSCRIPT = (b"%!PS", b"\xc5\xd0\xd3\xc6")
 _ORIENTATION = 0x0112
@@ -208,6 +218,9 @@ def to_rgb(opened: Opened, data: bytes, rendering: Rendering) -> Decoded:
         image = _of_high_depth(image, data, notes)
     elif image.format == "PNG" and space == "L" and "transparency" in image.info:
         _scale_transparency(image, data)
+    elif space in ("RGB", "RGBA", "RGBX") and _was_of_16_bits(image, data) and depth.is_dark(image):
+        is_grey = image.format == "PNG" and png.is_grey(png.chunks(data))
+        notes.append(DARK if is_grey else DARK_COLOUR)
     if profile:
         image, note = color.to_srgb(image, profile, space)
         notes += [note] if note else []
@@ -216,7 +229,7 @@ def to_rgb(opened: Opened, data: bytes, rendering: Rendering) -> Decoded:
         image.paste(_GREY, mask=missing)
     if turn in _TURNS:
         image = image.transpose(_TURNS[turn])
-    return Decoded(image, tuple(dict.fromkeys(notes)))
+    return Decoded(image, from_bits(as_bits(notes)))
 
 
 _GREY = (128, 128, 128)
@@ -235,13 +248,13 @@ def _loaded(
     if opened.format == "TIFF" and not isinstance(opened, tiff.Samples):
         opened = _samples_if_cut(opened, data)
     if isinstance(opened, tiff.Samples):
-        image, note, missing = opened.read(rendering.accepts_truncated)
-        notes += [note] if note else []
+        image, told, missing = opened.read(rendering.accepts_truncated)
+        notes += told
         notes += [PARTIAL] if missing is not None else []
         return image, missing
     if opened.format in ("JPEG", "MPO"):
         found = jpeg.structure(data)
-        notes += [] if found.in_order else [JUNK]
+        notes += [JUNK] if not found.in_order or (found.ends and jpeg.is_damaged(data)) else []
         if not found.ends:
             return _early_jpeg(opened, data, rendering, notes, found), None
     try:
@@ -311,9 +324,17 @@ def _of_high_depth(image: Image.Image, data: bytes, notes: list[str]) -> Image.I
             transparent = int.from_bytes(grey, "big")
     elif image.format == "TIFF" and (main := tiff.main_picture(data)):
         declared, bits = main[0].declared, main[0].bits[0]
-    scaled, note = depth.grey(image, declared, transparent, bits)
-    notes += [note] if note else []
+    scaled, told = depth.grey(image, declared, transparent, bits)
+    notes += told
     return scaled
+
+
+def _was_of_16_bits(image: Image.Image, data: bytes) -> bool:
+    """Return whether Pillow has dropped the lower 8 bits of a picture's samples."""
+    if image.format == "PNG":
+        return png.depth(png.chunks(data)) == 16
+    main = tiff.main_picture(data) if image.format == "TIFF" else None
+    return main is not None and main[0].bits[0] == 16
 
 
 def _opaque(image: Image.Image) -> Image.Image:

@@ -27,3 +27,8 @@ def depth(found: dict[bytes, bytes]) -> int:
     """Return the bits per sample that the header of a PNG states; 0 without a header."""
     header = found.get(b"IHDR", b"")
     return header[8] if len(header) >= 13 else 0
+
+
+def is_grey(found: dict[bytes, bytes]) -> bool:
+    """Return whether the header of a PNG states grey, with or without transparency."""
+    return found.get(b"IHDR", b"")[9:10] in (b"\0", b"\4")

@@ -18,10 +18,12 @@ CONVERTED = "converted to sRGB from another colour profile"
 BROKEN_PROFILE = "colour profile cannot be used: decoded without it"
 HDR = "HDR brightness is not tone-mapped: decoded without its colour description"
 DARK = "16-bit grey that uses less than a quarter of its range: decoded darker than it may be meant"
+DARK_COLOUR = "16-bit colour that uses less than a quarter of its range: decoded darker than it may be meant"
+UNUSABLE_RANGE = "declared range of values cannot be: decoded without it"
 PARTIAL = "file ends early: the missing part is grey"
 NO_END = "file has all its lines, and no end marker"
 JUNK = "damaged or extraneous JPEG data"
-NOTES = (CONVERTED, BROKEN_PROFILE, HDR, DARK, PARTIAL, NO_END, JUNK)
+NOTES = (CONVERTED, BROKEN_PROFILE, HDR, DARK, DARK_COLOUR, UNUSABLE_RANGE, PARTIAL, NO_END, JUNK)
 """What may be told about a picture that is decoded."""
 TRUNCATED = "the file ends early"
 """Start of the reason for rejecting a picture whose file ends early."""

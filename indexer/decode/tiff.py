@@ -12,13 +12,13 @@ import math
 import re
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from imindex.indexer.core.errors import BadPicture
 from imindex.indexer.decode.depth import Range, range_of, strips, to_8_bits
-from imindex.indexer.decode.rendering import TRUNCATED
+from imindex.indexer.decode.rendering import DARK, DARK_COLOUR, TRUNCATED
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -89,6 +89,8 @@ _WANTED = frozenset((
     TILE_BYTES, SUB_DIRECTORIES, INK_SET, EXTRA, FORMAT, LEAST, LARGEST, ICC, SUBSAMPLING,
 ))  # fmt: skip
 _JPEG = (6, 7)
+_PREDICTED = (5, 8, 32946, 34925, 50000)
+"""Compressions that have predictors: LZW, Deflate, LZMA and Zstandard."""
 _NAMES = {
     2: "CCITT", 3: "CCITT", 4: "CCITT", 6: "old-style JPEG", 7: "JPEG", 34712: "JPEG 2000", 34887: "LERC",
     34925: "LZMA", 50000: "Zstandard", 50001: "WebP", 50002: "JPEG XL", 52546: "JPEG XL",
@@ -99,8 +101,9 @@ _KINDS = {
     51177: "a depth map", 52527: "a semantic mask",
 }  # fmt: skip
 _CONVERT = "convert it to an 8-bit TIFF or PNG"
-_IMAGEJ = re.compile(r"^(min|max)=(-?[0-9.eE+]+)\s*$", re.MULTILINE)
-_OME = re.compile(r"<Pixels[^>]*\bSignificantBits=\"(\d+)\"")
+_SIGNIFICANT_BITS = re.compile(r"\bSignificantBits=\"(\d{1,3})\"")
+_MOST_TEXT = 2**20
+"""So many bytes of a description are read."""
 
 
 @dataclass(frozen=True)
@@ -160,20 +163,32 @@ class Directory:
     @property
     def declared(self) -> Range | None:
         """The values that stand for black and white, if the file says so."""
-        if LARGEST in self.tags:
-            least = self.tags.get(LEAST, (0,))
-            return Range(float(min(least)), float(max(self.tags[LARGEST])))
-        text = bytes(self.tags.get(DESCRIPTION, b"")).decode("utf-8", "replace")
-        if text.startswith("ImageJ="):
-            ends = {name: float(value) for name, value in _IMAGEJ.findall(text)}
-            return Range(ends["min"], ends["max"]) if len(ends) == 2 else None
         bits = self.bits[0]
-        if (significant := _OME.search(text)) and 8 <= int(significant[1]) < bits:
-            return Range(0, 2 ** int(significant[1]) - 1)
-        largest = max(self.tags.get(MAX_VALUE, (0,)))
-        if bits > 8 and 2**8 <= largest + 1 < 2**bits and (int(largest) + 1).bit_count() == 1:
-            return Range(0, int(largest))
+        if bits <= 8 and self.formats[0] == 1:
+            return None
+        if LARGEST in self.tags:
+            return Range(_end(self.tags.get(LEAST, (0,)), min), _end(self.tags[LARGEST], max), holds_all=True)
+        text = bytes(self.tags.get(DESCRIPTION, b"")[:_MOST_TEXT]).decode("utf-8", "replace")
+        if text.startswith("ImageJ="):
+            lines = (line.partition("=") for line in text.splitlines())
+            ends = {name: value for name, _, value in lines if name in ("min", "max")}
+            return Range(_number(ends["min"]), _number(ends["max"])) if len(ends) == 2 else None
+        if 8 <= (significant := _significant_bits(text)) < bits:
+            return Range(0, 2**significant - 1, holds_all=True)
+        largest = _end(self.tags.get(MAX_VALUE, (0,)), max)
+        if 2**8 <= largest + 1 < 2**bits and (int(largest) + 1).bit_count() == 1:
+            return Range(0, int(largest), holds_all=True)
         return None
+
+    @property
+    def palette_unit(self) -> int:
+        """What one level of 8 bits is in the palette: 256; 1 if no value is larger than 255, as in libtiff."""
+        return 256 if max(self.tags.get(PALETTE, (0,))) > 255 else 1
+
+    @property
+    def predictor(self) -> int:
+        """The predictor that was applied; libtiff ignores the tag where the compression has none."""
+        return self.one(PREDICTOR, 1) if self.one(COMPRESSION, 1) in _PREDICTED else 1
 
     @property
     def is_usual(self) -> bool:
@@ -183,21 +198,45 @@ class Directory:
             return False
         (n,) = bits
         if self.formats[0] == 3:
-            return (kind, n, self.channels) == (1, 32, 1) and self.one(PREDICTOR, 1) == 1
+            return (kind, n, self.channels) == (1, 32, 1) and self.predictor == 1
         planes = self.one(PLANES, 1) == 2 and self.channels > 1
         if kind in (0, 1):
             return n in (1, 2, 4, 8) or (kind, n, self.channels) == (1, 16, 1)
         if kind == 2:
-            return (n == 8 and self.channels <= 6) or (n == 16 and self.channels <= 4 and not planes)
+            whole = n == 16 and self.channels <= 4 and not planes and self.declared is None
+            return whole or (n == 8 and self.channels <= 6)
         if kind == 3:
             return n in (1, 2, 4, 8)
         if kind == 5:
-            whole = (n == 8 and self.channels <= 6) or (n == 16 and self.channels == 4)
-            return whole and self.one(INK_SET, 1) == 1 and not planes
+            whole = n == 16 and self.channels == 4 and self.declared is None
+            return (whole or (n == 8 and self.channels <= 6)) and self.one(INK_SET, 1) == 1 and not planes
         if kind == 6:
             whole = tuple(self.tags.get(SUBSAMPLING, (2, 2))) == (1, 1)
             return n == 8 and (compression in _JPEG or (whole and not planes))
         return kind == 8 and n == 8 and self.channels == 3 and not planes
+
+
+def _end(values: Any, pick: Callable[[Iterable[float]], float]) -> float:
+    """Return the least or the largest value of a tag; NaN if it holds no numbers, or one that is none."""
+    numbers = [math.nan] if isinstance(values, bytes) else [float(value) for value in values]
+    return math.nan if any(map(math.isnan, numbers)) else pick(numbers)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _significant_bits(text: str) -> int:
+    """Return the significant bits that OME-XML states, in a time that is linear in its length; 0 if it states none."""
+    start = text.find("<Pixels")
+    while start >= 0 and (end := text.find(">", start)) >= 0:
+        if found := _SIGNIFICANT_BITS.search(text, start, end):
+            return int(found[1])
+        start = text.find("<Pixels", end)
+    return 0
 
 
 def _each(values: Any, channels: int) -> tuple[int, ...]:
@@ -360,15 +399,15 @@ class Samples:
             )
         if kind == 5 and directory.one(INK_SET, 1) != 1:
             raise BadPicture(f"a TIFF of other inks than CMYK: {_CONVERT}")
-        if directory.one(PREDICTOR, 1) not in (1, 2, 3):
-            raise BadPicture(f"a TIFF with predictor {directory.one(PREDICTOR, 1)}: {_CONVERT}")
+        if directory.predictor not in (1, 2, 3):
+            raise BadPicture(f"a TIFF with predictor {directory.predictor}: {_CONVERT}")
 
     @property
     def bytes_per_pixel(self) -> int:
         """The memory for each pixel, in bytes: all samples as they are stored, twice, and the picture."""
         return 2 * self._directory.channels * max(1, -(-self._directory.bits[0] // 8)) + 16
 
-    def read(self, partly: bool = False) -> tuple[Image.Image, str, Image.Image | None]:
+    def read(self, partly: bool = False) -> tuple[Image.Image, tuple[str, ...], Image.Image | None]:
         """Decode the picture, upright.
 
         Parameters
@@ -380,8 +419,8 @@ class Samples:
         -------
         PIL.Image.Image
             Of 8 bits per channel: L, LA, RGB, RGBA, CMYK or LAB.
-        str
-            A note; empty if there is nothing to tell.
+        tuple of str
+            What is worth telling.
         PIL.Image.Image or None
             The missing part, of mode L: 255 where the file ended before.
 
@@ -401,23 +440,25 @@ class Samples:
             missing = Image.new("L", self.size)
             missing.paste(255, (0, lines, width, height))
             missing = self._upright(missing)
-        image, note = self._picture(values, values[:lines])
-        return self._upright(image), note, missing
+        image, notes = self._picture(values, values[:lines])
+        return self._upright(image), notes, missing
 
-    def _picture(self, values: npt.NDArray[Any], read: npt.NDArray[Any]) -> tuple[Image.Image, str]:
+    def _picture(
+        self, values: npt.NDArray[Any], read: npt.NDArray[Any]
+    ) -> tuple[Image.Image, tuple[str, ...]]:
         """Convert samples to 8 bits, by the range of those that were read."""
         from PIL import Image
 
         directory, kind, n = self._directory, self._kind, self._directory.bits[0]
         if kind == 3:
-            return self._from_palette(values), ""
+            return self._from_palette(values), ()
         if kind == 8:
-            return self._from_lab(values), ""
+            return self._from_lab(values), ()
         colours = {0: 1, 1: 1, 2: 3, 5: 4}[kind]
         alpha = self._alpha(colours)
         number = {1: "u", 2: "i", 3: "f"}[directory.formats[0]]
         own = read[..., :colours]
-        within, note = range_of(number, n, float(own.min()), float(own.max()), directory.declared)
+        within, notes = range_of(number, n, float(own.min()), float(own.max()), directory.declared)
         mode = {1: "L", 3: "RGB", 4: "CMYK"}[colours]
         result = Image.new(mode + "A" if alpha and mode != "CMYK" else mode, self.size)
         for box in strips(self.size):
@@ -430,7 +471,8 @@ class Samples:
                 full = Range(0, 1) if number == "f" else Range(0, 2 ** (n - (number == "i")) - 1)
                 part = self._with_alpha(part, to_8_bits(strip[..., alpha[0]], full), alpha[1] == 1)
             result.paste(part, box)
-        return result, note if colours == 1 else ""
+        told = {1: DARK, 3: DARK_COLOUR}.get(colours, "")
+        return result, tuple(told if note == DARK else note for note in notes if note != DARK or told)
 
     def _alpha(self, colours: int) -> tuple[int, int] | None:
         """Return the channel of the transparency, and 1 if colours are multiplied by it."""
@@ -457,7 +499,7 @@ class Samples:
         n = self._directory.bits[0]
         if n > 16 or len(listed) != 3 * 2**n:
             raise BadPicture(f"a TIFF whose palette has {len(listed)} values: {_CONVERT}")
-        colours = (np.array(listed).reshape(3, -1).T // 256).astype(np.uint8)
+        colours = (np.array(listed).reshape(3, -1).T // self._directory.palette_unit).astype(np.uint8)
         return Image.fromarray(colours[values[..., 0]])
 
     def _from_lab(self, values: npt.NDArray[Any]) -> Image.Image:
@@ -539,7 +581,7 @@ class Samples:
         data = data.ljust(lines * row_bytes, b"\0")
         rows = np.frombuffer(data, np.uint8, lines * row_bytes).reshape(lines, row_bytes)
         kind = {1: "u", 2: "i", 3: "f"}[directory.formats[0]]
-        predictor = directory.one(PREDICTOR, 1)
+        predictor = directory.predictor
         if predictor == 3:
             if kind != "f":
                 raise BadPicture(f"a TIFF with a floating-point predictor and whole numbers: {_CONVERT}")
@@ -549,16 +591,11 @@ class Samples:
             values = np.ascontiguousarray(planes.transpose(0, 2, 1)).view(f">f{n // 8}")
             return values.reshape(lines, across, each), n_read
         if n in (8, 16, 32, 64):
-            values = (
-                np.ascontiguousarray(rows)
-                .view(f"{directory.order}{kind}{n // 8}")
-                .reshape(lines, across, each)
-            )
-            if predictor == 2 and kind != "f":
-                unsigned = f"u{n // 8}"
-                total = np.cumsum(values.astype(f"{kind}{n // 8}").view(unsigned), axis=1, dtype=unsigned)
-                return total.view(f"{kind}{n // 8}"), n_read
-            return values, n_read
+            rows = np.ascontiguousarray(rows)
+            if predictor == 2:  # of the bits, also where they are floating-point numbers
+                stored = rows.view(f"{directory.order}u{n // 8}").reshape(lines, across, each)
+                return np.cumsum(stored, axis=1, dtype=f"u{n // 8}").view(f"{kind}{n // 8}"), n_read
+            return rows.view(f"{directory.order}{kind}{n // 8}").reshape(lines, across, each), n_read
         if predictor != 1:
             raise BadPicture(f"a TIFF of {n}-bit samples with a predictor: {_CONVERT}")
         if n == 24:
@@ -650,7 +687,7 @@ def _lzw(raw: bytes, expected: int) -> bytes:
 
 def opened(data: bytes) -> tuple[Image.Image | Samples, Directory | None]:
     """Open the main picture of a TIFF, and return what its directory says."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImagePalette, UnidentifiedImageError
 
     found = main_picture(data)
     if found is None:
@@ -662,6 +699,8 @@ def opened(data: bytes) -> tuple[Image.Image | Samples, Directory | None]:
         image = Image.open(io.BytesIO(data if is_first else starting_with(data, directory)), formats=["TIFF"])
     except UnidentifiedImageError:  # such as a BigTIFF with the highest byte first
         return Samples(data, directory), directory
+    if image.palette and directory.palette_unit == 1:  # Pillow takes every palette for one of 16 bits
+        image.palette = ImagePalette.raw("RGB;L", bytes(directory.tags[PALETTE]))
     if not is_first and directory.one(ORIENTATION, 1) != 1:
         image.getexif()[ORIENTATION] = directory.one(ORIENTATION, 1)
     return image, directory

@@ -15,6 +15,7 @@ import re
 import shutil
 import tempfile
 import textwrap
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ with light_imports(*OPTIONAL):
 
 DEFAULT_PRETRAINED = {"ViT-B-32": "laion2b_s34b_b79k"}
 """The weights of a model that is named without any."""
+_QUIET = threading.RLock()
 DEMO_FOLDER = Path(__file__).parents[1] / "demo" / "clip"
 
 
@@ -302,9 +304,10 @@ def _near_names(model: str) -> list[str]:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Silence the log messages of open_clip and the hub; what matters arrives as an exception."""
-    before = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        yield
-    finally:
-        logging.disable(before)
+    with _QUIET:
+        before = logging.root.manager.disable
+        logging.disable(logging.ERROR)
+        try:
+            yield
+        finally:
+            logging.disable(before)

@@ -120,6 +120,8 @@ def generate(
         left = [shot for shot in shots if shot.path not in done]
         started, size, notes = time.monotonic(), 0, [lock_note]
         if left:
+            folder.begin(shots)
+            progress(len(done), 0)
             pipeline = Pipeline(resolved, model, batch_size)
             notes += [
                 check_space(out, len(left), pipeline.width * pipeline.height),

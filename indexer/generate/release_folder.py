@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.json_text import json_text, parse_json
 from imindex.indexer.generate.prompts import Shot
+from imindex.indexer.sources import unfinished
 from imindex.indexer.system.atomic import (
     clear_folders,
     flush,
@@ -28,7 +29,7 @@ from imindex.indexer.system.locks import alone
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MANIFEST = "manifest.jsonl"
+MANIFEST = unfinished.MANIFEST
 ABOUT = "release.json"
 SAFETY, ONE_COLOUR = "safety filter", "one colour"
 """Why a picture is blocked."""
@@ -91,6 +92,12 @@ class Folder:
         """
         return {shot.path for shot in shots if _is_done(self.path, shot, self._lines.get(shot.path))}
 
+    def begin(self, shots: Sequence[Shot]) -> None:
+        """Mark the folder as unfinished, until `finish`."""
+        others = len(self._lines.keys() - {shot.path for shot in shots})
+        with disk_full_errors(self.path):
+            unfinished.mark(self.path, wanted=len(shots), others=others)
+
     def add(self, shot: Shot, image: Image, blocked: str | None) -> None:
         """Write a picture, then its line in the manifest.
 
@@ -132,6 +139,7 @@ class Folder:
         if not manifest.exists() or read_input(manifest) != content:
             with disk_full_errors(self.path):
                 write_file(manifest, content)
+        unfinished.unmark(self.path)
         return list(ordered.values())
 
     def close(self) -> None:
@@ -230,7 +238,7 @@ def locked(folder: Path, command: str = "") -> Iterator[str]:
     with disk_full_errors(folder):
         make_folder(folder, inside=folder)
     refusal = f"{folder} is in use by {{by}}. Wait for it to end, or choose another folder."
-    with alone(folder / ".lock", refusal, command) as note:
+    with alone(folder / unfinished.LOCK, refusal, command) as note:
         clear_folders(folder)
         yield note
 

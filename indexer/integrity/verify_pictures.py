@@ -34,6 +34,9 @@ SAME = {"fp32": 1 - 1e-6, "bf16": 0.9999, "fp16": 0.9999}
 Other batches, numbers of threads and instruction sets (AVX-512, AVX2, SSE4) lowered the cosine by at most 4e-9 in fp32
 and 4.5e-5 in bf16 (`scripts/bench/replay`, 2026-11-28); fp16 was not measured.
 """
+NOT_OPENED = "is a reject that was not compared, because it is outside the folder of the index"
+NOT_FOUND = "is a reject whose file is missing or cannot be read"
+"""Problems of a reject that was not compared; every other problem is one of a file that was read."""
 _MAX_LISTED = 1_000
 _SEED_BITS = 53
 """Bits of a seed from the operating system: JSON readers that use doubles keep them."""
@@ -223,7 +226,8 @@ def check_rejects(
     Returns
     -------
     list of (path, problem)
-        Rejects that can be decoded, whose bytes are not those of the index, or that were not compared.
+        Rejects that can be decoded, whose bytes are not those of the index, or that were not compared: `NOT_OPENED` or
+        `NOT_FOUND`.
     """
     rejects, folders = index.rejects(), _folders(index, roots, named)
     problems: list[tuple[str, str]] = []
@@ -239,11 +243,11 @@ def check_rejects(
 
 def _reject_problem(digest: bytes, reason: str, read: Read | None, *, trust_manifest: bool) -> str:
     if read is None:
-        return "is a reject that was not compared, because it is outside the folder of the index"
+        return NOT_OPENED
     if read.digest != digest:
-        return (
-            f"is a reject whose file {'can be read now' if digest == NO_DIGEST else 'is missing or changed'}"
-        )
+        if read.digest == NO_DIGEST:
+            return NOT_FOUND
+        return f"is a reject whose file {'can be read now' if digest == NO_DIGEST else 'has changed'}"
     if read.picture is None or digest == NO_DIGEST:
         return ""
     marked = trust_manifest and reason != BLOCKED + ALL_BLACK

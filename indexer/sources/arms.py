@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,17 @@ _KIND = {
     "nameless": "control",
     "control": "control",
 }
-_NOT_BLOCKED = ("", "0", "false", "no", "none", "null", "nan", "n/a")
-_MARKED = ("1", "true", "yes")
+_NOT_BLOCKED = frozenset(
+    {
+        "", "-", "\u2013", "\u2014", "false", "f", "no", "n", "none", "null", "nil", "nan", "n/a", "na", "ok", "off",
+        "not blocked", "falsch", "nein", "faux", "non", "falso", "onwaar", "nee", "falskt", "nej", "\u5047", "\u5426",
+    }
+)  # fmt: skip
+"""Also FALSE as spreadsheets write it in other languages. Zeros count too."""
+_ZERO = re.compile(r"0*[.,]?0+")
+_MARKED = frozenset(
+    {"1", "true", "t", "yes", "y", "x", "wahr", "ja", "vrai", "oui", "vero", "verdadero", "waar", "sant"}
+)
 _LONGEST = 200
 
 
@@ -83,8 +93,8 @@ def blocked_of(value: Any) -> str:
     if value is None or value != value:  # NaN: an empty cell of a Parquet file
         return ""
     text = str(value).replace("\0", "").encode("utf-8", "replace").decode().strip()
-    word = text.casefold().removesuffix(".0")
-    if word in _NOT_BLOCKED:
+    word = text.casefold().removesuffix(".0").removesuffix(",0")
+    if word in _NOT_BLOCKED or _ZERO.fullmatch(word):
         return ""
     return "marked in the manifest" if word in _MARKED else text[:_LONGEST]
 

@@ -239,6 +239,8 @@ def table_rows(
     ------
     ImindexError
         If there is no such column, a column is there twice, or a row has more cells than the header.
+    csv.Error
+        If a quote is not closed, or is followed by other text: it would swallow the rows up to the next one.
     """
     lines = lines_of(path, file, longest)
     sniffed = list(itertools.islice(lines, _SNIFFED))
@@ -248,7 +250,7 @@ def table_rows(
     _refuse_twice(path, header, known)
     spaced = any(cell.startswith(" ") for cell in header[1:])  # as in `path, artist`
     reader = csv.reader(
-        itertools.chain(sniffed[skipped:], lines), delimiter=separator, skipinitialspace=spaced
+        itertools.chain(sniffed[skipped:], lines), delimiter=separator, skipinitialspace=spaced, strict=True
     )
     names = [plain_column(name) for name in header]
     unnamed = {place for place, name in enumerate(names) if not name}

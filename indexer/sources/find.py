@@ -37,11 +37,12 @@ def find(  # noqa: PLR0913
         - a folder laid out as `works/<artist>/*`, `imitations/<release>/<artist>/*`, `control/*` and
           `background/<artist>/*`, or one of these folders. Files that are not pictures are passed over;
         - any other folder, laid out as `<artist>/*`, if `kind` is given;
-        - one of the above folders of artists that holds a file `manifest.csv` (.tsv, .jsonl, .parquet), as
-          `imindex generate` writes it: that manifest is read instead;
+        - any of the above folders that holds a file `manifest.csv` (.tsv, .jsonl, .parquet), as `imindex generate`
+          writes it: that manifest is read instead, and lists every picture of the folder;
         - a manifest (CSV, TSV, JSONL, Parquet) with the columns path, artist, kind, collection, prompt, seed, caption,
-          arm, model and blocked. Only path is required; it is relative to the manifest, or absolute and inside its
-          folder or one of `roots`. Cells are separated by commas, semicolons or tabs.
+          arm, model and blocked. Required are path, kind, artist (except for controls) and collection (for imitations),
+          unless passed below. A path is relative to the manifest, or absolute and inside its folder or one of `roots`.
+          Cells are separated by commas, semicolons or tabs.
     kind, collection, artist : str, optional
         Metadata of all pictures. For a folder it takes precedence over the names of its folders; for a manifest it
         fills empty columns.

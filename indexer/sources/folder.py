@@ -43,6 +43,13 @@ def items_of_folder(
             yield from _kind_folder(path, folder_name, options, note, passed)
             return
         collection = _collection(options, path.resolve().name)
+        listed = (
+            options.artist_from is None and manifest_in(path) is not None
+        )  # which may name other collections
+        if options.collection is None and collection not in KINDS and not listed:
+            note(
+                f"{path}: the collection is {collection!r}, by the name of the folder. --collection names another."
+            )
         yield from _by_artist(path, options.kind, collection, options, note, passed)
         return
     if folder_name in KINDS:
@@ -50,6 +57,9 @@ def items_of_folder(
         return
     if path.absolute().parent.name == "imitations":
         yield from _by_artist(path, "imitations", options.collection or folder_name, options, note, passed)
+        return
+    if options.artist_from is None and (manifest := manifest_in(path)) is not None:
+        yield from _listed_in(manifest, options, note)
         return
     kinds = [kind for kind in KINDS if (path / kind).is_dir()]
     if not kinds:
@@ -66,14 +76,11 @@ def items_of_folder(
             loose.append(child.name)
             passed.add(child.path, OUTSIDE)
     if loose:
-        are = (
-            f"{loose[0]} is a picture"
-            if len(loose) == 1
-            else f"{loose[0]} and {len(loose) - 1:,} more are pictures"
-        )
-        note(
-            f"{path}: {are} beside the folders {', '.join(kinds)}: skipped. Move them into one of these folders."
-        )
+        one = len(loose) == 1
+        are = f"{loose[0]} is a picture" if one else f"{loose[0]} and {len(loose) - 1:,} more are pictures"
+        folders = f"folder{'s' if len(kinds) > 1 else ''} {', '.join(kinds)}"
+        into = "one of these folders" if len(kinds) > 1 else "this folder"
+        note(f"{path}: {are} beside the {folders}: skipped. Move {'it' if one else 'them'} into {into}.")
     for kind in kinds:
         yield from _kind_folder(path / kind, kind, options, note, passed)
 
@@ -140,6 +147,12 @@ def _by_artist(
     above = frozenset(_identity(folder) for folder in (path, *path.resolve().parents))
     for child in _entries(path, passed):
         if artist is None and not _is_dir(child):
+            if kind == "imitations" and _lacks_release(path, passed):
+                raise ImindexError(
+                    f"{child.path} is directly in {path}. It looks as if the level RELEASE is missing: imitations are "
+                    f"laid out as imitations/RELEASE/{path.name}/*. Move the folders of the artists into a folder with "
+                    f"the name of the release; or, if {path.name} is a release, pass --artist."
+                )
             raise ImindexError(
                 f"{child.path} is directly in {path}, so its artist is unknown. "
                 "Move it into a folder with the artist's name, or pass --artist, or --artist-from if its path tells it."
@@ -150,6 +163,11 @@ def _by_artist(
             yield Item(file, clean_name(artist or child.name), kind, clean_name(collection))
         if empty and not child.is_symlink():
             passed.empty.append(child.path)
+
+
+def _lacks_release(path: Path, passed: PassedOver) -> bool:
+    """Return whether a folder in the place of a release holds pictures only, as the folder of an artist does."""
+    return path.absolute().parent.name == "imitations" and not any(map(_is_dir, _entries(path, passed)))
 
 
 def _by_pattern(

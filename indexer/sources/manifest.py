@@ -16,6 +16,7 @@ from imindex.indexer.sources.arms import arm_of, blocked_of, kind_of_arm, refuse
 from imindex.indexer.sources.delimited import did_you_mean, shown_columns
 from imindex.indexer.sources.item import Item, SourceOptions
 from imindex.indexer.sources.manifest_paths import PathResolver
+from imindex.indexer.sources.unfinished import warning
 
 _TEXT_KEYS = ("artist", "kind", "collection", "prompt", "caption", "arm", "model")
 _PANDAS_INDEX = "__index_level_0__"
@@ -29,6 +30,8 @@ def items_of_manifest(path: Path, options: SourceOptions, note: Callable[[str], 
     unknown: set[str] = set()
     n_blocked = n_without_path = 0
     resolve = PathResolver(path, options.roots)
+    if unfinished := warning(path.parent):
+        note(f"Warning: {unfinished}")
     for where, row in manifest_rows.rows(path, note):
         unknown |= set(row) - set(manifest_rows.COLUMNS)
         blocked = blocked_of(row.get("blocked"))
@@ -37,6 +40,14 @@ def items_of_manifest(path: Path, options: SourceOptions, note: Callable[[str], 
             n_without_path += 1
         else:
             yield replace(_item(resolve, where, row, options), blocked=blocked)
+    if resolve.misspelt:
+        written, there = resolve.misspelt[0]
+        n = len(resolve.misspelt)
+        differ = "1 path differs" if n == 1 else f"{n:,} paths differ"
+        note(
+            f"{path}: {differ} from the name of a file in case only: there is no {written}, but {there}. "
+            "Correct the column `path`, or rename the folder or file."
+        )
     if n_blocked:
         note(
             f"{path}: {n_blocked} pictures are marked as blocked. They are recorded, and left out of every search and "
@@ -66,26 +77,26 @@ def _item(resolve: PathResolver, where: str, row: Mapping[str, Any], options: So
     of_arm = kind_of_arm(arm)
     written = text["kind"].strip().lower()  # spreadsheets capitalise the first letter
     kind = written or (of_arm if of_arm == "control" else "") or options.kind or of_arm
+    artist = clean_name(text["artist"]) or clean_name(options.artist or "")
+    default = kind if kind != "imitations" else ""
+    collection = clean_name(text["collection"]) or clean_name(options.collection or default)
+    problems = []
     if kind not in KINDS:
         problem = f"kind {text['kind']!r} is unknown" if kind else "no kind"
-        raise ImindexError(
-            f"{where}: {problem}. Write one of {', '.join(KINDS)}, or pass --kind.{_hint('kind', row)}"
-        )
-    refuse_other_kind(where, kind, arm)
-    artist = clean_name(text["artist"]) or clean_name(options.artist or "")
+        problems.append(f"{problem}. Write one of {', '.join(KINDS)}, or pass --kind.{_hint('kind', row)}")
+    else:
+        refuse_other_kind(where, kind, arm)
     if kind == "control":
         artist = ""
     elif not artist:
-        raise ImindexError(
-            f"{where}: no artist. Fill in the column `artist`, or pass --artist.{_hint('artist', row)}"
-        )
-    default = kind if kind != "imitations" else ""
-    collection = clean_name(text["collection"]) or clean_name(options.collection or default)
-    if not collection:
-        raise ImindexError(
-            f"{where}: no release for these imitations. Fill in the column `collection`, or pass --collection."
+        problems.append(f"no artist. Fill in the column `artist`, or pass --artist.{_hint('artist', row)}")
+    if not collection and kind == "imitations":
+        problems.append(
+            "no release for these imitations. Fill in the column `collection`, or pass --collection."
             f"{_hint('collection', row)}"
         )
+    if problems:
+        raise ImindexError(f"{where}: {' Also, '.join(problems)}")
     return Item(
         path=resolve(where, name),
         artist=artist,
@@ -95,6 +106,7 @@ def _item(resolve: PathResolver, where: str, row: Mapping[str, Any], options: So
         seed=_seed(where, row.get("seed")),
         caption=text["caption"],
         arm=arm,
+        no_arm=not arm and "arm" in row,
         model=text["model"],
     )
 
@@ -122,8 +134,10 @@ def _text(where: str, key: str, value: Any) -> str:
 def _seed(where: str, value: Any) -> int:
     if value is None or value == "" or value != value:
         return NO_SEED
-    if isinstance(value, str):  # pandas writes 12.0 if another cell of the column is empty
-        value = re.sub(r"[.,]0*$", "", value.strip())
+    if isinstance(
+        value, str
+    ):  # pandas writes 12.0 if another cell of the column is empty; 12,000 is twelve thousand
+        value = re.sub(r"[.,]0?$", "", value.strip())
     try:
         seed = int(value)
         if (not isinstance(value, str) and seed != value) or not 0 <= seed <= _SEED_MAX:

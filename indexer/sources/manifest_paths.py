@@ -5,6 +5,7 @@ from __future__ import annotations
 import ntpath
 import os
 import re
+import stat
 import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,6 +40,10 @@ class PathResolver:
         self._is_inside: dict[str, bool] = {}
         self._folders: dict[str, str] = {}
         """The folders of paths that were resolved before."""
+        self._listed: dict[str, dict[str, list[str]]] = {}
+        """The names in folders, by their case-folded form."""
+        self.misspelt: list[tuple[str, str]] = []
+        """The paths without a file, as the manifest has them, and those that differ from them in case only."""
 
     def __call__(self, where: str, name: str) -> str:
         """Return the path of the file.
@@ -57,13 +62,22 @@ class PathResolver:
         """
         head, _, tail = name.rpartition("/")
         folder = self._folders.get(head)
-        if folder is not None and tail not in ("", ".", "..") and "\\" not in name and tail.isascii():
+        plain = (
+            "\\" not in name and "%" not in name and tail.isascii()
+        )  # the % of a file: URL quotes a character
+        if folder is not None and plain and tail not in ("", ".", ".."):
             full = os.path.join(folder, tail) if folder else tail  # noqa: PTH118 - many
         else:
             full = self._resolve(where, name)
             if full.endswith(f"/{tail}") or full == tail:  # it was not changed on the way
                 self._folders[head] = full[: -len(tail)].rstrip("/") or ("/" if full.startswith("/") else "")
-        if os.path.islink(full) and not self._inside(full):  # noqa: PTH114 - many
+        try:
+            is_link = stat.S_ISLNK(os.lstat(full).st_mode)
+        except (OSError, ValueError):
+            is_link = False
+            if other := self._in_other_case(full):
+                self.misspelt.append((name, other))
+        if is_link and not self._inside(full):
             raise ImindexError(_link(where, name))
         return full
 
@@ -94,6 +108,29 @@ class PathResolver:
             f"--root FOLDER, such as --root {absolute.parent}; or move it to the folder of the pictures, because paths "
             "are relative to the manifest."
         )
+
+    def _in_other_case(self, full: str) -> str:
+        """Return the path of a file that differs from a path in case only; empty if there is none, or several."""
+        base = next((base for base in self._bases if Path(full).is_relative_to(base)), "")
+        if not base:
+            full, base = os.path.abspath(full), self._bases[0]  # noqa: PTH100 - links stay
+        if not Path(full).is_relative_to(base):
+            return ""
+        found = base
+        for part in Path(full).relative_to(base).parts:
+            if found not in self._listed:
+                names: dict[str, list[str]] = {}
+                try:
+                    for entry in os.listdir(found):  # noqa: PTH208 - many
+                        names.setdefault(entry.casefold(), []).append(entry)
+                except OSError:
+                    pass
+                self._listed[found] = names
+            same = self._listed[found].get(part.casefold(), [])
+            if part not in same and len(same) != 1:
+                return ""
+            found = os.path.join(found, part if part in same else same[0])  # noqa: PTH118 - many
+        return os.path.relpath(found, base).replace(os.sep, "/")
 
     def _inside(self, path: str) -> bool:
         if path not in self._is_inside:

@@ -12,7 +12,14 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from imindex.indexer.core.digest import STREAM_ROWS, BlockHasher, canonical_json, column_digest, encode_text
+from imindex.indexer.core.digest import (
+    STREAM_ROWS,
+    BlockHasher,
+    ColumnHasher,
+    canonical_json,
+    column_digest,
+    encode_text,
+)
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.paths import split_rooted
 from imindex.indexer.core.schema import (
@@ -140,7 +147,10 @@ def _new_file(new: BinaryIO, contents: Contents, ann_bytes: int) -> h5py.File:
     tables = [*contents.items.values(), *contents.rejects.values()]
     numbers = sum(values.nbytes for values in tables)
     texts = sum(
-        len(encode_text(value)) + 32 for values in tables if values.dtype == object for value in values
+        len(encode_text("".join(block))) + 32 * len(block)
+        for values in tables
+        if values.dtype == object
+        for block in (values[start : start + STREAM_ROWS] for start in range(0, len(values), STREAM_ROWS))
     )
     stamps = 24 * (contents.n + len(contents.rejects["artist"]))
     log = sum(len(encode_text(value)) + 32 for line in contents.log for value in line.values())
@@ -175,13 +185,18 @@ def _write_tables(file: h5py.File, contents: Contents) -> dict[str, str]:
             if is_left_out(table, name, values):
                 continue
             if values.dtype == object:
+                hasher = ColumnHasher()
                 dataset = group.create_dataset(name, shape=(len(values),), dtype=_TEXT)
                 for start in range(0, len(values), STREAM_ROWS):
-                    block = [encode_text(value) for value in values[start : start + STREAM_ROWS]]
-                    dataset[start : start + len(block)] = np.array(block, dtype=object)
+                    block = np.array(
+                        list(map(encode_text, values[start : start + STREAM_ROWS])), dtype=object
+                    )
+                    dataset[start : start + len(block)] = block
+                    hasher.update(block)
+                digests[f"{table}/{name}"] = hasher.finish()
             else:
                 group.create_dataset(name, data=values)
-            digests[f"{table}/{name}"] = column_digest(values)
+                digests[f"{table}/{name}"] = column_digest(values)
     return digests
 
 

@@ -76,6 +76,11 @@ def write_file(path: Path, data: bytes) -> None:
         file.write(data)
 
 
+def clear_file(path: Path) -> None:
+    """Delete a file, if it exists. The caller must hold the lock of its folder."""
+    path.unlink(missing_ok=True)
+
+
 def copy_file(source: Path, target: Path) -> None:
     """Copy the bytes of a file, written as `put_in_place` does."""
     with open_input(source) as read, put_in_place(target) as file:

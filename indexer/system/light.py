@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import importlib
 import sys
+import threading
 from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
@@ -15,6 +17,8 @@ OPTIONAL = ("transformers", "timm")
 """Libraries that open_clip imports if they are installed. Only models with a tower of theirs need them."""
 _COMPILER = ("torch._dynamo", "torch._dynamo.utils")
 """torchvision imports PyTorch's compiler, which takes longer than all the rest, for two functions of it."""
+
+_LOADING = threading.RLock()
 
 
 @contextlib.contextmanager
@@ -60,41 +64,69 @@ def import_towers(open_clip: ModuleType, config: Mapping[str, Any]) -> None:
             vars(sys.modules[f"{open_clip.__name__}.model"])[tower] = vars(part)[tower]
 
 
+_mapped: ContextVar[bool] = ContextVar("mapped", default=False)
+
+
+@contextlib.contextmanager
+def weights_mapped() -> Iterator[None]:
+    """Let models that are loaded in this context keep weights in their file, mapped into memory.
+
+    Only for commands that are over in seconds. If somebody overwrites the file, a mapped model computes other vectors
+    from then on, although the digest of its weights was right.
+    """
+    token = _mapped.set(True)
+    try:
+        yield
+    finally:
+        _mapped.reset(token)
+
+
 @contextlib.contextmanager
 def weights_assigned() -> Iterator[None]:
-    """Make models in this context without random weights, and let `load_state_dict` take tensors instead of copying.
+    """Make models in this context without random weights, and let `load_state_dict` take tensors into the model.
 
-    Tensors of a safetensors file are mapped into memory, so a model then takes no memory of its own. A tensor of
-    another type or shape than the model's is converted, or refused, as by a copy. Every weight must be loaded: a model
-    that is used without is undefined.
+    Tensors of a safetensors file are mapped into memory. Each is copied, so that the model does not change with the
+    file, except within `weights_mapped`. A tensor of another type or shape than the model's is converted, or refused,
+    as usual. Every weight must be loaded: a model that is used without is undefined.
+
+    Models that other threads make at the same time are not affected, and their turn here comes afterwards.
     """
     from torch.nn.modules import activation
 
-    def keep(tensor: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
-        return tensor
+    owner = threading.get_ident()
+
+    def kept(original: Any) -> Any:
+        def keep(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+            return tensor if threading.get_ident() == owner else original(tensor, *args, **kwargs)
+
+        return keep
 
     def take(module: torch.nn.Module, state: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
-        own = module.state_dict()
-        converted = {
-            name: value.to(own[name].dtype) if name in own and isinstance(value, torch.Tensor) else value
-            for name, value in state.items()
-        }
+        if threading.get_ident() != owner:
+            return loads(module, state, *args, **kwargs)
+        own, converted = module.state_dict(), dict(state)
+        for name, value in converted.items():
+            if name in own and isinstance(value, torch.Tensor):
+                converted[name] = value.to(own[name].dtype, copy=not _mapped.get())
+                if isinstance(state, dict):  # frees the tensor, if it was read and not mapped
+                    state[name] = converted[name]
         result = loads(module, converted, *args, **{**kwargs, "assign": True})
         if result.missing_keys:
             raise RuntimeError(f"the weights lack {', '.join(result.missing_keys[:3])}")
         return result
 
-    names = [name for name in vars(torch.nn.init) if name.endswith("_") and not name.startswith("_")]
-    places: list[tuple[ModuleType, str]] = [(torch.nn.init, name) for name in names]
-    places += [(activation, name) for name in names if name in vars(activation)]
-    before = [vars(module)[name] for module, name in places]
-    loads = torch.nn.Module.load_state_dict
-    for module, name in places:
-        setattr(module, name, keep)
-    torch.nn.Module.load_state_dict = take  # type: ignore[method-assign, assignment]
-    try:
-        yield
-    finally:
-        torch.nn.Module.load_state_dict = loads  # type: ignore[method-assign]
-        for (module, name), function in zip(places, before, strict=True):
-            setattr(module, name, function)
+    with _LOADING:
+        names = [name for name in vars(torch.nn.init) if name.endswith("_") and not name.startswith("_")]
+        places: list[tuple[ModuleType, str]] = [(torch.nn.init, name) for name in names]
+        places += [(activation, name) for name in names if name in vars(activation)]
+        before = [vars(module)[name] for module, name in places]
+        loads = torch.nn.Module.load_state_dict
+        try:
+            for (module, name), original in zip(places, before, strict=True):
+                setattr(module, name, kept(original))
+            torch.nn.Module.load_state_dict = take  # type: ignore[method-assign, assignment]
+            yield
+        finally:
+            torch.nn.Module.load_state_dict = loads  # type: ignore[method-assign]
+            for (module, name), original in zip(places, before, strict=True):
+                setattr(module, name, original)

@@ -206,6 +206,18 @@ def alone(path: Path, refusal: str, command: str = "") -> Iterator[str]:
         lock.release()
 
 
+def held_by(path: Path) -> str:
+    """Return a description of the running process that holds a lock; empty if none on this machine is known to.
+
+    The lock is not touched: an attempt to acquire it could refuse another process.
+    """
+    for file in (path, path.with_name(path.name + ".held")):
+        holder = _read(file)
+        if runs(holder):
+            return _description(holder)
+    return ""
+
+
 def runs(holder: Holder) -> bool | None:
     """Return whether the process named in a lock is still running; None if this machine cannot tell."""
     if not holder or holder["host"] != socket.gethostname() or holder["namespace"] != _namespace():

@@ -7,7 +7,7 @@ import importlib
 import io
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
 
 import click
@@ -108,6 +108,13 @@ class LazyGroup(click.Group):
         _print_any_name()
         with _guard():
             return super().make_context(info_name, args, parent, **extra)
+
+    def _main_shell_completion(
+        self, ctx_args: MutableMapping[str, Any], prog_name: str, complete_var: str | None = None
+    ) -> None:
+        if complete_var or os.environ.get("_IMINDEX_COMPLETE"):  # a shell asks
+            importlib.import_module("imindex.indexer.terminal.shells").use_shells()
+        super()._main_shell_completion(ctx_args, prog_name, complete_var)
 
     def invoke(self, ctx: click.Context) -> Any:
         with _guard():

@@ -79,16 +79,21 @@ def progress_bar(total: int, what: str, *, interval: float | None = None) -> Ite
     bar = bars()
     with bar:
         task = bar.add_task(clean(what), total=total, rate="")
-        due = 0.0
+        due, started = 0.0, time.monotonic()
 
         def advance(done: int, encoded: int) -> None:
-            nonlocal due
+            nonlocal due, started
+            if (
+                not encoded
+            ):  # the time before the first new picture, such as that to load a model, does not count
+                started = time.monotonic()
             if done != total and time.monotonic() < due:  # more updates per second would not be visible
                 return
             due = time.monotonic() + 0.05
-            elapsed = bar.tasks[0].elapsed or 0.0
-            rate = f"{encoded / elapsed:.0f} pictures/s" if encoded and elapsed else ""
-            bar.update(task, completed=done, rate=rate)
+            elapsed = time.monotonic() - started
+            bar.update(
+                task, completed=done, rate=speed(encoded / elapsed, "pictures") if encoded and elapsed else ""
+            )
 
         yield advance
 
@@ -146,16 +151,19 @@ class Line:
     def __init__(self, total: int, what: str, clock: Callable[[], float] = time.monotonic):
         self._total, self._what, self._clock = total, what, clock
         self._started, self._done, self._new = clock(), 0, 0
+        self._before: int | None = None
 
     def advance(self, done: int, new: int) -> None:
         """Note the numbers done and, of these, newly made."""
+        if self._before is None:  # what an earlier run made, if this call reports nothing new
+            self._before = done if done > 1 and not new else 0
         self._done, self._new = done, new
 
     def __str__(self) -> str:
         elapsed = max(self._clock() - self._started, 1e-9)
         if not self._total:
             return f"{self._what}: {duration(elapsed)} so far"
-        rate = (self._new or self._done) / elapsed
+        rate = (self._new or self._done - (self._before or 0)) / elapsed
         parts = [f"{self._what}: {self._done:,} of {self._total:,} ({100 * self._done // self._total} %)"]
         if rate:
             parts.append(f"{rate:.1f}/s" if rate >= 0.1 else f"{60 * rate:.1f}/min")
@@ -163,6 +171,19 @@ class Line:
         else:
             parts.append(f"{duration(elapsed)} so far")
         return ", ".join(parts)
+
+
+def speed(rate: float, what: str) -> str:
+    """Format a rate per second for display, with the digits that tell slow rates apart.
+
+    Examples
+    --------
+    >>> speed(37.2, "pictures"), speed(1.04, "pictures"), speed(0.02, "pictures")
+    ('37 pictures/s', '1.0 pictures/s', '1.2 pictures/min')
+    """
+    if rate < 0.1:
+        return f"{60 * rate:.1f} {what}/min"
+    return f"{rate:.0f} {what}/s" if rate >= 9.95 else f"{rate:.1f} {what}/s"
 
 
 def duration(seconds: float | None) -> str:

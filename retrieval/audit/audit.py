@@ -22,13 +22,14 @@ from imindex.indexer.store.intact import require_intact
 from imindex.indexer.system.atomic import clear_folder, make_folder, refuse_links
 from imindex.indexer.system.locks import alone
 from imindex.retrieval.audit.assess import Built, assess, texts_of
-from imindex.retrieval.audit.inputs import Inputs, gather, roots_of
+from imindex.retrieval.audit.inputs import Inputs, gather, named_roots, roots_of
 from imindex.retrieval.audit.made import Made
 from imindex.retrieval.audit.models import Encoders, check_models, make
 from imindex.retrieval.audit.plan import EncoderSpec
 from imindex.retrieval.audit.register import drawing_of, register
 from imindex.retrieval.audit.run import Run
 from imindex.retrieval.audit.runs import first_provenance, recorded
+from imindex.retrieval.audit.what_changed import picture_changes
 from imindex.retrieval.compare.gate import outcome
 from imindex.retrieval.evidence.classify_release import label_texts
 from imindex.retrieval.results import AuditFindings, Provenance, Report
@@ -93,12 +94,19 @@ def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
             clear_folder(folder)
         with run.stage("check", 0):
             drawing = drawing_of(run.workspace.folder)
-            inputs = gather(plan, run.show.note, drawing=drawing, roots=roots_of(run))
+            inputs = gather(plan, run.show.note, drawing=drawing, roots=named_roots(run))
         for note in inputs.notes:
             run.show.note(note)
         encoders = Encoders(run)
         incomplete = check_models(run, inputs, encoders)
-        entries = register(plan, inputs.digests, run.workspace.folder, amend=amend, drawing=drawing)
+        entries = register(
+            plan,
+            inputs.digests,
+            run.workspace.folder,
+            amend=amend,
+            drawing=drawing,
+            detail=lambda name: _changes(run, inputs, name),
+        )
         if amend and entries[-1].why != amend:
             run.show.note("Neither plan nor pictures have changed: no amendment was recorded.")
         made = [make(run, release, inputs, whole=release.name not in incomplete) for release in plan.releases]
@@ -114,6 +122,13 @@ def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
             unfinished=unfinished,
         )
         return _report(run, findings, provenance, pictures)
+
+
+def _changes(run: Run, inputs: Inputs, name: str) -> str:
+    """Say which pictures of an input differ from those that the audit encoded before; empty if nothing shows it."""
+    # A secret seed, or a release that the plan no longer has, has no pictures.
+    items = inputs.works if name == "works" else inputs.made.get(name, ())
+    return picture_changes(run.workspace.index(run.plan.encoders[0]), items, run.plan.folder) if items else ""
 
 
 # Build

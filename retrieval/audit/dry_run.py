@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from imindex.indexer.sources.item import Item
-from imindex.retrieval.audit.inputs import Inputs, gather, needed_placebos, roots_of
+from imindex.retrieval.audit.inputs import Inputs, gather, named_roots, needed_placebos
 from imindex.retrieval.audit.models import encoder_arguments, model_settings, of_release, order
 from imindex.retrieval.audit.plan import EncoderSpec, Plan, Release
 from imindex.retrieval.audit.register import drawing_of
@@ -39,7 +39,7 @@ def dry_run(run: Run) -> Forecast:
         Under the conditions of the audit itself: something that the plan names does not exist.
     """
     plan = run.plan
-    inputs = gather(plan, run.show.note, drawing=drawing_of(run.workspace.folder), roots=roots_of(run))
+    inputs = gather(plan, run.show.note, drawing=drawing_of(run.workspace.folder), roots=named_roots(run))
     stages = [_generation(run, release, inputs) for release in plan.releases if release.model]
     made = sum(len(items) for items in inputs.made.values()) + sum(stage.total for stage in stages)
     stages += [_encoding(run, encoder, inputs, made) for encoder in plan.encoders]

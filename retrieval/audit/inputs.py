@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from imindex.indexer.core.bounds import NAMES
+from imindex.indexer.core.digest import json_digest
 from imindex.indexer.core.errors import BadPicture, ImindexError
 from imindex.indexer.core.names import alike_note, clean_name
 from imindex.indexer.core.paths import merged_roots
@@ -93,6 +94,11 @@ def roots_of(run: Run) -> dict[str, str]:
     return merged_roots(roots, run.compute.roots)
 
 
+def named_roots(run: Run) -> dict[str, str]:
+    """Return the roots that the user names now. Manifests may lead to no others: an index may come from a stranger."""
+    return merged_roots({}, run.compute.roots)
+
+
 def gather(
     plan: Plan,
     note: Callable[[str], None] = lambda _: None,
@@ -138,7 +144,10 @@ def gather(
         for release in plan.releases
     }
     references = _same_origin(plan, invented, origins) if origins else {}
-    digests = {"works": digest_of(works), **{name: digest_of(items) for name, items in made.items()}}
+    digests = {"works": digest_of(works)}
+    for release in plan.releases:
+        if release.pictures:
+            digests[release.name] = _release_digest(plan, release, made[release.name])
     if secret is not None:
         digests[SECRET] = secret.digest
     notes = [
@@ -189,12 +198,27 @@ def digest_of(items: Sequence[Item]) -> str:
     with ThreadPoolExecutor() as pool:
         lines = sorted(
             f"{item.kind}\0{item.artist}\0{bytes_}"
-            for item, bytes_ in zip(items, pool.map(_bytes_digest, items), strict=True)
+            for item, bytes_ in zip(items, pool.map(bytes_digest, items), strict=True)
         )
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _bytes_digest(item: Item) -> str:
+def _release_digest(plan: Plan, release: Release, items: Sequence[Item]) -> str:
+    """Return a SHA-256 over the pictures of a release, and the names that its manifest chose for the comparison.
+
+    Names that the plan lists are registered with the plan. Those that the arms of a manifest say would otherwise be
+    open to change after the results were seen.
+    """
+    pictures = digest_of(items)
+    chosen = {
+        "placebo": [] if release.placebos else sorted(_of_arm(items, "placebo")),
+        "rival": [] if isinstance(plan.rivals, tuple) else sorted(_of_arm(items, "rival")),
+    }
+    return json_digest([pictures, chosen]) if any(chosen.values()) else pictures
+
+
+def bytes_digest(item: Item) -> str:
+    """Return the SHA-256 of a picture's bytes."""
     try:
         return hashlib.sha256(read_bytes(item.path)).hexdigest()
     except (OSError, BadPicture):

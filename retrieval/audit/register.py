@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -46,7 +46,13 @@ def drawing_of(folder: Path) -> int:
 
 
 def register(
-    plan: Plan, inputs: Mapping[str, str], folder: Path, *, amend: str = "", drawing: int = DRAWING
+    plan: Plan,
+    inputs: Mapping[str, str],
+    folder: Path,
+    *,
+    amend: str = "",
+    drawing: int = DRAWING,
+    detail: Callable[[str], str] = lambda name: "",
 ) -> list[RegisterEntry]:
     """Append the plan to the register if it has changed or is new.
 
@@ -61,6 +67,8 @@ def register(
         Reason for a change of the plan or the pictures. Without one, a change is refused.
     drawing : int
         Version of the drawing of placebo names, `drawing_of` this folder.
+    detail : callable
+        Says which pictures of an input have changed, for the message of a refusal; empty if it does not know.
 
     Returns
     -------
@@ -80,7 +88,7 @@ def register(
     if entries and _same(entries[-1], plan, inputs):
         return entries
     if entries and not amend:
-        raise ImindexError(_refusal(path, entries[-1], plan, inputs))
+        raise ImindexError(_refusal(path, entries[-1], plan, inputs, detail))
     late = not entries and _begun(folder)
     if late and not amend:
         raise ImindexError(
@@ -241,11 +249,15 @@ def _event_fault(before: RegisterEntry | None, entry: RegisterEntry) -> str:
     return ""
 
 
-def _refusal(path: Path, entry: RegisterEntry, plan: Plan, inputs: Mapping[str, str]) -> str:
+def _refusal(
+    path: Path, entry: RegisterEntry, plan: Plan, inputs: Mapping[str, str], detail: Callable[[str], str]
+) -> str:
     what = changed(entry.inputs, inputs)
+    names = [name for name in inputs if name in entry.inputs and inputs[name] != entry.inputs[name]]
+    shown = "".join(f"In {name}, {said}. " for name in names if (said := detail(name)))
     if entry.plan != plan.digest:
         what.insert(0, f"the plan (now {plan.digest[:12]}, registered {entry.plan[:12]})")
     return (
-        f"{plan.path}: {' and '.join(what)} changed after the plan was registered on {entry.when} ({path}). "
+        f"{plan.path}: {' and '.join(what)} changed after the plan was registered on {entry.when} ({path}). {shown}"
         'Undo the change, audit into another folder with --out, or record the reason with --amend "the reason".'
     )

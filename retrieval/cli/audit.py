@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from imindex.indexer.core.bounds import BATCH
 from imindex.indexer.demo.recognise import NOT_EVIDENCE
+from imindex.indexer.terminal.complete import complete_plans
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     command_line,
@@ -55,6 +57,10 @@ class PlanOrCommand(click.Group):
         if args and args[0] not in self.commands:
             args = ["run", *args]
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        found = super().shell_complete(ctx, incomplete)
+        return found if incomplete.startswith("-") else complete_plans(incomplete, found)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         # Options before the plan (`audit --dry-run plan.toml`) belong to `run` as well.
@@ -124,7 +130,10 @@ def init(plan: Path, force: bool, model: str, pretrained: str) -> None:
     "--out", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
     help="Output folder. [default: beside PLAN, its name without the suffix plus -audit]",
 )  # fmt: skip
-@click.option("--amend", default="", metavar="REASON", help="Record why the registered plan has changed.")
+@click.option(
+    "--amend", metavar="REASON", callback=lambda context, parameter, value: _reason(value),
+    help="Record why the registered plan or its pictures have changed.",
+)  # fmt: skip
 @click.option(
     "--dry-run",
     is_flag=True,
@@ -203,6 +212,13 @@ def run(
     else:
         _print_outcome(outcome)
     end_of_gate(context, outcome.report.gate, allow_undecided)
+
+
+def _reason(value: str | None) -> str:
+    """Return the reason of an amendment, which must say something; empty without the option."""
+    if value is not None and not value.strip():
+        raise click.BadParameter('it is empty, but the register records it: pass --amend "the reason".')
+    return value or ""
 
 
 def _print_outcome(outcome: Outcome) -> None:

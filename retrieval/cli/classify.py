@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from imindex.indexer.core.bounds import NEIGHBOURS
-from imindex.indexer.terminal.complete import complete_collections
+from imindex.indexer.terminal.complete import complete_release
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     FromSignature,
@@ -58,7 +58,7 @@ CLASSIFY = "imindex.retrieval.evidence.classify_release:classify_release"
 @click.option(
     "--collection",
     help="The release to classify. Optional if there is only one.",
-    shell_complete=complete_collections,
+    shell_complete=complete_release,
 )
 @click.option(
     "--by", cls=FromSignature, of=CLASSIFY, type=click.Choice(("name", "works")),

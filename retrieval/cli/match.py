@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from imindex.indexer.terminal.complete import complete_collections
+from imindex.indexer.terminal.complete import complete_release
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     FromSignature,
@@ -49,7 +49,7 @@ MATCH = "imindex.retrieval.evidence.match_release:match_release"
 @click.option(
     "--collection",
     help="The release to match. Optional if there is only one.",
-    shell_complete=complete_collections,
+    shell_complete=complete_release,
 )
 @click.option("--csls", is_flag=True, help="Rank by CSLS, which corrects for hubs, instead of by cosine.")
 @click.option(

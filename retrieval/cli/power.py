@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from imindex.indexer.core.bounds import DEVIATION, EFFECT, PER_NAME, RESAMPLES, SEED, SHARE, SOME_NAMES
-from imindex.indexer.terminal.complete import complete_collections
+from imindex.indexer.terminal.complete import complete_release
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     DEFAULT_INDEX,
@@ -52,7 +52,7 @@ STATED = ("between_sets", "within_set", "work_by_set", "residual")
 @click.option(
     "--collection",
     help="The pilot's release. Optional if there is only one.",
-    shell_complete=complete_collections,
+    shell_complete=complete_release,
 )
 @click.option(
     "--placebo", "names", multiple=True, metavar="NAME",

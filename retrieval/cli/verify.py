@@ -38,10 +38,12 @@ if TYPE_CHECKING:
     from imindex.indexer.integrity.seal import Match as SealMatch
     from imindex.indexer.integrity.seal import Seal
     from imindex.indexer.integrity.verify import Fault, Verification
+    from imindex.indexer.integrity.verify_pictures import Originals
     from imindex.indexer.store.index import Index
 
 _LISTED = 20
 _NOT_OPENED = ("pictures that were not opened",)
+_REJECTS_NOT_OPENED = ("rejects that were not opened",)
 _REMEDIES = {
     "missing": "Missing pictures are not where the index says. If they were moved, pass --root FOLDER, where they are "
     "now; or build again from that folder, which stores the new paths and encodes nothing.",
@@ -161,7 +163,8 @@ def verify(ctx: click.Context, /, index: Path, as_json: bool, **options: Any) ->
         echo(line, hanging=2)
     target = options["results"] or index
     if faults:
-        echo(f"Found {count(len(faults), 'fault')} in {target}.")
+        n = len(faults) + sum(check.unlisted for check in checks)
+        echo(f"Found {count(n, 'fault')} in {target}.")
     elif uncompared:
         echo(
             f"No faults in what was compared of {target}. Not compared, and possibly edited: {', '.join(uncompared)}."
@@ -186,6 +189,8 @@ class Check:
         Files of an audit's report that agree with a new rendering.
     uncompared : sequence of str
         What was not compared, and may have been edited: files of an audit's report, figures, pictures.
+    unlisted : int
+        Number of faults without a line of their own: a line "and N more" is one of `faults` and stands for N.
     """
 
     values: Mapping[str, object]
@@ -193,6 +198,7 @@ class Check:
     faults: Sequence[Fault]
     same: Sequence[str] = ()
     uncompared: Sequence[str] = ()
+    unlisted: int = 0
 
 
 def _index(path: Path, options: Mapping[str, Any]) -> list[Check]:
@@ -203,17 +209,19 @@ def _index(path: Path, options: Mapping[str, Any]) -> list[Check]:
         say(left)
     require_folders(options["roots"])
     started = time.monotonic()
+    originals: Originals | None = None
     with opened(path) as index:
         with bar(index.n, "Verifying") as progress:
             verification = verify_index(index, progress)
         checks = [_digests(path, verification, time.monotonic() - started)]
         if options["pictures"]:
-            checks.append(_pictures(index, options["roots"]))
+            pictures, originals = _pictures(index, options["roots"])
+            checks.append(pictures)
         if options["pictures"] or options["replay"] == "all":
             checks.append(_rejects(index, options["roots"], limits_of(options)))
         if options["replay"]:
             overrides = encoder_of(options)
-            checks.append(_replay(index, options["replay"], overrides, options))
+            checks.append(_replay(index, options["replay"], overrides, options, originals))
         if options["seal"] is not None:
             checks.append(_seal(options["seal"], index, verification))
     return checks
@@ -282,7 +290,7 @@ def _where(index: Index, roots: Sequence[Root]) -> Where:
     }
 
 
-def _pictures(index: Index, roots: Sequence[Root]) -> Check:
+def _pictures(index: Index, roots: Sequence[Root]) -> tuple[Check, Originals]:
     from imindex.indexer.integrity.verify import Fault
     from imindex.indexer.integrity.verify_pictures import check_pictures
 
@@ -300,17 +308,19 @@ def _pictures(index: Index, roots: Sequence[Root]) -> Check:
         faults.append(Fault("pictures", f"{more:,} more are missing, unreadable or changed"))
     outside = _outside(index, originals.outside, originals.listed)
     remedies = [remedy for state, remedy in _REMEDIES.items() if getattr(originals, state)]
-    return Check(
+    check = Check(
         {"pictures": asdict(originals)},
         [line, *remedies, *outside],
         faults,
         uncompared=_NOT_OPENED if outside else (),
+        unlisted=max(more - 1, 0),
     )
+    return check, originals
 
 
 def _rejects(index: Index, roots: Sequence[Root], limits: Limits) -> Check:
     from imindex.indexer.integrity.verify import Fault
-    from imindex.indexer.integrity.verify_pictures import check_rejects
+    from imindex.indexer.integrity.verify_pictures import NOT_FOUND, NOT_OPENED, check_rejects
     from imindex.indexer.sources.arms import ALL_BLACK
 
     n = index.raw().rows("rejects/path")
@@ -318,14 +328,33 @@ def _rejects(index: Index, roots: Sequence[Root], limits: Limits) -> Check:
         return Check({"rejects": {"rows": 0, "confirmed": 0}}, [], [])
     with bar(n, "Reading rejects") as progress:
         problems = check_rejects(index, progress, limits=limits, trust_manifest=True, **_where(index, roots))
-    faults = [Fault(path, problem) for path, problem in problems[:_LISTED]]
-    if (more := len(problems) - _LISTED) > 0:
+    outside = [path for path, problem in problems if problem == NOT_OPENED]
+    missing = sum(problem == NOT_FOUND for _, problem in problems)
+    wrong = [(path, problem) for path, problem in problems if problem != NOT_OPENED]
+    faults = [Fault(path, problem) for path, problem in wrong[:_LISTED]]
+    if (more := len(wrong) - _LISTED) > 0:
         faults.append(Fault("rejects", f"{more:,} more were not confirmed"))
-    line = f"Of {count(n, 'reject')}, {n - len(problems):,} still cannot be used."
+    said = [f"{n - len(problems):,} still cannot be used"] if n > len(outside) + missing else []
+    if read := len(wrong) - missing:
+        said.append(f"{read:,} {'has' if read == 1 else 'have'} changed or can be decoded")
+    if missing:
+        said.append(f"{missing:,} {'was' if missing == 1 else 'were'} not found, so not decoded again")
+    if outside:
+        said.append(
+            f"{len(outside):,} {'was' if len(outside) == 1 else 'were'} not opened, such as {outside[0]}, because "
+            "outside the folder of the index: pass --root FOLDER to permit a folder"
+        )
+    line = f"Of {count(n, 'reject')}, {', '.join(said)}."
     marked = sum(why not in ("", ALL_BLACK) for why in index.column("blocked", "rejects"))
     if marked:
         line += f" {marked:,} of them {'is' if marked == 1 else 'are'} blocked by the word of the manifest."
-    return Check({"rejects": {"rows": n, "confirmed": n - len(problems)}}, [line], faults)
+    return Check(
+        {"rejects": {"rows": n, "confirmed": n - len(problems)}},
+        [line],
+        faults,
+        uncompared=_REJECTS_NOT_OPENED if outside else (),
+        unlisted=max(more - 1, 0),
+    )
 
 
 def _outside(index: Index, n: int, listed: Sequence[tuple[str, str]]) -> list[str]:
@@ -353,7 +382,14 @@ def _drawn(value: str | None) -> int | str | None:
     return int(value)
 
 
-def _replay(index: Index, n: int | str, overrides: Mapping[str, Any], options: Mapping[str, Any]) -> Check:
+def _replay(
+    index: Index,
+    n: int | str,
+    overrides: Mapping[str, Any],
+    options: Mapping[str, Any],
+    originals: Originals | None,
+) -> Check:
+    """Encode pictures again; those that the check of all `originals` already lists are not listed again."""
     from imindex.indexer.integrity.verify import Fault
     from imindex.indexer.integrity.verify_pictures import limit_of, own_encoder, replay
 
@@ -383,11 +419,18 @@ def _replay(index: Index, n: int | str, overrides: Mapping[str, Any], options: M
         if options["identical"]:
             faults.append(Fault("replay", f"{count(other, 'vector')} not identical bit for bit"))
     inside = [(state, path) for state, path in again.uncompared if state != "outside"]
-    faults += [Fault(path, f"not compared: the picture is {state}") for state, path in inside[:_LISTED]]
-    if (more := len(inside) - _LISTED) > 0:
+    known = set(originals.listed) if originals is not None else set()
+    new = [one for one in inside if not (one in known or (known and one[0] in ("missing", "changed")))]
+    if n_known := len(inside) - len(new):
+        lines.append(
+            f"{count(n_known, 'picture')} that {'was' if n_known == 1 else 'were'} drawn could not be compared: "
+            "missing, changed or unreadable, and counted above."
+        )
+    faults += [Fault(path, f"not compared: the picture is {state}") for state, path in new[:_LISTED]]
+    if (more := len(new) - _LISTED) > 0:
         faults.append(Fault("replay", f"{more:,} more pictures that were drawn could not be compared"))
     outside = _outside(index, len(again.uncompared) - len(inside), again.uncompared)
-    if again.compared and not faults and not outside and again.asked < index.n:
+    if again.compared and not faults and not inside and not outside and again.asked < index.n:
         lines.append(
             "If whoever made the file did not know the seed, then, with a confidence of 95 %, at most "
             f"{count(again.most_false, 'row')} of the others ({100 * again.most_false / index.n:.1f} % of all) "
@@ -400,6 +443,7 @@ def _replay(index: Index, n: int | str, overrides: Mapping[str, Any], options: M
         [*lines, *outside, *text.lines],
         [*faults, *text.faults],
         uncompared=_NOT_OPENED if outside else (),
+        unlisted=max(more - 1, 0),
     )
 
 

@@ -640,5 +640,6 @@ def _notes(rows: Sequence[ArtistChange], changes: PlaceboChanges) -> list[str]:
     )
     fixed = sum(row.prompts_held_fixed for row in rows)
     if fixed:
-        notes.append(f"For {fixed} artist(s) prompts are few and held fixed: figures are for these prompts.")
+        artists = "1 artist" if fixed == 1 else f"{fixed:,} artists"
+        notes.append(f"For {artists}, prompts are few and held fixed: figures are for these prompts.")
     return notes

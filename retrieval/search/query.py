@@ -81,13 +81,15 @@ def ask(  # noqa: PLR0913
         If the index, a collection or an artist does not exist, or the encoder is missing or is not that of the index.
     """
     from imindex.indexer.encoders.load import load_with
+    from imindex.indexer.system.light import weights_mapped
 
     NEIGHBOURS.check(k, "k")
     SHARE.check(confidence_level, "confidence_level")
     with opened(path) as index:
         masks = _masks(index, collections, artists)
         copies = _leave_out_copies(index, masks)
-        loaded = load_with(index.encoder, encoder or {})
+        with weights_mapped():
+            loaded = load_with(index.encoder, encoder or {})
         queries, vectors, digests, rejected = _encode(loaded, pictures, texts, limits)
         attributions: list[Attribution | None] = [None] * len(queries)
         kinds: list[dict[str, KindNeighbours]] = [{} for _ in queries]

@@ -38,6 +38,32 @@ def test_second_build_encodes_nothing(works: Callable, tiny_model: str, tmp_path
     assert "fp32, not bf16" in run(*words, "--precision", "bf16", code=1).stderr
 
 
+def test_rows_added_without_encoding_are_told(works: Callable, tiny_model: str, tmp_path: Path) -> None:
+    root, index = works({"works/ada": 2, "works/bo": 1}), tmp_path / "i.h5"
+    run("build", root, "-i", index, "--device", "cpu", "--model", tiny_model)
+    words = (
+        "build",
+        root / "works",
+        "-i",
+        index,
+        "--device",
+        "cpu",
+        "--kind",
+        "works",
+        "--collection",
+        "again",
+    )
+    assert last_line(run(*words)).startswith(
+        "Encoded 0 pictures (3 added without encoding, 0 unchanged, 0 rejected)"
+    )
+    assert last_line(run(*words)).startswith("Encoded 0 pictures (3 unchanged, 0 rejected)")
+    works({"works/cy": 1}, first_seed=2)  # the picture of bo
+    works({"works/di": 1}, first_seed=50)
+    assert last_line(run(*words)).startswith(
+        "Encoded 1 picture (1 added without encoding, 3 unchanged, 0 rejected)"
+    )
+
+
 def test_the_log_records_the_command_line(works: Callable, tiny_model: str, tmp_path: Path) -> None:
     root = works({"works/Ada B": 1})
     subprocess.run(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -44,9 +48,51 @@ def test_a_line_says_done_total_rate_and_time_left(
 ) -> None:
     clock = Clock()
     line = Line(total, "Encoding", clock)
+    line.advance(min(done, 1), 0)
     clock.now += seconds
     line.advance(done, new)
     assert str(line) == said
+
+
+def test_what_an_earlier_run_made_does_not_count_as_speed() -> None:
+    clock = Clock()
+    line = Line(260, "Generating", clock)
+    line.advance(180, 0)
+    clock.now += 10
+    assert str(line) == "Generating: 180 of 260 (69 %), 10 s so far"
+    line.advance(200, 20)
+    assert str(line) == "Generating: 200 of 260 (76 %), 2.0/s, 30 s left"
+
+
+def test_a_bar_shows_slow_rates_and_leaves_out_the_time_before_the_first_picture(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, shown = Clock(), []
+
+    class Bars(contextlib.nullcontext):  # type: ignore[type-arg]
+        def add_task(self, what: str, **fields: Any) -> int:
+            return 0
+
+        def update(self, task: int, **fields: Any) -> None:
+            shown.append((fields["completed"], fields["rate"]))
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr(time, "monotonic", clock)
+    monkeypatch.setattr(progress, "bars", Bars)
+    with progress_bar(260, "Generating") as advance:
+        advance(180, 0)
+        clock.now += 1000  # the model is loaded
+        advance(180, 0)
+        for done, seconds in ((184, 8), (260, 2), (260, 10_000)):
+            clock.now += seconds
+            advance(done, done - 180)
+    assert [rate for _, rate in shown] == ["", "", "0.5 pictures/s", "8.0 pictures/s", "0.5 pictures/min"]
+    assert shown[0] == (180, "")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 def worker(*, interval: float, name: str = "Working") -> click.Command:

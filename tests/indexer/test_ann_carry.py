@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -10,7 +11,9 @@ import pytest
 
 from imindex.indexer.ann import exact as ann
 from imindex.indexer.ann import faiss_kinds as ann_kinds
+from imindex.indexer.ann import tuning
 from imindex.indexer.ann import upkeep as ann_carry
+from imindex.indexer.ann.approximate import ApproximateSearcher
 from imindex.indexer.ann.record import APPROXIMATE, Record
 from imindex.indexer.ann.upkeep import ann_after
 from imindex.indexer.core.provenance import entry
@@ -145,6 +148,60 @@ def test_small_changes_accumulate_until_the_recall_is_measured_again(path: Path)
             record = Record.read(index.ann())
         assert record.rows_changed == changed and record.held_out == bool(changed)
     assert record.recall != first.recall or record.n_queries != first.n_queries
+
+
+@pytest.mark.parametrize("kind", APPROXIMATE)
+def test_parameters_that_still_reach_the_target_are_kept_after_two_searches(
+    optimized: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Choosing the parameters anew takes dozens of searches; a build that adds a few pictures must not do that."""
+    path = copy(optimized[kind], tmp_path)
+    with Index(path) as index:
+        before = Record.read(index.ann())
+    before = replace(before, target=0.8)
+    monkeypatch.setattr(Record, "read", staticmethod(lambda _: before))
+    searches: list[int] = []
+    recalls = tuning.recalls
+    monkeypatch.setattr(tuning, "recalls", lambda *a: searches.append(len(a[2].rows)) or recalls(*a))
+    assert grown(path, clustered(200, seed=8)) == []
+    monkeypatch.undo()
+    assert len(searches) == 2 and len(set(searches)) == 1
+    with Index(path) as index:
+        after = Record.read(index.ann())
+    assert after.parameters == before.parameters and after.rows_changed == 0
+    assert after.n_queries == searches[0] and after.recall >= 0.8 and not after.held_out
+
+
+def test_parameters_that_fall_short_are_chosen_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Index(path) as index:
+        before = Record.read(index.ann())
+    poor = replace(before, parameters={**before.parameters, "nprobe": 1, "refine": 1})
+    monkeypatch.setattr(Record, "read", staticmethod(lambda _: poor))
+    grown(path, clustered(200, seed=8))
+    monkeypatch.undo()
+    with Index(path) as index:
+        after = Record.read(index.ann())
+    assert after.recall >= before.target and after.parameters["nprobe"] > 1
+
+
+@pytest.mark.parametrize("among", [False, True])
+def test_both_recalls_must_reach_the_target(
+    optimized: dict[str, Path], monkeypatch: pytest.MonkeyPatch, among: bool
+) -> None:
+    recalls = tuning.recalls
+
+    def lowered(searcher: ApproximateSearcher, vectors: np.ndarray, held_out: tuning.Queries) -> np.ndarray:
+        factor = 0.9 if (held_out.among is not None) == among else 1.0
+        return factor * recalls(searcher, vectors, held_out)
+
+    with Index(optimized["ivf-pq"]) as index:
+        record = Record.read(index.ann())
+        opened = ann_kinds.read("ivf-pq", index.ann_data(), index.vectors)
+        drawn = tuning.queries(index.vectors, np.arange(0, N, 20))
+        arguments = opened, "ivf-pq", index.vectors, drawn, 0.92, record.parameters
+        assert tuning.measured_again(*arguments) is not None
+        monkeypatch.setattr(tuning, "recalls", lowered)
+        assert tuning.measured_again(*arguments) is None
 
 
 def test_it_is_retrained_after_growing_beyond_its_training(

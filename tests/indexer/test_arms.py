@@ -32,6 +32,7 @@ from imindex.indexer.maintain.migrate import migrate
 from imindex.indexer.maintain.optimize import optimize
 from imindex.indexer.maintain.remove import remove
 from imindex.indexer.maintain.summary import describe
+from imindex.indexer.sources.arms import blocked_of
 from imindex.indexer.sources.find import find
 from imindex.indexer.store.index import Index, recompute_root_digest
 from tests.support.builds import Counting
@@ -133,9 +134,13 @@ def test_an_arm_that_changes_is_updated_without_encoding(tiny_encoder: Encoder, 
         assert rows_in(path) == {(one["path"], one["artist"], one["arm"], "m-1") for one in wanted}
         roots.append(verify(path).root)
     assert len(set(roots)) == 3
+    without = [{key: value for key, value in one.items() if key != "arm"} for one in bare]
     before = path.stat()
-    built(tiny_encoder, path, write(tmp_path / "r", bare))  # empty cells change nothing
+    built(tiny_encoder, path, write(tmp_path / "r", without))  # a column that is missing changes nothing
     assert path.stat().st_ino == before.st_ino
+    report, counting = built(tiny_encoder, path, write(tmp_path / "r", bare))  # empty cells clear the arms
+    assert (report.unchanged, counting.count) == (10, 0)
+    assert rows_in(path) == {(one["path"], one["artist"], "", "m-1") for one in bare}
 
 
 def test_columns_without_values_are_left_out(tiny_encoder: Encoder, tmp_path: Path) -> None:
@@ -484,3 +489,16 @@ def test_rejects_round_trip(tmp_path: Path) -> None:
         stored = index.rejects()
     assert stored["seed"].tolist() == [2**63 - 1, -1] and stored["blocked"].tolist() == ["x", ""]
     assert stored["arm"].tolist() == ["own", ""] and verify(tmp_path / "i.h5").faults == []
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["FALSCH", "Falsch", "-", "n", "f", "0.00", "0,0", "00", "faux", "Nein", "false", "FALSE", "\u2013"],
+)
+def test_no_is_no_in_other_languages(cell: str) -> None:
+    assert blocked_of(cell) == ""
+
+
+@pytest.mark.parametrize("cell", ["1", "WAHR", "vrai", "x", "y", "1.0", True])
+def test_yes_is_yes_in_other_languages(cell: object) -> None:
+    assert blocked_of(cell) == "marked in the manifest"

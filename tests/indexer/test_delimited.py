@@ -252,3 +252,32 @@ def test_plans_spell_names_as_indexes_do(tmp_path: Path, list_of: Callable[[str]
     read = read_plan(plan, notes.append)
     assert read.tested == ("Ada Example", "Zoë") and read.origins == {"Ada Example": "polish"}
     assert any("column `painter`" in note for note in notes) == ("l.csv" in list_of("l.csv"))
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        '1.png,"Ada,works\n2.png,Bo,works\n3.png,Cy,works\n',
+        '1.png,Ada,works,"x\n2.png,Bo,works,y\n3.png,Cy,works,"z\n',
+        '1.png,"Ada" Example,works\n2.png,Bo,works\n',
+    ],
+)
+def test_a_quote_that_swallows_rows_is_an_error(rows: str, tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text(f"path,artist,kind,caption\n{rows}", encoding="utf-8")
+    with pytest.raises(ImindexError, match=r"not valid CSV: .*Check its quotes"):
+        list(find([tmp_path / "m.csv"]))
+
+
+@pytest.mark.parametrize("seed", ["1,000", "12.000", "1.00", "1,5", "0x1", "-1"])
+def test_a_seed_that_may_be_another_number_is_refused(seed: str, tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text(f"path;artist;kind;seed\na.png;Ada;works;{seed}\n", encoding="utf-8")
+    with pytest.raises(ImindexError, match="is not an integer"):
+        list(find([tmp_path / "m.csv"]))
+
+
+@pytest.mark.parametrize(
+    ("seed", "value"), [("12.0", 12), ("12,0", 12), ("9223372036854775807", 2**63 - 1), (" 7 ", 7)]
+)
+def test_a_seed_as_pandas_writes_it(seed: str, value: int, tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text(f"path;artist;kind;seed\na.png;Ada;works;{seed}\n", encoding="utf-8")
+    assert next(find([tmp_path / "m.csv"])).seed == value

@@ -12,7 +12,7 @@ from PIL import Image
 
 from imindex.indexer.decode import pillow
 from imindex.indexer.decode.limits import Limits
-from imindex.indexer.decode.rendering import CONVERTED, DARK, Rendering
+from imindex.indexer.decode.rendering import CONVERTED, DARK, DARK_COLOUR, Rendering
 from tests.support import profiles
 from tests.support.pictures import encoded, picture, png16
 from tests.support.raw_pictures import by_hand, grey_rgb, packed
@@ -92,6 +92,20 @@ def test_other_significant_bits_say_nothing(bits: int) -> None:
 def test_a_small_part_of_the_range_is_told(highest: int, told: bool) -> None:
     values = np.linspace(0, highest, 200).astype(np.uint16).reshape(10, 20)
     assert (read(png16(values))[1] == (DARK,)) == told
+
+
+@pytest.mark.parametrize(("kind", "channels"), [(2, 3), (6, 4), (4, 2)])
+@pytest.mark.parametrize(
+    ("highest", "told"), [(4095, True), (16383, True), (16384, False), (65535, False), (0, False)]
+)
+def test_a_small_part_of_the_range_is_told_of_other_pngs(
+    kind: int, channels: int, highest: int, told: bool
+) -> None:
+    values = np.full((*GREY.shape, channels), 65535)
+    values[..., : channels - (kind > 2)] = (GREY.astype(np.int64) * highest // GREY.max())[..., None]
+    rows = [row.astype(">u2").tobytes() for row in values]
+    notes = read(profiles.png(rows, GREY.shape[::-1], 16, kind))[1]
+    assert notes == (((DARK if kind == 4 else DARK_COLOUR),) if told else ())
 
 
 def test_other_files_of_16_bits() -> None:

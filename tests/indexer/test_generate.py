@@ -108,6 +108,44 @@ def test_a_stopped_run_resumes_to_the_same_bytes(make: Callable, tmp_path: Path)
     assert make("part").made == 0 and manifest.stat().st_mtime_ns == before
 
 
+def test_a_resumed_run_says_what_is_there_before_the_model_is_loaded(
+    make: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*_: object) -> None:
+        raise ImindexError("no model")
+
+    make("part", ASKED[:3])
+    monkeypatch.setattr("imindex.indexer.generate.generate.Pipeline", load)
+    calls: list[tuple[int, int]] = []
+    with pytest.raises(ImindexError, match="no model"):
+        make("part", progress=lambda *call: calls.append(call))
+    assert calls == [(3, 0)]
+
+
+def test_readers_of_an_unfinished_folder_are_warned(make: Callable, tmp_path: Path) -> None:
+    def stop(done: int, made: int) -> None:
+        if made == 3:
+            raise KeyboardInterrupt
+
+    folder = tmp_path / "part"
+
+    def notes() -> list[str]:
+        said: list[str] = []
+        list(find([folder], kind="imitations", note=said.append))
+        return [line for line in said if line.startswith("Warning: ")]
+
+    make("part", ASKED[:2])
+    assert not notes()
+    with pytest.raises(KeyboardInterrupt):
+        make("part", ASKED[2:], progress=stop)
+    n = len(ASKED) - 2
+    assert len(notes()) == 1 and f"part is unfinished: 3 of {n} pictures. Run `imindex gen" in notes()[0]
+    with generate_folder.locked(folder, "imindex generate x"):
+        assert "part is in use by process" in notes()[0] and "imindex generate x" in notes()[0]
+    make("part", ASKED[2:])
+    assert not notes()
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_repeatedly_killed_run_resumes_to_the_same_bytes(make: Callable, tmp_path: Path) -> None:

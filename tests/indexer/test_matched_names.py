@@ -262,4 +262,11 @@ def test_generate_draws_matching_names_and_tells_what_it_guessed(tmp_path: Path)
     secret = run(*words, "--placebo-seed", f"from:{tmp_path / 'seed'}")
     assert hashlib.sha256(b"x" * 20).hexdigest() in secret.stderr and secret.stdout != result.stdout
     assert "of unknown origin" not in run(*words, "--placebo-drawing", "1").stderr
+    assert "column `origin`" not in result.stderr
+    (tmp_path / "artists.csv").write_text(
+        "artist,origin\nXqzt Wvbk,\nYqzt Kvbw,unknown\nAda Example,klingon\n"
+    )
+    unknown = " ".join(run(*words).stderr.split())
+    assert "Xqzt Wvbk: of unknown origin" in unknown
+    assert "2 artists are of unknown origin" in unknown and "state it in the column `origin`" in unknown
     assert "does not exist" in run(*words, "--placebo-seed", "from:nowhere", code=1).stderr

@@ -233,11 +233,23 @@ def test_an_index_and_its_root_move_separately(rooted: Path, tiny_encoder: Encod
     assert not verify(path).faults
 
 
-def test_a_build_again_uses_the_place_that_the_index_remembers(
+def test_each_row_of_a_url_is_decoded(tmp_path: Path) -> None:
+    for name in ("a b.png", "c d.png", "c%20d.png", "e%20f.png"):
+        (tmp_path / name).touch()
+    path = manifest(
+        tmp_path / "m.csv", f"file://{tmp_path}/a%20b.png", f"file://{tmp_path}/c%20d.png", "e%20f.png"
+    )
+    assert [Path(item.path).name for item in find([path])] == ["a b.png", "c d.png", "e%20f.png"]
+
+
+def test_a_manifest_leads_only_to_roots_that_the_user_names_now(
     rooted: Path, tiny_model: str, tmp_path: Path
 ) -> None:
+    """The places that an index remembers may be a stranger's, such as `/`."""
     words = ("-i", rooted, "--model", tiny_model, "--precision", "fp32", "--device", "cpu")
-    assert "(3 unchanged" in run("build", tmp_path / "run/m.csv", *words).stdout
+    assert "--root art=" in run("build", tmp_path / "run/m.csv", *words, code=1).stderr
+    again = run("build", tmp_path / "run/m.csv", *words, "--root", f"art={tmp_path / 'disk/art'}")
+    assert "(3 unchanged" in again.stdout
     said = run("build", tmp_path / "disk/art", "--kind", "works", "--artist", "ada", *words).stdout
     assert "(3 unchanged, 0 rejected)" in said and paths_of(rooted)[0] == "//art/w/000.png"
 

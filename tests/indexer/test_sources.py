@@ -17,6 +17,7 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import NO_SEED
 from imindex.indexer.sources.find import find
 from imindex.indexer.sources.item import Item
+from imindex.retrieval.audit.layout import find_layout
 
 Tree = Callable[..., Path]
 
@@ -101,6 +102,57 @@ def test_a_picture_with_unknown_artist_or_release_is_refused(tree: Tree) -> None
     with pytest.raises(ImindexError, match=r"b\.png is directly in .*Move it into the folder"):
         list(find([root / "imitations"]))
     assert [i.artist for i in find([root / "works"], artist="Ada")] == ["Ada"]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
+@pytest.mark.parametrize("folder", ["works/Ada", "Ada"])
+def test_a_manifest_of_the_whole_tree_is_read(tree: Tree, suffix: str, folder: str) -> None:
+    """`build` and `audit init` follow one rule: a folder that holds a manifest is read by it."""
+    root = tree(f"{folder}/1.png", f"{folder}/2.png")
+    rows = [{"path": f"{folder}/1.png", "artist": "Renamed", "kind": "works"}]
+    if suffix == "tsv":
+        (root / "manifest.tsv").write_text(f"path\tartist\tkind\n{folder}/1.png\tRenamed\tworks\n")
+    else:
+        write_manifest(root / f"manifest.{suffix}", rows)
+    notes: list[str] = []
+    items = list(find([root], note=notes.append))
+    assert summary(items, root) == [(f"{folder}/1.png", "Renamed", "works", "works")]
+    assert notes == [f"{root} is read by its manifest.{suffix}: pictures that it does not list are not used."]
+    assert find_layout(root).artists == {"Renamed": 1}
+
+
+def test_a_collection_by_the_name_of_a_folder_is_told(tree: Tree) -> None:
+    root = tree("Ada/1.png", root="fakes")
+
+    def notes(**given: str) -> list[str]:
+        said: list[str] = []
+        list(find([root], note=said.append, **given))
+        return said
+
+    for kind in ("imitations", "control"):
+        assert notes(kind=kind) == [
+            f"{root}: the collection is 'fakes', by the name of the folder. --collection names another."
+        ]
+        assert not notes(kind=kind, collection="r1")
+    assert not notes(kind="works") and not notes(kind="background")
+    write_manifest(root / "manifest.csv", [{"path": "Ada/1.png", "artist": "Ada", "collection": "r1"}])
+    assert notes(kind="imitations") == [
+        f"{root} is read by its manifest.csv: pictures that it does not list are not used."
+    ]
+
+
+def test_a_missing_level_of_releases_is_named(tree: Tree) -> None:
+    root = tree("works/Davor/w.png", "imitations/Davor/x.png", "imitations/Bo/y.png")
+    expected = r"imitations/Bo/y\.png.*the level RELEASE is missing: .*imitations/RELEASE/Bo/\*"
+    for source in (root, root / "imitations", root / "imitations/Bo"):
+        with pytest.raises(ImindexError, match=expected):
+            list(find([source]))
+    with pytest.raises(ImindexError, match=expected):
+        find_layout(root)
+    tree("imitations/Bo/Ada/z.png")  # now it is a release
+    with pytest.raises(ImindexError, match=r"y\.png is directly in .*so its artist is unknown"):
+        list(find([root / "imitations"]))
+    assert {i.artist for i in find([root / "imitations/Bo"], artist="Cy")} == {"Cy"}
 
 
 def test_a_kind_cannot_be_combined_with_the_layout(tree: Tree) -> None:
@@ -226,6 +278,42 @@ def test_only_the_path_is_required_and_options_fill_the_rest(tmp_path: Path) -> 
     ):
         with pytest.raises(ImindexError, match=rf"m\.csv, line 2: {message}.*pass --"):
             list(find([path], **given))
+
+
+@pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="file names have no case there")
+@pytest.mark.parametrize("absolute", [False, True])
+def test_paths_that_differ_in_case_from_a_file_are_told(
+    tree: Tree, absolute: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tree("bilder/K0/a.png", "bilder/K0/b.png", "bilder/k1/c.PNG", "same/x.png", "SAME/x.png")
+    monkeypatch.chdir(root)
+    names = ["Bilder\\K0\\a.png", "Bilder\\K0\\b.png", "bilder/K1/c.png", "bilder/K0/a.png"]
+    neither = ["Same/x.png", "nowhere/y.png", "bilder/K0/none.png"]
+    rows = [{"path": name, "artist": "Ada", "kind": "works"} for name in (*names, *neither)]
+    write_manifest(root / "m.csv", rows)
+    notes: list[str] = []
+    manifest = root / "m.csv" if absolute else Path("m.csv")
+    items = list(find([manifest], note=notes.append))
+    assert len(items) == 7 and notes == [
+        f"{manifest}: 3 paths differ from the name of a file in case only: there is no Bilder\\K0\\a.png, but "
+        "bilder/K0/a.png. Correct the column `path`, or rename the folder or file."
+    ]
+
+
+def test_all_missing_columns_of_a_row_are_reported_at_once(tmp_path: Path) -> None:
+    columns = ["path", "Künstler"]
+    path = write_manifest(tmp_path / "m.csv", [{"path": "a.png", "Künstler": "Ada"}], columns)
+    with pytest.raises(
+        ImindexError, match=r"line 2: no kind\. .* Also, no artist\. .*pass --artist"
+    ) as raised:
+        list(find([path]))
+    assert "no release" not in str(raised.value)  # only imitations need one
+    with pytest.raises(ImindexError, match=r"line 2: no artist\. .* Also, no release .*pass --collection"):
+        list(find([path], kind="imitations"))
+    with pytest.raises(ImindexError, match=r"line 2: no release .*pass --collection"):
+        list(find([path], kind="imitations", artist="Ada"))
+    with pytest.raises(ImindexError, match=r"line 2: no kind\. [^.]*pass --kind\.$"):
+        list(find([path], artist="Ada"))
 
 
 def test_unknown_columns_are_reported_and_nan_is_an_empty_cell(tmp_path: Path) -> None:

@@ -217,6 +217,20 @@ def test_loose_files_of_imitations_and_of_the_tree(put: Put) -> None:
     assert len(passed) == 5
 
 
+def test_a_loose_picture_beside_one_folder_is_told_in_the_singular(put: Put) -> None:
+    two_artists(put, "art/works")
+    put("art/a.heic", encoded(72, "JPEG"))
+    _, notes, _ = sources("art")
+    assert notes == ["art: a.heic is a picture beside the folder works: skipped. Move it into this folder."]
+    put("art/b.jpg", encoded(73, "JPEG"))
+    put("art/control/c.png", encoded(74))
+    _, notes, _ = sources("art")
+    assert notes == [
+        "art: a.heic and 1 more are pictures beside the folders works, control: skipped. Move them into one of these "
+        "folders."
+    ]
+
+
 def img2dataset(put: Put, root: str, layout: str = "files") -> None:
     """Write what img2dataset leaves: numbered folders with sidecars, and statistics and lists beside them."""
     for shard in range(2):

@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -15,7 +16,7 @@ from imindex.indexer.core.errors import BadPicture
 from imindex.indexer.decode import pillow, tiff
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.decode.pool import shared
-from imindex.indexer.decode.rendering import CONVERTED, DARK, PARTIAL, Rendering
+from imindex.indexer.decode.rendering import CONVERTED, DARK, DARK_COLOUR, PARTIAL, UNUSABLE_RANGE, Rendering
 from tests.support import profiles
 from tests.support.pictures import encoded, picture
 from tests.support.raw_pictures import by_hand, grey_rgb, packed, written
@@ -214,6 +215,43 @@ def test_predictors(dtype: str, colours: int, order: str) -> None:
     close(read(data)[0], np.rint(values.astype(float) / factor) * np.ones(3))
 
 
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+@pytest.mark.parametrize("colours", [1, 3])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_differences_of_the_bits_of_floating_point_samples(dtype: str, colours: int, order: str) -> None:
+    values = ((WIDE if colours == 3 else WIDE[..., :1]) / 255).astype(dtype)
+    stored = values.view(f"u{values.itemsize}")
+    rows = np.diff(stored, axis=1, prepend=np.zeros_like(stored[:, :1])).astype(f"{order}u{values.itemsize}")
+    tags = {
+        258: (3, [8 * values.itemsize] * colours), 259: (3, [8]), 262: (3, [2 if colours == 3 else 1]),
+        277: (3, [colours]), 317: (3, [2]), 339: (3, [3] * colours),
+    }  # fmt: skip
+    data = by_hand_tiff([zlib.compress(rows.tobytes())], PHOTO.size, tags, order)
+    assert (tifffile.imread(io.BytesIO(data)).reshape(values.shape) == values).all()
+    close(read(data)[0], np.rint(values.astype(float) * 255) * np.ones(3))
+
+
+@pytest.mark.parametrize("compression", [1, 32773])
+@pytest.mark.parametrize("predictor", [2, 3, 77])
+@pytest.mark.parametrize(
+    ("dtype", "kind"), [("u1", 1), ("u2", 0), ("u2", 1), ("u4", 1), ("f4", 1), ("f8", 1)]
+)
+def test_predictors_of_compressions_that_have_none(
+    dtype: str, kind: int, predictor: int, compression: int
+) -> None:
+    values = (GREY.astype(float) * {"u1": 1, "u2": 257, "u4": 16843009}.get(dtype, 1 / 255)).astype(dtype)
+    strip = values.tobytes() if compression == 1 else packbits(values.tobytes())
+    tags = {
+        258: (3, [8 * values.itemsize]), 259: (3, [compression]), 262: (3, [kind]), 317: (3, [predictor]),
+        339: (3, [3 if dtype[0] == "f" else 1]),
+    }  # fmt: skip
+    data = by_hand_tiff([strip], PHOTO.size, tags)
+    if compression == 32773 and dtype not in ("f8", "u4"):
+        theirs = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)  # by libtiff
+        assert theirs is not None and (theirs == values).all()
+    close(read(data)[0], grey_rgb(GREY if kind else 255 - GREY))
+
+
 def test_separate_planes_of_tiles_with_transparency() -> None:
     values = np.concatenate([RGB, ALPHA[..., None]], -1).transpose(2, 0, 1).astype(np.uint16) * 257
     for kind, meaning in (("unassalpha", 2), ("assocalpha", 1)):
@@ -254,6 +292,35 @@ def test_palettes(bits: int) -> None:
     tags = {258: (3, [bits]), 262: (3, [3]), 320: (3, colours.ravel().tolist())}
     data = by_hand_tiff([strip], PHOTO.size, tags)
     close(read(data)[0], colours.T[indexes] // 257)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 12, 16])
+@pytest.mark.parametrize("largest", [255, 200, 0])
+def test_palettes_of_8_bits(bits: int, largest: int, order: str) -> None:
+    rng = np.random.default_rng(6)
+    colours = rng.integers(0, largest + 1, (3, 2**bits))
+    colours[0, 0] = largest
+    indexes = rng.integers(0, 2**bits, GREY.shape)
+    indexes[0, 0] = 0
+    strip = packed(indexes, bits) if bits < 16 else indexes.astype(order + "u2").tobytes()
+    tags = {258: (3, [bits]), 262: (3, [3]), 320: (3, colours.ravel().tolist())}
+    data = by_hand_tiff([strip], PHOTO.size, tags, order)
+    got = read(data)[0]
+    assert (got == colours.T[indexes]).all()
+    if bits == 8:
+        theirs = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)  # by libtiff
+        assert theirs is not None and (theirs[..., ::-1] == got).all()
+
+
+def test_palettes_of_8_bits_with_other_compressions_and_on_other_pages() -> None:
+    colours = np.random.default_rng(7).integers(0, 256, (3, 256)).astype(np.uint16)
+    for how in ({"compression": "zlib"}, {"compression": "zlib", "predictor": True}, {"tile": (16, 16)}):
+        out = io.BytesIO()
+        with tifffile.TiffWriter(out) as file:
+            file.write(thumb(), photometric="rgb", subfiletype=1)
+            file.write(GREY, photometric="palette", colormap=colours, **how)
+        assert (read(out.getvalue())[0] == colours.T[GREY]).all()
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -358,6 +425,119 @@ def test_the_declared_range_counts(values: np.ndarray, how: dict, expected: np.n
     got, notes = read(written(values, photometric="minisblack", **how))
     assert notes == ()
     close(got, grey_rgb(np.rint(expected)))
+
+
+SCALES = {
+    "SMaxSampleValue": {"extratags": [(341, 3, 3, (4080, 4080, 4080))]},
+    "MaxSampleValue": {"extratags": [(281, 3, 3, (4095, 4095, 4095))]},
+    "ImageJ": {"description": "ImageJ=1.53\nmin=0.0\nmax=4.08e+3\n", "metadata": None},
+    "OME": {"description": '<OME><Pixels SignificantBits="12"></OME>', "metadata": None},
+}
+
+
+@pytest.mark.parametrize("name", SCALES)
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("how", [{}, {"compression": "zlib", "predictor": True}, {"tile": (16, 16)}])
+def test_the_declared_range_counts_in_colour(name: str, planes: str, order: str, how: dict) -> None:
+    values = RGB.astype(np.uint16) * 16
+    stored = values if planes == "contig" else np.ascontiguousarray(values.transpose(2, 0, 1))
+    data = written(stored, photometric="rgb", planarconfig=planes, byteorder=order, **SCALES[name], **how)
+    got, notes = read(data)
+    assert notes == ()
+    close(got, np.rint(WIDE * 16 * 255 / (4080 if name in ("SMaxSampleValue", "ImageJ") else 4095)))
+
+
+def test_the_declared_range_counts_with_transparency_and_inks() -> None:
+    rgba = np.concatenate([RGB.astype(np.uint16) * 16, ALPHA[..., None].astype(np.uint16) * 257], -1)
+    declared = {"extratags": [(341, 3, 4, (4080, 4080, 4080, 4080))]}
+    share = ALPHA[..., None] / 255
+    got, notes = read(written(rgba, photometric="rgb", extrasamples=["unassalpha"], **declared))
+    assert notes == ()
+    close(got, np.rint(RGB * share + 255 * (1 - share)))
+    cmyk = np.asarray(PHOTO.convert("CMYK"))
+    expected = np.asarray(Image.fromarray(cmyk, "CMYK").convert("RGB")).astype(int)
+    close(read(written(cmyk.astype(np.uint16) * 16, photometric="separated", **declared))[0], expected)
+
+
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+@pytest.mark.parametrize("factor", [16, 60, 70, 257])
+def test_a_small_part_of_the_range_is_told_of_colour(planes: str, factor: int) -> None:
+    values = RGB.astype(np.uint16) * factor
+    stored = values if planes == "contig" else np.ascontiguousarray(values.transpose(2, 0, 1))
+    got, notes = read(written(stored, photometric="rgb", planarconfig=planes))
+    assert notes == ((DARK_COLOUR,) if values.max() < 65535 / 4 else ())
+    close(got, np.rint(values / 257))
+
+
+INF, NAN = float("inf"), float("nan")
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"extratags": [(341, 11, 1, INF)]},
+        {"extratags": [(341, 12, 1, NAN)]},
+        {"extratags": [(340, 11, 1, -INF), (341, 11, 1, 65535.0)]},
+        {"extratags": [(340, 11, 1, NAN), (341, 11, 1, 65535.0)]},
+        {"extratags": [(341, 12, 1, 1e300)]},
+        {"extratags": [(340, 12, 1, -1e308), (341, 12, 1, 1e308)]},
+        {"extratags": [(341, 11, 1, 1e9)]},
+        {"extratags": [(340, 3, 1, 500), (341, 3, 1, 500)]},
+        {"extratags": [(340, 3, 1, 900), (341, 3, 1, 500)]},
+        {"extratags": [(341, 3, 1, 0)]},
+        {"extratags": [(341, 3, 1, 100)]},
+        {"extratags": [(341, 5, 1, (65535, 1))]},
+        {"description": "ImageJ=1.53\nmin=0\nmax=1e999\n", "metadata": None},
+        {"description": "ImageJ=1.53\nmin=0\nmax=nan\n", "metadata": None},
+        {"description": "ImageJ=1.53\nmin=e\nmax=1\n", "metadata": None},
+        {"description": "ImageJ=1.53\nmin=-200\nmax=-100\n", "metadata": None},
+        {"description": "ImageJ=1.53\nmin=9\nmax=9\n", "metadata": None},
+        {"description": '<OME><Pixels SignificantBits="9"></OME>', "metadata": None},
+    ],
+)
+def test_a_declared_range_that_cannot_be_is_told(how: dict) -> None:
+    values = GREY.astype(np.uint16) * 257
+    for kind in ("minisblack", "miniswhite"):
+        got, notes = read(written(values, photometric=kind, **how))
+        assert notes == (UNUSABLE_RANGE,)
+        assert (got == grey_rgb(GREY if kind == "minisblack" else 255 - GREY)).all()
+    got, notes = read(written(RGB.astype(np.uint16) * 257, photometric="rgb", **how))
+    assert notes == (UNUSABLE_RANGE,) and (got == WIDE).all()
+
+
+@pytest.mark.parametrize("largest", [INF, NAN, 1e30, -3.0, 0.0])
+def test_a_declared_range_of_floating_point_that_cannot_be_is_told(largest: float) -> None:
+    for values in (GREY.astype(np.float32) / 255, GREY / 255):
+        got, notes = read(written(values, photometric="minisblack", extratags=[(341, 12, 1, largest)]))
+        assert notes == (UNUSABLE_RANGE,) and (got == grey_rgb(GREY)).all()
+
+
+def test_a_range_that_is_not_usable_and_a_small_part_of_it_are_both_told() -> None:
+    data = written(GREY.astype(np.uint16) * 16, photometric="minisblack", extratags=[(341, 11, 1, INF)])
+    assert read(data)[1] == (DARK, UNUSABLE_RANGE)
+
+
+def test_no_range_is_declared_for_8_bits() -> None:
+    data = written(
+        GREY,
+        photometric="minisblack",
+        description="ImageJ=1.53\nmin=100\nmax=200\n",
+        metadata=None,
+        rowsperstrip=5,
+    )
+    assert (read(data)[0] == grey_rgb(GREY)).all()
+    got, notes = read(data[: -GREY.size // 2], Rendering(truncated="accept"))
+    assert notes == (PARTIAL,) and (got[:15] == grey_rgb(GREY)[:15]).all()
+
+
+@pytest.mark.parametrize("end", ["", '<Pixels SignificantBits="10"/>'])
+def test_a_long_description_takes_no_longer_than_its_length(end: str) -> None:
+    values = GREY.astype(np.uint16) * 4
+    text = "<Pixels " * 120_000
+    data = written(values, photometric="miniswhite", description=text + end, metadata=None)
+    pixels = shared(Limits(decode_timeout=10))(data)  # a time that grows with the square would be an hour
+    close(pixels.astype(int), grey_rgb(255 - np.rint(values * 255.0 / (1023 if end else 65535))))
 
 
 def test_a_small_part_of_the_range_is_told() -> None:

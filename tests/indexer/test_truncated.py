@@ -25,6 +25,7 @@ from imindex.indexer.decode.rendering import JUNK, NO_END, PARTIAL
 from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.sources.find import find
 from imindex.indexer.store.index import Index
+from tests.support import profiles
 from tests.support.builds import Counting
 from tests.support.pictures import encoded, picture
 from tests.support.places import child_environment
@@ -192,15 +193,47 @@ def test_damage_within_a_jpeg_is_told(name: str, capfd: pytest.CaptureFixture[st
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("name", ["a marker"])
-def test_damage_within_a_jpeg_that_pillow_decodes(name: str) -> None:
-    """A rotated one: only its markers tell."""
+def unusual_jpegs() -> dict[str, bytes]:
+    """JPEGs that Pillow decodes, and not torchvision."""
     exif = Image.Exif()
     exif[0x0112] = 6
-    data = encoded(PHOTO, "JPEG", quality=90, exif=exif.tobytes())
-    scan = data.index(b"\xff\xda") + 200
-    assert pixels(data[:scan] + b"\xff\x01\xff\xd3" + data[scan:])[1] == (JUNK,)
-    assert pixels(data)[1] == ()
+    big = Image.fromarray(np.random.default_rng(1).integers(0, 255, (12, 16, 3)).astype(np.uint8)).resize(
+        (160, 120)
+    )
+    return {
+        "rotated": encoded(big, "JPEG", quality=92, exif=exif.tobytes()),
+        "progressive": encoded(big, "JPEG", quality=92, progressive=True),
+        "progressive grey": encoded(big.convert("L"), "JPEG", quality=92, progressive=True),
+        "profile": encoded(big, "JPEG", quality=92, icc_profile=profiles.rgb(profiles.ADOBE, 2.2)),
+        "inks": encoded(big.convert("CMYK"), "JPEG", quality=92),
+        "two pictures": encoded(big, "MPO", quality=92, save_all=True, append_images=[big]),
+    }
+
+
+@pytest.mark.parametrize("damage", ["cut", "zeros", "hole", "before the end", "a marker"])
+@pytest.mark.parametrize("name", unusual_jpegs())
+def test_damage_within_a_jpeg_that_pillow_decodes(
+    name: str, damage: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = unusual_jpegs()[name]
+    if name == "two pictures":
+        data = data[: data.index(b"\xff\xd9") + 2]  # the first
+    scan = data.rindex(b"\xff\xda")
+    half = (scan + len(data)) // 2 if name != "progressive" else len(data) // 2
+    damaged = {
+        "cut": data[:half] + data[-2:],
+        "zeros": data[:half] + bytes(4000) + data[-2:],
+        "hole": data[:half] + bytes(200) + data[half + 200 :],
+        "before the end": data[:-2] + bytes(40) + data[-2:],
+        "a marker": data[:half] + b"\xff\x01\xff\xd3" + data[half:],
+    }[damage]
+    rendering = Preprocess(SAME.size, SAME.mean, SAME.std, resize_mode="squash", color="srgb")
+    before = picture_of(data, rendering)
+    assert JUNK not in before.notes
+    told = picture_of(damaged, rendering)  # by a decoder process
+    assert JUNK in told.notes and (told.width, told.height) == (before.width, before.height)
+    assert JUNK in decode(damaged, rendering).notes  # in this process
+    assert capfd.readouterr() == ("", "")
 
 
 def test_sound_jpegs_are_not_called_damaged() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,42 @@ def test_pictures_outside_the_folder_of_the_index_are_opened_only_on_request(
         assert (
             Folders(index.folder).path("/etc/hostname") is None and Folders(index.folder).path("a\0b") is None
         )
+
+
+def test_rejects_that_are_not_opened_are_no_fault(
+    works: Callable[..., Path], tiny_model: str, tmp_path: Path
+) -> None:
+    root, path = works({"works/ada": 2}), tmp_path / "sent/i.h5"
+    path.parent.mkdir()
+    for name in ("x", "y"):
+        (root / f"works/ada/{name}.png").write_bytes(b"no picture")
+    run("build", root, "-i", path, "--model", tiny_model, "--precision", "fp32", "--device", "cpu")
+    result = run("verify", "-i", path, "--pictures", code=4)
+    assert "fault " not in result.stdout and "rejects that were not opened" in last_line(result)
+    assert "Of 2 rejects, 2 were not opened, such as ../art/works/ada/x.png, because" in result.stdout
+    opened = run("verify", "-i", path, "--pictures", "--root", root)
+    assert "Of 2 rejects, 2 still cannot be used." in opened.stdout
+    (root / "works/ada/x.png").unlink()
+    gone = run("verify", "-i", path, "--pictures", "--root", root, code=3)
+    assert "1 still cannot be used, 1 was not found, so not decoded again." in gone.stdout
+
+
+def test_every_missing_picture_is_counted_once(
+    works: Callable[..., Path], tiny_model: str, tmp_path: Path
+) -> None:
+    root, path = works({"works/ada": 30}), tmp_path / "i.h5"
+    (root / "works/ada/x.png").write_bytes(b"no picture")
+    run("build", root, "-i", path, "--model", tiny_model, "--precision", "fp32", "--device", "cpu")
+    shutil.rmtree(root / "works")
+    words = ("verify", "-i", path, "--pictures", "--replay", "all", "--device", "cpu")
+    result = run(*words, code=3)
+    assert last_line(result).startswith("Found 31 faults in ")
+    assert result.stdout.count("not compared: the picture is missing") == 0
+    assert "30 pictures that were drawn could not be compared" in result.stdout
+    assert "Of 1 reject, 1 was not found, so not decoded again." in result.stdout
+    alone = run(*words[:3], *words[4:], code=3)  # without --pictures, the replay lists them
+    assert alone.stdout.count("not compared: the picture is missing") == 20
+    assert last_line(alone).startswith("Found 31 faults in ")
 
 
 def test_vectors_moved_within_the_limit_are_said_and_a_fault_on_request(

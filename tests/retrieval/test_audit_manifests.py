@@ -113,7 +113,8 @@ def test_separate_manifests_give_the_inputs_of_the_folders(root: Path) -> None:
     }
     keys = {"works": works, "background": others, "control": control, **releases}
     assert content(gathered(root, **keys)) == expected
-    assert content(gathered(root, **keys, placebos="")) == expected  # known from the arms
+    by_arms = content(gathered(root, **keys, placebos=""))  # known from the arms
+    assert by_arms.pop("digests")["works"] == expected.pop("digests")["works"] and by_arms == expected
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
@@ -222,3 +223,22 @@ def test_an_audit_of_manifests_has_the_results_of_an_audit_of_folders(root: Path
         assert [one["reason"] for one in first["blocked"]] == [reason] and second["blocked"] == []
         assert (first["n_imitations"], second["n_imitations"], report["rejects"]) == (8, 8, [])
         assert first["blocked"][0]["path"].endswith("Ada Example/9.png")
+
+
+def test_the_registration_covers_the_arms(root: Path) -> None:
+    """Otherwise an edited manifest would choose other placebo names after the results were seen."""
+    rows = rows_of(root)
+    for row in rows:
+        row["arm"] = (
+            "placebo" if row["artist"].endswith("Invented") else ""
+        )  # and none for works and controls
+    digests = []
+    for change in ("", "Zo Invented"):
+        for row in rows:
+            if change and row["artist"] == change:
+                row["arm"] = "rival"
+        name = write(root, "all.csv", rows)
+        keys = dict.fromkeys(("works", "background", "control", "r1", "r2"), name)
+        digests.append(gathered(root, **keys, placebos="").digests)
+    assert digests[0]["works"] == digests[1]["works"]
+    assert digests[0]["r1"] != digests[1]["r1"] and digests[0]["r2"] != digests[1]["r2"]

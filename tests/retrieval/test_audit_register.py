@@ -22,6 +22,7 @@ from imindex.retrieval.audit.register import NAME, read_register, record_decisio
 from imindex.retrieval.audit.runs import recorded
 from imindex.retrieval.results import CopyDecision
 from tests.support.audits import change
+from tests.support.commands import run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -193,3 +194,23 @@ def test_a_report_that_repeats_a_key_is_refused(finished: tuple[Path, Outcome], 
     for read in readers:
         with pytest.raises(ImindexError, match="it repeats the key 'auc'"):
             read()
+
+
+def test_a_refusal_names_the_pictures_that_changed(finished: tuple[Path, Outcome], tmp_path: Path) -> None:
+    root = Path(shutil.copytree(finished[0], tmp_path / "world", symlinks=True))
+    words = ("audit", root / "plan.toml", "--out", root / "audit", "--device", "cpu")
+    first, second, *_ = sorted((root / "works").glob("*/*.png"))
+    first.write_bytes(first.read_bytes() + b" ")
+    second.unlink()
+    for n in range(5):
+        shutil.copy(first, root / f"works/{first.parent.name}/zz{n}.png")
+    said = " ".join(run(*words, code=1).stderr.split())
+    assert "the works changed after the plan was registered" in said
+    new = ", ".join(f"works/{first.parent.name}/zz{n}.png" for n in range(3))
+    gone, bytes_ = (path.relative_to(root) for path in (second, first))
+    assert f"In works, new: {new} and 2 more; missing: {gone}; with other bytes: {bytes_}. Undo" in said
+
+
+@pytest.mark.parametrize("reason", ["", "  "])
+def test_an_amendment_without_a_reason_is_a_usage_error(reason: str, tmp_path: Path) -> None:
+    assert "it is empty" in run("audit", tmp_path / "plan.toml", "--amend", reason, code=2).stderr
