@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from imindex.indexer.sources.item import Item
 from imindex.retrieval.audit.inputs import Inputs, gather, named_roots, needed_placebos
 from imindex.retrieval.audit.models import encoder_arguments, model_settings, of_release, order
-from imindex.retrieval.audit.plan import EncoderSpec, Release
+from imindex.retrieval.audit.plan import EncoderSpec, Plan, Release
 from imindex.retrieval.audit.register import drawing_of
 from imindex.retrieval.results import Forecast, ForecastStage
+from imindex.stats.multiple import fewest_findable
+from imindex.stats.references import references_needed
 
 if TYPE_CHECKING:
     from imindex.retrieval.audit.run import Run
@@ -43,6 +45,7 @@ def dry_run(run: Run) -> Forecast:
     stages += [_encoding(run, encoder, inputs, made) for encoder in plan.encoders]
     names = len(plan.tested), sum(item.kind == "works" for item in inputs.works)
     notes = (
+        *reach(plan, {release: len(names) for release, names in inputs.placebos.items()}),
         f"{names[0]} artists with {names[1]:,} works, and {len(inputs.background)} background artists. Level "
         f"{plan.tests.level:g} with {plan.tests.adjust} needs {needed_placebos(plan):,} placebo names.",
         *_names(inputs),
@@ -57,6 +60,40 @@ def dry_run(run: Run) -> Forecast:
         stages=tuple(stages),
         notes=notes,
     )
+
+
+def reach(plan: Plan, n_placebos: Mapping[str, int]) -> list[str]:
+    """Say which releases have too few placebo names to find anybody, or few artists, and what would be enough.
+
+    Parameters
+    ----------
+    plan : Plan
+    n_placebos : mapping of str to int
+        Number of placebo names of each release.
+    """
+    n, level, adjust = len(plan.tested), plan.tests.level, plan.tests.adjust
+    sentences = []
+    for release, some in n_placebos.items():
+        if not some or not n:
+            continue
+        least = [1 / (1 + some)] * n
+        fewest = fewest_findable(least, level=level, method=adjust)
+        if fewest == 1:
+            continue
+        enough = (
+            f"{references_needed(level, n):,} placebo names" if adjust == "holm" else "more placebo names"
+        )
+        by_bh = fewest_findable(least, level=level, method="bh") if adjust != "bh" else None
+        other = f', or adjust = "bh", which can find {by_bh} of {n} artists together' if by_bh else ""
+        found = (
+            "no finding is possible"
+            if fewest is None
+            else f"no fewer than {fewest} of {n} artists can be found"
+        )
+        sentences.append(
+            f'{release}: with {some:,} placebo names and adjust = "{adjust}", {found}: use {enough}{other}.'
+        )
+    return sentences
 
 
 def _names(inputs: Inputs) -> list[str]:
@@ -89,7 +126,7 @@ def _encoding(run: Run, encoder: EncoderSpec, inputs: Inputs, made: int) -> Fore
     total, path, there = len(inputs.works) + made, run.workspace.index(encoder), 0
     if path.exists():
         with Index(path) as index:
-            there = min(index.n, total)
+            there = min(index.n + len(index.rejects()["path"]), total)  # a reject is done, too
     seconds: float | None = 0.0
     if there < total:
         with run.show.stage(f"measure {encoder.name}", 0):

@@ -37,7 +37,7 @@ tested = {tested}
 {background}# works of more such artists
 {control}# pictures without an artist
 
-{existing}# One [[releases]] per model. The audit generates the pictures of a model ...
+{without_effect}{existing}# One [[releases]] per model. The audit generates the pictures of a model ...
 {model}[[releases]]
 {model}name = "sd-2.1"
 {model}model = "stabilityai/stable-diffusion-2-1"    # Hub id or folder of a diffusers pipeline
@@ -101,6 +101,11 @@ copies_rate = 0.05                # probability that an audit without copies has
 """
 
 
+_WITHOUT_EFFECT = """\
+# rivals above, and per_artist, placebos and nameless under [prompts], have no effect on pictures made elsewhere.
+"""
+
+
 def template(
     name: str,
     artists: Sequence[str],
@@ -140,6 +145,7 @@ def template(
         works=_line("tested", layout.works or "works"),
         background=_line("background", layout.background or "background", used=bool(layout.background)),
         control=_line("control", layout.control or "control", used=bool(layout.control)),
+        without_effect=_WITHOUT_EFFECT if used else "",
         existing="".join(_release(layout, release) for release in used),
         model="# " if used else "",
         encoder=_line("model", model or "ViT-L-14"),

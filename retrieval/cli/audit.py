@@ -267,8 +267,9 @@ def _print_as_paper(title: str, found: AsPaper) -> None:
 
 
 def _print_forecast(forecast: Forecast) -> None:
+    is_made = not any(stage.to_do for stage in forecast.stages)
     print_table(
-        f"{forecast.title}: to be made in {short_path(forecast.folder)}",
+        f"{forecast.title}: {'made' if is_made else 'to be made'} in {short_path(forecast.folder)}",
         ["", "total", "done", "to do", "time"],
         [
             [
@@ -282,9 +283,19 @@ def _print_forecast(forecast: Forecast) -> None:
         ],
         note=forecast.notes,
     )
+    if is_made:
+        done = Path(forecast.folder, "report.json").exists()
+        what = (
+            "is finished: its report is written"
+            if done
+            else "has all pictures and vectors; the tests are left"
+        )
+        remark(f"Plan {forecast.digest[:12]} {what}. Nothing has been made now.")
+        return
     known = [stage.seconds for stage in forecast.stages if stage.seconds is not None]
     remark(
-        f"Plan {forecast.digest[:12]} would take about {duration(sum(known))} on this machine; nothing has been made."
+        f"Plan {forecast.digest[:12]} would take about {duration(sum(known))} on this machine, "
+        "plus the tests; nothing has been made."
     )
 
 

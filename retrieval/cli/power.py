@@ -34,11 +34,13 @@ from imindex.indexer.terminal.output import (
 from imindex.indexer.terminal.table import Column, Table
 
 if TYPE_CHECKING:
-    from imindex.retrieval.results import GivenCounts, PowerPlan
+    from imindex.retrieval.results import DesignPower, GivenCounts, PowerPlan
 
 PLAN = "imindex.retrieval.evidence.power_plan:plan"
 CORRECTIONS = {"holm": "holm", "bh": "bh", "by": "bh"}
 """The correction that is simulated for each one of a plan; Benjamini-Yekutieli needs more than that."""
+ENOUGH_NAMES = 10
+"""Fewest names that an estimate of the spread between names rests on."""
 STATED = ("between_sets", "within_set", "work_by_set", "residual")
 
 
@@ -194,6 +196,27 @@ def _power(power: float | None, error: float | None) -> str:
     return f"{percent(power)} ± {200 * (error or 0):.1f}"
 
 
+def _why_no_spread(result: PowerPlan) -> str:
+    """Say why a pilot has an estimate of 0."""
+    n = result.given.placebos if result.given else 0
+    if n >= ENOUGH_NAMES:
+        return (
+            f"The {n:,} placebo names do not differ by more than their pictures do, as where the ranks reach their end "
+            "(an AUC near 1)."
+        )
+    return f"The pilot has too few other names to estimate it: use at least {ENOUGH_NAMES}."
+
+
+def _more(small: DesignPower, result: PowerPlan) -> str:
+    """Say how many pictures are left to make, if the pilot or plan has some."""
+    given = result.given
+    if given is None or not given.imitations_fewest:
+        return f"{small.pictures:,} pictures to make"
+    there = min(given.imitations_fewest, small.n_imitations) * min(given.artists, result.artists)
+    there += min(given.imitations_fewest, small.n_imitations) * min(given.placebos, small.n_placebos)
+    return f"about {max(0, small.pictures - there):,} more pictures to make ({small.pictures:,} in all)"
+
+
 def _print_plan(result: PowerPlan, view: View) -> None:
     sd = result.variances
     source = (
@@ -208,7 +231,7 @@ def _print_plan(result: PowerPlan, view: View) -> None:
             Column("n_works", "works per artist", rank=0),
             Column("n_imitations", "imitations per name", rank=0),
             Column("n_placebos", "placebo names", rank=0),
-            Column("pictures", "pictures to make", rank=8),
+            Column("pictures", "pictures in all", rank=8),
             Column("resolution", "smallest p", functools.partial(number, digits=4), rank=7),
             Column("power standard_error", "power", _power, rank=9),
         ],
@@ -233,8 +256,9 @@ def _print_plan(result: PowerPlan, view: View) -> None:
             )
     if result.pilot_artists and not sd.between_sets:
         say(
-            "Warning: the pilot shows no spread between names, which limits the power. It is too small to estimate "
-            "the spread: use at least 10 other names, or pass --between-sets."
+            "Warning: the estimated spread between names is 0, so that the power is too high. "
+            f"{_why_no_spread(result)} "
+            "Pass the standard deviations instead of -i: --effect, --between-sets, --within-set."
         )
     small = result.smallest
     if small is None:
@@ -247,6 +271,6 @@ def _print_plan(result: PowerPlan, view: View) -> None:
         return
     remark(
         f"{percent(result.target)} power requires {small.n_works} works per artist, {small.n_imitations} "
-        f"imitations per name and {small.n_placebos:,} placebo names: {small.pictures:,} pictures to make.",
+        f"imitations per name and {small.n_placebos:,} placebo names: {_more(small, result)}.",
         view=view,
     )

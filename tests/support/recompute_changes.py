@@ -25,6 +25,7 @@ from tests.support.recompute_draws import (
     weighted_means,
     widened,
 )
+from tests.support.recompute_gate import name_test_calls
 from tests.support.recompute_naming import accuracy_ends, label_scores
 from tests.support.recompute_world import FEWEST_PROMPTS, METHODS, SIGNIFICANT, Row, Seen, read_export
 
@@ -61,6 +62,11 @@ def check_comparisons(
             here.same(f"counts.all.n_placebos.{s}", found["n_placebos"], len(side.seen.placebos))
             here.same(f"counts.all.fewest_findable.{s}", found["fewest_findable"], fewest)
             here.same(f"counts.all.finds_nobody.{s}", found["finds_nobody"], fewest is None)
+            (result,) = (
+                r for r in report["results"]
+                if (r["release"], r["encoder"]) == (one[s]["release"], one["encoder"])
+            )  # fmt: skip
+            here.same(f"counts.all.name_test_calls.{s}", found["name_test_calls"], name_test_calls(result))
         _comparison(here, one, sides, findings, {**plan["tests"], "seed": plan["seed"]})
     return done.problems
 

@@ -65,19 +65,24 @@ def _counts(
     report: Mapping[str, Any], metric: str, said: Row, release: str, value: float, more: float
 ) -> set[float]:
     """What a count might be: a name test with an unfair reference may call anybody, or miss anybody."""
+    if metric not in ("imitated", "named", "significant"):
+        return {value, value + more}
     result = _result(report, release, said["encoder"])
-    level = result["summary"]["level"]
-    ways = set()
-    for one in result["exchangeability"]:
+    calls = name_test_calls(result)
+    if calls == "too often":
+        return {0.0, value, value + more}
+    return {value, value + (max(more, len(result["artists"]) - value) if calls else more)}
+
+
+def name_test_calls(result: Row) -> str:
+    """How the name test errs, by the check of the placebo names."""
+    level, ways = result["summary"]["level"], set()
+    for one in result.get("exchangeability", ()):
         if level is not None and one["p"] is not None and one["p"] <= level:
             parts = [(one["p_shift"], one["shift"]), (one["p_spread"], one["spread"])]
             known = [size for p, size in parts if p is not None and p <= level]
-            ways.add(not known or max(known) > 0)
-    if metric not in ("imitated", "named", "significant") or not ways:
-        return {value, value + more}
-    if True in ways:
-        return {0.0, value, value + more}
-    return {value, value + max(more, len(result["artists"]) - value)}
+            ways.add("too often" if not known or max(known) > 0 else "too seldom")
+    return min(ways, default="")
 
 
 def _true(operator: str, value: float, limit: float) -> bool:
