@@ -411,3 +411,10 @@ def test_wrong_bytes_are_not_shown(works: Callable[..., Path], tiny_model: str, 
         (tmp_path / stored[0]).write_bytes((tmp_path / stored[1]).read_bytes())
         assert opened.thumbnails(stored).pixels(stored[0], 30) is None
         assert opened.thumbnails(stored).pixels(stored[1], 30) is not None
+
+
+def test_the_columns_that_a_refusal_lists_are_accepted(built: Path) -> None:
+    said = run("match", "-i", built, "--columns", "foo", "--no-tests", code=2).stderr
+    listed = said.partition("Columns: ")[2].partition(". Or pass")[0].replace("\n", " ").split(", ")
+    assert "auc" in listed and "@" not in "".join(listed)
+    run("match", "-i", built, "--no-tests", "--columns", ",".join(listed))
