@@ -211,7 +211,7 @@ def view_of(options: MutableMapping[str, Any], known: Callable[[], Sequence[str]
     options : mutable mapping
     known : callable, optional
         Returns the names of the fields of the table, so that a wrong one is an error before anything is computed.
-        Fields of which there are several, such as `recall@5`, are known by what precedes the @; which numbers there are depends on the table.
+        Fields of which there are several, such as `recall@5`, are known by what precedes the @.
     """
     columns, as_csv = options.pop("columns"), options.pop("as_csv")
     context = click.get_current_context(silent=True)

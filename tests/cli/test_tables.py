@@ -418,3 +418,15 @@ def test_the_columns_that_a_refusal_lists_are_accepted(built: Path) -> None:
     listed = said.partition("Columns: ")[2].partition(". Or pass")[0].replace("\n", " ").split(", ")
     assert "auc" in listed and "@" not in "".join(listed)
     run("match", "-i", built, "--no-tests", "--columns", ",".join(listed))
+
+
+@pytest.mark.parametrize(("option", "title"), [("--artists", "Artists"), ("--provenance", "Change 1")])
+def test_info_shows_only_the_list_that_was_asked_for(
+    option: str, title: str, built: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imindex.indexer.terminal.output.is_terminal", lambda: True)
+    said = run("info", "-i", built, option).output
+    assert (
+        title in said and "root digest" not in said.replace("digest-after", "") and "Collections" not in said
+    )
+    assert "root digest" in run("info", "-i", built).output
