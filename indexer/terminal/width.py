@@ -83,7 +83,11 @@ def wrap(text: str, width: int, *, hanging: int = 0, first: int = 0) -> list[str
     """
     if first + width_of(text) <= width:
         return [text]
-    hanging = hanging if hanging < width // 2 else 0
+    # What the terminal breaks by itself goes on in the first column, and so does the rest of the text.
+    wide = any(
+        width_of(piece) > width - hanging for word in text.split() for piece in _pieces(word, width - hanging)
+    )
+    hanging = hanging if hanging < width // 2 and not wide else 0
     lines, line, used = [], "", first
     for space, word in re.findall(r"(\s*)(\S+)", _BEFORE_PERCENT.sub(_KEPT, text)):
         for piece in _pieces(word.replace(_KEPT, " "), width - hanging):

@@ -430,3 +430,11 @@ def test_info_shows_only_the_list_that_was_asked_for(
         title in said and "root digest" not in said.replace("digest-after", "") and "Collections" not in said
     )
     assert "root digest" in run("info", "-i", built).output
+
+
+def test_text_beside_a_digest_that_the_terminal_breaks_is_not_indented(built: Path) -> None:
+    digest = "0123456789abcdef" * 4
+    lines = wrap(f"10 rows in format 1.3, root digest {digest}, and more", 60, hanging=2)
+    assert lines == ["10 rows in format 1.3, root digest", f"{digest},", "and more"]
+    assert wrap("one two three", 8, hanging=2) == ["one two", "  three"]
+    assert "MB/s" not in run("verify", "-i", built).stdout
