@@ -438,3 +438,8 @@ def test_text_beside_a_digest_that_the_terminal_breaks_is_not_indented(built: Pa
     assert lines == ["10 rows in format 1.3, root digest", f"{digest},", "and more"]
     assert wrap("one two three", 8, hanging=2) == ["one two", "  three"]
     assert "MB/s" not in run("verify", "-i", built).stdout
+
+
+def test_a_bound_is_not_broken_after_its_sign() -> None:
+    assert wrap("interval 17.4 to > 99.9 % (all)", 20) == ["interval 17.4 to", "> 99.9 % (all)"]
+    assert wrap("with p (< 0.001)", 9) == ["with p", "(< 0.001)"]
