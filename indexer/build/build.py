@@ -461,6 +461,10 @@ def _write(
 
 def _stopped_message(path: Path, committed: int) -> str:
     state = "is unchanged" if path.exists() else "is not written yet"
+    if not committed:
+        return (
+            f"Stopped. No picture was encoded yet; {path} {state}. Run the same command again to start over."
+        )
     return (
         f"Stopped. {committed} encoded pictures are kept in {path}.parts; {path} {state}. "
         "Run the same command again to resume."

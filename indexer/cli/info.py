@@ -53,7 +53,7 @@ def info(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Show what an index holds and how it was made.
+    """Show what an index holds and how it was made; with --artists, --rejects, --duplicates or --provenance, only that.
 
     The author of a change is user@host at the time, or the value of $IMINDEX_WHO if it was set.
 
@@ -97,7 +97,7 @@ def info(
             view,
         )
     else:
-        for name in ("index", "collections", "arms", *asked):
+        for name in asked or ("index", "collections", "arms"):
             if tables[name].records and name != "provenance":
                 show_table(tables[name])
         if show_provenance:

@@ -90,6 +90,8 @@ def _message_of(command: str, options: Mapping[str, Any]) -> Callable[[], str]:
     def message() -> str:
         if path is not None and _state(path) != before:
             return f"Stopped, but {clean(str(path))} was complete before. There is nothing left to do."
+        if command == "build" and not Path(f"{options.get('index')}.parts").exists():
+            return f"Stopped. No picture was encoded yet. {_START_OVER}"
         return _KEPT.get(command) or nothing_changed()
 
     return message
@@ -227,7 +229,8 @@ def guard() -> Iterator[None]:
         before = max(
             0, error.format_message().find(error.message)
         )  # such as "Invalid value for '--batch-size': "
-        vars(error)["message"] = error_text(safe, len("Error: ") + before)
+        echoed = len("^C") if isinstance(error, _Interrupted) else 0  # by the terminal, before the message
+        vars(error)["message"] = error_text(safe, echoed + len("Error: ") + before)
         raise
     except ImindexError as error:
         raise click.ClickException(_for_people(error)) from error

@@ -169,6 +169,7 @@ def check_names(names: Iterable[str], known: Sequence[str]) -> None:
     for name in names:
         if name in known:
             continue
+        known = [one for one in known if not one.endswith("@K")]  # K stands for a number: these are not names
         near = difflib.get_close_matches(name, known, 1)
         meant = f" Did you mean {near[0]}?" if near else ""
         raise ImindexError(

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 ELLIPSIS = "\u2026"
-_BEFORE_PERCENT = re.compile(r"(?<=\d) (?=%)")
+_BEFORE_PERCENT = re.compile(r"(?<=\d) (?=%)|(?<=[ (][<>]) (?=\d)")
 _KEPT = "\ue000"
 """Stands for a space at which no line is broken; private, so that no text contains it after `clean`."""
 _LEAST_HEAD = 3
@@ -65,7 +65,8 @@ def wrap(text: str, width: int, *, hanging: int = 0, first: int = 0) -> list[str
     """Break a text at spaces into lines of at most `width` columns.
 
     A word that is wider than a line stays whole, so that a path can be copied from the terminal, which breaks it by
-    itself; one of wide characters, which have no spaces, is broken. A number and its percent sign stay together.
+    itself; one of wide characters, which have no spaces, is broken. A number stays together with its percent sign and
+    with a < or > before it.
 
     Parameters
     ----------
@@ -83,7 +84,11 @@ def wrap(text: str, width: int, *, hanging: int = 0, first: int = 0) -> list[str
     """
     if first + width_of(text) <= width:
         return [text]
-    hanging = hanging if hanging < width // 2 else 0
+    # What the terminal breaks by itself goes on in the first column, and so does the rest of the text.
+    wide = any(
+        width_of(piece) > width - hanging for word in text.split() for piece in _pieces(word, width - hanging)
+    )
+    hanging = hanging if hanging < width // 2 and not wide else 0
     lines, line, used = [], "", first
     for space, word in re.findall(r"(\s*)(\S+)", _BEFORE_PERCENT.sub(_KEPT, text)):
         for piece in _pieces(word.replace(_KEPT, " "), width - hanging):

@@ -270,7 +270,7 @@ def _digests(path: Path, verification: Verification, seconds: float) -> Check:
     lines = [
         f"{count(verification.rows, 'row')}, {count(verification.n_digests, 'digest')} in format "
         f"{verification.version} ({count(verification.blocks, 'block')} of vectors), "
-        f"root digest {verification.root or '-'}, {verification.bytes_read / 1e6 / max(seconds, 1e-9):.0f} MB/s."
+        f"root digest {verification.root or '-'}."
     ]
     if verification.uncovered:
         lines.append(

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 import imindex
 from imindex.indexer.core.errors import Interrupted
-from imindex.indexer.terminal.errors import errors_for_people
+from imindex.indexer.terminal.errors import errors_for_people, guard
 from tests.support.commands import run
 
 
@@ -93,3 +93,37 @@ def test_no_line_of_help_is_wider_than_80_columns() -> None:
                 check(command.get_command(context, sub) or command, f"{name} {sub}")
 
     check(imindex.main, "imindex")
+
+
+def test_a_build_that_is_stopped_before_the_first_picture_says_so(
+    built: Path, tmp_path: Path, tiny_model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    words = ("build", built.parent / "art", "-i", tmp_path / "i.h5", "--model", tiny_model, "--device", "cpu")
+    for place in ("imindex.indexer.encoders.load.load", "imindex.indexer.build.build._Loop.run"):
+        with monkeypatch.context() as patched:
+            patched.setattr(place, interrupted)
+            said = run(*words, code=130).stderr
+        assert "No picture was encoded yet" in said and "kept" not in said, place
+
+
+def test_the_message_of_ctrl_c_is_broken_after_the_echo_of_the_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    @click.command()
+    @errors_for_people
+    def command() -> None:
+        raise Interrupted("Stopped. aaaa")
+
+    seen: list[int] = []
+
+    def error_text(text: str, first: int) -> str:
+        seen.append(first)
+        return text
+
+    monkeypatch.setattr("imindex.indexer.terminal.errors.error_text", error_text)
+    with pytest.raises(click.ClickException, match="Stopped"), guard():
+        command([], standalone_mode=False)
+    assert seen == [len("^CError: ")]

@@ -411,3 +411,35 @@ def test_wrong_bytes_are_not_shown(works: Callable[..., Path], tiny_model: str, 
         (tmp_path / stored[0]).write_bytes((tmp_path / stored[1]).read_bytes())
         assert opened.thumbnails(stored).pixels(stored[0], 30) is None
         assert opened.thumbnails(stored).pixels(stored[1], 30) is not None
+
+
+def test_the_columns_that_a_refusal_lists_are_accepted(built: Path) -> None:
+    said = run("match", "-i", built, "--columns", "foo", "--no-tests", code=2).stderr
+    listed = said.partition("Columns: ")[2].partition(". Or pass")[0].replace("\n", " ").split(", ")
+    assert "auc" in listed and "@" not in "".join(listed)
+    run("match", "-i", built, "--no-tests", "--columns", ",".join(listed))
+
+
+@pytest.mark.parametrize(("option", "title"), [("--artists", "Artists"), ("--provenance", "Change 1")])
+def test_info_shows_only_the_list_that_was_asked_for(
+    option: str, title: str, built: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imindex.indexer.terminal.output.is_terminal", lambda: True)
+    said = run("info", "-i", built, option).output
+    assert (
+        title in said and "root digest" not in said.replace("digest-after", "") and "Collections" not in said
+    )
+    assert "root digest" in run("info", "-i", built).output
+
+
+def test_text_beside_a_digest_that_the_terminal_breaks_is_not_indented(built: Path) -> None:
+    digest = "0123456789abcdef" * 4
+    lines = wrap(f"10 rows in format 1.3, root digest {digest}, and more", 60, hanging=2)
+    assert lines == ["10 rows in format 1.3, root digest", f"{digest},", "and more"]
+    assert wrap("one two three", 8, hanging=2) == ["one two", "  three"]
+    assert "MB/s" not in run("verify", "-i", built).stdout
+
+
+def test_a_bound_is_not_broken_after_its_sign() -> None:
+    assert wrap("interval 17.4 to > 99.9 % (all)", 20) == ["interval 17.4 to", "> 99.9 % (all)"]
+    assert wrap("with p (< 0.001)", 9) == ["with p", "(< 0.001)"]
