@@ -88,6 +88,7 @@ _WANTED = frozenset((
     CHANNELS, ROWS_PER_STRIP, STRIP_BYTES, MAX_VALUE, PLANES, PREDICTOR, PALETTE, TILE_WIDTH, TILE_HEIGHT, TILES,
     TILE_BYTES, SUB_DIRECTORIES, INK_SET, EXTRA, FORMAT, LEAST, LARGEST, ICC, SUBSAMPLING,
 ))  # fmt: skip
+_MASK = 4
 _JPEG = (6, 7)
 _PREDICTED = (5, 8, 32946, 34925, 50000)
 """Compressions that have predictors: LZW, Deflate, LZMA and Zstandard."""
@@ -141,7 +142,7 @@ class Directory:
     @property
     def is_mask(self) -> bool:
         """Whether it is a transparency mask."""
-        return bool(self.one(SUBFILE, 0) & 4)
+        return bool(self.one(SUBFILE, 0) & 4) or self.one(PHOTOMETRIC, 1) == _MASK
 
     @property
     def channels(self) -> int:
@@ -250,8 +251,8 @@ def _each(values: Any, channels: int) -> tuple[int, ...]:
 def main_picture(data: bytes) -> tuple[Directory, bool] | None:
     """Return the main picture of a TIFF, and whether it is the first of the file; None if the file is malformed.
 
-    The first picture is the main one, unless it is marked as a smaller version: then the largest of its
-    sub-directories is, or the first other picture in full resolution.
+    The first picture is the main one, unless it is marked as a smaller version or a transparency mask: then the
+    largest of its sub-directories is, or the first other picture in full resolution.
     """
     try:
         chain = list(_chain(data))
@@ -264,7 +265,7 @@ def main_picture(data: bytes) -> tuple[Directory, bool] | None:
     except (struct.error, ValueError, IndexError, KeyError):
         return None
     others = [one for one in within if not one.is_reduced and not one.is_mask]
-    if first.is_reduced:
+    if first.is_reduced or first.is_mask:
         pages = [one for one in chain[1:] if not one.is_reduced and not one.is_mask]
         chosen = max(others, key=_pixels, default=pages[0] if pages else first)
     else:

@@ -26,7 +26,7 @@ REQUEST = struct.Struct("<QQB")
 REPLY = struct.Struct("<BQQQ")
 GRANT = struct.Struct("<Q")
 READY, DONE, BAD, ASK, ALL = b"R", 0, 1, 2, 3
-OPENING = 96 * 2**20
+OPENING = 112 * 2**20
 """Memory in bytes for opening any picture, and for the libraries that are loaded for it, beside the grant."""
 _ADDRESSES = 4 * 2**30
 """Limit of the address space in bytes, beside the grant."""

@@ -379,6 +379,33 @@ def test_the_main_picture_is_in_a_sub_directory(big: bool, order: str, depth: in
     close(read(out.getvalue())[0], RGB)
 
 
+def mask_first(photometric: int, subfile: int, *pictures: dict) -> bytes:
+    out = io.BytesIO()
+    with tifffile.TiffWriter(out) as file:
+        file.write(GREY > 128, photometric="minisblack", subfiletype=subfile)
+        for how in pictures:
+            file.write(**how)
+    data = bytearray(out.getvalue())
+    at = data.index(struct.pack("<HHI", 262, 3, 1))
+    struct.pack_into("<H", data, at + 8, photometric)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("depth", [1, 257])
+@pytest.mark.parametrize(("photometric", "subfile"), [(4, 4), (4, 0), (1, 4), (4, 6), (4, 5)])
+def test_a_transparency_mask_comes_first(photometric: int, subfile: int, depth: int) -> None:
+    values = RGB.astype(np.uint16) * depth if depth > 1 else RGB
+    full = {"data": values, "photometric": "rgb"}
+    small = {"data": thumb(), "photometric": "rgb", "subfiletype": 1}
+    for pictures in ([full], [small, full], [full, full | {"data": values[::-1]}]):
+        close(read(mask_first(photometric, subfile, *pictures))[0], RGB)
+
+
+def test_a_mask_alone_is_no_picture() -> None:
+    with pytest.raises(BadPicture, match="a transparency mask"):
+        read(mask_first(4, 4))
+
+
 def test_smaller_versions_and_pages_after_the_picture_are_passed_over() -> None:
     out = io.BytesIO()
     with tifffile.TiffWriter(out) as file:
