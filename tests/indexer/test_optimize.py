@@ -10,6 +10,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -17,6 +18,7 @@ from imindex import main
 from imindex.indexer.ann import exact as ann
 from imindex.indexer.ann import tuning as ann_measure
 from imindex.indexer.ann.approximate import ApproximateSearcher
+from imindex.indexer.ann.exact import ExactSearcher
 from imindex.indexer.ann.record import Record
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.encoders.base import Encoder
@@ -53,6 +55,38 @@ def test_small_index_stays_exact_and_explains_why(optimized: dict[str, Path], tm
     said = json.loads(run("optimize", "-i", path, "--json").stdout)
     assert said["kind"] == "exact-fp16" and said["changed"] is False and said["recall"] == 1
     assert path.read_bytes() == before
+
+
+def test_the_last_sentence_says_what_one_search_takes_and_what_a_whole_command_gains(
+    optimized: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The times are those of searches of the new file, by a clock that only searches move."""
+    now, searched = [0.0], []
+
+    def timed(searcher: type, seconds: float) -> None:
+        search = searcher.search
+
+        def then_later(self: Any, queries: np.ndarray, k: int, **options: Any) -> Any:
+            found = search(self, queries, k, **options)
+            if len(queries) == 1:
+                searched.append(searcher.__name__)
+                now[0] += seconds * (1 + searched.count(searcher.__name__) % 3)  # the quickest counts
+            return found
+
+        monkeypatch.setattr(searcher, "search", then_later)
+
+    path = copy(optimized["exact"], tmp_path)
+    timed(ApproximateSearcher, 0.0005)
+    timed(ExactSearcher, 0.025)
+    monkeypatch.setattr(module.time, "perf_counter", lambda: now[0])
+    said = run("optimize", "--kind", "ivf-pq", "-i", path).stdout.splitlines()[-1]
+    assert said == (
+        "One search takes 0.5 ms (exact: 25 ms). This pays for many queries at once and in a process that stays: "
+        "a single `imindex query` by picture spends most of its time on loading the encoder, and is hardly quicker."
+    )
+    assert searched == ["ApproximateSearcher"] * 5 + ["ExactSearcher"] * 5
+    report = json.loads(run("optimize", "--kind", "exact", "-i", path, "--json").stdout)
+    assert report["search_seconds"] == report["exact_seconds"] == 0
 
 
 def test_auto_chooses_a_kind_that_fits_and_is_worthwhile(
