@@ -18,6 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from imindex.indexer.core.errors import BadPicture
 from imindex.indexer.decode import color, depth, early, formats, jpeg, png, tiff
 from imindex.indexer.decode.depth import strips
+from imindex.indexer.decode.jpeg2000 import colour_bits
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.decode.rendering import (
     DARK,
@@ -206,6 +207,11 @@ def to_rgb(opened: Opened, data: bytes, rendering: Rendering) -> Decoded:
     """
     notes: list[str] = []
     profile = None
+    if opened.format == "JPEG2000" and (bits := colour_bits(data)) > 8:
+        raise BadPicture(
+            f"JPEG 2000 with {bits} bits per colour sample, whose bright parts Pillow turns black: convert it to TIFF "
+            "or to 8 bits"
+        )
     if rendering.to_srgb:
         try:
             profile = color.profile_of(opened, data)
