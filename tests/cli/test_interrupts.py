@@ -16,6 +16,7 @@ import imindex
 from imindex.indexer.core.errors import Interrupted
 from imindex.indexer.terminal.errors import errors_for_people, guard
 from tests.support.commands import run
+from tests.support.pictures import picture
 
 
 @pytest.fixture
@@ -71,7 +72,10 @@ def test_an_index_of_rejects_only_is_named_as_such(tmp_path: Path, tiny_model: s
     broken.parent.mkdir(parents=True)
     broken.write_bytes(b"no picture")
     index = tmp_path / "i.h5"
-    run("build", tmp_path / "works", "-i", index, "--model", tiny_model, "--device", "cpu", code=1)
+    (tmp_path / "works/Bo Sample").mkdir()
+    picture(0, (24, 24)).save(tmp_path / "works/Bo Sample/0.png")
+    run("build", tmp_path / "works", "-i", index, "--model", tiny_model, "--device", "cpu")
+    run("remove", "-i", index, "--artist", "Bo Sample", "--yes")
     for words in (("--text", "x"), (broken,)):
         message = run("query", *words, "-i", index, "--device", "cpu", code=1).stderr
         assert "only 1 reject:" in message and "--rejects" in message

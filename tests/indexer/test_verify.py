@@ -361,7 +361,7 @@ def test_the_command_reports_its_result(path: Path) -> None:
         "sound"
     ]
     path.write_bytes(path.read_bytes()[:3000])
-    assert "cannot be opened" in run("verify", "-i", path, code=1).stderr
+    assert "ends early" in run("verify", "-i", path, code=1).stderr
     assert run("verify", "-i", path, "--results", path.parent, "--pictures", code=2)
 
 

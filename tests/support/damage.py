@@ -309,7 +309,7 @@ def outcome(words: list[object]) -> Outcome:
     if result.exit_code not in (0, 1, 2, 3, 4):
         return Outcome(result.exit_code, said, f"the exit code {result.exit_code}")
     if any(
-        (ord(letter) < 32 and letter not in "\n") or ord(letter) in range(127, 160)
+        (ord(letter) < 32 and letter not in "\n\t") or ord(letter) in range(127, 160)
         for letter in result.output
     ):
         return Outcome(result.exit_code, said, "a control character on the terminal")
