@@ -212,4 +212,4 @@ def _tables(about: IndexSummary) -> dict[str, Table]:
 def _record(row: object) -> dict[str, object]:
     """Return a row as its CSV has it; what is nested is in the JSON only."""
     values = msgspec.to_builtins(row)
-    return {name: value for name, value in values.items() if not isinstance(value, (dict, list))}
+    return {name: value for name, value in values.items() if not isinstance(value, (dict, list, tuple))}

@@ -61,7 +61,14 @@ def interrupt(command: str, words: list[str], world: World, tries: int) -> None:
     folder = world()
     whole = run_and_signal([command, *places(words, folder)], None)
     interrupted = 0
-    for n, after in enumerate(moments(len(command), tries, whole.seconds)):
+    times = [
+        *moments(len(command), tries, whole.seconds),
+        *(whole.seconds / part for part in (4, 16, 64)),
+        0.0,
+    ]
+    for n, after in enumerate(times):
+        if n >= tries and interrupted:  # the last ones are for runs that are quicker than the first one was
+            break
         folder = world()
         number = signal.SIGTERM if n % 4 == 3 else signal.SIGINT
         ended = run_and_signal([command, *places(words, folder)], after, number, group=n % 2 == 0)
