@@ -76,7 +76,7 @@ def _data_faults(index: Index, rows: Sequence[Key], expected: dict[Key, Item]) -
     for name in ("prompt", "seed", "caption", "arm", "model"):
         values = index.column(name).tolist()
         if name in ("arm", "model") and not any(values):
-            continue  # of an index that was begun in an older format
+            continue  # of an index that was created in an older format
         for key, value in zip(rows, values, strict=True):
             item = expected.get(key)
             if item is not None and getattr(item, name) != value:

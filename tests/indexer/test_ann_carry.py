@@ -154,7 +154,7 @@ def test_small_changes_accumulate_until_the_recall_is_measured_again(path: Path)
 def test_parameters_that_still_reach_the_target_are_kept_after_two_searches(
     optimized: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    """Choosing the parameters anew takes dozens of searches; a build that adds a few pictures must not do that."""
+    """A build that adds a few pictures must not repeat the dozens of searches that choose the parameters."""
     path = copy(optimized[kind], tmp_path)
     with Index(path) as index:
         before = Record.read(index.ann())

@@ -46,7 +46,7 @@ def by_object(source: Path, target: Path, **options: Any) -> None:
 
 
 def by_value(source: Path, target: Path, **options: Any) -> None:
-    """Write each value anew with h5py."""
+    """Write each value again with h5py."""
     with h5py.File(source) as old, h5py.File(target, "w", **options) as new:
         new.attrs.update(old.attrs)
 

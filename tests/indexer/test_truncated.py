@@ -90,7 +90,7 @@ def test_a_part_of_a_file(name: str, share: float) -> None:
         return
     lines = read * 120 // 100
     assert (got[: lines - 1] == whole[: lines - 1]).all()
-    rest = got[min(119, lines + 20) :]  # grey, but for the line of blocks that was begun
+    rest = got[min(119, lines + 20) :]  # grey, except the row of blocks that was decoded in part
     assert (np.abs(rest - (64 if "cmyk" in name else 128)) <= 1).all()
 
 
