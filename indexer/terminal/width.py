@@ -131,7 +131,7 @@ def shortened(texts: Iterable[str], width: int, *, ends: bool = False) -> dict[s
     texts : iterable of str
     width : int
     ends : bool
-        Prefer to keep the end, as for paths.
+        Prefer to keep the end, and to cut all texts at the same place, as for paths.
 
     Returns
     -------
@@ -150,6 +150,10 @@ def shortened(texts: Iterable[str], width: int, *, ends: bool = False) -> dict[s
         return short
     taken = set(short)
     pending = dict(long)
+    for tail in _tails(room, ends) if ends else ():  # one cut for all paths reads best, where there is one
+        forms = {text: ELLIPSIS.join(_ends(pieces, room, tail)) for text, pieces in long.items()}
+        if len({*forms.values()} | taken) == len(distinct):
+            return {text: short.get(text) or forms[text] for text in distinct}
     for tail in _tails(room, ends):
         if not pending:
             break

@@ -28,6 +28,12 @@ NOBODY = "(no artist)"
 def answer_table(answer: QueryAnswer, title: str) -> Table:
     """Return the table of one query: for each kind of pictures the nearest artists, then the nearest pictures."""
     p_of = {a.artist: a.p for a in answer.attribution.artists} if answer.attribution else {}
+    every = [one for neighbours in answer.kinds.values() for one in neighbours.pictures]
+    invented = {one.artist for one in every if one.arm == "placebo"}
+
+    def label(artist: str) -> str:
+        return f"{artist} *" if artist in invented else artist or NOBODY
+
     records: list[Record | Section] = []
     for kind, neighbours in answer.kinds.items():
         if neighbours.artists:  # control pictures have none
@@ -38,7 +44,7 @@ def answer_table(answer: QueryAnswer, title: str) -> Table:
             records.append(Section(f"artists of the {n:,} nearest {kind}{more}"))
             records += [
                 {
-                    "rank": rank, "artist": a.artist, "path": f"{a.votes} of {n}", "cosine": min(a.best, 1.0),
+                    "rank": rank, "artist": label(a.artist), "path": f"{a.votes} of {n}", "cosine": min(a.best, 1.0),
                     **({"p": p_of[a.artist]} if kind == "works" and a.artist in p_of else {}),
                 }
                 for rank, a in enumerate(shown, 1)
@@ -46,7 +52,7 @@ def answer_table(answer: QueryAnswer, title: str) -> Table:
         records.append(Section(f"nearest {kind}{' pictures' if kind == 'control' else ''}"))
         records += [
             {
-                "rank": one.rank, "artist": one.artist or NOBODY, "collection": one.collection, "path": one.path,
+                "rank": one.rank, "artist": label(one.artist), "collection": one.collection, "path": one.path,
                 "cosine": min(one.cosine, 1.0),
             }
             for one in neighbours.pictures
@@ -59,7 +65,15 @@ def answer_table(answer: QueryAnswer, title: str) -> Table:
         Column("cosine", "cosine", lambda value: number(value, 4), rank=9),
         *([Column("p", "p", p_value, rank=8)] if p_of else []),
     ]
-    notes = attribution_notes(answer.attribution) if answer.attribution else []
+    notes = [
+        f"Rank {one.rank} of the {kind} is the same file as the query, to the byte."
+        for kind, neighbours in answer.kinds.items()
+        for one in neighbours.pictures
+        if one.same_file
+    ]
+    if invented:
+        notes.append("* A placebo name: invented, no artist.")
+    notes += attribution_notes(answer.attribution) if answer.attribution else []
     return Table(title, columns, records, notes=notes, elsewhere="see --columns, --csv or a wider terminal")
 
 
@@ -100,7 +114,7 @@ def _about(answer: QueryAnswer, kind: str, artist: str) -> dict[str, object]:
 
 
 FIELDS = (
-    "query", "kind", "rank", "artist", "collection", "path", "cosine", "row", "prompt", "copies",
+    "query", "kind", "rank", "artist", "collection", "path", "cosine", "row", "prompt", "copies", "same_file", "arm",
     "artist_votes", "artist_best", "artist_p", "artist_excludable", "artist_in_set",
 )  # fmt: skip
 """Names of the columns of `whole_table`."""
@@ -111,10 +125,18 @@ def attribution_notes(attribution: Attribution) -> list[str]:
     level = f"{100 * attribution.confidence_level:g} %"
     excludable = [a for a in attribution.artists if a.excludable]
     needed = math.ceil(1 / (1 - attribution.confidence_level) - 1e-9) - 1
+    itself = (
+        [
+            f"The picture itself is in the index ({count(attribution.n_itself, 'row')}), and does not count for p."
+        ]
+        if attribution.n_itself
+        else []
+    )
     if not excludable:
         return [
+            *itself,
             f"Not attributed: excluding an artist at {level} confidence requires {needed} works; "
-            "no artist has that many."
+            "no artist has that many.",
         ]
     candidates = [a.artist for a in excludable if a.in_set]
     among = (
@@ -132,11 +154,7 @@ def attribution_notes(attribution: Attribution) -> list[str]:
         notes.append(
             f"{count(n_others, 'artist')} with fewer than {needed} works cannot be excluded, whatever the picture."
         )
-    if attribution.n_itself:
-        notes.append(
-            f"The picture itself is in the index ({count(attribution.n_itself, 'row')}) and was excluded."
-        )
-    return notes
+    return [*notes, *itself]
 
 
 class Thumbnails:

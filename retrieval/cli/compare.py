@@ -247,9 +247,13 @@ def _print_overall(result: Comparison, view: View) -> None:
             ["beyond placebo names", "", "", signed(auc.beyond), signed_span(auc.beyond_low, auc.beyond_high),
              p_value(auc.p), str(auc.n_beyond)],
         ]  # fmt: skip
+    sides = result.counts.all
+    possible = not (sides.base.finds_nobody or sides.new.finds_nobody)
     rows.append(
-        ["artists with a finding", str(significant.base), str(significant.new),
-         f"{significant.new - significant.base:+d}", "", "", str(result.n_artists)]
+        ["artists with a finding",
+         "-" if sides.base.finds_nobody else str(significant.base),
+         "-" if sides.new.finds_nobody else str(significant.new),
+         f"{significant.new - significant.base:+d}" if possible else "-", "", "", str(result.n_artists)]
     )  # fmt: skip
     changed = [f"{artist.artist}: {artist.before} -> {artist.to}" for artist in result.counts.changed]
     overall = text_table(
@@ -268,11 +272,24 @@ def _print_overall(result: Comparison, view: View) -> None:
             f"Encoder {result.encoder}.",
             f"Changed findings: {'; '.join(changed)}. This does not test a change."
             if changed
-            else "No finding changed.",
+            else "No finding changed."
+            if possible
+            else _no_finding(result),
             *result.notes,
         ],
     )
     show_aside(overall, view)
+
+
+def _no_finding(result: Comparison) -> str:
+    """Say in which releases no artist can have a finding, so that nobody reads it as a result."""
+    sides = [(result.base, result.counts.all.base), (result.new, result.counts.all.new)]
+    names = [side.release for side, findings in sides if findings.finds_nobody]
+    other = "" if result.testing.adjust == "bh" else ", or pass --adjust bh"
+    return (
+        f"In {' and '.join(names)}, no artist can have a finding, however strong the imitation: there are too few "
+        f"placebo names for the correction --adjust {result.testing.adjust}. Ask for more of them{other}."
+    )
 
 
 def _unfair(result: Comparison) -> str:

@@ -44,6 +44,10 @@ class QueryNeighbour(Result, kw_only=True, frozen=True):
     collection, path, prompt : str
     copies : int
         Number of further rows of this kind with the same file and the same artist. They are not listed.
+    same_file : bool
+        Whether the file has the bytes of the query.
+    arm : str
+        What the manifest says that the picture is for, such as placebo; empty if nothing.
     """
 
     rank: Annotated[int, Meta(ge=1)]
@@ -54,6 +58,8 @@ class QueryNeighbour(Result, kw_only=True, frozen=True):
     path: str
     prompt: str
     copies: Count = 0
+    same_file: bool = False
+    arm: str = ""
 
 
 class QueryArtist(Result, kw_only=True, frozen=True):

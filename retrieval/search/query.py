@@ -87,7 +87,8 @@ def ask(  # noqa: PLR0913
     SHARE.check(confidence_level, "confidence_level")
     with opened(path) as index:
         masks = _masks(index, collections, artists)
-        copies = _leave_out_copies(index, masks)
+        columns = {name: index.column(name) for name in ("artist", "collection", "sha256")}
+        copies = _leave_out_copies(columns, masks)
         with weights_mapped():
             loaded = load_with(index.encoder, encoder or {})
         queries, vectors, digests, rejected = _encode(loaded, pictures, texts, limits)
@@ -100,14 +101,18 @@ def ask(  # noqa: PLR0913
                         index, vectors[place], digest, masks["works"], confidence_level
                     )
             search = _Search(index, len(digests), str(loaded.device), exact)
-            columns = {name: index.column(name) for name in ("artist", "collection")}
             for kind, among in masks.items():
                 neighbours, approximate = search.nearest(vectors, k, among)
                 for place, votes in enumerate(vote(neighbours, columns["artist"])):
                     kinds[place][kind] = KindNeighbours(
                         approximate=approximate if place < len(digests) else None,
                         pictures=_neighbours(
-                            index, columns, neighbours.rows[place], neighbours.scores[place], copies
+                            index,
+                            columns,
+                            neighbours.rows[place],
+                            neighbours.scores[place],
+                            copies,
+                            digests[place] if place < len(digests) else b"",
                         ),
                         artists=tuple(
                             QueryArtist(
@@ -188,7 +193,9 @@ def _masks(
     return masks
 
 
-def _leave_out_copies(index: Index, masks: Mapping[str, np.ndarray[Any, Any]]) -> dict[int, int]:
+def _leave_out_copies(
+    columns: Mapping[str, Any], masks: Mapping[str, np.ndarray[Any, Any]]
+) -> dict[int, int]:
     """Take copies of works out of the masks: rows with the same file, artist and kind as an earlier row.
 
     The same folder of works, built twice under two paths, would otherwise fill the list of neighbours twice. Imitations
@@ -200,7 +207,7 @@ def _leave_out_copies(index: Index, masks: Mapping[str, np.ndarray[Any, Any]]) -
         For each row that has copies, their number.
     """
     copies: dict[int, int] = {}
-    sha256, artist = index.column("sha256"), index.column("artist")
+    sha256, artist = columns["sha256"], columns["artist"]
     for kind in ("works", "background"):
         if kind not in masks:
             continue
@@ -256,10 +263,15 @@ def _encode(
 
 
 def _neighbours(
-    index: Index, columns: Mapping[str, Any], rows: Int64, scores: Float64, copies: Mapping[int, int]
+    index: Index,
+    columns: Mapping[str, Any],
+    rows: Int64,
+    scores: Float64,
+    copies: Mapping[int, int],
+    digest: bytes,
 ) -> tuple[QueryNeighbour, ...]:
     artists, collections = columns["artist"][rows].tolist(), columns["collection"][rows].tolist()
-    paths, prompts = (index.text_at(name, rows) for name in ("path", "prompt"))
+    paths, prompts, arms = (index.text_at(name, rows) for name in ("path", "prompt", "arm"))
     return tuple(
         QueryNeighbour(
             rank=place + 1,
@@ -270,6 +282,8 @@ def _neighbours(
             path=paths[place],
             prompt=prompts[place],
             copies=copies.get(int(rows[place]), 0),
+            same_file=bytes(columns["sha256"][rows[place]]) == digest,
+            arm=arms[place],
         )
         for place in range(len(rows))
     )

@@ -15,7 +15,7 @@ import pytest
 from imindex.indexer.store.index import Index
 from imindex.retrieval.compare.gate import METRICS
 from imindex.retrieval.results import Verdict
-from tests.support.commands import last_line, run
+from tests.support.commands import last_line, run, shown
 from tests.support.places import ROOT
 from tests.support.reports import write_report
 from tests.support.two_releases import COLORS
@@ -103,6 +103,31 @@ def test_collections_of_an_index(root: Path) -> None:
     assert "beyond placebo names" in text and "that of placebo names" in text and "12 names" in text
     margin = run("compare", *words, "--no-names", "--margin", "0.9")
     assert "a rise of more than 0.9 is excluded" in " ".join(margin.output.split())
+
+
+@pytest.mark.parametrize("adjust", ["holm", "bh"])
+def test_findings_that_are_impossible_are_no_zeros(root: Path, adjust: str) -> None:
+    """Holm over 4 artists needs 79 placebo names, and there are 12: "0 artists with a finding" would mislead."""
+    words = (
+        "compare",
+        "r1",
+        "r2",
+        "-i",
+        root / "i.h5",
+        "--placebo",
+        "placebo *",
+        "--resamples",
+        99,
+        "--no-names",
+    )
+    found = json.loads(run(*words, "--adjust", adjust, "--json").stdout)["counts"]["all"]
+    text = shown(*words, "--adjust", adjust)
+    assert (
+        found["base"]["finds_nobody"] and found["new"]["finds_nobody"] and found["base"]["n_placebos"] == 12
+    )
+    assert "In r1 and r2, no artist can have a finding, however strong the imitation" in text
+    assert ("pass --adjust bh" in text) == (adjust == "holm") and "No finding changed" not in text
+    assert re.search(r"artists with a finding +- +- +- ", text)
 
 
 def test_encoder_is_not_loaded_without_names(root: Path) -> None:

@@ -102,6 +102,17 @@ def test_every_name_of_a_large_table_is_told_from_the_others(texts: list[str], w
     assert len(forms) == len(set(forms.values())) == len(texts)
 
 
+def test_paths_are_cut_at_one_place_where_that_tells_them_apart() -> None:
+    paths = [f"imitations/r1/names/ada-3a2d338f/artwork-from-3a2d338f-{n:04d}.png" for n in range(12)]
+    forms = shortened(paths, 24, ends=True)
+    assert {form[:-8] for form in forms.values()} == {"\u2026-from-3a2d338f-"}
+    folders = [("ada-3a2d", n) for n in range(6)] + [("rafiq-belmandar-1b2c", n) for n in (3, 9)]
+    mixed = [f"imitations/r1/names/{name}/artwork-from-3a2d338f-{n:04d}.png" for name, n in folders]
+    for width in (28, 30, 32):  # 0009.png alone could keep its end only
+        forms = shortened(mixed, width, ends=True).values()
+        assert len(set(forms)) == len(mixed) and len({form.index(ELLIPSIS) for form in forms}) == 1
+
+
 # Tables
 
 COLUMNS = [

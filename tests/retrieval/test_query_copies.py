@@ -14,6 +14,7 @@ from imindex.indexer.build.build import build
 from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.sources.find import find
 from imindex.indexer.store.index import Index
+from imindex.retrieval.cli._query_tables import answer_table
 from imindex.retrieval.search.attribution import attribute
 from imindex.retrieval.search.query import ask
 from imindex.retrieval.vectors.near_duplicates import near_duplicates
@@ -64,6 +65,32 @@ def test_copies_of_a_folder_change_nothing(
         assert after.kinds[kind].artists == before.kinds[kind].artists
         assert {n.copies for n in after.kinds[kind].pictures} == {2**times - 1}
         assert {n.copies for n in before.kinds[kind].pictures} == {0}
+
+
+def test_the_query_itself_and_placebo_names_are_marked(
+    root: Path, tiny_encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imindex.indexer.encoders.load.load_with", lambda *_, **__: tiny_encoder)
+    listed = "".join(
+        f"{path.relative_to(root)},{name},imitations,r2,{arm}\n"
+        for name, arm, folder in (("ada", "own", "works/ada"), ("Zo", "placebo", "works/bo"))
+        for path in sorted((root / folder).iterdir())[:2]
+    )
+    (root / "m.csv").write_text(f"path,artist,kind,collection,arm\n{listed}", encoding="utf-8")
+    build(list(find([root / "works", root / "m.csv"])), tmp_path / "i.h5", Counting(tiny_encoder))
+    query = root / "works/bo/000.png"
+    answer = ask(tmp_path / "i.h5", [query], [], k=4).queries[0]
+    same = {(kind, n.artist) for kind, found in answer.kinds.items() for n in found.pictures if n.same_file}
+    assert same == {("works", "bo"), ("imitations", "Zo")}
+    assert {(n.artist, n.arm) for n in answer.kinds["imitations"].pictures} == {
+        ("ada", "own"),
+        ("Zo", "placebo"),
+    }
+    table = answer_table(answer, "q")
+    assert {record["artist"] for record in table.records if isinstance(record, dict)} == {"ada", "bo", "Zo *"}
+    assert "* A placebo name: invented, no artist." in table.notes
+    assert sum("is the same file as the query" in note for note in table.notes) == 2
+    assert any("does not count for p" in note for note in table.notes)
 
 
 def test_copies_that_are_also_listed_under_another_artist_count_once(
