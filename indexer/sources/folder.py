@@ -92,8 +92,19 @@ def manifest_in(folder: Path) -> Path | None:
 
 
 def _listed_in(manifest: Path, options: SourceOptions, note: Callable[[str], None]) -> Iterator[Item]:
-    note(f"{manifest.parent} is read by its {manifest.name}: pictures that it does not list are not used.")
-    yield from items_of_manifest(manifest, options, note)
+    listed = set()
+    for item in items_of_manifest(manifest, options, note):
+        listed.add(os.path.abspath(item.path))  # noqa: PTH100 - many
+        yield item
+    others = [file for file in _files(manifest.parent, PassedOver()) if os.path.abspath(file) not in listed]  # noqa: PTH100
+    used = f"{manifest.parent} is read by its {manifest.name}"
+    if others:
+        are = "1 picture in it is" if len(others) == 1 else f"{len(others):,} pictures in it are"
+        note(
+            f"{used}: {are} not listed there, and not used, such as {os.path.relpath(others[0], manifest.parent)}."
+        )
+    else:
+        note(f"{used}, which lists all its pictures.")
 
 
 def _kind_folder(

@@ -207,14 +207,15 @@ def _release_digest(plan: Plan, release: Release, items: Sequence[Item]) -> str:
     """Return a SHA-256 over the pictures of a release, and the names that its manifest chose for the comparison.
 
     Names that the plan lists are registered with the plan. Those that the arms of a manifest say would otherwise be
-    open to change after the results were seen.
+    open to change after the results were seen; so would the prompts and seeds, which say whose pictures are compared.
     """
     pictures = digest_of(items)
     chosen = {
         "placebo": [] if release.placebos else sorted(_of_arm(items, "placebo")),
         "rival": [] if isinstance(plan.rivals, tuple) else sorted(_of_arm(items, "rival")),
     }
-    return json_digest([pictures, chosen]) if any(chosen.values()) else pictures
+    asked = sorted([item.artist, item.prompt, item.seed] for item in items)
+    return json_digest([pictures, chosen, asked]) if any(chosen.values()) else pictures
 
 
 def bytes_digest(item: Item) -> str:

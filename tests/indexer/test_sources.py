@@ -117,7 +117,10 @@ def test_a_manifest_of_the_whole_tree_is_read(tree: Tree, suffix: str, folder: s
     notes: list[str] = []
     items = list(find([root], note=notes.append))
     assert summary(items, root) == [(f"{folder}/1.png", "Renamed", "works", "works")]
-    assert notes == [f"{root} is read by its manifest.{suffix}: pictures that it does not list are not used."]
+    assert notes == [
+        f"{root} is read by its manifest.{suffix}: 1 picture in it is not listed there, and not used, such as "
+        f"{folder}/2.png."
+    ]
     assert find_layout(root).artists == {"Renamed": 1}
 
 
@@ -136,9 +139,7 @@ def test_a_collection_by_the_name_of_a_folder_is_told(tree: Tree) -> None:
         assert not notes(kind=kind, collection="r1")
     assert not notes(kind="works") and not notes(kind="background")
     write_manifest(root / "manifest.csv", [{"path": "Ada/1.png", "artist": "Ada", "collection": "r1"}])
-    assert notes(kind="imitations") == [
-        f"{root} is read by its manifest.csv: pictures that it does not list are not used."
-    ]
+    assert notes(kind="imitations") == [f"{root} is read by its manifest.csv, which lists all its pictures."]
 
 
 def test_a_missing_level_of_releases_is_named(tree: Tree) -> None:

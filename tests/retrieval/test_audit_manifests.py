@@ -242,3 +242,7 @@ def test_the_registration_covers_the_arms(root: Path) -> None:
         digests.append(gathered(root, **keys, placebos="").digests)
     assert digests[0]["works"] == digests[1]["works"]
     assert digests[0]["r1"] != digests[1]["r1"] and digests[0]["r2"] != digests[1]["r2"]
+    for column in ("prompt", "seed"):
+        before = gathered(root, **keys, placebos="").digests
+        write(root, "all.csv", [{**row, column: "7" if row["kind"] == "imitations" else ""} for row in rows])
+        assert gathered(root, **keys, placebos="").digests["r1"] != before["r1"]
