@@ -25,7 +25,7 @@ from imindex.indexer.decode.limits import NO_MEMORY, Limits
 from imindex.indexer.decode.memory import budget
 from imindex.indexer.decode.rendering import JUNK, Pixels, Rendering
 from imindex.indexer.system.c_stderr import c_stderr
-from imindex.indexer.system.light import light_imports
+from imindex.indexer.system.light_imports import light_imports
 
 if TYPE_CHECKING:
     from PIL import Image

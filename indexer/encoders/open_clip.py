@@ -40,8 +40,9 @@ from imindex.indexer.encoders.probe import PROBE_TEXTS, tokens_digest
 from imindex.indexer.encoders.registry import BACKENDS, DEMO_MODEL
 from imindex.indexer.encoders.torch_encoder import TorchEncoder, weights_digest
 from imindex.indexer.encoders.torchscript import refuse_torchscript
+from imindex.indexer.encoders.weights import OPTIONAL, import_towers, weights_assigned
 from imindex.indexer.system.input_files import read_text, refuse_special_files
-from imindex.indexer.system.light import OPTIONAL, import_towers, light_imports, weights_assigned
+from imindex.indexer.system.light_imports import light_imports
 
 with light_imports(*OPTIONAL):
     import open_clip

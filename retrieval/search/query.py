@@ -81,7 +81,7 @@ def ask(  # noqa: PLR0913
         If the index, a collection or an artist does not exist, or the encoder is missing or is not that of the index.
     """
     from imindex.indexer.encoders.load import load_with
-    from imindex.indexer.system.light import weights_mapped
+    from imindex.indexer.encoders.weights import weights_mapped
 
     NEIGHBOURS.check(k, "k")
     SHARE.check(confidence_level, "confidence_level")

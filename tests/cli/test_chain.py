@@ -142,5 +142,6 @@ def test_a_manifest_inside_a_folder_of_the_layout_is_read(tmp_path: Path, kind: 
         assert {one.artist for one in items} == {"" if kind == "control" else "Ada"}
         assert {one.collection for one in items} == {kind.rpartition("/")[2]}
         assert notes == [
-            f"{folder} is read by its {name}: 1 picture in it is not listed there, and not used, such as x/not listed.png."
+            f"{folder} is read by its {name}: 1 picture in it is not listed there, and not used, such as "
+            "x/not listed.png."
         ]

@@ -19,8 +19,9 @@ from PIL import Image
 import imindex
 from imindex.indexer.encoders.load import load
 from imindex.indexer.encoders.torch_encoder import TorchEncoder, unit_vectors
+from imindex.indexer.encoders.weights import weights_assigned, weights_mapped
 from imindex.indexer.store.index import Index
-from imindex.indexer.system.light import light_imports, weights_assigned, weights_mapped
+from imindex.indexer.system.light_imports import light_imports
 
 CONFIG = {
     "embed_dim": 32,
@@ -126,7 +127,7 @@ def test_only_a_query_maps_weights(weights: tuple[Path, Path], tmp_path: Path) -
         for file in (Path(imindex.__file__).parent / part).rglob("*.py")
         if "weights_mapped" in file.read_text(encoding="utf-8")
     }
-    assert users == {"light.py", "query.py"}
+    assert users == {"weights.py", "query.py"}
 
 
 def test_missing_weights_are_refused_and_everything_is_put_back() -> None:
@@ -148,7 +149,7 @@ def test_only_what_is_needed_is_imported_and_the_rest_can_be() -> None:
         "import sys, imindex.indexer.encoders.open_clip as own\n"
         "import imindex.retrieval.api, imindex.retrieval.search.attribution\n"
         "print([name for name in ('transformers', 'timm', 'torch._dynamo', 'scipy.stats') if name in sys.modules])\n"
-        "from imindex.indexer.system.light import import_towers\n"
+        "from imindex.indexer.encoders.weights import import_towers\n"
         "import_towers(own.open_clip, {'text_cfg': {'hf_model_name': 'a/b'}, 'vision_cfg': {'timm_model_name': 'c'}})\n"
         "import open_clip.model, torch._dynamo.utils, torchvision.ops.roi_align\n"
         "print(open_clip.hf_model.transformers.__name__, open_clip.timm_model.timm.__name__)\n"
