@@ -55,7 +55,7 @@ class Backend(ABC):
         """Return what the store says of an object."""
 
     @abstractmethod
-    def open(self, address: Address, start: int, stop: int | None, expected: Info | None) -> Body:
+    def request(self, address: Address, start: int, stop: int | None, expected: Info | None) -> Body:
         """Request the bytes from `start` on, up to `stop`. Raises `Changed` if the object is not the expected one."""
 
     @abstractmethod

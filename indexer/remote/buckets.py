@@ -38,7 +38,7 @@ class Buckets(Backend):
 
         return _info(address.url, _call(address, lambda: obstore.head(_store(address), address.key)))
 
-    def open(self, address: Address, start: int, stop: int | None, expected: Info | None) -> Body:
+    def request(self, address: Address, start: int, stop: int | None, expected: Info | None) -> Body:
         import obstore
 
         options: obstore.GetOptions = {}

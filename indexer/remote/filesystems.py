@@ -26,7 +26,7 @@ class Filesystems(Backend):
         system, path = _opened(address)
         return _call(address, lambda: _info(address.url, system.info(path)))
 
-    def open(self, address: Address, start: int, stop: int | None, expected: Info | None) -> Body:
+    def request(self, address: Address, start: int, stop: int | None, expected: Info | None) -> Body:
         system, path = _opened(address)
         before = _call(address, lambda: _info(address.url, system.info(path)))
         if expected is not None and not before.is_same(expected):

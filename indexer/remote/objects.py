@@ -84,7 +84,7 @@ def read(
             resumed = info if info is not None and data and info.is_told_apart else None
             if resumed is None:
                 data.clear()
-            with backend.open(address, len(data), None, resumed) as body:
+            with backend.request(address, len(data), None, resumed) as body:
                 if resumed is None:
                     if most is not None and body.info.size > most:
                         raise TooLarge(address.url, f"has {body.info.size:,} bytes, more than {most:,}.")
@@ -237,7 +237,7 @@ def _piece(address: Address, start: int, stop: int, expected: Info | None) -> tu
     data, info = bytearray(), expected
     while True:
         try:
-            with backend_of(address).open(address, start + len(data), stop, info) as body:
+            with backend_of(address).request(address, start + len(data), stop, info) as body:
                 if body.info.size != UNKNOWN and body.info.size < stop:
                     raise RemoteError(
                         address.url,

@@ -45,7 +45,7 @@ class Web(Backend):
         with contextlib.closing(answer):
             return _info(address, answer, None)
 
-    def open(self, address: Address, start: int, stop: int | None, expected: Info | None) -> Body:
+    def request(self, address: Address, start: int, stop: int | None, expected: Info | None) -> Body:
         headers = {}
         if start or stop is not None:
             headers["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
