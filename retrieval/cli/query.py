@@ -13,6 +13,7 @@ from imindex.indexer.terminal.complete import complete_artists, complete_collect
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     FromSignature,
+    Location,
     device_option,
     encoder_of,
     index_option,
@@ -52,7 +53,7 @@ thumbnails_option = click.option(
 
 
 @click.command(short_help="Search for the nearest pictures and artists.")
-@click.argument("pictures", nargs=-1, type=click.Path(path_type=Path), metavar="PICTURE...")
+@click.argument("pictures", nargs=-1, type=Location(), metavar="PICTURE...")
 @index_option
 @click.option(
     "-k",
@@ -91,7 +92,12 @@ thumbnails_option = click.option(
 @root_option
 @errors_for_people
 def query(
-    pictures: tuple[Path, ...], texts: tuple[str, ...], index: Path, k: int, as_json: bool, **options: Any
+    pictures: tuple[Path | str, ...],
+    texts: tuple[str, ...],
+    index: Path,
+    k: int,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Search for the nearest pictures and artists, separately among works and imitations.
 
@@ -161,7 +167,7 @@ def query(
 
 
 def _print_answer(
-    answer: QueryAnswer, view: View, pictures: Sequence[Path], thumbnails: Thumbnails | None
+    answer: QueryAnswer, view: View, pictures: Sequence[Path | str], thumbnails: Thumbnails | None
 ) -> None:
     picture = next((path for path in pictures if str(path) == answer.query), None)
     title = answer.query if picture is None else short_path(picture)

@@ -33,7 +33,7 @@ from imindex.retrieval.vectors.select import artist_mask, require_rows, same_fil
 
 def ask(  # noqa: PLR0913
     path: Path | Index,
-    pictures: Sequence[Path],
+    pictures: Sequence[str | Path],
     texts: Sequence[str],
     *,
     k: int = 10,
@@ -50,7 +50,8 @@ def ask(  # noqa: PLR0913
     ----------
     path : Path or Index
         Path of the index, or an open index.
-    pictures : sequence of Path
+    pictures : sequence of str or Path
+        Paths, or URLs.
     texts : sequence of str
     k : int
         Number of neighbours of each kind.
@@ -231,7 +232,7 @@ def _nothing_to_search(index: Index, collections: Sequence[str], artists: Sequen
 
 
 def _encode(
-    encoder: Any, pictures: Sequence[Path], texts: Sequence[str], limits: Limits
+    encoder: Any, pictures: Sequence[str | Path], texts: Sequence[str], limits: Limits
 ) -> tuple[list[str], Float16, list[bytes], dict[str, str]]:
     import torch
 

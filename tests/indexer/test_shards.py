@@ -20,7 +20,7 @@ import pytest
 from imindex.indexer.build.build import BuildReport
 from imindex.indexer.build.from_sources import build_from_sources
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.core.origin import origin_of, without_secrets
+from imindex.indexer.core.origin import origin_of
 from imindex.indexer.integrity.verify_pictures import check_pictures, own_encoder, replay
 from imindex.indexer.sources import tar
 from imindex.indexer.sources.find import find
@@ -679,8 +679,7 @@ def test_the_stamp_of_a_member_changes_with_its_shard_and_its_place() -> None:
 )
 def test_no_secret_of_a_url_reaches_an_origin(secret: str) -> None:
     url = f"https://S3CRET:S3CRET@example.org/a.jpg?x=1&{secret}&y=2#S3CRET"
-    assert without_secrets(url) == "https://example.org/a.jpg?x=1&y=2"
-    assert "S3CRET" not in origin_of({"url": url})[0]
+    assert json.loads(origin_of({"url": url})[0]) == {"url": "https://example.org/a.jpg?x=1&y=2"}
 
 
 def test_an_origin_is_bounded_and_of_plain_types() -> None:
