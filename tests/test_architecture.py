@@ -46,6 +46,7 @@ LAYERS = (
     ("indexer/encoders", "pictures, texts -> vectors"),
     ("indexer/ann", "FAISS"),
     ("indexer/store", "HDF5"),
+    ("indexer/fetch", "URLs -> pictures"),
     ("indexer/sources", "a source -> items"),
     ("indexer/runners", "where tasks run"),
     ("indexer/terminal", "what all commands share"),
@@ -69,6 +70,8 @@ LIBRARIES = {
     "open_clip": ("indexer/encoders/open_clip.py",),
     "cv2": ("retrieval/evidence/outlines.py", "indexer/decode/jpeg.py"),
     "cryptography": ("indexer/integrity/signature.py",),
+    "httpx": ("indexer/fetch/",),
+    "httpcore": ("indexer/fetch/",),
     "click": ("__init__.py", "indexer/cli/", "indexer/terminal/", "retrieval/cli/"),
 }
 """Where each library may be imported: a folder, or one file. Only its back end imports an encoder's library."""
