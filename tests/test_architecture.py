@@ -47,6 +47,7 @@ LAYERS = (
     ("indexer/encoders", "pictures, texts -> vectors"),
     ("indexer/ann", "FAISS"),
     ("indexer/store", "HDF5"),
+    ("indexer/fetch", "URLs -> pictures"),
     ("indexer/sources", "a source -> items"),
     ("indexer/terminal", "what all commands share"),
     ("indexer/decode", "bytes -> pixels"),
@@ -70,6 +71,8 @@ LIBRARIES = {
     "cv2": ("retrieval/evidence/outlines.py", "indexer/decode/jpeg.py"),
     "cryptography": ("indexer/integrity/signature.py",),
     "ray": ("indexer/runners/",),
+    "httpx": ("indexer/fetch/",),
+    "httpcore": ("indexer/fetch/",),
     "click": ("__init__.py", "indexer/cli/", "indexer/terminal/", "retrieval/cli/"),
 }
 """Where each library may be imported: a folder, or one file. Only its back end imports an encoder's library."""

@@ -152,6 +152,11 @@ def is_picture(path: str) -> bool:
     """Return whether the first bytes of a file are those of a picture; True if it cannot be opened."""
     try:
         with open_input(path) as file:
-            return _SIGNATURES.match(file.read(_HEAD)) is not None
+            return begins_as_picture(file.read(_HEAD))
     except (ImindexError, OSError):
         return True
+
+
+def begins_as_picture(head: bytes) -> bool:
+    """Return whether the first 64 bytes of a file are those of a picture."""
+    return _SIGNATURES.match(head) is not None

@@ -1,0 +1,127 @@
+"""A web server on loopback that plays whatever a test asks for, and logs each request with its time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Page:
+    """A response: its body is sent with its length, unless `send` writes it."""
+
+    body: bytes = b""
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    length: int | None = None
+    """The Content-Length that is claimed; -1 for none."""
+    send: Callable[[BaseHTTPRequestHandler], None] | None = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request as the server saw it."""
+
+    path: str
+    host: str
+    user_agent: str
+    at: float
+
+
+class Website:
+    """Pages by their path with query, and the log of the requests.
+
+    A page may be a list: the first request gets the first, and so on; the last one is repeated.
+    """
+
+    def __init__(self, pages: Mapping[str, Page | list[Page]]):
+        self.pages: dict[str, Page | list[Page]] = dict(pages)
+        self.log: list[Asked] = []
+        self.open = self.most_open = 0
+        self.lock = threading.Lock()
+        self.port = 0
+
+    def url(self, path: str, host: str = "127.0.0.1") -> str:
+        return f"http://{host}:{self.port}{path}"
+
+    def paths(self, *, rules: bool = False) -> list[str]:
+        """The paths that were asked for; without those of robots.txt and tdmrep.json by default."""
+        own = ("/robots.txt", "/.well-known/tdmrep.json")
+        with self.lock:
+            return [asked.path for asked in self.log if rules or asked.path not in own]
+
+    def page(self, path: str) -> Page:
+        found = self.pages.get(path, Page(b"nothing here", 404))
+        if isinstance(found, list):
+            return found.pop(0) if len(found) > 1 else found[0]
+        return found
+
+
+@contextmanager
+def website(pages: Mapping[str, Page | list[Page]]) -> Iterator[Website]:
+    """Serve pages on a free port of loopback until the end of the block."""
+    site = Website(pages)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            with site.lock:
+                site.open += 1
+                site.most_open = max(site.most_open, site.open)
+                site.log.append(
+                    Asked(
+                        self.path,
+                        self.headers.get("Host", ""),
+                        self.headers.get("User-Agent", ""),
+                        time.monotonic(),
+                    )
+                )
+                page = site.page(self.path)
+            try:
+                self._answer(page)
+            except OSError:  # the client has seen enough
+                self.close_connection = True
+            finally:
+                with site.lock:
+                    site.open -= 1
+
+        def _answer(self, page: Page) -> None:
+            self.send_response(page.status)
+            for name, value in page.headers.items():
+                self.send_header(name, value)
+            length = len(page.body) if page.length is None else page.length
+            if length >= 0:
+                self.send_header("Content-Length", str(length))
+            if length != len(page.body):
+                self.close_connection = True
+            self.end_headers()
+            if page.send is not None:
+                page.send(self)
+            else:
+                self.wfile.write(page.body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            pass
+
+    server = Server(("127.0.0.1", 0), Handler)
+    site.port = server.server_address[1]
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield site
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
