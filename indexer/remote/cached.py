@@ -21,6 +21,7 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.remote import cache, objects
 from imindex.indexer.remote.errors import RemoteError
 from imindex.indexer.remote.info import UNKNOWN, Info
+from imindex.indexer.system.atomic import clear_file
 
 BLOCK = 1 << 16
 """Bytes per block."""
@@ -172,7 +173,7 @@ class CachedObject:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             if os.name == "nt" and self._path is not None and self._path.parent.name != "objects":
-                cache.clear_file(self._path)
+                clear_file(self._path)
             self._descriptor = -1
 
     def _missing(self, spans: Sequence[Span]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -189,7 +190,7 @@ class CachedObject:
     def _fetch(self, runs: Sequence[Span]) -> None:
         """Fetch runs of blocks, each given by its first block and its end, and then mark them as there."""
         ranges = [(first * BLOCK, min(end * BLOCK, self.size) - first * BLOCK) for first, end in runs]
-        pieces = objects.read_ranges(self.url, ranges, etag=self.info.etag or None)
+        pieces = objects.read_ranges(self.url, ranges, etag=self.info.etag)
         self.requests += len(ranges)
         for (address, length), piece in zip(ranges, pieces, strict=True):
             if len(piece) != length:

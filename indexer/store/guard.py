@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.url import Url
 from imindex.indexer.store.backing import Backing, read_at
 from imindex.indexer.store.metadata_blocks import Blocks
 
@@ -53,7 +54,7 @@ class Rewritten(Damage):
 
 
 @contextmanager
-def reading(path: Path, guard: GuardedFile | None = None) -> Iterator[None]:
+def reading(path: Path | Url, guard: GuardedFile | None = None) -> Iterator[None]:
     """Report any error while reading a file as damage of the file."""
     if guard is not None:
         guard.renew()
@@ -214,10 +215,10 @@ class GuardedFile(io.RawIOBase):
         spans = [(offset + first * row_bytes, (end - first) * row_bytes) for first, end in runs]
         descriptor = self._backing.descriptor(spans)
         values = np.empty((len(distinct), *dataset.shape[1:]), kind)
-        target = memoryview(values.view(np.uint8).reshape(-1)) if len(distinct) else memoryview(b"")
+        target = values.reshape(-1).view(np.uint8)
         filled = 0
         for address, length in spans:
-            target[filled : filled + length] = read_at(descriptor, address, length)
+            target[filled : filled + length] = np.frombuffer(read_at(descriptor, address, length), np.uint8)
             filled += length
         return values[place.reshape(chosen.shape)]
 

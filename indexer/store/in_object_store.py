@@ -10,13 +10,13 @@ from imindex.indexer.core.url import Url
 from imindex.indexer.store.index import Index
 
 
-def open_remote(url: str, roots: Mapping[str, Place] | None = None) -> Index:
+def open_remote(url: Url, roots: Mapping[str, Place] | None = None) -> Index:
     """Open an index by its URL.
 
     Parameters
     ----------
-    url : str
-        Such as ``s3://bucket/audit.h5``, as the user wrote it. Credentials in it are used, and shown nowhere.
+    url : Url
+        Such as ``s3://bucket/audit.h5``, without credentials.
     roots : mapping of str to path-like, optional
         Where the pictures of named roots are now.
 
@@ -30,16 +30,14 @@ def open_remote(url: str, roots: Mapping[str, Place] | None = None) -> Index:
     ImindexError
         If there is no such object, it cannot be read, or it is not an index.
     """
-    from imindex.indexer.remote.address import name_by_user
     from imindex.indexer.remote.cached import CachedObject
     from imindex.indexer.remote.errors import Missing
 
-    public = Url(name_by_user(url))
     try:
-        backing = CachedObject(public)
+        backing = CachedObject(url)
     except Missing as error:
         raise ImindexError(
-            f"{public} does not exist. Build it with `imindex build SOURCE... -i {public}`, or name another index (-i, "
+            f"{url} does not exist. Build it with `imindex build SOURCE... -i {url}`, or name another index (-i, "
             "or $IMINDEX_INDEX)."
         ) from error
-    return Index(public, roots, backing=backing)
+    return Index(url, roots, backing=backing)

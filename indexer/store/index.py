@@ -74,6 +74,8 @@ from imindex.indexer.store.unfinished import HEAD, is_open_for_writing, left_beh
 from imindex.indexer.system.atomic import real_file
 from imindex.indexer.system.input_files import exists
 
+_PIECE = 1 << 22
+
 
 class Index:
     """An index file opened for reading. Columns are read on demand; vectors are memory-mapped.
@@ -343,6 +345,11 @@ class Index:
         with self._reading():
             return read_attributes(member_group(self._file.id, "ann"), self._guard, "ann")
 
+    def ann_bytes(self) -> int:
+        """Return the size of /ann/data."""
+        with self._reading():
+            return int(self._file["ann/data"].size)
+
     def ann_data(self) -> npt.NDArray[np.uint8]:
         """Return /ann/data, (bytes,) uint8, mapped in place."""
         with self._reading():
@@ -352,6 +359,12 @@ class Index:
         """Return the file as stored, for reading it block by block."""
         self.require_open()
         return Raw(self._file, self._guard, self.path)
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the bytes of the file."""
+        self.require_open()
+        for start in range(0, self.size, _PIECE):
+            yield self._backing.at(start, min(_PIECE, self.size - start))
 
     def contents(self) -> Contents:
         """Return everything except the vectors, as an argument for `imindex.indexer.store.writer.write`."""

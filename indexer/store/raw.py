@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from imindex.indexer.core.digest import STREAM_ROWS
 from imindex.indexer.core.schema import Attribute
+from imindex.indexer.core.url import Url
 from imindex.indexer.store.guard import DESCRIPTOR, GuardedFile, read_texts, reading
 from imindex.indexer.store.structure import (
     check_dataset,
@@ -32,7 +33,7 @@ class Raw:
     file : h5py.File
     guard : GuardedFile
         The file object through which `file` reads.
-    path : Path
+    path : Path or Url
         Used in error messages.
 
     Raises
@@ -41,7 +42,7 @@ class Raw:
         From every method, if a part is missing or does not conform to the format.
     """
 
-    def __init__(self, file: h5py.File, guard: GuardedFile, path: Path):
+    def __init__(self, file: h5py.File, guard: GuardedFile, path: Path | Url):
         self._file, self._guard, self._path = file, guard, path
 
     def visit(self) -> None:

@@ -118,7 +118,8 @@ class RemoteVectors:
             if self.is_few(n_rows):
                 with self._reading():
                     return self._guard.rows(self._dataset, key)
-        return self.whole()[key]
+        chosen: npt.NDArray[np.float16] = self.whole()[key]
+        return chosen
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         whole = self.whole()
