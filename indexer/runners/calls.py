@@ -38,9 +38,12 @@ class Calls(Protocol):
     Attributes
     ----------
     n_workers : int
+    state_bytes : int
+        Size of what a worker may hold between two looks at its files.
     """
 
     n_workers: int
+    state_bytes: int
 
     def map(self, method: str, tasks: Iterable[Sequence[Any]], common: Any = None) -> Iterator[Any]:
         """Call a method of the workers for each task, in any worker.
@@ -69,6 +72,45 @@ class Calls(Protocol):
         """End the workers."""
 
 
+class HereCalls:
+    """Calls to a worker in this process, one after another.
+
+    Parameters
+    ----------
+    factory, payload
+        See `ProcessCalls`.
+    """
+
+    n_workers = 1
+
+    def __init__(self, factory: str, payload: Any):
+        self._made = make(factory, payload)
+        self.state_bytes = state_bytes(1, processors())
+
+    def map(self, method: str, tasks: Iterable[Sequence[Any]], common: Any = None) -> Iterator[Any]:
+        """See `Calls.map`."""
+        for task in tasks:
+            yield getattr(self._made, method)(common, *task)
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def __enter__(self) -> HereCalls:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def state_bytes(n_workers: int, threads: int) -> int:
+    """Return what each of several workers of a machine may hold: an eighth of its memory together, at most.
+
+    A thread has no use for more than 1.25 GiB.
+    """
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**33
+    return max(2**24, min(memory // (8 * n_workers), threads * 5 * 2**28))
+
+
 class ProcessCalls:
     """Calls to worker processes on this machine. Use it as a context manager.
 
@@ -87,6 +129,7 @@ class ProcessCalls:
         self.n_workers = n_workers
         self._factory = factory
         threads = max(1, processors() // n_workers)
+        self.state_bytes = state_bytes(n_workers, threads)
         self._payload = pickle.dumps((payload, threads), protocol=5)
         self._environment = {
             name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")

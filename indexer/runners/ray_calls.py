@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.runners.calls import TRIES, answer, make
+from imindex.indexer.runners.calls import TRIES, answer, make, state_bytes
 
 _SECONDS = 1.0  # between looks for Ctrl-C
 _START_SECONDS = 120.0
@@ -36,6 +36,7 @@ class RayCalls:
         if n_workers < 1:
             raise ValueError(f"n_workers is {n_workers}. At least one worker is needed.")
         self.n_workers = n_workers
+        self.state_bytes = state_bytes(n_workers, max(1, int(cpus)))
         self._ray = ray
         self._arguments = factory, ray.put(payload), max(1, int(cpus))
         self._actor = ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=0, max_task_retries=0)(_Actor)

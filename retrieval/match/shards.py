@@ -17,23 +17,21 @@ one piece, and what `Counter` needs. Neither depends on the number of imitations
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from imindex.retrieval.match.counting import Counter, batches, parts_of
+from imindex.retrieval.match.counting import STATE_BYTES, Counter, batches, parts_of
 from imindex.retrieval.match.match import Match, Ranking
 from imindex.retrieval.match.ranking import Sides, csls_penalties
-from imindex.retrieval.vectors.blocks import Float16, Int64
+from imindex.retrieval.vectors.blocks import Float16, Int32, Int64
 
 PIECE_ROWS = 2**17
 """Maximum number of imitations in a piece."""
 LIMIT_BYTES = 2**26
 """Size of the similarities that a worker computes at a time, for each of its threads."""
-STATE_BYTES = 2**28
-"""Size of the counts that a worker holds at a time, for each of its threads."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +52,10 @@ class Works:
     n_artists: int
     csls_k: int | None
 
+    def at(self, rows: Int64) -> Works:
+        """Return some of the works, numbered from 0."""
+        return replace(self, vectors=self.vectors[rows], artist=self.artist[rows])
+
 
 @dataclass(frozen=True, eq=False)
 class Own:
@@ -61,14 +63,11 @@ class Own:
 
     Attributes
     ----------
-    rows : ndarray, shape (r,), int64
-        Numbers of the works, sorted by artist.
     lengths : ndarray, shape (r,), int64
     scores : ndarray, shape (sum of lengths,)
         Work by work, ascending.
     """
 
-    rows: Int64
     lengths: Int64
     scores: npt.NDArray[Any]
 
@@ -77,15 +76,22 @@ class Own:
         return _split(self.scores, self.lengths)
 
     @classmethod
-    def of(cls, rows: Int64, scores: Sequence[npt.NDArray[Any]]) -> Own:
+    def of(cls, scores: Sequence[npt.NDArray[Any]]) -> Own:
         """Join the scores of each work."""
-        return cls(rows, np.array([len(line) for line in scores], np.int64), np.concatenate(scores))
+        return cls(np.array([len(line) for line in scores], np.int64), np.concatenate(scores))
 
     @classmethod
     def merged(cls, parts: Sequence[Own]) -> Own:
         """Merge the scores of several pieces, of the same works."""
         lines = zip(*(part.each() for part in parts), strict=True)
-        return cls.of(parts[0].rows, [np.sort(np.concatenate(line)) for line in lines])
+        return cls.of([np.sort(np.concatenate(line)) for line in lines])
+
+
+class Counts(NamedTuple):
+    """Numbers of imitations of a piece below each own score, and equal to it, in the order of `Own.scores`."""
+
+    below: Int32
+    equal: Int32
 
 
 class Piece:
@@ -118,19 +124,19 @@ class Piece:
 
     def own(self, rows: Int64) -> Own:
         """Return the scores of the own imitations in this piece, for some works sorted by artist."""
-        return Own.of(rows, self._counter.own_scores(rows))
+        return Own.of(self._counter.own_scores(rows))
 
-    def count(self, own: Own) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-        """Count the imitations of this piece below each own score, and those equal to it, in the order of `own`."""
-        below, equal = self._counter.count(own.rows, own.each())
-        return np.concatenate(below).astype(np.int32), np.concatenate(equal).astype(np.int32)
+    def count(self, rows: Int64, own: Own) -> Counts:
+        """Count the imitations of this piece below each own score of some works, and those equal to it."""
+        below, equal = self._counter.count(rows, own.each())
+        return Counts(np.concatenate(below).astype(np.int32), np.concatenate(equal).astype(np.int32))
 
 
 def match_in_pieces(
     works: Works,
     imitation_artist: Int64,
     own: Callable[[Int64], Iterable[Own]],
-    count: Callable[[Own], Iterable[tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]]],
+    count: Callable[[Int64, Own], Iterable[Counts]],
     *,
     recall_at: Sequence[int] = (1, 5, 10, 50),
     state_bytes: int = STATE_BYTES,
@@ -149,7 +155,8 @@ def match_in_pieces(
         Returns `Piece.count` of each piece.
     recall_at : sequence of int
     state_bytes : int
-        See `imindex.retrieval.match.counting.batches`.
+        Size of the counts that a worker holds at a time (`imindex.retrieval.match.counting.batches`). The imitations
+        are read once for each batch of works.
     progress : callable
         Called with the number of works that are done.
 
@@ -165,7 +172,10 @@ def match_in_pieces(
     >>> imitations, artist = np.array([[0.8, 0.6], [0.6, 0.8], [0, 1]], np.float16), np.array([0, 1, 1])
     >>> pieces = [Piece(works, imitations[:2], artist[:2]), Piece(works, imitations[2:], artist[2:])]
     >>> result = match_in_pieces(
-    ...     works, artist, lambda rows: [p.own(rows) for p in pieces], lambda own: [p.count(own) for p in pieces]
+    ...     works,
+    ...     artist,
+    ...     lambda rows: [piece.own(rows) for piece in pieces],
+    ...     lambda rows, own: [piece.count(rows, own) for piece in pieces],
     ... )
     >>> result.artists.auc.tolist()
     [1.0, 1.0]
@@ -183,7 +193,7 @@ def match_in_pieces(
     for rows in batches(works.artist, n, csls=works.csls_k is not None, state_bytes=state_bytes):
         together = Own.merged(list(own(rows)))
         below, equal = np.zeros((2, len(together.scores)), np.int64)
-        for piece_below, piece_equal in count(together):
+        for piece_below, piece_equal in count(rows, together):
             below += piece_below
             equal += piece_equal
         for part in parts_of(
