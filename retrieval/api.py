@@ -45,6 +45,8 @@ from imindex.indexer.decode.limits import Limits
 from imindex.indexer.maintain.export import item_table
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.intact import require_intact
+from imindex.indexer.store.opening import open_index
+from imindex.indexer.system.index_files import Named
 from imindex.retrieval import results
 from imindex.retrieval.audit.plan import read_plan
 from imindex.retrieval.audit.run import Compute, Run, Show, Workspace
@@ -99,14 +101,13 @@ DEFAULT_TEMPLATES = ("Artwork from {artist}",)
 results.draw_with(notebook.render)
 
 
-def open(
-    path: str | os.PathLike[str], *, roots: Mapping[str, str | os.PathLike[str]] | None = None
-) -> OpenIndex:
+def open(path: Named, *, roots: Mapping[str, str | os.PathLike[str]] | None = None) -> OpenIndex:
     """Open an index for queries, classification and matching.
 
     Parameters
     ----------
-    path : path-like
+    path : path-like, or sequence of path-like
+        The index file. A pattern such as ``"part-*.h5"``, or several files, are read as one index.
     roots : mapping of str to path-like, optional
         Where the pictures of named roots are now, such as ``{"art": "/data/art"}``; by default, where the index says.
 
@@ -117,7 +118,8 @@ def open(
     Raises
     ------
     ImindexError
-        If the file does not exist, or is not an index that this version can read.
+        If the file does not exist, or is not an index that this version can read; or several files cannot be joined:
+        they have different encoders, or hold the same picture with other bytes.
     """
     return OpenIndex(path, roots)
 
@@ -126,7 +128,7 @@ def compare(  # noqa: PLR0913
     base: str | os.PathLike[str],
     new: str | os.PathLike[str],
     *,
-    index: str | os.PathLike[str] | Index = DEFAULT_INDEX,
+    index: Named | Index = DEFAULT_INDEX,
     fail_if: Sequence[str | Condition] = (),
     encoder: str | None = None,
     no_names: bool = False,
@@ -155,7 +157,7 @@ def compare(  # noqa: PLR0913
     base, new : str or path-like
         Collections of `index`, or finished audits. An audit is a report.json or the folder that holds it, followed
         by ``:RELEASE`` if it has several releases.
-    index : path-like or open index
+    index : path-like, sequence of path-like, or open index
         The index that holds the collections. Of an open index, `base` and `new` are always collections.
     fail_if : sequence of str
         Conditions such as ``"accuracy > base + 5 %"``. Their verdicts are in `gate` of the result.
@@ -212,7 +214,7 @@ def compare(  # noqa: PLR0913
         "labels": GENERIC_LABELS,
         "templates": DEFAULT_TEMPLATES,
         **passed,
-        "index": index if isinstance(index, Index) else Path(index),
+        "index": index,
         "encoder": encoder,
         "no_names": no_names,
         "alternative": alternative,
@@ -472,25 +474,33 @@ class Items:
 
 
 class OpenIndex:
-    """An index file, open for reading. It keeps reading the same data even if a build replaces the file.
+    """An index file, or several as one, open for reading. It keeps reading the same data even if a build replaces them.
 
     Use it as a context manager, or call `close`.
 
     Parameters
     ----------
-    path : path-like
+    path : path-like, or sequence of path-like
     roots : mapping of str to path-like, optional
     """
 
-    def __init__(
-        self, path: str | os.PathLike[str], roots: Mapping[str, str | os.PathLike[str]] | None = None
-    ):
-        self._index = Index(path, roots)
+    def __init__(self, path: Named, roots: Mapping[str, str | os.PathLike[str]] | None = None):
+        self._index = open_index(path, roots)
 
     @property
     def path(self) -> Path:
-        """Path of the file."""
+        """Path of the file; of several files, what messages call them."""
         return self._index.path
+
+    @property
+    def files(self) -> str | tuple[str, ...]:
+        """Path of the file, as results name it; of several files, a tuple of their paths."""
+        return self._index.files
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know about several files that are read as one, in sentences; else empty."""
+        return self._index.notes
 
     @property
     def encoder(self) -> EncoderInfo:
@@ -499,7 +509,7 @@ class OpenIndex:
 
     @property
     def root_digest(self) -> str:
-        """SHA-256 over the entire content of the index."""
+        """SHA-256 over the entire content of the index; of several files, the digest that chains theirs (FORMAT.md)."""
         return self._index.root_digest
 
     @property
@@ -514,7 +524,11 @@ class OpenIndex:
 
     @property
     def vectors(self) -> npt.NDArray[np.float16]:
-        """Unit vectors, shape (n, d), float16; a read-only memory map of the file."""
+        """Unit vectors, shape (n, d), float16; a read-only memory map of the file.
+
+        Of several files, an array-like that maps them (`imindex.indexer.store.joined_vectors`): index it, or copy all
+        by `numpy.asarray`.
+        """
         return self._index.vectors
 
     @property

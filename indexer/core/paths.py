@@ -226,3 +226,49 @@ class StoredPaths:
         if prefix.startswith(ROOTED) and (os.path.islink(path) or "\\" in name):  # noqa: PTH114 - many
             return stored_path(path, self._folder, self._roots)
         return prefix + name
+
+
+class Rebased:
+    """Paths as stored in the index of one folder -> as stored in an index of another folder, cached per folder.
+
+    Paths in named roots, URLs and absolute paths stay. Paths are changed as text: no file is looked at.
+
+    Parameters
+    ----------
+    old, new : Path
+        Folders of the two indexes.
+
+    Examples
+    --------
+    >>> moved = Rebased(Path("/audit/parts"), Path("/audit"))
+    >>> moved("../works/a.png"), moved("b.png"), moved("//art/a.png")
+    ('works/a.png', 'parts/b.png', '//art/a.png')
+    """
+
+    def __init__(self, old: Path, new: Path):
+        self._old, self._new = os.path.abspath(old), os.path.abspath(new)  # noqa: PTH100 - links stay
+        self.keeps_all = self._old == self._new
+        """Whether the folders are the same."""
+        self._known: dict[str, str] = {}
+
+    def __call__(self, stored: str) -> str:
+        if self.keeps_all or _is_fixed(stored):
+            return stored
+        container, mark, member = stored.partition("::")
+        head, _, name = container.rpartition("/")
+        if name in ("", ".", ".."):
+            return self._moved(container) + mark + member
+        prefix = self._known.get(head)
+        if prefix is None:
+            prefix = self._moved(head)
+            prefix = self._known[head] = "" if prefix == "." else prefix.rstrip("/") + "/"
+        return prefix + name + mark + member
+
+    def _moved(self, relative: str) -> str:
+        full = os.path.normpath(os.path.join(self._old, relative))  # noqa: PTH118 - many
+        return os.path.relpath(full, self._new).replace(os.sep, "/")
+
+
+def _is_fixed(stored: str) -> bool:
+    """Return whether a stored path means the same in every folder: it is rooted, absolute, or a URL."""
+    return stored.startswith("/") or "://" in stored or os.path.isabs(stored)  # noqa: PTH117 - many

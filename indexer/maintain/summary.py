@@ -83,8 +83,8 @@ class IndexSummary(_Described, kw_only=True, frozen=True):
 
     Attributes
     ----------
-    index : str
-        Path of the file.
+    index : str, or tuple of str
+        Path of the file; the paths, if several are read as one.
     n : int
         Rows.
     root_digest, format, created_at, created_by : str
@@ -108,7 +108,7 @@ class IndexSummary(_Described, kw_only=True, frozen=True):
         they were; they may have been removed since.
     """
 
-    index: str
+    index: str | tuple[str, ...]
     n: int
     root_digest: str
     format: str
@@ -144,7 +144,7 @@ def describe(index: Index) -> IndexSummary:
     np.add.at(per_kind, (artist[named], kind_of[collection[named]]), 1)
     duplicates, sentence = _duplicates(index, artist, collection)
     return IndexSummary(
-        index=str(index.path),
+        index=index.files,
         n=index.n,
         root_digest=index.root_digest,
         format=index.version,

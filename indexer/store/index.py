@@ -90,6 +90,11 @@ class Index:
         If the file does not exist, is not an index, or has an unknown format version; or a root is not a folder.
     """
 
+    notes: tuple[str, ...] = ()
+    """What a user should know about an index of several files, in sentences."""
+    n_repeated: int = 0
+    """Rows and rejects that are left out of several files, since an earlier file has them."""
+
     def __init__(
         self, path: str | os.PathLike[str], roots: Mapping[str, str | os.PathLike[str]] | None = None
     ):
@@ -122,8 +127,7 @@ class Index:
             raise
 
     def _reading(self) -> contextlib.AbstractContextManager[None]:
-        if not self.close.alive:
-            raise ImindexError(f"{self.path} is closed. Open it again.")
+        self.require_open()
         return reading(self.path, self._guard)
 
     def _open(self) -> None:
@@ -178,6 +182,36 @@ class Index:
         descriptors = mapped(self._guard.fileno(), self._file[name], DESCRIPTOR)
         raw = read_texts(self._guard, descriptors if rows is None else descriptors[rows], name)
         return [text.decode("utf-8", "surrogateescape") for text in raw]
+
+    @property
+    def parts(self) -> tuple[Index, ...]:
+        """The files of the index: itself. An index of several files (`imindex.indexer.store.joined`) has several."""
+        return (self,)
+
+    @property
+    def files(self) -> str | tuple[str, ...]:
+        """The path of the file, as results name it; of several files a tuple."""
+        return str(self.path)
+
+    @property
+    def n_rejects(self) -> int:
+        """Number of pictures that cannot be used."""
+        return self._counts.rejects
+
+    def digest_at(self, row: int, group: str = "items") -> bytes:
+        """Return the SHA-256 of the bytes of one picture, or of one reject."""
+        with self._reading():
+            return bytes(mapped(self._guard.fileno(), self._file[f"{group}/sha256"])[row])
+
+    def require_open(self) -> None:
+        """Refuse a closed index.
+
+        Raises
+        ------
+        ImindexError
+        """
+        if not self.close.alive:
+            raise ImindexError(f"{self.path} is closed. Open it again.")
 
     @property
     def folder(self) -> Path:
@@ -268,7 +302,7 @@ class Index:
 
     def raw(self) -> Raw:
         """Return the file as stored, for reading it block by block."""
-        self._reading()  # refuses a closed file
+        self.require_open()
         return Raw(self._file, self._guard, self.path)
 
     def contents(self) -> Contents:
@@ -295,35 +329,16 @@ class Index:
             yield np.asarray(self.vectors[chosen[start : start + STREAM_ROWS]])
 
     def __enter__(self) -> Index:
-        self._reading()  # refuses a closed file
+        self.require_open()
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self.close()
         if isinstance(error, BadVectors):
-            raise _named(error, self.path) from error
+            raise named_error(error, self.path) from error
 
 
-@contextlib.contextmanager
-def opened(index: Index | str | os.PathLike[str]) -> Iterator[Index]:
-    """Open an index for the duration of a block. An index that is already open is passed through and stays open.
-
-    Raises
-    ------
-    ImindexError
-        As in `Index`.
-    """
-    if isinstance(index, Index):
-        try:
-            yield index
-        except BadVectors as error:
-            raise _named(error, index.path) from error
-        return
-    with Index(index) as file:
-        yield file
-
-
-def _named(error: BadVectors, path: Path) -> ImindexError:
+def named_error(error: BadVectors, path: Path) -> ImindexError:
     """Name the index whose vectors were refused."""
     return ImindexError(f"{path}: {error} `imindex verify -i {path}` lists what is wrong with it.")
 

@@ -25,16 +25,64 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 DEFAULT_INDEX = "imindex.h5"
 
-index_option = click.option(
-    "-i",
-    "--index",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=DEFAULT_INDEX,
-    envvar="IMINDEX_INDEX",
-    show_default=True,
-    show_envvar=True,
-    help="The index file.",
-)
+IndexPlace = Path | tuple[Path, ...]
+"""What `indexes_option` passes: a file or a pattern, or several of them."""
+
+
+class IndexOption(click.Option):
+    """`-i`, which may be repeated. The environment variable holds one path, whatever characters it has."""
+
+    def value_from_envvar(self, ctx: click.Context) -> Any:
+        value = self.resolve_envvar_value(ctx)
+        return None if value is None else (value,)
+
+
+def _one_index(ctx: click.Context, param: click.Parameter, values: tuple[Path, ...]) -> Path:
+    """Return the one file that is named; refuse several, since the command rewrites or checks one."""
+    first = values[0]
+    if len(values) == 1 and (first.exists() or not any(c in str(first) for c in "*?[")):
+        return first
+    if ctx.resilient_parsing:
+        return first
+    from imindex.indexer.system.index_files import has_match, one_file
+
+    if len(values) == 1 and not has_match(first):  # a new file may have such a name
+        return first
+    try:
+        return one_file(values, f"imindex {ctx.info_name}")
+    except ImindexError as error:
+        raise click.UsageError(str(error), ctx) from error
+
+
+def _some_indexes(ctx: click.Context, param: click.Parameter, values: tuple[Path, ...]) -> IndexPlace | None:
+    return values[0] if len(values) == 1 else values or None
+
+
+def index_option_of(
+    *,
+    several: bool = False,
+    default: str | None = DEFAULT_INDEX,
+    help: str = "The index file.",
+) -> Callable[[Command], Command]:
+    """Return the option `-i`: of one index file, or of several that are read as one."""
+    more = ' A quoted pattern, such as "part-*.h5", or a repeated -i reads several files as one index.'
+    return click.option(
+        "-i",
+        "--index",
+        cls=IndexOption,
+        type=click.Path(path_type=Path, dir_okay=False),
+        multiple=True,
+        callback=_some_indexes if several else _one_index,
+        default=None if default is None else (default,),
+        envvar="IMINDEX_INDEX",
+        show_default=default is not None,
+        show_envvar=default is not None,
+        help=f"{help}{more if several else ''}",
+    )
+
+
+index_option = index_option_of()
+indexes_option = index_option_of(several=True)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the full result to stdout as JSON.")
 device_option = click.option(
     "--device",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +13,9 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.demo.recognise import is_demonstration
 from imindex.indexer.generate.prompts import DEFAULT_TEMPLATE
-from imindex.indexer.store.index import Index, opened
+from imindex.indexer.store.index import Index
+from imindex.indexer.store.opening import opened
+from imindex.indexer.system.index_files import Named
 from imindex.retrieval.classify.by_name import average_templates, confidences, label_scores_by_name
 from imindex.retrieval.classify.by_works import knn_scores, prototype_scores
 from imindex.retrieval.classify.classify import classify
@@ -44,7 +45,7 @@ VOTERS = 15
 
 
 def classify_release(  # noqa: PLR0913
-    path: Path | Index,
+    path: Named | Index,
     collection: str | None = None,
     *,
     artists: Sequence[str] | None = None,
@@ -61,8 +62,8 @@ def classify_release(  # noqa: PLR0913
 
     Parameters
     ----------
-    path : Path or Index
-        The path of an index, or an open index.
+    path : path-like, sequence of path-like, or Index
+        The path of an index, or an open index; several files, or a pattern of them, are read as one.
     collection : str, optional
         A collection of imitations or works. By works, each work is excluded from its own prototype. By default, the
         only release.

@@ -10,7 +10,9 @@ import numpy as np
 from msgspec.structs import replace
 
 from imindex.indexer.demo.recognise import is_demonstration
-from imindex.indexer.store.index import Index, opened
+from imindex.indexer.store.index import Index
+from imindex.indexer.store.opening import opened
+from imindex.indexer.system.index_files import Named
 from imindex.retrieval.evidence.compared import BACKGROUND
 from imindex.retrieval.evidence.match_tests import match_evidence
 from imindex.retrieval.evidence.release_names import names_of_release
@@ -31,7 +33,7 @@ from imindex.retrieval.vectors.select import distinct, pictures, release
 
 
 def match_release(  # noqa: PLR0913
-    path: Path | Index,
+    path: Named | Index,
     collection: str | None = None,
     *,
     csls: bool = False,
@@ -47,8 +49,8 @@ def match_release(  # noqa: PLR0913
 
     Parameters
     ----------
-    path : Path or Index
-        The path of an index, or an open index.
+    path : path-like, sequence of path-like, or Index
+        The path of an index, or an open index; several files, or a pattern of them, are read as one.
     collection : str, optional
         The release; by default the only one.
     csls : bool

@@ -15,7 +15,9 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.names import as_stored
 from imindex.indexer.core.schema import KINDS
 from imindex.indexer.decode.limits import Limits
-from imindex.indexer.store.index import Index, opened
+from imindex.indexer.store.index import Index
+from imindex.indexer.store.opening import opened
+from imindex.indexer.system.index_files import Named
 from imindex.retrieval.results import (
     Approximate,
     Attribution,
@@ -32,7 +34,7 @@ from imindex.retrieval.vectors.select import artist_mask, require_rows, same_fil
 
 
 def ask(  # noqa: PLR0913
-    path: Path | Index,
+    path: Named | Index,
     pictures: Sequence[Path],
     texts: Sequence[str],
     *,
@@ -48,8 +50,8 @@ def ask(  # noqa: PLR0913
 
     Parameters
     ----------
-    path : Path or Index
-        Path of the index, or an open index.
+    path : path-like, sequence of path-like, or Index
+        The index, or an open index; several files, or a pattern of them, are searched as one.
     pictures : sequence of Path
     texts : sequence of str
     k : int
@@ -123,7 +125,7 @@ def ask(  # noqa: PLR0913
                     )
         answers = zip(queries, kinds, attributions, strict=True)
         return QueryResult(
-            index=str(index.path),
+            index=index.files,
             k=k,
             queries=tuple(
                 QueryAnswer(query=name, kinds=kind_neighbours, attribution=attribution)
@@ -138,11 +140,11 @@ class _Search:
 
     def __init__(self, index: Index, n_pictures: int, device: str, exact: bool):
         from imindex.indexer.ann.approximate import stored
-        from imindex.indexer.ann.exact import ExactSearcher
+        from imindex.indexer.ann.exact import exact_searcher
 
         self._vectors, self._n_pictures = index.vectors, n_pictures
         self._quick = None if exact or not n_pictures else stored(index)
-        self._exact = ExactSearcher(index.vectors, device)
+        self._exact = exact_searcher(index.vectors, device)
 
     def nearest(
         self, queries: Float16, k: int, among: np.ndarray[Any, Any]

@@ -237,7 +237,7 @@ def require_rows(index: Index) -> None:
     """
     if index.n:
         return
-    rejects = index.raw().rows("rejects/artist")
+    rejects = index.n_rejects
     only = f", only {rejects:,} reject{'s' if rejects != 1 else ''}" if rejects else ""
     raise ImindexError(
         f"{index.path} holds no pictures{only}: there is nothing to search or test. See `imindex info --rejects -i "
