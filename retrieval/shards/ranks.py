@@ -25,15 +25,14 @@ class Ranked:
     Attributes
     ----------
     match : Match
-    rows, artist : ndarray, shape (M,), int64
-        Rows of the distinct imitations in the index, ascending, and their artists.
+    imitations : Pictures
+        The distinct imitations, without their vectors.
     n_repeated : int
         Number of repeated imitations that are excluded.
     """
 
     match: Match
-    rows: Int64
-    artist: Int64
+    imitations: Pictures
     n_repeated: int
 
 
@@ -110,7 +109,8 @@ def match_by_workers(
         state_bytes=calls.state_bytes,
         progress=progress,
     )
-    return Ranked(match, rows, artist, n_repeated)
+    imitations = Pictures(rows, np.empty((len(rows), 0), np.float16), artist)
+    return Ranked(match, imitations, n_repeated)
 
 
 def pieces_of(index: Index, rows: Int64, artist: Int64, n_workers: int) -> Iterator[Rows]:

@@ -70,6 +70,7 @@ class Worker:
         self._open: dict[int, Index] = {}
         self._searchers: dict[int, Any] = {}
         self._whole: Any = None
+        self._observed: dict[str, Any] = {}
 
     def keys(self, _: None, rows: Rows) -> npt.NDArray[np.uint64]:
         """Validate the vectors of some rows, and return their keys (`row_keys`)."""
@@ -115,7 +116,8 @@ class Worker:
 
         if self._whole is None:
             self._whole = Shared(self._joined())
-        return observe_share(self._whole, share, works)
+        received, self._observed = observe_share(self._whole, share, works, self._observed)
+        return received
 
     def _piece(self, works: Works, rows: Rows) -> Piece:
         return Piece(works, self._vectors(rows), rows.artist, rows.penalties, threads=processors())

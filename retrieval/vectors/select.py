@@ -197,6 +197,12 @@ def pictures(index: Index, *kinds: str, collections: Sequence[str] = ()) -> Pict
     return Pictures(rows, np.asarray(index.vectors[rows]), artist)
 
 
+def without_vectors(index: Index, *kinds: str, collections: Sequence[str] = ()) -> Pictures:
+    """Return `pictures` with vectors of length 0, where only rows and artists are needed."""
+    rows, artist = rows_of(index, *kinds, collections=collections)
+    return Pictures(rows, np.empty((len(rows), 0), np.float16), artist)
+
+
 def release(index: Index, name: str | None, kinds: Sequence[str] = ("imitations",)) -> tuple[str, str]:
     """Return the name and the kind of a collection; by default of the only release.
 
