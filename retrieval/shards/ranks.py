@@ -115,7 +115,7 @@ def match_by_workers(
 
 def pieces_of(index: Index, rows: Int64, artist: Int64, n_workers: int) -> Iterator[Rows]:
     """Divide rows of an index, ascending, into pieces that each lie in one file, in order."""
-    for file, (start, places, kept) in enumerate(_files(index)):
+    for file, (start, places, kept) in enumerate(file_rows(index)):
         here = slice(*np.searchsorted(rows, [start, start + places]).tolist())
         local = rows[here] - start
         if kept is not None:
@@ -124,7 +124,7 @@ def pieces_of(index: Index, rows: Int64, artist: Int64, n_workers: int) -> Itera
             yield Rows(file, local[piece], artist[here][piece])
 
 
-def _files(index: Index) -> Iterator[tuple[int, int, Int64 | None]]:
+def file_rows(index: Index) -> Iterator[tuple[int, int, Int64 | None]]:
     """Yield the first row of each file, the number of its rows, and which of its rows these are (None: all)."""
     from imindex.indexer.store.joined_vectors import JoinedVectors
 

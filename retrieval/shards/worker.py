@@ -57,6 +57,23 @@ class Rows:
     penalties: Int64 | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Range:
+    """Consecutive rows of one file, of which some are searched.
+
+    Attributes
+    ----------
+    file, start, stop : int
+    among : ndarray, uint8
+        Which of them to search, as packed bits.
+    """
+
+    file: int
+    start: int
+    stop: int
+    among: npt.NDArray[np.uint8]
+
+
 class Worker:
     """Answers calls from the files of one index. Each is opened when it is first needed, and kept open.
 
@@ -68,7 +85,7 @@ class Worker:
     def __init__(self, files: Sequence[File]):
         self._files = tuple(files)
         self._open: dict[int, Index] = {}
-        self._searchers: dict[int, Any] = {}
+        self._searchers: dict[tuple[int, int, int], Any] = {}
         self._whole: Any = None
         self._observed: dict[str, Any] = {}
 
@@ -90,24 +107,16 @@ class Worker:
         works, own = common
         return self._piece(works, rows).count(np.arange(len(works.artist)), own)
 
-    def nearest(self, queries: Float16, file: int, among: npt.NDArray[np.uint8], k: int) -> Neighbours:
-        """Find the nearest rows of one file, exactly.
-
-        Parameters
-        ----------
-        queries : ndarray, shape (Q, d), float16
-        file : int
-        among : ndarray, uint8
-            Which rows of the file to search, as packed bits.
-        k : int
-        """
+    def nearest(self, queries: Float16, rows: Range, k: int) -> Neighbours:
+        """Find the nearest rows of a range, exactly, numbered from its first row."""
         from imindex.indexer.ann.exact import ExactSearcher
 
-        index = self._file(file)
-        if file not in self._searchers:
-            self._searchers[file] = ExactSearcher(index.vectors, "cpu")
-        chosen = np.unpackbits(among, count=index.n).astype(np.bool_)
-        return nearest(self._searchers[file], index.vectors, queries, k=k, among=chosen)
+        vectors = self._file(rows.file).vectors[rows.start : rows.stop]
+        place = rows.file, rows.start, rows.stop
+        if place not in self._searchers:
+            self._searchers[place] = ExactSearcher(vectors, "cpu")
+        among = np.unpackbits(rows.among, count=rows.stop - rows.start).astype(np.bool_)
+        return nearest(self._searchers[place], vectors, queries, k=k, among=among)
 
     def observe(self, share: Share, works: Int64) -> Any:
         """See `imindex.retrieval.evidence.release_walk.observe_share`."""
