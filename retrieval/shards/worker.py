@@ -15,9 +15,10 @@ import numpy.typing as npt
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.store.index import Index
 from imindex.indexer.system.cpu import processors
+from imindex.retrieval.classify.by_works import knn_scores, prototype_scores
 from imindex.retrieval.match.shards import Counts, Own, Piece, Works
 from imindex.retrieval.search.nearest import Neighbours, nearest
-from imindex.retrieval.vectors.blocks import Float16, Int64
+from imindex.retrieval.vectors.blocks import Float16, Float64, Int64
 from imindex.retrieval.vectors.checks import check_vectors
 from imindex.retrieval.vectors.select import row_keys
 
@@ -74,6 +75,31 @@ class Range:
     among: npt.NDArray[np.uint8]
 
 
+SCORED_TOGETHER = 2**13
+"""Number of pictures that a worker compares with works at a time."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """The works that pictures are compared with.
+
+    Attributes
+    ----------
+    method : {"prototype", "vote"}
+    works : ndarray, shape (W, d), float16, unit norm
+    artist : ndarray, shape (W,), int64
+    n_artists : int
+    k : int
+        Number of works that vote.
+    """
+
+    method: str
+    works: Float16
+    artist: Int64
+    n_artists: int
+    k: int
+
+
 class Worker:
     """Answers calls from the files of one index. Each is opened when it is first needed, and kept open.
 
@@ -117,6 +143,15 @@ class Worker:
             self._searchers[place] = ExactSearcher(vectors, "cpu")
         among = np.unpackbits(rows.among, count=rows.stop - rows.start).astype(np.bool_)
         return nearest(self._searchers[place], vectors, queries, k=k, among=among)
+
+    def scores(
+        self, candidates: Candidates, vectors: Float16, exclude: npt.NDArray[np.bool_] | None
+    ) -> Float64:
+        """Return the scores of some pictures by works (`imindex.retrieval.classify.by_works`)."""
+        works = candidates.works, candidates.artist, candidates.n_artists
+        if candidates.method == "prototype":
+            return prototype_scores(vectors, *works, exclude=exclude)
+        return knn_scores(vectors, *works, k=candidates.k, exclude=exclude)
 
     def observe(self, share: Share, works: Int64) -> Any:
         """See `imindex.retrieval.evidence.release_walk.observe_share`."""
