@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import datetime
+import ipaddress
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 
@@ -63,8 +67,10 @@ class Website:
 
 
 @contextmanager
-def website(pages: Mapping[str, Page | list[Page]]) -> Iterator[Website]:
-    """Serve pages on a free port of loopback until the end of the block."""
+def website(
+    pages: Mapping[str, Page | list[Page]], *, certificate: tuple[Path, Path] | None = None
+) -> Iterator[Website]:
+    """Serve pages on a free port of loopback until the end of the block; by https with a certificate and its key."""
     site = Website(pages)
 
     class Handler(BaseHTTPRequestHandler):
@@ -116,6 +122,10 @@ def website(pages: Mapping[str, Page | list[Page]]) -> Iterator[Website]:
             pass
 
     server = Server(("127.0.0.1", 0), Handler)
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     site.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
@@ -125,3 +135,32 @@ def website(pages: Mapping[str, Page | list[Page]]) -> Iterator[Website]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def self_signed(folder: Path, host: str) -> tuple[Path, Path]:
+    """Write a certificate for a host that is signed by itself, and its key."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
+    numeric = host[0].isdecimal()
+    alternative = x509.IPAddress(ipaddress.ip_address(host)) if numeric else x509.DNSName(host)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(datetime.datetime(2020, 1, 1))
+        .not_valid_after(datetime.datetime(2120, 1, 1))
+        .add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    paths = folder / f"{host}.pem", folder / f"{host}.key"
+    paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    form = serialization.PrivateFormat.PKCS8
+    paths[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()))
+    return paths
