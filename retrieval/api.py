@@ -835,7 +835,7 @@ class Encoder:
         import torch
 
         from imindex.indexer.decode.pool import picture_of
-        from imindex.indexer.sources.local import read_bytes
+        from imindex.indexer.sources.read import read_bytes
 
         vectors, pictures = [], several(pictures, "pictures")
         for start in range(0, len(pictures), self._encoder.batch_size):

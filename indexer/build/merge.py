@@ -6,7 +6,6 @@ path), change (a new row replaces the old one), or be shared with other rows (se
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -42,6 +41,7 @@ from imindex.indexer.core.schema import (
 )
 from imindex.indexer.sources.item import Item
 from imindex.indexer.sources.local import UNLISTED
+from imindex.indexer.sources.read import is_gone
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.intact import unchanged_blocks
 
@@ -281,7 +281,7 @@ class _Merge:
 
     def _is_gone(self, path: str) -> bool:
         full = self._places.full(path)
-        return full is None or not os.path.exists(full)  # noqa: PTH110 - many
+        return not self._places.is_remote(path) if full is None else is_gone(full)
 
     def _describe(self, row: int, item: Item) -> None:
         """Update the metadata of an unchanged picture, which is not encoded again.

@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Container, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imindex.indexer.core.errors import BadPicture
@@ -22,7 +21,7 @@ from imindex.indexer.decode.limits import MAX_BYTES, Limits
 from imindex.indexer.decode.memory import budget
 from imindex.indexer.decode.pool import Decoders
 from imindex.indexer.sources.item import Item
-from imindex.indexer.sources.local import read_file
+from imindex.indexer.sources.read import read_location, size_of
 from imindex.indexer.system.cpu import processors
 
 if TYPE_CHECKING:
@@ -158,10 +157,10 @@ def _read(
 ) -> Read:
     with contextlib.ExitStack() as held:
         try:
-            size = Path(item.path).stat().st_size
+            size = size_of(item.path)
             size = size if size <= MAX_BYTES else 0  # larger files are not read
             held.enter_context(budget(decoders.limits).file(size))
-            data, stamp = read_file(item.path)
+            data, stamp = read_location(item.path)
         except BadPicture as error:
             return Read(item, NO_DIGEST, reason=str(error))
         except OSError as error:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 
 from imindex.indexer.build.row_keys import Key, Paths
+from imindex.indexer.core.locations import is_url, split_folder, split_member, with_container
 from imindex.indexer.core.paths import PicturePaths
 
 
@@ -48,8 +49,13 @@ class SameFiles:
             Whether the sources list the file under another path as well, which is used instead.
         """
         full = self._full_of(position)
-        is_link = os.path.islink(full)  # noqa: PTH114 - many
-        head, name = os.path.split(os.path.realpath(full) if is_link else full)
+        if is_url(full):
+            return None, False
+        container = split_member(full)[0]
+        is_link = os.path.islink(container)  # noqa: PTH114 - many
+        head, name = split_folder(
+            with_container(full, os.path.realpath(container)) if is_link else full, os.sep
+        )
         real = head if is_link else self._real(head)
         for prefix in self._prefixes.get(real, ()):
             other = key[0], key[1], f"{prefix}/{name}" if prefix else name
@@ -79,11 +85,11 @@ class SameFiles:
             (self._listed, self._full_of),
         ):
             for (_, _, path), position in paths:
-                prefix = path.rpartition("/")[0]
+                prefix = split_folder(path)[0]
                 if prefix not in folders:
                     full = self._places.full(path) if full_of is None else full_of(position)
-                    if full is not None:
-                        folders[prefix] = self._real(os.path.dirname(full))  # noqa: PTH120 - many
+                    if full is not None and not is_url(full):
+                        folders[prefix] = self._real(split_folder(full, os.sep)[0])
         prefixes: dict[str, list[str]] = {}
         for prefix, real in folders.items():
             prefixes.setdefault(real, []).append(prefix)

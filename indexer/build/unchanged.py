@@ -6,7 +6,6 @@ resolution of the clock and keep its stamp. A file without a stamp, or with anot
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -16,11 +15,12 @@ import numpy.typing as npt
 
 from imindex.indexer.build.checkpoint import Parts
 from imindex.indexer.build.row_keys import numbers_by_spelling
+from imindex.indexer.core.errors import BadPicture
 from imindex.indexer.core.paths import StoredPaths
 from imindex.indexer.core.schema import BLOCKED, NO_STAMP, NOBODY, Stamp, Stamps, digests_of
 from imindex.indexer.sources.arms import ALL_BLACK, BLOCKABLE
 from imindex.indexer.sources.item import Item
-from imindex.indexer.sources.local import raw_stamp
+from imindex.indexer.sources.read import stamp_at
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.structure import has_optional
 
@@ -126,8 +126,8 @@ class UnchangedFiles:
             if table.rejects and digest not in self._known and not self._known.is_blocked(item, digest):
                 return None
             try:
-                stamp = raw_stamp(os.stat(item.path))  # noqa: PTH116 - many
-            except OSError:
+                stamp = stamp_at(item.path)
+            except (BadPicture, OSError):
                 return None
             stored = tuple(table.stamps[row].tolist())
             return (digest, stamp, not table.rejects) if stamp == stored != NO_STAMP else None

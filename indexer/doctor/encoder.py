@@ -30,7 +30,7 @@ from imindex.indexer.encoders.registry import DEMO_MODEL
 from imindex.indexer.encoders.torch_encoder import TorchEncoder
 from imindex.indexer.integrity.verify import UNIT
 from imindex.indexer.integrity.verify_pictures import cosines
-from imindex.indexer.sources.local import read_bytes
+from imindex.indexer.sources.read import read_bytes
 
 Vectors = npt.NDArray[np.float16]
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from imindex.indexer.build.reader import NO_DIGEST, Read, read_all
 from imindex.indexer.core.cosine import shown_cosine
 from imindex.indexer.core.digest import STREAM_ROWS
+from imindex.indexer.core.locations import is_url, split_member, with_container
 from imindex.indexer.core.paths import PicturePaths, merged_roots, split_rooted
 from imindex.indexer.core.schema import BLOCKED
 from imindex.indexer.decode.formats import is_missing
@@ -108,49 +109,58 @@ class Folders:
     ----------
     folder : Path
         The folder of the index.
-    roots : sequence of Path
-        Further folders.
+    roots : sequence of Path or str
+        Further folders, or prefixes of URLs.
     named : mapping of str to str
         Where the named roots of the index are.
     """
 
     folder: Path
-    roots: Sequence[Path] = ()
+    roots: Sequence[Path | str] = ()
     named: Mapping[str, str] = field(default_factory=dict)
 
     def path(self, stored: str) -> str | None:
         """Return the path of a picture; None if it is outside the folders."""
-        full = PicturePaths(self.folder, self.named).full(stored)
-        return full if full is not None and self._is_inside(full) else None
+        full = PicturePaths(self.folder, self.named, self._remote).full(stored)
+        return full if full is not None and (is_url(full) or self._is_inside(full)) else None
 
     def moved_to(self, stored: str) -> str | None:
         """Return the file in one of the further folders that ends as a stored path does; None if there is none.
 
         It is looked for where the pictures were moved: by the longest end of the path first.
         """
-        rooted = split_rooted(stored)
+        container, _ = split_member(stored)
+        rooted = split_rooted(container)
         parts = [
             part
-            for part in (stored if rooted is None else "/".join(rooted)).split("/")
+            for part in (container if rooted is None else "/".join(rooted)).split("/")
             if part not in ("", ".", "..")
         ]
         for start in range(len(parts)):
-            for root in self.roots:
+            for root in self._folders:
                 full = os.path.normpath(root.absolute().joinpath(*parts[start:]))
                 if "\0" not in full and os.path.lexists(full) and self._is_inside(full):
-                    return full
+                    return with_container(stored, full)
         return None
 
     def _is_inside(self, full: str) -> bool:
         try:
-            real = Path(full).resolve()
+            real = Path(split_member(full)[0]).resolve()
         except (OSError, RuntimeError, ValueError):  # links in a circle, a zero byte
             return False
         return any(real.is_relative_to(root) for root in self._resolved)
 
     @cached_property
     def _resolved(self) -> tuple[Path, ...]:
-        return tuple(root.resolve() for root in (self.folder, *self.roots))
+        return tuple(root.resolve() for root in (self.folder, *self._folders))
+
+    @cached_property
+    def _folders(self) -> tuple[Path, ...]:
+        return tuple(Path(root) for root in self.roots if not is_url(os.fspath(root)))
+
+    @cached_property
+    def _remote(self) -> tuple[str, ...]:
+        return tuple(url for root in self.roots if is_url(url := os.fspath(root)))
 
 
 class _Everything:
@@ -164,7 +174,7 @@ def check_pictures(
     index: Index,
     progress: Progress = lambda done: None,
     *,
-    roots: Sequence[Path] = (),
+    roots: Sequence[Path | str] = (),
     named: Mapping[str, Path] | None = None,
 ) -> Originals:
     """Read the file of every row, and compare its SHA-256 with the one in the index.
@@ -176,7 +186,7 @@ def check_pictures(
     index : Index
     progress : callable
         Called with the number of files done so far.
-    roots : sequence of Path
+    roots : sequence of Path or str
         Folders outside that of the index in which files may be opened.
     named : mapping of str to Path, optional
         Where named roots of the index are now. They are permitted only if they are in `roots`.
@@ -198,7 +208,7 @@ def check_rejects(
     index: Index,
     progress: Progress = lambda done: None,
     *,
-    roots: Sequence[Path] = (),
+    roots: Sequence[Path | str] = (),
     named: Mapping[str, Path] | None = None,
     limits: Limits = Limits(),  # noqa: B008 - frozen
     trust_manifest: bool = False,
@@ -214,7 +224,7 @@ def check_rejects(
     index : Index
     progress : callable
         Called with the number of files done so far.
-    roots : sequence of Path
+    roots : sequence of Path or str
         Folders outside that of the index in which files may be opened.
     named : mapping of str to Path, optional
         Where named roots of the index are now.
@@ -264,7 +274,7 @@ def replay(
     encoder: Encoder,
     *,
     seed: int | None = None,
-    roots: Sequence[Path] = (),
+    roots: Sequence[Path | str] = (),
     named: Mapping[str, Path] | None = None,
     progress: Progress = lambda done: None,
 ) -> Replay:
@@ -280,7 +290,7 @@ def replay(
     seed : int, optional
         Seed for drawing the rows. By default it comes from the operating system, so that nobody who prepares a file
         can know which rows will be compared.
-    roots : sequence of Path
+    roots : sequence of Path or str
         Folders outside that of the index in which files may be opened.
     named : mapping of str to Path, optional
         Where named roots of the index are now.
@@ -408,14 +418,14 @@ def _reads(
     return (next(reads) if path is not None else None for path in full)
 
 
-def _folders(index: Index, roots: Sequence[Path], named: Mapping[str, Path] | None) -> Folders:
+def _folders(index: Index, roots: Sequence[Path | str], named: Mapping[str, Path] | None) -> Folders:
     return Folders(index.folder, roots, merged_roots(index.roots, named or {}))
 
 
 def _path_to_read(folders: Folders, stored: str) -> str | None:
     """Return the path of a picture or, if it is not there, that of the file that it may have been moved to."""
     own = folders.path(stored)
-    if not folders.roots or (own is not None and os.path.lexists(own)):
+    if not folders.roots or (own is not None and (is_url(own) or os.path.lexists(split_member(own)[0]))):
         return own
     return folders.moved_to(stored) or own
 

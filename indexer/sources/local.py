@@ -36,23 +36,17 @@ def raw_stamp(status: os.stat_result) -> Stamp:
     return (status.st_size, status.st_mtime_ns, inode) if in_range else NO_STAMP
 
 
-def read_bytes(path: str) -> bytes:
-    """Return the content of a file.
+def read_file(path: str) -> tuple[bytes, Stamp]:
+    """Return the content of a file, and its stamp if that did not change while reading.
+
+    Only regular files are opened, since opening a device can have side effects. The file is opened without blocking, in
+    case it was replaced by a pipe after the check.
 
     Raises
     ------
     BadPicture
         If it is not a regular file, or larger than `MAX_BYTES`.
     OSError
-    """
-    return read_file(path)[0]
-
-
-def read_file(path: str) -> tuple[bytes, Stamp]:
-    """Return the content of a file, and its stamp if that did not change while reading.
-
-    Only regular files are opened, since opening a device can have side effects. The file is opened without blocking, in
-    case it was replaced by a pipe after the check.
     """
     _refuse_others(path, Path(path).stat())
     flags = os.O_RDONLY | sum(

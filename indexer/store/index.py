@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from imindex.indexer.core.digest import STREAM_ROWS, BlockHasher
 from imindex.indexer.core.errors import BadVectors, ImindexError
+from imindex.indexer.core.locations import is_url
 from imindex.indexer.core.paths import PicturePaths, merged_roots, require_roots, root_name_fault
 from imindex.indexer.core.preprocess_bounds import preprocess_fault
 from imindex.indexer.core.schema import (
@@ -189,7 +190,8 @@ class Index:
         An index from somebody else can point anywhere: compare what is opened with its digest, or permit folders
         (`imindex.indexer.integrity.verify_pictures.Folders`).
         """
-        return PicturePaths(self.folder, merged_roots(self.roots, self._named))
+        named = merged_roots({}, self._named)
+        return PicturePaths(self.folder, {**self.roots, **named}, tuple(filter(is_url, named.values())))
 
     def column(self, name: str, group: str = "items") -> npt.NDArray[Any]:
         """Return a column of /items (or another group); text is an object array of str."""

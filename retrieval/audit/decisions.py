@@ -9,10 +9,11 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.errors import BadPicture, ImindexError
 from imindex.indexer.core.json_text import parse_json
 from imindex.indexer.core.paths import PicturePaths
-from imindex.indexer.system.input_files import read_input, read_text
+from imindex.indexer.sources.read import read_bytes
+from imindex.indexer.system.input_files import read_text
 from imindex.indexer.system.locks import alone
 from imindex.retrieval.audit.register import read_register, record_decisions
 from imindex.retrieval.report.thumbnails import places_of_audit
@@ -180,8 +181,8 @@ def _check(places: PicturePaths, stored: str, digest: str) -> None:
     if path is None:
         raise ImindexError(f"{stored} is in no root that an index of the audit names. Run the audit again.")
     try:
-        now = hashlib.sha256(read_input(path)).hexdigest()
-    except OSError as error:
+        now = hashlib.sha256(read_bytes(path)).hexdigest()
+    except (BadPicture, OSError) as error:
         raise ImindexError(f"{path} cannot be read: {error}. Put the picture back.") from error
     if now != digest:
         raise ImindexError(f"{path} is not the picture of the report: it has changed. Run the audit again.")

@@ -146,7 +146,7 @@ def _seconds_each(encoder: Any, items: Sequence[Item]) -> float | None:
 
     from imindex.indexer.core.errors import BadPicture
     from imindex.indexer.decode.pool import picture_of
-    from imindex.indexer.sources.local import read_bytes
+    from imindex.indexer.sources.read import read_bytes
 
     pixels = []
     started = time.monotonic()

@@ -22,7 +22,7 @@ from imindex.indexer.generate.placebo_names import placebo_names
 from imindex.indexer.generate.secret_seed import SecretSeed, read_seed
 from imindex.indexer.sources.find import find
 from imindex.indexer.sources.item import Item
-from imindex.indexer.sources.local import read_bytes
+from imindex.indexer.sources.read import read_bytes
 from imindex.indexer.store.index import Index
 from imindex.retrieval.audit.plan import BY_ORIGIN, Plan, Release
 from imindex.retrieval.audit.rivals import further_rivals, rivals_needed

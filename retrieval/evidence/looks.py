@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from imindex.indexer.core.errors import BadPicture
 from imindex.indexer.decode.rendering import Rendering
-from imindex.indexer.sources.local import read_bytes
+from imindex.indexer.sources.read import read_bytes
 from imindex.indexer.system.cpu import processors
 
 SIDE = 64

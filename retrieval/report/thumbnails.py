@@ -16,7 +16,7 @@ from imindex.indexer.core.paths import PicturePaths
 from imindex.indexer.core.preprocess_bounds import ACCEPT, SRGB
 from imindex.indexer.decode.pool import picture_of
 from imindex.indexer.decode.preprocess import Preprocess
-from imindex.indexer.sources.local import read_bytes
+from imindex.indexer.sources.read import read_bytes
 from imindex.indexer.store.index import Index
 
 SIDES = ((0, 320), (600, 224), (1000, 144), (1500, 112), (4000, 80))

@@ -238,7 +238,7 @@ def _encode(
     from imindex.indexer.core.errors import BadPicture
     from imindex.indexer.decode.pool import picture_of
     from imindex.indexer.encoders.base import require_text_side
-    from imindex.indexer.sources.local import read_bytes
+    from imindex.indexer.sources.read import read_bytes
 
     if texts:
         require_text_side(encoder)

@@ -28,7 +28,7 @@ from imindex.indexer.decode.limits import MAX_BYTES, Limits
 from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.sources import local
 from imindex.indexer.sources.find import find
-from imindex.indexer.sources.local import read_bytes
+from imindex.indexer.sources.read import read_bytes
 from imindex.indexer.store.index import Index
 from tests.support.builds import Counting
 from tests.support.pictures import encoded, picture, png16
