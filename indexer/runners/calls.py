@@ -160,9 +160,7 @@ class ProcessCalls:
         """See `Calls.map`."""
         self._n_commons += 1
         job = _Job(method, iter(tasks), (self._n_commons, pickle.dumps(common, protocol=5)), self.n_workers)
-        threads = [
-            threading.Thread(target=job.work, args=(worker,), daemon=True) for worker in self._workers
-        ]
+        threads = [threading.Thread(target=job.work, args=(worker,), daemon=True) for worker in self._workers]
         for thread in threads:
             thread.start()
         try:
@@ -213,7 +211,7 @@ class _Worker:
             self._common = number
         _send(self.process, task)
         assert self.process.stdout is not None
-        result: tuple[bool, Any] = pickle.loads(_receive(self.process.stdout))  # noqa: S301 - our own child
+        result: tuple[bool, Any] = pickle.loads(_receive(self.process.stdout))
         return result
 
     def kill(self) -> str:
@@ -300,7 +298,7 @@ class _Job:
                 with self._changed:
                     self._results[place] = result
                     self._changed.notify_all()
-        except BaseException as error:  # noqa: BLE001 - raised in the calling thread
+        except BaseException as error:
             with self._changed:
                 self._error = self._error or error
                 self._changed.notify_all()
@@ -367,18 +365,18 @@ def serve(factory: str, parent: str) -> None:
     failed: BaseException | None = None
     common: Any = None
     try:
-        payload, threads = pickle.loads(_receive(requests))  # noqa: S301 - from our own parent
+        payload, threads = pickle.loads(_receive(requests))
         try:
             use_processors(threads)
             made = make(factory, payload)
-        except BaseException as error:  # noqa: BLE001 - the answer to each call
+        except BaseException as error:
             failed = error
         while True:
-            method, is_new = pickle.loads(_receive(requests))  # noqa: S301
+            method, is_new = pickle.loads(_receive(requests))
             if is_new:
                 common = None  # the old one is freed first
-                common = pickle.loads(_receive(requests))  # noqa: S301
-            task = pickle.loads(_receive(requests))  # noqa: S301
+                common = pickle.loads(_receive(requests))
+            task = pickle.loads(_receive(requests))
             write_message(answers, answer(made, failed, method, common, task))
             del task
     except (EOFError, OSError):
@@ -397,16 +395,16 @@ def answer(made: Any, failed: BaseException | None, method: str, common: Any, ta
         if failed is not None:
             raise failed
         return pickle.dumps((True, getattr(made, method)(common, *task)), protocol=5)
-    except Exception as error:  # noqa: BLE001 - raised again by the caller
+    except Exception as error:
         return pickle.dumps((False, portable(error)), protocol=5)
 
 
 def portable(error: BaseException) -> BaseException:
     """Return an exception that can travel; one that cannot is replaced by an error that holds its text."""
     try:
-        if type(pickle.loads(pickle.dumps(error))) is type(error):  # noqa: S301 - made here
+        if type(pickle.loads(pickle.dumps(error))) is type(error):
             return error
-    except Exception:  # noqa: BLE001, S110 - see below
+    except Exception:
         pass
     return ImindexError(f"A worker failed: {type(error).__name__}: {error}.")
 

@@ -30,7 +30,6 @@ from imindex.retrieval.vectors.select import Pictures, pictures, same_pictures
 from imindex.stats.keyed import generators
 from imindex.stats.set_scores import Collector, SetScores
 
-
 Outline = tuple[Int64, Int64, Int64]
 """Which works of each artist are compared: `AmongWorks.outline`."""
 
