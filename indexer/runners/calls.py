@@ -343,7 +343,7 @@ def _receive(file: BinaryIO | Any) -> bytearray:
     return _read(file, length)
 
 
-def _read(file: BinaryIO | Any, n: int) -> bytearray:
+def _read(file: Any, n: int) -> bytearray:
     data = bytearray(n)
     view = memoryview(data)
     while view:

@@ -41,7 +41,7 @@ class PathOrUrl(click.Path):
             return Path(os.fsdecode(super().convert(value, param, ctx)))
         if isinstance(value, Url):
             return value
-        from imindex.indexer.remote.address import name_by_user
+        from imindex.indexer.core.credentials import name_by_user
 
         try:
             return Url(name_by_user(text))

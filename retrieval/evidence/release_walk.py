@@ -109,6 +109,12 @@ class Observed:
         outline: Outline | None = None,
     ):
         self.shared, self.wanted, self._outline = shared, wanted, outline
+        self.rows: Int64
+        self.columns: Columns
+        self.imitations: Pictures
+        self.n_repeated: int
+        self.every_row: Int64
+        self._every_place: Int64
         (works, _), n_artists = shared.works, len(shared.index.artists)
         if before is None:
             self._read()
@@ -216,7 +222,8 @@ class Observed:
 
     def columns_of(self, rows: Int64) -> Int64:
         """Return the columns of imitations, including repetitions, given their rows in the index."""
-        return self.columns.places()[self._every_place[np.searchsorted(self.every_row, rows)]]
+        columns: Int64 = self.columns.places()[self._every_place[np.searchsorted(self.every_row, rows)]]
+        return columns
 
     def _observers(self) -> list[tuple[Mergeable | None, Int64]]:
         """Return all observers that there may be, and the number under which each knows each work of `known`."""

@@ -10,8 +10,8 @@ take two rounds, for one batch of works after another:
 Scores are exact and counts are integers. So the result does not depend on how the imitations are divided, on the order
 of the pieces, or on who counts: it is that of one file, to the bit.
 
-A driver holds the scores and counts of one batch of works, and 16 bytes for each imitation; a worker holds
-one piece, and what `Counter` needs. Neither depends on the number of imitations otherwise.
+A driver holds the scores and counts of one batch of works, and 16 bytes for each imitation; a worker holds one piece,
+and what `Counter` needs. Neither depends on the number of imitations otherwise.
 """
 
 from __future__ import annotations
