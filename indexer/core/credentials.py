@@ -5,6 +5,7 @@ Every path that is stored, shown or passed on is the public form of its URL (`im
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -75,10 +76,21 @@ def name_by_user(location: str) -> str:
     """
     if not is_url(location):
         return location
+    if location[:7].lower() == "file://":
+        return _local(location)
     public = take_up(location)
     with _lock:
         _places.add(place_of(public))
     return public
+
+
+def _local(url: str) -> str:
+    """Return the path that a `file:` URL means; the URL itself if it is on another machine."""
+    host, slash, path = url[7:].partition("/")
+    if host.lower() not in ("", "localhost"):
+        return url
+    path = unquote(path)
+    return path if os.name == "nt" else slash + path
 
 
 def is_named(url: str) -> bool:
