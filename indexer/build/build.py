@@ -40,6 +40,7 @@ from imindex.indexer.sources.arms import ALL_BLACK, BLOCKABLE, refuse_two_arms
 from imindex.indexer.sources.item import Item
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.intact import require_unchanged
+from imindex.indexer.store.working_copy import home_of
 from imindex.indexer.store.writer import write
 from imindex.indexer.system.atomic import clear_leftovers, real_file
 
@@ -200,11 +201,13 @@ def build(  # noqa: PLR0913
             return retry_rejects or limits.outgrown(reason) or curable(reason, truncated)
 
         parts.rejected = {digest: reason for digest, reason in parts.rejected.items() if not retry(reason)}
-        places = PicturePaths(path.parent, merged_roots(old.roots if old else {}, roots or {}))
+        places = PicturePaths(home_of(path), merged_roots(old.roots if old else {}, roots or {}))
         known = Known(old, parts, retry, rehash=rehash)
         loop = _Loop(encoder, parts, known, limits, progress)
         try:  # the stamps are passed as a temporary, so that their memory is freed after the loop
-            scan = loop.run(items, UnchangedFiles(None if rehash else old, path.parent, known, places.roots))
+            scan = loop.run(
+                items, UnchangedFiles(None if rehash else old, places.folder, known, places.roots)
+            )
         except KeyboardInterrupt:
             raise Stopped(_stopped_message(path, len(parts.numbers))) from None
         clear_leftovers(path)

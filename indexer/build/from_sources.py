@@ -19,6 +19,7 @@ from imindex.indexer.encoders.lazy import encoder_for
 from imindex.indexer.sources.find import find
 from imindex.indexer.sources.stray import ARCHIVES, PassedOver
 from imindex.indexer.store.index import Index
+from imindex.indexer.store.working_copy import on_working_copy
 from imindex.indexer.system.atomic import real_file
 from imindex.indexer.system.input_files import exists
 
@@ -29,6 +30,7 @@ def _ignore(done: int, encoded: int) -> None:
     """Show no progress."""
 
 
+@on_working_copy("index")
 def build_from_sources(  # noqa: PLR0913
     sources: Sequence[str | os.PathLike[str]] | str | os.PathLike[str],
     index: str | os.PathLike[str],
@@ -66,7 +68,8 @@ def build_from_sources(  # noqa: PLR0913
         A folder laid out as ``works/ARTIST/*``, ``imitations/RELEASE/ARTIST/*``, ``control/*`` and
         ``background/ARTIST/*`` (or one of these folders); any other folder of ``ARTIST/*`` with `kind`; or a manifest
         (CSV, JSONL or Parquet).
-    index : path-like
+    index : path-like or URL
+        At a URL, such as ``s3://bucket/audit.h5``, the object is replaced as a whole, if nobody else has changed it.
     kind : {"works", "imitations", "control", "background"}, optional
         The kind of the pictures, if the source does not specify it.
     collection, artist : str, optional

@@ -23,8 +23,9 @@ def open_index(place: Named, roots: Mapping[str, Place] | None = None) -> Index:
     Parameters
     ----------
     place : path-like, URL, or sequence of these
-        A file; the URL of one in an object store, of which only what is needed is read; a pattern with ``*``, ``?`` or ``[...]``, of which the matching files count in natural order
-        (``part-9`` before ``part-10``); or several of these, in their order. A file that is named twice counts once.
+        A file; the URL of one in an object store, of which only what is needed is read; a pattern with ``*``, ``?`` or
+        ``[...]``, of which the matching files count in natural order (``part-9`` before ``part-10``); or several of
+        these, in their order. A file that is named twice counts once.
     roots : mapping of str to path-like, optional
         Where the pictures of named roots are now.
 

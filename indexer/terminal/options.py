@@ -366,4 +366,6 @@ def encoder_of(options: Mapping[str, Any]) -> dict[str, object]:
 
 def command_line() -> str:
     """Return the command line as recorded in the log."""
-    return shlex.join(["imindex", *sys.argv[1:]])
+    from imindex.indexer.core.secrets import without_secrets
+
+    return without_secrets(shlex.join(["imindex", *sys.argv[1:]]))

@@ -15,6 +15,7 @@ import click
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.json_text import json_text
+from imindex.indexer.core.url import Url
 from imindex.indexer.terminal.width import wrap
 
 if TYPE_CHECKING:
@@ -248,6 +249,8 @@ def short_path(path: str | os.PathLike[str]) -> str:
     >>> short_path(Path.cwd() / "audit.h5"), short_path(Path.home().parent / "audit.h5")[:1]
     ('audit.h5', '/')
     """
+    if isinstance(path, Url):
+        return path
     full = Path(path).absolute()
     for base, prefix in ((Path.cwd(), ""), (Path.home(), "~")):
         if full.is_relative_to(base):

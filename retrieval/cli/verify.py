@@ -304,7 +304,7 @@ def _roots(folder: Path) -> set[str]:
         return set()
 
 
-def _digests(path: Path, verification: Verification, seconds: float) -> Check:
+def _digests(path: Path | Url, verification: Verification, seconds: float) -> Check:
     values = {name: value for name, value in asdict(verification).items() if name != "faults"}
     lines = [
         f"{count(verification.rows, 'row')}, {count(verification.n_digests, 'digest')} in format "
