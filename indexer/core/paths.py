@@ -15,7 +15,15 @@ from pathlib import Path
 
 from imindex.indexer.core.bounds import MAX_NAME
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.core.locations import SEPARATOR, is_below, is_url, join_member, split_member
+from imindex.indexer.core.locations import (
+    SEPARATOR,
+    is_below,
+    is_url,
+    join_member,
+    split_folder,
+    split_member,
+    with_container,
+)
 from imindex.indexer.core.url import Url
 
 ROOTED = "//"
@@ -287,15 +295,14 @@ class Rebased:
     def __call__(self, stored: str) -> str:
         if self.keeps_all or _is_fixed(stored):
             return stored
-        container, mark, member = stored.partition("::")
-        head, _, name = container.rpartition("/")
-        if name in ("", ".", ".."):
-            return self._moved(container) + mark + member
-        prefix = self._known.get(head)
+        folder, rest = split_folder(stored)
+        if split_member(rest)[0] in ("", ".", ".."):
+            return with_container(stored, self._moved(split_member(stored)[0]))
+        prefix = self._known.get(folder)
         if prefix is None:
-            prefix = self._moved(head)
-            prefix = self._known[head] = "" if prefix == "." else prefix.rstrip("/") + "/"
-        return prefix + name + mark + member
+            prefix = self._moved(folder)
+            prefix = self._known[folder] = "" if prefix == "." else prefix.rstrip("/") + "/"
+        return prefix + rest
 
     def _moved(self, relative: str) -> str:
         if isinstance(self._from, Url):
@@ -309,4 +316,4 @@ class Rebased:
 
 def _is_fixed(stored: str) -> bool:
     """Return whether a stored path means the same in every folder: it is rooted, absolute, or a URL."""
-    return stored.startswith("/") or "://" in stored or os.path.isabs(stored)  # noqa: PTH117 - many
+    return stored.startswith("/") or is_url(stored) or os.path.isabs(stored)  # noqa: PTH117 - many

@@ -101,6 +101,8 @@ class Joined(Index):
     joins : tuple of Part
     notes : tuple of str
         What a user should know: pictures that several files hold, roots that they name differently.
+    differing_roots : tuple of str
+        Names of roots of which the files name different folders, and the caller none.
     n_repeated : int
         Rows and rejects that are left out, since an earlier file has them.
     root_digest : str
@@ -141,13 +143,15 @@ class Joined(Index):
         self.collections, collections = _numbered_collections(files)
         notes = []
         self.roots: dict[str, str] = {}
+        self.differing_roots: tuple[str, ...] = ()
         for file in files:
             for name, folder in file.roots.items():
                 first = self.roots.setdefault(name, folder)
-                if first != folder and name not in self._named:
+                if first != folder and name not in (*self._named, *self.differing_roots):
+                    self.differing_roots += (name,)
                     notes.append(
-                        f"{file.path} names {folder} as the root {name}, and an earlier file {first}, which is used. "
-                        f"If it is elsewhere, pass --root {name}=FOLDER."
+                        f"{file.path} says that the root {name} is {folder}, and an earlier file that it is {first}, "
+                        f"which is used. Pass --root {name}=FOLDER to say where it is."
                     )
         joins = [
             Part(file, artists[number], collections[number], Rebased(file.folder, self._folder))
@@ -235,6 +239,10 @@ class Joined(Index):
 
     def raw(self) -> Raw:
         raise ImindexError(f"{self.path} is several files. {MERGE_FIRST}")
+
+    def file_of(self, row: int) -> Index:
+        """Return the file that has a row."""
+        return self._parts[int(np.searchsorted(self._starts, row, side="right")) - 1]
 
     def blocks(self, rows: npt.NDArray[np.intp] | None = None) -> Iterator[npt.NDArray[np.float16]]:
         if rows is not None:

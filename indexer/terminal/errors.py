@@ -60,6 +60,8 @@ _KEPT = {
     "optimize": f"Stopped. The index is unchanged. {_START_OVER}",
     "migrate": f"Stopped. The index is unchanged. {_START_OVER}",
     "remove": f"Stopped. The index is unchanged. {_START_OVER}",
+    "merge": f"Stopped. No file was written. {_START_OVER}",
+    "split": f"Stopped. The index is unchanged, and files that were written are kept. {_SAME_AGAIN} to go on.",
     "seal": f"Stopped. No seal was written. {_START_OVER}",
     "init": f"Stopped. No plan was written. {_START_OVER}",
     "export": "Stopped. The index is unchanged. Files of the export are whole, but some may be missing. "
@@ -74,6 +76,7 @@ nothing."""
 _WRITES: Mapping[str, Callable[[Mapping[str, Any]], Path | None]] = {
     **dict.fromkeys(("optimize", "migrate", "remove"), lambda options: _local(options.get("index"))),
     "init": lambda options: options.get("plan"),
+    "merge": lambda options: _local(options.get("out")),
     "seal": lambda options: options.get("out") or _seal_of(options["index"]),
 }
 """The one file that a command replaces at its end."""
