@@ -39,9 +39,9 @@ def split(index: Path, rows: int | None, by: str | None, folder: Path | None, as
     if (rows is None) == (by is None):
         raise click.UsageError("Pass either --rows N or --by artist.")
     from imindex.indexer.maintain.split import split as write_parts
-    from imindex.indexer.store.index import Index
+    from imindex.indexer.store.opening import open_index
 
-    with Index(index) as opened:
+    with open_index(index) as opened:
         n = opened.n
     with progress_bar(n, "Splitting") as advance:
         report = write_parts(

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from imindex.indexer.core.credentials import name_by_user
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.locations import is_url
 from imindex.indexer.core.url import Url
@@ -133,8 +134,6 @@ def on_working_copy(parameter: str) -> Callable[[Callable[P, R]], Callable[P, R]
             place: Any = bound.arguments[parameter]
             if not is_url(str(place)):
                 return function(*args, **kwargs)
-            from imindex.indexer.remote.address import name_by_user
-
             url = Url(name_by_user(str(place)))
             with working_copy(url) as path:
                 bound.arguments[parameter] = path

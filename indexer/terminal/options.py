@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import click
 
 from imindex.indexer.core.bounds import BATCH, MAX_PIXELS, MEMORY, SECONDS, Bounds
+from imindex.indexer.core.credentials import name_by_user
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.locations import is_url
 from imindex.indexer.core.paths import root_name_fault
@@ -41,12 +42,7 @@ class PathOrUrl(click.Path):
             return Path(os.fsdecode(super().convert(value, param, ctx)))
         if isinstance(value, Url):
             return value
-        from imindex.indexer.remote.address import name_by_user
-
-        try:
-            return Url(name_by_user(text))
-        except ImindexError as error:
-            self.fail(str(error), param, ctx)
+        return Url(name_by_user(text))
 
 
 class IndexOption(click.Option):
