@@ -147,6 +147,29 @@ def _best(
     return np.take_along_axis(ordered, first, 1), np.take_along_axis(exact, first, 1)
 
 
+def merged(parts: Sequence[Neighbours], n_queries: int, k: int) -> Neighbours:
+    """Return the k nearest of several parts, each of which holds its own k nearest, or all if it has fewer.
+
+    Parameters
+    ----------
+    parts : sequence of Neighbours
+        Their rows are numbered alike, and no two parts share a row.
+    n_queries : int
+    k : int
+
+    Examples
+    --------
+    >>> one = Neighbours(np.array([[4, 1]]), np.array([[0.9, 0.5]]))
+    >>> two = Neighbours(np.array([[2]]), np.array([[0.9]]))
+    >>> merged([one, two], 1, 2).rows.tolist()
+    [[2, 4]]
+    """
+    rows = np.concatenate([np.empty((n_queries, 0), np.int64), *(part.rows for part in parts)], axis=1)
+    scores = np.concatenate([np.empty((n_queries, 0)), *(part.scores for part in parts)], axis=1)
+    order = np.lexsort((rows, -scores), axis=1)[:, :k]
+    return Neighbours(np.take_along_axis(rows, order, 1), np.take_along_axis(scores, order, 1))
+
+
 @dataclass(frozen=True)
 class ArtistVotes:
     """An artist among a query's neighbours: the number of neighbours and the highest cosine."""

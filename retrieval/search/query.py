@@ -16,6 +16,7 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.names import as_stored
 from imindex.indexer.core.schema import KINDS
 from imindex.indexer.decode.limits import Limits
+from imindex.indexer.runners.calls import Calls
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.opening import opened
 from imindex.indexer.store.remote_vectors import RemoteVectors
@@ -51,6 +52,7 @@ def ask(  # noqa: PLR0913
     encoder: Mapping[str, Any] | None = None,
     exact: bool = False,
     limits: Limits = Limits(),  # noqa: B008 - frozen
+    calls: Calls | None = None,
 ) -> QueryResult:
     """Encode pictures and texts with the index's encoder, and find their neighbours of each kind.
 
@@ -73,6 +75,9 @@ def ask(  # noqa: PLR0913
         recall is measured on pictures and text vectors are distributed differently.
     limits : Limits
         Pictures that exceed these limits are rejected.
+    calls : Calls, optional
+        Workers made from `imindex.retrieval.shards.worker.Worker` for this index: each searches some of its rows
+        exactly. An approximate index is then not used.
 
     Returns
     -------
@@ -108,7 +113,7 @@ def ask(  # noqa: PLR0913
                     attributions[place] = attribute(
                         index, vectors[place], digest, masks["works"], confidence_level
                     )
-            search = _Search(index, len(digests), str(loaded.device), exact)
+            search = _Search(index, len(digests), str(loaded.device), exact, calls)
             for kind, among in masks.items():
                 neighbours, approximate = search.nearest(vectors, k, among)
                 for place, votes in enumerate(vote(neighbours, columns["artist"])):
@@ -144,12 +149,14 @@ def ask(  # noqa: PLR0913
 class _Search:
     """Exact search for texts; for pictures, the approximate index if there is one, unless `exact` is set."""
 
-    def __init__(self, index: Index, n_pictures: int, device: str, exact: bool):
+    def __init__(self, index: Index, n_pictures: int, device: str, exact: bool, calls: Calls | None):
         from imindex.indexer.ann.exact import exact_searcher
 
-        self._index, self._vectors, self._n_pictures = index, index.vectors, n_pictures
+        self._index, self._calls = index, calls
+        self._vectors, self._n_pictures = index.vectors, n_pictures
         self._is_exact = exact or not n_pictures
-        self._exact = exact_searcher(index.vectors, device)
+        if calls is None:
+            self._exact = exact_searcher(index.vectors, device)
 
     @cached_property
     def _stored(self) -> tuple[ApproximateSearcher, Record] | None:
@@ -172,6 +179,10 @@ class _Search:
         self, queries: Float16, k: int, among: np.ndarray[Any, Any]
     ) -> tuple[Neighbours, Approximate | None]:
         """Return the neighbours, and the approximation used for pictures, or None if the search was exact."""
+        if self._calls is not None:
+            from imindex.retrieval.shards.search import nearest_by_workers
+
+            return nearest_by_workers(self._index, self._calls, queries, k, among), None
         quick = self._quick(int(np.count_nonzero(among)))
         if quick is None:
             return nearest(self._exact, self._vectors, queries, k=k, among=among), None
