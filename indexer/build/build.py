@@ -41,6 +41,7 @@ from imindex.indexer.sources.arms import ALL_BLACK, BLOCKABLE, refuse_two_arms
 from imindex.indexer.sources.item import Item
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.intact import require_unchanged
+from imindex.indexer.store.working_copy import home_of
 from imindex.indexer.store.writer import write
 from imindex.indexer.system.atomic import clear_leftovers, real_file
 
@@ -204,7 +205,7 @@ def build(  # noqa: PLR0913
             return retry_rejects or limits.outgrown(reason) or curable(reason, truncated)
 
         parts.rejected = {digest: reason for digest, reason in parts.rejected.items() if not retry(reason)}
-        places = PicturePaths(path.parent, merged_roots(old.roots if old else {}, roots or {}))
+        places = PicturePaths(home_of(path), merged_roots(old.roots if old else {}, roots or {}))
         known = Known(old, parts, retry, rehash=rehash)
         loop = _Loop(encoder, parts, known, runner or LocalRunner(encoder), progress)
         try:  # the stamps are passed as a temporary, so that their memory is freed after the loop
@@ -212,7 +213,7 @@ def build(  # noqa: PLR0913
                 Sources(
                     items,
                     known,
-                    UnchangedFiles(None if rehash else old, path.parent, known, places.roots),
+                    UnchangedFiles(None if rehash else old, places.folder, known, places.roots),
                     limits,
                 )
             )

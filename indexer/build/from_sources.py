@@ -21,6 +21,7 @@ from imindex.indexer.encoders.lazy import encoder_for
 from imindex.indexer.sources.find import find
 from imindex.indexer.sources.stray import ARCHIVES, PassedOver
 from imindex.indexer.store.index import Index
+from imindex.indexer.store.working_copy import on_working_copy
 from imindex.indexer.system.atomic import real_file
 from imindex.indexer.system.input_files import exists
 
@@ -31,6 +32,7 @@ def _ignore(done: int, encoded: int) -> None:
     """Show no progress."""
 
 
+@on_working_copy("index")
 def build_from_sources(  # noqa: PLR0913
     sources: Sequence[str | os.PathLike[str]] | str | os.PathLike[str],
     index: str | os.PathLike[str],
@@ -70,7 +72,8 @@ def build_from_sources(  # noqa: PLR0913
         (CSV, JSONL or Parquet); or a tar shard as webdataset and img2dataset write it, or a pattern of several such as
         ``data/{00000..00099}.tar``. Folders may hold shards wherever they may hold pictures. Or the URL of one of
         these, such as ``s3://bucket/works``.
-    index : path-like
+    index : path-like or URL
+        At a URL, such as ``s3://bucket/audit.h5``, the object is replaced as a whole, if nobody else has changed it.
     kind : {"works", "imitations", "control", "background"}, optional
         The kind of the pictures, if the source does not specify it.
     collection, artist : str, optional
