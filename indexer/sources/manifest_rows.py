@@ -31,9 +31,7 @@ Row = Mapping[str, Any]
 Note = Callable[[str], None]
 
 
-def rows(
-    path: Path, note: Note = lambda _: None, *, required: str = "path"
-) -> Iterator[tuple[str, Row]]:
+def rows(path: Path, note: Note = lambda _: None, *, required: str = "path") -> Iterator[tuple[str, Row]]:
     """Yield the rows of a manifest, each with a description of its position for error messages.
 
     Parameters
