@@ -360,6 +360,42 @@ class RayPipelines:
         self._actors.kill(worker.handle)
 
 
+@contextmanager
+def pipelines_on_ray(
+    place: Place, model: ModelSettings, note: Callable[[str], None] = lambda _: None
+) -> Iterator[RayPipelines]:
+    """Connect to a cluster, or start a private one, for the duration of a block, and yield its pipelines.
+
+    Raises
+    ------
+    ImindexError
+        As `imindex.indexer.runners.cluster.connect`, and if the cluster has too few GPUs.
+    """
+    with connect(place.address) as cluster:
+        yield from _closing(pipelines_of(cluster, place, model, note))
+
+
+def pipelines_of(
+    cluster: Cluster, place: Place, model: ModelSettings, note: Callable[[str], None] = lambda _: None
+) -> RayPipelines:
+    """Return the pipelines of a cluster as a place asks for them. The caller closes them."""
+    return RayPipelines(
+        cluster,
+        model,
+        pipelines=place.encoders,
+        gpus=place.gpus_per_encoder,
+        allow_mixed=place.allow_mixed,
+        note=note,
+    )
+
+
+def _closing(pipelines: RayPipelines) -> Iterator[RayPipelines]:
+    try:
+        yield pipelines
+    finally:
+        pipelines.close()
+
+
 def _differences(first: About, other: About) -> list[str]:
     """Return in what a pipeline differs from the first one."""
     pairs = [*zip(first.versions, other.versions, strict=True)]
