@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,8 +21,12 @@ from imindex.indexer.generate.model_settings import ModelSettings
 from imindex.indexer.generate.prompts import Shot
 from imindex.indexer.generate.release_folder import PictureFile
 from imindex.indexer.generate.worker import About, Failure, Loaded, PipelineWorker, on_device
-from imindex.indexer.runners.actors import Actors, Call, Handle, Seat, WorkerFailed, WorkerLost, gpus_for_each
-from imindex.indexer.runners.cluster import Cluster
+from imindex.indexer.runners.actors import Actors, Call, Handle, WorkerFailed
+from imindex.indexer.runners.base import Place
+from imindex.indexer.runners.cluster import Cluster, connect
+from imindex.indexer.runners.dispatch import Seat, WorkerLost
+from imindex.indexer.runners.ray import gpus_each
+from imindex.indexer.runners.workers import end_process
 
 _AHEAD = 2
 """Batches that a pipeline is given at a time, so that it need not wait for this process."""
@@ -60,6 +65,7 @@ class _Worker:
     since: float
     heard: float
     stage: str = "starting"
+    about: About | None = None
     pinging: bool = False
     jobs: deque[tuple[Shot, ...]] = field(default_factory=deque)
     progress: float = 0.0
@@ -79,12 +85,8 @@ class RayPipelines:
     ----------
     cluster : Cluster
     model : ModelSettings
-    pipelines : int, optional
-        By default one for each GPU or, without GPUs, for each machine.
-    gpus : float, optional
-        GPUs of each; by default 1 where there are GPUs.
-    allow_mixed : bool
-        Whether pipelines may join that make the fixed picture to other bits.
+    place : Place
+        How many pipelines, with how many GPUs, and whether those may join that make the fixed picture to other bits.
     note : callable
         Is told which pipelines were refused or lost.
     waits : Waits
@@ -101,16 +103,16 @@ class RayPipelines:
         self,
         cluster: Cluster,
         model: ModelSettings,
-        pipelines: int | None = None,
-        gpus: float | None = None,
-        allow_mixed: bool = False,
+        place: Place,
         note: Callable[[str], None] = lambda _: None,
         waits: Waits = Waits(),
     ):
         self._actors = Actors(cluster, PipelineWorker)
-        self._wanted, self._gpus = pipelines, gpus_for_each(cluster, gpus, model.device)
+        self._wanted, self._gpus = place.encoders, gpus_each(cluster, place, model.device)
+        if self._gpus > 1:
+            raise ImindexError(f"--gpus-per-encoder {self._gpus:g}: a pipeline takes at most one GPU.")
         self._model = on_device(model, self._gpus)
-        self._allow_mixed, self._note, self._waits = allow_mixed, note, waits
+        self._allow_mixed, self._note, self._waits = place.allow_mixed, note, waits
         self._workers: dict[Seat, _Worker] = {}
         self._calls: dict[Call, _Attempt] = {}
         self._refused: dict[Seat, str] = {}
@@ -211,6 +213,8 @@ class RayPipelines:
             worker.heard = time.monotonic()
             if attempt.what == "ping":
                 worker.pinging = False
+            elif attempt.what == "end":
+                continue
             elif attempt.what == "about":
                 self._described(worker, result)
             elif attempt.what == "load":
@@ -293,7 +297,7 @@ class RayPipelines:
         elif differ := _differences(self._about, about):
             self._refuse(worker, f"it differs from the first pipeline: {'; '.join(differ)}")
             return
-        worker.stage = "described"
+        worker.stage, worker.about = "described", about
         if self._is_open:
             self._load(worker)
 
@@ -352,6 +356,16 @@ class RayPipelines:
                     f"The pipeline on node {self._actors.name(worker.seat.node)} did not start: {reason}."
                 )
         self._forget(worker)
+        self._bury(worker)
+
+    def _bury(self, lost: _Worker) -> None:
+        """Make sure that a lost pipeline has ended: a stopped process ignores all but the kill of its own machine."""
+        if lost.about is None or end_process(lost.about.pid, lost.about.identity):
+            return
+        for worker in self._workers.values():
+            if worker.seat.node == lost.seat.node and worker.stage == "ready":
+                self._call(worker, "end", lost.about.pid, lost.about.identity)
+                return
 
     def _forget(self, worker: _Worker) -> None:
         self._workers.pop(worker.seat, None)
@@ -372,28 +386,11 @@ def pipelines_on_ray(
         As `imindex.indexer.runners.cluster.connect`, and if the cluster has too few GPUs.
     """
     with connect(place.address) as cluster:
-        yield from _closing(pipelines_of(cluster, place, model, note))
-
-
-def pipelines_of(
-    cluster: Cluster, place: Place, model: ModelSettings, note: Callable[[str], None] = lambda _: None
-) -> RayPipelines:
-    """Return the pipelines of a cluster as a place asks for them. The caller closes them."""
-    return RayPipelines(
-        cluster,
-        model,
-        pipelines=place.encoders,
-        gpus=place.gpus_per_encoder,
-        allow_mixed=place.allow_mixed,
-        note=note,
-    )
-
-
-def _closing(pipelines: RayPipelines) -> Iterator[RayPipelines]:
-    try:
-        yield pipelines
-    finally:
-        pipelines.close()
+        pipelines = RayPipelines(cluster, model, place, note)
+        try:
+            yield pipelines
+        finally:
+            pipelines.close()
 
 
 def _differences(first: About, other: About) -> list[str]:

@@ -15,6 +15,8 @@ from imindex.indexer.generate.model_description import ModelDescription
 from imindex.indexer.generate.model_settings import ModelSettings
 from imindex.indexer.generate.prompts import Shot
 from imindex.indexer.generate.release_folder import PictureFile, picture_file
+from imindex.indexer.runners.workers import end_process
+from imindex.indexer.system.locks import process_identity
 
 _PROBE = Shot("generic", "", "A lighthouse", 0, "A lighthouse", 20_231_101, "probe.png")
 
@@ -33,6 +35,8 @@ class About:
     Attributes
     ----------
     pid : int
+    identity : str
+        Of the process (`imindex.indexer.system.locks.process_identity`).
     description : ModelDescription
         With a digest of the weights.
     versions : tuple of str
@@ -42,6 +46,7 @@ class About:
     """
 
     pid: int
+    identity: str
     description: ModelDescription
     versions: tuple[str, ...]
     computes_on: str
@@ -96,6 +101,10 @@ class PipelineWorker:
         """Return the number of the process."""
         return os.getpid()
 
+    def end(self, pid: int, identity: str) -> bool:
+        """End another process of this machine that was lost, also a stopped one."""
+        return end_process(pid, identity)
+
     def about(self) -> About | Failure:
         """Find the model on this machine, and digest its weights."""
         import PIL
@@ -110,7 +119,13 @@ class PipelineWorker:
             return Failure(str(error))
         codec = features.version("zlib") or zlib.ZLIB_RUNTIME_VERSION
         versions = (program(), f"pillow {PIL.__version__}", f"zlib {codec}", f"torch {torch.__version__}")
-        return About(os.getpid(), description, versions, _computes_on(self._model.device))
+        return About(
+            os.getpid(),
+            process_identity(os.getpid()),
+            description,
+            versions,
+            _computes_on(self._model.device),
+        )
 
     def load(self, batch_size: int | None, common: Mapping[str, Any]) -> Loaded | Failure:
         """Load the model, and make the picture by which pipelines are compared.
