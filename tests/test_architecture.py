@@ -51,6 +51,7 @@ LAYERS = (
     ("indexer/sources", "a source -> items"),
     ("indexer/terminal", "what all commands share"),
     ("indexer/decode", "bytes -> pixels"),
+    ("indexer/remote", "objects by URL"),
     ("indexer/demo", "the invented world"),
     ("indexer/system", "files, locks, processes"),
     ("indexer/core", "what an index is, as plain data"),
@@ -73,6 +74,8 @@ LIBRARIES = {
     "ray": ("indexer/runners/",),
     "httpx": ("indexer/fetch/",),
     "httpcore": ("indexer/fetch/",),
+    "obstore": ("indexer/remote/",),
+    "fsspec": ("indexer/remote/",),
     "click": ("__init__.py", "indexer/cli/", "indexer/terminal/", "retrieval/cli/"),
 }
 """Where each library may be imported: a folder, or one file. Only its back end imports an encoder's library."""
@@ -95,6 +98,7 @@ OPENS_FILES = {
     "indexer/encoders/open_clip.py": {"copyfile", "symlink_to", "write_text"},  # its own temporary folder
     "indexer/encoders/precision.py": {"read_text"},  # /proc
     "indexer/generate/historical_artists.py": {"read_text"},  # of the package
+    "indexer/remote/filesystems.py": {"open", "read_bytes"},  # of fsspec, and what is uploaded
     "indexer/sources/local.py": {"open"},  # pictures: regular files of a limited size
     "retrieval/audit/demo.py": {"replace"},  # a finished folder, out of its own temporary folder
     "retrieval/report/page.py": {"read_text"},  # of the package

@@ -259,7 +259,7 @@ def _pruned(old: Index, merged: Merged) -> Removal:
     gone, gone_rejects = (np.zeros(len(table["path"]), bool) for table in (contents.items, contents.rejects))
     gone[merged.pruned_rows] = True
     gone_rejects[merged.pruned_rejects] = True
-    return removal_of(contents, gone, gone_rejects, old.path.stat().st_size)
+    return removal_of(contents, gone, gone_rejects, old.size)
 
 
 def refuse_long(items: Sequence[Item], path: Path) -> None:

@@ -406,6 +406,7 @@ class _Merge:
             "caption": [item.caption for item in items],
             "arm": [item.arm for item in items],
             "model": [item.model for item in items],
+            "origin": [item.origin for item in items],
         }
         dtypes = {**ITEM_DTYPES, **OPTIONAL_DTYPES["items"]}
         return {name: np.array(columns[name], dtype) for name, dtype in dtypes.items()}
@@ -431,7 +432,7 @@ def _beginnings(packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
 
 
 def _metadata(item: Item) -> dict[str, str | int]:
-    names = ("prompt", "seed", "caption", "arm", "model")
+    names = ("prompt", "seed", "caption", "arm", "model", "origin")
     return {name: getattr(item, name) for name in names}
 
 

@@ -133,7 +133,7 @@ def parse(data: bytes, token: str) -> Robots:
 
 @lru_cache(maxsize=4096)
 def canonical(text: str) -> str:
-    """Return a path or pattern in one spelling: reserved characters as they are, escapes in capitals, the rest quoted.
+    """Return a path or pattern in one spelling: reserved characters as is, escapes in upper case, the rest quoted.
 
     Examples
     --------

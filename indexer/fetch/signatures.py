@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from imindex.indexer.decode.formats import unsupported
-from imindex.indexer.sources.stray import begins_as_picture
+from imindex.indexer.sources.stray import starts_as_picture
 
 HEAD = 64
 """Bytes that tell a picture."""
@@ -39,7 +39,7 @@ def suffix_of(head: bytes) -> str:
     >>> suffix_of(b"\\xff\\xd8\\xff\\xe0\\0\\x10JFIF"), suffix_of(b"<!DOCTYPE html>")
     ('.jpg', '')
     """
-    if not begins_as_picture(head):
+    if not starts_as_picture(head):
         return ""
     return next((suffix for start, magic, suffix in _SUFFIXES if head.startswith(magic, start)), "")
 

@@ -19,6 +19,7 @@ from imindex.indexer.core.digest import STREAM_ROWS
 from imindex.indexer.core.locations import is_url, split_member, with_container
 from imindex.indexer.core.paths import PicturePaths, merged_roots, split_rooted
 from imindex.indexer.core.schema import BLOCKED
+from imindex.indexer.core.url import Url
 from imindex.indexer.decode.formats import is_missing
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.runners.base import NO_DIGEST, Read
@@ -109,7 +110,7 @@ class Folders:
 
     Parameters
     ----------
-    folder : Path
+    folder : Path or Url
         The folder of the index.
     roots : sequence of Path or str
         Further folders, or prefixes of URLs.
@@ -117,7 +118,7 @@ class Folders:
         Where the named roots of the index are.
     """
 
-    folder: Path
+    folder: Path | Url
     roots: Sequence[Path | str] = ()
     named: Mapping[str, str] = field(default_factory=dict)
 
@@ -154,7 +155,8 @@ class Folders:
 
     @cached_property
     def _resolved(self) -> tuple[Path, ...]:
-        return tuple(root.resolve() for root in (self.folder, *self._folders))
+        own = () if isinstance(self.folder, Url) else (self.folder,)
+        return tuple(root.resolve() for root in (*own, *self._folders))
 
     @cached_property
     def _folders(self) -> tuple[Path, ...]:

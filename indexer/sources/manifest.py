@@ -39,7 +39,7 @@ def items_of_manifest(path: Path, options: SourceOptions, note: Callable[[str], 
         if blocked and not row.get("path"):
             n_without_path += 1
         else:
-            yield replace(_item(resolve, where, row, options), blocked=blocked)
+            yield replace(item_of_row(resolve, where, row, options), blocked=blocked)
     if resolve.misspelt:
         written, there = resolve.misspelt[0]
         n = len(resolve.misspelt)
@@ -62,7 +62,16 @@ def items_of_manifest(path: Path, options: SourceOptions, note: Callable[[str], 
         note(f"{path}: the columns {', '.join(listed)} are not used.")
 
 
-def _item(resolve: PathResolver, where: str, row: Mapping[str, Any], options: SourceOptions) -> Item:
+def item_of_row(
+    resolve: Callable[[str, str], str], where: str, row: Mapping[str, Any], options: SourceOptions
+) -> Item:
+    """Return the picture of a row of a manifest; `resolve` takes the position of the row and its path.
+
+    Raises
+    ------
+    ImindexError
+        If the row has a value that its column cannot have, or lacks one that it must have.
+    """
     name = row.get("path")
     if not isinstance(name, str) or not _text(where, "path", name):
         hint = (

@@ -56,6 +56,8 @@ JOBS: Mapping[str, Mapping[str, tuple[str, str]]] = {
             "Write a manifest of an index for signing or time-stamping.",
         ),
         "export": ("imindex.indexer.cli.export", "Write an index as NumPy and Parquet files."),
+        "merge": ("imindex.indexer.cli.merge", "Merge several index files into one."),
+        "split": ("imindex.indexer.cli.split", "Split an index into several files."),
         "remove": ("imindex.indexer.cli.remove", "Remove pictures from an index permanently."),
         "optimize": (
             "imindex.indexer.cli.optimize",
