@@ -1,5 +1,7 @@
 """The scale model in words: the table, docs/scale.md and its picture. Every figure comes from `scale_plan`."""
 
+# ruff: noqa: E501 - the page is a template
+
 from __future__ import annotations
 
 import math
