@@ -66,7 +66,9 @@ def put_in_parts(address: Address, source: Path, condition: Condition, metadata:
 
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="upload") as pool:
             parts = list(pool.map(send, range(-(-size // part_bytes))))
-        if condition.if_absent or condition.if_etag:  # a store that ignores conditions is at least asked before
+        if (
+            condition.if_absent or condition.if_etag
+        ):  # a store that ignores conditions is at least asked before
             _require(address, client, place, condition)
         holds: dict[str, str] = {}
         if condition.if_absent:
@@ -114,7 +116,8 @@ def _client(address: Address) -> Any:
         from botocore.config import Config
     except ImportError:
         raise RemoteError(
-            address.url, "cannot be written in parts without botocore. Install it: pip install 'imindex[remote]'."
+            address.url,
+            "cannot be written in parts without botocore. Install it: pip install 'imindex[remote]'.",
         ) from None
 
     policy = Policy.from_environment()
@@ -171,7 +174,9 @@ def _call(address: Address, function: Any, conditional: Condition | None = None)
         elif status in _PASSING:
             failure = Trouble(f"HTTP {status}")
         else:
-            failure = RemoteError(address.url, f"cannot be written: HTTP {status}. Check the URL and the bucket.")
+            failure = RemoteError(
+                address.url, f"cannot be written: HTTP {status}. Check the URL and the bucket."
+            )
     except exceptions.NoCredentialsError:
         failure = Denied(
             address.url, "cannot be written: there are no credentials. Set them in the environment."

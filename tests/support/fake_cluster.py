@@ -218,7 +218,7 @@ class FakeEngine(Engine):
         """Read as a decoder does, and remember what each file gave."""
         outcomes, pixels = [], [np.empty((0, *self.encoder.preprocess.size), np.uint8)[:, None].repeat(3, 1)]
         for entry in entries:
-            changed = os.stat(entry.item.path).st_mtime_ns if os.path.exists(entry.item.path) else 0  # noqa: PTH
+            changed = os.stat(entry.item.path).st_mtime_ns if os.path.exists(entry.item.path) else 0  # noqa: PTH110, PTH116 - many
             key = (entry, changed, *(prefixes.tobytes() for prefixes in self.known))
             if key not in READ:
                 READ[key] = self.decoder.read([entry], *self.known)
