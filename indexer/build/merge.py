@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from imindex.indexer.build.checkpoint import Parts
-from imindex.indexer.build.reader import NO_DIGEST
 from imindex.indexer.build.row_keys import Key, Names, Paths
 from imindex.indexer.build.same_files import SameFiles
 from imindex.indexer.build.scan import Scan, Scanned
@@ -39,6 +38,7 @@ from imindex.indexer.core.schema import (
     stamp_rows,
     without_rows,
 )
+from imindex.indexer.runners.base import NO_DIGEST
 from imindex.indexer.sources.item import Item
 from imindex.indexer.sources.local import UNLISTED
 from imindex.indexer.sources.read import is_gone

@@ -17,7 +17,7 @@ from imindex.indexer.sources.item import Item, SourceOptions
 from imindex.indexer.sources.manifest_paths import PathResolver
 from imindex.indexer.sources.remote_folder import Folder, RemoteFolder
 from imindex.indexer.sources.remote_manifest import UrlResolver, rows_of_url
-from imindex.indexer.sources.unfinished import MARK, warning
+from imindex.indexer.sources.unfinished import FETCHED_JOURNAL, MARK, warning
 
 _TEXT_KEYS = ("artist", "kind", "collection", "prompt", "caption", "arm", "model")
 _PANDAS_INDEX = "__index_level_0__"
@@ -62,8 +62,9 @@ def items_of_manifest(path: Folder, options: SourceOptions, note: Callable[[str]
         )
     if n_without_path:
         note(f"{path}: {n_without_path} of them have no path, and are counted here only.")
-    # A manifest written by `imindex generate` has more columns than are used here.
-    if unknown - {_PANDAS_INDEX} and not (path.parent / "release.json").exists():
+    # A manifest written by `imindex generate` or `imindex fetch` has more columns than are used here.
+    own = any((path.parent / name).exists() for name in ("release.json", FETCHED_JOURNAL))
+    if unknown - {_PANDAS_INDEX} and not own:
         listed = [name or "(no name)" for name in sorted(unknown - {_PANDAS_INDEX})]
         note(f"{path}: the columns {', '.join(listed)} are not used.")
 

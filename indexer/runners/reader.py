@@ -13,15 +13,15 @@ from collections import deque
 from collections.abc import Callable, Container, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from imindex.indexer.core.errors import BadPicture
 from imindex.indexer.core.locations import is_url
-from imindex.indexer.core.schema import NO_STAMP, Stamp
+from imindex.indexer.core.schema import Stamp
 from imindex.indexer.decode.limits import MAX_BYTES, Limits
 from imindex.indexer.decode.memory import budget
 from imindex.indexer.decode.pool import Decoders
+from imindex.indexer.runners.base import NO_DIGEST, Read
 from imindex.indexer.sources.item import Item
 from imindex.indexer.sources.read import read_location
 from imindex.indexer.sources.urls import IN_FLIGHT
@@ -29,35 +29,6 @@ from imindex.indexer.system.cpu import processors
 
 if TYPE_CHECKING:
     from imindex.indexer.decode.preprocess import Picture
-
-NO_DIGEST = bytes(32)
-"""Placeholder for the SHA-256 of a file that could not be read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """A file as read from disk.
-
-    Attributes
-    ----------
-    item : Item
-    digest : bytes
-        SHA-256 of the file.
-    picture : Picture or None
-        The decoded picture, if it has to be encoded.
-    reason : str
-        Why the picture is rejected; empty otherwise.
-    stamp : Stamp
-    unchanged_row : bool
-        Whether the file is an unchanged row of the index; it was then not read at all.
-    """
-
-    item: Item
-    digest: bytes
-    picture: Picture | None = None
-    reason: str = ""
-    stamp: Stamp = NO_STAMP
-    unchanged_row: bool = False
 
 
 def read_all(  # noqa: PLR0913
@@ -105,7 +76,7 @@ def read_all(  # noqa: PLR0913
         """Look up or read a picture at a URL, which may take a request in both cases."""
         if (known_file := unchanged(item)) is not None:
             return Read(item, known_file[0], stamp=known_file[1], unchanged_row=known_file[2])
-        return _read(item, known, preprocess, decoders, may_decode, before, look, turns)
+        return read_one(item, known, preprocess, decoders, may_decode, before, look, turns)
 
     waiting: deque[Future[Read] | Read] = deque()
     with (
@@ -122,7 +93,7 @@ def read_all(  # noqa: PLR0913
                     waiting.append(Read(item, digest, stamp=stamp, unchanged_row=is_row))
                 else:
                     waiting.append(
-                        pool.submit(_read, item, known, preprocess, decoders, may_decode, before, look)
+                        pool.submit(read_one, item, known, preprocess, decoders, may_decode, before, look)
                     )
                 if len(waiting) >= max(window, ahead()):
                     yield _result(waiting.popleft())
@@ -165,7 +136,7 @@ def _result(read: Future[Read] | Read) -> Read:
     return read if isinstance(read, Read) else read.result()
 
 
-def _read(  # noqa: PLR0913
+def read_one(  # noqa: PLR0913
     item: Item,
     known: Container[bytes],
     preprocess: Mapping[str, Any],
@@ -175,6 +146,7 @@ def _read(  # noqa: PLR0913
     look: Callable[[Item, bytes], bool],
     turn: AbstractContextManager[object] = nullcontext(),  # noqa: B008 - has no state
 ) -> Read:
+    """Read and digest a file, and decode it if it is new; the parameters are those of `read_all`."""
     memory = budget(decoders.limits)
     with contextlib.ExitStack() as held:
         try:
