@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.core.locations import is_url
+from imindex.indexer.core.locations import is_url, join_member, split_member
 from imindex.indexer.core.paths import PicturePaths, split_rooted
 from imindex.indexer.sources.remote_manifest import public_path
 
@@ -26,7 +26,7 @@ class PathResolver:
     A path is relative to the manifest, or absolute. Backslashes separate folders, as on Windows, unless there is a file
     with them in its name. `//NAME/path` is in the root of that name, and so is an absolute path of
     Windows with a folder NAME. A name that does not exist as it is written is looked for in the other Unicode normal
-    forms, and as bytes of Latin-1.
+    forms, and as bytes of Latin-1. `SHARD.tar::MEMBER` is a member of a tar shard, whose path is resolved so.
 
     Parameters
     ----------
@@ -65,6 +65,9 @@ class PathResolver:
         ImindexError
             If it is outside the permitted folders, or no path of this machine.
         """
+        container, member = split_member(name)
+        if member is not None:
+            return join_member(self(where, container), member)
         if (url := public_path(where, name)) is not None:
             return url
         head, _, tail = name.rpartition("/")

@@ -72,6 +72,7 @@ from imindex.indexer.store.structure import (
     text_of,
 )
 from imindex.indexer.store.unfinished import HEAD, is_open_for_writing, left_behind, why_unreadable
+from imindex.indexer.store.working_copy import shown
 from imindex.indexer.system.atomic import real_file
 from imindex.indexer.system.input_files import exists
 
@@ -118,7 +119,7 @@ class Index:
         *,
         backing: Backing | None = None,
     ):
-        self.path: Path | Url = path if isinstance(path, Url) else Path(path)
+        self.path: Path | Url = path if isinstance(path, Url) else shown(Path(path))
         try:
             self._named = require_roots(roots or {})
             if backing is None:

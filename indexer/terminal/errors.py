@@ -22,6 +22,7 @@ import click
 from imindex.indexer.core.errors import DEBUG, ImindexError, Interrupted, NoEncoder
 from imindex.indexer.core.exit_codes import INTERRUPTED, TERMINATED
 from imindex.indexer.core.secrets import public_argument, without_secrets
+from imindex.indexer.core.url import Url
 from imindex.indexer.terminal.interrupts import INTERRUPTS, nothing_changed
 from imindex.indexer.terminal.options import Command, command_line
 from imindex.indexer.terminal.output import clean, error_text
@@ -74,14 +75,10 @@ _KEPT = {
 """What an interrupted command says, by its name (`run`, `init` and `confirm` are of `imindex audit`). Others change
 nothing."""
 _WRITES: Mapping[str, Callable[[Mapping[str, Any]], Path | None]] = {
-    "optimize": lambda options: options.get("index"),
-    "migrate": lambda options: options.get("index"),
-    "remove": lambda options: options.get("index"),
+    **dict.fromkeys(("optimize", "migrate", "remove"), lambda options: _local(options.get("index"))),
     "init": lambda options: options.get("plan"),
-    "merge": lambda options: options.get("out"),
-    "seal": lambda options: (
-        options.get("out") or options["index"].with_name(f"{options['index'].name}.seal.json")
-    ),
+    "merge": lambda options: _local(options.get("out")),
+    "seal": lambda options: options.get("out") or _seal_of(options["index"]),
 }
 """The one file that a command replaces at its end."""
 
@@ -94,11 +91,28 @@ def _message_of(command: str, options: Mapping[str, Any]) -> Callable[[], str]:
     def message() -> str:
         if path is not None and _state(path) != before:
             return f"Stopped, but {clean(str(path))} was complete before. There is nothing left to do."
-        if command == "build" and not Path(f"{options.get('index')}.parts").exists():
+        if command == "build" and not _parts_of(options.get("index")).exists():
             return f"Stopped. No picture was encoded yet. {_START_OVER}"
         return _KEPT.get(command) or nothing_changed()
 
     return message
+
+
+def _seal_of(index: Any) -> Path:
+    return Path("" if isinstance(index, Url) else index.parent, f"{index.name}.seal.json")
+
+
+def _local(place: Any) -> Path | None:
+    return place if isinstance(place, Path) else None
+
+
+def _parts_of(place: Any) -> Path:
+    """Return the folder of the part files of an index."""
+    if not isinstance(place, Url):
+        return Path(f"{place}.parts")
+    from imindex.indexer.remote.cache import build_path
+
+    return Path(f"{build_path(place)}.parts")
 
 
 def _state(path: Path | None) -> tuple[int, int, int] | None:

@@ -43,12 +43,7 @@ class PathOrUrl(click.Path):
             return Path(os.fsdecode(super().convert(value, param, ctx)))
         if isinstance(value, Url):
             return value
-        from imindex.indexer.core.credentials import name_by_user
-
-        try:
-            return Url(name_by_user(text))
-        except ImindexError as error:
-            self.fail(str(error), param, ctx)
+        return Url(name_by_user(text))
 
 
 class IndexOption(click.Option):

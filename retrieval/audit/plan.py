@@ -250,7 +250,12 @@ def _plan(path: Path, text: str, content: dict[str, Any], note: Callable[[str], 
             f"{path}: compare.base is {plan.base!r}, which is not a release. The releases are {', '.join(names)}."
         )
     _check_gate(path, plan)
-    for source in (plan.works, plan.background, plan.control, *(release.pictures for release in plan.releases)):
+    for source in (
+        plan.works,
+        plan.background,
+        plan.control,
+        *(release.pictures for release in plan.releases),
+    ):
         if source:
             plan.source(source)
     return plan
