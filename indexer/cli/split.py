@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from imindex.indexer.core.url import Url
 from imindex.indexer.core.bounds import ROWS
+from imindex.indexer.core.url import Url
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import PathOrUrl, command_line, json_option, within
 from imindex.indexer.terminal.output import count, echo, print_json, say

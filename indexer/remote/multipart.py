@@ -54,7 +54,7 @@ def put_in_parts(address: Address, source: Path, condition: Condition, metadata:
         part_bytes = max(_LEAST_PART, -(-size // _MOST_PARTS))
         lock = threading.Lock()
 
-        def send(number: int) -> dict[str, Any]:
+        def send(number: int) -> dict[str, object]:
             start = number * part_bytes
             with lock:
                 os.lseek(descriptor, start, os.SEEK_SET)
@@ -66,7 +66,9 @@ def put_in_parts(address: Address, source: Path, condition: Condition, metadata:
 
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="upload") as pool:
             parts = list(pool.map(send, range(-(-size // part_bytes))))
-        if condition.if_absent or condition.if_etag:  # a store that ignores conditions is at least asked before
+        if (
+            condition.if_absent or condition.if_etag
+        ):  # a store that ignores conditions is at least asked before
             _require(address, client, place, condition)
         holds: dict[str, str] = {}
         if condition.if_absent:
@@ -110,11 +112,12 @@ def _read(descriptor: int, length: int) -> bytes:
 
 def _client(address: Address) -> Any:
     try:
-        import botocore.session
-        from botocore.config import Config
+        import botocore.session  # type: ignore[import-untyped,unused-ignore]
+        from botocore.config import Config  # type: ignore[import-untyped,unused-ignore]
     except ImportError:
         raise RemoteError(
-            address.url, "cannot be written in parts without botocore. Install it: pip install 'imindex[remote]'."
+            address.url,
+            "cannot be written in parts without botocore. Install it: pip install 'imindex[remote]'.",
         ) from None
 
     policy = Policy.from_environment()
@@ -145,7 +148,7 @@ _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
 def _call(address: Address, function: Any, conditional: Condition | None = None) -> Any:
     """Call a function of botocore, and raise errors of imindex for its own, without their texts."""
-    from botocore import exceptions
+    from botocore import exceptions  # type: ignore[import-untyped,unused-ignore]
 
     failure: RemoteError | Trouble
     try:
@@ -171,7 +174,9 @@ def _call(address: Address, function: Any, conditional: Condition | None = None)
         elif status in _PASSING:
             failure = Trouble(f"HTTP {status}")
         else:
-            failure = RemoteError(address.url, f"cannot be written: HTTP {status}. Check the URL and the bucket.")
+            failure = RemoteError(
+                address.url, f"cannot be written: HTTP {status}. Check the URL and the bucket."
+            )
     except exceptions.NoCredentialsError:
         failure = Denied(
             address.url, "cannot be written: there are no credentials. Set them in the environment."

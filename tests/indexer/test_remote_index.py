@@ -140,7 +140,9 @@ def test_info_does_not_read_the_vectors(s3: S3, large: Path) -> None:
     url = url_of(s3, large, "info/large.h5")
     with mock.patch.object(RemoteVectors, "whole", side_effect=AssertionError):
         assert "not compared" in run("info", "-i", url).stdout
-        assert run("info", "--duplicates", "-i", url).stdout == run("info", "--duplicates", "-i", large).stdout
+        assert (
+            run("info", "--duplicates", "-i", url).stdout == run("info", "--duplicates", "-i", large).stdout
+        )
 
 
 def test_a_search_of_few_rows_reads_few_vectors(s3: S3, large: Path) -> None:
@@ -220,7 +222,9 @@ def test_the_cache_is_private_and_names_nothing(s3: S3, local: Path) -> None:
     assert entry.parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_no_block_is_taken_for_filled_that_is_not(s3: S3, large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_block_is_taken_for_filled_that_is_not(
+    s3: S3, large: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A process killed, or a disk that fails, between the bytes and their mark: the blocks are fetched again."""
     url = url_of(s3, large, "marks/large.h5")
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
@@ -300,7 +304,7 @@ def test_the_cache_can_be_off_or_unusable(
 def test_a_full_disk_is_told(s3: S3, large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = url_of(s3, large, "full/large.h5")
     monkeypatch.setattr(cached, "_write", mock.Mock(side_effect=OSError(28, "No space left on device")))
-    with pytest.raises(ImindexError, match="cache folder .* cannot hold .*No space left.*IMINDEX_CACHE"):
+    with pytest.raises(ImindexError, match=r"cache folder .* cannot hold .*No space left.*IMINDEX_CACHE"):
         open_index(url)
 
 
@@ -447,7 +451,10 @@ def test_changed_vectors_are_noticed_when_all_are_read(s3: S3, large: Path, tmp_
     path.write_bytes(data)
     url = url_of(s3, path, "changed/a.h5")
     for _ in range(2):
-        with open_index(url) as index, pytest.raises(ImindexError, match="vectors/0 .*is not what was written"):
+        with (
+            open_index(url) as index,
+            pytest.raises(ImindexError, match=r"vectors/0 .*is not what was written"),
+        ):
             np.asarray(index.vectors)
     assert "vectors" in run("verify", "-i", url, code=3).output
 

@@ -128,7 +128,7 @@ def test_a_change_by_somebody_else_is_never_overwritten(
             before = objects.read(url)[0]
         put, written = objects.put, b"of somebody else"
 
-        def late(where: str, *args: Any, put: Any = put, **how: Any) -> Any:
+        def late(where: str, *args: Any, put: Any = put, written: bytes = written, **how: Any) -> Any:
             s3.write(where.removeprefix(f"s3://{BUCKET}/"), written)
             return put(where, *args, **how)
 
@@ -162,7 +162,9 @@ def test_a_conditional_put_in_parts(tmp_path: Path, s3: S3, monkeypatch: pytest.
     for condition in ({"if_absent": True}, {"if_etag": '"0123"'}):
         with pytest.raises(Conflict):
             objects.put(url, path, **condition)  # type: ignore[arg-type]
-    monkeypatch.setattr(multipart, "_require", lambda *_: None)  # the store itself refuses, when parts are joined
+    monkeypatch.setattr(
+        multipart, "_require", lambda *_: None
+    )  # the store itself refuses, when parts are joined
     for condition in ({"if_absent": True}, {"if_etag": '"0123"'}):
         with pytest.raises(Conflict):
             objects.put(url, path, **condition)  # type: ignore[arg-type]
@@ -172,7 +174,9 @@ def test_a_conditional_put_in_parts(tmp_path: Path, s3: S3, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("kind", ["503", "reset"])
-def test_faults_of_a_put_that_pass(art: Path, proxy: FaultyProxy, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_faults_of_a_put_that_pass(
+    art: Path, proxy: FaultyProxy, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for parts in (False, True):
         if parts:
             monkeypatch.setattr(multipart, "FROM_BYTES", 1000)
@@ -228,7 +232,9 @@ def test_a_writer_killed_in_mid_upload_leaves_no_half_object(
         (start / "sitecustomize.py").write_text(
             "import imindex.indexer.remote.multipart as multipart\nmultipart.FROM_BYTES = 1000\n"
         )
-        environment = {"PYTHONPATH": os.pathsep.join([str(start), *filter(None, [os.environ.get("PYTHONPATH")])])}
+        environment = {
+            "PYTHONPATH": os.pathsep.join([str(start), *filter(None, [os.environ.get("PYTHONPATH")])])
+        }
     contains = "uploadId" if method == "POST" else ""
     proxy.faults.append(Fault("hang", times=-1, method=method, contains=contains, seconds=60))
     writer = build_in_a_process(art, url, tmp_path / "cache", **environment)
@@ -243,7 +249,9 @@ def test_a_writer_killed_in_mid_upload_leaves_no_half_object(
     proxy.faults.clear()
     with pytest.raises(Missing):
         objects.head(url)
-    assert [info.url for info in objects.listing(f"s3://{BUCKET}/writes") if "killed-" + method in info.url] == []
+    assert [
+        info.url for info in objects.listing(f"s3://{BUCKET}/writes") if "killed-" + method in info.url
+    ] == []
     again = run("build", art, "-i", url, *DEMO)
     assert "An earlier run was interrupted" in again.stderr
     assert "Encoded 0 pictures" in again.stdout
@@ -270,7 +278,7 @@ def test_the_working_copy_is_private(tmp_path: Path) -> None:
 def test_names_of_working_copies_stay_in_their_folder(name: str) -> None:
     path = cache.build_path(Url(f"s3://bucket/{name}"))
     assert path.parent.parent == cache.data_root() / "builds"
-    assert len(path.name.encode()) <= 200 and ".." != path.name and "/" not in path.name
+    assert len(path.name.encode()) <= 200 and path.name != ".." and "/" not in path.name
 
 
 def test_a_store_without_etags_is_not_written(monkeypatch: pytest.MonkeyPatch, s3: S3) -> None:
