@@ -38,6 +38,7 @@ import numpy.typing as npt
 from imindex.indexer.build.build import BuildReport
 from imindex.indexer.build.from_sources import build_from_sources as build
 from imindex.indexer.core.arguments import one_of, several
+from imindex.indexer.core.credentials import name_by_user
 from imindex.indexer.core.errors import BadPicture, ImindexError
 from imindex.indexer.core.paths import require_roots
 from imindex.indexer.core.schema import Collection, EncoderInfo
@@ -560,6 +561,7 @@ class OpenIndex:
         Parameters
         ----------
         *pictures : path-like
+            Paths, or URLs.
         texts : sequence of str
         k : int
             Number of neighbours of each kind.
@@ -591,7 +593,7 @@ class OpenIndex:
         with started(self._index, workers) as calls:
             return ask(
                 self._index,
-                [Path(picture) for picture in pictures],
+                [name_by_user(os.fspath(picture)) for picture in pictures],
                 several(texts, "texts"),
                 k=k,
                 collections=several(collections, "collections"),
@@ -876,7 +878,7 @@ class Encoder:
             pixels = []
             for picture in pictures[start : start + self._encoder.batch_size]:
                 try:
-                    data = read_bytes(os.fspath(picture))
+                    data = read_bytes(name_by_user(os.fspath(picture)))
                     pixels.append(picture_of(data, self._encoder.preprocess, limits).pixels)
                 except (OSError, BadPicture) as error:
                     raise ImindexError(f"{os.fspath(picture)} cannot be encoded: {error}.") from error

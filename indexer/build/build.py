@@ -24,6 +24,7 @@ from imindex.indexer.build.scan import Scan, Scanned
 from imindex.indexer.build.unchanged import Known, UnchangedFiles
 from imindex.indexer.core.bounds import MAX_NAME, MAX_TEXT
 from imindex.indexer.core.errors import ImindexError, Interrupted
+from imindex.indexer.core.origin import stated_digest
 from imindex.indexer.core.paths import PicturePaths, merged_roots
 from imindex.indexer.core.provenance import entry
 from imindex.indexer.core.removal import Removal, removal_of
@@ -249,10 +250,25 @@ def build(  # noqa: PLR0913
         already_rejected=loop.already_rejected,
         waiting=waiting,
         root_digest=root,
-        notes=(*parts.notes, *notes, *map(as_sentence, told)),
+        notes=(*parts.notes, *notes, *map(as_sentence, told), *_origin_notes(scan)),
         reasons=tuple(Counter(rejected.reason for rejected in merged.rejected).most_common()),
         seconds=time.monotonic() - started,
     )
+
+
+def _origin_notes(scan: Scan) -> list[str]:
+    """Say how many pictures have other bytes than their data set says that it downloaded; that is no fault."""
+    stated = other = 0
+    for position, item in enumerate(scan.items):
+        if (digest := stated_digest(item.origin)) is not None:
+            stated += 1
+            other += scan[position].digest not in (digest, NO_DIGEST)
+    if not other:
+        return []
+    return [
+        f"The data set states the SHA-256 of {stated:,} pictures as they were downloaded; {other:,} are stored with "
+        "other bytes, as after resizing."
+    ]
 
 
 def _pruned(old: Index, merged: Merged) -> Removal:

@@ -97,6 +97,21 @@ def public_url(url: str) -> str:
     return split_secrets(url).public
 
 
+def public_argument(argument: str) -> str:
+    """Return an argument of a command line without credentials: a URL, or `NAME=URL`.
+
+    Examples
+    --------
+    >>> public_argument("art=s3://key:a secret@bucket/x"), public_argument("--root=https://a:b@c/d")
+    ('art=s3://bucket/x', '--root=https://c/d')
+    """
+    name, url = "", argument
+    if "://" in argument and not _PARTS.fullmatch(argument):
+        name, equals, url = argument.partition("=")
+        name += equals
+    return without_secrets(name + public_url(url))
+
+
 def remember_secret(*values: str) -> None:
     """Remember credentials, so that `without_secrets` takes them out of every text."""
     _known.update(value for value in values if len(value) >= _SHORTEST)

@@ -63,6 +63,7 @@ class _Samples(Protocol):
     """The files of a shard, or of a numbered folder."""
 
     names: list[str]
+    about: str
 
     def location(self, name: str) -> str: ...
     def head(self, name: str) -> bytes: ...
@@ -73,6 +74,7 @@ class _Tar:
     def __init__(self, path: str, shard: tar.Shard):
         self._path, self._shard = path, shard
         self.names = list(shard.rows)
+        self.about = ""
 
     def location(self, name: str) -> str:
         return join_member(self._path, name)
@@ -93,6 +95,7 @@ class _Tar:
 class _Folder:
     def __init__(self, path: str):
         self._path = path
+        self.about = f" {path} was written by img2dataset, whose numbered folders are not artists."
         self.names = [entry.name for entry in os.scandir(path) if not entry.is_dir()]
 
     def location(self, name: str) -> str:
@@ -135,10 +138,12 @@ def items_of_shard(
     try:
         shard = tar.shard_at(path)
     except (BadPicture, ImindexError, OSError) as error:
-        fault = error.strerror if isinstance(error, OSError) else str(error)
+        fault = f"cannot be read: {error.strerror if isinstance(error, OSError) else error}"
+        if isinstance(error, ImindexError):
+            fault = str(error).removeprefix(f"{path} ")
         if named:
-            raise ImindexError(f"{path} cannot be read: {fault}") from error
-        tally.faults.append((path, f"is not used: {fault}".rstrip(".")))
+            raise ImindexError(f"{path} {fault}") from error
+        tally.faults.append((path, fault.rstrip(".")))
         return
     tally.shards += 1
     if shard.fault:
@@ -281,7 +286,7 @@ def _items(samples: _Samples, options: SourceOptions, passed: PassedOver, beside
             row |= _object(samples, keys.objects[key], tally)
         if key in keys.texts and not row.get("caption"):
             row["caption"] = _text(samples, keys.texts[key], tally)
-        item = _item(samples.location(name), name, row, options, passed)
+        item = _item(samples, name, row, options, passed)
         if item is not None:
             tally.pictures += 1
             yield item
@@ -289,9 +294,9 @@ def _items(samples: _Samples, options: SourceOptions, passed: PassedOver, beside
         tally.add(_UNLISTED, f"{next(iter(unlisted))} of {beside}.parquet", len(unlisted))
 
 
-def _item(where: str, name: str, row: Row, options: SourceOptions, passed: PassedOver) -> Item | None:
+def _item(samples: _Samples, name: str, row: Row, options: SourceOptions, passed: PassedOver) -> Item | None:
     """Return a picture with what its sample, the caller and the folders inside the shard say of it."""
-    inside = _layout(name, row, options)
+    where, inside = samples.location(name), _layout(name, row, options)
     if options.artist_from is not None and not row.get("artist") and inside.kind != "control":
         artist = options.artist_from.artist_of(name)
         if not artist:
@@ -307,10 +312,10 @@ def _item(where: str, name: str, row: Row, options: SourceOptions, passed: Passe
     kind = str(row.get("kind") or inside.kind or "").strip().lower()
     if not row.get("artist") and not inside.artist and kind in ("works", "imitations", "background"):
         raise ImindexError(
-            f"{where}: no artist. Pass --artist NAME if all pictures are by one artist; --artist-from if the name of "
-            "the member tells it; put the shard into the folder of the artist; write the key `artist` in the .json of "
-            "each sample, or that column in the Parquet file beside the shard; or list the pictures in a manifest "
-            "with the columns path (SHARD.tar::MEMBER) and artist."
+            f"{where}: no artist.{samples.about} Pass --artist NAME if all pictures are by one artist, or put them "
+            "into the folder of the artist; pass --artist-from if their names tell it; write `artist` into the .json "
+            "of each sample, or as a column of the Parquet file beside them; or list the pictures in a manifest with "
+            "the columns path (such as 00000.tar::000000001.jpg) and artist."
         )
     origin, shortened = origin_of(row)
     if shortened:
@@ -391,7 +396,7 @@ def _listed_beside(stem: str, tally: ShardTally) -> dict[str, Row]:
                     rows[str(key)] = {name: value for name, value in row.items() if value not in (None, "")}
             is_read = True
         except ImindexError as error:
-            tally.faults.append((str(path), f"is not used: {error}".rstrip(".")))
+            tally.faults.append((f"{path} is not used:", str(error).removeprefix(f"{path}: ").rstrip(".")))
     if not is_read:
         _count_failed(Path(f"{stem}_stats.json"), tally.fail)
     return rows

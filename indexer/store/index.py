@@ -18,6 +18,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from imindex.indexer.core.credentials import named_by_user
 from imindex.indexer.core.digest import STREAM_ROWS, BlockHasher
 from imindex.indexer.core.errors import BadVectors, ImindexError
 from imindex.indexer.core.locations import is_url
@@ -276,7 +277,8 @@ class Index:
         (`imindex.indexer.integrity.verify_pictures.Folders`).
         """
         named = merged_roots({}, self._named)
-        return PicturePaths(self.folder, {**self.roots, **named}, tuple(filter(is_url, named.values())))
+        remote = (*filter(is_url, named.values()), *named_by_user())
+        return PicturePaths(self.folder, {**self.roots, **named}, remote)
 
     def column(self, name: str, group: str = "items") -> npt.NDArray[Any]:
         """Return a column of /items (or another group); text is an object array of str."""
