@@ -41,6 +41,7 @@ from imindex.indexer.core.arguments import one_of, several
 from imindex.indexer.core.errors import BadPicture, ImindexError
 from imindex.indexer.core.paths import require_roots
 from imindex.indexer.core.schema import Collection, EncoderInfo
+from imindex.indexer.core.url import Url
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.maintain.export import item_table
 from imindex.indexer.store.index import Index
@@ -70,6 +71,7 @@ from imindex.retrieval.results import (
 )
 from imindex.retrieval.results.tables import Row
 from imindex.retrieval.search.query import ask
+from imindex.retrieval.shards.start import HERE, Workers, started
 from imindex.retrieval.vectors.select import artist_mask
 
 if TYPE_CHECKING:
@@ -87,6 +89,7 @@ __all__ = [
     "Limits",
     "OpenIndex",
     "Testing",
+    "Workers",
     "audit",
     "build",
     "compare",
@@ -488,7 +491,7 @@ class OpenIndex:
         self._index = open_index(path, roots)
 
     @property
-    def path(self) -> Path:
+    def path(self) -> Path | Url:
         """Path of the file; of several files, what messages call them."""
         return self._index.path
 
@@ -550,6 +553,7 @@ class OpenIndex:
         exact: bool = False,
         encoder: Mapping[str, Any] | None = None,
         limits: Limits = Limits(),  # noqa: B008 - frozen
+        workers: Workers = HERE,
     ) -> QueryResult:
         """Find the nearest pictures and artists of pictures and texts; see `imindex.retrieval.search.query.ask`.
 
@@ -570,6 +574,8 @@ class OpenIndex:
             ``trust``: load the encoder that the index names, even if it is a folder, a file or a repository.
         limits : Limits
             Pictures that exceed these limits are rejected.
+        workers : Workers
+            Where to compute: alone, in several processes, or on a Ray cluster. Results do not depend on it.
 
         Returns
         -------
@@ -582,18 +588,20 @@ class OpenIndex:
         ImindexError
             If a collection or artist does not exist, or the encoder is missing or is not that of the index.
         """
-        return ask(
-            self._index,
-            [Path(picture) for picture in pictures],
-            several(texts, "texts"),
-            k=k,
-            collections=several(collections, "collections"),
-            artists=several(artists, "artists"),
-            confidence_level=confidence_level,
-            encoder=encoder,
-            exact=exact,
-            limits=limits,
-        )
+        with started(self._index, workers) as calls:
+            return ask(
+                self._index,
+                [Path(picture) for picture in pictures],
+                several(texts, "texts"),
+                k=k,
+                collections=several(collections, "collections"),
+                artists=several(artists, "artists"),
+                confidence_level=confidence_level,
+                encoder=encoder,
+                exact=exact,
+                limits=limits,
+                calls=calls,
+            )
 
     def classify(  # noqa: PLR0913
         self,
@@ -606,6 +614,7 @@ class OpenIndex:
         k: int = 15,
         testing: Testing | None = Testing(),  # noqa: B008 - frozen
         encoder: Mapping[str, Any] | None = None,
+        workers: Workers = HERE,
     ) -> Classification:
         """Classify each imitation of a release by artist; see `imindex.retrieval.evidence.classify_release`.
 
@@ -627,6 +636,8 @@ class OpenIndex:
             Settings of the tests; None skips them.
         encoder : mapping, optional
             As in `query`.
+        workers : Workers
+            Where to compute: alone, in several processes, or on a Ray cluster. Results do not depend on it.
 
         Returns
         -------
@@ -636,17 +647,19 @@ class OpenIndex:
             artists = several(artists, "artists")
             artist_mask(self._index, artists)  # refuses an artist that the index does not have
         require_intact(self._index)
-        return classify_release(
-            self._index,
-            release,
-            artists=artists,
-            by=by,
-            labels=several(labels, "labels"),
-            templates=_templates(templates),
-            k=k,
-            encoder=encoder,
-            testing=testing,
-        )
+        with started(self._index, workers) as calls:
+            return classify_release(
+                self._index,
+                release,
+                artists=artists,
+                by=by,
+                labels=several(labels, "labels"),
+                templates=_templates(templates),
+                k=k,
+                encoder=encoder,
+                testing=testing,
+                calls=calls,
+            )
 
     def match(  # noqa: PLR0913
         self,
@@ -659,6 +672,7 @@ class OpenIndex:
         matrix: bool = True,
         testing: Testing | None = Testing(),  # noqa: B008 - frozen
         background: int = BACKGROUND,
+        workers: Workers = HERE,
     ) -> Matching:
         """Rank all imitations of a release for each work; see `imindex.retrieval.evidence.match_release`.
 
@@ -678,23 +692,29 @@ class OpenIndex:
             Settings of the tests; None skips them.
         background : int
             Most works by artists that no release was asked for, with which works are compared. `testing` replaces it.
+        workers : Workers
+            Where to compute: alone, in several processes, or on a Ray cluster. Results do not depend on it.
 
         Returns
         -------
         Matching
         """
         require_intact(self._index)
-        return match_release(
-            self._index,
-            release,
-            csls=csls,
-            csls_k=csls_k,
-            recall_at=recall_at,
-            ranks_file=None if ranks_file is None else Path(ranks_file),
-            testing=testing,
-            matrix=matrix,
-            background=background,
-        )
+        # Alone, this process holds the imitations twice; in pieces it can do what has no tests and no matrix.
+        alone = 0 if matrix or testing is not None or ranks_file is not None else 4 * self._index.vectors.size
+        with started(self._index, workers, bytes_alone=alone) as calls:
+            return match_release(
+                self._index,
+                release,
+                csls=csls,
+                csls_k=csls_k,
+                recall_at=recall_at,
+                ranks_file=None if ranks_file is None else Path(ranks_file),
+                testing=testing,
+                matrix=matrix,
+                background=background,
+                calls=calls,
+            )
 
     def compare(self, base: str, new: str, **options: Any) -> GatedComparison:
         """Compare two releases of this index.

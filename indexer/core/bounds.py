@@ -107,3 +107,8 @@ DEVIATION = Bounds(0.0, 10.0)
 WORKS = Bounds(1, 10_000_000)
 """Works that works are compared with."""
 RECALL = Bounds(1e-6, 1.0)
+RATE = Bounds(1e-4, 1000.0)
+"""Requests per second."""
+CONNECTIONS = Bounds(1, 1024)
+ATTEMPTS = Bounds(0, 20)
+"""Retries."""

@@ -26,6 +26,7 @@ from imindex.indexer.core.schema import (
     REJECT_DTYPES,
     root_digest,
 )
+from imindex.indexer.core.url import Url
 from imindex.indexer.store.digests import (
     THE_REST,
     covered,
@@ -36,6 +37,7 @@ from imindex.indexer.store.digests import (
 )
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.lineage import chain_faults
+from imindex.indexer.store.opening import open_index
 from imindex.indexer.store.structure import check_arms, has_optional
 
 UNIT = 2e-3
@@ -62,7 +64,7 @@ class Verification:
 
     Attributes
     ----------
-    path : Path
+    path : Path or Url
     version : str
         Format version of the file.
     rows, blocks, n_digests : int
@@ -75,7 +77,7 @@ class Verification:
     faults : list of Fault
     """
 
-    path: Path
+    path: Path | Url
     version: str
     rows: int
     stored_root: str
@@ -111,7 +113,7 @@ def opened(path: str | os.PathLike[str]) -> Index:
         If the file cannot be opened or is damaged.
     """
     try:
-        return Index(path)
+        return open_index(path)
     except (ImindexError, MemoryError):
         raise
     except Exception as error:
@@ -134,7 +136,7 @@ def verify_index(index: Index, progress: Progress = lambda done: None) -> Verifi
     Verification
     """
     result = Verification(index.path, index.version, index.n, index.root_digest)
-    result.bytes_read = index.path.stat().st_size
+    result.bytes_read = index.size
     _guarded(result, "digests", lambda: _digests(index, result, progress))
     for where, check in (
         ("structure", index.raw().visit),

@@ -17,6 +17,7 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.paths import Place, Rebased
 from imindex.indexer.core.provenance import entry
 from imindex.indexer.core.schema import Contents
+from imindex.indexer.core.url import Url
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.intact import require_unchanged, unchanged_blocks
 from imindex.indexer.store.joined import Joined
@@ -38,7 +39,7 @@ class MergeReport:
     ----------
     path : Path
         The new file.
-    files : tuple of Path
+    files : tuple of Path or Url
         The merged files, in order.
     rows, rejects : int
     n_repeated : int
@@ -49,7 +50,7 @@ class MergeReport:
     """
 
     path: Path
-    files: tuple[Path, ...]
+    files: tuple[Path | Url, ...]
     rows: int
     rejects: int
     n_repeated: int
@@ -108,7 +109,7 @@ def merge(
         )
     out = real_file(out)
     if out.exists():
-        if any(out.samefile(file) for file in files if file.exists()):
+        if any(out.samefile(file) for file in files if isinstance(file, Path) and file.exists()):
             raise ImindexError(
                 f"{out} is one of the files to merge. Write to another file (-o), or leave it out of the pattern."
             )
@@ -147,7 +148,7 @@ def merge(
         )
 
 
-def rebased(contents: Contents, old: Path, new: Path) -> Contents:
+def rebased(contents: Contents, old: Path | Url, new: Path | Url) -> Contents:
     """Return the contents with the paths of an index in another folder."""
     path = Rebased(old, new)
     if path.keeps_all:

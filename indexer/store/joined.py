@@ -22,6 +22,7 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.names import clean_name
 from imindex.indexer.core.paths import PicturePaths, Place, Rebased, merged_roots, require_roots
 from imindex.indexer.core.schema import FORMATS_READ, NOBODY, Attribute, Collection, EncoderInfo, Stamps
+from imindex.indexer.core.url import Url
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.joined_vectors import JoinedVectors
 from imindex.indexer.store.lineage import chained_digest, joined_log, part_of
@@ -120,7 +121,8 @@ class Joined(Index):
         if len(files) < 2:
             raise ValueError("one file is not joined to anything")
         self._parts = tuple(files)
-        self.path = Path(shown or _listed(files))
+        remote = any(isinstance(file.path, Url) for file in files)
+        self.path = Url(shown or _listed(files)) if remote else Path(shown or _listed(files))
         self.close = weakref.finalize(self, _close, self._parts)  # type: ignore[call-arg,arg-type]
         try:
             self._named = require_roots(roots or {})
@@ -137,6 +139,7 @@ class Joined(Index):
         self.created_at, self.created_by = min((file.created_at, file.created_by) for file in files)
         self.root_digest = chained_digest([file.root_digest for file in files])
         self._folder = files[0].folder
+        self.size = sum(file.size for file in files)
         self.artists, artists = _numbered([file.artists for file in files])
         self.collections, collections = _numbered_collections(files)
         notes = []
@@ -169,6 +172,10 @@ class Joined(Index):
         self._starts = vectors.starts
 
     @property
+    def is_local(self) -> bool:
+        return all(file.is_local for file in self._parts)
+
+    @property
     def parts(self) -> tuple[Index, ...]:
         return self._parts
 
@@ -181,7 +188,7 @@ class Joined(Index):
         return sum(part.index.n_rejects if part.rejects is None else len(part.rejects) for part in self.joins)
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> Path | Url:
         """The folder of the first file, to which paths are relative."""
         return self._folder
 
@@ -225,6 +232,9 @@ class Joined(Index):
         """Return the attributes of no approximate index: several files are searched exactly."""
         exact = (known for file in self._parts if (known := file.ann()).get("kind") == _EXACT)
         return next(exact, {"kind": _EXACT, "metric": "inner-product", "recall": 1.0})
+
+    def ann_bytes(self) -> int:
+        return 0
 
     def ann_data(self) -> npt.NDArray[np.uint8]:
         return np.empty(0, np.uint8)

@@ -44,6 +44,7 @@ from imindex.retrieval.cli._evidence import (
     warn_of_demonstration,
 )
 from imindex.retrieval.cli._tables import classify_table, known_fields
+from imindex.retrieval.cli._workers import workers_of, workers_options
 from imindex.retrieval.results import (
     Classification,
     ClassificationMethod,
@@ -89,6 +90,7 @@ CLASSIFY = "imindex.retrieval.evidence.classify_release:classify_release"
 @click.option("--all", "show_all", is_flag=True, help="Print every artist.")
 @model_options
 @device_option
+@workers_options
 @json_option
 @table_options
 @errors_for_people
@@ -116,6 +118,7 @@ def classify(index: IndexPlace, as_json: bool, show_all: bool, **options: Any) -
             **{name: options[name] for name in ("by", "labels", "templates", "k")},
             encoder=encoder_of(options),
             testing=None if options["no_tests"] else testing,
+            workers=workers_of(options),
         )
         if options["report"]:
             opened.write_report(results, options["report"], command=command_line())

@@ -38,6 +38,7 @@ from imindex.retrieval.cli._evidence import (
     warn_of_demonstration,
 )
 from imindex.retrieval.cli._tables import LISTED, match_fields, match_table, references
+from imindex.retrieval.cli._workers import workers_of, workers_options
 from imindex.retrieval.evidence.compared import sampling_notes
 from imindex.retrieval.results import Matching
 
@@ -68,6 +69,7 @@ MATCH = "imindex.retrieval.evidence.match_release:match_release"
 @report_option
 @root_option
 @click.option("--all", "show_all", is_flag=True, help="Print every artist.")
+@workers_options
 @json_option
 @table_options
 @errors_for_people
@@ -105,6 +107,7 @@ def match(index: IndexPlace, collection: str | None, show_all: bool, as_json: bo
             testing=None if options["no_tests"] else testing,
             matrix=as_json,  # only JSON shows it
             background=options["background"],
+            workers=workers_of(options),
         )
         if options["report"]:
             opened.write_report(result, options["report"], command=command_line())

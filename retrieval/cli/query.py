@@ -39,6 +39,7 @@ from imindex.indexer.terminal.output import (
     show_table,
 )
 from imindex.retrieval.cli._query_tables import FIELDS, Thumbnails, answer_table, whole_table
+from imindex.retrieval.cli._workers import workers_of, workers_options
 from imindex.retrieval.results import QueryAnswer
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ thumbnails_option = click.option(
 @model_options
 @device_option
 @limit_options
+@workers_options
 @json_option
 @table_options
 @thumbnails_option
@@ -128,6 +130,7 @@ def query(
             **{name: options[name] for name in ("collections", "artists", "confidence_level", "exact")},
             encoder=encoder_of(options),
             limits=limits_of(options),
+            workers=workers_of(options),
         )
         thumbnails = None if as_json else _thumbnails(options["thumbnails"], view, opened, result.queries)
     approximate = [
