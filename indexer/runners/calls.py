@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.system.child_process import how_it_ended, start
@@ -160,9 +160,7 @@ class ProcessCalls:
         """See `Calls.map`."""
         self._n_commons += 1
         job = _Job(method, iter(tasks), (self._n_commons, pickle.dumps(common, protocol=5)), self.n_workers)
-        threads = [
-            threading.Thread(target=job.work, args=(worker,), daemon=True) for worker in self._workers
-        ]
+        threads = [threading.Thread(target=job.work, args=(worker,), daemon=True) for worker in self._workers]
         for thread in threads:
             thread.start()
         try:
@@ -213,22 +211,27 @@ class _Worker:
             self._common = number
         _send(self.process, task)
         assert self.process.stdout is not None
-        result: tuple[bool, Any] = pickle.loads(_receive(self.process.stdout))  # noqa: S301 - our own child
+        result: tuple[bool, Any] = pickle.loads(_receive(self.process.stdout))
         return result
 
-    def kill(self) -> str:
-        """End the process, and return how it had ended before, if it had."""
+    def ended(self) -> str:
+        """Return how the process ended, after its pipe was closed."""
+        process = self.process
+        how = "" if process is None else how_it_ended(process)
+        self.kill()
+        return how
+
+    def kill(self) -> None:
+        """End the process."""
         process, self.process = self.process, None
         if process is None:
-            return ""
-        ended = how_it_ended(process) if process.poll() is not None else ""
+            return
         process.kill()
         process.wait()
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
-        return ended
 
 
 class _Job:
@@ -295,12 +298,12 @@ class _Job:
                 try:
                     result = worker.call(self._common, self._method, task)
                 except (OSError, EOFError, ValueError) as error:
-                    self._died(worker.kill(), (place, task, deaths + 1), error)
+                    self._died(worker.ended(), (place, task, deaths + 1), error)
                     continue
                 with self._changed:
                     self._results[place] = result
                     self._changed.notify_all()
-        except BaseException as error:  # noqa: BLE001 - raised in the calling thread
+        except BaseException as error:
             with self._changed:
                 self._error = self._error or error
                 self._changed.notify_all()
@@ -324,7 +327,7 @@ def _send(process: subprocess.Popen[bytes], data: bytes) -> None:
     write_message(process.stdin, data)
 
 
-def write_message(file: BinaryIO | Any, data: bytes) -> None:
+def write_message(file: Any, data: bytes) -> None:
     """Write a message to a pipe: its length, and then its bytes."""
     rest = memoryview(_LENGTH.pack(len(data)) + data if len(data) < 2**16 else _LENGTH.pack(len(data)))
     for part in (rest, memoryview(data) if len(data) >= 2**16 else memoryview(b"")):
@@ -333,7 +336,7 @@ def write_message(file: BinaryIO | Any, data: bytes) -> None:
             part = part[n:]
 
 
-def _receive(file: BinaryIO | Any) -> bytearray:
+def _receive(file: Any) -> bytearray:
     """Read a message from a pipe.
 
     Raises
@@ -345,7 +348,7 @@ def _receive(file: BinaryIO | Any) -> bytearray:
     return _read(file, length)
 
 
-def _read(file: BinaryIO | Any, n: int) -> bytearray:
+def _read(file: Any, n: int) -> bytearray:
     data = bytearray(n)
     view = memoryview(data)
     while view:
@@ -367,18 +370,18 @@ def serve(factory: str, parent: str) -> None:
     failed: BaseException | None = None
     common: Any = None
     try:
-        payload, threads = pickle.loads(_receive(requests))  # noqa: S301 - from our own parent
+        payload, threads = pickle.loads(_receive(requests))
         try:
             use_processors(threads)
             made = make(factory, payload)
-        except BaseException as error:  # noqa: BLE001 - the answer to each call
+        except BaseException as error:
             failed = error
         while True:
-            method, is_new = pickle.loads(_receive(requests))  # noqa: S301
+            method, is_new = pickle.loads(_receive(requests))
             if is_new:
                 common = None  # the old one is freed first
-                common = pickle.loads(_receive(requests))  # noqa: S301
-            task = pickle.loads(_receive(requests))  # noqa: S301
+                common = pickle.loads(_receive(requests))
+            task = pickle.loads(_receive(requests))
             write_message(answers, answer(made, failed, method, common, task))
             del task
     except (EOFError, OSError):
@@ -397,16 +400,16 @@ def answer(made: Any, failed: BaseException | None, method: str, common: Any, ta
         if failed is not None:
             raise failed
         return pickle.dumps((True, getattr(made, method)(common, *task)), protocol=5)
-    except Exception as error:  # noqa: BLE001 - raised again by the caller
+    except Exception as error:
         return pickle.dumps((False, portable(error)), protocol=5)
 
 
 def portable(error: BaseException) -> BaseException:
     """Return an exception that can travel; one that cannot is replaced by an error that holds its text."""
     try:
-        if type(pickle.loads(pickle.dumps(error))) is type(error):  # noqa: S301 - made here
+        if type(pickle.loads(pickle.dumps(error))) is type(error):
             return error
-    except Exception:  # noqa: BLE001, S110 - see below
+    except Exception:
         pass
     return ImindexError(f"A worker failed: {type(error).__name__}: {error}.")
 

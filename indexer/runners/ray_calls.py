@@ -53,7 +53,11 @@ class RayCalls:
     def map(self, method: str, tasks: Iterable[Sequence[Any]], common: Any = None) -> Iterator[Any]:
         """See `imindex.indexer.runners.calls.Calls.map`."""
         ray, shared = self._ray, self._ray.put(common)
-        failures = ray.exceptions.RayActorError, ray.exceptions.WorkerCrashedError, ray.exceptions.ObjectLostError
+        failures = (
+            ray.exceptions.RayActorError,
+            ray.exceptions.WorkerCrashedError,
+            ray.exceptions.ObjectLostError,
+        )
         waiting: list[tuple[int, Sequence[Any], int]] = []
         running: dict[Any, tuple[Any, int, Sequence[Any], int]] = {}
         results: dict[int, bytes] = {}
@@ -74,7 +78,7 @@ class RayCalls:
                     actor = idle.pop(0)
                     running[actor.call.remote(method, shared, tuple(task))] = actor, place, task, deaths
                 while n_given in results:
-                    returned, value = pickle.loads(results.pop(n_given))  # noqa: S301 - of our own actors
+                    returned, value = pickle.loads(results.pop(n_given))
                     if not returned:
                         raise value
                     n_given += 1
@@ -132,7 +136,7 @@ class _Actor:
         try:
             use_processors(threads)
             self._made = make(factory, payload)
-        except Exception as error:  # noqa: BLE001 - the answer to each call
+        except Exception as error:
             self._failed = error
 
     def ready(self) -> bool:

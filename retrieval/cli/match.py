@@ -38,8 +38,8 @@ from imindex.retrieval.cli._evidence import (
     warn_of_demonstration,
 )
 from imindex.retrieval.cli._tables import LISTED, match_fields, match_table, references
-from imindex.retrieval.evidence.compared import sampling_notes
 from imindex.retrieval.cli._workers import workers_of, workers_options
+from imindex.retrieval.evidence.compared import sampling_notes
 from imindex.retrieval.results import Matching
 
 NO_WORKS = "no works"

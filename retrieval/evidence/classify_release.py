@@ -278,9 +278,7 @@ def _by_works(
         shares = [
             slice(start, start + SCORED_TOGETHER) for start in range(0, len(chosen.rows), SCORED_TOGETHER)
         ]
-        tasks = (
-            (chosen.vectors[share], None if exclude is None else exclude[share]) for share in shares
-        )
+        tasks = ((chosen.vectors[share], None if exclude is None else exclude[share]) for share in shares)
         for share, its in zip(shares, calls.map("scores", tasks, candidates), strict=True):
             scores[share] = its
         return scores

@@ -21,7 +21,6 @@ from imindex.retrieval.evidence.release_walk import Observed, Wanted, observe
 from imindex.retrieval.evidence.shared import Shared
 from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.match.match import Figures, match
-from imindex.retrieval.shards.ranks import match_by_workers
 from imindex.retrieval.results import (
     ArtistTests,
     AucMatrix,
@@ -30,6 +29,7 @@ from imindex.retrieval.results import (
     RankFigures,
     fields_of,
 )
+from imindex.retrieval.shards.ranks import match_by_workers
 from imindex.retrieval.vectors.blocks import Int64
 from imindex.retrieval.vectors.select import distinct, pictures, release, without_vectors
 

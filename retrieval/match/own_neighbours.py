@@ -86,7 +86,11 @@ class OwnNeighbours:
         """See `imindex.retrieval.match.similarity_pass.Mergeable`."""
         imitation, rank, cosine, histogram = received
         here = imitation >= 0
-        self._imitation[here], self._rank[here], self._cosine[here] = imitation[here], rank[here], cosine[here]
+        self._imitation[here], self._rank[here], self._cosine[here] = (
+            imitation[here],
+            rank[here],
+            cosine[here],
+        )
         self._histogram += histogram
 
     def of(self, artist: int) -> Nearest:

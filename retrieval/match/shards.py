@@ -10,8 +10,8 @@ take two rounds, for one batch of works after another:
 Scores are exact and counts are integers. So the result does not depend on how the imitations are divided, on the order
 of the pieces, or on who counts: it is that of one file, to the bit.
 
-What is held: a driver holds the scores and counts of one batch of works, and 16 bytes for each imitation; a worker holds
-one piece, and what `Counter` needs. Neither depends on the number of imitations otherwise.
+A driver holds the scores and counts of one batch of works, and some numbers for each imitation. A worker holds one
+piece, and what `Counter` needs. Neither holds vectors of all imitations.
 """
 
 from __future__ import annotations
@@ -108,7 +108,13 @@ class Piece:
     """
 
     def __init__(
-        self, works: Works, vectors: Float16, artist: Int64, penalties: Int64 | None = None, *, threads: int = 1
+        self,
+        works: Works,
+        vectors: Float16,
+        artist: Int64,
+        penalties: Int64 | None = None,
+        *,
+        threads: int = 1,
     ):
         if penalties is None:
             penalties = np.zeros(len(artist), np.int64)

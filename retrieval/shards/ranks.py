@@ -88,9 +88,7 @@ def match_by_workers(
     if n_repeated:
         rows, artist = rows[first], artist[first]
         pieces = list(pieces_of(index, rows, artist, calls.n_workers))
-    every = Works(
-        works.vectors, works.artist, len(index.artists), csls_neighbours(csls_k, len(works.artist))
-    )
+    every = Works(works.vectors, works.artist, len(index.artists), csls_neighbours(csls_k, len(works.artist)))
     if every.csls_k is not None:
         penalties = calls.map("penalties", [(piece,) for piece in pieces], every)
         pieces = [replace(piece, penalties=own) for piece, own in zip(pieces, penalties, strict=True)]

@@ -45,9 +45,7 @@ def nearest_by_workers(
         ranges.append(one)
         numbers.append(rows)
     found = calls.map("nearest", ((one, k) for one in ranges), queries)
-    parts = [
-        Neighbours(rows[part.rows], part.scores) for part, rows in zip(found, numbers, strict=True)
-    ]
+    parts = [Neighbours(rows[part.rows], part.scores) for part, rows in zip(found, numbers, strict=True)]
     return merged(parts, len(queries), k)
 
 

@@ -42,7 +42,9 @@ class Workers:
         if self.n is not None and self.n < 1:
             raise ImindexError(f"workers is {self.n}. Pass at least 1.")
         if self.address and self.on == "local":
-            raise ImindexError("address (--address) is that of a Ray cluster. Pass on='ray' (--on ray) with it.")
+            raise ImindexError(
+                "address (--address) is that of a Ray cluster. Pass on='ray' (--on ray) with it."
+            )
 
 
 HERE = Workers()

@@ -109,7 +109,7 @@ def row_keys(bits: npt.NDArray[np.uint16], artist: Int64) -> npt.NDArray[np.uint
     """
     n, d = bits.shape
     odd = np.random.default_rng(0).integers(0, 2**63, d + 1, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-    key = artist.astype(np.uint64) * odd[d]
+    key: npt.NDArray[np.uint64] = artist.astype(np.uint64) * odd[d]
     for rows in blocks(n, d):
         key[rows] += bits[rows].astype(np.uint64) @ odd[:d]
     return key
