@@ -12,6 +12,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from imindex.indexer.system.spin import bound_spin as _bound_spin
+
 __version__ = "0.1.0"
 
 DOOR = (
@@ -22,6 +24,8 @@ DOOR = (
 
 _FRONT = ("COMMANDS", "LazyGroup", "main")
 """Names of the command line. It is loaded when first used, so that Ctrl-C is handled before."""
+
+_bound_spin()  # acts only before PyTorch and FAISS are imported
 
 
 def __getattr__(name: str) -> Any:

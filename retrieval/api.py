@@ -41,6 +41,7 @@ from imindex.indexer.core.arguments import one_of, several
 from imindex.indexer.core.errors import BadPicture, ImindexError
 from imindex.indexer.core.paths import require_roots
 from imindex.indexer.core.schema import Collection, EncoderInfo
+from imindex.indexer.core.url import Url
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.maintain.export import item_table
 from imindex.indexer.store.index import Index
@@ -493,7 +494,7 @@ class OpenIndex:
         self._index = open_index(path, roots)
 
     @property
-    def path(self) -> Path:
+    def path(self) -> Path | Url:
         """Path of the file; of several files, what messages call them."""
         return self._index.path
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from imindex.indexer.ann import exact_blocks
 from imindex.indexer.core.schema import Attribute
 from imindex.indexer.store.joined_vectors import JoinedVectors
+from imindex.indexer.store.remote_vectors import RemoteVectors
 
 EXACT = "exact-fp16"
 _GPU_BLOCK = 262_144
@@ -110,7 +111,7 @@ class JoinedSearcher:
     def __init__(self, vectors: JoinedVectors, device: str = "cpu"):
         self.n, self.dim = vectors.shape
         self._files = [
-            (start, kept, ExactSearcher(file, device))
+            (start, kept, exact_searcher(file, device))
             for start, file, kept in vectors.segments()
             if len(file)
         ]
@@ -143,12 +144,44 @@ class JoinedSearcher:
         return scores, rows
 
 
+class RemoteSearcher:
+    """Exact inner-product search over vectors in an object store, which fetches what it searches.
+
+    Parameters
+    ----------
+    vectors : RemoteVectors
+    device : str
+    """
+
+    def __init__(self, vectors: RemoteVectors, device: str = "cpu"):
+        self.n, self.dim = vectors.shape
+        self._vectors, self._device = vectors, device
+        self._whole: ExactSearcher | None = None
+
+    def search(
+        self, queries: npt.NDArray[np.float32], k: int, *, among: npt.NDArray[np.bool_] | None = None
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        """Return the k nearest rows of each query; see `ExactSearcher.search`."""
+        if among is not None and self._vectors.is_few(int(np.count_nonzero(among))):
+            chosen = np.flatnonzero(among)
+            scores, rows = ExactSearcher(self._vectors[chosen], self._device).search(queries, k)
+            return scores, np.where(rows < 0, -1, chosen[rows])
+        if self._whole is None:
+            self._whole = ExactSearcher(self._vectors.whole(), self._device)
+        return self._whole.search(queries, k, among=among)
+
+
+Searcher = ExactSearcher | JoinedSearcher | RemoteSearcher
+
+
 def exact_searcher(
-    vectors: npt.NDArray[np.float16] | JoinedVectors, device: str = "cpu"
-) -> ExactSearcher | JoinedSearcher:
-    """Return what searches the vectors of one file, or of several, exactly."""
+    vectors: npt.NDArray[np.float16] | JoinedVectors | RemoteVectors, device: str = "cpu"
+) -> Searcher:
+    """Return what searches the vectors of one file, of several, or of one in an object store, exactly."""
     if isinstance(vectors, JoinedVectors):
         return JoinedSearcher(vectors, device)
+    if isinstance(vectors, RemoteVectors):
+        return RemoteSearcher(vectors, device)
     return ExactSearcher(vectors, device)
 
 

@@ -65,7 +65,8 @@ def build_from_sources(  # noqa: PLR0913
     sources : path-like, or sequence of path-like
         A folder laid out as ``works/ARTIST/*``, ``imitations/RELEASE/ARTIST/*``, ``control/*`` and
         ``background/ARTIST/*`` (or one of these folders); any other folder of ``ARTIST/*`` with `kind`; or a manifest
-        (CSV, JSONL or Parquet).
+        (CSV, JSONL or Parquet); or a tar shard as webdataset and img2dataset write it, or a pattern of several such as
+        ``data/{00000..00099}.tar``. Folders may hold shards wherever they may hold pictures.
     index : path-like
     kind : {"works", "imitations", "control", "background"}, optional
         The kind of the pictures, if the source does not specify it.
@@ -129,7 +130,9 @@ def build_from_sources(  # noqa: PLR0913
     if batch_size is not None:
         BATCH.check(batch_size, "batch_size")
     paths = (
-        [Path(sources)] if isinstance(sources, (str, os.PathLike)) else [Path(source) for source in sources]
+        [os.fspath(sources)]
+        if isinstance(sources, (str, os.PathLike))
+        else [os.fspath(source) for source in sources]
     )
     real_file(Path(index))  # refuses some links, before anything is read
     stored, known_roots = _artists_and_roots(Path(index))
@@ -160,10 +163,16 @@ def build_from_sources(  # noqa: PLR0913
         raise ImindexError(
             f"{error} The index names {' '.join(others)}: pass it if you trust the index."
         ) from error
+    if prune and passed.cut:
+        raise ImindexError(
+            f"{passed.cut[0]} could not be read to its end, so the rows of what comes after cannot be told from rows "
+            "of pictures that are gone. Copy the shard again, or drop --prune."
+        )
     if not items:
         listed = ", ".join(map(str, paths)) or "the empty list of sources"
         other = f", only files that are not pictures: {passed.listed()}" if len(passed) else ""
         packed = any(kind in ARCHIVES for kind, _ in passed.counts())
+        other += "".join(f". {path} {fault}" for path, fault in passed.shards.faults[:1])
         remedy = "Unpack the archives first" if packed else "Check the folder"
         raise ImindexError(f"No pictures in {listed}{other}. {remedy}, or see imindex build --help.")
     refuse_long(items, Path(index))

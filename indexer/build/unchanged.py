@@ -85,6 +85,15 @@ class Known:
             and digest not in self._looked_at
         )
 
+    def listed(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+        """Return the first 8 bytes of the digests that are known now, and of those for which `look` may be true.
+
+        Both are sorted, (n,) uint64.
+        """
+        looked = self.in_index.difference(self.rejected, self.black, self._looked_at)
+        known = self.in_index.union(self._parts.numbers, self.rejected, self._parts.rejected)
+        return _prefixes(known), _prefixes(looked)
+
     def is_blocked(self, item: Item, digest: bytes) -> bool:
         """Return whether a picture that need not be decoded is blocked."""
         black = digest in self.black or digest in self._parts.black
@@ -150,6 +159,12 @@ class _Table:
         )
         for row, (artist, collection, path) in enumerate(keys):
             self.rows.setdefault((artist, collection), {})[path] = row
+
+
+def _prefixes(digests: set[bytes]) -> npt.NDArray[np.uint64]:
+    prefixes = np.fromiter((int.from_bytes(digest[:8], "big") for digest in digests), np.uint64, len(digests))
+    prefixes.sort()
+    return prefixes
 
 
 def _sortable(digests: npt.NDArray[np.uint8]) -> npt.NDArray[np.bytes_]:

@@ -75,7 +75,10 @@ def info(
         "provenance": show_provenance,
     }
     with open_index(index) as opened:
-        about, roots, notes, shown = describe(opened), opened.roots, opened.notes, opened.path
+        # Of an index in an object store, the digests of all pictures are fetched only if they are asked for.
+        compared = as_json or show_duplicates or opened.is_local
+        about = describe(opened, duplicates=compared)
+        roots, notes, shown = opened.roots, opened.notes, opened.path
     if as_json:
         print_json(about.to_dict())
         return

@@ -45,7 +45,7 @@ REJECT_DTYPES: dict[str, npt.DTypeLike] = {
     "reason": object,
 }
 OPTIONAL_DTYPES: dict[str, dict[str, npt.DTypeLike]] = {
-    "items": {"arm": object, "model": object},
+    "items": {"arm": object, "model": object, "origin": object},
     "rejects": {"arm": object, "model": object, "prompt": object, "seed": "<i8", "blocked": object},
 }
 """Columns of /items and /rejects, since format 1.3, that a file leaves out if all of their values are empty."""

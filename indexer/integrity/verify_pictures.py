@@ -9,24 +9,27 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from imindex.indexer.build.reader import NO_DIGEST, Read, read_all
 from imindex.indexer.core.cosine import shown_cosine
 from imindex.indexer.core.digest import STREAM_ROWS
 from imindex.indexer.core.locations import is_url, split_member, with_container
 from imindex.indexer.core.paths import PicturePaths, merged_roots, split_rooted
 from imindex.indexer.core.schema import BLOCKED
+from imindex.indexer.core.url import Url
 from imindex.indexer.decode.formats import is_missing
 from imindex.indexer.decode.limits import Limits
+from imindex.indexer.runners.base import NO_DIGEST, Read
+from imindex.indexer.runners.reader import read_all
 from imindex.indexer.sources.arms import ALL_BLACK
 from imindex.indexer.sources.item import Item
 from imindex.indexer.store.index import Index
 
 if TYPE_CHECKING:
+    from imindex.indexer.decode.preprocess import Picture
     from imindex.indexer.encoders.base import Encoder
 
 SAME = {"fp32": 1 - 1e-6, "bf16": 0.9999, "fp16": 0.9999}
@@ -107,7 +110,7 @@ class Folders:
 
     Parameters
     ----------
-    folder : Path
+    folder : Path or Url
         The folder of the index.
     roots : sequence of Path or str
         Further folders, or prefixes of URLs.
@@ -115,7 +118,7 @@ class Folders:
         Where the named roots of the index are.
     """
 
-    folder: Path
+    folder: Path | Url
     roots: Sequence[Path | str] = ()
     named: Mapping[str, str] = field(default_factory=dict)
 
@@ -152,7 +155,8 @@ class Folders:
 
     @cached_property
     def _resolved(self) -> tuple[Path, ...]:
-        return tuple(root.resolve() for root in (self.folder, *self._folders))
+        own = () if isinstance(self.folder, Url) else (self.folder,)
+        return tuple(root.resolve() for root in (*own, *self._folders))
 
     @cached_property
     def _folders(self) -> tuple[Path, ...]:
@@ -322,7 +326,11 @@ def replay(
         unchanged = [i for i, state in enumerate(states) if state == "same"]
         if unchanged:
             pixels = torch.stack(
-                [read.picture.pixels for read in (reads[i] for i in unchanged) if read and read.picture]
+                [
+                    cast("Picture", read.picture).pixels
+                    for read in (reads[i] for i in unchanged)
+                    if read and read.picture
+                ]
             )
             encoded, stored = encoder.encode_images(pixels), np.asarray(index.vectors[batch[unchanged]])
             similarity = cosines(encoded, stored)

@@ -9,13 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.locations import SHARD_SUFFIX, absolute, is_shard, split_member
 from imindex.indexer.core.names import clean_name
 from imindex.indexer.core.schema import KINDS
 from imindex.indexer.sources import manifest_rows
 from imindex.indexer.sources.artist_from import ArtistFrom
-from imindex.indexer.sources.img2dataset import refuse_shards
+from imindex.indexer.sources.img2dataset import is_beside, numbered_parts
 from imindex.indexer.sources.item import Item, SourceOptions
 from imindex.indexer.sources.manifest import items_of_manifest
+from imindex.indexer.sources.shards import items_of_part, items_of_shard
 from imindex.indexer.sources.stray import (
     OTHER_FOLDER,
     OUTSIDE,
@@ -62,14 +64,17 @@ def items_of_folder(
         yield from _listed_in(manifest, options, note)
         return
     kinds = [kind for kind in KINDS if (path / kind).is_dir()]
-    if not kinds:
+    shards = [child for child in _entries(path, PassedOver()) if is_shard_or_part(child)]
+    if not kinds and not shards:
         raise ImindexError(
             f"{path} holds none of the folders {', '.join(KINDS)} ({_LAYOUT}). "
             "Pass their kind with --kind works (or imitations, control, background)."
         )
     loose = []
     for child in _entries(path, passed):
-        if _is_dir(child) and child.name not in KINDS:
+        if is_shard_or_part(child):
+            yield from _samples(child.path, options, passed)
+        elif _is_dir(child) and child.name not in KINDS:
             note(f"{child.path} is not one of the folders {', '.join(KINDS)}: skipped.")
             passed.add(child.path, OTHER_FOLDER)
         elif not _is_dir(child):
@@ -94,9 +99,9 @@ def manifest_in(folder: Path) -> Path | None:
 def _listed_in(manifest: Path, options: SourceOptions, note: Callable[[str], None]) -> Iterator[Item]:
     listed = set()
     for item in items_of_manifest(manifest, options, note):
-        listed.add(os.path.abspath(item.path))  # noqa: PTH100 - many
+        listed |= {absolute(item.path), absolute(split_member(item.path)[0])}
         yield item
-    others = [file for file in _files(manifest.parent, PassedOver()) if os.path.abspath(file) not in listed]  # noqa: PTH100
+    others = [file for file in _files(manifest.parent, PassedOver()) if absolute(file) not in listed]
     used = f"{manifest.parent} is read by its {manifest.name}"
     if others:
         are = "1 picture in it is" if len(others) == 1 else f"{len(others):,} pictures in it are"
@@ -119,11 +124,17 @@ def _kind_folder(
         yield from _by_artist(path, kind, options.collection or kind, options, note, passed)
     elif kind == "control":
         for child in _entries(path, passed):
-            collection = options.collection or (child.name if _is_dir(child) else kind)
+            collection = options.collection or (child.name if _is_dir(child) else None)
             for file in _files(child, passed):
-                yield Item(file, "", kind, clean_name(collection))
+                if is_shard(file):
+                    yield from _samples(file, replace(options, kind=kind, collection=collection), passed)
+                else:
+                    yield Item(file, "", kind, clean_name(collection or kind))
     else:
         for child in _entries(path, passed):
+            if is_shard(child.path):
+                yield from _samples(child.path, replace(options, kind=kind), passed)
+                continue
             if not _is_dir(child):
                 raise ImindexError(
                     f"{child.path} is directly in {path}, but imitations are laid out as "
@@ -148,15 +159,23 @@ def _by_artist(
         yield from _listed_in(manifest, replace(options, kind=kind, collection=collection), note)
         return
     artist = options.artist
+    of_all = replace(options, kind=kind, collection=collection)
     if kind == "control":
         for file in _files(path, passed):
-            yield Item(file, "", kind, clean_name(collection))
+            if is_shard(file):
+                yield from _samples(file, of_all, passed)
+            else:
+                yield Item(file, "", kind, clean_name(collection))
         return
-    if artist is None:
-        refuse_shards(path)
+    if numbered_parts(path.parent, path.name):
+        yield from _samples(os.fspath(path), of_all, passed)
+        return
     # A symbolic link to a parent folder would assign other artists' pictures to this artist.
     above = frozenset(_identity(folder) for folder in (path, *path.resolve().parents))
     for child in _entries(path, passed):
+        if is_shard_or_part(child):
+            yield from _samples(child.path, of_all, passed)
+            continue
         if artist is None and not _is_dir(child):
             if kind == "imitations" and _lacks_release(path, passed):
                 raise ImindexError(
@@ -171,7 +190,10 @@ def _by_artist(
         empty = True
         for file in _files(child, passed, above):
             empty = False
-            yield Item(file, clean_name(artist or child.name), kind, clean_name(collection))
+            if is_shard(file):
+                yield from _samples(file, replace(of_all, artist=artist or child.name), passed)
+            else:
+                yield Item(file, clean_name(artist or child.name), kind, clean_name(collection))
         if empty and not child.is_symlink():
             passed.empty.append(child.path)
 
@@ -193,8 +215,12 @@ def _by_pattern(
     artists: dict[str, str] = {}
     unmatched: list[str] = []
     above = frozenset(_identity(folder) for folder in (path, *path.resolve().parents))
+    of_all = SourceOptions(kind, collection, artist_from=artist_from)
     for child in _entries(path, passed):
         for file in _files(child, passed, above):
+            if is_shard(file):
+                yield from _samples(file, of_all, passed)
+                continue
             relative = os.path.relpath(file, path).replace(os.sep, "/")
             if artist := artist_from.artist_of(relative):
                 artists.setdefault(artist, relative)
@@ -230,13 +256,30 @@ def _entries(path: Path | str, passed: PassedOver) -> list[os.DirEntry[str]]:
     except OSError as error:
         raise ImindexError(f"{path} cannot be listed: {error.strerror}. Check its permissions.") from error
     kept = []
+    names = {entry.name for entry in listed}
     for entry in listed:
+        if is_beside(entry.name, names):
+            continue
         kind = kind_of_folder(entry.path) if _is_dir(entry) else kind_of_file(entry.path)
-        if kind:
+        if kind and kind != SHARD_SUFFIX:
             passed.add(entry.path, kind)
         else:
             kept.append(entry)
     return kept
+
+
+def is_shard_or_part(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a tar shard, or a numbered folder that img2dataset wrote."""
+    if _is_dir(entry):
+        return numbered_parts(Path(entry.path).parent, entry.name)
+    return is_shard(entry.path)
+
+
+def _samples(path: str, options: SourceOptions, passed: PassedOver) -> Iterator[Item]:
+    if is_shard(path):
+        yield from items_of_shard(path, options, passed)
+    else:
+        yield from items_of_part(path, options, passed)
 
 
 def _files(

@@ -22,6 +22,7 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.names import clean_name
 from imindex.indexer.core.paths import PicturePaths, Place, Rebased, merged_roots, require_roots
 from imindex.indexer.core.schema import FORMATS_READ, NOBODY, Attribute, Collection, EncoderInfo, Stamps
+from imindex.indexer.core.url import Url
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.joined_vectors import JoinedVectors
 from imindex.indexer.store.lineage import chained_digest, joined_log, part_of
@@ -100,6 +101,8 @@ class Joined(Index):
     joins : tuple of Part
     notes : tuple of str
         What a user should know: pictures that several files hold, roots that they name differently.
+    differing_roots : tuple of str
+        Names of roots of which the files name different folders, and the caller none.
     n_repeated : int
         Rows and rejects that are left out, since an earlier file has them.
     root_digest : str
@@ -117,7 +120,8 @@ class Joined(Index):
         if len(files) < 2:
             raise ValueError("one file is not joined to anything")
         self._parts = tuple(files)
-        self.path = Path(shown or _listed(files))
+        remote = any(isinstance(file.path, Url) for file in files)
+        self.path = Url(shown or _listed(files)) if remote else Path(shown or _listed(files))
         self.close = weakref.finalize(self, _close, self._parts)  # type: ignore[call-arg,arg-type]
         try:
             self._named = require_roots(roots or {})
@@ -134,17 +138,20 @@ class Joined(Index):
         self.created_at, self.created_by = min((file.created_at, file.created_by) for file in files)
         self.root_digest = chained_digest([file.root_digest for file in files])
         self._folder = files[0].folder
+        self.size = sum(file.size for file in files)
         self.artists, artists = _numbered([file.artists for file in files])
         self.collections, collections = _numbered_collections(files)
         notes = []
         self.roots: dict[str, str] = {}
+        self.differing_roots: tuple[str, ...] = ()
         for file in files:
             for name, folder in file.roots.items():
                 first = self.roots.setdefault(name, folder)
-                if first != folder and name not in self._named:
+                if first != folder and name not in (*self._named, *self.differing_roots):
+                    self.differing_roots += (name,)
                     notes.append(
-                        f"{file.path} names {folder} as the root {name}, and an earlier file {first}, which is used. "
-                        f"If it is elsewhere, pass --root {name}=FOLDER."
+                        f"{file.path} says that the root {name} is {folder}, and an earlier file that it is {first}, "
+                        f"which is used. Pass --root {name}=FOLDER to say where it is."
                     )
         joins = [
             Part(file, artists[number], collections[number], Rebased(file.folder, self._folder))
@@ -164,6 +171,10 @@ class Joined(Index):
         self._starts = vectors.starts
 
     @property
+    def is_local(self) -> bool:
+        return all(file.is_local for file in self._parts)
+
+    @property
     def parts(self) -> tuple[Index, ...]:
         return self._parts
 
@@ -176,7 +187,7 @@ class Joined(Index):
         return sum(part.index.n_rejects if part.rejects is None else len(part.rejects) for part in self.joins)
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> Path | Url:
         """The folder of the first file, to which paths are relative."""
         return self._folder
 
@@ -220,11 +231,18 @@ class Joined(Index):
         """Return the attributes of no approximate index: several files are searched exactly."""
         return {"kind": "exact-fp16", "metric": "inner-product", "recall": 1.0}
 
+    def ann_bytes(self) -> int:
+        return 0
+
     def ann_data(self) -> npt.NDArray[np.uint8]:
         return np.empty(0, np.uint8)
 
     def raw(self) -> Raw:
         raise ImindexError(f"{self.path} is several files. {MERGE_FIRST}")
+
+    def file_of(self, row: int) -> Index:
+        """Return the file that has a row."""
+        return self._parts[int(np.searchsorted(self._starts, row, side="right")) - 1]
 
     def blocks(self, rows: npt.NDArray[np.intp] | None = None) -> Iterator[npt.NDArray[np.float16]]:
         if rows is not None:

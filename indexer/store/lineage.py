@@ -68,3 +68,56 @@ def joined_log(logs: Sequence[Sequence[Line]]) -> list[dict[str, str]]:
         for line in log:
             lines.setdefault(tuple(line.items()))
     return [dict(line) for line in lines]
+
+
+def chain_faults(lines: Sequence[Line]) -> list[str]:
+    """Return where the lines of a log do not continue each other, in sentences.
+
+    A line continues from the root digest with which the line before it ended. A log of merged indexes has the lines of
+    each of them, one index after another, and then a line that names their root digests. Up to the last such line, a
+    line may begin a new index or continue from any earlier line, and what lines ended with must be continued or merged.
+    """
+    merges = [number for number, line in enumerate(lines) if merged_from(line)]
+    last = merges[-1] + 1 if merges else 0
+    faults = _merge_faults(lines[:last])
+    before = lines[last - 1]["digest-after"] if last else ""
+    for number, line in enumerate(lines[last:], last + 1):
+        if line["digest-before"] != before:
+            faults.append(
+                f"line {number} starts from the root digest {line['digest-before'][:12] or '(none)'}, but the line "
+                f"before it ended with {before[:12] or '(none)'}"
+            )
+        before = line["digest-after"]
+    return faults
+
+
+def _merge_faults(lines: Sequence[Line]) -> list[str]:
+    """Return what is wrong with lines of which the last is a merge."""
+    faults = []
+    known: dict[str, int] = {"": 0}
+    used = {""}
+    for number, line in enumerate(lines, 1):
+        roots = merged_from(line)
+        if roots:
+            if line["digest-before"] != chained_digest(roots):
+                faults.append(
+                    f"line {number} starts from another digest than that of the indexes which it names"
+                )
+            missing = [root for root in roots if root not in known]
+            used.update(roots)
+        else:
+            missing = [line["digest-before"]] if line["digest-before"] not in known else []
+            if line["digest-after"] != line["digest-before"]:
+                used.add(line["digest-before"])
+        faults += [
+            f"line {number} continues from the root digest {digest[:12]}, with which no line before it ended"
+            for digest in missing[:1]
+        ]
+        known.setdefault(line["digest-after"], number)
+    end = lines[-1]["digest-after"] if lines else ""
+    faults += [
+        f"line {number} ends with the root digest {digest[:12]}, which no later line continues or merges"
+        for digest, number in known.items()
+        if digest not in used and digest != end
+    ]
+    return faults

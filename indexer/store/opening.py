@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from imindex.indexer.core.errors import BadVectors
+from imindex.indexer.core.locations import is_url
 from imindex.indexer.core.paths import Place
+from imindex.indexer.core.url import Url
+from imindex.indexer.store.in_object_store import open_remote
 from imindex.indexer.store.index import Index, named_error
 from imindex.indexer.store.joined import Joined
 from imindex.indexer.system.index_files import Named, index_files, shown_place
@@ -17,9 +22,10 @@ def open_index(place: Named, roots: Mapping[str, Place] | None = None) -> Index:
 
     Parameters
     ----------
-    place : path-like, or sequence of path-like
-        A file; a pattern with ``*``, ``?`` or ``[...]``, of which the matching files count in natural order
-        (``part-9`` before ``part-10``); or several of these, in their order. A file that is named twice counts once.
+    place : path-like, URL, or sequence of these
+        A file; the URL of one in an object store, of which only what is needed is read; a pattern with ``*``, ``?`` or
+        ``[...]``, of which the matching files count in natural order (``part-9`` before ``part-10``); or several of
+        these, in their order. A file that is named twice counts once.
     roots : mapping of str to path-like, optional
         Where the pictures of named roots are now.
 
@@ -33,14 +39,15 @@ def open_index(place: Named, roots: Mapping[str, Place] | None = None) -> Index:
     ImindexError
         If a file does not exist, is not an index, or a pattern matches nothing; or the files cannot be joined.
     """
+    _keep_credentials(place)
     paths = index_files(place)
     if len(paths) == 1:
-        return Index(paths[0], roots)
+        return _open_one(paths[0], roots)
     _allow_files(len(paths))
     files: list[Index] = []
     try:
         for path in paths:
-            files.append(Index(path, roots))
+            files.append(_open_one(path, roots))
     except BaseException:
         for file in files:
             file.close()
@@ -65,6 +72,19 @@ def opened(index: Index | Named) -> Iterator[Index]:
         return
     with open_index(index) as file:
         yield file
+
+
+def _open_one(path: Path | Url, roots: Mapping[str, Place] | None) -> Index:
+    return open_remote(path, roots) if isinstance(path, Url) else Index(path, roots)
+
+
+def _keep_credentials(place: Named) -> None:
+    """Keep the credentials of URLs as the user wrote them; from here on, URLs have none."""
+    for word in [place] if isinstance(place, (str, os.PathLike)) else place:
+        if is_url(os.fspath(word)) and not isinstance(word, Url):
+            from imindex.indexer.core.credentials import name_by_user
+
+            name_by_user(os.fspath(word))
 
 
 def _allow_files(n: int) -> None:

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Union
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.locations import is_url
+from imindex.indexer.core.secrets import split_secrets
+from imindex.indexer.core.url import Url
 from imindex.indexer.system.atomic import SUFFIX
 from imindex.indexer.system.input_files import exists
 
@@ -21,8 +24,10 @@ MERGE_FIRST = "Merge them first (imindex merge FILE... -o all.h5), or name one o
 """The remedy where only one file will do."""
 
 
-def index_files(place: Named) -> list[Path]:
-    """Return the files that a path, a pattern or a list of these names, in order; each file once.
+def index_files(place: Named) -> list[Path | Url]:
+    """Return the files that a path, a URL, a pattern or a list of these names, in order; each file once.
+
+    A URL is returned without its credentials, and is no pattern.
 
     Raises
     ------
@@ -32,10 +37,10 @@ def index_files(place: Named) -> list[Path]:
     words = [place] if isinstance(place, (str, os.PathLike)) else list(place)
     if not words:
         raise ImindexError("No index is named. Pass -i FILE.")
-    paths: list[Path] = []
+    paths: list[Path | Url] = []
     for word in words:
         paths += _matching(os.fspath(word))
-    known: dict[tuple[int, int] | str, Path] = {}
+    known: dict[tuple[int, int] | str, Path | Url] = {}
     for path in paths:
         known.setdefault(_identity(path), path)
     return list(known.values())
@@ -50,12 +55,12 @@ def named_files(place: Named) -> str | tuple[str, ...]:
 def are_files(place: Named) -> bool:
     """Return whether there is at least one file, and everything that is named is one."""
     try:
-        return all(path.is_file() for path in index_files(place))
+        return all(isinstance(path, Url) or path.is_file() for path in index_files(place))
     except ImindexError:
         return False
 
 
-def one_file(place: Named, what: str) -> Path:
+def one_file(place: Named, what: str) -> Path | Url:
     """Return the only file that is named, for what takes one.
 
     Parameters
@@ -80,7 +85,7 @@ def one_file(place: Named, what: str) -> Path:
 def shown_place(place: Named) -> str:
     """Return what was named, as a message shows it."""
     words = [place] if isinstance(place, (str, os.PathLike)) else list(place)
-    shown = [os.fspath(word) for word in words]
+    shown = [split_secrets(text).public if is_url(text := os.fspath(word)) else text for word in words]
     more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
     return f"{', '.join(shown[:3])}{more}"
 
@@ -90,7 +95,9 @@ def has_match(pattern: str | os.PathLike[str]) -> bool:
     return any(map(_may_be_index, glob.glob(os.fspath(pattern))))  # noqa: PTH207 - keeps the spelling
 
 
-def _matching(word: str) -> list[Path]:
+def _matching(word: str) -> Sequence[Path | Url]:
+    if is_url(word):
+        return [Url(split_secrets(word).public)]
     if not _PATTERN.search(word) or exists(word):
         return [Path(word)]
     found = [path for path in glob.glob(word) if _may_be_index(path)]  # noqa: PTH207 - keeps the spelling
@@ -115,7 +122,9 @@ def _natural(path: str) -> list[tuple[int, int, str]]:
     ]
 
 
-def _identity(path: Path) -> tuple[int, int] | str:
+def _identity(path: Path | Url) -> tuple[int, int] | str:
+    if isinstance(path, Url):
+        return path
     try:
         status = path.stat()
     except (OSError, ValueError):

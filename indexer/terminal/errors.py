@@ -59,6 +59,8 @@ _KEPT = {
     "optimize": f"Stopped. The index is unchanged. {_START_OVER}",
     "migrate": f"Stopped. The index is unchanged. {_START_OVER}",
     "remove": f"Stopped. The index is unchanged. {_START_OVER}",
+    "merge": f"Stopped. No file was written. {_START_OVER}",
+    "split": f"Stopped. The index is unchanged, and files that were written are kept. {_SAME_AGAIN} to go on.",
     "seal": f"Stopped. No seal was written. {_START_OVER}",
     "init": f"Stopped. No plan was written. {_START_OVER}",
     "export": "Stopped. The index is unchanged. Files of the export are whole, but some may be missing. "
@@ -75,6 +77,7 @@ _WRITES: Mapping[str, Callable[[Mapping[str, Any]], Path | None]] = {
     "migrate": lambda options: options.get("index"),
     "remove": lambda options: options.get("index"),
     "init": lambda options: options.get("plan"),
+    "merge": lambda options: options.get("out"),
     "seal": lambda options: (
         options.get("out") or options["index"].with_name(f"{options['index'].name}.seal.json")
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import re
 import shlex
 import sys
@@ -16,8 +17,10 @@ import click
 
 from imindex.indexer.core.bounds import BATCH, MAX_PIXELS, MEMORY, SECONDS, Bounds
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.locations import is_url
 from imindex.indexer.core.paths import root_name_fault
 from imindex.indexer.core.preprocess_bounds import COLORS, TRUNCATED
+from imindex.indexer.core.url import Url
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.terminal.output import View
 
@@ -25,8 +28,25 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 DEFAULT_INDEX = "imindex.h5"
 
-IndexPlace = Path | tuple[Path, ...]
-"""What `indexes_option` passes: a file or a pattern, or several of them."""
+IndexPlace = Path | Url | tuple[Path | Url, ...]
+"""What `indexes_option` passes: a file, a pattern or a URL, or several of them."""
+
+
+class PathOrUrl(click.Path):
+    """A path, or the URL of an object. Credentials in a URL are kept for requests, and taken out of it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | Url:
+        text = os.fspath(value)
+        if not is_url(text):
+            return Path(os.fsdecode(super().convert(value, param, ctx)))
+        if isinstance(value, Url):
+            return value
+        from imindex.indexer.core.credentials import name_by_user
+
+        try:
+            return Url(name_by_user(text))
+        except ImindexError as error:
+            self.fail(str(error), param, ctx)
 
 
 class IndexOption(click.Option):
@@ -37,10 +57,12 @@ class IndexOption(click.Option):
         return None if value is None else (value,)
 
 
-def _one_index(ctx: click.Context, param: click.Parameter, values: tuple[Path, ...]) -> Path:
+def _one_index(ctx: click.Context, param: click.Parameter, values: tuple[Path | Url, ...]) -> Path | Url:
     """Return the one file that is named; refuse several, since the command rewrites or checks one."""
     first = values[0]
-    if len(values) == 1 and (first.exists() or not any(c in str(first) for c in "*?[")):
+    if len(values) == 1 and (
+        isinstance(first, Url) or first.exists() or not any(c in str(first) for c in "*?[")
+    ):
         return first
     if ctx.resilient_parsing:
         return first
@@ -54,7 +76,9 @@ def _one_index(ctx: click.Context, param: click.Parameter, values: tuple[Path, .
         raise click.UsageError(str(error), ctx) from error
 
 
-def _some_indexes(ctx: click.Context, param: click.Parameter, values: tuple[Path, ...]) -> IndexPlace | None:
+def _some_indexes(
+    ctx: click.Context, param: click.Parameter, values: tuple[Path | Url, ...]
+) -> IndexPlace | None:
     return values[0] if len(values) == 1 else values or None
 
 
@@ -62,7 +86,7 @@ def index_option_of(
     *,
     several: bool = False,
     default: str | None = DEFAULT_INDEX,
-    help: str = "The index file.",
+    help: str = "The index file, or the URL of one in an object store.",
 ) -> Callable[[Command], Command]:
     """Return the option `-i`: of one index file, or of several that are read as one."""
     more = ' A quoted pattern, such as "part-*.h5", or a repeated -i reads several files as one index.'
@@ -70,7 +94,7 @@ def index_option_of(
         "-i",
         "--index",
         cls=IndexOption,
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=PathOrUrl(path_type=Path, dir_okay=False),
         multiple=True,
         callback=_some_indexes if several else _one_index,
         default=None if default is None else (default,),

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from imindex.indexer.core.locations import absolute
 from imindex.indexer.core.paths import PicturePaths
 from imindex.indexer.sources.arms import ALL_BLACK
 from imindex.indexer.sources.item import Item
@@ -36,7 +37,7 @@ def picture_changes(index: Path, items: Sequence[Item], folder: Path) -> str:
     if not index.exists():
         return ""
     before = _stored(index, {(item.kind, item.collection) for item in items})
-    now = {os.path.normpath(Path(item.path).absolute()): item for item in items}
+    now = {absolute(item.path): item for item in items}
     both = sorted(now.keys() & before.keys())
     found = {
         "new": sorted(now.keys() - before.keys()),

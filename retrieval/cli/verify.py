@@ -14,6 +14,7 @@ from click.core import ParameterSource
 
 from imindex.indexer.core.bounds import SEED
 from imindex.indexer.core.exit_codes import DONE, REFUSED, UNDECIDED
+from imindex.indexer.core.url import Url
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     IndexPlace,
@@ -239,11 +240,11 @@ def _index(place: IndexPlace, options: Mapping[str, Any]) -> list[Check]:
     return [Check({"files": values, **together}, lines, faults, uncompared=uncompared, unlisted=unlisted)]
 
 
-def _file(path: Path, options: Mapping[str, Any]) -> list[Check]:
+def _file(path: Path | Url, options: Mapping[str, Any]) -> list[Check]:
     from imindex.indexer.integrity.verify import opened, verify_index
     from imindex.indexer.store.unfinished import left_behind
 
-    if left := left_behind(path):
+    if isinstance(path, Path) and (left := left_behind(path)):
         say(left)
     require_folders(options["roots"])
     started = time.monotonic()
@@ -303,7 +304,7 @@ def _roots(folder: Path) -> set[str]:
         return set()
 
 
-def _digests(path: Path, verification: Verification, seconds: float) -> Check:
+def _digests(path: Path | Url, verification: Verification, seconds: float) -> Check:
     values = {name: value for name, value in asdict(verification).items() if name != "faults"}
     lines = [
         f"{count(verification.rows, 'row')}, {count(verification.n_digests, 'digest')} in format "

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from imindex.indexer.core.errors import BadVectors
 from imindex.indexer.store.joined_vectors import JoinedVectors
+from imindex.indexer.store.remote_vectors import RemoteVectors
 from imindex.retrieval.vectors.blocks import Float16, Float64, Int64, blocks
 from imindex.retrieval.vectors.checks import check_pair
 
@@ -52,7 +53,7 @@ class Neighbours:
 
 def nearest(
     searcher: Searcher,
-    vectors: npt.ArrayLike | JoinedVectors,
+    vectors: npt.ArrayLike | JoinedVectors | RemoteVectors,
     queries: npt.ArrayLike,
     *,
     k: int = 10,
@@ -65,7 +66,8 @@ def nearest(
     searcher : Searcher
         Searches all of `vectors`.
     vectors : array_like, shape (n, d), float16, unit norm
-        Those of several files (`JoinedVectors`) are not copied.
+        Those of several files (`JoinedVectors`) are not copied, and those in an object store (`RemoteVectors`) are
+        fetched where they are needed.
     queries : array_like, shape (Q, d), float16, unit norm
     k : int
         At least 1.
@@ -101,7 +103,7 @@ def nearest(
     >>> neighbours.rows.tolist(), neighbours.scores.round(2).tolist()
     ([[1, 3, 2]], [[1.0, 1.0, 0.8]])
     """
-    table = vectors if isinstance(vectors, JoinedVectors) else np.asarray(vectors)
+    table = vectors if isinstance(vectors, (JoinedVectors, RemoteVectors)) else np.asarray(vectors)
     unit_queries, _ = check_pair(queries, table[:0], ("queries", "vectors"))
     if k < 1:
         raise ValueError(f"k is {k}. Request at least one neighbour.")
@@ -130,7 +132,7 @@ def nearest(
 
 
 def _best(
-    table: Float16 | JoinedVectors, queries: Float16, candidates: Int64, k: int
+    table: Float16 | JoinedVectors | RemoteVectors, queries: Float16, candidates: Int64, k: int
 ) -> tuple[Int64, Float64]:
     """Return the rows and exact scores of the k best candidates of each query, each of shape (q, k).
 

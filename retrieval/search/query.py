@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from imindex.indexer.decode.limits import Limits
 from imindex.indexer.runners.calls import Calls
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.opening import opened
+from imindex.indexer.store.remote_vectors import RemoteVectors
 from imindex.indexer.system.index_files import Named
 from imindex.retrieval.results import (
     Approximate,
@@ -32,6 +34,10 @@ from imindex.retrieval.search.attribution import attribute
 from imindex.retrieval.search.nearest import Neighbours, nearest, vote
 from imindex.retrieval.vectors.blocks import Float16, Float64, Int64
 from imindex.retrieval.vectors.select import artist_mask, require_rows, same_files
+
+if TYPE_CHECKING:
+    from imindex.indexer.ann.approximate import ApproximateSearcher
+    from imindex.indexer.ann.record import Record
 
 
 def ask(  # noqa: PLR0913
@@ -144,15 +150,30 @@ class _Search:
     """Exact search for texts; for pictures, the approximate index if there is one, unless `exact` is set."""
 
     def __init__(self, index: Index, n_pictures: int, device: str, exact: bool, calls: Calls | None):
-        from imindex.indexer.ann.approximate import stored
         from imindex.indexer.ann.exact import exact_searcher
 
         self._index, self._calls = index, calls
         self._vectors, self._n_pictures = index.vectors, n_pictures
-        if calls is not None:
-            return
-        self._quick = None if exact or not n_pictures else stored(index)
-        self._exact = exact_searcher(index.vectors, device)
+        self._is_exact = exact or not n_pictures
+        if calls is None:
+            self._exact = exact_searcher(index.vectors, device)
+
+    @cached_property
+    def _stored(self) -> tuple[ApproximateSearcher, Record] | None:
+        from imindex.indexer.ann.approximate import stored
+
+        return stored(self._index)
+
+    def _quick(self, n_rows: int) -> tuple[ApproximateSearcher, Record] | None:
+        """Return the approximate index, if this search may use it."""
+        if self._is_exact:
+            return None
+        if isinstance(self._vectors, RemoteVectors) and self._vectors.is_few(n_rows):
+            from imindex.indexer.ann.record import EXACT_ROWS
+
+            if n_rows <= EXACT_ROWS:  # searched exactly in any case: the approximate index is not fetched
+                return None
+        return self._stored
 
     def nearest(
         self, queries: Float16, k: int, among: np.ndarray[Any, Any]
@@ -162,9 +183,10 @@ class _Search:
             from imindex.retrieval.shards.search import nearest_by_workers
 
             return nearest_by_workers(self._index, self._calls, queries, k, among), None
-        if self._quick is None:
+        quick = self._quick(int(np.count_nonzero(among)))
+        if quick is None:
             return nearest(self._exact, self._vectors, queries, k=k, among=among), None
-        searcher, record = self._quick
+        searcher, record = quick
         before = searcher.approximate_queries
         by_pictures = nearest(searcher, self._vectors, queries[: self._n_pictures], k=k, among=among)
         by_texts = nearest(self._exact, self._vectors, queries[self._n_pictures :], k=k, among=among)

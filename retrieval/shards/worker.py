@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -188,7 +189,10 @@ class Worker:
 
 def files_of(index: Index) -> tuple[File, ...]:
     """Return the files of an open index, for workers."""
-    return tuple(File(str(part.path.absolute()), part.root_digest) for part in index.parts)
+    return tuple(
+        File(str(part.path.absolute() if isinstance(part.path, Path) else part.path), part.root_digest)
+        for part in index.parts
+    )
 
 
 def _same(index: Index, file: File) -> Index:

@@ -12,49 +12,20 @@ import threading
 from collections import deque
 from collections.abc import Callable, Container, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from imindex.indexer.core.errors import BadPicture
-from imindex.indexer.core.schema import NO_STAMP, Stamp
+from imindex.indexer.core.schema import Stamp
 from imindex.indexer.decode.limits import MAX_BYTES, Limits
 from imindex.indexer.decode.memory import budget
 from imindex.indexer.decode.pool import Decoders
+from imindex.indexer.runners.base import NO_DIGEST, Read
 from imindex.indexer.sources.item import Item
 from imindex.indexer.sources.read import read_location, size_of
 from imindex.indexer.system.cpu import processors
 
 if TYPE_CHECKING:
     from imindex.indexer.decode.preprocess import Picture
-
-NO_DIGEST = bytes(32)
-"""Placeholder for the SHA-256 of a file that could not be read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """A file as read from disk.
-
-    Attributes
-    ----------
-    item : Item
-    digest : bytes
-        SHA-256 of the file.
-    picture : Picture or None
-        The decoded picture, if it has to be encoded.
-    reason : str
-        Why the picture is rejected; empty otherwise.
-    stamp : Stamp
-    unchanged_row : bool
-        Whether the file is an unchanged row of the index; it was then not read at all.
-    """
-
-    item: Item
-    digest: bytes
-    picture: Picture | None = None
-    reason: str = ""
-    stamp: Stamp = NO_STAMP
-    unchanged_row: bool = False
 
 
 def read_all(  # noqa: PLR0913
@@ -104,7 +75,7 @@ def read_all(  # noqa: PLR0913
                     waiting.append(Read(item, digest, stamp=stamp, unchanged_row=is_row))
                 else:
                     waiting.append(
-                        pool.submit(_read, item, known, preprocess, decoders, may_decode, before, look)
+                        pool.submit(read_one, item, known, preprocess, decoders, may_decode, before, look)
                     )
                 if len(waiting) >= max(window, ahead()):
                     yield _result(waiting.popleft())
@@ -146,7 +117,7 @@ def _result(read: Future[Read] | Read) -> Read:
     return read if isinstance(read, Read) else read.result()
 
 
-def _read(
+def read_one(
     item: Item,
     known: Container[bytes],
     preprocess: Mapping[str, Any],
@@ -155,6 +126,7 @@ def _read(
     before: Callable[[], object],
     look: Callable[[Item, bytes], bool],
 ) -> Read:
+    """Read and digest a file, and decode it if it is new; the parameters are those of `read_all`."""
     with contextlib.ExitStack() as held:
         try:
             size = size_of(item.path)
