@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from imindex.indexer.build.build import BuildReport, build, refuse_long
@@ -15,7 +16,8 @@ from imindex.indexer.core.names import alike_note, as_stored
 from imindex.indexer.core.paths import merged_roots, require_roots
 from imindex.indexer.core.removal import Removal
 from imindex.indexer.decode.limits import Limits
-from imindex.indexer.encoders.lazy import encoder_for
+from imindex.indexer.encoders.lazy import LazyEncoder, encoder_for
+from imindex.indexer.runners.base import Place, Runner
 from imindex.indexer.sources.find import find
 from imindex.indexer.sources.stray import ARCHIVES, PassedOver
 from imindex.indexer.store.index import Index
@@ -51,6 +53,7 @@ def build_from_sources(  # noqa: PLR0913
     color: str | None = None,
     truncated: str | None = None,
     roots: Mapping[str, str | os.PathLike[str]] | None = None,
+    place: Place = Place(),  # noqa: B008 - frozen
     command: str = "",
     note: Callable[[str], None] = lambda _: None,
     progress: Callable[[int], AbstractContextManager[Progress]] = lambda total: nullcontext(_ignore),
@@ -105,6 +108,8 @@ def build_from_sources(  # noqa: PLR0913
     roots : mapping of str to path-like, optional
         Folders by name, such as ``{"art": "/data/art"}``. Paths of a manifest may lead to them, and pictures in them
         are stored as ``//art/...``, so that index and folders can move separately. An index remembers its roots.
+    place : Place
+        Where to decode and encode: in this process, or on a Ray cluster.
     command : str
         The command line, for the log.
     note : callable
@@ -178,19 +183,31 @@ def build_from_sources(  # noqa: PLR0913
     refuse_long(items, Path(index))
     if alike := alike_note([*stored, *as_stored(dict.fromkeys(item.artist for item in items), stored)]):
         note(alike)
-    encoder = encoder_for(
+    named_encoder = partial(
+        encoder_for,
         Path(index),
         model=model,
         pretrained=pretrained,
-        device=device,
-        precision=precision,
-        batch_size=batch_size,
         trust=trust_encoder,
         color=color,
         truncated=truncated,
         note=note,
     )
-    with progress(len(items)) as advance:
+    with ExitStack() as stack:
+        if place.on == "ray":
+            encoder, runner = _on_ray(
+                stack,
+                place,
+                named_encoder,
+                device,
+                precision,
+                batch_size,
+                limits,
+                note,
+                is_new=not exists(Path(index)),
+            )
+        else:
+            encoder, runner = named_encoder(device=device, precision=precision, batch_size=batch_size), None
         report = build(
             items,
             index,
@@ -202,10 +219,41 @@ def build_from_sources(  # noqa: PLR0913
             limits=limits,
             roots=named,
             command=command,
-            progress=advance,
+            runner=runner,
+            progress=stack.enter_context(progress(len(items))),
             confirm=confirm,
         )
     return replace(report, passed_over=passed.counts(), empty_folders=tuple(passed.empty))
+
+
+def _on_ray(  # noqa: PLR0913
+    stack: ExitStack,
+    place: Place,
+    named_encoder: Callable[..., LazyEncoder],
+    device: str,
+    precision: str,
+    batch_size: int | None,
+    limits: Limits,
+    note: Callable[[str], None],
+    *,
+    is_new: bool,
+) -> tuple[LazyEncoder, Runner]:
+    """Connect to a cluster, and return the encoder as this process has it, and a runner that computes there.
+
+    This process loads the encoder on its processor, to know what it is. Batch size and precision suit the workers.
+    """
+    from imindex.indexer.runners.cluster import connect
+
+    cluster = stack.enter_context(connect(place.address))
+    from imindex.indexer.encoders.precision import BATCH_SIZES
+    from imindex.indexer.runners.ray import gpus_each, ray_runner
+
+    gpus = gpus_each(cluster, place, device)
+    size = batch_size or (BATCH_SIZES["cuda"] * max(1, int(gpus)) if gpus else BATCH_SIZES["cpu"])
+    if gpus and precision == "auto" and is_new:
+        precision = "fp16"
+    encoder = named_encoder(device="cpu", precision=precision, batch_size=size)
+    return encoder, stack.enter_context(ray_runner(cluster, place, encoder, limits, gpus=gpus, note=note))
 
 
 def _artists_and_roots(index: Path) -> tuple[tuple[str, ...], dict[str, str]]:

@@ -3,36 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
 
+from imindex.indexer.runners.base import Place
+
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a command computes.
-
-    Attributes
-    ----------
-    on : {"local", "ray"}
-    address : str or None
-        `HOST:PORT` of the head of a Ray cluster; None starts a private one on this machine.
-    encoders : int or None
-        Encoders (of `generate`: pipelines) at the same time; None is one for each GPU, or one if there is none.
-    gpus_per_encoder : float or None
-        GPUs that each of them takes; None is 1 where there are GPUs, else 0.
-    allow_mixed : bool
-        Whether encoders that give other bits may join.
-    """
-
-    on: str = "local"
-    address: str | None = None
-    encoders: int | None = None
-    gpus_per_encoder: float | None = None
-    allow_mixed: bool = False
 
 
 def runner_options(command: Command) -> Command:
@@ -56,7 +33,8 @@ def runner_options(command: Command) -> Command:
                 "--encoders",
                 type=click.IntRange(min=1),
                 metavar="N",
-                help="With --on ray: models that compute at the same time. By default one for each GPU, or one.",
+                help="With --on ray: models that compute at the same time. By default one for each GPU or, without "
+                "GPUs, for each node.",
             ),
             click.option(
                 "--gpus-per-encoder",

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from imindex.indexer.cli._runner_options import place_of, runner_options
 from imindex.indexer.terminal.complete import complete_artists, complete_collections
 from imindex.indexer.terminal.confirm import confirm, yes_option
 from imindex.indexer.terminal.errors import errors_for_people
@@ -80,6 +81,7 @@ artist_from_option = click.option(
 @rendering_options
 @root_option
 @artist_from_option
+@runner_options
 @json_option
 @quiet_option
 @yes_option
@@ -117,6 +119,7 @@ def build(sources: tuple[Path, ...], index: Path, as_json: bool, yes: bool, **op
         batch_size=batch_size_of(options["batch_size"]),
         limits=limits_of(options),
         roots=roots_of(options),
+        place=place_of(options),
         command=command_line(),
         note=say,
         progress=lambda total: progress_bar(total, "Encoding"),

@@ -83,11 +83,16 @@ class LocalRunner(Runner):
         finally:
             self._may_decode.set()
 
-    def computed_by(self) -> str:
+    @property
+    def allow_mixed(self) -> bool:
+        """Whether to add to vectors of another kind of processor: True, with a note."""
+        return True
+
+    def computed_by(self) -> tuple[str, ...]:
         """Return what computes the vectors."""
         from imindex.indexer.encoders.computed_by import computed_by
 
-        return computed_by(self._encoder.get())
+        return (computed_by(self._encoder.get()),)
 
     def close(self) -> None:
         """Do nothing: a generator of `reads` ends its threads and decoders itself."""
