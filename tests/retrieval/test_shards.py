@@ -18,9 +18,10 @@ from imindex.retrieval.evidence.classify_release import classify_release
 from imindex.retrieval.evidence.match_release import match_release
 from imindex.retrieval.evidence.release_walk import Wanted, observe
 from imindex.retrieval.evidence.shared import Shared
-from imindex.retrieval.match.counting import batches
+from imindex.retrieval.match.counting import Counter, batches
+from imindex.retrieval.match.counting_on_device import count_on_device
 from imindex.retrieval.match.match import Match, match
-from imindex.retrieval.match.ranking import csls_neighbours
+from imindex.retrieval.match.ranking import Sides, csls_neighbours, csls_penalties
 from imindex.retrieval.match.shards import Piece, Works, cut, match_in_pieces
 from imindex.retrieval.search.nearest import nearest
 from imindex.retrieval.shards.search import nearest_by_workers
@@ -87,6 +88,25 @@ def test_any_division_into_pieces_gives_the_same_ranks(seed: int, ties: bool, cs
             state_bytes=int(random.choice([1, 10**6, 2**30])),
         )
         assert same(found, expected)
+
+
+@pytest.mark.parametrize("csls_k", [None, 3])
+@pytest.mark.parametrize("ties", [False, True])
+def test_counts_by_torch_are_those_of_numpy(ties: bool, csls_k: int | None) -> None:
+    random = np.random.default_rng(5)
+    draw: Callable[[int], np.ndarray] = (
+        (lambda n: few(random, n)) if ties else (lambda n: unit(random.standard_normal((n, 4))))
+    )
+    vectors, imitations = draw(40), draw(700)
+    artist, made_for = np.sort(random.integers(0, 5, 40)), random.integers(0, 5, 700)
+    k, penalties = csls_penalties(vectors, imitations, csls_k)
+    sides = Sides(vectors, artist, imitations, made_for, 5, k, penalties)
+    counter, rows = Counter(sides), np.arange(40)
+    own = counter.own_scores(rows)
+    for tile_bytes in (1, 8 * 40 * 99, 2**20):
+        found = count_on_device(sides, rows, own, "cpu", tile_bytes=tile_bytes)
+        for left, right in zip(found, counter.count(rows, own), strict=True):
+            assert all(np.array_equal(a, b) for a, b in zip(left, right, strict=True))
 
 
 def test_the_state_bounds_the_works_of_a_batch() -> None:

@@ -66,11 +66,11 @@ def test_killed_actors_and_nodes_give_their_tasks_to_others(
             if place == 40:
                 nodes.kill_one()
         assert found == expected
-        with pytest.raises(ValueError, match="non-negative"):
+        wrong = pytest.raises(ValueError, match="non-negative")
+        with wrong:
             list(calls.map("comb", [(3,)], -1))
-    with (
-        connect(nodes.address) as cluster,
-        contextlib.closing(RayCalls(cluster.ray, MODULE, "os", 1)) as calls,
-    ):
+    with connect(nodes.address) as cluster:
+        dying = RayCalls(cluster.ray, MODULE, "os", 1)
         with pytest.raises(ImindexError, match=r"3 actors of the Ray cluster ended .*--workers"):
-            list(calls.map("_exit", [()], 9))
+            list(dying.map("_exit", [()], 9))
+        assert not dying.actors
