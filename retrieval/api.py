@@ -301,6 +301,7 @@ def audit(  # noqa: PLR0913
     generate_batch: int | None = None,
     limits: Limits = Limits(),  # noqa: B008 - frozen
     roots: Mapping[str, str | os.PathLike[str]] | None = None,
+    workers: Workers = HERE,
     pictures: bool = True,
     as_paper: bool = False,
     command: str = "",
@@ -323,6 +324,8 @@ def audit(  # noqa: PLR0913
         Pictures that exceed these limits are rejected.
     roots : mapping of str to path-like, optional
         Folders by name, to which the paths of manifests may lead, such as ``{"art": "/data/art"}``.
+    workers : Workers
+        Where imitations are ranked. The report does not depend on it.
     pictures : bool
         Show pictures in the report.
     as_paper : bool
@@ -345,7 +348,7 @@ def audit(  # noqa: PLR0913
     from imindex.retrieval.audit.audit import audit as run_audit  # imports torch
 
     run = _run(plan, out, device, batch_size, generate_batch, limits, roots, command, show)
-    run = replace(run, as_paper=as_paper)
+    run = replace(run, as_paper=as_paper, compute=replace(run.compute, workers=workers))
     return run_audit(run, amend=amend, pictures=pictures)
 
 

@@ -39,6 +39,7 @@ from imindex.retrieval.evidence.release_walk import Observed, Wanted, observe
 from imindex.retrieval.evidence.shared import Shared, Texts
 from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.results import AuditFindings, AuditResult, Comparison, RegisterEntry, Verdict
+from imindex.retrieval.shards.start import started
 
 TOGETHER_BYTES = 2**29
 """Releases are walked together while their observers take less memory than this."""
@@ -279,7 +280,8 @@ class _Study:
                 ready = prepare(self._side(plan.base), self._side(release.name), testing)
                 self._prepared[release.name], pair = ready.watched()
                 pairs.append(pair)
-        self._observed.update(observe(self._shared, list(wanted.values()), pairs))
+        with started(self._shared.index, run.compute.workers) as calls:
+            self._observed.update(observe(self._shared, list(wanted.values()), pairs, calls=calls))
 
     def _wanted(self, release: Release) -> Wanted:
         artists = self._shared.index.artists

@@ -12,6 +12,7 @@ from imindex.indexer.core.digest import canonical_json
 from imindex.indexer.core.slug import safe_name, slug
 from imindex.indexer.decode.limits import Limits
 from imindex.retrieval.audit.plan import EncoderSpec, Plan, Release
+from imindex.retrieval.shards.start import HERE, Workers
 
 Progress = Callable[[int, int], None]
 
@@ -73,6 +74,8 @@ class Compute:
         Absolute folders of named roots, to which the paths of manifests may lead.
     trust_encoders : bool
         Load whatever encoder the plan names. Otherwise only encoders that imindex knows by name are loaded.
+    workers : Workers
+        Where imitations are ranked.
     """
 
     device: str = "auto"
@@ -81,6 +84,7 @@ class Compute:
     limits: Limits = field(default_factory=Limits)
     trust_encoders: bool = True
     roots: Mapping[str, str] = field(default_factory=dict)
+    workers: Workers = HERE
 
 
 @dataclass(frozen=True)

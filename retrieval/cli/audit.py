@@ -151,6 +151,9 @@ def init(plan: Path, force: bool, model: str, pretrained: str) -> None:
     type=within(BATCH),
     help="Pictures per generation batch. [default: depends on the device]",
 )
+@click.option(
+    "--workers", type=click.IntRange(min=1), metavar="N", help="Rank the imitations in N processes."
+)
 @device_option
 @limit_options
 @json_option
@@ -203,6 +206,7 @@ def run(
             pictures=not options["no_pictures"],
             as_paper=options["as_paper"],
             command=command_line(),
+            workers=api.Workers(n=options["workers"]),
             **how,
         )
     if any(encoder.demonstration for encoder in outcome.report.encoders):
