@@ -35,6 +35,8 @@ _BATCHES_EACH = 2
 """Batches that an encoder is given at the same time: the pixels of the second arrive while the first is encoded."""
 _MOST_TRIES = 5
 """How often a chunk or a batch may fail before the build does."""
+_MOST_REREADS = 20
+"""How often the pixels of a batch may be lost before the build fails: each time, a machine or its memory was lost."""
 _MOST_STARTS = 6
 """How often in a row a worker may fail to start at a place before that place is given up."""
 _PATH_REASON = "cannot be read"
@@ -121,7 +123,7 @@ class Engine(Protocol):
     def kill(self, worker: Any) -> None:
         """End a worker."""
 
-    def open(self, sources: Sources) -> None:
+    def begin(self, sources: Sources) -> None:
         """Begin, before the first worker."""
 
     def close(self) -> None:
@@ -228,7 +230,7 @@ class Batch(Encoding):
         self.pictures = pictures
         self.result: npt.NDArray[np.float16] | None = None
         self.running = False
-        self.tries = 0
+        self.tries = self.rereads = 0
         self._pump = pump
 
     def ready(self) -> bool:
@@ -524,7 +526,7 @@ class Dispatcher(Runner):
         if self._reference is None:
             assert self._sources is not None
             self._batch_size = self._make_batch_size()
-            self._engine.open(self._sources)
+            self._engine.begin(self._sources)
             self._look_after()
             self._reference = self._make_reference()  # while the first workers start
 
@@ -610,8 +612,8 @@ class Dispatcher(Runner):
 
     def _reread(self, batch: Batch) -> None:
         """Read the pictures of a batch again, whose pixels are lost, and then encode it."""
-        batch.tries += 1
-        if batch.tries >= _MOST_TRIES:
+        batch.rereads += 1
+        if batch.rereads >= _MOST_REREADS:
             raise ImindexError(
                 "The pixels of a batch were lost again and again on their way to an encoder. Check the network and "
                 "the memory of the object store; run the same command again to go on."
