@@ -229,9 +229,7 @@ def test_order_and_digest_survive_faults(
     with index_of(local, tmp_path / "l/i.h5", tiny_model, roots={"art": local}) as here:
         root = here.root_digest
     for number, kind in enumerate(("503", "cut", "reset", "length", "short", "slow")):
-        proxy.faults.append(
-            Fault(kind, times=2, contains=f"works/{['Ada', 'Bo'][number % 2]}/", seconds=0.5)
-        )
+        proxy.faults.append(Fault(kind, times=2, contains=f"works/{['Ada', 'Bo'][number % 2]}/", seconds=0.5))
     proxy.faults.append(Fault("503", times=1, contains="list-type"))
     with index_of(url, tmp_path / "r/i.h5", tiny_model, roots={"art": url}) as there:
         assert there.root_digest == root

@@ -28,8 +28,8 @@ from imindex.retrieval.shards.search import nearest_by_workers
 from imindex.retrieval.shards.start import started
 from imindex.retrieval.shards.worker import WORKER, Range, Rows, Worker, files_of
 from tests.retrieval.test_one_walk import everything, results
-from tests.support.invented_index import few, invented_index, unit
 from tests.support.divided import divided
+from tests.support.invented_index import few, invented_index, unit
 
 TESTING = api.Testing(placebos=("placebo *",), n_resamples=99, adjust="bh", seed=3)
 

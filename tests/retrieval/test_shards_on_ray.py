@@ -13,8 +13,8 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.runners.calls import HereCalls
 from imindex.indexer.store.index import Index
 from imindex.retrieval import api
-from tests.support.invented_index import invented_index
 from tests.support.divided import divided
+from tests.support.invented_index import invented_index
 from tests.support.two_nodes import Nodes, two_nodes
 
 pytest.importorskip("ray", reason="needs imindex[ray]")
