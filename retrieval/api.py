@@ -38,13 +38,17 @@ import numpy.typing as npt
 from imindex.indexer.build.build import BuildReport
 from imindex.indexer.build.from_sources import build_from_sources as build
 from imindex.indexer.core.arguments import one_of, several
+from imindex.indexer.core.credentials import name_by_user
 from imindex.indexer.core.errors import BadPicture, ImindexError
 from imindex.indexer.core.paths import require_roots
 from imindex.indexer.core.schema import Collection, EncoderInfo
+from imindex.indexer.core.url import Url
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.maintain.export import item_table
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.intact import require_intact
+from imindex.indexer.store.opening import open_index
+from imindex.indexer.system.index_files import Named
 from imindex.retrieval import results
 from imindex.retrieval.audit.plan import read_plan
 from imindex.retrieval.audit.run import Compute, Run, Show, Workspace
@@ -68,6 +72,7 @@ from imindex.retrieval.results import (
 )
 from imindex.retrieval.results.tables import Row
 from imindex.retrieval.search.query import ask
+from imindex.retrieval.shards.start import HERE, Workers, started
 from imindex.retrieval.vectors.select import artist_mask
 
 if TYPE_CHECKING:
@@ -85,6 +90,7 @@ __all__ = [
     "Limits",
     "OpenIndex",
     "Testing",
+    "Workers",
     "audit",
     "build",
     "compare",
@@ -99,14 +105,13 @@ DEFAULT_TEMPLATES = ("Artwork from {artist}",)
 results.draw_with(notebook.render)
 
 
-def open(
-    path: str | os.PathLike[str], *, roots: Mapping[str, str | os.PathLike[str]] | None = None
-) -> OpenIndex:
+def open(path: Named, *, roots: Mapping[str, str | os.PathLike[str]] | None = None) -> OpenIndex:
     """Open an index for queries, classification and matching.
 
     Parameters
     ----------
-    path : path-like
+    path : path-like, or sequence of path-like
+        The index file. A pattern such as ``"part-*.h5"``, or several files, are read as one index.
     roots : mapping of str to path-like, optional
         Where the pictures of named roots are now, such as ``{"art": "/data/art"}``; by default, where the index says.
 
@@ -117,7 +122,8 @@ def open(
     Raises
     ------
     ImindexError
-        If the file does not exist, or is not an index that this version can read.
+        If the file does not exist, or is not an index that this version can read; or several files cannot be joined:
+        they have different encoders, or hold the same picture with other bytes.
     """
     return OpenIndex(path, roots)
 
@@ -126,7 +132,7 @@ def compare(  # noqa: PLR0913
     base: str | os.PathLike[str],
     new: str | os.PathLike[str],
     *,
-    index: str | os.PathLike[str] | Index = DEFAULT_INDEX,
+    index: Named | Index = DEFAULT_INDEX,
     fail_if: Sequence[str | Condition] = (),
     encoder: str | None = None,
     no_names: bool = False,
@@ -155,7 +161,7 @@ def compare(  # noqa: PLR0913
     base, new : str or path-like
         Collections of `index`, or finished audits. An audit is a report.json or the folder that holds it, followed
         by ``:RELEASE`` if it has several releases.
-    index : path-like or open index
+    index : path-like, sequence of path-like, or open index
         The index that holds the collections. Of an open index, `base` and `new` are always collections.
     fail_if : sequence of str
         Conditions such as ``"accuracy > base + 5 %"``. Their verdicts are in `gate` of the result.
@@ -212,7 +218,7 @@ def compare(  # noqa: PLR0913
         "labels": GENERIC_LABELS,
         "templates": DEFAULT_TEMPLATES,
         **passed,
-        "index": index if isinstance(index, Index) else Path(index),
+        "index": index,
         "encoder": encoder,
         "no_names": no_names,
         "alternative": alternative,
@@ -472,25 +478,33 @@ class Items:
 
 
 class OpenIndex:
-    """An index file, open for reading. It keeps reading the same data even if a build replaces the file.
+    """An index file, or several as one, open for reading. It keeps reading the same data even if a build replaces them.
 
     Use it as a context manager, or call `close`.
 
     Parameters
     ----------
-    path : path-like
+    path : path-like, or sequence of path-like
     roots : mapping of str to path-like, optional
     """
 
-    def __init__(
-        self, path: str | os.PathLike[str], roots: Mapping[str, str | os.PathLike[str]] | None = None
-    ):
-        self._index = Index(path, roots)
+    def __init__(self, path: Named, roots: Mapping[str, str | os.PathLike[str]] | None = None):
+        self._index = open_index(path, roots)
 
     @property
-    def path(self) -> Path:
-        """Path of the file."""
+    def path(self) -> Path | Url:
+        """Path of the file; of several files, what messages call them."""
         return self._index.path
+
+    @property
+    def files(self) -> str | tuple[str, ...]:
+        """Path of the file, as results name it; of several files, a tuple of their paths."""
+        return self._index.files
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know about several files that are read as one, in sentences; else empty."""
+        return self._index.notes
 
     @property
     def encoder(self) -> EncoderInfo:
@@ -499,7 +513,7 @@ class OpenIndex:
 
     @property
     def root_digest(self) -> str:
-        """SHA-256 over the entire content of the index."""
+        """SHA-256 over the entire content of the index; of several files, the digest that chains theirs (FORMAT.md)."""
         return self._index.root_digest
 
     @property
@@ -514,7 +528,11 @@ class OpenIndex:
 
     @property
     def vectors(self) -> npt.NDArray[np.float16]:
-        """Unit vectors, shape (n, d), float16; a read-only memory map of the file."""
+        """Unit vectors, shape (n, d), float16; a read-only memory map of the file.
+
+        Of several files, an array-like that maps them (`imindex.indexer.store.joined_vectors`): index it, or copy all
+        by `numpy.asarray`.
+        """
         return self._index.vectors
 
     @property
@@ -536,12 +554,14 @@ class OpenIndex:
         exact: bool = False,
         encoder: Mapping[str, Any] | None = None,
         limits: Limits = Limits(),  # noqa: B008 - frozen
+        workers: Workers = HERE,
     ) -> QueryResult:
         """Find the nearest pictures and artists of pictures and texts; see `imindex.retrieval.search.query.ask`.
 
         Parameters
         ----------
         *pictures : path-like
+            Paths, or URLs.
         texts : sequence of str
         k : int
             Number of neighbours of each kind.
@@ -556,6 +576,8 @@ class OpenIndex:
             ``trust``: load the encoder that the index names, even if it is a folder, a file or a repository.
         limits : Limits
             Pictures that exceed these limits are rejected.
+        workers : Workers
+            Where to compute: alone, in several processes, or on a Ray cluster. Results do not depend on it.
 
         Returns
         -------
@@ -568,18 +590,20 @@ class OpenIndex:
         ImindexError
             If a collection or artist does not exist, or the encoder is missing or is not that of the index.
         """
-        return ask(
-            self._index,
-            [Path(picture) for picture in pictures],
-            several(texts, "texts"),
-            k=k,
-            collections=several(collections, "collections"),
-            artists=several(artists, "artists"),
-            confidence_level=confidence_level,
-            encoder=encoder,
-            exact=exact,
-            limits=limits,
-        )
+        with started(self._index, workers) as calls:
+            return ask(
+                self._index,
+                [name_by_user(os.fspath(picture)) for picture in pictures],
+                several(texts, "texts"),
+                k=k,
+                collections=several(collections, "collections"),
+                artists=several(artists, "artists"),
+                confidence_level=confidence_level,
+                encoder=encoder,
+                exact=exact,
+                limits=limits,
+                calls=calls,
+            )
 
     def classify(  # noqa: PLR0913
         self,
@@ -592,6 +616,7 @@ class OpenIndex:
         k: int = 15,
         testing: Testing | None = Testing(),  # noqa: B008 - frozen
         encoder: Mapping[str, Any] | None = None,
+        workers: Workers = HERE,
     ) -> Classification:
         """Classify each imitation of a release by artist; see `imindex.retrieval.evidence.classify_release`.
 
@@ -613,6 +638,8 @@ class OpenIndex:
             Settings of the tests; None skips them.
         encoder : mapping, optional
             As in `query`.
+        workers : Workers
+            Where to compute: alone, in several processes, or on a Ray cluster. Results do not depend on it.
 
         Returns
         -------
@@ -622,17 +649,19 @@ class OpenIndex:
             artists = several(artists, "artists")
             artist_mask(self._index, artists)  # refuses an artist that the index does not have
         require_intact(self._index)
-        return classify_release(
-            self._index,
-            release,
-            artists=artists,
-            by=by,
-            labels=several(labels, "labels"),
-            templates=_templates(templates),
-            k=k,
-            encoder=encoder,
-            testing=testing,
-        )
+        with started(self._index, workers) as calls:
+            return classify_release(
+                self._index,
+                release,
+                artists=artists,
+                by=by,
+                labels=several(labels, "labels"),
+                templates=_templates(templates),
+                k=k,
+                encoder=encoder,
+                testing=testing,
+                calls=calls,
+            )
 
     def match(  # noqa: PLR0913
         self,
@@ -645,6 +674,7 @@ class OpenIndex:
         matrix: bool = True,
         testing: Testing | None = Testing(),  # noqa: B008 - frozen
         background: int = BACKGROUND,
+        workers: Workers = HERE,
     ) -> Matching:
         """Rank all imitations of a release for each work; see `imindex.retrieval.evidence.match_release`.
 
@@ -664,23 +694,29 @@ class OpenIndex:
             Settings of the tests; None skips them.
         background : int
             Most works by artists that no release was asked for, with which works are compared. `testing` replaces it.
+        workers : Workers
+            Where to compute: alone, in several processes, or on a Ray cluster. Results do not depend on it.
 
         Returns
         -------
         Matching
         """
         require_intact(self._index)
-        return match_release(
-            self._index,
-            release,
-            csls=csls,
-            csls_k=csls_k,
-            recall_at=recall_at,
-            ranks_file=None if ranks_file is None else Path(ranks_file),
-            testing=testing,
-            matrix=matrix,
-            background=background,
-        )
+        # Alone, this process holds the imitations twice; in pieces it can do what has no tests and no matrix.
+        alone = 0 if matrix or testing is not None or ranks_file is not None else 4 * self._index.vectors.size
+        with started(self._index, workers, bytes_alone=alone) as calls:
+            return match_release(
+                self._index,
+                release,
+                csls=csls,
+                csls_k=csls_k,
+                recall_at=recall_at,
+                ranks_file=None if ranks_file is None else Path(ranks_file),
+                testing=testing,
+                matrix=matrix,
+                background=background,
+                calls=calls,
+            )
 
     def compare(self, base: str, new: str, **options: Any) -> GatedComparison:
         """Compare two releases of this index.
@@ -842,7 +878,7 @@ class Encoder:
             pixels = []
             for picture in pictures[start : start + self._encoder.batch_size]:
                 try:
-                    data = read_bytes(os.fspath(picture))
+                    data = read_bytes(name_by_user(os.fspath(picture)))
                     pixels.append(picture_of(data, self._encoder.preprocess, limits).pixels)
                 except (OSError, BadPicture) as error:
                     raise ImindexError(f"{os.fspath(picture)} cannot be encoded: {error}.") from error

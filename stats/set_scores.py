@@ -290,6 +290,52 @@ class Collector:
                 self._sums[size][artist, self._present[sets]] += np.add.reduceat(columns, bounds)[::2]
             self._add_own(artist, ranks_of_artist)
 
+    def received(self) -> tuple[Int64, Float64, dict[int, Int64], dict[int, Float64]]:
+        """Return what was added so far: for `absorb`.
+
+        Returns
+        -------
+        tuple
+            The rows of the works, their part of `SetScores.per_work`, `SetScores.sums`, and `SetScores.own` of their
+            artists.
+        """
+        filled = self._filled == self._n_works
+        rows = np.flatnonzero((filled & (self._n_works > 0))[self._work_artist])
+        own = {artist: self._own[artist] for artist in np.unique(self._work_artist[rows]).tolist()}
+        return rows, self._per_work[rows], self._sums, own
+
+    def absorb(self, received: tuple[Int64, Float64, dict[int, Int64], dict[int, Float64]]) -> None:
+        """Add the works that another collector of the same sets was given: whole artists, of which this one has none.
+
+        Parameters
+        ----------
+        received : tuple
+            From `received`.
+
+        Raises
+        ------
+        ValueError
+            If works of these artists were added before.
+
+        Examples
+        --------
+        >>> ranks, sets = twice_midranks([[0.9, 0.8, 0.1, 0.2], [0.1, 0.3, 0.8, 0.7]]), ([0, 1], [0, 0, 1, 1], 2)
+        >>> one, two = Collector(*sets, rng=1), Collector(*sets, rng=1)
+        >>> one.add([0], ranks[:1])
+        >>> two.add([1], ranks[1:])
+        >>> one.absorb(two.received())
+        >>> one.finish().auc.tolist()
+        [1.0, 1.0]
+        """
+        rows, per_work, sums, own = received
+        for artist, cell in own.items():
+            if self._filled[artist]:
+                raise ValueError(f"works of artist {artist} were added twice. Add every work once.")
+            self._own[artist], self._filled[artist] = cell, self._n_works[artist]
+        self._per_work[rows] = per_work
+        for size, matrix in sums.items():
+            self._sums[size] += matrix
+
     def _add_own(self, artist: int, ranks: npt.NDArray[Any]) -> None:
         n = self._n_imitations[artist]
         stop = self._filled[artist] + len(ranks)

@@ -18,6 +18,7 @@ from imindex.indexer.encoders.load import load
 from imindex.indexer.encoders.precision import default_precision
 from tests.support.commands import run
 from tests.support.models import save_model
+from tests.support.objects import s3  # noqa: F401 - a fixture
 from tests.support.pictures import picture
 from tests.support.precision import CHOICES, VARIABLE, force
 

@@ -43,13 +43,15 @@ LAYERS = (
     ("indexer/integrity", "is it what was written"),
     ("indexer/build", "pictures -> an index"),
     ("indexer/generate", "names -> pictures"),
+    ("indexer/runners", "where tasks run"),
     ("indexer/encoders", "pictures, texts -> vectors"),
     ("indexer/ann", "FAISS"),
     ("indexer/store", "HDF5"),
+    ("indexer/fetch", "URLs -> pictures"),
     ("indexer/sources", "a source -> items"),
-    ("indexer/runners", "where tasks run"),
     ("indexer/terminal", "what all commands share"),
     ("indexer/decode", "bytes -> pixels"),
+    ("indexer/remote", "objects by URL"),
     ("indexer/demo", "the invented world"),
     ("indexer/system", "files, locks, processes"),
     ("indexer/core", "what an index is, as plain data"),
@@ -69,6 +71,11 @@ LIBRARIES = {
     "open_clip": ("indexer/encoders/open_clip.py",),
     "cv2": ("retrieval/evidence/outlines.py", "indexer/decode/jpeg.py"),
     "cryptography": ("indexer/integrity/signature.py",),
+    "ray": ("indexer/runners/",),
+    "httpx": ("indexer/fetch/",),
+    "httpcore": ("indexer/fetch/",),
+    "obstore": ("indexer/remote/",),
+    "fsspec": ("indexer/remote/",),
     "click": ("__init__.py", "indexer/cli/", "indexer/terminal/", "retrieval/cli/"),
 }
 """Where each library may be imported: a folder, or one file. Only its back end imports an encoder's library."""
@@ -87,9 +94,11 @@ OPENS_FILES = {
     "indexer/decode/worker.py": {"read_text"},  # /proc
     "indexer/demo/diffusion/__init__.py": {"read_bytes"},  # of a package
     "indexer/doctor/machine.py": {"open", "read_text"},  # /proc, and its own temporary folder
+    "indexer/encoders/computed_by.py": {"read_text"},  # /proc
     "indexer/encoders/open_clip.py": {"copyfile", "symlink_to", "write_text"},  # its own temporary folder
     "indexer/encoders/precision.py": {"read_text"},  # /proc
     "indexer/generate/historical_artists.py": {"read_text"},  # of the package
+    "indexer/remote/filesystems.py": {"open", "read_bytes"},  # of fsspec, and what is uploaded
     "indexer/sources/local.py": {"open"},  # pictures: regular files of a limited size
     "retrieval/audit/demo.py": {"replace"},  # a finished folder, out of its own temporary folder
     "retrieval/report/page.py": {"read_text"},  # of the package
@@ -216,7 +225,7 @@ def test_the_graph_sees_every_kind_of_import() -> None:
     known = arrows()
     assert "indexer/core/errors.py" in known["indexer/build/build.py"]  # at the top
     assert "indexer/ann/upkeep.py" in known["indexer/build/build.py"]  # in a function
-    assert "indexer/decode/preprocess.py" in known["indexer/build/reader.py"]  # under TYPE_CHECKING
+    assert "indexer/decode/preprocess.py" in known["indexer/runners/reader.py"]  # under TYPE_CHECKING
     assert "__init__.py" in known["__main__.py"]
     assert sum(map(len, known.values())) > 400
 

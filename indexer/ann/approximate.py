@@ -43,7 +43,7 @@ def stored(index: Index) -> tuple[ApproximateSearcher, Record] | None:
     if not is_approximate(attributes):
         return None
     record = Record.read(attributes)
-    return ApproximateSearcher(index.vectors, record, index.ann_data()), record
+    return ApproximateSearcher(np.asarray(index.vectors), record, index.ann_data()), record
 
 
 class ApproximateSearcher:

@@ -14,6 +14,8 @@ import numpy.typing as npt
 
 from imindex.indexer.ann import exact_blocks
 from imindex.indexer.core.schema import Attribute
+from imindex.indexer.store.joined_vectors import JoinedVectors
+from imindex.indexer.store.remote_vectors import RemoteVectors
 
 EXACT = "exact-fp16"
 _GPU_BLOCK = 262_144
@@ -95,6 +97,92 @@ class ExactSearcher:
             parameters = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
         scores, rows = self._index.search(np.ascontiguousarray(queries, np.float32), k, params=parameters)
         return scores, rows
+
+
+class JoinedSearcher:
+    """Exact inner-product search over the vectors of several files, file by file; see `ExactSearcher`.
+
+    Parameters
+    ----------
+    vectors : JoinedVectors
+    device : str
+    """
+
+    def __init__(self, vectors: JoinedVectors, device: str = "cpu"):
+        self.n, self.dim = vectors.shape
+        self._files = [
+            (start, kept, exact_searcher(file, device))
+            for start, file, kept in vectors.segments()
+            if len(file)
+        ]
+
+    def search(
+        self, queries: npt.NDArray[np.float32], k: int, *, among: npt.NDArray[np.bool_] | None = None
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        """Return the k nearest rows of each query, of all files together; see `ExactSearcher.search`."""
+        scores = np.full((len(queries), k), -np.inf, np.float32)
+        rows = np.full((len(queries), k), -1, np.int64)
+        for start, kept, searcher in self._files:
+            n_counted = searcher.n if kept is None else len(kept)
+            allowed = None if among is None else among[start : start + n_counted]
+            if kept is not None:
+                whole = np.zeros(searcher.n, np.bool_)
+                whole[kept] = True if allowed is None else allowed
+                allowed = whole
+            n_rows = searcher.n if allowed is None else int(np.count_nonzero(allowed))
+            if not n_rows:
+                continue
+            own_scores, own_rows = searcher.search(
+                queries, min(k, n_rows), among=None if n_rows == searcher.n else allowed
+            )
+            numbers = own_rows if kept is None else np.searchsorted(kept, own_rows)
+            numbers = np.where(own_rows < 0, -1, numbers + start)
+            both = np.hstack([scores, own_scores]), np.hstack([rows, numbers])
+            # A row of -1 has no score; ties are in row order.
+            order = np.lexsort((both[1], -both[0], both[1] < 0), axis=1)[:, :k]
+            scores, rows = np.take_along_axis(both[0], order, 1), np.take_along_axis(both[1], order, 1)
+        return scores, rows
+
+
+class RemoteSearcher:
+    """Exact inner-product search over vectors in an object store, which fetches what it searches.
+
+    Parameters
+    ----------
+    vectors : RemoteVectors
+    device : str
+    """
+
+    def __init__(self, vectors: RemoteVectors, device: str = "cpu"):
+        self.n, self.dim = vectors.shape
+        self._vectors, self._device = vectors, device
+        self._whole: ExactSearcher | None = None
+
+    def search(
+        self, queries: npt.NDArray[np.float32], k: int, *, among: npt.NDArray[np.bool_] | None = None
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        """Return the k nearest rows of each query; see `ExactSearcher.search`."""
+        if among is not None and self._vectors.is_few(int(np.count_nonzero(among))):
+            chosen = np.flatnonzero(among)
+            scores, rows = ExactSearcher(self._vectors[chosen], self._device).search(queries, k)
+            return scores, np.where(rows < 0, -1, chosen[rows])
+        if self._whole is None:
+            self._whole = ExactSearcher(self._vectors.whole(), self._device)
+        return self._whole.search(queries, k, among=among)
+
+
+Searcher = ExactSearcher | JoinedSearcher | RemoteSearcher
+
+
+def exact_searcher(
+    vectors: npt.NDArray[np.float16] | JoinedVectors | RemoteVectors, device: str = "cpu"
+) -> Searcher:
+    """Return what searches the vectors of one file, of several, or of one in an object store, exactly."""
+    if isinstance(vectors, JoinedVectors):
+        return JoinedSearcher(vectors, device)
+    if isinstance(vectors, RemoteVectors):
+        return RemoteSearcher(vectors, device)
+    return ExactSearcher(vectors, device)
 
 
 def _scalar_quantizer(dim: int) -> Any:

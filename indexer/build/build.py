@@ -10,9 +10,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,11 +20,11 @@ import numpy as np
 
 from imindex.indexer.build.checkpoint import PARTS_SUFFIX, Batch, Parts
 from imindex.indexer.build.merge import Merged, merge
-from imindex.indexer.build.reader import NO_DIGEST, Read, read_all
 from imindex.indexer.build.scan import Scan, Scanned
 from imindex.indexer.build.unchanged import Known, UnchangedFiles
 from imindex.indexer.core.bounds import MAX_NAME, MAX_TEXT
 from imindex.indexer.core.errors import ImindexError, Interrupted
+from imindex.indexer.core.origin import stated_digest
 from imindex.indexer.core.paths import PicturePaths, merged_roots
 from imindex.indexer.core.provenance import entry
 from imindex.indexer.core.removal import Removal, removal_of
@@ -36,10 +35,13 @@ from imindex.indexer.encoders.lazy import LazyEncoder
 from imindex.indexer.encoders.probe import with_text_probe
 from imindex.indexer.encoders.registry import require_same
 from imindex.indexer.encoders.returned import check_vectors
+from imindex.indexer.runners.base import NO_DIGEST, Encoding, Read, Runner, Sources
+from imindex.indexer.runners.local import LocalRunner
 from imindex.indexer.sources.arms import ALL_BLACK, BLOCKABLE, refuse_two_arms
 from imindex.indexer.sources.item import Item
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.intact import require_unchanged
+from imindex.indexer.store.working_copy import home_of
 from imindex.indexer.store.writer import write
 from imindex.indexer.system.atomic import clear_leftovers, real_file
 
@@ -140,6 +142,7 @@ def build(  # noqa: PLR0913
     limits: Limits = Limits(),  # noqa: B008 - frozen
     roots: Mapping[str, str] | None = None,
     command: str = "",
+    runner: Runner | None = None,
     progress: Callable[[int, int], None] = lambda done, encoded: None,
     confirm: Callable[[Removal], None] = lambda _: None,
 ) -> BuildReport:
@@ -168,6 +171,8 @@ def build(  # noqa: PLR0913
         that the index names, are stored by the name.
     command : str
         The command line, for the log.
+    runner : Runner, optional
+        Where pictures are read, decoded and encoded: by default, in this process. The caller closes it.
     progress : callable
         Called after each picture with the number of pictures done and the number encoded so far.
     confirm : callable
@@ -200,11 +205,18 @@ def build(  # noqa: PLR0913
             return retry_rejects or limits.outgrown(reason) or curable(reason, truncated)
 
         parts.rejected = {digest: reason for digest, reason in parts.rejected.items() if not retry(reason)}
-        places = PicturePaths(path.parent, merged_roots(old.roots if old else {}, roots or {}))
+        places = PicturePaths(home_of(path), merged_roots(old.roots if old else {}, roots or {}))
         known = Known(old, parts, retry, rehash=rehash)
-        loop = _Loop(encoder, parts, known, limits, progress)
+        loop = _Loop(encoder, parts, known, runner or LocalRunner(encoder), progress)
         try:  # the stamps are passed as a temporary, so that their memory is freed after the loop
-            scan = loop.run(items, UnchangedFiles(None if rehash else old, path.parent, known, places.roots))
+            scan = loop.run(
+                Sources(
+                    items,
+                    known,
+                    UnchangedFiles(None if rehash else old, places.folder, known, places.roots),
+                    limits,
+                )
+            )
         except KeyboardInterrupt:
             raise Stopped(_stopped_message(path, len(parts.numbers))) from None
         clear_leftovers(path)
@@ -238,10 +250,25 @@ def build(  # noqa: PLR0913
         already_rejected=loop.already_rejected,
         waiting=waiting,
         root_digest=root,
-        notes=(*parts.notes, *notes, *map(as_sentence, told)),
+        notes=(*parts.notes, *notes, *map(as_sentence, told), *_origin_notes(scan)),
         reasons=tuple(Counter(rejected.reason for rejected in merged.rejected).most_common()),
         seconds=time.monotonic() - started,
     )
+
+
+def _origin_notes(scan: Scan) -> list[str]:
+    """Say how many pictures have other bytes than their data set says that it downloaded; that is no fault."""
+    stated = other = 0
+    for position, item in enumerate(scan.items):
+        if (digest := stated_digest(item.origin)) is not None:
+            stated += 1
+            other += scan[position].digest not in (digest, NO_DIGEST)
+    if not other:
+        return []
+    return [
+        f"The data set states the SHA-256 of {stated:,} pictures as they were downloaded; {other:,} are stored with "
+        "other bytes, as after resizing."
+    ]
 
 
 def _pruned(old: Index, merged: Merged) -> Removal:
@@ -249,7 +276,7 @@ def _pruned(old: Index, merged: Merged) -> Removal:
     gone, gone_rejects = (np.zeros(len(table["path"]), bool) for table in (contents.items, contents.rejects))
     gone[merged.pruned_rows] = True
     gone_rejects[merged.pruned_rejects] = True
-    return removal_of(contents, gone, gone_rejects, old.path.stat().st_size)
+    return removal_of(contents, gone, gone_rejects, old.size)
 
 
 def refuse_long(items: Sequence[Item], path: Path) -> None:
@@ -286,10 +313,10 @@ def _refuse_longer(texts: Iterable[str], most: int, what: str) -> None:
 
 
 class _Loop:
-    """Read in threads, encode in the calling thread, and commit whole batches every few seconds.
+    """Take pictures in order, cut batches by it, have them encoded, and commit whole ones every few seconds.
 
-    An encoder that uses all processors takes turns with the decoding threads. Otherwise they would compete for the
-    processors, and a forward pass is only as fast as its slowest thread.
+    Where pictures are read and encoded is the runner's business. Batches are settled in the order in which they were
+    cut, whichever is encoded first.
     """
 
     def __init__(
@@ -297,49 +324,39 @@ class _Loop:
         encoder: LazyEncoder,
         parts: Parts,
         known: Known,
-        limits: Limits,
+        runner: Runner,
         progress: Callable[[int, int], None],
     ):
         self._encoder = encoder
         self._parts = parts
         self._known = known
-        self._limits = limits
+        self._runner = runner
         self._progress = progress
         self._claimed: set[bytes] = set()
         """Pictures already handled in this run, except those it has committed: these are numbered from
         `_n_before`."""
         self._n_before = len(parts)
         self._slots = 0
-        self._ahead = 0
-        self._may_decode = threading.Event()
-        self._may_decode.set()
         self._new: list[Read] = []
+        self._encoding: deque[tuple[list[Read], Encoding]] = deque()
         self._ready = Batch()
         self._committed_at = time.monotonic()
         self.encoded = 0
         self.resumed = 0
         self.already_rejected = 0
 
-    def run(self, items: Sequence[Item], unchanged: UnchangedFiles) -> Scan:
+    def run(self, sources: Sources) -> Scan:
         scan = Scan()
-        preprocess = self._encoder.info.preprocess
-        reads = read_all(
-            items,
-            self._known,
-            preprocess,
-            unchanged,
-            lambda: self._ahead,
-            self._limits,
-            self._may_decode,
-            look=self._known.look,
-            before=self._encoder.get,  # an index may name settings that are not those of its encoder
-        )
+        reads = self._runner.reads(sources)
         try:
             with contextlib.closing(reads):
                 for done, read in enumerate(reads, 1):
                     scan.append(self._take(read))
+                    self._settle(finished_only=True)
                     self._progress(done, self.encoded)
-            self._encode()
+                self._encode()
+                self._settle()
+                self._progress(len(scan), self.encoded)
         finally:  # commits whole batches only, even after Ctrl-C or an error
             self._commit()
         return scan
@@ -365,7 +382,6 @@ class _Loop:
                 self.already_rejected += 1
             elif read.picture is not None:
                 self._new.append(read)
-                self._ahead = 2 * self._encoder.batch_size
             else:
                 self._ready.rejected[digest] = read.reason
             self._slots += 1
@@ -383,20 +399,25 @@ class _Loop:
         self._ready = Batch()
 
     def _encode(self) -> None:
+        """Begin to encode the current batch."""
         if self._new:
-            import torch  # imported only if there is something to encode
+            pictures = [read.picture for read in self._new if read.picture]
+            self._encoding.append((self._new, self._runner.encode(pictures)))
+        self._new, self._slots = [], 0
+        self._settle(finished_only=True)
 
-            pixels = torch.stack([read.picture.pixels for read in self._new if read.picture])
-            encoder = self._encoder.get()
-            if encoder.takes_all_processors:
-                self._may_decode.clear()
-            try:
-                vectors = encoder.encode_images(pixels)
-            finally:
-                self._may_decode.set()
-            check_vectors(vectors, len(pixels), encoder.info)
+    def _settle(self, *, finished_only: bool = False) -> None:
+        """Take the vectors of the batches that are being encoded, in order; wait for them, or for finished ones only.
+
+        Commit them if the last time is a while ago.
+        """
+        while self._encoding and (not finished_only or self._encoding[0][1].ready()):
+            reads, encoding = self._encoding[0]
+            vectors = encoding.vectors()
+            info = self._encoder.info
+            check_vectors(vectors, len(reads), info)
             ready = self._ready.copy()
-            for read, vector in zip(self._new, vectors, strict=True):
+            for read, vector in zip(reads, vectors, strict=True):
                 assert read.picture is not None
                 if np.isfinite(vector).all():
                     ready.digests.append(read.digest)
@@ -407,11 +428,10 @@ class _Loop:
                     if read.picture.notes:
                         ready.told[read.digest] = as_bits(read.picture.notes)
                 else:
-                    precision = self._encoder.info.precision
-                    ready.rejected[read.digest] = f"the encoder gave no finite vector at {precision}"
+                    ready.rejected[read.digest] = f"the encoder gave no finite vector at {info.precision}"
             self._ready = ready  # in one assignment, so that Ctrl-C in the loop leaves no partial batch
-            self.encoded += len(self._new)
-        self._new, self._slots = [], 0
+            self._encoding.popleft()
+            self.encoded += len(reads)
         if time.monotonic() - self._committed_at >= COMMIT_SECONDS:
             self._commit()
             self._committed_at = time.monotonic()

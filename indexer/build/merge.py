@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from imindex.indexer.build.checkpoint import Parts
-from imindex.indexer.build.reader import NO_DIGEST
 from imindex.indexer.build.row_keys import Key, Names, Paths
 from imindex.indexer.build.same_files import SameFiles
 from imindex.indexer.build.scan import Scan, Scanned
@@ -39,6 +38,7 @@ from imindex.indexer.core.schema import (
     stamp_rows,
     without_rows,
 )
+from imindex.indexer.runners.base import NO_DIGEST
 from imindex.indexer.sources.item import Item
 from imindex.indexer.sources.local import UNLISTED
 from imindex.indexer.sources.read import is_gone
@@ -406,6 +406,7 @@ class _Merge:
             "caption": [item.caption for item in items],
             "arm": [item.arm for item in items],
             "model": [item.model for item in items],
+            "origin": [item.origin for item in items],
         }
         dtypes = {**ITEM_DTYPES, **OPTIONAL_DTYPES["items"]}
         return {name: np.array(columns[name], dtype) for name, dtype in dtypes.items()}
@@ -431,7 +432,7 @@ def _beginnings(packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
 
 
 def _metadata(item: Item) -> dict[str, str | int]:
-    names = ("prompt", "seed", "caption", "arm", "model")
+    names = ("prompt", "seed", "caption", "arm", "model", "origin")
     return {name: getattr(item, name) for name in names}
 
 

@@ -18,6 +18,7 @@ from imindex.indexer.build.row_keys import numbers_by_spelling
 from imindex.indexer.core.errors import BadPicture
 from imindex.indexer.core.paths import StoredPaths
 from imindex.indexer.core.schema import BLOCKED, NO_STAMP, NOBODY, Stamp, Stamps, digests_of
+from imindex.indexer.core.url import Url
 from imindex.indexer.sources.arms import ALL_BLACK, BLOCKABLE
 from imindex.indexer.sources.item import Item
 from imindex.indexer.sources.read import stamp_at
@@ -85,6 +86,15 @@ class Known:
             and digest not in self._looked_at
         )
 
+    def listed(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+        """Return the first 8 bytes of the digests that are known now, and of those for which `look` may be true.
+
+        Both are sorted, (n,) uint64.
+        """
+        looked = self.in_index.difference(self.rejected, self.black, self._looked_at)
+        known = self.in_index.union(self._parts.numbers, self.rejected, self._parts.rejected)
+        return _prefixes(known), _prefixes(looked)
+
     def is_blocked(self, item: Item, digest: bytes) -> bool:
         """Return whether a picture that need not be decoded is blocked."""
         black = digest in self.black or digest in self._parts.black
@@ -105,7 +115,9 @@ class UnchangedFiles:
     A file is unchanged if the index has a row with the same artist, collection, path and stamp.
     """
 
-    def __init__(self, old: Index | None, folder: Path, known: Known, roots: Mapping[str, str] | None = None):
+    def __init__(
+        self, old: Index | None, folder: Path | Url, known: Known, roots: Mapping[str, str] | None = None
+    ):
         self._path = StoredPaths(folder, roots)
         self._known = known
         self._tables: list[_Table] = []
@@ -150,6 +162,12 @@ class _Table:
         )
         for row, (artist, collection, path) in enumerate(keys):
             self.rows.setdefault((artist, collection), {})[path] = row
+
+
+def _prefixes(digests: set[bytes]) -> npt.NDArray[np.uint64]:
+    prefixes = np.fromiter((int.from_bytes(digest[:8], "big") for digest in digests), np.uint64, len(digests))
+    prefixes.sort()
+    return prefixes
 
 
 def _sortable(digests: npt.NDArray[np.uint8]) -> npt.NDArray[np.bytes_]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,7 +10,8 @@ import msgspec
 
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
-    index_option,
+    IndexPlace,
+    indexes_option,
     json_option,
     table_options,
     view_of,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Show what an index holds and how it was made.")
-@index_option
+@indexes_option
 @click.option("--artists", "show_artists", is_flag=True, help="List the artists with their picture counts.")
 @click.option("--rejects", "show_rejects", is_flag=True, help="List the rejected pictures, with the reasons.")
 @click.option("--duplicates", "show_duplicates", is_flag=True, help="List pictures with identical bytes.")
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 @table_options
 @errors_for_people
 def info(
-    index: Path,
+    index: IndexPlace,
     show_artists: bool,
     show_rejects: bool,
     show_duplicates: bool,
@@ -65,7 +65,7 @@ def info(
     """
     from imindex.indexer.core.names import alike_note
     from imindex.indexer.maintain.summary import describe, provenance_rows
-    from imindex.indexer.store.index import Index
+    from imindex.indexer.store.opening import open_index
 
     view = view_of(options)
     asked_for = {
@@ -74,12 +74,15 @@ def info(
         "duplicates": show_duplicates,
         "provenance": show_provenance,
     }
-    with Index(index) as opened:
-        about, roots = describe(opened), opened.roots
+    with open_index(index) as opened:
+        # Of an index in an object store, the digests of all pictures are fetched only if they are asked for.
+        compared = as_json or show_duplicates or opened.is_local
+        about = describe(opened, duplicates=compared)
+        roots, notes, shown = opened.roots, opened.notes, opened.path
     if as_json:
         print_json(about.to_dict())
         return
-    tables = _tables(about)
+    tables = _tables(about, short_path(shown))
     asked = [name for name, shown in asked_for.items() if shown]
     if view.as_csv or view.columns:
         if len(asked) > 1:
@@ -103,6 +106,8 @@ def info(
         if show_provenance:
             for number, line in enumerate(about.log, 1):
                 print_table(f"Change {number}", [], provenance_rows(line), left=2)
+    for note in notes:
+        say(note)
     for name, folder in roots.items():
         say(
             f"The pictures of //{name}/ are in {folder}, as the index says; --root {name}=FOLDER names another place."
@@ -110,7 +115,7 @@ def info(
     if alike := alike_note(a.name for a in about.artists):
         say(alike)
     remark(
-        f"{short_path(index)} holds {count(about.n, 'picture')} by {count(len(about.artists), 'artist')}.",
+        f"{short_path(shown)} holds {count(about.n, 'picture')} by {count(len(about.artists), 'artist')}.",
         view=view,
     )
 
@@ -123,7 +128,7 @@ def _show_separated(tables: Sequence[Table], view: View) -> None:
         show_table(table, view)
 
 
-def _tables(about: IndexSummary) -> dict[str, Table]:
+def _tables(about: IndexSummary, title: str) -> dict[str, Table]:
     from imindex.indexer.maintain.summary import describe_search
 
     encoder, last = about.encoder, about.log[-1]
@@ -160,7 +165,7 @@ def _tables(about: IndexSummary) -> dict[str, Table]:
 
     return {
         "index": Table(
-            short_path(about.index),
+            title,
             [Column("name", "", kind="prose", rank=0), Column("value", "", str, kind="prose", rank=0)],
             [{"name": name, "value": value} for name, value in pairs],
         ),

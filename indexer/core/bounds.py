@@ -95,6 +95,8 @@ SIDE = Bounds(1, 16_384)
 """Width and height of a generated picture."""
 BATCH = Bounds(1, 65_536)
 NEIGHBOURS = Bounds(1, 100_000)
+ROWS = Bounds(1, 10**12)
+"""Rows of one file of several."""
 MAX_PIXELS = Bounds(1, 10**10)
 SECONDS = Bounds(1e-3, 86_400.0)
 MEMORY = Bounds(2**20, 2**50)
@@ -105,3 +107,8 @@ DEVIATION = Bounds(0.0, 10.0)
 WORKS = Bounds(1, 10_000_000)
 """Works that works are compared with."""
 RECALL = Bounds(1e-6, 1.0)
+RATE = Bounds(1e-4, 1000.0)
+"""Requests per second."""
+CONNECTIONS = Bounds(1, 1024)
+ATTEMPTS = Bounds(0, 20)
+"""Retries."""

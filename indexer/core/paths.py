@@ -14,8 +14,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from imindex.indexer.core.bounds import MAX_NAME
+from imindex.indexer.core.credentials import name_by_user
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.core.locations import SEPARATOR, is_below, is_url, join_member, split_member
+from imindex.indexer.core.locations import (
+    SEPARATOR,
+    is_below,
+    is_url,
+    join_member,
+    split_folder,
+    split_member,
+    with_container,
+)
+from imindex.indexer.core.url import Url
 
 ROOTED = "//"
 """The beginning of a stored path in a named root."""
@@ -47,8 +57,8 @@ class PicturePaths:
 
     Parameters
     ----------
-    folder : Path
-        The folder of the index.
+    folder : Path or Url
+        The folder of the index. URLs below that of an index in an object store may be read, too.
     roots : mapping of str to str
         The absolute folder of each named root, or the prefix of its URLs.
     remote : sequence of str
@@ -62,9 +72,12 @@ class PicturePaths:
     ('/audit/works/a.png', '/data/art/a.png', None, None)
     >>> places.full("//art/00000.tar::1.jpg"), places.full("s3://bucket/art/1.jpg"), places.full("s3://other/1.jpg")
     ('/data/art/00000.tar::1.jpg', 's3://bucket/art/1.jpg', None)
+    >>> places = PicturePaths(Url("s3://bucket/audit"))
+    >>> places.full("works/a.png"), places.full("../other/a.png"), places.full("/data/a.png")
+    ('s3://bucket/audit/works/a.png', None, '/data/a.png')
     """
 
-    folder: Path
+    folder: Path | Url
     roots: Mapping[str, str] = field(default_factory=dict)
     remote: Sequence[str] = ()
 
@@ -76,7 +89,8 @@ class PicturePaths:
         container, member = split_member(stored)
         url = self._url(container)
         if url is not None:
-            full = url if any(is_below(url, prefix) for prefix in self.remote) else None
+            own = (self.folder,) if isinstance(self.folder, Url) else ()
+            full = url if any(is_below(url, prefix) for prefix in (*own, *self.remote)) else None
         else:
             full = self._file(container)
         return full if full is None or member is None else join_member(full, member)
@@ -88,6 +102,8 @@ class PicturePaths:
     def _url(self, stored: str) -> str | None:
         if is_url(stored):
             return stored
+        if isinstance(self.folder, Url) and not stored.startswith("/") and not os.path.isabs(stored):  # noqa: PTH117
+            return join_url(self.folder, stored)
         name, relative = split_rooted(stored) or ("", "")
         root = self.roots.get(name, "")
         return f"{root.rstrip('/')}/{relative}" if is_url(root) and _stays_inside(relative) else None
@@ -95,6 +111,8 @@ class PicturePaths:
     def _file(self, stored: str) -> str | None:
         rooted = split_rooted(stored)
         if rooted is None:
+            if isinstance(self.folder, Url):
+                return os.path.normpath(stored)
             return os.path.normpath(self.folder.absolute() / stored)
         name, relative = rooted
         root = self.roots.get(name, "")
@@ -106,6 +124,24 @@ class PicturePaths:
         except (OSError, RuntimeError, ValueError):  # links in a circle, a zero byte
             return None
         return full if is_inside else None
+
+
+def join_url(folder: Url, relative: str) -> str:
+    """Return the URL that a relative path means in a folder; each `..` leads to the folder above.
+
+    Examples
+    --------
+    >>> join_url(Url("s3://bucket/audit/v1"), "../works/a.png")
+    's3://bucket/audit/works/a.png'
+    """
+    scheme, _, rest = folder.partition("://")
+    parts = rest.split("/")
+    for part in relative.split("/"):
+        if part == ".." and len(parts) > 1:
+            parts.pop()
+        elif part not in ("", "."):
+            parts.append(part)
+    return f"{scheme}://{'/'.join(parts)}"
 
 
 def _stays_inside(relative: str) -> bool:
@@ -121,7 +157,7 @@ def merged_roots(known: Mapping[str, str], named: Mapping[str, Place]) -> dict[s
 
 
 def _absolute(folder: Place) -> str:
-    place = os.fspath(folder)
+    place = name_by_user(os.fspath(folder))
     return place.rstrip("/") if is_url(place) else os.path.abspath(place)  # noqa: PTH100 - links stay
 
 
@@ -138,21 +174,23 @@ def require_roots(roots: Mapping[str, Place]) -> dict[str, str]:
             raise ImindexError(
                 f"The root {name!r} {fault}. Name it with --root NAME=FOLDER, such as art=/data/art."
             )
-        if not is_url(os.fspath(folder)) and not Path(folder).is_dir():
+        place = name_by_user(os.fspath(folder))
+        if not is_url(place) and not Path(place).is_dir():
             raise ImindexError(
                 f"The root {name} is {os.fspath(folder)}, which is not a folder. Name an existing one."
             )
     return merged_roots({}, roots)
 
 
-def stored_path(path: str, folder: Path, roots: Mapping[str, str] | None = None) -> str:
+def stored_path(path: str, folder: Path | Url, roots: Mapping[str, str] | None = None) -> str:
     """Return a path as stored in /items: relative to the folder of the index, with forward slashes.
 
     Parameters
     ----------
     path : str
-    folder : Path
-        The folder of the index.
+    folder : Path or Url
+        The folder of the index. For one in an object store, URLs below it are relative, and local files outside the
+        roots are stored by their absolute paths.
     roots : mapping of str to str, optional
         Absolute folders, or prefixes of URLs, by name. A picture outside `folder` and inside one of these is stored as
         `//NAME/relative/path`; in the innermost one if it is inside several.
@@ -161,8 +199,12 @@ def stored_path(path: str, folder: Path, roots: Mapping[str, str] | None = None)
     if member is not None:
         return join_member(stored_path(container, folder, roots), member)
     if is_url(path):
+        if isinstance(folder, Url) and is_below(path, folder) and _stays_inside(path[len(folder) + 1 :]):
+            return path[len(folder) + 1 :]
         return _rooted_url(path, roots or {})
     full = os.path.abspath(path)  # noqa: PTH100 - resolve() would follow links
+    if isinstance(folder, Url):
+        return _rooted(full, roots or {}) or full.replace(os.sep, "/")
     try:
         relative = os.path.relpath(full, folder.absolute()).replace(os.sep, "/")
     except ValueError:  # another drive
@@ -202,7 +244,7 @@ def _rooted(full: str, roots: Mapping[str, str]) -> str:
 class StoredPaths:
     """`stored_path` for many files, cached per folder."""
 
-    def __init__(self, folder: Path, roots: Mapping[str, str] | None = None):
+    def __init__(self, folder: Path | Url, roots: Mapping[str, str] | None = None):
         self._folder = folder
         self._roots = roots or {}
         self._known: dict[str, str] = {}
@@ -226,3 +268,54 @@ class StoredPaths:
         if prefix.startswith(ROOTED) and (os.path.islink(path) or "\\" in name):  # noqa: PTH114 - many
             return stored_path(path, self._folder, self._roots)
         return prefix + name
+
+
+class Rebased:
+    """Paths as stored in the index of one folder -> as stored in an index of another folder, cached per folder.
+
+    Paths in named roots, URLs and absolute paths stay. Paths are changed as text: no file is looked at.
+
+    Parameters
+    ----------
+    old, new : Path or Url
+        Folders of the two indexes.
+
+    Examples
+    --------
+    >>> moved = Rebased(Path("/audit/parts"), Path("/audit"))
+    >>> moved("../works/a.png"), moved("b.png"), moved("//art/a.png")
+    ('works/a.png', 'parts/b.png', '//art/a.png')
+    """
+
+    def __init__(self, old: Path | Url, new: Path | Url):
+        self._from, self._to = old, new
+        self._old, self._new = _absolute(old), _absolute(new)
+        self.keeps_all = self._old == self._new
+        """Whether the folders are the same."""
+        self._known: dict[str, str] = {}
+
+    def __call__(self, stored: str) -> str:
+        if self.keeps_all or _is_fixed(stored):
+            return stored
+        folder, rest = split_folder(stored)
+        if split_member(rest)[0] in ("", ".", ".."):
+            return with_container(stored, self._moved(split_member(stored)[0]))
+        prefix = self._known.get(folder)
+        if prefix is None:
+            prefix = self._moved(folder)
+            prefix = self._known[folder] = "" if prefix == "." else prefix.rstrip("/") + "/"
+        return prefix + rest
+
+    def _moved(self, relative: str) -> str:
+        if isinstance(self._from, Url):
+            full = join_url(self._from, relative)
+            return "." if full == self._to else stored_path(full, self._to)
+        full = os.path.normpath(os.path.join(self._old, relative))  # noqa: PTH118 - many
+        if isinstance(self._to, Url):
+            return full.replace(os.sep, "/")
+        return os.path.relpath(full, self._new).replace(os.sep, "/")
+
+
+def _is_fixed(stored: str) -> bool:
+    """Return whether a stored path means the same in every folder: it is rooted, absolute, or a URL."""
+    return stored.startswith("/") or is_url(stored) or os.path.isabs(stored)  # noqa: PTH117 - many

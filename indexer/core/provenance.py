@@ -9,6 +9,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 
 from imindex.indexer.core.digest import canonical_json
+from imindex.indexer.core.secrets import without_secrets
 
 WHO = "IMINDEX_WHO"
 _PACKAGES = (
@@ -39,7 +40,7 @@ def entry(command: str, summary: str, digest_before: str) -> dict[str, str]:
     return {
         "when": now(),
         "who": who(),
-        "command": command,
+        "command": without_secrets(command),
         "summary": summary,
         "versions": canonical_json(versions()),
         "digest-before": digest_before,

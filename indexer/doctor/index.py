@@ -48,7 +48,7 @@ def examine_index(path: Path) -> Iterator[Check]:
 def _content(index: Any) -> Check:
     from imindex.indexer.integrity.verify import verify_index
 
-    size = index.path.stat().st_size
+    size = index.size
     message = f"{index.path} holds {index.n:,} rows of {index.encoder.name()}"
     figures = {"rows": index.n, "bytes": size}
     if size > _MAX_BYTES_DIGESTED:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,10 +22,10 @@ from imindex.indexer.core.schema import (
     ITEM_DTYPES,
     LOG_COLUMNS,
     NO_SEED,
-    OPTIONAL_DTYPES,
     REJECT_DTYPES,
     root_digest,
 )
+from imindex.indexer.core.url import Url
 from imindex.indexer.store.digests import (
     THE_REST,
     covered,
@@ -36,7 +35,9 @@ from imindex.indexer.store.digests import (
     stored_digests,
 )
 from imindex.indexer.store.index import Index
-from imindex.indexer.store.structure import check_arms, has_optional
+from imindex.indexer.store.lineage import chain_faults
+from imindex.indexer.store.opening import open_index
+from imindex.indexer.store.structure import check_arms, optional_names
 
 UNIT = 2e-3
 """Tolerance of the length of a unit vector in fp16."""
@@ -62,7 +63,7 @@ class Verification:
 
     Attributes
     ----------
-    path : Path
+    path : Path or Url
     version : str
         Format version of the file.
     rows, blocks, n_digests : int
@@ -75,7 +76,7 @@ class Verification:
     faults : list of Fault
     """
 
-    path: Path
+    path: Path | Url
     version: str
     rows: int
     stored_root: str
@@ -111,7 +112,7 @@ def opened(path: str | os.PathLike[str]) -> Index:
         If the file cannot be opened or is damaged.
     """
     try:
-        return Index(path)
+        return open_index(path)
     except (ImindexError, MemoryError):
         raise
     except Exception as error:
@@ -134,7 +135,7 @@ def verify_index(index: Index, progress: Progress = lambda done: None) -> Verifi
     Verification
     """
     result = Verification(index.path, index.version, index.n, index.root_digest)
-    result.bytes_read = index.path.stat().st_size
+    result.bytes_read = index.size
     _guarded(result, "digests", lambda: _digests(index, result, progress))
     for where, check in (
         ("structure", index.raw().visit),
@@ -244,8 +245,7 @@ def _tables(index: Index, result: Verification) -> None:
         ("items", ITEM_DTYPES, index.n),
         ("rejects", REJECT_DTYPES, raw.rows("rejects/artist")),
     ):
-        optional = sorted(set(raw.names(table)) & set(OPTIONAL_DTYPES[table]))
-        optional = optional if has_optional(index.version) else []
+        optional = sorted(optional_names(table, index.version) & set(raw.names(table)))
         for name in optional:
             _optional(index, result, table, name)
         for name in (*dtypes, *optional):
@@ -369,23 +369,10 @@ def _log(index: Index, result: Verification) -> None:
     if missing or not lines:
         result.fault("log", f"has no {', '.join(missing) or 'lines'}")
         return
-    for number, (digest, line) in enumerate(_chain(lines), 1):
-        if line["digest-before"] != digest:
-            result.fault(
-                "log",
-                f"line {number} starts from the root digest {line['digest-before'][:12] or '(none)'}, but the line "
-                f"before it ended with {digest[:12] or '(none)'}",
-            )
+    for said in chain_faults(lines):
+        result.fault("log", said)
     if lines[-1]["digest-after"] != index.root_digest:
         last_digest = lines[-1]["digest-after"][:12]
         result.fault(
             "log", f"the last line ends with the root digest {last_digest}, not {index.root_digest[:12]}"
         )
-
-
-def _chain(lines: list[dict[str, str]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield each line with the root digest after the previous line; an empty one for the first."""
-    before = ""
-    for line in lines:
-        yield before, line
-        before = line["digest-after"]

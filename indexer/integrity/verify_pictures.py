@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import secrets
@@ -9,24 +10,27 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from imindex.indexer.build.reader import NO_DIGEST, Read, read_all
 from imindex.indexer.core.cosine import shown_cosine
 from imindex.indexer.core.digest import STREAM_ROWS
 from imindex.indexer.core.locations import is_url, split_member, with_container
 from imindex.indexer.core.paths import PicturePaths, merged_roots, split_rooted
 from imindex.indexer.core.schema import BLOCKED
+from imindex.indexer.core.url import Url
 from imindex.indexer.decode.formats import is_missing
 from imindex.indexer.decode.limits import Limits
+from imindex.indexer.runners.base import NO_DIGEST, Read
+from imindex.indexer.runners.reader import read_all
 from imindex.indexer.sources.arms import ALL_BLACK
 from imindex.indexer.sources.item import Item
 from imindex.indexer.store.index import Index
 
 if TYPE_CHECKING:
+    from imindex.indexer.decode.preprocess import Picture
     from imindex.indexer.encoders.base import Encoder
 
 SAME = {"fp32": 1 - 1e-6, "bf16": 0.9999, "fp16": 0.9999}
@@ -38,6 +42,7 @@ and 4.5e-5 in bf16 (`scripts/bench/replay`, 2026-11-28); fp16 was not measured.
 NOT_OPENED = "is a reject that was not compared, because it is outside the folder of the index"
 NOT_FOUND = "is a reject whose file is missing or cannot be read"
 """Problems of a reject that was not compared; every other problem is one of a file that was read."""
+_NO_FILE = f"cannot be read: {os.strerror(errno.ENOENT)}"
 _MAX_LISTED = 1_000
 _SEED_BITS = 53
 """Bits of a seed from the operating system: JSON readers that use doubles keep them."""
@@ -107,7 +112,7 @@ class Folders:
 
     Parameters
     ----------
-    folder : Path
+    folder : Path or Url
         The folder of the index.
     roots : sequence of Path or str
         Further folders, or prefixes of URLs.
@@ -115,7 +120,7 @@ class Folders:
         Where the named roots of the index are.
     """
 
-    folder: Path
+    folder: Path | Url
     roots: Sequence[Path | str] = ()
     named: Mapping[str, str] = field(default_factory=dict)
 
@@ -152,7 +157,8 @@ class Folders:
 
     @cached_property
     def _resolved(self) -> tuple[Path, ...]:
-        return tuple(root.resolve() for root in (self.folder, *self._folders))
+        own = () if isinstance(self.folder, Url) else (self.folder,)
+        return tuple(root.resolve() for root in (*own, *self._folders))
 
     @cached_property
     def _folders(self) -> tuple[Path, ...]:
@@ -175,7 +181,7 @@ def check_pictures(
     progress: Progress = lambda done: None,
     *,
     roots: Sequence[Path | str] = (),
-    named: Mapping[str, Path] | None = None,
+    named: Mapping[str, Path | str] | None = None,
 ) -> Originals:
     """Read the file of every row, and compare its SHA-256 with the one in the index.
 
@@ -188,7 +194,7 @@ def check_pictures(
         Called with the number of files done so far.
     roots : sequence of Path or str
         Folders outside that of the index in which files may be opened.
-    named : mapping of str to Path, optional
+    named : mapping of str to Path or str, optional
         Where named roots of the index are now. They are permitted only if they are in `roots`.
     """
     originals, done, folders = Originals(), 0, _folders(index, roots, named)
@@ -209,7 +215,7 @@ def check_rejects(
     progress: Progress = lambda done: None,
     *,
     roots: Sequence[Path | str] = (),
-    named: Mapping[str, Path] | None = None,
+    named: Mapping[str, Path | str] | None = None,
     limits: Limits = Limits(),  # noqa: B008 - frozen
     trust_manifest: bool = False,
 ) -> list[tuple[str, str]]:
@@ -226,7 +232,7 @@ def check_rejects(
         Called with the number of files done so far.
     roots : sequence of Path or str
         Folders outside that of the index in which files may be opened.
-    named : mapping of str to Path, optional
+    named : mapping of str to Path or str, optional
         Where named roots of the index are now.
     limits : Limits
         A picture that exceeds them cannot be used.
@@ -275,7 +281,7 @@ def replay(
     *,
     seed: int | None = None,
     roots: Sequence[Path | str] = (),
-    named: Mapping[str, Path] | None = None,
+    named: Mapping[str, Path | str] | None = None,
     progress: Progress = lambda done: None,
 ) -> Replay:
     """Encode randomly drawn pictures of the index again, and compare the vectors with the stored ones.
@@ -292,7 +298,7 @@ def replay(
         can know which rows will be compared.
     roots : sequence of Path or str
         Folders outside that of the index in which files may be opened.
-    named : mapping of str to Path, optional
+    named : mapping of str to Path or str, optional
         Where named roots of the index are now.
     progress : callable
         Called with the number of rows done so far.
@@ -322,7 +328,11 @@ def replay(
         unchanged = [i for i, state in enumerate(states) if state == "same"]
         if unchanged:
             pixels = torch.stack(
-                [read.picture.pixels for read in (reads[i] for i in unchanged) if read and read.picture]
+                [
+                    cast("Picture", read.picture).pixels
+                    for read in (reads[i] for i in unchanged)
+                    if read and read.picture
+                ]
             )
             encoded, stored = encoder.encode_images(pixels), np.asarray(index.vectors[batch[unchanged]])
             similarity = cosines(encoded, stored)
@@ -418,7 +428,7 @@ def _reads(
     return (next(reads) if path is not None else None for path in full)
 
 
-def _folders(index: Index, roots: Sequence[Path | str], named: Mapping[str, Path] | None) -> Folders:
+def _folders(index: Index, roots: Sequence[Path | str], named: Mapping[str, Path | str] | None) -> Folders:
     return Folders(index.folder, roots, merged_roots(index.roots, named or {}))
 
 
@@ -440,6 +450,8 @@ def _state(read: Read | None, digest: bytes, own: str | None) -> str:
         return "outside" if own is None else "missing"
     if read.digest != NO_DIGEST:
         return "changed"
+    if is_url(read.item.path):
+        return "missing" if read.reason == _NO_FILE else "unreadable"
     return "unreadable" if os.path.lexists(read.item.path) else "missing"
 
 

@@ -83,8 +83,8 @@ class IndexSummary(_Described, kw_only=True, frozen=True):
 
     Attributes
     ----------
-    index : str
-        Path of the file.
+    index : str, or tuple of str
+        Path of the file; the paths, if several are read as one.
     n : int
         Rows.
     root_digest, format, created_at, created_by : str
@@ -108,7 +108,7 @@ class IndexSummary(_Described, kw_only=True, frozen=True):
         they were; they may have been removed since.
     """
 
-    index: str
+    index: str | tuple[str, ...]
     n: int
     root_digest: str
     format: str
@@ -133,8 +133,19 @@ class IndexSummary(_Described, kw_only=True, frozen=True):
         return values
 
 
-def describe(index: Index) -> IndexSummary:
-    """Describe an index: counts, encoder, collections, rejects, duplicates, log."""
+NOT_COMPARED = "not compared, since the index is in an object store (--duplicates)"
+"""What is said of duplicates where looking for them would read the digests of all pictures."""
+
+
+def describe(index: Index, *, duplicates: bool = True) -> IndexSummary:
+    """Describe an index: counts, encoder, collections, rejects, duplicates, log.
+
+    Parameters
+    ----------
+    index : Index
+    duplicates : bool
+        Whether to look for duplicates. Without, the digests of the pictures are not read.
+    """
     artist, collection = index.column("artist"), index.column("collection")
     rejects, arm = index.rejects(), index.column("arm")
     is_blocked = rejects["blocked"] != ""
@@ -142,9 +153,9 @@ def describe(index: Index) -> IndexSummary:
     per_kind = np.zeros((len(index.artists), len(KINDS)), np.int64)
     named = artist != NOBODY
     np.add.at(per_kind, (artist[named], kind_of[collection[named]]), 1)
-    duplicates, sentence = _duplicates(index, artist, collection)
+    found, sentence = _duplicates(index, artist, collection) if duplicates else ((), NOT_COMPARED)
     return IndexSummary(
-        index=str(index.path),
+        index=index.files,
         n=index.n,
         root_digest=index.root_digest,
         format=index.version,
@@ -156,7 +167,7 @@ def describe(index: Index) -> IndexSummary:
             "pretrained": index.encoder.pretrained,
             **index.encoder.identity(),
         },
-        ann=json_ready(index.ann() | {"bytes": len(index.ann_data())}),
+        ann=json_ready(index.ann() | {"bytes": index.ann_bytes()}),
         collections=tuple(
             CollectionSummary(
                 name=c.name,
@@ -175,7 +186,7 @@ def describe(index: Index) -> IndexSummary:
             for name, counts in zip(index.artists, per_kind.tolist(), strict=True)
         ),
         rejects=_rejects(index, rejects),
-        duplicates=duplicates,
+        duplicates=found,
         duplicates_summary=sentence,
         log=tuple(index.log()),
         rendering=_rendering(index),

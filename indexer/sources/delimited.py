@@ -45,6 +45,7 @@ MEANT = {
     "collection": ("release", "model", "version", "dataset", "source"),
     "prompt": ("text", "input"),
     "caption": ("title", "description", "label"),
+    "url": ("uri", "link", "image url", "image", "src", "source", "address", "path"),
 }  # fmt: skip
 """Other words for the columns of a manifest. They are suggested, never assumed."""
 Note = Callable[[str], None]

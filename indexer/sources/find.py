@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
+from imindex.indexer.core.credentials import name_by_user
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.locations import is_shard, is_url, split_member
 from imindex.indexer.core.schema import KINDS
-from imindex.indexer.sources import manifest_rows
+from imindex.indexer.remote.address import WEB
+from imindex.indexer.sources import manifest_rows, urls
 from imindex.indexer.sources.artist_from import ArtistFrom
 from imindex.indexer.sources.folder import items_of_folder
 from imindex.indexer.sources.item import Item, SourceOptions
 from imindex.indexer.sources.manifest import items_of_manifest
+from imindex.indexer.sources.remote_folder import RemoteFolder, listed_folder
+from imindex.indexer.sources.shards import expand, items_of_shard
 from imindex.indexer.sources.stray import PassedOver
+
+_COMPRESSED = re.compile(r"\.(?:tar\.|t)(gz|bz2|xz|zst)$", re.IGNORECASE)
+_DECOMPRESS = {"gz": "gzip", "bz2": "bzip2", "xz": "xz", "zst": "zstd"}
 
 
 def find(  # noqa: PLR0913
@@ -39,6 +49,9 @@ def find(  # noqa: PLR0913
         - any other folder, laid out as `<artist>/*`, if `kind` is given;
         - any of the above folders that holds a file `manifest.csv` (.tsv, .jsonl, .parquet), as `imindex generate`
           writes it: that manifest is read instead, and lists every picture of the folder;
+        - a tar shard (`imindex.indexer.sources.shards`), or a pattern of several such as `data/{00000..00099}.tar` or
+          `data/*.tar`. Folders may hold shards wherever they may hold pictures;
+        - the URL of any of these, such as `s3://bucket/works` (docs/object-stores.md). Over https, manifests only;
         - a manifest (CSV, TSV, JSONL, Parquet) with the columns path, artist, kind, collection, prompt, seed, caption,
           arm, model and blocked. Required are path, kind, artist (except for controls) and collection (for imitations),
           unless passed below. A path is relative to the manifest, or absolute and inside its folder or one of `roots`.
@@ -68,10 +81,15 @@ def find(  # noqa: PLR0913
     pattern = ArtistFrom.parse(artist_from) if artist_from is not None else None
     options = SourceOptions(kind, collection, artist, roots or {}, pattern)
     passed = PassedOver() if passed is None else passed
-    for source in sources:
+    urls.forget()
+    for source in _expanded(sources):
         path = Path(source)
-        if path.is_dir():
+        if is_url(source):
+            yield from _of_url(source, options, note, passed)
+        elif path.is_dir():
             yield from items_of_folder(path, options, note, passed)
+        elif is_shard(path) and path.is_file():
+            yield from items_of_shard(os.fspath(path), options, passed, named=True)
         elif path.suffix.lower() in manifest_rows.SUFFIXES and path.is_file():
             if pattern is not None:
                 raise ImindexError(
@@ -83,12 +101,55 @@ def find(  # noqa: PLR0913
             raise ImindexError(
                 f'{path} is a workbook, which imindex does not read. Save the sheet as "CSV UTF-8", and pass that file.'
             )
+        elif compressed := _COMPRESSED.search(path.name):
+            raise ImindexError(
+                f"{path} is a compressed tar file, whose members cannot be read one by one. Decompress it: "
+                f"{_DECOMPRESS[compressed[1].lower()]} -dc {path} > {path.name[: compressed.start()]}.tar"
+            )
         elif path.exists():
             raise ImindexError(
-                f"{path} is neither a folder nor a manifest ({', '.join(manifest_rows.SUFFIXES)}). "
+                f"{path} is neither a folder, a tar shard nor a manifest ({', '.join(manifest_rows.SUFFIXES)}). "
                 "Put the picture in a folder, or list it in a manifest."
             )
+        elif split_member(source)[1] is not None:
+            raise ImindexError(
+                f"{source} is a member of a shard. Pass the shard, or list its members in a manifest, in the column "
+                "`path`."
+            )
         else:
-            raise ImindexError(f"{path} does not exist. Give a folder of pictures or a manifest.")
+            raise ImindexError(
+                f"{path} does not exist. Give a folder of pictures, a tar shard or a manifest."
+            )
     for line in passed.notes():
         note(line)
+
+
+def _of_url(
+    url: str, options: SourceOptions, note: Callable[[str], None], passed: PassedOver
+) -> Iterator[Item]:
+    """Yield the pictures of a manifest, a shard or a folder at a URL."""
+    name = urlsplit(url).path if url.partition("://")[0].lower() in WEB else url
+    suffix = PurePosixPath(name).suffix.lower()
+    if is_shard(name):
+        yield from items_of_shard(url, options, passed, named=True)
+    elif suffix in manifest_rows.SUFFIXES:
+        if options.artist_from is not None:
+            raise ImindexError(
+                f"{url} is a manifest, which names artists in its column `artist`; --artist-from is for folders. "
+                "Drop it, or build them one after the other."
+            )
+        yield from items_of_manifest(RemoteFolder(url), options, note)
+    elif suffix in manifest_rows.WORKBOOKS:
+        raise ImindexError(
+            f'{url} is a workbook, which imindex does not read. Save the sheet as "CSV UTF-8", and pass that file.'
+        )
+    else:
+        yield from items_of_folder(listed_folder(url), options, note, passed)
+
+
+def _expanded(sources: Sequence[str | os.PathLike[str]]) -> Iterator[str]:
+    """Yield the sources, and the shards that patterns among them mean."""
+    for given in sources:
+        source = name_by_user(os.fspath(given))
+        named = is_url(source) or os.path.lexists(source)
+        yield from [source] if named else expand(source) or [source]

@@ -1,42 +1,40 @@
-"""Recognise the output of img2dataset, whose folders are numbered shards and not artists."""
+"""Recognise the output of img2dataset, whose numbered folders hold samples, and are no artists."""
 
 from __future__ import annotations
 
-import os
 import re
+from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from imindex.indexer.core.errors import ImindexError
+if TYPE_CHECKING:
+    from imindex.indexer.sources.remote_folder import RemoteFolder
 
-_BESIDE = re.compile(r"(\d{4,})(_stats\.json|\.parquet)")
-_SIDECAR = re.compile(r"\d{4,}\.(json|txt)")
+_NUMBER = re.compile(r"\d{4,}")
+_BESIDE = re.compile(r"(.+)(\.parquet|_stats\.json)")
 
 
-def refuse_shards(path: Path) -> None:
-    """Refuse a folder of img2dataset whose artists are not known.
+def numbered_parts(folder: Path | RemoteFolder, name: str) -> bool:
+    """Return whether a folder is a part that img2dataset wrote with `--output_format files`.
 
-    Beside each of its numbered folders is `NNNNN_stats.json` or `NNNNN.parquet`.
-
-    Raises
-    ------
-    ImindexError
-        `path` holds such folders, or is one of them.
+    Its name is a number, and beside it is `NNNNN_stats.json` or `NNNNN.parquet`.
     """
-    try:
-        names = set(os.listdir(path))  # noqa: PTH208 - names only
-    except OSError:
-        return  # the caller reports it
-    beside = {match[1] for name in names if (match := _BESIDE.fullmatch(name))}
-    shards = sorted(name for name in beside & names if (path / name).is_dir())
-    if shards:
-        what = f"{path} was written by img2dataset: its folders ({shards[0]}, ...) are numbered parts, not artists"
-    elif path.name.isdecimal() and any(_SIDECAR.fullmatch(name) for name in names):
-        what = (
-            f"{path} was written by img2dataset: it is a numbered part of its output, not a folder of artists"
-        )
-    else:
-        return
-    raise ImindexError(
-        f"{what}. Pass --artist NAME if all pictures are by one artist; --artist-from if their paths name the artist; "
-        "or a manifest (CSV, JSONL, Parquet) with the columns path and artist."
+    if not _NUMBER.fullmatch(name):
+        return False
+    return any((folder / f"{name}{suffix}").is_file() for suffix in ("_stats.json", ".parquet"))
+
+
+def is_beside(name: str, names: Collection[str]) -> bool:
+    """Return whether a file of a folder belongs to a shard or a numbered part in it, as its list or statistics.
+
+    Examples
+    --------
+    >>> is_beside("00000_stats.json", {"00000.tar"}), is_beside("00000.parquet", {"00000"})
+    (True, True)
+    >>> is_beside("a.json", {"a.tar"}), is_beside("Ada.parquet", {"Ada"})
+    (False, False)
+    """
+    match = _BESIDE.fullmatch(name)
+    return match is not None and (
+        f"{match[1]}.tar" in names or (match[1] in names and bool(_NUMBER.fullmatch(match[1])))
     )

@@ -33,6 +33,8 @@ class Item:
         The model that made the picture. Empty if unknown.
     blocked : str
         Why a safety filter replaced the picture. Empty if it did not.
+    origin : str
+        Where a data set says that the picture came from, JSON (`imindex.indexer.core.origin`). Empty if unknown.
     no_arm : bool
         Whether a manifest says that the picture has no arm: its column `arm` is there, and empty. An arm that an index
         has from before is then cleared, because it chooses the names that an artist is compared with.
@@ -48,6 +50,7 @@ class Item:
     arm: str = ""
     model: str = ""
     blocked: str = ""
+    origin: str = ""
     no_arm: bool = False
 
 

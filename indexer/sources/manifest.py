@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from imindex.indexer.core.errors import ImindexError
@@ -16,7 +15,9 @@ from imindex.indexer.sources.arms import arm_of, blocked_of, kind_of_arm, refuse
 from imindex.indexer.sources.delimited import did_you_mean, shown_columns
 from imindex.indexer.sources.item import Item, SourceOptions
 from imindex.indexer.sources.manifest_paths import PathResolver
-from imindex.indexer.sources.unfinished import warning
+from imindex.indexer.sources.remote_folder import Folder, RemoteFolder
+from imindex.indexer.sources.remote_manifest import UrlResolver, rows_of_url
+from imindex.indexer.sources.unfinished import FETCHED_JOURNAL, MARK, warning
 
 _TEXT_KEYS = ("artist", "kind", "collection", "prompt", "caption", "arm", "model")
 _PANDAS_INDEX = "__index_level_0__"
@@ -26,20 +27,26 @@ _SEED_MAX = 2**63 - 1
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def items_of_manifest(path: Path, options: SourceOptions, note: Callable[[str], None]) -> Iterator[Item]:
+def items_of_manifest(path: Folder, options: SourceOptions, note: Callable[[str], None]) -> Iterator[Item]:
     unknown: set[str] = set()
     n_blocked = n_without_path = 0
-    resolve = PathResolver(path, options.roots)
-    if unfinished := warning(path.parent):
-        note(f"Warning: {unfinished}")
-    for where, row in manifest_rows.rows(path, note):
+    resolve: PathResolver | UrlResolver
+    if isinstance(path, RemoteFolder):
+        resolve, rows = UrlResolver(path.path, options.roots), rows_of_url(path.path, note)
+        if (path.parent / MARK).is_file():
+            note(f"Warning: {path.parent} is unfinished: `imindex generate` had not made all its pictures.")
+    else:
+        resolve, rows = PathResolver(path, options.roots), manifest_rows.rows(path, note)
+        if unfinished := warning(path.parent):
+            note(f"Warning: {unfinished}")
+    for where, row in rows:
         unknown |= set(row) - set(manifest_rows.COLUMNS)
         blocked = blocked_of(row.get("blocked"))
         n_blocked += bool(blocked)
         if blocked and not row.get("path"):
             n_without_path += 1
         else:
-            yield replace(_item(resolve, where, row, options), blocked=blocked)
+            yield replace(item_of_row(resolve, where, row, options), blocked=blocked)
     if resolve.misspelt:
         written, there = resolve.misspelt[0]
         n = len(resolve.misspelt)
@@ -55,13 +62,23 @@ def items_of_manifest(path: Path, options: SourceOptions, note: Callable[[str], 
         )
     if n_without_path:
         note(f"{path}: {n_without_path} of them have no path, and are counted here only.")
-    # A manifest written by `imindex generate` has more columns than are used here.
-    if unknown - {_PANDAS_INDEX} and not (path.parent / "release.json").exists():
+    # A manifest written by `imindex generate` or `imindex fetch` has more columns than are used here.
+    own = any((path.parent / name).exists() for name in ("release.json", FETCHED_JOURNAL))
+    if unknown - {_PANDAS_INDEX} and not own:
         listed = [name or "(no name)" for name in sorted(unknown - {_PANDAS_INDEX})]
         note(f"{path}: the columns {', '.join(listed)} are not used.")
 
 
-def _item(resolve: PathResolver, where: str, row: Mapping[str, Any], options: SourceOptions) -> Item:
+def item_of_row(
+    resolve: Callable[[str, str], str], where: str, row: Mapping[str, Any], options: SourceOptions
+) -> Item:
+    """Return the picture of a row of a manifest; `resolve` takes the position of the row and its path.
+
+    Raises
+    ------
+    ImindexError
+        If the row has a value that its column cannot have, or lacks one that it must have.
+    """
     name = row.get("path")
     if not isinstance(name, str) or not _text(where, "path", name):
         hint = (

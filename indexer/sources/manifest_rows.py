@@ -31,7 +31,7 @@ Row = Mapping[str, Any]
 Note = Callable[[str], None]
 
 
-def rows(path: Path, note: Note = lambda _: None) -> Iterator[tuple[str, Row]]:
+def rows(path: Path, note: Note = lambda _: None, *, required: str = "path") -> Iterator[tuple[str, Row]]:
     """Yield the rows of a manifest, each with a description of its position for error messages.
 
     Parameters
@@ -40,15 +40,18 @@ def rows(path: Path, note: Note = lambda _: None) -> Iterator[tuple[str, Row]]:
         Its suffix, one of `SUFFIXES`, determines the format.
     note : callable
         Called with a message if the encoding had to be assumed.
+    required : str
+        The column that delimited text must have; it tells the separator.
 
     Raises
     ------
     ImindexError
         If the manifest cannot be read, has more than `MAX_ROWS` rows, or a row of more than `MAX_LINE` characters.
     """
-    reader = {".jsonl": _jsonl, ".parquet": _parquet}.get(path.suffix.lower(), _delimited)
+    reader = {".jsonl": _jsonl, ".parquet": _parquet}.get(path.suffix.lower())
     try:
-        for number, row in enumerate(reader(path, note), 1):
+        found = reader(path, note) if reader else _delimited(path, note, required)
+        for number, row in enumerate(found, 1):
             if number > MAX_ROWS:
                 raise ImindexError(
                     f"{path} has more than {MAX_ROWS:,} rows. Split it into several manifests."
@@ -64,9 +67,10 @@ def rows(path: Path, note: Note = lambda _: None) -> Iterator[tuple[str, Row]]:
         raise ImindexError(f"{path} cannot be read: {error.strerror}. Check its permissions.") from error
 
 
-def _delimited(path: Path, note: Note) -> Iterator[tuple[str, Row]]:
+def _delimited(path: Path, note: Note, required: str) -> Iterator[tuple[str, Row]]:
+    known = COLUMNS if required in COLUMNS else (required, *COLUMNS)
     with open_text(path, note) as file:
-        for line, row in table_rows(path, file, "path", COLUMNS, MAX_LINE):
+        for line, row in table_rows(path, file, required, known, MAX_LINE):
             yield f"{path}, line {line}", row
 
 

@@ -13,6 +13,9 @@ from collections import Counter
 from pathlib import PurePath
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.locations import is_url
+from imindex.indexer.sources.shard_tally import ShardTally
+from imindex.indexer.sources.urls import head_of
 from imindex.indexer.system.input_files import open_input
 
 PICTURE_SUFFIXES = frozenset(
@@ -38,6 +41,7 @@ OUTSIDE = "(picture outside the layout)"
 UNMATCHED = "(picture without an artist in its path)"
 TOLD = (OTHER_FOLDER, OUTSIDE, UNMATCHED)
 """Kinds that notes of their own tell about."""
+NO_SUFFIX = "(no suffix)"
 _INDEX = ".h5"
 _PARTS = ".h5.parts"
 _HEAD = 64
@@ -66,6 +70,10 @@ class PassedOver:
     ----------
     empty : list of str
         Folders of artists without a picture.
+    shards : ShardTally
+        What there is to tell about tar shards.
+    cut : list of str
+        Shards that were not read to their end.
     """
 
     def __init__(self, own: str | os.PathLike[str] | None = None):
@@ -75,6 +83,8 @@ class PassedOver:
         self._counts: Counter[str] = Counter()
         self._first: dict[str, str] = {}
         self.empty: list[str] = []
+        self.shards = ShardTally()
+        self.cut: list[str] = []
 
     def add(self, path: str, kind: str) -> None:
         """Count a file or folder."""
@@ -100,7 +110,7 @@ class PassedOver:
 
     def notes(self) -> list[str]:
         """Return what a user is told: at most one line about files, and one about empty folders."""
-        lines = []
+        lines = self.shards.notes()
         if n := len(self) - sum(self._counts[kind] for kind in TOLD):
             are = "1 file that is not a picture" if n == 1 else f"{n:,} files that are not pictures"
             lines.append(f"Passed over {are}: {self.listed()}.")
@@ -121,7 +131,17 @@ def kind_of_file(path: str) -> str:
     >>> kind_of_file("works/Ada/Thumbs.db"), kind_of_file("works/Ada/._1.jpg"), kind_of_file("works/Ada/1.jpg")
     ('Thumbs.db', '._*', '')
     """
-    name = PurePath(path).name
+    kind = kind_of_name(PurePath(path).name)
+    return "" if is_undecided(path, kind) and is_picture(path) else kind
+
+
+def is_undecided(path: str, kind: str) -> bool:
+    """Return whether a file whose name is of a kind is a picture if its first bytes say so."""
+    return kind == NO_SUFFIX or (kind != _INDEX and kind == PurePath(path).suffix.lower())
+
+
+def kind_of_name(name: str) -> str:
+    """Return the kind of a file that is not a picture by its name alone: a suffix, if its first bytes may say more."""
     if name.lower() in SYSTEM_FILES:
         return name.rstrip("\r")
     if name.startswith("._"):
@@ -133,9 +153,7 @@ def kind_of_file(path: str) -> str:
     if name.endswith(_PARTS):
         return _PARTS
     suffix = PurePath(name).suffix.lower()
-    if suffix in PICTURE_SUFFIXES or (suffix != _INDEX and is_picture(path)):
-        return ""
-    return suffix or "(no suffix)"
+    return "" if suffix in PICTURE_SUFFIXES else suffix or NO_SUFFIX
 
 
 def kind_of_folder(path: str) -> str:
@@ -150,8 +168,15 @@ def kind_of_folder(path: str) -> str:
 
 def is_picture(path: str) -> bool:
     """Return whether the first bytes of a file are those of a picture; True if it cannot be opened."""
+    if is_url(path):
+        return starts_as_picture(head_of(path))
     try:
         with open_input(path) as file:
-            return _SIGNATURES.match(file.read(_HEAD)) is not None
+            return starts_as_picture(file.read(_HEAD))
     except (ImindexError, OSError):
         return True
+
+
+def starts_as_picture(head: bytes) -> bool:
+    """Return whether the first 64 bytes of a file are those of a picture."""
+    return _SIGNATURES.match(head) is not None

@@ -194,6 +194,15 @@ def read_member(path: str, name: str) -> tuple[bytes, Stamp]:
     return data, file.stamp(offset, size) if at_rest and unchanged else NO_STAMP
 
 
+def head_of_member(path: str, name: str, size: int) -> bytes:
+    """Return the first bytes of a member; none if it cannot be read."""
+    try:
+        file, offset, length = _member(path, name)
+        return file.at(offset, min(size, length))
+    except (BadPicture, OSError):
+        return b""
+
+
 def member_stamp(path: str, name: str) -> Stamp:
     """Return the present stamp of a member without reading it.
 

@@ -13,6 +13,8 @@ from imindex.indexer.system.locks import held_by
 LOCK = ".lock"
 MARK = ".unfinished"
 MANIFEST = "manifest.jsonl"
+FETCHED_JOURNAL = "fetched.jsonl"
+"""The journal of `imindex fetch`, whose folder has a manifest with more columns than a build uses."""
 
 
 def mark(folder: Path, *, wanted: int, others: int) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.url import Url
+from imindex.indexer.store.backing import Backing, read_at
 from imindex.indexer.store.metadata_blocks import Blocks
-from imindex.indexer.system.input_files import open_descriptor
 
 LONGEST_TEXT = 16 << 20
 """Maximum number of bytes per text."""
@@ -29,6 +30,7 @@ DESCRIPTOR = np.dtype([("length", "<u4"), ("address", "<u8"), ("number", "<u4")]
 """A text of a column as stored in the file: its length, the address of its heap, and its number in the heap."""
 _HEAP = b"GCOL"
 _HEAP_HEADER = 16
+_LEAST_HEAP = 4096
 _BASE_BUDGET = 64 << 20
 _MIN_READ = 512
 _MAX_BLOCKS = 4096
@@ -52,7 +54,7 @@ class Rewritten(Damage):
 
 
 @contextmanager
-def reading(path: Path, guard: GuardedFile | None = None) -> Iterator[None]:
+def reading(path: Path | Url, guard: GuardedFile | None = None) -> Iterator[None]:
     """Report any error while reading a file as damage of the file."""
     if guard is not None:
         guard.renew()
@@ -76,6 +78,8 @@ def reading(path: Path, guard: GuardedFile | None = None) -> Iterator[None]:
                 f"{path} was rewritten by another program: {error}. Nothing may be lost, but imindex reads only what "
                 f"is stored as it stores it. Restore the original, copied with cp{undo}."
             ) from error
+        if guard is not None and guard.failure is not None:
+            raise guard.failure from error
         problem = guard.wrong if guard is not None and guard.wrong else str(error) or type(error).__name__
         raise ImindexError(
             f"{path} is damaged: {problem.strip(chr(39)).rstrip('.')}. Restore it from a backup, or build it again."
@@ -87,7 +91,8 @@ class GuardedFile(io.RawIOBase):
 
     Parameters
     ----------
-    path : Path
+    backing : Backing
+        The bytes of the file. It is closed with this object.
 
     Attributes
     ----------
@@ -95,14 +100,17 @@ class GuardedFile(io.RawIOBase):
         Size of the file in bytes when it was opened.
     wrong : str
         Why the last read was refused, which libhdf5 may hide.
+    failure : ImindexError or None
+        Why the last bytes could not be fetched.
     blocks : dict of int to bytes
         Metadata blocks passed to libhdf5, by address.
     """
 
-    def __init__(self, path: Path):
-        self._descriptor = open_descriptor(path)
-        self.size = os.fstat(self._descriptor).st_size
+    def __init__(self, backing: Backing):
+        self._backing = backing
+        self.size = backing.size
         self.wrong = ""
+        self.failure: ImindexError | None = None
         self.blocks: dict[int, bytes] = {}
         self._position = 0
         self._checked_heaps: set[int] = set()
@@ -111,11 +119,13 @@ class GuardedFile(io.RawIOBase):
 
     def renew(self) -> None:
         """Start a new operation, which may read each byte only a few times."""
-        self.wrong = ""
+        self.wrong, self.failure = "", None
         self._budget = _BASE_BUDGET + 4 * self.size
 
-    def fileno(self) -> int:
-        return self._descriptor
+    @property
+    def is_whole(self) -> bool:
+        """Whether every byte of the file is on this machine."""
+        return self._backing.is_whole
 
     def readable(self) -> bool:
         return True
@@ -132,7 +142,7 @@ class GuardedFile(io.RawIOBase):
 
     def close(self) -> None:
         if not self.closed:
-            os.close(self._descriptor)
+            self._backing.close()
         super().close()
 
     def readinto(self, buffer: Any) -> int:
@@ -164,10 +174,78 @@ class GuardedFile(io.RawIOBase):
 
     def at(self, address: int, length: int) -> bytes:
         """Return the bytes at an address that is known to be inside the file."""
-        if hasattr(os, "pread"):
-            return os.pread(self._descriptor, length, address)
-        os.lseek(self._descriptor, address, os.SEEK_SET)
-        return os.read(self._descriptor, length)
+        try:
+            return self._backing.at(address, length)
+        except ImindexError as error:
+            self.failure = error
+            raise
+
+    def mapped(self, dataset: h5py.Dataset, dtype: npt.DTypeLike | None = None) -> npt.NDArray[Any]:
+        """Memory-map a contiguous dataset, all of whose bytes are fetched before; see `mapped`."""
+        span = dataset.id.get_offset(), dataset.id.get_storage_size()
+        return mapped(self._backing.descriptor([span]) if dataset.size else -1, dataset, dtype)
+
+    def rows(
+        self, dataset: h5py.Dataset, rows: npt.NDArray[np.int64] | slice, dtype: npt.DTypeLike | None = None
+    ) -> npt.NDArray[Any]:
+        """Return some rows of a contiguous dataset, without fetching the others: a copy, except of a slice.
+
+        Raises
+        ------
+        IndexError
+            If there is no such row.
+        """
+        n = len(dataset)
+        if self.is_whole or not dataset.size:
+            return self.mapped(dataset, dtype)[rows]
+        kind = dataset.dtype if dtype is None else np.dtype(dtype)
+        row_bytes, offset = dataset.id.get_storage_size() // n, dataset.id.get_offset()
+        if isinstance(rows, slice):
+            start, stop, step = rows.indices(n)
+            if step == 1:
+                stop = max(start, stop)
+                return self._run(offset, row_bytes, start, stop, kind, dataset.shape[1:])
+            rows = np.arange(start, stop, step)
+        chosen = np.asarray(rows, np.int64)
+        if len(chosen) and not -n <= int(chosen.min()) <= int(chosen.max()) < n:
+            raise IndexError(f"row {int(chosen.max())} of {n}")
+        distinct, place = np.unique(np.where(chosen < 0, chosen + n, chosen), return_inverse=True)
+        breaks = np.flatnonzero(np.diff(distinct) != 1) + 1
+        runs = [(int(run[0]), int(run[-1]) + 1) for run in np.split(distinct, breaks) if len(run)]
+        spans = [(offset + first * row_bytes, (end - first) * row_bytes) for first, end in runs]
+        descriptor = self._backing.descriptor(spans)
+        values = np.empty((len(distinct), *dataset.shape[1:]), kind)
+        target = values.reshape(-1).view(np.uint8)
+        filled = 0
+        for address, length in spans:
+            target[filled : filled + length] = np.frombuffer(read_at(descriptor, address, length), np.uint8)
+            filled += length
+        return values[place.reshape(chosen.shape)]
+
+    def compare(
+        self, dataset: h5py.Dataset, first: int, end: int, is_right: Callable[[Iterator[bytes]], bool]
+    ) -> bool:
+        """Fetch consecutive rows of a contiguous dataset, and return whether their bytes are right."""
+        row_bytes, offset = dataset.id.get_storage_size() // len(dataset), dataset.id.get_offset()
+        return self._backing.compare(offset + first * row_bytes, (end - first) * row_bytes, is_right)
+
+    def _run(
+        self, offset: int, row_bytes: int, first: int, end: int, kind: np.dtype[Any], shape: tuple[int, ...]
+    ) -> npt.NDArray[Any]:
+        """Memory-map consecutive rows, which are fetched before."""
+        if first == end:
+            return np.empty((0, *shape), kind)
+        start = offset + first * row_bytes
+        descriptor = self._backing.descriptor([(start, (end - first) * row_bytes)])
+        return _map(descriptor, kind, start, (end - first, *shape))
+
+    def expect_heaps(self, descriptors: npt.NDArray[Any]) -> None:
+        """Fetch the beginnings of the heaps of some texts together."""
+        if self.is_whole:
+            return
+        addresses = np.unique(descriptors["address"])
+        inside = addresses[(addresses > 0) & (addresses <= max(0, self.size - _LEAST_HEAP))]
+        self._backing.expect([(int(address), _LEAST_HEAP) for address in inside.tolist()])
 
     def heap(self, address: int) -> tuple[bytes, Objects]:
         """Return a heap of texts, and the start and size of each text in it by number.
@@ -181,7 +259,7 @@ class GuardedFile(io.RawIOBase):
         if len(header) < _HEAP_HEADER or header[:5] != _HEAP + b"\1":
             raise Damage(f"there is no heap of texts at byte {address:,}")
         size = int.from_bytes(header[8:], "little")
-        if not 4096 <= size <= self.size - address or size > LONGEST_TEXT + 4096:
+        if not _LEAST_HEAP <= size <= self.size - address or size > LONGEST_TEXT + 4096:
             raise Damage(f"the heap of texts at byte {address:,} claims to have {size:,} bytes")
         content = self.at(address, size)
         objects: Objects = {}
@@ -198,25 +276,31 @@ class GuardedFile(io.RawIOBase):
         return content, objects
 
 
-def open_file(path: Path) -> tuple[h5py.File, GuardedFile]:
+def open_file(backing: Backing) -> tuple[h5py.File, GuardedFile]:
     """Open an HDF5 file for reading, without loading HDF5 plugins.
+
+    Parameters
+    ----------
+    backing : Backing
+        Its bytes. It is closed with the file, and stays open after a failure.
 
     Raises
     ------
     ImindexError
-        If it is not a regular file.
+        If its bytes cannot be fetched.
     OSError
-        If it cannot be opened.
+        If it is no HDF5 file.
     """
     for _ in range(
         h5py.h5pl.size()
     ):  # plugins provide filters, which an index does not use, and would load code
         h5py.h5pl.remove(0)
-    guard = GuardedFile(path)
+    guard = GuardedFile(backing)
     try:
         return h5py.File(guard, "r", locking=False), guard
-    except BaseException:
-        guard.close()
+    except BaseException as error:
+        if guard.failure is not None:
+            raise guard.failure from error
         raise
 
 
@@ -234,10 +318,12 @@ def mapped(descriptor: int, dataset: h5py.Dataset, dtype: npt.DTypeLike | None =
     dtype = dataset.dtype if dtype is None else np.dtype(dtype)
     if not dataset.size:
         return np.empty(dataset.shape, dtype)
+    return _map(descriptor, dtype, dataset.id.get_offset(), dataset.shape)
+
+
+def _map(descriptor: int, dtype: npt.DTypeLike, offset: int, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     with os.fdopen(os.dup(descriptor), "rb") as same_file:
-        return np.memmap(
-            same_file, dtype=dtype, mode="r", offset=dataset.id.get_offset(), shape=dataset.shape
-        )
+        return np.memmap(same_file, dtype=dtype, mode="r", offset=offset, shape=shape)
 
 
 def read_texts(guard: GuardedFile, descriptors: npt.NDArray[Any], key: str) -> list[bytes]:
@@ -260,6 +346,7 @@ def read_texts(guard: GuardedFile, descriptors: npt.NDArray[Any], key: str) -> l
     total = int(lengths.sum(dtype=np.int64))
     if len(lengths) and (int(lengths.max()) > LONGEST_TEXT or total > guard.size):
         raise Damage(f"/{key} claims to hold texts of {total:,} bytes, the longest of {int(lengths.max()):,}")
+    guard.expect_heaps(descriptors)
     texts: list[bytes] = []
     heaps: dict[int, tuple[bytes, Objects]] = {}
     for length, address, number in zip(

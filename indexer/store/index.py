@@ -12,12 +12,13 @@ import weakref
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
+from imindex.indexer.core.credentials import named_by_user
 from imindex.indexer.core.digest import STREAM_ROWS, BlockHasher
 from imindex.indexer.core.errors import BadVectors, ImindexError
 from imindex.indexer.core.locations import is_url
@@ -42,18 +43,20 @@ from imindex.indexer.core.schema import (
     root_digest,
     stamps_or_zeros,
 )
+from imindex.indexer.core.url import Url
+from imindex.indexer.store.backing import Backing, LocalFile
 from imindex.indexer.store.digests import column_digests
 from imindex.indexer.store.guard import (
     DESCRIPTOR,
     Damage,
     GuardedFile,
     Rewritten,
-    mapped,
     open_file,
     read_texts,
     reading,
 )
 from imindex.indexer.store.raw import Raw
+from imindex.indexer.store.remote_vectors import RemoteVectors
 from imindex.indexer.store.structure import (
     check_arms,
     check_dataset,
@@ -68,9 +71,12 @@ from imindex.indexer.store.structure import (
     read_attributes,
     text_of,
 )
-from imindex.indexer.store.unfinished import is_open_for_writing, left_behind, why_unreadable
+from imindex.indexer.store.unfinished import HEAD, is_open_for_writing, left_behind, why_unreadable
+from imindex.indexer.store.working_copy import shown
 from imindex.indexer.system.atomic import real_file
 from imindex.indexer.system.input_files import exists
+
+_PIECE = 1 << 22
 
 
 class Index:
@@ -81,8 +87,19 @@ class Index:
     Parameters
     ----------
     path : path-like
+        For an index in an object store, its `Url`.
     roots : mapping of str to path-like, optional
         Where the pictures of named roots are now. By default they are where the index says, which is a hint.
+    backing : Backing, optional
+        Where the bytes of the file are; by default in the local file `path`. It is closed with the index.
+
+    Attributes
+    ----------
+    path : Path or Url
+    size : int
+        Size of the file in bytes.
+    vectors : ndarray, (n, dim) float16
+        A read-only memory map; for an index in an object store a `RemoteVectors`, which fetches what is indexed.
 
     Raises
     ------
@@ -90,31 +107,49 @@ class Index:
         If the file does not exist, is not an index, or has an unknown format version; or a root is not a folder.
     """
 
+    notes: tuple[str, ...] = ()
+    """What a user should know about an index of several files, in sentences."""
+    n_repeated: int = 0
+    """Rows and rejects that are left out of several files, since an earlier file has them."""
+
     def __init__(
-        self, path: str | os.PathLike[str], roots: Mapping[str, str | os.PathLike[str]] | None = None
+        self,
+        path: str | os.PathLike[str],
+        roots: Mapping[str, str | os.PathLike[str]] | None = None,
+        *,
+        backing: Backing | None = None,
     ):
-        self.path = Path(path)
-        self._named = require_roots(roots or {})
-        if not exists(self.path):
-            left = left_behind(self.path)
-            raise ImindexError(
-                f"{self.path} does not exist. {left}{' ' if left else ''}Build it with "
-                f"`imindex build SOURCE... -i {self.path}`, or name another index (-i, or $IMINDEX_INDEX)."
-            )
+        self.path: Path | Url = path if isinstance(path, Url) else shown(Path(path))
         try:
-            self._file, self._guard = open_file(self.path)
+            self._named = require_roots(roots or {})
+            if backing is None:
+                backing = _local(Path(path))
+        except BaseException:
+            if backing is not None:
+                backing.close()
+            raise
+        self.size = backing.size
+        self._backing = backing
+        head = b""
+        try:
+            head = backing.at(0, min(HEAD, backing.size))
+            self._file, self._guard = open_file(backing)
         except (OSError, RuntimeError, ValueError, MemoryError) as error:
+            backing.close()
             raise ImindexError(
-                why_unreadable(self.path)
+                why_unreadable(self.path, head, self.size)
                 or f"{self.path} cannot be opened as an HDF5 file: {error}. "
                 "Name another index with -i, restore it from a backup, or build it again."
             ) from error
+        except BaseException:
+            backing.close()
+            raise
         # Close before the interpreter exits, so that libhdf5 does not call back into it.
         self.close = weakref.finalize(self, _close, self._file, self._guard)
         try:
             # Without locks, libhdf5 does not look at these flags itself.
-            if is_open_for_writing(self._guard.at(0, 12)):
-                raise ImindexError(why_unreadable(self.path))
+            if is_open_for_writing(head):
+                raise ImindexError(why_unreadable(self.path, head, self.size))
             with self._reading():
                 self._open()
         except BaseException:
@@ -122,8 +157,7 @@ class Index:
             raise
 
     def _reading(self) -> contextlib.AbstractContextManager[None]:
-        if not self.close.alive:
-            raise ImindexError(f"{self.path} is closed. Open it again.")
+        self.require_open()
         return reading(self.path, self._guard)
 
     def _open(self) -> None:
@@ -154,7 +188,27 @@ class Index:
                 strict=True,
             )
         )
-        self.vectors: npt.NDArray[np.float16] = mapped(self._guard.fileno(), self._file["vectors"])
+        self.vectors: npt.NDArray[np.float16] = (
+            self._guard.mapped(self._file["vectors"]) if self.is_local else self._remote_vectors()
+        )
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the file is on this machine, so that reading it fetches nothing."""
+        return self._backing.is_whole
+
+    def _remote_vectors(self) -> npt.NDArray[np.float16]:
+        def digests() -> npt.NDArray[np.uint8]:
+            group = member_group(self._file.id, "digests")
+            check_dataset(group, "vectors", "u1", self._guard, "digests/vectors")
+            return self._guard.mapped(self._file["digests/vectors"])
+
+        def refuse(problem: str) -> None:
+            raise Damage(problem)
+
+        vectors = RemoteVectors(self._guard, self._file["vectors"], digests, refuse, self._reading)
+        # It has what readers use of an array, without being one.
+        return cast("npt.NDArray[np.float16]", vectors)
 
     def _check_version(self, attributes: Mapping[str, Attribute]) -> str:
         if attributes.get("encoding-type") != FORMAT:
@@ -175,13 +229,45 @@ class Index:
         return str(version)
 
     def _text(self, name: str, rows: npt.NDArray[np.int64] | None = None) -> list[str]:
-        descriptors = mapped(self._guard.fileno(), self._file[name], DESCRIPTOR)
-        raw = read_texts(self._guard, descriptors if rows is None else descriptors[rows], name)
+        chosen = slice(None) if rows is None else rows
+        raw = read_texts(self._guard, self._guard.rows(self._file[name], chosen, DESCRIPTOR), name)
         return [text.decode("utf-8", "surrogateescape") for text in raw]
 
     @property
-    def folder(self) -> Path:
+    def parts(self) -> tuple[Index, ...]:
+        """The files of the index: itself. An index of several files (`imindex.indexer.store.joined`) has several."""
+        return (self,)
+
+    @property
+    def files(self) -> str | tuple[str, ...]:
+        """The path of the file, as results name it; of several files a tuple."""
+        return str(self.path)
+
+    @property
+    def n_rejects(self) -> int:
+        """Number of pictures that cannot be used."""
+        return self._counts.rejects
+
+    def digest_at(self, row: int, group: str = "items") -> bytes:
+        """Return the SHA-256 of the bytes of one picture, or of one reject."""
+        with self._reading():
+            return bytes(self._guard.rows(self._file[f"{group}/sha256"], np.array([row]))[0])
+
+    def require_open(self) -> None:
+        """Refuse a closed index.
+
+        Raises
+        ------
+        ImindexError
+        """
+        if not self.close.alive:
+            raise ImindexError(f"{self.path} is closed. Open it again.")
+
+    @property
+    def folder(self) -> Path | Url:
         """The folder of the file, to which its paths are relative. A link to the file is resolved, as by writers."""
+        if isinstance(self.path, Url):
+            return self.path.parent
         return real_file(self.path).absolute().parent
 
     def places(self) -> PicturePaths:
@@ -191,7 +277,8 @@ class Index:
         (`imindex.indexer.integrity.verify_pictures.Folders`).
         """
         named = merged_roots({}, self._named)
-        return PicturePaths(self.folder, {**self.roots, **named}, tuple(filter(is_url, named.values())))
+        remote = (*filter(is_url, named.values()), *named_by_user())
+        return PicturePaths(self.folder, {**self.roots, **named}, remote)
 
     def column(self, name: str, group: str = "items") -> npt.NDArray[Any]:
         """Return a column of /items (or another group); text is an object array of str."""
@@ -205,7 +292,7 @@ class Index:
                 if name == "arm":
                     check_arms(texts, key)
                 return np.array(texts, dtype=object)
-            values = np.array(mapped(self._guard.fileno(), dataset))
+            values = np.array(self._guard.mapped(dataset))
             if name == "artist":
                 check_range(values, NOBODY, self._counts.artists, key)
             if name == "collection":
@@ -247,7 +334,7 @@ class Index:
                 return stamps_or_zeros(None, n)
         except Damage:
             return stamps_or_zeros(None, n)
-        return np.array(mapped(self._guard.fileno(), self._file[f"stamps/{name}"]))
+        return np.array(self._guard.mapped(self._file[f"stamps/{name}"]))
 
     def log(self) -> list[dict[str, str]]:
         """Return the changes made to this index, oldest first."""
@@ -261,15 +348,26 @@ class Index:
         with self._reading():
             return read_attributes(member_group(self._file.id, "ann"), self._guard, "ann")
 
+    def ann_bytes(self) -> int:
+        """Return the size of /ann/data."""
+        with self._reading():
+            return int(self._file["ann/data"].size)
+
     def ann_data(self) -> npt.NDArray[np.uint8]:
         """Return /ann/data, (bytes,) uint8, mapped in place."""
         with self._reading():
-            return mapped(self._guard.fileno(), self._file["ann/data"])
+            return self._guard.mapped(self._file["ann/data"])
 
     def raw(self) -> Raw:
         """Return the file as stored, for reading it block by block."""
-        self._reading()  # refuses a closed file
+        self.require_open()
         return Raw(self._file, self._guard, self.path)
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the bytes of the file."""
+        self.require_open()
+        for start in range(0, self.size, _PIECE):
+            yield self._backing.at(start, min(_PIECE, self.size - start))
 
     def contents(self) -> Contents:
         """Return everything except the vectors, as an argument for `imindex.indexer.store.writer.write`."""
@@ -295,35 +393,33 @@ class Index:
             yield np.asarray(self.vectors[chosen[start : start + STREAM_ROWS]])
 
     def __enter__(self) -> Index:
-        self._reading()  # refuses a closed file
+        self.require_open()
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self.close()
         if isinstance(error, BadVectors):
-            raise _named(error, self.path) from error
+            raise named_error(error, self.path) from error
 
 
-@contextlib.contextmanager
-def opened(index: Index | str | os.PathLike[str]) -> Iterator[Index]:
-    """Open an index for the duration of a block. An index that is already open is passed through and stays open.
-
-    Raises
-    ------
-    ImindexError
-        As in `Index`.
-    """
-    if isinstance(index, Index):
-        try:
-            yield index
-        except BadVectors as error:
-            raise _named(error, index.path) from error
-        return
-    with Index(index) as file:
-        yield file
+def _local(path: Path) -> LocalFile:
+    """Open the file of an index."""
+    if not exists(path):
+        left = left_behind(path)
+        raise ImindexError(
+            f"{path} does not exist. {left}{' ' if left else ''}Build it with "
+            f"`imindex build SOURCE... -i {path}`, or name another index (-i, or $IMINDEX_INDEX)."
+        )
+    try:
+        return LocalFile(path)
+    except OSError as error:
+        raise ImindexError(
+            f"{path} cannot be opened as an HDF5 file: {error}. "
+            "Name another index with -i, restore it from a backup, or build it again."
+        ) from error
 
 
-def _named(error: BadVectors, path: Path) -> ImindexError:
+def named_error(error: BadVectors, path: Path | Url) -> ImindexError:
     """Name the index whose vectors were refused."""
     return ImindexError(f"{path}: {error} `imindex verify -i {path}` lists what is wrong with it.")
 

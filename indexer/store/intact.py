@@ -25,10 +25,11 @@ from imindex.indexer.store.digests import (
     stored_digests,
 )
 from imindex.indexer.store.index import Index
+from imindex.indexer.store.joined import Joined
 
 
 def require_unchanged(index: Index) -> None:
-    """Check that everything except the vectors has the digests stored in the file.
+    """Check that everything except the vectors has the digests stored in the file, or in each of several files.
 
     Parameters
     ----------
@@ -40,6 +41,11 @@ def require_unchanged(index: Index) -> None:
         If a column, an attribute, the log, the stamps, the approximate index or the root digest has changed since the
         file was written.
     """
+    for part in index.parts:
+        _require_unchanged(part)
+
+
+def _require_unchanged(index: Index) -> None:
     raw = index.raw()
     raw.visit()
     stored = stored_digests(raw)
@@ -60,7 +66,8 @@ def unchanged_blocks(
 ) -> Iterator[npt.NDArray[np.float16]]:
     """Yield vectors in blocks of at most `STREAM_ROWS` rows, and compare all vectors of the file with their digests.
 
-    A block of the file is compared after it was yielded. So use the result only when the iterator is exhausted.
+    A block of the file is compared after it was yielded. So use the result only when the iterator is exhausted. Several
+    files follow each other, without the rows that an earlier one has.
 
     Parameters
     ----------
@@ -73,6 +80,22 @@ def unchanged_blocks(
     ImindexError
         If a block has changed since the file was written.
     """
+    if not isinstance(index, Joined):
+        yield from _unchanged_blocks(index, rows)
+        return
+    start = 0
+    for part in index.joins:
+        end = start + part.n
+        wanted = part.rows
+        if rows is not None:
+            first, last = np.searchsorted(rows, [start, end])
+            wanted = rows[first:last] - start
+            wanted = wanted if part.rows is None else part.rows[wanted]
+        yield from _unchanged_blocks(part.index, wanted)
+        start = end
+
+
+def _unchanged_blocks(index: Index, rows: npt.NDArray[np.intp] | None) -> Iterator[npt.NDArray[np.float16]]:
     raw, digest = index.raw(), hashlib.sha256()
     stored = list(raw.blocks("digests/vectors"))
     expected = np.concatenate(stored) if stored else np.empty((0, 32), np.uint8)

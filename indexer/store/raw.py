@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from imindex.indexer.core.digest import STREAM_ROWS
 from imindex.indexer.core.schema import Attribute
-from imindex.indexer.store.guard import DESCRIPTOR, GuardedFile, mapped, read_texts, reading
+from imindex.indexer.core.url import Url
+from imindex.indexer.store.guard import DESCRIPTOR, GuardedFile, read_texts, reading
 from imindex.indexer.store.structure import (
     check_dataset,
     dtype_of,
@@ -32,7 +33,7 @@ class Raw:
     file : h5py.File
     guard : GuardedFile
         The file object through which `file` reads.
-    path : Path
+    path : Path or Url
         Used in error messages.
 
     Raises
@@ -41,7 +42,7 @@ class Raw:
         From every method, if a part is missing or does not conform to the format.
     """
 
-    def __init__(self, file: h5py.File, guard: GuardedFile, path: Path):
+    def __init__(self, file: h5py.File, guard: GuardedFile, path: Path | Url):
         self._file, self._guard, self._path = file, guard, path
 
     def visit(self) -> None:
@@ -64,12 +65,13 @@ class Raw:
     def rows(self, name: str) -> int:
         """Return the number of rows of a dataset."""
         with reading(self._path, self._guard):
-            return len(self._mapped(name))
+            return int(self._dataset(name)[0].shape[0])
 
     def part(self, name: str, rows: slice | npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         """Return some rows of a dataset, given as a slice or as row numbers; text is an object array of bytes."""
         with reading(self._path, self._guard):
-            return self._copied(self._mapped(name), name, rows)
+            dataset, dtype = self._dataset(name)
+            return self._copied(self._guard.rows(dataset, rows, dtype), name, slice(None))
 
     def blocks(self, name: str) -> Iterator[npt.NDArray[Any]]:
         """Yield a dataset in blocks of a few megabytes; text is an object array of bytes."""
@@ -83,11 +85,14 @@ class Raw:
             yield block
 
     def _mapped(self, name: str) -> npt.NDArray[Any]:
+        return self._guard.mapped(*self._dataset(name))
+
+    def _dataset(self, name: str) -> tuple[h5py.Dataset, npt.DTypeLike | None]:
         parent, _, column = name.rpartition("/")
         group = member_group(self._file.id, parent) if parent else self._file.id
         dtype = dtype_of(name)
         check_dataset(group, column, dtype, self._guard, name)
-        return mapped(self._guard.fileno(), self._file[name], DESCRIPTOR if dtype == "text" else None)
+        return self._file[name], DESCRIPTOR if dtype == "text" else None
 
     def _copied(
         self, dataset: npt.NDArray[Any], name: str, rows: slice | npt.NDArray[np.int64]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.url import Url
 from imindex.indexer.system.atomic import SUFFIX, leftovers_of
-from imindex.indexer.system.input_files import open_input
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_HEAD = 96
+HEAD = 96
+"""Bytes at the beginning of a file by which `why_unreadable` recognises what is wrong."""
 _OPEN_FOR_WRITING = 0b101
 """Flags of a superblock: the file is open for writing, or for writing while others read."""
 _CRASHED = "the program that wrote it ended before it was done (killed, or with a full disk)"
@@ -27,20 +26,17 @@ def is_open_for_writing(head: bytes) -> bool:
     )
 
 
-def why_unreadable(path: Path) -> str:
+def why_unreadable(path: Path | Url, head: bytes, size: int) -> str:
     """Return why a file is not a whole HDF5 file, as a sentence with its remedy; empty if that is not known.
 
     Parameters
     ----------
-    path : Path
-        An existing regular file, untrusted. Only its first bytes are read.
+    path : Path or Url
+    head : bytes
+        The first `HEAD` bytes of the file, untrusted.
+    size : int
+        Bytes.
     """
-    try:
-        with open_input(path) as file:
-            head = file.read(_HEAD)
-            size = os.fstat(file.fileno()).st_size
-    except (ImindexError, OSError):
-        return ""
     if path.name.endswith(SUFFIX):
         return f"{path} is an unfinished file: {_CRASHED}. Delete it, and build the index again."
     if not size:

@@ -13,7 +13,13 @@ import threadpoolctl
 
 def processors() -> int:
     """Return the number of processors available to this process, considering its CPU affinity."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(available, _SHARE[0]) if _SHARE else available
+
+
+def use_processors(n: int) -> None:
+    """Limit `processors` in this process, which shares the machine with others of its kind."""
+    _SHARE[:] = [n]
 
 
 @contextlib.contextmanager
@@ -31,6 +37,9 @@ def products_alone() -> Iterator[None]:
         yield
     finally:
         _HELD.leave()
+
+
+_SHARE: list[int] = []
 
 
 class _Held:

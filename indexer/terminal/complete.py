@@ -15,7 +15,7 @@ from imindex.indexer.terminal.options import DEFAULT_INDEX
 from imindex.indexer.terminal.output import clean
 
 _MOST = 200
-_INDEX = "imindex.indexer.store.index"
+_INDEX = "imindex.indexer.store.opening"
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
@@ -67,7 +67,7 @@ def complete_plans(incomplete: str, commands: Iterable[CompletionItem]) -> list[
 def _read(path: Any, column: str) -> list[str]:
     module: Any = importlib.import_module(_INDEX)  # not before a shell asks
 
-    with module.Index(path) as index:
+    with module.open_index(path) as index:
         if column == "artists":
             return list(index.artists)
         releases = column == "releases"

@@ -20,6 +20,7 @@ JOBS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "demo": ("imindex.retrieval.cli.demo", "Run a complete example on generated pictures."),
         "doctor": ("imindex.indexer.cli.doctor", "Check this machine, its GPUs and an index; suggest fixes."),
         "build": ("imindex.indexer.cli.build", "Encode pictures into an index, each once."),
+        "fetch": ("imindex.indexer.cli.fetch", "Download artists' works from a list of URLs."),
         "generate": (
             "imindex.indexer.cli.generate",
             "Generate pictures from artists' names with a diffusion model.",
@@ -55,6 +56,8 @@ JOBS: Mapping[str, Mapping[str, tuple[str, str]]] = {
             "Write a manifest of an index for signing or time-stamping.",
         ),
         "export": ("imindex.indexer.cli.export", "Write an index as NumPy and Parquet files."),
+        "merge": ("imindex.indexer.cli.merge", "Merge several index files into one."),
+        "split": ("imindex.indexer.cli.split", "Split an index into several files."),
         "remove": ("imindex.indexer.cli.remove", "Remove pictures from an index permanently."),
         "optimize": (
             "imindex.indexer.cli.optimize",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import re
 import shlex
 import sys
@@ -15,9 +16,13 @@ from typing import Any, TypeVar
 import click
 
 from imindex.indexer.core.bounds import BATCH, MAX_PIXELS, MEMORY, SECONDS, Bounds
+from imindex.indexer.core.credentials import name_by_user
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.locations import is_url
 from imindex.indexer.core.paths import root_name_fault
 from imindex.indexer.core.preprocess_bounds import COLORS, TRUNCATED
+from imindex.indexer.core.secrets import public_argument
+from imindex.indexer.core.url import Url
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.terminal.output import View
 
@@ -25,16 +30,80 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 DEFAULT_INDEX = "imindex.h5"
 
-index_option = click.option(
-    "-i",
-    "--index",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=DEFAULT_INDEX,
-    envvar="IMINDEX_INDEX",
-    show_default=True,
-    show_envvar=True,
-    help="The index file.",
-)
+IndexPlace = Path | Url | tuple[Path | Url, ...]
+"""What `indexes_option` passes: a file, a pattern or a URL, or several of them."""
+
+
+class PathOrUrl(click.Path):
+    """A path, or the URL of an object. Credentials in a URL are kept for requests, and taken out of it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | Url:
+        text = os.fspath(value)
+        if not is_url(text):
+            return Path(os.fsdecode(super().convert(value, param, ctx)))
+        if isinstance(value, Url):
+            return value
+        return Url(name_by_user(text))
+
+
+class IndexOption(click.Option):
+    """`-i`, which may be repeated. The environment variable holds one path, whatever characters it has."""
+
+    def value_from_envvar(self, ctx: click.Context) -> Any:
+        value = self.resolve_envvar_value(ctx)
+        return None if value is None else (value,)
+
+
+def _one_index(ctx: click.Context, param: click.Parameter, values: tuple[Path | Url, ...]) -> Path | Url:
+    """Return the one file that is named; refuse several, since the command rewrites or checks one."""
+    first = values[0]
+    if len(values) == 1 and (
+        isinstance(first, Url) or first.exists() or not any(c in str(first) for c in "*?[")
+    ):
+        return first
+    if ctx.resilient_parsing:
+        return first
+    from imindex.indexer.system.index_files import has_match, one_file
+
+    if len(values) == 1 and not has_match(first):  # a new file may have such a name
+        return first
+    try:
+        return one_file(values, f"imindex {ctx.info_name}")
+    except ImindexError as error:
+        raise click.UsageError(str(error), ctx) from error
+
+
+def _some_indexes(
+    ctx: click.Context, param: click.Parameter, values: tuple[Path | Url, ...]
+) -> IndexPlace | None:
+    return values[0] if len(values) == 1 else values or None
+
+
+def index_option_of(
+    *,
+    several: bool = False,
+    default: str | None = DEFAULT_INDEX,
+    help: str = "The index file, or the URL of one in an object store.",
+) -> Callable[[Command], Command]:
+    """Return the option `-i`: of one index file, or of several that are read as one."""
+    more = ' A quoted pattern, such as "part-*.h5", or a repeated -i reads several files as one index.'
+    return click.option(
+        "-i",
+        "--index",
+        cls=IndexOption,
+        type=PathOrUrl(path_type=Path, dir_okay=False),
+        multiple=True,
+        callback=_some_indexes if several else _one_index,
+        default=None if default is None else (default,),
+        envvar="IMINDEX_INDEX",
+        show_default=default is not None,
+        show_envvar=default is not None,
+        help=f"{help}{more if several else ''}",
+    )
+
+
+index_option = index_option_of()
+indexes_option = index_option_of(several=True)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the full result to stdout as JSON.")
 device_option = click.option(
     "--device",
@@ -51,8 +120,22 @@ trust_option = click.option(
 )
 
 
+class Location(click.Path):
+    """A path, or a URL, whose credentials are kept for requests only."""
+
+    name = "location"
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and is_url(value):
+            return name_by_user(value)
+        return super().convert(value, param, ctx)
+
+
 class RootFolder(click.ParamType):  # type: ignore[type-arg]
-    """A folder of pictures, with or without a name: FOLDER or NAME=FOLDER."""
+    """A folder of pictures, or the prefix of URLs, with or without a name: FOLDER or NAME=FOLDER."""
 
     name = "[NAME=]FOLDER"
 
@@ -60,19 +143,27 @@ class RootFolder(click.ParamType):  # type: ignore[type-arg]
         if isinstance(value, Root):
             return value
         name, equals, folder = str(value).partition("=")
-        if not equals or Path(value).is_dir():
+        if not equals or is_url(str(value)) or Path(value).is_dir():
             name, folder = "", str(value)
+        folder = name_by_user(folder)
         if name and (fault := root_name_fault(name)):
             self.fail(f"The name {name!r} {fault}.", param, ctx)
-        return Root(name, Path(folder))
+        return Root(name, folder.rstrip("/") if is_url(folder) else Path(folder))
 
 
 @dataclass(frozen=True)
 class Root:
-    """A folder of pictures that the user named; `name` is empty if only the folder was given."""
+    """A folder of pictures, or the prefix of URLs, that the user named; `name` is empty if only that was given."""
 
     name: str
-    folder: Path
+    folder: Path | str
+
+    @property
+    def default_name(self) -> str:
+        """The name of the folder."""
+        return (
+            self.folder.absolute().name if isinstance(self.folder, Path) else self.folder.rpartition("/")[2]
+        )
 
 
 root_option = click.option(
@@ -81,24 +172,27 @@ root_option = click.option(
     type=RootFolder(),
     multiple=True,
     metavar="[NAME=]FOLDER",
-    help="Where the pictures of a named root are now; the name is by default that of FOLDER. Repeatable.",
+    help="Where the pictures of a named root are now: a folder, or a URL such as s3://bucket/art. The name is by "
+    "default that of FOLDER. Repeatable.",
 )
 
 
 def require_folders(roots: Sequence[Root]) -> None:
     """Refuse a `--root` that is not a folder."""
-    if missing := [str(root.folder) for root in roots if not root.folder.is_dir()]:
+    if missing := [
+        str(root.folder) for root in roots if isinstance(root.folder, Path) and not root.folder.is_dir()
+    ]:
         raise click.UsageError(
             f"There is no folder {', '.join(missing)}. --root takes a folder with pictures."
         )
 
 
-def roots_of(options: Mapping[str, Any]) -> dict[str, Path]:
-    """Return the folders passed with `--root` by their names."""
+def roots_of(options: Mapping[str, Any]) -> dict[str, Path | str]:
+    """Return the folders, and prefixes of URLs, passed with `--root` by their names."""
     require_folders(options["roots"])
-    roots: dict[str, Path] = {}
+    roots: dict[str, Path | str] = {}
     for root in options["roots"]:
-        name = root.name or root.folder.absolute().name
+        name = root.name or root.default_name
         if fault := root_name_fault(name):
             raise click.UsageError(f"--root {root.folder}: its name {fault}. Pass --root NAME={root.folder}.")
         if name in roots and roots[name] != root.folder:
@@ -293,5 +387,5 @@ def encoder_of(options: Mapping[str, Any]) -> dict[str, object]:
 
 
 def command_line() -> str:
-    """Return the command line as recorded in the log."""
-    return shlex.join(["imindex", *sys.argv[1:]])
+    """Return the command line as recorded in the log: without the credentials of URLs."""
+    return shlex.join(["imindex", *map(public_argument, sys.argv[1:])])

@@ -12,7 +12,8 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.json_text import json_text, parse_json
 from imindex.indexer.core.jsonable import json_ready
 from imindex.indexer.core.provenance import program, versions
-from imindex.indexer.store.index import Index, opened
+from imindex.indexer.store.index import Index
+from imindex.indexer.store.opening import opened
 from imindex.indexer.system.atomic import make_folder, write_file
 from imindex.indexer.system.input_files import read_text
 from imindex.retrieval.audit.run import Run

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from imindex.indexer.core.locations import is_url, split_member
 from imindex.indexer.core.names import clean_name
 from imindex.indexer.core.paths import StoredPaths, merged_roots
 from imindex.indexer.decode.limits import Limits
@@ -51,8 +52,11 @@ def row_faults(
         if keys:
             yield Fault("rows", f"{verb} {len(keys)} pictures, such as {_shown(min(keys))}")
     yield from _data_faults(index, rows, expected)
-    folders = tuple({Path(item.path).absolute().parent for item in items})
-    named = {name: Path(folder) for name, folder in (roots or {}).items()}
+    containers = {split_member(item.path)[0] for item in items}
+    folders = tuple(
+        {place.rpartition("/")[0] if is_url(place) else Path(place).absolute().parent for place in containers}
+    )
+    named = {name: folder if is_url(folder) else Path(folder) for name, folder in (roots or {}).items()}
     originals = check_pictures(index, roots=folders, named=named)
     other = [(path, state) for state, path in originals.listed]
     problems = [(path, f"the picture is {state}") for path, state in other]
@@ -73,9 +77,9 @@ def _keys(index: Index, table: str) -> Iterator[Key]:
 
 def _data_faults(index: Index, rows: Sequence[Key], expected: dict[Key, Item]) -> Iterator[Fault]:
     n = 0
-    for name in ("prompt", "seed", "caption", "arm", "model"):
+    for name in ("prompt", "seed", "caption", "arm", "model", "origin"):
         values = index.column(name).tolist()
-        if name in ("arm", "model") and not any(values):
+        if name in ("arm", "model", "origin") and not any(values):
             continue  # of an index that was created in an older format
         for key, value in zip(rows, values, strict=True):
             item = expected.get(key)

@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from imindex.indexer.core.credentials import named_by_user
+from imindex.indexer.core.locations import absolute, is_url
 from imindex.indexer.core.paths import PicturePaths
 from imindex.indexer.sources.arms import ALL_BLACK
 from imindex.indexer.sources.item import Item
@@ -36,7 +38,7 @@ def picture_changes(index: Path, items: Sequence[Item], folder: Path) -> str:
     if not index.exists():
         return ""
     before = _stored(index, {(item.kind, item.collection) for item in items})
-    now = {os.path.normpath(Path(item.path).absolute()): item for item in items}
+    now = {absolute(item.path): item for item in items}
     both = sorted(now.keys() & before.keys())
     found = {
         "new": sorted(now.keys() - before.keys()),
@@ -51,7 +53,7 @@ def _stored(index: Path, wanted: set[tuple[str, str]]) -> Mapping[str, tuple[str
     """Return artist and SHA-256 of each picture of some collections of an index, by its absolute path."""
     stored: dict[str, tuple[str, str]] = {}
     with Index(index) as opened:
-        places = PicturePaths(opened.folder, opened.roots)
+        places = PicturePaths(opened.folder, opened.roots, named_by_user())
         for table in ("items", "rejects"):
             columns = [opened.column(name, table) for name in ("collection", "artist", "path", "sha256")]
             marked = opened.column("blocked", table) if table == "rejects" else [""] * len(columns[0])
@@ -65,5 +67,5 @@ def _stored(index: Path, wanted: set[tuple[str, str]]) -> Mapping[str, tuple[str
 
 
 def _some(paths: Sequence[str], folder: Path) -> str:
-    shown = ", ".join(os.path.relpath(path, folder) for path in paths[:_NAMED])
+    shown = ", ".join(path if is_url(path) else os.path.relpath(path, folder) for path in paths[:_NAMED])
     return shown + (f" and {len(paths) - _NAMED:,} more" if len(paths) > _NAMED else "")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from pathlib import Path
 from typing import Any
 
 import click
@@ -14,10 +13,11 @@ from imindex.indexer.terminal.complete import complete_release
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     FromSignature,
+    IndexPlace,
     command_line,
     device_option,
     encoder_of,
-    index_option,
+    indexes_option,
     json_option,
     model_options,
     root_option,
@@ -44,6 +44,7 @@ from imindex.retrieval.cli._evidence import (
     warn_of_demonstration,
 )
 from imindex.retrieval.cli._tables import classify_table, known_fields
+from imindex.retrieval.cli._workers import workers_of, workers_options
 from imindex.retrieval.results import (
     Classification,
     ClassificationMethod,
@@ -54,7 +55,7 @@ CLASSIFY = "imindex.retrieval.evidence.classify_release:classify_release"
 
 
 @click.command(short_help="Name the artist of each imitation, zero-shot.")
-@index_option
+@indexes_option
 @click.option(
     "--collection",
     help="The release to classify. Optional if there is only one.",
@@ -89,10 +90,11 @@ CLASSIFY = "imindex.retrieval.evidence.classify_release:classify_release"
 @click.option("--all", "show_all", is_flag=True, help="Print every artist.")
 @model_options
 @device_option
+@workers_options
 @json_option
 @table_options
 @errors_for_people
-def classify(index: Path, as_json: bool, show_all: bool, **options: Any) -> None:
+def classify(index: IndexPlace, as_json: bool, show_all: bool, **options: Any) -> None:
     """Name the artist of each imitation, zero-shot, among all artists of the index and the generic labels.
 
     By name, each picture is compared with the text "Artwork from ARTIST" for each artist and with the generic labels.
@@ -109,17 +111,20 @@ def classify(index: Path, as_json: bool, show_all: bool, **options: Any) -> None
     view = view_of(options, functools.partial(known_fields, ClassifiedArtist, more=["method"]))
     testing = api.Testing(**{name: options[name] for name in ACCURACY})
     with api.open(index, roots=roots_of(options)) as opened:
+        for note in opened.notes:
+            say(note)
         results = opened.classify(
             options["collection"],
             **{name: options[name] for name in ("by", "labels", "templates", "k")},
             encoder=encoder_of(options),
             testing=None if options["no_tests"] else testing,
+            workers=workers_of(options),
         )
         if options["report"]:
             opened.write_report(results, options["report"], command=command_line())
     warn_of_demonstration(results.demonstration)
     if as_json:
-        print_json({"index": index, **results.to_dict()})
+        print_json({"index": opened.files, **results.to_dict()})
         return
     noted: set[str] = set()
     for method in results.methods:

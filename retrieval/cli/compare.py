@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import click
@@ -12,10 +11,10 @@ from imindex.indexer.core.bounds import RESAMPLES, SEED, SHARE
 from imindex.indexer.terminal.complete import complete_artists, complete_releases
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
-    DEFAULT_INDEX,
     FromSignature,
     command_line,
     device_option,
+    index_option_of,
     json_option,
     model_options,
     table_options,
@@ -62,10 +61,7 @@ class ConditionType(click.ParamType):  # type: ignore[type-arg]
 @click.command(short_help="Compare two releases artist by artist, with conditions to fail on.")
 @click.argument("base", shell_complete=complete_releases)
 @click.argument("new", shell_complete=complete_releases)
-@click.option(
-    "-i", "--index", type=click.Path(path_type=Path, dir_okay=False), default=DEFAULT_INDEX, envvar="IMINDEX_INDEX",
-    show_default=True, show_envvar=True, help="The index file, if BASE or NEW is a collection.",
-)  # fmt: skip
+@index_option_of(several=True, help="The index file, if BASE or NEW is a collection.")
 @click.option(
     "--fail-if", "conditions", type=ConditionType(), multiple=True, metavar="CONDITION",
     help='Exit with code 3 if this is true, or with 4 if it cannot be decided, such as "auc.beyond.low > 0" or '

@@ -11,8 +11,9 @@ from imindex.indexer.terminal.complete import complete_release
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     FromSignature,
+    IndexPlace,
     command_line,
-    index_option,
+    indexes_option,
     json_option,
     root_option,
     roots_of,
@@ -37,6 +38,7 @@ from imindex.retrieval.cli._evidence import (
     warn_of_demonstration,
 )
 from imindex.retrieval.cli._tables import LISTED, match_fields, match_table, references
+from imindex.retrieval.cli._workers import workers_of, workers_options
 from imindex.retrieval.evidence.compared import sampling_notes
 from imindex.retrieval.results import Matching
 
@@ -45,7 +47,7 @@ MATCH = "imindex.retrieval.evidence.match_release:match_release"
 
 
 @click.command(short_help="Rank all imitations by every work, exactly.")
-@index_option
+@indexes_option
 @click.option(
     "--collection",
     help="The release to match. Optional if there is only one.",
@@ -67,10 +69,11 @@ MATCH = "imindex.retrieval.evidence.match_release:match_release"
 @report_option
 @root_option
 @click.option("--all", "show_all", is_flag=True, help="Print every artist.")
+@workers_options
 @json_option
 @table_options
 @errors_for_people
-def match(index: Path, collection: str | None, show_all: bool, as_json: bool, **options: Any) -> None:
+def match(index: IndexPlace, collection: str | None, show_all: bool, as_json: bool, **options: Any) -> None:
     """Rank all imitations of a release by every work, exactly, and summarize the ranks of each artist's imitations.
 
     AUC is the probability that an imitation of the artist is nearer to a work than an imitation of another artist;
@@ -94,6 +97,8 @@ def match(index: Path, collection: str | None, show_all: bool, as_json: bool, **
     testing = api.Testing(**{name: options[name] for name in TESTING})
     ranks = options["ranks"]
     with api.open(index, roots=roots_of(options)) as opened:
+        for note in opened.notes:
+            say(note)
         result = opened.match(
             collection,
             csls=options["csls"],
@@ -102,12 +107,13 @@ def match(index: Path, collection: str | None, show_all: bool, as_json: bool, **
             testing=None if options["no_tests"] else testing,
             matrix=as_json,  # only JSON shows it
             background=options["background"],
+            workers=workers_of(options),
         )
         if options["report"]:
             opened.write_report(result, options["report"], command=command_line())
     warn_of_demonstration(result.demonstration)
     if as_json:
-        print_json({"index": index, **result.to_dict()})
+        print_json({"index": opened.files, **result.to_dict()})
         return
     show_table(match_table(result, show_all), view)
     _print_unranked(result, view)

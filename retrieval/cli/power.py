@@ -16,6 +16,8 @@ from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     DEFAULT_INDEX,
     FromSignature,
+    IndexPlace,
+    index_option_of,
     json_option,
     table_options,
     view_of,
@@ -45,8 +47,8 @@ STATED = ("between_sets", "within_set", "work_by_set", "residual")
 
 
 @click.command(short_help="Compute how many works, imitations and placebo names an audit needs.")
-@click.option(
-    "-i", "--index", type=click.Path(path_type=Path, dir_okay=False), envvar="IMINDEX_INDEX",
+@index_option_of(
+    several=True, default=None,
     help=f"A pilot index to estimate variances and effect from, such as {DEFAULT_INDEX}.",
 )  # fmt: skip
 @click.option(
@@ -115,7 +117,7 @@ STATED = ("between_sets", "within_set", "work_by_set", "residual")
 @table_options
 @errors_for_people
 def power(
-    index: Path | None,
+    index: IndexPlace | None,
     collection: str | None,
     names: tuple[str, ...],
     effect: float | None,
@@ -169,7 +171,9 @@ def power(
                 options[name] = value
     result = plan(pilot, **options)
     if as_json:
-        print_json({"index": index, **result.to_dict()})
+        from imindex.indexer.system.index_files import named_files
+
+        print_json({"index": None if index is None else named_files(index), **result.to_dict()})
         return
     _print_plan(result, view)
 

@@ -13,9 +13,11 @@ from imindex.indexer.terminal.complete import complete_artists, complete_collect
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     FromSignature,
+    IndexPlace,
+    Location,
     device_option,
     encoder_of,
-    index_option,
+    indexes_option,
     json_option,
     limit_options,
     limits_of,
@@ -38,6 +40,7 @@ from imindex.indexer.terminal.output import (
     show_table,
 )
 from imindex.retrieval.cli._query_tables import FIELDS, Thumbnails, answer_table, whole_table
+from imindex.retrieval.cli._workers import workers_of, workers_options
 from imindex.retrieval.results import QueryAnswer
 
 if TYPE_CHECKING:
@@ -52,8 +55,8 @@ thumbnails_option = click.option(
 
 
 @click.command(short_help="Search for the nearest pictures and artists.")
-@click.argument("pictures", nargs=-1, type=click.Path(path_type=Path), metavar="PICTURE...")
-@index_option
+@click.argument("pictures", nargs=-1, type=Location(), metavar="PICTURE...")
+@indexes_option
 @click.option(
     "-k",
     cls=FromSignature,
@@ -85,13 +88,19 @@ thumbnails_option = click.option(
 @model_options
 @device_option
 @limit_options
+@workers_options
 @json_option
 @table_options
 @thumbnails_option
 @root_option
 @errors_for_people
 def query(
-    pictures: tuple[Path, ...], texts: tuple[str, ...], index: Path, k: int, as_json: bool, **options: Any
+    pictures: tuple[Path | str, ...],
+    texts: tuple[str, ...],
+    index: IndexPlace,
+    k: int,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Search for the nearest pictures and artists, separately among works and imitations.
 
@@ -113,6 +122,8 @@ def query(
 
     view = view_of(options, lambda: FIELDS)
     with api.open(index, roots=roots_of(options)) as opened:
+        for note in opened.notes:
+            say(note)
         result = opened.query(
             *pictures,
             texts=texts,
@@ -120,6 +131,7 @@ def query(
             **{name: options[name] for name in ("collections", "artists", "confidence_level", "exact")},
             encoder=encoder_of(options),
             limits=limits_of(options),
+            workers=workers_of(options),
         )
         thumbnails = None if as_json else _thumbnails(options["thumbnails"], view, opened, result.queries)
     approximate = [
@@ -152,7 +164,7 @@ def query(
             _print_answer(answer, view, pictures, thumbnails)
         how = "approximately" if approximate else "exactly"
         remark(
-            f"Searched {short_path(index)} for {count(len(result.queries), 'query', 'queries')}, {how}.",
+            f"Searched {short_path(opened.path)} for {count(len(result.queries), 'query', 'queries')}, {how}.",
             view=view,
         )
     if result.rejects:
@@ -161,7 +173,7 @@ def query(
 
 
 def _print_answer(
-    answer: QueryAnswer, view: View, pictures: Sequence[Path], thumbnails: Thumbnails | None
+    answer: QueryAnswer, view: View, pictures: Sequence[Path | str], thumbnails: Thumbnails | None
 ) -> None:
     picture = next((path for path in pictures if str(path) == answer.query), None)
     title = answer.query if picture is None else short_path(picture)

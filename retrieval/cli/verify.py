@@ -14,13 +14,15 @@ from click.core import ParameterSource
 
 from imindex.indexer.core.bounds import SEED
 from imindex.indexer.core.exit_codes import DONE, REFUSED, UNDECIDED
+from imindex.indexer.core.url import Url
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
+    IndexPlace,
     Root,
     RootFolder,
     device_option,
     encoder_of,
-    index_option,
+    indexes_option,
     json_option,
     limit_options,
     limits_of,
@@ -57,12 +59,12 @@ _REMEDIES = {
 class Where(TypedDict):
     """The arguments of the checks of pictures that say where they are."""
 
-    roots: Sequence[Path]
-    named: Mapping[str, Path]
+    roots: Sequence[Path | str]
+    named: Mapping[str, Path | str]
 
 
 @click.command(short_help="Check that an index, its pictures or an audit are unchanged.")
-@index_option
+@indexes_option
 @click.option("--pictures", is_flag=True, help="Read every original picture and compare its SHA-256.")
 @click.option(
     "--replay", metavar="N|all", callback=lambda ctx, parameter, value: _drawn(value),
@@ -103,7 +105,7 @@ class Where(TypedDict):
 @quiet_option
 @click.pass_context
 @errors_for_people
-def verify(ctx: click.Context, /, index: Path, as_json: bool, **options: Any) -> None:
+def verify(ctx: click.Context, /, index: IndexPlace, as_json: bool, **options: Any) -> None:
     """Check that an index is unchanged since it was written, block by block, and that its parts are consistent.
 
     Reads every column, attribute and vector, recomputes every digest, and lists the differences. A sound index may
@@ -122,6 +124,8 @@ def verify(ctx: click.Context, /, index: Path, as_json: bool, **options: Any) ->
     imindex verify -i audit.h5 --seal audit.h5.seal.json
     imindex verify --results plan-audit/ --seal tiny.seal.json --signer expert.pub
     """
+    from imindex.indexer.system.index_files import shown_place
+
     checks: list[Check] = []
     results = options["results"]
     if options["signer"] is not None and options["seal"] is None:
@@ -138,7 +142,10 @@ def verify(ctx: click.Context, /, index: Path, as_json: bool, **options: Any) ->
         checks.append(_results(results, options))
         if options["seal"] is not None:
             given = ctx.get_parameter_source("index") is not ParameterSource.DEFAULT
-            checks += _sealed_results(options["seal"], results, index if given else None, checks[0].same)
+            if given and not isinstance(index, Path):
+                raise click.UsageError("--seal checks one index. Name it with one -i.")
+            named = index if given and isinstance(index, Path) else None
+            checks += _sealed_results(options["seal"], results, named, checks[0].same)
     else:
         checks += _index(index, options)
     if options["seal"] is not None:
@@ -161,7 +168,7 @@ def verify(ctx: click.Context, /, index: Path, as_json: bool, **options: Any) ->
         echo(f"fault   {fault.where}: {fault.said}", hanging=8)
     for line in (line for check in checks for line in check.lines):
         echo(line, hanging=2)
-    target = options["results"] or index
+    target = options["results"] or shown_place(index)
     if faults:
         n = len(faults) + sum(check.unlisted for check in checks)
         echo(f"Found {count(n, 'fault')} in {target}.")
@@ -201,11 +208,43 @@ class Check:
     unlisted: int = 0
 
 
-def _index(path: Path, options: Mapping[str, Any]) -> list[Check]:
+def _index(place: IndexPlace, options: Mapping[str, Any]) -> list[Check]:
+    """Verify one file, or each of several, and that they can be read as one."""
+    from imindex.indexer.core.errors import ImindexError
+    from imindex.indexer.store.opening import open_index
+    from imindex.indexer.system.index_files import index_files
+
+    files = index_files(place)
+    if len(files) == 1:
+        return _file(files[0], options)
+    if options["seal"] is not None:
+        raise click.UsageError("--seal checks one index. Name it with -i.")
+    each = [(file, _file(file, options)) for file in files]
+    checks = [(file, check) for file, checks_of_file in each for check in checks_of_file]
+    faults = [Fault(f"{file}: {fault.where}", fault.said) for file, check in checks for fault in check.faults]
+    together: dict[str, object] = {}
+    lines = [f"{file}: {line}" for file, check in checks for line in check.lines]
+    try:
+        with open_index(files) as index:
+            together = {"rows": index.n, "n_repeated": index.n_repeated, "chained_digest": index.root_digest}
+            chained = f"As one index: {count(index.n, 'row')}, chained digest {index.root_digest}."
+            lines += [*index.notes, chained]
+    except ImindexError as error:
+        faults.append(Fault("together", str(error)))
+    values = [
+        {name: value for check in checks_of_file for name, value in check.values.items()}
+        for _, checks_of_file in each
+    ]
+    uncompared = tuple(dict.fromkeys(name for _, check in checks for name in check.uncompared))
+    unlisted = sum(check.unlisted for _, check in checks)
+    return [Check({"files": values, **together}, lines, faults, uncompared=uncompared, unlisted=unlisted)]
+
+
+def _file(path: Path | Url, options: Mapping[str, Any]) -> list[Check]:
     from imindex.indexer.integrity.verify import opened, verify_index
     from imindex.indexer.store.unfinished import left_behind
 
-    if left := left_behind(path):
+    if isinstance(path, Path) and (left := left_behind(path)):
         say(left)
     require_folders(options["roots"])
     started = time.monotonic()
@@ -265,7 +304,7 @@ def _roots(folder: Path) -> set[str]:
         return set()
 
 
-def _digests(path: Path, verification: Verification, seconds: float) -> Check:
+def _digests(path: Path | Url, verification: Verification, seconds: float) -> Check:
     values = {name: value for name, value in asdict(verification).items() if name != "faults"}
     lines = [
         f"{count(verification.rows, 'row')}, {count(verification.n_digests, 'digest')} in format "
@@ -282,7 +321,7 @@ def _digests(path: Path, verification: Verification, seconds: float) -> Check:
 
 def _where(index: Index, roots: Sequence[Root]) -> Where:
     """Return the folders in which pictures may be opened, and where named roots are."""
-    unnamed = {root.folder.absolute().name: root.folder for root in roots if not root.name}
+    unnamed = {root.default_name: root.folder for root in roots if not root.name}
     named = {name: folder for name, folder in unnamed.items() if name in index.roots}
     return {
         "roots": [root.folder for root in roots],
@@ -323,7 +362,7 @@ def _rejects(index: Index, roots: Sequence[Root], limits: Limits) -> Check:
     from imindex.indexer.integrity.verify_pictures import NOT_FOUND, NOT_OPENED, check_rejects
     from imindex.indexer.sources.arms import ALL_BLACK
 
-    n = index.raw().rows("rejects/path")
+    n = index.n_rejects
     if not n:
         return Check({"rejects": {"rows": 0, "confirmed": 0}}, [], [])
     with bar(n, "Reading rejects") as progress:

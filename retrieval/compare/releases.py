@@ -6,7 +6,6 @@ import functools
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +17,9 @@ from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.demo.recognise import is_demonstration
 from imindex.indexer.encoders.registry import differences
 from imindex.indexer.generate.prompts import DEFAULT_TEMPLATE
-from imindex.indexer.store.index import Index, opened
+from imindex.indexer.store.index import Index
+from imindex.indexer.store.opening import opened
+from imindex.indexer.system.index_files import Named, shown_place
 from imindex.retrieval.compare.overall import (
     DEFAULTS,
     UNKNOWN,
@@ -68,7 +69,7 @@ class Side:
 
     Attributes
     ----------
-    index : Path or Index
+    index : path-like, sequence of path-like, or Index
         An open index is used as it is, whatever has become of its path.
     release : str
         The name of its collection of imitations.
@@ -82,7 +83,7 @@ class Side:
         What the tests behind `findings` can find; of no effect without findings.
     """
 
-    index: Path | Index
+    index: Named | Index
     release: str
     findings: Findings | None = None
     placebos: Sequence[str] | None = None
@@ -90,9 +91,9 @@ class Side:
     resolution: Resolution = UNKNOWN
 
     @property
-    def path(self) -> Path:
-        """Path of the index."""
-        return self.index.path if isinstance(self.index, Index) else self.index
+    def shown(self) -> str:
+        """Path of the index, or what names its files, for messages."""
+        return str(self.index.path) if isinstance(self.index, Index) else shown_place(self.index)
 
     def tested(self, testing: Testing) -> Testing:
         """Return the testing with this release's placebo names and further real names."""
@@ -107,6 +108,7 @@ class _Loaded:
 
     side: Side
     label: str
+    files: str | tuple[str, ...]
     root_digest: str
     encoder: EncoderInfo
     names: tuple[str, ...]
@@ -328,9 +330,7 @@ def _names_notes(sides: Sequence[_Loaded]) -> list[str]:
 
 
 def _release_side(loaded: _Loaded) -> ReleaseSide:
-    return ReleaseSide(
-        release=loaded.side.release, index=str(loaded.side.path), root_digest=loaded.root_digest
-    )
+    return ReleaseSide(release=loaded.side.release, index=loaded.files, root_digest=loaded.root_digest)
 
 
 def _load(side: Side, testing: Testing) -> _Loaded:
@@ -349,6 +349,7 @@ def _load(side: Side, testing: Testing) -> _Loaded:
         return _Loaded(
             side,
             name,
+            index.files,
             index.root_digest,
             index.encoder,
             index.artists,
@@ -369,17 +370,17 @@ def _check_sides(sides: list[_Loaded]) -> None:
     mismatches = differences(base.encoder, new.encoder)
     if mismatches:
         raise ImindexError(
-            f"{base.side.path} was encoded with {base.encoder.name()} and {new.side.path} with {new.encoder.name()}: "
+            f"{base.side.shown} was encoded with {base.encoder.name()} and {new.side.shown} with {new.encoder.name()}: "
             f"{'; '.join(mismatches)}. Rebuild one of them with the "
             "other's model, weights and precision (--model, --pretrained, --precision)."
         )
     same_index = base.root_digest == new.root_digest
     if base.label == new.label and same_index:
         raise ImindexError(
-            f"BASE and NEW are both {base.label} of {base.side.path}. Choose another release or another index."
+            f"BASE and NEW are both {base.label} of {base.side.shown}. Choose another release or another index."
         )
     if base.label == new.label:
-        sides[:] = [replace(loaded, label=f"{loaded.label} of {loaded.side.path}") for loaded in sides]
+        sides[:] = [replace(loaded, label=f"{loaded.label} of {loaded.side.shown}") for loaded in sides]
 
 
 def _comparable(sides: Sequence[_Loaded]) -> tuple[list[str], list[LeftOut]]:
@@ -458,7 +459,7 @@ def _findings(
 
 
 def _findings_of(
-    side: Side, index: Path | Index, testing: Testing, observed: Observed | None = None
+    side: Side, index: Named | Index, testing: Testing, observed: Observed | None = None
 ) -> _Found:
     if side.findings is not None:
         return _Found(side.findings, side.resolution)

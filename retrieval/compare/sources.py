@@ -13,6 +13,8 @@ from msgspec.structs import replace as replace_field
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.intact import require_intact
+from imindex.indexer.store.opening import open_index
+from imindex.indexer.system.index_files import Named, are_files, shown_place
 from imindex.retrieval.compare.archived_report import (
     REPORT,
     ArchivedPlan,
@@ -146,12 +148,12 @@ def read_source(word: str) -> Source:
     return Source(word, word)
 
 
-def _no_index(sources: Sequence[Source], index: Path) -> str:
+def _no_index(sources: Sequence[Source], index: Named) -> str:
     """Return the message for collections without an index."""
     words = " and ".join(source.word for source in sources)
     return (
-        f"{words}: there is no such audit (a folder with {REPORT}), and no index {index} that could hold a collection "
-        "of this name. Correct the path, or name the index with index (-i)."
+        f"{words}: there is no such audit (a folder with {REPORT}), and no index {shown_place(index)} that could hold "
+        "a collection of this name. Correct the path, or name the index with index (-i)."
     )
 
 
@@ -185,8 +187,8 @@ def resolve(base: str, new: str, options: Mapping[str, Any], passed: set[str]) -
         folders = any(
             Path(source.word).is_dir() for source in unknown
         )  # `_side` says what such a folder lacks
-        if unknown and not folders and not Path(options["index"]).is_file():
-            raise ImindexError(_no_index(unknown, Path(options["index"])))
+        if unknown and not folders and not are_files(options["index"]):
+            raise ImindexError(_no_index(unknown, options["index"]))
     reports = [source.report for source in sources if source.report is not None]
     encoder: str | None = None
     notes: list[str] = []
@@ -200,9 +202,10 @@ def resolve(base: str, new: str, options: Mapping[str, Any], passed: set[str]) -
     testing = Testing(**{name: options[name] for name in TESTING})
     judged_otherwise = _judged_otherwise(sources, testing)
     index = options["index"]
-    if not isinstance(index, Index) and Path(index).is_file() and any(one.report is None for one in sources):
-        with Index(index) as opened:  # once, for both sides
+    if not isinstance(index, Index) and are_files(index) and any(one.report is None for one in sources):
+        with open_index(index) as opened:  # once, for both sides
             require_intact(opened)
+            notes += opened.notes
     sides = []
     for source in sources:
         side, note = _side(source, options, testing, encoder)
@@ -283,11 +286,11 @@ def _side(
         if isinstance(options["index"], Index):
             return Side(options["index"], release), ""
         folder = Path(source.word)
-        if folder.is_dir() and not Path(options["index"]).is_file():
+        if folder.is_dir() and not are_files(options["index"]):
             raise ImindexError(
                 f"{folder} contains no {REPORT}. Complete the audit, or pass two collections of an index with -i."
             )
-        return Side(Path(options["index"]), release), ""
+        return Side(options["index"], release), ""
     entry = next(record for record in source.report.encoders if record.name == encoder)
     path = source.folder / (entry.index or "")
     if not path.is_file():

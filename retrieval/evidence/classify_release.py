@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +13,10 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.demo.recognise import is_demonstration
 from imindex.indexer.generate.prompts import DEFAULT_TEMPLATE
-from imindex.indexer.store.index import Index, opened
+from imindex.indexer.runners.calls import Calls
+from imindex.indexer.store.index import Index
+from imindex.indexer.store.opening import opened
+from imindex.indexer.system.index_files import Named
 from imindex.retrieval.classify.by_name import average_templates, confidences, label_scores_by_name
 from imindex.retrieval.classify.by_works import knn_scores, prototype_scores
 from imindex.retrieval.classify.classify import classify
@@ -31,6 +33,7 @@ from imindex.retrieval.results import (
     NamedCounts,
     fields_of,
 )
+from imindex.retrieval.shards.worker import SCORED_TOGETHER, Candidates
 from imindex.retrieval.vectors.blocks import Float64, Int64
 from imindex.retrieval.vectors.select import Pictures, distinct, pictures, release
 
@@ -44,7 +47,7 @@ VOTERS = 15
 
 
 def classify_release(  # noqa: PLR0913
-    path: Path | Index,
+    path: Named | Index,
     collection: str | None = None,
     *,
     artists: Sequence[str] | None = None,
@@ -56,13 +59,14 @@ def classify_release(  # noqa: PLR0913
     testing: Testing | None = None,
     texts: TextEncoder | None = None,
     observed: Observed | None = None,
+    calls: Calls | None = None,
 ) -> Classification:
     """Classify each picture of a collection by artist, and optionally test the accuracy.
 
     Parameters
     ----------
-    path : Path or Index
-        The path of an index, or an open index.
+    path : path-like, sequence of path-like, or Index
+        The path of an index, or an open index; several files, or a pattern of them, are read as one.
     collection : str, optional
         A collection of imitations or works. By works, each work is excluded from its own prototype. By default, the
         only release.
@@ -84,6 +88,9 @@ def classify_release(  # noqa: PLR0913
         A loaded text encoder, equivalent to that of the index.
     observed : Observed, optional
         The release, if it was observed before, with `votes` for these pictures.
+    calls : Calls, optional
+        Workers made from `imindex.retrieval.shards.worker.Worker` for this index, which share the pictures that are
+        compared with works. Results do not depend on them.
 
     Returns
     -------
@@ -132,7 +139,7 @@ def classify_release(  # noqa: PLR0913
                 }
         else:
             labels = ()
-            scored = _by_works(index, both, kind, k, observed)
+            scored = _by_works(index, both, kind, k, observed, calls)
         names = [*index.artists, *labels]
         # One table of scores at a time, the last method first because its table may already be in memory.
         methods = [
@@ -255,7 +262,7 @@ def _top1(index: Index, scores: Float64, labels: Sequence[str], truth: Int64) ->
 
 
 def _by_works(
-    index: Index, chosen: Pictures, kind: str, k: int, observed: Observed | None
+    index: Index, chosen: Pictures, kind: str, k: int, observed: Observed | None, calls: Calls | None
 ) -> list[tuple[str, Callable[[], Float64]]]:
     """Return the methods by works, and functions that compute the scores of each."""
     works = observed.shared.known if observed else distinct(pictures(index, "works", "background"))[0]
@@ -264,12 +271,28 @@ def _by_works(
     arguments = (chosen.vectors, works.vectors, works.artist, len(index.artists))
     k = min(k, len(works.rows))
 
+    def by_workers(method: str) -> Float64:
+        assert calls is not None
+        candidates = Candidates(method, works.vectors, works.artist, len(index.artists), k)
+        scores = np.empty((len(chosen.rows), len(index.artists)))
+        shares = [
+            slice(start, start + SCORED_TOGETHER) for start in range(0, len(chosen.rows), SCORED_TOGETHER)
+        ]
+        tasks = ((chosen.vectors[share], None if exclude is None else exclude[share]) for share in shares)
+        for share, its in zip(shares, calls.map("scores", tasks, candidates), strict=True):
+            scores[share] = its
+        return scores
+
     def prototype() -> Float64:
+        if calls is not None:
+            return _usable(index, by_workers("prototype"))
         return _usable(index, prototype_scores(*arguments, exclude=exclude))
 
     def vote() -> Float64:
         if observed is not None:
             return _usable(index, observed.knn_scores(chosen.rows, k))
+        if calls is not None:
+            return _usable(index, by_workers("vote"))
         return _usable(index, knn_scores(*arguments, k=k, exclude=exclude))
 
     return [("by works, prototype", prototype), (f"by works, vote of the {k} nearest", vote)]

@@ -43,6 +43,15 @@ class ControlFloor:
         ]
         self._near[rows] = np.array(places).mean(axis=1) / (2 * ordered.shape[1])
 
+    def received(self) -> Float64:
+        """See `imindex.retrieval.match.similarity_pass.Mergeable`."""
+        return self._near
+
+    def absorb(self, received: Float64) -> None:
+        """See `imindex.retrieval.match.similarity_pass.Mergeable`."""
+        here = ~np.isnan(received)
+        self._near[here] = received[here]
+
     def finish(self) -> Float64:
         """Return the mean rank percentile of the control pictures for each artist's works, shape (n_artists,)."""
         floor = np.full(self._n_artists, np.nan)
@@ -109,6 +118,15 @@ class Differences:
             if self._n_seen[artist] == self._n_works[artist]:
                 self._test(artist, block.columns.vectors[columns])
                 del self._seen[artist]
+
+    def received(self) -> Float64:
+        """See `imindex.retrieval.match.similarity_pass.Mergeable`."""
+        return self._pvalue
+
+    def absorb(self, received: Float64) -> None:
+        """See `imindex.retrieval.match.similarity_pass.Mergeable`."""
+        here = ~np.isnan(received)
+        self._pvalue[here] = received[here]
 
     def _test(self, artist: int, imitations: Float16) -> None:
         rows = np.concatenate([numbers for numbers, _ in self._seen[artist]])

@@ -10,7 +10,10 @@ import numpy as np
 from msgspec.structs import replace
 
 from imindex.indexer.demo.recognise import is_demonstration
-from imindex.indexer.store.index import Index, opened
+from imindex.indexer.runners.calls import Calls
+from imindex.indexer.store.index import Index
+from imindex.indexer.store.opening import opened
+from imindex.indexer.system.index_files import Named
 from imindex.retrieval.evidence.compared import BACKGROUND
 from imindex.retrieval.evidence.match_tests import match_evidence
 from imindex.retrieval.evidence.release_names import names_of_release
@@ -26,12 +29,13 @@ from imindex.retrieval.results import (
     RankFigures,
     fields_of,
 )
+from imindex.retrieval.shards.ranks import match_by_workers
 from imindex.retrieval.vectors.blocks import Int64
-from imindex.retrieval.vectors.select import distinct, pictures, release
+from imindex.retrieval.vectors.select import distinct, pictures, release, without_vectors
 
 
 def match_release(  # noqa: PLR0913
-    path: Path | Index,
+    path: Named | Index,
     collection: str | None = None,
     *,
     csls: bool = False,
@@ -42,13 +46,14 @@ def match_release(  # noqa: PLR0913
     matrix: bool = True,
     observed: Observed | None = None,
     background: int = BACKGROUND,
+    calls: Calls | None = None,
 ) -> Matching:
     """Rank the imitations of a release for each work, and optionally test the results.
 
     Parameters
     ----------
-    path : Path or Index
-        The path of an index, or an open index.
+    path : path-like, sequence of path-like, or Index
+        The path of an index, or an open index; several files, or a pattern of them, are read as one.
     collection : str, optional
         The release; by default the only one.
     csls : bool
@@ -66,6 +71,10 @@ def match_release(  # noqa: PLR0913
         The release, if it was observed before with this `testing`. The options for ranks are then those of that walk.
     background : int
         As in `Testing`, which replaces it.
+    calls : Calls, optional
+        Workers made from `imindex.retrieval.shards.worker.Worker` for this index. Without tests, matrix and
+        `ranks_file`, each counts pieces of the imitations, and nobody holds all of them. With tests, each ranks all
+        imitations for some of the works. Results do not depend on them.
 
     Returns
     -------
@@ -82,11 +91,31 @@ def match_release(  # noqa: PLR0913
     comparing = Testing(background=background) if testing is None else testing
     with opened(path) as index:
         name, _ = release(index, collection)
-        asked = pictures(index, "imitations", collections=[name]) if observed is None else observed.imitations
+        in_pieces = (
+            calls is not None
+            and testing is None
+            and observed is None
+            and not (matrix or ranks_file is not None)
+        )
+        if observed is not None:
+            asked = observed.imitations
+        elif in_pieces:
+            asked = without_vectors(index, "imitations", collections=[name])
+        else:
+            asked = pictures(index, "imitations", collections=[name])
         # Fails early, before the long computation, if a placebo name is not one.
         resolved, names = names_of_release(index, name, asked, testing or Testing())
         testing = testing and resolved
-        if testing is None:
+        if in_pieces:
+            assert calls is not None
+            works, works_repeated = distinct(pictures(index, "works"))
+            ranked = match_by_workers(
+                index, name, works, calls, csls_k=csls_k if csls else None, recall_at=recall_at
+            )
+            result, imitations, imitations_repeated = ranked.match, ranked.imitations, ranked.n_repeated
+            shared = Shared(index)
+            gaps = shared.discrimination(comparing, np.union1d(works.artist, imitations.artist))
+        elif testing is None:
             works, works_repeated = distinct(pictures(index, "works"))
             imitations, imitations_repeated = distinct(asked)
             result = match(
@@ -114,7 +143,8 @@ def match_release(  # noqa: PLR0913
                     matrix=matrix,
                     keep_ranks=ranks_file is not None,
                 )
-                observed = observe(Shared(index), [wanted])[name]
+                spread = None if wanted.keep_ranks else calls
+                observed = observe(Shared(index), [wanted], calls=spread)[name]
             assert observed.ranking is not None
             shared = observed.shared
             works, works_repeated = shared.works[0], shared.n_repeated_works

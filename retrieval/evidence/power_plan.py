@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.store.index import Index
+from imindex.indexer.store.opening import open_index
+from imindex.indexer.system.index_files import Named
 from imindex.retrieval.evidence.release_names import names_of_release
 from imindex.retrieval.evidence.testing import Testing, placebo_numbers
 from imindex.retrieval.results import DesignPower, GivenCounts, NamesBetween, PowerPlan, SetVariances
@@ -161,12 +161,12 @@ def _design(power: Power, artists: int) -> DesignPower:
     )
 
 
-def from_index(path: Path, collection: str | None = None, placebos: Sequence[str] = ()) -> Pilot:
+def from_index(path: Named, collection: str | None = None, placebos: Sequence[str] = ()) -> Pilot:
     """Estimate the variances and the effect from a release in an index.
 
     Parameters
     ----------
-    path : Path
+    path : path-like, or sequence of path-like
     collection : str, optional
         The release; by default the only one.
     placebos : sequence of str
@@ -182,7 +182,7 @@ def from_index(path: Path, collection: str | None = None, placebos: Sequence[str
     ImindexError
         If no artist has two works, own imitations, and two other names of which one has two imitations.
     """
-    with Index(path) as index:
+    with open_index(path) as index:
         name, _ = release(index, collection)
         works = pictures(index, "works")
         imitations = pictures(index, "imitations", collections=[name])
@@ -197,11 +197,11 @@ def from_index(path: Path, collection: str | None = None, placebos: Sequence[str
     known = [part for part in parts if part is not None]
     if not known:
         raise ImindexError(
-            f"{path} is too small for a pilot: it needs an artist with two works, own imitations, and two other names "
-            "with two imitations each. Pass the variances instead: --between-sets, --within-set, --work-by-set."
+            f"{index.path} is too small for a pilot: it needs an artist with two works, own imitations, and two other "
+            "names with two imitations each. Pass the variances instead: --between-sets, --within-set, --work-by-set."
         )
     given = counts(
-        str(path),
+        str(index.path),
         np.bincount(works.artist[works.artist >= 0], minlength=len(index.artists)),
         np.bincount(imitations.artist[imitations.artist >= 0], minlength=len(index.artists)),
         chosen,

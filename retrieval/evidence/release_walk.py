@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from imindex.indexer.runners.calls import Calls
 from imindex.indexer.store.index import Index
 from imindex.retrieval.classify.by_works import knn_scores_of
 from imindex.retrieval.evidence.match_observers import ControlFloor, Differences
@@ -15,17 +17,21 @@ from imindex.retrieval.evidence.prompt_templates import template_labels
 from imindex.retrieval.evidence.release_names import control_collections
 from imindex.retrieval.evidence.shared import Shared
 from imindex.retrieval.evidence.testing import Testing, prompt_labels
+from imindex.retrieval.match.among_works import AmongWorks
 from imindex.retrieval.match.match import Ranking
 from imindex.retrieval.match.nearest_works import ArtistsNearest, NearestWorks
 from imindex.retrieval.match.own_neighbours import OwnNeighbours
 from imindex.retrieval.match.paired_cells import PairedCells
 from imindex.retrieval.match.ranking import csls_penalties
-from imindex.retrieval.match.similarity_pass import Block, Columns, Observer, Watch, walk
+from imindex.retrieval.match.similarity_pass import Block, Columns, Mergeable, Watch, walk
 from imindex.retrieval.vectors.blocks import Float64, Int64
 from imindex.retrieval.vectors.checks import check_artists, check_vectors
 from imindex.retrieval.vectors.select import Pictures, pictures, same_pictures
 from imindex.stats.keyed import generators
 from imindex.stats.set_scores import Collector, SetScores
+
+Outline = tuple[Int64, Int64, Int64]
+"""Which works of each artist are compared: `AmongWorks.outline`."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,7 @@ class Observed:
     Attributes
     ----------
     shared : Shared
+    wanted : Wanted
     rows : ndarray, shape (M,), int64
         Rows in the index of the distinct imitations, ascending.
     every_row : ndarray of int64
@@ -93,8 +100,52 @@ class Observed:
         Works are numbered as in `Shared.works`, imitations by their position in `rows`.
     """
 
-    def __init__(self, shared: Shared, wanted: Wanted):
-        self.shared, self._wanted = shared, wanted
+    def __init__(
+        self,
+        shared: Shared,
+        wanted: Wanted,
+        *,
+        before: Observed | None = None,
+        outline: Outline | None = None,
+    ):
+        self.shared, self.wanted, self._outline = shared, wanted, outline
+        self.rows: Int64
+        self.columns: Columns
+        self.imitations: Pictures
+        self.n_repeated: int
+        self.every_row: Int64
+        self._every_place: Int64
+        (works, _), n_artists = shared.works, len(shared.index.artists)
+        if before is None:
+            self._read()
+        else:
+            self.rows, self.columns, self.imitations = before.rows, before.columns, before.imitations
+            self.n_repeated, self.every_row = before.n_repeated, before.every_row
+            self._every_place = before._every_place
+        order = self.columns.order
+        self.ranking: Ranking | None = None
+        self.control: ControlFloor | None = None
+        self.differences: Differences | None = None
+        self.votes: ArtistsNearest | None = None
+        self.nearest: NearestWorks | None = None
+        self.neighbours: OwnNeighbours | None = None
+        self._collector: Collector | None = None
+        if wanted.testing is not None:
+            self._watch_tests(wanted.testing)
+        if wanted.classified is not None:
+            parts = wanted.classified, wanted.references
+            artist = self.imitations.artist[self.columns.places()]
+            chosen = np.concatenate([np.flatnonzero(np.isin(artist, part)) for part in parts])
+            self._voted_rows = self.rows[chosen]
+            self.votes = ArtistsNearest(self.columns.places()[chosen], n_artists)
+        if wanted.nearest:
+            k = min(wanted.nearest, len(shared.known.rows))
+            self.nearest = NearestWorks(np.arange(len(order)), k)
+        if wanted.neighbours:
+            self.neighbours = OwnNeighbours(works.artist, n_artists)
+
+    def _read(self) -> None:
+        shared, wanted = self.shared, self.wanted
         index, (works, _) = shared.index, shared.works
         n_artists = len(index.artists)
         every = pictures(index, "imitations", collections=[wanted.release])
@@ -110,28 +161,8 @@ class Observed:
         self.n_repeated = len(group) - len(first)
         self.every_row, self._every_place = every.rows, group
 
-        self.ranking: Ranking | None = None
-        self.control: ControlFloor | None = None
-        self.differences: Differences | None = None
-        self.votes: ArtistsNearest | None = None
-        self.nearest: NearestWorks | None = None
-        self.neighbours: OwnNeighbours | None = None
-        self._collector: Collector | None = None
-        if wanted.testing is not None:
-            self._watch_tests(wanted.testing)
-        if wanted.classified is not None:
-            parts = wanted.classified, wanted.references
-            chosen = np.concatenate([np.flatnonzero(np.isin(artist, part)) for part in parts])
-            self._voted_rows = self.rows[chosen]
-            self.votes = ArtistsNearest(self.columns.places()[chosen], n_artists)
-        if wanted.nearest:
-            k = min(wanted.nearest, len(shared.known.rows))
-            self.nearest = NearestWorks(np.arange(len(order)), k)
-        if wanted.neighbours:
-            self.neighbours = OwnNeighbours(works.artist, n_artists)
-
     def _watch_tests(self, testing: Testing) -> None:
-        shared, wanted, imitations = self.shared, self._wanted, self.imitations
+        shared, wanted, imitations = self.shared, self.wanted, self.imitations
         names, (works, places) = shared.index.artists, shared.works
         self.ranking = Ranking(
             works.artist,
@@ -153,8 +184,9 @@ class Observed:
         control = _controls_of(shared.index, imitations)
         if control is not None:
             self.control = ControlFloor(works.vectors, works.artist, control.vectors, len(names))
+        known = shared.known.vectors
         self.differences = Differences(
-            shared.among(testing),
+            shared.among(testing) if self._outline is None else AmongWorks.outlined(known, self._outline),
             places,
             works.artist,
             testing.n_resamples,
@@ -190,15 +222,16 @@ class Observed:
 
     def columns_of(self, rows: Int64) -> Int64:
         """Return the columns of imitations, including repetitions, given their rows in the index."""
-        return self.columns.places()[self._every_place[np.searchsorted(self.every_row, rows)]]
+        columns: Int64 = self.columns.places()[self._every_place[np.searchsorted(self.every_row, rows)]]
+        return columns
 
-    def watches(self, place: int) -> list[Watch]:
-        """Return what each observer receives, given the position of this release in the walk."""
+    def _observers(self) -> list[tuple[Mergeable | None, Int64]]:
+        """Return all observers that there may be, and the number under which each knows each work of `known`."""
         (works, places), known = self.shared.works, np.arange(len(self.shared.known.rows))
         matched = np.full(len(known), -1)
         matched[places] = np.arange(len(works.rows))
         collected = None if self._collector is None else _Midranks(self._collector)
-        watching: list[tuple[Observer | None, Int64]] = [
+        return [
             (self.ranking, matched),
             (collected, matched),
             (self.control, matched),
@@ -207,7 +240,21 @@ class Observed:
             (self.votes, known),
             (self.nearest, known),
         ]
+
+    def watches(self, place: int) -> list[Watch]:
+        """Return what each observer receives, given the position of this release in the walk."""
+        watching = self._observers()
         return [Watch(observer, (place,), numbers) for observer, numbers in watching if observer is not None]
+
+    def received(self) -> list[Any]:
+        """Return what each observer has received, for `absorb`."""
+        return [observer.received() for observer, _ in self._observers() if observer is not None]
+
+    def absorb(self, received: Sequence[Any]) -> None:
+        """Add what the observers of the same release have received in another process, of other artists' works."""
+        observers = [observer for observer, _ in self._observers() if observer is not None]
+        for observer, its in zip(observers, received, strict=True):
+            observer.absorb(its)
 
 
 @dataclass(frozen=True)
@@ -218,6 +265,12 @@ class _Midranks:
 
     def add(self, rows: Int64, *seen: Block) -> None:
         self.collector.add(rows, seen[0].midrank)
+
+    def received(self) -> Any:
+        return self.collector.received()
+
+    def absorb(self, received: Any) -> None:
+        self.collector.absorb(received)
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,7 +291,34 @@ class Pair:
     works: Int64
 
 
-def observe(shared: Shared, wanted: Sequence[Wanted], pairs: Sequence[Pair] = ()) -> dict[str, Observed]:
+@dataclass(frozen=True, eq=False)
+class Share:
+    """What workers observe, each for some of the works.
+
+    Attributes
+    ----------
+    wanted : tuple of Wanted
+    pairs : tuple of (base, new, works)
+        As in `Pair`.
+    outlines : dict of str to Outline
+        By release that is tested, which works of an artist are compared.
+    """
+
+    wanted: tuple[Wanted, ...]
+    pairs: tuple[tuple[str, str, Int64], ...]
+    outlines: dict[str, Outline]
+
+
+class Received(NamedTuple):
+    """What the observers of a share have received: by release, and of each pair."""
+
+    releases: dict[str, list[Any]]
+    pairs: list[Any]
+
+
+def observe(
+    shared: Shared, wanted: Sequence[Wanted], pairs: Sequence[Pair] = (), *, calls: Calls | None = None
+) -> dict[str, Observed]:
     """Walk once over the works of an index and the imitations of some releases.
 
     Parameters
@@ -247,6 +327,9 @@ def observe(shared: Shared, wanted: Sequence[Wanted], pairs: Sequence[Pair] = ()
     wanted : sequence of Wanted
         One for each release, including those that are only compared.
     pairs : sequence of Pair
+    calls : Calls, optional
+        Workers that share the artists' works, made from `imindex.retrieval.shards.worker.Worker`. Each reads all
+        imitations of the releases, and ranks them all for its works. By default, this process walks alone.
 
     Returns
     -------
@@ -260,9 +343,73 @@ def observe(shared: Shared, wanted: Sequence[Wanted], pairs: Sequence[Pair] = ()
     ValueError
         If the vectors are not float16 unit vectors, or a picture has no artist.
     """
-    (_, places), known = shared.works, shared.known
     shared.check_works()
     releases = {request.release: Observed(shared, request) for request in wanted}
+    if calls is None:
+        _walk(shared, releases, pairs, slice(None))
+        return releases
+    if any(request.keep_ranks for request in wanted):
+        raise ValueError("keep_ranks needs all works in one process.")
+    share = Share(
+        tuple(wanted),
+        tuple((pair.base, pair.new, pair.works) for pair in pairs),
+        {request.release: shared.among(request.testing).outline() for request in wanted if request.testing},
+    )
+    for pair in pairs:
+        pair.cells.watch(releases[pair.base].columns, releases[pair.new].columns)
+    groups = _whole_artists(shared.known.artist, 2 * calls.n_workers)
+    for received in calls.map("observe", ((works,) for works in groups), share):
+        for release, observed in releases.items():
+            observed.absorb(received.releases[release])
+        for pair, its in zip(pairs, received.pairs, strict=True):
+            pair.cells.absorb(its)
+    return releases
+
+
+def observe_share(
+    shared: Shared, share: Share, works: Int64, before: Mapping[str, Observed]
+) -> tuple[Received, dict[str, Observed]]:
+    """Walk over some works in a worker.
+
+    Parameters
+    ----------
+    shared : Shared
+    share : Share
+    works : ndarray, int64
+        Positions in `Shared.known`: all works of some artists.
+    before : mapping of str to Observed
+        Releases that were observed by this function before, which need not be read again.
+
+    Returns
+    -------
+    Received
+    dict of str to Observed
+        What to pass as `before` next time.
+    """
+    releases = {
+        request.release: Observed(
+            shared,
+            request,
+            before=_same_columns(before.get(request.release), request),
+            outline=share.outlines.get(request.release),
+        )
+        for request in share.wanted
+    }
+    pairs = [Pair(base, new, PairedCells(), numbers) for base, new, numbers in share.pairs]
+    _walk(shared, releases, pairs, works)
+    received = {release: observed.received() for release, observed in releases.items()}
+    return Received(received, [pair.cells.received() for pair in pairs]), releases
+
+
+def _same_columns(before: Observed | None, wanted: Wanted) -> Observed | None:
+    return before if before is not None and before.wanted.csls_k == wanted.csls_k else None
+
+
+def _walk(
+    shared: Shared, releases: Mapping[str, Observed], pairs: Sequence[Pair], works: slice | Int64
+) -> None:
+    """Walk over some of the works in `known`."""
+    (_, places), known = shared.works, shared.known
     position = {release: place for place, release in enumerate(releases)}
     watches = [
         watch for release, observed in releases.items() for watch in observed.watches(position[release])
@@ -274,8 +421,22 @@ def observe(shared: Shared, wanted: Sequence[Wanted], pairs: Sequence[Pair] = ()
     sequence = len(places) + np.arange(len(known.rows))
     sequence[places] = np.arange(len(places))
     columns = [observed.columns for observed in releases.values()]
-    walk(known.vectors, known.artist, columns, watches, sequence=sequence)
-    return releases
+    walk(
+        known.vectors[works],
+        known.artist[works],
+        columns,
+        [replace(watch, numbers=watch.numbers[works]) for watch in watches],
+        sequence=sequence[works],
+    )
+
+
+def _whole_artists(artist: Int64, n_groups: int) -> list[Int64]:
+    """Divide works into groups of about equal size; the works of an artist are in one group."""
+    order = np.argsort(artist, kind="stable")
+    ends = np.flatnonzero(np.diff(artist[order], append=-1)) + 1
+    wanted = len(order) * np.arange(1, n_groups + 1) / n_groups
+    cuts = np.unique(ends[np.searchsorted(ends, wanted - 0.5)])
+    return [np.sort(group) for group in np.split(order, cuts[:-1])]
 
 
 def _controls_of(index: Index, imitations: Pictures) -> Pictures | None:

@@ -99,6 +99,15 @@ class AmongWorks:
         self._kept: dict[int, Float64] = {}
         self._room = keep_bytes
 
+    def outline(self) -> tuple[Int64, Int64, Int64]:
+        """Return which works of each artist are compared: the arguments of `outlined`."""
+        return self._order, self._starts, self._n_works
+
+    @classmethod
+    def outlined(cls, works: Float16, outline: tuple[Int64, Int64, Int64]) -> AmongWorks:
+        """Return what gives `rows` and `similarity` only, computed from the works when needed."""
+        return cls(works, *outline, 0)
+
     def rows(self, artist: int) -> Int64:
         """Return the artist's works, ascending."""
         start = self._starts[artist]

@@ -2,12 +2,16 @@
 
 The figures of a work depend only on the number of imitations with a lower score than each of its own, and the number
 with the same score. These are counted while exact similarities are computed tile by tile.
+
+Both are sums over the imitations. So imitations may be divided into parts in any way, such as the files of an index or
+the machines of a cluster: own scores are collected from all parts first, and then each part is counted by itself
+(`imindex.retrieval.match.shards`).
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -110,13 +114,12 @@ class _Count:
             self.equal += near.searchsorted(self.own, "right") - below
             self.pending, self.n_pending = [], 0
 
-    def finish(self, m: int) -> tuple[Int64, int]:
-        """Return the ranks of the own scores among all m, and twice their Mann-Whitney U."""
+    def finish(self) -> tuple[Int64, Int64]:
+        """Return the number of scores below each own score, and the number equal to it."""
         self.compare()
         self.cells[self.hot] = 0
         self.below += np.cumsum(self.cells, dtype=np.int64)[self.places]
-        n = len(self.own)
-        return m - self.below, int((2 * self.below + self.equal + 1).sum()) - n * (n + 1)
+        return self.below, self.equal
 
 
 def counted_ranks(
@@ -142,24 +145,147 @@ def counted_ranks(
         Number of threads; by default the number of processors.
     """
     n, m = sides.n_imitations, len(sides.imitations)
-    order = np.argsort(sides.work_artist, kind="stable")
-    order = order[((n > 0) & (n < m))[sides.work_artist[order]]]
+    counter = Counter(sides, limit_bytes=limit_bytes, threads=threads)
+    for rows in batches(sides.work_artist, n, csls=sides.csls_k is not None, state_bytes=state_bytes):
+        own = counter.own_scores(rows)
+        below, equal = counter.count(rows, own)
+        yield from parts_of(sides.work_artist, rows, own, below, equal, m)
+
+
+def parts_of(
+    work_artist: Int64,
+    rows: Int64,
+    own: Sequence[npt.NDArray[Any]],
+    below: Sequence[Int64],
+    equal: Sequence[Int64],
+    m: int,
+) -> Iterator[Part]:
+    """Yield the ranks of the own imitations of some works, given the counts over all m imitations.
+
+    Parameters
+    ----------
+    work_artist : ndarray, shape (W,), int64
+    rows : ndarray, shape (r,), int64
+        Some works, sorted by artist.
+    own, below, equal : sequence of r ndarrays, shape (n,)
+        The own scores of each work, and the number of imitations with a lower score and with the same score.
+    m : int
+    """
+    for here in runs(work_artist[rows]):
+        n = len(own[here.start])
+        ranks = np.array([m - count for count in below[here]], np.int32)
+        u = [
+            int((2 * lower + same + 1).sum()) - n * (n + 1)
+            for lower, same in zip(below[here], equal[here], strict=True)
+        ]
+        yield Part(int(work_artist[rows[here.start]]), rows[here], ranks, np.array(u, np.int64), None)
+
+
+def cells_for(most: int, *, csls: bool) -> int:
+    """Return the number of cells for works with at most this many own scores: a power of two.
+
+    Most scores should lie in cells without own scores. Beyond 2**16 cells, the counts of a work no longer fit in a
+    processor's cache, but comparing scores takes longer.
+    """
+    bits = min(19, max(10, (16 * most - 1).bit_length()))
+    # Own cosines occupy only part of the range.
+    return int(2 ** min(19, bits + (not csls)))
+
+
+def batches(
+    work_artist: Int64, n_imitations: Int64, *, csls: bool, state_bytes: int = STATE_BYTES
+) -> Iterator[Int64]:
+    """Divide the works that can be ranked into batches, sorted by artist, whose counts fit in `state_bytes`.
+
+    Works whose artist has no imitations, or all of them, are omitted.
+    """
+    order = np.argsort(work_artist, kind="stable")
+    m = int(n_imitations.sum())
+    order = order[((n_imitations > 0) & (n_imitations < m))[work_artist[order]]]
     if not len(order):
         return
-    by_artist = np.split(np.argsort(sides.imitation_artist, kind="stable"), np.cumsum(n)[:-1])
-    most = int(n[np.unique(sides.work_artist[order])].max())
-    bits = min(16, max(10, (16 * most - 1).bit_length()))
-    if sides.csls_k is None:
-        bits = min(16, bits + 1)  # own cosines occupy only part of the range
-    n_cells = 2**bits
+    most = int(n_imitations[np.unique(work_artist[order])].max())
     # Cells and flags; and for each own score the score itself, its cell, two counts and the pending scores.
-    step = max(1, state_bytes // (5 * n_cells + (32 + 8 * _OWN) * most + 16 * _PENDING))
-    threads = threads or processors()
-    room = _Room.of(min(step, len(order)), sides.imitations, limit_bytes, threads)
-    with ThreadPoolExecutor(threads) as pool:
-        for start in range(0, len(order), step):
-            rows = order[start : start + step]
-            yield from _count_works(sides, rows, by_artist, (n_cells, limit_bytes), room, pool)
+    each = 5 * cells_for(most, csls=csls) + (32 + 8 * _OWN) * most + 16 * _PENDING
+    step = max(1, state_bytes // each)
+    for start in range(0, len(order), step):
+        yield order[start : start + step]
+
+
+class Counter:
+    """Counts the imitations with a lower score than each own score, and those with the same score.
+
+    Parameters
+    ----------
+    sides : Sides
+        The imitations may be a part of those that are ranked: own scores come from all parts, and counts are added.
+    limit_bytes : int
+        Approximate size of the similarities held at a time; widened imitations take twice as much.
+    threads : int, optional
+        Number of threads; by default the number of processors.
+    """
+
+    def __init__(self, sides: Sides, *, limit_bytes: int = PRODUCT_BYTES, threads: int | None = None):
+        self._sides, self._limit_bytes = sides, limit_bytes
+        self._threads = threads or processors()
+        self._by_artist = np.split(
+            np.argsort(sides.imitation_artist, kind="stable"), np.cumsum(sides.n_imitations)[:-1]
+        )
+        self._room: _Room | None = None
+
+    def own_scores(self, rows: Int64) -> list[npt.NDArray[Any]]:
+        """Return the scores of the own imitations of some works, sorted by artist: r arrays, each ascending."""
+        sides, artist = self._sides, self._sides.work_artist[rows]
+        left = sides.works[rows].astype(np.float64)
+
+        def scores(here: slice) -> npt.NDArray[Any]:
+            columns = self._by_artist[artist[here.start]]
+            return _own_scores(sides, left[here], columns, self._limit_bytes // self._threads)
+
+        with products_alone(), ThreadPoolExecutor(self._threads) as pool:
+            return [line for table in pool.map(scores, runs(artist)) for line in table]
+
+    def count(self, rows: Int64, own: Sequence[npt.NDArray[Any]]) -> tuple[list[Int64], list[Int64]]:
+        """Count the imitations below and equal to the own scores of some works.
+
+        Parameters
+        ----------
+        rows : ndarray, shape (r,), int64
+        own : sequence of r ndarrays
+            The own scores of each work, ascending. At least one for each.
+
+        Returns
+        -------
+        below, equal : list of r ndarrays of int64
+        """
+        sides = self._sides
+        n_works, m = len(rows), len(sides.imitations)
+        if self._room is None or not self._room.fits(n_works):
+            self._room = _Room.of(n_works, sides.imitations, self._limit_bytes, self._threads)
+        room = self._room
+        left = sides.works[rows].astype(np.float64)
+        n_cells = cells_for(max(map(len, own)), csls=sides.csls_k is not None)
+        cells = np.zeros((n_works, n_cells), np.int32)
+        hot = np.zeros((n_works, n_cells), np.bool_)
+        cuts = [n_works * i // self._threads for i in range(self._threads + 1)]
+        shares = [slice(*cut) for cut in itertools.pairwise(cuts)]
+
+        def begin(share: slice) -> list[_Count]:
+            return [_Count(own[i], cells[i], hot[i]) for i in range(share.start, share.stop)]
+
+        def finish(share: slice) -> list[tuple[Int64, Int64]]:
+            return [count.finish() for count in counts[share]]
+
+        with products_alone(), ThreadPoolExecutor(self._threads) as pool:
+            counts = list(itertools.chain.from_iterable(pool.map(begin, shares)))
+            for start in range(0, m, len(room.wide)):
+                columns = slice(start, min(m, start + len(room.wide)))
+                wide = _widen(sides.imitations[columns], room.wide, pool)
+                count = partial(_count_share, sides, left, counts, wide, start)
+                for _ in pool.map(count, shares, room.products):
+                    pass
+            done = list(itertools.chain.from_iterable(pool.map(finish, shares)))
+        return [below for below, _ in done], [equal for _, equal in done]
 
 
 class _Room(NamedTuple):
@@ -167,6 +293,11 @@ class _Room(NamedTuple):
 
     wide: Float64
     products: list[Float64]
+    n_works: int
+
+    def fits(self, n_works: int) -> bool:
+        """Return whether it was made for at least as many works."""
+        return n_works <= self.n_works
 
     @classmethod
     def of(cls, n_works: int, imitations: Float16, limit_bytes: int, threads: int) -> _Room:
@@ -174,55 +305,16 @@ class _Room(NamedTuple):
         here = limit_bytes // (8 * threads)
         width = max(1, min(m, PIECE, here // _BLOCK_ROWS, 2 * limit_bytes // (8 * d)))
         size = width * max(1, min(-(-n_works // threads), here // width))
-        return cls(np.empty((width, d)), [np.empty(size) for _ in range(threads)])
-
-
-def _count_works(
-    sides: Sides,
-    rows: Int64,
-    by_artist: list[Int64],
-    sizes: tuple[int, int],
-    room: _Room,
-    pool: ThreadPoolExecutor,
-) -> Iterator[Part]:
-    m = len(sides.imitations)
-    n_cells, limit_bytes = sizes
-    artist = sides.work_artist[rows]
-    left = sides.works[rows].astype(np.float64)
-    cells = np.zeros((len(rows), n_cells), np.int32)
-    hot = np.zeros((len(rows), n_cells), np.bool_)
-    width, n_threads = len(room.wide), len(room.products)
-    cuts = [len(rows) * i // n_threads for i in range(n_threads + 1)]
-    shares = [slice(*cut) for cut in itertools.pairwise(cuts)]
-
-    def begin(here: slice) -> list[_Count]:
-        own = _own_scores(sides, left[here], by_artist[artist[here.start]], limit_bytes // n_threads)
-        return [_Count(own[i - here.start], cells[i], hot[i]) for i in range(here.start, here.stop)]
-
-    def finish(share: slice) -> list[tuple[Int64, int]]:
-        return [count.finish(m) for count in counts[share]]
-
-    with products_alone():
-        counts = list(itertools.chain.from_iterable(pool.map(begin, runs(artist))))
-        for start in range(0, m, width):
-            columns = slice(start, min(m, start + width))
-            wide = _widen(sides.imitations[columns], room.wide, pool)
-            count = partial(_count_share, sides, left, counts, wide, start)
-            for _ in pool.map(count, shares, room.products):
-                pass
-    done = list(itertools.chain.from_iterable(pool.map(finish, shares)))
-    for here in runs(artist):
-        own = np.array([rank for rank, _ in done[here]], np.int32)
-        u = np.array([value for _, value in done[here]], np.int64)
-        yield Part(int(artist[here.start]), rows[here], own, u, None)
+        return cls(np.empty((width, d)), [np.empty(size) for _ in range(threads)], n_works)
 
 
 def _own_scores(sides: Sides, works: Float64, columns: Int64, limit_bytes: int) -> npt.NDArray[Any]:
     """Return the sorted scores of an artist's imitations (`columns`) for some works, shape (r, n)."""
     tiles = [columns[tile] for tile in blocks(len(columns), works.shape[1], limit_bytes)]
-    similarity = np.concatenate(
-        [works @ sides.imitations[tile].astype(np.float64).T for tile in tiles], axis=1
-    )
+    similarity = np.empty((len(works), len(columns)))
+    if len(columns):
+        tables = [works @ sides.imitations[tile].astype(np.float64).T for tile in tiles]
+        similarity = np.concatenate(tables, axis=1)
     scores = sides.scores(similarity, columns)
     scores.sort(axis=1)
     return scores

@@ -256,6 +256,18 @@ class Ranking:
         if 0 < part.own.shape[1] < self._m:
             _fill(self._per_work, part.rows, part.own, part.u, self._m)
 
+    def received(self) -> tuple[Figures, Int64]:
+        """See `imindex.retrieval.match.similarity_pass.Mergeable`. Ranks are not kept."""
+        return self._per_work, self._wins
+
+    def absorb(self, received: tuple[Figures, Int64]) -> None:
+        """See `imindex.retrieval.match.similarity_pass.Mergeable`."""
+        figures, wins = received
+        self._wins += wins
+        here = ~np.isnan(figures.auc)
+        for own, other in zip(_arrays(self._per_work), _arrays(figures), strict=True):
+            own[here] = other[here]
+
     def finish(self) -> Match:
         """Return the figures of all works received."""
         n_works, n_imitations, m = self._n_works, self._n_imitations, self._m
@@ -295,6 +307,11 @@ def _unfilled(n: int, ks: Sequence[int]) -> Figures:
         return np.full(n, np.nan)
 
     return Figures(nan(), nan(), nan(), nan(), {k: nan() for k in ks}, {k: nan() for k in ks})
+
+
+def _arrays(figures: Figures) -> list[Float64]:
+    named = figures.auc, figures.rank_percentile, figures.reciprocal_rank, figures.average_precision
+    return [*named, *figures.recall.values(), *figures.hit.values()]
 
 
 def _fill(figures: Figures, rows: Int64, own_rank: Int32, own_u: Int64, m: int) -> None:

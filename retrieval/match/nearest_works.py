@@ -56,6 +56,23 @@ class NearestWorks:
         self._cosine[places], self._work[places] = moved_cosine[:, :k], moved_work[:, :k]
         self._last[places] = moved_cosine[:, k - 1]
 
+    def received(self) -> tuple[Int64, Float64]:
+        """See `imindex.retrieval.match.similarity_pass.Mergeable`."""
+        return self._work, self._cosine
+
+    def absorb(self, received: tuple[Int64, Float64]) -> None:
+        """See `imindex.retrieval.match.similarity_pass.Mergeable`."""
+        work, cosine = received
+        k = self._work.shape[1]
+        for start in range(0, len(work), _TOGETHER):
+            rows = slice(start, start + _TOGETHER)
+            works = np.concatenate([self._work[rows], work[rows]], axis=1)
+            cosines = np.concatenate([self._cosine[rows], cosine[rows]], axis=1)
+            order = np.lexsort((works, -cosines), axis=1)[:, :k]
+            self._work[rows] = np.take_along_axis(works, order, axis=1)
+            self._cosine[rows] = np.take_along_axis(cosines, order, axis=1)
+        self._last = self._cosine[:, -1].copy()
+
     def finish(self) -> tuple[Int64, Float64]:
         """Return the nearest works, nearest first, and their cosines; ties are ordered by number.
 
@@ -94,3 +111,11 @@ class ArtistsNearest:
         for artist, here in block.runs:
             best = block.similarity[here].max(axis=0)[self._columns]
             np.maximum(self.cosine[:, artist], best, out=self.cosine[:, artist])
+
+    def received(self) -> Float64:
+        """See `imindex.retrieval.match.similarity_pass.Mergeable`."""
+        return self.cosine
+
+    def absorb(self, received: Float64) -> None:
+        """See `imindex.retrieval.match.similarity_pass.Mergeable`."""
+        np.maximum(self.cosine, received, out=self.cosine)

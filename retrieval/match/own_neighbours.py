@@ -78,6 +78,21 @@ class OwnNeighbours:
                 bins = np.minimum(nearer * BINS // (2 * n_others), BINS - 1)
                 self._histogram[artist] += np.bincount(bins, minlength=BINS)
 
+    def received(self) -> tuple[Int64, Int64, Float64, Int64]:
+        """See `imindex.retrieval.match.similarity_pass.Mergeable`."""
+        return self._imitation, self._rank, self._cosine, self._histogram
+
+    def absorb(self, received: tuple[Int64, Int64, Float64, Int64]) -> None:
+        """See `imindex.retrieval.match.similarity_pass.Mergeable`."""
+        imitation, rank, cosine, histogram = received
+        here = imitation >= 0
+        self._imitation[here], self._rank[here], self._cosine[here] = (
+            imitation[here],
+            rank[here],
+            cosine[here],
+        )
+        self._histogram += histogram
+
     def of(self, artist: int) -> Nearest:
         """Return the result for one artist, with its works in ascending order."""
         works = np.flatnonzero(self._work_artist == artist)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -48,8 +48,7 @@ class PairedCells:
     def add(self, rows: Int64, *seen: Block) -> None:
         """Receive some works."""
         base, new = seen
-        self._sizes = base.columns.counts, new.columns.counts
-        self._columns = base.columns, new.columns
+        self.watch(base.columns, new.columns)
         for artist, here in base.runs:
             if artist not in base.further or artist not in new.further:
                 continue
@@ -64,6 +63,20 @@ class PairedCells:
             cells = base.further[artist], new.further[artist], twice - twice_midranks_in_rows(twice)
             first, second, both = (cell.astype(np.int32) for cell in cells)
             self._parts.setdefault(artist, []).append((rows[here], first, second, both))
+
+    def watch(self, base: Columns, new: Columns) -> None:
+        """Say which releases are received."""
+        self._sizes, self._columns = (base.counts, new.counts), (base, new)
+
+    def received(self) -> Any:
+        """See `imindex.retrieval.match.similarity_pass.Mergeable`."""
+        return self._parts, self._sums
+
+    def absorb(self, received: Any) -> None:
+        """See `imindex.retrieval.match.similarity_pass.Mergeable`. The releases must be said with `watch`."""
+        parts, sums = received
+        self._parts.update(parts)
+        self._sums.update(sums)
 
     def of(self, artist: int) -> Cells:
         """Return the cells of an artist that has works, and imitations in both releases."""

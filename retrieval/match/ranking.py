@@ -103,16 +103,29 @@ def csls_penalties(works: Float16, imitations: Float16, k: int | None) -> tuple[
     ValueError
         If k is below 1 or above 10,000.
     """
+    k = csls_neighbours(k, len(works))
     if k is None:
         return None, np.zeros(len(imitations), np.int64)
-    if not 1 <= k <= 10_000:  # 3 k times a cosine must fit in 63 bits
-        raise ValueError(f"csls_k is {k}. Pass 1 to 10,000 neighbours; 15 is usual.")
-    k = min(k, len(works))
     sums = np.empty(len(imitations), np.int64)
     for rows, block in similarity_blocks(imitations, works, limit_bytes=BLOCK_BYTES):
         highest = np.partition(block, len(works) - k, axis=1)[:, len(works) - k :]
         sums[rows] = exact_integers(highest).sum(axis=1)
     return k, sums
+
+
+def csls_neighbours(k: int | None, n_works: int) -> int | None:
+    """Return the effective k of CSLS among this many works; None for none.
+
+    Raises
+    ------
+    ValueError
+        If k is below 1 or above 10,000.
+    """
+    if k is None:
+        return None
+    if not 1 <= k <= 10_000:  # 3 k times a cosine must fit in 63 bits
+        raise ValueError(f"csls_k is {k}. Pass 1 to 10,000 neighbours; 15 is usual.")
+    return min(k, n_works)
 
 
 def every_rank(

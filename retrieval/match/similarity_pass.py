@@ -206,6 +206,20 @@ class Observer(Protocol):
         """
 
 
+class Mergeable(Observer, Protocol):
+    """An observer whose works several processes can share: each walks some of them.
+
+    The works of an artist must go to one process. What the processes have received is then absorbed by one observer, in
+    any order, which is left as if it had received all works itself.
+    """
+
+    def received(self) -> Any:
+        """Return what was received so far, as arrays, without what the observer was made with."""
+
+    def absorb(self, received: Any) -> None:
+        """Add what another observer, made in the same way, has received: of other works."""
+
+
 @dataclass(frozen=True, eq=False)
 class Watch:
     """What an observer receives.

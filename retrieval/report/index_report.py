@@ -112,7 +112,7 @@ def comparison_report(result: Comparison, *, command: str = "") -> Report:
         encoders=tuple(
             EncoderRecord(
                 name=result.encoder, model="", precision="", weights_sha256="", root_digest=side.root_digest,
-                index=Path(side.index).name, demonstration=result.demonstration,
+                index=_file_names(side.index), demonstration=result.demonstration,
             )
             for side in sides.values()
         ),
@@ -128,6 +128,10 @@ def comparison_report(result: Comparison, *, command: str = "") -> Report:
         limits=(),
     )  # fmt: skip
     return replace(report, limits=limits(report))
+
+
+def _file_names(index: str | tuple[str, ...]) -> str:
+    return Path(index).name if isinstance(index, str) else ", ".join(Path(file).name for file in index)
 
 
 def index_report(index: Index, result: Matching | Classification, *, command: str = "") -> Report:
@@ -173,7 +177,7 @@ def index_report(index: Index, result: Matching | Classification, *, command: st
                 precision=index.encoder.precision,
                 weights_sha256=index.encoder.weights_sha256,
                 root_digest=index.root_digest,
-                index=index.path.name,
+                index=_file_names(index.files),
                 demonstration=is_demonstration(index.encoder.weights_sha256),
             ),
         ),

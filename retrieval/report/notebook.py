@@ -123,10 +123,11 @@ def items(table: pyarrow.Table) -> str:
 
 
 def _query(result: QueryResult) -> str:
-    from imindex.indexer.store.index import Index  # imports h5py
+    from imindex.indexer.store.opening import open_index  # imports h5py
     from imindex.retrieval.report.thumbnails import Thumbnails, recorded_digests  # imports torch
 
-    places = PicturePaths(Path(result.index).parent)
+    first = result.index if isinstance(result.index, str) else result.index[0]
+    places = PicturePaths(Path(first).parent)
     hits = {
         hit.path
         for answer in result.queries
@@ -134,7 +135,7 @@ def _query(result: QueryResult) -> str:
         for hit in kind.pictures[:PICTURES]
     }
     try:
-        with Index(result.index) as index:
+        with open_index(result.index) as index:
             digests, places = recorded_digests(index, hits), index.places()
     except ImindexError:  # the index is gone, and its pictures cannot be compared with it
         digests = {}

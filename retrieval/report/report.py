@@ -89,9 +89,13 @@ def _answer(release: str, results: Sequence[ReportResult], agreements: Sequence[
     return answer(release, own, agreed[0] if agreed else None)
 
 
+def _file_names(index: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    return Path(index).name if isinstance(index, str) else tuple(Path(file).name for file in index)
+
+
 def _without_folders(comparison: Comparison) -> Comparison:
     """Keep only the names of the index files, because their folders are not part of the findings."""
-    base, new = (replace(side, index=Path(side.index).name) for side in (comparison.base, comparison.new))
+    base, new = (replace(side, index=_file_names(side.index)) for side in (comparison.base, comparison.new))
     return replace(comparison, base=base, new=new)
 
 

@@ -19,14 +19,14 @@ class ReleaseSide(Result, kw_only=True, frozen=True):
     Attributes
     ----------
     release : str
-    index : str
-        The index file.
+    index : str, or tuple of str
+        The index file; the files, if several are one index.
     root_digest : str
-        Root digest of the index; empty if unknown.
+        Root digest of the index; empty if unknown. Of several files, the digest that chains theirs (FORMAT.md).
     """
 
     release: str
-    index: str
+    index: str | tuple[str, ...]
     root_digest: str
 
 

@@ -173,7 +173,8 @@ class QueryResult(Result, kw_only=True, frozen=True):
 
     Attributes
     ----------
-    index : str
+    index : str, or tuple of str
+        The index file; the files, if several are searched as one.
     k : int
         Number of neighbours requested of each kind.
     queries : tuple of QueryAnswer
@@ -181,7 +182,7 @@ class QueryResult(Result, kw_only=True, frozen=True):
         Pictures that could not be read, with the reason.
     """
 
-    index: str
+    index: str | tuple[str, ...]
     k: Count
     queries: tuple[QueryAnswer, ...]
     rejects: Mapping[str, str]

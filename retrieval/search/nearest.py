@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from imindex.indexer.core.errors import BadVectors
+from imindex.indexer.store.joined_vectors import JoinedVectors
+from imindex.indexer.store.remote_vectors import RemoteVectors
 from imindex.retrieval.vectors.blocks import Float16, Float64, Int64, blocks
 from imindex.retrieval.vectors.checks import check_pair
 
@@ -51,7 +53,7 @@ class Neighbours:
 
 def nearest(
     searcher: Searcher,
-    vectors: npt.ArrayLike,
+    vectors: npt.ArrayLike | JoinedVectors | RemoteVectors,
     queries: npt.ArrayLike,
     *,
     k: int = 10,
@@ -64,6 +66,8 @@ def nearest(
     searcher : Searcher
         Searches all of `vectors`.
     vectors : array_like, shape (n, d), float16, unit norm
+        Those of several files (`JoinedVectors`) are not copied, and those in an object store (`RemoteVectors`) are
+        fetched where they are needed.
     queries : array_like, shape (Q, d), float16, unit norm
     k : int
         At least 1.
@@ -99,7 +103,7 @@ def nearest(
     >>> neighbours.rows.tolist(), neighbours.scores.round(2).tolist()
     ([[1, 3, 2]], [[1.0, 1.0, 0.8]])
     """
-    table = np.asarray(vectors)
+    table = vectors if isinstance(vectors, (JoinedVectors, RemoteVectors)) else np.asarray(vectors)
     unit_queries, _ = check_pair(queries, table[:0], ("queries", "vectors"))
     if k < 1:
         raise ValueError(f"k is {k}. Request at least one neighbour.")
@@ -127,7 +131,9 @@ def nearest(
     return Neighbours(rows, scores)
 
 
-def _best(table: Float16, queries: Float16, candidates: Int64, k: int) -> tuple[Int64, Float64]:
+def _best(
+    table: Float16 | JoinedVectors | RemoteVectors, queries: Float16, candidates: Int64, k: int
+) -> tuple[Int64, Float64]:
     """Return the rows and exact scores of the k best candidates of each query, each of shape (q, k).
 
     Products in float64 are exact; see `similarities`.
@@ -139,6 +145,29 @@ def _best(table: Float16, queries: Float16, candidates: Int64, k: int) -> tuple[
     exact = np.matmul(wide, unit_queries.astype(np.float64)[:, :, None])[:, :, 0]
     first = np.argsort(-exact, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(ordered, first, 1), np.take_along_axis(exact, first, 1)
+
+
+def merged(parts: Sequence[Neighbours], n_queries: int, k: int) -> Neighbours:
+    """Return the k nearest of several parts, each of which holds its own k nearest, or all if it has fewer.
+
+    Parameters
+    ----------
+    parts : sequence of Neighbours
+        Their rows are numbered alike, and no two parts share a row.
+    n_queries : int
+    k : int
+
+    Examples
+    --------
+    >>> one = Neighbours(np.array([[4, 1]]), np.array([[0.9, 0.5]]))
+    >>> two = Neighbours(np.array([[2]]), np.array([[0.9]]))
+    >>> merged([one, two], 1, 2).rows.tolist()
+    [[2, 4]]
+    """
+    rows = np.concatenate([np.empty((n_queries, 0), np.int64), *(part.rows for part in parts)], axis=1)
+    scores = np.concatenate([np.empty((n_queries, 0)), *(part.scores for part in parts)], axis=1)
+    order = np.lexsort((rows, -scores), axis=1)[:, :k]
+    return Neighbours(np.take_along_axis(rows, order, 1), np.take_along_axis(scores, order, 1))
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +16,11 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.names import as_stored
 from imindex.indexer.core.schema import KINDS
 from imindex.indexer.decode.limits import Limits
-from imindex.indexer.store.index import Index, opened
+from imindex.indexer.runners.calls import Calls
+from imindex.indexer.store.index import Index
+from imindex.indexer.store.opening import opened
+from imindex.indexer.store.remote_vectors import RemoteVectors
+from imindex.indexer.system.index_files import Named
 from imindex.retrieval.results import (
     Approximate,
     Attribution,
@@ -30,10 +35,14 @@ from imindex.retrieval.search.nearest import Neighbours, nearest, vote
 from imindex.retrieval.vectors.blocks import Float16, Float64, Int64
 from imindex.retrieval.vectors.select import artist_mask, require_rows, same_files
 
+if TYPE_CHECKING:
+    from imindex.indexer.ann.approximate import ApproximateSearcher
+    from imindex.indexer.ann.record import Record
+
 
 def ask(  # noqa: PLR0913
-    path: Path | Index,
-    pictures: Sequence[Path],
+    path: Named | Index,
+    pictures: Sequence[str | Path],
     texts: Sequence[str],
     *,
     k: int = 10,
@@ -43,14 +52,16 @@ def ask(  # noqa: PLR0913
     encoder: Mapping[str, Any] | None = None,
     exact: bool = False,
     limits: Limits = Limits(),  # noqa: B008 - frozen
+    calls: Calls | None = None,
 ) -> QueryResult:
     """Encode pictures and texts with the index's encoder, and find their neighbours of each kind.
 
     Parameters
     ----------
-    path : Path or Index
-        Path of the index, or an open index.
-    pictures : sequence of Path
+    path : path-like, sequence of path-like, or Index
+        The index, or an open index; several files, or a pattern of them, are searched as one.
+    pictures : sequence of str or Path
+        Paths, or URLs.
     texts : sequence of str
     k : int
         Number of neighbours of each kind.
@@ -65,6 +76,9 @@ def ask(  # noqa: PLR0913
         recall is measured on pictures and text vectors are distributed differently.
     limits : Limits
         Pictures that exceed these limits are rejected.
+    calls : Calls, optional
+        Workers made from `imindex.retrieval.shards.worker.Worker` for this index: each searches some of its rows
+        exactly. An approximate index is then not used.
 
     Returns
     -------
@@ -100,7 +114,7 @@ def ask(  # noqa: PLR0913
                     attributions[place] = attribute(
                         index, vectors[place], digest, masks["works"], confidence_level
                     )
-            search = _Search(index, len(digests), str(loaded.device), exact)
+            search = _Search(index, len(digests), str(loaded.device), exact, calls)
             for kind, among in masks.items():
                 neighbours, approximate = search.nearest(vectors, k, among)
                 for place, votes in enumerate(vote(neighbours, columns["artist"])):
@@ -123,7 +137,7 @@ def ask(  # noqa: PLR0913
                     )
         answers = zip(queries, kinds, attributions, strict=True)
         return QueryResult(
-            index=str(index.path),
+            index=index.files,
             k=k,
             queries=tuple(
                 QueryAnswer(query=name, kinds=kind_neighbours, attribution=attribution)
@@ -136,21 +150,44 @@ def ask(  # noqa: PLR0913
 class _Search:
     """Exact search for texts; for pictures, the approximate index if there is one, unless `exact` is set."""
 
-    def __init__(self, index: Index, n_pictures: int, device: str, exact: bool):
-        from imindex.indexer.ann.approximate import stored
-        from imindex.indexer.ann.exact import ExactSearcher
+    def __init__(self, index: Index, n_pictures: int, device: str, exact: bool, calls: Calls | None):
+        from imindex.indexer.ann.exact import exact_searcher
 
+        self._index, self._calls = index, calls
         self._vectors, self._n_pictures = index.vectors, n_pictures
-        self._quick = None if exact or not n_pictures else stored(index)
-        self._exact = ExactSearcher(index.vectors, device)
+        self._is_exact = exact or not n_pictures
+        if calls is None:
+            self._exact = exact_searcher(index.vectors, device)
+
+    @cached_property
+    def _stored(self) -> tuple[ApproximateSearcher, Record] | None:
+        from imindex.indexer.ann.approximate import stored
+
+        return stored(self._index)
+
+    def _quick(self, n_rows: int) -> tuple[ApproximateSearcher, Record] | None:
+        """Return the approximate index, if this search may use it."""
+        if self._is_exact:
+            return None
+        if isinstance(self._vectors, RemoteVectors) and self._vectors.is_few(n_rows):
+            from imindex.indexer.ann.record import EXACT_ROWS
+
+            if n_rows <= EXACT_ROWS:  # searched exactly in any case: the approximate index is not fetched
+                return None
+        return self._stored
 
     def nearest(
         self, queries: Float16, k: int, among: np.ndarray[Any, Any]
     ) -> tuple[Neighbours, Approximate | None]:
         """Return the neighbours, and the approximation used for pictures, or None if the search was exact."""
-        if self._quick is None:
+        if self._calls is not None:
+            from imindex.retrieval.shards.search import nearest_by_workers
+
+            return nearest_by_workers(self._index, self._calls, queries, k, among), None
+        quick = self._quick(int(np.count_nonzero(among)))
+        if quick is None:
             return nearest(self._exact, self._vectors, queries, k=k, among=among), None
-        searcher, record = self._quick
+        searcher, record = quick
         before = searcher.approximate_queries
         by_pictures = nearest(searcher, self._vectors, queries[: self._n_pictures], k=k, among=among)
         by_texts = nearest(self._exact, self._vectors, queries[self._n_pictures :], k=k, among=among)
@@ -231,7 +268,7 @@ def _nothing_to_search(index: Index, collections: Sequence[str], artists: Sequen
 
 
 def _encode(
-    encoder: Any, pictures: Sequence[Path], texts: Sequence[str], limits: Limits
+    encoder: Any, pictures: Sequence[str | Path], texts: Sequence[str], limits: Limits
 ) -> tuple[list[str], Float16, list[bytes], dict[str, str]]:
     import torch
 

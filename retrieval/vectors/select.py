@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,27 +95,69 @@ def same_files(sha256: npt.NDArray[np.uint8], artist: npt.NDArray[np.integer[Any
     return _same_rows(np.ascontiguousarray(sha256).view(np.uint16), artist.astype(np.int64))
 
 
-def _same_rows(bits: npt.NDArray[np.uint16], artist: Int64) -> Int64:
+def row_keys(bits: npt.NDArray[np.uint16], artist: Int64) -> npt.NDArray[np.uint64]:
+    """Return a key of each row and artist. Equal rows of an artist have equal keys; others hardly ever do.
+
+    Parameters
+    ----------
+    bits : ndarray, shape (n, d), uint16
+    artist : ndarray, shape (n,), int64
+
+    Returns
+    -------
+    ndarray, shape (n,), uint64
+    """
     n, d = bits.shape
-    # Equal rows have equal keys. Rows with equal keys are compared, because they may differ.
     odd = np.random.default_rng(0).integers(0, 2**63, d + 1, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-    key = artist.astype(np.uint64) * odd[d]
+    key: npt.NDArray[np.uint64] = artist.astype(np.uint64) * odd[d]
     for rows in blocks(n, d):
         key[rows] += bits[rows].astype(np.uint64) @ odd[:d]
+    return key
+
+
+def same_by_keys(
+    key: npt.NDArray[np.uint64], artist: Int64, content: Callable[[Int64], npt.NDArray[np.uint16]]
+) -> Int64:
+    """Find repetitions, given the `row_keys`. Only rows whose keys repeat are read.
+
+    Parameters
+    ----------
+    key : ndarray, shape (n,), uint64
+    artist : ndarray, shape (n,), int64
+    content : callable
+        Returns some rows, (k, d) uint16, given their positions.
+
+    Returns
+    -------
+    ndarray, shape (n,), int64
+        For each row, the position of the first row that is the same, which may be its own.
+    """
     _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
     group = np.asarray(first[inverse], np.int64)
-    repeated = np.flatnonzero(group != np.arange(n))
+    repeated = np.flatnonzero(group != np.arange(len(key)))
+    if not len(repeated):
+        return group
+    to_compare = np.flatnonzero(np.isin(inverse, inverse[repeated]))
+    # Rows of equal keys one after the other, so that few rows are held.
+    to_compare = to_compare[np.argsort(inverse[to_compare], kind="stable")]
     known: dict[tuple[int, bytes], int] = {}
-    if len(repeated):
-        to_compare = np.flatnonzero(np.isin(inverse, inverse[repeated]))
-        for position in to_compare.tolist():
-            content = int(artist[position]), bits[position].tobytes()
-            group[position] = known.setdefault(content, position)
+    last = -1
+    for rows in blocks(len(to_compare), 1, 8 * 4096):
+        positions = to_compare[rows]
+        for position, row in zip(positions.tolist(), content(positions), strict=True):
+            if inverse[position] != last:
+                last = inverse[position]
+                known.clear()
+            group[position] = known.setdefault((int(artist[position]), row.tobytes()), position)
     return group
 
 
-def pictures(index: Index, *kinds: str, collections: Sequence[str] = ()) -> Pictures:
-    """Return the pictures of some kinds, optionally only those of some collections.
+def _same_rows(bits: npt.NDArray[np.uint16], artist: Int64) -> Int64:
+    return same_by_keys(row_keys(bits, artist), artist, lambda rows: bits[rows])
+
+
+def rows_of(index: Index, *kinds: str, collections: Sequence[str] = ()) -> tuple[Int64, Int64]:
+    """Return the rows of the pictures of some kinds, optionally only those of some collections, and their artists.
 
     Raises
     ------
@@ -140,7 +182,25 @@ def pictures(index: Index, *kinds: str, collections: Sequence[str] = ()) -> Pict
             f"{index.path}: {int((artist < 0).sum()):,} of the {' and '.join(kinds)} have no artist, which no build "
             f"writes. Restore the file from a backup, or build it again."
         )
+    return rows, artist
+
+
+def pictures(index: Index, *kinds: str, collections: Sequence[str] = ()) -> Pictures:
+    """Return the pictures of some kinds, optionally only those of some collections.
+
+    Raises
+    ------
+    ImindexError
+        If there are none.
+    """
+    rows, artist = rows_of(index, *kinds, collections=collections)
     return Pictures(rows, np.asarray(index.vectors[rows]), artist)
+
+
+def without_vectors(index: Index, *kinds: str, collections: Sequence[str] = ()) -> Pictures:
+    """Return `pictures` with vectors of length 0, where only rows and artists are needed."""
+    rows, artist = rows_of(index, *kinds, collections=collections)
+    return Pictures(rows, np.empty((len(rows), 0), np.float16), artist)
 
 
 def release(index: Index, name: str | None, kinds: Sequence[str] = ("imitations",)) -> tuple[str, str]:
@@ -183,7 +243,7 @@ def require_rows(index: Index) -> None:
     """
     if index.n:
         return
-    rejects = index.raw().rows("rejects/artist")
+    rejects = index.n_rejects
     only = f", only {rejects:,} reject{'s' if rejects != 1 else ''}" if rejects else ""
     raise ImindexError(
         f"{index.path} holds no pictures{only}: there is nothing to search or test. See `imindex info --rejects -i "

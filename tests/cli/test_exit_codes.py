@@ -17,6 +17,7 @@ USAGE = {
     "demo": [[], ["d", "--works", "0"]],
     "doctor": [["--no-such"]],
     "build": [[], ["x", "--kind", "fakes"]],
+    "fetch": [[], ["u.csv"], ["u.csv", "o", "--rate", "0"]],
     "generate": [["--model", "m"], ["--model", "m", "--out", "o"]],
     "query": [[], ["x", "-k", "0"]],
     "match": [["--csls-k", "0"]],
@@ -41,6 +42,7 @@ USAGE = {
 COULD_NOT = {
     "demo": [["file/below"]],
     "build": [["nowhere"]],
+    "fetch": [["no.csv", "o"], ["file", "o"]],
     "generate": [["--model", "no-model", "--artist", "Ada Example", "--out", "o", "--per-artist", "1"]],
     "query": [["x.png"]],
     "match": [[]],

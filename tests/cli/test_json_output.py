@@ -71,6 +71,7 @@ def test_every_command_prints_json_that_strict_readers_take(built: Path, tmp_pat
         "export": [tmp_path / "out", *of_index],
         "remove": [*of_index, "--artist", "ada", "--yes"],
         "migrate": of_index,
+        "fetch": [tmp_path / "urls.csv", tmp_path / "f", "--dry-run", "--json"],
         "generate": [
             "--model",
             "m",
@@ -88,6 +89,7 @@ def test_every_command_prints_json_that_strict_readers_take(built: Path, tmp_pat
     }
     assert {*lines, *WITHOUT_JSON} == set(COMMANDS)
     run("audit", "init", tmp_path / "plan.toml")
+    (tmp_path / "urls.csv").write_text("url,artist\nhttps://a.example/1.jpg,A\n")
     for command, words in lines.items():
         code = 1 if command in ("audit", "compare") else 0  # neither a model nor a second release is here
         result = run(command, *words, code=code)

@@ -216,7 +216,7 @@ def test_every_file_is_a_row_or_a_reject_with_its_reason(
 CHILD = """
     import os, sys
     sys.path[:0] = {path!r}
-    from imindex.indexer.build.reader import read_all
+    from imindex.indexer.runners.reader import read_all
     from imindex.indexer.sources.find import find
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from imindex.indexer.build import reader
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.preprocess_bounds import MAX_SIDE, preprocess_fault
 from imindex.indexer.decode.preprocess import Preprocess
+from imindex.indexer.runners import reader
 from imindex.indexer.store.index import Index
 from tests.support.commands import run
 from tests.support.forging import with_encoder

@@ -16,13 +16,13 @@ import pytest
 import torch
 
 from imindex.indexer.build import build as build_module
-from imindex.indexer.build import reader
 from imindex.indexer.build.build import Stopped, build
 from imindex.indexer.build.checkpoint import Batch, Parts
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.decode import preprocess as images
 from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.encoders.load import load
+from imindex.indexer.runners import reader
 from imindex.indexer.sources.find import find
 from imindex.indexer.store.index import Index
 from tests.support.builds import TREE, Counting, digest

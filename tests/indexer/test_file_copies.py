@@ -16,7 +16,7 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.integrity.verify import verify
 from imindex.indexer.store.index import Index, recompute_root_digest
 from imindex.indexer.store.intact import require_intact
-from imindex.indexer.store.unfinished import why_unreadable
+from imindex.indexer.store.unfinished import HEAD, why_unreadable
 from tests.support.approximate import clustered, contents, one_of_each, run, save
 
 ARCHIVES = Path(__file__).parents[1] / "data" / "archives"
@@ -253,7 +253,7 @@ def test_what_a_killed_program_left_is_told(index: Path, tmp_path: Path) -> None
     result = run("verify", "-i", index)
     assert "was left by a program that was killed while it wrote i.h5" in " ".join(result.stderr.split())
     assert left.name in "".join(result.stderr.split()) and ".other" not in result.stderr
-    assert "unfinished file" in why_unreadable(left)
+    assert "unfinished file" in why_unreadable(left, left.read_bytes()[:HEAD], 200)
     index.unlink()
     for words in (["info"], ["verify"], ["match"]):
         said = " ".join(run(*words, "-i", index, code=1).stderr.split())
@@ -266,6 +266,6 @@ def test_other_files_are_not_called_unfinished(tmp_path: Path) -> None:
     ):
         path = tmp_path / f"{number}.h5"
         path.write_bytes(data)
-        assert why_unreadable(path) == ""
+        assert why_unreadable(path, data[:HEAD], len(data)) == ""
         with pytest.raises(ImindexError, match="cannot be opened as an HDF5 file"):
             Index(path)

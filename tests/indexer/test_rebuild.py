@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from imindex.indexer.build import reader
 from imindex.indexer.build.build import Stopped, build
 from imindex.indexer.build.checkpoint import Batch, Parts
 from imindex.indexer.core.errors import BadPicture
 from imindex.indexer.decode import preprocess as images
 from imindex.indexer.encoders.base import Encoder
+from imindex.indexer.runners import reader
 from imindex.indexer.sources.find import find
 from imindex.indexer.sources.item import Item
 from imindex.indexer.store.index import Index

@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imindex.indexer.build import reader, unchanged
+from imindex.indexer.build import unchanged
 from imindex.indexer.build.build import build
 from imindex.indexer.build.scan import Scan, Scanned
 from imindex.indexer.core.paths import stored_path
 from imindex.indexer.core.schema import NO_STAMP
 from imindex.indexer.encoders.base import Encoder
+from imindex.indexer.runners import reader
 from imindex.indexer.sources.find import find
 from imindex.indexer.sources.item import Item
 from imindex.indexer.store.index import Index

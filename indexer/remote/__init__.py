@@ -1,0 +1,1 @@
+"""Read and write objects by URL: object stores and https."""

@@ -1,0 +1,1 @@
+"""Where pictures are read, decoded and encoded: in this process, or on a cluster."""
