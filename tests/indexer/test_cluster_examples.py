@@ -170,7 +170,9 @@ def check_fields(value: object, kind: object, path: str = "") -> None:
     if isinstance(kind, str):
         fields = FIELDS[kind]
         assert isinstance(value, dict), path
-        assert set(value) <= set(fields), f"{path}: {sorted(set(value) - set(fields))} are no fields of {kind}"
+        assert set(value) <= set(fields), (
+            f"{path}: {sorted(set(value) - set(fields))} are no fields of {kind}"
+        )
         for name, inside in value.items():
             check_fields(inside, fields[name], f"{path}.{name}")
     elif isinstance(kind, list):
