@@ -40,7 +40,6 @@ from imindex.retrieval.evidence.release_walk import Observed, Wanted
 from imindex.retrieval.evidence.shared import Shared, Texts
 from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.results import AuditFindings, AuditResult, Comparison, RegisterEntry, Verdict
-from imindex.retrieval.shards.start import started
 
 TOGETHER_BYTES = 2**29
 """Releases are walked together while their observers take less memory than this."""

@@ -51,9 +51,9 @@ def count_on_device(
     most = max(map(len, own))
     is_cosine = sides.csls_k is None
     padded = np.full((len(rows), most), np.inf if is_cosine else np.iinfo(np.int64).max, own[0].dtype)
-    for line, scores in zip(padded, own, strict=True):
-        line[: len(scores)] = scores
-    limits = torch.from_numpy(padded).to(device)
+    for line, line_scores in zip(padded, own, strict=True):
+        line[: len(line_scores)] = line_scores
+    limits: torch.Tensor = torch.from_numpy(padded).to(device)
     left = torch.from_numpy(sides.works[rows]).to(device, torch.float64)
     # Bin j of a work: scores above j of its own scores (or above or equal to j of them), and not above more.
     above = torch.zeros((len(rows), most + 1), dtype=torch.int64, device=device)
@@ -64,8 +64,8 @@ def count_on_device(
         tile = torch.from_numpy(np.ascontiguousarray(sides.imitations[columns])).to(device, torch.float64)
         scores = left @ tile.T
         if sides.csls_k is not None:
-            penalties = torch.from_numpy(sides.penalties[columns]).to(device)
-            scores = 2 * sides.csls_k * (scores * _UNITS).to(torch.int64) - penalties
+            penalties: torch.Tensor = torch.from_numpy(sides.penalties[columns]).to(device)
+            scores = (scores * _UNITS).to(torch.int64) * (2 * sides.csls_k) - penalties
         ones = torch.ones((), dtype=torch.int64, device=device).expand(scores.shape)
         above.scatter_add_(1, torch.searchsorted(limits, scores), ones)
         reached.scatter_add_(1, torch.searchsorted(limits, scores, right=True), ones)
