@@ -269,7 +269,7 @@ def test_nearest_rows_of_parts_equal_those_of_one_file(
             among = random.random(alone.n) < share
             among[0] = True
             expected = nearest(ExactSearcher(alone.vectors), alone.vectors, queries, k=k, among=among)
-            found = nearest_by_workers(joined, Several(joined, 2), queries, k, among)
+            found = nearest_by_workers(Several(joined, 2), joined, queries, k, among)
             assert np.array_equal(found.rows, expected.rows)
             assert np.array_equal(found.scores, expected.scores)
 
