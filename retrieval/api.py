@@ -26,6 +26,7 @@ True
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -73,6 +74,7 @@ from imindex.retrieval.results import (
 )
 from imindex.retrieval.results.tables import Row
 from imindex.retrieval.search.query import ask
+from imindex.retrieval.shards.search import nearest_by_workers
 from imindex.retrieval.shards.start import HERE, Workers, started
 from imindex.retrieval.vectors.select import artist_mask
 
@@ -610,7 +612,7 @@ class OpenIndex:
                 encoder=encoder,
                 exact=exact,
                 limits=limits,
-                calls=calls,
+                search=None if calls is None else functools.partial(nearest_by_workers, calls),
             )
 
     def classify(  # noqa: PLR0913

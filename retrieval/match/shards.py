@@ -31,7 +31,7 @@ from imindex.retrieval.vectors.blocks import Float16, Int32, Int64
 
 PIECE_ROWS = 2**17
 """Maximum number of imitations in a piece."""
-LIMIT_BYTES = 2**26
+LIMIT_BYTES = 2**27
 """Size of the similarities that a worker computes at a time, for each of its threads."""
 
 

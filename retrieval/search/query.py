@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from imindex.indexer.core.bounds import NEIGHBOURS, SHARE
 from imindex.indexer.core.cosine import shown_cosine
@@ -16,7 +17,6 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.names import as_stored
 from imindex.indexer.core.schema import KINDS
 from imindex.indexer.decode.limits import Limits
-from imindex.indexer.runners.calls import Calls
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.opening import opened
 from imindex.indexer.store.remote_vectors import RemoteVectors
@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     from imindex.indexer.ann.record import Record
 
 
+SearchElsewhere = Callable[[Index, Float16, int, npt.NDArray[np.bool_]], Neighbours]
+"""Finds the k nearest rows of queries among some rows of an index: (index, queries, k, among) -> neighbours."""
+
+
 def ask(  # noqa: PLR0913
     path: Named | Index,
     pictures: Sequence[str | Path],
@@ -52,7 +56,7 @@ def ask(  # noqa: PLR0913
     encoder: Mapping[str, Any] | None = None,
     exact: bool = False,
     limits: Limits = Limits(),  # noqa: B008 - frozen
-    calls: Calls | None = None,
+    search: SearchElsewhere | None = None,
 ) -> QueryResult:
     """Encode pictures and texts with the index's encoder, and find their neighbours of each kind.
 
@@ -76,9 +80,9 @@ def ask(  # noqa: PLR0913
         recall is measured on pictures and text vectors are distributed differently.
     limits : Limits
         Pictures that exceed these limits are rejected.
-    calls : Calls, optional
-        Workers made from `imindex.retrieval.shards.worker.Worker` for this index: each searches some of its rows
-        exactly. An approximate index is then not used.
+    search : callable, optional
+        Searches the index in place of this process, exactly, such as
+        `imindex.retrieval.shards.search.nearest_by_workers`. An approximate index is then not used.
 
     Returns
     -------
@@ -114,9 +118,9 @@ def ask(  # noqa: PLR0913
                     attributions[place] = attribute(
                         index, vectors[place], digest, masks["works"], confidence_level
                     )
-            search = _Search(index, len(digests), str(loaded.device), exact, calls)
+            searcher = _Search(index, len(digests), str(loaded.device), exact, search)
             for kind, among in masks.items():
-                neighbours, approximate = search.nearest(vectors, k, among)
+                neighbours, approximate = searcher.nearest(vectors, k, among)
                 for place, votes in enumerate(vote(neighbours, columns["artist"])):
                     kinds[place][kind] = KindNeighbours(
                         approximate=approximate if place < len(digests) else None,
@@ -150,13 +154,15 @@ def ask(  # noqa: PLR0913
 class _Search:
     """Exact search for texts; for pictures, the approximate index if there is one, unless `exact` is set."""
 
-    def __init__(self, index: Index, n_pictures: int, device: str, exact: bool, calls: Calls | None):
+    def __init__(
+        self, index: Index, n_pictures: int, device: str, exact: bool, elsewhere: SearchElsewhere | None
+    ):
         from imindex.indexer.ann.exact import exact_searcher
 
-        self._index, self._calls = index, calls
+        self._index, self._elsewhere = index, elsewhere
         self._vectors, self._n_pictures = index.vectors, n_pictures
         self._is_exact = exact or not n_pictures
-        if calls is None:
+        if elsewhere is None:
             self._exact = exact_searcher(index.vectors, device)
 
     @cached_property
@@ -180,10 +186,8 @@ class _Search:
         self, queries: Float16, k: int, among: np.ndarray[Any, Any]
     ) -> tuple[Neighbours, Approximate | None]:
         """Return the neighbours, and the approximation used for pictures, or None if the search was exact."""
-        if self._calls is not None:
-            from imindex.retrieval.shards.search import nearest_by_workers
-
-            return nearest_by_workers(self._index, self._calls, queries, k, among), None
+        if self._elsewhere is not None:
+            return self._elsewhere(self._index, queries, k, among), None
         quick = self._quick(int(np.count_nonzero(among)))
         if quick is None:
             return nearest(self._exact, self._vectors, queries, k=k, among=among), None

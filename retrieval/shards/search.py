@@ -19,15 +19,15 @@ RANGE_ROWS = 2**20
 
 
 def nearest_by_workers(
-    index: Index, calls: Calls, queries: Float16, k: int, among: npt.NDArray[np.bool_]
+    calls: Calls, index: Index, queries: Float16, k: int, among: npt.NDArray[np.bool_]
 ) -> Neighbours:
     """Find the k nearest rows of each query, as `imindex.retrieval.search.nearest.nearest` does.
 
     Parameters
     ----------
-    index : Index
     calls : Calls
         Workers made from `imindex.retrieval.shards.worker.Worker`, with the files of the index.
+    index : Index
     queries : ndarray, shape (Q, d), float16, unit norm
     k : int
         At least 1.

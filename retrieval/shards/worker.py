@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,10 +24,8 @@ from imindex.retrieval.vectors.blocks import Float16, Float64, Int64
 from imindex.retrieval.vectors.checks import check_vectors
 from imindex.retrieval.vectors.select import row_keys
 
-if TYPE_CHECKING:
-    from imindex.retrieval.evidence.release_walk import Share
-
-WORKER = "imindex.retrieval.shards.worker:Worker"
+WORKER = "imindex.retrieval.evidence.observing_worker:ObservingWorker"
+"""What makes a worker: this one, which can also observe a release (`imindex.retrieval.evidence.release_walk`)."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +114,6 @@ class Worker:
         self._files = tuple(files)
         self._open: dict[int, Index] = {}
         self._searchers: dict[tuple[int, int, int], Any] = {}
-        self._whole: Any = None
-        self._observed: dict[str, Any] = {}
 
     def keys(self, _: None, rows: Rows) -> npt.NDArray[np.uint64]:
         """Validate the vectors of some rows, and return their keys (`row_keys`)."""
@@ -157,16 +153,6 @@ class Worker:
             return prototype_scores(vectors, *works, exclude=exclude)
         return knn_scores(vectors, *works, k=candidates.k, exclude=exclude)
 
-    def observe(self, share: Share, works: Int64) -> Any:
-        """See `imindex.retrieval.evidence.release_walk.observe_share`."""
-        from imindex.retrieval.evidence.release_walk import observe_share
-        from imindex.retrieval.evidence.shared import Shared
-
-        if self._whole is None:
-            self._whole = Shared(self._joined())
-        received, self._observed = observe_share(self._whole, share, works, self._observed)
-        return received
-
     def _piece(self, works: Works, rows: Rows) -> Piece:
         return Piece(
             works,
@@ -188,7 +174,8 @@ class Worker:
             self._open[number] = _same(open_index(self._files[number].path), self._files[number])
         return self._open[number]
 
-    def _joined(self) -> Index:
+    def joined(self) -> Index:
+        """Open all files as one index."""
         index = open_index([file.path for file in self._files])
         for part, file in zip(index.parts, self._files, strict=True):
             _same(part, file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from imindex.retrieval.shards.search import nearest_by_workers
 from imindex.retrieval.shards.start import started
 from imindex.retrieval.shards.worker import WORKER, Range, Rows, Worker, files_of
 from tests.retrieval.test_one_walk import everything, results
+from tests.support.commands import run
 from tests.support.divided import divided
 from tests.support.invented_index import few, invented_index, unit
 
@@ -269,7 +271,7 @@ def test_nearest_rows_of_parts_equal_those_of_one_file(
             among = random.random(alone.n) < share
             among[0] = True
             expected = nearest(ExactSearcher(alone.vectors), alone.vectors, queries, k=k, among=among)
-            found = nearest_by_workers(joined, Several(joined, 2), queries, k, among)
+            found = nearest_by_workers(Several(joined, 2), joined, queries, k, among)
             assert np.array_equal(found.rows, expected.rows)
             assert np.array_equal(found.scores, expected.scores)
 
@@ -291,3 +293,19 @@ def test_damaged_vectors_are_refused_by_workers_too(tmp_path: Path) -> None:
         worker._file(0).vectors = np.full((index.n, 8), 2.0, np.float16)
         with pytest.raises(ValueError, match="imitations: row 0"):
             worker.keys(None, Rows(0, np.arange(3), np.zeros(3, np.int64)))
+
+
+def test_commands_share_work_between_processes(world: tuple[Path, list[Path], list[str]]) -> None:
+    """The rows that `match` and `classify` print, and their JSON."""
+    path, parts, _ = world
+    pattern = parts[0].with_name("part-*.h5")
+    words = ["--collection", "r1", "--no-tests", "--csv"]
+    expected = run("match", "-i", path, *words).stdout
+    assert run("match", "-i", pattern, *words, "--workers", 2).stdout == expected
+    tested = ["match", "--collection", "r1", "--placebo", "placebo *", "--resamples", 99, "--json"]
+    left, right = (
+        json.loads(run(*tested, "-i", place, *more).stdout)
+        for place, more in ((path, []), (pattern, ["--workers", 2]))
+    )
+    assert {**left, "index": "", "root-digest": ""} == {**right, "index": "", "root-digest": ""}
+    assert "--address needs --on ray" in run("match", "-i", path, "--address", "10.0.0.1:6379", code=2).output
