@@ -112,10 +112,10 @@ def listed_folder(url: str) -> RemoteFolder:
     for info in found:
         relative = info.url[len(url) :].strip("/")
         if not relative:
-            raise ImindexError(
-                f"{url} is an object, not a folder. Pass its folder, or list it in a manifest (.csv, .jsonl, ...)."
-            )
+            raise _object(url)
         root.add(relative, info)
+    if not found and objects.exists(url):
+        raise _object(url)
     if not found:
         raise ImindexError(f"{url} does not exist, or holds nothing. Check the URL, and the credentials.")
     urls.remember(found)
@@ -127,6 +127,12 @@ def listed_folder(url: str) -> RemoteFolder:
         ]
     )
     return root
+
+
+def _object(url: str) -> ImindexError:
+    return ImindexError(
+        f"{url} is an object, not a folder. Pass its folder, or list it in a manifest (.csv, .jsonl, ...)."
+    )
 
 
 def folder_at(entry: object) -> Folder:
