@@ -16,6 +16,7 @@ from imindex.retrieval.audit.inputs import Inputs, gather
 from imindex.retrieval.audit.plan import read_plan
 from tests.support.commands import run
 from tests.support.pictures import picture
+from tests.support.shards import write_tar
 
 TREE = {
     "works/Ada Example": 5, "works/Bo Sample": 5, "works/Cy Other": 4, "background/Di Further": 4, "control": 2,
@@ -115,6 +116,28 @@ def test_separate_manifests_give_the_inputs_of_the_folders(root: Path) -> None:
     assert content(gathered(root, **keys)) == expected
     by_arms = content(gathered(root, **keys, placebos=""))  # known from the arms
     assert by_arms.pop("digests")["works"] == expected.pop("digests")["works"] and by_arms == expected
+
+
+def sharded(root: Path) -> dict[str, str]:
+    """Write the sources of an audit as shards, two of the works; return the plan's keys for them."""
+    for name, folders in {
+        "works-0": ["works/Ada Example"], "works-1": ["works/Bo Sample", "works/Cy Other"],
+        "background": ["background/Di Further"], "control": ["control"],
+        **{release: [folder for folder in TREE if f"/{release}/" in folder] for release in ("r1", "r2")},
+    }.items():  # fmt: skip
+        files = [path for folder in folders for path in sorted((root / folder).iterdir())]
+        members = [(path.relative_to(root).as_posix(), path.read_bytes()) for path in files]
+        write_tar(root / "shards" / f"{name}.tar", members)
+    return {
+        "works": "shards/works-{0..1}.tar", "background": "shards/background.tar", "control": "shards/control.tar",
+        "r1": "shards/r1.tar", "r2": "shards/r2.tar",
+    }  # fmt: skip
+
+
+def test_shards_give_the_inputs_of_the_folders(root: Path) -> None:
+    expected = content(gathered(root))
+    keys = sharded(root)
+    assert content(gathered(root, **keys)) == expected
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
