@@ -221,13 +221,13 @@ def figures(report: dict[str, Any]) -> list[Any]:
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_an_audit_of_manifests_has_the_results_of_an_audit_of_folders(root: Path) -> None:
-    """One picture is blocked: in the folder it is all black, in the manifest it is marked."""
+def test_an_audit_of_manifests_or_shards_has_the_results_of_an_audit_of_folders(root: Path) -> None:
+    """One picture is blocked: in the folder and in the shard it is all black, in the manifest it is marked."""
     lost = "imitations/r1/Ada Example/9.png"
     reports = []
-    for name in ("folders", "manifests"):
-        Image.new("RGB", (24, 24), (0, 0, 0) if name == "folders" else (1, 2, 3)).save(root / lost)
-        keys = {}
+    for name in ("folders", "manifests", "shards"):
+        Image.new("RGB", (24, 24), (1, 2, 3) if name == "manifests" else (0, 0, 0)).save(root / lost)
+        keys = sharded(root) if name == "shards" else {}
         if name == "manifests":
             rows = [
                 {**row, "blocked": "safety filter" if row["path"] == lost else ""} for row in rows_of(root)
@@ -240,8 +240,8 @@ def test_an_audit_of_manifests_has_the_results_of_an_audit_of_folders(root: Path
         reports.append(json.loads((root / f"{name}-audit/report.json").read_text(encoding="utf-8")))
         said = run("verify", "--results", root / f"{name}-audit", "--device", "cpu").output
         assert "no faults" in said.lower()
-    assert figures(reports[0]) == figures(reports[1]) and len(figures(reports[0])) == 4
-    for report, reason in zip(reports, ("all black", "safety filter"), strict=True):
+    assert figures(reports[0]) == figures(reports[1]) == figures(reports[2]) and len(figures(reports[0])) == 4
+    for report, reason in zip(reports, ("all black", "safety filter", "all black"), strict=True):
         first, second = report["releases"]
         assert [one["reason"] for one in first["blocked"]] == [reason] and second["blocked"] == []
         assert (first["n_imitations"], second["n_imitations"], report["rejects"]) == (8, 8, [])
