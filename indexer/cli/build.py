@@ -97,6 +97,10 @@ def build(sources: tuple[Path | str, ...], index: Path, as_json: bool, yes: bool
     manifest.csv (.jsonl, .parquet) in any of these folders is read in its place. Paths of a manifest are inside its
     folder, or inside a folder that --root names.
 
+    SOURCE may also be a tar shard as webdataset and img2dataset write it, or a pattern such as "d/{00000..00099}.tar".
+    Folders may hold shards wherever they may hold pictures. Artist and kind are told by the .json of each picture, the
+    Parquet file beside the shard, the folders inside and around it, or the options.
+
     Pictures that a safety filter blocked (marked in `blocked`, or all black imitations and controls) are recorded, and
     left out of every search and test. With --rehash, they are found in an index of an earlier version, too.
 
@@ -107,6 +111,7 @@ def build(sources: tuple[Path | str, ...], index: Path, as_json: bool, yes: bool
 
     \b
     imindex build art/ --model demo
+    imindex build "laion/{00000..00099}.tar" --kind works --artist-from "{artist}/*"
     imindex build pile/ --kind works --artist-from "{artist}_*.png"
     imindex build works/ imitations/sd-2.1 -i audit.h5 --model ViT-L-14 \\
         --pretrained openai

@@ -26,6 +26,7 @@ from imindex.indexer.sources.stray import (
     PassedOver,
     kind_of_file,
     kind_of_folder,
+    kind_of_name,
 )
 
 Entry = os.DirEntry[str] | RemoteFolder
@@ -268,7 +269,10 @@ def _entries(path: Folder | str, passed: PassedOver) -> Sequence[Entry]:
     for entry in listed:
         if is_beside(entry.name, names):
             continue
-        kind = kind_of_folder(entry.path) if _is_dir(entry) else kind_of_file(entry.path)
+        if _is_dir(entry):
+            kind = kind_of_folder(entry.path)
+        else:
+            kind = kind_of_name(entry.name) if is_shard(entry.name) else kind_of_file(entry.path)
         if kind and kind != SHARD_SUFFIX:
             passed.add(entry.path, kind)
         else:

@@ -16,6 +16,7 @@ from imindex.retrieval.audit.inputs import Inputs, gather
 from imindex.retrieval.audit.plan import read_plan
 from tests.support.commands import run
 from tests.support.pictures import picture
+from tests.support.shards import write_tar
 
 TREE = {
     "works/Ada Example": 5, "works/Bo Sample": 5, "works/Cy Other": 4, "background/Di Further": 4, "control": 2,
@@ -117,6 +118,28 @@ def test_separate_manifests_give_the_inputs_of_the_folders(root: Path) -> None:
     assert by_arms.pop("digests")["works"] == expected.pop("digests")["works"] and by_arms == expected
 
 
+def sharded(root: Path) -> dict[str, str]:
+    """Write the sources of an audit as shards, two of the works; return the plan's keys for them."""
+    for name, folders in {
+        "works-0": ["works/Ada Example"], "works-1": ["works/Bo Sample", "works/Cy Other"],
+        "background": ["background/Di Further"], "control": ["control"],
+        **{release: [folder for folder in TREE if f"/{release}/" in folder] for release in ("r1", "r2")},
+    }.items():  # fmt: skip
+        files = [path for folder in folders for path in sorted((root / folder).iterdir())]
+        members = [(path.relative_to(root).as_posix(), path.read_bytes()) for path in files]
+        write_tar(root / "shards" / f"{name}.tar", members)
+    return {
+        "works": "shards/works-{0..1}.tar", "background": "shards/background.tar", "control": "shards/control.tar",
+        "r1": "shards/r1.tar", "r2": "shards/r2.tar",
+    }  # fmt: skip
+
+
+def test_shards_give_the_inputs_of_the_folders(root: Path) -> None:
+    expected = content(gathered(root))
+    keys = sharded(root)
+    assert content(gathered(root, **keys)) == expected
+
+
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_one_manifest_of_everything_gives_the_inputs_of_the_folders(root: Path, separator: str) -> None:
     expected = content(gathered(root))
@@ -198,13 +221,13 @@ def figures(report: dict[str, Any]) -> list[Any]:
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_an_audit_of_manifests_has_the_results_of_an_audit_of_folders(root: Path) -> None:
-    """One picture is blocked: in the folder it is all black, in the manifest it is marked."""
+def test_an_audit_of_manifests_or_shards_has_the_results_of_an_audit_of_folders(root: Path) -> None:
+    """One picture is blocked: in the folder and in the shard it is all black, in the manifest it is marked."""
     lost = "imitations/r1/Ada Example/9.png"
     reports = []
-    for name in ("folders", "manifests"):
-        Image.new("RGB", (24, 24), (0, 0, 0) if name == "folders" else (1, 2, 3)).save(root / lost)
-        keys = {}
+    for name in ("folders", "manifests", "shards"):
+        Image.new("RGB", (24, 24), (1, 2, 3) if name == "manifests" else (0, 0, 0)).save(root / lost)
+        keys = sharded(root) if name == "shards" else {}
         if name == "manifests":
             rows = [
                 {**row, "blocked": "safety filter" if row["path"] == lost else ""} for row in rows_of(root)
@@ -217,8 +240,8 @@ def test_an_audit_of_manifests_has_the_results_of_an_audit_of_folders(root: Path
         reports.append(json.loads((root / f"{name}-audit/report.json").read_text(encoding="utf-8")))
         said = run("verify", "--results", root / f"{name}-audit", "--device", "cpu").output
         assert "no faults" in said.lower()
-    assert figures(reports[0]) == figures(reports[1]) and len(figures(reports[0])) == 4
-    for report, reason in zip(reports, ("all black", "safety filter"), strict=True):
+    assert figures(reports[0]) == figures(reports[1]) == figures(reports[2]) and len(figures(reports[0])) == 4
+    for report, reason in zip(reports, ("all black", "safety filter", "all black"), strict=True):
         first, second = report["releases"]
         assert [one["reason"] for one in first["blocked"]] == [reason] and second["blocked"] == []
         assert (first["n_imitations"], second["n_imitations"], report["rejects"]) == (8, 8, [])
