@@ -25,7 +25,7 @@ BASE = f"s3://{BUCKET}"
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("IMINDEX_REMOTE_BACKOFF", "0.01")
-    monkeypatch.setenv("IMINDEX_REMOTE_TIMEOUT", "1")
+    monkeypatch.setenv("IMINDEX_REMOTE_TIMEOUT", "20")
     monkeypatch.setenv("IMINDEX_REMOTE_ATTEMPTS", "3")
     credentials.forget()
     yield
@@ -229,9 +229,7 @@ def test_order_and_digest_survive_faults(
     with index_of(local, tmp_path / "l/i.h5", tiny_model, roots={"art": local}) as here:
         root = here.root_digest
     for number, kind in enumerate(("503", "cut", "reset", "length", "short", "slow")):
-        proxy.faults.append(
-            Fault(kind, times=2, contains=f"works/{['Ada', 'Bo'][number % 2]}/", seconds=0.5)
-        )
+        proxy.faults.append(Fault(kind, times=2, contains=f"works/{['Ada', 'Bo'][number % 2]}/", seconds=0.5))
     proxy.faults.append(Fault("503", times=1, contains="list-type"))
     with index_of(url, tmp_path / "r/i.h5", tiny_model, roots={"art": url}) as there:
         assert there.root_digest == root
