@@ -89,7 +89,9 @@ def split_secrets(url: str) -> SplitUrl:
         return SplitUrl(url)
     scheme, authority, rest = parts["scheme"], parts["authority"], parts["rest"]
     user = password = ""
-    if "@" not in authority and _SLASHED.match(authority) and "@" in rest:  # secret keys of S3 may have a slash
+    if (
+        "@" not in authority and _SLASHED.match(authority) and "@" in rest
+    ):  # secret keys of S3 may have a slash
         more, _, rest = rest.partition("@")
         host, slash, rest = rest.partition("/")
         authority, rest = f"{authority}{more}@{host}", slash + rest

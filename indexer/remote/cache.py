@@ -104,7 +104,7 @@ def open_piece_file(identity: str) -> tuple[int, Path | None]:
                 with suppress(OSError):  # a file system without permissions, or without times
                     if hasattr(os, "fchmod"):
                         os.fchmod(descriptor, 0o600)
-                    os.utime(path)  # noqa: PTH - marks the use
+                    os.utime(path)
                 return descriptor, path
     try:
         descriptor, name = tempfile.mkstemp(prefix="imindex-", suffix=_SUFFIX)

@@ -54,7 +54,7 @@ def put_in_parts(address: Address, source: Path, condition: Condition, metadata:
         part_bytes = max(_LEAST_PART, -(-size // _MOST_PARTS))
         lock = threading.Lock()
 
-        def send(number: int) -> dict[str, Any]:
+        def send(number: int) -> dict[str, object]:
             start = number * part_bytes
             with lock:
                 os.lseek(descriptor, start, os.SEEK_SET)
@@ -112,8 +112,8 @@ def _read(descriptor: int, length: int) -> bytes:
 
 def _client(address: Address) -> Any:
     try:
-        import botocore.session
-        from botocore.config import Config
+        import botocore.session  # type: ignore[import-untyped,unused-ignore]
+        from botocore.config import Config  # type: ignore[import-untyped,unused-ignore]
     except ImportError:
         raise RemoteError(
             address.url,
@@ -148,7 +148,7 @@ _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
 def _call(address: Address, function: Any, conditional: Condition | None = None) -> Any:
     """Call a function of botocore, and raise errors of imindex for its own, without their texts."""
-    from botocore import exceptions
+    from botocore import exceptions  # type: ignore[import-untyped,unused-ignore]
 
     failure: RemoteError | Trouble
     try:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.core.locations import is_url
+from imindex.indexer.core.locations import is_shard, is_url
 from imindex.indexer.remote import objects
 from imindex.indexer.remote.address import WEB
 from imindex.indexer.remote.info import Info
@@ -120,7 +120,11 @@ def listed_folder(url: str) -> RemoteFolder:
         raise ImindexError(f"{url} does not exist, or holds nothing. Check the URL, and the credentials.")
     urls.remember(found)
     urls.look_at_heads(
-        [info for info in found if is_undecided(info.url, kind_of_name(info.url.rpartition("/")[2]))]
+        [
+            info
+            for info in found
+            if not is_shard(info.url) and is_undecided(info.url, kind_of_name(info.url.rpartition("/")[2]))
+        ]
     )
     return root
 
