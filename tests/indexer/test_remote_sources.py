@@ -299,3 +299,34 @@ def test_a_picture_at_a_url_is_a_query(
     assert here["queries"][0]["kinds"] == there["queries"][0]["kinds"]
     assert there["queries"][0]["query"] == f"{url}/works/Ada/0.png"
     run("query", f"{url}/none.png", *words, code=1)
+
+
+def test_the_works_of_a_plan_may_be_at_a_url(
+    proxy: FaultyProxy, tree: Callable[..., tuple[Path, str]], tmp_path: Path
+) -> None:
+    """The register has the same digest of the works, and thumbnails read them."""
+    from imindex.retrieval.audit.inputs import gather
+    from imindex.retrieval.audit.plan import read_plan
+    from imindex.retrieval.report.thumbnails import Thumbnails, places_of_audit
+
+    files = {
+        f"works/{name} Example/{n}.png": encoded(picture(n), "PNG")
+        for name in ("Ada", "Bo")
+        for n in range(2)
+    }
+    made = {f"imitations/one/{name} Example/{n}.png": PNG for name in ("Ada", "Bo") for n in range(2)}
+    local, url = tree({**files, **made})
+    plan = '[artists]\ntested = ["Ada Example", "Bo Example"]\n[works]\ntested = "{0}/works"\n'
+    plan += '[[releases]]\nname = "one"\npictures = "{0}/imitations/one"\n[[encoders]]\nname = "demo"\nmodel = "demo"\n'
+    gathered = []
+    for place in (local, url):
+        (tmp_path / "plan.toml").write_text(plan.format(place))
+        gathered.append(gather(read_plan(tmp_path / "plan.toml")))
+    assert gathered[0].digests == gathered[1].digests
+    assert [item.path for item in gathered[1].works] == [f"{url}/{name}" for name in sorted(files)]
+    thumbnails = Thumbnails(places_of_audit(tmp_path, ()), 4)
+    assert thumbnails.get(f"{url}/{next(iter(files))}") is not None
+    credentials.forget()
+    stranger = Thumbnails(places_of_audit(tmp_path, ()), 4)
+    before = len(proxy.requests)
+    assert stranger.get(f"{url}/{next(iter(files))}") is None and len(proxy.requests) == before
