@@ -185,3 +185,20 @@ def test_remote_libraries_are_not_loaded_before_they_are_needed() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_worker_takes_over_what_the_user_granted() -> None:
+    import pickle
+
+    credentials.name_by_user(f"s3://AKIA:{CANARY}@bucket/works")
+    credentials.name_by_user(f"https://host/a.jpg?sig={CANARY}")
+    granted = credentials.granted()
+    assert CANARY not in repr(granted)
+    sent = pickle.dumps(granted)
+    credentials.forget()
+    assert credentials.credentials_for("s3://bucket/other/1.png").password == ""
+    credentials.adopt(pickle.loads(sent))
+    assert credentials.credentials_for("s3://bucket/other/1.png").password == CANARY
+    assert credentials.credentials_for("https://host/a.jpg").query == f"sig={CANARY}"
+    assert credentials.credentials_for("https://host/b.jpg").query == ""
+    assert credentials.is_named("https://host/b.jpg") and not credentials.is_named("https://other/b.jpg")
