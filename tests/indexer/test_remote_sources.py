@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -223,11 +224,16 @@ def test_a_build_from_a_bucket_has_the_digest_of_the_local_build(
 
 
 def test_order_and_digest_survive_faults(
-    proxy: FaultyProxy, tree: Callable[..., tuple[Path, str]], tmp_path: Path, tiny_model: str
+    proxy: FaultyProxy,
+    tree: Callable[..., tuple[Path, str]],
+    tmp_path: Path,
+    tiny_model: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     local, url = tree(draw(24))
     with index_of(local, tmp_path / "l/i.h5", tiny_model, roots={"art": local}) as here:
         root = here.root_digest
+    monkeypatch.setenv("IMINDEX_REMOTE_ATTEMPTS", "15")  # chance may give one picture all 12 faults
     for number, kind in enumerate(("503", "cut", "reset", "length", "short", "slow")):
         proxy.faults.append(Fault(kind, times=2, contains=f"works/{['Ada', 'Bo'][number % 2]}/", seconds=0.5))
     proxy.faults.append(Fault("503", times=1, contains="list-type"))
@@ -330,3 +336,21 @@ def test_the_works_of_a_plan_may_be_at_a_url(
     stranger = Thumbnails(places_of_audit(tmp_path, ()), 4)
     before = len(proxy.requests)
     assert stranger.get(f"{url}/{next(iter(files))}") is None and len(proxy.requests) == before
+
+
+def test_an_ended_build_makes_no_further_attempts(
+    proxy: FaultyProxy, tree: Callable[..., tuple[Path, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a hundred attempts and up to 20 seconds before each, the others would be waited for half an hour."""
+    from imindex.indexer.runners.reader import read_all
+
+    _local, url = tree(draw(4))
+    items = list(find([url]))
+    digests = {hashlib.sha256(data).digest() for data in draw(4).values()}
+    monkeypatch.setenv("IMINDEX_REMOTE_ATTEMPTS", "100")
+    monkeypatch.setenv("IMINDEX_REMOTE_BACKOFF", "60")
+    proxy.faults.append(Fault("503", times=-1, contains=items[-1].path.rpartition("/")[2]))
+    reads = read_all([*items, *items * 40], digests, {})
+    assert next(reads).digest in digests
+    reads.close()
+    assert proxy.count(contains=items[-1].path.rpartition("/")[2]) > 0
