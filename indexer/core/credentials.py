@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 from imindex.indexer.core.locations import is_url
-from imindex.indexer.core.secrets import remember_secret, split_secrets
+from imindex.indexer.core.secrets import remember_secret, secret_values, split_secrets
 
 _lock = threading.Lock()
 _users: dict[str, tuple[str, str]] = {}
@@ -57,8 +57,8 @@ def take_up(url: str) -> str:
     """
     split = split_secrets(url)
     if split.secret:
-        values = [pair.partition("=")[2] for pair in split.query.split("&")]
-        remember_secret(split.password, split.query, *values, *map(unquote, values))
+        _remember_query(split.query)
+        remember_secret(split.password)
         if split.password:
             remember_secret(split.user)
         with _lock:
@@ -67,6 +67,11 @@ def take_up(url: str) -> str:
             if split.query:
                 _queries[split.public] = split.query
     return split.public
+
+
+def _remember_query(query: str) -> None:
+    values = secret_values(query)
+    remember_secret(query, *values, *map(unquote, values))
 
 
 def name_by_user(location: str) -> str:
@@ -131,18 +136,38 @@ def forget() -> None:
         _named.clear()
 
 
-def exported() -> Mapping[str, object]:
-    """Return the credentials of this process, to be handed to a worker by a channel that is not logged."""
-    with _lock:
-        return {"users": dict(_users), "queries": dict(_queries), "named": sorted(_named)}
+@dataclass(frozen=True)
+class Granted:
+    """The credentials and names of a process, to be handed to a worker, by a channel that is not logged.
+
+    Attributes
+    ----------
+    users : mapping of str to (str, str)
+        User information by place.
+    queries : mapping of str to str
+        Queries by public URL.
+    named : tuple of str
+        URLs that the user named.
+    """
+
+    users: Mapping[str, tuple[str, str]] = field(repr=False)
+    queries: Mapping[str, str] = field(repr=False)
+    named: tuple[str, ...]
 
 
-def adopt(users: Mapping[str, tuple[str, str]], queries: Mapping[str, str], named: list[str]) -> None:
-    """Take over what `exported` returned in another process."""
+def granted() -> Granted:
+    """Return the credentials of this process."""
     with _lock:
-        _users.update({place: (user, password) for place, (user, password) in users.items()})
-        _queries.update(queries)
-        _named.update(named)
-    for user, password in users.values():
+        return Granted(dict(_users), dict(_queries), tuple(sorted(_named)))
+
+
+def adopt(others: Granted) -> None:
+    """Take over the credentials of another process."""
+    with _lock:
+        _users.update(others.users)
+        _queries.update(others.queries)
+        _named.update(others.named)
+    for user, password in others.users.values():
         remember_secret(password, *([user] if password else []))
-    remember_secret(*queries.values())
+    for query in others.queries.values():
+        _remember_query(query)

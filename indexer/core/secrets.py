@@ -42,6 +42,8 @@ _ENVIRONMENT = re.compile(
 """Names of environment variables whose values are credentials."""
 _SHORTEST = 8
 """A shorter value of an environment variable is no credential: `true`, `auto`."""
+_LONG = 20
+"""A shorter value of a parameter `X-...` is a date, or the name of an algorithm."""
 _known: set[str] = set()
 
 
@@ -126,6 +128,22 @@ def public_argument(argument: str) -> str:
 def remember_secret(*values: str) -> None:
     """Remember credentials, so that `without_secrets` takes them out of every text."""
     _known.update(value for value in values if len(value) >= _SHORTEST)
+
+
+def secret_values(query: str) -> list[str]:
+    """Return the values of a query that are credentials, and not dates or the names of algorithms.
+
+    Examples
+    --------
+    >>> secret_values("X-Amz-Date=20260101T000000Z&X-Amz-Signature=0123456789abcdef0123&token=12345678&w=1024")
+    ['0123456789abcdef0123', '12345678']
+    """
+    pairs = [pair.partition("=") for pair in re.split("[&;]", query)]
+    return [
+        value
+        for name, _, value in pairs
+        if _SECRET.search(unquote(name)) and (len(value) >= _LONG or not name.lower().startswith("x-"))
+    ]
 
 
 def without_secrets(text: str, environment: Mapping[str, str] | None = None) -> str:

@@ -36,10 +36,10 @@ class Filesystems(Backend):
 
     def listing(self, address: Address) -> Iterator[Info]:
         system, path = _opened(address)
-        base = path.rstrip("/")
+        base = path.strip("/")
         found = _call(address, lambda: system.find(path, detail=True))
         for name, about in found.items():
-            relative = str(name)[len(base) :].lstrip("/")
+            relative = str(name).lstrip("/")[len(base) :].lstrip("/")
             yield _info(f"{address.url.rstrip('/')}/{relative}", about)
 
     def put(self, address: Address, source: bytes | Path, condition: Condition, token: str) -> str:

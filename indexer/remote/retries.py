@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-import time
+import threading
 from dataclasses import dataclass
 
 from imindex.indexer.core.errors import ImindexError
@@ -16,6 +16,7 @@ ATTEMPTS = "IMINDEX_REMOTE_ATTEMPTS"
 """Environment variable: the number of attempts per request."""
 BACKOFF = "IMINDEX_REMOTE_BACKOFF"
 """Environment variable: seconds to wait before the second attempt. Each further one waits twice as long."""
+_of_thread = threading.local()
 _LONGEST = 20.0
 _LONGEST_ASKED = 60.0
 PROGRESS = 2**22
@@ -69,6 +70,11 @@ def _number(name: str, default: float, low: float, high: float) -> float:
     return value
 
 
+def end_with(event: threading.Event) -> None:
+    """Let the requests of this thread make no further attempts once an event is set."""
+    _of_thread.ended = event
+
+
 class Attempts:
     """The attempts of one request. `failed` waits before the next one, or raises an error after the last.
 
@@ -81,6 +87,7 @@ class Attempts:
     def __init__(self, url: str):
         self._url = url
         self._policy = Policy.from_environment()
+        self._ended: threading.Event = getattr(_of_thread, "ended", None) or threading.Event()
         self._made = 0
         self._at = 0
         self.total = 0
@@ -113,4 +120,5 @@ class Attempts:
                 "then run this again.",
             )
         wait = min(_LONGEST, self._policy.backoff * 2 ** (self._made - 1)) * random.uniform(0.5, 1.0)
-        time.sleep(max(wait, min(trouble.wait, _LONGEST_ASKED)))
+        if self._ended.wait(max(wait, min(trouble.wait, _LONGEST_ASKED))):
+            raise RemoteError(self._url, "was not read: the command has ended.")

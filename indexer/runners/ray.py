@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from imindex.indexer.core.credentials import granted
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.decode.pool import Decoders
@@ -193,6 +194,7 @@ class RayEngine(Engine):
                 self._limits,
                 seat.threads,
                 _NICENESS if seat.shared else 0,
+                granted(),
             )
         else:
             arguments = (settings.load, settings.batch_size, seat.threads if seat.shared else None)

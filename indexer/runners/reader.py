@@ -21,6 +21,7 @@ from imindex.indexer.core.schema import Stamp
 from imindex.indexer.decode.limits import MAX_BYTES, Limits
 from imindex.indexer.decode.memory import budget
 from imindex.indexer.decode.pool import Decoders
+from imindex.indexer.remote.retries import end_with
 from imindex.indexer.runners.base import NO_DIGEST, Read
 from imindex.indexer.sources.item import Item
 from imindex.indexer.sources.read import read_location
@@ -69,11 +70,13 @@ def read_all(  # noqa: PLR0913
     may_decode = may_decode or _set_event()
     workers = processors()
     window = max(32 * workers, 2 * IN_FLIGHT)
+    ended = threading.Event()
     turns = threading.Semaphore(workers)
     """So that requests to object stores, of which there are many, do not decode all at a time."""
 
     def fetch(item: Item) -> Read:
         """Look up or read a picture at a URL, which may take a request in both cases."""
+        end_with(ended)
         if (known_file := unchanged(item)) is not None:
             return Read(item, known_file[0], stamp=known_file[1], unchanged_row=known_file[2])
         return read_one(item, known, preprocess, decoders, may_decode, before, look, turns)
@@ -101,6 +104,7 @@ def read_all(  # noqa: PLR0913
                 yield _result(waiting.popleft())
         finally:
             may_decode.set()
+            ended.set()
             # Without waiting: the decoders must end first, then the threads that wait for them.
             pool.shutdown(wait=False, cancel_futures=True)
             fetchers.shutdown(wait=False, cancel_futures=True)

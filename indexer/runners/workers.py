@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from imindex.indexer.core.credentials import Granted, adopt
 from imindex.indexer.core.digest import canonical_json, json_digest
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.provenance import program
@@ -141,9 +142,20 @@ class DecodeWorker(Worker):
     threads : int
     niceness : int
         Added to that of the process: on a machine that encodes too, decoding uses the time that encoding leaves.
+    granted : Granted, optional
+        The credentials that the user passed within URLs.
     """
 
-    def __init__(self, preprocess: Mapping[str, Any], limits: Limits, threads: int, niceness: int = 0):
+    def __init__(
+        self,
+        preprocess: Mapping[str, Any],
+        limits: Limits,
+        threads: int,
+        niceness: int = 0,
+        granted: Granted | None = None,
+    ):
+        if granted is not None:
+            adopt(granted)
         if niceness and hasattr(os, "nice"):
             os.nice(niceness)
         self._preprocess = preprocess

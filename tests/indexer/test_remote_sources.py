@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -25,7 +26,7 @@ BASE = f"s3://{BUCKET}"
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("IMINDEX_REMOTE_BACKOFF", "0.01")
-    monkeypatch.setenv("IMINDEX_REMOTE_TIMEOUT", "1")
+    monkeypatch.setenv("IMINDEX_REMOTE_TIMEOUT", "20")
     monkeypatch.setenv("IMINDEX_REMOTE_ATTEMPTS", "3")
     credentials.forget()
     yield
@@ -223,11 +224,16 @@ def test_a_build_from_a_bucket_has_the_digest_of_the_local_build(
 
 
 def test_order_and_digest_survive_faults(
-    proxy: FaultyProxy, tree: Callable[..., tuple[Path, str]], tmp_path: Path, tiny_model: str
+    proxy: FaultyProxy,
+    tree: Callable[..., tuple[Path, str]],
+    tmp_path: Path,
+    tiny_model: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     local, url = tree(draw(24))
     with index_of(local, tmp_path / "l/i.h5", tiny_model, roots={"art": local}) as here:
         root = here.root_digest
+    monkeypatch.setenv("IMINDEX_REMOTE_ATTEMPTS", "15")  # chance may give one picture all 12 faults
     for number, kind in enumerate(("503", "cut", "reset", "length", "short", "slow")):
         proxy.faults.append(Fault(kind, times=2, contains=f"works/{['Ada', 'Bo'][number % 2]}/", seconds=0.5))
     proxy.faults.append(Fault("503", times=1, contains="list-type"))
@@ -299,3 +305,52 @@ def test_a_picture_at_a_url_is_a_query(
     assert here["queries"][0]["kinds"] == there["queries"][0]["kinds"]
     assert there["queries"][0]["query"] == f"{url}/works/Ada/0.png"
     run("query", f"{url}/none.png", *words, code=1)
+
+
+def test_the_works_of_a_plan_may_be_at_a_url(
+    proxy: FaultyProxy, tree: Callable[..., tuple[Path, str]], tmp_path: Path
+) -> None:
+    """The register has the same digest of the works, and thumbnails read them."""
+    from imindex.retrieval.audit.inputs import gather
+    from imindex.retrieval.audit.plan import read_plan
+    from imindex.retrieval.report.thumbnails import Thumbnails, places_of_audit
+
+    files = {
+        f"works/{name} Example/{n}.png": encoded(picture(n), "PNG")
+        for name in ("Ada", "Bo")
+        for n in range(2)
+    }
+    made = {f"imitations/one/{name} Example/{n}.png": PNG for name in ("Ada", "Bo") for n in range(2)}
+    local, url = tree({**files, **made})
+    plan = '[artists]\ntested = ["Ada Example", "Bo Example"]\n[works]\ntested = "{0}/works"\n'
+    plan += '[[releases]]\nname = "one"\npictures = "{0}/imitations/one"\n[[encoders]]\nname = "demo"\nmodel = "demo"\n'
+    gathered = []
+    for place in (local, url):
+        (tmp_path / "plan.toml").write_text(plan.format(place))
+        gathered.append(gather(read_plan(tmp_path / "plan.toml")))
+    assert gathered[0].digests == gathered[1].digests
+    assert [item.path for item in gathered[1].works] == [f"{url}/{name}" for name in sorted(files)]
+    thumbnails = Thumbnails(places_of_audit(tmp_path, ()), 4)
+    assert thumbnails.get(f"{url}/{next(iter(files))}") is not None
+    credentials.forget()
+    stranger = Thumbnails(places_of_audit(tmp_path, ()), 4)
+    before = len(proxy.requests)
+    assert stranger.get(f"{url}/{next(iter(files))}") is None and len(proxy.requests) == before
+
+
+def test_an_ended_build_makes_no_further_attempts(
+    proxy: FaultyProxy, tree: Callable[..., tuple[Path, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a hundred attempts and up to 20 seconds before each, the others would be waited for half an hour."""
+    from imindex.indexer.runners.reader import read_all
+
+    _local, url = tree(draw(4))
+    items = list(find([url]))
+    digests = {hashlib.sha256(data).digest() for data in draw(4).values()}
+    monkeypatch.setenv("IMINDEX_REMOTE_ATTEMPTS", "100")
+    monkeypatch.setenv("IMINDEX_REMOTE_BACKOFF", "60")
+    proxy.faults.append(Fault("503", times=-1, contains=items[-1].path.rpartition("/")[2]))
+    reads = read_all([*items, *items * 40], digests, {})
+    assert next(reads).digest in digests
+    reads.close()
+    assert proxy.count(contains=items[-1].path.rpartition("/")[2]) > 0

@@ -23,7 +23,7 @@ Handler = http.server.BaseHTTPRequestHandler
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("IMINDEX_REMOTE_BACKOFF", "0.01")
-    monkeypatch.setenv("IMINDEX_REMOTE_TIMEOUT", "0.5")
+    monkeypatch.setenv("IMINDEX_REMOTE_TIMEOUT", "20")
     monkeypatch.setenv("IMINDEX_REMOTE_ATTEMPTS", "3")
     credentials.forget()
     yield

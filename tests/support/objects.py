@@ -182,7 +182,7 @@ class Fault:
     contains : str
         Only requests whose target contains this.
     after : int
-        Bytes of the body that are let through before a cut.
+        Bytes of the body that are let through before a cut; below zero, not even the headers.
     seconds : float
         For `slow` and `hang`.
     retry_after : str
@@ -338,6 +338,10 @@ class FaultyProxy:
         if kind == "etag":
             rows = [row for row in rows if not row.lower().startswith(b"etag:")]
             rows.append(b'ETag: "00000000000000000000000000000000"\r\n')
+        if (
+            kind == "cut" and fault is not None and fault.after < 0
+        ):  # the request was done, and nobody hears of it
+            return False
         handler.wfile.write(status + b"".join(rows) + f"Content-Length: {told}\r\n\r\n".encode())
         if kind == "cut":
             assert fault is not None
