@@ -45,6 +45,7 @@ from imindex.indexer.core.schema import Collection, EncoderInfo
 from imindex.indexer.core.url import Url
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.maintain.export import item_table
+from imindex.indexer.runners.base import Place
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.intact import require_intact
 from imindex.indexer.store.opening import open_index
@@ -301,8 +302,10 @@ def audit(  # noqa: PLR0913
     generate_batch: int | None = None,
     limits: Limits = Limits(),  # noqa: B008 - frozen
     roots: Mapping[str, str | os.PathLike[str]] | None = None,
+    workers: Workers = HERE,
     pictures: bool = True,
     as_paper: bool = False,
+    place: Place = Place(),  # noqa: B008 - frozen
     command: str = "",
     show: Show | None = None,
 ) -> Outcome:
@@ -323,10 +326,14 @@ def audit(  # noqa: PLR0913
         Pictures that exceed these limits are rejected.
     roots : mapping of str to path-like, optional
         Folders by name, to which the paths of manifests may lead, such as ``{"art": "/data/art"}``.
+    workers : Workers
+        Where imitations are ranked. The report does not depend on it.
     pictures : bool
         Show pictures in the report.
     as_paper : bool
         Add the tests of Casper et al. 2023 to the report, with what they assume; also done if the plan says so.
+    place : Place
+        Where pictures are generated, encoded and matched: here, or on a Ray cluster.
     command : str
         The command line, for the log.
     show : Show, optional
@@ -345,7 +352,8 @@ def audit(  # noqa: PLR0913
     from imindex.retrieval.audit.audit import audit as run_audit  # imports torch
 
     run = _run(plan, out, device, batch_size, generate_batch, limits, roots, command, show)
-    run = replace(run, as_paper=as_paper)
+    compute = replace(run.compute, workers=workers, place=place)
+    run = replace(run, as_paper=as_paper, compute=compute)
     return run_audit(run, amend=amend, pictures=pictures)
 
 

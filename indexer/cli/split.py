@@ -29,8 +29,8 @@ def split(index: Path | Url, rows: int | None, by: str | None, folder: Path | No
     """Split an index into files of at most N rows, or into a file for each artist; nothing is encoded.
 
     The files are NAME-0000.h5, NAME-0001.h5 and so on; the index itself stays. With --rows, all rejects are in the
-    first file. `imindex merge` of the files has the root digest of the index, if the order of the rows is kept: always
-    with --rows. After an interruption, run the same command again: it keeps the files that are written.
+    first file. `imindex merge` of the files into the folder of the index has its root digest, if the order of the rows
+    is kept: always with --rows. After an interruption, run the same command again: it keeps the files that are written.
 
     \b
     imindex split all.h5 --rows 1000000 -o parts/

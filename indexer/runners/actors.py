@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from imindex.indexer.runners.cluster import Cluster
@@ -20,8 +21,37 @@ Handle = Any
 """A worker."""
 
 
+_LOOK_SECONDS = 120.0
+
+
 class WorkerFailed(Exception):
     """A worker raised an exception that it should have handled."""
+
+
+def all_see(cluster: Cluster, path: Path) -> bool:
+    """Return whether every machine of a cluster that has processors sees the file that this process sees at a path."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    look = cluster.ray.remote(num_cpus=0, max_retries=0)(_inode)
+    nodes = [node["NodeID"] for node in cluster.nodes() if node["Resources"].get("CPU", 0) >= 1]
+    calls = [
+        look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(str(path))
+        for node in nodes
+    ]
+    try:
+        found = cluster.ray.get(calls, timeout=_LOOK_SECONDS)
+    except Exception:  # a machine that went away, or cannot run imindex
+        return False
+    return bool(found) and set(found) == {_inode(str(path))}
+
+
+def _inode(path: str) -> tuple[int, int]:
+    """Return the size and time of a file; (-1, -1) if it is not there."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return -1, -1
+    return status.st_size, status.st_mtime_ns
 
 
 class Actors:

@@ -123,7 +123,7 @@ class Engine(Protocol):
     def kill(self, worker: Any) -> None:
         """End a worker."""
 
-    def open(self, sources: Sources) -> None:
+    def begin(self, sources: Sources) -> None:
         """Begin, before the first worker."""
 
     def close(self) -> None:
@@ -526,7 +526,7 @@ class Dispatcher(Runner):
         if self._reference is None:
             assert self._sources is not None
             self._batch_size = self._make_batch_size()
-            self._engine.open(self._sources)
+            self._engine.begin(self._sources)
             self._look_after()
             self._reference = self._make_reference()  # while the first workers start
 

@@ -48,6 +48,7 @@ class LocalRunner(Runner):
     def __init__(self, encoder: LazyEncoder):
         self._encoder = encoder
         self._ahead = 0
+        self._kinds: tuple[str, ...] = ()
         self._may_decode = threading.Event()
         self._may_decode.set()
 
@@ -90,9 +91,11 @@ class LocalRunner(Runner):
 
     def computed_by(self) -> tuple[str, ...]:
         """Return what computes the vectors."""
-        from imindex.indexer.encoders.computed_by import computed_by
+        if not self._kinds:
+            from imindex.indexer.encoders.computed_by import computed_by
 
-        return (computed_by(self._encoder.get()),)
+            self._kinds = (computed_by(self._encoder.get()),)
+        return self._kinds
 
     def close(self) -> None:
         """Do nothing: a generator of `reads` ends its threads and decoders itself."""

@@ -164,7 +164,7 @@ class RayEngine(Engine):
             ENCODE: _actor_class(self._ray, EncodeWorker),
         }
 
-    def open(self, sources: Sources) -> None:
+    def begin(self, sources: Sources) -> None:
         """Send the digests of the pictures that are known, to every machine."""
         self._known, self._looked = map(self._ray.put, sources.known.listed())
 

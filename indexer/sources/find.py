@@ -13,7 +13,7 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.locations import is_shard, is_url, split_member
 from imindex.indexer.core.schema import KINDS
 from imindex.indexer.remote.address import WEB
-from imindex.indexer.sources import manifest_rows, urls
+from imindex.indexer.sources import manifest_rows, remote_shards, urls
 from imindex.indexer.sources.artist_from import ArtistFrom
 from imindex.indexer.sources.folder import items_of_folder
 from imindex.indexer.sources.item import Item, SourceOptions
@@ -82,6 +82,7 @@ def find(  # noqa: PLR0913
     options = SourceOptions(kind, collection, artist, roots or {}, pattern)
     passed = PassedOver() if passed is None else passed
     urls.forget()
+    remote_shards.forget()
     for source in _expanded(sources):
         path = Path(source)
         if is_url(source):
@@ -151,5 +152,7 @@ def _expanded(sources: Sequence[str | os.PathLike[str]]) -> Iterator[str]:
     """Yield the sources, and the shards that patterns among them mean."""
     for given in sources:
         source = name_by_user(os.fspath(given))
-        named = is_url(source) or os.path.lexists(source)
-        yield from [source] if named else expand(source) or [source]
+        if is_url(source):
+            yield from expand(source, look=False) or [source]
+        else:
+            yield from [source] if os.path.lexists(source) else expand(source) or [source]

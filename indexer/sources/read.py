@@ -6,13 +6,10 @@ import os
 import stat
 from collections.abc import Callable
 
-from imindex.indexer.core.errors import BadPicture
 from imindex.indexer.core.locations import is_url, split_member
-from imindex.indexer.core.schema import NO_STAMP, Stamp
-from imindex.indexer.sources import tar, urls
+from imindex.indexer.core.schema import Stamp
+from imindex.indexer.sources import remote_shards, tar, urls
 from imindex.indexer.sources.local import raw_stamp, read_file
-
-NO_SHARDS = "a member of a tar shard at a URL, which this version does not read: download the shard"
 
 
 def read_location(
@@ -34,8 +31,8 @@ def read_location(
     bytes
     (int, int, int)
         Of a file: size, modification time and inode. Of a member: its size, the modification time of the shard, and a
-        hash of the shard's inode and the member's offset. Of a URL: size, date and a hash of the etag. `NO_STAMP` if
-        it cannot be trusted.
+        hash of the shard's inode, or etag, and the member's offset. Of a URL: size, date and a hash of the etag.
+        `NO_STAMP` if it cannot be trusted.
 
     Raises
     ------
@@ -50,7 +47,7 @@ def read_location(
     container, member = split_member(location)
     if is_url(container):
         if member is not None:
-            raise BadPicture(NO_SHARDS)
+            return remote_shards.read_member(container, member, admit)
         return urls.read_url(location, admit)
     admit(size_of(location))
     if member is not None:
@@ -61,6 +58,13 @@ def read_location(
 def read_bytes(location: str | os.PathLike[str]) -> bytes:
     """Return the bytes of a picture: `read_location` without the stamp."""
     return read_location(location)[0]
+
+
+def head_of_member(shard: str, member: str, size: int) -> bytes:
+    """Return the first bytes of a member of a shard; none if it cannot be read."""
+    if is_url(shard):
+        return remote_shards.head_of_member(shard, member, size)
+    return tar.head_of_member(shard, member, size)
 
 
 def size_of(location: str) -> int:
@@ -74,7 +78,7 @@ def size_of(location: str) -> int:
     container, member = split_member(location)
     if is_url(container):
         if member is not None:
-            raise BadPicture(NO_SHARDS)
+            return remote_shards.member_stamp(container, member)[0]
         return urls.stamp_of_url(location)[0]
     if member is not None:
         return tar.member_stamp(container, member)[0]
@@ -91,7 +95,9 @@ def stamp_at(location: str) -> Stamp:
     """
     container, member = split_member(location)
     if is_url(container):
-        return NO_STAMP if member is not None else urls.stamp_of_url(container)
+        return (
+            urls.stamp_of_url(container) if member is None else remote_shards.member_stamp(container, member)
+        )
     if member is not None:
         return tar.member_stamp(container, member)
     return raw_stamp(os.stat(location))  # noqa: PTH116 - many

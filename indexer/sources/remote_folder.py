@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.core.locations import is_url
+from imindex.indexer.core.locations import is_shard, is_url
 from imindex.indexer.remote import objects
 from imindex.indexer.remote.address import WEB
 from imindex.indexer.remote.info import Info
@@ -112,17 +112,27 @@ def listed_folder(url: str) -> RemoteFolder:
     for info in found:
         relative = info.url[len(url) :].strip("/")
         if not relative:
-            raise ImindexError(
-                f"{url} is an object, not a folder. Pass its folder, or list it in a manifest (.csv, .jsonl, ...)."
-            )
+            raise _object(url)
         root.add(relative, info)
+    if not found and objects.exists(url):
+        raise _object(url)
     if not found:
         raise ImindexError(f"{url} does not exist, or holds nothing. Check the URL, and the credentials.")
     urls.remember(found)
     urls.look_at_heads(
-        [info for info in found if is_undecided(info.url, kind_of_name(info.url.rpartition("/")[2]))]
+        [
+            info
+            for info in found
+            if not is_shard(info.url) and is_undecided(info.url, kind_of_name(info.url.rpartition("/")[2]))
+        ]
     )
     return root
+
+
+def _object(url: str) -> ImindexError:
+    return ImindexError(
+        f"{url} is an object, not a folder. Pass its folder, or list it in a manifest (.csv, .jsonl, ...)."
+    )
 
 
 def folder_at(entry: object) -> Folder:

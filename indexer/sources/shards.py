@@ -20,15 +20,18 @@ from typing import Any, Protocol
 
 from imindex.indexer.core.errors import BadPicture, ImindexError
 from imindex.indexer.core.json_text import parse_json
-from imindex.indexer.core.locations import SHARD_SUFFIX, join_member
+from imindex.indexer.core.locations import SHARD_SUFFIX, is_url, join_member
 from imindex.indexer.core.origin import origin_of
 from imindex.indexer.core.schema import KINDS
-from imindex.indexer.sources import manifest_rows, tar
+from imindex.indexer.remote import objects
+from imindex.indexer.remote.errors import Missing
+from imindex.indexer.sources import manifest_rows, remote_shards, tar
 from imindex.indexer.sources.arms import blocked_of
 from imindex.indexer.sources.delimited import plain_row
 from imindex.indexer.sources.item import Item, SourceOptions
 from imindex.indexer.sources.manifest import item_of_row
-from imindex.indexer.sources.read import read_bytes
+from imindex.indexer.sources.read import head_of_member, read_bytes
+from imindex.indexer.sources.remote_manifest import rows_of_url
 from imindex.indexer.sources.shard_tally import ShardTally
 from imindex.indexer.sources.stray import (
     UNMATCHED,
@@ -80,14 +83,14 @@ class _Tar:
         return join_member(self._path, name)
 
     def head(self, name: str) -> bytes:
-        return tar.head_of_member(self._path, name, _HEAD)
+        return head_of_member(self._path, name, _HEAD)
 
     def sidecar(self, name: str) -> bytes | None:
         place = self._shard.place(name)
         if place is None or place[1] > MAX_SIDECAR:
             return None
         try:
-            return tar.read_member(self._path, name)[0]
+            return read_bytes(self.location(name))
         except (BadPicture, OSError):
             return None
 
@@ -136,7 +139,7 @@ def items_of_shard(
     """
     tally = passed.shards
     try:
-        shard = tar.shard_at(path)
+        shard = remote_shards.shard_at(path) if is_url(path) else tar.shard_at(path)
     except (BadPicture, ImindexError, OSError) as error:
         fault = f"cannot be read: {error.strerror if isinstance(error, OSError) else error}"
         if isinstance(error, ImindexError):
@@ -174,11 +177,12 @@ def items_of_part(path: str, options: SourceOptions, passed: PassedOver) -> Iter
     yield from _items(samples, options, passed, path)
 
 
-def expand(pattern: str) -> list[str] | None:
+def expand(pattern: str, *, look: bool = True) -> list[str] | None:
     """Return the shards that a pattern of webdataset means, such as `data/{00000..00099}.tar` or `data/*.tar`, sorted.
 
     Braces hold a range of numbers, whose zeros at the beginning are kept, or alternatives separated by commas. Shards
-    of a pattern with braces need not exist; those of `*`, `?` and `[...]` are looked for.
+    of a pattern with braces need not exist; those of `*`, `?` and `[...]` are looked for, unless `look` is False, as it
+    is for URLs.
 
     Returns
     -------
@@ -212,7 +216,7 @@ def expand(pattern: str) -> list[str] | None:
             if brace
             for choice in choices
         ]
-    if not any(glob.has_magic(text) for text in expanded):
+    if not look or not any(glob.has_magic(text) for text in expanded):
         return expanded if has_braces else None
     each = (sorted(glob.iglob(text), key=os.fsencode) for text in expanded)  # noqa: PTH207 - as written
     found = list(itertools.chain.from_iterable(each))
@@ -378,11 +382,11 @@ def _text(samples: _Samples, name: str, tally: ShardTally) -> str:
 def _listed_beside(stem: str, tally: ShardTally) -> dict[str, Row]:
     """Return the rows of the Parquet file beside a shard by their keys, and count pictures that were not downloaded."""
     rows: dict[str, Row] = {}
-    path = Path(f"{stem}.parquet")
+    path = f"{stem}.parquet"
     is_read = False
-    if path.is_file():
+    if beside := _rows_beside(path):
         try:
-            for _, row in manifest_rows.rows(path):
+            for _, row in beside:
                 status = row.get("status")
                 if isinstance(status, str) and status != _SUCCESS:
                     tally.fail(str(row.get("error_message") or status))
@@ -395,19 +399,31 @@ def _listed_beside(stem: str, tally: ShardTally) -> dict[str, Row]:
                 else:
                     rows[str(key)] = {name: value for name, value in row.items() if value not in (None, "")}
             is_read = True
+        except Missing:
+            pass
         except ImindexError as error:
             tally.faults.append((f"{path} is not used:", str(error).removeprefix(f"{path}: ").rstrip(".")))
     if not is_read:
-        _count_failed(Path(f"{stem}_stats.json"), tally.fail)
+        _count_failed(f"{stem}_stats.json", tally.fail)
     return rows
 
 
-def _count_failed(path: Path, fail: Callable[[str, int], None]) -> None:
+def _rows_beside(path: str) -> Iterator[tuple[str, Row]] | None:
+    if is_url(path):
+        return rows_of_url(path, lambda _: None)
+    return manifest_rows.rows(Path(path)) if os.path.isfile(path) else None  # noqa: PTH113
+
+
+def _count_failed(path: str, fail: Callable[[str, int], None]) -> None:
     """Count the pictures that were not downloaded, by the statistics of img2dataset."""
     try:
-        if not path.is_file() or path.stat().st_size > _MAX_SIDECARS_BESIDE:
+        if is_url(path):
+            content = objects.read(path, most=_MAX_SIDECARS_BESIDE)[0]
+        elif os.path.isfile(path) and os.stat(path).st_size <= _MAX_SIDECARS_BESIDE:  # noqa: PTH113, PTH116
+            content = read_input(path)
+        else:
             return
-        counts = parse_json(read_input(path)).get("status_dict", {})
+        counts = parse_json(content).get("status_dict", {})
         failed = [
             (str(reason), n)
             for reason, n in counts.items()

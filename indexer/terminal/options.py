@@ -49,6 +49,31 @@ class PathOrUrl(click.Path):
 class IndexOption(click.Option):
     """`-i`, which may be repeated. The environment variable holds one path, whatever characters it has."""
 
+    def handle_parse_result(
+        self, ctx: click.Context, opts: Mapping[str, Any], args: list[str]
+    ) -> tuple[Any, list[str]]:
+        if opts.get(str(self.name)) and not ctx.resilient_parsing:
+            self._refuse_expanded(ctx, opts, args)
+        return super().handle_parse_result(ctx, opts, args)
+
+    def _refuse_expanded(self, ctx: click.Context, opts: Mapping[str, Any], args: Sequence[str]) -> None:
+        """Refuse index files that follow -i FILE as arguments: a shell made them of a pattern."""
+        words = list(args)
+        for parameter in ctx.command.params:
+            if isinstance(parameter, click.Argument):
+                values = opts.get(str(parameter.name)) or ()
+                words += [values] if isinstance(values, str) else list(values)
+        for word in words:
+            if str(word).endswith((".h5", ".hdf5")) and Path(word).is_file():
+                remedy = (
+                    "If the shell expanded a pattern after -i, quote it: -i 'part-*.h5'. Or repeat -i for each file."
+                    if self.callback is _some_indexes
+                    else "It takes one index, with -i."
+                )
+                raise click.UsageError(
+                    f"{word} is an index file, and no argument of this command. {remedy}", ctx
+                )
+
     def value_from_envvar(self, ctx: click.Context) -> Any:
         value = self.resolve_envvar_value(ctx)
         return None if value is None else (value,)

@@ -211,6 +211,7 @@ class Check:
 def _index(place: IndexPlace, options: Mapping[str, Any]) -> list[Check]:
     """Verify one file, or each of several, and that they can be read as one."""
     from imindex.indexer.core.errors import ImindexError
+    from imindex.indexer.integrity.verify import Fault
     from imindex.indexer.store.opening import open_index
     from imindex.indexer.system.index_files import index_files
 

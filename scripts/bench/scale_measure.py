@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import importlib
 import json
 import os
 import subprocess
@@ -144,10 +143,11 @@ class Fake:
         self.ended = 0.0
 
     def reads(self, sources: Any) -> Generator[Any]:
-        read = importlib.import_module("imindex.indexer.runners.base").Read
+        from imindex.indexer.runners.base import Read
+
         for number, item in enumerate(sources.items):
             digest = self._digests[32 * number : 32 * number + 32]
-            yield read(item, digest, Decoded(), stamp=(40_000, 1_700_000_000_000_000_000 + number, number))
+            yield Read(item, digest, Decoded(), stamp=(40_000, 1_700_000_000_000_000_000 + number, number))
         self.ended = time.process_time()
 
     def encode(self, pictures: Sequence[Any]) -> Encoded:

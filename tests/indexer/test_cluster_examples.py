@@ -20,6 +20,7 @@ from tests.support.pictures import picture
 from tests.support.places import ROOT
 
 SBATCH = ROOT / "docs" / "examples" / "imindex.sbatch"
+RAYJOB = ROOT / "docs" / "examples" / "imindex-rayjob.yaml"
 
 SRUN = """#!/bin/bash
 # A node is an address of loopback here. `--nodelist=n2` runs the command on 127.0.0.3.
@@ -131,3 +132,79 @@ def running_of(job: str) -> list[int]:
             return []
         time.sleep(0.2)
     return found
+
+
+FIELDS = {
+    "RayJob": {"apiVersion": str, "kind": str, "metadata": "Metadata", "spec": "RayJobSpec"},
+    "Metadata": {"name": str, "namespace": str, "labels": dict},
+    "RayJobSpec": {
+        "entrypoint": str, "backoffLimit": int, "shutdownAfterJobFinishes": bool, "ttlSecondsAfterFinished": int,
+        "activeDeadlineSeconds": int, "submissionMode": str, "rayClusterSpec": "RayClusterSpec",
+    },
+    "RayClusterSpec": {
+        "rayVersion": str, "authOptions": "AuthOptions", "headGroupSpec": "HeadGroupSpec",
+        "workerGroupSpecs": ["WorkerGroupSpec"],
+    },
+    "AuthOptions": {"mode": str},
+    "HeadGroupSpec": {"template": "PodTemplate", "rayStartParams": {str: str}, "serviceType": str},
+    "WorkerGroupSpec": {
+        "groupName": str, "replicas": int, "minReplicas": int, "maxReplicas": int, "numOfHosts": int,
+        "rayStartParams": {str: str}, "template": "PodTemplate",
+    },
+    "PodTemplate": {"metadata": "Metadata", "spec": "PodSpec"},
+    "PodSpec": {"containers": ["Container"], "volumes": ["Volume"]},
+    "Container": {
+        "name": str, "image": str, "resources": "Resources", "volumeMounts": ["VolumeMount"], "env": list,
+    },
+    "Resources": {"requests": {str: str}, "limits": {str: str}},
+    "VolumeMount": {"name": str, "mountPath": str, "readOnly": bool},
+    "Volume": {"name": str, "persistentVolumeClaim": "Claim", "emptyDir": "EmptyDir"},
+    "Claim": {"claimName": str, "readOnly": bool},
+    "EmptyDir": {"medium": str, "sizeLimit": str},
+}  # fmt: skip
+"""Fields of ray.io/v1 that the file may use, from KubeRay's API reference, and those of Kubernetes' pods."""
+
+
+def check_fields(value: object, kind: object, path: str = "") -> None:
+    """Check the types of all fields, and that each is known."""
+    if isinstance(kind, str):
+        fields = FIELDS[kind]
+        assert isinstance(value, dict), path
+        assert set(value) <= set(fields), (
+            f"{path}: {sorted(set(value) - set(fields))} are no fields of {kind}"
+        )
+        for name, inside in value.items():
+            check_fields(inside, fields[name], f"{path}.{name}")
+    elif isinstance(kind, list):
+        assert isinstance(value, list) and value, path
+        for number, inside in enumerate(value):
+            check_fields(inside, kind[0], f"{path}[{number}]")
+    elif isinstance(kind, dict):
+        assert isinstance(value, dict) and all(isinstance(x, str) for x in (*value, *value.values())), path
+    else:
+        assert type(value) is kind, f"{path} is {value!r}, and has to be of {kind}"
+
+
+def test_the_ray_job_has_documented_fields_and_agrees_with_itself() -> None:
+    yaml = pytest.importorskip("yaml")
+    job = yaml.safe_load(RAYJOB.read_text(encoding="utf-8"))
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    check_fields(job, "RayJob")
+    cluster = job["spec"]["rayClusterSpec"]
+    assert cluster["authOptions"] == {"mode": "token"}
+    pods = [cluster["headGroupSpec"]["template"]["spec"]]
+    pods += [group["template"]["spec"] for group in cluster["workerGroupSpecs"]]
+    assert len({container["image"] for pod in pods for container in pod["containers"]}) == 1
+    for pod in pods:
+        volumes = {volume["name"] for volume in pod["volumes"]}
+        for container in pod["containers"]:
+            assert {mount["name"] for mount in container["volumeMounts"]} == volumes
+            assert container["resources"]["requests"] == container["resources"]["limits"]
+            assert "/data" in {mount["mountPath"] for mount in container["volumeMounts"]}
+    for group in cluster["workerGroupSpecs"]:
+        assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
+    words = job["spec"]["entrypoint"].split()
+    assert words[:2] == ["imindex", "build"] and "--on ray" in job["spec"]["entrypoint"]
+    assert {word.partition("/data")[1] for word in words if word.startswith("/")} == {"/data"}
+    with pytest.raises(AssertionError, match="no fields of"):
+        check_fields({**job, "spce": {}}, "RayJob")

@@ -6,9 +6,9 @@ The encoder's vectors depend on the whole batch, so that a batch that is cut oth
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -116,7 +116,7 @@ class FakeEngine(Engine):
 
     # What an engine does
 
-    def open(self, sources: Sources) -> None:
+    def begin(self, sources: Sources) -> None:
         self.known = sources.known.listed()
 
     def seats(self) -> list[Seat]:
@@ -218,7 +218,8 @@ class FakeEngine(Engine):
         """Read as a decoder does, and remember what each file gave."""
         outcomes, pixels = [], [np.empty((0, *self.encoder.preprocess.size), np.uint8)[:, None].repeat(3, 1)]
         for entry in entries:
-            changed = os.stat(entry.item.path).st_mtime_ns if os.path.exists(entry.item.path) else 0  # noqa: PTH110, PTH116 - many
+            path = Path(entry.item.path)
+            changed = path.stat().st_mtime_ns if path.exists() else 0
             key = (entry, changed, *(prefixes.tobytes() for prefixes in self.known))
             if key not in READ:
                 READ[key] = self.decoder.read([entry], *self.known)
