@@ -163,6 +163,8 @@ def _call(address: Address, function: Any, conditional: Condition | None = None)
                 if conditional.if_absent
                 else Changed(address.url, "was changed while it was read. Run this again.")
             )
+        elif conditional is not None and conditional.if_etag and code == "NoSuchKey":
+            failure = Changed(address.url, "was deleted in the meantime. Run this again.")
         elif status in (401, 403):
             failure = Denied(
                 address.url,

@@ -66,11 +66,13 @@ def publish(path: Path) -> None:
     if copy is None:
         return
     from imindex.indexer.remote import objects
-    from imindex.indexer.remote.errors import Conflict
+    from imindex.indexer.remote.errors import Conflict, Missing
 
     try:
         info = objects.put(copy.url, path, if_absent=not copy.etag, if_etag=copy.etag)
-    except Conflict as error:
+    except (Conflict, Missing) as error:
+        if isinstance(error, Missing) and not copy.etag:  # there is no such bucket
+            raise
         happened = "has changed" if copy.etag else "was created"
         since = "since it was read" if copy.etag else "in the meantime"
         raise ImindexError(

@@ -463,7 +463,7 @@ def test_a_missing_index_is_told(s3: S3) -> None:
     for words in (["info"], ["match"], ["verify"], ["query", "a.png"]):
         said = " ".join(run(*words, "-i", f"s3://{BUCKET}/none.h5", code=1).output.split())
         assert f"s3://{BUCKET}/none.h5 does not exist" in said
-    said = run("info", "-i", f"s3://me:{SECRET}@{BUCKET}/none.h5", code=1).output
+    said = run("info", "-i", f"s3://me:{SECRET}@another-bucket/none.h5", code=1).output
     assert SECRET not in said
 
 

@@ -148,6 +148,45 @@ def test_a_change_by_somebody_else_is_never_overwritten(
         assert left_over(tmp_path) == []
 
 
+@pytest.mark.parametrize("parts", [False, True])
+def test_an_index_that_somebody_deleted_is_told(
+    art: Path, s3: S3, monkeypatch: pytest.MonkeyPatch, parts: bool
+) -> None:
+    if parts:
+        monkeypatch.setattr(multipart, "FROM_BYTES", 1000)
+        monkeypatch.setattr(multipart, "_require", lambda *_: None)
+    url = url_of(f"deleted-{parts}")
+    run("build", art / "works" / "ada", "--kind", "works", "--artist", "ada", "-i", url, *DEMO)
+    put = objects.put
+
+    def late(where: str, *args: Any, **how: Any) -> Any:
+        s3.delete(where.removeprefix(f"s3://{BUCKET}/"))
+        return put(where, *args, **how)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(objects, "put", late)
+        said = " ".join(run("build", art, "-i", url, *DEMO, code=1).stderr.split())
+    assert f"{url} has changed since it was read" in said
+    with pytest.raises(Missing):
+        objects.head(url)
+
+
+def test_pictures_below_the_url_are_read_and_none_elsewhere(art: Path, s3: S3, tmp_path: Path) -> None:
+    local = tmp_path / "art" / "audit.h5"
+    run("build", art / "works", "-i", local, *DEMO)
+    s3.upload(art, "beside/set")
+    url = f"s3://{BUCKET}/beside/set/audit.h5"
+    with open_index(url) as index:
+        assert index.column("path")[0] == "works/ada/000.png"
+        assert index.places().full("works/ada/000.png") == f"s3://{BUCKET}/beside/set/works/ada/000.png"
+        assert index.places().full("../else/000.png") is None
+    assert "no faults" in run("verify", "--pictures", "-i", url).stdout
+    # One folder deeper, the same paths mean other objects, and the pictures above are not read.
+    s3.write("beside/set/deep/audit.h5", local.read_bytes())
+    said = run("verify", "--pictures", "--json", "-i", f"s3://{BUCKET}/beside/set/deep/audit.h5", code=3)
+    assert json.loads(said.stdout)["pictures"]["missing"] == 5, said.stdout
+
+
 def test_a_conditional_put_in_parts(tmp_path: Path, s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(multipart, "FROM_BYTES", 1 << 20)
     monkeypatch.setattr(multipart, "_LEAST_PART", 5 << 20)
