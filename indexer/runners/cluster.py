@@ -198,25 +198,36 @@ def _refuse_without_token(address: str) -> None:
             f"No token for the Ray cluster at {address}. Put it into a file that RAY_AUTH_TOKEN_PATH names, or into "
             "~/.ray/auth_token; never on a command line."
         )
-    environment = {name: value for name, value in os.environ.items() if name not in _TOKEN_NAMES}
-    try:
-        reply = subprocess.run(
-            [sys.executable, "-I", "-c", _OPEN_CHECK, address],
-            env={**environment, "RAY_AUTH_MODE": "disabled"},
-            capture_output=True,
-            timeout=_CHECK_SECONDS,
-            check=False,
-        ).stdout.decode("utf-8", "replace")
-    except subprocess.TimeoutExpired:
-        reply = "no answer"
-    if "needs a token" in reply:
-        return
+    without = {name: value for name, value in os.environ.items() if name not in _TOKEN_NAMES}
+    reply = _asked(address, {**without, "RAY_AUTH_MODE": "disabled"})
     if "open" in reply:
         raise ImindexError(
             f"The Ray cluster at {address} needs no token, so everybody who reaches it can run code on its machines. "
             "Start it with RAY_AUTH_MODE=token on every node (docs/cluster.md)."
         )
-    raise ImindexError(f"The Ray cluster at {address} does not answer. Check the address, and that it runs.")
+    if "needs a token" not in reply:
+        raise ImindexError(
+            f"The Ray cluster at {address} does not answer. Check the address, and that it runs."
+        )
+    if "needs a token" in _asked(address, dict(os.environ)):
+        raise ImindexError(
+            f"The Ray cluster at {address} refuses the token. Check that the token is that of the cluster "
+            "(RAY_AUTH_TOKEN_PATH, or ~/.ray/auth_token)."
+        )
+
+
+def _asked(address: str, environment: Mapping[str, str]) -> str:
+    """Return what a cluster answers to a process with these variables, which keeps Ray's own lines to itself."""
+    try:
+        return subprocess.run(
+            [sys.executable, "-I", "-c", _OPEN_CHECK, address],
+            env=dict(environment),
+            capture_output=True,
+            timeout=_CHECK_SECONDS,
+            check=False,
+        ).stdout.decode("utf-8", "replace")
+    except subprocess.TimeoutExpired:
+        return "no answer"
 
 
 def _remedy(address: str | None, error: BaseException) -> str:

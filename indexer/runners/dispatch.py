@@ -14,19 +14,31 @@ import contextlib
 import functools
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Hashable, Iterable, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from imindex.indexer.core.errors import BadPicture, ImindexError
+from imindex.indexer.core.locations import is_url
+from imindex.indexer.core.schema import Stamp
 from imindex.indexer.runners.base import NO_DIGEST, DecodedPicture, Encoding, Read, Runner, Sources
-from imindex.indexer.runners.workers import DECODE, ENCODE, Description, Entry, Failure, Outcome, end_process
+from imindex.indexer.runners.workers import (
+    DECODE,
+    ENCODE,
+    Description,
+    Entry,
+    Failure,
+    Outcome,
+    end_process,
+    probe_pictures,
+)
 from imindex.indexer.sources.item import Item
-from imindex.indexer.sources.local import read_file
+from imindex.indexer.sources.read import read_location
+from imindex.indexer.sources.urls import IN_FLIGHT
 
 _MOST_CHUNK = 64
 _READS_EACH = 3
@@ -366,7 +378,7 @@ class Dispatcher(Runner):
         """Yield the pictures in order; see `Runner.reads`."""
         self._sources = sources
         waiting: deque[Read | tuple[Chunk, int]] = deque()
-        items = iter(sources.items)
+        items = _looked_up(sources)
         listed: list[Entry] = []  # of the next chunk
         chunk = Chunk(listed)
         more = True
@@ -382,10 +394,10 @@ class Dispatcher(Runner):
 
         while True:
             while more and len(waiting) < 2 * self._most_held and self._held < self._window():
-                item = next(items, None)
+                item, known_file = next(items, (None, None))
                 if item is None:
                     more = False
-                elif (known_file := sources.unchanged(item)) is not None:
+                elif known_file is not None:
                     digest, stamp, is_row = known_file
                     waiting.append(Read(item, digest, stamp=stamp, unchanged_row=is_row))
                 else:
@@ -869,18 +881,40 @@ class Dispatcher(Runner):
 
 @functools.cache
 def _probe_files() -> tuple[bytes, ...]:
-    from imindex.indexer.runners.workers import probe_pictures
-
     return probe_pictures()
 
 
-def _is_readable(path: str) -> bool:
-    """Return whether this machine can read a file."""
-    if "://" in path or "::" in path:
+def _looked_up(sources: Sources) -> Iterator[tuple[Item | None, tuple[bytes, Stamp, bool] | None]]:
+    """Yield each item with what is known of its file if that is unchanged; several requests to stores at a time."""
+    waiting: deque[tuple[Item, Future[tuple[bytes, Stamp, bool] | None]]] = deque()
+    with contextlib.ExitStack() as stack:
+        pool: ThreadPoolExecutor | None = None
+        for item in sources.items:
+            if is_url(item.path):
+                if pool is None:
+                    pool = ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="look-up")
+                    stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+                waiting.append((item, pool.submit(sources.unchanged, item)))
+                if len(waiting) < 2 * IN_FLIGHT:
+                    continue
+                first, found = waiting.popleft()
+                yield first, found.result()
+                continue
+            while waiting:
+                first, found = waiting.popleft()
+                yield first, found.result()
+            yield item, sources.unchanged(item)
+        while waiting:
+            first, found = waiting.popleft()
+            yield first, found.result()
+
+
+def _is_readable(location: str) -> bool:
+    """Return whether this machine can read a picture of a file system; URLs are the same everywhere."""
+    if is_url(location):
         return False
     try:
-        with contextlib.suppress(MemoryError):
-            read_file(path)
-    except (OSError, BadPicture, ValueError):
+        read_location(location)
+    except (OSError, BadPicture, ImindexError, ValueError, MemoryError):
         return False
-    return Path(path).exists()
+    return True

@@ -23,12 +23,14 @@ import numpy.typing as npt
 from imindex.indexer.core.credentials import Granted, adopt
 from imindex.indexer.core.digest import canonical_json, json_digest
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.locations import is_url
 from imindex.indexer.core.provenance import program
 from imindex.indexer.core.schema import EncoderInfo, Stamp
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.decode.pool import Decoders
 from imindex.indexer.runners.reader import decode, read_one
 from imindex.indexer.sources.item import Item
+from imindex.indexer.sources.urls import IN_FLIGHT
 from imindex.indexer.system.locks import process_identity
 
 if TYPE_CHECKING:
@@ -160,6 +162,8 @@ class DecodeWorker(Worker):
             os.nice(niceness)
         self._preprocess = preprocess
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        self._fetchers = ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="fetch")
+        self._turns = threading.Semaphore(threads)
         self._decoders = Decoders(limits)
         self._may_decode = threading.Event()
         self._may_decode.set()
@@ -190,7 +194,13 @@ class DecodeWorker(Worker):
             The pixels of the pictures that have a row.
         """
         try:
-            reads = list(self._threads.map(lambda entry: self._read(entry, known, looked), entries))
+            waiting = [
+                (self._fetchers if is_url(entry.item.path) else self._threads).submit(
+                    self._read, entry, known, looked
+                )
+                for entry in entries
+            ]
+            reads = [future.result() for future in waiting]
         except Exception as error:
             return Failure(_told(error)), np.empty((0, 3, 1, 1), np.uint8)
         outcomes: list[Outcome] = []
@@ -221,12 +231,14 @@ class DecodeWorker(Worker):
             self._may_decode,
             lambda: None,
             lambda item, digest: item.kind in BLOCKABLE and digest in of_index,
+            self._turns if is_url(entry.item.path) else contextlib.nullcontext(),
         )
 
     def close(self) -> None:
         """End the decoder processes."""
         self._decoders.__exit__()
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._fetchers.shutdown(wait=False, cancel_futures=True)
 
 
 class EncodeWorker(Worker):

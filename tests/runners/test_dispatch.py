@@ -202,7 +202,7 @@ def test_a_digest_that_only_begins_like_a_known_one_is_encoded(
         np.array([int.from_bytes(_sha(item)[:8], "big") for item in pictures if _sha(item)], np.uint64)
     )
     monkeypatch.setattr(
-        engine, "open", lambda sources: setattr(engine, "known", (everything, everything[:0]))
+        engine, "begin", lambda sources: setattr(engine, "known", (everything, everything[:0]))
     )
     report, _, _ = run(pictures, tmp_path / "i.h5", engine)
     assert (content(tmp_path / "i.h5"), counts(report)) == plain
