@@ -24,8 +24,9 @@ from imindex.indexer.build.scan import Scan, Scanned
 from imindex.indexer.build.unchanged import Known, UnchangedFiles
 from imindex.indexer.core.bounds import MAX_NAME, MAX_TEXT
 from imindex.indexer.core.errors import ImindexError, Interrupted
+from imindex.indexer.core.origin import stated_digest
 from imindex.indexer.core.paths import PicturePaths, merged_roots
-from imindex.indexer.core.provenance import entry
+from imindex.indexer.core.provenance import entry, kinds_of
 from imindex.indexer.core.removal import Removal, removal_of
 from imindex.indexer.core.schema import BLOCKED
 from imindex.indexer.decode.limits import Limits
@@ -40,6 +41,7 @@ from imindex.indexer.sources.arms import ALL_BLACK, BLOCKABLE, refuse_two_arms
 from imindex.indexer.sources.item import Item
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.intact import require_unchanged
+from imindex.indexer.store.working_copy import home_of
 from imindex.indexer.store.writer import write
 from imindex.indexer.system.atomic import clear_leftovers, real_file
 
@@ -203,15 +205,16 @@ def build(  # noqa: PLR0913
             return retry_rejects or limits.outgrown(reason) or curable(reason, truncated)
 
         parts.rejected = {digest: reason for digest, reason in parts.rejected.items() if not retry(reason)}
-        places = PicturePaths(path.parent, merged_roots(old.roots if old else {}, roots or {}))
+        places = PicturePaths(home_of(path), merged_roots(old.roots if old else {}, roots or {}))
         known = Known(old, parts, retry, rehash=rehash)
-        loop = _Loop(encoder, parts, known, runner or LocalRunner(encoder), progress)
+        kinds = tuple(dict.fromkeys([*(kinds_of(old.log()) if old else ()), *parts.computed_by]))
+        loop = _Loop(encoder, parts, known, runner or LocalRunner(encoder), progress, kinds)
         try:  # the stamps are passed as a temporary, so that their memory is freed after the loop
             scan = loop.run(
                 Sources(
                     items,
                     known,
-                    UnchangedFiles(None if rehash else old, path.parent, known, places.roots),
+                    UnchangedFiles(None if rehash else old, places.folder, known, places.roots),
                     limits,
                 )
             )
@@ -231,6 +234,8 @@ def build(  # noqa: PLR0913
             raise ImindexError(_strict_message(unreadable, parts))
         told = _told(merged, parts)
         root, notes = _write(path, old, merged, parts, command, told)
+        if mixed := _mixed(path, kinds, loop.kinds):
+            notes = (*notes, mixed)
         waiting = parts.forget(merged.contents.items["sha256"])
     return BuildReport(
         rows=merged.contents.n,
@@ -248,10 +253,25 @@ def build(  # noqa: PLR0913
         already_rejected=loop.already_rejected,
         waiting=waiting,
         root_digest=root,
-        notes=(*parts.notes, *notes, *map(as_sentence, told)),
+        notes=(*parts.notes, *notes, *map(as_sentence, told), *_origin_notes(scan)),
         reasons=tuple(Counter(rejected.reason for rejected in merged.rejected).most_common()),
         seconds=time.monotonic() - started,
     )
+
+
+def _origin_notes(scan: Scan) -> list[str]:
+    """Say how many pictures have other bytes than their data set says that it downloaded; that is no fault."""
+    stated = other = 0
+    for position, item in enumerate(scan.items):
+        if (digest := stated_digest(item.origin)) is not None:
+            stated += 1
+            other += scan[position].digest not in (digest, NO_DIGEST)
+    if not other:
+        return []
+    return [
+        f"The data set states the SHA-256 of {stated:,} pictures as they were downloaded; {other:,} are stored with "
+        "other bytes, as after resizing."
+    ]
 
 
 def _pruned(old: Index, merged: Merged) -> Removal:
@@ -309,8 +329,10 @@ class _Loop:
         known: Known,
         runner: Runner,
         progress: Callable[[int, int], None],
+        earlier_kinds: Sequence[str] = (),
     ):
         self._encoder = encoder
+        self._earlier_kinds = earlier_kinds
         self._parts = parts
         self._known = known
         self._runner = runner
@@ -327,6 +349,8 @@ class _Loop:
         self.encoded = 0
         self.resumed = 0
         self.already_rejected = 0
+        self.kinds: tuple[str, ...] = ()
+        """What computed the vectors of this run."""
 
     def run(self, sources: Sources) -> Scan:
         scan = Scan()
@@ -389,6 +413,21 @@ class _Loop:
         self._new, self._slots = [], 0
         self._settle(finished_only=True)
 
+    def _record_kinds(self) -> None:
+        """Record what computes the vectors; refuse it where others must not be added to those that are there."""
+        kinds = self._runner.computed_by()
+        if kinds == self.kinds:
+            return
+        new = [kind for kind in kinds if kind not in self._earlier_kinds]
+        if new and self._earlier_kinds and not self._runner.allow_mixed:
+            raise ImindexError(
+                f"Earlier vectors were computed by {'; '.join(self._earlier_kinds)}, and these would be by "
+                f"{'; '.join(new)}, whose vectors differ in the last bits. Use machines of the same kind, add "
+                "--allow-mixed, or build a new index with -i."
+            )
+        self._parts.computes(kinds)
+        self.kinds = kinds
+
     def _settle(self, *, finished_only: bool = False) -> None:
         """Take the vectors of the batches that are being encoded, in order; wait for them, or for finished ones only.
 
@@ -397,6 +436,7 @@ class _Loop:
         while self._encoding and (not finished_only or self._encoding[0][1].ready()):
             reads, encoding = self._encoding[0]
             vectors = encoding.vectors()
+            self._record_kinds()
             info = self._encoder.info
             check_vectors(vectors, len(reads), info)
             ready = self._ready.copy()
@@ -418,6 +458,14 @@ class _Loop:
         if time.monotonic() - self._committed_at >= COMMIT_SECONDS:
             self._commit()
             self._committed_at = time.monotonic()
+
+
+def _mixed(path: Path, earlier: Sequence[str], kinds: Sequence[str]) -> str:
+    """Return a note if the vectors of an index were computed by several kinds of processors; else nothing."""
+    every = dict.fromkeys([*earlier, *kinds])
+    if not kinds or len(every) < 2:
+        return ""
+    return f"The vectors of {path} are mixed: their last bits may differ, as {' and '.join(every)} computed them."
 
 
 def _told(merged: Merged, parts: Parts) -> list[Told]:
@@ -456,7 +504,7 @@ def _write(
         path,
         contents,
         merged.vectors(old, parts),
-        entry=entry(command, summary, old.root_digest if old else ""),
+        entry=entry(command, summary, old.root_digest if old else "", parts.computed_by),
         **ann,
     )
     return root, tuple(notes)

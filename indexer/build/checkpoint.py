@@ -27,7 +27,7 @@ from imindex.indexer.system.input_files import open_input, read_text
 from imindex.indexer.system.locks import Held, Lock
 
 _PART = re.compile(r"part-[0-9]{8,}\.npz")
-_OTHERS = re.compile(r"encoder\.json|lock(\.held(\.[0-9]+)?)?")
+_OTHERS = re.compile(r"encoder\.json|computed-by\.json|lock(\.held(\.[0-9]+)?)?")
 """The names of the files in the folder: of parts, and of all others."""
 
 
@@ -88,6 +88,8 @@ class Parts:
         Digests of committed pictures that are black.
     told : dict of bytes to int
         By digest, what is worth telling about a picture.
+    computed_by : tuple of str
+        The kinds of processors that computed the vectors (`imindex.indexer.encoders.computed_by`).
     notes : list of str
         A note if an earlier builder was killed.
 
@@ -105,6 +107,7 @@ class Parts:
         self.rejected: dict[bytes, str] = {}
         self.black: set[bytes] = set()
         self.told: dict[bytes, int] = {}
+        self.computed_by: tuple[str, ...] = ()
         self._files: list[Path] = []
         self._lock = Lock(self.folder / "lock", command)
         self.notes: list[str] = []
@@ -127,6 +130,8 @@ class Parts:
             self._check_encoder(fresh=not files)
             for path in files:
                 self._read(path)
+            if files:
+                self.computed_by = self._read_kinds()
         except BaseException:
             self._lock.release()
             raise
@@ -167,6 +172,24 @@ class Parts:
                 f"{self.folder} holds the results of an interrupted build with another encoder than "
                 f"{self._encoder.name()}. Finish that build first, or delete the folder to discard it."
             )
+
+    def computes(self, kinds: Sequence[str]) -> None:
+        """Record the kinds of processors that compute the vectors of the next parts, before these are written."""
+        if new := [kind for kind in kinds if kind not in self.computed_by]:
+            self.computed_by = (*self.computed_by, *new)
+            write_file(self.folder / "computed-by.json", canonical_json(list(self.computed_by)).encode())
+
+    def _read_kinds(self) -> tuple[str, ...]:
+        path = self.folder / "computed-by.json"
+        if not path.exists():  # of an earlier version
+            return ()
+        try:
+            kinds: list[str] = parse_json(read_text(path))
+            if not all(isinstance(kind, str) for kind in kinds):
+                raise ValueError("not a list of texts")
+        except (ValueError, TypeError) as error:
+            raise ImindexError(f"{path} is damaged: {error}. Delete it.") from error
+        return tuple(kinds)
 
     def _read(self, path: Path) -> None:
         try:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from imindex.indexer.build.build import BuildReport, build, refuse_long
 from imindex.indexer.core.bounds import BATCH
+from imindex.indexer.core.credentials import name_by_user
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.locations import is_url
 from imindex.indexer.core.names import alike_note, as_stored
 from imindex.indexer.core.paths import merged_roots, require_roots
 from imindex.indexer.core.removal import Removal
 from imindex.indexer.decode.limits import Limits
-from imindex.indexer.encoders.lazy import encoder_for
+from imindex.indexer.encoders.lazy import LazyEncoder, encoder_for
+from imindex.indexer.runners.base import Place, Runner
 from imindex.indexer.sources.find import find
 from imindex.indexer.sources.stray import ARCHIVES, PassedOver
 from imindex.indexer.store.index import Index
+from imindex.indexer.store.working_copy import on_working_copy
 from imindex.indexer.system.atomic import real_file
 from imindex.indexer.system.input_files import exists
 
@@ -29,6 +34,7 @@ def _ignore(done: int, encoded: int) -> None:
     """Show no progress."""
 
 
+@on_working_copy("index")
 def build_from_sources(  # noqa: PLR0913
     sources: Sequence[str | os.PathLike[str]] | str | os.PathLike[str],
     index: str | os.PathLike[str],
@@ -51,6 +57,7 @@ def build_from_sources(  # noqa: PLR0913
     color: str | None = None,
     truncated: str | None = None,
     roots: Mapping[str, str | os.PathLike[str]] | None = None,
+    place: Place = Place(),  # noqa: B008 - frozen
     command: str = "",
     note: Callable[[str], None] = lambda _: None,
     progress: Callable[[int], AbstractContextManager[Progress]] = lambda total: nullcontext(_ignore),
@@ -66,8 +73,10 @@ def build_from_sources(  # noqa: PLR0913
         A folder laid out as ``works/ARTIST/*``, ``imitations/RELEASE/ARTIST/*``, ``control/*`` and
         ``background/ARTIST/*`` (or one of these folders); any other folder of ``ARTIST/*`` with `kind`; or a manifest
         (CSV, JSONL or Parquet); or a tar shard as webdataset and img2dataset write it, or a pattern of several such as
-        ``data/{00000..00099}.tar``. Folders may hold shards wherever they may hold pictures.
-    index : path-like
+        ``data/{00000..00099}.tar``. Folders may hold shards wherever they may hold pictures. Or the URL of one of
+        these, such as ``s3://bucket/works``.
+    index : path-like or URL
+        At a URL, such as ``s3://bucket/audit.h5``, the object is replaced as a whole, if nobody else has changed it.
     kind : {"works", "imitations", "control", "background"}, optional
         The kind of the pictures, if the source does not specify it.
     collection, artist : str, optional
@@ -105,6 +114,8 @@ def build_from_sources(  # noqa: PLR0913
     roots : mapping of str to path-like, optional
         Folders by name, such as ``{"art": "/data/art"}``. Paths of a manifest may lead to them, and pictures in them
         are stored as ``//art/...``, so that index and folders can move separately. An index remembers its roots.
+    place : Place
+        Where to decode and encode: in this process, or on a Ray cluster.
     command : str
         The command line, for the log.
     note : callable
@@ -130,16 +141,16 @@ def build_from_sources(  # noqa: PLR0913
     if batch_size is not None:
         BATCH.check(batch_size, "batch_size")
     paths = (
-        [os.fspath(sources)]
+        [name_by_user(os.fspath(sources))]
         if isinstance(sources, (str, os.PathLike))
-        else [os.fspath(source) for source in sources]
+        else [name_by_user(os.fspath(source)) for source in sources]
     )
     real_file(Path(index))  # refuses some links, before anything is read
     stored, known_roots = _artists_and_roots(Path(index))
     given = require_roots(roots or {})
     for name, folder in given.items():
-        before = Path(known_roots.get(name, folder))
-        if before.is_dir() and not before.samefile(folder):
+        before = known_roots.get(name, folder)
+        if _is_elsewhere(before, folder):
             note(f"The root {name} was {before}, which still exists; from now on it is {folder}.")
     named = merged_roots(known_roots, given)
     passed = PassedOver(own=index)
@@ -178,19 +189,31 @@ def build_from_sources(  # noqa: PLR0913
     refuse_long(items, Path(index))
     if alike := alike_note([*stored, *as_stored(dict.fromkeys(item.artist for item in items), stored)]):
         note(alike)
-    encoder = encoder_for(
+    named_encoder = partial(
+        encoder_for,
         Path(index),
         model=model,
         pretrained=pretrained,
-        device=device,
-        precision=precision,
-        batch_size=batch_size,
         trust=trust_encoder,
         color=color,
         truncated=truncated,
         note=note,
     )
-    with progress(len(items)) as advance:
+    with ExitStack() as stack:
+        if place.on == "ray":
+            encoder, runner = _on_ray(
+                stack,
+                place,
+                named_encoder,
+                device,
+                precision,
+                batch_size,
+                limits,
+                note,
+                is_new=not exists(Path(index)),
+            )
+        else:
+            encoder, runner = named_encoder(device=device, precision=precision, batch_size=batch_size), None
         report = build(
             items,
             index,
@@ -202,10 +225,48 @@ def build_from_sources(  # noqa: PLR0913
             limits=limits,
             roots=named,
             command=command,
-            progress=advance,
+            runner=runner,
+            progress=stack.enter_context(progress(len(items))),
             confirm=confirm,
         )
     return replace(report, passed_over=passed.counts(), empty_folders=tuple(passed.empty))
+
+
+def _is_elsewhere(before: str, now: str) -> bool:
+    """Return whether a root that is another one now is still there. URLs are not looked up."""
+    if is_url(before) or not Path(before).is_dir():
+        return False
+    return is_url(now) or not Path(before).samefile(now)
+
+
+def _on_ray(  # noqa: PLR0913
+    stack: ExitStack,
+    place: Place,
+    named_encoder: Callable[..., LazyEncoder],
+    device: str,
+    precision: str,
+    batch_size: int | None,
+    limits: Limits,
+    note: Callable[[str], None],
+    *,
+    is_new: bool,
+) -> tuple[LazyEncoder, Runner]:
+    """Connect to a cluster, and return the encoder as this process has it, and a runner that computes there.
+
+    This process loads the encoder on its processor, to know what it is. Batch size and precision suit the workers.
+    """
+    from imindex.indexer.runners.cluster import connect
+
+    cluster = stack.enter_context(connect(place.address))
+    from imindex.indexer.encoders.precision import BATCH_SIZES
+    from imindex.indexer.runners.ray import gpus_each, ray_runner
+
+    gpus = gpus_each(cluster, place, device)
+    size = batch_size or (BATCH_SIZES["cuda"] * max(1, int(gpus)) if gpus else BATCH_SIZES["cpu"])
+    if gpus and precision == "auto" and is_new:
+        precision = "fp16"
+    encoder = named_encoder(device="cpu", precision=precision, batch_size=size)
+    return encoder, stack.enter_context(ray_runner(cluster, place, encoder, limits, gpus=gpus, note=note))
 
 
 def _artists_and_roots(index: Path) -> tuple[tuple[str, ...], dict[str, str]]:

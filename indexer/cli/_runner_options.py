@@ -1,78 +1,14 @@
-"""The options that say where a command computes: here, or on a Ray cluster."""
+"""Where a command computes, from its options: here, or on a Ray cluster."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import MutableMapping
+from typing import Any
 
-import click
+from imindex.indexer.runners.base import Place
+from imindex.indexer.terminal.runner_options import runner_options, taken
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a command computes.
-
-    Attributes
-    ----------
-    on : {"local", "ray"}
-    address : str or None
-        `HOST:PORT` of the head of a Ray cluster; None starts a private one on this machine.
-    encoders : int or None
-        Encoders (of `generate`: pipelines) at the same time; None is one for each GPU, or one if there is none.
-    gpus_per_encoder : float or None
-        GPUs that each of them takes; None is 1 where there are GPUs, else 0.
-    allow_mixed : bool
-        Whether encoders that give other bits may join.
-    """
-
-    on: str = "local"
-    address: str | None = None
-    encoders: int | None = None
-    gpus_per_encoder: float | None = None
-    allow_mixed: bool = False
-
-
-def runner_options(command: Command) -> Command:
-    """Add --on, --address, --encoders, --gpus-per-encoder and --allow-mixed; `place_of` reads them."""
-    for option in reversed(
-        (
-            click.option(
-                "--on",
-                type=click.Choice(("local", "ray")),
-                default="local",
-                show_default=True,
-                help="Where to compute: in this process, or on a Ray cluster (needs imindex[ray]).",
-            ),
-            click.option(
-                "--address",
-                metavar="HOST:PORT",
-                help="With --on ray: the head of a running cluster, which needs a token (docs/cluster.md). By default, "
-                "a private cluster on this machine.",
-            ),
-            click.option(
-                "--encoders",
-                type=click.IntRange(min=1),
-                metavar="N",
-                help="With --on ray: models that compute at the same time. By default one for each GPU, or one.",
-            ),
-            click.option(
-                "--gpus-per-encoder",
-                type=click.FloatRange(min=0),
-                metavar="N",
-                help="With --on ray: GPUs of each model, such as 1 or 0.5. By default 1 where there are GPUs, else 0.",
-            ),
-            click.option(
-                "--allow-mixed",
-                is_flag=True,
-                help="With --on ray: admit processors whose vectors differ in the last bits; the index says so.",
-            ),
-        )
-    ):
-        command = option(command)
-    return command
+__all__ = ["place_of", "runner_options"]
 
 
 def place_of(options: MutableMapping[str, Any]) -> Place:
@@ -83,15 +19,4 @@ def place_of(options: MutableMapping[str, Any]) -> Place:
     click.UsageError
         One of them needs --on ray.
     """
-    place = Place(
-        on=options.pop("on"),
-        address=options.pop("address"),
-        encoders=options.pop("encoders"),
-        gpus_per_encoder=options.pop("gpus_per_encoder"),
-        allow_mixed=options.pop("allow_mixed"),
-    )
-    if place.on == "local":
-        for name in ("address", "encoders", "gpus_per_encoder", "allow_mixed"):
-            if getattr(place, name):
-                raise click.UsageError(f"--{name.replace('_', '-')} needs --on ray.")
-    return place
+    return Place(**taken(options))

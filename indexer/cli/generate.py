@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from imindex.indexer.cli._runner_options import place_of, runner_options
 from imindex.indexer.core.bounds import CONTROLS, NAMES, PER_NAME, SCALE, SEED, STEPS
 from imindex.indexer.core.errors import Interrupted
 from imindex.indexer.generate.model_settings import DTYPES, OFFLOADS
@@ -27,8 +29,10 @@ from imindex.indexer.terminal.output import clean, count, echo, print_json, prin
 from imindex.indexer.terminal.progress import progress_bar, quiet_option
 
 if TYPE_CHECKING:
-    from imindex.indexer.generate.generate import Report
+    from imindex.indexer.generate.generate import Pipelines, Report
+    from imindex.indexer.generate.model_settings import ModelSettings
     from imindex.indexer.generate.prompts import Shot
+    from imindex.indexer.runners.base import Place
 
 SHOTS = "imindex.indexer.generate.prompts:shots"
 MODEL = "imindex.indexer.generate.model_settings:ModelSettings"
@@ -151,6 +155,7 @@ def _model_options(command: Command) -> Command:
 )
 @_prompt_options
 @_model_options
+@runner_options
 @click.option("--dry-run", is_flag=True, help="Print what would be made, without loading the model.")
 @json_option
 @quiet_option
@@ -160,7 +165,7 @@ def generate(model: str, out: Path, release: str, dry_run: bool, as_json: bool, 
 
     Every picture has its own seed, derived from --seed, name, template and number. A subset of the names, another
     order or another batch size therefore gives the same pictures. Run the same command again to resume after Ctrl-C
-    or a crash. Pass the folder's manifest.jsonl to `imindex build`.
+    or a crash. Pass the folder's manifest.jsonl to `imindex build`. With --on ray, each encoder is a pipeline.
 
     \b
     imindex generate --model models/sd-2.1 --artists artists.csv \\
@@ -171,6 +176,7 @@ def generate(model: str, out: Path, release: str, dry_run: bool, as_json: bool, 
     from imindex.indexer.generate.prompts import shots
 
     release = release or out.resolve().name
+    place = place_of(options)
     artists, placebos, rivals = _names(options, out)
     wanted = shots(
         artists,
@@ -193,7 +199,9 @@ def generate(model: str, out: Path, release: str, dry_run: bool, as_json: bool, 
 
     fields = [field.name for field in dataclasses.fields(ModelSettings)]
     settings = {key: options[key] for key in fields if key in options and options[key] is not None}
-    report = _generate(wanted, out, release, ModelSettings(model=model, **settings), options["batch_size"])
+    chosen = ModelSettings(model=model, **settings)
+    with _pipelines(place, chosen) as pipelines:
+        report = _generate(wanted, out, release, chosen, options["batch_size"], pipelines)
     if as_json:
         print_json(dataclasses.asdict(report))
         return
@@ -251,7 +259,23 @@ def _unknown_origins(n: int) -> str:
     )
 
 
-def _generate(wanted: list[Shot], out: Path, release: str, settings: Any, batch_size: str) -> Report:
+def _pipelines(place: Place, model: ModelSettings) -> AbstractContextManager[Pipelines | None]:
+    """Return the pipelines of a cluster; None for one in this process."""
+    if place.on == "local":
+        return nullcontext()
+    from imindex.indexer.generate.on_ray import pipelines_on_ray
+
+    return pipelines_on_ray(place, model, say)
+
+
+def _generate(
+    wanted: list[Shot],
+    out: Path,
+    release: str,
+    settings: ModelSettings,
+    batch_size: str,
+    pipelines: Pipelines | None,
+) -> Report:
     from imindex.indexer.generate.generate import generate, missing
 
     size = batch_size_of(batch_size)
@@ -265,6 +289,7 @@ def _generate(wanted: list[Shot], out: Path, release: str, settings: Any, batch_
                 release=release,
                 batch_size=size,
                 command=command_line(),
+                pipelines=pipelines,
                 progress=progress,
             )
     except KeyboardInterrupt:

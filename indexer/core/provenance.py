@@ -6,9 +6,12 @@ import datetime
 import getpass
 import os
 import platform
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 from imindex.indexer.core.digest import canonical_json
+from imindex.indexer.core.json_text import parse_json
+from imindex.indexer.core.secrets import without_secrets
 
 WHO = "IMINDEX_WHO"
 _PACKAGES = (
@@ -24,7 +27,11 @@ _PACKAGES = (
 )
 
 
-def entry(command: str, summary: str, digest_before: str) -> dict[str, str]:
+COMPUTED_BY = "computed-by"
+"""The key in `versions` of the kinds of processors that computed vectors, separated by semicolons."""
+
+
+def entry(command: str, summary: str, digest_before: str, computed_by: Iterable[str] = ()) -> dict[str, str]:
     """Return a new line of /log, without `digest-after`.
 
     Parameters
@@ -35,15 +42,31 @@ def entry(command: str, summary: str, digest_before: str) -> dict[str, str]:
         What was done.
     digest_before : str
         The root digest of the index that is replaced; empty for a new index.
+    computed_by : iterable of str
+        The kinds of processors that computed new vectors (`imindex.indexer.encoders.computed_by`).
     """
+    kinds = "; ".join(computed_by)
     return {
         "when": now(),
         "who": who(),
-        "command": command,
+        "command": without_secrets(command),
         "summary": summary,
-        "versions": canonical_json(versions()),
+        "versions": canonical_json({**versions(), **({COMPUTED_BY: kinds} if kinds else {})}),
         "digest-before": digest_before,
     }
+
+
+def kinds_of(log: Iterable[Mapping[str, str]]) -> tuple[str, ...]:
+    """Return the kinds of processors that computed the vectors of an index, as far as its log says so."""
+    kinds: dict[str, None] = {}
+    for line in log:
+        try:
+            recorded = parse_json(line["versions"]).get(COMPUTED_BY, "")
+        except (ValueError, AttributeError, KeyError):
+            continue
+        if isinstance(recorded, str):
+            kinds.update(dict.fromkeys(kind for kind in recorded.split("; ") if kind))
+    return tuple(kinds)
 
 
 def who() -> str:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from imindex.indexer.generate import model_settings
 from imindex.indexer.generate.model_description import ModelDescription
 from imindex.indexer.generate.model_settings import ModelSettings
 from imindex.indexer.generate.pipeline import Pipeline
 from imindex.indexer.generate.prompts import Shot
-from imindex.indexer.generate.release_folder import Folder, check_space, locked, missing_shots
+from imindex.indexer.generate.release_folder import Folder, PictureFile, check_space, locked, missing_shots
 from imindex.indexer.generate.resolve_model import resolve
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 __all__ = ["ModelSettings", "Report", "check", "describe", "generate", "measure", "missing"]
 
@@ -61,7 +65,62 @@ class Report:
     notes: tuple[str, ...]
 
 
-def generate(
+class Pipelines(Protocol):
+    """Where pictures are made. Whoever creates it closes it."""
+
+    @property
+    def batch_size(self) -> int:
+        """Pictures per forward pass, once the model is loaded."""
+
+    @property
+    def width(self) -> int:
+        """Of a picture, in pixels."""
+
+    @property
+    def height(self) -> int:
+        """Of a picture, in pixels."""
+
+    def describe(self) -> ModelDescription:
+        """Describe the model; its weights need not be loaded."""
+
+    def open(self, shots: Sequence[Shot], batch_size: int | None) -> str:
+        """Load the model; return a note on prompts that are too long."""
+
+    def generate(self, shots: Sequence[Shot]) -> Iterable[tuple[Shot, Image | PictureFile, str | None]]:
+        """Make pictures, in any order; yield each with the reason if it is blocked."""
+
+
+class LocalPipeline:
+    """One pipeline, in this process."""
+
+    def __init__(self, model: ModelSettings):
+        self._model = model
+        self._resolved = resolve(model)
+        self._pipeline: Pipeline | None = None
+        self.width = self.height = 0
+
+    @property
+    def batch_size(self) -> int:
+        """The batch size, which is halved when memory runs out; 0 before the model is loaded."""
+        return self._pipeline.batch_size if self._pipeline else 0
+
+    def describe(self) -> ModelDescription:
+        """Describe the model."""
+        return self._resolved.description
+
+    def open(self, shots: Sequence[Shot], batch_size: int | None) -> str:
+        """Load the model."""
+        self._pipeline = pipeline = Pipeline(self._resolved, self._model, batch_size)
+        self.width, self.height = pipeline.width, pipeline.height
+        return pipeline.note_on_long_prompts(shots)
+
+    def generate(self, shots: Sequence[Shot]) -> Iterable[tuple[Shot, Image, str | None]]:
+        """Make pictures, in the order of the shots."""
+        assert self._pipeline is not None
+        return self._pipeline.generate(shots)
+
+
+def generate(  # noqa: PLR0913
     shots: Sequence[Shot],
     out: Path,
     model: ModelSettings,
@@ -69,6 +128,7 @@ def generate(
     release: str = "",
     batch_size: int | None = None,
     command: str = "",
+    pipelines: Pipelines | None = None,
     progress: Callable[[int, int], None] = lambda done, made: None,
 ) -> Report:
     """Generate the pictures that are missing in a folder, each from its own seed.
@@ -97,6 +157,8 @@ def generate(
         Halved when memory runs out.
     command : str
         The command line, shown to another process that finds the folder in use.
+    pipelines : Pipelines, optional
+        Where the pictures are made; by default, by one pipeline in this process.
     progress : callable
         Called after each batch with the number of pictures done and the number made so far.
 
@@ -112,32 +174,30 @@ def generate(
     """
     out = Path(out)
     release = release or out.resolve().name
-    resolved = resolve(model)
+    makers: Pipelines = pipelines or LocalPipeline(model)
+    description = makers.describe()
     with locked(out, command) as lock_note:
-        folder = Folder(out, release, resolved.description.manifest_fields())
-        folder.refuse_other({"release": release, **resolved.description.to_dict()})
+        folder = Folder(out, release, description.manifest_fields())
+        folder.refuse_other({"release": release, **description.to_dict()})
         done = folder.done(shots)
         left = [shot for shot in shots if shot.path not in done]
         started, size, notes = time.monotonic(), 0, [lock_note]
         if left:
             folder.begin(shots)
             progress(len(done), 0)
-            pipeline = Pipeline(resolved, model, batch_size)
-            notes += [
-                check_space(out, len(left), pipeline.width * pipeline.height),
-                pipeline.note_on_long_prompts(left),
-            ]
+            about_prompts = makers.open(left, batch_size)
+            notes += [check_space(out, len(left), makers.width * makers.height), about_prompts]
             started = time.monotonic()
             made = 0
             progress(len(done), made)
             try:
-                for shot, image, blocked in pipeline.generate(left):
-                    folder.add(shot, image, blocked)
+                for shot, picture, blocked in makers.generate(left):
+                    folder.add(shot, picture, blocked)
                     made += 1
                     progress(len(done) + made, made)
             finally:
                 folder.close()
-            size = pipeline.batch_size
+            size = makers.batch_size
         seconds = time.monotonic() - started
         lines = folder.finish(shots)
         return Report(

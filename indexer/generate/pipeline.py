@@ -32,6 +32,8 @@ class Pipeline:
     model : ModelSettings
     batch_size : int, optional
         The default depends on the size of the pictures.
+    may_halve : bool
+        Whether the batch is halved when memory runs out. Otherwise that is an error.
 
     Attributes
     ----------
@@ -41,8 +43,10 @@ class Pipeline:
         Expected size of the pictures, in pixels.
     """
 
-    def __init__(self, resolved: ResolvedModel, model: ModelSettings, batch_size: int | None):
-        self._name, self._device = model.model, resolved.device
+    def __init__(
+        self, resolved: ResolvedModel, model: ModelSettings, batch_size: int | None, *, may_halve: bool = True
+    ):
+        self._name, self._device, self._may_halve = model.model, resolved.device, may_halve
         with quiet(), no_foreign_code(model.model):
             self._pipe = _load(resolved, model)
         settings = resolved.description.settings
@@ -136,6 +140,11 @@ class Pipeline:
             raise ImindexError(
                 f"{self._device} does not have enough memory for a single picture of {self._name}. Free memory, or "
                 "set offload to model or sequential, dtype to fp16, or a smaller size."
+            ) from error
+        if not self._may_halve:  # pictures of another batch size differ in the last bits
+            raise ImindexError(
+                f"{self._device} does not have enough memory for {self.batch_size} pictures of {self._name} at a time. "
+                f"Ask for batches of {self.batch_size // 2}."
             ) from error
         self.batch_size //= 2
         if self._device.type == "cuda":

@@ -8,6 +8,7 @@ import io
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,41 @@ _OF_SHOT = ("path", "artist", "kind", "collection", "prompt", "seed", "arm", "te
 _GIB = 2**30
 
 Line = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PictureFile:
+    """A picture as it is written: the bytes of its file, and its size in pixels."""
+
+    data: bytes
+    width: int
+    height: int
+
+
+def picture_file(image: Image, shot: Shot, common: Mapping[str, Any]) -> PictureFile:
+    """Return a picture as a PNG that says how it was made.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+    shot : Shot
+    common : mapping
+        Fields about model and settings that are common to all lines of the manifest.
+    """
+    from PIL.PngImagePlugin import PngInfo
+
+    chunks = PngInfo()
+    texts = {
+        "Software": f"imindex {common['versions']['imindex']}",
+        "prompt": shot.prompt,
+        "seed": str(shot.seed),
+        "model": f"{common['model']} {common['revision']}",
+    }
+    for key, value in texts.items():
+        chunks.add_itxt(key, value)
+    file = io.BytesIO()
+    image.save(file, format="PNG", pnginfo=chunks)
+    return PictureFile(file.getvalue(), image.width, image.height)
 
 
 class Folder:
@@ -98,8 +134,15 @@ class Folder:
         with disk_full_errors(self.path):
             unfinished.mark(self.path, wanted=len(shots), others=others)
 
-    def add(self, shot: Shot, image: Image, blocked: str | None) -> None:
+    def add(self, shot: Shot, picture: Image | PictureFile, blocked: str | None) -> None:
         """Write a picture, then its line in the manifest.
+
+        Parameters
+        ----------
+        shot : Shot
+        picture : PIL.Image.Image or PictureFile
+        blocked : str, optional
+            Why it is blocked.
 
         Raises
         ------
@@ -108,16 +151,16 @@ class Folder:
         """
         file = self.path / shot.path
         with disk_full_errors(self.path):
+            if not isinstance(picture, PictureFile):
+                picture = picture_file(picture, shot, self.common)
             make_folder(file.parent, inside=self.path)
-            picture = io.BytesIO()
-            image.save(picture, format="PNG", pnginfo=self._chunks(shot))
-            write_file(file, picture.getvalue())
+            write_file(file, picture.data)
             line = self._line(
                 shot,
                 {
-                    "width": image.width,
-                    "height": image.height,
-                    "sha256": hashlib.sha256(picture.getvalue()).hexdigest(),
+                    "width": picture.width,
+                    "height": picture.height,
+                    "sha256": hashlib.sha256(picture.data).hexdigest(),
                     "blocked": blocked,
                     **self.common,
                 },
@@ -162,20 +205,6 @@ class Folder:
             **{key: fields[key] for key in _OF_SHOT},
             **{k: v for k, v in rest.items() if k not in fields},
         }
-
-    def _chunks(self, shot: Shot) -> Any:
-        from PIL.PngImagePlugin import PngInfo
-
-        chunks = PngInfo()
-        texts = {
-            "Software": f"imindex {self.common['versions']['imindex']}",
-            "prompt": shot.prompt,
-            "seed": str(shot.seed),
-            "model": f"{self.common['model']} {self.common['revision']}",
-        }
-        for key, value in texts.items():
-            chunks.add_itxt(key, value)
-        return chunks
 
 
 def read_manifest(folder: Path) -> dict[str, Line]:

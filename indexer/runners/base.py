@@ -130,8 +130,37 @@ class Runner(Protocol):
     def encode(self, pictures: Sequence[DecodedPicture]) -> Encoding:
         """Begin to encode a batch: pictures that `reads` yielded, in one call of `Encoder.encode_images`."""
 
-    def computed_by(self) -> str:
+    @property
+    def allow_mixed(self) -> bool:
+        """Whether to add to vectors that another kind of processor computed; else the build refuses."""
+
+    def computed_by(self) -> tuple[str, ...]:
         """Return what computes the vectors, such as `cpu AVX512, torch 2.9.0`, once a batch was encoded."""
 
     def close(self) -> None:
         """Stop everything that this runner started."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a command computes.
+
+    Attributes
+    ----------
+    on : {"local", "ray"}
+    address : str or None
+        `HOST:PORT` of the head of a Ray cluster; None starts a private one on this machine.
+    encoders : int or None
+        Encoders (of `generate`: pipelines) at the same time; None is one for each GPU or, without GPUs, for each
+        node.
+    gpus_per_encoder : float or None
+        GPUs that each of them takes; None is 1 where there are GPUs, else 0.
+    allow_mixed : bool
+        Whether encoders that give other bits may join.
+    """
+
+    on: str = "local"
+    address: str | None = None
+    encoders: int | None = None
+    gpus_per_encoder: float | None = None
+    allow_mixed: bool = False

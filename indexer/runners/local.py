@@ -48,6 +48,7 @@ class LocalRunner(Runner):
     def __init__(self, encoder: LazyEncoder):
         self._encoder = encoder
         self._ahead = 0
+        self._kinds: tuple[str, ...] = ()
         self._may_decode = threading.Event()
         self._may_decode.set()
 
@@ -83,11 +84,18 @@ class LocalRunner(Runner):
         finally:
             self._may_decode.set()
 
-    def computed_by(self) -> str:
-        """Return what computes the vectors."""
-        from imindex.indexer.encoders.computed_by import computed_by
+    @property
+    def allow_mixed(self) -> bool:
+        """Whether to add to vectors of another kind of processor: True, with a note."""
+        return True
 
-        return computed_by(self._encoder.get())
+    def computed_by(self) -> tuple[str, ...]:
+        """Return what computes the vectors."""
+        if not self._kinds:
+            from imindex.indexer.encoders.computed_by import computed_by
+
+            self._kinds = (computed_by(self._encoder.get()),)
+        return self._kinds
 
     def close(self) -> None:
         """Do nothing: a generator of `reads` ends its threads and decoders itself."""

@@ -265,6 +265,14 @@ def holder_record(command: str) -> bytes:
     ).encode()
 
 
+def process_identity(pid: int) -> str:
+    """Return `MACHINE/PID/START`, which no other process has, on this machine or another, now or later.
+
+    START is empty if there is no such process, or the system does not say.
+    """
+    return f"{socket.gethostname()}:{_boot()}:{_namespace()}/{pid}/{_started(pid)}"
+
+
 def _read(path: Path) -> Holder:
     """Read the content of a lock file; empty if it is missing or invalid."""
     text = ("host", "user", "since", "command", "boot", "started", "namespace")

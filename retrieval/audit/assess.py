@@ -18,6 +18,7 @@ from imindex.retrieval.audit.decisions import decided
 from imindex.retrieval.audit.inputs import Inputs
 from imindex.retrieval.audit.made import Made
 from imindex.retrieval.audit.models import load_planned
+from imindex.retrieval.audit.on_cluster import observe_on
 from imindex.retrieval.audit.plan import EncoderSpec, Plan, Release
 from imindex.retrieval.audit.record import (
     encoder_record,
@@ -35,7 +36,7 @@ from imindex.retrieval.evidence.gallery import gallery
 from imindex.retrieval.evidence.looks import Looks
 from imindex.retrieval.evidence.match_release import match_release
 from imindex.retrieval.evidence.near_copies import NEAREST, copies
-from imindex.retrieval.evidence.release_walk import Observed, Wanted, observe
+from imindex.retrieval.evidence.release_walk import Observed, Wanted
 from imindex.retrieval.evidence.shared import Shared, Texts
 from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.results import AuditFindings, AuditResult, Comparison, RegisterEntry, Verdict
@@ -279,7 +280,7 @@ class _Study:
                 ready = prepare(self._side(plan.base), self._side(release.name), testing)
                 self._prepared[release.name], pair = ready.watched()
                 pairs.append(pair)
-        self._observed.update(observe(self._shared, list(wanted.values()), pairs))
+        self._observed.update(observe_on(run, self._shared, list(wanted.values()), pairs))
 
     def _wanted(self, release: Release) -> Wanted:
         artists = self._shared.index.artists

@@ -25,6 +25,7 @@ from imindex.retrieval.audit.assess import Built, assess, texts_of
 from imindex.retrieval.audit.inputs import Inputs, gather, named_roots, roots_of
 from imindex.retrieval.audit.made import Made
 from imindex.retrieval.audit.models import Encoders, check_models, make
+from imindex.retrieval.audit.on_cluster import encoders_of, on_cluster
 from imindex.retrieval.audit.plan import EncoderSpec
 from imindex.retrieval.audit.register import drawing_of, register
 from imindex.retrieval.audit.run import Run
@@ -87,6 +88,7 @@ def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
     with (
         alone(run.workspace.folder / ".lock", refusal, run.command) as killed,
         recorded(run.workspace.folder, started, run.command) as unfinished,
+        on_cluster(run) as run,
     ):
         if killed:
             run.show.note(killed)
@@ -145,16 +147,18 @@ def _build(run: Run, encoder: EncoderSpec, inputs: Inputs, made: Sequence[Made],
         lazy = encoders.of(encoder, path)
         if new:  # the encoder is loaded; an audit names artists by text
             require_text_side(lazy.get())
-        report: BuildReport = build(
-            items,
-            path,
-            lazy,
-            prune=True,
-            limits=run.compute.limits,
-            roots=roots_of(run),
-            command=run.command,
-            progress=progress,
-        )
+        with encoders_of(run, lazy) as runner:
+            report: BuildReport = build(
+                items,
+                path,
+                lazy,
+                prune=True,
+                limits=run.compute.limits,
+                roots=roots_of(run),
+                command=run.command,
+                runner=runner,
+                progress=progress,
+            )
         with Index(path) as index:
             require_intact(index)
         built = Built(path, texts_of(run, encoder, path))

@@ -24,6 +24,12 @@ from imindex.indexer.system.atomic import make_folder, write_file
 from imindex.indexer.system.input_files import read_text
 from imindex.retrieval.audit.inputs import Inputs, require_imitations
 from imindex.retrieval.audit.made import Made
+from imindex.retrieval.audit.on_cluster import (
+    encoding_batch,
+    encoding_device,
+    encoding_precision,
+    pipelines_of,
+)
 from imindex.retrieval.audit.plan import EncoderSpec, Plan, Release
 from imindex.retrieval.results import BlockedPicture
 
@@ -75,13 +81,13 @@ def load_planned(run: Run, spec: EncoderSpec, path: Path) -> Encoder:
         where["precision"] = made_by.precision
     if spec.color == "auto":
         where["color"] = made_by.color
-    torch_devices(run.compute.device)  # a wrong device is no matter of the encoder
+    torch_devices(encoding_device(run))  # a wrong device is no matter of the encoder
     try:
         encoder = load(
             **where,
             truncated=made_by.truncated,
-            device=run.compute.device,
-            batch_size=run.compute.batch_size,
+            device=encoding_device(run),
+            batch_size=encoding_batch(run),
         )
     except ImindexError as error:
         raise NoEncoder(
@@ -187,7 +193,8 @@ class Encoders:
 
         run = self._run
         where = encoder_arguments(run.plan, spec)
-        encoder = load(**where, device=run.compute.device, batch_size=run.compute.batch_size)
+        where["precision"] = encoding_precision(run, where["precision"])
+        encoder = load(**where, device=encoding_device(run), batch_size=encoding_batch(run))
         require_text_side(encoder)
         if encoder.device.type == "cpu":
             self._loaded[spec.name] = encoder
@@ -207,15 +214,16 @@ class Encoders:
             with Index(path) as index:
                 info = index.encoder
             load = functools.partial(load_planned, run, spec, path)
-            encoder = LazyEncoder(load, run.compute.batch_size or self._default_size, info)
+            encoder = LazyEncoder(load, encoding_batch(run) or self._default_size, info)
             if not is_as_planned(run.plan, spec, info):
                 encoder.get()
             return encoder
         if spec.name in self._loaded:
             loaded = self._loaded.pop(spec.name)
-            return LazyEncoder(lambda: loaded, run.compute.batch_size or self._default_size, loaded.info)
+            return LazyEncoder(lambda: loaded, encoding_batch(run) or self._default_size, loaded.info)
         named = encoder_arguments(run.plan, spec)
-        return encoder_for(path, **named, device=run.compute.device, batch_size=run.compute.batch_size)
+        named["precision"] = encoding_precision(run, named["precision"])
+        return encoder_for(path, **named, device=encoding_device(run), batch_size=encoding_batch(run))
 
     def _default_size(self) -> int:
         from imindex.indexer.encoders.precision import default_batch_size
@@ -264,8 +272,11 @@ def check_pipeline(run: Run, release: Release) -> None:
     """Check that the model of a release can be loaded with its settings."""
     from imindex.indexer.generate.generate import check
 
+    settings = model_settings(run, release)
+    if run.cluster is not None:  # each pipeline checks it again on its own device
+        settings = replace(settings, device="cpu", offload="none")
     with of_release(run.plan, release):
-        check(model_settings(run, release))
+        check(settings)
 
 
 @contextlib.contextmanager
@@ -342,10 +353,17 @@ def _generate(
         return
     settings = model_settings(run, release)
     make_folder(folder, inside=run.workspace.folder)
-    generate(
-        wanted, folder, settings,
-        release=release.name, batch_size=run.compute.generate_batch, command=run.command, progress=progress,
-    )  # fmt: skip
+    with pipelines_of(run, settings) as pipelines:
+        generate(
+            wanted,
+            folder,
+            settings,
+            release=release.name,
+            batch_size=run.compute.generate_batch,
+            command=run.command,
+            pipelines=pipelines,
+            progress=progress,
+        )
     write_file(record, request.encode())
 
 

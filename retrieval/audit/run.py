@@ -7,11 +7,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imindex.indexer.core.digest import canonical_json
 from imindex.indexer.core.slug import safe_name, slug
 from imindex.indexer.decode.limits import Limits
+from imindex.indexer.runners.base import Place
 from imindex.retrieval.audit.plan import EncoderSpec, Plan, Release
+from imindex.retrieval.shards.start import HERE, Workers
+
+if TYPE_CHECKING:
+    from imindex.indexer.runners.cluster import Cluster
 
 Progress = Callable[[int, int], None]
 
@@ -71,8 +77,12 @@ class Compute:
         Larger pictures are rejected.
     roots : mapping of str to str
         Absolute folders of named roots, to which the paths of manifests may lead.
+    place : Place
+        Where pictures are generated, encoded and matched.
     trust_encoders : bool
         Load whatever encoder the plan names. Otherwise only encoders that imindex knows by name are loaded.
+    workers : Workers
+        Where imitations are ranked.
     """
 
     device: str = "auto"
@@ -81,6 +91,8 @@ class Compute:
     limits: Limits = field(default_factory=Limits)
     trust_encoders: bool = True
     roots: Mapping[str, str] = field(default_factory=dict)
+    workers: Workers = HERE
+    place: Place = field(default_factory=Place)
 
 
 @dataclass(frozen=True)
@@ -99,6 +111,8 @@ class Run:
         Whether the report also has the tests of the paper; also if the plan says so.
     seconds : dict of str to float
         Wall-clock time of each stage so far.
+    cluster : Cluster, optional
+        The cluster that `on_cluster` connected this process to.
     """
 
     plan: Plan
@@ -108,6 +122,7 @@ class Run:
     show: Show = field(default_factory=Show)
     as_paper: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
+    cluster: Cluster | None = None
 
     @contextlib.contextmanager
     def stage(self, name: str, total: int) -> Iterator[Progress]:

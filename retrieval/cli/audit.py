@@ -39,6 +39,7 @@ from imindex.indexer.terminal.output import (
     short_path,
 )
 from imindex.indexer.terminal.progress import bars, duration, plain_lines, quiet, quiet_option
+from imindex.indexer.terminal.runner_options import runner_options, taken
 from imindex.retrieval.cli._evidence import p_value
 from imindex.retrieval.cli.compare import end_of_gate
 from imindex.retrieval.cli.confirm import confirm
@@ -151,6 +152,9 @@ def init(plan: Path, force: bool, model: str, pretrained: str) -> None:
     type=within(BATCH),
     help="Pictures per generation batch. [default: depends on the device]",
 )
+@click.option(
+    "--workers", type=click.IntRange(min=1), metavar="N", help="Rank the imitations in N processes."
+)
 @device_option
 @limit_options
 @json_option
@@ -160,6 +164,7 @@ def init(plan: Path, force: bool, model: str, pretrained: str) -> None:
     help="Conditions of the gate that cannot be decided do not change the exit code.",
 )
 @root_option
+@runner_options
 @quiet_option
 @click.pass_context
 @errors_for_people
@@ -182,8 +187,10 @@ def run(
     imindex audit plan.toml --dry-run
     imindex audit plan.toml --amend "an artist withdrew two works"
     """
+    from imindex.indexer.runners.base import Place
     from imindex.retrieval import api
 
+    place = Place(**taken(options))
     screen = screen_of_stages()
     how = {name: options[name] for name in ("device", "batch_size", "generate_batch")}
     how.update(limits=limits_of(options), roots=roots_of(options), show=screen)
@@ -202,7 +209,9 @@ def run(
             amend=options["amend"],
             pictures=not options["no_pictures"],
             as_paper=options["as_paper"],
+            place=place,
             command=command_line(),
+            workers=api.Workers(n=options["workers"]),
             **how,
         )
     if any(encoder.demonstration for encoder in outcome.report.encoders):
