@@ -248,11 +248,6 @@ class Index:
         """Number of pictures that cannot be used."""
         return self._counts.rejects
 
-    def digest_at(self, row: int, group: str = "items") -> bytes:
-        """Return the SHA-256 of the bytes of one picture, or of one reject."""
-        with self._reading():
-            return bytes(self._guard.rows(self._file[f"{group}/sha256"], np.array([row]))[0])
-
     def require_open(self) -> None:
         """Refuse a closed index.
 

@@ -7,17 +7,16 @@ of the first file.
 
 from __future__ import annotations
 
-import hashlib
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from imindex.indexer.core.digest import STREAM_ROWS, encode_text
+from imindex.indexer.core.digest import STREAM_ROWS
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.names import clean_name
 from imindex.indexer.core.paths import PicturePaths, Place, Rebased, merged_roots, require_roots
@@ -29,7 +28,7 @@ from imindex.indexer.store.lineage import chained_digest, joined_log, part_of
 from imindex.indexer.store.raw import Raw
 from imindex.indexer.system.index_files import MERGE_FIRST
 
-_KEY = 16
+_ODD, _ODD_TOO = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
 _EXACT = "exact-fp16"
 _NO_DIGEST = bytes(32)
 Bool = npt.NDArray[np.bool_]
@@ -239,6 +238,9 @@ class Joined(Index):
     def ann_data(self) -> npt.NDArray[np.uint8]:
         return np.empty(0, np.uint8)
 
+    def pieces(self) -> Iterator[bytes]:
+        raise ImindexError(f"{self.path} is several files. {MERGE_FIRST}")
+
     def raw(self) -> Raw:
         raise ImindexError(f"{self.path} is several files. {MERGE_FIRST}")
 
@@ -367,25 +369,33 @@ def _without_repeated(joins: Sequence[Part]) -> tuple[tuple[Part, ...], int]:
     if len(shared):
         for number, part in enumerate(joins):
             for reject, table in enumerate(("items", "rejects")):
-                rows = np.flatnonzero(np.isin(_cells(part, table), shared))
-                keys.append(_keys(part, table, rows))
+                cells = _cells(part, table)
+                rows = np.flatnonzero(np.isin(cells, shared))
+                keys.append(_keys(part, table, rows, cells[rows]))
                 owners.append(np.full(len(rows), number))
                 places.append(rows)
                 rejected.append(np.full(len(rows), reject, np.bool_))
     if not keys:
         return tuple(joins), 0
-    key = np.ascontiguousarray(np.concatenate(keys)).view(f"V{_KEY}").ravel()
+    key = np.concatenate(keys)
     owner, place, is_reject = np.concatenate(owners), np.concatenate(places), np.concatenate(rejected)
     order = np.argsort(key, kind="stable")
-    same = key[order[1:]] == key[order[:-1]]
+    repeated = np.append(key[order[1:]] == key[order[:-1]], False)
+    starts = np.flatnonzero(repeated & ~np.append(False, repeated[:-1]))
+    ends = np.flatnonzero(~repeated & np.append(False, repeated[:-1])) + 1
+    groups = [order[first:end] for first, end in zip(starts, ends, strict=True)]
+    chosen = np.sort(np.concatenate([np.empty(0, np.int64), *groups]))
+    known = dict(
+        zip(chosen.tolist(), _entries(joins, owner[chosen], is_reject[chosen], place[chosen]), strict=True)
+    )
     dropped: dict[tuple[int, bool], list[int]] = {}
-    firsts = np.flatnonzero(np.append(True, ~same))
-    for first, end in zip(firsts.tolist(), np.append(firsts[1:], len(order)).tolist(), strict=True):
-        if end - first < 2:
-            continue
-        group = order[first:end]
-        for lost in _resolved(joins, [(int(owner[g]), bool(is_reject[g]), int(place[g])) for g in group]):
-            dropped.setdefault(lost[:2], []).append(lost[2])
+    for group in groups:
+        pictures: dict[tuple[int, str], list[_Entry]] = {}
+        for entry in (known[number] for number in group.tolist()):
+            pictures.setdefault((entry.cell, entry.path), []).append(entry)
+        for entries in pictures.values():
+            for lost in _resolved(joins, entries):
+                dropped.setdefault((lost.file, lost.is_reject), []).append(lost.row)
     return (
         tuple(
             Part(
@@ -424,66 +434,80 @@ def _shared_cells(joins: Sequence[Part]) -> Int64:
     return cells[n > 1]
 
 
-def _keys(part: Part, group: str, rows: Int64) -> npt.NDArray[np.uint8]:
-    """Return digests of artist, collection and path of some rows, (n, 16) uint8."""
-    cells = _cells(part, group)[rows]
-    digests = []
+def _paths(part: Part, group: str, rows: Int64) -> list[str]:
+    """Return the paths of some rows or rejects, relative to the folder of the first file."""
+    paths = part.index.text_at("path", rows) if group == "items" else part.index.column("path", group)[rows]
+    return list(paths) if part.path.keeps_all else list(map(part.path, paths))
+
+
+def _keys(part: Part, group: str, rows: Int64, cells: Int64) -> npt.NDArray[np.uint64]:
+    """Return a number for each row: equal for rows of one cell and path, and seldom for others."""
+    keys = np.empty(len(rows), np.uint64)
     for start in range(0, len(rows), STREAM_ROWS):
-        chunk = rows[start : start + STREAM_ROWS]
-        paths = (
-            part.index.text_at("path", chunk) if group == "items" else part.index.column("path", group)[chunk]
-        )
-        digests += [
-            hashlib.blake2b(f"{cell} ".encode() + encode_text(part.path(path)), digest_size=_KEY).digest()
-            for cell, path in zip(cells[start : start + STREAM_ROWS].tolist(), paths, strict=True)
-        ]
-    return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, _KEY)
+        chunk = slice(start, start + STREAM_ROWS)
+        paths = _paths(part, group, rows[chunk])
+        keys[chunk] = np.fromiter(map(hash, paths), np.int64, len(paths)).view(np.uint64)
+    mixed: npt.NDArray[np.uint64] = keys * _ODD + cells.view(np.uint64) * _ODD_TOO
+    return mixed
 
 
-Entry = tuple[int, bool, int]
-"""A row or reject: number of its file, whether it is a reject, number in the file."""
+class _Entry(NamedTuple):
+    """A row or reject: the number of its file, its number in it, and what identifies the picture."""
+
+    file: int
+    is_reject: bool
+    row: int
+    cell: int
+    path: str
+    digest: bytes
 
 
-def _resolved(joins: Sequence[Part], entries: Sequence[Entry]) -> list[Entry]:
+def _entries(joins: Sequence[Part], owner: Int64, is_reject: Bool, place: Int64) -> list[_Entry]:
+    """Read what identifies some rows and rejects, of one file after another."""
+    entries: list[_Entry] = []
+    for number in np.unique(owner).tolist():
+        for reject, table in enumerate(("items", "rejects")):
+            part, rows = joins[number], place[(owner == number) & (is_reject == bool(reject))]
+            if not len(rows):
+                continue
+            cells, digests = _cells(part, table)[rows], part.index.column("sha256", table)[rows]
+            for row, cell, path, digest in zip(
+                rows.tolist(), cells.tolist(), _paths(part, table, rows), digests, strict=True
+            ):
+                entries.append(_Entry(number, bool(reject), row, cell, path, digest.tobytes()))
+    return entries
+
+
+def _resolved(joins: Sequence[Part], entries: Sequence[_Entry]) -> list[_Entry]:
     """Return which of the rows and rejects of one picture are left out: all but the first row, or the first reject.
 
     A reject counts only if there is no row; one whose file could not be read gives way to any other.
     """
-
-    def bytes_of(entry: Entry) -> bytes:
-        number, is_reject, row = entry
-        return joins[number].index.digest_at(row, "rejects" if is_reject else "items")
-
-    ordered = sorted(entries, key=lambda e: (e[1], bytes_of(e) == _NO_DIGEST, e[0], e[2]))
-    first, digest = ordered[0], bytes_of(ordered[0])
+    first, *others = sorted(entries, key=lambda e: (e.is_reject, e.digest == _NO_DIGEST, e.file, e.row))
     lost = []
-    for other in ordered[1:]:
-        if other[0] == first[0]:  # within one file, `imindex verify` finds it
+    for other in others:
+        if other.file == first.file:  # within one file, `imindex verify` finds it
             continue
-        number, is_reject, row = other
-        if bytes_of(other) not in (digest, _NO_DIGEST if is_reject else digest):
+        if other.digest not in (first.digest, _NO_DIGEST if other.is_reject else first.digest):
             raise _conflict(joins, first, other, "other bytes")
-        if not is_reject and not np.array_equal(
-            joins[first[0]].index.vectors[first[2]].view(np.uint16),
-            joins[number].index.vectors[row].view(np.uint16),
+        if not other.is_reject and not np.array_equal(
+            joins[first.file].index.vectors[first.row].view(np.uint16),
+            joins[other.file].index.vectors[other.row].view(np.uint16),
         ):
             raise _conflict(joins, first, other, "another vector of the same bytes")
         lost.append(other)
     return lost
 
 
-def _conflict(joins: Sequence[Part], first: Entry, other: Entry, what: str) -> ImindexError:
-    part, again = joins[first[0]], joins[other[0]]
-    path = part.index.column("path", "rejects" if first[1] else "items")[first[2]]
+def _conflict(joins: Sequence[Part], first: _Entry, other: _Entry, what: str) -> ImindexError:
+    part, again = joins[first.file].index, joins[other.file].index
     remedy = (
         "Run imindex build again for the older of them, which replaces what has changed, or name only one of them."
         if what == "other bytes"
         else "They were encoded on machines whose arithmetic differs. Build one of them again on the machine of the "
         "other, or remove the pictures from one of them (imindex remove)."
     )
-    return ImindexError(
-        f"{part.index.path} and {again.index.path} both hold {part.path(path)}, with {what}. {remedy}"
-    )
+    return ImindexError(f"{part.path} and {again.path} both hold {first.path}, with {what}. {remedy}")
 
 
 def _all_but(n: int, dropped: Sequence[int] | None) -> Int64 | None:

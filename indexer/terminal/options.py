@@ -61,8 +61,16 @@ class IndexOption(click.Option):
         words = list(args)
         for parameter in ctx.command.params:
             if isinstance(parameter, click.Argument):
-                values = opts.get(str(parameter.name)) or ()
-                words += [values] if isinstance(values, str) else list(values)
+                values = opts.get(
+                    str(parameter.name)
+                )  # click has an own value for an argument that is missing
+                words += (
+                    [values]
+                    if isinstance(values, str)
+                    else values
+                    if isinstance(values, (list, tuple))
+                    else ()
+                )
         for word in words:
             if str(word).endswith((".h5", ".hdf5")) and Path(word).is_file():
                 remedy = (

@@ -389,4 +389,4 @@ def test_the_chained_digest_depends_on_the_parts_and_their_order(tmp_path: Path)
 def test_every_public_name_of_an_index_is_defined_for_several() -> None:
     inherited = {name for name in vars(Index) if not name.startswith("_")} - set(vars(Joined))
     # These are made of the others, or are attributes that `Joined` sets.
-    assert inherited == {"items", "rejects", "contents", "notes", "n_repeated", "require_open", "digest_at"}
+    assert inherited == {"items", "rejects", "contents", "notes", "n_repeated", "require_open"}

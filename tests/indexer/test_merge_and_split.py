@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.core.schema import Collection, item_columns, reject_columns
+from imindex.indexer.core.schema import FORMAT_VERSION, Collection, item_columns, reject_columns
 from imindex.indexer.integrity.verify import verify
 from imindex.indexer.maintain import split as split_module
 from imindex.indexer.maintain.merge import merge
@@ -353,7 +353,7 @@ def test_files_of_every_format(tmp_path: Path) -> None:
             half = -(-index.n // 2)
         report = split(folder / "x.h5", rows=half)
         with Index(report.files[0]) as index:
-            assert index.version == "1.3"
+            assert index.version == FORMAT_VERSION
         assert len(report.files) == 2
         assert merge(report.files, folder / "y.h5").root_digest == root_of(folder / "x.h5")
         sound(folder / "y.h5")
