@@ -88,7 +88,7 @@ def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
     with (
         alone(run.workspace.folder / ".lock", refusal, run.command) as killed,
         recorded(run.workspace.folder, started, run.command) as unfinished,
-        on_cluster(run) as run,  # noqa: PLR1704 - the same run
+        on_cluster(run) as run,
     ):
         if killed:
             run.show.note(killed)

@@ -76,7 +76,12 @@ def encoders_of(run: Run, encoder: LazyEncoder) -> Iterator[Runner | None]:
     from imindex.indexer.runners.ray import ray_runner
 
     with ray_runner(
-        run.cluster, run.compute.place, encoder, run.compute.limits, gpus=encoder_gpus(run), note=run.show.note
+        run.cluster,
+        run.compute.place,
+        encoder,
+        run.compute.limits,
+        gpus=encoder_gpus(run),
+        note=run.show.note,
     ) as runner:
         yield runner
 
