@@ -38,6 +38,7 @@ import numpy.typing as npt
 from imindex.indexer.build.build import BuildReport
 from imindex.indexer.build.from_sources import build_from_sources as build
 from imindex.indexer.core.arguments import one_of, several
+from imindex.indexer.core.credentials import name_by_user
 from imindex.indexer.core.errors import BadPicture, ImindexError
 from imindex.indexer.core.paths import require_roots
 from imindex.indexer.core.schema import Collection, EncoderInfo
@@ -301,6 +302,7 @@ def audit(  # noqa: PLR0913
     generate_batch: int | None = None,
     limits: Limits = Limits(),  # noqa: B008 - frozen
     roots: Mapping[str, str | os.PathLike[str]] | None = None,
+    workers: Workers = HERE,
     pictures: bool = True,
     as_paper: bool = False,
     place: Place = Place(),  # noqa: B008 - frozen
@@ -324,6 +326,8 @@ def audit(  # noqa: PLR0913
         Pictures that exceed these limits are rejected.
     roots : mapping of str to path-like, optional
         Folders by name, to which the paths of manifests may lead, such as ``{"art": "/data/art"}``.
+    workers : Workers
+        Where imitations are ranked. The report does not depend on it.
     pictures : bool
         Show pictures in the report.
     as_paper : bool
@@ -348,7 +352,8 @@ def audit(  # noqa: PLR0913
     from imindex.retrieval.audit.audit import audit as run_audit  # imports torch
 
     run = _run(plan, out, device, batch_size, generate_batch, limits, roots, command, show)
-    run = replace(run, as_paper=as_paper, compute=replace(run.compute, place=place))
+    compute = replace(run.compute, workers=workers, place=place)
+    run = replace(run, as_paper=as_paper, compute=compute)
     return run_audit(run, amend=amend, pictures=pictures)
 
 
@@ -564,6 +569,7 @@ class OpenIndex:
         Parameters
         ----------
         *pictures : path-like
+            Paths, or URLs.
         texts : sequence of str
         k : int
             Number of neighbours of each kind.
@@ -595,7 +601,7 @@ class OpenIndex:
         with started(self._index, workers) as calls:
             return ask(
                 self._index,
-                [Path(picture) for picture in pictures],
+                [name_by_user(os.fspath(picture)) for picture in pictures],
                 several(texts, "texts"),
                 k=k,
                 collections=several(collections, "collections"),
@@ -880,7 +886,7 @@ class Encoder:
             pixels = []
             for picture in pictures[start : start + self._encoder.batch_size]:
                 try:
-                    data = read_bytes(os.fspath(picture))
+                    data = read_bytes(name_by_user(os.fspath(picture)))
                     pixels.append(picture_of(data, self._encoder.preprocess, limits).pixels)
                 except (OSError, BadPicture) as error:
                     raise ImindexError(f"{os.fspath(picture)} cannot be encoded: {error}.") from error

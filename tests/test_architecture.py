@@ -99,6 +99,8 @@ OPENS_FILES = {
     "indexer/encoders/precision.py": {"read_text"},  # /proc
     "indexer/generate/historical_artists.py": {"read_text"},  # of the package
     "indexer/remote/filesystems.py": {"open", "read_bytes"},  # of fsspec, and what is uploaded
+    "indexer/remote/cache.py": {"mkdir"},  # private folders, whose permissions pathlib would not set
+    "indexer/store/working_copy.py": {"rmdir"},  # its own folder, if it is empty
     "indexer/sources/local.py": {"open"},  # pictures: regular files of a limited size
     "retrieval/audit/demo.py": {"replace"},  # a finished folder, out of its own temporary folder
     "retrieval/report/page.py": {"read_text"},  # of the package

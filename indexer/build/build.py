@@ -24,6 +24,7 @@ from imindex.indexer.build.scan import Scan, Scanned
 from imindex.indexer.build.unchanged import Known, UnchangedFiles
 from imindex.indexer.core.bounds import MAX_NAME, MAX_TEXT
 from imindex.indexer.core.errors import ImindexError, Interrupted
+from imindex.indexer.core.origin import stated_digest
 from imindex.indexer.core.paths import PicturePaths, merged_roots
 from imindex.indexer.core.provenance import entry, kinds_of
 from imindex.indexer.core.removal import Removal, removal_of
@@ -40,6 +41,7 @@ from imindex.indexer.sources.arms import ALL_BLACK, BLOCKABLE, refuse_two_arms
 from imindex.indexer.sources.item import Item
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.intact import require_unchanged
+from imindex.indexer.store.working_copy import home_of
 from imindex.indexer.store.writer import write
 from imindex.indexer.system.atomic import clear_leftovers, real_file
 
@@ -203,7 +205,7 @@ def build(  # noqa: PLR0913
             return retry_rejects or limits.outgrown(reason) or curable(reason, truncated)
 
         parts.rejected = {digest: reason for digest, reason in parts.rejected.items() if not retry(reason)}
-        places = PicturePaths(path.parent, merged_roots(old.roots if old else {}, roots or {}))
+        places = PicturePaths(home_of(path), merged_roots(old.roots if old else {}, roots or {}))
         known = Known(old, parts, retry, rehash=rehash)
         kinds = tuple(dict.fromkeys([*(kinds_of(old.log()) if old else ()), *parts.computed_by]))
         loop = _Loop(encoder, parts, known, runner or LocalRunner(encoder), progress, kinds)
@@ -212,7 +214,7 @@ def build(  # noqa: PLR0913
                 Sources(
                     items,
                     known,
-                    UnchangedFiles(None if rehash else old, path.parent, known, places.roots),
+                    UnchangedFiles(None if rehash else old, places.folder, known, places.roots),
                     limits,
                 )
             )
@@ -251,10 +253,25 @@ def build(  # noqa: PLR0913
         already_rejected=loop.already_rejected,
         waiting=waiting,
         root_digest=root,
-        notes=(*parts.notes, *notes, *map(as_sentence, told)),
+        notes=(*parts.notes, *notes, *map(as_sentence, told), *_origin_notes(scan)),
         reasons=tuple(Counter(rejected.reason for rejected in merged.rejected).most_common()),
         seconds=time.monotonic() - started,
     )
+
+
+def _origin_notes(scan: Scan) -> list[str]:
+    """Say how many pictures have other bytes than their data set says that it downloaded; that is no fault."""
+    stated = other = 0
+    for position, item in enumerate(scan.items):
+        if (digest := stated_digest(item.origin)) is not None:
+            stated += 1
+            other += scan[position].digest not in (digest, NO_DIGEST)
+    if not other:
+        return []
+    return [
+        f"The data set states the SHA-256 of {stated:,} pictures as they were downloaded; {other:,} are stored with "
+        "other bytes, as after resizing."
+    ]
 
 
 def _pruned(old: Index, merged: Merged) -> Removal:

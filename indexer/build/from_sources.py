@@ -11,7 +11,9 @@ from pathlib import Path
 
 from imindex.indexer.build.build import BuildReport, build, refuse_long
 from imindex.indexer.core.bounds import BATCH
+from imindex.indexer.core.credentials import name_by_user
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.locations import is_url
 from imindex.indexer.core.names import alike_note, as_stored
 from imindex.indexer.core.paths import merged_roots, require_roots
 from imindex.indexer.core.removal import Removal
@@ -21,6 +23,7 @@ from imindex.indexer.runners.base import Place, Runner
 from imindex.indexer.sources.find import find
 from imindex.indexer.sources.stray import ARCHIVES, PassedOver
 from imindex.indexer.store.index import Index
+from imindex.indexer.store.working_copy import on_working_copy
 from imindex.indexer.system.atomic import real_file
 from imindex.indexer.system.input_files import exists
 
@@ -31,6 +34,7 @@ def _ignore(done: int, encoded: int) -> None:
     """Show no progress."""
 
 
+@on_working_copy("index")
 def build_from_sources(  # noqa: PLR0913
     sources: Sequence[str | os.PathLike[str]] | str | os.PathLike[str],
     index: str | os.PathLike[str],
@@ -69,8 +73,10 @@ def build_from_sources(  # noqa: PLR0913
         A folder laid out as ``works/ARTIST/*``, ``imitations/RELEASE/ARTIST/*``, ``control/*`` and
         ``background/ARTIST/*`` (or one of these folders); any other folder of ``ARTIST/*`` with `kind`; or a manifest
         (CSV, JSONL or Parquet); or a tar shard as webdataset and img2dataset write it, or a pattern of several such as
-        ``data/{00000..00099}.tar``. Folders may hold shards wherever they may hold pictures.
-    index : path-like
+        ``data/{00000..00099}.tar``. Folders may hold shards wherever they may hold pictures. Or the URL of one of
+        these, such as ``s3://bucket/works``.
+    index : path-like or URL
+        At a URL, such as ``s3://bucket/audit.h5``, the object is replaced as a whole, if nobody else has changed it.
     kind : {"works", "imitations", "control", "background"}, optional
         The kind of the pictures, if the source does not specify it.
     collection, artist : str, optional
@@ -135,16 +141,16 @@ def build_from_sources(  # noqa: PLR0913
     if batch_size is not None:
         BATCH.check(batch_size, "batch_size")
     paths = (
-        [os.fspath(sources)]
+        [name_by_user(os.fspath(sources))]
         if isinstance(sources, (str, os.PathLike))
-        else [os.fspath(source) for source in sources]
+        else [name_by_user(os.fspath(source)) for source in sources]
     )
     real_file(Path(index))  # refuses some links, before anything is read
     stored, known_roots = _artists_and_roots(Path(index))
     given = require_roots(roots or {})
     for name, folder in given.items():
-        before = Path(known_roots.get(name, folder))
-        if before.is_dir() and not before.samefile(folder):
+        before = known_roots.get(name, folder)
+        if _is_elsewhere(before, folder):
             note(f"The root {name} was {before}, which still exists; from now on it is {folder}.")
     named = merged_roots(known_roots, given)
     passed = PassedOver(own=index)
@@ -224,6 +230,13 @@ def build_from_sources(  # noqa: PLR0913
             confirm=confirm,
         )
     return replace(report, passed_over=passed.counts(), empty_folders=tuple(passed.empty))
+
+
+def _is_elsewhere(before: str, now: str) -> bool:
+    """Return whether a root that is another one now is still there. URLs are not looked up."""
+    if is_url(before) or not Path(before).is_dir():
+        return False
+    return is_url(now) or not Path(before).samefile(now)
 
 
 def _on_ray(  # noqa: PLR0913

@@ -18,6 +18,7 @@ from imindex.indexer.build.row_keys import numbers_by_spelling
 from imindex.indexer.core.errors import BadPicture
 from imindex.indexer.core.paths import StoredPaths
 from imindex.indexer.core.schema import BLOCKED, NO_STAMP, NOBODY, Stamp, Stamps, digests_of
+from imindex.indexer.core.url import Url
 from imindex.indexer.sources.arms import ALL_BLACK, BLOCKABLE
 from imindex.indexer.sources.item import Item
 from imindex.indexer.sources.read import stamp_at
@@ -114,7 +115,9 @@ class UnchangedFiles:
     A file is unchanged if the index has a row with the same artist, collection, path and stamp.
     """
 
-    def __init__(self, old: Index | None, folder: Path, known: Known, roots: Mapping[str, str] | None = None):
+    def __init__(
+        self, old: Index | None, folder: Path | Url, known: Known, roots: Mapping[str, str] | None = None
+    ):
         self._path = StoredPaths(folder, roots)
         self._known = known
         self._tables: list[_Table] = []

@@ -14,6 +14,7 @@ from imindex.indexer.terminal.complete import complete_artists, complete_collect
 from imindex.indexer.terminal.confirm import confirm, yes_option
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
+    Location,
     batch_size_of,
     command_line,
     device_option,
@@ -46,7 +47,7 @@ artist_from_option = click.option(
 
 
 @click.command(short_help="Encode pictures into an index, each once.")
-@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SOURCE...")
+@click.argument("sources", nargs=-1, required=True, type=Location(), metavar="SOURCE...")
 @index_option
 @click.option("--kind", type=click.Choice(KIND_CHOICES), help="The kind of all pictures in SOURCE.")
 @click.option(
@@ -86,7 +87,7 @@ artist_from_option = click.option(
 @quiet_option
 @yes_option
 @errors_for_people
-def build(sources: tuple[Path, ...], index: Path, as_json: bool, yes: bool, **options: Any) -> None:
+def build(sources: tuple[Path | str, ...], index: Path, as_json: bool, yes: bool, **options: Any) -> None:
     """Encode pictures into an index, each once.
 
     SOURCE is a folder laid out as works/ARTIST/*, imitations/RELEASE/ARTIST/*, control/*, background/ARTIST/*

@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from imindex.indexer.core.exit_codes import DONE, REFUSED
+from imindex.indexer.core.url import Url
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     device_option,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 def doctor(
     ctx: click.Context,
     /,
-    index: Path,
+    index: Path | Url,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -57,6 +58,10 @@ def doctor(
     imindex doctor --model ViT-L-14 --pretrained openai --json
     """
     require_folders(options["roots"])
+    if isinstance(index, Url):
+        raise click.UsageError(
+            f"doctor checks an index on this machine. Name a copy of {index}, or run `imindex verify -i {index}`."
+        )
     index_given = ctx.get_parameter_source("index") is not ParameterSource.DEFAULT
     checks = []
     for check in _examine(index, index_given, options):

@@ -8,17 +8,17 @@ from typing import Any
 import click
 
 from imindex.indexer.terminal.errors import errors_for_people
-from imindex.indexer.terminal.options import command_line, json_option, root_option, roots_of
+from imindex.indexer.terminal.options import PathOrUrl, command_line, json_option, root_option, roots_of
 from imindex.indexer.terminal.output import count, echo, print_json, say
 from imindex.indexer.terminal.progress import progress_bar, quiet_option
 
 
 @click.command(short_help="Merge several index files into one.")
 @click.argument(
-    "files", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False), metavar="FILE..."
+    "files", nargs=-1, required=True, type=PathOrUrl(path_type=Path, dir_okay=False), metavar="FILE..."
 )
 @click.option(
-    "-o", "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="FILE",
+    "-o", "--out", type=PathOrUrl(path_type=Path, dir_okay=False), required=True, metavar="FILE",
     help="The new index.",
 )  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace an existing file.")
@@ -40,13 +40,13 @@ def merge(files: tuple[Path, ...], out: Path, force: bool, as_json: bool, **opti
     imindex merge works.h5 releases/*.h5 -o all.h5 --root art=/data/art
     """
     from imindex.indexer.maintain.merge import merge as write_merged
-    from imindex.indexer.store.index import Index
+    from imindex.indexer.store.opening import open_index
     from imindex.indexer.system.index_files import index_files
 
     roots = roots_of(options)
     n = 0
     for file in index_files(files):
-        with Index(file) as index:
+        with open_index(file) as index:
             n += index.n
     with progress_bar(n, "Merging") as advance:
         report = write_merged(

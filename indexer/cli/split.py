@@ -7,14 +7,15 @@ from pathlib import Path
 import click
 
 from imindex.indexer.core.bounds import ROWS
+from imindex.indexer.core.url import Url
 from imindex.indexer.terminal.errors import errors_for_people
-from imindex.indexer.terminal.options import command_line, json_option, within
+from imindex.indexer.terminal.options import PathOrUrl, command_line, json_option, within
 from imindex.indexer.terminal.output import count, echo, print_json, say
 from imindex.indexer.terminal.progress import progress_bar, quiet_option
 
 
 @click.command(short_help="Split an index into several files.")
-@click.argument("index", type=click.Path(path_type=Path, dir_okay=False), metavar="INDEX")
+@click.argument("index", type=PathOrUrl(path_type=Path, dir_okay=False), metavar="INDEX")
 @click.option("--rows", type=within(ROWS), metavar="N", help="Files of at most N rows, in their order.")
 @click.option("--by", type=click.Choice(("artist",)), help="A file for each artist.")
 @click.option(
@@ -24,12 +25,12 @@ from imindex.indexer.terminal.progress import progress_bar, quiet_option
 @json_option
 @quiet_option
 @errors_for_people
-def split(index: Path, rows: int | None, by: str | None, folder: Path | None, as_json: bool) -> None:
+def split(index: Path | Url, rows: int | None, by: str | None, folder: Path | None, as_json: bool) -> None:
     """Split an index into files of at most N rows, or into a file for each artist; nothing is encoded.
 
     The files are NAME-0000.h5, NAME-0001.h5 and so on; the index itself stays. With --rows, all rejects are in the
-    first file. `imindex merge` of the files has the root digest of the index, if the order of the rows is kept: always
-    with --rows. After an interruption, run the same command again: it keeps the files that are written.
+    first file. `imindex merge` of the files into the folder of the index has its root digest, if the order of the rows
+    is kept: always with --rows. After an interruption, run the same command again: it keeps the files that are written.
 
     \b
     imindex split all.h5 --rows 1000000 -o parts/
@@ -39,9 +40,9 @@ def split(index: Path, rows: int | None, by: str | None, folder: Path | None, as
     if (rows is None) == (by is None):
         raise click.UsageError("Pass either --rows N or --by artist.")
     from imindex.indexer.maintain.split import split as write_parts
-    from imindex.indexer.store.index import Index
+    from imindex.indexer.store.opening import open_index
 
-    with Index(index) as opened:
+    with open_index(index) as opened:
         n = opened.n
     with progress_bar(n, "Splitting") as advance:
         report = write_parts(

@@ -5,6 +5,7 @@ Every path that is stored, shown or passed on is the public form of its URL (`im
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from imindex.indexer.core.secrets import remember_secret, split_secrets
 _lock = threading.Lock()
 _users: dict[str, tuple[str, str]] = {}
 _queries: dict[str, str] = {}
-_places: set[str] = set()
+_named: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -75,15 +76,31 @@ def name_by_user(location: str) -> str:
     """
     if not is_url(location):
         return location
+    if location[:7].lower() == "file://":
+        return _local(location)
     public = take_up(location)
     with _lock:
-        _places.add(place_of(public))
+        _named.add(public)
     return public
+
+
+def _local(url: str) -> str:
+    """Return the path that a `file:` URL means; the URL itself if it is on another machine."""
+    host, slash, path = url[7:].partition("/")
+    if host.lower() not in ("", "localhost"):
+        return url
+    path = unquote(path)
+    return path if os.name == "nt" else slash + path
 
 
 def is_named(url: str) -> bool:
     """Return whether the user named the place of a URL, rather than a manifest."""
-    return place_of(url) in _places
+    return place_of(url) in {place_of(named) for named in _named}
+
+
+def named_by_user() -> tuple[str, ...]:
+    """Return the URLs that the user named in this process: sources, roots and arguments."""
+    return tuple(sorted(_named))
 
 
 def credentials_for(url: str) -> Credentials:
@@ -106,18 +123,26 @@ def _query_of(url: str) -> str:
     return _queries.get(folder) or _queries[folder + "/"]
 
 
+def forget() -> None:
+    """Forget all credentials and names, as a new process would."""
+    with _lock:
+        _users.clear()
+        _queries.clear()
+        _named.clear()
+
+
 def exported() -> Mapping[str, object]:
     """Return the credentials of this process, to be handed to a worker by a channel that is not logged."""
     with _lock:
-        return {"users": dict(_users), "queries": dict(_queries), "places": sorted(_places)}
+        return {"users": dict(_users), "queries": dict(_queries), "named": sorted(_named)}
 
 
-def adopt(users: Mapping[str, tuple[str, str]], queries: Mapping[str, str], places: list[str]) -> None:
+def adopt(users: Mapping[str, tuple[str, str]], queries: Mapping[str, str], named: list[str]) -> None:
     """Take over what `exported` returned in another process."""
     with _lock:
         _users.update({place: (user, password) for place, (user, password) in users.items()})
         _queries.update(queries)
-        _places.update(places)
+        _named.update(named)
     for user, password in users.values():
         remember_secret(password, *([user] if password else []))
     remember_secret(*queries.values())

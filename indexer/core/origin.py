@@ -10,21 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from imindex.indexer.core.digest import canonical_json
 from imindex.indexer.core.json_text import parse_json
+from imindex.indexer.core.secrets import public_url
 
 MAX_ORIGIN = 2**14
 """Characters. Of a longer one, the EXIF data are left out; of a URL that is longer, everything else is kept."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _STORED = re.compile(r'"sha256":"([0-9a-f]{64})"')
-_SECRET = re.compile(
-    r"(x-amz-|x-goog-|x-ms-|awsaccesskeyid|signature|sig|se|sp|sv|sr|skoid|token|access_token|auth|key-pair-id|policy"
-    r"|api_?key|key|password|secret|expires|credential)",
-    re.IGNORECASE,
-)
-_PREFIXES = ("x-amz-", "x-goog-", "x-ms-")
 _SIDE = 2**31
 
 
@@ -52,7 +46,7 @@ def origin_of(row: Mapping[str, Any]) -> tuple[str, bool]:
     """
     stated: dict[str, object] = {}
     if isinstance(url := row.get("url"), str) and url:
-        stated["url"] = without_secrets(_clean(url))
+        stated["url"] = public_url(_clean(url).partition("#")[0])
     if isinstance(digest := row.get("sha256"), str) and _DIGEST.fullmatch(digest.lower()):
         stated["sha256"] = digest.lower()
     for name in ("width", "height"):
@@ -78,26 +72,6 @@ def stated_digest(origin: str) -> bytes | None:
     """Return the SHA-256 that an origin states; None if it states none."""
     match = _STORED.search(origin) if origin else None
     return bytes.fromhex(match[1]) if match else None
-
-
-def without_secrets(url: str) -> str:
-    """Return a URL without user, password, fragment, and the parts of its query that grant access.
-
-    Examples
-    --------
-    >>> without_secrets("https://b.s3.amazonaws.com/1.jpg?X-Amz-Signature=0f&X-Amz-Credential=AK&v=2#x")
-    'https://b.s3.amazonaws.com/1.jpg?v=2'
-    """
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return url.partition("?")[0].rpartition("@")[2]
-    kept = [pair for pair in parts.query.split("&") if pair and not _is_secret(pair.partition("=")[0])]
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "&".join(kept), ""))
-
-
-def _is_secret(name: str) -> bool:
-    return name.lower().startswith(_PREFIXES) or _SECRET.fullmatch(name) is not None
 
 
 def _exif(value: Any) -> object:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from imindex.indexer.core.bounds import MAX_NAME
+from imindex.indexer.core.credentials import name_by_user
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.locations import (
     SEPARATOR,
@@ -156,7 +157,7 @@ def merged_roots(known: Mapping[str, str], named: Mapping[str, Place]) -> dict[s
 
 
 def _absolute(folder: Place) -> str:
-    place = os.fspath(folder)
+    place = name_by_user(os.fspath(folder))
     return place.rstrip("/") if is_url(place) else os.path.abspath(place)  # noqa: PTH100 - links stay
 
 
@@ -173,7 +174,8 @@ def require_roots(roots: Mapping[str, Place]) -> dict[str, str]:
             raise ImindexError(
                 f"The root {name!r} {fault}. Name it with --root NAME=FOLDER, such as art=/data/art."
             )
-        if not is_url(os.fspath(folder)) and not Path(folder).is_dir():
+        place = name_by_user(os.fspath(folder))
+        if not is_url(place) and not Path(place).is_dir():
             raise ImindexError(
                 f"The root {name} is {os.fspath(folder)}, which is not a folder. Name an existing one."
             )

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from imindex.indexer.core.digest import canonical_json
 from imindex.indexer.core.json_text import parse_json
+from imindex.indexer.core.secrets import without_secrets
 
 WHO = "IMINDEX_WHO"
 _PACKAGES = (
@@ -48,7 +49,7 @@ def entry(command: str, summary: str, digest_before: str, computed_by: Iterable[
     return {
         "when": now(),
         "who": who(),
-        "command": command,
+        "command": without_secrets(command),
         "summary": summary,
         "versions": canonical_json({**versions(), **({COMPUTED_BY: kinds} if kinds else {})}),
         "digest-before": digest_before,

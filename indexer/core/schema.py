@@ -18,9 +18,9 @@ from imindex.indexer.core.digest import DIGEST_SCHEME, canonical_json, json_dige
 from imindex.indexer.core.preprocess_bounds import AS_ENCODED, REJECT
 
 FORMAT = "imindex"
-FORMAT_VERSION = "1.3"
+FORMAT_VERSION = "1.4"
 """What is written."""
-FORMATS_READ = ("1.0", "1.1", "1.2", "1.3")
+FORMATS_READ = ("1.0", "1.1", "1.2", "1.3", "1.4")
 KINDS = ("works", "imitations", "control", "background")
 NO_SEED = -1
 NOBODY = -1
@@ -48,7 +48,10 @@ OPTIONAL_DTYPES: dict[str, dict[str, npt.DTypeLike]] = {
     "items": {"arm": object, "model": object, "origin": object},
     "rejects": {"arm": object, "model": object, "prompt": object, "seed": "<i8", "blocked": object},
 }
-"""Columns of /items and /rejects, since format 1.3, that a file leaves out if all of their values are empty."""
+"""Columns of /items and /rejects that a file leaves out if all of their values are empty.
+
+`origin` is there since format 1.4, the others since 1.3.
+"""
 ARMS = ("own", "placebo", "nameless", "control", "rival")
 """Values of the column `arm`: what a picture of a release is for. Empty if unknown."""
 BLOCKED = "blocked: "

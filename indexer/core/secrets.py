@@ -16,6 +16,8 @@ HIDDEN = "***"
 """What stands for a credential in a text."""
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>`]+")
 _PARTS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<rest>.*)", re.DOTALL)
+_SLASHED = re.compile(r"[^:]*:(?!\d*$)")
+"""An authority without @ whose part after the colon is no port."""
 _SECRET = re.compile(
     r"(?:^|[-_.])(?:sig|signature|secret|passw(?:or)?d|passwd|pwd|pass|token|jwt|auth|authorization|credentials?"
     r"|api[-_]?key|access[-_]?key(?:[-_]?id)?|security[-_]?token|session|sas|key[-_]?pair[-_]?id|policy|apikey"
@@ -71,6 +73,8 @@ class SplitUrl:
 def split_secrets(url: str) -> SplitUrl:
     """Split a URL into its public form and the credentials that it carries.
 
+    The fragment of a URL of the web, which is not sent, is left out, too.
+
     Examples
     --------
     >>> split_secrets("https://ada:pw@example.org/a.jpg?id=5").public
@@ -85,16 +89,38 @@ def split_secrets(url: str) -> SplitUrl:
         return SplitUrl(url)
     scheme, authority, rest = parts["scheme"], parts["authority"], parts["rest"]
     user = password = ""
+    if (
+        "@" not in authority and _SLASHED.match(authority) and "@" in rest
+    ):  # secret keys of S3 may have a slash
+        more, _, rest = rest.partition("@")
+        host, slash, rest = rest.partition("/")
+        authority, rest = f"{authority}{more}@{host}", slash + rest
     if "@" in authority and scheme.lower() not in _NO_USER:
         information, _, authority = authority.rpartition("@")
         user, _, password = (unquote(part) for part in information.partition(":"))
-    path, query = _public_query(rest, literal=scheme.lower() in _LITERAL)
+    literal = scheme.lower() in _LITERAL
+    path, query = _public_query(rest if literal else rest.partition("#")[0], literal=literal)
     return SplitUrl(f"{scheme}://{authority}{path}", user, password, query)
 
 
 def public_url(url: str) -> str:
     """Return a URL without the credentials that it carries."""
     return split_secrets(url).public
+
+
+def public_argument(argument: str) -> str:
+    """Return an argument of a command line without credentials: a URL, or `NAME=URL`.
+
+    Examples
+    --------
+    >>> public_argument("art=s3://key:a secret@bucket/x"), public_argument("--root=https://a:b@c/d")
+    ('art=s3://bucket/x', '--root=https://c/d')
+    """
+    name, url = "", argument
+    if "://" in argument and not _PARTS.fullmatch(argument):
+        name, equals, url = argument.partition("=")
+        name += equals
+    return without_secrets(name + public_url(url))
 
 
 def remember_secret(*values: str) -> None:
@@ -132,8 +158,7 @@ def _public_query(rest: str, *, literal: bool) -> tuple[str, str]:
     path, mark, query = rest.rpartition("?") if literal else rest.partition("?")
     if not mark:
         return rest, ""
-    query, hash_mark, fragment = query.partition("#")
-    parameters = query.split("&")
+    parameters = re.split("[&;]", query)
     names = [unquote(parameter.partition("=")[0]) for parameter in parameters]
     if not any(_SECRET.search(name) for name in names):
         return rest, ""
@@ -142,5 +167,4 @@ def _public_query(rest: str, *, literal: bool) -> tuple[str, str]:
         for parameter, name in zip(parameters, names, strict=True)
         if not _SECRET.search(name) and name.lower() not in _COMPANIONS
     ]
-    public = path + ("?" + "&".join(kept) if kept else "") + hash_mark + fragment
-    return public, query
+    return path + ("?" + "&".join(kept) if kept else ""), query

@@ -22,7 +22,6 @@ from imindex.indexer.core.schema import (
     ITEM_DTYPES,
     LOG_COLUMNS,
     NO_SEED,
-    OPTIONAL_DTYPES,
     REJECT_DTYPES,
     root_digest,
 )
@@ -38,7 +37,7 @@ from imindex.indexer.store.digests import (
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.lineage import chain_faults
 from imindex.indexer.store.opening import open_index
-from imindex.indexer.store.structure import check_arms, has_optional
+from imindex.indexer.store.structure import check_arms, optional_names
 
 UNIT = 2e-3
 """Tolerance of the length of a unit vector in fp16."""
@@ -246,8 +245,7 @@ def _tables(index: Index, result: Verification) -> None:
         ("items", ITEM_DTYPES, index.n),
         ("rejects", REJECT_DTYPES, raw.rows("rejects/artist")),
     ):
-        optional = sorted(set(raw.names(table)) & set(OPTIONAL_DTYPES[table]))
-        optional = optional if has_optional(index.version) else []
+        optional = sorted(optional_names(table, index.version) & set(raw.names(table)))
         for name in optional:
             _optional(index, result, table, name)
         for name in (*dtypes, *optional):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import secrets
@@ -41,6 +42,7 @@ and 4.5e-5 in bf16 (`scripts/bench/replay`, 2026-11-28); fp16 was not measured.
 NOT_OPENED = "is a reject that was not compared, because it is outside the folder of the index"
 NOT_FOUND = "is a reject whose file is missing or cannot be read"
 """Problems of a reject that was not compared; every other problem is one of a file that was read."""
+_NO_FILE = f"cannot be read: {os.strerror(errno.ENOENT)}"
 _MAX_LISTED = 1_000
 _SEED_BITS = 53
 """Bits of a seed from the operating system: JSON readers that use doubles keep them."""
@@ -179,7 +181,7 @@ def check_pictures(
     progress: Progress = lambda done: None,
     *,
     roots: Sequence[Path | str] = (),
-    named: Mapping[str, Path] | None = None,
+    named: Mapping[str, Path | str] | None = None,
 ) -> Originals:
     """Read the file of every row, and compare its SHA-256 with the one in the index.
 
@@ -192,7 +194,7 @@ def check_pictures(
         Called with the number of files done so far.
     roots : sequence of Path or str
         Folders outside that of the index in which files may be opened.
-    named : mapping of str to Path, optional
+    named : mapping of str to Path or str, optional
         Where named roots of the index are now. They are permitted only if they are in `roots`.
     """
     originals, done, folders = Originals(), 0, _folders(index, roots, named)
@@ -213,7 +215,7 @@ def check_rejects(
     progress: Progress = lambda done: None,
     *,
     roots: Sequence[Path | str] = (),
-    named: Mapping[str, Path] | None = None,
+    named: Mapping[str, Path | str] | None = None,
     limits: Limits = Limits(),  # noqa: B008 - frozen
     trust_manifest: bool = False,
 ) -> list[tuple[str, str]]:
@@ -230,7 +232,7 @@ def check_rejects(
         Called with the number of files done so far.
     roots : sequence of Path or str
         Folders outside that of the index in which files may be opened.
-    named : mapping of str to Path, optional
+    named : mapping of str to Path or str, optional
         Where named roots of the index are now.
     limits : Limits
         A picture that exceeds them cannot be used.
@@ -279,7 +281,7 @@ def replay(
     *,
     seed: int | None = None,
     roots: Sequence[Path | str] = (),
-    named: Mapping[str, Path] | None = None,
+    named: Mapping[str, Path | str] | None = None,
     progress: Progress = lambda done: None,
 ) -> Replay:
     """Encode randomly drawn pictures of the index again, and compare the vectors with the stored ones.
@@ -296,7 +298,7 @@ def replay(
         can know which rows will be compared.
     roots : sequence of Path or str
         Folders outside that of the index in which files may be opened.
-    named : mapping of str to Path, optional
+    named : mapping of str to Path or str, optional
         Where named roots of the index are now.
     progress : callable
         Called with the number of rows done so far.
@@ -426,7 +428,7 @@ def _reads(
     return (next(reads) if path is not None else None for path in full)
 
 
-def _folders(index: Index, roots: Sequence[Path | str], named: Mapping[str, Path] | None) -> Folders:
+def _folders(index: Index, roots: Sequence[Path | str], named: Mapping[str, Path | str] | None) -> Folders:
     return Folders(index.folder, roots, merged_roots(index.roots, named or {}))
 
 
@@ -448,6 +450,8 @@ def _state(read: Read | None, digest: bytes, own: str | None) -> str:
         return "outside" if own is None else "missing"
     if read.digest != NO_DIGEST:
         return "changed"
+    if is_url(read.item.path):
+        return "missing" if read.reason == _NO_FILE else "unreadable"
     return "unreadable" if os.path.lexists(read.item.path) else "missing"
 
 

@@ -23,6 +23,7 @@ from imindex.indexer.store.intact import require_unchanged, unchanged_blocks
 from imindex.indexer.store.joined import Joined
 from imindex.indexer.store.lineage import merged_summary
 from imindex.indexer.store.opening import open_index
+from imindex.indexer.store.working_copy import home_of, on_working_copy, shown
 from imindex.indexer.store.writer import write
 from imindex.indexer.system.atomic import clear_leftovers, real_file
 from imindex.indexer.system.index_files import Named, index_files
@@ -37,7 +38,7 @@ class MergeReport:
 
     Attributes
     ----------
-    path : Path
+    path : Path or Url
         The new file.
     files : tuple of Path or Url
         The merged files, in order.
@@ -49,7 +50,7 @@ class MergeReport:
     notes : tuple of str
     """
 
-    path: Path
+    path: Path | Url
     files: tuple[Path | Url, ...]
     rows: int
     rejects: int
@@ -63,6 +64,7 @@ class MergeReport:
         return asdict(self)
 
 
+@on_working_copy("out")
 def merge(
     place: Named,
     out: Path,
@@ -82,7 +84,7 @@ def merge(
     place : path-like, or sequence of path-like
         At least two files, or patterns of them.
     out : Path
-        The new file. Paths of pictures are stored relative to its folder.
+        The new file. Paths of pictures are stored relative to its folder. At a `Url`, the object is written as a whole.
     roots : mapping of str to path-like, optional
         Where the pictures of named roots are; needed for a root that the files name differently.
     force : bool
@@ -109,7 +111,9 @@ def merge(
         )
     out = real_file(out)
     if out.exists():
-        if any(out.samefile(file) for file in files if isinstance(file, Path) and file.exists()):
+        if shown(out) in files or any(
+            out.samefile(file) for file in files if isinstance(file, Path) and file.exists()
+        ):
             raise ImindexError(
                 f"{out} is one of the files to merge. Write to another file (-o), or leave it out of the pattern."
             )
@@ -129,7 +133,7 @@ def merge(
         with Parts(out, encoder, "imindex merge") as parts:
             require_unchanged(joined)
             require_equal_vectors(joined)
-            contents = rebased(joined.contents(), joined.folder, out.absolute().parent)
+            contents = rebased(joined.contents(), joined.folder, home_of(out))
             if roots:
                 contents = replace(contents, roots=joined.places().roots)
             clear_leftovers(out)
@@ -144,7 +148,7 @@ def merge(
             )
             notes = (*parts.notes, *joined.notes, *_dropped(joined.parts, out))
         return MergeReport(
-            out, files, joined.n, joined.n_rejects, joined.n_repeated, root, joined.root_digest, notes
+            shown(out), files, joined.n, joined.n_rejects, joined.n_repeated, root, joined.root_digest, notes
         )
 
 
@@ -183,14 +187,15 @@ def require_equal_vectors(joined: Joined) -> None:
     order = np.argsort(beginning, kind="stable")
     same = np.flatnonzero(beginning[order[1:]] == beginning[order[:-1]])
     first, second = order[same], order[same + 1]
-    equal = (digests[first] == digests[second]).all(axis=1)
+    # Within one file, `imindex verify` compares them.
+    equal = (digests[first] == digests[second]).all(axis=1) & (joined.owners(first) != joined.owners(second))
     first, second = first[equal], second[equal]
     for start in range(0, len(first), 8_192):
         a, b = first[start : start + 8_192], second[start : start + 8_192]
         differs = (joined.vectors[a].view(np.uint16) != joined.vectors[b].view(np.uint16)).any(axis=1)
         if differs.any():
             pair = int(np.flatnonzero(differs)[0])
-            files = [joined.file_of(int(row)).path for row in (a[pair], b[pair])]
+            files = [joined.parts[n].path for n in joined.owners(np.array([a[pair], b[pair]])).tolist()]
             paths = joined.text_at("path", np.array([a[pair], b[pair]]))
             raise ImindexError(
                 f"{paths[0]} of {files[0]} and {paths[1]} of {files[1]} have the same bytes and different vectors: the "

@@ -12,6 +12,7 @@ from imindex.indexer.core.provenance import entry
 from imindex.indexer.core.schema import FORMAT_VERSION
 from imindex.indexer.integrity.verify import opened, verify_index
 from imindex.indexer.store.intact import unchanged_blocks
+from imindex.indexer.store.working_copy import on_working_copy
 from imindex.indexer.store.writer import write
 from imindex.indexer.system.atomic import clear_leftovers, real_file
 
@@ -30,6 +31,7 @@ class MigrateReport:
         return self.before != self.after
 
 
+@on_working_copy("path")
 def migrate(
     path: Path, *, command: str = "", progress: Callable[[int], None] = lambda done: None
 ) -> MigrateReport:
@@ -38,7 +40,7 @@ def migrate(
     Parameters
     ----------
     path : Path
-        The index.
+        The index; or its `Url` in an object store, whose object is then replaced as a whole.
     command : str
         The command line, for the log.
     progress : callable

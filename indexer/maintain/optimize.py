@@ -24,6 +24,7 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.provenance import entry
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.intact import require_unchanged, unchanged_blocks
+from imindex.indexer.store.working_copy import on_working_copy
 from imindex.indexer.store.writer import write
 from imindex.indexer.system.atomic import clear_leftovers, real_file
 
@@ -77,6 +78,7 @@ class OptimizeReport:
     exact_seconds: float = 0.0
 
 
+@on_working_copy("path")
 def optimize(
     path: Path,
     *,
@@ -92,7 +94,7 @@ def optimize(
     Parameters
     ----------
     path : Path
-        The index.
+        The index; or its `Url` in an object store, whose object is then replaced as a whole.
     recall : float
         Recall@10 that searches must reach, in (0, 1].
     memory : int

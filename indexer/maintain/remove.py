@@ -21,6 +21,7 @@ from imindex.indexer.core.removal import Removal, removal_of
 from imindex.indexer.core.schema import Columns, Contents, without_rows
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.intact import require_unchanged, unchanged_blocks
+from imindex.indexer.store.working_copy import on_working_copy
 from imindex.indexer.store.writer import write
 from imindex.indexer.system.atomic import clear_leftovers, real_file
 
@@ -53,6 +54,7 @@ class RemoveReport:
     removal: Removal | None = None
 
 
+@on_working_copy("path")
 def remove(
     path: Path,
     *,
@@ -67,7 +69,7 @@ def remove(
     Parameters
     ----------
     path : Path
-        The index.
+        The index; or its `Url` in an object store, whose object is then replaced as a whole.
     artists, collections : sequence of str
         Names; a picture matches if it belongs to any of them.
     digests : sequence of str

@@ -18,10 +18,12 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.provenance import entry
 from imindex.indexer.core.schema import Columns, Contents
 from imindex.indexer.core.slug import slug
+from imindex.indexer.core.url import Url
 from imindex.indexer.maintain.merge import counted, rebased
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.intact import require_intact
 from imindex.indexer.store.lineage import PartOf, part_of, split_summary
+from imindex.indexer.store.opening import open_index
 from imindex.indexer.store.writer import write
 from imindex.indexer.system.atomic import clear_leftovers, make_folder, real_file
 from imindex.indexer.system.locks import alone
@@ -74,7 +76,7 @@ class _Part:
 
 
 def split(
-    path: Path,
+    path: Path | Url,
     folder: Path | None = None,
     *,
     rows: int | None = None,
@@ -89,7 +91,7 @@ def split(
 
     Parameters
     ----------
-    path : Path
+    path : Path or Url
         The index.
     folder : Path, optional
         Where to write the parts; by default the folder of the index. Paths of pictures are stored relative to it.
@@ -114,9 +116,15 @@ def split(
     """
     if (rows is None) == (not by_artist):
         raise ImindexError("Split either by rows (--rows N) or by artist (--by artist).")
-    path = real_file(path)
-    folder = path.parent if folder is None else folder
-    with Index(path) as index:
+    if isinstance(path, Url):
+        if folder is None:
+            raise ImindexError(
+                f"{path} is in an object store. Name a folder on this machine for the parts (-o)."
+            )
+    else:
+        path = real_file(path)
+    folder = Path(path.parent) if folder is None else folder
+    with open_index(path) as index:
         contents = index.contents()
         parts = _by_artist(path.stem, contents) if by_artist else _by_rows(path.stem, contents, rows or 1)
         if len(parts) > MOST_PARTS:
@@ -282,7 +290,7 @@ def _is_there(file: Path, part: _Part, whole: Contents, of: PartOf) -> bool:
     return True
 
 
-def _refuse_others(folder: Path, path: Path, parts: Sequence[_Part]) -> None:
+def _refuse_others(folder: Path, path: Path | Url, parts: Sequence[_Part]) -> None:
     """Refuse files that a pattern of the parts would match, and which are none of them."""
     known = {part.name for part in parts}
     pattern = re.compile(rf"{re.escape(path.stem)}-\d{{{_DIGITS},}}(-.*)?\.h5", re.DOTALL)

@@ -27,8 +27,14 @@ def backend_of(address: Address) -> Backend:
     Raises
     ------
     ImindexError
-        If a library is missing.
+        If a library is missing, or a manifest names a scheme of fsspec that is not in the table: some of these open
+        files of this machine, or start a login.
     """
+    if address.scheme not in OPENERS and not address.named:
+        raise ImindexError(
+            f"{address.url} has a scheme that is read only where the user names it. Known are s3, gs, az, hf and "
+            f"https; for others, pass --root NAME={address.scheme}://{address.place}/"
+        )
     return _backend(address.scheme)
 
 

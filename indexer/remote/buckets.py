@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from imindex.indexer.remote import multipart
 from imindex.indexer.remote.address import Address
 from imindex.indexer.remote.base import Backend, Body, Condition
 from imindex.indexer.remote.errors import Changed, Conflict, Denied, Missing, RemoteError, Trouble
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 _CHUNK = 2**20
+_MOST_AT_ONCE = 5 * 2**30 - 2**28
+"""Bytes. Azure takes 5,000 MiB by one request; the whole is in memory."""
 _TOKEN = "imindex-put"
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>([A-Za-z]{1,40})</Code>")
@@ -70,6 +73,15 @@ class Buckets(Backend):
     def put(self, address: Address, source: bytes | Path, condition: Condition, token: str) -> str:
         import obstore
 
+        size = len(source) if isinstance(source, bytes) else source.stat().st_size
+        if isinstance(source, Path) and size > multipart.FROM_BYTES and address.scheme in ("s3", "s3a"):
+            return multipart.put_in_parts(address, source, condition, {_TOKEN: token})
+        if size > _MOST_AT_ONCE:
+            raise RemoteError(
+                address.url,
+                f"cannot be written: {size:,} bytes are more than {_MOST_AT_ONCE:,}, which is what this store takes by "
+                "one request on a condition. Split the index, or copy it with the store's own tool.",
+            )
         mode: obstore.PutMode = "overwrite"
         if condition.if_absent:
             mode = "create"

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.url import Url
 from imindex.indexer.system.atomic import clear_file, make_folder, open_own
 
 FOLDER = "IMINDEX_CACHE"
@@ -30,10 +31,13 @@ _UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 def cache_root() -> Path | None:
     """Return the cache folder of imindex, which may not exist yet; None if there is to be none."""
+    return None if os.environ.get(FOLDER, "").lower() in OFF else data_root()
+
+
+def data_root() -> Path:
+    """Return the folder of imindex for this user: `$IMINDEX_CACHE`, or that of the system for caches."""
     chosen = os.environ.get(FOLDER, "")
-    if chosen.lower() in OFF:
-        return None
-    if chosen:
+    if chosen and chosen.lower() not in OFF:
         return Path(chosen).absolute()
     if os.name == "nt":
         base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
@@ -42,6 +46,12 @@ def cache_root() -> Path | None:
     else:
         base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base).absolute() / "imindex"
+
+
+def build_path(url: Url) -> Path:
+    """Return the path of the local copy of an index that is being changed, in a folder named after its URL."""
+    name = re.sub(r"[^\w. -]", "_", url.name)[-80:].strip(" .") or "index.h5"
+    return data_root() / "builds" / f"{name}-{hashlib.sha256(url.encode()).hexdigest()[:16]}" / name
 
 
 def limit_bytes() -> int:
@@ -94,7 +104,7 @@ def open_piece_file(identity: str) -> tuple[int, Path | None]:
                 with suppress(OSError):  # a file system without permissions, or without times
                     if hasattr(os, "fchmod"):
                         os.fchmod(descriptor, 0o600)
-                    os.utime(path)  # noqa: PTH - marks the use
+                    os.utime(path)
                 return descriptor, path
     try:
         descriptor, name = tempfile.mkstemp(prefix="imindex-", suffix=_SUFFIX)
@@ -107,6 +117,26 @@ def open_piece_file(identity: str) -> tuple[int, Path | None]:
         return descriptor, Path(name)
     clear_file(Path(name))
     return descriptor, None
+
+
+def private_folder(folder: Path) -> None:
+    """Create a folder for this user alone.
+
+    Raises
+    ------
+    ImindexError
+        If it cannot be created, or others can change what is in it.
+    """
+    try:
+        private = _is_private(folder.parent) and _is_private(folder)
+    except OSError as error:
+        raise ImindexError(
+            f"{folder} cannot be created: {error.strerror or error}. Name another folder with ${FOLDER}."
+        ) from error
+    if not private:
+        raise ImindexError(
+            f"{folder} can be changed by others than this user. Name another folder with ${FOLDER}."
+        )
 
 
 def _is_private(folder: Path) -> bool:

@@ -13,11 +13,14 @@ class RemoteError(ImindexError):
     ----------
     url : str
         Its URL, without credentials.
+    problem : str
+        What is the matter with it, and the remedy.
     """
 
     def __init__(self, url: str, problem: str):
         self.url = without_secrets(url)
-        super().__init__(without_secrets(f"{self.url} {problem}"))
+        self.problem = without_secrets(problem)
+        super().__init__(f"{self.url} {self.problem}")
 
 
 class Missing(RemoteError):

@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.system.child_process import how_it_ended, start
@@ -214,19 +214,24 @@ class _Worker:
         result: tuple[bool, Any] = pickle.loads(_receive(self.process.stdout))
         return result
 
-    def kill(self) -> str:
-        """End the process, and return how it had ended before, if it had."""
+    def ended(self) -> str:
+        """Return how the process ended, after its pipe was closed."""
+        process = self.process
+        how = "" if process is None else how_it_ended(process)
+        self.kill()
+        return how
+
+    def kill(self) -> None:
+        """End the process."""
         process, self.process = self.process, None
         if process is None:
-            return ""
-        ended = how_it_ended(process) if process.poll() is not None else ""
+            return
         process.kill()
         process.wait()
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
-        return ended
 
 
 class _Job:
@@ -293,7 +298,7 @@ class _Job:
                 try:
                     result = worker.call(self._common, self._method, task)
                 except (OSError, EOFError, ValueError) as error:
-                    self._died(worker.kill(), (place, task, deaths + 1), error)
+                    self._died(worker.ended(), (place, task, deaths + 1), error)
                     continue
                 with self._changed:
                     self._results[place] = result
@@ -322,7 +327,7 @@ def _send(process: subprocess.Popen[bytes], data: bytes) -> None:
     write_message(process.stdin, data)
 
 
-def write_message(file: BinaryIO | Any, data: bytes) -> None:
+def write_message(file: Any, data: bytes) -> None:
     """Write a message to a pipe: its length, and then its bytes."""
     rest = memoryview(_LENGTH.pack(len(data)) + data if len(data) < 2**16 else _LENGTH.pack(len(data)))
     for part in (rest, memoryview(data) if len(data) >= 2**16 else memoryview(b"")):
@@ -331,7 +336,7 @@ def write_message(file: BinaryIO | Any, data: bytes) -> None:
             part = part[n:]
 
 
-def _receive(file: BinaryIO | Any) -> bytearray:
+def _receive(file: Any) -> bytearray:
     """Read a message from a pipe.
 
     Raises

@@ -14,9 +14,11 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,6 +144,7 @@ def connect(
             _refuse_without_token(address)
             arguments = {"address": address, **_loopback(address.rpartition(":")[0])}
         stack.callback(_disconnect, ray)
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             ray.init(
                 include_dashboard=False if address is None else None,
@@ -151,6 +154,7 @@ def connect(
                 namespace=f"imindex-{secrets.token_hex(8)}",
                 **arguments,
             )
+            _take_back_signals(handlers)
         except Exception as error:
             where = f"the Ray cluster at {address}" if address else "a private Ray cluster on this machine"
             raise ImindexError(
@@ -221,6 +225,14 @@ def _remedy(address: str | None, error: BaseException) -> str:
     if address:
         return "Check the address, and run this command on a machine that is a node of the cluster (`ray start`)."
     return "Check the free memory and the space in /dev/shm."
+
+
+def _take_back_signals(handlers: Mapping[Any, Any]) -> None:
+    """Restore the handlers of this process, which Ray replaces: Ctrl-C and SIGTERM end a command in an orderly way."""
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in handlers.items():
+            if handler is not None:
+                signal.signal(number, handler)
 
 
 def _loopback(host: str) -> Mapping[str, str]:

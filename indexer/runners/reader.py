@@ -12,16 +12,19 @@ import threading
 from collections import deque
 from collections.abc import Callable, Container, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from imindex.indexer.core.errors import BadPicture
+from imindex.indexer.core.locations import is_url
 from imindex.indexer.core.schema import Stamp
 from imindex.indexer.decode.limits import MAX_BYTES, Limits
 from imindex.indexer.decode.memory import budget
 from imindex.indexer.decode.pool import Decoders
 from imindex.indexer.runners.base import NO_DIGEST, Read
 from imindex.indexer.sources.item import Item
-from imindex.indexer.sources.read import read_location, size_of
+from imindex.indexer.sources.read import read_location
+from imindex.indexer.sources.urls import IN_FLIGHT
 from imindex.indexer.system.cpu import processors
 
 if TYPE_CHECKING:
@@ -51,8 +54,8 @@ def read_all(  # noqa: PLR0913
     unchanged : callable
         Returns digest and stamp of a file that need not be read, and whether it is a row; None for all other files.
     ahead : callable
-        Returns the number of pictures to read ahead, if more than 32 per processor. Two batches keep the next batch
-        ready while one is encoded.
+        Returns the number of pictures to read ahead, if more than 32 per processor and 64. Two batches keep the next
+        batch ready while one is encoded.
     limits : Limits
         A picture that exceeds them is yielded with a reason and without pixels.
     may_decode : threading.Event, optional
@@ -65,12 +68,27 @@ def read_all(  # noqa: PLR0913
     before = _once(before)
     may_decode = may_decode or _set_event()
     workers = processors()
-    window = 32 * workers
+    window = max(32 * workers, 2 * IN_FLIGHT)
+    turns = threading.Semaphore(workers)
+    """So that requests to object stores, of which there are many, do not decode all at a time."""
+
+    def fetch(item: Item) -> Read:
+        """Look up or read a picture at a URL, which may take a request in both cases."""
+        if (known_file := unchanged(item)) is not None:
+            return Read(item, known_file[0], stamp=known_file[1], unchanged_row=known_file[2])
+        return read_one(item, known, preprocess, decoders, may_decode, before, look, turns)
+
     waiting: deque[Future[Read] | Read] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool, Decoders(limits) as decoders:
+    with (
+        ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool,
+        ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="fetch") as fetchers,
+        Decoders(limits) as decoders,
+    ):
         try:
             for item in items:
-                if (known_file := unchanged(item)) is not None:
+                if is_url(item.path):
+                    waiting.append(fetchers.submit(fetch, item))
+                elif (known_file := unchanged(item)) is not None:
                     digest, stamp, is_row = known_file
                     waiting.append(Read(item, digest, stamp=stamp, unchanged_row=is_row))
                 else:
@@ -85,6 +103,7 @@ def read_all(  # noqa: PLR0913
             may_decode.set()
             # Without waiting: the decoders must end first, then the threads that wait for them.
             pool.shutdown(wait=False, cancel_futures=True)
+            fetchers.shutdown(wait=False, cancel_futures=True)
 
 
 def _once(function: Callable[[], object]) -> Callable[[], None]:
@@ -117,7 +136,7 @@ def _result(read: Future[Read] | Read) -> Read:
     return read if isinstance(read, Read) else read.result()
 
 
-def read_one(
+def read_one(  # noqa: PLR0913
     item: Item,
     known: Container[bytes],
     preprocess: Mapping[str, Any],
@@ -125,14 +144,15 @@ def read_one(
     may_decode: threading.Event,
     before: Callable[[], object],
     look: Callable[[Item, bytes], bool],
+    turn: AbstractContextManager[object] = nullcontext(),  # noqa: B008 - has no state
 ) -> Read:
     """Read and digest a file, and decode it if it is new; the parameters are those of `read_all`."""
+    memory = budget(decoders.limits)
     with contextlib.ExitStack() as held:
         try:
-            size = size_of(item.path)
-            size = size if size <= MAX_BYTES else 0  # larger files are not read
-            held.enter_context(budget(decoders.limits).file(size))
-            data, stamp = read_location(item.path)
+            data, stamp = read_location(
+                item.path, lambda size: held.enter_context(memory.file(size if size <= MAX_BYTES else 0))
+            )  # larger files are not read
         except BadPicture as error:
             return Read(item, NO_DIGEST, reason=str(error))
         except OSError as error:
@@ -146,7 +166,8 @@ def read_one(
         before()
         may_decode.wait()
         try:
-            return Read(item, digest, decode(data, preprocess, decoders), stamp=stamp)
+            with turn:
+                return Read(item, digest, decode(data, preprocess, decoders), stamp=stamp)
         except BadPicture as error:
             return Read(item, digest, reason="" if is_known else str(error), stamp=stamp)
 

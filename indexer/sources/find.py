@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
+from imindex.indexer.core.credentials import name_by_user
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.locations import is_shard, is_url, split_member
 from imindex.indexer.core.schema import KINDS
-from imindex.indexer.sources import manifest_rows
+from imindex.indexer.remote.address import WEB
+from imindex.indexer.sources import manifest_rows, remote_shards, urls
 from imindex.indexer.sources.artist_from import ArtistFrom
 from imindex.indexer.sources.folder import items_of_folder
 from imindex.indexer.sources.item import Item, SourceOptions
 from imindex.indexer.sources.manifest import items_of_manifest
+from imindex.indexer.sources.remote_folder import RemoteFolder, listed_folder
 from imindex.indexer.sources.shards import expand, items_of_shard
 from imindex.indexer.sources.stray import PassedOver
 
@@ -47,6 +51,7 @@ def find(  # noqa: PLR0913
           writes it: that manifest is read instead, and lists every picture of the folder;
         - a tar shard (`imindex.indexer.sources.shards`), or a pattern of several such as `data/{00000..00099}.tar` or
           `data/*.tar`. Folders may hold shards wherever they may hold pictures;
+        - the URL of any of these, such as `s3://bucket/works` (docs/object-stores.md). Over https, manifests only;
         - a manifest (CSV, TSV, JSONL, Parquet) with the columns path, artist, kind, collection, prompt, seed, caption,
           arm, model and blocked. Required are path, kind, artist (except for controls) and collection (for imitations),
           unless passed below. A path is relative to the manifest, or absolute and inside its folder or one of `roots`.
@@ -76,13 +81,13 @@ def find(  # noqa: PLR0913
     pattern = ArtistFrom.parse(artist_from) if artist_from is not None else None
     options = SourceOptions(kind, collection, artist, roots or {}, pattern)
     passed = PassedOver() if passed is None else passed
+    urls.forget()
+    remote_shards.forget()
     for source in _expanded(sources):
         path = Path(source)
         if is_url(source):
-            raise ImindexError(
-                f"{source} is a URL, which this version does not read. Download it, and name the file."
-            )
-        if path.is_dir():
+            yield from _of_url(source, options, note, passed)
+        elif path.is_dir():
             yield from items_of_folder(path, options, note, passed)
         elif is_shard(path) and path.is_file():
             yield from items_of_shard(os.fspath(path), options, passed, named=True)
@@ -120,9 +125,34 @@ def find(  # noqa: PLR0913
         note(line)
 
 
+def _of_url(
+    url: str, options: SourceOptions, note: Callable[[str], None], passed: PassedOver
+) -> Iterator[Item]:
+    """Yield the pictures of a manifest, a shard or a folder at a URL."""
+    name = urlsplit(url).path if url.partition("://")[0].lower() in WEB else url
+    suffix = PurePosixPath(name).suffix.lower()
+    if is_shard(name):
+        yield from items_of_shard(url, options, passed, named=True)
+    elif suffix in manifest_rows.SUFFIXES:
+        if options.artist_from is not None:
+            raise ImindexError(
+                f"{url} is a manifest, which names artists in its column `artist`; --artist-from is for folders. "
+                "Drop it, or build them one after the other."
+            )
+        yield from items_of_manifest(RemoteFolder(url), options, note)
+    elif suffix in manifest_rows.WORKBOOKS:
+        raise ImindexError(
+            f'{url} is a workbook, which imindex does not read. Save the sheet as "CSV UTF-8", and pass that file.'
+        )
+    else:
+        yield from items_of_folder(listed_folder(url), options, note, passed)
+
+
 def _expanded(sources: Sequence[str | os.PathLike[str]]) -> Iterator[str]:
     """Yield the sources, and the shards that patterns among them mean."""
     for given in sources:
-        source = os.fspath(given)
-        named = is_url(source) or os.path.lexists(source)
-        yield from [source] if named else expand(source) or [source]
+        source = name_by_user(os.fspath(given))
+        if is_url(source):
+            yield from expand(source, look=False) or [source]
+        else:
+            yield from [source] if os.path.lexists(source) else expand(source) or [source]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.core.locations import SHARD_SUFFIX, absolute, is_shard, split_member
+from imindex.indexer.core.locations import SHARD_SUFFIX, absolute, is_shard, is_url, split_member
 from imindex.indexer.core.names import clean_name
 from imindex.indexer.core.schema import KINDS
 from imindex.indexer.sources import manifest_rows
@@ -17,6 +17,7 @@ from imindex.indexer.sources.artist_from import ArtistFrom
 from imindex.indexer.sources.img2dataset import is_beside, numbered_parts
 from imindex.indexer.sources.item import Item, SourceOptions
 from imindex.indexer.sources.manifest import items_of_manifest
+from imindex.indexer.sources.remote_folder import Folder, RemoteFolder, folder_at, relative_to
 from imindex.indexer.sources.shards import items_of_part, items_of_shard
 from imindex.indexer.sources.stray import (
     OTHER_FOLDER,
@@ -27,11 +28,12 @@ from imindex.indexer.sources.stray import (
     kind_of_folder,
 )
 
+Entry = os.DirEntry[str] | RemoteFolder
 _LAYOUT = "works/<artist>/*, imitations/<release>/<artist>/*, control/*, background/<artist>/*"
 
 
 def items_of_folder(
-    path: Path, options: SourceOptions, note: Callable[[str], None], passed: PassedOver
+    path: Folder, options: SourceOptions, note: Callable[[str], None], passed: PassedOver
 ) -> Iterator[Item]:
     """Yield the pictures of a folder in a fixed order, and count everything else in `passed`."""
     folder_name = path.resolve().name if path.name in ("", "..") else path.name
@@ -90,13 +92,13 @@ def items_of_folder(
         yield from _kind_folder(path / kind, kind, options, note, passed)
 
 
-def manifest_in(folder: Path) -> Path | None:
+def manifest_in(folder: Folder) -> Folder | None:
     """Return the manifest that lists the pictures of a folder: a file named manifest.* directly in it."""
     names = [folder / f"manifest{suffix}" for suffix in manifest_rows.SUFFIXES if suffix != ".txt"]
     return next((path for path in names if path.is_file()), None)
 
 
-def _listed_in(manifest: Path, options: SourceOptions, note: Callable[[str], None]) -> Iterator[Item]:
+def _listed_in(manifest: Folder, options: SourceOptions, note: Callable[[str], None]) -> Iterator[Item]:
     listed = set()
     for item in items_of_manifest(manifest, options, note):
         listed |= {absolute(item.path), absolute(split_member(item.path)[0])}
@@ -106,14 +108,14 @@ def _listed_in(manifest: Path, options: SourceOptions, note: Callable[[str], Non
     if others:
         are = "1 picture in it is" if len(others) == 1 else f"{len(others):,} pictures in it are"
         note(
-            f"{used}: {are} not listed there, and not used, such as {os.path.relpath(others[0], manifest.parent)}."
+            f"{used}: {are} not listed there, and not used, such as {relative_to(others[0], manifest.parent)}."
         )
     else:
         note(f"{used}, which lists all its pictures.")
 
 
 def _kind_folder(
-    path: Path, kind: str, options: SourceOptions, note: Callable[[str], None], passed: PassedOver
+    path: Folder, kind: str, options: SourceOptions, note: Callable[[str], None], passed: PassedOver
 ) -> Iterator[Item]:
     default = kind if kind != "imitations" else None
     by_path = options.artist_from is not None and kind != "control"
@@ -141,11 +143,11 @@ def _kind_folder(
                     "imitations/<release>/<artist>/*. Move it into the folder of its release and artist."
                 )
             collection = options.collection or child.name
-            yield from _by_artist(Path(child.path), kind, collection, options, note, passed)
+            yield from _by_artist(folder_at(child), kind, collection, options, note, passed)
 
 
 def _by_artist(
-    path: Path,
+    path: Folder,
     kind: str,
     collection: str,
     options: SourceOptions,
@@ -198,13 +200,13 @@ def _by_artist(
             passed.empty.append(child.path)
 
 
-def _lacks_release(path: Path, passed: PassedOver) -> bool:
+def _lacks_release(path: Folder, passed: PassedOver) -> bool:
     """Return whether a folder in the place of a release holds pictures only, as the folder of an artist does."""
     return path.absolute().parent.name == "imitations" and not any(map(_is_dir, _entries(path, passed)))
 
 
 def _by_pattern(
-    path: Path,
+    path: Folder,
     kind: str,
     collection: str,
     artist_from: ArtistFrom,
@@ -221,7 +223,7 @@ def _by_pattern(
             if is_shard(file):
                 yield from _samples(file, of_all, passed)
                 continue
-            relative = os.path.relpath(file, path).replace(os.sep, "/")
+            relative = relative_to(file, path)
             if artist := artist_from.artist_of(relative):
                 artists.setdefault(artist, relative)
                 yield Item(file, artist, kind, clean_name(collection))
@@ -248,13 +250,19 @@ def _by_pattern(
         )
 
 
-def _entries(path: Path | str, passed: PassedOver) -> list[os.DirEntry[str]]:
+def _entries(path: Folder | str, passed: PassedOver) -> Sequence[Entry]:
     """List the pictures and folders of a folder, sorted by name; `passed` counts what is left out."""
-    try:
-        with os.scandir(path) as entries:
-            listed = sorted(entries, key=lambda e: os.fsencode(e.name))
-    except OSError as error:
-        raise ImindexError(f"{path} cannot be listed: {error.strerror}. Check its permissions.") from error
+    listed: Sequence[Entry]
+    if isinstance(path, RemoteFolder):
+        listed = path.sorted_children()
+    else:
+        try:
+            with os.scandir(path) as entries:
+                listed = sorted(entries, key=lambda e: os.fsencode(e.name))
+        except OSError as error:
+            raise ImindexError(
+                f"{path} cannot be listed: {error.strerror}. Check its permissions."
+            ) from error
     kept = []
     names = {entry.name for entry in listed}
     for entry in listed:
@@ -268,30 +276,38 @@ def _entries(path: Path | str, passed: PassedOver) -> list[os.DirEntry[str]]:
     return kept
 
 
-def is_shard_or_part(entry: os.DirEntry[str]) -> bool:
+def is_shard_or_part(entry: Entry) -> bool:
     """Return whether an entry is a tar shard, or a numbered folder that img2dataset wrote."""
     if _is_dir(entry):
-        return numbered_parts(Path(entry.path).parent, entry.name)
+        return numbered_parts(folder_at(entry).parent, entry.name)
     return is_shard(entry.path)
 
 
 def _samples(path: str, options: SourceOptions, passed: PassedOver) -> Iterator[Item]:
     if is_shard(path):
         yield from items_of_shard(path, options, passed)
+    elif is_url(path):
+        raise ImindexError(
+            f"{path} is a numbered folder that img2dataset wrote, which cannot be read from an object store. Copy it "
+            "to this machine, or write tar shards (--output_format webdataset)."
+        )
     else:
         yield from items_of_part(path, options, passed)
 
 
 def _files(
-    entry: os.DirEntry[str] | Path, passed: PassedOver, seen: frozenset[tuple[int, int]] = frozenset()
+    entry: Entry | Folder, passed: PassedOver, seen: frozenset[tuple[int, int]] = frozenset()
 ) -> Iterator[str]:
     """Yield all pictures below an entry, in order.
 
     Symbolic links are followed, except loops. A folder that cannot be listed is yielded like a file.
     """
     path = os.fspath(entry)
-    children: list[os.DirEntry[str]] | None = None
-    if _is_dir(entry):
+    children: Sequence[Entry] | None = None
+    if isinstance(entry, RemoteFolder):
+        here = _identity(entry)
+        children = _entries(entry, passed) if entry.is_dir() else None
+    elif _is_dir(entry):
         with contextlib.suppress(OSError, ImindexError):
             here = _identity(Path(path))
             if here in seen:
@@ -304,12 +320,14 @@ def _files(
         yield from _files(child, passed, seen | {here})
 
 
-def _identity(path: Path) -> tuple[int, int]:
+def _identity(path: Folder) -> tuple[int, int]:
+    if isinstance(path, RemoteFolder):  # without links, there are no circles
+        return 0, 0
     status = path.stat()
     return status.st_dev, status.st_ino
 
 
-def _is_dir(entry: os.DirEntry[str] | Path) -> bool:
+def _is_dir(entry: Entry | Folder) -> bool:
     try:
         return entry.is_dir()
     except OSError:  # such as a link to itself; the reader will report it

@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from imindex.indexer.sources.remote_folder import RemoteFolder
 
 _NUMBER = re.compile(r"\d{4,}")
 _BESIDE = re.compile(r"(.+)(\.parquet|_stats\.json)")
 
 
-def numbered_parts(folder: Path, name: str) -> bool:
+def numbered_parts(folder: Path | RemoteFolder, name: str) -> bool:
     """Return whether a folder is a part that img2dataset wrote with `--output_format files`.
 
     Its name is a number, and beside it is `NNNNN_stats.json` or `NNNNN.parquet`.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from imindex.indexer.core.errors import ImindexError
@@ -16,7 +15,9 @@ from imindex.indexer.sources.arms import arm_of, blocked_of, kind_of_arm, refuse
 from imindex.indexer.sources.delimited import did_you_mean, shown_columns
 from imindex.indexer.sources.item import Item, SourceOptions
 from imindex.indexer.sources.manifest_paths import PathResolver
-from imindex.indexer.sources.unfinished import FETCHED_JOURNAL, warning
+from imindex.indexer.sources.remote_folder import Folder, RemoteFolder
+from imindex.indexer.sources.remote_manifest import UrlResolver, rows_of_url
+from imindex.indexer.sources.unfinished import FETCHED_JOURNAL, MARK, warning
 
 _TEXT_KEYS = ("artist", "kind", "collection", "prompt", "caption", "arm", "model")
 _PANDAS_INDEX = "__index_level_0__"
@@ -26,13 +27,19 @@ _SEED_MAX = 2**63 - 1
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def items_of_manifest(path: Path, options: SourceOptions, note: Callable[[str], None]) -> Iterator[Item]:
+def items_of_manifest(path: Folder, options: SourceOptions, note: Callable[[str], None]) -> Iterator[Item]:
     unknown: set[str] = set()
     n_blocked = n_without_path = 0
-    resolve = PathResolver(path, options.roots)
-    if unfinished := warning(path.parent):
-        note(f"Warning: {unfinished}")
-    for where, row in manifest_rows.rows(path, note):
+    resolve: PathResolver | UrlResolver
+    if isinstance(path, RemoteFolder):
+        resolve, rows = UrlResolver(path.path, options.roots), rows_of_url(path.path, note)
+        if (path.parent / MARK).is_file():
+            note(f"Warning: {path.parent} is unfinished: `imindex generate` had not made all its pictures.")
+    else:
+        resolve, rows = PathResolver(path, options.roots), manifest_rows.rows(path, note)
+        if unfinished := warning(path.parent):
+            note(f"Warning: {unfinished}")
+    for where, row in rows:
         unknown |= set(row) - set(manifest_rows.COLUMNS)
         blocked = blocked_of(row.get("blocked"))
         n_blocked += bool(blocked)

@@ -12,7 +12,9 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.locations import is_url, join_member, split_member
 from imindex.indexer.core.paths import PicturePaths, split_rooted
+from imindex.indexer.sources.remote_manifest import public_path
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\[^\\]")
@@ -24,7 +26,7 @@ class PathResolver:
     A path is relative to the manifest, or absolute. Backslashes separate folders, as on Windows, unless there is a file
     with them in its name. `//NAME/path` is in the root of that name, and so is an absolute path of
     Windows with a folder NAME. A name that does not exist as it is written is looked for in the other Unicode normal
-    forms, and as bytes of Latin-1.
+    forms, and as bytes of Latin-1. `SHARD.tar::MEMBER` is a member of a tar shard, whose path is resolved so.
 
     Parameters
     ----------
@@ -35,8 +37,10 @@ class PathResolver:
 
     def __init__(self, manifest: Path, roots: Mapping[str, str] | None = None):
         self._folder = manifest.parent
-        self._places = PicturePaths(self._folder, roots or {})
-        self._bases = [os.fspath(self._folder.absolute()), *(roots or {}).values()]
+        remote = tuple(filter(is_url, (roots or {}).values()))
+        self._places = PicturePaths(self._folder, roots or {}, remote)
+        local = (root for root in (roots or {}).values() if not is_url(root))
+        self._bases = [os.fspath(self._folder.absolute()), *local]
         self._real_bases = [Path(os.path.realpath(base)) for base in self._bases]
         self._is_inside: dict[str, bool] = {}
         self._folders: dict[str, str] = {}
@@ -61,6 +65,11 @@ class PathResolver:
         ImindexError
             If it is outside the permitted folders, or no path of this machine.
         """
+        container, member = split_member(name)
+        if member is not None:
+            return join_member(self(where, container), member)
+        if (url := public_path(where, name)) is not None:
+            return url
         head, _, tail = name.rpartition("/")
         folder = self._folders.get(head)
         plain = (
@@ -70,6 +79,8 @@ class PathResolver:
             full = os.path.join(folder, tail) if folder else tail  # noqa: PTH118 - many
         else:
             full = self._resolve(where, name)
+            if is_url(full):
+                return full
             if full.endswith(f"/{tail}") or full == tail:  # it was not changed on the way
                 self._folders[head] = full[: -len(tail)].rstrip("/") or ("/" if full.startswith("/") else "")
         try:
@@ -128,7 +139,10 @@ class PathResolver:
             if part.casefold() == root.casefold()
         ]
         inside = [place for place in places if place is not None]
-        return next((place for place in inside if os.path.lexists(place)), inside[0] if inside else None)
+        return next(
+            (place for place in inside if is_url(place) or os.path.lexists(place)),
+            inside[0] if inside else None,
+        )
 
     def _in_other_case(self, full: str) -> str:
         """Return the path of a file that differs from a path in case only; empty if there is none, or several."""
@@ -180,8 +194,7 @@ def _local(where: str, name: str) -> str:
         parts = urlsplit(name)
         if scheme != "file":
             raise ImindexError(
-                f"{where}: {name[:80]} is a URL. imindex opens local files only: download the pictures, and write "
-                "their paths."
+                f"{where}: {name[:80]} is not a URL, and no path of this machine. Correct the path."
             )
         if parts.netloc not in ("", "localhost"):
             raise ImindexError(

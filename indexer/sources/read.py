@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 
-from imindex.indexer.core.errors import BadPicture
 from imindex.indexer.core.locations import is_url, split_member
-from imindex.indexer.core.schema import NO_STAMP, Stamp
-from imindex.indexer.sources import tar
+from imindex.indexer.core.schema import Stamp
+from imindex.indexer.sources import remote_shards, tar, urls
 from imindex.indexer.sources.local import raw_stamp, read_file
 
-NO_URLS = "a URL, which this version does not read: download it, and name the file"
 
-
-def read_location(location: str | os.PathLike[str]) -> tuple[bytes, Stamp]:
+def read_location(
+    location: str | os.PathLike[str], admit: Callable[[int], object] = lambda size: None
+) -> tuple[bytes, Stamp]:
     """Return the bytes of a picture, and its stamp if it did not change while reading.
 
     Everything that needs the bytes of a picture calls this function.
@@ -23,13 +23,16 @@ def read_location(location: str | os.PathLike[str]) -> tuple[bytes, Stamp]:
     ----------
     location : path-like
         A local path, `SHARD.tar::MEMBER`, or a URL (`imindex.indexer.core.locations`).
+    admit : callable
+        Called with the number of bytes before they are read, such as to wait for memory.
 
     Returns
     -------
     bytes
     (int, int, int)
         Of a file: size, modification time and inode. Of a member: its size, the modification time of the shard, and a
-        hash of the shard's inode and the member's offset. `NO_STAMP` if it cannot be trusted.
+        hash of the shard's inode, or etag, and the member's offset. Of a URL: size, date and a hash of the etag.
+        `NO_STAMP` if it cannot be trusted.
 
     Raises
     ------
@@ -37,11 +40,16 @@ def read_location(location: str | os.PathLike[str]) -> tuple[bytes, Stamp]:
         If it is not a regular file or member, is larger than `MAX_BYTES`, or is not in its shard.
     OSError
         If the file or the shard cannot be read.
+    ImindexError
+        If an object store cannot be reached, or refuses the credentials.
     """
     location = os.fspath(location)
     container, member = split_member(location)
     if is_url(container):
-        raise BadPicture(NO_URLS)
+        if member is not None:
+            return remote_shards.read_member(container, member, admit)
+        return urls.read_url(location, admit)
+    admit(size_of(location))
     if member is not None:
         return tar.read_member(container, member)
     return read_file(location)
@@ -50,6 +58,13 @@ def read_location(location: str | os.PathLike[str]) -> tuple[bytes, Stamp]:
 def read_bytes(location: str | os.PathLike[str]) -> bytes:
     """Return the bytes of a picture: `read_location` without the stamp."""
     return read_location(location)[0]
+
+
+def head_of_member(shard: str, member: str, size: int) -> bytes:
+    """Return the first bytes of a member of a shard; none if it cannot be read."""
+    if is_url(shard):
+        return remote_shards.head_of_member(shard, member, size)
+    return tar.head_of_member(shard, member, size)
 
 
 def size_of(location: str) -> int:
@@ -62,7 +77,9 @@ def size_of(location: str) -> int:
     """
     container, member = split_member(location)
     if is_url(container):
-        raise BadPicture(NO_URLS)
+        if member is not None:
+            return remote_shards.member_stamp(container, member)[0]
+        return urls.stamp_of_url(location)[0]
     if member is not None:
         return tar.member_stamp(container, member)[0]
     return os.stat(location).st_size  # noqa: PTH116 - many
@@ -78,7 +95,9 @@ def stamp_at(location: str) -> Stamp:
     """
     container, member = split_member(location)
     if is_url(container):
-        return NO_STAMP
+        return (
+            urls.stamp_of_url(container) if member is None else remote_shards.member_stamp(container, member)
+        )
     if member is not None:
         return tar.member_stamp(container, member)
     return raw_stamp(os.stat(location))  # noqa: PTH116 - many

@@ -20,15 +20,18 @@ from typing import Any, Protocol
 
 from imindex.indexer.core.errors import BadPicture, ImindexError
 from imindex.indexer.core.json_text import parse_json
-from imindex.indexer.core.locations import SHARD_SUFFIX, join_member
+from imindex.indexer.core.locations import SHARD_SUFFIX, is_url, join_member
 from imindex.indexer.core.origin import origin_of
 from imindex.indexer.core.schema import KINDS
-from imindex.indexer.sources import manifest_rows, tar
+from imindex.indexer.remote import objects
+from imindex.indexer.remote.errors import Missing
+from imindex.indexer.sources import manifest_rows, remote_shards, tar
 from imindex.indexer.sources.arms import blocked_of
 from imindex.indexer.sources.delimited import plain_row
 from imindex.indexer.sources.item import Item, SourceOptions
 from imindex.indexer.sources.manifest import item_of_row
-from imindex.indexer.sources.read import read_bytes
+from imindex.indexer.sources.read import head_of_member, read_bytes
+from imindex.indexer.sources.remote_manifest import rows_of_url
 from imindex.indexer.sources.shard_tally import ShardTally
 from imindex.indexer.sources.stray import (
     UNMATCHED,
@@ -63,6 +66,7 @@ class _Samples(Protocol):
     """The files of a shard, or of a numbered folder."""
 
     names: list[str]
+    about: str
 
     def location(self, name: str) -> str: ...
     def head(self, name: str) -> bytes: ...
@@ -73,19 +77,20 @@ class _Tar:
     def __init__(self, path: str, shard: tar.Shard):
         self._path, self._shard = path, shard
         self.names = list(shard.rows)
+        self.about = ""
 
     def location(self, name: str) -> str:
         return join_member(self._path, name)
 
     def head(self, name: str) -> bytes:
-        return tar.head_of_member(self._path, name, _HEAD)
+        return head_of_member(self._path, name, _HEAD)
 
     def sidecar(self, name: str) -> bytes | None:
         place = self._shard.place(name)
         if place is None or place[1] > MAX_SIDECAR:
             return None
         try:
-            return tar.read_member(self._path, name)[0]
+            return read_bytes(self.location(name))
         except (BadPicture, OSError):
             return None
 
@@ -93,6 +98,7 @@ class _Tar:
 class _Folder:
     def __init__(self, path: str):
         self._path = path
+        self.about = f" {path} was written by img2dataset, whose numbered folders are not artists."
         self.names = [entry.name for entry in os.scandir(path) if not entry.is_dir()]
 
     def location(self, name: str) -> str:
@@ -133,12 +139,14 @@ def items_of_shard(
     """
     tally = passed.shards
     try:
-        shard = tar.shard_at(path)
+        shard = remote_shards.shard_at(path) if is_url(path) else tar.shard_at(path)
     except (BadPicture, ImindexError, OSError) as error:
-        fault = error.strerror if isinstance(error, OSError) else str(error)
+        fault = f"cannot be read: {error.strerror if isinstance(error, OSError) else error}"
+        if isinstance(error, ImindexError):
+            fault = str(error).removeprefix(f"{path} ")
         if named:
-            raise ImindexError(f"{path} cannot be read: {fault}") from error
-        tally.faults.append((path, f"is not used: {fault}".rstrip(".")))
+            raise ImindexError(f"{path} {fault}") from error
+        tally.faults.append((path, fault.rstrip(".")))
         return
     tally.shards += 1
     if shard.fault:
@@ -169,11 +177,12 @@ def items_of_part(path: str, options: SourceOptions, passed: PassedOver) -> Iter
     yield from _items(samples, options, passed, path)
 
 
-def expand(pattern: str) -> list[str] | None:
+def expand(pattern: str, *, look: bool = True) -> list[str] | None:
     """Return the shards that a pattern of webdataset means, such as `data/{00000..00099}.tar` or `data/*.tar`, sorted.
 
     Braces hold a range of numbers, whose zeros at the beginning are kept, or alternatives separated by commas. Shards
-    of a pattern with braces need not exist; those of `*`, `?` and `[...]` are looked for.
+    of a pattern with braces need not exist; those of `*`, `?` and `[...]` are looked for, unless `look` is False, as it
+    is for URLs.
 
     Returns
     -------
@@ -207,7 +216,7 @@ def expand(pattern: str) -> list[str] | None:
             if brace
             for choice in choices
         ]
-    if not any(glob.has_magic(text) for text in expanded):
+    if not look or not any(glob.has_magic(text) for text in expanded):
         return expanded if has_braces else None
     each = (sorted(glob.iglob(text), key=os.fsencode) for text in expanded)  # noqa: PTH207 - as written
     found = list(itertools.chain.from_iterable(each))
@@ -281,7 +290,7 @@ def _items(samples: _Samples, options: SourceOptions, passed: PassedOver, beside
             row |= _object(samples, keys.objects[key], tally)
         if key in keys.texts and not row.get("caption"):
             row["caption"] = _text(samples, keys.texts[key], tally)
-        item = _item(samples.location(name), name, row, options, passed)
+        item = _item(samples, name, row, options, passed)
         if item is not None:
             tally.pictures += 1
             yield item
@@ -289,9 +298,9 @@ def _items(samples: _Samples, options: SourceOptions, passed: PassedOver, beside
         tally.add(_UNLISTED, f"{next(iter(unlisted))} of {beside}.parquet", len(unlisted))
 
 
-def _item(where: str, name: str, row: Row, options: SourceOptions, passed: PassedOver) -> Item | None:
+def _item(samples: _Samples, name: str, row: Row, options: SourceOptions, passed: PassedOver) -> Item | None:
     """Return a picture with what its sample, the caller and the folders inside the shard say of it."""
-    inside = _layout(name, row, options)
+    where, inside = samples.location(name), _layout(name, row, options)
     if options.artist_from is not None and not row.get("artist") and inside.kind != "control":
         artist = options.artist_from.artist_of(name)
         if not artist:
@@ -307,10 +316,10 @@ def _item(where: str, name: str, row: Row, options: SourceOptions, passed: Passe
     kind = str(row.get("kind") or inside.kind or "").strip().lower()
     if not row.get("artist") and not inside.artist and kind in ("works", "imitations", "background"):
         raise ImindexError(
-            f"{where}: no artist. Pass --artist NAME if all pictures are by one artist; --artist-from if the name of "
-            "the member tells it; put the shard into the folder of the artist; write the key `artist` in the .json of "
-            "each sample, or that column in the Parquet file beside the shard; or list the pictures in a manifest "
-            "with the columns path (SHARD.tar::MEMBER) and artist."
+            f"{where}: no artist.{samples.about} Pass --artist NAME if all pictures are by one artist, or put them "
+            "into the folder of the artist; pass --artist-from if their names tell it; write `artist` into the .json "
+            "of each sample, or as a column of the Parquet file beside them; or list the pictures in a manifest with "
+            "the columns path (such as 00000.tar::000000001.jpg) and artist."
         )
     origin, shortened = origin_of(row)
     if shortened:
@@ -373,11 +382,11 @@ def _text(samples: _Samples, name: str, tally: ShardTally) -> str:
 def _listed_beside(stem: str, tally: ShardTally) -> dict[str, Row]:
     """Return the rows of the Parquet file beside a shard by their keys, and count pictures that were not downloaded."""
     rows: dict[str, Row] = {}
-    path = Path(f"{stem}.parquet")
+    path = f"{stem}.parquet"
     is_read = False
-    if path.is_file():
+    if beside := _rows_beside(path):
         try:
-            for _, row in manifest_rows.rows(path):
+            for _, row in beside:
                 status = row.get("status")
                 if isinstance(status, str) and status != _SUCCESS:
                     tally.fail(str(row.get("error_message") or status))
@@ -390,19 +399,31 @@ def _listed_beside(stem: str, tally: ShardTally) -> dict[str, Row]:
                 else:
                     rows[str(key)] = {name: value for name, value in row.items() if value not in (None, "")}
             is_read = True
+        except Missing:
+            pass
         except ImindexError as error:
-            tally.faults.append((str(path), f"is not used: {error}".rstrip(".")))
+            tally.faults.append((f"{path} is not used:", str(error).removeprefix(f"{path}: ").rstrip(".")))
     if not is_read:
-        _count_failed(Path(f"{stem}_stats.json"), tally.fail)
+        _count_failed(f"{stem}_stats.json", tally.fail)
     return rows
 
 
-def _count_failed(path: Path, fail: Callable[[str, int], None]) -> None:
+def _rows_beside(path: str) -> Iterator[tuple[str, Row]] | None:
+    if is_url(path):
+        return rows_of_url(path, lambda _: None)
+    return manifest_rows.rows(Path(path)) if os.path.isfile(path) else None  # noqa: PTH113
+
+
+def _count_failed(path: str, fail: Callable[[str, int], None]) -> None:
     """Count the pictures that were not downloaded, by the statistics of img2dataset."""
     try:
-        if not path.is_file() or path.stat().st_size > _MAX_SIDECARS_BESIDE:
+        if is_url(path):
+            content = objects.read(path, most=_MAX_SIDECARS_BESIDE)[0]
+        elif os.path.isfile(path) and os.stat(path).st_size <= _MAX_SIDECARS_BESIDE:  # noqa: PTH113, PTH116
+            content = read_input(path)
+        else:
             return
-        counts = parse_json(read_input(path)).get("status_dict", {})
+        counts = parse_json(content).get("status_dict", {})
         failed = [
             (str(reason), n)
             for reason, n in counts.items()

@@ -13,7 +13,9 @@ from collections import Counter
 from pathlib import PurePath
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.locations import is_url
 from imindex.indexer.sources.shard_tally import ShardTally
+from imindex.indexer.sources.urls import head_of
 from imindex.indexer.system.input_files import open_input
 
 PICTURE_SUFFIXES = frozenset(
@@ -166,6 +168,8 @@ def kind_of_folder(path: str) -> str:
 
 def is_picture(path: str) -> bool:
     """Return whether the first bytes of a file are those of a picture; True if it cannot be opened."""
+    if is_url(path):
+        return starts_as_picture(head_of(path))
     try:
         with open_input(path) as file:
             return starts_as_picture(file.read(_HEAD))

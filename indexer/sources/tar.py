@@ -140,10 +140,7 @@ class _File:
 
     def stamp(self, offset: int, size: int) -> Stamp:
         """Return the stamp of a member regardless of when the shard changed."""
-        hashed = hashlib.sha256(f"{self.status.st_ino}:{offset}".encode()).digest()[:8]
-        modified = self.status.st_mtime_ns
-        number = int.from_bytes(hashed, "big", signed=True)
-        return (size, modified, number) if -(2**63) <= modified < 2**63 else NO_STAMP
+        return stamp_of_member(size, self.status.st_mtime_ns, str(self.status.st_ino), offset)
 
     def __del__(self) -> None:
         if self.descriptor >= 0:
@@ -213,6 +210,42 @@ def member_stamp(path: str, name: str) -> Stamp:
     """
     file, offset, size = _member(path, name)
     return file.stamp(offset, size)
+
+
+def stamp_of_member(size: int, modified: int, version: str, offset: int) -> Stamp:
+    """Return a stamp of a member.
+
+    Parameters
+    ----------
+    size : int
+        Of the member.
+    modified : int
+        When the shard was modified, in nanoseconds since 1970.
+    version : str
+        The inode or the etag of the shard.
+    offset : int
+        Of the member.
+    """
+    hashed = hashlib.sha256(f"{version}:{offset}".encode()).digest()[:8]
+    number = int.from_bytes(hashed, "big", signed=True)
+    return (size, modified, number) if -(2**63) <= modified < 2**63 else NO_STAMP
+
+
+def place_of(path: str, name: str) -> tuple[int, int]:
+    """Return offset and size of a member.
+
+    Raises
+    ------
+    BadPicture, OSError
+        As `read_member` does.
+    """
+    return _member(path, name)[1:]
+
+
+def forget(path: str) -> None:
+    """Close a shard that is deleted, unless a thread still reads it."""
+    with _opening:
+        _open.pop(path, None)
 
 
 def has_member(path: str, name: str) -> bool:

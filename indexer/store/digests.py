@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from imindex.indexer.core.digest import ColumnHasher, json_digest
 from imindex.indexer.core.schema import ITEM_DTYPES, OPTIONAL_DTYPES, REJECT_DTYPES, Attribute
-from imindex.indexer.store.structure import has_optional
+from imindex.indexer.store.structure import optional_names
 
 COLUMNS = (
     "artists/name",
@@ -43,12 +43,11 @@ def digest_of(source: Source, name: str) -> str:
 
 def covered_columns(source: Source) -> tuple[str, ...]:
     """Return the names of all columns covered by the root digest: `COLUMNS`, and the optional ones that there are."""
-    if not has_optional(str(source.attributes("/").get("encoding-version"))):
-        return COLUMNS
+    version = str(source.attributes("/").get("encoding-version"))
     optional = (
         f"{table}/{name}"
-        for table, columns in OPTIONAL_DTYPES.items()
-        for name in sorted(columns.keys() & set(source.names(table)))
+        for table in OPTIONAL_DTYPES
+        for name in sorted(optional_names(table, version) & set(source.names(table)))
     )
     return (*COLUMNS, *optional)
 

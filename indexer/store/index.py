@@ -18,6 +18,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from imindex.indexer.core.credentials import named_by_user
 from imindex.indexer.core.digest import STREAM_ROWS, BlockHasher
 from imindex.indexer.core.errors import BadVectors, ImindexError
 from imindex.indexer.core.locations import is_url
@@ -71,6 +72,7 @@ from imindex.indexer.store.structure import (
     text_of,
 )
 from imindex.indexer.store.unfinished import HEAD, is_open_for_writing, left_behind, why_unreadable
+from imindex.indexer.store.working_copy import shown
 from imindex.indexer.system.atomic import real_file
 from imindex.indexer.system.input_files import exists
 
@@ -117,7 +119,7 @@ class Index:
         *,
         backing: Backing | None = None,
     ):
-        self.path: Path | Url = path if isinstance(path, Url) else Path(path)
+        self.path: Path | Url = path if isinstance(path, Url) else shown(Path(path))
         try:
             self._named = require_roots(roots or {})
             if backing is None:
@@ -275,7 +277,8 @@ class Index:
         (`imindex.indexer.integrity.verify_pictures.Folders`).
         """
         named = merged_roots({}, self._named)
-        return PicturePaths(self.folder, {**self.roots, **named}, tuple(filter(is_url, named.values())))
+        remote = (*filter(is_url, named.values()), *named_by_user())
+        return PicturePaths(self.folder, {**self.roots, **named}, remote)
 
     def column(self, name: str, group: str = "items") -> npt.NDArray[Any]:
         """Return a column of /items (or another group); text is an object array of str."""

@@ -30,6 +30,7 @@ from imindex.indexer.store.raw import Raw
 from imindex.indexer.system.index_files import MERGE_FIRST
 
 _KEY = 16
+_EXACT = "exact-fp16"
 _NO_DIGEST = bytes(32)
 Bool = npt.NDArray[np.bool_]
 Int64 = npt.NDArray[np.int64]
@@ -202,7 +203,7 @@ class Joined(Index):
         self.require_open()
         chosen = np.asarray(rows, np.int64)
         texts = np.empty(len(chosen), dtype=object)
-        owner = np.searchsorted(self._starts, chosen, side="right") - 1
+        owner = self.owners(chosen)
         for number in np.unique(owner).tolist():
             part, places = self.joins[number], np.flatnonzero(owner == number)
             local = chosen[places] - self._starts[number]
@@ -229,7 +230,8 @@ class Joined(Index):
 
     def ann(self) -> dict[str, Attribute]:
         """Return the attributes of no approximate index: several files are searched exactly."""
-        return {"kind": "exact-fp16", "metric": "inner-product", "recall": 1.0}
+        exact = (known for file in self._parts if (known := file.ann()).get("kind") == _EXACT)
+        return next(exact, {"kind": _EXACT, "metric": "inner-product", "recall": 1.0})
 
     def ann_bytes(self) -> int:
         return 0
@@ -240,9 +242,9 @@ class Joined(Index):
     def raw(self) -> Raw:
         raise ImindexError(f"{self.path} is several files. {MERGE_FIRST}")
 
-    def file_of(self, row: int) -> Index:
-        """Return the file that has a row."""
-        return self._parts[int(np.searchsorted(self._starts, row, side="right")) - 1]
+    def owners(self, rows: npt.NDArray[np.integer[Any]]) -> Int64:
+        """Return the number of the file that has each of some rows."""
+        return np.searchsorted(self._starts, rows, side="right").astype(np.int64) - 1
 
     def blocks(self, rows: npt.NDArray[np.intp] | None = None) -> Iterator[npt.NDArray[np.float16]]:
         if rows is not None:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from imindex.indexer.core.credentials import name_by_user
 from imindex.indexer.core.errors import BadVectors
 from imindex.indexer.core.locations import is_url
 from imindex.indexer.core.paths import Place
@@ -82,8 +83,6 @@ def _keep_credentials(place: Named) -> None:
     """Keep the credentials of URLs as the user wrote them; from here on, URLs have none."""
     for word in [place] if isinstance(place, (str, os.PathLike)) else place:
         if is_url(os.fspath(word)) and not isinstance(word, Url):
-            from imindex.indexer.core.credentials import name_by_user
-
             name_by_user(os.fspath(word))
 
 

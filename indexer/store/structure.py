@@ -66,15 +66,19 @@ def log_columns(version: str) -> tuple[str, ...]:
 
 
 def has_optional(version: str) -> bool:
-    """Return whether files of a format version can have the columns of `OPTIONAL_DTYPES`."""
+    """Return whether files of a format version can have optional columns."""
     return version not in ("1.0", "1.1", "1.2")
+
+
+def optional_names(table: str, version: str) -> frozenset[str]:
+    """Return the names of the optional columns that a table can have in a format version."""
+    names = frozenset(OPTIONAL_DTYPES.get(table, ()) if has_optional(version) else ())
+    return names - {"origin"} if version == "1.3" else names
 
 
 def optional_columns(root: h5g.GroupID, table: str, version: str) -> Mapping[str, npt.DTypeLike]:
     """Return the optional columns that a table of a file has, with their dtypes."""
-    if not has_optional(version):
-        return {}
-    present = set(names_in(root, table))
+    present = optional_names(table, version) & set(names_in(root, table))
     return {name: dtype for name, dtype in OPTIONAL_DTYPES[table].items() if name in present}
 
 

@@ -35,6 +35,7 @@ from imindex.indexer.core.schema import (
 from imindex.indexer.store.digests import digests_of_the_rest
 from imindex.indexer.store.guard import mapped
 from imindex.indexer.store.raw import Written
+from imindex.indexer.store.working_copy import publish
 from imindex.indexer.system.atomic import check_room, path_of_open_file, put_in_place
 
 _OVERHEAD = 2**17
@@ -66,6 +67,8 @@ def write(
 ) -> str:
     """Write an index next to `path` and put it in place with one atomic rename.
 
+    At the path of a working copy (`imindex.indexer.store.working_copy`), it then replaces the object.
+
     Parameters
     ----------
     path : path-like
@@ -92,7 +95,8 @@ def write(
     ValueError
         If the vectors are not `contents.n` rows of `dim` columns.
     ImindexError
-        If the root digest differs from the expected one. The old index is unchanged.
+        If the root digest differs from the expected one, or the object of a working copy was changed by another writer.
+        The old index is unchanged.
     OSError
         If the disk is full, or the folder is not writable. The old index is unchanged.
     """
@@ -131,6 +135,7 @@ def write(
         group = file.create_group("digests")
         group.attrs.update(digests | digests_of_the_rest(Written(file)))
         group.create_dataset("vectors", data=blocks)
+    publish(path)
     return root
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import MutableMapping
 from types import MappingProxyType
 
-SPINS = 10_000
+SPINS = 1_000
 """Turns of libgomp's waiting loop before a thread sleeps. Its own default is 300,000."""
 BLOCK_MILLISECONDS = 1
 """Milliseconds before a thread of LLVM's and Intel's OpenMP sleeps. Their own default is 200."""

@@ -21,6 +21,8 @@ import click
 
 from imindex.indexer.core.errors import DEBUG, ImindexError, Interrupted, NoEncoder
 from imindex.indexer.core.exit_codes import INTERRUPTED, TERMINATED
+from imindex.indexer.core.secrets import public_argument, without_secrets
+from imindex.indexer.core.url import Url
 from imindex.indexer.terminal.interrupts import INTERRUPTS, nothing_changed
 from imindex.indexer.terminal.options import Command, command_line
 from imindex.indexer.terminal.output import clean, error_text
@@ -73,14 +75,10 @@ _KEPT = {
 """What an interrupted command says, by its name (`run`, `init` and `confirm` are of `imindex audit`). Others change
 nothing."""
 _WRITES: Mapping[str, Callable[[Mapping[str, Any]], Path | None]] = {
-    "optimize": lambda options: options.get("index"),
-    "migrate": lambda options: options.get("index"),
-    "remove": lambda options: options.get("index"),
+    **dict.fromkeys(("optimize", "migrate", "remove"), lambda options: _local(options.get("index"))),
     "init": lambda options: options.get("plan"),
-    "merge": lambda options: options.get("out"),
-    "seal": lambda options: (
-        options.get("out") or options["index"].with_name(f"{options['index'].name}.seal.json")
-    ),
+    "merge": lambda options: _local(options.get("out")),
+    "seal": lambda options: options.get("out") or _seal_of(options["index"]),
 }
 """The one file that a command replaces at its end."""
 
@@ -93,11 +91,28 @@ def _message_of(command: str, options: Mapping[str, Any]) -> Callable[[], str]:
     def message() -> str:
         if path is not None and _state(path) != before:
             return f"Stopped, but {clean(str(path))} was complete before. There is nothing left to do."
-        if command == "build" and not Path(f"{options.get('index')}.parts").exists():
+        if command == "build" and not _parts_of(options.get("index")).exists():
             return f"Stopped. No picture was encoded yet. {_START_OVER}"
         return _KEPT.get(command) or nothing_changed()
 
     return message
+
+
+def _seal_of(index: Any) -> Path:
+    return Path("" if isinstance(index, Url) else index.parent, f"{index.name}.seal.json")
+
+
+def _local(place: Any) -> Path | None:
+    return place if isinstance(place, Path) else None
+
+
+def _parts_of(place: Any) -> Path:
+    """Return the folder of the part files of an index."""
+    if not isinstance(place, Url):
+        return Path(f"{place}.parts")
+    from imindex.indexer.remote.cache import build_path
+
+    return Path(f"{build_path(place)}.parts")
 
 
 def _state(path: Path | None) -> tuple[int, int, int] | None:
@@ -228,7 +243,7 @@ def guard() -> Iterator[None]:
     ):
         raise
     except click.ClickException as error:
-        safe = clean(error.message, keep="\n")
+        safe = clean(without_secrets(error.message), keep="\n")
         before = max(
             0, error.format_message().find(error.message)
         )  # such as "Invalid value for '--batch-size': "
@@ -248,7 +263,7 @@ def guard() -> Iterator[None]:
 def _for_people(error: ImindexError) -> str:
     """Return the message of an error, after its traceback if the user asked for that."""
     shown = f"{''.join(traceback.format_exception(error))}\n" if os.environ.get(DEBUG) == "all" else ""
-    return clean(f"{shown}{error}{remedy_of(error)}", keep=_LF)
+    return clean(without_secrets(f"{shown}{error}{remedy_of(error)}"), keep=_LF)
 
 
 def _no_memory() -> str:
@@ -267,11 +282,11 @@ def _no_memory() -> str:
 def _about_defect(error: BaseException) -> str:
     from imindex.indexer.core.provenance import program
 
-    said = clean(f"{type(error).__name__}: {error}")
+    said = clean(without_secrets(f"{type(error).__name__}: {error}"))
     said = said if len(said) <= _LONGEST_REASON else f"{said[:_LONGEST_REASON]}..."
     about = f"{program()}, Python {platform.python_version()}, {platform.platform()}"
     text = "".join(traceback.format_exception(error))
-    details = f"{about}\n{shlex.join(sys.argv)}\n\n{text}"
+    details = without_secrets(f"{about}\n{shlex.join(map(public_argument, sys.argv))}\n\n{text}")
     shown, remark = "", ""
     if os.environ.get(DEBUG, "") not in ("", "0"):
         shown, what = f"{clean(details, keep=_LF)}\n", "the text above"
@@ -297,6 +312,6 @@ def _keep(details: str) -> str:
 
 
 def _os_error(error: OSError) -> str:
-    file = f"{clean(str(error.filename))}: " if error.filename else ""
+    file = f"{clean(without_secrets(str(error.filename)))}: " if error.filename else ""
     remedy = _REMEDIES.get(error.errno or 0, "Free space or fix the permissions")
-    return f"{file}{error.strerror or error}. {remedy}, then run the command again."
+    return f"{file}{without_secrets(str(error.strerror or error))}. {remedy}, then run the command again."

@@ -16,10 +16,12 @@ from typing import Any, TypeVar
 import click
 
 from imindex.indexer.core.bounds import BATCH, MAX_PIXELS, MEMORY, SECONDS, Bounds
+from imindex.indexer.core.credentials import name_by_user
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.locations import is_url
 from imindex.indexer.core.paths import root_name_fault
 from imindex.indexer.core.preprocess_bounds import COLORS, TRUNCATED
+from imindex.indexer.core.secrets import public_argument
 from imindex.indexer.core.url import Url
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.terminal.output import View
@@ -41,16 +43,36 @@ class PathOrUrl(click.Path):
             return Path(os.fsdecode(super().convert(value, param, ctx)))
         if isinstance(value, Url):
             return value
-        from imindex.indexer.core.credentials import name_by_user
-
-        try:
-            return Url(name_by_user(text))
-        except ImindexError as error:
-            self.fail(str(error), param, ctx)
+        return Url(name_by_user(text))
 
 
 class IndexOption(click.Option):
     """`-i`, which may be repeated. The environment variable holds one path, whatever characters it has."""
+
+    def handle_parse_result(
+        self, ctx: click.Context, opts: Mapping[str, Any], args: list[str]
+    ) -> tuple[Any, list[str]]:
+        if opts.get(str(self.name)) and not ctx.resilient_parsing:
+            self._refuse_expanded(ctx, opts, args)
+        return super().handle_parse_result(ctx, opts, args)
+
+    def _refuse_expanded(self, ctx: click.Context, opts: Mapping[str, Any], args: Sequence[str]) -> None:
+        """Refuse index files that follow -i FILE as arguments: a shell made them of a pattern."""
+        words = list(args)
+        for parameter in ctx.command.params:
+            if isinstance(parameter, click.Argument):
+                values = opts.get(str(parameter.name)) or ()
+                words += [values] if isinstance(values, str) else list(values)
+        for word in words:
+            if str(word).endswith((".h5", ".hdf5")) and Path(word).is_file():
+                remedy = (
+                    "If the shell expanded a pattern after -i, quote it: -i 'part-*.h5'. Or repeat -i for each file."
+                    if self.callback is _some_indexes
+                    else "It takes one index, with -i."
+                )
+                raise click.UsageError(
+                    f"{word} is an index file, and no argument of this command. {remedy}", ctx
+                )
 
     def value_from_envvar(self, ctx: click.Context) -> Any:
         value = self.resolve_envvar_value(ctx)
@@ -123,8 +145,22 @@ trust_option = click.option(
 )
 
 
+class Location(click.Path):
+    """A path, or a URL, whose credentials are kept for requests only."""
+
+    name = "location"
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and is_url(value):
+            return name_by_user(value)
+        return super().convert(value, param, ctx)
+
+
 class RootFolder(click.ParamType):  # type: ignore[type-arg]
-    """A folder of pictures, with or without a name: FOLDER or NAME=FOLDER."""
+    """A folder of pictures, or the prefix of URLs, with or without a name: FOLDER or NAME=FOLDER."""
 
     name = "[NAME=]FOLDER"
 
@@ -132,19 +168,27 @@ class RootFolder(click.ParamType):  # type: ignore[type-arg]
         if isinstance(value, Root):
             return value
         name, equals, folder = str(value).partition("=")
-        if not equals or Path(value).is_dir():
+        if not equals or is_url(str(value)) or Path(value).is_dir():
             name, folder = "", str(value)
+        folder = name_by_user(folder)
         if name and (fault := root_name_fault(name)):
             self.fail(f"The name {name!r} {fault}.", param, ctx)
-        return Root(name, Path(folder))
+        return Root(name, folder.rstrip("/") if is_url(folder) else Path(folder))
 
 
 @dataclass(frozen=True)
 class Root:
-    """A folder of pictures that the user named; `name` is empty if only the folder was given."""
+    """A folder of pictures, or the prefix of URLs, that the user named; `name` is empty if only that was given."""
 
     name: str
-    folder: Path
+    folder: Path | str
+
+    @property
+    def default_name(self) -> str:
+        """The name of the folder."""
+        return (
+            self.folder.absolute().name if isinstance(self.folder, Path) else self.folder.rpartition("/")[2]
+        )
 
 
 root_option = click.option(
@@ -153,24 +197,27 @@ root_option = click.option(
     type=RootFolder(),
     multiple=True,
     metavar="[NAME=]FOLDER",
-    help="Where the pictures of a named root are now; the name is by default that of FOLDER. Repeatable.",
+    help="Where the pictures of a named root are now: a folder, or a URL such as s3://bucket/art. The name is by "
+    "default that of FOLDER. Repeatable.",
 )
 
 
 def require_folders(roots: Sequence[Root]) -> None:
     """Refuse a `--root` that is not a folder."""
-    if missing := [str(root.folder) for root in roots if not root.folder.is_dir()]:
+    if missing := [
+        str(root.folder) for root in roots if isinstance(root.folder, Path) and not root.folder.is_dir()
+    ]:
         raise click.UsageError(
             f"There is no folder {', '.join(missing)}. --root takes a folder with pictures."
         )
 
 
-def roots_of(options: Mapping[str, Any]) -> dict[str, Path]:
-    """Return the folders passed with `--root` by their names."""
+def roots_of(options: Mapping[str, Any]) -> dict[str, Path | str]:
+    """Return the folders, and prefixes of URLs, passed with `--root` by their names."""
     require_folders(options["roots"])
-    roots: dict[str, Path] = {}
+    roots: dict[str, Path | str] = {}
     for root in options["roots"]:
-        name = root.name or root.folder.absolute().name
+        name = root.name or root.default_name
         if fault := root_name_fault(name):
             raise click.UsageError(f"--root {root.folder}: its name {fault}. Pass --root NAME={root.folder}.")
         if name in roots and roots[name] != root.folder:
@@ -365,5 +412,5 @@ def encoder_of(options: Mapping[str, Any]) -> dict[str, object]:
 
 
 def command_line() -> str:
-    """Return the command line as recorded in the log."""
-    return shlex.join(["imindex", *sys.argv[1:]])
+    """Return the command line as recorded in the log: without the credentials of URLs."""
+    return shlex.join(["imindex", *map(public_argument, sys.argv[1:])])

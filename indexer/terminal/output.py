@@ -15,6 +15,8 @@ import click
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.json_text import json_text
+from imindex.indexer.core.locations import is_url
+from imindex.indexer.core.secrets import without_secrets
 from imindex.indexer.terminal.width import wrap
 
 if TYPE_CHECKING:
@@ -30,8 +32,8 @@ def fail(message: str) -> NoReturn:
 
 
 def say(message: str) -> None:
-    """Write a note to stderr, made safe by `clean`; a terminal breaks it at spaces."""
-    text = clean(message)
+    """Write a note to stderr, made safe by `clean` and without credentials; a terminal breaks it at spaces."""
+    text = clean(without_secrets(message))
     click.echo("\n".join(wrap(text, terminal_width())) if sys.stderr.isatty() else text, err=True)
 
 
@@ -248,6 +250,8 @@ def short_path(path: str | os.PathLike[str]) -> str:
     >>> short_path(Path.cwd() / "audit.h5"), short_path(Path.home().parent / "audit.h5")[:1]
     ('audit.h5', '/')
     """
+    if is_url(os.fspath(path)):
+        return os.fspath(path)
     full = Path(path).absolute()
     for base, prefix in ((Path.cwd(), ""), (Path.home(), "~")):
         if full.is_relative_to(base):

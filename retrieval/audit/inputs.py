@@ -10,10 +10,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from imindex.indexer.core.bounds import NAMES
 from imindex.indexer.core.digest import json_digest
 from imindex.indexer.core.errors import BadPicture, ImindexError
+from imindex.indexer.core.locations import is_url
 from imindex.indexer.core.names import alike_note, clean_name
 from imindex.indexer.core.paths import merged_roots
 from imindex.indexer.generate.artist_origins import STATED, Origin, origins_of
@@ -23,6 +25,7 @@ from imindex.indexer.generate.secret_seed import SecretSeed, read_seed
 from imindex.indexer.sources.find import find
 from imindex.indexer.sources.item import Item
 from imindex.indexer.sources.read import read_bytes
+from imindex.indexer.sources.urls import IN_FLIGHT
 from imindex.indexer.store.index import Index
 from imindex.retrieval.audit.plan import BY_ORIGIN, Plan, Release
 from imindex.retrieval.audit.rivals import further_rivals, rivals_needed
@@ -169,7 +172,8 @@ def gather(
         blocked={
             name: tuple(
                 BlockedPicture(
-                    path=os.path.relpath(item.path, plan.folder), prompt=item.prompt, reason=item.blocked
+                    path=item.path if is_url(item.path) else os.path.relpath(item.path, plan.folder),
+                    prompt=item.prompt, reason=item.blocked
                 )
                 for item in items if item.blocked
             )
@@ -195,7 +199,7 @@ def needed_placebos(plan: Plan) -> int:
 
 def digest_of(items: Sequence[Item]) -> str:
     """Return a SHA-256 over kind, artist and bytes of pictures, independent of their order and location."""
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(IN_FLIGHT if any(is_url(item.path) for item in items) else None) as pool:
         lines = sorted(
             f"{item.kind}\0{item.artist}\0{bytes_}"
             for item, bytes_ in zip(items, pool.map(bytes_digest, items), strict=True)
@@ -239,7 +243,7 @@ def _find(  # noqa: PLR0913
 ) -> list[Item]:
     try:
         return list(
-            find([plan.at(path)], kind=kind, collection=collection, artist=artist, roots=roots, note=note)
+            find([plan.source(path)], kind=kind, collection=collection, artist=artist, roots=roots, note=note)
         )
     except ImindexError as error:
         raise ImindexError(f"{plan.path}: {key}: {error}") from error
@@ -279,17 +283,17 @@ def _works(plan: Plan, note: Callable[[str], None], roots: Mapping[str, str] | N
     missing = [name for name in plan.tested if not counts[name]]
     if missing:
         near = difflib.get_close_matches(missing[0], {item.artist for item in works} - tested, 1)
-        place = plan.at(plan.works)
+        place = plan.source(plan.works)
         put = (
-            f"List works of this artist in {place}."
-            if place.is_file()
-            else f"Put works into {place / 'NAME'}."
+            f"Put works into {place}/NAME, or list them in the manifest."
+            if is_url(place)
+            else f"List works of this artist in {place}."
+            if Path(place).is_file()
+            else f"Put works into {Path(place) / 'NAME'}."
         )
         hint = f"Did you mean {near[0]}?" if near else put
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise ImindexError(
-            f"{plan.path}: artists.tested: {missing[0]}{more} has no works in {plan.at(plan.works)}. {hint}"
-        )
+        raise ImindexError(f"{plan.path}: artists.tested: {missing[0]}{more} has no works in {place}. {hint}")
     return items
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from imindex.retrieval.audit.run import Run
 from imindex.retrieval.evidence.release_walk import Observed, Pair, Wanted, observe
 from imindex.retrieval.evidence.shared import Shared
+from imindex.retrieval.shards.start import started
 from imindex.retrieval.shards.worker import WORKER, files_of
 
 if TYPE_CHECKING:
@@ -101,17 +102,18 @@ def pipelines_of(run: Run, model: ModelSettings) -> Iterator[Pipelines | None]:
 def observe_on(
     run: Run, shared: Shared, wanted: Sequence[Wanted], pairs: Sequence[Pair]
 ) -> dict[str, Observed]:
-    """Walk over works and imitations, by workers of the cluster if all its machines see the index."""
+    """Walk over works and imitations: by workers of the cluster if all its machines see the index."""
     if run.cluster is None:
-        return observe(shared, wanted, pairs)
+        with started(shared.index, run.compute.workers) as calls:
+            return observe(shared, wanted, pairs, calls=calls)
     from imindex.indexer.runners.actors import all_see
     from imindex.indexer.runners.ray_calls import RayCalls
 
-    files = files_of(shared.index)
-    hidden = [file.path for file in files if not all_see(run.cluster, Path(file.path))]
+    made = files_of(shared.index)
+    hidden = [file.path for file in made[0] if not all_see(run.cluster, Path(file.path))]
     if hidden:
         run.show.note(f"Not every node of the cluster sees {hidden[0]}, so this process matches alone.")
         return observe(shared, wanted, pairs)
     n = sum(int(node["Resources"].get("CPU", 0)) for node in run.cluster.nodes())
-    with contextlib.closing(RayCalls(run.cluster.ray, WORKER, files, max(1, n))) as calls:
+    with contextlib.closing(RayCalls(run.cluster.ray, WORKER, made, max(1, n))) as calls:
         return observe(shared, wanted, pairs, calls=calls)

@@ -11,9 +11,12 @@ from typing import Any
 import msgspec
 
 from imindex.indexer.core.bounds import NAMES
+from imindex.indexer.core.credentials import name_by_user
 from imindex.indexer.core.digest import json_digest
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.locations import is_url
 from imindex.indexer.core.names import clean_name
+from imindex.indexer.core.secrets import public_url, split_secrets
 from imindex.indexer.generate.artists_file import names_of, read_artists, read_origins
 from imindex.indexer.generate.model_settings import ModelSettings
 from imindex.indexer.system.input_files import read_text
@@ -150,6 +153,23 @@ class Plan:
         """Resolve a path of the plan."""
         return self.folder / path
 
+    def source(self, path: str) -> str:
+        """Return a source of pictures that the plan names: a path of this machine, or a URL.
+
+        Raises
+        ------
+        ImindexError
+            If a URL carries credentials: a plan is registered, and shown to others.
+        """
+        if not is_url(path):
+            return str(self.at(path))
+        if split_secrets(path).secret:
+            raise ImindexError(
+                f"{self.path}: {public_url(path)} carries credentials, and a plan is registered as it is. Take them "
+                "out, and set them in the environment."
+            )
+        return name_by_user(path)
+
     @property
     def label_templates(self) -> tuple[str, ...]:
         """The templates of classification."""
@@ -230,6 +250,14 @@ def _plan(path: Path, text: str, content: dict[str, Any], note: Callable[[str], 
             f"{path}: compare.base is {plan.base!r}, which is not a release. The releases are {', '.join(names)}."
         )
     _check_gate(path, plan)
+    for source in (
+        plan.works,
+        plan.background,
+        plan.control,
+        *(release.pictures for release in plan.releases),
+    ):
+        if source:
+            plan.source(source)
     return plan
 
 

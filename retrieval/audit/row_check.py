@@ -53,8 +53,10 @@ def row_faults(
             yield Fault("rows", f"{verb} {len(keys)} pictures, such as {_shown(min(keys))}")
     yield from _data_faults(index, rows, expected)
     containers = {split_member(item.path)[0] for item in items}
-    folders = tuple({place if is_url(place) else Path(place).absolute().parent for place in containers})
-    named = {name: Path(folder) for name, folder in (roots or {}).items()}
+    folders = tuple(
+        {place.rpartition("/")[0] if is_url(place) else Path(place).absolute().parent for place in containers}
+    )
+    named = {name: folder if is_url(folder) else Path(folder) for name, folder in (roots or {}).items()}
     originals = check_pictures(index, roots=folders, named=named)
     other = [(path, state) for state, path in originals.listed]
     problems = [(path, f"the picture is {state}") for path, state in other]

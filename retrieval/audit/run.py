@@ -14,6 +14,7 @@ from imindex.indexer.core.slug import safe_name, slug
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.runners.base import Place
 from imindex.retrieval.audit.plan import EncoderSpec, Plan, Release
+from imindex.retrieval.shards.start import HERE, Workers
 
 if TYPE_CHECKING:
     from imindex.indexer.runners.cluster import Cluster
@@ -80,6 +81,8 @@ class Compute:
         Where pictures are generated, encoded and matched.
     trust_encoders : bool
         Load whatever encoder the plan names. Otherwise only encoders that imindex knows by name are loaded.
+    workers : Workers
+        Where imitations are ranked.
     """
 
     device: str = "auto"
@@ -88,6 +91,7 @@ class Compute:
     limits: Limits = field(default_factory=Limits)
     trust_encoders: bool = True
     roots: Mapping[str, str] = field(default_factory=dict)
+    workers: Workers = HERE
     place: Place = field(default_factory=Place)
 
 

@@ -6,7 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from imindex.indexer.core.locations import absolute
+from imindex.indexer.core.credentials import named_by_user
+from imindex.indexer.core.locations import absolute, is_url
 from imindex.indexer.core.paths import PicturePaths
 from imindex.indexer.sources.arms import ALL_BLACK
 from imindex.indexer.sources.item import Item
@@ -52,7 +53,7 @@ def _stored(index: Path, wanted: set[tuple[str, str]]) -> Mapping[str, tuple[str
     """Return artist and SHA-256 of each picture of some collections of an index, by its absolute path."""
     stored: dict[str, tuple[str, str]] = {}
     with Index(index) as opened:
-        places = PicturePaths(opened.folder, opened.roots)
+        places = PicturePaths(opened.folder, opened.roots, named_by_user())
         for table in ("items", "rejects"):
             columns = [opened.column(name, table) for name in ("collection", "artist", "path", "sha256")]
             marked = opened.column("blocked", table) if table == "rejects" else [""] * len(columns[0])
@@ -66,5 +67,5 @@ def _stored(index: Path, wanted: set[tuple[str, str]]) -> Mapping[str, tuple[str
 
 
 def _some(paths: Sequence[str], folder: Path) -> str:
-    shown = ", ".join(os.path.relpath(path, folder) for path in paths[:_NAMED])
+    shown = ", ".join(path if is_url(path) else os.path.relpath(path, folder) for path in paths[:_NAMED])
     return shown + (f" and {len(paths) - _NAMED:,} more" if len(paths) > _NAMED else "")

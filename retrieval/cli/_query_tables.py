@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imindex.indexer.core.locations import absolute, is_url
+from imindex.indexer.core.paths import PicturePaths
 from imindex.indexer.terminal.output import clean, count, echo, number, say, show_escape, terminal_width
 from imindex.indexer.terminal.table import Column, Record, Section, Table
 from imindex.retrieval.cli._evidence import p_value
@@ -175,20 +177,26 @@ class Thumbnails:
         self._protocol, self._cell = protocol, cell_size()
         self._n = max(1, (terminal_width() + GAP) // (THUMBNAIL[0] + GAP))
         paths = sorted({one.path for answer in answers for one in self._nearest(answer)})
-        self._stored, self._own = opened.thumbnails(paths), Stored(Path.cwd(), 1)
+        self._stored, self._own = (
+            opened.thumbnails(paths),
+            Stored(
+                PicturePaths(Path.cwd(), remote=[answer.query for answer in answers if is_url(answer.query)]),
+                1,
+            ),
+        )
 
     def _nearest(self, answer: QueryAnswer) -> Sequence[Any]:
         kind = "works" if "works" in answer.kinds else next(iter(answer.kinds), "")
         return answer.kinds[kind].pictures[: self._n] if kind else ()
 
-    def show(self, answer: QueryAnswer, picture: Path | None) -> None:
+    def show(self, answer: QueryAnswer, picture: Path | str | None) -> None:
         """Show the picture of a query, if it is one, and those nearest to it."""
         from imindex.indexer.terminal.pictures import encoded, strip
 
         side = (THUMBNAIL[0] * self._cell[0], THUMBNAIL[1] * self._cell[1])
         shown: list[tuple[str, Any]] = []
         if picture is not None:
-            shown.append(("query", self._own.pixels(str(picture.absolute()), max(side))))
+            shown.append(("query", self._own.pixels(absolute(picture), max(side))))
         for one in self._nearest(answer)[: self._n - len(shown)]:
             shown.append((f"{one.rank} {one.artist or NOBODY}", self._stored.pixels(one.path, max(side))))
         missing = sum(pixels is None for _, pixels in shown)

@@ -152,6 +152,9 @@ def init(plan: Path, force: bool, model: str, pretrained: str) -> None:
     type=within(BATCH),
     help="Pictures per generation batch. [default: depends on the device]",
 )
+@click.option(
+    "--workers", type=click.IntRange(min=1), metavar="N", help="Rank the imitations in N processes."
+)
 @device_option
 @limit_options
 @json_option
@@ -208,6 +211,7 @@ def run(
             as_paper=options["as_paper"],
             place=place,
             command=command_line(),
+            workers=api.Workers(n=options["workers"]),
             **how,
         )
     if any(encoder.demonstration for encoder in outcome.report.encoders):

@@ -14,6 +14,7 @@ from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     FromSignature,
     IndexPlace,
+    Location,
     device_option,
     encoder_of,
     indexes_option,
@@ -54,7 +55,7 @@ thumbnails_option = click.option(
 
 
 @click.command(short_help="Search for the nearest pictures and artists.")
-@click.argument("pictures", nargs=-1, type=click.Path(path_type=Path), metavar="PICTURE...")
+@click.argument("pictures", nargs=-1, type=Location(), metavar="PICTURE...")
 @indexes_option
 @click.option(
     "-k",
@@ -94,7 +95,7 @@ thumbnails_option = click.option(
 @root_option
 @errors_for_people
 def query(
-    pictures: tuple[Path, ...],
+    pictures: tuple[Path | str, ...],
     texts: tuple[str, ...],
     index: IndexPlace,
     k: int,
@@ -172,7 +173,7 @@ def query(
 
 
 def _print_answer(
-    answer: QueryAnswer, view: View, pictures: Sequence[Path], thumbnails: Thumbnails | None
+    answer: QueryAnswer, view: View, pictures: Sequence[Path | str], thumbnails: Thumbnails | None
 ) -> None:
     picture = next((path for path in pictures if str(path) == answer.query), None)
     title = answer.query if picture is None else short_path(picture)

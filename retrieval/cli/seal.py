@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from imindex.indexer.core.url import Url
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     index_option,
@@ -47,7 +48,7 @@ PASSPHRASE = "IMINDEX_PASSPHRASE"
 )  # fmt: skip
 @errors_for_people
 def seal(  # noqa: PLR0913
-    index: Path,
+    index: Path | Url,
     plan: Path | None,
     audit: Path | None,
     out: Path | None,
@@ -74,7 +75,8 @@ def seal(  # noqa: PLR0913
     from imindex.indexer.integrity.seal import write_seal
     from imindex.indexer.integrity.verify import opened, verify_index
 
-    out = out or index.with_name(f"{index.name}.seal.json")
+    folder_of_seal = Path() if isinstance(index, Url) else index.parent
+    out = out or folder_of_seal / f"{index.name}.seal.json"
     if out.exists() and not force:
         raise ImindexError(f"{out} exists already. Choose another file with -o, or pass --force.")
     audit_record = None

@@ -59,8 +59,8 @@ _REMEDIES = {
 class Where(TypedDict):
     """The arguments of the checks of pictures that say where they are."""
 
-    roots: Sequence[Path]
-    named: Mapping[str, Path]
+    roots: Sequence[Path | str]
+    named: Mapping[str, Path | str]
 
 
 @click.command(short_help="Check that an index, its pictures or an audit are unchanged.")
@@ -211,6 +211,7 @@ class Check:
 def _index(place: IndexPlace, options: Mapping[str, Any]) -> list[Check]:
     """Verify one file, or each of several, and that they can be read as one."""
     from imindex.indexer.core.errors import ImindexError
+    from imindex.indexer.integrity.verify import Fault
     from imindex.indexer.store.opening import open_index
     from imindex.indexer.system.index_files import index_files
 
@@ -321,7 +322,7 @@ def _digests(path: Path | Url, verification: Verification, seconds: float) -> Ch
 
 def _where(index: Index, roots: Sequence[Root]) -> Where:
     """Return the folders in which pictures may be opened, and where named roots are."""
-    unnamed = {root.folder.absolute().name: root.folder for root in roots if not root.name}
+    unnamed = {root.default_name: root.folder for root in roots if not root.name}
     named = {name: folder for name, folder in unnamed.items() if name in index.roots}
     return {
         "roots": [root.folder for root in roots],

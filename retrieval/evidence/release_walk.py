@@ -70,6 +70,33 @@ class Wanted:
     neighbours: bool = False
 
 
+class _Read(NamedTuple):
+    """The imitations of a release, as `Observed` describes them."""
+
+    rows: Int64
+    columns: Columns
+    imitations: Pictures
+    n_repeated: int
+    every_row: Int64
+    every_place: Int64
+
+
+def _read(shared: Shared, wanted: Wanted) -> _Read:
+    index, (works, _) = shared.index, shared.works
+    n_artists = len(index.artists)
+    every = pictures(index, "imitations", collections=[wanted.release])
+    first, group = np.unique(same_pictures(every), return_inverse=True)
+    rows, artist = every.rows[first], every.artist[first]
+    vectors = every.vectors if len(first) == len(group) else every.vectors[first]
+    check_vectors(vectors, "imitations")
+    check_artists(artist, len(vectors), n_artists, "imitation_artist")
+    csls_k, penalties = csls_penalties(works.vectors, vectors, wanted.csls_k)
+    columns = Columns.of(vectors, artist, n_artists, csls_k=csls_k, penalties=penalties)
+    order = columns.order
+    imitations = Pictures(rows[order], columns.vectors, artist[order])
+    return _Read(rows, columns, imitations, len(group) - len(first), every.rows, group.astype(np.int64))
+
+
 class Observed:
     """One release in a walk: its imitations, and its observers.
 
@@ -109,20 +136,11 @@ class Observed:
         outline: Outline | None = None,
     ):
         self.shared, self.wanted, self._outline = shared, wanted, outline
-        self.rows: Int64
-        self.columns: Columns
-        self.imitations: Pictures
-        self.n_repeated: int
-        self.every_row: Int64
-        self._every_place: Int64
         (works, _), n_artists = shared.works, len(shared.index.artists)
-        if before is None:
-            self._read()
-        else:
-            self.rows, self.columns, self.imitations = before.rows, before.columns, before.imitations
-            self.n_repeated, self.every_row = before.n_repeated, before.every_row
-            self._every_place = before._every_place
-        order = self.columns.order
+        read: _Read = _read(shared, wanted) if before is None else before._read
+        self._read: _Read = read
+        self.rows, self.columns, self.imitations = read.rows, read.columns, read.imitations
+        self.n_repeated, self.every_row, self._every_place = read.n_repeated, read.every_row, read.every_place
         self.ranking: Ranking | None = None
         self.control: ControlFloor | None = None
         self.differences: Differences | None = None
@@ -140,26 +158,9 @@ class Observed:
             self.votes = ArtistsNearest(self.columns.places()[chosen], n_artists)
         if wanted.nearest:
             k = min(wanted.nearest, len(shared.known.rows))
-            self.nearest = NearestWorks(np.arange(len(order)), k)
+            self.nearest = NearestWorks(np.arange(len(self.rows)), k)
         if wanted.neighbours:
             self.neighbours = OwnNeighbours(works.artist, n_artists)
-
-    def _read(self) -> None:
-        shared, wanted = self.shared, self.wanted
-        index, (works, _) = shared.index, shared.works
-        n_artists = len(index.artists)
-        every = pictures(index, "imitations", collections=[wanted.release])
-        first, group = np.unique(same_pictures(every), return_inverse=True)
-        self.rows, artist = every.rows[first], every.artist[first]
-        vectors = every.vectors if len(first) == len(group) else every.vectors[first]
-        check_vectors(vectors, "imitations")
-        check_artists(artist, len(vectors), n_artists, "imitation_artist")
-        csls_k, penalties = csls_penalties(works.vectors, vectors, wanted.csls_k)
-        self.columns = Columns.of(vectors, artist, n_artists, csls_k=csls_k, penalties=penalties)
-        order = self.columns.order
-        self.imitations = Pictures(self.rows[order], self.columns.vectors, artist[order])
-        self.n_repeated = len(group) - len(first)
-        self.every_row, self._every_place = every.rows, group
 
     def _watch_tests(self, testing: Testing) -> None:
         shared, wanted, imitations = self.shared, self.wanted, self.imitations
@@ -222,8 +223,8 @@ class Observed:
 
     def columns_of(self, rows: Int64) -> Int64:
         """Return the columns of imitations, including repetitions, given their rows in the index."""
-        columns: Int64 = self.columns.places()[self._every_place[np.searchsorted(self.every_row, rows)]]
-        return columns
+        place: Int64 = self._every_place[np.searchsorted(self.every_row, rows)]
+        return self.columns.places()[place]
 
     def _observers(self) -> list[tuple[Mergeable | None, Int64]]:
         """Return all observers that there may be, and the number under which each knows each work of `known`."""
@@ -345,7 +346,7 @@ def observe(
     """
     shared.check_works()
     releases = {request.release: Observed(shared, request) for request in wanted}
-    if calls is None:
+    if calls is None or calls.n_workers == 1:
         _walk(shared, releases, pairs, slice(None))
         return releases
     if any(request.keep_ranks for request in wanted):

@@ -10,8 +10,8 @@ take two rounds, for one batch of works after another:
 Scores are exact and counts are integers. So the result does not depend on how the imitations are divided, on the order
 of the pieces, or on who counts: it is that of one file, to the bit.
 
-A driver holds the scores and counts of one batch of works, and 16 bytes for each imitation; a worker holds one piece,
-and what `Counter` needs. Neither depends on the number of imitations otherwise.
+A driver holds the scores and counts of one batch of works, and some numbers for each imitation. A worker holds one
+piece, and what `Counter` needs. Neither holds vectors of all imitations.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imindex.retrieval.match.counting import STATE_BYTES, Counter, batches, parts_of
+from imindex.retrieval.match.counting_on_device import count_on_device
 from imindex.retrieval.match.match import Match, Ranking
 from imindex.retrieval.match.ranking import Sides, csls_penalties
 from imindex.retrieval.vectors.blocks import Float16, Int32, Int64
@@ -105,6 +106,8 @@ class Piece:
     penalties : ndarray, shape (m,), int64, optional
         The result of `penalties`, which CSLS needs.
     threads : int
+    device : str
+        Where to count: ``cpu`` is counted by NumPy, others (``cuda``) by PyTorch.
     """
 
     def __init__(
@@ -115,12 +118,14 @@ class Piece:
         penalties: Int64 | None = None,
         *,
         threads: int = 1,
+        device: str = "cpu",
     ):
         if penalties is None:
             penalties = np.zeros(len(artist), np.int64)
         self._sides = Sides(
             works.vectors, works.artist, vectors, artist, works.n_artists, works.csls_k, penalties
         )
+        self._device = device
         self._counter = Counter(self._sides, limit_bytes=threads * LIMIT_BYTES, threads=threads)
 
     def penalties(self) -> Int64:
@@ -134,7 +139,10 @@ class Piece:
 
     def count(self, rows: Int64, own: Own) -> Counts:
         """Count the imitations of this piece below each own score of some works, and those equal to it."""
-        below, equal = self._counter.count(rows, own.each())
+        if self._device == "cpu":
+            below, equal = self._counter.count(rows, own.each())
+        else:
+            below, equal = count_on_device(self._sides, rows, own.each(), self._device)
         return Counts(np.concatenate(below).astype(np.int32), np.concatenate(equal).astype(np.int32))
 
 

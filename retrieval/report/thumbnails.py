@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from imindex.indexer.core.credentials import named_by_user
 from imindex.indexer.core.errors import BadPicture, ImindexError
 from imindex.indexer.core.paths import PicturePaths
 from imindex.indexer.core.preprocess_bounds import ACCEPT, SRGB
@@ -65,7 +66,7 @@ def places_of_audit(folder: Path, indexes: Iterable[str]) -> PicturePaths:
                 roots = {**index.roots, **roots}
         except ImindexError:
             continue
-    return PicturePaths(folder, roots)
+    return PicturePaths(folder, roots, named_by_user())
 
 
 class Thumbnails:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 def ask(  # noqa: PLR0913
     path: Named | Index,
-    pictures: Sequence[Path],
+    pictures: Sequence[str | Path],
     texts: Sequence[str],
     *,
     k: int = 10,
@@ -60,7 +60,8 @@ def ask(  # noqa: PLR0913
     ----------
     path : path-like, sequence of path-like, or Index
         The index, or an open index; several files, or a pattern of them, are searched as one.
-    pictures : sequence of Path
+    pictures : sequence of str or Path
+        Paths, or URLs.
     texts : sequence of str
     k : int
         Number of neighbours of each kind.
@@ -267,7 +268,7 @@ def _nothing_to_search(index: Index, collections: Sequence[str], artists: Sequen
 
 
 def _encode(
-    encoder: Any, pictures: Sequence[Path], texts: Sequence[str], limits: Limits
+    encoder: Any, pictures: Sequence[str | Path], texts: Sequence[str], limits: Limits
 ) -> tuple[list[str], Float16, list[bytes], dict[str, str]]:
     import torch
 

@@ -31,11 +31,15 @@ class Workers:
     n : int, optional
         Number of workers. By default, this process works alone on this machine, and a cluster gets one for each
         processor. 1 on this machine: alone, but piece by piece, which needs less memory.
+    device : str
+        Where workers count the ranks of a release that is not tested: ``cpu``, or ``cuda``, which no test exercises.
+        On a cluster, each worker then has a GPU.
     """
 
     on: On = "local"
     address: str | None = None
     n: int | None = None
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         one_of(self.on, get_args(On), "on")
@@ -79,15 +83,19 @@ def started(index: Index, workers: Workers = HERE, *, bytes_alone: int = 0) -> I
 
         with connect(workers.address, cpus=workers.n) as cluster:
             n = workers.n or int(sum(node["Resources"].get("CPU", 0) for node in cluster.nodes()))
-            with contextlib.closing(RayCalls(cluster.ray, WORKER, files_of(index), max(1, n))) as calls:
+            gpus = 0 if workers.device == "cpu" else 1
+            made = files_of(index, workers.device)
+            with contextlib.closing(RayCalls(cluster.ray, WORKER, made, max(1, n), gpus=gpus)) as calls:
                 yield calls
     elif workers.n == 1 or (workers.n is None and bytes_alone > _memory() // 3):
-        with HereCalls(WORKER, files_of(index)) as here:
+        with HereCalls(WORKER, files_of(index, workers.device)) as here:
             yield here
     elif workers.n is None:
         yield None
     else:
-        with ProcessCalls(WORKER, files_of(index), min(workers.n, 64 * processors())) as processes:
+        with ProcessCalls(
+            WORKER, files_of(index, workers.device), min(workers.n, 64 * processors())
+        ) as processes:
             yield processes
 
 

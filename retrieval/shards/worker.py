@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.store.index import Index
+from imindex.indexer.store.opening import open_index
 from imindex.indexer.system.cpu import processors
 from imindex.retrieval.classify.by_works import knn_scores, prototype_scores
 from imindex.retrieval.match.shards import Counts, Own, Piece, Works
@@ -106,10 +107,12 @@ class Worker:
 
     Parameters
     ----------
-    files : sequence of File
+    made : tuple of (files, device)
+        The files, each a `File`, and where imitations are counted.
     """
 
-    def __init__(self, files: Sequence[File]):
+    def __init__(self, made: tuple[Sequence[File], str]):
+        files, self._device = made
         self._files = tuple(files)
         self._open: dict[int, Index] = {}
         self._searchers: dict[tuple[int, int, int], Any] = {}
@@ -165,7 +168,14 @@ class Worker:
         return received
 
     def _piece(self, works: Works, rows: Rows) -> Piece:
-        return Piece(works, self._vectors(rows), rows.artist, rows.penalties, threads=processors())
+        return Piece(
+            works,
+            self._vectors(rows),
+            rows.artist,
+            rows.penalties,
+            threads=processors(),
+            device=self._device,
+        )
 
     def _vectors(self, rows: Rows) -> Float16:
         vectors, chosen = self._file(rows.file).vectors, rows.rows
@@ -175,24 +185,23 @@ class Worker:
 
     def _file(self, number: int) -> Index:
         if number not in self._open:
-            self._open[number] = _same(Index(self._files[number].path), self._files[number])
+            self._open[number] = _same(open_index(self._files[number].path), self._files[number])
         return self._open[number]
 
     def _joined(self) -> Index:
-        from imindex.indexer.store.opening import open_index
-
         index = open_index([file.path for file in self._files])
         for part, file in zip(index.parts, self._files, strict=True):
             _same(part, file)
         return index
 
 
-def files_of(index: Index) -> tuple[File, ...]:
-    """Return the files of an open index, for workers."""
-    return tuple(
+def files_of(index: Index, device: str = "cpu") -> tuple[tuple[File, ...], str]:
+    """Return the files of an open index, and where to count: what workers are made from."""
+    files = tuple(
         File(str(part.path.absolute() if isinstance(part.path, Path) else part.path), part.root_digest)
         for part in index.parts
     )
+    return files, device
 
 
 def _same(index: Index, file: File) -> Index:

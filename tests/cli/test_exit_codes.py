@@ -37,6 +37,8 @@ USAGE = {
     "remove": [[]],
     "optimize": [["--recall", "2"]],
     "migrate": [["--no-such"]],
+    "merge": [[], ["a.h5", "b.h5"]],
+    "split": [[], ["a.h5"], ["a.h5", "--rows", "0"]],
     "completion": [[], ["tcsh"]],
 }
 COULD_NOT = {
@@ -57,6 +59,8 @@ COULD_NOT = {
     "remove": [["--artist", "a", "--dry-run"]],
     "optimize": [[]],
     "migrate": [[]],
+    "merge": [["no-*.h5", "-o", "all.h5"], ["file", "-o", "all.h5"]],
+    "split": [["no.h5", "--rows", "9"]],
 }
 """Of doctor, every finding is one of its checks; of completion, nothing can fail."""
 

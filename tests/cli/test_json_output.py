@@ -71,6 +71,8 @@ def test_every_command_prints_json_that_strict_readers_take(built: Path, tmp_pat
         "export": [tmp_path / "out", *of_index],
         "remove": [*of_index, "--artist", "ada", "--yes"],
         "migrate": of_index,
+        "split": [index, "--rows", "5", "-o", tmp_path / "parts", "--json"],
+        "merge": [tmp_path / "parts/i-*.h5", "-o", tmp_path / "all.h5", "--json"],
         "fetch": [tmp_path / "urls.csv", tmp_path / "f", "--dry-run", "--json"],
         "generate": [
             "--model",

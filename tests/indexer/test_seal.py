@@ -59,7 +59,7 @@ def test_a_seal_is_canonical_json_about_the_file(path: Path, seal: Path) -> None
         with h5py.File(path) as file:
             rest = {name: file["digests"].attrs[name] for name in ("attributes", "ann", "stamps", "log")}
         assert said["index"] == {
-            "name": "i.h5", "bytes": path.stat().st_size, "format": "1.3", "rows": 12, "rejects": 2,
+            "name": "i.h5", "bytes": path.stat().st_size, "format": "1.4", "rows": 12, "rejects": 2,
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "root-digest": index.root_digest,
             "created-at": "2026-01-01T00:00:00+00:00", "created-by": "imindex test", "log-lines": 2,
             "log-digest": hashlib.sha256(log.encode()).hexdigest(), "digests": rest,

@@ -206,7 +206,7 @@ def test_invalid_sources_are_refused(tree: Tree) -> None:
     with pytest.raises(ImindexError, match=r"nowhere does not exist\. Give a folder"):
         list(find([root / "nowhere"]))
     with pytest.raises(
-        ImindexError, match=r"a\.png is neither a folder nor a manifest .* list it in a manifest"
+        ImindexError, match=r"a\.png is neither a folder, a tar shard nor a manifest .* list it in a manifest"
     ):
         list(find([root / "works/ada/a.png"]))
 

@@ -156,7 +156,8 @@ def test_an_unknown_version_and_other_files_are_refused_with_the_remedy(path: Pa
     with h5py.File(path, "r+") as file:
         file.attrs["encoding-version"] = "2.0"
     with pytest.raises(
-        ImindexError, match=r"format version 2\.0; this imindex reads 1\.0, 1\.1, 1\.2 and 1\.3\. Install"
+        ImindexError,
+        match=r"format version 2\.0; this imindex reads 1\.0, 1\.1, 1\.2, 1\.3 and 1\.4\. Install",
     ):
         Index(path)
 

@@ -115,7 +115,7 @@ def test_every_digest_is_as_specified(path: Path, optimized: dict[str, Path], ki
                 },
             }
         )  # fmt: skip
-        assert file.attrs["root-digest"] == root and file.attrs["encoding-version"] == "1.3"
+        assert file.attrs["root-digest"] == root and file.attrs["encoding-version"] == "1.4"
         data = hashlib.sha256(file["ann/data"][:].tobytes()).hexdigest()
         wanted["ann"] = as_json({"attributes": attributes(file["ann"]), "data": data})
         wanted["attributes"] = as_json(
@@ -345,7 +345,7 @@ def test_the_command_reports_its_result(path: Path) -> None:
     result = run("verify", "-i", path)
     assert (
         last_line(result) == f"Verified {path}: no faults."
-        and "12 rows, 24 digests in format 1.3" in result.stdout
+        and "12 rows, 24 digests in format 1.4" in result.stdout
     )
     said = json.loads(run("verify", "-i", path, "--json").stdout)
     assert (

@@ -173,8 +173,8 @@ class Fault:
     ----------
     kind : str
         `503`, `slow`, `cut` (the connection ends in mid-body), `short` (a shorter body under its own right length),
-        `length` (a Content-Length that is wrong), `etag` (another ETag), `hang` (no answer at all), `changed` (the
-        answer that the server gives after `then` was called), `reset` (the connection ends before the answer).
+        `length` (a Content-Length that is wrong), `etag` (another ETag), `hang` (no answer at all), `reset` (the
+        connection ends before the answer), `together` (answered when as many requests are there as `gather` says).
     times : int
         How many requests it meets; negative: all.
     method : str
@@ -244,6 +244,10 @@ class FaultyProxy:
         self._server.shutdown()
         self._server.server_close()
 
+    def gather(self, n: int) -> None:
+        """Set how many requests of the fault `together` are answered at a time."""
+        self._barrier = threading.Barrier(n)
+
     def count(self, method: str = "GET", contains: str = "") -> int:
         """Return how many requests of a method there were."""
         return sum(line.startswith(method + " ") and contains in line for line in self.requests)
@@ -275,6 +279,11 @@ class FaultyProxy:
                     " ".join([method, target, *([headers["range"]] if "range" in headers else [])])
                 )
             fault = self._fault(method, target)
+            if fault is not None and fault.kind == "together":
+                try:
+                    self._barrier.wait(fault.seconds)
+                except threading.BrokenBarrierError:
+                    return
             if fault is not None and fault.kind in ("hang", "reset", "503"):
                 if fault.kind == "hang":
                     self._stopping.wait(fault.seconds)

@@ -42,7 +42,7 @@ class RayCluster:
 
 
 @contextlib.contextmanager
-def ray_cluster(n_nodes: int = 2) -> Iterator[RayCluster]:
+def ray_cluster(n_nodes: int = 2, mode: str = "token") -> Iterator[RayCluster]:
     folder = Path(tempfile.mkdtemp(prefix="imr-"))  # short: names of sockets are limited
     (folder / "token").write_text(secrets.token_hex(32))
     (folder / "token").chmod(0o600)
@@ -56,7 +56,7 @@ def ray_cluster(n_nodes: int = 2) -> Iterator[RayCluster]:
     }
     process = subprocess.Popen(
         [sys.executable, __file__, str(folder), str(n_nodes)],
-        env=environment,
+        env={**environment, "RAY_AUTH_MODE": mode},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=(folder / "log").open("w"),

@@ -1,0 +1,185 @@
+"""Builds on real Ray clusters on loopback: nodes removed, processes killed and stopped, tokens, other bits."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from imindex.indexer.store.index import Index
+from tests.support.builds import digest
+from tests.support.pictures import picture
+from tests.support.ray_cluster import RayCluster, ray_cluster
+
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs imindex[ray]")
+DRIVER = Path(__file__).parents[1] / "support/ray_driver.py"
+ENCODER, DECODER = "ray::ImindexEncodeWorker", "ray::ImindexDecodeWorker"
+
+
+def draw(root: Path, n: int) -> Path:
+    """Small pictures: repeated, unreadable, black, PNG and JPEG."""
+    for number in range(n):
+        folder = root / ("works/ada", "works/bo", "imitations/r1/ada", "background/bo")[number % 4]
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{number:04d}.{'png' if number % 10 == 3 else 'jpg'}"
+        if number % 25 == 7:
+            path.write_bytes(b"no picture %d" % number)
+        elif number % 30 == 9:
+            path.write_bytes(picture_bytes(root, number - 8))
+        elif number % 60 == 22:
+            Image.new("RGB", (20 + number, 30)).save(path)
+        else:
+            picture(number).save(path)
+    return root
+
+
+def picture_bytes(root: Path, number: int) -> bytes:
+    return next(root.rglob(f"{number:04d}.*")).read_bytes()
+
+
+def environment() -> dict[str, str]:
+    return {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+    }
+
+
+def plain(pictures: Path, index: Path) -> str:
+    command = [
+        sys.executable,
+        "-m",
+        "imindex",
+        "build",
+        pictures,
+        "-i",
+        index,
+        "--model",
+        "demo",
+        "--batch-size",
+        "8",
+    ]
+    subprocess.run(command, env=environment(), check=True, capture_output=True)
+    return digest(index)
+
+
+def start(cluster: RayCluster, pictures: Path, index: Path, *options: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, DRIVER, "4", "build", pictures, "-i", index, "--model", "demo", "--batch-size", "8",
+         "--on", "ray", "--address", cluster.address, "--encoders", "2", *options],
+        env=cluster.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def processes(cluster: RayCluster, title: str) -> list[int]:
+    """The processes of a cluster whose command line begins like this."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                mine = str(cluster.folder).encode() in (folder / "environ").read_bytes()
+                if mine and (folder / "cmdline").read_bytes().startswith(title.encode()):
+                    found.append(int(folder.name))
+            except OSError:
+                continue
+    return found
+
+
+def wait_until(condition: Callable[[], object], process: subprocess.Popen[str], seconds: float = 300) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def n_parts(index: Path) -> int:
+    return len(list(Path(f"{index}.parts").glob("part-*.npz")))
+
+
+def test_a_node_removed_and_processes_killed_and_a_driver_killed_leave_the_same_root(tmp_path: Path) -> None:
+    pictures, index = draw(tmp_path / "art", 400), tmp_path / "i.h5"
+    expected = plain(pictures, tmp_path / "plain.h5")
+    with ray_cluster(2) as cluster:
+        first = start(cluster, pictures, index)
+        wait_until(lambda: n_parts(index) >= 6, first)
+        first.kill()
+        first.communicate()
+        before = n_parts(index)
+        assert 6 <= before < 40
+        assert not index.exists()
+        second = start(cluster, pictures, index)
+        wait_until(lambda: n_parts(index) >= before + 3, second)
+        os.kill(processes(cluster, ENCODER)[0], signal.SIGSTOP)
+        wait_until(lambda: n_parts(index) >= before + 5, second)
+        os.kill(processes(cluster, DECODER)[0], signal.SIGKILL)
+        wait_until(lambda: n_parts(index) >= before + 8, second)
+        cluster("remove 1")
+        output = second.communicate(timeout=300)[0]
+        assert second.returncode == 0, output
+        assert "already encoded by an interrupted run" in output
+        assert digest(index) == expected
+        assert not Path(f"{index}.parts").exists()
+    assert not processes(cluster, "ray")
+    with Index(index) as built, Index(tmp_path / "plain.h5") as alone:
+        for table in ("items", "rejects"):
+            assert list(built.column("path", table)) == list(alone.column("path", table))
+        assert list(built.column("reason", "rejects")) == list(alone.column("reason", "rejects"))
+
+
+def test_encoders_that_compute_other_bits_are_refused_unless_allowed(tmp_path: Path) -> None:
+    pictures, index = draw(tmp_path / "art", 24), tmp_path / "i.h5"
+    script = DRIVER.with_name("ray_mixed.py")
+    done = subprocess.run(
+        [sys.executable, script, pictures, index],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert "No encoder is left" in told["error"]
+    assert "encodes fixed pictures to other bits than the build's" in told["error"]
+    assert "--allow-mixed" in told["error"]
+    assert told["rows"] > 20
+    assert len(told["kinds"]) == 1
+    assert "DEFAULT" in told["kinds"][0]
+    build = [sys.executable, "-m", "imindex", "build", draw(tmp_path / "more", 28), "-i", index]
+    more = subprocess.run(build, env=environment(), capture_output=True, text=True, check=False)
+    assert more.returncode == 0, more.stderr
+    assert "are mixed: their last bits may differ" in more.stderr
+
+
+def test_a_cluster_without_a_token_and_a_wrong_token_are_refused(tmp_path: Path) -> None:
+    pictures, index = draw(tmp_path / "art", 4), tmp_path / "i.h5"
+    with ray_cluster(1) as cluster:
+        wrong = tmp_path / "token"
+        wrong.write_text("0" * 64)
+        cluster.environment["RAY_AUTH_TOKEN_PATH"] = str(wrong)
+        refused = start(cluster, pictures, index)
+        output = refused.communicate(timeout=200)[0]
+        assert refused.returncode == 1
+        assert "Check that the token is that of the cluster" in output
+        assert "0" * 64 not in output
+        del cluster.environment["RAY_AUTH_TOKEN_PATH"]
+        cluster.environment["HOME"] = str(tmp_path)
+        missing = start(cluster, pictures, index)
+        output = missing.communicate(timeout=200)[0]
+        assert missing.returncode == 1
+        assert "No token for the Ray cluster" in output
+    with ray_cluster(1, mode="disabled") as cluster:
+        opened = start(cluster, pictures, index)
+        output = opened.communicate(timeout=200)[0]
+        assert opened.returncode == 1
+        assert "needs no token, so everybody who reaches it can run code" in output
+    assert not index.exists()
