@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from imindex.indexer.runners.base import Place
 from imindex.indexer.terminal.runner_options import runner_options, taken
+
+if TYPE_CHECKING:
+    from imindex.indexer.runners.base import Place
 
 __all__ = ["place_of", "runner_options"]
 
@@ -19,4 +21,6 @@ def place_of(options: MutableMapping[str, Any]) -> Place:
     click.UsageError
         One of them needs --on ray.
     """
+    from imindex.indexer.runners.base import Place
+
     return Place(**taken(options))

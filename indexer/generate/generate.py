@@ -83,7 +83,7 @@ class Pipelines(Protocol):
     def describe(self) -> ModelDescription:
         """Describe the model; its weights need not be loaded."""
 
-    def open(self, shots: Sequence[Shot], batch_size: int | None) -> str:
+    def load(self, shots: Sequence[Shot], batch_size: int | None) -> str:
         """Load the model; return a note on prompts that are too long."""
 
     def generate(self, shots: Sequence[Shot]) -> Iterable[tuple[Shot, Image | PictureFile, str | None]]:
@@ -108,7 +108,7 @@ class LocalPipeline:
         """Describe the model."""
         return self._resolved.description
 
-    def open(self, shots: Sequence[Shot], batch_size: int | None) -> str:
+    def load(self, shots: Sequence[Shot], batch_size: int | None) -> str:
         """Load the model."""
         self._pipeline = pipeline = Pipeline(self._resolved, self._model, batch_size)
         self.width, self.height = pipeline.width, pipeline.height
@@ -185,7 +185,7 @@ def generate(  # noqa: PLR0913
         if left:
             folder.begin(shots)
             progress(len(done), 0)
-            about_prompts = makers.open(left, batch_size)
+            about_prompts = makers.load(left, batch_size)
             notes += [check_space(out, len(left), makers.width * makers.height), about_prompts]
             started = time.monotonic()
             made = 0

@@ -139,7 +139,7 @@ class RayPipelines:
                 pass
         return self._about.description
 
-    def open(self, shots: Sequence[Shot], batch_size: int | None) -> str:
+    def load(self, shots: Sequence[Shot], batch_size: int | None) -> str:
         """Load the model in every pipeline; return a note on long prompts once the first one is there.
 
         Raises

@@ -26,7 +26,7 @@ from imindex.indexer.runners.cluster import Cluster, connect
 from tests.support.commands import run
 from tests.support.generating import files, load_once, wrap
 from tests.support.pipelines import save_pipeline
-from tests.support.ray_nodes import Nodes, ray_nodes
+from tests.support.ray_cluster import RayCluster, ray_cluster
 
 ASKED = shots(["Ada", "Bo"], placebos=["Cy"], per_artist=7, nameless=2, generic=["A tree"], per_generic=1)
 
@@ -46,14 +46,15 @@ def alone(model: ModelSettings, tmp_path_factory: pytest.TempPathFactory) -> dic
 
 
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[Nodes]:
-    with ray_nodes(1, 1) as started:
+def nodes() -> Iterator[RayCluster]:
+    with ray_cluster(2) as started:
         yield started
 
 
 @pytest.fixture(scope="module")
-def cluster(nodes: Nodes) -> Iterator[Cluster]:
-    with connect(nodes.address) as connected:
+def cluster(nodes: RayCluster) -> Iterator[Cluster]:
+    token = Path(nodes.environment["RAY_AUTH_TOKEN_PATH"]).read_text()
+    with connect(nodes.address, token) as connected:
         yield connected
 
 
@@ -132,20 +133,17 @@ def runs(pid: int) -> bool:
 
 @pytest.mark.slow
 def test_a_lost_node_is_replaced_by_one_that_joins(
-    nodes: Nodes, cluster: Cluster, model: ModelSettings, alone: dict[str, bytes], tmp_path: Path
+    nodes: RayCluster, cluster: Cluster, model: ModelSettings, alone: dict[str, bytes], tmp_path: Path
 ) -> None:
     pipelines = RayPipelines(cluster, model, Place("ray"), waits=Waits(look=0.5))
 
     def replace(done: int, new: int) -> None:
         if new == 4:
-            for node in nodes.nodes[:]:  # all that work
-                nodes.kill(node)
-            nodes.nodes[:] = []
-            nodes.add()
-            nodes.add()
+            nodes("remove 1")
+            nodes("add")
 
     report = made(pipelines, tmp_path / "out", model, progress=replace)
-    assert report.made == len(ASKED) and files(tmp_path / "out") == alone and pipelines.lost == 2
+    assert report.made == len(ASKED) and files(tmp_path / "out") == alone and pipelines.lost == 1
 
 
 @pytest.mark.slow
