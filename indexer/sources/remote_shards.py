@@ -37,7 +37,7 @@ _PIECE = 2**25
 _PIECES = 2
 """Pieces that are requested at a time, and held in memory."""
 _SUFFIX = ".shard"
-_ATTEMPTS = 3
+_ATTEMPTS = 10
 _DAY = 86_400.0
 _T = TypeVar("_T")
 _lock = threading.Lock()
@@ -116,13 +116,18 @@ def forget() -> None:
 def _with_copy(url: str, call: Callable[[str, Info], _T]) -> _T:
     """Call a function with the copy of a shard; again if it was deleted in between, to make room for another."""
     for _ in range(_ATTEMPTS):
-        path, info = copy_of(url)
+        path = url
         try:
+            path, info = copy_of(url)
             return call(path, info)
         except FileNotFoundError:
             continue
-        except (BadPicture, ImindexError) as error:
-            raise type(error)(str(error).replace(path, url)) from None
+        except BadPicture as error:
+            raise BadPicture(str(error).replace(path, url)) from None
+        except ImindexError as error:
+            if path == url:
+                raise
+            raise ImindexError(str(error).replace(path, url)) from None
     raise ImindexError(
         f"{url}: its copy is deleted again and again, to make room for others. Set ${BYTES} to more than a few shards."
     )

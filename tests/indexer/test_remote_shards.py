@@ -13,6 +13,7 @@ import pytest
 
 from imindex.indexer.build.build import BuildReport
 from imindex.indexer.build.from_sources import build_from_sources
+from imindex.indexer.core import credentials
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.integrity.verify_pictures import check_pictures
 from imindex.indexer.sources import remote_shards
@@ -150,6 +151,7 @@ def test_an_index_makes_nobody_read_a_shard_that_the_user_did_not_name(
     built(shards)
     shutil.rmtree("cache")
     remote_shards.forget()
+    credentials.forget()  # another process, whose user named nothing
     n = len(proxy.requests)
     with Index("i.h5") as index:
         assert check_pictures(index).outside == 8

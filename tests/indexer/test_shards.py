@@ -528,20 +528,18 @@ def test_a_build_over_shards_that_was_killed_resumes(monkeypatch: pytest.MonkeyP
     img2dataset(Path("s"), shards=2, each=20, columns=by_turns)
     whole = built("s", kind="works", batch_size=4, index="whole.h5")
     code = (
-        "import os, signal, sys\n"
-        "from imindex.indexer.build import build as module\n"
+        "import os, signal, time\n"
         "from imindex.indexer.sources import tar\n"
-        "module.COMMIT_SECONDS = 0.0\n"
         "real, count = tar.read_member, [0]\n"
         "def read(path, name):\n"
         "    count[0] += name.endswith('.jpg')\n"
         "    if count[0] == 35:\n"
+        "        ends = time.monotonic() + 20\n"
+        "        while time.monotonic() < ends and not os.path.exists('i.h5.parts'):\n"
+        "            time.sleep(0.01)\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return real(path, name)\n"
         "tar.read_member = read\n"
-        "from imindex.indexer.system import cpu\n"
-        "import imindex.indexer.build.reader as reader\n"
-        "reader.processors = lambda: 1\n"
         "from imindex.indexer.build.from_sources import build_from_sources\n"
         "build_from_sources(['s'], 'i.h5', kind='works', model='demo', device='cpu', batch_size=4)\n"
     )
