@@ -111,7 +111,7 @@ def build(sources: tuple[Path | str, ...], index: Path, as_json: bool, yes: bool
 
     \b
     imindex build art/ --model demo
-    imindex build "laion/{00000..00099}.tar" --kind works --artist-from "{artist}/*"
+    imindex build "{00000..00099}.tar" --kind works --artist-from "{artist}/*"
     imindex build pile/ --kind works --artist-from "{artist}_*.png"
     imindex build works/ imitations/sd-2.1 -i audit.h5 --model ViT-L-14 \\
         --pretrained openai

@@ -216,7 +216,8 @@ def test_wrong_usage_exits_with_2(
 
 
 def test_an_unreadable_query_is_named_and_the_others_are_answered(built: Path) -> None:
-    good, bad = built.parent / "art/control/0.png", built
+    good, bad = built.parent / "art/control/0.png", built.parent / "text.png"
+    bad.write_text("no picture")
     result = run("query", good, bad, "no.png", "-i", built, "--device", "cpu", "--json", code=1)
     said = json.loads(result.stdout)
     assert [q["query"] for q in said["queries"]] == [str(good)] and set(said["rejects"]) == {
