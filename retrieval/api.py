@@ -92,6 +92,7 @@ __all__ = [
     "Items",
     "Limits",
     "OpenIndex",
+    "Place",
     "Testing",
     "Workers",
     "audit",
