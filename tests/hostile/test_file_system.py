@@ -498,7 +498,11 @@ def test_a_pipe_is_no_input(
     with limited():
         caught = run(*(places.get(word, word) for word in INPUTS[name]), code=3 if name == "results" else 1)
     said = " ".join(caught.output.split())
-    refused = ("not a regular file", "neither a folder nor a manifest", "no index pipe that could hold")
+    refused = (
+        "not a regular file",
+        "neither a folder, a tar shard nor a manifest",
+        "no index pipe that could hold",
+    )
     assert any(words in said for words in refused), said
     assert not list(bundle.glob("*.parts")) and not (bundle / "new.h5").exists()
 
