@@ -828,7 +828,7 @@ class Dispatcher(Runner):
                         f"The {seat.role}r on node {self._engine.name(seat.node)} did not start: {reason}."
                     )
                     self._note(self._given_up[seat])
-            elif not node_gone:
+            else:  # also if its node is gone: a stopped process does not notice
                 self._graves.append(worker.description)
             if reason and worker.ready:
                 what = "encoder" if seat.role == ENCODE else "decoder"

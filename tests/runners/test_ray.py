@@ -18,7 +18,7 @@ from PIL import Image
 from imindex.indexer.store.index import Index
 from tests.support.builds import digest
 from tests.support.pictures import picture
-from tests.support.ray_cluster import RayCluster, ray_cluster
+from tests.support.ray_cluster import RayCluster, processes, ray_cluster
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs imindex[ray]")
 DRIVER = Path(__file__).parents[1] / "support/ray_driver.py"
@@ -80,20 +80,6 @@ def start(cluster: RayCluster, pictures: Path, index: Path, *options: str) -> su
     )  # fmt: skip
 
 
-def processes(cluster: RayCluster, title: str) -> list[int]:
-    """The processes of a cluster whose command line begins like this."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                mine = str(cluster.folder).encode() in (folder / "environ").read_bytes()
-                if mine and (folder / "cmdline").read_bytes().startswith(title.encode()):
-                    found.append(int(folder.name))
-            except OSError:
-                continue
-    return found
-
-
 def wait_until(condition: Callable[[], object], process: subprocess.Popen[str], seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not condition():
@@ -119,9 +105,9 @@ def test_a_node_removed_and_processes_killed_and_a_driver_killed_leave_the_same_
         assert not index.exists()
         second = start(cluster, pictures, index)
         wait_until(lambda: n_parts(index) >= before + 3, second)
-        os.kill(processes(cluster, ENCODER)[0], signal.SIGSTOP)
+        os.kill(processes(cluster.folder, ENCODER)[0], signal.SIGSTOP)
         wait_until(lambda: n_parts(index) >= before + 5, second)
-        os.kill(processes(cluster, DECODER)[0], signal.SIGKILL)
+        os.kill(processes(cluster.folder, DECODER)[0], signal.SIGKILL)
         wait_until(lambda: n_parts(index) >= before + 8, second)
         cluster("remove 1")
         output = second.communicate(timeout=300)[0]
@@ -129,7 +115,8 @@ def test_a_node_removed_and_processes_killed_and_a_driver_killed_leave_the_same_
         assert "already encoded by an interrupted run" in output
         assert digest(index) == expected
         assert not Path(f"{index}.parts").exists()
-    assert not processes(cluster, "ray")
+    assert not processes(cluster.folder, "ray")
+    assert not cluster.folder.exists()
     with Index(index) as built, Index(tmp_path / "plain.h5") as alone:
         for table in ("items", "rejects"):
             assert list(built.column("path", table)) == list(alone.column("path", table))

@@ -72,7 +72,25 @@ def ray_cluster(n_nodes: int = 2, mode: str = "token") -> Iterator[RayCluster]:
             process.wait(40)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
+        for pid in processes(folder, "ray::"):
+            with contextlib.suppress(OSError):  # agents outlive a node that was killed by more than a minute
+                if b"Agent" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    os.kill(pid, signal.SIGKILL)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def processes(folder: Path, title: str) -> list[int]:
+    """The processes of a cluster whose command line begins like this."""
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            try:
+                mine = str(folder).encode() in (process / "environ").read_bytes()
+                if mine and (process / "cmdline").read_bytes().startswith(title.encode()):
+                    found.append(int(process.name))
+            except OSError:
+                continue
+    return found
 
 
 def main(folder: str, n_nodes: int) -> None:
