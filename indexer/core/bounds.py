@@ -94,6 +94,10 @@ SCALE = Bounds(-1000.0, 1000.0)
 SIDE = Bounds(1, 16_384)
 """Width and height of a generated picture."""
 BATCH = Bounds(1, 65_536)
+PROCESSES = Bounds(1, 100_000)
+"""Workers, encoders and pipelines that compute at the same time."""
+GPUS = Bounds(0.0, 1024.0)
+"""GPUs of one model."""
 NEIGHBOURS = Bounds(1, 100_000)
 ROWS = Bounds(1, 10**12)
 """Rows of one file of several."""

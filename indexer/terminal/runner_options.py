@@ -7,6 +7,9 @@ from typing import Any, TypeVar
 
 import click
 
+from imindex.indexer.core.bounds import GPUS, PROCESSES
+from imindex.indexer.terminal.options import within
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 _OF_RAY = ("address", "encoders", "gpus_per_encoder", "allow_mixed")
 
@@ -30,14 +33,14 @@ def runner_options(command: Command) -> Command:
             ),
             click.option(
                 "--encoders",
-                type=click.IntRange(min=1),
+                type=within(PROCESSES),
                 metavar="N",
                 help="With --on ray: models that compute at the same time. By default one for each GPU or, without "
                 "GPUs, for each node.",
             ),
             click.option(
                 "--gpus-per-encoder",
-                type=click.FloatRange(min=0),
+                type=within(GPUS),
                 metavar="N",
                 help="With --on ray: GPUs of each model, such as 1 or 0.5. By default 1 where there are GPUs, else 0.",
             ),

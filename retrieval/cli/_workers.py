@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from imindex.indexer.core.bounds import PROCESSES
+from imindex.indexer.terminal.options import within
+
 if TYPE_CHECKING:
     from imindex.retrieval.shards.start import Workers
 
@@ -19,7 +22,7 @@ def workers_options(command: Command) -> Command:
         (
             click.option(
                 "--workers",
-                type=click.IntRange(min=1),
+                type=within(PROCESSES),
                 metavar="N",
                 help="Share the work between N processes, or with --on ray N actors. Results do not change.",
             ),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from imindex.indexer.core.bounds import BATCH
+from imindex.indexer.core.bounds import BATCH, PROCESSES
 from imindex.indexer.demo.recognise import NOT_EVIDENCE
 from imindex.indexer.terminal.complete import complete_plans
 from imindex.indexer.terminal.errors import errors_for_people
@@ -152,9 +152,7 @@ def init(plan: Path, force: bool, model: str, pretrained: str) -> None:
     type=within(BATCH),
     help="Pictures per generation batch. [default: depends on the device]",
 )
-@click.option(
-    "--workers", type=click.IntRange(min=1), metavar="N", help="Rank the imitations in N processes."
-)
+@click.option("--workers", type=within(PROCESSES), metavar="N", help="Rank the imitations in N processes.")
 @device_option
 @limit_options
 @json_option

@@ -16,9 +16,10 @@ from imindex.indexer.build.scan import Scan, Scanned
 from imindex.indexer.core.paths import stored_path
 from imindex.indexer.core.schema import NO_STAMP
 from imindex.indexer.encoders.base import Encoder
-from imindex.indexer.runners import reader
+from imindex.indexer.sources import read
 from imindex.indexer.sources.find import find
 from imindex.indexer.sources.item import Item
+from imindex.indexer.sources.local import raw_stamp
 from imindex.indexer.store.index import Index
 from tests.support.builds import TREE, Counting
 
@@ -35,13 +36,13 @@ def age(folder: Path, seconds: float = 60) -> None:
 def files_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The files that a build reads."""
     listed: list[str] = []
-    real = reader.read_file
+    real = read.read_file
 
     def noting(path: str) -> object:
         listed.append(Path(path).name)
         return real(path)
 
-    monkeypatch.setattr(reader, "read_file", noting)
+    monkeypatch.setattr(read, "read_file", noting)
     return listed
 
 
@@ -187,7 +188,7 @@ def test_64_bit_inodes_and_out_of_range_times(tmp_path: Path) -> None:
 
     def stamp(inode: int, nanoseconds: int) -> tuple[int, int, int]:
         status[1] = inode
-        return unchanged.raw_stamp(
+        return raw_stamp(
             os.stat_result([*status, 0.0, 0.0, 0.0, 0, nanoseconds, 0][: os.stat_result.n_fields])
         )
 

@@ -12,16 +12,14 @@ import pytest
 from scipy.stats import rankdata
 
 import imindex.indexer.encoders.load as loading
-import imindex.retrieval.evidence.testing as how
 from imindex.indexer.store.index import Index
 from imindex.retrieval.audit.audit import Outcome
 from imindex.retrieval.compare.overall import resolution_of
 from imindex.retrieval.compare.releases import Side, compare, prepare
-from imindex.retrieval.evidence.classify_release import classify_release
 from imindex.retrieval.evidence.gallery import gallery, nearest_own
 from imindex.retrieval.evidence.match_release import match_release
 from imindex.retrieval.evidence.near_copies import NEAREST, copies, nearest_by_encoder, nearest_works
-from imindex.retrieval.evidence.release_walk import Observed, Wanted, observe
+from imindex.retrieval.evidence.release_walk import Wanted, observe
 from imindex.retrieval.evidence.shared import Shared, Texts
 from imindex.retrieval.vectors.select import distinct, pictures
 from imindex.stats.keyed import generator
@@ -29,8 +27,8 @@ from imindex.stats.mmd import mmd_test, rbf_kernel_from_similarity
 from tests.support.audits import run_plan
 from tests.support.invented_index import RELEASES, invented_index
 from tests.support.products import Products
+from tests.support.walks import TESTING, everything, results
 
-TESTING = how.Testing(placebos=("placebo *",), n_resamples=99, adjust="bh", seed=3)
 WORKS = "works"
 
 
@@ -38,22 +36,6 @@ WORKS = "works"
 def invented(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, list[str]]:
     seed, ties = request.param
     return tmp_path / "i.h5", invented_index(tmp_path / "i.h5", seed, ties=ties)
-
-
-def everything(index: Index, release: str, artists: list[str]) -> Wanted:
-    numbers = [index.artists.index(name) for name in artists]
-    placebos = [number for number, name in enumerate(index.artists) if name.startswith("placebo ")]
-    return Wanted(release, TESTING, classified=numbers, references=placebos, nearest=15, neighbours=True)
-
-
-def results(index: Index, release: str, artists: list[str], observed: Observed | None) -> list[Any]:
-    who: dict[str, Any] = {"artists": artists, "testing": TESTING}
-    return [
-        classify_release(index, release, **who, by="works", observed=observed),
-        match_release(index, release, testing=TESTING, observed=observed),
-        gallery(index, release, artists, observed=observed),
-        copies(index, release, observed=observed),
-    ]
 
 
 def test_joint_walk_equals_separate_walks(invented: tuple[Path, list[str]]) -> None:

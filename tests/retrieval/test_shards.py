@@ -28,10 +28,10 @@ from imindex.retrieval.search.nearest import nearest
 from imindex.retrieval.shards.search import nearest_by_workers
 from imindex.retrieval.shards.start import started
 from imindex.retrieval.shards.worker import WORKER, Range, Rows, Worker, files_of
-from tests.retrieval.test_one_walk import everything, results
 from tests.support.commands import run
 from tests.support.divided import divided
 from tests.support.invented_index import few, invented_index, unit
+from tests.support.walks import everything, results
 
 TESTING = api.Testing(placebos=("placebo *",), n_resamples=99, adjust="bh", seed=3)
 
