@@ -43,7 +43,7 @@ def scratch_folder(prefix: str, longest: int, programs: bytes) -> Iterator[Path]
         write_file(folder / _OWNER, holder_record(f"{prefix}*"))
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _clear(folder, programs)
 
 
 def clear_left_behind(place: Path, prefix: str, programs: bytes) -> None:
@@ -57,10 +57,15 @@ def clear_left_behind(place: Path, prefix: str, programs: bytes) -> None:
             status = folder.lstat()
             mine = not hasattr(os, "getuid") or status.st_uid == os.getuid()
             if stat.S_ISDIR(status.st_mode) and mine and left_behind(folder / _OWNER):
-                for pid in _started_for(folder, programs):
-                    with suppress(OSError):
-                        os.kill(pid, signal.SIGKILL)
-                shutil.rmtree(folder, ignore_errors=True)
+                _clear(folder, programs)
+
+
+def _clear(folder: Path, programs: bytes) -> None:
+    """End the programs that run in a folder, since one that is just starting would make it again, and delete it."""
+    for pid in _started_for(folder, programs):
+        with suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _started_for(folder: Path, programs: bytes) -> list[int]:

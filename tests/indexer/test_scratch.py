@@ -101,6 +101,15 @@ def test_what_a_killed_process_left_is_cleared_by_the_next_one_and_nothing_else(
         assert not runs(program)
 
 
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+def test_programs_that_still_run_are_ended_with_the_folder(place: Path) -> None:
+    with holder(place) as (process, folder, (program, other)):
+        process.communicate("")
+        assert not folder.exists()
+        assert not runs(program)
+        assert runs(other)
+
+
 def test_a_long_folder_for_temporary_files_is_avoided(place: Path) -> None:
     with scratch_folder(PREFIX, len(str(place)), b"a program") as folder:
         assert folder.parent == place

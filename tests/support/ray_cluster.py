@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,10 +73,13 @@ def ray_cluster(n_nodes: int = 2, mode: str = "token") -> Iterator[RayCluster]:
             process.wait(40)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-        for pid in processes(folder, "ray::"):
-            with contextlib.suppress(OSError):  # agents outlive a node that was killed by more than a minute
-                if b"Agent" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                    os.kill(pid, signal.SIGKILL)
+        end = time.monotonic() + 5
+        while time.monotonic() < end and (pids := processes(folder, "ray::")):
+            for pid in pids:  # agents outlive a node that was killed by more than a minute
+                with contextlib.suppress(OSError):
+                    if b"Agent" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                        os.kill(pid, signal.SIGKILL)
+            time.sleep(0.1)  # a worker that is just starting would make the folder again
         shutil.rmtree(folder, ignore_errors=True)
 
 
