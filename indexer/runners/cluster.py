@@ -17,16 +17,15 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.system.atomic import write_file
 from imindex.indexer.system.cpu import processors
+from imindex.indexer.system.scratch import scratch_folder
 
 PRIVATE_ADDRESS = "127.0.0.2"
 """Of the node of a private cluster. Ray rewrites 127.0.0.1, and then hangs."""
@@ -36,9 +35,12 @@ _SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DISABLE_IMPORT_WARNING": "1",
     "RAY_DEDUP_LOGS": "0",
+    "RAY_worker_niceness": "0",  # of a private cluster; Ray's 15 leaves too little between encoding and decoding
 }
 _TOKEN_NAMES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 _CHECK_SECONDS = 60
+_LONGEST_FOLDER = 14
+"""Characters of the folder for temporary files: Ray puts sockets far below it."""
 _OPEN_CHECK = """
 import sys
 from ray._raylet import GcsClient
@@ -115,8 +117,7 @@ def connect(
             "Drop it to use this machine alone."
         )
     with contextlib.ExitStack() as stack:
-        folder = Path(tempfile.mkdtemp(prefix="imindex-ray-"))
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        folder = stack.enter_context(scratch_folder("imindex-ray-", _LONGEST_FOLDER, b"ray"))
         settings = dict(_SETTINGS)
         if token is None and address is None:
             token = secrets.token_hex(32)
@@ -137,7 +138,7 @@ def connect(
                 "num_cpus": cpus or processors(),
                 "num_gpus": gpus,
                 "object_store_memory": memory or _store_memory(),
-                "_temp_dir": str(folder),
+                "_temp_dir": str(folder / "r"),  # Ray opens it to everybody; the folder around it does not
                 "_node_ip_address": PRIVATE_ADDRESS,
             }
         else:

@@ -361,7 +361,7 @@ class Dispatcher(Runner):
         self._blind: set[str] = set()
         self._graves: list[Description] = []
         self._missing_since: dict[str, float] = {}
-        self._beat_at = -1e9
+        self._beat_at: float | None = None
         self._held = 0
         self._kinds: dict[str, None] = {}
         self._sources: Sources | None = None
@@ -545,8 +545,9 @@ class Dispatcher(Runner):
     def _pump(self, seconds: float | None = None) -> None:
         """Hand out work, and take what is finished; wait for it at most until the next beat."""
         now = self._now()
-        if now - self._beat_at >= self._patience.beat:
+        if self._beat_at is None or now - self._beat_at >= self._patience.beat:
             self._look_after()
+        assert self._beat_at is not None
         self._dispatch()
         if not self._calls and seconds == 0:
             return
@@ -571,6 +572,8 @@ class Dispatcher(Runner):
         except PixelsLost:
             if isinstance(job, Batch):
                 self._reread(job)
+            else:  # the answer itself was in memory that is gone
+                self._lose(worker, "its answer was lost", also=job)
             return
         if job == "describe":
             self._admit(worker, result)
@@ -704,7 +707,10 @@ class Dispatcher(Runner):
 
     def _look_after(self) -> None:
         """Start, ping and give up workers."""
-        now = self._beat_at = self._now()
+        now = self._now()
+        if self._beat_at is not None:
+            self._excuse(now - self._beat_at - 2 * self._patience.beat)
+        self._beat_at = now
         seats = self._engine.seats()
         nodes = {seat.node for seat in seats}
         for worker in list(self._workers.values()):
@@ -726,6 +732,16 @@ class Dispatcher(Runner):
         self._bury()
         for role in (DECODE, ENCODE):
             self._require(role, seats, now)
+
+    def _excuse(self, pause: float) -> None:
+        """Do not count a time in which this process itself was stopped or busy, and took no answers."""
+        if pause > 0:
+            for worker in self._workers.values():
+                worker.since += pause
+                worker.heard += pause
+                worker.progress += pause
+            for role in self._missing_since:
+                self._missing_since[role] += pause
 
     def _is_blind(self, seat: Seat) -> bool:
         return seat.role == DECODE and seat.node in self._blind
@@ -812,7 +828,7 @@ class Dispatcher(Runner):
                         f"The {seat.role}r on node {self._engine.name(seat.node)} did not start: {reason}."
                     )
                     self._note(self._given_up[seat])
-            elif not node_gone:
+            else:  # also if its node is gone: a stopped process does not notice
                 self._graves.append(worker.description)
             if reason and worker.ready:
                 what = "encoder" if seat.role == ENCODE else "decoder"

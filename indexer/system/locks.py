@@ -218,6 +218,11 @@ def held_by(path: Path) -> str:
     return ""
 
 
+def left_behind(path: Path) -> bool:
+    """Return whether a file of `holder_record` was written by a process that is known to have ended."""
+    return runs(_read(path)) is False
+
+
 def runs(holder: Holder) -> bool | None:
     """Return whether the process named in a lock is still running; None if this machine cannot tell."""
     if not holder or holder["host"] != socket.gethostname() or holder["namespace"] != _namespace():

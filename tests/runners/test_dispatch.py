@@ -124,7 +124,7 @@ def test_the_root_is_the_same_whatever_fails(
         assert runner.most_seen <= 1000
         for fault, n in engine.n_faults.items():
             seen[fault] = seen.get(fault, 0) + n
-    assert set(seen) == {"lost", "stopped", "failed", "pixels", "node", "odd"}, seen
+    assert set(seen) == {"lost", "stopped", "failed", "pixels", "answer", "node", "odd"}, seen
 
 
 @pytest.mark.parametrize(
@@ -159,6 +159,27 @@ def test_what_is_held_is_bounded_and_released(
     assert (content(tmp_path / "i.h5"), counts(report)) == plain
     assert runner.most_seen <= 2 * (BATCH + BATCH // 4) + 1
     assert runner._held == 0
+
+
+def test_a_driver_that_is_stopped_for_long_gives_no_worker_up(
+    pictures: list[Item], encoder: Callable[[], OfBatch], decoder: DecodeWorker,
+    plain: tuple[object, BuildReport], tmp_path: Path,
+) -> None:  # fmt: skip
+    class Paused(FakeEngine):
+        n_pauses = 0
+
+        def result(self, call):  # type: ignore[no-untyped-def]
+            if call.method == "encode":
+                self.n_pauses += 1
+                self.time += 100 * PATIENCE.start
+            return super().result(call)
+
+    engine = Paused(1, encoder(), decoder, Faults(most=0))
+    report, runner, notes = run(pictures, tmp_path / "i.h5", engine)
+    assert (content(tmp_path / "i.h5"), counts(report)) == plain
+    assert engine.n_pauses > 5
+    assert runner.lost == 0
+    assert notes == []
 
 
 def test_a_second_build_reads_and_encodes_nothing_and_starts_nobody(
@@ -265,7 +286,7 @@ def test_pictures_that_a_node_cannot_see_are_read_elsewhere_or_told(
 
         def _compute(self, pending):  # type: ignore[no-untyped-def]
             super()._compute(pending)
-            if pending.method == "read" and pending.worker.seat.node in self.blind:
+            if pending.method == "read" and pending.worker.seat.node in self.blind and not pending.error:
                 missing = Outcome(NO_DIGEST, "cannot be read: No such file or directory", (0, 0, 0))
                 pending.result = [missing for _ in pending.result]
 

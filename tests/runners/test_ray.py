@@ -18,7 +18,7 @@ from PIL import Image
 from imindex.indexer.store.index import Index
 from tests.support.builds import digest
 from tests.support.pictures import picture
-from tests.support.ray_cluster import RayCluster, ray_cluster
+from tests.support.ray_cluster import RayCluster, processes, ray_cluster
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs imindex[ray]")
 DRIVER = Path(__file__).parents[1] / "support/ray_driver.py"
@@ -72,26 +72,15 @@ def plain(pictures: Path, index: Path) -> str:
     return digest(index)
 
 
-def start(cluster: RayCluster, pictures: Path, index: Path, *options: str) -> subprocess.Popen[str]:
+def start(cluster: RayCluster | None, pictures: Path, index: Path, *options: str) -> subprocess.Popen[str]:
+    """Start a build on a cluster, or on a private one."""
+    on = ["--address", cluster.address, "--encoders", "2"] if cluster else []
+    variables = cluster.environment if cluster else {**environment(), "TMPDIR": "/tmp"}
     return subprocess.Popen(
         [sys.executable, DRIVER, "4", "build", pictures, "-i", index, "--model", "demo", "--batch-size", "8",
-         "--on", "ray", "--address", cluster.address, "--encoders", "2", *options],
-        env=cluster.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+         "--on", "ray", *on, *options],
+        env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
-
-
-def processes(cluster: RayCluster, title: str) -> list[int]:
-    """The processes of a cluster whose command line begins like this."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                mine = str(cluster.folder).encode() in (folder / "environ").read_bytes()
-                if mine and (folder / "cmdline").read_bytes().startswith(title.encode()):
-                    found.append(int(folder.name))
-            except OSError:
-                continue
-    return found
 
 
 def wait_until(condition: Callable[[], object], process: subprocess.Popen[str], seconds: float = 300) -> None:
@@ -119,9 +108,9 @@ def test_a_node_removed_and_processes_killed_and_a_driver_killed_leave_the_same_
         assert not index.exists()
         second = start(cluster, pictures, index)
         wait_until(lambda: n_parts(index) >= before + 3, second)
-        os.kill(processes(cluster, ENCODER)[0], signal.SIGSTOP)
+        os.kill(processes(cluster.folder, ENCODER)[0], signal.SIGSTOP)
         wait_until(lambda: n_parts(index) >= before + 5, second)
-        os.kill(processes(cluster, DECODER)[0], signal.SIGKILL)
+        os.kill(processes(cluster.folder, DECODER)[0], signal.SIGKILL)
         wait_until(lambda: n_parts(index) >= before + 8, second)
         cluster("remove 1")
         output = second.communicate(timeout=300)[0]
@@ -129,11 +118,51 @@ def test_a_node_removed_and_processes_killed_and_a_driver_killed_leave_the_same_
         assert "already encoded by an interrupted run" in output
         assert digest(index) == expected
         assert not Path(f"{index}.parts").exists()
-    assert not processes(cluster, "ray")
+    assert not processes(cluster.folder, "ray")
+    assert not cluster.folder.exists()
     with Index(index) as built, Index(tmp_path / "plain.h5") as alone:
         for table in ("items", "rejects"):
             assert list(built.column("path", table)) == list(alone.column("path", table))
         assert list(built.column("reason", "rejects")) == list(alone.column("reason", "rejects"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_private_cluster_ends_with_its_driver_or_is_cleared_by_the_next(
+    tmp_path: Path, number: int
+) -> None:
+    pictures, index = draw(tmp_path / "art", 200), tmp_path / "i.h5"
+    expected = plain(pictures, tmp_path / "plain.h5")
+    killed = start(None, pictures, index)
+    wait_until(lambda: n_parts(index) >= 2, killed)
+    left = folder_of(killed)
+    assert left.stat().st_mode & 0o777 == 0o700
+    killed.kill()
+    killed.communicate()
+    assert left.exists()
+    stopped, before = start(None, pictures, index), n_parts(index)
+    wait_until(lambda: n_parts(index) >= before + 2, stopped)
+    folder = folder_of(stopped)
+    assert not left.exists()
+    assert not processes(left, "ray")
+    stopped.send_signal(number)
+    output = stopped.communicate(timeout=60)[0]
+    assert stopped.returncode == 128 + number, output
+    assert "Run the same command again to resume" in output
+    assert not folder.exists()
+    assert not processes(folder, "ray")
+    last = start(None, pictures, index)
+    output = last.communicate(timeout=300)[0]
+    assert last.returncode == 0, output
+    assert "already encoded by an interrupted run" in output
+    assert digest(index) == expected
+
+
+def folder_of(process: subprocess.Popen[str]) -> Path:
+    """The folder of a private cluster."""
+    owners = Path("/tmp").glob("imindex-ray-*/owner")
+    [found] = [owner.parent for owner in owners if json.loads(owner.read_text())["pid"] == process.pid]
+    return found
 
 
 def test_encoders_that_compute_other_bits_are_refused_unless_allowed(tmp_path: Path) -> None:

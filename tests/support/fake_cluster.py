@@ -82,6 +82,7 @@ class Faults:
     stopped: float = 0.03
     failed: float = 0.03
     pixels: float = 0.02
+    answer: float = 0.01
     node: float = 0.02
     odd: float = 0.1
     interrupt: float = 0.0
@@ -152,6 +153,8 @@ class FakeEngine(Engine):
                 worker.stopped = True
             elif self.happens("failed"):
                 pending.error = "failed"
+            elif method == "read" and self.happens("answer"):
+                pending.error = "answer"
         return pending
 
     def wait(self, calls: Sequence[Any], seconds: float) -> list[Any]:
@@ -188,7 +191,7 @@ class FakeEngine(Engine):
         worker = pending.worker
         if worker.dead:
             pending.error = "dead"
-        elif pending.error:
+        elif pending.error == "failed":
             pending.result = Failure("something went wrong")
         elif pending.method == "describe":
             encoding = worker.seat.role == ENCODE
@@ -233,7 +236,7 @@ class FakeEngine(Engine):
     def result(self, call: Pending) -> Any:
         if call.error == "dead":
             raise WorkerLost
-        if call.error == "pixels":
+        if call.error in ("pixels", "answer"):
             raise PixelsLost
         return call.result
 

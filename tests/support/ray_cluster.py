@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,7 +73,28 @@ def ray_cluster(n_nodes: int = 2, mode: str = "token") -> Iterator[RayCluster]:
             process.wait(40)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
+        end = time.monotonic() + 5
+        while time.monotonic() < end and (pids := processes(folder, "ray::")):
+            for pid in pids:  # agents outlive a node that was killed by more than a minute
+                with contextlib.suppress(OSError):
+                    if b"Agent" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                        os.kill(pid, signal.SIGKILL)
+            time.sleep(0.1)  # a worker that is just starting would make the folder again
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def processes(folder: Path, title: str) -> list[int]:
+    """The processes of a cluster whose command line begins like this."""
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            try:
+                mine = str(folder).encode() in (process / "environ").read_bytes()
+                if mine and (process / "cmdline").read_bytes().startswith(title.encode()):
+                    found.append(int(process.name))
+            except OSError:
+                continue
+    return found
 
 
 def main(folder: str, n_nodes: int) -> None:
