@@ -45,6 +45,17 @@ def split_member(location: str) -> tuple[str, str | None]:
     return location, None
 
 
+def is_ambiguous(path: str | os.PathLike[str]) -> bool:
+    """Return whether a file or folder at a path, or below it, would be taken for a member of a shard.
+
+    Examples
+    --------
+    >>> is_ambiguous("works/0.tar::1.jpg"), is_ambiguous("works/0.tar::/1.jpg"), is_ambiguous("works/0.tar")
+    (True, True, False)
+    """
+    return f"{SHARD_SUFFIX}{SEPARATOR}" in os.fspath(path).lower()
+
+
 def join_member(shard: str, member: str) -> str:
     """Return the location of a member of a shard.
 

@@ -11,6 +11,7 @@ import re
 import stat
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -119,6 +120,17 @@ def open_piece_file(identity: str) -> tuple[int, Path | None]:
     return descriptor, None
 
 
+def check_own(folder: Path) -> None:
+    """Create a folder for this user alone, whatever its parent is.
+
+    Raises
+    ------
+    ImindexError
+        As `private_folder` does.
+    """
+    _require(folder, lambda: _is_private(folder))
+
+
 def private_folder(folder: Path) -> None:
     """Create a folder for this user alone.
 
@@ -127,8 +139,12 @@ def private_folder(folder: Path) -> None:
     ImindexError
         If it cannot be created, or others can change what is in it.
     """
+    _require(folder, lambda: _is_private(folder.parent) and _is_private(folder))
+
+
+def _require(folder: Path, is_private: Callable[[], bool]) -> None:
     try:
-        private = _is_private(folder.parent) and _is_private(folder)
+        private = is_private()
     except OSError as error:
         raise ImindexError(
             f"{folder} cannot be created: {error.strerror or error}. Name another folder with ${FOLDER}."

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.schema import NO_STAMP
 from imindex.indexer.remote import cache, objects
 from imindex.indexer.remote.errors import RemoteError
 from imindex.indexer.remote.info import UNKNOWN, Info
@@ -72,7 +73,7 @@ class CachedObject:
             )
         self.size = self.info.size
         self.requests, self.bytes_read = 0, 0
-        version = self.info.etag or (str(self.info.modified) if self.info.modified else "")
+        version = "" if self.info.stamp == NO_STAMP else self.info.etag or str(self.info.modified)
         identity = f"1\n{self.url}\n{version}\n{self.size}" if version else ""
         self._blocks = -(-self.size // BLOCK)
         self._marks_at = -(-self.size // _PAGE) * _PAGE
@@ -190,7 +191,7 @@ class CachedObject:
     def _fetch(self, runs: Sequence[Span]) -> None:
         """Fetch runs of blocks, each given by its first block and its end, and then mark them as there."""
         ranges = [(first * BLOCK, min(end * BLOCK, self.size) - first * BLOCK) for first, end in runs]
-        pieces = objects.read_ranges(self.url, ranges, etag=self.info.etag)
+        pieces = objects.read_ranges(self.url, ranges, version=self.info)
         self.requests += len(ranges)
         for (address, length), piece in zip(ranges, pieces, strict=True):
             if len(piece) != length:

@@ -118,7 +118,9 @@ def read(
             attempts.failed(Trouble("it was changed while it was read, each time"))
 
 
-def read_ranges(url: str, ranges: Sequence[tuple[int, int]], *, etag: str = "") -> list[bytes]:
+def read_ranges(
+    url: str, ranges: Sequence[tuple[int, int]], *, etag: str = "", version: Info | None = None
+) -> list[bytes]:
     """Return ranges of one version of an object. Near ones are read by one request, and several at a time.
 
     Parameters
@@ -128,6 +130,9 @@ def read_ranges(url: str, ranges: Sequence[tuple[int, int]], *, etag: str = "") 
         Start and length of each, in bytes. All must lie within the object.
     etag : str
         The version that is meant. By default the one that the first answer is of.
+    version : Info, optional
+        The version that is meant, by its etag, or else by its date and size. It takes precedence over `etag`. Callers
+        that call this function several times for one object pass it, since some servers send no etag.
 
     Raises
     ------
@@ -141,7 +146,7 @@ def read_ranges(url: str, ranges: Sequence[tuple[int, int]], *, etag: str = "") 
     pieces = _coalesced(ranges)
     if not pieces:
         return [b"" for _ in ranges]
-    expected = Info(address.url, UNKNOWN, 0, etag) if etag else None
+    expected = version or (Info(address.url, UNKNOWN, 0, etag) if etag else None)
     first, info = _piece(address, *pieces[0], expected)
     others = pieces[1:]
     rest = (

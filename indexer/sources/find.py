@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from imindex.indexer.core.credentials import name_by_user
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.core.locations import is_shard, is_url, split_member
+from imindex.indexer.core.locations import is_ambiguous, is_shard, is_url, split_member
 from imindex.indexer.core.schema import KINDS
 from imindex.indexer.remote.address import WEB
 from imindex.indexer.sources import manifest_rows, remote_shards, urls
@@ -85,6 +85,11 @@ def find(  # noqa: PLR0913
     remote_shards.forget()
     for source in _expanded(sources):
         path = Path(source)
+        if is_ambiguous(source if is_url(source) else path.absolute()) and (is_url(source) or path.exists()):
+            raise ImindexError(
+                f"{source} is in a path with .tar:: in it, so that its pictures would be read as members of a shard. "
+                "Rename the folder or the file."
+            )
         if is_url(source):
             yield from _of_url(source, options, note, passed)
         elif path.is_dir():

@@ -9,7 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.core.locations import SHARD_SUFFIX, absolute, is_shard, is_url, split_member
+from imindex.indexer.core.locations import (
+    SEPARATOR,
+    SHARD_SUFFIX,
+    absolute,
+    is_ambiguous,
+    is_shard,
+    is_url,
+    split_member,
+)
 from imindex.indexer.core.names import clean_name
 from imindex.indexer.core.schema import KINDS
 from imindex.indexer.sources import manifest_rows
@@ -287,7 +295,16 @@ def is_shard_or_part(entry: Entry) -> bool:
     return is_shard(entry.path)
 
 
+def _refuse_ambiguous(path: str) -> None:
+    if is_ambiguous(path):
+        raise ImindexError(
+            f"{path} has {SHARD_SUFFIX}{SEPARATOR} in its path, so that it would be read as a member of a shard, which "
+            "may be another picture. Rename it."
+        )
+
+
 def _samples(path: str, options: SourceOptions, passed: PassedOver) -> Iterator[Item]:
+    _refuse_ambiguous(path)
     if is_shard(path):
         yield from items_of_shard(path, options, passed)
     elif is_url(path):
@@ -307,6 +324,7 @@ def _files(
     Symbolic links are followed, except loops. A folder that cannot be listed is yielded like a file.
     """
     path = os.fspath(entry)
+    _refuse_ambiguous(path)
     children: Sequence[Entry] | None = None
     if isinstance(entry, RemoteFolder):
         here = _identity(entry)

@@ -4,7 +4,8 @@ The headers of a tar file are spread over all of it, and lie nearer to each othe
 ranges would read as many bytes as the whole shard has. A copy is named by URL, etag and size: a shard that changed is
 copied again, and one that did not costs one request for its headers.
 
-`$IMINDEX_CACHE` is the folder, by default `imindex` in the user's folder for caches; `$IMINDEX_CACHE_BYTES` its size.
+`$IMINDEX_CACHE` is the folder, by default `imindex` in the user's folder for caches; if it is `off`, copies are deleted
+when the process ends. `$IMINDEX_CACHE_BYTES` is its size.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -20,14 +22,14 @@ from typing import TypeVar
 
 from imindex.indexer.core.errors import BadPicture, ImindexError
 from imindex.indexer.core.schema import NO_STAMP, Stamp
-from imindex.indexer.remote import objects
+from imindex.indexer.remote import cache, objects
 from imindex.indexer.remote.errors import Changed
-from imindex.indexer.remote.info import UNKNOWN, Info
+from imindex.indexer.remote.info import AT_REST, UNKNOWN, Info
 from imindex.indexer.sources import tar
 from imindex.indexer.system.atomic import SUFFIX as TEMPORARY
 from imindex.indexer.system.atomic import clear_file, make_folder, put_in_place
 
-FOLDER, BYTES = "IMINDEX_CACHE", "IMINDEX_CACHE_BYTES"
+FOLDER, BYTES = cache.FOLDER, "IMINDEX_CACHE_BYTES"
 """Environment variables."""
 DEFAULT_BYTES = 50 * 10**9
 """Bytes of all copies together, or half of what is free on the disk if that is less."""
@@ -44,6 +46,7 @@ _lock = threading.Lock()
 _copying = threading.Lock()
 _locks: dict[str, threading.Lock] = {}
 _known: dict[str, tuple[Info, float]] = {}
+_temporary: list[tempfile.TemporaryDirectory[str]] = []
 
 
 def copy_of(url: str) -> tuple[str, Info]:
@@ -146,6 +149,14 @@ def _info(url: str) -> Info:
     info = objects.head(url)
     if info.size == UNKNOWN:
         raise ImindexError(f"{url}: its server does not say how large it is. Download it, and name the file.")
+    if info.stamp == NO_STAMP and info.modified:  # a date of whole seconds, within which it may change again
+        time.sleep(AT_REST / 1e9)
+        info = objects.head(url)
+    if info.stamp == NO_STAMP:
+        raise ImindexError(
+            f"{url}: its server sends no etag, and no date that has passed, so that a copy of another version would be "
+            "taken for it. Download it, and name the file."
+        )
     _known[url] = info, time.monotonic()
     return info
 
@@ -156,10 +167,14 @@ def _path(info: Info) -> Path:
 
 
 def _folder() -> Path:
-    if named := os.environ.get(FOLDER):
-        return Path(named)
-    caches = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")  # noqa: PTH111, PTH118
-    return Path(caches) / "imindex"
+    """Return the folder of the copies: one of this user alone, so that nobody else can put another shard there."""
+    root = cache.cache_root()
+    if root is None:  # no cache is wanted: the copies go with this process
+        if not _temporary:
+            _temporary.append(tempfile.TemporaryDirectory(prefix="imindex-shards-"))
+        return Path(_temporary[0].name)
+    cache.check_own(root)
+    return root
 
 
 def _limit(folder: Path) -> int:
@@ -204,7 +219,7 @@ def _copy(url: str, info: Info, path: Path) -> None:
                     (begin, min(_PIECE, info.size - begin))
                     for begin in range(start, min(info.size, start + _PIECE * _PIECES), _PIECE)
                 ]
-                for piece in objects.read_ranges(url, ranges, etag=info.etag):
+                for piece in objects.read_ranges(url, ranges, version=info):
                     file.write(piece)
             if file.tell() != info.size:
                 raise ImindexError(f"{url} was cut: {file.tell():,} of {info.size:,} bytes came. Try again.")

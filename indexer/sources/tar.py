@@ -350,6 +350,8 @@ def _scan_members(file: _File, shard: Shard) -> None:
             size = _decimal(extended[b"size"])
         if size is None or size < 0:
             raise _Broken(f"is damaged at byte {position:,}: a member has no valid size")
+        if kind in b"123456" and kind:  # they have no data, whatever their size says; readers of tar agree in this
+            size = 0
         position += _BLOCK
         end = position + -(-size // _BLOCK) * _BLOCK
         if kind in b"xgLK" and kind:

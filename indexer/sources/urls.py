@@ -55,7 +55,7 @@ def head_of(url: str) -> bytes:
 def _head_of(info: Info) -> bytes:
     size = min(HEAD, info.size)
     try:
-        return objects.read_ranges(info.url, [(0, size)], etag=info.etag)[0] if size > 0 else b""
+        return objects.read_ranges(info.url, [(0, size)], version=info)[0] if size > 0 else b""
     except Changed:
         return objects.read(info.url, most=MAX_BYTES)[0][:HEAD]
 

@@ -174,6 +174,6 @@ def _download(url: Url, path: Path) -> str:
         starts = range(0, info.size, _PIECE)
         for first in range(0, len(starts), _BATCH):
             ranges = [(start, min(_PIECE, info.size - start)) for start in starts[first : first + _BATCH]]
-            for piece in objects.read_ranges(url, ranges, etag=info.etag):
+            for piece in objects.read_ranges(url, ranges, version=info):
                 file.write(piece)
     return info.etag

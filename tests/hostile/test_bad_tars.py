@@ -229,3 +229,42 @@ def test_no_change_of_bytes_makes_a_shard_hang_or_lie(
         if name in known:
             start = known[name].offset_data
             assert content == whole_file[start : start + known[name].size]
+
+
+@pytest.mark.parametrize("kind", list(b"123456"))
+def test_links_devices_and_folders_have_no_data_whatever_their_size_says(tmp_path: Path, kind: int) -> None:
+    """As tarfile reads them: otherwise the members behind them would be lost without a word."""
+    path = tmp_path / "a.tar"
+    hidden = whole("hidden.jpg", picture(2))
+    path.write_bytes(
+        GOOD
+        + header(b"link", b"%011o\0" % len(hidden), bytes([kind]))
+        + hidden
+        + whole("last.jpg", picture(3))
+        + END
+    )
+    shard = tar.shard_at(str(path))
+    with tarfile.open(path) as other:
+        files = [member.name for member in other if member.isreg()]
+    assert list(shard.rows) == files == ["good.jpg", "hidden.jpg", "last.jpg"] and not shard.fault
+    assert read_bytes(f"{path}::hidden.jpg") == picture(2)
+
+
+@pytest.mark.parametrize("name", ["a.tar::b.jpg", "A.TAR::b.jpg", "a.tar::x/b.jpg", "a.tar::/b.jpg"])
+def test_a_file_whose_name_means_a_member_is_refused_and_never_read_as_the_member(
+    tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / "works/Ada Example"
+    write_tar(folder / "a.tar", [("b.jpg", picture(1))])
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(picture(2))
+    with pytest.raises(ImindexError, match=r"would be read as a member .*Rename"):
+        list(find([tmp_path / "works"]))
+
+
+def test_a_source_below_a_folder_whose_name_means_a_shard_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "a.tar::b/works/Ada Example"
+    folder.mkdir(parents=True)
+    (folder / "1.jpg").write_bytes(picture(1))
+    with pytest.raises(ImindexError, match=r"Rename the folder"):
+        list(find([tmp_path / "a.tar::b/works"]))

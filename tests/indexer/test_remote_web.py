@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import http.server
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from imindex.indexer.core import credentials
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.remote import objects, web
 from imindex.indexer.remote.errors import Changed, Denied, Missing, RemoteError, TooLarge
+from imindex.indexer.sources import remote_shards
+from tests.support.shards import picture, write_tar
 from tests.support.web import Web, redirect, serve_web, status
 
 DATA = hashlib.shake_256(b"web").digest(600_000)
@@ -246,3 +249,79 @@ def test_folders_cannot_be_listed_over_https(site: Web) -> None:
         objects.listing(f"{site.url}/works")
     with pytest.raises(RemoteError, match="cannot be written"):
         objects.put(f"{site.url}/x", b"1")
+
+
+def replaced(pages: list[bytes], **headers: str) -> object:
+    """Return a page that is another version at each whole or ranged request; the last one stays."""
+
+    def answer(handler: Handler) -> None:
+        data = pages[0]
+        if handler.command == "GET" and len(pages) > 1:
+            pages.pop(0)
+        text = handler.headers.get("Range", "")
+        first, _, last = text.removeprefix("bytes=").partition("-")
+        start, stop = int(first or 0), int(last or len(data) - 1) + 1
+        handler.send_response(206 if text else 200)
+        if text:
+            handler.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(data)}")
+        for name, value in headers.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.send_header("Content-Length", str(stop - start))
+        handler.end_headers()
+        if handler.command == "GET":
+            handler.wfile.write(data[start:stop])
+
+    return answer
+
+
+def test_pieces_of_two_versions_are_told_apart_by_their_dates(site: Web) -> None:
+    dates = iter(["Sat, 01 Mar 2025 12:00:00 GMT"] * 2 + ["Sat, 01 Mar 2025 13:00:00 GMT"] * 9)
+
+    def answer(handler: Handler) -> None:
+        replaced([DATA], Last_Modified=next(dates))(handler)  # type: ignore[operator]
+
+    site.pages["/dated.bin"] = answer
+    url = f"{site.url}/dated.bin"
+    version = objects.head(url)
+    assert not version.etag and version.modified
+    assert objects.read_ranges(url, [(0, 10)], version=version) == [DATA[:10]]
+    with pytest.raises(Changed):
+        objects.read_ranges(url, [(10, 10)], version=version)
+
+
+def test_a_shard_without_a_version_is_not_taken_from_a_copy(
+    site: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMINDEX_CACHE", str(tmp_path / "cache"))
+    one, two = (
+        write_tar(tmp_path / name, [("1.jpg", picture(number))]).read_bytes()
+        for name, number in (("1.tar", 1), ("2.tar", 2))
+    )
+    site.pages["/a.tar"] = replaced([one, two])
+    remote_shards.forget()
+    with pytest.raises(ImindexError, match=r"no etag.*Download it"):
+        remote_shards.read_member(f"{site.url}/a.tar", "1.jpg")
+    assert not list(tmp_path.glob("cache/*.shard"))
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs permissions of files")
+def test_copies_of_shards_are_private_and_absent_without_a_cache(
+    site: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_tar(tmp_path / "1.tar", [("1.jpg", picture(1))]).read_bytes()
+    site.pages["/a.tar"] = replaced([data], ETag='"1"')
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    cache.chmod(0o777)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IMINDEX_CACHE", str(cache))
+    remote_shards.forget()
+    assert remote_shards.read_member(f"{site.url}/a.tar", "1.jpg")[0] == picture(1)
+    assert cache.stat().st_mode & 0o777 == 0o700 and list(cache.glob("*.shard"))
+    monkeypatch.setenv("IMINDEX_CACHE", str(tmp_path / "link"))
+    (tmp_path / "link").symlink_to(cache)
+    with pytest.raises(ImindexError, match=r"can be changed by others"):
+        remote_shards.read_member(f"{site.url}/a.tar", "1.jpg")
+    monkeypatch.setenv("IMINDEX_CACHE", "off")
+    assert remote_shards.read_member(f"{site.url}/a.tar", "1.jpg")[0] == picture(1)
+    assert not (tmp_path / "off").exists()
