@@ -444,6 +444,19 @@ def test_only_an_unchanged_part_counts_as_one(tmp_path: Path) -> None:
         assert part_of(index.log(), index.root_digest) is None
 
 
+def test_a_damaged_part_of_an_earlier_run_is_not_kept(tmp_path: Path) -> None:
+    rich_index(tmp_path / "x.h5", 1, n_artists=3)
+    file = split(tmp_path / "x.h5", rows=100).files[1]
+    data = bytearray(file.read_bytes())
+    data[data.index(read(file)[1].tobytes()) + 3] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(ImindexError, match=rf"{file.name} is damaged: vectors"):
+        split(tmp_path / "x.h5", rows=100)
+    file.unlink()
+    split(tmp_path / "x.h5", rows=100)
+    sound(file)
+
+
 def test_parts_of_two_splits_do_not_count_a_picture_twice(tmp_path: Path) -> None:
     """Both splits have two parts, so the numbers of the parts differ; some rows are in both files."""
     rich_index(tmp_path / "x.h5", 1, n_artists=3)
