@@ -273,7 +273,7 @@ def _is_there(file: Path, part: _Part, whole: Contents, of: PartOf) -> bool:
     Raises
     ------
     ImindexError
-        If it is another file.
+        If it is another file, or was damaged since.
     """
     if not file.exists():
         return False
@@ -285,6 +285,8 @@ def _is_there(file: Path, part: _Part, whole: Contents, of: PartOf) -> bool:
             and there.n == len(part.rows)
             and np.array_equal(there.column("path"), whole.items["path"][part.rows])
         )
+        if same:
+            require_intact(there)
     if not same:
         raise ImindexError(f"{file} exists and is another index. Name another folder (-o), or move it away.")
     return True

@@ -24,7 +24,7 @@ from imindex.indexer.core.schema import FORMATS_READ, NOBODY, Attribute, Collect
 from imindex.indexer.core.url import Url
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.joined_vectors import JoinedVectors
-from imindex.indexer.store.lineage import chained_digest, joined_log, part_of
+from imindex.indexer.store.lineage import are_of_one_split, chained_digest, joined_log
 from imindex.indexer.store.raw import Raw
 from imindex.indexer.system.index_files import MERGE_FIRST
 
@@ -139,8 +139,10 @@ class Joined(Index):
         self.root_digest = chained_digest([file.root_digest for file in files])
         self._folder = files[0].folder
         self.size = sum(file.size for file in files)
-        self.artists, artists = _numbered([file.artists for file in files])
-        self.collections, collections = _numbered_collections(files)
+        is_one_split = are_of_one_split([file.log() for file in files], [file.root_digest for file in files])
+        # The parts of an index have its names; two names of it that differ by spelling only stay two.
+        self.artists, artists = _numbered([file.artists for file in files], exactly=is_one_split)
+        self.collections, collections = _numbered_collections(files, exactly=is_one_split)
         notes = []
         self.roots: dict[str, str] = {}
         self.differing_roots: tuple[str, ...] = ()
@@ -157,7 +159,7 @@ class Joined(Index):
             Part(file, artists[number], collections[number], Rebased(file.folder, self._folder))
             for number, file in enumerate(files)
         ]
-        self.joins, self.n_repeated = _without_repeated(joins)
+        self.joins, self.n_repeated = (tuple(joins), 0) if is_one_split else _without_repeated(joins)
         if self.n_repeated:
             notes.append(
                 f"{self.n_repeated:,} picture{'s' if self.n_repeated != 1 else ''} that several of the files hold "
@@ -302,8 +304,13 @@ def common_encoder(files: Sequence[Index]) -> EncoderInfo:
     return next((file.encoder for file in files if file.encoder.tokens_sha256), first.encoder)
 
 
-def _numbered(lists: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], list[npt.NDArray[np.int32]]]:
-    """Number names by first appearance. A name is also found by its clean spelling; the first spelling stays."""
+def _numbered(
+    lists: Sequence[Sequence[str]], *, exactly: bool
+) -> tuple[tuple[str, ...], list[npt.NDArray[np.int32]]]:
+    """Number names by first appearance.
+
+    Unless `exactly`, a name is also found by its clean spelling; the first spelling stays.
+    """
     numbers: dict[str, int] = {}
     names: list[str] = []
     maps = []
@@ -312,7 +319,7 @@ def _numbered(lists: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], list[npt
         mapped = []
         for name in listed:
             number = numbers.get(name)
-            if number is None:
+            if number is None and not exactly:
                 clean = clean_name(name)
                 number = numbers.get(clean) if clean == name or clean not in own else None
             if number is None:
@@ -320,18 +327,18 @@ def _numbered(lists: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], list[npt
                 names.append(name)
             numbers.setdefault(name, number)
             mapped.append(number)
-        for name, number in zip(listed, mapped, strict=True):
+        for name, number in () if exactly else zip(listed, mapped, strict=True):
             numbers.setdefault(clean_name(name), number)
         maps.append(np.array([*mapped, NOBODY], np.int32))
     return tuple(names), maps
 
 
 def _numbered_collections(
-    files: Sequence[Index],
+    files: Sequence[Index], *, exactly: bool
 ) -> tuple[tuple[Collection, ...], list[npt.NDArray[np.int32]]]:
     """Number collections by first appearance of their name and kind."""
     marked = [[f"{c.kind} {c.name}" for c in file.collections] for file in files]
-    names, maps = _numbered(marked)
+    names, maps = _numbered(marked, exactly=exactly)
     collections: list[Collection | None] = [None] * len(names)
     owners: list[Index] = [files[0]] * len(names)
     for file, numbers in zip(files, maps, strict=True):
@@ -362,8 +369,6 @@ def _without_repeated(joins: Sequence[Part]) -> tuple[tuple[Part, ...], int]:
     ImindexError
         If two files hold a picture of the same artist, collection and path with other bytes or another vector.
     """
-    if _are_of_one_split([part.index for part in joins]):
-        return tuple(joins), 0
     shared = _shared_cells(joins)
     keys, owners, places, rejected = [], [], [], []
     if len(shared):
@@ -407,17 +412,6 @@ def _without_repeated(joins: Sequence[Part]) -> tuple[tuple[Part, ...], int]:
         ),
         sum(map(len, dropped.values())),
     )  # fmt: skip
-
-
-def _are_of_one_split(files: Sequence[Index]) -> bool:
-    """Return whether the logs say that all files are different parts of one index, unchanged since it was split."""
-    parts = [part_of(file.log()[-1:], file.root_digest) for file in files]
-    known = [part for part in parts if part is not None]
-    return (
-        len(known) == len(files)
-        and len({(part.root, part.total) for part in known}) == 1
-        and len({part.number for part in known}) == len(known)
-    )
 
 
 def _cells(part: Part, group: str) -> Int64:

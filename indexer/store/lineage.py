@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +13,11 @@ CHAIN_SCHEME = "chain-1"
 _DIGEST = r"[0-9a-f]{64}"
 _MERGED = re.compile(rf"merge: \d+ indexes: (?P<roots>{_DIGEST}(?: {_DIGEST})*)(?:;.*)?", re.DOTALL)
 _SPLIT = re.compile(
-    rf"split: part (?P<number>\d{{1,9}}) of (?P<total>\d{{1,9}}) of (?P<root>{_DIGEST})(?:[;,].*)?", re.DOTALL
+    rf"split: part (?P<number>\d{{1,9}}) of (?P<total>\d{{1,9}}) of (?P<root>{_DIGEST})(?:[;,] ?(?P<how>.*))?",
+    re.DOTALL,
 )
+_ROWS = re.compile(r"rows (?P<first>\d{1,18}) to (?P<last>\d{1,18})")
+_OF_ARTISTS = ("one artist", "without artist")
 Line = Mapping[str, str]
 
 
@@ -59,6 +63,32 @@ def part_of(log: Sequence[Line], root: str) -> PartOf | None:
         return None
     part = split_from(log[-1])
     return part if part is not None and log[-1].get("digest-before") == part.root else None
+
+
+def are_of_one_split(logs: Sequence[Sequence[Line]], roots: Sequence[str]) -> bool:
+    """Return whether the logs say that all indexes are different parts of one split, unchanged since.
+
+    An index may have been split in several ways. Parts of two ways may share pictures, even if both ways have as many
+    parts. So parts by rows must have rows that do not overlap, and parts by artist are not mixed with others.
+    """
+    lines = [log[-1] for log in logs if log]
+    parts = [part_of(log, root) for log, root in zip(logs, roots, strict=True)]
+    known = [part for part in parts if part is not None]
+    if (
+        len(known) < len(logs)
+        or len({(part.root, part.total) for part in known}) != 1
+        or len({part.number for part in known}) < len(known)
+    ):
+        return False
+    how = [match["how"] or "" if (match := _SPLIT.fullmatch(line["summary"])) else "" for line in lines]
+    if all(one in _OF_ARTISTS for one in how):
+        return how.count(_OF_ARTISTS[1]) <= 1
+    ranges = sorted(
+        (int(rows["first"]), int(rows["last"])) for one in how if (rows := _ROWS.fullmatch(one)) is not None
+    )
+    return len(ranges) == len(how) and all(
+        last < first for (_, last), (first, _) in itertools.pairwise(ranges)
+    )
 
 
 def joined_log(logs: Sequence[Sequence[Line]]) -> list[dict[str, str]]:

@@ -23,7 +23,9 @@ from imindex.indexer.maintain import split as split_module
 from imindex.indexer.maintain.merge import merge
 from imindex.indexer.maintain.split import split
 from imindex.indexer.store.index import Index
+from imindex.indexer.store.joined import Joined
 from imindex.indexer.store.lineage import chain_faults, chained_digest, merged_from, part_of
+from imindex.indexer.store.opening import open_index
 from tests.support import example_index
 from tests.support.commands import run
 from tests.support.example_index import example, row
@@ -440,6 +442,62 @@ def test_only_an_unchanged_part_counts_as_one(tmp_path: Path) -> None:
     run("remove", "-i", files[0], "--artist", "artist 0", "--yes")
     with Index(files[0]) as index:
         assert part_of(index.log(), index.root_digest) is None
+
+
+def test_a_damaged_part_of_an_earlier_run_is_not_kept(tmp_path: Path) -> None:
+    rich_index(tmp_path / "x.h5", 1, n_artists=3)
+    file = split(tmp_path / "x.h5", rows=100).files[1]
+    data = bytearray(file.read_bytes())
+    data[data.index(read(file)[1].tobytes()) + 3] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(ImindexError, match=rf"{file.name} is damaged: vectors"):
+        split(tmp_path / "x.h5", rows=100)
+    file.unlink()
+    split(tmp_path / "x.h5", rows=100)
+    sound(file)
+
+
+def test_parts_of_two_splits_do_not_count_a_picture_twice(tmp_path: Path) -> None:
+    """Both splits have two parts, so the numbers of the parts differ; some rows are in both files."""
+    rich_index(tmp_path / "x.h5", 1, n_artists=3)
+    with Index(tmp_path / "x.h5") as index:
+        n = index.n
+    wide = split(tmp_path / "x.h5", tmp_path / "a", rows=n - 3).files
+    half = split(tmp_path / "x.h5", tmp_path / "b", rows=-(-n // 2)).files
+    with open_index([wide[0], half[1]]) as joined:
+        assert isinstance(joined, Joined)
+        assert (joined.n, joined.n_repeated) == (n, n - 3 - -(-n // 2))
+    assert merge([wide[0], half[1]], tmp_path / "m.h5").rows == n
+
+
+def test_a_part_by_rows_and_one_by_artist_do_not_count_a_picture_twice(tmp_path: Path) -> None:
+    rows = [row(1, 0, 0), row(2, 1, 0), row(3, 0, 0), row(4, 1, 0)]
+    example_index.save(tmp_path / "x.h5", example(items=item_columns(rows), rejects=reject_columns([])))
+    by_rows = split(tmp_path / "x.h5", tmp_path / "a", rows=2).files
+    by_one = split(tmp_path / "x.h5", tmp_path / "b", by_artist=True).files
+    with open_index([by_rows[0], by_one[1]]) as joined:
+        assert sorted(Path(path).name for path in joined.column("path")) == ["1.png", "2.png", "4.png"]
+
+
+@pytest.mark.parametrize("by_artist", [True, False])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("Zo\u00eb  Example", "Zo\u00eb Example"),
+        ("Zoe\u0308 Example", "Zo\u00eb Example"),
+        ("Zo\u00eb Example", "Zoe\u0308 Example"),
+    ],
+)
+def test_two_spellings_of_a_name_in_an_index_stay_two_in_its_parts(
+    names: tuple[str, str], by_artist: bool, tmp_path: Path
+) -> None:
+    rows = [row(1, 0, 0), row(2, 0, 1), row(3, 1, 0), row(4, 1, 1)]
+    whole = example(items=item_columns(rows), rejects=reject_columns([]), artists=names)
+    root = example_index.save(tmp_path / "x.h5", whole)
+    done = split(tmp_path / "x.h5", **({"by_artist": True} if by_artist else {"rows": 2}))
+    with open_index(done.files) as joined:
+        assert joined.artists == names
+    assert done.keeps_order and merge(done.files, tmp_path / "m.h5").root_digest == root
 
 
 # The commands
