@@ -64,6 +64,28 @@ def test_robots_txt_is_read_by_the_rfc(text: str, path: str, expected: bool) -> 
     assert allowed(text, path) is expected
 
 
+def test_robots_txt_in_utf16_and_with_spaces_before_its_mark_is_read() -> None:
+    text = "User-agent: *\nDisallow: /a"
+    for data in (text.encode("utf-16"), b"\xfe\xff" + text.encode("utf-16-be"), b" \xef\xbb\xbf" + text.encode()):
+        assert not robots.parse(data, "imindex").verdict("/a").allowed
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("/a/%2e%2e/private/1", False),
+        ("/a/%2E%2E/%2e/private/1", False),
+        ("/%2e%2e/private/1", False),
+        ("/private/%2e%2e/a", False),  # either reading may be meant
+        ("/a/%2e%2e/b", True),
+        ("/a?x=/%2e%2e/private", True),
+        ("/a..b/private", True),
+    ],
+)
+def test_encoded_dots_do_not_lead_around_robots_txt(target: str, expected: bool) -> None:
+    assert allowed("User-agent: *\nDisallow: /private", target) is expected
+
+
 def test_a_verdict_names_its_line_and_only_the_first_500_kib_count() -> None:
     rules = robots.parse(
         b"# hello\nUser-agent: *\n\nDisallow:  /private  # keep out\nCrawl-delay: 2.5", "imindex"
@@ -144,6 +166,19 @@ def test_random_files_agree_with_protego() -> None:
         (["noai, unavailable_after: 25 Jun 2990 15:00:00 GMT"], "noai"),
         (["unavailable_after: some day"], ""),
         (["noindexed, nonesuch"], ""),
+        (["unavailable_after: 25 Jun 2990 15:00:00 GMT, noindex"], "noindex"),
+        (["unavailable_after: Fri, 25 Jun 2990 15:00:00 GMT, imindex: noindex"], "imindex: noindex"),
+        (["otherbot: unavailable_after: 25 Jun 2990 15:00:00 GMT, noindex"], ""),
+        (["otherbot: unavailable_after: 25 Jun 2990 15:00:00 GMT, noai"], "otherbot: noai"),
+        (["noindex; nofollow"], "noindex"),
+        (["nofollow noindex"], "noindex"),
+        (["nofollow; otherbot: noindex"], ""),
+        (["'noindex'"], "noindex"),
+        (["noindex:"], "noindex"),
+        (["noindex=true"], "noindex"),
+        (["max-image-preview: none, max-snippet: 0"], ""),
+        (["bot2: noindex"], ""),
+        (["index-noindex, x-noai"], ""),
     ],
 )  # fmt: skip
 def test_x_robots_tags(values: list[str], expected: str) -> None:
@@ -156,8 +191,17 @@ def test_tdm_reservations() -> None:
         True,
         True,
         False,
-        False,
+        None,
     ]
+    # A host and the server behind it both send it; a quoted or a boolean value is meant as one.
+    assert all(reserved_by_header(value) for value in ("1, 1", "0, 1", '"1"', "1;", "true", "?1"))
+    assert reserved_by_header("0, 0") is False and reserved_by_header("10") is None
+    for entry in (
+        b'"tdm-reservation": true, "location": "/art/"', b'"tdm-reservation": 1.0, "location": ["/x", "/art/"]',
+        b'"tdm-reservation": 1, "location": null', b'"tdm-reservation": "1", "location": "https://a.example/art"',
+        b'"tdm-reservation": 1, "location": "art/"', b'"tdm-reservation": 1, "location": "/art/\\r\\n"',
+    ):  # fmt: skip
+        assert read_reservations(b"[{" + entry + b"}]").reserved("/art/1.jpg"), entry
     file = b'[{"location": "/art/*.jpg$", "tdm-reservation": 1}, {"location": "/b", "tdm-reservation": "1"}]'
     reservations = read_reservations(file)
     assert [reservations.reserved(path) for path in ("/art/x/1.jpg", "/b/c", "/art/1.png")] == [
