@@ -294,8 +294,12 @@ class Downloader:
             if rules.delay > self.limits.longest_wait:
                 turns.closed = f"robots.txt asks for {rules.delay:,g} seconds between requests (Crawl-delay)"
         reserved = await self._rules(origin + TDM_FILE)
-        if reserved.status == 200 and len(reserved.body) >= robots.MAX_BYTES:  # half of a JSON file says nothing
-            raise Transient(f"{TDM_FILE} of {_host(url)} is too large to be read, so nothing may be asked of this host")
+        if (
+            reserved.status == 200 and len(reserved.body) >= robots.MAX_BYTES
+        ):  # half of a JSON file says nothing
+            raise Transient(
+                f"{TDM_FILE} of {_host(url)} is too large to be read, so nothing may be asked of this host"
+            )
         reservations = read_reservations(reserved.body) if reserved.status == 200 else Reservations()
         return Site(rules, about, reservations, time.monotonic())
 
@@ -349,13 +353,18 @@ def _decoded(answer: Answer) -> bytes:
     if encoding in ("", "identity") and not answer.body.startswith(b"\x1f\x8b"):
         return answer.body
     if encoding in ("", "identity", "gzip", "x-gzip", "deflate"):
-        for bits in (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS):  # gzip and zlib by their headers, and bare deflate
+        for bits in (
+            zlib.MAX_WBITS | 32,
+            -zlib.MAX_WBITS,
+        ):  # gzip and zlib by their headers, and bare deflate
             try:
                 return zlib.decompressobj(bits).decompress(answer.body, robots.MAX_BYTES)
             except zlib.error:
                 continue
     raise Transient(
-        f"sent with Content-Encoding {encoding[:40]}, though it was asked for as it is", answer.status, again=False
+        f"sent with Content-Encoding {encoding[:40]}, though it was asked for as it is",
+        answer.status,
+        again=False,
     )
 
 

@@ -551,8 +551,14 @@ def test_the_command_says_what_it_did_and_exits_accordingly(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("file", ["/robots.txt", "/.well-known/tdmrep.json"])
 @pytest.mark.parametrize("form", ["gzip", "bare gzip", "zlib", "deflate", "203", "brotli", "damaged"])
-def test_rules_that_are_sent_compressed_or_by_a_proxy_still_hold(tmp_path: Path, file: str, form: str) -> None:
-    rules = b"User-agent: *\nDisallow: /" if file == "/robots.txt" else b'[{"tdm-reservation": 1, "location": "/"}]'
+def test_rules_that_are_sent_compressed_or_by_a_proxy_still_hold(
+    tmp_path: Path, file: str, form: str
+) -> None:
+    rules = (
+        b"User-agent: *\nDisallow: /"
+        if file == "/robots.txt"
+        else b'[{"tdm-reservation": 1, "location": "/"}]'
+    )
     bare = zlib.compressobj(wbits=-15)
     page = {
         "gzip": Page(gzip.compress(rules), headers={"Content-Encoding": "gzip"}),
@@ -573,7 +579,9 @@ def test_a_bomb_in_place_of_rules_is_cut_and_half_a_reservation_is_none(tmp_path
     bomb = gzip.compress(b"User-agent: *\nDisallow: /\n" + b"#" * 10**8)
     with website({"/robots.txt": Page(bomb, headers={"Content-Encoding": "gzip"}), "/1.jpg": art(1)}) as site:
         assert fetched(site, tmp_path, ["/1.jpg"])[0].refused == 1
-    many = json.dumps([{"location": "/", "tdm-reservation": 1}] + [{"location": f"/{n}"} for n in range(50_000)])
+    many = json.dumps(
+        [{"location": "/", "tdm-reservation": 1}] + [{"location": f"/{n}"} for n in range(50_000)]
+    )
     with website({"/.well-known/tdmrep.json": Page(many.encode()), "/1.jpg": art(1)}) as site:
         (tmp_path / "other").mkdir()
         report, rows = fetched(site, tmp_path / "other", ["/1.jpg"])

@@ -6,6 +6,7 @@ import asyncio
 import datetime
 import itertools
 import random
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +20,7 @@ from imindex.indexer.fetch.limits import Turns, backoff, retry_after
 from imindex.indexer.fetch.opt_outs import read_reservations, refused_by_tag, reserved_by_header
 from imindex.indexer.fetch.outcome import Transient
 from imindex.indexer.fetch.signatures import no_picture, suffix_of
-from imindex.indexer.fetch.url_list import requested_url, without_secrets
+from imindex.indexer.fetch.url_list import read_list, requested_url, without_secrets
 from tests.support.pictures import encoded, picture
 
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
@@ -66,7 +67,11 @@ def test_robots_txt_is_read_by_the_rfc(text: str, path: str, expected: bool) -> 
 
 def test_robots_txt_in_utf16_and_with_spaces_before_its_mark_is_read() -> None:
     text = "User-agent: *\nDisallow: /a"
-    for data in (text.encode("utf-16"), b"\xfe\xff" + text.encode("utf-16-be"), b" \xef\xbb\xbf" + text.encode()):
+    for data in (
+        text.encode("utf-16"),
+        b"\xfe\xff" + text.encode("utf-16-be"),
+        b" \xef\xbb\xbf" + text.encode(),
+    ):
         assert not robots.parse(data, "imindex").verdict("/a").allowed
 
 
@@ -312,6 +317,14 @@ def test_waits() -> None:
         ("https://a.example/1?access_token=t&apikey=k&sig=s&monkey=m", None,
          "https://a.example/1?access_token=removed&apikey=removed&sig=removed&monkey=m"),
         ("nonsense", "nonsense", "nonsense"),
+        ("https://a.example/1?w=5;token=t&code=c&pwd=p", None, "https://a.example/1?w=5;token=removed&code=removed&pwd=removed"),
+        ("https://a.example/1?accesstoken=t&__token__=t&hdnts=t&sign=t&to%6Ben=t", None,
+         "https://a.example/1?accesstoken=removed&__token__=removed&hdnts=removed&sign=removed&to%6Ben=removed"),
+        ("https://[bad/1?token=t", None, "https://[bad/1?token=removed"),
+        ("https://me:p/w@a.example/1", None, "https://a.example/1"),
+        ("https:/me:pw@a.example/1?token=t", None, "a.example/1"),
+        ("https:me:pw@a.example/1", None, "a.example/1"),
+        ("https:///me:pw@a.example/1", None, "a.example/1"),
     ],
 )  # fmt: skip
 def test_urls(url: str, requested: str | None, shown: str) -> None:
@@ -350,3 +363,12 @@ def test_reasons_are_counted_by_kind() -> None:
     assert kind_of_reason("HTTP 404") == "HTTP 404"
     assert kind_of_reason("not a picture: JSON (x)") == "not a picture"
     assert kind_of_reason("ReadTimeout: x") == "ReadTimeout"
+
+
+def test_credentials_of_urls_in_other_columns_of_a_list_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "urls.csv").write_text(
+        "url,artist,caption,thumbnail\n"
+        "https://a.example/1,Ada,from https://me:canary@a.example/x,https://a.example/1?sig=canary\n"
+    )
+    (row,) = read_list(tmp_path / "urls.csv")
+    assert "canary" not in repr(row) and dict(row.more) == {"thumbnail": "https://a.example/1"}
